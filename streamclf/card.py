@@ -1,0 +1,173 @@
+"""The model card: what a model file says of itself.
+
+An ONNX file carries it as JSON in the metadata property ``streamclf``; a sidecar ``NAME.json``
+has the same fields. The exporter writes it, the runtime reads it, both through this module.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+from streamclf.errors import CardError
+
+METADATA_KEY = "streamclf"
+FORMAT = 1
+MAX_CARD_BYTES = 4_000_000
+"""A card above this is refused unread: the largest real one (10,000 labels) takes 0.5 MB."""
+
+Task = Literal["single-label", "multi-label", "regression"]
+Activation = Literal["softmax", "sigmoid", "none"]
+Probability = Annotated[float, msgspec.Meta(ge=0, le=1)]
+Positive = Annotated[int, msgspec.Meta(gt=0)]
+NotNegative = Annotated[float, msgspec.Meta(ge=0)]
+
+
+class Threshold(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Hysteresis for one class: an event begins at ``on`` and ends below ``off``."""
+
+    on: Probability
+    off: Probability
+
+    def __post_init__(self) -> None:
+        if self.off > self.on:
+            raise ValueError(f"off is {self.off}, must not be above on, {self.on}")
+
+
+class Thresholds(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """When an averaged score becomes an event.
+
+    Attributes:
+        on: Averaged score at which an event begins.
+        off: Averaged score below which it ends.
+        min_duration: Seconds; shorter events are dropped.
+        max_gap: Seconds; pauses up to this long are bridged.
+        classes: Thresholds of their own for some labels.
+    """
+
+    on: Probability = 0.5
+    off: Probability = 0.3
+    min_duration: NotNegative = 0.0
+    max_gap: NotNegative = 1.0
+    classes: dict[str, Threshold] = {}
+
+    def __post_init__(self) -> None:
+        if self.off > self.on:
+            raise ValueError(f"off is {self.off}, must not be above on, {self.on}")
+
+    def of(self, label: str) -> Threshold:
+        """The thresholds that hold for a label."""
+        return self.classes.get(label) or Threshold(self.on, self.off)
+
+
+class Stem(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The part of the graph whose work overlapping windows can share.
+
+    Attributes:
+        tensor: Name of the tensor at which the graph can be cut.
+        stride: Samples between two of its frames.
+        frames: Frames that one window holds.
+    """
+
+    tensor: str
+    stride: Positive
+    frames: Positive
+
+
+class Card(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a model is, hears and was trained on.
+
+    Attributes:
+        format: Version of this layout.
+        name: What the model is called.
+        version: Of the model, any text.
+        task: ``single-label`` (softmax), ``multi-label`` (sigmoid) or ``regression``.
+        labels: One a class, in the output's order; of a regression, what the values mean.
+        sample_rate: In Hz.
+        window_samples: Samples the network hears at once, at ``sample_rate``.
+        activation: What turns the graph's output into scores.
+        temperature: Logits are divided by it before the activation.
+        thresholds: When scores become events.
+        stem: Where the graph can be cut, if its windows can share work.
+        training_data: What it was trained on.
+        licence: Under which terms the weights may be used.
+        accuracy: Figures with how they were measured, free form.
+        description: A sentence or two.
+    """
+
+    name: str
+    labels: list[str]
+    sample_rate: Positive
+    window_samples: Positive
+    format: int = FORMAT
+    version: str = "1"
+    task: Task = "single-label"
+    activation: Activation = "softmax"
+    temperature: Annotated[float, msgspec.Meta(gt=0)] = 1.0
+    thresholds: Thresholds = Thresholds()
+    stem: Stem | None = None
+    training_data: str = ""
+    licence: str = ""
+    accuracy: dict[str, Any] = {}
+    description: str = ""
+
+    def __post_init__(self) -> None:
+        if self.format != FORMAT:
+            raise ValueError(
+                f"format is {self.format}, this streamclf reads {FORMAT}: "
+                "install the version that wrote the model, or export it anew"
+            )
+        if not self.labels:
+            raise ValueError("labels is empty, must name at least one class")
+        repeated = sorted({label for label in self.labels if self.labels.count(label) > 1})
+        if repeated:
+            raise ValueError(f"labels names {repeated[0]!r} twice, each label must be unique")
+        if any(not label.strip() or "\n" in label or "\t" in label for label in self.labels):
+            raise ValueError("labels holds an empty label or one with a line break or tab")
+        unknown = sorted(set(self.thresholds.classes) - set(self.labels))
+        if unknown:
+            raise ValueError(f"thresholds names {unknown[0]!r}, which is not among the labels")
+        expected = {"single-label": ("softmax", "none"), "multi-label": ("sigmoid", "none")}
+        allowed = expected.get(self.task, ("none", "sigmoid"))
+        if self.activation not in allowed:
+            raise ValueError(
+                f"activation is {self.activation!r}, a {self.task} model has {' or '.join(allowed)}"
+            )
+
+    @property
+    def window_s(self) -> float:
+        """Length of a window in seconds."""
+        return self.window_samples / self.sample_rate
+
+    @property
+    def output_name(self) -> str:
+        """What the graph's output is called: ``value`` of a regression, ``logits`` otherwise."""
+        return "value" if self.task == "regression" else "logits"
+
+
+def parse_card(text: str | bytes, origin: str) -> Card:
+    """Read and check a card.
+
+    Args:
+        text: The JSON.
+        origin: The file it came from, for messages.
+
+    Raises:
+        CardError: It is no JSON, lacks a field, has one too many, or a value is out of range.
+    """
+    if len(text) > MAX_CARD_BYTES:
+        raise CardError(
+            f"{origin}: the model card has {len(text)} bytes, "
+            f"the limit is {MAX_CARD_BYTES}: is this a streamclf card?"
+        )
+    try:
+        return msgspec.json.decode(text, type=Card)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise CardError(f"{origin}: the model card is not valid: {error}") from error
+
+
+def format_card(card: Card, *, indent: int = 0) -> str:
+    """Write a card as JSON, every field included."""
+    text = msgspec.json.encode(card)
+    return (msgspec.json.format(text, indent=indent) if indent else text).decode()

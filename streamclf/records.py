@@ -1,0 +1,163 @@
+"""What flows from stage to stage.
+
+Records are immutable. Positions and lengths are integer counts of samples from the stream's
+start; seconds are derived from them when something is written, and never added up. A source
+counts at its own sample rate; from :mod:`streamclf.resample` on, everything counts at the
+model's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+Waveform: TypeAlias = npt.NDArray[np.float32]
+"""float32 in [-1, 1]; ``(channels, samples)`` in a `Block`, ``(samples,)`` in a `Window`."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Block:
+    """Consecutive samples as a source delivered them.
+
+    Attributes:
+        position: Index of the first sample, at ``sample_rate``, from the stream's start.
+        waveform: ``(channels, samples)`` float32, full scale = 1.
+        sample_rate: In Hz.
+    """
+
+    position: int
+    waveform: Waveform
+    sample_rate: int
+
+    @property
+    def n_samples(self) -> int:
+        """Samples per channel."""
+        return int(self.waveform.shape[1])
+
+    @property
+    def end(self) -> int:
+        """Position just behind the last sample."""
+        return self.position + self.n_samples
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """Audio that is known to be missing.
+
+    Attributes:
+        position: Index of the first missing sample, at ``sample_rate``.
+        n_samples: How many are missing.
+        sample_rate: In Hz.
+        cause: One or two words: ``overflow``, ``device lost``, ``truncated``, ...
+    """
+
+    position: int
+    n_samples: int
+    sample_rate: int
+    cause: str
+
+    @property
+    def end(self) -> int:
+        """Position just behind the last missing sample."""
+        return self.position + self.n_samples
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Something the listener should be told, at its place in the stream.
+
+    Attributes:
+        position: Where in the stream, at ``sample_rate``.
+        sample_rate: In Hz.
+        message: One line.
+        level: ``info`` for what is good to know, ``warning`` for what may cost results.
+    """
+
+    position: int
+    sample_rate: int
+    message: str
+    level: Literal["info", "warning"] = "warning"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Window:
+    """The classifier's input.
+
+    Attributes:
+        position: Index of the first sample.
+        waveform: ``(window_samples,)`` float32; zeros behind ``n_samples``.
+        n_samples: Samples of real audio in it; fewer than ``window_samples`` only in the last
+            window before a gap or the stream's end.
+    """
+
+    position: int
+    waveform: Waveform
+    n_samples: int
+
+    @property
+    def end(self) -> int:
+        """Position just behind the last sample of real audio."""
+        return self.position + self.n_samples
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Scores:
+    """What the network says of one window.
+
+    Attributes:
+        position: Index of the window's first sample.
+        n_samples: Samples of real audio in the window.
+        values: ``(classes,)`` float32: probabilities, or a regression's values.
+    """
+
+    position: int
+    n_samples: int
+    values: npt.NDArray[np.float32]
+
+    @property
+    def end(self) -> int:
+        """Position just behind the last sample of real audio."""
+        return self.position + self.n_samples
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Average:
+    """Scores averaged over the windows that ended lately.
+
+    Attributes:
+        scores: The newest window's own scores.
+        values: ``(classes,)`` float32: the averaged scores.
+    """
+
+    scores: Scores
+    values: npt.NDArray[np.float32]
+
+    @property
+    def position(self) -> int:
+        """Index of the newest window's first sample."""
+        return self.scores.position
+
+    @property
+    def end(self) -> int:
+        """Position just behind the newest window's last sample of real audio."""
+        return self.scores.end
+
+
+@dataclass(frozen=True, slots=True)
+class SoundEvent:
+    """A sound with a name, a beginning and an end.
+
+    Attributes:
+        label: One of the model's labels.
+        onset: Position of its first sample.
+        offset: Position just behind its last sample.
+        score: The highest averaged score while it lasted, 0..1.
+    """
+
+    label: str
+    onset: int
+    offset: int
+    score: float

@@ -1,0 +1,1 @@
+"""Where audio comes from: one file a kind, one contract (`Source`) for all."""

@@ -1,0 +1,64 @@
+"""The contract that every source of audio keeps."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from types import TracebackType
+from typing import ClassVar, Self
+
+from streamclf.records import Block, Gap, Notice
+
+
+class Source(ABC):
+    """Somewhere audio comes from.
+
+    `blocks` may be iterated once. What it yields is gapless: each `Block` or `Gap` begins where
+    the one before it ended (at the same sample rate; when the rate changes, the position is
+    the old end rounded to the new rate). `Notice` records carry words, no time.
+
+    Attributes:
+        name: What results call this source (a path as given, a device's name, a masked URL).
+        live: Whether audio arrives at the pace of the clock, so that waiting for a batch of
+            windows would delay results.
+    """
+
+    name: str
+    live: ClassVar[bool] = False
+
+    @property
+    def duration_s(self) -> float | None:
+        """Length in seconds where it is known beforehand, for progress bars."""
+        return None
+
+    @abstractmethod
+    def blocks(self, sample_rate: int) -> Iterator[Block | Gap | Notice]:
+        """Yield the audio from its beginning.
+
+        Args:
+            sample_rate: The rate in Hz that the consumer would like best. A source that can
+                choose delivers it; any other delivers its own, as each block says.
+
+        Raises:
+            SourceError: Audio cannot be had, or not to its end. What came before it stands.
+        """
+
+    def stop(self) -> None:  # noqa: B027 - a source that never waits has nothing to wake
+        """Make `blocks` end soon, as if the stream had ended.
+
+        Called from another thread or a signal handler; wakes a source that waits.
+        """
+
+    def close(self) -> None:  # noqa: B027 - most sources release everything when `blocks` ends
+        """Release devices, files and threads. Safe to call twice."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
