@@ -161,3 +161,7 @@ class SoundEvent:
     onset: int
     offset: int
     score: float
+
+
+Result: TypeAlias = Average | SoundEvent | Gap | Notice
+"""What comes out of the engine, in the order in which it became known."""

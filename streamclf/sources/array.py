@@ -50,7 +50,7 @@ class ArraySource(Source):
     @property
     def duration_s(self) -> float:
         """Length in seconds."""
-        return self._waveform.shape[1] / self._sample_rate
+        return float(self._waveform.shape[1] / self._sample_rate)
 
     def blocks(self, sample_rate: int) -> Iterator[Block | Gap | Notice]:
         """Yield the array in blocks; gaps where they were asked for."""

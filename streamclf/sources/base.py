@@ -43,13 +43,13 @@ class Source(ABC):
             SourceError: Audio cannot be had, or not to its end. What came before it stands.
         """
 
-    def stop(self) -> None:  # noqa: B027 - a source that never waits has nothing to wake
+    def stop(self) -> None:
         """Make `blocks` end soon, as if the stream had ended.
 
         Called from another thread or a signal handler; wakes a source that waits.
         """
 
-    def close(self) -> None:  # noqa: B027 - most sources release everything when `blocks` ends
+    def close(self) -> None:
         """Release devices, files and threads. Safe to call twice."""
 
     def __enter__(self) -> Self:

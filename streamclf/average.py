@@ -1,0 +1,80 @@
+"""Scores -> averaged scores.
+
+The average at a window is taken over the windows that ended in the last ``average`` samples,
+itself included, all behind the last gap. It is defined by positions alone, so neither block nor
+batch sizes change it.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from typing import Literal, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from streamclf.records import Average, Gap, Notice, Scores
+
+AverageKind: TypeAlias = Literal["mean", "exponential"]
+
+
+def average(
+    items: Iterable[Scores | Gap | Notice], n_samples: int, kind: AverageKind = "mean"
+) -> Iterator[Average | Gap | Notice]:
+    """Average the scores over time.
+
+    Args:
+        items: Scores in the order of their positions.
+        n_samples: How far back, counted between the ends of windows; 0 for no averaging.
+        kind: ``mean`` weighs the windows alike; ``exponential`` lets the weight of a window
+            fall with its age, with a time constant of half of ``n_samples``, which gives the
+            same mean age.
+    """
+    make = _Exponential if kind == "exponential" and n_samples else _Mean
+    state = make(n_samples)
+    for item in items:
+        if isinstance(item, Scores):
+            yield Average(item, state.add(item))
+            continue
+        if isinstance(item, Gap):
+            state = make(n_samples)
+        yield item
+
+
+class _Mean:
+    """The windows of the last ``n_samples``."""
+
+    def __init__(self, n_samples: int) -> None:
+        self._n_samples = n_samples
+        self._recent: deque[Scores] = deque()
+
+    def add(self, scores: Scores) -> npt.NDArray[np.float32]:
+        # Windows are equally long, so distances between ends are distances between starts.
+        while self._recent and self._recent[0].position <= scores.position - self._n_samples:
+            self._recent.popleft()
+        self._recent.append(scores)
+        # Summed anew each time: a running sum would drift over days.
+        total = np.stack([s.values for s in self._recent]).sum(axis=0, dtype=np.float64)
+        return np.asarray(total / len(self._recent), dtype=np.float32)
+
+
+class _Exponential:
+    """All windows since the last gap, the older the lighter."""
+
+    def __init__(self, n_samples: int) -> None:
+        self._time_constant = n_samples / 2
+        self._total: npt.NDArray[np.float64] | None = None
+        self._weight = 0.0
+        self._position = 0
+
+    def add(self, scores: Scores) -> npt.NDArray[np.float32]:
+        values = scores.values.astype(np.float64)
+        if self._total is None:
+            self._total, self._weight = values, 1.0
+        else:
+            decay = np.exp((self._position - scores.position) / self._time_constant)
+            self._total = self._total * decay + values
+            self._weight = self._weight * decay + 1.0
+        self._position = scores.position
+        return np.asarray(self._total / self._weight, dtype=np.float32)

@@ -1,0 +1,228 @@
+"""Commands and options, nothing else."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from streamclf import __version__, options
+from streamclf.errors import StreamclfError, UsageError
+
+app = typer.Typer(
+    name="streamclf",
+    help="Name the sounds in a microphone, a stream or recordings, as they happen.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"streamclf {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _main(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Say which.")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def listen(
+    source: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SOURCE",
+            help="Instead of a microphone: - (standard input), sim:FILE, or a URL.",
+        ),
+    ] = None,
+    device: Annotated[
+        str | None,
+        typer.Option("--device", "-d", help="The microphone, by index or part of its name."),
+    ] = None,
+    raw: Annotated[
+        str | None,
+        typer.Option(metavar="FORMAT:RATE:CHANNELS", help="Standard input is headerless samples."),
+    ] = None,
+    speed: Annotated[
+        float | None,
+        typer.Option(metavar="N", help="Of sim: times real pace; 0: as fast as it goes."),
+    ] = None,
+    loop: Annotated[bool, typer.Option("--loop", help="Of sim: begin again at the end.")] = False,
+    no_reconnect: Annotated[
+        bool, typer.Option("--no-reconnect", help="End when the microphone is lost.")
+    ] = False,
+    duration: Annotated[
+        float | None, typer.Option(metavar="S", help="End after so many seconds.")
+    ] = None,
+    updates: Annotated[
+        bool, typer.Option("--updates", help="Also a line with the top classes at each hop.")
+    ] = False,
+    no_ui: Annotated[bool, typer.Option("--no-ui", help="Lines instead of a dashboard.")] = False,
+    model: options.Model = "pocket",
+    hop: options.Hop = 0.5,
+    average: options.AverageS = 3.0,
+    average_kind: options.AverageKindOption = "mean",
+    threshold: options.ThresholdOption = None,
+    thresholds: options.ThresholdsFile = None,
+    min_duration: options.MinDuration = None,
+    max_gap: options.MaxGap = None,
+    channel: options.Channel = None,
+    top: options.Top = 5,
+    output: options.Output = None,
+    format_: options.FormatOption = None,
+    scores: options.ScoresFile = None,
+    overwrite: options.Overwrite = False,
+    provider: options.ProviderOption = "auto",
+    threads: options.Threads = 0,
+    labels: options.Labels = None,
+    sample_rate: options.SampleRate = None,
+    window: options.WindowS = None,
+    activation: options.ActivationOption = None,
+    task: options.TaskOption = None,
+) -> None:
+    """Listen to a microphone (or another live source) and write sound events as they end."""
+    from streamclf import commands
+    from streamclf.model import CardOptions
+    from streamclf.settings import Settings
+    from streamclf.sources.choose import SourceOptions
+
+    raise typer.Exit(
+        commands.listen(
+            SourceOptions(source, device, not no_reconnect, raw, speed, loop),
+            commands.ModelOptions(
+                model, provider, threads,
+                CardOptions(labels, sample_rate, window, activation, task),
+            ),
+            Settings(hop, average, average_kind, channel=channel),
+            commands.ThresholdOptions(threshold, thresholds, min_duration, max_gap),
+            commands.OutputOptions(output or [], format_, scores, overwrite,
+                                   top if updates else 0),
+            duration_s=duration,
+        )
+    )  # fmt: skip
+
+
+@app.command()
+def file(
+    paths: Annotated[
+        list[str],
+        typer.Argument(metavar="PATH...", help="Recordings, folders, or patterns in quotes."),
+    ],
+    model: options.Model = "pocket",
+    hop: options.Hop = 0.5,
+    average: options.AverageS = 3.0,
+    average_kind: options.AverageKindOption = "mean",
+    threshold: options.ThresholdOption = None,
+    thresholds: options.ThresholdsFile = None,
+    min_duration: options.MinDuration = None,
+    max_gap: options.MaxGap = None,
+    channel: options.Channel = None,
+    output: options.Output = None,
+    format_: options.FormatOption = None,
+    scores: options.ScoresFile = None,
+    overwrite: options.Overwrite = False,
+    provider: options.ProviderOption = "auto",
+    threads: options.Threads = 0,
+    batch: Annotated[int, typer.Option(metavar="N", help="Windows scored at once.")] = 32,
+    labels: options.Labels = None,
+    sample_rate: options.SampleRate = None,
+    window: options.WindowS = None,
+    activation: options.ActivationOption = None,
+    task: options.TaskOption = None,
+) -> None:
+    """Find the sound events in recordings of any length."""
+    from streamclf import commands
+    from streamclf.model import CardOptions
+    from streamclf.settings import Settings
+
+    raise typer.Exit(
+        commands.file(
+            paths,
+            commands.ModelOptions(
+                model, provider, threads,
+                CardOptions(labels, sample_rate, window, activation, task),
+            ),
+            Settings(hop, average, average_kind, channel=channel, batch_size=batch),
+            commands.ThresholdOptions(threshold, thresholds, min_duration, max_gap),
+            commands.OutputOptions(output or [], format_, scores, overwrite),
+        )
+    )  # fmt: skip
+
+
+@app.command()
+def devices(
+    json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+) -> None:
+    """List the microphones."""
+    from streamclf import show
+
+    show.devices(as_json=json)
+
+
+@app.command()
+def info(
+    model: Annotated[str, typer.Argument(help="An .onnx file or a bundled model.")] = "pocket",
+    json: Annotated[bool, typer.Option("--json", help="The card as JSON.")] = False,
+    labels: options.Labels = None,
+    sample_rate: options.SampleRate = None,
+    window: options.WindowS = None,
+    activation: options.ActivationOption = None,
+    task: options.TaskOption = None,
+) -> None:
+    """Show what a model says of itself."""
+    from streamclf import show
+    from streamclf.model import CardOptions
+
+    show.info(model, CardOptions(labels, sample_rate, window, activation, task), as_json=json)
+
+
+def main() -> None:
+    """Run the command line; every failure is one line and an exit code."""
+    sys.exit(_run())
+
+
+def _run() -> int:
+    try:
+        return app(standalone_mode=False) or 0
+    except UsageError as error:
+        return _fail(str(error), 2)
+    except StreamclfError as error:
+        return _fail(str(error), 1)
+    except typer.TyperException as error:
+        message = getattr(error, "format_message", error.__str__)()
+        if type(error).__name__ == "NoArgsIsHelpError":
+            typer.echo(message)
+            return 2
+        return _fail(f"{message} (streamclf --help shows what there is)", 2)
+    except (KeyboardInterrupt, typer.Abort):
+        return 130
+    except BrokenPipeError:
+        # Whoever read our results has gone; nothing more can be said on standard output.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except Exception as error:
+        if os.environ.get("STREAMCLF_TRACEBACK"):
+            raise
+        kind = f"{type(error).__name__}: {error}"
+        return _fail(f"a mistake in streamclf itself: {kind}; STREAMCLF_TRACEBACK=1 shows where", 1)
+
+
+def _fail(message: str, code: int) -> int:
+    from streamclf.console import say
+
+    say(f"error: {message}")
+    return code
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,245 @@
+"""What the commands `listen` and `file` do, once their options are read."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from streamclf.batch import is_template, output_for, run_recordings
+from streamclf.card import Card
+from streamclf.classifier import Classifier
+from streamclf.console import Bars, say
+from streamclf.engine import Engine
+from streamclf.errors import UsageError
+from streamclf.model import CardOptions, Model, find_model
+from streamclf.providers import Provider
+from streamclf.records import Average
+from streamclf.runner import Interrupts, run_stream
+from streamclf.settings import Settings, choose_thresholds
+from streamclf.sinks.base import Sink
+from streamclf.sinks.choose import Format, check_scores_ending, format_of, open_scores, open_sink
+from streamclf.sources.choose import SourceOptions, open_source
+from streamclf.sources.paths import find_recordings
+from streamclf.stats import count, format_length
+
+OK, FAILED, INTERRUPTED = 0, 1, 130
+
+
+@dataclass(frozen=True)
+class ModelOptions:
+    """Which model, and what runs it."""
+
+    name: str
+    provider: Provider
+    n_threads: int
+    card: CardOptions
+
+
+@dataclass(frozen=True)
+class ThresholdOptions:
+    """What the command line says of thresholds."""
+
+    threshold: float | None = None
+    file: Path | None = None
+    min_duration_s: float | None = None
+    max_gap_s: float | None = None
+
+
+@dataclass(frozen=True)
+class OutputOptions:
+    """Where results go besides standard output, and in which form."""
+
+    files: list[Path]
+    format: Format | None = None
+    scores: Path | None = None
+    overwrite: bool = False
+    top: int = 0
+
+    def __post_init__(self) -> None:
+        for path in self.files:
+            format_of(path)
+        if self.scores is not None:
+            check_scores_ending(self.scores)
+
+
+def listen(
+    source_options: SourceOptions,
+    model: ModelOptions,
+    settings: Settings,
+    thresholds: ThresholdOptions,
+    outputs: OutputOptions,
+    *,
+    duration_s: float | None = None,
+) -> int:
+    """Listen to a live source until it ends, or is interrupted. Returns the exit code."""
+    if duration_s is not None and not (math.isfinite(duration_s) and duration_s > 0):
+        raise UsageError(f"--duration {duration_s}: must be above 0 seconds")
+    engine, opened = _open_engine(model, settings, thresholds, live=True)
+    with (
+        open_source(source_options) as source,
+        _sinks(outputs, outputs.files, default="jsonl") as sinks,
+        Interrupts(engine.stop) as interrupts,
+    ):
+        say(f"listening to {source.name} with {_describe(engine, opened)}; Ctrl-C ends")
+
+        def end_in_time(average: Average) -> None:
+            if duration_s is not None and average.end >= duration_s * engine.card.sample_rate:
+                engine.stop()
+
+        try:
+            run_stream(engine, source, sinks, say=say, on_average=end_in_time)
+        finally:
+            _say_statistics(engine)
+    return INTERRUPTED if interrupts.happened else OK
+
+
+def file(
+    names: list[str],
+    model: ModelOptions,
+    settings: Settings,
+    thresholds: ThresholdOptions,
+    outputs: OutputOptions,
+) -> int:
+    """Listen to recordings. Returns the exit code."""
+    paths, missing = find_recordings(names)
+    shared = [path for path in outputs.files if not is_template(path)]
+    own = [path for path in outputs.files if is_template(path)]
+    _check_outputs(paths, shared, own)
+    engine, _ = _open_engine(model, settings, thresholds, live=False)
+    with (
+        Bars(len(paths)) as bars,
+        _sinks(outputs, shared, default=_default_format(), bars=bars) as sinks,
+        Interrupts(engine.stop) as interrupts,
+        ExitStack() as own_sinks,
+    ):
+
+        def sinks_for(path: Path) -> list[Sink]:
+            own_sinks.close()
+            opened = [
+                open_sink(output_for(template, path), overwrite=outputs.overwrite)
+                for template in own
+            ]
+            for sink in opened:
+                own_sinks.callback(sink.close)
+            return [*sinks, *opened]
+
+        report = run_recordings(
+            engine, paths, sinks_for, bars, interrupted=lambda: interrupts.happened
+        )
+    report.failures[:0] = [str(error) for error in missing]
+    report.n_recordings += len(missing)
+    if report.n_recordings > 1 or not report.failures:
+        say(report.summary())
+    _say_failures(report.failures, report.n_recordings)
+    if interrupts.happened:
+        return INTERRUPTED
+    return FAILED if report.failures else OK
+
+
+def _open_engine(
+    model: ModelOptions, settings: Settings, thresholds: ThresholdOptions, *, live: bool
+) -> tuple[Engine, Model]:
+    opened = Model(
+        find_model(model.name),
+        provider=model.provider,
+        options=model.card,
+        n_threads=model.n_threads,
+        live=live,
+    )
+    card = opened.card
+    if settings.hop_s > card.window_s:
+        say(
+            f"warning: --hop {settings.hop_s:g} s is longer than the window of "
+            f"{card.window_s:g} s: the audio in between is not heard"
+        )
+    chosen = choose_thresholds(
+        card.thresholds,
+        card.labels,
+        file=thresholds.file,
+        threshold=thresholds.threshold,
+        min_duration_s=thresholds.min_duration_s,
+        max_gap_s=thresholds.max_gap_s,
+    )
+    engine = Engine(Classifier(opened), replace(settings, thresholds=chosen))
+    if model.provider == "auto" and opened.provider == "cpu" and _wants_gpu(opened):
+        say(f"running on the CPU: {opened.provider_reason}")
+    return engine, opened
+
+
+def _wants_gpu(model: Model) -> bool:
+    """Whether the user may expect a GPU to be used: one is there, but could not be."""
+    return "driver" not in model.provider_reason and "built without" not in model.provider_reason
+
+
+def _describe(engine: Engine, model: Model) -> str:
+    card: Card = engine.card
+    settings = engine.settings
+    average = f"averaged over {settings.average_s:g} s" if settings.average_s else "not averaged"
+    reason = f" ({model.provider_reason})" if model.provider_reason != "as asked for" else ""
+    return (
+        f"{card.name} ({len(card.labels)} labels) on {model.provider}{reason}, "
+        f"a window of {card.window_s:g} s every {settings.hop_s:g} s, {average}"
+    )
+
+
+@contextmanager
+def _sinks(
+    outputs: OutputOptions, files: list[Path], *, default: Format, bars: Bars | None = None
+) -> Iterator[list[Sink]]:
+    """Standard output, files and scores, closed in the end."""
+    with ExitStack() as stack:
+        sinks = [open_sink(path, overwrite=outputs.overwrite) for path in files]
+        if outputs.scores is not None:
+            sinks.append(open_scores(outputs.scores, overwrite=outputs.overwrite))
+        chosen = outputs.format or default
+        sinks.append(open_sink(None, chosen, top=outputs.top, write=bars.print if bars else None))
+        for sink in sinks:
+            stack.callback(sink.close)
+        yield sinks
+
+
+def _default_format() -> Format:
+    return "text" if sys.stdout.isatty() else "jsonl"
+
+
+def _check_outputs(paths: list[Path], shared: list[Path], own: list[Path]) -> None:
+    for path in shared:
+        if len(paths) > 1 and format_of(path) == "audacity":
+            raise UsageError(
+                f"--output {path}: Audacity labels do not say which recording they belong to, "
+                f"and there are {len(paths)}: put {{stem}} into the name, as in '{{stem}}.txt'"
+            )
+    for template in own:
+        taken: dict[Path, Path] = {}
+        for path in paths:
+            other = taken.setdefault(output_for(template, path), path)
+            if other != path:
+                raise UsageError(
+                    f"--output {template}: {other} and {path} would share "
+                    f"{output_for(template, path)}: use {{dir}} as well, as in '{{dir}}/{{stem}}'"
+                )
+
+
+def _say_statistics(engine: Engine) -> None:
+    counts = engine.statistics
+    missing = format_length(counts.gap_samples / counts.sample_rate)
+    gaps = f"{count(counts.n_gaps, 'gap')} ({missing})" if counts.n_gaps else "no gaps"
+    say(
+        f"heard {format_length(counts.audio_s)} in {count(counts.n_windows, 'window')}: "
+        f"{count(counts.n_events, 'event')}, {gaps}; "
+        f"real-time factor {counts.real_time_factor:.3f}"
+    )
+
+
+def _say_failures(failures: list[str], n_recordings: int) -> None:
+    if n_recordings == 1:
+        for failure in failures:
+            say(f"error: {failure}")
+    elif failures:
+        say(f"error: {len(failures)} of {n_recordings} failed:")
+        for failure in failures:
+            say(f"error: {failure}")

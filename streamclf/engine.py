@@ -1,0 +1,149 @@
+"""Wires the stages: source -> mono -> the model's rate -> windows -> scores -> averages -> events.
+
+Each stage is a generator over the one before it, so audio is pulled through in the reader's own
+thread, and memory holds a window and a batch whatever the length of the stream. Only sources
+that must not wait (a microphone's callback, a pipe, a network) have threads of their own, behind
+a bounded queue.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from streamclf.average import average
+from streamclf.card import Card, Thresholds
+from streamclf.classifier import Array, classify
+from streamclf.errors import SourceError
+from streamclf.events import Timing, detect
+from streamclf.mixdown import mix_down
+from streamclf.records import Average, Block, Gap, Notice, Result, SoundEvent
+from streamclf.resample import resample
+from streamclf.settings import Settings
+from streamclf.sources.base import Source
+from streamclf.stats import Statistics
+from streamclf.windows import slide
+
+
+class Scorer(Protocol):
+    """What the engine asks of a classifier; `streamclf.classifier.Classifier` is the real one."""
+
+    @property
+    def card(self) -> Card:
+        """What it hears and names."""
+
+    def score(self, waveforms: Array) -> Array:
+        """Turn ``(windows, window_samples)`` into scores ``(windows, classes)``."""
+
+
+class Engine:
+    """Listens to one source after another with one model.
+
+    Args:
+        scorer: The model, ready to score.
+        settings: How to listen.
+
+    Attributes:
+        card: The model's card.
+        settings: As given.
+        thresholds: Those in force.
+        statistics: Of the current run, or the last.
+        started: Local time of the current stream's first sample; None before it came.
+
+    Raises:
+        UsageError: The settings do not fit the model.
+    """
+
+    def __init__(self, scorer: Scorer, settings: Settings | None = None) -> None:
+        self.card = scorer.card
+        self.settings = settings or Settings()
+        self.thresholds: Thresholds = self.settings.thresholds or self.card.thresholds
+        self.statistics = Statistics(self.card.sample_rate)
+        self.started: datetime | None = None
+        self._scorer = scorer
+        self._source: Source | None = None
+        rate = self.card.sample_rate
+        self._timing = Timing(
+            window=self.card.window_samples,
+            hop=self.settings.hop_samples(rate),
+            average=round(self.settings.average_s * rate),
+            min_duration=round(self.thresholds.min_duration * rate),
+            max_gap=round(self.thresholds.max_gap * rate),
+        )
+
+    def run(self, source: Source) -> Iterator[Result]:
+        """Listen to a source to its end, or until `stop`.
+
+        Args:
+            source: Opened; the caller closes it.
+
+        Yields:
+            Averages (a window each), the events that they ended, gaps and notices.
+
+        Raises:
+            SourceError: Audio cannot be had, or not to its end. All that could be found before
+                it was yielded, open events included.
+        """
+        self.statistics = Statistics(self.card.sample_rate)
+        self.started = None
+        self._source = source
+        errors: list[SourceError] = []
+        began = time.perf_counter()
+        for result in self._results(source, errors):
+            self.statistics.n_windows += isinstance(result, Average)
+            self.statistics.n_events += isinstance(result, SoundEvent)
+            self.statistics.elapsed_s = time.perf_counter() - began
+            yield result
+        self._source = None
+        if errors:
+            raise errors[0]
+
+    def stop(self) -> None:
+        """End the current run soon, as if its stream had ended.
+
+        May be called from another thread or a signal handler.
+        """
+        if self._source is not None:
+            self._source.stop()
+
+    def _results(self, source: Source, errors: list[SourceError]) -> Iterator[Result]:
+        rate, timing, settings = self.card.sample_rate, self._timing, self.settings
+        items = _until_error(source.blocks(rate), errors)
+        items = _until_error(mix_down(items, settings.channel), errors)
+        items = self._count(resample(items, rate))
+        windows = slide(items, timing.window, timing.hop)
+        scores = classify(windows, self._score, 1 if source.live else settings.batch_size)
+        averages = average(scores, timing.average, settings.average_kind)
+        if self.card.task == "regression":
+            return averages
+        return detect(averages, self.card.labels, self.thresholds, timing)
+
+    def _score(self, waveforms: Array) -> Array:
+        began = time.perf_counter()
+        scores = self._scorer.score(waveforms)
+        self.statistics.scoring_s += time.perf_counter() - began
+        return scores
+
+    def _count(self, items: Iterable[Block | Gap | Notice]) -> Iterator[Block | Gap | Notice]:
+        for item in items:
+            if isinstance(item, Block):
+                if self.started is None:
+                    length = timedelta(seconds=item.n_samples / self.card.sample_rate)
+                    self.started = datetime.now().astimezone() - length
+                self.statistics.delivered_samples += item.n_samples
+            elif isinstance(item, Gap):
+                self.statistics.gap_samples += item.n_samples
+                self.statistics.n_gaps += 1
+            yield item
+
+
+def _until_error(
+    items: Iterable[Block | Gap | Notice], errors: list[SourceError]
+) -> Iterator[Block | Gap | Notice]:
+    """End the stream where the source fails, so that all stages behind it finish their work."""
+    try:
+        yield from items
+    except SourceError as error:
+        errors.append(error)

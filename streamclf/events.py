@@ -1,0 +1,198 @@
+"""Averaged scores -> sound events.
+
+The average says *whether* there is a sound, the windows say *where*:
+
+- A class turns on when its averaged score reaches ``on``, and off when it falls below ``off``.
+- An average lags behind: it still holds what sounded ``average`` seconds ago. So the place of
+  an event is taken from the windows' own scores. Looking back over the windows in the average,
+  the event begins at the first whose own score reaches ``on`` and lasts while it stays at
+  ``off`` or above, across pauses of up to ``max_gap``.
+- A window is longer than a hop, and a sound is heard from the moment it enters a window until
+  it has left. A window's score therefore stands for one hop around the window's centre; the
+  first and last window of a stretch of audio stand for the rest of it on their side as well.
+
+So a long sound is found where it lies, within a hop; a sound much shorter than a window becomes
+an event about as long as the window, with the sound at its centre.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from streamclf.card import Thresholds
+from streamclf.records import Average, Gap, Notice, SoundEvent
+
+
+@dataclass(frozen=True)
+class Timing:
+    """The lengths that place an event, in samples.
+
+    Attributes:
+        window: Length of a window.
+        hop: Distance between windows.
+        average: How far back the average looks.
+        inset: How far an event's ends lie inside the cells of its outermost windows.
+        min_duration: Shorter events are dropped.
+        max_gap: Pauses up to this long are bridged.
+    """
+
+    window: int
+    hop: int
+    average: int
+    inset: int = 0
+    min_duration: int = 0
+    max_gap: int = 0
+
+
+def detect(
+    items: Iterable[Average | Gap | Notice],
+    labels: list[str],
+    thresholds: Thresholds,
+    timing: Timing,
+) -> Iterator[Average | SoundEvent | Gap | Notice]:
+    """Find events; averages, gaps and notices pass through.
+
+    An event follows the average that ended it; all open events end before a gap and at the
+    stream's end. Events that end together come in the order of their onsets.
+    """
+    segment = _Segment(labels, thresholds, timing)
+    for item in items:
+        if isinstance(item, Average):
+            yield item
+            yield from segment.add(item)
+        elif isinstance(item, Gap):
+            yield from segment.finish()
+            yield item
+            segment = _Segment(labels, thresholds, timing)
+        else:
+            yield item
+    yield from segment.finish()
+
+
+@dataclass(slots=True)
+class _Cell:
+    """The stretch of audio that a window's score stands for."""
+
+    start: int
+    end: int
+    scores: npt.NDArray[np.float32]
+
+
+@dataclass(slots=True)
+class _Run:
+    """An event in the making."""
+
+    onset: int
+    offset: int
+    peak: float
+
+
+@dataclass(slots=True)
+class _Track:
+    """What is known of one class: whether its average is on, and its open event."""
+
+    on: bool = False
+    run: _Run | None = None
+
+
+class _Segment:
+    """The events between two gaps."""
+
+    def __init__(self, labels: list[str], thresholds: Thresholds, timing: Timing) -> None:
+        self._labels = labels
+        per_class = [thresholds.of(label) for label in labels]
+        self._on = np.array([t.on for t in per_class], dtype=np.float32)
+        self._off = np.array([t.off for t in per_class], dtype=np.float32)
+        self._timing = timing
+        self._cells: deque[_Cell] = deque()
+        self._tracks: dict[int, _Track] = {}
+        self._last: Average | None = None
+
+    def add(self, average: Average) -> list[SoundEvent]:
+        """Take the next average; give the events that it ended."""
+        cell = self._cell(average)
+        self._last = average
+        ended: list[tuple[int, _Run]] = []
+        for risen in np.flatnonzero(average.values >= self._on):
+            self._tracks.setdefault(int(risen), _Track())
+        for index, track in list(self._tracks.items()):
+            ended += [(index, run) for run in self._advance(index, track, cell, average)]
+            if track.run is None and not track.on:
+                del self._tracks[index]
+        return self._events(ended)
+
+    def finish(self) -> list[SoundEvent]:
+        """Give the events still open, as the audio ends here."""
+        if self._last is None:
+            return []
+        runs = [(index, track.run) for index, track in self._tracks.items() if track.run]
+        for _, run in runs:
+            if run.offset == self._cells[-1].end:
+                run.offset = self._last.end
+            run.offset = min(run.offset, self._last.end)
+        self._tracks.clear()
+        return self._events(runs)
+
+    def _cell(self, average: Average) -> _Cell:
+        timing = self._timing
+        end = average.position + timing.window // 2 + (timing.hop + 1) // 2
+        start = average.position if self._last is None else self._cells[-1].end
+        cell = _Cell(start, end, average.scores.values)
+        self._cells.append(cell)
+        horizon = end - timing.average
+        while len(self._cells) > 1 and self._cells[0].end <= horizon:
+            self._cells.popleft()
+        return cell
+
+    def _advance(self, index: int, track: _Track, cell: _Cell, average: Average) -> Iterator[_Run]:
+        score = float(average.values[index])
+        if not track.on and score >= self._on[index]:
+            track.on = True
+            yield from self._look_back(index, track)
+        elif track.on and score < self._off[index]:
+            track.on = False
+        elif track.on:
+            yield from self._extend(index, track, cell)
+        run = track.run
+        if run is None:
+            return
+        if track.on:
+            run.peak = max(run.peak, score)
+        if cell.start - run.offset > self._timing.max_gap:
+            track.run = None
+            yield run
+
+    def _look_back(self, index: int, track: _Track) -> Iterator[_Run]:
+        """Find where, in the windows of the average, the sound that turned it on lies."""
+        known_until = track.run.offset if track.run else -1
+        fresh = [cell for cell in self._cells if cell.end > known_until]
+        for cell in fresh:
+            yield from self._extend(index, track, cell)
+        if track.run is None:
+            # An exponential average may reach `on` through windows further back than it looks.
+            loudest = max(fresh, key=lambda cell: float(cell.scores[index]))
+            track.run = _Run(loudest.start, loudest.end, 0.0)
+
+    def _extend(self, index: int, track: _Track, cell: _Cell) -> Iterator[_Run]:
+        score, run = cell.scores[index], track.run
+        if run is not None and cell.start - run.offset > self._timing.max_gap:
+            track.run = None
+            yield run
+            run = None
+        if run is not None and score >= self._off[index]:
+            run.offset = cell.end
+        elif run is None and score >= self._on[index]:
+            track.run = _Run(cell.start, cell.end, 0.0)
+
+    def _events(self, runs: list[tuple[int, _Run]]) -> list[SoundEvent]:
+        shortest = self._timing.min_duration
+        return [
+            SoundEvent(self._labels[index], run.onset, run.offset, run.peak)
+            for index, run in sorted(runs, key=lambda pair: (pair[1].onset, pair[0]))
+            if run.offset - run.onset >= shortest
+        ]

@@ -1,0 +1,246 @@
+"""A model file opened: its graph in an ONNX Runtime session, and its card.
+
+The card is looked for in the file's metadata, then in a sidecar ``NAME.json``; without either,
+`CardOptions` must say what the model hears (``--labels --sample-rate --window``).
+"""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+from streamclf.card import METADATA_KEY, Activation, Card, Task, parse_card
+from streamclf.errors import CardError, ModelError
+from streamclf.providers import Provider, open_session
+
+BUNDLED = Path(__file__).parent / "models"
+DEFAULT_MODEL = "pocket"
+
+InputLayout = Literal["batch", "batch-channel", "single"]
+
+
+@dataclass(frozen=True)
+class CardOptions:
+    """What a user says of a model on the command line; overrides what the model says itself.
+
+    Attributes:
+        labels: A text file with a label a line, or a CSV with a column ``display_name``,
+            ``label`` or ``name``.
+        sample_rate: In Hz.
+        window_s: Window length in seconds.
+        activation: What turns the output into scores.
+        task: What the model does.
+    """
+
+    labels: Path | None = None
+    sample_rate: int | None = None
+    window_s: float | None = None
+    activation: Activation | None = None
+    task: Task | None = None
+
+    @property
+    def given(self) -> bool:
+        """Whether anything was said at all."""
+        return self != CardOptions()
+
+
+class Model:
+    """An open model.
+
+    Args:
+        path: The ``.onnx`` file.
+        provider: The execution provider wanted.
+        options: What the user says of the model.
+        n_threads: For ONNX Runtime; 0 leaves it to decide.
+        live: Live sessions run a window now and then: their threads must not spin in between.
+
+    Attributes:
+        path: The file.
+        card: The model card.
+        session: The ONNX Runtime session.
+        provider: The provider really used.
+        provider_reason: Why ``auto`` took it.
+        input_name: Of the graph's waveform input.
+        output_name: Of the output that is read.
+        layout: ``batch`` (batch, samples), ``batch-channel`` (batch, 1, samples) or
+            ``single`` (samples,).
+        fixed_batch: The batch size the graph insists on, or None.
+
+    Raises:
+        ModelError: The file is missing, no ONNX, or takes no waveform.
+        CardError: Nothing says what it hears, or what is said contradicts the graph.
+        ProviderError: The provider asked for is not to be had.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        provider: Provider = "auto",
+        options: CardOptions | None = None,
+        n_threads: int = 0,
+        live: bool = False,
+    ) -> None:
+        self.path = path
+        self.session, self.provider, self.provider_reason = open_session(
+            path, provider, n_threads=n_threads, live=live
+        )
+        node = _waveform_input(path, self.session)
+        self.input_name: str = node.name
+        self.input_type: str = node.type
+        self.layout, samples, self.fixed_batch = _layout(path, node)
+        self.card = _read_card(path, self.session, options or CardOptions(), samples)
+        outputs = [node.name for node in self.session.get_outputs()]
+        preferred = self.card.output_name
+        self.output_name = preferred if preferred in outputs else outputs[0]
+        if samples is not None and samples != self.card.window_samples:
+            raise CardError(
+                f"{path}: the graph takes windows of {samples} samples, the card says "
+                f"{self.card.window_samples}: correct --window or the card"
+            )
+
+
+def find_model(name: str) -> Path:
+    """Turn ``--model`` into a path: a file, or the name of a bundled model.
+
+    Raises:
+        ModelError: It is neither.
+    """
+    path = Path(name)
+    if path.is_dir():
+        raise ModelError(f"{name}: is a folder, --model takes an .onnx file")
+    if path.exists():
+        return path
+    bundled = bundled_models()
+    if name in bundled:
+        return bundled[name]
+    raise ModelError(
+        f"{name}: no such model file, and no bundled model of that name ({', '.join(bundled)})"
+    )
+
+
+def bundled_models() -> dict[str, Path]:
+    """The models that come with streamclf, by name."""
+    return {path.stem: path for path in sorted(BUNDLED.glob("*.onnx"))}
+
+
+def _waveform_input(path: Path, session: Any) -> Any:
+    inputs = session.get_inputs()
+    if len(inputs) != 1:
+        raise ModelError(
+            f"{path}: the graph has {len(inputs)} inputs, a streamclf model has one, the waveform"
+        )
+    if inputs[0].type not in ("tensor(float)", "tensor(float16)"):
+        raise ModelError(
+            f"{path}: the graph takes {inputs[0].type}, a streamclf model takes float32 samples"
+        )
+    return inputs[0]
+
+
+def _layout(path: Path, node: Any) -> tuple[InputLayout, int | None, int | None]:
+    """Recognise the input's shape: layout, samples a window and batch size where fixed."""
+    shape = node.shape
+    batch = shape[0] if len(shape) > 1 and isinstance(shape[0], int) else None
+    samples = shape[-1] if shape and isinstance(shape[-1], int) else None
+    if len(shape) == 1:
+        return "single", samples, None
+    if len(shape) == 2:
+        return "batch", samples, batch
+    if len(shape) == 3 and (shape[1] == 1 or not isinstance(shape[1], int)):
+        return "batch-channel", samples, batch
+    raise ModelError(
+        f"{path}: the graph's input has shape {shape}; "
+        "a waveform is (batch, samples), (batch, 1, samples) or (samples,)"
+    )
+
+
+def _read_card(path: Path, session: Any, options: CardOptions, samples: int | None) -> Card:
+    said: dict[str, Any] = {}
+    if options.labels is not None:
+        said["labels"] = read_labels(options.labels)
+    if options.sample_rate is not None:
+        said["sample_rate"] = options.sample_rate
+    if options.task is not None:
+        said["task"] = options.task
+    card = _written_card(path, session)
+    rate = options.sample_rate or (card.sample_rate if card else None)
+    if options.window_s is not None and rate:
+        said["window_samples"] = round(options.window_s * rate)
+    elif samples is not None and card is None:
+        said["window_samples"] = samples
+    missing = [
+        option
+        for option, field in [
+            ("--labels", "labels"), ("--sample-rate", "sample_rate"), ("--window", "window_samples")
+        ]
+        if card is None and field not in said
+    ]  # fmt: skip
+    if missing:
+        raise CardError(
+            f"{path}: the file has no model card (metadata property {METADATA_KEY!r}) and "
+            f"{path.with_suffix('.json').name} is not beside it: give {' '.join(missing)}"
+        )
+    if options.activation is not None:
+        said["activation"] = options.activation
+    elif card is None:
+        said["activation"] = _activation_of(path, said.get("task", "single-label"))
+    if not said and card is not None:
+        return card
+    known = msgspec.to_builtins(card) if card else {"name": path.stem}
+    try:
+        return msgspec.convert({**known, **said}, Card)
+    except msgspec.ValidationError as error:
+        raise CardError(f"{path}: what was said of the model does not fit: {error}") from error
+
+
+def _written_card(path: Path, session: Any) -> Card | None:
+    text = session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
+    if text is not None:
+        return parse_card(text, str(path))
+    sidecar = path.with_suffix(".json")
+    if sidecar.is_file():
+        return parse_card(sidecar.read_bytes(), str(sidecar))
+    return None
+
+
+def _activation_of(path: Path, task: Task) -> Activation:
+    """See whether a graph without a card ends in an activation of its own."""
+    import onnx  # only models without a card need it
+
+    graph = onnx.load(path, load_external_data=False).graph
+    made_by = {output: node for node in graph.node for output in node.output}
+    node = made_by.get(graph.output[0].name)
+    while node is not None and node.op_type in ("Identity", "Squeeze", "Reshape", "Cast"):
+        node = made_by.get(node.input[0])
+    if task == "regression" or (node is not None and node.op_type in ("Softmax", "Sigmoid")):
+        return "none"
+    return "sigmoid" if task == "multi-label" else "softmax"
+
+
+def read_labels(path: Path) -> list[str]:
+    """Read a label file: a label a line, or a CSV with a column that holds them.
+
+    Raises:
+        CardError: The file is missing, not text, or a CSV without such a column.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise CardError(f"{path}: the label file cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise CardError(f"{path}: the label file is not UTF-8 text") from error
+    if path.suffix.lower() != ".csv":
+        return [line.strip() for line in text.splitlines() if line.strip()]
+    rows = list(csv.DictReader(text.splitlines()))
+    columns = list(rows[0]) if rows else []
+    for column in ("display_name", "label", "name"):
+        if column in columns:
+            return [row[column].strip() for row in rows]
+    raise CardError(
+        f"{path}: has the columns {', '.join(columns) or '(none)'}; "
+        "labels are looked for in display_name, label or name"
+    )

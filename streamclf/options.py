@@ -1,0 +1,94 @@
+"""The options that commands share, named once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, TypeAlias
+
+import typer
+
+from streamclf.average import AverageKind
+from streamclf.card import Activation, Task
+from streamclf.providers import Provider
+from streamclf.sinks.choose import Format
+
+Model: TypeAlias = Annotated[
+    str, typer.Option("--model", "-m", metavar="MODEL", help="An .onnx file or a bundled model.")
+]
+Labels: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="Labels of a model without a card: a line each, or CSV."),
+]
+SampleRate: TypeAlias = Annotated[
+    int | None, typer.Option(metavar="HZ", help="Sample rate of a model without a card.")
+]
+WindowS: TypeAlias = Annotated[
+    float | None,
+    typer.Option("--window", metavar="S", help="Window of a model without a card, in seconds."),
+]
+ActivationOption: TypeAlias = Annotated[
+    Activation | None,
+    typer.Option("--activation", help="What turns the model's output into scores."),
+]
+TaskOption: TypeAlias = Annotated[
+    Task | None, typer.Option("--task", help="What a model without a card does.")
+]
+ProviderOption: TypeAlias = Annotated[
+    Provider,
+    typer.Option("--provider", help="What runs the model; auto takes CUDA where it works."),
+]
+Threads: TypeAlias = Annotated[
+    int, typer.Option(min=0, metavar="N", help="Threads that run the model; 0: as many as fit.")
+]
+Hop: TypeAlias = Annotated[
+    float, typer.Option(metavar="S", help="Seconds between the starts of two windows.")
+]
+AverageS: TypeAlias = Annotated[
+    float, typer.Option("--average", metavar="S", help="Seconds to average over; 0: none.")
+]
+AverageKindOption: TypeAlias = Annotated[
+    AverageKind, typer.Option("--average-kind", help="How to weigh the windows.")
+]
+ThresholdOption: TypeAlias = Annotated[
+    float | None,
+    typer.Option(
+        "--threshold", metavar="P", help="Averaged score at which an event begins, every class."
+    ),
+]
+ThresholdsFile: TypeAlias = Annotated[
+    Path | None,
+    typer.Option("--thresholds", metavar="FILE", help="TOML with thresholds, also by class."),
+]
+MinDuration: TypeAlias = Annotated[
+    float | None, typer.Option(metavar="S", help="Drop events shorter than this.")
+]
+MaxGap: TypeAlias = Annotated[
+    float | None, typer.Option(metavar="S", help="Bridge pauses up to this long.")
+]
+Channel: TypeAlias = Annotated[
+    int | None, typer.Option(metavar="N", help="Listen to one channel, from 1; else their mean.")
+]
+Top: TypeAlias = Annotated[
+    int, typer.Option("--top", "-k", min=1, metavar="K", help="Classes to show in updates.")
+]
+Output: TypeAlias = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--output",
+        "-o",
+        metavar="FILE",
+        help="Write events to .jsonl, .csv, .txt (Audacity) or .selections.txt (Raven) as well; "
+        "may be repeated.",
+    ),
+]
+FormatOption: TypeAlias = Annotated[
+    Format | None,
+    typer.Option("--format", "-f", help="Of standard output; text on a terminal, else jsonl."),
+]
+ScoresFile: TypeAlias = Annotated[
+    Path | None,
+    typer.Option("--scores", metavar="FILE", help="Write each window's scores to .csv or .npz."),
+]
+Overwrite: TypeAlias = Annotated[
+    bool, typer.Option("--overwrite", help="Replace output files that exist.")
+]

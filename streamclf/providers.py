@@ -1,0 +1,124 @@
+"""Execution providers: what was asked for is what runs, or an error says why not.
+
+ONNX Runtime answers a provider that it cannot load with a line in its log and a silent CPU. Here
+the session's own list of providers is compared with the request after opening.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+from streamclf.errors import ModelError, ProviderError
+
+Provider: TypeAlias = Literal["auto", "cpu", "cuda", "tensorrt", "coreml", "openvino"]
+
+NAMES: dict[str, str] = {
+    "cpu": "CPUExecutionProvider",
+    "cuda": "CUDAExecutionProvider",
+    "tensorrt": "TensorrtExecutionProvider",
+    "coreml": "CoreMLExecutionProvider",
+    "openvino": "OpenVINOExecutionProvider",
+}
+_OPTIONS: dict[str, dict[str, str]] = {
+    # EXHAUSTIVE, the default, searches again at each new shape.
+    "cuda": {"cudnn_conv_algo_search": "HEURISTIC"},
+}
+_FATAL = 4
+
+
+def open_session(
+    path: Path, provider: Provider = "auto", *, n_threads: int = 0, live: bool = False
+) -> tuple[Any, str, str]:
+    """Open a model file in ONNX Runtime.
+
+    Returns:
+        The session, the provider it really uses (a key of `NAMES`), and why.
+
+    Raises:
+        ModelError: The file is missing, unreadable or no ONNX model.
+        ProviderError: The provider asked for cannot run here.
+    """
+    _check_file(path)
+    if provider != "auto":
+        return _open_with(path, provider, n_threads, live), provider, "as asked for"
+    obstacle = _obstacle("cuda")
+    if obstacle is None:
+        try:
+            return _open_with(path, "cuda", n_threads, live), "cuda", "a CUDA device is here"
+        except ProviderError as error:
+            obstacle = str(error)
+    return _open_with(path, "cpu", n_threads, live), "cpu", f"no CUDA: {obstacle}"
+
+
+def _check_file(path: Path) -> None:
+    try:
+        with path.open("rb") as file:
+            head = file.read(16)
+    except OSError as error:
+        raise ModelError(f"{path}: the model cannot be opened: {error.strerror}") from error
+    if not head:
+        raise ModelError(f"{path}: the file is empty, an ONNX model was expected")
+
+
+def _obstacle(provider: str) -> str | None:
+    """What keeps a provider from running here, as far as can be seen without trying."""
+    import onnxruntime
+
+    available = onnxruntime.get_available_providers()
+    if NAMES[provider] not in available:
+        built = ", ".join(key for key, name in NAMES.items() if name in available)
+        return (
+            f"onnxruntime {onnxruntime.__version__} was built without {provider} (it has {built})"
+        )
+    if provider in ("cuda", "tensorrt") and sys.platform != "darwin" and not _nvidia_driver():
+        return "no NVIDIA driver here"
+    return None
+
+
+def _nvidia_driver() -> bool:
+    try:
+        ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
+    except OSError:
+        return False
+    return True
+
+
+def _open_with(path: Path, provider: str, n_threads: int, live: bool) -> Any:
+    import onnxruntime
+
+    obstacle = _obstacle(provider)
+    if obstacle is not None:
+        raise ProviderError(
+            f"provider {provider} was asked for: {obstacle}: use --provider auto or cpu"
+        )
+    if provider in ("cuda", "tensorrt") and hasattr(onnxruntime, "preload_dlls"):
+        onnxruntime.preload_dlls()
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = _FATAL
+    options.intra_op_num_threads = n_threads
+    if live:
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    wanted: list[Any] = [(NAMES[provider], _OPTIONS.get(provider, {}))]
+    if provider != "cpu":
+        # What the provider cannot run falls to the CPU, operator by operator.
+        wanted.append(NAMES["cpu"])
+    onnxruntime.set_default_logger_severity(_FATAL)
+    try:
+        session = onnxruntime.InferenceSession(str(path), options, providers=wanted)
+    except Exception as error:  # ONNX Runtime raises types of its own that share no base
+        raise ModelError(f"{path}: is no ONNX model that runs here: {_short(error)}") from error
+    if NAMES[provider] not in session.get_providers():
+        raise ProviderError(
+            f"provider {provider} was asked for, ONNX Runtime {onnxruntime.__version__} took "
+            f"{session.get_providers()[0]}: its libraries are missing or do not fit (for cuda: "
+            "pip install 'onnxruntime-gpu[cuda,cudnn]'), or use --provider auto or cpu"
+        )
+    return session
+
+
+def _short(error: Exception) -> str:
+    text = " ".join(str(error).split())
+    return text if len(text) <= 200 else text[:200] + "..."

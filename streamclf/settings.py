@@ -1,0 +1,141 @@
+"""How to listen: hop, averaging and thresholds, checked before any audio is opened."""
+
+from __future__ import annotations
+
+import math
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from streamclf.average import AverageKind
+from streamclf.card import Thresholds
+from streamclf.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to listen.
+
+    Attributes:
+        hop_s: Seconds between the starts of two windows.
+        average_s: Seconds that scores are averaged over; 0 for none.
+        average_kind: ``mean`` or ``exponential``.
+        thresholds: When scores become events; None takes the model's.
+        channel: The channel to listen to, from 1; None averages all.
+        batch_size: Windows scored at once in recordings (live, each is scored as it comes).
+
+    Raises:
+        UsageError: A value makes no sense.
+    """
+
+    hop_s: float = 0.5
+    average_s: float = 3.0
+    average_kind: AverageKind = "mean"
+    thresholds: Thresholds | None = None
+    channel: int | None = None
+    batch_size: int = 32
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.hop_s) and self.hop_s > 0):
+            raise UsageError(f"--hop {self.hop_s}: must be above 0 seconds (0.5 is usual)")
+        if not (math.isfinite(self.average_s) and self.average_s >= 0):
+            raise UsageError(f"--average {self.average_s}: must be 0 (none) or more seconds")
+        if self.channel is not None and self.channel < 1:
+            raise UsageError(f"--channel {self.channel}: channels count from 1")
+        if self.batch_size < 1:
+            raise UsageError(f"the batch size is {self.batch_size}, must be 1 or more")
+
+    def hop_samples(self, sample_rate: int) -> int:
+        """The hop at a model's rate.
+
+        Raises:
+            UsageError: The hop is shorter than a sample.
+        """
+        samples = round(self.hop_s * sample_rate)
+        if samples < 1:
+            raise UsageError(
+                f"--hop {self.hop_s}: is less than one sample at {sample_rate} Hz, "
+                f"must be {1 / sample_rate:g} s or more"
+            )
+        return samples
+
+
+def choose_thresholds(
+    base: Thresholds,
+    labels: list[str],
+    *,
+    file: Path | None = None,
+    threshold: float | None = None,
+    min_duration_s: float | None = None,
+    max_gap_s: float | None = None,
+) -> Thresholds:
+    """Combine what the card, a file and single options say; the later overrides the earlier.
+
+    Args:
+        base: The card's.
+        labels: The model's, to check names against.
+        file: A TOML file, see `read_thresholds`.
+        threshold: ``on`` for every class; ``off`` follows in the base's proportion.
+        min_duration_s: Seconds.
+        max_gap_s: Seconds.
+
+    Raises:
+        UsageError: A value is out of range, or a name is not among the labels.
+    """
+    chosen = read_thresholds(file, base, labels) if file is not None else base
+    if threshold is not None:
+        if not 0 <= threshold <= 1:
+            raise UsageError(f"--threshold {threshold}: must lie between 0 and 1")
+        ratio = base.off / base.on if base.on else 1.0
+        chosen = msgspec.structs.replace(chosen, on=threshold, off=threshold * ratio, classes={})
+    for option, field, value in [
+        ("--min-duration", "min_duration", min_duration_s),
+        ("--max-gap", "max_gap", max_gap_s),
+    ]:
+        if value is None:
+            continue
+        if not (math.isfinite(value) and value >= 0):
+            raise UsageError(f"{option} {value}: must be 0 or more seconds")
+        chosen = msgspec.structs.replace(chosen, **{field: value})
+    return chosen
+
+
+def read_thresholds(path: Path, base: Thresholds, labels: list[str]) -> Thresholds:
+    """Read a threshold file.
+
+    ``on``, ``off``, ``min_duration`` and ``max_gap`` at the top replace the card's; a table
+    ``[classes]`` holds ``dog = 0.4`` (``off`` in proportion) or ``rain = {on = 0.6, off = 0.4}``.
+
+    Raises:
+        UsageError: The file is missing, no TOML, or says something that cannot be.
+    """
+    try:
+        said = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(f"--thresholds {path}: cannot be read: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise UsageError(f"--thresholds {path}: is no TOML: {error}") from error
+    ratio = base.off / base.on if base.on else 1.0
+    classes = said.pop("classes", {})
+    if not isinstance(classes, dict):
+        raise UsageError(f"--thresholds {path}: classes must be a table, [classes]")
+    unknown = sorted(set(classes) - set(labels))
+    if unknown:
+        raise UsageError(
+            f"--thresholds {path}: {unknown[0]!r} is no label of the model "
+            "(streamclf info lists them)"
+        )
+    if "on" in said and "off" not in said and isinstance(said["on"], int | float):
+        said["off"] = said["on"] * ratio
+    # A file that sets `on` means it for every class that it does not name.
+    kept = {} if "on" in said else msgspec.to_builtins(base.classes)
+    for label, value in classes.items():
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        kept[label] = {"on": value, "off": value * ratio} if is_number else value
+    merged = {**msgspec.to_builtins(base), **said, "classes": kept}
+    try:
+        return msgspec.convert(merged, Thresholds)
+    except msgspec.ValidationError as error:
+        raise UsageError(f"--thresholds {path}: {error}") from error

@@ -1,0 +1,85 @@
+"""What the commands `info` and `devices` print."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from typing import Any
+
+import msgspec
+
+from streamclf.card import Card
+from streamclf.model import CardOptions, Model, bundled_models, find_model
+
+
+def info(name: str, options: CardOptions, *, as_json: bool) -> None:
+    """Print a model's card.
+
+    Raises:
+        ModelError: It cannot be opened, or nothing says what it hears.
+    """
+    model = Model(find_model(name), provider="cpu", options=options)
+    if as_json:
+        card = msgspec.to_builtins(model.card)
+        _print_json({**card, "file": str(model.path), "bytes": model.path.stat().st_size})
+        return
+    width = max(len(title) for title, _ in _rows(model))
+    for title, text in _rows(model):
+        print(f"{title:<{width}}  {text}")
+
+
+def _rows(model: Model) -> list[tuple[str, str]]:
+    card = model.card
+    bundled = ", ".join(bundled_models())
+    rows = [
+        ("name", f"{card.name} (version {card.version})"),
+        ("description", card.description),
+        ("file", f"{model.path} ({model.path.stat().st_size / 1e6:.2f} MB)"),
+        ("task", f"{card.task} ({card.activation}, temperature {card.temperature:g})"),
+        ("sample rate", f"{card.sample_rate} Hz"),
+        ("window", f"{card.window_samples} samples ({card.window_s:g} s)"),
+        ("thresholds", _thresholds(card)),
+        ("stem", str(msgspec.to_builtins(card.stem)) if card.stem else "none"),
+        ("training data", card.training_data),
+        ("licence", card.licence),
+        *((f"accuracy: {key}", str(value)) for key, value in card.accuracy.items()),
+        (f"{len(card.labels)} labels", ", ".join(card.labels)),
+        ("bundled models", bundled),
+    ]
+    return [(title, text or "not said") for title, text in rows]
+
+
+def _thresholds(card: Card) -> str:
+    limits = card.thresholds
+    own = f"; {len(limits.classes)} labels have their own" if limits.classes else ""
+    return (
+        f"on {limits.on:g}, off {limits.off:g}, events of {limits.min_duration:g} s or more, "
+        f"pauses up to {limits.max_gap:g} s bridged{own}"
+    )
+
+
+def devices(*, as_json: bool) -> None:
+    """Print the microphones.
+
+    Raises:
+        DeviceError: There is no PortAudio library, or no input device.
+    """
+    from streamclf.sources.devices import list_inputs
+
+    inputs = list_inputs()
+    if as_json:
+        _print_json([dataclasses.asdict(device) for device in inputs])
+        return
+    print("    index  channels  default rate  host API      name")
+    for device in inputs:
+        mark = "*" if device.is_default else " "
+        print(
+            f"  {mark} {device.index:>5}  {device.channels:>8}  "
+            f"{device.default_sample_rate:>9.0f} Hz  {device.host_api:<12}  {device.name}"
+        )
+    print("  * is the default; --device takes an index or part of a name")
+
+
+def _print_json(value: Any) -> None:
+    text = msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
+    sys.stdout.write(text + "\n")

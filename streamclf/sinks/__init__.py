@@ -1,0 +1,1 @@
+"""Where results go: one contract (`Sink`) for all, chosen by a file's ending."""

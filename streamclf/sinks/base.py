@@ -1,0 +1,92 @@
+"""The contract that every sink keeps, and what all of them derive from positions."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from streamclf.card import Task
+from streamclf.records import Result
+
+
+@dataclass(frozen=True)
+class StreamInfo:
+    """What a sink needs to know of the stream whose results follow.
+
+    Attributes:
+        source: Its name.
+        sample_rate: The model's, in Hz, at which positions count.
+        labels: The model's.
+        task: The model's.
+        started: Local time of its first sample, of live streams.
+    """
+
+    source: str
+    sample_rate: int
+    labels: list[str]
+    task: Task
+    started: datetime | None = None
+
+    def seconds(self, position: int) -> float:
+        """A position in seconds from the stream's start, to the microsecond."""
+        return round(position / self.sample_rate, 6)
+
+    def time(self, position: int) -> str | None:
+        """A position as local time, ISO 8601 with offset; None where the stream is not live."""
+        if self.started is None:
+            return None
+        moment = self.started + timedelta(seconds=position / self.sample_rate)
+        return moment.isoformat(timespec="milliseconds")
+
+
+class Sink(ABC):
+    """Somewhere results go.
+
+    `begin` is called before the results of each stream, `close` once at the end.
+    """
+
+    @abstractmethod
+    def begin(self, stream: StreamInfo) -> None:
+        """Take note of the stream whose results follow."""
+
+    @abstractmethod
+    def write(self, result: Result) -> None:
+        """Write a result, or leave it, if it is of a kind that this sink does not hold.
+
+        Raises:
+            SinkError: It cannot be written.
+        """
+
+    @abstractmethod
+    def close(self) -> None:
+        """Finish and release the file. Safe to call twice.
+
+        Raises:
+            SinkError: The file cannot be finished.
+        """
+
+
+class MemorySink(Sink):
+    """Keeps results in a list, for the library's users and for tests.
+
+    Attributes:
+        results: Pairs of a stream and a result.
+    """
+
+    def __init__(self) -> None:
+        self.results: list[tuple[StreamInfo, Result]] = []
+        self._stream: StreamInfo | None = None
+
+    def begin(self, stream: StreamInfo) -> None:
+        """Take note of the stream."""
+        self._stream = stream
+
+    def write(self, result: Result) -> None:
+        """Append the result."""
+        if self._stream is None:
+            raise ValueError("begin() must be called before write()")
+        self.results.append((self._stream, result))
+
+    def close(self) -> None:
+        """Nothing to release."""

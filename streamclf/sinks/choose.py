@@ -1,0 +1,100 @@
+"""From what the user asks for to sinks: formats by name, files by extension."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+from streamclf.errors import UsageError
+from streamclf.sinks.base import Sink
+from streamclf.sinks.jsonl import JsonLinesSink
+from streamclf.sinks.lines import LineFile, Lines, PrintedLines
+from streamclf.sinks.scores import ScoresCsvSink, ScoresNpzSink
+from streamclf.sinks.tables import AudacitySink, CsvSink, RavenSink, TextSink
+
+Format: TypeAlias = Literal["jsonl", "csv", "audacity", "raven", "text"]
+
+_ENDINGS: dict[str, Format] = {
+    ".selections.txt": "raven",
+    ".raven.txt": "raven",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".csv": "csv",
+    ".txt": "audacity",
+}
+"""Longer endings first."""
+
+
+def format_of(path: Path) -> Format:
+    """The format that a file's name asks for.
+
+    Raises:
+        UsageError: No format has this ending.
+    """
+    name = path.name.lower()
+    for ending, chosen in _ENDINGS.items():
+        if name.endswith(ending):
+            return chosen
+    raise UsageError(
+        f"--output {path}: the ending says no format; .jsonl, .csv, .txt (Audacity labels) "
+        "and .selections.txt (Raven) are known"
+    )
+
+
+def open_sink(
+    path: Path | None,
+    chosen: Format | None = None,
+    *,
+    top: int = 0,
+    overwrite: bool = False,
+    write: Callable[[str], None] | None = None,
+) -> Sink:
+    """Open a sink for events.
+
+    Args:
+        path: The file, or None for standard output.
+        chosen: The format; None takes it from the file's ending.
+        top: Of JSON Lines: how many classes to show of each window, 0 for no such lines.
+        overwrite: Replace a file that is there.
+        write: Writes to standard output, in place of writing there directly.
+
+    Raises:
+        UsageError: The format is unknown, or the file is there already.
+        SinkError: The file cannot be created.
+    """
+    if chosen is None:
+        if path is None:
+            raise UsageError("standard output needs a --format")
+        chosen = format_of(path)
+    file: Lines = LineFile(path, overwrite=overwrite)
+    if path is None and write is not None and sys.stdout.isatty():
+        file = PrintedLines(write)
+    if chosen == "jsonl":
+        return JsonLinesSink(file, top=top)
+    tables = {"csv": CsvSink, "audacity": AudacitySink, "raven": RavenSink, "text": TextSink}
+    return tables[chosen](file)
+
+
+def open_scores(path: Path, *, overwrite: bool = False) -> Sink:
+    """Open a sink for the scores of every window, .csv or .npz.
+
+    Raises:
+        UsageError: The ending is another, or the file is there already.
+        SinkError: The file cannot be created.
+    """
+    check_scores_ending(path)
+    if path.suffix.lower() == ".npz":
+        return ScoresNpzSink(path, overwrite=overwrite)
+    return ScoresCsvSink(LineFile(path, overwrite=overwrite))
+
+
+def check_scores_ending(path: Path) -> None:
+    """Refuse a name for scores that ends neither in .csv nor in .npz.
+
+    Raises:
+        UsageError: It does.
+    """
+    if path.suffix.lower() not in (".csv", ".npz"):
+        raise UsageError(f"--scores {path}: must end in .csv or .npz")

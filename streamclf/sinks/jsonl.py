@@ -1,0 +1,77 @@
+"""JSON Lines: one object a line, ``type`` says of which kind."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from streamclf.records import Average, Gap, Result, SoundEvent
+from streamclf.sinks.base import Sink, StreamInfo
+from streamclf.sinks.lines import Lines
+
+_ENCODER = msgspec.json.Encoder()
+
+
+class JsonLinesSink(Sink):
+    """Writes events and gaps; a regression's values; on request the top scores of each hop.
+
+    Args:
+        file: Where the lines go.
+        top: With a number, a line ``update`` with so many top averages follows each window.
+    """
+
+    def __init__(self, file: Lines, *, top: int = 0) -> None:
+        self._file = file
+        self._top = top
+        self._stream: StreamInfo | None = None
+
+    def begin(self, stream: StreamInfo) -> None:
+        """Take note of the stream."""
+        self._stream = stream
+
+    def write(self, result: Result) -> None:
+        """Write a line, if the result is of a kind that is written."""
+        fields = self._fields(result, self._stream) if self._stream else None
+        if fields is not None:
+            self._file.write(_ENCODER.encode(fields).decode())
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    def _fields(self, result: Result, stream: StreamInfo) -> dict[str, Any] | None:
+        if isinstance(result, SoundEvent):
+            place = _place(stream, result.onset, result.offset)
+            fields = {"type": "event", "source": stream.source, "label": result.label, **place}
+            return {**fields, "score": round(result.score, 4)}
+        if isinstance(result, Gap):
+            place = _place(stream, result.position, result.end)
+            return {"type": "gap", "source": stream.source, **place, "cause": result.cause}
+        if isinstance(result, Average) and (stream.task == "regression" or self._top):
+            place = _place(stream, result.position, result.end)
+            if stream.task == "regression":
+                values = {
+                    label: round(float(value), 6)
+                    for label, value in zip(stream.labels, result.values, strict=True)
+                }
+                kind: dict[str, Any] = {"type": "value", "source": stream.source}
+                if len(values) == 1:
+                    return {**kind, **place, "value": next(iter(values.values()))}
+                return {**kind, **place, "values": values}
+            top = top_labels(result, stream.labels, self._top)
+            return {"type": "update", "source": stream.source, **place, "top": top}
+        return None
+
+
+def top_labels(average: Average, labels: list[str], n_labels: int) -> list[dict[str, Any]]:
+    """The highest averaged scores, in falling order."""
+    order = np.argsort(-average.values, kind="stable")[:n_labels]
+    return [{"label": labels[i], "score": round(float(average.values[i]), 4)} for i in order]
+
+
+def _place(stream: StreamInfo, onset: int, offset: int) -> dict[str, Any]:
+    place: dict[str, Any] = {"onset": stream.seconds(onset), "offset": stream.seconds(offset)}
+    time = stream.time(onset)
+    return place if time is None else {**place, "time": time}

@@ -1,0 +1,153 @@
+"""Tables of events: CSV, Audacity labels, Raven selection tables, and one for people."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator
+from pathlib import Path
+from typing import ClassVar
+
+from streamclf.records import Average, Gap, Result, SoundEvent
+from streamclf.sinks.base import Sink, StreamInfo
+from streamclf.sinks.lines import Lines
+
+
+class TableSink(Sink):
+    """A text table, a row a result; the subclass says what the rows are.
+
+    Args:
+        file: Where the lines go.
+    """
+
+    header: ClassVar[str | None] = None
+
+    def __init__(self, file: Lines) -> None:
+        self._file = file
+        self._stream: StreamInfo | None = None
+        if self.header is not None:
+            file.write(self.header)
+
+    def begin(self, stream: StreamInfo) -> None:
+        """Take note of the stream."""
+        self._stream = stream
+
+    def write(self, result: Result) -> None:
+        """Write a row for each event, gap or value."""
+        if self._stream is None:
+            return
+        for label, onset, offset, score in _rows(result, self._stream):
+            self._file.write(self.row(self._stream, label, onset, offset, score))
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    def row(
+        self, stream: StreamInfo, label: str | None, onset: int, offset: int, score: float | str
+    ) -> str:
+        """Format a row.
+
+        Args:
+            stream: What the result belongs to.
+            label: Of the event or value; None for a gap.
+            onset: Position.
+            offset: Position.
+            score: Of the event, the value, or a gap's cause.
+        """
+        raise NotImplementedError
+
+
+def _rows(result: Result, stream: StreamInfo) -> Iterator[tuple[str | None, int, int, float | str]]:
+    if isinstance(result, SoundEvent):
+        yield result.label, result.onset, result.offset, round(result.score, 4)
+    elif isinstance(result, Gap):
+        yield None, result.position, result.end, result.cause
+    elif isinstance(result, Average) and stream.task == "regression":
+        for label, value in zip(stream.labels, result.values, strict=True):
+            yield label, result.position, result.end, round(float(value), 6)
+
+
+class CsvSink(TableSink):
+    """Columns type, source, label, onset, offset, score, time; a gap has its cause as label."""
+
+    header = "type,source,label,onset,offset,score,time"
+
+    def row(
+        self, stream: StreamInfo, label: str | None, onset: int, offset: int, score: float | str
+    ) -> str:
+        """Format a row."""
+        kind = "value" if stream.task == "regression" else "event"
+        named = ("gap", score, "") if label is None else (kind, label, score)
+        kind, name, number = named
+        place = (stream.seconds(onset), stream.seconds(offset))
+        return csv_line([kind, stream.source, name, *place, number, stream.time(onset) or ""])
+
+
+class AudacitySink(TableSink):
+    """Audacity labels: onset, offset, label, separated by tabs. One recording a file."""
+
+    def row(
+        self, stream: StreamInfo, label: str | None, onset: int, offset: int, score: float | str
+    ) -> str:
+        """Format a row."""
+        text = f"gap: {score}" if label is None else label
+        if stream.task == "regression" and label is not None:
+            text = f"{label} {score}"
+        return f"{stream.seconds(onset):.6f}\t{stream.seconds(offset):.6f}\t{text}"
+
+
+class RavenSink(TableSink):
+    """A Raven selection table; times count from the beginning of each file."""
+
+    header = (
+        "Selection\tView\tChannel\tBegin Time (s)\tEnd Time (s)\tLow Freq (Hz)\t"
+        "High Freq (Hz)\tBegin File\tFile Offset (s)\tLabel\tScore"
+    )
+
+    def __init__(self, file: Lines) -> None:
+        super().__init__(file)
+        self._n_rows = 0
+
+    def row(
+        self, stream: StreamInfo, label: str | None, onset: int, offset: int, score: float | str
+    ) -> str:
+        """Format a row."""
+        self._n_rows += 1
+        begin, end = f"{stream.seconds(onset):.6f}", f"{stream.seconds(offset):.6f}"
+        name = Path(stream.source).name
+        text, number = ("gap: " + str(score), "") if label is None else (label, str(score))
+        band = ["0", str(stream.sample_rate // 2)]
+        cells = [str(self._n_rows), "Spectrogram 1", "1", begin, end, *band, name, begin]
+        return "\t".join([*cells, text, number])
+
+
+class TextSink(TableSink):
+    """A table for people."""
+
+    def __init__(self, file: Lines) -> None:
+        super().__init__(file)
+        self._shown = ""
+
+    def row(
+        self, stream: StreamInfo, label: str | None, onset: int, offset: int, score: float | str
+    ) -> str:
+        """Format a row, below the stream's name where it is the first."""
+        title = "" if self._shown == stream.source else f"{stream.source}\n"
+        self._shown = stream.source
+        begin, end = _clock(stream.seconds(onset)), _clock(stream.seconds(offset))
+        text, number = (f"[gap: {score}]", "") if label is None else (label, f"{score:.2f}")
+        return f"{title}  {begin:>10} - {end:>10}  {text:<24} {number:>5}"
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds, 2), 60)
+    hours, minutes = divmod(int(minutes), 60)
+    return f"{hours}:{minutes:02d}:{rest:05.2f}" if hours else f"{minutes}:{rest:05.2f}"
+
+
+def csv_line(cells: list[object]) -> str:
+    """One line of CSV, quoted where needed, without its line break."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="").writerow(cells)
+    return text.getvalue()

@@ -1,0 +1,73 @@
+"""Runs an iterator that blocks in a thread of its own, so that waiting for it can be ended."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from queue import SimpleQueue
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+
+class _End:
+    """Marks the end of the stream, with the error that ended it."""
+
+    def __init__(self, error: BaseException | None = None) -> None:
+        self.error = error
+
+
+class Pump(Generic[T]):
+    """Iterates in a daemon thread, at most ``max_items`` ahead of the reader.
+
+    `stop` may be called from another thread or from a signal handler: it relies on SimpleQueue
+    and Semaphore alone, which a handler may enter while the main thread is inside them.
+
+    Args:
+        produce: Called in the thread; what it yields is handed on, what it raises is raised
+            in the reader.
+        max_items: How far the thread may run ahead.
+    """
+
+    def __init__(self, produce: Callable[[], Iterator[T]], max_items: int = 16) -> None:
+        self._produce = produce
+        self._items: SimpleQueue[T | _End] = SimpleQueue()
+        self._room: SimpleQueue[None] = SimpleQueue()
+        for _ in range(max_items):
+            self._room.put(None)
+        self._stopped = False
+        self._thread = threading.Thread(target=self._run, name="streamclf-pump", daemon=True)
+
+    def __iter__(self) -> Iterator[T]:
+        self._thread.start()
+        while True:
+            item = self._items.get()
+            if isinstance(item, _End):
+                if item.error is not None:
+                    raise item.error
+                return
+            self._room.put(None)
+            yield item
+
+    @property
+    def stopped(self) -> bool:
+        """Whether `stop` was called."""
+        return self._stopped
+
+    def stop(self) -> None:
+        """End the iteration after what is already queued."""
+        self._stopped = True
+        self._items.put(_End())
+        self._room.put(None)
+
+    def _run(self) -> None:
+        try:
+            for item in self._produce():
+                self._room.get()
+                if self._stopped:
+                    return
+                self._items.put(item)
+        except BaseException as error:
+            self._items.put(_End(error))
+        else:
+            self._items.put(_End())

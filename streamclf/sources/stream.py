@@ -1,0 +1,198 @@
+"""Streams: a URL through FFmpeg, or standard input, raw or encoded."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import BinaryIO, ClassVar
+from urllib.parse import urlsplit, urlunsplit
+
+import numpy as np
+
+from streamclf.errors import SourceError, StreamError, UsageError
+from streamclf.records import Block, Gap, Notice, Waveform
+from streamclf.sources.array import to_float
+from streamclf.sources.base import Source
+from streamclf.sources.decode import Decoder
+from streamclf.sources.pump import Pump
+
+RAW_BLOCK_S = 0.05
+NETWORK_TIMEOUT_S = 10.0
+_RAW = re.compile(r"(?P<kind>[usf])(?P<bits>8|16|24|32|64)(?P<order>le|be)?")
+
+
+@dataclass(frozen=True)
+class RawFormat:
+    """The layout of headerless samples, as ``FORMAT:RATE:CHANNELS`` says it.
+
+    Attributes:
+        kind: ``u`` unsigned, ``s`` signed, ``f`` float.
+        n_bytes: A sample.
+        order: ``<`` little endian, ``>`` big endian.
+        sample_rate: In Hz.
+        n_channels: Interleaved.
+    """
+
+    kind: str
+    n_bytes: int
+    order: str
+    sample_rate: int
+    n_channels: int
+
+    @property
+    def frame_bytes(self) -> int:
+        """Bytes of one sample of all channels."""
+        return self.n_bytes * self.n_channels
+
+    @classmethod
+    def parse(cls, text: str) -> RawFormat:
+        """Read ``s16le:16000:1`` (u8, s8, s16, s24, s32, f32, f64, each with le or be).
+
+        Raises:
+            UsageError: It is not of that form.
+        """
+        name, _, rest = text.lower().partition(":")
+        rate, _, channels = rest.partition(":")
+        found = _RAW.fullmatch(name)
+        kind, bits = (found["kind"], int(found["bits"])) if found else ("", 0)
+        if (kind, bits) not in _KINDS or not rate.isdigit() or not int(rate):
+            raise UsageError(
+                f"--raw {text}: must be FORMAT:RATE:CHANNELS, for example s16le:16000:1; "
+                "FORMAT is u8, s8, s16, s24, s32, f32 or f64 with le or be"
+            )
+        n_channels = int(channels) if channels.isdigit() else 0 if channels else 1
+        if not 1 <= n_channels <= 64:
+            raise UsageError(f"--raw {text}: has {channels} channels, must be 1 to 64")
+        order = ">" if found and found["order"] == "be" else "<"
+        return cls(kind, bits // 8, order, int(rate), n_channels)
+
+    def decode(self, data: bytes) -> Waveform:
+        """Turn whole frames into ``(channels, samples)`` float32, full scale = 1."""
+        if self.n_bytes == 3:
+            samples = self._widen(data)
+        else:
+            samples = np.frombuffer(data, dtype=f"{self.order}{_NUMPY[self.kind]}{self.n_bytes}")
+        frames = samples.reshape(-1, self.n_channels).T
+        return np.ascontiguousarray(to_float(frames))
+
+    def _widen(self, data: bytes) -> np.ndarray:
+        """24-bit samples as 32-bit ones, the low byte zero."""
+        triples = np.frombuffer(data, dtype=np.uint8).reshape(-1, 3)
+        wide = np.zeros((len(triples), 4), dtype=np.uint8)
+        wide[:, 1:] = triples if self.order == "<" else triples[:, ::-1]
+        return wide.view("<i4")[:, 0]
+
+
+_KINDS = {("u", 8), ("s", 8), ("s", 16), ("s", 24), ("s", 32), ("f", 32), ("f", 64)}
+_NUMPY = {"u": "u", "s": "i", "f": "f"}
+
+
+class StandardInput(Source):
+    """Audio piped in: raw if a format is given, otherwise whatever FFmpeg recognises.
+
+    The pipe itself holds the writer back, so nothing is lost when scoring is slower.
+
+    Args:
+        raw: The layout of headerless samples, or None for an encoded format.
+        file: Where to read; standard input unless told otherwise.
+    """
+
+    live: ClassVar[bool] = True
+
+    def __init__(self, raw: RawFormat | None = None, file: BinaryIO | None = None) -> None:
+        self.name = "-"
+        self._raw = raw
+        self._file = file if file is not None else sys.stdin.buffer
+        self._pump = Pump(self._produce)
+
+    def blocks(self, sample_rate: int) -> Iterator[Block | Gap | Notice]:
+        """Yield blocks as they arrive.
+
+        Raises:
+            StreamError: Nothing came, or what came is no audio.
+        """
+        yield from self._pump
+
+    def stop(self) -> None:
+        """End, even while waiting for input."""
+        self._pump.stop()
+
+    def _produce(self) -> Iterator[Block | Gap | Notice]:
+        if self._raw is not None:
+            yield from self._read_raw(self._raw)
+            return
+        try:
+            decoder = Decoder(self._file)
+            yield from decoder.blocks(lambda: self._pump.stopped)
+        except SourceError as error:
+            raise StreamError(
+                f"standard input {error}; for headerless samples give --raw s16le:16000:1"
+            ) from error
+
+    def _read_raw(self, raw: RawFormat) -> Iterator[Block | Gap | Notice]:
+        position, rest = 0, b""
+        size = max(int(RAW_BLOCK_S * raw.sample_rate), 1) * raw.frame_bytes
+        # read1 gives what is there instead of waiting for a full block.
+        read = getattr(self._file, "read1", self._file.read)
+        while data := read(size):
+            data = rest + data
+            whole = len(data) - len(data) % raw.frame_bytes
+            rest = data[whole:]
+            if whole:
+                block = Block(position, raw.decode(data[:whole]), raw.sample_rate)
+                position = block.end
+                yield block
+        if not position:
+            raise StreamError("standard input ended before one sample came")
+        if rest:
+            message = f"standard input ended within a sample: {len(rest)} bytes were left over"
+            yield Notice(position, raw.sample_rate, message)
+
+
+class UrlStream(Source):
+    """A network stream: rtsp, http, rtmp, udp or whatever else FFmpeg opens.
+
+    Args:
+        url: Passwords in it are masked wherever it is shown.
+        timeout_s: For connecting and for each read.
+    """
+
+    live: ClassVar[bool] = True
+
+    def __init__(self, url: str, timeout_s: float = NETWORK_TIMEOUT_S) -> None:
+        self.name = mask_password(url)
+        self._url = url
+        self._timeout_s = timeout_s
+        self._pump = Pump(self._produce)
+
+    def blocks(self, sample_rate: int) -> Iterator[Block | Gap | Notice]:
+        """Yield blocks as they arrive.
+
+        Raises:
+            StreamError: The stream cannot be opened, or broke off.
+        """
+        yield from self._pump
+
+    def stop(self) -> None:
+        """End, even while waiting for the network."""
+        self._pump.stop()
+
+    def _produce(self) -> Iterator[Block | Gap | Notice]:
+        options = {"rtsp_transport": "tcp"} if self._url.startswith("rtsp") else {}
+        try:
+            decoder = Decoder(self._url, options=options, timeout_s=self._timeout_s)
+            yield from decoder.blocks(lambda: self._pump.stopped)
+        except SourceError as error:
+            reason = str(error).replace(self._url, self.name)
+            raise StreamError(f"{self.name}: {reason}") from error
+
+
+def mask_password(url: str) -> str:
+    """Show a URL without the password in it."""
+    parts = urlsplit(url)
+    if parts.password is None:
+        return url
+    host = parts.netloc.rpartition("@")[2]
+    return urlunsplit(parts._replace(netloc=f"{parts.username}:***@{host}"))
