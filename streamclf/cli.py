@@ -188,12 +188,13 @@ def info(
 
 def main() -> None:
     """Run the command line; every failure is one line and an exit code."""
-    sys.exit(_run())
+    sys.exit(run(sys.argv[1:]))
 
 
-def _run() -> int:
+def run(arguments: list[str]) -> int:
+    """Run a command line; returns the exit code (0 fine, 1 failed, 2 usage, 130 interrupted)."""
     try:
-        return app(standalone_mode=False) or 0
+        return app(arguments, prog_name="streamclf", standalone_mode=False) or 0
     except UsageError as error:
         return _fail(str(error), 2)
     except StreamclfError as error:

@@ -7,12 +7,15 @@ The average says *whether* there is a sound, the windows say *where*:
   an event is taken from the windows' own scores. Looking back over the windows in the average,
   the event begins at the first whose own score reaches ``on`` and lasts while it stays at
   ``off`` or above, across pauses of up to ``max_gap``.
-- A window is longer than a hop, and a sound is heard from the moment it enters a window until
-  it has left. A window's score therefore stands for one hop around the window's centre; the
-  first and last window of a stretch of audio stand for the rest of it on their side as well.
+- A window is longer than a hop, and a sound is heard from some moment after it enters a window
+  until some moment before it has left. A window's score stands for one hop around the window's
+  centre, its cell; an event reaches from its first window's cell to its last one's, less
+  ``inset`` at both ends, because a network hears a sound that fills a third of its window, not
+  only one that reaches its centre. The first and last window of a stretch of audio stand for the
+  rest of it on their side, and nothing is taken off there.
 
-So a long sound is found where it lies, within a hop; a sound much shorter than a window becomes
-an event about as long as the window, with the sound at its centre.
+So a sound longer than a window is found where it lies, to about a hop; a much shorter one becomes
+an event of about two thirds of a window, with the sound in the middle.
 """
 
 from __future__ import annotations
@@ -112,6 +115,7 @@ class _Segment:
         self._cells: deque[_Cell] = deque()
         self._tracks: dict[int, _Track] = {}
         self._last: Average | None = None
+        self._start = 0
 
     def add(self, average: Average) -> list[SoundEvent]:
         """Take the next average; give the events that it ended."""
@@ -132,16 +136,16 @@ class _Segment:
             return []
         runs = [(index, track.run) for index, track in self._tracks.items() if track.run]
         for _, run in runs:
-            if run.offset == self._cells[-1].end:
-                run.offset = self._last.end
-            run.offset = min(run.offset, self._last.end)
+            run.offset = self._last.end if run.offset == self._cells[-1].end else run.offset
         self._tracks.clear()
         return self._events(runs)
 
     def _cell(self, average: Average) -> _Cell:
         timing = self._timing
         end = average.position + timing.window // 2 + (timing.hop + 1) // 2
-        start = average.position if self._last is None else self._cells[-1].end
+        if self._last is None:
+            self._start = average.position
+        start = self._cells[-1].end if self._cells else self._start
         cell = _Cell(start, end, average.scores.values)
         self._cells.append(cell)
         horizon = end - timing.average
@@ -163,7 +167,7 @@ class _Segment:
             return
         if track.on:
             run.peak = max(run.peak, score)
-        if cell.start - run.offset > self._timing.max_gap:
+        if self._has_ended(run, cell):
             track.run = None
             yield run
 
@@ -180,7 +184,7 @@ class _Segment:
 
     def _extend(self, index: int, track: _Track, cell: _Cell) -> Iterator[_Run]:
         score, run = cell.scores[index], track.run
-        if run is not None and cell.start - run.offset > self._timing.max_gap:
+        if run is not None and self._has_ended(run, cell):
             track.run = None
             yield run
             run = None
@@ -189,10 +193,24 @@ class _Segment:
         elif run is None and score >= self._on[index]:
             track.run = _Run(cell.start, cell.end, 0.0)
 
+    def _has_ended(self, run: _Run, cell: _Cell) -> bool:
+        """Whether the pause before a cell is too long to bridge."""
+        pause = cell.start - run.offset
+        return pause > 0 and pause + 2 * self._timing.inset > self._timing.max_gap
+
     def _events(self, runs: list[tuple[int, _Run]]) -> list[SoundEvent]:
-        shortest = self._timing.min_duration
+        placed = [(index, self._placed(run)) for index, run in runs]
         return [
             SoundEvent(self._labels[index], run.onset, run.offset, run.peak)
-            for index, run in sorted(runs, key=lambda pair: (pair[1].onset, pair[0]))
-            if run.offset - run.onset >= shortest
+            for index, run in sorted(placed, key=lambda pair: (pair[1].onset, pair[0]))
+            if run.offset - run.onset >= self._timing.min_duration
         ]
+
+    def _placed(self, run: _Run) -> _Run:
+        """Draw the ends in by the inset, except where the audio itself begins or ends."""
+        end = self._last.end if self._last else run.offset
+        offset = min(run.offset, end)
+        spare = max(offset - run.onset - self._timing.hop, 0)
+        inset = min(self._timing.inset, spare // 2)
+        onset = run.onset if run.onset == self._start else run.onset + inset
+        return _Run(onset, offset if offset == end else offset - inset, run.peak)

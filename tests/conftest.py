@@ -1,0 +1,80 @@
+"""What many tests need: a model whose answers are known, sounds, and the command line."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import toys
+
+from streamclf import cli
+
+
+@dataclass(frozen=True)
+class CommandResult:
+    """What a command left behind."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def lines(self) -> list[dict]:
+        """Standard output as JSON Lines."""
+        return [json.loads(line) for line in self.out.splitlines()]
+
+
+@pytest.fixture(scope="session")
+def tone_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tone detector's file."""
+    return toys.write_tone_detector(
+        tmp_path_factory.mktemp("models") / "tones.onnx", toys.toy_card()
+    )
+
+
+@pytest.fixture
+def streamclf(capfd: pytest.CaptureFixture[str]) -> Callable[..., CommandResult]:
+    """Run a command line in this process."""
+
+    def run(*arguments: object) -> CommandResult:
+        capfd.readouterr()
+        code = cli.run([str(argument) for argument in arguments])
+        captured = capfd.readouterr()
+        return CommandResult(code, captured.out, captured.err)
+
+    return run
+
+
+@pytest.fixture
+def write_wav(tmp_path: Path) -> Callable[..., Path]:
+    """Write an audio file into the test's folder."""
+
+    def write(
+        waveform: np.ndarray,
+        name: str = "sound.wav",
+        sample_rate: int = toys.RATE,
+        subtype: str | None = None,
+        format: str | None = None,
+    ) -> Path:
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        soundfile.write(path, waveform, sample_rate, subtype=subtype, format=format)
+        return path
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def data_dir() -> Path:
+    """The folder of real recordings; skips where there is none."""
+    given = os.environ.get("STREAMCLF_DATA")
+    folder = Path(given) if given else Path(__file__).parents[2] / "shared" / "data"
+    if not (folder / "esc50" / "meta").is_dir():
+        pytest.skip(f"no real recordings in {folder} (STREAMCLF_DATA names another folder)")
+    return folder
