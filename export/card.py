@@ -1,0 +1,111 @@
+"""The card of a run: what the model file will say of itself."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from export.calibrate import (
+    AVERAGE_S,
+    MIN_CLIPS,
+    OFF_RATIO,
+    TARGET_PRECISION,
+    choose_thresholds,
+    fit_temperature,
+)
+from streamclf.card import Card, Thresholds
+from train.errors import RunError
+from train.evaluate import HOP_S, N_CROPS, WindowLogits, interval_95
+from train.runs import RunFolder
+
+
+def make_card(
+    run: RunFolder, config: dict[str, Any], *, name: str, version: str, licence: str | None
+) -> Card:
+    """Put the card together from the run's folder.
+
+    Args:
+        run: The run folder.
+        config: Its ``config.json``.
+        name: Of the model.
+        version: Of the model.
+        licence: Of the weights; follows from the data's if not given.
+
+    Raises:
+        RunError: The configuration lacks something a card needs.
+    """
+    heard = run.read_held_out()
+    try:
+        data = config["data"]
+        temperature, thresholds, accuracy = 1.0, Thresholds(), {}
+        if heard is not None:
+            # Too few clips, a smoke run's, would set them by accident.
+            if len(heard.targets) >= MIN_CLIPS:
+                temperature = fit_temperature(heard)
+                thresholds, figures = choose_thresholds(heard, temperature)
+                accuracy["events"] = figures | {
+                    "protocol": "lowest threshold of scores averaged over "
+                    f"{AVERAGE_S:g} s at which {TARGET_PRECISION:.0%} of the clips' events are "
+                    f"right; off is {OFF_RATIO:g} of on; chosen on the same held-out clips"
+                }
+            accuracy = _figures(run, heard, temperature, data) | accuracy
+        return Card(
+            name=name,
+            version=version,
+            labels=config["labels"],
+            sample_rate=config["sample_rate"],
+            window_samples=config["window_samples"],
+            temperature=temperature,
+            thresholds=thresholds,
+            training_data=_describe_data(config),
+            licence=licence or _licence(data),
+            accuracy=accuracy,
+            description=(
+                f"{config['network']}: {config['title']}. {config['parameters']:,} parameters, "
+                f"{config['recipe']['epochs']} epochs, seed {config['seed']}."
+            ),
+        )
+    except KeyError as error:
+        raise RunError(
+            f"{run.path / 'config.json'}: lacks {error}, which the model card needs; train anew"
+        ) from error
+
+
+def _figures(
+    run: RunFolder, heard: WindowLogits, temperature: float, data: dict[str, Any]
+) -> dict[str, Any]:
+    n_clips = len(heard.targets)
+    accuracy = heard.clip_accuracy(temperature)
+    low, high = interval_95(round(accuracy * n_clips), n_clips)
+    return {
+        "data": data["name"],
+        "fold": data["test_fold"],
+        "clips": n_clips,
+        "averaged_windows": round(accuracy, 4),
+        "interval_95": [round(low, 4), round(high, 4)],
+        "single_windows": round(heard.window_accuracy(), 4),
+        "ten_crops": run.read_json("result.json")["ten_crops"],
+        "protocol": (
+            f"averaged_windows: mean of the scores of a window every {HOP_S:g} s of a clip, the "
+            f"temperature fitted on the same clips; ten_crops: mean of the scores of {N_CROPS} "
+            "crops of the padded clip; the fold decided nothing in training"
+        ),
+    }
+
+
+def _describe_data(config: dict[str, Any]) -> str:
+    data = config["data"]
+    folds = ", ".join(map(str, data["folds"]))
+    text = f"{data['name']}, folds {folds}: {data['clips']} clips ({data['citation']}; "
+    text += f"{data['licence']})."
+    if "teacher" in config:
+        text += (
+            f" {config['recipe']['teacher_share']:.0%} of each label from a teacher: logistic "
+            f"regression on the features in {config['teacher']['file']}, fitted across these "
+            "folds, so that no clip was labelled by a head that had seen it; the features' own "
+            "network was trained on AudioSet."
+        )
+    return text
+
+
+def _licence(data: dict[str, Any]) -> str:
+    return f"{data['licence']}, as the recordings of {data['name']} it was trained on"

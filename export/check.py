@@ -1,0 +1,63 @@
+"""Does the file say what the network says?"""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+import torch
+from torch import nn
+
+from export.errors import ExportError
+
+TOLERANCE = 1e-4
+"""Largest difference allowed between two logits."""
+
+
+def compare(
+    network: nn.Module, model: onnx.ModelProto, window_samples: int, seed: int | None = None
+) -> float:
+    """Run torch and ONNX Runtime on fresh random input of several levels, down to silence.
+
+    Args:
+        network: The truth.
+        model: The graph that shall agree with it.
+        window_samples: Of its input.
+        seed: Of the input; nothing means another one each time.
+
+    Returns:
+        The largest difference.
+
+    Raises:
+        ExportError: The graph does not run, or differs by more than `TOLERANCE`.
+    """
+    import onnxruntime
+
+    random = np.random.default_rng(seed)
+    worst = 0.0
+    try:
+        session = onnxruntime.InferenceSession(
+            model.SerializeToString(), providers=["CPUExecutionProvider"]
+        )
+        for n_batch, level in ((1, 0.5), (3, 0.05), (5, 1e-4), (2, 0.0)):
+            waveform = random.uniform(-level, level, (n_batch, window_samples)).astype(np.float32)
+            with torch.inference_mode():
+                expected = network(torch.from_numpy(waveform)).numpy()
+            (given,) = session.run(None, {session.get_inputs()[0].name: waveform})
+            if given.shape != expected.shape:
+                raise ExportError(
+                    f"the graph gives {given.shape} where the network gives {expected.shape}; "
+                    "nothing was written"
+                )
+            # A NaN on either side must not pass as agreement.
+            difference = np.abs(given - expected).max()
+            worst = max(worst, float(difference) if np.isfinite(difference) else np.inf)
+    except ExportError:
+        raise
+    except Exception as error:  # ONNX Runtime's exceptions have no common base of their own
+        raise ExportError(f"the graph does not run: {error}; nothing was written") from error
+    if worst > TOLERANCE:
+        raise ExportError(
+            f"torch and ONNX Runtime differ by {worst:.2g}, the limit is {TOLERANCE:.0e}; "
+            "nothing was written"
+        )
+    return worst

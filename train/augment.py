@@ -1,0 +1,99 @@
+"""Cutting and changing sounds: whole batches at a time, on the device they lie on.
+
+Chance comes as a ``numpy`` generator and is drawn on the host, a few numbers a clip, so that a
+seed means the same on every device.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+def to_device(values: np.ndarray, like: Tensor) -> Tensor:
+    """Drawn numbers as a tensor beside another; floating ones become float32."""
+    tensor = torch.from_numpy(np.ascontiguousarray(values))
+    if tensor.is_floating_point():
+        tensor = tensor.float()
+    return tensor.to(like.device, non_blocking=True)
+
+
+def cut(sounds: Tensor, rows: Tensor, starts: Tensor, length: int) -> Tensor:
+    """Cut one stretch out of each chosen sound.
+
+    Args:
+        sounds: ``(sounds, ..., time)``.
+        rows: ``(batch,)``, which sound.
+        starts: ``(batch,)``, where each stretch begins; it must lie within the sound.
+        length: Of a stretch.
+
+    Returns:
+        ``(batch, ..., length)``.
+    """
+    # A view of every stretch there is: nothing is copied but what is taken.
+    return sounds.unfold(-1, length, 1).movedim(-2, 1)[rows, starts]
+
+
+def crop_scaled(
+    sounds: Tensor, begins: Tensor, ends: Tensor, places: Tensor, scales: Tensor, length: int
+) -> Tensor:
+    """Random crops of zero-padded, time-scaled waveforms, as EnvNet's authors cut them.
+
+    Each sound is stretched by linear interpolation to ``1 / scale`` of its length, padded with
+    ``length // 2`` zeros at both ends and cropped; all in one look-up.
+
+    Args:
+        sounds: ``(batch, samples)`` int16 or float.
+        begins: ``(batch,)``, first sample of the sound itself.
+        ends: ``(batch,)``, one behind its last.
+        places: ``(batch,)`` in [0, 1): where in the padded sound the crop lies.
+        scales: ``(batch,)``: samples of the sound a sample of the crop; 1 leaves it as it is.
+        length: Samples of a crop.
+
+    Returns:
+        ``(batch, length)`` float32 at the scale of ``sounds``.
+    """
+    pad = length // 2
+    scaled = torch.floor((ends - begins) / scales)
+    room = (scaled + 2 * pad - length).clamp(min=0)
+    starts = torch.floor(places * (room + 1)) - pad
+    steps = starts[:, None] + torch.arange(length, device=sounds.device)
+    positions = steps * scales[:, None]
+    below = torch.floor(positions)
+    part = positions - below
+    last = (ends - begins - 1)[:, None]
+    index = below.long()
+    inside = (index >= 0) & (index <= last)
+    lower = sounds.gather(1, begins[:, None] + index.clamp(min=0).minimum(last))
+    upper = sounds.gather(1, begins[:, None] + (index + 1).clamp(min=0).minimum(last))
+    return torch.where(inside, lower + (upper - lower) * part, 0.0)
+
+
+def draw_gains(random: np.random.Generator, n: int, low_db: float, high_db: float) -> np.ndarray:
+    """``(n,)`` factors of amplitude, evenly spread in dB."""
+    return 10 ** (random.uniform(low_db, high_db, n) / 20)
+
+
+def mask_bands(
+    features: Tensor, random: np.random.Generator, *, axis: int, widest: int, n_masks: int
+) -> Tensor:
+    """SpecAugment: fill bands of a spectrogram with its mean.
+
+    Args:
+        features: ``(batch, mels, frames)``.
+        random: Draws width (0 to ``widest``) and place of each band, evenly.
+        axis: 1 masks mels, 2 masks frames.
+        widest: Of a band.
+        n_masks: Bands a clip.
+
+    Source: Park et al., "SpecAugment", Interspeech 2019.
+    """
+    n_batch, size = features.shape[0], features.shape[axis]
+    widths = random.integers(0, min(widest, size) + 1, (n_batch, n_masks))
+    begins = np.floor(random.uniform(0, 1, (n_batch, n_masks)) * (size - widths + 1))
+    lines = np.arange(size)
+    masked = (lines >= begins[..., None]) & (lines < (begins + widths)[..., None])
+    mask = to_device(masked.any(axis=1), features)
+    mask = mask[:, :, None] if axis == 1 else mask[:, None, :]
+    return torch.where(mask, features.mean(dim=(1, 2), keepdim=True), features)

@@ -1,0 +1,75 @@
+"""Fetching a data set's archive, and unpacking it without trusting it."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import urllib.request
+import zipfile
+from pathlib import Path, PurePosixPath
+
+from train.datasets.prepared import say_progress
+from train.errors import DatasetError
+
+MAX_BYTES = 4_000_000_000
+"""An archive that unpacks to more than this is refused."""
+
+
+def fetch_zip(url: str, folder: Path) -> None:
+    """Download a zip whose single top folder becomes ``folder``.
+
+    Raises:
+        DatasetError: It cannot be fetched, is no zip, or holds paths that lead out of the folder.
+    """
+    try:
+        with tempfile.TemporaryFile() as archive:
+            _download(url, archive)
+            unpack_zip(archive, folder)
+    except (OSError, zipfile.BadZipFile) as error:
+        raise DatasetError(
+            f"{url}: cannot be fetched into {folder}: {error}; "
+            "download and unpack it there by other means"
+        ) from error
+
+
+def unpack_zip(archive, folder: Path) -> None:
+    """Unpack a zip into a folder, leaving its top folder out.
+
+    Args:
+        archive: An open binary file.
+        folder: Where; made if missing.
+
+    Raises:
+        DatasetError: A member's path leads out of the folder, or it unpacks to too much.
+    """
+    with zipfile.ZipFile(archive) as opened:
+        members = [member for member in opened.infolist() if not member.is_dir()]
+        total = sum(member.file_size for member in members)
+        if total > MAX_BYTES:
+            raise DatasetError(f"the archive unpacks to {total} bytes, the limit is {MAX_BYTES}")
+        targets = {}
+        for member in members:
+            parts = PurePosixPath(member.filename.replace("\\", "/")).parts
+            if ".." in parts or parts[0] == "/" or ":" in member.filename:
+                raise DatasetError(f"the archive holds the path {member.filename!r}: not unpacked")
+            if len(parts) > 1:
+                targets[folder.joinpath(*parts[1:])] = member
+        for path, member in targets.items():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with opened.open(member) as source, path.open("wb") as target:
+                shutil.copyfileobj(source, target)
+
+
+def _download(url: str, target) -> None:
+    # Not urlopen's every scheme: a data set's address is https, in this package's own code.
+    if not url.startswith("https://"):
+        raise DatasetError(f"{url}: only https:// is fetched")
+    with urllib.request.urlopen(url, timeout=60) as response:  # noqa: S310
+        n_bytes = 0
+        while chunk := response.read(1 << 20):
+            target.write(chunk)
+            n_bytes += len(chunk)
+            if n_bytes % (20 << 20) < len(chunk):
+                say_progress(f"fetching {url}: {n_bytes / 1e6:.0f} MB", last=False)
+    say_progress(f"fetched {url}: {n_bytes / 1e6:.0f} MB")
+    target.seek(0)

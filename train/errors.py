@@ -1,0 +1,29 @@
+"""Everything that can go wrong in training, as one branch of streamclf's tree.
+
+::
+
+    StreamclfError
+      TrainError                anything below
+        DatasetError            a data set is missing, broken or of the wrong kind
+        RunError                a run folder cannot be written, read or continued
+
+Options that make no sense raise streamclf's own `UsageError`.
+"""
+
+from __future__ import annotations
+
+from streamclf.errors import StreamclfError, UsageError
+
+__all__ = ["DatasetError", "RunError", "StreamclfError", "TrainError", "UsageError"]
+
+
+class TrainError(StreamclfError):
+    """Training cannot start or cannot go on."""
+
+
+class DatasetError(TrainError):
+    """A data set is missing, broken or of the wrong kind."""
+
+
+class RunError(TrainError):
+    """A run folder cannot be written, read or continued."""

@@ -1,0 +1,140 @@
+"""Judging a network: as the user hears it, and by the published protocol.
+
+Both average scores (softmax), never logits, over every window there is: quiet ones count.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from train.datasets.prepared import ClipSet
+
+HOP_S = 0.5
+"""Seconds between the starts of two windows, as `streamclf` has it unless told otherwise."""
+
+N_CROPS = 10
+
+
+@dataclass(frozen=True)
+class WindowLogits:
+    """What a network said of the windows of a set of clips.
+
+    Attributes:
+        logits: ``(windows, classes)`` float32.
+        clip: ``(windows,)``, index of the clip each is of; in order.
+        targets: ``(clips,)``.
+    """
+
+    logits: npt.NDArray[np.float32]
+    clip: npt.NDArray[np.int64]
+    targets: npt.NDArray[np.int64]
+
+    def scores(self, temperature: float = 1.0) -> npt.NDArray[np.float64]:
+        """``(windows, classes)``: softmax."""
+        return softmax(self.logits, temperature)
+
+    def clip_scores(self, temperature: float = 1.0) -> npt.NDArray[np.float64]:
+        """``(clips, classes)``: mean of the scores of all windows of each clip."""
+        sums = np.zeros((len(self.targets), self.logits.shape[1]))
+        np.add.at(sums, self.clip, self.scores(temperature))
+        return sums / np.bincount(self.clip, minlength=len(self.targets))[:, None]
+
+    def clip_accuracy(self, temperature: float = 1.0) -> float:
+        """Part of the clips whose averaged windows name them."""
+        return float((self.clip_scores(temperature).argmax(axis=1) == self.targets).mean())
+
+    def window_accuracy(self) -> float:
+        """Part of the single windows that name their clip."""
+        return float((self.logits.argmax(axis=1) == self.targets[self.clip]).mean())
+
+
+def softmax(logits: np.ndarray, temperature: float = 1.0) -> npt.NDArray[np.float64]:
+    """Logits to scores along the last axis, in float64."""
+    scaled = np.asarray(logits, dtype=np.float64) / temperature
+    powers = np.exp(scaled - scaled.max(axis=-1, keepdims=True))
+    return powers / powers.sum(axis=-1, keepdims=True)
+
+
+def window_starts(n_samples: int, window_samples: int, hop_samples: int) -> list[int]:
+    """Where windows begin so that all of a recording is heard; the last may reach beyond it."""
+    beyond = max(0, n_samples - window_samples)
+    return [step * hop_samples for step in range(math.ceil(beyond / hop_samples) + 1)]
+
+
+def hear_windows(
+    network: nn.Module, clips: ClipSet, window_samples: int, hop_s: float = HOP_S
+) -> WindowLogits:
+    """Run a network over windows every ``hop_s`` seconds, as `streamclf file` does."""
+    hop_samples = round(hop_s * clips.sample_rate)
+
+    def windows(waveform: np.ndarray) -> list[np.ndarray]:
+        starts = window_starts(len(waveform), window_samples, hop_samples)
+        padded = np.pad(waveform, (0, max(0, starts[-1] + window_samples - len(waveform))))
+        return [padded[start : start + window_samples] for start in starts]
+
+    return _hear(network, clips, windows)
+
+
+def hear_crops(network: nn.Module, clips: ClipSet, window_samples: int) -> WindowLogits:
+    """Run a network over ten crops a clip, as EnvNet's authors do.
+
+    Zeros at both ends are trimmed, ``window_samples // 2`` are put there instead, and the crops
+    are spread evenly from end to end.
+    """
+
+    def crops(waveform: np.ndarray) -> list[np.ndarray]:
+        padded = np.pad(trim_zeros(waveform), window_samples // 2)
+        padded = np.pad(padded, (0, max(0, window_samples - len(padded))))
+        stride = (len(padded) - window_samples) // (N_CROPS - 1)
+        return [padded[k * stride : k * stride + window_samples] for k in range(N_CROPS)]
+
+    return _hear(network, clips, crops)
+
+
+def trim_zeros(waveform: np.ndarray) -> np.ndarray:
+    """Without the exact zeros at both ends; a silent clip keeps one sample."""
+    sounding = np.flatnonzero(waveform)
+    return waveform[sounding[0] : sounding[-1] + 1] if sounding.size else waveform[:1]
+
+
+def _hear(network: nn.Module, clips: ClipSet, split: object, batch_size: int = 128) -> WindowLogits:
+    """Run windows in batches; the network's mode is put back afterwards."""
+    device = next(network.parameters()).device
+    was_training = network.training
+    network.eval()
+    logits, owners = [], []
+    with torch.inference_mode():
+        for windows, batch_owners in _batches(clips, split, batch_size):
+            batch = torch.from_numpy(np.stack(windows)).to(device)
+            logits.append(network(batch).float().cpu().numpy())
+            owners += batch_owners
+    network.train(was_training)
+    return WindowLogits(np.concatenate(logits), np.array(owners, dtype=np.int64), clips.targets)
+
+
+def _batches(clips: ClipSet, split, batch_size: int) -> Iterator[tuple[list, list[int]]]:
+    windows, owners = [], []
+    for index in range(len(clips.clips)):
+        for window in split(clips.waveform(index)):
+            windows.append(window)
+            owners.append(index)
+            if len(windows) == batch_size:
+                yield windows, owners
+                windows, owners = [], []
+    if windows:
+        yield windows, owners
+
+
+def interval_95(n_right: int, n: int) -> tuple[float, float]:
+    """Wilson's 95 % interval of a proportion."""
+    z, p = 1.959964, n_right / n
+    centre = (p + z * z / (2 * n)) / (1 + z * z / n)
+    half = z / (1 + z * z / n) * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
+    return centre - half, centre + half

@@ -1,0 +1,91 @@
+"""The log-mel spectrogram as two fixed convolutions.
+
+The DFT is a strided conv1d whose kernels are windowed cosines and sines: the same in torch and
+in ONNX, several times faster there than the STFT operator, and at home on every provider. No
+padding: frame ``k`` begins at sample ``k * hop_length`` of the waveform, so that windows whose
+distance is a multiple of ``hop_length`` have equal frames where they overlap.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class LogMel(nn.Module):
+    """Waveform to log-mel spectrogram, nothing learned.
+
+    Attributes:
+        n_fft: Samples a frame.
+        hop_length: Samples between frames.
+        floor: Power that counts as next to nothing; full scale is about 1.
+    """
+
+    def __init__(
+        self,
+        sample_rate: int,
+        n_fft: int,
+        hop_length: int,
+        n_mels: int,
+        f_min: float = 50.0,
+        f_max: float | None = None,
+        floor: float = 1e-8,
+    ) -> None:
+        super().__init__()
+        self.n_fft, self.hop_length, self.n_mels, self.floor = n_fft, hop_length, n_mels, floor
+        kernels = torch.from_numpy(dft_kernels(n_fft))
+        filters = torch.from_numpy(
+            mel_filters(sample_rate, n_fft, n_mels, f_min, f_max or sample_rate / 2)
+        )
+        # Computed anew from the sizes whenever the network is built: no part of its weights.
+        self.register_buffer("kernels", kernels[:, None], persistent=False)
+        self.register_buffer("filters", filters[:, :, None], persistent=False)
+
+    def n_frames(self, n_samples: int) -> int:
+        """Frames that fit into so many samples."""
+        return (n_samples - self.n_fft) // self.hop_length + 1
+
+    def power(self, waveform: Tensor) -> Tensor:
+        """``(batch, samples)`` in [-1, 1] -> ``(batch, mels, frames)``, power in each band."""
+        spectrum = F.conv1d(waveform[:, None], self.kernels, stride=self.hop_length)
+        real, imaginary = spectrum.chunk(2, dim=1)
+        return F.conv1d(real * real + imaginary * imaginary, self.filters)
+
+    def compress(self, power: Tensor) -> Tensor:
+        """``ln(1 + power / floor)``, any shape: 0 for silence, about 18 for full scale.
+
+        Not ``ln(power + floor)``: the ONNX exporter's optimiser takes a constant of 1e-8 for
+        zero and drops the addition, after which silence is minus infinity.
+        """
+        return torch.log(1 + power * (1 / self.floor))
+
+    def forward(self, waveform: Tensor) -> Tensor:
+        """``(batch, samples)`` -> ``(batch, mels, frames)``."""
+        return self.compress(self.power(waveform))
+
+
+def dft_kernels(n_fft: int) -> npt.NDArray[np.float32]:
+    """``(2 * bins, n_fft)``: cosines, then sines, under a periodic Hann window.
+
+    Scaled so that a sine of full scale at a bin's centre has a power of 1 there.
+    """
+    time = np.arange(n_fft)
+    window = 0.5 - 0.5 * np.cos(2 * np.pi * time / n_fft)
+    phase = 2 * np.pi * np.outer(np.arange(n_fft // 2 + 1), time) / n_fft
+    kernels = np.concatenate([np.cos(phase), -np.sin(phase)]) * window * (2 / window.sum())
+    return kernels.astype(np.float32)
+
+
+def mel_filters(
+    sample_rate: int, n_fft: int, n_mels: int, f_min: float, f_max: float
+) -> npt.NDArray[np.float32]:
+    """``(n_mels, bins)``: triangles of height 1, evenly spaced in mel (HTK's formula)."""
+    low, high = (2595 * np.log10(1 + f / 700) for f in (f_min, f_max))
+    edges = 700 * (10 ** (np.linspace(low, high, n_mels + 2) / 2595) - 1)
+    bins = np.arange(n_fft // 2 + 1) * sample_rate / n_fft
+    rising = (bins - edges[:-2, None]) / np.diff(edges)[:-1, None]
+    falling = (edges[2:, None] - bins) / np.diff(edges)[1:, None]
+    return np.maximum(0, np.minimum(rising, falling)).astype(np.float32)

@@ -1,0 +1,88 @@
+"""How a network is trained, as data: what is written into a run's ``config.json``."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal, Self
+
+import torch
+from torch import nn
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """What every network's recipe has; a network's own subclass adds what is its own.
+
+    Attributes:
+        epochs: Length of the full schedule.
+        batch_size: Clips a step.
+        optimiser: ``sgd`` is Nesterov's with ``momentum``.
+        learning_rate: The highest.
+        schedule: ``steps`` multiplies by 0.1 at each of ``drops``; ``one-cycle`` rises and falls
+            along cosines with its peak at ``warm_up``; ``cosine`` falls along one.
+        drops: Fractions of the schedule.
+        warm_up: Fraction of the schedule; before it ``steps`` trains at a tenth of the rate and
+            ``cosine`` rises linearly.
+        clip_norm: Gradients are scaled down to this norm; 0 leaves them alone.
+        ema: Decay per step of the averaged weights that are kept as the result; 0 keeps the
+            last ones.
+    """
+
+    epochs: int
+    batch_size: int
+    optimiser: Literal["sgd", "adamw"]
+    learning_rate: float
+    momentum: float = 0.9
+    weight_decay: float = 0.0
+    schedule: Literal["steps", "one-cycle", "cosine"]
+    drops: tuple[float, ...] = ()
+    warm_up: float = 0.0
+    clip_norm: float = 0.0
+    ema: float = 0.0
+
+    def shortened(self, epochs: int) -> Self:
+        """The same schedule over fewer (or more) epochs: drops and warm-up are fractions."""
+        return replace(self, epochs=epochs)
+
+    def rate_at(self, progress: float) -> float:
+        """The learning rate at a fraction of the schedule, 0 to 1."""
+        if self.schedule == "steps":
+            if progress < self.warm_up:
+                return self.learning_rate * 0.1
+            return self.learning_rate * 0.1 ** sum(progress >= drop for drop in self.drops)
+        if progress < self.warm_up:
+            rise = progress / self.warm_up
+            if self.schedule == "one-cycle":
+                rise = 0.04 + 0.96 * (1 - math.cos(math.pi * rise)) / 2
+            return self.learning_rate * rise
+        fall = (progress - self.warm_up) / max(1 - self.warm_up, 1e-9)
+        return self.learning_rate * (1e-4 + (1 - 1e-4) * (1 + math.cos(math.pi * fall)) / 2)
+
+    def optimiser_for(self, module: nn.Module) -> torch.optim.Optimizer:
+        """The optimiser over what a module learns."""
+        if self.optimiser == "adamw":
+            # Decay pulls weights to zero; gains, offsets and biases have no reason to go there.
+            weights = [p for p in module.parameters() if p.ndim > 1]
+            others = [p for p in module.parameters() if p.ndim <= 1]
+            groups = [
+                {"params": weights, "weight_decay": self.weight_decay},
+                {"params": others, "weight_decay": 0.0},
+            ]
+            return torch.optim.AdamW(groups, lr=self.learning_rate)
+        return torch.optim.SGD(
+            module.parameters(),
+            lr=self.learning_rate,
+            momentum=self.momentum,
+            nesterov=True,
+            weight_decay=self.weight_decay,
+        )
+
+    def as_json(self) -> dict[str, Any]:
+        """For ``config.json``."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, fields: dict[str, Any]) -> Self:
+        """Back from ``config.json``."""
+        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()})

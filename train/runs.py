@@ -1,0 +1,142 @@
+"""The run folder: everything about one training, and nothing that must be unpickled.
+
+::
+
+    config.json               network, recipe, data, seed: enough to train it again
+    history.json              a row an epoch
+    weights.safetensors       the result (the averaged weights where the recipe averages)
+    checkpoint.safetensors    the state of the loop, for --resume
+    held_out.safetensors      logits of the held-out fold's windows, for temperature and thresholds
+    result.json               accuracy on the held-out fold
+    losses.png, accuracies.png
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import load_file, save_file
+from torch import Tensor
+
+from train.errors import RunError
+from train.evaluate import WindowLogits
+
+CONFIG = "config.json"
+
+
+class RunFolder:
+    """One run's folder; every file in it is replaced whole."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @classmethod
+    def create(cls, path: Path | None, name: str, *, overwrite: bool) -> RunFolder:
+        """Make a new run folder, ``runs/NAME-DATE`` where no path is given.
+
+        Raises:
+            RunError: It exists and holds something, or cannot be made.
+        """
+        path = path or Path("runs") / f"{name}-{datetime.now():%Y%m%d-%H%M%S}"
+        try:
+            if path.exists() and (not path.is_dir() or any(path.iterdir())):
+                if not overwrite:
+                    raise RunError(
+                        f"{path}: exists; --resume continues it, --overwrite replaces it, "
+                        "or name another folder with --save"
+                    )
+                # Only ever a run is deleted, not whatever folder --save happened to name.
+                if not (path / CONFIG).is_file():
+                    raise RunError(f"{path}: exists and is no run folder: name another with --save")
+                shutil.rmtree(path)
+            path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise RunError(f"{path}: cannot make the run folder: {error}") from error
+        return cls(path)
+
+    @classmethod
+    def open(cls, path: Path) -> RunFolder:
+        """An existing run folder.
+
+        Raises:
+            RunError: It is none.
+        """
+        if not (path / CONFIG).is_file():
+            raise RunError(f"{path}: no run folder, it has no {CONFIG}; training makes one")
+        return cls(path)
+
+    def write_json(self, name: str, content: Any) -> None:
+        """Write one of the JSON files."""
+        self._write(name, (json.dumps(content, indent=1) + "\n").encode())
+
+    def read_json(self, name: str) -> Any:
+        """Read one of the JSON files.
+
+        Raises:
+            RunError: It is missing or no JSON.
+        """
+        try:
+            return json.loads((self.path / name).read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise RunError(f"{self.path / name}: cannot be read: {error}; train anew") from error
+
+    def write_tensors(
+        self, name: str, tensors: dict[str, Any], note: dict[str, str] | None = None
+    ) -> None:
+        """Write named tensors or arrays, with text beside them."""
+        arrays = {key: np.ascontiguousarray(_as_array(value)) for key, value in tensors.items()}
+        partial = self.path / f".{name}.partial"
+        try:
+            save_file(arrays, partial, metadata=note)
+            os.replace(partial, self.path / name)
+        except (OSError, SafetensorError) as error:
+            partial.unlink(missing_ok=True)
+            raise RunError(f"{self.path / name}: cannot be written: {error}") from error
+
+    def read_tensors(self, name: str) -> tuple[dict[str, Tensor], dict[str, str]]:
+        """Read named tensors and the text beside them.
+
+        Raises:
+            RunError: The file is missing or damaged.
+        """
+        path = self.path / name
+        try:
+            with safe_open(path, framework="np") as file:
+                note = file.metadata() or {}
+            arrays = load_file(path)
+        except (OSError, SafetensorError) as error:
+            raise RunError(f"{path}: cannot be read: {error}; train anew") from error
+        return {key: torch.from_numpy(array) for key, array in arrays.items()}, note
+
+    def write_held_out(self, heard: WindowLogits) -> None:
+        """Keep what the network said of the held-out fold."""
+        arrays = {"logits": heard.logits, "clip": heard.clip, "targets": heard.targets}
+        self.write_tensors("held_out.safetensors", arrays)
+
+    def read_held_out(self) -> WindowLogits | None:
+        """What the network said of the held-out fold; nothing where no fold was held out."""
+        if not (self.path / "held_out.safetensors").exists():
+            return None
+        tensors, _ = self.read_tensors("held_out.safetensors")
+        return WindowLogits(**{key: tensor.numpy() for key, tensor in tensors.items()})
+
+    def _write(self, name: str, content: bytes) -> None:
+        partial = self.path / f".{name}.partial"
+        try:
+            partial.write_bytes(content)
+            os.replace(partial, self.path / name)
+        except OSError as error:
+            partial.unlink(missing_ok=True)
+            raise RunError(f"{self.path / name}: cannot be written: {error}") from error
+
+
+def _as_array(value: Any) -> np.ndarray:
+    return value.detach().cpu().numpy() if isinstance(value, Tensor) else value

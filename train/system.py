@@ -1,0 +1,106 @@
+"""What a network's file must offer so that the shared loop, evaluation and export can use it."""
+
+from __future__ import annotations
+
+import importlib
+import re
+from abc import ABC, abstractmethod
+from argparse import ArgumentParser, Namespace
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from train.datasets.prepared import ClipSet
+from train.errors import RunError
+from train.recipe import Recipe
+
+
+class System(ABC):
+    """A network with its recipe: one a file, instantiated with the command's choices.
+
+    Randomness comes from the ``numpy`` generator that `batch` is given, and from torch's global
+    one (dropout); both are seeded anew at every step from the run's seed and the step's number.
+
+    Attributes:
+        name: As in ``python -m train.NAME``.
+        title: What it is, in a line.
+        sample_rate: In Hz.
+        window_samples: Samples the network hears at once.
+        recipe: How it is trained.
+    """
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+    sample_rate: ClassVar[int]
+    window_samples: ClassVar[int]
+    recipe_type: ClassVar[type[Recipe]]
+
+    def __init__(self, recipe: Recipe | None = None) -> None:
+        self.recipe: Any = recipe or self.default_recipe()
+        self.n_classes = 0
+
+    @classmethod
+    @abstractmethod
+    def default_recipe(cls) -> Recipe:
+        """The full schedule, as published where there is a publication."""
+
+    @classmethod
+    def add_options(cls, parser: ArgumentParser) -> None:
+        """Add options of this network's own to the command."""
+
+    def configure(self, options: Namespace, clips: ClipSet) -> dict[str, Any]:
+        """Take the command's own options in, with the clips to train on.
+
+        Returns:
+            What ``config.json`` should say of them.
+        """
+        return {}
+
+    @abstractmethod
+    def build(self, n_classes: int) -> nn.Module:
+        """The whole network: ``(batch, window_samples)`` in [-1, 1] -> ``(batch, classes)``."""
+
+    def trainee(self, network: nn.Module) -> nn.Module:
+        """The part that learns; `batch` makes its inputs."""
+        return network
+
+    @abstractmethod
+    def material(self, network: nn.Module, clips: ClipSet, device: torch.device) -> Any:
+        """What batches are cut from, made once and kept on the device."""
+
+    @abstractmethod
+    def batch(
+        self, material: Any, indices: np.ndarray, random: np.random.Generator
+    ) -> tuple[Tensor, Tensor]:
+        """Cut, augment and mix a batch on the device.
+
+        Args:
+            material: From `material`.
+            indices: ``(batch,)``, the clips to take.
+            random: The only source of chance.
+
+        Returns:
+            The trainee's input, and ``(batch, classes)`` probabilities it should give.
+        """
+
+    def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Kullback-Leibler divergence from the labels, summed over classes, mean over the batch."""
+        return F.kl_div(F.log_softmax(logits, dim=1), labels, reduction="batchmean")
+
+
+def find_system(name: str) -> type[System]:
+    """The system of ``train/NAME.py``.
+
+    Raises:
+        RunError: There is none. The name is checked first: importing runs code, and this one may
+            come from a file somebody sent.
+    """
+    if re.fullmatch(r"[a-z][a-z0-9_]*", name):
+        try:
+            return importlib.import_module(f"train.{name}").SYSTEM
+        except (ModuleNotFoundError, AttributeError):
+            pass
+    raise RunError(f"{name!r} is no network of this package; python -m train.NAME names them")
