@@ -116,6 +116,7 @@ class _Segment:
         self._tracks: dict[int, _Track] = {}
         self._last: Average | None = None
         self._start = 0
+        self._told_until: dict[int, int] = {}  # where each class's last event ended
 
     def add(self, average: Average) -> list[SoundEvent]:
         """Take the next average; give the events that it ended."""
@@ -167,35 +168,39 @@ class _Segment:
             return
         if track.on:
             run.peak = max(run.peak, score)
-        if self._has_ended(run, cell):
-            track.run = None
-            yield run
+        # Looked at from where the next cell will begin: then no pause can be bridged any more.
+        if self._has_ended(run, cell.end):
+            yield self._close(index, track, run)
 
     def _look_back(self, index: int, track: _Track) -> Iterator[_Run]:
         """Find where, in the windows of the average, the sound that turned it on lies."""
-        known_until = track.run.offset if track.run else -1
-        fresh = [cell for cell in self._cells if cell.end > known_until]
+        known_until = track.run.offset if track.run else self._told_until.get(index, self._start)
+        fresh = [cell for cell in self._cells if cell.start >= known_until]
         for cell in fresh:
             yield from self._extend(index, track, cell)
-        if track.run is None:
+        if track.run is None and fresh:
             # An exponential average may reach `on` through windows further back than it looks.
             loudest = max(fresh, key=lambda cell: float(cell.scores[index]))
             track.run = _Run(loudest.start, loudest.end, 0.0)
 
     def _extend(self, index: int, track: _Track, cell: _Cell) -> Iterator[_Run]:
         score, run = cell.scores[index], track.run
-        if run is not None and self._has_ended(run, cell):
-            track.run = None
-            yield run
+        if run is not None and self._has_ended(run, cell.start):
+            yield self._close(index, track, run)
             run = None
         if run is not None and score >= self._off[index]:
             run.offset = cell.end
         elif run is None and score >= self._on[index]:
             track.run = _Run(cell.start, cell.end, 0.0)
 
-    def _has_ended(self, run: _Run, cell: _Cell) -> bool:
-        """Whether the pause before a cell is too long to bridge."""
-        pause = cell.start - run.offset
+    def _close(self, index: int, track: _Track, run: _Run) -> _Run:
+        track.run = None
+        self._told_until[index] = run.offset
+        return run
+
+    def _has_ended(self, run: _Run, position: int) -> bool:
+        """Whether the pause from an event to a position is too long to bridge."""
+        pause = position - run.offset
         return pause > 0 and pause + 2 * self._timing.inset > self._timing.max_gap
 
     def _events(self, runs: list[tuple[int, _Run]]) -> list[SoundEvent]:

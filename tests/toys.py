@@ -53,8 +53,8 @@ def write_tone_detector(
 ) -> Path:
     """Write a model that measures the mean power of three tones against a constant.
 
-    The logit of a tone is ``4 * ln(power / 0.01)``, that of ``quiet`` is 0: a tone at level 0.3
-    through the whole window has power 0.045, and half a window of it is well above quiet.
+    The logit of a tone is ``ln(power / 0.01)``, that of ``quiet`` is 0: a tone at level 0.3 has
+    power 0.045 and so a score of 0.82 in a window full of it, 0.5 in one that it fills by 2/9.
     """
     kernel = 400  # 50 ms: all three tones make whole periods
     times = np.arange(kernel) / RATE
@@ -67,7 +67,6 @@ def write_tone_detector(
         numpy_helper.from_array(pairs, "pairs"),
         numpy_helper.from_array(np.array(1e-5, dtype=np.float32), "floor"),
         numpy_helper.from_array(np.array(0.01, dtype=np.float32), "unit"),
-        numpy_helper.from_array(np.array(4.0, dtype=np.float32), "slope"),
         numpy_helper.from_array(np.array([0, 1, 0, 0], dtype=np.int64), "pads"),
     ]
     nodes += [
@@ -77,8 +76,7 @@ def write_tone_detector(
         helper.make_node("MatMul", ["means", "pairs"], ["power"]),
         helper.make_node("Add", ["power", "floor"], ["floored"]),
         helper.make_node("Div", ["floored", "unit"], ["relative"]),
-        helper.make_node("Log", ["relative"], ["log"]),
-        helper.make_node("Mul", ["log", "slope"], ["tones"]),
+        helper.make_node("Log", ["relative"], ["tones"]),
         helper.make_node("Pad", ["tones", "pads"], ["all" if final else output]),
     ]
     if final:

@@ -6,6 +6,7 @@ import re
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from io import FileIO
 from typing import BinaryIO, ClassVar
 from urllib.parse import urlsplit, urlunsplit
 
@@ -104,7 +105,8 @@ class StandardInput(Source):
     def __init__(self, raw: RawFormat | None = None, file: BinaryIO | None = None) -> None:
         self.name = "-"
         self._raw = raw
-        self._file = file if file is not None else sys.stdin.buffer
+        # Unbuffered: a thread that waits inside a buffered reader cannot be left at exit.
+        self._file: BinaryIO | FileIO = file if file is not None else _standard_input()
         self._pump = Pump(self._produce)
 
     def blocks(self, sample_rate: int) -> Iterator[Block | Gap | Notice]:
@@ -149,6 +151,10 @@ class StandardInput(Source):
         if rest:
             message = f"standard input ended within a sample: {len(rest)} bytes were left over"
             yield Notice(position, raw.sample_rate, message)
+
+
+def _standard_input() -> FileIO:
+    return FileIO(sys.stdin.fileno(), "r", closefd=False)
 
 
 class UrlStream(Source):

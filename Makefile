@@ -1,0 +1,13 @@
+.PHONY: run test check format
+
+run:        ## set up and hear the example recording
+	sh scripts/run.sh
+
+test:       ## set everything up, run all checks and tests
+	sh scripts/test.sh
+
+check:      ## the checks without the tests, in the present environment
+	ruff check . && ruff format --check . && mypy && lint-imports --no-cache
+
+format:     ## what can be put right by machine
+	ruff check --fix . ; ruff format .

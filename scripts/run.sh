@@ -1,0 +1,23 @@
+#!/bin/sh
+# Sets streamclf up in .venv (without torch) and runs it.
+#
+#   sh scripts/run.sh                    the example recording
+#   sh scripts/run.sh PATH...            recordings or folders
+#   sh scripts/run.sh listen             the microphone
+set -eu
+called_from=$PWD
+cd "$(dirname "$0")/.."
+. scripts/setup.sh
+case "${1:-}" in
+    listen | devices) need_packages libportaudio2 ;;
+esac
+make_venv
+say "setting streamclf up in .venv"
+pip install --quiet --disable-pip-version-check .
+root=$PWD
+cd "$called_from"
+case "${1:-}" in
+    '') exec streamclf file "$root/examples/afternoon.flac" ;;
+    listen | file | devices | info | -*) exec streamclf "$@" ;;
+    *) exec streamclf file "$@" ;;
+esac

@@ -1,0 +1,54 @@
+"""What may import what, and what a mere import costs."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import streamclf
+
+ROOT = Path(__file__).parents[1]
+
+
+def modules_after(statement: str) -> set[str]:
+    code = f"import sys\n{statement}\nprint(*sys.modules)"
+    run = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    return set(run.stdout.split())
+
+
+def test_importing_streamclf_imports_nothing_heavy():
+    heavy = {"numpy", "onnxruntime", "soundfile", "av", "sounddevice", "textual", "typer", "torch"}
+    assert not modules_after("import streamclf") & heavy
+
+
+@pytest.mark.parametrize("module", ["streamclf.cli", "streamclf.commands", "streamclf.engine"])
+def test_importing_the_commands_leaves_devices_screens_and_ffmpeg_alone(module):
+    unwanted = {"av", "sounddevice", "textual", "torch", "onnx", "rich"}
+    assert not modules_after(f"import {module}") & unwanted
+
+
+def test_every_exported_name_is_there():
+    for name in streamclf.__all__:
+        assert getattr(streamclf, name) is not None
+    assert set(streamclf.__all__) <= set(dir(streamclf))
+    with pytest.raises(AttributeError, match="no attribute 'Nonsense'"):
+        streamclf.Nonsense  # noqa: B018
+
+
+def test_exported_names_are_pinned():
+    assert sorted(streamclf.__all__) == sorted(
+        """__version__ ArraySource Average Block Card Classifier Engine Gap MemorySink Microphone
+        Model Notice Recording Scores Settings SimulatedMicrophone Sink SoundEvent Source
+        StandardInput StreamclfError UrlStream find_model""".split()
+    )
+
+
+def test_import_contracts_hold():
+    tool = Path(sys.executable).parent / "lint-imports"
+    if not tool.exists():
+        pytest.skip("import-linter is not installed (pip install '.[dev]')")
+    run = subprocess.run([tool], capture_output=True, text=True, cwd=ROOT)
+    assert run.returncode == 0, run.stdout

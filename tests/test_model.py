@@ -1,0 +1,207 @@
+import json
+
+import numpy as np
+import onnx
+import pytest
+import toys
+from onnx import TensorProto, helper
+
+from streamclf.card import Threshold, Thresholds, format_card
+from streamclf.classifier import Classifier
+from streamclf.errors import CardError, ModelError
+from streamclf.model import CardOptions, Model, bundled_models, find_model, read_labels
+
+LOUD = toys.tone(1000, 1.5)
+
+
+def best_label(path, options=None, **keywords) -> str:
+    classifier = Classifier(Model(path, provider="cpu", options=options, **keywords))
+    scores = classifier.score(LOUD[None])
+    assert scores.shape == (1, 4)
+    assert scores.sum() == pytest.approx(1)
+    return classifier.card.labels[scores[0].argmax()]
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [
+        ("batch", toys.WINDOW),
+        ("batch", "samples"),
+        ("batch", 1, toys.WINDOW),
+        ("batch", 1, "samples"),
+        (toys.WINDOW,),
+        ("samples",),
+        (1, toys.WINDOW),
+        (4, 1, toys.WINDOW),
+    ],
+)
+def test_model_recognises_the_shape_of_its_input(tmp_path, shape):
+    path = toys.write_tone_detector(tmp_path / "m.onnx", toys.toy_card(), shape=shape)
+    assert best_label(path) == "middle"
+    classifier = Classifier(Model(path, provider="cpu"))
+    waves = np.stack([toys.tone(hz, 1.5) for hz in [440, 2500, 440, 1000, 2500, 1000, 440]])
+    found = [classifier.card.labels[i] for i in classifier.score(waves).argmax(axis=1)]
+    assert found == ["low", "high", "low", "middle", "high", "middle", "low"]
+
+
+def test_model_takes_half_precision(tmp_path):
+    path = toys.write_tone_detector(
+        tmp_path / "m.onnx", toys.toy_card(), element=TensorProto.FLOAT16
+    )
+    assert best_label(path) == "middle"
+
+
+@pytest.mark.parametrize(
+    ("shape", "element", "words"),
+    [
+        (("batch", 2, 100), TensorProto.FLOAT, "has shape ['batch', 2, 100]"),
+        (("batch", 1, 1, 100), TensorProto.FLOAT, "a waveform is (batch, samples)"),
+        (("batch", 100), TensorProto.INT64, "takes tensor(int64)"),
+    ],
+)
+def test_model_of_the_wrong_shape_is_refused(tmp_path, shape, element, words):
+    inputs = [helper.make_tensor_value_info("waveform", element, shape)]
+    outputs = [helper.make_tensor_value_info("logits", element, shape)]
+    nodes = [helper.make_node("Identity", ["waveform"], ["logits"])]
+    graph = helper.make_graph(nodes, "wrong", inputs, outputs)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    onnx.save(model, tmp_path / "m.onnx")
+    with pytest.raises(ModelError) as caught:
+        Model(tmp_path / "m.onnx", provider="cpu")
+    assert words in str(caught.value)
+
+
+def test_model_with_two_inputs_is_refused(tmp_path):
+    infos = [helper.make_tensor_value_info(n, TensorProto.FLOAT, ("b", 9)) for n in "xyz"]
+    graph = helper.make_graph(
+        [helper.make_node("Add", ["x", "y"], ["z"])], "two", infos[:2], infos[2:]
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    onnx.save(model, tmp_path / "m.onnx")
+    with pytest.raises(ModelError, match="has 2 inputs, a streamclf model has one"):
+        Model(tmp_path / "m.onnx", provider="cpu")
+
+
+@pytest.mark.parametrize("content", [b"", b"no model at all", b"\x00" * 5000])
+def test_model_that_is_no_onnx_is_refused(tmp_path, content):
+    path = tmp_path / "m.onnx"
+    path.write_bytes(content)
+    with pytest.raises(ModelError, match=r"is no ONNX model that runs here|the file is empty") as e:
+        Model(path, provider="cpu")
+    assert "\n" not in str(e.value)
+
+
+def test_model_without_a_card_says_what_is_missing(tmp_path):
+    path = toys.write_tone_detector(tmp_path / "m.onnx", shape=("batch", "samples"))
+    with pytest.raises(CardError) as caught:
+        Model(path, provider="cpu")
+    assert "m.json is not beside it" in str(caught.value)
+    assert "give --labels --sample-rate --window" in str(caught.value)
+
+
+def test_model_without_a_card_takes_the_window_from_its_input(tmp_path):
+    path = toys.write_tone_detector(tmp_path / "m.onnx")
+    with pytest.raises(CardError, match=r"give --labels --sample-rate$"):
+        Model(path, provider="cpu")
+
+
+LABELS_TEXT = "\n".join(toys.LABELS)
+
+
+def labels_file(tmp_path, text=LABELS_TEXT, name="labels.txt"):
+    path = tmp_path / name
+    path.write_text(text)
+    return path
+
+
+@pytest.mark.parametrize("final", [None, "Softmax"])
+def test_model_without_a_card_runs_with_options(tmp_path, final):
+    path = toys.write_tone_detector(
+        tmp_path / "m.onnx", shape=("samples",), output="scores", final=final
+    )
+    options = CardOptions(labels_file(tmp_path), toys.RATE, 1.5)
+    assert best_label(path, options) == "middle"
+    card = Model(path, provider="cpu", options=options).card
+    assert (card.name, card.window_samples) == ("m", toys.WINDOW)
+    # Its own softmax is seen in the graph: a second one would flatten the scores.
+    assert card.activation == ("none" if final else "softmax")
+
+
+def test_model_without_a_card_reads_the_sidecar(tmp_path):
+    path = toys.write_tone_detector(tmp_path / "m.onnx")
+    (tmp_path / "m.json").write_text(format_card(toys.toy_card(name="beside")))
+    assert Model(path, provider="cpu").card.name == "beside"
+    (tmp_path / "m.json").write_text(json.dumps({"name": "beside"}))
+    with pytest.raises(CardError, match=r"m\.json: the model card is not valid"):
+        Model(path, provider="cpu")
+
+
+def test_model_options_override_the_card(tmp_path):
+    path = toys.write_tone_detector(tmp_path / "m.onnx", toys.toy_card())
+    options = CardOptions(labels_file(tmp_path, "leise\ntief\nmittel\nhoch\n"))
+    assert best_label(path, options) == "mittel"
+
+
+def test_model_options_that_contradict_the_graph_are_refused(tmp_path):
+    path = toys.write_tone_detector(tmp_path / "m.onnx", toys.toy_card())
+    with pytest.raises(CardError, match="takes windows of 12000 samples, the card says 8000"):
+        Model(path, provider="cpu", options=CardOptions(window_s=1.0))
+    with pytest.raises(CardError, match="gives 4 scores, the card names 3 labels"):
+        Classifier(
+            Model(path, provider="cpu", options=CardOptions(labels_file(tmp_path, "a\nb\nc")))
+        )
+
+
+def test_model_options_that_contradict_the_card_are_refused(tmp_path):
+    card = toys.toy_card(thresholds=Thresholds(classes={"low": Threshold(0.9, 0.8)}))
+    path = toys.write_tone_detector(tmp_path / "m.onnx", card)
+    with pytest.raises(CardError, match="what was said of the model does not fit"):
+        Model(path, provider="cpu", options=CardOptions(labels_file(tmp_path, "a\nb\nc\nd")))
+
+
+def test_read_labels_from_text_and_csv(tmp_path):
+    assert read_labels(labels_file(tmp_path, "\ufeffa b\r\n\r\nc\r\n")) == ["a b", "c"]
+    table = 'index,mid,display_name\n0,/m/09x0r,Speech\n1,/m/05zppz,"Male speech, man speaking"\n'
+    assert read_labels(labels_file(tmp_path, table, "map.csv")) == [
+        "Speech",
+        "Male speech, man speaking",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("labels.csv", b"a,b\n1,2\n", "has the columns a, b"),
+        ("labels.csv", b"", "has the columns (none)"),
+        ("labels.txt", b"\xff\xfe\xff", "is not UTF-8 text"),
+    ],
+)
+def test_read_labels_says_what_is_wrong(tmp_path, name, content, words):
+    path = tmp_path / name
+    path.write_bytes(content)
+    with pytest.raises(CardError) as caught:
+        read_labels(path)
+    assert words in str(caught.value)
+
+
+def test_read_labels_that_are_missing(tmp_path):
+    with pytest.raises(CardError, match="cannot be read: No such file"):
+        read_labels(tmp_path / "none.txt")
+
+
+def test_find_model_takes_files_and_bundled_names(tmp_path, tone_model):
+    assert find_model(str(tone_model)) == tone_model
+    assert find_model("pocket") == bundled_models()["pocket"]
+    with pytest.raises(
+        ModelError, match=r"nope\.onnx: no such model file, and no bundled .*pocket"
+    ):
+        find_model("nope.onnx")
+    with pytest.raises(ModelError, match="is a folder"):
+        find_model(str(tmp_path))
+
+
+def test_regression_model_gives_its_value(tmp_path):
+    path = toys.write_loudness_meter(tmp_path / "m.onnx")
+    classifier = Classifier(Model(path, provider="cpu"))
+    (value,) = classifier.score(LOUD[None])
+    assert value == pytest.approx(0.3**2 / 2, rel=1e-3)

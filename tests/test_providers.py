@@ -1,0 +1,118 @@
+"""What was asked for is what runs; ONNX Runtime's part is played where no GPU is at hand."""
+
+import onnxruntime
+import pytest
+
+from streamclf import providers
+from streamclf.errors import ModelError, ProviderError
+from streamclf.providers import open_session
+
+
+class FakeSession:
+    """Like ONNX Runtime's: takes what it is asked for, or quietly the CPU."""
+
+    honoured = True
+
+    def __init__(self, path, options, providers):
+        self.asked = providers
+        first = providers[0][0]
+        self._providers = (
+            [first, "CPUExecutionProvider"] if self.honoured else ["CPUExecutionProvider"]
+        )
+
+    def get_providers(self):
+        return self._providers
+
+
+@pytest.fixture
+def cuda_build(monkeypatch):
+    names = ["TensorrtExecutionProvider", "CUDAExecutionProvider", "CPUExecutionProvider"]
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: names)
+    monkeypatch.setattr(onnxruntime, "preload_dlls", lambda: None, raising=False)
+    monkeypatch.setattr(onnxruntime, "InferenceSession", FakeSession)
+    monkeypatch.setattr(providers, "_nvidia_driver", lambda: True)
+    monkeypatch.setattr(FakeSession, "honoured", True)
+
+
+@pytest.fixture
+def cpu_build(monkeypatch):
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CPUExecutionProvider"])
+
+
+def test_cpu_is_used_when_asked_for(tone_model):
+    session, used, reason = open_session(tone_model, "cpu")
+    assert session.get_providers() == ["CPUExecutionProvider"]
+    assert (used, reason) == ("cpu", "as asked for")
+
+
+def test_auto_falls_back_and_says_why(tone_model, cpu_build):
+    _, used, reason = open_session(tone_model)
+    assert used == "cpu"
+    assert "was built without cuda (it has cpu)" in reason
+
+
+def test_auto_without_a_driver_does_not_try_cuda(tone_model, monkeypatch):
+    names = ["CUDAExecutionProvider", "CPUExecutionProvider"]
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: names)
+    monkeypatch.setattr(providers, "_nvidia_driver", lambda: False)
+    _, used, reason = open_session(tone_model)
+    assert (used, reason) == ("cpu", "no CUDA: no NVIDIA driver here")
+
+
+@pytest.mark.parametrize("provider", ["cuda", "tensorrt", "coreml", "openvino"])
+def test_a_provider_that_is_not_built_in_is_an_error(tone_model, cpu_build, provider):
+    with pytest.raises(
+        ProviderError, match=f"provider {provider} was asked for.*without {provider}"
+    ):
+        open_session(tone_model, provider)
+
+
+def test_cuda_is_used_with_heuristic_search(tone_model, cuda_build):
+    session, used, reason = open_session(tone_model)
+    assert (used, reason) == ("cuda", "a CUDA device is here")
+    name, options = session.asked[0]
+    assert name == "CUDAExecutionProvider"
+    assert options == {"cudnn_conv_algo_search": "HEURISTIC"}
+
+
+def test_cuda_that_became_a_cpu_is_an_error(tone_model, cuda_build, monkeypatch):
+    monkeypatch.setattr(FakeSession, "honoured", False)
+    with pytest.raises(ProviderError) as caught:
+        open_session(tone_model, "cuda")
+    assert "took CPUExecutionProvider: its libraries are missing or do not fit" in str(caught.value)
+
+
+def test_auto_with_cuda_that_became_a_cpu_falls_back_and_says_so(
+    tone_model, cuda_build, monkeypatch
+):
+    monkeypatch.setattr(FakeSession, "honoured", False)
+    monkeypatch.setattr(providers, "_open_with", _only_cuda_fails(providers._open_with))
+    _, used, reason = open_session(tone_model)
+    assert used == "cpu"
+    assert "its libraries are missing" in reason
+
+
+def _only_cuda_fails(real):
+    def open_with(path, provider, n_threads, live):
+        return "session" if provider == "cpu" else real(path, provider, n_threads, live)
+
+    return open_with
+
+
+def test_a_missing_model_is_named(tmp_path):
+    with pytest.raises(ModelError, match=r"none\.onnx: the model cannot be opened: No such file"):
+        open_session(tmp_path / "none.onnx", "cpu")
+
+
+def test_threads_and_spinning_are_set(tone_model, monkeypatch):
+    seen = {}
+    real = onnxruntime.InferenceSession
+
+    def spy(path, options, providers):
+        seen["threads"] = options.intra_op_num_threads
+        seen["spin"] = options.get_session_config_entry("session.intra_op.allow_spinning")
+        return real(path, options, providers=providers)
+
+    monkeypatch.setattr(onnxruntime, "InferenceSession", spy)
+    open_session(tone_model, "cpu", n_threads=1, live=True)
+    assert seen == {"threads": 1, "spin": "0"}
