@@ -84,16 +84,19 @@ def listen(
         _sinks(outputs, outputs.files, default="jsonl") as sinks,
         Interrupts(engine.stop) as interrupts,
     ):
-        say(f"listening to {source.name} with {_describe(engine, opened)}; Ctrl-C ends")
+
+        def say_start() -> None:
+            say(f"listening to {source.name} with {_describe(engine, opened)}; Ctrl-C ends")
 
         def end_in_time(average: Average) -> None:
             if duration_s is not None and average.end >= duration_s * engine.card.sample_rate:
                 engine.stop()
 
         try:
-            run_stream(engine, source, sinks, say=say, on_average=end_in_time)
+            run_stream(engine, source, sinks, say=say, on_start=say_start, on_average=end_in_time)
         finally:
-            _say_statistics(engine)
+            if engine.started is not None:
+                _say_statistics(engine)
     return INTERRUPTED if interrupts.happened else OK
 
 

@@ -9,7 +9,7 @@ a bounded queue.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -77,11 +77,12 @@ class Engine:
             max_gap=round(self.thresholds.max_gap * rate),
         )
 
-    def run(self, source: Source) -> Iterator[Result]:
+    def run(self, source: Source, on_start: Callable[[], None] = lambda: None) -> Iterator[Result]:
         """Listen to a source to its end, or until `stop`.
 
         Args:
             source: Opened; the caller closes it.
+            on_start: Called when the first audio has arrived.
 
         Yields:
             Averages (a window each), the events that they ended, gaps and notices.
@@ -95,7 +96,7 @@ class Engine:
         self._source = source
         errors: list[SourceError] = []
         began = time.perf_counter()
-        for result in self._results(source, errors):
+        for result in self._results(source, errors, on_start):
             self.statistics.n_windows += isinstance(result, Average)
             self.statistics.n_events += isinstance(result, SoundEvent)
             self.statistics.elapsed_s = time.perf_counter() - began
@@ -112,11 +113,13 @@ class Engine:
         if self._source is not None:
             self._source.stop()
 
-    def _results(self, source: Source, errors: list[SourceError]) -> Iterator[Result]:
+    def _results(
+        self, source: Source, errors: list[SourceError], on_start: Callable[[], None]
+    ) -> Iterator[Result]:
         rate, timing, settings = self.card.sample_rate, self._timing, self.settings
         items = _until_error(source.blocks(rate), errors)
         items = _until_error(mix_down(items, settings.channel), errors)
-        items = self._count(resample(items, rate))
+        items = self._count(resample(items, rate), on_start)
         windows = slide(items, timing.window, timing.hop)
         scores = classify(windows, self._score, 1 if source.live else settings.batch_size)
         averages = average(scores, timing.average, settings.average_kind)
@@ -130,12 +133,15 @@ class Engine:
         self.statistics.scoring_s += time.perf_counter() - began
         return scores
 
-    def _count(self, items: Iterable[Block | Gap | Notice]) -> Iterator[Block | Gap | Notice]:
+    def _count(
+        self, items: Iterable[Block | Gap | Notice], on_start: Callable[[], None]
+    ) -> Iterator[Block | Gap | Notice]:
         for item in items:
             if isinstance(item, Block):
                 if self.started is None:
                     length = timedelta(seconds=item.n_samples / self.card.sample_rate)
                     self.started = datetime.now().astimezone() - length
+                    on_start()
                 self.statistics.delivered_samples += item.n_samples
             elif isinstance(item, Gap):
                 self.statistics.gap_samples += item.n_samples

@@ -20,7 +20,8 @@ def run_stream(
     sinks: Iterable[Sink],
     *,
     say: Callable[[str], None],
-    on_average: Callable[[Average], None] | None = None,
+    on_start: Callable[[], None] = lambda: None,
+    on_average: Callable[[Average], None] = lambda average: None,
 ) -> None:
     """Listen to a source to its end and write what is found.
 
@@ -29,6 +30,7 @@ def run_stream(
         source: Opened; the caller closes it.
         sinks: Each gets every result.
         say: Told the notices, a line each.
+        on_start: Called when the first audio has arrived.
         on_average: Called at each window.
 
     Raises:
@@ -36,7 +38,7 @@ def run_stream(
         SinkError: A sink failed.
     """
     begun = False
-    for result in engine.run(source):
+    for result in engine.run(source, on_start):
         if not begun:
             info = stream_info(engine, source)
             for sink in sinks:
@@ -45,7 +47,7 @@ def run_stream(
         _write(result, sinks)
         if isinstance(result, Notice):
             say(f"{source.name}: {result.message}")
-        elif isinstance(result, Average) and on_average is not None:
+        elif isinstance(result, Average):
             on_average(result)
 
 

@@ -377,11 +377,12 @@ def test_an_interrupt_ends_listening_with_what_was_found(scene, tone_model, numb
 def test_an_interrupt_ends_waiting_for_standard_input(tone_model):
     arguments = ["listen", "--source", "-", "--raw", "s16le:8000:1", "--model", tone_model]
     with start(*arguments, stdin=subprocess.PIPE) as process:
+        process.stdin.write("0" * 8000)
+        process.stdin.flush()
         assert "listening to -" in process.stderr.readline()
-        time.sleep(0.2)  # let it wait
         process.send_signal(signal.SIGINT)
         assert process.wait(timeout=30) == 130
-        assert "heard 0.00 s" in process.stderr.read()
+        assert "heard 0.50 s" in process.stderr.read()
 
 
 def test_an_interrupt_ends_a_batch_and_keeps_what_was_found(write_wav, tone_model):
