@@ -112,7 +112,7 @@ def file(
     shared = [path for path in outputs.files if not is_template(path)]
     own = [path for path in outputs.files if is_template(path)]
     _check_outputs(paths, shared, own)
-    engine, _ = _open_engine(model, settings, thresholds, live=False)
+    engine, opened = _open_engine(model, settings, thresholds, live=False)
     with (
         Bars(len(paths)) as bars,
         _sinks(outputs, shared, default=_default_format(), bars=bars) as sinks,
@@ -136,7 +136,7 @@ def file(
     report.failures[:0] = [str(error) for error in missing]
     report.n_recordings += len(missing)
     if report.n_recordings > 1 or not report.failures:
-        say(report.summary())
+        say(f"{report.summary()}; {engine.card.name} on {_describe_provider(opened)}")
     _say_failures(report.failures, report.n_recordings)
     if interrupts.happened:
         return INTERRUPTED
@@ -167,24 +167,19 @@ def _open_engine(
         min_duration_s=thresholds.min_duration_s,
         max_gap_s=thresholds.max_gap_s,
     )
-    engine = Engine(Classifier(opened), replace(settings, thresholds=chosen))
-    if model.provider == "auto" and opened.provider == "cpu" and _wants_gpu(opened):
-        say(f"running on the CPU: {opened.provider_reason}")
-    return engine, opened
+    return Engine(Classifier(opened), replace(settings, thresholds=chosen)), opened
 
 
-def _wants_gpu(model: Model) -> bool:
-    """Whether the user may expect a GPU to be used: one is there, but could not be."""
-    return "driver" not in model.provider_reason and "built without" not in model.provider_reason
+def _describe_provider(model: Model) -> str:
+    return f"{model.provider} ({model.provider_reason})"
 
 
 def _describe(engine: Engine, model: Model) -> str:
     card: Card = engine.card
     settings = engine.settings
     average = f"averaged over {settings.average_s:g} s" if settings.average_s else "not averaged"
-    reason = f" ({model.provider_reason})" if model.provider_reason != "as asked for" else ""
     return (
-        f"{card.name} ({len(card.labels)} labels) on {model.provider}{reason}, "
+        f"{card.name} ({len(card.labels)} labels) on {_describe_provider(model)}, "
         f"a window of {card.window_s:g} s every {settings.hop_s:g} s, {average}"
     )
 
