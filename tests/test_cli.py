@@ -382,7 +382,7 @@ def test_an_interrupt_ends_waiting_for_standard_input(tone_model):
         assert "listening to -" in process.stderr.readline()
         process.send_signal(signal.SIGINT)
         assert process.wait(timeout=30) == 130
-        assert "heard 0.50 s" in process.stderr.read()
+        assert "heard 0." in process.stderr.read()
 
 
 def test_an_interrupt_ends_a_batch_and_keeps_what_was_found(write_wav, tone_model):
