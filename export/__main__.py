@@ -9,6 +9,7 @@ from pathlib import Path
 
 import onnx
 
+from export.calibrate import TARGET_PRECISION
 from export.card import make_card
 from export.check import compare
 from export.errors import ExportError
@@ -29,8 +30,17 @@ def main(arguments: list[str] | None = None) -> int:
     add("--name", help="of the model, for its card (the file's)")
     add("--version", default="1", help="of the model, for its card (1)")
     add("--licence", help="of the weights (follows from the data's)")
+    add(
+        "--target-precision",
+        type=float,
+        default=TARGET_PRECISION,
+        metavar="P",
+        help=f"part of the held-out events that should be right ({TARGET_PRECISION:g})",
+    )
     add("--overwrite", action="store_true", help="replace an existing file")
     options = parser.parse_args(arguments)
+    if not 0 < options.target_precision <= 1:
+        parser.error(f"--target-precision is {options.target_precision}, must be in 0..1")
     try:
         card, difference = export(
             options.run,
@@ -38,6 +48,7 @@ def main(arguments: list[str] | None = None) -> int:
             name=options.name,
             version=options.version,
             licence=options.licence,
+            precision=options.target_precision,
             overwrite=options.overwrite,
         )
     except StreamclfError as error:
@@ -63,6 +74,7 @@ def export(
     name: str | None = None,
     version: str = "1",
     licence: str | None = None,
+    precision: float = TARGET_PRECISION,
     overwrite: bool = False,
 ) -> tuple[Card, float]:
     """Write a run's network as a model file, whole and checked, or not at all.
@@ -81,7 +93,14 @@ def export(
     run = RunFolder.open(run_path)
     config = run.read_json(CONFIG)
     network = rebuild(run, config)
-    card = make_card(run, config, name=name or output.stem, version=version, licence=licence)
+    card = make_card(
+        run,
+        config,
+        name=name or output.stem,
+        version=version,
+        licence=licence,
+        precision=precision,
+    )
     model = make_graph(network, card.window_samples, card.output_name)
     model.producer_name = "streamclf"
     entry = model.metadata_props.add()

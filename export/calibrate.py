@@ -18,15 +18,15 @@ MIN_CLIPS = 50
 
 
 def fit_temperature(heard: WindowLogits) -> float:
-    """The temperature under which averaged windows are best calibrated.
+    """The temperature under which averaged scores, as the user sees them, are best calibrated.
 
-    The negative log-likelihood of the clips' averaged scores has one minimum; golden section.
+    By golden section: their negative log-likelihood has one minimum.
     """
 
     def loss(log_temperature: float) -> float:
-        scores = heard.clip_scores(float(np.exp(log_temperature)))
-        own = scores[np.arange(len(heard.targets)), heard.targets]
-        return float(-np.log(np.maximum(own, 1e-12)).mean())
+        averages = running_averages(heard, float(np.exp(log_temperature)))
+        own = [average[:, target] for average, target in zip(averages, heard.targets, strict=True)]
+        return float(-np.log(np.maximum(np.concatenate(own), 1e-12)).mean())
 
     low, high, golden = np.log(0.2), np.log(5.0), (5**0.5 - 1) / 2
     for _ in range(40):
@@ -57,9 +57,9 @@ def running_averages(heard: WindowLogits, temperature: float) -> list[npt.NDArra
 
 
 def choose_thresholds(
-    heard: WindowLogits, temperature: float
+    heard: WindowLogits, temperature: float, precision: float
 ) -> tuple[Thresholds, dict[str, float]]:
-    """The lowest threshold whose events are right nine times in ten.
+    """The lowest threshold at which enough of the events are right.
 
     A clip counts as an event of a label if its averaged score reaches the threshold anywhere in
     the clip; it is right if the label is the clip's.
@@ -74,15 +74,15 @@ def choose_thresholds(
     chosen, figures = None, {}
     for on in np.arange(0.2, 0.96, 0.01):
         events = peaks >= on
-        precision = float((events & own).sum() / max(1, events.sum()))
+        reached = float((events & own).sum() / max(1, events.sum()))
         chosen, figures = (
             float(on),
             {
                 "on": round(float(on), 2),
-                "precision": round(precision, 4),
+                "precision": round(reached, 4),
                 "recall": round(float((events & own).sum() / own.sum()), 4),
             },
         )
-        if precision >= TARGET_PRECISION:
+        if reached >= precision:
             break
     return Thresholds(on=round(chosen, 2), off=round(chosen * OFF_RATIO, 2)), figures

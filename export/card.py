@@ -8,7 +8,6 @@ from export.calibrate import (
     AVERAGE_S,
     MIN_CLIPS,
     OFF_RATIO,
-    TARGET_PRECISION,
     choose_thresholds,
     fit_temperature,
 )
@@ -19,7 +18,13 @@ from train.runs import RunFolder
 
 
 def make_card(
-    run: RunFolder, config: dict[str, Any], *, name: str, version: str, licence: str | None
+    run: RunFolder,
+    config: dict[str, Any],
+    *,
+    name: str,
+    version: str,
+    licence: str | None,
+    precision: float,
 ) -> Card:
     """Put the card together from the run's folder.
 
@@ -29,6 +34,7 @@ def make_card(
         name: Of the model.
         version: Of the model.
         licence: Of the weights; follows from the data's if not given.
+        precision: Part of the events that should be right, for the thresholds.
 
     Raises:
         RunError: The configuration lacks something a card needs.
@@ -41,10 +47,10 @@ def make_card(
             # Too few clips, a smoke run's, would set them by accident.
             if len(heard.targets) >= MIN_CLIPS:
                 temperature = fit_temperature(heard)
-                thresholds, figures = choose_thresholds(heard, temperature)
+                thresholds, figures = choose_thresholds(heard, temperature, precision)
                 accuracy["events"] = figures | {
                     "protocol": "lowest threshold of scores averaged over "
-                    f"{AVERAGE_S:g} s at which {TARGET_PRECISION:.0%} of the clips' events are "
+                    f"{AVERAGE_S:g} s at which {precision:.0%} of the clips' events are "
                     f"right; off is {OFF_RATIO:g} of on; chosen on the same held-out clips"
                 }
             accuracy = _figures(run, heard, temperature, data) | accuracy

@@ -64,7 +64,7 @@ def crop_scaled(
     part = positions - below
     last = (ends - begins - 1)[:, None]
     index = below.long()
-    inside = (index >= 0) & (index <= last)
+    inside = (steps >= 0) & (steps < scaled[:, None])
     lower = sounds.gather(1, begins[:, None] + index.clamp(min=0).minimum(last))
     upper = sounds.gather(1, begins[:, None] + (index + 1).clamp(min=0).minimum(last))
     return torch.where(inside, lower + (upper - lower) * part, 0.0)

@@ -6,8 +6,6 @@ import argparse
 import platform
 import sys
 import time
-from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -16,6 +14,8 @@ from streamclf.errors import StreamclfError, UsageError
 from train.datasets import ClipSet, open_clips
 from train.evaluate import hear_crops, hear_windows, interval_95
 from train.fit import fit, time_step
+from train.options import check_options, make_parser, split_folds, take_over
+from train.plots import plot_history
 from train.runs import RunFolder
 from train.system import System, find_system
 
@@ -36,34 +36,9 @@ def main(name: str, arguments: list[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("interrupted; --resume with the same --save goes on", file=sys.stderr)
+        print("interrupted", file=sys.stderr)
         return 130
     return 0
-
-
-def make_parser(system_type: type[System]) -> argparse.ArgumentParser:
-    """The options of a network's command."""
-    parser = argparse.ArgumentParser(
-        prog=f"python -m train.{system_type.name}", description=f"Train {system_type.title}."
-    )
-    add = parser.add_argument
-    add("--data", type=Path, required=True, help="a data set's folder, or a prepared one")
-    add("--prepared", type=Path, help="where prepared clips go (beside the data or in the cache)")
-    add("--esc10", action="store_true", help="only the ten classes of ESC-10")
-    add("--folds", type=_folds, help="training folds, as in 1,2,3 (all but the test fold)")
-    add("--test-fold", type=int, help="the fold held out (the last there is); 0 for none")
-    add("--epochs", type=int, help="length of the schedule, which is shortened as a whole")
-    add("--budget-minutes", type=float, help="shorten the schedule to about this long")
-    add("--max-clips", type=int, help="use so many clips of each side, for a quick trial")
-    add("--save", type=Path, metavar="RUN", help="the run folder (runs/NAME-DATE)")
-    add("--overwrite", action="store_true", help="replace an existing run folder")
-    add("--resume", action="store_true", help="go on with the run that --save names")
-    add("--seed", type=int, default=1, help="of everything drawn at random (1)")
-    add("--threads", type=int, help="CPU threads (torch's own choice)")
-    add("--accelerator", default="auto", help="auto, cpu, cuda (auto)")
-    add("--precision", default="32-true", help="as in Lightning Fabric: 32-true, bf16-mixed, ...")
-    system_type.add_options(parser)
-    return parser
 
 
 def train(system_type: type[System], options: argparse.Namespace) -> RunFolder:
@@ -73,7 +48,7 @@ def train(system_type: type[System], options: argparse.Namespace) -> RunFolder:
         UsageError: Options that make no sense.
         TrainError: Data or run folder cannot be used.
     """
-    _check(options)
+    check_options(options)
     if options.threads:
         torch.set_num_threads(options.threads)
     fabric = make_fabric(options.accelerator, options.precision)
@@ -81,7 +56,7 @@ def train(system_type: type[System], options: argparse.Namespace) -> RunFolder:
     clips = open_clips(options.data, system.sample_rate, esc10=options.esc10, out=options.prepared)
     if options.resume:
         run = RunFolder.open(options.save)
-        _take_over(system, options, run.read_json("config.json"))
+        take_over(system, options, run, clips)
     training, held_out = split_folds(clips, options)
     about = system.configure(options, training)
     torch.manual_seed(options.seed)
@@ -99,12 +74,18 @@ def train(system_type: type[System], options: argparse.Namespace) -> RunFolder:
     network = fit(
         system, network, training, held_out, run, fabric, seed=options.seed, resume=options.resume
     )
-    minutes = sum(row["seconds"] for row in run.read_json("history.json")) / 60
+    history = run.read_json("history.json")
+    minutes = sum(row["seconds"] for row in history) / 60
     if held_out is not None:
         result = judge(network, held_out, system.window_samples, run)
         result["minutes_of_steps"] = round(minutes, 1)
         result["minutes"] = round((time.monotonic() - began) / 60, 1)
         run.write_json("result.json", result)
+        history[-1] |= {
+            "held_out_clips": result["averaged_windows"],
+            "held_out_windows": result["single_windows"],
+        }
+        run.write_json("history.json", history)
         print(
             f"{run.path}: {result['averaged_windows']:.1%} of {result['clips']} clips of fold "
             f"{result['fold']} by averaged windows "
@@ -114,6 +95,7 @@ def train(system_type: type[System], options: argparse.Namespace) -> RunFolder:
         )
     else:
         print(f"{run.path}: trained on every fold, nothing held out, {minutes:.1f} minutes")
+    plot_history(run.path, history)
     return run
 
 
@@ -135,33 +117,6 @@ def judge(
     }
 
 
-def split_folds(clips: ClipSet, options: argparse.Namespace) -> tuple[ClipSet, ClipSet | None]:
-    """Training and held-out clips, by fold, never by clip.
-
-    Raises:
-        UsageError: A fold isn't there, or is on both sides.
-    """
-    there = clips.folds
-    test = there[-1] if options.test_fold is None else options.test_fold
-    train_folds = options.folds or [fold for fold in there if fold != test]
-    for fold in (*train_folds, *([test] if test else [])):
-        if fold not in there:
-            raise UsageError(f"fold {fold} is not there, the data has {', '.join(map(str, there))}")
-    if test in train_folds:
-        raise UsageError(
-            f"fold {test} is both trained on and held out; change --folds or --test-fold"
-        )
-    training, held_out = clips.of_folds(train_folds), clips.of_folds([test]) if test else None
-    if not training.clips:
-        raise UsageError("no fold is left to train on; choose with --folds or --test-fold 0")
-    if options.max_clips:
-        training = training.limited(options.max_clips)
-        held_out = held_out and held_out.limited(options.max_clips)
-    if len(set(training.targets)) < 2:
-        raise UsageError("the training clips are all of one class; take more with --max-clips")
-    return training, held_out
-
-
 def make_fabric(accelerator: str, precision: str):
     """Lightning Fabric on one device.
 
@@ -176,35 +131,6 @@ def make_fabric(accelerator: str, precision: str):
         return Fabric(accelerator=accelerator, devices=1, precision=precision)
     except (ValueError, RuntimeError, TypeError) as error:
         raise UsageError(f"--accelerator {accelerator} --precision {precision}: {error}") from error
-
-
-def _check(options: argparse.Namespace) -> None:
-    for option in ("epochs", "budget_minutes", "max_clips", "threads"):
-        value = getattr(options, option)
-        if value is not None and not value > 0:
-            raise UsageError(f"--{option.replace('_', '-')} is {value}, must be above 0")
-    if options.epochs and options.budget_minutes:
-        raise UsageError("--epochs and --budget-minutes both set the length: give one of them")
-    if not 0 <= options.seed < 2**31:
-        raise UsageError(f"--seed is {options.seed}, must be 0 to {2**31 - 1}")
-    if options.resume and options.save is None:
-        raise UsageError("--resume needs --save with the run folder to go on with")
-    if options.resume and options.overwrite:
-        raise UsageError("--resume goes on with a run, --overwrite deletes it: give one of them")
-
-
-def _take_over(system: System, options: argparse.Namespace, config: dict[str, Any]) -> None:
-    """A resumed run goes on by its own recipe, seed and folds, whatever the command says."""
-    if config["network"] != system.name:
-        raise UsageError(f"--save: the run there is of {config['network']}, not {system.name}")
-    system.recipe = system.recipe_type.from_json(config["recipe"])
-    options.seed = config["seed"]
-    options.folds = config["data"]["folds"]
-    options.test_fold = config["data"]["test_fold"]
-    options.max_clips = config["data"]["max_clips"]
-    if "teacher" in config and options.teacher is None:
-        raise UsageError(f"--resume: the run has a teacher, give --teacher as at first "
-                         f"({config['teacher']['file']})")  # fmt: skip
 
 
 def _shorten(
@@ -276,10 +202,3 @@ def _say_start(
         f"{system.recipe.epochs} epochs on {fabric.device}, into {run.path}",
         file=sys.stderr,
     )
-
-
-def _folds(text: str) -> list[int]:
-    try:
-        return sorted({int(fold) for fold in text.split(",")})
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} must be fold numbers such as 1,2,3") from None

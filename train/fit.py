@@ -7,11 +7,9 @@ The held-out fold is looked at for the history's sake and decides nothing.
 
 from __future__ import annotations
 
-import json
 import signal
 import sys
 import time
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -19,10 +17,10 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
+from train.checkpoint import Progress, load_checkpoint, save_checkpoint
 from train.datasets.prepared import ClipSet
 from train.errors import RunError
 from train.evaluate import hear_windows
-from train.plots import plot_history
 from train.runs import RunFolder
 from train.system import System
 
@@ -30,21 +28,6 @@ N_LOOKS = 12
 """How often, over a run, the held-out fold is looked at."""
 
 SAVE_EVERY_S = 120.0
-
-
-@dataclass
-class Progress:
-    """Where a run stands.
-
-    Attributes:
-        step: Steps made.
-        epochs: Finished epochs, a row each.
-        sums: Of the epoch that is running: loss, right answers, clips, seconds.
-    """
-
-    step: int = 0
-    epochs: list[dict[str, Any]] = field(default_factory=list)
-    sums: list[float] = field(default_factory=lambda: [0.0, 0.0, 0.0, 0.0])
 
 
 def fit(
@@ -75,7 +58,7 @@ def fit(
     module, optimiser = fabric.setup(trainee, recipe.optimiser_for(trainee))
     progress = Progress()
     if resume:
-        progress = _load(run, trainee, optimiser, average)
+        progress = load_checkpoint(run, trainee, optimiser, average)
     n_clips = len(training.clips)
     n_batches = max(1, round(n_clips / recipe.batch_size))
     n_steps = recipe.epochs * n_batches
@@ -99,6 +82,12 @@ def fit(
                 group["lr"] = rate
             logits = module(inputs)
             loss = system.loss(logits, labels)
+            value = loss.item()
+            if not np.isfinite(value):
+                raise RunError(
+                    f"{run.path}: the loss is {value} at step {progress.step + 1}; "
+                    f"lower the learning rate, {rate:.3g}"
+                )
             optimiser.zero_grad(set_to_none=True)
             fabric.backward(loss)
             if recipe.clip_norm:
@@ -109,33 +98,28 @@ def fit(
 
             right = (logits.argmax(dim=1) == labels.argmax(dim=1)).sum()
             seconds = time.perf_counter() - began
-            for k, value in enumerate(
-                (loss.item() * len(indices), right.item(), len(indices), seconds)
-            ):
-                progress.sums[k] += value
-            if not np.isfinite(progress.sums[0]):
-                raise RunError(
-                    f"{run.path}: the loss is {loss.item()} at step {progress.step}; "
-                    f"lower the learning rate, {rate:.3g}"
-                )
+            sums = value * len(indices), right.item(), len(indices), seconds
+            progress.sums = [a + b for a, b in zip(progress.sums, sums, strict=True)]
             if place + 1 == n_batches:
                 row = _finish_epoch(progress, epoch, rate)
-                if held_out is not None and (
-                    (epoch + 1) % look_every == 0 or epoch + 1 == recipe.epochs
+                if (
+                    held_out is not None
+                    and (epoch + 1) % look_every == 0
+                    and progress.step < n_steps
                 ):
                     row |= _look(system, network, average, held_out)
                 _say(row, recipe.epochs, n_clips)
                 run.write_json("history.json", progress.epochs)
             if interrupt.asked or time.monotonic() - saved > SAVE_EVERY_S:
-                _save(run, trainee, optimiser, average, progress)
+                save_checkpoint(run, trainee, optimiser, average, progress)
                 saved = time.monotonic()
             if interrupt.asked and progress.step < n_steps:
+                print(f"saved; --resume --save {run.path} goes on", file=sys.stderr)
                 raise KeyboardInterrupt
 
-    _save(run, trainee, optimiser, average, progress)
+    save_checkpoint(run, trainee, optimiser, average, progress)
     trainee.load_state_dict(average)
     run.write_tensors("weights.safetensors", network.state_dict())
-    plot_history(run.path, progress.epochs)
     return network.eval()
 
 
@@ -212,51 +196,6 @@ def _say(row: dict[str, Any], n_epochs: int, n_clips: int) -> None:
         file=sys.stderr,
         flush=True,
     )
-
-
-def _save(
-    run: RunFolder,
-    trainee: nn.Module,
-    optimiser: torch.optim.Optimizer,
-    average: dict[str, Tensor],
-    progress: Progress,
-) -> None:
-    """Write all that a run goes on from, in one file."""
-    tensors = {f"weights/{name}": value for name, value in trainee.state_dict().items()}
-    tensors |= {f"average/{name}": value for name, value in average.items()}
-    for index, state in optimiser.state_dict()["state"].items():
-        for name, value in state.items():
-            if value is not None:
-                tensors[f"optimiser/{index}/{name}"] = torch.as_tensor(value)
-    note = {"step": progress.step, "epochs": progress.epochs, "sums": progress.sums}
-    run.write_tensors("checkpoint.safetensors", tensors, {"progress": json.dumps(note)})
-
-
-def _load(
-    run: RunFolder,
-    trainee: nn.Module,
-    optimiser: torch.optim.Optimizer,
-    average: dict[str, Tensor],
-) -> Progress:
-    tensors, note = run.read_tensors("checkpoint.safetensors")
-    parts: dict[str, dict[str, Tensor]] = {"weights": {}, "average": {}, "optimiser": {}}
-    for key, value in tensors.items():
-        part, name = key.split("/", 1)
-        parts[part][name] = value
-    states: dict[int, dict[str, Tensor]] = {}
-    for key, value in parts["optimiser"].items():
-        index, name = key.split("/", 1)
-        states.setdefault(int(index), {})[name] = value
-    try:
-        trainee.load_state_dict(parts["weights"])
-        for name, value in average.items():
-            value.copy_(parts["average"][name])
-        optimiser.load_state_dict({**optimiser.state_dict(), "state": states})
-        return Progress(**json.loads(note["progress"]))
-    except (RuntimeError, KeyError, ValueError, TypeError) as error:
-        raise RunError(
-            f"{run.path}: the checkpoint is of another network: {error}; train anew"
-        ) from error
 
 
 class _Interrupt:

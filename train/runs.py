@@ -14,7 +14,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from datetime import datetime
 from pathlib import Path
@@ -92,11 +91,13 @@ class RunFolder:
         self, name: str, tensors: dict[str, Any], note: dict[str, str] | None = None
     ) -> None:
         """Write named tensors or arrays, with text beside them."""
-        arrays = {key: np.ascontiguousarray(_as_array(value)) for key, value in tensors.items()}
+        arrays = {key: np.asarray(_as_array(value), order="C") for key, value in tensors.items()}
         partial = self.path / f".{name}.partial"
         try:
             save_file(arrays, partial, metadata=note)
-            os.replace(partial, self.path / name)
+            # save_file lets the owner alone read it.
+            shutil.copymode(self.path / CONFIG, partial)
+            partial.replace(self.path / name)
         except (OSError, SafetensorError) as error:
             partial.unlink(missing_ok=True)
             raise RunError(f"{self.path / name}: cannot be written: {error}") from error
@@ -132,7 +133,7 @@ class RunFolder:
         partial = self.path / f".{name}.partial"
         try:
             partial.write_bytes(content)
-            os.replace(partial, self.path / name)
+            partial.replace(self.path / name)
         except OSError as error:
             partial.unlink(missing_ok=True)
             raise RunError(f"{self.path / name}: cannot be written: {error}") from error

@@ -30,8 +30,8 @@ def open_clips(
         clips = open_prepared(folder)
         if clips.sample_rate != sample_rate:
             raise DatasetError(
-                f"{folder}: prepared at {clips.sample_rate} Hz, the network hears {sample_rate} Hz; "
-                "give the official folder instead"
+                f"{folder}: prepared at {clips.sample_rate} Hz, the network hears "
+                f"{sample_rate} Hz; give the official folder instead"
             )
         if esc10 and clips.name != esc.ESC10.name:
             raise DatasetError(f"{folder}: holds {clips.name}, not esc10; drop --esc10")

@@ -1,0 +1,155 @@
+# ruff: noqa: E402
+"""Cutting, changing and mixing batches, against the formulas on small cases."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from train.augment import crop_scaled, cut, draw_gains, mask_bands
+from train.features import LogMel, dft_kernels, mel_filters
+from train.mixing import (
+    a_weighted_level,
+    a_weighting,
+    draw_other_class,
+    mix_between_classes,
+    mix_labels,
+)
+
+pytestmark = pytest.mark.train
+
+
+def test_a_weighting_is_the_standards():
+    # IEC 61672, table of the exact curve.
+    given = a_weighting(np.array([100.0, 1000.0, 10000.0, 0.0]))
+    np.testing.assert_allclose(given, [-19.1, 0.0, -2.5, -80.0], atol=0.1)
+
+
+def test_a_weighted_level_is_that_of_the_loudest_frame():
+    time = torch.arange(16000) / 16000
+    tone = torch.sin(2 * torch.pi * 1000 * time)
+    bass = torch.sin(2 * torch.pi * 100 * time)
+    late = torch.where(time > 0.5, tone, 0.0)
+    levels = a_weighted_level(torch.stack([tone, 0.1 * tone, bass, late, 0 * tone]), 16000)
+    # A sine of amplitude 1 under a Hann window: its bins hold 3/8 of n_fft^2 / 4 altogether.
+    assert levels[0].item() == pytest.approx(10 * np.log10(0.375 * 2048**2 / 4), abs=0.1)
+    assert (levels[0] - levels[1]).item() == pytest.approx(20, abs=0.01)
+    assert (levels[0] - levels[2]).item() == pytest.approx(19.1, abs=0.3)
+    assert levels[3].item() == pytest.approx(levels[0].item(), abs=0.1)
+    assert levels[4].item() == -80
+
+
+def test_between_class_mix_follows_the_formula():
+    # The same sound at a tenth of the level: 20 dB apart, so G1 - G2 = 20.
+    time = torch.arange(4096) / 16000
+    first = torch.sin(2 * torch.pi * 1000 * time)[None]
+    second = 0.1 * first
+    ratio = 0.25
+    weight = 1 / (1 + 10 * (1 - ratio) / ratio)
+    expected = (weight * first + (1 - weight) * second) / np.sqrt(weight**2 + (1 - weight) ** 2)
+    mixed = mix_between_classes(first, second, torch.tensor([ratio]), 16000)
+    torch.testing.assert_close(mixed, expected, atol=1e-5, rtol=0)
+
+
+def test_between_class_mix_of_equal_levels_keeps_the_ratio():
+    noise = torch.from_numpy(np.random.default_rng(1).normal(0, 0.1, (1, 4096))).float()
+    mixed = mix_between_classes(noise, -noise, torch.tensor([0.5]), 16000)
+    torch.testing.assert_close(mixed, torch.zeros_like(noise), atol=1e-6, rtol=0)
+
+
+def test_mix_labels_keeps_the_ratio():
+    first, second = torch.eye(3)[[0, 1]], torch.eye(3)[[2, 2]]
+    given = mix_labels(first, second, torch.tensor([0.25, 1.0]))
+    torch.testing.assert_close(given, torch.tensor([[0.25, 0, 0.75], [0, 1.0, 0]]))
+
+
+def test_other_class_is_another_class_and_any_of_them():
+    targets = np.array([2, 0, 1, 0, 2, 2, 0])
+    random = np.random.default_rng(1)
+    chosen = np.repeat(np.arange(7), 300)
+    others = draw_other_class(targets, chosen, random)
+    assert (targets[others] != targets[chosen]).all()
+    for index in range(7):
+        reached = set(others[chosen == index])
+        assert reached == set(np.flatnonzero(targets != targets[index]))
+
+
+def test_cut_takes_each_stretch_where_asked():
+    sounds = torch.arange(24.0).reshape(2, 2, 6)
+    given = cut(sounds, torch.tensor([1, 0, 1]), torch.tensor([0, 3, 2]), 3)
+    for row, (sound, start) in zip(given, [(1, 0), (0, 3), (1, 2)], strict=True):
+        torch.testing.assert_close(row, sounds[sound, :, start : start + 3])
+
+
+@pytest.mark.parametrize("scale", [0.8, 1.0, 1.25])
+@pytest.mark.parametrize("place", [0.0, 0.3, 0.999999])
+def test_crop_scaled_is_scale_then_pad_then_crop(scale, place):
+    sound = np.random.default_rng(1).normal(size=50)
+    begin, end, length = 7, 43, 16
+    inner = sound[begin:end]
+    positions = np.arange(int(len(inner) / scale)) * scale
+    scaled = np.interp(positions, np.arange(len(inner)), inner)
+    padded = np.pad(scaled, length // 2)
+    start = int(place * (len(padded) - length + 1))
+    given = crop_scaled(
+        torch.from_numpy(sound)[None],
+        torch.tensor([begin]),
+        torch.tensor([end]),
+        torch.tensor([place], dtype=torch.float64),
+        torch.tensor([scale], dtype=torch.float64),
+        length,
+    )
+    np.testing.assert_allclose(given[0].numpy(), padded[start : start + length], atol=1e-6)
+
+
+def test_gains_stay_in_their_range():
+    gains = 20 * np.log10(draw_gains(np.random.default_rng(1), 1000, -6, 6))
+    assert -6 <= gains.min() < -5.5
+    assert 5.5 < gains.max() <= 6
+
+
+@pytest.mark.parametrize("axis", [1, 2])
+def test_mask_fills_whole_bands_with_the_mean(axis):
+    features = torch.from_numpy(np.random.default_rng(1).normal(size=(20, 8, 12)))
+    masked = mask_bands(features, np.random.default_rng(2), axis=axis, widest=3, n_masks=1)
+    changed = masked != features
+    lines = changed.any(dim=3 - axis)
+    assert torch.equal(changed.all(dim=3 - axis), lines)
+    assert set(lines.sum(dim=1).tolist()) == {0, 1, 2, 3}
+    means = features.mean(dim=(1, 2), keepdim=True).expand_as(features)
+    assert torch.equal(masked[changed], means[changed])
+
+
+def test_log_mel_is_the_mel_spectrum_of_each_frame():
+    front_end = LogMel(16000, 640, 320, 64)
+    waveform = np.random.default_rng(1).uniform(-0.5, 0.5, 2000)
+    window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(640) / 640)
+    filters = mel_filters(16000, 640, 64, 50, 8000)
+    expected = []
+    for start in range(0, 2000 - 640 + 1, 320):
+        spectrum = np.fft.rfft(waveform[start : start + 640] * window) * 2 / window.sum()
+        expected.append(np.log(1 + filters @ np.abs(spectrum) ** 2 * 1e8))
+    given = front_end(torch.from_numpy(waveform).float()[None])[0].numpy()
+    assert front_end.n_frames(2000) == given.shape[1] == 5
+    np.testing.assert_allclose(given, np.stack(expected, axis=1), atol=1e-3)
+
+
+def test_log_mel_of_silence_is_nought():
+    assert not LogMel(16000, 640, 320, 64)(torch.zeros(1, 640)).any()
+
+
+def test_dft_kernels_give_a_full_scale_sine_the_power_one():
+    time = np.arange(640)
+    sine = np.sin(2 * np.pi * 40 * time / 640 + 0.3)
+    parts = dft_kernels(640) @ sine
+    assert parts[40] ** 2 + parts[321 + 40] ** 2 == pytest.approx(1, abs=1e-5)
+
+
+def test_mel_filters_reach_every_mel_and_no_further():
+    filters = mel_filters(16000, 640, 64, 50, 8000)
+    assert (filters.max(axis=1) > 0.3).all()
+    assert not filters[:, :2].any()
+    assert filters.min() == 0
+    assert filters.max() <= 1

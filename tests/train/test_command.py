@@ -1,0 +1,148 @@
+# ruff: noqa: E402
+"""``python -m train.NAME`` as one types it."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from train.command import main
+from train.runs import RunFolder
+
+pytestmark = pytest.mark.train
+
+
+@pytest.fixture
+def train(make_esc, tmp_path):
+    """Train pocket on tones, with these options and the least work."""
+    data = make_esc()
+
+    def run(*options, network="pocket", save="run"):
+        arguments = ["--data", data, "--save", tmp_path / save, "--accelerator", "cpu", *options]
+        return main(network, [str(argument) for argument in arguments])
+
+    return run
+
+
+def test_training_leaves_a_whole_run_folder(train, tmp_path, capsys):
+    assert train("--epochs", 2, "--test-fold", 2, "--seed", 5) == 0
+    printed = capsys.readouterr().out
+    run = tmp_path / "run"
+    assert {path.name for path in run.iterdir()} == {
+        "config.json",
+        "history.json",
+        "result.json",
+        "weights.safetensors",
+        "checkpoint.safetensors",
+        "held_out.safetensors",
+        "losses.png",
+        "accuracies.png",
+    }
+    config = json.loads((run / "config.json").read_text())
+    assert config["network"] == "pocket"
+    assert config["labels"] == ["dog", "rain", "water_drops"]
+    assert config["seed"] == 5
+    assert config["recipe"]["epochs"] == 2
+    assert config["full_epochs"] > 2
+    assert config["data"]["folds"] == [1, 3]
+    assert config["data"]["test_fold"] == 2
+    assert config["data"]["licence"] == "CC BY-NC 3.0"
+    history = json.loads((run / "history.json").read_text())
+    assert [row["epoch"] for row in history] == [1, 2]
+    result = json.loads((run / "result.json").read_text())
+    heard = RunFolder(run).read_held_out()
+    assert result["clips"] == len(heard.targets) == 6
+    assert result["averaged_windows"] == pytest.approx(heard.clip_accuracy(), abs=1e-4)
+    assert "of 6 clips of fold 2" in printed
+    assert "95 % interval" in printed
+
+
+def test_folds_are_split_by_fold(train, tmp_path):
+    assert train("--epochs", 1, "--folds", "1", "--test-fold", 3) == 0
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert config["data"]["folds"] == [1]
+    assert config["data"]["clips"] == 6
+
+
+def test_nothing_held_out_trains_on_all(train, tmp_path, capsys):
+    assert train("--epochs", 1, "--test-fold", 0, "--max-clips", 3) == 0
+    assert "nothing held out" in capsys.readouterr().out
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert config["data"]["folds"] == [1]
+    assert not (tmp_path / "run" / "held_out.safetensors").exists()
+
+
+def test_run_folder_is_not_replaced_unasked(train, tmp_path, capsys):
+    assert train("--epochs", 1, "--max-clips", 4) == 0
+    assert train("--epochs", 1, "--max-clips", 4) == 1
+    assert "--overwrite replaces it" in capsys.readouterr().err
+    assert train("--epochs", 2, "--max-clips", 4, "--overwrite") == 0
+    assert len(json.loads((tmp_path / "run" / "history.json").read_text())) == 2
+
+
+def test_overwrite_deletes_runs_only(train, tmp_path, capsys):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "thesis.txt").write_text("years of work")
+    assert train("--epochs", 1, "--overwrite") == 1
+    assert "is no run folder" in capsys.readouterr().err
+    assert (tmp_path / "run" / "thesis.txt").exists()
+
+
+def test_budget_shortens_the_schedule(train, tmp_path, monkeypatch):
+    monkeypatch.setattr("train.command.time_step", lambda *_: 2.0)
+    # Twelve clips are one batch: an epoch of 2 s, of which 7 s hold three.
+    assert train("--budget-minutes", 7 / 60) == 0
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert config["recipe"]["epochs"] == 3
+
+
+def test_resume_takes_the_runs_own_options(train, tmp_path, capsys):
+    assert train("--epochs", 1, "--seed", 3, "--folds", "1", "--test-fold", 2) == 0
+    weights = (tmp_path / "run" / "weights.safetensors").read_bytes()
+    assert train("--resume", "--epochs", 50, "--seed", 9) == 0
+    assert (tmp_path / "run" / "weights.safetensors").read_bytes() == weights
+    assert train("--resume", network="envnet") == 2
+    assert "a run of pocket, not of envnet" in capsys.readouterr().err
+    assert train("--resume", "--esc10") == 2
+    assert "holds other clips" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--epochs", 0], "--epochs is 0, must be above 0"),
+        (["--budget-minutes", -1], "--budget-minutes is -1.0"),
+        (["--epochs", 1, "--budget-minutes", 1], "give one of them"),
+        (["--test-fold", 9], "fold 9 is not there, the data has 1, 2, 3"),
+        (["--folds", "1,2", "--test-fold", 2], "both trained on and held out"),
+        (["--resume", "--overwrite"], "give one of them"),
+        (["--seed", -1], "--seed is -1"),
+        (["--max-clips", 1], "all of one class"),
+        (["--accelerator", "abacus"], "--accelerator abacus"),
+    ],
+)
+def test_options_that_make_no_sense_are_told_in_one_line(train, tmp_path, capsys, options, message):
+    assert train(*options) == 2
+    said = capsys.readouterr().err.splitlines()
+    assert message in said[-1]
+    assert said[-1].startswith("error: ")
+    assert not (tmp_path / "run").exists()
+
+
+def test_missing_data_is_told_in_one_line(tmp_path, capsys):
+    assert main("pocket", ["--data", str(tmp_path / "nowhere")]) == 1
+    assert "no such folder" in capsys.readouterr().err
+
+
+def test_pocket_trains_with_a_teacher(train, tmp_path, make_esc):
+    names = [path.stem for path in (make_esc(folder="other") / "audio").iterdir()]
+    embedding = np.random.default_rng(1).normal(size=(len(names), 8, 4))
+    np.savez(tmp_path / "teacher.npz", clip=names, window_embedding=embedding)
+    assert train("--epochs", 1, "--teacher", tmp_path / "teacher.npz") == 0
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert config["teacher"]["file"] == "teacher.npz"
+    assert train("--resume") == 2

@@ -1,0 +1,211 @@
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch")
+import soundfile
+
+from train.datasets import esc, open_clips
+from train.datasets.download import unpack_zip
+from train.errors import DatasetError
+
+pytestmark = pytest.mark.train
+
+
+def test_esc_prepares_one_array_and_a_table(make_esc):
+    folder = make_esc()
+    clips = open_clips(folder, 16000)
+
+    assert clips.name == "esc50"
+    assert clips.labels == ("dog", "rain", "water_drops")
+    assert clips.folds == (1, 2, 3)
+    assert isinstance(clips.samples, np.memmap)
+    assert clips.samples.dtype == np.int16
+    assert [clip.offset for clip in clips.clips] == list(range(0, 18 * 32000, 32000))
+    for index, clip in enumerate(clips.clips):
+        written, _ = soundfile.read(folder / "audio" / clip.filename, dtype="int16")
+        np.testing.assert_array_equal(clips.waveform(index) * 32768, written)
+
+
+@pytest.mark.parametrize("ending", [".wav", ".flac", ".ogg"])
+def test_esc_finds_clips_whatever_their_ending(make_esc, ending):
+    clips = open_clips(make_esc(named=".wav", written=ending), 16000)
+    assert len(clips.clips) == 18
+    assert all(clip.n_samples == 32000 for clip in clips.clips)
+
+
+def test_esc_resamples_and_mixes_down(tmp_path):
+    stereo = np.stack([np.full(44100, 0.5), np.zeros(44100)], axis=1)
+    soundfile.write(tmp_path / "clip.wav", stereo, 44100)
+    samples = esc.read_clip(tmp_path / "clip.wav", 16000)
+    assert samples.dtype == np.int16
+    assert samples.size == 16000
+    assert abs(samples[8000] / 32768 - 0.25) < 1e-3
+
+
+def test_esc_says_that_a_set_is_incomplete_and_uses_it(make_esc, capsys):
+    folder = make_esc()
+    (folder / "audio" / "2-2000-A-0.wav").unlink()
+    clips = open_clips(folder, 16000)
+    said = capsys.readouterr().err
+    assert len(clips.clips) == 17
+    assert "17 of 2000 clips" in said
+    assert "2-2000-A-0.wav" in said
+
+
+def test_esc_names_the_clip_that_does_not_decode_and_leaves_nothing(make_esc):
+    folder = make_esc()
+    (folder / "audio" / "1-1380-A-38.wav").write_text("no sound at all")
+    with pytest.raises(DatasetError, match=r"1-1380-A-38\.wav: does not decode"):
+        open_clips(folder, 16000)
+    assert sorted(path.name for path in folder.iterdir()) == ["audio", "meta"]
+
+
+def test_esc_names_the_clip_without_samples(make_esc):
+    folder = make_esc()
+    soundfile.write(folder / "audio" / "1-1380-A-38.wav", np.zeros(0), 16000)
+    with pytest.raises(DatasetError, match=r"1-1380-A-38\.wav: holds no samples"):
+        open_clips(folder, 16000)
+
+
+def test_esc_takes_only_esc10(make_esc):
+    clips = open_clips(make_esc(), 16000, esc10=True)
+    assert clips.labels == ("dog", "water_drops")
+    assert clips.licence == "CC BY 3.0"
+    assert set(clips.targets) == {0, 1}
+
+
+def test_esc_prepares_once_and_again_when_a_clip_changed(make_esc):
+    folder = make_esc()
+    prepared = esc.prepared_folder(folder, "esc50", 16000)
+    open_clips(folder, 16000)
+    first = (prepared / "clips.json").stat().st_ino
+    open_clips(folder, 16000)
+    assert (prepared / "clips.json").stat().st_ino == first
+    soundfile.write(folder / "audio" / "1-1000-A-0.wav", np.ones(100), 16000)
+    assert open_clips(folder, 16000).clips[0].n_samples == 100
+
+
+def test_esc_leaves_a_read_only_set_alone(make_esc, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    folder = make_esc()
+    folder.chmod(0o555)
+    try:
+        assert len(open_clips(folder, 16000).clips) == 18
+        assert sorted(path.name for path in folder.iterdir()) == ["audio", "meta"]
+    finally:
+        folder.chmod(0o755)
+    assert len(list((tmp_path / "cache" / "streamclf").iterdir())) == 1
+
+
+def test_esc_refuses_a_folder_with_other_files(make_esc, tmp_path):
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "thesis.txt").write_text("years of work")
+    with pytest.raises(DatasetError, match="holds other files"):
+        open_clips(make_esc(), 16000, out=other)
+    assert (other / "thesis.txt").exists()
+
+
+def test_esc_refuses_a_set_of_one_class(make_esc):
+    folder = make_esc()
+    for path in (folder / "audio").iterdir():
+        if not path.stem.endswith("-0"):
+            path.unlink()
+    with pytest.raises(DatasetError, match="1 class, training needs at least 2"):
+        open_clips(folder, 16000)
+
+
+def test_esc_says_what_is_missing(tmp_path, make_esc):
+    with pytest.raises(DatasetError, match="no such folder"):
+        open_clips(tmp_path / "nowhere", 16000)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DatasetError, match=r"meta/esc50\.csv"):
+        open_clips(tmp_path / "empty", 16000)
+    folder = make_esc()
+    (folder / "meta" / "esc50.csv").write_text("filename,fold\n1.wav,1\n")
+    with pytest.raises(DatasetError, match="lacks column 'target'"):
+        open_clips(folder, 16000)
+
+
+def test_prepared_folder_is_data_too_at_its_own_rate(make_esc, tmp_path):
+    out = tmp_path / "prepared"
+    open_clips(make_esc(), 8000, out=out)
+    assert open_clips(out, 8000).sample_rate == 8000
+    with pytest.raises(DatasetError, match="prepared at 8000 Hz, the network hears 16000 Hz"):
+        open_clips(out, 16000)
+
+
+def test_prepared_folder_is_checked(make_esc, tmp_path):
+    out = tmp_path / "prepared"
+    open_clips(make_esc(), 16000, out=out)
+    table = json.loads((out / "clips.json").read_text())
+    table["clips"][-1]["n_samples"] += 1
+    (out / "clips.json").write_text(json.dumps(table))
+    with pytest.raises(DatasetError, match="reaches beyond the array"):
+        open_clips(out, 16000)
+
+
+def test_clip_set_is_limited_in_turn_from_every_class(make_esc):
+    clips = open_clips(make_esc(), 16000)
+    assert sorted(clips.limited(4).targets) == [0, 0, 1, 2]
+    assert clips.limited(1000).clips == clips.clips
+    assert {clip.fold for clip in clips.of_folds([2]).clips} == {2}
+
+
+def test_clip_set_matrix_pads_shorter_clips(make_esc):
+    folder = make_esc()
+    soundfile.write(folder / "audio" / "1-1000-A-0.wav", np.full(100, 0.5), 16000)
+    matrix = open_clips(folder, 16000).matrix()
+    assert matrix.shape == (18, 32000)
+    assert (matrix[0, :100] == 16384).all()
+    assert not matrix[0, 100:].any()
+
+
+def test_command_prepares_and_fails_in_one_line(make_esc, tmp_path, capsys):
+    assert esc.main([str(make_esc()), "--out", str(tmp_path / "out"), "--rate", "8000"]) == 0
+    assert "18 clips, 3 classes, folds 1, 2, 3, 8000 Hz" in capsys.readouterr().out
+    assert esc.main([str(tmp_path / "nowhere")]) == 1
+    said = capsys.readouterr().err
+    assert said.startswith("error: ")
+    assert said.count("\n") == 1
+
+
+def test_unpack_zip_leaves_the_top_folder_out(tmp_path):
+    unpack_zip(_zip({"ESC-50-master/meta/esc50.csv": "a", "README": "b"}), tmp_path / "esc")
+    assert (tmp_path / "esc" / "meta" / "esc50.csv").read_text() == "a"
+    assert len(list((tmp_path / "esc").rglob("*"))) == 2
+
+
+@pytest.mark.parametrize("path", ["top/../../out.txt", "/top/out.txt", "top\\..\\..\\out.txt"])
+def test_unpack_zip_refuses_paths_that_lead_out(tmp_path, path):
+    with pytest.raises(DatasetError, match="not unpacked"):
+        unpack_zip(_zip({"top/fine.txt": "a", path: "b"}), tmp_path / "esc")
+    assert not list(tmp_path.rglob("*.txt"))
+
+
+def _zip(files: dict[str, str]) -> io.BytesIO:
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as opened:
+        for name, text in files.items():
+            info = zipfile.ZipInfo()
+            info.filename = name
+            opened.writestr(info, text)
+    archive.seek(0)
+    return archive
+
+
+@pytest.mark.data
+def test_esc_reads_the_real_set(data_dir, tmp_path):
+    clips = open_clips(data_dir / "esc50", 16000, out=tmp_path / "prepared")
+    assert len(clips.labels) == 50
+    assert len(clips.clips) == 400 * len(clips.folds)
+    assert clips.labels[0] == "dog"
+    assert {clip.n_samples for clip in clips.clips} == {80000}
+    assert Path(clips.clips[0].filename).stem == "1-100032-A-0"

@@ -1,0 +1,245 @@
+# ruff: noqa: E402
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+onnx = pytest.importorskip("onnx")
+import onnxruntime
+from safetensors.numpy import save_file
+
+import export.__main__ as export_main
+from export.calibrate import choose_thresholds, fit_temperature, running_averages
+from export.check import compare
+from export.errors import ExportError
+from export.graph import make_graph
+from streamclf.card import METADATA_KEY, parse_card
+from train.command import main as train_main
+from train.errors import RunError
+from train.evaluate import WindowLogits, softmax
+from train.pocket import PocketNet
+from train.runs import RunFolder
+
+pytestmark = pytest.mark.train
+
+
+def make_run(folder, *, n_clips=60, **changes):
+    """A run as training leaves it, without the training."""
+    folder.mkdir()
+    run = RunFolder(folder)
+    labels = ["dog", "rain", "water_drops"]
+    torch.manual_seed(1)
+    config = {
+        "network": "pocket",
+        "title": "a small network",
+        "parameters": 289_000,
+        "labels": labels,
+        "sample_rate": 16000,
+        "window_samples": 24000,
+        "recipe": {"epochs": 3, "teacher_share": 0.5},
+        "seed": 7,
+        "data": {
+            "name": "esc50",
+            "licence": "CC BY-NC 3.0",
+            "citation": "K. J. Piczak",
+            "folds": [1, 2],
+            "test_fold": 3,
+            "clips": 18,
+        },
+        "teacher": {"file": "teacher.npz"},
+    }
+    run.write_json("config.json", {**config, **changes})
+    run.write_json("result.json", {"ten_crops": 0.5})
+    run.write_tensors("weights.safetensors", PocketNet(3).state_dict())
+    run.write_held_out(make_held_out(n_clips))
+    return folder
+
+
+def make_held_out(n_clips, *, sharpness=1.0, n_windows=8, seed=1):
+    """Windows whose logits are the logarithms of true probabilities, times a sharpness."""
+    random = np.random.default_rng(seed)
+    chances = random.dirichlet([0.3] * 3, n_clips)
+    targets = np.array([random.choice(3, p=chance) for chance in chances])
+    logits = sharpness * np.log(np.maximum(chances, 1e-6)).repeat(n_windows, axis=0)
+    return WindowLogits(
+        logits.astype(np.float32), np.arange(n_clips).repeat(n_windows), targets.astype(np.int64)
+    )
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory):
+    """A run and the file made of it."""
+    folder = tmp_path_factory.mktemp("export")
+    run = make_run(folder / "run")
+    assert export_main.main([str(run), "-o", str(folder / "tiny.onnx"), "--version", "3"]) == 0
+    return run, folder / "tiny.onnx"
+
+
+def test_exported_file_says_what_the_network_says(exported):
+    run, path = exported
+    network = PocketNet(3).eval()
+    network.load_state_dict(RunFolder(run).read_tensors("weights.safetensors")[0])
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    for n_batch in (1, 4):
+        waveform = np.random.default_rng(n_batch).uniform(-1, 1, (n_batch, 24000))
+        waveform = waveform.astype(np.float32)
+        (given,) = session.run(["logits"], {"waveform": waveform})
+        with torch.no_grad():
+            expected = network(torch.from_numpy(waveform)).numpy()
+        np.testing.assert_allclose(given, expected, atol=1e-4)
+
+
+def test_exported_file_is_finite_in_silence(exported):
+    session = onnxruntime.InferenceSession(exported[1], providers=["CPUExecutionProvider"])
+    (given,) = session.run(None, {"waveform": np.zeros((1, 24000), dtype=np.float32)})
+    assert np.isfinite(given).all()
+
+
+def test_exported_file_is_one_file_of_known_inputs(exported):
+    _, path = exported
+    assert [other.name for other in path.parent.iterdir() if other.is_file()] == ["tiny.onnx"]
+    graph = onnx.load(path).graph
+    (waveform,), (logits,) = graph.input, graph.output
+    dims = waveform.type.tensor_type.shape.dim
+    assert waveform.name == "waveform"
+    assert (dims[0].dim_param, dims[1].dim_value) == ("batch", 24000)
+    assert logits.name == "logits"
+    assert logits.type.tensor_type.shape.dim[1].dim_value == 3
+
+
+def test_exported_file_tells_nothing_of_the_machine(exported):
+    run, path = exported
+    content = path.read_bytes()
+    assert str(run).encode() not in content
+    assert b"site-packages" not in content
+    assert b"train/pocket.py" not in content
+
+
+def test_card_says_what_the_model_is(exported):
+    _, path = exported
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    text = session.get_modelmeta().custom_metadata_map[METADATA_KEY]
+    card = parse_card(text, "tiny.onnx")
+    heard = make_held_out(60)
+    assert (card.name, card.version, card.task) == ("tiny", "3", "single-label")
+    assert card.labels == ["dog", "rain", "water_drops"]
+    assert (card.sample_rate, card.window_samples) == (16000, 24000)
+    assert card.licence.startswith("CC BY-NC 3.0")
+    for fact in ("esc50", "folds 1, 2", "18 clips", "Piczak", "teacher.npz", "50%"):
+        assert fact in card.training_data
+    assert card.temperature == fit_temperature(heard)
+    assert card.accuracy["clips"] == 60
+    assert card.accuracy["fold"] == 3
+    assert card.accuracy["averaged_windows"] == pytest.approx(heard.clip_accuracy(), abs=1e-4)
+    low, high = card.accuracy["interval_95"]
+    assert low < card.accuracy["averaged_windows"] < high
+    assert card.accuracy["events"]["precision"] >= 0.9
+    assert card.thresholds.off < card.thresholds.on == card.accuracy["events"]["on"]
+
+
+def test_card_of_a_trial_run_sets_nothing_by_accident(tmp_path):
+    run = make_run(tmp_path / "run", n_clips=10)
+    card, _ = export_main.export(run, tmp_path / "trial.onnx")
+    assert card.temperature == 1.0
+    assert (card.thresholds.on, card.thresholds.off) == (0.5, 0.3)
+    assert card.accuracy["clips"] == 10
+
+
+def test_disagreement_writes_nothing(tmp_path, monkeypatch):
+    def make_wrong_graph(*arguments):
+        model = make_graph(*arguments)
+        bias = next(t for t in model.graph.initializer if t.name.endswith("output.bias"))
+        values = onnx.numpy_helper.to_array(bias) + np.float32(2e-4)
+        bias.CopyFrom(onnx.numpy_helper.from_array(values, bias.name))
+        return model
+
+    run = make_run(tmp_path / "run")
+    monkeypatch.setattr(export_main, "make_graph", make_wrong_graph)
+    with pytest.raises(ExportError, match=r"differ by 0\.0002, the limit is 1e-04"):
+        export_main.export(run, tmp_path / "wrong.onnx")
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+
+
+def test_compare_takes_nan_for_disagreement(exported):
+    class Broken(torch.nn.Module):
+        def forward(self, waveform):
+            return torch.full((len(waveform), 3), float("nan"))
+
+    with pytest.raises(ExportError, match="differ by inf"):
+        compare(Broken(), onnx.load(exported[1]), 24000)
+
+
+def test_existing_file_is_kept(tmp_path):
+    run = make_run(tmp_path / "run")
+    (tmp_path / "tiny.onnx").write_text("mine")
+    with pytest.raises(ExportError, match="--overwrite"):
+        export_main.export(run, tmp_path / "tiny.onnx")
+    assert (tmp_path / "tiny.onnx").read_text() == "mine"
+
+
+def test_export_fails_in_one_line(tmp_path, capsys):
+    run = make_run(tmp_path / "run")
+    assert export_main.main([str(tmp_path), "-o", str(tmp_path / "a.onnx")]) == 1
+    assert export_main.main([str(run), "-o", str(tmp_path / "a.pt")]) == 1
+    said = capsys.readouterr().err.splitlines()
+    assert len(said) == 2
+    assert "no run folder" in said[0]
+    assert "must end in .onnx" in said[1]
+
+
+@pytest.mark.parametrize("network", ["os", "../../evil", None])
+def test_export_runs_no_code_that_a_config_names(tmp_path, network):
+    run = make_run(tmp_path / "run", network=network)
+    with pytest.raises(RunError, match="no network of this package"):
+        export_main.export(run, tmp_path / "evil.onnx")
+
+
+def test_export_says_that_weights_do_not_fit(tmp_path):
+    run = make_run(tmp_path / "run", labels=["a", "b"])
+    with pytest.raises(RunError, match="don't fit together"):
+        export_main.export(run, tmp_path / "a.onnx")
+    save_file({"x": np.zeros(3)}, run / "weights.safetensors")
+    with pytest.raises(RunError, match="don't fit together"):
+        export_main.export(run, tmp_path / "a.onnx")
+    (run / "weights.safetensors").write_bytes(b"\x80\x04pickled")
+    with pytest.raises(RunError, match="cannot be read"):
+        export_main.export(run, tmp_path / "a.onnx")
+
+
+@pytest.mark.parametrize("sharpness", [0.5, 1.0, 2.0])
+def test_temperature_undoes_a_wrong_sharpness(sharpness):
+    heard = make_held_out(3000, sharpness=sharpness)
+    assert fit_temperature(heard) == pytest.approx(sharpness, rel=0.1)
+
+
+def test_running_averages_reach_three_seconds_back():
+    random = np.random.default_rng(1)
+    logits = random.normal(size=(16, 3)).astype(np.float32)
+    heard = WindowLogits(logits, np.arange(2).repeat(8), np.array([0, 1]))
+    averages = running_averages(heard, 2.0)
+    scores = softmax(logits[8:], 2.0)
+    np.testing.assert_allclose(averages[1][0], scores[0])
+    np.testing.assert_allclose(averages[1][7], scores[2:8].mean(axis=0))
+
+
+def test_thresholds_reach_the_precision_asked_for():
+    heard = make_held_out(500)
+    strict, strict_figures = choose_thresholds(heard, 1.0, 0.95)
+    mild, mild_figures = choose_thresholds(heard, 1.0, 0.8)
+    assert strict.on > mild.on
+    assert strict_figures["precision"] >= 0.95
+    assert 0.8 <= mild_figures["precision"] < 0.95
+    assert strict_figures["recall"] < mild_figures["recall"]
+
+
+def test_trained_run_exports(make_esc, tmp_path):
+    save = tmp_path / "run"
+    arguments = ["--data", str(make_esc()), "--save", str(save), "--epochs", "1"]
+    assert train_main("envnet", [*arguments, "--max-clips", "2", "--accelerator", "cpu"]) == 0
+    output = tmp_path / "envnet.onnx"
+    assert export_main.main([str(save), "-o", str(output)]) == 0
+    text = {p.key: p.value for p in onnx.load(output).metadata_props}[METADATA_KEY]
+    assert json.loads(text)["window_samples"] == 24014

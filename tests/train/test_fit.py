@@ -1,0 +1,185 @@
+# ruff: noqa: E402
+"""The loop, on a network that trains in milliseconds."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+from lightning_fabric import Fabric
+
+from train.datasets import open_clips
+from train.errors import RunError
+from train.fit import fit
+from train.recipe import Recipe
+from train.runs import RunFolder
+from train.system import System
+
+pytestmark = pytest.mark.train
+
+
+class Tiny(System):
+    """A linear layer on the spectrum, with everything that has a state: dropout, BatchNorm."""
+
+    name = "tiny"
+    title = "a test's network"
+    sample_rate = 16000
+    window_samples = 1024
+    recipe_type = Recipe
+    stop_at = -1
+    width = 8
+
+    @classmethod
+    def default_recipe(cls) -> Recipe:
+        return Recipe(
+            epochs=6,
+            batch_size=4,
+            optimiser="adamw",
+            learning_rate=0.02,
+            weight_decay=0.01,
+            schedule="one-cycle",
+            warm_up=0.2,
+            clip_norm=1.0,
+            ema=0.9,
+        )
+
+    def build(self, n_classes):
+        return torch.nn.Sequential(
+            torch.nn.Linear(1024, self.width),
+            torch.nn.BatchNorm1d(self.width),
+            torch.nn.ReLU(),
+            torch.nn.Dropout(0.3),
+            torch.nn.Linear(self.width, n_classes),
+        )
+
+    def material(self, network, clips, device):
+        self.n_batches = 0
+        return torch.from_numpy(clips.matrix() / 32768.0).float(), clips.targets
+
+    def batch(self, material, indices, random):
+        self.n_batches += 1
+        if self.n_batches == self.stop_at:
+            os.kill(os.getpid(), signal.SIGINT)
+        sounds, targets = material
+        starts = random.integers(0, sounds.shape[1] - 1024, len(indices))
+        rows = [sounds[i, s : s + 1024] for i, s in zip(indices, starts, strict=True)]
+        return torch.stack(rows), torch.eye(3)[targets[indices]]
+
+
+@pytest.fixture
+def clips(make_esc):
+    return open_clips(make_esc(folds=3), 16000)
+
+
+def train(clips, run, *, seed=1, resume=False, recipe=None, stop_at=-1, held_out=True):
+    system = Tiny(recipe)
+    system.stop_at = stop_at
+    if not resume:
+        run.path.mkdir()
+        run.write_json("config.json", {})
+    torch.manual_seed(seed)
+    network = system.build(3)
+    fabric = Fabric(accelerator="cpu", devices=1)
+    folds = (clips.of_folds([1, 2]), clips.of_folds([3]) if held_out else None)
+    return fit(system, network, *folds, run, fabric, seed=seed, resume=resume)
+
+
+def weights(network) -> list[np.ndarray]:
+    return [value.numpy() for value in network.state_dict().values()]
+
+
+def same(first, second) -> bool:
+    return all(np.array_equal(a, b) for a, b in zip(weights(first), weights(second), strict=True))
+
+
+@pytest.mark.parametrize("optimiser", ["adamw", "sgd"])
+def test_resumed_run_ends_where_an_uninterrupted_one_does(clips, tmp_path, optimiser, capsys):
+    fields = {**vars(Tiny.default_recipe()), "optimiser": optimiser}
+    recipe = Recipe(**fields)
+    whole = train(clips, RunFolder(tmp_path / "whole"), recipe=recipe)
+    cut = RunFolder(tmp_path / "cut")
+    # Twelve clips in batches of four: the eighth batch is the middle of the third epoch.
+    with pytest.raises(KeyboardInterrupt):
+        train(clips, cut, recipe=recipe, stop_at=8)
+    assert "--resume" in capsys.readouterr().err
+    assert not (cut.path / "weights.safetensors").exists()
+    resumed = train(clips, cut, recipe=recipe, resume=True)
+
+    assert same(whole, resumed)
+    rows = [RunFolder(tmp_path / name).read_json("history.json") for name in ("whole", "cut")]
+    for first, second in zip(*rows, strict=True):
+        del first["seconds"], second["seconds"]
+        assert first == second
+
+
+def test_resume_of_a_finished_run_changes_nothing(clips, tmp_path):
+    run = RunFolder(tmp_path / "run")
+    assert same(train(clips, run), train(clips, run, resume=True))
+
+
+def test_seed_decides_everything(clips, tmp_path):
+    first = train(clips, RunFolder(tmp_path / "a"))
+    torch.rand(17)  # whatever was drawn before must not matter
+    assert same(first, train(clips, RunFolder(tmp_path / "b")))
+    assert not same(first, train(clips, RunFolder(tmp_path / "c"), seed=2))
+
+
+def test_held_out_fold_decides_nothing(clips, tmp_path):
+    looked = train(clips, RunFolder(tmp_path / "a"))
+    blind = train(clips, RunFolder(tmp_path / "b"), held_out=False)
+    assert same(looked, blind)
+
+
+def test_training_learns(clips, tmp_path):
+    run = RunFolder(tmp_path / "run")
+    train(clips, run, recipe=Tiny.default_recipe().shortened(30))
+    losses = [row["loss"] for row in run.read_json("history.json")]
+    assert len(losses) == 30
+    assert np.mean(losses[-5:]) < 0.8 * np.mean(losses[:2])
+
+
+def test_without_averaging_the_last_weights_count(clips, tmp_path):
+    run = RunFolder(tmp_path / "run")
+    recipe = Recipe(**{**vars(Tiny.default_recipe()), "ema": 0.0})
+    network = train(clips, run, recipe=recipe)
+    tensors, _ = run.read_tensors("checkpoint.safetensors")
+    for name, value in network.state_dict().items():
+        assert torch.equal(tensors[f"weights/{name}"], value)
+
+
+def test_averaged_weights_are_the_result(clips, tmp_path):
+    run = RunFolder(tmp_path / "run")
+    network = train(clips, run)
+    tensors, _ = run.read_tensors("checkpoint.safetensors")
+    kept, _ = run.read_tensors("weights.safetensors")
+    for name, value in network.state_dict().items():
+        assert torch.equal(tensors[f"average/{name}"], value)
+        assert torch.equal(kept[name], value)
+    assert not torch.equal(tensors["weights/0.weight"], tensors["average/0.weight"])
+
+
+def test_checkpoint_of_another_network_is_refused(clips, tmp_path, monkeypatch):
+    run = RunFolder(tmp_path / "run")
+    train(clips, run)
+    monkeypatch.setattr(Tiny, "width", 9)
+    with pytest.raises(RunError, match="of another network"):
+        train(clips, run, resume=True)
+
+
+def test_loss_that_is_not_finite_ends_the_run(clips, tmp_path, monkeypatch):
+    run = RunFolder(tmp_path / "run")
+    monkeypatch.setattr(Tiny, "loss", lambda self, logits, labels: logits.sum() * float("nan"))
+    with pytest.raises(RunError, match="loss is nan at step 1; lower the learning rate"):
+        train(clips, run)
+    assert not (run.path / "weights.safetensors").exists()
+
+
+def test_loss_is_the_divergence_from_the_labels():
+    labels = torch.tensor([[0.25, 0.75], [1.0, 0.0]])
+    scores = torch.tensor([[0.5, 0.5], [0.8, 0.2]])
+    expected = (0.25 * np.log(0.5) + 0.75 * np.log(1.5) + np.log(1 / 0.8)) / 2
+    assert Tiny().loss(scores.log() + 3, labels).item() == pytest.approx(expected, abs=1e-6)
