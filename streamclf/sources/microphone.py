@@ -1,0 +1,210 @@
+"""The microphone: a device that may refuse a rate, lose audio, vanish and come back."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator
+from contextlib import suppress
+
+from streamclf.errors import DeviceError
+from streamclf.records import Block, Gap, Notice
+from streamclf.sources.backend import Backend, PortAudioBackend
+from streamclf.sources.backoff import BackOff
+from streamclf.sources.base import Source
+from streamclf.sources.clock import Clock, StopSignal, SystemClock
+from streamclf.sources.connection import Connection, Connector
+from streamclf.sources.ring import Captured
+from streamclf.sources.serial import Caller, SerialThread
+from streamclf.sources.timeline import Timeline
+
+STALL_S = 2.0
+"""A device that delivered, and then nothing for so long, is lost."""
+FIRST_BLOCK_S = 5.0
+"""A sound server that idled takes up to 2 s before its first block."""
+OVERSLEPT_S = 0.5
+"""A wait that took so much longer than asked for: the process was frozen, not the device."""
+OPEN_TIMEOUT_S = 10.0
+CLOSE_TIMEOUT_S = 2.0
+
+
+class Microphone(Source):
+    """A microphone, found again when it was lost.
+
+    Finding it again initialises PortAudio anew, which ends every other stream that the process
+    has open: one microphone a process.
+
+    Args:
+        device: Its index, a part of its name, or None for the system's default.
+        channels: How many to record; None for all it has, but at most two.
+        reconnect: Whether to wait for a device that was lost; else `blocks` raises.
+        backend: The audio system; PortAudio unless given.
+        clock: Time and waiting; the system's unless given.
+        calls: What calls the audio system; a thread unless given.
+
+    Attributes:
+        name: The device's name once it is open, before that what was asked for.
+    """
+
+    live = True
+
+    def __init__(
+        self,
+        device: int | str | None = None,
+        *,
+        channels: int | None = None,
+        reconnect: bool = True,
+        backend: Backend | None = None,
+        clock: Clock | None = None,
+        calls: Caller | None = None,
+    ) -> None:
+        if channels is not None and channels < 1:
+            raise DeviceError(f"channels is {channels}, a microphone needs 1 or more")
+        self.name = "microphone" if device is None else str(device)
+        self._reconnects = reconnect
+        self._backend = backend or PortAudioBackend()
+        self._clock = clock or SystemClock()
+        self._calls = calls or SerialThread(self._clock)
+        self._connector = Connector(self._backend, self._clock, device, channels)
+        self._connection: Connection | None = None
+        self._stop = StopSignal(self._clock)
+        self._closed = False
+
+    def blocks(self, sample_rate: int) -> Iterator[Block | Gap | Notice]:
+        """Yield what the device hears until `stop`, and word of what it could not hear.
+
+        Args:
+            sample_rate: Asked of the device in Hz; where it refuses, its default is taken.
+
+        Raises:
+            DeviceError: It cannot be opened; or it was lost and ``reconnect`` is off.
+        """
+        try:
+            connection = self._open(sample_rate)
+            if connection is None:
+                return
+            timeline = Timeline(connection.sample_rate, self._clock.now(), connection.latency_s)
+            yield from self._tell_refusal(connection, sample_rate, timeline)
+            while connection is not None:
+                reason = yield from self._listen(connection, timeline)
+                if self._stop.is_set():
+                    return
+                if not self._reconnects:
+                    raise DeviceError(
+                        f"microphone {self.name} lost: {reason}; without --no-reconnect it is "
+                        "waited for"
+                    )
+                lost = f"microphone {self.name} lost: {reason}, trying again"
+                yield Notice(timeline.position, timeline.sample_rate, lost)
+                connection = yield from self._await_return(sample_rate, timeline)
+        finally:
+            self.close()
+
+    def stop(self) -> None:
+        """End `blocks` at once, whatever it waits for; what is in the ring is left there."""
+        self._stop.set()
+        connection = self._connection
+        if connection is not None:
+            connection.ring.wake()
+        self._calls.interrupt()
+
+    def close(self) -> None:
+        """Release the device; a call to it that hangs is left behind after a moment."""
+        if self._closed:
+            return
+        self._closed = True
+        if not self._calls.close(self._connector.close, CLOSE_TIMEOUT_S):
+            self._backend.abandon()
+
+    def _open(self, sample_rate: int) -> Connection | None:
+        """Connect for the first time; None if `stop` was called meanwhile."""
+        try:
+            return self._connect(sample_rate)
+        except TimeoutError:
+            if self._stop.is_set():
+                return None
+            raise DeviceError(
+                f"microphone {self.name} did not open within {OPEN_TIMEOUT_S:g} s; "
+                "is the sound server alive? Restart it, or choose another with --device"
+            ) from None
+
+    def _connect(self, sample_rate: int) -> Connection:
+        connection = self._calls.call(lambda: self._connector.connect(sample_rate), OPEN_TIMEOUT_S)
+        self.name = connection.device.name
+        # From here on `stop` wakes this ring; who waits on it looks at the signal first.
+        self._connection = connection
+        return connection
+
+    def _tell_refusal(
+        self, connection: Connection, sample_rate: int, timeline: Timeline
+    ) -> Iterator[Notice]:
+        if connection.refusal:
+            yield Notice(
+                timeline.position,
+                timeline.sample_rate,
+                f"microphone {self.name} refuses {sample_rate} Hz ({connection.refusal}), "
+                f"recording at {connection.sample_rate} Hz and resampling",
+                "info",
+            )
+
+    def _listen(
+        self, connection: Connection, timeline: Timeline
+    ) -> Generator[Block | Gap, None, str]:
+        """Yield audio until the device is lost; returns why (or anything after `stop`)."""
+        limit_s = STALL_S if timeline.position else FIRST_BLOCK_S
+        deadline = self._clock.now() + limit_s
+        while not self._stop.is_set():
+            captured = connection.ring.read(deadline - self._clock.now())
+            if self._stop.is_set():
+                break
+            if captured is not None:
+                yield from timeline.place(captured)
+                limit_s = STALL_S
+                deadline = captured.arrived + limit_s
+            elif connection.ring.finished:
+                return "the audio system ended its stream"
+            else:
+                late_s = self._clock.now() - deadline
+                if 0 <= late_s < OVERSLEPT_S:
+                    return f"no audio for {limit_s:g} s"
+                if late_s >= OVERSLEPT_S:
+                    deadline = self._clock.now() + limit_s
+        return ""
+
+    def _await_return(
+        self, sample_rate: int, timeline: Timeline
+    ) -> Generator[Block | Gap | Notice, None, Connection | None]:
+        """Try until the device delivers again; None if `stop` was called."""
+        with suppress(TimeoutError):
+            self._calls.call(self._connector.close, CLOSE_TIMEOUT_S)
+        lost_since = timeline.end_time
+        back_off = BackOff()
+        while not self._stop.sleep(back_off.next_s()):
+            try:
+                connection = self._connect(sample_rate)
+            except (DeviceError, TimeoutError):
+                continue
+            first = None if self._stop.is_set() else connection.ring.read(FIRST_BLOCK_S)
+            if first is not None and not self._stop.is_set():
+                away_s = self._clock.now() - lost_since
+                yield from self._resume(connection, first, timeline, away_s)
+                yield from self._tell_refusal(connection, sample_rate, timeline)
+                yield from timeline.place(first)
+                return connection
+        gap = timeline.lose_until(self._clock.now())
+        if gap is not None:
+            yield gap
+        return None
+
+    def _resume(
+        self, connection: Connection, first: Captured, timeline: Timeline, away_s: float
+    ) -> Iterator[Gap | Notice]:
+        """Account for the time away, and go over to the new rate if it changed."""
+        onset = first.arrived - first.n_samples / connection.sample_rate
+        gap = timeline.lose_until(onset)
+        if gap is not None:
+            yield gap
+        message = f"microphone {self.name} back after {away_s:.1f} s"
+        if connection.sample_rate != timeline.sample_rate:
+            message += f", at {connection.sample_rate} Hz instead of {timeline.sample_rate} Hz"
+            timeline.change_rate(connection.sample_rate)
+        timeline.latency_s = connection.latency_s
+        yield Notice(timeline.position, timeline.sample_rate, message, "info")

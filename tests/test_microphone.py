@@ -1,0 +1,318 @@
+"""The microphone over a pretended audio system, in pretended time: every fault, to the sample."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from streamclf.errors import DeviceError
+from streamclf.records import Block, Gap, Notice
+from streamclf.sources.clock import StopSignal
+from streamclf.sources.devices import InputDevice
+from streamclf.sources.fake_backend import FAKE_DEVICE, FakeBackend
+from streamclf.sources.microphone import Microphone
+
+RATE = 16_000
+OTHER = InputDevice(1, "other microphone", "Fake", 4, 48_000.0)
+
+
+def record(
+    audio: FakeBackend, until: float, microphone: Microphone | None = None
+) -> list[Block | Gap | Notice]:
+    """Listen until ``until`` seconds of pretended time."""
+    microphone = microphone or audio.microphone()
+    audio.clock.at(until, microphone.stop)
+    return list(microphone.blocks(RATE))
+
+
+def blocks(records: list[Block | Gap | Notice]) -> list[Block]:
+    return [r for r in records if isinstance(r, Block)]
+
+
+def gaps(records: list[Block | Gap | Notice]) -> list[Gap]:
+    return [r for r in records if isinstance(r, Gap)]
+
+
+def messages(records: list[Block | Gap | Notice]) -> list[str]:
+    return [r.message for r in records if isinstance(r, Notice)]
+
+
+def end_of(records: list[Block | Gap | Notice]) -> int:
+    """Check that the records are gapless at one rate; the position behind the last."""
+    position = 0
+    for r in records:
+        if not isinstance(r, Notice):
+            assert r.position == position
+            position = r.end
+    return position
+
+
+def assert_heard(audio: FakeBackend, records: list[Block | Gap | Notice]) -> None:
+    """Every block holds the sound of the moment that its position says (a sample's slack)."""
+    for block in blocks(records):
+        times = (block.position + np.arange(block.n_samples)) / RATE
+        off = np.abs(block.waveform[0] - audio.sound(times)).max()
+        assert off < 0.1 * 2 * np.pi * 440 / RATE * 1.01
+
+
+def test_microphone_yields_gapless_blocks_at_the_wanted_rate() -> None:
+    audio = FakeBackend()
+    records = record(audio, 2.05)
+    assert [type(r) for r in records] == [Block] * 20
+    assert {r.sample_rate for r in records} == {RATE}
+    assert blocks(records)[0].waveform.shape == (1, 1_600)
+    assert blocks(records)[0].waveform.dtype == np.float32
+    assert end_of(records) == 2 * RATE
+    assert_heard(audio, records)
+    assert audio.streams[0].closed
+
+
+def test_microphone_is_live_and_takes_the_name_of_its_device() -> None:
+    audio = FakeBackend([FAKE_DEVICE, OTHER])
+    microphone = audio.microphone("OTHER")
+    assert microphone.live
+    assert microphone.name == "OTHER"
+    record(audio, 1, microphone)
+    assert microphone.name == "other microphone"
+
+
+@pytest.mark.parametrize(("asked", "got"), [(None, 2), (1, 1), (4, 4)])
+def test_microphone_channels(asked: int | None, got: int) -> None:
+    audio = FakeBackend([OTHER])
+    records = record(audio, 0.5, audio.microphone(channels=asked))
+    assert blocks(records)[0].waveform.shape == (got, 1_600)
+
+
+def test_microphone_refuses_channels_it_does_not_have() -> None:
+    audio = FakeBackend([OTHER])
+    with pytest.raises(DeviceError, match="5 channels wanted, microphone other microphone has 4"):
+        record(audio, 1, audio.microphone(channels=5))
+    with pytest.raises(DeviceError, match="channels is 0"):
+        audio.microphone(channels=0)
+
+
+def test_microphone_takes_the_devices_rate_where_it_refuses_the_wanted_one() -> None:
+    audio = FakeBackend([OTHER], refused_rates=[RATE])
+    records = record(audio, 1.05)
+    notice = records[0]
+    assert isinstance(notice, Notice)
+    assert notice.level == "info"
+    assert "refuses 16000 Hz (Invalid sample rate), recording at 48000 Hz" in notice.message
+    assert {block.sample_rate for block in blocks(records)} == {48_000}
+    assert end_of(records) == 48_000
+
+
+def test_microphone_that_cannot_be_opened_says_why() -> None:
+    for refused in ([RATE], [RATE, 48_000]):
+        device = FAKE_DEVICE if len(refused) == 1 else OTHER
+        audio = FakeBackend([device], refused_rates=refused)
+        with pytest.raises(DeviceError, match=f"{device.name} cannot be opened: Invalid sample"):
+            record(audio, 1)
+
+
+def test_microphone_without_any_device_says_so() -> None:
+    with pytest.raises(DeviceError, match="no input device"):
+        record(FakeBackend([]), 1)
+
+
+def test_microphone_whose_sound_server_hangs_at_first_says_so() -> None:
+    audio = FakeBackend()
+    audio.hangs = True
+    with pytest.raises(DeviceError, match="did not open within 10 s"):
+        record(audio, 1)
+
+
+def test_microphone_overflow_becomes_a_gap_as_long_as_the_adc_clock_says() -> None:
+    audio = FakeBackend()
+    audio.clock.at(1.05, lambda: audio.overflow(1_234))
+    records = record(audio, 3)
+    (gap,) = gaps(records)
+    assert (gap.position, gap.n_samples, gap.cause) == (RATE, 1_234, "overflow")
+    end_of(records)
+    assert_heard(audio, records)
+
+
+def test_microphone_reader_that_is_slow_gets_a_gap_of_what_the_ring_dropped() -> None:
+    audio = FakeBackend()
+    microphone = audio.microphone()
+    audio.clock.at(40.05, microphone.stop)
+    records = []
+    for r in microphone.blocks(RATE):
+        records.append(r)
+        if r.position == RATE:
+            audio.clock.at(audio.clock.now() + 15, lambda: None)
+            StopSignal(audio.clock).sleep(15)
+    (gap,) = gaps(records)
+    # 15 s without reading: 10 s fit into the ring.
+    assert (gap.position, gap.n_samples, gap.cause) == (11 * RATE + 1_600, 5 * RATE, "overload")
+    assert end_of(records) == 40 * RATE
+    assert_heard(audio, records)
+
+
+@pytest.mark.parametrize("fault", ["unplug", "unplug_quietly", "freeze"])
+def test_microphone_that_vanishes_is_found_again(fault: str) -> None:
+    audio = FakeBackend([OTHER, FAKE_DEVICE])
+    audio.clock.at(3.05, getattr(audio, fault))
+    moved = InputDevice(7, FAKE_DEVICE.name, "Fake", 1, 16_000.0)
+    audio.clock.at(20.0, lambda: audio.plug(OTHER, moved))
+    records = record(audio, 40.0, audio.microphone("fake"))
+
+    (gap,) = gaps(records)
+    assert (gap.position, gap.cause) == (3 * RATE, "device lost")
+    assert abs(end_of(records) - 40 * RATE) <= 1_600 + 1
+    assert_heard(audio, records)
+    lost, back = messages(records)
+    reason = "the audio system ended its stream" if fault == "unplug" else "no audio for 2 s"
+    assert lost == f"microphone fake microphone lost: {reason}, trying again"
+    assert back.startswith("microphone fake microphone back after ")
+    # The notice of the loss comes at once, the gap when its length is known.
+    kinds = [type(r) for r in records]
+    assert kinds.index(Notice) < kinds.index(Gap)
+    assert len(audio.streams) == 2
+
+
+def test_microphone_backs_off_up_to_30_s() -> None:
+    audio = FakeBackend()
+    audio.clock.at(1.0, audio.unplug)
+    resets: list[float] = []
+    audio.reset = lambda: resets.append(audio.clock.now())  # type: ignore[method-assign]
+    record(audio, 200.0)
+    waits = np.diff([1.0, *resets])
+    np.testing.assert_allclose(waits, [0.5, 1, 2, 4, 8, 16, 30, 30, 30, 30, 30])
+
+
+def test_microphone_that_opens_but_delivers_nothing_is_tried_again() -> None:
+    audio = FakeBackend()
+
+    def mute() -> None:
+        audio.streams[-1].silent = True
+
+    audio.clock.at(0.01, mute)
+    records = record(audio, 20.0)
+    assert "no audio for 5 s" in messages(records)[0]
+    (gap,) = gaps(records)
+    assert gap.position == 0
+    assert abs(gap.n_samples - 5.5 * RATE) <= 1
+    assert_heard(audio, records)
+
+
+def test_microphone_idle_server_has_time_for_its_first_block() -> None:
+    audio = FakeBackend()
+    audio.clock.at(0.01, lambda: audio.streams[-1].overflow(3 * RATE))
+    records = record(audio, 10.0)
+    assert not messages(records)
+    assert not gaps(records)  # the stream begins with its first sample
+
+
+def test_microphone_frozen_process_is_no_lost_device() -> None:
+    audio = FakeBackend()
+
+    def oversleep() -> None:
+        audio.clock._now += 4.0  # the process slept, and time went on
+
+    audio.clock.at(2.05, oversleep)
+    records = record(audio, 10.0)
+    assert not messages(records)
+    assert end_of(records) >= 9.8 * RATE
+
+
+def test_microphone_may_come_back_at_another_rate() -> None:
+    audio = FakeBackend([InputDevice(0, "fake microphone", "Fake", 1, 44_100.0, True)])
+    audio.clock.at(3.05, audio.unplug)
+    audio.clock.at(4.0, lambda: audio.refused_rates.add(RATE))
+    audio.clock.at(4.0, audio.plug)
+    records = record(audio, 10.0)
+    (gap,) = gaps(records)
+    first = next(block for block in blocks(records) if block.sample_rate == 44_100)
+    assert gap.sample_rate == RATE
+    assert first.position == round(gap.end * 44_100 / RATE)
+    assert "at 44100 Hz instead of 16000 Hz" in messages(records)[1]
+    assert "refuses 16000 Hz" in messages(records)[2]
+    assert {block.sample_rate for block in blocks(records) if block.position >= first.position} == {
+        44_100
+    }
+
+
+def test_microphone_without_reconnect_fails_when_it_is_lost() -> None:
+    audio = FakeBackend()
+    audio.clock.at(3.05, audio.unplug)
+    records: list[Block | Gap | Notice] = []
+    with pytest.raises(DeviceError, match="fake microphone lost: the audio system ended"):
+        records.extend(audio.microphone(reconnect=False).blocks(RATE))
+    assert end_of(records) == 3 * RATE  # what came before it stands
+    assert audio.streams[0].closed
+
+
+def test_microphone_stop_while_lost_leaves_no_time_unaccounted() -> None:
+    audio = FakeBackend()
+    audio.clock.at(3.0, audio.unplug)
+    records = record(audio, 17.0)
+    assert isinstance(records[-1], Gap)
+    assert end_of(records) == 17 * RATE
+    assert audio.clock.now() == 17.0  # in the middle of a back-off sleep
+
+
+def test_microphone_stop_while_a_returned_device_is_silent() -> None:
+    audio = FakeBackend()
+    audio.clock.at(1.0, audio.unplug)
+    audio.clock.at(1.2, audio.plug)
+    audio.clock.at(1.55, lambda: setattr(audio.streams[-1], "silent", True))
+    records = record(audio, 3.0)
+    assert end_of(records) == 3 * RATE
+    assert audio.clock.now() == 3.0
+
+
+def test_microphone_leaves_a_hanging_device_behind() -> None:
+    audio = FakeBackend()
+    audio.clock.at(3.05, audio.freeze)
+    record(audio, 10.0)
+    assert audio.abandoned
+
+
+def test_microphone_closes_the_device_when_the_consumer_leaves() -> None:
+    audio = FakeBackend()
+    with audio.microphone() as microphone:
+        stream = microphone.blocks(RATE)
+        next(stream)
+        stream.close()
+    assert audio.streams[0].closed
+    assert not audio.abandoned
+
+
+def test_microphone_closes_what_opened_after_its_deadline() -> None:
+    audio = FakeBackend()
+    audio.clock.at(1.0, audio.unplug)
+    audio.clock.at(1.2, audio.plug)
+    microphone = audio.microphone()
+    call = microphone._calls.call
+    late = iter([False, False, True])
+
+    def call_late(function: Callable[[], object], timeout_s: float) -> object:
+        result = call(function, timeout_s)
+        if next(late, False):
+            raise TimeoutError
+        return result
+
+    microphone._calls.call = call_late  # type: ignore[method-assign]
+    record(audio, 10.0, microphone)
+    assert len(audio.streams) == 3
+    assert all(stream.closed for stream in audio.streams)
+
+
+def test_microphone_hours_of_retrying_keep_one_ring() -> None:
+    audio = FakeBackend()
+    audio.clock.at(1.0, audio.unplug)
+    audio.clock.at(36_000.0, audio.plug)
+    records = record(audio, 36_100.0)
+    assert abs(end_of(records) - 36_100 * RATE) <= 1_601
+    assert len(audio.streams) == 2
+
+
+def test_microphone_stopped_before_it_opened_opens_nothing() -> None:
+    audio = FakeBackend()
+    microphone = Microphone(backend=audio)  # in real time, with its thread
+    microphone.stop()
+    assert list(microphone.blocks(RATE)) == []
+    assert audio.streams == []

@@ -1,0 +1,57 @@
+"""Positions of what a device delivered and lost."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from streamclf.records import Gap
+from streamclf.sources.ring import Captured
+from streamclf.sources.timeline import Timeline
+
+
+def captured(
+    arrived: float, adc_time: float, overflowed: bool = False, dropped: int = 0
+) -> Captured:
+    return Captured(np.zeros((1, 100), np.float32), dropped, overflowed, adc_time, arrived)
+
+
+@pytest.mark.parametrize(
+    ("adc_time", "arrived", "n_samples"),
+    [
+        (50.25, 1.25, 150),  # as the ADC clock says
+        (50.10, 1.10, 1),  # something was lost, if less than a sample
+        (49.00, 1.30, 200),  # the ADC clock went backwards: by arrival
+        (3_650.0, 1.30, 200),  # it was set forward by an hour: by arrival
+        (0.0, 1.30, 200),  # the host API has none: by arrival
+    ],
+)
+def test_timeline_overflow_length(adc_time: float, arrived: float, n_samples: int) -> None:
+    timeline = Timeline(1_000, 0.0, latency_s=0.1)
+    timeline.place(captured(1.0, 50.0))
+    gap, block = timeline.place(captured(arrived, adc_time, overflowed=True))
+    assert isinstance(gap, Gap)
+    assert (gap.position, gap.n_samples) == (100, n_samples)
+    assert block.position == gap.end
+
+
+def test_timeline_overflow_and_drops_are_not_counted_twice() -> None:
+    timeline = Timeline(1_000, 0.0)
+    timeline.place(captured(1.0, 50.0))
+    overflow, drop, _ = timeline.place(captured(1.5, 50.5, overflowed=True, dropped=300))
+    assert isinstance(overflow, Gap)
+    assert isinstance(drop, Gap)
+    assert (overflow.n_samples, drop.n_samples) == (100, 300)
+    assert (overflow.cause, drop.cause) == ("overflow", "overload")
+
+
+def test_timeline_overflow_before_the_first_sample_is_no_gap() -> None:
+    (block,) = Timeline(1_000, 0.0).place(captured(1.0, 50.0, overflowed=True))
+    assert block.position == 0
+
+
+def test_timeline_change_of_rate_is_exact_after_weeks() -> None:
+    timeline = Timeline(44_100, 0.0)
+    timeline.position = 44_100 * 10**12 + 1
+    timeline.change_rate(48_000)
+    assert timeline.position == 48_000 * 10**12 + 1
