@@ -98,7 +98,7 @@ def listen(
 
     raise typer.Exit(
         commands.listen(
-            SourceOptions(source, device, not no_reconnect, raw, speed, loop),
+            SourceOptions(source, device, not no_reconnect, raw, speed, loop, channel),
             commands.ModelOptions(
                 model, provider, threads,
                 CardOptions(labels, sample_rate, window, activation, task),

@@ -26,9 +26,6 @@ from streamclf.sources.base import Source
 from streamclf.stats import Statistics
 from streamclf.windows import slide
 
-INSET_DIVISOR = 6
-"""A sound is heard once it fills a third of a window: W/2 - W/3 = W/6 before its centre."""
-
 
 class Scorer(Protocol):
     """What the engine asks of a classifier; `streamclf.classifier.Classifier` is the real one."""
@@ -72,7 +69,6 @@ class Engine:
             window=self.card.window_samples,
             hop=self.settings.hop_samples(rate),
             average=round(self.settings.average_s * rate),
-            inset=self.card.window_samples // INSET_DIVISOR,
             min_duration=round(self.thresholds.min_duration * rate),
             max_gap=round(self.thresholds.max_gap * rate),
         )

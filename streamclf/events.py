@@ -8,14 +8,13 @@ The average says *whether* there is a sound, the windows say *where*:
   the event begins at the first whose own score reaches ``on`` and lasts while it stays at
   ``off`` or above, across pauses of up to ``max_gap``.
 - A window is longer than a hop, and a sound is heard from some moment after it enters a window
-  until some moment before it has left. A window's score stands for one hop around the window's
-  centre, its cell; an event reaches from its first window's cell to its last one's, less
-  ``inset`` at both ends, because a network hears a sound that fills a third of its window, not
-  only one that reaches its centre. The first and last window of a stretch of audio stand for the
-  rest of it on their side, and nothing is taken off there.
+  until some moment before it has left, on average while it reaches the window's centre. So a
+  window's score stands for one hop around its centre, its cell, and an event reaches from its
+  first window's cell to its last one's. The first and the last window of a stretch of audio
+  stand for the rest of it on their side as well.
 
-So a sound longer than a window is found where it lies, to about a hop; a much shorter one becomes
-an event of about two thirds of a window, with the sound in the middle.
+A sound longer than a window is thus found where it lies, to about a hop; a much shorter one
+becomes an event about as long as a window, with the sound in the middle.
 """
 
 from __future__ import annotations
@@ -39,7 +38,6 @@ class Timing:
         window: Length of a window.
         hop: Distance between windows.
         average: How far back the average looks.
-        inset: How far an event's ends lie inside the cells of its outermost windows.
         min_duration: Shorter events are dropped.
         max_gap: Pauses up to this long are bridged.
     """
@@ -47,7 +45,6 @@ class Timing:
     window: int
     hop: int
     average: int
-    inset: int = 0
     min_duration: int = 0
     max_gap: int = 0
 
@@ -201,21 +198,12 @@ class _Segment:
     def _has_ended(self, run: _Run, position: int) -> bool:
         """Whether the pause from an event to a position is too long to bridge."""
         pause = position - run.offset
-        return pause > 0 and pause + 2 * self._timing.inset > self._timing.max_gap
+        return pause > self._timing.max_gap
 
     def _events(self, runs: list[tuple[int, _Run]]) -> list[SoundEvent]:
-        placed = [(index, self._placed(run)) for index, run in runs]
-        return [
-            SoundEvent(self._labels[index], run.onset, run.offset, run.peak)
-            for index, run in sorted(placed, key=lambda pair: (pair[1].onset, pair[0]))
-            if run.offset - run.onset >= self._timing.min_duration
+        end = self._last.end if self._last else 0
+        events = [
+            SoundEvent(self._labels[index], run.onset, min(run.offset, end), run.peak)
+            for index, run in sorted(runs, key=lambda pair: (pair[1].onset, pair[0]))
         ]
-
-    def _placed(self, run: _Run) -> _Run:
-        """Draw the ends in by the inset, except where the audio itself begins or ends."""
-        end = self._last.end if self._last else run.offset
-        offset = min(run.offset, end)
-        spare = max(offset - run.onset - self._timing.hop, 0)
-        inset = min(self._timing.inset, spare // 2)
-        onset = run.onset if run.onset == self._start else run.onset + inset
-        return _Run(onset, offset if offset == end else offset - inset, run.peak)
+        return [e for e in events if e.offset - e.onset >= self._timing.min_duration]

@@ -46,17 +46,8 @@ def test_detect_places_an_event_the_same_however_long_the_average():
         assert events(scores_of(rows), timing(average_samples)) == [("a", 110, 210, 1.0)]
 
 
-def test_detect_takes_the_inset_off_both_ends():
-    rows = [0] * 5 + [1] * 6 + [0] * 5
-    assert events(scores_of(rows), timing(inset=5)) == [("a", 65, 115, 1.0)]
-
-
-def test_detect_keeps_a_hop_of_an_event_heard_in_one_window():
-    assert events(scores_of([0, 0, 1, 0, 0]), timing(inset=5)) == [("a", 30, 40, 1.0)]
-
-
 def test_detect_extends_events_to_where_the_audio_begins_and_ends():
-    assert events(scores_of([1, 1, 1]), timing(inset=5)) == [("a", 0, 50, 1.0)]
+    assert events(scores_of([1, 1, 1]), timing()) == [("a", 0, 50, 1.0)]
 
 
 def test_detect_ends_with_the_real_audio_of_a_padded_window():
@@ -147,17 +138,16 @@ def test_detect_with_an_exponential_average_that_looks_further_back():
     onset=st.integers(6, 20),
     length=st.integers(3, 15),
     average_windows=st.integers(0, 6),
-    inset=st.integers(0, 5),
 )
-def test_detect_finds_a_sound_within_a_hop_of_its_place(onset, length, average_windows, inset):
-    """A detector that hears a sound once it fills half a window, less the inset, finds its ends."""
+def test_detect_finds_a_sound_within_a_hop_of_its_place(onset, length, average_windows):
+    """A detector that hears a sound once it reaches a window's centre finds its ends."""
     begin, end = onset * HOP, (onset + length) * HOP
-    needed = WINDOW / 2 - inset
+    needed = WINDOW / 2
     rows = []
     for i in range(onset + length + 20):
         overlap = min(end, i * HOP + WINDOW) - max(begin, i * HOP)
         rows.append(1.0 if overlap >= min(needed, end - begin) else 0.0)
-    how = timing(average_windows * HOP, inset=inset)
+    how = timing(average_windows * HOP)
     thresholds = Thresholds(on=0.3, off=0.1)
     ((_, found_onset, found_offset, _),) = events(scores_of(rows), how, thresholds)
     assert abs(found_onset - begin) <= HOP
@@ -168,7 +158,7 @@ def test_detect_finds_a_sound_within_a_hop_of_its_place(onset, length, average_w
 @settings(max_examples=400)
 def test_detect_never_lets_events_of_a_class_overlap_or_leave_the_audio(rows, average_windows):
     items = scores_of(rows)
-    found = events(items, timing(average_windows * HOP, inset=5, max_gap=10))
+    found = events(items, timing(average_windows * HOP, max_gap=10))
     places = sorted((onset, offset) for _, onset, offset, _ in found)
     assert all(0 <= onset < offset <= items[-1].end for onset, offset in places)
     assert all(a[1] <= b[0] for a, b in itertools.pairwise(places))

@@ -97,7 +97,7 @@ def test_listen_hears_a_sound_loses_the_microphone_and_hears_again(tmp_path, ton
     other = tmp_path / "other.wav"
     soundfile.write(other, np.concatenate([toys.tone(2500, 4), toys.silence(1)]), toys.RATE)
     with audio_server.AudioServer() as server:
-        listener = Listener(server, "--model", tone_model, "--updates", "--threshold", 0.4)
+        listener = Listener(server, "--model", tone_model, "--updates")
         try:
             listener.until_says("listening to ")
             listener.until(is_top("quiet"))

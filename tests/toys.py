@@ -34,7 +34,7 @@ def toy_card(**changes: object) -> Card:
         "labels": LABELS,
         "sample_rate": RATE,
         "window_samples": WINDOW,
-        "thresholds": Thresholds(on=0.5, off=0.3, max_gap=0.5),
+        "thresholds": Thresholds(on=0.5, off=0.4, max_gap=0.5),
         "training_data": "none",
         "licence": "MIT",
         **changes,
@@ -53,8 +53,8 @@ def write_tone_detector(
 ) -> Path:
     """Write a model that measures the mean power of three tones against a constant.
 
-    The logit of a tone is ``ln(power / 0.01)``, that of ``quiet`` is 0: a tone at level 0.3 has
-    power 0.045 and so a score of 0.82 in a window full of it, 0.5 in one that it fills by 2/9.
+    The logit of a tone is ``ln(power / 0.0225)``, that of ``quiet`` is 0: a tone at level 0.3 has
+    power 0.045 and so a score of 2/3 in a window full of it, 1/2 in one that it fills by half.
     """
     kernel = 400  # 50 ms: all three tones make whole periods
     times = np.arange(kernel) / RATE
@@ -66,7 +66,7 @@ def write_tone_detector(
         numpy_helper.from_array(kernels, "kernels"),
         numpy_helper.from_array(pairs, "pairs"),
         numpy_helper.from_array(np.array(1e-5, dtype=np.float32), "floor"),
-        numpy_helper.from_array(np.array(0.01, dtype=np.float32), "unit"),
+        numpy_helper.from_array(np.array(0.0225, dtype=np.float32), "unit"),
         numpy_helper.from_array(np.array([0, 1, 0, 0], dtype=np.int64), "pads"),
     ]
     nodes += [
