@@ -79,7 +79,7 @@ class PocketBody(nn.Module):
         )
         self.dropout = nn.Dropout(0.2)
         self.output = nn.Linear(128, n_classes)
-        # Channels beside each other: half the time of a training step on a CPU.
+        # Channels beside each other: a training step takes a third less time on a CPU.
         self.to(memory_format=torch.channels_last)
 
     def forward(self, features: Tensor) -> Tensor:

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import csv
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
+
+# train and export are run from the repository, never installed; without this, `import train` would
+# find this very folder wherever pytest is started by its own name.
+sys.path.insert(0, str(Path(__file__).parents[2]))
 
 try:
     import torch
