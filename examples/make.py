@@ -2,7 +2,7 @@
 
     python examples/make.py [FILE]
 
-A siren, a church bell and an alarm clock over faint noise, 44.1 kHz stereo.
+A siren, a car horn, an alarm clock and rain, 22.05 kHz stereo.
 """
 
 from __future__ import annotations
@@ -13,22 +13,19 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-RATE = 44_100
+RATE = 22_050
 HERE = Path(__file__).parent
 
 
 def main() -> None:
     """Write the recording."""
-    random = np.random.default_rng(7)
-    scene = random.normal(0, 0.0006, (2, 30 * RATE))
-    for onset, sound, pan in [
-        (3.0, siren(6.0), 0.4),
-        (12.0, bell(6.0), 0.6),
-        (22.0, alarm(4.5), 0.5),
-    ]:
+    scene = np.zeros((2, 40 * RATE))
+    sounds = [(3.0, siren(6.0), 0.4), (12.0, horn(5.0), 0.7), (20.0, alarm(5.0), 0.3)]
+    for onset, sound, pan in [*sounds, (29.0, rain(7.0), 0.5)]:
         start = round(onset * RATE)
         scene[0, start : start + sound.size] += sound * (1 - pan)
         scene[1, start : start + sound.size] += sound * pan
+    scene += np.random.default_rng(7).normal(0, 0.0003, scene.shape)
     path = Path(sys.argv[1]) if len(sys.argv) > 1 else HERE / "afternoon.flac"
     soundfile.write(path, np.clip(scene, -1, 1).T, RATE, subtype="PCM_16")
     print(path)
@@ -40,32 +37,25 @@ def seconds(length: float) -> np.ndarray:
 
 
 def siren(length: float) -> np.ndarray:
-    """A wail between 600 and 1400 Hz, with the horn's harmonics."""
+    """A wail between 700 and 1500 Hz, with the horn's harmonics."""
     times = seconds(length)
-    pitch = 1000 + 400 * np.sin(2 * np.pi * times / 3.0 - np.pi / 2)
+    pitch = 700 * (1500 / 700) ** ((1 - np.cos(2 * np.pi * times / 3.0)) / 2)
     phase = 2 * np.pi * np.cumsum(pitch) / RATE
-    wave = sum(np.sin(k * phase) / k**1.2 for k in range(1, 7))
+    wave = sum(np.sin(k * phase) / k**2 for k in range(1, 7))
     swell = np.clip(np.minimum(times, length - times) / 0.3, 0, 1)
     return 0.25 * swell * echoed(wave)
 
 
-def bell(length: float) -> np.ndarray:
-    """Strokes of a bell: partials of their own pitch and decay, as a minor-third bell has."""
-    partials = [
-        (0.5, 1.0, 4.0),
-        (1.0, 1.0, 2.5),
-        (1.19, 0.8, 1.8),
-        (1.5, 0.5, 1.4),
-        (2.0, 0.9, 1.1),
-    ]
-    partials += [(2.51, 0.4, 0.7), (2.66, 0.3, 0.6), (3.01, 0.3, 0.5), (4.17, 0.2, 0.3)]
-    wave = np.zeros(round(length * RATE))
-    for stroke in np.arange(0, length - 0.5, 1.5):
-        start = round(stroke * RATE)
-        times = seconds(length)[: wave.size - start]
-        for ratio, level, decay in partials:
-            wave[start:] += level * np.exp(-times / decay) * np.sin(2 * np.pi * 440 * ratio * times)
-    return 0.12 * echoed(wave)
+def horn(length: float) -> np.ndarray:
+    """A car's two-tone horn, pressed again and again."""
+    times = seconds(length)
+    wave = sum(np.sin(2 * np.pi * k * hz * times) / k for hz in (420, 530) for k in range(1, 12))
+    return 0.1 * echoed(wave * (times % 1.2 < 0.8))
+
+
+def rain(length: float) -> np.ndarray:
+    """Steady noise."""
+    return np.random.default_rng(1).normal(0, 0.03, round(length * RATE))
 
 
 def alarm(length: float) -> np.ndarray:
