@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 
 from streamclf.average import AverageKind
-from streamclf.card import Thresholds
+from streamclf.card import Threshold, Thresholds
 from streamclf.errors import UsageError
 
 
@@ -117,25 +117,51 @@ def read_thresholds(path: Path, base: Thresholds, labels: list[str]) -> Threshol
         raise UsageError(f"--thresholds {path}: cannot be read: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise UsageError(f"--thresholds {path}: is no TOML: {error}") from error
-    ratio = base.off / base.on if base.on else 1.0
+    where = f"--thresholds {path}:"
     classes = said.pop("classes", {})
     if not isinstance(classes, dict):
-        raise UsageError(f"--thresholds {path}: classes must be a table, [classes]")
-    unknown = sorted(set(classes) - set(labels))
-    if unknown:
-        raise UsageError(
-            f"--thresholds {path}: {unknown[0]!r} is no label of the model "
-            "(streamclf info lists them)"
-        )
-    if "on" in said and "off" not in said and isinstance(said["on"], int | float):
-        said["off"] = said["on"] * ratio
+        raise UsageError(f"{where} classes must be a table, [classes]")
+    for name, value in said.items():
+        if name not in _LIMITS:
+            raise UsageError(f"{where} {name} is unknown, must be one of {', '.join(_LIMITS)}")
+        _check_number(where, name, value, _LIMITS[name])
+    ratio = base.off / base.on if base.on else 1.0
+    if "on" in said:
+        said.setdefault("off", said["on"] * ratio)
     # A file that sets `on` means it for every class that it does not name.
-    kept = {} if "on" in said else msgspec.to_builtins(base.classes)
+    kept = {} if "on" in said else dict(base.classes)
     for label, value in classes.items():
-        is_number = isinstance(value, int | float) and not isinstance(value, bool)
-        kept[label] = {"on": value, "off": value * ratio} if is_number else value
-    merged = {**msgspec.to_builtins(base), **said, "classes": kept}
+        if label not in labels:
+            raise UsageError(
+                f"{where} {label!r} is no label of the model (streamclf info lists them)"
+            )
+        kept[label] = _class_threshold(f"{where} [classes] {label}:", value, ratio)
     try:
-        return msgspec.convert(merged, Thresholds)
-    except msgspec.ValidationError as error:
-        raise UsageError(f"--thresholds {path}: {error}") from error
+        return msgspec.structs.replace(base, **said, classes=kept)
+    except ValueError as error:
+        raise UsageError(f"{where} {error}") from error
+
+
+_LIMITS = {"on": 1.0, "off": 1.0, "min_duration": math.inf, "max_gap": math.inf}
+"""What a threshold file may set, and the highest value of each."""
+
+
+def _check_number(where: str, name: str, value: object, highest: float) -> float:
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        value = str(value)
+    elif math.isfinite(value) and 0 <= value <= highest:
+        return float(value)
+    must = "lie between 0 and 1" if highest == 1 else "be 0 or more seconds"
+    raise UsageError(f"{where} {name} is {value}, must {must}")
+
+
+def _class_threshold(where: str, value: object, ratio: float) -> Threshold:
+    said = value if isinstance(value, dict) else {"on": value}
+    if "on" not in said or not set(said) <= {"on", "off"}:
+        raise UsageError(f"{where} {value!r} must be a number or {{on = ..., off = ...}}")
+    on = _check_number(where, "on", said["on"], 1.0)
+    off = _check_number(where, "off", said.get("off", on * ratio), 1.0)
+    try:
+        return Threshold(on, off)
+    except ValueError as error:
+        raise UsageError(f"{where} {error}") from error

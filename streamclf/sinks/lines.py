@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from collections.abc import Callable
@@ -67,7 +68,10 @@ class LineFile:
                 f"{path}: exists already: add --overwrite to replace it, or name another file"
             ) from error
         except OSError as error:
-            raise SinkError(f"{path}: cannot be created: {error.strerror}") from error
+            reason = (error.strerror or str(error)).lower()
+            if isinstance(error, FileNotFoundError):
+                reason = f"there is no folder {path.parent}"
+            raise SinkError(f"{path}: cannot be created: {reason}") from error
 
     def write(self, *lines: str) -> None:
         """Append lines, given without their line breaks.
@@ -77,14 +81,26 @@ class LineFile:
         """
         if self._descriptor is None:
             raise SinkError(f"{self.name}: is closed already")
-        data = memoryview("".join(f"{line}\n" for line in lines).encode())
+        text = "".join(f"{line}\n" for line in lines)
+        data = memoryview(text.encode("utf-8", "backslashreplace"))
+        n_written = 0
         try:
-            while data:
-                data = data[os.write(self._descriptor, data) :]
+            while n_written < len(data):
+                n_written += os.write(self._descriptor, data[n_written:])
         except BrokenPipeError:
             raise
         except OSError as error:
-            raise SinkError(f"{self.name}: cannot be written: {error.strerror}") from error
+            self._take_back(n_written)
+            reason = (error.strerror or str(error)).lower()
+            raise SinkError(
+                f"{self.name}: cannot be written: {reason}; the lines before are kept"
+            ) from error
+
+    def _take_back(self, n_bytes: int) -> None:
+        """Cut off what a full disk took of the last lines."""
+        if self._descriptor is not None and self._owned and n_bytes:
+            with contextlib.suppress(OSError):
+                os.ftruncate(self._descriptor, os.fstat(self._descriptor).st_size - n_bytes)
 
     def close(self) -> None:
         """Close the file; standard output stays open."""

@@ -89,17 +89,8 @@ class ScoresNpzSink(Sink):
         if self._closed:
             return
         self._closed = True
-        labels = self._stream.labels if self._stream else []
-        places = _array(self._places, np.dtype(np.float64), 3)
-        arrays = {
-            "scores": _array(self._scores, np.dtype(np.float32), len(labels)),
-            "onset": places[:, 0],
-            "offset": places[:, 1],
-            "source": places[:, 2].astype(np.int32),
-            "sources": np.array(self._sources, dtype=np.str_),
-            "labels": np.array(labels, dtype=np.str_),
-        }
         try:
+            arrays = self._arrays()
             with zipfile.ZipFile(self._path, "w", zipfile.ZIP_DEFLATED) as archive:
                 for name, array in arrays.items():
                     with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
@@ -109,6 +100,18 @@ class ScoresNpzSink(Sink):
         finally:
             self._scores.close()
             self._places.close()
+
+    def _arrays(self) -> dict[str, np.ndarray]:
+        labels = self._stream.labels if self._stream else []
+        places = _array(self._places, np.dtype(np.float64), 3)
+        return {
+            "scores": _array(self._scores, np.dtype(np.float32), len(labels)),
+            "onset": places[:, 0],
+            "offset": places[:, 1],
+            "source": places[:, 2].astype(np.int32),
+            "sources": np.array(self._sources, dtype=np.str_),
+            "labels": np.array(labels, dtype=np.str_),
+        }
 
 
 def _array(file: IO[bytes], dtype: np.dtype[np.generic], n_columns: int) -> np.ndarray:

@@ -94,7 +94,7 @@ class AudacitySink(TableSink):
         text = f"gap: {score}" if label is None else label
         if stream.task == "regression" and label is not None:
             text = f"{label} {score}"
-        return f"{stream.seconds(onset):.6f}\t{stream.seconds(offset):.6f}\t{text}"
+        return f"{stream.seconds(onset):.6f}\t{stream.seconds(offset):.6f}\t{_cell(text)}"
 
 
 class RavenSink(TableSink):
@@ -118,8 +118,8 @@ class RavenSink(TableSink):
         name = Path(stream.source).name
         text, number = ("gap: " + str(score), "") if label is None else (label, str(score))
         band = ["0", str(stream.sample_rate // 2)]
-        cells = [str(self._n_rows), "Spectrogram 1", "1", begin, end, *band, name, begin]
-        return "\t".join([*cells, text, number])
+        cells = [str(self._n_rows), "Spectrogram 1", "1", begin, end, *band, _cell(name), begin]
+        return "\t".join([*cells, _cell(text), number])
 
 
 class TextSink(TableSink):
@@ -151,3 +151,8 @@ def csv_line(cells: list[object]) -> str:
     text = io.StringIO()
     csv.writer(text, lineterminator="").writerow(cells)
     return text.getvalue()
+
+
+def _cell(text: str) -> str:
+    """Text that cannot break a table of tabs: white space of any kind becomes a blank."""
+    return " ".join(text.split())

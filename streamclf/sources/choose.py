@@ -20,6 +20,7 @@ class SourceOptions:
         raw: Layout of headerless samples on standard input.
         speed: Of a simulated microphone, times real pace.
         loop: Whether a simulated microphone begins again.
+        channel: The one that will be listened to, from 1; a microphone records up to it.
     """
 
     source: str | None = None
@@ -28,6 +29,7 @@ class SourceOptions:
     raw: str | None = None
     speed: float | None = None
     loop: bool = False
+    channel: int | None = None
 
     def __post_init__(self) -> None:
         simulated = self.source is not None and self.source.startswith("sim:")
@@ -54,7 +56,9 @@ def open_source(options: SourceOptions) -> Source:
     if name is None:
         from streamclf.sources.microphone import Microphone
 
-        return Microphone(device=options.device, reconnect=options.reconnect)
+        return Microphone(
+            device=options.device, channels=options.channel, reconnect=options.reconnect
+        )
     if name == "-":
         from streamclf.sources.stream import RawFormat, StandardInput
 
@@ -68,7 +72,7 @@ def open_source(options: SourceOptions) -> Source:
         from streamclf.sources.stream import UrlStream
 
         return UrlStream(name)
-    if Path(name).exists():
+    if _exists(name):
         raise UsageError(
             f"--source {name}: is a file: streamclf file {name} analyses it, "
             f"--source sim:{name} plays it as a microphone"
@@ -77,3 +81,10 @@ def open_source(options: SourceOptions) -> Source:
         f"--source {name}: must be - (standard input), sim:FILE or a URL such as rtsp://...; "
         "a microphone is chosen by --device"
     )
+
+
+def _exists(name: str) -> bool:
+    try:
+        return Path(name).exists()
+    except OSError:  # the name is too long, or a folder above may not be entered
+        return False

@@ -13,6 +13,8 @@ from streamclf.sources.array import to_float
 
 JUMP_S = 0.1
 """Time stamps this far ahead of the samples delivered mean that audio is missing."""
+END_SLACK_S = 0.5
+"""A container's length may be this much above its audio's: encoders round and pad."""
 LONGEST_JUMP_S = 24 * 3600.0
 """Beyond it the time stamps are not to be believed (a wrapped or restarted clock)."""
 
@@ -47,6 +49,8 @@ class Decoder:
             self._container = av.open(
                 source, mode="r", options=options or {}, timeout=timeout_s, metadata_errors="ignore"
             )
+        except av.EOFError as error:
+            raise StreamError("ends before any audio came") from error
         except (*self._errors, ValueError) as error:
             raise StreamError(f"is no audio that FFmpeg can open: {_reason(error)}") from error
         if not self._container.streams.audio:
@@ -54,12 +58,13 @@ class Decoder:
             raise StreamError("holds no audio stream")
         self._stream = self._container.streams.audio[0]
         self._stream.thread_type = "AUTO"
+        microseconds = self._container.duration
+        self._duration_s = microseconds / 1e6 if microseconds and microseconds > 0 else None
 
     @property
     def duration_s(self) -> float | None:
         """Length in seconds where the container knows it."""
-        microseconds = self._container.duration
-        return microseconds / 1e6 if microseconds and microseconds > 0 else None
+        return self._duration_s
 
     def blocks(self, stopped: Callable[[], bool]) -> Iterator[Block | Gap | Notice]:
         """Yield decoded blocks; jumps of the time stamps become gaps.
@@ -88,14 +93,37 @@ class Decoder:
             raise StreamError(f"reading failed at {at:.2f} s: {_reason(error)}") from error
         if clock.position == 0:
             raise SourceError("holds no audio that can be decoded")
+        missing_s = self._promised_s() - clock.position / clock.sample_rate
+        if missing_s > END_SLACK_S:
+            n_samples = round(missing_s * clock.sample_rate)
+            yield Gap(clock.position, n_samples, clock.sample_rate, "truncated")
         if n_bad:
+            what = "1 damaged packet" if n_bad == 1 else f"{n_bad} damaged packets"
+            raise SourceError(f"{what} could not be decoded; the results of the rest are kept")
+        if missing_s > END_SLACK_S:
+            at = clock.position / clock.sample_rate
             raise SourceError(
-                f"{n_bad} damaged packets could not be decoded; the other results are kept"
+                f"is cut short: the header promises {at + missing_s:.2f} s, "
+                f"{at:.2f} s are there; the results of the rest are kept"
             )
+
+    def _promised_s(self) -> float:
+        """Length that the header tells; 0 where FFmpeg only estimates it."""
+        if not _TELLING.intersection(self._container.format.name.split(",")):
+            return 0.0
+        if self._stream.duration and self._stream.time_base:
+            return float(self._stream.duration * self._stream.time_base)
+        # Beside a video, audio may well end sooner.
+        alone = len(self._container.streams) == 1
+        return self._duration_s or 0.0 if alone else 0.0
 
     def close(self) -> None:
         """Close the container."""
         self._container.close()
+
+
+_TELLING = frozenset(["matroska", "mov"])
+"""Containers whose header tells the length."""
 
 
 class _Clock:

@@ -37,14 +37,19 @@ def find_recordings(names: Iterable[str]) -> tuple[list[Path], list[RecordingErr
 
 def _expand(name: str) -> list[Path]:
     path = Path(name)
-    if path.is_dir():
+    try:
+        is_folder, exists = path.is_dir(), path.exists()
+    except OSError as error:  # the name is too long, or a folder above may not be entered
+        reason = (error.strerror or str(error)).lower()
+        raise RecordingError(f"{name}: cannot be opened: {reason}") from error
+    if is_folder:
         files = _files_below(path)
         if not files:
             raise RecordingError(
                 f"{name}: the folder holds no audio files (looked for {', '.join(_COMMON)}, ...)"
             )
         return files
-    if path.exists() or not glob.has_magic(name):
+    if exists or not glob.has_magic(name):
         return [path]  # if it is missing, opening it says so
     matches = [Path(match) for match in sorted(glob.glob(name, recursive=True))]
     files = [file for match in matches for file in _matched(match)]

@@ -33,7 +33,7 @@ class Pump(Generic[T]):
         self._produce = produce
         self._items: SimpleQueue[T | _End] = SimpleQueue()
         self._room: SimpleQueue[None] = SimpleQueue()
-        for _ in range(max_items):
+        for _ in range(max_items - 1):  # one more may wait to be taken
             self._room.put(None)
         self._stopped = False
         self._thread = threading.Thread(target=self._run, name="streamclf-pump", daemon=True)
@@ -63,10 +63,10 @@ class Pump(Generic[T]):
     def _run(self) -> None:
         try:
             for item in self._produce():
+                self._items.put(item)
                 self._room.get()
                 if self._stopped:
                     return
-                self._items.put(item)
         except BaseException as error:
             self._items.put(_End(error))
         else:

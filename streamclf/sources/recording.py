@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,10 +14,11 @@ import soundfile
 from streamclf.errors import RecordingError, SourceError
 from streamclf.records import Block, Gap, Notice
 from streamclf.sources.base import Source
+from streamclf.sources.header import lacks_end, promised_frames
 
 BLOCK_SAMPLES = 65_536
-_UNKNOWN_LENGTH = 0x7FFF_0000
-"""Data sizes from here on are what a program writes that pipes a WAV: not a promise."""
+_SEARCH_SAMPLES = 1024
+"""Near damage, reads are this short, so that the last good samples are not lost with it."""
 
 
 class Recording(Source):
@@ -33,18 +35,21 @@ class Recording(Source):
 
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
-        self.name = str(path)
+        # A name that is no UTF-8 must not break what writes it.
+        self.name = os.fsencode(path).decode("utf-8", "backslashreplace")
         self._stopped = False
         _check_readable(self.path)
         self._file: soundfile.SoundFile | None = _open_soundfile(self.path)
         self._decoder = None if self._file else _open_decoder(self.path)
+        if self._file is not None:
+            self._duration_s: float | None = self._file.frames / self._file.samplerate
+        else:
+            self._duration_s = self._decoder.duration_s if self._decoder else None
 
     @property
     def duration_s(self) -> float | None:
         """Length in seconds as the header tells it."""
-        if self._file is not None:
-            return float(self._file.frames / self._file.samplerate)
-        return self._decoder.duration_s if self._decoder else None
+        return self._duration_s
 
     def blocks(self, sample_rate: int) -> Iterator[Block | Gap | Notice]:
         """Yield the recording at its own rate; a missing end is reported as a gap.
@@ -74,33 +79,73 @@ class Recording(Source):
             self._decoder.close()
 
     def _read(self, file: soundfile.SoundFile) -> Iterator[Block | Gap | Notice]:
-        rate, position = int(file.samplerate), 0
-        damage: str | None = None
+        rate, position, size = int(file.samplerate), 0, BLOCK_SAMPLES
+        promised = promised_frames(file)
+        end = max(promised, int(file.frames))
+        fault, reason = "", ""
         while not self._stopped:
             try:
-                waveform = file.read(BLOCK_SAMPLES, dtype="float32", always_2d=True).T
+                waveform = file.read(size, dtype="float32", always_2d=True).T
             except soundfile.LibsndfileError as error:
-                reason = _tidy(error.error_string)
-                damage = f"the data is damaged at {position / rate:.2f} s ({reason})"
-                break
+                if size == BLOCK_SAMPLES:
+                    reason = _tidy(error.error_string)
+                    file, size = self._reopen(), _SEARCH_SAMPLES
+                    if _can_read(file, position):
+                        continue  # good samples come first
+                fault = fault or f"the data is damaged at {position / rate:.2f} s ({reason})"
+                file, resumed = self._search(file, position, end)
+                if resumed >= end:
+                    break
+                yield Gap(position, resumed - position, rate, "damaged")
+                position, size = resumed, BLOCK_SAMPLES
+                continue
             if not waveform.shape[1]:
                 break
             yield Block(position, np.ascontiguousarray(waveform), rate)
             position += waveform.shape[1]
         if self._stopped:
             return
-        promised = max(int(file.frames), _promised_frames(file))
-        if damage is None and position < promised:
-            damage = (
+        if position < promised:
+            yield Gap(position, promised - position, rate, "truncated")
+            fault = fault or (
                 f"is cut short: the header promises {promised / rate:.2f} s, "
                 f"the file holds {position / rate:.2f} s"
             )
-        if damage is None and position == 0:
-            raise RecordingError(f"{self.name}: holds no audio (0 samples)")
-        if damage is not None:
-            if position < promised:
-                yield Gap(position, promised - position, rate, "truncated")
-            raise RecordingError(f"{self.name}: {damage}; the results up to there are kept")
+        elif lacks_end(file):
+            at = f"{position / rate:.2f} s"
+            fault = fault or f"is cut short at {at}: its last page is missing or damaged"
+        if fault:
+            raise RecordingError(f"{self.name}: {fault}; the results of the rest are kept")
+
+    def _search(
+        self, file: soundfile.SoundFile, position: int, end: int
+    ) -> tuple[soundfile.SoundFile, int]:
+        """Where behind damage reading can go on, or ``end``: twice as far ahead at each try."""
+        ahead = _SEARCH_SAMPLES
+        while position + ahead < end and not self._stopped:
+            file = self._reopen()
+            if _can_read(file, position + ahead):
+                return file, position + ahead
+            ahead *= 2
+        return file, end
+
+    def _reopen(self) -> soundfile.SoundFile:
+        """Open anew: libsndfile does not recover from an error."""
+        if self._file is not None:
+            self._file.close()
+        self._file = soundfile.SoundFile(self.path)
+        return self._file
+
+
+def _can_read(file: soundfile.SoundFile, position: int) -> bool:
+    """Whether there are samples at a position; the next read begins there."""
+    try:
+        file.seek(position)
+        found = len(file.read(1, always_2d=True)) == 1
+        file.seek(position)
+    except soundfile.LibsndfileError:
+        return False
+    return found
 
 
 def _check_readable(path: Path) -> None:
@@ -122,9 +167,9 @@ def _open_soundfile(path: Path) -> soundfile.SoundFile | None:
     except (soundfile.LibsndfileError, TypeError):
         # TypeError: soundfile takes .raw for headerless audio and asks for its parameters.
         return None
-    if file.frames or file.format == "WAV":
+    if file.frames:
         return file
-    file.close()  # an Ogg without its end has no length for libsndfile; FFmpeg reads it
+    file.close()  # FFmpeg finds the audio behind a header that was never completed
     return None
 
 
@@ -145,30 +190,17 @@ def _why_not_audio(path: Path, error: SourceError) -> str:
         soundfile.SoundFile(path).close()
     except soundfile.LibsndfileError as sndfile_error:
         if sndfile_error.code != 1:  # 1: format not recognised
-            return f"the header is damaged or cut short ({_tidy(sndfile_error.error_string)})"
+            reason = _tidy(sndfile_error.error_string)
+            # Of an MP3 cut short libsndfile says that it does not exist.
+            told = "" if "does not exist" in reason else f" ({reason})"
+            return f"the header is damaged or cut short{told}"
     except TypeError:
         return "headerless audio: pipe it in with --source - --raw FORMAT:RATE:CHANNELS"
     text = bytes(range(0x20, 0x7F)) + b"\t\r\n"
     if not head.translate(None, text):
         return "holds text, not audio"
-    return str(error)
+    return f"{error}; it may be damaged or cut short"
 
 
 def _tidy(reason: str) -> str:
     return re.sub(r"^Error (in|:|opening) *:? *", "", reason).strip(". ")
-
-
-def _promised_frames(file: soundfile.SoundFile) -> int:
-    """Frames that a WAV's header promises; libsndfile quietly counts those that are there."""
-    found = re.search(r"^data\s*: (\d+) \(should be \d+\)", file.extra_info, re.MULTILINE)
-    if found is None or file.format not in ("WAV", "WAVEX"):
-        return 0
-    n_bytes = int(found.group(1))
-    align = re.search(r"Block Align\s*: (\d+)", file.extra_info)
-    if n_bytes >= _UNKNOWN_LENGTH or align is None or not file.subtype.startswith(_LINEAR):
-        return 0
-    return n_bytes // max(int(align.group(1)), 1)
-
-
-_LINEAR = ("PCM_", "FLOAT", "DOUBLE", "ULAW", "ALAW")
-"""Subtypes in which one block of bytes is one frame."""

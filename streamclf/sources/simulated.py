@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from queue import Empty, SimpleQueue
 from typing import ClassVar
 
 from streamclf.errors import UsageError
 from streamclf.records import Block, Gap, Notice
 from streamclf.sources.base import Source
+from streamclf.sources.clock import Clock, StopSignal, SystemClock
 from streamclf.sources.recording import Recording
 
 BLOCK_S = 0.05
@@ -24,7 +23,7 @@ class SimulatedMicrophone(Source):
         speed: Times real pace; 0 as fast as it goes.
         loop: Begin again at the end, for ever.
         block_s: Length of a block in seconds.
-        clock: Seconds that never jump, for tests.
+        clock: Real time, unless a test has its own.
 
     Raises:
         RecordingError: The file cannot be opened.
@@ -40,7 +39,7 @@ class SimulatedMicrophone(Source):
         speed: float = 1.0,
         loop: bool = False,
         block_s: float = BLOCK_S,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Clock | None = None,
     ) -> None:
         if not 0 <= speed < float("inf"):
             raise UsageError(f"--speed {speed}: must be 0 (as fast as it goes) or above")
@@ -49,10 +48,9 @@ class SimulatedMicrophone(Source):
         self._speed = speed
         self._loop = loop
         self._block_s = block_s
-        self._clock = clock
+        self._clock = clock or SystemClock()
         self._recording = Recording(path)
-        self._wake: SimpleQueue[None] = SimpleQueue()
-        self._stopped: bool = False
+        self._stop = StopSignal(self._clock)
 
     @property
     def duration_s(self) -> float | None:
@@ -65,16 +63,16 @@ class SimulatedMicrophone(Source):
         Raises:
             RecordingError: The recording is damaged, after all that could be read.
         """
-        started = self._clock()
+        started = self._clock.now()
         position = 0
-        while not self._stopped:
+        while not self._stop.is_set():
             base = position
             for item in self._recording.blocks(sample_rate):
                 for shifted in self._pieces(item, base):
                     if not isinstance(shifted, Notice):
                         position = shifted.end
                         self._wait_until(started, position / shifted.sample_rate)
-                    if self._is_stopped():
+                    if self._stop.is_set():
                         return
                     yield shifted
             self._recording.close()
@@ -84,8 +82,7 @@ class SimulatedMicrophone(Source):
 
     def stop(self) -> None:
         """End at once, also while waiting."""
-        self._stopped = True
-        self._wake.put(None)
+        self._stop.set()
 
     def close(self) -> None:
         """Close the recording."""
@@ -102,15 +99,9 @@ class SimulatedMicrophone(Source):
                 waveform = item.waveform[:, first : first + size]
                 yield Block(base + item.position + first, waveform, item.sample_rate)
 
-    def _is_stopped(self) -> bool:
-        return self._stopped
-
     def _wait_until(self, started: float, stream_s: float) -> None:
         if not self._speed:
             return
-        remaining = started + stream_s / self._speed - self._clock()
+        remaining = started + stream_s / self._speed - self._clock.now()
         if remaining > 0:
-            try:
-                self._wake.get(timeout=remaining)
-            except Empty:
-                return
+            self._stop.sleep(remaining)

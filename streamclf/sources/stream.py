@@ -21,6 +21,7 @@ from streamclf.sources.pump import Pump
 
 RAW_BLOCK_S = 0.05
 NETWORK_TIMEOUT_S = 10.0
+_NUMBER = re.compile(r"[0-9]{1,7}")
 _RAW = re.compile(r"(?P<kind>[usf])(?P<bits>8|16|24|32|64)(?P<order>le|be)?")
 
 
@@ -58,12 +59,12 @@ class RawFormat:
         rate, _, channels = rest.partition(":")
         found = _RAW.fullmatch(name)
         kind, bits = (found["kind"], int(found["bits"])) if found else ("", 0)
-        if (kind, bits) not in _KINDS or not rate.isdigit() or not int(rate):
+        if (kind, bits) not in _KINDS or not _NUMBER.fullmatch(rate) or not int(rate):
             raise UsageError(
                 f"--raw {text}: must be FORMAT:RATE:CHANNELS, for example s16le:16000:1; "
                 "FORMAT is u8, s8, s16, s24, s32, f32 or f64 with le or be"
             )
-        n_channels = int(channels) if channels.isdigit() else 0 if channels else 1
+        n_channels = int(channels or 1) if _NUMBER.fullmatch(channels or "1") else 0
         if not 1 <= n_channels <= 64:
             raise UsageError(f"--raw {text}: has {channels} channels, must be 1 to 64")
         order = ">" if found and found["order"] == "be" else "<"
@@ -127,11 +128,16 @@ class StandardInput(Source):
             return
         try:
             decoder = Decoder(self._file)
-            yield from decoder.blocks(lambda: self._pump.stopped)
         except SourceError as error:
             raise StreamError(
                 f"standard input {error}; for headerless samples give --raw s16le:16000:1"
             ) from error
+        try:
+            yield from decoder.blocks(lambda: self._pump.stopped)
+        except SourceError as error:
+            raise StreamError(f"standard input: {error}") from error
+        finally:
+            decoder.close()
 
     def _read_raw(self, raw: RawFormat) -> Iterator[Block | Gap | Notice]:
         position, rest = 0, b""
@@ -163,12 +169,18 @@ class UrlStream(Source):
     Args:
         url: Passwords in it are masked wherever it is shown.
         timeout_s: For connecting and for each read.
+
+    Raises:
+        UsageError: It is no URL.
     """
 
     live: ClassVar[bool] = True
 
     def __init__(self, url: str, timeout_s: float = NETWORK_TIMEOUT_S) -> None:
-        self.name = mask_password(url)
+        try:
+            self.name = mask_password(url)
+        except ValueError as error:
+            raise UsageError(f"--source {url}: is no URL: {error}") from error
         self._url = url
         self._timeout_s = timeout_s
         self._pump = Pump(self._produce)
@@ -189,7 +201,10 @@ class UrlStream(Source):
         options = {"rtsp_transport": "tcp"} if self._url.startswith("rtsp") else {}
         try:
             decoder = Decoder(self._url, options=options, timeout_s=self._timeout_s)
-            yield from decoder.blocks(lambda: self._pump.stopped)
+            try:
+                yield from decoder.blocks(lambda: self._pump.stopped)
+            finally:
+                decoder.close()
         except SourceError as error:
             reason = str(error).replace(self._url, self.name)
             raise StreamError(f"{self.name}: {reason}") from error
