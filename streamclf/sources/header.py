@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -30,7 +31,7 @@ def promised_frames(file: soundfile.SoundFile) -> int:
 
     libsndfile's log says it, in words of each format's own.
     """
-    if file.format == "MP3" and not _counts_frames(Path(file.name)):
+    if file.format == "MP3" and not _counts_frames(Path(os.fsdecode(file.name))):
         return 0
     return max(int(file.frames), _frames_of_header(file))
 

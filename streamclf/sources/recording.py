@@ -133,7 +133,7 @@ class Recording(Source):
         """Open anew: libsndfile does not recover from an error."""
         if self._file is not None:
             self._file.close()
-        self._file = soundfile.SoundFile(self.path)
+        self._file = _sound_file(self.path)
         return self._file
 
 
@@ -160,10 +160,15 @@ def _check_readable(path: Path) -> None:
         raise RecordingError(f"{path}: cannot be opened: {reason}") from error
 
 
+def _sound_file(path: Path) -> soundfile.SoundFile:
+    # As bytes, for soundfile refuses names that are no UTF-8.
+    return soundfile.SoundFile(path if os.name == "nt" else os.fsencode(path))
+
+
 def _open_soundfile(path: Path) -> soundfile.SoundFile | None:
     """Open with libsndfile, or None where FFmpeg should try."""
     try:
-        file = soundfile.SoundFile(path)
+        file = _sound_file(path)
     except (soundfile.LibsndfileError, TypeError):
         # TypeError: soundfile takes .raw for headerless audio and asks for its parameters.
         return None
@@ -186,8 +191,10 @@ def _why_not_audio(path: Path, error: SourceError) -> str:
     """Say the likeliest thing about a file that neither library opens."""
     with path.open("rb") as file:
         head = file.read(512)
+    if not head.translate(None, bytes(range(0x20, 0x7F)) + b"\t\r\n"):
+        return "holds text, not audio"
     try:
-        soundfile.SoundFile(path).close()
+        _sound_file(path).close()
     except soundfile.LibsndfileError as sndfile_error:
         if sndfile_error.code != 1:  # 1: format not recognised
             reason = _tidy(sndfile_error.error_string)
@@ -196,9 +203,6 @@ def _why_not_audio(path: Path, error: SourceError) -> str:
             return f"the header is damaged or cut short{told}"
     except TypeError:
         return "headerless audio: pipe it in with --source - --raw FORMAT:RATE:CHANNELS"
-    text = bytes(range(0x20, 0x7F)) + b"\t\r\n"
-    if not head.translate(None, text):
-        return "holds text, not audio"
     return f"{error}; it may be damaged or cut short"
 
 
