@@ -25,7 +25,9 @@ def rebuild(run: RunFolder, config: dict[str, Any]) -> nn.Module:
     """
     system_type = find_system(str(config.get("network")))
     try:
-        network = system_type().build(len(config["labels"]))
+        fields = system_type.default_recipe().as_json() | config["recipe"]
+        system = system_type(system_type.recipe_type.from_json(fields))
+        network = system.build(len(config["labels"]))
         weights, _ = run.read_tensors("weights.safetensors")
         network.load_state_dict(weights)
     except (RuntimeError, KeyError, TypeError) as error:

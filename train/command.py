@@ -57,6 +57,7 @@ def train(system_type: type[System], options: argparse.Namespace) -> RunFolder:
     if options.resume:
         run = RunFolder.open(options.save)
         take_over(system, options, run, clips)
+    clips = system.adapt(clips, options)
     training, held_out = split_folds(clips, options)
     about = system.configure(options, training)
     torch.manual_seed(options.seed)

@@ -17,10 +17,12 @@ class Recipe:
     Attributes:
         epochs: Length of the full schedule.
         batch_size: Clips a step.
-        optimiser: ``sgd`` is Nesterov's with ``momentum``.
+        optimiser: ``sgd`` is Nesterov's with ``momentum``; ``adam`` adds the decay to the gradient
+            (L2), ``adamw`` takes it off the weights.
         learning_rate: The highest.
         schedule: ``steps`` multiplies by 0.1 at each of ``drops``; ``one-cycle`` rises and falls
-            along cosines with its peak at ``warm_up``; ``cosine`` falls along one.
+            along cosines with its peak at ``warm_up``, ``one-cycle-linear`` along lines;
+            ``cosine`` falls along a cosine.
         drops: Fractions of the schedule.
         warm_up: Fraction of the schedule; before it ``steps`` trains at a tenth of the rate and
             ``cosine`` rises linearly.
@@ -31,11 +33,11 @@ class Recipe:
 
     epochs: int
     batch_size: int
-    optimiser: Literal["sgd", "adamw"]
+    optimiser: Literal["sgd", "adam", "adamw"]
     learning_rate: float
     momentum: float = 0.9
     weight_decay: float = 0.0
-    schedule: Literal["steps", "one-cycle", "cosine"]
+    schedule: Literal["steps", "one-cycle", "one-cycle-linear", "cosine"]
     drops: tuple[float, ...] = ()
     warm_up: float = 0.0
     clip_norm: float = 0.0
@@ -55,9 +57,14 @@ class Recipe:
             rise = progress / self.warm_up
             if self.schedule == "one-cycle":
                 rise = 0.04 + 0.96 * (1 - math.cos(math.pi * rise)) / 2
+            elif self.schedule == "one-cycle-linear":
+                rise = 0.04 + 0.96 * rise
             return self.learning_rate * rise
         fall = (progress - self.warm_up) / max(1 - self.warm_up, 1e-9)
-        return self.learning_rate * (1e-4 + (1 - 1e-4) * (1 + math.cos(math.pi * fall)) / 2)
+        left = 1 - fall
+        if self.schedule != "one-cycle-linear":
+            left = (1 + math.cos(math.pi * fall)) / 2
+        return self.learning_rate * (1e-4 + (1 - 1e-4) * left)
 
     def optimiser_for(self, module: nn.Module) -> torch.optim.Optimizer:
         """The optimiser over what a module learns."""
@@ -70,6 +77,10 @@ class Recipe:
                 {"params": others, "weight_decay": 0.0},
             ]
             return torch.optim.AdamW(groups, lr=self.learning_rate)
+        if self.optimiser == "adam":
+            return torch.optim.Adam(
+                module.parameters(), lr=self.learning_rate, weight_decay=self.weight_decay
+            )
         return torch.optim.SGD(
             module.parameters(),
             lr=self.learning_rate,

@@ -6,7 +6,7 @@ import importlib
 import re
 from abc import ABC, abstractmethod
 from argparse import ArgumentParser, Namespace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -29,13 +29,18 @@ class System(ABC):
         title: What it is, in a line.
         sample_rate: In Hz.
         window_samples: Samples the network hears at once.
-        recipe: How it is trained.
+        n_channels: Of the clips it is trained on; the network itself always hears one.
+        task: A ``regression`` has one value in [0, 1] a clip instead of classes: ``build(1)``,
+            targets ``(batch, 1)``, and a `loss` of its own.
+        recipe: How it is trained; all that `build` must know again at export is in it.
     """
 
     name: ClassVar[str]
     title: ClassVar[str]
     sample_rate: ClassVar[int]
     window_samples: ClassVar[int]
+    n_channels: ClassVar[int] = 1
+    task: Literal["single-label", "regression"] = "single-label"
     recipe_type: ClassVar[type[Recipe]]
 
     def __init__(self, recipe: Recipe | None = None) -> None:
@@ -50,6 +55,10 @@ class System(ABC):
     @classmethod
     def add_options(cls, parser: ArgumentParser) -> None:
         """Add options of this network's own to the command."""
+
+    def adapt(self, clips: ClipSet, options: Namespace) -> ClipSet:
+        """The clips as this network takes them, before they are split by fold."""
+        return clips
 
     def configure(self, options: Namespace, clips: ClipSet) -> dict[str, Any]:
         """Take the command's own options in, with the clips to train on.
