@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -13,8 +12,13 @@ if TYPE_CHECKING:
 
 def say(message: str) -> None:
     """Write one line to standard error."""
-    sys.stderr.write(f"streamclf: {' '.join(message.split())}\n")
+    sys.stderr.write(format_line(message))
     sys.stderr.flush()
+
+
+def format_line(message: str) -> str:
+    """The line that a message is written as, with its line break."""
+    return f"streamclf: {' '.join(message.split())}\n"
 
 
 class Bars:
@@ -88,22 +92,21 @@ class Bars:
 
     def say(self, message: str) -> None:
         """Write one line to standard error, above the bars."""
-        self._above(lambda: say(message))
+        if self._progress is None:
+            say(message)
+        else:
+            self._above(format_line(message))
 
     def print(self, text: str) -> None:
-        """Write lines to standard output, above the bars."""
-
-        def write() -> None:
+        """Write lines to standard output, or to the terminal above the bars."""
+        if self._progress is None:
             sys.stdout.write(text)
             sys.stdout.flush()
+        else:
+            self._above(text)
 
-        self._above(write)
-
-    def _above(self, write: Callable[[], None]) -> None:
-        if self._progress is None:
-            write()
-            return
-        # The bars are taken down and drawn again: the lines must reach the terminal unchanged.
-        self._progress.stop()
-        write()
-        self._progress.start()
+    def _above(self, text: str) -> None:
+        if self._progress is not None:
+            self._progress.console.print(
+                text, end="", markup=False, highlight=False, emoji=False, soft_wrap=True
+            )

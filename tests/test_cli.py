@@ -8,6 +8,7 @@ import sys
 import time
 
 import numpy as np
+import pyte
 import pytest
 import toys
 
@@ -424,22 +425,31 @@ def test_file_on_a_terminal_shows_a_table_and_progress(scene, tone_model, write_
         stdout=slave,
         stderr=slave,
         stdin=slave,
-        env={**os.environ, "TERM": "xterm", "COLUMNS": "100"},
+        env={**os.environ, "TERM": "xterm", "COLUMNS": "200", "LINES": "30"},
     )
     os.close(slave)
-    text = b""
+    shown = _read_terminal(master)
+    assert run.wait() == 0
+    screen = pyte.Screen(200, 30)
+    pyte.ByteStream(screen).feed(shown)
+    lines = [line.strip() for line in screen.display if line.strip()]
+    assert lines[0] == str(scene)
+    assert [line.split()[3] for line in lines[1:4]] == ["quiet", "middle", "quiet"]
+    assert lines[4] == str(other)
+    assert lines[5].split()[3] == "high"
+    assert lines[6].startswith("streamclf: 2 recordings, 14.0 s of audio")
+    assert len(lines) == 7
+    assert b"all recordings" in shown  # the bars were there, and have gone
+
+
+def _read_terminal(descriptor: int) -> bytes:
+    shown = b""
     while True:
         try:
-            piece = os.read(master, 65_536)
-        except OSError:
-            break
+            piece = os.read(descriptor, 65_536)
+        except OSError:  # the other side has closed
+            piece = b""
         if not piece:
-            break
-        text += piece
-    os.close(master)
-    assert run.wait() == 0
-    shown = text.decode()
-    assert "0:00.00 -    0:0" in shown
-    assert "high" in shown
-    assert "all recordings" in shown
-    assert "2 recordings, 14.0 s of audio" in shown
+            os.close(descriptor)
+            return shown
+        shown += piece

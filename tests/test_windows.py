@@ -13,9 +13,7 @@ RATE = 100
 
 def blocks_of(waveform: np.ndarray, cuts: list[int], start: int = 0) -> list[Block]:
     edges = sorted({0, len(waveform), *(cut % (len(waveform) + 1) for cut in cuts)})
-    return [
-        Block(start + a, waveform[None, a:b], RATE) for a, b in itertools.pairwise(edges)
-    ]
+    return [Block(start + a, waveform[None, a:b], RATE) for a, b in itertools.pairwise(edges)]
 
 
 def ramp(n_samples: int, start: int = 0) -> np.ndarray:
