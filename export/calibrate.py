@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from streamclf.card import Thresholds
-from train.evaluate import HOP_S, WindowLogits
+from train.hearing import HOP_S, WindowLogits
 
 AVERAGE_S = 3.0
 """Seconds over which `streamclf` averages unless told otherwise."""

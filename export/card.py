@@ -13,7 +13,8 @@ from export.calibrate import (
 )
 from streamclf.card import Card, Thresholds
 from train.errors import RunError
-from train.evaluate import HOP_S, N_CROPS, WindowLogits, interval_95
+from train.hearing import HOP_S, N_CROPS, WindowLogits
+from train.metrics import interval_95
 from train.runs import RunFolder
 
 

@@ -12,8 +12,9 @@ import torch
 
 from streamclf.errors import StreamclfError, UsageError
 from train.datasets import ClipSet, open_clips
-from train.evaluate import hear_crops, hear_windows, interval_95
 from train.fit import fit, time_step
+from train.hearing import hear_crops, hear_windows
+from train.metrics import interval_95
 from train.options import check_options, make_parser, split_folds, take_over
 from train.plots import plot_history
 from train.runs import RunFolder
@@ -78,7 +79,7 @@ def train(system_type: type[System], options: argparse.Namespace) -> RunFolder:
     history = run.read_json("history.json")
     minutes = sum(row["seconds"] for row in history) / 60
     if held_out is not None:
-        result = judge(network, held_out, system.window_samples, run)
+        result = judge(system, network, held_out, run)
         result["minutes_of_steps"] = round(minutes, 1)
         result["minutes"] = round((time.monotonic() - began) / 60, 1)
         run.write_json("result.json", result)
@@ -101,10 +102,10 @@ def train(system_type: type[System], options: argparse.Namespace) -> RunFolder:
 
 
 def judge(
-    network: torch.nn.Module, held_out: ClipSet, window_samples: int, run: RunFolder
+    system: System, network: torch.nn.Module, held_out: ClipSet, run: RunFolder
 ) -> dict[str, Any]:
     """Accuracy on the held-out fold, both ways; the windows' logits go into the run folder."""
-    heard = hear_windows(network, held_out, window_samples)
+    heard = hear_windows(network, held_out, system.window_samples)
     run.write_held_out(heard)
     n_clips = len(held_out.clips)
     accuracy = heard.clip_accuracy()
@@ -114,7 +115,7 @@ def judge(
         "averaged_windows": round(accuracy, 4),
         "interval_95": [round(x, 4) for x in interval_95(round(accuracy * n_clips), n_clips)],
         "single_windows": round(heard.window_accuracy(), 4),
-        "ten_crops": round(hear_crops(network, held_out, window_samples).clip_accuracy(), 4),
+        "ten_crops": round(hear_crops(network, held_out, system.crops).clip_accuracy(), 4),
     }
 
 

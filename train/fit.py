@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from train.checkpoint import Progress, load_checkpoint, save_checkpoint
 from train.datasets.prepared import ClipSet
 from train.errors import RunError
-from train.evaluate import hear_windows
+from train.hearing import hear_windows
 from train.runs import RunFolder
 from train.system import System
 

@@ -26,7 +26,7 @@ from safetensors.numpy import load_file, save_file
 from torch import Tensor
 
 from train.errors import RunError
-from train.evaluate import WindowLogits
+from train.hearing import WindowLogits
 
 CONFIG = "config.json"
 

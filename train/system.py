@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from train.datasets.prepared import ClipSet
 from train.errors import RunError
+from train.hearing import ten_crops
 from train.recipe import Recipe
 
 
@@ -51,6 +52,11 @@ class System(ABC):
     @abstractmethod
     def default_recipe(cls) -> Recipe:
         """The full schedule, as published where there is a publication."""
+
+    @classmethod
+    def variants(cls) -> dict[str, Recipe]:
+        """The forms of the network that a recipe can ask for, each by a short name."""
+        return {"default": cls.default_recipe()}
 
     @classmethod
     def add_options(cls, parser: ArgumentParser) -> None:
@@ -98,6 +104,43 @@ class System(ABC):
     def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Kullback-Leibler divergence from the labels, summed over classes, mean over the batch."""
         return F.kl_div(F.log_softmax(logits, dim=1), labels, reduction="batchmean")
+
+    def tally(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Of a batch, for the history: how many are right, or a regression's absolute errors."""
+        if self.task == "regression":
+            return (logits.float() - labels).abs().sum()
+        return (logits.argmax(dim=1) == labels.argmax(dim=1)).sum()
+
+    def crops(self, waveform: np.ndarray) -> list[np.ndarray]:
+        """The crops of a clip that the published protocol averages; EnvNet's ten by default.
+
+        Args:
+            waveform: ``(samples,)``, mixed down.
+
+        Returns:
+            Each ``(window_samples,)``.
+        """
+        return ten_crops(waveform, self.window_samples)
+
+    def front_end(self, network: nn.Module) -> nn.Module | None:
+        """What learns filters over the waveform, whose responses to sines are drawn.
+
+        Returns:
+            ``(batch, samples)`` -> ``(batch, filters, ..., time)``, any number of samples that
+            holds a frame; nothing where no filters are learned.
+        """
+        return None
+
+    def kernels(self, network: nn.Module) -> Tensor | None:
+        """The first layer's kernels, to be drawn: ``(kernels, ..., length)``."""
+        for module in self.trainee(network).modules():
+            if isinstance(module, nn.Conv1d | nn.Conv2d):
+                return module.weight
+        return None
+
+    def card_note(self) -> str:
+        """What the model card should say that is special about this network; a sentence."""
+        return ""
 
 
 def find_system(name: str) -> type[System]:

@@ -12,7 +12,7 @@ import onnxruntime
 
 from streamclf.card import METADATA_KEY, parse_card
 from train.datasets import open_clips
-from train.evaluate import WindowLogits, window_starts
+from train.hearing import WindowLogits, window_starts
 
 pytestmark = pytest.mark.train
 

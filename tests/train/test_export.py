@@ -20,7 +20,7 @@ from streamclf.card import METADATA_KEY, parse_card
 from train.command import main as train_main
 from train.envnet import EnvNet
 from train.errors import RunError
-from train.evaluate import WindowLogits, softmax
+from train.hearing import WindowLogits, softmax
 from train.pocket import PocketNet
 from train.runs import RunFolder
 

@@ -1,12 +1,13 @@
-"""Judging a network: as the user hears it, and by the published protocol.
+"""Running a network over clips: as the user hears it, and by the published protocol.
 
-Both average scores (softmax), never logits, over every window there is: quiet ones count.
+Both average scores (softmax; a regression's values), never logits, over every window there is:
+quiet ones count.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,17 +28,24 @@ class WindowLogits:
     """What a network said of the windows of a set of clips.
 
     Attributes:
-        logits: ``(windows, classes)`` float32.
+        logits: ``(windows, classes)`` float32; of a regression ``(windows, 1)``, its values.
         clip: ``(windows,)``, index of the clip each is of; in order.
-        targets: ``(clips,)``.
+        targets: ``(clips,)``, classes; of a regression float32, the values sought.
     """
 
     logits: npt.NDArray[np.float32]
     clip: npt.NDArray[np.int64]
-    targets: npt.NDArray[np.int64]
+    targets: npt.NDArray[np.int64] | npt.NDArray[np.float32]
+
+    @property
+    def is_regression(self) -> bool:
+        """Whether targets are values, not classes."""
+        return self.targets.dtype.kind == "f"
 
     def scores(self, temperature: float = 1.0) -> npt.NDArray[np.float64]:
-        """``(windows, classes)``: softmax."""
+        """``(windows, classes)``: softmax, or a regression's values."""
+        if self.is_regression:
+            return self.logits.astype(np.float64)
         return softmax(self.logits, temperature)
 
     def clip_scores(self, temperature: float = 1.0) -> npt.NDArray[np.float64]:
@@ -49,6 +57,10 @@ class WindowLogits:
     def clip_accuracy(self, temperature: float = 1.0) -> float:
         """Part of the clips whose averaged windows name them."""
         return float((self.clip_scores(temperature).argmax(axis=1) == self.targets).mean())
+
+    def clip_error(self) -> float:
+        """Of a regression: mean absolute error of the clips' averages."""
+        return float(np.abs(self.clip_scores()[:, 0] - self.targets).mean())
 
     def window_accuracy(self) -> float:
         """Part of the single windows that name their clip."""
@@ -71,7 +83,7 @@ def window_starts(n_samples: int, window_samples: int, hop_samples: int) -> list
 def hear_windows(
     network: nn.Module, clips: ClipSet, window_samples: int, hop_s: float = HOP_S
 ) -> WindowLogits:
-    """Run a network over windows every ``hop_s`` seconds, as `streamclf file` does."""
+    """Run a network over windows every ``hop_s`` seconds, mixed down, as `streamclf file` does."""
     hop_samples = round(hop_s * clips.sample_rate)
 
     def windows(waveform: np.ndarray) -> list[np.ndarray]:
@@ -82,20 +94,27 @@ def hear_windows(
     return _hear(network, clips, windows)
 
 
-def hear_crops(network: nn.Module, clips: ClipSet, window_samples: int) -> WindowLogits:
-    """Run a network over ten crops a clip, as EnvNet's authors do.
+def hear_crops(
+    network: nn.Module, clips: ClipSet, crops: Callable[[np.ndarray], list[np.ndarray]]
+) -> WindowLogits:
+    """Run a network over the crops of its published protocol (`System.crops`)."""
+    return _hear(network, clips, crops)
+
+
+def ten_crops(waveform: np.ndarray, window_samples: int) -> list[np.ndarray]:
+    """Ten crops of a clip, as EnvNet's authors take them.
 
     Zeros at both ends are trimmed, ``window_samples // 2`` are put there instead, and the crops
     are spread evenly from end to end.
+
+    Args:
+        waveform: ``(samples,)``.
+        window_samples: Of a crop.
     """
-
-    def crops(waveform: np.ndarray) -> list[np.ndarray]:
-        padded = np.pad(trim_zeros(waveform), window_samples // 2)
-        padded = np.pad(padded, (0, max(0, window_samples - len(padded))))
-        stride = (len(padded) - window_samples) // (N_CROPS - 1)
-        return [padded[k * stride : k * stride + window_samples] for k in range(N_CROPS)]
-
-    return _hear(network, clips, crops)
+    padded = np.pad(trim_zeros(waveform), window_samples // 2)
+    padded = np.pad(padded, (0, max(0, window_samples - len(padded))))
+    stride = (len(padded) - window_samples) // (N_CROPS - 1)
+    return [padded[k * stride : k * stride + window_samples] for k in range(N_CROPS)]
 
 
 def trim_zeros(waveform: np.ndarray) -> np.ndarray:
@@ -104,7 +123,12 @@ def trim_zeros(waveform: np.ndarray) -> np.ndarray:
     return waveform[sounding[0] : sounding[-1] + 1] if sounding.size else waveform[:1]
 
 
-def _hear(network: nn.Module, clips: ClipSet, split: object, batch_size: int = 128) -> WindowLogits:
+def _hear(
+    network: nn.Module,
+    clips: ClipSet,
+    split: Callable[[np.ndarray], list[np.ndarray]],
+    batch_size: int = 128,
+) -> WindowLogits:
     """Run windows in batches; the network's mode is put back afterwards."""
     device = next(network.parameters()).device
     was_training = network.training
@@ -119,10 +143,15 @@ def _hear(network: nn.Module, clips: ClipSet, split: object, batch_size: int = 1
     return WindowLogits(np.concatenate(logits), np.array(owners, dtype=np.int64), clips.targets)
 
 
-def _batches(clips: ClipSet, split, batch_size: int) -> Iterator[tuple[list, list[int]]]:
+def _batches(
+    clips: ClipSet, split: Callable[[np.ndarray], list[np.ndarray]], batch_size: int
+) -> Iterator[tuple[list, list[int]]]:
     windows, owners = [], []
     for index in range(len(clips.clips)):
-        for window in split(clips.waveform(index)):
+        waveform = clips.waveform(index)
+        # The network hears one channel, as in streamclf.
+        mono = waveform if waveform.ndim == 1 else waveform.mean(axis=0)
+        for window in split(mono):
             windows.append(window)
             owners.append(index)
             if len(windows) == batch_size:
@@ -130,11 +159,3 @@ def _batches(clips: ClipSet, split, batch_size: int) -> Iterator[tuple[list, lis
                 windows, owners = [], []
     if windows:
         yield windows, owners
-
-
-def interval_95(n_right: int, n: int) -> tuple[float, float]:
-    """Wilson's 95 % interval of a proportion."""
-    z, p = 1.959964, n_right / n
-    centre = (p + z * z / (2 * n)) / (1 + z * z / n)
-    half = z / (1 + z * z / n) * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
-    return centre - half, centre + half
