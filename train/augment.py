@@ -36,12 +36,18 @@ def cut(sounds: Tensor, rows: Tensor, starts: Tensor, length: int) -> Tensor:
 
 
 def crop_scaled(
-    sounds: Tensor, begins: Tensor, ends: Tensor, places: Tensor, scales: Tensor, length: int
+    sounds: Tensor,
+    begins: Tensor,
+    ends: Tensor,
+    places: Tensor,
+    scales: Tensor,
+    length: int,
+    pad: int | None = None,
 ) -> Tensor:
     """Random crops of zero-padded, time-scaled waveforms, as EnvNet's authors cut them.
 
     Each sound is stretched by linear interpolation to ``1 / scale`` of its length, padded with
-    ``length // 2`` zeros at both ends and cropped; all in one look-up.
+    zeros at both ends and cropped; all in one look-up.
 
     Args:
         sounds: ``(batch, samples)`` int16 or float.
@@ -50,11 +56,13 @@ def crop_scaled(
         places: ``(batch,)`` in [0, 1): where in the padded sound the crop lies.
         scales: ``(batch,)``: samples of the sound a sample of the crop; 1 leaves it as it is.
         length: Samples of a crop.
+        pad: Zeros at either end, ``length // 2`` as published if not given. Without any, a sound
+            shorter than a crop begins with it.
 
     Returns:
         ``(batch, length)`` float32 at the scale of ``sounds``.
     """
-    pad = length // 2
+    pad = length // 2 if pad is None else pad
     scaled = torch.floor((ends - begins) / scales)
     room = (scaled + 2 * pad - length).clamp(min=0)
     starts = torch.floor(places * (room + 1)) - pad
@@ -70,6 +78,40 @@ def crop_scaled(
     return torch.where(inside, lower + (upper - lower) * part, 0.0)
 
 
+def fit_length(sounds: Tensor, lengths: Tensor, places: Tensor, length: int) -> Tensor:
+    """Cut a random stretch out of each longer sound, put each shorter one somewhere in silence.
+
+    Args:
+        sounds: ``(batch, ..., samples)``.
+        lengths: ``(batch,)``, of each sound itself.
+        places: ``(batch,)`` in [0, 1): where among the possible places.
+        length: Wanted.
+
+    Returns:
+        ``(batch, ..., length)``.
+    """
+    room = lengths - length
+    offsets = torch.floor(places * (room.abs() + 1)).long() * room.sign()
+    index = offsets[:, None] + torch.arange(length, device=sounds.device)
+    inside = (index >= 0) & (index < lengths[:, None])
+    shape = (len(sounds), *[1] * (sounds.ndim - 2), length)
+    index = index.clamp(0, sounds.shape[-1] - 1).view(shape).expand(*sounds.shape[:-1], length)
+    return torch.where(inside.view(shape), sounds.gather(-1, index), 0.0)
+
+
+def shift_with_wrap(sounds: Tensor, shifts: Tensor) -> Tensor:
+    """Move each sound later; what leaves at its end comes in at its beginning.
+
+    Args:
+        sounds: ``(batch, ..., samples)``.
+        shifts: ``(batch,)``, in samples.
+    """
+    n_samples = sounds.shape[-1]
+    index = (torch.arange(n_samples, device=sounds.device) - shifts[:, None]) % n_samples
+    shape = (len(sounds), *[1] * (sounds.ndim - 2), n_samples)
+    return sounds.gather(-1, index.view(shape).expand(sounds.shape))
+
+
 def draw_gains(random: np.random.Generator, n: int, low_db: float, high_db: float) -> np.ndarray:
     """``(n,)`` factors of amplitude, evenly spread in dB."""
     return 10 ** (random.uniform(low_db, high_db, n) / 20)
@@ -81,7 +123,7 @@ def mask_bands(
     """SpecAugment: fill bands of a spectrogram with its mean.
 
     Args:
-        features: ``(batch, mels, frames)``.
+        features: ``(batch, ..., mels, frames)``; channels of a clip are masked alike.
         random: Draws width (0 to ``widest``) and place of each band, evenly.
         axis: 1 masks mels, 2 masks frames.
         widest: Of a band.
@@ -89,11 +131,13 @@ def mask_bands(
 
     Source: Park et al., "SpecAugment", Interspeech 2019.
     """
-    n_batch, size = features.shape[0], features.shape[axis]
+    n_batch, size = features.shape[0], features.shape[axis - 3]
     widths = random.integers(0, min(widest, size) + 1, (n_batch, n_masks))
     begins = np.floor(random.uniform(0, 1, (n_batch, n_masks)) * (size - widths + 1))
     lines = np.arange(size)
     masked = (lines >= begins[..., None]) & (lines < (begins + widths)[..., None])
     mask = to_device(masked.any(axis=1), features)
-    mask = mask[:, :, None] if axis == 1 else mask[:, None, :]
-    return torch.where(mask, features.mean(dim=(1, 2), keepdim=True), features)
+    shape = [1] * features.ndim
+    shape[0], shape[axis - 3] = n_batch, size
+    means = features.mean(dim=tuple(range(1, features.ndim)), keepdim=True)
+    return torch.where(mask.view(shape), means, features)

@@ -5,7 +5,8 @@ network", ICASSP 2017; between-class learning (``--bc``) and strong augmentation
 from Y. Tokozume, Y. Ushiku, T. Harada, "Learning from Between-class Examples for Deep Sound
 Recognition", ICLR 2018. Facts of training as in the authors' code.
 
-Published error on ESC-50, standard and BC: 29.2 % and 24.1 %; on ESC-10: 12.8 % and 11.3 %.
+Published error, standard and BC: ESC-50 29.2 % and 24.1 %, ESC-10 12.8 % and 11.3 %,
+UrbanSound8K 33.7 % and 28.9 %.
 """
 
 from __future__ import annotations
@@ -13,21 +14,19 @@ from __future__ import annotations
 import sys
 from argparse import ArgumentParser, Namespace
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from train.augment import crop_scaled, draw_gains, to_device
-from train.datasets.prepared import FULL_SCALE, ClipSet
+from train.datasets.prepared import ClipSet
 from train.mixing import draw_other_class, mix_between_classes, mix_labels
 from train.recipe import Recipe
+from train.sounds import Material, make_material
 from train.system import System
 
-SAMPLE_RATE = 16000
-WINDOW_SAMPLES = 24014
 STRONGEST_SCALE = 1.25
 STRONGEST_GAIN_DB = 6.0
 
@@ -53,15 +52,15 @@ class EnvNet(nn.Module):
         super().__init__()
         # Filters over the waveform, then (batch, 40, 1, 150) is turned into a picture.
         self.stem = nn.Sequential(
-            *_conv(1, 40, (1, 8)), *_conv(40, 40, (1, 8)), nn.MaxPool2d((1, 160))
+            *conv(1, 40, (1, 8)), *conv(40, 40, (1, 8)), nn.MaxPool2d((1, 160))
         )
         self.layers = nn.Sequential(
-            *_conv(1, 50, (8, 13)), nn.MaxPool2d(3), *_conv(50, 50, (1, 5)), nn.MaxPool2d((1, 3))
+            *conv(1, 50, (8, 13)), nn.MaxPool2d(3), *conv(50, 50, (1, 5)), nn.MaxPool2d((1, 3))
         )
         self.head = nn.Sequential(
             nn.Flatten(),
-            *_linear(50 * 11 * 14, 4096),
-            *_linear(4096, 4096),
+            *hidden(50 * 11 * 14, 4096),
+            *hidden(4096, 4096),
             nn.Linear(4096, n_classes),
         )
 
@@ -71,39 +70,50 @@ class EnvNet(nn.Module):
         return self.head(self.layers(picture))
 
 
+class WaveformFilters(nn.Module):
+    """A stem of two-dimensional layers, taking plain waveforms."""
+
+    def __init__(self, stem: nn.Sequential) -> None:
+        super().__init__()
+        self.stem = stem
+
+    def forward(self, waveform: Tensor) -> Tensor:
+        """``(batch, samples)`` -> ``(batch, filters, time)``."""
+        return self.stem(waveform[:, None, None, :])[:, :, 0]
+
+
 @dataclass
-class EnvNetMaterial:
-    """What batches are cut from.
+class EnvNetMaterial(Material):
+    """Clips with the silence around each told apart from it.
 
     Attributes:
-        sounds: ``(clips, samples)`` int16.
         begins: ``(clips,)``, first sample that isn't exactly zero.
         ends: ``(clips,)``, one behind the last such.
-        labels: ``(clips, classes)``.
-        targets: ``(clips,)``, on the host.
     """
 
-    sounds: Tensor
     begins: Tensor
     ends: Tensor
-    labels: Tensor
-    targets: np.ndarray
 
 
 class EnvNetSystem(System):
-    """Trains `EnvNet`."""
+    """Trains `EnvNet`, and other networks that take their crops as it does.
+
+    Attributes:
+        pad: Zeros at both ends of a clip before it is cropped; half a window if not given.
+    """
 
     name = "envnet"
     title = "EnvNet, a network on raw waveforms (Tokozume & Harada 2017)"
-    sample_rate = SAMPLE_RATE
-    window_samples = WINDOW_SAMPLES
+    sample_rate = 16000
+    window_samples = 24014
     recipe_type = EnvNetRecipe
+    pad: ClassVar[int | None] = None
 
     @classmethod
-    def default_recipe(cls) -> EnvNetRecipe:
-        """As published for ESC-50 and ESC-10."""
+    def published(cls, data_name: str) -> EnvNetRecipe:
+        """As published for a data set; for others as for ESC-50."""
         return EnvNetRecipe(
-            epochs=600,
+            epochs=400 if data_name == "urbansound8k" else 600,
             batch_size=64,
             optimiser="sgd",
             learning_rate=0.01,
@@ -111,6 +121,11 @@ class EnvNetSystem(System):
             schedule="steps",
             drops=(0.5, 0.75),
         )
+
+    @classmethod
+    def default_recipe(cls) -> EnvNetRecipe:
+        """As published for ESC-50."""
+        return cls.published("esc50")
 
     @classmethod
     def add_options(cls, parser: ArgumentParser) -> None:
@@ -123,13 +138,17 @@ class EnvNetSystem(System):
         )
 
     def configure(self, options: Namespace, clips: ClipSet) -> dict[str, Any]:
-        """Take in ``--bc`` and ``--strong``; a resumed run keeps its own."""
+        """The data set's schedule with ``--bc`` and ``--strong``; a resumed run keeps its own."""
         if not options.resume:
+            recipe = self.published(clips.name)
+            # Twice the epochs, of which as many as before to warm up.
+            longer = 2 if options.bc else 1
             self.recipe = replace(
-                self.recipe,
+                recipe,
                 between_classes=options.bc,
                 strong=options.strong,
-                epochs=self.recipe.epochs * (2 if options.bc else 1),
+                epochs=recipe.epochs * longer,
+                warm_up=recipe.warm_up / longer,
             )
         return {}
 
@@ -137,35 +156,28 @@ class EnvNetSystem(System):
         """The network, freshly initialised."""
         return EnvNet(n_classes)
 
+    def front_end(self, network: nn.Module) -> nn.Module:
+        """The two convolutions over the waveform."""
+        return WaveformFilters(network.stem[:-1])
+
     def material(self, network: nn.Module, clips: ClipSet, device: torch.device) -> EnvNetMaterial:
         """All clips, with the silence around each told apart from it."""
-        sounds = clips.matrix()
-        sounding = sounds != 0
-        empty = ~sounding.any(axis=1)
-        begins = np.where(empty, 0, sounding.argmax(axis=1))
-        ends = np.where(empty, 1, sounds.shape[1] - sounding[:, ::-1].argmax(axis=1))
-        labels = F.one_hot(torch.from_numpy(clips.targets), len(clips.labels)).float()
-        return EnvNetMaterial(
-            torch.from_numpy(sounds).to(device),
-            torch.from_numpy(begins).to(device),
-            torch.from_numpy(ends).to(device),
-            labels.to(device),
-            clips.targets,
-        )
+        bounds = torch.tensor([_bounds(clips.waveform(k)) for k in range(len(clips.clips))])
+        begins, ends = bounds.to(device).unbind(dim=1)
+        return EnvNetMaterial(**vars(make_material(clips, device)), begins=begins, ends=ends)
 
     def batch(
         self, material: EnvNetMaterial, indices: np.ndarray, random: np.random.Generator
     ) -> tuple[Tensor, Tensor]:
         """Crops of the clips; in between-class learning each mixed with one of another class."""
         waveform = self._crops(material, indices, random)
-        labels = material.labels[to_device(indices, material.labels)]
+        labels = material.labels_of(indices)
         if self.recipe.between_classes:
             others = draw_other_class(material.targets, indices, random)
             ratios = to_device(random.uniform(1e-6, 1 - 1e-6, len(indices)), waveform)
             second = self._crops(material, others, random)
-            waveform = mix_between_classes(waveform, second, ratios, SAMPLE_RATE)
-            other_labels = material.labels[to_device(others, material.labels)]
-            labels = mix_labels(labels, other_labels, ratios)
+            waveform = mix_between_classes(waveform, second, ratios, self.sample_rate)
+            labels = mix_labels(labels, material.labels_of(others), ratios)
         if self.recipe.strong:
             gains = draw_gains(random, len(indices), -STRONGEST_GAIN_DB, STRONGEST_GAIN_DB)
             waveform = waveform * to_device(gains, waveform)[:, None]
@@ -174,22 +186,32 @@ class EnvNetSystem(System):
     def _crops(
         self, material: EnvNetMaterial, indices: np.ndarray, random: np.random.Generator
     ) -> Tensor:
-        rows = to_device(indices, material.sounds)
-        sounds = material.sounds[rows].float() / FULL_SCALE
+        sounds = material.sounds.take(indices)
+        rows = to_device(indices, sounds)
         places = to_device(random.uniform(0, 1, len(indices)), sounds)
         exponents = random.uniform(-1, 1, len(indices)) if self.recipe.strong else np.zeros(1)
         scales = to_device(STRONGEST_SCALE**exponents, sounds).expand(len(indices))
         begins, ends = material.begins[rows], material.ends[rows]
-        return crop_scaled(sounds, begins, ends, places, scales, WINDOW_SAMPLES)
+        return crop_scaled(sounds, begins, ends, places, scales, self.window_samples, self.pad)
 
 
-def _conv(n_inputs: int, n_outputs: int, size: tuple[int, int]) -> list[nn.Module]:
-    conv = nn.Conv2d(n_inputs, n_outputs, size, bias=False)
-    nn.init.kaiming_normal_(conv.weight, nonlinearity="relu")
-    return [conv, nn.BatchNorm2d(n_outputs), nn.ReLU()]
+def _bounds(waveform: np.ndarray) -> tuple[int, int]:
+    """First sample that isn't zero and one behind the last; the first sample if all are."""
+    sounding = np.flatnonzero(waveform)
+    return (int(sounding[0]), int(sounding[-1]) + 1) if sounding.size else (0, 1)
 
 
-def _linear(n_inputs: int, n_outputs: int) -> list[nn.Module]:
+def conv(
+    n_inputs: int, n_outputs: int, size: tuple[int, int], stride: tuple[int, int] = (1, 1)
+) -> list[nn.Module]:
+    """A convolution without padding or bias, BatchNorm and ReLU."""
+    layer = nn.Conv2d(n_inputs, n_outputs, size, stride, bias=False)
+    nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+    return [layer, nn.BatchNorm2d(n_outputs), nn.ReLU()]
+
+
+def hidden(n_inputs: int, n_outputs: int) -> list[nn.Module]:
+    """A linear layer, ReLU and dropout."""
     return [nn.Linear(n_inputs, n_outputs), nn.ReLU(), nn.Dropout(0.5)]
 
 

@@ -1,9 +1,11 @@
 """The log-mel spectrogram as two fixed convolutions.
 
 The DFT is a strided conv1d whose kernels are windowed cosines and sines: the same in torch and
-in ONNX, several times faster there than the STFT operator, and at home on every provider. No
-padding: frame ``k`` begins at sample ``k * hop_length`` of the waveform, so that windows whose
+in ONNX, several times faster there than the STFT operator, and at home on every provider. Without
+padding frame ``k`` begins at sample ``k * hop_length`` of the waveform, so that windows whose
 distance is a multiple of ``hop_length`` have equal frames where they overlap.
+
+Training, which repeats nothing elsewhere, takes the same spectrum by FFT (`LogMel.power_by_fft`).
 """
 
 from __future__ import annotations
@@ -22,6 +24,8 @@ class LogMel(nn.Module):
         n_fft: Samples a frame.
         hop_length: Samples between frames.
         floor: Power that counts as next to nothing; full scale is about 1.
+        pad: Samples mirrored at either end; ``n_fft // 2`` puts the middle of frame ``k`` at
+            sample ``k * hop_length``.
     """
 
     def __init__(
@@ -33,9 +37,11 @@ class LogMel(nn.Module):
         f_min: float = 50.0,
         f_max: float | None = None,
         floor: float = 1e-8,
+        pad: int = 0,
     ) -> None:
         super().__init__()
         self.n_fft, self.hop_length, self.n_mels, self.floor = n_fft, hop_length, n_mels, floor
+        self.pad = pad
         kernels = torch.from_numpy(dft_kernels(n_fft))
         filters = torch.from_numpy(
             mel_filters(sample_rate, n_fft, n_mels, f_min, f_max or sample_rate / 2)
@@ -46,13 +52,24 @@ class LogMel(nn.Module):
 
     def n_frames(self, n_samples: int) -> int:
         """Frames that fit into so many samples."""
-        return (n_samples - self.n_fft) // self.hop_length + 1
+        return (n_samples + 2 * self.pad - self.n_fft) // self.hop_length + 1
 
     def power(self, waveform: Tensor) -> Tensor:
         """``(batch, samples)`` in [-1, 1] -> ``(batch, mels, frames)``, power in each band."""
-        spectrum = F.conv1d(waveform[:, None], self.kernels, stride=self.hop_length)
+        spectrum = F.conv1d(self._padded(waveform), self.kernels, stride=self.hop_length)
         real, imaginary = spectrum.chunk(2, dim=1)
         return F.conv1d(real * real + imaginary * imaginary, self.filters)
+
+    def power_by_fft(self, waveform: Tensor) -> Tensor:
+        """The same as `power`, several times faster, but not for a graph."""
+        frames = self._padded(waveform)[:, 0].unfold(1, self.n_fft, self.hop_length)
+        # The cosines of frequency nought are the window itself, scale and all.
+        spectrum = torch.fft.rfft(frames * self.kernels[0, 0])
+        return self.filters[:, :, 0] @ spectrum.abs().square().transpose(1, 2)
+
+    def _padded(self, waveform: Tensor) -> Tensor:
+        waveform = waveform[:, None]
+        return F.pad(waveform, (self.pad, self.pad), mode="reflect") if self.pad else waveform
 
     def compress(self, power: Tensor) -> Tensor:
         """``ln(1 + power / floor)``, any shape: 0 for silence, about 18 for full scale.
