@@ -22,6 +22,7 @@ from streamclf.runner import Interrupts, run_stream
 from streamclf.settings import Settings, choose_thresholds
 from streamclf.sinks.base import Sink
 from streamclf.sinks.choose import Format, check_scores_ending, format_of, open_scores, open_sink
+from streamclf.sinks.lines import already_exists
 from streamclf.sources.choose import SourceOptions, open_source
 from streamclf.sources.paths import find_recordings
 from streamclf.stats import count, format_length
@@ -78,6 +79,7 @@ def listen(
     """Listen to a live source until it ends, or is interrupted. Returns the exit code."""
     if duration_s is not None and not (math.isfinite(duration_s) and duration_s > 0):
         raise UsageError(f"--duration {duration_s}: must be above 0 seconds")
+    _check_outputs(outputs, [])
     engine, opened = _open_engine(model, settings, thresholds, live=True)
     with (
         open_source(source_options) as source,
@@ -111,7 +113,7 @@ def file(
     paths, missing = find_recordings(names)
     shared = [path for path in outputs.files if not is_template(path)]
     own = [path for path in outputs.files if is_template(path)]
-    _check_outputs(paths, shared, own)
+    _check_outputs(outputs, paths)
     engine, opened = _open_engine(model, settings, thresholds, live=False)
     with (
         Bars(len(paths)) as bars,
@@ -204,22 +206,36 @@ def _default_format() -> Format:
     return "text" if sys.stdout.isatty() else "jsonl"
 
 
-def _check_outputs(paths: list[Path], shared: list[Path], own: list[Path]) -> None:
-    for path in shared:
-        if len(paths) > 1 and format_of(path) == "audacity":
-            raise UsageError(
-                f"--output {path}: Audacity labels do not say which recording they belong to, "
-                f"and there are {len(paths)}: put {{stem}} into the name, as in '{{stem}}.txt'"
-            )
-    for template in own:
-        taken: dict[Path, Path] = {}
-        for path in paths:
-            other = taken.setdefault(output_for(template, path), path)
-            if other != path:
+def _check_outputs(outputs: OutputOptions, recordings: list[Path]) -> None:
+    """Refuse outputs that would be lost or mixed up, before one of them is created."""
+    taken: dict[Path, Path | None] = {outputs.scores: None} if outputs.scores else {}
+    for output in outputs.files:
+        if not is_template(output):
+            if len(recordings) > 1 and format_of(output) == "audacity":
                 raise UsageError(
-                    f"--output {template}: {other} and {path} would share "
-                    f"{output_for(template, path)}: use {{dir}} as well, as in '{{dir}}/{{stem}}'"
+                    f"--output {output}: Audacity labels do not say which recording they belong "
+                    f"to, and there are {len(recordings)}: put {{stem}} into the name, as in "
+                    "'{stem}.txt'"
                 )
+            _take(taken, output, None)
+            continue
+        for recording in recordings:
+            _take(taken, output_for(output, recording), recording)
+    if not outputs.overwrite:
+        for path in taken:
+            if path.exists():
+                raise already_exists(path)
+
+
+def _take(taken: dict[Path, Path | None], output: Path, recording: Path | None) -> None:
+    if output in taken:
+        raise UsageError(
+            f"--output {output}: {recording} and {taken[output]} would share it: use {{dir}} as "
+            "well, as in '{dir}/{stem}.csv'"
+            if recording
+            else f"--output {output}: is named twice, each output needs a file of its own"
+        )
+    taken[output] = recording
 
 
 def _say_statistics(engine: Engine) -> None:

@@ -314,6 +314,25 @@ def test_output_names_that_would_collide_are_refused(streamclf, write_wav, tone_
     assert (tmp_path / "a" / "x.csv").exists()
 
 
+def test_no_output_is_created_when_another_one_cannot_be(
+    streamclf, write_wav, tone_model, tmp_path
+):
+    paths = [write_wav(toys.tone(440, 2), f"{name}.wav") for name in "ab"]
+    (tmp_path / "b.csv").write_text("precious")
+    new = tmp_path / "new.csv"
+    arguments = ["file", *paths, "--model", tone_model, "--output", new]
+    for more in (["--output", tmp_path / "{stem}.csv"], ["--scores", tmp_path / "b.csv"]):
+        result = streamclf(*arguments, *more)
+        assert result.code == 2
+        assert f"{tmp_path / 'b.csv'}: exists already" in result.err
+    result = streamclf(*arguments, "--scores", new)
+    assert result.code == 2
+    assert "is named twice" in result.err
+    assert not new.exists()
+    assert not (tmp_path / "a.csv").exists()
+    assert (tmp_path / "b.csv").read_text() == "precious"
+
+
 def test_formats_of_standard_output(streamclf, scene, tone_model):
     result = streamclf("file", scene, "--model", tone_model, "--format", "text")
     assert result.out.splitlines()[0] == str(scene)

@@ -64,9 +64,7 @@ class LineFile:
         try:
             self._descriptor = os.open(path, flags, 0o666)
         except FileExistsError as error:
-            raise UsageError(
-                f"{path}: exists already: add --overwrite to replace it, or name another file"
-            ) from error
+            raise already_exists(path) from error
         except OSError as error:
             reason = (error.strerror or str(error)).lower()
             if isinstance(error, FileNotFoundError):
@@ -107,3 +105,10 @@ class LineFile:
         if self._descriptor is not None and self._owned:
             os.close(self._descriptor)
         self._descriptor = None
+
+
+def already_exists(path: Path) -> UsageError:
+    """What to say of an output that must not be replaced."""
+    return UsageError(
+        f"{path}: exists already: add --overwrite to replace it, or name another file"
+    )
