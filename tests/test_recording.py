@@ -29,11 +29,6 @@ def read(path: Path) -> tuple[list, str]:
     return items, ""
 
 
-def read_all(recording: Recording, into: list) -> None:
-    for item in recording.blocks(RATE):
-        into.append(item)
-
-
 def check_contiguous(items: list) -> None:
     position = 0
     for item in items:
@@ -225,7 +220,7 @@ def test_ogg_of_headers_alone_holds_no_audio(write_wav):
     third = data.index(b"OggS", data.index(b"OggS", 4) + 4)
     path.write_bytes(data[:third])
     with pytest.raises(RecordingError) as caught:
-        read_all(Recording(path), [])
+        list(Recording(path).blocks(RATE))
     assert str(caught.value).startswith(f"{path}: ")
     assert "before any audio" in str(caught.value) or "holds no audio" in str(caught.value)
 
@@ -289,7 +284,7 @@ def test_wav_of_no_samples_holds_no_audio(write_wav):
 
 def fail(path: Path) -> str:
     with pytest.raises(RecordingError) as caught:
-        read_all(Recording(path), [])
+        list(Recording(path).blocks(RATE))
     message = str(caught.value)
     assert "\n" not in message
     assert message.startswith(f"{path}: ")

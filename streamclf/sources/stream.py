@@ -126,9 +126,12 @@ class StandardInput(Source):
         if self._raw is not None:
             yield from self._read_raw(self._raw)
             return
+        file = _Watched(self._file)
         try:
-            decoder = Decoder(self._file)
+            decoder = Decoder(file)
         except SourceError as error:
+            if file.is_empty:
+                raise StreamError("standard input ended before any audio came") from error
             raise StreamError(
                 f"standard input {error}; for headerless samples give --raw s16le:16000:1"
             ) from error
@@ -155,8 +158,25 @@ class StandardInput(Source):
         if not position:
             raise StreamError("standard input ended before one sample came")
         if rest:
-            message = f"standard input ended within a sample: {len(rest)} bytes were left over"
+            left = "1 byte was" if len(rest) == 1 else f"{len(rest)} bytes were"
+            message = f"standard input ended within a sample: {left} left over"
             yield Notice(position, raw.sample_rate, message)
+
+
+class _Watched:
+    """A file that knows whether anything was in it; FFmpeg does not tell."""
+
+    def __init__(self, file: BinaryIO | FileIO) -> None:
+        self._file = file
+        self.is_empty = True
+
+    def read(self, size: int) -> bytes | None:
+        data = self._file.read(size)
+        self.is_empty = self.is_empty and not data
+        return data
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._file, name)  # seeking, where the file can
 
 
 def _standard_input() -> FileIO:

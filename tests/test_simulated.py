@@ -1,0 +1,139 @@
+"""A recording played as a microphone, against a clock that jumps ahead where one waits."""
+
+import queue
+import threading
+
+import numpy as np
+import pytest
+import toys
+
+from streamclf.errors import RecordingError, UsageError
+from streamclf.records import Block, Gap
+from streamclf.sources.simulated import SimulatedMicrophone
+
+RATE = toys.RATE
+
+
+class JumpingClock:
+    """Waits by moving its hand; what comes first is taken."""
+
+    def __init__(self) -> None:
+        self.time = 1000.0
+        self.n_waits = 0
+
+    def now(self) -> float:
+        return self.time
+
+    def wait(self, items: queue.SimpleQueue, timeout_s: float) -> object:
+        self.n_waits += 1
+        try:
+            return items.get_nowait()
+        except queue.Empty:
+            self.time += timeout_s
+            raise
+
+
+@pytest.fixture
+def sound(write_wav):
+    return write_wav(np.arange(1000, dtype=np.int16), "ramp.wav")
+
+
+@pytest.mark.parametrize("speed", [1.0, 4.0, 0.5])
+def test_simulated_blocks_come_once_they_have_sounded(sound, speed):
+    clock = JumpingClock()
+    microphone = SimulatedMicrophone(sound, speed=speed, clock=clock)
+    ends = []
+    with microphone:
+        for block in microphone.blocks(RATE):
+            ends.append(block.end)
+            assert clock.time == pytest.approx(1000 + block.end / RATE / speed)
+    assert ends == [400, 800, 1000]  # 50 ms a block
+
+
+def test_simulated_catches_up_after_a_slow_consumer(sound):
+    clock = JumpingClock()
+    with SimulatedMicrophone(sound, clock=clock) as microphone:
+        blocks = microphone.blocks(RATE)
+        next(blocks)
+        clock.time += 10
+        n_waits = clock.n_waits
+        assert [b.end for b in blocks] == [800, 1000]
+    assert clock.n_waits == n_waits
+
+
+def test_simulated_at_speed_0_never_waits(sound):
+    clock = JumpingClock()
+    with SimulatedMicrophone(sound, speed=0, clock=clock) as microphone:
+        samples = np.concatenate([b.waveform[0] for b in microphone.blocks(RATE)])
+    assert (samples * 32_768).tolist() == list(range(1000))
+    assert clock.n_waits == 0
+
+
+def test_simulated_loops_without_a_seam(sound):
+    with SimulatedMicrophone(sound, speed=0, loop=True) as microphone:
+        assert microphone.duration_s is None
+        position, heard = 0, []
+        for block in microphone.blocks(RATE):
+            assert block.position == position
+            position = block.end
+            heard.append(block.waveform[0])
+            if position >= 3500:
+                microphone.stop()
+    assert (np.concatenate(heard)[:3000] * 32_768).tolist() == list(range(1000)) * 3
+
+
+def test_simulated_loop_keeps_its_pace(sound):
+    clock = JumpingClock()
+    with SimulatedMicrophone(sound, loop=True, clock=clock) as microphone:
+        for block in microphone.blocks(RATE):
+            assert clock.time == pytest.approx(1000 + block.end / RATE)
+            if block.end >= 3000:
+                break
+
+
+def test_simulated_passes_on_what_is_missing(sound):
+    sound.write_bytes(sound.read_bytes()[:-200])
+    items = []
+    with (
+        SimulatedMicrophone(sound, speed=0) as microphone,
+        pytest.raises(RecordingError, match="is cut short"),
+    ):
+        items.extend(microphone.blocks(RATE))
+    assert [(type(i), i.end) for i in items] == [
+        (Block, 400),
+        (Block, 800),
+        (Block, 900),
+        (Gap, 1000),
+    ]
+
+
+def test_simulated_stops_while_it_waits(sound):
+    """At this speed the first block sounds after 14 hours."""
+    microphone = SimulatedMicrophone(sound, speed=1e-6)
+    got: list = []
+    thread = threading.Thread(target=lambda: got.extend(microphone.blocks(RATE)), daemon=True)
+    thread.start()
+    microphone.stop()
+    thread.join(20)
+    assert not thread.is_alive()
+    assert got == []
+    microphone.close()
+
+
+def test_simulated_names_and_measures_itself(sound):
+    microphone = SimulatedMicrophone(sound)
+    assert microphone.live
+    assert microphone.name == f"sim:{sound}"
+    assert microphone.duration_s == 0.125
+    microphone.close()
+
+
+@pytest.mark.parametrize("speed", [-1.0, float("nan"), float("inf")])
+def test_simulated_refuses_a_speed_that_makes_no_sense(sound, speed):
+    with pytest.raises(UsageError, match=rf"--speed {speed}: must be 0 .* or above"):
+        SimulatedMicrophone(sound, speed=speed)
+
+
+def test_simulated_needs_its_file(tmp_path):
+    with pytest.raises(RecordingError, match=r"none\.wav: cannot be opened: no such file"):
+        SimulatedMicrophone(tmp_path / "none.wav")
