@@ -1,0 +1,414 @@
+"""What is written where: every format, gaps in each, and files that survive what may come."""
+
+import csv
+import errno
+import json
+import os
+import subprocess
+import sys
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from streamclf.errors import SinkError, UsageError
+from streamclf.records import Average, Gap, Notice, Scores, SoundEvent
+from streamclf.sinks.base import MemorySink, Sink, StreamInfo
+from streamclf.sinks.choose import check_scores_ending, format_of, open_scores, open_sink
+from streamclf.sinks.lines import LineFile
+
+RATE = 8000
+LABELS = ["dog", "door, slammed", "rain"]
+STREAM = StreamInfo("a/long.wav", RATE, LABELS, "single-label")
+LIVE = StreamInfo(
+    "Mic", RATE, LABELS, "single-label",
+    started=datetime(2026, 3, 29, 1, 59, 59, 900_000, timezone(timedelta(hours=1))),
+)  # fmt: skip
+METER = StreamInfo("meter.wav", RATE, ["power"], "regression")
+
+
+def window(position: int, *values: float, averages: tuple[float, ...] = ()) -> Average:
+    scores = Scores(position, 12_000, np.array(values, dtype=np.float32))
+    return Average(scores, np.array(averages or values, dtype=np.float32))
+
+
+RESULTS = [
+    window(0, 0.7, 0.1, 0.2),
+    SoundEvent("dog", 100_000, 120_000, 0.93456),
+    Notice(120_000, RATE, "a word", "warning"),
+    Gap(120_000, 8001, RATE, "overflow"),
+    SoundEvent("door, slammed", 36_128_001, 36_136_000, 1.0),
+]
+
+
+def written(path: Path, stream: StreamInfo = STREAM, results: list = RESULTS, **options) -> str:
+    sink = open_sink(path, **options)
+    fill(sink, stream, results)
+    return path.read_text()
+
+
+def fill(sink: Sink, stream: StreamInfo = STREAM, results: list = RESULTS) -> None:
+    sink.begin(stream)
+    for result in results:
+        sink.write(result)
+    sink.close()
+    sink.close()  # twice does no harm
+
+
+def test_jsonl_has_a_line_an_event_and_a_gap(tmp_path):
+    assert written(tmp_path / "x.jsonl").splitlines() == [
+        '{"type":"event","source":"a/long.wav","label":"dog","onset":12.5,"offset":15.0,"score":0.9346}',
+        '{"type":"gap","source":"a/long.wav","onset":15.0,"offset":16.000125,"cause":"overflow"}',
+        '{"type":"event","source":"a/long.wav","label":"door, slammed","onset":4516.000125,'
+        '"offset":4517.0,"score":1.0}',
+    ]
+
+
+def test_jsonl_adds_the_time_of_live_streams(tmp_path):
+    """On the night of the change to summer time, 12.5 s on; the offset stays what it was."""
+    event, gap, _ = map(json.loads, written(tmp_path / "x.jsonl", LIVE).splitlines())
+    assert event["time"] == "2026-03-29T02:00:12.400+01:00"
+    assert gap["time"] == "2026-03-29T02:00:14.900+01:00"
+
+
+def test_jsonl_shows_the_top_classes_on_request(tmp_path):
+    results = [window(4000, 0.0, 0.0, 1.0, averages=(0.25, 0.25, 0.5))]
+    (line,) = map(json.loads, written(tmp_path / "x.jsonl", results=results, top=2).splitlines())
+    assert line == {
+        "type": "update",
+        "source": "a/long.wav",
+        "onset": 0.5,
+        "offset": 2.0,
+        "top": [{"label": "rain", "score": 0.5}, {"label": "dog", "score": 0.25}],
+    }
+    assert written(tmp_path / "y.jsonl", results=results, top=0) == ""
+
+
+def test_jsonl_writes_the_values_of_a_regression(tmp_path):
+    results = [window(0, 0.5, averages=(0.12345678,)), Gap(8000, 8000, RATE, "lost")]
+    lines = written(tmp_path / "x.jsonl", METER, results).splitlines()
+    assert lines == [
+        '{"type":"value","source":"meter.wav","onset":0.0,"offset":1.5,"value":0.123457}',
+        '{"type":"gap","source":"meter.wav","onset":1.0,"offset":2.0,"cause":"lost"}',
+    ]
+    two = StreamInfo("m", RATE, ["left", "right"], "regression")
+    (line,) = written(tmp_path / "y.jsonl", two, [window(0, 1.0, -2.5)]).splitlines()
+    assert json.loads(line)["values"] == {"left": 1.0, "right": -2.5}
+
+
+def test_csv_has_a_row_an_event_and_a_gap(tmp_path):
+    rows = list(csv.reader(written(tmp_path / "x.csv").splitlines()))
+    assert rows == [
+        ["type", "source", "label", "onset", "offset", "score", "time"],
+        ["event", "a/long.wav", "dog", "12.5", "15.0", "0.9346", ""],
+        ["gap", "a/long.wav", "overflow", "15.0", "16.000125", "", ""],
+        ["event", "a/long.wav", "door, slammed", "4516.000125", "4517.0", "1.0", ""],
+    ]
+
+
+def test_csv_has_live_times_and_values(tmp_path):
+    rows = written(tmp_path / "x.csv", LIVE).splitlines()
+    assert rows[1] == "event,Mic,dog,12.5,15.0,0.9346,2026-03-29T02:00:12.400+01:00"
+    rows = written(tmp_path / "y.csv", METER, [window(0, 0.125)]).splitlines()
+    assert rows[1:] == ["value,meter.wav,power,0.0,1.5,0.125,"]
+
+
+def test_audacity_labels_are_three_columns_of_tabs(tmp_path):
+    assert written(tmp_path / "x.txt").splitlines() == [
+        "12.500000\t15.000000\tdog",
+        "15.000000\t16.000125\tgap: overflow",
+        "4516.000125\t4517.000000\tdoor, slammed",
+    ]
+    values = written(tmp_path / "y.txt", METER, [window(0, 0.125)])
+    assert values == "0.000000\t1.500000\tpower 0.125\n"
+
+
+def test_raven_table_numbers_its_rows(tmp_path):
+    header, *rows = [
+        line.split("\t") for line in written(tmp_path / "x.selections.txt").splitlines()
+    ]
+    table = [dict(zip(header, row, strict=True)) for row in rows]
+    assert [row["Selection"] for row in table] == ["1", "2", "3"]
+    assert table[0] == {
+        "Selection": "1",
+        "View": "Spectrogram 1",
+        "Channel": "1",
+        "Begin Time (s)": "12.500000",
+        "End Time (s)": "15.000000",
+        "Low Freq (Hz)": "0",
+        "High Freq (Hz)": "4000",
+        "Begin File": "long.wav",
+        "File Offset (s)": "12.500000",
+        "Label": "dog",
+        "Score": "0.9346",
+    }
+    assert (table[1]["Label"], table[1]["Score"]) == ("gap: overflow", "")
+
+
+@pytest.mark.parametrize("name", ["x.txt", "x.selections.txt"])
+def test_tables_of_tabs_hold_against_odd_names(tmp_path, name):
+    stream = StreamInfo("a\tb\n.wav", RATE, ["two\twords\n"], "single-label")
+    rows = written(tmp_path / name, stream, [SoundEvent("two\twords\n", 0, 8000, 1.0)])
+    last = rows.splitlines()[-1].split("\t")
+    assert "two words" in last
+    assert len(last) == (3 if name == "x.txt" else 11)
+
+
+def test_text_is_a_table_below_each_name(tmp_path):
+    path = tmp_path / "x.out"
+    sink = open_sink(path, "text")
+    sink.begin(STREAM)
+    sink.write(RESULTS[1])
+    sink.write(RESULTS[3])
+    sink.begin(LIVE)
+    sink.write(RESULTS[4])
+    sink.write(SoundEvent("rain", 479_990, 28_799_999, 0.5))
+    sink.close()
+    assert [line.rstrip() for line in path.read_text().splitlines()] == [
+        "a/long.wav",
+        "     0:12.50 -    0:15.00  dog                       0.93",
+        "     0:15.00 -    0:16.00  [gap: overflow]",
+        "Mic",
+        "  1:15:16.00 - 1:15:17.00  door, slammed             1.00",
+        "     1:00.00 - 1:00:00.00  rain                      0.50",
+    ]
+
+
+def test_memory_keeps_everything_with_its_stream():
+    sink = MemorySink()
+    with pytest.raises(ValueError, match="begin"):
+        sink.write(RESULTS[0])
+    fill(sink)
+    assert sink.results == [(STREAM, result) for result in RESULTS]
+
+
+@pytest.mark.parametrize(
+    ("name", "format"),
+    [
+        ("x.jsonl", "jsonl"),
+        ("x.NDJSON", "jsonl"),
+        ("x.csv", "csv"),
+        ("x.txt", "audacity"),
+        ("x.Selections.txt", "raven"),
+        ("x.raven.txt", "raven"),
+    ],
+)
+def test_the_ending_says_the_format(name, format):
+    assert format_of(Path("some.folder") / name) == format
+
+
+@pytest.mark.parametrize("name", ["x", "x.json", "x.xlsx", "csv", ".jsonl/x"])
+def test_an_unknown_ending_shows_the_known_ones(name):
+    with pytest.raises(UsageError) as caught:
+        format_of(Path(name))
+    assert str(caught.value) == (
+        f"--output {name}: the ending says no format; .jsonl, .csv, .txt (Audacity labels) "
+        "and .selections.txt (Raven) are known"
+    )
+
+
+def test_scores_end_in_csv_or_npz(tmp_path):
+    check_scores_ending(Path("x.NPZ"))
+    with pytest.raises(UsageError, match=r"--scores .*x\.txt: must end in \.csv or \.npz"):
+        open_scores(tmp_path / "x.txt")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_standard_output_needs_a_format():
+    with pytest.raises(UsageError, match="standard output needs a --format"):
+        open_sink(None)
+
+
+def test_standard_output_takes_the_lines_and_stays_open(capfd):
+    for _ in range(2):
+        fill(open_sink(None, "audacity"), results=[RESULTS[1]])
+    assert capfd.readouterr().out == "12.500000\t15.000000\tdog\n" * 2
+
+
+@pytest.mark.parametrize("name", ["x.csv", "scores.csv", "scores.npz"])
+def test_no_file_is_overwritten_unasked(tmp_path, name):
+    path = tmp_path / name
+    path.write_text("precious")
+    opener = open_scores if name.startswith("scores") else open_sink
+    with pytest.raises(UsageError) as caught:
+        opener(path)
+    assert str(caught.value) == (
+        f"{path}: exists already: add --overwrite to replace it, or name another file"
+    )
+    assert path.read_text() == "precious"
+    fill(opener(path, overwrite=True))
+    assert not path.read_bytes().startswith(b"precious")
+
+
+def test_a_folder_that_is_not_there_is_said(tmp_path):
+    with pytest.raises(SinkError) as caught:
+        open_sink(tmp_path / "no" / "x.csv")
+    assert str(caught.value) == (
+        f"{tmp_path}/no/x.csv: cannot be created: there is no folder {tmp_path}/no"
+    )
+
+
+def test_scores_csv_gives_back_every_digit(tmp_path):
+    path = tmp_path / "x.csv"
+    sink = open_scores(path)
+    third = np.float32(1) / np.float32(3)
+    sink.begin(STREAM)
+    sink.write(window(0, third, 1e-30, 1.0, averages=(0.5, 0.5, 0.5)))
+    sink.write(RESULTS[1])
+    sink.begin(LIVE)
+    sink.write(window(4000, 0.25, 0.5, 0.25))
+    sink.close()
+    header, *rows = csv.reader(path.read_text().splitlines())
+    assert header == ["source", "onset", "offset", "dog", "door, slammed", "rain"]
+    assert [row[:3] for row in rows] == [["a/long.wav", "0.0", "1.5"], ["Mic", "0.5", "2.0"]]
+    assert [np.float32(cell) for cell in rows[0][3:]] == [third, np.float32(1e-30), 1]
+
+
+def test_scores_npz_gives_everything_back(tmp_path):
+    path = tmp_path / "x.npz"
+    sink = open_scores(path)
+    sink.begin(STREAM)
+    sink.write(window(0, 0.1, 0.2, 0.7))
+    sink.write(RESULTS[3])
+    sink.write(window(4000, 0.3, 0.3, 0.4, averages=(1.0, 0.0, 0.0)))
+    sink.begin(StreamInfo("silent.wav", RATE, LABELS, "single-label"))
+    sink.begin(LIVE)
+    sink.write(window(8000, 1.0, 0.0, 0.0))
+    sink.close()
+    sink.close()
+    with np.load(path) as found:
+        assert found["labels"].tolist() == LABELS
+        assert found["sources"].tolist() == ["a/long.wav", "silent.wav", "Mic"]
+        assert found["source"].tolist() == [0, 0, 2]
+        assert found["onset"].tolist() == [0.0, 0.5, 1.0]
+        assert found["offset"].tolist() == [1.5, 2.0, 2.5]
+        assert found["scores"].dtype == np.float32
+        expected = np.array([[0.1, 0.2, 0.7], [0.3, 0.3, 0.4], [1, 0, 0]], dtype=np.float32)
+        np.testing.assert_array_equal(found["scores"], expected)
+
+
+@pytest.mark.parametrize("begun", [True, False])
+def test_scores_npz_of_no_windows_is_whole(tmp_path, begun):
+    path = tmp_path / "x.npz"
+    sink = open_scores(path)
+    if begun:
+        sink.begin(STREAM)
+    sink.close()
+    with np.load(path) as found:
+        assert found["scores"].shape == (0, 3 if begun else 0)
+        assert found["onset"].shape == found["source"].shape == (0,)
+        assert found["sources"].tolist() == (["a/long.wav"] if begun else [])
+
+
+def test_scores_npz_on_a_full_disk_is_one_line(tmp_path, monkeypatch):
+    sink = open_scores(tmp_path / "x.npz")
+    sink.begin(STREAM)
+    sink.write(window(0, 0.1, 0.2, 0.7))
+
+    def full(*arguments, **keywords):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("zipfile.ZipFile", full)
+    with pytest.raises(SinkError, match=r"x\.npz: cannot be written: No space left on device"):
+        sink.close()
+
+
+@pytest.mark.parametrize("name", ["x.jsonl", "x.csv", "x.txt", "x.selections.txt"])
+def test_lines_are_whole_when_the_process_is_killed(tmp_path, name):
+    """Each is in the file before the next result is asked for: nothing waits in a buffer."""
+    path = tmp_path / name
+    script = (
+        "import os, sys; from pathlib import Path\n"
+        "from streamclf.records import SoundEvent\n"
+        "from streamclf.sinks.base import StreamInfo\n"
+        "from streamclf.sinks.choose import open_sink\n"
+        "sink = open_sink(Path(sys.argv[1]))\n"
+        "sink.begin(StreamInfo('a', 8000, ['dog'], 'single-label'))\n"
+        "for i in range(3): sink.write(SoundEvent('dog', i, i + 8000, 0.5))\n"
+        "os._exit(9)\n"
+    )
+    assert subprocess.run([sys.executable, "-c", script, path], check=False).returncode == 9
+    text = path.read_text()
+    assert text.endswith("\n")
+    assert text.count("dog") == 3
+
+
+def test_each_call_is_one_write(tmp_path, monkeypatch):
+    calls = []
+    real = os.write
+    file = LineFile(tmp_path / "x.txt")
+    monkeypatch.setattr(os, "write", lambda fd, data: calls.append(bytes(data)) or real(fd, data))
+    file.write("one", "two")
+    file.write("three")
+    file.close()
+    assert calls == [b"one\ntwo\n", b"three\n"]
+
+
+def test_a_system_that_takes_a_part_is_given_the_rest(tmp_path, monkeypatch):
+    real = os.write
+    file = LineFile(tmp_path / "x.txt")
+    monkeypatch.setattr(os, "write", lambda fd, data: real(fd, bytes(data)[:2]))
+    file.write("a longer line")
+    monkeypatch.undo()
+    file.close()
+    assert (tmp_path / "x.txt").read_text() == "a longer line\n"
+
+
+def test_a_full_disk_leaves_whole_lines(tmp_path, monkeypatch):
+    path = tmp_path / "x.txt"
+    file = LineFile(path)
+    file.write("the first")
+    real, room = os.write, [5, 0]
+
+    def fill_up(descriptor: int, data: bytes) -> int:
+        n_bytes = room.pop(0)
+        if not n_bytes:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return real(descriptor, bytes(data)[:n_bytes])
+
+    monkeypatch.setattr(os, "write", fill_up)
+    with pytest.raises(SinkError) as caught:
+        file.write("the second")
+    monkeypatch.undo()
+    file.close()
+    assert str(caught.value) == (
+        f"{path}: cannot be written: no space left on device; the lines before are kept"
+    )
+    assert path.read_text() == "the first\n"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs Linux's /dev/full")
+def test_a_device_that_is_full_is_one_line():
+    file = LineFile(Path("/dev/full"), overwrite=True)
+    with pytest.raises(SinkError, match=r"^/dev/full: cannot be written: no space left on device"):
+        file.write("a line")
+    file.close()
+
+
+def test_a_pipe_that_was_closed_stays_a_broken_pipe(tmp_path, monkeypatch):
+    """The command ends quietly then, as `head` expects."""
+    file = LineFile(tmp_path / "x.txt")
+
+    def broken(descriptor: int, data: bytes) -> int:
+        raise BrokenPipeError
+
+    monkeypatch.setattr(os, "write", broken)
+    with pytest.raises(BrokenPipeError):
+        file.write("a line")
+    monkeypatch.undo()
+    file.close()
+
+
+def test_a_closed_file_says_so(tmp_path):
+    file = LineFile(tmp_path / "x.txt")
+    file.close()
+    with pytest.raises(SinkError, match=r"x\.txt: is closed already"):
+        file.write("late")
+
+
+def test_names_that_are_no_text_can_be_written(tmp_path):
+    file = LineFile(tmp_path / "x.txt")
+    file.write("caf\udce9.wav \u2603")
+    file.close()
+    assert (tmp_path / "x.txt").read_bytes() == b"caf\\udce9.wav \xe2\x98\x83\n"
