@@ -23,7 +23,7 @@ from torch.nn import functional as F
 
 from train.augment import crop_scaled, draw_gains, fit_length, mask_bands, to_device
 from train.datasets.prepared import ClipSet
-from train.features import LogMel
+from train.features import LogMel, OverWaveform
 from train.recipe import Recipe
 from train.sounds import Material, make_material
 from train.system import System
@@ -169,7 +169,7 @@ class DigitsSystem(System):
 
     def front_end(self, network: nn.Module) -> nn.Module | None:
         """M5's first convolution; the other has fixed filters."""
-        return _FirstLayer(network.layers[0]) if self.recipe.net == "m5" else None
+        return OverWaveform(network.layers[0]) if self.recipe.net == "m5" else None
 
     def crops(self, waveform: np.ndarray) -> list[np.ndarray]:
         """One: the clip from its beginning, padded or cut to a window."""
@@ -218,17 +218,6 @@ class _Residual(nn.Module):
         changed = self.conv(F.relu(self.norm(maps)))
         # Twice as many maps: the former ones, each heard twice.
         return changed + torch.cat([maps] * (changed.shape[1] // maps.shape[1]), dim=1)
-
-
-class _FirstLayer(nn.Module):
-    """A convolution over the waveform, taking it without the channel's axis."""
-
-    def __init__(self, conv: nn.Conv1d) -> None:
-        super().__init__()
-        self.conv = conv
-
-    def forward(self, waveform: Tensor) -> Tensor:
-        return self.conv(waveform[:, None])
 
 
 def _conv(n_inputs: int, n_outputs: int, size: int, stride: int = 1) -> list[nn.Module]:

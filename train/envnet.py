@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from train.augment import crop_scaled, draw_gains, to_device
 from train.datasets.prepared import ClipSet
+from train.features import OverWaveform
 from train.mixing import draw_other_class, mix_between_classes, mix_labels
 from train.recipe import Recipe
 from train.sounds import Material, make_material
@@ -68,18 +69,6 @@ class EnvNet(nn.Module):
         """``(batch, 24014)`` in [-1, 1] -> ``(batch, classes)``."""
         picture = self.stem(waveform[:, None, None, :]).transpose(1, 2)
         return self.head(self.layers(picture))
-
-
-class WaveformFilters(nn.Module):
-    """A stem of two-dimensional layers, taking plain waveforms."""
-
-    def __init__(self, stem: nn.Sequential) -> None:
-        super().__init__()
-        self.stem = stem
-
-    def forward(self, waveform: Tensor) -> Tensor:
-        """``(batch, samples)`` -> ``(batch, filters, time)``."""
-        return self.stem(waveform[:, None, None, :])[:, :, 0]
 
 
 @dataclass
@@ -158,7 +147,7 @@ class EnvNetSystem(System):
 
     def front_end(self, network: nn.Module) -> nn.Module:
         """The two convolutions over the waveform."""
-        return WaveformFilters(network.stem[:-1])
+        return OverWaveform(network.stem[:-1], n_axes=2)
 
     def material(self, network: nn.Module, clips: ClipSet, device: torch.device) -> EnvNetMaterial:
         """All clips, with the silence around each told apart from it."""

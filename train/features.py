@@ -84,6 +84,18 @@ class LogMel(nn.Module):
         return self.compress(self.power(waveform))
 
 
+class OverWaveform(nn.Module):
+    """Layers that expect an axis for channels (or more), taking plain waveforms."""
+
+    def __init__(self, layers: nn.Module, n_axes: int = 1) -> None:
+        super().__init__()
+        self.layers, self.n_axes = layers, n_axes
+
+    def forward(self, waveform: Tensor) -> Tensor:
+        """``(batch, samples)`` -> ``(batch, filters, ..., time)``."""
+        return self.layers(waveform.view(len(waveform), *[1] * self.n_axes, -1))
+
+
 def dft_kernels(n_fft: int) -> npt.NDArray[np.float32]:
     """``(2 * bins, n_fft)``: cosines, then sines, under a periodic Hann window.
 
