@@ -1,0 +1,198 @@
+"""How much a sound is a cough: a regression on COUGHVID, or a classification.
+
+The network of the tutorial on COUGHVID (L. Orlandic, T. Teijeiro, D. Atienza, "The COUGHVID
+crowdsourcing dataset", Scientific Data 2021), which is that of "PyTorch for Audio" (V. Velardo):
+one second at 22,050 Hz as a mel spectrogram of 64 mels and 44 frames, four convolutions, one
+linear layer, sigmoid; the target is the set's own probability that a cough was detected.
+``--classify`` swaps the output for a softmax over cough and no cough, divided at 0.8.
+
+Where it differs: the mel powers go through a logarithm (``--mel power`` leaves it out, as the
+tutorial does: then whatever is not loud is next to zero), and the second is cut from anywhere in
+the recording instead of its beginning, because anywhere is where `streamclf` will hear it.
+"""
+
+from __future__ import annotations
+
+import sys
+from argparse import ArgumentParser, Namespace
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from train.augment import fit_length, to_device
+from train.datasets.prepared import REGRESSION, SINGLE_LABEL, ClipSet
+from train.features import LogMel
+from train.recipe import Recipe
+from train.sounds import Material, make_material
+from train.system import System
+
+SAMPLE_RATE = 22050
+WINDOW_SAMPLES = 22050
+N_FFT, HOP_LENGTH, N_MELS = 1024, 512, 64
+COUGH_FROM = 0.8
+CLASSES = ("no cough", "cough")
+LOG_FULL_SCALE = 18.0
+"""The logarithm's value at full scale: features reach about from 0 to 1."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CoughRecipe(Recipe):
+    """What is special here.
+
+    Attributes:
+        classify: Cough and no cough instead of a value.
+        mel: ``log`` of the mel powers, or the ``power`` itself.
+    """
+
+    classify: bool = False
+    mel: Literal["log", "power"] = "log"
+
+
+class CoughBody(nn.Module):
+    """Mel spectrogram to one value, or to logits."""
+
+    def __init__(self, n_outputs: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            *_conv(1, 16), *_conv(16, 32), *_conv(32, 64), *_conv(64, 128), nn.Flatten()
+        )
+        self.output = nn.Linear(128 * 5 * 4, n_outputs)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """``(batch, 64, 44)`` -> ``(batch, 1)`` in [0, 1], or ``(batch, 2)`` logits."""
+        values = self.output(self.layers(features[:, None]))
+        return values.sigmoid() if self.output.out_features == 1 else values
+
+
+class CoughNet(nn.Module):
+    """Front end and body."""
+
+    def __init__(self, n_outputs: int, mel: str) -> None:
+        super().__init__()
+        self.front_end = LogMel(SAMPLE_RATE, N_FFT, HOP_LENGTH, N_MELS, f_min=0.0, pad=N_FFT // 2)
+        self.mel = mel
+        self.body = CoughBody(n_outputs)
+
+    def features(self, power: Tensor) -> Tensor:
+        """Power in each mel to what the body takes, any shape."""
+        if self.mel == "log":
+            return self.front_end.compress(power) / LOG_FULL_SCALE
+        # As large as the tutorial's, whose spectra are not scaled to full scale.
+        return power * (N_FFT / 4) ** 2
+
+    def forward(self, waveform: Tensor) -> Tensor:
+        """``(batch, 22050)`` in [-1, 1] -> ``(batch, outputs)``."""
+        return self.body(self.features(self.front_end.power(waveform)))
+
+
+@dataclass
+class CoughMaterial(Material):
+    """Clips, and the network whose front end turns them into spectrograms."""
+
+    network: CoughNet
+
+
+class CoughSystem(System):
+    """Trains `CoughNet`."""
+
+    name = "cough"
+    title = "how much a sound is a cough, from mel spectrograms"
+    sample_rate = SAMPLE_RATE
+    window_samples = WINDOW_SAMPLES
+    task = REGRESSION
+    recipe_type = CoughRecipe
+
+    def __init__(self, recipe: Recipe | None = None) -> None:
+        super().__init__(recipe)
+        self._take_task()
+
+    @classmethod
+    def default_recipe(cls) -> CoughRecipe:
+        """The tutorial's rate and batch; the number of epochs is ours."""
+        return CoughRecipe(
+            epochs=50,
+            batch_size=128,
+            optimiser="adam",
+            learning_rate=1e-3,
+            schedule="cosine",
+        )
+
+    @classmethod
+    def variants(cls) -> dict[str, Recipe]:
+        """As a regression and as a classification."""
+        recipe = cls.default_recipe()
+        return {"regression": recipe, "classify": replace(recipe, classify=True)}
+
+    @classmethod
+    def add_options(cls, parser: ArgumentParser) -> None:
+        """``--classify`` and ``--mel``."""
+        parser.add_argument(
+            "--classify", action="store_true", help=f"cough or not (from {COUGH_FROM}), no value"
+        )
+        parser.add_argument(
+            "--mel", choices=("log", "power"), default="log", help="log of mel powers or not (log)"
+        )
+
+    def adapt(self, clips: ClipSet, options: Namespace) -> ClipSet:
+        """Values turned into classes, where that is asked for."""
+        if not options.resume:
+            self.recipe = replace(self.recipe, classify=options.classify, mel=options.mel)
+        self._take_task()
+        if not self.recipe.classify or clips.task == SINGLE_LABEL:
+            return clips
+        divided = (replace(clip, target=int(clip.target >= COUGH_FROM)) for clip in clips.clips)
+        return replace(clips, task=SINGLE_LABEL, labels=CLASSES, clips=tuple(divided))
+
+    def build(self, n_classes: int) -> CoughNet:
+        """The network, freshly initialised."""
+        return CoughNet(n_classes, self.recipe.mel)
+
+    def trainee(self, network: CoughNet) -> nn.Module:
+        """All but the front end."""
+        return network.body
+
+    def crops(self, waveform: np.ndarray) -> list[np.ndarray]:
+        """The first second, as in the tutorial, zeros behind a shorter clip."""
+        return [np.pad(waveform[:WINDOW_SAMPLES], (0, max(0, WINDOW_SAMPLES - len(waveform))))]
+
+    def material(self, network: CoughNet, clips: ClipSet, device: torch.device) -> CoughMaterial:
+        """All clips."""
+        return CoughMaterial(**vars(make_material(clips, device)), network=network)
+
+    def batch(
+        self, material: CoughMaterial, indices: np.ndarray, random: np.random.Generator
+    ) -> tuple[Tensor, Tensor]:
+        """A second of each clip; zeros behind a shorter one."""
+        sounds = material.sounds.take(indices)
+        sounds = F.pad(sounds, (0, max(0, WINDOW_SAMPLES - sounds.shape[1])))
+        lengths = material.sounds.lengths[to_device(indices, sounds)].clamp(min=WINDOW_SAMPLES)
+        places = to_device(random.uniform(0, 1, len(indices)), sounds)
+        waveform = fit_length(sounds, lengths, places, WINDOW_SAMPLES)
+        with torch.no_grad():
+            power = material.network.front_end.power_by_fft(waveform)
+        return material.network.features(power), material.labels_of(indices)
+
+    def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Mean squared error of the value; of classes the divergence."""
+        if self.recipe.classify:
+            return super().loss(logits, labels)
+        return F.mse_loss(logits, labels)
+
+    def _take_task(self) -> None:
+        self.task = SINGLE_LABEL if self.recipe.classify else REGRESSION
+
+
+def _conv(n_inputs: int, n_outputs: int) -> list[nn.Module]:
+    return [nn.Conv2d(n_inputs, n_outputs, 3, padding=2), nn.ReLU(), nn.MaxPool2d(2)]
+
+
+SYSTEM = CoughSystem
+
+if __name__ == "__main__":
+    from train.command import main
+
+    sys.exit(main("cough"))

@@ -1,0 +1,249 @@
+"""WaveMsNet: three filter banks of different time scales over the raw waveform, then a log-mel map.
+
+B. Zhu, C. Wang, F. Liu, J. Lei, Z. Lu, Y. Peng, "Learning Environmental Sounds with Multi-scale
+Convolutional Neural Network", IJCNN 2018. Training has two phases::
+
+    python -m train.wavemsnet --phase 1 --data ESC-50 --save runs/first
+    python -m train.wavemsnet --phase 2 --from runs/first --data ESC-50 --save runs/second
+
+In phase 1 the back end sees the waveform map twice; in phase 2 a log-mel map takes the second
+place, the branches over the waveform stay as they are and the rest goes on learning.
+
+``--front-end fixed`` learns no filters at all: the first convolution of each branch is a gammatone
+bank, centre frequencies evenly on the ERB scale between what one period in the kernel allows and
+20 kHz (M. Slaney, Apple technical report 35, 1993). It shows what learning the filters is worth.
+
+Published accuracy: ESC-10 93.75 %, ESC-50 79.10 %; trained on three folds, with the epoch chosen
+on the fold it is reported for.
+"""
+
+from __future__ import annotations
+
+import sys
+from argparse import ArgumentParser, Namespace
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from train.datasets.prepared import ClipSet
+from train.envnet import EnvNetRecipe, EnvNetSystem
+from train.errors import UsageError
+from train.features import LogMel, OverWaveform
+from train.runs import CONFIG, RunFolder
+
+SAMPLE_RATE = 44100
+WINDOW_SAMPLES = 66150
+N_FFT, HOP_LENGTH, N_MELS = 2048, 150, 96
+N_FILTERS = 32
+BRANCHES = ((11, 1, 5, 150), (51, 5, 25, 30), (101, 10, 50, 15))
+"""Kernel, stride and padding of the first convolution, and the pool, of each time scale."""
+
+HIGHEST_HZ = 20_000.0
+LOG_FULL_SCALE = 18.0
+"""The logarithm's value at full scale: the map reaches about from 0 to 1."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class WaveMsRecipe(EnvNetRecipe):
+    """What is special here.
+
+    Attributes:
+        phase: 1, or 2 with the log-mel map.
+        filters: Whether the first convolutions are ``learned`` or ``fixed`` gammatones.
+    """
+
+    phase: Literal[1, 2] = 1
+    filters: Literal["learned", "fixed"] = "learned"
+
+
+class WaveMsNet(nn.Module):
+    """The network of either phase; they have the same weights."""
+
+    def __init__(self, n_classes: int, phase: int = 1, filters: str = "learned") -> None:
+        super().__init__()
+        self.phase = phase
+        self.branches = nn.ModuleList(_branch(*sizes) for sizes in BRANCHES)
+        pad = (N_FFT - HOP_LENGTH) // 2  # 441 frames, each around its 150 samples
+        self.front_end = LogMel(SAMPLE_RATE, N_FFT, HOP_LENGTH, N_MELS, f_min=0.0, pad=pad)
+        self.layers = nn.Sequential(
+            *_conv(2, 64), nn.MaxPool2d((3, 11)),
+            *_conv(64, 128), nn.MaxPool2d(2),
+            *_conv(128, 256), nn.MaxPool2d(2),
+            *_conv(256, 256), nn.MaxPool2d(2),
+        )  # fmt: skip
+        self.head = nn.Sequential(
+            nn.Flatten(),
+            nn.Linear(256 * 4 * 5, 4096),
+            nn.ReLU(),
+            nn.Dropout(0.5),
+            nn.Linear(4096, n_classes),
+        )
+        if filters == "fixed":
+            for branch in self.branches:
+                _fix_filters(branch[0])
+        if phase == 2:
+            self.branches.requires_grad_(False)
+
+    def forward(self, waveform: Tensor) -> Tensor:
+        """``(batch, 66150)`` in [-1, 1] -> ``(batch, classes)``."""
+        heard = torch.cat([branch(waveform[:, None]) for branch in self.branches], dim=1)
+        second = heard
+        if self.phase == 2:
+            second = self.front_end(waveform) / LOG_FULL_SCALE
+        return self.head(self.layers(torch.stack([heard, second], dim=1)))
+
+    def train(self, mode: bool = True) -> WaveMsNet:
+        """As any module; in phase 2 the branches' statistics stay as they are."""
+        super().train(mode)
+        if self.phase == 2:
+            self.branches.eval()
+        return self
+
+
+class WaveMsSystem(EnvNetSystem):
+    """Trains `WaveMsNet`; crops are EnvNet's, without zeros around the clip."""
+
+    name = "wavemsnet"
+    title = "WaveMsNet, waveform filters of three time scales (Zhu et al. 2018)"
+    sample_rate = SAMPLE_RATE
+    window_samples = WINDOW_SAMPLES
+    recipe_type = WaveMsRecipe
+    pad: ClassVar[int | None] = 0
+
+    first_weights: dict[str, Tensor] | None = None
+
+    @classmethod
+    def published(cls, data_name: str) -> WaveMsRecipe:
+        """As published, for either phase and any data set."""
+        return WaveMsRecipe(
+            epochs=160,
+            batch_size=32,
+            optimiser="sgd",
+            learning_rate=0.01,
+            weight_decay=5e-4,
+            schedule="steps",
+            drops=(60 / 160, 120 / 160, 140 / 160),
+        )
+
+    @classmethod
+    def variants(cls) -> dict[str, WaveMsRecipe]:
+        """Both phases, and fixed filters."""
+        recipe = cls.default_recipe()
+        return {
+            "phase 1": recipe,
+            "phase 2": replace(recipe, phase=2),
+            "fixed": replace(recipe, filters="fixed"),
+        }
+
+    @classmethod
+    def add_options(cls, parser: ArgumentParser) -> None:
+        """``--phase``, ``--from`` and ``--front-end``, beside EnvNet's own."""
+        super().add_options(parser)
+        add = parser.add_argument
+        add("--phase", type=int, choices=(1, 2), default=1, help="2 adds the log-mel map (1)")
+        add("--from", type=Path, dest="first", metavar="RUN", help="of phase 2: the phase 1 run")
+        add(
+            "--front-end",
+            choices=("learned", "fixed"),
+            default="learned",
+            help="filters over the waveform: learned, or gammatones (learned)",
+        )
+
+    def configure(self, options: Namespace, clips: ClipSet) -> dict[str, Any]:
+        """Take in the phase, and in phase 2 the first run's weights.
+
+        Raises:
+            UsageError: Phase 2 lacks its first run, or that is of another network.
+            RunError: The first run cannot be read.
+        """
+        if options.resume:
+            return {}
+        super().configure(options, clips)
+        if (options.phase == 2) != (options.first is not None):
+            raise UsageError(
+                f"--phase {options.phase} {'needs' if options.phase == 2 else 'has no'} --from: "
+                "--phase 1 makes a run, --phase 2 --from RUN goes on from it"
+            )
+        self.recipe = replace(self.recipe, phase=options.phase, filters=options.front_end)
+        return (
+            {} if options.first is None else self._take_first(RunFolder.open(options.first), clips)
+        )
+
+    def _take_first(self, run: RunFolder, clips: ClipSet) -> dict[str, Any]:
+        config = run.read_json(CONFIG)
+        if (config.get("network"), config.get("labels")) != (self.name, list(clips.labels)):
+            raise UsageError(
+                f"--from {run.path}: a run of {config.get('network')} on other classes or another "
+                "network; give one of wavemsnet --phase 1 on the same data"
+            )
+        self.first_weights, _ = run.read_tensors("weights.safetensors")
+        filters = config["recipe"].get("filters", "learned")
+        self.recipe = replace(self.recipe, filters=filters)
+        return {"first_run": run.path.name, "first_epochs": config["recipe"]["epochs"]}
+
+    def build(self, n_classes: int) -> WaveMsNet:
+        """The network, freshly initialised or with the first phase's weights."""
+        network = WaveMsNet(n_classes, self.recipe.phase, self.recipe.filters)
+        if self.first_weights is not None:
+            network.load_state_dict(self.first_weights)
+        return network
+
+    def front_end(self, network: WaveMsNet) -> nn.Module:
+        """The branch of the longest kernels, up to its pool."""
+        return OverWaveform(network.branches[-1][:-1])
+
+
+def gammatones(n_filters: int, size: int) -> np.ndarray:
+    """``(n_filters, size)``: fourth-order gammatones of norm 1, low to high.
+
+    Args:
+        n_filters: Evenly on the ERB scale, up to `HIGHEST_HZ`.
+        size: Samples at 44.1 kHz; a period of the lowest frequency fits into them.
+    """
+    low = SAMPLE_RATE / size
+    erbs = np.linspace(*(21.4 * np.log10(1 + 0.00437 * f) for f in (low, HIGHEST_HZ)), n_filters)
+    centres = (10 ** (erbs / 21.4) - 1) / 0.00437
+    bandwidths = 1.019 * 24.7 * (0.00437 * centres + 1)
+    # Short kernels hold no more than the beginning of a low filter's answer.
+    time = (np.arange(size) + 1) / SAMPLE_RATE
+    envelopes = time**3 * np.exp(-2 * np.pi * bandwidths[:, None] * time)
+    kernels = envelopes * np.cos(2 * np.pi * centres[:, None] * (time - time.mean()))
+    kernels -= kernels.mean(axis=1, keepdims=True)
+    return kernels / np.linalg.norm(kernels, axis=1, keepdims=True)
+
+
+def _fix_filters(conv: nn.Conv1d) -> None:
+    kernels = torch.from_numpy(gammatones(conv.out_channels, conv.kernel_size[0])).float()
+    with torch.no_grad():
+        conv.weight.copy_(kernels[:, None])
+        conv.bias.zero_()
+    conv.requires_grad_(False)
+
+
+def _branch(size: int, stride: int, padding: int, pool: int) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv1d(1, N_FILTERS, size, stride, padding),
+        nn.BatchNorm1d(N_FILTERS),
+        nn.ReLU(),
+        nn.Conv1d(N_FILTERS, N_FILTERS, 11, padding=5),
+        nn.BatchNorm1d(N_FILTERS),
+        nn.ReLU(),
+        nn.MaxPool1d(pool),
+    )
+
+
+def _conv(n_inputs: int, n_outputs: int) -> list[nn.Module]:
+    conv = nn.Conv2d(n_inputs, n_outputs, 3, padding=1)
+    return [conv, nn.BatchNorm2d(n_outputs), nn.ReLU()]
+
+
+SYSTEM = WaveMsSystem
+
+if __name__ == "__main__":
+    from train.command import main
+
+    sys.exit(main("wavemsnet"))
