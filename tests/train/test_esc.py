@@ -11,8 +11,11 @@ import pytest
 pytest.importorskip("torch")
 import soundfile
 
-from train.datasets import esc, open_clips
+from train.datasets import open_clips
+from train.datasets.command import main
+from train.datasets.decode import read_clip
 from train.datasets.download import unpack_zip
+from train.datasets.opening import prepared_folder
 from train.errors import DatasetError
 
 pytestmark = pytest.mark.train
@@ -43,7 +46,7 @@ def test_esc_finds_clips_whatever_their_ending(make_esc, ending):
 def test_esc_resamples_and_mixes_down(tmp_path):
     stereo = np.stack([np.full(44100, 0.5), np.zeros(44100)], axis=1)
     soundfile.write(tmp_path / "clip.wav", stereo, 44100)
-    samples = esc.read_clip(tmp_path / "clip.wav", 16000)
+    samples = read_clip(tmp_path / "clip.wav", 16000)
     assert samples.dtype == np.int16
     assert samples.size == 16000
     assert abs(samples[8000] / 32768 - 0.25) < 1e-3
@@ -83,7 +86,7 @@ def test_esc_takes_only_esc10(make_esc):
 
 def test_esc_prepares_once_and_again_when_a_clip_changed(make_esc):
     folder = make_esc()
-    prepared = esc.prepared_folder(folder, "esc50", 16000)
+    prepared = prepared_folder(folder, "esc50", 16000)
     open_clips(folder, 16000)
     first = (prepared / "clips.json").stat().st_ino
     open_clips(folder, 16000)
@@ -169,9 +172,9 @@ def test_clip_set_matrix_pads_shorter_clips(make_esc):
 
 
 def test_command_prepares_and_fails_in_one_line(make_esc, tmp_path, capsys):
-    assert esc.main([str(make_esc()), "--out", str(tmp_path / "out"), "--rate", "8000"]) == 0
+    assert main("esc", [str(make_esc()), "--out", str(tmp_path / "out"), "--rate", "8000"]) == 0
     assert "18 clips, 3 classes, folds 1, 2, 3, 8000 Hz" in capsys.readouterr().out
-    assert esc.main([str(tmp_path / "nowhere")]) == 1
+    assert main("esc", [str(tmp_path / "nowhere")]) == 1
     said = capsys.readouterr().err
     assert said.startswith("error: ")
     assert said.count("\n") == 1

@@ -1,44 +1,139 @@
-"""Data sets, one a file: provenance, licence, expected counts, and how each is prepared.
+"""Data sets, one a file: provenance, licence, expected counts, and how each is read.
 
-A new data set adds a module with ``recognises(folder)`` and a function that opens it, and a line
-in `open_clips`.
+`open_clips` is the one door: from a folder in a set's official layout, or a prepared one, to a
+`ClipSet` at the network's rate. A new data set adds a module with a `DataSet` and ``DATASETS``,
+and a line in `MODULES`.
 """
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
 
-from train.datasets.prepared import Clip, ClipSet, is_prepared, open_prepared
-from train.errors import DatasetError
+from train.datasets.dataset import DataSet
+from train.datasets.prepared import (
+    REGRESSION,
+    SINGLE_LABEL,
+    Clip,
+    ClipSet,
+    fits_in_memory,
+    is_prepared,
+    open_prepared,
+)
+from train.errors import DatasetError, UsageError
 
-__all__ = ["Clip", "ClipSet", "open_clips"]
+__all__ = [
+    "DATASET_NAMES",
+    "REGRESSION",
+    "SINGLE_LABEL",
+    "Clip",
+    "ClipSet",
+    "find_dataset",
+    "fits_in_memory",
+    "open_clips",
+    "recognise",
+]
+
+AUTO = "auto"
+MODULES = {
+    "esc50": "esc",
+    "esc10": "esc",
+    "urbansound8k": "urbansound8k",
+    "speech-commands": "speech_commands",
+    "speech-commands-all": "speech_commands",
+    "fsdd": "fsdd",
+    "fsdd-speakers": "fsdd",
+    "coughvid": "coughvid",
+    "folder": "folder",
+}
+"""Which file each set is in, in the order in which a folder is recognised."""
+
+DATASET_NAMES = (AUTO, *MODULES)
+"""What ``--dataset`` takes."""
 
 
 def open_clips(
-    folder: Path, sample_rate: int, *, esc10: bool = False, out: Path | None = None
+    folder: Path,
+    sample_rate: int,
+    *,
+    channels: int = 1,
+    dataset: str = AUTO,
+    esc10: bool = False,
+    out: Path | None = None,
+    skip_broken: bool = False,
 ) -> ClipSet:
     """Open a data set in its official layout, or a prepared folder, at a rate.
 
-    Raises:
-        DatasetError: There is no such folder, no known data set in it, or its rate differs.
-    """
-    from train.datasets import esc  # here, so that python -m train.datasets.esc runs it once
+    Args:
+        folder: Where it is.
+        sample_rate: The network's, in Hz.
+        channels: 1 (stereo is averaged) or 2 (mono is doubled).
+        dataset: One of `DATASET_NAMES`; ``auto`` recognises it by its layout.
+        esc10: The same as ``dataset="esc10"``.
+        out: Where prepared clips go (beside the set, or in the user's cache).
+        skip_broken: Leave out clips that do not decode.
 
+    Raises:
+        DatasetError: There is no such folder, no known data set in it, something in it is broken,
+            or a prepared one's rate differs.
+        UsageError: There is no such data set.
+    """
+    from train.datasets.opening import open_dataset
+
+    wanted = "esc10" if esc10 else dataset
     if not folder.is_dir():
         raise DatasetError(f"{folder}: no such folder; --data must name a data set's folder")
     if is_prepared(folder):
-        clips = open_prepared(folder)
-        if clips.sample_rate != sample_rate:
-            raise DatasetError(
-                f"{folder}: prepared at {clips.sample_rate} Hz, the network hears "
-                f"{sample_rate} Hz; give the official folder instead"
-            )
-        if esc10 and clips.name != esc.ESC10.name:
-            raise DatasetError(f"{folder}: holds {clips.name}, not esc10; drop --esc10")
-        return clips
-    if esc.recognises(folder):
-        return esc.open_esc(folder, sample_rate, esc10=esc10, out=out)
-    raise DatasetError(
-        f"{folder}: no data set known here; expected audio/ with meta/esc50.csv, "
-        "or a prepared folder with clips.json"
+        return _open_prepared_as(folder, sample_rate, channels, wanted)
+    chosen = recognise(folder) if wanted == AUTO else find_dataset(wanted)
+    return open_dataset(
+        chosen, folder, sample_rate, channels=channels, out=out, skip_broken=skip_broken
     )
+
+
+def find_dataset(name: str) -> DataSet:
+    """The data set of a name.
+
+    Raises:
+        UsageError: There is none.
+    """
+    if name not in MODULES:
+        raise UsageError(f"{name!r} is no data set; there are {', '.join(DATASET_NAMES)}")
+    # Imported here, so that python -m train.datasets.NAME runs the file once.
+    module = importlib.import_module(f"train.datasets.{MODULES[name]}")
+    return next(dataset for dataset in module.DATASETS if dataset.name == name)
+
+
+def recognise(folder: Path) -> DataSet:
+    """The data set that lies in a folder, by its layout.
+
+    Raises:
+        DatasetError: None is known that looks like it.
+    """
+    for name in MODULES:
+        dataset = find_dataset(name)
+        if dataset.recognises(folder):
+            return dataset
+    raise DatasetError(
+        f"{folder}: no data set known here; expected is ESC-50 (meta/esc50.csv), UrbanSound8K "
+        "(metadata/UrbanSound8K.csv), Speech Commands (testing_list.txt), FSDD (recordings/), "
+        "COUGHVID (UUID.json beside the audio), a folder of sounds for each class, or a prepared "
+        "folder (clips.json)"
+    )
+
+
+def _open_prepared_as(folder: Path, sample_rate: int, channels: int, wanted: str) -> ClipSet:
+    clips = open_prepared(folder)
+    if clips.sample_rate != sample_rate:
+        raise DatasetError(
+            f"{folder}: prepared at {clips.sample_rate} Hz, the network hears "
+            f"{sample_rate} Hz; give the official folder instead"
+        )
+    if clips.channels != channels:
+        raise DatasetError(
+            f"{folder}: prepared with {clips.channels} channel(s), the network hears {channels}; "
+            "give the official folder instead"
+        )
+    if wanted not in (AUTO, clips.name):
+        raise DatasetError(f"{folder}: holds {clips.name}, not {wanted}; drop the option")
+    return clips

@@ -8,7 +8,7 @@ import urllib.request
 import zipfile
 from pathlib import Path, PurePosixPath
 
-from train.datasets.prepared import say_progress
+from train.datasets.progress import show_progress
 from train.errors import DatasetError
 
 MAX_BYTES = 4_000_000_000
@@ -65,11 +65,11 @@ def _download(url: str, target) -> None:
     if not url.startswith("https://"):
         raise DatasetError(f"{url}: only https:// is fetched")
     with urllib.request.urlopen(url, timeout=60) as response:  # noqa: S310
-        n_bytes = 0
-        while chunk := response.read(1 << 20):
-            target.write(chunk)
-            n_bytes += len(chunk)
-            if n_bytes % (20 << 20) < len(chunk):
-                say_progress(f"fetching {url}: {n_bytes / 1e6:.0f} MB", last=False)
-    say_progress(f"fetched {url}: {n_bytes / 1e6:.0f} MB")
+        total = int(response.headers.get("Content-Length") or 0)
+        with show_progress(f"fetching {url}", round(total / 1e6), "MB") as update:
+            n_bytes = 0
+            while chunk := response.read(1 << 20):
+                target.write(chunk)
+                n_bytes += len(chunk)
+                update(round(n_bytes / 1e6))
     target.seek(0)

@@ -1,19 +1,19 @@
 """Clips ready for training: one array of samples and one table, whatever data set they are of.
 
 A prepared folder holds ``samples.npy`` (int16, all clips one behind the other, memory-mapped
-when opened) and ``clips.json`` (where each clip lies, its label and fold, where the set is from
-and under which licence). Data sets write it through `write_prepared`; training reads it through
+when opened) and ``clips.json`` (where each clip lies, its target and fold, where the set is from
+and under which licence). `train.datasets.preparing` writes it; training reads it through
 `open_prepared` and needs to know nothing else about the set.
+
+Small sets are taken whole, to lie on the device (`ClipSet.matrix`); larger ones stay on disk and
+are read a stretch at a time (`ClipSet.stretches`). `fits_in_memory` decides.
 """
 
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import sys
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -21,9 +21,18 @@ import numpy.typing as npt
 
 from train.errors import DatasetError
 
-FORMAT = 1
+FORMAT = 2
+READABLE = (1, FORMAT)
+"""Format 1 knew one channel and single labels alone."""
+
 FULL_SCALE = 32768
 """An int16 sample divided by it lies in [-1, 1)."""
+
+SINGLE_LABEL = "single-label"
+REGRESSION = "regression"
+
+MEMORY_SHARE = 0.5
+"""Of the free memory, what the clips may take; the network and its batches need the rest."""
 
 
 @dataclass(frozen=True)
@@ -33,15 +42,15 @@ class Clip:
     Attributes:
         filename: As the data set calls it.
         fold: The data set's own split; clips of one source share it.
-        target: Index into the set's labels.
-        source: The recording it was cut from.
-        offset: Index of its first sample in the array.
-        n_samples: At the set's rate.
+        target: Index into the set's labels; in a regression the value itself, in [0, 1].
+        source: The recording it was cut from, or who spoke: what a split must not divide.
+        offset: Index of its first frame in the array.
+        n_samples: Of each channel, at the set's rate.
     """
 
     filename: str
     fold: int
-    target: int
+    target: int | float
     source: str
     offset: int
     n_samples: int
@@ -54,12 +63,17 @@ class ClipSet:
     Attributes:
         name: Of the data set.
         sample_rate: In Hz.
-        labels: One a class, in the order of the targets.
+        labels: One a class, in the order of the targets; in a regression the value's name.
         clips: The table.
-        samples: int16, all clips one behind the other.
+        samples: int16, all clips one behind the other: ``(frames,)`` of one channel,
+            ``(frames, channels)`` of more.
         licence: Of the recordings.
         citation: Whom to name.
         origin: Digest of what it was prepared from.
+        channels: 1 or 2.
+        task: ``single-label`` or ``regression``.
+        fold_names: What a fold is called, where it has a name (``{1: "train", ...}``).
+        skipped: Clips that did not decode and were left out.
     """
 
     name: str
@@ -70,6 +84,10 @@ class ClipSet:
     licence: str
     citation: str
     origin: str
+    channels: int = 1
+    task: str = SINGLE_LABEL
+    fold_names: dict[int, str] = field(default_factory=dict)
+    skipped: tuple[str, ...] = ()
 
     @property
     def folds(self) -> tuple[int, ...]:
@@ -77,38 +95,116 @@ class ClipSet:
         return tuple(sorted({clip.fold for clip in self.clips}))
 
     @property
-    def targets(self) -> npt.NDArray[np.int64]:
-        """``(clips,)``: index of each clip's label."""
-        return np.array([clip.target for clip in self.clips], dtype=np.int64)
+    def targets(self) -> npt.NDArray[np.int64] | npt.NDArray[np.float32]:
+        """``(clips,)``: int64 index of each clip's label; in a regression float32 in [0, 1]."""
+        kind = np.float32 if self.task == REGRESSION else np.int64
+        return np.array([clip.target for clip in self.clips], dtype=kind)
+
+    @property
+    def sources(self) -> npt.NDArray[np.str_]:
+        """``(clips,)``: what each clip was cut from, or who spoke."""
+        return np.array([clip.source for clip in self.clips], dtype=np.str_)
+
+    @property
+    def lengths(self) -> npt.NDArray[np.int64]:
+        """``(clips,)``: samples of each clip."""
+        return np.array([clip.n_samples for clip in self.clips], dtype=np.int64)
+
+    @property
+    def matrix_bytes(self) -> int:
+        """How much memory `matrix` takes."""
+        longest = int(self.lengths.max(initial=0))
+        return len(self.clips) * longest * self.channels * np.dtype(np.int16).itemsize
+
+    def fold_name(self, fold: int) -> str:
+        """What the data set calls a fold; its number where it has no name."""
+        return self.fold_names.get(fold, str(fold))
 
     def of_folds(self, folds: Iterable[int]) -> ClipSet:
         """The clips of some folds."""
         wanted = set(folds)
         return replace(self, clips=tuple(clip for clip in self.clips if clip.fold in wanted))
 
+    def take(self, indices: Iterable[int]) -> ClipSet:
+        """Some of the clips, in this order."""
+        return replace(self, clips=tuple(self.clips[index] for index in indices))
+
     def limited(self, n_clips: int) -> ClipSet:
-        """At most ``n_clips`` of them, in turn from every class, for quick trials."""
+        """At most ``n_clips`` of them, in turn from every class, for quick trials.
+
+        In a regression a fifth of the range counts as a class.
+        """
+        groups = self.targets
+        if self.task == REGRESSION:
+            groups = np.minimum(groups * 5, 4).astype(np.int64)
         seen: dict[int, int] = {}
         ranks = []
-        for index, clip in enumerate(self.clips):
-            seen[clip.target] = seen.get(clip.target, 0) + 1
-            ranks.append((seen[clip.target], clip.target, index))
-        kept = sorted(index for _, _, index in sorted(ranks)[:n_clips])
-        return replace(self, clips=tuple(self.clips[index] for index in kept))
+        for index, group in enumerate(groups.tolist()):
+            seen[group] = seen.get(group, 0) + 1
+            ranks.append((seen[group], group, index))
+        return self.take(sorted(index for _, _, index in sorted(ranks)[:n_clips]))
 
     def waveform(self, index: int) -> npt.NDArray[np.float32]:
-        """A clip's ``(samples,)`` float32 in [-1, 1)."""
+        """A clip's ``(samples,)`` float32 in [-1, 1); ``(channels, samples)`` of more than one."""
         clip = self.clips[index]
         part = self.samples[clip.offset : clip.offset + clip.n_samples]
-        return part.astype(np.float32) / np.float32(FULL_SCALE)
+        return np.ascontiguousarray(part.T, dtype=np.float32) / np.float32(FULL_SCALE)
 
     def matrix(self) -> npt.NDArray[np.int16]:
-        """``(clips, samples of the longest)`` int16, zeros behind the shorter ones."""
-        longest = max((clip.n_samples for clip in self.clips), default=0)
-        rows = np.zeros((len(self.clips), longest), dtype=np.int16)
-        for row, clip in zip(rows, self.clips, strict=True):
-            row[: clip.n_samples] = self.samples[clip.offset : clip.offset + clip.n_samples]
+        """All of it: int16, zeros behind the clips shorter than the longest.
+
+        Returns:
+            ``(clips, samples)`` of one channel, ``(clips, channels, samples)`` of more.
+        """
+        everything = np.arange(len(self.clips))
+        longest = int(self.lengths.max(initial=0))
+        return self.stretches(everything, np.zeros_like(everything), longest)
+
+    def stretches(
+        self, indices: npt.ArrayLike, starts: npt.ArrayLike, length: int
+    ) -> npt.NDArray[np.int16]:
+        """A stretch of each of some clips, read from disk where they lie there.
+
+        Args:
+            indices: ``(batch,)``, which clips.
+            starts: ``(batch,)``, where in the clip each begins; may be negative.
+            length: Samples of a stretch; zeros where it reaches beyond the clip.
+
+        Returns:
+            ``(batch, length)`` int16 of one channel, ``(batch, channels, length)`` of more.
+        """
+        middle = () if self.channels == 1 else (self.channels,)
+        indices, starts = np.asarray(indices), np.asarray(starts)
+        rows = np.zeros((len(indices), *middle, length), dtype=np.int16)
+        for row, index, start in zip(rows, indices.tolist(), starts.tolist(), strict=True):
+            clip = self.clips[index]
+            begin, end = max(start, 0), min(start + length, clip.n_samples)
+            if begin < end:
+                part = self.samples[clip.offset + begin : clip.offset + end]
+                row[..., begin - start : end - start] = part.T
         return rows
+
+
+def fits_in_memory(clips: ClipSet, free_bytes: int | None = None) -> bool:
+    """Whether `ClipSet.matrix` may be held whole; if not, read `ClipSet.stretches` as needed.
+
+    Args:
+        clips: As they will be held.
+        free_bytes: Of the device they shall lie on; the host's free memory where not given.
+    """
+    free = free_memory() if free_bytes is None else free_bytes
+    return clips.matrix_bytes <= free * MEMORY_SHARE
+
+
+def free_memory() -> int:
+    """Bytes that a process may take without swapping; 4 GB where the system does not tell."""
+    try:
+        for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines():
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) * 1024
+    except (OSError, ValueError):
+        pass
+    return 4_000_000_000
 
 
 def is_prepared(folder: Path) -> bool:
@@ -125,90 +221,36 @@ def open_prepared(folder: Path) -> ClipSet:
     try:
         table = json.loads((folder / "clips.json").read_text(encoding="utf-8"))
         samples = np.load(folder / "samples.npy", mmap_mode="r", allow_pickle=False)
-        if table["format"] != FORMAT:
+        if table["format"] not in READABLE:
             raise ValueError(f"format is {table['format']}, this version reads {FORMAT}")
-        clips = tuple(Clip(**clip) for clip in table["clips"])
-        rest = {name: table[name] for name in ("name", "sample_rate", "licence", "citation")}
+        texts = {name: str(table[name]) for name in ("name", "licence", "citation", "origin")}
         opened = ClipSet(
-            **rest,
+            **texts,
+            sample_rate=int(table["sample_rate"]),
             labels=tuple(table["labels"]),
-            clips=clips,
+            clips=tuple(Clip(**clip) for clip in table["clips"]),
             samples=samples,
-            origin=table["origin"],
+            channels=int(table.get("channels", 1)),
+            task=table.get("task", SINGLE_LABEL),
+            fold_names={int(fold): name for fold, name in table.get("fold_names", {}).items()},
+            skipped=tuple(table.get("skipped", ())),
         )
-        if max((clip.offset + clip.n_samples for clip in clips), default=0) > samples.size:
-            raise ValueError("the table reaches beyond the array")
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        _check(opened)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise DatasetError(
             f"{folder}: no usable prepared set: {error}; delete the folder and prepare it anew"
         ) from error
     return opened
 
 
-def write_prepared(
-    folder: Path,
-    clips: Sequence[Clip],
-    read: Callable[[Clip], npt.NDArray[np.int16]],
-    **about: object,
-) -> ClipSet:
-    """Write a prepared folder, whole or not at all.
-
-    Args:
-        folder: Where; what is there already is replaced.
-        clips: The table; offsets and lengths are filled in here.
-        read: Gives a clip's samples at the set's rate.
-        about: The other fields of `ClipSet`.
-
-    Raises:
-        DatasetError: The folder cannot be written; whatever ``read`` raises.
-    """
-    partial = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
-    try:
-        partial.mkdir(parents=True)
-        placed = _write_samples(partial, clips, read)
-        table = {"format": FORMAT, **about, "clips": [asdict(clip) for clip in placed]}
-        (partial / "clips.json").write_text(json.dumps(table, indent=1), encoding="utf-8")
-        if folder.exists():
-            shutil.rmtree(folder)
-        partial.rename(folder)
-    except OSError as error:
-        raise DatasetError(
-            f"{folder}: cannot write the prepared clips: {error}; name another folder with --out"
-        ) from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-    return open_prepared(folder)
-
-
-def _write_samples(
-    folder: Path, clips: Sequence[Clip], read: Callable[[Clip], npt.NDArray[np.int16]]
-) -> list[Clip]:
-    """Append every clip to a raw file, then put the header of an array in front of it."""
-    placed, offset = [], 0
-    raw = folder / "samples.raw"
-    with raw.open("wb") as file:
-        for number, clip in enumerate(clips, start=1):
-            samples = read(clip)
-            file.write(samples.astype("<i2").tobytes())
-            placed.append(replace(clip, offset=offset, n_samples=samples.size))
-            offset += samples.size
-            if number % 100 == 0 or number == len(clips):
-                say_progress(
-                    f"preparing: {number} of {len(clips)} clips", last=number == len(clips)
-                )
-    array = np.lib.format.open_memmap(
-        folder / "samples.npy", mode="w+", dtype=np.int16, shape=(offset,)
-    )
-    if offset:
-        array[:] = np.memmap(raw, dtype="<i2", mode="r")
-    array.flush()
-    raw.unlink()
-    return placed
-
-
-def say_progress(text: str, *, last: bool = True) -> None:
-    """Tell how far it is, on standard error; on a terminal the line is rewritten."""
-    terminal = sys.stderr.isatty()
-    if terminal or last:
-        end = "\n" if last else "\r"
-        print(text.ljust(79) if terminal else text, end=end, file=sys.stderr, flush=True)
+def _check(opened: ClipSet) -> None:
+    clips, samples = opened.clips, opened.samples
+    if samples.dtype != np.int16 or samples.shape[1:] != (opened.channels,) * (samples.ndim - 1):
+        raise ValueError(f"the array is {samples.dtype} {samples.shape}")
+    if max((clip.offset + clip.n_samples for clip in clips), default=0) > len(samples):
+        raise ValueError("the table reaches beyond the array")
+    if opened.task == REGRESSION:
+        if not all(0 <= clip.target <= 1 for clip in clips):
+            raise ValueError("a value lies outside [0, 1]")
+    elif not all(0 <= clip.target < len(opened.labels) for clip in clips):
+        raise ValueError("a target has no label")

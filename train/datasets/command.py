@@ -1,0 +1,92 @@
+"""``python -m train.datasets.NAME DIR``: the command that all data sets share."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from pathlib import Path
+
+from streamclf.errors import StreamclfError, UsageError
+from train.datasets.dataset import DataSet
+from train.datasets.opening import find_broken, list_clips, open_dataset
+
+
+def main(module: str, arguments: list[str] | None = None) -> int:
+    """Run the command of a data set's file; the exit code."""
+    datasets = importlib.import_module(f"train.datasets.{module}").DATASETS
+    options = _parser(module, datasets).parse_args(arguments)
+    dataset = next(each for each in datasets if each.name == options.dataset)
+    try:
+        return _run(dataset, options)
+    except UsageError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except StreamclfError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+
+
+def _run(dataset: DataSet, options: argparse.Namespace) -> int:
+    if not 1000 <= options.rate <= 192000:
+        raise UsageError(f"--rate is {options.rate}, must be 1000 to 192000 Hz")
+    if options.download and not (options.folder.is_dir() and dataset.recognises(options.folder)):
+        dataset.download(options.folder)
+    if options.validate:
+        return validate(dataset, options.folder)
+    clips = open_dataset(
+        dataset,
+        options.folder,
+        options.rate,
+        channels=options.channels,
+        out=options.out,
+        skip_broken=options.skip_broken,
+    )
+    folds = ", ".join(map(clips.fold_name, clips.folds))
+    kind = "regression" if clips.task == "regression" else f"{len(clips.labels)} classes"
+    seconds = clips.lengths / clips.sample_rate
+    print(
+        f"{clips.name}: {len(clips.clips)} clips, {kind}, folds {folds}, {clips.sample_rate} Hz, "
+        f"{seconds.min():.2f} to {seconds.max():.2f} s, {seconds.sum() / 60:.0f} minutes, "
+        f"{clips.licence}"
+    )
+    return 0
+
+
+def validate(dataset: DataSet, folder: Path) -> int:
+    """Name every clip that is missing or does not decode, a line each; 1 where there are any."""
+    listing = list_clips(dataset, folder)
+    broken = find_broken(listing.recordings)
+    for filename in listing.missing:
+        print(f"missing: {filename}")
+    for reason in broken:
+        print(f"broken: {reason}")
+    n_good = len(listing.recordings) - len(broken)
+    print(
+        f"{dataset.name}: {n_good} clips decode, {len(broken)} do not, "
+        f"{len(listing.missing)} are missing"
+    )
+    return 1 if broken or listing.missing else 0
+
+
+def _parser(module: str, datasets: tuple[DataSet, ...]) -> argparse.ArgumentParser:
+    first = datasets[0]
+    parser = argparse.ArgumentParser(
+        prog=f"python -m train.datasets.{module}",
+        description=f"Prepare or check {first.title}: {first.url}. Licence: {first.licence}.",
+        epilog="; ".join(f"{each.name}: {each.title} ({each.licence})" for each in datasets),
+    )
+    add = parser.add_argument
+    add("folder", type=Path, metavar="DIR", help=f"holds {first.layout}")
+    names = [each.name for each in datasets]
+    add("--dataset", choices=names, default=names[0], help=f"which part or split ({names[0]})")
+    add("--rate", type=int, default=16000, help="sample rate in Hz (16000)")
+    add("--channels", type=int, choices=(1, 2), default=1, help="1 or 2 (1)")
+    add("--out", type=Path, help="where the prepared clips go (beside the set or in the cache)")
+    add("--skip-broken", action="store_true", help="leave out clips that do not decode")
+    add("--validate", action="store_true", help="only name missing and broken clips")
+    add("--download", action="store_true", help="fetch the set into DIR first, where that is known")
+    return parser

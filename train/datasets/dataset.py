@@ -1,0 +1,149 @@
+"""What a data set's file must offer: where it is from, and a list of its clips.
+
+Opening, preparing and checking are the same for all of them (`train.datasets.opening`).
+"""
+
+from __future__ import annotations
+
+import csv
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import ClassVar
+
+from train.datasets.prepared import SINGLE_LABEL
+from train.errors import DatasetError
+
+
+@dataclass(frozen=True)
+class Recording:
+    """A clip as it lies in the official folder.
+
+    Attributes:
+        path: The file.
+        filename: As the data set calls it.
+        fold: From 1.
+        target: Index into the labels; in a regression the value, in [0, 1].
+        source: What a split must not divide: the recording it was cut from, the speaker.
+    """
+
+    path: Path
+    filename: str
+    fold: int
+    target: int | float
+    source: str
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The clips of a folder.
+
+    Attributes:
+        recordings: The clips that are there.
+        labels: One a class, in the order of the targets.
+        missing: Clips that the set's own table names and that are not there.
+        notes: What else the user should know, a line each.
+        fold_names: What folds are called, where they have names.
+    """
+
+    recordings: tuple[Recording, ...]
+    labels: tuple[str, ...]
+    missing: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    fold_names: dict[int, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataSet(ABC):
+    """A data set: its provenance, and how its official folder is read.
+
+    Attributes:
+        name: As ``--dataset`` takes it.
+        title: What it is, in a line.
+        url: Where it comes from.
+        licence: Of the recordings.
+        citation: Whom to name.
+        layout: What the official folder holds, for error messages.
+        n_clips: How many there are in the whole set; 0 where that is not known.
+        n_classes: Likewise; 0 where it is not known, or in a regression.
+        task: ``single-label`` or ``regression``.
+    """
+
+    name: str
+    title: str
+    url: str
+    licence: str
+    citation: str
+    layout: str
+    n_clips: int = 0
+    n_classes: int = 0
+    task: str = SINGLE_LABEL
+
+    downloads: ClassVar[bool] = False
+    """Whether `download` can fetch it."""
+
+    @abstractmethod
+    def recognises(self, folder: Path) -> bool:
+        """Whether a folder looks like this set in its official layout."""
+
+    @abstractmethod
+    def list_clips(self, folder: Path) -> Listing:
+        """Find the clips, in an order that depends on nothing but the files.
+
+        Raises:
+            DatasetError: A table is missing or malformed.
+        """
+
+    def download(self, folder: Path) -> None:
+        """Fetch the set into a folder.
+
+        Raises:
+            DatasetError: It cannot be fetched.
+        """
+        raise DatasetError(f"--download: {self.name} is not fetched from here; see {self.url}")
+
+
+def read_table(
+    table: Path, columns: Sequence[str], integers: Sequence[str] = ()
+) -> list[dict[str, str]]:
+    """Read a csv with a header.
+
+    Args:
+        table: The file.
+        columns: Those it must have.
+        integers: Those that must hold integers.
+
+    Raises:
+        DatasetError: It is missing, empty or malformed; the message names line and column.
+    """
+    if not table.is_file():
+        raise DatasetError(f"{table}: not found; is the folder the data set's own?")
+    try:
+        with table.open(encoding="utf-8-sig", newline="") as file:
+            rows = list(csv.DictReader(file))
+        if not rows:
+            raise ValueError("has no lines")
+        for number, row in enumerate(rows, start=2):
+            for column in columns:
+                if row.get(column) is None:
+                    raise ValueError(f"line {number} lacks column {column!r}")
+            for column in integers:
+                _ = int(row[column])
+    except (OSError, ValueError, csv.Error) as error:
+        raise DatasetError(
+            f"{table}: {error}; expected are the columns {', '.join(columns)}"
+        ) from error
+    return rows
+
+
+def names_in(folder: Path) -> set[str]:
+    """Names of what lies in a folder; none where there is no such folder."""
+    return {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+
+
+def pick_name(filename: str, there: set[str], endings: Iterable[str]) -> str | None:
+    """The name under which a clip is there, which may have been converted to another format."""
+    stem = Path(filename).stem
+    names = (filename, *(stem + ending for ending in endings))
+    return next((name for name in names if name in there), None)

@@ -1,0 +1,142 @@
+"""A folder a class: anyone's own sounds, in any audio format.
+
+Layout: ``CLASS/NAME.wav``, or ``CLASS/RECORDING/NAME.wav`` where clips were cut from recordings.
+The classes are the folders' names, sorted; hidden folders and those that begin with ``_`` are left
+out, so are files that are no audio.
+
+Clips cut from one recording sound alike, and a network that has heard one of them knows the
+others: they must be in the same fold. The source of a clip is
+
+- its ``RECORDING`` folder, where there is one;
+- otherwise its name without the number at the end (``kitchen-3.wav`` and ``kitchen_12.wav`` are of
+  ``kitchen``), whichever class it is in;
+- itself, where all of a class would otherwise be of one source (``dog/dog_001.wav``, ...): such
+  numbers say nothing of where the clips are from. This is said when it happens.
+
+Whole sources go into five folds so that each fold gets its share of each class; adding files may
+move others to another fold.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from train.datasets.dataset import DataSet, Listing, Recording
+from train.datasets.decode import AUDIO_ENDINGS
+
+N_FOLDS = 5
+_NUMBER = re.compile(r"[-_ ]*[-_][0-9]+$")
+
+
+class Folder(DataSet):
+    """One's own sounds."""
+
+    def recognises(self, folder: Path) -> bool:
+        """By two folders or more with audio in them."""
+        return len([name for name in _class_names(folder) if _files(folder / name)]) >= 2
+
+    def list_clips(self, folder: Path) -> Listing:
+        """All audio of all classes, split by source."""
+        files = {name: _files(folder / name) for name in _class_names(folder)}
+        labels = tuple(name for name, paths in files.items() if paths)
+        entries, alone = [], []
+        for target, label in enumerate(labels):
+            sources = [source_of(path.relative_to(folder / label)) for path in files[label]]
+            if len(set(sources)) == 1:
+                if len(sources) > 1:
+                    alone.append(label)
+                sources = [path.relative_to(folder).as_posix() for path in files[label]]
+            entries += [
+                (path, target, source) for path, source in zip(files[label], sources, strict=True)
+            ]
+        folds = spread_sources([source for _, _, source in entries], [each[1] for each in entries])
+        recordings = tuple(
+            Recording(path, path.relative_to(folder).as_posix(), fold, target, source)
+            for (path, target, source), fold in zip(entries, folds, strict=True)
+        )
+        return Listing(recordings, labels, notes=_notes(labels, files, alone))
+
+
+def source_of(path: Path) -> str:
+    """What a clip was cut from, by its path within its class's folder."""
+    if len(path.parts) > 1:
+        return path.parent.as_posix()
+    return _NUMBER.sub("", path.stem) or path.stem
+
+
+def spread_sources(sources: Sequence[str], targets: Sequence[int]) -> list[int]:
+    """The fold of each clip, 1 to 5: whole sources, each class spread as evenly as that allows.
+
+    The largest sources are placed first, each where its classes are rarest so far.
+    """
+    contents: dict[str, Counter[int]] = {}
+    for source, target in zip(sources, targets, strict=True):
+        contents.setdefault(source, Counter())[target] += 1
+    filled = [Counter[int]() for _ in range(N_FOLDS)]
+    fold_of: dict[str, int] = {}
+    for source, content in sorted(contents.items(), key=lambda item: (-item[1].total(), item[0])):
+
+        def crowding(fold: int, content: Counter[int] = content) -> tuple[int, int, int]:
+            same = sum(n * filled[fold][target] for target, n in content.items())
+            return same, filled[fold].total(), fold
+
+        fold_of[source] = chosen = min(range(N_FOLDS), key=crowding)
+        filled[chosen] += content
+    return [1 + fold_of[source] for source in sources]
+
+
+def _class_names(folder: Path) -> list[str]:
+    names = (path.name for path in folder.iterdir() if path.is_dir())
+    return sorted(name for name in names if not name.startswith((".", "_", "prepared-")))
+
+
+def _files(folder: Path) -> list[Path]:
+    """Audio in a class's folder or one below."""
+    paths = (*folder.glob("*"), *folder.glob("*/*"))
+    return sorted(
+        path
+        for path in paths
+        if path.suffix.lower() in AUDIO_ENDINGS and path.is_file() and path.name[0] != "."
+    )
+
+
+def _notes(
+    labels: Sequence[str], files: dict[str, list[Path]], alone: Sequence[str]
+) -> tuple[str, ...]:
+    notes = []
+    if alone:
+        notes.append(
+            f"the names in {', '.join(alone[:5])}{', ...' if len(alone) > 5 else ''} tell nothing "
+            "of their sources: each clip counts as one of its own; put clips cut from one "
+            "recording into a folder of their own"
+        )
+    small = [label for label in labels if len(files[label]) < N_FOLDS]
+    if small:
+        notes.append(
+            f"fewer than {N_FOLDS} clips of {', '.join(small[:5])}"
+            f"{', ...' if len(small) > 5 else ''}: some folds have none of them"
+        )
+    empty = [name for name, paths in files.items() if not paths]
+    if empty:
+        notes.append(f"no audio in {', '.join(empty[:5])}{', ...' if len(empty) > 5 else ''}")
+    return tuple(notes)
+
+
+FOLDER = Folder(
+    name="folder",
+    title="a folder a class of one's own sounds",
+    url="your own recordings",
+    licence="not stated: sounds of one's own",
+    citation="none",
+    layout="a folder of audio files for each class, two or more",
+)
+DATASETS = (FOLDER,)
+
+if __name__ == "__main__":
+    from train.datasets.command import main
+
+    sys.exit(main("folder"))

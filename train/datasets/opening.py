@@ -1,0 +1,176 @@
+"""From an official folder to clips, for every data set alike."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+import sys
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+from train.datasets.dataset import DataSet, Listing, Recording
+from train.datasets.decode import read_clip
+from train.datasets.prepared import REGRESSION, ClipSet, is_prepared, open_prepared
+from train.datasets.preparing import describe_broken, only_one, prepare
+from train.datasets.progress import show_progress
+from train.errors import DatasetError
+
+
+def open_dataset(
+    dataset: DataSet,
+    folder: Path,
+    sample_rate: int,
+    *,
+    channels: int = 1,
+    out: Path | None = None,
+    skip_broken: bool = False,
+) -> ClipSet:
+    """Open a set at a rate, preparing it at first use.
+
+    Args:
+        dataset: Which.
+        folder: In its official layout.
+        sample_rate: In Hz; clips are resampled to it.
+        channels: 1 or 2.
+        out: Where to prepare; otherwise beside the set, or in the user's cache where that
+            cannot be written.
+        skip_broken: Leave out clips that do not decode.
+
+    Raises:
+        DatasetError: Something is missing or broken; the message names it.
+    """
+    listing = list_clips(dataset, folder)
+    origin = _digest(listing, sample_rate, channels)
+    target = out or prepared_folder(folder, dataset.name, sample_rate, channels)
+    with only_one(target):
+        if not _is_current(target, origin):
+            table = {
+                "name": dataset.name,
+                "sample_rate": sample_rate,
+                "labels": list(listing.labels),
+                "licence": dataset.licence,
+                "citation": dataset.citation,
+                "origin": origin,
+                "task": dataset.task,
+                "fold_names": listing.fold_names,
+            }
+            read = partial(read_clip, sample_rate=sample_rate, channels=channels)
+            prepare(
+                target,
+                listing.recordings,
+                read,
+                table,
+                channels=channels,
+                skip_broken=skip_broken,
+            )
+    opened = open_prepared(target)
+    if opened.skipped:
+        n_all = len(listing.recordings)
+        if not skip_broken:
+            raise DatasetError(describe_broken(opened.skipped, n_all))
+        print(f"{folder}: {len(opened.skipped)} of {n_all} clips left out", file=sys.stderr)
+    _check_targets(dataset, folder, [clip.target for clip in opened.clips])
+    return opened
+
+
+def list_clips(dataset: DataSet, folder: Path) -> Listing:
+    """A folder's clips; says on standard error what of the set is not there.
+
+    Raises:
+        DatasetError: There is no such folder, a table is missing or malformed, or there are not
+            two classes.
+    """
+    if not folder.is_dir():
+        way_out = "; --download fetches the set into it" if dataset.downloads else ""
+        raise DatasetError(f"{folder}: no such folder{way_out}")
+    listing = dataset.list_clips(folder)
+    recordings = listing.recordings
+    if not recordings:
+        absent = f" ({listing.missing[0]} and others are not there)" if listing.missing else ""
+        raise DatasetError(
+            f"{folder}: holds no clips of {dataset.name}{absent}; expected is {dataset.layout}"
+        )
+    _check_targets(dataset, folder, [recording.target for recording in recordings])
+    for note in listing.notes:
+        print(f"{folder}: {note}", file=sys.stderr)
+    expected = dataset.n_clips or len(recordings) + len(listing.missing)
+    if len(recordings) != expected:
+        folds = sorted({recording.fold for recording in recordings})
+        names = [listing.fold_names.get(fold, str(fold)) for fold in folds]
+        n_more = len(listing.missing) - 1
+        absent = f"; not found: {listing.missing[0]} and {n_more} more" if listing.missing else ""
+        print(
+            f"{folder}: {len(recordings)} of {expected} clips of {dataset.name}, "
+            f"folds {', '.join(names)}{absent}: incomplete, going on with these",
+            file=sys.stderr,
+        )
+    return listing
+
+
+def find_broken(recordings: Sequence[Recording]) -> list[str]:
+    """Decode every clip; why each of the broken ones does not."""
+    broken = []
+    with show_progress("decoding", len(recordings), "clips") as update:
+        for number, recording in enumerate(recordings, start=1):
+            try:
+                read_clip(recording.path, 8000)
+            except DatasetError as error:
+                broken.append(str(error))
+            update(number)
+    return broken
+
+
+def prepared_folder(folder: Path, name: str, sample_rate: int, channels: int = 1) -> Path:
+    """Where the prepared clips go: beside the set if that can be written, else the user's cache."""
+    leaf = f"prepared-{name}-{sample_rate}" + ("" if channels == 1 else f"-{channels}ch")
+    # The mode too: root may write anywhere, but a set marked read-only should stay as it is.
+    if os.access(folder, os.W_OK) and folder.stat().st_mode & stat.S_IWUSR:
+        return folder / leaf
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    key = hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:12]
+    return cache / "streamclf" / f"{leaf}-{key}"
+
+
+def _is_current(target: Path, origin: str) -> bool:
+    """Whether a folder holds these very clips.
+
+    Raises:
+        DatasetError: It holds something else, which is not ours to replace.
+    """
+    if is_prepared(target):
+        if open_prepared(target).origin == origin:
+            return True
+        print(f"{target}: prepared from other files, doing it anew", file=sys.stderr)
+    elif target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise DatasetError(f"{target}: holds other files; name an empty folder (--prepared, --out)")
+    return False
+
+
+def _check_targets(dataset: DataSet, folder: Path, targets: Sequence[int | float]) -> None:
+    there = set(targets)
+    if len(there) >= 2:
+        return
+    if dataset.task == REGRESSION:
+        raise DatasetError(
+            f"{folder}: all {len(targets)} clips have the value {targets[0] if targets else None}, "
+            "a regression needs at least 2 values"
+        )
+    whole = f" ({dataset.name} has {dataset.n_classes})" if dataset.n_classes else ""
+    raise DatasetError(
+        f"{folder}: has clips of {len(there)} class{'' if len(there) == 1 else 'es'}, training "
+        f"needs at least 2{whole}; expected is {dataset.layout}"
+    )
+
+
+def _digest(listing: Listing, sample_rate: int, channels: int) -> str:
+    """Changes when a file, its label, its fold or the rate does."""
+    digest = hashlib.sha256(str(sample_rate).encode())
+    if channels != 1:
+        digest.update(f" {channels} channels ".encode())
+    for clip in listing.recordings:
+        label = listing.labels[clip.target if isinstance(clip.target, int) else 0]
+        line = f"{clip.path.name} {clip.path.stat().st_size} {clip.fold} {clip.target} {label}"
+        digest.update(line.encode())
+    return digest.hexdigest()
