@@ -1,0 +1,232 @@
+# ruff: noqa: E402
+"""What every network must do, found by itself: a new file in ``train/`` is in here at once."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+torch = pytest.importorskip("torch")
+onnx = pytest.importorskip("onnx")
+import onnxruntime
+
+import train
+from export.__main__ import main as export_main
+from streamclf.card import METADATA_KEY, parse_card
+from streamclf.cli import run as streamclf
+from train.datasets.prepared import REGRESSION, Clip, ClipSet
+from train.hearing import hear_windows
+from train.runs import RunFolder
+from train.system import find_system
+
+pytestmark = pytest.mark.train
+
+MODULES = [f"train.{path.stem}" for path in sorted(Path(train.__file__).parent.glob("*.py"))]
+SYSTEMS = [
+    module.SYSTEM for module in map(importlib.import_module, MODULES) if hasattr(module, "SYSTEM")
+]
+CASES = {
+    f"{system.name} {variant}": (system, recipe)
+    for system in SYSTEMS
+    for variant, recipe in system.variants().items()
+}
+SECONDS = (0.3, 6.0, 1.1, 4.2)
+
+
+def make_clips(system) -> ClipSet:
+    """Four clips of two classes, each of a length of its own: tones in noise."""
+    random = np.random.default_rng(1)
+    shape = () if system.n_channels == 1 else (system.n_channels,)
+    clips, parts, offset = [], [], 0
+    for index, seconds in enumerate(SECONDS):
+        target = index % 2
+        time = np.arange(round(seconds * system.sample_rate)) / system.sample_rate
+        tone = 6000 * np.sin(2 * np.pi * 500 * (1 + target) * time)
+        part = random.normal(0, 600, (len(time), *shape)) + tone.reshape(-1, *[1] * len(shape))
+        value = target * 0.9 if system.task == REGRESSION else target
+        clips.append(Clip(f"{index}.wav", 1 + index // 2, value, str(index), offset, len(time)))
+        parts.append(part.astype(np.int16))
+        offset += len(time)
+    labels = ("value",) if system.task == REGRESSION else ("low", "high")
+    return ClipSet(
+        "tones", system.sample_rate, labels, tuple(clips), np.concatenate(parts),
+        "CC0 1.0", "nobody", "x", channels=system.n_channels, task=system.task,
+    )  # fmt: skip
+
+
+class Made:
+    """A network of one case, with a batch to learn."""
+
+    def __init__(self, case: str) -> None:
+        system_type, recipe = CASES[case]
+        self.system = system_type(recipe)
+        self.clips = make_clips(self.system)
+        torch.manual_seed(1)
+        self.network = self.system.build(len(self.clips.labels))
+
+    def batch(self, n_batch=2):
+        material = self.system.material(self.network, self.clips, torch.device("cpu"))
+        return self.system.batch(material, np.arange(n_batch), np.random.default_rng(1))
+
+    def write_run(self, folder: Path) -> None:
+        """As training leaves it, without the training."""
+        folder.mkdir()
+        run = RunFolder(folder)
+        config = {
+            "format": 1,
+            "network": self.system.name,
+            "title": self.system.title,
+            "task": self.system.task,
+            "parameters": sum(p.numel() for p in self.network.parameters()),
+            "labels": list(self.clips.labels),
+            "sample_rate": self.system.sample_rate,
+            "window_samples": self.system.window_samples,
+            "recipe": self.system.recipe.as_json(),
+            "seed": 1,
+            "data": {
+                "name": "tones",
+                "licence": "CC0 1.0",
+                "citation": "nobody",
+                "folds": [1, 2],
+                "test_fold": 0,
+                "clips": 4,
+            },
+        }
+        run.write_json("config.json", config)
+        run.write_tensors("weights.safetensors", self.network.state_dict())
+
+
+@pytest.fixture(scope="module", params=CASES)
+def made(request):
+    return Made(request.param)
+
+
+@pytest.fixture(scope="module")
+def model(made, tmp_path_factory):
+    """The case's model file; gone before the next case's, for some are large."""
+    folder = tmp_path_factory.mktemp("model")
+    made.network.eval()
+    made.write_run(folder / "run")
+    path = folder / "model.onnx"
+    assert export_main([str(folder / "run"), "-o", str(path)]) == 0
+    (folder / "run" / "weights.safetensors").unlink()
+    yield path
+    path.unlink()
+
+
+def test_networks_are_those_the_issue_names():
+    names = {system.name for system in SYSTEMS}
+    assert names >= set("envnet envnetv2 wavemsnet wavemxnet melcnn digits cough pocket".split())
+    for system in SYSTEMS:
+        assert find_system(system.name) is system
+        assert system.__module__ == f"train.{system.name}"
+        assert system.default_recipe() in system.variants().values()
+
+
+def test_network_gives_an_output_a_window(made):
+    network = made.network.eval()
+    random = torch.Generator().manual_seed(1)
+    waveform = torch.rand(3, made.system.window_samples, generator=random) - 0.5
+    with torch.inference_mode():
+        together = network(torch.cat([waveform, 0 * waveform[:1]]))
+        alone = network(waveform[1:2])
+    assert together.shape == (4, len(made.clips.labels))
+    assert torch.isfinite(together).all()
+    torch.testing.assert_close(alone, together[1:2], atol=1e-4, rtol=0)
+    if made.system.task == REGRESSION:
+        assert ((together >= 0) & (together <= 1)).all()
+
+
+def test_recipe_survives_json(made):
+    fields = json.loads(json.dumps(made.system.recipe.as_json()))
+    assert made.system.recipe_type.from_json(fields) == made.system.recipe
+
+
+def test_batch_is_what_its_seed_says(made):
+    inputs, labels = made.batch(4)
+    again, same_labels = made.batch(4)
+    assert torch.equal(inputs, again)
+    assert torch.equal(labels, same_labels)
+    assert inputs.dtype == labels.dtype == torch.float32
+    assert labels.shape == (4, len(made.clips.labels))
+    if made.system.task == REGRESSION:
+        torch.testing.assert_close(labels[:, 0], torch.tensor([0, 0.9, 0, 0.9]))
+    else:
+        torch.testing.assert_close(labels.sum(dim=1), torch.ones(4))
+
+
+def test_whole_network_hears_clips_of_any_length(made):
+    heard = hear_windows(made.network, made.clips.take([0, 2]), made.system.window_samples)
+    assert set(heard.clip) == {0, 1}
+    assert np.isfinite(heard.logits).all()
+
+
+def test_crops_are_windows(made):
+    for n_samples in (1, made.system.window_samples // 3, made.system.window_samples * 3):
+        crops = made.system.crops(np.ones(n_samples, dtype=np.float32))
+        assert {crop.shape for crop in crops} == {(made.system.window_samples,)}
+        assert any(crop.any() for crop in crops)
+
+
+def test_exported_graph_says_what_the_network_says(made, model):
+    session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
+    random = np.random.default_rng(2)
+    for n_batch, level in ((1, 0.5), (3, 0.01)):
+        waveform = random.uniform(-level, level, (n_batch, made.system.window_samples))
+        waveform = waveform.astype(np.float32)
+        (given,) = session.run(None, {"waveform": waveform})
+        with torch.inference_mode():
+            expected = made.network.eval()(torch.from_numpy(waveform)).numpy()
+        np.testing.assert_allclose(given, expected, atol=1e-4, rtol=0)
+
+
+def test_card_says_what_the_network_is(made, model):
+    entries = {p.key: p.value for p in onnx.load(model).metadata_props}
+    card = parse_card(entries[METADATA_KEY], model.name)
+    system = made.system
+    assert (card.sample_rate, card.window_samples) == (system.sample_rate, system.window_samples)
+    assert card.labels == list(made.clips.labels)
+    assert card.task == system.task
+    assert card.activation == ("none" if system.task == REGRESSION else "softmax")
+    assert system.name in card.description
+    assert system.card_note() in card.description
+    assert "tones" in card.training_data
+
+
+def test_streamclf_runs_the_exported_model(made, model, tmp_path):
+    rate = made.system.sample_rate
+    time = np.arange(7 * rate) / rate
+    soundfile.write(tmp_path / "sound.wav", 0.3 * np.sin(2 * np.pi * 440 * time), rate)
+    scores = tmp_path / "scores.csv"
+    arguments = ["file", tmp_path / "sound.wav", "--model", model, "--scores", scores]
+    output = ["--output", tmp_path / "events.jsonl", "--threshold", "0", "--hop", "1"]
+    assert streamclf([str(argument) for argument in arguments + output]) == 0
+    seconds = made.system.window_samples / rate
+    assert len(scores.read_text().splitlines()) - 1 == np.ceil(7 - seconds) + 1
+    assert (tmp_path / "events.jsonl").exists()
+
+
+def test_step_lowers_the_loss(made):
+    """Last, for it changes the network. A hundredth of the rate: a step, not a leap."""
+    system = made.system
+    recipe = replace(system.recipe, learning_rate=system.recipe.learning_rate / 100)
+    inputs, labels = made.batch()
+    trainee = system.trainee(made.network.train())
+    optimiser = recipe.optimiser_for(trainee)
+
+    def loss():
+        torch.manual_seed(1)  # the same dropout
+        return system.loss(trainee(inputs), labels)
+
+    before = loss()
+    before.backward()
+    optimiser.step()
+    with torch.no_grad():
+        after = loss()
+    assert after < before
