@@ -150,7 +150,7 @@ FORMS = "must be a number or {on = ..., off = ...}"
         ("[classes]\ndog = 3", "[classes] dog: on is 3, must lie between 0 and 1"),
         ("[classes]\ndog = {off = 0.1}", "[classes] dog: {'off': 0.1} " + FORMS),
         ("[classes]\ndog = {on = 0.1, of = 0.1}", "[classes] dog: {'on': 0.1, 'of': 0.1} " + FORMS),
-        ("classes.dog = {on = 0.1, off = 1}", "[classes] dog: off is 1.0, must not be above on, 0.1"),
+        ("[classes.dog]\non = 0\noff = 1", "[classes] dog: off is 1.0, must not be above on, 0.0"),
         ("[classes.dog]\non = 0.1\noff = 'x'", "[classes] dog: off is x, must lie between 0 and 1"),
         ("[classes]\ndog = [0.5]", "[classes] dog: on is [0.5], must lie between 0 and 1"),
     ],
