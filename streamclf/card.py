@@ -21,7 +21,7 @@ Task = Literal["single-label", "multi-label", "regression"]
 Activation = Literal["softmax", "sigmoid", "none"]
 Probability = Annotated[float, msgspec.Meta(ge=0, le=1)]
 Positive = Annotated[int, msgspec.Meta(gt=0)]
-NotNegative = Annotated[float, msgspec.Meta(ge=0)]
+NotNegative = Annotated[float, msgspec.Meta(ge=0, le=86_400)]
 
 
 class Threshold(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

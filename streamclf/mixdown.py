@@ -54,7 +54,8 @@ def mix_down(
             yield Notice(item.position, sample_rate, message)
         yield Block(item.position, waveform, item.sample_rate)
     if n_bad:
-        message = f"{n_bad} NaN or Inf samples were replaced by zeros"
+        samples = "1 NaN or Inf sample was" if n_bad == 1 else f"{n_bad} NaN or Inf samples were"
+        message = f"{samples} replaced by zeros"
         yield Notice(position, sample_rate, message)
 
 

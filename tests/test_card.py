@@ -55,6 +55,7 @@ def test_card_needs_little():
         ({"thresholds": {"on": 1.5}}, "$.thresholds.on"),
         ({"thresholds": {"on": 0.2, "off": 0.4}}, "off is 0.4, must not be above on, 0.2"),
         ({"thresholds": {"min_duration": -1}}, "$.thresholds.min_duration"),
+        ({"thresholds": {"max_gap": 1e300}}, "$.thresholds.max_gap"),
         ({"thresholds": {"classes": {"c": {"on": 1, "off": 0}}}}, "'c', which is not among"),
         ({"thresholds": {"classes": {"a": {"on": 0.1, "off": 0.5}}}}, "off is 0.5"),
         ({"stem": {"tensor": "t", "stride": 0, "frames": 1}}, "$.stem.stride"),

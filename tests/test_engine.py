@@ -185,7 +185,7 @@ def test_engine_passes_notices_with_their_place(classifier):
     notices = [r for r in results if isinstance(r, Notice)]
     assert [n.message for n in notices] == [
         "NaN or Inf samples from 1.00 s on: replaced by zeros",
-        "1 NaN or Inf samples were replaced by zeros",
+        "1 NaN or Inf sample was replaced by zeros",
     ]
     assert notices[0].position == 8000
 
