@@ -8,7 +8,14 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from train.augment import crop_scaled, cut, draw_gains, mask_bands
+from train.augment import (
+    crop_scaled,
+    cut,
+    draw_gains,
+    fit_length,
+    mask_bands,
+    shift_with_wrap,
+)
 from train.features import LogMel, dft_kernels, mel_filters
 from train.mixing import (
     a_weighted_level,
@@ -153,3 +160,63 @@ def test_mel_filters_reach_every_mel_and_no_further():
     assert not filters[:, :2].any()
     assert filters.min() == 0
     assert filters.max() <= 1
+
+
+@pytest.mark.parametrize(
+    ("n_samples", "place"), [(3, 0.0), (3, 0.99), (5, 0.5), (9, 0.0), (9, 0.7)]
+)
+def test_fit_length_cuts_or_pads_at_a_place(n_samples, place):
+    sound = np.arange(1.0, n_samples + 1)
+    rows = torch.from_numpy(np.pad(sound, (0, 9 - n_samples)))[None, None].expand(1, 2, -1)
+    places = torch.tensor([place], dtype=torch.float64)
+    given = fit_length(rows, torch.tensor([n_samples]), places, 5)
+    step = int(place * (abs(n_samples - 5) + 1))
+    expected = sound[step : step + 5] if n_samples >= 5 else np.pad(sound, (step, 2 - step))
+    np.testing.assert_array_equal(given[0], np.stack([expected, expected]))
+
+
+def test_shift_wraps_each_clip_by_its_own():
+    sounds = torch.arange(12.0).reshape(3, 1, 4)
+    given = shift_with_wrap(sounds, torch.tensor([0, 1, 3]))
+    for row, sound, shift in zip(given, sounds, (0, 1, 3), strict=True):
+        torch.testing.assert_close(row, sound.roll(shift, -1))
+
+
+def test_crop_without_padding_begins_with_a_short_sound():
+    sound = torch.arange(1.0, 5.0)[None]
+    begins, ends = torch.tensor([1]), torch.tensor([3])
+    crop = crop_scaled(sound, begins, ends, torch.tensor([0.9]), torch.ones(1), 4, pad=0)
+    assert crop.tolist() == [[2, 3, 0, 0]]
+
+
+def test_mask_is_the_same_for_all_channels():
+    features = torch.from_numpy(np.random.default_rng(1).normal(size=(9, 2, 8, 12)))
+    for axis in (1, 2):
+        masked = mask_bands(features, np.random.default_rng(2), axis=axis, widest=4, n_masks=2)
+        changed = masked != features
+        assert torch.equal(changed[:, 0], changed[:, 1])
+        assert changed.any()
+        means = features.mean(dim=(1, 2, 3), keepdim=True).expand_as(features)
+        assert torch.equal(masked[changed], means[changed])
+
+
+@pytest.mark.parametrize("pad", [0, 256, 512])
+def test_power_by_fft_is_the_graphs(pad):
+    front_end = LogMel(44100, 1024, 512, 64, f_min=0.0, pad=pad)
+    waveform = torch.rand(2, 5000, generator=torch.Generator().manual_seed(1)) - 0.5
+    power = front_end.power(waveform)
+    assert power.shape[2] == front_end.n_frames(5000)
+    torch.testing.assert_close(front_end.power_by_fft(waveform), power, atol=1e-8, rtol=1e-4)
+
+
+def test_between_class_mix_at_the_higher_rate_has_longer_frames():
+    # 2,048 samples of a tone fill half of a frame of 4,096 at 44.1 kHz: half of the energy.
+    time = torch.arange(8192) / 44100
+    tone = torch.sin(2 * torch.pi * 1000 * time)[None]
+    short = torch.where(torch.arange(8192) < 2048, tone, 0.0)
+    level = a_weighted_level(tone, 44100) - a_weighted_level(short, 44100)
+    assert level.item() == pytest.approx(3.01, abs=0.05)
+    given = mix_between_classes(tone, 0.5 * tone, torch.tensor([0.5]), 44100)
+    weight = 1 / (1 + 2)
+    expected = (weight * tone + (1 - weight) * 0.5 * tone) / np.sqrt(weight**2 + (1 - weight) ** 2)
+    torch.testing.assert_close(given, expected, atol=1e-5, rtol=0)

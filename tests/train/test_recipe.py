@@ -41,6 +41,18 @@ def test_one_cycle_rises_to_its_peak_and_falls_to_next_to_nothing():
     assert rates[100] == pytest.approx(4e-7)
 
 
+def test_linear_one_cycle_rises_and_falls_in_lines():
+    recipe = steps(schedule="one-cycle-linear", warm_up=0.3)
+    rates = [recipe.rate_at(p) for p in (0, 0.15, 0.3, 0.65, 1)]
+    assert rates == pytest.approx([0.04, 0.52, 1, 0.5, 1e-4], abs=1e-4)
+
+
+def test_adam_adds_its_decay_to_the_gradient():
+    optimiser = steps(optimiser="adam", weight_decay=1e-4).optimiser_for(torch.nn.Linear(2, 2))
+    assert type(optimiser) is torch.optim.Adam
+    assert optimiser.defaults["weight_decay"] == 1e-4
+
+
 def test_cosine_rises_in_a_line():
     recipe = steps(schedule="cosine", warm_up=0.1)
     assert recipe.rate_at(0.05) == pytest.approx(0.5)
