@@ -200,7 +200,7 @@ class UrlStream(Source):
         try:
             self.name = mask_password(url)
         except ValueError as error:
-            raise UsageError(f"--source {url}: is no URL: {error}") from error
+            raise UsageError(f"--source {url.rpartition('@')[2]}: is no URL: {error}") from error
         self._url = url
         self._timeout_s = timeout_s
         self._pump = Pump(self._produce)
