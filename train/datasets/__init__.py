@@ -43,6 +43,7 @@ MODULES = {
     "speech-commands-all": "speech_commands",
     "fsdd": "fsdd",
     "fsdd-speakers": "fsdd",
+    "coughvid-made": "coughvid",
     "coughvid": "coughvid",
     "folder": "folder",
 }

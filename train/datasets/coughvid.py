@@ -12,6 +12,9 @@ too.
 
 The target is ``cough_detected``, in [0, 1]: a regression. Who recorded what isn't told, so five
 folds are made from a hash of the UUID: a recording's fold never changes, whatever else is there.
+
+`train.datasets.make_coughvid` makes a set of this layout with made-up values; it is recognised as
+``coughvid-made``, so that no figure reached on it passes for one of COUGHVID.
 """
 
 from __future__ import annotations
@@ -22,6 +25,7 @@ import itertools
 import json
 import math
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 from train.datasets.dataset import DataSet, Listing, Recording, names_in
@@ -32,6 +36,8 @@ ENDINGS = (".webm", ".ogg", ".wav", ".flac", ".mp3")
 N_FOLDS = 5
 TARGET = "cough_detected"
 TABLE = "metadata_compiled.csv"
+MADE = "MADE.txt"
+"""Lies beside recordings whose values were made up."""
 
 N_LOOKED_AT = 20
 """So many json files tell whether a folder is this set; some lack the value."""
@@ -42,12 +48,19 @@ def fold_of(uuid: str) -> int:
     return 1 + int.from_bytes(hashlib.sha256(uuid.encode()).digest()[:8], "big") % N_FOLDS
 
 
+@dataclass(frozen=True, kw_only=True)
 class CoughVid(DataSet):
     """Every recording with a usable ``cough_detected``."""
+
+    layout: str = "UUID.json beside UUID.webm, .ogg or .wav"
+    task: str = REGRESSION
+    made: bool = False
 
     def recognises(self, folder: Path) -> bool:
         """By a json with ``cough_detected`` or the compiled table."""
         root = _root(folder)
+        if self.made:
+            return (root / MADE).is_file()
         if (root / TABLE).is_file():
             return True
         some = itertools.islice(root.glob("*.json"), N_LOOKED_AT)
@@ -127,10 +140,16 @@ COUGHVID = CoughVid(
         "L. Orlandic, T. Teijeiro, D. Atienza, The COUGHVID crowdsourcing dataset, Scientific "
         "Data 8, 156 (2021), doi:10.1038/s41597-021-00937-4"
     ),
-    layout="UUID.json beside UUID.webm, .ogg or .wav",
-    task=REGRESSION,
 )
-DATASETS = (COUGHVID,)
+COUGHVID_MADE = CoughVid(
+    name="coughvid-made",
+    title="coughs and mixtures with made-up values, in COUGHVID's layout",
+    url="python -m train.datasets.make_coughvid",
+    licence="that of the sounds it was made from",
+    citation="none",
+    made=True,
+)
+DATASETS = (COUGHVID, COUGHVID_MADE)
 
 if __name__ == "__main__":
     from train.datasets.command import main

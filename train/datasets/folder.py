@@ -27,6 +27,7 @@ from pathlib import Path
 
 from train.datasets.dataset import DataSet, Listing, Recording
 from train.datasets.decode import AUDIO_ENDINGS
+from train.datasets.prepared import is_prepared
 
 N_FOLDS = 5
 _NUMBER = re.compile(r"[-_ ]*[-_][0-9]+$")
@@ -90,8 +91,8 @@ def spread_sources(sources: Sequence[str], targets: Sequence[int]) -> list[int]:
 
 
 def _class_names(folder: Path) -> list[str]:
-    names = (path.name for path in folder.iterdir() if path.is_dir())
-    return sorted(name for name in names if not name.startswith((".", "_", "prepared-")))
+    paths = [path for path in folder.iterdir() if path.is_dir() and not is_prepared(path)]
+    return sorted(path.name for path in paths if path.name[0] not in "._")
 
 
 def _files(folder: Path) -> list[Path]:

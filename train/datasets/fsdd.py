@@ -23,8 +23,11 @@ from train.datasets.speech_commands import DIGITS
 
 URL = "https://github.com/Jakobovski/free-spoken-digit-dataset/archive/refs/tags/v1.0.10.zip"
 SPEAKERS = ("george", "jackson", "lucas", "nicolas", "theo", "yweweler")
+N_TAKES = 50
+"""Of each digit by each speaker."""
+
 N_TEST = 5
-"""Of each digit by each speaker, the first so many are the official test split."""
+"""Of these, the first so many are the official test split."""
 
 _FILENAME = re.compile(r"([0-9])_([A-Za-z]+)_([0-9]+)\.(?:wav|flac|ogg)")
 
@@ -57,6 +60,14 @@ class Fsdd(DataSet):
             if (match := _FILENAME.fullmatch(name))
         ]
         parsed = sorted((int(m[1]), m[2], int(m[3]), m[0]) for m in matches)
+        there = {(digit, speaker, index) for digit, speaker, index, _ in parsed}
+        missing = tuple(
+            f"{digit}_{speaker}_{index}.wav"
+            for speaker in sorted({speaker for _, speaker, _ in there} & set(SPEAKERS))
+            for digit in range(10)
+            for index in range(N_TAKES)
+            if (digit, speaker, index) not in there
+        )
         others = {speaker for _, speaker, _, _ in parsed} - set(SPEAKERS)
         speakers = (*SPEAKERS, *sorted(others))
         digits = sorted({digit for digit, _, _, _ in parsed})
@@ -72,7 +83,7 @@ class Fsdd(DataSet):
         )
         names = dict(enumerate(speakers, start=1)) if self.by_speaker else {1: "train", 2: "test"}
         labels = tuple(DIGITS[digit] for digit in digits)
-        return Listing(recordings, labels, fold_names=names)
+        return Listing(recordings, labels, missing, fold_names=names)
 
     def download(self, folder: Path) -> None:
         """Fetch it (16 MB)."""

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from train.datasets.dataset import DataSet, Listing, Recording
 from train.datasets.decode import read_clip
@@ -44,27 +45,32 @@ def open_dataset(
     listing = list_clips(dataset, folder)
     origin = _digest(listing, sample_rate, channels)
     target = out or prepared_folder(folder, dataset.name, sample_rate, channels)
-    with only_one(target):
-        if not _is_current(target, origin):
-            table = {
-                "name": dataset.name,
-                "sample_rate": sample_rate,
-                "labels": list(listing.labels),
-                "licence": dataset.licence,
-                "citation": dataset.citation,
-                "origin": origin,
-                "task": dataset.task,
-                "fold_names": listing.fold_names,
-            }
-            read = partial(read_clip, sample_rate=sample_rate, channels=channels)
-            prepare(
-                target,
-                listing.recordings,
-                read,
-                table,
-                channels=channels,
-                skip_broken=skip_broken,
-            )
+    table = {
+        "name": dataset.name,
+        "sample_rate": sample_rate,
+        "labels": list(listing.labels),
+        "licence": dataset.licence,
+        "citation": dataset.citation,
+        "origin": origin,
+        "stamp": _stamp(listing),
+        "task": dataset.task,
+        "fold_names": listing.fold_names,
+    }
+    if not _is_current(target, table):
+        read = partial(read_clip, sample_rate=sample_rate, channels=channels)
+        with only_one(target):
+            # Once more: another process may have prepared it while this one waited.
+            if not _is_current(target, table):
+                if is_prepared(target):
+                    print(f"{target}: prepared from other files, doing it anew", file=sys.stderr)
+                prepare(
+                    target,
+                    listing.recordings,
+                    read,
+                    table,
+                    channels=channels,
+                    skip_broken=skip_broken,
+                )
     opened = open_prepared(target)
     if opened.skipped:
         n_all = len(listing.recordings)
@@ -133,17 +139,16 @@ def prepared_folder(folder: Path, name: str, sample_rate: int, channels: int = 1
     return cache / "streamclf" / f"{leaf}-{key}"
 
 
-def _is_current(target: Path, origin: str) -> bool:
+def _is_current(target: Path, table: dict[str, Any]) -> bool:
     """Whether a folder holds these very clips.
 
     Raises:
         DatasetError: It holds something else, which is not ours to replace.
     """
     if is_prepared(target):
-        if open_prepared(target).origin == origin:
-            return True
-        print(f"{target}: prepared from other files, doing it anew", file=sys.stderr)
-    elif target.exists() and (not target.is_dir() or any(target.iterdir())):
+        opened = open_prepared(target)
+        return opened.origin == table["origin"] and opened.stamp in ("", table["stamp"])
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise DatasetError(f"{target}: holds other files; name an empty folder (--prepared, --out)")
     return False
 
@@ -164,8 +169,16 @@ def _check_targets(dataset: DataSet, folder: Path, targets: Sequence[int | float
     )
 
 
+def _stamp(listing: Listing) -> str:
+    """Changes when a file is written anew, even if its size stays the same."""
+    digest = hashlib.sha256()
+    for clip in listing.recordings:
+        digest.update(str(clip.path.stat().st_mtime_ns).encode())
+    return digest.hexdigest()
+
+
 def _digest(listing: Listing, sample_rate: int, channels: int) -> str:
-    """Changes when a file, its label, its fold or the rate does."""
+    """Changes when a file's size, its label, its fold or the rate does; a copy's is the same."""
     digest = hashlib.sha256(str(sample_rate).encode())
     if channels != 1:
         digest.update(f" {channels} channels ".encode())

@@ -74,6 +74,7 @@ class ClipSet:
         task: ``single-label`` or ``regression``.
         fold_names: What a fold is called, where it has a name (``{1: "train", ...}``).
         skipped: Clips that did not decode and were left out.
+        stamp: Changes when one of the files is written anew.
     """
 
     name: str
@@ -88,6 +89,7 @@ class ClipSet:
     task: str = SINGLE_LABEL
     fold_names: dict[int, str] = field(default_factory=dict)
     skipped: tuple[str, ...] = ()
+    stamp: str = ""
 
     @property
     def folds(self) -> tuple[int, ...]:
@@ -234,6 +236,7 @@ def open_prepared(folder: Path) -> ClipSet:
             task=table.get("task", SINGLE_LABEL),
             fold_names={int(fold): name for fold, name in table.get("fold_names", {}).items()},
             skipped=tuple(table.get("skipped", ())),
+            stamp=table.get("stamp", ""),
         )
         _check(opened)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:

@@ -41,11 +41,12 @@ class _Journal:
     """What is in the unfinished array.
 
     Attributes:
+        origin: Digest and stamp of the files it is made from.
         entries: ``{"n": samples}`` or ``{"broken": why}`` a recording, in order.
     """
 
     path: Path
-    origin: str
+    origin: list[str]
     entries: list[dict[str, Any]]
 
     @property
@@ -72,8 +73,8 @@ def prepare(
         target: Where; what is there already is replaced.
         recordings: The clips.
         read: Gives a file's samples at the set's rate: ``(samples,)`` or ``(samples, channels)``.
-        table: The other entries of ``clips.json``; ``origin`` tells whether a preparation that
-            was interrupted may go on.
+        table: The other entries of ``clips.json``; ``origin`` and ``stamp`` tell whether a
+            preparation that was interrupted may go on.
         channels: Of the samples.
         skip_broken: Leave out what does not decode.
 
@@ -81,11 +82,13 @@ def prepare(
         DatasetError: The folder cannot be written, or clips do not decode: named and counted.
     """
     partial = target.with_name(f".{target.name}.partial")
+    journal = _Journal(partial, [], [])
     try:
         partial.mkdir(parents=True, exist_ok=True)
-        journal = _open_journal(partial, table["origin"], channels)
+        journal = _open_journal(partial, [table["origin"], table["stamp"]], channels)
         _decode_rest(partial, journal, recordings, read, f"preparing {table['name']}", channels)
-        if journal.broken and not skip_broken:
+        n_broken = len(journal.broken)
+        if n_broken and (not skip_broken or n_broken == len(recordings)):
             raise DatasetError(describe_broken(journal.broken, len(recordings)))
         _finish(partial, journal, recordings, table, channels)
         if target.exists():
@@ -93,9 +96,11 @@ def prepare(
         partial.rename(target)
     except OSError as error:
         shutil.rmtree(partial, ignore_errors=True)
+        written = journal.n_samples * channels * 2 / 1e6
         raise DatasetError(
-            f"{target}: cannot write the prepared clips: {error.strerror or error}; name a folder "
-            "elsewhere (--prepared in training, --out in train.datasets)"
+            f"{target}: cannot write the prepared clips: {error.strerror or error} after "
+            f"{written:.0f} MB, {len(journal.entries)} of {len(recordings)} clips; make room or "
+            "name a folder elsewhere (--prepared in training, --out in train.datasets)"
         ) from error
     except DatasetError:
         shutil.rmtree(partial, ignore_errors=True)
@@ -144,7 +149,7 @@ def only_one(target: Path) -> Iterator[None]:
             lock.unlink(missing_ok=True)
 
 
-def _open_journal(partial: Path, origin: str, channels: int) -> _Journal:
+def _open_journal(partial: Path, origin: list[str], channels: int) -> _Journal:
     """The journal of an interrupted preparation of the same files, or a new one."""
     path = partial / "journal.jsonl"
     entries = _read_entries(path, origin)
@@ -159,7 +164,7 @@ def _open_journal(partial: Path, origin: str, channels: int) -> _Journal:
     return _Journal(path, origin, entries)
 
 
-def _read_entries(path: Path, origin: str) -> list[dict[str, Any]]:
+def _read_entries(path: Path, origin: list[str]) -> list[dict[str, Any]]:
     try:
         head, *lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
         if json.loads(head)["origin"] != origin:

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from train.datasets.dataset import DataSet, Listing, Recording, names_in
+from train.datasets.prepared import is_prepared
 from train.errors import DatasetError
 
 DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
@@ -106,8 +107,8 @@ def _root(folder: Path) -> Path | None:
 
 
 def _words(root: Path) -> tuple[str, ...]:
-    names = (path.name for path in root.iterdir() if path.is_dir())
-    return tuple(sorted(name for name in names if not name.startswith(("_", ".", "prepared-"))))
+    paths = [path for path in root.iterdir() if path.is_dir() and not is_prepared(path)]
+    return tuple(sorted(path.name for path in paths if path.name[0] not in "._"))
 
 
 def _read_list(path: Path) -> list[str]:
