@@ -13,9 +13,10 @@ from export.calibrate import TARGET_PRECISION
 from export.card import make_card
 from export.check import compare
 from export.errors import ExportError
-from export.graph import make_graph, rebuild
+from export.graph import make_graph
 from streamclf.card import METADATA_KEY, Card, format_card, parse_card
 from streamclf.errors import StreamclfError
+from train.loading import load_network
 from train.runs import CONFIG, RunFolder
 
 
@@ -57,14 +58,24 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     size = options.output.stat().st_size / 1e6
-    heard = card.accuracy.get("averaged_windows")
     print(
-        f"{options.output}: {size:.2f} MB, {len(card.labels)} labels, torch and ONNX Runtime "
-        f"differ by {difference:.1g}, temperature {card.temperature:g}, thresholds "
-        f"{card.thresholds.on:g}/{card.thresholds.off:g}"
-        + (f", {heard:.1%} of {card.accuracy['clips']} held-out clips" if heard else "")
+        f"{options.output}: {size:.2f} MB, {len(card.labels)} label(s), torch and ONNX Runtime "
+        f"differ by {difference:.1g}{_describe(card)}"
     )
     return 0
+
+
+def _describe(card: Card) -> str:
+    """What the export set and measured, for the command's line."""
+    n_clips = card.accuracy.get("clips")
+    if card.task == "regression":
+        error = card.accuracy.get("mean_absolute_error")
+        return f", mean absolute error {error:.3f} on {n_clips} held-out clips" if n_clips else ""
+    text = f", temperature {card.temperature:g}, thresholds "
+    text += f"{card.thresholds.on:g}/{card.thresholds.off:g}"
+    if n_clips:
+        text += f", {card.accuracy['averaged_windows']:.1%} of {n_clips} held-out clips"
+    return text
 
 
 def export(
@@ -92,10 +103,13 @@ def export(
         raise ExportError(f"{output}: exists; --overwrite replaces it")
     run = RunFolder.open(run_path)
     config = run.read_json(CONFIG)
-    network = rebuild(run, config)
+    if "cross_validation" in config:
+        raise ExportError(f"{run_path}: a cross-validation, not one network; name one of its folds")
+    system, network = load_network(run, config)
     card = make_card(
         run,
         config,
+        system,
         name=name or output.stem,
         version=version,
         licence=licence,

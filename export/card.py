@@ -13,14 +13,16 @@ from export.calibrate import (
 )
 from streamclf.card import Card, Thresholds
 from train.errors import RunError
-from train.hearing import HOP_S, N_CROPS, WindowLogits
+from train.hearing import HOP_S, WindowLogits
 from train.metrics import interval_95
-from train.runs import RunFolder
+from train.runs import RESULT, RunFolder
+from train.system import System
 
 
 def make_card(
     run: RunFolder,
     config: dict[str, Any],
+    system: System,
     *,
     name: str,
     version: str,
@@ -32,6 +34,7 @@ def make_card(
     Args:
         run: The run folder.
         config: Its ``config.json``.
+        system: Of its network, with its recipe.
         name: Of the model.
         version: Of the model.
         licence: Of the weights; follows from the data's if not given.
@@ -44,7 +47,9 @@ def make_card(
     try:
         data = config["data"]
         temperature, thresholds, accuracy = 1.0, Thresholds(), {}
-        if heard is not None:
+        if heard is not None and system.task == "regression":
+            accuracy = _errors(run, data)
+        elif heard is not None:
             # Too few clips, a smoke run's, would set them by accident.
             if len(heard.targets) >= MIN_CLIPS:
                 temperature = fit_temperature(heard)
@@ -58,6 +63,8 @@ def make_card(
         return Card(
             name=name,
             version=version,
+            task=system.task,
+            activation="none" if system.task == "regression" else "softmax",
             labels=config["labels"],
             sample_rate=config["sample_rate"],
             window_samples=config["window_samples"],
@@ -68,8 +75,8 @@ def make_card(
             accuracy=accuracy,
             description=(
                 f"{config['network']}: {config['title']}. {config['parameters']:,} parameters, "
-                f"{config['recipe']['epochs']} epochs, seed {config['seed']}."
-            ),
+                f"{config['recipe']['epochs']} epochs, seed {config['seed']}. {system.card_note()}"
+            ).strip(),
         )
     except KeyError as error:
         raise RunError(
@@ -90,11 +97,32 @@ def _figures(
         "averaged_windows": round(accuracy, 4),
         "interval_95": [round(low, 4), round(high, 4)],
         "single_windows": round(heard.window_accuracy(), 4),
-        "ten_crops": run.read_json("result.json")["ten_crops"],
+        "published_crops": _published(run.read_json(RESULT)),
         "protocol": (
             f"averaged_windows: mean of the scores of a window every {HOP_S:g} s of a clip, the "
-            f"temperature fitted on the same clips; ten_crops: mean of the scores of {N_CROPS} "
-            "crops of the padded clip; the fold decided nothing in training"
+            "temperature fitted on the same clips; published_crops: mean of the scores of the "
+            "crops of the network's published protocol; the fold decided nothing in training"
+        ),
+    }
+
+
+def _published(result: dict[str, Any]) -> float:
+    # The first runs call it by the only protocol there was.
+    return result["published_crops"] if "published_crops" in result else result["ten_crops"]
+
+
+def _errors(run: RunFolder, data: dict[str, Any]) -> dict[str, Any]:
+    """A regression's figures, as its training or evaluation found them."""
+    result = run.read_json(RESULT)
+    names = ("clips", "mean_absolute_error", "interval_95", "median_baseline", "spearman",
+             "area_under_curve", "positive_from")  # fmt: skip
+    return {
+        "data": data["name"],
+        "fold": data["test_fold"],
+        **{name: result[name] for name in names if result.get(name) is not None},
+        "protocol": (
+            f"mean of the values of a window every {HOP_S:g} s of a clip; median_baseline: always "
+            "saying the training clips' median; the fold decided nothing in training"
         ),
     }
 

@@ -4,37 +4,12 @@ from __future__ import annotations
 
 import logging
 import warnings
-from typing import Any
 
 import onnx
 import torch
 from torch import nn
 
-from train.errors import RunError
-from train.runs import RunFolder
-from train.system import find_system
-
 INPUT = "waveform"
-
-
-def rebuild(run: RunFolder, config: dict[str, Any]) -> nn.Module:
-    """The run's network with its weights, on the CPU, ready to be used.
-
-    Raises:
-        RunError: The network is unknown, or the weights are missing or of another one.
-    """
-    system_type = find_system(str(config.get("network")))
-    try:
-        fields = system_type.default_recipe().as_json() | config["recipe"]
-        system = system_type(system_type.recipe_type.from_json(fields))
-        network = system.build(len(config["labels"]))
-        weights, _ = run.read_tensors("weights.safetensors")
-        network.load_state_dict(weights)
-    except (RuntimeError, KeyError, TypeError) as error:
-        raise RunError(
-            f"{run.path}: weights and config.json don't fit together: {error}; train anew"
-        ) from error
-    return network.eval()
 
 
 def make_graph(network: nn.Module, window_samples: int, output: str) -> onnx.ModelProto:

@@ -7,7 +7,7 @@ weights, their average, the optimiser's state and the history are all there is t
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import torch
@@ -16,7 +16,9 @@ from torch import Tensor, nn
 from train.errors import RunError
 from train.runs import RunFolder
 
-CHECKPOINT = "checkpoint.safetensors"
+LAST = "checkpoints/last.safetensors"
+FORMERLY = "checkpoint.safetensors"
+"""Where the first runs have it."""
 
 
 @dataclass
@@ -26,12 +28,15 @@ class Progress:
     Attributes:
         step: Steps made.
         epochs: Finished epochs, a row each.
-        sums: Of the epoch that is running: loss, right answers, clips, seconds.
+        sums: Of the epoch that is running: loss, right answers (a regression: absolute errors),
+            clips, seconds.
+        best: The best epochs by the validation clips: ``[score, epoch]``, best first.
     """
 
     step: int = 0
     epochs: list[dict[str, Any]] = field(default_factory=list)
     sums: list[float] = field(default_factory=lambda: [0.0, 0.0, 0.0, 0.0])
+    best: list[list[float]] = field(default_factory=list)
 
 
 def save_checkpoint(
@@ -42,14 +47,19 @@ def save_checkpoint(
     progress: Progress,
 ) -> None:
     """Write all that a run goes on from, in one file."""
-    tensors = {f"weights/{name}": value for name, value in trainee.state_dict().items()}
-    tensors |= {f"average/{name}": value for name, value in average.items()}
+    weights = trainee.state_dict()
+    tensors = {f"weights/{name}": value for name, value in weights.items()}
+    # Without averaging they are the very same tensors.
+    tensors |= {
+        f"average/{name}": value
+        for name, value in average.items()
+        if value.data_ptr() != weights[name].data_ptr()
+    }
     for index, state in optimiser.state_dict()["state"].items():
         for name, value in state.items():
             if value is not None:
                 tensors[f"optimiser/{index}/{name}"] = torch.as_tensor(value)
-    note = {"step": progress.step, "epochs": progress.epochs, "sums": progress.sums}
-    run.write_tensors(CHECKPOINT, tensors, {"progress": json.dumps(note)})
+    run.write_tensors(LAST, tensors, {"progress": json.dumps(asdict(progress))})
 
 
 def load_checkpoint(
@@ -66,22 +76,47 @@ def load_checkpoint(
     Raises:
         RunError: There is no checkpoint, or it is of another network.
     """
-    tensors, note = run.read_tensors(CHECKPOINT)
+    former = not (run.path / LAST).exists() and (run.path / FORMERLY).exists()
+    tensors, note = run.read_tensors(FORMERLY if former else LAST)
     parts: dict[str, dict[str, Tensor]] = {"weights": {}, "average": {}, "optimiser": {}}
-    for key, value in tensors.items():
-        part, name = key.split("/", 1)
-        parts[part][name] = value
-    states: dict[int, dict[str, Tensor]] = {}
-    for key, value in parts["optimiser"].items():
-        index, name = key.split("/", 1)
-        states.setdefault(int(index), {})[name] = value
     try:
+        for key, value in tensors.items():
+            part, name = key.split("/", 1)
+            parts[part][name] = value
+        states: dict[int, dict[str, Tensor]] = {}
+        for key, value in parts["optimiser"].items():
+            index, name = key.split("/", 1)
+            states.setdefault(int(index), {})[name] = value
         trainee.load_state_dict(parts["weights"])
         for name, value in average.items():
-            value.copy_(parts["average"][name])
+            value.copy_((parts["average"] or parts["weights"])[name])
         optimiser.load_state_dict({**optimiser.state_dict(), "state": states})
         return Progress(**json.loads(note["progress"]))
     except (RuntimeError, KeyError, ValueError, TypeError) as error:
         raise RunError(
             f"{run.path}: the checkpoint is of another network: {error}; train anew"
         ) from error
+
+
+def keep_best(
+    run: RunFolder, network: nn.Module, progress: Progress, score: float, epoch: int, n: int
+) -> None:
+    """Keep the network's present weights if they are among the ``n`` best by their score."""
+    ranking = sorted([*progress.best, [score, epoch]], key=lambda row: (-row[0], row[1]))
+    progress.best = ranking[:n]
+    if [score, epoch] in progress.best:
+        note = {"epoch": str(epoch), "score": str(score)}
+        run.write_tensors(_best_name(epoch), network.state_dict(), note)
+    for _, dropped in ranking[n:]:
+        run.remove(_best_name(int(dropped)))
+
+
+def load_best(run: RunFolder, network: nn.Module, progress: Progress) -> int:
+    """Put the best kept weights into the network; the epoch they are of."""
+    epoch = int(progress.best[0][1])
+    network.load_state_dict(run.read_tensors(_best_name(epoch))[0])
+    return epoch
+
+
+def _best_name(epoch: int) -> str:
+    return f"checkpoints/best-{epoch:05d}.safetensors"

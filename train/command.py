@@ -9,18 +9,31 @@ import time
 from typing import Any
 
 import torch
+from lightning_fabric import Fabric
+from torch import nn
 
 from streamclf.errors import StreamclfError, UsageError
-from train.datasets import ClipSet, open_clips
-from train.fit import fit, time_step
-from train.hearing import hear_crops, hear_windows
-from train.metrics import interval_95
-from train.options import check_options, make_parser, split_folds, take_over
-from train.plots import plot_history
-from train.runs import RunFolder
+from train import crossfold
+from train.budget import shorten
+from train.datasets import ClipSet
+from train.devices import make_fabric
+from train.fit import fit
+from train.judging import describe, judge
+from train.layers import count_multiply_adds, count_parameters, describe_layers
+from train.loading import read_recipe
+from train.options import check_options, make_parser
+from train.plots import draw_run
+from train.resuming import (
+    check_same_data,
+    check_same_teacher,
+    record_options,
+    take_over,
+)
+from train.runs import CONFIG, RESULT, WEIGHTS, RunFolder
+from train.split import Split, check_task, open_data, split_clips
 from train.system import System, find_system
 
-FORMAT = 1
+FORMAT = 2
 
 
 def main(name: str, arguments: list[str] | None = None) -> int:
@@ -29,7 +42,11 @@ def main(name: str, arguments: list[str] | None = None) -> int:
     parser = make_parser(system_type)
     options = parser.parse_args(arguments)
     try:
-        train(system_type, options)
+        check_options(options)
+        if crossfold.is_meant(options):
+            crossfold.cross_validate(system_type, options, train)
+        else:
+            train(system_type, options)
     except UsageError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -52,139 +69,137 @@ def train(system_type: type[System], options: argparse.Namespace) -> RunFolder:
     check_options(options)
     if options.threads:
         torch.set_num_threads(options.threads)
-    fabric = make_fabric(options.accelerator, options.precision)
-    system = system_type()
-    clips = open_clips(options.data, system.sample_rate, esc10=options.esc10, out=options.prepared)
+    system, run = system_type(), None
     if options.resume:
         run = RunFolder.open(options.save)
-        take_over(system, options, run, clips)
-    clips = system.adapt(clips, options)
-    training, held_out = split_folds(clips, options)
-    about = system.configure(options, training)
-    torch.manual_seed(options.seed)
-    network = system.build(len(clips.labels))
-    if not options.resume:
-        system.recipe = _shorten(system, network, training, fabric, options)
-        torch.manual_seed(options.seed)
-        network = system.build(len(clips.labels))
-        run = RunFolder.create(options.save, system.name, overwrite=options.overwrite)
-        run.write_json(
-            "config.json", _config(system, network, training, held_out, options, fabric, about)
-        )
-    _say_start(system, training, held_out, run, fabric)
+        system = take_over(system_type, options, run)
+    fabric = make_fabric(options.accelerator, options.precision, options.devices)
+    with fabric.rank_zero_first():
+        clips = open_data(system, options)
+    check_task(system, clips)
+    split = split_clips(clips, options)
+    about = system.configure(options, split.training)
+    if run:
+        check_same_data(run, clips, options)
+        check_same_teacher(run, about)
+        run.writes = fabric.is_global_zero
+        system.recipe = read_recipe(system_type, run.read_json(CONFIG))
+        network = build(system, clips, options.seed)
+    else:
+        system.recipe = shorten(
+            system, build(system, clips, options.seed), split.training, fabric,
+            epochs=options.epochs, minutes=options.budget_minutes,
+        )  # fmt: skip
+        network = build(system, clips, options.seed)
+        config = _config(system, network, split, options, fabric, about)
+        run = _begin(system, network, options, fabric, config)
+    _say_start(system, split, run, fabric)
     began = time.monotonic()
     network = fit(
-        system, network, training, held_out, run, fabric, seed=options.seed, resume=options.resume
-    )
-    history = run.read_json("history.json")
-    minutes = sum(row["seconds"] for row in history) / 60
-    if held_out is not None:
-        result = judge(system, network, held_out, run)
-        result["minutes_of_steps"] = round(minutes, 1)
-        result["minutes"] = round((time.monotonic() - began) / 60, 1)
-        run.write_json("result.json", result)
-        history[-1] |= {
-            "held_out_clips": result["averaged_windows"],
-            "held_out_windows": result["single_windows"],
-        }
-        run.write_json("history.json", history)
-        print(
-            f"{run.path}: {result['averaged_windows']:.1%} of {result['clips']} clips of fold "
-            f"{result['fold']} by averaged windows "
-            f"(95 % interval {result['interval_95'][0]:.1%} to {result['interval_95'][1]:.1%}), "
-            f"{result['single_windows']:.1%} of single windows, {result['ten_crops']:.1%} by ten "
-            f"crops, {minutes:.1f} minutes"
-        )
-    else:
-        print(f"{run.path}: trained on every fold, nothing held out, {minutes:.1f} minutes")
-    plot_history(run.path, history)
+        system, network, split.training, split.held_out, run, fabric,
+        seed=options.seed, resume=options.resume, validation=split.validation, keep=options.keep,
+    )  # fmt: skip
+    if fabric.is_global_zero:
+        _finish(system, network, split, run, (time.monotonic() - began) / 60)
+    fabric.barrier()
     return run
 
 
-def judge(
-    system: System, network: torch.nn.Module, held_out: ClipSet, run: RunFolder
-) -> dict[str, Any]:
-    """Accuracy on the held-out fold, both ways; the windows' logits go into the run folder."""
-    heard = hear_windows(network, held_out, system.window_samples)
-    run.write_held_out(heard)
-    n_clips = len(held_out.clips)
-    accuracy = heard.clip_accuracy()
-    return {
-        "clips": n_clips,
-        "fold": ", ".join(map(str, held_out.folds)),
-        "averaged_windows": round(accuracy, 4),
-        "interval_95": [round(x, 4) for x in interval_95(round(accuracy * n_clips), n_clips)],
-        "single_windows": round(heard.window_accuracy(), 4),
-        "ten_crops": round(hear_crops(network, held_out, system.crops).clip_accuracy(), 4),
-    }
+def build(system: System, clips: ClipSet, seed: int) -> nn.Module:
+    """The network, drawn from the seed alone."""
+    torch.manual_seed(seed)
+    return system.build(len(clips.labels))
 
 
-def make_fabric(accelerator: str, precision: str):
-    """Lightning Fabric on one device.
-
-    Raises:
-        UsageError: There is no such accelerator or precision.
-    """
-    from lightning_fabric import Fabric
-
-    torch.backends.cudnn.benchmark = False
-    torch.backends.cudnn.deterministic = True
-    try:
-        return Fabric(accelerator=accelerator, devices=1, precision=precision)
-    except (ValueError, RuntimeError, TypeError) as error:
-        raise UsageError(f"--accelerator {accelerator} --precision {precision}: {error}") from error
-
-
-def _shorten(
+def _begin(
     system: System,
-    network: torch.nn.Module,
-    training: ClipSet,
-    fabric: Any,
+    network: nn.Module,
     options: argparse.Namespace,
-) -> Any:
-    recipe = system.recipe
-    if options.epochs:
-        return recipe.shortened(options.epochs)
-    if options.budget_minutes:
-        step_s = time_step(system, network, training, fabric)
-        epoch_s = step_s * max(1, round(len(training.clips) / recipe.batch_size))
-        epochs = max(1, int(options.budget_minutes * 60 / epoch_s))
-        return recipe.shortened(min(epochs, recipe.epochs))
-    return recipe
+    fabric: Fabric,
+    config: dict[str, Any],
+) -> RunFolder:
+    """Make the run folder, with what is known before the first step in it."""
+    if not fabric.is_global_zero:
+        fabric.barrier()
+        return RunFolder(options.save or RunFolder.default_path(system.name), writes=False)
+    run = RunFolder.create(options.save, system.name, overwrite=options.overwrite)
+    try:
+        run.write_json(CONFIG, config)
+        run.write("network.txt", describe_layers(network, system.window_samples).encode())
+    except BaseException:
+        run.discard()
+        raise
+    fabric.barrier()
+    return run
+
+
+def _finish(
+    system: System, network: nn.Module, split: Split, run: RunFolder, minutes: float
+) -> None:
+    """Judge the network, draw the run, say how it went."""
+    history = run.read_json("history.json")
+    steps = sum(row["seconds"] for row in history) / 60
+    said = f"trained on every fold, nothing held out, {steps:.1f} minutes"
+    if split.held_out is not None:
+        result, heard = judge(system, network, split.held_out, split.training)
+        run.write_held_out(heard)
+        result["epoch"] = int(run.read_tensors(WEIGHTS)[1]["epoch"])
+        result["chosen_by"] = "validation clips" if split.validation else "the schedule's end"
+        result["minutes_of_steps"] = round(steps, 1)
+        result["minutes"] = round(minutes, 1)
+        run.write_json(RESULT, result)
+        if split.validation is None:
+            key = "mean_absolute_error" if system.task == "regression" else "averaged_windows"
+            history[-1]["held_out_clips"] = result[key]
+            if "single_windows" in result:
+                history[-1]["held_out_windows"] = result["single_windows"]
+            run.write_json("history.json", history)
+        said = f"{describe(result)}, {steps:.1f} minutes"
+    draw_run(run, system, network)
+    print(f"{run.path}: {said}")
 
 
 def _config(
     system: System,
-    network: torch.nn.Module,
-    training: ClipSet,
-    held_out: ClipSet | None,
+    network: nn.Module,
+    split: Split,
     options: argparse.Namespace,
-    fabric: Any,
+    fabric: Fabric,
     about: dict[str, Any],
 ) -> dict[str, Any]:
+    training, held_out = split.training, split.held_out
     return {
         "format": FORMAT,
         "network": system.name,
         "title": system.title,
-        "parameters": sum(p.numel() for p in network.parameters()),
+        "note": system.card_note(),
+        "task": system.task,
+        "parameters": count_parameters(network),
+        "multiply_adds": count_multiply_adds(network, system.window_samples),
         "labels": list(training.labels),
         "sample_rate": system.sample_rate,
         "window_samples": system.window_samples,
         "recipe": system.recipe.as_json(),
         "full_epochs": system.default_recipe().epochs,
         "seed": options.seed,
+        "options": record_options(options),
         "data": {
             "name": training.name,
+            "folder": str(options.data.resolve()),
+            "prepared": str(options.prepared.resolve()) if options.prepared else None,
             "licence": training.licence,
             "citation": training.citation,
             "origin": training.origin,
             "folds": list(training.folds),
             "test_fold": held_out.folds[0] if held_out else 0,
             "clips": len(training.clips),
+            "validation_clips": len(split.validation.clips) if split.validation else 0,
             "max_clips": options.max_clips,
+            "skipped": len(training.skipped),
         },
         "machine": {
             "device": str(fabric.device),
+            "devices": fabric.world_size,
             "precision": options.precision,
             "threads": torch.get_num_threads(),
             "torch": torch.__version__,
@@ -194,13 +209,14 @@ def _config(
     }
 
 
-def _say_start(
-    system: System, training: ClipSet, held_out: ClipSet | None, run: RunFolder, fabric: Any
-) -> None:
-    held = f"held out: fold {held_out.folds[0]}" if held_out else "nothing held out"
+def _say_start(system: System, split: Split, run: RunFolder, fabric: Fabric) -> None:
+    held = f"held out: fold {split.held_out.folds[0]}" if split.held_out else "nothing held out"
+    if split.validation:
+        held += f", {len(split.validation.clips)} clips choose the epoch"
+    devices = f"{fabric.world_size} x {fabric.device.type}" if fabric.world_size > 1 else ""
     print(
-        f"{system.name}: {len(training.clips)} clips of folds "
-        f"{', '.join(map(str, training.folds))} of {training.name} ({held}), "
-        f"{system.recipe.epochs} epochs on {fabric.device}, into {run.path}",
+        f"{system.name}: {len(split.training.clips)} clips of folds "
+        f"{', '.join(map(str, split.training.folds))} of {split.training.name} ({held}), "
+        f"{system.recipe.epochs} epochs on {devices or fabric.device}, into {run.path}",
         file=sys.stderr,
     )

@@ -2,12 +2,12 @@
 
 All chance of a step comes from the run's seed and the step's number, so nothing of it needs
 saving: a run that was interrupted and continued ends with the very weights it would have had.
-The held-out fold is looked at for the history's sake and decides nothing.
+The held-out fold is looked at for the history's sake and decides nothing; where an epoch is to be
+chosen, it is by clips of the training folds that were set aside for it.
 """
 
 from __future__ import annotations
 
-import signal
 import sys
 import time
 from typing import Any
@@ -17,15 +17,15 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
-from train.checkpoint import Progress, load_checkpoint, save_checkpoint
+from train.checkpoint import Progress, load_best, load_checkpoint, save_checkpoint
 from train.datasets.prepared import ClipSet
-from train.errors import RunError
-from train.hearing import hear_windows
-from train.runs import RunFolder
+from train.errors import RunError, UsageError
+from train.filters import FilterFilm
+from train.interrupt import Interrupt
+from train.looks import Looks
+from train.runs import WEIGHTS, RunFolder
 from train.system import System
-
-N_LOOKS = 12
-"""How often, over a run, the held-out fold is looked at."""
+from train.telling import Teller
 
 SAVE_EVERY_S = 120.0
 
@@ -40,41 +40,62 @@ def fit(
     *,
     seed: int,
     resume: bool = False,
+    validation: ClipSet | None = None,
+    keep: int = 1,
 ) -> nn.Module:
     """Train a network by its system's recipe, to the schedule's end.
+
+    Args:
+        system: Cuts batches, knows the loss and the recipe.
+        network: Freshly built.
+        training: The clips to learn from.
+        held_out: The test fold, for the history.
+        run: Where everything is written.
+        fabric: The devices; every process of several takes its share of each batch.
+        seed: Of all that is drawn at random.
+        resume: Go on from the run's checkpoint.
+        validation: Clips that choose the epoch; the last one counts where there are none.
+        keep: How many of the best epochs' weights are kept, by the validation clips.
 
     Returns:
         The network with its final weights: the averaged ones where the recipe averages.
 
     Raises:
         KeyboardInterrupt: Ctrl-C; the state is saved, ``resume`` goes on from it.
-        RunError: There is nothing to resume, or the loss is not finite any more.
+        RunError: There is nothing to resume, the run folder cannot be written, or the loss is not
+            finite any more.
     """
     recipe = system.recipe
     network.to(fabric.device)
     material = system.material(network, training, fabric.device)
     trainee = system.trainee(network)
-    average = {name: value.clone() for name, value in trainee.state_dict().items()}
     module, optimiser = fabric.setup(trainee, recipe.optimiser_for(trainee))
-    progress = Progress()
-    if resume:
-        progress = load_checkpoint(run, trainee, optimiser, average)
+    average = _start_average(trainee, recipe.ema)
+    progress = load_checkpoint(run, trainee, optimiser, average) if resume else Progress()
     n_clips = len(training.clips)
     n_batches = max(1, round(n_clips / recipe.batch_size))
     n_steps = recipe.epochs * n_batches
-    look_every = max(1, round(recipe.epochs / N_LOOKS))
+    measure = "error" if system.task == "regression" else "accuracy"
+    film = FilterFilm(system, run, recipe.epochs, resume=resume)
+    looks = Looks(system, network, average, validation, held_out, run, keep)
     saved = time.monotonic()
+    if progress.step == 0 and run.writes:
+        film.take(network, 0)
 
-    with _Interrupt() as interrupt:
+    with Interrupt(fabric) as interrupt, Teller(
+        recipe.epochs, n_batches, progress.step, measure
+    ) as teller:  # fmt: skip
         module.train()
+        sums = torch.tensor(progress.sums[:3], device=fabric.device)
         while progress.step < n_steps:
             began = time.perf_counter()
             epoch, place = divmod(progress.step, n_batches)
             order = np.random.default_rng((seed, 0, epoch)).permutation(n_clips)
-            indices = np.array_split(order, n_batches)[place]
+            indices = _share(np.array_split(order, n_batches)[place], fabric)
 
-            torch.manual_seed((seed << 32) + progress.step)
-            random = np.random.default_rng((seed, 1, progress.step))
+            rank = fabric.global_rank
+            torch.manual_seed((seed << 32) + progress.step + rank * 2**24)
+            random = np.random.default_rng((seed, 1 + rank, progress.step))
             inputs, labels = system.batch(material, indices, random)
 
             rate = recipe.rate_at(progress.step / n_steps)
@@ -82,72 +103,73 @@ def fit(
                 group["lr"] = rate
             logits = module(inputs)
             loss = system.loss(logits, labels)
-            value = loss.item()
-            if not np.isfinite(value):
-                raise RunError(
-                    f"{run.path}: the loss is {value} at step {progress.step + 1}; "
-                    f"lower the learning rate, {rate:.3g}"
-                )
             optimiser.zero_grad(set_to_none=True)
             fabric.backward(loss)
             if recipe.clip_norm:
-                fabric.clip_gradients(module, optimiser, max_norm=recipe.clip_norm)
+                fabric.clip_gradients(
+                    module, optimiser, max_norm=recipe.clip_norm, error_if_nonfinite=False
+                )
             optimiser.step()
             progress.step += 1
             _average_weights(average, trainee, recipe.ema, progress.step)
 
-            right = (logits.argmax(dim=1) == labels.argmax(dim=1)).sum()
-            seconds = time.perf_counter() - began
-            sums = value * len(indices), right.item(), len(indices), seconds
-            progress.sums = [a + b for a, b in zip(progress.sums, sums, strict=True)]
-            if place + 1 == n_batches:
-                row = _finish_epoch(progress, epoch, rate)
-                if (
-                    held_out is not None
-                    and (epoch + 1) % look_every == 0
-                    and progress.step < n_steps
-                ):
-                    row |= _look(system, network, average, held_out)
-                _say(row, recipe.epochs, n_clips)
+            n = len(indices)
+            with torch.no_grad():
+                sums += torch.stack([loss * n, system.tally(logits, labels), loss.new_tensor(n)])
+            finished = place + 1 == n_batches
+            asked = interrupt.was_asked()
+            saving = asked or time.monotonic() - saved > SAVE_EVERY_S
+            # Reading a number makes the host wait for the card: not at every step.
+            if finished or saving or teller.is_due():
+                progress.sums[:3] = _read_sums(sums, fabric, run, progress.step, rate)
+            progress.sums[3] += time.perf_counter() - began
+            if finished or teller.is_due():
+                teller.tell_step(progress.step, progress.sums)
+            if finished:
+                row = _finish_epoch(progress, epoch, rate, measure)
+                sums.zero_()
+                if run.writes:
+                    film.take(network, epoch + 1, last=progress.step == n_steps)
+                    row |= looks.look(progress, recipe.epochs)
+                teller.tell_epoch(row, progress.step, n_clips)
                 run.write_json("history.json", progress.epochs)
-            if interrupt.asked or time.monotonic() - saved > SAVE_EVERY_S:
+            if saving:
                 save_checkpoint(run, trainee, optimiser, average, progress)
                 saved = time.monotonic()
-            if interrupt.asked and progress.step < n_steps:
+            if asked and progress.step < n_steps:
                 print(f"saved; --resume --save {run.path} goes on", file=sys.stderr)
                 raise KeyboardInterrupt
 
     save_checkpoint(run, trainee, optimiser, average, progress)
     trainee.load_state_dict(average)
-    run.write_tensors("weights.safetensors", network.state_dict())
+    epoch = load_best(run, network, progress) if progress.best and run.writes else recipe.epochs
+    run.write_tensors(WEIGHTS, network.state_dict(), {"epoch": str(epoch)})
     return network.eval()
 
 
-def time_step(system: System, network: nn.Module, training: ClipSet, fabric: Fabric) -> float:
-    """Seconds of one training step, tried on a network that is thrown away afterwards."""
-    network.to(fabric.device)
-    material = system.material(network, training, fabric.device)
-    trainee = system.trainee(network)
-    module, optimiser = fabric.setup(trainee, system.recipe.optimiser_for(trainee))
-    random = np.random.default_rng(0)
-    n_batch = min(system.recipe.batch_size, len(training.clips))
-    seconds = []
-    for _ in range(8):
-        began = time.perf_counter()
-        inputs, labels = system.batch(material, np.arange(n_batch), random)
-        loss = system.loss(module(inputs), labels)
-        optimiser.zero_grad(set_to_none=True)
-        fabric.backward(loss)
-        optimiser.step()
-        loss.item()
-        seconds.append(time.perf_counter() - began)
-    return float(np.median(seconds[2:]))
+def _share(indices: np.ndarray, fabric: Fabric) -> np.ndarray:
+    """This process's part of a batch."""
+    if fabric.world_size == 1:
+        return indices
+    if len(indices) < fabric.world_size:
+        raise UsageError(
+            f"--devices is {fabric.world_size}, more than the {len(indices)} clips of a batch"
+        )
+    return np.array_split(indices, fabric.world_size)[fabric.global_rank]
+
+
+def _start_average(trainee: nn.Module, decay: float) -> dict[str, Tensor]:
+    """Where the averaged weights are kept; without averaging they are the weights themselves."""
+    state = trainee.state_dict()
+    return {name: value.clone() for name, value in state.items()} if decay else state
 
 
 def _average_weights(
     average: dict[str, Tensor], module: nn.Module, decay: float, step: int
 ) -> None:
     """Exponential moving average; it follows faster at the start, when it has little to go by."""
+    if not decay:
+        return
     decay = min(decay, step / (step + 9))
     with torch.no_grad():
         for name, value in module.state_dict().items():
@@ -157,66 +179,26 @@ def _average_weights(
                 average[name].copy_(value)
 
 
-def _finish_epoch(progress: Progress, epoch: int, rate: float) -> dict[str, Any]:
-    loss, right, clips, seconds = progress.sums
+def _read_sums(sums: Tensor, fabric: Fabric, run: RunFolder, step: int, rate: float) -> list[float]:
+    """This process's sums as numbers, checked."""
+    numbers = sums.tolist()
+    if not np.isfinite(numbers[0]):
+        raise RunError(
+            f"{run.path}: the loss is {numbers[0]} by step {step}; "
+            f"lower the learning rate, {rate:.3g}"
+        )
+    return numbers
+
+
+def _finish_epoch(progress: Progress, epoch: int, rate: float, measure: str) -> dict[str, Any]:
+    loss, tally, clips, seconds = progress.sums
     row = {
         "epoch": epoch + 1,
         "loss": loss / clips,
-        "accuracy": right / clips,
+        measure: tally / clips,
         "learning_rate": rate,
         "seconds": round(seconds, 3),
     }
     progress.epochs.append(row)
     progress.sums = [0.0, 0.0, 0.0, 0.0]
     return row
-
-
-def _look(
-    system: System, network: nn.Module, average: dict[str, Tensor], held_out: ClipSet
-) -> dict[str, float]:
-    """How the averaged weights do on the held-out fold; the network's own are put back."""
-    trainee = system.trainee(network)
-    own = {name: value.clone() for name, value in trainee.state_dict().items()}
-    trainee.load_state_dict(average)
-    heard = hear_windows(network, held_out, system.window_samples)
-    trainee.load_state_dict(own)
-    trainee.train()
-    return {
-        "held_out_clips": heard.clip_accuracy(),
-        "held_out_windows": heard.window_accuracy(),
-    }
-
-
-def _say(row: dict[str, Any], n_epochs: int, n_clips: int) -> None:
-    left = (n_epochs - row["epoch"]) * row["seconds"] / 60
-    held = f", held out {row['held_out_clips']:.1%}" if "held_out_clips" in row else ""
-    print(
-        f"epoch {row['epoch']}/{n_epochs}: loss {row['loss']:.3f}, accuracy {row['accuracy']:.1%}"
-        f"{held}, {n_clips / max(row['seconds'], 1e-9):.0f} clips/s, {left:.1f} min left",
-        file=sys.stderr,
-        flush=True,
-    )
-
-
-class _Interrupt:
-    """Ctrl-C asks the loop to stop at the end of its step; a second one stops at once."""
-
-    def __init__(self) -> None:
-        self.asked = False
-
-    def __enter__(self) -> _Interrupt:
-        self._former = signal.getsignal(signal.SIGINT)
-        try:
-            signal.signal(signal.SIGINT, self._ask)
-        except ValueError:  # not in the main thread: whoever runs us there handles it
-            self._former = None
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._former is not None:
-            signal.signal(signal.SIGINT, self._former)
-
-    def _ask(self, *_: object) -> None:
-        self.asked = True
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        print("stopping after this step, once more to stop at once", file=sys.stderr)

@@ -4,17 +4,26 @@
 
     config.json               network, recipe, data, seed: enough to train it again
     history.json              a row an epoch
-    weights.safetensors       the result (the averaged weights where the recipe averages)
-    checkpoint.safetensors    the state of the loop, for --resume
+    network.txt               every layer, its shapes, parameters and multiply-adds
+    weights.safetensors       the result: the last epoch's (averaged where the recipe averages), or
+                              the best one's, judged on clips kept apart from training for it
+    checkpoints/last          the state of the loop, for --resume (safetensors, too)
+    checkpoints/best-EPOCH    weights of the best epochs
     held_out.safetensors      logits of the held-out fold's windows, for temperature and thresholds
     result.json               accuracy on the held-out fold
-    losses.png, accuracies.png
+    filters.safetensors       what a learned front end answers to sines, now and then
+    losses.png, accuracies.png, filters.png, filters.gif, kernels.png
+
+`train.evaluate` adds its tables and pictures; a cross-validation (``--folds all``) has a run a
+fold in ``fold-1``, ``fold-2``, ... and a ``result.json`` of them all.
 """
 
 from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -29,13 +38,26 @@ from train.errors import RunError
 from train.hearing import WindowLogits
 
 CONFIG = "config.json"
+RESULT = "result.json"
+WEIGHTS = "weights.safetensors"
 
 
 class RunFolder:
-    """One run's folder; every file in it is replaced whole."""
+    """One run's folder; every file in it is replaced whole.
 
-    def __init__(self, path: Path) -> None:
+    Attributes:
+        path: Of the folder.
+        writes: False beside the first of several processes, which would write the same.
+    """
+
+    def __init__(self, path: Path, *, writes: bool = True) -> None:
         self.path = path
+        self.writes = writes
+
+    @staticmethod
+    def default_path(name: str) -> Path:
+        """Where a run goes that is given no folder."""
+        return Path("runs") / f"{name}-{datetime.now():%Y%m%d-%H%M%S}"
 
     @classmethod
     def create(cls, path: Path | None, name: str, *, overwrite: bool) -> RunFolder:
@@ -44,7 +66,7 @@ class RunFolder:
         Raises:
             RunError: It exists and holds something, or cannot be made.
         """
-        path = path or Path("runs") / f"{name}-{datetime.now():%Y%m%d-%H%M%S}"
+        path = path or cls.default_path(name)
         try:
             if path.exists() and (not path.is_dir() or any(path.iterdir())):
                 if not overwrite:
@@ -72,9 +94,17 @@ class RunFolder:
             raise RunError(f"{path}: no run folder, it has no {CONFIG}; training makes one")
         return cls(path)
 
+    def sub_run(self, name: str) -> RunFolder:
+        """A run inside this one, of a cross-validation."""
+        return RunFolder(self.path / name, writes=self.writes)
+
+    def discard(self) -> None:
+        """Delete a folder that could not be begun."""
+        shutil.rmtree(self.path, ignore_errors=True)
+
     def write_json(self, name: str, content: Any) -> None:
         """Write one of the JSON files."""
-        self._write(name, (json.dumps(content, indent=1) + "\n").encode())
+        self.write(name, (json.dumps(content, indent=1) + "\n").encode())
 
     def read_json(self, name: str) -> Any:
         """Read one of the JSON files.
@@ -91,16 +121,13 @@ class RunFolder:
         self, name: str, tensors: dict[str, Any], note: dict[str, str] | None = None
     ) -> None:
         """Write named tensors or arrays, with text beside them."""
+        if not self.writes:
+            return
         arrays = {key: np.asarray(_as_array(value), order="C") for key, value in tensors.items()}
-        partial = self.path / f".{name}.partial"
-        try:
+        with self._replacing(name) as partial:
             save_file(arrays, partial, metadata=note)
             # save_file lets the owner alone read it.
             shutil.copymode(self.path / CONFIG, partial)
-            partial.replace(self.path / name)
-        except (OSError, SafetensorError) as error:
-            partial.unlink(missing_ok=True)
-            raise RunError(f"{self.path / name}: cannot be written: {error}") from error
 
     def read_tensors(self, name: str) -> tuple[dict[str, Tensor], dict[str, str]]:
         """Read named tensors and the text beside them.
@@ -129,14 +156,34 @@ class RunFolder:
         tensors, _ = self.read_tensors("held_out.safetensors")
         return WindowLogits(**{key: tensor.numpy() for key, tensor in tensors.items()})
 
-    def _write(self, name: str, content: bytes) -> None:
-        partial = self.path / f".{name}.partial"
+    def write(self, name: str, content: bytes) -> None:
+        """Write one of the other files."""
+        if self.writes:
+            with self._replacing(name) as partial:
+                partial.write_bytes(content)
+
+    def remove(self, name: str) -> None:
+        """Delete one of the files, if it is there."""
+        if self.writes:
+            (self.path / name).unlink(missing_ok=True)
+
+    @contextmanager
+    def _replacing(self, name: str) -> Iterator[Path]:
+        """A file to write to, which takes its place when it is whole and goes when it isn't."""
+        target = self.path / name
+        partial = target.with_name(f".{target.name}.partial")
         try:
-            partial.write_bytes(content)
-            partial.replace(self.path / name)
-        except OSError as error:
-            partial.unlink(missing_ok=True)
-            raise RunError(f"{self.path / name}: cannot be written: {error}") from error
+            target.parent.mkdir(exist_ok=True)
+            yield partial
+            partial.replace(target)
+        except (OSError, SafetensorError) as error:
+            raise RunError(
+                f"{target}: cannot be written: {error}; make room or name another folder with "
+                "--save"
+            ) from error
+        finally:
+            with suppress(OSError):
+                partial.unlink(missing_ok=True)
 
 
 def _as_array(value: Any) -> np.ndarray:

@@ -11,6 +11,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from train.command import main
+from train.errors import RunError
 from train.runs import RunFolder
 
 pytestmark = pytest.mark.train
@@ -32,15 +33,17 @@ def test_training_leaves_a_whole_run_folder(train, tmp_path, capsys):
     assert train("--epochs", 2, "--test-fold", 2, "--seed", 5) == 0
     printed = capsys.readouterr().out
     run = tmp_path / "run"
-    assert {path.name for path in run.iterdir()} == {
+    assert {str(path.relative_to(run)) for path in run.rglob("*") if path.is_file()} == {
         "config.json",
         "history.json",
+        "network.txt",
         "result.json",
         "weights.safetensors",
-        "checkpoint.safetensors",
+        "checkpoints/last.safetensors",
         "held_out.safetensors",
         "losses.png",
         "accuracies.png",
+        "kernels.png",
     }
     config = json.loads((run / "config.json").read_text())
     assert config["network"] == "pocket"
@@ -93,7 +96,7 @@ def test_overwrite_deletes_runs_only(train, tmp_path, capsys):
 
 
 def test_budget_shortens_the_schedule(train, tmp_path, monkeypatch):
-    monkeypatch.setattr("train.command.time_step", lambda *_: 2.0)
+    monkeypatch.setattr("train.budget.time_step", lambda *_: 2.0)
     # Twelve clips are one batch: an epoch of 2 s, of which 7 s hold three.
     assert train("--budget-minutes", 7 / 60) == 0
     config = json.loads((tmp_path / "run" / "config.json").read_text())
@@ -103,12 +106,49 @@ def test_budget_shortens_the_schedule(train, tmp_path, monkeypatch):
 def test_resume_takes_the_runs_own_options(train, tmp_path, capsys):
     assert train("--epochs", 1, "--seed", 3, "--folds", "1", "--test-fold", 2) == 0
     weights = (tmp_path / "run" / "weights.safetensors").read_bytes()
-    assert train("--resume", "--epochs", 50, "--seed", 9) == 0
+    assert train("--resume", "--seed", 3) == 0
     assert (tmp_path / "run" / "weights.safetensors").read_bytes() == weights
     assert train("--resume", network="envnet") == 2
     assert "a run of pocket, not of envnet" in capsys.readouterr().err
-    assert train("--resume", "--esc10") == 2
+    for given, begun in ((["--epochs", 50], "1"), (["--seed", 9], "3"), (["--esc10"], "False")):
+        assert train("--resume", *given) == 2
+        said = capsys.readouterr().err.splitlines()
+        assert f"the run was begun with {begun}: drop the option" in said[-1]
+        assert len(said) == 1
+
+
+def test_resume_refuses_other_data(train, tmp_path, make_esc, capsys):
+    assert train("--epochs", 1, "--max-clips", 4) == 0
+    other = make_esc(folder="other", seconds=1.0)
+    save = str(tmp_path / "run")
+    assert main("pocket", ["--data", str(other), "--save", save, "--resume"]) == 2
     assert "holds other clips" in capsys.readouterr().err
+
+
+def test_validation_part_chooses_the_epoch(train, tmp_path, capsys):
+    assert train("--epochs", 3, "--validation-part", 0.5, "--keep", 2) == 0
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert (config["data"]["clips"], config["data"]["validation_clips"]) == (6, 6)
+    result = json.loads((tmp_path / "run" / "result.json").read_text())
+    assert result["chosen_by"] == "validation clips"
+    assert len(list((tmp_path / "run" / "checkpoints").glob("best-*"))) == 2
+    assert "6 clips choose the epoch" in capsys.readouterr().err
+
+
+def test_validation_fold_is_not_trained_on(train, tmp_path):
+    assert train("--epochs", 1, "--validation-fold", 1, "--test-fold", 3) == 0
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert config["data"]["folds"] == [2]
+
+
+def test_unwritable_run_folder_leaves_nothing(train, tmp_path, monkeypatch, capsys):
+    def fail(self, name, content):
+        raise RunError(f"{self.path / name}: cannot be written: No space left on device")
+
+    monkeypatch.setattr(RunFolder, "write", fail)
+    assert train("--epochs", 1) == 1
+    assert "No space left" in capsys.readouterr().err.splitlines()[-1]
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize(
@@ -123,6 +163,14 @@ def test_resume_takes_the_runs_own_options(train, tmp_path, capsys):
         (["--seed", -1], "--seed is -1"),
         (["--max-clips", 1], "all of one class"),
         (["--accelerator", "abacus"], "--accelerator abacus"),
+        (["--precision", "3-bit"], "--precision 3-bit"),
+        (["--devices", 0], "--devices is 0, must be above 0"),
+        (["--keep", 3], "set clips aside for it with --validation-fold"),
+        (["--validation-part", 1.5], "--validation-part is 1.5, must be above 0 and below 1"),
+        (["--validation-part", 0.5, "--validation-fold", 1], "give one of them"),
+        (["--validation-fold", 9], "fold 9 is not there"),
+        (["--validation-fold", 3], "fold 3 cannot both choose the epoch and judge"),
+        (["--folds", "all", "--test-fold", 1], "drop --test-fold"),
     ],
 )
 def test_options_that_make_no_sense_are_told_in_one_line(train, tmp_path, capsys, options, message):
@@ -145,4 +193,8 @@ def test_pocket_trains_with_a_teacher(train, tmp_path, make_esc):
     assert train("--epochs", 1, "--teacher", tmp_path / "teacher.npz") == 0
     config = json.loads((tmp_path / "run" / "config.json").read_text())
     assert config["teacher"]["file"] == "teacher.npz"
+    assert train("--resume") == 0
+    np.savez(tmp_path / "other.npz", clip=names, window_embedding=embedding + 1)
+    assert train("--resume", "--teacher", tmp_path / "other.npz") == 2
+    (tmp_path / "other.npz").rename(tmp_path / "teacher.npz")
     assert train("--resume") == 2

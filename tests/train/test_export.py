@@ -53,7 +53,7 @@ def make_run(folder, *, n_clips=60, **changes):
         "teacher": {"file": "teacher.npz"},
     }
     run.write_json("config.json", {**config, **changes})
-    run.write_json("result.json", {"ten_crops": 0.5})
+    run.write_json("result.json", {"published_crops": 0.5})
     run.write_tensors("weights.safetensors", PocketNet(3).state_dict())
     run.write_held_out(make_held_out(n_clips))
     return folder

@@ -14,7 +14,9 @@ from lightning_fabric import Fabric
 
 from train.datasets import open_clips
 from train.errors import RunError
+from train.filters import read_film
 from train.fit import fit
+from train.hearing import hear_windows
 from train.recipe import Recipe
 from train.runs import RunFolder
 from train.system import System
@@ -81,7 +83,7 @@ def clips(make_esc):
     return open_clips(make_esc(folds=3), 16000)
 
 
-def train(clips, run, *, seed=1, resume=False, recipe=None, stop_at=-1, held_out=True):
+def train(clips, run, *, seed=1, resume=False, recipe=None, stop_at=-1, held_out=True, **more):
     system = Tiny(recipe)
     system.stop_at = stop_at
     if not resume:
@@ -89,9 +91,9 @@ def train(clips, run, *, seed=1, resume=False, recipe=None, stop_at=-1, held_out
         run.write_json("config.json", {})
     torch.manual_seed(seed)
     network = system.build(3)
-    fabric = Fabric(accelerator="cpu", devices=1)
+    fabric = Fabric(accelerator="cpu", devices=1, precision=more.pop("precision", "32-true"))
     folds = (clips.of_folds([1, 2]), clips.of_folds([3]) if held_out else None)
-    return fit(system, network, *folds, run, fabric, seed=seed, resume=resume)
+    return fit(system, network, *folds, run, fabric, seed=seed, resume=resume, **more)
 
 
 def weights(network) -> list[np.ndarray]:
@@ -152,20 +154,91 @@ def test_without_averaging_the_last_weights_count(clips, tmp_path):
     run = RunFolder(tmp_path / "run")
     recipe = Recipe(**{**vars(Tiny.default_recipe()), "ema": 0.0})
     network = train(clips, run, recipe=recipe)
-    tensors, _ = run.read_tensors("checkpoint.safetensors")
+    tensors, _ = run.read_tensors("checkpoints/last.safetensors")
     for name, value in network.state_dict().items():
         assert torch.equal(tensors[f"weights/{name}"], value)
+    assert not any(name.startswith("average/") for name in tensors)
 
 
 def test_averaged_weights_are_the_result(clips, tmp_path):
     run = RunFolder(tmp_path / "run")
     network = train(clips, run)
-    tensors, _ = run.read_tensors("checkpoint.safetensors")
+    tensors, _ = run.read_tensors("checkpoints/last.safetensors")
     kept, _ = run.read_tensors("weights.safetensors")
     for name, value in network.state_dict().items():
         assert torch.equal(tensors[f"average/{name}"], value)
         assert torch.equal(kept[name], value)
     assert not torch.equal(tensors["weights/1.weight"], tensors["average/1.weight"])
+
+
+def test_best_epochs_are_chosen_by_the_validation_clips(clips, tmp_path):
+    run = RunFolder(tmp_path / "run")
+    network = train(clips.of_folds([1, 3]), run, validation=clips.of_folds([2]), keep=2)
+    history = run.read_json("history.json")
+    scores = [row["validation_clips"] for row in history]
+    kept = sorted(run.path.glob("checkpoints/best-*.safetensors"))
+    ranking = sorted(range(6), key=lambda epoch: (-scores[epoch], epoch))
+    assert [path.stem for path in kept] == [f"best-{k + 1:05d}" for k in sorted(ranking[:2])]
+    _, note = run.read_tensors("weights.safetensors")
+    assert note["epoch"] == str(ranking[0] + 1)
+    best, _ = run.read_tensors(f"checkpoints/best-{ranking[0] + 1:05d}.safetensors")
+    assert all(torch.equal(best[name], value) for name, value in network.state_dict().items())
+    heard = hear_windows(network, clips.of_folds([2]), 1024)
+    assert heard.clip_accuracy() == scores[ranking[0]]
+
+
+def test_resumed_run_remembers_its_best_epochs(clips, tmp_path):
+    sets = {"validation": clips.of_folds([2]), "keep": 2}
+    whole, cut = RunFolder(tmp_path / "whole"), RunFolder(tmp_path / "cut")
+    first = train(clips, whole, **sets)
+    with pytest.raises(KeyboardInterrupt):
+        train(clips, cut, stop_at=11, **sets)
+    assert same(first, train(clips, cut, resume=True, **sets))
+    names = [sorted(p.name for p in run.path.glob("checkpoints/*")) for run in (whole, cut)]
+    assert names[0] == names[1]
+
+
+def test_half_precision_trains(clips, tmp_path):
+    run = RunFolder(tmp_path / "run")
+    train(clips, run, recipe=Tiny.default_recipe().shortened(20), precision="bf16-mixed")
+    losses = [row["loss"] for row in run.read_json("history.json")]
+    assert np.mean(losses[-5:]) < 0.8 * np.mean(losses[:2])
+
+
+def test_first_runs_checkpoints_are_still_read(clips, tmp_path):
+    run = RunFolder(tmp_path / "run")
+    first = train(clips, run)
+    (run.path / "checkpoints" / "last.safetensors").rename(run.path / "checkpoint.safetensors")
+    assert same(first, train(clips, run, resume=True))
+
+
+def test_full_disk_ends_the_run_in_one_line_and_leaves_no_part(clips, tmp_path, monkeypatch):
+    run = RunFolder(tmp_path / "run")
+
+    def fail(tensors, path, metadata=None):
+        path.write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("train.runs.save_file", fail)
+    with pytest.raises(RunError, match="No space left on device; make room"):
+        train(clips, run)
+    names = {path.name for path in run.path.rglob("*") if path.is_file()}
+    assert names == {"config.json", "history.json"}
+
+
+def test_film_of_the_filters_has_a_frame_an_epoch(clips, tmp_path, monkeypatch):
+    class Bank(torch.nn.Module):
+        def forward(self, waveform):
+            return waveform[:, None].repeat(1, 5, 1)
+
+    monkeypatch.setattr(Tiny, "front_end", lambda self, network: Bank())
+    run = RunFolder(tmp_path / "run")
+    with pytest.raises(KeyboardInterrupt):
+        train(clips, run, stop_at=8)
+    train(clips, run, resume=True)
+    epochs, frames = read_film(run)
+    assert epochs.tolist() == list(range(7))
+    assert frames.shape == (7, 5, 96)
 
 
 def test_checkpoint_of_another_network_is_refused(clips, tmp_path, monkeypatch):
@@ -179,7 +252,7 @@ def test_checkpoint_of_another_network_is_refused(clips, tmp_path, monkeypatch):
 def test_loss_that_is_not_finite_ends_the_run(clips, tmp_path, monkeypatch):
     run = RunFolder(tmp_path / "run")
     monkeypatch.setattr(Tiny, "loss", lambda self, logits, labels: logits.sum() * float("nan"))
-    with pytest.raises(RunError, match="loss is nan at step 1; lower the learning rate"):
+    with pytest.raises(RunError, match="loss is nan by step 3; lower the learning rate"):
         train(clips, run)
     assert not (run.path / "weights.safetensors").exists()
 

@@ -1,0 +1,65 @@
+"""How long a schedule may be: so many epochs, or so many minutes on this machine."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+from lightning_fabric import Fabric
+from torch import nn
+
+from train.datasets.prepared import ClipSet
+from train.recipe import Recipe
+from train.system import System
+
+
+def shorten(
+    system: System,
+    network: nn.Module,
+    training: ClipSet,
+    fabric: Fabric,
+    *,
+    epochs: int | None,
+    minutes: float | None,
+) -> Recipe:
+    """The system's recipe over fewer epochs, its schedule with it.
+
+    Args:
+        system: Whose recipe it is.
+        network: To try a few steps on; it is spoiled by them.
+        training: The clips.
+        fabric: The devices.
+        epochs: So many, be it more than the full schedule has.
+        minutes: As many epochs as fit into them, at most the full schedule.
+    """
+    recipe = system.recipe
+    if epochs:
+        return recipe.shortened(epochs)
+    if minutes:
+        step_s = time_step(system, network, training, fabric)
+        epoch_s = step_s * max(1, round(len(training.clips) / recipe.batch_size))
+        fitting = max(1, int(minutes * 60 / epoch_s))
+        # One process measures, all go by it.
+        return recipe.shortened(fabric.broadcast(min(fitting, recipe.epochs)))
+    return recipe
+
+
+def time_step(system: System, network: nn.Module, training: ClipSet, fabric: Fabric) -> float:
+    """Seconds of one training step, tried on a network that is thrown away afterwards."""
+    network.to(fabric.device)
+    material = system.material(network, training, fabric.device)
+    trainee = system.trainee(network)
+    module, optimiser = fabric.setup(trainee, system.recipe.optimiser_for(trainee))
+    random = np.random.default_rng(0)
+    n_batch = min(system.recipe.batch_size, len(training.clips))
+    seconds = []
+    for _ in range(8):
+        began = time.perf_counter()
+        inputs, labels = system.batch(material, np.arange(n_batch), random)
+        loss = system.loss(module(inputs), labels)
+        optimiser.zero_grad(set_to_none=True)
+        fabric.backward(loss)
+        optimiser.step()
+        loss.item()
+        seconds.append(time.perf_counter() - began)
+    return float(np.median(seconds[2:]))

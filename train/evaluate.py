@@ -1,0 +1,172 @@
+"""``python -m train.evaluate RUN``: judge a run in full, with tables and pictures."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import io
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from streamclf.errors import StreamclfError, UsageError
+from train import crossfold
+from train.datasets import ClipSet
+from train.hearing import WindowLogits
+from train.judging import describe, judge
+from train.loading import load_network
+from train.metrics import confusion, reliability
+from train.options import make_parser
+from train.plots import draw_confusion, draw_reliability, draw_scatter
+from train.resuming import recorded_options
+from train.runs import CONFIG, RESULT, RunFolder
+from train.split import check_task, open_data
+from train.system import System
+
+N_WORST = 5
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command; the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m train.evaluate",
+        description="Judge a run on its held-out fold: result.json, tables, pictures.",
+    )
+    add = parser.add_argument
+    add("run", type=Path, help="the run folder, or a cross-validation's")
+    add("--data", type=Path, help="the data set's folder (where it was when the run was trained)")
+    add("--prepared", type=Path, help="where prepared clips go")
+    add("--fold", type=int, help="another fold than the one held out; goes into evaluated-fold-N")
+    add("--accelerator", choices=("auto", "cpu", "cuda"), default="auto", help="(auto)")
+    options = parser.parse_args(arguments)
+    try:
+        if options.accelerator == "cuda" and not torch.cuda.is_available():
+            raise UsageError("--accelerator is cuda, torch finds no card: take cpu")
+        config = RunFolder.open(options.run).read_json(CONFIG)
+        if "cross_validation" in config:
+            evaluate_folds(options, config)
+        else:
+            evaluate(options.run, options)
+    except UsageError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except StreamclfError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+def evaluate_folds(options: argparse.Namespace, config: dict[str, Any]) -> None:
+    """Judge every run of a cross-validation on its own held-out fold."""
+    root = RunFolder(options.run)
+    if options.fold is not None:
+        raise UsageError(
+            f"--fold is {options.fold}: give that fold's own folder, {root.path}/fold-N"
+        )
+    results = [evaluate(root.path / f"fold-{k}", options) for k in config["cross_validation"]]
+    summary = crossfold.summarise(results)
+    root.write_json(RESULT, summary)
+    print(f"{root.path}: {crossfold.describe(summary)}")
+
+
+def evaluate(path: Path, options: argparse.Namespace) -> dict[str, Any]:
+    """Judge one run; what ``result.json`` says.
+
+    Raises:
+        UsageError: There is no such fold, or the data has other labels.
+        RunError: The run cannot be read.
+    """
+    run = RunFolder.open(path)
+    config = run.read_json(CONFIG)
+    system, network = load_network(run, config)
+    clips = _open_data(run, system, config, options)
+    fold = options.fold or config["data"]["test_fold"]
+    if fold not in clips.folds:
+        there = ", ".join(map(str, clips.folds))
+        raise UsageError(
+            f"fold {fold} is not there, the data has {there}; choose one with --fold"
+            if fold
+            else f"{path}: held no fold out; choose one of {there} with --fold"
+        )
+    trained_on = config["data"]["folds"]
+    if fold in trained_on:
+        print(f"fold {fold} was trained on: this is no measure of worth", file=sys.stderr)
+    if options.accelerator == "cuda" or (
+        options.accelerator == "auto" and torch.cuda.is_available()
+    ):
+        network.to("cuda")
+    held_out = clips.of_folds([fold])
+    result, heard = judge(system, network, held_out, clips.of_folds(trained_on))
+    out = run
+    if fold == config["data"]["test_fold"]:
+        result = _former(run) | result
+        run.write_held_out(heard)
+    else:
+        out = run.sub_run(f"evaluated-fold-{fold}")
+        out.write_json(CONFIG, config)
+    out.write_json(RESULT, result)
+    _write_details(out, result, heard, clips.labels)
+    print(f"{out.path}: {describe(result)}")
+    return result
+
+
+def _open_data(
+    run: RunFolder, system: System, config: dict[str, Any], options: argparse.Namespace
+) -> ClipSet:
+    """The run's data as it was opened for training."""
+    data = config["data"]
+    folder = options.data or data.get("folder")
+    if folder is None:
+        raise UsageError(f"{run.path}: does not say where its data lies, give --data")
+    # Its own options again, and --resume: the recipe is the run's.
+    own = make_parser(type(system)).parse_args(["--data", str(folder), "--resume"])
+    for name, value in recorded_options(config).items():
+        setattr(own, name, value)
+    own.prepared = options.prepared
+    if own.prepared is None and options.data is None and data.get("prepared"):
+        own.prepared = Path(data["prepared"])
+    clips = open_data(system, own)
+    check_task(system, clips)
+    if list(clips.labels) != config["labels"]:
+        raise UsageError(
+            f"--data: {folder} has {len(clips.labels)} labels ({', '.join(clips.labels[:3])}, "
+            f"...), the run {len(config['labels'])} ({', '.join(config['labels'][:3])}, ...): "
+            "give the data it was trained on"
+        )
+    return clips
+
+
+def _former(run: RunFolder) -> dict[str, Any]:
+    """What only the training knew: how long it took."""
+    former = run.read_json(RESULT) if (run.path / RESULT).exists() else {}
+    names = ("epoch", "chosen_by", "minutes_of_steps", "minutes")
+    return {name: former[name] for name in names if name in former}
+
+
+def _write_details(
+    run: RunFolder, result: dict[str, Any], heard: WindowLogits, labels: tuple[str, ...]
+) -> None:
+    scores = heard.clip_scores()
+    if heard.is_regression:
+        draw_scatter(run, scores[:, 0], heard.targets)
+        return
+    counts = confusion(scores, heard.targets)
+    table = io.StringIO()
+    writer = csv.writer(table, lineterminator="\n")
+    writer.writerow(["is / named as", *labels])
+    writer.writerows([label, *row] for label, row in zip(labels, counts.tolist(), strict=True))
+    run.write("confusion.csv", table.getvalue().encode())
+    draw_confusion(run, counts, labels, "confusion.png")
+    error, bins = reliability(scores, heard.targets)
+    draw_reliability(run, bins, error)
+    classes = [(row["recall"], name) for name, row in result["classes"].items() if row["clips"]]
+    worst = ", ".join(f"{name} {recall:.0%}" for recall, name in sorted(classes)[:N_WORST])
+    print(f"calibration error {error:.3f}; least often recognised: {worst}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

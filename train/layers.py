@@ -1,0 +1,46 @@
+"""What a network is made of, and what a window costs."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+
+def count_parameters(network: nn.Module) -> int:
+    """Of all that is learned."""
+    return sum(p.numel() for p in network.parameters())
+
+
+def count_multiply_adds(network: nn.Module, window_samples: int) -> int:
+    """Multiply-adds of one window: all convolutions and products, fixed front ends included."""
+    was_training = network.training
+    network.eval()
+    with torch.inference_mode(), FlopCounterMode(display=False) as counter:
+        network(torch.zeros(1, window_samples, device=next(network.parameters()).device))
+    network.train(was_training)
+    return counter.get_total_flops() // 2
+
+
+def describe_layers(network: nn.Module, window_samples: int) -> str:
+    """The layers as a table: shapes of one window, kernels, parameters, multiply-adds."""
+    import torchinfo
+
+    was_training = network.training
+    table = torchinfo.summary(
+        network,
+        input_size=(1, window_samples),
+        device=next(network.parameters()).device,
+        depth=6,
+        col_names=("input_size", "output_size", "kernel_size", "num_params", "mult_adds"),
+        row_settings=("depth", "var_names"),
+        verbose=0,
+    )
+    network.train(was_training)
+    # The rows alone: the sums below them leave fixed front ends out.
+    rows = str(table).split("Total params:")[0].rstrip()
+    return (
+        f"{rows}\n\nA window of {window_samples:,} samples: "
+        f"{count_multiply_adds(network, window_samples):,} multiply-adds in all convolutions and "
+        f"products,\nfixed front ends included; {count_parameters(network):,} parameters.\n"
+    )

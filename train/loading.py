@@ -1,0 +1,36 @@
+"""A finished run as a network again."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import nn
+
+from train.errors import RunError
+from train.recipe import Recipe
+from train.runs import WEIGHTS, RunFolder
+from train.system import System, find_system
+
+
+def load_network(run: RunFolder, config: dict[str, Any]) -> tuple[System, nn.Module]:
+    """A run's system and its network with its weights, on the CPU, ready to be used.
+
+    Raises:
+        RunError: The network is unknown, or the weights are missing or of another one.
+    """
+    system_type = find_system(str(config.get("network")))
+    try:
+        system = system_type(read_recipe(system_type, config))
+        network = system.build(len(config["labels"]))
+        network.load_state_dict(run.read_tensors(WEIGHTS)[0])
+    except (RuntimeError, KeyError, TypeError) as error:
+        raise RunError(
+            f"{run.path}: weights and config.json don't fit together: {error}; train anew"
+        ) from error
+    return system, network.eval()
+
+
+def read_recipe(system_type: type[System], config: dict[str, Any]) -> Recipe:
+    """A run's recipe; what it lacks, since it is older, is as by default."""
+    fields = system_type.default_recipe().as_json() | config["recipe"]
+    return system_type.recipe_type.from_json(fields)
