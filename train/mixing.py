@@ -10,6 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from train.augment import to_device
+
 FLOOR_DB = -80.0
 
 
@@ -68,6 +70,27 @@ def mix_between_classes(first: Tensor, second: Tensor, ratios: Tensor, sample_ra
 def mix_labels(first: Tensor, second: Tensor, ratios: Tensor) -> Tensor:
     """``(batch, classes)``: the labels in the given ratio."""
     return ratios[:, None] * first + (1 - ratios[:, None]) * second
+
+
+def mixup(
+    inputs: Tensor, labels: Tensor, random: np.random.Generator, alpha: float
+) -> tuple[Tensor, Tensor]:
+    """Mix each clip of a batch with the one before it, itself having the larger share.
+
+    Args:
+        inputs: ``(batch, ...)``, whatever may be added.
+        labels: ``(batch, classes)``.
+        random: Draws a ratio a clip from Beta(alpha, alpha).
+        alpha: Above 0; 1 spreads the ratios evenly.
+
+    Returns:
+        Mixed inputs and labels.
+    """
+    beta = random.beta(alpha, alpha, len(inputs))
+    ratios = to_device(np.maximum(beta, 1 - beta), inputs)
+    shares = ratios.view(-1, *[1] * (inputs.ndim - 1))
+    mixed = torch.lerp(inputs.roll(1, 0), inputs, shares)
+    return mixed, mix_labels(labels, labels.roll(1, 0), ratios)
 
 
 def draw_other_class(

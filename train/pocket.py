@@ -25,7 +25,7 @@ from torch.nn import functional as F
 from train.augment import cut, draw_gains, mask_bands, to_device
 from train.datasets.prepared import FULL_SCALE, ClipSet
 from train.features import LogMel
-from train.mixing import mix_labels
+from train.mixing import mixup
 from train.recipe import Recipe
 from train.system import System
 from train.teacher import HOP_S, soft_labels
@@ -195,11 +195,7 @@ class Pocket(System):
         """Windows of the clips: amplified, mixed in pairs, masked."""
         power, labels = self._windows(material, indices, random)
         if self.recipe.mixup:
-            others = power.roll(1, 0), labels.roll(1, 0)
-            beta = random.beta(self.recipe.mixup, self.recipe.mixup, len(indices))
-            ratios = to_device(np.maximum(beta, 1 - beta), power)
-            power = torch.lerp(others[0], power, ratios[:, None, None])
-            labels = mix_labels(labels, others[1], ratios)
+            power, labels = mixup(power, labels, random, self.recipe.mixup)
         features = material.front_end.compress(power)
         widest = (1, self.recipe.widest_mels), (2, self.recipe.widest_frames)
         for axis, width in widest:

@@ -23,6 +23,7 @@ from train.mixing import (
     draw_other_class,
     mix_between_classes,
     mix_labels,
+    mixup,
 )
 
 pytestmark = pytest.mark.train
@@ -70,6 +71,19 @@ def test_mix_labels_keeps_the_ratio():
     first, second = torch.eye(3)[[0, 1]], torch.eye(3)[[2, 2]]
     given = mix_labels(first, second, torch.tensor([0.25, 1.0]))
     torch.testing.assert_close(given, torch.tensor([[0.25, 0, 0.75], [0, 1.0, 0]]))
+
+
+def test_mixup_keeps_the_larger_share_and_labels_by_it():
+    inputs = torch.from_numpy(np.random.default_rng(1).normal(size=(5, 2, 3))).float()
+    labels = torch.eye(5)
+    mixed, mixed_labels = mixup(inputs, labels, np.random.default_rng(2), 0.7)
+    ratios = np.random.default_rng(2).beta(0.7, 0.7, 5)
+    for index, drawn in enumerate(ratios):
+        share = max(drawn, 1 - drawn)
+        expected = share * inputs[index] + (1 - share) * inputs[index - 1]
+        torch.testing.assert_close(mixed[index], expected)
+        expected = share * labels[index] + (1 - share) * labels[index - 1]
+        torch.testing.assert_close(mixed_labels[index], expected)
 
 
 def test_other_class_is_another_class_and_any_of_them():
