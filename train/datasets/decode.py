@@ -69,6 +69,8 @@ def decode(path: Path) -> tuple[npt.NDArray[np.float32], int]:
     except (soundfile.SoundFileError, RuntimeError) as error:
         try:
             waveform, rate = _by_ffmpeg(path)
+            if not waveform.size:  # FFmpeg takes much for audio, and then finds none
+                raise ValueError
         except (av.FFmpegError, ValueError, IndexError):
             reason = getattr(error, "error_string", str(error))
             raise DatasetError(f"{path}: does not decode: {reason}") from error
