@@ -184,11 +184,14 @@ class DigitsSystem(System):
     def batch(
         self, material: DigitsMaterial, indices: np.ndarray, random: np.random.Generator
     ) -> tuple[Tensor, Tensor]:
-        """M5 gets clips padded to the batch's longest, the other changed log-mel windows."""
+        """M5 gets the first second of each clip, the other changed log-mel windows.
+
+        The tutorial pads with zeros to the batch's longest, which is a second there. Other sets
+        have clips of more, whose padding would drown what `streamclf` hears in its windows.
+        """
         sounds, labels = material.sounds.take(indices), material.labels_of(indices)
         if material.front_end is None:
-            # Shorter than a window, M5 would pool its way to nothing.
-            return F.pad(sounds, (0, max(0, WINDOW_SAMPLES - sounds.shape[1]))), labels
+            return F.pad(sounds, (0, WINDOW_SAMPLES - sounds.shape[1])), labels
         n_batch = len(indices)
         rows = to_device(indices, sounds)
         lengths = material.sounds.lengths[rows]

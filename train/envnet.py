@@ -28,6 +28,7 @@ from train.recipe import Recipe
 from train.sounds import Material, make_material
 from train.system import System
 
+N_HIDDEN = 4096
 STRONGEST_SCALE = 1.25
 STRONGEST_GAIN_DB = 6.0
 
@@ -60,9 +61,9 @@ class EnvNet(nn.Module):
         )
         self.head = nn.Sequential(
             nn.Flatten(),
-            *hidden(50 * 11 * 14, 4096),
-            *hidden(4096, 4096),
-            nn.Linear(4096, n_classes),
+            *hidden(50 * 11 * 14, N_HIDDEN),
+            *hidden(N_HIDDEN, N_HIDDEN),
+            nn.Linear(N_HIDDEN, n_classes),
         )
 
     def forward(self, waveform: Tensor) -> Tensor:

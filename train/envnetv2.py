@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from train.envnet import EnvNetRecipe, EnvNetSystem, conv, hidden
 
+N_HIDDEN = 4096
 WARM_UP_EPOCHS = 10
 
 
@@ -45,9 +46,9 @@ class EnvNetV2(nn.Module):
         )
         self.head = nn.Sequential(
             nn.Flatten(),
-            *hidden(256 * 10 * 8, 4096),
-            *hidden(4096, 4096),
-            nn.Linear(4096, n_classes),
+            *hidden(256 * 10 * 8, N_HIDDEN),
+            *hidden(N_HIDDEN, N_HIDDEN),
+            nn.Linear(N_HIDDEN, n_classes),
         )
 
     def forward(self, waveform: Tensor) -> Tensor:

@@ -118,3 +118,30 @@ def mel_filters(
     rising = (bins - edges[:-2, None]) / np.diff(edges)[:-1, None]
     falling = (edges[2:, None] - bins) / np.diff(edges)[1:, None]
     return np.maximum(0, np.minimum(rising, falling)).astype(np.float32)
+
+
+def wavelets(
+    sample_rate: int,
+    n_filters: int,
+    size: int,
+    highest_hz: float = 16_000.0,
+    n_periods: int = 8,
+) -> npt.NDArray[np.float32]:
+    """``(n_filters, size)``: band-pass kernels of norm 1, low to high: Hann-windowed cosines.
+
+    Args:
+        sample_rate: In Hz.
+        n_filters: Evenly on the ERB scale (Glasberg & Moore 1990).
+        size: Samples of a kernel; two periods of the lowest frequency fit into them.
+        highest_hz: Frequency of the last.
+        n_periods: Length of a filter where the kernel has room for more.
+    """
+    bounds = np.array([2 * sample_rate / size, highest_hz])
+    erbs = np.linspace(*(21.4 * np.log10(1 + 0.00437 * bounds)), n_filters)
+    centres = (10 ** (erbs / 21.4) - 1) / 0.00437
+    time = (np.arange(size) - (size - 1) / 2) / sample_rate
+    durations = np.minimum((size + 1) / sample_rate, n_periods / centres)
+    turns = np.clip(time / durations[:, None], -0.5, 0.5)
+    kernels = (1 + np.cos(2 * np.pi * turns)) * np.cos(2 * np.pi * centres[:, None] * time)
+    kernels -= kernels.mean(axis=1, keepdims=True)
+    return (kernels / np.linalg.norm(kernels, axis=1, keepdims=True)).astype(np.float32)

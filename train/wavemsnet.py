@@ -10,10 +10,8 @@ In phase 1 the back end sees the waveform map twice; in phase 2 a log-mel map ta
 place, the branches over the waveform stay as they are and the rest goes on learning.
 
 ``--front-end fixed`` learns no filters over the waveform: the first convolution of each branch is a
-bank of Hann-windowed cosines, up to eight periods long, their frequencies evenly on the ERB scale
-(B. R. Glasberg, B. C. J. Moore, 1990) from two periods in the kernel to 16 kHz. The kernels are too
-short for gammatones, whose low filters rise for longer than they last. It shows what learning the
-filters is worth.
+bank of Hann-windowed cosines, their frequencies evenly on the ERB scale (`train.features.wavelets`;
+the kernels are too short for gammatones). It shows what learning the filters is worth.
 
 Published accuracy: ESC-10 93.75 %, ESC-50 79.10 %; trained on three folds, with the epoch chosen
 on the fold it is reported for.
@@ -27,25 +25,23 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from train.datasets.prepared import ClipSet
-from train.envnet import EnvNetRecipe, EnvNetSystem
-from train.errors import UsageError
-from train.features import LogMel, OverWaveform
-from train.runs import CONFIG, RunFolder
+from train.envnet import EnvNetRecipe, EnvNetSystem, hidden
+from train.errors import RunError, UsageError
+from train.features import LogMel, OverWaveform, wavelets
+from train.runs import CONFIG, WEIGHTS, RunFolder
 
 SAMPLE_RATE = 44100
 WINDOW_SAMPLES = 66150
 N_FFT, HOP_LENGTH, N_MELS = 2048, 150, 96
 N_FILTERS = 32
+N_HIDDEN = 4096
 BRANCHES = ((11, 1, 5, 150), (51, 5, 25, 30), (101, 10, 50, 15))
 """Kernel, stride and padding of the first convolution, and the pool, of each time scale."""
 
-HIGHEST_HZ = 16_000.0
-N_PERIODS = 8
 LOG_FULL_SCALE = 18.0
 """The logarithm's value at full scale: the map reaches about from 0 to 1."""
 
@@ -80,10 +76,8 @@ class WaveMsNet(nn.Module):
         )  # fmt: skip
         self.head = nn.Sequential(
             nn.Flatten(),
-            nn.Linear(256 * 4 * 5, 4096),
-            nn.ReLU(),
-            nn.Dropout(0.5),
-            nn.Linear(4096, n_classes),
+            *hidden(256 * 4 * 5, N_HIDDEN),
+            nn.Linear(N_HIDDEN, n_classes),
         )
         if filters == "fixed":
             for branch in self.branches:
@@ -160,7 +154,7 @@ class WaveMsSystem(EnvNetSystem):
         """Take in the phase, and in phase 2 the first run's weights.
 
         Raises:
-            UsageError: Phase 2 lacks its first run, or that is of another network.
+            UsageError: Phase 2 lacks its first run, or that is of another network or data.
             RunError: The first run cannot be read.
         """
         if options.resume:
@@ -172,21 +166,35 @@ class WaveMsSystem(EnvNetSystem):
                 "--phase 1 makes a run, --phase 2 --from RUN goes on from it"
             )
         self.recipe = replace(self.recipe, phase=options.phase, filters=options.front_end)
-        return (
-            {} if options.first is None else self._take_first(RunFolder.open(options.first), clips)
-        )
+        if options.first is None:
+            return {}
+        run = RunFolder.open(options.first)
+        if "cross_validation" in run.read_json(CONFIG):
+            run = RunFolder.open(options.first / f"fold-{options.test_fold}")
+        return self._take_first(run, clips)
 
     def _take_first(self, run: RunFolder, clips: ClipSet) -> dict[str, Any]:
         config = run.read_json(CONFIG)
-        if (config.get("network"), config.get("labels")) != (self.name, list(clips.labels)):
-            raise UsageError(
-                f"--from {run.path}: a run of {config.get('network')} on other classes or another "
-                "network; give one of wavemsnet --phase 1 on the same data"
-            )
-        self.first_weights, _ = run.read_tensors("weights.safetensors")
-        filters = config["recipe"].get("filters", "learned")
-        self.recipe = replace(self.recipe, filters=filters)
-        return {"first_run": run.path.name, "first_epochs": config["recipe"]["epochs"]}
+        try:
+            data, recipe = config["data"], config["recipe"]
+            if (config["network"], config["labels"]) != (self.name, list(clips.labels)):
+                raise UsageError(
+                    f"--from {run.path}: a run of {config['network']} with "
+                    f"{len(config['labels'])} classes; give one of wavemsnet --phase 1 with these "
+                    f"{len(clips.labels)}"
+                )
+            # Else clips that judge phase 2 might have been learned in phase 1.
+            if (data["origin"], data["folds"]) != (clips.origin, list(clips.folds)):
+                raise UsageError(
+                    f"--from {run.path}: was trained on folds {data['folds']} of {data['name']}; "
+                    f"both phases take the same, not {list(clips.folds)} of {clips.name}"
+                )
+            self.recipe = replace(self.recipe, filters=recipe["filters"])
+            about = {"first_run": run.path.name, "first_epochs": recipe["epochs"]}
+        except KeyError as error:
+            raise RunError(f"{run.path / CONFIG}: lacks {error}; train phase 1 anew") from error
+        self.first_weights, _ = run.read_tensors(WEIGHTS)
+        return about
 
     def build(self, n_classes: int) -> WaveMsNet:
         """The network, freshly initialised or with the first phase's weights."""
@@ -200,26 +208,8 @@ class WaveMsSystem(EnvNetSystem):
         return OverWaveform(network.branches[-1][:-1])
 
 
-def wavelets(n_filters: int, size: int) -> np.ndarray:
-    """``(n_filters, size)``: band-pass kernels of norm 1, low to high.
-
-    Args:
-        n_filters: Evenly on the ERB scale, up to `HIGHEST_HZ`.
-        size: Samples at 44.1 kHz; two periods of the lowest frequency fit into them.
-    """
-    low = 2 * SAMPLE_RATE / size
-    erbs = np.linspace(*(21.4 * np.log10(1 + 0.00437 * f) for f in (low, HIGHEST_HZ)), n_filters)
-    centres = (10 ** (erbs / 21.4) - 1) / 0.00437
-    time = (np.arange(size) - (size - 1) / 2) / SAMPLE_RATE
-    durations = np.minimum((size + 1) / SAMPLE_RATE, N_PERIODS / centres)
-    turns = np.clip(time / durations[:, None], -0.5, 0.5)
-    kernels = (1 + np.cos(2 * np.pi * turns)) * np.cos(2 * np.pi * centres[:, None] * time)
-    kernels -= kernels.mean(axis=1, keepdims=True)
-    return kernels / np.linalg.norm(kernels, axis=1, keepdims=True)
-
-
 def _fix_filters(conv: nn.Conv1d) -> None:
-    kernels = torch.from_numpy(wavelets(conv.out_channels, conv.kernel_size[0])).float()
+    kernels = torch.from_numpy(wavelets(SAMPLE_RATE, conv.out_channels, conv.kernel_size[0]))
     with torch.no_grad():
         conv.weight.copy_(kernels[:, None])
         conv.bias.zero_()

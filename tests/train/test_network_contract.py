@@ -19,6 +19,7 @@ from cases import CASES, SYSTEMS, make_clips
 from export.__main__ import main as export_main
 from streamclf.card import METADATA_KEY, parse_card
 from streamclf.cli import run as streamclf
+from train import envnet, envnetv2, wavemsnet
 from train.datasets.prepared import REGRESSION
 from train.hearing import hear_windows
 from train.runs import RunFolder
@@ -67,6 +68,15 @@ class Made:
         }
         run.write_json("config.json", config)
         run.write_tensors("weights.safetensors", self.network.state_dict())
+
+
+@pytest.fixture(scope="module", autouse=True)
+def narrow():
+    """Hidden layers of 64: as published they make files of up to 400 MB, and nothing else."""
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (envnet, envnetv2, wavemsnet):
+            patch.setattr(module, "N_HIDDEN", 64)
+        yield
 
 
 @pytest.fixture(scope="module", params=CASES)
