@@ -32,7 +32,7 @@ SAMPLE_RATE = 8000
 WINDOW_SAMPLES = 8000
 FASTEST = 1.15
 GAIN_DB = 10.0
-WIDEST_MELS, WIDEST_FRAMES = 6, 10
+WIDEST_MELS, WIDEST_FRAMES = 6, 6
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,13 +69,15 @@ class DigitsBody(nn.Module):
         self.scale = nn.BatchNorm1d(n_mels)
         self.first = nn.Conv2d(1, 16, 3, padding=1, bias=False)
         self.layers = nn.Sequential(
-            _Residual(16, 16), _Residual(16, 32), nn.MaxPool2d(2),
-            _Residual(32, 32), nn.MaxPool2d(2),
+            _Residual(16, 16), nn.MaxPool2d(2),
+            _Residual(16, 32), _Residual(32, 32), nn.MaxPool2d(2),
             _Residual(32, 64), nn.MaxPool2d(2),
             _Residual(64, 64),
         )  # fmt: skip
         self.dropout = nn.Dropout(0.2)
         self.output = nn.Linear(64, n_classes)
+        # Channels beside each other: a step takes less time on a CPU.
+        self.to(memory_format=torch.channels_last)
 
     def forward(self, features: Tensor) -> Tensor:
         """``(batch, mels, frames)`` -> ``(batch, classes)``."""
@@ -84,11 +86,11 @@ class DigitsBody(nn.Module):
 
 
 class DigitsBest(nn.Module):
-    """Front end (32 ms frames every 10 ms, 40 mels) and body."""
+    """Front end (32 ms frames every 20 ms, 40 mels) and body."""
 
     def __init__(self, n_classes: int) -> None:
         super().__init__()
-        self.front_end = LogMel(SAMPLE_RATE, 256, 80, 40)
+        self.front_end = LogMel(SAMPLE_RATE, 256, 160, 40)
         self.body = DigitsBody(n_classes, 40)
 
     def forward(self, waveform: Tensor) -> Tensor:
@@ -191,7 +193,7 @@ class DigitsSystem(System):
         """
         sounds, labels = material.sounds.take(indices), material.labels_of(indices)
         if material.front_end is None:
-            return F.pad(sounds, (0, WINDOW_SAMPLES - sounds.shape[1])), labels
+            return F.pad(sounds, (0, WINDOW_SAMPLES - sounds.shape[1])), labels  # pads or cuts
         n_batch = len(indices)
         rows = to_device(indices, sounds)
         lengths = material.sounds.lengths[rows]
