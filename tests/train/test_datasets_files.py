@@ -12,7 +12,7 @@ import av
 import numpy as np
 import pytest
 import soundfile
-from conftest import tone
+from tiny_sets import tone
 
 pytest.importorskip("torch")
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from conftest import tone
+from tiny_sets import make_speech_commands, tone
 
 pytest.importorskip("torch")
 
@@ -38,6 +38,13 @@ def test_missing_clips_of_a_table_are_named(tmp_path, capsys):
     assert missing == ["missing: fold3/2-0-0-0.wav", "missing: fold3/5-1-0-0.wav"]
     assert "4 clips decode, 0 do not, 2 are missing" in said.out
     assert "4 of 8732 clips of urbansound8k, folds 1, 2; not found: fold3/2-0-0-0.wav" in said.err
+
+
+def test_speech_commands_are_split_by_their_lists(tmp_path):
+    make_speech_commands(tmp_path)
+    folds = {clip.source: clip.fold for clip in open_clips(tmp_path, 8000).clips}
+    assert folds == {"aa": 1, "bb": 2, "cc": 3}
+    assert len(open_clips(tmp_path, 8000).of_folds([2]).clips) == 2
 
 
 def test_speech_commands_name_what_the_lists_name_in_vain(tmp_path, capsys):

@@ -9,7 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import soundfile
-from conftest import tone
+
+
+def tone(frequency: float, seconds: float, *, rate: int = 16000, level: float = 0.3) -> np.ndarray:
+    time = np.arange(round(seconds * rate)) / rate
+    return (level * np.sin(2 * np.pi * frequency * time)).astype(np.float32)
 
 
 @dataclass(frozen=True)
