@@ -86,6 +86,7 @@ def train(system_type: type[System], options: argparse.Namespace) -> RunFolder:
         system.recipe = read_recipe(system_type, run.read_json(CONFIG))
         network = build(system, clips, options.seed)
     else:
+        about = {"full_epochs": system.recipe.epochs, **about}
         system.recipe = shorten(
             system, build(system, clips, options.seed), split.training, fabric,
             epochs=options.epochs, minutes=options.budget_minutes,
@@ -180,7 +181,6 @@ def _config(
         "sample_rate": system.sample_rate,
         "window_samples": system.window_samples,
         "recipe": system.recipe.as_json(),
-        "full_epochs": system.default_recipe().epochs,
         "seed": options.seed,
         "options": record_options(options),
         "data": {
