@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 
@@ -25,6 +26,7 @@ def make_fabric(accelerator: str, precision: str, devices: int = 1) -> Fabric:
     Raises:
         UsageError: There is no such accelerator or precision, or there are fewer devices.
     """
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     torch.backends.cudnn.benchmark = False
     torch.backends.cudnn.deterministic = True
     rounded = precision in ("auto", "tf32")

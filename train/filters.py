@@ -17,7 +17,7 @@ from train.system import System
 FILTERS = "filters.safetensors"
 LOWEST_HZ, HIGHEST_HZ = 10.0, 8000.0
 N_FREQUENCIES = 96
-SINE_SAMPLES = 4096
+SINE_S = 0.125
 N_FRAMES = 60
 """Of the film, at most."""
 
@@ -36,7 +36,7 @@ def measure_filters(system: System, network: nn.Module) -> npt.NDArray[np.float3
     front_end = system.front_end(network)
     if front_end is None:
         return None
-    time = np.arange(SINE_SAMPLES) / system.sample_rate
+    time = np.arange(round(SINE_S * system.sample_rate)) / system.sample_rate
     sines = 0.5 * np.sin(2 * np.pi * sine_frequencies(system.sample_rate)[:, None] * time)
     device = next(network.parameters()).device
     modes = [(module, module.training) for module in network.modules()]

@@ -84,9 +84,9 @@ def draw_kernels(run: RunFolder, kernels: np.ndarray) -> None:
         run: The run folder.
         kernels: ``(kernels, ..., length)``; of a picture's kernels ``(kernels, maps, h, w)``.
     """
-    flat = kernels.reshape(-1, *kernels.shape[2:])[:MAX_KERNELS]
-    if flat.ndim == 3 and flat.shape[1] == 1:
-        flat = flat[:, 0]
+    every = kernels.reshape(-1, *kernels.shape[2:])
+    every = every[:, 0] if every.ndim == 3 and every.shape[1] == 1 else every
+    flat = every[:MAX_KERNELS]
     columns = int(np.ceil(np.sqrt(len(flat))))
     rows = -(-len(flat) // columns)
     figure = _figure(1.3 * columns, 1.1 * rows + 0.4)
@@ -101,9 +101,9 @@ def draw_kernels(run: RunFolder, kernels: np.ndarray) -> None:
             axes.imshow(kernel, cmap="RdBu_r", vmin=-largest, vmax=largest)
         axes.set_xticks([])
         axes.set_yticks([])
-    of = f", {len(flat)} of {kernels.reshape(-1, *kernels.shape[2:]).shape[0]}"
+    which = f"{len(flat)} of the {len(every)}" if len(every) > len(flat) else f"the {len(flat)}"
     shape = " x ".join(map(str, flat.shape[1:]))
-    figure.suptitle(f"first layer's kernels, {shape}{of}", fontsize=10)
+    figure.suptitle(f"{which} kernels of the first layer, each {shape}", fontsize=10)
     _save(run, "kernels.png", figure)
 
 
@@ -111,7 +111,7 @@ def draw_confusion(run: RunFolder, counts: np.ndarray, labels: Sequence[str], na
     """Draw a confusion matrix, ``(classes, classes)`` clips, each row in parts of its class."""
     n = len(labels)
     size = max(4.5, 0.2 * n + 2.2)
-    figure = _figure(size, size)
+    figure = _figure(size, 0.86 * size)
     axes = figure.add_subplot()
     parts = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     image = axes.imshow(parts, cmap="Blues", vmin=0, vmax=1)

@@ -1,0 +1,112 @@
+"""Training: how much of a step is forward, backward and optimiser, not cutting and mixing.
+
+    python benchmarks/training.py [NETWORK ...] [--steps 6] [--batch 16]
+
+Every network cuts its batches from synthetic clips as in training (recipe by default, where a
+recipe mixes, mixed). The two parts of the same steps are timed apart; medians. The aim is 90 %.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from train.datasets import Clip, ClipSet
+from train.devices import make_fabric
+from train.system import System, find_system
+
+NETWORKS = ("pocket", "envnet", "envnet --bc", "envnetv2", "wavemsnet", "wavemxnet", "melcnn",
+            "digits", "cough")  # fmt: skip
+N_CLIPS = 32
+CLIP_S = 4.0
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("networks", nargs="*", metavar="NETWORK", help="e.g. pocket 'envnet --bc'")
+    parser.add_argument("--steps", type=int, default=6)
+    parser.add_argument("--batch", type=int, default=16, help="clips a step (16)")
+    parser.add_argument("--accelerator", default="auto")
+    options = parser.parse_args()
+    fabric = make_fabric(options.accelerator, "auto")
+    print(f"{fabric.device}, load {os.getloadavg()[0]:.1f}, {options.batch} clips a step")
+    print(f"{'network':<14} {'cut and mix':>12} {'train':>12} {'share':>7}")
+    for name in options.networks or NETWORKS:
+        batch_s, train_s = time_parts(name, fabric, options.steps, options.batch)
+        share = train_s / (train_s + batch_s)
+        print(f"{name:<14} {batch_s * 1000:9.1f} ms {train_s * 1000:9.1f} ms {share:7.1%}")
+
+
+def time_parts(name: str, fabric, n_steps: int, n_batch: int) -> tuple[float, float]:
+    """Median seconds of making a batch and of learning from it."""
+    from train.options import make_parser
+
+    network_name, *switches = name.split()
+    system = find_system(network_name)()
+    options = make_parser(type(system)).parse_args(["--data", ".", *switches])
+    clips = system.adapt(make_clips(system), options)
+    system.configure(options, clips)
+    network = system.build(len(clips.labels)).to(fabric.device)
+    material = system.material(network, clips, fabric.device)
+    trainee = system.trainee(network)
+    module, optimiser = fabric.setup(trainee, system.recipe.optimiser_for(trainee))
+    module.train()
+    random = np.random.default_rng(1)
+    times: dict[str, list[float]] = {"batch": [], "train": []}
+    for _ in range(n_steps + 2):
+        began = time.perf_counter()
+        inputs, labels = system.batch(material, random.permutation(N_CLIPS)[:n_batch], random)
+        wait(fabric)
+        cut = time.perf_counter()
+        loss = system.loss(module(inputs), labels)
+        optimiser.zero_grad(set_to_none=True)
+        fabric.backward(loss)
+        optimiser.step()
+        wait(fabric)
+        times["batch"].append(cut - began)
+        times["train"].append(time.perf_counter() - cut)
+    return statistics.median(times["batch"][2:]), statistics.median(times["train"][2:])
+
+
+def make_clips(system: System) -> ClipSet:
+    """Noise, with a fold and a class (of a regression a value) for each clip."""
+    n_samples = round(CLIP_S * system.sample_rate)
+    random = np.random.default_rng(1)
+    shape = (N_CLIPS * n_samples, *((system.n_channels,) if system.n_channels > 1 else ()))
+    samples = random.integers(-9000, 9000, shape, dtype=np.int16)
+    is_regression = system.task == "regression"
+    targets = [k / N_CLIPS if is_regression else k % 10 for k in range(N_CLIPS)]
+    return ClipSet(
+        name="noise",
+        sample_rate=system.sample_rate,
+        labels=("value",) if is_regression else tuple(f"class {k}" for k in range(10)),
+        clips=tuple(
+            Clip(f"{k}.wav", k % 2 + 1, target, str(k), k * n_samples, n_samples)
+            for k, target in enumerate(targets)
+        ),
+        samples=samples,
+        licence="none",
+        citation="none",
+        origin="noise",
+        channels=system.n_channels,
+        task=system.task,
+    )
+
+
+def wait(fabric) -> None:
+    """For whatever a card still has to do."""
+    if fabric.device.type == "cuda":
+        torch.cuda.synchronize()
+
+
+if __name__ == "__main__":
+    main()

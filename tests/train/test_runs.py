@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch")
+
+from train.errors import RunError
+from train.runs import RunFolder
+
+pytestmark = pytest.mark.train
+
+
+@pytest.fixture
+def run(tmp_path) -> RunFolder:
+    made = RunFolder.create(tmp_path / "run", "pocket", overwrite=False)
+    made.write_json("config.json", {"network": "pocket"})
+    return made
+
+
+def test_run_tensors_and_their_note_come_back(run):
+    run.write_tensors("a.safetensors", {"x": np.arange(6).reshape(2, 3)}, {"epoch": "7"})
+    tensors, note = run.read_tensors("a.safetensors")
+    assert tensors["x"].tolist() == [[0, 1, 2], [3, 4, 5]]
+    assert note == {"epoch": "7"}
+
+
+def test_run_says_that_a_file_is_damaged(run):
+    (run.path / "a.safetensors").write_bytes(b"\x80\x04 no tensors")
+    with pytest.raises(RunError, match="cannot be read"):
+        run.read_tensors("a.safetensors")
+    (run.path / "config.json").write_text("{")
+    with pytest.raises(RunError, match="cannot be read"):
+        run.read_json("config.json")
+
+
+def test_run_keeps_the_old_file_when_the_new_one_cannot_be_written(run, monkeypatch):
+    def fail(path, content):
+        path.touch()
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("pathlib.Path.write_bytes", fail)
+    with pytest.raises(RunError, match=r"config\.json: cannot be written: .*No space left"):
+        run.write_json("config.json", {"network": "other"})
+    assert run.read_json("config.json") == {"network": "pocket"}
+    assert [path.name for path in run.path.iterdir()] == ["config.json"]
+
+
+def test_processes_beside_the_first_write_nothing(run):
+    silent = RunFolder(run.path, writes=False)
+    silent.write_json("b.json", {})
+    silent.write_tensors("checkpoints/last.safetensors", {"x": np.zeros(1)})
+    silent.remove("config.json")
+    assert [path.name for path in run.path.iterdir()] == ["config.json"]
+
+
+def test_run_folder_is_a_run_or_empty(tmp_path, run):
+    with pytest.raises(RunError, match="--resume continues it, --overwrite replaces it"):
+        RunFolder.create(run.path, "pocket", overwrite=False)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RunError, match="is no run folder"):
+        RunFolder.create(tmp_path / "file", "pocket", overwrite=True)
+    with pytest.raises(RunError, match="cannot make the run folder"):
+        RunFolder.create(tmp_path / "file" / "run", "pocket", overwrite=False)
