@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from train.augment import crop_scaled, draw_gains, to_device
 from train.datasets.prepared import ClipSet
 from train.features import OverWaveform
+from train.hearing import ten_crops
 from train.mixing import draw_other_class, mix_between_classes, mix_labels
 from train.recipe import Recipe
 from train.sounds import Material, make_material
@@ -145,6 +146,10 @@ class EnvNetSystem(System):
     def build(self, n_classes: int) -> EnvNet:
         """The network, freshly initialised."""
         return EnvNet(n_classes)
+
+    def crops(self, waveform: np.ndarray) -> list[np.ndarray]:
+        """Ten of the clip with as many zeros around it as in training."""
+        return ten_crops(waveform, self.window_samples, self.pad)
 
     def front_end(self, network: nn.Module) -> nn.Module:
         """The two convolutions over the waveform."""

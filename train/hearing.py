@@ -101,17 +101,20 @@ def hear_crops(
     return _hear(network, clips, crops)
 
 
-def ten_crops(waveform: np.ndarray, window_samples: int) -> list[np.ndarray]:
+def ten_crops(
+    waveform: np.ndarray, window_samples: int, pad: int | None = None
+) -> list[np.ndarray]:
     """Ten crops of a clip, as EnvNet's authors take them.
 
-    Zeros at both ends are trimmed, ``window_samples // 2`` are put there instead, and the crops
-    are spread evenly from end to end.
+    Zeros at both ends are trimmed, ``pad`` are put there instead, and the crops are spread evenly
+    from end to end.
 
     Args:
         waveform: ``(samples,)``.
         window_samples: Of a crop.
+        pad: Zeros at either end, ``window_samples // 2`` as published if not given.
     """
-    padded = np.pad(trim_zeros(waveform), window_samples // 2)
+    padded = np.pad(trim_zeros(waveform), window_samples // 2 if pad is None else pad)
     padded = np.pad(padded, (0, max(0, window_samples - len(padded))))
     stride = (len(padded) - window_samples) // (N_CROPS - 1)
     return [padded[k * stride : k * stride + window_samples] for k in range(N_CROPS)]

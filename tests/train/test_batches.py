@@ -8,6 +8,8 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from cases import make_clips
+
 from train.augment import (
     crop_scaled,
     cut,
@@ -16,7 +18,10 @@ from train.augment import (
     mask_bands,
     shift_with_wrap,
 )
+from train.digits import DigitsSystem
 from train.features import LogMel, dft_kernels, mel_filters
+from train.hearing import ten_crops
+from train.melcnn import MelCnnSystem
 from train.mixing import (
     a_weighted_level,
     a_weighting,
@@ -25,6 +30,7 @@ from train.mixing import (
     mix_labels,
     mixup,
 )
+from train.sounds import Sounds
 
 pytestmark = pytest.mark.train
 
@@ -234,3 +240,22 @@ def test_between_class_mix_at_the_higher_rate_has_longer_frames():
     weight = 1 / (1 + 2)
     expected = (weight * tone + (1 - weight) * 0.5 * tone) / np.sqrt(weight**2 + (1 - weight) ** 2)
     torch.testing.assert_close(given, expected, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("system", [DigitsSystem, MelCnnSystem])
+def test_sounds_left_on_disk_are_those_in_memory(system, monkeypatch):
+    clips = make_clips(system)
+    indices = np.array([2, 0, 3, 2])
+    held = Sounds(clips, torch.device("cpu"))
+    monkeypatch.setattr("train.sounds.fits_in_memory", lambda *_: False)
+    read = Sounds(clips, torch.device("cpu"))
+    assert torch.equal(read.take(indices), held.take(indices))
+    assert read.take(indices[:2]).shape[-1] == clips.clips[2].n_samples
+    np.testing.assert_array_equal(read.take(np.array([1]))[0], clips.waveform(1))
+
+
+def test_crops_without_padding_are_spread_from_end_to_end():
+    crops = ten_crops(np.arange(1.0, 101), 10, pad=0)
+    assert [crop[0] for crop in crops] == list(range(1, 100, 10))
+    assert {crop.shape for crop in crops} == {(10,)}
+    np.testing.assert_array_equal(ten_crops(np.ones(4), 6, pad=0)[0], [1, 1, 1, 1, 0, 0])
