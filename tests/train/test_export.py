@@ -248,6 +248,35 @@ def test_trained_run_exports(make_esc, tmp_path):
     assert card["accuracy"]["clips"] == 6
 
 
+def test_regression_exports_a_value_and_sets_no_thresholds(tmp_path):
+    from train.cough import SYSTEM
+
+    run = RunFolder(make_run(tmp_path / "run"))
+    config = run.read_json("config.json")
+    changes = {
+        "network": "cough",
+        "task": "regression",
+        "labels": ["cough"],
+        "sample_rate": SYSTEM.sample_rate,
+        "window_samples": SYSTEM.window_samples,
+        "recipe": SYSTEM.default_recipe().as_json(),
+    }
+    del config["teacher"]
+    run.write_json("config.json", {**config, **changes})
+    run.write_tensors("weights.safetensors", SYSTEM().build(1).state_dict())
+    values = np.random.default_rng(1).random((120, 1)).astype(np.float32)
+    targets = np.linspace(0, 1, 60, dtype=np.float32)
+    run.write_held_out(WindowLogits(values, np.arange(60).repeat(2), targets))
+    result = {"clips": 60, "mean_absolute_error": 0.3, "spearman": None}
+    run.write_json("result.json", result)
+    card, _ = export_main.export(run.path, tmp_path / "cough.onnx")
+    assert (card.task, card.activation, card.output_name) == ("regression", "none", "value")
+    assert card.thresholds == type(card.thresholds)()
+    assert (card.temperature, card.accuracy["mean_absolute_error"]) == (1.0, 0.3)
+    assert "spearman" not in card.accuracy
+    assert onnx.load(tmp_path / "cough.onnx").graph.output[0].name == "value"
+
+
 def test_envnet_graph_says_what_the_network_says():
     torch.manual_seed(1)
     network = EnvNet(3).eval()
