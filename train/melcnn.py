@@ -30,7 +30,9 @@ SAMPLE_RATE = 44100
 WINDOW_SAMPLES = 176_400
 N_FFT, HOP_LENGTH, N_MELS = 1024, 512, 64
 TOP_DB = 80.0
-FLOOR = 1e-10
+FLOOR = 1e-10 / (N_FFT / 4) ** 2
+"""The notebook's, whose spectra are not scaled to full scale: far below any sound there is."""
+
 SMALLEST_DEVIATION_DB = 0.01
 FARTHEST_SHIFT = 0.4
 WIDEST_MASK = 0.1
@@ -84,7 +86,7 @@ class MelCnn(nn.Module):
 
 def to_decibels(power: Tensor) -> Tensor:
     """``(batch, channels, mels, frames)`` in dB, nothing more than 80 dB below the loudest."""
-    # Multiplied, not with a floor of 1e-10 itself: the exporter takes such constants for zero.
+    # Multiplied, not with the floor itself: the exporter takes such constants for zero.
     decibels = (torch.log10((power * (1 / FLOOR)).clamp(min=1.0)) + math.log10(FLOOR)) * 10
     return torch.maximum(decibels, decibels.amax(dim=(1, 2, 3), keepdim=True) - TOP_DB)
 
