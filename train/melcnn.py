@@ -10,7 +10,6 @@ The exported network hears one channel, as `streamclf` does, and takes it for bo
 
 from __future__ import annotations
 
-import math
 import sys
 from argparse import ArgumentParser, Namespace
 from dataclasses import dataclass, replace
@@ -85,10 +84,10 @@ class MelCnn(nn.Module):
 
 
 def to_decibels(power: Tensor) -> Tensor:
-    """``(batch, channels, mels, frames)`` in dB, nothing more than 80 dB below the loudest."""
+    """``(batch, channels, mels, frames)`` in dB below the loudest, no less than `-TOP_DB`."""
     # Multiplied, not with the floor itself: the exporter takes such constants for zero.
-    decibels = (torch.log10((power * (1 / FLOOR)).clamp(min=1.0)) + math.log10(FLOOR)) * 10
-    return torch.maximum(decibels, decibels.amax(dim=(1, 2, 3), keepdim=True) - TOP_DB)
+    decibels = torch.log10((power * (1 / FLOOR)).clamp(min=1.0)) * 10
+    return (decibels - decibels.amax(dim=(1, 2, 3), keepdim=True)).clamp(min=-TOP_DB)
 
 
 @dataclass
