@@ -170,6 +170,14 @@ def test_digits_m5_gets_the_first_second_of_each_clip():
     assert waveform.shape == (2, 8000)
 
 
+def test_digits_m5_drops_its_rate_every_20_epochs():
+    system = DigitsSystem()
+    system.configure(Namespace(resume=False, net="m5", epochs=50), make_clips(system))
+    recipe = system.recipe.shortened(50)
+    rates = [recipe.rate_at(epoch / 50) for epoch in (0, 19, 20, 39, 40, 49)]
+    assert rates == pytest.approx([0.01, 0.01, 1e-3, 1e-3, 1e-4, 1e-4])
+
+
 def test_cough_classes_are_divided_at_the_threshold():
     clips = make_clips(CoughSystem)
     system = CoughSystem()
