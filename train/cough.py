@@ -6,9 +6,9 @@ one second at 22,050 Hz as a mel spectrogram of 64 mels and 44 frames, four conv
 linear layer, sigmoid; the target is the set's own probability that a cough was detected.
 ``--classify`` swaps the output for a softmax over cough and no cough, divided at 0.8.
 
-Where it differs: the mel powers go through a logarithm (``--mel power`` leaves it out, as the
-tutorial does: then whatever is not loud is next to zero), and the second is cut from anywhere in
-the recording instead of its beginning, because anywhere is where `streamclf` will hear it.
+Where it differs: the second is cut from anywhere in the recording instead of its beginning,
+because anywhere is where `streamclf` will hear it. ``--mel log`` takes the logarithm of the mel
+powers, which made no difference (`docs/results.md`).
 """
 
 from __future__ import annotations
@@ -45,11 +45,11 @@ class CoughRecipe(Recipe):
 
     Attributes:
         classify: Cough and no cough instead of a value.
-        mel: ``log`` of the mel powers, or the ``power`` itself.
+        mel: The ``power`` in each mel, or the ``log`` of it.
     """
 
     classify: bool = False
-    mel: Literal["log", "power"] = "log"
+    mel: Literal["power", "log"] = "power"
 
 
 class CoughBody(nn.Module):
@@ -123,9 +123,13 @@ class CoughSystem(System):
 
     @classmethod
     def variants(cls) -> dict[str, Recipe]:
-        """As a regression and as a classification."""
+        """As a regression, of logarithms, and as a classification."""
         recipe = cls.default_recipe()
-        return {"regression": recipe, "classify": replace(recipe, classify=True)}
+        return {
+            "regression": recipe,
+            "log": replace(recipe, mel="log"),
+            "classify": replace(recipe, classify=True),
+        }
 
     @classmethod
     def add_options(cls, parser: ArgumentParser) -> None:
@@ -134,7 +138,10 @@ class CoughSystem(System):
             "--classify", action="store_true", help=f"cough or not (from {COUGH_FROM}), no value"
         )
         parser.add_argument(
-            "--mel", choices=("log", "power"), default="log", help="log of mel powers or not (log)"
+            "--mel",
+            choices=("power", "log"),
+            default="power",
+            help="power in each mel, or its log (power)",
         )
 
     def adapt(self, clips: ClipSet, options: Namespace) -> ClipSet:
