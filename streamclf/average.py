@@ -14,40 +14,54 @@ from typing import Literal, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from streamclf.records import Average, Gap, Notice, Scores
+from streamclf.records import Average, Change, Gap, Notice, Scores
 
 AverageKind: TypeAlias = Literal["mean", "exponential"]
 
 
 def average(
-    items: Iterable[Scores | Gap | Notice], n_samples: int, kind: AverageKind = "mean"
-) -> Iterator[Average | Gap | Notice]:
+    items: Iterable[Scores | Gap | Notice | Change], n_samples: int, kind: AverageKind = "mean"
+) -> Iterator[Average | Gap | Notice | Change]:
     """Average the scores over time.
 
     Args:
         items: Scores in the order of their positions.
-        n_samples: How far back, counted between the ends of windows; 0 for no averaging.
+        n_samples: How far back, counted between the ends of windows; 0 for no averaging. A
+            `Change` to another length begins with the windows still remembered.
         kind: ``mean`` weighs the windows alike; ``exponential`` lets the weight of a window
             fall with its age, with a time constant of half of ``n_samples``, which gives the
             same mean age.
     """
-    make = _Exponential if kind == "exponential" and n_samples else _Mean
-    state = make(n_samples)
+    state = _make(n_samples, kind)
     for item in items:
         if isinstance(item, Scores):
             yield Average(item, state.add(item))
             continue
         if isinstance(item, Gap):
-            state = make(n_samples)
+            state = _make(n_samples, kind)
+        elif isinstance(item, Change) and item.average != n_samples:
+            if bool(n_samples) == bool(item.average):
+                state.resize(item.average)
+            else:
+                state = _make(item.average, kind)
+            n_samples = item.average
         yield item
+
+
+def _make(n_samples: int, kind: AverageKind) -> _Mean | _Exponential:
+    return _Exponential(n_samples) if kind == "exponential" and n_samples else _Mean(n_samples)
 
 
 class _Mean:
     """The windows of the last ``n_samples``."""
 
     def __init__(self, n_samples: int) -> None:
-        self._n_samples = n_samples
+        self.resize(n_samples)
         self._recent: deque[Scores] = deque()
+
+    def resize(self, n_samples: int) -> None:
+        """Look further back, or less far."""
+        self._n_samples = n_samples
 
     def add(self, scores: Scores) -> npt.NDArray[np.float32]:
         # Windows are equally long, so distances between ends are distances between starts.
@@ -63,10 +77,14 @@ class _Exponential:
     """All windows since the last gap, the older the lighter."""
 
     def __init__(self, n_samples: int) -> None:
-        self._time_constant = n_samples / 2
+        self.resize(n_samples)
         self._total: npt.NDArray[np.float64] | None = None
         self._weight = 0.0
         self._position = 0
+
+    def resize(self, n_samples: int) -> None:
+        """Forget faster, or slower."""
+        self._time_constant = n_samples / 2
 
     def add(self, scores: Scores) -> npt.NDArray[np.float32]:
         values = scores.values.astype(np.float64)

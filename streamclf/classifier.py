@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from streamclf.errors import CardError, ModelError
 from streamclf.model import Model
-from streamclf.records import Gap, Notice, Scores, Window
+from streamclf.records import Change, Gap, Notice, Scores, Window
 
 Array = npt.NDArray[np.float32]
 
@@ -102,12 +102,14 @@ def activate(logits: Array, activation: str, temperature: float = 1.0) -> Array:
 
 
 def classify(
-    items: Iterable[Window | Gap | Notice], score: Callable[[Array], Array], batch_size: int
-) -> Iterator[Scores | Gap | Notice]:
+    items: Iterable[Window | Gap | Notice | Change],
+    score: Callable[[Array], Array],
+    batch_size: int,
+) -> Iterator[Scores | Gap | Notice | Change]:
     """Score windows in batches, keeping the order of everything.
 
     Args:
-        items: Windows, gaps and notices.
+        items: Windows, gaps, notices and changes.
         score: Turns ``(windows, window_samples)`` into ``(windows, classes)``.
         batch_size: Windows at once; 1 scores each as soon as it is there.
     """

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from streamclf import __version__, options
 from streamclf.errors import StreamclfError, UsageError
+
+if TYPE_CHECKING:
+    from streamclf.ui import ScreenOptions
+
+WEB_PORT = "8787"
 
 app = typer.Typer(
     name="streamclf",
@@ -38,6 +43,7 @@ def _main(
 
 @app.command()
 def listen(
+    context: typer.Context,
     source: Annotated[
         str | None,
         typer.Option(
@@ -67,7 +73,11 @@ def listen(
     updates: Annotated[
         bool, typer.Option("--updates", help="Also a line with the top classes at each hop.")
     ] = False,
-    no_ui: Annotated[bool, typer.Option("--no-ui", help="Lines instead of a dashboard.")] = False,
+    ui: options.Ui = None,
+    web: options.Web = None,
+    web_host: options.WebHost = None,
+    web_allow_network: options.WebAllowNetwork = False,
+    fresh: options.Fresh = False,
     model: options.Model = "pocket",
     hop: options.Hop = 0.5,
     average: options.AverageS = 3.0,
@@ -107,6 +117,7 @@ def listen(
             commands.ThresholdOptions(threshold, thresholds, min_duration, max_gap),
             commands.OutputOptions(output or [], format_, scores, overwrite,
                                    top if updates else 0),
+            _screen(context, ui, web, web_host, web_allow_network, fresh),
             duration_s=duration,
         )
     )  # fmt: skip
@@ -114,6 +125,7 @@ def listen(
 
 @app.command()
 def file(
+    context: typer.Context,
     paths: Annotated[
         list[str],
         typer.Argument(metavar="PATH...", help="Recordings, folders, or patterns in quotes."),
@@ -133,6 +145,11 @@ def file(
     overwrite: options.Overwrite = False,
     provider: options.ProviderOption = "auto",
     threads: options.Threads = 0,
+    ui: options.Ui = None,
+    web: options.Web = None,
+    web_host: options.WebHost = None,
+    web_allow_network: options.WebAllowNetwork = False,
+    fresh: options.Fresh = False,
     batch: Annotated[int, typer.Option(metavar="N", help="Windows scored at once.")] = 32,
     labels: options.Labels = None,
     sample_rate: options.SampleRate = None,
@@ -155,6 +172,7 @@ def file(
             Settings(hop, average, average_kind, channel=channel, batch_size=batch),
             commands.ThresholdOptions(threshold, thresholds, min_duration, max_gap),
             commands.OutputOptions(output or [], format_, scores, overwrite),
+            _screen(context, ui, web, web_host, web_allow_network, fresh),
         )
     )  # fmt: skip
 
@@ -186,6 +204,30 @@ def info(
     show.info(model, CardOptions(labels, sample_rate, window, activation, task), as_json=json)
 
 
+def _screen(
+    context: typer.Context, ui: bool | None, web: int | None, host: str | None,
+    allow_network: bool, fresh: bool,
+) -> ScreenOptions:  # fmt: skip
+    from streamclf.ui import ScreenOptions
+
+    given = {name for name in context.params if _is_given(context, name)}
+    return ScreenOptions(ui, web, host, allow_network, fresh, given, tuple(context.obj or ()))
+
+
+def _is_given(context: typer.Context, name: str) -> bool:
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
+
+
+def _with_port(arguments: list[str]) -> list[str]:
+    """Give ``--web`` its usual port where none follows."""
+    filled = []
+    for argument, following in zip(arguments, [*arguments[1:], ""], strict=True):
+        bare = argument == "--web" and not following.isdecimal()
+        filled += ["--web", WEB_PORT] if bare else [argument]
+    return filled
+
+
 def main() -> None:
     """Run the command line; every failure is one line and an exit code."""
     sys.exit(run(sys.argv[1:]))
@@ -194,7 +236,8 @@ def main() -> None:
 def run(arguments: list[str]) -> int:
     """Run a command line; returns the exit code (0 fine, 1 failed, 2 usage, 130 interrupted)."""
     try:
-        return app(arguments, prog_name="streamclf", standalone_mode=False) or 0
+        arguments = _with_port(arguments)
+        return app(arguments, prog_name="streamclf", standalone_mode=False, obj=arguments) or 0
     except UsageError as error:
         return _fail(str(error), 2)
     except StreamclfError as error:

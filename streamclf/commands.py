@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from streamclf import ui
 from streamclf.batch import is_template, output_for, run_recordings
 from streamclf.card import Card
 from streamclf.classifier import Classifier
@@ -25,7 +26,9 @@ from streamclf.sinks.choose import Format, check_scores_ending, format_of, open_
 from streamclf.sinks.lines import already_exists
 from streamclf.sources.choose import SourceOptions, open_source
 from streamclf.sources.paths import find_recordings
+from streamclf.sources.recording import Recording
 from streamclf.stats import count, format_length
+from streamclf.ui import ScreenOptions
 
 OK, FAILED, INTERRUPTED = 0, 1, 130
 
@@ -73,6 +76,7 @@ def listen(
     settings: Settings,
     thresholds: ThresholdOptions,
     outputs: OutputOptions,
+    screen: ScreenOptions | None = None,
     *,
     duration_s: float | None = None,
 ) -> int:
@@ -80,6 +84,23 @@ def listen(
     if duration_s is not None and not (math.isfinite(duration_s) and duration_s > 0):
         raise UsageError(f"--duration {duration_s}: must be above 0 seconds")
     _check_outputs(outputs, [])
+    screen = screen or ScreenOptions(ui=False)
+    if screen.web is not None:
+        return ui.serve(screen)
+    # Who asks for a format asks for lines; a pipe leaves no keyboard to the dashboard.
+    lines = outputs.format is not None or outputs.top > 0 or source_options.source == "-"
+    if screen.wanted(by_default=not lines):
+        code, engine = ui.show(
+            screen,
+            lambda model, settings: _open_engine(model, settings, thresholds, live=True),
+            lambda device: open_source(ui.with_device(source_options, device)),
+            model,
+            settings,
+            outputs,
+            duration_s=duration_s,
+        )
+        _say_statistics(engine)
+        return code
     engine, opened = _open_engine(model, settings, thresholds, live=True)
     with (
         open_source(source_options) as source,
@@ -108,9 +129,13 @@ def file(
     settings: Settings,
     thresholds: ThresholdOptions,
     outputs: OutputOptions,
+    screen: ScreenOptions | None = None,
 ) -> int:
     """Listen to recordings. Returns the exit code."""
     paths, missing = find_recordings(names)
+    screen = screen or ScreenOptions()
+    if screen.web is not None or screen.wanted(by_default=False):
+        return _show_recording(paths, missing, model, settings, thresholds, outputs, screen)
     shared = [path for path in outputs.files if not is_template(path)]
     own = [path for path in outputs.files if is_template(path)]
     _check_outputs(outputs, paths)
@@ -143,6 +168,35 @@ def file(
     if interrupts.happened:
         return INTERRUPTED
     return FAILED if report.failures else OK
+
+
+def _show_recording(
+    paths: list[Path],
+    missing: Sequence[Exception],
+    model: ModelOptions,
+    settings: Settings,
+    thresholds: ThresholdOptions,
+    outputs: OutputOptions,
+    screen: ScreenOptions,
+) -> int:
+    if missing:
+        raise missing[0]
+    if len(paths) != 1:
+        raise UsageError(f"the dashboard shows one recording, {len(paths)} were named")
+    if outputs.files or outputs.scores:
+        raise UsageError("--output and --scores write without --ui; in it, e exports the events")
+    if screen.web is not None:
+        return ui.serve(screen)
+    code, _ = ui.show(
+        screen,
+        lambda model, settings: _open_engine(model, settings, thresholds, live=False),
+        lambda device: Recording(paths[0]),
+        model,
+        settings,
+        outputs,
+        recording=paths[0],
+    )
+    return code
 
 
 def _open_engine(

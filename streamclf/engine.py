@@ -8,8 +8,10 @@ a bounded queue.
 
 from __future__ import annotations
 
+import queue
 import time
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -19,7 +21,7 @@ from streamclf.classifier import Array, classify
 from streamclf.errors import SourceError
 from streamclf.events import Timing, detect
 from streamclf.mixdown import mix_down
-from streamclf.records import Average, Block, Gap, Notice, Result, SoundEvent
+from streamclf.records import Average, Block, Change, Gap, Notice, Result, SoundEvent
 from streamclf.resample import resample
 from streamclf.settings import Settings
 from streamclf.sources.base import Source
@@ -47,10 +49,12 @@ class Engine:
 
     Attributes:
         card: The model's card.
+        scorer: As given.
         settings: As given.
         thresholds: Those in force.
         statistics: Of the current run, or the last.
         started: Local time of the current stream's first sample; None before it came.
+        source_rate: Rate in Hz at which audio arrives; None before it came.
 
     Raises:
         UsageError: The settings do not fit the model.
@@ -62,8 +66,10 @@ class Engine:
         self.thresholds: Thresholds = self.settings.thresholds or self.card.thresholds
         self.statistics = Statistics(self.card.sample_rate)
         self.started: datetime | None = None
-        self._scorer = scorer
+        self.scorer = scorer
+        self.source_rate: int | None = None
         self._source: Source | None = None
+        self._changes: queue.SimpleQueue[Settings] = queue.SimpleQueue()
         rate = self.card.sample_rate
         self._timing = Timing(
             window=self.card.window_samples,
@@ -73,15 +79,24 @@ class Engine:
             max_gap=round(self.thresholds.max_gap * rate),
         )
 
-    def run(self, source: Source, on_start: Callable[[], None] = lambda: None) -> Iterator[Result]:
+    def run(
+        self,
+        source: Source,
+        on_start: Callable[[], None] = lambda: None,
+        *,
+        on_audio: Callable[[Block | Gap], None] = lambda item: None,
+        start: int = 0,
+    ) -> Iterator[Result]:
         """Listen to a source to its end, or until `stop`.
 
         Args:
             source: Opened; the caller closes it.
             on_start: Called when the first audio has arrived.
+            on_audio: Shown the mono audio at the model's rate as it arrives, and what is missing.
+            start: Position of the first sample, where another run ended on the same timeline.
 
         Yields:
-            Averages (a window each), the events that they ended, gaps and notices.
+            Averages (a window each), the events that they ended, gaps, notices and changes.
 
         Raises:
             SourceError: Audio cannot be had, or not to its end. All that could be found before
@@ -92,7 +107,7 @@ class Engine:
         self._source = source
         errors: list[SourceError] = []
         began = time.perf_counter()
-        for result in self._results(source, errors, on_start):
+        for result in self._results(source, errors, on_start, on_audio, start):
             self.statistics.n_windows += isinstance(result, Average)
             self.statistics.n_events += isinstance(result, SoundEvent)
             self.statistics.elapsed_s = time.perf_counter() - began
@@ -109,14 +124,32 @@ class Engine:
         if self._source is not None:
             self._source.stop()
 
+    def change(self, settings: Settings) -> None:
+        """Go over to another hop, average and thresholds with the next audio that arrives.
+
+        May be called from another thread. The kind of average and the channel stay.
+
+        Raises:
+            UsageError: The settings do not fit the model.
+        """
+        settings.hop_samples(self.card.sample_rate)
+        self.settings = settings
+        self.thresholds = settings.thresholds or self.card.thresholds
+        self._changes.put(settings)
+
     def _results(
-        self, source: Source, errors: list[SourceError], on_start: Callable[[], None]
+        self,
+        source: Source,
+        errors: list[SourceError],
+        on_start: Callable[[], None],
+        on_audio: Callable[[Block | Gap], None],
+        start: int,
     ) -> Iterator[Result]:
         rate, timing, settings = self.card.sample_rate, self._timing, self.settings
-        items = _until_error(source.blocks(rate), errors)
+        items = _until_error(self._note_rate(source.blocks(rate)), errors)
         items = _until_error(mix_down(items, settings.channel), errors)
-        items = self._count(resample(items, rate), on_start)
-        windows = slide(items, timing.window, timing.hop)
+        items = self._count(resample(items, rate, start), on_start, on_audio)
+        windows = slide(self._insert_changes(items), timing.window, timing.hop, start)
         scores = classify(windows, self._score, 1 if source.live else settings.batch_size)
         averages = average(scores, timing.average, settings.average_kind)
         if self.card.task == "regression":
@@ -125,23 +158,52 @@ class Engine:
 
     def _score(self, waveforms: Array) -> Array:
         began = time.perf_counter()
-        scores = self._scorer.score(waveforms)
+        scores = self.scorer.score(waveforms)
         self.statistics.scoring_s += time.perf_counter() - began
         return scores
 
+    def _note_rate(self, items: Iterable[Block | Gap | Notice]) -> Iterator[Block | Gap | Notice]:
+        for item in items:
+            if isinstance(item, Block):
+                self.source_rate = item.sample_rate
+            yield item
+
+    def _insert_changes(
+        self, items: Iterable[Block | Gap | Notice]
+    ) -> Iterator[Block | Gap | Notice | Change]:
+        """Put a change in front of the audio that arrives first after it was asked for."""
+        for item in items:
+            while not self._changes.empty():
+                settings = self._changes.get()
+                change = self._change(item.position, settings)
+                self._timing = replace(self._timing, hop=change.hop, average=change.average)
+                yield change
+            yield item
+
+    def _change(self, position: int, settings: Settings) -> Change:
+        rate = self.card.sample_rate
+        thresholds = settings.thresholds or self.card.thresholds
+        average = round(settings.average_s * rate)
+        return Change(position, settings.hop_samples(rate), average, thresholds)
+
     def _count(
-        self, items: Iterable[Block | Gap | Notice], on_start: Callable[[], None]
+        self,
+        items: Iterable[Block | Gap | Notice],
+        on_start: Callable[[], None],
+        on_audio: Callable[[Block | Gap], None],
     ) -> Iterator[Block | Gap | Notice]:
         for item in items:
             if isinstance(item, Block):
                 if self.started is None:
-                    length = timedelta(seconds=item.n_samples / self.card.sample_rate)
+                    length = timedelta(seconds=item.end / self.card.sample_rate)
                     self.started = datetime.now().astimezone() - length
                     on_start()
                 self.statistics.delivered_samples += item.n_samples
             elif isinstance(item, Gap):
                 self.statistics.gap_samples += item.n_samples
                 self.statistics.n_gaps += 1
+            if not isinstance(item, Notice):
+                on_audio(item)
             yield item
 
 

@@ -21,13 +21,13 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from streamclf.card import Thresholds
-from streamclf.records import Average, Gap, Notice, SoundEvent
+from streamclf.records import Average, Change, Gap, Notice, SoundEvent
 
 
 @dataclass(frozen=True)
@@ -50,12 +50,12 @@ class Timing:
 
 
 def detect(
-    items: Iterable[Average | Gap | Notice],
+    items: Iterable[Average | Gap | Notice | Change],
     labels: list[str],
     thresholds: Thresholds,
     timing: Timing,
-) -> Iterator[Average | SoundEvent | Gap | Notice]:
-    """Find events; averages, gaps and notices pass through.
+) -> Iterator[Average | SoundEvent | Gap | Notice | Change]:
+    """Find events; averages, gaps, notices and changes pass through.
 
     An event follows the average that ended it; all open events end before a gap and at the
     stream's end. Events that end together come in the order of their onsets.
@@ -70,6 +70,10 @@ def detect(
             yield item
             segment = _Segment(labels, thresholds, timing)
         else:
+            if isinstance(item, Change):
+                thresholds = item.thresholds
+                timing = replace(timing, hop=item.hop, average=item.average)
+                segment.retune(thresholds, timing)
             yield item
     yield from segment.finish()
 
@@ -105,15 +109,19 @@ class _Segment:
 
     def __init__(self, labels: list[str], thresholds: Thresholds, timing: Timing) -> None:
         self._labels = labels
-        per_class = [thresholds.of(label) for label in labels]
-        self._on = np.array([t.on for t in per_class], dtype=np.float32)
-        self._off = np.array([t.off for t in per_class], dtype=np.float32)
-        self._timing = timing
+        self.retune(thresholds, timing)
         self._cells: deque[_Cell] = deque()
         self._tracks: dict[int, _Track] = {}
         self._last: Average | None = None
         self._start = 0
         self._told_until: dict[int, int] = {}  # where each class's last event ended
+
+    def retune(self, thresholds: Thresholds, timing: Timing) -> None:
+        """Go on with other thresholds and lengths; open events stay open until they end."""
+        per_class = [thresholds.of(label) for label in self._labels]
+        self._on = np.array([t.on for t in per_class], dtype=np.float32)
+        self._off = np.array([t.off for t in per_class], dtype=np.float32)
+        self._timing = timing
 
     def add(self, average: Average) -> list[SoundEvent]:
         """Take the next average; give the events that it ended."""

@@ -92,3 +92,20 @@ ScoresFile: TypeAlias = Annotated[
 Overwrite: TypeAlias = Annotated[
     bool, typer.Option("--overwrite", help="Replace output files that exist.")
 ]
+Ui: TypeAlias = Annotated[
+    bool | None,
+    typer.Option("--ui/--no-ui", help="The dashboard; listen shows it on a terminal by itself."),
+]
+Web: TypeAlias = Annotated[
+    int | None,
+    typer.Option("--web", metavar="[PORT]", help="The dashboard in a browser, on this machine."),
+]
+WebHost: TypeAlias = Annotated[
+    str | None, typer.Option(metavar="ADDRESS", help="Of --web, instead of 127.0.0.1.")
+]
+WebAllowNetwork: TypeAlias = Annotated[
+    bool, typer.Option("--web-allow-network", help="Let others reach --web; there is no password.")
+]
+Fresh: TypeAlias = Annotated[
+    bool, typer.Option("--fresh", help="The dashboard without the last session's settings.")
+]

@@ -9,10 +9,13 @@ model's.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from streamclf.card import Thresholds
 
 Waveform: TypeAlias = npt.NDArray[np.float32]
 """float32 in [-1, 1]; ``(channels, samples)`` in a `Block`, ``(samples,)`` in a `Window`."""
@@ -80,6 +83,25 @@ class Notice:
     sample_rate: int
     message: str
     level: Literal["info", "warning"] = "warning"
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Another way of listening, from here on.
+
+    It flows with the audio, so that each stage goes over to it at the same place.
+
+    Attributes:
+        position: Index of the first sample that comes behind it, at the model's rate.
+        hop: Samples between the starts of two windows.
+        average: Samples that scores are averaged over; 0 for none.
+        thresholds: When scores become events.
+    """
+
+    position: int
+    hop: int
+    average: int
+    thresholds: Thresholds
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -163,5 +185,5 @@ class SoundEvent:
     score: float
 
 
-Result: TypeAlias = Average | SoundEvent | Gap | Notice
+Result: TypeAlias = Average | SoundEvent | Gap | Notice | Change
 """What comes out of the engine, in the order in which it became known."""

@@ -16,18 +16,19 @@ from streamclf.records import Block, Gap, Notice, Waveform
 
 
 def resample(
-    items: Iterable[Block | Gap | Notice], sample_rate: int
+    items: Iterable[Block | Gap | Notice], sample_rate: int, start: int = 0
 ) -> Iterator[Block | Gap | Notice]:
     """Bring mono blocks to one sample rate.
 
     Args:
         items: Blocks ``(1, samples)`` at any rate; the rate may change from block to block.
         sample_rate: The rate wanted, in Hz.
+        start: Position of the first sample, at ``sample_rate``.
 
     Yields:
         Contiguous blocks ``(1, samples)``, gaps and notices, all counted at ``sample_rate``.
     """
-    position = 0
+    position = start
     segment: _Segment | None = None
     for item in items:
         if isinstance(item, Block):

@@ -9,7 +9,7 @@ from types import FrameType, TracebackType
 from typing import Any, Self
 
 from streamclf.engine import Engine
-from streamclf.records import Average, Notice, Result
+from streamclf.records import Average, Block, Gap, Notice, Result
 from streamclf.sinks.base import Sink, StreamInfo
 from streamclf.sources.base import Source
 
@@ -22,6 +22,8 @@ def run_stream(
     say: Callable[[str], None],
     on_start: Callable[[], None] = lambda: None,
     on_average: Callable[[Average], None] = lambda average: None,
+    on_audio: Callable[[Block | Gap], None] = lambda item: None,
+    start: int = 0,
 ) -> None:
     """Listen to a source to its end and write what is found.
 
@@ -32,13 +34,15 @@ def run_stream(
         say: Told the notices, a line each.
         on_start: Called when the first audio has arrived.
         on_average: Called at each window.
+        on_audio: Shown the mono audio at the model's rate, and what is missing.
+        start: Position of the first sample, where another run ended on the same timeline.
 
     Raises:
         SourceError: After all results before it were written.
         SinkError: A sink failed.
     """
     begun = False
-    for result in engine.run(source, on_start):
+    for result in engine.run(source, on_start, on_audio=on_audio, start=start):
         if not begun:
             info = stream_info(engine, source)
             for sink in sinks:

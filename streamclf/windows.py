@@ -12,20 +12,24 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from streamclf.records import Block, Gap, Notice, Waveform, Window
+from streamclf.records import Block, Change, Gap, Notice, Waveform, Window
 
 
 def slide(
-    items: Iterable[Block | Gap | Notice], window_samples: int, hop_samples: int
-) -> Iterator[Window | Gap | Notice]:
+    items: Iterable[Block | Gap | Notice | Change],
+    window_samples: int,
+    hop_samples: int,
+    start: int = 0,
+) -> Iterator[Window | Gap | Notice | Change]:
     """Cut contiguous mono blocks into windows.
 
     Args:
         items: Blocks ``(1, samples)``, each beginning where the last one ended.
         window_samples: Length of a window.
-        hop_samples: Distance between the starts of two windows.
+        hop_samples: Distance between the starts of two windows, until a `Change`.
+        start: Position of the first sample.
     """
-    segment = _Segment(0)
+    segment = _Segment(start)
     for item in items:
         if isinstance(item, Block):
             segment.push(item.waveform[0])
@@ -35,6 +39,8 @@ def slide(
             yield item
             segment = _Segment(item.end)
         else:
+            if isinstance(item, Change):
+                hop_samples = item.hop
             yield item
     yield from segment.last_window(window_samples)
 

@@ -1,0 +1,256 @@
+"""What the keys do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from textual.app import App
+
+from streamclf.card import Thresholds
+from streamclf.dashboard import saving, tuning
+from streamclf.dashboard.keys import keys_for
+from streamclf.dashboard.remembered import log_path, settings_path
+from streamclf.dashboard.widgets.events import EventList
+from streamclf.dashboard.widgets.help import Help
+from streamclf.dashboard.widgets.now import Now
+from streamclf.dashboard.widgets.picker import Picker
+from streamclf.errors import StreamclfError
+from streamclf.settings import Settings
+
+if TYPE_CHECKING:
+    from streamclf.dashboard.listener import Listener
+    from streamclf.dashboard.playhead import Playhead
+    from streamclf.dashboard.remembered import Remembered
+
+
+class Actions(App[int]):
+    """The actions of the dashboard, without its looks.
+
+    Attributes:
+        listener: What listens.
+        playhead: Which moment is shown.
+        remembered: What the next session will begin with.
+        folder: Where clips, events and screenshots go.
+    """
+
+    listener: Listener
+    playhead: Playhead
+    remembered: Remembered
+    folder: Path
+    _dirty: bool
+
+    def arrange(self) -> None:
+        """Show the widgets that go with the view and the model's task."""
+        raise NotImplementedError
+
+    def action_help(self) -> None:
+        """Show all keys."""
+        keys = keys_for(recording=self.listener.doors.recording is not None)
+        about = (
+            "Ctrl-P finds all of it by name. Files go to the folder you are in.\n"
+            f"Settings: {settings_path()}\nLog: {log_path()}"
+        )
+        self.push_screen(Help(keys, about))
+
+    def action_pause(self) -> None:
+        """Freeze the view, or go on; listening goes on in any case."""
+        self.playhead.toggle()
+        self._dirty = True
+
+    def action_seek(self, seconds: float) -> None:
+        """Move in a recording."""
+        end_s = self.listener.history.end_s
+        self.playhead.seek(self.playhead.at(end_s) + seconds, end_s)
+        self._dirty = True
+
+    def action_speed(self, steps: int) -> None:
+        """Play a recording faster or slower."""
+        self.playhead.change_speed(steps)
+        self._dirty = True
+
+    def action_jump(self, direction: int) -> None:
+        """Go to the next event of a recording, or the one before."""
+        history = self.listener.history
+        at = self.playhead.at(history.end_s)
+        with history.lock:
+            onsets = sorted({e.onset_s for e in history.entries if e.kind == "event"})
+        ahead = [onset for onset in onsets if onset > at + 0.01]
+        # A second's grace, so that going back from a playing event reaches the one before it.
+        behind = [onset for onset in onsets if onset < at - 1.0]
+        if direction > 0 and ahead:
+            self.playhead.seek(ahead[0], history.end_s)
+        elif direction < 0 and behind:
+            self.playhead.seek(behind[-1], history.end_s)
+        else:
+            self.notify("no event on that side")
+        self._dirty = True
+
+    def on_event_list_chosen(self, message: EventList.Chosen) -> None:
+        """Go to the chosen event; a live view freezes there."""
+        history = self.listener.history
+        shown_s = message.entry.onset_s
+        if history.live:
+            # Far enough on that its scores are in the picture.
+            shown_s = max(message.entry.offset_s, message.entry.onset_s + 1.0)
+        self.playhead.seek(shown_s, history.end_s)
+        self._dirty = True
+
+    def action_threshold(self, steps: int) -> None:
+        """Raise or lower every threshold."""
+        thresholds = tuning.shift_all(self.listener.engine.thresholds, steps)
+        if self._change(thresholds=thresholds):
+            name = self.listener.engine.card.name
+            self.remembered.thresholds[name] = thresholds.on
+            own = {label: limit.on for label, limit in thresholds.classes.items()}
+            self.remembered.class_thresholds[name] = own
+            self.notify(f"every threshold: {thresholds.on:.2f}")
+
+    def action_class_threshold(self, steps: int) -> None:
+        """Raise or lower the selected class's threshold."""
+        label = self.query_one(Now).selected
+        if label is None:
+            self.notify("select a class first: Tab to 'now', then ↑ ↓")
+            return
+        thresholds = tuning.shift_class(self.listener.engine.thresholds, label, steps)
+        if self._change(thresholds=thresholds):
+            name = self.listener.engine.card.name
+            own = self.remembered.class_thresholds.setdefault(name, {})
+            own[label] = thresholds.of(label).on
+            self.notify(f"threshold of {label}: {own[label]:.2f}", markup=False)
+
+    def action_hop(self, direction: int) -> None:
+        """Windows closer together, or farther apart."""
+        hop_s = tuning.next_step(tuning.HOPS_S, self.listener.engine.settings.hop_s, direction)
+        if self._change(hop_s=hop_s):
+            self.remembered.hop_s = hop_s
+            self.notify(f"a window every {hop_s:g} s")
+
+    def action_average(self, direction: int) -> None:
+        """Average over more seconds, or fewer."""
+        settings = self.listener.engine.settings
+        average_s = tuning.next_step(tuning.AVERAGES_S, settings.average_s, direction)
+        if self._change(average_s=average_s):
+            self.remembered.average_s = average_s
+            self.notify(f"averaged over {average_s:g} s" if average_s else "not averaged")
+
+    def _change(self, **changes: Any) -> bool:
+        engine = self.listener.engine
+        thresholds: Thresholds = engine.thresholds
+        settings: Settings = replace(engine.settings, **{"thresholds": thresholds, **changes})
+        return self._try(lambda: self.listener.change(settings))
+
+    def _try(self, do: Callable[[], object]) -> bool:
+        try:
+            do()
+        except StreamclfError as error:
+            self.notify(str(error), severity="error", markup=False)
+            return False
+        self._dirty = True
+        return True
+
+    def action_view(self) -> None:
+        """Spectrogram or waveform."""
+        other = self.remembered.view == "spectrogram"
+        self.remembered.view = "waveform" if other else "spectrogram"
+        self.arrange()
+        self._dirty = True
+
+    def action_filter(self) -> None:
+        """Filter the events by typing."""
+        self.query_one(EventList).ask_filter()
+
+    def action_pick_theme(self) -> None:
+        """Choose the colours."""
+        self._pick("theme", lambda: sorted(self.available_themes), self.theme, self._use_theme)
+
+    def _use_theme(self, name: str) -> None:
+        self.theme = self.remembered.theme = name
+
+    def action_pick_model(self) -> None:
+        """Choose the model."""
+        current = self.listener.engine.card.name
+        self._pick("model", self.listener.doors.list_models, current, self._use_model)
+
+    def _use_model(self, name: str) -> None:
+        self.listener.use_model(name)
+        self.remembered.model = name
+
+    def action_pick_device(self) -> None:
+        """Choose the microphone."""
+        current = self.listener.relay.name
+        self._pick("device", self.listener.doors.list_devices, current, self._use_device)
+
+    def _use_device(self, name: str) -> None:
+        self.listener.use_device(name)
+        self.remembered.device = name
+
+    def _pick(
+        self,
+        title: str,
+        list_choices: Callable[[], Sequence[str]],
+        current: str,
+        use: Callable[[str], None],
+    ) -> None:
+        """Let the user choose; listing and using may wait for devices and files."""
+
+        def chosen(name: str | None) -> None:
+            if name is None:
+                return
+            if title == "theme":
+                use(name)
+            else:
+                self._in_thread(lambda: use(name))
+
+        def ask() -> None:
+            choices = list_choices()
+            self.call_from_thread(self.push_screen, Picker(title, choices, current), chosen)
+
+        self._in_thread(ask)
+
+    def _in_thread(self, do: Callable[[], None]) -> None:
+        def guarded() -> None:
+            try:
+                do()
+            except StreamclfError as error:
+                text = str(error)
+                self.call_from_thread(self.notify, text, severity="error", markup=False)
+
+        self.run_worker(guarded, thread=True, exit_on_error=True)
+
+    def action_save_clip(self) -> None:
+        """Save the seconds before what is shown."""
+        to_s = self.playhead.at(self.listener.history.end_s)
+        recording = self.listener.doors.recording
+        self._save(lambda: saving.save_clip(self.listener.history, recording, to_s, self.folder))
+
+    def action_export(self) -> None:
+        """Write the session's events."""
+        self._save(lambda: saving.export_events(self.listener.history, self.folder))
+
+    def _save(self, write: Callable[[], Path]) -> None:
+        def work() -> None:
+            path = write()
+            self.call_from_thread(self.notify, f"written: {path.name}", markup=False)
+
+        self._in_thread(work)
+
+    def action_picture(self) -> None:
+        """Save the screen as SVG."""
+        path = saving.free_path(self.folder, "screen", ".svg")
+        try:
+            self.save_screenshot(path.name, str(self.folder))
+        except OSError as error:
+            self.notify(f"{path}: {error.strerror}", severity="error", markup=False)
+        else:
+            self.notify(f"written: {path.name}", markup=False)
+
+    async def action_quit(self) -> None:
+        """End."""
+        self.exit(0)
+
+    def action_interrupt(self) -> None:
+        """End as by Ctrl-C."""
+        self.exit(130)

@@ -1,0 +1,255 @@
+"""The app: puts the widgets together, draws at its own pace, does what the keys say."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import ClassVar
+
+from textual.app import App, ComposeResult, SystemCommand
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal
+from textual.message import Message
+from textual.screen import Screen
+from textual.timer import Timer
+from textual.widgets import Footer
+
+from streamclf.dashboard.actions import Actions
+from streamclf.dashboard.health import HealthMeter
+from streamclf.dashboard.keys import KEYS, keys_for
+from streamclf.dashboard.listener import Listener
+from streamclf.dashboard.messages import (
+    ListenerCrashed,
+    ListeningEnded,
+    ListeningStarted,
+    StateChanged,
+)
+from streamclf.dashboard.pace import Pace
+from streamclf.dashboard.picture import Level, Picture, take_picture
+from streamclf.dashboard.playhead import Playhead
+from streamclf.dashboard.remembered import Remembered
+from streamclf.dashboard.widgets.canvas import Canvas
+from streamclf.dashboard.widgets.events import EventList
+from streamclf.dashboard.widgets.gauge import Gauge
+from streamclf.dashboard.widgets.header import Situation, StatusHeader
+from streamclf.dashboard.widgets.health import HealthLine
+from streamclf.dashboard.widgets.level import LevelMeter
+from streamclf.dashboard.widgets.now import Now
+from streamclf.dashboard.widgets.spectrogram import Spectrogram
+from streamclf.dashboard.widgets.timeline import Timeline
+from streamclf.dashboard.widgets.waveform import WaveformView
+from streamclf.stats import format_length
+
+HEALTH_EVERY_S = 0.5
+INTERRUPTED = 130
+
+
+class Dashboard(Actions, App[int]):
+    """What streamclf hears.
+
+    Args:
+        make_listener: Makes the listener, given how to post messages.
+        remembered: Of the last session.
+        now: Monotonic seconds.
+    """
+
+    CSS_PATH = "dashboard.tcss"
+    TITLE = "streamclf"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        *(key.binding for key in KEYS),
+        Binding("ctrl+c", "interrupt", show=False, priority=True),
+    ]
+    HORIZONTAL_BREAKPOINTS = [  # noqa: RUF012
+        (0, "-narrow"), (70, "-normal"),
+    ]  # fmt: skip
+    VERTICAL_BREAKPOINTS = [  # noqa: RUF012
+        (0, "-tiny"), (16, "-short"), (32, "-tall"), (50, "-very-tall"),
+    ]  # fmt: skip
+
+    def __init__(
+        self,
+        make_listener: Callable[[Callable[[Message], object]], Listener],
+        remembered: Remembered | None = None,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        super().__init__()
+        self.listener = make_listener(self.post_message)
+        self.remembered = remembered or Remembered()
+        self.meter = HealthMeter(now)
+        self.pace = Pace()
+        self.playhead = Playhead(live=self.listener.relay.live, now=now)
+        self.reason: str | None = None
+        self.failure: Exception | None = None
+        self.folder = Path.cwd()
+        self._now = now
+        self._dirty = True
+        self._drawn_at = now()
+        self._timer: Timer | None = None
+        self._shown_mean = 0.0
+        self._health_at = 0.0
+
+    def compose(self) -> ComposeResult:
+        """What is read first comes first."""
+        yield StatusHeader(id="header")
+        with Horizontal(id="top"):
+            yield Now(id="now")
+            yield Gauge(id="gauge")
+            yield EventList(id="events")
+        yield LevelMeter(id="level")
+        yield Spectrogram(id="spectrogram")
+        yield WaveformView(id="waveform")
+        yield Timeline(id="timeline")
+        yield HealthLine(id="health")
+        yield Footer()
+
+    def on_mount(self) -> None:
+        """Begin to listen and to draw."""
+        if self.remembered.theme in self.available_themes:
+            self.theme = self.remembered.theme
+        self.arrange()
+        self.query_one("#now").focus()
+        self._end_on_signals()
+        self.listener.start()
+        self._timer = self.set_timer(self.pace.interval_s, self._frame)
+
+    def _end_on_signals(self) -> None:
+        if threading.current_thread() is threading.main_thread() and os.name == "posix":
+            loop = asyncio.get_running_loop()
+            for number in (signal.SIGTERM, signal.SIGHUP):
+                loop.add_signal_handler(number, self.exit, INTERRUPTED)
+
+    def arrange(self) -> None:
+        """Show the widgets that go with the view and the model's task."""
+        regression = self.listener.engine.card.task == "regression"
+        self.query_one("#now").display = not regression
+        self.query_one("#gauge").display = regression
+        self.query_one("#spectrogram").display = self.remembered.view == "spectrogram"
+        self.query_one("#waveform").display = self.remembered.view == "waveform"
+
+    def on_state_changed(self, message: StateChanged) -> None:
+        """Something new will be drawn with the next frame."""
+        self._dirty = True
+
+    def on_listening_started(self, message: ListeningStarted) -> None:
+        """Audio flows, perhaps with another model than before."""
+        self.reason = None
+        self._dirty = True
+        self.arrange()
+
+    def on_listening_ended(self, message: ListeningEnded) -> None:
+        """The source ended; the view stays, another may be chosen."""
+        self.reason = message.reason or "ended"
+        self._dirty = True
+        if message.reason:
+            self.notify(message.reason, severity="error", timeout=15, markup=False)
+        elif self.listener.doors.duration_s is not None:
+            self.exit(0)
+
+    def on_listener_crashed(self, message: ListenerCrashed) -> None:
+        """A mistake in the program: end, as for one in the app itself."""
+        raise message.error
+
+    def _frame(self) -> None:
+        now = self._now()
+        draw = self.pace.frame(now - self._drawn_at, self.backlog())
+        self._drawn_at = now
+        moving = self.playhead.playing and not self.listener.relay.live
+        due = now - self._health_at >= HEALTH_EVERY_S
+        if draw and (self._dirty or moving or due):
+            self._dirty = False
+            self.draw()
+        self._timer = self.set_timer(self.pace.interval_s, self._frame)
+
+    def backlog(self) -> int:
+        """Writes that the terminal has not taken yet; Textual's drivers keep them in a queue."""
+        writer = getattr(self._driver, "_writer_thread", None)
+        waiting = getattr(writer, "_queue", None)
+        return waiting.qsize() if waiting is not None else 0
+
+    def draw(self) -> None:
+        """Show the newest state."""
+        picture = self.take_picture()
+        base = self.screen_stack[0] if self.screen_stack else self.screen
+        for canvas in base.query(Canvas):
+            canvas.show(picture)
+        base.query_one(EventList).show(picture.entries)
+        self.meter.frame()
+        self.tell_situation(picture)
+        newest = picture.means[-1] if picture.means else None
+        if newest is not None and newest.time_s != self._shown_mean and self.playhead.playing:
+            self._shown_mean = newest.time_s
+            self.call_after_refresh(self.meter.shown, newest.heard_at)
+
+    def take_picture(self) -> Picture:
+        """The moment that is to be shown."""
+        listener = self.listener
+        time_s = self.playhead.at(listener.history.end_s)
+        engine = listener.engine
+        picture = take_picture(listener.history, engine.card, engine.thresholds, time_s)
+        if self.playhead.playing and self._is_silent():
+            return replace(picture, level=Level())
+        return picture
+
+    def _is_silent(self) -> bool:
+        """Whether no audio comes any more."""
+        return self.reason is not None or self.listener.history.stalled(self._now())
+
+    def tell_situation(self, picture: Picture) -> None:
+        """Header and health."""
+        listener, engine = self.listener, self.listener.engine
+        base = self.screen_stack[0]
+        base.query_one(StatusHeader).tell(
+            Situation(
+                self._state(picture), engine.card.name, engine.card.task, listener.relay.name,
+                engine.source_rate, f"on {listener.model.provider}", engine.settings.hop_s,
+                engine.settings.average_s, self._place(picture),
+            )
+        )  # fmt: skip
+        if self._now() - self._health_at >= HEALTH_EVERY_S:
+            self._health_at = self._now()
+            health = self.meter.sample(engine.statistics, listener.history.lag_s)
+            base.query_one(HealthLine).tell(health)
+
+    def _state(self, picture: Picture) -> str:
+        if not self.playhead.playing:
+            return "PAUSED"
+        if self.listener.doors.recording is not None:
+            return f"playing {self.playhead.speed:g}x"
+        if self._is_silent():
+            return "ENDED" if self.reason == "ended" else "NO AUDIO"
+        return "listening"
+
+    def _place(self, picture: Picture) -> str:
+        if self.listener.doors.recording is None:
+            return ""
+        whole = self.listener.relay.duration_s or self.listener.history.end_s
+        return f"{format_length(picture.time_s)} of {format_length(whole)}"
+
+    def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
+        """Everything that has a key is in the command palette as well."""
+        for key in keys_for(recording=self.listener.doors.recording is not None):
+            run = self._runner(key.action)
+            yield SystemCommand(f"{key.title} ({key.shown})", key.help, run)
+
+    def _runner(self, action: str) -> Callable[[], object]:
+        return lambda: self.call_later(self.run_action, action)
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Keys that mean nothing for this source are off, and all while one types."""
+        recording = self.listener.doors.recording is not None
+        for key in KEYS:
+            if key.action.partition("(")[0] == action and key.recordings not in (None, recording):
+                return False
+        return True
+
+    def _handle_exception(self, error: Exception) -> None:
+        """End; what is told goes to the log, not to the terminal."""
+        self.failure = self.failure or error
+        super()._handle_exception(error)
+        self._exit_renderables.clear()

@@ -1,0 +1,234 @@
+"""What was heard so far: written by the listening thread, read by the app.
+
+Times are seconds from the session's start, derived from positions; they go on through changes of
+microphone and model.
+"""
+
+from __future__ import annotations
+
+import bisect
+import threading
+from collections import deque
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Generic, Literal, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from streamclf.dashboard.columns import Column, ColumnMaker
+from streamclf.records import Average, Block, Change, Gap, Notice, Result, SoundEvent, Waveform
+from streamclf.sinks.base import Sink, StreamInfo
+
+KEPT_S = 600.0
+"""Of a live stream, so much can be looked back upon."""
+AUDIO_KEPT_S = 60.0
+MAX_ENTRIES = 2000
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A line of the event list.
+
+    Attributes:
+        kind: What it tells of.
+        label: The sound's, the gap's cause, or the notice.
+        onset_s: Where it begins.
+        offset_s: Where it ends.
+        known_s: How much had been heard when it became known.
+        score: Of an event.
+        started: Local time of the stream's first sample, of live streams.
+    """
+
+    kind: Literal["event", "gap", "warning", "info"]
+    label: str
+    onset_s: float
+    offset_s: float
+    known_s: float
+    score: float = 0.0
+    started: datetime | None = None
+
+    @property
+    def time(self) -> str:
+        """Local time of the onset; of recordings, the place."""
+        if self.started is not None:
+            return f"{self.started + timedelta(seconds=self.onset_s):%H:%M:%S}"
+        minutes, seconds = divmod(self.onset_s, 60)
+        return f"{int(minutes):d}:{seconds:04.1f}"
+
+
+class Course(Generic[T]):
+    """Values by rising time; only the newest ``kept_s`` seconds, or all."""
+
+    def __init__(self, kept_s: float | None) -> None:
+        self._kept_s = kept_s
+        self._times: list[float] = []
+        self._values: list[T] = []
+
+    def add(self, time_s: float, value: T) -> None:
+        """Append a value."""
+        self._times.append(time_s)
+        self._values.append(value)
+        if self._kept_s is not None and time_s - self._times[0] > 2 * self._kept_s:
+            first = bisect.bisect_left(self._times, time_s - self._kept_s)
+            del self._times[:first], self._values[:first]
+
+    def between(self, from_s: float, to_s: float) -> list[T]:
+        """The values later than ``from_s`` and no later than ``to_s``."""
+        first = bisect.bisect_right(self._times, from_s)
+        return self._values[first : bisect.bisect_right(self._times, to_s)]
+
+    def at(self, time_s: float) -> T | None:
+        """The newest value no later than a time."""
+        index = bisect.bisect_right(self._times, time_s)
+        return self._values[index - 1] if index else None
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._times.clear()
+        self._values.clear()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Mean:
+    """Averaged scores at a moment.
+
+    Attributes:
+        time_s: End of the newest window.
+        values: ``(classes,)`` float32.
+        heard_at: Monotonic seconds at which its last sample had arrived; 0 if that is unknown.
+    """
+
+    time_s: float
+    values: npt.NDArray[np.float32]
+    heard_at: float = 0.0
+
+
+class History(Sink):
+    """Takes audio and results, gives the state at any moment it still holds.
+
+    Args:
+        live: Keep only the newest; a recording's history is kept whole.
+    """
+
+    def __init__(self, *, live: bool = True) -> None:
+        self.lock = threading.RLock()
+        kept_s = KEPT_S if live else None
+        self.live = live
+        self.columns: Course[Column] = Course(kept_s)
+        self.means: Course[Mean] = Course(kept_s)
+        self.entries: deque[Entry] = deque(maxlen=MAX_ENTRIES if live else None)
+        self.results: deque[tuple[StreamInfo, Result]] = deque(maxlen=10 * MAX_ENTRIES)
+        self.stream: StreamInfo | None = None
+        self.end_s = 0.0
+        self.clock_offset: float | None = None
+        self.lag_s = 0.0
+        self._heard_at: float | None = None
+        self._audio: deque[tuple[float, Waveform]] = deque()
+        self._maker: ColumnMaker | None = None
+        self._rate = 0
+
+    def begin(self, stream: StreamInfo) -> None:
+        """Take note of the stream; another model's scores are not comparable."""
+        with self.lock:
+            if self.stream is not None and self.stream.labels != stream.labels:
+                self.means.clear()
+            self.stream = stream
+
+    def clear(self) -> None:
+        """Forget everything, as the recording is listened to anew."""
+        with self.lock:
+            self.columns.clear()
+            self.means.clear()
+            self.entries.clear()
+            self.results.clear()
+            self.end_s, self._maker = 0.0, None
+
+    def hear(self, item: Block | Gap, now: float) -> None:
+        """Take audio that arrived at ``now``, monotonic seconds."""
+        rate = item.sample_rate
+        end_s = item.end / rate
+        if self._maker is None or self._rate != rate:
+            self._maker, self._rate = ColumnMaker(rate), rate
+        made = list(
+            self._maker.push(item.waveform[0], end_s)
+            if isinstance(item, Block)
+            else self._maker.skip(item.n_samples, end_s)
+        )
+        with self.lock:
+            for column in made:
+                self.columns.add(column.time_s, column)
+            self.end_s = end_s
+            if isinstance(item, Block) and self.live:
+                # The block that came soonest tells best when its samples sounded; the estimate
+                # may creep up by 0.1 ms a second, so that it follows a slow clock.
+                offset, crept = now - end_s, self.clock_offset
+                crept = offset if crept is None else crept + 1e-4 * item.n_samples / rate
+                self.clock_offset = min(offset, crept)
+                self.lag_s, self._heard_at = offset - self.clock_offset, now
+                self._keep_audio(item.position / rate, item.waveform[0], end_s)
+
+    def stalled(self, now: float) -> bool:
+        """Whether audio that came before has not come for a second."""
+        return self._heard_at is not None and now - self._heard_at > 1.0
+
+    def _keep_audio(self, start_s: float, waveform: Waveform, end_s: float) -> None:
+        self._audio.append((start_s, waveform))
+        while self._audio[0][0] < end_s - AUDIO_KEPT_S:
+            self._audio.popleft()
+
+    def audio(self, from_s: float, to_s: float) -> tuple[float, Waveform, int]:
+        """Live audio of a stretch: where it begins, ``(samples,)`` with gaps as zeros, its rate."""
+        with self.lock:
+            rate = self._rate
+            pieces = [(t, w) for t, w in self._audio if t < to_s and t + w.size / rate > from_s]
+        if not pieces:
+            return from_s, np.zeros(0, dtype=np.float32), rate
+        first_s = pieces[0][0]
+        last_s, last = pieces[-1]
+        whole = np.zeros(round((last_s - first_s) * rate) + last.size, dtype=np.float32)
+        for start_s, waveform in pieces:
+            first = round((start_s - first_s) * rate)
+            room = whole[first : first + waveform.size]
+            room[:] = waveform[: room.size]
+        cut_from = max(round((from_s - first_s) * rate), 0)
+        cut_to = max(round((to_s - first_s) * rate), cut_from)
+        return first_s + cut_from / rate, whole[cut_from:cut_to], rate
+
+    def write(self, result: Result) -> None:
+        """Take a result."""
+        if self.stream is None:
+            return
+        rate = self.stream.sample_rate
+        with self.lock:
+            if isinstance(result, Average):
+                end_s = result.end / rate
+                heard_at = 0.0 if self.clock_offset is None else self.clock_offset + end_s
+                self.means.add(end_s, Mean(end_s, result.values, heard_at))
+            elif not isinstance(result, Change):
+                self.entries.append(self._entry(result, rate))
+                if not isinstance(result, Notice):
+                    self.results.append((self.stream, result))
+
+    def tell(self, kind: Literal["warning", "info"], message: str) -> None:
+        """Add a line of the dashboard's own to the events."""
+        with self.lock:
+            started = self.stream.started if self.stream else None
+            at = self.end_s
+            self.entries.append(Entry(kind, message, at, at, at, started=started))
+
+    def _entry(self, result: SoundEvent | Gap | Notice, rate: int) -> Entry:
+        started = self.stream.started if self.stream else None
+        if isinstance(result, SoundEvent):
+            place = (result.onset / rate, result.offset / rate, self.end_s)
+            return Entry("event", result.label, *place, result.score, started)
+        if isinstance(result, Gap):
+            place = (result.position / rate, result.end / rate, self.end_s)
+            return Entry("gap", result.cause, *place, started=started)
+        at = result.position / rate
+        return Entry(result.level, result.message, at, at, self.end_s, started=started)
+
+    def close(self) -> None:
+        """Nothing to release."""

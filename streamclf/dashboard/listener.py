@@ -1,0 +1,215 @@
+"""The engine in a thread of its own: what the app asks of it, and what it tells the app."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from textual.message import Message
+
+from streamclf.dashboard.history import History
+from streamclf.dashboard.messages import (
+    ListenerCrashed,
+    ListeningEnded,
+    ListeningStarted,
+    StateChanged,
+)
+from streamclf.engine import Engine
+from streamclf.errors import SourceError, StreamclfError
+from streamclf.model import Model
+from streamclf.records import Average, Block, Gap, Result
+from streamclf.resample import rescale
+from streamclf.runner import run_stream
+from streamclf.settings import Settings
+from streamclf.sinks.base import Sink
+from streamclf.sources.base import Source
+from streamclf.sources.relay import Relay
+
+Post = Callable[[Message], object]
+
+
+@dataclass(frozen=True)
+class Doors:
+    """How the dashboard gets at models and sources; the command knows their options.
+
+    Attributes:
+        open_model: Opens a model by name with these settings.
+        open_source: Opens a microphone by name, None for what the command line says.
+        list_devices: Names of the microphones.
+        list_models: Names that ``open_model`` takes.
+        sinks: Where results go besides the screen.
+        duration_s: End after so many seconds; None for never.
+        recording: The file that is shown, None for a live source.
+    """
+
+    open_model: Callable[[str, Settings | None], tuple[Engine, Model]]
+    open_source: Callable[[str | None], Source]
+    list_devices: Callable[[], Sequence[str]]
+    list_models: Callable[[], Sequence[str]]
+    sinks: Sequence[Sink] = ()
+    duration_s: float | None = None
+    recording: Path | None = None
+
+
+class Listener:
+    """Runs an engine over a source until it is stopped.
+
+    Args:
+        doors: How to get at models and sources.
+        engine: The first.
+        model: Behind it.
+        source: The first; closed here.
+        post: Takes messages from any thread.
+        now: Monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        doors: Doors,
+        engine: Engine,
+        model: Model,
+        source: Source,
+        post: Post,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.doors = doors
+        self.engine = engine
+        self.model = model
+        self.relay = Relay(source)
+        self.history = History(live=source.live)
+        self.error: StreamclfError | None = None
+        self._post = post
+        self._now = now
+        self._next: tuple[Engine, Model] | None = None
+        self._wakes: queue.SimpleQueue[None] = queue.SimpleQueue()
+        self._stopped = False
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Begin to listen."""
+        self._thread = threading.Thread(target=self._run, name="listener", daemon=True)
+        self._thread.start()
+
+    def stop(self, timeout_s: float = 5.0) -> None:
+        """End, and wait until all results are written."""
+        self._stopped = True
+        self.relay.stop()
+        self._wakes.put(None)
+        if self._thread is not None:
+            self._thread.join(timeout_s)
+        self.relay.close()
+
+    def change(self, settings: Settings) -> None:
+        """Go on with another hop, average or thresholds.
+
+        Raises:
+            UsageError: They do not fit the model.
+        """
+        if self.relay.live:
+            self.engine.change(settings)
+        else:
+            self._replace(*self._reopen(settings))
+
+    def use_model(self, name: str) -> None:
+        """Go on with another model; live, no audio is lost. May take a second.
+
+        Raises:
+            StreamclfError: It cannot be opened; the present one goes on.
+        """
+        settings = replace(self.engine.settings, thresholds=None)
+        self._replace(*self.doors.open_model(name, settings))
+
+    def use_device(self, name: str | None) -> None:
+        """Go on with another microphone.
+
+        Raises:
+            StreamclfError: It makes no sense; whether it opens is seen later.
+        """
+        self.relay.switch(self.doors.open_source(name))
+        self._wakes.put(None)
+
+    def _reopen(self, settings: Settings) -> tuple[Engine, Model]:
+        return Engine(self.engine.scorer, settings), self.model
+
+    def _replace(self, engine: Engine, model: Model) -> None:
+        self._next = engine, model
+        if self.relay.live:
+            self.relay.cut()
+        else:
+            self.relay.switch(self.doors.open_source(None))
+            self.relay.cut()
+        self._wakes.put(None)
+
+    def _run(self) -> None:
+        try:
+            while not self._is_stopped():
+                self.error = self._listen()
+                if self._next is None and not self._is_stopped():
+                    self._post(ListeningEnded(str(self.error or "")))
+                    self._wakes.get()
+                self._take_over()
+        except Exception as error:
+            self._post(ListenerCrashed(error))
+
+    def _take_over(self) -> None:
+        if self._next is not None:
+            (self.engine, self.model), self._next = self._next, None
+        if not self.relay.live:
+            self.history.clear()
+            self.relay.position = 0
+
+    def _listen(self) -> StreamclfError | None:
+        relay, rate = self.relay, self.engine.card.sample_rate
+        try:
+            run_stream(
+                self.engine,
+                relay,
+                [self.history, *self.doors.sinks, _Announcer(self._post)],
+                say=lambda message: None,
+                on_start=self._say_start,
+                on_average=self._end_in_time,
+                on_audio=self._hear,
+                start=rescale(relay.position, relay.sample_rate, rate),
+            )
+        except SourceError as error:
+            self.history.tell("warning", str(error))
+            return error
+        return None
+
+    def _hear(self, item: Block | Gap) -> None:
+        self.history.hear(item, self._now())
+        self._post(StateChanged())
+
+    def _is_stopped(self) -> bool:
+        return self._stopped
+
+    def _say_start(self) -> None:
+        self._post(ListeningStarted())
+
+    def _end_in_time(self, average: Average) -> None:
+        limit_s = self.doors.duration_s
+        if limit_s is not None and average.end >= limit_s * self.engine.card.sample_rate:
+            self._stopped = True
+            self.relay.stop()
+            self._post(ListeningEnded(""))
+
+
+class _Announcer(Sink):
+    """Tells the app of every result, once all other sinks have it."""
+
+    def __init__(self, post: Post) -> None:
+        self._post = post
+
+    def begin(self, stream: object) -> None:
+        """Nothing to note."""
+
+    def write(self, result: Result) -> None:
+        """Say that there is something new."""
+        self._post(StateChanged())
+
+    def close(self) -> None:
+        """Nothing to release."""

@@ -1,0 +1,83 @@
+"""Opens the dashboard, and puts things in order when it has ended."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+
+from streamclf.dashboard.app import Dashboard
+from streamclf.dashboard.listener import Doors, Listener, Post
+from streamclf.dashboard.remembered import Remembered, log_path, save_settings
+from streamclf.dashboard.tuning import set_on
+from streamclf.engine import Engine
+from streamclf.errors import StreamclfError
+from streamclf.model import Model
+from streamclf.settings import Settings
+from streamclf.sources.base import Source
+
+
+def open_dashboard(
+    doors: Doors, engine: Engine, model: Model, source: Source, remembered: Remembered
+) -> tuple[int, Engine]:
+    """Show what is heard until the user quits.
+
+    Args:
+        doors: How to get at other models and devices.
+        engine: Listens first.
+        model: Behind it.
+        source: The first; closed in the end.
+        remembered: Of the last session; brought up to date and saved in the end.
+
+    Returns:
+        The exit code, and the engine that listened last.
+
+    Raises:
+        StreamclfError: The dashboard failed; the message names the log file.
+    """
+
+    def make(post: Post) -> Listener:
+        return Listener(doors, engine, model, source, post)
+
+    app = Dashboard(make, remembered)
+    try:
+        code = app.run()
+    finally:
+        app.listener.stop()
+        save_settings(app.remembered)
+    if app.failure is not None:
+        path = write_log(app.failure)
+        kind = f"{type(app.failure).__name__}: {app.failure}"
+        raise StreamclfError(f"the dashboard failed ({kind}); {path} holds the details")
+    if app.listener.error is not None:
+        raise app.listener.error
+    return (1 if code is None else code), app.listener.engine
+
+
+def apply_remembered(
+    remembered: Remembered, card_name: str, labels: list[str], settings: Settings,
+    is_given: Callable[[str], bool],
+) -> Settings:  # fmt: skip
+    """The settings to begin with: what the command line says, else what is remembered."""
+    if remembered.hop_s and not is_given("hop"):
+        settings = replace(settings, hop_s=remembered.hop_s)
+    if remembered.average_s is not None and not is_given("average"):
+        settings = replace(settings, average_s=remembered.average_s)
+    if settings.thresholds is not None and not (is_given("threshold") or is_given("thresholds")):
+        own = remembered.class_thresholds.get(card_name, {})
+        known = {label: on for label, on in own.items() if label in labels}
+        on = remembered.thresholds.get(card_name)
+        settings = replace(settings, thresholds=set_on(settings.thresholds, on, known))
+    return settings
+
+
+def write_log(error: BaseException, path: Path | None = None) -> Path:
+    """Append a failure with its traceback; returns where."""
+    path = path or log_path()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a", encoding="utf-8") as log:
+        log.write(f"{datetime.now().astimezone().isoformat(timespec='seconds')}\n")
+        log.write("".join(traceback.format_exception(error)))
+    return path

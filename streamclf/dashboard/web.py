@@ -1,0 +1,69 @@
+"""The dashboard in a browser: textual-serve runs the program anew for every visitor."""
+
+from __future__ import annotations
+
+import ipaddress
+import shlex
+import sys
+
+from streamclf.console import say
+from streamclf.errors import UsageError
+
+LOCAL = "127.0.0.1"
+WARNING = (
+    "warning: {host} can be reached from the network, and there is no password: whoever opens "
+    "the page hears the microphone's sounds named and may write files here. Better leave it at "
+    "127.0.0.1 and put a reverse proxy with a password and TLS in front, such as Caddy with "
+    "basic_auth and reverse_proxy 127.0.0.1:{port}, or nginx with auth_basic and proxy_pass "
+    "(both with WebSockets)"
+)
+
+
+def check_address(host: str | None, port: int, *, allowed: bool) -> str:
+    """The address to serve at.
+
+    Raises:
+        UsageError: It is open to the network, and that was not allowed.
+    """
+    if not 1 <= port <= 65535:
+        raise UsageError(f"--web {port}: ports lie between 1 and 65535")
+    host = host or LOCAL
+    if is_local(host):
+        return host
+    if not allowed:
+        raise UsageError(
+            f"--web-host {host}: would open the dashboard to the network without a password; "
+            "add --web-allow-network to do so all the same"
+        )
+    say(WARNING.format(host=host, port=port))
+    return host
+
+
+def is_local(host: str) -> bool:
+    """Whether only this machine can connect."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def serve(arguments: list[str], host: str, port: int) -> int:
+    """Serve a command line of streamclf's until interrupted."""
+    from textual_serve.server import Server
+
+    command = shlex.join([sys.executable, "-m", "streamclf", *without_web(arguments), "--ui"])
+    say(f"the dashboard is at http://{host}:{port}; Ctrl-C ends")
+    Server(command, host=host, port=port, title="streamclf").serve()
+    return 130
+
+
+def without_web(arguments: list[str]) -> list[str]:
+    """The command line without what says how to serve it."""
+    kept, skip = [], False
+    for argument in arguments:
+        name, has_value, _ = argument.partition("=")
+        if skip or name in ("--web", "--web-host", "--web-allow-network", "--ui", "--no-ui"):
+            skip = not skip and not has_value and name in ("--web", "--web-host")
+            continue
+        kept.append(argument)
+    return kept

@@ -1,0 +1,1 @@
+"""One widget a file; each shows a part of the picture."""

@@ -1,0 +1,55 @@
+"""What listens, to what, and how."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rich.text import Text
+from textual.widgets import Static
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """What the header tells.
+
+    Attributes:
+        state: ``listening``, ``PAUSED``, ``NO AUDIO``, ... in a word or two.
+        model: Its name.
+        task: What it does.
+        source: Device or file.
+        source_rate: In Hz, at which audio arrives; None before it came.
+        provider: What really runs the model.
+        hop_s: Seconds.
+        average_s: Seconds.
+        place: Where in a recording; empty for live sources.
+    """
+
+    state: str
+    model: str
+    task: str
+    source: str
+    source_rate: int | None
+    provider: str
+    hop_s: float
+    average_s: float
+    place: str = ""
+
+
+class StatusHeader(Static):
+    """One line; what matters least is cut off first."""
+
+    def tell(self, situation: Situation) -> None:
+        """Show it."""
+        rate = f" {situation.source_rate / 1000:g} kHz" if situation.source_rate else ""
+        parts = [
+            f"● {situation.state}",
+            situation.place,
+            f"{situation.source}{rate}",
+            situation.model,
+            f"hop {situation.hop_s:g} s, average {situation.average_s:g} s",
+            situation.provider,
+            situation.task,
+        ]
+        # Textual would read brackets in names as markup.
+        text = Text(" │ ".join(part for part in parts if part), no_wrap=True, overflow="ellipsis")
+        self.update(text)

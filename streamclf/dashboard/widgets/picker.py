@@ -1,0 +1,57 @@
+"""Choosing one of a few."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.content import Content
+from textual.screen import ModalScreen
+from textual.widgets import OptionList, Static
+from textual.widgets.option_list import Option
+
+
+class Picker(ModalScreen[str | None]):
+    """A list over the app; gives the choice, or None.
+
+    Args:
+        title: What is chosen.
+        choices: Among these.
+        current: The one in force.
+    """
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,q", "leave", "Back")]
+
+    def __init__(self, title: str, choices: Sequence[str], current: str | None = None) -> None:
+        super().__init__()
+        self._title = title
+        self._choices = list(choices)
+        self._current = current
+
+    def compose(self) -> ComposeResult:
+        """Title and list."""
+        with Vertical(classes="dialog"):
+            yield Static(Content(self._title), classes="title")
+            marks = ["● " if choice == self._current else "  " for choice in self._choices]
+            yield OptionList(
+                *[Option(Content(f"{m}{c}")) for m, c in zip(marks, self._choices, strict=True)]
+            )
+            yield Static("Enter takes it, Escape leaves things as they are", classes="hint")
+
+    def on_mount(self) -> None:
+        """Begin at the one in force."""
+        options = self.query_one(OptionList)
+        if self._current in self._choices:
+            options.highlighted = self._choices.index(self._current)
+        options.focus()
+
+    def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
+        """Give the choice."""
+        self.dismiss(self._choices[event.option_index])
+
+    def action_leave(self) -> None:
+        """Give nothing."""
+        self.dismiss(None)

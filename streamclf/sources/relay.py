@@ -1,0 +1,128 @@
+"""Sources one after another on one timeline, for listeners who change their microphone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Literal
+
+from streamclf.records import Block, Gap, Notice
+from streamclf.sources.base import Source
+from streamclf.sources.clock import Clock, SystemClock
+
+SWITCHED = "device changed"
+
+
+class Relay(Source):
+    """Delivers a source, and after `switch` another one, with a gap for the time in between.
+
+    Unlike other sources it may be read again where the last reading ended, after `cut`: that is
+    how a model is changed without losing audio. Positions count on through all of it.
+
+    Args:
+        source: The first.
+        clock: Measures the gaps; the system's unless given.
+
+    Attributes:
+        position: Behind the last sample delivered, at ``sample_rate``.
+        sample_rate: Of the audio delivered last, in Hz.
+    """
+
+    def __init__(self, source: Source, clock: Clock | None = None) -> None:
+        self.live = source.live  # type: ignore[misc]
+        self.position = 0
+        self.sample_rate = 1
+        self._clock = clock or SystemClock()
+        self._source = source
+        self._items: Iterator[Block | Gap | Notice] | None = None
+        self._next: Source | None = None
+        self._heard_at: float | None = None
+        self._heard_from: Source | None = None
+        self._ended: Literal["", "cut", "stop"] = ""
+
+    @property
+    def name(self) -> str:  # type: ignore[override]
+        """Of the source that is being read."""
+        return self._source.name
+
+    @property
+    def source(self) -> Source:
+        """The source that is being read."""
+        return self._source
+
+    @property
+    def duration_s(self) -> float | None:
+        """Length in seconds of the source that is being read, where it is known."""
+        return self._source.duration_s
+
+    def blocks(self, sample_rate: int) -> Iterator[Block | Gap | Notice]:
+        """Yield audio until the source ends, or until `stop` or `cut`.
+
+        Raises:
+            SourceError: The source fails; `switch` to another and read again.
+        """
+        if self._ended != "stop":
+            self._ended = ""
+        while not self._ended:
+            if self._next is not None:
+                self._source.close()
+                self._source, self._next, self._items = self._next, None, None
+            if self._items is None:
+                self._items = self._source.blocks(sample_rate)
+            for item in self._items:
+                yield from self._place(item)
+                if self._has_ended():
+                    return
+            self._items = iter(())
+            if self._next is None:
+                return
+
+    def switch(self, source: Source) -> None:
+        """Go over to another source; may be called from another thread."""
+        self._next = source
+        self._source.stop()
+
+    def cut(self) -> None:
+        """End `blocks` behind the next item; reading again goes on there."""
+        self._ended = "cut"
+
+    def stop(self) -> None:
+        """End for good."""
+        self._ended = "stop"
+        self._source.stop()
+
+    def close(self) -> None:
+        """Release the source."""
+        self._source.close()
+        if self._next is not None:
+            self._next.close()
+
+    def _has_ended(self) -> bool:
+        return bool(self._ended)
+
+    def _place(self, item: Block | Gap | Notice) -> Iterator[Block | Gap | Notice]:
+        """Count on from the item before, which is where each begins; sources leave no holes."""
+        if item.sample_rate != self.sample_rate:
+            doubled = 2 * self.position * item.sample_rate + self.sample_rate
+            self.position = doubled // (2 * self.sample_rate)
+            self.sample_rate = item.sample_rate
+        if isinstance(item, Notice):
+            yield Notice(self.position, item.sample_rate, item.message, item.level)
+            return
+        if isinstance(item, Gap):
+            yield Gap(self.position, item.n_samples, item.sample_rate, item.cause)
+        else:
+            yield from self._bridge(item)
+            yield Block(self.position, item.waveform, item.sample_rate)
+            self._heard_at = self._clock.now()
+            self._heard_from = self._source
+        self.position += item.end - item.position
+
+    def _bridge(self, block: Block) -> Iterator[Gap]:
+        """The gap between the last source's audio and the first block of the next."""
+        if self._heard_at is None or self._heard_from is self._source:
+            return
+        missing_s = self._clock.now() - self._heard_at
+        n_samples = round(missing_s * block.sample_rate) - block.n_samples
+        if n_samples > 0:
+            yield Gap(self.position, n_samples, block.sample_rate, SWITCHED)
+            self.position += n_samples

@@ -1,0 +1,177 @@
+"""What the commands do when a dashboard is wanted; textual is imported no sooner."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Collection
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from streamclf.console import say
+from streamclf.errors import ModelError, SourceError, UsageError
+from streamclf.model import CardOptions, bundled_models, find_model
+from streamclf.sinks.choose import open_scores, open_sink
+
+if TYPE_CHECKING:
+    from streamclf.commands import ModelOptions, OutputOptions
+    from streamclf.dashboard.remembered import Remembered
+    from streamclf.engine import Engine
+    from streamclf.model import Model
+    from streamclf.settings import Settings
+    from streamclf.sources.base import Source
+    from streamclf.sources.choose import SourceOptions
+
+OpenEngine = Callable[["ModelOptions", "Settings"], "tuple[Engine, Model]"]
+
+
+@dataclass(frozen=True)
+class ScreenOptions:
+    """What the command line says of the dashboard.
+
+    Attributes:
+        ui: Wanted, unwanted, or None for where there is a terminal.
+        web: Port to serve it at; None for the terminal.
+        web_host: Address to serve it at.
+        allow_network: Whether that may be one that others reach.
+        fresh: Ignore the settings of the last session.
+        given: Names of the options that the user gave.
+        arguments: The command line, to run it anew for a browser.
+    """
+
+    ui: bool | None = None
+    web: int | None = None
+    web_host: str | None = None
+    allow_network: bool = False
+    fresh: bool = False
+    given: Collection[str] = ()
+    arguments: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for option, given in [
+            ("--web-host", self.web_host is not None),
+            ("--web-allow-network", self.allow_network),
+        ]:
+            if given and self.web is None:
+                raise UsageError(f"{option} goes with --web")
+        if self.web is not None and self.ui is False:
+            raise UsageError("--web shows the dashboard, --no-ui does not: leave one out")
+
+    def wanted(self, *, by_default: bool) -> bool:
+        """Whether to show the dashboard on this terminal.
+
+        Raises:
+            UsageError: It was asked for, and there is no terminal.
+        """
+        # textual-serve runs the program without a terminal, and says so by this variable.
+        terminal = "TEXTUAL_DRIVER" in os.environ or (
+            sys.stdout.isatty() and sys.stderr.isatty() and sys.stdin.isatty()
+        )
+        if self.ui and not terminal:
+            raise UsageError("--ui needs a terminal; --web shows the dashboard in a browser")
+        return self.ui if self.ui is not None else by_default and terminal
+
+
+def serve(options: ScreenOptions) -> int:
+    """Serve the dashboard to a browser. Returns the exit code.
+
+    Raises:
+        UsageError: The address is open to the network, or the port is none.
+    """
+    from streamclf.dashboard import web
+
+    assert options.web is not None
+    host = web.check_address(options.web_host, options.web, allowed=options.allow_network)
+    return web.serve(list(options.arguments), host, options.web)
+
+
+def show(
+    screen: ScreenOptions,
+    open_engine: OpenEngine,
+    open_source: Callable[[str | None], Source],
+    model: ModelOptions,
+    settings: Settings,
+    outputs: OutputOptions,
+    *,
+    duration_s: float | None = None,
+    recording: Path | None = None,
+) -> tuple[int, Engine]:
+    """Open the dashboard on this terminal. Returns the exit code and the last engine.
+
+    Raises:
+        StreamclfError: The model or the source cannot be opened, or the dashboard failed.
+    """
+    from streamclf.dashboard.listener import Doors
+    from streamclf.dashboard.remembered import Remembered, load_settings
+    from streamclf.dashboard.start import apply_remembered, open_dashboard
+
+    remembered = Remembered() if screen.fresh else load_settings()
+    given = screen.given.__contains__
+    first = _choose_model(remembered, model, screen)
+
+    def open_named(name: str, settings: Settings | None) -> tuple[Engine, Model]:
+        named = replace(model, name=name, card=model.card if name == model.name else CardOptions())
+        return open_engine(named, settings or base)
+
+    base = settings
+    engine, opened = open_engine(first, settings)
+    chosen = apply_remembered(
+        remembered, engine.card.name, engine.card.labels, engine.settings, given
+    )
+    if chosen != engine.settings:
+        engine = type(engine)(engine.scorer, chosen)
+    with ExitStack() as stack:
+        sinks = [open_sink(path, overwrite=outputs.overwrite) for path in outputs.files]
+        if outputs.scores is not None:
+            sinks.append(open_scores(outputs.scores, overwrite=outputs.overwrite))
+        for sink in sinks:
+            stack.callback(sink.close)
+        doors = Doors(
+            open_named, open_source, _device_names,
+            lambda: [*dict.fromkeys([*bundled_models(), model.name, first.name])],
+            sinks, duration_s, recording,
+        )  # fmt: skip
+        device = _remembered_device(remembered) if _may_choose_device(screen, recording) else None
+        source = open_source(device)
+        return open_dashboard(doors, engine, opened, source, remembered)
+
+
+def _choose_model(
+    remembered: Remembered, model: ModelOptions, screen: ScreenOptions
+) -> ModelOptions:
+    if not remembered.model or "model" in screen.given or model.card.given:
+        return model
+    try:
+        find_model(remembered.model)
+    except ModelError as error:
+        say(f"warning: the model of the last session is gone: {error}")
+        return model
+    return replace(model, name=remembered.model)
+
+
+def _may_choose_device(screen: ScreenOptions, recording: Path | None) -> bool:
+    return recording is None and not {"device", "source"} & set(screen.given)
+
+
+def _remembered_device(remembered: Remembered) -> str | None:
+    """The last session's microphone, if it is there."""
+    try:
+        there = remembered.device in _device_names() if remembered.device else False
+    except SourceError:
+        return None
+    return remembered.device if there else None
+
+
+def _device_names() -> list[str]:
+    from streamclf.sources.devices import list_inputs
+
+    return [device.full_name for device in list_inputs()]
+
+
+def with_device(options: SourceOptions, name: str | None) -> SourceOptions:
+    """The same source, or a microphone in its place."""
+    if name is None:
+        return options
+    return replace(options, source=None, device=name, raw=None, speed=None, loop=False)
