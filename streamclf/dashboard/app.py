@@ -156,6 +156,8 @@ class Dashboard(Actions, App[int]):
         raise message.error
 
     def _frame(self) -> None:
+        if not self.screen_stack:
+            return  # the app is being closed
         now = self._now()
         draw = self.pace.frame(now - self._drawn_at, self.backlog())
         self._drawn_at = now
@@ -175,7 +177,7 @@ class Dashboard(Actions, App[int]):
     def draw(self) -> None:
         """Show the newest state."""
         picture = self.take_picture()
-        base = self.screen_stack[0] if self.screen_stack else self.screen
+        base = self.screen_stack[0]
         for canvas in base.query(Canvas):
             canvas.show(picture)
         base.query_one(EventList).show(picture.entries)

@@ -86,7 +86,8 @@ class Timeline(Canvas):
             if entry.kind == "gap":
                 cells[begin:end], kinds[begin:end] = "╱" * (end - begin), [2] * (end - begin)
                 continue
-            text = clip_text(f"▏{entry.label}", end - begin)
+            room = end - begin
+            text = clip_text(f"▏{entry.label}", room) if room > 3 else "▏" + " " * (room - 1)
             cells[begin:end], kinds[begin:end] = text, [1] * (end - begin)
         styles = [self.rich_style, self.part("timeline--event"), self.part("timeline--gap")]
         return [Segment(cell, styles[kind]) for cell, kind in zip(cells, kinds, strict=True)]

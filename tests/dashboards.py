@@ -1,0 +1,173 @@
+"""A dashboard over scripted audio, with a clock that stands still."""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import threading
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import toys
+
+from streamclf.classifier import Classifier
+from streamclf.dashboard.app import Dashboard
+from streamclf.dashboard.health import HealthMeter
+from streamclf.dashboard.listener import Doors, Listener
+from streamclf.dashboard.remembered import Remembered
+from streamclf.engine import Engine
+from streamclf.errors import DeviceError
+from streamclf.model import Model
+from streamclf.records import Block, Gap
+from streamclf.settings import Settings
+from streamclf.sources.base import Source
+from streamclf.sources.recording import Recording
+
+NOON = datetime(2026, 3, 1, 12, 0, 0, tzinfo=timezone(timedelta(hours=1)))
+
+
+class FixedTime(datetime):
+    """A clock that shows noon."""
+
+    @classmethod
+    def now(cls, tz=None):
+        return NOON if tz is None else NOON.astimezone(UTC)
+
+
+class Script(Source):
+    """Plays waveforms, gaps and failures one after another; then waits until it is stopped.
+
+    With ``stays`` off it ends as a recording does.
+    """
+
+    live = True
+
+    def __init__(self, *steps, name: str = "scripted", stays: bool = True) -> None:
+        self.name = name
+        self._steps = steps
+        self._stays = stays
+        self._stopped: queue.SimpleQueue[None] = queue.SimpleQueue()
+        self.played = threading.Event()
+
+    def blocks(self, sample_rate):
+        position = 0
+        for step in self._steps:
+            if isinstance(step, Exception):
+                self.played.set()
+                raise step
+            if isinstance(step, float):
+                n_samples = round(step * toys.RATE)
+                yield Gap(position, n_samples, toys.RATE, "overflow")
+                position += n_samples
+                continue
+            for first in range(0, step.size, 400):
+                yield Block(position, step[None, first : first + 400], toys.RATE)
+                position += step[first : first + 400].size
+        self.played.set()
+        if self._stays:
+            self._stopped.get()
+
+    def stop(self):
+        self._stopped.put(None)
+
+
+def make_dashboard(
+    tmp_path: Path,
+    model: Path,
+    source: Source | None = None,
+    *,
+    recording: Path | None = None,
+    models: dict[str, Path] | None = None,
+    devices: dict[str, Callable[[], Source]] | None = None,
+    remembered: Remembered | None = None,
+    now: Callable[[], float] = lambda: 100.0,
+    settings: Settings | None = None,
+    sinks=(),
+) -> Dashboard:
+    """A dashboard that listens to a script, or shows a recording."""
+    models = {"tones": model, **(models or {})}
+    devices = devices or {}
+
+    def open_model(name, settings):
+        if name not in models:
+            raise DeviceError(f"{name} is broken")
+        opened = Model(models[name], provider="cpu")
+        return Engine(Classifier(opened), settings), opened
+
+    def open_source(name):
+        return devices[name]() if name else Recording(recording)
+
+    doors = Doors(
+        open_model,
+        open_source,
+        lambda: [*devices],
+        lambda: [*models, "broken"],
+        sinks=sinks,
+        recording=recording,
+    )
+    engine, opened = open_model("tones", settings)
+    source = Recording(recording) if recording else source
+    app = Dashboard(
+        lambda post: Listener(doors, engine, opened, source, post, now), remembered, now
+    )
+    app.meter = HealthMeter(now, cpu=lambda: 0.0)
+    app.folder = tmp_path
+    return app
+
+
+def drive(app: Dashboard, script, size=(80, 24)) -> None:
+    """Run the app without a terminal and let ``script(pilot)`` press its keys."""
+
+    async def run() -> None:
+        async with app.run_test(size=size) as pilot:
+            try:
+                await script(pilot)
+            finally:
+                app.listener.stop()
+
+    asyncio.run(run())
+
+
+async def settle(pilot, until: Callable[[], object] = lambda: True) -> None:
+    """Wait until something is so, then until it is drawn."""
+    deadline = asyncio.get_running_loop().time() + 30
+    while not until():
+        if asyncio.get_running_loop().time() > deadline:
+            raise AssertionError("what the test waits for did not happen")
+        await asyncio.sleep(0.02)
+    await pilot.pause(0.1)
+    pilot.app.draw()
+    await pilot.pause()
+
+
+def heard(app: Dashboard, seconds: float) -> Callable[[], bool]:
+    """Whether so much audio went through, scores included."""
+    history = app.listener.history
+
+    def whether() -> bool:
+        mean = history.means.at(1e9)
+        return history.end_s >= seconds - 1e-6 and mean is not None and (
+            mean.time_s > seconds - 0.55
+        )  # fmt: skip
+
+    return whether
+
+
+def text_of(app: Dashboard) -> str:
+    """The screen as text."""
+    size = app.size
+    lines = app.screen._compositor.render_strips(size) if size else []
+    return "\n".join(strip.text for strip in lines)
+
+
+def fix_time(monkeypatch) -> None:
+    """Let every session begin at noon, and let scoring take no time."""
+    monkeypatch.setattr("streamclf.engine.datetime", FixedTime)
+    monkeypatch.setattr("streamclf.engine.time", SimpleNamespace(perf_counter=lambda: 0.0))
+
+
+SCENE = np.concatenate([toys.silence(2), toys.tone(1000, 4), toys.silence(4)])
+"""middle at 2-6 s of 10 s."""

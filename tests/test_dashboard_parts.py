@@ -1,0 +1,288 @@
+"""What the dashboard is made of, piece by piece."""
+
+import itertools
+import os
+
+import numpy as np
+import pytest
+import toys
+from dashboards import SCENE, Script, drive, heard, make_dashboard, settle, text_of
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streamclf.card import Thresholds
+from streamclf.dashboard import remembered as memory
+from streamclf.dashboard.columns import COLUMN_S, N_BANDS, ColumnMaker, band_hz
+from streamclf.dashboard.history import AUDIO_KEPT_S, Course, History
+from streamclf.dashboard.messages import ListeningStarted, StateChanged
+from streamclf.dashboard.pace import BACKLOG_LIMIT, LEAST_HZ, MOST_HZ, Pace
+from streamclf.dashboard.picture import measure
+from streamclf.dashboard.playhead import Playhead
+from streamclf.dashboard.start import apply_remembered, write_log
+from streamclf.dashboard.tuning import AVERAGES_S, next_step, shift_all, shift_class
+from streamclf.dashboard.web import check_address, without_web
+from streamclf.dashboard.widgets.palette import palette
+from streamclf.dashboard.widgets.rows import SteadyRows
+from streamclf.errors import UsageError
+from streamclf.records import Block, Gap
+from streamclf.settings import Settings
+
+
+def columns_of(waveform, sizes=(400,)):
+    maker, position, made = ColumnMaker(toys.RATE), 0, []
+    for size in itertools.cycle(sizes):
+        if position >= waveform.size:
+            return made
+        piece = waveform[position : position + size]
+        position += piece.size
+        made += maker.push(piece, position / toys.RATE)
+
+
+@given(sizes=st.lists(st.integers(1, 3000), min_size=1, max_size=5))
+def test_columns_are_the_same_for_any_blocks(sizes):
+    waveform = np.concatenate([toys.tone(440, 0.35), toys.tone(2500, 0.5)])
+    whole, cut = columns_of(waveform, [waveform.size]), columns_of(waveform, sizes)
+    assert [c.time_s for c in cut] == pytest.approx([c.time_s for c in whole])
+    for one, other in zip(whole, cut, strict=True):
+        np.testing.assert_array_equal(one.bands, other.bands)
+        assert (one.low, one.high, one.rms) == (other.low, other.high, other.rms)
+
+
+@pytest.mark.parametrize("hz", [440, 1000, 2500])
+def test_columns_show_a_tone_where_its_frequency_is(hz):
+    bands = columns_of(toys.tone(hz, 1))[-1].bands
+    centre = band_hz(toys.RATE, float(np.mean(np.flatnonzero(bands == bands.max()))))
+    assert centre == pytest.approx(hz, rel=0.1)
+    assert bands.size == N_BANDS
+
+
+def test_level_tells_peak_rms_clipping_and_a_muted_microphone():
+    level = measure(columns_of(toys.tone(1000, 4, level=0.5)), 4.0)
+    assert level.peak_db == pytest.approx(-6.02, abs=0.1)
+    assert level.rms_db == pytest.approx(-9.03, abs=0.1)
+    assert not (level.clipped or level.muted or level.missing)
+    assert measure(columns_of(np.ones(toys.RATE, np.float32)), 1.0).clipped
+    assert measure(columns_of(toys.silence(4)), 4.0).muted
+    assert not measure(columns_of(toys.silence(2)), 2.0).muted
+    assert measure([], 0.0).missing
+
+
+def test_history_keeps_the_last_minutes_and_the_place_of_gaps():
+    history, block = History(), np.zeros((1, toys.RATE), np.float32)
+    for second in range(1500):
+        history.hear(Block(second * toys.RATE, block, toys.RATE), float(second + 1))
+    history.hear(Gap(1500 * toys.RATE, toys.RATE, toys.RATE, "overflow"), 1501.0)
+    assert len(history.columns._times) <= 2 * 600 / COLUMN_S + 20
+    assert len(history._audio) <= AUDIO_KEPT_S + 2
+    assert history.end_s == 1501
+    assert all(column.missing for column in history.columns.between(1500, 1501))
+
+
+def test_history_measures_when_samples_sounded_by_the_block_that_came_soonest():
+    history, block = History(), np.zeros((1, 800), np.float32)
+    for number, late in enumerate([0.05, 0.0, 0.4, 0.02]):
+        arrived = 100 + (number + 1) * 0.1 + late
+        history.hear(Block(number * 800, block, toys.RATE), arrived)
+    assert history.clock_offset == pytest.approx(100, abs=1e-3)
+    assert history.lag_s == pytest.approx(0.02, abs=1e-3)
+    assert not history.stalled(101.0)
+    assert history.stalled(102.0)
+
+
+def test_course_finds_values_by_time():
+    course = Course(None)
+    for time_s in (1.0, 2.0, 3.0):
+        course.add(time_s, int(time_s))
+    assert course.between(1.0, 2.5) == [2]
+    assert (course.at(0.5), course.at(2.9)) == (None, 2)
+
+
+@given(st.lists(st.permutations(range(8)).map(lambda order: order[:4]), min_size=2, max_size=6))
+def test_rows_stay_while_their_class_is_in_the_top(tops):
+    rows = SteadyRows()
+    before = list(rows.update(tops[0]))
+    for top in tops[1:]:
+        after = list(rows.update(top))
+        assert sorted(after) == sorted(top)
+        assert all(a == b for a, b in zip(after, before, strict=True) if b in top)
+        before = after
+
+
+def test_rows_become_fewer_and_more():
+    rows = SteadyRows()
+    rows.update([5, 6, 7])
+    assert sorted(rows.update([7, 5])) == [5, 7]
+    assert sorted(rows.update([7, 5, 1, 2])) == [1, 2, 5, 7]
+
+
+def test_messages_coalesce_when_the_screen_falls_behind():
+    assert StateChanged().can_replace(StateChanged())
+    assert not StateChanged().can_replace(ListeningStarted())
+
+
+def test_pace_slows_down_on_a_slow_line_and_recovers():
+    pace = Pace()
+    assert not pace.frame(pace.interval_s, BACKLOG_LIMIT + 1)
+    assert pace.rate_hz == MOST_HZ / 2
+    for _ in range(20):
+        pace.frame(3 * pace.interval_s, 0)
+    assert pace.rate_hz == LEAST_HZ
+    for _ in range(1000):
+        assert pace.frame(pace.interval_s, 0)
+    assert pace.rate_hz == MOST_HZ
+
+
+def test_playhead_plays_freezes_and_stays_inside():
+    clock = iter([0.0, 1.0, 2.0, 3.0, 4.0, 5.0])
+    head = Playhead(live=False, now=lambda: next(clock))
+    assert head.at(10.0) == 1.0
+    head.change_speed(2)
+    assert head.at(10.0) == 5.0
+    head.toggle()
+    assert head.at(10.0) == 5.0
+    head.seek(99.0, 10.0)
+    assert head.at(10.0) == 10.0
+    head.seek(-1.0, 10.0)
+    assert head.at(10.0) == 0.0
+
+
+def test_thresholds_move_in_steps_and_stay_in_range():
+    moved = shift_class(shift_all(Thresholds(0.5, 0.3), 1), "dog", 2)
+    assert (moved.on, moved.off) == (0.55, pytest.approx(0.33))
+    assert moved.of("dog").on == 0.65
+    assert shift_all(moved, 100).of("dog").on == 1.0
+    assert shift_all(moved, -100).on == 0.05
+    assert next_step(AVERAGES_S, 3.0, 1) == 5.0
+    assert next_step(AVERAGES_S, 0.0, -1) == 0.0
+    assert next_step(AVERAGES_S, 100.0, 1) == 100.0
+
+
+def test_settings_are_remembered_and_the_command_line_wins(tmp_path):
+    path = tmp_path / "config" / "dashboard.json"
+    memory.save_settings(
+        memory.Remembered(hop_s=0.25, average_s=0.0, thresholds={"tones": 0.7},
+                          class_thresholds={"tones": {"low": 0.2, "gone": 0.3}}),
+        path,
+    )  # fmt: skip
+    loaded = memory.load_settings(path)
+    base = Settings(thresholds=Thresholds())
+    chosen = apply_remembered(loaded, "tones", toys.LABELS, base, lambda name: False)
+    assert (chosen.hop_s, chosen.average_s) == (0.25, 0.0)
+    assert chosen.thresholds.on == 0.7
+    assert {k: v.on for k, v in chosen.thresholds.classes.items()} == {"low": 0.2}
+    given = apply_remembered(loaded, "tones", toys.LABELS, base, lambda name: True)
+    assert given == base
+    path.write_text("no json")
+    assert memory.load_settings(path) == memory.Remembered()
+    assert memory.load_settings(tmp_path / "none") == memory.Remembered()
+
+
+def test_palette_rises_in_luminance():
+    def luminance(colour):
+        red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
+        return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+    levels = [luminance(colour) for colour in palette()]
+    assert levels == sorted(levels)
+    assert [*reversed(palette(dark=False))] == palette()
+
+
+def test_a_mistake_in_the_app_is_kept_for_the_log(tmp_path, tone_model):
+    app = make_dashboard(tmp_path, tone_model, Script(SCENE))
+
+    async def script(pilot):
+        await settle(pilot, heard(app, 10))
+        app.draw = lambda: 1 / 0
+        app._dirty = True
+        await pilot.pause(1.0)
+
+    with pytest.raises(ZeroDivisionError):
+        drive(app, script)
+    assert isinstance(app.failure, ZeroDivisionError)
+    log = write_log(app.failure, tmp_path / "logs" / "dashboard.log")
+    assert "ZeroDivisionError" in log.read_text()
+
+
+def test_a_slow_screen_loses_no_audio(tmp_path, tone_model):
+    """The screen hangs for longer than the audio lasts; every sample is heard all the same."""
+    import time
+
+    from streamclf.sources.fake_backend import FakeBackend
+
+    def listen(slow: bool):
+        audio = FakeBackend()
+        microphone = audio.microphone()
+        audio.clock.at(120.0, microphone.stop)
+        app = make_dashboard(tmp_path, tone_model, microphone)
+        draw = app.draw
+
+        def draw_slowly():
+            time.sleep(0.3)
+            draw()
+
+        async def script(pilot):
+            if slow:
+                app.draw = draw_slowly
+            await settle(pilot, lambda: app.reason)
+
+        drive(app, script)
+        counts = app.listener.engine.statistics
+        return counts.n_gaps, counts.gap_samples, counts.elapsed_samples
+
+    assert listen(slow=True) == listen(slow=False)
+    assert listen(slow=True)[:2] == (0, 0)
+
+
+def test_sizes_may_change_while_it_runs(tmp_path, tone_model):
+    app = make_dashboard(tmp_path, tone_model, Script(SCENE))
+
+    async def script(pilot):
+        await settle(pilot, heard(app, 10))
+        for size in [(80, 24), (30, 8), (200, 60), (1, 1), (120, 40)]:
+            await pilot.resize_terminal(*size)
+            await settle(pilot)
+        assert "-3 min" in text_of(app)
+
+    drive(app, script)
+
+
+def test_web_stays_on_this_machine_unless_told_twice(capsys):
+    assert check_address(None, 8787, allowed=False) == "127.0.0.1"
+    assert check_address("::1", 8787, allowed=False) == "::1"
+    with pytest.raises(UsageError, match="without a password"):
+        check_address("0.0.0.0", 8787, allowed=False)
+    assert not capsys.readouterr().err
+    assert check_address("0.0.0.0", 8787, allowed=True) == "0.0.0.0"
+    assert "reverse proxy" in capsys.readouterr().err
+    with pytest.raises(UsageError, match="ports lie between"):
+        check_address(None, 0, allowed=False)
+
+
+def test_web_runs_the_same_command_line_without_the_web():
+    given = "listen --web 8787 --hop 1 --web-host=::1 --web-allow-network --web-host x --top 3"
+    assert without_web(given.split()) == "listen --hop 1 --top 3".split()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["listen", "--web-host", "0.0.0.0"], "--web-host goes with --web"),
+        (["listen", "--web", "--no-ui"], "leave one out"),
+        (["listen", "--web", "--web-host", "0.0.0.0"], "--web-allow-network"),
+        (["listen", "--ui"], "--ui needs a terminal"),
+    ],
+)
+def test_options_that_cannot_work(streamclf, arguments, words):
+    assert "TEXTUAL_DRIVER" not in os.environ
+    result = streamclf(*arguments)
+    assert result.code == 2
+    assert words in result.err
+
+
+def test_the_dashboard_shows_one_recording(streamclf, write_wav, monkeypatch):
+    monkeypatch.setenv("TEXTUAL_DRIVER", "textual.drivers.headless_driver:HeadlessDriver")
+    paths = [write_wav(toys.tone(440, 1), f"{i}.wav") for i in range(2)]
+    result = streamclf("file", *paths, "--ui")
+    assert (result.code, "shows one recording" in result.err) == (2, True)
+    result = streamclf("file", paths[0], "--ui", "-o", "x.csv")
+    assert (result.code, "exports the events" in result.err) == (2, True)

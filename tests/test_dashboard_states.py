@@ -1,0 +1,115 @@
+"""The dashboard's looks in the states that matter; `pytest --snapshot-update` takes new pictures."""
+
+import numpy as np
+import pytest
+import toys
+from dashboards import SCENE, Script, fix_time, heard, make_dashboard, settle
+
+from streamclf.dashboard.remembered import Remembered
+from streamclf.dashboard.widgets.help import Help
+from streamclf.dashboard.widgets.picker import Picker
+from streamclf.errors import DeviceError
+
+SOUNDS = np.concatenate(
+    [toys.silence(2), toys.tone(440, 6), toys.silence(3), toys.tone(2500, 4, level=0.6)]
+)
+
+
+@pytest.fixture
+def picture(snap_compare, tmp_path, tone_model, monkeypatch):
+    """Take a picture of a dashboard once its script was played."""
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    fix_time(monkeypatch)
+
+    def take(*steps, size=(120, 40), until=None, keys=(), show=None, model=tone_model, **options):
+        app = make_dashboard(tmp_path, model, Script(*steps), **options)
+        seconds = sum(step if isinstance(step, float) else step.size / toys.RATE
+                      for step in steps if not isinstance(step, Exception))  # fmt: skip
+
+        async def before(pilot):
+            await settle(pilot, (lambda: until(app)) if until else heard(app, seconds))
+            if keys:
+                await pilot.press(*keys)
+                await settle(pilot, lambda: show is None or isinstance(app.screen, show))
+            app.listener.stop()
+            app.pace.rate_hz = 1e-3
+            app._health_at = -1e9
+            app.meter._frames.clear()
+            app.clear_notifications()
+            await pilot.pause()
+            app.draw()
+            await pilot.pause()
+
+        return snap_compare(app, terminal_size=size, run_before=before)
+
+    return take
+
+
+def test_start(picture):
+    assert picture(toys.silence(0.5), until=lambda app: app.listener.history.end_s >= 0.5)
+
+
+def test_quiet(picture):
+    assert picture(toys.silence(6))
+
+
+def test_several_sounds(picture):
+    assert picture(SOUNDS)
+
+
+def test_waveform(picture):
+    assert picture(SOUNDS, remembered=Remembered(view="waveform"))
+
+
+def test_80x24(picture):
+    assert picture(SOUNDS, size=(80, 24))
+
+
+def test_narrow(picture):
+    assert picture(SOUNDS, size=(50, 24))
+
+
+def test_tiny(picture):
+    assert picture(SOUNDS, size=(60, 14))
+
+
+def test_very_wide(picture):
+    assert picture(SOUNDS, size=(200, 60))
+
+
+def test_gap(picture):
+    assert picture(toys.tone(1000, 4), 1.5, toys.tone(440, 4))
+
+
+def test_device_lost(picture):
+    steps = toys.tone(1000, 4), DeviceError("microphone usb lost: the audio system ended")
+    assert picture(*steps, until=lambda app: app.reason)
+
+
+def test_regression(picture, tmp_path):
+    model = toys.write_loudness_meter(tmp_path / "loudness.onnx")
+    assert picture(SOUNDS, model=model)
+
+
+def test_no_colour(picture, monkeypatch):
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert picture(SOUNDS)
+
+
+def test_help(picture, monkeypatch):
+    monkeypatch.setattr("streamclf.dashboard.actions.settings_path", lambda: "SETTINGS")
+    monkeypatch.setattr("streamclf.dashboard.actions.log_path", lambda: "LOG")
+    assert picture(SCENE, keys=["question_mark"], show=Help)
+
+
+def test_device_picker(picture):
+    devices = dict.fromkeys(("built-in, ALSA", "usb, ALSA", "pulse, ALSA"), Script)
+    assert picture(SCENE, keys=["d"], show=Picker, devices=devices)
+
+
+def test_model_picker(picture):
+    assert picture(SCENE, keys=["m"], show=Picker)
+
+
+def test_light_theme(picture):
+    assert picture(SOUNDS, remembered=Remembered(theme="textual-light"))
