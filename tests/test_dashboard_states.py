@@ -1,10 +1,11 @@
-"""The dashboard's looks in the states that matter; `pytest --snapshot-update` takes new pictures."""
+"""The dashboard in the states that matter; `pytest --snapshot-update` takes new pictures."""
 
 import numpy as np
 import pytest
 import toys
 from dashboards import SCENE, Script, fix_time, heard, make_dashboard, settle
 
+from streamclf.dashboard.pace import Pace
 from streamclf.dashboard.remembered import Remembered
 from streamclf.dashboard.widgets.help import Help
 from streamclf.dashboard.widgets.picker import Picker
@@ -23,6 +24,8 @@ def picture(snap_compare, tmp_path, tone_model, monkeypatch):
 
     def take(*steps, size=(120, 40), until=None, keys=(), show=None, model=tone_model, **options):
         app = make_dashboard(tmp_path, model, Script(*steps), **options)
+        # Rows stay where they are from picture to picture: so there must be as many each time.
+        app.pace = Pace(1e-3)
         seconds = sum(step if isinstance(step, float) else step.size / toys.RATE
                       for step in steps if not isinstance(step, Exception))  # fmt: skip
 
@@ -32,7 +35,6 @@ def picture(snap_compare, tmp_path, tone_model, monkeypatch):
                 await pilot.press(*keys)
                 await settle(pilot, lambda: show is None or isinstance(app.screen, show))
             app.listener.stop()
-            app.pace.rate_hz = 1e-3
             app._health_at = -1e9
             app.meter._frames.clear()
             app.clear_notifications()

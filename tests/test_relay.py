@@ -1,5 +1,7 @@
 """Changes at a position, and sources one after another on one timeline."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import toys
@@ -42,8 +44,8 @@ def test_change_of_hop_takes_effect_at_one_place(classifier):
     results = run_with_change(classifier, waveform, 4, Settings(hop_s=0.25))
     (change,) = [r for r in results if isinstance(r, Change)]
     starts = [r.position for r in results if isinstance(r, Average)]
-    before = [b - a for a, b in zip(starts, starts[1:], strict=False) if b <= change.position]
-    after = [b - a for a, b in zip(starts, starts[1:], strict=False) if a > change.position]
+    before = [b - a for a, b in pairwise(starts) if b <= change.position]
+    after = [b - a for a, b in pairwise(starts) if a > change.position]
     assert set(before) <= {4000, 2000}
     assert set(after) == {2000}
     assert change.position == pytest.approx(4 * toys.RATE, abs=400)
