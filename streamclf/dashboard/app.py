@@ -106,7 +106,7 @@ class Dashboard(Actions, App[int]):
         yield WaveformView(id="waveform")
         yield Timeline(id="timeline")
         yield HealthLine(id="health")
-        yield Footer()
+        yield Footer(show_command_palette=False)
 
     def on_mount(self) -> None:
         """Begin to listen and to draw."""

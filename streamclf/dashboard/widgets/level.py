@@ -32,7 +32,7 @@ class LevelMeter(Canvas):
         if level.muted:
             return [[Segment("level   no signal: muted?", alarm)]]
         figures = f" peak {level.peak_db:5.1f}  rms {level.rms_db:5.1f} dBFS "
-        mark = "CLIP" if level.clipped else "    "
+        mark = Segment("CLIP", alarm) if level.clipped else Segment("    ", text)
         bar_width = max(width - len(figures) - 12, 8)
         rms, peak, hold = (
             round(_fraction(db) * bar_width) for db in (level.rms_db, level.peak_db, level.hold_db)
@@ -45,8 +45,7 @@ class LevelMeter(Canvas):
         segments = [
             Segment(cell, self.part(style)) for cell, style in zip(cells, styles, strict=True)
         ]
-        return [[Segment("level   ", text), *segments, Segment(figures, text),
-                 Segment(mark, alarm)]]  # fmt: skip
+        return [[Segment("level   ", text), *segments, Segment(figures, text), mark]]
 
 
 def _fraction(db: float) -> float:

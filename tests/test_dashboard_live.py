@@ -1,0 +1,179 @@
+"""The real program in a real terminal (tmux), and in a browser, with real audio."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from pathlib import Path
+
+import audio_server
+import numpy as np
+import pytest
+import soundfile
+import toys
+
+PATIENCE_S = 60
+CHROMIUM = next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+)
+no_tmux = pytest.mark.skipif(shutil.which("tmux") is None, reason="tmux is missing")
+
+
+class Terminal:
+    """A command in a tmux of the test's own."""
+
+    def __init__(self, command: list[str], env: dict[str, str], size=(120, 40)) -> None:
+        self._folder = tempfile.TemporaryDirectory(prefix="streamclf-tmux-")
+        self._socket = f"{self._folder.name}/tmux"
+        kept = {"COLORTERM": "truecolor", "TERM": "xterm-256color"}
+        self._env = {k: v for k, v in env.items() if k not in ("TMUX", "NO_COLOR")} | kept
+        ended = f"{shlex.join(command)}; echo exit code $?; sleep {PATIENCE_S}"
+        width, height = map(str, size)
+        self._tmux("-f", "/dev/null", "new-session", "-d", "-x", width, "-y", height, ended)
+
+    def __enter__(self) -> Terminal:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._tmux("kill-server")
+        self._folder.cleanup()
+
+    def press(self, *keys: str) -> None:
+        self._tmux("send-keys", *keys)
+
+    def screen(self) -> str:
+        return self._tmux("capture-pane", "-p").stdout
+
+    def until(self, *words: str) -> str:
+        """The screen, once it shows all of these."""
+        deadline = time.monotonic() + PATIENCE_S
+        while not all(word in (shown := self.screen()) for word in words):
+            if time.monotonic() > deadline:
+                raise AssertionError(f"{words} never came:\n{shown}")
+            time.sleep(0.1)
+        return shown
+
+    def _tmux(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            ["tmux", "-S", self._socket, *arguments],
+            env=self._env, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+
+
+def home(tmp_path: Path) -> dict[str, str]:
+    """An environment without anyone's settings."""
+    folders = {"XDG_CONFIG_HOME": "config", "XDG_STATE_HOME": "state", "HOME": "home"}
+    return {**os.environ, **{name: str(tmp_path / folder) for name, folder in folders.items()}}
+
+
+@no_tmux
+@pytest.mark.audio_server
+@pytest.mark.skipif(bool(audio_server.available()), reason=audio_server.available() or "-")
+def test_dashboard_hears_real_audio_in_a_real_terminal(tmp_path, tone_model):
+    sound = tmp_path / "sound.wav"
+    soundfile.write(sound, np.concatenate([toys.tone(1000, 4), toys.silence(1)]), toys.RATE)
+    results = tmp_path / "results.jsonl"
+    command = [sys.executable, "-m", "streamclf", "listen", "--model", str(tone_model)]
+    with (
+        audio_server.AudioServer() as server,
+        Terminal([*command, "-o", str(results)], server.env) as terminal,
+    ):
+        terminal.until("listening", "kHz", "quiet", "no signal: muted?")
+        server.play(sound)
+        terminal.until("▲   ", "middle")
+        assert "dropped 0.0 s" in terminal.screen()
+        server.stop()
+        terminal.until("NO AUDIO")
+        server.start()
+        terminal.until("● listening", "gap: device lost")
+        terminal.press("question_mark", "?")
+        terminal.until("freeze or play")
+        terminal.press("Escape")
+        terminal.press("q")
+        terminal.until("streamclf: heard", "exit code 0")
+    assert '"label":"middle"' in results.read_text()
+
+
+@no_tmux
+def test_ctrl_c_leaves_the_terminal_in_order(tmp_path, tone_model, write_wav):
+    path = write_wav(toys.tone(440, 60))
+    command = [sys.executable, "-m", "streamclf", "listen", "--source", f"sim:{path}"]
+    with Terminal([*command, "--model", str(tone_model)], home(tmp_path), (80, 24)) as terminal:
+        terminal.until("listening", "low")
+        terminal.press("C-c")
+        shown = terminal.until("exit code 130")
+        assert "╭" not in shown
+
+
+@no_tmux
+def test_file_shows_a_recording_and_remembers_the_view(tmp_path, tone_model, write_wav):
+    path = write_wav(np.concatenate([toys.silence(20), toys.tone(1000, 10)]))
+    command = [sys.executable, "-m", "streamclf", "file", str(path), "--ui"]
+    env = home(tmp_path)
+    for first in (True, False):
+        with Terminal([*command, "--model", str(tone_model)], env) as terminal:
+            terminal.until("playing 1x", "of 30.0 s", "middle", "quiet")
+            scale = "3.7k"
+            if first:
+                terminal.until(scale)
+                terminal.press("v")
+            terminal.press("n", "n")
+            terminal.until("20.")
+            assert scale not in terminal.screen()
+            terminal.press("q")
+            terminal.until("exit code 0")
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here")
+def test_web_shows_the_dashboard_in_a_browser(tmp_path, tone_model, write_wav):
+    path, port = write_wav(toys.tone(1000, 120)), free_port()
+    arguments = ["listen", "--source", f"sim:{path}", "--model", str(tone_model)]
+    server = subprocess.Popen(
+        [sys.executable, "-m", "streamclf", *arguments, "--web", str(port)],
+        env=home(tmp_path), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        start_new_session=True,
+    )  # fmt: skip
+    try:
+        shown = browse(f"http://127.0.0.1:{port}", tmp_path)
+    finally:
+        os.killpg(server.pid, signal.SIGINT)
+        said = server.communicate(timeout=PATIENCE_S)[0]
+    assert f"http://127.0.0.1:{port}" in said
+    assert "middle" in shown, shown
+    assert "listening" in shown
+
+
+def browse(address: str, folder: Path) -> str:
+    """The text of the terminal that a page shows, once it shows something."""
+    deadline = time.monotonic() + PATIENCE_S
+    while True:
+        try:
+            urllib.request.urlopen(address, timeout=5).close()
+            break
+        except OSError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.2)
+    page = subprocess.run(
+        [
+            CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--window-size=1200,800",
+            f"--user-data-dir={folder / 'chromium'}", "--virtual-time-budget=20000",
+            "--dump-dom", address,
+        ],
+        capture_output=True, text=True, timeout=PATIENCE_S, check=True,
+    )  # fmt: skip
+    return page.stdout
