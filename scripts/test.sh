@@ -3,7 +3,7 @@
 set -eu
 cd "$(dirname "$0")/.."
 . scripts/setup.sh
-need_packages libportaudio2 pulseaudio pulseaudio-utils libasound2-plugins
+need_packages libportaudio2 pulseaudio pulseaudio-utils libasound2-plugins tmux chromium
 make_venv
 say "setting everything up in .venv"
 pip install --quiet --disable-pip-version-check --editable '.[train,dev]'

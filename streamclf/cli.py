@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -222,7 +223,7 @@ def _is_given(context: typer.Context, name: str) -> bool:
 def _with_port(arguments: list[str]) -> list[str]:
     """Give ``--web`` its usual port where none follows."""
     filled = []
-    for argument, following in zip(arguments, [*arguments[1:], ""], strict=True):
+    for argument, following in zip_longest(arguments, arguments[1:], fillvalue=""):
         bare = argument == "--web" and not following.isdecimal()
         filled += ["--web", WEB_PORT] if bare else [argument]
     return filled

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import base64
+import io
 import os
 import shlex
 import shutil
@@ -11,14 +14,17 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
 from pathlib import Path
 
+import aiohttp
 import audio_server
+import av
 import numpy as np
 import pytest
 import soundfile
 import toys
+
+from streamclf.dashboard.widgets.palette import palette
 
 PATIENCE_S = 60
 CHROMIUM = next(
@@ -94,9 +100,14 @@ def test_dashboard_hears_real_audio_in_a_real_terminal(tmp_path, tone_model):
         terminal.until("NO AUDIO")
         server.start()
         terminal.until("● listening", "gap: device lost")
-        terminal.press("question_mark", "?")
+        terminal.press("?")
         terminal.until("freeze or play")
-        terminal.press("Escape")
+        terminal.press("?")
+        terminal.until("● listening", "now ─", "events (")
+        terminal.press("d")
+        terminal.until("Enter takes it", "ALSA")
+        terminal.press("Down", "Enter")
+        terminal.until("● listening", "gap: device changed")
         terminal.press("q")
         terminal.until("streamclf: heard", "exit code 0")
     assert '"label":"middle"' in results.read_text()
@@ -148,32 +159,62 @@ def test_web_shows_the_dashboard_in_a_browser(tmp_path, tone_model, write_wav):
         start_new_session=True,
     )  # fmt: skip
     try:
-        shown = browse(f"http://127.0.0.1:{port}", tmp_path)
+        asyncio.run(until_it_shows(palette()[-1], f"http://127.0.0.1:{port}", tmp_path))
     finally:
         os.killpg(server.pid, signal.SIGINT)
         said = server.communicate(timeout=PATIENCE_S)[0]
     assert f"http://127.0.0.1:{port}" in said
-    assert "middle" in shown, shown
-    assert "listening" in shown
 
 
-def browse(address: str, folder: Path) -> str:
-    """The text of the terminal that a page shows, once it shows something."""
-    deadline = time.monotonic() + PATIENCE_S
-    while True:
-        try:
-            urllib.request.urlopen(address, timeout=5).close()
-            break
-        except OSError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.2)
-    page = subprocess.run(
-        [
-            CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--window-size=1200,800",
-            f"--user-data-dir={folder / 'chromium'}", "--virtual-time-budget=20000",
-            "--dump-dom", address,
-        ],
-        capture_output=True, text=True, timeout=PATIENCE_S, check=True,
+async def until_it_shows(colour: str, address: str, folder: Path) -> None:
+    """Open a page in Chromium, and wait until a good part of it has a colour."""
+    profile = folder / "chromium"
+    options = ["--headless", "--no-sandbox", "--disable-gpu", "--window-size=1200,800"]
+    browser = await asyncio.create_subprocess_exec(
+        CHROMIUM, *options, f"--user-data-dir={profile}", "--remote-debugging-port=0",
+        "about:blank", stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
-    return page.stdout
+    try:
+        async with asyncio.timeout(PATIENCE_S), aiohttp.ClientSession() as session:
+            while not (await is_up(session, address) and (profile / "DevToolsActivePort").exists()):
+                await asyncio.sleep(0.2)
+            port = (profile / "DevToolsActivePort").read_text().split()[0]
+            async with session.get(f"http://127.0.0.1:{port}/json") as answer:
+                (page, *_) = [p for p in await answer.json() if p["type"] == "page"]
+            async with session.ws_connect(page["webSocketDebuggerUrl"], max_msg_size=0) as socket:
+                await command(socket, "Page.navigate", url=address)
+                wanted = [int(colour[i : i + 2], 16) for i in (1, 3, 5)]
+                while True:
+                    shot = await command(socket, "Page.captureScreenshot")
+                    # While the page is on its way there is none.
+                    if "data" in shot:
+                        picture = decode(base64.b64decode(shot["data"]))
+                        if (np.abs(picture - wanted).max(axis=2) < 12).mean() > 0.01:
+                            return
+                    await asyncio.sleep(0.2)
+    finally:
+        browser.terminate()
+        await browser.wait()
+
+
+async def is_up(session: aiohttp.ClientSession, address: str) -> bool:
+    try:
+        async with session.get(address) as answer:
+            return answer.status == 200
+    except aiohttp.ClientError:
+        return False
+
+
+async def command(socket: aiohttp.ClientWebSocketResponse, method: str, **params: object) -> dict:
+    """A command of the DevTools protocol, and its result."""
+    await socket.send_json({"id": 1, "method": method, "params": params})
+    while True:
+        answer = await socket.receive_json()
+        if answer.get("id") == 1:
+            return answer.get("result", {})
+
+
+def decode(png: bytes) -> np.ndarray:
+    """Pixels ``(height, width, 3)``."""
+    with av.open(io.BytesIO(png)) as container:
+        return next(container.decode(video=0)).to_ndarray(format="rgb24").astype(int)

@@ -181,7 +181,7 @@ class Actions(App[int]):
     def action_pick_device(self) -> None:
         """Choose the microphone."""
         current = self.listener.relay.name
-        self._pick("device", self.listener.doors.list_devices, current, self._use_device)
+        self._pick("device", self.listener.list_devices, current, self._use_device)
 
     def _use_device(self, name: str) -> None:
         self.listener.use_device(name)

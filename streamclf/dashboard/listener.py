@@ -27,6 +27,7 @@ from streamclf.runner import run_stream
 from streamclf.settings import Settings
 from streamclf.sinks.base import Sink
 from streamclf.sources.base import Source
+from streamclf.sources.microphone import Microphone
 from streamclf.sources.relay import Relay
 
 Post = Callable[[Message], object]
@@ -131,6 +132,18 @@ class Listener:
         """
         self.relay.switch(self.doors.open_source(name))
         self._wakes.put(None)
+
+    def list_devices(self) -> list[str]:
+        """Names of the microphones.
+
+        Raises:
+            DeviceError: There are none, or they cannot be listed.
+        """
+        source = self.relay.source
+        if isinstance(source, Microphone) and self.error is None:
+            # PortAudio takes calls from one thread at a time: the open microphone's.
+            return [device.full_name for device in source.list_inputs()]
+        return [*self.doors.list_devices()]
 
     def _reopen(self, settings: Settings) -> tuple[Engine, Model]:
         return Engine(self.engine.scorer, settings), self.model

@@ -73,7 +73,7 @@ class Picture:
 
 
 def take_picture(history: History, card: Card, thresholds: Thresholds, time_s: float) -> Picture:
-    """Look at a moment of the history; in recordings, all that comes later stays hidden."""
+    """Look at a moment of the history; of a recording all events are listed, to jump to."""
     with history.lock:
         columns = history.columns.between(time_s - SPECTRUM_COLUMNS * COLUMN_S, time_s)
         means = history.means.between(time_s - COURSE_S, time_s)

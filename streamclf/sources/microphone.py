@@ -12,6 +12,7 @@ from streamclf.sources.backoff import BackOff
 from streamclf.sources.base import Source
 from streamclf.sources.clock import Clock, StopSignal, SystemClock
 from streamclf.sources.connection import Connection, Connector
+from streamclf.sources.devices import InputDevice
 from streamclf.sources.ring import Captured
 from streamclf.sources.serial import Caller, SerialThread
 from streamclf.sources.timeline import Timeline
@@ -97,6 +98,17 @@ class Microphone(Source):
                 connection = yield from self._await_return(sample_rate, timeline)
         finally:
             self.close()
+
+    def list_inputs(self) -> list[InputDevice]:
+        """The devices that can record; safe while this one is open, from any thread.
+
+        Raises:
+            DeviceError: They cannot be listed just now.
+        """
+        try:
+            return self._calls.call(self._backend.list_devices, CLOSE_TIMEOUT_S)
+        except TimeoutError:
+            raise DeviceError("microphones cannot be listed: the audio system is busy") from None
 
     def stop(self) -> None:
         """End `blocks` at once, whatever it waits for; what is in the ring is left there."""

@@ -67,6 +67,7 @@ class SerialThread:
         self._running: queue.SimpleQueue[bool] | None = None
         self._thread: threading.Thread | None = None
         self._interrupted = False
+        self._turn = threading.Lock()
 
     def call(self, function: Callable[[], T], timeout_s: float) -> T:
         """Run ``function`` on the thread and return what it returns, or raise what it raises.
@@ -74,6 +75,14 @@ class SerialThread:
         Raises:
             TimeoutError: It took longer, or an earlier one is still not back, or `interrupt`.
         """
+        if not self._turn.acquire(timeout=timeout_s):
+            raise TimeoutError
+        try:
+            return self._call(function, timeout_s)
+        finally:
+            self._turn.release()
+
+    def _call(self, function: Callable[[], T], timeout_s: float) -> T:
         deadline = self._clock.now() + timeout_s
         self._await_running(deadline)
         if self._interrupted:

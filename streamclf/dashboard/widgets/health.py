@@ -6,6 +6,7 @@ from rich.text import Text
 from textual.widgets import Static
 
 from streamclf.dashboard.health import Health
+from streamclf.stats import count
 
 
 class HealthLine(Static):
@@ -18,7 +19,7 @@ class HealthLine(Static):
         else:
             p50, p95 = 1000 * health.latency_p50_s, 1000 * health.latency_p95_s
             latency = f"latency p50 {p50:.0f} p95 {p95:.0f} ms"
-        gaps = f" in {health.n_gaps} gaps" if health.n_gaps else ""
+        gaps = f" in {count(health.n_gaps, 'gap')}" if health.n_gaps else ""
         parts = [
             latency,
             f"dropped {health.dropped_s:.1f} s{gaps}",

@@ -29,7 +29,9 @@ class Picker(ModalScreen[str | None]):
         super().__init__()
         self._title = title
         self._choices = list(choices)
-        self._current = current
+        # A device goes by its name, in the list its host API follows.
+        fitting = (c for c in choices if c == current or c.startswith(f"{current}, "))
+        self._current = next(fitting, None)
 
     def compose(self) -> ComposeResult:
         """Title and list."""
@@ -43,10 +45,11 @@ class Picker(ModalScreen[str | None]):
 
     def on_mount(self) -> None:
         """Begin at the one in force."""
-        options = self.query_one(OptionList)
-        if self._current in self._choices:
-            options.highlighted = self._choices.index(self._current)
-        options.focus()
+        # A quick Escape may have taken the list away already.
+        for options in self.query(OptionList):
+            if self._current in self._choices:
+                options.highlighted = self._choices.index(self._current)
+            options.focus()
 
     def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
         """Give the choice."""
