@@ -165,9 +165,13 @@ def _remembered_device(remembered: Remembered) -> str | None:
 
 
 def _device_names() -> list[str]:
+    """The microphones; called while none is open, so that those plugged in lately are seen."""
+    from streamclf.sources.backend import PortAudioBackend
     from streamclf.sources.devices import list_inputs
 
-    return [device.full_name for device in list_inputs()]
+    backend = PortAudioBackend()
+    backend.reset()
+    return [device.full_name for device in list_inputs(backend)]
 
 
 def with_device(options: SourceOptions, name: str | None) -> SourceOptions:

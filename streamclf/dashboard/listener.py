@@ -153,8 +153,7 @@ class Listener:
         if self.relay.live:
             self.relay.cut()
         else:
-            self.relay.switch(self.doors.open_source(None))
-            self.relay.cut()
+            self.relay.switch(self.doors.open_source(None), cut=True)
         self._wakes.put(None)
 
     def _run(self) -> None:
@@ -163,10 +162,15 @@ class Listener:
                 self.error = self._listen()
                 if self._next is None and not self._is_stopped():
                     self._post(ListeningEnded(str(self.error or "")))
-                    self._wakes.get()
+                    self._wait()
                 self._take_over()
         except Exception as error:
             self._post(ListenerCrashed(error))
+
+    def _wait(self) -> None:
+        """Wait until there is something to listen to, or with."""
+        while not (self._next or self.relay.has_next or self._is_stopped()):
+            self._wakes.get()
 
     def _take_over(self) -> None:
         if self._next is not None:

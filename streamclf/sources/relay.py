@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from typing import Literal
 
@@ -35,6 +36,7 @@ class Relay(Source):
         self._source = source
         self._items: Iterator[Block | Gap | Notice] | None = None
         self._next: Source | None = None
+        self._lock = threading.Lock()
         self._heard_at: float | None = None
         self._heard_from: Source | None = None
         self._ended: Literal["", "cut", "stop"] = ""
@@ -62,10 +64,7 @@ class Relay(Source):
         """
         if self._ended != "stop":
             self._ended = ""
-        while not self._ended:
-            if self._next is not None:
-                self._source.close()
-                self._source, self._next, self._items = self._next, None, None
+        while self._go_on():
             if self._items is None:
                 self._items = self._source.blocks(sample_rate)
             for item in self._items:
@@ -76,9 +75,22 @@ class Relay(Source):
             if self._next is None:
                 return
 
-    def switch(self, source: Source) -> None:
-        """Go over to another source; may be called from another thread."""
-        self._next = source
+    @property
+    def has_next(self) -> bool:
+        """Whether there is a source that was switched to and is not read yet."""
+        return self._next is not None
+
+    def switch(self, source: Source, *, cut: bool = False) -> None:
+        """Go over to another source; may be called from another thread.
+
+        Args:
+            source: Delivers what follows.
+            cut: End `blocks` here, so that the source begins with the next reading.
+        """
+        with self._lock:
+            self._next = source
+            if cut:
+                self._ended = "cut"
         self._source.stop()
 
     def cut(self) -> None:
@@ -95,6 +107,18 @@ class Relay(Source):
         self._source.close()
         if self._next is not None:
             self._next.close()
+
+    def _go_on(self) -> bool:
+        """Take up the next source, if there is one; False if the reading is to end."""
+        with self._lock:
+            if self._ended:
+                return False
+            if self._next is None:
+                return True
+            before, self._source = self._source, self._next
+            self._next = self._items = None
+        before.close()
+        return True
 
     def _has_ended(self) -> bool:
         return bool(self._ended)
