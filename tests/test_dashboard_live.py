@@ -70,7 +70,7 @@ class Terminal:
     def _tmux(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             ["tmux", "-S", self._socket, *arguments],
-            env=self._env, capture_output=True, text=True, check=False,
+            env=self._env, capture_output=True, text=True, check=False, cwd=self._folder.name,
         )  # fmt: skip
 
 
