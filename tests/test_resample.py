@@ -76,8 +76,9 @@ def test_resample_accounts_for_every_sample_across_gaps(rate, pieces):
         assert item.sample_rate == 16_000
         expected_end = item.end
     assert sum(isinstance(item, Gap) for item in out) == len(pieces)
-    # The clock is set right at each gap: rounding never adds up.
-    assert abs(expected_end - position * 16_000 / rate) <= len(pieces)
+    # The clock is set right at each gap: rounding never adds up. Only a gap too short to make up
+    # for the rounding before it (half a sample) leaves more, for it lasts a sample at least.
+    assert abs(expected_end - position * 16_000 / rate) <= 1.5 * len(pieces)
     if min(missing for _, missing in pieces) > 50:
         assert expected_end == rescale(position, rate, 16_000)
 

@@ -1,4 +1,4 @@
-"""Brightness -> colour: dark blue to yellow, in order of luminance for every kind of eye."""
+"""Brightness -> colour, in order of luminance: tellable apart by every kind of eye."""
 
 from __future__ import annotations
 
@@ -6,19 +6,35 @@ from functools import lru_cache
 
 N_SHADES = 32
 
-_ANCHORS = [(12, 14, 34), (28, 48, 110), (62, 100, 160), (110, 150, 150), (190, 190, 90), (255, 236, 120)]  # noqa: E501  # fmt: skip
+_DARK = (
+    (12, 14, 34),
+    (28, 48, 110),
+    (62, 100, 160),
+    (110, 150, 150),
+    (190, 190, 90),
+    (255, 236, 120),
+)  # noqa: E501
+_LIGHT = (
+    (214, 216, 212),
+    (170, 190, 200),
+    (110, 150, 180),
+    (60, 100, 150),
+    (28, 48, 110),
+    (12, 14, 34),
+)  # noqa: E501
 
 
 @lru_cache(maxsize=2)
 def palette(dark: bool = True) -> list[str]:
     """``N_SHADES`` colours from silent to loud; on light themes loud is dark."""
+    anchors = _DARK if dark else _LIGHT
     colours = []
     for step in range(N_SHADES):
-        place = step / (N_SHADES - 1) * (len(_ANCHORS) - 1)
-        first = min(int(place), len(_ANCHORS) - 2)
+        place = step / (N_SHADES - 1) * (len(anchors) - 1)
+        first = min(int(place), len(anchors) - 2)
         mixed = [
             round(a + (b - a) * (place - first))
-            for a, b in zip(_ANCHORS[first], _ANCHORS[first + 1], strict=True)
+            for a, b in zip(anchors[first], anchors[first + 1], strict=True)
         ]
         colours.append("#{:02x}{:02x}{:02x}".format(*mixed))
-    return colours if dark else [*reversed(colours)]
+    return colours
