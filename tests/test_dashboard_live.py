@@ -58,10 +58,10 @@ class Terminal:
     def screen(self) -> str:
         return self._tmux("capture-pane", "-p").stdout
 
-    def until(self, *words: str) -> str:
-        """The screen, once it shows all of these."""
+    def until(self, *words: str, without: str = "\0") -> str:
+        """The screen, once it shows all of these, and that no more."""
         deadline = time.monotonic() + PATIENCE_S
-        while not all(word in (shown := self.screen()) for word in words):
+        while without in (shown := self.screen()) or not all(word in shown for word in words):
             if time.monotonic() > deadline:
                 raise AssertionError(f"{words} never came:\n{shown}")
             time.sleep(0.1)
@@ -137,8 +137,7 @@ def test_file_shows_a_recording_and_remembers_the_view(tmp_path, tone_model, wri
                 terminal.until(scale)
                 terminal.press("v")
             terminal.press("n", "n")
-            terminal.until("20.")
-            assert scale not in terminal.screen()
+            terminal.until("20.", without=scale)
             terminal.press("q")
             terminal.until("exit code 0")
 
