@@ -104,6 +104,7 @@ def listen(
     """Listen to a microphone (or another live source) and write sound events as they end."""
     from streamclf import commands
     from streamclf.model import CardOptions
+    from streamclf.outputs import OutputOptions
     from streamclf.settings import Settings
     from streamclf.sources.choose import SourceOptions
 
@@ -116,7 +117,7 @@ def listen(
             ),
             Settings(hop, average, average_kind, channel=channel),
             commands.ThresholdOptions(threshold, thresholds, min_duration, max_gap),
-            commands.OutputOptions(output or [], format_, scores, overwrite,
+            OutputOptions(output or [], format_, scores, overwrite,
                                    top if updates else 0),
             _screen(context, ui, web, web_host, web_allow_network, fresh),
             duration_s=duration,
@@ -161,6 +162,7 @@ def file(
     """Find the sound events in recordings of any length."""
     from streamclf import commands
     from streamclf.model import CardOptions
+    from streamclf.outputs import OutputOptions
     from streamclf.settings import Settings
 
     raise typer.Exit(
@@ -172,7 +174,7 @@ def file(
             ),
             Settings(hop, average, average_kind, channel=channel, batch_size=batch),
             commands.ThresholdOptions(threshold, thresholds, min_duration, max_gap),
-            commands.OutputOptions(output or [], format_, scores, overwrite),
+            OutputOptions(output or [], format_, scores, overwrite),
             _screen(context, ui, web, web_host, web_allow_network, fresh),
         )
     )  # fmt: skip

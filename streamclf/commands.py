@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,13 +17,13 @@ from streamclf.console import Bars, say
 from streamclf.engine import Engine
 from streamclf.errors import UsageError
 from streamclf.model import CardOptions, Model, find_model
+from streamclf.outputs import OutputOptions, check_outputs, open_sinks
 from streamclf.providers import Provider
 from streamclf.records import Average
 from streamclf.runner import Interrupts, run_stream
 from streamclf.settings import Settings, choose_thresholds
 from streamclf.sinks.base import Sink
-from streamclf.sinks.choose import Format, check_scores_ending, format_of, open_scores, open_sink
-from streamclf.sinks.lines import already_exists
+from streamclf.sinks.choose import Format, open_sink
 from streamclf.sources.choose import SourceOptions, open_source
 from streamclf.sources.paths import find_recordings
 from streamclf.sources.recording import Recording
@@ -53,23 +53,6 @@ class ThresholdOptions:
     max_gap_s: float | None = None
 
 
-@dataclass(frozen=True)
-class OutputOptions:
-    """Where results go besides standard output, and in which form."""
-
-    files: list[Path]
-    format: Format | None = None
-    scores: Path | None = None
-    overwrite: bool = False
-    top: int = 0
-
-    def __post_init__(self) -> None:
-        for path in self.files:
-            format_of(path)
-        if self.scores is not None:
-            check_scores_ending(self.scores)
-
-
 def listen(
     source_options: SourceOptions,
     model: ModelOptions,
@@ -83,7 +66,7 @@ def listen(
     """Listen to a live source until it ends, or is interrupted. Returns the exit code."""
     if duration_s is not None and not (math.isfinite(duration_s) and duration_s > 0):
         raise UsageError(f"--duration {duration_s}: must be above 0 seconds")
-    _check_outputs(outputs, [])
+    check_outputs(outputs, [])
     screen = screen or ScreenOptions(ui=False)
     if screen.web is not None:
         return ui.serve(screen)
@@ -104,7 +87,7 @@ def listen(
     engine, opened = _open_engine(model, settings, thresholds, live=True)
     with (
         open_source(source_options) as source,
-        _sinks(outputs, outputs.files, default="jsonl") as sinks,
+        open_sinks(outputs, outputs.files, default="jsonl") as sinks,
         Interrupts(engine.stop) as interrupts,
     ):
 
@@ -138,11 +121,11 @@ def file(
         return _show_recording(paths, missing, model, settings, thresholds, outputs, screen)
     shared = [path for path in outputs.files if not is_template(path)]
     own = [path for path in outputs.files if is_template(path)]
-    _check_outputs(outputs, paths)
+    check_outputs(outputs, paths)
     engine, opened = _open_engine(model, settings, thresholds, live=False)
     with (
         Bars(len(paths)) as bars,
-        _sinks(outputs, shared, default=_default_format(), bars=bars) as sinks,
+        open_sinks(outputs, shared, default=_default_format(), bars=bars) as sinks,
         Interrupts(engine.stop) as interrupts,
         ExitStack() as own_sinks,
     ):
@@ -240,56 +223,8 @@ def _describe(engine: Engine, model: Model) -> str:
     )
 
 
-@contextmanager
-def _sinks(
-    outputs: OutputOptions, files: list[Path], *, default: Format, bars: Bars | None = None
-) -> Iterator[list[Sink]]:
-    """Standard output, files and scores, closed in the end."""
-    with ExitStack() as stack:
-        sinks = [open_sink(path, overwrite=outputs.overwrite) for path in files]
-        if outputs.scores is not None:
-            sinks.append(open_scores(outputs.scores, overwrite=outputs.overwrite))
-        chosen = outputs.format or default
-        sinks.append(open_sink(None, chosen, top=outputs.top, write=bars.print if bars else None))
-        for sink in sinks:
-            stack.callback(sink.close)
-        yield sinks
-
-
 def _default_format() -> Format:
     return "text" if sys.stdout.isatty() else "jsonl"
-
-
-def _check_outputs(outputs: OutputOptions, recordings: list[Path]) -> None:
-    """Refuse outputs that would be lost or mixed up, before one of them is created."""
-    taken: dict[Path, Path | None] = {outputs.scores: None} if outputs.scores else {}
-    for output in outputs.files:
-        if not is_template(output):
-            if len(recordings) > 1 and format_of(output) == "audacity":
-                raise UsageError(
-                    f"--output {output}: Audacity labels do not say which recording they belong "
-                    f"to, and there are {len(recordings)}: put {{stem}} into the name, as in "
-                    "'{stem}.txt'"
-                )
-            _take(taken, output, None)
-            continue
-        for recording in recordings:
-            _take(taken, output_for(output, recording), recording)
-    if not outputs.overwrite:
-        for path in taken:
-            if path.exists():
-                raise already_exists(path)
-
-
-def _take(taken: dict[Path, Path | None], output: Path, recording: Path | None) -> None:
-    if output in taken:
-        raise UsageError(
-            f"--output {output}: {recording} and {taken[output]} would share it: use {{dir}} as "
-            "well, as in '{dir}/{stem}.csv'"
-            if recording
-            else f"--output {output}: is named twice, each output needs a file of its own"
-        )
-    taken[output] = recording
 
 
 def _say_statistics(engine: Engine) -> None:

@@ -47,7 +47,7 @@ def resample(
                 yield from _block(position, tail, sample_rate)
                 position += tail.size
                 segment = None
-            end = rescale(item.end, item.sample_rate, sample_rate)
+            end = start + rescale(item.end, item.sample_rate, sample_rate)
             # Rounding may leave nothing of a very short gap; it still breaks the stream.
             n_samples = max(end - position, 1)
             yield Gap(position, n_samples, sample_rate, item.cause)

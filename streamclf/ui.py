@@ -16,10 +16,11 @@ from streamclf.model import CardOptions, bundled_models, find_model
 from streamclf.sinks.choose import open_scores, open_sink
 
 if TYPE_CHECKING:
-    from streamclf.commands import ModelOptions, OutputOptions
+    from streamclf.commands import ModelOptions
     from streamclf.dashboard.remembered import Remembered
     from streamclf.engine import Engine
     from streamclf.model import Model
+    from streamclf.outputs import OutputOptions
     from streamclf.settings import Settings
     from streamclf.sources.base import Source
     from streamclf.sources.choose import SourceOptions

@@ -99,6 +99,13 @@ def test_resample_goes_on_when_the_rate_changes():
     assert out[-1].end == 32_000
 
 
+def test_resample_counts_on_from_where_another_run_ended():
+    items = [Block(0, noise(4800)[None], 48_000), Gap(4800, 9600, 48_000, "test")]
+    *blocks, gap = resample(items, 16_000, start=1000)
+    assert (blocks[0].position, blocks[-1].end) == (1000, 2600)
+    assert (gap.position, gap.end) == (2600, 5800)
+
+
 def test_resample_counts_notices_at_the_new_rate():
     items = [Block(0, noise(4800)[None], 48_000), Notice(4800, 48_000, "hello", "info")]
     (notice,) = [item for item in resample(items, 16_000) if isinstance(item, Notice)]
