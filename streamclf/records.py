@@ -187,3 +187,9 @@ class SoundEvent:
 
 Result: TypeAlias = Average | SoundEvent | Gap | Notice | Change
 """What comes out of the engine, in the order in which it became known."""
+
+
+def rescale(position: int, from_rate: int, to_rate: int) -> int:
+    """Convert a position between sample rates, rounded to the nearest sample, exactly."""
+    # Integers: a float has no room for the product after some weeks.
+    return (2 * position * to_rate + from_rate) // (2 * from_rate)

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 import soxr
 
-from streamclf.records import Block, Gap, Notice, Waveform
+from streamclf.records import Block, Gap, Notice, Waveform, rescale
 
 
 def resample(
@@ -56,11 +56,6 @@ def resample(
             yield Notice(position, sample_rate, item.message, item.level)
     if segment is not None:
         yield from _block(position, segment.flush(), sample_rate)
-
-
-def rescale(position: int, from_rate: int, to_rate: int) -> int:
-    """Convert a position between sample rates, rounded to the nearest sample, exactly."""
-    return (2 * position * to_rate + from_rate) // (2 * from_rate)
 
 
 def _block(position: int, waveform: Waveform, sample_rate: int) -> Iterator[Block]:

@@ -11,8 +11,7 @@ from streamclf.classifier import Classifier
 from streamclf.engine import Engine
 from streamclf.errors import UsageError
 from streamclf.model import Model
-from streamclf.records import Average, Block, Change, Gap, Notice, SoundEvent
-from streamclf.resample import rescale
+from streamclf.records import Average, Block, Change, Gap, Notice, SoundEvent, rescale
 from streamclf.settings import Settings
 from streamclf.sources.array import ArraySource
 from streamclf.sources.fake_backend import FakeClock

@@ -21,8 +21,7 @@ from streamclf.dashboard.messages import (
 from streamclf.engine import Engine
 from streamclf.errors import SourceError, StreamclfError
 from streamclf.model import Model
-from streamclf.records import Average, Block, Gap, Result
-from streamclf.resample import rescale
+from streamclf.records import Average, Block, Gap, Result, rescale
 from streamclf.runner import run_stream
 from streamclf.settings import Settings
 from streamclf.sinks.base import Sink

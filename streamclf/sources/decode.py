@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from streamclf.errors import SourceError, StreamError
-from streamclf.records import Block, Gap, Notice, Waveform
+from streamclf.records import Block, Gap, Notice, Waveform, rescale
 from streamclf.sources.array import to_float
 
 JUMP_S = 0.1
@@ -141,7 +141,7 @@ class _Clock:
             if self.position:
                 message = f"sample rate changed from {self.sample_rate} to {rate} Hz"
                 yield Notice(self.position, self.sample_rate, message, "info")
-            self.position = round(self.position * rate / self.sample_rate)
+            self.position = rescale(self.position, self.sample_rate, rate)
             self.sample_rate = rate
         time_s = frame.time
         if time_s is not None:

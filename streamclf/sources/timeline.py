@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from streamclf.records import Block, Gap
+from streamclf.records import Block, Gap, rescale
 from streamclf.sources.ring import Captured
 
 OVERFLOW = "overflow"
@@ -52,9 +52,7 @@ class Timeline:
 
     def change_rate(self, sample_rate: int) -> None:
         """Count on at another rate: the position is the old one, rounded to the new rate."""
-        # Integers, half up: a float has no room for the exact product after some weeks.
-        doubled = 2 * self.position * sample_rate + self.sample_rate
-        self.position = doubled // (2 * self.sample_rate)
+        self.position = rescale(self.position, self.sample_rate, sample_rate)
         self.sample_rate = sample_rate
         self._last = None
 
