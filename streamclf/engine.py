@@ -21,7 +21,7 @@ from streamclf.classifier import Array, classify
 from streamclf.errors import SourceError
 from streamclf.events import Timing, detect
 from streamclf.mixdown import mix_down
-from streamclf.records import Average, Block, Change, Gap, Notice, Result, SoundEvent
+from streamclf.records import Average, Block, Change, Gap, Notice, Result, Scores, SoundEvent
 from streamclf.resample import resample
 from streamclf.settings import Settings
 from streamclf.sources.base import Source
@@ -116,6 +116,20 @@ class Engine:
         if errors:
             raise errors[0]
 
+    def judge(self, scores: Iterable[Scores | Gap | Notice | Change]) -> Iterator[Result]:
+        """Average scores and find the events in them, which is the second half of `run`.
+
+        Args:
+            scores: Of one stream, in order; kept ones may be judged again with other settings.
+
+        Yields:
+            As `run` does.
+        """
+        averages = average(scores, self._timing.average, self.settings.average_kind)
+        if self.card.task == "regression":
+            return averages
+        return detect(averages, self.card.labels, self.thresholds, self._timing)
+
     def stop(self) -> None:
         """End the current run soon, as if its stream had ended.
 
@@ -145,16 +159,14 @@ class Engine:
         on_audio: Callable[[Block | Gap], None],
         start: int,
     ) -> Iterator[Result]:
-        rate, timing, settings = self.card.sample_rate, self._timing, self.settings
+        rate, settings = self.card.sample_rate, self.settings
         items = _until_error(self._note_rate(source.blocks(rate)), errors)
         items = _until_error(mix_down(items, settings.channel), errors)
         items = self._count(resample(items, rate, start), on_start, on_audio)
-        windows = slide(self._insert_changes(items), timing.window, timing.hop, start)
+        changing = self._insert_changes(items)
+        windows = slide(changing, self._timing.window, self._timing.hop, start)
         scores = classify(windows, self._score, 1 if source.live else settings.batch_size)
-        averages = average(scores, timing.average, settings.average_kind)
-        if self.card.task == "regression":
-            return averages
-        return detect(averages, self.card.labels, self.thresholds, timing)
+        return self.judge(scores)
 
     def _score(self, waveforms: Array) -> Array:
         began = time.perf_counter()

@@ -46,6 +46,14 @@ class Actions(App[int]):
         """Show the widgets that go with the view and the model's task."""
         raise NotImplementedError
 
+    def is_silent(self) -> bool:
+        """Whether no audio comes any more."""
+        raise NotImplementedError
+
+    def at_the_end(self) -> bool:
+        """Whether a recording was played to its end."""
+        raise NotImplementedError
+
     def action_help(self) -> None:
         """Show all keys."""
         keys = keys_for(recording=self.listener.doors.recording is not None)
@@ -57,7 +65,10 @@ class Actions(App[int]):
 
     def action_pause(self) -> None:
         """Freeze the view, or go on; listening goes on in any case."""
-        self.playhead.toggle()
+        if self.at_the_end():
+            self.playhead.seek(0.0, self.listener.history.end_s)
+        else:
+            self.playhead.toggle()
         self._dirty = True
 
     def action_seek(self, seconds: float) -> None:
@@ -100,9 +111,9 @@ class Actions(App[int]):
 
     def action_threshold(self, steps: int) -> None:
         """Raise or lower every threshold."""
-        thresholds = tuning.shift_all(self.listener.engine.thresholds, steps)
+        thresholds = tuning.shift_all(self.listener.chosen.thresholds, steps)
         if self._change(thresholds=thresholds):
-            name = self.listener.engine.card.name
+            name = self.listener.chosen.card.name
             self.remembered.thresholds[name] = thresholds.on
             own = {label: limit.on for label, limit in thresholds.classes.items()}
             self.remembered.class_thresholds[name] = own
@@ -114,30 +125,30 @@ class Actions(App[int]):
         if label is None:
             self.notify("select a class first: Tab to 'now', then ↑ ↓")
             return
-        thresholds = tuning.shift_class(self.listener.engine.thresholds, label, steps)
+        thresholds = tuning.shift_class(self.listener.chosen.thresholds, label, steps)
         if self._change(thresholds=thresholds):
-            name = self.listener.engine.card.name
+            name = self.listener.chosen.card.name
             own = self.remembered.class_thresholds.setdefault(name, {})
             own[label] = thresholds.of(label).on
             self.notify(f"threshold of {label}: {own[label]:.2f}", markup=False)
 
     def action_hop(self, direction: int) -> None:
         """Windows closer together, or farther apart."""
-        hop_s = tuning.next_step(tuning.HOPS_S, self.listener.engine.settings.hop_s, direction)
+        hop_s = tuning.next_step(tuning.HOPS_S, self.listener.chosen.settings.hop_s, direction)
         if self._change(hop_s=hop_s):
             self.remembered.hop_s = hop_s
             self.notify(f"a window every {hop_s:g} s")
 
     def action_average(self, direction: int) -> None:
         """Average over more seconds, or fewer."""
-        settings = self.listener.engine.settings
+        settings = self.listener.chosen.settings
         average_s = tuning.next_step(tuning.AVERAGES_S, settings.average_s, direction)
         if self._change(average_s=average_s):
             self.remembered.average_s = average_s
             self.notify(f"averaged over {average_s:g} s" if average_s else "not averaged")
 
     def _change(self, **changes: Any) -> bool:
-        engine = self.listener.engine
+        engine = self.listener.chosen
         thresholds: Thresholds = engine.thresholds
         settings: Settings = replace(engine.settings, **{"thresholds": thresholds, **changes})
         return self._try(lambda: self.listener.change(settings))
@@ -171,12 +182,15 @@ class Actions(App[int]):
 
     def action_pick_model(self) -> None:
         """Choose the model."""
-        current = self.listener.engine.card.name
+        current = self.listener.chosen.card.name
         self._pick("model", self.listener.doors.list_models, current, self._use_model)
 
     def _use_model(self, name: str) -> None:
         self.listener.use_model(name)
         self.remembered.model = name
+        if self.is_silent() and self.listener.chosen is not self.listener.engine:
+            text = f"no audio just now: {name} takes over as soon as some comes"
+            self.call_from_thread(self.notify, text, markup=False)
 
     def action_pick_device(self) -> None:
         """Choose the microphone."""

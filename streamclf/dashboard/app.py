@@ -144,11 +144,11 @@ class Dashboard(Actions, App[int]):
 
     def on_listening_ended(self, message: ListeningEnded) -> None:
         """The source ended; the view stays, another may be chosen."""
-        self.reason = message.reason or "ended"
+        before, self.reason = self.reason, message.reason or "ended"
         self._dirty = True
-        if message.reason:
+        if message.reason and message.reason != before:
             self.notify(message.reason, severity="error", timeout=15, markup=False)
-        elif self.listener.doors.duration_s is not None:
+        elif not message.reason and self.listener.doors.duration_s is not None:
             self.exit(0)
 
     def on_listener_crashed(self, message: ListenerCrashed) -> None:
@@ -194,36 +194,54 @@ class Dashboard(Actions, App[int]):
         time_s = self.playhead.at(listener.history.end_s)
         engine = listener.engine
         picture = take_picture(listener.history, engine.card, engine.thresholds, time_s)
-        if self.playhead.playing and self._is_silent():
+        if self.playhead.playing and self.is_silent():
             return replace(picture, level=Level())
         return picture
 
-    def _is_silent(self) -> bool:
-        """Whether no audio comes any more."""
-        return self.reason is not None or self.listener.history.stalled(self._now())
+    def is_silent(self) -> bool:
+        """Whether no audio comes any more; a recording is heard long before it is shown."""
+        history = self.listener.history
+        return history.live and (self.reason is not None or history.stalled(self._now()))
+
+    def at_the_end(self) -> bool:
+        """Whether a recording was played to its end."""
+        history = self.listener.history
+        if history.live or self.reason is None or not self.playhead.playing:
+            return False
+        return self.playhead.at(history.end_s) >= history.end_s
 
     def tell_situation(self, picture: Picture) -> None:
         """Header and health."""
         listener, engine = self.listener, self.listener.engine
+        settings = listener.chosen.settings
         base = self.screen_stack[0]
         base.query_one(StatusHeader).tell(
             Situation(
-                self._state(picture), engine.card.name, engine.card.task, listener.relay.name,
-                engine.source_rate, f"on {listener.model.provider}", engine.settings.hop_s,
-                engine.settings.average_s, self._place(picture),
+                self._state(picture), self._model_name(), engine.card.task, listener.relay.name,
+                listener.scoring.source_rate, f"on {listener.model.provider}", settings.hop_s,
+                settings.average_s, self._place(picture),
             )
         )  # fmt: skip
         if self._now() - self._health_at >= HEALTH_EVERY_S:
             self._health_at = self._now()
-            health = self.meter.sample(engine.statistics, listener.history.lag_s)
+            health = self.meter.sample(listener.scoring.statistics, listener.history.lag_s)
             base.query_one(HealthLine).tell(health)
+
+    def _model_name(self) -> str:
+        """The model that listens, and the one that waits for audio to take over with."""
+        name, following = self.listener.engine.card.name, self.listener.chosen.card.name
+        if name == following or not self.is_silent():
+            return name
+        return f"{name} → {following} when audio comes"
 
     def _state(self, picture: Picture) -> str:
         if not self.playhead.playing:
             return "PAUSED"
+        if self.at_the_end():
+            return "ENDED"
         if self.listener.doors.recording is not None:
             return f"playing {self.playhead.speed:g}x"
-        if self._is_silent():
+        if self.is_silent():
             return "ENDED" if self.reason == "ended" else "NO AUDIO"
         return "listening"
 
@@ -231,7 +249,12 @@ class Dashboard(Actions, App[int]):
         if self.listener.doors.recording is None:
             return ""
         whole = self.listener.relay.duration_s or self.listener.history.end_s
-        return f"{format_length(picture.time_s)} of {format_length(whole)}"
+        place = f"{format_length(picture.time_s)} of {format_length(whole)}"
+        counts = self.listener.scoring.statistics
+        heard_s = counts.elapsed_samples / counts.sample_rate
+        if self.reason is None and whole:
+            return f"{place}, {min(heard_s / whole, 1):.0%} analysed"
+        return place
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
         """Everything that has a key is in the command palette as well."""

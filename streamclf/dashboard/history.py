@@ -129,6 +129,7 @@ class History(Sink):
         self._audio: deque[tuple[float, Waveform]] = deque()
         self._maker: ColumnMaker | None = None
         self._rate = 0
+        self._drawn_until = 0
 
     def begin(self, stream: StreamInfo) -> None:
         """Take note of the stream; another model's scores are not comparable."""
@@ -137,30 +138,23 @@ class History(Sink):
                 self.means.clear()
             self.stream = stream
 
-    def clear(self) -> None:
-        """Forget everything, as the recording is listened to anew."""
+    def forget_results(self) -> None:
+        """Forget what was found in a recording, as it is judged anew; its audio stays."""
         with self.lock:
-            self.columns.clear()
             self.means.clear()
             self.entries.clear()
             self.results.clear()
-            self.end_s, self._maker = 0.0, None
 
     def hear(self, item: Block | Gap, now: float) -> None:
         """Take audio that arrived at ``now``, monotonic seconds."""
         rate = item.sample_rate
         end_s = item.end / rate
-        if self._maker is None or self._rate != rate:
-            self._maker, self._rate = ColumnMaker(rate), rate
-        made = list(
-            self._maker.push(item.waveform[0], end_s)
-            if isinstance(item, Block)
-            else self._maker.skip(item.n_samples, end_s)
-        )
+        made = self._make_columns(item)
         with self.lock:
             for column in made:
                 self.columns.add(column.time_s, column)
-            self.end_s = end_s
+            # A recording heard again stays as long as it is known to be.
+            self.end_s = end_s if self.live else max(end_s, self.end_s)
             if isinstance(item, Block) and self.live:
                 # The block that came soonest tells best when its samples sounded; the estimate
                 # may creep up by 0.1 ms a second, so that it follows a slow clock.
@@ -169,6 +163,21 @@ class History(Sink):
                 self.clock_offset = min(offset, crept)
                 self.lag_s, self._heard_at = offset - self.clock_offset, now
                 self._keep_audio(item.position / rate, item.waveform[0], end_s)
+
+    def _make_columns(self, item: Block | Gap) -> list[Column]:
+        rate = item.sample_rate
+        if self._maker is None or self._rate != rate:
+            self._maker, self._rate, self._drawn_until = ColumnMaker(rate), rate, 0
+            if not self.live:
+                # Heard again by a model of another rate: its scale of frequencies is another.
+                self.columns.clear()
+        n_known = 0 if self.live else min(max(self._drawn_until - item.position, 0), item.n_samples)
+        self._drawn_until = max(item.end, self._drawn_until)
+        if n_known == item.n_samples:
+            return []
+        if isinstance(item, Block):
+            return list(self._maker.push(item.waveform[0, n_known:], item.end / rate))
+        return list(self._maker.skip(item.n_samples - n_known, item.end / rate))
 
     def stalled(self, now: float) -> bool:
         """Whether audio that came before has not come for a second."""

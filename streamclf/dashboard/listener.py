@@ -18,11 +18,12 @@ from streamclf.dashboard.messages import (
     ListeningStarted,
     StateChanged,
 )
+from streamclf.dashboard.tape import Tape
 from streamclf.engine import Engine
 from streamclf.errors import SourceError, StreamclfError
 from streamclf.model import Model
 from streamclf.records import Average, Block, Gap, Result, rescale
-from streamclf.runner import run_stream
+from streamclf.runner import run_stream, stream_info
 from streamclf.settings import Settings
 from streamclf.sinks.base import Sink
 from streamclf.sources.base import Source
@@ -58,6 +59,9 @@ class Doors:
 class Listener:
     """Runs an engine over a source until it is stopped.
 
+    A recording's scores are kept on a tape, so that another average or other thresholds need no
+    listening; another hop or model does.
+
     Args:
         doors: How to get at models and sources.
         engine: The first.
@@ -65,6 +69,10 @@ class Listener:
         source: The first; closed here.
         post: Takes messages from any thread.
         now: Monotonic seconds.
+
+    Attributes:
+        engine: Finds what is shown.
+        scoring: Runs the model; of a recording, perhaps with settings from before.
     """
 
     def __init__(
@@ -77,7 +85,7 @@ class Listener:
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         self.doors = doors
-        self.engine = engine
+        self.engine = self.scoring = engine
         self.model = model
         self.relay = Relay(source)
         self.history = History(live=source.live)
@@ -85,9 +93,21 @@ class Listener:
         self._post = post
         self._now = now
         self._next: tuple[Engine, Model] | None = None
+        self._tape: Tape | None = None
         self._wakes: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._stopped = False
         self._thread: threading.Thread | None = None
+
+    @property
+    def chosen(self) -> Engine:
+        """The engine that finds what is shown, or that will as soon as audio comes."""
+        following = self._next
+        return following[0] if following else self.engine
+
+    @property
+    def _chosen_model(self) -> Model:
+        following = self._next
+        return following[1] if following else self.model
 
     def start(self) -> None:
         """Begin to listen."""
@@ -110,9 +130,9 @@ class Listener:
             UsageError: They do not fit the model.
         """
         if self.relay.live:
-            self.engine.change(settings)
+            self.chosen.change(settings)
         else:
-            self._replace(*self._reopen(settings))
+            self._replace(Engine(self.chosen.scorer, settings), self._chosen_model)
 
     def use_model(self, name: str) -> None:
         """Go on with another model; live, no audio is lost. May take a second.
@@ -120,7 +140,7 @@ class Listener:
         Raises:
             StreamclfError: It cannot be opened; the present one goes on.
         """
-        settings = replace(self.engine.settings, thresholds=None)
+        settings = replace(self.chosen.settings, thresholds=None)
         self._replace(*self.doors.open_model(name, settings))
 
     def use_device(self, name: str | None) -> None:
@@ -144,15 +164,10 @@ class Listener:
             return [device.full_name for device in source.list_inputs()]
         return [*self.doors.list_devices()]
 
-    def _reopen(self, settings: Settings) -> tuple[Engine, Model]:
-        return Engine(self.engine.scorer, settings), self.model
-
     def _replace(self, engine: Engine, model: Model) -> None:
         self._next = engine, model
         if self.relay.live:
             self.relay.cut()
-        else:
-            self.relay.switch(self.doors.open_source(None), cut=True)
         self._wakes.put(None)
 
     def _run(self) -> None:
@@ -175,10 +190,46 @@ class Listener:
         if self._next is not None:
             (self.engine, self.model), self._next = self._next, None
         if not self.relay.live:
-            self.history.clear()
-            self.relay.position = 0
+            self.history.forget_results()
 
     def _listen(self) -> StreamclfError | None:
+        return self._listen_live() if self.relay.live else self._review()
+
+    def _review(self) -> SourceError | None:
+        """Judge a recording's scores with the settings in force; listen where there are none."""
+        try:
+            tape = self._find_tape()
+        except SourceError as error:
+            self.history.tell("warning", str(error))
+            return error
+        self.history.begin(stream_info(self.engine, self.relay))
+        for result in self.engine.judge(tape):
+            self.history.write(result)
+            self._post(StateChanged())
+            if self._next or self._is_stopped():
+                return None
+        if tape.error is not None:
+            self.history.tell("warning", str(tape.error))
+        return tape.error
+
+    def _find_tape(self) -> Tape:
+        """The scores that are there, if model and hop are theirs; else new ones.
+
+        Raises:
+            SourceError: The recording cannot be opened again.
+        """
+        old, new = self.scoring, self.engine
+        fits = old.scorer is new.scorer and old.settings.hop_s == new.settings.hop_s
+        if self._tape is not None and fits:
+            return self._tape
+        if self._tape is not None:
+            self.relay.switch(self.doors.open_source(None))
+        self.scoring, self.relay.position = new, 0
+        self._tape = Tape(new.run(self.relay, self._say_start, on_audio=self._hear))
+        return self._tape
+
+    def _listen_live(self) -> SourceError | None:
+        self.scoring = self.engine
         relay, rate = self.relay, self.engine.card.sample_rate
         try:
             run_stream(

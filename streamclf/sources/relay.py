@@ -80,17 +80,10 @@ class Relay(Source):
         """Whether there is a source that was switched to and is not read yet."""
         return self._next is not None
 
-    def switch(self, source: Source, *, cut: bool = False) -> None:
-        """Go over to another source; may be called from another thread.
-
-        Args:
-            source: Delivers what follows.
-            cut: End `blocks` here, so that the source begins with the next reading.
-        """
+    def switch(self, source: Source) -> None:
+        """Go over to another source; may be called from another thread."""
         with self._lock:
             self._next = source
-            if cut:
-                self._ended = "cut"
         self._source.stop()
 
     def cut(self) -> None:

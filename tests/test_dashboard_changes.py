@@ -1,0 +1,118 @@
+"""Thresholds, hop, average, model and microphone, changed while the dashboard listens."""
+
+import threading
+
+import numpy as np
+import pytest
+import toys
+from dashboards import SCENE, Script, drive, heard, make_dashboard, settle, text_of
+
+from streamclf.dashboard.widgets.now import Now
+from streamclf.dashboard.widgets.picker import Picker
+from streamclf.errors import DeviceError
+
+
+@pytest.fixture
+def app(tmp_path, tone_model):
+    return make_dashboard(tmp_path, tone_model, Script(SCENE))
+
+
+def test_thresholds_move_for_all_and_for_the_selected_class(app):
+    async def script(pilot):
+        await settle(pilot, heard(app, 10))
+        await pilot.press("plus", "plus")
+        assert app.listener.engine.thresholds.on == pytest.approx(0.6)
+        await pilot.press("minus")
+        assert app.listener.engine.thresholds.on == pytest.approx(0.55)
+        await pilot.press("right_square_bracket")
+        assert not app.listener.engine.thresholds.classes
+        await pilot.press("down")
+        selected = app.query_one(Now).selected
+        await pilot.press("right_square_bracket", "right_square_bracket", "left_square_bracket")
+        thresholds = app.listener.engine.thresholds
+        assert {k: v.on for k, v in thresholds.classes.items()} == {selected: pytest.approx(0.6)}
+        assert app.remembered.thresholds == {"tones": pytest.approx(0.55)}
+
+    drive(app, script)
+
+
+def test_hop_and_average_change_while_it_listens(app):
+    async def script(pilot):
+        await settle(pilot, heard(app, 10))
+        await pilot.press("h", "a", "a", "A")
+        settings = app.listener.engine.settings
+        assert (settings.hop_s, settings.average_s) == (0.25, 5.0)
+        await pilot.press("H", "H")
+        assert app.listener.engine.settings.hop_s == 1.0
+        assert (app.remembered.hop_s, app.remembered.average_s) == (1.0, 5.0)
+
+    drive(app, script)
+
+
+def test_another_model_goes_on_with_the_same_audio(tmp_path, tone_model):
+    other = toys.write_loudness_meter(tmp_path / "loudness.onnx")
+    gate = threading.Event()
+
+    class Gated(Script):
+        def blocks(self, sample_rate):
+            for item in super().blocks(sample_rate):
+                if item.position >= 4 * toys.RATE:
+                    gate.wait(30)
+                yield item
+
+    app = make_dashboard(tmp_path, tone_model, Gated(SCENE), models={"loudness": other})
+
+    async def script(pilot):
+        await settle(pilot, heard(app, 4))
+        await pilot.press("m")
+        await settle(pilot, lambda: isinstance(app.screen, Picker))
+        await pilot.press("down", "enter")
+        await app.workers.wait_for_complete()
+        gate.set()
+        await settle(pilot, heard(app, 10))
+        assert app.query_one("#gauge").display
+        assert "power" in text_of(app)
+        history = app.listener.history
+        assert not [e for e in history.entries if e.kind == "gap"]
+        assert [c.missing for c in history.columns.between(0, 11)].count(False) >= 99
+
+    drive(app, script)
+    assert app.remembered.model == "loudness"
+
+
+def test_a_model_that_does_not_open_leaves_the_present_one(app):
+    async def script(pilot):
+        await settle(pilot, heard(app, 10))
+        await pilot.press("m")
+        await settle(pilot, lambda: isinstance(app.screen, Picker))
+        await pilot.press("end", "enter")
+        await app.workers.wait_for_complete()
+        await settle(pilot)
+        assert app.listener.engine.card.name == "tones"
+        assert "broken is broken" in [n.message for n in app._notifications]
+
+    drive(app, script)
+
+
+def test_another_microphone_after_the_first_was_lost(tmp_path, tone_model):
+    first = Script(toys.silence(2), DeviceError("microphone first lost"), name="first")
+    devices = {"second": lambda: Script(toys.tone(440, 4), name="second")}
+    moments = iter(np.arange(0, 1000, 0.02))
+    app = make_dashboard(
+        tmp_path, tone_model, first, devices=devices, now=lambda: float(next(moments))
+    )
+
+    async def script(pilot):
+        await settle(pilot, lambda: app.reason)
+        assert "NO AUDIO" in text_of(app)
+        assert "microphone first lost" in [e.label for e in app.listener.history.entries]
+        await pilot.press("d")
+        await settle(pilot, lambda: isinstance(app.screen, Picker))
+        await pilot.press("enter")
+        await app.workers.wait_for_complete()
+        await settle(pilot, heard(app, 6))
+        assert "second" in text_of(app)
+        assert app.listener.engine.scorer.card.labels[int(app.take_picture().values.argmax())]
+
+    drive(app, script)
+    assert app.remembered.device == "second"
