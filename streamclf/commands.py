@@ -166,8 +166,11 @@ def _show_recording(
         raise missing[0]
     if len(paths) != 1:
         raise UsageError(f"the dashboard shows one recording, {len(paths)} were named")
-    if outputs.files or outputs.scores:
-        raise UsageError("--output and --scores write without --ui; in it, e exports the events")
+    if outputs.files or outputs.scores or outputs.format:
+        raise UsageError(
+            "--output, --scores and --format cannot go with the dashboard, where settings may "
+            "change: leave out --ui, or press e in it to export the events"
+        )
     if screen.web is not None:
         return ui.serve(screen)
     code, _ = ui.show(

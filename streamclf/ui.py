@@ -64,15 +64,25 @@ class ScreenOptions:
         """Whether to show the dashboard on this terminal.
 
         Raises:
-            UsageError: It was asked for, and there is no terminal.
+            UsageError: It was asked for, and there is no terminal for it.
         """
-        # textual-serve runs the program without a terminal, and says so by this variable.
-        terminal = "TEXTUAL_DRIVER" in os.environ or (
-            sys.stdout.isatty() and sys.stderr.isatty() and sys.stdin.isatty()
-        )
-        if self.ui and not terminal:
-            raise UsageError("--ui needs a terminal; --web shows the dashboard in a browser")
-        return self.ui if self.ui is not None else by_default and terminal
+        lacking = _lacking()
+        if self.ui and lacking:
+            raise UsageError(f"--ui {lacking}; --web shows the dashboard in a browser")
+        return self.ui if self.ui is not None else by_default and not lacking
+
+
+def _lacking() -> str:
+    """What the dashboard needs and does not find here; empty if it can be shown."""
+    # textual-serve runs the program without a terminal, and says so by this variable.
+    if "TEXTUAL_DRIVER" in os.environ:
+        return ""
+    if not (sys.stdout.isatty() and sys.stderr.isatty() and sys.stdin.isatty()):
+        return "needs a terminal"
+    kind = os.environ.get("TERM", "")
+    if kind in ("dumb", "unknown"):
+        return f"needs a terminal that can move its cursor, TERM is {kind}"
+    return ""
 
 
 def serve(options: ScreenOptions) -> int:

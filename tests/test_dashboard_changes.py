@@ -31,6 +31,9 @@ def test_thresholds_move_for_all_and_for_the_selected_class(app):
         await pilot.press("right_square_bracket", "right_square_bracket", "left_square_bracket")
         thresholds = app.listener.engine.thresholds
         assert {k: v.on for k, v in thresholds.classes.items()} == {selected: pytest.approx(0.6)}
+        await pilot.press("down", "down", "up")
+        rows = [app.listener.engine.card.labels[row] for row in app.query_one(Now)._rows.rows]
+        assert app.query_one(Now).selected == rows[rows.index(selected) + 1]
         assert app.remembered.thresholds == {"tones": pytest.approx(0.55)}
 
     drive(app, script)
@@ -78,6 +81,44 @@ def test_another_model_goes_on_with_the_same_audio(tmp_path, tone_model):
 
     drive(app, script)
     assert app.remembered.model == "loudness"
+
+
+def test_a_model_chosen_without_audio_waits_and_says_so(tmp_path, tone_model):
+    other = toys.write_loudness_meter(tmp_path / "loudness.onnx")
+    gate, clock = threading.Event(), [100.0]
+
+    class Gated(Script):
+        def blocks(self, sample_rate):
+            for item in super().blocks(sample_rate):
+                if item.position >= 4 * toys.RATE:
+                    gate.wait(30)
+                yield item
+
+    app = make_dashboard(
+        tmp_path, tone_model, Gated(SCENE), models={"loudness": other}, now=lambda: clock[0]
+    )
+
+    async def script(pilot):
+        await settle(pilot, heard(app, 4))
+        clock[0] += 2
+        await pilot.press("m")
+        await settle(pilot, lambda: isinstance(app.screen, Picker))
+        await pilot.press("down", "enter")
+        await app.workers.wait_for_complete()
+        await settle(pilot)
+        assert "NO AUDIO" in text_of(app)
+        assert "tones → loudness when audio comes" in text_of(app)
+        (told,) = app._notifications
+        assert told.message == "no audio just now: loudness takes over as soon as some comes"
+        await pilot.press("a")
+        assert app.listener.chosen.settings.average_s == 5.0
+        gate.set()
+        await settle(pilot, heard(app, 10))
+        assert app.listener.engine.card.name == "loudness"
+        assert app.listener.engine.settings.average_s == 5.0
+        assert "→" not in text_of(app).splitlines()[0]
+
+    drive(app, script, size=(120, 40))
 
 
 def test_a_model_that_does_not_open_leaves_the_present_one(app):

@@ -8,6 +8,7 @@ import pytest
 import soundfile
 import toys
 from dashboards import SCENE, Script, drive, heard, make_dashboard, settle, text_of
+from textual.command import CommandPalette
 
 from streamclf.dashboard.keys import KEYS, keys_for
 from streamclf.dashboard.remembered import Remembered
@@ -101,6 +102,39 @@ def test_filter_by_typing(app):
     drive(app, script)
 
 
+def test_enter_goes_to_an_event_and_freezes_a_live_view(app):
+    async def script(pilot):
+        await settle(pilot, heard(app, 10))
+        chosen = app.query_one(EventList)._shown[0]
+        assert chosen.label == "middle"
+        await pilot.press("tab", "down", "enter")
+        await settle(pilot)
+        assert "PAUSED" in text_of(app)
+        picture = app.take_picture()
+        assert picture.time_s == pytest.approx(chosen.offset_s)
+        assert chosen in picture.entries
+        assert app.query_one("#entries").highlighted == 0
+        await pilot.press("space")
+        assert app.take_picture().time_s == pytest.approx(10)
+
+    drive(app, script)
+
+
+def test_the_cursor_stays_on_its_event_when_others_arrive(app):
+    async def script(pilot):
+        await settle(pilot, heard(app, 10))
+        await pilot.press("tab", "down", "down")
+        events = app.query_one(EventList)
+        chosen = events._shown[app.query_one("#entries").highlighted]
+        app.listener.history.tell("info", "something else")
+        app.draw()
+        await settle(pilot)
+        assert events._shown[0].label == "something else"
+        assert events._shown[app.query_one("#entries").highlighted] == chosen
+
+    drive(app, script)
+
+
 def test_help_names_every_key_and_so_does_the_palette(app):
     async def script(pilot):
         await pilot.press("question_mark")
@@ -108,15 +142,36 @@ def test_help_names_every_key_and_so_does_the_palette(app):
         assert isinstance(app.screen, Help)
         shown = text_of(app)
         assert all(key.help in shown for key in keys_for(recording=False))
-        await pilot.press("escape")
-        titles = [command.title for command in app.get_system_commands(app.screen)]
-        assert len(titles) == len(keys_for(recording=False))
-        view = [c for c in app.get_system_commands(app.screen) if c.title.startswith("View")]
-        view[0].callback()
-        await settle(pilot)
-        assert app.remembered.view == "waveform"
+        await pilot.press("escape", "ctrl+p")
+        await settle(pilot, lambda: isinstance(app.screen, CommandPalette))
+        await pilot.press(*"view")
+        await settle(pilot, lambda: "View (v)" in text_of(app))
+        await pilot.press("enter")
+        await settle(pilot, lambda: app.remembered.view == "waveform")
 
     drive(app, script, size=(110, 40))
+
+
+@pytest.mark.parametrize("recording", [False, True])
+def test_palette_does_what_every_key_does(tmp_path, tone_model, write_wav, recording):
+    path = write_wav(SCENE) if recording else None
+    app = make_dashboard(tmp_path, tone_model, Script(SCENE), recording=path)
+    done = []
+
+    async def script(pilot):
+        app.run_action = lambda action: note(action)
+        commands = {c.title: c for c in app.get_system_commands(app.screen)}
+        keys = keys_for(recording=recording)
+        assert [*commands] == [f"{key.title} ({key.shown})" for key in keys]
+        for command in commands.values():
+            command.callback()
+        await settle(pilot, lambda: len(done) == len(keys))
+        assert done == [key.action for key in keys]
+
+    async def note(action):
+        done.append(action)
+
+    drive(app, script)
 
 
 def test_clip_export_and_screenshot(app, tmp_path):

@@ -21,11 +21,11 @@ from streamclf.dashboard.playhead import Playhead
 from streamclf.dashboard.start import apply_remembered, write_log
 from streamclf.dashboard.tuning import AVERAGES_S, next_step, shift_all, shift_class
 from streamclf.dashboard.web import check_address, without_web
-from streamclf.dashboard.widgets.palette import palette
 from streamclf.dashboard.widgets.rows import SteadyRows
 from streamclf.errors import UsageError
 from streamclf.records import Block, Gap
 from streamclf.settings import Settings
+from streamclf.ui import ScreenOptions
 
 
 def columns_of(waveform, sizes=(400,)):
@@ -177,17 +177,6 @@ def test_settings_are_remembered_and_the_command_line_wins(tmp_path):
     assert memory.load_settings(tmp_path / "none") == memory.Remembered()
 
 
-def test_palette_rises_in_luminance():
-    def luminance(colour):
-        red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
-        return 0.2126 * red + 0.7152 * green + 0.0722 * blue
-
-    levels = [luminance(colour) for colour in palette()]
-    assert levels == sorted(levels)
-    levels = [luminance(colour) for colour in palette(dark=False)]
-    assert levels == sorted(levels, reverse=True)
-
-
 def test_a_mistake_in_the_app_is_kept_for_the_log(tmp_path, tone_model):
     app = make_dashboard(tmp_path, tone_model, Script(SCENE))
 
@@ -280,10 +269,23 @@ def test_options_that_cannot_work(streamclf, arguments, words):
     assert words in result.err
 
 
+def test_a_terminal_that_cannot_move_its_cursor_gets_lines(monkeypatch):
+    for stream in ("stdin", "stdout", "stderr"):
+        monkeypatch.setattr(f"sys.{stream}.isatty", lambda: True, raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    assert ScreenOptions().wanted(by_default=True)
+    monkeypatch.setenv("TERM", "dumb")
+    assert not ScreenOptions().wanted(by_default=True)
+    with pytest.raises(UsageError, match="TERM is dumb; --web"):
+        ScreenOptions(ui=True).wanted(by_default=True)
+
+
 def test_the_dashboard_shows_one_recording(streamclf, write_wav, monkeypatch):
     monkeypatch.setenv("TEXTUAL_DRIVER", "textual.drivers.headless_driver:HeadlessDriver")
     paths = [write_wav(toys.tone(440, 1), f"{i}.wav") for i in range(2)]
     result = streamclf("file", *paths, "--ui")
     assert (result.code, "shows one recording" in result.err) == (2, True)
-    result = streamclf("file", paths[0], "--ui", "-o", "x.csv")
-    assert (result.code, "exports the events" in result.err) == (2, True)
+    for option, value in [("-o", "x.csv"), ("--scores", "x.npz"), ("--format", "csv")]:
+        result = streamclf("file", paths[0], "--ui", option, value)
+        assert (result.code, result.err.count("\n")) == (2, 1)
+        assert "leave out --ui, or press e in it to export the events" in result.err

@@ -8,6 +8,7 @@ import toys
 from dashboards import drive, heard, make_dashboard, settle, text_of
 
 from streamclf.card import Thresholds
+from streamclf.dashboard.widgets.events import EventList
 from streamclf.dashboard.widgets.picker import Picker
 from streamclf.engine import Engine
 from streamclf.records import SoundEvent
@@ -47,6 +48,18 @@ def test_player_seeks_jumps_and_changes_speed(player):
 
     drive(player, script)
     assert [*player.folder.glob("streamclf-clip-*.wav")]
+
+
+def test_player_goes_to_the_event_that_is_chosen_with_enter(player):
+    async def script(pilot):
+        await settle(pilot, lambda: player.reason == "ended")
+        await pilot.press("space", "tab")
+        for place in (0, 1):
+            await pilot.press("down", "enter")
+            chosen = player.query_one(EventList)._shown[place]
+            assert player.playhead.at(17.0) == pytest.approx(chosen.onset_s)
+
+    drive(player, script)
 
 
 def test_player_shows_level_and_spectrum_once_all_is_analysed(player):

@@ -19,7 +19,6 @@ SOUNDS = np.concatenate(
 @pytest.fixture
 def picture(snap_compare, tmp_path, tone_model, monkeypatch):
     """Take a picture of a dashboard once its script was played."""
-    monkeypatch.delenv("NO_COLOR", raising=False)
     fix_time(monkeypatch)
 
     def take(*steps, size=(120, 40), until=None, keys=(), show=None, model=tone_model, **options):

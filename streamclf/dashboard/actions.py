@@ -58,7 +58,8 @@ class Actions(App[int]):
         """Show all keys."""
         keys = keys_for(recording=self.listener.doors.recording is not None)
         about = (
-            "Ctrl-P finds all of it by name. Files go to the folder you are in.\n"
+            "Tab goes to the events, Enter there shows one in its place. Ctrl-P finds all keys by\n"
+            "name. Files go to the folder you are in.\n"
             f"Settings: {settings_path()}\nLog: {log_path()}"
         )
         self.push_screen(Help(keys, about))

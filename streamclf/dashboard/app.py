@@ -112,6 +112,9 @@ class Dashboard(Actions, App[int]):
         """Begin to listen and to draw."""
         if self.remembered.theme in self.available_themes:
             self.theme = self.remembered.theme
+        elif self.console.color_system in ("standard", "windows"):
+            # Of 16 colours, other themes' dark greys all become black.
+            self.theme = "ansi-dark"
         self.arrange()
         self.query_one("#now").focus()
         self._end_on_signals()
@@ -193,7 +196,9 @@ class Dashboard(Actions, App[int]):
         listener = self.listener
         time_s = self.playhead.at(listener.history.end_s)
         engine = listener.engine
-        picture = take_picture(listener.history, engine.card, engine.thresholds, time_s)
+        picture = take_picture(
+            listener.history, engine.card, engine.thresholds, time_s, self.playhead.known_s
+        )
         if self.playhead.playing and self.is_silent():
             return replace(picture, level=Level())
         return picture

@@ -72,12 +72,21 @@ class Picture:
         return np.asarray(self.values >= self.on)
 
 
-def take_picture(history: History, card: Card, thresholds: Thresholds, time_s: float) -> Picture:
-    """Look at a moment of the history; of a recording all events are listed, to jump to."""
+def take_picture(
+    history: History, card: Card, thresholds: Thresholds, time_s: float, known_s: float
+) -> Picture:
+    """Look at a moment of the history.
+
+    Args:
+        history: What was heard.
+        card: The model's.
+        thresholds: Those in force.
+        time_s: The moment, in seconds from the session's start.
+        known_s: Events that became known until then are listed, to jump to.
+    """
     with history.lock:
         columns = history.columns.between(time_s - SPECTRUM_COLUMNS * COLUMN_S, time_s)
         means = history.means.between(time_s - COURSE_S, time_s)
-        known_s = time_s if history.live else math.inf
         entries = [entry for entry in history.entries if entry.known_s <= known_s]
     newest = means[-1] if means else None
     values = newest.values if newest and newest.values.size == len(card.labels) else None

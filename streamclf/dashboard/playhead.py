@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 SPEEDS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
@@ -17,11 +18,13 @@ class Playhead:
     Attributes:
         playing: Whether it moves.
         speed: Of a recording, times real pace.
+        known_s: What became known until then is listed: of a live stream, until it was frozen.
     """
 
     def __init__(self, *, live: bool, now: Callable[[], float]) -> None:
         self.playing = True
         self.speed = 1.0
+        self.known_s = 0.0 if live else math.inf
         self._live = live
         self._now = now
         self._time_s = 0.0
@@ -31,7 +34,8 @@ class Playhead:
         """The moment to show, in seconds, where audio is known up to ``end_s``."""
         now = self._now()
         if self._live:
-            self._time_s = end_s if self.playing else self._time_s
+            if self.playing:
+                self._time_s = self.known_s = end_s
         elif self.playing:
             self._time_s = min(self._time_s + (now - self._seen) * self.speed, end_s)
         self._seen = now

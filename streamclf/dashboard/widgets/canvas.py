@@ -11,6 +11,7 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from streamclf.dashboard.picture import Picture
+from streamclf.dashboard.widgets.palette import palette
 
 EIGHTHS = " ▏▎▍▌▋▊▉"
 SHADES = " ░▒▓█"
@@ -75,9 +76,12 @@ class Canvas(Widget):
         return self.get_component_rich_style(name)
 
     @property
-    def colourless(self) -> bool:
-        """Whether the terminal shows no colours."""
-        return bool(self.app.no_color) or self.app.console.color_system is None
+    def shades(self) -> list[str] | None:
+        """Colours from silent to loud; None where the terminal has too few, for `SHADES`."""
+        depth = self.app.console.color_system
+        if self.app.no_color or depth not in ("truecolor", "256"):
+            return None
+        return palette(bool(self.app.current_theme.dark), few=depth == "256")
 
 
 def bar(fraction: float, width: int) -> str:

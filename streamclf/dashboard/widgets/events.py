@@ -81,15 +81,17 @@ class EventList(Vertical):
 
     def _refill(self) -> None:
         fitting = [e for e in self._entries if self._filter in f"{e.label} {e.kind}".casefold()]
-        self._shown = fitting[: -MOST_SHOWN - 1 : -1]
-        chosen = f", of {len(self._entries)}" if self._filter else ""
-        self.border_title = f"events ({len(fitting)}{chosen})" if self._entries else "events"
         options = self.query_one(OptionList)
-        highlighted = options.highlighted
+        at = options.highlighted
+        chosen = self._shown[at] if at is not None and at < len(self._shown) else None
+        self._shown = fitting[: -MOST_SHOWN - 1 : -1]
+        of_all = f", of {len(self._entries)}" if self._filter else ""
+        self.border_title = f"events ({len(fitting)}{of_all})" if self._entries else "events"
         options.clear_options()
         options.add_options([Option(describe(entry)) for entry in self._shown])
-        if highlighted is not None and self._shown:
-            options.highlighted = min(highlighted, len(self._shown) - 1)
+        # New ones push it down; the cursor goes along.
+        if chosen in self._shown:
+            options.highlighted = self._shown.index(chosen)
 
 
 def describe(entry: Entry) -> Text:

@@ -13,7 +13,7 @@ from streamclf.dashboard.widgets.canvas import Canvas, bar, clip_text
 from streamclf.dashboard.widgets.rows import SteadyRows
 
 ABOVE, SELECTED = "▲", "›"
-NOTHING = "nothing above its threshold"
+NOTHING = "nothing above threshold"
 
 
 class Now(Canvas, can_focus=True):
@@ -92,5 +92,5 @@ class Now(Canvas, can_focus=True):
         above = [picture.card.labels[i] for i in np.flatnonzero(picture.above)]
         if not above:
             return [Segment(clip_text(f"  {NOTHING}", width), self.part("now--quiet"))]
-        text = f"{ABOVE} {', '.join(above)}"
+        text = f"{ABOVE} above threshold: {', '.join(above)}"
         return [Segment(clip_text(text, width), self.part("now--above"))]

@@ -12,7 +12,7 @@ from rich.style import Style
 from streamclf.dashboard.columns import N_BANDS, Column, band_hz
 from streamclf.dashboard.picture import Picture
 from streamclf.dashboard.widgets.canvas import SHADES, Canvas, pair
-from streamclf.dashboard.widgets.palette import N_SHADES, palette
+from streamclf.dashboard.widgets.palette import N_SHADES
 
 SCALE_WIDTH = 6
 
@@ -30,15 +30,21 @@ class Spectrogram(Canvas):
         blank = Segment(" " * (n_columns - len(columns)), self.rich_style)
         if not columns:
             return [[label, blank] for label in scale]
-        n_levels = height if self.colourless else 2 * height
-        shades = _shades(columns, n_levels)
+        colours = self.shades
+        levels = _levels(columns, 2 * height if colours else height)
         missing = [column.missing for column in columns]
-        paint = self._in_shades if self.colourless else self._in_colour
-        return [[label, blank, *paint(shades, row, missing)] for row, label in enumerate(scale)]
+        lines = []
+        for row, label in enumerate(scale):
+            if colours:
+                cells = self._in_colour(colours, levels[2 * row], levels[2 * row + 1], missing)
+            else:
+                cells = [self._in_shades(levels[row], missing)]
+            lines.append([label, blank, *cells])
+        return lines
 
-    def _in_colour(self, shades: np.ndarray, row: int, missing: list[bool]) -> list[Segment]:
-        colours = palette(bool(self.app.current_theme.dark))
-        upper, lower = shades[2 * row], shades[2 * row + 1]
+    def _in_colour(
+        self, colours: list[str], upper: np.ndarray, lower: np.ndarray, missing: list[bool]
+    ) -> list[Segment]:
         gap = self.part("spectrogram--gap")
         segments, text, last = [], "", gap
         for high, low, lost in zip(upper.tolist(), lower.tolist(), missing, strict=True):
@@ -50,10 +56,10 @@ class Spectrogram(Canvas):
             text += "╱" if lost else "▀"
         return [*segments, Segment(text, last)]
 
-    def _in_shades(self, shades: np.ndarray, row: int, missing: list[bool]) -> list[Segment]:
-        steps = (shades[row].astype(int) * len(SHADES)) // N_SHADES
+    def _in_shades(self, levels: np.ndarray, missing: list[bool]) -> Segment:
+        steps = (levels.astype(int) * len(SHADES)) // N_SHADES
         cells = ["╱" if m else SHADES[s] for s, m in zip(steps.tolist(), missing, strict=True)]
-        return [Segment("".join(cells), self.rich_style)]
+        return Segment("".join(cells), self.rich_style)
 
     def _scale(self, sample_rate: int, height: int) -> list[Segment]:
         style: Style = self.part("spectrogram--scale")
@@ -69,7 +75,7 @@ class Spectrogram(Canvas):
         return labels
 
 
-def _shades(columns: list[Column], n_levels: int) -> np.ndarray:
+def _levels(columns: list[Column], n_levels: int) -> np.ndarray:
     """Brightness ``(n_levels, columns)`` below `N_SHADES`, the highest frequency first."""
     bands = np.stack([column.bands for column in columns], axis=1)[::-1]
     edges = np.linspace(0, N_BANDS, n_levels + 1)

@@ -10,7 +10,7 @@ from rich.segment import Segment
 
 from streamclf.dashboard.picture import COURSE_S, Picture
 from streamclf.dashboard.widgets.canvas import SHADES, Canvas, clip_text, pair
-from streamclf.dashboard.widgets.palette import N_SHADES, palette
+from streamclf.dashboard.widgets.palette import N_SHADES
 from streamclf.dashboard.widgets.rows import SteadyRows
 
 
@@ -68,10 +68,10 @@ class Timeline(Canvas):
         return scores
 
     def _cells(self, scores: npt.NDArray[np.float32]) -> list[Segment]:
-        if self.colourless:
+        colours = self.shades
+        if colours is None:
             steps = np.clip(scores * len(SHADES), 0, len(SHADES) - 1).astype(int).tolist()
             return [Segment("".join(SHADES[step] for step in steps), self.rich_style)]
-        colours = palette(bool(self.app.current_theme.dark))
         steps = np.clip(scores * N_SHADES, 0, N_SHADES - 1).astype(int).tolist()
         return [Segment(" ", pair(colours[step], colours[step])) for step in steps]
 
