@@ -14,8 +14,6 @@ from streamclf.card import Thresholds
 from streamclf.dashboard import remembered as memory
 from streamclf.dashboard.columns import COLUMN_S, N_BANDS, ColumnMaker, band_hz
 from streamclf.dashboard.history import AUDIO_KEPT_S, Course, History
-from streamclf.dashboard.messages import ListeningStarted, StateChanged
-from streamclf.dashboard.pace import BACKLOG_LIMIT, LEAST_HZ, MOST_HZ, Pace
 from streamclf.dashboard.picture import measure
 from streamclf.dashboard.playhead import Playhead
 from streamclf.dashboard.start import apply_remembered, write_log
@@ -115,23 +113,6 @@ def test_rows_become_fewer_and_more():
     assert sorted(rows.update([7, 5, 1, 2])) == [1, 2, 5, 7]
 
 
-def test_messages_coalesce_when_the_screen_falls_behind():
-    assert StateChanged().can_replace(StateChanged())
-    assert not StateChanged().can_replace(ListeningStarted())
-
-
-def test_pace_slows_down_on_a_slow_line_and_recovers():
-    pace = Pace()
-    assert not pace.frame(pace.interval_s, BACKLOG_LIMIT + 1)
-    assert pace.rate_hz == MOST_HZ / 2
-    for _ in range(20):
-        pace.frame(3 * pace.interval_s, 0)
-    assert pace.rate_hz == LEAST_HZ
-    for _ in range(1000):
-        assert pace.frame(pace.interval_s, 0)
-    assert pace.rate_hz == MOST_HZ
-
-
 def test_playhead_plays_freezes_and_stays_inside():
     clock = iter([0.0, 1.0, 2.0, 3.0, 4.0, 5.0])
     head = Playhead(live=False, now=lambda: next(clock))
@@ -191,36 +172,6 @@ def test_a_mistake_in_the_app_is_kept_for_the_log(tmp_path, tone_model):
     assert isinstance(app.failure, ZeroDivisionError)
     log = write_log(app.failure, tmp_path / "logs" / "dashboard.log")
     assert "ZeroDivisionError" in log.read_text()
-
-
-def test_a_slow_screen_loses_no_audio(tmp_path, tone_model):
-    """The screen hangs for longer than the audio lasts; every sample is heard all the same."""
-    import time
-
-    from streamclf.sources.fake_backend import FakeBackend
-
-    def listen(slow: bool):
-        audio = FakeBackend()
-        microphone = audio.microphone()
-        audio.clock.at(120.0, microphone.stop)
-        app = make_dashboard(tmp_path, tone_model, microphone)
-        draw = app.draw
-
-        def draw_slowly():
-            time.sleep(0.3)
-            draw()
-
-        async def script(pilot):
-            if slow:
-                app.draw = draw_slowly
-            await settle(pilot, lambda: app.reason)
-
-        drive(app, script)
-        counts = app.listener.engine.statistics
-        return counts.n_gaps, counts.gap_samples, counts.elapsed_samples
-
-    assert listen(slow=True) == listen(slow=False)
-    assert listen(slow=True)[:2] == (0, 0)
 
 
 def test_sizes_may_change_while_it_runs(tmp_path, tone_model):

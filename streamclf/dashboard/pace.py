@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 MOST_HZ, LEAST_HZ = 15.0, 1.0
-BACKLOG_LIMIT = 4
-"""Frames that may wait to be written; more means that the terminal does not keep up."""
 LATE_LIMIT = 3
 """Frames late one after another, before drawing less often; one may be late by chance."""
-PATIENCE = 30
-"""Frames in time, one after another, before drawing more often again."""
+PATIENCE_S = 5.0
+"""Seconds of frames in time, one after another, before drawing more often again."""
 
 
 class Pace:
@@ -37,15 +35,16 @@ class Pace:
             backlog: Writes that wait for the terminal.
 
         Returns:
-            Whether to draw: not while much waits.
+            Whether to draw: not while any wait, as what they show would only grow older.
         """
-        self._n_late = self._n_late + 1 if took_s > 2 * self.interval_s else 0
-        if self._n_late >= LATE_LIMIT or backlog > BACKLOG_LIMIT:
+        late = took_s > 2 * self.interval_s or backlog > 0
+        self._n_late = self._n_late + 1 if late else 0
+        if self._n_late >= LATE_LIMIT:
             self.rate_hz = max(self.rate_hz / 2, LEAST_HZ)
             self._n_good = self._n_late = 0
-        elif not self._n_late:
+        elif not late:
             self._n_good += 1
-            if self._n_good >= PATIENCE and self.rate_hz < self._most_hz:
+            if self._n_good >= PATIENCE_S * self.rate_hz and self.rate_hz < self._most_hz:
                 self.rate_hz = min(self.rate_hz * 1.5, self._most_hz)
                 self._n_good = 0
-        return backlog <= BACKLOG_LIMIT
+        return backlog == 0

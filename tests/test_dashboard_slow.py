@@ -1,0 +1,164 @@
+"""A slow screen or line: the dashboard draws less, and hears everything."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+import pty
+import queue
+import re
+import select
+import signal
+import struct
+import subprocess
+import sys
+import termios
+import threading
+import time
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import soundfile
+import toys
+from dashboards import drive, make_dashboard, settle
+from test_dashboard_live import PATIENCE_S, home
+
+from streamclf.dashboard.messages import ListeningStarted, StateChanged
+from streamclf.dashboard.pace import LATE_LIMIT, LEAST_HZ, MOST_HZ, Pace
+from streamclf.sources.fake_backend import FakeBackend, FakeClock
+from streamclf.sources.ring import CAPACITY_S
+
+
+def test_messages_coalesce_when_the_screen_falls_behind():
+    assert StateChanged().can_replace(StateChanged())
+    assert not StateChanged().can_replace(ListeningStarted())
+
+
+def test_pace_slows_down_on_a_slow_line_and_recovers():
+    pace = Pace()
+    for _ in range(LATE_LIMIT):
+        assert pace.rate_hz == MOST_HZ
+        assert not pace.frame(pace.interval_s, backlog=1)
+    assert pace.rate_hz == MOST_HZ / 2
+    for _ in range(20):
+        assert pace.frame(3 * pace.interval_s, 0)
+    assert pace.rate_hz == LEAST_HZ
+    for _ in range(1000):
+        assert pace.frame(pace.interval_s, 0)
+    assert pace.rate_hz == MOST_HZ
+
+
+def test_pace_forgives_a_frame_that_is_late_by_chance():
+    pace = Pace()
+    for number in range(100):
+        pace.frame(3 * pace.interval_s if number % 2 else pace.interval_s, 0)
+    assert pace.rate_hz == MOST_HZ
+
+
+class ScreenClock(FakeClock):
+    """Time that passes only while the screen hangs, whoever waits for audio meanwhile."""
+
+    def wait(self, items, timeout_s):
+        deadline = self._now + max(0.0, timeout_s)
+        while True:
+            try:
+                return items.get(timeout=0.002)
+            except queue.Empty:
+                if self._now >= deadline:
+                    raise
+
+    def pass_time(self, seconds):
+        until = self._now + seconds
+        while self._due and self._due[0][0] <= until:
+            at, _, action = self._due[0]
+            self._now = max(self._now, at)
+            del self._due[0]
+            action()
+        self._now = until
+
+
+@pytest.mark.parametrize("waits", [False, True], ids=["as it is", "if listening waited for it"])
+def test_a_hanging_screen_loses_no_audio(tmp_path, tone_model, waits):
+    """Each picture takes longer to draw than the microphone's ring can hold audio for."""
+    audio = FakeBackend()
+    audio.clock = clock = ScreenClock()
+    app = make_dashboard(tmp_path, tone_model, audio.microphone())
+    draw, n_hangs = app.draw, [0]
+    history, post = app.listener.history, app.listener._post
+
+    def draw_slowly():
+        if audio.streams and n_hangs[0] < 4:
+            n_hangs[0] += 1
+            patience = time.monotonic() + (1 if waits else PATIENCE_S)
+            for _ in range(round(1.5 * CAPACITY_S)):
+                clock.pass_time(1.0)
+                while history.end_s < clock.now() - 1.5 and time.monotonic() < patience:
+                    time.sleep(0.002)
+        draw()
+
+    def post_and_wait(message):
+        post(message)
+        if n_hangs[0] < 4:
+            seen = threading.Event()
+            loop.call_soon_threadsafe(seen.set)
+            seen.wait(PATIENCE_S)
+
+    async def script(pilot):
+        nonlocal loop
+        loop = asyncio.get_running_loop()
+        if waits:
+            app.listener._post = post_and_wait
+        app.draw = draw_slowly
+        await settle(pilot, lambda: n_hangs[0] == 4 and history.end_s > 4 * CAPACITY_S)
+
+    loop = None
+    drive(app, script)
+    counts = app.listener.engine.statistics
+    assert counts.elapsed_samples > 4 * CAPACITY_S * toys.RATE
+    assert (counts.n_gaps > 0) == waits
+
+
+def test_a_slow_line_is_drawn_to_less_often_and_nothing_is_lost(tmp_path, tone_model):
+    sound = tmp_path / "sound.wav"
+    tones = [toys.tone(hz, 0.2) for hz in np.random.default_rng(0).uniform(200, 3800, 100)]
+    soundfile.write(sound, np.concatenate(tones), toys.RATE)
+    master, slave = pty.openpty()
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 120, 0, 0))
+    command = [sys.executable, "-m", "streamclf", "listen", "--source", f"sim:{sound}", "--loop"]
+    process = subprocess.Popen(
+        [*command, "--model", str(tone_model)], stdin=slave, stdout=slave, stderr=slave,
+        env=home(tmp_path), start_new_session=True,
+    )  # fmt: skip
+    os.close(slave)
+    try:
+        read_until(master, lambda rate: rate >= 8)
+        read_until(master, lambda rate: rate <= 4, pause_s=0.05)
+    finally:
+        process.send_signal(signal.SIGTERM)
+        said = read_rest(master)
+        code = process.wait(PATIENCE_S)
+    assert code == 130
+    # A frame or two were on their way; a full queue of them is more than a megabyte.
+    assert len(said) < 300_000
+    assert re.search(rb"heard [^:]*: .* no gaps", said)
+
+
+def read_until(terminal: int, enough: Callable[[int], bool], pause_s: float = 0.0) -> None:
+    """Read 1000 bytes at a time until the frame rate shown is what is waited for."""
+    said, deadline = b"", time.monotonic() + PATIENCE_S
+    while not ((rates := re.findall(rb"(\d+) fps", said)) and enough(int(rates[-1]))):
+        assert time.monotonic() < deadline, said
+        if select.select([terminal], [], [], 1.0)[0]:
+            said = said[-1000:] + os.read(terminal, 1000)
+        time.sleep(pause_s)
+
+
+def read_rest(terminal: int) -> bytes:
+    said = b""
+    while True:
+        try:
+            said += os.read(terminal, 65_536)
+        except OSError:  # Linux says so when the other side is closed
+            return said
