@@ -124,6 +124,33 @@ def test_ctrl_c_leaves_the_terminal_in_order(tmp_path, tone_model, write_wav):
         assert "╭" not in shown
 
 
+BROKEN = """
+import sys
+from streamclf.cli import run
+from streamclf.dashboard.widgets.level import LevelMeter
+LevelMeter.draw = lambda self, picture, width, height: 1 / 0
+sys.exit(run(sys.argv[1:]))
+"""
+
+
+@no_tmux
+def test_a_mistake_in_the_program_restores_the_terminal_and_names_the_log(
+    tmp_path, tone_model, write_wav
+):
+    path, env = write_wav(toys.tone(440, 60)), home(tmp_path)
+    command = [sys.executable, "-c", BROKEN, "listen", "--source", f"sim:{path}"]
+    with Terminal([*command, "--model", str(tone_model)], env, (120, 24)) as terminal:
+        shown = terminal.until("exit code 1")
+    # The terminal breaks the line where it is full.
+    said = shown.replace("\n", "")
+    assert "error: the dashboard failed (ZeroDivisionError: division by zero)" in said
+    assert "dashboard.log holds the details" in said
+    assert "╭" not in shown
+    assert "Traceback" not in shown
+    (log,) = tmp_path.rglob("dashboard.log")
+    assert "ZeroDivisionError" in log.read_text()
+
+
 @no_tmux
 def test_file_shows_a_recording_and_remembers_the_view(tmp_path, tone_model, write_wav):
     path = write_wav(np.concatenate([toys.silence(20), toys.tone(1000, 10)]))
