@@ -1,5 +1,6 @@
 """Changes at a position, and sources one after another on one timeline."""
 
+import queue
 from itertools import pairwise
 
 import numpy as np
@@ -157,3 +158,17 @@ def test_relay_passes_gaps_and_notices_with_their_place():
     relay = Relay(Telling(toys.silence(1), toys.RATE, gaps=[(4000, 800)], block_samples=4000))
     kinds = [(type(item).__name__, item.position) for item in relay.blocks(toys.RATE)]
     assert kinds == [("Block", 0), ("Gap", 4000), ("Block", 4800), ("Notice", 8000)]
+
+
+@pytest.mark.parametrize(("kind", "n_gaps"), [(ArraySource, 0), (LiveArray, 1)])
+def test_only_between_live_sources_is_time_missing(kind, n_gaps):
+    clock = FakeClock()
+    relay = Relay(kind(toys.silence(1), toys.RATE), clock)
+    first = [*relay.blocks(toys.RATE)]
+    clock.at(60.0, lambda: None)
+    with pytest.raises(queue.Empty):
+        clock.wait(queue.SimpleQueue(), 60.0)
+    relay.switch(kind(toys.silence(1), toys.RATE))
+    items = [*first, *relay.blocks(toys.RATE)]
+    assert [isinstance(item, Gap) for item in items].count(True) == n_gaps
+    assert relay.position == (2 if n_gaps == 0 else 61) * toys.RATE

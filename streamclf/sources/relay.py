@@ -136,7 +136,8 @@ class Relay(Source):
 
     def _bridge(self, block: Block) -> Iterator[Gap]:
         """The gap between the last source's audio and the first block of the next."""
-        if self._heard_at is None or self._heard_from is self._source:
+        # Between recordings no sound is missed, however long one waits.
+        if not self.live or self._heard_at is None or self._heard_from is self._source:
             return
         missing_s = self._clock.now() - self._heard_at
         n_samples = round(missing_s * block.sample_rate) - block.n_samples
