@@ -41,7 +41,9 @@ def tone_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(autouse=True)
 def colour_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let nothing depend on the terminal that the tests are started from."""
-    monkeypatch.delenv("NO_COLOR", raising=False)
+    # A size said here would win over that of the terminals that tests open.
+    for name in ("NO_COLOR", "COLUMNS", "LINES"):
+        monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("TERM", "xterm-256color")
     monkeypatch.setenv("COLORTERM", "truecolor")
 
