@@ -87,6 +87,18 @@ def test_run_folder_is_not_replaced_unasked(train, tmp_path, capsys):
     assert len(json.loads((tmp_path / "run" / "history.json").read_text())) == 2
 
 
+@pytest.mark.parametrize("folds", ["1", "all"])
+def test_run_folder_is_refused_before_the_data_is_opened(train, tmp_path, capsys, folds):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "config.json").write_text("{}")
+    assert train("--folds", folds, "--data", tmp_path / "nowhere") == 1
+    assert "--overwrite replaces it" in capsys.readouterr().err
+    assert train("--folds", folds, "--data", tmp_path / "nowhere", "--overwrite") == 1
+    assert "no such folder" in capsys.readouterr().err
+    # Nothing is deleted for a run that cannot be begun.
+    assert (tmp_path / "run" / "config.json").read_text() == "{}"
+
+
 def test_overwrite_deletes_runs_only(train, tmp_path, capsys):
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "thesis.txt").write_text("years of work")
