@@ -31,6 +31,17 @@ def load_network(run: RunFolder, config: dict[str, Any]) -> tuple[System, nn.Mod
 
 
 def read_recipe(system_type: type[System], config: dict[str, Any]) -> Recipe:
-    """A run's recipe; what it lacks, since it is older, is as by default."""
-    fields = system_type.default_recipe().as_json() | config["recipe"]
+    """A run's recipe; what it lacks, since it is older, is as by default.
+
+    Raises:
+        RunError: It has something that this network's recipe has not.
+    """
+    known = system_type.default_recipe().as_json()
+    foreign = sorted(set(config["recipe"]) - set(known))
+    if foreign:
+        raise RunError(
+            f"config.json: {system_type.name} has no {', '.join(foreign)} in its recipe; the run "
+            "is of another network or version: train anew"
+        )
+    fields = known | config["recipe"]
     return system_type.recipe_type.from_json(fields)

@@ -129,6 +129,18 @@ def test_resume_takes_the_runs_own_options(train, tmp_path, capsys):
         assert len(said) == 1
 
 
+def test_run_whose_recipe_is_another_networks_is_refused_in_one_line(train, tmp_path, capsys):
+    assert train("--epochs", 1, "--max-clips", 4) == 0
+    path = tmp_path / "run" / "config.json"
+    path.write_text(path.read_text().replace('"network": "pocket"', '"network": "envnet"'))
+    capsys.readouterr()
+    assert train("--resume", network="envnet") == 1
+    said = capsys.readouterr().err.splitlines()
+    assert len(said) == 1
+    assert "envnet has no gain_db, mixup, teacher_share" in said[0]
+    assert "train anew" in said[0]
+
+
 def test_resume_refuses_other_data(train, tmp_path, make_esc, capsys):
     assert train("--epochs", 1, "--max-clips", 4) == 0
     other = make_esc(folder="other", seconds=1.0)
