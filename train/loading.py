@@ -16,9 +16,15 @@ def load_network(run: RunFolder, config: dict[str, Any]) -> tuple[System, nn.Mod
     """A run's system and its network with its weights, on the CPU, ready to be used.
 
     Raises:
-        RunError: The network is unknown, or the weights are missing or of another one.
+        RunError: The network is unknown, its training has not ended, or the weights are of
+            another one.
     """
     system_type = find_system(str(config.get("network")))
+    if not (run.path / WEIGHTS).exists():
+        raise RunError(
+            f"{run.path}: has no {WEIGHTS}, its training has not ended; "
+            f"--resume --save {run.path} goes on with it"
+        )
     try:
         system = system_type(read_recipe(system_type, config))
         network = system.build(len(config["labels"]))
