@@ -43,6 +43,7 @@ def main(name: str, arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         check_options(options)
+        system_type.check_options(options)
         if crossfold.is_meant(options):
             crossfold.cross_validate(system_type, options, train)
         else:
