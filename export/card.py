@@ -43,23 +43,8 @@ def make_card(
     Raises:
         RunError: The configuration lacks something a card needs.
     """
-    heard = run.read_held_out()
     try:
-        data = config["data"]
-        temperature, thresholds, accuracy = 1.0, Thresholds(), {}
-        if heard is not None and system.task == "regression":
-            accuracy = _errors(run, data)
-        elif heard is not None:
-            # Too few clips, a smoke run's, would set them by accident.
-            if len(heard.targets) >= MIN_CLIPS:
-                temperature = fit_temperature(heard)
-                thresholds, figures = choose_thresholds(heard, temperature, precision)
-                accuracy["events"] = figures | {
-                    "protocol": "lowest threshold of scores averaged over "
-                    f"{AVERAGE_S:g} s at which {precision:.0%} of the clips' events are "
-                    f"right; off is {OFF_RATIO:g} of on; chosen on the same held-out clips"
-                }
-            accuracy = _figures(run, heard, temperature, data) | accuracy
+        temperature, thresholds, accuracy = _judge(run, config["data"], system, precision)
         return Card(
             name=name,
             version=version,
@@ -71,17 +56,37 @@ def make_card(
             temperature=temperature,
             thresholds=thresholds,
             training_data=_describe_data(config),
-            licence=licence or _licence(data),
+            licence=licence or _licence(config["data"]),
             accuracy=accuracy,
-            description=(
-                f"{config['network']}: {config['title']}. {config['parameters']:,} parameters, "
-                f"{config['recipe']['epochs']} epochs, seed {config['seed']}. {system.card_note()}"
-            ).strip(),
+            description=_describe_network(config, system),
         )
     except KeyError as error:
         raise RunError(
             f"{run.path / 'config.json'}: lacks {error}, which the model card needs; train anew"
         ) from error
+
+
+def _judge(
+    run: RunFolder, data: dict[str, Any], system: System, precision: float
+) -> tuple[float, Thresholds, dict[str, Any]]:
+    """Temperature and thresholds by what the network said of the held-out fold, and figures."""
+    heard = run.read_held_out()
+    if heard is None:
+        return 1.0, Thresholds(), {}
+    if system.task == "regression":
+        return 1.0, Thresholds(), _errors(run, data)
+    # Too few clips, a smoke run's, would set them by accident.
+    if len(heard.targets) < MIN_CLIPS:
+        return 1.0, Thresholds(), _figures(run, heard, 1.0, data)
+    temperature = fit_temperature(heard)
+    thresholds, figures = choose_thresholds(heard, temperature, precision)
+    protocol = (
+        f"lowest threshold of scores averaged over {AVERAGE_S:g} s at which {precision:.0%} of "
+        f"the clips' events are right; off is {OFF_RATIO:g} of on; chosen on the same held-out "
+        "clips"
+    )
+    accuracy = _figures(run, heard, temperature, data)
+    return temperature, thresholds, accuracy | {"events": {**figures, "protocol": protocol}}
 
 
 def _figures(
@@ -125,6 +130,12 @@ def _errors(run: RunFolder, data: dict[str, Any]) -> dict[str, Any]:
             "saying the training clips' median; the fold decided nothing in training"
         ),
     }
+
+
+def _describe_network(config: dict[str, Any], system: System) -> str:
+    text = f"{config['network']}: {config['title']}. {config['parameters']:,} parameters, "
+    text += f"{config['recipe']['epochs']} epochs, seed {config['seed']}. {system.card_note()}"
+    return text.strip()
 
 
 def _describe_data(config: dict[str, Any]) -> str:

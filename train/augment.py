@@ -50,66 +50,65 @@ def crop_scaled(
     zeros at both ends and cropped; all in one look-up.
 
     Args:
-        sounds: ``(batch, samples)`` int16 or float.
+        sounds: ``(batch, samples)``, floating.
         begins: ``(batch,)``, first sample of the sound itself.
         ends: ``(batch,)``, one behind its last.
         places: ``(batch,)`` in [0, 1): where in the padded sound the crop lies.
         scales: ``(batch,)``: samples of the sound a sample of the crop; 1 leaves it as it is.
         length: Samples of a crop.
-        pad: Zeros at either end, ``length // 2`` as published if not given. Without any, a sound
-            shorter than a crop begins with it.
+        pad: Zeros at either end, ``length // 2`` as published if not given. A sound that is
+            shorter than a crop all the same lies somewhere in it, at the place among the possible.
 
     Returns:
         ``(batch, length)`` float32 at the scale of ``sounds``.
     """
     pad = length // 2 if pad is None else pad
     scaled = torch.floor((ends - begins) / scales)
-    room = (scaled + 2 * pad - length).clamp(min=0)
-    starts = torch.floor(places * (room + 1)) - pad
+    room = scaled + 2 * pad - length
+    starts = torch.floor(places * (room.abs() + 1)) * room.sign() - pad
     steps = starts[:, None] + torch.arange(length, device=sounds.device)
     positions = steps * scales[:, None]
     below = torch.floor(positions)
     part = positions - below
-    last = (ends - begins - 1)[:, None]
-    index = below.long()
     inside = (steps >= 0) & (steps < scaled[:, None])
-    lower = sounds.gather(1, begins[:, None] + index.clamp(min=0).minimum(last))
-    upper = sounds.gather(1, begins[:, None] + (index + 1).clamp(min=0).minimum(last))
-    return torch.where(inside, lower + (upper - lower) * part, 0.0)
+    first, last = begins[:, None], ends[:, None] - 1
+    index = torch.clamp(below.long() + first, first, last)
+    lower, upper = sounds.gather(1, index), sounds.gather(1, (index + 1).minimum(last))
+    return lower.lerp_(upper, part).mul_(inside)
 
 
-def fit_length(sounds: Tensor, lengths: Tensor, places: Tensor, length: int) -> Tensor:
+def fit_length(
+    sounds: Tensor,
+    lengths: Tensor,
+    places: Tensor,
+    length: int,
+    shifts: Tensor | None = None,
+) -> Tensor:
     """Cut a random stretch out of each longer sound, put each shorter one somewhere in silence.
+
+    Then move it later, if asked to; what leaves at its end comes in at its beginning.
 
     Args:
         sounds: ``(batch, ..., samples)``.
         lengths: ``(batch,)``, of each sound itself.
         places: ``(batch,)`` in [0, 1): where among the possible places.
         length: Wanted.
+        shifts: ``(batch,)``, in samples.
 
     Returns:
         ``(batch, ..., length)``.
     """
     room = lengths - length
     offsets = torch.floor(places * (room.abs() + 1)).long() * room.sign()
-    index = offsets[:, None] + torch.arange(length, device=sounds.device)
+    steps = torch.arange(length, device=sounds.device)
+    if shifts is not None:
+        steps = (steps - shifts[:, None]) % length
+    index = offsets[:, None] + steps
     inside = (index >= 0) & (index < lengths[:, None])
     shape = (len(sounds), *[1] * (sounds.ndim - 2), length)
     index = index.clamp(0, sounds.shape[-1] - 1).view(shape).expand(*sounds.shape[:-1], length)
-    return torch.where(inside.view(shape), sounds.gather(-1, index), 0.0)
-
-
-def shift_with_wrap(sounds: Tensor, shifts: Tensor) -> Tensor:
-    """Move each sound later; what leaves at its end comes in at its beginning.
-
-    Args:
-        sounds: ``(batch, ..., samples)``.
-        shifts: ``(batch,)``, in samples.
-    """
-    n_samples = sounds.shape[-1]
-    index = (torch.arange(n_samples, device=sounds.device) - shifts[:, None]) % n_samples
-    shape = (len(sounds), *[1] * (sounds.ndim - 2), n_samples)
-    return sounds.gather(-1, index.view(shape).expand(sounds.shape))
+    # A product: where() takes ten times as long to spread its mask.
+    return sounds.gather(-1, index).mul_(inside.view(shape))
 
 
 def draw_gains(random: np.random.Generator, n: int, low_db: float, high_db: float) -> np.ndarray:
@@ -131,13 +130,44 @@ def mask_bands(
 
     Source: Park et al., "SpecAugment", Interspeech 2019.
     """
+    return _fill_with_mean(features, _draw_bands(features, random, axis, widest, n_masks))
+
+
+def mask_spectrum(
+    features: Tensor,
+    random: np.random.Generator,
+    *,
+    mels: tuple[int, int],
+    frames: tuple[int, int],
+) -> Tensor:
+    """SpecAugment along both axes at once, as `mask_bands` along one.
+
+    Args:
+        features: ``(batch, ..., mels, frames)``.
+        random: As there.
+        mels: Widest band and how many.
+        frames: The same of the other axis.
+    """
+    first = _draw_bands(features, random, 1, *mels)
+    second = _draw_bands(features, random, 2, *frames)
+    return _fill_with_mean(features, 1 - (1 - first) * (1 - second))
+
+
+def _draw_bands(
+    features: Tensor, random: np.random.Generator, axis: int, widest: int, n_masks: int
+) -> Tensor:
+    """1 where bands lie, else 0; one axis as long as that of ``features``, the others 1."""
     n_batch, size = features.shape[0], features.shape[axis - 3]
     widths = random.integers(0, min(widest, size) + 1, (n_batch, n_masks))
     begins = np.floor(random.uniform(0, 1, (n_batch, n_masks)) * (size - widths + 1))
     lines = np.arange(size)
     masked = (lines >= begins[..., None]) & (lines < (begins + widths)[..., None])
-    mask = to_device(masked.any(axis=1), features)
     shape = [1] * features.ndim
     shape[0], shape[axis - 3] = n_batch, size
+    return to_device(masked.any(axis=1).astype(np.float32), features).view(shape)
+
+
+def _fill_with_mean(features: Tensor, mask: Tensor) -> Tensor:
     means = features.mean(dim=tuple(range(1, features.ndim)), keepdim=True)
-    return torch.where(mask.view(shape), means, features)
+    # The same as where(), in half the time: at weights of 0 and 1 it gives either to the last bit.
+    return torch.lerp(features, means, mask.to(features.dtype))

@@ -9,6 +9,7 @@ from lightning_fabric import Fabric
 from torch import nn
 
 from train.datasets.prepared import ClipSet
+from train.learner import Learner
 from train.recipe import Recipe
 from train.system import System
 
@@ -46,20 +47,14 @@ def shorten(
 
 def time_step(system: System, network: nn.Module, training: ClipSet, fabric: Fabric) -> float:
     """Seconds of one training step, tried on a network that is thrown away afterwards."""
-    network.to(fabric.device)
+    learner = Learner(system, network, fabric)
     material = system.material(network, training, fabric.device)
-    trainee = system.trainee(network)
-    module, optimiser = fabric.setup(trainee, system.recipe.optimiser_for(trainee))
     random = np.random.default_rng(0)
     n_batch = min(system.recipe.batch_size, len(training.clips))
     seconds = []
-    for _ in range(8):
+    for step in range(8):
         began = time.perf_counter()
         inputs, labels = system.batch(material, np.arange(n_batch), random)
-        loss = system.loss(module(inputs), labels)
-        optimiser.zero_grad(set_to_none=True)
-        fabric.backward(loss)
-        optimiser.step()
-        loss.item()
+        learner.learn(inputs, labels, system.recipe.learning_rate, step).tolist()
         seconds.append(time.perf_counter() - began)
     return float(np.median(seconds[2:]))

@@ -43,6 +43,7 @@ def main(name: str, arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         check_options(options)
+        system_type.check_options(options)
         if crossfold.is_meant(options):
             crossfold.cross_validate(system_type, options, train)
         else:
@@ -73,6 +74,9 @@ def train(system_type: type[System], options: argparse.Namespace) -> RunFolder:
     if options.resume:
         run = RunFolder.open(options.save)
         system = take_over(system_type, options, run)
+    elif options.save:
+        # Now, not when the data is open, which can take minutes the first time.
+        RunFolder.check_free(options.save, overwrite=options.overwrite)
     fabric = make_fabric(options.accelerator, options.precision, options.devices)
     with fabric.rank_zero_first():
         clips = open_data(system, options)

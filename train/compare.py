@@ -48,13 +48,23 @@ def main(arguments: list[str] | None = None) -> int:
     formats.add_argument("--json", action="store_true", help="JSON instead of a table")
     formats.add_argument("--csv", action="store_true", help="CSV instead of a table")
     options = parser.parse_args(arguments)
-    try:
-        rows = [describe_run(path) for path in options.runs]
-    except StreamclfError as error:
+    rows, failures = [], []
+    for path in options.runs:
+        try:
+            rows.append(describe_run(path))
+        except StreamclfError as error:
+            failures.append(error)
+        except KeyboardInterrupt:
+            return 130
+    if rows:
+        print_rows(rows, options)
+    for error in failures:
         print(f"error: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        return 130
+    return 1 if failures else 0
+
+
+def print_rows(rows: list[dict[str, Any]], options: argparse.Namespace) -> None:
+    """The runs in the form asked for, on standard output."""
     if options.json:
         print(json.dumps(rows, indent=1))
     elif options.csv:
@@ -63,7 +73,6 @@ def main(arguments: list[str] | None = None) -> int:
         writer.writerows(rows)
     else:
         print_table(rows)
-    return 0
 
 
 def describe_run(path: Path) -> dict[str, Any]:

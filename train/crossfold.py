@@ -37,6 +37,8 @@ def cross_validate(
     Raises:
         TrainError: As a single run does.
     """
+    if options.save and not options.resume:
+        RunFolder.check_free(options.save, overwrite=options.overwrite)
     folds = _folds_of(system_type, options)
     if options.resume:
         root = RunFolder.open(options.save)

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from train.augment import crop_scaled, draw_gains, fit_length, mask_bands, to_device
+from train.augment import crop_scaled, draw_gains, mask_spectrum, to_device
 from train.datasets.prepared import ClipSet
 from train.features import LogMel, OverWaveform
 from train.recipe import Recipe
@@ -204,19 +204,16 @@ class DigitsSystem(System):
             return F.pad(sounds, (0, WINDOW_SAMPLES - sounds.shape[1])), labels  # pads or cuts
         n_batch = len(indices)
         rows = to_device(indices, sounds)
-        lengths = material.sounds.lengths[rows]
+        begins, ends = torch.zeros_like(rows), material.sounds.lengths[rows]
         speeds = to_device(FASTEST ** random.uniform(-1, 1, n_batch), sounds)
-        slowest = int(sounds.shape[1] * FASTEST) + 1
-        begins, nowhere = torch.zeros_like(lengths), torch.zeros_like(speeds)
-        sounds = crop_scaled(sounds, begins, lengths, nowhere, speeds, slowest, pad=0)
         places = to_device(random.uniform(0, 1, n_batch), sounds)
-        waveform = fit_length(sounds, (lengths / speeds).long(), places, WINDOW_SAMPLES)
-        gains = to_device(draw_gains(random, n_batch, -GAIN_DB, GAIN_DB), waveform)
+        waveform = crop_scaled(sounds, begins, ends, places, speeds, WINDOW_SAMPLES, pad=0)
+        gains = to_device(draw_gains(random, n_batch, -GAIN_DB, GAIN_DB) ** 2, waveform)
         with torch.no_grad():
-            power = material.front_end.power_by_fft(waveform * gains[:, None])
+            power = material.front_end.power_by_fft(waveform) * gains[:, None, None]
         features = material.front_end.compress(power)
-        features = mask_bands(features, random, axis=1, widest=WIDEST_MELS, n_masks=1)
-        return mask_bands(features, random, axis=2, widest=WIDEST_FRAMES, n_masks=2), labels
+        mels, frames = (WIDEST_MELS, 1), (WIDEST_FRAMES, 2)
+        return mask_spectrum(features, random, mels=mels, frames=frames), labels
 
 
 class _Residual(nn.Module):

@@ -17,11 +17,12 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
-from train.checkpoint import Progress, load_best, load_checkpoint, save_checkpoint
+from train.checkpoint import Progress, load_best
 from train.datasets.prepared import ClipSet
 from train.errors import RunError, UsageError
 from train.filters import FilterFilm
 from train.interrupt import Interrupt
+from train.learner import Learner
 from train.looks import Looks
 from train.runs import WEIGHTS, RunFolder
 from train.system import System
@@ -66,62 +67,36 @@ def fit(
             finite any more.
     """
     recipe = system.recipe
-    network.to(fabric.device)
-    material = system.material(network, training, fabric.device)
-    trainee = system.trainee(network)
-    module, optimiser = fabric.setup(trainee, recipe.optimiser_for(trainee))
-    average = _start_average(trainee, recipe.ema)
-    progress = load_checkpoint(run, trainee, optimiser, average) if resume else Progress()
-    n_clips = len(training.clips)
-    n_batches = max(1, round(n_clips / recipe.batch_size))
-    n_steps = recipe.epochs * n_batches
+    learner = Learner(system, network, fabric)
+    batches = Batches(system, network, training, fabric, seed)
+    progress = learner.load(run) if resume else Progress()
+    n_steps = recipe.epochs * batches.per_epoch
     measure = "error" if system.task == "regression" else "accuracy"
     film = FilterFilm(system, run, recipe.epochs, resume=resume)
-    looks = Looks(system, network, average, validation, held_out, run, keep)
+    looks = Looks(system, network, learner.average, validation, held_out, run, keep)
     saved = time.monotonic()
     if progress.step == 0 and run.writes:
         film.take(network, 0)
 
     with Interrupt(fabric) as interrupt, Teller(
-        recipe.epochs, n_batches, progress.step, measure
+        recipe.epochs, batches.per_epoch, progress.step, measure
     ) as teller:  # fmt: skip
-        module.train()
+        learner.trainee.train()
         sums = torch.tensor(progress.sums[:3], device=fabric.device)
         while progress.step < n_steps:
             began = time.perf_counter()
-            epoch, place = divmod(progress.step, n_batches)
-            order = np.random.default_rng((seed, 0, epoch)).permutation(n_clips)
-            indices = _share(np.array_split(order, n_batches)[place], fabric)
-
-            rank = fabric.global_rank
-            torch.manual_seed((seed << 32) + progress.step + rank * 2**24)
-            random = np.random.default_rng((seed, 1 + rank, progress.step))
-            inputs, labels = system.batch(material, indices, random)
-
+            inputs, labels = batches.cut(progress.step)
             rate = recipe.rate_at(progress.step / n_steps)
-            for group in optimiser.param_groups:
-                group["lr"] = rate
-            logits = module(inputs)
-            loss = system.loss(logits, labels)
-            optimiser.zero_grad(set_to_none=True)
-            fabric.backward(loss)
-            if recipe.clip_norm:
-                fabric.clip_gradients(
-                    module, optimiser, max_norm=recipe.clip_norm, error_if_nonfinite=False
-                )
-            optimiser.step()
+            sums += learner.learn(inputs, labels, rate, progress.step)
             progress.step += 1
-            _average_weights(average, trainee, recipe.ema, progress.step)
 
-            n = len(indices)
-            with torch.no_grad():
-                sums += torch.stack([loss * n, system.tally(logits, labels), loss.new_tensor(n)])
-            finished = place + 1 == n_batches
+            epoch, place = divmod(progress.step, batches.per_epoch)
+            finished = place == 0
             asked = interrupt.was_asked()
             saving = asked or time.monotonic() - saved > SAVE_EVERY_S
             # Reading a number makes the host wait for the card: not at every step.
             if finished or saving or teller.is_due():
-                progress.sums[:3] = _read_sums(sums, fabric, run, progress.step, rate)
+                progress.sums[:3] = _read_sums(sums, run, progress.step, rate)
             progress.sums[3] += time.perf_counter() - began
             if finished or teller.is_due():
                 teller.tell_step(progress.step, progress.sums)
@@ -129,22 +104,52 @@ def fit(
                 row = _finish_epoch(progress, epoch, rate, measure)
                 sums.zero_()
                 if run.writes:
-                    film.take(network, epoch + 1, last=progress.step == n_steps)
+                    film.take(network, epoch, last=progress.step == n_steps)
                     row |= looks.look(progress, recipe.epochs)
-                teller.tell_epoch(row, progress.step, n_clips)
+                teller.tell_epoch(row, progress.step, len(training.clips))
                 run.write_json("history.json", progress.epochs)
             if saving:
-                save_checkpoint(run, trainee, optimiser, average, progress)
+                learner.save(run, progress)
                 saved = time.monotonic()
             if asked and progress.step < n_steps:
                 print(f"saved; --resume --save {run.path} goes on", file=sys.stderr)
                 raise KeyboardInterrupt
 
-    save_checkpoint(run, trainee, optimiser, average, progress)
-    trainee.load_state_dict(average)
+    learner.save(run, progress)
+    learner.trainee.load_state_dict(learner.average)
     epoch = load_best(run, network, progress) if progress.best and run.writes else recipe.epochs
     run.write_tensors(WEIGHTS, network.state_dict(), {"epoch": str(epoch)})
     return network.eval()
+
+
+class Batches:
+    """Each epoch's clips in an order of its own, cut and mixed a batch at a time.
+
+    Attributes:
+        per_epoch: How many.
+    """
+
+    def __init__(
+        self, system: System, network: nn.Module, clips: ClipSet, fabric: Fabric, seed: int
+    ) -> None:
+        self.system, self.fabric, self.seed = system, fabric, seed
+        self.material = system.material(network, clips, fabric.device)
+        self.n_clips = len(clips.clips)
+        self.per_epoch = max(1, round(self.n_clips / system.recipe.batch_size))
+
+    def cut(self, step: int) -> tuple[Tensor, Tensor]:
+        """This process's share of a step's batch; what follows from it is seeded, too.
+
+        Raises:
+            UsageError: A batch has fewer clips than there are processes.
+        """
+        epoch, place = divmod(step, self.per_epoch)
+        order = np.random.default_rng((self.seed, 0, epoch)).permutation(self.n_clips)
+        indices = _share(np.array_split(order, self.per_epoch)[place], self.fabric)
+        rank = self.fabric.global_rank
+        torch.manual_seed((self.seed << 32) + step + rank * 2**24)
+        random = np.random.default_rng((self.seed, 1 + rank, step))
+        return self.system.batch(self.material, indices, random)
 
 
 def _share(indices: np.ndarray, fabric: Fabric) -> np.ndarray:
@@ -158,28 +163,7 @@ def _share(indices: np.ndarray, fabric: Fabric) -> np.ndarray:
     return np.array_split(indices, fabric.world_size)[fabric.global_rank]
 
 
-def _start_average(trainee: nn.Module, decay: float) -> dict[str, Tensor]:
-    """Where the averaged weights are kept; without averaging they are the weights themselves."""
-    state = trainee.state_dict()
-    return {name: value.clone() for name, value in state.items()} if decay else state
-
-
-def _average_weights(
-    average: dict[str, Tensor], module: nn.Module, decay: float, step: int
-) -> None:
-    """Exponential moving average; it follows faster at the start, when it has little to go by."""
-    if not decay:
-        return
-    decay = min(decay, step / (step + 9))
-    with torch.no_grad():
-        for name, value in module.state_dict().items():
-            if value.is_floating_point():
-                average[name].lerp_(value, 1 - decay)
-            else:
-                average[name].copy_(value)
-
-
-def _read_sums(sums: Tensor, fabric: Fabric, run: RunFolder, step: int, rate: float) -> list[float]:
+def _read_sums(sums: Tensor, run: RunFolder, step: int, rate: float) -> list[float]:
     """This process's sums as numbers, checked."""
     numbers = sums.tolist()
     if not np.isfinite(numbers[0]):
@@ -193,7 +177,7 @@ def _read_sums(sums: Tensor, fabric: Fabric, run: RunFolder, step: int, rate: fl
 def _finish_epoch(progress: Progress, epoch: int, rate: float, measure: str) -> dict[str, Any]:
     loss, tally, clips, seconds = progress.sums
     row = {
-        "epoch": epoch + 1,
+        "epoch": epoch,
         "loss": loss / clips,
         measure: tally / clips,
         "learning_rate": rate,

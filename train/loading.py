@@ -16,9 +16,15 @@ def load_network(run: RunFolder, config: dict[str, Any]) -> tuple[System, nn.Mod
     """A run's system and its network with its weights, on the CPU, ready to be used.
 
     Raises:
-        RunError: The network is unknown, or the weights are missing or of another one.
+        RunError: The network is unknown, its training has not ended, or the weights are of
+            another one.
     """
     system_type = find_system(str(config.get("network")))
+    if not (run.path / WEIGHTS).exists():
+        raise RunError(
+            f"{run.path}: has no {WEIGHTS}, its training has not ended; "
+            f"--resume --save {run.path} goes on with it"
+        )
     try:
         system = system_type(read_recipe(system_type, config))
         network = system.build(len(config["labels"]))
@@ -31,6 +37,17 @@ def load_network(run: RunFolder, config: dict[str, Any]) -> tuple[System, nn.Mod
 
 
 def read_recipe(system_type: type[System], config: dict[str, Any]) -> Recipe:
-    """A run's recipe; what it lacks, since it is older, is as by default."""
-    fields = system_type.default_recipe().as_json() | config["recipe"]
+    """A run's recipe; what it lacks, since it is older, is as by default.
+
+    Raises:
+        RunError: It has something that this network's recipe has not.
+    """
+    known = system_type.default_recipe().as_json()
+    foreign = sorted(set(config["recipe"]) - set(known))
+    if foreign:
+        raise RunError(
+            f"config.json: {system_type.name} has no {', '.join(foreign)} in its recipe; the run "
+            "is of another network or version: train anew"
+        )
+    fields = known | config["recipe"]
     return system_type.recipe_type.from_json(fields)

@@ -33,7 +33,7 @@ def make_parser(system_type: type[System]) -> argparse.ArgumentParser:
         "--folds",
         type=_folds,
         help="training folds, as in 1,2,3 (all but the test fold); 'all': a cross-validation, "
-        "each fold held out once",
+        "each fold held out once, on one device",
     )
     data("--test-fold", type=int, help="the fold held out (the last there is); 0 for none")
     data("--validation-fold", type=int, help="a fold that is not trained on but chooses the epoch")

@@ -40,7 +40,10 @@ def take_over(system_type: type[System], options: argparse.Namespace, run: RunFo
     config = run.read_json(CONFIG)
     try:
         if config["network"] != system_type.name:
-            raise UsageError(f"{run.path}: a run of {config['network']}, not of {system_type.name}")
+            raise UsageError(
+                f"{run.path}: a run of {config['network']}, not of {system_type.name}; "
+                f"python -m train.{config['network']} goes on with it"
+            )
         take_over_options(system_type, options, recorded_options(config))
         return system_type(read_recipe(system_type, config))
     except (KeyError, TypeError) as error:

@@ -68,20 +68,34 @@ class RunFolder:
         """
         path = path or cls.default_path(name)
         try:
-            if path.exists() and (not path.is_dir() or any(path.iterdir())):
-                if not overwrite:
-                    raise RunError(
-                        f"{path}: exists; --resume continues it, --overwrite replaces it, "
-                        "or name another folder with --save"
-                    )
-                # Only ever a run is deleted, not whatever folder --save happened to name.
-                if not (path / CONFIG).is_file():
-                    raise RunError(f"{path}: exists and is no run folder: name another with --save")
+            if cls.check_free(path, overwrite=overwrite):
                 shutil.rmtree(path)
             path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise RunError(f"{path}: cannot make the run folder: {error}") from error
         return cls(path)
+
+    @classmethod
+    def check_free(cls, path: Path, *, overwrite: bool) -> bool:
+        """Refuse a folder that a new run must not take; whether there is a run to be replaced.
+
+        Raises:
+            RunError: It is no folder, holds something, or cannot be looked into.
+        """
+        try:
+            if not path.exists() or (path.is_dir() and not any(path.iterdir())):
+                return False
+        except OSError as error:
+            raise RunError(f"{path}: cannot be the run folder: {error}") from error
+        if not overwrite:
+            raise RunError(
+                f"{path}: exists; --resume continues it, --overwrite replaces it, "
+                "or name another folder with --save"
+            )
+        # Only ever a run is deleted, not whatever folder --save happened to name.
+        if not (path / CONFIG).is_file():
+            raise RunError(f"{path}: exists and is no run folder: name another with --save")
+        return True
 
     @classmethod
     def open(cls, path: Path) -> RunFolder:

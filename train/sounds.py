@@ -1,7 +1,14 @@
-"""What batches are cut from: a set's waveforms and labels, as near to the network as they fit."""
+"""What batches are cut from: a set's sounds and labels, as near to the network as they fit.
+
+The sounds are waveforms, or, for networks whose own work is small beside the spectra of what they
+hear, mel spectra of whole clips, made once. A cut then lies at a frame, and its outermost frames
+see what lies beside the cut in the clip, where a window alone would be mirrored; everything
+between is what the network's front end says of those samples.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,23 +17,35 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from train.augment import to_device
-from train.datasets.prepared import FULL_SCALE, REGRESSION, ClipSet, fits_in_memory
+from train.datasets.prepared import (
+    FULL_SCALE,
+    MEMORY_SHARE,
+    REGRESSION,
+    ClipSet,
+    fits_in_memory,
+    free_memory,
+)
+from train.features import LogMel
+
+AT_ONCE = 16
+"""Clips whose spectra are made together."""
 
 
 class Sounds:
     """The waveforms of clips of any length, a batch at a time.
 
-    They lie on the device as int16 where they fit; otherwise each batch is read from disk.
+    They lie on the device as int16 where they fit (and unless ``whole`` is False); otherwise each
+    batch is read from disk.
 
     Attributes:
         lengths: ``(clips,)``, samples of each clip, on the device.
     """
 
-    def __init__(self, clips: ClipSet, device: torch.device) -> None:
+    def __init__(self, clips: ClipSet, device: torch.device, *, whole: bool = True) -> None:
         self.clips, self.device = clips, device
         self.lengths = torch.from_numpy(clips.lengths).to(device)
         free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else None
-        fits = fits_in_memory(clips, free)
+        fits = whole and fits_in_memory(clips, free)
         self._whole = torch.from_numpy(clips.matrix()).to(device) if fits else None
 
     def take(self, indices: np.ndarray) -> Tensor:
@@ -45,7 +64,68 @@ class Sounds:
             rows = torch.from_numpy(read).to(self.device)
         else:
             rows = self._whole[to_device(indices, self._whole), ..., :longest]
-        return rows.float() / FULL_SCALE
+        return rows.float().div_(FULL_SCALE)
+
+
+class Spectra:
+    """The mel spectra of clips of any length, a batch at a time.
+
+    They lie on the device where they fit; otherwise those of each batch are made when it is cut.
+
+    Attributes:
+        lengths: ``(clips,)``, frames of each clip, on the device.
+    """
+
+    def __init__(
+        self,
+        clips: ClipSet,
+        device: torch.device,
+        front_end: LogMel,
+        scale: Callable[[Tensor], Tensor],
+    ) -> None:
+        """Make them.
+
+        Args:
+            clips: Of a set.
+            device: Where batches are wanted.
+            front_end: Gives the power in each mel.
+            scale: What a batch shall hold instead of a power, say its logarithm; of nought nought.
+        """
+        self.front_end, self.scale = front_end, scale
+        self._sounds = Sounds(clips, device, whole=False)
+        hop_length = front_end.hop_length
+        self._n_samples = -(-int(clips.lengths.max()) // hop_length) * hop_length
+        frames = [max(1, front_end.n_frames(n)) for n in clips.lengths.tolist()]
+        self.lengths = torch.tensor(frames, device=device)
+        n_values = len(frames) * clips.channels * front_end.n_mels
+        n_bytes = 4 * n_values * front_end.n_frames(self._n_samples)
+        free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else free_memory()
+        self._whole: Tensor | None = None
+        if n_bytes <= free * MEMORY_SHARE:
+            parts = np.split(np.arange(len(frames)), range(AT_ONCE, len(frames), AT_ONCE))
+            self._whole = torch.cat([self._make(part) for part in parts])
+
+    def take(self, indices: np.ndarray) -> Tensor:
+        """Some clips whole.
+
+        Args:
+            indices: ``(batch,)``.
+
+        Returns:
+            ``(batch, mels, frames)`` float32 of one channel, ``(batch, channels, mels, frames)``
+            of more; as many frames as the longest clip of the set has, silence behind the others.
+        """
+        if self._whole is None:
+            return self._make(indices)
+        return self._whole.index_select(0, to_device(indices, self._whole))
+
+    def _make(self, indices: np.ndarray) -> Tensor:
+        sounds = self._sounds.take(indices)
+        # One length for all, so that a clip's frames do not depend on who is beside it.
+        waveform = F.pad(sounds, (0, self._n_samples - sounds.shape[-1]))
+        with torch.no_grad():
+            power = self.front_end.power_by_fft(waveform.flatten(0, -2))
+        return self.scale(power).unflatten(0, waveform.shape[:-1])
 
 
 @dataclass
@@ -53,12 +133,12 @@ class Material:
     """Clips with what a network should say of them.
 
     Attributes:
-        sounds: Their waveforms.
+        sounds: Their waveforms, or their spectra.
         labels: ``(clips, classes)`` probabilities; of a regression ``(clips, 1)`` values.
         targets: ``(clips,)``, on the host.
     """
 
-    sounds: Sounds
+    sounds: Sounds | Spectra
     labels: Tensor
     targets: np.ndarray
 
@@ -67,11 +147,13 @@ class Material:
         return self.labels[to_device(indices, self.labels)]
 
 
-def make_material(clips: ClipSet, device: torch.device) -> Material:
-    """Waveforms and labels of a set, on the device."""
+def make_material(
+    clips: ClipSet, device: torch.device, sounds: Sounds | Spectra | None = None
+) -> Material:
+    """A set's sounds, waveforms unless given, and its labels, on the device."""
     targets = torch.from_numpy(clips.targets)
     if clips.task == REGRESSION:
         labels = targets[:, None]
     else:
         labels = F.one_hot(targets, len(clips.labels)).float()
-    return Material(Sounds(clips, device), labels.to(device), clips.targets)
+    return Material(sounds or Sounds(clips, device), labels.to(device), clips.targets)

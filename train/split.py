@@ -66,7 +66,10 @@ def split_clips(clips: ClipSet, options: argparse.Namespace) -> Split:
     folds = options.folds or [fold for fold in there if fold not in (test, chooser)]
     for fold in (*folds, *([test] if test else []), *([] if chooser is None else [chooser])):
         if fold not in there:
-            raise UsageError(f"fold {fold} is not there, the data has {', '.join(map(str, there))}")
+            raise UsageError(
+                f"fold {fold} is not there, the data has {', '.join(map(str, there))}: choose "
+                "among these with --folds, --test-fold, --validation-fold"
+            )
     if test in folds or chooser in folds:
         fold = test if test in folds else chooser
         raise UsageError(

@@ -62,6 +62,14 @@ class System(ABC):
     def add_options(cls, parser: ArgumentParser) -> None:
         """Add options of this network's own to the command."""
 
+    @classmethod
+    def check_options(cls, options: Namespace) -> None:
+        """Say what makes no sense among the options of its own, before any data is opened.
+
+        Raises:
+            UsageError: The option and the way out.
+        """
+
     def adapt(self, clips: ClipSet, options: Namespace) -> ClipSet:
         """The clips as this network takes them, before they are split by fold."""
         return clips

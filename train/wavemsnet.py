@@ -150,21 +150,25 @@ class WaveMsSystem(EnvNetSystem):
             help="filters over the waveform: learned, or band-passes (learned)",
         )
 
+    @classmethod
+    def check_options(cls, options: Namespace) -> None:
+        """Phase 2 goes on from a run, phase 1 from none."""
+        if not options.resume and (options.phase == 2) != (options.first is not None):
+            raise UsageError(
+                f"--phase {options.phase} {'needs' if options.phase == 2 else 'has no'} --from: "
+                "--phase 1 makes a run, --phase 2 --from RUN goes on from it"
+            )
+
     def configure(self, options: Namespace, clips: ClipSet) -> dict[str, Any]:
         """Take in the phase, and in phase 2 the first run's weights.
 
         Raises:
-            UsageError: Phase 2 lacks its first run, or that is of another network or data.
+            UsageError: The first run is of another network or data.
             RunError: The first run cannot be read.
         """
         if options.resume:
             return {}
         super().configure(options, clips)
-        if (options.phase == 2) != (options.first is not None):
-            raise UsageError(
-                f"--phase {options.phase} {'needs' if options.phase == 2 else 'has no'} --from: "
-                "--phase 1 makes a run, --phase 2 --from RUN goes on from it"
-            )
         self.recipe = replace(self.recipe, phase=options.phase, filters=options.front_end)
         if options.first is None:
             return {}

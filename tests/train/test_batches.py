@@ -16,8 +16,9 @@ from train.augment import (
     draw_gains,
     fit_length,
     mask_bands,
-    shift_with_wrap,
+    mask_spectrum,
 )
+from train.cough import CoughSystem
 from train.digits import DigitsSystem
 from train.features import LogMel, dft_kernels, mel_filters
 from train.hearing import ten_crops
@@ -196,17 +197,21 @@ def test_fit_length_cuts_or_pads_at_a_place(n_samples, place):
 
 
 def test_shift_wraps_each_clip_by_its_own():
-    sounds = torch.arange(12.0).reshape(3, 1, 4)
-    given = shift_with_wrap(sounds, torch.tensor([0, 1, 3]))
-    for row, sound, shift in zip(given, sounds, (0, 1, 3), strict=True):
+    sounds = torch.arange(1.0, 13.0).reshape(3, 1, 4)
+    lengths, places = torch.tensor([4, 3, 4]), torch.tensor([0.0, 0.9, 0.0])
+    still = fit_length(sounds, lengths, places, 4)
+    given = fit_length(sounds, lengths, places, 4, torch.tensor([0, 1, 3]))
+    assert still.tolist() == [[[1, 2, 3, 4]], [[0, 5, 6, 7]], [[9, 10, 11, 12]]]
+    for row, sound, shift in zip(given, still, (0, 1, 3), strict=True):
         torch.testing.assert_close(row, sound.roll(shift, -1))
 
 
-def test_crop_without_padding_begins_with_a_short_sound():
+@pytest.mark.parametrize(("place", "expected"), [(0.0, [2, 3, 0, 0]), (0.9, [0, 0, 2, 3])])
+def test_crop_without_padding_lays_a_short_sound_somewhere(place, expected):
     sound = torch.arange(1.0, 5.0)[None]
     begins, ends = torch.tensor([1]), torch.tensor([3])
-    crop = crop_scaled(sound, begins, ends, torch.tensor([0.9]), torch.ones(1), 4, pad=0)
-    assert crop.tolist() == [[2, 3, 0, 0]]
+    crop = crop_scaled(sound, begins, ends, torch.tensor([place]), torch.ones(1), 4, pad=0)
+    assert crop.tolist() == [expected]
 
 
 def test_mask_is_the_same_for_all_channels():
@@ -218,6 +223,19 @@ def test_mask_is_the_same_for_all_channels():
         assert changed.any()
         means = features.mean(dim=(1, 2, 3), keepdim=True).expand_as(features)
         assert torch.equal(masked[changed], means[changed])
+
+
+def test_masks_along_both_axes_are_filled_with_one_mean():
+    features = torch.from_numpy(np.random.default_rng(1).normal(size=(9, 2, 8, 12)))
+    masked = mask_spectrum(features, np.random.default_rng(2), mels=(3, 1), frames=(4, 1))
+    # The same chance, along one axis after the other.
+    random = np.random.default_rng(2)
+    rows = mask_bands(features, random, axis=1, widest=3, n_masks=1) != features
+    columns = mask_bands(features, random, axis=2, widest=4, n_masks=1) != features
+    assert rows.any()
+    assert columns.any()
+    means = features.mean(dim=(1, 2, 3), keepdim=True).expand_as(features)
+    torch.testing.assert_close(masked, torch.where(rows | columns, means, features))
 
 
 @pytest.mark.parametrize("pad", [0, 256, 512])
@@ -252,6 +270,29 @@ def test_sounds_left_on_disk_are_those_in_memory(system, monkeypatch):
     assert torch.equal(read.take(indices), held.take(indices))
     assert read.take(indices[:2]).shape[-1] == clips.clips[2].n_samples
     np.testing.assert_array_equal(read.take(np.array([1]))[0], clips.waveform(1))
+
+
+@pytest.mark.parametrize("system", [CoughSystem, MelCnnSystem])
+def test_spectra_made_once_are_what_the_front_end_hears(system, monkeypatch):
+    clips = make_clips(system)
+    network = system().build(2)
+    material = system().material(network, clips, torch.device("cpu"))
+    indices = np.array([2, 0, 3, 2])
+    held = material.sounds.take(indices)
+    monkeypatch.setattr("train.sounds.free_memory", lambda: 0)
+    made = system().material(network, clips, torch.device("cpu")).sounds.take(indices)
+    torch.testing.assert_close(made, held)
+
+    front_end, hop_length = network.front_end, network.front_end.hop_length
+    longest = torch.from_numpy(clips.waveform(1))
+    power = front_end.power(longest[..., 10 * hop_length :].reshape(system.n_channels, -1))
+    whole = material.sounds.take(np.array([1])).view(system.n_channels, *held.shape[-2:])
+    # But for the mirrored outermost frames, a cut at a frame sees what a window there would.
+    inner = material.sounds.scale(power)[..., 1:-2]
+    torch.testing.assert_close(whole[..., 11 : 11 + inner.shape[-1]], inner, atol=1e-3, rtol=1e-3)
+    assert material.sounds.lengths.tolist() == [front_end.n_frames(n) for n in clips.lengths]
+    assert not whole[..., int(material.sounds.lengths[1]) + 2 :].any()
+    assert not held[1][..., int(material.sounds.lengths[0]) + 2 :].any()
 
 
 def test_crops_without_padding_are_spread_from_end_to_end():

@@ -87,6 +87,18 @@ def test_run_folder_is_not_replaced_unasked(train, tmp_path, capsys):
     assert len(json.loads((tmp_path / "run" / "history.json").read_text())) == 2
 
 
+@pytest.mark.parametrize("folds", ["1", "all"])
+def test_run_folder_is_refused_before_the_data_is_opened(train, tmp_path, capsys, folds):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "config.json").write_text("{}")
+    assert train("--folds", folds, "--data", tmp_path / "nowhere") == 1
+    assert "--overwrite replaces it" in capsys.readouterr().err
+    assert train("--folds", folds, "--data", tmp_path / "nowhere", "--overwrite") == 1
+    assert "no such folder" in capsys.readouterr().err
+    # Nothing is deleted for a run that cannot be begun.
+    assert (tmp_path / "run" / "config.json").read_text() == "{}"
+
+
 def test_overwrite_deletes_runs_only(train, tmp_path, capsys):
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "thesis.txt").write_text("years of work")
@@ -115,6 +127,18 @@ def test_resume_takes_the_runs_own_options(train, tmp_path, capsys):
         said = capsys.readouterr().err.splitlines()
         assert f"the run was begun with {begun}: drop the option" in said[-1]
         assert len(said) == 1
+
+
+def test_run_whose_recipe_is_another_networks_is_refused_in_one_line(train, tmp_path, capsys):
+    assert train("--epochs", 1, "--max-clips", 4) == 0
+    path = tmp_path / "run" / "config.json"
+    path.write_text(path.read_text().replace('"network": "pocket"', '"network": "envnet"'))
+    capsys.readouterr()
+    assert train("--resume", network="envnet") == 1
+    said = capsys.readouterr().err.splitlines()
+    assert len(said) == 1
+    assert "envnet has no gain_db, mixup, teacher_share" in said[0]
+    assert "train anew" in said[0]
 
 
 def test_resume_refuses_other_data(train, tmp_path, make_esc, capsys):

@@ -182,7 +182,7 @@ def test_dataset_counts_and_names_broken_clips(tiny, folder, tmp_path, capsys):
     assert main(tiny.module, [str(folder), "--dataset", tiny.name, "--validate"]) == 1
     lines = capsys.readouterr().out.splitlines()
     assert [line for line in lines if line.startswith("broken: ")] == [
-        f"broken: {files[1]}: does not decode: Format not recognised."
+        f"broken: {files[1]}: does not decode: Format not recognised"
     ]
     assert f"{len(files) - 1} clips decode, 1 do not" in lines[-1]
 

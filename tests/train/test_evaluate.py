@@ -132,6 +132,19 @@ def test_cross_validation_holds_each_fold_out_once(make_esc, tmp_path, capsys):
     assert "name one of its folds" in capsys.readouterr().err
 
 
+def test_compare_keeps_the_others_where_a_run_has_not_ended(trained, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(compare, "MEASURED_S", 0.01)
+    _, run = trained
+    unfinished = tmp_path / "unfinished"
+    shutil.copytree(run, unfinished)
+    (unfinished / "weights.safetensors").unlink()
+    capsys.readouterr()
+    assert compare.main([str(unfinished), str(run), "--json"]) == 1
+    printed = capsys.readouterr()
+    assert [row["run"] for row in json.loads(printed.out)] == [str(run)]
+    assert "training has not ended; --resume --save" in printed.err
+
+
 def test_compare_measures_the_model_file_where_there_is_one(trained, monkeypatch, capsys):
     monkeypatch.setattr(compare, "MEASURED_S", 0.01)
     _, run = trained

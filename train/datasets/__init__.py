@@ -118,8 +118,8 @@ def recognise(folder: Path) -> DataSet:
     raise DatasetError(
         f"{folder}: no data set known here; expected is ESC-50 (meta/esc50.csv), UrbanSound8K "
         "(metadata/UrbanSound8K.csv), Speech Commands (testing_list.txt), FSDD (recordings/), "
-        "COUGHVID (UUID.json beside the audio), a folder of sounds for each class, or a prepared "
-        "folder (clips.json)"
+        "COUGHVID (UUID.json beside the audio), two folders of sounds or more, one a class, "
+        "or a prepared folder (clips.json)"
     )
 
 

@@ -72,7 +72,7 @@ def decode(path: Path) -> tuple[npt.NDArray[np.float32], int]:
             if not waveform.size:  # FFmpeg takes much for audio, and then finds none
                 raise ValueError
         except (av.FFmpegError, ValueError, IndexError):
-            reason = getattr(error, "error_string", str(error))
+            reason = getattr(error, "error_string", str(error)).rstrip(".")
             raise DatasetError(f"{path}: does not decode: {reason}") from error
     except OSError as error:
         raise DatasetError(f"{path}: cannot be read: {error.strerror or error}") from error
