@@ -10,7 +10,7 @@ from train.datasets import open_clips
 from train.envnet import EnvNet, EnvNetSystem
 from train.errors import RunError
 from train.mixing import a_weighted_level
-from train.pocket import Pocket, PocketNet, loud_starts
+from train.pocket import Pocket, PocketNet
 from train.system import find_system
 
 pytestmark = pytest.mark.train
@@ -32,29 +32,6 @@ def test_envnet_has_the_published_shapes():
     assert picture.shape == (2, 1, 40, 150)
     assert maps.shape == (2, 50, 11, 14)
     assert logits.shape == (2, 50)
-
-
-def test_pocket_is_small():
-    network = PocketNet(50)
-    assert 100_000 < sum(p.numel() for p in network.parameters()) < 500_000
-    # The mel front end is computed, not stored.
-    assert not any(name.startswith("front_end") for name in network.state_dict())
-
-
-def test_pocket_hears_how_loud_a_window_is():
-    network = PocketNet(3).eval()
-    random = torch.Generator().manual_seed(1)
-    noise = torch.rand(1, 24000, generator=random) - 0.5
-    with torch.no_grad():
-        loud, quiet = network(noise), network(noise * 0.1)
-    assert (loud - quiet).abs().max() > 1e-3
-
-
-def test_pocket_windows_that_overlap_share_frames():
-    front_end = PocketNet(3).front_end
-    noise = torch.from_numpy(np.random.default_rng(1).uniform(-1, 1, (1, 32000))).float()
-    first, second = front_end(noise[:, :24000]), front_end(noise[:, 8000:])
-    torch.testing.assert_close(first[..., 25:], second[..., :-25], atol=1e-4, rtol=0)
 
 
 @pytest.mark.parametrize("system_type", [Pocket, EnvNetSystem])
@@ -97,39 +74,6 @@ def test_envnet_between_classes_mixes_two_classes(make_esc):
     # Divided by the root of the squares' sum: as loud as a single clip, 0.3 * sqrt(2) at most.
     assert waveform.abs().max() < 0.3 * 1.5 + 0.1
     assert (a_weighted_level(waveform, 16000) > -20).all()
-
-
-def test_pocket_mixup_keeps_the_first_clip_in_front(make_esc):
-    clips = open_clips(make_esc(folds=1), 16000)
-    system = Pocket()
-    network = system.build(3)
-    material = system.material(network, clips, torch.device("cpu"))
-    indices = np.array([0, 2, 4, 0, 2, 4])
-    _, labels = system.batch(material, indices, np.random.default_rng(1))
-    assert labels.argmax(dim=1).tolist() == [0, 1, 2, 0, 1, 2]
-    assert ((labels > 0).sum(dim=1) == 2).all()
-
-
-def test_pocket_labels_follow_the_window_that_was_cut(make_esc):
-    clips = open_clips(make_esc(folds=1), 16000)
-    system = Pocket()
-    network = system.build(3)
-    # A teacher that is sure of another class from each place on.
-    system.soft = torch.eye(3)[torch.tensor([[0, 1]] * 6)]
-    material = system.material(network, clips, torch.device("cpu"))
-    material.starts = [np.array([start]) for start in (0, 5, 12, 13, 24, 24)]
-    _, labels = system._windows(material, np.arange(6), np.random.default_rng(1))
-    teachers = (labels - 0.5 * torch.eye(3)[clips.targets]).argmax(dim=1)
-    assert teachers.tolist() == [0, 0, 0, 1, 1, 1]
-
-
-def test_loud_starts_leave_silence_out():
-    power = torch.zeros(2, 4, 100)
-    power[0, :, 60] = 1.0
-    power[1, :, :] = 1.0
-    starts = loud_starts(power, 20)
-    assert starts[0].tolist() == list(range(41, 61))
-    assert starts[1].tolist() == list(range(81))
 
 
 @pytest.mark.parametrize("name", ["os", "../evil", "os.path", "nowhere", "recipe", ""])

@@ -107,6 +107,15 @@ def make_made(folder: Path) -> None:
     (folder / "public_dataset" / "MADE.txt").write_text("made up")
 
 
+def make_speech_music(folder: Path, seconds: float = 0.1) -> None:
+    for language in ("en", "es"):
+        for k in (1, 2):
+            write(folder / "speech" / language / f"{k}.ogg", seconds)
+    for album in ("one", "two"):
+        write(folder / "music" / album / "track.flac", seconds)
+    (folder / "music" / "one.copyright").write_text("mine")
+
+
 def make_folder(folder: Path) -> None:
     for place in ("attic", "kitchen", "yard"):
         for k in (1, 2):
@@ -171,6 +180,15 @@ SETS = [
     ),
     Tiny("coughvid", "coughvid", make_coughvid, ("cough",), {}, COUGH_TARGETS, UUIDS[0]),
     Tiny("coughvid-made", "coughvid", make_made, ("cough",), {}, COUGH_TARGETS, UUIDS[0]),
+    Tiny(
+        "speech-music",
+        "speech_music",
+        make_speech_music,
+        ("speech", "music"),
+        {1: 3, 2: 3},
+        [0] * 4 + [1] * 2,
+        "en",
+    ),
     Tiny(
         "folder",
         "folder",

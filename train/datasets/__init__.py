@@ -45,6 +45,7 @@ MODULES = {
     "fsdd-speakers": "fsdd",
     "coughvid-made": "coughvid",
     "coughvid": "coughvid",
+    "speech-music": "speech_music",
     "folder": "folder",
 }
 """Which file each set is in, in the order in which a folder is recognised."""

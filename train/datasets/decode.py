@@ -20,7 +20,7 @@ from train.errors import DatasetError
 _ENDINGS = (
     ".wav .flac .ogg .oga .opus .mp3 .m4a .aac .aif .aiff .aifc .au .caf .w64 .wma .webm .mka .mp4"
 )
-AUDIO_ENDINGS = frozenset(_ENDINGS.split())
+AUDIO_ENDINGS = frozenset([*_ENDINGS.split(), ".g722"])
 
 MAX_SECONDS = 3600
 """A longer file is no clip."""

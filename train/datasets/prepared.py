@@ -187,6 +187,39 @@ class ClipSet:
         return rows
 
 
+def join(clips: ClipSet, others: ClipSet) -> ClipSet:
+    """Two sets as one: the second's labels come behind the first's; folds keep their numbers.
+
+    Raises:
+        DatasetError: They differ in rate, channels or task, or share a label.
+    """
+    for what in ("sample_rate", "channels", "task"):
+        if getattr(clips, what) != getattr(others, what):
+            raise DatasetError(
+                f"{others.name}: {what} is {getattr(others, what)}, that of {clips.name} "
+                f"{getattr(clips, what)}: they cannot be one set"
+            )
+    shared = set(clips.labels) & set(others.labels)
+    if shared:
+        raise DatasetError(f"{others.name}: {clips.name} has the label {min(shared)!r} already")
+    moved, samples, offset = [], [clips.samples], len(clips.samples)
+    for clip in others.clips:
+        target = clip.target + len(clips.labels)
+        moved.append(replace(clip, target=target, offset=offset))
+        samples.append(others.samples[clip.offset : clip.offset + clip.n_samples])
+        offset += clip.n_samples
+    return replace(
+        clips,
+        name=f"{clips.name} + {others.name}",
+        labels=clips.labels + others.labels,
+        clips=clips.clips + tuple(moved),
+        samples=np.concatenate(samples),
+        licence=f"{clips.licence}; {others.licence}",
+        citation=f"{clips.citation}; {others.citation}",
+        origin=f"{clips.origin}+{others.origin}",
+    )
+
+
 def fits_in_memory(clips: ClipSet, free_bytes: int | None = None) -> bool:
     """Whether `ClipSet.matrix` may be held whole; if not, read `ClipSet.stretches` as needed.
 

@@ -1,0 +1,207 @@
+"""Speech and music from Debian's packages, to go with sets of other sounds that have neither.
+
+Speech: the telephone prompts of Asterisk in five languages (16 kHz, one speaker each; CC BY-SA)
+and the spoken descriptions of Tux Paint's stamps in eleven (several speakers; GPL). Music: the
+scores of The Battle for Wesnoth, SuperTux, Extreme Tux Racer and LinCity-NG (GPL, CC BY-SA). About
+600 MB of packages. ``SOURCES.txt`` in the folder names packages and versions; each package's own
+``copyright`` file is kept beside its sounds.
+
+Layout: ``speech/LANGUAGE/NAME.g722`` (or ogg, wav, flac, mp3) and ``music/ALBUM/NAME.ogg``. Folds
+keep whole languages and whole albums apart, Wesnoth's long score alone is spread over three folds
+by track; languages and albums of one's own go where their names' order puts them.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+
+from train.datasets.dataset import DataSet, Listing, Recording
+from train.datasets.decode import AUDIO_ENDINGS
+from train.datasets.prepared import Clip, ClipSet
+from train.datasets.progress import show_progress
+from train.errors import DatasetError
+
+LABELS = ("speech", "music")
+N_FOLDS = 5
+FOLD_OF = {
+    **dict.fromkeys(["en", "el", "ro"], 1),
+    **dict.fromkeys(["es", "ca", "nl"], 2),
+    **dict.fromkeys(["fr", "da"], 3),
+    **dict.fromkeys(["it", "bg", "lt"], 4),
+    **dict.fromkeys(["ru", "be"], 5),
+    "supertux": 4,
+    **dict.fromkeys(["etr", "lincity-ng"], 5),
+}
+"""Fold of a language or an album."""
+
+SPREAD = "wesnoth"
+"""The album whose tracks are spread over the first three folds."""
+
+ANY_LANGUAGE = "*"
+"""Stands for the language that a file's own name ends in."""
+
+PACKAGES = {
+    **{
+        f"asterisk-core-sounds-{code}-g722": ("speech", code, "usr/share/asterisk/**/*.g722")
+        for code in ("en", "es", "fr", "it", "ru")
+    },
+    "tuxpaint-stamps-default": ("speech", ANY_LANGUAGE, "usr/**/*_desc_??.ogg"),
+    "wesnoth-1.16-music": ("music", "wesnoth", "usr/**/music/*.ogg"),
+    "supertux-data": ("music", "supertux", "usr/**/music/**/*.ogg"),
+    "extremetuxracer-data": ("music", "etr", "usr/**/music/*.ogg"),
+    "lincity-ng-data": ("music", "lincity-ng", "usr/**/music/**/*.ogg"),
+}
+"""Debian package -> class, language or album, and where its sounds lie."""
+
+_MIN_BYTES = 4000
+"""Shorter prompts are pauses and beeps."""
+
+_CUT_SHORT = ("northerners.ogg",)
+"""Its last page is missing in the package."""
+
+
+class SpeechMusic(DataSet):
+    """Both classes."""
+
+    downloads: ClassVar[bool] = True
+
+    def recognises(self, folder: Path) -> bool:
+        """By its two folders, which hold folders alone."""
+        inner = [path for label in LABELS for path in (folder / label).glob("*")]
+        return all((folder / label).is_dir() for label in LABELS) and all(
+            path.is_dir() or path.suffix == ".copyright" for path in inner
+        )
+
+    def list_clips(self, folder: Path) -> Listing:
+        """Every recording; its source is its language, or its album and track."""
+        recordings = []
+        for target, label in enumerate(LABELS):
+            groups = sorted(path for path in (folder / label).glob("*") if path.is_dir())
+            for number, group in enumerate(groups):
+                files = sorted(p for p in group.rglob("*") if p.suffix.lower() in AUDIO_ENDINGS)
+                for index, path in enumerate(files):
+                    fold = FOLD_OF.get(group.name, 1 + number % N_FOLDS)
+                    if group.name == SPREAD:
+                        fold = 1 + index % 3
+                    source = group.name if label == "speech" else f"{group.name}/{path.stem}"
+                    name = path.relative_to(folder).as_posix()
+                    recordings.append(Recording(path, name, fold, target, source))
+        return Listing(tuple(recordings), LABELS)
+
+    def download(self, folder: Path) -> None:
+        """Fetch the packages with ``apt-get`` and take the sounds out of them; needs no root."""
+        for tool in ("apt-get", "dpkg-deb"):
+            if shutil.which(tool) is None:
+                raise DatasetError(
+                    f"--download: {self.name} comes from Debian's packages and {tool} is not here; "
+                    f"unpack {', '.join(PACKAGES)} into {folder} by other means"
+                )
+        sources = []
+        with show_progress("fetching", len(PACKAGES), "packages") as update:
+            for number, (package, place) in enumerate(PACKAGES.items(), start=1):
+                with tempfile.TemporaryDirectory() as work:
+                    archive = _fetch(package, Path(work))
+                    sources.append(archive.stem)
+                    _take_sounds(archive, Path(work), folder, *place)
+                update(number)
+        (folder / "SOURCES.txt").write_text("\n".join(sources) + "\n", encoding="utf-8")
+
+
+def cut_into_pieces(clips: ClipSet, n_samples: int) -> ClipSet:
+    """The same audio as clips of one length, each within one source; rests are left out.
+
+    Args:
+        clips: Recordings of any length, one behind the other in the array, a source's together.
+        n_samples: Of a piece; recordings shorter than that run on into the next of their source.
+    """
+    pieces: list[Clip] = []
+    run: list[Clip] = []
+    for clip in (*clips.clips, None):
+        if clip is not None and run and clip.source == run[-1].source and _follows(clip, run[-1]):
+            run.append(clip)
+            continue
+        if run:
+            first, end = run[0], run[-1].offset + run[-1].n_samples
+            starts = range(first.offset, end - n_samples + 1, n_samples)
+            pieces += [
+                replace(first, filename=f"{first.filename}#{k}", offset=start, n_samples=n_samples)
+                for k, start in enumerate(starts)
+            ]
+        run = [clip] if clip is not None else []
+    return replace(clips, clips=tuple(pieces))
+
+
+def choose_pieces(clips: ClipSet, n_samples: int, n_each: int) -> ClipSet:
+    """Pieces of one length, at most ``n_each`` of a class and fold, evenly from all there are."""
+    pieces = cut_into_pieces(clips, n_samples)
+    groups: dict[tuple[float, int], list[int]] = {}
+    for index, clip in enumerate(pieces.clips):
+        groups.setdefault((clip.target, clip.fold), []).append(index)
+    chosen = [
+        own[k]
+        for own in groups.values()
+        for k in sorted(set(np.linspace(0, len(own) - 1, n_each).astype(int).tolist()))
+    ]
+    return pieces.take(sorted(chosen))
+
+
+def _follows(clip: Clip, before: Clip) -> bool:
+    same = clip.fold == before.fold and clip.target == before.target
+    return same and clip.offset == before.offset + before.n_samples
+
+
+def _fetch(package: str, work: Path) -> Path:
+    result = subprocess.run(
+        ["apt-get", "download", "-q", package], cwd=work, capture_output=True, text=True
+    )  # fmt: skip
+    archives = list(work.glob("*.deb"))
+    if result.returncode or not archives:
+        reason = " ".join(result.stderr.split())[-200:] or "no such package"
+        raise DatasetError(
+            f"{package}: apt-get cannot fetch it: {reason}; run apt-get update and try again"
+        )
+    return archives[0]
+
+
+def _take_sounds(
+    archive: Path, work: Path, folder: Path, label: str, group: str, pattern: str
+) -> None:
+    unpacked = work / "unpacked"
+    try:
+        subprocess.run(["dpkg-deb", "-x", str(archive), str(unpacked)], check=True)
+        for path in sorted(set(unpacked.glob(pattern))):
+            name = path.stem[-2:] if group == ANY_LANGUAGE else group
+            known = name in FOLD_OF or name == SPREAD
+            if known and path.name not in _CUT_SHORT and path.stat().st_size >= _MIN_BYTES:
+                kept = folder / label / name / "-".join(path.relative_to(unpacked).parts[-3:])
+                kept.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(path, kept)
+        for path in unpacked.glob("usr/share/doc/*/copyright"):
+            shutil.copyfile(path, folder / label / f"{path.parent.name}.copyright")
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise DatasetError(f"{archive.name}: cannot be unpacked into {folder}: {error}") from error
+
+
+SPEECH_MUSIC = SpeechMusic(
+    name="speech-music",
+    title="speech and music from Debian's packages",
+    url="https://packages.debian.org",
+    licence="CC BY-SA and GPL, as each package's copyright file says",
+    citation="Debian packages " + ", ".join(PACKAGES),
+    layout="speech/LANGUAGE/NAME.ogg and music/ALBUM/NAME.ogg",
+    n_classes=2,
+)
+DATASETS = (SPEECH_MUSIC,)
+
+if __name__ == "__main__":
+    from train.datasets.command import main
+
+    sys.exit(main("speech_music"))
