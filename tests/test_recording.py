@@ -74,7 +74,8 @@ def test_recording_gives_each_sample_at_its_place(write_wav, subtype, format, st
     items, error = read(path)
     assert error == ""
     assert {i.sample_rate for i in items} == {RATE}
-    assert [i.n_samples for i in items] == [65_536, 65_536, 28_928]
+    assert [i.n_samples for i in items[:-1]] == [BLOCK_SAMPLES] * (len(items) - 1)
+    assert sum(i.n_samples for i in items) == 160_000
     assert items[0].waveform.dtype == np.float32
     np.testing.assert_allclose(samples(items), stereo.T, atol=step * 1.01)
 
@@ -368,3 +369,15 @@ def test_odd_encodings_of_urbansound8k_are_read_whole(data_dir):
         check_contiguous(items)
         assert items[-1].end == soundfile.info(path).frames
         assert 0 < np.abs(samples(items)).max() <= 1
+
+
+@pytest.mark.parametrize("subtype", ["PCM_16", "PCM_24", "FLOAT", "PCM_U8"])
+def test_samples_are_what_libsndfile_makes_of_them(tmp_path, subtype):
+    path = tmp_path / "noise.wav"
+    noise = np.random.default_rng(1).uniform(-1, 1, (40_000, 2))
+    noise[:2] = [[-1, 1], [0, -1]]
+    soundfile.write(path, noise, 48_000, subtype=subtype)
+    expected, _ = soundfile.read(path, dtype="float32")
+    with Recording(path) as recording:
+        blocks = [item.waveform for item in recording.blocks(16_000) if isinstance(item, Block)]
+    np.testing.assert_array_equal(np.concatenate(blocks, axis=1), expected.T)

@@ -12,11 +12,12 @@ import numpy as np
 import soundfile
 
 from streamclf.errors import RecordingError, SourceError
-from streamclf.records import Block, Gap, Notice
+from streamclf.records import Block, Gap, Notice, Waveform
 from streamclf.sources.base import Source
 from streamclf.sources.header import lacks_end, promised_frames
 
-BLOCK_SAMPLES = 65_536
+BLOCK_SAMPLES = 16_384
+"""Larger blocks are slower: the allocator fetches their memory from the system anew each time."""
 _SEARCH_SAMPLES = 1024
 """Near damage, reads are this short, so that the last good samples are not lost with it."""
 
@@ -85,7 +86,7 @@ class Recording(Source):
         fault, reason = "", ""
         while not self._stopped:
             try:
-                waveform = file.read(size, dtype="float32", always_2d=True).T
+                waveform = _read_block(file, size)
             except soundfile.LibsndfileError as error:
                 if size == BLOCK_SAMPLES:
                     reason = _tidy(error.error_string)
@@ -101,7 +102,7 @@ class Recording(Source):
                 continue
             if not waveform.shape[1]:
                 break
-            yield Block(position, np.ascontiguousarray(waveform), rate)
+            yield Block(position, waveform, rate)
             position += waveform.shape[1]
         if self._stopped:
             return
@@ -135,6 +136,16 @@ class Recording(Source):
             self._file.close()
         self._file = _sound_file(self.path)
         return self._file
+
+
+def _read_block(file: soundfile.SoundFile, size: int) -> Waveform:
+    """``(channels, samples)``."""
+    if file.subtype == "PCM_16":
+        # The same values, at less than half of libsndfile's cost.
+        samples = file.read(size, dtype="int16", always_2d=True).T
+        waveform: Waveform = np.multiply(samples, np.float32(1 / 32768), dtype=np.float32)
+        return waveform
+    return np.asarray(file.read(size, dtype="float32", always_2d=True).T, dtype=np.float32)
 
 
 def _can_read(file: soundfile.SoundFile, position: int) -> bool:
