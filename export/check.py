@@ -14,7 +14,12 @@ TOLERANCE = 1e-4
 
 
 def compare(
-    network: nn.Module, model: onnx.ModelProto, window_samples: int, seed: int | None = None
+    network: nn.Module,
+    model: onnx.ModelProto,
+    window_samples: int,
+    seed: int | None = None,
+    *,
+    tolerance: float = TOLERANCE,
 ) -> float:
     """Run torch and ONNX Runtime on fresh random input of several levels, down to silence.
 
@@ -23,12 +28,13 @@ def compare(
         model: The graph that shall agree with it.
         window_samples: Of its input.
         seed: Of the input; nothing means another one each time.
+        tolerance: Largest difference allowed.
 
     Returns:
         The largest difference.
 
     Raises:
-        ExportError: The graph does not run, or differs by more than `TOLERANCE`.
+        ExportError: The graph does not run, or differs by more than ``tolerance``.
     """
     import onnxruntime
 
@@ -55,9 +61,9 @@ def compare(
         raise
     except Exception as error:  # ONNX Runtime's exceptions have no common base of their own
         raise ExportError(f"the graph does not run: {error}; nothing was written") from error
-    if worst > TOLERANCE:
+    if worst > tolerance:
         raise ExportError(
-            f"torch and ONNX Runtime differ by {worst:.2g}, the limit is {TOLERANCE:.0e}; "
+            f"torch and ONNX Runtime differ by {worst:.2g}, the limit is {tolerance:.0e}; "
             "nothing was written"
         )
     return worst

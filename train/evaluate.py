@@ -83,7 +83,7 @@ def evaluate(path: Path, options: argparse.Namespace) -> dict[str, Any]:
     run = RunFolder.open(path)
     config = run.read_json(CONFIG)
     system, network = load_network(run, config)
-    clips = _open_data(run, system, config, options)
+    clips = open_data_of(run, system, config, data=options.data, prepared=options.prepared)
     fold = options.fold or config["data"]["test_fold"]
     if fold not in clips.folds:
         there = ", ".join(map(str, clips.folds))
@@ -114,21 +114,38 @@ def evaluate(path: Path, options: argparse.Namespace) -> dict[str, Any]:
     return result
 
 
-def _open_data(
-    run: RunFolder, system: System, config: dict[str, Any], options: argparse.Namespace
+def open_data_of(
+    run: RunFolder,
+    system: System,
+    config: dict[str, Any],
+    *,
+    data: Path | None = None,
+    prepared: Path | None = None,
 ) -> ClipSet:
-    """The run's data as it was opened for training."""
-    data = config["data"]
-    folder = options.data or data.get("folder")
+    """A run's data as it was opened for training.
+
+    Args:
+        run: The run folder.
+        system: Of its network.
+        config: Its ``config.json``.
+        data: Where the data set lies now, if not where it was.
+        prepared: Where its prepared clips are.
+
+    Raises:
+        UsageError: It is not known where the data lies, or it has other labels than the run.
+        DatasetError: It cannot be opened.
+    """
+    recorded = config["data"]
+    folder = data or recorded.get("folder")
     if folder is None:
         raise UsageError(f"{run.path}: does not say where its data lies, give --data")
     # Its own options again, and --resume: the recipe is the run's.
     own = make_parser(type(system)).parse_args(["--data", str(folder), "--resume"])
     for name, value in recorded_options(config).items():
         setattr(own, name, value)
-    own.prepared = options.prepared
-    if own.prepared is None and options.data is None and data.get("prepared"):
-        own.prepared = Path(data["prepared"])
+    own.prepared = prepared
+    if prepared is None and data is None and recorded.get("prepared"):
+        own.prepared = Path(recorded["prepared"])
     clips = open_data(system, own)
     check_task(system, clips)
     if list(clips.labels) != config["labels"]:

@@ -1,9 +1,7 @@
-"""The log-mel spectrogram as two fixed convolutions.
+"""The log-mel spectrogram as fixed convolutions, in torch as in a graph (`train.dft`).
 
-The DFT is a strided conv1d whose kernels are windowed cosines and sines: the same in torch and
-in ONNX, several times faster there than the STFT operator, and at home on every provider. Without
-padding frame ``k`` begins at sample ``k * hop_length`` of the waveform, so that windows whose
-distance is a multiple of ``hop_length`` have equal frames where they overlap.
+Without padding frame ``k`` begins at sample ``k * hop_length`` of the waveform, so that windows
+whose distance is a multiple of ``hop_length`` have equal frames where they overlap.
 
 Training, which repeats nothing elsewhere, takes the same spectrum by FFT (`LogMel.power_by_fft`).
 """
@@ -15,6 +13,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from train.dft import FramePower
 
 
 class LogMel(nn.Module):
@@ -42,13 +42,16 @@ class LogMel(nn.Module):
         super().__init__()
         self.n_fft, self.hop_length, self.n_mels, self.floor = n_fft, hop_length, n_mels, floor
         self.pad = pad
-        kernels = torch.from_numpy(dft_kernels(n_fft))
+        window = hann_window(n_fft)
+        self.frame_power = FramePower(window, hop_length)
         filters = torch.from_numpy(
             mel_filters(sample_rate, n_fft, n_mels, f_min, f_max or sample_rate / 2)
         )
+        ordered = filters[:, self.frame_power.bins, None]
         # Computed anew from the sizes whenever the network is built: no part of its weights.
-        self.register_buffer("kernels", kernels[:, None], persistent=False)
-        self.register_buffer("filters", filters[:, :, None], persistent=False)
+        self.register_buffer("window", torch.from_numpy(window).float(), persistent=False)
+        self.register_buffer("filters", filters, persistent=False)
+        self.register_buffer("ordered_filters", ordered, persistent=False)
 
     def n_frames(self, n_samples: int) -> int:
         """Frames that fit into so many samples."""
@@ -56,18 +59,15 @@ class LogMel(nn.Module):
 
     def power(self, waveform: Tensor) -> Tensor:
         """``(batch, samples)`` in [-1, 1] -> ``(batch, mels, frames)``, power in each band."""
-        spectrum = F.conv1d(self._padded(waveform), self.kernels, stride=self.hop_length)
-        real, imaginary = spectrum.chunk(2, dim=1)
-        return F.conv1d(real * real + imaginary * imaginary, self.filters)
+        return F.conv1d(self.frame_power(self._padded(waveform)), self.ordered_filters)
 
     def power_by_fft(self, waveform: Tensor) -> Tensor:
         """The same as `power`, several times faster, but not for a graph."""
         frames = self._padded(waveform)[:, 0].unfold(1, self.n_fft, self.hop_length)
-        # The cosines of frequency nought are the window itself, scale and all.
-        spectrum = torch.fft.rfft(frames * self.kernels[0, 0])
+        spectrum = torch.fft.rfft(frames * self.window)
         # Not abs().square(): its root, squared again, takes three times as long.
         power = spectrum.real.square() + spectrum.imag.square()
-        return self.filters[:, :, 0] @ power.transpose(1, 2)
+        return self.filters @ power.transpose(1, 2)
 
     def _padded(self, waveform: Tensor) -> Tensor:
         waveform = waveform[:, None]
@@ -98,22 +98,19 @@ class OverWaveform(nn.Module):
         return self.layers(waveform.view(len(waveform), *[1] * self.n_axes, -1))
 
 
-def dft_kernels(n_fft: int) -> npt.NDArray[np.float32]:
-    """``(2 * bins, n_fft)``: cosines, then sines, under a periodic Hann window.
-
-    Scaled so that a sine of full scale at a bin's centre has a power of 1 there.
-    """
-    time = np.arange(n_fft)
-    window = 0.5 - 0.5 * np.cos(2 * np.pi * time / n_fft)
-    phase = 2 * np.pi * np.outer(np.arange(n_fft // 2 + 1), time) / n_fft
-    kernels = np.concatenate([np.cos(phase), -np.sin(phase)]) * window * (2 / window.sum())
-    return kernels.astype(np.float32)
+def hann_window(n_fft: int) -> npt.NDArray[np.float64]:
+    """``(n_fft,)``, periodic, so scaled that a sine of full scale has a power of 1 at its bin."""
+    window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(n_fft) / n_fft)
+    return np.asarray(window * (2 / window.sum()))
 
 
 def mel_filters(
     sample_rate: int, n_fft: int, n_mels: int, f_min: float, f_max: float
 ) -> npt.NDArray[np.float32]:
-    """``(n_mels, bins)``: triangles of height 1, evenly spaced in mel (HTK's formula)."""
+    """``(n_mels, bins)``: triangles of height 1, evenly spaced in mel (HTK's formula).
+
+    The bin of frequency nought is in none of them.
+    """
     low, high = (2595 * np.log10(1 + f / 700) for f in (f_min, f_max))
     edges = 700 * (10 ** (np.linspace(low, high, n_mels + 2) / 2595) - 1)
     bins = np.arange(n_fft // 2 + 1) * sample_rate / n_fft

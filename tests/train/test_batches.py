@@ -20,7 +20,7 @@ from train.augment import (
 )
 from train.cough import CoughSystem
 from train.digits import DigitsSystem
-from train.features import LogMel, dft_kernels, mel_filters
+from train.features import LogMel, mel_filters
 from train.hearing import ten_crops
 from train.melcnn import MelCnnSystem
 from train.mixing import (
@@ -166,13 +166,6 @@ def test_log_mel_is_the_mel_spectrum_of_each_frame():
 
 def test_log_mel_of_silence_is_nought():
     assert not LogMel(16000, 640, 320, 64)(torch.zeros(1, 640)).any()
-
-
-def test_dft_kernels_give_a_full_scale_sine_the_power_one():
-    time = np.arange(640)
-    sine = np.sin(2 * np.pi * 40 * time / 640 + 0.3)
-    parts = dft_kernels(640) @ sine
-    assert parts[40] ** 2 + parts[321 + 40] ** 2 == pytest.approx(1, abs=1e-5)
 
 
 def test_mel_filters_reach_every_mel_and_no_further():

@@ -12,6 +12,7 @@ import onnxruntime
 from safetensors.numpy import save_file
 
 import export.__main__ as export_main
+import export.form
 from export.calibrate import choose_thresholds, fit_temperature, running_averages
 from export.check import compare
 from export.errors import ExportError
@@ -158,7 +159,7 @@ def test_disagreement_writes_nothing(tmp_path, monkeypatch):
         return model
 
     run = make_run(tmp_path / "run")
-    monkeypatch.setattr(export_main, "make_graph", make_wrong_graph)
+    monkeypatch.setattr(export.form, "make_graph", make_wrong_graph)
     with pytest.raises(ExportError, match=r"differ by 0\.0002\d*, the limit is 1e-04"):
         export_main.export(run, tmp_path / "wrong.onnx")
     assert [path.name for path in tmp_path.iterdir()] == ["run"]

@@ -1,0 +1,36 @@
+"""Which nodes of a graph stay float, whatever its other weights are stored as."""
+
+from __future__ import annotations
+
+import onnx
+
+
+def mel_nodes(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
+    """The mel front end: all that a logarithm is taken of, and the logarithm.
+
+    80 dB of power between silence and full scale need more digits than the weights behind it.
+    """
+    made_by = {output: node for node in graph.node for output in node.output}
+    found: list[onnx.NodeProto] = []
+    pending = [node for node in graph.node if node.op_type == "Log"]
+    while pending:
+        node = pending.pop()
+        if node not in found:
+            found.append(node)
+            pending += [made_by[name] for name in node.input if name in made_by]
+    return found
+
+
+def first_layers(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
+    """What takes the waveform itself, up to and with the first convolution on each way.
+
+    Quiet sounds would be lost in a waveform of 8 bits.
+    """
+    raw = {graph.input[0].name}
+    found = []
+    for node in graph.node:
+        if raw.intersection(node.input):
+            found.append(node)
+            if node.op_type != "Conv":
+                raw.update(node.output)
+    return found
