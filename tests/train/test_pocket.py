@@ -45,12 +45,14 @@ def test_pocket_is_small():
 
 
 def test_pocket_hears_how_loud_a_window_is():
-    network = PocketNet(3).eval()
+    network = PocketNet(3)
     random = torch.Generator().manual_seed(1)
-    noise = torch.rand(1, 24000, generator=random) - 0.5
+    noise = torch.rand(8, 24000, generator=random) - 0.5
     with torch.no_grad():
+        network(noise)  # its running statistics become those of what it hears
+        network.eval()
         loud, quiet = network(noise), network(noise * 0.1)
-    assert (loud - quiet).abs().max() > 1e-3
+    assert (loud - quiet).abs().max() > 0.05 * loud.abs().max()
 
 
 def test_pocket_windows_that_overlap_share_its_layers():
