@@ -223,7 +223,7 @@ class Dashboard(Actions, App[int]):
         base.query_one(StatusHeader).tell(
             Situation(
                 self._state(picture), self._model_name(), engine.card.task, listener.relay.name,
-                listener.scoring.source_rate, f"on {listener.model.provider}", settings.hop_s,
+                listener.scoring.source_rate, f"on {listener.model.provider}", listener.chosen.hop_s,
                 settings.average_s, self._place(picture),
             )
         )  # fmt: skip
