@@ -7,12 +7,14 @@ import os
 import sys
 from pathlib import Path
 
+import msgspec
 import onnx
 
 from export.calibrate import TARGET_PRECISION
 from export.card import make_card
 from export.errors import ExportError
 from export.form import Form, Formed, form_graph
+from export.stem import find_stem
 from streamclf.card import METADATA_KEY, Card, format_card, parse_card
 from streamclf.errors import StreamclfError, UsageError
 from train.loading import load_network
@@ -85,6 +87,7 @@ def main(arguments: list[str] | None = None) -> int:
         f"{options.output}: {size:.2f} MB, {len(card.labels)} label(s), torch and ONNX Runtime "
         f"differ by {formed.difference:.1g}{_describe(card)}{_describe_int8(formed)}"
     )
+    print(describe_stem(card))
     return 0
 
 
@@ -93,6 +96,17 @@ def _describe_int8(formed: Formed) -> str:
         return ""
     before, speed = formed.quantised.before, formed.quantised.speed
     return f"; in 8 bits, {before:.1%} before; {speed:.2f} times as fast as float32 here"
+
+
+def describe_stem(card: Card) -> str:
+    """What windows of the model share, in a line."""
+    if card.stem is None:
+        return f"windows share no work: {card.stem_note}"
+    stem = card.stem
+    return (
+        f"windows share all work up to {stem.tensor!r}, at hops of whole multiples of "
+        f"{stem.stride / card.sample_rate:g} s; the limit: {card.stem_note}"
+    )
 
 
 def _describe(card: Card) -> str:
@@ -155,6 +169,8 @@ def export(
     )
     card, model = formed.complete(card), formed.model
     model.producer_name = "streamclf"
+    found = find_stem(model, card.window_samples, card.sample_rate)
+    card = msgspec.structs.replace(card, stem=found.stem, stem_note=found.note)
     entry = model.metadata_props.add()
     entry.key, entry.value = METADATA_KEY, format_card(card)
     onnx.checker.check_model(model, full_check=True)

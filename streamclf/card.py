@@ -66,13 +66,21 @@ class Stem(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     Attributes:
         tensor: Name of the tensor at which the graph can be cut.
-        stride: Samples between two of its frames.
+        stride: Samples between the places where windows that share may begin, which are also
+            where the stem's frames begin.
         frames: Frames that one window holds.
+        step: How many such places one frame of a window lies behind the last; above 1 where
+            later strides were turned into dilations.
+        base: The tensor from which on strides are turned into dilations, if ``step`` is above 1.
+        receptive_field: Samples that one frame hears, where known.
     """
 
     tensor: str
     stride: Positive
     frames: Positive
+    step: Positive = 1
+    base: str | None = None
+    receptive_field: Positive | None = None
 
 
 class Card(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -90,6 +98,7 @@ class Card(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         temperature: Logits are divided by it before the activation.
         thresholds: When scores become events.
         stem: Where the graph can be cut, if its windows can share work.
+        stem_note: Why it can be cut there and no deeper, or nowhere.
         training_data: What it was trained on.
         licence: Under which terms the weights may be used.
         accuracy: Figures with how they were measured, free form.
@@ -107,6 +116,7 @@ class Card(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     temperature: Annotated[float, msgspec.Meta(gt=0)] = 1.0
     thresholds: Thresholds = Thresholds()
     stem: Stem | None = None
+    stem_note: str = ""
     training_data: str = ""
     licence: str = ""
     accuracy: dict[str, Any] = {}

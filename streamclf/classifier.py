@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -10,12 +11,25 @@ import numpy.typing as npt
 from streamclf.errors import CardError, ModelError
 from streamclf.model import Model
 from streamclf.records import Change, Gap, Notice, Scores, Window
+from streamclf.sharing import SharedStream
+from streamclf.split import SplitModel, probe_windows, split_and_check
 
 Array = npt.NDArray[np.float32]
 
 
+WHOLE_FIRST = 64
+"""So many windows of recordings go through the whole graph before it is cut in two: cutting costs
+as much time as some ten of them, and who hears a short clip should not wait for it."""
+WHOLE_BATCH = 32
+"""Windows at once until then; the halves take larger batches in less memory."""
+
+
 class Classifier:
     """A model's session as a function from waveforms to scores.
+
+    Where the card names a stem, the windows of a stream share its work (`open_stream`): live from
+    the first one on, in recordings once there are many. From then on the whole graph's session is
+    closed. A stem that isn't what the card says is noticed when the graph is cut, and not used.
 
     Args:
         model: An open model. It is run once here, on silence, which warms it up and shows
@@ -29,6 +43,11 @@ class Classifier:
     def __init__(self, model: Model) -> None:
         self.model = model
         self.card = model.card
+        self._split: SplitModel | None = None
+        self._obstacle = "" if model.can_split else "no stem"
+        self._notice = ""
+        self._n_whole = 0
+        self._lock = threading.Lock()
         silence = np.zeros((1, self.card.window_samples), dtype=np.float32)
         n_outputs = self._run(silence).shape[1]
         if n_outputs != len(self.card.labels):
@@ -36,6 +55,13 @@ class Classifier:
                 f"{model.path}: the graph gives {n_outputs} scores, the card names "
                 f"{len(self.card.labels)} labels: correct --labels or the card"
             )
+        if model.live:
+            self.split()
+
+    @property
+    def stride(self) -> int:
+        """Samples between the places where windows that share work begin; 1 if none do."""
+        return self.card.stem.stride if self.card.stem and not self._obstacle else 1
 
     def score(self, waveforms: Array) -> Array:
         """Classify a batch.
@@ -46,9 +72,69 @@ class Classifier:
         Returns:
             ``(windows, classes)`` float32: probabilities, or a regression's values.
         """
-        return activate(self._run(waveforms), self.card.activation, self.card.temperature)
+        return self._activate(self._run(waveforms))
+
+    def open_stream(self) -> Callable[[Sequence[Window]], Array]:
+        """Begin to score the windows of one stream, which share what work they can.
+
+        Returns:
+            A function from windows, in order and each only once, to ``(windows, classes)``.
+        """
+        shared: SharedStream | None = None
+
+        def score(windows: Sequence[Window]) -> Array:
+            nonlocal shared
+            parts = []
+            while windows and not self._obstacle:
+                if self._split is not None or self._n_whole >= WHOLE_FIRST:
+                    split = self._split or self.split()
+                    if split is None:
+                        break
+                    shared = shared or SharedStream(split, self.card.window_samples)
+                    parts.append(shared.logits(windows))
+                    windows = ()
+                else:
+                    parts.append(self._run(stack(windows[:WHOLE_BATCH])))
+                    self._n_whole += len(windows[:WHOLE_BATCH])
+                    windows = windows[WHOLE_BATCH:]
+            if windows:
+                parts.append(self._run(stack(windows)))
+            return self._activate(np.concatenate(parts))
+
+        return score
+
+    def split(self) -> SplitModel | None:
+        """Cut the graph at its stem, if that is not done yet.
+
+        Returns:
+            The halves; None where the card names no stem, or none that holds: `take_notice` then
+            says why.
+        """
+        with self._lock:
+            if self._split is None and not self._obstacle:
+                probe = probe_windows(self.card)
+                whole = self._run(probe.whole)
+                self.model.release()
+                try:
+                    self._split = split_and_check(self.model, probe, whole)
+                except ModelError as error:
+                    self._obstacle = str(error)
+                    self._notice = f"{self.model.path}: windows share no work: {error}"
+                    self.model.reopen()
+            return self._split
+
+    def take_notice(self) -> str:
+        """What a listener should be told; empty if nothing, and after it was told."""
+        notice, self._notice = self._notice, ""
+        return notice
+
+    def _activate(self, logits: Array) -> Array:
+        return activate(logits, self.card.activation, self.card.temperature)
 
     def _run(self, waveforms: Array) -> Array:
+        """Logits of windows that share nothing."""
+        if self._split is not None:
+            return self._split.separately(waveforms)
         size = {"single": 1}.get(self.model.layout, self.model.fixed_batch)
         if size is None:
             return self._run_batch(waveforms)
@@ -101,16 +187,21 @@ def activate(logits: Array, activation: str, temperature: float = 1.0) -> Array:
     return np.asarray(powers / powers.sum(axis=1, keepdims=True), dtype=np.float32)
 
 
+def stack(windows: Sequence[Window]) -> Array:
+    """The windows' audio: ``(windows, window_samples)``."""
+    return np.stack([window.waveform for window in windows])
+
+
 def classify(
     items: Iterable[Window | Gap | Notice | Change],
-    score: Callable[[Array], Array],
+    score: Callable[[list[Window]], Array],
     batch_size: int,
 ) -> Iterator[Scores | Gap | Notice | Change]:
     """Score windows in batches, keeping the order of everything.
 
     Args:
         items: Windows, gaps, notices and changes.
-        score: Turns ``(windows, window_samples)`` into ``(windows, classes)``.
+        score: Turns windows into ``(windows, classes)``.
         batch_size: Windows at once; 1 scores each as soon as it is there.
     """
     batch: list[Window] = []
@@ -126,9 +217,9 @@ def classify(
     yield from _scores(batch, score)
 
 
-def _scores(batch: list[Window], score: Callable[[Array], Array]) -> Iterator[Scores]:
+def _scores(batch: list[Window], score: Callable[[list[Window]], Array]) -> Iterator[Scores]:
     if not batch:
         return
-    values = score(np.stack([window.waveform for window in batch]))
+    values = score(batch)
     for window, row in zip(batch, values, strict=True):
         yield Scores(window.position, window.n_samples, row)

@@ -209,7 +209,10 @@ def _open_engine(
         min_duration_s=thresholds.min_duration_s,
         max_gap_s=thresholds.max_gap_s,
     )
-    return Engine(Classifier(opened), replace(settings, thresholds=chosen)), opened
+    engine = Engine(Classifier(opened), replace(settings, thresholds=chosen))
+    if engine.hop_notice:
+        say(engine.hop_notice)
+    return engine, opened
 
 
 def _describe_provider(model: Model) -> str:
@@ -222,7 +225,7 @@ def _describe(engine: Engine, model: Model) -> str:
     average = f"averaged over {settings.average_s:g} s" if settings.average_s else "not averaged"
     return (
         f"{card.name} ({len(card.labels)} labels) on {_describe_provider(model)}, "
-        f"a window of {card.window_s:g} s every {settings.hop_s:g} s, {average}"
+        f"a window of {card.window_s:g} s every {engine.hop_s:g} s, {average}"
     )
 
 

@@ -13,31 +13,30 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Protocol
 
 from streamclf.average import average
-from streamclf.card import Card, Thresholds
-from streamclf.classifier import Array, classify
+from streamclf.card import Thresholds
+from streamclf.classifier import Array, classify, stack
 from streamclf.errors import SourceError
 from streamclf.events import Timing, detect
 from streamclf.mixdown import mix_down
-from streamclf.records import Average, Block, Change, Gap, Notice, Result, Scores, SoundEvent
+from streamclf.records import (
+    Average,
+    Block,
+    Change,
+    Gap,
+    Notice,
+    Result,
+    Scores,
+    SoundEvent,
+    Window,
+)
 from streamclf.resample import resample
+from streamclf.scorer import Scorer, Sharer, describe_hop, real_hop, usual_batch
 from streamclf.settings import Settings
 from streamclf.sources.base import Source
 from streamclf.stats import Statistics
 from streamclf.windows import slide
-
-
-class Scorer(Protocol):
-    """What the engine asks of a classifier; `streamclf.classifier.Classifier` is the real one."""
-
-    @property
-    def card(self) -> Card:
-        """What it hears and names."""
-
-    def score(self, waveforms: Array) -> Array:
-        """Turn ``(windows, window_samples)`` into scores ``(windows, classes)``."""
 
 
 class Engine:
@@ -73,11 +72,24 @@ class Engine:
         rate = self.card.sample_rate
         self._timing = Timing(
             window=self.card.window_samples,
-            hop=self.settings.hop_samples(rate),
+            hop=self._hop(self.settings),
             average=round(self.settings.average_s * rate),
             min_duration=round(self.thresholds.min_duration * rate),
             max_gap=round(self.thresholds.max_gap * rate),
         )
+
+    @property
+    def hop_s(self) -> float:
+        """Seconds between the starts of two windows: as asked for, or what the model shares at."""
+        return self._hop(self.settings) / self.card.sample_rate
+
+    @property
+    def hop_notice(self) -> str:
+        """What a listener should know of the hop, in a line; empty if it is as asked for."""
+        return describe_hop(self.settings, self.scorer)
+
+    def _hop(self, settings: Settings) -> int:
+        return real_hop(settings, self.scorer)
 
     def run(
         self,
@@ -165,14 +177,32 @@ class Engine:
         items = self._count(resample(items, rate, start), on_start, on_audio)
         changing = self._insert_changes(items)
         windows = slide(changing, self._timing.window, self._timing.hop, start)
-        scores = classify(windows, self._score, 1 if source.live else settings.batch_size)
-        return self.judge(scores)
+        batch_size = 1 if source.live else settings.batch_size or usual_batch(self.scorer)
+        scores = classify(windows, self._open_stream(), batch_size)
+        return self.judge(self._add_notices(scores))
 
-    def _score(self, waveforms: Array) -> Array:
-        began = time.perf_counter()
-        scores = self.scorer.score(waveforms)
-        self.statistics.scoring_s += time.perf_counter() - began
-        return scores
+    def _open_stream(self) -> Callable[[list[Window]], Array]:
+        """Score windows, taking the time."""
+        scorer = self.scorer
+        score = scorer.open_stream() if isinstance(scorer, Sharer) else None
+
+        def timed(windows: list[Window]) -> Array:
+            began = time.perf_counter()
+            scores = score(windows) if score else scorer.score(stack(windows))
+            self.statistics.scoring_s += time.perf_counter() - began
+            return scores
+
+        return timed
+
+    def _add_notices(
+        self, items: Iterable[Scores | Gap | Notice | Change]
+    ) -> Iterator[Scores | Gap | Notice | Change]:
+        """Pass on what the scorer has to tell."""
+        for item in items:
+            message = self.scorer.take_notice() if isinstance(self.scorer, Sharer) else ""
+            if message:
+                yield Notice(item.position, self.card.sample_rate, message)
+            yield item
 
     def _note_rate(self, items: Iterable[Block | Gap | Notice]) -> Iterator[Block | Gap | Notice]:
         for item in items:
@@ -196,7 +226,7 @@ class Engine:
         rate = self.card.sample_rate
         thresholds = settings.thresholds or self.card.thresholds
         average = round(settings.average_s * rate)
-        return Change(position, settings.hop_samples(rate), average, thresholds)
+        return Change(position, self._hop(settings), average, thresholds)
 
     def _count(
         self,

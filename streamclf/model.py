@@ -15,7 +15,7 @@ import msgspec
 
 from streamclf.card import METADATA_KEY, Activation, Card, Task, parse_card
 from streamclf.errors import CardError, ModelError
-from streamclf.providers import Provider, open_session
+from streamclf.providers import Provider, open_part, open_session
 
 BUNDLED = Path(__file__).parent / "models"
 DEFAULT_MODEL = "pocket"
@@ -61,7 +61,8 @@ class Model:
     Attributes:
         path: The file.
         card: The model card.
-        session: The ONNX Runtime session.
+        session: The ONNX Runtime session of the whole graph; None between `release` and `reopen`.
+        live: As given.
         provider: The provider really used.
         provider_reason: Why ``auto`` took it.
         input_name: Of the graph's waveform input.
@@ -86,6 +87,9 @@ class Model:
         live: bool = False,
     ) -> None:
         self.path = path
+        self.live = live
+        self._n_threads = n_threads
+        self.session: Any
         self.session, self.provider, self.provider_reason = open_session(
             path, provider, n_threads=n_threads, live=live
         )
@@ -102,6 +106,30 @@ class Model:
                 f"{path}: the graph takes windows of {samples} samples, the card says "
                 f"{self.card.window_samples}: correct --window or the card"
             )
+
+    @property
+    def can_split(self) -> bool:
+        """Whether the card names a stem, and batches of any size can be fed to it."""
+        return self.card.stem is not None and self.layout == "batch" and self.fixed_batch is None
+
+    def open_part(self, content: bytes) -> Any:
+        """Open a part of the graph, as ONNX, in a session of its own, as the whole was opened.
+
+        Raises:
+            ModelError: It does not run by itself.
+        """
+        return open_part(content, self.path, self.provider, n_threads=self._n_threads)
+
+    def release(self) -> None:
+        """Close the whole graph's session: its parts take over, and hold the weights again."""
+        self.session = None
+
+    def reopen(self) -> None:
+        """Open the whole graph's session again, after all."""
+        provider: Any = self.provider
+        self.session, _, _ = open_session(
+            self.path, provider, n_threads=self._n_threads, live=self.live
+        )
 
 
 def find_model(name: str) -> Path:

@@ -43,6 +43,10 @@ Threads: TypeAlias = Annotated[
 Hop: TypeAlias = Annotated[
     float, typer.Option(metavar="S", help="Seconds between the starts of two windows.")
 ]
+ExactHop: TypeAlias = Annotated[
+    bool,
+    typer.Option("--exact-hop", help="Not the nearest hop at which windows share most work."),
+]
 AverageS: TypeAlias = Annotated[
     float, typer.Option("--average", metavar="S", help="Seconds to average over; 0: none.")
 ]

@@ -86,7 +86,29 @@ def _nvidia_driver() -> bool:
     return True
 
 
-def _open_with(path: Path, provider: str, n_threads: int, live: bool) -> Any:
+def open_part(content: bytes, path: Path, provider: str, *, n_threads: int = 0) -> Any:
+    """Open a part of a model that a session has run as a whole before.
+
+    Args:
+        content: The part, as ONNX.
+        path: The file it is from, for messages.
+        provider: The provider that ran the whole.
+        n_threads: For ONNX Runtime; 0 leaves it to decide.
+
+    Raises:
+        ModelError: The part does not run by itself.
+        ProviderError: The provider does not take it.
+    """
+    # Parts take turns: one's threads must not spin while the other's work.
+    session = _open_with(path, provider, n_threads, True, content)
+    # ONNX Runtime keeps what it was opened from as long as the session lives: twice the weights.
+    session._model_bytes = None
+    return session
+
+
+def _open_with(
+    path: Path, provider: str, n_threads: int, live: bool, content: bytes | None = None
+) -> Any:
     import onnxruntime
 
     obstacle = _obstacle(provider)
@@ -107,7 +129,8 @@ def _open_with(path: Path, provider: str, n_threads: int, live: bool) -> Any:
         wanted.append(NAMES["cpu"])
     onnxruntime.set_default_logger_severity(_FATAL)
     try:
-        session = onnxruntime.InferenceSession(str(path), options, providers=wanted)
+        given = str(path) if content is None else content
+        session = onnxruntime.InferenceSession(given, options, providers=wanted)
     except Exception as error:  # ONNX Runtime raises types of its own that share no base
         raise ModelError(f"{path}: is no ONNX model that runs here: {_short(error)}") from error
     if NAMES[provider] not in session.get_providers():

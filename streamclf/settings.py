@@ -24,7 +24,9 @@ class Settings:
         average_kind: ``mean`` or ``exponential``.
         thresholds: When scores become events; None takes the model's.
         channel: The channel to listen to, from 1; None averages all.
-        batch_size: Windows scored at once in recordings (live, each is scored as it comes).
+        batch_size: Windows scored at once in recordings (live, each is scored as it comes);
+            None for as many as serve.
+        exact_hop: Keep the hop even where another close to it would let windows share more.
 
     Raises:
         UsageError: A value makes no sense.
@@ -35,7 +37,8 @@ class Settings:
     average_kind: AverageKind = "mean"
     thresholds: Thresholds | None = None
     channel: int | None = None
-    batch_size: int = 32
+    batch_size: int | None = None
+    exact_hop: bool = False
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.hop_s) and self.hop_s > 0):
@@ -44,7 +47,7 @@ class Settings:
             raise UsageError(f"--average {self.average_s}: must be 0 (none) or more seconds")
         if self.channel is not None and self.channel < 1:
             raise UsageError(f"--channel {self.channel}: channels count from 1")
-        if self.batch_size < 1:
+        if self.batch_size is not None and self.batch_size < 1:
             raise UsageError(f"the batch size is {self.batch_size}, must be 1 or more")
 
     def hop_samples(self, sample_rate: int) -> int:

@@ -39,7 +39,7 @@ def _rows(model: Model) -> list[tuple[str, str]]:
         ("sample rate", f"{card.sample_rate} Hz"),
         ("window", f"{card.window_samples} samples ({card.window_s:g} s)"),
         ("thresholds", _thresholds(card)),
-        ("stem", str(msgspec.to_builtins(card.stem)) if card.stem else "none"),
+        ("shared work", _shared(card)),
         ("training data", card.training_data),
         ("licence", card.licence),
         *((f"accuracy: {key}", str(value)) for key, value in card.accuracy.items()),
@@ -47,6 +47,17 @@ def _rows(model: Model) -> list[tuple[str, str]]:
         ("bundled models", bundled),
     ]
     return [(title, text or "not said") for title, text in rows]
+
+
+def _shared(card: Card) -> str:
+    stem, why = card.stem, card.stem_note
+    if stem is None:
+        return f"none between windows: {why}" if why else "none between windows"
+    return (
+        f"up to tensor {stem.tensor!r}: {stem.frames} frames a window, windows every "
+        f"{stem.stride} samples ({stem.stride / card.sample_rate:g} s) or multiples"
+        + (f"; no deeper: {why}" if why else "")
+    )
 
 
 def _thresholds(card: Card) -> str:

@@ -4,7 +4,7 @@ import toys
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamclf.classifier import Classifier, activate, classify
+from streamclf.classifier import Classifier, activate, classify, stack
 from streamclf.errors import ModelError
 from streamclf.model import CardOptions, Model
 from streamclf.records import Gap, Notice, Scores, Window
@@ -33,9 +33,9 @@ def test_classify_keeps_the_order_of_everything(kinds, batch_size):
             items.append(Gap(i, 1, 1, "test") if kind == "g" else Notice(i, 1, "test"))
     sizes = []
 
-    def score(waveforms):
-        sizes.append(len(waveforms))
-        return waveforms
+    def score(windows):
+        sizes.append(len(windows))
+        return stack(windows)
 
     out = list(classify(items, score, batch_size))
     assert [item.position for item in out] == list(range(len(kinds)))
@@ -50,9 +50,9 @@ def test_classify_fills_batches(tone_model):
     items = [Window(i, np.zeros(2, dtype=np.float32), 2) for i in range(10)]
     sizes = []
 
-    def score(waveforms):
-        sizes.append(len(waveforms))
-        return waveforms
+    def score(windows):
+        sizes.append(len(windows))
+        return stack(windows)
 
     list(classify(items, score, 4))
     assert sizes == [4, 4, 2]

@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from streamclf.card import METADATA_KEY, Card, Thresholds, format_card
+from streamclf.card import METADATA_KEY, Card, Stem, Thresholds, format_card
 
 RATE = 8000
 WINDOW = 12_000  # 1.5 s
@@ -82,6 +82,44 @@ def write_tone_detector(
     if final:
         nodes.append(helper.make_node(final, ["all"], [output]))
     return _save(path, card, nodes, tensors, shape, element, [output, (None, len(LABELS))])
+
+
+STEM = Stem("squares", 160, 73, receptive_field=400)
+"""Where the tone detector can be cut."""
+PICKY_WINDOW = 2000
+PICKY_STEM = Stem("pooled", 40, 7, step=6, base="filtered", receptive_field=456)
+"""Where the picky network can be cut: behind its strides of 40, 3 and 2."""
+
+
+def write_picky_network(
+    path: Path, card: Card | None = None, *, element: int = TensorProto.FLOAT
+) -> Path:
+    """Write a network without padding whose head weighs every frame by its own place.
+
+    So its logits tell one window from the next by a sample, and strides from one another.
+    """
+    random = np.random.default_rng(1)
+    nodes, tensors = _front(("batch", "samples"), element)
+    sizes = {"first": (4, 1, 16), "second": (5, 4, 3), "weights": (35, len(LABELS))}
+    tensors += [
+        numpy_helper.from_array(random.normal(0, 1, size).astype(np.float32), name)
+        for name, size in sizes.items()
+    ]
+    tensors.append(numpy_helper.from_array(np.array([0, 35], dtype=np.int64), "row"))
+    nodes += [
+        helper.make_node("Conv", ["channels", "first"], ["waves"], strides=[40], kernel_shape=[16]),
+        helper.make_node("Relu", ["waves"], ["filtered"]),
+        helper.make_node("MaxPool", ["filtered"], ["maxima"], strides=[3], kernel_shape=[3]),
+        helper.make_node("Conv", ["maxima", "second"], ["combined"], kernel_shape=[3]),
+        helper.make_node("MaxPool", ["combined"], ["pooled"], strides=[2], kernel_shape=[2]),
+        helper.make_node("Reshape", ["pooled", "row"], ["flat"]),
+        helper.make_node("MatMul", ["flat", "weights"], ["logits"]),
+    ]
+    card = card or toy_card(
+        window_samples=PICKY_WINDOW, activation="none", stem=PICKY_STEM, name="picky"
+    )
+    shape = ("batch", PICKY_WINDOW)
+    return _save(path, card, nodes, tensors, shape, element, ["logits", (None, len(LABELS))])
 
 
 def write_loudness_meter(path: Path, card: Card | None = None) -> Path:

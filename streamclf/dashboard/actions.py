@@ -138,7 +138,7 @@ class Actions(App[int]):
         hop_s = tuning.next_step(tuning.HOPS_S, self.listener.chosen.settings.hop_s, direction)
         if self._change(hop_s=hop_s):
             self.remembered.hop_s = hop_s
-            self.notify(f"a window every {hop_s:g} s")
+            self.notify(f"a window every {self.listener.chosen.hop_s:g} s")
 
     def action_average(self, direction: int) -> None:
         """Average over more seconds, or fewer."""

@@ -218,13 +218,13 @@ class Dashboard(Actions, App[int]):
     def tell_situation(self, picture: Picture) -> None:
         """Header and health."""
         listener, engine = self.listener, self.listener.engine
-        settings = listener.chosen.settings
+        chosen = listener.chosen
         base = self.screen_stack[0]
         base.query_one(StatusHeader).tell(
             Situation(
                 self._state(picture), self._model_name(), engine.card.task, listener.relay.name,
-                listener.scoring.source_rate, f"on {listener.model.provider}", settings.hop_s,
-                settings.average_s, self._place(picture),
+                listener.scoring.source_rate, f"on {listener.model.provider}", chosen.hop_s,
+                chosen.settings.average_s, self._place(picture),
             )
         )  # fmt: skip
         if self._now() - self._health_at >= HEALTH_EVERY_S:

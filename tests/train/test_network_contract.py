@@ -18,7 +18,11 @@ from cases import CASES, SYSTEMS, make_clips
 
 from export.__main__ import main as export_main
 from streamclf.card import METADATA_KEY, parse_card
+from streamclf.classifier import Classifier, stack
 from streamclf.cli import run as streamclf
+from streamclf.model import Model
+from streamclf.records import Window
+from streamclf.sharing import SharedStream
 from train import envnet, envnetv2, wavemsnet
 from train.datasets.prepared import REGRESSION
 from train.hearing import hear_windows
@@ -174,6 +178,34 @@ def test_card_says_what_the_network_is(made, model):
     assert system.name in card.description
     assert system.card_note() in card.description
     assert "tones" in card.training_data
+
+
+SHARE = {"digits", "envnet", "envnetv2", "pocket"}
+"""Networks whose first layers do not pad; the others must say why their windows share nothing."""
+
+
+def test_windows_share_their_stem_exactly_or_the_card_says_why_not(made, model):
+    entries = {p.key: p.value for p in onnx.load(model).metadata_props}
+    card = parse_card(entries[METADATA_KEY], model.name)
+    assert card.stem_note
+    assert (card.stem is not None) == (made.system.name in SHARE)
+    if card.stem is None:
+        assert "pads: its frames know" in card.stem_note or "takes the whole" in card.stem_note
+        return
+    rate, window, stride = card.sample_rate, card.window_samples, card.stem.stride
+    random = np.random.default_rng(3)
+    levels = np.repeat(10 ** random.uniform(-4, -0.3, 30), window // 15)
+    waveform = (random.uniform(-1, 1, levels.size) * levels).astype(np.float32)
+    classifier = Classifier(Model(model, provider="cpu"))
+    hop = max(1, round(0.05 * rate / stride)) * stride
+    starts = range(0, waveform.size - window + 1, hop)
+    windows = [Window(k, waveform[k : k + window], window) for k in starts]
+    whole = classifier._run(stack(windows))
+    split = classifier.split()
+    assert classifier.take_notice() == ""
+    stream = SharedStream(split, window)
+    shared = np.concatenate([stream.logits(windows[:5]), stream.logits(windows[5:])])
+    np.testing.assert_allclose(shared, whole, atol=1e-5, rtol=1e-5)
 
 
 def test_streamclf_runs_the_exported_model(made, model, tmp_path):

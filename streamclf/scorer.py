@@ -1,0 +1,77 @@
+"""What the engine asks of a classifier, and what follows from it for hop and batch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol, runtime_checkable
+
+from streamclf.card import Card
+from streamclf.records import Window
+from streamclf.settings import Settings
+from streamclf.sharing import count_grids, fit_hop
+from streamclf.split import Array
+
+BATCH = 32
+SHARED_BATCH = 128
+"""Windows at once that share a stem: their head's weights, often most of the model, are read once
+a batch, and a window takes little memory there."""
+
+
+class Scorer(Protocol):
+    """What the engine asks of a classifier; `streamclf.classifier.Classifier` is the real one."""
+
+    @property
+    def card(self) -> Card:
+        """What it hears and names."""
+
+    def score(self, waveforms: Array) -> Array:
+        """Turn ``(windows, window_samples)`` into scores ``(windows, classes)``."""
+
+
+@runtime_checkable
+class Sharer(Protocol):
+    """A scorer whose windows share work."""
+
+    @property
+    def stride(self) -> int:
+        """Samples between the places where windows that share begin."""
+
+    def open_stream(self) -> Callable[[Sequence[Window]], Array]:
+        """Begin to score the windows of one stream, in order."""
+
+    def take_notice(self) -> str:
+        """What a listener should be told; empty if nothing."""
+
+
+def stride_of(scorer: Scorer) -> int:
+    """Samples between the places where windows that share work begin; 1 if none do."""
+    return scorer.stride if isinstance(scorer, Sharer) else 1
+
+
+def usual_batch(scorer: Scorer) -> int:
+    """Windows at once in recordings, unless told otherwise."""
+    return SHARED_BATCH if stride_of(scorer) > 1 else BATCH
+
+
+def real_hop(settings: Settings, scorer: Scorer) -> int:
+    """Samples between the starts of two windows.
+
+    Raises:
+        UsageError: The hop is shorter than a sample.
+    """
+    hop = settings.hop_samples(scorer.card.sample_rate)
+    return fit_hop(hop, stride_of(scorer), exact=settings.exact_hop)
+
+
+def describe_hop(settings: Settings, scorer: Scorer) -> str:
+    """What a listener should know of the hop, in a line; empty if it is as asked for."""
+    rate, stride = scorer.card.sample_rate, stride_of(scorer)
+    real = real_hop(settings, scorer)
+    n_grids = count_grids(real, stride)
+    no_multiple = (
+        f"--hop {settings.hop_s:g} s is no multiple of {stride / rate:g} s, "
+        "at which windows share work: "
+    )
+    if real != settings.hop_samples(rate):
+        return f"{no_multiple}it is {real / rate:g} s; --exact-hop keeps it"
+    return f"{no_multiple}the shared part runs {n_grids} times" if n_grids > 1 else ""

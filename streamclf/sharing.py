@@ -1,0 +1,138 @@
+"""Windows -> logits, the stem run once over the audio that they share.
+
+A window's frames are a slice of the stem's frames, provided that it begins where a frame begins.
+Windows come in order, and each brings the audio behind the last one's end: that, and what the
+next frame hears of the audio before, is all that the stem is run on. Where the hop is no multiple
+of the stride, windows begin on several grids, which take turns; each has frames of its own.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+
+import numpy as np
+
+from streamclf.records import Waveform, Window
+from streamclf.split import Array, SplitModel
+
+
+def fit_hop(hop: int, stride: int, *, exact: bool = False) -> int:
+    """The distance of windows that is really used, all in samples.
+
+    The nearest multiple of the stride where that is less than `NEAR` away; else the hop itself,
+    for the stem may as well run on several grids.
+    """
+    nearest = max(1, round(hop / stride)) * stride
+    return nearest if not exact and abs(nearest - hop) <= NEAR * hop else hop
+
+
+NEAR = 0.05
+
+
+def count_grids(hop: int, stride: int) -> int:
+    """On how many grids the windows begin: so many times the stem hears all audio."""
+    return stride // math.gcd(hop, stride)
+
+
+class SharedStream:
+    """The frames of one stream, from one batch of its windows to the next.
+
+    Args:
+        split: The model's halves.
+        window_samples: Length of a window.
+    """
+
+    def __init__(self, split: SplitModel, window_samples: int) -> None:
+        self._split = split
+        self._window_samples = window_samples
+        self._runs: dict[int, _Run] = {}  # the newest on each grid
+
+    def logits(self, windows: Sequence[Window]) -> Array:
+        """Score windows that follow those of the last call.
+
+        Args:
+            windows: In order; what is zero-padded shares nothing.
+
+        Returns:
+            ``(windows, classes)``.
+        """
+        runs = [self._run_of(window) for window in windows]
+        lasts = {run: window.position for run, window in zip(runs, windows, strict=True) if run}
+        for run in lasts:
+            run.advance()
+        parts = [
+            run.window(window.position) if run else self._alone(window)
+            for run, window in zip(runs, windows, strict=True)
+        ]
+        logits = self._split.logits(np.concatenate(parts))
+        for run, position in lasts.items():
+            run.forget(position)
+        # What the windows have moved past, by a gap or another hop, is of no use any more.
+        end = windows[-1].position
+        self._runs = {place: run for place, run in self._runs.items() if run.end > end}
+        return logits
+
+    def _run_of(self, window: Window) -> _Run | None:
+        if window.n_samples < self._window_samples:
+            return None
+        place = window.position % self._split.stem.stride
+        run = self._runs.get(place)
+        if run is None or window.position >= run.end:
+            run = self._runs[place] = _Run(self._split, window.position)
+        run.push(window)
+        return run
+
+    def _alone(self, window: Window) -> Array:
+        return self._split.window(self._split.frames(window.waveform[np.newaxis]), 0)
+
+
+class _Run:
+    """Unbroken audio and its frames."""
+
+    def __init__(self, split: SplitModel, position: int) -> None:
+        self._split = split
+        self.start = position  # of the first frame kept
+        self.end = position  # behind the last sample heard
+        self._pending: list[Waveform] = []  # from where the next frame begins
+        self._frames: list[Array] = []
+
+    def push(self, window: Window) -> None:
+        new = window.waveform[self.end - window.position :]
+        if new.size:
+            self._pending.append(new)
+            self.end = window.end
+
+    def advance(self) -> None:
+        audio = np.concatenate(self._pending)
+        first = 0
+        for first, n_frames in self._stretches(audio.size):
+            samples = (n_frames - 1) * self._split.stem.stride + self._split.reach
+            frames = self._split.frames(audio[np.newaxis, first : first + samples])
+            self._frames.append(self._split.take(frames, slice(n_frames)))
+            first += n_frames * self._split.stem.stride
+        # A copy, so that the windows' audio is not kept alive.
+        self._pending = [audio[first:].copy()]
+        if len(self._frames) > 1:
+            self._frames = [np.concatenate(self._frames, axis=self._split.axis)]
+
+    def _stretches(self, n_samples: int) -> Iterator[tuple[int, int]]:
+        """First sample and frames of each run of the stem over so much audio."""
+        stride = self._split.stem.stride
+        n_frames = max(0, (n_samples - self._split.reach) // stride + 1)
+        n_stretches = -(-n_frames // self._split.stretch)
+        edges = [n_frames * k // max(1, n_stretches) for k in range(n_stretches + 1)]
+        return ((a * stride, b - a) for a, b in pairwise(edges))
+
+    def window(self, position: int) -> Array:
+        return self._split.window(self._frames[0], (position - self.start) // self._stride)
+
+    def forget(self, position: int) -> None:
+        passed = (position - self.start) // self._stride
+        self._frames = [self._split.take(self._frames[0], slice(passed, None)).copy()]
+        self.start += passed * self._stride
+
+    @property
+    def _stride(self) -> int:
+        return self._split.stem.stride
