@@ -212,6 +212,34 @@ def info(
     show.info(model, CardOptions(labels, sample_rate, window, activation, task), as_json=json)
 
 
+@app.command()
+def bench(
+    model: options.Model = "pocket",
+    hop: options.Hop = 0.5,
+    exact_hop: options.ExactHop = False,
+    seconds: Annotated[
+        float, typer.Option(metavar="N", help="Of audio, at each of three rounds.")
+    ] = 60.0,
+    json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+    provider: options.ProviderOption = "auto",
+    threads: options.Threads = 0,
+    labels: options.Labels = None,
+    sample_rate: options.SampleRate = None,
+    window: options.WindowS = None,
+    activation: options.ActivationOption = None,
+    task: options.TaskOption = None,
+) -> None:
+    """Measure how fast a model listens here, beside what else could be done."""
+    from streamclf import commands, show
+    from streamclf.model import CardOptions
+    from streamclf.settings import Settings
+
+    card = CardOptions(labels, sample_rate, window, activation, task)
+    which = commands.ModelOptions(model, provider, threads, card)
+    figures = commands.bench(which, Settings(hop, exact_hop=exact_hop), seconds)
+    show.bench(figures, as_json=json)
+
+
 def _screen(
     context: typer.Context, ui: bool | None, web: int | None, host: str | None,
     allow_network: bool, fresh: bool,

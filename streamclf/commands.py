@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from streamclf import ui
 from streamclf.batch import is_template, output_for, run_recordings
@@ -185,16 +186,27 @@ def _show_recording(
     return code
 
 
-def _open_engine(
-    model: ModelOptions, settings: Settings, thresholds: ThresholdOptions, *, live: bool
-) -> tuple[Engine, Model]:
-    opened = Model(
+def bench(model: ModelOptions, settings: Settings, seconds: float) -> dict[str, Any]:
+    """Measure how fast a model listens here."""
+    from streamclf.bench import measure
+
+    return measure(lambda live: _open_model(model, live), settings, seconds)
+
+
+def _open_model(model: ModelOptions, live: bool) -> Model:
+    return Model(
         find_model(model.name),
         provider=model.provider,
         options=model.card,
         n_threads=model.n_threads,
         live=live,
     )
+
+
+def _open_engine(
+    model: ModelOptions, settings: Settings, thresholds: ThresholdOptions, *, live: bool
+) -> tuple[Engine, Model]:
+    opened = _open_model(model, live)
     card = opened.card
     if settings.hop_s > card.window_s:
         say(

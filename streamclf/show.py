@@ -91,6 +91,29 @@ def devices(*, as_json: bool) -> None:
     print("  * is the default; --device takes an index or part of a name")
 
 
+def bench(figures: dict[str, Any], *, as_json: bool) -> None:
+    """Print what `streamclf.bench.measure` found."""
+    if as_json:
+        _print_json(figures)
+        return
+    latency, whole = figures["latency_ms"], figures["x_real_time"]
+    print(f"{figures['model']} on {figures['provider']}, a window every {figures['hop_s']:g} s")
+    print(f"{'':<18} {'x real time':>11} {'windows/s':>10} {'CPU s/h':>8}")
+    rows = {"whole pipeline": figures, **figures["stages"], **figures["baselines"]}
+    for name, row in rows.items():
+        windows = f"{row['windows_per_s']:.0f}" if "windows_per_s" in row else "-"
+        ratio = f"  whole pipeline is {whole / row['x_real_time']:.2f} of it"
+        print(
+            f"{name:<18} {row['x_real_time']:>11.1f} {windows:>10} {row['cpu_s_per_hour']:>8.2f}"
+            + (ratio if name in figures["baselines"] else "")
+        )
+    print(
+        f"a window heard live: {latency['p50']:g} ms (p50), {latency['p95']:g} (p95), "
+        f"{latency['p99']:g} (p99); peak memory {figures['peak_mib']:.0f} MiB; "
+        f"start-up {figures['start_up_s']:.2f} s"
+    )
+
+
 def _print_json(value: Any) -> None:
     text = msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
     sys.stdout.write(text + "\n")

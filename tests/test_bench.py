@@ -1,0 +1,104 @@
+"""`streamclf bench`: figures that belong together, of models with a stem and without."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import soundfile
+import toys
+
+from streamclf.bench import Timing, measure, peak_memory_mib, write_noise
+from streamclf.classifier import Classifier
+from streamclf.model import Model
+from streamclf.settings import Settings
+
+BASELINES = {"window_at_a_time", "batched", "bare_session"}
+
+
+@pytest.fixture(params=[True, False], ids=["stem", "whole"])
+def model(request, tmp_path):
+    card = toys.toy_card(stem=toys.STEM if request.param else None)
+    return request.param, toys.write_tone_detector(tmp_path / "tones.onnx", card)
+
+
+def test_bench_measures_stages_and_baselines(model, streamclf):
+    shares, path = model
+    result = streamclf("bench", "--model", path, "--seconds", 6, "--json")
+    assert result.code == 0
+    figures = json.loads(result.out)
+    assert set(figures["baselines"]) == BASELINES
+    assert set(figures["stages"]) == ({"decoding", "stem", "head"} if shares else {"decoding"})
+    assert figures["hop_s"] == 0.5
+    for row in (figures, *figures["baselines"].values(), *figures["stages"].values()):
+        assert row["x_real_time"] > 0
+        assert row["cpu_s_per_hour"] >= 0
+    # As many windows a second as their hop says.
+    assert figures["windows_per_s"] == pytest.approx(2 * figures["x_real_time"], rel=0.25)
+    latency = figures["latency_ms"]
+    assert 0 < latency["p50"] <= latency["p95"] <= latency["p99"]
+    assert figures["peak_mib"] > 10
+    assert figures["start_up_s"] > 0
+
+
+def test_bench_prints_a_table(model, streamclf):
+    _, path = model
+    result = streamclf("bench", "--model", path, "--seconds", 5, "--hop", 1)
+    assert result.code == 0
+    assert "a window every 1 s" in result.out
+    for name in (*BASELINES, "whole pipeline", "decoding"):
+        assert any(line.startswith(name) for line in result.out.splitlines())
+    assert "p95" in result.out
+
+
+def test_bench_of_a_hop_off_the_grid_measures_whole_windows(tmp_path):
+    path = toys.write_tone_detector(tmp_path / "tones.onnx", toys.toy_card(stem=toys.STEM))
+    hop = (round(0.5 * toys.RATE) + 1) / toys.RATE
+    figures = measure(
+        lambda live: Model(path, provider="cpu", live=live), Settings(hop, exact_hop=True), 5
+    )
+    assert set(figures["stages"]) == {"decoding"}
+
+
+@pytest.mark.parametrize("seconds", ["0", "4.9", "nan"])
+def test_bench_needs_some_audio(seconds, streamclf, tone_model):
+    result = streamclf("bench", "--model", tone_model, "--seconds", seconds)
+    assert result.code == 2
+    assert "must be 5 or more" in result.err
+
+
+def test_timing_gives_medians():
+    timing = Timing(audio_s=10.0, n_windows=20, wall_s=[1.0, 2.0, 9.0], cpu_s=[0.5, 0.4, 3.0])
+    assert timing.figures() == {"x_real_time": 5.0, "cpu_s_per_hour": 180.0, "windows_per_s": 10.0}
+
+
+def test_noise_is_written_at_its_length_and_level_changes(tmp_path):
+    write_noise(tmp_path / "n.wav", 3.5)
+    samples, rate = soundfile.read(tmp_path / "n.wav")
+    assert samples.shape == (round(3.5 * rate), 2)
+    levels = [np.abs(samples[k * rate : (k + 1) * rate]).max() for k in range(3)]
+    assert len({round(level, 3) for level in levels}) == 3
+
+
+def test_peak_memory_grows_with_what_is_held():
+    before = peak_memory_mib()
+    held = np.ones((round(before) + 64) * 2**17)
+    assert peak_memory_mib() > before
+    assert held.size
+
+
+def test_bare_session_gets_the_windows_that_the_pipeline_scores(tmp_path):
+    """The baseline would flatter itself if it had less to do."""
+    from streamclf import bench
+
+    path = toys.write_tone_detector(tmp_path / "tones.onnx", toys.toy_card(stem=toys.STEM))
+    classifier = Classifier(Model(path, provider="cpu"))
+    write_noise(tmp_path / "n.wav", 6.0)
+    windows = bench._cut(tmp_path / "n.wav", classifier.model, toys.RATE // 2, Settings())
+    expected = classifier.score(np.stack([window.waveform for window in windows]))
+    split = classifier.split()
+    _, heads = bench._cut_stretches(split, windows, toys.RATE // 2)
+    logits = np.concatenate([split.logits(batch) for batch in heads])
+    given = classifier._activate(logits)
+    np.testing.assert_allclose(given, expected, atol=1e-5)
