@@ -1,0 +1,167 @@
+"""CPU seconds an hour of audio, peers side by side on one recording, one thread each.
+
+    python benchmarks/peers.py [--seconds 120] [--hop 0.5] [--yamnet yamnet.tflite]
+
+The recording is 48 kHz stereo WAV; each peer reads it by libsndfile, averages the channels and
+resamples by soxr at the usual block size, then scores a window every hop, one by one, as its
+documentation shows. The rows:
+
+- streamclf: `streamclf file`'s pipeline with the bundled model;
+- torch eager: the network of the bundled model, a window at a time, as tutorials do;
+- YAMNet by ai-edge-litert (``pip install ai-edge-litert``), where its file is given;
+- silero-vad (``pip install silero-vad onnxruntime``), speech or not: a floor for tiny models.
+
+Rounds are run in turn; medians are compared.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import soxr
+
+from streamclf.bench import write_noise
+from streamclf.classifier import Classifier
+from streamclf.engine import Engine
+from streamclf.model import Model, find_model
+from streamclf.settings import Settings
+from streamclf.sources.recording import Recording
+
+RATE = 16_000
+BLOCK = 16_384
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seconds", type=float, default=120.0)
+    parser.add_argument("--hop", type=float, default=0.5)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--model", default="pocket")
+    parser.add_argument("--yamnet", type=Path)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "noise.wav"
+        write_noise(path, options.seconds)
+        peers = {
+            name: score
+            for name, score in {
+                "streamclf": streamclf(path, options.model, options.hop),
+                "decoding alone": lambda: read(path),
+                "torch eager": torch_eager(path, options.hop),
+                "YAMNet": yamnet(path, options.yamnet, options.hop),
+                "silero-vad": silero(path),
+            }.items()
+            if score is not None
+        }
+        taken: dict[str, list[float]] = {name: [] for name in peers}
+        for _ in range(options.rounds):
+            for name, run in peers.items():
+                began = time.process_time()
+                run()
+                taken[name].append(time.process_time() - began)
+    own = statistics.median(taken["streamclf"])
+    print("| | CPU s per hour of audio | streamclf takes |")
+    print("|---|---|---|")
+    for name, values in taken.items():
+        seconds = statistics.median(values)
+        print(
+            f"| {name} | {seconds * 3600 / options.seconds:.2f} | {seconds / own:.2f} times less |"
+        )
+
+
+def read(path: Path) -> np.ndarray:
+    """``(samples,)`` at 16 kHz."""
+    parts = []
+    with soundfile.SoundFile(path) as file:
+        resampler = soxr.ResampleStream(file.samplerate, RATE, 1, dtype="float32")
+        for block in file.blocks(BLOCK, dtype="float32", always_2d=True):
+            parts.append(resampler.resample_chunk(block.mean(axis=1)))
+    parts.append(resampler.resample_chunk(np.zeros(0, dtype=np.float32), last=True))
+    return np.concatenate(parts)
+
+
+def windows(waveform: np.ndarray, size: int, hop: float) -> list[np.ndarray]:
+    """Full windows every ``hop`` seconds."""
+    step = round(hop * RATE)
+    return [waveform[k : k + size] for k in range(0, len(waveform) - size + 1, step)]
+
+
+def streamclf(path: Path, model: str, hop: float) -> Callable[[], object]:
+    """The pipeline of `streamclf file`."""
+    classifier = Classifier(Model(find_model(model), provider="cpu", n_threads=1))
+    classifier.split()
+    engine = Engine(classifier, Settings(hop))
+
+    def run() -> None:
+        with Recording(path) as recording:
+            for _ in engine.run(recording):
+                pass
+
+    return run
+
+
+def torch_eager(path: Path, hop: float) -> Callable[[], object] | None:
+    """The bundled network (its weights do not matter here) in torch."""
+    try:
+        import torch
+
+        from train.pocket import WINDOW_SAMPLES, PocketNet
+    except ModuleNotFoundError:
+        return None
+    torch.set_num_threads(1)
+    network = PocketNet(52).eval()
+
+    def run() -> None:
+        with torch.inference_mode():
+            for window in windows(read(path), WINDOW_SAMPLES, hop):
+                network(torch.from_numpy(window)[None])
+
+    return run
+
+
+def yamnet(path: Path, file: Path | None, hop: float) -> Callable[[], object] | None:
+    """YAMNet's tflite file by its own runtime, XNNPACK, one thread."""
+    if file is None:
+        return None
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter = Interpreter(str(file), num_threads=1)
+    interpreter.allocate_tensors()
+    given = interpreter.get_input_details()[0]
+    wanted = interpreter.get_output_details()[0]["index"]
+
+    def run() -> None:
+        for window in windows(read(path), int(given["shape"][0]), hop):
+            interpreter.set_tensor(given["index"], window)
+            interpreter.invoke()
+            interpreter.get_tensor(wanted)
+
+    return run
+
+
+def silero(path: Path) -> Callable[[], object] | None:
+    """Silero's speech detector in ONNX Runtime: 512 samples at a time, none overlapping."""
+    try:
+        from silero_vad import load_silero_vad
+        from torch import from_numpy
+    except ModuleNotFoundError:
+        return None
+    model = load_silero_vad(onnx=True)
+
+    def run() -> None:
+        model.reset_states()
+        for window in windows(read(path), 512, 512 / RATE):
+            model(from_numpy(window), RATE)
+
+    return run
+
+
+if __name__ == "__main__":
+    main()
