@@ -198,8 +198,9 @@ class Engine:
         self, items: Iterable[Scores | Gap | Notice | Change]
     ) -> Iterator[Scores | Gap | Notice | Change]:
         """Pass on what the scorer has to tell."""
+        sharer = self.scorer if isinstance(self.scorer, Sharer) else None
         for item in items:
-            message = self.scorer.take_notice() if isinstance(self.scorer, Sharer) else ""
+            message = sharer.take_notice() if sharer else ""
             if message:
                 yield Notice(item.position, self.card.sample_rate, message)
             yield item

@@ -23,8 +23,10 @@ COARSE_TOLERANCE = 2e-2
 """The same where the graph computes in halves, in integers, or on a device that rounds its inputs
 (a GPU's TF32): there the same layer differs by as much between two shapes."""
 STRETCH_S = 4.0
-"""Seconds of audio that the stem hears at once, at most: more would take memory, less would
-repeat the receptive field too often."""
+"""Seconds of audio that the stem hears at once, at most: more would take memory."""
+STRETCH_FIELDS = 16
+"""Or so many times what a frame hears, if that is more: what it hears is heard twice at each
+stretch's end."""
 _ELEMENTS = {"tensor(float)": 1, "tensor(float16)": 10, "tensor(double)": 11}
 
 
@@ -55,14 +57,14 @@ class SplitModel:
         self._window_samples = model.card.window_samples
         self._half = model.input_type == "tensor(float16)"
         span = (stem.frames - 1) * stem.step * stem.stride
-        # The card's receptive field may be less, by what a window leaves over at its end.
-        self.reach = self._window_samples - span
+        self.reach = min(stem.receptive_field or self._window_samples, self._window_samples - span)
         if self.reach < 1:
             raise ModelError(
                 f"{stem.frames} frames, {stem.step} x {stem.stride} samples apart, do not fit "
                 f"into a window of {self._window_samples}"
             )
-        self.stretch = max(1, round(STRETCH_S * model.card.sample_rate / stem.stride))
+        stretch = max(STRETCH_S * model.card.sample_rate, STRETCH_FIELDS * self.reach)
+        self.stretch = max(1, round(stretch / stem.stride))
         graph = surgery.load_graph(Path(model.path))
         quantised = any("Linear" in node.op_type for node in graph.graph.node)
         axis = None
@@ -190,6 +192,11 @@ def split_and_check(model: Model, probe: Probe, whole: Array) -> SplitModel:
     """
     split = SplitModel(model)
     frames = split.frames(probe.waveform[np.newaxis])
+    few = split.frames(probe.waveform[np.newaxis, : split.reach + 2 * split.stem.stride])
+    if few.shape[split.axis] < 3:
+        raise ModelError(
+            f"frames of {split.stem.tensor!r} hear more than the {split.reach} samples of its card"
+        )
     shared = split.logits(np.concatenate([split.window(frames, k) for k in probe.places]))
     limit = COARSE_TOLERANCE if split.coarse else TOLERANCE
     limit *= max(1.0, float(np.abs(whole).max()))

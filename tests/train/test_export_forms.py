@@ -23,6 +23,8 @@ from export.graph import make_graph
 from export.half import TOLERANCE, store_half
 from export.prune import prune
 from streamclf.card import METADATA_KEY
+from streamclf.classifier import Classifier
+from streamclf.model import Model
 from train.command import main as train_main
 from train.datasets.prepared import REGRESSION, Clip, ClipSet
 from train.features import LogMel
@@ -265,9 +267,12 @@ def test_export_commands_write_each_form_or_say_what_is_missing(make_esc, tmp_pa
         path = tmp_path / f"own{''.join(form)}.onnx"
         assert export_main.main([str(save), "-o", str(path), *form, *moved]) == 0
         sizes[path.stem] = path.stat().st_size
+        classifier = Classifier(Model(path, provider="cpu"))
+        assert classifier.split() is not None, classifier.take_notice()
         card = {p.key: p.value for p in onnx.load(path).metadata_props}[METADATA_KEY]
     assert sizes["own--int8"] < sizes["own--half"] < 0.65 * sizes["own"]
-    told = capsys.readouterr().out.splitlines()[-1]
+    told, shared = capsys.readouterr().out.splitlines()[-2:]
+    assert shared.startswith("windows share all work up to ")
     assert "in 8 bits" in told
     assert "times as fast as float32 here" in told
     figures = json.loads(card)["accuracy"]
