@@ -50,6 +50,9 @@ class Classifier:
 
     def _run(self, waveforms: Array) -> Array:
         size = {"single": 1}.get(self.model.layout, self.model.fixed_batch)
+        if size is None and self.model.provider in ("cuda", "tensorrt"):
+            # They prepare anew for each shape: a last batch is filled up to a power of two.
+            size = 1 << (len(waveforms) - 1).bit_length()
         if size is None:
             return self._run_batch(waveforms)
         parts = []

@@ -153,6 +153,7 @@ def file(
     web_allow_network: options.WebAllowNetwork = False,
     fresh: options.Fresh = False,
     batch: Annotated[int, typer.Option(metavar="N", help="Windows scored at once.")] = 32,
+    jobs: options.Jobs = None,
     labels: options.Labels = None,
     sample_rate: options.SampleRate = None,
     window: options.WindowS = None,
@@ -176,6 +177,7 @@ def file(
             commands.ThresholdOptions(threshold, thresholds, min_duration, max_gap),
             OutputOptions(output or [], format_, scores, overwrite),
             _screen(context, ui, web, web_host, web_allow_network, fresh),
+            jobs=jobs,
         )
     )  # fmt: skip
 
