@@ -1,17 +1,22 @@
-"""Recordings, one after the other: what one cannot deliver does not stop the others."""
+"""Recordings in their order: what one cannot deliver does not stop the others."""
 
 from __future__ import annotations
 
+import os
+import time
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from streamclf.card import Card
 from streamclf.console import Bars
 from streamclf.engine import Engine
 from streamclf.errors import SourceError
+from streamclf.jobs import Job, Jobs
 from streamclf.records import Average
-from streamclf.runner import run_stream
-from streamclf.sinks.base import Sink
+from streamclf.runner import run_stream, write_results
+from streamclf.sinks.base import Sink, StreamInfo
 from streamclf.sources.recording import Recording
 from streamclf.stats import Statistics, count, format_length
 
@@ -46,17 +51,18 @@ class BatchReport:
 
 
 def run_recordings(
-    engine: Engine,
+    engines: Sequence[Engine],
     paths: Sequence[Path],
     sinks_for: Callable[[Path], list[Sink]],
     bars: Bars,
     *,
     interrupted: Callable[[], bool] = lambda: False,
 ) -> BatchReport:
-    """Listen to recordings.
+    """Listen to recordings; results are written in the order of the paths.
 
     Args:
-        engine: Runs once a recording.
+        engines: As many recordings are listened to at once; all over one scorer. One alone reads
+            ahead of its network.
         paths: The recordings.
         sinks_for: The sinks that a recording's results go to.
         bars: Progress, and where notices are said.
@@ -65,7 +71,27 @@ def run_recordings(
     Raises:
         SinkError: Results cannot be written; no recording after it would fare better.
     """
-    report = BatchReport(Statistics(engine.card.sample_rate), len(paths))
+    report = BatchReport(Statistics(engines[0].card.sample_rate), len(paths))
+    if len(engines) == 1:
+        _run_in_turn(engines[0], paths, sinks_for, bars, report, interrupted)
+        return report
+    began = time.perf_counter()
+    with closing(Jobs(engines, paths, interrupted)) as jobs:
+        for job in jobs:
+            _write_job(job, engines[0].card, sinks_for, bars, report, began)
+    report.statistics.elapsed_s = time.perf_counter() - began
+    return report
+
+
+def _run_in_turn(
+    engine: Engine,
+    paths: Sequence[Path],
+    sinks_for: Callable[[Path], list[Sink]],
+    bars: Bars,
+    report: BatchReport,
+    interrupted: Callable[[], bool],
+) -> None:
+    engine.read_ahead = True
     for path in paths:
         if interrupted():
             break
@@ -77,7 +103,9 @@ def run_recordings(
                     recording,
                     sinks_for(path),
                     say=bars.say,
-                    on_average=lambda average: _advance(bars, engine, average),
+                    on_average=lambda average: _advance(
+                        bars, average, engine.card, engine.statistics.elapsed_s
+                    ),
                 )
         except SourceError as error:
             report.failures.append(str(error))
@@ -87,13 +115,59 @@ def run_recordings(
             report.statistics.add(engine.statistics)
             engine.statistics = Statistics(engine.card.sample_rate)
             bars.end(report.n_done + len(report.failures))
-    return report
 
 
-def _advance(bars: Bars, engine: Engine, average: Average) -> None:
-    seconds = average.end / engine.card.sample_rate
-    elapsed = engine.statistics.elapsed_s
-    bars.advance_to(seconds, f"{seconds / elapsed:.0f}x real time" if elapsed else "")
+def _write_job(
+    job: Job,
+    card: Card,
+    sinks_for: Callable[[Path], list[Sink]],
+    bars: Bars,
+    report: BatchReport,
+    began: float,
+) -> None:
+    """Write a recording's results as they come, or all that are there since it was ahead."""
+    heard_s = report.statistics.audio_s
+    if job.wait():
+        bars.begin(job.name, job.duration_s)
+        write_results(
+            job.results,
+            lambda: StreamInfo(job.name, card.sample_rate, card.labels, card.task),
+            sinks_for(job.path),
+            say=bars.say,
+            on_average=lambda average: _advance(
+                bars, average, card, time.perf_counter() - began, heard_s
+            ),
+        )
+    else:
+        job.results.wait()
+    report.statistics.add(job.statistics)
+    if isinstance(job.error, SourceError):
+        report.failures.append(str(job.error))
+    elif job.error is not None:
+        raise job.error
+    else:
+        report.n_done += 1
+    bars.end(report.n_done + len(report.failures))
+
+
+def _advance(
+    bars: Bars, average: Average, card: Card, elapsed_s: float, before_s: float = 0.0
+) -> None:
+    seconds = average.end / card.sample_rate
+    speed = f"{(before_s + seconds) / elapsed_s:.0f}x real time" if elapsed_s else ""
+    bars.advance_to(seconds, speed)
+
+
+def count_jobs(asked: int | None, n_recordings: int) -> int:
+    """How many recordings to listen to at once: as asked for, or as many as there are cores."""
+    return max(1, min(asked or count_cores(), n_recordings))
+
+
+def count_cores() -> int:
+    """Processors that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def output_for(template: Path, recording: Path) -> Path:

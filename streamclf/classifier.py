@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -133,19 +134,27 @@ class Classifier:
 
     def _run(self, waveforms: Array) -> Array:
         """Logits of windows that share nothing."""
-        if self._split is not None:
+        session = self.model.session
+        if session is None and self._split is None:
+            with self._lock:  # another thread is cutting the graph
+                session = self.model.session
+        if session is None:
+            assert self._split is not None
             return self._split.separately(waveforms)
         size = {"single": 1}.get(self.model.layout, self.model.fixed_batch)
+        if size is None and self.model.provider in ("cuda", "tensorrt"):
+            # They prepare anew for each shape: a last batch is filled up to a power of two.
+            size = 1 << (len(waveforms) - 1).bit_length()
         if size is None:
-            return self._run_batch(waveforms)
+            return self._run_batch(session, waveforms)
         parts = []
         for start in range(0, len(waveforms), size):
             part = waveforms[start : start + size]
             padding = np.zeros((size - len(part), part.shape[1]), dtype=np.float32)
-            parts.append(self._run_batch(np.concatenate([part, padding]))[: len(part)])
+            parts.append(self._run_batch(session, np.concatenate([part, padding]))[: len(part)])
         return np.concatenate(parts)
 
-    def _run_batch(self, waveforms: Array) -> Array:
+    def _run_batch(self, session: Any, waveforms: Array) -> Array:
         model = self.model
         shaped = {"batch": waveforms, "batch-channel": waveforms[:, np.newaxis]}.get(
             model.layout, waveforms[0]
@@ -153,7 +162,7 @@ class Classifier:
         if model.input_type == "tensor(float16)":
             shaped = shaped.astype(np.float16)
         try:
-            (output,) = model.session.run([model.output_name], {model.input_name: shaped})
+            (output,) = session.run([model.output_name], {model.input_name: shaped})
         except Exception as error:  # ONNX Runtime raises types of its own that share no base
             reason = " ".join(str(error).split())[:200]
             raise ModelError(

@@ -157,6 +157,7 @@ def file(
     batch: Annotated[
         int | None, typer.Option(metavar="N", help="Windows scored at once; as many as serve.")
     ] = None,
+    jobs: options.Jobs = None,
     labels: options.Labels = None,
     sample_rate: options.SampleRate = None,
     window: options.WindowS = None,
@@ -181,6 +182,7 @@ def file(
             commands.ThresholdOptions(threshold, thresholds, min_duration, max_gap),
             OutputOptions(output or [], format_, scores, overwrite),
             _screen(context, ui, web, web_host, web_allow_network, fresh),
+            jobs=jobs,
         )
     )  # fmt: skip
 

@@ -11,7 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from streamclf import ui
-from streamclf.batch import is_template, output_for, run_recordings
+from streamclf.batch import (
+    count_cores,
+    count_jobs,
+    is_template,
+    output_for,
+    run_recordings,
+)
 from streamclf.card import Card
 from streamclf.classifier import Classifier
 from streamclf.console import Bars, say
@@ -114,8 +120,10 @@ def file(
     thresholds: ThresholdOptions,
     outputs: OutputOptions,
     screen: ScreenOptions | None = None,
+    *,
+    jobs: int | None = None,
 ) -> int:
-    """Listen to recordings. Returns the exit code."""
+    """Listen to recordings, several at once. Returns the exit code."""
     paths, missing = find_recordings(names)
     screen = screen or ScreenOptions()
     if screen.web is not None or screen.wanted(by_default=False):
@@ -123,11 +131,21 @@ def file(
     shared = [path for path in outputs.files if not is_template(path)]
     own = [path for path in outputs.files if is_template(path)]
     check_outputs(outputs, paths)
+    n_jobs = count_jobs(jobs, len(paths))
+    if n_jobs > 1 and not model.n_threads:
+        # The jobs share the session; together they shall keep every core busy, once.
+        model = replace(model, n_threads=max(1, count_cores() // n_jobs))
     engine, opened = _open_engine(model, settings, thresholds, live=False)
+    engines = [engine, *(Engine(engine.scorer, engine.settings) for _ in range(n_jobs - 1))]
+
+    def stop() -> None:
+        for each in engines:
+            each.stop()
+
     with (
         Bars(len(paths)) as bars,
         open_sinks(outputs, shared, default=_default_format(), bars=bars) as sinks,
-        Interrupts(engine.stop) as interrupts,
+        Interrupts(stop) as interrupts,
         ExitStack() as own_sinks,
     ):
 
@@ -142,7 +160,7 @@ def file(
             return [*sinks, *opened]
 
         report = run_recordings(
-            engine, paths, sinks_for, bars, interrupted=lambda: interrupts.happened
+            engines, paths, sinks_for, bars, interrupted=lambda: interrupts.happened
         )
     report.failures[:0] = [str(error) for error in missing]
     report.n_recordings += len(missing)

@@ -3,14 +3,14 @@
 Each stage is a generator over the one before it, so audio is pulled through in the reader's own
 thread, and memory holds a window and a batch whatever the length of the stream. Only sources
 that must not wait (a microphone's callback, a pipe, a network) have threads of their own, behind
-a bounded queue.
+a bounded queue; and recordings, on request, whose next blocks are made while the network runs.
 """
 
 from __future__ import annotations
 
 import queue
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -34,6 +34,7 @@ from streamclf.records import (
 from streamclf.resample import resample
 from streamclf.scorer import Scorer, Sharer, describe_hop, real_hop, usual_batch
 from streamclf.settings import Settings
+from streamclf.sources.ahead import read_ahead
 from streamclf.sources.base import Source
 from streamclf.stats import Statistics
 from streamclf.windows import slide
@@ -54,6 +55,8 @@ class Engine:
         statistics: Of the current run, or the last.
         started: Local time of the current stream's first sample; None before it came.
         source_rate: Rate in Hz at which audio arrives; None before it came.
+        read_ahead: Whether audio is read and resampled in a thread, ahead of the network. Whoever
+            sets it closes what `run` gave before the source.
 
     Raises:
         UsageError: The settings do not fit the model.
@@ -67,6 +70,7 @@ class Engine:
         self.started: datetime | None = None
         self.scorer = scorer
         self.source_rate: int | None = None
+        self.read_ahead = False
         self._source: Source | None = None
         self._changes: queue.SimpleQueue[Settings] = queue.SimpleQueue()
         rate = self.card.sample_rate
@@ -98,7 +102,7 @@ class Engine:
         *,
         on_audio: Callable[[Block | Gap], None] = lambda item: None,
         start: int = 0,
-    ) -> Iterator[Result]:
+    ) -> Generator[Result, None, None]:
         """Listen to a source to its end, or until `stop`.
 
         Args:
@@ -174,7 +178,10 @@ class Engine:
         rate, settings = self.card.sample_rate, self.settings
         items = _until_error(self._note_rate(source.blocks(rate)), errors)
         items = _until_error(mix_down(items, settings.channel), errors)
-        items = self._count(resample(items, rate, start), on_start, on_audio)
+        items = resample(items, rate, start)
+        if self.read_ahead:
+            items = read_ahead(items)
+        items = self._count(items, on_start, on_audio)
         changing = self._insert_changes(items)
         windows = slide(changing, self._timing.window, self._timing.hop, start)
         batch_size = 1 if source.live else settings.batch_size or usual_batch(self.scorer)

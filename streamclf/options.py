@@ -40,6 +40,12 @@ ProviderOption: TypeAlias = Annotated[
 Threads: TypeAlias = Annotated[
     int, typer.Option(min=0, metavar="N", help="Threads that run the model; 0: as many as fit.")
 ]
+Jobs: TypeAlias = Annotated[
+    int | None,
+    typer.Option(
+        "--jobs", "-j", min=1, metavar="N", help="Recordings at once; as many as cores are free."
+    ),
+]
 Hop: TypeAlias = Annotated[
     float, typer.Option(metavar="S", help="Seconds between the starts of two windows.")
 ]

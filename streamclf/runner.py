@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 from collections.abc import Callable, Iterable
+from contextlib import closing
 from types import FrameType, TracebackType
 from typing import Any, Self
 
@@ -41,23 +42,44 @@ def run_stream(
         SourceError: After all results before it were written.
         SinkError: A sink failed.
     """
-    begun = False
-    for result in engine.run(source, on_start, on_audio=on_audio, start=start):
-        if not begun:
-            info = stream_info(engine, source)
+    with closing(engine.run(source, on_start, on_audio=on_audio, start=start)) as results:
+        write_results(
+            results, lambda: stream_info(engine, source), sinks, say=say, on_average=on_average
+        )
+
+
+def write_results(
+    results: Iterable[Result],
+    info: Callable[[], StreamInfo],
+    sinks: Iterable[Sink],
+    *,
+    say: Callable[[str], None],
+    on_average: Callable[[Average], None] = lambda average: None,
+) -> None:
+    """Write a stream's results.
+
+    Args:
+        results: Of one stream.
+        info: Asked for the stream once its first result is there.
+        sinks: Each gets every result.
+        say: Told the notices, a line each.
+        on_average: Called at each window.
+
+    Raises:
+        SinkError: A sink failed.
+    """
+    stream: StreamInfo | None = None
+    for result in results:
+        if stream is None:
+            stream = info()
             for sink in sinks:
-                sink.begin(info)
-            begun = True
-        _write(result, sinks)
+                sink.begin(stream)
+        for sink in sinks:
+            sink.write(result)
         if isinstance(result, Notice):
-            say(f"{source.name}: {result.message}")
+            say(f"{stream.source}: {result.message}")
         elif isinstance(result, Average):
             on_average(result)
-
-
-def _write(result: Result, sinks: Iterable[Sink]) -> None:
-    for sink in sinks:
-        sink.write(result)
 
 
 def stream_info(engine: Engine, source: Source) -> StreamInfo:

@@ -80,3 +80,18 @@ def test_classifier_runs_yamnet_shaped_label_files(data_dir, tone_model):
 
     assert len(read_labels(labels)) == 521
     assert CardOptions(labels).given
+
+
+def test_last_batch_is_filled_up_where_each_shape_costs(tone_model, monkeypatch):
+    classifier = Classifier(Model(tone_model, provider="cpu"))
+    waves = np.random.default_rng(1).uniform(-1, 1, (5, toys.WINDOW)).astype(np.float32)
+    expected = classifier.score(waves)
+    sizes = []
+    run = classifier._run_batch
+    monkeypatch.setattr(classifier, "_run_batch", lambda w: (sizes.append(len(w)), run(w))[1])
+    classifier.score(waves)
+    classifier.model.provider = "cuda"
+    for n_windows in (1, 4, 5):
+        given = classifier.score(waves[:n_windows])
+        np.testing.assert_allclose(given, expected[:n_windows], atol=1e-6)
+    assert sizes == [5, 1, 4, 8]

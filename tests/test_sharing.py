@@ -3,6 +3,8 @@
 import itertools
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import msgspec
 import numpy as np
@@ -292,3 +294,28 @@ def test_card_keeps_its_stem_in_the_file(picky):
     older = '{"name": "x", "labels": ["a"], "sample_rate": 8000, "window_samples": 9, "stem": %s}'
     stem = parse_card(older % '{"tensor": "t", "stride": 4, "frames": 2}', "m").stem
     assert stem == Stem("t", 4, 2)
+
+
+def test_threads_that_share_a_model_do_not_miss_it_while_it_is_cut(tmp_path, monkeypatch):
+    """Several recordings at once: one job cuts the graph, another is in the middle of a batch."""
+    card = toys.toy_card(stem=toys.STEM)
+    path = toys.write_tone_detector(tmp_path / "tones.onnx", card)
+    classifier = Classifier(Model(path, provider="cpu"))
+    waveforms = np.stack([toys.tone(440, card.window_s)[: card.window_samples]] * 3)
+    expected = classifier.score(waveforms)
+    released, go_on = threading.Event(), threading.Event()
+    release = classifier.model.release
+
+    def release_slowly() -> None:
+        release()
+        released.set()
+        go_on.wait(10)
+
+    monkeypatch.setattr(classifier.model, "release", release_slowly)
+    with ThreadPoolExecutor(2) as pool:
+        cut = pool.submit(classifier.split)
+        assert released.wait(10)
+        scored = pool.submit(classifier.score, waveforms)
+        go_on.set()
+        np.testing.assert_allclose(scored.result(10), expected, atol=1e-5)
+        assert cut.result(10) is not None

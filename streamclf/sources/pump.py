@@ -60,6 +60,12 @@ class Pump(Generic[T]):
         self._items.put(_End())
         self._room.put(None)
 
+    def join(self, timeout_s: float) -> bool:
+        """Wait until the thread has ended; False if it has not by then."""
+        if self._thread.ident is not None:
+            self._thread.join(timeout_s)
+        return not self._thread.is_alive()
+
     def _run(self) -> None:
         try:
             for item in self._produce():

@@ -1,0 +1,134 @@
+"""Several recordings at once: a thread each listens, one reader takes the results in order."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from queue import SimpleQueue
+
+from streamclf.engine import Engine
+from streamclf.records import Result
+from streamclf.sources.recording import Recording
+from streamclf.spool import Spool
+from streamclf.stats import Statistics
+
+AHEAD = 4
+"""Recordings a job that may be done before their turn; their results wait in temporary files."""
+
+PATIENCE_S = 0.5
+"""How long the end waits for a thread that is inside the network."""
+
+
+@dataclass(eq=False)
+class Job:
+    """A recording that is listened to.
+
+    Attributes:
+        path: Of the recording.
+        name: What results call it.
+        duration_s: As its header tells.
+        results: As they are found.
+        statistics: Once the results have ended.
+        error: What ended them, if it was not the end of the recording.
+    """
+
+    path: Path
+    name: str = ""
+    duration_s: float | None = None
+    results: Spool[Result] = field(default_factory=Spool)
+    statistics: Statistics = field(default_factory=Statistics)
+    error: Exception | None = None
+    _opened: SimpleQueue[bool] = field(default_factory=SimpleQueue)
+
+    def wait(self) -> bool:
+        """Wait until the recording is open; False if it cannot be opened. To be asked once."""
+        return self._opened.get()
+
+    def listen(self, engine: Engine, stopped: Callable[[], bool]) -> None:
+        """Run the engine; what goes wrong is kept for the reader."""
+        try:
+            with Recording(self.path) as recording:
+                self.name, self.duration_s = recording.name, recording.duration_s
+                self._opened.put(True)
+                with closing(engine.run(recording)) as results:
+                    for result in results:
+                        self.results.put(result)
+                        if stopped():
+                            recording.stop()
+        except Exception as error:
+            self.error = error
+        self.statistics = engine.statistics
+        engine.statistics = Statistics(engine.card.sample_rate)
+        self._opened.put(False)
+        self.results.finish()
+
+
+class Jobs:
+    """Runs engines over recordings, each in a thread; iterates over the jobs in the paths' order.
+
+    Threads may share a model: ONNX Runtime lets them share a session. All waiting is on
+    SimpleQueue, so that a signal is handled at once.
+
+    Args:
+        engines: One for each recording at a time, over one scorer.
+        paths: The recordings.
+        interrupted: Asked before each recording and at each result; True leaves the rest.
+    """
+
+    def __init__(
+        self, engines: Sequence[Engine], paths: Sequence[Path], interrupted: Callable[[], bool]
+    ) -> None:
+        self._paths = iter(paths)
+        self._interrupted = interrupted
+        self._closed = False
+        self._lock = threading.Lock()
+        self._begun: deque[Job] = deque(maxlen=(AHEAD + 1) * len(engines))
+        self._jobs: SimpleQueue[Job | None] = SimpleQueue()
+        self._turns: SimpleQueue[None] = SimpleQueue()
+        for _ in range(AHEAD * len(engines)):
+            self._turns.put(None)
+        self._threads = [
+            threading.Thread(target=self._work, args=(engine,), name="streamclf-job", daemon=True)
+            for engine in engines
+        ]
+
+    def __iter__(self) -> Iterator[Job]:
+        for thread in self._threads:
+            thread.start()
+        while (job := self._jobs.get()) is not None:
+            yield job
+            job.results.close()
+            self._turns.put(None)
+
+    def close(self) -> None:
+        """End all that still run; what nobody has read of their results is lost."""
+        self._closed = True
+        for _ in self._threads:
+            self._turns.put(None)
+        for thread in self._threads:
+            if thread.ident is not None:
+                thread.join(PATIENCE_S)
+        for job in self._begun:
+            job.results.close()
+
+    def _stopped(self) -> bool:
+        return self._closed or self._interrupted()
+
+    def _work(self, engine: Engine) -> None:
+        while (job := self._begin()) is not None:
+            job.listen(engine, self._stopped)
+
+    def _begin(self) -> Job | None:
+        """The next recording's job, once it may be begun; None where no more are to be."""
+        self._turns.get()
+        with self._lock:
+            path = None if self._stopped() else next(self._paths, None)
+            job = None if path is None else Job(path)
+            if job is not None:
+                self._begun.append(job)
+            self._jobs.put(job)
+            return job

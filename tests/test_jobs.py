@@ -1,0 +1,208 @@
+import json
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import numpy as np
+import pytest
+import toys
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streamclf import jobs as jobs_module
+from streamclf import spool as spool_module
+from streamclf.batch import count_cores, count_jobs, run_recordings
+from streamclf.classifier import Classifier
+from streamclf.console import Bars
+from streamclf.engine import Engine
+from streamclf.errors import SinkError
+from streamclf.jobs import Jobs
+from streamclf.model import Model
+from streamclf.records import Average
+from streamclf.settings import Settings
+from streamclf.sinks.base import MemorySink
+from streamclf.spool import Spool
+
+
+@given(st.lists(st.binary(max_size=60), max_size=40), st.integers(1, 200))
+def test_spool_gives_back_what_it_got_in_order(items, in_memory):
+    before, spool_module.IN_MEMORY = spool_module.IN_MEMORY, in_memory
+    try:
+        spool = Spool()
+    finally:
+        spool_module.IN_MEMORY = before
+    writer = threading.Thread(target=lambda: ([spool.put(i) for i in items], spool.finish()))
+    writer.start()
+    assert list(spool) == items
+    writer.join()
+    spool.close()
+    spool.put(b"too late")
+
+
+@pytest.fixture
+def recordings(write_wav):
+    """Five of several lengths, one of them cut short, one no audio, one missing."""
+    tones = list(toys.TONES.values())
+    paths = [
+        write_wav(
+            np.concatenate([toys.silence(4), toys.tone(tones[k % 3], 4 + 20 * (k == 0))]),
+            f"day/{k}.wav",
+        )
+        for k in range(5)
+    ]
+    paths[2].write_bytes(paths[2].read_bytes()[:60_000])
+    paths[3].write_text("no audio")
+    return [*paths, paths[0].with_name("missing.wav")]
+
+
+def test_jobs_give_the_results_of_one_after_the_other(streamclf, recordings, tone_model, tmp_path):
+    outputs = {}
+    for n_jobs in (1, 2, 3):
+        folder = tmp_path / f"jobs{n_jobs}"
+        folder.mkdir()
+        result = streamclf(
+            "file", *recordings, "--model", tone_model, "--jobs", n_jobs, "--format", "jsonl",
+            "-o", folder / "all.csv", "-o", folder / "{stem}.txt", "--scores", folder / "all.npz",
+        )  # fmt: skip
+        assert result.code == 1
+        with np.load(folder / "all.npz") as scores:
+            arrays = {name: scores[name].tolist() for name in scores.files}
+        texts = {path.name: path.read_text() for path in folder.iterdir() if path.suffix != ".npz"}
+        told = [line for line in result.err.splitlines() if "real time" not in line]
+        outputs[n_jobs] = (result.out, texts, arrays, told)
+    assert outputs[1] == outputs[2] == outputs[3]
+    out, texts, _, told = outputs[1]
+    sources = [json.loads(line)["source"] for line in out.splitlines()]
+    assert sources == sorted(sources)
+    assert len(set(sources)) == 4
+    assert set(texts) == {"all.csv", "0.txt", "1.txt", "2.txt", "4.txt"}
+    assert "3 of 6 failed" in " ".join(told)
+
+
+def engines(classifier, n_engines, **settings):
+    return [Engine(classifier, Settings(**settings)) for _ in range(n_engines)]
+
+
+@pytest.fixture(scope="module")
+def classifier(tone_model) -> Classifier:
+    return Classifier(Model(tone_model, provider="cpu", n_threads=1))
+
+
+def n_working() -> int:
+    return sum(thread.name == "streamclf-job" for thread in threading.enumerate())
+
+
+class Held:
+    """A scorer that holds the first recording until it is let go."""
+
+    def __init__(self, classifier):
+        self.card, self._score = classifier.card, classifier.score
+        self.let_go = threading.Event()
+
+    def score(self, waveforms):
+        if waveforms.max() > 0.5:
+            self.let_go.wait()
+        return self._score(waveforms)
+
+
+def test_jobs_run_ahead_of_a_slow_recording_but_not_without_end(classifier, write_wav, monkeypatch):
+    monkeypatch.setattr(jobs_module, "AHEAD", 2)
+    paths = [write_wav(toys.tone(440, 3, level=0.9), "slow.wav")]
+    paths += [write_wav(toys.tone(440, 3), f"{k}.wav") for k in range(9)]
+    begun = []
+    scorer = Held(classifier)
+    jobs = Jobs(engines(scorer, 2), (begun.append(p) or p for p in paths), lambda: False)
+    names = []
+    for job in jobs:
+        assert job.wait()
+        if not names:
+            while len(begun) < 4:  # the other thread does as many as it may
+                time.sleep(0.01)
+            scorer.let_go.set()
+        n_windows = sum(isinstance(result, Average) for result in job.results)
+        assert n_windows == job.statistics.n_windows > 0
+        names.append(job.path)
+        assert len(begun) <= len(names) + 4
+    jobs.close()
+    assert names == paths
+    assert n_working() == 0
+
+
+def test_jobs_leave_the_rest_when_interrupted(classifier, write_wav):
+    paths = [write_wav(np.tile(toys.tone(440, 60), 5), f"{k}.wav") for k in range(6)]
+    sink = MemorySink()
+    interrupted = threading.Event()
+
+    class Interrupting(MemorySink):
+        def write(self, result):
+            interrupted.set()
+
+    report = run_recordings(
+        engines(classifier, 2, hop_s=0.05), paths, lambda path: [sink, Interrupting()], Bars(6),
+        interrupted=interrupted.is_set,
+    )  # fmt: skip
+    assert 0 < report.n_done <= 2
+    assert report.failures == []
+    assert 0 < report.statistics.audio_s < 600
+    assert report.statistics.n_events == report.n_done  # those that were open were ended
+    assert n_working() == 0
+
+
+class Full(MemorySink):
+    def write(self, result):
+        raise SinkError("the disk is full")
+
+
+def test_jobs_end_when_results_cannot_be_written(classifier, recordings):
+    with pytest.raises(SinkError, match="the disk is full"):
+        run_recordings(engines(classifier, 3), recordings, lambda path: [Full()], Bars(6))
+    assert n_working() == 0
+
+
+def test_jobs_hand_a_mistake_on(classifier, recordings):
+    class Broken:
+        card = classifier.card
+
+        def score(self, waveforms):
+            raise ZeroDivisionError("oops")
+
+    with pytest.raises(ZeroDivisionError, match="oops"):
+        run_recordings(engines(Broken(), 2), recordings, lambda path: [], Bars(6))
+    assert n_working() == 0
+
+
+def test_summary_of_jobs_counts_the_time_that_passed(classifier, recordings):
+    report = run_recordings(engines(classifier, 2), recordings[:2], lambda path: [], Bars(2))
+    alone = run_recordings(engines(classifier, 1), recordings[:2], lambda path: [], Bars(2))
+    assert report.statistics.n_windows == alone.statistics.n_windows > 0
+    assert report.statistics.elapsed_s >= report.statistics.scoring_s / 2
+
+
+@pytest.mark.parametrize(
+    ("asked", "n_recordings", "expected"),
+    [(None, 1, 1), (None, 500, None), (3, 2, 2), (3, 500, 3), (7, 0, 1)],
+)
+def test_jobs_are_as_many_as_asked_for_or_as_cores(asked, n_recordings, expected):
+    assert count_jobs(asked, n_recordings) == (expected or count_cores())
+
+
+def test_an_interrupt_ends_jobs_and_keeps_what_was_found(write_wav, tone_model):
+    paths = [write_wav(np.tile(toys.tone(440, 60), 40), f"{i}.wav") for i in range(3)]
+    scores = paths[0].with_name("scores.csv")
+    arguments = [*paths, "--model", tone_model, "--hop", "0.002", "--jobs", 2, "--scores", scores]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "streamclf", "file", *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    while not (scores.exists() and scores.stat().st_size > 1000):
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert json.loads(out.splitlines()[0])["label"] == "low"
+    assert "3 recordings" in err
