@@ -5,15 +5,16 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import onnx
 
-from export.calibrate import TARGET_PRECISION
 from export.card import make_card
 from export.check import compare
 from export.errors import ExportError
 from export.graph import make_graph
+from export.thresholds import TARGET_PRECISION
 from streamclf.card import METADATA_KEY, Card, format_card, parse_card
 from streamclf.errors import StreamclfError
 from train.loading import load_network
@@ -38,6 +39,8 @@ def main(arguments: list[str] | None = None) -> int:
         metavar="P",
         help=f"part of the held-out events that should be right ({TARGET_PRECISION:g})",
     )
+    add("--calibrated-by", type=Path, action="append", default=[], metavar="CVRUN", help="a run of "
+        "the same recipe that held a fold out, where RUN did not; repeatable")  # fmt: skip
     add("--overwrite", action="store_true", help="replace an existing file")
     options = parser.parse_args(arguments)
     if not 0 < options.target_precision <= 1:
@@ -50,6 +53,7 @@ def main(arguments: list[str] | None = None) -> int:
             version=options.version,
             licence=options.licence,
             precision=options.target_precision,
+            calibrated_by=options.calibrated_by,
             overwrite=options.overwrite,
         )
     except StreamclfError as error:
@@ -86,6 +90,7 @@ def export(
     version: str = "1",
     licence: str | None = None,
     precision: float = TARGET_PRECISION,
+    calibrated_by: Sequence[Path] = (),
     overwrite: bool = False,
 ) -> tuple[Card, float]:
     """Write a run's network as a model file, whole and checked, or not at all.
@@ -114,6 +119,7 @@ def export(
         version=version,
         licence=licence,
         precision=precision,
+        calibrated_by=calibrated_by,
     )
     model = make_graph(network, card.window_samples, card.output_name)
     model.producer_name = "streamclf"
