@@ -35,15 +35,15 @@ def main(arguments: list[str] | None = None) -> int:
     add(
         "--target-precision",
         type=float,
-        default=TARGET_PRECISION,
         metavar="P",
-        help=f"part of the held-out events that should be right ({TARGET_PRECISION:g})",
+        help="part of the held-out clips' events that should be right (thresholds as tuned by "
+        f"export.tune, or {TARGET_PRECISION:g})",
     )
     add("--calibrated-by", type=Path, action="append", default=[], metavar="CVRUN", help="a run of "
         "the same recipe that held a fold out, where RUN did not; repeatable")  # fmt: skip
     add("--overwrite", action="store_true", help="replace an existing file")
     options = parser.parse_args(arguments)
-    if not 0 < options.target_precision <= 1:
+    if options.target_precision is not None and not 0 < options.target_precision <= 1:
         parser.error(f"--target-precision is {options.target_precision}, must be in 0..1")
     try:
         card, difference = export(
@@ -89,7 +89,7 @@ def export(
     name: str | None = None,
     version: str = "1",
     licence: str | None = None,
-    precision: float = TARGET_PRECISION,
+    precision: float | None = None,
     calibrated_by: Sequence[Path] = (),
     overwrite: bool = False,
 ) -> tuple[Card, float]:

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from export.calibrate import (
     AVERAGE_S,
     MIN_CLIPS,
@@ -16,7 +18,8 @@ from export.calibrate import (
     fit_temperature,
 )
 from export.held_out import HeldOut, find_held_out
-from export.thresholds import PRIOR_EVENTS, choose_thresholds
+from export.thresholds import OFF_RATIO, PRIOR_EVENTS, TARGET_PRECISION, choose_thresholds
+from export.tuned import join_tuned
 from streamclf.card import Card, Thresholds
 from train.errors import RunError
 from train.hearing import HOP_S
@@ -33,7 +36,7 @@ def make_card(
     name: str,
     version: str,
     licence: str | None,
-    precision: float,
+    precision: float | None,
     calibrated_by: Sequence[Path] = (),
 ) -> Card:
     """Put the card together from the run's folder.
@@ -45,7 +48,8 @@ def make_card(
         name: Of the model.
         version: Of the model.
         licence: Of the weights; follows from the data's if not given.
-        precision: Part of the events that should be right, for the thresholds.
+        precision: Part of the events that should be right, for the thresholds; those tuned on
+            soundscapes hold if not given.
         calibrated_by: Runs of the same recipe that held a fold out, if this one did not.
 
     Raises:
@@ -77,7 +81,7 @@ def make_card(
 
 
 def _judge(
-    held_out: HeldOut | None, system: System, labels: list[str], precision: float
+    held_out: HeldOut | None, system: System, labels: list[str], precision: float | None
 ) -> tuple[float, Thresholds, dict[str, Any]]:
     """Temperature and thresholds by what was said of clips not trained on, and figures."""
     if held_out is None:
@@ -89,15 +93,28 @@ def _judge(
     if len(heard.targets) < MIN_CLIPS:
         return 1.0, Thresholds(), _figures(held_out, 1.0)
     temperature = fit_temperature(heard)
-    thresholds, figures = choose_thresholds(heard, temperature, precision, labels)
-    figures["protocol"] = (
+    accuracy = _figures(held_out, temperature) | {"calibration": _calibration(held_out)}
+    tuned = join_tuned(held_out.tuned)
+    if tuned:
+        accuracy["soundscapes"] = tuned.figures
+    if tuned and precision is None:
+        return temperature, tuned.listening.thresholds, accuracy
+    precision = TARGET_PRECISION if precision is None else precision
+    off_ratio = tuned.listening.off_ratio if tuned else OFF_RATIO
+    thresholds, events = choose_thresholds(heard, temperature, precision, labels, off_ratio)
+    if tuned:
+        thresholds = msgspec.structs.replace(
+            thresholds,
+            min_duration=tuned.listening.min_duration,
+            max_gap=tuned.listening.max_gap,
+        )
+    events["protocol"] = (
         f"lowest threshold of scores averaged over {AVERAGE_S:g} s at which {precision:.0%} of "
         f"the clips' events are right, each class credited with {PRIOR_EVENTS} events of all "
         f"classes' precision; cross_fitted: chosen on {N_PARTS - 1} of {N_PARTS} parts of the "
         "clips, judged on the other"
     )
-    figures = {"events": figures, "calibration": _calibration(held_out)}
-    return temperature, thresholds, _figures(held_out, temperature) | figures
+    return temperature, thresholds, accuracy | {"events": events}
 
 
 def _figures(held_out: HeldOut, temperature: float) -> dict[str, Any]:

@@ -18,6 +18,9 @@ from export.errors import ExportError
 from train.hearing import WindowLogits
 from train.runs import CONFIG, RESULT, RunFolder
 
+EVENTS = "events.json"
+"""What `export.tune` found for a run."""
+
 SAME = ("network", "task", "labels", "sample_rate", "window_samples", "recipe")
 """What two configurations must share for one run to stand for the other."""
 
@@ -32,6 +35,7 @@ class HeldOut:
         folds: That each of them held out.
         trained_on: The folds that each of them was trained on.
         data: Name of the data set.
+        tuned: What each run's ``events.json`` says, where it has one.
         names: Of the runs that stand for the exported one; none where it is judged itself.
     """
 
@@ -40,6 +44,7 @@ class HeldOut:
     folds: tuple[int, ...]
     trained_on: tuple[tuple[int, ...], ...]
     data: str
+    tuned: tuple[dict[str, Any], ...] = ()
     names: tuple[str, ...] = ()
 
     def mean(self, name: str) -> float | None:
@@ -132,5 +137,6 @@ def _join(runs: Sequence[tuple[RunFolder, dict[str, Any]]], names: tuple[str, ..
         tuple(config["data"]["test_fold"] for _, config in runs),
         tuple(tuple(config["data"]["folds"]) for _, config in runs),
         runs[0][1]["data"]["name"],
+        tuple(run.read_json(EVENTS) for run, _ in runs if (run.path / EVENTS).exists()),
         names,
     )

@@ -20,7 +20,7 @@ from train.loading import load_network
 from train.metrics import confusion, reliability
 from train.options import make_parser
 from train.plots import draw_confusion, draw_reliability, draw_scatter
-from train.resuming import recorded_options
+from train.resuming import option_type, recorded_options
 from train.runs import CONFIG, RESULT, RunFolder
 from train.split import check_task, open_data
 from train.system import System
@@ -83,7 +83,7 @@ def evaluate(path: Path, options: argparse.Namespace) -> dict[str, Any]:
     run = RunFolder.open(path)
     config = run.read_json(CONFIG)
     system, network = load_network(run, config)
-    clips = _open_data(run, system, config, options)
+    clips = open_run_data(run, system, config, options)
     fold = options.fold or config["data"]["test_fold"]
     if fold not in clips.folds:
         there = ", ".join(map(str, clips.folds))
@@ -114,24 +114,33 @@ def evaluate(path: Path, options: argparse.Namespace) -> dict[str, Any]:
     return result
 
 
-def _open_data(
-    run: RunFolder, system: System, config: dict[str, Any], options: argparse.Namespace
+def open_run_data(
+    run: RunFolder,
+    system: System,
+    config: dict[str, Any],
+    options: argparse.Namespace,
+    *,
+    whole: bool = False,
 ) -> ClipSet:
-    """The run's data as it was opened for training."""
+    """The run's data as it was opened for training; ``whole``: with the classes left out."""
     data = config["data"]
     folder = options.data or data.get("folder")
     if folder is None:
         raise UsageError(f"{run.path}: does not say where its data lies, give --data")
     # Its own options again, and --resume: the recipe is the run's.
-    own = make_parser(type(system)).parse_args(["--data", str(folder), "--resume"])
+    parser = make_parser(type(system))
+    own = parser.parse_args(["--data", str(folder), "--resume"])
     for name, value in recorded_options(config).items():
-        setattr(own, name, value)
+        is_path = value is not None and option_type(parser, name) is Path
+        setattr(own, name, Path(value) if is_path else value)
     own.prepared = options.prepared
     if own.prepared is None and options.data is None and data.get("prepared"):
         own.prepared = Path(data["prepared"])
+    if whole:
+        own.leave_out = None
     clips = open_data(system, own)
     check_task(system, clips)
-    if list(clips.labels) != config["labels"]:
+    if not whole and list(clips.labels) != config["labels"]:
         raise UsageError(
             f"--data: {folder} has {len(clips.labels)} labels ({', '.join(clips.labels[:3])}, "
             f"...), the run {len(config['labels'])} ({', '.join(config['labels'][:3])}, ...): "
