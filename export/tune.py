@@ -38,8 +38,14 @@ def main(arguments: list[str] | None = None) -> int:
     add("--data", type=Path, help="the data set's folder (where it was when the run was trained)")
     add("--prepared", type=Path, help="where prepared clips go")
     add("--scenes", type=int, default=40, metavar="N", help="of a minute, of each half (40)")
-    add("--average", type=_seconds, default=[AVERAGE_S], metavar="S", help="seconds to average over; of "
-        f"several, as in 2,3,4, the best is taken ({AVERAGE_S:g}, as streamclf has it)")  # fmt: skip
+    add(
+        "--average",
+        type=_seconds,
+        default=[AVERAGE_S],
+        metavar="S",
+        help="seconds to average over; of several, as in 2,3,4, the best is taken "
+        f"({AVERAGE_S:g}, as streamclf has it)",
+    )
     add("--seed", type=int, default=1, help="of the scenes (1)")
     options = parser.parse_args(arguments)
     try:
