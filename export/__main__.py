@@ -5,16 +5,17 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
 import onnx
 
-from export.calibrate import TARGET_PRECISION
 from export.card import make_card
 from export.errors import ExportError
 from export.form import Form, Formed, form_graph
 from export.stem import find_stem
+from export.thresholds import TARGET_PRECISION
 from streamclf.card import METADATA_KEY, Card, format_card, parse_card
 from streamclf.errors import StreamclfError, UsageError
 from train.loading import load_network
@@ -35,9 +36,9 @@ def main(arguments: list[str] | None = None) -> int:
     add(
         "--target-precision",
         type=float,
-        default=TARGET_PRECISION,
         metavar="P",
-        help=f"part of the held-out events that should be right ({TARGET_PRECISION:g})",
+        help="part of the held-out clips' events that should be right (thresholds as tuned by "
+        f"export.tune, or {TARGET_PRECISION:g})",
     )
     forms = parser.add_mutually_exclusive_group()
     forms.add_argument(
@@ -57,9 +58,11 @@ def main(arguments: list[str] | None = None) -> int:
     )
     add("--data", type=Path, help="of --int8: the data set (where it was when it was trained on)")
     add("--prepared", type=Path, help="of --int8: its prepared clips")
+    add("--calibrated-by", type=Path, action="append", default=[], metavar="CVRUN", help="a run of "
+        "the same recipe that held a fold out, where RUN did not; repeatable")  # fmt: skip
     add("--overwrite", action="store_true", help="replace an existing file")
     options = parser.parse_args(arguments)
-    if not 0 < options.target_precision <= 1:
+    if options.target_precision is not None and not 0 < options.target_precision <= 1:
         parser.error(f"--target-precision is {options.target_precision}, must be in 0..1")
     try:
         card, formed = export(
@@ -72,6 +75,7 @@ def main(arguments: list[str] | None = None) -> int:
             form=options.form,
             data=options.data,
             prepared=options.prepared,
+            calibrated_by=options.calibrated_by,
             overwrite=options.overwrite,
         )
     except UsageError as error:
@@ -129,10 +133,11 @@ def export(
     name: str | None = None,
     version: str = "1",
     licence: str | None = None,
-    precision: float = TARGET_PRECISION,
     form: Form = "float32",
     data: Path | None = None,
     prepared: Path | None = None,
+    precision: float | None = None,
+    calibrated_by: Sequence[Path] = (),
     overwrite: bool = False,
 ) -> tuple[Card, Formed]:
     """Write a run's network as a model file, whole and checked, or not at all.
@@ -166,6 +171,7 @@ def export(
         version=version,
         licence=licence,
         precision=precision,
+        calibrated_by=calibrated_by,
     )
     card, model = formed.complete(card), formed.model
     model.producer_name = "streamclf"

@@ -1,40 +1,61 @@
-"""Temperature and thresholds, from what the network said of clips it was not trained on."""
+"""Temperature and its error, from what a network said of clips it was not trained on.
+
+A temperature can be applied before averaging (to the logits of each window, as the engine does) or
+after (to the averaged scores: their logarithms are divided by it). Windows of one sound disagree,
+and an average of scores that disagree says less than it knows, however sharp each of them is: the
+temperature after averaging undoes that, the one before cannot. `calibration_error` measures either.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
 
-from streamclf.card import Thresholds
-from train.hearing import HOP_S, WindowLogits
+from train.hearing import HOP_S, WindowLogits, softmax
+from train.metrics import reliability
 
 AVERAGE_S = 3.0
 """Seconds over which `streamclf` averages unless told otherwise."""
 
-TARGET_PRECISION = 0.9
-OFF_RATIO = 0.6
 MIN_CLIPS = 50
 """Fewer clips than this say too little to set anything by."""
 
+N_PARTS = 5
+"""Parts of the clips for cross-fitting."""
 
-def fit_temperature(heard: WindowLogits) -> float:
+Averages = Callable[[WindowLogits, float], list[npt.NDArray[np.float64]]]
+
+
+def fit_temperature(heard: WindowLogits, averages: Averages | None = None) -> float:
     """The temperature under which averaged scores, as the user sees them, are best calibrated.
 
     By golden section: their negative log-likelihood has one minimum.
+
+    Args:
+        heard: Of the clips to fit to.
+        averages: How scores are averaged and tempered; `RUNNING` if not given.
     """
+    average = averages or RUNNING
 
     def loss(log_temperature: float) -> float:
-        averages = running_averages(heard, float(np.exp(log_temperature)))
-        own = [average[:, target] for average, target in zip(averages, heard.targets, strict=True)]
+        scores = average(heard, float(np.exp(log_temperature)))
+        own = [clip[:, target] for clip, target in zip(scores, heard.targets, strict=True)]
         return float(-np.log(np.maximum(np.concatenate(own), 1e-12)).mean())
 
     low, high, golden = np.log(0.2), np.log(5.0), (5**0.5 - 1) / 2
-    for _ in range(40):
-        left, right = high - golden * (high - low), low + golden * (high - low)
-        if loss(left) < loss(right):
-            high = right
+    left, right = high - golden * (high - low), low + golden * (high - low)
+    at_left, at_right = loss(left), loss(right)
+    for _ in range(25):
+        if at_left < at_right:
+            high, right, at_right = right, left, at_left
+            left = high - golden * (high - low)
+            at_left = loss(left)
         else:
-            low = left
+            low, left, at_left = left, right, at_right
+            right = low + golden * (high - low)
+            at_right = loss(right)
     return round(float(np.exp((low + high) / 2)), 4)
 
 
@@ -56,33 +77,61 @@ def running_averages(heard: WindowLogits, temperature: float) -> list[npt.NDArra
     return clips
 
 
-def choose_thresholds(
-    heard: WindowLogits, temperature: float, precision: float
-) -> tuple[Thresholds, dict[str, float]]:
-    """The lowest threshold at which enough of the events are right.
+def clip_averages(heard: WindowLogits, temperature: float) -> list[npt.NDArray[np.float64]]:
+    """For each clip ``(1, classes)``: the mean over all of its windows."""
+    return list(heard.clip_scores(temperature)[:, None])
 
-    A clip counts as an event of a label if its averaged score reaches the threshold anywhere in
-    the clip; it is right if the label is the clip's.
+
+def tempered_after(averages: Averages) -> Averages:
+    """The same averages with the temperature applied to them instead of to the windows."""
+
+    def average(heard: WindowLogits, temperature: float) -> list[npt.NDArray[np.float64]]:
+        plain = averages(heard, 1.0)
+        return [softmax(np.log(np.maximum(clip, 1e-12)), temperature) for clip in plain]
+
+    return average
+
+
+def calibration_error(
+    heard: WindowLogits, fitted_to: Averages, judged_by: Averages
+) -> tuple[float, list[dict[str, float]]]:
+    """The expected calibration error on clips that the temperature was not fitted to.
+
+    The clips are dealt into `N_PARTS` parts; each part's scores have the temperature that fits the
+    other parts best.
+
+    Args:
+        heard: Of all clips.
+        fitted_to: The averages that a temperature is fitted to.
+        judged_by: The averages whose highest scores are compared with how often they are right.
 
     Returns:
-        The thresholds, and the precision and recall they had on these clips.
+        The error and the bins of `train.metrics.reliability`.
     """
-    averages = running_averages(heard, temperature)
-    peaks = np.stack([average.max(axis=0) for average in averages])
-    own = np.zeros(peaks.shape, dtype=bool)
-    own[np.arange(len(heard.targets)), heard.targets] = True
-    chosen, figures = None, {}
-    for on in np.arange(0.2, 0.96, 0.01):
-        events = peaks >= on
-        reached = float((events & own).sum() / max(1, events.sum()))
-        chosen, figures = (
-            float(on),
-            {
-                "on": round(float(on), 2),
-                "precision": round(reached, 4),
-                "recall": round(float((events & own).sum() / own.sum()), 4),
-            },
-        )
-        if reached >= precision:
-            break
-    return Thresholds(on=round(chosen, 2), off=round(chosen * OFF_RATIO, 2)), figures
+    n_clips = len(heard.targets)
+    parts = np.random.default_rng(0).permutation(n_clips) % N_PARTS
+    scores, targets = [], []
+    for part in range(N_PARTS):
+        inside = parts == part
+        temperature = fit_temperature(take_clips(heard, ~inside), fitted_to)
+        own = take_clips(heard, inside)
+        judged = judged_by(own, temperature)
+        scores += judged
+        targets += [
+            np.full(len(clip), target) for clip, target in zip(judged, own.targets, strict=True)
+        ]
+    return reliability(np.concatenate(scores), np.concatenate(targets))
+
+
+def take_clips(heard: WindowLogits, wanted: npt.NDArray[np.bool_]) -> WindowLogits:
+    """What was said of some of the clips."""
+    inside = wanted[heard.clip]
+    numbers = np.cumsum(wanted) - 1
+    return WindowLogits(heard.logits[inside], numbers[heard.clip[inside]], heard.targets[wanted])
+
+
+RUNNING: Averages = running_averages
+"""The averages that the user sees every hop, tempered where the engine tempers."""
+
+WHOLE: Averages = clip_averages
+"""The same over whole clips."""

@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from export.calibrate import (
     AVERAGE_S,
     MIN_CLIPS,
-    OFF_RATIO,
-    choose_thresholds,
+    N_PARTS,
+    RUNNING,
+    WHOLE,
+    calibration_error,
     fit_temperature,
 )
+from export.held_out import HeldOut, find_held_out
+from export.thresholds import OFF_RATIO, PRIOR_EVENTS, TARGET_PRECISION, choose_thresholds
+from export.tuned import join_tuned
 from streamclf.card import Card, Thresholds
 from train.errors import RunError
-from train.hearing import HOP_S, WindowLogits
+from train.hearing import HOP_S
 from train.metrics import interval_95
-from train.runs import RESULT, RunFolder
+from train.runs import RunFolder
 from train.system import System
 
 
@@ -27,7 +36,8 @@ def make_card(
     name: str,
     version: str,
     licence: str | None,
-    precision: float,
+    precision: float | None,
+    calibrated_by: Sequence[Path] = (),
 ) -> Card:
     """Put the card together from the run's folder.
 
@@ -38,13 +48,17 @@ def make_card(
         name: Of the model.
         version: Of the model.
         licence: Of the weights; follows from the data's if not given.
-        precision: Part of the events that should be right, for the thresholds.
+        precision: Part of the events that should be right, for the thresholds; those tuned on
+            soundscapes hold if not given.
+        calibrated_by: Runs of the same recipe that held a fold out, if this one did not.
 
     Raises:
+        ExportError: One of these runs cannot stand for this one.
         RunError: The configuration lacks something a card needs.
     """
     try:
-        temperature, thresholds, accuracy = _judge(run, config["data"], system, precision)
+        held_out = find_held_out(run, config, calibrated_by)
+        temperature, thresholds, accuracy = _judge(held_out, system, config["labels"], precision)
         return Card(
             name=name,
             version=version,
@@ -67,42 +81,57 @@ def make_card(
 
 
 def _judge(
-    run: RunFolder, data: dict[str, Any], system: System, precision: float
+    held_out: HeldOut | None, system: System, labels: list[str], precision: float | None
 ) -> tuple[float, Thresholds, dict[str, Any]]:
-    """Temperature and thresholds by what the network said of the held-out fold, and figures."""
-    heard = run.read_held_out()
-    if heard is None:
+    """Temperature and thresholds by what was said of clips not trained on, and figures."""
+    if held_out is None:
         return 1.0, Thresholds(), {}
     if system.task == "regression":
-        return 1.0, Thresholds(), _errors(run, data)
+        return 1.0, Thresholds(), _errors(held_out)
+    heard = held_out.heard
     # Too few clips, a smoke run's, would set them by accident.
     if len(heard.targets) < MIN_CLIPS:
-        return 1.0, Thresholds(), _figures(run, heard, 1.0, data)
+        return 1.0, Thresholds(), _figures(held_out, 1.0)
     temperature = fit_temperature(heard)
-    thresholds, figures = choose_thresholds(heard, temperature, precision)
-    protocol = (
+    accuracy = _figures(held_out, temperature) | {"calibration": _calibration(held_out)}
+    tuned = join_tuned(held_out.tuned)
+    if tuned:
+        accuracy["soundscapes"] = tuned.figures
+    if tuned and precision is None:
+        return temperature, tuned.listening.thresholds, accuracy
+    precision = TARGET_PRECISION if precision is None else precision
+    off_ratio = tuned.listening.off_ratio if tuned else OFF_RATIO
+    thresholds, events = choose_thresholds(heard, temperature, precision, labels, off_ratio)
+    if tuned:
+        thresholds = msgspec.structs.replace(
+            thresholds,
+            min_duration=tuned.listening.min_duration,
+            max_gap=tuned.listening.max_gap,
+        )
+    events["protocol"] = (
         f"lowest threshold of scores averaged over {AVERAGE_S:g} s at which {precision:.0%} of "
-        f"the clips' events are right; off is {OFF_RATIO:g} of on; chosen on the same held-out "
-        "clips"
+        f"the clips' events are right, each class credited with {PRIOR_EVENTS} events of all "
+        f"classes' precision; cross_fitted: chosen on {N_PARTS - 1} of {N_PARTS} parts of the "
+        "clips, judged on the other"
     )
-    accuracy = _figures(run, heard, temperature, data)
-    return temperature, thresholds, accuracy | {"events": {**figures, "protocol": protocol}}
+    return temperature, thresholds, accuracy | {"events": events}
 
 
-def _figures(
-    run: RunFolder, heard: WindowLogits, temperature: float, data: dict[str, Any]
-) -> dict[str, Any]:
+def _figures(held_out: HeldOut, temperature: float) -> dict[str, Any]:
+    heard = held_out.heard
     n_clips = len(heard.targets)
     accuracy = heard.clip_accuracy(temperature)
     low, high = interval_95(round(accuracy * n_clips), n_clips)
+    published = held_out.mean("published_crops")
+    if published is None:
+        # The first runs call it by the only protocol there was.
+        published = held_out.mean("ten_crops")
     return {
-        "data": data["name"],
-        "fold": data["test_fold"],
-        "clips": n_clips,
+        **_origin(held_out),
         "averaged_windows": round(accuracy, 4),
         "interval_95": [round(low, 4), round(high, 4)],
         "single_windows": round(heard.window_accuracy(), 4),
-        "published_crops": _published(run.read_json(RESULT)),
+        "published_crops": None if published is None else round(published, 4),
         "protocol": (
             f"averaged_windows: mean of the scores of a window every {HOP_S:g} s of a clip, the "
             "temperature fitted on the same clips; published_crops: mean of the scores of the "
@@ -111,20 +140,52 @@ def _figures(
     }
 
 
-def _published(result: dict[str, Any]) -> float:
-    # The first runs call it by the only protocol there was.
-    return result["published_crops"] if "published_crops" in result else result["ten_crops"]
-
-
-def _errors(run: RunFolder, data: dict[str, Any]) -> dict[str, Any]:
-    """A regression's figures, as its training or evaluation found them."""
-    result = run.read_json(RESULT)
-    names = ("clips", "mean_absolute_error", "interval_95", "median_baseline", "spearman",
-             "area_under_curve", "positive_from")  # fmt: skip
+def _calibration(held_out: HeldOut) -> dict[str, Any]:
+    """How far scores are from how often they are right, on clips that set no temperature."""
     return {
-        "data": data["name"],
-        "fold": data["test_fold"],
-        **{name: result[name] for name in names if result.get(name) is not None},
+        "error": round(calibration_error(held_out.heard, RUNNING, RUNNING)[0], 4),
+        "error_of_clips": round(calibration_error(held_out.heard, RUNNING, WHOLE)[0], 4),
+        "protocol": (
+            "expected calibration error over ten bins of the highest score, averaged over "
+            f"{AVERAGE_S:g} s every {HOP_S:g} s (error) or over whole clips (error_of_clips), the "
+            f"temperature fitted to {N_PARTS - 1} of {N_PARTS} parts of the clips and judged on "
+            "the other"
+        ),
+    }
+
+
+def _origin(held_out: HeldOut) -> dict[str, Any]:
+    """Which clips the figures are of, and whose."""
+    one_fold = len(held_out.folds) == 1
+    origin: dict[str, Any] = {
+        "data": held_out.data,
+        "fold": held_out.folds[0] if one_fold else list(held_out.folds),
+        "clips": len(held_out.heard.targets),
+    }
+    if held_out.names:
+        runs = zip(held_out.names, held_out.folds, held_out.trained_on, strict=True)
+        origin["cross_validated"] = (
+            "figures, temperature and thresholds are of other runs of the same recipe: "
+            + "; ".join(
+                f"{name}, trained on folds {', '.join(map(str, folds))}, held out fold {fold}"
+                for name, fold, folds in runs
+            )
+        )
+    return origin
+
+
+def _errors(held_out: HeldOut) -> dict[str, Any]:
+    """A regression's figures, as its training or evaluation found them."""
+    names = ("mean_absolute_error", "interval_95", "median_baseline", "spearman",
+             "area_under_curve", "positive_from")  # fmt: skip
+    if len(held_out.results) == 1:
+        figures = {name: held_out.results[0].get(name) for name in names}
+    else:
+        # An interval is not to be averaged, and one of all clips cannot be had from the folds'.
+        figures = {name: held_out.mean(name) for name in names if name != "interval_95"}
+    return {
+        **_origin(held_out),
+        **{name: value for name, value in figures.items() if value is not None},
         "protocol": (
             f"mean of the values of a window every {HOP_S:g} s of a clip; median_baseline: always "
             "saying the training clips' median; the fold decided nothing in training"

@@ -88,7 +88,7 @@ def test_last_batch_is_filled_up_where_each_shape_costs(tone_model, monkeypatch)
     expected = classifier.score(waves)
     sizes = []
     run = classifier._run_batch
-    monkeypatch.setattr(classifier, "_run_batch", lambda w: (sizes.append(len(w)), run(w))[1])
+    monkeypatch.setattr(classifier, "_run_batch", lambda s, w: (sizes.append(len(w)), run(s, w))[1])
     classifier.score(waves)
     classifier.model.provider = "cuda"
     for n_windows in (1, 4, 5):

@@ -20,7 +20,7 @@ from train.loading import load_network
 from train.metrics import confusion, reliability
 from train.options import make_parser
 from train.plots import draw_confusion, draw_reliability, draw_scatter
-from train.resuming import recorded_options
+from train.resuming import option_type, recorded_options
 from train.runs import CONFIG, RESULT, RunFolder
 from train.split import check_task, open_data
 from train.system import System
@@ -121,6 +121,7 @@ def open_data_of(
     *,
     data: Path | None = None,
     prepared: Path | None = None,
+    whole: bool = False,
 ) -> ClipSet:
     """A run's data as it was opened for training.
 
@@ -130,6 +131,7 @@ def open_data_of(
         config: Its ``config.json``.
         data: Where the data set lies now, if not where it was.
         prepared: Where its prepared clips are.
+        whole: With the classes that the run was trained without.
 
     Raises:
         UsageError: It is not known where the data lies, or it has other labels than the run.
@@ -140,15 +142,19 @@ def open_data_of(
     if folder is None:
         raise UsageError(f"{run.path}: does not say where its data lies, give --data")
     # Its own options again, and --resume: the recipe is the run's.
-    own = make_parser(type(system)).parse_args(["--data", str(folder), "--resume"])
+    parser = make_parser(type(system))
+    own = parser.parse_args(["--data", str(folder), "--resume"])
     for name, value in recorded_options(config).items():
-        setattr(own, name, value)
+        is_path = value is not None and option_type(parser, name) is Path
+        setattr(own, name, Path(value) if is_path else value)
     own.prepared = prepared
     if prepared is None and data is None and recorded.get("prepared"):
         own.prepared = Path(recorded["prepared"])
+    if whole:
+        own.leave_out = None
     clips = open_data(system, own)
     check_task(system, clips)
-    if list(clips.labels) != config["labels"]:
+    if not whole and list(clips.labels) != config["labels"]:
         raise UsageError(
             f"--data: {folder} has {len(clips.labels)} labels ({', '.join(clips.labels[:3])}, "
             f"...), the run {len(config['labels'])} ({', '.join(config['labels'][:3])}, ...): "

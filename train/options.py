@@ -28,6 +28,13 @@ def make_parser(system_type: type[System]) -> argparse.ArgumentParser:
     data("--prepared", type=Path, help="where prepared clips go (beside the data or in the cache)")
     data("--esc10", action="store_true", help="only the ten classes of ESC-10")
     data("--skip-broken", action="store_true", help="leave out clips that do not decode")
+    data(
+        "--leave-out",
+        type=_labels,
+        metavar="LABELS",
+        help="train without these classes, as in dog,rain, to measure with train.unknown what is "
+        "said of sounds that are not known",
+    )
     data("--max-clips", type=int, help="use so many clips of each side, for a quick trial")
     data(
         "--folds",
@@ -104,6 +111,10 @@ def _check_validation(options: argparse.Namespace) -> None:
             "--folds all holds each fold out once: drop --test-fold, and use --validation-part "
             "instead of --validation-fold"
         )
+
+
+def _labels(text: str) -> list[str]:
+    return sorted({label.strip() for label in text.split(",")} - {""})
 
 
 def _folds(text: str) -> list[int] | str:

@@ -127,8 +127,14 @@ def draw_confusion(run: RunFolder, counts: np.ndarray, labels: Sequence[str], na
     _save(run, name, figure)
 
 
-def draw_reliability(run: RunFolder, bins: Sequence[dict[str, float]], error: float) -> None:
-    """Write ``reliability.png``: how often scores are right, by the score."""
+def draw_reliability(
+    run: RunFolder,
+    bins: Sequence[dict[str, float]],
+    error: float,
+    name: str = "reliability.png",
+    unit: str = "clips",
+) -> None:
+    """Write how often scores are right, by the score."""
     figure = _figure(5, 5)
     axes = figure.add_subplot()
     axes.plot([0, 1], [0, 1], color="0.6", linestyle="--", label="as right as it says")
@@ -138,10 +144,10 @@ def draw_reliability(run: RunFolder, bins: Sequence[dict[str, float]], error: fl
         place = (row["score"], row["accuracy"])
         text = str(row["clips"])
         axes.annotate(text, place, fontsize=7, xytext=(4, -9), textcoords="offset points")
-    _name_axes(axes, "mean score of the winning class (clips beside)", "part that is right")
+    _name_axes(axes, f"mean score of the winning class ({unit} beside)", "part that is right")
     axes.set_xlim(0, 1)
     axes.set_ylim(0, 1)
-    _save(run, "reliability.png", figure)
+    _save(run, name, figure)
 
 
 def draw_scatter(run: RunFolder, values: np.ndarray, targets: np.ndarray) -> None:

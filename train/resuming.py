@@ -112,9 +112,10 @@ def _take_over_option(
             f"{option} is {given}, the run was begun with {recorded}: drop the option, or train "
             "anew into another folder"
         )
-    is_path = recorded is not None and _type_of(parser, name) is Path
+    is_path = recorded is not None and option_type(parser, name) is Path
     setattr(options, name, Path(recorded) if is_path else recorded)
 
 
-def _type_of(parser: argparse.ArgumentParser, name: str) -> Any:
+def option_type(parser: argparse.ArgumentParser, name: str) -> Any:
+    """What an option's text is turned into."""
     return next((action.type for action in parser._actions if action.dest == name), None)

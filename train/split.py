@@ -38,7 +38,30 @@ def open_data(system: System, options: argparse.Namespace) -> ClipSet:
         out=options.prepared,
         skip_broken=options.skip_broken,
     )
-    return system.adapt(clips, options)
+    clips = system.adapt(clips, options)
+    return leave_out(clips, options.leave_out) if options.leave_out else clips
+
+
+def leave_out(clips: ClipSet, labels: list[str]) -> ClipSet:
+    """The clips of the other classes alone, with their labels numbered anew.
+
+    Raises:
+        UsageError: There is no such class, or fewer than two would be left.
+    """
+    absent = sorted(set(labels) - set(clips.labels))
+    if absent or clips.task == "regression":
+        raise UsageError(f"--leave-out: {clips.name} has no class {(absent or labels)[0]!r}")
+    kept = [label for label in clips.labels if label not in labels]
+    if len(kept) < 2:
+        raise UsageError(f"--leave-out leaves {len(kept)} of {len(clips.labels)} classes, must "
+                         "leave 2 or more")  # fmt: skip
+    numbers = {clips.labels.index(label): number for number, label in enumerate(kept)}
+    own = tuple(
+        replace(clip, target=numbers[int(clip.target)])
+        for clip in clips.clips
+        if clip.target in numbers
+    )
+    return replace(clips, labels=tuple(kept), clips=own)
 
 
 def check_task(system: System, clips: ClipSet) -> None:

@@ -13,10 +13,14 @@ from safetensors.numpy import save_file
 
 import export.__main__ as export_main
 import export.form
-from export.calibrate import choose_thresholds, fit_temperature, running_averages
+from export.calibrate import (
+    fit_temperature,
+    running_averages,
+)
 from export.check import compare
 from export.errors import ExportError
 from export.graph import make_graph
+from export.thresholds import choose_thresholds
 from streamclf.card import METADATA_KEY, parse_card
 from train.command import main as train_main
 from train.envnet import EnvNet

@@ -1,0 +1,137 @@
+"""``python -m export.calibration RUN``: how far scores are from how often they are right.
+
+Says it for each way to calibrate, on clips that the temperature was not fitted to, and draws the
+reliability diagram of the way the engine takes into the run's folder (``calibration.png``).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from export.calibrate import (
+    AVERAGE_S,
+    MIN_CLIPS,
+    RUNNING,
+    Averages,
+    calibration_error,
+    clip_averages,
+    fit_temperature,
+    running_averages,
+    tempered_after,
+)
+from export.errors import ExportError
+from export.held_out import find_held_out
+from streamclf.errors import StreamclfError
+from train.hearing import WindowLogits
+from train.metrics import reliability
+from train.plots import draw_reliability
+from train.runs import CONFIG, RunFolder
+
+PICTURE = "calibration.png"
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command; the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m export.calibration",
+        description="Measure how far scores are from how often they are right, on held-out clips.",
+    )
+    parser.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="run folders")
+    parser.add_argument("--json", action="store_true", help="JSON instead of a table")
+    options = parser.parse_args(arguments)
+    try:
+        results = {str(path): measure_run(path) for path in options.runs}
+    except StreamclfError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    if options.json:
+        print(json.dumps(results, indent=1))
+    else:
+        print_results(results)
+    return 0
+
+
+def measure_run(path: Path) -> list[dict[str, Any]]:
+    """A row for each way to calibrate; draws the picture.
+
+    Raises:
+        ExportError: The run held no classes' clips out, or too few.
+        RunError: It cannot be read.
+    """
+    run = RunFolder.open(path)
+    config = run.read_json(CONFIG)
+    held_out = None if "cross_validation" in config else find_held_out(run, config)
+    if held_out is None or held_out.heard.is_regression:
+        raise ExportError(f"{path}: held no clips of classes out; name a run that did")
+    heard = held_out.heard
+    if len(heard.targets) < MIN_CLIPS:
+        raise ExportError(
+            f"{path}: held {len(heard.targets)} clips out, a calibration needs {MIN_CLIPS}"
+        )
+    error, bins = calibration_error(heard, RUNNING, RUNNING)
+    draw_reliability(run, bins, error, PICTURE, "averages")
+    return measure(heard)
+
+
+def measure(heard: WindowLogits) -> list[dict[str, Any]]:
+    """How far averages over `AVERAGE_S` and over whole clips are off, by each way to calibrate."""
+    rows: list[dict[str, Any]] = [
+        {
+            "calibration": "none",
+            "temperature": 1.0,
+            "error": round(_uncalibrated(heard, running_averages), 4),
+            "error_of_clips": round(_uncalibrated(heard, clip_averages), 4),
+        }
+    ]
+    for name, running, whole in (
+        ("temperature of windows", running_averages, clip_averages),
+        ("temperature of averages", tempered_after(running_averages),
+         tempered_after(clip_averages)),
+    ):  # fmt: skip
+        rows.append(
+            {
+                "calibration": name,
+                "temperature": fit_temperature(heard, running),
+                "error": round(calibration_error(heard, running, running)[0], 4),
+                "error_of_clips": round(calibration_error(heard, running, whole)[0], 4),
+            }
+        )
+    return rows
+
+
+def _uncalibrated(heard: WindowLogits, averages: Averages) -> float:
+    scores = averages(heard, 1.0)
+    targets = [np.full(len(own), t) for own, t in zip(scores, heard.targets, strict=True)]
+    return reliability(np.concatenate(scores), np.concatenate(targets))[0]
+
+
+def print_results(results: dict[str, list[dict[str, Any]]]) -> None:
+    """The table for people, on standard output."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False)
+    for heading in ("run", "calibration"):
+        table.add_column(heading, overflow="fold")
+    for heading in ("temperature", f"error, averages of {AVERAGE_S:g} s", "error, whole clips"):
+        table.add_column(heading, justify="right")
+    for path, rows in results.items():
+        for row in rows:
+            figures = (f"{row[name]:.3f}" for name in ("temperature", "error", "error_of_clips"))
+            table.add_row(path, row["calibration"], *figures)
+    console = Console(file=sys.stdout)
+    if not console.is_terminal:
+        console.width = 160
+    console.print(table, highlight=False)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,198 @@
+"""``python -m train.event_scores TRUTH.csv FOUND.csv``: how good found events are.
+
+Both are tables as ``streamclf file --output found.csv`` writes them: type, source, label, onset,
+offset. Recordings are told apart by their file names, folders do not count. Columns ``snr_db`` and
+``seconds`` of the truth (`train.soundscape` writes them) give figures by level and each recording's
+length; without a length a recording ends with its last event.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import math
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from streamclf.errors import StreamclfError, UsageError
+from train.errors import TrainError
+from train.event_metrics import COLLAR_S, SEGMENT_S, Event, judge_events
+
+COLUMNS = ("source", "label", "onset", "offset")
+
+
+@dataclass
+class EventTable:
+    """A table of events as read.
+
+    Attributes:
+        events: In the order of the rows.
+        levels: ``snr_db`` of each recording, where the table has it.
+        lengths: Of each recording in seconds, where the table has it.
+    """
+
+    events: list[Event] = field(default_factory=list)
+    levels: dict[str, float] = field(default_factory=dict)
+    lengths: dict[str, float] = field(default_factory=dict)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command; the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m train.event_scores",
+        description="Judge found events by the true ones, with sed_eval's definitions.",
+    )
+    add = parser.add_argument
+    add("truth", type=Path, metavar="TRUTH.csv", help="the true events")
+    add("found", type=Path, metavar="FOUND.csv", help="streamclf's table of the same recordings")
+    add("--collar", type=float, default=COLLAR_S, metavar="S", help="by which an onset may be "
+        f"missed, in seconds ({COLLAR_S:g})")  # fmt: skip
+    add("--segment", type=float, default=SEGMENT_S, metavar="S", help="length of a segment in "
+        f"seconds ({SEGMENT_S:g})")  # fmt: skip
+    add("--json", action="store_true", help="JSON instead of tables")
+    options = parser.parse_args(arguments)
+    try:
+        for name in ("collar", "segment"):
+            value = getattr(options, name)
+            if not (math.isfinite(value) and value > 0):
+                raise UsageError(f"--{name} is {value:g}, must be above 0 seconds")
+        truth, found = read_events(options.truth), read_events(options.found)
+        result = judge_tables(truth, found, options.collar, options.segment)
+    except UsageError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except StreamclfError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    if options.json:
+        print(json.dumps(result, indent=1))
+    else:
+        print_result(result)
+    return 0
+
+
+def read_events(path: Path) -> EventTable:
+    """Read a table; rows of gaps are passed over.
+
+    Raises:
+        TrainError: It cannot be read, lacks a column, or a row makes no sense.
+    """
+    table = EventTable()
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            rows = csv.DictReader(file)
+            lacking = [name for name in COLUMNS if name not in (rows.fieldnames or [])]
+            if lacking:
+                raise ValueError(f"has no column {lacking[0]!r}, must have {', '.join(COLUMNS)}")
+            for row in rows:
+                if row.get("type", "event") == "event":
+                    _take_row(table, row, rows.line_num)
+    except OSError as error:
+        raise TrainError(f"{path}: cannot be read: {error.strerror}") from error
+    except (ValueError, csv.Error) as error:
+        raise TrainError(f"{path}: {error}; expected is what --output NAME.csv writes") from error
+    return table
+
+
+def _take_row(table: EventTable, row: dict[str, str], line: int) -> None:
+    source = Path(row["source"] or "").name
+    try:
+        onset, offset = float(row["onset"]), float(row["offset"])
+        if not (math.isfinite(onset) and math.isfinite(offset) and 0 <= onset <= offset):
+            raise ValueError(f"onset is {onset:g}, offset {offset:g}")
+        for name, kept in (("snr_db", table.levels), ("seconds", table.lengths)):
+            if row.get(name):
+                kept[source] = float(row[name])
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"line {line}: no event: {error}") from error
+    table.events.append(Event(source, row["label"], onset, offset))
+
+
+def judge_tables(
+    truth: EventTable, found: EventTable, collar_s: float = COLLAR_S, segment_s: float = SEGMENT_S
+) -> dict[str, Any]:
+    """All figures of `judge_events`, and the same by level where the truth has levels.
+
+    Raises:
+        TrainError: There is no true event, or none of the found recordings is among the true.
+    """
+    sources = {event.source for event in truth.events}
+    if not sources:
+        raise TrainError("the truth holds no events: there is nothing to judge by")
+    foreign = sorted({event.source for event in found.events} - sources)
+    if foreign:
+        raise TrainError(
+            f"{foreign[0]}: has found events, but the truth knows no recording of this name"
+        )
+    lengths = {
+        source: truth.lengths.get(source, _last_end(source, truth, found)) for source in sources
+    }
+    result = judge_events(truth.events, found.events, lengths, collar_s, segment_s)
+    levels = sorted({level for source, level in truth.levels.items() if source in sources})
+    by_level = {}
+    for level in levels:
+        own = {source: lengths[source] for source in sources if truth.levels.get(source) == level}
+        judged = judge_events(
+            [event for event in truth.events if event.source in own],
+            [event for event in found.events if event.source in own],
+            own, collar_s, segment_s,
+        )  # fmt: skip
+        by_level[f"{level:g}"] = {key: judged[key] for key in judged if key != "classes"}
+    settings = {"collar_s": collar_s, "segment_s": segment_s}
+    return settings | result | ({"snr_db": by_level} if by_level else {})
+
+
+def _last_end(source: str, *tables: EventTable) -> float:
+    return max(
+        (event.offset for table in tables for event in table.events if event.source == source),
+        default=0.0,
+    )
+
+
+def print_result(result: dict[str, Any]) -> None:
+    """The table for people, on standard output."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False)
+    table.add_column("", overflow="fold")
+    for heading in ("event F1", "precision", "recall", "right/found/there",
+                    "segment F1", "precision", "recall"):  # fmt: skip
+        table.add_column(heading, justify="right")
+    table.add_row("all", *_cells(result))
+    for level, judged in result.get("snr_db", {}).items():
+        table.add_row(f"at {level} dB", *_cells(judged))
+    table.add_section()
+    for label, judged in result["classes"].items():
+        table.add_row(label, *_cells(judged))
+    console = Console(file=sys.stdout)
+    if not console.is_terminal:
+        console.width = 200
+    console.print(table, highlight=False)
+    console.print(
+        f"{result['recordings']} recordings, {result['hours'] * 60:.1f} minutes; "
+        f"{result['false_alarms_per_hour']:g} false alarms an hour (events of a class that does "
+        "not sound)",
+        highlight=False, soft_wrap=True,
+    )  # fmt: skip
+
+
+def _cells(judged: dict[str, Any]) -> list[str]:
+    cells = []
+    for kind in ("events", "segments"):
+        figures = judged[kind]
+        cells += [_say(figures[name]) for name in ("f1", "precision", "recall")]
+        if kind == "events":
+            cells.append("/".join(str(figures[name]) for name in ("right", "found", "there")))
+    return cells
+
+
+def _say(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,245 @@
+"""``python -m train.unknown RUN``: does a score tell known sounds from unknown ones and noise?
+
+A network names everything, also what it never learned. A score of how known a sound is should be
+low there. Several are compared, each of averages over 3 s as the user sees them:
+
+- ``highest``: the highest averaged score;
+- ``entropy``: less the entropy of the averaged scores, in nats;
+- ``energy``: the logarithm of the summed powers of e of the logits, averaged (Liu et al., "Energy-
+  based Out-of-distribution Detection", NeurIPS 2020);
+- ``logit``: the highest logit, averaged (Hendrycks et al., "Scaling Out-of-Distribution Detection
+  for Real-World Settings", ICML 2022).
+
+Known are the held-out fold's clips of classes that were trained on. Unknown are made noises
+(`train.noise`), the held-out fold's clips of classes that the run was trained without
+(``--leave-out`` of the training command), and clips of another data set's classes (``--unknown``).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from streamclf.errors import StreamclfError, UsageError
+from train.datasets import DATASET_NAMES, ClipSet, open_clips
+from train.datasets.prepared import FULL_SCALE, Clip
+from train.errors import RunError
+from train.evaluate import open_data_of
+from train.hearing import HOP_S, WindowLogits, hear_windows, softmax
+from train.loading import load_network
+from train.metrics import area_under_curve
+from train.noise import make_noise
+from train.resuming import recorded_options
+from train.runs import CONFIG, RunFolder
+
+AVERAGE_S = 3.0
+NOISE_S = 5.0
+NOISE_DB = (-70.0, -10.0)
+"""Level of a made noise in dB of full scale, from and to."""
+
+SCORES = ("highest", "entropy", "energy", "logit")
+KEPT = 0.95
+"""Part of the known clips that the threshold keeps."""
+
+
+@dataclass(frozen=True)
+class Known:
+    """How known each clip is, by each score: the highest of its averages."""
+
+    scores: dict[str, npt.NDArray[np.float64]]
+    clips: int
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command; the exit code."""
+    options = _parser().parse_args(arguments)
+    try:
+        if options.noises < 1:
+            raise UsageError(f"--noises is {options.noises}, must be 1 or more")
+        if options.classes and options.unknown is None:
+            raise UsageError("--classes are those of the data that --unknown names: give it")
+        result = measure_run(options.run, options)
+    except UsageError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except StreamclfError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    if options.json:
+        print(json.dumps(result, indent=1))
+    else:
+        print_result(result)
+    return 0
+
+
+def measure_run(path: Path, options: argparse.Namespace) -> dict[str, Any]:
+    """The area under the curve of each score against each kind of unknown sound.
+
+    Raises:
+        RunError: The run cannot be read, or held no classes' clips out.
+        UsageError: ``--unknown`` holds no clips of classes that the run does not know.
+        DatasetError: It cannot be opened.
+    """
+    run = RunFolder.open(path)
+    config = run.read_json(CONFIG)
+    heard = None if "cross_validation" in config else run.read_held_out()
+    if heard is None or heard.is_regression:
+        raise RunError(f"{path}: held no clips of classes out; name a run that did")
+    system, network = load_network(run, config)
+    rate = system.sample_rate
+    unknown = {"noise": make_noises(options.noises, rate)}
+    left_out = recorded_options(config).get("leave_out")
+    if left_out:
+        fold = config["data"]["test_fold"]
+        clips = open_data_of(
+            run, system, config, data=options.data, prepared=options.prepared, whole=True
+        ).of_folds([fold])
+        unknown["left out"] = take_unknown(clips, config["labels"], left_out)
+    if options.unknown is not None:
+        others = open_clips(options.unknown, rate, dataset=options.dataset)
+        unknown["other data"] = take_unknown(others, config["labels"], options.classes)
+    known = how_known(heard)
+    result: dict[str, Any] = {"known": known.clips, "scores": {}}
+    others_known = {
+        kind: how_known(hear_windows(network, clips, system.window_samples))
+        for kind, clips in unknown.items()
+    }
+    for name in SCORES:
+        threshold = float(np.quantile(known.scores[name], 1 - KEPT))
+        result["scores"][name] = {
+            "threshold": round(threshold, 4),
+            **{
+                kind: {
+                    "clips": other.clips,
+                    "area_under_curve": _area(known.scores[name], other.scores[name]),
+                    "rejected": round(float((other.scores[name] < threshold).mean()), 4),
+                }
+                for kind, other in others_known.items()
+            },
+        }
+    return result
+
+
+def how_known(heard: WindowLogits) -> Known:
+    """The scores of clips: at the average that is highest, as an event would have it."""
+    logits = heard.logits.astype(np.float64)
+    peak = logits.max(axis=1, keepdims=True)
+    energy = peak[:, 0] + np.log(np.exp(logits - peak).sum(axis=1))
+    scores = softmax(logits)
+    rows: dict[str, list[float]] = {name: [] for name in SCORES}
+    for clip in range(len(heard.targets)):
+        own = np.flatnonzero(heard.clip == clip)
+        average = _average(scores[own])
+        rows["highest"].append(float(average.max()))
+        entropy = -(average * np.log(np.maximum(average, 1e-12))).sum(axis=1)
+        rows["entropy"].append(float(-entropy.min()))
+        rows["energy"].append(float(_average(energy[own, None]).max()))
+        rows["logit"].append(float(_average(peak[own]).max()))
+    return Known({name: np.array(values) for name, values in rows.items()}, len(heard.targets))
+
+
+def make_noises(n: int, sample_rate: int) -> ClipSet:
+    """Made noises of many levels, as clips."""
+    random = np.random.default_rng(1)  # not those that training draws
+    n_samples = round(NOISE_S * sample_rate)
+    levels = 10 ** (random.uniform(*NOISE_DB, n) / 20)
+    noises = np.stack([make_noise(random, n_samples, sample_rate) for _ in range(n)])
+    samples = np.clip(noises / 0.1 * levels[:, None], -1, 1 - 1 / FULL_SCALE) * FULL_SCALE
+    clips = tuple(
+        Clip(f"noise-{k}", 1, 0, f"noise-{k}", k * n_samples, n_samples) for k in range(n)
+    )
+    return ClipSet(
+        name="noise", sample_rate=sample_rate, labels=("noise",), clips=clips,
+        samples=np.rint(samples).astype(np.int16).ravel(), licence="", citation="", origin="made",
+    )  # fmt: skip
+
+
+def take_unknown(clips: ClipSet, known: list[str], labels: list[str] | None) -> ClipSet:
+    """The clips whose class the network does not know.
+
+    Raises:
+        UsageError: There are none, or a class named is known to it or not there.
+    """
+    wanted = labels or [label for label in clips.labels if label not in known]
+    for label in wanted:
+        if label not in clips.labels:
+            raise UsageError(f"--classes: {clips.name} has no {label!r}")
+        if label in known:
+            raise UsageError(f"--classes: the run was trained on {label!r}, it is not unknown")
+    kept = [k for k, clip in enumerate(clips.clips) if clips.labels[int(clip.target)] in wanted]
+    if not kept:
+        raise UsageError(
+            f"--unknown: the run knows every class of {clips.name}; give data with others, or a "
+            "run that was trained without some"
+        )
+    taken = clips.take(kept)
+    return replace(taken, clips=tuple(replace(clip, target=0) for clip in taken.clips))
+
+
+def _average(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """``(averages, ...)``: means over `AVERAGE_S`, or over all windows where there are fewer."""
+    n_windows = min(len(values), max(1, round(AVERAGE_S / HOP_S)))
+    sums = np.cumsum(np.concatenate([np.zeros_like(values[:1]), values]), axis=0)
+    return (sums[n_windows:] - sums[:-n_windows]) / n_windows
+
+
+def _area(known: npt.NDArray[np.float64], unknown: npt.NDArray[np.float64]) -> float | None:
+    positive = np.arange(len(known) + len(unknown)) < len(known)
+    area = area_under_curve(np.concatenate([known, unknown]), positive)
+    return None if area is None else round(area, 4)
+
+
+def print_result(result: dict[str, Any]) -> None:
+    """The table for people, on standard output."""
+    from rich.console import Console
+    from rich.table import Table
+
+    kinds = [name for name in result["scores"][SCORES[0]] if name != "threshold"]
+    table = Table(box=None, pad_edge=False)
+    table.add_column("score")
+    table.add_column(f"threshold ({KEPT:.0%} known kept)", justify="right")
+    for kind in kinds:
+        n_clips = result["scores"][SCORES[0]][kind]["clips"]
+        table.add_column(f"AUROC, {kind} ({n_clips})", justify="right")
+        table.add_column("rejected", justify="right")
+    for name, row in result["scores"].items():
+        cells = [f"{row['threshold']:.3f}"]
+        for kind in kinds:
+            cells += [f"{row[kind]['area_under_curve']:.3f}", f"{row[kind]['rejected']:.1%}"]
+        table.add_row(name, *cells)
+    console = Console(file=sys.stdout)
+    if not console.is_terminal:
+        console.width = 160
+    console.print(table, highlight=False)
+    print(f"known: {result['known']} held-out clips", file=sys.stderr)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m train.unknown",
+        description="Measure how well scores tell known sounds from unknown ones and noise.",
+    )
+    add = parser.add_argument
+    add("run", type=Path, help="the run folder")
+    add("--unknown", type=Path, metavar="DIR", help="a data set with classes that the run does not "
+        "know")  # fmt: skip
+    add("--dataset", choices=DATASET_NAMES, default=DATASET_NAMES[0], help="what lies in DIR")
+    add("--classes", nargs="+", metavar="LABEL", help="which of its classes (all unknown ones)")
+    add("--data", type=Path, help="the run's data set (where it was when the run was trained)")
+    add("--prepared", type=Path, help="where its prepared clips go")
+    add("--noises", type=int, default=200, metavar="N", help="made noises (200)")
+    add("--json", action="store_true", help="JSON instead of a table")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())
