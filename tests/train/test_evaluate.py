@@ -153,7 +153,7 @@ def test_compare_measures_the_model_file_where_there_is_one(trained, monkeypatch
     (row,) = json.loads(capsys.readouterr().out)
     assert (row["network"], row["measured_with"], row["megabytes"]) == ("pocket", "torch", None)
     assert row["clips"] == 3
-    assert row["multiply_adds"] > 5e7
+    assert row["multiply_adds"] > 2e7
     assert export_main.main([str(run), "-o", str(run / "model.onnx")]) == 0
     capsys.readouterr()
     assert compare.main([str(run), "--csv"]) == 0
