@@ -18,10 +18,10 @@ from streamclf.split import SplitModel, probe_windows, split_and_check
 Array = npt.NDArray[np.float32]
 
 
-WHOLE_FIRST = 64
-"""So many windows of recordings go through the whole graph before it is cut in two: cutting costs
-as much time as some ten of them, and who hears a short clip should not wait for it."""
-WHOLE_BATCH = 32
+WHOLE_FIRST = 32
+"""So many windows of recordings go through the whole graph before it is cut in two: importing onnx
+and cutting costs as much time, and who hears a short clip should not wait for it."""
+WHOLE_BATCH = 8
 """Windows at once until then; the halves take larger batches in less memory."""
 
 
