@@ -2,7 +2,7 @@
 
     python examples/make.py [FILE]
 
-A siren, a car horn, an alarm clock and rain, 22.05 kHz stereo.
+A siren, a car horn, an alarm clock and water that is poured, 22.05 kHz stereo.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ def main() -> None:
     """Write the recording."""
     scene = np.zeros((2, 40 * RATE))
     sounds = [(3.0, siren(6.0), 0.4), (12.0, horn(5.0), 0.7), (20.0, alarm(5.0), 0.3)]
-    for onset, sound, pan in [*sounds, (29.0, rain(7.0), 0.5)]:
+    for onset, sound, pan in [*sounds, (29.0, water(7.0), 0.5)]:
         start = round(onset * RATE)
         scene[0, start : start + sound.size] += sound * (1 - pan)
         scene[1, start : start + sound.size] += sound * pan
@@ -49,13 +49,22 @@ def siren(length: float) -> np.ndarray:
 def horn(length: float) -> np.ndarray:
     """A car's two-tone horn, pressed again and again."""
     times = seconds(length)
-    wave = sum(np.sin(2 * np.pi * k * hz * times) / k for hz in (420, 530) for k in range(1, 12))
-    return 0.1 * echoed(wave * (times % 1.2 < 0.8))
+    tones = [(k, hz) for hz in (420, 500) for k in range(1, 24)]
+    wave = sum(np.sin(2 * np.pi * k * hz * times) / k**0.5 for k, hz in tones)
+    pressed = np.clip(np.minimum(times % 1.2, 0.9 - times % 1.2) / 0.02, 0, 1)
+    return 0.1 * echoed(wave * pressed)
 
 
-def rain(length: float) -> np.ndarray:
-    """Steady noise."""
-    return np.random.default_rng(1).normal(0, 0.03, round(length * RATE))
+def water(length: float) -> np.ndarray:
+    """Poured water: many small bubbles, each a tone that dies away, over faint noise."""
+    random = np.random.default_rng(1)
+    wave = random.normal(0, 0.005, round(length * RATE))
+    times = np.arange(round(0.02 * RATE)) / RATE
+    for start in random.integers(0, wave.size - times.size, round(400 * length)):
+        decay = np.exp(-times / random.uniform(0.001, 0.006))
+        bubble = np.sin(2 * np.pi * random.uniform(1000, 7000) * times) * decay
+        wave[start : start + times.size] += random.exponential(0.1) * bubble
+    return wave
 
 
 def alarm(length: float) -> np.ndarray:

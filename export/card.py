@@ -163,12 +163,14 @@ def _origin(held_out: HeldOut) -> dict[str, Any]:
         "clips": len(held_out.heard.targets),
     }
     if held_out.names:
-        runs = zip(held_out.names, held_out.folds, held_out.trained_on, strict=True)
+        runs = zip(
+            held_out.names, held_out.epochs, held_out.folds, held_out.trained_on, strict=True
+        )
         origin["cross_validated"] = (
             "figures, temperature and thresholds are of other runs of the same recipe: "
             + "; ".join(
-                f"{name}, trained on folds {', '.join(map(str, folds))}, held out fold {fold}"
-                for name, fold, folds in runs
+                f"{name}, {epochs} epochs on folds {', '.join(map(str, folds))}, held out fold {fold}"
+                for name, epochs, fold, folds in runs
             )
         )
     return origin

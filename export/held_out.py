@@ -37,6 +37,7 @@ class HeldOut:
         data: Name of the data set.
         tuned: What each run's ``events.json`` says, where it has one.
         names: Of the runs that stand for the exported one; none where it is judged itself.
+        epochs: That each of these was trained for.
     """
 
     heard: WindowLogits
@@ -46,6 +47,7 @@ class HeldOut:
     data: str
     tuned: tuple[dict[str, Any], ...] = ()
     names: tuple[str, ...] = ()
+    epochs: tuple[int, ...] = ()
 
     def mean(self, name: str) -> float | None:
         """A figure of the results, weighed by their clips; nothing where one lacks it."""
@@ -93,17 +95,27 @@ def _expand(run: RunFolder) -> list[tuple[RunFolder, dict[str, Any]]]:
     return [(fold, fold.read_json(CONFIG)) for fold in folds]
 
 
+def _without_epochs(entry: Any) -> Any:
+    """A recipe is the same over more or fewer epochs, which the card tells."""
+    if isinstance(entry, dict):
+        return {name: value for name, value in entry.items() if name != "epochs"}
+    return entry
+
+
 def _check_same(
     run: RunFolder, config: dict[str, Any], other: RunFolder, own: dict[str, Any]
 ) -> None:
     where = f"--calibrated-by {other.path}"
     for name in SAME:
-        if own.get(name) == config.get(name):
+        if _without_epochs(own.get(name)) == _without_epochs(config.get(name)):
             continue
         what = name
         if name == "recipe":
             fields = sorted(set(config["recipe"]) | set(own["recipe"]))
-            what = next(f for f in fields if config["recipe"].get(f) != own["recipe"].get(f))
+            what = next(
+                f for f in fields
+                if f != "epochs" and config["recipe"].get(f) != own["recipe"].get(f)
+            )  # fmt: skip
             values = own["recipe"].get(what), config["recipe"].get(what)
             what = f"{what} is {values[0]}, that of {run.path} is {values[1]}"
         else:
@@ -139,4 +151,5 @@ def _join(runs: Sequence[tuple[RunFolder, dict[str, Any]]], names: tuple[str, ..
         runs[0][1]["data"]["name"],
         tuple(run.read_json(EVENTS) for run, _ in runs if (run.path / EVENTS).exists()),
         names,
+        tuple(config["recipe"]["epochs"] for _, config in runs),
     )

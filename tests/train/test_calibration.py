@@ -140,7 +140,7 @@ def test_final_run_takes_its_figures_from_another(tmp_path):
     own, _ = export_main.export(other, tmp_path / "other.onnx")
     assert (card.temperature, card.thresholds) == (own.temperature, own.thresholds)
     said = card.accuracy.pop("cross_validated")
-    assert "held-3, trained on folds 1, 2, held out fold 3" in said
+    assert "held-3, 3 epochs on folds 1, 2, held out fold 3" in said
     assert card.accuracy == own.accuracy
     assert "folds 1, 2, 3" in card.training_data
 
@@ -170,7 +170,7 @@ def test_final_run_takes_its_figures_from_a_cross_validation(tmp_path):
     ("changes", "said"),
     [
         ({"labels": ["a", "b", "c"]}, "labels is not that of"),
-        ({"recipe": {"epochs": 5, "teacher_share": 0.5}}, "epochs is 5, that of"),
+        ({"recipe": {"epochs": 3, "teacher_share": 0.7}}, "teacher_share is 0.7, that of"),
         ({"network": "melcnn"}, "network is not that of"),
     ],
 )
