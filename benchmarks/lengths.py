@@ -36,7 +36,7 @@ def main() -> None:
             write_noise(path, minutes * 60)
             command = [sys.executable, __file__, "--model", options.model, "--one", str(path)]
             answer = subprocess.run(command, check=True, capture_output=True, text=True)
-        wall, cpu, peak = map(float, answer.stdout.split())
+        wall, cpu, peak = map(float, answer.stdout.splitlines()[-1].split())
         print(
             f"| {minutes:g} | {minutes * 60 / wall:.0f} | {cpu * 60 / minutes:.2f} | "
             f"{peak:.0f} MiB |",

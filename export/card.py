@@ -169,7 +169,8 @@ def _origin(held_out: HeldOut) -> dict[str, Any]:
         origin["cross_validated"] = (
             "figures, temperature and thresholds are of other runs of the same recipe: "
             + "; ".join(
-                f"{name}, {epochs} epochs on folds {', '.join(map(str, folds))}, held out fold {fold}"
+                f"{name}, {epochs} epochs on folds {', '.join(map(str, folds))}, held out "
+                f"fold {fold}"
                 for name, epochs, fold, folds in runs
             )
         )

@@ -61,8 +61,7 @@ def run_recordings(
     """Listen to recordings; results are written in the order of the paths.
 
     Args:
-        engines: As many recordings are listened to at once; all over one scorer. One alone reads
-            ahead of its network.
+        engines: As many recordings are listened to at once; all over one scorer.
         paths: The recordings.
         sinks_for: The sinks that a recording's results go to.
         bars: Progress, and where notices are said.
@@ -91,7 +90,6 @@ def _run_in_turn(
     report: BatchReport,
     interrupted: Callable[[], bool],
 ) -> None:
-    engine.read_ahead = True
     for path in paths:
         if interrupted():
             break

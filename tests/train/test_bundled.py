@@ -11,6 +11,8 @@ pytest.importorskip("torch")
 import onnxruntime
 
 from streamclf.card import METADATA_KEY, parse_card
+from streamclf.classifier import Classifier
+from streamclf.model import Model
 from train.datasets import open_clips
 from train.hearing import WindowLogits, window_starts
 
@@ -30,21 +32,34 @@ def card(session):
 
 
 def test_bundled_model_is_small_and_names_its_data_and_licence(card):
-    assert MODEL.stat().st_size < 4_000_000
-    assert len(card.labels) == 50
+    assert MODEL.stat().st_size < 2_000_000
+    assert len(card.labels) == 52
+    assert card.labels[-2:] == ["speech", "music"]
     assert (card.sample_rate, card.window_samples) == (16000, 24000)
     assert "CC BY-NC" in card.licence
-    assert "folds 1, 2, 3" in card.training_data
+    assert "GPL" in card.licence
+    assert "folds 1, 2, 3, 4" in card.training_data
     assert "teacher" in card.training_data
-    assert card.accuracy["fold"] == 4
-    assert card.accuracy["clips"] == 400
-    assert card.accuracy["averaged_windows"] >= 0.6
+    assert card.accuracy["averaged_windows"] >= 0.81
+    assert "held out fold 4" in card.accuracy["cross_validated"]
+    low, high = card.accuracy["interval_95"]
+    assert low < card.accuracy["averaged_windows"] < high
+    assert card.accuracy["calibration"]["error"] < 0.1
+
+
+def test_bundled_models_windows_share_all_but_their_end(card):
+    assert card.stem is not None
+    # Half a second is five strides of a tenth.
+    assert card.stem.stride == 1600
+    split = Classifier(Model(MODEL, provider="cpu")).split()
+    assert split is not None
 
 
 @pytest.mark.data
-def test_bundled_model_is_as_right_as_its_card_says(card, session, data_dir, tmp_path):
+def test_bundled_model_knows_what_it_was_trained_on(card, session, data_dir, tmp_path):
+    """The card's figures are of a run that held fold 4 out; this network saw it."""
     clips = open_clips(data_dir / "esc50", card.sample_rate, out=tmp_path / "prepared")
-    clips = clips.of_folds([card.accuracy["fold"]])
+    clips = clips.of_folds([4])
     logits, owners = [], []
     for index in range(len(clips.clips)):
         waveform = clips.waveform(index)
@@ -53,8 +68,6 @@ def test_bundled_model_is_as_right_as_its_card_says(card, session, data_dir, tmp
         logits.append(session.run(None, {"waveform": windows})[0])
         owners += [index] * len(starts)
     heard = WindowLogits(np.concatenate(logits), np.array(owners), clips.targets)
-    assert clips.labels == tuple(card.labels)
-    assert heard.clip_accuracy(card.temperature) == pytest.approx(
-        card.accuracy["averaged_windows"], abs=0.005
-    )
-    assert heard.window_accuracy() == pytest.approx(card.accuracy["single_windows"], abs=0.005)
+    assert clips.labels == tuple(card.labels[:50])
+    assert heard.clip_accuracy(card.temperature) >= card.accuracy["averaged_windows"]
+    assert heard.window_accuracy() >= card.accuracy["single_windows"]
