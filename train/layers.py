@@ -44,3 +44,22 @@ def describe_layers(network: nn.Module, window_samples: int) -> str:
         f"{count_multiply_adds(network, window_samples):,} multiply-adds in all convolutions and "
         f"products,\nfixed front ends included; {count_parameters(network):,} parameters.\n"
     )
+
+
+def conv_block(n_inputs: int, n_outputs: int, stride: int = 1) -> list[nn.Module]:
+    """Convolution 3x3, BatchNorm, ReLU; padded and strided along frequency alone."""
+    conv = nn.Conv2d(n_inputs, n_outputs, 3, stride=(stride, 1), padding=(1, 0), bias=False)
+    nn.init.kaiming_normal_(conv.weight, nonlinearity="relu")
+    return [conv, nn.BatchNorm2d(n_outputs), nn.ReLU(inplace=True)]
+
+
+def separable_block(n_inputs: int, n_outputs: int) -> list[nn.Module]:
+    """As `conv_block`, separable: each channel by itself, then all of them at each point."""
+    depthwise = nn.Conv2d(n_inputs, n_inputs, 3, padding=(1, 0), groups=n_inputs, bias=False)
+    nn.init.kaiming_normal_(depthwise.weight, mode="fan_out", nonlinearity="linear")
+    pointwise = nn.Conv2d(n_inputs, n_outputs, 1, bias=False)
+    nn.init.kaiming_normal_(pointwise.weight, nonlinearity="relu")
+    return [
+        depthwise, nn.BatchNorm2d(n_inputs),
+        pointwise, nn.BatchNorm2d(n_outputs), nn.ReLU(inplace=True),
+    ]  # fmt: skip

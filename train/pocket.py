@@ -34,6 +34,7 @@ from train.datasets import ClipSet, open_clips
 from train.datasets.prepared import join
 from train.datasets.speech_music import LABELS, SPEECH_MUSIC, choose_pieces
 from train.features import LogMel
+from train.layers import conv_block, separable_block
 from train.mixing import mixup
 from train.powers import Powers, add_noise, colour, draw_noise, make_noises, shift_bands
 from train.recipe import Recipe
@@ -92,16 +93,16 @@ class PocketBody(nn.Module):
         # Running statistics, not the window's own: how loud a window is stays audible.
         self.scale = nn.BatchNorm1d(n_mels)
         self.layers = nn.Sequential(
-            *_conv(1, 32, stride=2),
-            *_separable(32, 64),
+            *conv_block(1, 32, stride=2),
+            *separable_block(32, 64),
             nn.MaxPool2d(2),
-            *_separable(64, 128),
-            *_separable(128, 128),
+            *separable_block(64, 128),
+            *separable_block(128, 128),
             nn.MaxPool2d(2),
-            *_separable(128, 256),
-            *_separable(256, 256),
+            *separable_block(128, 256),
+            *separable_block(256, 256),
             nn.MaxPool2d((2, 1)),
-            *_separable(256, 384),
+            *separable_block(256, 384),
         )
         self.dropout = nn.Dropout(0.2)
         self.output = nn.Linear(384, n_classes)
@@ -162,16 +163,9 @@ class Pocket(System):
     def default_recipe(cls) -> PocketRecipe:
         """Ours."""
         return PocketRecipe(
-            epochs=240,
-            batch_size=64,
-            optimiser="adamw",
-            learning_rate=4e-3,
-            weight_decay=0.05,
-            schedule="one-cycle",
-            warm_up=0.15,
-            clip_norm=5.0,
-            ema=0.998,
-        )
+            epochs=240, batch_size=64, optimiser="adamw", learning_rate=4e-3, weight_decay=0.05,
+            schedule="one-cycle", warm_up=0.15, clip_norm=5.0, ema=0.998,
+        )  # fmt: skip
 
     @classmethod
     def add_options(cls, parser: ArgumentParser) -> None:
@@ -283,7 +277,7 @@ class Pocket(System):
         return power, material.labels[rows, to_device(places, power)]
 
     def card_note(self) -> str:
-        """How it was trained beyond its recipe's numbers."""
+        """What is special about it."""
         return "Noise alone was trained with all labels alike."
 
 
@@ -291,25 +285,6 @@ def _one_hot(clips: ClipSet) -> Tensor:
     """``(clips, 1, classes)``."""
     targets = torch.from_numpy(clips.targets)
     return F.one_hot(targets, len(clips.labels)).float()[:, None]
-
-
-def _conv(n_inputs: int, n_outputs: int, stride: int = 1) -> list[nn.Module]:
-    """Padded along frequency alone; ``stride`` is that of frequency, too."""
-    conv = nn.Conv2d(n_inputs, n_outputs, 3, stride=(stride, 1), padding=(1, 0), bias=False)
-    nn.init.kaiming_normal_(conv.weight, nonlinearity="relu")
-    return [conv, nn.BatchNorm2d(n_outputs), nn.ReLU(inplace=True)]
-
-
-def _separable(n_inputs: int, n_outputs: int) -> list[nn.Module]:
-    """Each channel by itself, then all of them at each point."""
-    depthwise = nn.Conv2d(n_inputs, n_inputs, 3, padding=(1, 0), groups=n_inputs, bias=False)
-    nn.init.kaiming_normal_(depthwise.weight, mode="fan_out", nonlinearity="linear")
-    pointwise = nn.Conv2d(n_inputs, n_outputs, 1, bias=False)
-    nn.init.kaiming_normal_(pointwise.weight, nonlinearity="relu")
-    return [
-        depthwise, nn.BatchNorm2d(n_inputs),
-        pointwise, nn.BatchNorm2d(n_outputs), nn.ReLU(inplace=True),
-    ]  # fmt: skip
 
 
 SYSTEM = Pocket
