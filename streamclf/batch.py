@@ -168,6 +168,16 @@ def count_cores() -> int:
     return os.cpu_count() or 1
 
 
+def leaves_core(provider: str, n_threads: int) -> bool:
+    """Whether a core is free to read ahead; where none is, that costs more than it saves.
+
+    Args:
+        provider: What runs the network.
+        n_threads: That it runs on; 0 takes every core.
+    """
+    return provider != "cpu" or 0 < n_threads < count_cores()
+
+
 def output_for(template: Path, recording: Path) -> Path:
     """Fill ``{stem}`` (the recording's name without ending) and ``{dir}`` (its folder) in."""
     text = str(template).replace("{stem}", recording.stem).replace("{dir}", str(recording.parent))

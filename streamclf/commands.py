@@ -15,6 +15,7 @@ from streamclf.batch import (
     count_cores,
     count_jobs,
     is_template,
+    leaves_core,
     output_for,
     run_recordings,
 )
@@ -136,8 +137,7 @@ def file(
         # The jobs share the session; together they shall keep every core busy, once.
         model = replace(model, n_threads=max(1, count_cores() // n_jobs))
     engine, opened = _open_engine(model, settings, thresholds, live=False)
-    # A reader beside a network that has every core already costs more than it brings.
-    engine.read_ahead = n_jobs == 1 and 0 < model.n_threads < count_cores()
+    engine.read_ahead = n_jobs == 1 and leaves_core(opened.provider, model.n_threads)
     engines = [engine, *(Engine(engine.scorer, engine.settings) for _ in range(n_jobs - 1))]
 
     def stop() -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from streamclf import jobs as jobs_module
 from streamclf import spool as spool_module
-from streamclf.batch import count_cores, count_jobs, run_recordings
+from streamclf.batch import count_cores, count_jobs, leaves_core, run_recordings
 from streamclf.classifier import Classifier
 from streamclf.console import Bars
 from streamclf.engine import Engine
@@ -206,3 +206,34 @@ def test_an_interrupt_ends_jobs_and_keeps_what_was_found(write_wav, tone_model):
     assert process.returncode == 130
     assert json.loads(out.splitlines()[0])["label"] == "low"
     assert "3 recordings" in err
+
+
+@pytest.mark.parametrize(
+    ("provider", "n_threads", "expected"),
+    [("cpu", 0, False), ("cpu", 1, True), ("cpu", 4, False), ("cuda", 0, True), ("cuda", 4, True)],
+)
+def test_a_recording_is_read_ahead_where_the_network_leaves_a_core(
+    provider, n_threads, expected, monkeypatch
+):
+    monkeypatch.setattr("streamclf.batch.count_cores", lambda: 4)
+    assert leaves_core(provider, n_threads) is expected
+
+
+@pytest.mark.parametrize(
+    ("n_threads", "n_recordings", "expected"), [(1, 1, True), (1, 2, False), (0, 1, False)]
+)
+def test_file_reads_one_recording_ahead(
+    n_threads, n_recordings, expected, tone_model, write_wav, streamclf, monkeypatch
+):
+    seen = []
+    run = run_recordings
+
+    def spy(engines, *arguments, **options):
+        seen.append([engine.read_ahead for engine in engines])
+        return run(engines, *arguments, **options)
+
+    monkeypatch.setattr("streamclf.commands.run_recordings", spy)
+    monkeypatch.setattr("streamclf.batch.count_cores", lambda: 2)
+    paths = [write_wav(toys.tone(440, 1.0), f"{k}.wav") for k in range(n_recordings)]
+    assert streamclf("file", *paths, "--model", tone_model, "--threads", n_threads).code == 0
+    assert any(seen[0]) is expected
