@@ -95,7 +95,7 @@ def to_decibels(power: Tensor) -> Tensor:
 
 def below_loudest(decibels: Tensor) -> Tensor:
     """``(batch, channels, mels, frames)`` in dB below the loudest, no less than `-TOP_DB`."""
-    return (decibels - decibels.amax(dim=(1, 2, 3), keepdim=True)).clamp(min=-TOP_DB)
+    return (decibels - decibels.amax(dim=(1, 2, 3), keepdim=True)).clamp_(min=-TOP_DB)
 
 
 class MelCnnSystem(System):

@@ -64,7 +64,7 @@ class Sounds:
             rows = torch.from_numpy(read).to(self.device)
         else:
             rows = self._whole[to_device(indices, self._whole), ..., :longest]
-        return rows.float().div_(FULL_SCALE)
+        return rows * (1 / FULL_SCALE)
 
 
 class Spectra:

@@ -132,6 +132,15 @@ def test_crop_scaled_is_scale_then_pad_then_crop(scale, place):
     np.testing.assert_allclose(given[0].numpy(), padded[start : start + length], atol=1e-6)
 
 
+@pytest.mark.parametrize(("begin", "scale"), [(0, 0.5), (3, 0.5), (2, 1.3)])
+def test_crop_of_a_single_sample_is_that_sample_alone(begin, scale):
+    sound = torch.tensor([[5.0, 6.0, 7.0, 8.0]])
+    ends, scales = torch.tensor([begin + 1]), torch.tensor([scale])
+    crop = crop_scaled(sound, torch.tensor([begin]), ends, torch.zeros(1), scales, 3, pad=0)
+    n_scaled = int(1 / scale)
+    assert crop.tolist() == [[sound[0, begin]] * n_scaled + [0] * (3 - n_scaled)]
+
+
 def test_gains_stay_in_their_range():
     gains = 20 * np.log10(draw_gains(np.random.default_rng(1), 1000, -6, 6))
     assert -6 <= gains.min() < -5.5
@@ -141,7 +150,7 @@ def test_gains_stay_in_their_range():
 @pytest.mark.parametrize("axis", [1, 2])
 def test_mask_fills_whole_bands_with_the_mean(axis):
     features = torch.from_numpy(np.random.default_rng(1).normal(size=(20, 8, 12)))
-    masked = mask_bands(features, np.random.default_rng(2), axis=axis, widest=3, n_masks=1)
+    masked = mask_bands(features.clone(), np.random.default_rng(2), axis=axis, widest=3, n_masks=1)
     changed = masked != features
     lines = changed.any(dim=3 - axis)
     assert torch.equal(changed.all(dim=3 - axis), lines)
@@ -210,7 +219,9 @@ def test_crop_without_padding_lays_a_short_sound_somewhere(place, expected):
 def test_mask_is_the_same_for_all_channels():
     features = torch.from_numpy(np.random.default_rng(1).normal(size=(9, 2, 8, 12)))
     for axis in (1, 2):
-        masked = mask_bands(features, np.random.default_rng(2), axis=axis, widest=4, n_masks=2)
+        masked = mask_bands(
+            features.clone(), np.random.default_rng(2), axis=axis, widest=4, n_masks=2
+        )
         changed = masked != features
         assert torch.equal(changed[:, 0], changed[:, 1])
         assert changed.any()
@@ -220,11 +231,11 @@ def test_mask_is_the_same_for_all_channels():
 
 def test_masks_along_both_axes_are_filled_with_one_mean():
     features = torch.from_numpy(np.random.default_rng(1).normal(size=(9, 2, 8, 12)))
-    masked = mask_spectrum(features, np.random.default_rng(2), mels=(3, 1), frames=(4, 1))
+    masked = mask_spectrum(features.clone(), np.random.default_rng(2), mels=(3, 1), frames=(4, 1))
     # The same chance, along one axis after the other.
     random = np.random.default_rng(2)
-    rows = mask_bands(features, random, axis=1, widest=3, n_masks=1) != features
-    columns = mask_bands(features, random, axis=2, widest=4, n_masks=1) != features
+    rows = mask_bands(features.clone(), random, axis=1, widest=3, n_masks=1) != features
+    columns = mask_bands(features.clone(), random, axis=2, widest=4, n_masks=1) != features
     assert rows.any()
     assert columns.any()
     means = features.mean(dim=(1, 2, 3), keepdim=True).expand_as(features)
