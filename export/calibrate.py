@@ -1,9 +1,10 @@
 """Temperature and its error, from what a network said of clips it was not trained on.
 
-A temperature can be applied before averaging (to the logits of each window, as the engine does) or
-after (to the averaged scores: their logarithms are divided by it). Windows of one sound disagree,
-and an average of scores that disagree says less than it knows, however sharp each of them is: the
-temperature after averaging undoes that, the one before cannot. `calibration_error` measures either.
+A temperature can be applied before averaging (to the logits of each window) or after (to the
+averaged scores: their logarithms are divided by it), as the engine does. Windows of one sound
+disagree, and an average of scores that disagree says less than it knows, however sharp each of
+them is: the temperature after averaging undoes that, the one before cannot. `calibration_error`
+measures either.
 """
 
 from __future__ import annotations
@@ -60,7 +61,7 @@ def fit_temperature(heard: WindowLogits, averages: Averages | None = None) -> fl
 
 
 def running_averages(heard: WindowLogits, temperature: float) -> list[npt.NDArray[np.float64]]:
-    """For each clip ``(windows, classes)``: scores averaged as the engine does.
+    """For each clip ``(windows, classes)``: scores averaged over as many windows as in the engine.
 
     The mean of the windows that ended in the last `AVERAGE_S` seconds, windows being `HOP_S`
     apart; at a clip's start of as many as there are.
@@ -130,8 +131,8 @@ def take_clips(heard: WindowLogits, wanted: npt.NDArray[np.bool_]) -> WindowLogi
     return WindowLogits(heard.logits[inside], numbers[heard.clip[inside]], heard.targets[wanted])
 
 
-RUNNING: Averages = running_averages
+RUNNING: Averages = tempered_after(running_averages)
 """The averages that the user sees every hop, tempered where the engine tempers."""
 
-WHOLE: Averages = clip_averages
+WHOLE: Averages = tempered_after(clip_averages)
 """The same over whole clips."""

@@ -18,9 +18,17 @@ from export.calibrate import (
     fit_temperature,
 )
 from export.held_out import HeldOut, find_held_out
-from export.thresholds import OFF_RATIO, PRIOR_EVENTS, TARGET_PRECISION, choose_thresholds
+from export.thresholds import (
+    KEPT,
+    OFF_RATIO,
+    PRECISIONS,
+    PRIOR_EVENTS,
+    TARGET_PRECISION,
+    choose_thresholds,
+    find_unknown,
+)
 from export.tuned import join_tuned
-from streamclf.card import Card, Thresholds
+from streamclf.card import Card, Thresholds, Unknown
 from train.errors import RunError
 from train.hearing import HOP_S
 from train.metrics import interval_95
@@ -58,7 +66,7 @@ def make_card(
     """
     try:
         held_out = find_held_out(run, config, calibrated_by)
-        temperature, thresholds, accuracy = _judge(held_out, system, config["labels"], precision)
+        judged = _judge(held_out, system, config["labels"], precision)
         return Card(
             name=name,
             version=version,
@@ -67,12 +75,10 @@ def make_card(
             labels=config["labels"],
             sample_rate=config["sample_rate"],
             window_samples=config["window_samples"],
-            temperature=temperature,
-            thresholds=thresholds,
             training_data=_describe_data(config),
             licence=licence or _licence(config["data"]),
-            accuracy=accuracy,
             description=_describe_network(config, system),
+            **judged,
         )
     except KeyError as error:
         raise RunError(
@@ -82,45 +88,60 @@ def make_card(
 
 def _judge(
     held_out: HeldOut | None, system: System, labels: list[str], precision: float | None
-) -> tuple[float, Thresholds, dict[str, Any]]:
-    """Temperature and thresholds by what was said of clips not trained on, and figures."""
+) -> dict[str, Any]:
+    """The card's fields that come of clips not trained on, and figures."""
     if held_out is None:
-        return 1.0, Thresholds(), {}
+        return {}
     if system.task == "regression":
-        return 1.0, Thresholds(), _errors(held_out)
+        return {"accuracy": _errors(held_out)}
     heard = held_out.heard
     # Too few clips, a smoke run's, would set them by accident.
     if len(heard.targets) < MIN_CLIPS:
-        return 1.0, Thresholds(), _figures(held_out, 1.0)
+        return {"accuracy": _figures(held_out)}
     temperature = fit_temperature(heard)
-    accuracy = _figures(held_out, temperature) | {"calibration": _calibration(held_out)}
+    accuracy = _figures(held_out) | {"calibration": _calibration(held_out)}
+    unknown = Unknown(threshold=find_unknown(heard, temperature))
+    accuracy["unknown"] = {"known_kept": KEPT, **held_out.unknown}
     tuned = join_tuned(held_out.tuned)
     if tuned:
         accuracy["soundscapes"] = tuned.figures
-    if tuned and precision is None:
-        return temperature, tuned.listening.thresholds, accuracy
-    precision = TARGET_PRECISION if precision is None else precision
     off_ratio = tuned.listening.off_ratio if tuned else OFF_RATIO
-    thresholds, events = choose_thresholds(heard, temperature, precision, labels, off_ratio)
-    if tuned:
-        thresholds = msgspec.structs.replace(
-            thresholds,
-            min_duration=tuned.listening.min_duration,
-            max_gap=tuned.listening.max_gap,
+
+    def choose(precision: float) -> tuple[Thresholds, dict[str, Any]]:
+        thresholds, events = choose_thresholds(heard, temperature, precision, labels, off_ratio)
+        if tuned:
+            thresholds = msgspec.structs.replace(
+                thresholds,
+                min_duration=tuned.listening.min_duration,
+                max_gap=tuned.listening.max_gap,
+            )
+        return thresholds, events
+
+    precisions = {f"{part:g}": choose(part) for part in PRECISIONS}
+    if tuned and precision is None:
+        thresholds = tuned.listening.thresholds
+    else:
+        precision = TARGET_PRECISION if precision is None else precision
+        thresholds, accuracy["events"] = choose(precision)
+        accuracy["events"]["protocol"] = (
+            f"lowest threshold of scores averaged over {AVERAGE_S:g} s at which {precision:.0%} of "
+            f"the clips' events are right, each class credited with {PRIOR_EVENTS} events of all "
+            f"classes' precision; cross_fitted: chosen on {N_PARTS - 1} of {N_PARTS} parts of the "
+            "clips, judged on the other"
         )
-    events["protocol"] = (
-        f"lowest threshold of scores averaged over {AVERAGE_S:g} s at which {precision:.0%} of "
-        f"the clips' events are right, each class credited with {PRIOR_EVENTS} events of all "
-        f"classes' precision; cross_fitted: chosen on {N_PARTS - 1} of {N_PARTS} parts of the "
-        "clips, judged on the other"
-    )
-    return temperature, thresholds, accuracy | {"events": events}
+    return {
+        "temperature": temperature,
+        "thresholds": thresholds,
+        "precisions": {key: found for key, (found, _) in precisions.items()},
+        "unknown": unknown,
+        "accuracy": accuracy,
+    }
 
 
-def _figures(held_out: HeldOut, temperature: float) -> dict[str, Any]:
+def _figures(held_out: HeldOut) -> dict[str, Any]:
     heard = held_out.heard
     n_clips = len(heard.targets)
-    accuracy = heard.clip_accuracy(temperature)
+    accuracy = heard.clip_accuracy()  # no temperature changes which average is the highest
     low, high = interval_95(round(accuracy * n_clips), n_clips)
     published = held_out.mean("published_crops")
     if published is None:
@@ -133,9 +154,9 @@ def _figures(held_out: HeldOut, temperature: float) -> dict[str, Any]:
         "single_windows": round(heard.window_accuracy(), 4),
         "published_crops": None if published is None else round(published, 4),
         "protocol": (
-            f"averaged_windows: mean of the scores of a window every {HOP_S:g} s of a clip, the "
-            "temperature fitted on the same clips; published_crops: mean of the scores of the "
-            "crops of the network's published protocol; the fold decided nothing in training"
+            f"averaged_windows: mean of the scores of a window every {HOP_S:g} s of a clip; "
+            "published_crops: mean of the scores of the crops of the network's published "
+            "protocol; the fold decided nothing in training"
         ),
     }
 

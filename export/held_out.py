@@ -8,7 +8,7 @@ which held a fold out, or a cross-validation, which held out every fold once.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,9 @@ from train.runs import CONFIG, RESULT, RunFolder
 
 EVENTS = "events.json"
 """What `export.tune` found for a run."""
+
+UNKNOWN = "unknown.json"
+"""What `train.unknown` found for it."""
 
 SAME = ("network", "task", "labels", "sample_rate", "window_samples", "recipe")
 """What two configurations must share for one run to stand for the other."""
@@ -36,6 +39,7 @@ class HeldOut:
         trained_on: The folds that each of them was trained on.
         data: Name of the data set.
         tuned: What each run's ``events.json`` says, where it has one.
+        unknown: What the first run's ``unknown.json`` says, if it has one.
         names: Of the runs that stand for the exported one; none where it is judged itself.
         epochs: That each of these was trained for.
     """
@@ -46,6 +50,7 @@ class HeldOut:
     trained_on: tuple[tuple[int, ...], ...]
     data: str
     tuned: tuple[dict[str, Any], ...] = ()
+    unknown: dict[str, Any] = field(default_factory=dict)
     names: tuple[str, ...] = ()
     epochs: tuple[int, ...] = ()
 
@@ -150,6 +155,7 @@ def _join(runs: Sequence[tuple[RunFolder, dict[str, Any]]], names: tuple[str, ..
         tuple(tuple(config["data"]["folds"]) for _, config in runs),
         runs[0][1]["data"]["name"],
         tuple(run.read_json(EVENTS) for run, _ in runs if (run.path / EVENTS).exists()),
+        next((run.read_json(UNKNOWN) for run, _ in runs if (run.path / UNKNOWN).exists()), {}),
         names,
         tuple(config["recipe"]["epochs"] for _, config in runs),
     )

@@ -20,6 +20,12 @@ from streamclf.card import Threshold, Thresholds
 from train.hearing import WindowLogits
 
 TARGET_PRECISION = 0.9
+PRECISIONS = (0.6, 0.7, 0.8, 0.85, 0.9, 0.95)
+"""Those that may be asked for when listening."""
+
+KEPT = 0.95
+"""Part of the known clips that must not count as unknown."""
+
 OFF_RATIO = 0.6
 PRIOR_EVENTS = 10
 
@@ -59,6 +65,12 @@ def choose_thresholds(
         figures["cross_fitted"] = _cross_fitted(peaks, own, precision, bool(labels))
     chosen = Thresholds(on=common, off=round(common * off_ratio, 3), classes=classes)
     return chosen, figures
+
+
+def find_unknown(heard: WindowLogits, temperature: float) -> float:
+    """The averaged score that the best of most clips' averages reaches in some class."""
+    peaks, _ = _peaks(heard, temperature)
+    return round(float(np.quantile(peaks.max(axis=1), 1 - KEPT)), 4)
 
 
 def _peaks(

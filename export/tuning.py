@@ -105,7 +105,7 @@ def find_events(
         max_gap=round(listening.max_gap * rate),
     )
     items = map(Scores, heard.positions, heard.n_samples, scores)
-    averages = average(items, timing.average)
+    averages = average(items, timing.average, temperature=temperature)
     found = detect(averages, list(labels), listening.thresholds, timing)
     return [
         Event(heard.scene.name, event.label, event.onset / rate, event.offset / rate)

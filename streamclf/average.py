@@ -2,7 +2,8 @@
 
 The average at a window is taken over the windows that ended in the last ``average`` samples,
 itself included, all behind the last gap. It is defined by positions alone, so neither block nor
-batch sizes change it.
+batch sizes change it. A temperature is applied to the average, not to what it is made of
+(`streamclf.tempering`).
 """
 
 from __future__ import annotations
@@ -12,15 +13,18 @@ from collections.abc import Iterable, Iterator
 from typing import Literal, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
 from streamclf.records import Average, Change, Gap, Notice, Scores
+from streamclf.tempering import Values, temper, untemper
 
 AverageKind: TypeAlias = Literal["mean", "exponential"]
 
 
 def average(
-    items: Iterable[Scores | Gap | Notice | Change], n_samples: int, kind: AverageKind = "mean"
+    items: Iterable[Scores | Gap | Notice | Change],
+    n_samples: int,
+    kind: AverageKind = "mean",
+    temperature: float = 1.0,
 ) -> Iterator[Average | Gap | Notice | Change]:
     """Average the scores over time.
 
@@ -31,11 +35,14 @@ def average(
         kind: ``mean`` weighs the windows alike; ``exponential`` lets the weight of a window
             fall with its age, with a time constant of half of ``n_samples``, which gives the
             same mean age.
+        temperature: Of probabilities: that of the scores given, which the averages shall have.
     """
     state = _make(n_samples, kind)
     for item in items:
         if isinstance(item, Scores):
-            yield Average(item, state.add(item))
+            plain = untemper(item.values.astype(np.float64), temperature)
+            mean = temper(state.add(item.position, plain), temperature)
+            yield Average(item, mean.astype(np.float32))
             continue
         if isinstance(item, Gap):
             state = _make(n_samples, kind)
@@ -57,20 +64,20 @@ class _Mean:
 
     def __init__(self, n_samples: int) -> None:
         self.resize(n_samples)
-        self._recent: deque[Scores] = deque()
+        self._recent: deque[tuple[int, Values]] = deque()
 
     def resize(self, n_samples: int) -> None:
         """Look further back, or less far."""
         self._n_samples = n_samples
 
-    def add(self, scores: Scores) -> npt.NDArray[np.float32]:
+    def add(self, position: int, values: Values) -> Values:
         # Windows are equally long, so distances between ends are distances between starts.
-        while self._recent and self._recent[0].position <= scores.position - self._n_samples:
+        while self._recent and self._recent[0][0] <= position - self._n_samples:
             self._recent.popleft()
-        self._recent.append(scores)
+        self._recent.append((position, values))
         # Summed anew each time: a running sum would drift over days.
-        total = np.stack([s.values for s in self._recent]).sum(axis=0, dtype=np.float64)
-        return np.asarray(total / len(self._recent), dtype=np.float32)
+        total = sum((own for _, own in self._recent), np.zeros_like(values))
+        return total / len(self._recent)
 
 
 class _Exponential:
@@ -78,7 +85,7 @@ class _Exponential:
 
     def __init__(self, n_samples: int) -> None:
         self.resize(n_samples)
-        self._total: npt.NDArray[np.float64] | None = None
+        self._total: Values | None = None
         self._weight = 0.0
         self._position = 0
 
@@ -86,13 +93,12 @@ class _Exponential:
         """Forget faster, or slower."""
         self._time_constant = n_samples / 2
 
-    def add(self, scores: Scores) -> npt.NDArray[np.float32]:
-        values = scores.values.astype(np.float64)
+    def add(self, position: int, values: Values) -> Values:
         if self._total is None:
             self._total, self._weight = values, 1.0
         else:
-            decay = np.exp((self._position - scores.position) / self._time_constant)
+            decay = np.exp((self._position - position) / self._time_constant)
             self._total = self._total * decay + values
             self._weight = self._weight * decay + 1.0
-        self._position = scores.position
-        return np.asarray(self._total / self._weight, dtype=np.float32)
+        self._position = position
+        return self._total / self._weight

@@ -129,7 +129,9 @@ def _write_job(
         bars.begin(job.name, job.duration_s)
         write_results(
             job.results,
-            lambda: StreamInfo(job.name, card.sample_rate, card.labels, card.task),
+            lambda: StreamInfo(
+                job.name, card.sample_rate, card.labels, card.task, unknown=card.unknown
+            ),
             sinks_for(job.path),
             say=bars.say,
             on_average=lambda average: _advance(

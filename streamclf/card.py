@@ -83,6 +83,18 @@ class Stem(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     receptive_field: Positive | None = None
 
 
+class Unknown(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How a sound that the model does not know is told from those it does.
+
+    Attributes:
+        threshold: Where no averaged score reaches it, the sound is unknown.
+        score: What is compared with it: the highest averaged score.
+    """
+
+    threshold: Probability
+    score: Literal["highest"] = "highest"
+
+
 class Card(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What a model is, hears and was trained on.
 
@@ -95,8 +107,12 @@ class Card(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         sample_rate: In Hz.
         window_samples: Samples the network hears at once, at ``sample_rate``.
         activation: What turns the graph's output into scores.
-        temperature: Logits are divided by it before the activation.
+        temperature: A window's logits are divided by it before the activation; averages of
+            probabilities are tempered as a whole (`streamclf.tempering`).
         thresholds: When scores become events.
+        precisions: Thresholds for other parts of the events that should be right, which are the
+            keys, such as "0.8".
+        unknown: How unknown sounds are told; with it, silence is told without the network.
         stem: Where the graph can be cut, if its windows can share work.
         stem_note: Why it can be cut there and no deeper, or nowhere.
         training_data: What it was trained on.
@@ -115,6 +131,8 @@ class Card(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     activation: Activation = "softmax"
     temperature: Annotated[float, msgspec.Meta(gt=0)] = 1.0
     thresholds: Thresholds = Thresholds()
+    precisions: dict[str, Thresholds] = {}
+    unknown: Unknown | None = None
     stem: Stem | None = None
     stem_note: str = ""
     training_data: str = ""
@@ -135,15 +153,21 @@ class Card(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
             raise ValueError(f"labels names {repeated[0]!r} twice, each label must be unique")
         if any(not label.strip() or "\n" in label or "\t" in label for label in self.labels):
             raise ValueError("labels holds an empty label or one with a line break or tab")
-        unknown = sorted(set(self.thresholds.classes) - set(self.labels))
-        if unknown:
-            raise ValueError(f"thresholds names {unknown[0]!r}, which is not among the labels")
+        for thresholds in (self.thresholds, *self.precisions.values()):
+            unknown = sorted(set(thresholds.classes) - set(self.labels))
+            if unknown:
+                raise ValueError(f"thresholds names {unknown[0]!r}, which is not among the labels")
+        if not all(_is_part(key) for key in self.precisions):
+            raise ValueError(f"precisions has {list(self.precisions)}, must be numbers in 0..1")
         expected = {"single-label": ("softmax", "none"), "multi-label": ("sigmoid", "none")}
         allowed = expected.get(self.task, ("none", "sigmoid"))
         if self.activation not in allowed:
             raise ValueError(
                 f"activation is {self.activation!r}, a {self.task} model has {' or '.join(allowed)}"
             )
+
+        if self.unknown and self.task == "regression":
+            raise ValueError("unknown is given, a regression's values are always known: drop it")
 
     @property
     def window_s(self) -> float:
@@ -154,6 +178,13 @@ class Card(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     def output_name(self) -> str:
         """What the graph's output is called: ``value`` of a regression, ``logits`` otherwise."""
         return "value" if self.task == "regression" else "logits"
+
+
+def _is_part(text: str) -> bool:
+    try:
+        return 0 < float(text) <= 1
+    except ValueError:
+        return False
 
 
 def parse_card(text: str | bytes, origin: str) -> Card:

@@ -59,6 +59,7 @@ class ThresholdOptions:
     file: Path | None = None
     min_duration_s: float | None = None
     max_gap_s: float | None = None
+    precision: float | None = None
 
 
 def listen(
@@ -234,8 +235,8 @@ def _open_engine(
             f"{card.window_s:g} s: the audio in between is not heard"
         )
     chosen = choose_thresholds(
-        card.thresholds,
-        card.labels,
+        card,
+        precision=thresholds.precision,
         file=thresholds.file,
         threshold=thresholds.threshold,
         min_duration_s=thresholds.min_duration_s,
@@ -271,9 +272,17 @@ def _say_statistics(engine: Engine) -> None:
     gaps = f"{count(counts.n_gaps, 'gap')} ({missing})" if counts.n_gaps else "no gaps"
     say(
         f"heard {format_length(counts.audio_s)} in {count(counts.n_windows, 'window')}: "
-        f"{count(counts.n_events, 'event')}, {gaps}; "
+        f"{count(counts.n_events, 'event')}, {gaps}{_describe_rest(engine)}; "
         f"real-time factor {counts.real_time_factor:.3f}"
     )
+
+
+def _describe_rest(engine: Engine) -> str:
+    """How much of the time nothing was heard, or nothing that the model knows."""
+    if not engine.card.unknown or not (n_windows := engine.statistics.n_windows):
+        return ""
+    shares = {"unknown": engine.statistics.n_unknown, "silence": engine.statistics.n_silent}
+    return "".join(f", {n / n_windows:.0%} {name}" for name, n in shares.items() if n)
 
 
 def _say_failures(failures: list[str], n_recordings: int) -> None:

@@ -21,14 +21,12 @@ from streamclf.errors import SourceError
 from streamclf.events import Timing, detect
 from streamclf.mixdown import mix_down
 from streamclf.records import (
-    Average,
     Block,
     Change,
     Gap,
     Notice,
     Result,
     Scores,
-    SoundEvent,
     Window,
 )
 from streamclf.resample import resample
@@ -37,6 +35,7 @@ from streamclf.settings import Settings
 from streamclf.sources.ahead import read_ahead
 from streamclf.sources.base import Source
 from streamclf.stats import Statistics
+from streamclf.unknown import name_unknown, pass_silence
 from streamclf.windows import slide
 
 
@@ -124,8 +123,7 @@ class Engine:
         errors: list[SourceError] = []
         began = time.perf_counter()
         for result in self._results(source, errors, on_start, on_audio, start):
-            self.statistics.n_windows += isinstance(result, Average)
-            self.statistics.n_events += isinstance(result, SoundEvent)
+            self.statistics.count(result, self.card.unknown)
             self.statistics.elapsed_s = time.perf_counter() - began
             yield result
         self._source = None
@@ -141,10 +139,16 @@ class Engine:
         Yields:
             As `run` does.
         """
-        averages = average(scores, self._timing.average, self.settings.average_kind)
-        if self.card.task == "regression":
+        card = self.card
+        temperature = card.temperature if card.activation == "softmax" else 1.0
+        kind = self.settings.average_kind
+        averages = average(scores, self._timing.average, kind, temperature)
+        if card.task == "regression":
             return averages
-        return detect(averages, self.card.labels, self.thresholds, self._timing)
+        found = detect(averages, card.labels, self.thresholds, self._timing)
+        if self.settings.name_unknown and card.unknown:
+            return name_unknown(found, card.unknown, lambda: self._timing.hop)
+        return found
 
     def stop(self) -> None:
         """End the current run soon, as if its stream had ended.
@@ -199,7 +203,7 @@ class Engine:
             self.statistics.scoring_s += time.perf_counter() - began
             return scores
 
-        return timed
+        return pass_silence(timed, len(self.card.labels)) if self.card.unknown else timed
 
     def _add_notices(
         self, items: Iterable[Scores | Gap | Notice | Change]

@@ -65,6 +65,17 @@ ThresholdOption: TypeAlias = Annotated[
         "--threshold", metavar="P", help="Averaged score at which an event begins, every class."
     ),
 ]
+TargetPrecision: TypeAlias = Annotated[
+    float | None,
+    typer.Option(
+        "--target-precision",
+        metavar="P",
+        help="Part of the events that should be right; the model's thresholds for that.",
+    ),
+]
+NameUnknown: TypeAlias = Annotated[
+    bool, typer.Option("--unknown", help="Events of unknown sounds and of silence, too.")
+]
 ThresholdsFile: TypeAlias = Annotated[
     Path | None,
     typer.Option("--thresholds", metavar="FILE", help="TOML with thresholds, also by class."),

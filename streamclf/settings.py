@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 
 from streamclf.average import AverageKind
-from streamclf.card import Threshold, Thresholds
+from streamclf.card import Card, Threshold, Thresholds
 from streamclf.errors import UsageError
 
 
@@ -27,6 +27,7 @@ class Settings:
         batch_size: Windows scored at once in recordings (live, each is scored as it comes);
             None for as many as serve.
         exact_hop: Keep the hop even where another close to it would let windows share more.
+        name_unknown: Make events of unknown sounds and of silence, too.
 
     Raises:
         UsageError: A value makes no sense.
@@ -39,6 +40,7 @@ class Settings:
     channel: int | None = None
     batch_size: int | None = None
     exact_hop: bool = False
+    name_unknown: bool = False
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.hop_s) and self.hop_s > 0):
@@ -66,9 +68,9 @@ class Settings:
 
 
 def choose_thresholds(
-    base: Thresholds,
-    labels: list[str],
+    card: Card,
     *,
+    precision: float | None = None,
     file: Path | None = None,
     threshold: float | None = None,
     min_duration_s: float | None = None,
@@ -77,17 +79,19 @@ def choose_thresholds(
     """Combine what the card, a file and single options say; the later overrides the earlier.
 
     Args:
-        base: The card's.
-        labels: The model's, to check names against.
+        card: The model's.
+        precision: Part of the events that should be right: the lowest in the card that is no less.
         file: A TOML file, see `read_thresholds`.
         threshold: ``on`` for every class; ``off`` follows in the base's proportion.
         min_duration_s: Seconds.
         max_gap_s: Seconds.
 
     Raises:
-        UsageError: A value is out of range, or a name is not among the labels.
+        UsageError: A value is out of range, a name is not among the labels, or the card has no
+            thresholds for such a precision.
     """
-    chosen = read_thresholds(file, base, labels) if file is not None else base
+    base = card.thresholds if precision is None else _thresholds_for(precision, card)
+    chosen = read_thresholds(file, base, card.labels) if file is not None else base
     if threshold is not None:
         if not 0 <= threshold <= 1:
             raise UsageError(f"--threshold {threshold}: must lie between 0 and 1")
@@ -103,6 +107,24 @@ def choose_thresholds(
             raise UsageError(f"{option} {value}: must be 0 or more seconds")
         chosen = msgspec.structs.replace(chosen, **{field: value})
     return chosen
+
+
+def _thresholds_for(precision: float, card: Card) -> Thresholds:
+    if not 0 < precision <= 1:
+        raise UsageError(f"--target-precision {precision}: must be above 0, at most 1")
+    known = sorted(card.precisions, key=float)
+    if not known:
+        raise UsageError(
+            f"--target-precision {precision:g}: the model's card has no thresholds for it; "
+            "--threshold sets one, python -m export finds them"
+        )
+    enough = [key for key in known if float(key) >= precision]
+    if not enough:
+        raise UsageError(
+            f"--target-precision {precision:g}: the model's card goes up to {known[-1]}; "
+            "give that, or a --threshold"
+        )
+    return card.precisions[enough[0]]
 
 
 def read_thresholds(path: Path, base: Thresholds, labels: list[str]) -> Thresholds:

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from streamclf.card import Unknown
+from streamclf.records import Average, Result, SoundEvent
+from streamclf.unknown import SILENCE_LABEL, UNKNOWN_LABEL, judge
+
 
 @dataclass
 class Statistics:
@@ -16,6 +20,8 @@ class Statistics:
         n_gaps: How many gaps.
         n_windows: Windows scored.
         n_events: Events found.
+        n_unknown: Windows whose averaged scores name nothing that the model knows.
+        n_silent: Windows that held no sound.
         scoring_s: Seconds spent in the network.
         elapsed_s: Seconds from the first block to the last result.
     """
@@ -26,6 +32,8 @@ class Statistics:
     n_gaps: int = 0
     n_windows: int = 0
     n_events: int = 0
+    n_unknown: int = 0
+    n_silent: int = 0
     scoring_s: float = 0.0
     elapsed_s: float = 0.0
 
@@ -44,6 +52,17 @@ class Statistics:
         """Scoring time / audio time; below 1 keeps up."""
         return self.scoring_s / self.audio_s if self.delivered_samples else 0.0
 
+    def count(self, result: Result, unknown: Unknown | None) -> None:
+        """Take note of a result; ``unknown`` is the model card's."""
+        if isinstance(result, Average):
+            self.n_windows += 1
+            if unknown:
+                verdict, _ = judge(result, unknown)
+                self.n_unknown += verdict == UNKNOWN_LABEL
+                self.n_silent += verdict == SILENCE_LABEL
+        elif isinstance(result, SoundEvent):
+            self.n_events += 1
+
     def add(self, other: Statistics) -> None:
         """Add another run's counts to these."""
         self.sample_rate = other.sample_rate
@@ -52,6 +71,8 @@ class Statistics:
         self.n_gaps += other.n_gaps
         self.n_windows += other.n_windows
         self.n_events += other.n_events
+        self.n_unknown += other.n_unknown
+        self.n_silent += other.n_silent
         self.scoring_s += other.scoring_s
         self.elapsed_s += other.elapsed_s
 

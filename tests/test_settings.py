@@ -1,14 +1,24 @@
 import math
 
+import msgspec
 import pytest
 
-from streamclf.card import Threshold, Thresholds
+from streamclf.card import Card, Threshold, Thresholds
 from streamclf.errors import UsageError
 from streamclf.settings import Settings, choose_thresholds, read_thresholds
 
 LABELS = ["dog", "rain"]
 BASE = Thresholds(
     on=0.5, off=0.25, min_duration=0.2, max_gap=1.0, classes={"dog": Threshold(0.8, 0.6)}
+)
+MILD, STRICT = Thresholds(on=0.4), Thresholds(on=0.7, classes={"rain": Threshold(0.9, 0.5)})
+CARD = Card(
+    name="m",
+    labels=LABELS,
+    sample_rate=8000,
+    window_samples=8000,
+    thresholds=BASE,
+    precisions={"0.8": MILD, "0.95": STRICT},
 )
 
 
@@ -54,11 +64,11 @@ def test_hop_below_a_sample_is_refused():
 
 
 def test_thresholds_are_the_cards_unless_told():
-    assert choose_thresholds(BASE, LABELS) is BASE
+    assert choose_thresholds(CARD) is BASE
 
 
 def test_one_threshold_holds_for_every_class_and_off_follows():
-    chosen = choose_thresholds(BASE, LABELS, threshold=0.8)
+    chosen = choose_thresholds(CARD, threshold=0.8)
     assert (chosen.on, chosen.off) == (0.8, 0.4)
     assert chosen.of("dog") == Threshold(0.8, 0.4)
     assert (chosen.min_duration, chosen.max_gap) == (0.2, 1.0)
@@ -66,13 +76,45 @@ def test_one_threshold_holds_for_every_class_and_off_follows():
 
 @pytest.mark.parametrize("threshold", [0, 1])
 def test_thresholds_may_lie_at_their_limits(threshold):
-    assert choose_thresholds(BASE, LABELS, threshold=threshold).on == threshold
+    assert choose_thresholds(CARD, threshold=threshold).on == threshold
     always = Thresholds(on=0.0, off=0.0)
-    assert choose_thresholds(always, LABELS, threshold=threshold).off == threshold
+    assert (
+        choose_thresholds(msgspec.structs.replace(CARD, thresholds=always), threshold=threshold).off
+        == threshold
+    )
+
+
+@pytest.mark.parametrize(
+    ("precision", "expected"), [(0.1, MILD), (0.8, MILD), (0.81, STRICT), (0.95, STRICT)]
+)
+def test_thresholds_for_a_precision_are_the_lowest_that_give_no_less(precision, expected):
+    assert choose_thresholds(CARD, precision=precision) == expected
+
+
+def test_options_change_the_thresholds_for_a_precision():
+    chosen = choose_thresholds(CARD, precision=0.9, max_gap_s=3)
+    assert chosen == msgspec.structs.replace(STRICT, max_gap=3.0)
+
+
+@pytest.mark.parametrize(
+    ("card", "precision", "message"),
+    [
+        (CARD, 0.0, "--target-precision 0.0: must be above 0, at most 1"),
+        (CARD, math.nan, "--target-precision nan: must be above 0, at most 1"),
+        (CARD, 0.99, "--target-precision 0.99: the model's card goes up to 0.95; give that, or a "
+         "--threshold"),
+        (msgspec.structs.replace(CARD, precisions={}), 0.9, "--target-precision 0.9: the model's "
+         "card has no thresholds for it; --threshold sets one, python -m export finds them"),
+    ],
+)  # fmt: skip
+def test_precision_that_the_card_has_no_thresholds_for_is_refused(card, precision, message):
+    with pytest.raises(UsageError) as caught:
+        choose_thresholds(card, precision=precision)
+    assert str(caught.value) == message
 
 
 def test_durations_are_taken():
-    chosen = choose_thresholds(BASE, LABELS, min_duration_s=2, max_gap_s=0)
+    chosen = choose_thresholds(CARD, min_duration_s=2, max_gap_s=0)
     assert (chosen.on, chosen.min_duration, chosen.max_gap) == (0.5, 2, 0)
     assert chosen.classes == BASE.classes
 
@@ -90,7 +132,7 @@ def test_durations_are_taken():
 )
 def test_options_that_make_no_sense_are_refused(options, message):
     with pytest.raises(UsageError) as caught:
-        choose_thresholds(BASE, LABELS, **options)
+        choose_thresholds(CARD, **options)
     assert str(caught.value) == message
 
 
@@ -125,7 +167,7 @@ def test_a_file_may_give_classes_their_own(file):
 
 def test_an_option_overrides_the_file(file):
     path = file("on = 0.6\nmax_gap = 3\n[classes]\nrain = 0.4")
-    chosen = choose_thresholds(BASE, LABELS, file=path, threshold=0.2, max_gap_s=1.5)
+    chosen = choose_thresholds(CARD, file=path, threshold=0.2, max_gap_s=1.5)
     assert chosen.of("rain") == Threshold(0.2, 0.1)
     assert chosen.max_gap == 1.5
 

@@ -45,6 +45,7 @@ NOISE_DB = (-70.0, -10.0)
 """Level of a made noise in dB of full scale, from and to."""
 
 SCORES = ("highest", "entropy", "energy", "logit")
+UNKNOWN = "unknown.json"
 KEPT = 0.95
 """Part of the known clips that the threshold keeps."""
 
@@ -78,7 +79,28 @@ def main(arguments: list[str] | None = None) -> int:
         print(json.dumps(result, indent=1))
     else:
         print_result(result)
+    RunFolder.open(options.run).write_json(UNKNOWN, describe(result))
     return 0
+
+
+def describe(result: dict[str, Any]) -> dict[str, Any]:
+    """What a model card says of it: of the highest averaged score."""
+    own = result["scores"]["highest"]
+    return {
+        "area_under_curve": {
+            kind: figures["area_under_curve"] for kind, figures in own.items()
+            if kind != "threshold"
+        },
+        "rejected": {
+            kind: figures["rejected"] for kind, figures in own.items() if kind != "threshold"
+        },
+        "known_clips": result["known"],
+        "protocol": (
+            "highest average over 3 s of a clip, of held-out clips of known classes against made "
+            "noise, classes left out of training, and other data's classes; rejected: below the "
+            "threshold that keeps known_kept of the known ones"
+        ),
+    }  # fmt: skip
 
 
 def measure_run(path: Path, options: argparse.Namespace) -> dict[str, Any]:

@@ -19,6 +19,7 @@ import numpy.typing as npt
 from streamclf.dashboard.columns import Column, ColumnMaker
 from streamclf.records import Average, Block, Change, Gap, Notice, Result, SoundEvent, Waveform
 from streamclf.sinks.base import Sink, StreamInfo
+from streamclf.unknown import Verdict, judge
 
 KEPT_S = 600.0
 """Of a live stream, so much can be looked back upon."""
@@ -99,11 +100,13 @@ class Mean:
         time_s: End of the newest window.
         values: ``(classes,)`` float32.
         heard_at: Monotonic seconds at which its last sample had arrived; 0 if that is unknown.
+        verdict: Whether it is of a known sound, and how sure that is.
     """
 
     time_s: float
     values: npt.NDArray[np.float32]
     heard_at: float = 0.0
+    verdict: tuple[Verdict, float] = ("known", 1.0)
 
 
 class History(Sink):
@@ -215,7 +218,9 @@ class History(Sink):
             if isinstance(result, Average):
                 end_s = result.end / rate
                 heard_at = 0.0 if self.clock_offset is None else self.clock_offset + end_s
-                self.means.add(end_s, Mean(end_s, result.values, heard_at))
+                unknown = self.stream.unknown
+                verdict = judge(result, unknown) if unknown else ("known", 1.0)
+                self.means.add(end_s, Mean(end_s, result.values, heard_at, verdict))
             elif not isinstance(result, Change):
                 self.entries.append(self._entry(result, rate))
                 if not isinstance(result, Notice):

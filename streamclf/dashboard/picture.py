@@ -11,6 +11,7 @@ import numpy.typing as npt
 from streamclf.card import Card, Thresholds
 from streamclf.dashboard.columns import COLUMN_S, Column
 from streamclf.dashboard.history import Entry, History, Mean
+from streamclf.unknown import Verdict
 
 SPECTRUM_COLUMNS = 400
 COURSE_S = 300.0
@@ -53,6 +54,7 @@ class Picture:
         columns: Of the last seconds, the newest last.
         means: Averaged scores of the last minutes, the newest last.
         entries: Events, gaps and notices known by then, the newest last.
+        verdict: Whether it is of a known sound, and how sure that is.
     """
 
     card: Card
@@ -63,6 +65,7 @@ class Picture:
     columns: list[Column]
     means: list[Mean]
     entries: list[Entry]
+    verdict: tuple[Verdict, float] = ("known", 1.0)
 
     @property
     def above(self) -> npt.NDArray[np.bool_]:
@@ -92,7 +95,8 @@ def take_picture(
     values = newest.values if newest and newest.values.size == len(card.labels) else None
     on = np.array([thresholds.of(label).on for label in card.labels], dtype=np.float32)
     level = measure(columns, time_s)
-    return Picture(card, time_s, values, on, level, columns, means, entries)
+    verdict = newest.verdict if newest else ("known", 1.0)
+    return Picture(card, time_s, values, on, level, columns, means, entries, verdict)
 
 
 def measure(columns: list[Column], time_s: float) -> Level:

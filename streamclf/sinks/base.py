@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from streamclf.card import Task
+from streamclf.card import Task, Unknown
 from streamclf.records import Result
 
 
@@ -20,6 +20,7 @@ class StreamInfo:
         labels: The model's.
         task: The model's.
         started: Local time of its first sample, of live streams.
+        unknown: How the model's unknown sounds are told, if they are.
     """
 
     source: str
@@ -27,6 +28,7 @@ class StreamInfo:
     labels: list[str]
     task: Task
     started: datetime | None = None
+    unknown: Unknown | None = None
 
     def seconds(self, position: int) -> float:
         """A position in seconds from the stream's start, to the microsecond."""

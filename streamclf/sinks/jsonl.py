@@ -10,6 +10,7 @@ import numpy as np
 from streamclf.records import Average, Gap, Result, SoundEvent
 from streamclf.sinks.base import Sink, StreamInfo
 from streamclf.sinks.lines import Lines
+from streamclf.unknown import judge
 
 _ENCODER = msgspec.json.Encoder()
 
@@ -60,15 +61,19 @@ class JsonLinesSink(Sink):
                 if len(values) == 1:
                     return {**kind, **place, "value": next(iter(values.values()))}
                 return {**kind, **place, "values": values}
-            top = top_labels(result, stream.labels, self._top)
+            top = top_labels(result, stream, self._top)
             return {"type": "update", "source": stream.source, **place, "top": top}
         return None
 
 
-def top_labels(average: Average, labels: list[str], n_labels: int) -> list[dict[str, Any]]:
-    """The highest averaged scores, in falling order."""
+def top_labels(average: Average, stream: StreamInfo, n_labels: int) -> list[dict[str, Any]]:
+    """The highest averaged scores, in falling order; unknown sounds and silence go first."""
     order = np.argsort(-average.values, kind="stable")[:n_labels]
-    return [{"label": labels[i], "score": round(float(average.values[i]), 4)} for i in order]
+    rows = [(stream.labels[i], float(average.values[i])) for i in order]
+    if stream.unknown is not None:
+        label, score = judge(average, stream.unknown)
+        rows = rows if label == "known" else [(label, score), *rows]
+    return [{"label": label, "score": round(score, 4)} for label, score in rows]
 
 
 def _place(stream: StreamInfo, onset: int, offset: int) -> dict[str, Any]:

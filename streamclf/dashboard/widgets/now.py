@@ -48,7 +48,7 @@ class Now(Canvas, can_focus=True):
         self.repaint()
 
     def draw(self, picture: Picture, width: int, height: int) -> list[list[Segment]]:
-        """A row a class, the last line for what is above."""
+        """A row a class, the last line for what is above, or for a sound of no known class."""
         if picture.values is None:
             return [[Segment("waiting for the first window ...", self.part("now--quiet"))]]
         labels = picture.card.labels
@@ -67,8 +67,7 @@ class Now(Canvas, can_focus=True):
         assert picture.values is not None
         score, on = float(picture.values[index]), float(picture.on[index])
         label = picture.card.labels[index]
-        name_width = min(max(len(name) for name in picture.card.labels), max(width // 3, 8))
-        bar_width = max(width - name_width - 9, 4)
+        name_width, bar_width = _widths(picture, width)
         style = self.part("now--above" if above else "now--below")
         track = self.part("now--track")
         filled = bar(score, bar_width)
@@ -89,8 +88,24 @@ class Now(Canvas, can_focus=True):
         ]
 
     def _summary(self, picture: Picture, width: int) -> list[Segment]:
+        verdict, score = picture.verdict
+        if verdict != "known":
+            name_width, bar_width = _widths(picture, width)
+            filled = bar(score, bar_width)
+            quiet = self.part("now--quiet")
+            return [
+                Segment(f"  {clip_text(verdict, name_width)} {filled}", quiet),
+                Segment("·" * (bar_width - len(filled)), self.part("now--track")),
+                Segment(f"  {score:4.2f}", quiet),
+            ]
         above = [picture.card.labels[i] for i in np.flatnonzero(picture.above)]
         if not above:
             return [Segment(clip_text(f"  {NOTHING}", width), self.part("now--quiet"))]
         text = f"{ABOVE} above threshold: {', '.join(above)}"
         return [Segment(clip_text(text, width), self.part("now--above"))]
+
+
+def _widths(picture: Picture, width: int) -> tuple[int, int]:
+    """Of names and of bars."""
+    name_width = min(max(len(name) for name in picture.card.labels), max(width // 3, 8))
+    return name_width, max(width - name_width - 9, 4)

@@ -1,0 +1,105 @@
+"""What is no known sound: silence, which the network is not asked about, and unknown sounds.
+
+A window is silent if no sample of it reaches `SILENCE` of full scale. Its scores are all nought.
+An average is of silence if its newest window is silent, of an unknown sound if no class reaches
+the threshold in the model's card, which the exporter set so that most known sounds are above it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from typing import Literal, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from streamclf.card import Unknown
+from streamclf.records import Average, Gap, Result, SoundEvent, Window
+
+SILENCE = 1e-4
+"""-80 dB: three steps of 16 bits. What a microphone hears of a quiet room is above it."""
+
+
+Verdict: TypeAlias = Literal["known", "unknown", "silence"]
+UNKNOWN_LABEL: Literal["unknown"] = "unknown"
+SILENCE_LABEL: Literal["silence"] = "silence"
+Array: TypeAlias = npt.NDArray[np.float32]
+
+
+def pass_silence(
+    score: Callable[[list[Window]], Array], n_labels: int
+) -> Callable[[list[Window]], Array]:
+    """Keep silent windows from the network.
+
+    Args:
+        score: Turns windows into ``(windows, classes)``.
+        n_labels: So many classes.
+
+    Returns:
+        The same, but for silent windows the scores are 0.
+    """
+
+    def score_sound(windows: list[Window]) -> Array:
+        heard = [bool(np.abs(window.waveform).max() >= SILENCE) for window in windows]
+        if all(heard):
+            return score(windows)
+        scores = np.zeros((len(windows), n_labels), dtype=np.float32)
+        if any(heard):
+            sounding = [window for window, own in zip(windows, heard, strict=True) if own]
+            scores[heard] = score(sounding)
+        return scores
+
+    return score_sound
+
+
+def judge(average: Average, unknown: Unknown) -> tuple[Verdict, float]:
+    """Whether an average is of a known sound, and how sure that is.
+
+    Returns:
+        ``known`` with the highest averaged score, ``unknown`` with what that lacks to 1, or
+        ``silence`` with 1.
+    """
+    if not average.scores.values.any():
+        return SILENCE_LABEL, 1.0
+    highest = float(average.values.max())
+    return ("known", highest) if highest >= unknown.threshold else (UNKNOWN_LABEL, 1 - highest)
+
+
+def name_unknown(
+    results: Iterable[Result], unknown: Unknown, hop: Callable[[], int]
+) -> Iterator[Result]:
+    """Add events ``unknown`` and ``silence`` to the results; all of them pass through.
+
+    Silence is where the silent windows are. An unknown sound is where the averages say so, each
+    standing for a hop around its newest window's centre.
+
+    Args:
+        results: Of one stream, in order.
+        unknown: Of the model's card.
+        hop: Gives the distance between windows in force, in samples.
+    """
+    stretch: SoundEvent | None = None
+    for result in results:
+        now = _event(result, unknown, hop()) if isinstance(result, Average) else None
+        if stretch and now and stretch.label == now.label:
+            score = max(stretch.score, now.score)
+            stretch = replace(stretch, offset=now.offset, score=score)
+        elif isinstance(result, Average | Gap):
+            if stretch:
+                yield stretch
+            stretch = now
+        yield result
+    if stretch:
+        yield stretch
+
+
+def _event(average: Average, unknown: Unknown, hop: int) -> SoundEvent | None:
+    verdict, score = judge(average, unknown)
+    if verdict == "known":
+        return None
+    onset, offset = average.position, average.end
+    if verdict == UNKNOWN_LABEL:
+        onset = (average.position + average.end - hop) // 2
+        offset = onset + hop
+    return SoundEvent(verdict, max(0, onset), offset, score)

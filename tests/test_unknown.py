@@ -1,0 +1,127 @@
+import json
+from types import SimpleNamespace
+
+import msgspec
+import numpy as np
+import pytest
+
+from streamclf.card import Card, Thresholds, Unknown
+from streamclf.engine import Engine
+from streamclf.records import Average, Gap, Scores, SoundEvent
+from streamclf.settings import Settings
+from streamclf.sinks.base import StreamInfo
+from streamclf.sinks.jsonl import JsonLinesSink
+from streamclf.sources.array import ArraySource
+from streamclf.unknown import SILENCE, judge, name_unknown
+
+RATE = 1000
+UNKNOWN = Unknown(threshold=0.6)
+CARD = Card(
+    name="loud",
+    labels=["loud", "soft"],
+    sample_rate=RATE,
+    window_samples=RATE,
+    thresholds=Thresholds(on=0.8, off=0.5),
+    unknown=UNKNOWN,
+)
+
+
+class Loudness:
+    """Says loud of windows that peak above 0.5, can't tell below 0.1, and counts its windows."""
+
+    def __init__(self, card=CARD):
+        self.card = card
+        self.n_windows = 0
+
+    def score(self, waveforms):
+        self.n_windows += len(waveforms)
+        peaks = np.abs(waveforms).max(axis=1)
+        loud = np.where(peaks > 0.5, 0.9, np.where(peaks > 0.1, 0.1, 0.5))
+        return np.stack([loud, 1 - loud], axis=1).astype(np.float32)
+
+
+def make_audio(*levels):
+    """Three seconds of each level."""
+    tone = np.sin(np.arange(3 * RATE)).astype(np.float32)
+    return np.concatenate([level * tone for level in levels])
+
+
+def run(audio, scorer, **settings):
+    engine = Engine(scorer, Settings(0.5, 0.0, **settings))
+    return list(engine.run(ArraySource(audio, RATE))), engine
+
+
+def test_network_is_not_asked_about_silence():
+    audio = make_audio(0.9, 0.0, 0.9)
+    scorer = Loudness()
+    results, engine = run(audio, scorer)
+    averages = [r for r in results if isinstance(r, Average)]
+    silent = [a for a in averages if not a.values.any()]
+    assert scorer.n_windows == len(averages) - len(silent)
+    assert {a.position for a in silent} == {3000, 3500, 4000, 4500, 5000}
+    assert engine.statistics.n_silent == len(silent)
+    assert all(a.values.sum() == pytest.approx(1) for a in averages if a not in silent)
+
+
+def test_whatever_is_louder_than_silence_is_heard():
+    scorer = Loudness()
+    run(make_audio(1.01 * SILENCE), scorer)
+    assert scorer.n_windows
+
+
+def test_model_that_tells_no_unknown_sounds_hears_everything():
+    scorer = Loudness(msgspec.structs.replace(CARD, unknown=None))
+    results, engine = run(make_audio(0.0), scorer)
+    assert scorer.n_windows == sum(isinstance(r, Average) for r in results)
+    assert engine.statistics.n_silent == engine.statistics.n_unknown == 0
+
+
+@pytest.mark.parametrize(
+    ("values", "own", "expected"),
+    [
+        ([0.6, 0.4], [0.6, 0.4], ("known", 0.6)),
+        ([0.55, 0.45], [0.9, 0.1], ("unknown", 0.45)),
+        ([0.9, 0.1], [0.0, 0.0], ("silence", 1.0)),
+    ],
+)
+def test_verdict(values, own, expected):
+    scores = Scores(0, 1, np.array(own, np.float32))
+    verdict, score = judge(Average(scores, np.array(values, np.float32)), UNKNOWN)
+    assert (verdict, pytest.approx(score)) == expected
+
+
+def test_unknown_sounds_and_silence_become_events_on_request():
+    audio = make_audio(0.9, 0.05, 0.0)
+    plain, _ = run(audio, Loudness())
+    named, engine = run(audio, Loudness(), name_unknown=True)
+    assert {e.label for e in plain if isinstance(e, SoundEvent)} == {"loud"}
+    events = {e.label: e for e in named if isinstance(e, SoundEvent)}
+    assert set(events) == {"loud", "unknown", "silence"}
+    assert events["silence"] == SoundEvent("silence", 6000, 9000, 1.0)
+    # Windows at 3.0 to 5.5 s hold nothing loud; each stands for a hop around its centre.
+    assert (events["unknown"].onset, events["unknown"].offset) == (3250, 6250)
+    assert engine.statistics.n_unknown == 6
+    assert [r for r in named if not isinstance(r, SoundEvent | Average)] == []
+
+
+def test_gap_ends_an_unknown_sound():
+    average = Average(
+        Scores(0, 10, np.array([0.5, 0.5], np.float32)), np.array([0.5, 0.5], np.float32)
+    )
+    gap = Gap(10, 5, RATE, "test")
+    found = list(name_unknown([average, gap], UNKNOWN, lambda: 10))
+    assert [type(r) for r in found] == [Average, SoundEvent, Gap]
+
+
+@pytest.mark.parametrize(("level", "label"), [(0.0, "silence"), (0.05, "unknown")])
+def test_updates_begin_with_it(level, label):
+    lines = []
+    sink = JsonLinesSink(SimpleNamespace(write=lines.append, close=lambda: None), top=2)
+    sink.begin(StreamInfo("x", RATE, CARD.labels, CARD.task, unknown=UNKNOWN))
+    results, _ = run(make_audio(level), Loudness())
+    for result in results:
+        sink.write(result)
+    tops = [json.loads(line)["top"] for line in lines]
+    assert tops
+    assert {top[0]["label"] for top in tops} == {label}
+    assert all(len(top) == 3 for top in tops)
