@@ -144,16 +144,17 @@ def find_model(name: str) -> Path:
     if path.exists():
         return path
     bundled = bundled_models()
-    if name in bundled:
-        return bundled[name]
+    if name.removeprefix("pocket-") in bundled:
+        return bundled[name.removeprefix("pocket-")]
     raise ModelError(
         f"{name}: no such model file, and no bundled model of that name ({', '.join(bundled)})"
     )
 
 
 def bundled_models() -> dict[str, Path]:
-    """The models that come with streamclf, by name."""
-    return {path.stem: path for path in sorted(BUNDLED.glob("*.onnx"))}
+    """The models that come with streamclf, by name: ``pocket``, and ``esc10`` of pocket-esc10."""
+    paths = sorted(BUNDLED.glob("*.onnx"))
+    return {path.stem.removeprefix("pocket-"): path for path in paths}
 
 
 def _waveform_input(path: Path, session: Any) -> Any:

@@ -30,7 +30,6 @@ def info(name: str, options: CardOptions, *, as_json: bool) -> None:
 
 def _rows(model: Model) -> list[tuple[str, str]]:
     card = model.card
-    bundled = ", ".join(bundled_models())
     rows = [
         ("name", f"{card.name} (version {card.version})"),
         ("description", card.description),
@@ -39,12 +38,13 @@ def _rows(model: Model) -> list[tuple[str, str]]:
         ("sample rate", f"{card.sample_rate} Hz"),
         ("window", f"{card.window_samples} samples ({card.window_s:g} s)"),
         ("thresholds", _thresholds(card)),
+        ("unknown sounds", _unknown(card)),
         ("shared work", _shared(card)),
         ("training data", card.training_data),
         ("licence", card.licence),
         *((f"accuracy: {key}", str(value)) for key, value in card.accuracy.items()),
         (f"{len(card.labels)} labels", ", ".join(card.labels)),
-        ("bundled models", bundled),
+        ("bundled models", _bundled()),
     ]
     return [(title, text or "not said") for title, text in rows]
 
@@ -63,10 +63,23 @@ def _shared(card: Card) -> str:
 def _thresholds(card: Card) -> str:
     limits = card.thresholds
     own = f"; {len(limits.classes)} labels have their own" if limits.classes else ""
+    others = ", ".join(card.precisions)
     return (
         f"on {limits.on:g}, off {limits.off:g}, events of {limits.min_duration:g} s or more, "
         f"pauses up to {limits.max_gap:g} s bridged{own}"
+        + (f"; others for --target-precision {others}" if others else "")
     )
+
+
+def _unknown(card: Card) -> str:
+    if card.unknown is None:
+        return "not told: every sound gets the name that fits best"
+    return f"those of which no averaged score reaches {card.unknown.threshold:g}"
+
+
+def _bundled() -> str:
+    cards = ((name, Model(path, provider="cpu").card) for name, path in bundled_models().items())
+    return "; ".join(f"{name} ({len(card.labels)} labels, {card.licence})" for name, card in cards)
 
 
 def devices(*, as_json: bool) -> None:
