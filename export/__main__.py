@@ -161,7 +161,15 @@ def export(
     system, network = load_network(run, config)
     output_name = "value" if system.task == "regression" else "logits"
     formed, described = form_graph(
-        run, config, system, network, form, output=output_name, data=data, prepared=prepared
+        run,
+        config,
+        system,
+        network,
+        form,
+        output=output_name,
+        data=data,
+        prepared=prepared,
+        judged_by=calibrated_by[0] if calibrated_by else None,
     )
     card = make_card(
         described,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -18,7 +18,8 @@ from export.prune import prune
 from streamclf.card import Card
 from train.evaluate import open_data_of
 from train.hearing import WindowLogits
-from train.runs import RunFolder
+from train.loading import load_network
+from train.runs import CONFIG, RunFolder
 from train.system import System
 
 Form: TypeAlias = Literal["float32", "half", "int8"]
@@ -69,6 +70,7 @@ def form_graph(
     output: str,
     data: Path | None = None,
     prepared: Path | None = None,
+    judged_by: Path | None = None,
 ) -> tuple[Formed, RunFolder]:
     """Trace a run's network and bring the graph into a form, checked at every step.
 
@@ -81,6 +83,8 @@ def form_graph(
         output: Name of the graph's output.
         data: Where the data set lies, if not where it was; 8 bits need it.
         prepared: Where its prepared clips are.
+        judged_by: A run of the same recipe that held a fold out, which shows what 8 bits cost
+            where this one held none out.
 
     Returns:
         The graph, and the run to describe it by.
@@ -97,17 +101,40 @@ def form_graph(
         difference = compare(network, model, window_samples, tolerance=half.TOLERANCE)
     if form != "int8":
         return Formed(model, difference), run
-    fold = config["data"]["test_fold"]
-    if not fold:
+    if config["data"]["test_fold"]:
+        quantised = _quantise(run, config, system, model, data, prepared)
+        return Formed(quantised.model, difference, quantised), JudgedAnew(run, quantised.heard)
+    if judged_by is None:
         raise ExportError(
-            f"--int8: {run.path} held no fold out, so nothing shows what 8 bits cost: try --half"
+            f"--int8: {run.path} held no fold out, so nothing shows what 8 bits cost: try --half, "
+            "or name a run of the same recipe that did with --calibrated-by"
         )
+    other = RunFolder.open(judged_by)
+    own = other.read_json(CONFIG)
+    _, twin = load_network(other, own)
+    graph = prune(make_graph(twin, window_samples, output))
+    shown = _quantise(other, own, system, graph, data, prepared)
     clips = open_data_of(run, system, config, data=data, prepared=prepared)
-    training, held_out = clips.of_folds(config["data"]["folds"]), clips.of_folds([fold])
+    windows = int8.draw_windows(clips.of_folds(config["data"]["folds"]), window_samples)
+    quantised = replace(shown, model=int8.put_in_8_bits(model, windows))
+    return Formed(quantised.model, difference, quantised), run
+
+
+def _quantise(
+    run: RunFolder,
+    config: dict[str, Any],
+    system: System,
+    model: onnx.ModelProto,
+    data: Path | None,
+    prepared: Path | None,
+) -> int8.Quantised:
+    """A run's graph in 8 bits, judged on the fold that it held out."""
+    fold, folds = config["data"]["test_fold"], config["data"]["folds"]
+    clips = open_data_of(run, system, config, data=data, prepared=prepared)
+    training, held_out = clips.of_folds(folds), clips.of_folds([fold])
     if not training.clips or not held_out.clips:
         raise ExportError(
-            f"--int8: the data lacks clips of folds {config['data']['folds']} or {fold}, which "
-            f"{run.path} was trained and judged on: give its own with --data"
+            f"--int8: the data lacks clips of folds {folds} or {fold}, which {run.path} was "
+            "trained and judged on: give its own with --data"
         )
-    quantised = int8.quantise(model, training, held_out, window_samples)
-    return Formed(quantised.model, difference, quantised), JudgedAnew(run, quantised.heard)
+    return int8.quantise(model, training, held_out, config["window_samples"])

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -279,6 +280,20 @@ def test_export_commands_write_each_form_or_say_what_is_missing(make_esc, tmp_pa
     assert "published_crops" not in figures
     assert figures["int8"]["int8"] >= figures["int8"]["float32"] - 0.01
     assert json.loads(card)["description"].endswith("Weights and activations in 8 bits.")
+
+    # A final run held nothing out: another of its recipe shows what 8 bits cost.
+    final = tmp_path / "final"
+    shutil.copytree(save, final)
+    whole = RunFolder(final)
+    config = whole.read_json(CONFIG)
+    data_of = config["data"] | {"test_fold": 0, "folds": [1, 2, 3]}
+    whole.write_json(CONFIG, config | {"data": data_of})
+    (final / "held_out.safetensors").unlink()
+    arguments = [str(final), "-o", str(tmp_path / "final.onnx"), "--int8", *moved]
+    assert export_main.main([*arguments, "--calibrated-by", str(save)]) == 0
+    card = {p.key: p.value for p in onnx.load(tmp_path / "final.onnx").metadata_props}[METADATA_KEY]
+    assert json.loads(card)["accuracy"]["int8"]["int8"] == figures["int8"]["int8"]
+    capsys.readouterr()
 
     run_folder = RunFolder(save)
     config = run_folder.read_json(CONFIG)
