@@ -61,6 +61,13 @@ class Backend(Protocol):
         """
         ...
 
+    def probe(self, device: InputDevice) -> bool:
+        """Whether a device that was lost can be opened again, as far as can be told cheaply.
+
+        Unlike `reset` it leaves nothing behind, however often it is called.
+        """
+        ...
+
     def reset(self) -> None:
         """Look for devices anew. No stream may be open."""
         ...

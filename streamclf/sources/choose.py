@@ -64,10 +64,12 @@ def open_source(options: SourceOptions) -> Source:
 
         return StandardInput(RawFormat.parse(options.raw) if options.raw else None)
     if name.startswith("sim:"):
+        from streamclf.sources.faults import parse_name
         from streamclf.sources.simulated import SimulatedMicrophone
 
+        path, faults = parse_name(name.removeprefix("sim:"))
         speed = 1.0 if options.speed is None else options.speed
-        return SimulatedMicrophone(name.removeprefix("sim:"), speed=speed, loop=options.loop)
+        return SimulatedMicrophone(path, speed=speed, loop=options.loop, faults=faults)
     if "://" in name:
         from streamclf.sources.stream import UrlStream
 
