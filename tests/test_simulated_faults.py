@@ -90,7 +90,7 @@ def test_audio_and_gaps_are_the_time_that_passed_for_any_mix_of_faults(ramp, que
     assert {gap.cause for gap in gaps(items)} <= {"overflow", "stalled", "device lost"}
     # What jitter and drift put into doubt, at each gap, is all that the length may be off by.
     slack = (len(gaps(items)) + 1) * (1 + ("jitter=0" not in query) * 0.02 * RATE) + 10
-    if gaps(items) and gaps(items)[0].position > 0 or not gaps(items):
+    if (gaps(items) and gaps(items)[0].position > 0) or not gaps(items):
         assert abs(end - N_SAMPLES) <= slack
     if blocks and "silence" not in query and blocks[0].waveform[0, 0] * 32_768 == 1:
         said, heard = places(items)
@@ -148,7 +148,9 @@ def test_silence_is_audio(ramp):
 
 def test_another_rate_after_reconnection_counts_on(ramp):
     items = record(ramp, "unplug=5,2,4000")
-    rates = [rate for rate, _ in itertools.groupby(i.sample_rate for i in items if isinstance(i, Block))]
+    rates = [
+        rate for rate, _ in itertools.groupby(i.sample_rate for i in items if isinstance(i, Block))
+    ]
     assert rates == [RATE, 4000]
     (gap,) = gaps(items)
     after = next(item for item in items if isinstance(item, Block) and item.sample_rate == 4000)

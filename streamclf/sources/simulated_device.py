@@ -245,7 +245,9 @@ class SimulatedStream:
             return
         self._missed = False
         player = self._backend.player
-        player.skip(rescale(self._position, self._sample_rate, player.sample_rate) - player.position)
+        player.skip(
+            rescale(self._position, self._sample_rate, player.sample_rate) - player.position
+        )
         if self._sample_rate != player.sample_rate:
             rates = player.sample_rate, self._sample_rate
             self._resampler = soxr.ResampleStream(*rates, player.n_channels, dtype="float32")
