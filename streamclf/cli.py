@@ -66,7 +66,7 @@ def listen(
     ] = None,
     loop: Annotated[bool, typer.Option("--loop", help="Of sim: begin again at the end.")] = False,
     no_reconnect: Annotated[
-        bool, typer.Option("--no-reconnect", help="End when the microphone is lost.")
+        bool, typer.Option("--no-reconnect", help="End when the microphone or the URL is lost.")
     ] = False,
     duration: Annotated[
         float | None, typer.Option(metavar="S", help="End after so many seconds.")
