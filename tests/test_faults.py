@@ -55,3 +55,9 @@ def test_faults_that_make_no_sense_are_one_line(query, message):
     with pytest.raises(UsageError) as caught:
         parse_name(f"day.wav?{query}")
     assert str(caught.value).startswith(f"--source sim:day.wav?{query}: {message}")
+
+
+def test_faults_may_be_many():
+    many = "&".join(f"stall={second},0.5" for second in range(5000))
+    _, faults = parse_name(f"day.wav?{many}")
+    assert len(faults.stall) == 5000

@@ -99,7 +99,7 @@ def parse_name(name: str) -> tuple[str, Faults]:
         UsageError: A fault is unknown, or its numbers make no sense.
     """
     path, question_mark, query = name.partition("?")
-    if not question_mark or Path(name).exists():
+    if not question_mark or _exists(name):
         return name, Faults()
     said = _Said()
     for part in filter(None, query.split("&")):
@@ -109,6 +109,13 @@ def parse_name(name: str) -> tuple[str, Faults]:
         except UsageError as error:
             raise UsageError(f"--source sim:{name}: {error}") from error
     return path, Faults(**said.values)  # type: ignore[arg-type]
+
+
+def _exists(name: str) -> bool:
+    try:
+        return Path(name).exists()
+    except OSError:  # many faults make a long name
+        return False
 
 
 _SPELLS = ("stall", "unplug", "silence")
