@@ -208,7 +208,7 @@ class Engine:
         start: int,
     ) -> Iterator[Result]:
         rate, settings = self.card.sample_rate, self.settings
-        items = self.overload.watch(source.blocks(rate), source.pace)
+        items = self.overload.watch(source.blocks(rate), lambda: source.pace)
         items = _until_error(self._note_rate(items), errors)
         items = _until_error(mix_down(items, settings.channel), errors)
         items = resample(items, rate, start)

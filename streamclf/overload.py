@@ -89,17 +89,15 @@ class Overload:
         self._since_step_s = 0.0
 
     def watch(
-        self, items: Iterable[Block | Gap | Notice], pace: float | None
+        self, items: Iterable[Block | Gap | Notice], pace: Callable[[], float | None]
     ) -> Iterator[Block | Gap | Notice]:
         """Pass audio on, less what must be skipped, and say what is changed.
 
         Args:
             items: Of a source.
-            pace: The source's; where it is None nothing is lost by being slow, nor done here.
+            pace: Gives the source's, which may go over from one device to another; where it is
+                None nothing is lost by being slow, nor done here.
         """
-        if pace is None:
-            yield from items
-            return
         source = iter(items)
         asked = self._now()
         while True:
@@ -113,13 +111,14 @@ class Overload:
                 return
             came = self._now()
             yield from self._handle(item)
-            busy_s = self._now() - came
-            lasted_s = 0.0
-            if not isinstance(item, Notice):
-                lasted_s = (item.end - item.position) / item.sample_rate / pace
+            speed = pace()
             had_to_wait = came - asked > WAITED_S
-            self._reckon(busy_s, lasted_s, had_to_wait)
             asked = self._now()
+            if speed is None:
+                self._waiting_s = self._step_at_s = 0.0
+            else:
+                n_samples = 0 if isinstance(item, Notice) else item.end - item.position
+                self._reckon(asked - came, n_samples / item.sample_rate / speed, had_to_wait)
 
     def _handle(self, item: Block | Gap | Notice) -> Iterator[Block | Gap | Notice]:
         if isinstance(item, Notice):
