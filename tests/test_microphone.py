@@ -156,7 +156,9 @@ def test_microphone_that_vanishes_is_found_again(fault: str) -> None:
     audio = FakeBackend([OTHER, FAKE_DEVICE])
     audio.clock.at(3.05, getattr(audio, fault))
     moved = InputDevice(7, FAKE_DEVICE.name, "Fake", 1, 16_000.0)
-    audio.clock.at(20.0, lambda: audio.plug(OTHER, moved))
+    # Its old index is another's now.
+    other = InputDevice(FAKE_DEVICE.index, OTHER.name, OTHER.host_api, 4, 48_000.0)
+    audio.clock.at(20.0, lambda: audio.plug(other, moved))
     records = record(audio, 40.0, audio.microphone("fake"))
 
     (gap,) = gaps(records)
@@ -171,6 +173,7 @@ def test_microphone_that_vanishes_is_found_again(fault: str) -> None:
     kinds = [type(r) for r in records]
     assert kinds.index(Notice) < kinds.index(Gap)
     assert len(audio.streams) == 2
+    assert {block.waveform.shape[0] for block in blocks(records)} == {1}  # the other has four
 
 
 def test_microphone_backs_off_up_to_30_s() -> None:
