@@ -57,17 +57,22 @@ class Watched:
         self.seen.append((int(said["VmRSS"].split()[0]), int(said["Threads"]), n_files))
 
     def report(self) -> None:
-        """Print first, last and highest."""
+        """Print how it went."""
         for name, values in zip(
             ("resident KiB", "threads", "open files"), zip(*self.seen, strict=True), strict=True
         ):
-            print(f"  {name:<13} start {values[0]:>8}  end {values[-1]:>8}  most {max(values):>8}")
+            last = len(values) - 1
+            quarters = [f"{values[last * quarter // 4]:>8}" for quarter in range(5)]
+            print(
+                f"  {name:<13} start, each quarter, end {''.join(quarters)}  most {max(values):>8}"
+            )
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--hours", type=float, default=24.0)
     hours = parser.parse_args().hours
+    sys.stdout.reconfigure(line_buffering=True)
     soak_command(hours)
     soak_overload(hours)
 
