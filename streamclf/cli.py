@@ -66,7 +66,7 @@ def listen(
     ] = None,
     loop: Annotated[bool, typer.Option("--loop", help="Of sim: begin again at the end.")] = False,
     no_reconnect: Annotated[
-        bool, typer.Option("--no-reconnect", help="End when the microphone is lost.")
+        bool, typer.Option("--no-reconnect", help="End when the microphone or the URL is lost.")
     ] = False,
     duration: Annotated[
         float | None, typer.Option(metavar="S", help="End after so many seconds.")
@@ -82,6 +82,7 @@ def listen(
     model: options.Model = "pocket",
     hop: options.Hop = 0.5,
     exact_hop: options.ExactHop = False,
+    fixed_hop: options.FixedHop = False,
     average: options.AverageS = 3.0,
     average_kind: options.AverageKindOption = "mean",
     threshold: options.ThresholdOption = None,
@@ -95,6 +96,7 @@ def listen(
     output: options.Output = None,
     format_: options.FormatOption = None,
     scores: options.ScoresFile = None,
+    stats: options.Stats = None,
     overwrite: options.Overwrite = False,
     provider: options.ProviderOption = "auto",
     threads: options.Threads = 0,
@@ -119,11 +121,10 @@ def listen(
                 CardOptions(labels, sample_rate, window, activation, task),
             ),
             Settings(hop, average, average_kind, channel=channel, exact_hop=exact_hop,
-                     name_unknown=unknown),
+                     fixed_hop=fixed_hop, name_unknown=unknown),
             commands.ThresholdOptions(threshold, thresholds, min_duration, max_gap,
                                       target_precision),
-            OutputOptions(output or [], format_, scores, overwrite,
-                                   top if updates else 0),
+            OutputOptions(output or [], format_, scores, overwrite, top if updates else 0, stats),
             _screen(context, ui, web, web_host, web_allow_network, fresh),
             duration_s=duration,
         )
@@ -152,6 +153,7 @@ def file(
     output: options.Output = None,
     format_: options.FormatOption = None,
     scores: options.ScoresFile = None,
+    stats: options.Stats = None,
     overwrite: options.Overwrite = False,
     provider: options.ProviderOption = "auto",
     threads: options.Threads = 0,
@@ -187,7 +189,7 @@ def file(
                      exact_hop=exact_hop, name_unknown=unknown),
             commands.ThresholdOptions(threshold, thresholds, min_duration, max_gap,
                                       target_precision),
-            OutputOptions(output or [], format_, scores, overwrite),
+            OutputOptions(output or [], format_, scores, overwrite, stats=stats),
             _screen(context, ui, web, web_host, web_allow_network, fresh),
             jobs=jobs,
         )

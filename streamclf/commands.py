@@ -25,7 +25,7 @@ from streamclf.console import Bars, say
 from streamclf.engine import Engine
 from streamclf.errors import UsageError
 from streamclf.model import CardOptions, Model, find_model
-from streamclf.outputs import OutputOptions, check_outputs, open_sinks
+from streamclf.outputs import OutputOptions, check_outputs, open_sinks, write_stats
 from streamclf.providers import Provider
 from streamclf.records import Average
 from streamclf.runner import Interrupts, run_stream
@@ -35,7 +35,6 @@ from streamclf.sinks.choose import Format, open_sink
 from streamclf.sources.choose import SourceOptions, open_source
 from streamclf.sources.paths import find_recordings
 from streamclf.sources.recording import Recording
-from streamclf.stats import count, format_length
 from streamclf.ui import ScreenOptions
 
 OK, FAILED, INTERRUPTED = 0, 1, 130
@@ -91,7 +90,8 @@ def listen(
             outputs,
             duration_s=duration_s,
         )
-        _say_statistics(engine)
+        say(engine.statistics.summary())
+        write_stats(outputs.stats, engine.statistics)
         return code
     engine, opened = _open_engine(model, settings, thresholds, live=True)
     with (
@@ -111,7 +111,8 @@ def listen(
             run_stream(engine, source, sinks, say=say, on_start=say_start, on_average=end_in_time)
         finally:
             if engine.started is not None:
-                _say_statistics(engine)
+                say(engine.statistics.summary())
+            write_stats(outputs.stats, engine.statistics)
     return INTERRUPTED if interrupts.happened else OK
 
 
@@ -169,6 +170,7 @@ def file(
     report.n_recordings += len(missing)
     if report.n_recordings > 1 or not report.failures:
         say(f"{report.summary()}; {engine.card.name} on {_describe_provider(opened)}")
+    write_stats(outputs.stats, report.statistics)
     _say_failures(report.failures, report.n_recordings)
     if interrupts.happened:
         return INTERRUPTED
@@ -264,25 +266,6 @@ def _describe(engine: Engine, model: Model) -> str:
 
 def _default_format() -> Format:
     return "text" if sys.stdout.isatty() else "jsonl"
-
-
-def _say_statistics(engine: Engine) -> None:
-    counts = engine.statistics
-    missing = format_length(counts.gap_samples / counts.sample_rate)
-    gaps = f"{count(counts.n_gaps, 'gap')} ({missing})" if counts.n_gaps else "no gaps"
-    say(
-        f"heard {format_length(counts.audio_s)} in {count(counts.n_windows, 'window')}: "
-        f"{count(counts.n_events, 'event')}, {gaps}{_describe_rest(engine)}; "
-        f"real-time factor {counts.real_time_factor:.3f}"
-    )
-
-
-def _describe_rest(engine: Engine) -> str:
-    """How much of the time nothing was heard, or nothing that the model knows."""
-    if not engine.card.unknown or not (n_windows := engine.statistics.n_windows):
-        return ""
-    shares = {"unknown": engine.statistics.n_unknown, "silence": engine.statistics.n_silent}
-    return "".join(f", {n / n_windows:.0%} {name}" for name, n in shares.items() if n)
 
 
 def _say_failures(failures: list[str], n_recordings: int) -> None:

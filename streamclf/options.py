@@ -53,6 +53,16 @@ ExactHop: TypeAlias = Annotated[
     bool,
     typer.Option("--exact-hop", help="Not the nearest hop at which windows share most work."),
 ]
+FixedHop: TypeAlias = Annotated[
+    bool,
+    typer.Option(
+        "--fixed-hop", help="Never widen the hop where listening is too slow: skip audio."
+    ),
+]
+Stats: TypeAlias = Annotated[
+    Path | None,
+    typer.Option("--stats", metavar="FILE", help="Write what was heard and lost, as JSON."),
+]
 AverageS: TypeAlias = Annotated[
     float, typer.Option("--average", metavar="S", help="Seconds to average over; 0: none.")
 ]

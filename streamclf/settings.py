@@ -26,6 +26,7 @@ class Settings:
         channel: The channel to listen to, from 1; None averages all.
         batch_size: Windows scored at once in recordings (live, each is scored as it comes);
             None for as many as serve.
+        fixed_hop: Never widen the hop when listening is slower than the audio; skip audio then.
         exact_hop: Keep the hop even where another close to it would let windows share more.
         name_unknown: Make events of unknown sounds and of silence, too.
 
@@ -40,6 +41,7 @@ class Settings:
     channel: int | None = None
     batch_size: int | None = None
     exact_hop: bool = False
+    fixed_hop: bool = False
     name_unknown: bool = False
 
     def __post_init__(self) -> None:

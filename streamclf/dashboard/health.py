@@ -26,6 +26,8 @@ class Health:
         queue_s: Audio that has arrived and waits for the engine.
         cpu_percent: Of one core, this process.
         frame_hz: Pictures a second.
+        drift_ppm: How much faster than it says the device's clock runs; None if unknown.
+        overload: Why the hop is wider than asked for; empty if it is not.
     """
 
     real_time_factor: float = 0.0
@@ -37,6 +39,8 @@ class Health:
     queue_s: float = 0.0
     cpu_percent: float = 0.0
     frame_hz: float = 0.0
+    drift_ppm: float | None = None
+    overload: str = ""
 
 
 class HealthMeter:
@@ -67,12 +71,13 @@ class HealthMeter:
         """Take note of a picture."""
         self._frames.append(self._now())
 
-    def sample(self, statistics: Statistics, lag_s: float) -> Health:
+    def sample(self, statistics: Statistics, lag_s: float, overload: str = "") -> Health:
         """Read the figures.
 
         Args:
             statistics: The engine's.
             lag_s: Seconds of audio that wait.
+            overload: Why the hop is wider than asked for.
         """
         now = self._now()
         self._samples.append((now, self._cpu(), statistics.n_windows))
@@ -92,4 +97,6 @@ class HealthMeter:
             max(lag_s, 0.0),
             100 * (self._cpu() - cpu) / passed if passed else 0.0,
             len(recent) / 2,
+            statistics.drift_ppm,
+            overload,
         )

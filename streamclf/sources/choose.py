@@ -16,7 +16,7 @@ class SourceOptions:
     Attributes:
         source: None for a microphone, ``-``, ``sim:FILE`` or a URL.
         device: The microphone, by index or part of its name.
-        reconnect: Whether a lost microphone is waited for.
+        reconnect: Whether a lost microphone or network stream is waited for.
         raw: Layout of headerless samples on standard input.
         speed: Of a simulated microphone, times real pace.
         loop: Whether a simulated microphone begins again.
@@ -33,9 +33,10 @@ class SourceOptions:
 
     def __post_init__(self) -> None:
         simulated = self.source is not None and self.source.startswith("sim:")
+        lost = self.source is None or "://" in self.source
         for option, given, fits, needs in [
             ("--device", self.device is not None, self.source is None, "a microphone"),
-            ("--no-reconnect", not self.reconnect, self.source is None, "a microphone"),
+            ("--no-reconnect", not self.reconnect, lost, "a microphone or a URL"),
             ("--raw", self.raw is not None, self.source == "-", "--source -"),
             ("--speed", self.speed is not None, simulated, "--source sim:FILE"),
             ("--loop", self.loop, simulated, "--source sim:FILE"),
@@ -64,14 +65,16 @@ def open_source(options: SourceOptions) -> Source:
 
         return StandardInput(RawFormat.parse(options.raw) if options.raw else None)
     if name.startswith("sim:"):
+        from streamclf.sources.faults import parse_name
         from streamclf.sources.simulated import SimulatedMicrophone
 
+        path, faults = parse_name(name.removeprefix("sim:"))
         speed = 1.0 if options.speed is None else options.speed
-        return SimulatedMicrophone(name.removeprefix("sim:"), speed=speed, loop=options.loop)
+        return SimulatedMicrophone(path, speed=speed, loop=options.loop, faults=faults)
     if "://" in name:
         from streamclf.sources.stream import UrlStream
 
-        return UrlStream(name)
+        return UrlStream(name, reconnect=options.reconnect)
     if _exists(name):
         raise UsageError(
             f"--source {name}: is a file: streamclf file {name} analyses it, "
