@@ -11,6 +11,7 @@ import typer
 
 from streamclf import __version__, options
 from streamclf.errors import StreamclfError, UsageError
+from streamclf.masking import mask_text
 
 if TYPE_CHECKING:
     from streamclf.ui import ScreenOptions
@@ -301,7 +302,9 @@ def run(arguments: list[str]) -> int:
         return 1
     except Exception as error:
         if os.environ.get("STREAMCLF_TRACEBACK"):
-            raise
+            import traceback
+
+            sys.stderr.write(mask_text(traceback.format_exc()))
         kind = f"{type(error).__name__}: {error}"
         return _fail(f"a mistake in streamclf itself: {kind}; STREAMCLF_TRACEBACK=1 shows where", 1)
 

@@ -16,9 +16,13 @@ import msgspec
 from streamclf.card import METADATA_KEY, Activation, Card, Task, parse_card
 from streamclf.errors import CardError, ModelError
 from streamclf.providers import Provider, open_part, open_session
+from streamclf.small_files import read_small
 
 BUNDLED = Path(__file__).parent / "models"
 DEFAULT_MODEL = "pocket"
+
+MAX_BATCH = 1024
+"""A graph that insists on larger batches is refused: each is filled up with silence."""
 
 InputLayout = Literal["batch", "batch-channel", "single"]
 
@@ -93,11 +97,21 @@ class Model:
         self.session, self.provider, self.provider_reason = open_session(
             path, provider, n_threads=n_threads, live=live
         )
+        try:
+            self._read(options or CardOptions())
+        except UnicodeDecodeError as error:
+            raise ModelError(
+                f"{path}: a name or property in the file is not UTF-8 text: export it anew"
+            ) from error
+
+    def _read(self, options: CardOptions) -> None:
+        """See what the graph takes and what its card says."""
+        path = self.path
         node = _waveform_input(path, self.session)
         self.input_name: str = node.name
         self.input_type: str = node.type
         self.layout, samples, self.fixed_batch = _layout(path, node)
-        self.card = _read_card(path, self.session, options or CardOptions(), samples)
+        self.card = _read_card(path, self.session, options, samples)
         outputs = [node.name for node in self.session.get_outputs()]
         preferred = self.card.output_name
         self.output_name = preferred if preferred in outputs else outputs[0]
@@ -175,6 +189,11 @@ def _layout(path: Path, node: Any) -> tuple[InputLayout, int | None, int | None]
     shape = node.shape
     batch = shape[0] if len(shape) > 1 and isinstance(shape[0], int) else None
     samples = shape[-1] if shape and isinstance(shape[-1], int) else None
+    if batch is not None and batch > MAX_BATCH:
+        raise ModelError(
+            f"{path}: the graph insists on batches of {batch}, the limit is {MAX_BATCH}: "
+            "export it with a batch of 1, or any"
+        )
     if len(shape) == 1:
         return "single", samples, None
     if len(shape) == 2:
@@ -232,7 +251,8 @@ def _written_card(path: Path, session: Any) -> Card | None:
         return parse_card(text, str(path))
     sidecar = path.with_suffix(".json")
     if sidecar.is_file():
-        return parse_card(sidecar.read_bytes(), str(sidecar))
+        text = read_small(sidecar, f"{sidecar}: the model card", CardError)
+        return parse_card(text, str(sidecar))
     return None
 
 
@@ -256,20 +276,19 @@ def read_labels(path: Path) -> list[str]:
     Raises:
         CardError: The file is missing, not text, or a CSV without such a column.
     """
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise CardError(f"{path}: the label file cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise CardError(f"{path}: the label file is not UTF-8 text") from error
+    text = read_small(path, f"{path}: the label file", CardError)
     if path.suffix.lower() != ".csv":
         return [line.strip() for line in text.splitlines() if line.strip()]
-    rows = list(csv.DictReader(text.splitlines()))
+    try:
+        rows = list(csv.DictReader(text.splitlines()))
+    except csv.Error as error:
+        raise CardError(f"{path}: the label file is no CSV: {error}") from error
     columns = list(rows[0]) if rows else []
     for column in ("display_name", "label", "name"):
         if column in columns:
-            return [row[column].strip() for row in rows]
+            # A row may be shorter than the header.
+            return [(row[column] or "").strip() for row in rows]
     raise CardError(
-        f"{path}: has the columns {', '.join(columns) or '(none)'}; "
+        f"{path}: has the columns {', '.join(map(str, columns)) or '(none)'}; "
         "labels are looked for in display_name, label or name"
     )

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from streamclf.errors import ModelError, ProviderError
+from streamclf.vetting import vet_model
 
 Provider: TypeAlias = Literal["auto", "cpu", "cuda", "tensorrt", "coreml", "openvino"]
 
@@ -38,10 +39,10 @@ def open_session(
         The session, the provider it really uses (a key of `NAMES`), and why.
 
     Raises:
-        ModelError: The file is missing, unreadable or no ONNX model.
+        ModelError: The file is missing, unreadable, no ONNX model, or refused by `vet_model`.
         ProviderError: The provider asked for cannot run here.
     """
-    _check_file(path)
+    vet_model(path)
     if provider != "auto":
         return _open_with(path, provider, n_threads, live), provider, "as asked for"
     obstacle = _obstacle("cuda")
@@ -51,16 +52,6 @@ def open_session(
         except ProviderError as error:
             obstacle = str(error)
     return _open_with(path, "cpu", n_threads, live), "cpu", f"no CUDA: {obstacle}"
-
-
-def _check_file(path: Path) -> None:
-    try:
-        with path.open("rb") as file:
-            head = file.read(16)
-    except OSError as error:
-        raise ModelError(f"{path}: the model cannot be opened: {error.strerror}") from error
-    if not head:
-        raise ModelError(f"{path}: the file is empty, an ONNX model was expected")
 
 
 def _obstacle(provider: str) -> str | None:
@@ -130,8 +121,16 @@ def _open_with(
     onnxruntime.set_default_logger_severity(_FATAL)
     try:
         given = str(path) if content is None else content
-        session = onnxruntime.InferenceSession(given, options, providers=wanted)
+        # Its fallback tries once more, with words on standard output, which is for results.
+        session = onnxruntime.InferenceSession(
+            given, options, providers=wanted, enable_fallback=False
+        )
     except Exception as error:  # ONNX Runtime raises types of its own that share no base
+        if provider != "cpu":
+            raise ProviderError(
+                f"provider {provider} was asked for, and failed with {path}: {_short(error)}: "
+                "use --provider auto or cpu"
+            ) from error
         raise ModelError(f"{path}: is no ONNX model that runs here: {_short(error)}") from error
     if NAMES[provider] not in session.get_providers():
         raise ProviderError(

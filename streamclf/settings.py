@@ -12,6 +12,7 @@ import msgspec
 from streamclf.average import AverageKind
 from streamclf.card import Card, Threshold, Thresholds
 from streamclf.errors import UsageError
+from streamclf.small_files import read_small
 
 
 @dataclass(frozen=True)
@@ -136,13 +137,11 @@ def read_thresholds(path: Path, base: Thresholds, labels: list[str]) -> Threshol
     Raises:
         UsageError: The file is missing, no TOML, or says something that cannot be.
     """
-    try:
-        said = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UsageError(f"--thresholds {path}: cannot be read: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise UsageError(f"--thresholds {path}: is no TOML: {error}") from error
     where = f"--thresholds {path}:"
+    try:
+        said = tomllib.loads(read_small(path, where, UsageError))
+    except (ValueError, RecursionError) as error:  # ValueError: also of a number without end
+        raise UsageError(f"{where} is no TOML: {error}") from error
     classes = said.pop("classes", {})
     if not isinstance(classes, dict):
         raise UsageError(f"{where} classes must be a table, [classes]")
