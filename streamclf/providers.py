@@ -9,7 +9,7 @@ from __future__ import annotations
 import ctypes
 import sys
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, get_args
 
 from streamclf.errors import ModelError, ProviderError
 from streamclf.vetting import vet_model
@@ -45,16 +45,24 @@ def open_session(
     vet_model(path)
     if provider != "auto":
         return _open_with(path, provider, n_threads, live), provider, "as asked for"
-    obstacle = _obstacle("cuda")
-    if obstacle is None:
+    reason = obstacle("cuda")
+    if reason is None:
         try:
             return _open_with(path, "cuda", n_threads, live), "cuda", "a CUDA device is here"
         except ProviderError as error:
-            obstacle = str(error)
-    return _open_with(path, "cpu", n_threads, live), "cpu", f"no CUDA: {obstacle}"
+            reason = str(error)
+    return _open_with(path, "cpu", n_threads, live), "cpu", f"no CUDA: {reason}"
 
 
-def _obstacle(provider: str) -> str | None:
+def built_providers() -> list[Provider]:
+    """The providers that ONNX Runtime was built with here, whether or not they run."""
+    import onnxruntime
+
+    available = onnxruntime.get_available_providers()
+    return [key for key in get_args(Provider) if NAMES.get(key) in available]
+
+
+def obstacle(provider: str) -> str | None:
     """What keeps a provider from running here, as far as can be seen without trying."""
     import onnxruntime
 
@@ -102,10 +110,10 @@ def _open_with(
 ) -> Any:
     import onnxruntime
 
-    obstacle = _obstacle(provider)
-    if obstacle is not None:
+    reason = obstacle(provider)
+    if reason is not None:
         raise ProviderError(
-            f"provider {provider} was asked for: {obstacle}: use --provider auto or cpu"
+            f"provider {provider} was asked for: {reason}: use --provider auto or cpu"
         )
     if provider in ("cuda", "tensorrt") and hasattr(onnxruntime, "preload_dlls"):
         onnxruntime.preload_dlls()
