@@ -261,8 +261,9 @@ def test_samples_that_are_no_numbers_are_said(streamclf, write_wav, tone_model):
     path = write_wav(waveform, "inf.wav", subtype="FLOAT")
     result = streamclf("file", path, "--model", tone_model)
     assert result.code == 0
-    assert f"{path}: NaN or Inf samples from 0.00 s on: replaced by zeros" in result.err
-    assert f"{path}: 10 NaN or Inf samples were replaced by zeros" in result.err
+    kind = "samples that are no audio (NaN, Inf or above 2^32)"
+    assert f"{path}: {kind} from 0.00 s on: replaced by zeros" in result.err
+    assert f"{path}: {kind}: 10 replaced by zeros" in result.err
 
 
 def test_outputs_are_written_by_ending(streamclf, scene, tone_model, tmp_path):
