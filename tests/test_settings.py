@@ -190,7 +190,8 @@ FORMS = "must be a number or {on = ..., off = ...}"
         ("off = 0.9", "off is 0.9, must not be above on, 0.5"),
         ("min_duration = -1", "min_duration is -1, must be 0 or more seconds, up to 86400"),
         ("max_gap = 1e300", "max_gap is 1e+300, must be 0 or more seconds, up to 86400"),
-        ("max_gap = " + "9" * 400, f"max_gap is {'9' * 40}, must be 0 or more seconds, up to 86400"),
+        ("max_gap = " + "9" * 400, f"max_gap is {'9' * 40}, must be 0 or more seconds, "
+         "up to 86400"),
         ("max_gap = inf", "max_gap is inf, must be 0 or more seconds, up to 86400"),
         ("threshold = 1", "threshold is unknown, must be one of on, off, min_duration, max_gap"),
         ("classes = 3", "classes must be a table, [classes]"),
