@@ -6,7 +6,6 @@ The card is looked for in the file's metadata, then in a sidecar ``NAME.json``; 
 
 from __future__ import annotations
 
-import csv
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -15,6 +14,7 @@ import msgspec
 
 from streamclf.card import METADATA_KEY, Activation, Card, Task, parse_card
 from streamclf.errors import CardError, ModelError
+from streamclf.labels import read_labels
 from streamclf.providers import Provider, open_part, open_session
 from streamclf.small_files import read_small
 
@@ -23,6 +23,8 @@ DEFAULT_MODEL = "pocket"
 
 MAX_BATCH = 1024
 """A graph that insists on larger batches is refused: each is filled up with silence."""
+
+_NUMBERS = frozenset(["tensor(float)", "tensor(float16)", "tensor(double)"])
 
 InputLayout = Literal["batch", "batch-channel", "single"]
 
@@ -112,9 +114,7 @@ class Model:
         self.input_type: str = node.type
         self.layout, samples, self.fixed_batch = _layout(path, node)
         self.card = _read_card(path, self.session, options, samples)
-        outputs = [node.name for node in self.session.get_outputs()]
-        preferred = self.card.output_name
-        self.output_name = preferred if preferred in outputs else outputs[0]
+        self.output_name = _output(path, self.session, self.card.output_name)
         if samples is not None and samples != self.card.window_samples:
             raise CardError(
                 f"{path}: the graph takes windows of {samples} samples, the card says "
@@ -182,6 +182,19 @@ def _waveform_input(path: Path, session: Any) -> Any:
             f"{path}: the graph takes {inputs[0].type}, a streamclf model takes float32 samples"
         )
     return inputs[0]
+
+
+def _output(path: Path, session: Any, preferred: str) -> str:
+    """The name of the output to read: the preferred one, or the first."""
+    types = {node.name: node.type for node in session.get_outputs()}
+    name = preferred if preferred in types else next(iter(types), "")
+    if types.get(name) not in _NUMBERS:
+        found = f"{name!r} of type {types[name]}" if types else "none"
+        raise ModelError(
+            f"{path}: the graph's output is {found}, a streamclf model gives numbers: "
+            "export it anew"
+        )
+    return name
 
 
 def _layout(path: Path, node: Any) -> tuple[InputLayout, int | None, int | None]:
@@ -268,27 +281,3 @@ def _activation_of(path: Path, task: Task) -> Activation:
     if task == "regression" or (node is not None and node.op_type in ("Softmax", "Sigmoid")):
         return "none"
     return "sigmoid" if task == "multi-label" else "softmax"
-
-
-def read_labels(path: Path) -> list[str]:
-    """Read a label file: a label a line, or a CSV with a column that holds them.
-
-    Raises:
-        CardError: The file is missing, not text, or a CSV without such a column.
-    """
-    text = read_small(path, f"{path}: the label file", CardError)
-    if path.suffix.lower() != ".csv":
-        return [line.strip() for line in text.splitlines() if line.strip()]
-    try:
-        rows = list(csv.DictReader(text.splitlines()))
-    except csv.Error as error:
-        raise CardError(f"{path}: the label file is no CSV: {error}") from error
-    columns = list(rows[0]) if rows else []
-    for column in ("display_name", "label", "name"):
-        if column in columns:
-            # A row may be shorter than the header.
-            return [(row[column] or "").strip() for row in rows]
-    raise CardError(
-        f"{path}: has the columns {', '.join(map(str, columns)) or '(none)'}; "
-        "labels are looked for in display_name, label or name"
-    )

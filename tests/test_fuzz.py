@@ -18,7 +18,8 @@ from streamclf.card import Card, Thresholds, format_card, parse_card
 from streamclf.classifier import Classifier
 from streamclf.engine import Engine
 from streamclf.errors import CardError, SourceError, StreamclfError, UsageError
-from streamclf.model import Model, read_labels
+from streamclf.labels import read_labels
+from streamclf.model import Model
 from streamclf.records import Average, Block, Change, Gap, Notice, Window
 from streamclf.settings import choose_thresholds, read_thresholds
 from streamclf.sources.stream import RawFormat, StandardInput

@@ -74,6 +74,9 @@ def test_messages_errors_and_options_hold_no_password(tmp_path, streamclf, tone_
             SourceOptions(source=URL, **options)
         assert "rtsp://me:***@" in str(caught.value)
     with pytest.raises(UsageError) as caught:
+        SourceOptions(source="me:secret@camera", device="usb")
+    assert "the source here is me:***@camera" in str(caught.value)
+    with pytest.raises(UsageError) as caught:
         open_source(SourceOptions(source="me:secret@camera"))
     assert "me:***@camera" in str(caught.value)
     with pytest.raises(UsageError) as caught:

@@ -192,6 +192,19 @@ def test_verify_sees_a_provider_that_answers_differently(
     assert verdicts(result)["provider cuda"] == "same"
 
 
+def test_verify_sees_it_where_every_score_is_near_zero(
+    streamclf, sharing_model, write_wav, cuda_double, other_model
+):
+    cuda_double(other_model)
+    hiss = np.random.default_rng(1).uniform(-0.01, 0.01, 40_000) + toys.tone(440, 5, level=0.01)
+    path = write_wav(hiss.astype(np.float32))
+    result = streamclf("verify", path, "--model", sharing_model, "--provider", "cpu")
+    line = next(line for line in result.out.splitlines() if line.startswith("provider cuda"))
+    assert float(line.partition("scores differ by ")[2].partition(",")[0]) < 0.02
+    assert verdicts(result)["provider cuda"] == "DIFFERS"
+    assert result.code == 1
+
+
 def test_verify_says_which_provider_cannot_be_loaded(streamclf, sharing_model, scene, cuda_double):
     cuda_double(None)
     result = streamclf("verify", scene, "--model", sharing_model, "--provider", "cpu")

@@ -19,6 +19,7 @@ from streamclf.model import Model
 from streamclf.vetting import CHILDREN, DOMAINS, FORBIDDEN, vet_model
 from streamclf.wire import Reader, WireError
 
+MORE = int(os.environ.get("STREAMCLF_FUZZ", "1"))
 N = 4
 
 
@@ -230,6 +231,13 @@ def test_graphs_within_graphs_have_a_limit(tmp_path):
         vet_model(nested(vetting.MAX_GRAPH_DEPTH))
 
 
+def test_a_graph_that_insists_on_huge_batches_is_refused(tmp_path):
+    shape = (2**30, 1, toys.WINDOW)
+    path = toys.write_tone_detector(tmp_path / "m.onnx", toys.toy_card(), shape=shape)
+    with pytest.raises(ModelError, match="insists on batches of 1073741824, the limit is 1024"):
+        Model(path, provider="cpu")
+
+
 def test_limits_on_size_hold_before_anything_is_read(tmp_path, monkeypatch, tone_model):
     path = tmp_path / "m.onnx"
     with path.open("wb") as file:
@@ -319,7 +327,9 @@ def small_model(tmp_path_factory):
 
 
 @settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=150 * MORE,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(
     changes=st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 255)), max_size=6),
@@ -334,7 +344,7 @@ def test_a_damaged_model_is_one_line_or_runs(small_model, tmp_path, changes, cut
     assert "\n" not in fault_of(lambda: Classifier(Model(path, provider="cpu")))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300 * MORE, deadline=None)
 @given(st.binary(max_size=300))
 def test_vetting_takes_any_bytes(tmp_path_factory, content):
     path = tmp_path_factory.getbasetemp() / "any.onnx"
