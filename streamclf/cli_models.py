@@ -44,12 +44,15 @@ def bench(
 ) -> None:
     """Measure how fast a model listens here, beside what else could be done."""
     from streamclf import commands, show
+    from streamclf.bench import measure
     from streamclf.model import CardOptions
     from streamclf.settings import Settings
 
     card = CardOptions(labels, sample_rate, window, activation, task)
     which = commands.ModelOptions(model, provider, threads, card)
-    figures = commands.bench(which, Settings(hop, exact_hop=exact_hop), seconds)
+    figures = measure(
+        lambda live: commands.open_model(which, live), Settings(hop, exact_hop=exact_hop), seconds
+    )
     show.bench(figures, as_json=json)
 
 

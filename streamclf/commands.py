@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from streamclf import ui
 from streamclf.batch import (
@@ -206,13 +205,6 @@ def _show_recording(
         recording=paths[0],
     )
     return code
-
-
-def bench(model: ModelOptions, settings: Settings, seconds: float) -> dict[str, Any]:
-    """Measure how fast a model listens here."""
-    from streamclf.bench import measure
-
-    return measure(lambda live: open_model(model, live), settings, seconds)
 
 
 def open_model(model: ModelOptions, live: bool) -> Model:

@@ -135,12 +135,22 @@ def test_a_threshold_file_is_read_or_refused_in_a_line(tmp_path_factory, content
 
 
 @settings(max_examples=100 * MORE, deadline=None)
-@given(threshold=st.floats(), shortest=st.floats(), gap=st.floats())
-def test_threshold_options_are_taken_or_refused_in_a_line(threshold, shortest, gap):
+@given(
+    threshold=st.one_of(st.none(), st.floats()),
+    shortest=st.floats(),
+    gap=st.floats(),
+    precision=st.one_of(st.none(), st.floats()),
+)
+def test_threshold_options_are_taken_or_refused_in_a_line(threshold, shortest, gap, precision):
+    card = toys.toy_card(precisions={"0.5": Thresholds(), "0.9": Thresholds(0.8, 0.7)})
     error_of(
         UsageError,
         lambda: choose_thresholds(
-            Thresholds(), LABELS, threshold=threshold, min_duration_s=shortest, max_gap_s=gap
+            card,
+            precision=precision,
+            threshold=threshold,
+            min_duration_s=shortest,
+            max_gap_s=gap,
         ),
     )
 
