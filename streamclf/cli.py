@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from streamclf import __version__, options
+from streamclf import __version__, cli_models, options
 from streamclf.errors import StreamclfError, UsageError
+from streamclf.masking import mask_text
 
 if TYPE_CHECKING:
     from streamclf.ui import ScreenOptions
@@ -100,6 +101,7 @@ def listen(
     overwrite: options.Overwrite = False,
     provider: options.ProviderOption = "auto",
     threads: options.Threads = 0,
+    self_check: options.SelfCheck = False,
     labels: options.Labels = None,
     sample_rate: options.SampleRate = None,
     window: options.WindowS = None,
@@ -118,7 +120,7 @@ def listen(
             SourceOptions(source, device, not no_reconnect, raw, speed, loop, channel),
             commands.ModelOptions(
                 model, provider, threads,
-                CardOptions(labels, sample_rate, window, activation, task),
+                CardOptions(labels, sample_rate, window, activation, task), self_check,
             ),
             Settings(hop, average, average_kind, channel=channel, exact_hop=exact_hop,
                      fixed_hop=fixed_hop, name_unknown=unknown),
@@ -206,49 +208,8 @@ def devices(
     show.devices(as_json=json)
 
 
-@app.command()
-def info(
-    model: Annotated[str, typer.Argument(help="An .onnx file or a bundled model.")] = "pocket",
-    json: Annotated[bool, typer.Option("--json", help="The card as JSON.")] = False,
-    labels: options.Labels = None,
-    sample_rate: options.SampleRate = None,
-    window: options.WindowS = None,
-    activation: options.ActivationOption = None,
-    task: options.TaskOption = None,
-) -> None:
-    """Show what a model says of itself."""
-    from streamclf import show
-    from streamclf.model import CardOptions
-
-    show.info(model, CardOptions(labels, sample_rate, window, activation, task), as_json=json)
-
-
-@app.command()
-def bench(
-    model: options.Model = "pocket",
-    hop: options.Hop = 0.5,
-    exact_hop: options.ExactHop = False,
-    seconds: Annotated[
-        float, typer.Option(metavar="N", help="Of audio, at each of three rounds.")
-    ] = 60.0,
-    json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
-    provider: options.ProviderOption = "auto",
-    threads: options.Threads = 0,
-    labels: options.Labels = None,
-    sample_rate: options.SampleRate = None,
-    window: options.WindowS = None,
-    activation: options.ActivationOption = None,
-    task: options.TaskOption = None,
-) -> None:
-    """Measure how fast a model listens here, beside what else could be done."""
-    from streamclf import commands, show
-    from streamclf.model import CardOptions
-    from streamclf.settings import Settings
-
-    card = CardOptions(labels, sample_rate, window, activation, task)
-    which = commands.ModelOptions(model, provider, threads, card)
-    figures = commands.bench(which, Settings(hop, exact_hop=exact_hop), seconds)
-    show.bench(figures, as_json=json)
+for _command in (cli_models.info, cli_models.bench, cli_models.verify):
+    app.command()(_command)
 
 
 def _screen(
@@ -303,7 +264,9 @@ def run(arguments: list[str]) -> int:
         return 1
     except Exception as error:
         if os.environ.get("STREAMCLF_TRACEBACK"):
-            raise
+            import traceback
+
+            sys.stderr.write(mask_text(traceback.format_exc()))
         kind = f"{type(error).__name__}: {error}"
         return _fail(f"a mistake in streamclf itself: {kind}; STREAMCLF_TRACEBACK=1 shows where", 1)
 

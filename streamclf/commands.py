@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from streamclf import ui
 from streamclf.batch import (
@@ -42,12 +41,13 @@ OK, FAILED, INTERRUPTED = 0, 1, 130
 
 @dataclass(frozen=True)
 class ModelOptions:
-    """Which model, and what runs it."""
+    """Which model, what runs it, and whether to try that first."""
 
     name: str
     provider: Provider
     n_threads: int
     card: CardOptions
+    self_check: bool = False
 
 
 @dataclass(frozen=True)
@@ -209,14 +209,8 @@ def _show_recording(
     return code
 
 
-def bench(model: ModelOptions, settings: Settings, seconds: float) -> dict[str, Any]:
-    """Measure how fast a model listens here."""
-    from streamclf.bench import measure
-
-    return measure(lambda live: _open_model(model, live), settings, seconds)
-
-
-def _open_model(model: ModelOptions, live: bool) -> Model:
+def open_model(model: ModelOptions, live: bool) -> Model:
+    """Open the model that the command line names."""
     return Model(
         find_model(model.name),
         provider=model.provider,
@@ -229,7 +223,7 @@ def _open_model(model: ModelOptions, live: bool) -> Model:
 def _open_engine(
     model: ModelOptions, settings: Settings, thresholds: ThresholdOptions, *, live: bool
 ) -> tuple[Engine, Model]:
-    opened = _open_model(model, live)
+    opened = open_model(model, live)
     card = opened.card
     if settings.hop_s > card.window_s:
         say(
@@ -245,6 +239,10 @@ def _open_engine(
         max_gap_s=thresholds.max_gap_s,
     )
     engine = Engine(Classifier(opened), replace(settings, thresholds=chosen))
+    if model.self_check:
+        from streamclf.proof import self_check
+
+        say(self_check(model))
     if engine.hop_notice:
         say(engine.hop_notice)
     return engine, opened

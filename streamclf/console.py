@@ -6,6 +6,8 @@ import sys
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+from streamclf.masking import mask_text, show_safely
+
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
@@ -17,8 +19,8 @@ def say(message: str) -> None:
 
 
 def format_line(message: str) -> str:
-    """The line that a message is written as, with its line break."""
-    return f"streamclf: {' '.join(message.split())}\n"
+    """The line that a message is written as, with its line break and without passwords."""
+    return f"streamclf: {show_safely(mask_text(' '.join(message.split())))}\n"
 
 
 class Bars:

@@ -40,6 +40,10 @@ ProviderOption: TypeAlias = Annotated[
 Threads: TypeAlias = Annotated[
     int, typer.Option(min=0, metavar="N", help="Threads that run the model; 0: as many as fit.")
 ]
+SelfCheck: TypeAlias = Annotated[
+    bool,
+    typer.Option("--self-check", help="First try the provider: it must give the CPU's scores."),
+]
 Jobs: TypeAlias = Annotated[
     int | None,
     typer.Option(

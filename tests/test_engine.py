@@ -185,8 +185,8 @@ def test_engine_passes_notices_with_their_place(classifier):
     results = list(Engine(classifier).run(ArraySource(waveform, toys.RATE, block_samples=4000)))
     notices = [r for r in results if isinstance(r, Notice)]
     assert [n.message for n in notices] == [
-        "NaN or Inf samples from 1.00 s on: replaced by zeros",
-        "1 NaN or Inf sample was replaced by zeros",
+        "samples that are no audio (NaN, Inf or above 2^32) from 1.00 s on: replaced by zeros",
+        "samples that are no audio (NaN, Inf or above 2^32): 1 replaced by zeros",
     ]
     assert notices[0].position == 8000
 

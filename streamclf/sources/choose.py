@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from streamclf.errors import UsageError
+from streamclf.masking import mask_url
 from streamclf.sources.base import Source
 
 
@@ -42,7 +43,7 @@ class SourceOptions:
             ("--loop", self.loop, simulated, "--source sim:FILE"),
         ]:
             if given and not fits:
-                heard = self.source or "the microphone"
+                heard = mask_url(self.source) if self.source else "the microphone"
                 raise UsageError(f"{option} goes with {needs}, the source here is {heard}")
 
 
@@ -81,8 +82,8 @@ def open_source(options: SourceOptions) -> Source:
             f"--source sim:{name} plays it as a microphone"
         )
     raise UsageError(
-        f"--source {name}: must be - (standard input), sim:FILE or a URL such as rtsp://...; "
-        "a microphone is chosen by --device"
+        f"--source {mask_url(name)}: must be - (standard input), sim:FILE or a URL such as "
+        "rtsp://...; a microphone is chosen by --device"
     )
 
 

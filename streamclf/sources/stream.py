@@ -8,11 +8,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from io import FileIO
 from typing import BinaryIO, ClassVar
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
 import numpy as np
 
 from streamclf.errors import SourceError, StreamError, UsageError
+from streamclf.masking import mask_url
 from streamclf.records import Block, Gap, Notice, Waveform
 from streamclf.sources.array import to_float
 from streamclf.sources.base import Source, State
@@ -211,9 +212,10 @@ class UrlStream(Source):
         clock: Clock | None = None,
     ) -> None:
         try:
-            self.name = mask_password(url)
+            urlsplit(url)
         except ValueError as error:
-            raise UsageError(f"--source {url.rpartition('@')[2]}: is no URL: {error}") from error
+            raise UsageError(f"--source {mask_url(url)}: is no URL: {error}") from error
+        self.name = mask_url(url)
         self._url = url
         self._timeout_s = timeout_s
         self._redial = Redial(self._dial, clock or SystemClock(), redials=reconnect)
@@ -277,12 +279,3 @@ class UrlDecoder(Decoder):
 
     def _named(self, error: SourceError) -> StreamError:
         return StreamError(f"{self._name}: {str(error).replace(self._url, self._name)}")
-
-
-def mask_password(url: str) -> str:
-    """Show a URL without the password in it."""
-    parts = urlsplit(url)
-    if parts.password is None:
-        return url
-    host = parts.netloc.rpartition("@")[2]
-    return urlunsplit(parts._replace(netloc=f"{parts.username}:***@{host}"))
