@@ -108,7 +108,9 @@ def _judge(
     off_ratio = tuned.listening.off_ratio if tuned else OFF_RATIO
 
     def choose(precision: float) -> tuple[Thresholds, dict[str, Any]]:
-        thresholds, events = choose_thresholds(heard, temperature, precision, labels, off_ratio)
+        thresholds, events = choose_thresholds(
+            heard, temperature, precision, labels, off_ratio, unknown.threshold
+        )
         if tuned:
             thresholds = msgspec.structs.replace(
                 thresholds,

@@ -38,6 +38,7 @@ def choose_thresholds(
     precision: float,
     labels: list[str] | None = None,
     off_ratio: float = OFF_RATIO,
+    lowest: float = 0.0,
 ) -> tuple[Thresholds, dict[str, Any]]:
     """The lowest thresholds at which enough of the events are right.
 
@@ -47,14 +48,16 @@ def choose_thresholds(
         precision: Part of the events that should be right.
         labels: Of the classes, for thresholds of their own; one for all if not given.
         off_ratio: ``off`` as a part of ``on``.
+        lowest: No threshold is below it; what is unknown must be no event.
 
     Returns:
         The thresholds, and the precision and recall they had on these clips and, chosen on the
         other parts of them, on each part.
     """
     peaks, own = _peaks(heard, temperature)
-    common = _lowest(_pooled(peaks, own), precision)
+    common = max(_lowest(_pooled(peaks, own), precision), lowest)
     on = _per_class(peaks, own, precision) if labels else np.full(peaks.shape[1], common)
+    on = np.maximum(on, lowest)
     classes = {
         label: Threshold(float(on[k]), round(float(on[k]) * off_ratio, 3))
         for k, label in enumerate(labels or [])
@@ -62,7 +65,7 @@ def choose_thresholds(
     }
     figures: dict[str, Any] = {"on": common, **_figures(peaks >= on, own)}
     if len(heard.targets) >= 2 * N_PARTS:
-        figures["cross_fitted"] = _cross_fitted(peaks, own, precision, bool(labels))
+        figures["cross_fitted"] = _cross_fitted(peaks, own, precision, bool(labels), lowest)
     chosen = Thresholds(on=common, off=round(common * off_ratio, 3), classes=classes)
     return chosen, figures
 
@@ -130,6 +133,7 @@ def _cross_fitted(
     own: npt.NDArray[np.bool_],
     precision: float,
     per_class: bool,
+    lowest: float,
 ) -> dict[str, float]:
     parts = np.random.default_rng(0).permutation(len(peaks)) % N_PARTS
     events = np.zeros(peaks.shape, dtype=bool)
@@ -139,5 +143,5 @@ def _cross_fitted(
             on: Any = _per_class(peaks[~inside], own[~inside], precision)
         else:
             on = _lowest(_pooled(peaks[~inside], own[~inside]), precision)
-        events[inside] = peaks[inside] >= on
+        events[inside] = peaks[inside] >= np.maximum(on, lowest)
     return _figures(events, own)
