@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from streamclf import __version__, options
+from streamclf import __version__, cli_config, cli_show, options
 from streamclf.errors import StreamclfError, UsageError
 
 if TYPE_CHECKING:
@@ -42,9 +42,10 @@ def _main(
     pass
 
 
-@app.command()
+@app.command(cls=cli_config.ConfiguredCommand)
 def listen(
     context: typer.Context,
+    config: options.Config = None,
     source: Annotated[
         str | None,
         typer.Option(
@@ -96,6 +97,8 @@ def listen(
     format_: options.FormatOption = None,
     scores: options.ScoresFile = None,
     overwrite: options.Overwrite = False,
+    append: options.Append = False,
+    rotate: options.Rotate = None,
     provider: options.ProviderOption = "auto",
     threads: options.Threads = 0,
     labels: options.Labels = None,
@@ -103,27 +106,31 @@ def listen(
     window: options.WindowS = None,
     activation: options.ActivationOption = None,
     task: options.TaskOption = None,
+    log_format: options.LogFormatOption = "text",
+    log_level: options.LogLevelOption = "info",
 ) -> None:
     """Listen to a microphone (or another live source) and write sound events as they end."""
-    from streamclf import commands
+    from streamclf import commands, log, opening
     from streamclf.model import CardOptions
     from streamclf.outputs import OutputOptions
     from streamclf.settings import Settings
     from streamclf.sources.choose import SourceOptions
 
+    log.set_up(log_format, log_level)
+    run_listen = commands.check_listen if cli_config.is_check(context) else commands.listen
     raise typer.Exit(
-        commands.listen(
+        run_listen(
             SourceOptions(source, device, not no_reconnect, raw, speed, loop, channel),
-            commands.ModelOptions(
+            opening.ModelOptions(
                 model, provider, threads,
                 CardOptions(labels, sample_rate, window, activation, task),
             ),
             Settings(hop, average, average_kind, channel=channel, exact_hop=exact_hop,
                      name_unknown=unknown),
-            commands.ThresholdOptions(threshold, thresholds, min_duration, max_gap,
+            opening.ThresholdOptions(threshold, thresholds, min_duration, max_gap,
                                       target_precision),
             OutputOptions(output or [], format_, scores, overwrite,
-                                   top if updates else 0),
+                          top if updates else 0, append, rotate),
             _screen(context, ui, web, web_host, web_allow_network, fresh),
             duration_s=duration,
         )
@@ -169,23 +176,26 @@ def file(
     window: options.WindowS = None,
     activation: options.ActivationOption = None,
     task: options.TaskOption = None,
+    log_format: options.LogFormatOption = "text",
+    log_level: options.LogLevelOption = "info",
 ) -> None:
     """Find the sound events in recordings of any length."""
-    from streamclf import commands
+    from streamclf import commands, log, opening
     from streamclf.model import CardOptions
     from streamclf.outputs import OutputOptions
     from streamclf.settings import Settings
 
+    log.set_up(log_format, log_level)
     raise typer.Exit(
         commands.file(
             paths,
-            commands.ModelOptions(
+            opening.ModelOptions(
                 model, provider, threads,
                 CardOptions(labels, sample_rate, window, activation, task),
             ),
             Settings(hop, average, average_kind, channel=channel, batch_size=batch,
                      exact_hop=exact_hop, name_unknown=unknown),
-            commands.ThresholdOptions(threshold, thresholds, min_duration, max_gap,
+            opening.ThresholdOptions(threshold, thresholds, min_duration, max_gap,
                                       target_precision),
             OutputOptions(output or [], format_, scores, overwrite),
             _screen(context, ui, web, web_host, web_allow_network, fresh),
@@ -194,59 +204,11 @@ def file(
     )  # fmt: skip
 
 
-@app.command()
-def devices(
-    json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
-) -> None:
-    """List the microphones."""
-    from streamclf import show
-
-    show.devices(as_json=json)
-
-
-@app.command()
-def info(
-    model: Annotated[str, typer.Argument(help="An .onnx file or a bundled model.")] = "pocket",
-    json: Annotated[bool, typer.Option("--json", help="The card as JSON.")] = False,
-    labels: options.Labels = None,
-    sample_rate: options.SampleRate = None,
-    window: options.WindowS = None,
-    activation: options.ActivationOption = None,
-    task: options.TaskOption = None,
-) -> None:
-    """Show what a model says of itself."""
-    from streamclf import show
-    from streamclf.model import CardOptions
-
-    show.info(model, CardOptions(labels, sample_rate, window, activation, task), as_json=json)
-
-
-@app.command()
-def bench(
-    model: options.Model = "pocket",
-    hop: options.Hop = 0.5,
-    exact_hop: options.ExactHop = False,
-    seconds: Annotated[
-        float, typer.Option(metavar="N", help="Of audio, at each of three rounds.")
-    ] = 60.0,
-    json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
-    provider: options.ProviderOption = "auto",
-    threads: options.Threads = 0,
-    labels: options.Labels = None,
-    sample_rate: options.SampleRate = None,
-    window: options.WindowS = None,
-    activation: options.ActivationOption = None,
-    task: options.TaskOption = None,
-) -> None:
-    """Measure how fast a model listens here, beside what else could be done."""
-    from streamclf import commands, show
-    from streamclf.model import CardOptions
-    from streamclf.settings import Settings
-
-    card = CardOptions(labels, sample_rate, window, activation, task)
-    which = commands.ModelOptions(model, provider, threads, card)
-    figures = commands.bench(which, Settings(hop, exact_hop=exact_hop), seconds)
-    show.bench(figures, as_json=json)
+for command in (cli_show.devices, cli_show.info, cli_show.bench):
+    app.command()(command)
+app.command(context_settings={"ignore_unknown_options": True, "allow_extra_args": True})(
+    cli_config.config
+)
 
 
 def _screen(
@@ -261,7 +223,7 @@ def _screen(
 
 def _is_given(context: typer.Context, name: str) -> bool:
     source = context.get_parameter_source(name)
-    return source is not None and source.name == "COMMANDLINE"
+    return source is not None and source.name in ("COMMANDLINE", "ENVIRONMENT", "DEFAULT_MAP")
 
 
 def _with_port(arguments: list[str]) -> list[str]:

@@ -229,7 +229,9 @@ class Dashboard(Actions, App[int]):
         )  # fmt: skip
         if self._now() - self._health_at >= HEALTH_EVERY_S:
             self._health_at = self._now()
-            health = self.meter.sample(listener.scoring.statistics, listener.history.lag_s)
+            health = self.meter.sample(
+                listener.scoring.statistics, listener.history.lag_s, listener.doors.n_lost
+            )
             base.query_one(HealthLine).tell(health)
 
     def _model_name(self) -> str:

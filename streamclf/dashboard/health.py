@@ -26,6 +26,7 @@ class Health:
         queue_s: Audio that has arrived and waits for the engine.
         cpu_percent: Of one core, this process.
         frame_hz: Pictures a second.
+        n_lost: Lines that outputs could not take, and will not.
     """
 
     real_time_factor: float = 0.0
@@ -37,6 +38,7 @@ class Health:
     queue_s: float = 0.0
     cpu_percent: float = 0.0
     frame_hz: float = 0.0
+    n_lost: int = 0
 
 
 class HealthMeter:
@@ -67,12 +69,13 @@ class HealthMeter:
         """Take note of a picture."""
         self._frames.append(self._now())
 
-    def sample(self, statistics: Statistics, lag_s: float) -> Health:
+    def sample(self, statistics: Statistics, lag_s: float, n_lost: int = 0) -> Health:
         """Read the figures.
 
         Args:
             statistics: The engine's.
             lag_s: Seconds of audio that wait.
+            n_lost: Lines that outputs lost.
         """
         now = self._now()
         self._samples.append((now, self._cpu(), statistics.n_windows))
@@ -92,4 +95,5 @@ class HealthMeter:
             max(lag_s, 0.0),
             100 * (self._cpu() - cpu) / passed if passed else 0.0,
             len(recent) / 2,
+            n_lost,
         )

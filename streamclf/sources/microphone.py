@@ -190,6 +190,7 @@ class Microphone(Source):
         lost_since = timeline.end_time
         back_off = BackOff()
         while not self._stop.sleep(back_off.next_s()):
+            self.tell_waiting()
             try:
                 connection = self._connect(sample_rate)
             except (DeviceError, TimeoutError):
