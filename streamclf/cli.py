@@ -117,7 +117,10 @@ def listen(
     from streamclf.sources.choose import SourceOptions
 
     log.set_up(log_format, log_level)
-    run_listen = commands.check_listen if cli_config.is_check(context) else commands.listen
+    checks = cli_config.is_check(context)
+    if (path := cli_config.file_in_use(context)) and not checks:
+        log.say(f"settings of {path}")
+    run_listen = commands.check_listen if checks else commands.listen
     raise typer.Exit(
         run_listen(
             SourceOptions(source, device, not no_reconnect, raw, speed, loop, channel),

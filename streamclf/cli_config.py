@@ -30,6 +30,18 @@ class ConfiguredCommand(TyperCommand):
             option.envvar = PREFIX + _key(option).replace("-", "_").upper()
             option.show_envvar = False
 
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read the options; what is wrong in the environment is said to be there."""
+        try:
+            return super().parse_args(ctx, args)
+        except typer.BadParameter as error:
+            option = error.param
+            if isinstance(option, TyperOption):
+                origin = _origin(ctx, option, None)
+                if origin.startswith(PREFIX):
+                    raise UsageError(f"{origin}: {error.message}") from error
+            raise
+
     def invoke(self, ctx: Any) -> Any:
         """Run it; an error that names an option says where its value came from."""
         try:
@@ -62,6 +74,12 @@ def is_check(context: typer.Context) -> bool:
     return bool(context.meta.get(_CHECK))
 
 
+def file_in_use(context: typer.Context) -> Path | None:
+    """The file that options were taken from."""
+    file: ConfigFile | None = context.meta.get(_FILE)
+    return file.path if file is not None else None
+
+
 def config(
     context: typer.Context,
     show: Annotated[
@@ -89,10 +107,8 @@ def config(
 
 
 def _name(context: typer.Context) -> str:
-    file: ConfigFile | None = context.meta.get(_FILE)
-    if file is not None:
-        return str(file.path)
-    return f"no file ({' nor '.join(map(str, places()))})"
+    path = file_in_use(context)
+    return str(path) if path else f"no file ({' nor '.join(map(str, places()))})"
 
 
 def _options(command: Any) -> list[TyperOption]:

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 import re
-import tomllib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import platformdirs
 
 from streamclf.errors import UsageError
 
@@ -39,6 +35,8 @@ class ConfigFile:
 
 def places() -> list[Path]:
     """Where the file is looked for; the first that is there counts, alone."""
+    import platformdirs
+
     return [Path(NAME), platformdirs.user_config_path("streamclf") / NAME]
 
 
@@ -59,6 +57,8 @@ def read_config(path: Path, known: Iterable[str]) -> ConfigFile:
     Raises:
         UsageError: It cannot be read, is no TOML, or has an unknown key. Names file and line.
     """
+    import tomllib
+
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
@@ -99,6 +99,8 @@ def find_line(text: str, key: str) -> int:
 
 
 def _is_whole(text: str) -> bool:
+    import tomllib
+
     try:
         tomllib.loads(text)
     except tomllib.TOMLDecodeError:
@@ -114,6 +116,8 @@ def _describe_syntax(path: Path, text: str, message: str) -> str:
 
 
 def _describe_unknown(key: str, names: list[str]) -> str:
+    import difflib
+
     near = difflib.get_close_matches(key.replace("-", "_"), names, n=1, cutoff=0.5)
     hint = f"did you mean {near[0].replace('_', '-')}? " if near else ""
     return f"{key} is unknown: {hint}streamclf config --show lists all that there is"

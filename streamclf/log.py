@@ -11,9 +11,6 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
-from streamclf.sinks.background import BackgroundLines
-from streamclf.sinks.pipes import OutputTarget
-
 LogFormat: TypeAlias = Literal["text", "json"]
 LogLevel: TypeAlias = Literal["debug", "info", "warning", "error"]
 
@@ -98,6 +95,9 @@ def in_background() -> Iterator[None]:
 
     What that reader has not taken in the end is lost.
     """
+    from streamclf.sinks.background import BackgroundLines
+    from streamclf.sinks.pipes import OutputTarget
+
     sys.stderr.flush()
     target = OutputTarget("standard error", sys.stderr.fileno())
     lines = BackgroundLines(target, on_gone=lambda: None)

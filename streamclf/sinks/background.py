@@ -24,7 +24,7 @@ LIMIT_BYTES = 4_000_000
 SYNC_EVERY_S = 5.0
 """A power cut costs the lines of the last so many seconds at most."""
 RETRY_FIRST_S, RETRY_LIMIT_S = 0.1, 5.0
-CLOSE_S = 0.5
+CLOSE_S = 0.3
 """How long the end waits for lines to be written."""
 
 _Item: TypeAlias = tuple[bytes, int]
@@ -112,7 +112,7 @@ class BackgroundLines(Lines):
         """Put a line about lost ones in their place."""
         if self._n_untold:
             lost = count(self._n_untold, "line")
-            self._tell(f"warning: {self.name}: there is room again, {lost} were lost")
+            self._tell(f"warning: {self.name}: lost {lost}, there is room again")
             if self.describe_loss is not None:
                 self._put(_encode(self.describe_loss(self._n_untold)), 0)
             self._n_untold = 0
@@ -143,7 +143,7 @@ class BackgroundLines(Lines):
         self._thread.join(max(self._close_by - time.monotonic(), 0) + RETRY_FIRST_S)
         self._closed = True
         if self.n_lost and not (self._gone and self._on_gone):
-            self._tell(f"warning: {self.name}: {count(self.n_lost, 'line')} were lost in all")
+            self._tell(f"warning: {self.name}: lost {count(self.n_lost, 'line')} in all")
 
     # What follows runs in the thread.
 
@@ -233,11 +233,10 @@ class BackgroundLines(Lines):
         self._reopens = False
         self._sync()
         try:
-            self._target.reopen()
+            if self._target.reopen():
+                self._tell(f"{self.name}: opened anew")
         except OSError as error:
             self._fail(error)
-        else:
-            self._tell(f"{self.name}: opened anew")
 
     def _sync(self) -> None:
         try:

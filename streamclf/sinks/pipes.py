@@ -40,9 +40,10 @@ class FifoTarget(Target):
             self.put(self.header)
             self.header = b""
 
-    def reopen(self) -> None:
+    def reopen(self) -> bool:
         """Wait for a reader of the pipe that has the name now."""
         self.close()
+        return True
 
     def close(self) -> None:
         """Let go of it; a reader sees its end."""

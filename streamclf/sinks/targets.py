@@ -49,12 +49,13 @@ class Target(ABC):
             OSError: It cannot be written.
         """
 
-    def reopen(self) -> None:
-        """Open the file of this name anew.
+    def reopen(self) -> bool:
+        """Open the file of this name anew; False where that means nothing.
 
         Raises:
             OSError: It cannot be opened.
         """
+        return False
 
     def recover(self) -> None:
         """Make ready for another try after a failure.
@@ -199,12 +200,13 @@ class FileTarget(Target):
         self.reopen()
         self._begun = now
 
-    def reopen(self) -> None:
+    def reopen(self) -> bool:
         """Go on with the file that has the name now, or with a new one."""
         descriptor = self._open()
         self.close()
         self._descriptor = descriptor
         self._measure()
+        return True
 
     def recover(self) -> None:
         """Reopen: the disk may have been taken away and be back."""
