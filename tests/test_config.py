@@ -6,9 +6,11 @@ import tomllib
 import platformdirs
 import pytest
 import toys
+import typer
 from hypothesis import given
 from hypothesis import strategies as st
 
+from streamclf import cli
 from streamclf.config import find_line
 
 
@@ -58,24 +60,28 @@ def test_show_is_toml_with_the_origin_of_each_value(streamclf, write_config, mon
     assert rows["device"] == (None, "not set")
 
 
+def sample(option) -> object:
+    """A value that this option takes."""
+    if option.is_flag:
+        return True
+    kind = option.type.name
+    value = 0.5 if kind.startswith("float") else 2 if kind.startswith("int") else "text"
+    value = option.type.choices[0] if kind == "choice" else value
+    return [value] if option.multiple else value
+
+
 def test_every_option_of_listen_can_stand_in_the_file(streamclf, write_config):
     rows = shown(streamclf("config"))
     help_text = streamclf("listen", "--help").out
     for key in rows:
         assert f"--{key}" in help_text
-    numbers = {"speed", "duration", "threshold", "min-duration", "max-gap", "window"}
-    whole = {"web", "channel", "sample-rate"}
-    words = {
-        "format": "csv", "activation": "none", "task": "regression", "rotate": "daily",
-        "ui": True, "output": ["x.csv"],
-    }  # fmt: skip
-    lines = []
-    for key, (value, _) in rows.items():
-        if value is None:
-            value = words.get(key, 1.5 if key in numbers else 2 if key in whole else "text")
-        lines.append(f"{key} = {json.dumps(value)}")
+    listen = typer.main.get_command(cli.app).commands["listen"]
+    options = {option.opts[0].removeprefix("--"): option for option in listen.params}
+    lines = [f"{key} = {json.dumps(sample(options[key]))}" for key in rows]
     path = write_config("\n".join(lines), "all.toml")
-    again = shown(streamclf("config", "--config", path))
+    result = streamclf("config", "--config", path)
+    assert result.code == 0, result.err
+    again = shown(result)
     assert set(again) == set(rows)
     for number, key in enumerate(rows, 1):
         assert again[key][1] == f"{path}:{number}"
