@@ -118,8 +118,8 @@ def listen(
 
     log.set_up(log_format, log_level)
     checks = cli_config.is_check(context)
-    if (path := cli_config.file_in_use(context)) and not checks:
-        log.say(f"settings of {path}")
+    for line in cli_config.describe_origins(context):
+        log.say(line)
     run_listen = commands.check_listen if checks else commands.listen
     raise typer.Exit(
         run_listen(

@@ -6,6 +6,7 @@ Precedence: command line, environment, file, the option's own default.
 from __future__ import annotations
 
 import json
+import os
 import re
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,12 +14,14 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand, TyperOption
 
-from streamclf.config import ConfigFile, find_config, places, read_config
+from streamclf.config import ConfigFile, find_config, nearest, places, read_config
 from streamclf.errors import UsageError
 
 PREFIX = "STREAMCLF_"
 _FILE, _CHECK = "streamclf.config", "streamclf.check"
 _NOT_IN_FILE = ("config", "help")
+_OTHER_VARIABLES = ("STREAMCLF_TRACEBACK", "STREAMCLF_DATA")
+"""What has the prefix and is no option."""
 
 
 class ConfiguredCommand(TyperCommand):
@@ -74,8 +77,20 @@ def is_check(context: typer.Context) -> bool:
     return bool(context.meta.get(_CHECK))
 
 
-def file_in_use(context: typer.Context) -> Path | None:
-    """The file that options were taken from."""
+def describe_origins(context: typer.Context) -> list[str]:
+    """What to say of where options come from, beside the command line: a line each."""
+    path = _file_in_use(context)
+    lines = [f"settings of {path}"] if path and not is_check(context) else []
+    known = [
+        PREFIX + _key(option).replace("-", "_").upper() for option in _options(context.command)
+    ]
+    for name in sorted(os.environ):
+        if name.startswith(PREFIX) and name not in (*known, *_OTHER_VARIABLES):
+            lines.append(f"warning: {name} is unknown{nearest(name, known)}: it is ignored")
+    return lines
+
+
+def _file_in_use(context: typer.Context) -> Path | None:
     file: ConfigFile | None = context.meta.get(_FILE)
     return file.path if file is not None else None
 
@@ -107,7 +122,7 @@ def config(
 
 
 def _name(context: typer.Context) -> str:
-    path = file_in_use(context)
+    path = _file_in_use(context)
     return str(path) if path else f"no file ({' nor '.join(map(str, places()))})"
 
 

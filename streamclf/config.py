@@ -116,8 +116,13 @@ def _describe_syntax(path: Path, text: str, message: str) -> str:
 
 
 def _describe_unknown(key: str, names: list[str]) -> str:
+    hint = nearest(key.replace("-", "_"), names).replace("_", "-")
+    return f"{key} is unknown{hint}: streamclf config --show lists all that there is"
+
+
+def nearest(name: str, names: list[str]) -> str:
+    """The name that may be meant, as a question in brackets; empty where none is near."""
     import difflib
 
-    near = difflib.get_close_matches(key.replace("-", "_"), names, n=1, cutoff=0.5)
-    hint = f"did you mean {near[0].replace('_', '-')}? " if near else ""
-    return f"{key} is unknown: {hint}streamclf config --show lists all that there is"
+    near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    return f" (did you mean {near[0]}?)" if near else ""
