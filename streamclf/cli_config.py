@@ -15,7 +15,7 @@ import typer
 from typer.core import TyperCommand, TyperOption
 
 from streamclf.config import ConfigFile, find_config, nearest, places, read_config
-from streamclf.errors import UsageError
+from streamclf.errors import StreamclfError, UsageError
 
 PREFIX = "STREAMCLF_"
 _FILE, _CHECK = "streamclf.config", "streamclf.check"
@@ -117,6 +117,8 @@ def config(
         inner.meta[_CHECK] = True
         try:
             listen.invoke(inner)
+        except StreamclfError as error:
+            raise UsageError(error) from error
         except typer.Exit:
             typer.echo(f"{_name(inner)}: fine", err=True)
 

@@ -144,11 +144,12 @@ def show(
         )  # fmt: skip
         device = _remembered_device(remembered) if _may_choose_device(screen, recording) else None
         source = open_source(device)
-        return open_dashboard(doors, engine, opened, source, remembered)
+        code, last = open_dashboard(doors, engine, opened, source, remembered)
     finally:
         close_sinks(sinks)
         while not notices.empty():
             say(notices.get())
+    return code or int(any(sink.n_lost for sink in sinks)), last
 
 
 def show_recording(

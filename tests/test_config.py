@@ -164,6 +164,13 @@ def test_check_opens_and_creates_nothing(streamclf, write_config, tone_model, tm
     assert "give one of them" in streamclf("config", "--check", "--show").err
 
 
+def test_check_says_that_the_model_cannot_be_opened(streamclf, write_config):
+    write_config('model = "none.onnx"\n')
+    result = streamclf("config", "--check")
+    assert result.code == 2
+    assert result.err.startswith("streamclf: error: none.onnx: no such model file")
+
+
 def test_a_missing_file_is_said(streamclf):
     result = streamclf("config", "--config", "none.toml")
     assert result.code == 2
