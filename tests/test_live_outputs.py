@@ -212,6 +212,17 @@ def test_a_closed_standard_output_is_told_or_ends_the_run(words):
         os.close(writer)
 
 
+@pytest.mark.skipif(not hasattr(os, "openpty"), reason="needs a pseudo-terminal")
+def test_a_closed_terminal_is_gone_a_broken_disk_is_not(tmp_path):
+    broken = OSError(errno.EIO, "Input/output error")
+    master, slave = os.openpty()
+    with (tmp_path / "x").open("wb") as file:
+        assert OutputTarget("out", slave).is_gone(broken)
+        assert not OutputTarget("out", file.fileno()).is_gone(broken)
+    os.close(master)
+    os.close(slave)
+
+
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
 def test_a_named_pipe_waits_for_its_reader_and_for_the_next(tmp_path, words, patient_end):
     path = tmp_path / "x.jsonl"

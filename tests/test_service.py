@@ -1,5 +1,6 @@
 """Running as a service: what systemd is told, signals, logs; systemd's part is played here."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -261,7 +262,7 @@ def test_nohup_is_respected(scene, tone_model):
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_it_though_nobody_reads(scene, tone_model, tmp_path, number):
-    """Neither standard output nor standard error have a reader, and the pipe is full."""
+    """Standard output's pipe is full."""
     path = tmp_path / "e.jsonl"
     process = start("--source", f"sim:{scene}", "--loop", "--speed", 0, "--updates",
                     "--model", tone_model, "--output", path, stdout=subprocess.PIPE)  # fmt: skip
@@ -278,6 +279,25 @@ def test_a_signal_ends_it_though_nobody_reads(scene, tone_model, tmp_path, numbe
     assert "e.jsonl: lost" not in said
     process.stdout.close()
     process.stderr.close()
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs pipes that fill up")
+def test_a_log_that_nobody_reads_holds_nothing_up(scene, tone_model, tmp_path):
+    path = tmp_path / "e.jsonl"
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            os.write(writer, b"x" * 4096)
+    os.set_blocking(writer, True)
+    process = start("--source", f"sim:{scene}", "--loop", "--speed", 50, "--model", tone_model,
+                    "--output", path, stderr=writer)  # fmt: skip
+    while not (path.exists() and path.stat().st_size > 1000):
+        assert process.poll() is None
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(PATIENCE_S) == 130
+    os.close(reader)
+    os.close(writer)
 
 
 def test_the_other_outputs_go_on_when_the_reader_goes_away(scene, tone_model, tmp_path):

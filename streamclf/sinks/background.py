@@ -198,7 +198,7 @@ class BackgroundLines(Lines):
 
     def _fail(self, error: OSError) -> bool:
         """Say that it cannot be written, once; False if it never will."""
-        if not self._target.returns and error.errno in _GONE:
+        if self._target.is_gone(error):
             self._gone = True
             if self._on_gone is not None:
                 self._on_gone()
@@ -243,10 +243,6 @@ class BackgroundLines(Lines):
             self._target.sync()
         except OSError as error:
             self._tell(f"warning: {self.name}: may not be on the disk: {_reason(error)}")
-
-
-_GONE = (errno.EPIPE, errno.EIO, errno.EBADF)
-"""Of standard output: nobody reads it, or its terminal was closed."""
 
 
 def _reason(error: OSError) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from pathlib import Path
@@ -60,8 +61,6 @@ class OutputTarget(Target):
         descriptor: Its number.
     """
 
-    returns = False
-
     def __init__(self, name: str, descriptor: int) -> None:
         super().__init__(name)
         self._descriptor = descriptor
@@ -71,6 +70,12 @@ class OutputTarget(Target):
         """Results for whoever reads them."""
         sys.stdout.flush()
         return cls("standard output", sys.stdout.fileno())
+
+    def is_gone(self, error: OSError) -> bool:
+        """Whether nobody reads it any more, or its terminal was closed."""
+        if error.errno == errno.EIO:
+            return os.isatty(self._descriptor)
+        return error.errno in (errno.EPIPE, errno.EBADF)
 
     def put(self, data: bytes) -> int:
         """Write; waits for a reader that is slow."""

@@ -9,7 +9,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
-from typing import ClassVar
 
 from streamclf.errors import SinkError, UsageError
 from streamclf.sinks.lines import already_exists
@@ -25,11 +24,9 @@ class Target(ABC):
     Attributes:
         name: What messages call it.
         header: Begins each new file; with its line break.
-        returns: Whether what fails now may succeed later.
     """
 
     header = b""
-    returns: ClassVar[bool] = True
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -41,6 +38,10 @@ class Target(ABC):
         Raises:
             OSError: Nothing was taken.
         """
+
+    def is_gone(self, error: OSError) -> bool:
+        """Whether what failed so will never succeed again."""
+        return False
 
     def begin(self) -> None:
         """Write the header, where there is none yet.
@@ -179,7 +180,8 @@ class FileTarget(Target):
             if n_written:
                 # What a full disk took of the last lines.
                 with contextlib.suppress(OSError):
-                    os.ftruncate(self._descriptor, self._size)
+                    size = os.fstat(self._descriptor).st_size
+                    os.ftruncate(self._descriptor, size - n_written)
             raise
         self._size += len(data) if self._regular else 0
 
