@@ -246,7 +246,9 @@ def test_reopening_goes_over_to_the_new_file(tmp_path, words, patient_end):
     sink = open_sink(path, upkeep=Upkeep(tell=words))
     sink.begin(STREAM)
     sink.write(SoundEvent("dog", 0, 8000, 0.9))
+    deadline = time.monotonic() + PATIENCE_S
     while "dog" not in path.read_text():
+        assert time.monotonic() < deadline
         time.sleep(0.01)
     path.rename(moved)
     sink.reopen()

@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -66,16 +67,46 @@ def scene(write_wav):
     return write_wav(np.concatenate([toys.tone(1000, 3), toys.silence(2)]), "scene.wav")
 
 
-def start(*arguments: object, **options) -> subprocess.Popen:
-    return subprocess.Popen(
-        [sys.executable, "-m", "streamclf", "listen", *map(str, arguments)],
-        stdin=subprocess.DEVNULL, text=True,
-        **{"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, **options},
-    )  # fmt: skip
+@pytest.fixture
+def start():
+    """Begin to listen in a process of its own, which is ended with the test."""
+    processes = []
+
+    def start(*arguments: object, **options) -> subprocess.Popen:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "streamclf", "listen", *map(str, arguments)],
+            **{
+                "text": True, "stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL,
+                "stderr": subprocess.PIPE, **options,
+            },
+        )  # fmt: skip
+        processes.append(process)
+        return process
+
+    yield start
+    for process in processes:
+        process.kill()
+        process.wait()
+        for pipe in (process.stdin, process.stdout, process.stderr):
+            if pipe is not None:
+                pipe.close()
+
+
+def wait_until(condition, process: subprocess.Popen) -> None:
+    """Wait for something that the process brings about."""
+    deadline = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def size_of(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
 
 
 @needs_sockets
-def test_systemd_hears_that_listening_began_goes_on_and_ends(systemd, scene, tone_model):
+def test_systemd_hears_that_listening_began_goes_on_and_ends(start, systemd, scene, tone_model):
     environment = {**os.environ, "NOTIFY_SOCKET": str(systemd.path), "WATCHDOG_USEC": "400000"}
     process = start("--source", f"sim:{scene}", "--loop", "--model", tone_model, env=environment)
     systemd.until("READY=1")
@@ -91,12 +122,11 @@ def test_systemd_hears_that_listening_began_goes_on_and_ends(systemd, scene, ton
 
 
 @needs_sockets
-def test_a_source_that_delivers_nothing_gets_no_ping(systemd, tone_model):
+def test_a_source_that_delivers_nothing_gets_no_ping(start, systemd, tone_model):
     """Silence on the line is not audio at work: systemd is to start such a process anew."""
     environment = {**os.environ, "NOTIFY_SOCKET": str(systemd.path), "WATCHDOG_USEC": "40000"}
-    process = subprocess.Popen(
-        [sys.executable, "-m", "streamclf", "listen", "--source", "-", "--raw", "s16le:8000:1",
-         "--model", str(tone_model), "--updates"],
+    process = start(
+        "--source", "-", "--raw", "s16le:8000:1", "--model", tone_model, "--updates", text=False,
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment,
     )  # fmt: skip
     process.stdin.write(bytes(2 * 12_000))
@@ -113,7 +143,6 @@ def test_a_source_that_delivers_nothing_gets_no_ping(systemd, tone_model):
     process.stdin.close()
     systemd.until("STOPPING=1")
     assert process.wait(PATIENCE_S) == 0
-    process.stdout.close()
 
 
 def wait_for_word(systemd: Systemd, seconds: float) -> bytes:
@@ -210,19 +239,17 @@ def test_the_example_configuration_is_right(streamclf, tone_model):
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="needs SIGHUP")
-def test_sighup_reopens_the_files_and_listening_goes_on(scene, tone_model, tmp_path):
+def test_sighup_reopens_the_files_and_listening_goes_on(start, scene, tone_model, tmp_path):
     path, moved = tmp_path / "e.jsonl", tmp_path / "e.jsonl.1"
     process = start("--source", f"sim:{scene}", "--loop", "--speed", 20, "--model", tone_model,
                     "--output", path)  # fmt: skip
-    with process:
-        assert "listening to" in process.stderr.readline()
-        path.rename(moved)
-        process.send_signal(signal.SIGHUP)
-        assert process.stderr.readline() == f"streamclf: {path}: opened anew\n"
-        while not path.read_bytes():
-            assert process.poll() is None
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(PATIENCE_S) == 130
+    assert "listening to" in process.stderr.readline()
+    path.rename(moved)
+    process.send_signal(signal.SIGHUP)
+    assert process.stderr.readline() == f"streamclf: {path}: opened anew\n"
+    wait_until(lambda: size_of(path), process)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(PATIENCE_S) == 130
     for file in (moved, path):
         text = file.read_text()
         assert text == "" or text.endswith("\n")
@@ -230,7 +257,9 @@ def test_sighup_reopens_the_files_and_listening_goes_on(scene, tone_model, tmp_p
 
 
 @pytest.mark.skipif(not hasattr(os, "openpty"), reason="needs a pseudo-terminal")
-def test_a_terminal_that_is_closed_ends_it_with_everything_written(scene, tone_model, tmp_path):
+def test_a_terminal_that_is_closed_ends_it_with_everything_written(
+    start, scene, tone_model, tmp_path
+):
     path = tmp_path / "e.jsonl"
     master, slave = os.openpty()
     process = start("--source", f"sim:{scene}", "--loop", "--model", tone_model, "--output", path,
@@ -244,32 +273,29 @@ def test_a_terminal_that_is_closed_ends_it_with_everything_written(scene, tone_m
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="needs SIGHUP")
-def test_nohup_is_respected(scene, tone_model):
+def test_nohup_is_respected(start, scene, tone_model):
     process = start(
         "--source", f"sim:{scene}", "--loop", "--model", tone_model, "--updates",
         stdout=subprocess.PIPE, preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN),
     )  # fmt: skip
-    with process:
-        process.stdout.readline()
-        process.send_signal(signal.SIGHUP)
-        for _ in range(3):
-            assert process.stdout.readline()
-        process.send_signal(signal.SIGTERM)
-        process.stdout.read()
-        assert "opened anew" not in process.stderr.read()
-        assert process.wait(PATIENCE_S) == 130
+    process.stdout.readline()
+    process.send_signal(signal.SIGHUP)
+    for _ in range(3):
+        assert process.stdout.readline()
+    process.send_signal(signal.SIGTERM)
+    process.stdout.read()
+    assert "opened anew" not in process.stderr.read()
+    assert process.wait(PATIENCE_S) == 130
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_ends_it_though_nobody_reads(scene, tone_model, tmp_path, number):
+def test_a_signal_ends_it_though_nobody_reads(start, scene, tone_model, tmp_path, number):
     """Standard output's pipe is full."""
     path = tmp_path / "e.jsonl"
     process = start("--source", f"sim:{scene}", "--loop", "--speed", 0, "--updates",
                     "--model", tone_model, "--output", path, stdout=subprocess.PIPE)  # fmt: skip
-    size = 0
-    while size < 100_000:  # listening goes on long after the pipe is full
-        assert process.poll() is None
-        size = path.stat().st_size if path.exists() else 0
+    # Listening goes on long after the pipe is full.
+    wait_until(lambda: size_of(path) > 100_000, process)
     process.send_signal(number)
     assert process.wait(PATIENCE_S) == 130
     lines = path.read_text().splitlines()
@@ -277,12 +303,10 @@ def test_a_signal_ends_it_though_nobody_reads(scene, tone_model, tmp_path, numbe
     said = process.stderr.read()
     assert "warning: standard output: lost " in said
     assert "e.jsonl: lost" not in said
-    process.stdout.close()
-    process.stderr.close()
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs pipes that fill up")
-def test_a_log_that_nobody_reads_holds_nothing_up(scene, tone_model, tmp_path):
+def test_a_log_that_nobody_reads_holds_nothing_up(start, scene, tone_model, tmp_path):
     path = tmp_path / "e.jsonl"
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
@@ -292,32 +316,29 @@ def test_a_log_that_nobody_reads_holds_nothing_up(scene, tone_model, tmp_path):
     os.set_blocking(writer, True)
     process = start("--source", f"sim:{scene}", "--loop", "--speed", 50, "--model", tone_model,
                     "--output", path, stderr=writer)  # fmt: skip
-    while not (path.exists() and path.stat().st_size > 1000):
-        assert process.poll() is None
+    wait_until(lambda: size_of(path) > 1000, process)
     process.send_signal(signal.SIGTERM)
     assert process.wait(PATIENCE_S) == 130
     os.close(reader)
     os.close(writer)
 
 
-def test_the_other_outputs_go_on_when_the_reader_goes_away(scene, tone_model, tmp_path):
+def test_the_other_outputs_go_on_when_the_reader_goes_away(start, scene, tone_model, tmp_path):
     path = tmp_path / "e.jsonl"
     process = start("--source", f"sim:{scene}", "--loop", "--speed", 50, "--updates",
                     "--model", tone_model, "--output", path, stdout=subprocess.PIPE)  # fmt: skip
-    with process:
-        process.stdout.readline()
-        process.stdout.close()
-        assert "listening to" in process.stderr.readline()
-        assert "standard output: its reader has gone; all else goes on" in process.stderr.readline()
-        before = path.stat().st_size
-        while path.stat().st_size <= before:
-            assert process.poll() is None
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(PATIENCE_S) == 130
+    process.stdout.readline()
+    process.stdout.close()
+    assert "listening to" in process.stderr.readline()
+    assert "standard output: its reader has gone; all else goes on" in process.stderr.readline()
+    before = size_of(path)
+    wait_until(lambda: size_of(path) > before, process)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(PATIENCE_S) == 130
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs file size limits")
-def test_a_file_that_may_not_grow_is_said_and_audio_goes_on(scene, tone_model, tmp_path):
+def test_a_file_that_may_not_grow_is_said_and_audio_goes_on(start, scene, tone_model, tmp_path):
     """RLIMIT_FSIZE: the system itself refuses, in the middle of a line."""
     import resource
 
