@@ -1,9 +1,11 @@
 """Outputs that fail while `listen` runs: is audio held up, what is lost, how soon does it end?
 
     python benchmarks/outputs.py [--seconds 6]
+    mount -t tmpfs -o size=64k tmpfs SMALL; python benchmarks/outputs.py --disk SMALL
 
 Plays the example recording at ten times its pace, sends SIGTERM after some seconds and prints for
 each fault the audio heard for each second that passed, the lines lost, and the time to the end.
+With --disk it fills a small disk, gives room back and compares the file with standard output.
 """
 
 from __future__ import annotations
@@ -49,10 +51,37 @@ def measure(
     print(f"{name:<44} {pace_kept:>12} {sum(map(int, lost)):>10} {ended - sent:>10.2f}", flush=True)
 
 
+def fill_up(disk: Path) -> None:
+    """Let a disk run full while events are written to it, then make room."""
+    results, ballast = disk / "events.jsonl", disk / "ballast"
+    status = os.statvfs(disk)
+    ballast.write_bytes(bytes(status.f_bavail * status.f_frsize - 16_384))
+    process = subprocess.Popen(
+        [sys.executable, "-m", "streamclf", "listen", "--source", f"sim:{EXAMPLE}", "--loop",
+         "--speed", "200", "-o", str(results)],
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    for line in process.stderr:
+        print(line, end="", flush=True)
+        if "cannot be written" in line:
+            assert results.read_text().endswith("\n")
+            time.sleep(4)
+            ballast.unlink()
+        elif "is written again" in line:
+            process.send_signal(signal.SIGTERM)
+    wanted, written = process.stdout.read().splitlines(), results.read_text().splitlines()
+    print(f"{len(written)} of {len(wanted)} lines, equal: {written == wanted}")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=6.0)
-    seconds = parser.parse_args().seconds
+    parser.add_argument("--disk", type=Path, help="an empty folder on a disk of some 64 kB")
+    options = parser.parse_args()
+    seconds = options.seconds
+    if options.disk:
+        fill_up(options.disk)
+        return
     print(f"{'':<44} {'x real time':>12} {'lines lost':>10} {'to end, s':>10}")
     quiet = subprocess.DEVNULL
     with tempfile.TemporaryDirectory() as name:
