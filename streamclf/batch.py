@@ -42,7 +42,7 @@ class BatchReport:
         total = self.statistics
         what = count(self.n_recordings, "recording")
         speed = total.audio_s / total.elapsed_s if total.elapsed_s else 0.0
-        gaps = f", {count(total.n_gaps, 'gap')}" if total.n_gaps else ""
+        gaps = f", {total.describe_gaps()}" if total.n_gaps else ""
         return (
             f"{what}, {format_length(total.audio_s)} of audio in "
             f"{format_length(total.elapsed_s)} ({speed:.0f}x real time), "
@@ -110,7 +110,7 @@ def _run_in_turn(
         else:
             report.n_done += 1
         finally:
-            report.statistics.add(engine.statistics)
+            report.statistics.add(engine.statistics, str(path))
             engine.statistics = Statistics(engine.card.sample_rate)
             bars.end(report.n_done + len(report.failures))
 
@@ -140,7 +140,7 @@ def _write_job(
         )
     else:
         job.results.wait()
-    report.statistics.add(job.statistics)
+    report.statistics.add(job.statistics, job.name)
     if isinstance(job.error, SourceError):
         report.failures.append(str(job.error))
     elif job.error is not None:

@@ -6,6 +6,8 @@ has the same fields. The exporter writes it, the runtime reads it, both through 
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -16,11 +18,18 @@ METADATA_KEY = "streamclf"
 FORMAT = 1
 MAX_CARD_BYTES = 4_000_000
 """A card above this is refused unread: the largest real one (10,000 labels) takes 0.5 MB."""
+MAX_LABELS = 100_000
+MAX_LABEL_LENGTH = 500
+MAX_SAMPLE_RATE = 1_000_000
+"""Hz; recorders of bats and whales stay below."""
+MAX_WINDOW_SAMPLES = 6_000_000
+"""Two minutes at 48 kHz; a window and a batch of them are held in memory."""
 
 Task = Literal["single-label", "multi-label", "regression"]
 Activation = Literal["softmax", "sigmoid", "none"]
 Probability = Annotated[float, msgspec.Meta(ge=0, le=1)]
-Positive = Annotated[int, msgspec.Meta(gt=0)]
+Positive = Annotated[int, msgspec.Meta(gt=0, le=MAX_WINDOW_SAMPLES)]
+Temperature = Annotated[float, msgspec.Meta(ge=1e-3, le=1e3)]
 NotNegative = Annotated[float, msgspec.Meta(ge=0, le=86_400)]
 
 
@@ -123,13 +132,13 @@ class Card(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
     name: str
     labels: list[str]
-    sample_rate: Positive
+    sample_rate: Annotated[int, msgspec.Meta(gt=0, le=MAX_SAMPLE_RATE)]
     window_samples: Positive
     format: int = FORMAT
     version: str = "1"
     task: Task = "single-label"
     activation: Activation = "softmax"
-    temperature: Annotated[float, msgspec.Meta(gt=0)] = 1.0
+    temperature: Temperature = 1.0
     thresholds: Thresholds = Thresholds()
     precisions: dict[str, Thresholds] = {}
     unknown: Unknown | None = None
@@ -146,13 +155,14 @@ class Card(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
                 f"format is {self.format}, this streamclf reads {FORMAT}: "
                 "install the version that wrote the model, or export it anew"
             )
-        if not self.labels:
-            raise ValueError("labels is empty, must name at least one class")
-        repeated = sorted({label for label in self.labels if self.labels.count(label) > 1})
-        if repeated:
-            raise ValueError(f"labels names {repeated[0]!r} twice, each label must be unique")
-        if any(not label.strip() or "\n" in label or "\t" in label for label in self.labels):
-            raise ValueError("labels holds an empty label or one with a line break or tab")
+        _check_labels(self.labels)
+        if _CONTROL.search(self.name + self.version):
+            raise ValueError("name or version holds a control character, must be plain text")
+        if self.stem is not None and self.stem.stride > self.window_samples:
+            raise ValueError(
+                f"stem has a stride of {self.stem.stride} samples, which must fit into the window "
+                f"of {self.window_samples}"
+            )
         for thresholds in (self.thresholds, *self.precisions.values()):
             unknown = sorted(set(thresholds.classes) - set(self.labels))
             if unknown:
@@ -185,6 +195,31 @@ def _is_part(text: str) -> bool:
         return 0 < float(text) <= 1
     except ValueError:
         return False
+
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+"""What could end a line, or make a terminal do or show something else."""
+
+
+def _check_labels(labels: list[str]) -> None:
+    if not labels:
+        raise ValueError("labels is empty, must name at least one class")
+    if len(labels) > MAX_LABELS:
+        raise ValueError(f"labels names {len(labels)} classes, the limit is {MAX_LABELS}")
+    counts = Counter(labels)
+    repeated = sorted(label for label, n in counts.items() if n > 1)
+    if repeated:
+        raise ValueError(f"labels names {repeated[0]!r} twice, each label must be unique")
+    if any(not label.strip() or _CONTROL.search(label) for label in labels):
+        raise ValueError(
+            "labels holds an empty label or one with a line break or another control character, "
+            "each must be plain text"
+        )
+    longest = max(labels, key=len)
+    if len(longest) > MAX_LABEL_LENGTH:
+        raise ValueError(
+            f"label {longest[:40]!r}... has {len(longest)} letters, the limit is {MAX_LABEL_LENGTH}"
+        )
 
 
 def parse_card(text: str | bytes, origin: str) -> Card:

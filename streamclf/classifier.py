@@ -174,7 +174,7 @@ class Classifier:
     def _as_rows(self, output: Array, n_windows: int) -> Array:
         if self.model.layout == "single":
             # One window may come back as several frames, as YAMNet's does.
-            frames = output.reshape(-1, output.shape[-1])
+            frames = np.atleast_2d(output).reshape(-1, output.shape[-1] if output.ndim else 1)
             return np.asarray(frames.mean(axis=0, keepdims=True))
         if output.ndim < 1 or output.shape[0] != n_windows:
             raise ModelError(

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from streamclf import __version__, cli_config, cli_show, options
+from streamclf import __version__, cli_config, cli_models, options
 from streamclf.errors import StreamclfError, UsageError
+from streamclf.masking import mask_text
 
 if TYPE_CHECKING:
     from streamclf.ui import ScreenOptions
@@ -67,7 +68,7 @@ def listen(
     ] = None,
     loop: Annotated[bool, typer.Option("--loop", help="Of sim: begin again at the end.")] = False,
     no_reconnect: Annotated[
-        bool, typer.Option("--no-reconnect", help="End when the microphone is lost.")
+        bool, typer.Option("--no-reconnect", help="End when the microphone or the URL is lost.")
     ] = False,
     duration: Annotated[
         float | None, typer.Option(metavar="S", help="End after so many seconds.")
@@ -83,6 +84,7 @@ def listen(
     model: options.Model = "pocket",
     hop: options.Hop = 0.5,
     exact_hop: options.ExactHop = False,
+    fixed_hop: options.FixedHop = False,
     average: options.AverageS = 3.0,
     average_kind: options.AverageKindOption = "mean",
     threshold: options.ThresholdOption = None,
@@ -96,11 +98,13 @@ def listen(
     output: options.Output = None,
     format_: options.FormatOption = None,
     scores: options.ScoresFile = None,
+    stats: options.Stats = None,
     overwrite: options.Overwrite = False,
     append: options.Append = False,
     rotate: options.Rotate = None,
     provider: options.ProviderOption = "auto",
     threads: options.Threads = 0,
+    self_check: options.SelfCheck = False,
     labels: options.Labels = None,
     sample_rate: options.SampleRate = None,
     window: options.WindowS = None,
@@ -126,14 +130,14 @@ def listen(
             SourceOptions(source, device, not no_reconnect, raw, speed, loop, channel),
             opening.ModelOptions(
                 model, provider, threads,
-                CardOptions(labels, sample_rate, window, activation, task),
+                CardOptions(labels, sample_rate, window, activation, task), self_check,
             ),
             Settings(hop, average, average_kind, channel=channel, exact_hop=exact_hop,
-                     name_unknown=unknown),
+                     fixed_hop=fixed_hop, name_unknown=unknown),
             opening.ThresholdOptions(threshold, thresholds, min_duration, max_gap,
                                       target_precision),
             OutputOptions(output or [], format_, scores, overwrite,
-                          top if updates else 0, append, rotate),
+                          top if updates else 0, stats, append, rotate),
             _screen(context, ui, web, web_host, web_allow_network, fresh),
             duration_s=duration,
         )
@@ -162,6 +166,7 @@ def file(
     output: options.Output = None,
     format_: options.FormatOption = None,
     scores: options.ScoresFile = None,
+    stats: options.Stats = None,
     overwrite: options.Overwrite = False,
     provider: options.ProviderOption = "auto",
     threads: options.Threads = 0,
@@ -200,15 +205,25 @@ def file(
                      exact_hop=exact_hop, name_unknown=unknown),
             opening.ThresholdOptions(threshold, thresholds, min_duration, max_gap,
                                       target_precision),
-            OutputOptions(output or [], format_, scores, overwrite),
+            OutputOptions(output or [], format_, scores, overwrite, stats=stats),
             _screen(context, ui, web, web_host, web_allow_network, fresh),
             jobs=jobs,
         )
     )  # fmt: skip
 
 
-for command in (cli_show.devices, cli_show.info, cli_show.bench):
-    app.command()(command)
+@app.command()
+def devices(
+    json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+) -> None:
+    """List the microphones."""
+    from streamclf import show
+
+    show.devices(as_json=json)
+
+
+for _command in (cli_models.info, cli_models.bench, cli_models.verify):
+    app.command()(_command)
 app.command(context_settings={"ignore_unknown_options": True, "allow_extra_args": True})(
     cli_config.config
 )
@@ -266,7 +281,9 @@ def run(arguments: list[str]) -> int:
         return 1
     except Exception as error:
         if os.environ.get("STREAMCLF_TRACEBACK"):
-            raise
+            import traceback
+
+            sys.stderr.write(mask_text(traceback.format_exc()))
         kind = f"{type(error).__name__}: {error}"
         return _fail(f"a mistake in streamclf itself: {kind}; STREAMCLF_TRACEBACK=1 shows where", 1)
 

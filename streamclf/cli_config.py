@@ -188,7 +188,7 @@ def _origin(context: typer.Context, option: TyperOption, file: ConfigFile | None
 
 def _show(context: typer.Context) -> list[str]:
     """All options as TOML, each with its origin as a comment."""
-    from streamclf.sources.stream import mask_password
+    from streamclf.masking import mask_url
 
     file: ConfigFile | None = context.meta.get(_FILE)
     rows = []
@@ -198,7 +198,7 @@ def _show(context: typer.Context) -> list[str]:
             continue
         value = context.params.get(option.name or "")
         if key == "source" and value:
-            value = mask_password(value)
+            value = mask_url(value)
         unset = value is None or (option.multiple and not value)
         text = f"# {key} =" if unset else f"{key} = {_as_toml(value)}"
         rows.append((text, "not set" if unset else _origin(context, option, file)))

@@ -7,7 +7,6 @@ import sys
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from streamclf import ui
 from streamclf.batch import (
@@ -24,8 +23,8 @@ from streamclf.engine import Engine
 from streamclf.errors import UsageError
 from streamclf.log import in_background
 from streamclf.model import Model
-from streamclf.opening import ModelOptions, ThresholdOptions, open_engine, open_model
-from streamclf.outputs import OutputOptions, check_outputs, open_sinks, reopen
+from streamclf.opening import ModelOptions, ThresholdOptions, open_engine
+from streamclf.outputs import OutputOptions, check_outputs, open_sinks, reopen, write_stats
 from streamclf.records import Average
 from streamclf.runner import Interrupts, run_stream
 from streamclf.service import Service
@@ -34,7 +33,7 @@ from streamclf.sinks.base import Sink
 from streamclf.sinks.choose import Format, open_sink
 from streamclf.sources.choose import SourceOptions, open_source
 from streamclf.sources.paths import find_recordings
-from streamclf.stats import describe_counts, format_length
+from streamclf.stats import describe_counts
 from streamclf.ui import ScreenOptions
 
 OK, FAILED, INTERRUPTED = 0, 1, 130
@@ -68,7 +67,8 @@ def listen(
             outputs,
             duration_s=duration_s,
         )
-        _say_statistics(engine)
+        say(engine.statistics.summary())
+        write_stats(outputs.stats, engine.statistics)
         return code
     with in_background():
         return _listen(source_options, model, settings, thresholds, outputs, duration_s)
@@ -126,7 +126,7 @@ def _listen(
 
         def say_aloud(message: str) -> None:
             say(message)
-            service.tell(message)
+            service.tell(message.removeprefix("warning: "))
             service.alive()
 
         def end_in_time(average: Average) -> None:
@@ -140,7 +140,8 @@ def _listen(
             )  # fmt: skip
         finally:
             if engine.started is not None:
-                _say_statistics(engine)
+                say(engine.statistics.summary())
+            write_stats(outputs.stats, engine.statistics)
     if interrupts.happened:
         return INTERRUPTED
     return FAILED if any(sink.n_lost for sink in sinks) else OK
@@ -209,17 +210,11 @@ def file(
     report.n_recordings += len(missing)
     if report.n_recordings > 1 or not report.failures:
         say(f"{report.summary()}; {engine.card.name} on {_describe_provider(opened)}")
+    write_stats(outputs.stats, report.statistics)
     _say_failures(report.failures, report.n_recordings)
     if interrupts.happened:
         return INTERRUPTED
     return FAILED if report.failures else OK
-
-
-def bench(model: ModelOptions, settings: Settings, seconds: float) -> dict[str, Any]:
-    """Measure how fast a model listens here."""
-    from streamclf.bench import measure
-
-    return measure(lambda live: open_model(model, live=live), settings, seconds)
 
 
 def _describe_provider(model: Model) -> str:
@@ -238,23 +233,6 @@ def _describe(engine: Engine, model: Model) -> str:
 
 def _default_format() -> Format:
     return "text" if sys.stdout.isatty() else "jsonl"
-
-
-def _say_statistics(engine: Engine) -> None:
-    counts = engine.statistics
-    say(
-        f"heard {format_length(counts.audio_s)} in {describe_counts(counts)}"
-        f"{_describe_rest(engine)}; "
-        f"real-time factor {counts.real_time_factor:.3f}"
-    )
-
-
-def _describe_rest(engine: Engine) -> str:
-    """How much of the time nothing was heard, or nothing that the model knows."""
-    if not engine.card.unknown or not (n_windows := engine.statistics.n_windows):
-        return ""
-    shares = {"unknown": engine.statistics.n_unknown, "silence": engine.statistics.n_silent}
-    return "".join(f", {n / n_windows:.0%} {name}" for name, n in shares.items() if n)
 
 
 def _say_failures(failures: list[str], n_recordings: int) -> None:

@@ -19,7 +19,9 @@ from streamclf.card import Thresholds
 from streamclf.classifier import Array, classify, stack
 from streamclf.errors import SourceError
 from streamclf.events import Timing, detect
+from streamclf.localtime import ClockWatch
 from streamclf.mixdown import mix_down
+from streamclf.overload import Overload
 from streamclf.records import (
     Block,
     Change,
@@ -45,6 +47,7 @@ class Engine:
     Args:
         scorer: The model, ready to score.
         settings: How to listen.
+        now: Monotonic seconds, by which it is told whether listening keeps up.
 
     Attributes:
         card: The model's card.
@@ -53,7 +56,9 @@ class Engine:
         thresholds: Those in force.
         statistics: Of the current run, or the last.
         started: Local time of the current stream's first sample; None before it came.
+        clock: Where in a live stream the system's clock was set.
         source_rate: Rate in Hz at which audio arrives; None before it came.
+        overload: Widens the hop, for the time being, when listening is slower than the audio.
         read_ahead: Whether audio is read and resampled in a thread, ahead of the network. Whoever
             sets it closes what `run` gave before the source.
 
@@ -61,16 +66,24 @@ class Engine:
         UsageError: The settings do not fit the model.
     """
 
-    def __init__(self, scorer: Scorer, settings: Settings | None = None) -> None:
+    def __init__(
+        self,
+        scorer: Scorer,
+        settings: Settings | None = None,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.card = scorer.card
         self.settings = settings or Settings()
         self.thresholds: Thresholds = self.settings.thresholds or self.card.thresholds
         self.statistics = Statistics(self.card.sample_rate)
         self.started: datetime | None = None
+        self.clock = ClockWatch()
         self.scorer = scorer
         self.source_rate: int | None = None
         self.read_ahead = False
         self._source: Source | None = None
+        self._now = now
+        self.overload = self._make_overload()
         self._changes: queue.SimpleQueue[Settings] = queue.SimpleQueue()
         rate = self.card.sample_rate
         self._timing = Timing(
@@ -118,13 +131,17 @@ class Engine:
                 it was yielded, open events included.
         """
         self.statistics = Statistics(self.card.sample_rate)
-        self.started = None
+        if self.overload.reason:
+            self._changes.put(self.settings)  # the hop asked for, until this run is too slow too
+        self.overload = self._make_overload()
+        self.started, self.clock = None, ClockWatch()
         self._source = source
         errors: list[SourceError] = []
         began = time.perf_counter()
         for result in self._results(source, errors, on_start, on_audio, start):
             self.statistics.count(result, self.card.unknown)
             self.statistics.elapsed_s = time.perf_counter() - began
+            self.statistics.drift_ppm = source.drift_ppm
             yield result
         self._source = None
         if errors:
@@ -169,7 +186,18 @@ class Engine:
         settings.hop_samples(self.card.sample_rate)
         self.settings = settings
         self.thresholds = settings.thresholds or self.card.thresholds
+        self.overload.forget()
         self._changes.put(settings)
+
+    def _make_overload(self) -> Overload:
+        return Overload(
+            lambda: self.hop_s,
+            self.card.window_s,
+            lambda hop_s: self._changes.put(replace(self.settings, hop_s=hop_s)),
+            self.statistics,
+            fixed=self.settings.fixed_hop,
+            now=self._now,
+        )
 
     def _results(
         self,
@@ -180,13 +208,14 @@ class Engine:
         start: int,
     ) -> Iterator[Result]:
         rate, settings = self.card.sample_rate, self.settings
-        items = _until_error(self._note_rate(source.blocks(rate)), errors)
+        items = self.overload.watch(source.blocks(rate), lambda: source.pace)
+        items = _until_error(self._note_rate(items), errors)
         items = _until_error(mix_down(items, settings.channel), errors)
         items = resample(items, rate, start)
         if self.read_ahead:
             items = read_ahead(items)
-        items = self._count(items, on_start, on_audio)
-        changing = self._insert_changes(items)
+        items = self._count(items, on_start, on_audio, start)
+        changing = self._insert_changes(self.clock.watch(items) if source.live else items)
         windows = slide(changing, self._timing.window, self._timing.hop, start)
         batch_size = 1 if source.live else settings.batch_size or usual_batch(self.scorer)
         scores = classify(windows, self._open_stream(), batch_size)
@@ -245,6 +274,7 @@ class Engine:
         items: Iterable[Block | Gap | Notice],
         on_start: Callable[[], None],
         on_audio: Callable[[Block | Gap], None],
+        start: int,
     ) -> Iterator[Block | Gap | Notice]:
         for item in items:
             if isinstance(item, Block):
@@ -254,9 +284,9 @@ class Engine:
                     on_start()
                 self.statistics.delivered_samples += item.n_samples
             elif isinstance(item, Gap):
-                self.statistics.gap_samples += item.n_samples
-                self.statistics.n_gaps += 1
+                self.statistics.add_gap(item.cause, item.position, item.n_samples)
             if not isinstance(item, Notice):
+                self.statistics.elapsed_samples = item.end - start
                 on_audio(item)
             yield item
 

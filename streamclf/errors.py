@@ -18,12 +18,14 @@ A message names the value, the limit and the way out, in one line.
 
 from __future__ import annotations
 
+from streamclf.masking import mask_text
+
 
 class StreamclfError(Exception):
-    """Any failure that streamclf explains; ``str()`` of it is one line."""
+    """Any failure that streamclf explains; ``str()`` of it is one line, without passwords."""
 
     def __init__(self, message: object) -> None:
-        super().__init__(" ".join(str(message).split()))
+        super().__init__(mask_text(" ".join(str(message).split())))
 
 
 class UsageError(StreamclfError):

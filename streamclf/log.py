@@ -11,6 +11,8 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
+from streamclf.masking import mask_text, show_safely
+
 LogFormat: TypeAlias = Literal["text", "json"]
 LogLevel: TypeAlias = Literal["debug", "info", "warning", "error"]
 
@@ -19,12 +21,17 @@ _AS_TEXT = ("utf-8", "backslashreplace")
 _PREFIXES = {"warning: ": logging.WARNING, "error: ": logging.ERROR}
 
 
+def _message(record: logging.LogRecord) -> str:
+    """One line, without passwords and without what a terminal would obey."""
+    return show_safely(mask_text(" ".join(record.getMessage().split())))
+
+
 class _TextFormatter(logging.Formatter):
     """For people: ``streamclf: warning: ...``."""
 
     def format(self, record: logging.LogRecord) -> str:
         prefix = next((text for text, level in _PREFIXES.items() if level == record.levelno), "")
-        return f"streamclf: {prefix}{' '.join(record.getMessage().split())}"
+        return f"streamclf: {prefix}{_message(record)}"
 
 
 class _JsonFormatter(logging.Formatter):
@@ -36,7 +43,7 @@ class _JsonFormatter(logging.Formatter):
             "time": moment.isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
             # File names may hold bytes that are no text.
-            "message": " ".join(record.getMessage().encode(*_AS_TEXT).decode().split()),
+            "message": _message(record).encode(*_AS_TEXT).decode(),
         }
         return msgspec.json.encode(fields).decode()
 

@@ -11,15 +11,18 @@ from streamclf.records import Block, Gap, Notice, Waveform
 
 LOUDEST_PLAUSIBLE = 16.0
 """Float files may pass full scale; beyond this they hold integers that nobody scaled."""
+LARGEST_SAMPLE = 2.0**32
+"""No integers reach further: beyond it are bytes of something else, and networks overflow."""
 
 
+_NO_AUDIO = "samples that are no audio (NaN, Inf or above 2^32)"
 _HALVES = np.full(2, 0.5, dtype=np.float32)
 
 
 def mix_down(
     items: Iterable[Block | Gap | Notice], channel: int | None = None
 ) -> Iterator[Block | Gap | Notice]:
-    """Average the channels, or take one; replace NaN and Inf by zeros and say so.
+    """Average the channels, or take one; replace what is no audio by zeros and say so.
 
     Args:
         items: Blocks ``(channels, samples)``.
@@ -39,13 +42,13 @@ def mix_down(
             continue
         position, sample_rate = item.end, item.sample_rate
         waveform = _take(item.waveform, channel)
-        # One pass serves both checks: NaN and Inf survive max().
+        # One pass serves both checks: NaN survives max().
         peak = float(np.abs(waveform).max(initial=0.0))
-        if not np.isfinite(peak):
-            waveform, n_new = _replace_non_finite(waveform)
+        if not peak <= LARGEST_SAMPLE:
+            waveform, n_new = _replace(waveform)
             if not n_bad:
                 at = item.position / sample_rate
-                message = f"NaN or Inf samples from {at:.2f} s on: replaced by zeros"
+                message = f"{_NO_AUDIO} from {at:.2f} s on: replaced by zeros"
                 yield Notice(item.position, sample_rate, message)
             n_bad += n_new
         elif peak > LOUDEST_PLAUSIBLE and not said_loud:
@@ -57,8 +60,7 @@ def mix_down(
             yield Notice(item.position, sample_rate, message)
         yield Block(item.position, waveform, item.sample_rate)
     if n_bad:
-        samples = "1 NaN or Inf sample was" if n_bad == 1 else f"{n_bad} NaN or Inf samples were"
-        message = f"{samples} replaced by zeros"
+        message = f"{_NO_AUDIO}: {n_bad} replaced by zeros"
         yield Notice(position, sample_rate, message)
 
 
@@ -79,6 +81,6 @@ def _take(waveform: Waveform, channel: int | None) -> Waveform:
     return np.asarray(waveform.mean(axis=0, keepdims=True), dtype=np.float32)
 
 
-def _replace_non_finite(waveform: Waveform) -> tuple[Waveform, int]:
-    finite = np.isfinite(waveform)
-    return np.where(finite, waveform, np.float32(0)), int(finite.size - finite.sum())
+def _replace(waveform: Waveform) -> tuple[Waveform, int]:
+    good = np.abs(waveform) <= LARGEST_SAMPLE
+    return np.where(good, waveform, np.float32(0)), int(good.size - good.sum())

@@ -6,7 +6,6 @@ The card is looked for in the file's metadata, then in a sidecar ``NAME.json``; 
 
 from __future__ import annotations
 
-import csv
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -15,10 +14,17 @@ import msgspec
 
 from streamclf.card import METADATA_KEY, Activation, Card, Task, parse_card
 from streamclf.errors import CardError, ModelError
+from streamclf.labels import read_labels
 from streamclf.providers import Provider, open_part, open_session
+from streamclf.small_files import read_small
 
 BUNDLED = Path(__file__).parent / "models"
 DEFAULT_MODEL = "pocket"
+
+MAX_BATCH = 1024
+"""A graph that insists on larger batches is refused: each is filled up with silence."""
+
+_NUMBERS = frozenset(["tensor(float)", "tensor(float16)", "tensor(double)"])
 
 InputLayout = Literal["batch", "batch-channel", "single"]
 
@@ -93,14 +99,22 @@ class Model:
         self.session, self.provider, self.provider_reason = open_session(
             path, provider, n_threads=n_threads, live=live
         )
+        try:
+            self._read(options or CardOptions())
+        except UnicodeDecodeError as error:
+            raise ModelError(
+                f"{path}: a name or property in the file is not UTF-8 text: export it anew"
+            ) from error
+
+    def _read(self, options: CardOptions) -> None:
+        """See what the graph takes and what its card says."""
+        path = self.path
         node = _waveform_input(path, self.session)
         self.input_name: str = node.name
         self.input_type: str = node.type
         self.layout, samples, self.fixed_batch = _layout(path, node)
-        self.card = _read_card(path, self.session, options or CardOptions(), samples)
-        outputs = [node.name for node in self.session.get_outputs()]
-        preferred = self.card.output_name
-        self.output_name = preferred if preferred in outputs else outputs[0]
+        self.card = _read_card(path, self.session, options, samples)
+        self.output_name = _output(path, self.session, self.card.output_name)
         if samples is not None and samples != self.card.window_samples:
             raise CardError(
                 f"{path}: the graph takes windows of {samples} samples, the card says "
@@ -170,11 +184,29 @@ def _waveform_input(path: Path, session: Any) -> Any:
     return inputs[0]
 
 
+def _output(path: Path, session: Any, preferred: str) -> str:
+    """The name of the output to read: the preferred one, or the first."""
+    types = {node.name: node.type for node in session.get_outputs()}
+    name = preferred if preferred in types else next(iter(types), "")
+    if types.get(name) not in _NUMBERS:
+        found = f"{name!r} of type {types[name]}" if types else "none"
+        raise ModelError(
+            f"{path}: the graph's output is {found}, a streamclf model gives numbers: "
+            "export it anew"
+        )
+    return name
+
+
 def _layout(path: Path, node: Any) -> tuple[InputLayout, int | None, int | None]:
     """Recognise the input's shape: layout, samples a window and batch size where fixed."""
     shape = node.shape
     batch = shape[0] if len(shape) > 1 and isinstance(shape[0], int) else None
     samples = shape[-1] if shape and isinstance(shape[-1], int) else None
+    if batch is not None and batch > MAX_BATCH:
+        raise ModelError(
+            f"{path}: the graph insists on batches of {batch}, the limit is {MAX_BATCH}: "
+            "export it with a batch of 1, or any"
+        )
     if len(shape) == 1:
         return "single", samples, None
     if len(shape) == 2:
@@ -232,7 +264,8 @@ def _written_card(path: Path, session: Any) -> Card | None:
         return parse_card(text, str(path))
     sidecar = path.with_suffix(".json")
     if sidecar.is_file():
-        return parse_card(sidecar.read_bytes(), str(sidecar))
+        text = read_small(sidecar, f"{sidecar}: the model card", CardError)
+        return parse_card(text, str(sidecar))
     return None
 
 
@@ -248,28 +281,3 @@ def _activation_of(path: Path, task: Task) -> Activation:
     if task == "regression" or (node is not None and node.op_type in ("Softmax", "Sigmoid")):
         return "none"
     return "sigmoid" if task == "multi-label" else "softmax"
-
-
-def read_labels(path: Path) -> list[str]:
-    """Read a label file: a label a line, or a CSV with a column that holds them.
-
-    Raises:
-        CardError: The file is missing, not text, or a CSV without such a column.
-    """
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise CardError(f"{path}: the label file cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise CardError(f"{path}: the label file is not UTF-8 text") from error
-    if path.suffix.lower() != ".csv":
-        return [line.strip() for line in text.splitlines() if line.strip()]
-    rows = list(csv.DictReader(text.splitlines()))
-    columns = list(rows[0]) if rows else []
-    for column in ("display_name", "label", "name"):
-        if column in columns:
-            return [row[column].strip() for row in rows]
-    raise CardError(
-        f"{path}: has the columns {', '.join(columns) or '(none)'}; "
-        "labels are looked for in display_name, label or name"
-    )

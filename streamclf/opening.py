@@ -15,12 +15,13 @@ from streamclf.settings import Settings, choose_thresholds
 
 @dataclass(frozen=True)
 class ModelOptions:
-    """Which model, and what runs it."""
+    """Which model, what runs it, and whether to try that first."""
 
     name: str
     provider: Provider
     n_threads: int
     card: CardOptions
+    self_check: bool = False
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class ThresholdOptions:
     precision: float | None = None
 
 
-def open_model(model: ModelOptions, *, live: bool) -> Model:
+def open_model(model: ModelOptions, live: bool) -> Model:
     """Open the model, for windows one by one or in batches.
 
     Raises:
@@ -58,7 +59,7 @@ def open_engine(
         ModelError: The model cannot be opened.
         UsageError: Settings or thresholds do not fit it.
     """
-    opened = open_model(model, live=live)
+    opened = open_model(model, live)
     card = opened.card
     if settings.hop_s > card.window_s:
         say(
@@ -74,6 +75,10 @@ def open_engine(
         max_gap_s=thresholds.max_gap_s,
     )
     engine = Engine(Classifier(opened), replace(settings, thresholds=chosen))
+    if model.self_check:
+        from streamclf.proof import self_check
+
+        say(self_check(model))
     if engine.hop_notice:
         say(engine.hop_notice)
     return engine, opened

@@ -42,6 +42,10 @@ ProviderOption: TypeAlias = Annotated[
 Threads: TypeAlias = Annotated[
     int, typer.Option(min=0, metavar="N", help="Threads that run the model; 0: as many as fit.")
 ]
+SelfCheck: TypeAlias = Annotated[
+    bool,
+    typer.Option("--self-check", help="First try the provider: it must give the CPU's scores."),
+]
 Jobs: TypeAlias = Annotated[
     int | None,
     typer.Option(
@@ -54,6 +58,16 @@ Hop: TypeAlias = Annotated[
 ExactHop: TypeAlias = Annotated[
     bool,
     typer.Option("--exact-hop", help="Not the nearest hop at which windows share most work."),
+]
+FixedHop: TypeAlias = Annotated[
+    bool,
+    typer.Option(
+        "--fixed-hop", help="Never widen the hop where listening is too slow: skip audio."
+    ),
+]
+Stats: TypeAlias = Annotated[
+    Path | None,
+    typer.Option("--stats", metavar="FILE", help="Write what was heard and lost, as JSON."),
 ]
 AverageS: TypeAlias = Annotated[
     float, typer.Option("--average", metavar="S", help="Seconds to average over; 0: none.")

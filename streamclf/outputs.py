@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -9,12 +10,13 @@ from pathlib import Path
 
 from streamclf.batch import is_template, output_for
 from streamclf.console import Bars
-from streamclf.errors import StreamclfError, UsageError
+from streamclf.errors import SinkError, StreamclfError, UsageError
 from streamclf.sinks.base import Sink
 from streamclf.sinks.choose import Format, check_scores_ending, format_of, open_scores, open_sink
 from streamclf.sinks.lines import already_exists
 from streamclf.sinks.rotation import Rotation
 from streamclf.sinks.upkeep import Upkeep
+from streamclf.stats import Statistics
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,7 @@ class OutputOptions:
     scores: Path | None = None
     overwrite: bool = False
     top: int = 0
+    stats: Path | None = None
     append: bool = False
     rotate: str | None = None
 
@@ -128,6 +131,8 @@ def open_sinks(
 def check_outputs(outputs: OutputOptions, recordings: list[Path]) -> None:
     """Refuse outputs that would be lost or mixed up, before one of them is created."""
     taken: dict[Path, Path | None] = {outputs.scores: None} if outputs.scores else {}
+    if outputs.stats is not None:
+        _take(taken, outputs.stats, None)
     for output in outputs.files:
         if not is_template(output):
             if len(recordings) > 1 and format_of(output) == "audacity":
@@ -140,10 +145,29 @@ def check_outputs(outputs: OutputOptions, recordings: list[Path]) -> None:
             continue
         for recording in recordings:
             _take(taken, output_for(output, recording), recording)
-    if not (outputs.overwrite or outputs.append):
-        for path in taken:
-            if path.is_file() or path.is_dir():  # what is neither holds nothing to be lost
-                raise already_exists(path)
+    if outputs.overwrite:
+        return
+    for path in taken:
+        continued = outputs.append and path != outputs.stats
+        # What is neither file nor folder holds nothing to be lost.
+        if not continued and (path.is_file() or path.is_dir()):
+            raise already_exists(path)
+
+
+def write_stats(path: Path | None, statistics: Statistics) -> None:
+    """Write what was heard and lost, as JSON, where that was asked for.
+
+    Raises:
+        SinkError: It cannot be written.
+    """
+    if path is None:
+        return
+    text = json.dumps(statistics.as_json(), indent=1, ensure_ascii=False)
+    try:
+        path.write_text(f"{text}\n", encoding="utf-8", errors="backslashreplace")
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise SinkError(f"--stats {path}: cannot be written: {reason}") from error
 
 
 def _take(taken: dict[Path, Path | None], output: Path, recording: Path | None) -> None:

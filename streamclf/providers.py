@@ -9,9 +9,10 @@ from __future__ import annotations
 import ctypes
 import sys
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, get_args
 
 from streamclf.errors import ModelError, ProviderError
+from streamclf.vetting import vet_model
 
 Provider: TypeAlias = Literal["auto", "cpu", "cuda", "tensorrt", "coreml", "openvino"]
 
@@ -38,32 +39,30 @@ def open_session(
         The session, the provider it really uses (a key of `NAMES`), and why.
 
     Raises:
-        ModelError: The file is missing, unreadable or no ONNX model.
+        ModelError: The file is missing, unreadable, no ONNX model, or refused by `vet_model`.
         ProviderError: The provider asked for cannot run here.
     """
-    _check_file(path)
+    vet_model(path)
     if provider != "auto":
         return _open_with(path, provider, n_threads, live), provider, "as asked for"
-    obstacle = _obstacle("cuda")
-    if obstacle is None:
+    reason = obstacle("cuda")
+    if reason is None:
         try:
             return _open_with(path, "cuda", n_threads, live), "cuda", "a CUDA device is here"
         except ProviderError as error:
-            obstacle = str(error)
-    return _open_with(path, "cpu", n_threads, live), "cpu", f"no CUDA: {obstacle}"
+            reason = str(error)
+    return _open_with(path, "cpu", n_threads, live), "cpu", f"no CUDA: {reason}"
 
 
-def _check_file(path: Path) -> None:
-    try:
-        with path.open("rb") as file:
-            head = file.read(16)
-    except OSError as error:
-        raise ModelError(f"{path}: the model cannot be opened: {error.strerror}") from error
-    if not head:
-        raise ModelError(f"{path}: the file is empty, an ONNX model was expected")
+def built_providers() -> list[Provider]:
+    """The providers that ONNX Runtime was built with here, whether or not they run."""
+    import onnxruntime
+
+    available = onnxruntime.get_available_providers()
+    return [key for key in get_args(Provider) if NAMES.get(key) in available]
 
 
-def _obstacle(provider: str) -> str | None:
+def obstacle(provider: str) -> str | None:
     """What keeps a provider from running here, as far as can be seen without trying."""
     import onnxruntime
 
@@ -111,10 +110,10 @@ def _open_with(
 ) -> Any:
     import onnxruntime
 
-    obstacle = _obstacle(provider)
-    if obstacle is not None:
+    reason = obstacle(provider)
+    if reason is not None:
         raise ProviderError(
-            f"provider {provider} was asked for: {obstacle}: use --provider auto or cpu"
+            f"provider {provider} was asked for: {reason}: use --provider auto or cpu"
         )
     if provider in ("cuda", "tensorrt") and hasattr(onnxruntime, "preload_dlls"):
         onnxruntime.preload_dlls()
@@ -130,8 +129,16 @@ def _open_with(
     onnxruntime.set_default_logger_severity(_FATAL)
     try:
         given = str(path) if content is None else content
-        session = onnxruntime.InferenceSession(given, options, providers=wanted)
+        # Its fallback tries once more, with words on standard output, which is for results.
+        session = onnxruntime.InferenceSession(
+            given, options, providers=wanted, enable_fallback=False
+        )
     except Exception as error:  # ONNX Runtime raises types of its own that share no base
+        if provider != "cpu":
+            raise ProviderError(
+                f"provider {provider} was asked for, and failed with {path}: {_short(error)}: "
+                "use --provider auto or cpu"
+            ) from error
         raise ModelError(f"{path}: is no ONNX model that runs here: {_short(error)}") from error
     if NAMES[provider] not in session.get_providers():
         raise ProviderError(

@@ -88,7 +88,15 @@ def stream_info(engine: Engine, source: Source) -> StreamInfo:
     """What sinks need to know of the stream that the engine is listening to."""
     card = engine.card
     started = engine.started if source.live else None
-    return StreamInfo(source.name, card.sample_rate, card.labels, card.task, started, card.unknown)
+    return StreamInfo(
+        source.name,
+        card.sample_rate,
+        card.labels,
+        card.task,
+        started,
+        card.unknown,
+        engine.clock.jumps,
+    )
 
 
 _ENDING = [signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,10 @@ import msgspec
 from streamclf.average import AverageKind
 from streamclf.card import Card, Threshold, Thresholds
 from streamclf.errors import UsageError
+from streamclf.small_files import read_small
+
+LONGEST_S = 86_400.0
+"""A day: no hop, average or pause is longer."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +29,7 @@ class Settings:
         channel: The channel to listen to, from 1; None averages all.
         batch_size: Windows scored at once in recordings (live, each is scored as it comes);
             None for as many as serve.
+        fixed_hop: Never widen the hop when listening is slower than the audio; skip audio then.
         exact_hop: Keep the hop even where another close to it would let windows share more.
         name_unknown: Make events of unknown sounds and of silence, too.
 
@@ -40,13 +44,19 @@ class Settings:
     channel: int | None = None
     batch_size: int | None = None
     exact_hop: bool = False
+    fixed_hop: bool = False
     name_unknown: bool = False
 
     def __post_init__(self) -> None:
-        if not (math.isfinite(self.hop_s) and self.hop_s > 0):
-            raise UsageError(f"--hop {self.hop_s}: must be above 0 seconds (0.5 is usual)")
-        if not (math.isfinite(self.average_s) and self.average_s >= 0):
-            raise UsageError(f"--average {self.average_s}: must be 0 (none) or more seconds")
+        if not 0 < self.hop_s <= LONGEST_S:
+            raise UsageError(
+                f"--hop {self.hop_s}: must be above 0 seconds, up to {LONGEST_S:.0f} (0.5 is usual)"
+            )
+        if not 0 <= self.average_s <= LONGEST_S:
+            raise UsageError(
+                f"--average {self.average_s}: must be 0 (none) or more seconds, "
+                f"up to {LONGEST_S:.0f}"
+            )
         if self.channel is not None and self.channel < 1:
             raise UsageError(f"--channel {self.channel}: channels count from 1")
         if self.batch_size is not None and self.batch_size < 1:
@@ -103,8 +113,8 @@ def choose_thresholds(
     ]:
         if value is None:
             continue
-        if not (math.isfinite(value) and value >= 0):
-            raise UsageError(f"{option} {value}: must be 0 or more seconds")
+        if not 0 <= value <= LONGEST_S:
+            raise UsageError(f"{option} {value}: must be 0 or more seconds, up to {LONGEST_S:.0f}")
         chosen = msgspec.structs.replace(chosen, **{field: value})
     return chosen
 
@@ -136,13 +146,11 @@ def read_thresholds(path: Path, base: Thresholds, labels: list[str]) -> Threshol
     Raises:
         UsageError: The file is missing, no TOML, or says something that cannot be.
     """
-    try:
-        said = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UsageError(f"--thresholds {path}: cannot be read: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise UsageError(f"--thresholds {path}: is no TOML: {error}") from error
     where = f"--thresholds {path}:"
+    try:
+        said = tomllib.loads(read_small(path, where, UsageError))
+    except (ValueError, RecursionError) as error:  # ValueError: also of a number without end
+        raise UsageError(f"{where} is no TOML: {error}") from error
     classes = said.pop("classes", {})
     if not isinstance(classes, dict):
         raise UsageError(f"{where} classes must be a table, [classes]")
@@ -167,17 +175,17 @@ def read_thresholds(path: Path, base: Thresholds, labels: list[str]) -> Threshol
         raise UsageError(f"{where} {error}") from error
 
 
-_LIMITS = {"on": 1.0, "off": 1.0, "min_duration": math.inf, "max_gap": math.inf}
+_LIMITS = {"on": 1.0, "off": 1.0, "min_duration": LONGEST_S, "max_gap": LONGEST_S}
 """What a threshold file may set, and the highest value of each."""
 
 
 def _check_number(where: str, name: str, value: object, highest: float) -> float:
     if not isinstance(value, int | float) or isinstance(value, bool):
         value = str(value)
-    elif math.isfinite(value) and 0 <= value <= highest:
+    elif 0 <= value <= highest:
         return float(value)
-    must = "lie between 0 and 1" if highest == 1 else "be 0 or more seconds"
-    raise UsageError(f"{where} {name} is {value}, must {must}")
+    must = "lie between 0 and 1" if highest == 1 else f"be 0 or more seconds, up to {highest:.0f}"
+    raise UsageError(f"{where} {name} is {str(value)[:40]}, must {must}")
 
 
 def _class_threshold(where: str, value: object, ratio: float) -> Threshold:

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from streamclf.card import Card
+from streamclf.masking import show_safely
 from streamclf.model import CardOptions, Model, bundled_models, find_model
 
 
@@ -25,7 +26,7 @@ def info(name: str, options: CardOptions, *, as_json: bool) -> None:
         return
     width = max(len(title) for title, _ in _rows(model))
     for title, text in _rows(model):
-        print(f"{title:<{width}}  {text}")
+        print(f"{title:<{width}}  {show_safely(text)}")
 
 
 def _rows(model: Model) -> list[tuple[str, str]]:
@@ -99,7 +100,8 @@ def devices(*, as_json: bool) -> None:
         mark = "*" if device.is_default else " "
         print(
             f"  {mark} {device.index:>5}  {device.channels:>8}  "
-            f"{device.default_sample_rate:>9.0f} Hz  {device.host_api:<12}  {device.name}"
+            f"{device.default_sample_rate:>9.0f} Hz  {device.host_api:<12}  "
+            f"{show_safely(device.name)}"
         )
     print("  * is the default; --device takes an index or part of a name")
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import pickle
 import tempfile
 import threading
 from collections.abc import Iterator
 from queue import SimpleQueue
 from typing import Any, Generic, TypeVar
+
+from streamclf.packing import pack, unpack
 
 T = TypeVar("T")
 
@@ -30,7 +31,7 @@ class Spool(Generic[T]):
 
     def put(self, item: T) -> None:
         """Append an item."""
-        data = pickle.dumps(item, pickle.HIGHEST_PROTOCOL)
+        data = pack(item)
         with self._lock:
             if self._file.closed:
                 return
@@ -60,4 +61,4 @@ class Spool(Generic[T]):
                 self._file.seek(position)
                 data = self._file.read(size)
             position += size
-            yield pickle.loads(data)  # noqa: S301  # what this process wrote, into a nameless file
+            yield unpack(data)

@@ -2,11 +2,62 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
 
 from streamclf.card import Unknown
 from streamclf.records import Average, Result, SoundEvent
 from streamclf.unknown import SILENCE_LABEL, UNKNOWN_LABEL, judge
+
+MAX_LISTED = 10_000
+"""Gaps and hops that are listed one by one; of older ones the sums remain."""
+
+
+@dataclass(frozen=True, slots=True)
+class HopChange:
+    """A hop that overload widened, or that was narrowed again.
+
+    Attributes:
+        position: Of the audio that had arrived, at the model's rate.
+        before_s: Hop in seconds.
+        hop_s: Hop from here on, in seconds.
+        reason: In words.
+    """
+
+    position: int
+    before_s: float
+    hop_s: float
+    reason: str
+
+
+class GapLog:
+    """The gaps of a run: the newest one by one, all of them by cause."""
+
+    def __init__(self) -> None:
+        self.by_cause: dict[str, list[int]] = {}
+        """Number of gaps, and of samples."""
+        self._listed: deque[tuple[str, int, int, str]] = deque(maxlen=MAX_LISTED)
+
+    def __iter__(self) -> Iterator[tuple[str, int, int, str]]:
+        return iter(self._listed)
+
+    def add(self, cause: str, position: int, n_samples: int, source: str = "") -> None:
+        """Take note of a gap."""
+        self._listed.append((cause, position, n_samples, source))
+        self._count(cause, 1, n_samples)
+
+    def extend(self, other: GapLog, source: str) -> None:
+        """Take over another run's gaps."""
+        self._listed.extend((*gap[:3], gap[3] or source) for gap in other)
+        for cause, (n_gaps, n_samples) in other.by_cause.items():
+            self._count(cause, n_gaps, n_samples)
+
+    def _count(self, cause: str, n_gaps: int, n_samples: int) -> None:
+        counts = self.by_cause.setdefault(cause, [0, 0])
+        counts[0] += n_gaps
+        counts[1] += n_samples
 
 
 @dataclass
@@ -15,10 +66,15 @@ class Statistics:
 
     Attributes:
         sample_rate: The model's, in Hz.
+        elapsed_samples: Length of the stream, from its first position to its last.
         delivered_samples: Audio that arrived.
-        gap_samples: Audio known to be missing.
+        gap_samples: Audio known to be missing. With what arrived, it is what elapsed.
         n_gaps: How many gaps.
+        gaps: The gaps.
         n_windows: Windows scored.
+        n_skipped: Windows that overload left out, in gaps.
+        hops: How overload changed the hop.
+        drift_ppm: How much faster than it says the source's clock runs; None if unknown.
         n_events: Events found.
         n_unknown: Windows whose averaged scores name nothing that the model knows.
         n_silent: Windows that held no sound.
@@ -27,10 +83,16 @@ class Statistics:
     """
 
     sample_rate: int = 1
+    elapsed_samples: int = 0
     delivered_samples: int = 0
     gap_samples: int = 0
     n_gaps: int = 0
+    gaps: GapLog = field(default_factory=GapLog)
     n_windows: int = 0
+    n_skipped: int = 0
+    hops: deque[HopChange] = field(default_factory=lambda: deque(maxlen=MAX_LISTED))
+    n_hop_changes: int = 0
+    drift_ppm: float | None = None
     n_events: int = 0
     n_unknown: int = 0
     n_silent: int = 0
@@ -42,10 +104,16 @@ class Statistics:
         """Seconds of audio that arrived."""
         return self.delivered_samples / self.sample_rate
 
-    @property
-    def elapsed_samples(self) -> int:
-        """Length of the stream: what arrived and what is missing."""
-        return self.delivered_samples + self.gap_samples
+    def add_gap(self, cause: str, position: int, n_samples: int) -> None:
+        """Take note of audio that is missing."""
+        self.gap_samples += n_samples
+        self.n_gaps += 1
+        self.gaps.add(cause, position, n_samples)
+
+    def add_hop(self, change: HopChange) -> None:
+        """Take note of another hop."""
+        self.n_hop_changes += 1
+        self.hops.append(change)
 
     @property
     def real_time_factor(self) -> float:
@@ -63,9 +131,20 @@ class Statistics:
         elif isinstance(result, SoundEvent):
             self.n_events += 1
 
-    def add(self, other: Statistics) -> None:
-        """Add another run's counts to these."""
+    def add(self, other: Statistics, source: str = "") -> None:
+        """Add another run's counts to these.
+
+        Args:
+            other: The run's.
+            source: What it listened to.
+        """
         self.sample_rate = other.sample_rate
+        self.elapsed_samples += other.elapsed_samples
+        self.gaps.extend(other.gaps, source)
+        self.n_skipped += other.n_skipped
+        self.hops.extend(other.hops)
+        self.n_hop_changes += other.n_hop_changes
+        self.drift_ppm = other.drift_ppm
         self.delivered_samples += other.delivered_samples
         self.gap_samples += other.gap_samples
         self.n_gaps += other.n_gaps
@@ -75,6 +154,73 @@ class Statistics:
         self.n_silent += other.n_silent
         self.scoring_s += other.scoring_s
         self.elapsed_s += other.elapsed_s
+
+    def summary(self) -> str:
+        """One line for people."""
+        skipped = count(self.n_skipped, "window") + " skipped"
+        parts = [
+            f"heard {format_length(self.audio_s)} in {count(self.n_windows, 'window')}: "
+            f"{count(self.n_events, 'event')}, {self.describe_gaps() or 'no gaps'}"
+            f"{self._describe_rest()}",
+            f"hop changed {count(self.n_hop_changes, 'time')}" if self.n_hop_changes else "",
+            skipped if self.n_skipped else "",
+            f"the device's clock is off by {self.drift_ppm:+.0f} ppm"
+            if self.drift_ppm is not None
+            else "",
+            f"real-time factor {self.real_time_factor:.3f}",
+        ]
+        return "; ".join(part for part in parts if part)
+
+    def _describe_rest(self) -> str:
+        """How much of the time nothing was heard, or nothing that the model knows."""
+        shares = {UNKNOWN_LABEL: self.n_unknown, SILENCE_LABEL: self.n_silent}
+        return "".join(f", {n / self.n_windows:.0%} {name}" for name, n in shares.items() if n)
+
+    def describe_gaps(self) -> str:
+        """Number, length and causes of the gaps, for people; empty if there are none."""
+        if not self.n_gaps:
+            return ""
+        causes = [
+            f"{cause} {format_length(n_samples / self.sample_rate)}"
+            for cause, (_, n_samples) in self.gaps.by_cause.items()
+        ]
+        length = format_length(self.gap_samples / self.sample_rate)
+        shown = (
+            f"{length}: {', '.join(causes)}"
+            if len(causes) > 1
+            else f"{length}, {next(iter(self.gaps.by_cause))}"
+        )
+        return f"{count(self.n_gaps, 'gap')} ({shown})"
+
+    def as_json(self) -> dict[str, Any]:
+        """What ``--stats`` writes: delivered and gap samples are the elapsed ones."""
+        return {
+            "sample_rate": self.sample_rate,
+            "elapsed_samples": self.elapsed_samples,
+            "delivered_samples": self.delivered_samples,
+            "gap_samples": self.gap_samples,
+            "n_gaps": self.n_gaps,
+            "gaps": [
+                {"cause": cause, "position": position, "n_samples": n_samples}
+                | ({"source": source} if source else {})
+                for cause, position, n_samples, source in self.gaps
+            ],
+            "gaps_by_cause": {
+                cause: {"n_gaps": n_gaps, "n_samples": n_samples}
+                for cause, (n_gaps, n_samples) in self.gaps.by_cause.items()
+            },
+            "windows": self.n_windows,
+            "windows_skipped": self.n_skipped,
+            "events": self.n_events,
+            "hop_changes": self.n_hop_changes,
+            "hops": [
+                {"position": hop.position, "hop_s": hop.hop_s, "reason": hop.reason}
+                for hop in self.hops
+            ],
+            "drift_ppm": None if self.drift_ppm is None else round(self.drift_ppm, 2),
+            "scoring_s": round(self.scoring_s, 6),
+            "processing_s": round(self.elapsed_s, 6),
+        }
 
 
 def describe_counts(counts: Statistics) -> str:

@@ -76,7 +76,7 @@ def test_classifier_names_a_graph_that_fails_on_its_own_window(tmp_path):
 @pytest.mark.data
 def test_classifier_runs_yamnet_shaped_label_files(data_dir, tone_model):
     labels = data_dir / "teachers" / "yamnet_class_map.csv"
-    from streamclf.model import read_labels
+    from streamclf.labels import read_labels
 
     assert len(read_labels(labels)) == 521
     assert CardOptions(labels).given

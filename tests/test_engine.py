@@ -1,3 +1,4 @@
+import time
 from datetime import datetime
 
 import numpy as np
@@ -184,8 +185,8 @@ def test_engine_passes_notices_with_their_place(classifier):
     results = list(Engine(classifier).run(ArraySource(waveform, toys.RATE, block_samples=4000)))
     notices = [r for r in results if isinstance(r, Notice)]
     assert [n.message for n in notices] == [
-        "NaN or Inf samples from 1.00 s on: replaced by zeros",
-        "1 NaN or Inf sample was replaced by zeros",
+        "samples that are no audio (NaN, Inf or above 2^32) from 1.00 s on: replaced by zeros",
+        "samples that are no audio (NaN, Inf or above 2^32): 1 replaced by zeros",
     ]
     assert notices[0].position == 8000
 
@@ -224,3 +225,24 @@ def test_engine_memory_holds_windows_not_the_stream(classifier):
         return most
 
     assert peak(400) < 1.2 * peak(100)
+
+
+def test_engine_says_when_the_system_clock_is_set(classifier, monkeypatch):
+    """Events and positions are those of an undisturbed run."""
+    undisturbed = listen(classifier, LiveArray(SCENE, toys.RATE, block_samples=800))[0]
+    ahead = [0.0]
+    real = time.time
+    monkeypatch.setattr("time.time", lambda: real() + ahead[0])
+    engine = Engine(classifier)
+    results = []
+    for result in engine.run(LiveArray(SCENE, toys.RATE, block_samples=800)):
+        results.append(result)
+        if isinstance(result, Average) and result.end == 6 * toys.RATE:
+            ahead[0] = 3600.0
+    events = [(e.label, e.onset, e.offset, e.score) for e in results if isinstance(e, SoundEvent)]
+    assert [e[:3] for e in events] == [e[:3] for e in undisturbed]
+    (notice,) = [r for r in results if isinstance(r, Notice)]
+    assert "clock went forward by 1 h 00 min" in notice.message
+    ((position, by),) = engine.clock.jumps
+    assert position == notice.position
+    assert by.total_seconds() == pytest.approx(3600, abs=1)

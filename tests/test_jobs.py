@@ -14,13 +14,15 @@ from hypothesis import strategies as st
 from streamclf import jobs as jobs_module
 from streamclf import spool as spool_module
 from streamclf.batch import count_cores, count_jobs, leaves_core, run_recordings
+from streamclf.card import Threshold, Thresholds
 from streamclf.classifier import Classifier
 from streamclf.console import Bars
 from streamclf.engine import Engine
 from streamclf.errors import SinkError
 from streamclf.jobs import Jobs
 from streamclf.model import Model
-from streamclf.records import Average
+from streamclf.packing import pack, unpack
+from streamclf.records import Average, Change, Gap, Notice, Scores, SoundEvent
 from streamclf.settings import Settings
 from streamclf.sinks.base import MemorySink
 from streamclf.spool import Spool
@@ -39,6 +41,35 @@ def test_spool_gives_back_what_it_got_in_order(items, in_memory):
     writer.join()
     spool.close()
     spool.put(b"too late")
+
+
+@given(
+    values=st.lists(st.floats(0, 1, width=32), min_size=1, max_size=9),
+    position=st.integers(0, 2**62),
+    label=st.text(),
+)
+def test_results_survive_being_packed(values, position, label):
+    scores = Scores(position, 7, np.array(values, np.float32))
+    means = np.array(values[::-1], np.float32)
+    (average,) = [unpack(pack(Average(scores, means)))]
+    assert (average.position, average.scores.n_samples) == (position, 7)
+    for found, given_ in [(average.values, means), (average.scores.values, scores.values)]:
+        assert found.dtype == np.float32
+        np.testing.assert_array_equal(found, given_)
+    thresholds = Thresholds(0.6, 0.2, classes={label: Threshold(0.9, 0.8)})
+    for item in [
+        SoundEvent(label, position, position + 1, values[0]),
+        Gap(position, 1, 8000, label),
+        Notice(position, 8000, label, "info"),
+        Change(position, 1, 2, thresholds),
+    ]:
+        assert unpack(pack(item)) == item
+    assert unpack(pack(SoundEvent("a", 1, 2, np.float32(0.5)))).score == 0.5
+
+
+def test_only_results_can_be_packed():
+    with pytest.raises(TypeError):
+        pack(object())
 
 
 @pytest.fixture

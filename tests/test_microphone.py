@@ -156,7 +156,9 @@ def test_microphone_that_vanishes_is_found_again(fault: str) -> None:
     audio = FakeBackend([OTHER, FAKE_DEVICE])
     audio.clock.at(3.05, getattr(audio, fault))
     moved = InputDevice(7, FAKE_DEVICE.name, "Fake", 1, 16_000.0)
-    audio.clock.at(20.0, lambda: audio.plug(OTHER, moved))
+    # Its old index is another's now.
+    other = InputDevice(FAKE_DEVICE.index, OTHER.name, OTHER.host_api, 4, 48_000.0)
+    audio.clock.at(20.0, lambda: audio.plug(other, moved))
     records = record(audio, 40.0, audio.microphone("fake"))
 
     (gap,) = gaps(records)
@@ -171,15 +173,14 @@ def test_microphone_that_vanishes_is_found_again(fault: str) -> None:
     kinds = [type(r) for r in records]
     assert kinds.index(Notice) < kinds.index(Gap)
     assert len(audio.streams) == 2
+    assert {block.waveform.shape[0] for block in blocks(records)} == {1}  # the other has four
 
 
 def test_microphone_backs_off_up_to_30_s() -> None:
     audio = FakeBackend()
     audio.clock.at(1.0, audio.unplug)
-    resets: list[float] = []
-    audio.reset = lambda: resets.append(audio.clock.now())  # type: ignore[method-assign]
     record(audio, 200.0)
-    waits = np.diff([1.0, *resets])
+    waits = np.diff([1.0, *audio.probes])
     np.testing.assert_allclose(waits, [0.5, 1, 2, 4, 8, 16, 30, 30, 30, 30, 30])
 
 
@@ -308,6 +309,56 @@ def test_microphone_hours_of_retrying_keep_one_ring() -> None:
     records = record(audio, 36_100.0)
     assert abs(end_of(records) - 36_100 * RATE) <= 1_601
     assert len(audio.streams) == 2
+    # Each reset leaks in PortAudio: only a device that was seen is worth one.
+    assert audio.n_resets == 1
+    assert len(audio.probes) > 1_000
+
+
+def test_microphone_states_follow_the_age_of_the_newest_block() -> None:
+    audio = FakeBackend()
+    microphone = audio.microphone()
+    seen: list[tuple[float, str]] = []
+
+    def look() -> None:
+        state = microphone.state
+        if not seen or seen[-1][1] != state:
+            seen.append((audio.clock.now(), state))
+        audio.clock.at(audio.clock.now() + 0.1, look)
+
+    audio.clock.at(0.05, look)
+    audio.clock.at(3.0, lambda: setattr(audio.streams[-1], "silent", True))
+    audio.clock.at(3.0, audio.unplug_quietly)
+    # While it is tried again, the sound server takes its time.
+    list_devices = audio.list_devices
+
+    def list_slowly() -> list[InputDevice]:
+        if audio.n_resets:
+            look()
+        return list_devices()
+
+    audio.list_devices = list_slowly  # type: ignore[method-assign]
+    audio.clock.at(9.0, audio.plug)
+    record(audio, 20.0, microphone)
+    assert [state for _, state in seen] == [
+        "listening", "stalled", "lost", "reconnecting", "listening"
+    ]  # fmt: skip
+    assert [time for time, _ in seen[:3]] == pytest.approx([0.05, 4.0, 5.0], abs=0.1)
+
+
+def test_microphone_that_loses_audio_without_a_word_is_found_out() -> None:
+    """Less than what counts as lost; as the ADC clock says, to the sample."""
+    audio = FakeBackend()
+
+    def lose() -> None:
+        audio.overflow(24_000)
+        audio.streams[-1]._overflowed = False
+
+    audio.clock.at(5.05, lose)
+    records = record(audio, 20.0)
+    (gap,) = gaps(records)
+    assert (gap.position, gap.n_samples, gap.cause) == (5 * RATE, 24_000, "stalled")
+    assert_heard(audio, records)
+    assert not messages(records)
 
 
 def test_microphone_stopped_before_it_opened_opens_nothing() -> None:

@@ -28,13 +28,13 @@ def test_mix_down_refuses_a_channel_that_is_not_there():
 
 
 def test_mix_down_replaces_and_counts_samples_that_are_no_numbers():
-    bad = block([0.5, float("nan"), float("inf")], position=20)
-    first, mono, clean, last = mix_down([bad, block([0.25], position=23)])
+    bad = block([0.5, float("nan"), float("inf"), -1e20], position=20)
+    first, mono, clean, last = mix_down([bad, block([0.25], position=24)])
     assert isinstance(first, Notice)
-    assert "NaN or Inf samples from 2.00 s on" in first.message
-    assert mono.waveform.tolist() == [[0.5, 0, 0]]
+    assert "samples that are no audio (NaN, Inf or above 2^32) from 2.00 s on" in first.message
+    assert mono.waveform.tolist() == [[0.5, 0, 0, 0]]
     assert clean.waveform.tolist() == [[0.25]]
-    assert last.message == "2 NaN or Inf samples were replaced by zeros"
+    assert last.message == "samples that are no audio (NaN, Inf or above 2^32): 3 replaced by zeros"
 
 
 def test_mix_down_counts_bad_samples_of_the_mixed_channels():

@@ -9,7 +9,8 @@ from onnx import TensorProto, helper
 from streamclf.card import Threshold, Thresholds, format_card
 from streamclf.classifier import Classifier
 from streamclf.errors import CardError, ModelError
-from streamclf.model import CardOptions, Model, bundled_models, find_model, read_labels
+from streamclf.labels import read_labels
+from streamclf.model import CardOptions, Model, bundled_models, find_model
 
 LOUD = toys.tone(1000, 1.5)
 
@@ -198,6 +199,31 @@ def test_find_model_takes_files_and_bundled_names(tmp_path, tone_model):
         find_model("nope.onnx")
     with pytest.raises(ModelError, match="is a folder"):
         find_model(str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("node", "output", "words"),
+    [
+        (None, None, "the graph's output is none, a streamclf model gives numbers"),
+        (
+            helper.make_node("ArgMax", ["all"], ["best"], axis=1),
+            TensorProto.INT64,
+            "'best' of type",
+        ),
+    ],
+)
+def test_model_without_numbers_to_give_is_refused(tmp_path, node, output, words):
+    model = onnx.load(
+        toys.write_tone_detector(tmp_path / "m.onnx", toys.toy_card(), final="Softmax")
+    )
+    del model.graph.output[:]
+    if node is not None:
+        model.graph.node.append(node)
+        model.graph.output.append(helper.make_tensor_value_info("best", output, None))
+    onnx.save(model, tmp_path / "m.onnx")
+    with pytest.raises(ModelError) as caught:
+        Model(tmp_path / "m.onnx", provider="cpu")
+    assert words in str(caught.value)
 
 
 def test_regression_model_gives_its_value(tmp_path):

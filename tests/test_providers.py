@@ -12,8 +12,12 @@ class FakeSession:
     """Like ONNX Runtime's: takes what it is asked for, or quietly the CPU."""
 
     honoured = True
+    broken = False
 
-    def __init__(self, path, options, providers):
+    def __init__(self, path, options, providers, enable_fallback=True):
+        assert not enable_fallback  # it would write to standard output
+        if self.broken and providers[0][0] != "CPUExecutionProvider":
+            raise RuntimeError("no kernel")
         self.asked = providers
         first = providers[0][0]
         self._providers = (
@@ -92,6 +96,15 @@ def test_auto_with_cuda_that_became_a_cpu_falls_back_and_says_so(
     assert "its libraries are missing" in reason
 
 
+def test_a_provider_that_fails_with_the_model_is_named(tone_model, cuda_build, monkeypatch):
+    monkeypatch.setattr(FakeSession, "broken", True)
+    with pytest.raises(ProviderError, match=r"provider cuda was asked for, and failed with .*no k"):
+        open_session(tone_model, "cuda")
+    _, used, reason = open_session(tone_model)
+    assert used == "cpu"
+    assert "no kernel" in reason
+
+
 def _only_cuda_fails(real):
     def open_with(path, provider, n_threads, live):
         return "session" if provider == "cpu" else real(path, provider, n_threads, live)
@@ -108,10 +121,10 @@ def test_threads_and_spinning_are_set(tone_model, monkeypatch):
     seen = {}
     real = onnxruntime.InferenceSession
 
-    def spy(path, options, providers):
+    def spy(path, options, providers, **keywords):
         seen["threads"] = options.intra_op_num_threads
         seen["spin"] = options.get_session_config_entry("session.intra_op.allow_spinning")
-        return real(path, options, providers=providers)
+        return real(path, options, providers=providers, **keywords)
 
     monkeypatch.setattr(onnxruntime, "InferenceSession", spy)
     open_session(tone_model, "cpu", n_threads=1, live=True)

@@ -181,6 +181,19 @@ def test_a_lost_microphone_shows_a_sign_of_life_at_each_try():
 
 
 @needs_sockets
+def test_an_unplugged_microphone_is_said_to_systemd_and_survives_its_watchdog(
+    start, systemd, scene, tone_model
+):
+    environment = {**os.environ, "NOTIFY_SOCKET": str(systemd.path), "WATCHDOG_USEC": "40000"}
+    start("--source", f"sim:{scene}?unplug=1,4", "--loop", "--speed", 4,
+          "--model", tone_model, env=environment)  # fmt: skip
+    said = systemd.until(f"STATUS=sim:{scene}: microphone")
+    assert "lost: " in said
+    systemd.until("WATCHDOG=1")  # while it is away
+    assert " back after " in systemd.until(f"STATUS=sim:{scene}: microphone")
+
+
+@needs_sockets
 def test_without_systemd_nothing_is_sent(systemd):
     for environment in ({}, {"NOTIFY_SOCKET": ""}, {"NOTIFY_SOCKET": "vsock:2:1234"}):
         with Service(environment=environment) as service:

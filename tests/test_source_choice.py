@@ -13,7 +13,7 @@ from streamclf.sources.stream import StandardInput, UrlStream
     ("options", "message"),
     [
         ({"device": "usb", "source": "-"}, "--device goes with a microphone, the source here is -"),
-        ({"reconnect": False, "source": "-"}, "--no-reconnect goes with a microphone"),
+        ({"reconnect": False, "source": "-"}, "--no-reconnect goes with a microphone or a URL"),
         ({"raw": "s16"}, "--raw goes with --source -, the source here is the microphone"),
         ({"raw": "s16", "source": "sim:x"}, "--raw goes with --source -, the source here is sim:x"),
         ({"speed": 0.0}, "--speed goes with --source sim:FILE"),

@@ -223,14 +223,18 @@ class Dashboard(Actions, App[int]):
         base.query_one(StatusHeader).tell(
             Situation(
                 self._state(picture), self._model_name(), engine.card.task, listener.relay.name,
-                listener.scoring.source_rate, f"on {listener.model.provider}", chosen.hop_s,
+                listener.scoring.source_rate, f"on {listener.model.provider}",
+                chosen.overload.hop_s,
                 chosen.settings.average_s, self._place(picture),
             )
         )  # fmt: skip
         if self._now() - self._health_at >= HEALTH_EVERY_S:
             self._health_at = self._now()
             health = self.meter.sample(
-                listener.scoring.statistics, listener.history.lag_s, listener.doors.n_lost
+                listener.scoring.statistics,
+                listener.history.lag_s,
+                engine.overload.reason,
+                listener.doors.n_lost,
             )
             base.query_one(HealthLine).tell(health)
 
@@ -249,7 +253,10 @@ class Dashboard(Actions, App[int]):
         if self.listener.doors.recording is not None:
             return f"playing {self.playhead.speed:g}x"
         if self.is_silent():
-            return "ENDED" if self.reason == "ended" else "NO AUDIO"
+            if self.reason is not None:
+                return "ENDED" if self.reason == "ended" else "NO AUDIO"
+            state = self.listener.relay.state
+            return "NO AUDIO" if state == "listening" else f"NO AUDIO, {state}"
         return "listening"
 
     def _place(self, picture: Picture) -> str:

@@ -26,6 +26,8 @@ class Health:
         queue_s: Audio that has arrived and waits for the engine.
         cpu_percent: Of one core, this process.
         frame_hz: Pictures a second.
+        drift_ppm: How much faster than it says the device's clock runs; None if unknown.
+        overload: Why the hop is wider than asked for; empty if it is not.
         n_lost: Lines that outputs could not take, and will not.
     """
 
@@ -38,6 +40,8 @@ class Health:
     queue_s: float = 0.0
     cpu_percent: float = 0.0
     frame_hz: float = 0.0
+    drift_ppm: float | None = None
+    overload: str = ""
     n_lost: int = 0
 
 
@@ -69,12 +73,15 @@ class HealthMeter:
         """Take note of a picture."""
         self._frames.append(self._now())
 
-    def sample(self, statistics: Statistics, lag_s: float, n_lost: int = 0) -> Health:
+    def sample(
+        self, statistics: Statistics, lag_s: float, overload: str = "", n_lost: int = 0
+    ) -> Health:
         """Read the figures.
 
         Args:
             statistics: The engine's.
             lag_s: Seconds of audio that wait.
+            overload: Why the hop is wider than asked for.
             n_lost: Lines that outputs lost.
         """
         now = self._now()
@@ -95,5 +102,7 @@ class HealthMeter:
             max(lag_s, 0.0),
             100 * (self._cpu() - cpu) / passed if passed else 0.0,
             len(recent) / 2,
+            statistics.drift_ppm,
+            overload,
             n_lost,
         )

@@ -229,12 +229,14 @@ class History(Sink):
     def tell(self, kind: Literal["warning", "info"], message: str) -> None:
         """Add a line of the dashboard's own to the events."""
         with self.lock:
-            started = self.stream.started if self.stream else None
             at = self.end_s
+            stream = self.stream
+            started = stream.started_for(round(at * stream.sample_rate)) if stream else None
             self.entries.append(Entry(kind, message, at, at, at, started=started))
 
     def _entry(self, result: SoundEvent | Gap | Notice, rate: int) -> Entry:
-        started = self.stream.started if self.stream else None
+        position = result.onset if isinstance(result, SoundEvent) else result.position
+        started = self.stream.started_for(position) if self.stream else None
         if isinstance(result, SoundEvent):
             place = (result.onset / rate, result.offset / rate, self.end_s)
             return Entry("event", result.label, *place, result.score, started)

@@ -14,6 +14,7 @@ from streamclf.dashboard.remembered import Remembered, log_path, save_settings
 from streamclf.dashboard.tuning import set_on
 from streamclf.engine import Engine
 from streamclf.errors import StreamclfError
+from streamclf.masking import mask_text
 from streamclf.model import Model
 from streamclf.settings import Settings
 from streamclf.sources.base import Source
@@ -74,10 +75,10 @@ def apply_remembered(
 
 
 def write_log(error: BaseException, path: Path | None = None) -> Path:
-    """Append a failure with its traceback; returns where."""
+    """Append a failure with its traceback, without passwords; returns where."""
     path = path or log_path()
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a", encoding="utf-8") as log:
         log.write(f"{datetime.now().astimezone().isoformat(timespec='seconds')}\n")
-        log.write("".join(traceback.format_exception(error)))
+        log.write(mask_text("".join(traceback.format_exception(error))))
     return path

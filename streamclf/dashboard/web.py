@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import ipaddress
 import shlex
 import sys
+from typing import IO, cast
 
 from streamclf.console import say
 from streamclf.errors import UsageError
+from streamclf.masking import mask_text
 
 LOCAL = "127.0.0.1"
+WIDTH = 10_000
+"""Letters in a line that is broken nowhere else: a broken password could not be masked."""
 WARNING = (
     "warning: {host} can be reached from the network, and there is no password: whoever opens "
     "the page hears the microphone's sounds named and may write files here. Better leave it at "
@@ -49,12 +54,26 @@ def is_local(host: str) -> bool:
 
 def serve(arguments: list[str], host: str, port: int) -> int:
     """Serve a command line of streamclf's until interrupted."""
+    from rich.console import Console
     from textual_serve.server import Server
 
     command = shlex.join([sys.executable, "-m", "streamclf", *without_web(arguments), "--ui"])
     say(f"the dashboard is at http://{host}:{port}; Ctrl-C ends")
-    Server(command, host=host, port=port, title="streamclf").serve()
+    server = Server(command, host=host, port=port, title="streamclf")
+    # It shows the command that it serves, and errors with all variables: whole lines, to be masked.
+    server.console = Console(file=cast(IO[str], _Masked()), width=WIDTH)
+    server.serve()
     return 130
+
+
+class _Masked(io.TextIOBase):
+    """Standard error, without passwords."""
+
+    def write(self, text: str) -> int:
+        return sys.stderr.write(mask_text(text))
+
+    def flush(self) -> None:
+        sys.stderr.flush()
 
 
 def without_web(arguments: list[str]) -> list[str]:

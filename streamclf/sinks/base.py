@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -21,6 +22,7 @@ class StreamInfo:
         task: The model's.
         started: Local time of its first sample, of live streams.
         unknown: How the model's unknown sounds are told, if they are.
+        jumps: Positions at which the system's clock was set, and by how much; grows meanwhile.
     """
 
     source: str
@@ -29,16 +31,25 @@ class StreamInfo:
     task: Task
     started: datetime | None = None
     unknown: Unknown | None = None
+    jumps: Sequence[tuple[int, timedelta]] = ()
 
     def seconds(self, position: int) -> float:
         """A position in seconds from the stream's start, to the microsecond."""
         return round(position / self.sample_rate, 6)
 
-    def time(self, position: int) -> str | None:
-        """A position as local time, ISO 8601 with offset; None where the stream is not live."""
+    def started_for(self, position: int) -> datetime | None:
+        """Local time of the first sample, by the system's clock as it was at a position."""
         if self.started is None:
             return None
-        moment = self.started + timedelta(seconds=position / self.sample_rate)
+        jumped = [by for at, by in self.jumps if at <= position]
+        return self.started + sum(jumped, timedelta())
+
+    def time(self, position: int) -> str | None:
+        """A position as local time, ISO 8601 with offset; None where the stream is not live."""
+        started = self.started_for(position)
+        if started is None:
+            return None
+        moment = started + timedelta(seconds=position / self.sample_rate)
         return moment.isoformat(timespec="milliseconds")
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import ClassVar
 
+from streamclf.masking import show_safely
 from streamclf.records import Average, Gap, Result, SoundEvent
 from streamclf.sinks.base import StreamInfo
 from streamclf.sinks.lines import Lines, LineSink
@@ -124,7 +125,7 @@ class TextSink(TableSink):
         self, stream: StreamInfo, label: str | None, onset: int, offset: int, score: float | str
     ) -> str:
         """Format a row, below the stream's name where it is the first."""
-        title = "" if self._shown == stream.source else f"{stream.source}\n"
+        title = "" if self._shown == stream.source else f"{show_safely(stream.source)}\n"
         self._shown = stream.source
         begin, end = _clock(stream.seconds(onset)), _clock(stream.seconds(offset))
         text, number = (f"[gap: {score}]", "") if label is None else (label, f"{score:.2f}")

@@ -88,4 +88,5 @@ def to_float(waveform: npt.NDArray[np.generic]) -> npt.NDArray[np.float32]:
         waveform = centred / half
     elif waveform.dtype.kind != "f":
         raise SourceError(f"waveform has type {waveform.dtype}, must be float or integer")
-    return np.atleast_2d(waveform.astype(np.float32, copy=False))
+    with np.errstate(over="ignore"):  # too large for float32 is infinite, and told as such
+        return np.atleast_2d(waveform.astype(np.float32, copy=False))

@@ -19,6 +19,7 @@ from typing import Any, Protocol, TypeAlias
 from streamclf.errors import DeviceError
 from streamclf.records import Waveform
 from streamclf.sources.devices import InputDevice
+from streamclf.sources.probe import probe
 
 Callback: TypeAlias = Callable[[Waveform, bool, float], None]
 """``(samples, channels)`` float32 valid during the call, overflow flag, ADC time in seconds."""
@@ -58,6 +59,13 @@ class Backend(Protocol):
 
         Raises:
             DeviceError: The device refuses, for instance the sample rate.
+        """
+        ...
+
+    def probe(self, device: InputDevice) -> bool:
+        """Whether a device that was lost can be opened again, as far as can be told cheaply.
+
+        Unlike `reset` it leaves nothing behind, however often it is called.
         """
         ...
 
@@ -138,6 +146,10 @@ class PortAudioBackend:
             stream.close()
             raise DeviceError(error) from error
         return _PortAudioStream(stream)
+
+    def probe(self, device: InputDevice) -> bool:
+        """Look in another process, which takes what PortAudio leaks with it."""
+        return probe(device)
 
     def reset(self) -> None:
         """Terminate PortAudio and initialise it again.

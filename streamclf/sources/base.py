@@ -5,9 +5,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from types import TracebackType
-from typing import ClassVar, Self
+from typing import ClassVar, Literal, Self, TypeAlias
 
 from streamclf.records import Block, Gap, Notice
+
+State: TypeAlias = Literal["listening", "stalled", "lost", "reconnecting"]
+"""How a live source fares: audio comes; it has not come for a moment; it is gone; it is tried
+again just now."""
 
 
 class Source(ABC):
@@ -21,8 +25,8 @@ class Source(ABC):
         name: What results call this source (a path as given, a device's name, a masked URL).
         live: Whether audio arrives at the pace of the clock, so that waiting for a batch of
             windows would delay results.
-        on_waiting: Called now and then, by the thread that iterates, while lost audio is waited
-            for, so that it can be told from a thread that hangs.
+        on_waiting: Called now and then, by the thread that waits, while lost audio is waited for,
+            so that it can be told from a thread that hangs.
     """
 
     name: str
@@ -32,6 +36,24 @@ class Source(ABC):
     @property
     def duration_s(self) -> float | None:
         """Length in seconds where it is known beforehand, for progress bars."""
+        return None
+
+    @property
+    def pace(self) -> float | None:
+        """Times real time at which audio comes, whether it is read or not.
+
+        None where audio waits until it is read: then being slow loses nothing.
+        """
+        return None
+
+    @property
+    def state(self) -> State:
+        """How it fares; may be asked from any thread."""
+        return "listening"
+
+    @property
+    def drift_ppm(self) -> float | None:
+        """How much faster than it says the source's clock runs, in ppm; None if unknown."""
         return None
 
     @abstractmethod

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from streamclf.errors import UsageError
+from streamclf.masking import mask_url
 from streamclf.sources.base import Source
 
 
@@ -16,7 +17,7 @@ class SourceOptions:
     Attributes:
         source: None for a microphone, ``-``, ``sim:FILE`` or a URL.
         device: The microphone, by index or part of its name.
-        reconnect: Whether a lost microphone is waited for.
+        reconnect: Whether a lost microphone or network stream is waited for.
         raw: Layout of headerless samples on standard input.
         speed: Of a simulated microphone, times real pace.
         loop: Whether a simulated microphone begins again.
@@ -33,15 +34,16 @@ class SourceOptions:
 
     def __post_init__(self) -> None:
         simulated = self.source is not None and self.source.startswith("sim:")
+        lost = self.source is None or "://" in self.source
         for option, given, fits, needs in [
             ("--device", self.device is not None, self.source is None, "a microphone"),
-            ("--no-reconnect", not self.reconnect, self.source is None, "a microphone"),
+            ("--no-reconnect", not self.reconnect, lost, "a microphone or a URL"),
             ("--raw", self.raw is not None, self.source == "-", "--source -"),
             ("--speed", self.speed is not None, simulated, "--source sim:FILE"),
             ("--loop", self.loop, simulated, "--source sim:FILE"),
         ]:
             if given and not fits:
-                heard = self.source or "the microphone"
+                heard = mask_url(self.source) if self.source else "the microphone"
                 raise UsageError(f"{option} goes with {needs}, the source here is {heard}")
 
 
@@ -64,22 +66,24 @@ def open_source(options: SourceOptions) -> Source:
 
         return StandardInput(RawFormat.parse(options.raw) if options.raw else None)
     if name.startswith("sim:"):
+        from streamclf.sources.faults import parse_name
         from streamclf.sources.simulated import SimulatedMicrophone
 
+        path, faults = parse_name(name.removeprefix("sim:"))
         speed = 1.0 if options.speed is None else options.speed
-        return SimulatedMicrophone(name.removeprefix("sim:"), speed=speed, loop=options.loop)
+        return SimulatedMicrophone(path, speed=speed, loop=options.loop, faults=faults)
     if "://" in name:
         from streamclf.sources.stream import UrlStream
 
-        return UrlStream(name)
+        return UrlStream(name, reconnect=options.reconnect)
     if _exists(name):
         raise UsageError(
             f"--source {name}: is a file: streamclf file {name} analyses it, "
             f"--source sim:{name} plays it as a microphone"
         )
     raise UsageError(
-        f"--source {name}: must be - (standard input), sim:FILE or a URL such as rtsp://...; "
-        "a microphone is chosen by --device"
+        f"--source {mask_url(name)}: must be - (standard input), sim:FILE or a URL such as "
+        "rtsp://...; a microphone is chosen by --device"
     )
 
 

@@ -59,6 +59,10 @@ class StopSignal:
         self._is_set = True
         self._wakes.put(None)
 
+    def wake(self) -> None:
+        """End a sleep, or the next one, without raising the flag."""
+        self._wakes.put(None)
+
     def sleep(self, seconds: float) -> bool:
         """Sleep; returns early, and True, when the flag is up."""
         if not self._is_set:

@@ -11,7 +11,7 @@ from streamclf.errors import DeviceError
 from streamclf.sources.backend import Backend, OpenStream
 from streamclf.sources.clock import Clock
 from streamclf.sources.devices import InputDevice, choose_input, find_again
-from streamclf.sources.ring import Ring
+from streamclf.sources.ring import CAPACITY_S, Ring
 
 BLOCK_S = 0.1
 MAX_DEFAULT_CHANNELS = 2
@@ -45,15 +45,25 @@ class Connector:
         clock: For the rings.
         wanted: Index, part of a name, or None for the default device.
         channels: How many to record; None for all the device has, but at most two.
+        block_s: Seconds of audio a block.
+        capacity_s: Seconds of audio in a ring.
     """
 
     def __init__(
-        self, backend: Backend, clock: Clock, wanted: int | str | None, channels: int | None
+        self,
+        backend: Backend,
+        clock: Clock,
+        wanted: int | str | None,
+        channels: int | None,
+        block_s: float = BLOCK_S,
+        capacity_s: float = CAPACITY_S,
     ) -> None:
         self._backend = backend
         self._clock = clock
         self._wanted = wanted
         self._channels = channels
+        self._block_s = block_s
+        self._capacity_s = capacity_s
         self._device: InputDevice | None = None
         self._stream: OpenStream | None = None
 
@@ -90,6 +100,8 @@ class Connector:
     def _find(self) -> InputDevice:
         if self._device is None:
             return choose_input(self._backend.list_devices(), self._wanted)
+        if not self._backend.probe(self._device):
+            raise DeviceError(f"microphone {self._device.name} is not there")
         self._backend.reset()
         found = find_again(self._backend.list_devices(), self._device)
         if found is None:
@@ -109,8 +121,8 @@ class Connector:
     def _open(
         self, device: InputDevice, sample_rate: int, channels: int, refusal: str
     ) -> Connection:
-        block_samples = max(1, round(BLOCK_S * sample_rate))
-        ring = Ring(sample_rate, channels, block_samples, self._clock)
+        block_samples = max(1, round(self._block_s * sample_rate))
+        ring = Ring(sample_rate, channels, block_samples, self._clock, self._capacity_s)
         self._stream = self._backend.open(
             device, sample_rate, channels, block_samples, ring.write, ring.finish
         )

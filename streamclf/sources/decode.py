@@ -45,6 +45,8 @@ class Decoder:
         import av  # takes longer to import than everything else together
 
         self._errors = (av.FFmpegError, OSError)
+        self._exit_error = av.ExitError
+        self._timeout_s = timeout_s
         try:
             self._container = av.open(
                 source, mode="r", options=options or {}, timeout=timeout_s, metadata_errors="ignore"
@@ -52,7 +54,7 @@ class Decoder:
         except av.EOFError as error:
             raise StreamError("ends before any audio came") from error
         except (*self._errors, ValueError) as error:
-            raise StreamError(f"is no audio that FFmpeg can open: {_reason(error)}") from error
+            raise StreamError(f"is no audio that FFmpeg can open: {self._why(error)}") from error
         if not self._container.streams.audio:
             self._container.close()
             raise StreamError("holds no audio stream")
@@ -90,7 +92,7 @@ class Decoder:
                     yield from clock.place(frame)
         except self._errors as error:
             at = clock.position / clock.sample_rate
-            raise StreamError(f"reading failed at {at:.2f} s: {_reason(error)}") from error
+            raise StreamError(f"reading failed at {at:.2f} s: {self._why(error)}") from error
         if clock.position == 0:
             raise SourceError("holds no audio that can be decoded")
         missing_s = self._promised_s() - clock.position / clock.sample_rate
@@ -116,6 +118,11 @@ class Decoder:
         # Beside a video, audio may well end sooner.
         alone = len(self._container.streams) == 1
         return self._duration_s or 0.0 if alone else 0.0
+
+    def _why(self, error: BaseException) -> str:
+        if isinstance(error, self._exit_error) and self._timeout_s:
+            return f"nothing came for {self._timeout_s:g} s"
+        return _reason(error)
 
     def close(self) -> None:
         """Close the container."""

@@ -25,7 +25,7 @@ import numpy.typing as npt
 
 from streamclf.errors import DeviceError
 from streamclf.sources.backend import Callback
-from streamclf.sources.devices import InputDevice
+from streamclf.sources.devices import InputDevice, find_again
 from streamclf.sources.microphone import Microphone
 
 T = TypeVar("T")
@@ -107,6 +107,7 @@ class FakeBackend:
         self.streams: list[FakeStream] = []
         self.open_attempts: list[float] = []
         self.n_resets = 0
+        self.probes: list[float] = []
         self.hangs = False
         self.abandoned = False
         self._seen = list(devices)
@@ -153,6 +154,11 @@ class FakeBackend:
         stream = FakeStream(self, sample_rate, channels, block_samples, callback, finished)
         self.streams.append(stream)
         return stream
+
+    def probe(self, device: InputDevice) -> bool:
+        """Whether the device is there now."""
+        self.probes.append(self.clock.now())
+        return find_again(self.devices, device) is not None
 
     def reset(self) -> None:
         """See the devices that there are now."""

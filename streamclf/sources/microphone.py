@@ -9,20 +9,24 @@ from streamclf.errors import DeviceError
 from streamclf.records import Block, Gap, Notice
 from streamclf.sources.backend import Backend, PortAudioBackend
 from streamclf.sources.backoff import BackOff
-from streamclf.sources.base import Source
+from streamclf.sources.base import Source, State
 from streamclf.sources.clock import Clock, StopSignal, SystemClock
-from streamclf.sources.connection import Connection, Connector
+from streamclf.sources.connection import BLOCK_S, Connection, Connector
 from streamclf.sources.devices import InputDevice
-from streamclf.sources.ring import Captured
+from streamclf.sources.drift import DriftMeter
+from streamclf.sources.ring import CAPACITY_S, Captured
 from streamclf.sources.serial import Caller, SerialThread
 from streamclf.sources.timeline import Timeline
 
+STALLED_S = 1.0
+"""Where the newest block is older, audio stalls; it may still go on as if nothing had been."""
 STALL_S = 2.0
 """A device that delivered, and then nothing for so long, is lost."""
 FIRST_BLOCK_S = 5.0
 """A sound server that idled takes up to 2 s before its first block."""
 OVERSLEPT_S = 0.5
 """A wait that took so much longer than asked for: the process was frozen, not the device."""
+ROUNDING_S = 1e-3
 OPEN_TIMEOUT_S = 10.0
 CLOSE_TIMEOUT_S = 2.0
 
@@ -40,6 +44,8 @@ class Microphone(Source):
         backend: The audio system; PortAudio unless given.
         clock: Time and waiting; the system's unless given.
         calls: What calls the audio system; a thread unless given.
+        block_s: Seconds of audio a block.
+        capacity_s: Seconds of audio that are kept for a slow reader.
 
     Attributes:
         name: The device's name once it is open, before that what was asked for.
@@ -56,6 +62,8 @@ class Microphone(Source):
         backend: Backend | None = None,
         clock: Clock | None = None,
         calls: Caller | None = None,
+        block_s: float = BLOCK_S,
+        capacity_s: float = CAPACITY_S,
     ) -> None:
         if channels is not None and channels < 1:
             raise DeviceError(f"channels is {channels}, a microphone needs 1 or more")
@@ -64,10 +72,34 @@ class Microphone(Source):
         self._backend = backend or PortAudioBackend()
         self._clock = clock or SystemClock()
         self._calls = calls or SerialThread(self._clock)
-        self._connector = Connector(self._backend, self._clock, device, channels)
+        self._connector = Connector(
+            self._backend, self._clock, device, channels, block_s, capacity_s
+        )
         self._connection: Connection | None = None
         self._stop = StopSignal(self._clock)
         self._closed = False
+        self._state: State = "listening"
+        self._drift: DriftMeter | None = None
+        self._over: float | None = None
+
+    @property
+    def pace(self) -> float:
+        """A microphone waits for nobody."""
+        return 1.0
+
+    @property
+    def state(self) -> State:
+        """By the age of the newest block: one that is late is known before it is missed."""
+        connection = self._connection
+        newest = connection.ring.newest if connection is not None else None
+        if self._state != "listening" or newest is None:
+            return self._state
+        return "stalled" if self._clock.now() - newest > STALLED_S else "listening"
+
+    @property
+    def drift_ppm(self) -> float | None:
+        """Of the device's clock against the system's monotonic one."""
+        return self._drift.ppm if self._drift is not None else None
 
     def blocks(self, sample_rate: int) -> Iterator[Block | Gap | Notice]:
         """Yield what the device hears until `stop`, and word of what it could not hear.
@@ -83,11 +115,16 @@ class Microphone(Source):
             if connection is None:
                 return
             timeline = Timeline(connection.sample_rate, self._clock.now(), connection.latency_s)
+            self._drift = timeline.drift
             yield from self._tell_refusal(connection, sample_rate, timeline)
             while connection is not None:
                 reason = yield from self._listen(connection, timeline)
                 if self._stop.is_set():
                     return
+                if self._over is not None:
+                    yield from self._finish(timeline, self._over)
+                    return
+                self._state = "lost"
                 if not self._reconnects:
                     raise DeviceError(
                         f"microphone {self.name} lost: {reason}; without --no-reconnect it is "
@@ -117,6 +154,19 @@ class Microphone(Source):
         if connection is not None:
             connection.ring.wake()
         self._calls.interrupt()
+
+    def finish(self, time: float) -> None:
+        """Say that nothing more will ever sound; `blocks` ends behind what is in the ring.
+
+        Only what pretends to be a device knows that.
+
+        Args:
+            time: The clock's seconds at which the sound was over.
+        """
+        self._over = time
+        if self._connection is not None:
+            self._connection.ring.finish()
+        self._stop.wake()
 
     def close(self) -> None:
         """Release the device; a call to it that hangs is left behind after a moment."""
@@ -170,7 +220,8 @@ class Microphone(Source):
             if captured is not None:
                 yield from timeline.place(captured)
                 limit_s = STALL_S
-                deadline = captured.arrived + limit_s
+                # What the ring had no room for shows as well that the device lives.
+                deadline = (connection.ring.newest or captured.arrived) + limit_s
             elif connection.ring.finished:
                 return "the audio system ended its stream"
             else:
@@ -189,23 +240,32 @@ class Microphone(Source):
             self._calls.call(self._connector.close, CLOSE_TIMEOUT_S)
         lost_since = timeline.end_time
         back_off = BackOff()
-        while not self._stop.sleep(back_off.next_s()):
+        while not self._stop.sleep(back_off.next_s()) and self._over is None:
             self.tell_waiting()
+            self._state = "reconnecting"
             try:
                 connection = self._connect(sample_rate)
             except (DeviceError, TimeoutError):
+                self._state = "lost"
                 continue
             first = None if self._stop.is_set() else connection.ring.read(FIRST_BLOCK_S)
             if first is not None and not self._stop.is_set():
                 away_s = self._clock.now() - lost_since
+                self._state = "listening"
                 yield from self._resume(connection, first, timeline, away_s)
                 yield from self._tell_refusal(connection, sample_rate, timeline)
                 yield from timeline.place(first)
                 return connection
-        gap = timeline.lose_until(self._clock.now())
-        if gap is not None:
-            yield gap
+            self._state = "lost"
+        yield from self._finish(timeline, self._clock.now() if self._over is None else self._over)
         return None
+
+    def _finish(self, timeline: Timeline, time: float) -> Iterator[Gap]:
+        """Account for the time up to the end, if more is missing than a rounding."""
+        if time - timeline.end_time > ROUNDING_S:
+            gap = timeline.lose_until(time)
+            if gap is not None:
+                yield gap
 
     def _resume(
         self, connection: Connection, first: Captured, timeline: Timeline, away_s: float

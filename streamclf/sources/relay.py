@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Literal
 
 from streamclf.records import Block, Gap, Notice
-from streamclf.sources.base import Source
+from streamclf.sources.base import Source, State
 from streamclf.sources.clock import Clock, SystemClock
 
 SWITCHED = "device changed"
@@ -55,6 +55,21 @@ class Relay(Source):
     def duration_s(self) -> float | None:
         """Length in seconds of the source that is being read, where it is known."""
         return self._source.duration_s
+
+    @property
+    def pace(self) -> float | None:
+        """Of the source that is being read."""
+        return self._source.pace
+
+    @property
+    def state(self) -> State:
+        """Of the source that is being read."""
+        return self._source.state
+
+    @property
+    def drift_ppm(self) -> float | None:
+        """Of the source that is being read."""
+        return self._source.drift_ppm
 
     def blocks(self, sample_rate: int) -> Iterator[Block | Gap | Notice]:
         """Yield audio until the source ends, or until `stop` or `cut`.

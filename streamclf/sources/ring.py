@@ -89,6 +89,8 @@ class Ring:
         self._n_dropped = 0
         self._lost_overflow = False
         self.finished = False
+        self.newest: float | None = None
+        """Monotonic seconds when the newest block came, also one that was dropped."""
 
     def write(self, indata: Waveform, overflowed: bool, adc_time: float) -> None:
         """Take what the callback got; never waits.
@@ -98,6 +100,7 @@ class Ring:
             overflowed: The audio system's flag: it lost audio before this block.
             adc_time: Seconds, on the audio system's clock, of the first sample.
         """
+        arrived = self.newest = self._clock.now()
         for start in range(0, len(indata), self._block_samples):
             frames = indata[start : start + self._block_samples]
             flag = overflowed and start == 0
@@ -113,7 +116,7 @@ class Ring:
             slot.n_dropped, self._n_dropped = self._n_dropped, 0
             slot.overflowed, self._lost_overflow = flag or self._lost_overflow, False
             slot.adc_time = adc_time + start / self._sample_rate if adc_time else 0.0
-            slot.arrived = self._clock.now()
+            slot.arrived = arrived
             self._filled.put(index)
 
     def read(self, timeout_s: float) -> Captured | None:

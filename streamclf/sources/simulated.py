@@ -1,4 +1,4 @@
-"""A recording played as if it were a microphone, at its pace or any other."""
+"""A recording played as if it were a microphone, at its pace or any other, with its faults."""
 
 from __future__ import annotations
 
@@ -8,20 +8,29 @@ from typing import ClassVar
 
 from streamclf.errors import UsageError
 from streamclf.records import Block, Gap, Notice
-from streamclf.sources.base import Source
-from streamclf.sources.clock import Clock, StopSignal, SystemClock
-from streamclf.sources.recording import Recording
+from streamclf.sources.base import Source, State
+from streamclf.sources.clock import Clock
+from streamclf.sources.fake_backend import InlineCalls
+from streamclf.sources.faults import Faults
+from streamclf.sources.microphone import Microphone
+from streamclf.sources.paced_clock import PacedClock
+from streamclf.sources.player import Player
+from streamclf.sources.ring import CAPACITY_S
+from streamclf.sources.simulated_device import SimulatedBackend
 
 BLOCK_S = 0.05
+MAX_CAPACITY_S = 600.0
+"""Played fast, a ring must hold more: a moment's pause lets many seconds of sound go by."""
 
 
 class SimulatedMicrophone(Source):
-    """Plays a file into the engine.
+    """Plays a file into the engine, through all that a microphone's audio goes through.
 
     Args:
         path: The recording.
         speed: Times real pace; 0 as fast as it goes.
         loop: Begin again at the end, for ever.
+        faults: What goes wrong.
         block_s: Length of a block in seconds.
         clock: Real time, unless a test has its own.
 
@@ -38,24 +47,40 @@ class SimulatedMicrophone(Source):
         *,
         speed: float = 1.0,
         loop: bool = False,
+        faults: Faults | None = None,
         block_s: float = BLOCK_S,
         clock: Clock | None = None,
     ) -> None:
         if not 0 <= speed < float("inf"):
             raise UsageError(f"--speed {speed}: must be 0 (as fast as it goes) or above")
         self.name = f"sim:{path}"
-        self._path = path
         self._speed = speed
-        self._loop = loop
+        self._faults = faults or Faults()
         self._block_s = block_s
-        self._clock = clock or SystemClock()
-        self._recording = Recording(path)
-        self._stop = StopSignal(self._clock)
+        self._clock = PacedClock(speed, clock)
+        self._player = Player(path, loop=loop)
+        self._microphone: Microphone | None = None
+        self._stopped = False
 
     @property
     def duration_s(self) -> float | None:
         """Length in seconds, unless it loops."""
-        return None if self._loop else self._recording.duration_s
+        return self._player.duration_s
+
+    @property
+    def pace(self) -> float | None:
+        """As told; None where it plays as fast as it is read."""
+        return self._speed or None
+
+    @property
+    def state(self) -> State:
+        """As a microphone's."""
+        return self._microphone.state if self._microphone else "listening"
+
+    @property
+    def drift_ppm(self) -> float | None:
+        """Of the simulated device."""
+        return self._microphone.drift_ppm if self._microphone else None
 
     def blocks(self, sample_rate: int) -> Iterator[Block | Gap | Notice]:
         """Yield the recording in small blocks, each once its last sample has sounded.
@@ -63,45 +88,65 @@ class SimulatedMicrophone(Source):
         Raises:
             RecordingError: The recording is damaged, after all that could be read.
         """
-        started = self._clock.now()
-        position = 0
-        while not self._stop.is_set():
-            base = position
-            for item in self._recording.blocks(sample_rate):
-                for shifted in self._pieces(item, base):
-                    if not isinstance(shifted, Notice):
-                        position = shifted.end
-                        self._wait_until(started, position / shifted.sample_rate)
-                    if self._stop.is_set():
-                        return
-                    yield shifted
-            self._recording.close()
-            if not self._loop:
-                return
-            self._recording = Recording(self._path)
+        player = self._player
+        player.start()
+        if player.exhausted:
+            yield from self._end(0, 1)
+            return
+        microphone = self._plug_in()
+        # A device takes the recording's rate, so that nothing is resampled here.
+        wanted = sample_rate if self._faults.rate else player.sample_rate
+        position, rate = 0, player.sample_rate
+        for item in microphone.blocks(wanted):
+            yield from self._tell(position, rate)
+            yield item
+            if not isinstance(item, Notice):
+                position, rate = item.end, item.sample_rate
+        if not self._stopped:
+            yield from self._end(position, rate)
 
     def stop(self) -> None:
         """End at once, also while waiting."""
-        self._stop.set()
+        self._stopped = True
+        if self._microphone is not None:
+            self._microphone.stop()
 
     def close(self) -> None:
         """Close the recording."""
-        self._recording.close()
+        if self._microphone is not None:
+            self._microphone.close()
+        self._player.close()
 
-    def _pieces(self, item: Block | Gap | Notice, base: int) -> Iterator[Block | Gap | Notice]:
-        if isinstance(item, Gap):
-            yield Gap(base + item.position, item.n_samples, item.sample_rate, item.cause)
-        elif isinstance(item, Notice):
-            yield Notice(base + item.position, item.sample_rate, item.message, item.level)
-        else:
-            size = max(round(self._block_s * item.sample_rate), 1)
-            for first in range(0, item.n_samples, size):
-                waveform = item.waveform[:, first : first + size]
-                yield Block(base + item.position + first, waveform, item.sample_rate)
+    def _plug_in(self) -> Microphone:
+        player = self._player
+        backend = SimulatedBackend(
+            self.name, player, self._faults, self._clock, lambda time: microphone.finish(time)
+        )
+        microphone = Microphone(
+            channels=player.n_channels,
+            backend=backend,
+            clock=self._clock,
+            calls=InlineCalls(),
+            block_s=self._block_s,
+            capacity_s=min(CAPACITY_S * max(self._speed, 1.0), MAX_CAPACITY_S),
+        )
+        self._microphone = microphone
+        microphone.on_waiting = self.tell_waiting
+        if self._stopped:
+            microphone.stop()
+        return microphone
 
-    def _wait_until(self, started: float, stream_s: float) -> None:
-        if not self._speed:
-            return
-        remaining = started + stream_s / self._speed - self._clock.now()
-        if remaining > 0:
-            self._stop.sleep(remaining)
+    def _tell(self, position: int, sample_rate: int) -> Iterator[Notice]:
+        """Pass on what the recording had to say."""
+        said, self._player.notices = self._player.notices, []
+        for message in said:
+            yield Notice(position, sample_rate, message)
+
+    def _end(self, position: int, sample_rate: int) -> Iterator[Gap | Notice]:
+        """Account for an end that the recording lacks."""
+        lost, error = self._player.lost, self._player.error
+        yield from self._tell(position, sample_rate)
+        if lost is not None:
+            yield Gap(position, lost.n_samples, sample_rate, lost.cause)
+        if error is not None:
+            raise error

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from io import FileIO
 from typing import BinaryIO, ClassVar
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
 import numpy as np
 
 from streamclf.errors import SourceError, StreamError, UsageError
+from streamclf.masking import mask_url
 from streamclf.records import Block, Gap, Notice, Waveform
 from streamclf.sources.array import to_float
-from streamclf.sources.base import Source
+from streamclf.sources.base import Source, State
+from streamclf.sources.clock import Clock, SystemClock
 from streamclf.sources.decode import Decoder
 from streamclf.sources.pump import Pump
+from streamclf.sources.redial import Redial
 
 RAW_BLOCK_S = 0.05
 NETWORK_TIMEOUT_S = 10.0
@@ -186,9 +189,13 @@ def _standard_input() -> FileIO:
 class UrlStream(Source):
     """A network stream: rtsp, http, rtmp, udp or whatever else FFmpeg opens.
 
+    A live one that breaks off, or changes to a codec that FFmpeg cannot follow, is opened anew.
+
     Args:
         url: Passwords in it are masked wherever it is shown.
         timeout_s: For connecting and for each read.
+        reconnect: Whether a live stream that broke off is waited for; else `blocks` raises.
+        clock: Measures the time without it; the system's unless given.
 
     Raises:
         UsageError: It is no URL.
@@ -196,44 +203,81 @@ class UrlStream(Source):
 
     live: ClassVar[bool] = True
 
-    def __init__(self, url: str, timeout_s: float = NETWORK_TIMEOUT_S) -> None:
+    def __init__(
+        self,
+        url: str,
+        timeout_s: float = NETWORK_TIMEOUT_S,
+        *,
+        reconnect: bool = True,
+        clock: Clock | None = None,
+    ) -> None:
         try:
-            self.name = mask_password(url)
+            urlsplit(url)
         except ValueError as error:
-            raise UsageError(f"--source {url.rpartition('@')[2]}: is no URL: {error}") from error
+            raise UsageError(f"--source {mask_url(url)}: is no URL: {error}") from error
+        self.name = mask_url(url)
         self._url = url
         self._timeout_s = timeout_s
-        self._pump = Pump(self._produce)
+        self._redial = Redial(
+            self._dial, clock or SystemClock(), redials=reconnect, on_waiting=self.tell_waiting
+        )
+        self._pump = Pump(self._redial.items)
+
+    @property
+    def pace(self) -> float:
+        """A server sends what sounds, and cuts off who does not keep up."""
+        return 1.0
+
+    @property
+    def state(self) -> State:
+        """Of the connection."""
+        return self._redial.state
 
     def blocks(self, sample_rate: int) -> Iterator[Block | Gap | Notice]:
-        """Yield blocks as they arrive.
+        """Yield blocks as they arrive, and a gap for the time without a connection.
 
         Raises:
-            StreamError: The stream cannot be opened, or broke off.
+            StreamError: The stream cannot be opened, or broke off and is not waited for.
         """
-        yield from self._pump
+        position, rate = 0, 1
+        for item in self._pump:
+            yield item
+            position = item.position if isinstance(item, Notice) else item.end
+            rate = item.sample_rate
+        gap = self._redial.missing(position, rate)
+        if gap is not None:
+            yield gap
 
     def stop(self) -> None:
         """End, even while waiting for the network."""
+        self._redial.stop()
         self._pump.stop()
 
-    def _produce(self) -> Iterator[Block | Gap | Notice]:
+    def _dial(self) -> Decoder:
         options = {"rtsp_transport": "tcp"} if self._url.startswith("rtsp") else {}
+        return UrlDecoder(self._url, self.name, options, self._timeout_s)
+
+
+class UrlDecoder(Decoder):
+    """A decoder whose errors name the stream, without its password."""
+
+    def __init__(self, url: str, name: str, options: dict[str, str], timeout_s: float) -> None:
+        self._url, self._name = url, name
         try:
-            decoder = Decoder(self._url, options=options, timeout_s=self._timeout_s)
-            try:
-                yield from decoder.blocks(lambda: self._pump.stopped)
-            finally:
-                decoder.close()
+            super().__init__(url, options=options, timeout_s=timeout_s)
         except SourceError as error:
-            reason = str(error).replace(self._url, self.name)
-            raise StreamError(f"{self.name}: {reason}") from error
+            raise self._named(error) from error
 
+    def blocks(self, stopped: Callable[[], bool]) -> Iterator[Block | Gap | Notice]:
+        """As a decoder's.
 
-def mask_password(url: str) -> str:
-    """Show a URL without the password in it."""
-    parts = urlsplit(url)
-    if parts.password is None:
-        return url
-    host = parts.netloc.rpartition("@")[2]
-    return urlunsplit(parts._replace(netloc=f"{parts.username}:***@{host}"))
+        Raises:
+            StreamError: Reading failed.
+        """
+        try:
+            yield from super().blocks(stopped)
+        except SourceError as error:
+            raise self._named(error) from error
+
+    def _named(self, error: SourceError) -> StreamError:
+        return StreamError(f"{self._name}: {str(error).replace(self._url, self._name)}")

@@ -20,7 +20,9 @@ class HealthLine(Static):
             p50, p95 = 1000 * health.latency_p50_s, 1000 * health.latency_p95_s
             latency = f"latency p50 {p50:.0f} p95 {p95:.0f} ms"
         gaps = f" in {count(health.n_gaps, 'gap')}" if health.n_gaps else ""
+        drift = "" if health.drift_ppm is None else f"clock {health.drift_ppm:+.0f} ppm"
         parts = [
+            f"OVERLOAD {health.overload}" if health.overload else "",
             latency,
             f"dropped {health.dropped_s:.1f} s{gaps}",
             *([f"outputs lost {count(health.n_lost, 'line')}"] if health.n_lost else []),
@@ -29,5 +31,7 @@ class HealthLine(Static):
             f"queue {health.queue_s:.2f} s",
             f"CPU {health.cpu_percent:.0f} %",
             f"{health.frame_hz:.0f} fps",
+            drift,
         ]
-        self.update(Text(" · ".join(parts), no_wrap=True, overflow="ellipsis"))
+        shown = " · ".join(part for part in parts if part)
+        self.update(Text(shown, no_wrap=True, overflow="ellipsis"))

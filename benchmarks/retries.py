@@ -1,0 +1,93 @@
+"""What trying to find a lost microphone again costs: memory and handles, a try at a time.
+
+    python benchmarks/retries.py [--tries 120]
+
+A private PulseAudio (Debian: pulseaudio, libasound2-plugins) is the microphone; it is killed, and
+tried again without the usual delays. First PortAudio is started anew at each try, in this process,
+then, as streamclf does, a process of its own looks for the device. Each in a process of its own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import os
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+sys.path[:0] = [str(Path(__file__).parents[1] / "tests"), str(Path(__file__).parents[1])]
+WARM_UP = 20
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--tries", type=int, default=120)
+    parser.add_argument("--how", choices=["here", "child"])
+    options = parser.parse_args()
+    if options.how:
+        measure(options.how, options.tries)
+        return
+    for how in ("here", "child"):
+        command = [sys.executable, __file__, "--how", how, "--tries", str(options.tries)]
+        subprocess.run(command, check=True, stderr=subprocess.DEVNULL)
+
+
+def measure(how: str, n_wanted: int) -> None:
+    """Lose the server, try so often, and print what that took."""
+    import audio_server
+
+    with audio_server.AudioServer() as server:
+        os.environ.update(server.env)
+        from streamclf.sources import microphone as module
+        from streamclf.sources.backend import PortAudioBackend
+
+        class Impatient(module.BackOff):
+            def next_s(self) -> float:
+                return 0.01
+
+        class Counting(PortAudioBackend):
+            n_tries = 0
+
+            def probe(self, device) -> bool:
+                self.n_tries += 1
+                return True if how == "here" else super().probe(device)
+
+        module.BackOff = Impatient
+        backend = Counting()
+        microphone = module.Microphone(backend=backend)
+        thread = threading.Thread(target=lambda: [*microphone.blocks(16_000)])
+        thread.start()
+        time.sleep(1.5)
+        server.stop()
+        await_tries(backend, WARM_UP)
+        before, began, first = resident_kib(), time.perf_counter(), backend.n_tries
+        await_tries(backend, WARM_UP + n_wanted)
+        grown, n_tries = resident_kib() - before, backend.n_tries - first
+        took_s = time.perf_counter() - began
+        n_files = len([*Path("/proc/self/fd").iterdir()])
+        print(
+            f"{how:<6} {n_tries} tries, {grown} KiB more, {grown / n_tries:.2f} KiB and "
+            f"{took_s / n_tries:.2f} s a try; {threading.active_count()} threads, {n_files} files"
+        )
+        microphone.stop()
+        thread.join(20)
+
+
+def await_tries(backend, n_tries: int) -> None:
+    """Wait until it was tried so often."""
+    while backend.n_tries < n_tries:
+        time.sleep(0.05)
+
+
+def resident_kib() -> int:
+    """Resident memory of this process."""
+    gc.collect()
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") // 1024
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,271 @@
+"""A pretended audio system with one microphone, that hears a recording and has faults.
+
+It stands where PortAudio stands, so that a simulated microphone goes through ring, timeline,
+watchdog and reconnection as a real one does.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+
+import numpy as np
+import soxr
+
+from streamclf.errors import DeviceError
+from streamclf.records import Waveform, rescale
+from streamclf.sources.backend import Callback
+from streamclf.sources.devices import InputDevice
+from streamclf.sources.faults import Faults
+from streamclf.sources.paced_clock import PacedClock
+from streamclf.sources.player import Player
+
+ADC_ORIGIN_S = 1e6
+"""The audio system's own clock began long before; 0 would mean that it has none."""
+
+
+class SimulatedBackend:
+    """An audio system whose one device hears what a player plays.
+
+    Args:
+        name: The device's.
+        player: Started.
+        faults: What goes wrong.
+        clock: At which blocks are due.
+        ended: Told the moment in the clock's seconds when there is nothing more to hear.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        player: Player,
+        faults: Faults,
+        clock: PacedClock,
+        ended: Callable[[float], None],
+    ) -> None:
+        self.player = player
+        self.faults = faults
+        self.clock = clock
+        self.ended = ended
+        self.started = clock.now()
+        self.random = random.Random(faults.seed)  # noqa: S311 - no secret
+        self._name = name
+        self._stream: SimulatedStream | None = None
+        for spell in faults.unplug:
+            clock.at(self.started + spell.at_s, self._pull)
+        # A fast clock takes more samples a second, so the sound is over sooner.
+        fast = 1 + 1e-6 * faults.drift
+        self.length_s = None if player.duration_s is None else player.duration_s / fast
+        if self.length_s is not None:
+            clock.at(self.started + self.length_s, self._end_unheard)
+
+    @property
+    def time_s(self) -> float:
+        """Seconds since there is anything to hear."""
+        return self.clock.now() - self.started
+
+    def list_devices(self) -> list[InputDevice]:
+        """The device, while it is plugged in."""
+        if self.faults.is_unplugged(self.time_s):
+            return []
+        rate = self.faults.rate_at(self.time_s) or self.player.sample_rate
+        return [InputDevice(0, self._name, "simulated", self.player.n_channels, rate, True)]
+
+    def probe(self, device: InputDevice) -> bool:
+        """Whether the device is there."""
+        return not self.faults.is_unplugged(self.time_s)
+
+    def open(
+        self,
+        device: InputDevice,
+        sample_rate: int,
+        channels: int,
+        block_samples: int,
+        callback: Callback,
+        finished: Callable[[], None],
+    ) -> SimulatedStream:
+        """Start recording.
+
+        Raises:
+            DeviceError: The device is unplugged, or takes another rate only.
+        """
+        if self.faults.is_unplugged(self.time_s):
+            raise DeviceError("Device unavailable")
+        only = self.faults.rate_at(self.time_s)
+        if only not in (None, sample_rate):
+            raise DeviceError("Invalid sample rate")
+        self._stream = SimulatedStream(
+            self, sample_rate, channels, block_samples, callback, finished
+        )
+        return self._stream
+
+    def reset(self) -> None:
+        """Devices are always looked for anew."""
+
+    def abandon(self) -> None:
+        """No call hangs."""
+
+    def _pull(self) -> None:
+        if self._stream is not None:
+            self._stream.end()
+
+    def end(self) -> None:
+        """The sound is over."""
+        over = self.clock.now() if self.length_s is None else self.started + self.length_s
+        self.ended(over)
+
+    def _end_unheard(self) -> None:
+        """End, where no stream plays to the end."""
+        if self._stream is None or self._stream.ended:
+            self.end()
+
+
+class SimulatedStream:
+    """A device that records: its n-th sample is what sounds at that moment."""
+
+    def __init__(
+        self,
+        backend: SimulatedBackend,
+        sample_rate: int,
+        channels: int,
+        block_samples: int,
+        callback: Callback,
+        finished: Callable[[], None],
+    ) -> None:
+        faults, player = backend.faults, backend.player
+        self.latency_s = 0.1 + faults.jitter / 1000
+        self.ended = False
+        self._backend = backend
+        self._sample_rate = sample_rate
+        self._channels = channels
+        self._block_samples = block_samples
+        self._callback = callback
+        self._finished = finished
+        # Samples a second of true time: what the device calls a second is not quite one.
+        self._true_rate = sample_rate * (1 + 1e-6 * faults.drift)
+        self._position = round(backend.time_s * self._true_rate)
+        self._missed = True
+        self._resampler: soxr.ResampleStream | None = None
+        self._resampled = np.zeros((player.n_channels, 0), np.float32)
+        self._overflowed = False
+        self._n_overflows = self._count_overflows(backend.time_s)
+        self._schedule()
+
+    def close(self) -> None:
+        """Stop recording."""
+        self.ended = True
+
+    def end(self) -> None:
+        """The device is pulled."""
+        if not self.ended:
+            self.ended = True
+            self._finished()
+
+    def _time(self, position: int) -> float:
+        """The moment, in seconds since there is anything to hear, at which a sample begins."""
+        return position / self._true_rate
+
+    def _schedule(self) -> None:
+        late_s = self._backend.faults.jitter / 1000 * self._backend.random.random()
+        n_samples = min(self._block_samples, self._n_left())
+        due = self._backend.started + self._time(self._position + n_samples)
+        clock = self._backend.clock
+        clock.at(max(due + late_s, clock.now()), self._deliver)
+
+    def _n_left(self) -> int:
+        """Samples until the recording's end as its header tells it; many if it does not."""
+        length_s = self._backend.length_s
+        if length_s is None:
+            return self._block_samples
+        return max(round(length_s * self._true_rate) - self._position, 0)
+
+    def _deliver(self) -> None:
+        if self.ended:
+            return
+        faults, time_s = self._backend.faults, self._backend.time_s
+        stalled_until = faults.stalled_until(time_s)
+        if stalled_until is not None:
+            self._pass_over(round(stalled_until * self._true_rate) - self._position)
+            self._schedule()
+            return
+        self._catch_up()
+        n_lost = self._backend.player.take_loss()
+        if n_lost:
+            n_lost = rescale(n_lost, self._backend.player.sample_rate, self._sample_rate)
+            self._position += n_lost
+            self._overflowed = True
+        onset_s = self._time(self._position)
+        waveform = self._silence(self._hear(self._block_samples))
+        if waveform.shape[1]:
+            overflowed, self._overflowed = self._overflowed, False
+            self._position += waveform.shape[1]
+            frames = np.ascontiguousarray(waveform[: self._channels].T)
+            self._callback(frames, overflowed, ADC_ORIGIN_S + onset_s)
+        self._overflow()
+        self._go_on()
+
+    def _go_on(self) -> None:
+        if self._backend.player.exhausted and not self._resampled.shape[1]:
+            self.ended = True
+            self._backend.end()
+        else:
+            self._schedule()
+
+    def _overflow(self) -> None:
+        """Lose what the device loses every so often."""
+        spell = self._backend.faults.overflow
+        n_due = self._count_overflows(self._time(self._position))
+        if spell is not None and n_due > self._n_overflows:
+            self._n_overflows = n_due
+            self._overflowed = True
+            self._pass_over(max(round(spell.length_s * self._sample_rate), 1))
+
+    def _count_overflows(self, time_s: float) -> int:
+        spell = self._backend.faults.overflow
+        return int(time_s / spell.at_s) if spell else 0
+
+    def _silence(self, waveform: Waveform) -> Waveform:
+        start = self._position
+        for spell in self._backend.faults.silence:
+            first = max(round(spell.at_s * self._true_rate) - start, 0)
+            last = round(spell.end_s * self._true_rate) - start
+            if first < min(last, waveform.shape[1]):
+                waveform = waveform.copy()
+                waveform[:, first:last] = 0.0
+        return waveform
+
+    def _pass_over(self, n_samples: int) -> None:
+        """Miss what sounds meanwhile."""
+        self._position += n_samples
+        self._missed = True
+
+    def _catch_up(self) -> None:
+        """Have the player where this device is, after something was missed."""
+        if not self._missed:
+            return
+        self._missed = False
+        player = self._backend.player
+        player.skip(
+            rescale(self._position, self._sample_rate, player.sample_rate) - player.position
+        )
+        if self._sample_rate != player.sample_rate:
+            rates = player.sample_rate, self._sample_rate
+            self._resampler = soxr.ResampleStream(*rates, player.n_channels, dtype="float32")
+            self._resampled = np.zeros((player.n_channels, 0), np.float32)
+
+    def _hear(self, n_samples: int) -> Waveform:
+        """The next ``(channels, samples)``, fewer at a loss or at the end."""
+        player = self._backend.player
+        if self._resampler is None:
+            return player.take(n_samples)
+        while self._resampled.shape[1] < n_samples and not player.exhausted:
+            n_wanted = rescale(n_samples, self._sample_rate, player.sample_rate) + 1
+            player.take_loss()
+            taken = player.take(n_wanted)
+            frames = np.ascontiguousarray(taken.T)
+            made = self._resampler.resample_chunk(frames, last=player.exhausted)
+            made = made.reshape(-1, player.n_channels).T
+            self._resampled = np.concatenate([self._resampled, made], axis=1)
+        heard = self._resampled[:, :n_samples]
+        self._resampled = self._resampled[:, n_samples:]
+        return heard

@@ -1,0 +1,186 @@
+"""What elapsed is what arrived and what is missing, to the sample, from the command line too."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+import soundfile
+import toys
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from streamclf.classifier import Classifier
+from streamclf.engine import Engine
+from streamclf.model import Model
+from streamclf.records import Block, Gap, Notice, rescale
+from streamclf.sources.base import Source
+from streamclf.sources.faults import parse_name
+from streamclf.sources.simulated import SimulatedMicrophone
+from streamclf.stats import MAX_LISTED, Statistics
+
+KEYS = {
+    "sample_rate", "elapsed_samples", "delivered_samples", "gap_samples", "gaps", "windows",
+    "windows_skipped", "hop_changes",
+}  # fmt: skip
+LENGTH_S = 30.0
+
+
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory):
+    path = tmp_path_factory.mktemp("sounds") / "scene.wav"
+    parts = [toys.silence(10), toys.tone(1000, 10), toys.silence(10)]
+    soundfile.write(path, np.concatenate(parts), toys.RATE)
+    return path
+
+
+@pytest.fixture(scope="module")
+def classifier(tone_model) -> Classifier:
+    return Classifier(Model(tone_model, provider="cpu"))
+
+
+def assert_balanced(stats: dict) -> None:
+    assert stats["delivered_samples"] + stats["gap_samples"] == stats["elapsed_samples"]
+    assert sum(gap["n_samples"] for gap in stats["gaps"]) == stats["gap_samples"]
+    assert all(gap["cause"] and gap["n_samples"] > 0 for gap in stats["gaps"])
+
+
+def test_listen_writes_statistics_that_balance(streamclf, tmp_path, tone_model, sound):
+    path = tmp_path / "stats.json"
+    source = f"sim:{sound}?overflow=4,0.25&unplug=12.02,3&stall=22,1&drift=60&jitter=3"
+    result = streamclf(
+        "listen", "--source", source, "--speed", "0", "--model", tone_model, "--stats", path
+    )
+    assert result.code == 0
+    stats = json.loads(path.read_text())
+    assert set(stats) >= KEYS
+    assert_balanced(stats)
+    assert stats["sample_rate"] == toys.RATE
+    assert abs(stats["elapsed_samples"] - LENGTH_S * toys.RATE) < 0.02 * toys.RATE
+    assert {gap["cause"] for gap in stats["gaps"]} == {"overflow", "device lost", "stalled"}
+    told = [line for line in result.lines if line["type"] == "gap"]
+    assert [(g["cause"], round(g["onset"] * toys.RATE)) for g in told] == [
+        (g["cause"], g["position"]) for g in stats["gaps"]
+    ]
+    assert stats["windows"] > 0
+    assert stats["windows_skipped"] == stats["hop_changes"] == 0
+    (line,) = [line for line in result.err.splitlines() if "heard" in line]
+    n_gaps = len(stats["gaps"])
+    assert f"{n_gaps} gaps (" in line
+    for cause in ("overflow", "device lost", "stalled"):
+        assert f"{cause} " in line
+
+
+def test_file_writes_statistics_that_balance(streamclf, tmp_path, tone_model, sound, write_wav):
+    cut = write_wav(toys.tone(440, 5), "cut.wav")
+    cut.write_bytes(cut.read_bytes()[:-16_000])
+    path = tmp_path / "stats.json"
+    for jobs in (1, 2):
+        result = streamclf(
+            "file", sound, cut, "--model", tone_model, "--stats", path, "--jobs", jobs,
+            "--overwrite",
+        )  # fmt: skip
+        assert result.code == 1  # one is cut short
+        stats = json.loads(path.read_text())
+        assert set(stats) >= KEYS
+        assert_balanced(stats)
+        assert stats["elapsed_samples"] == 35 * toys.RATE
+        assert stats["gaps"] == [
+            {"cause": "truncated", "position": 32_000, "n_samples": 8000, "source": str(cut)}
+        ]
+
+
+def test_stats_never_replace_a_file(streamclf, tmp_path, tone_model, sound):
+    path = tmp_path / "stats.json"
+    path.write_text("mine")
+    result = streamclf("file", sound, "--model", tone_model, "--stats", path)
+    assert result.code == 2
+    assert "exists already: add --overwrite" in result.err
+    assert path.read_text() == "mine"
+
+
+def test_stats_that_cannot_be_written_are_one_line(streamclf, tmp_path, tone_model, sound):
+    path = tmp_path / "none" / "stats.json"
+    result = streamclf("file", sound, "--model", tone_model, "--stats", path)
+    assert result.code == 1
+    assert f"--stats {path}: cannot be written: no such file or directory" in result.err
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    overflow=st.sampled_from(["", "overflow=1.7,0.2", "overflow=5,0.01"]),
+    spells=st.lists(
+        st.tuples(st.sampled_from(["stall", "unplug"]), st.integers(2, 290), st.integers(1, 60)),
+        max_size=3,
+    ),
+    jitter=st.sampled_from([0, 8]),
+    rate=st.sampled_from(["", "rate=11025"]),
+)
+def test_engine_balances_for_any_mix_of_faults(classifier, sound, overflow, spells, jitter, rate):
+    parts = [f"{kind}={at / 10},{length / 10}" for kind, at, length in spells]
+    query = "&".join(filter(None, [overflow, *parts, f"jitter={jitter}", rate]))
+    path, faults = parse_name(f"{sound}?{query}")
+    engine = Engine(classifier)
+    with SimulatedMicrophone(path, speed=0, faults=faults) as microphone:
+        results = list(engine.run(microphone))
+    counts = engine.statistics
+    assert counts.delivered_samples + counts.gap_samples == counts.elapsed_samples
+    gaps = [result for result in results if isinstance(result, Gap)]
+    assert [(g.cause, g.position, g.n_samples, "") for g in gaps] == list(counts.gaps)
+    assert_balanced(counts.as_json())
+    slack = (len(gaps) + 1) * (0.008 * toys.RATE if jitter else 2) + 2
+    assert math.isclose(counts.elapsed_samples, LENGTH_S * toys.RATE, abs_tol=slack)
+
+
+class Scripted(Source):
+    """Blocks and gaps of any rate, end to end."""
+
+    name = "scripted"
+    live = True
+
+    def __init__(self, steps) -> None:
+        self.steps = steps
+
+    def blocks(self, sample_rate):
+        position, before = 0, None
+        for is_gap, n_samples, rate in self.steps:
+            position = position if before is None else rescale(position, before, rate)
+            before = rate
+            if is_gap:
+                yield Gap(position, n_samples, rate, "overflow")
+            else:
+                yield Block(position, np.zeros((1, n_samples), np.float32), rate)
+            position += n_samples
+
+
+STEPS = st.lists(
+    st.tuples(st.booleans(), st.integers(1, 40_000), st.sampled_from([8000, 44_100, 16_000])),
+    min_size=1,
+    max_size=15,
+)
+
+
+@settings(max_examples=100, deadline=None)
+@given(steps=STEPS)
+def test_engine_counts_what_elapsed_at_any_rates(classifier, steps):
+    """The length is told by the positions alone, what arrived and is missing by the samples."""
+    engine = Engine(classifier)
+    ends = [0]
+    engine_items = engine.run(Scripted(steps), on_audio=lambda item: ends.append(item.end))
+    assert not [r for r in engine_items if isinstance(r, Notice)]
+    counts = engine.statistics
+    assert counts.delivered_samples + counts.gap_samples == counts.elapsed_samples == ends[-1]
+    truth_s = sum(n_samples / rate for _, n_samples, rate in steps)
+    assert abs(counts.elapsed_samples / toys.RATE - truth_s) < (len(steps) + 1) * 3 / toys.RATE
+
+
+def test_statistics_stay_small_over_weeks():
+    counts = Statistics(toys.RATE)
+    for number in range(3 * MAX_LISTED):
+        counts.add_gap("overflow" if number % 3 else "stalled", number, 5)
+    stats = counts.as_json()
+    assert len(stats["gaps"]) == MAX_LISTED
+    assert stats["gaps"][-1]["position"] == 3 * MAX_LISTED - 1
+    by_cause = stats["gaps_by_cause"]
+    assert sum(cause["n_samples"] for cause in by_cause.values()) == stats["gap_samples"]
+    assert by_cause["stalled"] == {"n_gaps": MAX_LISTED, "n_samples": 5 * MAX_LISTED}

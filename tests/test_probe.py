@@ -1,0 +1,71 @@
+"""The process that looks for a lost microphone: what its end says, and that it ends."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import audio_server
+import pytest
+
+from streamclf.sources import probe as module
+from streamclf.sources.devices import InputDevice
+from streamclf.sources.probe import probe
+
+DEVICE = InputDevice(3, "usb", "ALSA", 1, 48_000.0)
+
+
+@pytest.mark.parametrize(
+    ("script", "there"),
+    [
+        ("exit 0", True),
+        ("exit 3", False),
+        ("exit 1", True),  # it failed for reasons of its own: then it must be tried here
+        ("kill -ABRT $$", False),  # as it would have crashed here
+        ('[ "$3" = usb ] && [ "$4" = ALSA ]', True),
+        ("exec sleep 60", False),
+    ],
+)
+def test_probe_tells_by_the_end_of_the_process(tmp_path: Path, monkeypatch, script, there) -> None:
+    program = tmp_path / "python"
+    program.write_text(f"#!/bin/sh\n{script}\n")
+    program.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(program))
+    monkeypatch.setattr(module, "TIMEOUT_S", 2.0)
+    assert probe(DEVICE) is there
+
+
+def test_probe_without_a_program_leaves_it_to_the_caller(monkeypatch) -> None:
+    monkeypatch.setattr(sys, "executable", "")
+    assert probe(DEVICE)
+    monkeypatch.setattr(sys, "executable", "/nowhere/python")
+    assert probe(DEVICE)
+
+
+LOOK = """
+from streamclf.sources.devices import InputDevice
+from streamclf.sources.probe import probe
+import sys
+print(probe(InputDevice(-1, sys.argv[1], sys.argv[2], 1, 0.0)))
+"""
+
+
+@pytest.mark.audio_server
+@pytest.mark.skipif(bool(audio_server.available()), reason=audio_server.available() or "-")
+def test_probe_sees_a_real_microphone_come_and_go() -> None:
+    with audio_server.AudioServer() as server:
+        env = {**os.environ, **server.env}
+
+        def look(name: str) -> str:
+            command = [sys.executable, "-c", LOOK, name, "ALSA"]
+            done = subprocess.run(command, env=env, capture_output=True, text=True, check=True)
+            return done.stdout.strip()
+
+        assert look("default") == "True"
+        assert look("another") == "False"
+        server.stop()
+        assert look("default") == "False"
+        server.start()
+        assert look("default") == "True"
+        server.freeze()
+        assert look("default") == "False"

@@ -1,0 +1,342 @@
+"""`streamclf verify` and `listen --self-check`: what is alike passes, what differs is exit 1."""
+
+import numpy as np
+import onnx
+import pytest
+import toys
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from onnx import TensorProto, helper
+
+from streamclf import proof, verify
+from streamclf.card import Stem
+from streamclf.comparison import compare, difference_of
+from streamclf.errors import ProviderError
+from streamclf.made_sounds import write_sounds
+from streamclf.model import Model
+from streamclf.records import Average, Block, Gap, Scores, SoundEvent
+from streamclf.sharing import SharedStream
+from streamclf.sources.random_blocks import RandomBlocks
+from streamclf.sources.recording import Recording
+
+
+@pytest.fixture(scope="module")
+def sharing_model(tmp_path_factory):
+    """The tone detector, by a card that names its stem."""
+    path = tmp_path_factory.mktemp("models") / "sharing.onnx"
+    return toys.write_tone_detector(path, toys.toy_card(stem=toys.STEM))
+
+
+@pytest.fixture
+def scene(write_wav):
+    """Tones between silence, 24 s at another rate than the model's, in stereo."""
+    parts = [toys.silence(4, 11_025), *(toys.tone(hz, 4, 11_025) for hz in toys.TONES.values())]
+    sound = np.concatenate([*parts, *parts[:2]])
+    return write_wav(np.stack([sound, 0.5 * sound], axis=1), sample_rate=11_025)
+
+
+def verdicts(result) -> dict[str, str]:
+    """What was found, by the name of the check."""
+    rows = [line.split("  ") for line in result.out.splitlines()[1:]]
+    return {row[0].strip(): " ".join(row[1:]).strip().split(" ")[0] for row in rows}
+
+
+def test_verify_finds_all_alike(streamclf, sharing_model, scene):
+    result = streamclf("verify", scene, "--model", sharing_model, "--seed", 3, "--provider", "cpu")
+    assert result.code == 0
+    assert result.err == ""
+    found = verdicts(result)
+    assert found["file path"] == "measure"
+    assert (found["live path"], found["provider cpu"], found["sharing"]) == (
+        "same",
+        "same",
+        "exact",
+    )
+    first, measure, live, *_ = result.out.splitlines()
+    assert first == f"{scene}, blocks cut with seed 3"
+    assert "46 windows, 5 events on cpu" in measure
+    assert "46 windows, 5 events; " in live
+    assert "samples" in live
+
+
+def test_verify_makes_sounds_of_its_own(streamclf, sharing_model):
+    result = streamclf("verify", "--model", sharing_model)
+    assert result.code == 0
+    assert result.out.startswith("sounds made with seed 1, blocks cut with seed 1\n")
+    assert "118 windows" in result.out
+
+
+def test_verify_judges_a_model_without_a_stem_and_a_regression(streamclf, tmp_path, scene):
+    path = toys.write_loudness_meter(tmp_path / "loud.onnx")
+    result = streamclf("verify", scene, "--model", path)
+    assert result.code == 0
+    assert verdicts(result)["sharing"] == "none"
+
+
+def test_verify_sees_a_wrong_stem(streamclf, tmp_path, scene):
+    wrong = Stem("squares", 80, 146, receptive_field=400)
+    path = toys.write_tone_detector(tmp_path / "wrong.onnx", toys.toy_card(stem=wrong))
+    result = streamclf("verify", scene, "--model", path)
+    assert result.code == 1
+    assert verdicts(result)["sharing"] == "DIFFERS"
+    assert "windows share no work" in result.out
+    assert "streamclf: error: 1 of " in result.err
+
+
+def test_verify_sees_a_stem_that_is_not_exact(streamclf, sharing_model, scene, monkeypatch):
+    right = SharedStream.logits
+    monkeypatch.setattr(SharedStream, "logits", lambda *args: right(*args) + np.float32(3e-5))
+    result = streamclf("verify", scene, "--model", sharing_model)
+    assert result.code == 1
+    assert verdicts(result)["sharing"] == "DIFFERS"
+    # Added to all logits alike, it leaves the softmax as it was.
+    assert verdicts(result)["live path"] == "same"
+
+
+def without_third_block(blocks):
+    """Drop a block and let the next follow at once, as if nothing were missing."""
+
+    def dropped(self, sample_rate):
+        n_blocks, lost = 0, 0
+        for item in blocks(self, sample_rate):
+            n_blocks += isinstance(item, Block)
+            if n_blocks == 3 and not lost:
+                lost = item.n_samples
+                continue
+            yield Block(item.position - lost, item.waveform, item.sample_rate)
+
+    return dropped
+
+
+def with_a_click(blocks):
+    """Change one sample."""
+
+    def changed(self, sample_rate):
+        for item in blocks(self, sample_rate):
+            waveform = item.waveform.copy()
+            if item.position <= 100_000 < item.end:
+                waveform[:, 100_000 - item.position] = 1
+            yield Block(item.position, waveform, item.sample_rate)
+
+    return changed
+
+
+def with_a_gap(blocks):
+    """Tell of a gap that the recording does not have, in place of the last block."""
+
+    def ended(self, sample_rate):
+        *most, last = blocks(self, sample_rate)
+        yield from most
+        yield Gap(last.position, last.n_samples, last.sample_rate, "test")
+
+    return ended
+
+
+@pytest.mark.parametrize("fault", [without_third_block, with_a_click, with_a_gap])
+def test_verify_sees_a_live_path_that_changes_the_audio(
+    streamclf, sharing_model, scene, monkeypatch, fault
+):
+    monkeypatch.setattr(RandomBlocks, "blocks", fault(RandomBlocks.blocks))
+    result = streamclf("verify", scene, "--model", sharing_model)
+    assert result.code == 1
+    assert verdicts(result)["live path"] == "DIFFERS"
+    assert verdicts(result)["provider cpu"] == "same"
+
+
+@pytest.fixture
+def cuda_double(monkeypatch, tmp_path):
+    """A provider that is here; a test says which model it runs in truth."""
+    monkeypatch.setattr(verify, "built_providers", lambda: ["cpu", "cuda"])
+    monkeypatch.setattr(verify, "obstacle", lambda name: None)
+    real = proof.open_model
+
+    def play(path) -> None:
+        def opened(options, live):
+            if options.provider != "cuda":
+                return real(options, live)
+            if path is None:
+                raise ProviderError("provider cuda was asked for: no libcudart.so")
+            model = Model(path, provider="cpu", options=options.card, live=live)
+            model.provider = "cuda"
+            return model
+
+        monkeypatch.setattr(proof, "open_model", opened)
+        monkeypatch.setattr("streamclf.opening.open_model", opened)
+
+    return play
+
+
+@pytest.fixture
+def other_model(tmp_path):
+    """As the tone detector, but it takes one tone for another."""
+    path = toys.write_tone_detector(tmp_path / "other.onnx", toys.toy_card())
+    model = onnx.load(path)
+    (pairs,) = (tensor for tensor in model.graph.initializer if tensor.name == "pairs")
+    values = onnx.numpy_helper.to_array(pairs)[:, ::-1].copy()
+    pairs.CopyFrom(onnx.numpy_helper.from_array(values, "pairs"))
+    onnx.save(model, path)
+    return path
+
+
+def test_verify_sees_a_provider_that_answers_differently(
+    streamclf, sharing_model, scene, cuda_double, other_model, tone_model
+):
+    cuda_double(other_model)
+    result = streamclf("verify", scene, "--model", sharing_model, "--provider", "cpu")
+    assert result.code == 1
+    assert verdicts(result)["provider cuda"] == "DIFFERS"
+    assert verdicts(result)["provider cpu"] == "same"
+    cuda_double(tone_model)
+    result = streamclf("verify", scene, "--model", sharing_model, "--provider", "cpu")
+    assert result.code == 0
+    assert verdicts(result)["provider cuda"] == "same"
+
+
+def test_verify_sees_it_where_every_score_is_near_zero(
+    streamclf, sharing_model, write_wav, cuda_double, other_model
+):
+    cuda_double(other_model)
+    hiss = np.random.default_rng(1).uniform(-0.01, 0.01, 40_000) + toys.tone(440, 5, level=0.01)
+    path = write_wav(hiss.astype(np.float32))
+    result = streamclf("verify", path, "--model", sharing_model, "--provider", "cpu")
+    line = next(line for line in result.out.splitlines() if line.startswith("provider cuda"))
+    assert float(line.partition("scores differ by ")[2].partition(",")[0]) < 0.02
+    assert verdicts(result)["provider cuda"] == "DIFFERS"
+    assert result.code == 1
+
+
+def test_verify_says_which_provider_cannot_be_loaded(streamclf, sharing_model, scene, cuda_double):
+    cuda_double(None)
+    result = streamclf("verify", scene, "--model", sharing_model, "--provider", "cpu")
+    assert result.code == 0
+    line = next(line for line in result.out.splitlines() if line.startswith("provider cuda"))
+    assert "not here" in line
+    assert "could not be loaded: provider cuda was asked for: no libcudart.so" in line
+
+
+def test_verify_says_what_is_wrong_with_the_recording(streamclf, sharing_model, scene):
+    scene.write_bytes(scene.read_bytes()[:400_000])
+    result = streamclf("verify", scene, "--model", sharing_model)
+    assert result.code == 1
+    assert verdicts(result)["live path"] == "same"
+    assert verdicts(result)["sharing"] == "exact"
+    assert "is cut short" in result.err
+    result = streamclf("verify", scene.with_name("none.wav"), "--model", sharing_model)
+    assert result.code == 1
+    assert "none.wav: cannot be opened" in result.err
+
+
+def test_self_check_lets_a_true_provider_begin(streamclf, sharing_model, scene):
+    result = streamclf(
+        "listen", "--source", f"sim:{scene}", "--speed", 0, "--self-check", "--no-ui",
+        "--model", sharing_model, "--provider", "cpu",
+    )  # fmt: skip
+    assert result.code == 0
+    assert len(result.lines) == 5
+    first = result.err.splitlines()[0]
+    assert first.startswith("streamclf: self-check: cpu gives logits that differ by ")
+    assert first.endswith("within 1e-05, in 23 windows")
+
+
+def test_self_check_refuses_a_provider_that_answers_differently(
+    streamclf, sharing_model, scene, cuda_double, other_model
+):
+    cuda_double(other_model)
+    command = ["listen", "--source", f"sim:{scene}", "--speed", 0, "--no-ui", "--provider", "cuda"]
+    result = streamclf(*command, "--model", sharing_model, "--self-check")
+    assert result.code == 1
+    assert result.out == ""
+    (line,) = result.err.splitlines()
+    assert line.startswith("streamclf: error: self-check: cuda gives logits that differ by ")
+    assert line.endswith("the limit is 2e-02: use --provider cpu, or see streamclf verify")
+    assert streamclf(*command, "--model", sharing_model).code == 0
+
+
+def test_models_that_round_are_known(tmp_path, tone_model):
+    assert not verify.is_coarse(Model(tone_model, provider="cpu"))
+    halves = toys.write_tone_detector(
+        tmp_path / "half.onnx", toys.toy_card(), element=TensorProto.FLOAT16
+    )
+    assert verify.is_coarse(Model(halves, provider="cpu"))
+    model = onnx.load(tone_model)
+    scale = onnx.numpy_helper.from_array(np.float32(1e-3), "scale")
+    zero = onnx.numpy_helper.from_array(np.int16(0).astype(np.int8), "zero")
+    model.graph.initializer.extend([scale, zero])
+    model.graph.node.append(helper.make_node("QuantizeLinear", ["logits", "scale", "zero"], ["q"]))
+    onnx.save(model, tmp_path / "int8.onnx")
+    assert verify.is_coarse(Model(tmp_path / "int8.onnx", provider="cpu"))
+
+
+@settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(seed=st.integers(0, 2**32))
+def test_random_blocks_hold_the_recordings_samples(scene, seed):
+    source = RandomBlocks(scene, seed)
+    blocks = list(source.blocks(8000))
+    with Recording(scene) as recording:
+        whole = np.concatenate([block.waveform for block in recording.blocks(8000)], axis=1)
+    np.testing.assert_array_equal(np.concatenate([b.waveform for b in blocks], axis=1), whole)
+    assert [b.position for b in blocks] == list(np.cumsum([0, *(b.n_samples for b in blocks)])[:-1])
+    sizes = [b.n_samples for b in blocks]
+    assert source.sizes == (len(sizes), min(sizes), max(sizes))
+    assert len(set(sizes)) > 5
+    source.close()
+
+
+def test_random_blocks_are_the_same_for_a_seed(scene):
+    def cut(seed):
+        with RandomBlocks(scene, seed) as source:
+            return [block.n_samples for block in source.blocks(8000)]
+
+    assert cut(5) == cut(5) != cut(6)
+
+
+def test_made_sounds_come_from_their_seed(tmp_path):
+    def made(name, seed):
+        write_sounds(tmp_path / name, 12.5, seed)
+        return (tmp_path / name).read_bytes()
+
+    assert made("a.wav", 1) == made("b.wav", 1) != made("c.wav", 2)
+    with Recording(tmp_path / "a.wav") as recording:
+        assert recording.duration_s == pytest.approx(12.5)
+
+
+def windows(*values, start=0):
+    return [
+        Average(Scores(start + 10 * k, 10, np.array(v, np.float32)), np.array(v, np.float32))
+        for k, v in enumerate(values)
+    ]
+
+
+def test_comparison_sees_every_kind_of_difference():
+    card = toys.toy_card()
+    same = [
+        *windows([0.5, 0.1], [0.2, 0.3]),
+        SoundEvent("low", 0, 8000, 0.5),
+        Gap(20, 5, 8000, "x"),
+    ]
+    found = compare(same, same, card)
+    assert (found.n_windows, found.n_events, found.difference, found.fault) == (2, 1, 0.0, "")
+    for other, words in [
+        (same[1:], "a window 0.00-0.00 s where a window"),
+        (same[:-1], "nothing where a gap 0.00-0.00 s was expected"),
+        ([*same, same[2]], "an event low 0.00-1.00 s where nothing was expected"),
+        ([*same[:2], SoundEvent("low", 0, 7999, 0.5), same[3]], "an event low"),
+        ([*same[:3], Gap(20, 5, 8000, "y")], "a gap"),
+    ]:
+        found = compare(same, other, card)
+        assert words in found.fault
+        assert not found.within(1)
+    nudged = [*windows([0.5, 0.1], [0.2, 0.3 + 1e-3]), *same[2:]]
+    found = compare(same, nudged, card)
+    assert found.difference == pytest.approx(1e-3, rel=1e-3)
+    assert found.within(2e-3)
+    assert not found.within(1e-4)
+
+
+def test_differences_are_a_part_of_large_values_and_infinite_for_what_is_no_number():
+    one = np.array([100.0, 0.5])
+    assert difference_of(one, np.array([101.0, 0.5])) == pytest.approx(0.01)
+    assert difference_of(one, np.array([np.nan, 0.5])) == np.inf
+    assert difference_of(one, np.array([100.0])) == np.inf

@@ -1,0 +1,352 @@
+"""A model file cannot make the process read other files, nor take more than it is worth."""
+
+import os
+import struct
+
+import numpy as np
+import onnx
+import pytest
+import toys
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from onnx import TensorProto, helper, numpy_helper
+
+from streamclf import vetting
+from streamclf.card import METADATA_KEY, format_card
+from streamclf.classifier import Classifier
+from streamclf.errors import ModelError, StreamclfError
+from streamclf.model import Model
+from streamclf.vetting import CHILDREN, DOMAINS, FORBIDDEN, vet_model
+from streamclf.wire import Reader, WireError
+
+MORE = int(os.environ.get("STREAMCLF_FUZZ", "1"))
+N = 4
+
+
+def external(location: str, *, n: int = N, **entries: object) -> TensorProto:
+    """A tensor whose values lie in another file."""
+    tensor = TensorProto(name="w", data_type=TensorProto.FLOAT, dims=[n])
+    tensor.data_location = TensorProto.EXTERNAL
+    for key, value in {"location": location, **entries}.items():
+        tensor.external_data.add(key=key, value=str(value))
+    return tensor
+
+
+def save(path, nodes, tensors=(), *, functions=(), opsets=(), sparse=()):
+    """Write a model that adds ``w`` to its windows."""
+    graph = helper.make_graph(
+        [*nodes, helper.make_node("Add", ["waveform", "w"], ["logits"])],
+        "g",
+        [helper.make_tensor_value_info("waveform", TensorProto.FLOAT, ("batch", N))],
+        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ("batch", N))],
+        list(tensors),
+        sparse_initializer=list(sparse),
+    )
+    imports = [helper.make_opsetid("", 17), *(helper.make_opsetid(name, 1) for name in opsets)]
+    model = helper.make_model(graph, opset_imports=imports, ir_version=9, functions=list(functions))
+    card = toys.toy_card(window_samples=N, activation="none")
+    helper.set_model_props(model, {METADATA_KEY: format_card(card)})
+    path.write_bytes(model.SerializeToString())
+    return path
+
+
+def as_initializer(path, tensor):
+    return save(path, [], [tensor])
+
+
+def in_a_constant(path, tensor):
+    return save(path, [helper.make_node("Constant", [], ["w"], value=tensor)])
+
+
+def in_a_branch(path, tensor):
+    """In both branches of an If: a graph within the graph."""
+    branch = helper.make_graph(
+        [helper.make_node("Constant", [], ["there"], value=tensor)],
+        "branch",
+        [],
+        [helper.make_tensor_value_info("there", TensorProto.FLOAT, (N,))],
+    )
+    node = helper.make_node("If", ["yes"], ["w"], then_branch=branch, else_branch=branch)
+    return save(path, [node], [numpy_helper.from_array(np.array(True), "yes")])
+
+
+def in_a_function(path, tensor):
+    function = helper.make_function(
+        "own", "Give", [], ["there"],
+        [helper.make_node("Constant", [], ["there"], value=tensor)],
+        [helper.make_opsetid("", 17)],
+    )  # fmt: skip
+    return save(
+        path, [helper.make_node("Give", [], ["w"], domain="own")],
+        functions=[function], opsets=["own"],
+    )  # fmt: skip
+
+
+def as_sparse_values(path, tensor):
+    sparse = onnx.SparseTensorProto(dims=[N])
+    sparse.values.CopyFrom(tensor)
+    sparse.indices.CopyFrom(numpy_helper.from_array(np.arange(N)))
+    return save(path, [], sparse=[sparse])
+
+
+PLACES = [as_initializer, in_a_constant, in_a_branch, in_a_function, as_sparse_values]
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A model's folder with values in it, and a secret beside it."""
+    inner = tmp_path / "model"
+    inner.mkdir()
+    np.arange(N, dtype="<f4").tofile(inner / "weights.bin")
+    np.arange(N, dtype="<f4").tofile(tmp_path / "secret.bin")
+    (inner / "link.bin").symlink_to("../secret.bin")
+    (inner / "out").symlink_to("..")
+    return inner
+
+
+@pytest.mark.parametrize("write", PLACES)
+def test_values_outside_the_folder_are_refused(folder, write):
+    secret = (folder / ".." / "secret.bin").resolve()
+    for location in [
+        "../secret.bin", "./../secret.bin", "sub/../../secret.bin", str(secret), "link.bin",
+        "out/secret.bin", "..\\secret.bin", "C:\\secret.bin", "\\\\host\\share", "/etc/passwd",
+        "*/_ORT_MEM_ADDR_/*", "", "x\0y",
+    ]:  # fmt: skip
+        path = write(folder / "m.onnx", external(location))
+        with pytest.raises(ModelError) as caught:
+            vet_model(path)
+        assert "outside the model's folder: put it there" in str(caught.value)
+        assert str(caught.value).startswith(f"{path}: tensor ")
+        with pytest.raises(ModelError, match="outside the model's folder"):
+            Model(path, provider="cpu")
+
+
+@pytest.mark.parametrize("write", [as_initializer, in_a_constant, in_a_branch, in_a_function])
+def test_values_beside_the_model_are_read(folder, write):
+    path = write(folder / "m.onnx", external("weights.bin", offset=0, length=4 * N))
+    scores = Classifier(Model(path, provider="cpu")).score(np.zeros((1, N), np.float32))
+    assert scores.tolist() == [[0, 1, 2, 3]]
+
+
+@pytest.mark.parametrize(
+    ("tensor", "words"),
+    [
+        (external("none.bin"), "which is not there"),
+        (external("weights.bin", offset=8, length=12), "which has 16 bytes, and none at the place"),
+        (external("weights.bin", offset=-8), "none at the place"),
+        (external("weights.bin", length=2**62), "none at the place"),
+        (external("weights.bin", offset="x"), "none at the place"),
+        (external("weights.bin", n=2**40), "has the shape 1099511627776, but only 16 bytes"),
+    ],
+)
+def test_values_beside_the_model_that_cannot_be_are_refused(folder, tensor, words):
+    path = as_initializer(folder / "m.onnx", tensor)
+    with pytest.raises(ModelError) as caught:
+        vet_model(path)
+    assert words in str(caught.value)
+
+
+def huge(**how) -> TensorProto:
+    return TensorProto(name="w", data_type=TensorProto.FLOAT, dims=[2**20, 2**20], **how)
+
+
+def of_a_constant_shape(path, operator: str, as_node: bool):
+    shape = numpy_helper.from_array(np.array([2**20, 2**20]), "shape")
+    tensors, nodes = ([], [helper.make_node("Constant", [], ["shape"], value=shape)])
+    if not as_node:
+        tensors, nodes = [shape], []
+    inputs = ["shape"] if operator == "ConstantOfShape" else ["waveform", "shape"]
+    nodes += [
+        helper.make_node(operator, inputs, ["big"]),
+        helper.make_node("ReduceSum", ["big"], ["w"], keepdims=0),
+    ]
+    return save(path, nodes, tensors)
+
+
+@pytest.mark.parametrize("tensor", [huge(), huge(raw_data=b"1234"), huge(float_data=[1.0])])
+@pytest.mark.parametrize("write", PLACES)
+def test_tensors_larger_than_their_data_are_refused(tmp_path, write, tensor):
+    path = write(tmp_path / "m.onnx", tensor)
+    with pytest.raises(ModelError, match=r"has the shape 1048576 x 1048576, but only \d+ bytes"):
+        vet_model(path)
+
+
+def test_what_makes_much_of_little_is_refused(tmp_path):
+    for operator in ["ConstantOfShape", "Expand", "Tile"]:
+        for as_node in (True, False):
+            path = of_a_constant_shape(tmp_path / "m.onnx", operator, as_node)
+            with pytest.raises(ModelError, match=f"operator {operator} makes 1099511627776"):
+                vet_model(path)
+    sparse = onnx.SparseTensorProto(dims=[2**20, 2**20])
+    sparse.values.CopyFrom(helper.make_tensor("w", TensorProto.FLOAT, [1], [1.0]))
+    sparse.indices.CopyFrom(numpy_helper.from_array(np.array([3])))
+    path = save(tmp_path / "m.onnx", [], sparse=[sparse])
+    with pytest.raises(ModelError, match="sparse tensor has the shape 1048576 x 1048576"):
+        vet_model(path)
+
+
+@pytest.mark.parametrize("dims", [[-1], [2, -4], [1] * 65])
+def test_shapes_that_cannot_be_are_refused(tmp_path, dims):
+    path = save(tmp_path / "m.onnx", [], [TensorProto(name="w", data_type=1, dims=dims)])
+    with pytest.raises(ModelError, match=r"has the shape .* must be 0 or more"):
+        vet_model(path)
+
+
+def test_operators_that_load_something_are_refused(tmp_path):
+    for operator in sorted(FORBIDDEN):
+        node = helper.make_node(operator, ["waveform"], ["w"], domain="com.microsoft")
+        path = save(tmp_path / "m.onnx", [node], opsets=["com.microsoft"])
+        with pytest.raises(ModelError, match=f"operator {operator} loads something else"):
+            vet_model(path)
+    node = helper.make_node("Anything", ["waveform"], ["w"], domain="some.library")
+    path = save(tmp_path / "m.onnx", [node], opsets=["some.library"])
+    with pytest.raises(ModelError, match=r"operator Anything is of the domain 'some\.library'"):
+        vet_model(path)
+    assert "com.microsoft" in DOMAINS
+
+
+def test_operators_within_functions_and_branches_are_looked_at(tmp_path):
+    node = helper.make_node("Anything", [], ["there"], domain="some.library")
+    function = helper.make_function(
+        "own", "Give", [], ["there"], [node], [helper.make_opsetid("some.library", 1)]
+    )
+    call = helper.make_node("Give", [], ["w"], domain="own")
+    path = save(tmp_path / "m.onnx", [call], functions=[function], opsets=["own"])
+    with pytest.raises(ModelError, match=r"domain 'some\.library'"):
+        vet_model(path)
+
+
+def test_graphs_within_graphs_have_a_limit(tmp_path):
+    def nested(depth: int):
+        inner = helper.make_node("Constant", [], ["x"], value=helper.make_tensor("t", 1, [1], [1]))
+        for _ in range(depth):
+            info = [helper.make_tensor_value_info("x", TensorProto.FLOAT, None)]
+            graph = helper.make_graph([inner], "inner", [], info)
+            inner = helper.make_node("If", ["yes"], ["x"], then_branch=graph, else_branch=graph)
+        inner.output[0] = "w"
+        return save(tmp_path / "m.onnx", [inner], [numpy_helper.from_array(np.array(True), "yes")])
+
+    vet_model(nested(vetting.MAX_GRAPH_DEPTH - 1))
+    with pytest.raises(ModelError, match="graphs lie within graphs, the limit is 8 deep"):
+        vet_model(nested(vetting.MAX_GRAPH_DEPTH))
+
+
+def test_a_graph_that_insists_on_huge_batches_is_refused(tmp_path):
+    shape = (2**30, 1, toys.WINDOW)
+    path = toys.write_tone_detector(tmp_path / "m.onnx", toys.toy_card(), shape=shape)
+    with pytest.raises(ModelError, match="insists on batches of 1073741824, the limit is 1024"):
+        Model(path, provider="cpu")
+
+
+def test_limits_on_size_hold_before_anything_is_read(tmp_path, monkeypatch, tone_model):
+    path = tmp_path / "m.onnx"
+    with path.open("wb") as file:
+        os.truncate(file.fileno(), vetting.MAX_FILE_BYTES + 1)  # takes no room on the disk
+    with pytest.raises(ModelError, match="has 2147483649 bytes, the limit is 2147483648"):
+        Model(path, provider="cpu")
+    monkeypatch.setattr(vetting, "MAX_NODES", 5)
+    with pytest.raises(ModelError, match="more operators than 5"):
+        vet_model(tone_model)
+    card = helper.make_model(helper.make_graph([], "g", [], []))
+    helper.set_model_props(card, {METADATA_KEY: "x" * 5_000_000})
+    path.write_bytes(card.SerializeToString())
+    with pytest.raises(ModelError, match=r"a metadata property has 50000\d\d bytes, the limit is"):
+        Model(path, provider="cpu")
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"\x3a\xff\xff\xff\xff\x0f", "needs 4294967295 bytes, 0 are left"),
+        (b"\x3a\x80", "ends within a number"),
+        (b"\x08" + b"\xff" * 11, "a number has more than 10 bytes"),
+        (b"\x08\x09", "holds no graph"),
+        (b"\x00\x00", "the number 0"),
+        (b"\x38\x01", "a number stands where a GraphProto belongs"),
+        (b"\x0b", "the wire type 3"),
+    ],
+)
+def test_what_is_no_protobuf_is_said(tmp_path, content, words):
+    path = tmp_path / "m.onnx"
+    path.write_bytes(content)
+    with pytest.raises(ModelError) as caught:
+        vet_model(path)
+    assert "is no ONNX model that runs here" in str(caught.value)
+    assert words in str(caught.value)
+
+
+def test_fields_names_and_lists_have_limits():
+    with pytest.raises(WireError, match="more than 10 fields"):
+        list(Reader(10).fields(memoryview(b"\x08\x01" * 11)))
+    (name,) = Reader().fields(memoryview(b"\x0a\xf0\xa2\x04" + b"x" * 70_000))
+    with pytest.raises(WireError, match="a name has 70000 bytes"):
+        _ = name.text
+    with pytest.raises(WireError, match="a list has 70000 bytes"):
+        name.integers()
+    (packed,) = Reader().fields(memoryview(b"\x0a\x0b\x01" + b"\xff" * 9 + b"\x01"))
+    assert packed.integers() == [1, -1]
+
+
+def test_field_numbers_are_those_of_onnx():
+    messages = {"TrainingInfoProto", "FunctionProto", "NodeProto", "AttributeProto"}
+    looked_at = {*messages, "GraphProto", "TensorProto", "SparseTensorProto"}
+    for name in ["ModelProto", *CHILDREN]:
+        fields = getattr(onnx, name).DESCRIPTOR.fields
+        held = {
+            field.number: field.message_type.name
+            for field in fields
+            if field.message_type is not None and field.message_type.name in looked_at
+        }
+        assert CHILDREN[name] == held, name
+    numbers = {field.name: field.number for field in TensorProto.DESCRIPTOR.fields}
+    assert [numbers[name] for name in ("dims", "name", "external_data", "data_location")] == [
+        1, 8, 13, 14
+    ]  # fmt: skip
+    node = {field.name: field.number for field in onnx.NodeProto.DESCRIPTOR.fields}
+    assert [node[name] for name in ("input", "output", "op_type", "attribute", "domain")] == [
+        1, 2, 4, 5, 7
+    ]  # fmt: skip
+    assert onnx.FunctionProto.DESCRIPTOR.fields_by_name["domain"].number == 10
+    assert onnx.SparseTensorProto.DESCRIPTOR.fields_by_name["dims"].number == 3
+
+
+def fault_of(work) -> str:
+    """What went wrong; anything but streamclf's own errors is a mistake."""
+    try:
+        work()
+    except StreamclfError as error:
+        return str(error)
+    return ""
+
+
+@pytest.fixture(scope="module")
+def small_model(tmp_path_factory):
+    """A model of a few hundred bytes, so that most changed bytes matter."""
+    weights = numpy_helper.from_array(np.arange(N, dtype=np.float32), "w")
+    return save(tmp_path_factory.mktemp("small") / "m.onnx", [], [weights])
+
+
+@settings(
+    max_examples=150 * MORE,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(
+    changes=st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 255)), max_size=6),
+    cut=st.integers(0, 2000),
+)
+def test_a_damaged_model_is_one_line_or_runs(small_model, tmp_path, changes, cut):
+    content = bytearray(small_model.read_bytes())
+    for place, value in changes:
+        content[place % len(content)] = value
+    path = tmp_path / "damaged.onnx"
+    path.write_bytes(content[: max(1, len(content) - cut)] if cut % 3 == 0 else content)
+    assert "\n" not in fault_of(lambda: Classifier(Model(path, provider="cpu")))
+
+
+@settings(max_examples=300 * MORE, deadline=None)
+@given(st.binary(max_size=300))
+def test_vetting_takes_any_bytes(tmp_path_factory, content):
+    path = tmp_path_factory.getbasetemp() / "any.onnx"
+    path.write_bytes(b"\x3a" + struct.pack("B", min(len(content), 127)) + content)
+    assert "\n" not in fault_of(lambda: vet_model(path))
