@@ -17,11 +17,12 @@ from export.form import Form, Formed, form_graph
 from export.stem import find_stem
 from export.thresholds import TARGET_PRECISION
 from streamclf.card import METADATA_KEY, Card, format_card, parse_card
-from streamclf.errors import StreamclfError, UsageError
+from train.exits import exit_codes
 from train.loading import load_network
 from train.runs import CONFIG, RunFolder
 
 
+@exit_codes
 def main(arguments: list[str] | None = None) -> int:
     """The command; the exit code."""
     parser = argparse.ArgumentParser(
@@ -64,28 +65,19 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if options.target_precision is not None and not 0 < options.target_precision <= 1:
         parser.error(f"--target-precision is {options.target_precision}, must be in 0..1")
-    try:
-        card, formed = export(
-            options.run,
-            options.output,
-            name=options.name,
-            version=options.version,
-            licence=options.licence,
-            precision=options.target_precision,
-            form=options.form,
-            data=options.data,
-            prepared=options.prepared,
-            calibrated_by=options.calibrated_by,
-            overwrite=options.overwrite,
-        )
-    except UsageError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except StreamclfError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        return 130
+    card, formed = export(
+        options.run,
+        options.output,
+        name=options.name,
+        version=options.version,
+        licence=options.licence,
+        precision=options.target_precision,
+        form=options.form,
+        data=options.data,
+        prepared=options.prepared,
+        calibrated_by=options.calibrated_by,
+        overwrite=options.overwrite,
+    )
     size = options.output.stat().st_size / 1e6
     print(
         f"{options.output}: {size:.2f} MB, {len(card.labels)} label(s), torch and ONNX Runtime "

@@ -27,7 +27,7 @@ from export.calibrate import (
 )
 from export.errors import ExportError
 from export.held_out import find_held_out
-from streamclf.errors import StreamclfError
+from train.exits import exit_codes
 from train.hearing import WindowLogits
 from train.metrics import reliability
 from train.plots import draw_reliability
@@ -36,6 +36,7 @@ from train.runs import CONFIG, RunFolder
 PICTURE = "calibration.png"
 
 
+@exit_codes
 def main(arguments: list[str] | None = None) -> int:
     """The command; the exit code."""
     parser = argparse.ArgumentParser(
@@ -45,13 +46,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="run folders")
     parser.add_argument("--json", action="store_true", help="JSON instead of a table")
     options = parser.parse_args(arguments)
-    try:
-        results = {str(path): measure_run(path) for path in options.runs}
-    except StreamclfError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        return 130
+    results = {str(path): measure_run(path) for path in options.runs}
     if options.json:
         print(json.dumps(results, indent=1))
     else:

@@ -17,9 +17,10 @@ from export.calibrate import AVERAGE_S, MIN_CLIPS, fit_temperature
 from export.errors import ExportError
 from export.held_out import EVENTS
 from export.tuning import Listening, Tuner, hear_scenes
-from streamclf.errors import StreamclfError, UsageError
+from streamclf.errors import UsageError
 from train.datasets import ClipSet
 from train.evaluate import open_data_of
+from train.exits import exit_codes
 from train.loading import load_network
 from train.runs import CONFIG, RunFolder
 from train.scenes import make_scenes
@@ -27,6 +28,7 @@ from train.scenes import make_scenes
 SNR_DB = (0.0, 10.0, 20.0, 30.0)
 
 
+@exit_codes
 def main(arguments: list[str] | None = None) -> int:
     """The command; the exit code."""
     parser = argparse.ArgumentParser(
@@ -48,22 +50,13 @@ def main(arguments: list[str] | None = None) -> int:
     )
     add("--seed", type=int, default=1, help="of the scenes (1)")
     options = parser.parse_args(arguments)
-    try:
-        if options.scenes < len(SNR_DB):
-            raise UsageError(f"--scenes is {options.scenes}, must be {len(SNR_DB)} or more")
-        if options.seed < 0:
-            raise UsageError(f"--seed is {options.seed}, must be 0 or more")
-        if not all(0.5 <= seconds <= 60 for seconds in options.average):
-            raise UsageError("--average holds a length beyond 0.5 to 60 seconds")
-        print(describe(tune_run(options.run, options)))
-    except UsageError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except StreamclfError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        return 130
+    if options.scenes < len(SNR_DB):
+        raise UsageError(f"--scenes is {options.scenes}, must be {len(SNR_DB)} or more")
+    if options.seed < 0:
+        raise UsageError(f"--seed is {options.seed}, must be 0 or more")
+    if not all(0.5 <= seconds <= 60 for seconds in options.average):
+        raise UsageError("--average holds a length beyond 0.5 to 60 seconds")
+    print(describe(tune_run(options.run, options)))
     return 0
 
 

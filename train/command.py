@@ -12,11 +12,11 @@ import torch
 from lightning_fabric import Fabric
 from torch import nn
 
-from streamclf.errors import StreamclfError, UsageError
 from train import crossfold
 from train.budget import shorten
 from train.datasets import ClipSet
 from train.devices import make_fabric
+from train.exits import exit_codes
 from train.fit import fit
 from train.judging import describe, judge
 from train.layers import count_multiply_adds, count_parameters, describe_layers
@@ -36,27 +36,18 @@ from train.system import System, find_system
 FORMAT = 2
 
 
+@exit_codes
 def main(name: str, arguments: list[str] | None = None) -> int:
     """Run the command of a network; the exit code."""
     system_type = find_system(name)
     parser = make_parser(system_type)
     options = parser.parse_args(arguments)
-    try:
-        check_options(options)
-        system_type.check_options(options)
-        if crossfold.is_meant(options):
-            crossfold.cross_validate(system_type, options, train)
-        else:
-            train(system_type, options)
-    except UsageError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except StreamclfError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return 130
+    check_options(options)
+    system_type.check_options(options)
+    if crossfold.is_meant(options):
+        crossfold.cross_validate(system_type, options, train)
+    else:
+        train(system_type, options)
     return 0
 
 

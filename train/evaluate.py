@@ -11,9 +11,10 @@ from typing import Any
 
 import torch
 
-from streamclf.errors import StreamclfError, UsageError
+from streamclf.errors import UsageError
 from train import crossfold
 from train.datasets import ClipSet
+from train.exits import exit_codes
 from train.hearing import WindowLogits
 from train.judging import describe, judge
 from train.loading import load_network
@@ -28,6 +29,7 @@ from train.system import System
 N_WORST = 5
 
 
+@exit_codes
 def main(arguments: list[str] | None = None) -> int:
     """The command; the exit code."""
     parser = argparse.ArgumentParser(
@@ -41,22 +43,13 @@ def main(arguments: list[str] | None = None) -> int:
     add("--fold", type=int, help="another fold than the one held out; goes into evaluated-fold-N")
     add("--accelerator", choices=("auto", "cpu", "cuda"), default="auto", help="(auto)")
     options = parser.parse_args(arguments)
-    try:
-        if options.accelerator == "cuda" and not torch.cuda.is_available():
-            raise UsageError("--accelerator is cuda, torch finds no card: take cpu")
-        config = RunFolder.open(options.run).read_json(CONFIG)
-        if "cross_validation" in config:
-            evaluate_folds(options, config)
-        else:
-            evaluate(options.run, options)
-    except UsageError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except StreamclfError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        return 130
+    if options.accelerator == "cuda" and not torch.cuda.is_available():
+        raise UsageError("--accelerator is cuda, torch finds no card: take cpu")
+    config = RunFolder.open(options.run).read_json(CONFIG)
+    if "cross_validation" in config:
+        evaluate_folds(options, config)
+    else:
+        evaluate(options.run, options)
     return 0
 
 

@@ -17,9 +17,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from streamclf.errors import StreamclfError, UsageError
+from streamclf.errors import UsageError
 from train.errors import TrainError
 from train.event_metrics import COLLAR_S, SEGMENT_S, Event, judge_events
+from train.exits import exit_codes
 
 COLUMNS = ("source", "label", "onset", "offset")
 
@@ -39,6 +40,7 @@ class EventTable:
     lengths: dict[str, float] = field(default_factory=dict)
 
 
+@exit_codes
 def main(arguments: list[str] | None = None) -> int:
     """The command; the exit code."""
     parser = argparse.ArgumentParser(
@@ -54,19 +56,12 @@ def main(arguments: list[str] | None = None) -> int:
         f"seconds ({SEGMENT_S:g})")  # fmt: skip
     add("--json", action="store_true", help="JSON instead of tables")
     options = parser.parse_args(arguments)
-    try:
-        for name in ("collar", "segment"):
-            value = getattr(options, name)
-            if not (math.isfinite(value) and value > 0):
-                raise UsageError(f"--{name} is {value:g}, must be above 0 seconds")
-        truth, found = read_events(options.truth), read_events(options.found)
-        result = judge_tables(truth, found, options.collar, options.segment)
-    except UsageError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except StreamclfError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    for name in ("collar", "segment"):
+        value = getattr(options, name)
+        if not (math.isfinite(value) and value > 0):
+            raise UsageError(f"--{name} is {value:g}, must be above 0 seconds")
+    truth, found = read_events(options.truth), read_events(options.found)
+    result = judge_tables(truth, found, options.collar, options.segment)
     if options.json:
         print(json.dumps(result, indent=1))
     else:

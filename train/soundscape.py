@@ -21,7 +21,6 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from streamclf.errors import StreamclfError
 from streamclf.records import SoundEvent
 from streamclf.sinks.base import StreamInfo
 from streamclf.sinks.lines import LineFile
@@ -30,6 +29,7 @@ from train.datasets import DATASET_NAMES, ClipSet, open_clips
 from train.datasets.prepared import is_prepared
 from train.datasets.progress import show_progress
 from train.errors import DatasetError, TrainError, UsageError
+from train.exits import exit_codes
 from train.scenes import Scene, make_scenes
 
 TRUTH = "truth.csv"
@@ -51,30 +51,21 @@ class TruthSink(CsvSink):
         )
 
 
+@exit_codes
 def main(arguments: list[str] | None = None) -> int:
     """The command; the exit code."""
     options = _parser().parse_args(arguments)
-    try:
-        _check(options)
-        clips = open_scene_clips(
-            options.data, options.rate, options.fold, dataset=options.dataset,
-            prepared=options.prepared, speech_music=options.speech_music,
-        )  # fmt: skip
-        scenes = make_scenes(
-            clips, options.scenes, seconds=options.seconds, snr_db=options.snr_db,
-            seed=options.seed, overlap=options.overlap,
-        )  # fmt: skip
-        with show_progress("making", options.scenes, "scenes") as update:
-            n_events = write_scenes(_counted(scenes, update), options.output, options.overwrite)
-    except UsageError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except StreamclfError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return 130
+    _check(options)
+    clips = open_scene_clips(
+        options.data, options.rate, options.fold, dataset=options.dataset,
+        prepared=options.prepared, speech_music=options.speech_music,
+    )  # fmt: skip
+    scenes = make_scenes(
+        clips, options.scenes, seconds=options.seconds, snr_db=options.snr_db,
+        seed=options.seed, overlap=options.overlap,
+    )  # fmt: skip
+    with show_progress("making", options.scenes, "scenes") as update:
+        n_events = write_scenes(_counted(scenes, update), options.output, options.overwrite)
     print(
         f"{options.output}: {options.scenes} scenes of {options.seconds:g} s, {n_events} events of "
         f"{clips.name}, folds {', '.join(map(clips.fold_name, clips.folds))} ({clips.licence})"

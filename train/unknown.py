@@ -27,11 +27,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from streamclf.errors import StreamclfError, UsageError
+from streamclf.errors import UsageError
 from train.datasets import DATASET_NAMES, ClipSet, open_clips
 from train.datasets.prepared import FULL_SCALE, Clip
 from train.errors import RunError
 from train.evaluate import open_data_of
+from train.exits import exit_codes
 from train.hearing import HOP_S, WindowLogits, hear_windows, softmax
 from train.loading import load_network
 from train.metrics import area_under_curve
@@ -58,23 +59,15 @@ class Known:
     clips: int
 
 
+@exit_codes
 def main(arguments: list[str] | None = None) -> int:
     """The command; the exit code."""
     options = _parser().parse_args(arguments)
-    try:
-        if options.noises < 1:
-            raise UsageError(f"--noises is {options.noises}, must be 1 or more")
-        if options.classes and options.unknown is None:
-            raise UsageError("--classes are those of the data that --unknown names: give it")
-        result = measure_run(options.run, options)
-    except UsageError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except StreamclfError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        return 130
+    if options.noises < 1:
+        raise UsageError(f"--noises is {options.noises}, must be 1 or more")
+    if options.classes and options.unknown is None:
+        raise UsageError("--classes are those of the data that --unknown names: give it")
+    result = measure_run(options.run, options)
     if options.json:
         print(json.dumps(result, indent=1))
     else:

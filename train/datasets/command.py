@@ -4,30 +4,21 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import sys
 from pathlib import Path
 
-from streamclf.errors import StreamclfError, UsageError
+from streamclf.errors import UsageError
 from train.datasets.dataset import DataSet
 from train.datasets.opening import find_broken, list_clips, open_dataset
+from train.exits import exit_codes
 
 
+@exit_codes
 def main(module: str, arguments: list[str] | None = None) -> int:
     """Run the command of a data set's file; the exit code."""
     datasets = importlib.import_module(f"train.datasets.{module}").DATASETS
     options = _parser(module, datasets).parse_args(arguments)
     dataset = next(each for each in datasets if each.name == options.dataset)
-    try:
-        return _run(dataset, options)
-    except UsageError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except StreamclfError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return 130
+    return _run(dataset, options)
 
 
 def _run(dataset: DataSet, options: argparse.Namespace) -> int:
