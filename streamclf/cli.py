@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from streamclf import __version__, cli_models, options
+from streamclf import __version__, cli_config, cli_models, options
 from streamclf.errors import StreamclfError, UsageError
 from streamclf.masking import mask_text
 
@@ -43,9 +43,10 @@ def _main(
     pass
 
 
-@app.command()
+@app.command(cls=cli_config.ConfiguredCommand)
 def listen(
     context: typer.Context,
+    config: options.Config = None,
     source: Annotated[
         str | None,
         typer.Option(
@@ -99,6 +100,8 @@ def listen(
     scores: options.ScoresFile = None,
     stats: options.Stats = None,
     overwrite: options.Overwrite = False,
+    append: options.Append = False,
+    rotate: options.Rotate = None,
     provider: options.ProviderOption = "auto",
     threads: options.Threads = 0,
     self_check: options.SelfCheck = False,
@@ -107,26 +110,34 @@ def listen(
     window: options.WindowS = None,
     activation: options.ActivationOption = None,
     task: options.TaskOption = None,
+    log_format: options.LogFormatOption = "text",
+    log_level: options.LogLevelOption = "info",
 ) -> None:
     """Listen to a microphone (or another live source) and write sound events as they end."""
-    from streamclf import commands
+    from streamclf import commands, log, opening
     from streamclf.model import CardOptions
     from streamclf.outputs import OutputOptions
     from streamclf.settings import Settings
     from streamclf.sources.choose import SourceOptions
 
+    log.set_up(log_format, log_level)
+    checks = cli_config.is_check(context)
+    for line in cli_config.describe_origins(context):
+        log.say(line)
+    run_listen = commands.check_listen if checks else commands.listen
     raise typer.Exit(
-        commands.listen(
+        run_listen(
             SourceOptions(source, device, not no_reconnect, raw, speed, loop, channel),
-            commands.ModelOptions(
+            opening.ModelOptions(
                 model, provider, threads,
                 CardOptions(labels, sample_rate, window, activation, task), self_check,
             ),
             Settings(hop, average, average_kind, channel=channel, exact_hop=exact_hop,
                      fixed_hop=fixed_hop, name_unknown=unknown),
-            commands.ThresholdOptions(threshold, thresholds, min_duration, max_gap,
+            opening.ThresholdOptions(threshold, thresholds, min_duration, max_gap,
                                       target_precision),
-            OutputOptions(output or [], format_, scores, overwrite, top if updates else 0, stats),
+            OutputOptions(output or [], format_, scores, overwrite,
+                          top if updates else 0, stats, append, rotate),
             _screen(context, ui, web, web_host, web_allow_network, fresh),
             duration_s=duration,
         )
@@ -173,23 +184,26 @@ def file(
     window: options.WindowS = None,
     activation: options.ActivationOption = None,
     task: options.TaskOption = None,
+    log_format: options.LogFormatOption = "text",
+    log_level: options.LogLevelOption = "info",
 ) -> None:
     """Find the sound events in recordings of any length."""
-    from streamclf import commands
+    from streamclf import commands, log, opening
     from streamclf.model import CardOptions
     from streamclf.outputs import OutputOptions
     from streamclf.settings import Settings
 
+    log.set_up(log_format, log_level)
     raise typer.Exit(
         commands.file(
             paths,
-            commands.ModelOptions(
+            opening.ModelOptions(
                 model, provider, threads,
                 CardOptions(labels, sample_rate, window, activation, task),
             ),
             Settings(hop, average, average_kind, channel=channel, batch_size=batch,
                      exact_hop=exact_hop, name_unknown=unknown),
-            commands.ThresholdOptions(threshold, thresholds, min_duration, max_gap,
+            opening.ThresholdOptions(threshold, thresholds, min_duration, max_gap,
                                       target_precision),
             OutputOptions(output or [], format_, scores, overwrite, stats=stats),
             _screen(context, ui, web, web_host, web_allow_network, fresh),
@@ -210,6 +224,9 @@ def devices(
 
 for _command in (cli_models.info, cli_models.bench, cli_models.verify):
     app.command()(_command)
+app.command(context_settings={"ignore_unknown_options": True, "allow_extra_args": True})(
+    cli_config.config
+)
 
 
 def _screen(
@@ -224,7 +241,7 @@ def _screen(
 
 def _is_given(context: typer.Context, name: str) -> bool:
     source = context.get_parameter_source(name)
-    return source is not None and source.name == "COMMANDLINE"
+    return source is not None and source.name in ("COMMANDLINE", "ENVIRONMENT", "DEFAULT_MAP")
 
 
 def _with_port(arguments: list[str]) -> list[str]:

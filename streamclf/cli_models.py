@@ -43,15 +43,15 @@ def bench(
     task: options.TaskOption = None,
 ) -> None:
     """Measure how fast a model listens here, beside what else could be done."""
-    from streamclf import commands, show
+    from streamclf import opening, show
     from streamclf.bench import measure
     from streamclf.model import CardOptions
     from streamclf.settings import Settings
 
     card = CardOptions(labels, sample_rate, window, activation, task)
-    which = commands.ModelOptions(model, provider, threads, card)
+    which = opening.ModelOptions(model, provider, threads, card)
     figures = measure(
-        lambda live: commands.open_model(which, live), Settings(hop, exact_hop=exact_hop), seconds
+        lambda live: opening.open_model(which, live), Settings(hop, exact_hop=exact_hop), seconds
     )
     show.bench(figures, as_json=json)
 
@@ -80,8 +80,8 @@ def verify(
 ) -> None:
     """Prove that live and file paths, every provider and shared work give the same results."""
     from streamclf import proof
-    from streamclf.commands import ModelOptions
     from streamclf.model import CardOptions
+    from streamclf.opening import ModelOptions
     from streamclf.settings import Settings
 
     card = CardOptions(labels, sample_rate, window, activation, task)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from streamclf import ui
@@ -19,46 +18,25 @@ from streamclf.batch import (
     run_recordings,
 )
 from streamclf.card import Card
-from streamclf.classifier import Classifier
-from streamclf.console import Bars, say
+from streamclf.console import Bars, has_terminal, say
 from streamclf.engine import Engine
 from streamclf.errors import UsageError
-from streamclf.model import CardOptions, Model, find_model
-from streamclf.outputs import OutputOptions, check_outputs, open_sinks, write_stats
-from streamclf.providers import Provider
+from streamclf.log import in_background
+from streamclf.model import Model
+from streamclf.opening import ModelOptions, ThresholdOptions, open_engine
+from streamclf.outputs import OutputOptions, check_outputs, open_sinks, reopen, write_stats
 from streamclf.records import Average
 from streamclf.runner import Interrupts, run_stream
-from streamclf.settings import Settings, choose_thresholds
+from streamclf.service import Service
+from streamclf.settings import Settings
 from streamclf.sinks.base import Sink
 from streamclf.sinks.choose import Format, open_sink
 from streamclf.sources.choose import SourceOptions, open_source
 from streamclf.sources.paths import find_recordings
-from streamclf.sources.recording import Recording
+from streamclf.stats import describe_counts
 from streamclf.ui import ScreenOptions
 
 OK, FAILED, INTERRUPTED = 0, 1, 130
-
-
-@dataclass(frozen=True)
-class ModelOptions:
-    """Which model, what runs it, and whether to try that first."""
-
-    name: str
-    provider: Provider
-    n_threads: int
-    card: CardOptions
-    self_check: bool = False
-
-
-@dataclass(frozen=True)
-class ThresholdOptions:
-    """What the command line says of thresholds."""
-
-    threshold: float | None = None
-    file: Path | None = None
-    min_duration_s: float | None = None
-    max_gap_s: float | None = None
-    precision: float | None = None
 
 
 def listen(
@@ -72,8 +50,7 @@ def listen(
     duration_s: float | None = None,
 ) -> int:
     """Listen to a live source until it ends, or is interrupted. Returns the exit code."""
-    if duration_s is not None and not (math.isfinite(duration_s) and duration_s > 0):
-        raise UsageError(f"--duration {duration_s}: must be above 0 seconds")
+    _check_duration(duration_s)
     check_outputs(outputs, [])
     screen = screen or ScreenOptions(ui=False)
     if screen.web is not None:
@@ -83,7 +60,7 @@ def listen(
     if screen.wanted(by_default=not lines):
         code, engine = ui.show(
             screen,
-            lambda model, settings: _open_engine(model, settings, thresholds, live=True),
+            lambda model, settings: open_engine(model, settings, thresholds, live=True),
             lambda device: open_source(ui.with_device(source_options, device)),
             model,
             settings,
@@ -93,27 +70,81 @@ def listen(
         say(engine.statistics.summary())
         write_stats(outputs.stats, engine.statistics)
         return code
-    engine, opened = _open_engine(model, settings, thresholds, live=True)
+    with in_background():
+        return _listen(source_options, model, settings, thresholds, outputs, duration_s)
+
+
+def check_listen(
+    source_options: SourceOptions,
+    model: ModelOptions,
+    settings: Settings,
+    thresholds: ThresholdOptions,
+    outputs: OutputOptions,
+    screen: ScreenOptions | None = None,
+    *,
+    duration_s: float | None = None,
+) -> int:
+    """Check what `listen` is given, the model and the thresholds; opens and creates nothing else.
+
+    Raises:
+        StreamclfError: It could not begin.
+    """
+    _check_duration(duration_s)
+    check_outputs(replace(outputs, overwrite=True, append=False), [])
+    open_engine(model, settings, thresholds, live=True)
+    return OK
+
+
+def _check_duration(duration_s: float | None) -> None:
+    if duration_s is not None and not (math.isfinite(duration_s) and duration_s > 0):
+        raise UsageError(f"--duration {duration_s}: must be above 0 seconds")
+
+
+def _listen(
+    source_options: SourceOptions,
+    model: ModelOptions,
+    settings: Settings,
+    thresholds: ThresholdOptions,
+    outputs: OutputOptions,
+    duration_s: float | None,
+) -> int:
+    engine, opened = open_engine(model, settings, thresholds, live=True)
     with (
         open_source(source_options) as source,
-        open_sinks(outputs, outputs.files, default="jsonl") as sinks,
-        Interrupts(engine.stop) as interrupts,
+        open_sinks(
+            outputs, outputs.files, default="jsonl", upkeep=outputs.upkeep(say, engine.stop)
+        ) as sinks,
+        Interrupts(engine.stop, None if has_terminal() else lambda: reopen(sinks)) as interrupts,
+        Service(lambda: f"{source.name}: {describe_counts(engine.statistics)}") as service,
     ):
+        source.on_waiting = service.alive
 
         def say_start() -> None:
             say(f"listening to {source.name} with {_describe(engine, opened)}; Ctrl-C ends")
+            if interrupts.happened:  # before there was anything to stop
+                engine.stop()
+
+        def say_aloud(message: str) -> None:
+            say(message)
+            service.tell(message.removeprefix("warning: "))
+            service.alive()
 
         def end_in_time(average: Average) -> None:
             if duration_s is not None and average.end >= duration_s * engine.card.sample_rate:
                 engine.stop()
 
         try:
-            run_stream(engine, source, sinks, say=say, on_start=say_start, on_average=end_in_time)
+            run_stream(
+                engine, source, sinks, say=say_aloud, on_start=say_start, on_average=end_in_time,
+                on_audio=service.hear,
+            )  # fmt: skip
         finally:
             if engine.started is not None:
                 say(engine.statistics.summary())
             write_stats(outputs.stats, engine.statistics)
-    return INTERRUPTED if interrupts.happened else OK
+    if interrupts.happened:
+        return INTERRUPTED
+    return FAILED if any(sink.n_lost for sink in sinks) else OK
 
 
 def file(
@@ -130,7 +161,16 @@ def file(
     paths, missing = find_recordings(names)
     screen = screen or ScreenOptions()
     if screen.web is not None or screen.wanted(by_default=False):
-        return _show_recording(paths, missing, model, settings, thresholds, outputs, screen)
+        if missing:
+            raise missing[0]
+        return ui.show_recording(
+            screen,
+            paths,
+            lambda model, settings: open_engine(model, settings, thresholds, live=False),
+            model,
+            settings,
+            outputs,
+        )
     shared = [path for path in outputs.files if not is_template(path)]
     own = [path for path in outputs.files if is_template(path)]
     check_outputs(outputs, paths)
@@ -138,7 +178,7 @@ def file(
     if n_jobs > 1 and not model.n_threads:
         # The jobs share the session; together they shall keep every core busy, once.
         model = replace(model, n_threads=max(1, count_cores() // n_jobs))
-    engine, opened = _open_engine(model, settings, thresholds, live=False)
+    engine, opened = open_engine(model, settings, thresholds, live=False)
     engine.read_ahead = n_jobs == 1 and leaves_core(opened.provider, model.n_threads)
     engines = [engine, *(Engine(engine.scorer, engine.settings) for _ in range(n_jobs - 1))]
 
@@ -175,77 +215,6 @@ def file(
     if interrupts.happened:
         return INTERRUPTED
     return FAILED if report.failures else OK
-
-
-def _show_recording(
-    paths: list[Path],
-    missing: Sequence[Exception],
-    model: ModelOptions,
-    settings: Settings,
-    thresholds: ThresholdOptions,
-    outputs: OutputOptions,
-    screen: ScreenOptions,
-) -> int:
-    if missing:
-        raise missing[0]
-    if len(paths) != 1:
-        raise UsageError(f"the dashboard shows one recording, {len(paths)} were named")
-    if outputs.files or outputs.scores or outputs.format:
-        raise UsageError(
-            "--output, --scores and --format cannot go with the dashboard, where settings may "
-            "change: leave out --ui, or press e in it to export the events"
-        )
-    if screen.web is not None:
-        return ui.serve(screen)
-    code, _ = ui.show(
-        screen,
-        lambda model, settings: _open_engine(model, settings, thresholds, live=False),
-        lambda device: Recording(paths[0]),
-        model,
-        settings,
-        outputs,
-        recording=paths[0],
-    )
-    return code
-
-
-def open_model(model: ModelOptions, live: bool) -> Model:
-    """Open the model that the command line names."""
-    return Model(
-        find_model(model.name),
-        provider=model.provider,
-        options=model.card,
-        n_threads=model.n_threads,
-        live=live,
-    )
-
-
-def _open_engine(
-    model: ModelOptions, settings: Settings, thresholds: ThresholdOptions, *, live: bool
-) -> tuple[Engine, Model]:
-    opened = open_model(model, live)
-    card = opened.card
-    if settings.hop_s > card.window_s:
-        say(
-            f"warning: --hop {settings.hop_s:g} s is longer than the window of "
-            f"{card.window_s:g} s: the audio in between is not heard"
-        )
-    chosen = choose_thresholds(
-        card,
-        precision=thresholds.precision,
-        file=thresholds.file,
-        threshold=thresholds.threshold,
-        min_duration_s=thresholds.min_duration_s,
-        max_gap_s=thresholds.max_gap_s,
-    )
-    engine = Engine(Classifier(opened), replace(settings, thresholds=chosen))
-    if model.self_check:
-        from streamclf.proof import self_check
-
-        say(self_check(model))
-    if engine.hop_notice:
-        say(engine.hop_notice)
-    return engine, opened
 
 
 def _describe_provider(model: Model) -> str:

@@ -6,21 +6,21 @@ import sys
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from streamclf.masking import mask_text, show_safely
+from streamclf import log
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
 
 def say(message: str) -> None:
-    """Write one line to standard error."""
-    sys.stderr.write(format_line(message))
-    sys.stderr.flush()
+    """Log one line; one that begins with ``warning:`` or ``error:`` is of that level."""
+    log.say(message)
 
 
-def format_line(message: str) -> str:
-    """The line that a message is written as, with its line break and without passwords."""
-    return f"streamclf: {show_safely(mask_text(' '.join(message.split())))}\n"
+def has_terminal() -> bool:
+    """Whether this process belongs to a terminal, whose end it should not outlive."""
+    streams = (sys.stdin, sys.stdout, sys.stderr)
+    return any(stream is not None and stream.isatty() for stream in streams)
 
 
 class Bars:
@@ -54,6 +54,7 @@ class Bars:
             transient=True,
         )
         self._progress.start()
+        log.HANDLER.write = self._above
         if self._n_recordings > 1:
             self._overall = self._progress.add_task(
                 "all recordings", total=self._n_recordings, note=f"0 of {self._n_recordings}"
@@ -67,6 +68,7 @@ class Bars:
         trace: TracebackType | None,
     ) -> None:
         if self._progress is not None:
+            log.HANDLER.write = None
             self._progress.stop()
             self._progress = None
 
@@ -93,11 +95,8 @@ class Bars:
             self._progress.update(self._overall, completed=n_done, note=note)
 
     def say(self, message: str) -> None:
-        """Write one line to standard error, above the bars."""
-        if self._progress is None:
-            say(message)
-        else:
-            self._above(format_line(message))
+        """Log one line, above the bars."""
+        say(message)
 
     def print(self, text: str) -> None:
         """Write lines to standard output, or to the terminal above the bars."""

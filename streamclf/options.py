@@ -9,6 +9,8 @@ import typer
 
 from streamclf.average import AverageKind
 from streamclf.card import Activation, Task
+from streamclf.cli_config import load_config
+from streamclf.log import LogFormat, LogLevel
 from streamclf.providers import Provider
 from streamclf.sinks.choose import Format
 
@@ -126,6 +128,31 @@ ScoresFile: TypeAlias = Annotated[
 ]
 Overwrite: TypeAlias = Annotated[
     bool, typer.Option("--overwrite", help="Replace output files that exist.")
+]
+Append: TypeAlias = Annotated[
+    bool, typer.Option("--append", help="Go on with output files that exist.")
+]
+Rotate: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        metavar="SIZE|daily", help="Set output files aside when they reach 10MB, 1GB, or each day."
+    ),
+]
+Config: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        is_eager=True,
+        callback=load_config,
+        envvar="STREAMCLF_CONFIG",
+        help="Options from a TOML file; else ./streamclf.toml or the user's own (see config).",
+    ),
+]
+LogFormatOption: TypeAlias = Annotated[
+    LogFormat, typer.Option("--log-format", help="Of standard error.")
+]
+LogLevelOption: TypeAlias = Annotated[
+    LogLevel, typer.Option("--log-level", help="Say nothing of lesser weight.")
 ]
 Ui: TypeAlias = Annotated[
     bool | None,

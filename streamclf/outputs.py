@@ -3,23 +3,35 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from streamclf.batch import is_template, output_for
 from streamclf.console import Bars
-from streamclf.errors import SinkError, UsageError
+from streamclf.errors import SinkError, StreamclfError, UsageError
 from streamclf.sinks.base import Sink
 from streamclf.sinks.choose import Format, check_scores_ending, format_of, open_scores, open_sink
 from streamclf.sinks.lines import already_exists
+from streamclf.sinks.rotation import Rotation
+from streamclf.sinks.upkeep import Upkeep
 from streamclf.stats import Statistics
 
 
 @dataclass(frozen=True)
 class OutputOptions:
-    """Where results go besides standard output, and in which form."""
+    """Where results go besides standard output, and in which form.
+
+    Attributes:
+        files: A sink each.
+        format: Of standard output.
+        scores: Each window's.
+        overwrite: Replace files that are there.
+        top: Classes to show of each window on standard output; 0: no such lines.
+        append: Go on with files that are there (live).
+        rotate: When to begin new files (live), see `Rotation`.
+    """
 
     files: list[Path]
     format: Format | None = None
@@ -27,28 +39,93 @@ class OutputOptions:
     overwrite: bool = False
     top: int = 0
     stats: Path | None = None
+    append: bool = False
+    rotate: str | None = None
 
     def __post_init__(self) -> None:
         for path in self.files:
             format_of(path)
         if self.scores is not None:
             check_scores_ending(self.scores)
+        if self.append and self.overwrite:
+            raise UsageError("--append goes on with a file, --overwrite replaces it: leave one out")
+        for option, given in [("--append", self.append), ("--rotate", self.rotate is not None)]:
+            if given and not (self.files or self.scores):
+                raise UsageError(f"{option} goes with --output or --scores")
+            if given and self.scores is not None and self.scores.suffix.lower() == ".npz":
+                raise UsageError(
+                    f"{option} goes with files of lines, {self.scores} is written whole at the "
+                    "end: take .csv for the scores"
+                )
+        if self.rotate is not None:
+            Rotation.parse(self.rotate)
+
+    def upkeep(
+        self, tell: Callable[[str], None], on_gone: Callable[[], None] | None = None
+    ) -> Upkeep:
+        """How a live run keeps its outputs.
+
+        Args:
+            tell: Told what goes wrong with them.
+            on_gone: Called when standard output has no reader any more, if that is all there is.
+        """
+        rotation = Rotation.parse(self.rotate) if self.rotate is not None else None
+        alone = not (self.files or self.scores)
+        return Upkeep(self.append, rotation, tell, on_gone if alone else None)
+
+
+def open_files(outputs: OutputOptions, files: list[Path], upkeep: Upkeep | None) -> list[Sink]:
+    """Open sinks for files and scores; the caller closes them with `close_sinks`.
+
+    Raises:
+        UsageError: A file is there already.
+        SinkError: One cannot be created; none is left open.
+    """
+    sinks: list[Sink] = []
+    try:
+        for path in files:
+            sinks.append(open_sink(path, overwrite=outputs.overwrite, upkeep=upkeep))
+        if outputs.scores is not None:
+            sinks.append(open_scores(outputs.scores, overwrite=outputs.overwrite, upkeep=upkeep))
+    except StreamclfError:
+        close_sinks(sinks)
+        raise
+    return sinks
+
+
+def reopen(sinks: Iterable[Sink]) -> None:
+    """Open files anew that others may have moved away (logrotate). Safe in a signal handler."""
+    for sink in sinks:
+        sink.reopen()
+
+
+def close_sinks(sinks: list[Sink]) -> None:
+    """Close all; those that need time for it take it at once."""
+    for sink in sinks:
+        sink.finish()
+    with ExitStack() as stack:
+        for sink in sinks:
+            stack.callback(sink.close)
 
 
 @contextmanager
 def open_sinks(
-    outputs: OutputOptions, files: list[Path], *, default: Format, bars: Bars | None = None
+    outputs: OutputOptions,
+    files: list[Path],
+    *,
+    default: Format,
+    bars: Bars | None = None,
+    upkeep: Upkeep | None = None,
 ) -> Iterator[list[Sink]]:
     """Standard output, files and scores, closed in the end."""
-    with ExitStack() as stack:
-        sinks = [open_sink(path, overwrite=outputs.overwrite) for path in files]
-        if outputs.scores is not None:
-            sinks.append(open_scores(outputs.scores, overwrite=outputs.overwrite))
+    sinks = open_files(outputs, files, upkeep)
+    try:
+        write = bars.print if bars else None
         chosen = outputs.format or default
-        sinks.append(open_sink(None, chosen, top=outputs.top, write=bars.print if bars else None))
-        for sink in sinks:
-            stack.callback(sink.close)
+        sinks.append(open_sink(None, chosen, top=outputs.top, write=write, upkeep=upkeep))
         yield sinks
+    finally:
+        close_sinks(sinks)
 
 
 def check_outputs(outputs: OutputOptions, recordings: list[Path]) -> None:
@@ -68,10 +145,13 @@ def check_outputs(outputs: OutputOptions, recordings: list[Path]) -> None:
             continue
         for recording in recordings:
             _take(taken, output_for(output, recording), recording)
-    if not outputs.overwrite:
-        for path in taken:
-            if path.exists():
-                raise already_exists(path)
+    if outputs.overwrite:
+        return
+    for path in taken:
+        continued = outputs.append and path != outputs.stats
+        # What is neither file nor folder holds nothing to be lost.
+        if not continued and (path.is_file() or path.is_dir()):
+            raise already_exists(path)
 
 
 def write_stats(path: Path | None, statistics: Statistics) -> None:

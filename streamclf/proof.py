@@ -6,10 +6,11 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
-from streamclf.commands import FAILED, OK, ModelOptions, open_model
+from streamclf.commands import FAILED, OK
 from streamclf.console import say
 from streamclf.made_sounds import write_sounds
 from streamclf.model import Model
+from streamclf.opening import ModelOptions, open_model
 from streamclf.providers import Provider
 from streamclf.settings import Settings
 from streamclf.verify import Finding, Opener, Verification, check_provider

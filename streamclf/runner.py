@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import socket
 import threading
 from collections.abc import Callable, Iterable
 from contextlib import closing
@@ -77,7 +78,8 @@ def write_results(
         for sink in sinks:
             sink.write(result)
         if isinstance(result, Notice):
-            say(f"{stream.source}: {result.message}")
+            prefix = "warning: " if result.level == "warning" else ""
+            say(f"{prefix}{stream.source}: {result.message}")
         elif isinstance(result, Average):
             on_average(result)
 
@@ -97,26 +99,48 @@ def stream_info(engine: Engine, source: Source) -> StreamInfo:
     )
 
 
-class Interrupts:
-    """While entered, SIGINT and SIGTERM end the run as if its stream had ended.
+_ENDING = [signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]
 
-    A second SIGINT raises KeyboardInterrupt, for a run that does not end.
+
+class Interrupts:
+    """While entered, SIGINT, SIGTERM and SIGHUP end the run as if its stream had ended.
+
+    A second SIGINT raises KeyboardInterrupt, for a run that does not end. Who started the process
+    with a signal ignored (`nohup`) wants it ignored.
+
+    A thread acts on the signals. Python's own handlers run in the main thread, which a signal
+    does not wake if it comes a moment before the thread waits for audio that never arrives.
 
     Args:
-        stop: Called by the first signal.
+        stop: Called by a signal.
+        reopen: Called by SIGHUP, which then ends nothing.
 
     Attributes:
-        happened: Whether a signal came.
+        happened: Whether a signal came that ends the run.
     """
 
-    def __init__(self, stop: Callable[[], None]) -> None:
+    def __init__(self, stop: Callable[[], None], reopen: Callable[[], None] | None = None) -> None:
         self.happened = False
         self._stop = stop
+        self._reopen = reopen
+        self._n_interrupts = 0
         self._before: dict[int, Any] = {}
+        self._sockets: tuple[socket.socket, socket.socket] | None = None
+        self._thread: threading.Thread | None = None
+        self._wakeup_before = -1
 
     def __enter__(self) -> Self:
-        if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
+        if threading.current_thread() is not threading.main_thread():
+            return self
+        self._sockets = socket.socketpair()
+        self._sockets[1].setblocking(False)
+        self._wakeup_before = signal.set_wakeup_fd(
+            self._sockets[1].fileno(), warn_on_full_buffer=False
+        )
+        self._thread = threading.Thread(target=self._watch, name="streamclf-signals", daemon=True)
+        self._thread.start()
+        for number in _ENDING:
+            if signal.getsignal(number) != signal.SIG_IGN:
                 self._before[number] = signal.signal(number, self._handle)
         return self
 
@@ -129,9 +153,27 @@ class Interrupts:
         for number, handler in self._before.items():
             signal.signal(number, handler)
         self._before.clear()
+        if self._sockets is not None and self._thread is not None:
+            signal.set_wakeup_fd(self._wakeup_before)
+            self._sockets[1].close()
+            self._thread.join()
+            self._sockets[0].close()
+            self._sockets = None
+
+    def _watch(self) -> None:
+        """Act on each signal: the system writes its number."""
+        assert self._sockets is not None
+        while numbers := self._sockets[0].recv(64):
+            for number in numbers:
+                if number not in self._before:
+                    continue
+                if self._reopen is not None and number not in (signal.SIGINT, signal.SIGTERM):
+                    self._reopen()
+                else:
+                    self.happened = True
+                    self._stop()
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
-        if self.happened and number == signal.SIGINT:
+        self._n_interrupts += number == signal.SIGINT
+        if self._n_interrupts > 1:
             raise KeyboardInterrupt
-        self.happened = True
-        self._stop()

@@ -223,6 +223,13 @@ class Statistics:
         }
 
 
+def describe_counts(counts: Statistics) -> str:
+    """What was found and what is missing: ``20 windows: 3 events, no gaps``."""
+    missing = format_length(counts.gap_samples / counts.sample_rate)
+    gaps = f"{count(counts.n_gaps, 'gap')} ({missing})" if counts.n_gaps else "no gaps"
+    return f"{count(counts.n_windows, 'window')}: {count(counts.n_events, 'event')}, {gaps}"
+
+
 def count(number: int, noun: str) -> str:
     """Write a number of things: ``1 window``, ``2 windows``."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Collection
-from contextlib import ExitStack
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
 from streamclf.console import say
 from streamclf.errors import ModelError, SourceError, UsageError
 from streamclf.model import CardOptions, bundled_models, find_model
-from streamclf.sinks.choose import open_scores, open_sink
+from streamclf.outputs import close_sinks, open_files
+from streamclf.sources.recording import Recording
 
 if TYPE_CHECKING:
-    from streamclf.commands import ModelOptions
     from streamclf.dashboard.remembered import Remembered
     from streamclf.engine import Engine
     from streamclf.model import Model
+    from streamclf.opening import ModelOptions
     from streamclf.outputs import OutputOptions
     from streamclf.settings import Settings
     from streamclf.sources.base import Source
@@ -133,20 +134,52 @@ def show(
     )
     if chosen != engine.settings:
         engine = type(engine)(engine.scorer, chosen)
-    with ExitStack() as stack:
-        sinks = [open_sink(path, overwrite=outputs.overwrite) for path in outputs.files]
-        if outputs.scores is not None:
-            sinks.append(open_scores(outputs.scores, overwrite=outputs.overwrite))
-        for sink in sinks:
-            stack.callback(sink.close)
+    notices: SimpleQueue[str] = SimpleQueue()
+    sinks = open_files(outputs, outputs.files, outputs.upkeep(notices.put))
+    try:
         doors = Doors(
             open_named, open_source, _device_names,
             lambda: [*dict.fromkeys([*bundled_models(), model.name, first.name])],
-            sinks, duration_s, recording,
+            sinks, duration_s, recording, notices,
         )  # fmt: skip
         device = _remembered_device(remembered) if _may_choose_device(screen, recording) else None
         source = open_source(device)
-        return open_dashboard(doors, engine, opened, source, remembered)
+        code, last = open_dashboard(doors, engine, opened, source, remembered)
+    finally:
+        close_sinks(sinks)
+        while not notices.empty():
+            say(notices.get())
+    return code or int(any(sink.n_lost for sink in sinks)), last
+
+
+def show_recording(
+    screen: ScreenOptions,
+    paths: Sequence[Path],
+    open_engine: OpenEngine,
+    model: ModelOptions,
+    settings: Settings,
+    outputs: OutputOptions,
+) -> int:
+    """Show a recording at its pace. Returns the exit code.
+
+    Raises:
+        StreamclfError: It is not one recording, it or the model cannot be opened, or the
+            dashboard failed.
+    """
+    if len(paths) != 1:
+        raise UsageError(f"the dashboard shows one recording, {len(paths)} were named")
+    if outputs.files or outputs.scores or outputs.format:
+        raise UsageError(
+            "--output, --scores and --format cannot go with the dashboard, where settings may "
+            "change: leave out --ui, or press e in it to export the events"
+        )
+    if screen.web is not None:
+        return serve(screen)
+    code, _ = show(
+        screen, open_engine, lambda device: Recording(paths[0]), model, settings, outputs,
+        recording=paths[0],
+    )  # fmt: skip
+    return code
 
 
 def _choose_model(

@@ -161,7 +161,7 @@ def cuda_double(monkeypatch, tmp_path):
             return model
 
         monkeypatch.setattr(proof, "open_model", opened)
-        monkeypatch.setattr("streamclf.commands.open_model", opened)
+        monkeypatch.setattr("streamclf.opening.open_model", opened)
 
     return play
 

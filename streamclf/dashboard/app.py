@@ -231,7 +231,10 @@ class Dashboard(Actions, App[int]):
         if self._now() - self._health_at >= HEALTH_EVERY_S:
             self._health_at = self._now()
             health = self.meter.sample(
-                listener.scoring.statistics, listener.history.lag_s, engine.overload.reason
+                listener.scoring.statistics,
+                listener.history.lag_s,
+                engine.overload.reason,
+                listener.doors.n_lost,
             )
             base.query_one(HealthLine).tell(health)
 

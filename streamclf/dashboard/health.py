@@ -28,6 +28,7 @@ class Health:
         frame_hz: Pictures a second.
         drift_ppm: How much faster than it says the device's clock runs; None if unknown.
         overload: Why the hop is wider than asked for; empty if it is not.
+        n_lost: Lines that outputs could not take, and will not.
     """
 
     real_time_factor: float = 0.0
@@ -41,6 +42,7 @@ class Health:
     frame_hz: float = 0.0
     drift_ppm: float | None = None
     overload: str = ""
+    n_lost: int = 0
 
 
 class HealthMeter:
@@ -71,13 +73,16 @@ class HealthMeter:
         """Take note of a picture."""
         self._frames.append(self._now())
 
-    def sample(self, statistics: Statistics, lag_s: float, overload: str = "") -> Health:
+    def sample(
+        self, statistics: Statistics, lag_s: float, overload: str = "", n_lost: int = 0
+    ) -> Health:
         """Read the figures.
 
         Args:
             statistics: The engine's.
             lag_s: Seconds of audio that wait.
             overload: Why the hop is wider than asked for.
+            n_lost: Lines that outputs lost.
         """
         now = self._now()
         self._samples.append((now, self._cpu(), statistics.n_windows))
@@ -99,4 +104,5 @@ class HealthMeter:
             len(recent) / 2,
             statistics.drift_ppm,
             overload,
+            n_lost,
         )

@@ -6,8 +6,9 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Literal
 
 from textual.message import Message
 
@@ -45,6 +46,7 @@ class Doors:
         sinks: Where results go besides the screen.
         duration_s: End after so many seconds; None for never.
         recording: The file that is shown, None for a live source.
+        notices: What the sinks have to tell.
     """
 
     open_model: Callable[[str, Settings | None], tuple[Engine, Model]]
@@ -54,6 +56,12 @@ class Doors:
     sinks: Sequence[Sink] = ()
     duration_s: float | None = None
     recording: Path | None = None
+    notices: queue.SimpleQueue[str] = field(default_factory=queue.SimpleQueue)
+
+    @property
+    def n_lost(self) -> int:
+        """Lines that sinks could not write, and will not."""
+        return sum(sink.n_lost for sink in self.sinks)
 
 
 class Listener:
@@ -249,6 +257,10 @@ class Listener:
 
     def _hear(self, item: Block | Gap) -> None:
         self.history.hear(item, self._now())
+        while not self.doors.notices.empty():
+            message = self.doors.notices.get()
+            kind: Literal["warning", "info"] = "warning" if "warning: " in message else "info"
+            self.history.tell(kind, message.removeprefix("warning: "))
         self._post(StateChanged())
 
     def _is_stopped(self) -> bool:

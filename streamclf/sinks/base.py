@@ -59,6 +59,11 @@ class Sink(ABC):
     `begin` is called before the results of each stream, `close` once at the end.
     """
 
+    @property
+    def n_lost(self) -> int:
+        """Lines or rows that could not be written, and will not be."""
+        return 0
+
     @abstractmethod
     def begin(self, stream: StreamInfo) -> None:
         """Take note of the stream whose results follow."""
@@ -70,6 +75,12 @@ class Sink(ABC):
         Raises:
             SinkError: It cannot be written.
         """
+
+    def reopen(self) -> None:
+        """Open the file of this name anew. Called by a signal handler: does not wait."""
+
+    def finish(self) -> None:
+        """Begin to end, where that takes time; does not wait. Nothing is written afterwards."""
 
     @abstractmethod
     def close(self) -> None:

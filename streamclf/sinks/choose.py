@@ -13,6 +13,7 @@ from streamclf.sinks.jsonl import JsonLinesSink
 from streamclf.sinks.lines import LineFile, Lines, PrintedLines
 from streamclf.sinks.scores import ScoresCsvSink, ScoresNpzSink
 from streamclf.sinks.tables import AudacitySink, CsvSink, RavenSink, TextSink
+from streamclf.sinks.upkeep import Upkeep
 
 Format: TypeAlias = Literal["jsonl", "csv", "audacity", "raven", "text"]
 
@@ -50,6 +51,7 @@ def open_sink(
     top: int = 0,
     overwrite: bool = False,
     write: Callable[[str], None] | None = None,
+    upkeep: Upkeep | None = None,
 ) -> Sink:
     """Open a sink for events.
 
@@ -59,6 +61,7 @@ def open_sink(
         top: Of JSON Lines: how many classes to show of each window, 0 for no such lines.
         overwrite: Replace a file that is there.
         write: Writes to standard output, in place of writing there directly.
+        upkeep: Of a live run: nothing that becomes of the file holds up who writes.
 
     Raises:
         UsageError: The format is unknown, or the file is there already.
@@ -68,7 +71,7 @@ def open_sink(
         if path is None:
             raise UsageError("standard output needs a --format")
         chosen = format_of(path)
-    file: Lines = LineFile(path, overwrite=overwrite)
+    file: Lines = _open_lines(path, overwrite, upkeep)
     if path is None and write is not None and sys.stdout.isatty():
         file = PrintedLines(write)
     if chosen == "jsonl":
@@ -77,7 +80,13 @@ def open_sink(
     return tables[chosen](file)
 
 
-def open_scores(path: Path, *, overwrite: bool = False) -> Sink:
+def _open_lines(path: Path | None, overwrite: bool, upkeep: Upkeep | None) -> Lines:
+    if upkeep is not None:
+        return upkeep.open(path, overwrite=overwrite)
+    return LineFile(path, overwrite=overwrite)
+
+
+def open_scores(path: Path, *, overwrite: bool = False, upkeep: Upkeep | None = None) -> Sink:
     """Open a sink for the scores of every window, .csv or .npz.
 
     Raises:
@@ -86,8 +95,8 @@ def open_scores(path: Path, *, overwrite: bool = False) -> Sink:
     """
     check_scores_ending(path)
     if path.suffix.lower() == ".npz":
-        return ScoresNpzSink(path, overwrite=overwrite)
-    return ScoresCsvSink(LineFile(path, overwrite=overwrite))
+        return ScoresNpzSink(path, overwrite=overwrite, tell=upkeep.tell if upkeep else None)
+    return ScoresCsvSink(_open_lines(path, overwrite, upkeep))
 
 
 def check_scores_ending(path: Path) -> None:

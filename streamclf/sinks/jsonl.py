@@ -8,14 +8,14 @@ import msgspec
 import numpy as np
 
 from streamclf.records import Average, Gap, Result, SoundEvent
-from streamclf.sinks.base import Sink, StreamInfo
-from streamclf.sinks.lines import Lines
+from streamclf.sinks.base import StreamInfo
+from streamclf.sinks.lines import Lines, LineSink
 from streamclf.unknown import judge
 
 _ENCODER = msgspec.json.Encoder()
 
 
-class JsonLinesSink(Sink):
+class JsonLinesSink(LineSink):
     """Writes events and gaps; a regression's values; on request the top scores of each hop.
 
     Args:
@@ -24,13 +24,9 @@ class JsonLinesSink(Sink):
     """
 
     def __init__(self, file: Lines, *, top: int = 0) -> None:
-        self._file = file
+        super().__init__(file)
         self._top = top
-        self._stream: StreamInfo | None = None
-
-    def begin(self, stream: StreamInfo) -> None:
-        """Take note of the stream."""
-        self._stream = stream
+        file.describe_loss = self._describe_loss
 
     def write(self, result: Result) -> None:
         """Write a line, if the result is of a kind that is written."""
@@ -38,9 +34,9 @@ class JsonLinesSink(Sink):
         if fields is not None:
             self._file.write(_ENCODER.encode(fields).decode())
 
-    def close(self) -> None:
-        """Close the file."""
-        self._file.close()
+    def _describe_loss(self, n_lines: int) -> str:
+        source = self._stream.source if self._stream else None
+        return _ENCODER.encode({"type": "loss", "source": source, "lines": n_lines}).decode()
 
     def _fields(self, result: Result, stream: StreamInfo) -> dict[str, Any] | None:
         if isinstance(result, SoundEvent):

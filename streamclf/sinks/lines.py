@@ -5,24 +5,81 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
 
 from streamclf.errors import SinkError, UsageError
+from streamclf.sinks.base import Sink, StreamInfo
 
 
-class Lines(Protocol):
-    """Something that takes whole lines."""
+class Lines(ABC):
+    """Something that takes whole lines.
 
+    Attributes:
+        describe_loss: Writes a line about so many lost ones, in their place; None writes none.
+    """
+
+    describe_loss: Callable[[int], str] | None = None
+
+    @property
+    def n_lost(self) -> int:
+        """Lines that could not be written, and will not be."""
+        return 0
+
+    def write_header(self, line: str) -> None:
+        """Begin a file with a line, and each other one that takes its place."""
+        self.write(line)
+
+    @abstractmethod
     def write(self, *lines: str) -> None:
         """Append lines, given without their line breaks."""
 
+    def reopen(self) -> None:
+        """Open the file of this name anew, where another may have moved it away."""
+
+    def finish(self) -> None:
+        """Begin to end; does not wait."""
+
+    @abstractmethod
     def close(self) -> None:
         """Finish."""
 
 
-class PrintedLines:
+class LineSink(Sink):
+    """A sink whose results become lines; the subclass says which.
+
+    Args:
+        file: Where the lines go.
+    """
+
+    def __init__(self, file: Lines) -> None:
+        self._file = file
+        self._stream: StreamInfo | None = None
+
+    @property
+    def n_lost(self) -> int:
+        """Lines that could not be written, and will not be."""
+        return self._file.n_lost
+
+    def begin(self, stream: StreamInfo) -> None:
+        """Take note of the stream."""
+        self._stream = stream
+
+    def reopen(self) -> None:
+        """Open the file of this name anew."""
+        self._file.reopen()
+
+    def finish(self) -> None:
+        """Let what waits be written."""
+        self._file.finish()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+
+class PrintedLines(Lines):
     """Lines handed to a function, such as one that prints above a progress bar.
 
     Args:
@@ -40,7 +97,7 @@ class PrintedLines:
         """Nothing to release."""
 
 
-class LineFile:
+class LineFile(Lines):
     """Appends whole lines, each handed to the system at once, so that a crash leaves no half.
 
     Args:

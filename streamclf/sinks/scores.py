@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO
 
@@ -12,26 +13,22 @@ import numpy as np
 from streamclf.errors import SinkError
 from streamclf.records import Average, Result
 from streamclf.sinks.base import Sink, StreamInfo
-from streamclf.sinks.lines import LineFile, Lines
+from streamclf.sinks.lines import LineFile, LineSink
 from streamclf.sinks.tables import csv_line
 
 
-class ScoresCsvSink(Sink):
+class ScoresCsvSink(LineSink):
     """A row a window: source, onset, offset, then a column a label.
 
     Args:
         file: Where the lines go.
     """
 
-    def __init__(self, file: Lines) -> None:
-        self._file = file
-        self._stream: StreamInfo | None = None
-
     def begin(self, stream: StreamInfo) -> None:
         """Write the header, once."""
         if self._stream is None:
-            self._file.write(csv_line(["source", "onset", "offset", *stream.labels]))
-        self._stream = stream
+            self._file.write_header(csv_line(["source", "onset", "offset", *stream.labels]))
+        super().begin(stream)
 
     def write(self, result: Result) -> None:
         """Write the newest window's own scores."""
@@ -40,10 +37,6 @@ class ScoresCsvSink(Sink):
             # 9 digits give a float32 back exactly.
             values = [f"{value:.9g}" for value in result.scores.values]
             self._file.write(csv_line([self._stream.source, *place, *values]))
-
-    def close(self) -> None:
-        """Close the file."""
-        self._file.close()
 
 
 class ScoresNpzSink(Sink):
@@ -55,11 +48,21 @@ class ScoresNpzSink(Sink):
     Args:
         path: The .npz file.
         overwrite: Replace a file that is there.
+        tell: Of a live run: rows for which there is no room are lost, and said here in a line.
     """  # noqa: D205
 
-    def __init__(self, path: Path, *, overwrite: bool = False) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        overwrite: bool = False,
+        tell: Callable[[str], None] | None = None,
+    ) -> None:
         LineFile(path, overwrite=overwrite).close()  # claims the name now, not hours later
         self._path = path
+        self._tell = tell
+        self._n_rows = self._n_lost = 0
+        self._failing = False
         # Closed in close(): they live as long as the sink.
         self._scores: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115
         self._places: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115
@@ -78,11 +81,37 @@ class ScoresNpzSink(Sink):
             stream = self._stream
             onset, offset = stream.seconds(result.position), stream.seconds(result.end)
             place = np.array([onset, offset, len(self._sources) - 1], dtype=np.float64)
-            try:
-                self._scores.write(result.scores.values.astype(np.float32).tobytes())
-                self._places.write(place.tobytes())
-            except OSError as error:
-                raise SinkError(f"{self._path}: cannot be written: {error.strerror}") from error
+            self._keep(result.scores.values.astype(np.float32).tobytes(), place.tobytes())
+
+    def _keep(self, scores: bytes, place: bytes) -> None:
+        """Append a row to both files, or to none."""
+        try:
+            for file, row in [(self._scores, scores), (self._places, place)]:
+                file.seek(self._n_rows * len(row))
+                file.write(row)
+                if self._tell is not None:
+                    file.flush()  # so that a full disk is seen at the row it has no room for
+        except OSError as error:
+            self._lose(error)
+        else:
+            self._n_rows += 1
+            if self._failing and self._tell is not None:
+                self._tell(f"{self._path}: is written again, {self._n_lost} rows were lost")
+            self._failing = False
+
+    def _lose(self, error: OSError) -> None:
+        reason = f"{self._path}: cannot be written: {error.strerror}"
+        if self._tell is None:
+            raise SinkError(reason) from error
+        if not self._failing:
+            self._tell(f"warning: {reason}; rows are lost until there is room")
+        self._failing = True
+        self._n_lost += 1
+
+    @property
+    def n_lost(self) -> int:
+        """Rows that could not be kept."""
+        return self._n_lost
 
     def close(self) -> None:
         """Write the .npz."""
@@ -103,9 +132,9 @@ class ScoresNpzSink(Sink):
 
     def _arrays(self) -> dict[str, np.ndarray]:
         labels = self._stream.labels if self._stream else []
-        places = _array(self._places, np.dtype(np.float64), 3)
+        places = _array(self._places, np.dtype(np.float64), self._n_rows, 3)
         return {
-            "scores": _array(self._scores, np.dtype(np.float32), len(labels)),
+            "scores": _array(self._scores, np.dtype(np.float32), self._n_rows, len(labels)),
             "onset": places[:, 0],
             "offset": places[:, 1],
             "source": places[:, 2].astype(np.int32),
@@ -114,9 +143,9 @@ class ScoresNpzSink(Sink):
         }
 
 
-def _array(file: IO[bytes], dtype: np.dtype[np.generic], n_columns: int) -> np.ndarray:
+def _array(file: IO[bytes], dtype: np.dtype[np.generic], n_rows: int, n_columns: int) -> np.ndarray:
     """Map a file of rows into memory."""
-    file.flush()
-    if not n_columns or not file.tell():
+    if not n_columns or not n_rows:
         return np.zeros((0, n_columns), dtype=dtype)
-    return np.memmap(file, dtype=dtype, mode="r").reshape(-1, n_columns)
+    file.flush()
+    return np.memmap(file, dtype=dtype, mode="r", shape=(n_rows, n_columns))

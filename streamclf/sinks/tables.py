@@ -10,11 +10,11 @@ from typing import ClassVar
 
 from streamclf.masking import show_safely
 from streamclf.records import Average, Gap, Result, SoundEvent
-from streamclf.sinks.base import Sink, StreamInfo
-from streamclf.sinks.lines import Lines
+from streamclf.sinks.base import StreamInfo
+from streamclf.sinks.lines import Lines, LineSink
 
 
-class TableSink(Sink):
+class TableSink(LineSink):
     """A text table, a row a result; the subclass says what the rows are.
 
     Args:
@@ -24,14 +24,9 @@ class TableSink(Sink):
     header: ClassVar[str | None] = None
 
     def __init__(self, file: Lines) -> None:
-        self._file = file
-        self._stream: StreamInfo | None = None
+        super().__init__(file)
         if self.header is not None:
-            file.write(self.header)
-
-    def begin(self, stream: StreamInfo) -> None:
-        """Take note of the stream."""
-        self._stream = stream
+            file.write_header(self.header)
 
     def write(self, result: Result) -> None:
         """Write a row for each event, gap or value."""
@@ -39,10 +34,6 @@ class TableSink(Sink):
             return
         for label, onset, offset, score in _rows(result, self._stream):
             self._file.write(self.row(self._stream, label, onset, offset, score))
-
-    def close(self) -> None:
-        """Close the file."""
-        self._file.close()
 
     def row(
         self, stream: StreamInfo, label: str | None, onset: int, offset: int, score: float | str

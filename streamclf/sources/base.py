@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import ClassVar, Literal, Self, TypeAlias
 
@@ -25,10 +25,13 @@ class Source(ABC):
         name: What results call this source (a path as given, a device's name, a masked URL).
         live: Whether audio arrives at the pace of the clock, so that waiting for a batch of
             windows would delay results.
+        on_waiting: Called now and then, by the thread that waits, while lost audio is waited for,
+            so that it can be told from a thread that hangs.
     """
 
     name: str
     live: ClassVar[bool] = False
+    on_waiting: Callable[[], None] | None = None
 
     @property
     def duration_s(self) -> float | None:
@@ -64,6 +67,11 @@ class Source(ABC):
         Raises:
             SourceError: Audio cannot be had, or not to its end. What came before it stands.
         """
+
+    def tell_waiting(self) -> None:
+        """Say that this thread is alive and waits for lost audio."""
+        if self.on_waiting is not None:
+            self.on_waiting()
 
     def stop(self) -> None:
         """Make `blocks` end soon, as if the stream had ended.

@@ -241,6 +241,7 @@ class Microphone(Source):
         lost_since = timeline.end_time
         back_off = BackOff()
         while not self._stop.sleep(back_off.next_s()) and self._over is None:
+            self.tell_waiting()
             self._state = "reconnecting"
             try:
                 connection = self._connect(sample_rate)

@@ -29,18 +29,27 @@ class Redial:
         dial: Opens the stream.
         clock: Measures how long it was gone.
         redials: Whether to call again at all.
+        on_waiting: Called at each attempt.
 
     Attributes:
         position: Behind the last sample, at ``sample_rate``.
         sample_rate: Of the last sample, in Hz.
     """
 
-    def __init__(self, dial: Callable[[], Decoder], clock: Clock, *, redials: bool = True) -> None:
+    def __init__(
+        self,
+        dial: Callable[[], Decoder],
+        clock: Clock,
+        *,
+        redials: bool = True,
+        on_waiting: Callable[[], None] = lambda: None,
+    ) -> None:
         self.position = 0
         self.sample_rate = 1
         self._dial = dial
         self._clock = clock
         self._redials = redials
+        self._on_waiting = on_waiting
         self._stop = StopSignal(clock)
         self._state: State = "listening"
         self._heard_at: float | None = None
@@ -99,6 +108,7 @@ class Redial:
         """Try until somebody answers; None after `stop`."""
         while not self._stop.sleep(back_off.next_s()):
             self._state = "reconnecting"
+            self._on_waiting()
             with suppress(SourceError):
                 self._is_back = True
                 return self._dial()

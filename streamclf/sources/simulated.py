@@ -131,6 +131,7 @@ class SimulatedMicrophone(Source):
             capacity_s=min(CAPACITY_S * max(self._speed, 1.0), MAX_CAPACITY_S),
         )
         self._microphone = microphone
+        microphone.on_waiting = self.tell_waiting
         if self._stopped:
             microphone.stop()
         return microphone

@@ -218,7 +218,9 @@ class UrlStream(Source):
         self.name = mask_url(url)
         self._url = url
         self._timeout_s = timeout_s
-        self._redial = Redial(self._dial, clock or SystemClock(), redials=reconnect)
+        self._redial = Redial(
+            self._dial, clock or SystemClock(), redials=reconnect, on_waiting=self.tell_waiting
+        )
         self._pump = Pump(self._redial.items)
 
     @property

@@ -25,6 +25,7 @@ class HealthLine(Static):
             f"OVERLOAD {health.overload}" if health.overload else "",
             latency,
             f"dropped {health.dropped_s:.1f} s{gaps}",
+            *([f"outputs lost {count(health.n_lost, 'line')}"] if health.n_lost else []),
             f"RTF {health.real_time_factor:.3f}",
             f"{health.windows_per_s:.1f} win/s",
             f"queue {health.queue_s:.2f} s",

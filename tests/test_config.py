@@ -1,0 +1,221 @@
+"""Options from streamclf.toml and the environment: precedence, and errors that name the line."""
+
+import json
+import tomllib
+
+import platformdirs
+import pytest
+import toys
+import typer
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streamclf import cli
+from streamclf.config import find_line
+
+
+@pytest.fixture(autouse=True)
+def own_folder(tmp_path, monkeypatch):
+    """No file of this machine's user is found."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(platformdirs, "user_config_path", lambda name: tmp_path / "user" / name)
+
+
+@pytest.fixture
+def write_config(tmp_path):
+    def write(text: str, name: str = "streamclf.toml"):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        return path
+
+    return write
+
+
+def shown(result) -> dict[str, tuple[object, str]]:
+    """What `config --show` printed: each value and its origin."""
+    values = tomllib.loads(result.out)
+    origins = dict(line.rsplit("# ", 1) for line in result.out.splitlines() if "=" in line)
+    keys = {text.split("=")[0].strip(" #"): origin for text, origin in origins.items()}
+    return {key: (values.get(key), origin) for key, origin in keys.items()}
+
+
+def test_show_is_toml_with_the_origin_of_each_value(streamclf, write_config, monkeypatch):
+    write_config(
+        'hop = 0.25\naverage = 2\n\noutput = ["a.jsonl",\n  "b.csv"]\nno_reconnect = true\n'
+    )
+    monkeypatch.setenv("STREAMCLF_AVERAGE", "4")
+    monkeypatch.setenv("STREAMCLF_FORMAT", "csv")
+    result = streamclf("config", "--show", "--min-duration", "0.7", "-k", "3")
+    assert result.code == 0
+    rows = shown(result)
+    assert rows["hop"] == (0.25, "streamclf.toml:1")
+    assert rows["average"] == (4.0, "STREAMCLF_AVERAGE")
+    assert rows["format"] == ("csv", "STREAMCLF_FORMAT")
+    assert rows["output"] == (["a.jsonl", "b.csv"], "streamclf.toml:4")
+    assert rows["no-reconnect"] == (True, "streamclf.toml:6")
+    assert rows["min-duration"] == (0.7, "command line")
+    assert rows["top"] == (3, "command line")
+    assert rows["model"] == ("pocket", "default")
+    assert rows["device"] == (None, "not set")
+
+
+def sample(option) -> object:
+    """A value that this option takes."""
+    if option.is_flag:
+        return True
+    kind = option.type.name
+    value = 0.5 if kind.startswith("float") else 2 if kind.startswith("int") else "text"
+    value = option.type.choices[0] if kind == "choice" else value
+    return [value] if option.multiple else value
+
+
+def test_every_option_of_listen_can_stand_in_the_file(streamclf, write_config):
+    rows = shown(streamclf("config"))
+    help_text = streamclf("listen", "--help").out
+    for key in rows:
+        assert f"--{key}" in help_text
+    listen = typer.main.get_command(cli.app).commands["listen"]
+    options = {option.opts[0].removeprefix("--"): option for option in listen.params}
+    lines = [f"{key} = {json.dumps(sample(options[key]))}" for key in rows]
+    path = write_config("\n".join(lines), "all.toml")
+    result = streamclf("config", "--config", path)
+    assert result.code == 0, result.err
+    again = shown(result)
+    assert set(again) == set(rows)
+    for number, key in enumerate(rows, 1):
+        assert again[key][1] == f"{path}:{number}"
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("hop = 1\nhopp = 2\n", ":2: hopp is unknown (did you mean hop?): streamclf config --show"),
+        ('"exact hop" = true\n', ":1: exact hop is unknown (did you mean exact-hop?)"),
+        ("[listen]\nhop = 1\n", ":1: listen is unknown"),
+        ("# x\n\nhop = \n", ":3: is no TOML: invalid value (column 7)"),
+        ("hop = 1\nhop = 2\n", ":2: is no TOML: cannot overwrite a value"),
+        ("min-gap = 1\n", ":1: min-gap is unknown (did you mean m"),
+        ("max-gap = 1\nmax_gap = 2\n", ":2: max_gap is said already in line 1"),
+        ('model = "tones"\nhop = "fast"\n', ':2: hop is "fast", must be a number'),
+        ("hop = true\n", ":1: hop is true, must be a number"),
+        ("top = 2.5\n", ":1: top is 2.5, must be a whole number"),
+        ("updates = 1\n", ":1: updates is 1, must be true or false"),
+        ("source = 1.5\n", ":1: source is 1.5, must be a text in quotes"),
+        ("output = [1]\n", ":1: output is [1], must be a text in quotes, or a list of such"),
+        ("top = 0\n", ":1: top: 0 is not in the range x>=1"),
+        ('provider = "gpu"\n', ":1: provider: 'gpu' is not one of"),
+        ('s = """\nhop = 1\n"""\n', ":1: s is unknown"),
+        ('model = """\nhop = 3\n"""\nhop = -1\n', ":4: --hop -1.0: must be above 0 seconds"),
+        ("duration = 0\n", ":1: --duration 0.0: must be above 0"),
+        ("speed = 2\n", ":1: --speed goes with --source sim:FILE"),
+        ('rotate = "daily"\n', ":1: --rotate goes with --output or --scores"),
+        ('output = "x.csv"\nrotate = "often"\n', ":2: --rotate often: must be 'daily' or a size"),
+        ('output = "x.pdf"\n', ":1: --output x.pdf: the ending says no format"),
+        ("threshold = 2\n", ":1: --threshold 2.0: must lie between 0 and 1"),
+        ('\nthresholds = "none.toml"\n', ":2: --thresholds none.toml: cannot be read"),
+    ],
+)
+def test_a_mistake_is_one_line_with_its_place(streamclf, write_config, tone_model, text, words):
+    path = write_config(text)
+    model = [] if "model" in text else ["--model", tone_model]
+    for command in (["config", "--check"], ["listen", "--no-ui"]):
+        result = streamclf(*command, *model)
+        assert result.code == 2
+        *said, error = result.err.splitlines()
+        assert error.startswith(f"streamclf: error: {path.name}{words}")
+        usual = [f"streamclf: settings of {path.name}"]
+        assert said == [] or (command[0] == "listen" and said == usual)
+        assert result.out == ""
+
+
+def test_a_mistake_in_the_environment_names_the_variable(streamclf, tone_model, monkeypatch):
+    monkeypatch.setenv("STREAMCLF_HOP", "-1")
+    result = streamclf("config", "--check", "--model", tone_model)
+    assert result.code == 2
+    assert result.err.startswith("streamclf: error: STREAMCLF_HOP: --hop -1.0: must be above 0")
+    monkeypatch.setenv("STREAMCLF_HOP", "fast")
+    result = streamclf("listen", "--model", tone_model)
+    assert result.code == 2
+    assert result.err.startswith("streamclf: error: STREAMCLF_HOP: 'fast' is not a valid float")
+
+
+def test_a_variable_that_is_no_option_is_said(streamclf, tone_model, monkeypatch):
+    monkeypatch.setenv("STREAMCLF_MINDURATION", "1")
+    result = streamclf("config", "--check", "--model", tone_model)
+    assert result.code == 0
+    assert result.err.splitlines()[0] == (
+        "streamclf: warning: STREAMCLF_MINDURATION is unknown "
+        "(did you mean STREAMCLF_MIN_DURATION?): it is ignored"
+    )
+
+
+def test_a_mistake_on_the_command_line_is_said_as_before(streamclf, write_config, tone_model):
+    write_config("hop = 1\n")
+    result = streamclf("config", "--check", "--hop", "-2", "--model", tone_model)
+    assert result.err.startswith("streamclf: error: --hop -2.0: must be above 0")
+
+
+def test_check_opens_and_creates_nothing(streamclf, write_config, tone_model, tmp_path):
+    path = write_config(f'model = "{tone_model}"\noutput = "x.csv"\nsource = "sim:none.wav"\n')
+    result = streamclf("config", "--check")
+    assert (result.code, result.err) == (0, "streamclf.toml: fine\n")
+    assert list(tmp_path.iterdir()) == [path]
+    assert "give one of them" in streamclf("config", "--check", "--show").err
+
+
+def test_check_says_that_the_model_cannot_be_opened(streamclf, write_config):
+    write_config('model = "none.onnx"\n')
+    result = streamclf("config", "--check")
+    assert result.code == 2
+    assert result.err.startswith("streamclf: error: none.onnx: no such model file")
+
+
+def test_a_missing_file_is_said(streamclf):
+    result = streamclf("config", "--config", "none.toml")
+    assert result.code == 2
+    assert result.err == "streamclf: error: none.toml: cannot be read: no such file or directory\n"
+
+
+def test_the_file_given_comes_before_the_folders_and_that_before_the_users(
+    streamclf, write_config, monkeypatch
+):
+    write_config("hop = 3\n", "user/streamclf/streamclf.toml")
+    assert shown(streamclf("config"))["hop"][0] == 3
+    write_config("hop = 2\n")
+    assert shown(streamclf("config"))["hop"][0] == 2
+    given = write_config("hop = 1\n", "given.toml")
+    assert shown(streamclf("config", "--config", given))["hop"][0] == 1
+    monkeypatch.setenv("STREAMCLF_CONFIG", str(given))
+    assert shown(streamclf("config"))["hop"] == (1.0, f"{given}:1")
+
+
+def test_listen_does_what_the_file_says(streamclf, write_config, write_wav, tone_model):
+    sound = write_wav(toys.tone(1000, 4))
+    write_config(
+        f'model = "{tone_model}"\nsource = "sim:{sound}"\nspeed = 0\nformat = "csv"\n'
+        'output = "e.jsonl"\n'
+    )
+    result = streamclf("listen")
+    assert result.code == 0
+    assert "settings of streamclf.toml" in result.err
+    assert result.out.startswith("type,source,label")
+    again = streamclf("listen", "--format", "jsonl", "--overwrite")
+    assert again.lines[0]["label"] == "middle"
+
+
+def test_passwords_are_not_shown(streamclf):
+    result = streamclf("config", "--source", "rtsp://me:secret@host/cam")
+    assert 'source = "rtsp://me:***@host/cam"' in result.out
+    assert "secret" not in result.out
+
+
+VALUES = st.sampled_from(["1", '"hop = 1"', '"""\nhop = 1\n"""', "'''\n[hop]\n'''", "[1,\n 2,\n]"])
+
+
+@given(before=st.lists(VALUES, max_size=5), after=st.lists(VALUES, max_size=3), value=VALUES)
+def test_the_line_found_is_where_the_key_begins(before, after, value):
+    others = [f"a{i} = {text}" for i, text in enumerate([*before, *after])]
+    above = "".join(f"{text}\n" for text in others[: len(before)])
+    text = above + f"hop = {value}\n" + "\n".join(others[len(before) :])
+    assert find_line(text, "hop") == above.count("\n") + 1

@@ -1,0 +1,390 @@
+"""Outputs of a live run: full disks, readers that are slow or gone, files that move or grow."""
+
+import errno
+import json
+import os
+import queue
+import threading
+import time
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from streamclf.errors import SinkError, UsageError
+from streamclf.records import Average, Scores, SoundEvent
+from streamclf.sinks import background
+from streamclf.sinks.background import BackgroundLines
+from streamclf.sinks.base import StreamInfo
+from streamclf.sinks.choose import open_scores, open_sink
+from streamclf.sinks.pipes import FifoTarget, OutputTarget
+from streamclf.sinks.rotation import Rotation
+from streamclf.sinks.targets import HALF_LINE_BYTES, FileTarget, Target
+from streamclf.sinks.upkeep import Upkeep
+
+PATIENCE_S = 30
+STREAM = StreamInfo("Mic", 8000, ["dog", "rain"], "single-label")
+
+
+class Words:
+    """What outputs tell, awaited."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+        self._new: queue.SimpleQueue[str] = queue.SimpleQueue()
+
+    def __call__(self, message: str) -> None:
+        self.told.append(message)
+        self._new.put(message)
+
+    def until(self, part: str) -> str:
+        while True:
+            message = self._new.get(timeout=PATIENCE_S)
+            if part in message:
+                return message
+
+
+class Fickle(Target):
+    """Takes what it is allowed to."""
+
+    def __init__(self, room: int = 0) -> None:
+        super().__init__("fickle")
+        self.room = room
+        self.taken = b""
+        self.n_syncs = 0
+
+    def put(self, data: bytes) -> int:
+        if not self.room:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        n_bytes = min(self.room, len(data))
+        self.room -= n_bytes
+        self.taken += data[:n_bytes]
+        return n_bytes
+
+    def sync(self) -> None:
+        self.n_syncs += 1
+
+
+class Held(Target):
+    """Hangs in a write until it is let go, as a pipe does that nobody reads."""
+
+    def __init__(self) -> None:
+        super().__init__("held")
+        self.reached = threading.Event()
+        self.let_go = threading.Event()
+        self.taken = b""
+
+    def put(self, data: bytes) -> int:
+        self.reached.set()
+        assert self.let_go.wait(PATIENCE_S)
+        self.taken += data
+        return len(data)
+
+
+@pytest.fixture
+def words() -> Words:
+    return Words()
+
+
+@pytest.fixture
+def patient_end(monkeypatch):
+    """Tests that want everything written are not to fail on a busy machine."""
+    monkeypatch.setattr(background, "CLOSE_S", PATIENCE_S)
+
+
+def test_a_full_disk_keeps_lines_in_memory_and_says_so_once(words, patient_end):
+    target = Fickle()
+    lines = BackgroundLines(target, tell=words)
+    for number in range(3):
+        lines.write(f"line {number}")
+    assert words.until("cannot be written") == (
+        "warning: fickle: cannot be written: no space left on device; lines wait in memory"
+    )
+    target.room = 10**6
+    words.until("fickle: is written again, after ")
+    lines.close()
+    assert target.taken == b"line 0\nline 1\nline 2\n"
+    assert lines.n_lost == 0
+    assert len(words.told) == 2
+    assert target.n_syncs >= 1
+
+
+def test_a_line_of_which_a_part_was_taken_is_written_to_its_end(words, patient_end):
+    target = Fickle(room=4)
+    lines = BackgroundLines(target, tell=words)
+    lines.write("a longer line")
+    words.until("cannot be written")
+    target.room = 100
+    lines.close()
+    assert target.taken == b"a longer line\n"
+
+
+def test_memory_is_bounded_and_the_lost_lines_are_counted_in_their_place(words, patient_end):
+    target = Held()
+    lines = BackgroundLines(target, tell=words, limit_bytes=20)
+    lines.describe_loss = lambda n_lines: f"<{n_lines} lost>"
+    lines.write("123456789")
+    assert target.reached.wait(PATIENCE_S)
+    lines.write("987654321")
+    for _ in range(5):
+        lines.write("too much")  # and does not wait, though the writer hangs
+    assert words.told == [
+        "warning: held: 2e-05 MB of lines wait to be written: those that follow are lost "
+        "until there is room"
+    ]
+    assert lines.n_lost == 5
+    target.let_go.set()
+    lines.close()
+    assert target.taken == b"123456789\n987654321\n<5 lost>\n"
+    assert lines.n_lost == 5
+    assert words.told[-2:] == [
+        "warning: held: lost 5 lines, there is room again",
+        "warning: held: lost 5 lines in all",
+    ]
+
+
+def test_the_end_does_not_wait_for_a_reader_that_does_not_read(words, monkeypatch):
+    monkeypatch.setattr(background, "CLOSE_S", 0.01)
+    target = Held()
+    lines = BackgroundLines(target, tell=words)
+    lines.write("one", "two")
+    assert target.reached.wait(PATIENCE_S)
+    lines.write("three")
+    lines.close()  # returns, although nothing lets the writer go
+    assert lines.n_lost == 3
+    assert words.told == ["warning: held: lost 3 lines in all"]
+    target.let_go.set()
+    with pytest.raises(SinkError, match="held: is closed already"):
+        lines.write("late")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs Linux's /dev/full")
+def test_a_real_full_device_loses_nothing_silently(tmp_path, words, monkeypatch):
+    monkeypatch.setattr(background, "CLOSE_S", 0.01)
+    path = tmp_path / "full.jsonl"
+    path.symlink_to("/dev/full")
+    sink = open_sink(path, upkeep=Upkeep(tell=words))
+    sink.begin(STREAM)
+    sink.write(SoundEvent("dog", 0, 8000, 0.9))
+    words.until("no space left on device")
+    sink.close()
+    assert sink.n_lost == 1
+    assert words.told[-1] == f"warning: {path}: lost 1 line in all"
+
+
+def test_a_file_without_room_holds_whole_lines_until_there_is(tmp_path, words, monkeypatch):
+    """A system that takes a part of a line, then nothing, then all again."""
+    monkeypatch.setattr(background, "CLOSE_S", PATIENCE_S)
+    path = tmp_path / "x.jsonl"
+    lines = Upkeep(tell=words).open(path, overwrite=False)
+    real, full = os.write, threading.Event()
+    full.set()
+    seen = []
+
+    def fill_up(descriptor: int, data: bytes) -> int:
+        if not full.is_set() or len(data) < 5:
+            return real(descriptor, data)
+        if seen:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        seen.append(real(descriptor, bytes(data)[:4]))
+        return seen[0]
+
+    monkeypatch.setattr(os, "write", fill_up)
+    lines.write("a line that is cut")
+    words.until("no space left on device")
+    assert path.read_bytes() == b""  # the part of it was taken back
+    full.clear()
+    lines.close()
+    assert path.read_text() == "a line that is cut\n"
+
+
+def test_a_closed_standard_output_is_told_or_ends_the_run(words):
+    for on_gone in (None, lambda: words("stopped")):
+        reader, writer = os.pipe()
+        os.close(reader)
+        lines = BackgroundLines(OutputTarget("out", writer), tell=words, on_gone=on_gone)
+        lines.write("nobody hears it")
+        words.until("stopped" if on_gone else "warning: out: its reader has gone; all else goes on")
+        lines.write("nor this")
+        lines.close()
+        assert lines.n_lost == 2
+        os.close(writer)
+
+
+@pytest.mark.skipif(not hasattr(os, "openpty"), reason="needs a pseudo-terminal")
+def test_a_closed_terminal_is_gone_a_broken_disk_is_not(tmp_path):
+    broken = OSError(errno.EIO, "Input/output error")
+    master, slave = os.openpty()
+    with (tmp_path / "x").open("wb") as file:
+        assert OutputTarget("out", slave).is_gone(broken)
+        assert not OutputTarget("out", file.fileno()).is_gone(broken)
+    os.close(master)
+    os.close(slave)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_a_named_pipe_waits_for_its_reader_and_for_the_next(tmp_path, words, patient_end):
+    path = tmp_path / "x.jsonl"
+    os.mkfifo(path)
+    lines = BackgroundLines(FifoTarget(path), tell=words)
+    lines.write("one")
+    words.until("cannot be written: nobody reads it; lines wait in memory")
+    with path.open() as reader:
+        assert reader.readline() == "one\n"
+    words.until("is written again")
+    lines.write("two")
+    words.until("nobody reads it")
+    with path.open() as reader:
+        assert reader.readline() == "two\n"
+    lines.close()
+    assert lines.n_lost == 0
+
+
+def test_reopening_goes_over_to_the_new_file(tmp_path, words, patient_end):
+    path, moved = tmp_path / "x.csv", tmp_path / "x.csv.1"
+    sink = open_sink(path, upkeep=Upkeep(tell=words))
+    sink.begin(STREAM)
+    sink.write(SoundEvent("dog", 0, 8000, 0.9))
+    deadline = time.monotonic() + PATIENCE_S
+    while "dog" not in path.read_text():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    path.rename(moved)
+    sink.reopen()
+    words.until("opened anew")
+    sink.write(SoundEvent("rain", 16_000, 24_000, 0.9))
+    sink.close()
+    header = "type,source,label,onset,offset,score,time"  # each file begins with it
+    assert moved.read_text().splitlines() == [header, "event,Mic,dog,0.0,1.0,0.9,"]
+    assert path.read_text().splitlines() == [header, "event,Mic,rain,2.0,3.0,0.9,"]
+
+
+def test_rotation_by_size_leaves_whole_lines_and_no_file_too_long(tmp_path, patient_end):
+    path = tmp_path / "events.jsonl"
+    lines = Upkeep(rotation=Rotation(max_bytes=100)).open(path, overwrite=False)
+    wanted = [json.dumps({"number": number}) for number in range(50)]
+    for line in wanted:
+        lines.write(line)
+    lines.close()
+    older = sorted(tmp_path.glob("events.*-*.jsonl"), key=lambda name: name.stat().st_mtime_ns)
+    assert len(older) > 3
+    texts = [file.read_text() for file in [*older, path]]
+    assert sorted("".join(texts).splitlines()) == sorted(wanted)
+    assert all(len(text) <= 100 and text.endswith("\n") for text in texts)
+
+
+def test_rotation_by_day_names_the_day(tmp_path):
+    path = tmp_path / "r.selections.txt"
+    now = [datetime(2026, 3, 1, 23, 59)]
+    target = FileTarget(path, rotation=Rotation(daily=True), now=lambda: now[0])
+    target.header = b"header\n"
+    target.put(b"first\n")
+    now[0] = datetime(2026, 3, 2, 0, 1)
+    target.put(b"second\n")
+    now[0] = datetime(2026, 3, 4)
+    target.put(b"third\n")
+    target.close()
+    assert (tmp_path / "r.2026-03-01.selections.txt").read_text() == "header\nfirst\n"
+    assert (tmp_path / "r.2026-03-02.selections.txt").read_text() == "header\nsecond\n"
+    assert path.read_text() == "header\nthird\n"
+
+
+def test_rotation_never_replaces_a_file(tmp_path):
+    path = tmp_path / "x.csv"
+    day = datetime(2026, 3, 1)
+    taken = tmp_path / "x.2026-03-01.csv"
+    taken.write_text("precious")
+    assert Rotation(daily=True).name_for(path, day, day) == tmp_path / "x.2026-03-01-2.csv"
+
+
+def test_what_cannot_be_set_aside_is_said_and_written_on(tmp_path, words, monkeypatch):
+    path = tmp_path / "x.jsonl"
+    target = FileTarget(path, rotation=Rotation(max_bytes=5), tell=words)
+
+    def refuse(self: Path, name: Path) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(Path, "rename", refuse)
+    target.put(b"one\n")
+    target.put(b"two\n")
+    target.put(b"three\n")
+    target.close()
+    assert path.read_text() == "one\ntwo\nthree\n"
+    assert len(words.told) == 1
+    assert "permission denied; it is not rotated any more" in words.told[0]
+
+
+@pytest.mark.parametrize("text", ["10 MB", "10MB", "10m", "10000kB", "0.01G"])
+def test_rotation_reads_sizes(text):
+    assert Rotation.parse(text) == Rotation(max_bytes=10_000_000)
+
+
+@pytest.mark.parametrize("text", ["", "weekly", "10", "-1MB", "1e9", "MB", "10TB"])
+def test_rotation_refuses_what_is_no_size(text):
+    with pytest.raises(UsageError, match="must be 'daily' or a size of 1kB or more"):
+        Rotation.parse(text)
+
+
+def test_append_goes_on_and_cuts_half_a_line_off(tmp_path, words, patient_end):
+    path = tmp_path / "x.csv"
+    header = "type,source,label,onset,offset,score,time\n"
+    path.write_text(header + "event,Mic,dog,0.0,1.0,0.9,\nevent,Mi")
+    sink = open_sink(path, upkeep=Upkeep(append=True, tell=words))
+    sink.begin(STREAM)
+    sink.write(SoundEvent("rain", 8000, 16_000, 0.5))
+    sink.close()
+    assert path.read_text() == (
+        header + "event,Mic,dog,0.0,1.0,0.9,\nevent,Mic,rain,1.0,2.0,0.5,\n"
+    )
+    assert words.told == [f"warning: {path}: half a line at its end was cut off: event,Mi"]
+
+
+def test_append_does_not_cut_what_was_never_lines(tmp_path):
+    path = tmp_path / "x.jsonl"
+    path.write_bytes(b"x" * (HALF_LINE_BYTES + 10))
+    with pytest.raises(UsageError, match="cannot be continued"):
+        FileTarget(path, append=True)
+    assert path.stat().st_size == HALF_LINE_BYTES + 10
+
+
+def test_a_file_that_is_there_is_kept_without_append(tmp_path):
+    path = tmp_path / "x.jsonl"
+    path.write_text("precious")
+    with pytest.raises(UsageError, match="exists already"):
+        Upkeep().open(path, overwrite=False)
+    assert path.read_text() == "precious"
+    Upkeep().open(path, overwrite=True).close()
+    assert path.read_text() == ""
+
+
+def test_json_lines_say_how_many_are_missing(tmp_path):
+    sink = open_sink(tmp_path / "x.jsonl", upkeep=Upkeep())
+    sink.begin(STREAM)
+    loss = sink._file.describe_loss(7)
+    sink.close()
+    assert json.loads(loss) == {"type": "loss", "source": "Mic", "lines": 7}
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs Linux's /dev/full")
+def test_scores_npz_loses_whole_rows_while_there_is_no_room(tmp_path, words):
+    path = tmp_path / "x.npz"
+    sink = open_scores(path, upkeep=Upkeep(tell=words))
+    sink.begin(STREAM)
+    scores = [Scores(8000 * i, 8000, np.array([i, 0], np.float32)) for i in range(4)]
+    rows = [Average(each, each.values) for each in scores]
+    sink.write(rows[0])
+    roomy = sink._places
+    with Path("/dev/full").open("r+b", buffering=0) as full:
+        sink._places = full
+        sink.write(rows[1])
+        sink.write(rows[2])
+    sink._places = roomy
+    sink.write(rows[3])
+    sink.close()
+    assert sink.n_lost == 2
+    with np.load(path) as arrays:
+        np.testing.assert_array_equal(arrays["scores"][:, 0], [0, 3])
+        np.testing.assert_array_equal(arrays["onset"], [0, 3])
+    assert "rows are lost until there is room" in words.told[0]
+    assert words.told[1].endswith("is written again, 2 rows were lost")
