@@ -28,9 +28,10 @@ CHOICES = {
     "on": [round(0.1 + 0.05 * k, 2) for k in range(18)],
     "off_ratio": [0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9],
     "max_gap": [0.0, 0.5, 1.0, 1.5, 2.0],
-    "min_duration": [0.0, 0.5, 1.0, 1.5, 2.0],
+    "min_duration": [0.0, 0.5, 1.0],
 }
-"""What is tried of each setting, one after another."""
+"""What is tried of each setting, one after another. No longer least duration: a single bark or knock
+becomes an event about as long as a window, and must not be dropped for the sake of longer sounds."""
 
 N_ROUNDS = 3
 
