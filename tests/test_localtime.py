@@ -73,7 +73,7 @@ def test_a_silent_device_is_no_set_clock():
 def test_local_times_follow_the_clock_from_where_it_was_set():
     started = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
     jumps = []
-    stream = StreamInfo("mic", RATE, ["dog"], "single-label", started, jumps)
+    stream = StreamInfo("mic", RATE, ["dog"], "single-label", started, jumps=jumps)
     assert stream.time(5 * RATE) == "2026-03-01T12:00:05.000+00:00"
     jumps.append((4 * RATE, timedelta(hours=1)))
     assert stream.time(3 * RATE) == "2026-03-01T12:00:03.000+00:00"

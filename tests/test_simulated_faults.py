@@ -78,7 +78,7 @@ def queries(draw):
     return "&".join(parts)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(query=queries())
 def test_audio_and_gaps_are_the_time_that_passed_for_any_mix_of_faults(ramp, query):
     items = record(ramp, query)
@@ -125,6 +125,13 @@ def test_an_unplugged_device_is_found_again_by_the_next_try(ramp):
     assert tiles(items) == N_SAMPLES
     said, heard = places(items)
     np.testing.assert_array_equal(said, heard)
+
+
+@pytest.mark.parametrize("at", [13.1, 14.3, 14.9])
+@pytest.mark.parametrize("length", [0.7, 1.9, 3.3])
+def test_a_stall_across_the_end_ends(ramp, at, length):
+    items = record(ramp, f"stall={at},{length}&drift=200")
+    assert abs(tiles(items) - N_SAMPLES) <= 10
 
 
 def test_a_long_stall_is_a_lost_device(ramp):

@@ -184,8 +184,10 @@ class SimulatedStream:
             return
         faults, time_s = self._backend.faults, self._backend.time_s
         stalled_until = faults.stalled_until(time_s)
-        if stalled_until is not None:
-            self._pass_over(round(stalled_until * self._true_rate) - self._position)
+        n_stalled = round((stalled_until or 0.0) * self._true_rate) - self._position
+        # At a stall's very end rounding may leave nothing to wait for.
+        if stalled_until is not None and n_stalled > 0:
+            self._pass_over(n_stalled)
             self._schedule()
             return
         self._catch_up()
