@@ -46,6 +46,7 @@ def test_passwords_in_urls_are_masked(url, shown):
     if "://" in url:
         assert UrlStream(url).name == shown
         assert mask_text(f"cannot open '{url}': no") == f"cannot open '{shown}': no"
+        assert mask_text(f"{url}: no, see ({url}).") == f"{shown}: no, see ({shown})."
 
 
 @given(
