@@ -168,7 +168,8 @@ def show_recording(
     """
     if len(paths) != 1:
         raise UsageError(
-            f"the dashboard shows one recording, {len(paths)} were named: name one, or leave out --ui"
+            f"the dashboard shows one recording, {len(paths)} were named: name one, "
+            "or leave out --ui"
         )
     if outputs.files or outputs.scores or outputs.format:
         raise UsageError(
