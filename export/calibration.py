@@ -69,7 +69,8 @@ def measure_run(path: Path) -> list[dict[str, Any]]:
     heard = held_out.heard
     if len(heard.targets) < MIN_CLIPS:
         raise ExportError(
-            f"{path}: held {len(heard.targets)} clips out, a calibration needs {MIN_CLIPS}"
+            f"{path}: held {len(heard.targets)} clips out, a calibration needs {MIN_CLIPS}; "
+            "name a run that held out more"
         )
     error, bins = calibration_error(heard, RUNNING, RUNNING)
     draw_reliability(run, bins, error, PICTURE, "averages")

@@ -52,7 +52,7 @@ def compare(
             if given.shape != expected.shape:
                 raise ExportError(
                     f"the graph gives {given.shape} where the network gives {expected.shape}; "
-                    "nothing was written"
+                    "nothing was written: its forward() must keep the batch in front"
                 )
             # A NaN on either side must not pass as agreement.
             difference = np.abs(given - expected).max()
@@ -60,10 +60,13 @@ def compare(
     except ExportError:
         raise
     except Exception as error:  # ONNX Runtime's exceptions have no common base of their own
-        raise ExportError(f"the graph does not run: {error}; nothing was written") from error
+        raise ExportError(
+            f"the graph does not run: {error}; nothing was written: does the network use layers "
+            "that ONNX lacks?"
+        ) from error
     if worst > tolerance:
         raise ExportError(
             f"torch and ONNX Runtime differ by {worst:.2g}, the limit is {tolerance:.0e}; "
-            "nothing was written"
+            "nothing was written: does a layer draw at random, or differ in ONNX?"
         )
     return worst

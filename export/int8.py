@@ -188,7 +188,7 @@ def put_in_8_bits(model: onnx.ModelProto, windows: npt.NDArray[np.float32]) -> o
             )
             return onnx.load(path)
     except Exception as error:  # onnxruntime.quantization raises whatever comes
-        raise ExportError(f"--int8: the graph cannot be quantised: {error}") from error
+        raise ExportError(f"--int8: the graph cannot be quantised: {error}: try --half") from error
     finally:
         root.setLevel(level)
 

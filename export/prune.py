@@ -34,7 +34,10 @@ def prune(model: onnx.ModelProto) -> onnx.ModelProto:
             )
             pruned = onnx.load(path)
         except Exception as error:  # ONNX Runtime's exceptions have no common base of their own
-            raise ExportError(f"the graph does not run: {error}; nothing was written") from error
+            raise ExportError(
+                f"the graph does not run: {error}; nothing was written: does the network use "
+                "layers that ONNX lacks?"
+            ) from error
     # ONNX Runtime names every set of operators it knows, used or not.
     used = {node.domain for node in pruned.graph.node}
     kept = [opset for opset in pruned.opset_import if opset.domain in used]

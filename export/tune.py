@@ -55,7 +55,7 @@ def main(arguments: list[str] | None = None) -> int:
     if options.seed < 0:
         raise UsageError(f"--seed is {options.seed}, must be 0 or more")
     if not all(0.5 <= seconds <= 60 for seconds in options.average):
-        raise UsageError("--average holds a length beyond 0.5 to 60 seconds")
+        raise UsageError(f"--average is {options.average}, must be 0.5 to 60 seconds each")
     print(describe(tune_run(options.run, options)))
     return 0
 
@@ -82,7 +82,10 @@ def tune_run(path: Path, options: argparse.Namespace) -> dict[str, Any]:
     if heard is None or heard.is_regression:
         raise ExportError(f"{path}: held no clips of classes out; name a run that did")
     if len(heard.targets) < MIN_CLIPS:
-        raise ExportError(f"{path}: held {len(heard.targets)} clips out, tuning needs {MIN_CLIPS}")
+        raise ExportError(
+            f"{path}: held {len(heard.targets)} clips out, tuning needs {MIN_CLIPS}; "
+            "name a run that held out more"
+        )
     system, network = load_network(run, config)
     fold = config["data"]["test_fold"]
     clips = open_data_of(

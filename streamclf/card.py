@@ -153,7 +153,7 @@ class Card(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         if self.format != FORMAT:
             raise ValueError(
                 f"format is {self.format}, this streamclf reads {FORMAT}: "
-                "install the version that wrote the model, or export it anew"
+                "install the version that wrote the model"
             )
         _check_labels(self.labels)
         if _CONTROL.search(self.name + self.version):
@@ -240,7 +240,9 @@ def parse_card(text: str | bytes, origin: str) -> Card:
     try:
         return msgspec.json.decode(text, type=Card)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise CardError(f"{origin}: the model card is not valid: {error}") from error
+        raise CardError(
+            f"{origin}: the model card is not valid: {error}: correct it, or export anew"
+        ) from error
 
 
 def format_card(card: Card, *, indent: int = 0) -> str:

@@ -120,7 +120,9 @@ class Classifier:
                     self._split = split_and_check(self.model, probe, whole)
                 except ModelError as error:
                     self._obstacle = str(error)
-                    self._notice = f"{self.model.path}: windows share no work: {error}"
+                    self._notice = (
+                        f"{self.model.path}: windows share no work: {error}: export it anew"
+                    )
                     self.model.reopen()
             return self._split
 
@@ -167,7 +169,7 @@ class Classifier:
             reason = " ".join(str(error).split())[:200]
             raise ModelError(
                 f"{model.path}: the graph fails on a window of {waveforms.shape[1]} samples: "
-                f"{reason}"
+                f"{reason}: does it take windows of that length (--window)?"
             ) from error
         return self._as_rows(np.asarray(output, dtype=np.float32), len(waveforms))
 
@@ -179,7 +181,8 @@ class Classifier:
         if output.ndim < 1 or output.shape[0] != n_windows:
             raise ModelError(
                 f"{self.model.path}: a batch of {n_windows} gave an output of shape "
-                f"{output.shape}, which must begin with the batch size"
+                f"{output.shape}, which must begin with the batch size: "
+                "export it so, or for a batch of 1"
             )
         return output.reshape(n_windows, -1)
 

@@ -21,7 +21,9 @@ def read_labels(path: Path) -> list[str]:
     try:
         rows = list(csv.DictReader(text.splitlines()))
     except csv.Error as error:
-        raise CardError(f"{path}: the label file is no CSV: {error}") from error
+        raise CardError(
+            f"{path}: the label file is no CSV: {error}: give a label a line"
+        ) from error
     columns = list(rows[0]) if rows else []
     for column in ("display_name", "label", "name"):
         if column in columns:
@@ -29,5 +31,5 @@ def read_labels(path: Path) -> list[str]:
             return [(row[column] or "").strip() for row in rows]
     raise CardError(
         f"{path}: has the columns {', '.join(map(str, columns)) or '(none)'}; "
-        "labels are looked for in display_name, label or name"
+        "labels are looked for in display_name, label or name: rename one, or give a label a line"
     )

@@ -6,7 +6,8 @@ import re
 
 HIDDEN = "***"
 
-_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:/{1,3}[^\s'\"<>]+")
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:/{1,3}[^\s'\"<>]*[^\s'\"<>:,.;)]")
+"""In a sentence, without the mark behind it."""
 _HOST = re.compile(r"[^:@/?#]*(:[0-9]*)?$|\[[0-9A-Fa-f:.]*\](:[0-9]*)?$")
 _SECRET = re.compile(
     r"(?P<key>(?:^|[?&;/#,])(?:[A-Za-z0-9_.-]*(?:password|passwd|passphrase|secret|token|apikey"

@@ -175,11 +175,13 @@ def _waveform_input(path: Path, session: Any) -> Any:
     inputs = session.get_inputs()
     if len(inputs) != 1:
         raise ModelError(
-            f"{path}: the graph has {len(inputs)} inputs, a streamclf model has one, the waveform"
+            f"{path}: the graph has {len(inputs)} inputs, a streamclf model has one, the waveform: "
+            "export it with that alone"
         )
     if inputs[0].type not in ("tensor(float)", "tensor(float16)"):
         raise ModelError(
-            f"{path}: the graph takes {inputs[0].type}, a streamclf model takes float32 samples"
+            f"{path}: the graph takes {inputs[0].type}, a streamclf model takes float32 samples: "
+            "export it with those"
         )
     return inputs[0]
 
@@ -215,7 +217,7 @@ def _layout(path: Path, node: Any) -> tuple[InputLayout, int | None, int | None]
         return "batch-channel", samples, batch
     raise ModelError(
         f"{path}: the graph's input has shape {shape}; "
-        "a waveform is (batch, samples), (batch, 1, samples) or (samples,)"
+        "a waveform is (batch, samples), (batch, 1, samples) or (samples,): export it so"
     )
 
 
@@ -255,7 +257,10 @@ def _read_card(path: Path, session: Any, options: CardOptions, samples: int | No
     try:
         return msgspec.convert({**known, **said}, Card)
     except msgspec.ValidationError as error:
-        raise CardError(f"{path}: what was said of the model does not fit: {error}") from error
+        raise CardError(
+            f"{path}: what was said of the model does not fit: {error}: correct --labels, "
+            "--sample-rate, --window, --activation or --task"
+        ) from error
 
 
 def _written_card(path: Path, session: Any) -> Card | None:

@@ -153,7 +153,7 @@ def read_thresholds(path: Path, base: Thresholds, labels: list[str]) -> Threshol
         raise UsageError(f"{where} is no TOML: {error}") from error
     classes = said.pop("classes", {})
     if not isinstance(classes, dict):
-        raise UsageError(f"{where} classes must be a table, [classes]")
+        raise UsageError(f"{where} classes is {str(classes)[:40]}, must be a table: [classes]")
     for name, value in said.items():
         if name not in _LIMITS:
             raise UsageError(f"{where} {name} is unknown, must be one of {', '.join(_LIMITS)}")

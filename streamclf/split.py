@@ -205,6 +205,6 @@ def split_and_check(model: Model, probe: Probe, whole: Array) -> SplitModel:
     if not difference <= limit:
         raise ModelError(
             f"cut at {split.stem.tensor!r}, as its card says, it gives logits that differ by "
-            f"{difference:.2g}, the limit is {limit:.2g}: export it anew"
+            f"{difference:.2g}, the limit is {limit:.2g}"
         )
     return split

@@ -167,7 +167,10 @@ def show_recording(
             dashboard failed.
     """
     if len(paths) != 1:
-        raise UsageError(f"the dashboard shows one recording, {len(paths)} were named")
+        raise UsageError(
+            f"the dashboard shows one recording, {len(paths)} were named: name one, "
+            "or leave out --ui"
+        )
     if outputs.files or outputs.scores or outputs.format:
         raise UsageError(
             "--output, --scores and --format cannot go with the dashboard, where settings may "

@@ -195,7 +195,7 @@ def test_web_stays_on_this_machine_unless_told_twice(capsys):
     assert not capsys.readouterr().err
     assert check_address("0.0.0.0", 8787, allowed=True) == "0.0.0.0"
     assert "reverse proxy" in capsys.readouterr().err
-    with pytest.raises(UsageError, match="ports lie between"):
+    with pytest.raises(UsageError, match="must lie between 1 and 65535"):
         check_address(None, 0, allowed=False)
 
 

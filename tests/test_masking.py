@@ -2,6 +2,7 @@
 
 import ast
 import io
+import logging
 import sys
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamclf.console import format_line
+from streamclf import log
 from streamclf.dashboard import web
 from streamclf.dashboard.start import write_log
 from streamclf.errors import StreamclfError, UsageError
@@ -46,6 +47,7 @@ def test_passwords_in_urls_are_masked(url, shown):
     if "://" in url:
         assert UrlStream(url).name == shown
         assert mask_text(f"cannot open '{url}': no") == f"cannot open '{shown}': no"
+        assert mask_text(f"{url}: no, see ({url}).") == f"{shown}: no, see ({shown})."
 
 
 @given(
@@ -66,9 +68,16 @@ def test_masking_takes_any_text(text):
     assert not any(letter in show_safely(text) for letter in "\x1b\x07\x9b\u202e\r")
 
 
+def logged(message: str, kind: str) -> str:
+    """The line that a message becomes."""
+    record = logging.LogRecord("streamclf", logging.INFO, "", 0, message, None, None)
+    return log._FORMATTERS[kind]().format(record)
+
+
 def test_messages_errors_and_options_hold_no_password(tmp_path, streamclf, tone_model):
     assert "secret" not in str(StreamclfError(f"{URL}: is no audio"))
-    assert "secret" not in format_line(f"listening to {URL}")
+    for kind in ("text", "json"):
+        assert "rtsp://me:***@127.0.0.1:1/live" in logged(f"listening to {URL}", kind)
     for options in [{"device": "usb"}, {"raw": "s16:8000:1"}, {"speed": 1.0}]:
         with pytest.raises(UsageError) as caught:
             SourceOptions(source=URL, **options)
@@ -101,8 +110,8 @@ def test_tracebacks_and_logs_hold_no_password(tmp_path, streamclf, monkeypatch):
     try:
         fail()
     except ValueError as error:
-        log = write_log(error, tmp_path / "log.txt")
-    assert "rtsp://me:***@" in log.read_text()
+        written = write_log(error, tmp_path / "log.txt")
+    assert "rtsp://me:***@" in written.read_text()
 
 
 def test_the_web_server_shows_no_password(monkeypatch):
@@ -120,7 +129,8 @@ def serve_nothing(server):
 
 
 def test_control_characters_do_not_reach_the_terminal(streamclf, write_wav, tone_model):
-    assert format_line("no\x1b[2Jthing") == "streamclf: no\\x1b[2Jthing\n"
+    assert logged("no\x1b[2Jthing", "text") == "streamclf: no\\x1b[2Jthing"
+    assert "\x1b" not in logged("no\x1b[2Jthing", "json")
     assert show_safely("a\tb\nü 日本") == "a\tb\nü 日本"
     path = write_wav([0.0] * 8000, "a\x1b[2Jb.wav")
     path.write_bytes(b"no audio")

@@ -295,7 +295,7 @@ def fail(path: Path) -> str:
 def test_file_without_bytes_is_empty(tmp_path):
     path = tmp_path / "empty.wav"
     path.touch()
-    assert fail(path) == "the file is empty (0 bytes)"
+    assert fail(path) == "the file is empty (0 bytes): was it copied whole?"
 
 
 @pytest.mark.parametrize("name", ["text.wav", "text.mp3", "text.m4a"])
@@ -339,7 +339,7 @@ def test_headerless_samples_show_the_way_out(tmp_path):
 
 
 def test_a_folder_is_no_recording(tmp_path):
-    assert fail(tmp_path) == "is a folder, not a recording"
+    assert fail(tmp_path) == "is a folder, not a recording: name a file in it"
 
 
 def test_a_missing_path_is_said(tmp_path):

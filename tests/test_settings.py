@@ -194,7 +194,7 @@ FORMS = "must be a number or {on = ..., off = ...}"
          "up to 86400"),
         ("max_gap = inf", "max_gap is inf, must be 0 or more seconds, up to 86400"),
         ("threshold = 1", "threshold is unknown, must be one of on, off, min_duration, max_gap"),
-        ("classes = 3", "classes must be a table, [classes]"),
+        ("classes = 3", "classes is 3, must be a table: [classes]"),
         ("[classes]\ncat = 0.5", "'cat' is no label of the model (streamclf info lists them)"),
         ("[classes]\ndog = 3", "[classes] dog: on is 3, must lie between 0 and 1"),
         ("[classes]\ndog = {off = 0.1}", "[classes] dog: {'off': 0.1} " + FORMS),

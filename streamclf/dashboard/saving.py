@@ -30,14 +30,18 @@ def save_clip(history: History, recording: Path | None, to_s: float, folder: Pat
     """
     stream = history.stream
     if stream is None:
-        raise SinkError("nothing was heard yet, there is no clip to save")
+        raise SinkError(
+            "nothing was heard yet, there is no clip to save: wait for the first window"
+        )
     from_s = max(to_s - CLIP_S, 0.0)
     if recording is None:
         from_s, waveform, rate = history.audio(from_s, to_s)
     else:
         waveform, rate = _read(recording, from_s, to_s, stream.sample_rate)
     if not waveform.size:
-        raise SinkError("the audio of that moment is no longer kept, only the last 60 s are")
+        raise SinkError(
+            "the audio of that moment is no longer kept, only the last 60 s are: go to a later one"
+        )
     path = free_path(folder, "clip", ".wav")
     try:
         soundfile.write(path, waveform, rate, subtype="PCM_16")
@@ -64,7 +68,7 @@ def export_events(history: History, folder: Path) -> Path:
     with history.lock:
         results = list(history.results)
     if not results:
-        raise SinkError("there are no events yet to export")
+        raise SinkError("there are no events yet to export: wait for one, or lower the thresholds")
     path = free_path(folder, "events", ".csv")
     sink = open_sink(path)
     stream: StreamInfo | None = None

@@ -31,7 +31,7 @@ def check_address(host: str | None, port: int, *, allowed: bool) -> str:
         UsageError: It is open to the network, and that was not allowed.
     """
     if not 1 <= port <= 65535:
-        raise UsageError(f"--web {port}: ports lie between 1 and 65535")
+        raise UsageError(f"--web {port}: must lie between 1 and 65535 (8787 is usual)")
     host = host or LOCAL
     if is_local(host):
         return host

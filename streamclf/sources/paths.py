@@ -54,7 +54,9 @@ def _expand(name: str) -> list[Path]:
     matches = [Path(match) for match in sorted(glob.glob(name, recursive=True))]
     files = [file for match in matches for file in _matched(match)]
     if not files:
-        raise RecordingError(f"{name}: no audio file matches this pattern")
+        raise RecordingError(
+            f"{name}: no audio file matches this pattern (looked for {', '.join(_COMMON)}, ...)"
+        )
     return files
 
 

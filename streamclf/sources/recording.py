@@ -161,11 +161,11 @@ def _can_read(file: soundfile.SoundFile, position: int) -> bool:
 
 def _check_readable(path: Path) -> None:
     if path.is_dir():
-        raise RecordingError(f"{path}: is a folder, not a recording")
+        raise RecordingError(f"{path}: is a folder, not a recording: name a file in it")
     try:
         with path.open("rb") as file:
             if not file.read(1):
-                raise RecordingError(f"{path}: the file is empty (0 bytes)")
+                raise RecordingError(f"{path}: the file is empty (0 bytes): was it copied whole?")
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise RecordingError(f"{path}: cannot be opened: {reason}") from error
