@@ -30,7 +30,7 @@ CHOICES = {
     "max_gap": [0.0, 0.5, 1.0, 1.5, 2.0],
     "min_duration": [0.0, 0.5, 1.0],
 }
-"""What is tried of each setting, one after another. No longer least duration: a single bark or knock
+"""What is tried of each setting, one after another. No longer least duration: a single bark
 becomes an event about as long as a window, and must not be dropped for the sake of longer sounds."""
 
 N_ROUNDS = 3
