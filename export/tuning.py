@@ -31,7 +31,7 @@ CHOICES = {
     "min_duration": [0.0, 0.5, 1.0],
 }
 """What is tried of each setting, one after another. No longer least duration: a single bark
-becomes an event about as long as a window, and must not be dropped for the sake of longer sounds."""
+becomes an event about as long as a window, and must not be dropped for longer sounds' sake."""
 
 N_ROUNDS = 3
 
