@@ -407,10 +407,14 @@ def test_an_interrupt_ends_waiting_for_standard_input(tone_model):
         assert "heard 0." in process.stderr.read()
 
 
-def test_an_interrupt_ends_a_batch_and_keeps_what_was_found(write_wav, tone_model):
+def test_an_interrupt_ends_a_batch_and_keeps_what_was_found(write_wav, tone_model, tmp_path):
     paths = [write_wav(np.tile(toys.tone(440, 60), 40), f"{i}.wav") for i in range(3)]
-    process = start("file", *paths, "--model", tone_model, "--hop", "0.002")
-    time.sleep(2)
+    scores = tmp_path / "scores.csv"
+    process = start(
+        "file", *paths, "--model", tone_model, "--hop", "0.002", "--scores", scores
+    )  # fmt: skip
+    while not (scores.exists() and scores.stat().st_size > 10_000) and process.poll() is None:
+        time.sleep(0.05)
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 130
