@@ -179,7 +179,7 @@ def file(
         # The jobs share the session; together they shall keep every core busy, once.
         model = replace(model, n_threads=max(1, count_cores() // n_jobs))
     engine, opened = open_engine(model, settings, thresholds, live=False)
-    engine.read_ahead = n_jobs == 1 and leaves_core(opened.provider, model.n_threads)
+    engine.read_ahead = n_jobs == 1 and leaves_core(opened.provider, opened.n_threads)
     engines = [engine, *(Engine(engine.scorer, engine.settings) for _ in range(n_jobs - 1))]
 
     def stop() -> None:

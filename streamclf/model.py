@@ -54,6 +54,11 @@ class CardOptions:
         return self != CardOptions()
 
 
+SMALL_BYTES = 4_000_000
+"""A network below this is done before a second thread is of use: on two, the bundled one takes
+twice the CPU time for the same speed."""
+
+
 class Model:
     """An open model.
 
@@ -61,7 +66,7 @@ class Model:
         path: The ``.onnx`` file.
         provider: The execution provider wanted.
         options: What the user says of the model.
-        n_threads: For ONNX Runtime; 0 leaves it to decide.
+        n_threads: For ONNX Runtime; 0: one for a file below `SMALL_BYTES`, else as it decides.
         live: Live sessions run a window now and then: their threads must not spin in between.
 
     Attributes:
@@ -69,6 +74,7 @@ class Model:
         card: The model card.
         session: The ONNX Runtime session of the whole graph; None between `release` and `reopen`.
         live: As given.
+        n_threads: That run it on a CPU; 0 if ONNX Runtime decides.
         provider: The provider really used.
         provider_reason: Why ``auto`` took it.
         input_name: Of the graph's waveform input.
@@ -94,10 +100,10 @@ class Model:
     ) -> None:
         self.path = path
         self.live = live
-        self._n_threads = n_threads
+        self.n_threads = n_threads or _usual_threads(path)
         self.session: Any
         self.session, self.provider, self.provider_reason = open_session(
-            path, provider, n_threads=n_threads, live=live
+            path, provider, n_threads=self.n_threads, live=live
         )
         try:
             self._read(options or CardOptions())
@@ -132,7 +138,7 @@ class Model:
         Raises:
             ModelError: It does not run by itself.
         """
-        return open_part(content, self.path, self.provider, n_threads=self._n_threads)
+        return open_part(content, self.path, self.provider, n_threads=self.n_threads)
 
     def release(self) -> None:
         """Close the whole graph's session: its parts take over, and hold the weights again."""
@@ -142,8 +148,15 @@ class Model:
         """Open the whole graph's session again, after all."""
         provider: Any = self.provider
         self.session, _, _ = open_session(
-            self.path, provider, n_threads=self._n_threads, live=self.live
+            self.path, provider, n_threads=self.n_threads, live=self.live
         )
+
+
+def _usual_threads(path: Path) -> int:
+    try:
+        return 1 if path.stat().st_size < SMALL_BYTES else 0
+    except OSError:  # opening it says what is wrong
+        return 0
 
 
 def find_model(name: str) -> Path:

@@ -40,7 +40,12 @@ ProviderOption: TypeAlias = Annotated[
     typer.Option("--provider", help="What runs the model; auto takes CUDA where it works."),
 ]
 Threads: TypeAlias = Annotated[
-    int, typer.Option(min=0, metavar="N", help="Threads that run the model; 0: as many as fit.")
+    int,
+    typer.Option(
+        min=0,
+        metavar="N",
+        help="Threads that run the model; 0: one for a small one, else as many as fit.",
+    ),
 ]
 SelfCheck: TypeAlias = Annotated[
     bool,

@@ -251,7 +251,8 @@ def test_a_recording_is_read_ahead_where_the_network_leaves_a_core(
 
 
 @pytest.mark.parametrize(
-    ("n_threads", "n_recordings", "expected"), [(1, 1, True), (1, 2, False), (0, 1, False)]
+    ("n_threads", "n_recordings", "expected"),
+    [(1, 1, True), (1, 2, False), (2, 1, False), (0, 1, True)],
 )
 def test_file_reads_one_recording_ahead(
     n_threads, n_recordings, expected, tone_model, write_wav, streamclf, monkeypatch

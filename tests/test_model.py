@@ -231,3 +231,11 @@ def test_regression_model_gives_its_value(tmp_path):
     classifier = Classifier(Model(path, provider="cpu"))
     (value,) = classifier.score(LOUD[None])
     assert value == pytest.approx(0.3**2 / 2, rel=1e-3)
+
+
+@pytest.mark.parametrize(("limit", "asked", "expected"), [(10**9, 0, 1), (1, 0, 0), (10**9, 3, 3)])
+def test_a_small_model_runs_on_one_thread_unless_told(
+    limit, asked, expected, tone_model, monkeypatch
+):
+    monkeypatch.setattr("streamclf.model.SMALL_BYTES", limit)
+    assert Model(tone_model, provider="cpu", n_threads=asked).n_threads == expected
