@@ -29,6 +29,9 @@ KEPT = 0.95
 OFF_RATIO = 0.6
 PRIOR_EVENTS = 10
 
+SUREST = 0.9
+"""No sound as sure as this is unknown, however sure the network was of all that judged it."""
+
 GRID = np.round(np.arange(0.2, 0.96, 0.01), 2)
 
 
@@ -73,7 +76,7 @@ def choose_thresholds(
 def find_unknown(heard: WindowLogits, temperature: float) -> float:
     """The averaged score that the best of most clips' averages reaches in some class."""
     peaks, _ = _peaks(heard, temperature)
-    return round(float(np.quantile(peaks.max(axis=1), 1 - KEPT)), 4)
+    return min(round(float(np.quantile(peaks.max(axis=1), 1 - KEPT)), 4), SUREST)
 
 
 def _peaks(

@@ -21,7 +21,7 @@ from export.calibrate import (
 )
 from export.calibration import main as calibration_main
 from export.errors import ExportError
-from export.thresholds import choose_thresholds
+from export.thresholds import choose_thresholds, find_unknown
 from train.hearing import WindowLogits, softmax
 from train.runs import RunFolder
 
@@ -108,6 +108,26 @@ def test_class_that_is_never_right_often_enough_has_no_lower_threshold():
     )
     thresholds, _ = choose_thresholds(hopeless, 1.0, 0.7, ["a", "b", "c"])
     assert thresholds.of("b").on >= thresholds.on
+
+
+def test_threshold_of_unknown_sounds_keeps_most_known_clips():
+    heard = make_uneven(400)
+    threshold = find_unknown(heard, 1.0)
+    highest = softmax(heard.logits.astype(np.float64)).max(axis=1)
+    assert (highest >= threshold).mean() == pytest.approx(0.95, abs=0.005)
+    # However sure it was of these, what is as sure as this is known.
+    sure = WindowLogits(100 * heard.logits, heard.clip, heard.targets)
+    assert find_unknown(sure, 1.0) == 0.9
+
+
+def test_no_event_is_less_sure_than_what_counts_as_unknown():
+    heard = make_uneven(200)
+    thresholds, figures = choose_thresholds(heard, 1.0, 0.5, ["a", "b", "c"], lowest=0.8)
+    assert all(thresholds.of(label).on >= 0.8 for label in "abc")
+    free, more = choose_thresholds(heard, 1.0, 0.5, ["a", "b", "c"])
+    assert min(free.of(label).on for label in "abc") < 0.8
+    assert figures["recall"] < more["recall"]
+    assert figures["cross_fitted"]["recall"] < more["cross_fitted"]["recall"]
 
 
 def test_class_of_few_clips_stays_near_the_common_threshold():
