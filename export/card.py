@@ -32,7 +32,6 @@ from streamclf.card import Card, Thresholds, Unknown
 from train.errors import RunError
 from train.hearing import HOP_S
 from train.metrics import interval_95
-from train.resuming import recorded_options
 from train.runs import RunFolder
 from train.system import System
 
@@ -229,7 +228,7 @@ def _describe_network(config: dict[str, Any], system: System) -> str:
 def _describe_command(config: dict[str, Any]) -> str:
     """How to train it again, but for where the data lies."""
     words = [f"python -m train.{config['network']}"]
-    for name, value in recorded_options(config).items():
+    for name, value in config.get("options", {}).items():
         if name not in _MADE_BY or value is None or value is False:
             continue
         words.append("--" + name.replace("_", "-"))
