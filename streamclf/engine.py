@@ -158,8 +158,7 @@ class Engine:
         """
         card = self.card
         temperature = card.temperature if card.activation == "softmax" else 1.0
-        kind = self.settings.average_kind
-        averages = average(scores, self._timing.average, kind, temperature)
+        averages = average(scores, self._timing.average, self.settings.average_kind, temperature)
         if card.task == "regression":
             return averages
         found = detect(averages, card.labels, self.thresholds, self._timing)

@@ -55,8 +55,7 @@ class CardOptions:
 
 
 SMALL_BYTES = 4_000_000
-"""A network below this is done before a second thread is of use: on two, the bundled one takes
-twice the CPU time for the same speed."""
+"""A network in a smaller file is done before a second thread is of much use."""
 
 
 class Model:
