@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -121,7 +122,9 @@ def _judge(
 
     precisions = {f"{part:g}": choose(part) for part in PRECISIONS}
     if tuned and precision is None:
-        thresholds = tuned.listening.thresholds
+        # What counts as unknown must be no event.
+        on = max(tuned.listening.on, unknown.threshold)
+        thresholds = replace(tuned.listening, on=on).thresholds
     else:
         precision = TARGET_PRECISION if precision is None else precision
         thresholds, accuracy["events"] = choose(precision)

@@ -71,6 +71,7 @@ def name_unknown(
 ) -> Iterator[Result]:
     """Add events ``unknown`` and ``silence`` to the results; all of them pass through.
 
+    An event follows the average that ended it, and comes before a gap, as those of `detect` do.
     Silence is where the silent windows are. An unknown sound is where the averages say so, each
     standing for a hop around its newest window's centre.
 
@@ -81,15 +82,20 @@ def name_unknown(
     """
     stretch: SoundEvent | None = None
     for result in results:
-        now = _event(result, unknown, hop()) if isinstance(result, Average) else None
+        if isinstance(result, Gap) and stretch:
+            yield stretch
+            stretch = None
+        yield result
+        if not isinstance(result, Average):
+            continue
+        now = _event(result, unknown, hop())
         if stretch and now and stretch.label == now.label:
             score = max(stretch.score, now.score)
             stretch = replace(stretch, offset=now.offset, score=score)
-        elif isinstance(result, Average | Gap):
-            if stretch:
-                yield stretch
-            stretch = now
-        yield result
+            continue
+        if stretch:
+            yield stretch
+        stretch = now
     if stretch:
         yield stretch
 

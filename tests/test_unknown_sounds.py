@@ -104,6 +104,14 @@ def test_unknown_sounds_and_silence_become_events_on_request():
     assert [r for r in named if not isinstance(r, SoundEvent | Average)] == []
 
 
+def test_event_follows_the_average_that_ended_it():
+    values = [np.array(pair, np.float32) for pair in ([0.5, 0.5], [0.9, 0.1])]
+    averages = [Average(Scores(10 * k, 10, row), row) for k, row in enumerate(values)]
+    found = list(name_unknown(averages, UNKNOWN, lambda: 10))
+    assert found[:2] == averages
+    assert found[2:] == [SoundEvent("unknown", 0, 10, 0.5)]
+
+
 def test_gap_ends_an_unknown_sound():
     average = Average(
         Scores(0, 10, np.array([0.5, 0.5], np.float32)), np.array([0.5, 0.5], np.float32)

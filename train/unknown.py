@@ -90,8 +90,9 @@ def describe(result: dict[str, Any]) -> dict[str, Any]:
         "known_clips": result["known"],
         "protocol": (
             "highest average over 3 s of a clip, of held-out clips of known classes against made "
-            "noise, classes left out of training, and other data's classes; rejected: below the "
-            "threshold that keeps known_kept of the known ones"
+            "noise, classes left out of training, and other data's classes; rejected: below what "
+            "known_kept of the known clips reach (the card's own threshold is what known_kept of "
+            "all their averages reach)"
         ),
     }  # fmt: skip
 
