@@ -244,7 +244,7 @@ def _describe_command(config: dict[str, Any]) -> str:
 
 _MADE_BY = (
     "esc10", "folds", "test_fold", "validation_fold", "validation_part", "epochs",
-    "budget_minutes", "max_clips", "seed", "leave_out", "speech_music", "teacher",
+    "budget_minutes", "max_clips", "seed", "leave_out", "speech_music", "start", "teacher",
 )  # fmt: skip
 """What decides of the weights. Of data only the name is told, never where it lay."""
 
@@ -261,7 +261,22 @@ def _describe_data(config: dict[str, Any]) -> str:
             "folds, so that no clip was labelled by a head that had seen it; the features' own "
             "network was trained on AudioSet."
         )
+    if "imitation" in config:
+        text += _describe_imitation(config["imitation"])
     return text
+
+
+def _describe_imitation(imitation: dict[str, Any]) -> str:
+    sources = "; ".join(
+        f"{source['name']}, {source['hours']:.1f} h"
+        + (f" of folds {', '.join(map(str, source['folds']))}" if source["folds"] else "")
+        + f" ({source['licence']})"
+        for source in imitation["sources"]
+    )
+    return (
+        f" Before it learned any labels it learned to give what {imitation['teacher']['name']} "
+        f"(trained on AudioSet) says of {imitation['windows']:,} windows mixed from {sources}."
+    )
 
 
 def _licence(data: dict[str, Any]) -> str:

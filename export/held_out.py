@@ -131,9 +131,9 @@ def _check_same(
             f"{where}: was trained on {own['data']['name']}, {run.path} on "
             f"{config['data']['name']}; give a run on the same data"
         )
-    if ("teacher" in own) != ("teacher" in config):
-        raise ExportError(f"{where}: one of the two had a teacher; give a run trained in the same "
-                          "way")  # fmt: skip
+    for what, had in (("teacher", "had a teacher"), ("imitation", "began with imitation")):
+        if (what in own) != (what in config):
+            raise ExportError(f"{where}: one of the two {had}; give a run trained in the same way")
     if not (other.path / "held_out.safetensors").exists():
         raise ExportError(
             f"{where}: held no fold out, or its training has not ended; give one that held one out"

@@ -20,7 +20,7 @@ def to_device(values: np.ndarray, like: Tensor) -> Tensor:
     return tensor.to(like.device, non_blocking=True)
 
 
-def cut(sounds: Tensor, rows: Tensor, starts: Tensor, length: int) -> Tensor:
+def cut(sounds: Tensor, rows: np.ndarray, starts: np.ndarray, length: int) -> Tensor:
     """Cut one stretch out of each chosen sound.
 
     Args:
@@ -32,8 +32,9 @@ def cut(sounds: Tensor, rows: Tensor, starts: Tensor, length: int) -> Tensor:
     Returns:
         ``(batch, ..., length)``.
     """
-    # A view of every stretch there is: nothing is copied but what is taken.
-    return sounds.unfold(-1, length, 1).movedim(-2, 1)[rows, starts]
+    # Views, copied at once: an index of them all takes three times as long.
+    places = zip(rows.tolist(), starts.tolist(), strict=True)
+    return torch.stack([sounds[row, ..., start : start + length] for row, start in places])
 
 
 def crop_scaled(

@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from train.augment import fit_length, mask_spectrum, to_device
+from train.augment import mask_spectrum
 from train.datasets.prepared import ClipSet
 from train.features import LogMel
 from train.recipe import Recipe
@@ -159,21 +159,20 @@ class MelCnnSystem(System):
 
     def material(self, network: MelCnn, clips: ClipSet, device: torch.device) -> Material:
         """The spectra of all clips: to make them anew takes longer than to learn from them."""
-        spectra = Spectra(clips, device, network.front_end, to_decibels)
+        spectra = Spectra(clips, device, network.front_end, to_decibels, N_FRAMES)
         return make_material(clips, device, spectra)
 
     def batch(
         self, material: Material, indices: np.ndarray, random: np.random.Generator
     ) -> tuple[Tensor, Tensor]:
         """Four seconds of each clip, shifted by whole frames, as masked spectrograms."""
-        decibels, n_batch = material.sounds.take(indices), len(indices)
+        n_batch = len(indices)
+        places = random.uniform(0, 1, n_batch)
+        shifts = np.floor(random.uniform(0, FARTHEST_SHIFT, n_batch) * N_FRAMES).astype(np.int64)
+        decibels = material.sounds.shifted(indices, places, shifts)
         if decibels.ndim == 3:
             decibels = decibels[:, None].expand(-1, 2, -1, -1)
-        lengths = material.sounds.lengths[to_device(indices, decibels)]
-        places = to_device(random.uniform(0, 1, n_batch), decibels)
-        shifts = np.floor(random.uniform(0, FARTHEST_SHIFT, n_batch) * N_FRAMES).astype(np.int64)
-        shifts = to_device(shifts, decibels)
-        decibels = below_loudest(fit_length(decibels, lengths, places, N_FRAMES, shifts))
+        decibels = below_loudest(decibels)
         mels, frames = (int(size * WIDEST_MASK) for size in (N_MELS, N_FRAMES))
         decibels = mask_spectrum(decibels, random, mels=(mels, 2), frames=(frames, 2))
         return decibels, material.labels_of(indices)

@@ -1,7 +1,7 @@
 """Pocket: a small log-mel network for 16 kHz and 1.5 s, the one that streamclf comes with.
 
 64 mels of 40 ms frames every 25 ms, a 3x3 convolution and six separable ones with pooling, mean
-over frequency, mean plus max over time, one linear layer: 0.26 M parameters. Nothing is padded
+over frequency, mean plus max over time, one linear layer: 0.52 M parameters. Nothing is padded
 along time, so that windows which overlap share all of it but the pooling over time; its frames
 are 0.1 s apart. The mel front end is in the graph and learns nothing, so training caches its
 output and mixes, colours and masks spectrograms instead of waveforms.
@@ -19,7 +19,8 @@ from __future__ import annotations
 
 import sys
 from argparse import ArgumentParser, Namespace
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,11 +34,13 @@ from train.augment import draw_gains, mask_bands, to_device
 from train.datasets import ClipSet, open_clips
 from train.datasets.prepared import join
 from train.datasets.speech_music import LABELS, SPEECH_MUSIC, choose_pieces
+from train.errors import RunError
 from train.features import LogMel
 from train.layers import conv_block, separable_block
 from train.mixing import mixup
 from train.powers import Powers, add_noise, colour, draw_noise, make_noises, shift_bands
 from train.recipe import Recipe
+from train.runs import CONFIG, RESULT, WEIGHTS, RunFolder
 from train.system import System
 from train.teacher import HOP_S, soft_labels
 
@@ -46,10 +49,18 @@ WINDOW_SAMPLES = 24000
 N_FFT = 640
 HOP_LENGTH = 400
 N_MELS = 64
+IMITATION = "imitation"
+"""What a run of `train.imitate` calls its network."""
+
 N_HEARD = 14
 """Frames (0.4 s) of a clip that a window at its edge holds at least."""
 
 PIECE_S = 5.0
+WIDTHS = (48, 96, 192, 192, 384, 384, 512)
+"""Channels behind each of the seven blocks."""
+
+RATE_BEHIND_IMITATION = 2e-3
+
 N_PIECES = 40
 """Of speech, and of music, in each fold: as many clips of 5 s as five classes of ESC-50 have."""
 
@@ -70,6 +81,7 @@ class PocketRecipe(Recipe):
         widest_mels: SpecAugment's widest band of mels; two a clip.
         widest_frames: SpecAugment's widest band of frames; two a clip.
         teacher_share: Part of each label that comes from the teacher, where there is one.
+        widths: Channels behind each of the seven blocks.
     """
 
     mixup: float = 0.5
@@ -83,45 +95,52 @@ class PocketRecipe(Recipe):
     widest_mels: int = 8
     widest_frames: int = 6
     teacher_share: float = 0.7
+    widths: tuple[int, ...] = (32, 64, 128, 128, 256, 256, 384)
+    """As in the runs that say nothing of it."""
 
 
 class PocketBody(nn.Module):
     """Log-mel spectrogram to logits."""
 
-    def __init__(self, n_classes: int, n_mels: int = N_MELS) -> None:
+    def __init__(self, n_classes: int, widths: Sequence[int], n_mels: int = N_MELS) -> None:
         super().__init__()
+        a, b, c, d, e, f, g = widths
         # Running statistics, not the window's own: how loud a window is stays audible.
         self.scale = nn.BatchNorm1d(n_mels)
         self.layers = nn.Sequential(
-            *conv_block(1, 32, stride=2),
-            *separable_block(32, 64),
+            *conv_block(1, a, stride=2),
+            *separable_block(a, b),
             nn.MaxPool2d(2),
-            *separable_block(64, 128),
-            *separable_block(128, 128),
+            *separable_block(b, c),
+            *separable_block(c, d),
             nn.MaxPool2d(2),
-            *separable_block(128, 256),
-            *separable_block(256, 256),
+            *separable_block(d, e),
+            *separable_block(e, f),
             nn.MaxPool2d((2, 1)),
-            *separable_block(256, 384),
+            *separable_block(f, g),
         )
         self.dropout = nn.Dropout(0.2)
-        self.output = nn.Linear(384, n_classes)
+        self.output = nn.Linear(g, n_classes)
         # Channels beside each other: a training step takes a third less time on a CPU.
         self.to(memory_format=torch.channels_last)
 
+    def pooled(self, features: Tensor) -> Tensor:
+        """``(batch, mels, frames)`` -> ``(batch, channels)``: what the output layer sees."""
+        maps = self.layers(self.scale(features)[:, None]).mean(dim=2)
+        return maps.mean(dim=2) + maps.amax(dim=2)
+
     def forward(self, features: Tensor) -> Tensor:
         """``(batch, mels, frames)`` -> ``(batch, classes)``."""
-        maps = self.layers(self.scale(features)[:, None]).mean(dim=2)
-        return self.output(self.dropout(maps.mean(dim=2) + maps.amax(dim=2)))
+        return self.output(self.dropout(self.pooled(features)))
 
 
 class PocketNet(nn.Module):
     """The whole of it: front end and body."""
 
-    def __init__(self, n_classes: int) -> None:
+    def __init__(self, n_classes: int, widths: Sequence[int] = WIDTHS) -> None:
         super().__init__()
         self.front_end = LogMel(SAMPLE_RATE, N_FFT, HOP_LENGTH, N_MELS)
-        self.body = PocketBody(n_classes)
+        self.body = PocketBody(n_classes, widths)
 
     def forward(self, waveform: Tensor) -> Tensor:
         """``(batch, samples)`` in [-1, 1] -> ``(batch, classes)``."""
@@ -158,18 +177,26 @@ class Pocket(System):
     recipe_type = PocketRecipe
 
     soft: Tensor | None = None
+    started_from: dict[str, Tensor] | None = None
 
     @classmethod
     def default_recipe(cls) -> PocketRecipe:
         """Ours."""
         return PocketRecipe(
             epochs=240, batch_size=64, optimiser="adamw", learning_rate=4e-3, weight_decay=0.05,
-            schedule="one-cycle", warm_up=0.15, clip_norm=5.0, ema=0.998,
+            schedule="one-cycle", warm_up=0.15, clip_norm=5.0, ema=0.998, widths=WIDTHS,
+            mixup=1.0, noise_share=0.65, snr_db=(0.0, 35.0), noise_alone=0.05,
         )  # fmt: skip
 
     @classmethod
     def add_options(cls, parser: ArgumentParser) -> None:
-        """``--teacher``, ``--speech-music``, ``--download``."""
+        """``--start``, ``--teacher``, ``--speech-music``, ``--download``."""
+        parser.add_argument(
+            "--start",
+            type=Path,
+            metavar="RUN",
+            help="begin with the layers of a run of train.imitate",
+        )
         parser.add_argument(
             "--teacher",
             type=Path,
@@ -206,19 +233,26 @@ class Pocket(System):
         return join(clips, choose_pieces(others.of_folds(clips.folds), n_samples, N_PIECES))
 
     def configure(self, options: Namespace, clips: ClipSet) -> dict[str, Any]:
-        """Fit the teacher's head, if there is one."""
+        """Take over what was learned by imitation, fit the teacher's head, if there are any."""
+        about: dict[str, Any] = {}
+        if options.start is not None:
+            self.started_from, about["imitation"] = read_imitation(options.start, self.recipe)
+            self.recipe = replace(self.recipe, learning_rate=RATE_BEHIND_IMITATION)
         if options.teacher is None:
-            return {}
+            return about
         n_others = len(LABELS) if options.speech_music else 0
         taught = np.flatnonzero(clips.targets < len(clips.labels) - n_others)
-        soft, about = soft_labels(options.teacher, clips.take(taught.tolist()))
+        soft, about["teacher"] = soft_labels(options.teacher, clips.take(taught.tolist()))
         self.soft = _one_hot(clips).repeat(1, soft.shape[1], 1)
         self.soft[torch.from_numpy(taught)] = soft
-        return {"teacher": about}
+        return about
 
     def build(self, n_classes: int) -> PocketNet:
-        """The network, freshly initialised."""
-        return PocketNet(n_classes)
+        """The network, freshly initialised but for what it has learned by imitation."""
+        network = PocketNet(n_classes, self.recipe.widths)
+        if self.started_from is not None:
+            network.body.load_state_dict(self.started_from, strict=False)
+        return network
 
     def trainee(self, network: nn.Module) -> nn.Module:
         """All but the front end."""
@@ -279,6 +313,25 @@ class Pocket(System):
     def card_note(self) -> str:
         """What is special about it."""
         return "Noise alone was trained with all labels alike."
+
+
+def read_imitation(path: Path, recipe: PocketRecipe) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The layers of a run of `train.imitate`, and what ``config.json`` should say of it.
+
+    Raises:
+        RunError: It is no such run, has not ended, or is of another width.
+    """
+    run = RunFolder.open(path)
+    config = run.read_json(CONFIG)
+    if config.get("network") != IMITATION:
+        raise RunError(f"{path}: a run of {config.get('network')}, --start takes one of imitation; "
+                       "python -m train.imitate makes it")  # fmt: skip
+    if tuple(config["widths"]) != tuple(recipe.widths):
+        raise RunError(f"{path}: its layers are {config['widths']} wide, the recipe's "
+                       f"{list(recipe.widths)}; imitate anew")  # fmt: skip
+    weights, _ = run.read_tensors(WEIGHTS)
+    about = {key: config[key] for key in ("teacher", "steps", "seed", "test_fold", "sources")}
+    return weights, about | run.read_json(RESULT)
 
 
 def _one_hot(clips: ClipSet) -> Tensor:

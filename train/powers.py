@@ -81,8 +81,7 @@ class Powers:
 
     def cut(self, indices: np.ndarray, starts: np.ndarray, n_frames: int) -> Tensor:
         """``(batch, mels, n_frames)``."""
-        rows, places = to_device(indices, self.power), to_device(starts, self.power)
-        return cut(self.power, rows, places, n_frames)
+        return cut(self.power, indices, starts, n_frames)
 
 
 def loud_starts(power: Tensor, n_frames: int) -> list[np.ndarray]:
@@ -110,8 +109,8 @@ def make_noises(front_end: LogMel, sample_rate: int, device: torch.device) -> Te
 
 def draw_noise(noises: Tensor, n: int, n_frames: int, random: np.random.Generator) -> Tensor:
     """``(n, mels, n_frames)``: stretches whose mean frame has a power of 1 in all."""
-    rows = to_device(random.integers(0, len(noises), n), noises)
-    starts = to_device(random.integers(0, noises.shape[2] - n_frames + 1, n), noises)
+    rows = random.integers(0, len(noises), n)
+    starts = random.integers(0, noises.shape[2] - n_frames + 1, n)
     stretches = cut(noises, rows, starts, n_frames)
     return stretches / stretches.sum(dim=1).mean(dim=1).clamp(min=1e-20)[:, None, None]
 

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from train.augment import to_device
+from train.augment import cut, fit_length, to_device
 from train.datasets.prepared import (
     FULL_SCALE,
     MEMORY_SHARE,
@@ -71,6 +71,8 @@ class Spectra:
     """The mel spectra of clips of any length, a batch at a time.
 
     They lie on the device where they fit; otherwise those of each batch are made when it is cut.
+    Where no clip is longer than a window they lie there twice, one behind the other: a window that
+    is shifted with wrap is then one stretch, which takes a third of the time.
 
     Attributes:
         lengths: ``(clips,)``, frames of each clip, on the device.
@@ -82,6 +84,7 @@ class Spectra:
         device: torch.device,
         front_end: LogMel,
         scale: Callable[[Tensor], Tensor],
+        n_window: int = 0,
     ) -> None:
         """Make them.
 
@@ -90,6 +93,7 @@ class Spectra:
             device: Where batches are wanted.
             front_end: Gives the power in each mel.
             scale: What a batch shall hold instead of a power, say its logarithm; of nought nought.
+            n_window: Frames of the windows that `shifted` is asked for.
         """
         self.front_end, self.scale = front_end, scale
         self._sounds = Sounds(clips, device, whole=False)
@@ -97,13 +101,18 @@ class Spectra:
         self._n_samples = -(-int(clips.lengths.max()) // hop_length) * hop_length
         frames = [max(1, front_end.n_frames(n)) for n in clips.lengths.tolist()]
         self.lengths = torch.tensor(frames, device=device)
+        self._frames, self._n_window = np.array(frames), n_window
+        self._twice = max(frames) <= n_window
         n_values = len(frames) * clips.channels * front_end.n_mels
-        n_bytes = 4 * n_values * front_end.n_frames(self._n_samples)
+        n_kept = 2 * n_window if self._twice else front_end.n_frames(self._n_samples)
+        n_bytes = 4 * n_values * n_kept
         free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else free_memory()
         self._whole: Tensor | None = None
         if n_bytes <= free * MEMORY_SHARE:
             parts = np.split(np.arange(len(frames)), range(AT_ONCE, len(frames), AT_ONCE))
             self._whole = torch.cat([self._make(part) for part in parts])
+            if self._twice:
+                self._whole = torch.cat([self._whole, self._whole], dim=-1)
 
     def take(self, indices: np.ndarray) -> Tensor:
         """Some clips whole.
@@ -113,11 +122,32 @@ class Spectra:
 
         Returns:
             ``(batch, mels, frames)`` float32 of one channel, ``(batch, channels, mels, frames)``
-            of more; as many frames as the longest clip of the set has, silence behind the others.
+            of more; as many frames as the longest clip of the set has, or a window if that is
+            more, silence behind the others.
         """
         if self._whole is None:
             return self._make(indices)
-        return self._whole.index_select(0, to_device(indices, self._whole))
+        kept = self._whole[..., : self._n_window] if self._twice else self._whole
+        return kept.index_select(0, to_device(indices, kept))
+
+    def shifted(self, indices: np.ndarray, places: np.ndarray, shifts: np.ndarray) -> Tensor:
+        """Windows of some clips, shifted with wrap: `fit_length` of what `take` gives.
+
+        Args:
+            indices: ``(batch,)``.
+            places: ``(batch,)`` in [0, 1): where among the possible places.
+            shifts: ``(batch,)``, in whole frames.
+
+        Returns:
+            ``(batch, ..., mels, n_window)``.
+        """
+        if self._whole is None or not self._twice:
+            clips = self.take(indices)
+            rows, steps = to_device(places, clips), to_device(shifts, clips)
+            lengths = self.lengths[to_device(indices, clips)]
+            return fit_length(clips, lengths, rows, self._n_window, steps)
+        before = np.floor(places * (self._n_window - self._frames[indices] + 1)).astype(np.int64)
+        return cut(self._whole, indices, -(before + shifts) % self._n_window, self._n_window)
 
     def _make(self, indices: np.ndarray) -> Tensor:
         sounds = self._sounds.take(indices)
@@ -125,7 +155,13 @@ class Spectra:
         waveform = F.pad(sounds, (0, self._n_samples - sounds.shape[-1]))
         with torch.no_grad():
             power = self.front_end.power_by_fft(waveform.flatten(0, -2))
-        return self.scale(power).unflatten(0, waveform.shape[:-1])
+        spectra = self.scale(power).unflatten(0, waveform.shape[:-1])
+        if not self._twice:
+            return spectra
+        fitted = F.pad(spectra, (0, self._n_window - spectra.shape[-1]))
+        lengths = self.lengths[to_device(indices, fitted)]
+        inside = torch.arange(self._n_window, device=fitted.device) < lengths[:, None]
+        return fitted * inside.view(len(fitted), *[1] * (fitted.ndim - 2), -1)
 
 
 @dataclass

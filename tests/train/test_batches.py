@@ -106,7 +106,7 @@ def test_other_class_is_another_class_and_any_of_them():
 
 def test_cut_takes_each_stretch_where_asked():
     sounds = torch.arange(24.0).reshape(2, 2, 6)
-    given = cut(sounds, torch.tensor([1, 0, 1]), torch.tensor([0, 3, 2]), 3)
+    given = cut(sounds, np.array([1, 0, 1]), np.array([0, 3, 2]), 3)
     for row, (sound, start) in zip(given, [(1, 0), (0, 3), (1, 2)], strict=True):
         torch.testing.assert_close(row, sounds[sound, :, start : start + 3])
 
@@ -274,6 +274,22 @@ def test_sounds_left_on_disk_are_those_in_memory(system, monkeypatch):
     assert torch.equal(read.take(indices), held.take(indices))
     assert read.take(indices[:2]).shape[-1] == clips.clips[2].n_samples
     np.testing.assert_array_equal(read.take(np.array([1]))[0], clips.waveform(1))
+
+
+def test_shifted_spectra_are_cut_as_if_the_clips_were_fitted_and_rolled(monkeypatch):
+    clips, indices = make_clips(MelCnnSystem), np.array([2, 0, 3, 2, 1])
+    network = MelCnnSystem().build(2)
+    spectra = MelCnnSystem().material(network, clips, torch.device("cpu")).sounds
+    random = np.random.default_rng(1)
+    places, shifts = random.uniform(0, 1, 5), random.integers(0, 344, 5)
+    lengths, held = spectra.lengths[indices], spectra.take(indices)
+    expected = fit_length(held, lengths, torch.from_numpy(places), 344, torch.from_numpy(shifts))
+    given = spectra.shifted(indices, places, shifts)
+    assert given.abs().max() > 1
+    assert torch.equal(given, expected)
+    monkeypatch.setattr("train.sounds.free_memory", lambda: 0)
+    made = MelCnnSystem().material(network, clips, torch.device("cpu")).sounds
+    torch.testing.assert_close(made.shifted(indices, places, shifts), given)
 
 
 @pytest.mark.parametrize("system", [CoughSystem, MelCnnSystem])

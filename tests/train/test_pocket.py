@@ -39,7 +39,7 @@ def material(make_esc):
 
 def test_pocket_is_small():
     network = PocketNet(50)
-    assert 100_000 < sum(p.numel() for p in network.parameters()) < 500_000
+    assert 100_000 < sum(p.numel() for p in network.parameters()) < 600_000
     # The mel front end is computed, not stored.
     assert not any(name.startswith("front_end") for name in network.state_dict())
 

@@ -46,6 +46,7 @@ MODULES = {
     "coughvid-made": "coughvid",
     "coughvid": "coughvid",
     "speech-music": "speech_music",
+    "debian-sounds": "debian_sounds",
     "folder": "folder",
 }
 """Which file each set is in, in the order in which a folder is recognised."""

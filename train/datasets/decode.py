@@ -100,6 +100,8 @@ def _by_ffmpeg(path: Path) -> tuple[npt.NDArray[np.float32], int]:
     n_samples = 0
     with av.open(str(path)) as container:
         stream = container.streams.audio[0]
+        if stream.codec_context is None:
+            raise DatasetError(f"{path}: holds audio in a coding that FFmpeg does not know")
         rate, layout = stream.codec_context.sample_rate, stream.codec_context.layout
         resampler = av.AudioResampler(format="fltp", layout=layout, rate=rate)
         for frame in container.decode(stream):

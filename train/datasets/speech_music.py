@@ -14,9 +14,7 @@ by track; languages and albums of one's own go where their names' order puts the
 from __future__ import annotations
 
 import shutil
-import subprocess
 import sys
-import tempfile
 from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
@@ -24,10 +22,9 @@ from typing import ClassVar
 import numpy as np
 
 from train.datasets.dataset import DataSet, Listing, Recording
+from train.datasets.debian import fetch_packages, keep_sound
 from train.datasets.decode import AUDIO_ENDINGS
 from train.datasets.prepared import Clip, ClipSet
-from train.datasets.progress import show_progress
-from train.errors import DatasetError
 
 LABELS = ("speech", "music")
 N_FOLDS = 5
@@ -98,21 +95,9 @@ class SpeechMusic(DataSet):
 
     def download(self, folder: Path) -> None:
         """Fetch the packages with ``apt-get`` and take the sounds out of them; needs no root."""
-        for tool in ("apt-get", "dpkg-deb"):
-            if shutil.which(tool) is None:
-                raise DatasetError(
-                    f"--download: {self.name} comes from Debian's packages and {tool} is not here; "
-                    f"unpack {', '.join(PACKAGES)} into {folder} by other means"
-                )
-        sources = []
-        with show_progress("fetching", len(PACKAGES), "packages") as update:
-            for number, (package, place) in enumerate(PACKAGES.items(), start=1):
-                with tempfile.TemporaryDirectory() as work:
-                    archive = _fetch(package, Path(work))
-                    sources.append(archive.stem)
-                    _take_sounds(archive, Path(work), folder, *place)
-                update(number)
-        (folder / "SOURCES.txt").write_text("\n".join(sources) + "\n", encoding="utf-8")
+        fetch_packages(
+            list(PACKAGES), folder, lambda name, root: _take_sounds(root, folder, *PACKAGES[name])
+        )
 
 
 def cut_into_pieces(clips: ClipSet, n_samples: int) -> ClipSet:
@@ -158,36 +143,14 @@ def _follows(clip: Clip, before: Clip) -> bool:
     return same and clip.offset == before.offset + before.n_samples
 
 
-def _fetch(package: str, work: Path) -> Path:
-    result = subprocess.run(
-        ["apt-get", "download", "-q", package], cwd=work, capture_output=True, text=True
-    )  # fmt: skip
-    archives = list(work.glob("*.deb"))
-    if result.returncode or not archives:
-        reason = " ".join(result.stderr.split())[-200:] or "no such package"
-        raise DatasetError(
-            f"{package}: apt-get cannot fetch it: {reason}; run apt-get update and try again"
-        )
-    return archives[0]
-
-
-def _take_sounds(
-    archive: Path, work: Path, folder: Path, label: str, group: str, pattern: str
-) -> None:
-    unpacked = work / "unpacked"
-    try:
-        subprocess.run(["dpkg-deb", "-x", str(archive), str(unpacked)], check=True)
-        for path in sorted(set(unpacked.glob(pattern))):
-            name = path.stem[-2:] if group == ANY_LANGUAGE else group
-            known = name in FOLD_OF or name == SPREAD
-            if known and path.name not in _CUT_SHORT and path.stat().st_size >= _MIN_BYTES:
-                kept = folder / label / name / "-".join(path.relative_to(unpacked).parts[-3:])
-                kept.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(path, kept)
-        for path in unpacked.glob("usr/share/doc/*/copyright"):
-            shutil.copyfile(path, folder / label / f"{path.parent.name}.copyright")
-    except (OSError, subprocess.CalledProcessError) as error:
-        raise DatasetError(f"{archive.name}: cannot be unpacked into {folder}: {error}") from error
+def _take_sounds(unpacked: Path, folder: Path, label: str, group: str, pattern: str) -> None:
+    for path in sorted(set(unpacked.glob(pattern))):
+        name = path.stem[-2:] if group == ANY_LANGUAGE else group
+        known = name in FOLD_OF or name == SPREAD
+        if known and path.name not in _CUT_SHORT and path.stat().st_size >= _MIN_BYTES:
+            keep_sound(path, folder / label / name)
+    for path in unpacked.glob("usr/share/doc/*/copyright"):
+        shutil.copyfile(path, folder / label / f"{path.parent.name}.copyright")
 
 
 SPEECH_MUSIC = SpeechMusic(

@@ -1,0 +1,267 @@
+# ruff: noqa: E402
+from __future__ import annotations
+
+import json
+import sys
+from argparse import Namespace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from safetensors.torch import load_file
+from tiny_sets import make_speech_music, write
+
+from export.card import _describe_data
+from train import imitate
+from train.command import main as train_network
+from train.datasets import Clip, ClipSet, open_clips
+from train.errors import DatasetError, UsageError
+from train.imitate import main
+from train.mixtures import Mixtures, Source
+from train.pocket import WINDOW_SAMPLES, Pocket
+from train.yamnet import N_FEATURES, N_SCORES, Yamnet
+
+pytestmark = pytest.mark.train
+
+
+class PretendYamnet:
+    """Knows how loud a window is in a few bands, and says so in 1,545 ways."""
+
+    def __init__(self, path: Path) -> None:
+        self.about = {"name": "a pretended YAMNet", "file": path.name, "sha256": "0"}
+        ways = np.random.default_rng(7).normal(size=(8, N_FEATURES + N_SCORES))
+        self._ways = ways.astype(np.float32)
+
+    def hear(self, waveforms: np.ndarray) -> np.ndarray:
+        power = np.abs(np.fft.rfft(waveforms)) ** 2
+        bands = np.log1p(np.stack([b.sum(axis=1) for b in np.array_split(power, 8, axis=1)], 1))
+        said = bands @ self._ways
+        said[:, N_FEATURES:] = 1 / (1 + np.exp(-said[:, N_FEATURES:] / 10))
+        return said.astype(np.float32)
+
+
+@pytest.fixture
+def teach(monkeypatch, make_esc, tmp_path, capsys):
+    """Run the command with a teacher that is only pretended."""
+    monkeypatch.setattr("train.imitate.Yamnet", PretendYamnet)
+    data = make_esc(folds=3, per_class=1)
+
+    def run(*arguments: str, save: str = "imitation") -> tuple[int, str]:
+        given = ["--data", str(data), "--teacher", "none", "--batch", "8", "--threads", "1"]
+        given += ["--accelerator", "cpu", "--save", str(tmp_path / save), *arguments]
+        code = main(given)
+        return code, "".join(capsys.readouterr())
+
+    run.data, run.folder = data, tmp_path
+    return run
+
+
+def weights_of(run: Path) -> dict:
+    return load_file(run / "weights.safetensors")
+
+
+def assert_same(first: dict, second: dict) -> None:
+    assert first.keys() == second.keys()
+    for name, value in first.items():
+        assert torch.equal(value, second[name]), name
+
+
+def test_a_window_is_the_same_for_the_same_chance_and_as_loud_as_drawn(make_esc):
+    clips = open_clips(make_esc(folds=1), 16000)
+    mixtures = Mixtures([Source(clips, 1.0)], 0.1, WINDOW_SAMPLES)
+    windows = mixtures.draw(np.random.default_rng(3), 60)
+    assert windows.shape == (60, WINDOW_SAMPLES)
+    assert windows.dtype == np.float32
+    np.testing.assert_array_equal(windows, mixtures.draw(np.random.default_rng(3), 60))
+    peaks = 20 * np.log10(np.abs(windows).max(axis=1))
+    assert -40.1 < peaks.min() < -30
+    assert -10 < peaks.max() < 0.1
+
+
+def test_sounds_come_from_every_source_by_its_share(make_esc, tmp_path):
+    one = open_clips(make_esc(folds=1), 16000)
+    for name in ("low/a", "high/b"):
+        write(tmp_path / "more" / f"{name}.wav", seconds=2.0, frequency=6000.0, rate=16000)
+    other = open_clips(tmp_path / "more", 16000, dataset="folder")
+    mixtures = Mixtures([Source(one, 0.3), Source(other, 0.7)], 0.0, WINDOW_SAMPLES)
+    random = np.random.default_rng(1)
+    high = 0
+    for _ in range(300):
+        spectrum = np.abs(np.fft.rfft(mixtures._stretch(random, WINDOW_SAMPLES)))
+        high += abs(np.argmax(spectrum) * 16000 / WINDOW_SAMPLES - 6000) < 50
+    assert 0.6 < high / 300 < 0.8
+
+
+def test_silent_clips_give_silence_not_an_endless_search():
+    samples = np.zeros(20_000, np.int16)
+    clips = ClipSet("silence", 16000, ("x",), (Clip("a", 1, 0, "a", 0, 20_000),), samples,
+                    "CC0", "nobody", "")  # fmt: skip
+    mixtures = Mixtures([Source(clips, 1.0)], 0.0, WINDOW_SAMPLES)
+    drawn = mixtures._stretch(np.random.default_rng(1), WINDOW_SAMPLES)
+    assert not drawn.any()
+    assert np.isfinite(mixtures.draw(np.random.default_rng(1), 20)).all()
+
+
+def test_imitation_learns_and_pocket_starts_from_it(teach, capsys):
+    make_speech_music(teach.folder / "both", seconds=3.0)
+    write(teach.folder / "odd" / "hum" / "a.wav", seconds=3.0)
+    write(teach.folder / "odd" / "hiss" / "b.wav", seconds=3.0, frequency=3000.0)
+    code, said = teach(
+        "--steps", "60", "--test-fold", "3", "--workers", "0",
+        "--speech-music", str(teach.folder / "both"), "--others", str(teach.folder / "odd"),
+    )  # fmt: skip
+    assert code == 0, said
+    assert "imitates a pretended YAMNet after 480 windows, explained variance" in said
+    run = teach.folder / "imitation"
+    history = json.loads((run / "history.json").read_text())
+    assert history[-1]["error"] < 0.7 * history[0]["error"]
+    result = json.loads((run / "result.json").read_text())
+    assert result["windows"] == 480
+    assert 0.1 < result["explained_variance"] < 1
+    config = json.loads((run / "config.json").read_text())
+    assert [s["name"] for s in config["sources"]] == ["esc50", "speech-music", "folder"]
+    assert [s["folds"] for s in config["sources"]] == [[1, 2], [1, 2], []]
+
+    pocket = ["--data", str(teach.data), "--epochs", "1", "--threads", "1", "--test-fold", "3"]
+    pocket += ["--accelerator", "cpu", "--start", str(run), "--save", str(teach.folder / "named")]
+    assert train_network("pocket", pocket) == 0
+    named = json.loads((teach.folder / "named" / "config.json").read_text())
+    assert named["imitation"]["windows"] == 480
+    assert named["recipe"]["learning_rate"] == 2e-3
+    text = _describe_data(named)
+    assert "learned to give what a pretended YAMNet (trained on AudioSet) says of 480" in text
+    assert "of folds 1, 2 (" in text
+
+
+def test_pocket_takes_over_every_layer_but_the_last(teach):
+    assert teach("--steps", "3")[0] == 0
+    system, options = Pocket(), Namespace(start=teach.folder / "imitation", teacher=None)
+    system.configure(options, open_clips(teach.data, 16000))
+    state = system.build(3).body.state_dict()
+    learned = weights_of(teach.folder / "imitation")
+    assert set(state) - set(learned) == {"output.weight", "output.bias"}
+    for name, value in learned.items():
+        assert torch.equal(state[name], value), name
+
+
+def test_interrupted_imitation_goes_on_to_the_same_weights(teach, monkeypatch):
+    assert teach("--steps", "6", "--workers", "0", save="whole")[0] == 0
+    asked = iter([False, False, True])
+    monkeypatch.setattr("train.interrupt.Interrupt.was_asked", lambda _: next(asked, False))
+    code, said = teach("--steps", "6", "--workers", "0", save="parts")
+    assert code == 130
+    assert "--resume --save" in said
+    # A process of its own draws the very same batches.
+    assert teach("--steps", "6", "--workers", "1", "--resume", save="parts")[0] == 0
+    assert_same(weights_of(teach.folder / "whole"), weights_of(teach.folder / "parts"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--steps", "0"], "--steps is 0, must be 1 or more"),
+        (["--batch", "1"], "--batch is 1, must be 2 or more"),
+        (["--folds", "1,2", "--test-fold", "2"], "--test-fold is 2, which --folds trains on"),
+        (["--folds", "7"], "esc50 has no fold [7], there are 1, 2, 3"),
+        (["--resume", "--overwrite"], "give one of them"),
+        (["--resume"], "no run folder"),
+    ],
+)
+def test_what_makes_no_sense_is_said_in_a_line(teach, arguments, said):
+    code, heard = teach(*arguments)
+    assert code in (1, 2)
+    (line,) = [line for line in heard.splitlines() if line.startswith("error:")]
+    assert said in line
+    assert not (teach.folder / "imitation").exists()
+
+
+def test_resume_with_another_length_is_refused(teach):
+    assert teach("--steps", "2")[0] == 0
+    code, said = teach("--steps", "4", "--resume")
+    assert code == 2
+    assert "its steps is 2, not 4" in said
+
+
+def test_a_loss_that_is_no_number_ends_the_run(teach, monkeypatch):
+    monkeypatch.setattr(PretendYamnet, "hear", lambda self, w: np.full((len(w), 1545), np.nan, "f"))
+    code, said = teach("--steps", "2")
+    assert code == 1
+    assert "the loss is nan at batch 0" in said
+
+
+def test_pocket_refuses_a_start_that_is_none(teach, make_esc, capsys):
+    arguments = ["--data", str(teach.data), "--epochs", "1", "--threads", "1", "--test-fold", "3"]
+    named = [*arguments, "--save", str(teach.folder / "plain")]
+    assert train_network("pocket", named) == 0
+    capsys.readouterr()
+    for start, said in (("plain", "a run of pocket, --start takes one of imitation"),
+                        ("nothing", "no run folder")):  # fmt: skip
+        given = [*arguments, "--start", str(teach.folder / start)]
+        assert train_network("pocket", [*given, "--save", str(teach.folder / "new")]) == 1
+        assert said in capsys.readouterr().err
+    assert teach("--steps", "2")[0] == 0
+    config = teach.folder / "imitation" / "config.json"
+    content = json.loads(config.read_text())
+    config.write_text(json.dumps(content | {"widths": [1] * 7}))
+    given = [*arguments, "--start", str(teach.folder / "imitation")]
+    assert train_network("pocket", [*given, "--save", str(teach.folder / "new")]) == 1
+    assert "its layers are [1, 1, 1, 1, 1, 1, 1] wide" in capsys.readouterr().err
+
+
+def test_a_teacher_that_is_none_is_refused(tmp_path, monkeypatch):
+    class Interpreter:
+        def __init__(self, path: str, **_: object) -> None:
+            if b"TFL3" not in Path(path).read_bytes():
+                raise ValueError("Model provided has model identifier '....', should be 'TFL3'")
+
+        def allocate_tensors(self) -> None: ...
+
+        def get_input_details(self) -> list:
+            return [{"index": 0, "shape": np.array([160])}]
+
+        def get_output_details(self) -> list:
+            return [{"index": 1, "shape": np.array([1, 10])}]
+
+        def get_tensor_details(self) -> list:
+            return []
+
+    package = type(sys)("ai_edge_litert.interpreter")
+    package.Interpreter = Interpreter
+    monkeypatch.setitem(sys.modules, "ai_edge_litert", type(sys)("ai_edge_litert"))
+    monkeypatch.setitem(sys.modules, "ai_edge_litert.interpreter", package)
+    path = tmp_path / "teacher.tflite"
+    with pytest.raises(DatasetError, match="no usable YAMNet"):
+        Yamnet(path)
+    path.write_bytes(b"rubbish")
+    with pytest.raises(DatasetError, match="should be 'TFL3'; expected is the TFLite file"):
+        Yamnet(path)
+    path.write_bytes(b"TFL3")
+    with pytest.raises(DatasetError, match=r"takes \(160,\) and gives \(1, 10\)"):
+        Yamnet(path)
+    monkeypatch.setitem(sys.modules, "ai_edge_litert.interpreter", None)
+    with pytest.raises(UsageError, match="pip install ai-edge-litert"):
+        Yamnet(path)
+
+
+@pytest.mark.skipif(
+    not (Path(__file__).parents[3] / "shared/data/teachers/yamnet.tflite").exists(),
+    reason="needs shared/data",
+)
+def test_yamnet_hears_silence_and_speaks_in_scores():
+    pytest.importorskip("ai_edge_litert")
+    teacher = Yamnet(Path(__file__).parents[3] / "shared/data/teachers/yamnet.tflite")
+    random = np.random.default_rng(1)
+    heard = teacher.hear(np.stack([np.zeros(24_000), random.normal(0, 0.1, 24_000)]).astype("f"))
+    assert heard.shape == (2, N_FEATURES + N_SCORES)
+    assert heard[:, N_FEATURES:].min() >= 0
+    assert heard[:, N_FEATURES:].max() <= 1
+    assert np.argmax(heard[0, N_FEATURES:]) == 494  # "Silence" in its class map
+    first = teacher.hear(np.zeros((1, 15_600), np.float32))
+    np.testing.assert_allclose(first[0], heard[0], atol=1e-5)
+
+
+def test_shares_say_how_a_batch_is_made_up():
+    assert sum(imitate.SHARES.values()) + imitate.NOISE_SHARE == pytest.approx(1.0)
