@@ -37,6 +37,7 @@ from streamclf.settings import Settings
 from streamclf.sources.ahead import read_ahead
 from streamclf.sources.base import Source
 from streamclf.stats import Statistics
+from streamclf.undefined import leave_out_undefined
 from streamclf.unknown import name_unknown, pass_silence
 from streamclf.windows import slide
 
@@ -217,8 +218,8 @@ class Engine:
         changing = self._insert_changes(self.clock.watch(items) if source.live else items)
         windows = slide(changing, self._timing.window, self._timing.hop, start)
         batch_size = 1 if source.live else settings.batch_size or usual_batch(self.scorer)
-        scores = classify(windows, self._open_stream(), batch_size)
-        return self.judge(self._add_notices(scores))
+        scores = self._add_notices(classify(windows, self._open_stream(), batch_size))
+        return self.judge(leave_out_undefined(scores, self.statistics))
 
     def _open_stream(self) -> Callable[[list[Window]], Array]:
         """Score windows, taking the time."""
@@ -239,8 +240,7 @@ class Engine:
         """Pass on what the scorer has to tell."""
         sharer = self.scorer if isinstance(self.scorer, Sharer) else None
         for item in items:
-            message = sharer.take_notice() if sharer else ""
-            if message:
+            if message := sharer.take_notice() if sharer else "":
                 yield Notice(item.position, self.card.sample_rate, message)
             yield item
 

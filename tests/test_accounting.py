@@ -21,7 +21,7 @@ from streamclf.stats import MAX_LISTED, Statistics
 
 KEYS = {
     "sample_rate", "elapsed_samples", "delivered_samples", "gap_samples", "gaps", "windows",
-    "windows_skipped", "hop_changes",
+    "windows_skipped", "windows_undefined", "hop_changes",
 }  # fmt: skip
 LENGTH_S = 30.0
 
