@@ -70,7 +70,8 @@ def crop_scaled(
     room = scaled + 2 * pad - length
     starts = torch.floor(places * (room.abs() + 1)) * room.sign() - pad
     steps = starts[:, None] + torch.arange(length, device=sounds.device)
-    outside = (steps < 0) | (steps >= scaled[:, None])
+    # 1 within the sound, 0 beyond: steps are whole numbers, and comparing takes four times as long.
+    inside = (steps + 1).clamp_(0, 1).mul_((scaled[:, None] - steps).clamp_(0, 1))
     positions = steps.mul_(scales[:, None])
     # Each lies between two samples of the sound, if it has two; beyond the last it is the last.
     lower = torch.floor(positions).clamp_(min=0)
@@ -78,7 +79,7 @@ def crop_scaled(
     part = torch.minimum(positions.sub_(lower), (n_samples - 1).clamp(max=1)[:, None])
     index = lower.long().add_(begins[:, None])
     upper = F.pad(sounds, (0, 1))[:, 1:].gather(1, index)
-    return sounds.gather(1, index).lerp_(upper, part).masked_fill_(outside, 0)
+    return sounds.gather(1, index).lerp_(upper, part).mul_(inside)
 
 
 def fit_length(

@@ -64,9 +64,9 @@ class LogMel(nn.Module):
     def power_by_fft(self, waveform: Tensor) -> Tensor:
         """The same as `power`, several times faster, but not for a graph."""
         frames = self._padded(waveform)[:, 0].unfold(1, self.n_fft, self.hop_length)
-        spectrum = torch.fft.rfft(frames * self.window)
         # Not abs().square(): its root, squared again, takes four times as long.
-        power = (spectrum * spectrum.conj()).real
+        squares = torch.view_as_real(torch.fft.rfft(frames * self.window)).square_()
+        power = squares[..., 0] + squares[..., 1]
         # All frames in one product, and the mels turned round behind it: a fourth faster.
         return (power @ self.filters.T).transpose(1, 2)
 
