@@ -72,14 +72,11 @@ def crop_scaled(
     steps = starts[:, None] + torch.arange(length, device=sounds.device)
     # 1 within the sound, 0 beyond: steps are whole numbers, and comparing takes four times as long.
     inside = (steps + 1).clamp_(0, 1).mul_((scaled[:, None] - steps).clamp_(0, 1))
-    positions = steps.mul_(scales[:, None])
-    # Each lies between two samples of the sound, if it has two; beyond the last it is the last.
-    lower = torch.floor(positions).clamp_(min=0)
-    lower = torch.minimum(lower, (n_samples - 2).clamp(min=0)[:, None])
-    part = torch.minimum(positions.sub_(lower), (n_samples - 1).clamp(max=1)[:, None])
-    index = lower.long().add_(begins[:, None])
+    # Each lies between two samples of the sound; behind the last one it is the last.
+    positions = torch.minimum(steps.mul_(scales[:, None]), (n_samples - 1)[:, None]).clamp_(min=0)
+    index = positions.long().add_(begins[:, None])
     upper = F.pad(sounds, (0, 1))[:, 1:].gather(1, index)
-    return sounds.gather(1, index).lerp_(upper, part).mul_(inside)
+    return sounds.gather(1, index).lerp_(upper, positions.frac_()).mul_(inside)
 
 
 def fit_length(

@@ -94,8 +94,8 @@ def to_decibels(power: Tensor) -> Tensor:
 
 
 def below_loudest(decibels: Tensor) -> Tensor:
-    """``(batch, channels, mels, frames)`` in dB below the loudest, no less than `-TOP_DB`."""
-    return (decibels - decibels.amax(dim=(1, 2, 3), keepdim=True)).clamp_(min=-TOP_DB)
+    """``(batch, channels, mels, frames)``, in place: dB below the loudest, from `-TOP_DB` up."""
+    return decibels.sub_(decibels.amax(dim=(1, 2, 3), keepdim=True)).clamp_(min=-TOP_DB)
 
 
 class MelCnnSystem(System):
@@ -171,7 +171,7 @@ class MelCnnSystem(System):
         shifts = np.floor(random.uniform(0, FARTHEST_SHIFT, n_batch) * N_FRAMES).astype(np.int64)
         decibels = material.sounds.shifted(indices, places, shifts)
         if decibels.ndim == 3:
-            decibels = decibels[:, None].expand(-1, 2, -1, -1)
+            decibels = decibels[:, None].repeat(1, 2, 1, 1)
         decibels = below_loudest(decibels)
         mels, frames = (int(size * WIDEST_MASK) for size in (N_MELS, N_FRAMES))
         decibels = mask_spectrum(decibels, random, mels=(mels, 2), frames=(frames, 2))

@@ -63,8 +63,8 @@ class Sounds:
             read = self.clips.stretches(indices, np.zeros_like(indices), longest)
             rows = torch.from_numpy(read).to(self.device)
         else:
-            rows = self._whole[to_device(indices, self._whole), ..., :longest]
-        return rows * (1 / FULL_SCALE)
+            rows = self._whole.index_select(0, to_device(indices, self._whole))[..., :longest]
+        return rows.float().mul_(1 / FULL_SCALE)
 
 
 class Spectra:
