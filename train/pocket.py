@@ -34,13 +34,20 @@ from train.augment import draw_gains, mask_bands, to_device
 from train.datasets import ClipSet, open_clips
 from train.datasets.prepared import join
 from train.datasets.speech_music import LABELS, SPEECH_MUSIC, choose_pieces
-from train.errors import RunError
 from train.features import LogMel
 from train.layers import conv_block, separable_block
 from train.mixing import mixup
-from train.powers import Powers, add_noise, colour, draw_noise, make_noises, shift_bands
+from train.powers import (
+    PowerMaterial,
+    Powers,
+    add_noise,
+    colour,
+    draw_noise,
+    make_noises,
+    shift_bands,
+)
 from train.recipe import Recipe
-from train.runs import CONFIG, RESULT, WEIGHTS, RunFolder
+from train.started import read_imitation
 from train.system import System
 from train.teacher import HOP_S, soft_labels
 
@@ -49,18 +56,14 @@ WINDOW_SAMPLES = 24000
 N_FFT = 640
 HOP_LENGTH = 400
 N_MELS = 64
-IMITATION = "imitation"
-"""What a run of `train.imitate` calls its network."""
-
 N_HEARD = 14
 """Frames (0.4 s) of a clip that a window at its edge holds at least."""
 
-PIECE_S = 5.0
 WIDTHS = (48, 96, 192, 192, 384, 384, 512)
 """Channels behind each of the seven blocks."""
 
 RATE_BEHIND_IMITATION = 2e-3
-
+PIECE_S = 5.0
 N_PIECES = 40
 """Of speech, and of music, in each fold: as many clips of 5 s as five classes of ESC-50 have."""
 
@@ -147,26 +150,6 @@ class PocketNet(nn.Module):
         return self.body(self.front_end(waveform))
 
 
-@dataclass
-class PocketMaterial:
-    """What batches are cut from.
-
-    Attributes:
-        powers: The clips.
-        noises: Made ones, as powers.
-        labels: ``(clips, places, classes)``: the label of a window that begins at ``place``
-            times ``label_hop``.
-        label_hop: Frames from one place to the next.
-        front_end: For its logarithm.
-    """
-
-    powers: Powers
-    noises: Tensor
-    labels: Tensor
-    label_hop: float
-    front_end: LogMel
-
-
 class Pocket(System):
     """Trains `PocketNet`."""
 
@@ -190,30 +173,16 @@ class Pocket(System):
 
     @classmethod
     def add_options(cls, parser: ArgumentParser) -> None:
-        """``--start``, ``--teacher``, ``--speech-music``, ``--download``."""
-        parser.add_argument(
-            "--start",
-            type=Path,
-            metavar="RUN",
-            help="begin with the layers of a run of train.imitate",
-        )
-        parser.add_argument(
-            "--teacher",
-            type=Path,
-            metavar="NPZ",
-            help="features of a teacher; most of each label comes from a head fitted on them",
-        )
-        parser.add_argument(
-            "--speech-music",
-            type=Path,
-            metavar="DIR",
-            help="speech and music to know as well (speech/LANGUAGE, music/ALBUM)",
-        )
-        parser.add_argument(
-            "--download",
-            action="store_true",
-            help="fetch these from Debian's packages first (600 MB), where DIR lacks them",
-        )
+        """Where layers, labels, speech and music come from."""
+        option = parser.add_argument
+        option("--start", type=Path, metavar="RUN",
+               help="begin with the layers of a run of train.imitate")  # fmt: skip
+        option("--teacher", type=Path, metavar="NPZ",
+               help="features of a teacher; a head on them gives most of each label")  # fmt: skip
+        option("--speech-music", type=Path, metavar="DIR",
+               help="speech and music to know as well (speech/LANGUAGE, music/ALBUM)")  # fmt: skip
+        option("--download", action="store_true",
+               help="fetch them from Debian's packages (600 MB) where DIR has none")  # fmt: skip
 
     @classmethod
     def check_options(cls, options: Namespace) -> None:
@@ -236,7 +205,9 @@ class Pocket(System):
         """Take over what was learned by imitation, fit the teacher's head, if there are any."""
         about: dict[str, Any] = {}
         if options.start is not None:
-            self.started_from, about["imitation"] = read_imitation(options.start, self.recipe)
+            self.started_from, about["imitation"] = read_imitation(
+                options.start, self.recipe.widths
+            )
             self.recipe = replace(self.recipe, learning_rate=RATE_BEHIND_IMITATION)
         if options.teacher is None:
             return about
@@ -258,7 +229,7 @@ class Pocket(System):
         """All but the front end."""
         return network.body
 
-    def material(self, network: PocketNet, clips: ClipSet, device: torch.device) -> PocketMaterial:
+    def material(self, network: PocketNet, clips: ClipSet, device: torch.device) -> PowerMaterial:
         """The power in each band of every clip, and where its windows may begin."""
         front_end = network.front_end
         n_frames = front_end.n_frames(WINDOW_SAMPLES)
@@ -269,10 +240,10 @@ class Pocket(System):
         if self.soft is not None:
             share = self.recipe.teacher_share
             labels = (1 - share) * labels + share * self.soft.to(device)
-        return PocketMaterial(powers, noises, labels, HOP_S * SAMPLE_RATE / HOP_LENGTH, front_end)
+        return PowerMaterial(powers, noises, labels, HOP_S * SAMPLE_RATE / HOP_LENGTH, front_end)
 
     def batch(
-        self, material: PocketMaterial, indices: np.ndarray, random: np.random.Generator
+        self, material: PowerMaterial, indices: np.ndarray, random: np.random.Generator
     ) -> tuple[Tensor, Tensor]:
         """Windows of the clips: coloured, mixed in pairs, over noise, masked; a few noise alone."""
         recipe = self.recipe
@@ -293,7 +264,7 @@ class Pocket(System):
         return features, labels
 
     def _windows(
-        self, material: PocketMaterial, indices: np.ndarray, random: np.random.Generator
+        self, material: PowerMaterial, indices: np.ndarray, random: np.random.Generator
     ) -> tuple[Tensor, Tensor]:
         recipe, powers = self.recipe, material.powers
         starts = powers.draw_starts(indices, random, recipe.edge_share)
@@ -313,25 +284,6 @@ class Pocket(System):
     def card_note(self) -> str:
         """What is special about it."""
         return "Noise alone was trained with all labels alike."
-
-
-def read_imitation(path: Path, recipe: PocketRecipe) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """The layers of a run of `train.imitate`, and what ``config.json`` should say of it.
-
-    Raises:
-        RunError: It is no such run, has not ended, or is of another width.
-    """
-    run = RunFolder.open(path)
-    config = run.read_json(CONFIG)
-    if config.get("network") != IMITATION:
-        raise RunError(f"{path}: a run of {config.get('network')}, --start takes one of imitation; "
-                       "python -m train.imitate makes it")  # fmt: skip
-    if tuple(config["widths"]) != tuple(recipe.widths):
-        raise RunError(f"{path}: its layers are {config['widths']} wide, the recipe's "
-                       f"{list(recipe.widths)}; imitate anew")  # fmt: skip
-    weights, _ = run.read_tensors(WEIGHTS)
-    about = {key: config[key] for key in ("teacher", "steps", "seed", "test_fold", "sources")}
-    return weights, about | run.read_json(RESULT)
 
 
 def _one_hot(clips: ClipSet) -> Tensor:

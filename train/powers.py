@@ -84,6 +84,26 @@ class Powers:
         return cut(self.power, indices, starts, n_frames)
 
 
+@dataclass
+class PowerMaterial:
+    """What batches are cut from.
+
+    Attributes:
+        powers: The clips.
+        noises: Made ones, as powers.
+        labels: ``(clips, places, classes)``: the label of a window that begins at ``place``
+            times ``label_hop``.
+        label_hop: Frames from one place to the next.
+        front_end: For its logarithm.
+    """
+
+    powers: Powers
+    noises: Tensor
+    labels: Tensor
+    label_hop: float
+    front_end: LogMel
+
+
 def loud_starts(power: Tensor, n_frames: int) -> list[np.ndarray]:
     """For each clip the frames at which a window begins that holds some of its sound.
 

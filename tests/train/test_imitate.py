@@ -47,6 +47,7 @@ class PretendYamnet:
 def teach(monkeypatch, make_esc, tmp_path, capsys):
     """Run the command with a teacher that is only pretended."""
     monkeypatch.setattr("train.imitate.Yamnet", PretendYamnet)
+    monkeypatch.setattr("train.imitation.Yamnet", PretendYamnet)
     data = make_esc(folds=3, per_class=1)
 
     def run(*arguments: str, save: str = "imitation") -> tuple[int, str]:
@@ -114,7 +115,7 @@ def test_imitation_learns_and_pocket_starts_from_it(teach, capsys):
         "--speech-music", str(teach.folder / "both"), "--others", str(teach.folder / "odd"),
     )  # fmt: skip
     assert code == 0, said
-    assert "imitates a pretended YAMNet after 480 windows, explained variance" in said
+    assert "imitates a pretended YAMNet after 480 windows, explains " in said
     run = teach.folder / "imitation"
     history = json.loads((run / "history.json").read_text())
     assert history[-1]["error"] < 0.7 * history[0]["error"]
@@ -180,9 +181,12 @@ def test_what_makes_no_sense_is_said_in_a_line(teach, arguments, said):
 
 def test_resume_with_another_length_is_refused(teach):
     assert teach("--steps", "2")[0] == 0
+    code, said = teach("--steps", "2", "--resume", "--folds", "1,2")
+    assert code == 2
+    assert "was begun with other sources" in said
     code, said = teach("--steps", "4", "--resume")
     assert code == 2
-    assert "its steps is 2, not 4" in said
+    assert "was begun with other steps: 2, not 4" in said
 
 
 def test_a_loss_that_is_no_number_ends_the_run(teach, monkeypatch):

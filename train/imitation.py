@@ -1,0 +1,208 @@
+"""What `train.imitate` does: lessons of mixtures, a network that imitates, and how far it gets."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.utils.data import DataLoader, Dataset
+
+from train.checkpoint import Progress
+from train.datasets.progress import show_progress
+from train.devices import make_fabric
+from train.errors import RunError
+from train.fit import SAVE_EVERY_S
+from train.interrupt import Interrupt
+from train.learner import Learner
+from train.mixtures import Mixtures
+from train.pocket import PocketBody, PocketNet
+from train.recipe import Recipe
+from train.runs import WEIGHTS, RunFolder
+from train.yamnet import N_FEATURES, N_SCORES, Yamnet
+
+SCORES_WEIGHT = 0.3
+"""Of the scores' cross-entropy, summed over classes, beside the features' mean square error."""
+
+N_MEASURED = 16
+"""Batches that say how far the teacher's features spread."""
+
+SMALLEST_SPREAD = 0.05
+RARE = -5.0
+"""Where the scores' logits begin: hardly any of 521 classes is heard in a window."""
+
+
+class Imitator(nn.Module):
+    """The network's body with two heads, of features and of scores.
+
+    Attributes:
+        body: What is kept.
+    """
+
+    def __init__(self, body: PocketBody) -> None:
+        super().__init__()
+        self.body = body
+        n_inputs = body.output.in_features
+        self.features, self.scores = nn.Linear(n_inputs, N_FEATURES), nn.Linear(n_inputs, N_SCORES)
+        nn.init.constant_(self.scores.bias, RARE)
+        self.register_buffer("mean", torch.zeros(N_FEATURES))
+        self.register_buffer("spread", torch.ones(N_FEATURES))
+
+    def forward(self, spectrum: Tensor) -> Tensor:
+        """``(batch, mels, frames)`` -> ``(batch, 1024 + 521)``: scaled features, then logits."""
+        heard = self.body.pooled(spectrum)
+        return torch.cat([self.features(heard), self.scores(heard)], dim=1)
+
+    def errors(self, given: Tensor, said: Tensor) -> tuple[Tensor, Tensor]:
+        """``(batch,)`` each: mean square error of the features, cross-entropy of the scores."""
+        wanted = (said[:, :N_FEATURES] - self.mean) / self.spread
+        error = (given[:, :N_FEATURES] - wanted).square().mean(dim=1)
+        logits, scores = given[:, N_FEATURES:], said[:, N_FEATURES:]
+        entropy = F.binary_cross_entropy_with_logits(logits, scores, reduction="none")
+        return error, entropy.sum(dim=1)
+
+
+class Imitation:
+    """What `train.learner.Learner` needs to know: recipe, what learns, loss and tally."""
+
+    def __init__(self, recipe: Recipe) -> None:
+        self.recipe = recipe
+
+    def trainee(self, network: Imitator) -> Imitator:
+        """All of it."""
+        self.network = network
+        return network
+
+    def loss(self, given: Tensor, said: Tensor) -> Tensor:
+        """The mean over a batch."""
+        error, entropy = self.network.errors(given, said)
+        return (error + SCORES_WEIGHT * entropy).mean()
+
+    def tally(self, given: Tensor, said: Tensor) -> Tensor:
+        """The features' errors, summed."""
+        return self.network.errors(given, said)[0].sum()
+
+
+@dataclass
+class Lessons(Dataset):
+    """Batches of mixtures with what the teacher says of them; number ``k`` is always the same.
+
+    Attributes:
+        mixtures: What is heard.
+        teacher: Its file; every process opens it for itself.
+        network: Whose front end makes spectra of it.
+        batch_size: Windows.
+        seed: With a batch's number all of its chance.
+        n_batches: How many there are.
+    """
+
+    mixtures: Mixtures
+    teacher: Path
+    network: PocketNet
+    batch_size: int
+    seed: tuple[int, ...]
+    n_batches: int
+    _opened: Yamnet | None = None
+
+    def __len__(self) -> int:
+        return self.n_batches
+
+    def __getitem__(self, number: int) -> tuple[Tensor, Tensor]:
+        """``(batch, mels, frames)`` and ``(batch, 1024 + 521)``."""
+        if self._opened is None:
+            self._opened = Yamnet(self.teacher)
+        windows = self.mixtures.draw(np.random.default_rng((*self.seed, number)), self.batch_size)
+        front_end = self.network.front_end
+        with torch.no_grad():
+            spectrum = front_end.compress(front_end.power_by_fft(torch.from_numpy(windows)))
+        return spectrum, torch.from_numpy(self._opened.hear(windows))
+
+
+def learn(
+    lessons: Lessons, recipe: Recipe, run: RunFolder, options: argparse.Namespace
+) -> Imitator:
+    """Go through the lessons; what is kept are the averaged weights of the body.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C; the state is saved.
+        RunError: The loss is not finite any more, or the run cannot be written.
+    """
+    fabric = make_fabric(options.accelerator, "auto")
+    imitator = Imitator(lessons.network.body)
+    learner = Learner(Imitation(recipe), imitator, fabric)
+    progress = learner.load(run) if options.resume else Progress()
+    if not options.resume:
+        measure(imitator, lessons, fabric.device)
+        learner.average.update({k: getattr(imitator, k).clone() for k in ("mean", "spread")})
+    loader = DataLoader(
+        lessons, batch_size=None, sampler=range(progress.step, len(lessons)),
+        num_workers=options.workers,
+    )  # fmt: skip
+    saved = time.monotonic()
+    imitator.train()
+    with Interrupt(fabric) as interrupt, show_progress(
+        "imitating", len(lessons), "batches", progress.step
+    ) as update:  # fmt: skip
+        for spectrum, said in loader:
+            rate = recipe.rate_at(progress.step / len(lessons))
+            batch = spectrum.to(fabric.device), said.to(fabric.device)
+            loss, error, n = learner.learn(*batch, rate, progress.step).tolist()
+            if not math.isfinite(loss):
+                raise RunError(f"{run.path}: the loss is {loss} at batch {progress.step}, of a "
+                               f"rate of {rate:.3g}; take another --seed")  # fmt: skip
+            progress.step += 1
+            _add_row(progress, loss / n, error / n, len(lessons))
+            update(progress.step)
+            asked = interrupt.was_asked()
+            if asked or time.monotonic() - saved > SAVE_EVERY_S:
+                learner.save(run, progress)
+                run.write_json("history.json", progress.epochs)
+                saved = time.monotonic()
+            if asked and progress.step < len(lessons):
+                print(f"saved; --resume --save {run.path} goes on", file=sys.stderr)
+                raise KeyboardInterrupt
+    learner.save(run, progress)
+    run.write_json("history.json", progress.epochs)
+    imitator.load_state_dict(learner.average)
+    kept = {k: v for k, v in imitator.body.state_dict().items() if not k.startswith("output.")}
+    run.write_tensors(WEIGHTS, kept)
+    return imitator.eval()
+
+
+def measure(imitator: Imitator, lessons: Lessons, device: torch.device) -> None:
+    """Scale the teacher's features by the first lessons."""
+    said = torch.cat([lessons[number][1] for number in range(min(N_MEASURED, len(lessons)))])
+    features = said[:, :N_FEATURES].to(device)
+    imitator.mean.copy_(features.mean(dim=0))
+    imitator.spread.copy_(features.std(dim=0).clamp(min=SMALLEST_SPREAD))
+
+
+@torch.no_grad()
+def judge(imitator: Imitator, lessons: Lessons) -> float:
+    """Part of the variance of the teacher's features that it explains in some lessons."""
+    device = next(imitator.parameters()).device
+    errors, spreads = [], []
+    for number in range(len(lessons)):
+        spectrum, said = (part.to(device) for part in lessons[number])
+        errors.append(imitator.errors(imitator(spectrum), said)[0].mean())
+        wanted = (said[:, :N_FEATURES] - imitator.mean) / imitator.spread
+        spreads.append((wanted - wanted.mean(dim=0)).square().mean())
+    return 1 - float(torch.stack(errors).sum() / torch.stack(spreads).sum())
+
+
+def _add_row(progress: Progress, loss: float, error: float, n_steps: int) -> None:
+    """A row of history for each hundredth of the run."""
+    every = max(1, n_steps // 100)
+    progress.sums[0] += loss / every
+    progress.sums[1] += error / every
+    if progress.step % every == 0:
+        row = {"step": progress.step, "loss": progress.sums[0], "error": progress.sums[1]}
+        progress.epochs.append(row)
+        progress.sums = [0.0, 0.0, 0.0, 0.0]
