@@ -125,6 +125,14 @@ def make_folder(folder: Path) -> None:
     (folder / "knock" / "notes.txt").write_text("no audio")
 
 
+def make_debian_sounds(folder: Path) -> None:
+    for name in ("gong-1", "gong-2", "bell"):
+        write(folder / "bambam" / f"share-bambam-{name}.wav")
+        write(folder / "krank" / f"sounds-krank-{name}.ogg")
+    (folder / "krank" / "krank.copyright").write_text("GPL-2+")
+    (folder / "SOURCES.txt").write_text("bambam_1.0_all\nkrank_1.0_all\n")
+
+
 COUGH_TARGETS = [float(np.float32(value)) for value in CERTAINTIES]
 SETS = [
     Tiny("esc50", "esc", make_esc, ("dog", "rooster", "cat"), {1: 3, 2: 3}, [0, 1, 2] * 2, "101"),
@@ -188,6 +196,15 @@ SETS = [
         {1: 3, 2: 3},
         [0] * 4 + [1] * 2,
         "en",
+    ),
+    Tiny(
+        "debian-sounds",
+        "debian_sounds",
+        make_debian_sounds,
+        ("bambam", "krank"),
+        {1: 2, 2: 2, 3: 1, 4: 1},
+        [0, 0, 0, 1, 1, 1],
+        "share-bambam-bell",
     ),
     Tiny(
         "folder",
