@@ -2,7 +2,7 @@
 
 QDQ, S8S8, a scale a channel; 7 bits of a weight, so that every processor computes the same. The
 ranges come from windows of the clips the network was trained on. The mel front end stays float,
-and of a network over waveforms the first layer.
+of a network over waveforms the first layer, and what is over single maps before maps are mixed.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from export.errors import ExportError
-from export.front_end import first_layers, mel_nodes
+from export.front_end import first_layers, mel_nodes, thin_layers
 from train.datasets import ClipSet
 from train.hearing import WindowLogits, hear_windows
 
@@ -180,9 +180,13 @@ def put_in_8_bits(model: onnx.ModelProto, windows: npt.NDArray[np.float32]) -> o
                 weight_type=QuantType.QInt8,
                 # 7 bits for weights: of 8, x86 without VNNI lets sums of products overflow.
                 reduce_range=True,
-                nodes_to_exclude=[
-                    node.name for node in (*mel_nodes(named.graph), *first_layers(named.graph))
-                ],
+                nodes_to_exclude=sorted(
+                    {
+                        node.name
+                        for layers in (mel_nodes, first_layers, thin_layers)
+                        for node in layers(named.graph)
+                    }
+                ),
                 # All 8 bits for what ReLU leaves: twice the steps, and ReLU costs nothing.
                 extra_options={"ActivationSymmetric": False, "WeightSymmetric": True},
             )

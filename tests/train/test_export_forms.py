@@ -19,7 +19,7 @@ import export.__main__ as export_main
 from export import int8
 from export.check import compare
 from export.errors import ExportError
-from export.front_end import first_layers, mel_nodes
+from export.front_end import first_layers, mel_nodes, thin_layers
 from export.graph import make_graph
 from export.half import TOLERANCE, store_half
 from export.prune import prune
@@ -29,6 +29,7 @@ from streamclf.model import Model
 from train.command import main as train_main
 from train.datasets.prepared import REGRESSION, Clip, ClipSet
 from train.features import LogMel
+from train.pocket import WINDOW_SAMPLES, PocketNet
 from train.runs import CONFIG, RunFolder
 
 pytestmark = pytest.mark.train
@@ -252,6 +253,24 @@ def test_waveform_networks_first_layer_stays_float():
     names = [node.op_type for node in first_layers(model.graph)]
     assert names == ["Unsqueeze", "Conv"]
     assert mel_nodes(model.graph) == []
+
+
+def test_layers_over_single_maps_stay_float_until_maps_are_mixed():
+    graph = prune(make_graph(PocketNet(3).eval(), WINDOW_SAMPLES, "logits"))
+    # pocket's first convolution hears the spectrogram, the next each of its maps alone.
+    thin = thin_layers(graph.graph)
+    shapes = {tensor.name: list(tensor.dims) for tensor in graph.graph.initializer}
+    assert [shapes[node.input[1]][1:] for node in thin] == [[1, 3, 3], [1, 3, 3]]
+    depthwise = [s for s in shapes.values() if len(s) == 4 and s[1] == 1 and s[0] > 1]
+    assert len(depthwise) == 7
+    noise = np.random.default_rng(1).normal(0, 0.1, (8, WINDOW_SAMPLES)).astype(np.float32)
+    quantised = int8.put_in_8_bits(graph, noise)
+    weights = {tensor.name: tensor.data_type for tensor in quantised.graph.initializer}
+    for node in thin:
+        assert weights[node.input[1]] == TensorProto.FLOAT
+    left = [d.input[0] for d in quantised.graph.node if d.op_type == "DequantizeLinear"]
+    n_quantised = sum(weights.get(name) == TensorProto.INT8 for name in left)
+    assert n_quantised >= 11
 
 
 def test_export_commands_write_each_form_or_say_what_is_missing(make_esc, tmp_path, capsys):
