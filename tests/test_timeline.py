@@ -20,6 +20,7 @@ def captured(
     ("adc_time", "arrived", "n_samples"),
     [
         (50.25, 1.25, 150),  # as the ADC clock says
+        (50.25, 1.29, 150),  # also where the block itself comes late
         (50.10, 1.10, 1),  # something was lost, if less than a sample
         (49.00, 1.30, 200),  # the ADC clock went backwards: by arrival
         (3_650.0, 1.30, 200),  # it was set forward by an hour: by arrival
