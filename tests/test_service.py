@@ -254,8 +254,9 @@ def test_the_example_configuration_is_right(streamclf, tone_model):
 @pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="needs SIGHUP")
 def test_sighup_reopens_the_files_and_listening_goes_on(start, scene, tone_model, tmp_path):
     path, moved = tmp_path / "e.jsonl", tmp_path / "e.jsonl.1"
-    process = start("--source", f"sim:{scene}", "--loop", "--speed", 20, "--model", tone_model,
-                    "--output", path)  # fmt: skip
+    # On a busy machine a wider hop would let one event last for ever.
+    process = start("--source", f"sim:{scene}", "--loop", "--speed", 5, "--fixed-hop",
+                    "--model", tone_model, "--output", path)  # fmt: skip
     assert "listening to" in process.stderr.readline()
     path.rename(moved)
     process.send_signal(signal.SIGHUP)
