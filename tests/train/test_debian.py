@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import stat
+import struct
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from train.datasets import open_clips
 from train.datasets.command import main
 from train.datasets.debian import fetch_packages
 from train.datasets.debian_sounds import DEBIAN_SOUNDS, PACKAGES, take_sounds
+from train.datasets.decode import read_clip
 from train.datasets.speech_music import SPEECH_MUSIC
 from train.errors import DatasetError
 
@@ -114,3 +116,13 @@ def test_without_debian_the_packages_are_named(tmp_path, monkeypatch):
 
 def test_packages_are_named_once_and_in_order():
     assert list(PACKAGES) == sorted(set(PACKAGES))
+
+
+def test_a_coding_that_nobody_knows_is_named(tmp_path):
+    # Ogg within WAV, as some packages have it: FFmpeg sees a stream, and no decoder for it.
+    fmt = struct.pack("<HHIIHHH", 0x674F, 1, 44100, 11000, 1, 16, 0)
+    chunks = b"WAVEfmt " + struct.pack("<I", len(fmt)) + fmt + b"data" + struct.pack("<I", 64)
+    path = tmp_path / "kick.ogg"
+    path.write_bytes(b"RIFF" + struct.pack("<I", len(chunks) + 64) + chunks + bytes(64))
+    with pytest.raises(DatasetError, match="in a coding that FFmpeg does not know"):
+        read_clip(path, 16000)

@@ -59,6 +59,12 @@ def keep_sound(path: Path, folder: Path) -> None:
     shutil.copyfile(path, folder / "-".join(path.parts[-3:]))
 
 
+def keep_copyright(unpacked: Path, folder: Path) -> None:
+    """Copy a package's ``copyright`` file, which goes where its sounds go."""
+    for path in unpacked.glob("usr/share/doc/*/copyright"):
+        shutil.copyfile(path, folder / f"{path.parent.name}.copyright")
+
+
 def _fetch(package: str, work: Path) -> Path:
     result = subprocess.run(
         ["apt-get", "download", "-q", package], cwd=work, capture_output=True, text=True

@@ -13,7 +13,6 @@ by track; languages and albums of one's own go where their names' order puts the
 
 from __future__ import annotations
 
-import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -22,7 +21,7 @@ from typing import ClassVar
 import numpy as np
 
 from train.datasets.dataset import DataSet, Listing, Recording
-from train.datasets.debian import fetch_packages, keep_sound
+from train.datasets.debian import fetch_packages, keep_copyright, keep_sound
 from train.datasets.decode import AUDIO_ENDINGS
 from train.datasets.prepared import Clip, ClipSet
 
@@ -149,8 +148,7 @@ def _take_sounds(unpacked: Path, folder: Path, label: str, group: str, pattern: 
         known = name in FOLD_OF or name == SPREAD
         if known and path.name not in _CUT_SHORT and path.stat().st_size >= _MIN_BYTES:
             keep_sound(path, folder / label / name)
-    for path in unpacked.glob("usr/share/doc/*/copyright"):
-        shutil.copyfile(path, folder / label / f"{path.parent.name}.copyright")
+    keep_copyright(unpacked, folder / label)
 
 
 SPEECH_MUSIC = SpeechMusic(
