@@ -134,7 +134,7 @@ def drive(app: Dashboard, script, size=(80, 24)) -> None:
 
 async def settle(pilot, until: Callable[[], object] = lambda: True) -> None:
     """Wait until something is so, then until it is drawn."""
-    deadline = asyncio.get_running_loop().time() + 30
+    deadline = asyncio.get_running_loop().time() + 60
     while not until():
         if asyncio.get_running_loop().time() > deadline:
             raise AssertionError("what the test waits for did not happen")

@@ -32,7 +32,7 @@ from train.mixtures import Mixtures, Source
 from train.pocket import SAMPLE_RATE, WIDTHS, WINDOW_SAMPLES, PocketNet
 from train.recipe import Recipe
 from train.runs import CONFIG, RESULT, RunFolder
-from train.started import IMITATION
+from train.started import IMITATION, read_imitator, shorten
 from train.yamnet import Yamnet
 
 SHARES = {"data": 0.5, "speech and music": 0.1, "others": 0.37}
@@ -68,14 +68,19 @@ def main(arguments: list[str] | None = None) -> int:
         "teacher": teacher.about,
         "sources": describe_sources(training),
     }
+    learned, windows = None, 0
+    if options.start is not None:
+        learned, before = read_imitator(options.start, json.loads(json.dumps(config)))
+        config["earlier_seeds"] = [*before.get("earlier_seeds", ()), before["seed"]]
+        windows = before["windows"]
     run = _begin(options, config)
     torch.manual_seed(options.seed)
     network = PocketNet(2)
     lessons = Lessons(
         training, options.teacher, network, options.batch, (options.seed, 0), options.steps
     )
-    imitator = learn(lessons, recipe, run, options)
-    result: dict[str, Any] = {"windows": options.steps * options.batch}
+    imitator = learn(lessons, recipe, run, options, learned)
+    result: dict[str, Any] = {"windows": windows + options.steps * options.batch}
     said = ""
     if held_out is not None:
         seed = (options.seed, 2)
@@ -103,6 +108,8 @@ def make_parser() -> argparse.ArgumentParser:
     option("--others", type=Path, nargs="+", default=[], metavar="DIR",
            help="other sounds, a folder a kind (see train.datasets.debian_sounds)")  # fmt: skip
     option("--teacher", type=Path, required=True, metavar="TFLITE", help="YAMNet's file")
+    option("--start", type=Path, metavar="RUN",
+           help="begin with what such a run has learned (give another --seed)")  # fmt: skip
     option("--steps", type=int, default=8000, help="batches to learn from (8000)")
     option("--batch", type=int, default=128, help="windows a batch (128)")
     option("--seed", type=int, default=1, help="of everything drawn at random (1)")
@@ -182,19 +189,14 @@ def _begin(options: argparse.Namespace, config: dict[str, Any]) -> RunFolder:
         run.write_json(CONFIG, config)
         return run
     run = RunFolder.open(options.save)
-    begun = run.read_json(CONFIG)
-    for name, value in json.loads(json.dumps(config)).items():
-        if begun.get(name) != value:
+    begun, now = run.read_json(CONFIG), json.loads(json.dumps(config))
+    for name in {**begun, **now}:
+        if begun.get(name) != now.get(name):
             raise UsageError(
-                f"{run.path}: was begun with other {name}: {_short(begun.get(name))}, not "
-                f"{_short(value)}; go on with the same options"
+                f"{run.path}: was begun with other {name}: {shorten(begun.get(name))}, not "
+                f"{shorten(now.get(name))}; go on with the same options"
             )
     return run
-
-
-def _short(value: Any) -> str:
-    text = str(value)
-    return text if len(text) <= 60 else text[:60] + "..."
 
 
 def _folds(text: str) -> list[int]:

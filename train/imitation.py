@@ -126,9 +126,20 @@ class Lessons(Dataset):
 
 
 def learn(
-    lessons: Lessons, recipe: Recipe, run: RunFolder, options: argparse.Namespace
+    lessons: Lessons,
+    recipe: Recipe,
+    run: RunFolder,
+    options: argparse.Namespace,
+    learned: dict[str, Tensor] | None = None,
 ) -> Imitator:
     """Go through the lessons; what is kept are the averaged weights of the body.
+
+    Args:
+        lessons: Batches and their teacher.
+        recipe: Rate and all.
+        run: Where everything is written.
+        options: The command's.
+        learned: What an `Imitator` has learned already, its scale of the features included.
 
     Raises:
         KeyboardInterrupt: Ctrl-C; the state is saved.
@@ -136,9 +147,11 @@ def learn(
     """
     fabric = make_fabric(options.accelerator, "auto")
     imitator = Imitator(lessons.network.body)
+    if learned is not None:
+        imitator.load_state_dict(learned)
     learner = Learner(Imitation(recipe), imitator, fabric)
     progress = learner.load(run) if options.resume else Progress()
-    if not options.resume:
+    if not options.resume and learned is None:
         measure(imitator, lessons, fabric.device)
         learner.average.update({k: getattr(imitator, k).clone() for k in ("mean", "spread")})
     loader = DataLoader(

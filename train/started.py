@@ -8,6 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
+from train.checkpoint import LAST
 from train.errors import RunError
 from train.runs import CONFIG, RESULT, WEIGHTS, RunFolder
 
@@ -21,6 +22,47 @@ def read_imitation(path: Path, widths: Sequence[int]) -> tuple[dict[str, Tensor]
     Raises:
         RunError: It is no such run, has not ended, or is of another width.
     """
+    run, about = _open(path, widths)
+    weights, _ = run.read_tensors(WEIGHTS)
+    return weights, about
+
+
+def read_imitator(path: Path, like: dict[str, Any]) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The same with the heads that imitate, for a run that goes on learning where it ended.
+
+    Args:
+        path: The run to start from.
+        like: ``config.json`` of the run to be: teacher, sources and test fold must be the same,
+            or its mixtures may hold what this one is to be judged by; the seed must not, or they
+            are the ones it has learned from.
+
+    Returns:
+        The averaged weights, and what is known of that run.
+
+    Raises:
+        RunError: As above, or that run differs where it must not.
+    """
+    run, about = _open(path, like["widths"])
+    for name in ("teacher", "sources", "test_fold"):
+        if about[name] != like[name]:
+            raise RunError(
+                f"{path}: has another {name}, {shorten(about[name])}, not {shorten(like[name])}; "
+                "start from a run with the same options"
+            )
+    if like["seed"] in (about["seed"], *about.get("earlier_seeds", ())):
+        raise RunError(f"{path}: has heard the mixtures of --seed {like['seed']}; give another")
+    tensors, _ = run.read_tensors(LAST)
+    part = "average/"
+    return {k.removeprefix(part): v for k, v in tensors.items() if k.startswith(part)}, about
+
+
+def shorten(value: Any) -> str:
+    """Fit for a message of one line."""
+    text = str(value)
+    return text if len(text) <= 60 else text[:60] + "..."
+
+
+def _open(path: Path, widths: Sequence[int]) -> tuple[RunFolder, dict[str, Any]]:
     run = RunFolder.open(path)
     config = run.read_json(CONFIG)
     if config.get("network") != IMITATION:
@@ -29,6 +71,7 @@ def read_imitation(path: Path, widths: Sequence[int]) -> tuple[dict[str, Tensor]
     if tuple(config["widths"]) != tuple(widths):
         raise RunError(f"{path}: its layers are {config['widths']} wide, the recipe's "
                        f"{list(widths)}; imitate anew")  # fmt: skip
-    weights, _ = run.read_tensors(WEIGHTS)
     about = {key: config[key] for key in ("teacher", "steps", "seed", "test_fold", "sources")}
-    return weights, about | run.read_json(RESULT)
+    if "earlier_seeds" in config:
+        about["earlier_seeds"] = config["earlier_seeds"]
+    return run, about | run.read_json(RESULT)

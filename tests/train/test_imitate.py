@@ -160,6 +160,42 @@ def test_interrupted_imitation_goes_on_to_the_same_weights(teach, monkeypatch):
     assert_same(weights_of(teach.folder / "whole"), weights_of(teach.folder / "parts"))
 
 
+def test_imitation_goes_on_where_another_run_ended(teach):
+    assert teach("--steps", "40", save="first")[0] == 0
+    first = str(teach.folder / "first")
+    code, said = teach("--steps", "20", "--start", first, "--seed", "2", save="second")
+    assert code == 0, said
+    assert "after 480 windows" in said
+    error = {
+        run: [row["error"] for row in json.loads((teach.folder / run / "history.json").read_text())]
+        for run in ("first", "second")
+    }
+    # Its first batches are judged with the first run's heads and scale.
+    assert np.mean(error["second"][:5]) < 0.8 * np.mean(error["first"][:5])
+    config = json.loads((teach.folder / "second" / "config.json").read_text())
+    assert config["earlier_seeds"] == [1]
+    third = ["--steps", "2", "--start", str(teach.folder / "second"), "--seed"]
+    code, said = teach(*third, "1", save="third")
+    assert code == 1
+    assert "has heard the mixtures of --seed 1; give another" in said
+    assert teach(*third, "3", save="third")[0] == 0
+    assert json.loads((teach.folder / "third" / "result.json").read_text())["windows"] == 496
+    code, said = teach("--steps", "2", "--seed", "3", "--resume", save="third")
+    assert code == 2
+    assert "was begun with other earlier_seeds: [1, 2], not None" in said
+
+
+def test_imitation_does_not_go_on_from_a_run_that_heard_its_test_fold(teach):
+    assert teach("--steps", "2", "--folds", "1,2", "--test-fold", "3", save="first")[0] == 0
+    code, said = teach(
+        "--steps", "2", "--folds", "1,3", "--test-fold", "2", "--seed", "2",
+        "--start", str(teach.folder / "first"), save="second",
+    )  # fmt: skip
+    assert code == 1
+    assert "start from a run with the same options" in said
+    assert not (teach.folder / "second").exists()
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
