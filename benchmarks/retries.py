@@ -16,10 +16,11 @@ import subprocess
 import sys
 import threading
 import time
+from itertools import pairwise
 from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).parents[1] / "tests"), str(Path(__file__).parents[1])]
-WARM_UP = 20
+WARM_UP, N_PARTS = 20, 4
 
 
 def main() -> None:
@@ -63,13 +64,16 @@ def measure(how: str, n_wanted: int) -> None:
         time.sleep(1.5)
         server.stop()
         await_tries(backend, WARM_UP)
-        before, began, first = resident_kib(), time.perf_counter(), backend.n_tries
-        await_tries(backend, WARM_UP + n_wanted)
-        grown, n_tries = resident_kib() - before, backend.n_tries - first
+        kib, began, first = [resident_kib()], time.perf_counter(), backend.n_tries
+        for part in range(1, N_PARTS + 1):
+            await_tries(backend, first + n_wanted * part // N_PARTS)
+            kib.append(resident_kib())
+        grown, n_tries = kib[-1] - kib[0], backend.n_tries - first
         took_s = time.perf_counter() - began
         n_files = len([*Path("/proc/self/fd").iterdir()])
         print(
-            f"{how:<6} {n_tries} tries, {grown} KiB more, {grown / n_tries:.2f} KiB and "
+            f"{how:<6} {n_tries} tries, {grown} KiB more (each quarter: "
+            f"{', '.join(str(b - a) for a, b in pairwise(kib))}), {grown / n_tries:.2f} KiB and "
             f"{took_s / n_tries:.2f} s a try; {threading.active_count()} threads, {n_files} files"
         )
         microphone.stop()

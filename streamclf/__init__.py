@@ -12,10 +12,15 @@ The library in five lines::
 Names are imported when they are first used, so that ``import streamclf`` costs nothing.
 """
 
+import os
 from importlib import import_module
 from typing import Any
 
 __version__ = "0.1.0"
+
+# ONNX Runtime (from 1.29 on) reports to its makers which models are run, and when; it decides
+# whether to when it is imported. Who listens at home asks it not to, unless told otherwise.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 _HOMES = {
     "ArraySource": "streamclf.sources.array",

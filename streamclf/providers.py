@@ -7,6 +7,7 @@ the session's own list of providers is compared with the request after opening.
 from __future__ import annotations
 
 import ctypes
+import os
 import sys
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, get_args
@@ -127,6 +128,9 @@ def _open_with(
         # What the provider cannot run falls to the CPU, operator by operator.
         wanted.append(NAMES["cpu"])
     onnxruntime.set_default_logger_severity(_FATAL)
+    if os.environ.get("ORT_DISABLE_TELEMETRY") != "0":
+        # On Windows, and where it was imported before us, the variable says nothing.
+        onnxruntime.disable_telemetry_events()
     try:
         given = str(path) if content is None else content
         # Its fallback tries once more, with words on standard output, which is for results.

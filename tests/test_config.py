@@ -26,7 +26,7 @@ def write_config(tmp_path):
     def write(text: str, name: str = "streamclf.toml"):
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
+        path.write_bytes(text.encode("latin-1"))
         return path
 
     return write
@@ -94,6 +94,10 @@ def test_every_option_of_listen_can_stand_in_the_file(streamclf, write_config):
         ('"exact hop" = true\n', ":1: exact hop is unknown (did you mean exact-hop?)"),
         ("[listen]\nhop = 1\n", ":1: listen is unknown"),
         ("# x\n\nhop = \n", ":3: is no TOML: invalid value (column 7)"),
+        ('model = "caf\xe9"\n', ": is no TOML: it is not UTF-8: "),
+        pytest.param(
+            "output = " + 5000 * "[", ": is no TOML: it is nested too deeply", id="nested"
+        ),
         ("hop = 1\nhop = 2\n", ":2: is no TOML: cannot overwrite a value"),
         ("min-gap = 1\n", ":1: min-gap is unknown (did you mean m"),
         ("max-gap = 1\nmax_gap = 2\n", ":2: max_gap is said already in line 1"),

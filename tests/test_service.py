@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -17,6 +18,7 @@ import toys
 
 from streamclf import log
 from streamclf.records import Gap
+from streamclf.runner import Interrupts
 from streamclf.service import Service
 from streamclf.sources.fake_backend import FakeBackend
 
@@ -284,6 +286,16 @@ def test_a_terminal_that_is_closed_ends_it_with_everything_written(
     assert process.wait(PATIENCE_S) == 130
     assert json.loads(path.read_text().splitlines()[-1])["type"] == "event"
     os.close(master)
+
+
+def test_a_second_interrupt_ends_a_run_that_does_not_end():
+    asked = threading.Event()
+    with Interrupts(asked.set) as interrupts:
+        signal.raise_signal(signal.SIGINT)
+        assert asked.wait(PATIENCE_S)
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+    assert interrupts.happened
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="needs SIGHUP")

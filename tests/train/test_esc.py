@@ -193,6 +193,14 @@ def test_unpack_zip_refuses_paths_that_lead_out(tmp_path, path):
     assert not list(tmp_path.rglob("*.txt"))
 
 
+def test_unpack_zip_refuses_what_unpacks_to_too_much(tmp_path, monkeypatch):
+    monkeypatch.setattr("train.datasets.download.MAX_BYTES", 9)
+    unpack_zip(_zip({"top/a.txt": "1234", "top/b.txt": "12345"}), tmp_path / "fits")
+    with pytest.raises(DatasetError, match="unpacks to 10 bytes, the limit is 9"):
+        unpack_zip(_zip({"top/a.txt": "12345", "top/b.txt": "12345"}), tmp_path / "esc")
+    assert not (tmp_path / "esc").exists()
+
+
 def _zip(files: dict[str, str]) -> io.BytesIO:
     archive = io.BytesIO()
     with zipfile.ZipFile(archive, "w") as opened:
