@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
@@ -14,6 +13,7 @@ from streamclf.console import Bars
 from streamclf.engine import Engine
 from streamclf.errors import SourceError
 from streamclf.jobs import Job, Jobs
+from streamclf.providers import count_cores
 from streamclf.records import Average
 from streamclf.runner import run_stream, write_results
 from streamclf.sinks.base import Sink, StreamInfo
@@ -161,13 +161,6 @@ def _advance(
 def count_jobs(asked: int | None, n_recordings: int) -> int:
     """How many recordings to listen to at once: as asked for, or as many as there are cores."""
     return max(1, min(asked or count_cores(), n_recordings))
-
-
-def count_cores() -> int:
-    """Processors that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def leaves_core(provider: str, n_threads: int) -> bool:

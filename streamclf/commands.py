@@ -10,7 +10,6 @@ from pathlib import Path
 
 from streamclf import ui
 from streamclf.batch import (
-    count_cores,
     count_jobs,
     is_template,
     leaves_core,
@@ -25,6 +24,7 @@ from streamclf.log import in_background
 from streamclf.model import Model
 from streamclf.opening import ModelOptions, ThresholdOptions, open_engine
 from streamclf.outputs import OutputOptions, check_outputs, open_sinks, reopen, write_stats
+from streamclf.providers import count_cores
 from streamclf.records import Average
 from streamclf.runner import Interrupts, run_stream
 from streamclf.service import Service

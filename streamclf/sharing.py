@@ -9,7 +9,7 @@ of the stride, windows begin on several grids, which take turns; each has frames
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -34,6 +34,10 @@ NEAR = 0.05
 def count_grids(hop: int, stride: int) -> int:
     """On how many grids the windows begin: so many times the stem hears all audio."""
     return stride // math.gcd(hop, stride)
+
+
+ROW_FIELDS = 4
+"""Rows are no shorter than so many times what a frame hears: each hears that much twice."""
 
 
 class SharedStream:
@@ -106,24 +110,31 @@ class _Run:
 
     def advance(self) -> None:
         audio = np.concatenate(self._pending)
-        first = 0
-        for first, n_frames in self._stretches(audio.size):
-            samples = (n_frames - 1) * self._split.stem.stride + self._split.reach
-            frames = self._split.frames(audio[np.newaxis, first : first + samples])
-            self._frames.append(self._split.take(frames, slice(n_frames)))
-            first += n_frames * self._split.stem.stride
+        n_frames = max(0, (audio.size - self._split.reach) // self._stride + 1)
+        n_stretches = max(1, -(-n_frames // self._split.stretch))
+        edges = [n_frames * k // n_stretches for k in range(n_stretches + 1)]
+        for first, end in pairwise(edges):
+            self._frames += self._hear(audio[first * self._stride :], end - first)
         # A copy, so that the windows' audio is not kept alive.
-        self._pending = [audio[first:].copy()]
+        self._pending = [audio[n_frames * self._stride :].copy()]
         if len(self._frames) > 1:
             self._frames = [np.concatenate(self._frames, axis=self._split.axis)]
 
-    def _stretches(self, n_samples: int) -> Iterator[tuple[int, int]]:
-        """First sample and frames of each run of the stem over so much audio."""
-        stride = self._split.stem.stride
-        n_frames = max(0, (n_samples - self._split.reach) // stride + 1)
-        n_stretches = -(-n_frames // self._split.stretch)
-        edges = [n_frames * k // max(1, n_stretches) for k in range(n_stretches + 1)]
-        return ((a * stride, b - a) for a, b in pairwise(edges))
+    def _hear(self, audio: Waveform, n_frames: int) -> list[Array]:
+        """The first frames of some audio, made in rows of one length; the last two may overlap."""
+        if not n_frames:
+            return []
+        n_rows = n_frames * self._stride // (ROW_FIELDS * self._split.reach)
+        n_rows = max(1, min(n_rows, self._split.n_rows))
+        n_each = -(-n_frames // n_rows)
+        starts = [min(row * n_each, n_frames - n_each) for row in range(n_rows)]
+        n_samples = (n_each - 1) * self._stride + self._split.reach
+        heard = [audio[k * self._stride : k * self._stride + n_samples] for k in starts]
+        frames = self._split.frames(np.stack(heard))
+        return [
+            self._split.take(frames[row : row + 1], slice(row * n_each - start, n_each))
+            for row, start in enumerate(starts)
+        ]
 
     def window(self, position: int) -> Array:
         return self._split.window(self._frames[0], (position - self.start) // self._stride)

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from streamclf.card import Card, Stem
 from streamclf.errors import ModelError
+from streamclf.providers import count_cores
 
 if TYPE_CHECKING:
     from streamclf.model import Model
@@ -42,6 +43,8 @@ class SplitModel:
         reach: Samples that one frame hears, or a little more.
         coarse: Whether it computes in halves, in integers, or on an accelerator.
         stretch: Frames that the stem makes at once, at most.
+        n_rows: Parts that it makes them in, side by side, at most: ONNX Runtime's threads share
+            rows better than one long row.
 
     Raises:
         ModelError: The graph cannot be cut there, or the card is wrong about what comes out.
@@ -65,6 +68,7 @@ class SplitModel:
             )
         stretch = max(STRETCH_S * model.card.sample_rate, STRETCH_FIELDS * self.reach)
         self.stretch = max(1, round(stretch / stem.stride))
+        self.n_rows = (model.n_threads or count_cores()) if model.provider == "cpu" else 1
         graph = surgery.load_graph(Path(model.path))
         quantised = any("Linear" in node.op_type for node in graph.graph.node)
         axis = None

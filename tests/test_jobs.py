@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from streamclf import jobs as jobs_module
 from streamclf import spool as spool_module
-from streamclf.batch import count_cores, count_jobs, leaves_core, run_recordings
+from streamclf.batch import count_jobs, leaves_core, run_recordings
 from streamclf.card import Threshold, Thresholds
 from streamclf.classifier import Classifier
 from streamclf.console import Bars
@@ -22,6 +22,7 @@ from streamclf.errors import SinkError
 from streamclf.jobs import Jobs
 from streamclf.model import Model
 from streamclf.packing import pack, unpack
+from streamclf.providers import count_cores
 from streamclf.records import Average, Change, Gap, Notice, Scores, SoundEvent
 from streamclf.settings import Settings
 from streamclf.sinks.base import MemorySink

@@ -137,13 +137,14 @@ class Counting:
     """A split model that counts the samples that its stem hears."""
 
     def __init__(self, split: SplitModel) -> None:
-        self._split, self.n_samples = split, 0
+        self._split, self.n_samples, self.most_rows = split, 0, 0
 
     def __getattr__(self, name):
         return getattr(self._split, name)
 
     def frames(self, waveforms):
         self.n_samples += waveforms.size
+        self.most_rows = max(self.most_rows, len(waveforms))
         return self._split.frames(waveforms)
 
 
@@ -163,6 +164,24 @@ def test_the_stem_hears_new_audio_and_its_carry_over_alone(split, batch_size, ho
     stem = toys.PICKY_STEM
     left_over = WINDOW - (stem.frames - 1) * stem.step * STRIDE - counting.reach
     assert audio.size - left_over <= counting.n_samples <= audio.size + n_stretches * carry_over
+
+
+@pytest.mark.parametrize("n_rows", [2, 3, 5])
+@pytest.mark.parametrize("batch_size", [33, 64, 100])
+def test_rows_of_the_stem_give_the_frames_of_one_long_row(split, n_rows, batch_size):
+    audio = bursts(WINDOW + 990 * STRIDE)
+    windows = [Window(at, audio[at : at + WINDOW], WINDOW) for at in range(0, 990 * STRIDE, 320)]
+    logits, counts = {}, {}
+    for rows in (1, n_rows):
+        counting = Counting(split.split())
+        counting.n_rows = rows
+        stream = SharedStream(counting, WINDOW)
+        starts = range(0, len(windows), batch_size)
+        parts = [stream.logits(windows[start : start + batch_size]) for start in starts]
+        logits[rows], counts[rows] = np.concatenate(parts), counting.most_rows
+    np.testing.assert_allclose(logits[n_rows], logits[1], atol=1e-6, rtol=1e-6)
+    assert counts[1] == 1
+    assert 1 < counts[n_rows] <= n_rows
 
 
 def test_a_stream_keeps_no_more_than_a_window(split):
