@@ -26,7 +26,7 @@ from train.scenes import Scene
 
 CHOICES = {
     "on": [round(0.1 + 0.05 * k, 2) for k in range(18)],
-    "off_ratio": [0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9],
+    "off_ratio": [0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9],
     "max_gap": [0.0, 0.5, 1.0, 1.5, 2.0],
     "min_duration": [0.0, 0.5, 1.0],
 }

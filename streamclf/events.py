@@ -4,9 +4,11 @@ The average says *whether* there is a sound, the windows say *where*:
 
 - A class turns on when its averaged score reaches ``on``, and off when it falls below ``off``.
 - An average lags behind: it still holds what sounded ``average`` seconds ago. So the place of
-  an event is taken from the windows' own scores. Looking back over the windows in the average,
-  the event begins at the first whose own score reaches ``on`` and lasts while it stays at
-  ``off`` or above, across pauses of up to ``max_gap``.
+  an event is taken from the windows' own scores: it is where they stay at ``off`` or above,
+  across pauses of up to ``max_gap``. Once the average is on, that is also looked for in the
+  windows before, as far back as `LOOK_BACK` says: a sound that is hard to hear turns the average on
+  late. Of several such stretches those count of which a window reached ``on`` by itself; if none
+  did, the last.
 - A window is longer than a hop, and a sound is heard from some moment after it enters a window
   until some moment before it has left, on average while it reaches the window's centre. So a
   window's score stands for one hop around its centre, its cell, and an event reaches from its
@@ -28,6 +30,9 @@ import numpy.typing as npt
 
 from streamclf.card import Thresholds
 from streamclf.records import Average, Change, Gap, Notice, SoundEvent
+
+LOOK_BACK = 3
+"""So many averages, or windows where they are longer, are looked through for an event's begin."""
 
 
 @dataclass(frozen=True)
@@ -89,11 +94,19 @@ class _Cell:
 
 @dataclass(slots=True)
 class _Run:
-    """An event in the making."""
+    """An event in the making.
+
+    Attributes:
+        onset: Of its first window's cell.
+        offset: Of its last one's.
+        sure: Whether one of its windows, or the average, reached ``on``.
+        peak: Its highest average.
+    """
 
     onset: int
     offset: int
-    peak: float
+    sure: bool = False
+    peak: float = 0.0
 
 
 @dataclass(slots=True)
@@ -140,7 +153,7 @@ class _Segment:
         """Give the events still open, as the audio ends here."""
         if self._last is None:
             return []
-        runs = [(index, track.run) for index, track in self._tracks.items() if track.run]
+        runs = [(k, track.run) for k, track in self._tracks.items() if track.run and track.run.sure]
         for _, run in runs:
             run.offset = self._last.end if run.offset == self._cells[-1].end else run.offset
         self._tracks.clear()
@@ -154,7 +167,7 @@ class _Segment:
         start = self._cells[-1].end if self._cells else self._start
         cell = _Cell(start, end, average.scores.values)
         self._cells.append(cell)
-        horizon = end - timing.average
+        horizon = end - LOOK_BACK * max(timing.average, timing.window)
         while len(self._cells) > 1 and self._cells[0].end <= horizon:
             self._cells.popleft()
         return cell
@@ -175,33 +188,39 @@ class _Segment:
             run.peak = max(run.peak, score)
         # Looked at from where the next cell will begin: then no pause can be bridged any more.
         if self._has_ended(run, cell.end):
-            yield self._close(index, track, run)
+            yield from self._close(index, track, run)
 
     def _look_back(self, index: int, track: _Track) -> Iterator[_Run]:
         """Find where, in the windows of the average, the sound that turned it on lies."""
         known_until = track.run.offset if track.run else self._told_until.get(index, self._start)
         fresh = [cell for cell in self._cells if cell.start >= known_until]
+        explained = False
         for cell in fresh:
-            yield from self._extend(index, track, cell)
-        if track.run is None and fresh:
+            for run in self._extend(index, track, cell):
+                explained = True
+                yield run
+        if track.run is None and fresh and not explained:
             # An exponential average may reach `on` through windows further back than it looks.
             loudest = max(fresh, key=lambda cell: float(cell.scores[index]))
-            track.run = _Run(loudest.start, loudest.end, 0.0)
+            track.run = _Run(loudest.start, loudest.end)
+        if track.run is not None and not explained:
+            track.run.sure = True
 
     def _extend(self, index: int, track: _Track, cell: _Cell) -> Iterator[_Run]:
         score, run = cell.scores[index], track.run
         if run is not None and self._has_ended(run, cell.start):
-            yield self._close(index, track, run)
+            yield from self._close(index, track, run)
             run = None
-        if run is not None and score >= self._off[index]:
+        if score >= self._off[index]:
+            run = track.run = run or _Run(cell.start, cell.end)
             run.offset = cell.end
-        elif run is None and score >= self._on[index]:
-            track.run = _Run(cell.start, cell.end, 0.0)
+            run.sure |= bool(score >= self._on[index])
 
-    def _close(self, index: int, track: _Track, run: _Run) -> _Run:
+    def _close(self, index: int, track: _Track, run: _Run) -> Iterator[_Run]:
         track.run = None
-        self._told_until[index] = run.offset
-        return run
+        if run.sure:
+            self._told_until[index] = run.offset
+            yield run
 
     def _has_ended(self, run: _Run, position: int) -> bool:
         """Whether the pause from an event to a position is too long to bridge."""

@@ -61,6 +61,34 @@ def test_detect_holds_on_until_below_off():
     assert events(scores_of([0, 0.45, 0.4, 0.45, 0.2, 0]), timing()) == []
 
 
+def test_detect_begins_where_a_sound_is_still_faint():
+    rows = [0, 0, 0.4, 0.4, 0.7, 0.7, 0.4, 0, 0, 0]
+    assert events(scores_of(rows), timing()) == [("a", 30, 80, 0.7)]
+    # The average of six windows turns on late, when the first ones are out of it.
+    rows = [0, 0, *[0.4] * 6, *[0.7] * 6, *[0] * 8]
+    assert events(scores_of(rows), timing(60, max_gap=10))[0][1:3] == (30, 150)
+
+
+def test_detect_looks_back_no_further_than_three_averages():
+    # Or windows, where those are longer: 90 or 180 behind the cell that turns it on.
+    rows = [0.4] * 30 + [0.7] * 6 + [0] * 8
+    assert events(scores_of(rows), timing())[0][1:3] == (230, 370)
+    assert events(scores_of(rows), timing(60))[0][1:3] == (150, 370)
+
+
+def test_detect_leaves_out_faint_stretches_beside_one_that_is_on():
+    rows = [0, 0.4, 0.4, 0, 0, 0, 0.9, 0.9, 0.9, 0.9, 0, 0, 0, 0.4, 0.4, 0, 0, 0]
+    assert events(scores_of(rows), timing(60)) == [("a", 70, 110, 0.6)]
+    assert [e[1:3] for e in events(scores_of(rows), timing(60, max_gap=30))] == [(20, 150)]
+
+
+def test_detect_finds_the_last_stretch_where_only_the_average_is_on():
+    thresholds = Thresholds(on=0.41, off=0.3)
+    rows = [0, 0.4, 0.4, 0, *[0.4, 0.41, 0.42, 0.4, 0.42, 0.42], 0, 0, 0, 0, 0, 0]
+    how = timing(60)
+    assert [e[1:3] for e in events(scores_of(rows), how, thresholds)] == [(50, 110)]
+
+
 def test_detect_bridges_pauses_up_to_max_gap():
     rows = [0, 0, 1, 0, 0, 1, 0, 0]
     assert events(scores_of(rows), timing(max_gap=20)) == [("a", 30, 70, 1.0)]
