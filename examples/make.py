@@ -20,7 +20,7 @@ HERE = Path(__file__).parent
 def main() -> None:
     """Write the recording."""
     scene = np.zeros((2, 40 * RATE))
-    sounds = [(3.0, siren(6.0), 0.4), (12.0, horn(5.0), 0.7), (20.0, alarm(5.0), 0.3)]
+    sounds = [(3.0, siren(6.5), 0.4), (12.0, horn(5.0), 0.7), (20.0, alarm(5.0), 0.3)]
     for onset, sound, pan in [*sounds, (29.0, water(7.0), 0.5)]:
         start = round(onset * RATE)
         scene[0, start : start + sound.size] += sound * (1 - pan)

@@ -26,12 +26,14 @@ from train.scenes import Scene
 
 CHOICES = {
     "on": [round(0.1 + 0.05 * k, 2) for k in range(18)],
-    "off_ratio": [0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9],
-    "max_gap": [0.0, 0.5, 1.0, 1.5, 2.0],
+    "off_ratio": [0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9],
+    "max_gap": [0.0, 0.5, 1.0, 1.5],
     "min_duration": [0.0, 0.5, 1.0],
 }
 """What is tried of each setting, one after another. No longer least duration: a single bark
-becomes an event about as long as a window, and must not be dropped for longer sounds' sake."""
+becomes an event about as long as a window, and must not be dropped for longer sounds' sake. No
+lower ``off``: at 0.1 the bundled network gained 0.02 of event F1, at 0.05 it lost 0.1, where what is
+left of any class's score keeps an event on."""
 
 N_ROUNDS = 3
 

@@ -176,7 +176,7 @@ class _Segment:
         score = float(average.values[index])
         if not track.on and score >= self._on[index]:
             track.on = True
-            yield from self._look_back(index, track)
+            yield from self._look_back(index, track, score)
         elif track.on and score < self._off[index]:
             track.on = False
         elif track.on:
@@ -190,15 +190,19 @@ class _Segment:
         if self._has_ended(run, cell.end):
             yield from self._close(index, track, run)
 
-    def _look_back(self, index: int, track: _Track) -> Iterator[_Run]:
-        """Find where, in the windows of the average, the sound that turned it on lies."""
+    def _look_back(self, index: int, track: _Track, score: float) -> Iterator[_Run]:
+        """Find where, in the windows up to now, the sound lies that turned the average on."""
         known_until = track.run.offset if track.run else self._told_until.get(index, self._start)
         fresh = [cell for cell in self._cells if cell.start >= known_until]
+        since = self._cells[-1].end - self._timing.average
         explained = False
         for cell in fresh:
             for run in self._extend(index, track, cell):
-                explained = True
-                yield run
+                # What ended before the average began is not what turned it on.
+                if run.offset > since:
+                    explained = True
+                    run.peak = max(run.peak, score)
+                    yield run
         if track.run is None and fresh and not explained:
             # An exponential average may reach `on` through windows further back than it looks.
             loudest = max(fresh, key=lambda cell: float(cell.scores[index]))

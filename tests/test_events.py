@@ -82,6 +82,18 @@ def test_detect_leaves_out_faint_stretches_beside_one_that_is_on():
     assert [e[1:3] for e in events(scores_of(rows), timing(60, max_gap=30))] == [(20, 150)]
 
 
+def test_detect_tells_nothing_that_ended_before_the_average_began():
+    rows = [0, 0, 0.6, *[0] * 7, *[0.9] * 6, *[0] * 8]
+    assert events(scores_of(rows), timing(60)) == [("a", 110, 170, 0.9)]
+
+
+def test_detect_gives_every_stretch_of_an_average_its_score():
+    rows = [0, 0, 0.9, 0.9, 0.9, 0, 0, 0.9, 0.9, 0, 0, 0, 0, 0, 0, 0, 0]
+    found = events(scores_of(rows), timing(60, max_gap=10))
+    assert [e[1:3] for e in found] == [(30, 60), (80, 100)]
+    assert all(e[3] >= 0.5 for e in found)
+
+
 def test_detect_finds_the_last_stretch_where_only_the_average_is_on():
     thresholds = Thresholds(on=0.41, off=0.3)
     rows = [0, 0.4, 0.4, 0, *[0.4, 0.41, 0.42, 0.4, 0.42, 0.42], 0, 0, 0, 0, 0, 0]
