@@ -32,8 +32,8 @@ CHOICES = {
 }
 """What is tried of each setting, one after another. No longer least duration: a single bark
 becomes an event about as long as a window, and must not be dropped for longer sounds' sake. No
-lower ``off``: at 0.1 the bundled network gained 0.02 of event F1, at 0.05 it lost 0.1, where what is
-left of any class's score keeps an event on."""
+lower ``off``: at 0.1 the bundled network gained 0.02 of event F1, at 0.05 it lost 0.1, where what
+is left of any class's score keeps an event on."""
 
 N_ROUNDS = 3
 
