@@ -88,10 +88,10 @@ def test_detect_tells_nothing_that_ended_before_the_average_began():
 
 
 def test_detect_gives_every_stretch_of_an_average_its_score():
-    rows = [0, 0, 0.9, 0.9, 0.9, 0, 0, 0.9, 0.9, 0, 0, 0, 0, 0, 0, 0, 0]
+    rows = [0, 0, 0.9, 0.9, 0, 0, 0.9, 0.9, 0, 0, 0, 0, 0, 0, 0, 0]
     found = events(scores_of(rows), timing(60, max_gap=10))
-    assert [e[1:3] for e in found] == [(30, 60), (80, 100)]
-    assert all(e[3] >= 0.5 for e in found)
+    assert [e[1:3] for e in found] == [(30, 50), (70, 90)]
+    assert [e[3] for e in found] == [0.6, 0.6]
 
 
 def test_detect_finds_the_last_stretch_where_only_the_average_is_on():
