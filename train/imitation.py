@@ -146,14 +146,13 @@ def learn(
         RunError: The loss is not finite any more, or the run cannot be written.
     """
     fabric = make_fabric(options.accelerator, "auto")
-    imitator = Imitator(lessons.network.body)
+    imitator = Imitator(lessons.network.body).to(fabric.device)
     if learned is not None:
         imitator.load_state_dict(learned)
+    elif not options.resume:
+        measure(imitator, lessons, fabric.device)
     learner = Learner(Imitation(recipe), imitator, fabric)
     progress = learner.load(run) if options.resume else Progress()
-    if not options.resume and learned is None:
-        measure(imitator, lessons, fabric.device)
-        learner.average.update({k: getattr(imitator, k).clone() for k in ("mean", "spread")})
     loader = DataLoader(
         lessons, batch_size=None, sampler=range(progress.step, len(lessons)),
         num_workers=options.workers,
