@@ -31,8 +31,8 @@ from streamclf.mixdown import mix_down
 from streamclf.model import Model
 from streamclf.records import Block, Window
 from streamclf.resample import resample
-from streamclf.scorer import BATCH, SHARED_BATCH
 from streamclf.settings import Settings
+from streamclf.sharing import BATCH, SHARED_BATCH
 from streamclf.sources.recording import Recording
 from streamclf.windows import slide
 
@@ -183,6 +183,11 @@ def _stages(
     """Stem, head and both without anything around them, on input already cut."""
     split, card = classifier.split(), classifier.card
     audio_s = len(windows) * hop / card.sample_rate
+    if one_pass := classifier.one_pass:
+        size = classifier.batch_size
+        parts = [windows[k : k + size] for k in range(0, len(windows), size)]
+        bare = lambda: [one_pass.logits(part) for part in parts]  # noqa: E731
+        return {"bare_session": (Timing(audio_s, len(windows)), bare)}
     if split is None or hop % split.stem.stride:
         batches = _batches(stack(windows), classifier.model.fixed_batch or BATCH)
         bare = lambda: [classifier.score(batch) for batch in batches]  # noqa: E731

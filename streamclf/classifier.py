@@ -11,9 +11,10 @@ import numpy.typing as npt
 
 from streamclf.errors import CardError, ModelError
 from streamclf.model import Model
+from streamclf.one_pass import DEVICES, OnePass, join_and_check
 from streamclf.records import Change, Gap, Notice, Scores, Window
-from streamclf.sharing import SharedStream
-from streamclf.split import SplitModel, probe_windows, split_and_check
+from streamclf.sharing import BATCH, DEVICE_BATCH, SHARED_BATCH, SharedStream
+from streamclf.split import Probe, SplitModel, probe_windows, split_and_check
 
 Array = npt.NDArray[np.float32]
 
@@ -31,10 +32,16 @@ class Classifier:
     Where the card names a stem, the windows of a stream share its work (`open_stream`): live from
     the first one on, in recordings once there are many. From then on the whole graph's session is
     closed. A stem that isn't what the card says is noticed when the graph is cut, and not used.
+    On a GPU both halves are then one graph, which is given audio instead of windows (`one_pass`).
 
     Args:
         model: An open model. It is run once here, on silence, which warms it up and shows
             whether its output fits its card.
+
+    Attributes:
+        model: As given.
+        card: Its card.
+        one_pass: What the windows of streams go through on a GPU, once the graph is cut.
 
     Raises:
         CardError: The output has another number of classes than the card has labels.
@@ -45,6 +52,7 @@ class Classifier:
         self.model = model
         self.card = model.card
         self._split: SplitModel | None = None
+        self.one_pass: OnePass | None = None
         self._obstacle = "" if model.can_split else "no stem"
         self._notice = ""
         self._n_whole = 0
@@ -64,6 +72,13 @@ class Classifier:
         """Samples between the places where windows that share work begin; 1 if none do."""
         return self.card.stem.stride if self.card.stem and not self._obstacle else 1
 
+    @property
+    def batch_size(self) -> int:
+        """Windows at once in recordings, unless told otherwise."""
+        if self.stride == 1:
+            return BATCH
+        return DEVICE_BATCH if self.model.provider in DEVICES else SHARED_BATCH
+
     def score(self, waveforms: Array) -> Array:
         """Classify a batch.
 
@@ -81,7 +96,7 @@ class Classifier:
         Returns:
             A function from windows, in order and each only once, to ``(windows, classes)``.
         """
-        shared: SharedStream | None = None
+        shared: SharedStream | OnePass | None = None
 
         def score(windows: Sequence[Window]) -> Array:
             nonlocal shared
@@ -91,6 +106,7 @@ class Classifier:
                     split = self._split or self.split()
                     if split is None:
                         break
+                    shared = shared or self.one_pass
                     shared = shared or SharedStream(split, self.card.window_samples)
                     parts.append(shared.logits(windows))
                     windows = ()
@@ -118,6 +134,7 @@ class Classifier:
                 self.model.release()
                 try:
                     self._split = split_and_check(self.model, probe, whole)
+                    self._join(self._split, probe, whole)
                 except ModelError as error:
                     self._obstacle = str(error)
                     self._notice = (
@@ -125,6 +142,15 @@ class Classifier:
                     )
                     self.model.reopen()
             return self._split
+
+    def _join(self, split: SplitModel, probe: Probe, whole: Array) -> None:
+        """Where a GPU runs the halves, put them into one graph."""
+        if self.model.provider not in DEVICES:
+            return
+        try:
+            self.one_pass = join_and_check(split, self.model, probe, whole)
+        except ModelError as error:
+            self._notice = f"{self.model.path}: windows are cut on the CPU: {error}"
 
     def take_notice(self) -> str:
         """What a listener should be told; empty if nothing, and after it was told."""

@@ -131,13 +131,10 @@ class Model:
         """Whether the card names a stem, and batches of any size can be fed to it."""
         return self.card.stem is not None and self.layout == "batch" and self.fixed_batch is None
 
-    def open_part(self, content: bytes) -> Any:
-        """Open a part of the graph, as ONNX, in a session of its own, as the whole was opened.
-
-        Raises:
-            ModelError: It does not run by itself.
-        """
-        return open_part(content, self.path, self.provider, n_threads=self.n_threads)
+    def open_part(self, content: bytes, *, recorded: bool = False) -> Any:
+        """Open a part of the graph, as ONNX, in a session of its own (`providers.open_part`)."""
+        threads = self.n_threads
+        return open_part(content, self.path, self.provider, n_threads=threads, recorded=recorded)
 
     def release(self) -> None:
         """Close the whole graph's session: its parts take over, and hold the weights again."""

@@ -28,6 +28,7 @@ _OPTIONS: dict[str, dict[str, str]] = {
     # EXHAUSTIVE, the default, searches again at each new shape.
     "cuda": {"cudnn_conv_algo_search": "HEURISTIC"},
 }
+_RECORDING: dict[str, dict[str, str]] = {"cuda": {"enable_cuda_graph": "1"}}
 _FATAL = 4
 
 
@@ -93,7 +94,9 @@ def _nvidia_driver() -> bool:
     return True
 
 
-def open_part(content: bytes, path: Path, provider: str, *, n_threads: int = 0) -> Any:
+def open_part(
+    content: bytes, path: Path, provider: str, *, n_threads: int = 0, recorded: bool = False
+) -> Any:
     """Open a part of a model that a session has run as a whole before.
 
     Args:
@@ -101,20 +104,27 @@ def open_part(content: bytes, path: Path, provider: str, *, n_threads: int = 0) 
         path: The file it is from, for messages.
         provider: The provider that ran the whole.
         n_threads: For ONNX Runtime; 0 leaves it to decide.
+        recorded: Whether CUDA may record runs of it and repeat them.
 
     Raises:
         ModelError: The part does not run by itself.
-        ProviderError: The provider does not take it.
+        ProviderError: The provider does not take it, or cannot record all of it.
     """
     # Parts take turns: one's threads must not spin while the other's work.
-    session = _open_with(path, provider, n_threads, True, content)
+    settings = _RECORDING.get(provider, {}) if recorded else {}
+    session = _open_with(path, provider, n_threads, True, content, settings)
     # ONNX Runtime keeps what it was opened from as long as the session lives: twice the weights.
     session._model_bytes = None
     return session
 
 
 def _open_with(
-    path: Path, provider: str, n_threads: int, live: bool, content: bytes | None = None
+    path: Path,
+    provider: str,
+    n_threads: int,
+    live: bool,
+    content: bytes | None = None,
+    settings: dict[str, str] | None = None,
 ) -> Any:
     import onnxruntime
 
@@ -130,7 +140,7 @@ def _open_with(
     options.intra_op_num_threads = n_threads
     if live:
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    wanted: list[Any] = [(NAMES[provider], _OPTIONS.get(provider, {}))]
+    wanted: list[Any] = [(NAMES[provider], _OPTIONS.get(provider, {}) | (settings or {}))]
     if provider != "cpu":
         # What the provider cannot run falls to the CPU, operator by operator.
         wanted.append(NAMES["cpu"])

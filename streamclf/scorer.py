@@ -8,13 +8,8 @@ from typing import Protocol, runtime_checkable
 from streamclf.card import Card
 from streamclf.records import Window
 from streamclf.settings import Settings
-from streamclf.sharing import count_grids, fit_hop
+from streamclf.sharing import BATCH, count_grids, fit_hop
 from streamclf.split import Array
-
-BATCH = 32
-SHARED_BATCH = 128
-"""Windows at once that share a stem: their head's weights, often most of the model, are read once
-a batch, and a window takes little memory there."""
 
 
 class Scorer(Protocol):
@@ -36,6 +31,10 @@ class Sharer(Protocol):
     def stride(self) -> int:
         """Samples between the places where windows that share begin."""
 
+    @property
+    def batch_size(self) -> int:
+        """Windows at once in recordings, unless told otherwise."""
+
     def open_stream(self) -> Callable[[Sequence[Window]], Array]:
         """Begin to score the windows of one stream, in order."""
 
@@ -50,7 +49,7 @@ def stride_of(scorer: Scorer) -> int:
 
 def usual_batch(scorer: Scorer) -> int:
     """Windows at once in recordings, unless told otherwise."""
-    return SHARED_BATCH if stride_of(scorer) > 1 else BATCH
+    return scorer.batch_size if isinstance(scorer, Sharer) else BATCH
 
 
 def real_hop(settings: Settings, scorer: Scorer) -> int:

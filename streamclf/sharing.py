@@ -17,6 +17,14 @@ import numpy as np
 from streamclf.records import Waveform, Window
 from streamclf.split import Array, SplitModel
 
+BATCH = 32
+"""Windows of a recording at once that share nothing."""
+SHARED_BATCH = 128
+"""The same where they share a stem: their head's weights, often most of the model, are read once
+a batch, and a window takes little memory there."""
+DEVICE_BATCH = 256
+"""The same on a GPU, where each batch hears the overlap with the one before again."""
+
 
 def fit_hop(hop: int, stride: int, *, exact: bool = False) -> int:
     """The distance of windows that is really used, all in samples.

@@ -28,7 +28,8 @@ STRETCH_S = 4.0
 STRETCH_FIELDS = 16
 """Or so many times what a frame hears, if that is more: what it hears is heard twice at each
 stretch's end."""
-_ELEMENTS = {"tensor(float)": 1, "tensor(float16)": 10, "tensor(double)": 11}
+ELEMENTS = {"tensor(float)": 1, "tensor(float16)": 10, "tensor(double)": 11}
+"""Types of numbers, as ONNX Runtime calls and as ONNX counts them."""
 
 
 class SplitModel:
@@ -40,6 +41,8 @@ class SplitModel:
     Attributes:
         stem: From the card.
         axis: The frames' time axis.
+        rank: Axes of the frames, the batch's among them.
+        element: Their type, as ONNX counts them.
         reach: Samples that one frame hears, or a little more.
         coarse: Whether it computes in halves, in integers, or on an accelerator.
         stretch: Frames that the stem makes at once, at most.
@@ -79,9 +82,10 @@ class SplitModel:
         self._stem = model.open_part(surgery.cut_stem(graph, stem, axis).SerializeToString())
         self.axis = self._find_axis()
         node = self._stem.get_outputs()[0]
-        if node.type not in _ELEMENTS:
+        if node.type not in ELEMENTS:
             raise ModelError(f"the tensor {stem.tensor!r} holds {node.type}, no numbers to share")
-        surgery.keep_head(graph, stem.tensor, _ELEMENTS[node.type])
+        self.element = ELEMENTS[node.type]
+        surgery.keep_head(graph, stem.tensor, self.element)
         content = graph.SerializeToString()
         del graph  # before the session makes one more copy of the weights
         self._head = model.open_part(content)
@@ -139,6 +143,7 @@ class SplitModel:
                 f"the card says that {stem.tensor!r} has a frame every {stem.stride} samples; "
                 f"its shape is {few} for a window and {more} for {extra} strides more"
             )
+        self.rank = len(few)
         return axes[0]
 
     def _run(self, session: Any, values: npt.NDArray[Any], output: str | None = None) -> Any:
@@ -202,8 +207,7 @@ def split_and_check(model: Model, probe: Probe, whole: Array) -> SplitModel:
             f"frames of {split.stem.tensor!r} hear more than the {split.reach} samples of its card"
         )
     shared = split.logits(np.concatenate([split.window(frames, k) for k in probe.places]))
-    limit = COARSE_TOLERANCE if split.coarse else TOLERANCE
-    limit *= max(1.0, float(np.abs(whole).max()))
+    limit = tolerance(split.coarse, whole)
     difference = float(np.abs(shared - whole).max()) if shared.shape == whole.shape else np.inf
     # Written so that NaN does not pass.
     if not difference <= limit:
@@ -212,3 +216,9 @@ def split_and_check(model: Model, probe: Probe, whole: Array) -> SplitModel:
             f"{difference:.2g}, the limit is {limit:.2g}"
         )
     return split
+
+
+def tolerance(coarse: bool, whole: Array) -> float:
+    """How far logits may lie from those of the whole graph, ``whole``."""
+    limit = COARSE_TOLERANCE if coarse else TOLERANCE
+    return limit * max(1.0, float(np.abs(whole).max()))

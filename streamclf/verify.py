@@ -25,8 +25,8 @@ from streamclf.mixdown import mix_down
 from streamclf.providers import Provider, built_providers, obstacle
 from streamclf.records import Result, Window
 from streamclf.resample import resample
-from streamclf.scorer import SHARED_BATCH
 from streamclf.settings import Settings
+from streamclf.sharing import SHARED_BATCH
 from streamclf.sources.random_blocks import RandomBlocks
 from streamclf.sources.recording import Recording
 from streamclf.split import COARSE_TOLERANCE

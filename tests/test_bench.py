@@ -61,6 +61,16 @@ def test_bench_of_a_hop_off_the_grid_measures_whole_windows(tmp_path):
     assert set(figures["stages"]) == {"decoding"}
 
 
+def test_bench_of_one_graph_has_no_halves_to_measure(tmp_path, monkeypatch):
+    """As on a GPU; the CPU's memory stands in for one's."""
+    monkeypatch.setattr("streamclf.one_pass.DEVICES", {"cpu": "cpu"})
+    monkeypatch.setattr("streamclf.classifier.DEVICES", {"cpu": "cpu"})
+    path = toys.write_tone_detector(tmp_path / "tones.onnx", toys.toy_card(stem=toys.STEM))
+    figures = measure(lambda live: Model(path, provider="cpu", live=live), Settings(), 5)
+    assert set(figures["stages"]) == {"decoding"}
+    assert set(figures["baselines"]) == BASELINES
+
+
 @pytest.mark.parametrize("seconds", ["0", "4.9", "nan"])
 def test_bench_needs_some_audio(seconds, streamclf, tone_model):
     result = streamclf("bench", "--model", tone_model, "--seconds", seconds)

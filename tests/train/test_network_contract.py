@@ -21,6 +21,7 @@ from streamclf.card import METADATA_KEY, parse_card
 from streamclf.classifier import Classifier, stack
 from streamclf.cli import run as streamclf
 from streamclf.model import Model
+from streamclf.one_pass import OnePass
 from streamclf.records import Window
 from streamclf.sharing import SharedStream
 from train import envnet, envnetv2, wavemsnet
@@ -101,7 +102,7 @@ def model(made, tmp_path_factory):
     path.unlink()
 
 
-def test_networks_are_those_the_issue_names():
+def test_every_network_is_under_contract():
     names = {system.name for system in SYSTEMS}
     assert names >= set("envnet envnetv2 wavemsnet wavemxnet melcnn digits cough pocket".split())
     for system in SYSTEMS:
@@ -206,6 +207,9 @@ def test_windows_share_their_stem_exactly_or_the_card_says_why_not(made, model):
     stream = SharedStream(split, window)
     shared = np.concatenate([stream.logits(windows[:5]), stream.logits(windows[5:])])
     np.testing.assert_allclose(shared, whole, atol=1e-5, rtol=1e-5)
+    # As on a GPU: audio in, in one graph.
+    one_pass = OnePass(split, classifier.model, recorded=False)
+    np.testing.assert_allclose(one_pass.logits(windows), whole, atol=1e-5, rtol=1e-5)
 
 
 def test_streamclf_runs_the_exported_model(made, model, tmp_path):

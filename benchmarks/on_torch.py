@@ -1,0 +1,133 @@
+"""A trained run in streamclf against the same network in torch, on one device.
+
+    python benchmarks/on_torch.py RUN [--provider cuda] [--hop 0.1] [--seconds 120]
+
+The run is exported for it. The recording is 48 kHz stereo WAV of noise. streamclf decodes, mixes,
+resamples, scores, averages and finds events; torch is given windows already cut, in batches of 128
+and one at a time (as tutorials do), and brings their logits back. "Decoding alone" is what comes
+before the network in streamclf: where streamclf takes hardly longer, the device does not limit it.
+
+Rounds are run in turn; medians are compared.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from export.__main__ import export
+from streamclf.batch import leaves_core
+from streamclf.bench import write_noise
+from streamclf.classifier import Classifier
+from streamclf.engine import Engine
+from streamclf.errors import StreamclfError
+from streamclf.mixdown import mix_down
+from streamclf.model import Model
+from streamclf.providers import obstacle
+from streamclf.records import Block
+from streamclf.resample import resample
+from streamclf.settings import Settings
+from streamclf.sources.recording import Recording
+from train.loading import load_network
+from train.runs import CONFIG, RunFolder
+
+BATCH = 128
+MOST_ALONE = 200
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("run", type=Path, metavar="RUN")
+    parser.add_argument("--provider", default="cuda", choices=["cuda", "cpu"])
+    parser.add_argument("--hop", type=float, default=0.1)
+    parser.add_argument("--seconds", type=float, default=120.0)
+    parser.add_argument("--rounds", type=int, default=5)
+    options = parser.parse_args()
+    if reason := obstacle(options.provider):
+        print(f"on_torch: --provider {options.provider}: {reason}", file=sys.stderr)
+        return 2
+    try:
+        compare(options)
+    except StreamclfError as error:
+        print(f"on_torch: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def compare(options: argparse.Namespace) -> None:
+    """Measure and print a table."""
+    run = RunFolder.open(options.run)
+    system, network = load_network(run, run.read_json(CONFIG))
+    network = network.eval().to(options.provider)
+    hop = round(options.hop * system.sample_rate)
+    with tempfile.TemporaryDirectory() as folder:
+        recording, file = Path(folder) / "noise.wav", Path(folder) / "model.onnx"
+        write_noise(recording, options.seconds)
+        export(options.run, file)
+        classifier = Classifier(Model(file, provider=options.provider))
+        classifier.split()
+        if notice := classifier.take_notice():
+            print(notice, file=sys.stderr)
+        engine = Engine(classifier, Settings(options.hop))
+        engine.read_ahead = leaves_core(options.provider, 0)
+        audio = decode(recording, system.sample_rate)
+        starts = range(0, len(audio) - system.window_samples + 1, hop)
+        windows = np.stack([audio[k : k + system.window_samples] for k in starts])
+        alone = windows[:MOST_ALONE]
+        whole, alone_s = options.seconds, len(alone) * options.hop
+        work: dict[str, tuple[float, Callable[[], object]]] = {
+            "streamclf": (whole, lambda: listen(engine, recording)),
+            "decoding alone": (whole, lambda: decode(recording, system.sample_rate)),
+            f"torch, batches of {BATCH}": (whole, lambda: score(network, windows, BATCH)),
+            "torch, a window at a time": (alone_s, lambda: score(network, alone, 1)),
+        }
+        taken: dict[str, list[float]] = {name: [] for name in work}
+        for _ in range(options.rounds + 1):  # the first warms up
+            for name, (_, function) in work.items():
+                began = time.perf_counter()
+                function()
+                taken[name].append(time.perf_counter() - began)
+    speeds = {
+        name: seconds / statistics.median(taken[name][1:]) for name, (seconds, _) in work.items()
+    }
+    print(f"{options.run.name} on {options.provider}, a window every {engine.hop_s:g} s")
+    print("| | x real time | streamclf is |")
+    print("|---|---|---|")
+    for name, speed in speeds.items():
+        print(f"| {name} | {speed:.0f} | {speeds['streamclf'] / speed:.2f} times as fast |")
+
+
+def listen(engine: Engine, path: Path) -> None:
+    """The pipeline of `streamclf file`."""
+    with Recording(path) as recording:
+        for _ in engine.run(recording):
+            pass
+
+
+def decode(path: Path, sample_rate: int) -> np.ndarray:
+    """``(samples,)``: what comes before the network."""
+    with Recording(path) as recording:
+        items = resample(mix_down(recording.blocks(sample_rate)), sample_rate)
+        parts = [item.waveform[0] for item in items if isinstance(item, Block)]
+        return np.concatenate(parts)
+
+
+def score(network: nn.Module, windows: np.ndarray, size: int) -> None:
+    """Logits of windows, brought back to where the audio came from."""
+    device = next(network.parameters()).device
+    with torch.inference_mode():
+        for start in range(0, len(windows), size):
+            network(torch.from_numpy(windows[start : start + size]).to(device)).cpu()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
