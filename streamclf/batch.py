@@ -7,18 +7,21 @@ from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from streamclf.card import Card
 from streamclf.console import Bars
 from streamclf.engine import Engine
 from streamclf.errors import SourceError
-from streamclf.jobs import Job, Jobs
 from streamclf.providers import count_cores
 from streamclf.records import Average
 from streamclf.runner import run_stream, write_results
 from streamclf.sinks.base import Sink, StreamInfo
 from streamclf.sources.recording import Recording
 from streamclf.stats import Statistics, count, format_length
+
+if TYPE_CHECKING:
+    from streamclf.jobs import Job
 
 
 @dataclass
@@ -74,6 +77,8 @@ def run_recordings(
     if len(engines) == 1:
         _run_in_turn(engines[0], paths, sinks_for, bars, report, interrupted)
         return report
+    from streamclf.jobs import Jobs
+
     began = time.perf_counter()
     with closing(Jobs(engines, paths, interrupted)) as jobs:
         for job in jobs:

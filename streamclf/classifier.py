@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from streamclf.errors import CardError, ModelError
 from streamclf.model import Model
-from streamclf.one_pass import DEVICES, OnePass, join_and_check
 from streamclf.records import Change, Gap, Notice, Scores, Window
-from streamclf.sharing import BATCH, DEVICE_BATCH, SHARED_BATCH, SharedStream
+from streamclf.sharing import BATCH, DEVICE_BATCH, DEVICES, SHARED_BATCH, SharedStream
 from streamclf.split import Probe, SplitModel, probe_windows, split_and_check
+
+if TYPE_CHECKING:
+    from streamclf.one_pass import OnePass
 
 Array = npt.NDArray[np.float32]
 
@@ -147,6 +149,8 @@ class Classifier:
         """Where a GPU runs the halves, put them into one graph."""
         if self.model.provider not in DEVICES:
             return
+        from streamclf.one_pass import join_and_check
+
         try:
             self.one_pass = join_and_check(split, self.model, probe, whole)
         except ModelError as error:

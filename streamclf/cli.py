@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import sys
-from itertools import zip_longest
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -16,7 +16,8 @@ from streamclf.masking import mask_text
 if TYPE_CHECKING:
     from streamclf.ui import ScreenOptions
 
-WEB_PORT = "8787"
+_BESIDE = {"config": ["listen"]}
+"""Commands that ask another about its options."""
 
 app = typer.Typer(
     name="streamclf",
@@ -244,15 +245,6 @@ def _is_given(context: typer.Context, name: str) -> bool:
     return source is not None and source.name in ("COMMANDLINE", "ENVIRONMENT", "DEFAULT_MAP")
 
 
-def _with_port(arguments: list[str]) -> list[str]:
-    """Give ``--web`` its usual port where none follows."""
-    filled = []
-    for argument, following in zip_longest(arguments, arguments[1:], fillvalue=""):
-        bare = argument == "--web" and not following.isdecimal()
-        filled += ["--web", WEB_PORT] if bare else [argument]
-    return filled
-
-
 def main() -> None:
     """Run the command line; every failure is one line and an exit code."""
     sys.exit(run(sys.argv[1:]))
@@ -261,8 +253,9 @@ def main() -> None:
 def run(arguments: list[str]) -> int:
     """Run a command line; returns the exit code (0 fine, 1 failed, 2 usage, 130 interrupted)."""
     try:
-        arguments = _with_port(arguments)
-        return app(arguments, prog_name="streamclf", standalone_mode=False, obj=arguments) or 0
+        arguments = options.with_port(arguments)
+        lean = _app_for(arguments)
+        return lean(arguments, prog_name="streamclf", standalone_mode=False, obj=arguments) or 0
     except UsageError as error:
         return _fail(str(error), 2)
     except StreamclfError as error:
@@ -286,6 +279,17 @@ def run(arguments: list[str]) -> int:
             sys.stderr.write(mask_text(traceback.format_exc()))
         kind = f"{type(error).__name__}: {error}"
         return _fail(f"a mistake in streamclf itself: {kind}; STREAMCLF_TRACEBACK=1 shows where", 1)
+
+
+def _app_for(arguments: list[str]) -> typer.Typer:
+    """The app with the command that is named first alone: reading every option takes its time."""
+    wanted = {arguments[0], *_BESIDE.get(arguments[0], ())} if arguments else set()
+    named = [c for c in app.registered_commands if c.callback and c.callback.__name__ in wanted]
+    if not named:
+        return app
+    lean = copy.copy(app)
+    lean.registered_commands = named
+    return lean
 
 
 def _fail(message: str, code: int) -> int:

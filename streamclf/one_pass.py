@@ -17,10 +17,8 @@ from streamclf.bound import BoundSession
 from streamclf.errors import ModelError, ProviderError
 from streamclf.model import Model
 from streamclf.records import Window
+from streamclf.sharing import DEVICES
 from streamclf.split import Array, Probe, SplitModel, tolerance
-
-DEVICES = {"cuda": "cuda"}
-"""Providers that it is used with, and where their buffers lie."""
 
 MAX_SHAPES = 8
 """Shapes that buffers are kept for."""

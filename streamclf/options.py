@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import zip_longest
 from pathlib import Path
 from typing import Annotated, TypeAlias
 
@@ -13,6 +14,8 @@ from streamclf.cli_config import load_config
 from streamclf.log import LogFormat, LogLevel
 from streamclf.providers import Provider
 from streamclf.sinks.choose import Format
+
+WEB_PORT = "8787"
 
 Model: TypeAlias = Annotated[
     str, typer.Option("--model", "-m", metavar="MODEL", help="An .onnx file or a bundled model.")
@@ -176,3 +179,12 @@ WebAllowNetwork: TypeAlias = Annotated[
 Fresh: TypeAlias = Annotated[
     bool, typer.Option("--fresh", help="The dashboard without the last session's settings.")
 ]
+
+
+def with_port(arguments: list[str]) -> list[str]:
+    """Give ``--web`` its usual port where none follows."""
+    filled = []
+    for argument, following in zip_longest(arguments, arguments[1:], fillvalue=""):
+        bare = argument == "--web" and not following.isdecimal()
+        filled += ["--web", WEB_PORT] if bare else [argument]
+    return filled

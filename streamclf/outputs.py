@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from streamclf.batch import is_template, output_for
 from streamclf.console import Bars
@@ -15,8 +16,10 @@ from streamclf.sinks.base import Sink
 from streamclf.sinks.choose import Format, check_scores_ending, format_of, open_scores, open_sink
 from streamclf.sinks.lines import already_exists
 from streamclf.sinks.rotation import Rotation
-from streamclf.sinks.upkeep import Upkeep
 from streamclf.stats import Statistics
+
+if TYPE_CHECKING:
+    from streamclf.sinks.upkeep import Upkeep
 
 
 @dataclass(frozen=True)
@@ -69,6 +72,8 @@ class OutputOptions:
             tell: Told what goes wrong with them.
             on_gone: Called when standard output has no reader any more, if that is all there is.
         """
+        from streamclf.sinks.upkeep import Upkeep
+
         rotation = Rotation.parse(self.rotate) if self.rotate is not None else None
         alone = not (self.files or self.scores)
         return Upkeep(self.append, rotation, tell, on_gone if alone else None)

@@ -24,6 +24,8 @@ SHARED_BATCH = 128
 a batch, and a window takes little memory there."""
 DEVICE_BATCH = 256
 """The same on a GPU, where each batch hears the overlap with the one before again."""
+DEVICES = {"cuda": "cuda"}
+"""Providers for which halves are one graph (`one_pass`), and where their buffers lie."""
 
 
 def fit_hop(hop: int, stride: int, *, exact: bool = False) -> int:

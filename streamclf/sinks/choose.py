@@ -1,19 +1,23 @@
-"""From what the user asks for to sinks: formats by name, files by extension."""
+"""From what the user asks for to sinks: formats by name, files by extension.
+
+Kinds that hardly any run needs are imported when they are asked for: starting takes long enough.
+"""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from streamclf.errors import UsageError
 from streamclf.sinks.base import Sink
 from streamclf.sinks.jsonl import JsonLinesSink
 from streamclf.sinks.lines import LineFile, Lines, PrintedLines
-from streamclf.sinks.scores import ScoresCsvSink, ScoresNpzSink
 from streamclf.sinks.tables import AudacitySink, CsvSink, RavenSink, TextSink
-from streamclf.sinks.upkeep import Upkeep
+
+if TYPE_CHECKING:
+    from streamclf.sinks.upkeep import Upkeep
 
 Format: TypeAlias = Literal["jsonl", "csv", "audacity", "raven", "text"]
 
@@ -93,6 +97,8 @@ def open_scores(path: Path, *, overwrite: bool = False, upkeep: Upkeep | None = 
         UsageError: The ending is another, or the file is there already.
         SinkError: The file cannot be created.
     """
+    from streamclf.sinks.scores import ScoresCsvSink, ScoresNpzSink
+
     check_scores_ending(path)
     if path.suffix.lower() == ".npz":
         return ScoresNpzSink(path, overwrite=overwrite, tell=upkeep.tell if upkeep else None)
