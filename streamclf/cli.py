@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import os
 import sys
 from typing import TYPE_CHECKING, Annotated
@@ -16,8 +15,6 @@ from streamclf.masking import mask_text
 if TYPE_CHECKING:
     from streamclf.ui import ScreenOptions
 
-_BESIDE = {"config": ["listen"]}
-"""Commands that ask another about its options."""
 
 app = typer.Typer(
     name="streamclf",
@@ -254,7 +251,7 @@ def run(arguments: list[str]) -> int:
     """Run a command line; returns the exit code (0 fine, 1 failed, 2 usage, 130 interrupted)."""
     try:
         arguments = options.with_port(arguments)
-        lean = _app_for(arguments)
+        lean = options.only_named(app, arguments)
         return lean(arguments, prog_name="streamclf", standalone_mode=False, obj=arguments) or 0
     except UsageError as error:
         return _fail(str(error), 2)
@@ -279,17 +276,6 @@ def run(arguments: list[str]) -> int:
             sys.stderr.write(mask_text(traceback.format_exc()))
         kind = f"{type(error).__name__}: {error}"
         return _fail(f"a mistake in streamclf itself: {kind}; STREAMCLF_TRACEBACK=1 shows where", 1)
-
-
-def _app_for(arguments: list[str]) -> typer.Typer:
-    """The app with the command that is named first alone: reading every option takes its time."""
-    wanted = {arguments[0], *_BESIDE.get(arguments[0], ())} if arguments else set()
-    named = [c for c in app.registered_commands if c.callback and c.callback.__name__ in wanted]
-    if not named:
-        return app
-    lean = copy.copy(app)
-    lean.registered_commands = named
-    return lean
 
 
 def _fail(message: str, code: int) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from itertools import zip_longest
 from pathlib import Path
 from typing import Annotated, TypeAlias
@@ -16,6 +17,8 @@ from streamclf.providers import Provider
 from streamclf.sinks.choose import Format
 
 WEB_PORT = "8787"
+BESIDE = {"config": ["listen"]}
+"""Commands that ask another about its options."""
 
 Model: TypeAlias = Annotated[
     str, typer.Option("--model", "-m", metavar="MODEL", help="An .onnx file or a bundled model.")
@@ -188,3 +191,14 @@ def with_port(arguments: list[str]) -> list[str]:
         bare = argument == "--web" and not following.isdecimal()
         filled += ["--web", WEB_PORT] if bare else [argument]
     return filled
+
+
+def only_named(app: typer.Typer, arguments: list[str]) -> typer.Typer:
+    """The app with the command that comes first alone: reading all options takes its time."""
+    wanted = {arguments[0], *BESIDE.get(arguments[0], ())} if arguments else set()
+    named = [c for c in app.registered_commands if c.callback and c.callback.__name__ in wanted]
+    if not named:
+        return app
+    lean = copy.copy(app)
+    lean.registered_commands = named
+    return lean

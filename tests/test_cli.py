@@ -12,8 +12,9 @@ import pyte
 import pytest
 import toys
 
-from streamclf import __version__
+from streamclf import __version__, cli, options
 
+COMMANDS = "listen file devices info bench verify config".split()
 LISTEN = [sys.executable, "-m", "streamclf", "listen"]
 
 
@@ -34,6 +35,22 @@ def test_help_names_the_commands(streamclf):
     for command in ("listen", "file", "devices", "info"):
         assert command in result.out
     assert streamclf().code == 2
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_command_alone_is_what_it_is_beside_the_others(streamclf, monkeypatch, command):
+    """Only the command that is run reads its options; the rest of the app is left out."""
+    alone = streamclf(command, "--help")
+    lean = options.only_named(cli.app, [command, "x"])
+    assert len(lean.registered_commands) == (2 if command == "config" else 1)
+    monkeypatch.setattr(options, "only_named", lambda app, arguments: app)
+    assert alone == streamclf(command, "--help")
+    assert alone.code == 0
+
+
+@pytest.mark.parametrize("arguments", [[], ["--version"], ["fiel"], ["--help", "file"]])
+def test_without_a_command_first_all_are_there(arguments):
+    assert options.only_named(cli.app, arguments) is cli.app
 
 
 @pytest.mark.parametrize("command", ["listen", "file", "devices", "info"])
