@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,8 +13,12 @@ import numpy as np
 import pytest
 import soundfile
 import toys
+from live_runs import PATIENCE_S, Listeners, Words
 
 from streamclf import cli
+from streamclf.classifier import Classifier
+from streamclf.model import Model
+from streamclf.sinks import background
 
 # Started in a shell's background, or by nohup, all processes below ignore these; what is tested
 # must not, unless a test says so.
@@ -86,6 +90,70 @@ def write_wav(tmp_path: Path) -> Callable[..., Path]:
         return path
 
     return write
+
+
+@pytest.fixture
+def scene(write_wav: Callable[..., Path]) -> Path:
+    """A tone of 4 s between silences."""
+    parts = [toys.silence(3), toys.tone(1000, 4), toys.silence(4)]
+    return write_wav(np.concatenate(parts), "scene.wav")
+
+
+@pytest.fixture
+def piece(write_wav: Callable[..., Path]) -> Path:
+    """A tone of 3 s, and silence."""
+    return write_wav(np.concatenate([toys.tone(1000, 3), toys.silence(2)]), "scene.wav")
+
+
+@pytest.fixture
+def scenes(write_wav: Callable[..., Path]) -> Path:
+    """Tones between silence, 24 s at another rate than the model's, in stereo."""
+    parts = [toys.silence(4, 11_025), *(toys.tone(hz, 4, 11_025) for hz in toys.TONES.values())]
+    sound = np.concatenate([*parts, *parts[:2]])
+    return write_wav(np.stack([sound, 0.5 * sound], axis=1), sample_rate=11_025)
+
+
+@pytest.fixture
+def start() -> Iterator[Listeners]:
+    """Begin to listen in a process of its own, which is ended with the test."""
+    listeners = Listeners()
+    yield listeners
+    listeners.close()
+
+
+@pytest.fixture
+def words() -> Words:
+    """What outputs tell."""
+    return Words()
+
+
+@pytest.fixture
+def patient_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let tests that want everything written not fail on a busy machine."""
+    monkeypatch.setattr(background, "CLOSE_S", PATIENCE_S)
+
+
+@pytest.fixture(scope="session")
+def picky(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The file of a network that tells windows apart by a sample, and names its stem."""
+    return toys.write_picky_network(tmp_path_factory.mktemp("models") / "picky.onnx")
+
+
+@pytest.fixture(scope="session")
+def whole(picky: Path) -> Classifier:
+    """The same network by a card that names no stem."""
+    card = toys.toy_card(window_samples=toys.PICKY_WINDOW, activation="none", name="whole")
+    path = toys.write_picky_network(picky.with_name("whole.onnx"), card)
+    return Classifier(Model(path, provider="cpu"))
+
+
+@pytest.fixture(scope="session")
+def split(picky: Path) -> Classifier:
+    """The network with a stem, its graph cut already."""
+    classifier = Classifier(Model(picky, provider="cpu"))
+    assert classifier.split() is not None
+    assert classifier.take_notice() == ""
+    return classifier
 
 
 @pytest.fixture(scope="session")

@@ -3,47 +3,25 @@
 import errno
 import json
 import os
-import queue
 import threading
-import time
 from contextlib import suppress
-from datetime import datetime
 from pathlib import Path
 
 import numpy as np
 import pytest
+from live_runs import PATIENCE_S
 
-from streamclf.errors import SinkError, UsageError
+from streamclf.errors import SinkError
 from streamclf.records import Average, Scores, SoundEvent
 from streamclf.sinks import background
 from streamclf.sinks.background import BackgroundLines
 from streamclf.sinks.base import StreamInfo
 from streamclf.sinks.choose import open_scores, open_sink
 from streamclf.sinks.pipes import FifoTarget, OutputTarget
-from streamclf.sinks.rotation import Rotation
-from streamclf.sinks.targets import HALF_LINE_BYTES, FileTarget, Target
+from streamclf.sinks.targets import Target
 from streamclf.sinks.upkeep import Upkeep
 
-PATIENCE_S = 30
 STREAM = StreamInfo("Mic", 8000, ["dog", "rain"], "single-label")
-
-
-class Words:
-    """What outputs tell, awaited."""
-
-    def __init__(self) -> None:
-        self.told: list[str] = []
-        self._new: queue.SimpleQueue[str] = queue.SimpleQueue()
-
-    def __call__(self, message: str) -> None:
-        self.told.append(message)
-        self._new.put(message)
-
-    def until(self, part: str) -> str:
-        while True:
-            message = self._new.get(timeout=PATIENCE_S)
-            if part in message:
-                return message
 
 
 class Fickle(Target):
@@ -81,17 +59,6 @@ class Held(Target):
         assert self.let_go.wait(PATIENCE_S)
         self.taken += data
         return len(data)
-
-
-@pytest.fixture
-def words() -> Words:
-    return Words()
-
-
-@pytest.fixture
-def patient_end(monkeypatch):
-    """Tests that want everything written are not to fail on a busy machine."""
-    monkeypatch.setattr(background, "CLOSE_S", PATIENCE_S)
 
 
 def test_a_full_disk_keeps_lines_in_memory_and_says_so_once(words, patient_end):
@@ -240,123 +207,6 @@ def test_a_named_pipe_waits_for_its_reader_and_for_the_next(tmp_path, words, pat
         assert reader.readline() == "two\n"
     lines.close()
     assert lines.n_lost == 0
-
-
-def test_reopening_goes_over_to_the_new_file(tmp_path, words, patient_end):
-    path, moved = tmp_path / "x.csv", tmp_path / "x.csv.1"
-    sink = open_sink(path, upkeep=Upkeep(tell=words))
-    sink.begin(STREAM)
-    sink.write(SoundEvent("dog", 0, 8000, 0.9))
-    deadline = time.monotonic() + PATIENCE_S
-    while "dog" not in path.read_text():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-    path.rename(moved)
-    sink.reopen()
-    words.until("opened anew")
-    sink.write(SoundEvent("rain", 16_000, 24_000, 0.9))
-    sink.close()
-    header = "type,source,label,onset,offset,score,time"  # each file begins with it
-    assert moved.read_text().splitlines() == [header, "event,Mic,dog,0.0,1.0,0.9,"]
-    assert path.read_text().splitlines() == [header, "event,Mic,rain,2.0,3.0,0.9,"]
-
-
-def test_rotation_by_size_leaves_whole_lines_and_no_file_too_long(tmp_path, patient_end):
-    path = tmp_path / "events.jsonl"
-    lines = Upkeep(rotation=Rotation(max_bytes=100)).open(path, overwrite=False)
-    wanted = [json.dumps({"number": number}) for number in range(50)]
-    for line in wanted:
-        lines.write(line)
-    lines.close()
-    older = sorted(tmp_path.glob("events.*-*.jsonl"), key=lambda name: name.stat().st_mtime_ns)
-    assert len(older) > 3
-    texts = [file.read_text() for file in [*older, path]]
-    assert sorted("".join(texts).splitlines()) == sorted(wanted)
-    assert all(len(text) <= 100 and text.endswith("\n") for text in texts)
-
-
-def test_rotation_by_day_names_the_day(tmp_path):
-    path = tmp_path / "r.selections.txt"
-    now = [datetime(2026, 3, 1, 23, 59)]
-    target = FileTarget(path, rotation=Rotation(daily=True), now=lambda: now[0])
-    target.header = b"header\n"
-    target.put(b"first\n")
-    now[0] = datetime(2026, 3, 2, 0, 1)
-    target.put(b"second\n")
-    now[0] = datetime(2026, 3, 4)
-    target.put(b"third\n")
-    target.close()
-    assert (tmp_path / "r.2026-03-01.selections.txt").read_text() == "header\nfirst\n"
-    assert (tmp_path / "r.2026-03-02.selections.txt").read_text() == "header\nsecond\n"
-    assert path.read_text() == "header\nthird\n"
-
-
-def test_rotation_never_replaces_a_file(tmp_path):
-    path = tmp_path / "x.csv"
-    day = datetime(2026, 3, 1)
-    taken = tmp_path / "x.2026-03-01.csv"
-    taken.write_text("precious")
-    assert Rotation(daily=True).name_for(path, day, day) == tmp_path / "x.2026-03-01-2.csv"
-
-
-def test_what_cannot_be_set_aside_is_said_and_written_on(tmp_path, words, monkeypatch):
-    path = tmp_path / "x.jsonl"
-    target = FileTarget(path, rotation=Rotation(max_bytes=5), tell=words)
-
-    def refuse(self: Path, name: Path) -> None:
-        raise PermissionError(errno.EACCES, "Permission denied")
-
-    monkeypatch.setattr(Path, "rename", refuse)
-    target.put(b"one\n")
-    target.put(b"two\n")
-    target.put(b"three\n")
-    target.close()
-    assert path.read_text() == "one\ntwo\nthree\n"
-    assert len(words.told) == 1
-    assert "permission denied; it is not rotated any more" in words.told[0]
-
-
-@pytest.mark.parametrize("text", ["10 MB", "10MB", "10m", "10000kB", "0.01G"])
-def test_rotation_reads_sizes(text):
-    assert Rotation.parse(text) == Rotation(max_bytes=10_000_000)
-
-
-@pytest.mark.parametrize("text", ["", "weekly", "10", "-1MB", "1e9", "MB", "10TB"])
-def test_rotation_refuses_what_is_no_size(text):
-    with pytest.raises(UsageError, match="must be 'daily' or a size of 1kB or more"):
-        Rotation.parse(text)
-
-
-def test_append_goes_on_and_cuts_half_a_line_off(tmp_path, words, patient_end):
-    path = tmp_path / "x.csv"
-    header = "type,source,label,onset,offset,score,time\n"
-    path.write_text(header + "event,Mic,dog,0.0,1.0,0.9,\nevent,Mi")
-    sink = open_sink(path, upkeep=Upkeep(append=True, tell=words))
-    sink.begin(STREAM)
-    sink.write(SoundEvent("rain", 8000, 16_000, 0.5))
-    sink.close()
-    assert path.read_text() == (
-        header + "event,Mic,dog,0.0,1.0,0.9,\nevent,Mic,rain,1.0,2.0,0.5,\n"
-    )
-    assert words.told == [f"warning: {path}: half a line at its end was cut off: event,Mi"]
-
-
-def test_append_does_not_cut_what_was_never_lines(tmp_path):
-    path = tmp_path / "x.jsonl"
-    path.write_bytes(b"x" * (HALF_LINE_BYTES + 10))
-    with pytest.raises(UsageError, match="cannot be continued"):
-        FileTarget(path, append=True)
-    assert path.stat().st_size == HALF_LINE_BYTES + 10
-
-
-def test_a_file_that_is_there_is_kept_without_append(tmp_path):
-    path = tmp_path / "x.jsonl"
-    path.write_text("precious")
-    with pytest.raises(UsageError, match="exists already"):
-        Upkeep().open(path, overwrite=False)
-    assert path.read_text() == "precious"
-    Upkeep().open(path, overwrite=True).close()
-    assert path.read_text() == ""
 
 
 def test_json_lines_say_how_many_are_missing(tmp_path):

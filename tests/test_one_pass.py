@@ -7,7 +7,7 @@ import toys
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto
-from test_sharing import STRIDE, WINDOW, Live, bursts, hear
+from picky import STRIDE, WINDOW, Live, bursts, hear
 
 from streamclf import bound, one_pass
 from streamclf.bound import BoundSession
@@ -20,19 +20,6 @@ from streamclf.records import Notice, Window
 from streamclf.sharing import DEVICE_BATCH, fit_hop
 from streamclf.sources.array import ArraySource
 from streamclf.split import SplitModel, probe_windows
-
-
-@pytest.fixture(scope="module")
-def picky(tmp_path_factory):
-    return toys.write_picky_network(tmp_path_factory.mktemp("models") / "picky.onnx")
-
-
-@pytest.fixture(scope="module")
-def whole(picky):
-    """The same network by a card that names no stem."""
-    card = toys.toy_card(window_samples=WINDOW, activation="none", name="whole")
-    path = toys.write_picky_network(picky.with_name("whole.onnx"), card)
-    return Classifier(Model(path, provider="cpu"))
 
 
 @pytest.fixture

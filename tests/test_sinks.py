@@ -1,11 +1,7 @@
 """What is written where: every format, gaps in each, and files that survive what may come."""
 
 import csv
-import errno
 import json
-import os
-import subprocess
-import sys
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
@@ -15,7 +11,7 @@ import pytest
 from streamclf.errors import SinkError, UsageError
 from streamclf.records import Average, Gap, Notice, Scores, SoundEvent
 from streamclf.sinks.base import MemorySink, Sink, StreamInfo
-from streamclf.sinks.choose import check_scores_ending, format_of, open_scores, open_sink
+from streamclf.sinks.choose import format_of, open_scores, open_sink
 from streamclf.sinks.lines import LineFile
 
 RATE = 8000
@@ -208,13 +204,6 @@ def test_an_unknown_ending_shows_the_known_ones(name):
     )
 
 
-def test_scores_end_in_csv_or_npz(tmp_path):
-    check_scores_ending(Path("x.NPZ"))
-    with pytest.raises(UsageError, match=r"--scores .*x\.txt: must end in \.csv or \.npz"):
-        open_scores(tmp_path / "x.txt")
-    assert list(tmp_path.iterdir()) == []
-
-
 def test_standard_output_needs_a_format():
     with pytest.raises(UsageError, match="standard output needs a --format"):
         open_sink(None)
@@ -247,164 +236,6 @@ def test_a_folder_that_is_not_there_is_said(tmp_path):
     assert str(caught.value) == (
         f"{tmp_path}/no/x.csv: cannot be created: there is no folder {tmp_path}/no"
     )
-
-
-def test_scores_csv_gives_back_every_digit(tmp_path):
-    path = tmp_path / "x.csv"
-    sink = open_scores(path)
-    third = np.float32(1) / np.float32(3)
-    sink.begin(STREAM)
-    sink.write(window(0, third, 1e-30, 1.0, averages=(0.5, 0.5, 0.5)))
-    sink.write(RESULTS[1])
-    sink.begin(LIVE)
-    sink.write(window(4000, 0.25, 0.5, 0.25))
-    sink.close()
-    header, *rows = csv.reader(path.read_text().splitlines())
-    assert header == ["source", "onset", "offset", "dog", "door, slammed", "rain"]
-    assert [row[:3] for row in rows] == [["a/long.wav", "0.0", "1.5"], ["Mic", "0.5", "2.0"]]
-    assert [np.float32(cell) for cell in rows[0][3:]] == [third, np.float32(1e-30), 1]
-
-
-def test_scores_npz_gives_everything_back(tmp_path):
-    path = tmp_path / "x.npz"
-    sink = open_scores(path)
-    sink.begin(STREAM)
-    sink.write(window(0, 0.1, 0.2, 0.7))
-    sink.write(RESULTS[3])
-    sink.write(window(4000, 0.3, 0.3, 0.4, averages=(1.0, 0.0, 0.0)))
-    sink.begin(StreamInfo("silent.wav", RATE, LABELS, "single-label"))
-    sink.begin(LIVE)
-    sink.write(window(8000, 1.0, 0.0, 0.0))
-    sink.close()
-    sink.close()
-    with np.load(path) as found:
-        assert found["labels"].tolist() == LABELS
-        assert found["sources"].tolist() == ["a/long.wav", "silent.wav", "Mic"]
-        assert found["source"].tolist() == [0, 0, 2]
-        assert found["onset"].tolist() == [0.0, 0.5, 1.0]
-        assert found["offset"].tolist() == [1.5, 2.0, 2.5]
-        assert found["scores"].dtype == np.float32
-        expected = np.array([[0.1, 0.2, 0.7], [0.3, 0.3, 0.4], [1, 0, 0]], dtype=np.float32)
-        np.testing.assert_array_equal(found["scores"], expected)
-
-
-@pytest.mark.parametrize("begun", [True, False])
-def test_scores_npz_of_no_windows_is_whole(tmp_path, begun):
-    path = tmp_path / "x.npz"
-    sink = open_scores(path)
-    if begun:
-        sink.begin(STREAM)
-    sink.close()
-    with np.load(path) as found:
-        assert found["scores"].shape == (0, 3 if begun else 0)
-        assert found["onset"].shape == found["source"].shape == (0,)
-        assert found["sources"].tolist() == (["a/long.wav"] if begun else [])
-
-
-def test_scores_npz_on_a_full_disk_is_one_line(tmp_path, monkeypatch):
-    sink = open_scores(tmp_path / "x.npz")
-    sink.begin(STREAM)
-    sink.write(window(0, 0.1, 0.2, 0.7))
-
-    def full(*arguments, **keywords):
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr("zipfile.ZipFile", full)
-    with pytest.raises(SinkError, match=r"x\.npz: cannot be written: No space left on device"):
-        sink.close()
-
-
-@pytest.mark.parametrize("name", ["x.jsonl", "x.csv", "x.txt", "x.selections.txt"])
-def test_lines_are_whole_when_the_process_is_killed(tmp_path, name):
-    """Each is in the file before the next result is asked for: nothing waits in a buffer."""
-    path = tmp_path / name
-    script = (
-        "import os, sys; from pathlib import Path\n"
-        "from streamclf.records import SoundEvent\n"
-        "from streamclf.sinks.base import StreamInfo\n"
-        "from streamclf.sinks.choose import open_sink\n"
-        "sink = open_sink(Path(sys.argv[1]))\n"
-        "sink.begin(StreamInfo('a', 8000, ['dog'], 'single-label'))\n"
-        "for i in range(3): sink.write(SoundEvent('dog', i, i + 8000, 0.5))\n"
-        "os._exit(9)\n"
-    )
-    assert subprocess.run([sys.executable, "-c", script, path], check=False).returncode == 9
-    text = path.read_text()
-    assert text.endswith("\n")
-    assert text.count("dog") == 3
-
-
-def test_each_call_is_one_write(tmp_path, monkeypatch):
-    calls = []
-    real = os.write
-    file = LineFile(tmp_path / "x.txt")
-    monkeypatch.setattr(os, "write", lambda fd, data: calls.append(bytes(data)) or real(fd, data))
-    file.write("one", "two")
-    file.write("three")
-    file.close()
-    assert calls == [b"one\ntwo\n", b"three\n"]
-
-
-def test_a_system_that_takes_a_part_is_given_the_rest(tmp_path, monkeypatch):
-    real = os.write
-    file = LineFile(tmp_path / "x.txt")
-    monkeypatch.setattr(os, "write", lambda fd, data: real(fd, bytes(data)[:2]))
-    file.write("a longer line")
-    monkeypatch.undo()
-    file.close()
-    assert (tmp_path / "x.txt").read_text() == "a longer line\n"
-
-
-def test_a_full_disk_leaves_whole_lines(tmp_path, monkeypatch):
-    path = tmp_path / "x.txt"
-    file = LineFile(path)
-    file.write("the first")
-    real, room = os.write, [5, 0]
-
-    def fill_up(descriptor: int, data: bytes) -> int:
-        n_bytes = room.pop(0)
-        if not n_bytes:
-            raise OSError(errno.ENOSPC, "No space left on device")
-        return real(descriptor, bytes(data)[:n_bytes])
-
-    monkeypatch.setattr(os, "write", fill_up)
-    with pytest.raises(SinkError) as caught:
-        file.write("the second")
-    monkeypatch.undo()
-    file.close()
-    assert str(caught.value) == (
-        f"{path}: cannot be written: no space left on device; the lines before are kept"
-    )
-    assert path.read_text() == "the first\n"
-
-
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs Linux's /dev/full")
-def test_a_device_that_is_full_is_one_line():
-    file = LineFile(Path("/dev/full"), overwrite=True)
-    with pytest.raises(SinkError, match=r"^/dev/full: cannot be written: no space left on device"):
-        file.write("a line")
-    file.close()
-
-
-def test_a_pipe_that_was_closed_stays_a_broken_pipe(tmp_path, monkeypatch):
-    """The command ends quietly then, as `head` expects."""
-    file = LineFile(tmp_path / "x.txt")
-
-    def broken(descriptor: int, data: bytes) -> int:
-        raise BrokenPipeError
-
-    monkeypatch.setattr(os, "write", broken)
-    with pytest.raises(BrokenPipeError):
-        file.write("a line")
-    monkeypatch.undo()
-    file.close()
-
-
-def test_a_closed_file_says_so(tmp_path):
-    file = LineFile(tmp_path / "x.txt")
-    file.close()
-    with pytest.raises(SinkError, match=r"x\.txt: is closed already"):
-        file.write("late")
 
 
 def test_names_that_are_no_text_can_be_written(tmp_path):

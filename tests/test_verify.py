@@ -4,20 +4,15 @@ import numpy as np
 import onnx
 import pytest
 import toys
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 from onnx import TensorProto, helper
 
 from streamclf import proof, verify
 from streamclf.card import Stem
-from streamclf.comparison import compare, difference_of
 from streamclf.errors import ProviderError
-from streamclf.made_sounds import write_sounds
 from streamclf.model import Model
-from streamclf.records import Average, Block, Gap, Scores, SoundEvent
+from streamclf.records import Block, Gap
 from streamclf.sharing import SharedStream
 from streamclf.sources.random_blocks import RandomBlocks
-from streamclf.sources.recording import Recording
 
 
 @pytest.fixture(scope="module")
@@ -27,22 +22,14 @@ def sharing_model(tmp_path_factory):
     return toys.write_tone_detector(path, toys.toy_card(stem=toys.STEM))
 
 
-@pytest.fixture
-def scene(write_wav):
-    """Tones between silence, 24 s at another rate than the model's, in stereo."""
-    parts = [toys.silence(4, 11_025), *(toys.tone(hz, 4, 11_025) for hz in toys.TONES.values())]
-    sound = np.concatenate([*parts, *parts[:2]])
-    return write_wav(np.stack([sound, 0.5 * sound], axis=1), sample_rate=11_025)
-
-
 def verdicts(result) -> dict[str, str]:
     """What was found, by the name of the check."""
     rows = [line.split("  ") for line in result.out.splitlines()[1:]]
     return {row[0].strip(): " ".join(row[1:]).strip().split(" ")[0] for row in rows}
 
 
-def test_verify_finds_all_alike(streamclf, sharing_model, scene):
-    result = streamclf("verify", scene, "--model", sharing_model, "--seed", 3, "--provider", "cpu")
+def test_verify_finds_all_alike(streamclf, sharing_model, scenes):
+    result = streamclf("verify", scenes, "--model", sharing_model, "--seed", 3, "--provider", "cpu")
     assert result.code == 0
     assert result.err == ""
     found = verdicts(result)
@@ -53,7 +40,7 @@ def test_verify_finds_all_alike(streamclf, sharing_model, scene):
         "exact",
     )
     first, measure, live, *_ = result.out.splitlines()
-    assert first == f"{scene}, blocks cut with seed 3"
+    assert first == f"{scenes}, blocks cut with seed 3"
     assert "46 windows, 5 events on cpu" in measure
     assert "46 windows, 5 events; " in live
     assert "samples" in live
@@ -66,27 +53,27 @@ def test_verify_makes_sounds_of_its_own(streamclf, sharing_model):
     assert "118 windows" in result.out
 
 
-def test_verify_judges_a_model_without_a_stem_and_a_regression(streamclf, tmp_path, scene):
+def test_verify_judges_a_model_without_a_stem_and_a_regression(streamclf, tmp_path, scenes):
     path = toys.write_loudness_meter(tmp_path / "loud.onnx")
-    result = streamclf("verify", scene, "--model", path)
+    result = streamclf("verify", scenes, "--model", path)
     assert result.code == 0
     assert verdicts(result)["sharing"] == "none"
 
 
-def test_verify_sees_a_wrong_stem(streamclf, tmp_path, scene):
+def test_verify_sees_a_wrong_stem(streamclf, tmp_path, scenes):
     wrong = Stem("squares", 80, 146, receptive_field=400)
     path = toys.write_tone_detector(tmp_path / "wrong.onnx", toys.toy_card(stem=wrong))
-    result = streamclf("verify", scene, "--model", path)
+    result = streamclf("verify", scenes, "--model", path)
     assert result.code == 1
     assert verdicts(result)["sharing"] == "DIFFERS"
     assert "windows share no work" in result.out
     assert "streamclf: error: 1 of " in result.err
 
 
-def test_verify_sees_a_stem_that_is_not_exact(streamclf, sharing_model, scene, monkeypatch):
+def test_verify_sees_a_stem_that_is_not_exact(streamclf, sharing_model, scenes, monkeypatch):
     right = SharedStream.logits
     monkeypatch.setattr(SharedStream, "logits", lambda *args: right(*args) + np.float32(3e-5))
-    result = streamclf("verify", scene, "--model", sharing_model)
+    result = streamclf("verify", scenes, "--model", sharing_model)
     assert result.code == 1
     assert verdicts(result)["sharing"] == "DIFFERS"
     # Added to all logits alike, it leaves the softmax as it was.
@@ -134,10 +121,10 @@ def with_a_gap(blocks):
 
 @pytest.mark.parametrize("fault", [without_third_block, with_a_click, with_a_gap])
 def test_verify_sees_a_live_path_that_changes_the_audio(
-    streamclf, sharing_model, scene, monkeypatch, fault
+    streamclf, sharing_model, scenes, monkeypatch, fault
 ):
     monkeypatch.setattr(RandomBlocks, "blocks", fault(RandomBlocks.blocks))
-    result = streamclf("verify", scene, "--model", sharing_model)
+    result = streamclf("verify", scenes, "--model", sharing_model)
     assert result.code == 1
     assert verdicts(result)["live path"] == "DIFFERS"
     assert verdicts(result)["provider cpu"] == "same"
@@ -179,15 +166,15 @@ def other_model(tmp_path):
 
 
 def test_verify_sees_a_provider_that_answers_differently(
-    streamclf, sharing_model, scene, cuda_double, other_model, tone_model
+    streamclf, sharing_model, scenes, cuda_double, other_model, tone_model
 ):
     cuda_double(other_model)
-    result = streamclf("verify", scene, "--model", sharing_model, "--provider", "cpu")
+    result = streamclf("verify", scenes, "--model", sharing_model, "--provider", "cpu")
     assert result.code == 1
     assert verdicts(result)["provider cuda"] == "DIFFERS"
     assert verdicts(result)["provider cpu"] == "same"
     cuda_double(tone_model)
-    result = streamclf("verify", scene, "--model", sharing_model, "--provider", "cpu")
+    result = streamclf("verify", scenes, "--model", sharing_model, "--provider", "cpu")
     assert result.code == 0
     assert verdicts(result)["provider cuda"] == "same"
 
@@ -205,30 +192,30 @@ def test_verify_sees_it_where_every_score_is_near_zero(
     assert result.code == 1
 
 
-def test_verify_says_which_provider_cannot_be_loaded(streamclf, sharing_model, scene, cuda_double):
+def test_verify_says_which_provider_cannot_be_loaded(streamclf, sharing_model, scenes, cuda_double):
     cuda_double(None)
-    result = streamclf("verify", scene, "--model", sharing_model, "--provider", "cpu")
+    result = streamclf("verify", scenes, "--model", sharing_model, "--provider", "cpu")
     assert result.code == 0
     line = next(line for line in result.out.splitlines() if line.startswith("provider cuda"))
     assert "not here" in line
     assert "could not be loaded: provider cuda was asked for: no libcudart.so" in line
 
 
-def test_verify_says_what_is_wrong_with_the_recording(streamclf, sharing_model, scene):
-    scene.write_bytes(scene.read_bytes()[:400_000])
-    result = streamclf("verify", scene, "--model", sharing_model)
+def test_verify_says_what_is_wrong_with_the_recording(streamclf, sharing_model, scenes):
+    scenes.write_bytes(scenes.read_bytes()[:400_000])
+    result = streamclf("verify", scenes, "--model", sharing_model)
     assert result.code == 1
     assert verdicts(result)["live path"] == "same"
     assert verdicts(result)["sharing"] == "exact"
     assert "is cut short" in result.err
-    result = streamclf("verify", scene.with_name("none.wav"), "--model", sharing_model)
+    result = streamclf("verify", scenes.with_name("none.wav"), "--model", sharing_model)
     assert result.code == 1
     assert "none.wav: cannot be opened" in result.err
 
 
-def test_self_check_lets_a_true_provider_begin(streamclf, sharing_model, scene):
+def test_self_check_lets_a_true_provider_begin(streamclf, sharing_model, scenes):
     result = streamclf(
-        "listen", "--source", f"sim:{scene}", "--speed", 0, "--self-check", "--no-ui",
+        "listen", "--source", f"sim:{scenes}", "--speed", 0, "--self-check", "--no-ui",
         "--model", sharing_model, "--provider", "cpu",
     )  # fmt: skip
     assert result.code == 0
@@ -239,10 +226,19 @@ def test_self_check_lets_a_true_provider_begin(streamclf, sharing_model, scene):
 
 
 def test_self_check_refuses_a_provider_that_answers_differently(
-    streamclf, sharing_model, scene, cuda_double, other_model
+    streamclf, sharing_model, scenes, cuda_double, other_model
 ):
     cuda_double(other_model)
-    command = ["listen", "--source", f"sim:{scene}", "--speed", 0, "--no-ui", "--provider", "cuda"]
+    command = [
+        "listen",
+        "--source",
+        f"sim:{scenes}",
+        "--speed",
+        0,
+        "--no-ui",
+        "--provider",
+        "cuda",
+    ]
     result = streamclf(*command, "--model", sharing_model, "--self-check")
     assert result.code == 1
     assert result.out == ""
@@ -265,78 +261,3 @@ def test_models_that_round_are_known(tmp_path, tone_model):
     model.graph.node.append(helper.make_node("QuantizeLinear", ["logits", "scale", "zero"], ["q"]))
     onnx.save(model, tmp_path / "int8.onnx")
     assert verify.is_coarse(Model(tmp_path / "int8.onnx", provider="cpu"))
-
-
-@settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
-@given(seed=st.integers(0, 2**32))
-def test_random_blocks_hold_the_recordings_samples(scene, seed):
-    source = RandomBlocks(scene, seed)
-    blocks = list(source.blocks(8000))
-    with Recording(scene) as recording:
-        whole = np.concatenate([block.waveform for block in recording.blocks(8000)], axis=1)
-    np.testing.assert_array_equal(np.concatenate([b.waveform for b in blocks], axis=1), whole)
-    assert [b.position for b in blocks] == list(np.cumsum([0, *(b.n_samples for b in blocks)])[:-1])
-    sizes = [b.n_samples for b in blocks]
-    assert source.sizes == (len(sizes), min(sizes), max(sizes))
-    assert len(set(sizes)) > 5
-    source.close()
-
-
-def test_random_blocks_are_the_same_for_a_seed(scene):
-    def cut(seed):
-        with RandomBlocks(scene, seed) as source:
-            return [block.n_samples for block in source.blocks(8000)]
-
-    assert cut(5) == cut(5) != cut(6)
-
-
-def test_made_sounds_come_from_their_seed(tmp_path):
-    def made(name, seed):
-        write_sounds(tmp_path / name, 12.5, seed)
-        return (tmp_path / name).read_bytes()
-
-    assert made("a.wav", 1) == made("b.wav", 1) != made("c.wav", 2)
-    with Recording(tmp_path / "a.wav") as recording:
-        assert recording.duration_s == pytest.approx(12.5)
-
-
-def windows(*values, start=0):
-    return [
-        Average(Scores(start + 10 * k, 10, np.array(v, np.float32)), np.array(v, np.float32))
-        for k, v in enumerate(values)
-    ]
-
-
-def test_comparison_sees_every_kind_of_difference():
-    card = toys.toy_card()
-    same = [
-        *windows([0.5, 0.1], [0.2, 0.3]),
-        SoundEvent("low", 0, 8000, 0.5),
-        Gap(20, 5, 8000, "x"),
-    ]
-    found = compare(same, same, card)
-    assert (found.n_windows, found.n_events, found.difference, found.fault) == (2, 1, 0.0, "")
-    for other, words in [
-        (same[1:], "a window 0.00-0.00 s where a window"),
-        (same[:-1], "nothing where a gap 0.00-0.00 s was expected"),
-        ([*same, same[2]], "an event low 0.00-1.00 s where nothing was expected"),
-        ([*same[:2], SoundEvent("low", 0, 7999, 0.5), same[3]], "an event low"),
-        ([*same[:3], Gap(20, 5, 8000, "y")], "a gap"),
-    ]:
-        found = compare(same, other, card)
-        assert words in found.fault
-        assert not found.within(1)
-    nudged = [*windows([0.5, 0.1], [0.2, 0.3 + 1e-3]), *same[2:]]
-    found = compare(same, nudged, card)
-    assert found.difference == pytest.approx(1e-3, rel=1e-3)
-    assert found.within(2e-3)
-    assert not found.within(1e-4)
-
-
-def test_differences_are_a_part_of_large_values_and_infinite_for_what_is_no_number():
-    one = np.array([100.0, 0.5])
-    assert difference_of(one, np.array([101.0, 0.5])) == pytest.approx(0.01)
-    assert difference_of(one, np.array([np.nan, 0.5])) == np.inf
-    assert difference_of(one, np.array([100.0])) == np.inf

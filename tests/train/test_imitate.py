@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from argparse import Namespace
 from pathlib import Path
 
@@ -17,12 +16,10 @@ from tiny_sets import make_speech_music, write
 from export.card import _describe_data
 from train import imitate
 from train.command import main as train_network
-from train.datasets import Clip, ClipSet, open_clips
-from train.errors import DatasetError, UsageError
+from train.datasets import open_clips
 from train.imitate import main
-from train.mixtures import Mixtures, Source
-from train.pocket import WINDOW_SAMPLES, Pocket
-from train.yamnet import N_FEATURES, N_SCORES, Yamnet
+from train.pocket import Pocket
+from train.yamnet import N_FEATURES, N_SCORES
 
 pytestmark = pytest.mark.train
 
@@ -68,42 +65,6 @@ def assert_same(first: dict, second: dict) -> None:
     assert first.keys() == second.keys()
     for name, value in first.items():
         assert torch.equal(value, second[name]), name
-
-
-def test_a_window_is_the_same_for_the_same_chance_and_as_loud_as_drawn(make_esc):
-    clips = open_clips(make_esc(folds=1), 16000)
-    mixtures = Mixtures([Source(clips, 1.0)], 0.1, WINDOW_SAMPLES)
-    windows = mixtures.draw(np.random.default_rng(3), 60)
-    assert windows.shape == (60, WINDOW_SAMPLES)
-    assert windows.dtype == np.float32
-    np.testing.assert_array_equal(windows, mixtures.draw(np.random.default_rng(3), 60))
-    peaks = 20 * np.log10(np.abs(windows).max(axis=1))
-    assert -40.1 < peaks.min() < -30
-    assert -10 < peaks.max() < 0.1
-
-
-def test_sounds_come_from_every_source_by_its_share(make_esc, tmp_path):
-    one = open_clips(make_esc(folds=1), 16000)
-    for name in ("low/a", "high/b"):
-        write(tmp_path / "more" / f"{name}.wav", seconds=2.0, frequency=6000.0, rate=16000)
-    other = open_clips(tmp_path / "more", 16000, dataset="folder")
-    mixtures = Mixtures([Source(one, 0.3), Source(other, 0.7)], 0.0, WINDOW_SAMPLES)
-    random = np.random.default_rng(1)
-    high = 0
-    for _ in range(300):
-        spectrum = np.abs(np.fft.rfft(mixtures._stretch(random, WINDOW_SAMPLES)))
-        high += abs(np.argmax(spectrum) * 16000 / WINDOW_SAMPLES - 6000) < 50
-    assert 0.6 < high / 300 < 0.8
-
-
-def test_silent_clips_give_silence_not_an_endless_search():
-    samples = np.zeros(20_000, np.int16)
-    clips = ClipSet("silence", 16000, ("x",), (Clip("a", 1, 0, "a", 0, 20_000),), samples,
-                    "CC0", "nobody", "")  # fmt: skip
-    mixtures = Mixtures([Source(clips, 1.0)], 0.0, WINDOW_SAMPLES)
-    drawn = mixtures._stretch(np.random.default_rng(1), WINDOW_SAMPLES)
-    assert not drawn.any()
-    assert np.isfinite(mixtures.draw(np.random.default_rng(1), 20)).all()
 
 
 def test_imitation_learns_and_pocket_starts_from_it(teach, capsys):
@@ -249,58 +210,6 @@ def test_pocket_refuses_a_start_that_is_none(teach, make_esc, capsys):
     given = [*arguments, "--start", str(teach.folder / "imitation")]
     assert train_network("pocket", [*given, "--save", str(teach.folder / "new")]) == 1
     assert "its layers are [1, 1, 1, 1, 1, 1, 1] wide" in capsys.readouterr().err
-
-
-def test_a_teacher_that_is_none_is_refused(tmp_path, monkeypatch):
-    class Interpreter:
-        def __init__(self, path: str, **_: object) -> None:
-            if b"TFL3" not in Path(path).read_bytes():
-                raise ValueError("Model provided has model identifier '....', should be 'TFL3'")
-
-        def allocate_tensors(self) -> None: ...
-
-        def get_input_details(self) -> list:
-            return [{"index": 0, "shape": np.array([160])}]
-
-        def get_output_details(self) -> list:
-            return [{"index": 1, "shape": np.array([1, 10])}]
-
-        def get_tensor_details(self) -> list:
-            return []
-
-    package = type(sys)("ai_edge_litert.interpreter")
-    package.Interpreter = Interpreter
-    monkeypatch.setitem(sys.modules, "ai_edge_litert", type(sys)("ai_edge_litert"))
-    monkeypatch.setitem(sys.modules, "ai_edge_litert.interpreter", package)
-    path = tmp_path / "teacher.tflite"
-    with pytest.raises(DatasetError, match="no usable YAMNet"):
-        Yamnet(path)
-    path.write_bytes(b"rubbish")
-    with pytest.raises(DatasetError, match="should be 'TFL3'; expected is the TFLite file"):
-        Yamnet(path)
-    path.write_bytes(b"TFL3")
-    with pytest.raises(DatasetError, match=r"takes \(160,\) and gives \(1, 10\)"):
-        Yamnet(path)
-    monkeypatch.setitem(sys.modules, "ai_edge_litert.interpreter", None)
-    with pytest.raises(UsageError, match="pip install ai-edge-litert"):
-        Yamnet(path)
-
-
-@pytest.mark.skipif(
-    not (Path(__file__).parents[3] / "shared/data/teachers/yamnet.tflite").exists(),
-    reason="needs shared/data",
-)
-def test_yamnet_hears_silence_and_speaks_in_scores():
-    pytest.importorskip("ai_edge_litert")
-    teacher = Yamnet(Path(__file__).parents[3] / "shared/data/teachers/yamnet.tflite")
-    random = np.random.default_rng(1)
-    heard = teacher.hear(np.stack([np.zeros(24_000), random.normal(0, 0.1, 24_000)]).astype("f"))
-    assert heard.shape == (2, N_FEATURES + N_SCORES)
-    assert heard[:, N_FEATURES:].min() >= 0
-    assert heard[:, N_FEATURES:].max() <= 1
-    assert np.argmax(heard[0, N_FEATURES:]) == 494  # "Silence" in its class map
-    first = teacher.hear(np.zeros((1, 15_600), np.float32))
-    np.testing.assert_allclose(first[0], heard[0], atol=1e-5)
 
 
 def test_shares_say_how_a_batch_is_made_up():
