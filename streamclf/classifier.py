@@ -135,8 +135,9 @@ class Classifier:
                 whole = self._run(probe.whole)
                 self.model.release()
                 try:
-                    self._split = split_and_check(self.model, probe, whole)
-                    self._join(self._split, probe, whole)
+                    split = split_and_check(self.model, probe, whole)
+                    self._join(split, probe, whole)
+                    self._split = split  # last: other threads go by it
                 except ModelError as error:
                     self._obstacle = str(error)
                     self._notice = (
