@@ -263,6 +263,8 @@ def _describe_data(config: dict[str, Any]) -> str:
         )
     if "imitation" in config:
         text += _describe_imitation(config["imitation"])
+    if config.get("last_layer_alone"):
+        text += " Of the labels only its last layer learned."
     return text
 
 

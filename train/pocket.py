@@ -20,9 +20,10 @@ from __future__ import annotations
 import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -35,8 +36,10 @@ from train.datasets import ClipSet, open_clips
 from train.datasets.prepared import join
 from train.datasets.speech_music import LABELS, SPEECH_MUSIC, choose_pieces
 from train.features import LogMel
+from train.last_layer import fit_last_layer
 from train.layers import conv_block, separable_block
 from train.mixing import mixup
+from train.pocket_recipe import PocketRecipe
 from train.powers import (
     PowerMaterial,
     Powers,
@@ -46,7 +49,6 @@ from train.powers import (
     make_noises,
     shift_bands,
 )
-from train.recipe import Recipe
 from train.started import read_imitation
 from train.system import System
 from train.teacher import HOP_S, soft_labels
@@ -63,43 +65,11 @@ WIDTHS = (48, 96, 192, 192, 384, 384, 512)
 """Channels behind each of the seven blocks."""
 
 RATE_BEHIND_IMITATION = 2e-3
+LAST_LAYER: Any = {"epochs": 1, "learning_rate": 1e-6, "ema": 0.0, "mixup": 0.0, "noise_share": 0.5}
+"""Behind a last layer that is at its optimum one epoch, for the reports, that changes nothing."""
 PIECE_S = 5.0
 N_PIECES = 40
 """Of speech, and of music, in each fold: as many clips of 5 s as five classes of ESC-50 have."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class PocketRecipe(Recipe):
-    """Pocket's own choices.
-
-    Attributes:
-        mixup: Parameter of the Beta distribution of ratios; 0 does not mix.
-        gain_db: Random gain, plus or minus.
-        shift_bands: Mels by which a spectrum is moved at most, up or down.
-        colour_db: Deviation of the gains of a random filter.
-        edge_share: Part of the windows that reach beyond their clip.
-        noise_share: Part of the windows that have noise under them.
-        snr_db: How far that lies below their loudest frame, from and to.
-        noise_alone: Part of the windows that are noise alone, with all labels alike.
-        widest_mels: SpecAugment's widest band of mels; two a clip.
-        widest_frames: SpecAugment's widest band of frames; two a clip.
-        teacher_share: Part of each label that comes from the teacher, where there is one.
-        widths: Channels behind each of the seven blocks.
-    """
-
-    mixup: float = 0.5
-    gain_db: float = 10.0
-    shift_bands: int = 1
-    colour_db: float = 1.5
-    edge_share: float = 0.1
-    noise_share: float = 0.35
-    snr_db: tuple[float, float] = (5.0, 40.0)
-    noise_alone: float = 0.03
-    widest_mels: int = 8
-    widest_frames: int = 6
-    teacher_share: float = 0.7
-    widths: tuple[int, ...] = (32, 64, 128, 128, 256, 256, 384)
-    """As in the runs that say nothing of it."""
 
 
 class PocketBody(nn.Module):
@@ -124,8 +94,23 @@ class PocketBody(nn.Module):
         )
         self.dropout = nn.Dropout(0.2)
         self.output = nn.Linear(g, n_classes)
+        self.kept = False
         # Channels beside each other: a training step takes a third less time on a CPU.
         self.to(memory_format=torch.channels_last)
+
+    def keep_layers(self) -> None:
+        """Let the last layer alone learn; the others keep weights and statistics."""
+        self.kept = True
+        self.requires_grad_(False)
+        self.output.requires_grad_(True)
+
+    def train(self, mode: bool = True) -> Self:
+        """As of every module; layers that are kept stay as they judge."""
+        super().train(mode)
+        if self.kept:
+            self.scale.eval()
+            self.layers.eval()
+        return self
 
     def pooled(self, features: Tensor) -> Tensor:
         """``(batch, mels, frames)`` -> ``(batch, channels)``: what the output layer sees."""
@@ -161,6 +146,7 @@ class Pocket(System):
 
     soft: Tensor | None = None
     started_from: dict[str, Tensor] | None = None
+    last_layer = False
 
     @classmethod
     def default_recipe(cls) -> PocketRecipe:
@@ -177,6 +163,8 @@ class Pocket(System):
         option = parser.add_argument
         option("--start", type=Path, metavar="RUN",
                help="begin with the layers of a run of train.imitate")  # fmt: skip
+        option("--last-layer", action="store_true",
+               help="keep those layers as they are and fit the last one alone")  # fmt: skip
         option("--teacher", type=Path, metavar="NPZ",
                help="features of a teacher; a head on them gives most of each label")  # fmt: skip
         option("--speech-music", type=Path, metavar="DIR",
@@ -186,9 +174,11 @@ class Pocket(System):
 
     @classmethod
     def check_options(cls, options: Namespace) -> None:
-        """``--download`` needs a place."""
+        """``--download`` needs a place, ``--last-layer`` layers that have learned."""
         if options.download and options.speech_music is None:
             raise UsageError("--download fetches speech and music: --speech-music says where to")
+        if options.last_layer and options.start is None:
+            raise UsageError("--last-layer keeps the layers of a run that --start names: give it")
 
     def adapt(self, clips: ClipSet, options: Namespace) -> ClipSet:
         """With speech and music, where they are asked for."""
@@ -209,6 +199,9 @@ class Pocket(System):
                 options.start, self.recipe.widths
             )
             self.recipe = replace(self.recipe, learning_rate=RATE_BEHIND_IMITATION)
+        if options.last_layer:
+            self.last_layer = about["last_layer_alone"] = True
+            self.recipe = replace(self.recipe, **LAST_LAYER)
         if options.teacher is None:
             return about
         n_others = len(LABELS) if options.speech_music else 0
@@ -223,6 +216,8 @@ class Pocket(System):
         network = PocketNet(n_classes, self.recipe.widths)
         if self.started_from is not None:
             network.body.load_state_dict(self.started_from, strict=False)
+        if self.last_layer:
+            network.body.keep_layers()
         return network
 
     def trainee(self, network: nn.Module) -> nn.Module:
@@ -240,7 +235,12 @@ class Pocket(System):
         if self.soft is not None:
             share = self.recipe.teacher_share
             labels = (1 - share) * labels + share * self.soft.to(device)
-        return PowerMaterial(powers, noises, labels, HOP_S * SAMPLE_RATE / HOP_LENGTH, front_end)
+        hop = HOP_S * SAMPLE_RATE / HOP_LENGTH
+        material = PowerMaterial(powers, noises, labels, hop, front_end)
+        if self.last_layer:
+            n_frames = front_end.n_frames(WINDOW_SAMPLES)
+            fit_last_layer(network.body, material, n_frames, partial(self.batch, material))
+        return material
 
     def batch(
         self, material: PowerMaterial, indices: np.ndarray, random: np.random.Generator

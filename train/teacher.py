@@ -14,10 +14,10 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from train.datasets.prepared import ClipSet
 from train.errors import DatasetError, UsageError
+from train.last_layer import fit_logistic
 
 HOP_S = 0.5
 """Seconds between two windows of the features."""
@@ -49,7 +49,10 @@ def soft_labels(path: Path, clips: ClipSet, weight_decay: float = 3e-3) -> tuple
     labels = torch.zeros(*features.shape[:2], len(clips.labels))
     for fold in clips.folds:
         held = folds == fold
-        head = _fit_head(features[~held], targets[~held], len(clips.labels), weight_decay)
+        seen = features[~held]
+        repeated = targets[~held].repeat_interleave(seen.shape[1])
+        head = nn.Linear(seen.shape[2], len(clips.labels))
+        fit_logistic(head, seen.flatten(0, 1), repeated, weight_decay)
         with torch.inference_mode():
             labels[held] = head(features[held]).softmax(dim=-1)
     right = (labels.mean(dim=1).argmax(dim=1) == targets).float().mean().item()
@@ -83,30 +86,3 @@ def _read_features(path: Path, clips: ClipSet) -> Tensor:
             "train without --teacher or make features of this set"
         )
     return torch.from_numpy(embedding[[rows[stem] for stem in stems]])
-
-
-def _fit_head(features: Tensor, targets: Tensor, n_classes: int, weight_decay: float) -> nn.Module:
-    """Logistic regression on standardised features of all windows, to its optimum."""
-    flat = features.flatten(0, 1)
-    repeated = targets.repeat_interleave(features.shape[1])
-    mean, deviation = flat.mean(dim=0), flat.std(dim=0) + 1e-5
-    linear = nn.Linear(flat.shape[1], n_classes)
-    nn.init.zeros_(linear.weight)
-    nn.init.zeros_(linear.bias)
-    standardised = (flat - mean) / deviation
-    search = torch.optim.LBFGS(
-        linear.parameters(), max_iter=100, history_size=10, line_search_fn="strong_wolfe"
-    )
-
-    def closure() -> Tensor:
-        search.zero_grad()
-        loss = F.cross_entropy(linear(standardised), repeated)
-        loss = loss + weight_decay * linear.weight.square().sum()
-        loss.backward()
-        return loss
-
-    search.step(closure)
-    with torch.no_grad():
-        linear.weight /= deviation
-        linear.bias -= linear.weight @ mean
-    return linear

@@ -100,13 +100,35 @@ def test_imitation_learns_and_pocket_starts_from_it(teach, capsys):
 
 def test_pocket_takes_over_every_layer_but_the_last(teach):
     assert teach("--steps", "3")[0] == 0
-    system, options = Pocket(), Namespace(start=teach.folder / "imitation", teacher=None)
+    system, options = (
+        Pocket(),
+        Namespace(start=teach.folder / "imitation", teacher=None, last_layer=False),
+    )
     system.configure(options, open_clips(teach.data, 16000))
     state = system.build(3).body.state_dict()
     learned = weights_of(teach.folder / "imitation")
     assert set(state) - set(learned) == {"output.weight", "output.bias"}
     for name, value in learned.items():
         assert torch.equal(state[name], value), name
+
+
+def test_the_last_layer_alone_learns_names_and_the_others_stay(teach, capsys):
+    assert teach("--steps", "3")[0] == 0
+    pocket = ["--data", str(teach.data), "--threads", "1", "--test-fold", "3", "--last-layer"]
+    pocket += ["--accelerator", "cpu", "--start", str(teach.folder / "imitation")]
+    assert train_network("pocket", [*pocket, "--save", str(teach.folder / "named")]) == 0
+    state = weights_of(teach.folder / "named")
+    for name, value in weights_of(teach.folder / "imitation").items():
+        assert torch.equal(state[f"body.{name}"], value), name
+    # Even what three batches have learned tells three tones apart, once the last layer fits.
+    result = json.loads((teach.folder / "named" / "result.json").read_text())
+    assert result["averaged_windows"] == 1
+    config = json.loads((teach.folder / "named" / "config.json").read_text())
+    assert config["recipe"]["epochs"] == 1
+    assert _describe_data(config).endswith("Of the labels only its last layer learned.")
+    capsys.readouterr()
+    assert train_network("pocket", [*pocket[:-2], "--save", str(teach.folder / "x")]) == 2
+    assert "--last-layer keeps the layers of a run" in capsys.readouterr().err
 
 
 def test_interrupted_imitation_goes_on_to_the_same_weights(teach, monkeypatch):
