@@ -59,7 +59,7 @@ class OnePass:
             DEVICES.get(model.provider, "cpu"),
             recorded=recorded,
         )
-        self._shapes: list[tuple[int, int]] = []  # (samples, windows), the latest last
+        self._shapes: list[tuple[int, int]] = []  # (samples, windows)
 
     def logits(self, windows: Sequence[Window]) -> Array:
         """Score windows; those that overlap share what they can.
@@ -94,9 +94,13 @@ class OnePass:
 
         A GPU prepares anew for each, so a recording's last, shorter batch is filled up.
         """
-        for shape in reversed(self._shapes):
-            if n_samples <= shape[0] <= ROOMY * n_samples and n_windows <= shape[1]:
-                return shape
+        fitting = [
+            shape
+            for shape in self._shapes
+            if n_samples <= shape[0] <= ROOMY * n_samples and n_windows <= shape[1]
+        ]
+        if fitting:
+            return min(fitting)
         if len(self._shapes) == MAX_SHAPES:
             self._session.forget()
             self._shapes.clear()

@@ -69,6 +69,8 @@ def fit(
     recipe = system.recipe
     learner = Learner(system, network, fabric)
     batches = Batches(system, network, training, fabric, seed)
+    if not resume:
+        system.prepare(network, batches.material)
     progress = learner.load(run) if resume else Progress()
     n_steps = recipe.epochs * batches.per_epoch
     measure = "error" if system.task == "regression" else "accuracy"

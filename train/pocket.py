@@ -9,10 +9,9 @@ output and mixes, colours and masks spectrograms instead of waveforms.
 ESC-50 has neither speech nor music, which is what most microphones hear: ``--speech-music`` adds
 both. Windows of made noise alone have all labels alike, so that noise is named without confidence.
 
-Sources: separable convolutions after A. Howard et al., "MobileNets", 2017; mean plus max pooling
-after Q. Kong et al., "PANNs", 2020; mixup after H. Zhang et al., 2018; SpecAugment after D. Park
-et al., 2019; noise with even labels after D. Hendrycks et al., "Deep Anomaly Detection with
-Outlier Exposure", ICLR 2019.
+Sources: separable convolutions of A. Howard et al., "MobileNets", 2017; mean plus max pooling of
+Q. Kong et al., "PANNs", 2020; mixup of H. Zhang et al., 2018; SpecAugment of D. Park et al., 2019;
+noise with even labels of D. Hendrycks et al., "Outlier Exposure", ICLR 2019.
 """
 
 from __future__ import annotations
@@ -235,12 +234,13 @@ class Pocket(System):
         if self.soft is not None:
             share = self.recipe.teacher_share
             labels = (1 - share) * labels + share * self.soft.to(device)
-        hop = HOP_S * SAMPLE_RATE / HOP_LENGTH
-        material = PowerMaterial(powers, noises, labels, hop, front_end)
+        return PowerMaterial(powers, noises, labels, HOP_S * SAMPLE_RATE / HOP_LENGTH, front_end)
+
+    def prepare(self, network: PocketNet, material: PowerMaterial) -> None:
+        """Fit the last layer, where it is to learn alone."""
         if self.last_layer:
-            n_frames = front_end.n_frames(WINDOW_SAMPLES)
+            n_frames = material.front_end.n_frames(WINDOW_SAMPLES)
             fit_last_layer(network.body, material, n_frames, partial(self.batch, material))
-        return material
 
     def batch(
         self, material: PowerMaterial, indices: np.ndarray, random: np.random.Generator

@@ -94,6 +94,9 @@ class System(ABC):
     def material(self, network: nn.Module, clips: ClipSet, device: torch.device) -> Any:
         """What batches are cut from, made once and kept on the device."""
 
+    def prepare(self, network: nn.Module, material: Any) -> None:
+        """Do what a new training begins with, before its first step; most do nothing."""
+
     @abstractmethod
     def batch(
         self, material: Any, indices: np.ndarray, random: np.random.Generator
