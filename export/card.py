@@ -275,10 +275,16 @@ def _describe_imitation(imitation: dict[str, Any]) -> str:
         + f" ({source['licence']})"
         for source in imitation["sources"]
     )
-    return (
+    text = (
         f" Before it learned any labels it learned to give what {imitation['teacher']['name']} "
         f"(trained on AudioSet) says of {imitation['windows']:,} windows mixed from {sources}."
     )
+    if "windows_through_noise" in imitation:
+        text += (
+            f" Most of {imitation['windows_through_noise']:,} of these it heard under noise that "
+        )
+        text += f"{imitation['teacher']['name']} did not hear."
+    return text
 
 
 def _licence(data: dict[str, Any]) -> str:

@@ -10,6 +10,9 @@ to the same spread) and its scores (cross-entropy). Windows are mixed anew for e
 (`train.mixtures`) by processes of their own, which ask the teacher, too; what batch ``k`` holds
 follows from the seed and ``k``, so that an interrupted run goes on exactly (``--resume``).
 
+``--through-noise``: the network hears most mixtures under noise that the teacher does not hear, and
+so learns to hear through it.
+
 Source: knowledge distillation (Hinton et al. 2015) with features as hints (Romero et al. 2015), on
 unlabelled mixtures.
 """
@@ -19,6 +22,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -68,11 +72,13 @@ def main(arguments: list[str] | None = None) -> int:
         "teacher": teacher.about,
         "sources": describe_sources(training),
     }
-    learned, windows = None, 0
+    if options.through_noise:
+        config["through_noise"] = True
+    learned, windows, through_noise = None, 0, 0
     if options.start is not None:
         learned, before = read_imitator(options.start, json.loads(json.dumps(config)))
         config["earlier_seeds"] = [*before.get("earlier_seeds", ()), before["seed"]]
-        windows = before["windows"]
+        windows, through_noise = before["windows"], before.get("windows_through_noise", 0)
     run = _begin(options, config)
     torch.manual_seed(options.seed)
     network = PocketNet(2)
@@ -80,7 +86,11 @@ def main(arguments: list[str] | None = None) -> int:
         training, options.teacher, network, options.batch, (options.seed, 0), options.steps
     )
     imitator = learn(lessons, recipe, run, options, learned)
-    result: dict[str, Any] = {"windows": windows + options.steps * options.batch}
+    drawn = options.steps * options.batch
+    through_noise += drawn * options.through_noise
+    result: dict[str, Any] = {"windows": windows + drawn}
+    if through_noise:
+        result["windows_through_noise"] = through_noise
     said = ""
     if held_out is not None:
         seed = (options.seed, 2)
@@ -110,6 +120,8 @@ def make_parser() -> argparse.ArgumentParser:
     option("--teacher", type=Path, required=True, metavar="TFLITE", help="YAMNet's file")
     option("--start", type=Path, metavar="RUN",
            help="begin with what such a run has learned (give another --seed)")  # fmt: skip
+    option("--through-noise", action="store_true",
+           help="give the network most mixtures under noise, the teacher none of it")  # fmt: skip
     option("--steps", type=int, default=8000, help="batches to learn from (8000)")
     option("--batch", type=int, default=128, help="windows a batch (128)")
     option("--seed", type=int, default=1, help="of everything drawn at random (1)")
@@ -150,8 +162,8 @@ def open_sources(options: argparse.Namespace) -> tuple[Mixtures, Mixtures | None
     for folder in options.others:
         others = open_clips(folder, SAMPLE_RATE, skip_broken=True)
         training.append(Source(others, SHARES["others"] / len(options.others), by_fold=False))
-    mixtures = Mixtures(training, NOISE_SHARE, WINDOW_SAMPLES)
-    return mixtures, Mixtures(judged, 0.0, WINDOW_SAMPLES) if judged else None
+    make = partial(Mixtures, n_samples=WINDOW_SAMPLES, through_noise=options.through_noise)
+    return make(training, NOISE_SHARE), make(judged, 0.0) if judged else None
 
 
 def describe_sources(mixtures: Mixtures) -> list[dict[str, Any]]:

@@ -118,11 +118,12 @@ class Lessons(Dataset):
         """``(batch, mels, frames)`` and ``(batch, 1024 + 521)``."""
         if self._opened is None:
             self._opened = Yamnet(self.teacher)
-        windows = self.mixtures.draw(np.random.default_rng((*self.seed, number)), self.batch_size)
+        random = np.random.default_rng((*self.seed, number))
+        windows, taught = self.mixtures.draw(random, self.batch_size)
         front_end = self.network.front_end
         with torch.no_grad():
             spectrum = front_end.compress(front_end.power_by_fft(torch.from_numpy(windows)))
-        return spectrum, torch.from_numpy(self._opened.hear(windows))
+        return spectrum, torch.from_numpy(self._opened.hear(taught))
 
 
 def learn(

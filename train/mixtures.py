@@ -27,12 +27,22 @@ REACH = 0.4
 """Part of a window by which it may begin before its clip; it may end half beyond."""
 
 NOISE_SHARE, SNR_DB = 0.35, (0.0, 40.0)
+"""Part of the windows that have noise, and by how much the sounds' mean stands above its own."""
+
+DENOISED_SHARE, DENOISED_SNR_DB = 0.7, (0.0, 30.0)
+"""The same where the teacher does not hear that noise; above it stands the loudest frame."""
+
+FRAME_S = 0.05
+"""Length over which that one is measured, as in the soundscapes (`train.scenes`)."""
+
 PEAK_DB = (-40.0, 0.0)
 N_NOISES, NOISE_S = 128, 6.0
 NEXT_TO_NOTHING = 3e-3
 """A stretch that never gets louder than this is drawn again."""
 
 N_TRIES = 5
+
+Windows = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -56,39 +66,59 @@ class Mixtures:
     Attributes:
         sources: What is mixed.
         n_samples: Of a window.
+        through_noise: A teacher is to hear windows without the noise that lies over them.
     """
 
-    def __init__(self, sources: Sequence[Source], noise_share: float, n_samples: int) -> None:
+    def __init__(
+        self,
+        sources: Sequence[Source],
+        noise_share: float,
+        n_samples: int,
+        *,
+        through_noise: bool = False,
+    ) -> None:
         """Get ready.
 
         Args:
             sources: All at one rate.
             noise_share: How often a sound is made noise, beside the sources.
             n_samples: Of a window.
+            through_noise: Whether a teacher is to hear less noise than there is.
         """
         self.sources, self.n_samples = tuple(sources), n_samples
+        self.through_noise = through_noise
         self._clips = [source.clips for source in sources]
         shares = np.array([*(source.share for source in sources), noise_share])
         self._shares = shares / shares.sum()
         rate = self._clips[0].sample_rate
         length = max(round(NOISE_S * rate), 2 * n_samples)
+        self._n_frame = round(FRAME_S * rate)
         self._noises = [
             make_noise(np.random.default_rng((0, k)), length, rate) for k in range(N_NOISES)
         ]
 
-    def draw(self, random: np.random.Generator, n: int) -> npt.NDArray[np.float32]:
-        """``(n, n_samples)`` in [-1, 1]."""
-        return np.stack([self._draw_one(random) for _ in range(n)])
+    def draw(self, random: np.random.Generator, n: int) -> tuple[Windows, Windows]:
+        """``(n, n_samples)`` in [-1, 1], twice: windows, and what a teacher hears of them."""
+        pairs = [self._draw_one(random) for _ in range(n)]
+        return np.stack([heard for heard, _ in pairs]), np.stack([taught for _, taught in pairs])
 
-    def _draw_one(self, random: np.random.Generator) -> npt.NDArray[np.float32]:
+    def _draw_one(self, random: np.random.Generator) -> tuple[Windows, Windows]:
         mixed = np.zeros(self.n_samples, np.float32)
         for number in range(random.choice(3, p=SOUNDS_AT_ONCE) + 1):
             level = -random.uniform(0, QUIETER_DB) if number else 0.0
             mixed += _at_level(self._sound(random), level)
-        if random.random() < NOISE_SHARE:
-            mixed += _at_level(self._noise(random, self.n_samples), -random.uniform(*SNR_DB))
-        peak = 10 ** (random.uniform(*PEAK_DB) / 20)
-        return (mixed * (peak / max(np.abs(mixed).max(), 1e-6))).astype(np.float32)
+        taught = mixed
+        share, snr_db, reference = (
+            (DENOISED_SHARE, DENOISED_SNR_DB, _loudest(mixed, self._n_frame))
+            if self.through_noise
+            else (NOISE_SHARE, SNR_DB, np.float32(1))
+        )
+        if random.random() < share:
+            noise = self._noise(random, self.n_samples)
+            mixed = mixed + _at_level(noise, -random.uniform(*snr_db)) * reference
+        scale = 10 ** (random.uniform(*PEAK_DB) / 20) / max(np.abs(mixed).max(), 1e-6)
+        heard = (mixed * scale).astype(np.float32)
+        return heard, (taught * scale).astype(np.float32) if self.through_noise else heard
 
     def _sound(self, random: np.random.Generator) -> npt.NDArray[np.float32]:
         """A stretch of something, some of them at another speed."""
@@ -128,3 +158,9 @@ def _at_level(sound: npt.NDArray[np.float32], level_db: float) -> npt.NDArray[np
     """A sound whose root mean square lies at a level; silence stays silence."""
     loudness = float(np.sqrt(np.mean(sound**2)))
     return sound * np.float32(10 ** (level_db / 20) / max(loudness, 1e-6))
+
+
+def _loudest(sound: npt.NDArray[np.float32], n_frame: int) -> np.float32:
+    """Root mean square of a sound's loudest frame; 1 where it is silent."""
+    frames = sound[: len(sound) // n_frame * n_frame].reshape(-1, n_frame)
+    return np.sqrt(np.square(frames).mean(axis=1).max()) or np.float32(1)

@@ -13,12 +13,13 @@ torch = pytest.importorskip("torch")
 from safetensors.torch import load_file
 from tiny_sets import make_speech_music, write
 
-from export.card import _describe_data
+from export.card import _describe_data, _describe_imitation
 from train import imitate
 from train.command import main as train_network
 from train.datasets import open_clips
 from train.imitate import main
-from train.pocket import Pocket
+from train.pocket import WIDTHS, Pocket
+from train.started import read_imitation
 from train.yamnet import N_FEATURES, N_SCORES
 
 pytestmark = pytest.mark.train
@@ -166,6 +167,27 @@ def test_imitation_goes_on_where_another_run_ended(teach):
     code, said = teach("--steps", "2", "--seed", "3", "--resume", save="third")
     assert code == 2
     assert "was begun with other earlier_seeds: [1, 2], not None" in said
+
+
+def test_imitation_goes_on_through_noise_and_says_how_much(teach):
+    first = ["--steps", "2", "--test-fold", "3"]
+    assert teach(*first, save="first")[0] == 0
+    start = [*first, "--start", str(teach.folder / "first"), "--seed", "2", "--through-noise"]
+    code, said = teach(*start, save="second")
+    assert code == 0, said
+    assert "after 32 windows" in said
+    assert teach(*first, "--seed", "2", "--start", str(teach.folder / "first"), save="x")[0] == 0
+    weights, without = weights_of(teach.folder / "second"), weights_of(teach.folder / "x")
+    assert not all(torch.equal(value, without[name]) for name, value in weights.items())
+    _, about = read_imitation(teach.folder / "second", WIDTHS)
+    assert about["windows_through_noise"] == 16
+    text = _describe_imitation(about)
+    assert text.endswith(
+        " Most of 16 of these it heard under noise that a pretended YAMNet did not hear."
+    )
+    code, said = teach(*start[:-1], "--resume", save="second")
+    assert code == 2
+    assert "was begun with other through_noise: True, not None" in said
 
 
 def test_imitation_does_not_go_on_from_a_run_that_heard_its_test_fold(teach):

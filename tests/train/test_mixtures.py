@@ -25,13 +25,32 @@ pytestmark = pytest.mark.train
 def test_a_window_is_the_same_for_the_same_chance_and_as_loud_as_drawn(make_esc):
     clips = open_clips(make_esc(folds=1), 16000)
     mixtures = Mixtures([Source(clips, 1.0)], 0.1, WINDOW_SAMPLES)
-    windows = mixtures.draw(np.random.default_rng(3), 60)
+    windows, taught = mixtures.draw(np.random.default_rng(3), 60)
+    np.testing.assert_array_equal(windows, taught)
     assert windows.shape == (60, WINDOW_SAMPLES)
     assert windows.dtype == np.float32
-    np.testing.assert_array_equal(windows, mixtures.draw(np.random.default_rng(3), 60))
+    np.testing.assert_array_equal(windows, mixtures.draw(np.random.default_rng(3), 60)[0])
     peaks = 20 * np.log10(np.abs(windows).max(axis=1))
     assert -40.1 < peaks.min() < -30
     assert -10 < peaks.max() < 0.1
+
+
+def test_a_teacher_hears_windows_without_the_noise_that_lies_over_them(make_esc):
+    clips = open_clips(make_esc(folds=1), 16000)
+    mixtures = Mixtures([Source(clips, 1.0)], 0.0, WINDOW_SAMPLES, through_noise=True)
+    heard, taught = mixtures.draw(np.random.default_rng(3), 200)
+    noise = heard - taught
+    over = np.abs(noise).max(axis=1) > 0
+    assert 0.6 < over.mean() < 0.8
+    loudest = np.sqrt(np.square(taught[over].reshape(over.sum(), -1, 800)).mean(axis=2).max(axis=1))
+    snr_db = 20 * np.log10(loudest / np.sqrt(np.square(noise[over]).mean(axis=1)))
+    assert -0.1 < snr_db.min() < 5
+    assert 25 < snr_db.max() < 30.1
+    # What it hears are the tones of the clips; the noise is nowhere near as narrow.
+    spectrum = np.square(np.abs(np.fft.rfft(np.stack([taught, noise])[:, over])))
+    narrow = np.sort(spectrum, axis=2)[:, :, -200:].sum(axis=2) / spectrum.sum(axis=2)
+    assert narrow[0].min() > 0.9
+    assert np.median(narrow[1]) < 0.7
 
 
 def test_sounds_come_from_every_source_by_its_share(make_esc, tmp_path):
@@ -55,7 +74,11 @@ def test_silent_clips_give_silence_not_an_endless_search():
     mixtures = Mixtures([Source(clips, 1.0)], 0.0, WINDOW_SAMPLES)
     drawn = mixtures._stretch(np.random.default_rng(1), WINDOW_SAMPLES)
     assert not drawn.any()
-    assert np.isfinite(mixtures.draw(np.random.default_rng(1), 20)).all()
+    assert np.isfinite(mixtures.draw(np.random.default_rng(1), 20)[0]).all()
+    mixtures = Mixtures([Source(clips, 1.0)], 0.0, WINDOW_SAMPLES, through_noise=True)
+    heard, taught = mixtures.draw(np.random.default_rng(1), 20)
+    assert heard.any()
+    assert not taught.any()
 
 
 def test_a_teacher_that_is_none_is_refused(tmp_path, monkeypatch):
