@@ -265,6 +265,9 @@ def _describe_data(config: dict[str, Any]) -> str:
         text += _describe_imitation(config["imitation"])
     if config.get("last_layer_alone"):
         text += " Of the labels only its last layer learned."
+    if "through_noise" in config:
+        epochs = config["recipe"]["epochs"]
+        text += f" Then it learned for {epochs} epochs to say under noise what it said without."
     return text
 
 

@@ -11,7 +11,6 @@ Underperform Out-of-Distribution", ICLR 2022.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -19,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from train.augment import to_device
+from train.layers import Body
 from train.powers import PowerMaterial
 
 WEIGHT_DECAY = 3e-3
@@ -28,28 +28,19 @@ N_CHANGED = 8
 BATCH = 128
 
 
-class Body(Protocol):
-    """Layers with a last one behind them."""
-
-    output: nn.Linear
-
-    def pooled(self, features: Tensor) -> Tensor:
-        """``(batch, mels, frames)`` -> ``(batch, channels)``: what the last layer is given."""
-
-
 Draw = Callable[[np.ndarray, np.random.Generator], tuple[Tensor, Tensor]]
 
 
-def fit_last_layer(body: Body, material: PowerMaterial, n_frames: int, draw: Draw) -> None:
+def fit_last_layer(body: Body, material: PowerMaterial, draw: Draw) -> None:
     """Fit the last layer to windows of clips, as they are and changed.
 
     Args:
         body: Whose last layer is fitted, in place.
         material: The clips.
-        n_frames: Of a window.
         draw: Makes features and labels of changed windows of some clips.
     """
     random, powers, labels = np.random.default_rng(0), material.powers, material.labels
+    n_frames = material.n_frames
     clip_frames = powers.power.shape[2] - 2 * powers.margin
     n_windows = 1 + max(0, int((clip_frames - n_frames) / material.label_hop))
     features, wanted = [], []

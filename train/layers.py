@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
+
+
+class Body(Protocol):
+    """Layers with a last one behind them."""
+
+    output: nn.Linear
+
+    def pooled(self, features: Tensor) -> Tensor:
+        """``(batch, mels, frames)`` -> ``(batch, channels)``: what the last layer is given."""
 
 
 def count_parameters(network: nn.Module) -> int:

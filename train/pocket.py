@@ -30,27 +30,19 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from streamclf.errors import UsageError
-from train.augment import draw_gains, mask_bands, to_device
 from train.datasets import ClipSet, open_clips
 from train.datasets.prepared import join
 from train.datasets.speech_music import LABELS, SPEECH_MUSIC, choose_pieces
 from train.features import LogMel
 from train.last_layer import fit_last_layer
 from train.layers import conv_block, separable_block
-from train.mixing import mixup
+from train.pocket_batches import draw_batch
 from train.pocket_recipe import PocketRecipe
-from train.powers import (
-    PowerMaterial,
-    Powers,
-    add_noise,
-    colour,
-    draw_noise,
-    make_noises,
-    shift_bands,
-)
-from train.started import read_imitation
+from train.powers import PowerMaterial, Powers, make_noises
+from train.started import read_imitation, read_named
 from train.system import System
 from train.teacher import HOP_S, soft_labels
+from train.through_noise import THROUGH_NOISE, Before, Hearer
 
 SAMPLE_RATE = 16000
 WINDOW_SAMPLES = 24000
@@ -66,6 +58,7 @@ WIDTHS = (48, 96, 192, 192, 384, 384, 512)
 RATE_BEHIND_IMITATION = 2e-3
 LAST_LAYER: Any = {"epochs": 1, "learning_rate": 1e-6, "ema": 0.0, "mixup": 0.0, "noise_share": 0.5}
 """Behind a last layer that is at its optimum one epoch, for the reports, that changes nothing."""
+
 PIECE_S = 5.0
 N_PIECES = 40
 """Of speech, and of music, in each fold: as many clips of 5 s as five classes of ESC-50 have."""
@@ -146,6 +139,8 @@ class Pocket(System):
     soft: Tensor | None = None
     started_from: dict[str, Tensor] | None = None
     last_layer = False
+    named: dict[str, Tensor] | None = None
+    before: Before | None = None
 
     @classmethod
     def default_recipe(cls) -> PocketRecipe:
@@ -164,6 +159,8 @@ class Pocket(System):
                help="begin with the layers of a run of train.imitate")  # fmt: skip
         option("--last-layer", action="store_true",
                help="keep those layers as they are and fit the last one alone")  # fmt: skip
+        option("--through-noise", type=Path, metavar="RUN",
+               help="go on with such a run: say under noise what it says without")  # fmt: skip
         option("--teacher", type=Path, metavar="NPZ",
                help="features of a teacher; a head on them gives most of each label")  # fmt: skip
         option("--speech-music", type=Path, metavar="DIR",
@@ -178,6 +175,10 @@ class Pocket(System):
             raise UsageError("--download fetches speech and music: --speech-music says where to")
         if options.last_layer and options.start is None:
             raise UsageError("--last-layer keeps the layers of a run that --start names: give it")
+        if options.through_noise is not None and (options.start or options.teacher):
+            raise UsageError(
+                "--through-noise learns from its own run: leave --start, --teacher out"
+            )
 
     def adapt(self, clips: ClipSet, options: Namespace) -> ClipSet:
         """With speech and music, where they are asked for."""
@@ -192,6 +193,11 @@ class Pocket(System):
 
     def configure(self, options: Namespace, clips: ClipSet) -> dict[str, Any]:
         """Take over what was learned by imitation, fit the teacher's head, if there are any."""
+        if options.through_noise is not None:
+            self.recipe = replace(self.recipe, **THROUGH_NOISE)
+            self.started_from, about = read_named(options.through_noise, clips, self.recipe.widths)
+            self.named = self.started_from
+            return about
         about: dict[str, Any] = {}
         if options.start is not None:
             self.started_from, about["imitation"] = read_imitation(
@@ -221,7 +227,7 @@ class Pocket(System):
 
     def trainee(self, network: nn.Module) -> nn.Module:
         """All but the front end."""
-        return network.body
+        return network.body if self.named is None else Hearer(network.body)
 
     def material(self, network: PocketNet, clips: ClipSet, device: torch.device) -> PowerMaterial:
         """The power in each band of every clip, and where its windows may begin."""
@@ -234,52 +240,37 @@ class Pocket(System):
         if self.soft is not None:
             share = self.recipe.teacher_share
             labels = (1 - share) * labels + share * self.soft.to(device)
-        return PowerMaterial(powers, noises, labels, HOP_S * SAMPLE_RATE / HOP_LENGTH, front_end)
+        hop = HOP_S * SAMPLE_RATE / HOP_LENGTH
+        material = PowerMaterial(powers, noises, labels, hop, front_end, n_frames)
+        if self.named is not None:
+            body = PocketBody(labels.shape[2], self.recipe.widths)
+            body.load_state_dict(self.named)
+            middle = (powers.power.shape[2] - n_frames) // 2
+            windows = front_end.compress(powers.power[:, :, middle : middle + n_frames])
+            self.before = material.before = Before(body.to(device), windows)
+        return material
 
     def prepare(self, network: PocketNet, material: PowerMaterial) -> None:
         """Fit the last layer, where it is to learn alone."""
         if self.last_layer:
-            n_frames = material.front_end.n_frames(WINDOW_SAMPLES)
-            fit_last_layer(network.body, material, n_frames, partial(self.batch, material))
+            fit_last_layer(network.body, material, partial(self.batch, material))
 
     def batch(
         self, material: PowerMaterial, indices: np.ndarray, random: np.random.Generator
     ) -> tuple[Tensor, Tensor]:
-        """Windows of the clips: coloured, mixed in pairs, over noise, masked; a few noise alone."""
-        recipe = self.recipe
-        power, labels = self._windows(material, indices, random)
-        if recipe.mixup:
-            power, labels = mixup(power, labels, random, recipe.mixup)
-        noise = draw_noise(material.noises, len(power), power.shape[2], random)
-        power = add_noise(power, noise, random, recipe.noise_share, recipe.snr_db)
-        n_alone = random.binomial(len(power), recipe.noise_alone)
-        if n_alone:
-            levels = to_device(10 ** random.uniform(-8, -1, n_alone), power)
-            power[:n_alone] = noise[:n_alone] * levels[:, None, None]
-            labels[:n_alone] = 1 / labels.shape[1]
-        features = material.front_end.compress(power)
-        for axis, width in ((1, recipe.widest_mels), (2, recipe.widest_frames)):
-            if width:
-                features = mask_bands(features, random, axis=axis, widest=width, n_masks=2)
-        return features, labels
+        """Windows of the clips, changed and mixed (`train.pocket_batches`)."""
+        return draw_batch(self.recipe, material, indices, random)
 
-    def _windows(
-        self, material: PowerMaterial, indices: np.ndarray, random: np.random.Generator
-    ) -> tuple[Tensor, Tensor]:
-        recipe, powers = self.recipe, material.powers
-        starts = powers.draw_starts(indices, random, recipe.edge_share)
-        power = powers.cut(indices, starts, material.front_end.n_frames(WINDOW_SAMPLES))
-        if recipe.shift_bands:
-            shifts = random.integers(-recipe.shift_bands, recipe.shift_bands + 1, len(indices))
-            power = shift_bands(power, shifts)
-        if recipe.colour_db:
-            power = colour(power, random, recipe.colour_db)
-        gains = draw_gains(random, len(indices), -recipe.gain_db, recipe.gain_db)
-        power = power * to_device(gains**2, power)[:, None, None]
-        places = np.rint((starts - powers.margin) / material.label_hop).astype(int)
-        places = np.clip(places, 0, material.labels.shape[1] - 1)
-        rows = to_device(indices, power)
-        return power, material.labels[rows, to_device(places, power)]
+    def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """As of every system; through noise its channels' error, too."""
+        if self.before is None:
+            return super().loss(logits, labels)
+        return self.before.loss(logits, labels)
+
+    def tally(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """How many are named as by the labels, or by itself before."""
+        n_classes = labels.shape[1] if self.before is None else self.before.n_classes
+        return super().tally(logits[:, :n_classes], labels[:, :n_classes])
 
     def card_note(self) -> str:
         """What is special about it."""

@@ -17,6 +17,7 @@ from train.augment import cut, to_device
 from train.datasets.prepared import FULL_SCALE, ClipSet
 from train.features import LogMel
 from train.noise import make_noise
+from train.through_noise import Before
 
 QUIET = 1e-4
 """Windows whose loudest frame is this far (-40 dB) below the clip's are not cut."""
@@ -95,6 +96,8 @@ class PowerMaterial:
             times ``label_hop``.
         label_hop: Frames from one place to the next.
         front_end: For its logarithm.
+        n_frames: Of a window.
+        before: What a network said before it went on, which stands for the labels.
     """
 
     powers: Powers
@@ -102,6 +105,8 @@ class PowerMaterial:
     labels: Tensor
     label_hop: float
     front_end: LogMel
+    n_frames: int
+    before: Before | None = None
 
 
 def loud_starts(power: Tensor, n_frames: int) -> list[np.ndarray]:

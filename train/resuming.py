@@ -96,9 +96,14 @@ def check_same_teacher(run: RunFolder, about: dict[str, Any]) -> None:
     Raises:
         UsageError: It is.
     """
-    begun = run.read_json(CONFIG).get("teacher")
-    if begun and about.get("teacher", {}).get("sha256") != begun["sha256"]:
-        raise UsageError(f"--resume: the run has a teacher, give --teacher ({begun['file']}) again")
+    config = run.read_json(CONFIG)
+    for name in ("through_noise", "teacher"):
+        begun = config.get(name)
+        if begun and about.get(name, {}).get("sha256") != begun["sha256"]:
+            option = "--" + name.replace("_", "-")
+            raise UsageError(
+                f"--resume: the run has a teacher, give {option} ({begun['file']}) again"
+            )
 
 
 def _take_over_option(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,11 +10,14 @@ from typing import Any
 from torch import Tensor
 
 from train.checkpoint import LAST
+from train.datasets import ClipSet
 from train.errors import RunError
 from train.runs import CONFIG, RESULT, WEIGHTS, RunFolder
 
 IMITATION = "imitation"
 """What such a run calls its network."""
+
+NAMED = "pocket"
 
 
 def read_imitation(path: Path, widths: Sequence[int]) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -54,6 +58,40 @@ def read_imitator(path: Path, like: dict[str, Any]) -> tuple[dict[str, Tensor], 
     tensors, _ = run.read_tensors(LAST)
     part = "average/"
     return {k.removeprefix(part): v for k, v in tensors.items() if k.startswith(part)}, about
+
+
+def read_named(
+    path: Path, clips: ClipSet, widths: Sequence[int]
+) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The body of a run of `train.pocket` that has ended, and what ``config.json`` should say.
+
+    Args:
+        path: The run.
+        clips: What is trained on now: classes and folds must be those of that run.
+        widths: Of the recipe.
+
+    Raises:
+        RunError: It is no such run, has not ended, or differs where it must not.
+    """
+    run = RunFolder.open(path)
+    config = run.read_json(CONFIG)
+    if config.get("network") != NAMED:
+        raise RunError(f"{path}: a run of {config.get('network')}, --through-noise takes one of "
+                       f"{NAMED}; python -m train.{NAMED} makes it")  # fmt: skip
+    now = {"labels": list(clips.labels), "folds": list(clips.folds), "widths": list(widths)}
+    there = {**config, "folds": config["data"]["folds"], "widths": config["recipe"]["widths"]}
+    for name, value in now.items():
+        if list(there[name]) != value:
+            raise RunError(f"{path}: has other {name}, {shorten(there[name])}, not "
+                           f"{shorten(value)}; go on with the same ones")  # fmt: skip
+    weights, _ = run.read_tensors(WEIGHTS)
+    part = "body."
+    body = {k.removeprefix(part): v for k, v in weights.items() if k.startswith(part)}
+    about = {name: config[name] for name in ("imitation", "last_layer_alone", "teacher")
+             if name in config}  # fmt: skip
+    digest = hashlib.sha256((path / WEIGHTS).read_bytes()).hexdigest()
+    before = {"file": path.name, "sha256": digest, "epochs": config["recipe"]["epochs"]}
+    return body, about | {"through_noise": before}
 
 
 def shorten(value: Any) -> str:

@@ -74,7 +74,8 @@ def test_every_window_is_heard_as_it_is_and_as_often_changed(make_esc):
     def draw(indices, random):
         return torch.full((len(indices), 64, 59), 5.0), torch.eye(3)[indices % 3]
 
-    fit_last_layer(Body(), material, 59, draw)
+    assert material.n_frames == 59
+    fit_last_layer(Body(), material, draw)
     plain = [features for features in heard if not (features == 5).all()]
     # Windows of 1.5 s every half second in 3 s.
     assert len(plain) == 4

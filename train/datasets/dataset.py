@@ -83,6 +83,9 @@ class DataSet(ABC):
     downloads: ClassVar[bool] = False
     """Whether `download` can fetch it."""
 
+    leaves_out_broken: ClassVar[bool] = False
+    """Whether clips that do not decode are left out unasked: a collection of what others made."""
+
     @abstractmethod
     def recognises(self, folder: Path) -> bool:
         """Whether a folder looks like this set in its official layout."""

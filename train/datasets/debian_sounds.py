@@ -51,6 +51,7 @@ class DebianSounds(Folder):
     """A folder a package."""
 
     downloads: ClassVar[bool] = True
+    leaves_out_broken: ClassVar[bool] = True
 
     def recognises(self, folder: Path) -> bool:
         """By the list of packages beside a folder of one of them."""

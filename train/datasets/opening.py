@@ -42,6 +42,7 @@ def open_dataset(
     Raises:
         DatasetError: Something is missing or broken; the message names it.
     """
+    skip_broken = skip_broken or dataset.leaves_out_broken
     listing = list_clips(dataset, folder)
     origin = _digest(listing, sample_rate, channels)
     target = out or prepared_folder(folder, dataset.name, sample_rate, channels)
