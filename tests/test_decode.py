@@ -8,6 +8,7 @@ import av
 import numpy as np
 import pytest
 import toys
+from readings import check_contiguous, read
 
 from streamclf.errors import RecordingError, SourceError, StreamError
 from streamclf.records import Block, Gap, Notice
@@ -50,23 +51,6 @@ def encode(
                 packet = noise
             container.mux(packet)
     return path
-
-
-def read(path: Path) -> tuple[list, str]:
-    items = []
-    with Recording(path) as recording:
-        try:
-            items.extend(recording.blocks(RATE))
-        except RecordingError as error:
-            return items, str(error)
-    return items, ""
-
-
-def check_contiguous(items: list) -> None:
-    position = 0
-    for item in items:
-        assert item.position == position
-        position = item.end
 
 
 SOUND = toys.tone(1000, 4, RATE)

@@ -7,34 +7,14 @@ import numpy as np
 import pytest
 import soundfile
 import toys
+from readings import check_contiguous, read
 
-from streamclf.errors import RecordingError
 from streamclf.records import Block
 from streamclf.sources.recording import BLOCK_SAMPLES, Recording
 
 RATE = toys.RATE
 N = 160_000
 SOUND = toys.tone(440, 20) + np.random.default_rng(0).normal(0, 0.05, N).astype(np.float32)
-
-
-def read(path: Path) -> tuple[list, str]:
-    """All records, and the message of the error at the end ("" for none)."""
-    items = []
-    with Recording(path) as recording:
-        try:
-            items.extend(recording.blocks(RATE))
-        except RecordingError as error:
-            return items, str(error)
-    return items, ""
-
-
-def check_contiguous(items: list) -> None:
-    position = 0
-    for item in items:
-        assert item.position == position
-        position = item.end
-        if isinstance(item, Block):
-            assert 0 < item.n_samples <= BLOCK_SAMPLES
 
 
 def samples(items: list) -> np.ndarray:

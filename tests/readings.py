@@ -1,0 +1,32 @@
+"""Recordings read to their end, and what must hold of every record that comes of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import toys
+
+from streamclf.errors import RecordingError
+from streamclf.records import Block, Gap, Notice
+from streamclf.sources.recording import BLOCK_SAMPLES, Recording
+
+
+def read(path: Path) -> tuple[list[Block | Gap | Notice], str]:
+    """All records, and the message of the error at the end ("" for none)."""
+    items: list[Block | Gap | Notice] = []
+    with Recording(path) as recording:
+        try:
+            items.extend(recording.blocks(toys.RATE))
+        except RecordingError as error:
+            return items, str(error)
+    return items, ""
+
+
+def check_contiguous(items: list) -> None:
+    """Each begins where the one before ended, and no block is empty or larger than it may be."""
+    position = 0
+    for item in items:
+        assert item.position == position
+        position = item.end
+        if isinstance(item, Block):
+            assert 0 < item.n_samples <= BLOCK_SAMPLES
