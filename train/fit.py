@@ -120,6 +120,7 @@ def fit(
     learner.save(run, progress)
     learner.trainee.load_state_dict(learner.average)
     epoch = load_best(run, network, progress) if progress.best and run.writes else recipe.epochs
+    system.conclude(network)
     run.write_tensors(WEIGHTS, network.state_dict(), {"epoch": str(epoch)})
     return network.eval()
 

@@ -261,6 +261,13 @@ class Pocket(System):
         """Windows of the clips, changed and mixed (`train.pocket_batches`)."""
         return draw_batch(self.recipe, material, indices, random)
 
+    def conclude(self, network: PocketNet) -> None:
+        """Keep a part of the weights that going on through noise began with."""
+        if self.named is not None:
+            for name, value in network.body.state_dict().items():
+                if value.is_floating_point():
+                    value.lerp_(self.named[name].to(value), self.recipe.kept_share)
+
     def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
         """As of every system; through noise its channels' error, too."""
         if self.before is None:

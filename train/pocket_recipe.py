@@ -23,6 +23,8 @@ class PocketRecipe(Recipe):
         widest_mels: SpecAugment's widest band of mels; two a clip.
         widest_frames: SpecAugment's widest band of frames; two a clip.
         teacher_share: Part of each label that comes from the teacher, where there is one.
+        kept_share: Of a run that goes on through noise, the part of the weights it began with in
+            those it ends with.
         widths: Channels behind each of the seven blocks.
     """
 
@@ -37,5 +39,6 @@ class PocketRecipe(Recipe):
     widest_mels: int = 8
     widest_frames: int = 6
     teacher_share: float = 0.7
+    kept_share: float = 0.0
     widths: tuple[int, ...] = (32, 64, 128, 128, 256, 256, 384)
     """As in the runs that say nothing of it."""

@@ -97,6 +97,9 @@ class System(ABC):
     def prepare(self, network: nn.Module, material: Any) -> None:
         """Do what a new training begins with, before its first step; most do nothing."""
 
+    def conclude(self, network: nn.Module) -> None:
+        """Do what a training ends with, to the weights that are kept; most do nothing."""
+
     @abstractmethod
     def batch(
         self, material: Any, indices: np.ndarray, random: np.random.Generator

@@ -3,10 +3,12 @@
 It hears windows of its clips, mixed in pairs; what it said of them before, without noise, is what
 it is to say under noise, and what its last layer is given is to stay the same as well. No label is
 asked: a few thousand of these make layers forget what they learned by imitation
-(`train.last_layer`).
+(`train.last_layer`). It ends half way between where it began and where it got to: between the two
+what is heard in quiet and what is heard in noise trade places, and half way has most of both.
 
-Source: a teacher that hears clean inputs, a student that hears noisy ones and began as its copy:
-Q. Xie et al., "Self-training with Noisy Student", CVPR 2020.
+Sources: a teacher that hears clean inputs, a student that hears noisy ones and began as its copy:
+Q. Xie et al., "Self-training with Noisy Student", CVPR 2020; weights between two, M. Wortsman et
+al., "Robust fine-tuning of zero-shot models", CVPR 2022.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ from train.layers import Body
 
 THROUGH_NOISE: Any = {
     "epochs": 50, "learning_rate": 1e-3, "weight_decay": 0.02, "warm_up": 0.1, "noise_share": 0.8,
-    "snr_db": (0.0, 30.0), "widest_mels": 4, "widest_frames": 3,
+    "snr_db": (0.0, 30.0), "widest_mels": 4, "widest_frames": 3, "kept_share": 0.5,
 }  # fmt: skip
 """Of the recipe what differs from training by labels."""
 

@@ -109,6 +109,23 @@ def test_a_run_goes_on_from_another_and_says_so(train):
     )
 
 
+def test_the_weights_it_ends_with_are_half_those_it_began_with(train):
+    arguments = ["--through-noise", train.folder / "plain", "--epochs", 1]
+    assert train(*arguments, save="half")[0] == 0
+    began, ended = (weights_of(train.folder / name) for name in ("plain", "half"))
+    run = RunFolder.open(train.folder / "half")
+    config = run.read_json("config.json")
+    assert config["recipe"]["kept_share"] == 0.5
+    # The same run with none of them kept; going on with a finished run only ends it anew.
+    config["recipe"]["kept_share"] = 0.0
+    run.write_json("config.json", config)
+    assert train("--resume", save="half")[0] == 0
+    whole = weights_of(train.folder / "half")
+    name = "body.output.weight"
+    assert not torch.equal(whole[name], began[name])
+    torch.testing.assert_close(ended[name], (whole[name] + began[name]) / 2)
+
+
 def test_a_run_that_was_interrupted_asks_the_network_it_began_with(train, monkeypatch):
     given = ["--through-noise", train.folder / "plain", "--epochs", 3]
     assert train(*given, save="whole")[0] == 0
