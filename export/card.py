@@ -245,6 +245,7 @@ def _describe_command(config: dict[str, Any]) -> str:
 _MADE_BY = (
     "esc10", "folds", "test_fold", "validation_fold", "validation_part", "epochs",
     "budget_minutes", "max_clips", "seed", "leave_out", "speech_music", "start", "teacher",
+    "last_layer", "through_noise",
 )  # fmt: skip
 """What decides of the weights. Of data only the name is told, never where it lay."""
 

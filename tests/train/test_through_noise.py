@@ -13,7 +13,7 @@ torch = pytest.importorskip("torch")
 
 from safetensors.torch import load_file, save_file
 
-from export.card import _describe_data
+from export.card import _describe_command, _describe_data
 from train.command import main
 from train.datasets import open_clips
 from train.pocket import Pocket
@@ -107,6 +107,7 @@ def test_a_run_goes_on_from_another_and_says_so(train):
     assert "Then it learned for 2 epochs to say under noise what it said without." in (
         _describe_data(config)
     )
+    assert _describe_command(config).endswith("--test-fold 2 --through-noise plain")
 
 
 def test_the_weights_it_ends_with_are_half_those_it_began_with(train):
