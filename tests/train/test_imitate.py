@@ -103,7 +103,9 @@ def test_pocket_takes_over_every_layer_but_the_last(teach):
     assert teach("--steps", "3")[0] == 0
     system, options = (
         Pocket(),
-        Namespace(start=teach.folder / "imitation", teacher=None, last_layer=False),
+        Namespace(
+            start=teach.folder / "imitation", teacher=None, last_layer=False, through_noise=None
+        ),
     )
     system.configure(options, open_clips(teach.data, 16000))
     state = system.build(3).body.state_dict()
