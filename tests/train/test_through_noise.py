@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -23,8 +24,14 @@ from train.started import read_named
 pytestmark = pytest.mark.train
 
 
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory):
+    """Where the first run stays once it is trained."""
+    return tmp_path_factory.mktemp("kept") / "plain"
+
+
 @pytest.fixture
-def train(make_esc, tmp_path, capsys):
+def train(make_esc, tmp_path, capsys, kept):
     """Run the command; the first run is ``plain``, trained by labels."""
     data = make_esc(folds=2)
 
@@ -33,7 +40,10 @@ def train(make_esc, tmp_path, capsys):
         code = main("pocket", [*map(str, [*given, *arguments]), "--save", str(tmp_path / save)])
         return code, capsys.readouterr().err
 
-    assert run("--epochs", 2, save="plain")[0] == 0
+    if not kept.exists():
+        assert run("--epochs", 2, save="plain")[0] == 0
+        shutil.copytree(tmp_path / "plain", kept)
+    shutil.copytree(kept, tmp_path / "plain", dirs_exist_ok=True)
     run.data, run.folder = data, tmp_path
     return run
 
