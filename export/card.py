@@ -284,9 +284,8 @@ def _describe_imitation(imitation: dict[str, Any]) -> str:
         f"(trained on AudioSet) says of {imitation['windows']:,} windows mixed from {sources}."
     )
     if "windows_through_noise" in imitation:
-        text += (
-            f" Most of {imitation['windows_through_noise']:,} of these it heard under noise that "
-        )
+        n_windows = f"{imitation['windows_through_noise']:,}"
+        text += f" Most of {n_windows} of these it heard under noise that "
         text += f"{imitation['teacher']['name']} did not hear."
     return text
 

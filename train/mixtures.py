@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from train.datasets.prepared import FULL_SCALE, ClipSet
 from train.noise import make_noise
+from train.scenes import frame_power
 
 SOUNDS_AT_ONCE = (0.35, 0.5, 0.15)
 """How often a window holds one sound, two, three."""
@@ -30,10 +31,8 @@ NOISE_SHARE, SNR_DB = 0.35, (0.0, 40.0)
 """Part of the windows that have noise, and by how much the sounds' mean stands above its own."""
 
 DENOISED_SHARE, DENOISED_SNR_DB = 0.7, (0.0, 30.0)
-"""The same where the teacher does not hear that noise; above it stands the loudest frame."""
-
-FRAME_S = 0.05
-"""Length over which that one is measured, as in the soundscapes (`train.scenes`)."""
+"""The same where the teacher does not hear that noise; above it stands the loudest frame, as in
+the soundscapes."""
 
 PEAK_DB = (-40.0, 0.0)
 N_NOISES, NOISE_S = 128, 6.0
@@ -92,7 +91,6 @@ class Mixtures:
         self._shares = shares / shares.sum()
         rate = self._clips[0].sample_rate
         length = max(round(NOISE_S * rate), 2 * n_samples)
-        self._n_frame = round(FRAME_S * rate)
         self._noises = [
             make_noise(np.random.default_rng((0, k)), length, rate) for k in range(N_NOISES)
         ]
@@ -108,11 +106,11 @@ class Mixtures:
             level = -random.uniform(0, QUIETER_DB) if number else 0.0
             mixed += _at_level(self._sound(random), level)
         taught = mixed
-        share, snr_db, reference = (
-            (DENOISED_SHARE, DENOISED_SNR_DB, _loudest(mixed, self._n_frame))
-            if self.through_noise
-            else (NOISE_SHARE, SNR_DB, np.float32(1))
-        )
+        share, snr_db, reference = NOISE_SHARE, SNR_DB, np.float32(1)
+        if self.through_noise:
+            share, snr_db = DENOISED_SHARE, DENOISED_SNR_DB
+            loudest = frame_power(mixed, self._clips[0].sample_rate).max()
+            reference = np.float32(np.sqrt(loudest or 1.0))
         if random.random() < share:
             noise = self._noise(random, self.n_samples)
             mixed = mixed + _at_level(noise, -random.uniform(*snr_db)) * reference
@@ -158,9 +156,3 @@ def _at_level(sound: npt.NDArray[np.float32], level_db: float) -> npt.NDArray[np
     """A sound whose root mean square lies at a level; silence stays silence."""
     loudness = float(np.sqrt(np.mean(sound**2)))
     return sound * np.float32(10 ** (level_db / 20) / max(loudness, 1e-6))
-
-
-def _loudest(sound: npt.NDArray[np.float32], n_frame: int) -> np.float32:
-    """Root mean square of a sound's loudest frame; 1 where it is silent."""
-    frames = sound[: len(sound) // n_frame * n_frame].reshape(-1, n_frame)
-    return np.sqrt(np.square(frames).mean(axis=1).max()) or np.float32(1)

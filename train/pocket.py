@@ -170,15 +170,17 @@ class Pocket(System):
 
     @classmethod
     def check_options(cls, options: Namespace) -> None:
-        """``--download`` needs a place, ``--last-layer`` layers that have learned."""
+        """``--download`` needs a place, ``--last-layer`` layers, ``--through-noise`` only a run."""
         if options.download and options.speech_music is None:
             raise UsageError("--download fetches speech and music: --speech-music says where to")
+        others = options.start or options.teacher or options.last_layer
+        if options.through_noise is not None and others:
+            raise UsageError(
+                "--through-noise learns from its own run: "
+                "leave --start, --teacher, --last-layer out"
+            )
         if options.last_layer and options.start is None:
             raise UsageError("--last-layer keeps the layers of a run that --start names: give it")
-        if options.through_noise is not None and (options.start or options.teacher):
-            raise UsageError(
-                "--through-noise learns from its own run: leave --start, --teacher out"
-            )
 
     def adapt(self, clips: ClipSet, options: Namespace) -> ClipSet:
         """With speech and music, where they are asked for."""

@@ -99,7 +99,7 @@ def make_scenes(
 
 def trim(waveform: np.ndarray, sample_rate: int) -> npt.NDArray[np.float32]:
     """A clip from its first frame that is not quiet to its last; empty where all is silence."""
-    power = _frame_power(waveform, sample_rate)
+    power = frame_power(waveform, sample_rate)
     loud = np.flatnonzero((power >= QUIET * power.max(initial=0)) & (power > 0))
     if not loud.size:
         return waveform[:0]
@@ -175,7 +175,7 @@ def _make_scene(
         if onset + len(sound) > room:
             deck.put_back(label, sound)
             break
-        loudest = _frame_power(sound, sample_rate).max()
+        loudest = frame_power(sound, sample_rate).max()
         waveform[onset : onset + len(sound)] += sound * (level / np.sqrt(loudest))
         events.append(TrueEvent(label, onset, onset + len(sound)))
         end = max(end, onset + len(sound))
@@ -188,7 +188,7 @@ def _frame(sample_rate: int) -> int:
     return max(1, round(FRAME_S * sample_rate))
 
 
-def _frame_power(waveform: np.ndarray, sample_rate: int) -> npt.NDArray[np.float64]:
+def frame_power(waveform: np.ndarray, sample_rate: int) -> npt.NDArray[np.float64]:
     """``(frames,)``: mean square of each; the last one may be shorter."""
     frame = _frame(sample_rate)
     starts = np.arange(0, len(waveform), frame)

@@ -161,8 +161,9 @@ def test_another_beginning_is_refused_when_a_run_is_resumed(train):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--start", "x"], "--through-noise learns from its own run: leave --start, --teacher out"),
-        (["--teacher", "x"], "leave --start, --teacher out"),
+        (["--start", "x"], "--through-noise learns from its own run: leave --start, --teacher, "),
+        (["--teacher", "x"], "leave --start, --teacher, --last-layer out"),
+        (["--last-layer"], "leave --start, --teacher, --last-layer out"),
         (["--test-fold", "1"], "plain: has other folds, [1], not [2]; go on with the same ones"),
     ],
 )
