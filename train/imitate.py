@@ -33,7 +33,7 @@ from train.errors import UsageError
 from train.exits import exit_codes
 from train.imitation import Lessons, judge, learn
 from train.mixtures import Mixtures, Source
-from train.pocket import SAMPLE_RATE, WIDTHS, WINDOW_SAMPLES, PocketNet
+from train.pocket_network import SAMPLE_RATE, WIDTHS, WINDOW_SAMPLES, PocketNet
 from train.recipe import Recipe
 from train.runs import CONFIG, RESULT, RunFolder
 from train.started import IMITATION, read_imitator, shorten

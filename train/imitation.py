@@ -23,7 +23,7 @@ from train.fit import SAVE_EVERY_S
 from train.interrupt import Interrupt
 from train.learner import Learner
 from train.mixtures import Mixtures
-from train.pocket import PocketBody, PocketNet
+from train.pocket_network import PocketBody, PocketNet
 from train.recipe import Recipe
 from train.runs import WEIGHTS, RunFolder
 from train.yamnet import N_FEATURES, N_SCORES, Yamnet
@@ -49,7 +49,7 @@ class Imitator(nn.Module):
     def __init__(self, body: PocketBody) -> None:
         super().__init__()
         self.body = body
-        n_inputs = body.output.in_features
+        n_inputs = body.n_last
         self.features, self.scores = nn.Linear(n_inputs, N_FEATURES), nn.Linear(n_inputs, N_SCORES)
         nn.init.constant_(self.scores.bias, RARE)
         self.register_buffer("mean", torch.zeros(N_FEATURES))
@@ -57,7 +57,7 @@ class Imitator(nn.Module):
 
     def forward(self, spectrum: Tensor) -> Tensor:
         """``(batch, mels, frames)`` -> ``(batch, 1024 + 521)``: scaled features, then logits."""
-        heard = self.body.pooled(spectrum)
+        heard = self.body.pooled_last(spectrum)
         return torch.cat([self.features(heard), self.scores(heard)], dim=1)
 
     def errors(self, given: Tensor, said: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,28 +1,23 @@
 """Pocket: a small log-mel network for 16 kHz and 1.5 s, the one that streamclf comes with.
 
-64 mels of 40 ms frames every 25 ms, a 3x3 convolution and six separable ones with pooling, mean
-over frequency, mean plus max over time, one linear layer: 0.52 M parameters. Nothing is padded
-along time, so that windows which overlap share all of it but the pooling over time; its frames
-are 0.1 s apart. The mel front end is in the graph and learns nothing, so training caches its
-output and mixes, colours and masks spectrograms instead of waveforms.
+The mel front end of `train.pocket_network` is in the graph and learns nothing, so training caches
+its output and mixes, colours and masks spectrograms instead of waveforms.
 
 ESC-50 has neither speech nor music, which is what most microphones hear: ``--speech-music`` adds
 both. Windows of made noise alone have all labels alike, so that noise is named without confidence.
 
-Sources: separable convolutions of A. Howard et al., "MobileNets", 2017; mean plus max pooling of
-Q. Kong et al., "PANNs", 2020; mixup of H. Zhang et al., 2018; SpecAugment of D. Park et al., 2019;
-noise with even labels of D. Hendrycks et al., "Outlier Exposure", ICLR 2019.
+Sources: mixup of H. Zhang et al., 2018; SpecAugment of D. Park et al., 2019; noise with even labels
+of D. Hendrycks et al., "Outlier Exposure", ICLR 2019.
 """
 
 from __future__ import annotations
 
 import sys
 from argparse import ArgumentParser, Namespace
-from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import torch
@@ -33,10 +28,16 @@ from streamclf.errors import UsageError
 from train.datasets import ClipSet, open_clips
 from train.datasets.prepared import join
 from train.datasets.speech_music import LABELS, SPEECH_MUSIC, choose_pieces
-from train.features import LogMel
 from train.last_layer import fit_last_layer
-from train.layers import conv_block, separable_block
 from train.pocket_batches import draw_batch
+from train.pocket_network import (
+    HOP_LENGTH,
+    SAMPLE_RATE,
+    WIDTHS,
+    WINDOW_SAMPLES,
+    PocketBody,
+    PocketNet,
+)
 from train.pocket_recipe import PocketRecipe
 from train.powers import PowerMaterial, Powers, make_noises
 from train.started import read_imitation, read_named
@@ -44,16 +45,8 @@ from train.system import System
 from train.teacher import HOP_S, soft_labels
 from train.through_noise import THROUGH_NOISE, Before, Hearer
 
-SAMPLE_RATE = 16000
-WINDOW_SAMPLES = 24000
-N_FFT = 640
-HOP_LENGTH = 400
-N_MELS = 64
 N_HEARD = 14
 """Frames (0.4 s) of a clip that a window at its edge holds at least."""
-
-WIDTHS = (48, 96, 192, 192, 384, 384, 512)
-"""Channels behind each of the seven blocks."""
 
 RATE_BEHIND_IMITATION = 2e-3
 LAST_LAYER: Any = {"epochs": 1, "learning_rate": 1e-6, "ema": 0.0, "mixup": 0.0, "noise_share": 0.5}
@@ -62,69 +55,6 @@ LAST_LAYER: Any = {"epochs": 1, "learning_rate": 1e-6, "ema": 0.0, "mixup": 0.0,
 PIECE_S = 5.0
 N_PIECES = 40
 """Of speech, and of music, in each fold: as many clips of 5 s as five classes of ESC-50 have."""
-
-
-class PocketBody(nn.Module):
-    """Log-mel spectrogram to logits."""
-
-    def __init__(self, n_classes: int, widths: Sequence[int], n_mels: int = N_MELS) -> None:
-        super().__init__()
-        a, b, c, d, e, f, g = widths
-        # Running statistics, not the window's own: how loud a window is stays audible.
-        self.scale = nn.BatchNorm1d(n_mels)
-        self.layers = nn.Sequential(
-            *conv_block(1, a, stride=2),
-            *separable_block(a, b),
-            nn.MaxPool2d(2),
-            *separable_block(b, c),
-            *separable_block(c, d),
-            nn.MaxPool2d(2),
-            *separable_block(d, e),
-            *separable_block(e, f),
-            nn.MaxPool2d((2, 1)),
-            *separable_block(f, g),
-        )
-        self.dropout = nn.Dropout(0.2)
-        self.output = nn.Linear(g, n_classes)
-        self.kept = False
-        # Channels beside each other: a training step takes a third less time on a CPU.
-        self.to(memory_format=torch.channels_last)
-
-    def keep_layers(self) -> None:
-        """Let the last layer alone learn; the others keep weights and statistics."""
-        self.kept = True
-        self.requires_grad_(False)
-        self.output.requires_grad_(True)
-
-    def train(self, mode: bool = True) -> Self:
-        """As of every module; layers that are kept stay as they judge."""
-        super().train(mode)
-        if self.kept:
-            self.scale.eval()
-            self.layers.eval()
-        return self
-
-    def pooled(self, features: Tensor) -> Tensor:
-        """``(batch, mels, frames)`` -> ``(batch, channels)``: what the output layer sees."""
-        maps = self.layers(self.scale(features)[:, None]).mean(dim=2)
-        return maps.mean(dim=2) + maps.amax(dim=2)
-
-    def forward(self, features: Tensor) -> Tensor:
-        """``(batch, mels, frames)`` -> ``(batch, classes)``."""
-        return self.output(self.dropout(self.pooled(features)))
-
-
-class PocketNet(nn.Module):
-    """The whole of it: front end and body."""
-
-    def __init__(self, n_classes: int, widths: Sequence[int] = WIDTHS) -> None:
-        super().__init__()
-        self.front_end = LogMel(SAMPLE_RATE, N_FFT, HOP_LENGTH, N_MELS)
-        self.body = PocketBody(n_classes, widths)
-
-    def forward(self, waveform: Tensor) -> Tensor:
-        """``(batch, samples)`` in [-1, 1] -> ``(batch, classes)``."""
-        return self.body(self.front_end(waveform))
 
 
 class Pocket(System):

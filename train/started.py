@@ -12,6 +12,7 @@ from torch import Tensor
 from train.checkpoint import LAST
 from train.datasets import ClipSet
 from train.errors import RunError
+from train.pocket_network import PocketBody
 from train.runs import CONFIG, RESULT, WEIGHTS, RunFolder
 
 IMITATION = "imitation"
@@ -87,6 +88,11 @@ def read_named(
     weights, _ = run.read_tensors(WEIGHTS)
     part = "body."
     body = {k.removeprefix(part): v for k, v in weights.items() if k.startswith(part)}
+    for name, value in PocketBody(len(clips.labels), widths).state_dict().items():
+        if name not in body or body[name].shape != value.shape:
+            there = tuple(body[name].shape) if name in body else "missing"
+            raise RunError(f"{path}: of another version of {NAMED}, its {name} is {there}, not "
+                           f"{tuple(value.shape)}; train it anew")  # fmt: skip
     about = {name: config[name] for name in ("imitation", "last_layer_alone", "teacher")
              if name in config}  # fmt: skip
     digest = hashlib.sha256((path / WEIGHTS).read_bytes()).hexdigest()

@@ -26,7 +26,7 @@ from train.command import main as train_main
 from train.envnet import EnvNet
 from train.errors import RunError
 from train.hearing import WindowLogits, softmax
-from train.pocket import PocketNet
+from train.pocket_network import PocketNet
 from train.runs import RunFolder
 
 pytestmark = pytest.mark.train

@@ -18,7 +18,8 @@ from train import imitate
 from train.command import main as train_network
 from train.datasets import open_clips
 from train.imitate import main
-from train.pocket import WIDTHS, Pocket
+from train.pocket import Pocket
+from train.pocket_network import WIDTHS
 from train.started import read_imitation
 from train.yamnet import N_FEATURES, N_SCORES
 

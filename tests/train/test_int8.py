@@ -17,7 +17,7 @@ from export.front_end import first_layers, mel_nodes, thin_layers
 from export.graph import make_graph
 from export.prune import prune
 from train.datasets.prepared import REGRESSION
-from train.pocket import WINDOW_SAMPLES, PocketNet
+from train.pocket_network import WINDOW_SAMPLES, PocketNet
 
 pytestmark = pytest.mark.train
 

@@ -16,7 +16,7 @@ from tiny_sets import write
 from train.datasets import Clip, ClipSet, open_clips
 from train.errors import DatasetError, UsageError
 from train.mixtures import Mixtures, Source
-from train.pocket import WINDOW_SAMPLES
+from train.pocket_network import WINDOW_SAMPLES
 from train.yamnet import N_FEATURES, N_SCORES, Yamnet
 
 pytestmark = pytest.mark.train

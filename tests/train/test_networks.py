@@ -10,7 +10,8 @@ from train.datasets import open_clips
 from train.envnet import EnvNet, EnvNetSystem
 from train.errors import RunError
 from train.mixing import a_weighted_level
-from train.pocket import Pocket, PocketNet
+from train.pocket import Pocket
+from train.pocket_network import PocketNet
 from train.system import find_system
 
 pytestmark = pytest.mark.train

@@ -11,14 +11,19 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from tiny_sets import make_speech_music
+from torch import nn
 
+from export.graph import make_graph
+from export.stem import find_stem
+from streamclf import surgery
 from train.command import main
 from train.datasets import open_clips
 from train.datasets.prepared import Clip, ClipSet, join
 from train.datasets.speech_music import choose_pieces, cut_into_pieces
 from train.errors import DatasetError
 from train.noise import make_noise
-from train.pocket import HOP_LENGTH, Pocket, PocketNet
+from train.pocket import Pocket
+from train.pocket_network import HOP_LENGTH, PocketNet
 from train.powers import Powers, add_noise, colour, draw_noise, loud_starts, shift_bands
 
 pytestmark = pytest.mark.train
@@ -39,7 +44,7 @@ def material(make_esc):
 
 def test_pocket_is_small():
     network = PocketNet(50)
-    assert 100_000 < sum(p.numel() for p in network.parameters()) < 600_000
+    assert 100_000 < sum(p.numel() for p in network.parameters()) < 700_000
     # The mel front end is computed, not stored.
     assert not any(name.startswith("front_end") for name in network.state_dict())
 
@@ -71,6 +76,33 @@ def test_pocket_windows_that_overlap_share_its_layers():
     torch.testing.assert_close(
         maps[0][..., 5 : 5 + maps[2].shape[3]], maps[2], atol=1e-4, rtol=1e-4
     )
+
+
+def test_last_layer_is_given_mean_and_maximum_of_three_levels():
+    body, levels = PocketNet(3).body.eval(), []
+    pools = [layer for layer in body.layers if isinstance(layer, nn.MaxPool2d)]
+    for layer in (*pools[1:], body.layers[-1]):
+        layer.register_forward_hook(lambda layer, given, made: levels.append(made.mean(dim=2)))
+    with torch.no_grad():
+        given = body.pooled(torch.rand(2, 64, 58, generator=torch.Generator().manual_seed(1)))
+    early, middle, last = levels
+    assert [level.shape[1:] for level in levels] == [(192, 11), (384, 7), (512, 5)]
+    # Frames in the middle of a window count in more of the last level's.
+    often = [1, 2, 3, 4, 5, 5, 5, 4, 3, 2, 1], [1, 2, 3, 3, 3, 2, 1]
+    means = [early @ (torch.tensor(often[0]) / 35), middle @ (torch.tensor(often[1]) / 15)]
+    means.append(last.mean(dim=2))
+    maxima = [level.amax(dim=2) for level in (last, early, middle)]
+    torch.testing.assert_close(given, torch.cat([*means, *maxima], dim=1))
+
+
+def test_windows_share_all_of_pocket_but_mean_and_maximum():
+    torch.manual_seed(1)
+    graph = make_graph(PocketNet(3).eval(), 24000, "logits")
+    stem = find_stem(graph, 24000, 16000).stem
+    assert (stem.stride, stem.frames, stem.step) == (1600, 5, 1)
+    head = surgery.load_graph(graph.SerializeToString())
+    surgery.keep_head(head, stem.tensor, 1)
+    assert not any(node.op_type == "Conv" for node in head.graph.node)
 
 
 def test_pocket_mixup_keeps_the_first_clip_in_front(material):

@@ -8,7 +8,8 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from train.envnet import EnvNetSystem
-from train.pocket import Pocket, PocketRecipe
+from train.pocket import Pocket
+from train.pocket_recipe import PocketRecipe
 from train.recipe import Recipe
 
 pytestmark = pytest.mark.train

@@ -137,6 +137,17 @@ def test_the_weights_it_ends_with_are_half_those_it_began_with(train):
     torch.testing.assert_close(ended[name], (whole[name] + began[name]) / 2)
 
 
+def test_a_run_of_another_version_is_refused_in_one_line(train):
+    shutil.copytree(train.folder / "plain", train.folder / "old")
+    weights = weights_of(train.folder / "old")
+    weights["body.output.weight"] = weights["body.output.weight"][:, :512].clone()
+    save_file(weights, train.folder / "old" / "weights.safetensors")
+    code, said = train("--through-noise", train.folder / "old", save="never")
+    assert code == 1
+    assert "its output.weight is (3, 512), not (3, 2176); train it anew" in said
+    assert not (train.folder / "never").exists()
+
+
 def test_a_run_that_was_interrupted_asks_the_network_it_began_with(train, monkeypatch):
     given = ["--through-noise", train.folder / "plain", "--epochs", 3]
     assert train(*given, save="whole")[0] == 0
