@@ -33,6 +33,7 @@ from streamclf.card import Card, Thresholds, Unknown
 from train.errors import RunError
 from train.hearing import HOP_S
 from train.metrics import interval_95
+from train.reproducing import list_commands
 from train.runs import RunFolder
 from train.system import System
 
@@ -225,29 +226,7 @@ def _errors(held_out: HeldOut) -> dict[str, Any]:
 def _describe_network(config: dict[str, Any], system: System) -> str:
     text = f"{config['network']}: {config['title']}. {config['parameters']:,} parameters, "
     text += f"{config['recipe']['epochs']} epochs, seed {config['seed']}. {system.card_note()}"
-    return f"{text.strip()} Made by {_describe_command(config)}."
-
-
-def _describe_command(config: dict[str, Any]) -> str:
-    """How to train it again, but for where the data lies."""
-    words = [f"python -m train.{config['network']}"]
-    for name, value in config.get("options", {}).items():
-        if name not in _MADE_BY or value is None or value is False:
-            continue
-        words.append("--" + name.replace("_", "-"))
-        if isinstance(value, list):
-            value = ",".join(map(str, value))
-        if value is not True:
-            words.append(Path(str(value)).name)
-    return " ".join(words)
-
-
-_MADE_BY = (
-    "esc10", "folds", "test_fold", "validation_fold", "validation_part", "epochs",
-    "budget_minutes", "max_clips", "seed", "leave_out", "speech_music", "start", "teacher",
-    "last_layer", "through_noise",
-)  # fmt: skip
-"""What decides of the weights. Of data only the name is told, never where it lay."""
+    return f"{text.strip()} Made by {'; then '.join(list_commands(config))}."
 
 
 def _describe_data(config: dict[str, Any]) -> str:

@@ -35,6 +35,7 @@ from train.imitation import Lessons, judge, learn
 from train.mixtures import Mixtures, Source
 from train.pocket_network import SAMPLE_RATE, WIDTHS, WINDOW_SAMPLES, PocketNet
 from train.recipe import Recipe
+from train.reproducing import describe_command
 from train.runs import CONFIG, RESULT, RunFolder
 from train.started import IMITATION, read_imitator, shorten
 from train.yamnet import Yamnet
@@ -74,11 +75,13 @@ def main(arguments: list[str] | None = None) -> int:
     }
     if options.through_noise:
         config["through_noise"] = True
-    learned, windows, through_noise = None, 0, 0
+    learned, before, windows, through_noise = None, {}, 0, 0
     if options.start is not None:
         learned, before = read_imitator(options.start, json.loads(json.dumps(config)))
         config["earlier_seeds"] = [*before.get("earlier_seeds", ()), before["seed"]]
         windows, through_noise = before["windows"], before.get("windows_through_noise", 0)
+    own = describe_command("imitate", vars(options))
+    config["commands"] = [*before.get("commands", ()), own]
     run = _begin(options, config)
     torch.manual_seed(options.seed)
     network = PocketNet(2)
@@ -203,7 +206,8 @@ def _begin(options: argparse.Namespace, config: dict[str, Any]) -> RunFolder:
     run = RunFolder.open(options.save)
     begun, now = run.read_json(CONFIG), json.loads(json.dumps(config))
     for name in {**begun, **now}:
-        if begun.get(name) != now.get(name):
+        # Folders may be called otherwise by now; what is in them is compared.
+        if name != "commands" and begun.get(name) != now.get(name):
             raise UsageError(
                 f"{run.path}: was begun with other {name}: {shorten(begun.get(name))}, not "
                 f"{shorten(now.get(name))}; go on with the same options"

@@ -13,6 +13,7 @@ from train.checkpoint import LAST
 from train.datasets import ClipSet
 from train.errors import RunError
 from train.pocket_network import PocketBody
+from train.reproducing import list_commands
 from train.runs import CONFIG, RESULT, WEIGHTS, RunFolder
 
 IMITATION = "imitation"
@@ -96,7 +97,8 @@ def read_named(
     about = {name: config[name] for name in ("imitation", "last_layer_alone", "teacher")
              if name in config}  # fmt: skip
     digest = hashlib.sha256((path / WEIGHTS).read_bytes()).hexdigest()
-    before = {"file": path.name, "sha256": digest, "epochs": config["recipe"]["epochs"]}
+    before = {"file": path.name, "sha256": digest, "epochs": config["recipe"]["epochs"],
+              "commands": list_commands(config)}  # fmt: skip
     return body, about | {"through_noise": before}
 
 
@@ -116,6 +118,5 @@ def _open(path: Path, widths: Sequence[int]) -> tuple[RunFolder, dict[str, Any]]
         raise RunError(f"{path}: its layers are {config['widths']} wide, the recipe's "
                        f"{list(widths)}; imitate anew")  # fmt: skip
     about = {key: config[key] for key in ("teacher", "steps", "seed", "test_fold", "sources")}
-    if "earlier_seeds" in config:
-        about["earlier_seeds"] = config["earlier_seeds"]
+    about |= {key: config[key] for key in ("earlier_seeds", "commands") if key in config}
     return run, about | run.read_json(RESULT)

@@ -20,6 +20,7 @@ from train.datasets import open_clips
 from train.imitate import main
 from train.pocket import Pocket
 from train.pocket_network import WIDTHS
+from train.reproducing import list_commands
 from train.started import read_imitation
 from train.yamnet import N_FEATURES, N_SCORES
 
@@ -184,6 +185,11 @@ def test_imitation_goes_on_through_noise_and_says_how_much(teach):
     assert not all(torch.equal(value, without[name]) for name, value in weights.items())
     _, about = read_imitation(teach.folder / "second", WIDTHS)
     assert about["windows_through_noise"] == 16
+    commands = list_commands({"network": "pocket", "imitation": about})
+    assert [command.split()[2] for command in commands] == ["train.imitate"] * 2 + ["train.pocket"]
+    assert commands[1].endswith("--steps 2 --batch 8 --seed 2")
+    assert "--test-fold 3 --teacher none --start first --through-noise" in commands[1]
+    assert "--start" not in commands[0]
     text = _describe_imitation(about)
     assert text.endswith(
         " Most of 16 of these it heard under noise that a pretended YAMNet did not hear."

@@ -14,10 +14,11 @@ torch = pytest.importorskip("torch")
 
 from safetensors.torch import load_file, save_file
 
-from export.card import _describe_command, _describe_data
+from export.card import _describe_data
 from train.command import main
 from train.datasets import open_clips
 from train.pocket import Pocket
+from train.reproducing import list_commands
 from train.runs import RunFolder
 from train.started import read_named
 
@@ -117,7 +118,9 @@ def test_a_run_goes_on_from_another_and_says_so(train):
     assert "Then it learned for 2 epochs to say under noise what it said without." in (
         _describe_data(config)
     )
-    assert _describe_command(config).endswith("--test-fold 2 --through-noise plain")
+    first, second = list_commands(config)
+    assert first == "python -m train.pocket --epochs 2 --seed 1 --test-fold 2"
+    assert second == first + " --through-noise plain"
 
 
 def test_the_weights_it_ends_with_are_half_those_it_began_with(train):
