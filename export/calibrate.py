@@ -36,9 +36,9 @@ def fit_temperature(heard: WindowLogits, averages: Averages | None = None) -> fl
 
     Args:
         heard: Of the clips to fit to.
-        averages: How scores are averaged and tempered; `RUNNING` if not given.
+        averages: How scores are averaged and tempered; `BOTH` if not given.
     """
-    average = averages or RUNNING
+    average = averages or BOTH
 
     def loss(log_temperature: float) -> float:
         scores = average(heard, float(np.exp(log_temperature)))
@@ -81,6 +81,17 @@ def running_averages(heard: WindowLogits, temperature: float) -> list[npt.NDArra
 def clip_averages(heard: WindowLogits, temperature: float) -> list[npt.NDArray[np.float64]]:
     """For each clip ``(1, classes)``: the mean over all of its windows."""
     return list(heard.clip_scores(temperature)[:, None])
+
+
+def running_and_whole(heard: WindowLogits, temperature: float) -> list[npt.NDArray[np.float64]]:
+    """For each clip its running averages and, as many times, the average over all of it.
+
+    A live stream is heard 3 s at a time, a short recording as a whole: either counts half.
+    """
+    pairs = zip(
+        running_averages(heard, temperature), clip_averages(heard, temperature), strict=True
+    )
+    return [np.vstack([running, whole.repeat(len(running), axis=0)]) for running, whole in pairs]
 
 
 def tempered_after(averages: Averages) -> Averages:
@@ -136,3 +147,6 @@ RUNNING: Averages = tempered_after(running_averages)
 
 WHOLE: Averages = tempered_after(clip_averages)
 """The same over whole clips."""
+
+BOTH: Averages = tempered_after(running_and_whole)
+"""What a temperature is fitted to."""

@@ -16,14 +16,15 @@ import numpy as np
 
 from export.calibrate import (
     AVERAGE_S,
+    BOTH,
     MIN_CLIPS,
     RUNNING,
+    WHOLE,
     Averages,
     calibration_error,
     clip_averages,
     fit_temperature,
     running_averages,
-    tempered_after,
 )
 from export.errors import ExportError
 from export.held_out import find_held_out
@@ -72,7 +73,7 @@ def measure_run(path: Path) -> list[dict[str, Any]]:
             f"{path}: held {len(heard.targets)} clips out, a calibration needs {MIN_CLIPS}; "
             "name a run that held out more"
         )
-    error, bins = calibration_error(heard, RUNNING, RUNNING)
+    error, bins = calibration_error(heard, BOTH, RUNNING)
     draw_reliability(run, bins, error, PICTURE, "averages")
     return measure(heard)
 
@@ -87,17 +88,17 @@ def measure(heard: WindowLogits) -> list[dict[str, Any]]:
             "error_of_clips": round(_uncalibrated(heard, clip_averages), 4),
         }
     ]
-    for name, running, whole in (
-        ("temperature of windows", running_averages, clip_averages),
-        ("temperature of averages", tempered_after(running_averages),
-         tempered_after(clip_averages)),
-    ):  # fmt: skip
+    for name, fitted, running, whole in (
+        ("temperature of windows", running_averages, running_averages, clip_averages),
+        (f"temperature of averages over {AVERAGE_S:g} s", RUNNING, RUNNING, WHOLE),
+        ("temperature of both averages", BOTH, RUNNING, WHOLE),
+    ):
         rows.append(
             {
                 "calibration": name,
-                "temperature": fit_temperature(heard, running),
-                "error": round(calibration_error(heard, running, running)[0], 4),
-                "error_of_clips": round(calibration_error(heard, running, whole)[0], 4),
+                "temperature": fit_temperature(heard, fitted),
+                "error": round(calibration_error(heard, fitted, running)[0], 4),
+                "error_of_clips": round(calibration_error(heard, fitted, whole)[0], 4),
             }
         )
     return rows

@@ -11,6 +11,7 @@ import msgspec
 
 from export.calibrate import (
     AVERAGE_S,
+    BOTH,
     MIN_CLIPS,
     N_PARTS,
     RUNNING,
@@ -170,13 +171,13 @@ def _figures(held_out: HeldOut) -> dict[str, Any]:
 def _calibration(held_out: HeldOut) -> dict[str, Any]:
     """How far scores are from how often they are right, on clips that set no temperature."""
     return {
-        "error": round(calibration_error(held_out.heard, RUNNING, RUNNING)[0], 4),
-        "error_of_clips": round(calibration_error(held_out.heard, RUNNING, WHOLE)[0], 4),
+        "error": round(calibration_error(held_out.heard, BOTH, RUNNING)[0], 4),
+        "error_of_clips": round(calibration_error(held_out.heard, BOTH, WHOLE)[0], 4),
         "protocol": (
             "expected calibration error over ten bins of the highest score, averaged over "
             f"{AVERAGE_S:g} s every {HOP_S:g} s (error) or over whole clips (error_of_clips), the "
-            f"temperature fitted to {N_PARTS - 1} of {N_PARTS} parts of the clips and judged on "
-            "the other"
+            f"temperature fitted to both on {N_PARTS - 1} of {N_PARTS} parts of the clips and "
+            "judged on the other"
         ),
     }
 

@@ -1,6 +1,6 @@
 """Weights and activations in 8 bits: static quantisation by ONNX Runtime, judged on clips.
 
-QDQ, S8S8, a scale a channel; 7 bits of a weight, so that every processor computes the same. The
+QDQ, U8S8, a scale a channel; 7 bits of a weight, so that every processor computes the same. The
 ranges come from windows of the clips the network was trained on. The mel front end stays float,
 of a network over waveforms the first layer, and what is over single maps before maps are mixed.
 """
@@ -176,7 +176,9 @@ def put_in_8_bits(model: onnx.ModelProto, windows: npt.NDArray[np.float32]) -> o
                 path,
                 Reader(),
                 per_channel=True,
-                activation_type=QuantType.QInt8,
+                # Signed ones ONNX Runtime turns into these on x86, but for those that two layers
+                # read: there it computes in float32.
+                activation_type=QuantType.QUInt8,
                 weight_type=QuantType.QInt8,
                 # 7 bits for weights: of 8, x86 without VNNI lets sums of products overflow.
                 reduce_range=True,

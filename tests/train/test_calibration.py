@@ -12,6 +12,9 @@ from test_export import make_held_out, make_run
 
 import export.__main__ as export_main
 from export.calibrate import (
+    BOTH,
+    RUNNING,
+    WHOLE,
     calibration_error,
     clip_averages,
     fit_temperature,
@@ -48,6 +51,14 @@ def test_temperature_after_averaging_calibrates_windows_that_disagree():
     after, bins = calibration_error(heard, tempered, tempered)
     assert after < 0.05 < before
     assert sum(row["clips"] for row in bins) == 600
+
+
+def test_a_temperature_is_fitted_to_three_seconds_and_to_whole_clips_alike():
+    heard = make_disagreeing(200, n_windows=12)
+    alone = [fit_temperature(heard, averages) for averages in (RUNNING, WHOLE)]
+    assert min(alone) < fit_temperature(heard) < max(alone)
+    (clip, *_), (running, *_), (whole, *_) = (way(heard, 0.7) for way in (BOTH, RUNNING, WHOLE))
+    np.testing.assert_array_equal(clip, np.vstack([running, np.tile(whole, (12, 1))]))
 
 
 def test_tempered_after_is_the_temperature_of_a_window_alone():
@@ -211,11 +222,12 @@ def test_calibration_command_measures_and_draws(tmp_path, capsys):
     run = make_run(tmp_path / "run", n_clips=100)
     assert calibration_main([str(run), "--json"]) == 0
     (rows,) = json.loads(capsys.readouterr().out).values()
-    names = ["none", "temperature of windows", "temperature of averages"]
+    names = ["none", "temperature of windows", "temperature of averages over 3 s"]
+    names.append("temperature of both averages")
     assert [row["calibration"] for row in rows] == names
     assert (run / "calibration.png").stat().st_size > 1000
     assert calibration_main([str(run)]) == 0
-    assert "temperature of averages" in capsys.readouterr().out
+    assert "temperature of both averages" in capsys.readouterr().out
 
 
 def test_calibration_command_fails_in_one_line(tmp_path, capsys):
