@@ -86,7 +86,8 @@ class PocketBody(nn.Module):
         """``(batch, mels, frames)`` -> ``(batch, channels)``: what the output layer sees."""
         *earlier, last = self._levels(features)
         n_frames = last.shape[2]
-        # Of an earlier level what a frame of the last one comes from: all frames side by side.
+        # Of an earlier level what a frame of the last one comes from: one tensor of frames, where
+        # the exporter finds all that windows share before it.
         spans = [level.shape[2] - n_frames + 1 for level in earlier]
         means = [F.avg_pool1d(*pair, stride=1) for pair in zip(earlier, spans, strict=True)]
         maxima = [F.max_pool1d(*pair, stride=1) for pair in zip(earlier, spans, strict=True)]

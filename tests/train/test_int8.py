@@ -8,6 +8,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 onnx = pytest.importorskip("onnx")
+import onnxruntime
 from onnx import TensorProto
 from tiny_networks import WINDOW, WaveformNet, fitted, make_clips
 
@@ -89,6 +90,19 @@ def test_waveform_networks_first_layer_stays_float():
     names = [node.op_type for node in first_layers(model.graph)]
     assert names == ["Unsqueeze", "Conv"]
     assert mel_nodes(model.graph) == []
+
+
+def test_layers_whose_input_is_read_twice_run_in_8_bits(tmp_path):
+    graph = prune(make_graph(PocketNet(3).eval(), WINDOW_SAMPLES, "logits"))
+    noise = np.random.default_rng(1).normal(0, 0.1, (8, WINDOW_SAMPLES)).astype(np.float32)
+    options = onnxruntime.SessionOptions()
+    options.optimized_model_filepath = str(tmp_path / "run.onnx")
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
+    quantised = int8.put_in_8_bits(graph, noise).SerializeToString()
+    onnxruntime.InferenceSession(quantised, options, providers=["CPUExecutionProvider"])
+    run = [node.op_type for node in onnx.load(tmp_path / "run.onnx").graph.node]
+    # Six separable blocks are twelve, of which the first half of the first stays float.
+    assert run.count("QLinearConv") == 11
 
 
 def test_layers_over_single_maps_stay_float_until_maps_are_mixed():
