@@ -35,7 +35,8 @@ def list_commands(config: Mapping[str, Any]) -> list[str]:
     """All commands that led to a run of a network, the first one first.
 
     Args:
-        config: Its ``config.json``.
+        config: Its ``config.json``, which holds the commands of the runs before it: of imitation,
+            or of the run that it goes on from through noise.
     """
     before = config.get("through_noise") or config.get("imitation") or {}
     own = describe_command(config["network"], config.get("options", {}))
