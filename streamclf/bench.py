@@ -184,7 +184,7 @@ def _stages(
     split, card = classifier.split(), classifier.card
     audio_s = len(windows) * hop / card.sample_rate
     if one_pass := classifier.one_pass:
-        size = classifier.batch_size
+        size = classifier.batch_size(hop)
         parts = [windows[k : k + size] for k in range(0, len(windows), size)]
         bare = lambda: [one_pass.logits(part) for part in parts]  # noqa: E731
         return {"bare_session": (Timing(audio_s, len(windows)), bare)}

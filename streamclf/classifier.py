@@ -13,7 +13,7 @@ from streamclf.errors import CardError, ModelError
 from streamclf.model import Model
 from streamclf.records import Change, Gap, Notice, Scores, Window
 from streamclf.sharing import BATCH, DEVICE_BATCH, DEVICES, SHARED_BATCH, SharedStream
-from streamclf.split import Probe, SplitModel, probe_windows, split_and_check
+from streamclf.split import Probe, SplitModel, probe_windows, split_and_check, stretch_of
 
 if TYPE_CHECKING:
     from streamclf.one_pass import OnePass
@@ -74,12 +74,21 @@ class Classifier:
         """Samples between the places where windows that share work begin; 1 if none do."""
         return self.card.stem.stride if self.card.stem and not self._obstacle else 1
 
-    @property
-    def batch_size(self) -> int:
-        """Windows at once in recordings, unless told otherwise."""
-        if self.stride == 1:
+    def batch_size(self, hop: int) -> int:
+        """Windows at once in recordings, unless told otherwise.
+
+        Args:
+            hop: Samples between the starts of two.
+        """
+        stem = self.card.stem
+        if self.stride == 1 or stem is None:
             return BATCH
-        return DEVICE_BATCH if self.model.provider in DEVICES else SHARED_BATCH
+        if self.model.provider in DEVICES:
+            return DEVICE_BATCH
+        if not self.model.small:
+            return SHARED_BATCH
+        # A small network's frames are most of what is moved: no more of them than one stretch has.
+        return max(1, min(round(stretch_of(self.card, stem) / hop), SHARED_BATCH))
 
     def score(self, waveforms: Array) -> Array:
         """Classify a batch.

@@ -32,7 +32,7 @@ from streamclf.records import (
     Window,
 )
 from streamclf.resample import resample
-from streamclf.scorer import Scorer, Sharer, describe_hop, real_hop, usual_batch
+from streamclf.scorer import Scorer, as_sharer, describe_hop, real_hop, usual_batch
 from streamclf.settings import Settings
 from streamclf.sources.ahead import read_ahead
 from streamclf.sources.base import Source
@@ -217,14 +217,17 @@ class Engine:
         items = self._count(items, on_start, on_audio, start)
         changing = self._insert_changes(self.clock.watch(items) if source.live else items)
         windows = slide(changing, self._timing.window, self._timing.hop, start)
-        batch_size = 1 if source.live else settings.batch_size or usual_batch(self.scorer)
+        batch_size = (
+            1 if source.live else settings.batch_size or usual_batch(self.scorer, self._timing.hop)
+        )
         scores = self._add_notices(classify(windows, self._open_stream(), batch_size))
         return self.judge(leave_out_undefined(scores, self.statistics))
 
     def _open_stream(self) -> Callable[[list[Window]], Array]:
         """Score windows, taking the time."""
         scorer = self.scorer
-        score = scorer.open_stream() if isinstance(scorer, Sharer) else None
+        sharer = as_sharer(scorer)
+        score = sharer.open_stream() if sharer else None
 
         def timed(windows: list[Window]) -> Array:
             began = time.perf_counter()
@@ -238,7 +241,7 @@ class Engine:
         self, items: Iterable[Scores | Gap | Notice | Change]
     ) -> Iterator[Scores | Gap | Notice | Change]:
         """Pass on what the scorer has to tell."""
-        sharer = self.scorer if isinstance(self.scorer, Sharer) else None
+        sharer = as_sharer(self.scorer)
         for item in items:
             if message := sharer.take_notice() if sharer else "":
                 yield Notice(item.position, self.card.sample_rate, message)

@@ -73,6 +73,7 @@ class Model:
         card: The model card.
         session: The ONNX Runtime session of the whole graph; None between `release` and `reopen`.
         live: As given.
+        small: Whether its file is below `SMALL_BYTES`.
         n_threads: That run it on a CPU; 0 if ONNX Runtime decides.
         provider: The provider really used.
         provider_reason: Why ``auto`` took it.
@@ -99,7 +100,8 @@ class Model:
     ) -> None:
         self.path = path
         self.live = live
-        self.n_threads = n_threads or _usual_threads(path)
+        self.small = _is_small(path)
+        self.n_threads = n_threads or int(self.small)
         self.session: Any
         self.session, self.provider, self.provider_reason = open_session(
             path, provider, n_threads=self.n_threads, live=live
@@ -148,11 +150,11 @@ class Model:
         )
 
 
-def _usual_threads(path: Path) -> int:
+def _is_small(path: Path) -> bool:
     try:
-        return 1 if path.stat().st_size < SMALL_BYTES else 0
+        return path.stat().st_size < SMALL_BYTES
     except OSError:  # opening it says what is wrong
-        return 0
+        return False
 
 
 def find_model(name: str) -> Path:

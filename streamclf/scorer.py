@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Protocol, runtime_checkable
+from typing import Protocol, cast
 
 from streamclf.card import Card
 from streamclf.records import Window
@@ -23,7 +23,6 @@ class Scorer(Protocol):
         """Turn ``(windows, window_samples)`` into scores ``(windows, classes)``."""
 
 
-@runtime_checkable
 class Sharer(Protocol):
     """A scorer whose windows share work."""
 
@@ -31,9 +30,8 @@ class Sharer(Protocol):
     def stride(self) -> int:
         """Samples between the places where windows that share begin."""
 
-    @property
-    def batch_size(self) -> int:
-        """Windows at once in recordings, unless told otherwise."""
+    def batch_size(self, hop: int) -> int:
+        """Windows at once in recordings, a hop of samples apart, unless told otherwise."""
 
     def open_stream(self) -> Callable[[Sequence[Window]], Array]:
         """Begin to score the windows of one stream, in order."""
@@ -42,14 +40,24 @@ class Sharer(Protocol):
         """What a listener should be told; empty if nothing."""
 
 
+def as_sharer(scorer: Scorer) -> Sharer | None:
+    """The scorer, if its windows share work.
+
+    Asked at every block of audio: `isinstance` of a protocol would take as long as resampling it.
+    """
+    return cast(Sharer, scorer) if hasattr(scorer, "open_stream") else None
+
+
 def stride_of(scorer: Scorer) -> int:
     """Samples between the places where windows that share work begin; 1 if none do."""
-    return scorer.stride if isinstance(scorer, Sharer) else 1
+    sharer = as_sharer(scorer)
+    return sharer.stride if sharer else 1
 
 
-def usual_batch(scorer: Scorer) -> int:
-    """Windows at once in recordings, unless told otherwise."""
-    return scorer.batch_size if isinstance(scorer, Sharer) else BATCH
+def usual_batch(scorer: Scorer, hop: int) -> int:
+    """Windows at once in recordings, a hop of samples apart, unless told otherwise."""
+    sharer = as_sharer(scorer)
+    return sharer.batch_size(hop) if sharer else BATCH
 
 
 def real_hop(settings: Settings, scorer: Scorer) -> int:

@@ -62,15 +62,13 @@ class SplitModel:
         self.stem = stem
         self._window_samples = model.card.window_samples
         self._half = model.input_type == "tensor(float16)"
-        span = (stem.frames - 1) * stem.step * stem.stride
-        self.reach = min(stem.receptive_field or self._window_samples, self._window_samples - span)
+        self.reach = reach_of(model.card, stem)
         if self.reach < 1:
             raise ModelError(
                 f"{stem.frames} frames, {stem.step} x {stem.stride} samples apart, do not fit "
                 f"into a window of {self._window_samples}"
             )
-        stretch = max(STRETCH_S * model.card.sample_rate, STRETCH_FIELDS * self.reach)
-        self.stretch = max(1, round(stretch / stem.stride))
+        self.stretch = max(1, round(stretch_of(model.card, stem) / stem.stride))
         self.n_rows = (model.n_threads or count_cores()) if model.provider == "cpu" else 1
         graph = surgery.load_graph(Path(model.path))
         quantised = any("Linear" in node.op_type for node in graph.graph.node)
@@ -153,6 +151,17 @@ class SplitModel:
         except Exception as error:  # ONNX Runtime raises types of its own that share no base
             reason = " ".join(str(error).split())[:200]
             raise ModelError(f"the cut graph fails on {values.shape}: {reason}") from error
+
+
+def reach_of(card: Card, stem: Stem) -> int:
+    """Samples that one frame hears, or a little more; below 1 where the frames do not fit."""
+    span = (stem.frames - 1) * stem.step * stem.stride
+    return min(stem.receptive_field or card.window_samples, card.window_samples - span)
+
+
+def stretch_of(card: Card, stem: Stem) -> float:
+    """Samples that the stem hears at once, at most."""
+    return max(STRETCH_S * card.sample_rate, STRETCH_FIELDS * reach_of(card, stem))
 
 
 @dataclass(frozen=True)

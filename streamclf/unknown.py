@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from streamclf.card import Unknown
-from streamclf.records import Average, Gap, Result, SoundEvent, Window
+from streamclf.records import Average, Gap, Result, SoundEvent, Waveform, Window
 
 SILENCE = 1e-4
 """-80 dB: three steps of 16 bits. What a microphone hears of a quiet room is above it."""
@@ -41,7 +41,7 @@ def pass_silence(
     """
 
     def score_sound(windows: list[Window]) -> Array:
-        heard = [bool(np.abs(window.waveform).max() >= SILENCE) for window in windows]
+        heard = [not _is_silent(window.waveform) for window in windows]
         if all(heard):
             return score(windows)
         scores = np.zeros((len(windows), n_labels), dtype=np.float32)
@@ -51,6 +51,11 @@ def pass_silence(
         return scores
 
     return score_sound
+
+
+def _is_silent(waveform: Waveform) -> bool:
+    # Hardly any sound needs more than a look at every hundredth sample.
+    return not any(np.abs(part).max() >= SILENCE for part in (waveform[::100], waveform))
 
 
 def judge(average: Average, unknown: Unknown) -> tuple[Verdict, float]:

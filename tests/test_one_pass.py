@@ -135,7 +135,7 @@ def test_the_engine_takes_it_where_a_gpu_runs_the_model(picky, whole, joins, liv
     assert not [r for r in results if isinstance(r, Notice)]
     _, expected, _ = hear(whole, ArraySource(waveform, toys.RATE), hop_s=hop_s)
     np.testing.assert_allclose(scores, expected, atol=1e-5, rtol=1e-5)
-    assert classifier.batch_size == DEVICE_BATCH
+    assert classifier.batch_size(20 * STRIDE) == DEVICE_BATCH
 
 
 def test_halves_go_through_one_graph_too(tmp_path, joins):

@@ -143,6 +143,20 @@ def test_a_stream_keeps_no_more_than_a_window(split):
         assert sum(pending.size for pending in run._pending) < split.split().reach
 
 
+@pytest.mark.parametrize(
+    ("limit", "hop", "expected"),
+    [(10**9, 10 * STRIDE, 40), (10**9, STRIDE, 128), (10**9, 1000 * STRIDE, 1), (1, STRIDE, 128)],
+)
+def test_a_small_model_takes_no_more_windows_than_a_stretch_of_its_stem_has(
+    tmp_path, monkeypatch, limit, hop, expected
+):
+    monkeypatch.setattr("streamclf.model.SMALL_BYTES", limit)
+    monkeypatch.setattr("streamclf.split.STRETCH_S", 400 * STRIDE / toys.RATE)
+    monkeypatch.setattr("streamclf.split.STRETCH_FIELDS", 1)
+    path = toys.write_picky_network(tmp_path / "m.onnx")
+    assert Classifier(Model(path, provider="cpu")).batch_size(hop) == expected
+
+
 def test_events_are_the_same_as_without_sharing(tmp_path):
     scene = np.concatenate([toys.silence(3), toys.tone(1000, 4), bursts(30_000), toys.tone(440, 3)])
     found = []

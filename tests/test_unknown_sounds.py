@@ -4,6 +4,8 @@ from types import SimpleNamespace
 import msgspec
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from streamclf.card import Card, Thresholds, Unknown
 from streamclf.engine import Engine
@@ -61,6 +63,17 @@ def test_network_is_not_asked_about_silence():
     assert {a.position for a in silent} == {3000, 3500, 4000, 4500, 5000}
     assert engine.statistics.n_silent == len(silent)
     assert all(a.values.sum() == pytest.approx(1) for a in averages if a not in silent)
+
+
+@given(place=st.integers(0, RATE - 1), sign=st.sampled_from([-1, 1]))
+def test_a_single_sample_is_enough_to_be_heard(place, sign):
+    audio = np.full(RATE, 0.9 * SILENCE, np.float32)
+    scorer = Loudness()
+    run(audio, scorer)
+    assert not scorer.n_windows
+    audio[place] = sign * np.float32(1.1 * SILENCE)
+    run(audio, scorer)
+    assert scorer.n_windows == 1
 
 
 def test_whatever_is_louder_than_silence_is_heard():

@@ -87,7 +87,8 @@ class RandomBlocks(Source):
         if not held:
             return
         position, rate = held[0].position, held[0].sample_rate
-        whole: Waveform = np.concatenate([block.waveform for block in held], axis=1)
+        parts = [block.waveform for block in held]
+        whole: Waveform = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
         size = whole.shape[1] if n_samples is None else n_samples
         held.clear()
         if whole.shape[1] > size:

@@ -16,8 +16,8 @@ from streamclf.records import Block, Gap, Notice, Waveform
 from streamclf.sources.base import Source
 from streamclf.sources.header import lacks_end, promised_frames
 
-BLOCK_SAMPLES = 16_384
-"""Larger blocks are slower: the allocator fetches their memory from the system anew each time."""
+BLOCK_SAMPLES = 65_536
+"""Of blocks a quarter as long, what each block costs beside its samples is a tenth of all."""
 _SEARCH_SAMPLES = 1024
 """Near damage, reads are this short, so that the last good samples are not lost with it."""
 
