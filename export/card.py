@@ -79,7 +79,7 @@ def make_card(
             sample_rate=config["sample_rate"],
             window_samples=config["window_samples"],
             training_data=_describe_data(config),
-            licence=licence or _licence(config["data"]),
+            licence=licence or _licence(config),
             description=_describe_network(config, system),
             **judged,
         )
@@ -244,6 +244,12 @@ def _describe_data(config: dict[str, Any]) -> str:
         )
     if "imitation" in config:
         text += _describe_imitation(config["imitation"])
+    if before := config.get("layers_of"):
+        text += (
+            f" It began with the layers of {before['name']}, version {before['version']} "
+            f"({before['file']}, SHA-256 {before['sha256']}), which learned from: "
+            f"{before['training_data'] or 'its card does not say'}"
+        )
     if config.get("last_layer_alone"):
         text += " Of the labels only its last layer learned."
     if "through_noise" in config:
@@ -270,5 +276,9 @@ def _describe_imitation(imitation: dict[str, Any]) -> str:
     return text
 
 
-def _licence(data: dict[str, Any]) -> str:
-    return f"{data['licence']}, as the recordings of {data['name']} it was trained on"
+def _licence(config: dict[str, Any]) -> str:
+    data = config["data"]
+    text = f"{data['licence']}, as the recordings of {data['name']} it was trained on"
+    if (before := config.get("layers_of")) and before["licence"]:
+        text += f"; {before['licence']}, as {before['name']}, whose layers it has"
+    return text

@@ -28,6 +28,7 @@ from streamclf.errors import UsageError
 from train.datasets import ClipSet, open_clips
 from train.datasets.prepared import join
 from train.datasets.speech_music import LABELS, SPEECH_MUSIC, choose_pieces
+from train.from_model import measure_norms, read_layers
 from train.last_layer import fit_last_layer
 from train.pocket_batches import draw_batch
 from train.pocket_network import (
@@ -52,6 +53,9 @@ RATE_BEHIND_IMITATION = 2e-3
 LAST_LAYER: Any = {"epochs": 1, "learning_rate": 1e-6, "ema": 0.0, "mixup": 0.0, "noise_share": 0.5}
 """Behind a last layer that is at its optimum one epoch, for the reports, that changes nothing."""
 
+N_MEASURED = 256
+"""Windows that say what the layers of a model file hear."""
+
 PIECE_S = 5.0
 N_PIECES = 40
 """Of speech, and of music, in each fold: as many clips of 5 s as five classes of ESC-50 have."""
@@ -68,6 +72,7 @@ class Pocket(System):
 
     soft: Tensor | None = None
     started_from: dict[str, Tensor] | None = None
+    folded = False
     last_layer = False
     named: dict[str, Tensor] | None = None
     before: Before | None = None
@@ -85,8 +90,9 @@ class Pocket(System):
     def add_options(cls, parser: ArgumentParser) -> None:
         """Where layers, labels, speech and music come from."""
         option = parser.add_argument
-        option("--start", type=Path, metavar="RUN",
-               help="begin with the layers of a run of train.imitate")  # fmt: skip
+        option("--start", metavar="MODEL",
+               help="begin with the layers of a model file ('pocket' is the bundled one), or of a "
+               "run of train.imitate")  # fmt: skip
         option("--last-layer", action="store_true",
                help="keep those layers as they are and fit the last one alone")  # fmt: skip
         option("--through-noise", type=Path, metavar="RUN",
@@ -100,7 +106,11 @@ class Pocket(System):
 
     @classmethod
     def check_options(cls, options: Namespace) -> None:
-        """``--download`` needs a place, ``--last-layer`` layers, ``--through-noise`` only a run."""
+        """``--download`` needs a place, ``--last-layer`` layers, ``--through-noise`` only a run.
+
+        Raises:
+            UsageError: The option and the way out.
+        """
         if options.download and options.speech_music is None:
             raise UsageError("--download fetches speech and music: --speech-music says where to")
         others = options.start or options.teacher or options.last_layer
@@ -110,7 +120,10 @@ class Pocket(System):
                 "leave --start, --teacher, --last-layer out"
             )
         if options.last_layer and options.start is None:
-            raise UsageError("--last-layer keeps the layers of a run that --start names: give it")
+            raise UsageError(
+                "--last-layer keeps layers that --start names: give it, --start pocket for those "
+                "of the bundled model"
+            )
 
     def adapt(self, clips: ClipSet, options: Namespace) -> ClipSet:
         """With speech and music, where they are asked for."""
@@ -124,7 +137,7 @@ class Pocket(System):
         return join(clips, choose_pieces(others.of_folds(clips.folds), n_samples, N_PIECES))
 
     def configure(self, options: Namespace, clips: ClipSet) -> dict[str, Any]:
-        """Take over what was learned by imitation, fit the teacher's head, if there are any."""
+        """Take over what was learned before, fit the teacher's head, if there are any."""
         if options.through_noise is not None:
             self.recipe = replace(self.recipe, **THROUGH_NOISE)
             self.started_from, about = read_named(options.through_noise, clips, self.recipe.widths)
@@ -132,9 +145,12 @@ class Pocket(System):
             return about
         about: dict[str, Any] = {}
         if options.start is not None:
-            self.started_from, about["imitation"] = read_imitation(
-                options.start, self.recipe.widths
-            )
+            if Path(options.start).is_dir():
+                kind, read = "imitation", read_imitation
+            else:
+                kind, read = "layers_of", read_layers
+                self.folded = True
+            self.started_from, about[kind] = read(options.start, self.recipe.widths)
             self.recipe = replace(self.recipe, learning_rate=RATE_BEHIND_IMITATION)
         if options.last_layer:
             self.last_layer = about["last_layer_alone"] = True
@@ -149,7 +165,7 @@ class Pocket(System):
         return about
 
     def build(self, n_classes: int) -> PocketNet:
-        """The network, freshly initialised but for what it has learned by imitation."""
+        """The network, freshly initialised but for what it has learned before."""
         network = PocketNet(n_classes, self.recipe.widths)
         if self.started_from is not None:
             network.body.load_state_dict(self.started_from, strict=False)
@@ -177,13 +193,13 @@ class Pocket(System):
         if self.named is not None:
             body = PocketBody(labels.shape[2], self.recipe.widths)
             body.load_state_dict(self.named)
-            middle = (powers.power.shape[2] - n_frames) // 2
-            windows = front_end.compress(powers.power[:, :, middle : middle + n_frames])
-            self.before = material.before = Before(body.to(device), windows)
+            self.before = material.before = Before(body.to(device), material.middles())
         return material
 
     def prepare(self, network: PocketNet, material: PowerMaterial) -> None:
-        """Fit the last layer, where it is to learn alone."""
+        """Unfold a model file's layers; fit the last layer, where it is to learn alone."""
+        if self.folded:
+            measure_norms(network.body, material.middles(N_MEASURED))
         if self.last_layer:
             fit_last_layer(network.body, material, partial(self.batch, material))
 

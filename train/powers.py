@@ -108,6 +108,17 @@ class PowerMaterial:
     n_frames: int
     before: Before | None = None
 
+    def middles(self, n_most: int | None = None) -> Tensor:
+        """``(windows, mels, frames)``: the middle window of each clip.
+
+        Args:
+            n_most: Of so many clips at most, from all over the set.
+        """
+        power = self.powers.power
+        begin = (power.shape[2] - self.n_frames) // 2
+        step = 1 if n_most is None else -(-len(power) // n_most)
+        return self.front_end.compress(power[::step, :, begin : begin + self.n_frames])
+
 
 def loud_starts(power: Tensor, n_frames: int) -> list[np.ndarray]:
     """For each clip the frames at which a window begins that holds some of its sound.

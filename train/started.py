@@ -22,13 +22,15 @@ IMITATION = "imitation"
 NAMED = "pocket"
 
 
-def read_imitation(path: Path, widths: Sequence[int]) -> tuple[dict[str, Tensor], dict[str, Any]]:
+def read_imitation(
+    path: str | Path, widths: Sequence[int]
+) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """The layers of a run of `train.imitate`, and what ``config.json`` should say of it.
 
     Raises:
         RunError: It is no such run, has not ended, or is of another width.
     """
-    run, about = _open(path, widths)
+    run, about = _open(Path(path), widths)
     weights, _ = run.read_tensors(WEIGHTS)
     return weights, about
 
@@ -94,8 +96,8 @@ def read_named(
             there = tuple(body[name].shape) if name in body else "missing"
             raise RunError(f"{path}: of another version of {NAMED}, its {name} is {there}, not "
                            f"{tuple(value.shape)}; train it anew")  # fmt: skip
-    about = {name: config[name] for name in ("imitation", "last_layer_alone", "teacher")
-             if name in config}  # fmt: skip
+    kept = ("imitation", "layers_of", "last_layer_alone", "teacher")
+    about = {name: config[name] for name in kept if name in config}  # fmt: skip
     digest = hashlib.sha256((path / WEIGHTS).read_bytes()).hexdigest()
     before = {"file": path.name, "sha256": digest, "epochs": config["recipe"]["epochs"],
               "commands": list_commands(config)}  # fmt: skip

@@ -1,0 +1,193 @@
+# ruff: noqa: E402
+"""Pocket begins with the layers of a model file, in whatever form they are stored."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from safetensors.torch import load_file
+from tiny_networks import WaveformNet
+from torch import nn
+
+from export.__main__ import main as export
+from export.card import _describe_data, _licence
+from export.graph import make_graph
+from export.half import store_half
+from export.int8 import put_in_8_bits
+from export.prune import prune
+from streamclf.card import METADATA_KEY
+from streamclf.model import BUNDLED
+from train.command import main
+from train.errors import RunError
+from train.from_model import measure_norms, read_layers
+from train.pocket_network import WIDTHS, WINDOW_SAMPLES, PocketBody, PocketNet
+from train.reproducing import list_commands
+
+pytestmark = pytest.mark.train
+
+NARROW = (8, 8, 16, 16, 16, 16, 24)
+
+
+def make_network() -> PocketNet:
+    """Narrow, with statistics as if it had learned."""
+    torch.manual_seed(1)
+    network = PocketNet(3, NARROW)
+    for layer in network.modules():
+        if isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d):
+            layer.running_mean.uniform_(-0.5, 0.5)
+            layer.running_var.uniform_(0.5, 2)
+            with torch.no_grad():
+                layer.weight.uniform_(0.5, 2)
+                layer.bias.uniform_(-0.5, 0.5)
+    return network.eval()
+
+
+def noise(n: int = 12) -> torch.Tensor:
+    """Windows of many levels."""
+    random = np.random.default_rng(1)
+    levels = 10 ** random.uniform(-3, 0, (n, 1))
+    return torch.from_numpy(levels * random.uniform(-1, 1, (n, WINDOW_SAMPLES))).float()
+
+
+def write_model(graph, path):
+    card = {"name": "ears", "labels": ["a", "b", "c"], "sample_rate": 16000,
+            "window_samples": WINDOW_SAMPLES, "training_data": "our sounds", "licence": "CC0",
+            "version": "9"}  # fmt: skip
+    entry = graph.metadata_props.add()
+    entry.key, entry.value = METADATA_KEY, json.dumps(card)
+    path.write_bytes(graph.SerializeToString())
+    return str(path)
+
+
+def heard(network: PocketNet, layers: dict) -> tuple[torch.Tensor, torch.Tensor]:
+    """What a network's last layer is given, and that of one with these layers."""
+    body = PocketBody(7, NARROW).eval()
+    missing, unknown = body.load_state_dict(layers, strict=False)
+    assert (missing, unknown) == (["output.weight", "output.bias"], [])
+    features = network.front_end(noise())
+    with torch.no_grad():
+        return network.body.pooled(features), body.pooled(features)
+
+
+@pytest.mark.parametrize(
+    ("form", "error"),
+    [
+        (lambda graph: graph, 1e-5),
+        (store_half, 5e-3),
+        (lambda graph: put_in_8_bits(graph, noise(40).numpy()), 0.05),
+    ],
+    ids=["float32", "half", "int8"],
+)
+def test_layers_of_a_file_hear_what_the_network_heard(tmp_path, form, error):
+    network = make_network()
+    path = write_model(form(prune(make_graph(network, WINDOW_SAMPLES, "logits"))), tmp_path / "m")
+    layers, about = read_layers(path, NARROW)
+    there, here = heard(network, layers)
+    assert (there - here).abs().max() < error * there.abs().max()
+    assert (about["name"], about["version"], about["licence"]) == ("ears", "9", "CC0")
+    assert len(about["sha256"]) == 64
+
+
+def test_measured_norms_say_the_same_and_can_be_trained_on(tmp_path):
+    network = make_network()
+    path = write_model(prune(make_graph(network, WINDOW_SAMPLES, "logits")), tmp_path / "m")
+    layers, _ = read_layers(path, NARROW)
+    body = PocketBody(3, NARROW)
+    body.load_state_dict(layers, strict=False)
+    features = network.front_end(noise())
+    with torch.no_grad():
+        before = body.eval().pooled(features)
+        body.train()
+        measure_norms(body, features)
+        assert body.training
+        after = body.eval().pooled(features)
+        torch.testing.assert_close(after, before, rtol=1e-4, atol=1e-4)
+        # In training a batch is normed by its own statistics: those of what was measured.
+        body.scale.eval()
+        for layer in body.layers.train():
+            if isinstance(layer, nn.BatchNorm2d):
+                layer.momentum = 0.0
+        torch.testing.assert_close(body.pooled(features), before, rtol=1e-2, atol=1e-2)
+
+
+@pytest.fixture
+def named(make_esc, tmp_path):
+    """A run with the bundled model's layers."""
+    save = tmp_path / "named"
+    arguments = ["--data", str(make_esc(folds=2)), "--threads", "1", "--accelerator", "cpu"]
+    start = ["--start", "pocket", "--last-layer", "--save", str(save)]
+    assert main("pocket", [*arguments, *start]) == 0
+    return arguments, save
+
+
+def test_the_bundled_model_names_other_sounds_after_its_last_layer_alone(named):
+    _, save = named
+    weights = load_file(save / "weights.safetensors")
+    layers, about = read_layers("pocket", WIDTHS)
+    for name, value in layers.items():
+        if name.endswith("weight") and value.dim() == 4:
+            assert torch.equal(weights[f"body.{name}"], value), name
+    config = json.loads((save / "config.json").read_text())
+    assert config["layers_of"] == about
+    assert weights["body.output.weight"].shape == (3, 2176)
+    assert "--start pocket" in list_commands(config)[0]
+
+
+def test_the_card_says_whose_layers_they_are_and_under_which_licence(named, tmp_path):
+    _, save = named
+    config = json.loads((save / "config.json").read_text())
+    said = _describe_data(config)
+    assert "It began with the layers of pocket, version" in said
+    assert "which learned from: esc50 + speech-music" in said
+    assert _licence(config).endswith("as pocket, whose layers it has")
+    assert "CC BY-NC" in _licence(config)
+    assert export([str(save), "-o", str(tmp_path / "mine.onnx")]) == 0
+    layers, about = read_layers(str(tmp_path / "mine.onnx"), WIDTHS)
+    assert about["licence"] == _licence(config)
+    bundled, _ = read_layers("pocket", WIDTHS)
+    torch.testing.assert_close(layers["layers.33.weight"], bundled["layers.33.weight"])
+
+
+def test_through_noise_goes_on_with_such_a_run(named, tmp_path):
+    arguments, save = named
+    go_on = ["--through-noise", str(save), "--epochs", "1", "--save", str(tmp_path / "on")]
+    assert main("pocket", [*arguments, *go_on]) == 0
+    config = json.loads((tmp_path / "on" / "config.json").read_text())
+    assert config["layers_of"]["name"] == "pocket"
+    assert "to say under noise" in _describe_data(config)
+    assert len(list_commands(config)) == 2
+
+
+def test_a_start_that_is_no_pocket_is_refused_in_one_line(tmp_path, make_esc, capsys):
+    graph = prune(make_graph(WaveformNet().eval(), WINDOW_SAMPLES, "logits"))
+    other = write_model(graph, tmp_path / "other.onnx")
+    rubbish = tmp_path / "rubbish.onnx"
+    rubbish.write_bytes(b"no model")
+    narrow = prune(make_graph(make_network(), WINDOW_SAMPLES, "logits"))
+    data = str(make_esc(folds=2))
+    for start, said in (
+        (other, "its scale.weight is missing"),
+        (str(rubbish), "rubbish.onnx"),
+        (write_model(narrow, tmp_path / "narrow.onnx"), "its layers.0.weight is (8, 1, 3, 3)"),
+        ("nothing", "no such model file, and no bundled model of that name"),
+    ):
+        arguments = ["--data", data, "--save", str(tmp_path / "run")]
+        assert main("pocket", [*arguments, "--start", start]) == 1
+        lines = [line for line in capsys.readouterr().err.splitlines() if "error" in line]
+        assert len(lines) == 1
+        assert said in lines[0]
+        assert not (tmp_path / "run").exists()
+
+
+def test_every_bundled_model_can_be_begun_with():
+    for path in sorted(BUNDLED.glob("*.onnx")):
+        try:
+            layers, _ = read_layers(str(path), WIDTHS)
+        except RunError as error:
+            pytest.fail(str(error))
+        assert len(layers) > 60
