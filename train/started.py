@@ -114,8 +114,8 @@ def _open(path: Path, widths: Sequence[int]) -> tuple[RunFolder, dict[str, Any]]
     run = RunFolder.open(path)
     config = run.read_json(CONFIG)
     if config.get("network") != IMITATION:
-        raise RunError(f"{path}: a run of {config.get('network')}, --start takes one of imitation; "
-                       "python -m train.imitate makes it")  # fmt: skip
+        raise RunError(f"{path}: a run of {config.get('network')}, --start takes one of imitation, "
+                       "or a model file: python -m export makes it of a run of pocket")  # fmt: skip
     if tuple(config["widths"]) != tuple(widths):
         raise RunError(f"{path}: its layers are {config['widths']} wide, the recipe's "
                        f"{list(widths)}; imitate anew")  # fmt: skip
