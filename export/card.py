@@ -250,6 +250,8 @@ def _describe_data(config: dict[str, Any]) -> str:
             f"({before['file']}, SHA-256 {before['sha256']}), which learned from: "
             f"{before['training_data'] or 'its card does not say'}"
         )
+        if before["heard_before"]:
+            text += f" So {data['name']} was known to it: figures of held-out clips flatter it."
     if config.get("last_layer_alone"):
         text += " Of the labels only its last layer learned."
     if "through_noise" in config:

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from streamclf.errors import ModelError
 from streamclf.model import Model, find_model
 from streamclf.surgery import load_graph
+from train.datasets import ClipSet
 from train.errors import RunError
 from train.pocket_network import WINDOW_SAMPLES, PocketBody
 
@@ -31,12 +32,15 @@ LAYER = re.compile(r"body\.layers\.(\d+)\.weight(_DequantizeLinear_Output)?")
 SCALE = ("weight", "bias", "running_mean", "running_var")
 
 
-def read_layers(name: str, widths: Sequence[int]) -> tuple[dict[str, Tensor], dict[str, Any]]:
+def read_layers(
+    name: str, widths: Sequence[int], clips: ClipSet
+) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """The layers in a model file of pocket, and what ``config.json`` should say of it.
 
     Args:
         name: A bundled model's, or the file.
         widths: Of the recipe.
+        clips: What is trained on now; it is said whether the layers have heard the like.
 
     Returns:
         Parameters of a `PocketBody` but for its last layer's.
@@ -72,6 +76,7 @@ def read_layers(name: str, widths: Sequence[int]) -> tuple[dict[str, Tensor], di
         "version": card.version,
         "training_data": card.training_data,
         "licence": card.licence,
+        "heard_before": _has_heard(card.training_data, clips),
     }
     return {k: v for k, v in layers.items() if not k.startswith("output")}, about
 
@@ -132,6 +137,13 @@ def _read_tensors(path: Path) -> dict[str, Any]:
     heard = np.zeros((1, WINDOW_SAMPLES), np.float32)
     values = session.run(list(names.values()), {session.get_inputs()[0].name: heard})
     return dict(zip(names, values, strict=True))
+
+
+def _has_heard(training_data: str, clips: ClipSet) -> bool:
+    """Whether a card's text names a data set: by name, or by whom that set asks to be named."""
+    cited = [part for part in clips.citation.split("; ") if part != "none"]
+    by_name = training_data.startswith(f"{clips.name},")
+    return by_name or any(part in training_data for part in cited)
 
 
 def _stored(body: PocketBody) -> list[str]:

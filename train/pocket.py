@@ -145,12 +145,7 @@ class Pocket(System):
             return about
         about: dict[str, Any] = {}
         if options.start is not None:
-            if Path(options.start).is_dir():
-                kind, read = "imitation", read_imitation
-            else:
-                kind, read = "layers_of", read_layers
-                self.folded = True
-            self.started_from, about[kind] = read(options.start, self.recipe.widths)
+            self._start(options.start, clips, about)
             self.recipe = replace(self.recipe, learning_rate=RATE_BEHIND_IMITATION)
         if options.last_layer:
             self.last_layer = about["last_layer_alone"] = True
@@ -163,6 +158,22 @@ class Pocket(System):
         self.soft = _one_hot(clips).repeat(1, soft.shape[1], 1)
         self.soft[torch.from_numpy(taught)] = soft
         return about
+
+    def _start(self, name: str, clips: ClipSet, about: dict[str, Any]) -> None:
+        """Take layers over from a run of imitation, or from a model file."""
+        widths = self.recipe.widths
+        if Path(name).is_dir():
+            self.started_from, about["imitation"] = read_imitation(name, widths)
+            return
+        self.folded = True
+        self.started_from, before = read_layers(name, widths, clips)
+        about["layers_of"] = before
+        if before["heard_before"]:
+            print(
+                f"warning: {before['file']} has learned from {clips.name}: what is held out now "
+                "may be known to it, and figures flatter",
+                file=sys.stderr,
+            )
 
     def build(self, n_classes: int) -> PocketNet:
         """The network, freshly initialised but for what it has learned before."""

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ torch = pytest.importorskip("torch")
 
 from safetensors.torch import load_file
 from tiny_networks import WaveformNet
+from tiny_sets import write
 from torch import nn
 
 from export.__main__ import main as export
@@ -30,6 +32,7 @@ from train.reproducing import list_commands
 
 pytestmark = pytest.mark.train
 
+OURS = SimpleNamespace(name="ours", citation="none")
 NARROW = (8, 8, 16, 16, 16, 16, 24)
 
 
@@ -86,7 +89,7 @@ def heard(network: PocketNet, layers: dict) -> tuple[torch.Tensor, torch.Tensor]
 def test_layers_of_a_file_hear_what_the_network_heard(tmp_path, form, error):
     network = make_network()
     path = write_model(form(prune(make_graph(network, WINDOW_SAMPLES, "logits"))), tmp_path / "m")
-    layers, about = read_layers(path, NARROW)
+    layers, about = read_layers(path, NARROW, OURS)
     there, here = heard(network, layers)
     assert (there - here).abs().max() < error * there.abs().max()
     assert (about["name"], about["version"], about["licence"]) == ("ears", "9", "CC0")
@@ -96,7 +99,7 @@ def test_layers_of_a_file_hear_what_the_network_heard(tmp_path, form, error):
 def test_measured_norms_say_the_same_and_can_be_trained_on(tmp_path):
     network = make_network()
     path = write_model(prune(make_graph(network, WINDOW_SAMPLES, "logits")), tmp_path / "m")
-    layers, _ = read_layers(path, NARROW)
+    layers, _ = read_layers(path, NARROW, OURS)
     body = PocketBody(3, NARROW)
     body.load_state_dict(layers, strict=False)
     features = network.front_end(noise())
@@ -128,14 +131,31 @@ def named(make_esc, tmp_path):
 def test_the_bundled_model_names_other_sounds_after_its_last_layer_alone(named):
     _, save = named
     weights = load_file(save / "weights.safetensors")
-    layers, about = read_layers("pocket", WIDTHS)
+    layers, about = read_layers("pocket", WIDTHS, OURS)
     for name, value in layers.items():
         if name.endswith("weight") and value.dim() == 4:
             assert torch.equal(weights[f"body.{name}"], value), name
     config = json.loads((save / "config.json").read_text())
-    assert config["layers_of"] == about
+    assert config["layers_of"] == about | {"heard_before": True}  # the tiny set is called ESC-50
     assert weights["body.output.weight"].shape == (3, 2176)
     assert "--start pocket" in list_commands(config)[0]
+
+
+def test_figures_of_what_the_layers_have_heard_before_come_with_a_warning(
+    make_esc, tmp_path, capsys
+):
+    for label in ("hum", "hiss"):
+        for take in range(4):
+            write(tmp_path / "own" / label / f"{take}.wav", seconds=2.0)
+    for data, heard in ((tmp_path / "own", False), (make_esc(folds=2), True)):
+        save = tmp_path / f"run-{heard}"
+        arguments = ["--data", str(data), "--threads", "1", "--accelerator", "cpu"]
+        start = ["--start", "pocket", "--last-layer", "--save", str(save)]
+        assert main("pocket", [*arguments, *start]) == 0
+        assert ("warning: pocket.onnx has learned from" in capsys.readouterr().err) == heard
+        config = json.loads((save / "config.json").read_text())
+        assert config["layers_of"]["heard_before"] == heard
+        assert ("figures of held-out clips flatter it" in _describe_data(config)) == heard
 
 
 def test_the_card_says_whose_layers_they_are_and_under_which_licence(named, tmp_path):
@@ -147,9 +167,9 @@ def test_the_card_says_whose_layers_they_are_and_under_which_licence(named, tmp_
     assert _licence(config).endswith("as pocket, whose layers it has")
     assert "CC BY-NC" in _licence(config)
     assert export([str(save), "-o", str(tmp_path / "mine.onnx")]) == 0
-    layers, about = read_layers(str(tmp_path / "mine.onnx"), WIDTHS)
+    layers, about = read_layers(str(tmp_path / "mine.onnx"), WIDTHS, OURS)
     assert about["licence"] == _licence(config)
-    bundled, _ = read_layers("pocket", WIDTHS)
+    bundled, _ = read_layers("pocket", WIDTHS, OURS)
     torch.testing.assert_close(layers["layers.33.weight"], bundled["layers.33.weight"])
 
 
@@ -187,7 +207,7 @@ def test_a_start_that_is_no_pocket_is_refused_in_one_line(tmp_path, make_esc, ca
 def test_every_bundled_model_can_be_begun_with():
     for path in sorted(BUNDLED.glob("*.onnx")):
         try:
-            layers, _ = read_layers(str(path), WIDTHS)
+            layers, _ = read_layers(str(path), WIDTHS, OURS)
         except RunError as error:
             pytest.fail(str(error))
         assert len(layers) > 60

@@ -133,7 +133,7 @@ def test_the_last_layer_alone_learns_names_and_the_others_stay(teach, capsys):
     assert _describe_data(config).endswith("Of the labels only its last layer learned.")
     capsys.readouterr()
     assert train_network("pocket", [*pocket[:-2], "--save", str(teach.folder / "x")]) == 2
-    assert "--last-layer keeps the layers of a run" in capsys.readouterr().err
+    assert "--last-layer keeps layers that --start names" in capsys.readouterr().err
 
 
 def test_interrupted_imitation_goes_on_to_the_same_weights(teach, monkeypatch):
@@ -252,7 +252,7 @@ def test_pocket_refuses_a_start_that_is_none(teach, make_esc, capsys):
     assert train_network("pocket", named) == 0
     capsys.readouterr()
     for start, said in (("plain", "a run of pocket, --start takes one of imitation"),
-                        ("nothing", "no run folder")):  # fmt: skip
+                        ("nothing", "no such model file, and no bundled")):  # fmt: skip
         given = [*arguments, "--start", str(teach.folder / start)]
         assert train_network("pocket", [*given, "--save", str(teach.folder / "new")]) == 1
         assert said in capsys.readouterr().err
