@@ -105,6 +105,8 @@ def _judge(
     accuracy = _figures(held_out) | {"calibration": _calibration(held_out)}
     unknown = Unknown(threshold=find_unknown(heard, temperature))
     accuracy["unknown"] = {"known_kept": KEPT, **held_out.unknown}
+    if held_out.levels:
+        accuracy["levels"] = held_out.levels
     tuned = join_tuned(held_out.tuned)
     if tuned:
         accuracy["soundscapes"] = tuned.figures

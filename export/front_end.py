@@ -51,3 +51,22 @@ def thin_layers(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
                 break
             found.append(node)
     return found
+
+
+def mean_layers(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
+    """Means over an axis, and all behind them, where no convolution follows.
+
+    There channels of many scales meet in one tensor, of which 8 bits would leave the small ones
+    nothing; and there is hardly any work to save.
+    """
+    behind: set[str] = set()
+    found = []
+    for node in graph.node:
+        if node.op_type == "ReduceMean" or behind.intersection(node.input):
+            behind.update(node.output)
+            found.append(node)
+    needed: set[str] = set()
+    for node in reversed(graph.node):
+        if node.op_type == "Conv" or needed.intersection(node.output):
+            needed.update(node.input)
+    return [node for node in found if not needed.intersection(node.output)]

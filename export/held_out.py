@@ -24,6 +24,9 @@ EVENTS = "events.json"
 UNKNOWN = "unknown.json"
 """What `train.unknown` found for it."""
 
+LEVELS = "levels.json"
+"""What `train.levels` found for it."""
+
 SAME = ("network", "task", "labels", "sample_rate", "window_samples", "recipe")
 """What two configurations must share for one run to stand for the other."""
 
@@ -40,6 +43,7 @@ class HeldOut:
         data: Name of the data set.
         tuned: What each run's ``events.json`` says, where it has one.
         unknown: What the first run's ``unknown.json`` says, if it has one.
+        levels: The same of ``levels.json``.
         names: Of the runs that stand for the exported one; none where it is judged itself.
         epochs: That each of these was trained for.
     """
@@ -51,6 +55,7 @@ class HeldOut:
     data: str
     tuned: tuple[dict[str, Any], ...] = ()
     unknown: dict[str, Any] = field(default_factory=dict)
+    levels: dict[str, Any] = field(default_factory=dict)
     names: tuple[str, ...] = ()
     epochs: tuple[int, ...] = ()
 
@@ -131,13 +136,22 @@ def _check_same(
             f"{where}: was trained on {own['data']['name']}, {run.path} on "
             f"{config['data']['name']}; give a run on the same data"
         )
-    for what, had in (("teacher", "had a teacher"), ("imitation", "began with imitation")):
+    for what, had in (
+        ("teacher", "had a teacher"),
+        ("imitation", "began with imitation"),
+        ("layers_of", "began with a model file"),
+    ):
         if (what in own) != (what in config):
             raise ExportError(f"{where}: one of the two {had}; give a run trained in the same way")
     if not (other.path / "held_out.safetensors").exists():
         raise ExportError(
             f"{where}: held no fold out, or its training has not ended; give one that held one out"
         )
+
+
+def _first(runs: Sequence[tuple[RunFolder, dict[str, Any]]], name: str) -> dict[str, Any]:
+    """What the first run says that has such a file."""
+    return next((run.read_json(name) for run, _ in runs if (run.path / name).exists()), {})
 
 
 def _join(runs: Sequence[tuple[RunFolder, dict[str, Any]]], names: tuple[str, ...]) -> HeldOut:
@@ -155,7 +169,8 @@ def _join(runs: Sequence[tuple[RunFolder, dict[str, Any]]], names: tuple[str, ..
         tuple(tuple(config["data"]["folds"]) for _, config in runs),
         runs[0][1]["data"]["name"],
         tuple(run.read_json(EVENTS) for run, _ in runs if (run.path / EVENTS).exists()),
-        next((run.read_json(UNKNOWN) for run, _ in runs if (run.path / UNKNOWN).exists()), {}),
+        _first(runs, UNKNOWN),
+        _first(runs, LEVELS),
         names,
         tuple(config["recipe"]["epochs"] for _, config in runs),
     )

@@ -2,7 +2,8 @@
 
 QDQ, U8S8, a scale a channel; 7 bits of a weight, so that every processor computes the same. The
 ranges come from windows of the clips the network was trained on. The mel front end stays float,
-of a network over waveforms the first layer, and what is over single maps before maps are mixed.
+of a network over waveforms the first layer, what is over single maps before maps are mixed, and
+what is behind the last convolutions' means.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from export.errors import ExportError
-from export.front_end import first_layers, mel_nodes, thin_layers
+from export.front_end import first_layers, mean_layers, mel_nodes, thin_layers
 from train.datasets import ClipSet
 from train.hearing import WindowLogits, hear_windows
 
@@ -185,7 +186,7 @@ def put_in_8_bits(model: onnx.ModelProto, windows: npt.NDArray[np.float32]) -> o
                 nodes_to_exclude=sorted(
                     {
                         node.name
-                        for layers in (mel_nodes, first_layers, thin_layers)
+                        for layers in (mel_nodes, first_layers, thin_layers, mean_layers)
                         for node in layers(named.graph)
                     }
                 ),

@@ -50,7 +50,10 @@ N_HEARD = 14
 """Frames (0.4 s) of a clip that a window at its edge holds at least."""
 
 RATE_BEHIND_IMITATION = 2e-3
-LAST_LAYER: Any = {"epochs": 1, "learning_rate": 1e-6, "ema": 0.0, "mixup": 0.0, "noise_share": 0.5}
+LAST_LAYER: Any = {
+    "epochs": 1, "learning_rate": 1e-6, "ema": 0.0, "mixup": 0.0, "noise_share": 0.5,
+    "quiet_share": 0.0,
+}  # fmt: skip
 """Behind a last layer that is at its optimum one epoch, for the reports, that changes nothing."""
 
 N_MEASURED = 256
@@ -83,7 +86,7 @@ class Pocket(System):
         return PocketRecipe(
             epochs=240, batch_size=64, optimiser="adamw", learning_rate=4e-3, weight_decay=0.05,
             schedule="one-cycle", warm_up=0.15, clip_norm=5.0, ema=0.998, widths=WIDTHS,
-            mixup=1.0, noise_share=0.65, snr_db=(0.0, 35.0), noise_alone=0.05,
+            mixup=1.0, noise_share=0.65, snr_db=(0.0, 35.0), quiet_share=0.5, noise_alone=0.05,
         )  # fmt: skip
 
     @classmethod

@@ -10,7 +10,7 @@ from torch import Tensor
 from train.augment import draw_gains, mask_bands, to_device
 from train.mixing import mixup
 from train.pocket_recipe import PocketRecipe
-from train.powers import PowerMaterial, Powers, add_noise, colour, draw_noise, shift_bands
+from train.powers import PowerMaterial, Powers, add_noise, colour, draw_noise, quieten, shift_bands
 
 
 def draw_batch(
@@ -19,7 +19,8 @@ def draw_batch(
     """Windows of clips: coloured, mixed in pairs, over noise, masked; a few of noise alone.
 
     Of a network that learns to hear through noise the labels are what it said before of the windows
-    without noise, then what its last layer was given: nan for noise alone.
+    without noise, as loud as the clips are, then what its last layer was given: nan where noise is
+    alone.
 
     Args:
         recipe: What is done, and how often.
@@ -41,6 +42,8 @@ def draw_batch(
         labels = material.before.say(front_end.compress(power))
     noise = draw_noise(material.noises, len(power), power.shape[2], random)
     power = add_noise(power, noise, random, recipe.noise_share, recipe.snr_db)
+    if recipe.quiet_share:
+        power = quieten(power, random, recipe.quiet_share, recipe.quiet_db)
     n_alone = random.binomial(len(power), recipe.noise_alone)
     if n_alone:
         levels = to_device(10 ** random.uniform(-8, -1, n_alone), power)

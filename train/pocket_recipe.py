@@ -19,6 +19,8 @@ class PocketRecipe(Recipe):
         edge_share: Part of the windows that reach beyond their clip.
         noise_share: Part of the windows that have noise under them.
         snr_db: How far that lies below their loudest frame, from and to.
+        quiet_share: Part of the windows that are quieter still, noise and all.
+        quiet_db: By how much, at most.
         noise_alone: Part of the windows that are noise alone, with all labels alike.
         widest_mels: SpecAugment's widest band of mels; two a clip.
         widest_frames: SpecAugment's widest band of frames; two a clip.
@@ -35,6 +37,8 @@ class PocketRecipe(Recipe):
     edge_share: float = 0.1
     noise_share: float = 0.35
     snr_db: tuple[float, float] = (5.0, 40.0)
+    quiet_share: float = 0.0
+    quiet_db: float = 40.0
     noise_alone: float = 0.03
     widest_mels: int = 8
     widest_frames: int = 6

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from train.augment import cut, to_device
+from train.augment import cut, draw_gains, to_device
 from train.datasets.prepared import FULL_SCALE, ClipSet
 from train.features import LogMel
 from train.noise import make_noise
@@ -171,6 +171,20 @@ def add_noise(
     ratios = 10 ** (-random.uniform(*snr_db, len(power)) / 10)
     ratios *= random.random(len(power)) < share
     return power + noise * (loudest * to_device(ratios, power))[:, None, None]
+
+
+def quieten(power: Tensor, random: np.random.Generator, share: float, deepest_db: float) -> Tensor:
+    """Make some of the windows quieter, by anything up to ``deepest_db``.
+
+    Args:
+        power: ``(batch, mels, frames)``, with all that is heard in them.
+        random: The source of chance.
+        share: Part of the windows.
+        deepest_db: How much quieter, at most.
+    """
+    levels = draw_gains(random, len(power), -deepest_db, 0.0) ** 2
+    levels[random.random(len(power)) >= share] = 1
+    return power * to_device(levels, power)[:, None, None]
 
 
 def shift_bands(power: Tensor, shifts: np.ndarray) -> Tensor:

@@ -1,8 +1,9 @@
 """Learning to say under noise what one says without: a network goes on from itself.
 
 It hears windows of its clips, mixed in pairs; what it said of them before, without noise, is what
-it is to say under noise, and what its last layer is given is to stay the same as well. No label is
-asked: a few thousand of these make layers forget what they learned by imitation
+it is to say under noise, however quiet both are, and what its last layer is given is to stay the
+same as well. (Recordings made to be heard are loud; what a microphone hears often lies 30 dB
+lower.) No label is asked: a few thousand of these make layers forget what they learned by imitation
 (`train.last_layer`). It ends half way between where it began and where it got to: between the two
 what is heard in quiet and what is heard in noise trade places, and half way has most of both.
 
@@ -23,7 +24,8 @@ from train.layers import Body
 
 THROUGH_NOISE: Any = {
     "epochs": 50, "learning_rate": 1e-3, "weight_decay": 0.02, "warm_up": 0.1, "noise_share": 0.8,
-    "snr_db": (0.0, 30.0), "widest_mels": 4, "widest_frames": 3, "kept_share": 0.5,
+    "snr_db": (0.0, 30.0), "quiet_share": 0.6, "widest_mels": 4, "widest_frames": 3,
+    "kept_share": 0.65,
 }  # fmt: skip
 """Of the recipe what differs from training by labels."""
 

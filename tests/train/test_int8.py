@@ -14,7 +14,7 @@ from tiny_networks import WINDOW, WaveformNet, fitted, make_clips
 
 from export import int8
 from export.errors import ExportError
-from export.front_end import first_layers, mel_nodes, thin_layers
+from export.front_end import first_layers, mean_layers, mel_nodes, thin_layers
 from export.graph import make_graph
 from export.prune import prune
 from train.datasets.prepared import REGRESSION
@@ -103,6 +103,19 @@ def test_layers_whose_input_is_read_twice_run_in_8_bits(tmp_path):
     run = [node.op_type for node in onnx.load(tmp_path / "run.onnx").graph.node]
     # Six separable blocks are twelve, of which the first half of the first stays float.
     assert run.count("QLinearConv") == 11
+
+
+def test_means_and_what_follows_stay_float_unless_a_convolution_does():
+    graph = prune(make_graph(PocketNet(3).eval(), WINDOW_SAMPLES, "logits")).graph
+    kinds = [node.op_type for node in mean_layers(graph)]
+    assert kinds.count("ReduceMean") == 4
+    assert "Gemm" in kinds
+    assert "Conv" not in kinds
+    # A mean that scales what convolutions hear, as squeeze and excitation have it.
+    attention = [node for node in graph.node if node.op_type == "Conv"][-1]
+    mean = next(node for node in mean_layers(graph) if node.op_type == "ReduceMean")
+    attention.input[0] = mean.output[0]
+    assert mean not in mean_layers(graph)
 
 
 def test_layers_over_single_maps_stay_float_until_maps_are_mixed():

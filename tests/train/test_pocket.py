@@ -24,7 +24,7 @@ from train.errors import DatasetError
 from train.noise import make_noise
 from train.pocket import Pocket
 from train.pocket_network import HOP_LENGTH, PocketNet
-from train.powers import Powers, add_noise, colour, draw_noise, loud_starts, shift_bands
+from train.powers import Powers, add_noise, colour, draw_noise, loud_starts, quieten, shift_bands
 
 pytestmark = pytest.mark.train
 
@@ -184,6 +184,30 @@ def test_add_noise_keeps_the_ratio_to_the_loudest_frame():
     louder = add_noise(power, noise, random, 1.0, (20.0, 20.0))
     torch.testing.assert_close((louder - power).sum(dim=1).mean(dim=1), torch.full((4,), 0.1))
     assert torch.equal(add_noise(power, noise, random, 0.0, (20.0, 20.0)), power)
+
+
+def test_quieten_lowers_a_part_of_the_windows_as_a_whole():
+    power = torch.rand(400, 8, 5, generator=torch.Generator().manual_seed(1)) + 0.1
+    gains = quieten(power, np.random.default_rng(1), 0.25, 30.0) / power
+    torch.testing.assert_close(gains, gains[:, :1, :1].expand(400, 8, 5))
+    decibels = 10 * torch.log10(gains[:, 0, 0])
+    lowered = decibels < 0
+    assert 0.2 < lowered.float().mean() < 0.3
+    assert decibels.min() > -30.001
+    assert decibels[lowered].mean().item() == pytest.approx(-15, abs=2.5)
+
+
+def test_pocket_says_of_quiet_windows_what_the_loud_ones_are(make_esc):
+    clips = open_clips(make_esc(folds=1), 16000)
+    network, draws = PocketNet(3), []
+    for share in (0.0, 1.0):
+        system = Pocket(replace(PLAIN, quiet_share=share, widest_mels=0, widest_frames=0))
+        system.named = network.body.state_dict()
+        material = system.material(network, clips, torch.device("cpu"))
+        draws.append(system.batch(material, np.arange(6), np.random.default_rng(5)))
+    (loud, said), (quiet, as_well) = draws
+    torch.testing.assert_close(said, as_well)
+    assert (quiet < loud - 0.01).flatten(1).any(dim=1).all()
 
 
 def test_shift_bands_moves_up_and_fills_with_nothing():

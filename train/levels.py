@@ -1,0 +1,116 @@
+"""``python -m train.levels RUN``: are quiet sounds named as well as loud ones?
+
+Recordings that were made to be heard reach nearly full scale; what a microphone hears from across
+a room often lies 30 dB lower. The held-out fold's clips are heard again at lower levels, in 16 bits
+as a recorder would store them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from streamclf.errors import UsageError
+from train.datasets import ClipSet
+from train.errors import RunError
+from train.evaluate import open_data_of
+from train.exits import exit_codes
+from train.hearing import HOP_S, hear_windows
+from train.loading import load_network
+from train.metrics import interval_95
+from train.runs import CONFIG, RunFolder
+
+LEVELS_DB = (0.0, -10.0, -20.0, -30.0, -40.0, -50.0)
+LOWEST_DB = -90.0
+"""Below, nothing of 16 bits is left."""
+
+LEVELS = "levels.json"
+
+
+@exit_codes
+def main(arguments: list[str] | None = None) -> int:
+    """The command; the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m train.levels",
+        description="Measure how well a run names the sounds of its held-out fold when quiet.",
+    )
+    add = parser.add_argument
+    add("run", type=Path, help="the run folder")
+    add("--data", type=Path, help="the run's data set (where it was when the run was trained)")
+    add("--prepared", type=Path, help="where its prepared clips go")
+    add("--levels", type=float, nargs="+", default=LEVELS_DB, metavar="DB",
+        help="dB that the clips are raised by (0 -10 -20 -30 -40 -50)")  # fmt: skip
+    add("--json", action="store_true", help="JSON instead of a line each")
+    options = parser.parse_args(arguments)
+    for level in options.levels:
+        if not LOWEST_DB <= level <= 0:
+            raise UsageError(f"--levels: {level:g} dB, must be between {LOWEST_DB:g} and 0")
+    result = measure_levels(options.run, options.levels, options.data, options.prepared)
+    RunFolder.open(options.run).write_json(LEVELS, result)
+    if options.json:
+        print(json.dumps(result, indent=1))
+        return 0
+    n_clips = result["clips"]
+    for level, accuracy in result["averaged_windows"].items():
+        low, high = interval_95(round(accuracy * n_clips), n_clips)
+        print(f"{level:>4} dB: {accuracy:.1%} of {n_clips} clips ({low:.1%} to {high:.1%})")
+    return 0
+
+
+def measure_levels(
+    path: Path, levels: list[float], data: Path | None = None, prepared: Path | None = None
+) -> dict[str, Any]:
+    """Accuracy of averaged windows at each level, by its dB; what a model card says of it.
+
+    Raises:
+        RunError: The run cannot be read, or held no clips of classes out.
+    """
+    run = RunFolder.open(path)
+    config = run.read_json(CONFIG)
+    heard = None if "cross_validation" in config else run.read_held_out()
+    if heard is None or heard.is_regression:
+        raise RunError(f"{path}: held no clips of classes out; name a run that did")
+    system, network = load_network(run, config)
+    clips = open_data_of(run, system, config, data=data, prepared=prepared)
+    held_out = clips.of_folds([config["data"]["test_fold"]])
+    accuracies = {
+        f"{level:g}": round(
+            hear_windows(network, raise_by(held_out, level), system.window_samples).clip_accuracy(),
+            4,
+        )
+        for level in levels
+    }
+    return {
+        "averaged_windows": accuracies,
+        "clips": len(held_out.clips),
+        "protocol": (
+            "the held-out clips raised by so many dB, in 16 bits; mean of the scores of a window "
+            f"every {HOP_S:g} s"
+        ),
+    }
+
+
+def raise_by(clips: ClipSet, level_db: float) -> ClipSet:
+    """The clips at another level, rounded to 16 bits again.
+
+    Args:
+        clips: Of one channel or more.
+        level_db: 0 or less.
+    """
+    samples = np.concatenate(
+        [clips.samples[clip.offset : clip.offset + clip.n_samples] for clip in clips.clips]
+    )
+    offsets = np.cumsum([0, *(clip.n_samples for clip in clips.clips[:-1])]).tolist()
+    moved = [replace(c, offset=offset) for c, offset in zip(clips.clips, offsets, strict=True)]
+    quiet = np.rint(samples * np.float32(10 ** (level_db / 20))).astype(np.int16)
+    return replace(clips, clips=tuple(moved), samples=quiet)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
