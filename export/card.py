@@ -283,6 +283,7 @@ def _describe_imitation(imitation: dict[str, Any]) -> str:
 def _licence(config: dict[str, Any]) -> str:
     data = config["data"]
     text = f"{data['licence']}, as the recordings of {data['name']} it was trained on"
-    if (before := config.get("layers_of")) and before["licence"]:
+    before = config.get("layers_of")
+    if before and before["licence"] not in ("", text):
         text += f"; {before['licence']}, as {before['name']}, whose layers it has"
     return text

@@ -166,6 +166,9 @@ def test_the_card_says_whose_layers_they_are_and_under_which_licence(named, tmp_
     assert "which learned from: esc50 + speech-music" in said
     assert _licence(config).endswith("as pocket, whose layers it has")
     assert "CC BY-NC" in _licence(config)
+    own = config | {"layers_of": config["layers_of"] | {"licence": ""}}
+    same = own | {"layers_of": own["layers_of"] | {"licence": _licence(own)}}
+    assert _licence(same) == _licence(own)
     assert export([str(save), "-o", str(tmp_path / "mine.onnx")]) == 0
     layers, about = read_layers(str(tmp_path / "mine.onnx"), WIDTHS, OURS)
     assert about["licence"] == _licence(config)
