@@ -155,7 +155,8 @@ def test_figures_of_what_the_layers_have_heard_before_come_with_a_warning(
         assert ("warning: pocket.onnx has learned from" in capsys.readouterr().err) == heard
         config = json.loads((save / "config.json").read_text())
         assert config["layers_of"]["heard_before"] == heard
-        assert ("figures of held-out clips flatter it" in _describe_data(config)) == heard
+        warning = f"So {config['data']['name']} was known to it: figures of held-out clips flatter"
+        assert (warning in _describe_data(config)) == heard
 
 
 def test_the_card_says_whose_layers_they_are_and_under_which_licence(named, tmp_path):
