@@ -57,6 +57,7 @@ def weights_of(run) -> dict:
 def test_labels_are_what_it_says_before_noise_is_laid_over(make_esc):
     clips = open_clips(make_esc(folds=1), 16000)
     plain = {"shift_bands": 0, "colour_db": 0.0, "noise_alone": 0.0, "widest_mels": 0}
+    plain |= {"quiet_share": 0.0}
     recipe = replace(Pocket.default_recipe(), **plain, widest_frames=0, noise_share=1.0)
     torch.manual_seed(1)
     network = Pocket(recipe).build(3)
