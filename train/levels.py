@@ -18,13 +18,12 @@ import numpy as np
 
 from streamclf.errors import UsageError
 from train.datasets import ClipSet
-from train.errors import RunError
 from train.evaluate import open_data_of
 from train.exits import exit_codes
 from train.hearing import HOP_S, hear_windows
-from train.loading import load_network
+from train.loading import load_network, open_held_out
 from train.metrics import interval_95
-from train.runs import CONFIG, RunFolder
+from train.runs import RunFolder
 
 LEVELS_DB = (0.0, -10.0, -20.0, -30.0, -40.0, -50.0)
 LOWEST_DB = -90.0
@@ -71,11 +70,7 @@ def measure_levels(
     Raises:
         RunError: The run cannot be read, or held no clips of classes out.
     """
-    run = RunFolder.open(path)
-    config = run.read_json(CONFIG)
-    heard = None if "cross_validation" in config else run.read_held_out()
-    if heard is None or heard.is_regression:
-        raise RunError(f"{path}: held no clips of classes out; name a run that did")
+    run, config, _ = open_held_out(path)
     system, network = load_network(run, config)
     clips = open_data_of(run, system, config, data=data, prepared=prepared)
     held_out = clips.of_folds([config["data"]["test_fold"]])

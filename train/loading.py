@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from torch import nn
 
 from train.errors import RunError
+from train.hearing import WindowLogits
 from train.recipe import Recipe
-from train.runs import WEIGHTS, RunFolder
+from train.runs import CONFIG, WEIGHTS, RunFolder
 from train.system import System, find_system
 
 
@@ -34,6 +36,20 @@ def load_network(run: RunFolder, config: dict[str, Any]) -> tuple[System, nn.Mod
             f"{run.path}: weights and config.json don't fit together: {error}; train anew"
         ) from error
     return system, network.eval()
+
+
+def open_held_out(path: Path) -> tuple[RunFolder, dict[str, Any], WindowLogits]:
+    """A run that held clips of classes out: its folder, ``config.json``, what it said of them.
+
+    Raises:
+        RunError: The run cannot be read, or held none out.
+    """
+    run = RunFolder.open(path)
+    config = run.read_json(CONFIG)
+    heard = None if "cross_validation" in config else run.read_held_out()
+    if heard is None or heard.is_regression:
+        raise RunError(f"{path}: held no clips of classes out; name a run that did")
+    return run, config, heard
 
 
 def read_recipe(system_type: type[System], config: dict[str, Any]) -> Recipe:

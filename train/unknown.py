@@ -30,15 +30,14 @@ import numpy.typing as npt
 from streamclf.errors import UsageError
 from train.datasets import DATASET_NAMES, ClipSet, open_clips
 from train.datasets.prepared import FULL_SCALE, Clip
-from train.errors import RunError
 from train.evaluate import open_data_of
 from train.exits import exit_codes
 from train.hearing import HOP_S, WindowLogits, hear_windows, softmax
-from train.loading import load_network
+from train.loading import load_network, open_held_out
 from train.metrics import area_under_curve
 from train.noise import make_noise
 from train.resuming import recorded_options
-from train.runs import CONFIG, RunFolder
+from train.runs import RunFolder
 
 AVERAGE_S = 3.0
 NOISE_S = 5.0
@@ -105,11 +104,7 @@ def measure_run(path: Path, options: argparse.Namespace) -> dict[str, Any]:
         UsageError: ``--unknown`` holds no clips of classes that the run does not know.
         DatasetError: It cannot be opened.
     """
-    run = RunFolder.open(path)
-    config = run.read_json(CONFIG)
-    heard = None if "cross_validation" in config else run.read_held_out()
-    if heard is None or heard.is_regression:
-        raise RunError(f"{path}: held no clips of classes out; name a run that did")
+    run, config, heard = open_held_out(path)
     system, network = load_network(run, config)
     rate = system.sample_rate
     unknown = {"noise": make_noises(options.noises, rate)}
