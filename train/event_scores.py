@@ -61,6 +61,11 @@ def main(arguments: list[str] | None = None) -> int:
         if not (math.isfinite(value) and value > 0):
             raise UsageError(f"--{name} is {value:g}, must be above 0 seconds")
     truth, found = read_events(options.truth), read_events(options.found)
+    if found.levels and not truth.levels:
+        raise UsageError(
+            f"{options.found}: has a column snr_db, as only the truth of soundscapes has: name the "
+            "truth first, then what was found"
+        )
     result = judge_tables(truth, found, options.collar, options.segment)
     if options.json:
         print(json.dumps(result, indent=1))

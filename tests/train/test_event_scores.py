@@ -149,3 +149,9 @@ def test_command_fails_in_one_line(tables, tmp_path, capsys, content, said):
 def test_command_refuses_a_collar_of_nothing(tables, capsys):
     assert main([*map(str, tables), "--collar", "0"]) == 2
     assert "--collar is 0" in capsys.readouterr().err
+
+
+def test_command_refuses_the_truth_in_place_of_what_was_found(tables, capsys):
+    truth, found = tables
+    assert main([str(found), str(truth)]) == 2
+    assert "truth.csv: has a column snr_db" in capsys.readouterr().err
