@@ -16,7 +16,7 @@ from datetime import datetime, timedelta
 
 from streamclf.average import average
 from streamclf.card import Thresholds
-from streamclf.classifier import Array, classify, stack
+from streamclf.classifier import Array, classify
 from streamclf.errors import SourceError
 from streamclf.events import Timing, detect
 from streamclf.localtime import ClockWatch
@@ -32,7 +32,7 @@ from streamclf.records import (
     Window,
 )
 from streamclf.resample import resample
-from streamclf.scorer import Scorer, as_sharer, describe_hop, real_hop, usual_batch
+from streamclf.scorer import Scorer, as_sharer, describe_hop, open_stream, real_hop, usual_batch
 from streamclf.settings import Settings
 from streamclf.sources.ahead import read_ahead
 from streamclf.sources.base import Source
@@ -217,21 +217,18 @@ class Engine:
         items = self._count(items, on_start, on_audio, start)
         changing = self._insert_changes(self.clock.watch(items) if source.live else items)
         windows = slide(changing, self._timing.window, self._timing.hop, start)
-        batch_size = (
-            1 if source.live else settings.batch_size or usual_batch(self.scorer, self._timing.hop)
-        )
+        batch_size = settings.batch_size or usual_batch(self.scorer, self._timing.hop)
+        batch_size = 1 if source.live else batch_size
         scores = self._add_notices(classify(windows, self._open_stream(), batch_size))
         return self.judge(leave_out_undefined(scores, self.statistics))
 
     def _open_stream(self) -> Callable[[list[Window]], Array]:
         """Score windows, taking the time."""
-        scorer = self.scorer
-        sharer = as_sharer(scorer)
-        score = sharer.open_stream() if sharer else None
+        score = open_stream(self.scorer)
 
         def timed(windows: list[Window]) -> Array:
             began = time.perf_counter()
-            scores = score(windows) if score else scorer.score(stack(windows))
+            scores = score(windows)
             self.statistics.scoring_s += time.perf_counter() - began
             return scores
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol, cast
 
 from streamclf.card import Card
+from streamclf.classifier import stack
 from streamclf.records import Window
 from streamclf.settings import Settings
 from streamclf.sharing import BATCH, count_grids, fit_hop
@@ -46,6 +47,12 @@ def as_sharer(scorer: Scorer) -> Sharer | None:
     Asked at every block of audio: `isinstance` of a protocol would take as long as resampling it.
     """
     return cast(Sharer, scorer) if hasattr(scorer, "open_stream") else None
+
+
+def open_stream(scorer: Scorer) -> Callable[[Sequence[Window]], Array]:
+    """Begin to score the windows of one stream, in order, sharing work where that can be."""
+    sharer = as_sharer(scorer)
+    return sharer.open_stream() if sharer else lambda windows: scorer.score(stack(windows))
 
 
 def stride_of(scorer: Scorer) -> int:

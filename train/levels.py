@@ -44,7 +44,7 @@ def main(arguments: list[str] | None = None) -> int:
     add("--data", type=Path, help="the run's data set (where it was when the run was trained)")
     add("--prepared", type=Path, help="where its prepared clips go")
     add("--levels", type=float, nargs="+", default=LEVELS_DB, metavar="DB",
-        help="dB that the clips are raised by (0 -10 -20 -30 -40 -50)")  # fmt: skip
+        help="dB that are added to the clips, none above 0 (0 -10 -20 -30 -40 -50)")  # fmt: skip
     add("--json", action="store_true", help="JSON instead of a line each")
     options = parser.parse_args(arguments)
     for level in options.levels:
