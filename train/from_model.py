@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -79,6 +80,21 @@ def read_layers(
         "heard_before": _has_heard(card.training_data, clips),
     }
     return {k: v for k, v in layers.items() if not k.startswith("output")}, about
+
+
+def warn_if_heard(before: dict[str, Any], clips: ClipSet) -> None:
+    """Say on standard error that layers have heard what is trained on now.
+
+    Args:
+        before: From `read_layers`.
+        clips: What is trained on now.
+    """
+    if before["heard_before"]:
+        print(
+            f"warning: {before['file']} has learned from {clips.name}: what is held out now "
+            "may be known to it, and figures flatter",
+            file=sys.stderr,
+        )
 
 
 def measure_norms(body: PocketBody, features: Tensor) -> None:

@@ -10,8 +10,11 @@ to the same spread) and its scores (cross-entropy). Windows are mixed anew for e
 (`train.mixtures`) by processes of their own, which ask the teacher, too; what batch ``k`` holds
 follows from the seed and ``k``, so that an interrupted run goes on exactly (``--resume``).
 
-``--through-noise``: the network hears most mixtures under noise that the teacher does not hear, and
-so learns to hear through it.
+Most mixtures the network hears quieter than the teacher, up to 40 dB, and with ``--through-noise``
+under noise that the teacher does not hear, and so learns to hear through it.
+
+``--start`` goes on from such a run, or from the layers of a model file: those of the bundled one,
+say, that are to know one's own recordings better, and nobody need say what is in these.
 
 Source: knowledge distillation (Hinton et al. 2015) with features as hints (Romero et al. 2015), on
 unlabelled mixtures.
@@ -31,6 +34,7 @@ import torch
 from train.datasets import ClipSet, open_clips
 from train.errors import UsageError
 from train.exits import exit_codes
+from train.from_model import measure_norms, read_layers, warn_if_heard
 from train.imitation import Lessons, judge, learn
 from train.mixtures import Mixtures, Source
 from train.pocket_network import SAMPLE_RATE, WIDTHS, WINDOW_SAMPLES, PocketNet
@@ -75,11 +79,19 @@ def main(arguments: list[str] | None = None) -> int:
     }
     if options.through_noise:
         config["through_noise"] = True
-    learned, before, windows, through_noise = None, {}, 0, 0
-    if options.start is not None:
-        learned, before = read_imitator(options.start, json.loads(json.dumps(config)))
+    if options.precision != "auto":
+        config["precision"] = options.precision
+    layers, learned, before, windows, through_noise = None, None, {}, 0, 0
+    if options.start is not None and not Path(options.start).is_dir():
+        data = training.sources[0].clips
+        layers, config["layers_of"] = read_layers(options.start, WIDTHS, data)
+        warn_if_heard(config["layers_of"], data)
+    elif options.start is not None:
+        learned, before = read_imitator(Path(options.start), json.loads(json.dumps(config)))
         config["earlier_seeds"] = [*before.get("earlier_seeds", ()), before["seed"]]
         windows, through_noise = before["windows"], before.get("windows_through_noise", 0)
+        if "layers_of" in before:
+            config["layers_of"] = before["layers_of"]
     own = describe_command("imitate", vars(options))
     config["commands"] = [*before.get("commands", ()), own]
     run = _begin(options, config)
@@ -88,6 +100,9 @@ def main(arguments: list[str] | None = None) -> int:
     lessons = Lessons(
         training, options.teacher, network, options.batch, (options.seed, 0), options.steps
     )
+    if layers is not None:
+        network.body.load_state_dict(layers, strict=False)
+        measure_norms(network.body, lessons[0][0])
     imitator = learn(lessons, recipe, run, options, learned)
     drawn = options.steps * options.batch
     through_noise += drawn * options.through_noise
@@ -121,8 +136,9 @@ def make_parser() -> argparse.ArgumentParser:
     option("--others", type=Path, nargs="+", default=[], metavar="DIR",
            help="other sounds, a folder a kind (see train.datasets.debian_sounds)")  # fmt: skip
     option("--teacher", type=Path, required=True, metavar="TFLITE", help="YAMNet's file")
-    option("--start", type=Path, metavar="RUN",
-           help="begin with what such a run has learned (give another --seed)")  # fmt: skip
+    option("--start", metavar="MODEL",
+           help="begin with the layers of a model file ('pocket' is the bundled one), or with what "
+           "such a run has learned (give another --seed)")  # fmt: skip
     option("--through-noise", action="store_true",
            help="give the network most mixtures under noise, the teacher none of it")  # fmt: skip
     option("--steps", type=int, default=8000, help="batches to learn from (8000)")
@@ -131,6 +147,9 @@ def make_parser() -> argparse.ArgumentParser:
     option("--workers", type=int, default=1, help="processes that mix and ask the teacher (1)")
     option("--threads", type=int, help="CPU threads of the network itself (torch's own choice)")
     option("--accelerator", default="auto", help="auto, cpu, cuda (auto)")
+    option("--precision", default="auto",
+           help="bf16-mixed takes a third less time where the processor can (auto: tf32 on a card, "
+           "else 32-true)")  # fmt: skip
     option("--save", type=Path, required=True, metavar="RUN", help="the run folder")
     option("--overwrite", action="store_true", help="replace an existing run folder")
     option("--resume", action="store_true", help="go on with the run that --save names")

@@ -146,7 +146,7 @@ def learn(
         KeyboardInterrupt: Ctrl-C; the state is saved.
         RunError: The loss is not finite any more, or the run cannot be written.
     """
-    fabric = make_fabric(options.accelerator, "auto")
+    fabric = make_fabric(options.accelerator, options.precision)
     imitator = Imitator(lessons.network.body).to(fabric.device)
     if learned is not None:
         imitator.load_state_dict(learned)

@@ -1,6 +1,7 @@
 """Windows of sounds as they overlap in the world: one to three at once, over noise, at any level.
 
 They have no labels: somebody who knows sounds, a teacher, says what is in them (`train.imitate`).
+It hears them as loud as it knows them; who learns from it is to hear the same from further away.
 """
 
 from __future__ import annotations
@@ -34,7 +35,12 @@ DENOISED_SHARE, DENOISED_SNR_DB = 0.7, (0.0, 30.0)
 """The same where the teacher does not hear that noise; above it stands the loudest frame, as in
 the soundscapes."""
 
-PEAK_DB = (-40.0, 0.0)
+PEAK_DB = (-20.0, 0.0)
+"""How loud a teacher hears a window."""
+
+QUIET_SHARE, QUIET_DB = 0.6, 40.0
+"""Part of the windows that are quieter than that, and by how much at most."""
+
 N_NOISES, NOISE_S = 128, 6.0
 NEXT_TO_NOTHING = 3e-3
 """A stretch that never gets louder than this is drawn again."""
@@ -115,8 +121,9 @@ class Mixtures:
             noise = self._noise(random, self.n_samples)
             mixed = mixed + _at_level(noise, -random.uniform(*snr_db)) * reference
         scale = 10 ** (random.uniform(*PEAK_DB) / 20) / max(np.abs(mixed).max(), 1e-6)
-        heard = (mixed * scale).astype(np.float32)
-        return heard, (taught * scale).astype(np.float32) if self.through_noise else heard
+        quiet_db = random.uniform(0, QUIET_DB) if random.random() < QUIET_SHARE else 0.0
+        heard = (mixed * scale * 10 ** (-quiet_db / 20)).astype(np.float32)
+        return heard, ((taught if self.through_noise else mixed) * scale).astype(np.float32)
 
     def _sound(self, random: np.random.Generator) -> npt.NDArray[np.float32]:
         """A stretch of something, some of them at another speed."""

@@ -6,6 +6,8 @@ import numpy as np
 import numpy.typing as npt
 
 LOWEST_HZ = 30.0
+LOUDNESS = 0.1
+"""Root mean square of a made noise."""
 
 
 def make_noise(
@@ -22,7 +24,7 @@ def make_noise(
         sample_rate: In Hz.
 
     Returns:
-        ``(n_samples,)`` with a root mean square of 0.1.
+        ``(n_samples,)`` with a root mean square of `LOUDNESS`.
     """
     frequencies = np.fft.rfftfreq(n_samples, 1 / sample_rate)
     corner = LOWEST_HZ * 2 ** random.uniform(0, 6)
@@ -40,7 +42,12 @@ def make_noise(
     if random.random() < 1 / 3:
         swell = np.sin(2 * np.pi * (random.uniform(0.1, 1) * time + random.random()))
         noise *= 10 ** (random.uniform(2, 8) * swell / 20)
-    return (0.1 * _level(noise)).astype(np.float32)
+    return (LOUDNESS * _level(noise)).astype(np.float32)
+
+
+def at_level(noise: npt.NDArray[np.float32], level_db: float) -> npt.NDArray[np.float64]:
+    """A made noise at a level in dB of full scale, clipped there."""
+    return np.clip(noise / LOUDNESS * 10 ** (level_db / 20), -1, 1)
 
 
 def _hum(random: np.random.Generator, time: np.ndarray) -> np.ndarray:

@@ -28,7 +28,7 @@ from streamclf.errors import UsageError
 from train.datasets import ClipSet, open_clips
 from train.datasets.prepared import join
 from train.datasets.speech_music import LABELS, SPEECH_MUSIC, choose_pieces
-from train.from_model import measure_norms, read_layers
+from train.from_model import measure_norms, read_layers, warn_if_heard
 from train.last_layer import fit_last_layer
 from train.pocket_batches import draw_batch
 from train.pocket_network import (
@@ -167,16 +167,13 @@ class Pocket(System):
         widths = self.recipe.widths
         if Path(name).is_dir():
             self.started_from, about["imitation"] = read_imitation(name, widths)
-            return
-        self.folded = True
-        self.started_from, before = read_layers(name, widths, clips)
-        about["layers_of"] = before
-        if before["heard_before"]:
-            print(
-                f"warning: {before['file']} has learned from {clips.name}: what is held out now "
-                "may be known to it, and figures flatter",
-                file=sys.stderr,
-            )
+            before = about["imitation"].pop("layers_of", None)
+        else:
+            self.folded = True
+            self.started_from, before = read_layers(name, widths, clips)
+        if before is not None:
+            about["layers_of"] = before
+            warn_if_heard(before, clips)
 
     def build(self, n_classes: int) -> PocketNet:
         """The network, freshly initialised but for what it has learned before."""

@@ -9,7 +9,7 @@ from typing import Any
 MADE_BY = (
     "esc10", "folds", "test_fold", "validation_fold", "validation_part", "epochs",
     "budget_minutes", "max_clips", "seed", "leave_out", "speech_music", "others", "start",
-    "teacher", "steps", "batch", "last_layer", "through_noise",
+    "teacher", "steps", "batch", "last_layer", "through_noise", "precision",
 )  # fmt: skip
 """Options that decide of the weights. Of data only the name is told, never where it lay."""
 
@@ -23,7 +23,7 @@ def describe_command(script: str, options: Mapping[str, Any]) -> str:
     """
     words = [f"python -m train.{script}"]
     for name, value in options.items():
-        if name not in MADE_BY or value is None or value is False or value == []:
+        if name not in MADE_BY or value in (None, False, "auto") or value == []:
             continue
         words.append("--" + name.replace("_", "-"))
         if value is not True:

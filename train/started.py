@@ -120,5 +120,6 @@ def _open(path: Path, widths: Sequence[int]) -> tuple[RunFolder, dict[str, Any]]
         raise RunError(f"{path}: its layers are {config['widths']} wide, the recipe's "
                        f"{list(widths)}; imitate anew")  # fmt: skip
     about = {key: config[key] for key in ("teacher", "steps", "seed", "test_fold", "sources")}
-    about |= {key: config[key] for key in ("earlier_seeds", "commands") if key in config}
+    known = ("earlier_seeds", "commands", "layers_of")
+    about |= {key: config[key] for key in known if key in config}
     return run, about | run.read_json(RESULT)

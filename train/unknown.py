@@ -35,7 +35,7 @@ from train.exits import exit_codes
 from train.hearing import HOP_S, WindowLogits, hear_windows, softmax
 from train.loading import load_network, open_held_out
 from train.metrics import area_under_curve
-from train.noise import make_noise
+from train.noise import at_level, make_noise
 from train.resuming import recorded_options
 from train.runs import RunFolder
 
@@ -162,9 +162,9 @@ def make_noises(n: int, sample_rate: int) -> ClipSet:
     """Made noises of many levels, as clips."""
     random = np.random.default_rng(1)  # not those that training draws
     n_samples = round(NOISE_S * sample_rate)
-    levels = 10 ** (random.uniform(*NOISE_DB, n) / 20)
-    noises = np.stack([make_noise(random, n_samples, sample_rate) for _ in range(n)])
-    samples = np.clip(noises / 0.1 * levels[:, None], -1, 1 - 1 / FULL_SCALE) * FULL_SCALE
+    levels = random.uniform(*NOISE_DB, n)
+    noises = [at_level(make_noise(random, n_samples, sample_rate), level) for level in levels]
+    samples = np.clip(np.stack(noises) * FULL_SCALE, -FULL_SCALE, FULL_SCALE - 1)
     clips = tuple(
         Clip(f"noise-{k}", 1, 0, f"noise-{k}", k * n_samples, n_samples) for k in range(n)
     )

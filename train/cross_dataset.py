@@ -1,0 +1,202 @@
+"""``python -m train.cross_dataset MODEL --data DIR --same dog_bark=dog ...``: and elsewhere?
+
+A held-out fold is recorded, cut and chosen as the folds that a model learned from, and layers that
+went on from other runs may have heard it. Clips of another data set are not: this says how many of
+them a model file names whose classes it knows, at several levels, as `streamclf file` hears them,
+with the thresholds in its card. ``--noises`` counts what it finds in made noise, where there is
+nothing to find.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from streamclf.classifier import Classifier
+from streamclf.engine import Engine
+from streamclf.errors import UsageError
+from streamclf.model import Model, find_model
+from streamclf.records import Average, SoundEvent
+from streamclf.settings import Settings
+from streamclf.sources.array import ArraySource
+from train.datasets import DATASET_NAMES, ClipSet, open_clips
+from train.exits import exit_codes
+from train.levels import raise_by
+from train.metrics import interval_95
+from train.noise import at_level, make_noise
+
+LEVELS_DB = (0.0, -10.0, -20.0, -30.0, -40.0)
+LOWEST_DB = -90.0
+NOISE_S = 20.0
+NOISE_DB = (-50.0, -12.0)
+"""Level of a made noise in dB of full scale, from and to."""
+
+
+@exit_codes
+def main(arguments: list[str] | None = None) -> int:
+    """The command; the exit code."""
+    options = _parser().parse_args(arguments)
+    if (options.data is None) != (options.same is None):
+        raise UsageError("--data and --same belong together: --same THEIRS=OURS names the classes")
+    if options.data is None and not options.noises:
+        raise UsageError("nothing to hear: give --data and --same, --noises N, or all three")
+    for level in options.levels:
+        if not LOWEST_DB <= level <= 0:
+            raise UsageError(f"--levels: {level:g} dB, must be between {LOWEST_DB:g} and 0")
+    if options.noises < 0:
+        raise UsageError(f"--noises is {options.noises}, must be 0 or more")
+    engine = Engine(Classifier(Model(find_model(options.model))), Settings())
+    if engine.card.task == "regression":
+        raise UsageError(f"{options.model}: gives a value, not names; there is nothing to compare")
+    result: dict[str, Any] = {"model": engine.card.name, "version": engine.card.version}
+    if options.data is not None:
+        clips = open_clips(
+            options.data, engine.card.sample_rate, dataset=options.dataset, out=options.prepared
+        )
+        known = take_known(clips, dict(options.same), engine.card.labels)
+        result |= {"data": clips.name, "clips": len(known.clips), "levels": {}}
+        for level in options.levels:
+            result["levels"][f"{level:g}"] = measure(engine, raise_by(known, level))
+    if options.noises:
+        result["noise"] = count_found(engine, options.noises, options.seed)
+    if options.json:
+        print(json.dumps(result, indent=1))
+    else:
+        print_result(result)
+    return 0
+
+
+def take_known(clips: ClipSet, same: dict[str, str], labels: Sequence[str]) -> ClipSet:
+    """The clips of classes that the model has as well, with its own classes as targets.
+
+    Args:
+        clips: Another data set.
+        same: Its labels, and what the model calls them.
+        labels: The model's.
+
+    Raises:
+        UsageError: One of them is not there.
+    """
+    for theirs, ours in same.items():
+        for name, known, owner in (
+            (theirs, clips.labels, clips.name),
+            (ours, labels, "the model"),
+        ):
+            if name not in known:
+                raise UsageError(
+                    f"--same {theirs}={ours}: {owner} has no {name!r}, it has {', '.join(known)}"
+                )
+    taken = clips.take(
+        [k for k, clip in enumerate(clips.clips) if clips.labels[int(clip.target)] in same]
+    )
+    moved = tuple(
+        replace(clip, target=labels.index(same[clips.labels[int(clip.target)]]))
+        for clip in taken.clips
+    )
+    return replace(taken, clips=moved, labels=tuple(labels))
+
+
+def measure(engine: Engine, clips: ClipSet) -> dict[str, float]:
+    """Of clips with the model's classes: parts named, found as an event, and called another.
+
+    ``named`` is right where the highest averaged score is the clip's own class's; ``found`` where
+    an event of it is reported; ``false`` where one of another class is.
+    """
+    named, found, false = 0, 0, 0
+    for index, clip in enumerate(clips.clips):
+        label = engine.card.labels[int(clip.target)]
+        best, events = hear(engine, clips.waveform(index))
+        named += best == label
+        found += label in events
+        false += bool(events - {label})
+    n_clips = max(len(clips.clips), 1)
+    counts = {"named": named, "found": found, "false": false}
+    return {name: round(count / n_clips, 4) for name, count in counts.items()}
+
+
+def hear(engine: Engine, waveform: npt.NDArray[np.float32]) -> tuple[str, set[str]]:
+    """The class of the highest averaged score, and the classes of all events."""
+    best, score, events = "", -1.0, set()
+    with ArraySource(waveform, engine.card.sample_rate) as source:
+        for result in engine.run(source):
+            if isinstance(result, SoundEvent):
+                events.add(result.label)
+            elif isinstance(result, Average) and result.values.max() > score:
+                best, score = engine.card.labels[result.values.argmax()], result.values.max()
+    return best, events
+
+
+def count_found(engine: Engine, n_noises: int, seed: int) -> dict[str, Any]:
+    """In how many made noises anything is found, and what."""
+    random, rate = np.random.default_rng(seed), engine.card.sample_rate
+    found = []
+    for _ in range(n_noises):
+        noise = make_noise(random, round(NOISE_S * rate), rate)
+        found.append(hear(engine, at_level(noise, random.uniform(*NOISE_DB)))[1])
+    labels = Counter(label for events in found for label in events)
+    return {
+        "noises": n_noises,
+        "seconds": NOISE_S,
+        "with_events": sum(map(bool, found)),
+        "labels": dict(labels.most_common()),
+    }
+
+
+def print_result(result: dict[str, Any]) -> None:
+    """Lines for people, on standard output."""
+    if "levels" in result:
+        n_clips = result["clips"]
+        print(f"{result['model']} {result['version']}, {n_clips} clips of {result['data']}:")
+        for level, row in result["levels"].items():
+            low, high = interval_95(round(row["named"] * n_clips), n_clips)
+            print(
+                f"{level:>4} dB: {row['named']:.1%} named ({low:.1%} to {high:.1%}), "
+                f"{row['found']:.1%} found as events, {row['false']:.1%} with a false event"
+            )
+    if "noise" in result:
+        noise = result["noise"]
+        called = ", ".join(f"{label} {n}" for label, n in noise["labels"].items()) or "nothing"
+        print(
+            f"{noise['with_events']} of {noise['noises']} made noises of {noise['seconds']:g} s "
+            f"have events: {called}"
+        )
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m train.cross_dataset",
+        description="Measure a model file on clips of another data set, and on noise.",
+    )
+    add = parser.add_argument
+    add("model", help="a model file, or a bundled model's name")
+    add("--data", type=Path, metavar="DIR", help="a data set that it has not learned from")
+    add("--dataset", choices=DATASET_NAMES, default=DATASET_NAMES[0], help="what lies in DIR")
+    add("--prepared", type=Path, help="where its prepared clips go")
+    add("--same", type=_pair, nargs="+", metavar="THEIRS=OURS",
+        help="classes that both have, by the data's label and the model's")  # fmt: skip
+    add("--levels", type=float, nargs="+", default=LEVELS_DB, metavar="DB",
+        help="dB that are added to the clips, none above 0 (0 -10 -20 -30 -40)")  # fmt: skip
+    add("--noises", type=int, default=0, metavar="N", help=f"made noises of {NOISE_S:g} s (0)")
+    add("--seed", type=int, default=77, help="of the noises (77)")
+    add("--json", action="store_true", help="JSON instead of lines")
+    return parser
+
+
+def _pair(text: str) -> tuple[str, str]:
+    theirs, between, ours = text.partition("=")
+    if not (theirs and between and ours):
+        raise argparse.ArgumentTypeError(f"{text!r} must be THEIRS=OURS, as in dog_bark=dog")
+    return theirs, ours
+
+
+if __name__ == "__main__":
+    sys.exit(main())
