@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -53,17 +54,19 @@ def open_held_out(path: Path) -> tuple[RunFolder, dict[str, Any], WindowLogits]:
 
 
 def read_recipe(system_type: type[System], config: dict[str, Any]) -> Recipe:
-    """A run's recipe; what it lacks, since it is older, is as by default.
+    """A run's recipe; where it lacks a field, since it is older, that did nothing then.
 
     Raises:
-        RunError: It has something that this network's recipe has not.
+        RunError: It has something that this network's recipe has not, or lacks what every one has.
     """
-    known = system_type.default_recipe().as_json()
+    known = {field.name: field for field in dataclasses.fields(system_type.recipe_type)}
     foreign = sorted(set(config["recipe"]) - set(known))
     if foreign:
         raise RunError(
             f"config.json: {system_type.name} has no {', '.join(foreign)} in its recipe; the run "
             "is of another network or version: train anew"
         )
-    fields = known | config["recipe"]
-    return system_type.recipe_type.from_json(fields)
+    needed = {name for name, field in known.items() if field.default is dataclasses.MISSING}
+    if missing := sorted(needed - set(config["recipe"])):
+        raise RunError(f"config.json: its recipe has no {', '.join(missing)}; train anew")
+    return system_type.recipe_type.from_json(config["recipe"])

@@ -8,7 +8,7 @@ import pytest
 pytest.importorskip("torch")
 pytest.importorskip("onnx")
 
-from test_export import make_held_out, make_run
+from test_export import RECIPE, make_held_out, make_run
 
 import export.__main__ as export_main
 from export.calibrate import (
@@ -201,7 +201,7 @@ def test_final_run_takes_its_figures_from_a_cross_validation(tmp_path):
     ("changes", "said"),
     [
         ({"labels": ["a", "b", "c"]}, "labels is not that of"),
-        ({"recipe": {"epochs": 3, "teacher_share": 0.7}}, "teacher_share is 0.7, that of"),
+        ({"recipe": RECIPE | {"teacher_share": 0.7}}, "teacher_share is 0.7, that of"),
         ({"network": "melcnn"}, "network is not that of"),
     ],
 )

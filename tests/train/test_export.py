@@ -26,10 +26,14 @@ from train.command import main as train_main
 from train.envnet import EnvNet
 from train.errors import RunError
 from train.hearing import WindowLogits, softmax
+from train.pocket import Pocket
 from train.pocket_network import PocketNet
 from train.runs import RunFolder
 
 pytestmark = pytest.mark.train
+
+
+RECIPE = Pocket.default_recipe().as_json() | {"epochs": 3, "teacher_share": 0.5}
 
 
 def make_run(folder, *, n_clips=60, **changes):
@@ -45,7 +49,7 @@ def make_run(folder, *, n_clips=60, **changes):
         "labels": labels,
         "sample_rate": 16000,
         "window_samples": 24000,
-        "recipe": {"epochs": 3, "teacher_share": 0.5},
+        "recipe": RECIPE,
         "seed": 7,
         "data": {
             "name": "esc50",

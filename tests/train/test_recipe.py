@@ -8,6 +8,8 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from train.envnet import EnvNetSystem
+from train.errors import RunError
+from train.loading import read_recipe
 from train.pocket import Pocket
 from train.pocket_recipe import PocketRecipe
 from train.recipe import Recipe
@@ -89,3 +91,15 @@ def test_recipe_survives_json():
     assert PocketRecipe.from_json(json.loads(json.dumps(recipe.as_json()))) == recipe
     envnet = EnvNetSystem.default_recipe()
     assert type(envnet).from_json(json.loads(json.dumps(envnet.as_json()))) == envnet
+
+
+def test_a_run_that_is_older_than_a_field_did_without_it():
+    recipe = Pocket.default_recipe().as_json()
+    assert recipe.pop("quiet_share") > 0
+    assert read_recipe(Pocket, {"recipe": recipe}).quiet_share == 0
+    with pytest.raises(RunError, match=r"has no epochs, schedule; train anew"):
+        read_recipe(
+            Pocket, {"recipe": {k: recipe[k] for k in recipe.keys() - {"epochs", "schedule"}}}
+        )
+    with pytest.raises(RunError, match="pocket has no depth in its recipe"):
+        read_recipe(Pocket, {"recipe": recipe | {"depth": 3}})
