@@ -23,7 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from export.errors import ExportError
-from export.front_end import first_layers, mean_layers, mel_nodes, thin_layers
+from export.stays_float import first_layers, mean_layers, mel_nodes, thin_layers
 from train.datasets import ClipSet
 from train.hearing import WindowLogits, hear_windows
 

@@ -18,7 +18,7 @@ from tiny_networks import WINDOW, WaveformNet, fitted, make_clips
 import export.__main__ as export_main
 from export.check import compare
 from export.errors import ExportError
-from export.front_end import first_layers, mel_nodes
+from export.stays_float import first_layers, mel_nodes
 from export.graph import make_graph
 from export.half import TOLERANCE, store_half
 from export.prune import prune

@@ -14,7 +14,7 @@ from tiny_networks import WINDOW, WaveformNet, fitted, make_clips
 
 from export import int8
 from export.errors import ExportError
-from export.front_end import first_layers, mean_layers, mel_nodes, thin_layers
+from export.stays_float import first_layers, mean_layers, mel_nodes, thin_layers
 from export.graph import make_graph
 from export.prune import prune
 from train.datasets.prepared import REGRESSION
