@@ -18,10 +18,10 @@ from tiny_networks import WINDOW, WaveformNet, fitted, make_clips
 import export.__main__ as export_main
 from export.check import compare
 from export.errors import ExportError
-from export.stays_float import first_layers, mel_nodes
 from export.graph import make_graph
 from export.half import TOLERANCE, store_half
 from export.prune import prune
+from export.stays_float import first_layers, mel_nodes
 from streamclf.card import METADATA_KEY
 from streamclf.classifier import Classifier
 from streamclf.model import Model

@@ -14,9 +14,9 @@ from tiny_networks import WINDOW, WaveformNet, fitted, make_clips
 
 from export import int8
 from export.errors import ExportError
-from export.stays_float import first_layers, mean_layers, mel_nodes, thin_layers
 from export.graph import make_graph
 from export.prune import prune
+from export.stays_float import first_layers, mean_layers, mel_nodes, thin_layers
 from train.datasets.prepared import REGRESSION
 from train.pocket_network import WINDOW_SAMPLES, PocketNet
 
