@@ -273,6 +273,10 @@ def _describe_imitation(imitation: dict[str, Any]) -> str:
         f" Before it learned any labels it learned to give what {imitation['teacher']['name']} "
         f"(trained on AudioSet) says of {imitation['windows']:,} windows mixed from {sources}."
     )
+    if "windows_quieter" in imitation:
+        n_windows = f"{imitation['windows_quieter']:,}"
+        text += f" Most of {n_windows} of these it heard quieter than "
+        text += f"{imitation['teacher']['name']} did, by up to {imitation['quieter']['db']:g} dB."
     if "windows_through_noise" in imitation:
         n_windows = f"{imitation['windows_through_noise']:,}"
         text += f" Most of {n_windows} of these it heard under noise that "

@@ -25,6 +25,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -36,7 +37,7 @@ from train.errors import UsageError
 from train.exits import exit_codes
 from train.from_model import measure_norms, read_layers, warn_if_heard
 from train.imitation import Lessons, judge, learn
-from train.mixtures import Mixtures, Source
+from train.mixtures import QUIET_DB, QUIET_SHARE, Mixtures, Source
 from train.pocket_network import SAMPLE_RATE, WIDTHS, WINDOW_SAMPLES, PocketNet
 from train.recipe import Recipe
 from train.reproducing import describe_command
@@ -67,48 +68,23 @@ def main(arguments: list[str] | None = None) -> int:
         epochs=1, batch_size=options.batch, optimiser="adamw", learning_rate=4e-3,
         weight_decay=0.02, schedule="one-cycle", warm_up=0.1, clip_norm=5.0, ema=0.998,
     )  # fmt: skip
-    config = {
-        "network": IMITATION,
-        "steps": options.steps,
-        "seed": options.seed,
-        "test_fold": options.test_fold,
-        "widths": list(WIDTHS),
-        "recipe": recipe.as_json(),
-        "teacher": teacher.about,
-        "sources": describe_sources(training),
-    }
-    if options.through_noise:
-        config["through_noise"] = True
-    if options.precision != "auto":
-        config["precision"] = options.precision
-    layers, learned, before, windows, through_noise = None, None, {}, 0, 0
-    if options.start is not None and not Path(options.start).is_dir():
-        data = training.sources[0].clips
-        layers, config["layers_of"] = read_layers(options.start, WIDTHS, data)
-        warn_if_heard(config["layers_of"], data)
-    elif options.start is not None:
-        learned, before = read_imitator(Path(options.start), json.loads(json.dumps(config)))
-        config["earlier_seeds"] = [*before.get("earlier_seeds", ()), before["seed"]]
-        windows, through_noise = before["windows"], before.get("windows_through_noise", 0)
-        if "layers_of" in before:
-            config["layers_of"] = before["layers_of"]
-    own = describe_command("imitate", vars(options))
-    config["commands"] = [*before.get("commands", ()), own]
+    config = describe(options, recipe, teacher, training)
+    start = read_start(options, config, training.sources[0].clips)
     run = _begin(options, config)
     torch.manual_seed(options.seed)
     network = PocketNet(2)
     lessons = Lessons(
         training, options.teacher, network, options.batch, (options.seed, 0), options.steps
     )
-    if layers is not None:
-        network.body.load_state_dict(layers, strict=False)
+    if start.layers is not None:
+        network.body.load_state_dict(start.layers, strict=False)
         measure_norms(network.body, lessons[0][0])
-    imitator = learn(lessons, recipe, run, options, learned)
+    imitator = learn(lessons, recipe, run, options, start.learned)
     drawn = options.steps * options.batch
-    through_noise += drawn * options.through_noise
-    result: dict[str, Any] = {"windows": windows + drawn}
-    if through_noise:
-        result["windows_through_noise"] = through_noise
+    result: dict[str, Any] = {"windows": start.windows + drawn}
+    for name, before in start.of_these.items():
+        if n_windows := before + drawn * bool(config.get(name)):
+            result[f"windows_{name}"] = n_windows
     said = ""
     if held_out is not None:
         seed = (options.seed, 2)
@@ -119,6 +95,67 @@ def main(arguments: list[str] | None = None) -> int:
     run.write_json(RESULT, result)
     print(f"{run.path}: imitates {teacher.about['name']} after {result['windows']:,} windows{said}")
     return 0
+
+
+def describe(
+    options: argparse.Namespace, recipe: Recipe, teacher: Yamnet, training: Mixtures
+) -> dict[str, Any]:
+    """For ``config.json``: what decides of the weights, but for what the run begins with."""
+    config = {
+        "network": IMITATION,
+        "steps": options.steps,
+        "seed": options.seed,
+        "test_fold": options.test_fold,
+        "widths": list(WIDTHS),
+        "recipe": recipe.as_json(),
+        "teacher": teacher.about,
+        "sources": describe_sources(training),
+        "quieter": {"share": QUIET_SHARE, "db": QUIET_DB},
+    }
+    if options.through_noise:
+        config["through_noise"] = True
+    if options.precision != "auto":
+        config["precision"] = options.precision
+    return config
+
+
+@dataclass(frozen=True)
+class Start:
+    """What a run begins with.
+
+    Attributes:
+        layers: Of a model file.
+        learned: All of an `Imitator`.
+        windows: How many it has learned from.
+        of_these: How many of them were quieter than the teacher heard them, how many noisier.
+    """
+
+    layers: dict[str, torch.Tensor] | None
+    learned: dict[str, torch.Tensor] | None
+    windows: int
+    of_these: dict[str, int]
+
+
+def read_start(options: argparse.Namespace, config: dict[str, Any], data: ClipSet) -> Start:
+    """What ``--start`` names; what it was made of goes into ``config``.
+
+    Raises:
+        RunError: It is neither a run of imitation like this one nor a model file of pocket.
+    """
+    before: dict[str, Any] = {}
+    layers, learned = None, None
+    if options.start is not None and not Path(options.start).is_dir():
+        layers, config["layers_of"] = read_layers(options.start, WIDTHS, data)
+        warn_if_heard(config["layers_of"], data)
+    elif options.start is not None:
+        learned, before = read_imitator(Path(options.start), json.loads(json.dumps(config)))
+        config["earlier_seeds"] = [*before.get("earlier_seeds", ()), before["seed"]]
+        if "layers_of" in before:
+            config["layers_of"] = before["layers_of"]
+    own = describe_command("imitate", vars(options))
+    config["commands"] = [*before.get("commands", ()), own]
+    of_these = {name: before.get(f"windows_{name}", 0) for name in ("quieter", "through_noise")}
+    return Start(layers, learned, before.get("windows", 0), of_these)
 
 
 def make_parser() -> argparse.ArgumentParser:

@@ -120,6 +120,6 @@ def _open(path: Path, widths: Sequence[int]) -> tuple[RunFolder, dict[str, Any]]
         raise RunError(f"{path}: its layers are {config['widths']} wide, the recipe's "
                        f"{list(widths)}; imitate anew")  # fmt: skip
     about = {key: config[key] for key in ("teacher", "steps", "seed", "test_fold", "sources")}
-    known = ("earlier_seeds", "commands", "layers_of")
+    known = ("earlier_seeds", "commands", "layers_of", "quieter")
     about |= {key: config[key] for key in known if key in config}
     return run, about | run.read_json(RESULT)
