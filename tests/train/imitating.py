@@ -1,0 +1,62 @@
+# ruff: noqa: E402
+"""`train.imitate` with a teacher that is only pretended."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from safetensors.torch import load_file
+
+from train.imitate import main
+from train.yamnet import N_FEATURES, N_SCORES
+
+
+class PretendYamnet:
+    """Knows how loud a window is in a few bands, and says so in 1,545 ways."""
+
+    def __init__(self, path: Path) -> None:
+        self.about = {"name": "a pretended YAMNet", "file": path.name, "sha256": "0"}
+        ways = np.random.default_rng(7).normal(size=(8, N_FEATURES + N_SCORES))
+        self._ways = ways.astype(np.float32)
+
+    def hear(self, waveforms: np.ndarray) -> np.ndarray:
+        power = np.abs(np.fft.rfft(waveforms)) ** 2
+        bands = np.log1p(np.stack([b.sum(axis=1) for b in np.array_split(power, 8, axis=1)], 1))
+        said = bands @ self._ways
+        said[:, N_FEATURES:] = 1 / (1 + np.exp(-said[:, N_FEATURES:] / 10))
+        return said.astype(np.float32)
+
+
+@pytest.fixture
+def teach(monkeypatch, make_esc, tmp_path, capsys):
+    """Run the command with a teacher that is only pretended."""
+    monkeypatch.setattr("train.imitate.Yamnet", PretendYamnet)
+    monkeypatch.setattr("train.imitation.Yamnet", PretendYamnet)
+    # What a few dozen batches can teach: how loud windows are that differ in that.
+    monkeypatch.setattr("train.mixtures.PEAK_DB", (-40.0, 0.0))
+    monkeypatch.setattr("train.mixtures.QUIET_SHARE", 0.0)
+    data = make_esc(folds=3, per_class=1)
+
+    def run(*arguments: str, save: str = "imitation") -> tuple[int, str]:
+        given = ["--data", str(data), "--teacher", "none", "--batch", "8", "--threads", "1"]
+        given += ["--accelerator", "cpu", "--save", str(tmp_path / save), *arguments]
+        code = main(given)
+        return code, "".join(capsys.readouterr())
+
+    run.data, run.folder = data, tmp_path
+    return run
+
+
+def weights_of(run: Path) -> dict:
+    return load_file(run / "weights.safetensors")
+
+
+def assert_same(first: dict, second: dict) -> None:
+    assert first.keys() == second.keys()
+    for name, value in first.items():
+        assert torch.equal(value, second[name]), name
