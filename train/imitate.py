@@ -5,8 +5,9 @@
     python -m train.pocket --start RUN ...
 
 A few thousand labelled clips say little of how sounds differ. A teacher that has heard millions
-says of any window what it hears in it: its features (their mean square error, each feature scaled
-to the same spread) and its scores (cross-entropy). Windows are mixed anew for every batch
+says of any window what it hears in it: its features and a layer halfway to them, which says other
+things (mean square errors, each value scaled to the same spread), and its scores (cross-entropy).
+Windows are mixed anew for every batch
 (`train.mixtures`) by processes of their own, which ask the teacher, too; what batch ``k`` holds
 follows from the seed and ``k``, so that an interrupted run goes on exactly (``--resume``).
 

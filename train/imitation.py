@@ -26,13 +26,14 @@ from train.mixtures import Mixtures
 from train.pocket_network import PocketBody, PocketNet
 from train.recipe import Recipe
 from train.runs import WEIGHTS, RunFolder
-from train.yamnet import N_FEATURES, N_SCORES, Yamnet
+from train.yamnet import N_FEATURES, N_MIDDLE, N_SCORES, Yamnet
 
 SCORES_WEIGHT = 0.3
 """Of the scores' cross-entropy, summed over classes, beside the features' mean square error."""
 
+N_SCALED = N_FEATURES + N_MIDDLE
 N_MEASURED = 16
-"""Batches that say how far the teacher's features spread."""
+"""Batches that say how far what the teacher says spreads."""
 
 SMALLEST_SPREAD = 0.05
 RARE = -5.0
@@ -40,7 +41,9 @@ RARE = -5.0
 
 
 class Imitator(nn.Module):
-    """The network's body with two heads, of features and of scores.
+    """The network's body with three heads.
+
+    Features and scores are said behind its last level, the teacher's middle behind the one before.
 
     Attributes:
         body: What is kept.
@@ -49,24 +52,31 @@ class Imitator(nn.Module):
     def __init__(self, body: PocketBody) -> None:
         super().__init__()
         self.body = body
-        n_inputs = body.n_last
-        self.features, self.scores = nn.Linear(n_inputs, N_FEATURES), nn.Linear(n_inputs, N_SCORES)
+        n_last, n_middle = body.n_last, 2 * body.n_middle
+        self.features, self.scores = nn.Linear(n_last, N_FEATURES), nn.Linear(n_last, N_SCORES)
+        self.middle = nn.Linear(n_middle, N_MIDDLE)
         nn.init.constant_(self.scores.bias, RARE)
-        self.register_buffer("mean", torch.zeros(N_FEATURES))
-        self.register_buffer("spread", torch.ones(N_FEATURES))
+        self.register_buffer("mean", torch.zeros(N_SCALED))
+        self.register_buffer("spread", torch.ones(N_SCALED))
 
     def forward(self, spectrum: Tensor) -> Tensor:
-        """``(batch, mels, frames)`` -> ``(batch, 1024 + 521)``: scaled features, then logits."""
-        heard = self.body.pooled_last(spectrum)
-        return torch.cat([self.features(heard), self.scores(heard)], dim=1)
+        """``(batch, mels, frames)`` -> ``(batch, N_SAID)``: scaled features and middle, logits."""
+        *_, middle, last = self.body.levels(spectrum)
+        heard = last.mean(dim=2) + last.amax(dim=2)
+        halfway = torch.cat([middle.mean(dim=2), middle.amax(dim=2)], dim=1)
+        return torch.cat([self.features(heard), self.middle(halfway), self.scores(heard)], dim=1)
 
-    def errors(self, given: Tensor, said: Tensor) -> tuple[Tensor, Tensor]:
-        """``(batch,)`` each: mean square error of the features, cross-entropy of the scores."""
-        wanted = (said[:, :N_FEATURES] - self.mean) / self.spread
-        error = (given[:, :N_FEATURES] - wanted).square().mean(dim=1)
-        logits, scores = given[:, N_FEATURES:], said[:, N_FEATURES:]
+    def errors(self, given: Tensor, said: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """``(batch,)`` each: mean square errors of features and middle, cross-entropy of scores."""
+        wanted = (said[:, :N_SCALED] - self.mean) / self.spread
+        error = (given[:, :N_SCALED] - wanted).square()
+        logits, scores = given[:, N_SCALED:], said[:, N_SCALED:]
         entropy = F.binary_cross_entropy_with_logits(logits, scores, reduction="none")
-        return error, entropy.sum(dim=1)
+        return (
+            error[:, :N_FEATURES].mean(dim=1),
+            error[:, N_FEATURES:].mean(dim=1),
+            entropy.sum(dim=1),
+        )
 
 
 class Imitation:
@@ -82,8 +92,8 @@ class Imitation:
 
     def loss(self, given: Tensor, said: Tensor) -> Tensor:
         """The mean over a batch."""
-        error, entropy = self.network.errors(given, said)
-        return (error + SCORES_WEIGHT * entropy).mean()
+        error, middle, entropy = self.network.errors(given, said)
+        return (error + middle + SCORES_WEIGHT * entropy).mean()
 
     def tally(self, given: Tensor, said: Tensor) -> Tensor:
         """The features' errors, summed."""
@@ -115,7 +125,7 @@ class Lessons(Dataset):
         return self.n_batches
 
     def __getitem__(self, number: int) -> tuple[Tensor, Tensor]:
-        """``(batch, mels, frames)`` and ``(batch, 1024 + 521)``."""
+        """``(batch, mels, frames)`` and ``(batch, N_SAID)``."""
         if self._opened is None:
             self._opened = Yamnet(self.teacher)
         random = np.random.default_rng((*self.seed, number))
@@ -144,12 +154,18 @@ def learn(
 
     Raises:
         KeyboardInterrupt: Ctrl-C; the state is saved.
-        RunError: The loss is not finite any more, or the run cannot be written.
+        RunError: The loss is not finite any more, the run cannot be written, or ``learned`` is of
+            an earlier version.
     """
     fabric = make_fabric(options.accelerator, options.precision)
     imitator = Imitator(lessons.network.body).to(fabric.device)
     if learned is not None:
-        imitator.load_state_dict(learned)
+        try:
+            imitator.load_state_dict(learned)
+        except RuntimeError as error:
+            raise RunError(
+                f"{options.start}: has learned other things than this version teaches; imitate anew"
+            ) from error
     elif not options.resume:
         measure(imitator, lessons, fabric.device)
     learner = Learner(Imitation(recipe), imitator, fabric)
@@ -192,9 +208,9 @@ def learn(
 def measure(imitator: Imitator, lessons: Lessons, device: torch.device) -> None:
     """Scale the teacher's features by the first lessons."""
     said = torch.cat([lessons[number][1] for number in range(min(N_MEASURED, len(lessons)))])
-    features = said[:, :N_FEATURES].to(device)
-    imitator.mean.copy_(features.mean(dim=0))
-    imitator.spread.copy_(features.std(dim=0).clamp(min=SMALLEST_SPREAD))
+    scaled = said[:, :N_SCALED].to(device)
+    imitator.mean.copy_(scaled.mean(dim=0))
+    imitator.spread.copy_(scaled.std(dim=0).clamp(min=SMALLEST_SPREAD))
 
 
 @torch.no_grad()
@@ -205,7 +221,7 @@ def judge(imitator: Imitator, lessons: Lessons) -> float:
     for number in range(len(lessons)):
         spectrum, said = (part.to(device) for part in lessons[number])
         errors.append(imitator.errors(imitator(spectrum), said)[0].mean())
-        wanted = (said[:, :N_FEATURES] - imitator.mean) / imitator.spread
+        wanted = ((said[:, :N_SCALED] - imitator.mean) / imitator.spread)[:, :N_FEATURES]
         spreads.append((wanted - wanted.mean(dim=0)).square().mean())
     return 1 - float(torch.stack(errors).sum() / torch.stack(spreads).sum())
 

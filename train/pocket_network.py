@@ -39,7 +39,8 @@ class PocketBody(nn.Module):
 
     Attributes:
         n_last: Channels of the last level.
-        n_earlier: Of those before it, together.
+        n_middle: Of the one before it.
+        n_earlier: Of all before it, together.
     """
 
     def __init__(self, n_classes: int, widths: Sequence[int], n_mels: int = N_MELS) -> None:
@@ -61,7 +62,7 @@ class PocketBody(nn.Module):
         ]
         self.layers = nn.Sequential(*chain.from_iterable(levels))
         self._ends = list(accumulate(len(level) for level in levels))
-        self.n_last, self.n_earlier = g, d + f
+        self.n_last, self.n_middle, self.n_earlier = g, f, d + f
         self.dropout = nn.Dropout(0.2)
         self.output = nn.Linear(2 * (self.n_earlier + self.n_last), n_classes)
         self.kept = False
@@ -84,7 +85,7 @@ class PocketBody(nn.Module):
 
     def pooled(self, features: Tensor) -> Tensor:
         """``(batch, mels, frames)`` -> ``(batch, channels)``: what the output layer sees."""
-        *earlier, last = self._levels(features)
+        *earlier, last = self.levels(features)
         n_frames = last.shape[2]
         # Of an earlier level what a frame of the last one comes from: one tensor of frames, where
         # the exporter finds all that windows share before it.
@@ -96,13 +97,8 @@ class PocketBody(nn.Module):
         mean, maximum = frames[:, :n_means].mean(dim=2), frames[:, self.n_earlier :].amax(dim=2)
         return torch.cat([mean, maximum], dim=1)
 
-    def pooled_last(self, features: Tensor) -> Tensor:
-        """``(batch, mels, frames)`` -> ``(batch, n_last)``: mean plus maximum of the last level."""
-        last = self._levels(features)[-1]
-        return last.mean(dim=2) + last.amax(dim=2)
-
-    def _levels(self, features: Tensor) -> list[Tensor]:
-        """``(batch, channels, frames)`` each, 0.1 s apart: means over frequency."""
+    def levels(self, features: Tensor) -> list[Tensor]:
+        """``(batch, channels, frames)`` each, of three layers, 0.1 s apart: means over mels."""
         maps, levels = self.scale(features)[:, None], []
         for begin, end in pairwise([0, *self._ends]):
             maps = self.layers[begin:end](maps)

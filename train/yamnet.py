@@ -20,6 +20,14 @@ HEARD_SAMPLES = 15_600
 N_FEATURES = 1024
 N_SCORES = 521
 
+MIDDLE = "layer9/pointwise_conv/relu"
+"""A layer whose maps say more of ESC-50's classes than the last one's do (docs/results.md)."""
+
+N_MIDDLE = 1024
+"""Of its 512 maps, means over frequency: the mean over time of each, and the maximum."""
+
+N_SAID = N_FEATURES + N_MIDDLE + N_SCORES
+
 
 class Yamnet:
     """The teacher, opened from its file.
@@ -57,19 +65,25 @@ class Yamnet:
                 for tensor in self._net.get_tensor_details()
                 if tuple(tensor["shape"]) == (1, N_FEATURES) and "Mean" in tensor["name"]
             ]
+            middle = [
+                tensor["index"]
+                for tensor in self._net.get_tensor_details()
+                if MIDDLE in tensor["name"] and tensor["shape"][-1] == N_MIDDLE // 2
+            ]
             shapes = (
                 tuple(heard["shape"].tolist()),
                 tuple(scores["shape"].tolist()),
-                len(features),
+                (len(features), len(middle)),
             )
-            if shapes != ((HEARD_SAMPLES,), (1, N_SCORES), 1):
+            if shapes != ((HEARD_SAMPLES,), (1, N_SCORES), (1, 1)):
                 raise ValueError(f"takes {shapes[0]} and gives {shapes[1]}")
         except (OSError, ValueError, RuntimeError) as error:
             raise DatasetError(
                 f"{path}: no usable YAMNet: {error}; expected is the TFLite file that takes "
                 f"({HEARD_SAMPLES},) samples and gives (1, {N_SCORES}) scores"
             ) from error
-        self._input, self._scores, self._features = heard["index"], scores["index"], features[0]
+        self._input, self._scores = heard["index"], scores["index"]
+        self._features, self._middle = features[0], middle[0]
         self.about = {"name": "YAMNet", "file": path.name, "sha256": digest}
 
     def hear(self, waveforms: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
@@ -77,17 +91,24 @@ class Yamnet:
 
         Args:
             waveforms: ``(batch, samples)`` in [-1, 1] at 16 kHz, `HEARD_SAMPLES` or more; of longer
-                ones it hears the first and the last stretch and means both.
+                ones it hears the first and the last stretch and means both, of maxima it takes the
+                higher one.
 
         Returns:
-            ``(batch, 1024 + 521)``: features, then scores.
+            ``(batch, N_SAID)``: features, then what `MIDDLE` says, then scores.
         """
         starts = sorted({0, waveforms.shape[1] - HEARD_SAMPLES})
-        said = np.zeros((len(waveforms), N_FEATURES + N_SCORES), np.float32)
-        for row, waveform in zip(said, waveforms, strict=True):
+        said = np.zeros((len(waveforms), N_SAID), np.float32)
+        means, highest, scores = np.split(
+            said[:, N_FEATURES:], (N_MIDDLE // 2, N_MIDDLE), axis=1
+        )  # views
+        for row, waveform in enumerate(waveforms):
             for start in starts:
                 self._net.set_tensor(self._input, waveform[start : start + HEARD_SAMPLES])
                 self._net.invoke()
-                row[:N_FEATURES] += self._net.get_tensor(self._features)[0] / len(starts)
-                row[N_FEATURES:] += self._net.get_tensor(self._scores)[0] / len(starts)
+                maps = self._net.get_tensor(self._middle)[0].mean(axis=1)
+                said[row, :N_FEATURES] += self._net.get_tensor(self._features)[0] / len(starts)
+                means[row] += maps.mean(axis=0) / len(starts)
+                np.maximum(highest[row], maps.max(axis=0), out=highest[row])
+                scores[row] += self._net.get_tensor(self._scores)[0] / len(starts)
         return said

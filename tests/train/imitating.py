@@ -13,22 +13,22 @@ torch = pytest.importorskip("torch")
 from safetensors.torch import load_file
 
 from train.imitate import main
-from train.yamnet import N_FEATURES, N_SCORES
+from train.yamnet import N_SAID, N_SCORES
 
 
 class PretendYamnet:
-    """Knows how loud a window is in a few bands, and says so in 1,545 ways."""
+    """Knows how loud a window is in a few bands, and says so in 2,569 ways."""
 
     def __init__(self, path: Path) -> None:
         self.about = {"name": "a pretended YAMNet", "file": path.name, "sha256": "0"}
-        ways = np.random.default_rng(7).normal(size=(8, N_FEATURES + N_SCORES))
+        ways = np.random.default_rng(7).normal(size=(8, N_SAID))
         self._ways = ways.astype(np.float32)
 
     def hear(self, waveforms: np.ndarray) -> np.ndarray:
         power = np.abs(np.fft.rfft(waveforms)) ** 2
         bands = np.log1p(np.stack([b.sum(axis=1) for b in np.array_split(power, 8, axis=1)], 1))
         said = bands @ self._ways
-        said[:, N_FEATURES:] = 1 / (1 + np.exp(-said[:, N_FEATURES:] / 10))
+        said[:, -N_SCORES:] = 1 / (1 + np.exp(-said[:, -N_SCORES:] / 10))
         return said.astype(np.float32)
 
 

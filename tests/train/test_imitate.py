@@ -17,6 +17,7 @@ from train import imitate
 from train.command import main as train_network
 from train.datasets import open_clips
 from train.pocket import Pocket
+from train.yamnet import N_SAID
 
 __all__ = ["teach"]
 
@@ -132,7 +133,9 @@ def test_resume_with_another_length_is_refused(teach):
 
 
 def test_a_loss_that_is_no_number_ends_the_run(teach, monkeypatch):
-    monkeypatch.setattr(PretendYamnet, "hear", lambda self, w: np.full((len(w), 1545), np.nan, "f"))
+    monkeypatch.setattr(
+        PretendYamnet, "hear", lambda self, w: np.full((len(w), N_SAID), np.nan, "f")
+    )
     code, said = teach("--steps", "2")
     assert code == 1
     assert "the loss is nan at batch 0" in said

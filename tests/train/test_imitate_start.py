@@ -11,8 +11,10 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from imitating import teach, weights_of
+from safetensors.torch import load_file, save_file
 
 from export.card import _describe_data, _describe_imitation
+from train.checkpoint import LAST
 from train.command import main as train_network
 from train.datasets import open_clips
 from train.features import LogMel
@@ -115,6 +117,18 @@ def test_imitation_goes_on_from_the_layers_of_a_model_file(teach, capsys):
     code, said = teach("--steps", "2", "--start", "nothing.onnx", save="third")
     assert code == 1
     assert "no such model file" in said
+
+
+def test_a_run_that_has_learned_other_things_is_no_start(teach):
+    assert teach("--steps", "2", save="first")[0] == 0
+    checkpoint = teach.folder / "first" / LAST
+    tensors = load_file(checkpoint)
+    kept = {k: v for k, v in tensors.items() if "middle" not in k}
+    save_file(kept, checkpoint)
+    start = ["--steps", "2", "--start", str(teach.folder / "first"), "--seed", "2"]
+    code, said = teach(*start, save="second")
+    assert code == 1
+    assert "first: has learned other things than this version teaches; imitate anew" in said
 
 
 def test_imitation_does_not_go_on_from_a_run_that_heard_its_test_fold(teach):

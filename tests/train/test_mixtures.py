@@ -17,7 +17,7 @@ from train.datasets import Clip, ClipSet, open_clips
 from train.errors import DatasetError, UsageError
 from train.mixtures import Mixtures, Source
 from train.pocket_network import WINDOW_SAMPLES
-from train.yamnet import N_FEATURES, N_SCORES, Yamnet
+from train.yamnet import N_FEATURES, N_MIDDLE, N_SAID, N_SCORES, Yamnet
 
 pytestmark = pytest.mark.train
 
@@ -137,9 +137,14 @@ def test_yamnet_hears_silence_and_speaks_in_scores():
     teacher = Yamnet(Path(__file__).parents[3] / "shared/data/teachers/yamnet.tflite")
     random = np.random.default_rng(1)
     heard = teacher.hear(np.stack([np.zeros(24_000), random.normal(0, 0.1, 24_000)]).astype("f"))
-    assert heard.shape == (2, N_FEATURES + N_SCORES)
-    assert heard[:, N_FEATURES:].min() >= 0
-    assert heard[:, N_FEATURES:].max() <= 1
-    assert np.argmax(heard[0, N_FEATURES:]) == 494  # "Silence" in its class map
+    assert heard.shape == (2, N_SAID)
+    scores = heard[:, -N_SCORES:]
+    assert scores.min() >= 0
+    assert scores.max() <= 1
+    mean, maximum = np.split(heard[:, N_FEATURES : N_FEATURES + N_MIDDLE], 2, axis=1)
+    assert mean.min() >= 0
+    assert (maximum >= mean).all()
+    assert maximum.max() > mean.max()
+    assert np.argmax(scores[0]) == 494  # "Silence" in its class map
     first = teacher.hear(np.zeros((1, 15_600), np.float32))
     np.testing.assert_allclose(first[0], heard[0], atol=1e-5)
