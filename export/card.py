@@ -244,8 +244,6 @@ def _describe_data(config: dict[str, Any]) -> str:
             "folds, so that no clip was labelled by a head that had seen it; the features' own "
             "network was trained on AudioSet."
         )
-    if "imitation" in config:
-        text += _describe_imitation(config["imitation"])
     if before := config.get("layers_of"):
         text += (
             f" It began with the layers of {before['name']}, version {before['version']} "
@@ -254,6 +252,8 @@ def _describe_data(config: dict[str, Any]) -> str:
         )
         if before["heard_before"]:
             text += f" So {data['name']} was known to it: figures of held-out clips flatter it."
+    if "imitation" in config:
+        text += _describe_imitation(config["imitation"])
     if config.get("last_layer_alone"):
         text += " Of the labels only its last layer learned."
     if "through_noise" in config:
