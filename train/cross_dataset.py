@@ -21,13 +21,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from streamclf.classifier import Classifier
-from streamclf.engine import Engine
+from streamclf.average import average
+from streamclf.classifier import Classifier, classify
 from streamclf.errors import UsageError
+from streamclf.events import Timing, detect
 from streamclf.model import Model, find_model
-from streamclf.records import Average, SoundEvent
+from streamclf.records import Average, Block, SoundEvent
+from streamclf.scorer import open_stream
 from streamclf.settings import Settings
-from streamclf.sources.array import ArraySource
+from streamclf.unknown import pass_silence
+from streamclf.windows import slide
 from train.datasets import DATASET_NAMES, ClipSet, open_clips
 from train.exits import exit_codes
 from train.levels import raise_by
@@ -54,20 +57,21 @@ def main(arguments: list[str] | None = None) -> int:
             raise UsageError(f"--levels: {level:g} dB, must be between {LOWEST_DB:g} and 0")
     if options.noises < 0:
         raise UsageError(f"--noises is {options.noises}, must be 0 or more")
-    engine = Engine(Classifier(Model(find_model(options.model))), Settings())
-    if engine.card.task == "regression":
+    classifier = Classifier(Model(find_model(options.model)))
+    card = classifier.card
+    if card.task == "regression":
         raise UsageError(f"{options.model}: gives a value, not names; there is nothing to compare")
-    result: dict[str, Any] = {"model": engine.card.name, "version": engine.card.version}
+    result: dict[str, Any] = {"model": card.name, "version": card.version}
     if options.data is not None:
         clips = open_clips(
-            options.data, engine.card.sample_rate, dataset=options.dataset, out=options.prepared
+            options.data, card.sample_rate, dataset=options.dataset, out=options.prepared
         )
-        known = take_known(clips, dict(options.same), engine.card.labels)
+        known = take_known(clips, dict(options.same), card.labels)
         result |= {"data": clips.name, "clips": len(known.clips), "levels": {}}
         for level in options.levels:
-            result["levels"][f"{level:g}"] = measure(engine, raise_by(known, level))
+            result["levels"][f"{level:g}"] = measure(classifier, raise_by(known, level))
     if options.noises:
-        result["noise"] = count_found(engine, options.noises, options.seed)
+        result["noise"] = count_found(classifier, options.noises, options.seed)
     if options.json:
         print(json.dumps(result, indent=1))
     else:
@@ -105,7 +109,7 @@ def take_known(clips: ClipSet, same: dict[str, str], labels: Sequence[str]) -> C
     return replace(taken, clips=moved, labels=tuple(labels))
 
 
-def measure(engine: Engine, clips: ClipSet) -> dict[str, float]:
+def measure(classifier: Classifier, clips: ClipSet) -> dict[str, float]:
     """Of clips with the model's classes: parts named, found as an event, and called another.
 
     ``named`` is right where the highest averaged score is the clip's own class's; ``found`` where
@@ -113,8 +117,8 @@ def measure(engine: Engine, clips: ClipSet) -> dict[str, float]:
     """
     named, found, false = 0, 0, 0
     for index, clip in enumerate(clips.clips):
-        label = engine.card.labels[int(clip.target)]
-        best, events = hear(engine, clips.waveform(index))
+        label = classifier.card.labels[int(clip.target)]
+        best, events = hear(classifier, clips.waveform(index))
         named += best == label
         found += label in events
         false += bool(events - {label})
@@ -123,25 +127,44 @@ def measure(engine: Engine, clips: ClipSet) -> dict[str, float]:
     return {name: round(count / n_clips, 4) for name, count in counts.items()}
 
 
-def hear(engine: Engine, waveform: npt.NDArray[np.float32]) -> tuple[str, set[str]]:
-    """The class of the highest averaged score, and the classes of all events."""
-    best, score, events = "", -1.0, set()
-    with ArraySource(waveform, engine.card.sample_rate) as source:
-        for result in engine.run(source):
-            if isinstance(result, SoundEvent):
-                events.add(result.label)
-            elif isinstance(result, Average) and result.values.max() > score:
-                best, score = engine.card.labels[result.values.argmax()], result.values.max()
+def hear(classifier: Classifier, waveform: npt.NDArray[np.float32]) -> tuple[str, set[str]]:
+    """The class of the highest averaged score, and the classes of all events.
+
+    Made by the stages of `streamclf.engine.Engine`, which take the audio as it is here: mono, at
+    the model's rate.
+    """
+    card, settings = classifier.card, Settings()
+    rate, thresholds = card.sample_rate, card.thresholds
+    timing = Timing(
+        window=card.window_samples,
+        hop=round(settings.hop_s * rate),
+        average=round(settings.average_s * rate),
+        min_duration=round(thresholds.min_duration * rate),
+        max_gap=round(thresholds.max_gap * rate),
+    )
+    score = open_stream(classifier)
+    if card.unknown:
+        score = pass_silence(score, len(card.labels))
+    windows = slide([Block(0, waveform[np.newaxis], rate)], timing.window, timing.hop)
+    scores = classify(windows, score, classifier.batch_size(timing.hop))
+    temperature = card.temperature if card.activation == "softmax" else 1.0
+    averages = average(scores, timing.average, settings.average_kind, temperature)
+    best, highest, events = "", -1.0, set()
+    for result in detect(averages, card.labels, thresholds, timing):
+        if isinstance(result, SoundEvent):
+            events.add(result.label)
+        elif isinstance(result, Average) and result.values.max() > highest:
+            best, highest = card.labels[result.values.argmax()], result.values.max()
     return best, events
 
 
-def count_found(engine: Engine, n_noises: int, seed: int) -> dict[str, Any]:
+def count_found(classifier: Classifier, n_noises: int, seed: int) -> dict[str, Any]:
     """In how many made noises anything is found, and what."""
-    random, rate = np.random.default_rng(seed), engine.card.sample_rate
+    random, rate = np.random.default_rng(seed), classifier.card.sample_rate
     found = []
     for _ in range(n_noises):
         noise = make_noise(random, round(NOISE_S * rate), rate)
-        found.append(hear(engine, at_level(noise, random.uniform(*NOISE_DB)))[1])
+        found.append(hear(classifier, at_level(noise, random.uniform(*NOISE_DB)))[1])
     labels = Counter(label for events in found for label in events)
     return {
         "noises": n_noises,
