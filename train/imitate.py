@@ -15,7 +15,7 @@ Most mixtures the network hears quieter than the teacher, up to 40 dB, and with 
 under noise that the teacher does not hear, and so learns to hear through it.
 
 ``--start`` goes on from such a run, or from the layers of a model file: those of the bundled one,
-say, that are to know one's own recordings better, and nobody need say what is in these.
+say, that are to know one's own clips better; nobody need say what is in these.
 
 Source: knowledge distillation (Hinton et al. 2015) with features as hints (Romero et al. 2015), on
 unlabelled mixtures.

@@ -74,6 +74,7 @@ class PocketBody(nn.Module):
         self.kept = True
         self.requires_grad_(False)
         self.output.requires_grad_(True)
+        self.train(self.training)
 
     def train(self, mode: bool = True) -> Self:
         """As of every module; layers that are kept stay as they judge."""

@@ -95,6 +95,18 @@ def test_last_layer_is_given_mean_and_maximum_of_three_levels():
     torch.testing.assert_close(given, torch.cat([*means, *maxima], dim=1))
 
 
+def test_layers_that_are_kept_hear_the_same_whatever_is_heard_beside_them():
+    body = PocketNet(3).body
+    body.keep_layers()
+    windows = torch.rand(4, 64, 58, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        torch.testing.assert_close(body.pooled(windows)[:1], body.pooled(windows[:1]))
+    assert [name for name, p in body.named_parameters() if p.requires_grad] == [
+        "output.weight",
+        "output.bias",
+    ]
+
+
 def test_windows_share_all_of_pocket_but_mean_and_maximum():
     torch.manual_seed(1)
     graph = make_graph(PocketNet(3).eval(), 24000, "logits")
