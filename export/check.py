@@ -12,6 +12,9 @@ from export.errors import ExportError
 TOLERANCE = 1e-4
 """Largest difference allowed between two logits."""
 
+LARGE = 10.0
+"""Logits above this may differ by as much more: float32 has seven digits, wherever the point is."""
+
 
 def compare(
     network: nn.Module,
@@ -31,7 +34,7 @@ def compare(
         tolerance: Largest difference allowed.
 
     Returns:
-        The largest difference.
+        The largest difference, where logits are above `LARGE` for each that much of them.
 
     Raises:
         ExportError: The graph does not run, or differs by more than ``tolerance``.
@@ -55,7 +58,8 @@ def compare(
                     "nothing was written: its forward() must keep the batch in front"
                 )
             # A NaN on either side must not pass as agreement.
-            difference = np.abs(given - expected).max()
+            scale = max(1.0, float(np.abs(expected).max()) / LARGE)
+            difference = np.abs(given - expected).max() / scale
             worst = max(worst, float(difference) if np.isfinite(difference) else np.inf)
     except ExportError:
         raise
