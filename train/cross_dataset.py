@@ -33,12 +33,11 @@ from streamclf.unknown import pass_silence
 from streamclf.windows import slide
 from train.datasets import DATASET_NAMES, ClipSet, open_clips
 from train.exits import exit_codes
-from train.levels import raise_by
+from train.levels import check_levels, raise_by
 from train.metrics import interval_95
 from train.noise import at_level, make_noise
 
 LEVELS_DB = (0.0, -10.0, -20.0, -30.0, -40.0)
-LOWEST_DB = -90.0
 NOISE_S = 20.0
 NOISE_DB = (-50.0, -12.0)
 """Level of a made noise in dB of full scale, from and to."""
@@ -52,9 +51,7 @@ def main(arguments: list[str] | None = None) -> int:
         raise UsageError("--data and --same belong together: --same THEIRS=OURS names the classes")
     if options.data is None and not options.noises:
         raise UsageError("nothing to hear: give --data and --same, --noises N, or all three")
-    for level in options.levels:
-        if not LOWEST_DB <= level <= 0:
-            raise UsageError(f"--levels: {level:g} dB, must be between {LOWEST_DB:g} and 0")
+    check_levels(options.levels)
     if options.noises < 0:
         raise UsageError(f"--noises is {options.noises}, must be 0 or more")
     classifier = Classifier(Model(find_model(options.model)))

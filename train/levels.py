@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -47,9 +48,7 @@ def main(arguments: list[str] | None = None) -> int:
         help="dB that are added to the clips, none above 0 (0 -10 -20 -30 -40 -50)")  # fmt: skip
     add("--json", action="store_true", help="JSON instead of a line each")
     options = parser.parse_args(arguments)
-    for level in options.levels:
-        if not LOWEST_DB <= level <= 0:
-            raise UsageError(f"--levels: {level:g} dB, must be between {LOWEST_DB:g} and 0")
+    check_levels(options.levels)
     result = measure_levels(options.run, options.levels, options.data, options.prepared)
     RunFolder.open(options.run).write_json(LEVELS, result)
     if options.json:
@@ -60,6 +59,17 @@ def main(arguments: list[str] | None = None) -> int:
         low, high = interval_95(round(accuracy * n_clips), n_clips)
         print(f"{level:>4} dB: {accuracy:.1%} of {n_clips} clips ({low:.1%} to {high:.1%})")
     return 0
+
+
+def check_levels(levels: Iterable[float]) -> None:
+    """See that clips can be heard at these levels.
+
+    Raises:
+        UsageError: One would clip, or leave nothing.
+    """
+    for level in levels:
+        if not LOWEST_DB <= level <= 0:
+            raise UsageError(f"--levels: {level:g} dB, must be between {LOWEST_DB:g} and 0")
 
 
 def measure_levels(
