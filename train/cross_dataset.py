@@ -129,6 +129,10 @@ def hear(classifier: Classifier, waveform: npt.NDArray[np.float32]) -> tuple[str
 
     Made by the stages of `streamclf.engine.Engine`, which take the audio as it is here: mono, at
     the model's rate.
+
+    Args:
+        classifier: The model, ready to score.
+        waveform: ``(samples,)`` float32 in [-1, 1].
     """
     card, settings = classifier.card, Settings()
     rate, thresholds = card.sample_rate, card.thresholds

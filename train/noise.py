@@ -46,7 +46,7 @@ def make_noise(
 
 
 def at_level(noise: npt.NDArray[np.float32], level_db: float) -> npt.NDArray[np.float64]:
-    """A made noise at a level in dB of full scale, clipped there."""
+    """``(samples,)`` in [-1, 1]: a made noise at a level in dB of full scale (of a square wave)."""
     return np.clip(noise / LOUDNESS * 10 ** (level_db / 20), -1, 1)
 
 
