@@ -26,12 +26,12 @@ from train.mixtures import Mixtures
 from train.pocket_network import PocketBody, PocketNet
 from train.recipe import Recipe
 from train.runs import WEIGHTS, RunFolder
-from train.yamnet import N_FEATURES, N_MIDDLE, N_SCORES, Yamnet
+from train.yamnet import HINTS, N_FEATURES, N_HINTS, N_SCORES, STARTS, Yamnet
 
 SCORES_WEIGHT = 0.3
 """Of the scores' cross-entropy, summed over classes, beside the features' mean square error."""
 
-N_SCALED = N_FEATURES + N_MIDDLE
+N_SCALED = N_FEATURES + N_HINTS
 N_MEASURED = 16
 """Batches that say how far what the teacher says spreads."""
 
@@ -41,9 +41,9 @@ RARE = -5.0
 
 
 class Imitator(nn.Module):
-    """The network's body with three heads.
+    """The network's body with heads.
 
-    Features and scores are said behind its last level, the teacher's middle behind the one before.
+    Features and scores are said behind its last level, the teacher's hints behind a level each.
 
     Attributes:
         body: What is kept.
@@ -52,31 +52,48 @@ class Imitator(nn.Module):
     def __init__(self, body: PocketBody) -> None:
         super().__init__()
         self.body = body
-        n_last, n_middle = body.n_last, 2 * body.n_middle
+        n_last = body.n_levels[-1]
         self.features, self.scores = nn.Linear(n_last, N_FEATURES), nn.Linear(n_last, N_SCORES)
-        self.middle = nn.Linear(n_middle, N_MIDDLE)
+        widths = (2 * n for n in body.n_levels)
+        heads = map(nn.Linear, widths, HINTS.values())
+        self.hints = nn.ModuleDict(dict(zip(HINTS, heads, strict=True)))
         nn.init.constant_(self.scores.bias, RARE)
         self.register_buffer("mean", torch.zeros(N_SCALED))
         self.register_buffer("spread", torch.ones(N_SCALED))
 
     def forward(self, spectrum: Tensor) -> Tensor:
-        """``(batch, mels, frames)`` -> ``(batch, N_SAID)``: scaled features and middle, logits."""
-        *_, middle, last = self.body.levels(spectrum)
-        heard = last.mean(dim=2) + last.amax(dim=2)
-        halfway = torch.cat([middle.mean(dim=2), middle.amax(dim=2)], dim=1)
-        return torch.cat([self.features(heard), self.middle(halfway), self.scores(heard)], dim=1)
+        """``(batch, mels, frames)`` -> ``(batch, N_SAID)``: scaled features and hints, logits."""
+        heard = [(level.mean(dim=2), level.amax(dim=2)) for level in self.body.levels(spectrum)]
+        both = zip(self.hints.values(), heard, strict=True)
+        hints = [head(torch.cat(level, dim=1)) for head, level in both]
+        last = sum(heard[-1])
+        return torch.cat([self.features(last), *hints, self.scores(last)], dim=1)
+
+    def take(self, learned: dict[str, Tensor]) -> bool:
+        """Go on from what another has learned; from its layers alone if it was taught otherwise.
+
+        Returns:
+            Whether heads and scale could be taken as well.
+        """
+        own = self.state_dict()
+        same = own.keys() == learned.keys()
+        same = same and all(learned[name].shape == value.shape for name, value in own.items())
+        part = "body."
+        self.load_state_dict(
+            learned if same else {k: v for k, v in learned.items() if k.startswith(part)},
+            strict=same,
+        )
+        return same
 
     def errors(self, given: Tensor, said: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """``(batch,)`` each: mean square errors of features and middle, cross-entropy of scores."""
+        """``(batch,)`` each: mean square errors of features and hints, cross-entropy of scores."""
         wanted = (said[:, :N_SCALED] - self.mean) / self.spread
         error = (given[:, :N_SCALED] - wanted).square()
         logits, scores = given[:, N_SCALED:], said[:, N_SCALED:]
         entropy = F.binary_cross_entropy_with_logits(logits, scores, reduction="none")
-        return (
-            error[:, :N_FEATURES].mean(dim=1),
-            error[:, N_FEATURES:].mean(dim=1),
-            entropy.sum(dim=1),
-        )
+        features, *hints = error.tensor_split(STARTS[:-1], dim=1)
+        hinted = torch.stack([hint.mean(dim=1) for hint in hints]).sum(dim=0)
+        return features.mean(dim=1), hinted, entropy.sum(dim=1)
 
 
 class Imitation:
@@ -92,8 +109,8 @@ class Imitation:
 
     def loss(self, given: Tensor, said: Tensor) -> Tensor:
         """The mean over a batch."""
-        error, middle, entropy = self.network.errors(given, said)
-        return (error + middle + SCORES_WEIGHT * entropy).mean()
+        error, hinted, entropy = self.network.errors(given, said)
+        return (error + hinted + SCORES_WEIGHT * entropy).mean()
 
     def tally(self, given: Tensor, said: Tensor) -> Tensor:
         """The features' errors, summed."""
@@ -150,23 +167,19 @@ def learn(
         recipe: Rate and all.
         run: Where everything is written.
         options: The command's.
-        learned: What an `Imitator` has learned already, its scale of the features included.
+        learned: What an `Imitator` has learned already; what heads it lacks begin anew.
 
     Raises:
         KeyboardInterrupt: Ctrl-C; the state is saved.
-        RunError: The loss is not finite any more, the run cannot be written, or ``learned`` is of
-            an earlier version.
+        RunError: The loss is not finite any more, or the run cannot be written.
     """
     fabric = make_fabric(options.accelerator, options.precision)
     imitator = Imitator(lessons.network.body).to(fabric.device)
-    if learned is not None:
-        try:
-            imitator.load_state_dict(learned)
-        except RuntimeError as error:
-            raise RunError(
-                f"{options.start}: has learned other things than this version teaches; imitate anew"
-            ) from error
-    elif not options.resume:
+    goes_on = learned is not None and imitator.take(learned)
+    if learned is not None and not goes_on:
+        print(f"{options.start}: was taught other things than this version teaches; its layers go "
+              "on, what is read from them begins anew", file=sys.stderr)  # fmt: skip
+    if not goes_on and not options.resume:
         measure(imitator, lessons, fabric.device)
     learner = Learner(Imitation(recipe), imitator, fabric)
     progress = learner.load(run) if options.resume else Progress()

@@ -38,9 +38,7 @@ class PocketBody(nn.Module):
     """Log-mel spectrogram to logits.
 
     Attributes:
-        n_last: Channels of the last level.
-        n_middle: Of the one before it.
-        n_earlier: Of all before it, together.
+        n_levels: Channels of each level.
     """
 
     def __init__(self, n_classes: int, widths: Sequence[int], n_mels: int = N_MELS) -> None:
@@ -62,9 +60,9 @@ class PocketBody(nn.Module):
         ]
         self.layers = nn.Sequential(*chain.from_iterable(levels))
         self._ends = list(accumulate(len(level) for level in levels))
-        self.n_last, self.n_middle, self.n_earlier = g, f, d + f
+        self.n_levels = (d, f, g)
         self.dropout = nn.Dropout(0.2)
-        self.output = nn.Linear(2 * (self.n_earlier + self.n_last), n_classes)
+        self.output = nn.Linear(2 * sum(self.n_levels), n_classes)
         self.kept = False
         # Channels beside each other: a training step takes a third less time on a CPU.
         self.to(memory_format=torch.channels_last)
@@ -94,8 +92,8 @@ class PocketBody(nn.Module):
         means = [F.avg_pool1d(*pair, stride=1) for pair in zip(earlier, spans, strict=True)]
         maxima = [F.max_pool1d(*pair, stride=1) for pair in zip(earlier, spans, strict=True)]
         frames = torch.cat([*means, last, *maxima], dim=1)
-        n_means = self.n_earlier + self.n_last
-        mean, maximum = frames[:, :n_means].mean(dim=2), frames[:, self.n_earlier :].amax(dim=2)
+        n_means, n_earlier = sum(self.n_levels), sum(self.n_levels[:-1])
+        mean, maximum = frames[:, :n_means].mean(dim=2), frames[:, n_earlier:].amax(dim=2)
         return torch.cat([mean, maximum], dim=1)
 
     def levels(self, features: Tensor) -> list[Tensor]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import warnings
+from itertools import accumulate
 from pathlib import Path
 
 import numpy as np
@@ -20,13 +21,16 @@ HEARD_SAMPLES = 15_600
 N_FEATURES = 1024
 N_SCORES = 521
 
-MIDDLE = "layer9/pointwise_conv/relu"
-"""A layer whose maps say more of ESC-50's classes than the last one's do (docs/results.md)."""
+HINTS = {"layer6": 512, "layer9": 1024, "layer12": 1024}
+"""Layers whose maps say of ESC-50's classes what the last one's do not (docs/results.md), and how
+many values of each are taught: its maps' means over frequency, of each the mean over time, then of
+each the maximum."""
 
-N_MIDDLE = 1024
-"""Of its 512 maps, means over frequency: the mean over time of each, and the maximum."""
+N_HINTS = sum(HINTS.values())
+N_SAID = N_FEATURES + N_HINTS + N_SCORES
 
-N_SAID = N_FEATURES + N_MIDDLE + N_SCORES
+STARTS = tuple(accumulate(HINTS.values(), initial=N_FEATURES))
+"""Where in what it says each hint begins, and then the scores."""
 
 
 class Yamnet:
@@ -65,17 +69,19 @@ class Yamnet:
                 for tensor in self._net.get_tensor_details()
                 if tuple(tensor["shape"]) == (1, N_FEATURES) and "Mean" in tensor["name"]
             ]
-            middle = [
+            hints = [
                 tensor["index"]
+                for layer, n_values in HINTS.items()
                 for tensor in self._net.get_tensor_details()
-                if MIDDLE in tensor["name"] and tensor["shape"][-1] == N_MIDDLE // 2
+                if f"/{layer}/pointwise_conv/relu" in tensor["name"]
+                and 2 * tensor["shape"][-1] == n_values
             ]
             shapes = (
                 tuple(heard["shape"].tolist()),
                 tuple(scores["shape"].tolist()),
-                (len(features), len(middle)),
+                (len(features), len(hints)),
             )
-            if shapes != ((HEARD_SAMPLES,), (1, N_SCORES), (1, 1)):
+            if shapes != ((HEARD_SAMPLES,), (1, N_SCORES), (1, len(HINTS))):
                 raise ValueError(f"takes {shapes[0]} and gives {shapes[1]}")
         except (OSError, ValueError, RuntimeError) as error:
             raise DatasetError(
@@ -83,7 +89,7 @@ class Yamnet:
                 f"({HEARD_SAMPLES},) samples and gives (1, {N_SCORES}) scores"
             ) from error
         self._input, self._scores = heard["index"], scores["index"]
-        self._features, self._middle = features[0], middle[0]
+        self._features, self._hints = features[0], hints
         self.about = {"name": "YAMNet", "file": path.name, "sha256": digest}
 
     def hear(self, waveforms: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
@@ -95,20 +101,20 @@ class Yamnet:
                 higher one.
 
         Returns:
-            ``(batch, N_SAID)``: features, then what `MIDDLE` says, then scores.
+            ``(batch, N_SAID)``: features, then what each of `HINTS` says, then scores.
         """
         starts = sorted({0, waveforms.shape[1] - HEARD_SAMPLES})
         said = np.zeros((len(waveforms), N_SAID), np.float32)
-        means, highest, scores = np.split(
-            said[:, N_FEATURES:], (N_MIDDLE // 2, N_MIDDLE), axis=1
-        )  # views
+        features, *hints, scores = np.split(said, STARTS, axis=1)  # views
         for row, waveform in enumerate(waveforms):
             for start in starts:
                 self._net.set_tensor(self._input, waveform[start : start + HEARD_SAMPLES])
                 self._net.invoke()
-                maps = self._net.get_tensor(self._middle)[0].mean(axis=1)
-                said[row, :N_FEATURES] += self._net.get_tensor(self._features)[0] / len(starts)
-                means[row] += maps.mean(axis=0) / len(starts)
-                np.maximum(highest[row], maps.max(axis=0), out=highest[row])
+                features[row] += self._net.get_tensor(self._features)[0] / len(starts)
+                for hint, tensor in zip(hints, self._hints, strict=True):
+                    maps = self._net.get_tensor(tensor)[0].mean(axis=1)
+                    means, highest = np.split(hint[row], 2)
+                    means += maps.mean(axis=0) / len(starts)
+                    np.maximum(highest, maps.max(axis=0), out=highest)
                 scores[row] += self._net.get_tensor(self._scores)[0] / len(starts)
         return said

@@ -17,7 +17,7 @@ from train.yamnet import N_SAID, N_SCORES
 
 
 class PretendYamnet:
-    """Knows how loud a window is in a few bands, and says so in 2,569 ways."""
+    """Knows how loud a window is in a few bands, and says so in as many ways as YAMNet does."""
 
     def __init__(self, path: Path) -> None:
         self.about = {"name": "a pretended YAMNet", "file": path.name, "sha256": "0"}

@@ -17,7 +17,7 @@ from train.datasets import Clip, ClipSet, open_clips
 from train.errors import DatasetError, UsageError
 from train.mixtures import Mixtures, Source
 from train.pocket_network import WINDOW_SAMPLES
-from train.yamnet import N_FEATURES, N_MIDDLE, N_SAID, N_SCORES, Yamnet
+from train.yamnet import HINTS, N_SAID, N_SCORES, STARTS, Yamnet
 
 pytestmark = pytest.mark.train
 
@@ -141,10 +141,13 @@ def test_yamnet_hears_silence_and_speaks_in_scores():
     scores = heard[:, -N_SCORES:]
     assert scores.min() >= 0
     assert scores.max() <= 1
-    mean, maximum = np.split(heard[:, N_FEATURES : N_FEATURES + N_MIDDLE], 2, axis=1)
-    assert mean.min() >= 0
-    assert (maximum >= mean).all()
-    assert maximum.max() > mean.max()
+    _, *hints, _ = np.split(heard, STARTS, axis=1)
+    assert [hint.shape[1] for hint in hints] == list(HINTS.values())
+    for hint in hints:
+        mean, maximum = np.split(hint, 2, axis=1)
+        assert mean.min() >= 0
+        assert (maximum >= mean).all()
+        assert maximum.max() > mean.max()
     assert np.argmax(scores[0]) == 494  # "Silence" in its class map
     first = teacher.hear(np.zeros((1, 15_600), np.float32))
     np.testing.assert_allclose(first[0], heard[0], atol=1e-5)
