@@ -2,6 +2,7 @@
 
     python -m train.imitate --data ESC-50 --folds 1,2,3 --test-fold 4 [--speech-music DIR]
         [--others DIR ...] --teacher yamnet.tflite --save RUN
+    python -m train.imitate --start pocket --others FIELD --teacher yamnet.tflite --save RUN
     python -m train.pocket --start RUN ...
 
 A few thousand labelled clips say little of how sounds differ. A teacher that has heard millions
@@ -15,7 +16,8 @@ Most mixtures the network hears quieter than the teacher, up to 40 dB, and with 
 under noise that the teacher does not hear, and so learns to hear through it.
 
 ``--start`` goes on from such a run, or from the layers of a model file: those of the bundled one,
-say, that are to know one's own clips better; nobody need say what is in these.
+say, that are to know one's own microphones and places better. ``--others`` takes recordings of any
+length from there; nobody need say what is in them.
 
 Source: knowledge distillation (Hinton et al. 2015) with features as hints (Romero et al. 2015), on
 unlabelled mixtures.
@@ -33,7 +35,7 @@ from typing import Any
 
 import torch
 
-from train.datasets import ClipSet, open_clips
+from train.datasets import ClipSet, open_clips, open_sounds
 from train.errors import UsageError
 from train.exits import exit_codes
 from train.from_model import measure_norms, read_layers, warn_if_heard
@@ -166,13 +168,13 @@ def make_parser() -> argparse.ArgumentParser:
         description="Train the layers of pocket to hear what YAMNet hears, without labels.",
     )
     option = parser.add_argument
-    option("--data", type=Path, required=True, help="a data set's folder; its labels are not used")
+    option("--data", type=Path, help="a data set's folder; its labels are not used")
     option("--prepared", type=Path, help="where its prepared clips go")
     option("--folds", type=_folds, help="folds to mix (all but the test fold), as in 1,2,3")
     option("--test-fold", type=int, default=0, help="the fold to judge by (none)")
     option("--speech-music", type=Path, metavar="DIR", help="speech and music, by the same folds")
     option("--others", type=Path, nargs="+", default=[], metavar="DIR",
-           help="other sounds, a folder a kind (see train.datasets.debian_sounds)")  # fmt: skip
+           help="other sounds: audio of any length, in folders of any depth")  # fmt: skip
     option("--teacher", type=Path, required=True, metavar="TFLITE", help="YAMNet's file")
     option("--start", metavar="MODEL",
            help="begin with the layers of a model file ('pocket' is the bundled one), or with what "
@@ -206,21 +208,30 @@ def check_options(options: argparse.Namespace) -> None:
             raise UsageError(f"--{option} is {value}, must be {least} or more")
     if options.resume and options.overwrite:
         raise UsageError("--resume goes on with a run, --overwrite deletes it: give one of them")
+    if options.data is None:
+        if not options.others:
+            raise UsageError("neither --data nor --others: there is nothing to hear; give one")
+        for option in ("folds", "test_fold", "speech_music", "prepared"):
+            if getattr(options, option):
+                raise UsageError(f"--{option.replace('_', '-')} is about --data; give that, too")
     if options.folds and options.test_fold in options.folds:
         raise UsageError(f"--test-fold is {options.test_fold}, which --folds trains on")
 
 
 def open_sources(options: argparse.Namespace) -> tuple[Mixtures, Mixtures | None]:
     """What is mixed for training, and of the held-out fold for judging, where there is one."""
-    data = open_clips(options.data, SAMPLE_RATE, out=options.prepared)
-    folds = options.folds or [fold for fold in data.folds if fold != options.test_fold]
-    training = [Source(_of_folds(data, folds), SHARES["data"])]
-    judged = [Source(_of_folds(data, [options.test_fold]), 1.0)] if options.test_fold else []
-    if options.speech_music:
-        both = open_clips(options.speech_music, SAMPLE_RATE, dataset="speech-music")
-        training.append(Source(_of_folds(both, folds), SHARES["speech and music"]))
+    training, judged = [], []
+    if options.data is not None:
+        data = open_clips(options.data, SAMPLE_RATE, out=options.prepared)
+        folds = options.folds or [fold for fold in data.folds if fold != options.test_fold]
+        training = [Source(_of_folds(data, folds), SHARES["data"])]
+        if options.test_fold:
+            judged = [Source(_of_folds(data, [options.test_fold]), 1.0)]
+        if options.speech_music:
+            both = open_clips(options.speech_music, SAMPLE_RATE, dataset="speech-music")
+            training.append(Source(_of_folds(both, folds), SHARES["speech and music"]))
     for folder in options.others:
-        others = open_clips(folder, SAMPLE_RATE, skip_broken=True)
+        others = open_sounds(folder, SAMPLE_RATE)
         training.append(Source(others, SHARES["others"] / len(options.others), by_fold=False))
     make = partial(Mixtures, n_samples=WINDOW_SAMPLES, through_noise=options.through_noise)
     return make(training, NOISE_SHARE), make(judged, 0.0) if judged else None

@@ -40,15 +40,16 @@ def teach(monkeypatch, make_esc, tmp_path, capsys):
     # What a few dozen batches can teach: how loud windows are that differ in that.
     monkeypatch.setattr("train.mixtures.PEAK_DB", (-40.0, 0.0))
     monkeypatch.setattr("train.mixtures.QUIET_SHARE", 0.0)
-    data = make_esc(folds=3, per_class=1)
+    labelled = make_esc(folds=3, per_class=1)
 
-    def run(*arguments: str, save: str = "imitation") -> tuple[int, str]:
-        given = ["--data", str(data), "--teacher", "none", "--batch", "8", "--threads", "1"]
+    def run(*arguments: str, save: str = "imitation", data: bool = True) -> tuple[int, str]:
+        given = ["--data", str(labelled)] if data else []
+        given += ["--teacher", "none", "--batch", "8", "--threads", "1"]
         given += ["--accelerator", "cpu", "--save", str(tmp_path / save), *arguments]
         code = main(given)
         return code, "".join(capsys.readouterr())
 
-    run.data, run.folder = data, tmp_path
+    run.data, run.folder = labelled, tmp_path
     return run
 
 

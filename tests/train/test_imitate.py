@@ -42,7 +42,7 @@ def test_imitation_learns_and_pocket_starts_from_it(teach, capsys):
     assert result["windows"] == 480
     assert 0.1 < result["explained_variance"] < 1
     config = json.loads((run / "config.json").read_text())
-    assert [s["name"] for s in config["sources"]] == ["esc50", "speech-music", "folder"]
+    assert [s["name"] for s in config["sources"]] == ["esc50", "speech-music", "recordings"]
     assert [s["folds"] for s in config["sources"]] == [[1, 2], [1, 2], []]
 
     pocket = ["--data", str(teach.data), "--epochs", "1", "--threads", "1", "--test-fold", "3"]

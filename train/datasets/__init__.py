@@ -14,6 +14,7 @@ from train.datasets.dataset import DataSet
 from train.datasets.prepared import (
     REGRESSION,
     SINGLE_LABEL,
+    UNLABELLED,
     Clip,
     ClipSet,
     fits_in_memory,
@@ -31,6 +32,7 @@ __all__ = [
     "find_dataset",
     "fits_in_memory",
     "open_clips",
+    "open_sounds",
     "recognise",
 ]
 
@@ -94,6 +96,32 @@ def open_clips(
     )
 
 
+def open_sounds(folder: Path, sample_rate: int) -> ClipSet:
+    """Open whatever sounds there are, of one channel, whether somebody has labelled them or not.
+
+    Args:
+        folder: A known data set, a prepared folder, or audio in folders of any depth.
+        sample_rate: The network's, in Hz.
+
+    Raises:
+        DatasetError: There is no such folder, or no audio in it.
+    """
+    from train.datasets.opening import open_dataset
+    from train.datasets.recordings import RECORDINGS
+
+    if not folder.is_dir():
+        raise DatasetError(f"{folder}: no such folder")
+    if is_prepared(folder):
+        return _open_prepared_as(folder, sample_rate, 1, AUTO, labelled=False)
+    try:
+        chosen = recognise(folder)
+    except DatasetError:
+        chosen = RECORDINGS
+    # A folder a class says nothing of how long its recordings are.
+    chosen = RECORDINGS if chosen.name == "folder" else chosen
+    return open_dataset(chosen, folder, sample_rate, skip_broken=True)
+
+
 def find_dataset(name: str) -> DataSet:
     """The data set of a name.
 
@@ -125,8 +153,14 @@ def recognise(folder: Path) -> DataSet:
     )
 
 
-def _open_prepared_as(folder: Path, sample_rate: int, channels: int, wanted: str) -> ClipSet:
+def _open_prepared_as(
+    folder: Path, sample_rate: int, channels: int, wanted: str, *, labelled: bool = True
+) -> ClipSet:
     clips = open_prepared(folder)
+    if labelled and clips.task == UNLABELLED:
+        raise DatasetError(
+            f"{folder}: has no labels; --data takes labelled clips, train.imitate --others any"
+        )
     if clips.sample_rate != sample_rate:
         raise DatasetError(
             f"{folder}: prepared at {clips.sample_rate} Hz, the network hears "

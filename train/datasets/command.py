@@ -9,6 +9,7 @@ from pathlib import Path
 from streamclf.errors import UsageError
 from train.datasets.dataset import DataSet
 from train.datasets.opening import find_broken, list_clips, open_dataset
+from train.datasets.prepared import REGRESSION, UNLABELLED
 from train.exits import exit_codes
 
 
@@ -37,7 +38,8 @@ def _run(dataset: DataSet, options: argparse.Namespace) -> int:
         skip_broken=options.skip_broken,
     )
     folds = ", ".join(map(clips.fold_name, clips.folds))
-    kind = "regression" if clips.task == "regression" else f"{len(clips.labels)} classes"
+    others = {REGRESSION: "regression", UNLABELLED: "no labels"}
+    kind = others.get(clips.task, f"{len(clips.labels)} classes")
     seconds = clips.lengths / clips.sample_rate
     print(
         f"{clips.name}: {len(clips.clips)} clips, {kind}, folds {folds}, {clips.sample_rate} Hz, "

@@ -26,6 +26,7 @@ class Recording:
         fold: From 1.
         target: Index into the labels; in a regression the value, in [0, 1].
         source: What a split must not divide: the recording it was cut from, the speaker.
+        stretch: Where in the file the clip begins and ends, in seconds; None: it is all of it.
     """
 
     path: Path
@@ -33,6 +34,7 @@ class Recording:
     fold: int
     target: int | float
     source: str
+    stretch: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,7 @@ class DataSet(ABC):
         layout: What the official folder holds, for error messages.
         n_clips: How many there are in the whole set; 0 where that is not known.
         n_classes: Likewise; 0 where it is not known, or in a regression.
-        task: ``single-label`` or ``regression``.
+        task: ``single-label``, ``regression`` or ``unlabelled``.
     """
 
     name: str

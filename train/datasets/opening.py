@@ -7,13 +7,15 @@ import os
 import stat
 import sys
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from train.datasets.dataset import DataSet, Listing, Recording
 from train.datasets.decode import read_clip
-from train.datasets.prepared import REGRESSION, ClipSet, is_prepared, open_prepared
+from train.datasets.prepared import REGRESSION, UNLABELLED, ClipSet, is_prepared, open_prepared
 from train.datasets.preparing import describe_broken, only_one, prepare
 from train.datasets.progress import show_progress
 from train.errors import DatasetError
@@ -58,7 +60,11 @@ def open_dataset(
         "fold_names": listing.fold_names,
     }
     if not _is_current(target, table):
-        read = partial(read_clip, sample_rate=sample_rate, channels=channels)
+
+        def read(recording: Recording) -> npt.NDArray[np.int16]:
+            about = {"sample_rate": sample_rate, "channels": channels}
+            return read_clip(recording.path, stretch=recording.stretch, **about)
+
         with only_one(target):
             # Once more: another process may have prepared it while this one waited.
             if not _is_current(target, table):
@@ -122,7 +128,7 @@ def find_broken(recordings: Sequence[Recording]) -> list[str]:
     with show_progress("decoding", len(recordings), "clips") as update:
         for number, recording in enumerate(recordings, start=1):
             try:
-                read_clip(recording.path, 8000)
+                read_clip(recording.path, 8000, stretch=recording.stretch)
             except DatasetError as error:
                 broken.append(str(error))
             update(number)
@@ -156,7 +162,7 @@ def _is_current(target: Path, table: dict[str, Any]) -> bool:
 
 def _check_targets(dataset: DataSet, folder: Path, targets: Sequence[int | float]) -> None:
     there = set(targets)
-    if len(there) >= 2:
+    if len(there) >= 2 or dataset.task == UNLABELLED:
         return
     if dataset.task == REGRESSION:
         raise DatasetError(
@@ -186,5 +192,5 @@ def _digest(listing: Listing, sample_rate: int, channels: int) -> str:
     for clip in listing.recordings:
         label = listing.labels[clip.target if isinstance(clip.target, int) else 0]
         line = f"{clip.path.name} {clip.path.stat().st_size} {clip.fold} {clip.target} {label}"
-        digest.update(line.encode())
+        digest.update((line if clip.stretch is None else f"{line} {clip.stretch}").encode())
     return digest.hexdigest()

@@ -30,6 +30,7 @@ FULL_SCALE = 32768
 
 SINGLE_LABEL = "single-label"
 REGRESSION = "regression"
+UNLABELLED = "unlabelled"
 
 MEMORY_SHARE = 0.5
 """Of the free memory, what the clips may take; the network and its batches need the rest."""
@@ -71,7 +72,7 @@ class ClipSet:
         citation: Whom to name.
         origin: Digest of what it was prepared from.
         channels: 1 or 2.
-        task: ``single-label`` or ``regression``.
+        task: ``single-label``, ``regression`` or ``unlabelled``.
         fold_names: What a fold is called, where it has a name (``{1: "train", ...}``).
         skipped: Clips that did not decode and were left out.
         stamp: Changes when one of the files is written anew.

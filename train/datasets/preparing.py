@@ -33,7 +33,7 @@ HEADER_BYTES = 128
 BATCH = 64
 """Clips decoded side by side before they are written."""
 
-Read = Callable[[Path], npt.NDArray[np.int16]]
+Read = Callable[[Recording], npt.NDArray[np.int16]]
 
 
 @dataclass
@@ -72,7 +72,7 @@ def prepare(
     Args:
         target: Where; what is there already is replaced.
         recordings: The clips.
-        read: Gives a file's samples at the set's rate: ``(samples,)`` or ``(samples, channels)``.
+        read: Gives a clip's samples at the set's rate: ``(samples,)`` or ``(samples, channels)``.
         table: The other entries of ``clips.json``; ``origin`` and ``stamp`` tell whether a
             preparation that was interrupted may go on.
         channels: Of the samples.
@@ -187,7 +187,7 @@ def _decode_rest(
 
     def try_read(recording: Recording) -> npt.NDArray[np.int16] | str:
         try:
-            return read(recording.path)
+            return read(recording)
         except DatasetError as error:
             return str(error)
 
@@ -227,7 +227,7 @@ def _finish(
     clips, skipped, offset = [], [], 0
     for recording, entry in zip(recordings, journal.entries, strict=True):
         about = asdict(recording)
-        del about["path"]
+        del about["path"], about["stretch"]
         if "n" in entry:
             clips.append(asdict(Clip(**about, offset=offset, n_samples=entry["n"])))
             offset += entry["n"]

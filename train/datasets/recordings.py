@@ -1,0 +1,90 @@
+"""Recordings of any length, in any folders, that nobody has labelled: for `train.imitate`.
+
+Weeks of field recordings, say. A file is taken as minutes (`STRETCH_S`), each one a clip that is
+sought and decoded alone: memory does not grow with the recording. Of more than `MOST_HOURS` evenly
+spread minutes are taken. What does not decode is left out and counted; the end of a recording
+that was cut off is no loss.
+
+    python -m train.datasets.recordings DIR
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+
+from train.datasets.dataset import DataSet, Listing, Recording
+from train.datasets.decode import AUDIO_ENDINGS, duration_of
+from train.datasets.folder import spread_sources
+from train.datasets.prepared import UNLABELLED, is_prepared
+
+STRETCH_S = 60.0
+MOST_HOURS = 24.0
+SHORTEST_S = 1.5
+"""What is left behind a file's last whole minute is a clip if it lasts as long."""
+
+
+class Recordings(DataSet):
+    """All audio below a folder, without labels."""
+
+    leaves_out_broken: ClassVar[bool] = True
+
+    def recognises(self, folder: Path) -> bool:
+        """Never: `train.datasets.open_sounds` asks for it."""
+        return False
+
+    def list_clips(self, folder: Path) -> Listing:
+        """Its minutes; whole files are in one fold."""
+        minutes = [(path, stretch) for path in _files(folder) for stretch in cut(duration_of(path))]
+        n_most = round(MOST_HOURS * 3600 / STRETCH_S)
+        notes: tuple[str, ...] = ()
+        if len(minutes) > n_most:
+            hours = len(minutes) * STRETCH_S / 3600
+            notes = (f"{hours:.0f} h of recordings, {MOST_HOURS:.0f} h of them are taken, a minute "
+                     "at a time and evenly spread",)  # fmt: skip
+            chosen = np.linspace(0, len(minutes) - 1, n_most).astype(int)
+            minutes = [minutes[index] for index in chosen]
+        sources = [path.relative_to(folder).as_posix() for path, _ in minutes]
+        folds = spread_sources(sources, [0] * len(sources))
+        recordings = tuple(
+            Recording(path, f"{source}#{stretch[0]:.0f}", fold, 0, source, stretch)
+            for (path, stretch), source, fold in zip(minutes, sources, folds, strict=True)
+        )
+        return Listing(recordings, ("sound",), notes=notes)
+
+
+def cut(seconds: float) -> list[tuple[float, float]]:
+    """Where each minute of a file begins and ends; of one whose length is not known the first."""
+    begins = np.arange(0.0, max(seconds - SHORTEST_S, 0.0) + 1e-9, STRETCH_S).tolist()
+    return [(begin, begin + STRETCH_S) for begin in begins]
+
+
+def _files(folder: Path) -> list[Path]:
+    """Audio at any depth, but for what is hidden or prepared."""
+    found: list[Path] = []
+    for root, folders, names in os.walk(folder):
+        here = Path(root)
+        folders[:] = [n for n in folders if n[0] != "." and not is_prepared(here / n)]
+        found += [here / name for name in names if name[0] != "."]
+    return sorted(path for path in found if path.suffix.lower() in AUDIO_ENDINGS)
+
+
+RECORDINGS = Recordings(
+    name="recordings",
+    title="recordings of any length without labels, for imitation",
+    url="your own recordings",
+    licence="not stated: recordings of one's own",
+    citation="none",
+    layout="audio files, in folders of any depth",
+    task=UNLABELLED,
+)
+DATASETS = (RECORDINGS,)
+
+if __name__ == "__main__":
+    from train.datasets.command import main
+
+    sys.exit(main("recordings"))
