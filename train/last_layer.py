@@ -10,6 +10,7 @@ Underperform Out-of-Distribution", ICLR 2022.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -27,12 +28,15 @@ N_CHANGED = 8
 
 BATCH = 128
 
+FAINT = math.log(2)
+"""Where no band of a window reaches it, the power is below the front end's floor: silence, which no
+network is asked about."""
 
 Draw = Callable[[np.ndarray, np.random.Generator], tuple[Tensor, Tensor]]
 
 
 def fit_last_layer(body: Body, material: PowerMaterial, draw: Draw) -> None:
-    """Fit the last layer to windows of clips, as they are and changed.
+    """Fit the last layer to windows of clips, as they are and changed; to none that is silent.
 
     Args:
         body: Whose last layer is fitted, in place.
@@ -50,8 +54,10 @@ def fit_last_layer(body: Body, material: PowerMaterial, draw: Draw) -> None:
             for number in range(n_windows):
                 start = powers.margin + round(number * material.label_hop)
                 power = powers.cut(indices, np.full(len(indices), start), n_frames)
-                features.append(body.pooled(material.front_end.compress(power)))
-                wanted.append(labels[rows, min(number, labels.shape[1] - 1)])
+                heard = material.front_end.compress(power)
+                audible = heard.amax(dim=(1, 2)) >= FAINT
+                features.append(body.pooled(heard[audible]))
+                wanted.append(labels[rows[audible], min(number, labels.shape[1] - 1)])
             for _ in range(N_CHANGED):
                 changed, said = draw(indices, random)
                 features.append(body.pooled(changed))

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -83,3 +85,25 @@ def test_every_window_is_heard_as_it_is_and_as_often_changed(make_esc):
     start = material.powers.margin
     power = material.powers.power[:, :, start + 20 : start + 79]
     torch.testing.assert_close(plain[1], material.front_end.compress(power))
+
+
+def test_windows_of_digital_silence_teach_no_name(make_esc):
+    clips = open_clips(make_esc(folds=1, seconds=3.0), 16000)
+    samples = np.array(clips.samples)
+    first = clips.clips[0]
+    # One clip of six falls silent after a second: two of its four windows hold nothing.
+    samples[first.offset + 15_000 : first.offset + first.n_samples] = 0
+    system = Pocket()
+    network = system.build(3)
+    material = system.material(network, replace(clips, samples=samples), torch.device("cpu"))
+    fitted = []
+
+    class Body:
+        output = torch.nn.Linear(2, 3)
+
+        def pooled(self, features):
+            fitted.append(len(features))
+            return features.flatten(1)[:, :2] + torch.arange(2)
+
+    fit_last_layer(Body(), material, lambda i, _: (torch.ones(len(i), 64, 59), torch.eye(3)[i % 3]))
+    assert fitted == [6, 6, 5, 5] + 8 * [6]
