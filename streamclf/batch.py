@@ -60,6 +60,7 @@ def run_recordings(
     bars: Bars,
     *,
     interrupted: Callable[[], bool] = lambda: False,
+    on_end: Callable[[Path], None] = lambda path: None,
 ) -> BatchReport:
     """Listen to recordings; results are written in the order of the paths.
 
@@ -69,13 +70,14 @@ def run_recordings(
         sinks_for: The sinks that a recording's results go to.
         bars: Progress, and where notices are said.
         interrupted: Asked after each recording; True leaves the rest.
+        on_end: Called when a recording was read to its end, damaged or not, and all is written.
 
     Raises:
         SinkError: Results cannot be written; no recording after it would fare better.
     """
     report = BatchReport(Statistics(engines[0].card.sample_rate), len(paths))
     if len(engines) == 1:
-        _run_in_turn(engines[0], paths, sinks_for, bars, report, interrupted)
+        _run_in_turn(engines[0], paths, sinks_for, bars, report, interrupted, on_end)
         return report
     from streamclf.jobs import Jobs
 
@@ -83,6 +85,8 @@ def run_recordings(
     with closing(Jobs(engines, paths, interrupted)) as jobs:
         for job in jobs:
             _write_job(job, engines[0].card, sinks_for, bars, report, began)
+            if job.whole:
+                on_end(job.path)
     report.statistics.elapsed_s = time.perf_counter() - began
     return report
 
@@ -94,6 +98,7 @@ def _run_in_turn(
     bars: Bars,
     report: BatchReport,
     interrupted: Callable[[], bool],
+    on_end: Callable[[Path], None],
 ) -> None:
     for path in paths:
         if interrupted():
@@ -118,6 +123,8 @@ def _run_in_turn(
             report.statistics.add(engine.statistics, str(path))
             engine.statistics = Statistics(engine.card.sample_rate)
             bars.end(report.n_done + len(report.failures))
+        if not interrupted():
+            on_end(path)
 
 
 def _write_job(

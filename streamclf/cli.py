@@ -166,6 +166,7 @@ def file(
     scores: options.ScoresFile = None,
     stats: options.Stats = None,
     overwrite: options.Overwrite = False,
+    resume: options.Resume = False,
     provider: options.ProviderOption = "auto",
     threads: options.Threads = 0,
     ui: options.Ui = None,
@@ -203,7 +204,7 @@ def file(
                      exact_hop=exact_hop, name_unknown=unknown),
             opening.ThresholdOptions(threshold, thresholds, min_duration, max_gap,
                                       target_precision),
-            OutputOptions(output or [], format_, scores, overwrite, stats=stats),
+            OutputOptions(output or [], format_, scores, overwrite, stats=stats, resume=resume),
             _screen(context, ui, web, web_host, web_allow_network, fresh),
             jobs=jobs,
         )

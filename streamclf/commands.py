@@ -4,18 +4,11 @@ from __future__ import annotations
 
 import math
 import sys
-from contextlib import ExitStack
+from contextlib import closing
 from dataclasses import replace
-from pathlib import Path
 
 from streamclf import ui
-from streamclf.batch import (
-    count_jobs,
-    is_template,
-    leaves_core,
-    output_for,
-    run_recordings,
-)
+from streamclf.batch import count_jobs, is_template, leaves_core, run_recordings
 from streamclf.card import Card
 from streamclf.console import Bars, has_terminal, say
 from streamclf.engine import Engine
@@ -23,17 +16,24 @@ from streamclf.errors import UsageError
 from streamclf.log import in_background
 from streamclf.model import Model
 from streamclf.opening import ModelOptions, ThresholdOptions, open_engine
-from streamclf.outputs import OutputOptions, check_outputs, open_sinks, reopen, write_stats
+from streamclf.outputs import (
+    OutputOptions,
+    check_outputs,
+    is_done,
+    open_sinks,
+    reopen,
+    write_stats,
+)
+from streamclf.own_files import OwnFiles
 from streamclf.providers import count_cores
 from streamclf.records import Average
 from streamclf.runner import Interrupts, run_stream
 from streamclf.service import Service
 from streamclf.settings import Settings
-from streamclf.sinks.base import Sink
-from streamclf.sinks.choose import Format, open_sink
+from streamclf.sinks.choose import Format
 from streamclf.sources.choose import SourceOptions, open_source
 from streamclf.sources.paths import find_recordings
-from streamclf.stats import describe_counts
+from streamclf.stats import count, describe_counts
 from streamclf.ui import ScreenOptions
 
 OK, FAILED, INTERRUPTED = 0, 1, 130
@@ -163,6 +163,9 @@ def file(
     if screen.web is not None or screen.wanted(by_default=False):
         if missing:
             raise missing[0]
+        if outputs.resume:
+            raise UsageError("--resume goes on with a batch, the dashboard shows a recording: "
+                             "leave one out")  # fmt: skip
         return ui.show_recording(
             screen,
             paths,
@@ -171,9 +174,13 @@ def file(
             settings,
             outputs,
         )
-    shared = [path for path in outputs.files if not is_template(path)]
-    own = [path for path in outputs.files if is_template(path)]
     check_outputs(outputs, paths)
+    if outputs.resume:
+        n_named = len(paths)
+        paths = [path for path in paths if not is_done(outputs, path)]
+        say(f"{n_named - len(paths)} of {count(n_named, 'recording')} had been done before")
+        if not (paths or missing):
+            return OK
     n_jobs = count_jobs(jobs, len(paths))
     if n_jobs > 1 and not model.n_threads:
         # The jobs share the session; together they shall keep every core busy, once.
@@ -186,26 +193,24 @@ def file(
         for each in engines:
             each.stop()
 
+    shared = [path for path in outputs.files if not is_template(path)]
+    own = [path for path in outputs.files if is_template(path)]
     with (
         Bars(len(paths)) as bars,
         open_sinks(outputs, shared, default=_default_format(), bars=bars) as sinks,
         Interrupts(stop) as interrupts,
-        ExitStack() as own_sinks,
+        closing(OwnFiles(own, overwrite=outputs.overwrite or outputs.resume)) as files,
     ):
-
-        def sinks_for(path: Path) -> list[Sink]:
-            own_sinks.close()
-            opened = [
-                open_sink(output_for(template, path), overwrite=outputs.overwrite)
-                for template in own
-            ]
-            for sink in opened:
-                own_sinks.callback(sink.close)
-            return [*sinks, *opened]
-
         report = run_recordings(
-            engines, paths, sinks_for, bars, interrupted=lambda: interrupts.happened
+            engines,
+            paths,
+            lambda path: [*sinks, *files.open(path)],
+            bars,
+            interrupted=lambda: interrupts.happened,
+            on_end=files.keep,
         )
+    for partial in files.unfinished:
+        say(f"not heard to its end: what was found is in {partial}")
     report.failures[:0] = [str(error) for error in missing]
     report.n_recordings += len(missing)
     if report.n_recordings > 1 or not report.failures:

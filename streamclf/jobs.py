@@ -34,6 +34,7 @@ class Job:
         results: As they are found.
         statistics: Once the results have ended.
         error: What ended them, if it was not the end of the recording.
+        whole: Whether all of it was listened to, once the results have ended.
     """
 
     path: Path
@@ -42,6 +43,7 @@ class Job:
     results: Spool[Result] = field(default_factory=Spool)
     statistics: Statistics = field(default_factory=Statistics)
     error: Exception | None = None
+    whole: bool = False
     _opened: SimpleQueue[bool] = field(default_factory=SimpleQueue)
 
     def wait(self) -> bool:
@@ -63,6 +65,7 @@ class Job:
             self.error = error
         self.statistics = engine.statistics
         engine.statistics = Statistics(engine.card.sample_rate)
+        self.whole = not stopped()
         self._opened.put(False)
         self.results.finish()
 

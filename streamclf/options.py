@@ -140,6 +140,10 @@ ScoresFile: TypeAlias = Annotated[
 Overwrite: TypeAlias = Annotated[
     bool, typer.Option("--overwrite", help="Replace output files that exist.")
 ]
+Resume: TypeAlias = Annotated[
+    bool,
+    typer.Option("--resume", help="Go on with a batch: leave out recordings with output files."),
+]
 Append: TypeAlias = Annotated[
     bool, typer.Option("--append", help="Go on with output files that exist.")
 ]

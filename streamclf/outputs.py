@@ -34,6 +34,7 @@ class OutputOptions:
         top: Classes to show of each window on standard output; 0: no such lines.
         append: Go on with files that are there (live).
         rotate: When to begin new files (live), see `Rotation`.
+        resume: Leave out recordings whose own files are there already.
     """
 
     files: list[Path]
@@ -44,6 +45,7 @@ class OutputOptions:
     stats: Path | None = None
     append: bool = False
     rotate: str | None = None
+    resume: bool = False
 
     def __post_init__(self) -> None:
         for path in self.files:
@@ -62,6 +64,19 @@ class OutputOptions:
                 )
         if self.rotate is not None:
             Rotation.parse(self.rotate)
+        if self.resume:
+            self._check_resume()
+
+    def _check_resume(self) -> None:
+        shared = [path for path in (*self.files, self.scores) if path and not is_template(path)]
+        if shared or not self.files:
+            what = f"{shared[0]} is shared" if shared else "there is none"
+            raise UsageError(
+                "--resume goes by files of each recording's own, as in --output "
+                f"'{{dir}}/{{stem}}.csv', and {what}"
+            )
+        if self.overwrite:
+            raise UsageError("--resume keeps what is done, --overwrite replaces it: leave one out")
 
     def upkeep(
         self, tell: Callable[[str], None], on_gone: Callable[[], None] | None = None
@@ -150,13 +165,23 @@ def check_outputs(outputs: OutputOptions, recordings: list[Path]) -> None:
             continue
         for recording in recordings:
             _take(taken, output_for(output, recording), recording)
-    if outputs.overwrite:
+    if outputs.overwrite or outputs.resume:
         return
     for path in taken:
         continued = outputs.append and path != outputs.stats
         # What is neither file nor folder holds nothing to be lost.
         if not continued and (path.is_file() or path.is_dir()):
-            raise already_exists(path)
+            raise already_exists(path, of_recording=taken[path] is not None)
+
+
+def is_done(outputs: OutputOptions, recording: Path) -> bool:
+    """Whether all files of a recording's own are there, and none is older than the recording."""
+    try:
+        changed = recording.stat().st_mtime_ns
+        own = [output_for(template, recording) for template in outputs.files]
+        return all(path.is_file() and path.stat().st_mtime_ns >= changed for path in own)
+    except OSError:
+        return False
 
 
 def write_stats(path: Path | None, statistics: Statistics) -> None:

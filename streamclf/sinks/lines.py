@@ -164,8 +164,9 @@ class LineFile(Lines):
         self._descriptor = None
 
 
-def already_exists(path: Path) -> UsageError:
+def already_exists(path: Path, *, of_recording: bool = False) -> UsageError:
     """What to say of an output that must not be replaced."""
+    resume = ", --resume to leave out recordings that are done" if of_recording else ""
     return UsageError(
-        f"{path}: exists already: add --overwrite to replace it, or name another file"
+        f"{path}: exists already: add --overwrite to replace it{resume}, or name another file"
     )
