@@ -142,7 +142,7 @@ def _write_job(
         write_results(
             job.results,
             lambda: StreamInfo(
-                job.name, card.sample_rate, card.labels, card.task, unknown=card.unknown
+                job.name, card.sample_rate, card.labels, card.task, job.started, card.unknown
             ),
             sinks_for(job.path),
             say=bars.say,

@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from queue import SimpleQueue
 
@@ -31,6 +32,7 @@ class Job:
         path: Of the recording.
         name: What results call it.
         duration_s: As its header tells.
+        started: When it began, as it tells itself.
         results: As they are found.
         statistics: Once the results have ended.
         error: What ended them, if it was not the end of the recording.
@@ -40,6 +42,7 @@ class Job:
     path: Path
     name: str = ""
     duration_s: float | None = None
+    started: datetime | None = None
     results: Spool[Result] = field(default_factory=Spool)
     statistics: Statistics = field(default_factory=Statistics)
     error: Exception | None = None
@@ -55,6 +58,7 @@ class Job:
         try:
             with Recording(self.path) as recording:
                 self.name, self.duration_s = recording.name, recording.duration_s
+                self.started = recording.started
                 self._opened.put(True)
                 with closing(engine.run(recording)) as results:
                     for result in results:

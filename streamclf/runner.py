@@ -87,15 +87,14 @@ def write_results(
 def stream_info(engine: Engine, source: Source) -> StreamInfo:
     """What sinks need to know of the stream that the engine is listening to."""
     card = engine.card
-    started = engine.started if source.live else None
     return StreamInfo(
         source.name,
         card.sample_rate,
         card.labels,
         card.task,
-        started,
+        engine.started if source.live else source.started,
         card.unknown,
-        engine.clock.jumps,
+        engine.clock.jumps if source.live else (),
     )
 
 

@@ -20,7 +20,8 @@ class StreamInfo:
         sample_rate: The model's, in Hz, at which positions count.
         labels: The model's.
         task: The model's.
-        started: Local time of its first sample, of live streams.
+        started: Local time of its first sample; of recordings as they tell it, with or without an
+            offset from UTC.
         unknown: How the model's unknown sounds are told, if they are.
         jumps: Positions at which the system's clock was set, and by how much; grows meanwhile.
     """
@@ -45,7 +46,7 @@ class StreamInfo:
         return self.started + sum(jumped, timedelta())
 
     def time(self, position: int) -> str | None:
-        """A position as local time, ISO 8601 with offset; None where the stream is not live."""
+        """A position as local time, ISO 8601, with its offset from UTC where that is known."""
         started = self.started_for(position)
         if started is None:
             return None

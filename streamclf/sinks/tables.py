@@ -125,7 +125,8 @@ class TextSink(TableSink):
         self, stream: StreamInfo, label: str | None, onset: int, offset: int, score: float | str
     ) -> str:
         """Format a row, below the stream's name where it is the first."""
-        title = "" if self._shown == stream.source else f"{show_safely(stream.source)}\n"
+        began = f", from {stream.started:%Y-%m-%d %H:%M:%S}" if stream.started else ""
+        title = "" if self._shown == stream.source else f"{show_safely(stream.source)}{began}\n"
         self._shown = stream.source
         begin, end = _clock(stream.seconds(onset)), _clock(stream.seconds(offset))
         text, number = (f"[gap: {score}]", "") if label is None else (label, f"{score:.2f}")

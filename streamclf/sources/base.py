@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from types import TracebackType
 from typing import ClassVar, Literal, Self, TypeAlias
 
@@ -36,6 +37,11 @@ class Source(ABC):
     @property
     def duration_s(self) -> float | None:
         """Length in seconds where it is known beforehand, for progress bars."""
+        return None
+
+    @property
+    def started(self) -> datetime | None:
+        """When its first sample sounded, where a recording says so."""
         return None
 
     @property

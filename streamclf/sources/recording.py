@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from streamclf.errors import RecordingError, SourceError
 from streamclf.records import Block, Gap, Notice, Waveform
 from streamclf.sources.base import Source
 from streamclf.sources.header import lacks_end, promised_frames
+from streamclf.sources.recorded_at import recorded_at
 
 BLOCK_SAMPLES = 65_536
 """Of blocks a quarter as long, what each block costs beside its samples is a tenth of all."""
@@ -41,6 +43,7 @@ class Recording(Source):
         self._stopped = False
         _check_readable(self.path)
         self._file: soundfile.SoundFile | None = _open_soundfile(self.path)
+        self._comment = self._file.comment if self._file else ""
         self._decoder = None if self._file else _open_decoder(self.path)
         if self._file is not None:
             self._duration_s: float | None = self._file.frames / self._file.samplerate
@@ -51,6 +54,11 @@ class Recording(Source):
     def duration_s(self) -> float | None:
         """Length in seconds as the header tells it."""
         return self._duration_s
+
+    @property
+    def started(self) -> datetime | None:
+        """When it began, as the recorder wrote it down (see `recorded_at`)."""
+        return recorded_at(self.path, self._comment)
 
     def blocks(self, sample_rate: int) -> Iterator[Block | Gap | Notice]:
         """Yield the recording at its own rate; a missing end is reported as a gap.
