@@ -238,8 +238,10 @@ def _describe_data(config: dict[str, Any]) -> str:
     text = f"{data['name']}, folds {folds}: {data['clips']} clips ({data['citation']}; "
     text += f"{data['licence']})."
     if "teacher" in config:
+        # Who goes on from a run has labels of that run's, not of its own recipe.
+        share = config["teacher"].get("share", config["recipe"]["teacher_share"])
         text += (
-            f" {config['recipe']['teacher_share']:.0%} of each label from a teacher: logistic "
+            f" {share:.0%} of each label from a teacher: logistic "
             f"regression on the features in {config['teacher']['file']}, fitted across these "
             "folds, so that no clip was labelled by a head that had seen it; the features' own "
             "network was trained on AudioSet."

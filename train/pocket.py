@@ -157,7 +157,8 @@ class Pocket(System):
             return about
         n_others = len(LABELS) if options.speech_music else 0
         taught = np.flatnonzero(clips.targets < len(clips.labels) - n_others)
-        soft, about["teacher"] = soft_labels(options.teacher, clips.take(taught.tolist()))
+        soft, teacher = soft_labels(options.teacher, clips.take(taught.tolist()))
+        about["teacher"] = teacher | {"share": self.recipe.teacher_share}
         self.soft = _one_hot(clips).repeat(1, soft.shape[1], 1)
         self.soft[torch.from_numpy(taught)] = soft
         return about

@@ -59,7 +59,7 @@ def make_run(folder, *, n_clips=60, **changes):
             "test_fold": 3,
             "clips": 18,
         },
-        "teacher": {"file": "teacher.npz"},
+        "teacher": {"file": "teacher.npz", "share": 0.3},
     }
     run.write_json("config.json", {**config, **changes})
     run.write_json("result.json", {"published_crops": 0.5})
@@ -138,7 +138,7 @@ def test_card_says_what_the_model_is(exported):
     assert card.labels == ["dog", "rain", "water_drops"]
     assert (card.sample_rate, card.window_samples) == (16000, 24000)
     assert card.licence.startswith("CC BY-NC 3.0")
-    for fact in ("esc50", "folds 1, 2", "18 clips", "Piczak", "teacher.npz", "50%"):
+    for fact in ("esc50", "folds 1, 2", "18 clips", "Piczak", "teacher.npz", " 30% of each"):
         assert fact in card.training_data
     assert card.temperature == fit_temperature(heard)
     assert card.accuracy["clips"] == 60

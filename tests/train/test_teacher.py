@@ -1,6 +1,7 @@
 # ruff: noqa: E402
 from __future__ import annotations
 
+from argparse import Namespace
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +12,7 @@ torch = pytest.importorskip("torch")
 
 from train.datasets import open_clips
 from train.errors import DatasetError, UsageError
+from train.pocket import Pocket
 from train.teacher import soft_labels
 
 pytestmark = pytest.mark.train
@@ -71,3 +73,14 @@ def test_soft_labels_refuse_pickles_and_other_files(clips, tmp_path):
     (tmp_path / "text.npz").write_text("no array")
     with pytest.raises(DatasetError, match="no usable teacher features"):
         soft_labels(tmp_path / "text.npz", clips)
+
+
+@pytest.mark.parametrize(("last_layer", "share"), [(True, 0.4), (False, 0.7)])
+def test_a_run_tells_how_much_of_each_label_is_the_teachers(clips, features, last_layer, share):
+    system = Pocket()
+    options = Namespace(
+        start="pocket", last_layer=last_layer, through_noise=None, teacher=features,
+        speech_music=None,
+    )  # fmt: skip
+    about = system.configure(options, clips)
+    assert about["teacher"]["share"] == system.recipe.teacher_share == share
