@@ -61,6 +61,21 @@ def test_simulated_catches_up_after_a_slow_consumer(sound):
     assert clock.n_waits == n_waits
 
 
+def test_simulated_recording_begins_when_the_device_is_opened(sound):
+    class Creeping(JumpingClock):
+        """Whatever is done takes time, 1 ms at each look at the clock."""
+
+        def now(self) -> float:
+            self.time += 0.001
+            return self.time
+
+    with SimulatedMicrophone(sound, speed=20, clock=Creeping()) as microphone:
+        items = list(microphone.blocks(RATE))
+    assert all(isinstance(item, Block) for item in items)
+    samples = np.concatenate([block.waveform[0] for block in items])
+    assert (samples * 32_768).tolist() == list(range(1000))
+
+
 def test_simulated_at_speed_0_never_waits(sound):
     clock = JumpingClock()
     with SimulatedMicrophone(sound, speed=0, clock=clock) as microphone:

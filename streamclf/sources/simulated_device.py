@@ -47,22 +47,35 @@ class SimulatedBackend:
         self.faults = faults
         self.clock = clock
         self.ended = ended
-        self.started = clock.now()
+        self._begun: float | None = None
         self.random = random.Random(faults.seed)  # noqa: S311 - no secret
         self._name = name
         self._stream: SimulatedStream | None = None
-        for spell in faults.unplug:
-            clock.at(self.started + spell.at_s, self._pull)
         # A fast clock takes more samples a second, so the sound is over sooner.
         fast = 1 + 1e-6 * faults.drift
         self.length_s = None if player.duration_s is None else player.duration_s / fast
-        if self.length_s is not None:
-            clock.at(self.started + self.length_s, self._end_unheard)
+        if faults.is_unplugged(0.0):
+            self._begin()
+
+    @property
+    def started(self) -> float:
+        """The moment, in the clock's seconds, from which there is something to hear."""
+        return self.clock.now() if self._begun is None else self._begun
 
     @property
     def time_s(self) -> float:
-        """Seconds since there is anything to hear."""
+        """Seconds since then."""
         return self.clock.now() - self.started
+
+    def _begin(self) -> None:
+        """Let it sound from now on: from when it is first opened, or nothing of it is heard."""
+        if self._begun is not None:
+            return
+        self._begun = self.clock.now()
+        for spell in self.faults.unplug:
+            self.clock.at(self._begun + spell.at_s, self._pull)
+        if self.length_s is not None:
+            self.clock.at(self._begun + self.length_s, self._end_unheard)
 
     def list_devices(self) -> list[InputDevice]:
         """The device, while it is plugged in."""
@@ -94,8 +107,11 @@ class SimulatedBackend:
         only = self.faults.rate_at(self.time_s)
         if only not in (None, sample_rate):
             raise DeviceError("Invalid sample rate")
+        # Time goes on while this is done: the first stream begins with the first sample.
+        time_s = 0.0 if self._begun is None else self.time_s
+        self._begin()
         self._stream = SimulatedStream(
-            self, sample_rate, channels, block_samples, callback, finished
+            self, time_s, sample_rate, channels, block_samples, callback, finished
         )
         return self._stream
 
@@ -126,6 +142,7 @@ class SimulatedStream:
     def __init__(
         self,
         backend: SimulatedBackend,
+        time_s: float,
         sample_rate: int,
         channels: int,
         block_samples: int,
@@ -143,12 +160,12 @@ class SimulatedStream:
         self._finished = finished
         # Samples a second of true time: what the device calls a second is not quite one.
         self._true_rate = sample_rate * (1 + 1e-6 * faults.drift)
-        self._position = round(backend.time_s * self._true_rate)
+        self._position = round(time_s * self._true_rate)
         self._missed = True
         self._resampler: soxr.ResampleStream | None = None
         self._resampled = np.zeros((player.n_channels, 0), np.float32)
         self._overflowed = False
-        self._n_overflows = self._count_overflows(backend.time_s)
+        self._n_overflows = self._count_overflows(time_s)
         self._schedule()
 
     def close(self) -> None:
