@@ -61,6 +61,7 @@ def run_recordings(
     *,
     interrupted: Callable[[], bool] = lambda: False,
     on_end: Callable[[Path], None] = lambda path: None,
+    hearers: Callable[[], list[Sink]] = list,
 ) -> BatchReport:
     """Listen to recordings; results are written in the order of the paths.
 
@@ -71,18 +72,28 @@ def run_recordings(
         bars: Progress, and where notices are said.
         interrupted: Asked after each recording; True leaves the rest.
         on_end: Called when a recording was read to its end, damaged or not, and all is written.
+        hearers: Makes the sinks of a recording that need its audio as well; they are written to in
+            the thread that listens.
 
     Raises:
         SinkError: Results cannot be written; no recording after it would fare better.
     """
     report = BatchReport(Statistics(engines[0].card.sample_rate), len(paths))
     if len(engines) == 1:
-        _run_in_turn(engines[0], paths, sinks_for, bars, report, interrupted, on_end)
+        _run_in_turn(
+            engines[0],
+            paths,
+            lambda path: [*sinks_for(path), *hearers()],
+            bars,
+            report,
+            interrupted,
+            on_end,
+        )
         return report
     from streamclf.jobs import Jobs
 
     began = time.perf_counter()
-    with closing(Jobs(engines, paths, interrupted)) as jobs:
+    with closing(Jobs(engines, paths, interrupted, hearers)) as jobs:
         for job in jobs:
             _write_job(job, engines[0].card, sinks_for, bars, report, began)
             if job.whole:

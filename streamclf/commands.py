@@ -20,6 +20,7 @@ from streamclf.outputs import (
     OutputOptions,
     check_outputs,
     is_done,
+    make_clips,
     open_sinks,
     reopen,
     write_stats,
@@ -163,9 +164,6 @@ def file(
     if screen.web is not None or screen.wanted(by_default=False):
         if missing:
             raise missing[0]
-        if outputs.resume:
-            raise UsageError("--resume goes on with a batch, the dashboard shows a recording: "
-                             "leave one out")  # fmt: skip
         return ui.show_recording(
             screen,
             paths,
@@ -208,6 +206,7 @@ def file(
             bars,
             interrupted=lambda: interrupts.happened,
             on_end=files.keep,
+            hearers=lambda: make_clips(outputs),
         )
     for partial in files.unfinished:
         say(f"not heard to its end: what was found is in {partial}")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -13,6 +12,8 @@ from queue import SimpleQueue
 
 from streamclf.engine import Engine
 from streamclf.records import Result
+from streamclf.runner import run_stream
+from streamclf.sinks.base import Sink, StreamInfo
 from streamclf.sources.recording import Recording
 from streamclf.spool import Spool
 from streamclf.stats import Statistics
@@ -53,18 +54,22 @@ class Job:
         """Wait until the recording is open; False if it cannot be opened. To be asked once."""
         return self._opened.get()
 
-    def listen(self, engine: Engine, stopped: Callable[[], bool]) -> None:
+    def listen(
+        self, engine: Engine, stopped: Callable[[], bool], hearers: Sequence[Sink] = ()
+    ) -> None:
         """Run the engine; what goes wrong is kept for the reader."""
         try:
             with Recording(self.path) as recording:
                 self.name, self.duration_s = recording.name, recording.duration_s
                 self.started = recording.started
                 self._opened.put(True)
-                with closing(engine.run(recording)) as results:
-                    for result in results:
-                        self.results.put(result)
-                        if stopped():
-                            recording.stop()
+
+                def keep(item: Result) -> None:
+                    self.results.put(item)
+                    if stopped():
+                        recording.stop()
+
+                run_stream(engine, recording, [*hearers, _Keeping(keep)], say=lambda message: None)
         except Exception as error:
             self.error = error
         self.statistics = engine.statistics
@@ -72,6 +77,23 @@ class Job:
         self.whole = not stopped()
         self._opened.put(False)
         self.results.finish()
+
+
+class _Keeping(Sink):
+    """Hands results on."""
+
+    def __init__(self, keep: Callable[[Result], None]) -> None:
+        self._keep = keep
+
+    def begin(self, stream: StreamInfo) -> None:
+        """Nothing to note."""
+
+    def write(self, result: Result) -> None:
+        """Hand it on."""
+        self._keep(result)
+
+    def close(self) -> None:
+        """Nothing to release."""
 
 
 class Jobs:
@@ -84,13 +106,19 @@ class Jobs:
         engines: One for each recording at a time, over one scorer.
         paths: The recordings.
         interrupted: Asked before each recording and at each result; True leaves the rest.
+        hearers: Makes the sinks of a recording that need its audio as well.
     """
 
     def __init__(
-        self, engines: Sequence[Engine], paths: Sequence[Path], interrupted: Callable[[], bool]
+        self,
+        engines: Sequence[Engine],
+        paths: Sequence[Path],
+        interrupted: Callable[[], bool],
+        hearers: Callable[[], list[Sink]] = list,
     ) -> None:
         self._paths = iter(paths)
         self._interrupted = interrupted
+        self._hearers = hearers
         self._closed = False
         self._lock = threading.Lock()
         self._begun: deque[Job] = deque(maxlen=(AHEAD + 1) * len(engines))
@@ -127,7 +155,7 @@ class Jobs:
 
     def _work(self, engine: Engine) -> None:
         while (job := self._begin()) is not None:
-            job.listen(engine, self._stopped)
+            job.listen(engine, self._stopped, self._hearers())
 
     def _begin(self) -> Job | None:
         """The next recording's job, once it may be begun; None where no more are to be."""

@@ -140,6 +140,10 @@ ScoresFile: TypeAlias = Annotated[
 Overwrite: TypeAlias = Annotated[
     bool, typer.Option("--overwrite", help="Replace output files that exist.")
 ]
+Clips: TypeAlias = Annotated[
+    Path | None,
+    typer.Option("--clips", metavar="FOLDER", help="Write each event's audio, a folder a class."),
+]
 Resume: TypeAlias = Annotated[
     bool,
     typer.Option("--resume", help="Go on with a batch: leave out recordings with output files."),

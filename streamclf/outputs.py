@@ -35,6 +35,7 @@ class OutputOptions:
         append: Go on with files that are there (live).
         rotate: When to begin new files (live), see `Rotation`.
         resume: Leave out recordings whose own files are there already.
+        clips: Folder for the audio of each event.
     """
 
     files: list[Path]
@@ -46,6 +47,7 @@ class OutputOptions:
     append: bool = False
     rotate: str | None = None
     resume: bool = False
+    clips: Path | None = None
 
     def __post_init__(self) -> None:
         for path in self.files:
@@ -66,6 +68,8 @@ class OutputOptions:
             Rotation.parse(self.rotate)
         if self.resume:
             self._check_resume()
+        if self.clips is not None and self.clips.exists() and not self.clips.is_dir():
+            raise UsageError(f"--clips {self.clips}: is a file, clips need a folder: name one")
 
     def _check_resume(self) -> None:
         shared = [path for path in (*self.files, self.scores) if path and not is_template(path)]
@@ -97,6 +101,8 @@ class OutputOptions:
 def open_files(outputs: OutputOptions, files: list[Path], upkeep: Upkeep | None) -> list[Sink]:
     """Open sinks for files and scores; the caller closes them with `close_sinks`.
 
+    Of a live run, one for clips, too; those of a recording are written as it is listened to.
+
     Raises:
         UsageError: A file is there already.
         SinkError: One cannot be created; none is left open.
@@ -107,6 +113,10 @@ def open_files(outputs: OutputOptions, files: list[Path], upkeep: Upkeep | None)
             sinks.append(open_sink(path, overwrite=outputs.overwrite, upkeep=upkeep))
         if outputs.scores is not None:
             sinks.append(open_scores(outputs.scores, overwrite=outputs.overwrite, upkeep=upkeep))
+        if outputs.clips is not None and upkeep is not None:
+            from streamclf.sinks.clips import BackgroundClips
+
+            sinks.append(BackgroundClips(outputs.clips, upkeep.tell))
     except StreamclfError:
         close_sinks(sinks)
         raise
@@ -172,6 +182,15 @@ def check_outputs(outputs: OutputOptions, recordings: list[Path]) -> None:
         # What is neither file nor folder holds nothing to be lost.
         if not continued and (path.is_file() or path.is_dir()):
             raise already_exists(path, of_recording=taken[path] is not None)
+
+
+def make_clips(outputs: OutputOptions) -> list[Sink]:
+    """What writes the clips of one recording, where they are asked for."""
+    if outputs.clips is None:
+        return []
+    from streamclf.sinks.clips import ClipSink
+
+    return [ClipSink(outputs.clips)]
 
 
 def is_done(outputs: OutputOptions, recording: Path) -> bool:

@@ -32,7 +32,7 @@ def run_stream(
     Args:
         engine: Runs once here.
         source: Opened; the caller closes it.
-        sinks: Each gets every result.
+        sinks: Each is shown the audio and gets every result.
         say: Told the notices, a line each.
         on_start: Called when the first audio has arrived.
         on_average: Called at each window.
@@ -43,7 +43,14 @@ def run_stream(
         SourceError: After all results before it were written.
         SinkError: A sink failed.
     """
-    with closing(engine.run(source, on_start, on_audio=on_audio, start=start)) as results:
+    sinks = list(sinks)
+
+    def hear(item: Block | Gap) -> None:
+        on_audio(item)
+        for sink in sinks:
+            sink.hear(item)
+
+    with closing(engine.run(source, on_start, on_audio=hear, start=start)) as results:
         write_results(
             results, lambda: stream_info(engine, source), sinks, say=say, on_average=on_average
         )
@@ -95,6 +102,7 @@ def stream_info(engine: Engine, source: Source) -> StreamInfo:
         engine.started if source.live else source.started,
         card.unknown,
         engine.clock.jumps if source.live else (),
+        source.live,
     )
 
 

@@ -171,10 +171,10 @@ def show_recording(
             f"the dashboard shows one recording, {len(paths)} were named: name one, "
             "or leave out --ui"
         )
-    if outputs.files or outputs.scores or outputs.format:
+    if outputs.files or outputs.scores or outputs.format or outputs.clips:
         raise UsageError(
-            "--output, --scores and --format cannot go with the dashboard, where settings may "
-            "change: leave out --ui, or press e in it to export the events"
+            "--output, --scores, --clips and --format cannot go with the dashboard, where settings "
+            "may change: leave out --ui, or press e in it to export the events"
         )
     if screen.web is not None:
         return serve(screen)

@@ -68,8 +68,8 @@ def test_level_tells_peak_rms_clipping_and_a_muted_microphone():
 def test_history_keeps_the_last_minutes_and_the_place_of_gaps():
     history, block = History(), np.zeros((1, toys.RATE), np.float32)
     for second in range(1500):
-        history.hear(Block(second * toys.RATE, block, toys.RATE), float(second + 1))
-    history.hear(Gap(1500 * toys.RATE, toys.RATE, toys.RATE, "overflow"), 1501.0)
+        history.take_audio(Block(second * toys.RATE, block, toys.RATE), float(second + 1))
+    history.take_audio(Gap(1500 * toys.RATE, toys.RATE, toys.RATE, "overflow"), 1501.0)
     assert len(history.columns._times) <= 2 * 600 / COLUMN_S + 20
     assert len(history._audio) <= AUDIO_KEPT_S + 2
     assert history.end_s == 1501
@@ -80,7 +80,7 @@ def test_history_measures_when_samples_sounded_by_the_block_that_came_soonest():
     history, block = History(), np.zeros((1, 800), np.float32)
     for number, late in enumerate([0.05, 0.0, 0.4, 0.02]):
         arrived = 100 + (number + 1) * 0.1 + late
-        history.hear(Block(number * 800, block, toys.RATE), arrived)
+        history.take_audio(Block(number * 800, block, toys.RATE), arrived)
     assert history.clock_offset == pytest.approx(100, abs=1e-3)
     assert history.lag_s == pytest.approx(0.02, abs=1e-3)
     assert not history.stalled(101.0)

@@ -148,7 +148,7 @@ class History(Sink):
             self.entries.clear()
             self.results.clear()
 
-    def hear(self, item: Block | Gap, now: float) -> None:
+    def take_audio(self, item: Block | Gap, now: float) -> None:
         """Take audio that arrived at ``now``, monotonic seconds."""
         rate = item.sample_rate
         end_s = item.end / rate

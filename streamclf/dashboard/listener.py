@@ -256,7 +256,7 @@ class Listener:
         return None
 
     def _hear(self, item: Block | Gap) -> None:
-        self.history.hear(item, self._now())
+        self.history.take_audio(item, self._now())
         while not self.doors.notices.empty():
             message = self.doors.notices.get()
             kind: Literal["warning", "info"] = "warning" if "warning: " in message else "info"

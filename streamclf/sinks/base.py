@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from streamclf.card import Task, Unknown
-from streamclf.records import Result
+from streamclf.records import Block, Gap, Result
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,7 @@ class StreamInfo:
             offset from UTC.
         unknown: How the model's unknown sounds are told, if they are.
         jumps: Positions at which the system's clock was set, and by how much; grows meanwhile.
+        live: Whether its audio came at the pace of the clock.
     """
 
     source: str
@@ -33,6 +34,7 @@ class StreamInfo:
     started: datetime | None = None
     unknown: Unknown | None = None
     jumps: Sequence[tuple[int, timedelta]] = ()
+    live: bool = False
 
     def seconds(self, position: int) -> float:
         """A position in seconds from the stream's start, to the microsecond."""
@@ -68,6 +70,9 @@ class Sink(ABC):
     @abstractmethod
     def begin(self, stream: StreamInfo) -> None:
         """Take note of the stream whose results follow."""
+
+    def hear(self, item: Block | Gap) -> None:
+        """Be shown mono audio at the model's rate, or that it is missing, before its results."""
 
     @abstractmethod
     def write(self, result: Result) -> None:

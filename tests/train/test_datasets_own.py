@@ -12,7 +12,7 @@ from tiny_sets import make_speech_commands, tone
 
 pytest.importorskip("torch")
 
-from train.datasets import open_clips
+from train.datasets import open_clips, recognise
 from train.datasets.command import main
 from train.datasets.coughvid import fold_of
 from train.datasets.decode import read_clip
@@ -231,3 +231,22 @@ def test_real_odd_encodings_decode(data_dir):
         clip = read_clip(path, 44100, 2)
         assert len(clip) == pytest.approx(info.duration * 44100, abs=2)
         assert clip.any()
+
+
+def test_speech_and_music_among_others_are_two_classes_of_ones_own(tmp_path):
+    """As `streamclf file --clips` writes them."""
+    for label in ("speech", "music", "dog"):
+        for recording in ("monday", "tuesday"):
+            path = tmp_path / label / recording / "000001.000_93.wav"
+            path.parent.mkdir(parents=True)
+            soundfile.write(path, tone(440, 0.5), 16000)
+    clips = open_clips(tmp_path, 16000)
+    assert clips.name == "folder"
+    assert clips.labels == ("dog", "music", "speech")
+    assert set(clips.sources) == {"monday", "tuesday"}
+    # Prepared, and without the third class, it is told by its layout.
+    assert open_clips(tmp_path, 16000).name == "folder"
+    for path in sorted((tmp_path / "dog").rglob("*"), reverse=True):
+        path.rmdir() if path.is_dir() else path.unlink()
+    (tmp_path / "dog").rmdir()
+    assert recognise(tmp_path).name == "speech-music"

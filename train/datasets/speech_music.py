@@ -23,7 +23,7 @@ import numpy as np
 from train.datasets.dataset import DataSet, Listing, Recording
 from train.datasets.debian import fetch_packages, keep_copyright, keep_sound
 from train.datasets.decode import AUDIO_ENDINGS
-from train.datasets.prepared import Clip, ClipSet
+from train.datasets.prepared import Clip, ClipSet, is_prepared
 
 LABELS = ("speech", "music")
 N_FOLDS = 5
@@ -70,9 +70,10 @@ class SpeechMusic(DataSet):
     downloads: ClassVar[bool] = True
 
     def recognises(self, folder: Path) -> bool:
-        """By its two folders, which hold folders alone."""
+        """By its two folders, which hold folders alone, and no other beside them."""
+        beside = {p.name for p in folder.iterdir() if p.is_dir() and not is_prepared(p)}
         inner = [path for label in LABELS for path in (folder / label).glob("*")]
-        return all((folder / label).is_dir() for label in LABELS) and all(
+        return {name for name in beside if name[0] not in "._"} == set(LABELS) and all(
             path.is_dir() or path.suffix == ".copyright" for path in inner
         )
 

@@ -1,0 +1,217 @@
+"""The audio of each event as a FLAC file: to hear what was found, and to learn from it.
+
+``FOLDER/LABEL/RECORDING/TIME_SCORE.flac`` is a folder a class, a subfolder for each recording or
+day, as ``python -m train.pocket --data FOLDER`` takes it, once what is wrong has been moved.
+
+Only the last seconds of audio are kept until the event they belong to has ended. A live run's
+files are written by a thread of their own (`BackgroundClips`).
+"""
+
+from __future__ import annotations
+
+import queue
+import re
+import threading
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+from streamclf.errors import SinkError
+from streamclf.records import Average, Block, Gap, Result, SoundEvent, Waveform
+from streamclf.sinks.base import Sink, StreamInfo
+from streamclf.stats import count
+from streamclf.unknown import SILENCE_LABEL
+
+MARGIN_S = 0.5
+"""Heard before and behind the event, where there is any."""
+
+LONGEST_S = 15.0
+"""Of a longer event its last seconds."""
+
+KEPT_S = 30.0
+"""Before the newest window: an event is known some seconds after it ended."""
+
+LIMIT_BYTES = 32_000_000
+"""Of clips that wait to be written by a live run, half a minute of them at once."""
+
+CLOSE_S = 0.5
+_LONGEST_NAME = 80
+
+
+class ClipSink(Sink):
+    """Writes each event's audio; mono, 16 bits, at the model's rate: what the network heard.
+
+    Args:
+        folder: Created with the first clip.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._stream: StreamInfo | None = None
+        self._blocks: deque[Block] = deque()
+        self._end = self._rate = 0
+
+    def begin(self, stream: StreamInfo) -> None:
+        """Take note of the stream; its first audio may have been heard already."""
+        self._stream = stream
+
+    def hear(self, item: Block | Gap) -> None:
+        """Keep audio until it is known what is in it."""
+        if item.position < self._end or item.sample_rate != self._rate:
+            self._blocks.clear()  # another stream
+        self._end, self._rate = item.end, item.sample_rate
+        if isinstance(item, Block):
+            self._blocks.append(item)
+
+    def write(self, result: Result) -> None:
+        """Write an event's clip; let go of audio that no event will need.
+
+        Raises:
+            SinkError: It cannot be written.
+        """
+        if isinstance(result, Average):
+            oldest = result.position - round(KEPT_S * self._rate)
+            while self._blocks and self._blocks[0].end <= oldest:
+                self._blocks.popleft()
+        elif isinstance(result, SoundEvent) and result.label != SILENCE_LABEL and self._stream:
+            margin = round(MARGIN_S * self._rate)
+            end = result.offset + margin
+            begin = max(result.onset - margin, end - round((LONGEST_S + MARGIN_S) * self._rate))
+            if (waveform := self._cut(begin, end)).size:
+                self._save(self._folder / name_clip(self._stream, result), waveform, self._rate)
+
+    def close(self) -> None:
+        """Let go of the audio."""
+        self._blocks.clear()
+
+    def _cut(self, begin: int, end: int) -> Waveform:
+        """``(samples,)`` of what is kept; zeros where some of it is missing."""
+        parts = [block for block in self._blocks if block.end > begin and block.position < end]
+        if not parts:
+            return np.zeros(0, np.float32)
+        begin, end = max(begin, parts[0].position), min(end, parts[-1].end)
+        waveform = np.zeros(end - begin, np.float32)
+        for block in parts:
+            first, last = max(block.position, begin), min(block.end, end)
+            heard = block.waveform[0, first - block.position : last - block.position]
+            waveform[first - begin : last - begin] = heard
+        return waveform
+
+    def _save(self, path: Path, waveform: Waveform, rate: int) -> None:
+        write_clip(path, waveform, rate)
+
+
+class BackgroundClips(ClipSink):
+    """The same without ever waiting for the disk; clips that cannot be written are counted.
+
+    Args:
+        folder: Created with the first clip.
+        tell: Told what goes wrong, and that it goes on, in a line; from the thread.
+        limit_bytes: Of audio that waits to be written.
+    """
+
+    def __init__(
+        self, folder: Path, tell: Callable[[str], None], *, limit_bytes: int = LIMIT_BYTES
+    ) -> None:
+        super().__init__(folder)
+        self._tell = tell
+        self._limit_bytes = limit_bytes
+        self._clips: queue.SimpleQueue[tuple[Path, Waveform, int] | None] = queue.SimpleQueue()
+        # Each counted by one thread alone.
+        self._n_put = self._n_written = self._n_failed = self._n_dropped = 0
+        self._bytes_put = self._bytes_taken = 0
+        self._finished = self._closed = False
+        self._thread = threading.Thread(target=self._run, name="streamclf-clips", daemon=True)
+        self._thread.start()
+
+    @property
+    def n_lost(self) -> int:
+        """Clips that were not written, and will not be."""
+        left = self._n_put - self._n_written if self._closed else self._n_failed
+        return self._n_dropped + left
+
+    def finish(self) -> None:
+        """Write what waits and end; does not wait."""
+        if not self._finished:
+            self._finished = True
+            self._clips.put(None)
+
+    def close(self) -> None:
+        """End; what is not written by then is lost, and said. Safe to call twice."""
+        super().close()
+        if self._closed:
+            return
+        self.finish()
+        self._thread.join(CLOSE_S)
+        self._closed = True
+        if self.n_lost:
+            self._tell(f"warning: {self._folder}: lost {count(self.n_lost, 'clip')} in all")
+
+    def _save(self, path: Path, waveform: Waveform, rate: int) -> None:
+        if self._bytes_put - self._bytes_taken + waveform.nbytes > self._limit_bytes:
+            self._n_dropped += 1
+            return
+        self._n_put += 1
+        self._bytes_put += waveform.nbytes
+        self._clips.put((path, waveform, rate))
+
+    def _run(self) -> None:
+        failing = False
+        while (clip := self._clips.get()) is not None:
+            try:
+                write_clip(*clip)
+            except SinkError as error:
+                self._n_failed += 1
+                if not failing:
+                    self._tell(f"warning: {error}; clips are left out until they can be written")
+                failing = True
+            else:
+                self._n_written += 1
+                if failing:
+                    self._tell(f"{self._folder}: clips are written again")
+                failing = False
+            self._bytes_taken += clip[1].nbytes
+
+
+def name_clip(stream: StreamInfo, event: SoundEvent) -> Path:
+    """``LABEL/RECORDING/TIME_SCORE.flac``: by the clock where that is known, else in seconds."""
+    when = f"{stream.seconds(event.onset):010.3f}"
+    if (text := stream.time(event.onset)) is not None:
+        # As recorders name their files, so that a clip tells when it was.
+        when = re.sub(r"[-:]", "", text[:19]).replace("T", "_") + f"_{text[20:23]}"
+    if stream.live:
+        place = f"{stream.source} {text[:10]}" if text else stream.source
+    else:
+        place = re.sub(r"\.\w{1,5}$", "", stream.source)
+    score = f"{round(100 * event.score):02d}"
+    return Path(_tidy(event.label)) / _tidy(place) / f"{when}_{score}.flac"
+
+
+def write_clip(path: Path, waveform: Waveform, rate: int) -> None:
+    """Write a clip, whole or not at all.
+
+    Args:
+        path: The file; one of the same name is of the same event, and replaced.
+        waveform: ``(samples,)`` in [-1, 1].
+        rate: In Hz.
+
+    Raises:
+        SinkError: It cannot be written.
+    """
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        soundfile.write(partial, waveform, rate, format="FLAC", subtype="PCM_16")
+        partial.replace(path)
+    except (OSError, soundfile.LibsndfileError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise SinkError(f"{path}: the clip cannot be written: {reason.lower()}") from error
+
+
+def _tidy(name: str) -> str:
+    """Fit for a folder on any system."""
+    tidied = re.sub(r"[^\w .+-]+", "_", name).strip(" ._")
+    return tidied[-_LONGEST_NAME:].strip(" ._") or "_"

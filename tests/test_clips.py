@@ -1,0 +1,226 @@
+"""The audio of each event, as a file: what is in it, what it is called, and what loses none."""
+
+import threading
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import toys
+
+from streamclf.errors import SinkError
+from streamclf.records import Average, Block, Gap, Scores, SoundEvent
+from streamclf.sinks import clips as clips_module
+from streamclf.sinks.base import StreamInfo
+from streamclf.sinks.clips import BackgroundClips, ClipSink, name_clip
+from streamclf.sources.recorded_at import recorded_at
+
+RATE = 1000
+STREAM = StreamInfo("site/night.wav", RATE, ["dog", "rain"], "single-label")
+
+
+def ramp(begin: int, end: int) -> Block:
+    """Each sample says where it lies, in steps of 16 bits."""
+    return Block(begin, (np.arange(begin, end) % 30_000 / 32_768)[None].astype("f"), RATE)
+
+
+def average(position: int) -> Average:
+    scores = Scores(position, 1500, np.zeros(2, np.float32))
+    return Average(scores, scores.values)
+
+
+def hear(sink, begin, end, step=700):
+    for at in range(begin, end, step):
+        sink.hear(ramp(at, min(at + step, end)))
+
+
+def clips_below(folder: Path) -> dict[str, list[int]]:
+    found = {}
+    for path in sorted(folder.rglob("*.flac")):
+        samples, rate = soundfile.read(path, dtype="int16")
+        assert rate == RATE
+        found[path.relative_to(folder).as_posix()] = samples.tolist()
+    return found
+
+
+def test_a_clip_is_the_event_and_half_a_second_around_it(tmp_path):
+    sink = ClipSink(tmp_path / "clips")
+    hear(sink, 0, 9000)
+    sink.begin(STREAM)
+    sink.write(average(0))
+    assert not (tmp_path / "clips").exists()
+    sink.write(SoundEvent("dog", 2000, 4000, 0.934))
+    sink.write(SoundEvent("rain", 200, 8800, 1.0))
+    sink.write(SoundEvent("silence", 1000, 3000, 1.0))
+    sink.close()
+    assert clips_below(tmp_path / "clips") == {
+        "dog/site_night/000002.000_93.flac": list(range(1500, 4500)),
+        "rain/site_night/000000.200_100.flac": list(range(9000)),
+    }
+    assert not list(tmp_path.rglob(".*"))
+
+
+def test_of_a_long_event_the_last_seconds_are_kept(tmp_path):
+    sink = ClipSink(tmp_path)
+    sink.begin(STREAM)
+    for second in range(60):
+        hear(sink, 1000 * second, 1000 * (second + 1))
+        sink.write(average(1000 * second))
+        assert len(sink._blocks) <= 2 * 33
+    sink.write(SoundEvent("rain", 3000, 55_000, 0.5))
+    (samples,) = clips_below(tmp_path).values()
+    assert samples == [at % 30_000 for at in range(40_000, 55_500)]
+
+
+def test_audio_waits_for_a_batch_of_windows(tmp_path):
+    sink = ClipSink(tmp_path)
+    hear(sink, 0, 90_000)  # a batch: much audio, then all its results
+    sink.begin(STREAM)
+    for second in range(12):
+        sink.write(average(1000 * second))
+    sink.write(SoundEvent("dog", 2000, 3000, 0.5))
+    (samples,) = clips_below(tmp_path).values()
+    assert samples == list(range(1500, 3500))
+
+
+def test_what_is_missing_in_an_event_is_silence(tmp_path):
+    sink = ClipSink(tmp_path)
+    sink.begin(STREAM)
+    hear(sink, 0, 3000)
+    sink.hear(Gap(3000, 500, RATE, "overflow"))
+    hear(sink, 3500, 6000)
+    sink.write(SoundEvent("dog", 2000, 5000, 0.5))
+    sink.write(SoundEvent("dog", 50_000, 51_000, 0.5))  # of which nothing is kept
+    (samples,) = clips_below(tmp_path).values()
+    assert samples == [*range(1500, 3000), *[0] * 500, *range(3500, 5500)]
+
+
+def test_another_stream_has_audio_of_its_own(tmp_path):
+    sink = ClipSink(tmp_path)
+    sink.begin(STREAM)
+    hear(sink, 0, 5000)
+    sink.write(SoundEvent("dog", 1000, 2000, 0.5))
+    # Its first audio comes before it is known that it is another.
+    sink.hear(Block(0, np.full((1, 4000), 0.5, np.float32), RATE))
+    sink.begin(StreamInfo("other.wav", RATE, ["dog"], "single-label"))
+    sink.write(SoundEvent("dog", 1000, 3900, 0.5))
+    assert set(clips_below(tmp_path)["dog/other/000001.000_50.flac"]) == {16384}
+
+
+ZONE = timezone(timedelta(hours=1))
+
+
+@pytest.mark.parametrize(
+    ("source", "label", "started", "live", "name"),
+    [
+        ("a.wav", "dog", None, False, "dog/a/000012.500_93.flac"),
+        ("/x/y 1/a.b.flac", "dog", None, False, "dog/x_y 1_a.b/000012.500_93.flac"),
+        ("../a", "door, slammed", None, False, "door_ slammed/a/000012.500_93.flac"),
+        ("...", "../..", None, False, "_/_/000012.500_93.flac"),
+        ("N" * 300 + ".wav", "x" * 300, None, False,
+         "x" * 80 + "/" + "N" * 80 + "/000012.500_93.flac"),
+        ("Mic: USB (hw:1,0)", "dog", datetime(2026, 3, 28, 23, 59, 59, 500_000, ZONE), True,
+         "dog/Mic_ USB _hw_1_0_ 2026-03-29/20260329_000012_000_93.flac"),
+        ("S_20240601_043000.wav", "hund", datetime(2024, 6, 1, 4, 30), False,
+         "hund/S_20240601_043000/20240601_043012_500_93.flac"),
+        ("bär.wav", "vögel", None, False, "vögel/bär/000012.500_93.flac"),
+    ],
+)  # fmt: skip
+def test_clips_are_named_by_class_recording_and_time(source, label, started, live, name):
+    stream = StreamInfo(source, RATE, [label], "single-label", started, live=live)
+    path = name_clip(stream, SoundEvent(label, 12_500, 14_000, 0.9349))
+    assert path.as_posix() == name
+    if started is not None:
+        told = recorded_at(path)
+        assert told == (started + timedelta(seconds=12.5)).replace(tzinfo=None, microsecond=0)
+
+
+def test_a_clip_that_cannot_be_written_is_said(tmp_path):
+    (tmp_path / "dog").write_text("a file where the class's folder should be")
+    sink = ClipSink(tmp_path)
+    sink.begin(STREAM)
+    hear(sink, 0, 3000)
+    with pytest.raises(SinkError, match="the clip cannot be written: "):
+        sink.write(SoundEvent("dog", 1000, 2000, 0.5))
+
+
+def test_a_live_run_counts_clips_that_cannot_be_written_and_goes_on(tmp_path):
+    told = []
+    (tmp_path / "dog").write_text("a file where the class's folder should be")
+    sink = BackgroundClips(tmp_path, told.append)
+    sink.begin(STREAM)
+    hear(sink, 0, 9000)
+    for onset in (1000, 3000):
+        sink.write(SoundEvent("dog", onset, onset + 500, 0.5))
+    sink.write(SoundEvent("rain", 5000, 6000, 0.5))
+    sink.finish()
+    sink.close()
+    sink.close()
+    assert list(clips_below(tmp_path)) == ["rain/site_night/000005.000_50.flac"]
+    assert sink.n_lost == 2
+    failed, again, at_end = told
+    assert "the clip cannot be written: " in failed
+    assert failed.endswith("; clips are left out until they can be written")
+    assert again == f"{tmp_path}: clips are written again"
+    assert at_end == f"warning: {tmp_path}: lost 2 clips in all"
+
+
+def test_a_disk_that_hangs_holds_no_audio_up(tmp_path, monkeypatch):
+    let_go, told = threading.Event(), []
+    monkeypatch.setattr(clips_module, "write_clip", lambda *_: let_go.wait(60))
+    monkeypatch.setattr(clips_module, "CLOSE_S", 0.01)
+    sink = BackgroundClips(tmp_path, told.append, limit_bytes=3 * 4 * 2000)
+    sink.begin(STREAM)
+    hear(sink, 0, 20_000)
+    for onset in range(1000, 11_000, 1000):
+        sink.write(SoundEvent("dog", onset, onset + 1000, 0.5))
+    # Three wait, the first of them in the thread's hands; there is no room for seven.
+    assert sink.n_lost == 7
+    sink.close()
+    assert sink.n_lost == 10
+    assert told == [f"warning: {tmp_path}: lost 10 clips in all"]
+    let_go.set()
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_file_writes_clips(streamclf, write_wav, tone_model, tmp_path, n_jobs):
+    tones = list(toys.TONES.values())
+    paths = [
+        write_wav(np.concatenate([toys.silence(4), toys.tone(tones[k], 4)]), f"day/{k}.wav")
+        for k in range(3)
+    ]
+    found = tmp_path / "clips"
+    run = ("file", *paths, "--model", tone_model, "--jobs", n_jobs, "--clips", found)
+    rows = [row.split(",") for row in streamclf(*run, "--format", "csv").out.splitlines()[1:]]
+    clips = {(path.parts[-3], path.parts[-2][-1]): path for path in found.rglob("*.flac")}
+    assert set(clips) == {(row[2], Path(row[1]).stem) for row in rows}
+    for _, source, label, onset, offset, *_ in rows:
+        heard, rate = soundfile.read(clips[label, Path(source).stem])
+        assert rate == toys.RATE
+        length = min(float(offset) + 0.5, 8.0) - max(float(onset) - 0.5, 0.0)
+        assert len(heard) / rate == pytest.approx(length, abs=1 / rate)
+
+
+def test_listen_writes_clips_as_file_does(streamclf, write_wav, tone_model, tmp_path):
+    tones = list(toys.TONES.values())
+    path = write_wav(np.concatenate([toys.silence(3), toys.tone(tones[0], 4)]), "a.wav")
+    streamclf("file", path, "--model", tone_model, "--clips", tmp_path / "file")
+    live = ("listen", "--source", f"sim:{path}", "--speed", 0, "--no-ui", "--model", tone_model)
+    assert streamclf(*live, "--clips", tmp_path / "live").code == 0
+    heard = [
+        {p.parts[-3]: soundfile.read(p)[0].tolist() for p in (tmp_path / kind).rglob("*.flac")}
+        for kind in ("file", "live")
+    ]
+    assert heard[0] == heard[1]
+    assert heard[0]
+
+
+def test_clips_need_a_folder(streamclf, write_wav, tone_model):
+    path = write_wav(toys.tone(440, 2), "a.wav")
+    result = streamclf("file", path, "--model", tone_model, "--clips", path)
+    assert result.code == 2
+    assert result.err.endswith("a.wav: is a file, clips need a folder: name one\n")
+    result = streamclf("file", path, "--model", tone_model, "--clips", "x", "--web")
+    assert result.code == 2
+    assert "--output, --scores, --clips and --format cannot go with the dashboard" in result.err
