@@ -1,7 +1,7 @@
 """The audio of each event, as a file: what is in it, what it is called, and what loses none."""
 
 import threading
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +13,9 @@ from streamclf.errors import SinkError
 from streamclf.records import Average, Block, Gap, Scores, SoundEvent
 from streamclf.sinks import clips as clips_module
 from streamclf.sinks.base import StreamInfo
-from streamclf.sinks.clips import BackgroundClips, ClipSink, name_clip
+from streamclf.sinks.clips import BackgroundClips, ClipSink, name_clip, tell_time
 from streamclf.sources.recorded_at import recorded_at
+from streamclf.sources.recording import Recording
 
 RATE = 1000
 STREAM = StreamInfo("site/night.wav", RATE, ["dog", "rain"], "single-label")
@@ -54,6 +55,8 @@ def test_a_clip_is_the_event_and_half_a_second_around_it(tmp_path):
     sink.write(SoundEvent("rain", 200, 8800, 1.0))
     sink.write(SoundEvent("silence", 1000, 3000, 1.0))
     sink.close()
+    with soundfile.SoundFile(next(tmp_path.rglob("000002*"))) as file:
+        assert (file.title, file.comment) == ("dog", "")
     assert clips_below(tmp_path / "clips") == {
         "dog/site_night/000002.000_93.flac": list(range(1500, 4500)),
         "rain/site_night/000000.200_100.flac": list(range(9000)),
@@ -134,6 +137,7 @@ def test_clips_are_named_by_class_recording_and_time(source, label, started, liv
     if started is not None:
         told = recorded_at(path)
         assert told == (started + timedelta(seconds=12.5)).replace(tzinfo=None, microsecond=0)
+        assert recorded_at(path, tell_time(stream, 12_000)) == started + timedelta(seconds=12)
 
 
 def test_a_clip_that_cannot_be_written_is_said(tmp_path):
@@ -214,6 +218,18 @@ def test_listen_writes_clips_as_file_does(streamclf, write_wav, tone_model, tmp_
     ]
     assert heard[0] == heard[1]
     assert heard[0]
+
+
+@pytest.mark.parametrize("zone", [None, UTC, ZONE, timezone(timedelta(hours=-3.5))])
+def test_a_clip_tells_when_its_first_sample_sounded(tmp_path, zone):
+    started = datetime(2026, 3, 28, 23, 59, 59, 250_000, zone)
+    sink = ClipSink(tmp_path)
+    sink.begin(StreamInfo("Mic", RATE, ["dog"], "single-label", started, live=True))
+    hear(sink, 0, 9000)
+    sink.write(SoundEvent("dog", 2000, 4000, 0.934))
+    (path,) = tmp_path.rglob("*.flac")
+    with Recording(path) as recording:
+        assert recording.started == started + timedelta(seconds=1.5)
 
 
 def test_clips_need_a_folder(streamclf, write_wav, tone_model):

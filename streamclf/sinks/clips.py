@@ -14,6 +14,7 @@ import re
 import threading
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -39,6 +40,25 @@ LIMIT_BYTES = 32_000_000
 
 CLOSE_S = 0.5
 _LONGEST_NAME = 80
+
+
+@dataclass(frozen=True, eq=False)
+class Clip:
+    """What becomes of an event.
+
+    Attributes:
+        path: The file.
+        waveform: ``(samples,)`` in [-1, 1].
+        rate: In Hz.
+        label: The event's; the file's title.
+        comment: When its first sample sounded, as `recorded_at` reads it; empty if not known.
+    """
+
+    path: Path
+    waveform: Waveform
+    rate: int
+    label: str
+    comment: str
 
 
 class ClipSink(Sink):
@@ -80,28 +100,31 @@ class ClipSink(Sink):
             margin = round(MARGIN_S * self._rate)
             end = result.offset + margin
             begin = max(result.onset - margin, end - round((LONGEST_S + MARGIN_S) * self._rate))
-            if (waveform := self._cut(begin, end)).size:
-                self._save(self._folder / name_clip(self._stream, result), waveform, self._rate)
+            begin, waveform = self._cut(begin, end)
+            if waveform.size:
+                path = self._folder / name_clip(self._stream, result)
+                comment = tell_time(self._stream, begin)
+                self._save(Clip(path, waveform, self._rate, result.label, comment))
 
     def close(self) -> None:
         """Let go of the audio."""
         self._blocks.clear()
 
-    def _cut(self, begin: int, end: int) -> Waveform:
-        """``(samples,)`` of what is kept; zeros where some of it is missing."""
+    def _cut(self, begin: int, end: int) -> tuple[int, Waveform]:
+        """Where what is kept begins, and ``(samples,)`` of it; zeros where some is missing."""
         parts = [block for block in self._blocks if block.end > begin and block.position < end]
         if not parts:
-            return np.zeros(0, np.float32)
+            return begin, np.zeros(0, np.float32)
         begin, end = max(begin, parts[0].position), min(end, parts[-1].end)
         waveform = np.zeros(end - begin, np.float32)
         for block in parts:
             first, last = max(block.position, begin), min(block.end, end)
             heard = block.waveform[0, first - block.position : last - block.position]
             waveform[first - begin : last - begin] = heard
-        return waveform
+        return begin, waveform
 
-    def _save(self, path: Path, waveform: Waveform, rate: int) -> None:
-        write_clip(path, waveform, rate)
+    def _save(self, clip: Clip) -> None:
+        write_clip(clip)
 
 
 class BackgroundClips(ClipSink):
@@ -119,7 +142,7 @@ class BackgroundClips(ClipSink):
         super().__init__(folder)
         self._tell = tell
         self._limit_bytes = limit_bytes
-        self._clips: queue.SimpleQueue[tuple[Path, Waveform, int] | None] = queue.SimpleQueue()
+        self._clips: queue.SimpleQueue[Clip | None] = queue.SimpleQueue()
         # Each counted by one thread alone.
         self._n_put = self._n_written = self._n_failed = self._n_dropped = 0
         self._bytes_put = self._bytes_taken = 0
@@ -150,19 +173,20 @@ class BackgroundClips(ClipSink):
         if self.n_lost:
             self._tell(f"warning: {self._folder}: lost {count(self.n_lost, 'clip')} in all")
 
-    def _save(self, path: Path, waveform: Waveform, rate: int) -> None:
-        if self._bytes_put - self._bytes_taken + waveform.nbytes > self._limit_bytes:
+    def _save(self, clip: Clip) -> None:
+        n_bytes = clip.waveform.nbytes
+        if self._bytes_put - self._bytes_taken + n_bytes > self._limit_bytes:
             self._n_dropped += 1
             return
         self._n_put += 1
-        self._bytes_put += waveform.nbytes
-        self._clips.put((path, waveform, rate))
+        self._bytes_put += n_bytes
+        self._clips.put(clip)
 
     def _run(self) -> None:
         failing = False
         while (clip := self._clips.get()) is not None:
             try:
-                write_clip(*clip)
+                write_clip(clip)
             except SinkError as error:
                 self._n_failed += 1
                 if not failing:
@@ -173,7 +197,7 @@ class BackgroundClips(ClipSink):
                 if failing:
                     self._tell(f"{self._folder}: clips are written again")
                 failing = False
-            self._bytes_taken += clip[1].nbytes
+            self._bytes_taken += clip.waveform.nbytes
 
 
 def name_clip(stream: StreamInfo, event: SoundEvent) -> Path:
@@ -190,21 +214,35 @@ def name_clip(stream: StreamInfo, event: SoundEvent) -> Path:
     return Path(_tidy(event.label)) / _tidy(place) / f"{when}_{score}.flac"
 
 
-def write_clip(path: Path, waveform: Waveform, rate: int) -> None:
-    """Write a clip, whole or not at all.
+def tell_time(stream: StreamInfo, position: int) -> str:
+    """When a sample sounded, in the words of AudioMoth's comment; empty where that is not known."""
+    text = stream.time(position)
+    if text is None:
+        return ""
+    date, _, time = text.partition("T")
+    zone = time[12:]
+    year, month, day = date.split("-")
+    told = {"": "", "+00:00": " (UTC)"}.get(zone, f" (UTC{zone})")
+    return f"Recorded at {time[:12]} {day}/{month}/{year}{told}"
 
-    Args:
-        path: The file; one of the same name is of the same event, and replaced.
-        waveform: ``(samples,)`` in [-1, 1].
-        rate: In Hz.
+
+def write_clip(clip: Clip) -> None:
+    """Write a clip, whole or not at all; one of the same name is of the same event, and replaced.
 
     Raises:
         SinkError: It cannot be written.
     """
+    path = clip.path
     partial = path.with_name(f".{path.name}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        soundfile.write(partial, waveform, rate, format="FLAC", subtype="PCM_16")
+        with soundfile.SoundFile(
+            partial, "w", clip.rate, channels=1, format="FLAC", subtype="PCM_16"
+        ) as file:
+            file.title = clip.label
+            if clip.comment:  # libsndfile takes no empty one
+                file.comment = clip.comment
+            file.write(clip.waveform)
         partial.replace(path)
     except (OSError, soundfile.LibsndfileError) as error:
         reason = getattr(error, "strerror", None) or str(error)
