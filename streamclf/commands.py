@@ -18,6 +18,7 @@ from streamclf.model import Model
 from streamclf.opening import ModelOptions, ThresholdOptions, open_engine
 from streamclf.outputs import (
     OutputOptions,
+    check_clips,
     check_outputs,
     is_done,
     make_clips,
@@ -110,6 +111,7 @@ def _listen(
     duration_s: float | None,
 ) -> int:
     engine, opened = open_engine(model, settings, thresholds, live=True)
+    check_clips(outputs, engine.card)
     with (
         open_source(source_options) as source,
         open_sinks(
@@ -184,6 +186,7 @@ def file(
         # The jobs share the session; together they shall keep every core busy, once.
         model = replace(model, n_threads=max(1, count_cores() // n_jobs))
     engine, opened = open_engine(model, settings, thresholds, live=False)
+    check_clips(outputs, engine.card)
     engine.read_ahead = n_jobs == 1 and leaves_core(opened.provider, opened.n_threads)
     engines = [engine, *(Engine(engine.scorer, engine.settings) for _ in range(n_jobs - 1))]
 

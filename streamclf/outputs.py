@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from streamclf.batch import is_template, output_for
+from streamclf.card import Card
 from streamclf.console import Bars
 from streamclf.errors import SinkError, StreamclfError, UsageError
 from streamclf.sinks.base import Sink
@@ -182,6 +183,14 @@ def check_outputs(outputs: OutputOptions, recordings: list[Path]) -> None:
         # What is neither file nor folder holds nothing to be lost.
         if not continued and (path.is_file() or path.is_dir()):
             raise already_exists(path, of_recording=taken[path] is not None)
+
+
+def check_clips(outputs: OutputOptions, card: Card) -> None:
+    """Refuse clips of a model that finds no events."""
+    if outputs.clips is not None and card.task == "regression":
+        raise UsageError(
+            f"--clips writes the audio of events, and {card.name} gives values: leave it out"
+        )
 
 
 def make_clips(outputs: OutputOptions) -> list[Sink]:

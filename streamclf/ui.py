@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from streamclf.console import say
 from streamclf.errors import ModelError, SourceError, UsageError
 from streamclf.model import CardOptions, bundled_models, find_model
-from streamclf.outputs import close_sinks, open_files
+from streamclf.outputs import check_clips, close_sinks, open_files
 from streamclf.sources.recording import Recording
 
 if TYPE_CHECKING:
@@ -129,6 +129,7 @@ def show(
 
     base = settings
     engine, opened = open_engine(first, settings)
+    check_clips(outputs, engine.card)
     chosen = apply_remembered(
         remembered, engine.card.name, engine.card.labels, engine.settings, given
     )

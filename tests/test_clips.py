@@ -240,3 +240,13 @@ def test_clips_need_a_folder(streamclf, write_wav, tone_model):
     result = streamclf("file", path, "--model", tone_model, "--clips", "x", "--web")
     assert result.code == 2
     assert "--output, --scores, --clips and --format cannot go with the dashboard" in result.err
+
+
+@pytest.mark.parametrize("command", [["file"], ["listen", "--no-ui", "--source"]])
+def test_a_model_without_events_has_no_clips(streamclf, write_wav, tmp_path, command):
+    model = toys.write_loudness_meter(tmp_path / "power.onnx")
+    path = write_wav(toys.tone(440, 2), "a.wav")
+    source = f"sim:{path}" if "listen" in command else path
+    result = streamclf(*command, source, "--model", model, "--clips", tmp_path / "x")
+    assert result.code == 2
+    assert "--clips writes the audio of events, and loudness gives values" in result.err
