@@ -52,7 +52,6 @@ N_HEARD = 14
 RATE_BEHIND_IMITATION = 2e-3
 LAST_LAYER: Any = {
     "epochs": 1, "learning_rate": 1e-6, "ema": 0.0, "mixup": 0.0, "noise_share": 0.5,
-    "teacher_share": 0.4,
 }  # fmt: skip
 """Behind a last layer that is at its optimum one epoch, for the reports, that changes nothing."""
 
