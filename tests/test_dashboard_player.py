@@ -140,7 +140,7 @@ def test_player_listens_anew_with_another_hop_and_stays_where_it_is(player, keys
 @pytest.mark.parametrize("key", ["minus", "a", "h"])
 def test_player_takes_settings_while_it_still_listens(player, key):
     gate, halfway = threading.Event(), threading.Event()
-    hear = player.listener.history.hear
+    hear = player.listener.history.take_audio
 
     def hear_slowly(item, now):
         hear(item, now)
@@ -148,7 +148,7 @@ def test_player_takes_settings_while_it_still_listens(player, key):
             halfway.set()
             gate.wait(30)
 
-    player.listener.history.hear = hear_slowly
+    player.listener.history.take_audio = hear_slowly
 
     async def script(pilot):
         await settle(pilot, halfway.is_set)
