@@ -108,7 +108,7 @@ def test_player_judges_the_kept_scores_with_other_settings(player, keys, setting
         before = count_scored(player)
         await pilot.press(*["right"] * 2)
         at = player.playhead.at(17.0)
-        player.listener.history.hear = audio.append
+        player.listener.history.take_audio = lambda item, now: audio.append(item)
         await pilot.press(*keys)
         await settle(pilot, lambda: events(player) == expected)
         assert (before(), audio) == (0, [])
