@@ -6,6 +6,7 @@ import math
 import sys
 from contextlib import closing
 from dataclasses import replace
+from pathlib import Path
 
 from streamclf import ui
 from streamclf.batch import count_jobs, is_template, leaves_core, run_recordings
@@ -176,19 +177,12 @@ def file(
         )
     check_outputs(outputs, paths)
     if outputs.resume:
-        n_named = len(paths)
-        paths = [path for path in paths if not is_done(outputs, path)]
-        say(f"{n_named - len(paths)} of {count(n_named, 'recording')} had been done before")
+        paths = _leave_out_done(paths, outputs)
         if not (paths or missing):
             return OK
-    n_jobs = count_jobs(jobs, len(paths))
-    if n_jobs > 1 and not model.n_threads:
-        # The jobs share the session; together they shall keep every core busy, once.
-        model = replace(model, n_threads=max(1, count_cores() // n_jobs))
-    engine, opened = open_engine(model, settings, thresholds, live=False)
-    check_clips(outputs, engine.card)
-    engine.read_ahead = n_jobs == 1 and leaves_core(opened.provider, opened.n_threads)
-    engines = [engine, *(Engine(engine.scorer, engine.settings) for _ in range(n_jobs - 1))]
+    engines, opened = _open_engines(count_jobs(jobs, len(paths)), model, settings, thresholds)
+    card = engines[0].card
+    check_clips(outputs, card)
 
     def stop() -> None:
         for each in engines:
@@ -216,12 +210,32 @@ def file(
     report.failures[:0] = [str(error) for error in missing]
     report.n_recordings += len(missing)
     if report.n_recordings > 1 or not report.failures:
-        say(f"{report.summary()}; {engine.card.name} on {_describe_provider(opened)}")
+        say(f"{report.summary()}; {card.name} on {_describe_provider(opened)}")
     write_stats(outputs.stats, report.statistics)
     _say_failures(report.failures, report.n_recordings)
     if interrupts.happened:
         return INTERRUPTED
     return FAILED if report.failures else OK
+
+
+def _leave_out_done(paths: list[Path], outputs: OutputOptions) -> list[Path]:
+    """The recordings that are still to be heard; says how many are not."""
+    rest = [path for path in paths if not is_done(outputs, path)]
+    say(f"{len(paths) - len(rest)} of {count(len(paths), 'recording')} had been done before")
+    return rest
+
+
+def _open_engines(
+    n_jobs: int, model: ModelOptions, settings: Settings, thresholds: ThresholdOptions
+) -> tuple[list[Engine], Model]:
+    """An engine for each recording at a time, all over one model."""
+    if n_jobs > 1 and not model.n_threads:
+        # They share the session; together they shall keep every core busy, once.
+        model = replace(model, n_threads=max(1, count_cores() // n_jobs))
+    first, opened = open_engine(model, settings, thresholds, live=False)
+    first.read_ahead = n_jobs == 1 and leaves_core(opened.provider, opened.n_threads)
+    others = [Engine(first.scorer, first.settings) for _ in range(n_jobs - 1)]
+    return [first, *others], opened
 
 
 def _describe_provider(model: Model) -> str:

@@ -60,24 +60,10 @@ def open_dataset(
         "fold_names": listing.fold_names,
     }
     if not _is_current(target, table):
-
-        def read(recording: Recording) -> npt.NDArray[np.int16]:
-            about = {"sample_rate": sample_rate, "channels": channels}
-            return read_clip(recording.path, stretch=recording.stretch, **about)
-
         with only_one(target):
             # Once more: another process may have prepared it while this one waited.
             if not _is_current(target, table):
-                if is_prepared(target):
-                    print(f"{target}: prepared from other files, doing it anew", file=sys.stderr)
-                prepare(
-                    target,
-                    listing.recordings,
-                    read,
-                    table,
-                    channels=channels,
-                    skip_broken=skip_broken,
-                )
+                _prepare(target, listing, table, channels, skip_broken=skip_broken)
     opened = open_prepared(target)
     if opened.skipped:
         n_all = len(listing.recordings)
@@ -86,6 +72,19 @@ def open_dataset(
         print(f"{folder}: {len(opened.skipped)} of {n_all} clips left out", file=sys.stderr)
     _check_targets(dataset, folder, [clip.target for clip in opened.clips])
     return opened
+
+
+def _prepare(
+    target: Path, listing: Listing, table: dict[str, Any], channels: int, *, skip_broken: bool
+) -> None:
+    if is_prepared(target):
+        print(f"{target}: prepared from other files, doing it anew", file=sys.stderr)
+    about = {"sample_rate": table["sample_rate"], "channels": channels}
+
+    def read(recording: Recording) -> npt.NDArray[np.int16]:
+        return read_clip(recording.path, stretch=recording.stretch, **about)
+
+    prepare(target, listing.recordings, read, table, channels=channels, skip_broken=skip_broken)
 
 
 def list_clips(dataset: DataSet, folder: Path) -> Listing:
