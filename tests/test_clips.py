@@ -1,5 +1,8 @@
 """The audio of each event, as a file: what is in it, what it is called, and what loses none."""
 
+import errno
+import os
+import sys
 import threading
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
@@ -147,6 +150,39 @@ def test_a_clip_that_cannot_be_written_is_said(tmp_path):
     hear(sink, 0, 3000)
     with pytest.raises(SinkError, match="the clip cannot be written: "):
         sink.write(SoundEvent("dog", 1000, 2000, 0.5))
+
+
+def test_a_full_disk_is_told_and_leaves_no_half_clip(tmp_path, monkeypatch):
+    write_bytes = Path.write_bytes
+
+    def fill_up(path, data):
+        write_bytes(path, bytes(data)[:100])
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", fill_up)
+    sink = ClipSink(tmp_path)
+    sink.begin(STREAM)
+    hear(sink, 0, 3000)
+    with pytest.raises(SinkError, match=r"_50\.flac: the clip .*written: no space left on device$"):
+        sink.write(SoundEvent("dog", 1000, 2000, 0.5))
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+def test_a_model_that_gives_no_numbers_costs_no_memory(tmp_path, monkeypatch):
+    monkeypatch.setattr(clips_module, "AHEAD_S", 50.0)
+    sink = ClipSink(tmp_path)
+    sink.begin(STREAM)
+    hear(sink, 0, 200_000, step=1000)
+    assert len(sink._blocks) == 50
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names are bytes here alone")
+def test_a_folder_may_have_any_name(tmp_path):
+    sink = ClipSink(Path(os.fsdecode(os.fsencode(tmp_path) + b"/x\xff")))
+    sink.begin(STREAM)
+    hear(sink, 0, 3000)
+    sink.write(SoundEvent("dog", 1000, 2000, 0.5))
+    assert len(list(tmp_path.rglob("*.flac"))) == 1
 
 
 def test_a_live_run_counts_clips_that_cannot_be_written_and_goes_on(tmp_path):

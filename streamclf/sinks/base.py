@@ -72,7 +72,10 @@ class Sink(ABC):
         """Take note of the stream whose results follow."""
 
     def hear(self, item: Block | Gap) -> None:
-        """Be shown mono audio at the model's rate, or that it is missing, before its results."""
+        """Be shown mono audio at the model's rate, or that it is missing, before its results.
+
+        The first audio of a stream comes before `begin`: what a stream is, its first result tells.
+        """
 
     @abstractmethod
     def write(self, result: Result) -> None:

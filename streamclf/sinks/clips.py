@@ -9,11 +9,13 @@ files are written by a thread of their own (`BackgroundClips`).
 
 from __future__ import annotations
 
+import io
 import queue
 import re
 import threading
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,6 +36,10 @@ LONGEST_S = 15.0
 
 KEPT_S = 30.0
 """Before the newest window: an event is known some seconds after it ended."""
+
+AHEAD_S = 1800.0
+"""Audio that waits for its windows' results at most: of a batch it does, and of a model that gives
+no numbers none come."""
 
 LIMIT_BYTES = 32_000_000
 """Of clips that wait to be written by a live run, half a minute of them at once."""
@@ -85,6 +91,7 @@ class ClipSink(Sink):
         self._end, self._rate = item.end, item.sample_rate
         if isinstance(item, Block):
             self._blocks.append(item)
+        self._forget(item.end - round(AHEAD_S * self._rate))
 
     def write(self, result: Result) -> None:
         """Write an event's clip; let go of audio that no event will need.
@@ -93,9 +100,7 @@ class ClipSink(Sink):
             SinkError: It cannot be written.
         """
         if isinstance(result, Average):
-            oldest = result.position - round(KEPT_S * self._rate)
-            while self._blocks and self._blocks[0].end <= oldest:
-                self._blocks.popleft()
+            self._forget(result.position - round(KEPT_S * self._rate))
         elif isinstance(result, SoundEvent) and result.label != SILENCE_LABEL and self._stream:
             margin = round(MARGIN_S * self._rate)
             end = result.offset + margin
@@ -109,6 +114,11 @@ class ClipSink(Sink):
     def close(self) -> None:
         """Let go of the audio."""
         self._blocks.clear()
+
+    def _forget(self, oldest: int) -> None:
+        """Let go of the audio before a position."""
+        while self._blocks and self._blocks[0].end <= oldest:
+            self._blocks.popleft()
 
     def _cut(self, begin: int, end: int) -> tuple[int, Waveform]:
         """Where what is kept begins, and ``(samples,)`` of it; zeros where some is missing."""
@@ -234,19 +244,24 @@ def write_clip(clip: Clip) -> None:
     """
     path = clip.path
     partial = path.with_name(f".{path.name}.partial")
+    # In memory first: libsndfile refuses names that are no UTF-8, and does not tell a full disk.
+    encoded = io.BytesIO()
+    with soundfile.SoundFile(
+        encoded, "w", clip.rate, channels=1, format="FLAC", subtype="PCM_16"
+    ) as file:
+        file.title = clip.label
+        if clip.comment:  # libsndfile takes no empty one
+            file.comment = clip.comment
+        file.write(clip.waveform)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with soundfile.SoundFile(
-            partial, "w", clip.rate, channels=1, format="FLAC", subtype="PCM_16"
-        ) as file:
-            file.title = clip.label
-            if clip.comment:  # libsndfile takes no empty one
-                file.comment = clip.comment
-            file.write(clip.waveform)
+        partial.write_bytes(encoded.getbuffer())
         partial.replace(path)
-    except (OSError, soundfile.LibsndfileError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise SinkError(f"{path}: the clip cannot be written: {reason.lower()}") from error
+    except OSError as error:
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
+        reason = (error.strerror or str(error)).lower()
+        raise SinkError(f"{path}: the clip cannot be written: {reason}") from error
 
 
 def _tidy(name: str) -> str:
