@@ -98,6 +98,7 @@ def listen(
     scores: options.ScoresFile = None,
     stats: options.Stats = None,
     clips: options.Clips = None,
+    clips_limit: options.ClipsLimit = None,
     overwrite: options.Overwrite = False,
     append: options.Append = False,
     rotate: options.Rotate = None,
@@ -136,7 +137,8 @@ def listen(
             opening.ThresholdOptions(threshold, thresholds, min_duration, max_gap,
                                       target_precision),
             OutputOptions(output or [], format_, scores, overwrite,
-                          top if updates else 0, stats, append, rotate, clips=clips),
+                          top if updates else 0, stats, append, rotate, clips=clips,
+                          clips_limit=clips_limit),
             _screen(context, ui, web, web_host, web_allow_network, fresh),
             duration_s=duration,
         )

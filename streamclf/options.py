@@ -144,6 +144,12 @@ Clips: TypeAlias = Annotated[
     Path | None,
     typer.Option("--clips", metavar="FOLDER", help="Write each event's audio, a folder a class."),
 ]
+ClipsLimit: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        metavar="SIZE", help="Of --clips: the oldest of the most frequent label go; 500MB, 20GB."
+    ),
+]
 Resume: TypeAlias = Annotated[
     bool,
     typer.Option("--resume", help="Go on with a batch: leave out recordings with output files."),

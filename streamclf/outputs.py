@@ -20,6 +20,7 @@ from streamclf.sinks.rotation import Rotation
 from streamclf.stats import Statistics
 
 if TYPE_CHECKING:
+    from streamclf.sinks.clip_room import ClipRoom
     from streamclf.sinks.upkeep import Upkeep
 
 
@@ -37,6 +38,7 @@ class OutputOptions:
         rotate: When to begin new files (live), see `Rotation`.
         resume: Leave out recordings whose own files are there already.
         clips: Folder for the audio of each event.
+        clips_limit: What that folder may hold (live), such as ``20GB``.
     """
 
     files: list[Path]
@@ -49,6 +51,7 @@ class OutputOptions:
     rotate: str | None = None
     resume: bool = False
     clips: Path | None = None
+    clips_limit: str | None = None
 
     def __post_init__(self) -> None:
         for path in self.files:
@@ -71,6 +74,9 @@ class OutputOptions:
             self._check_resume()
         if self.clips is not None and self.clips.exists() and not self.clips.is_dir():
             raise UsageError(f"--clips {self.clips}: is a file, clips need a folder: name one")
+        if self.clips_limit is not None and self.clips is None:
+            raise UsageError("--clips-limit goes with --clips")
+        self.room()
 
     def _check_resume(self) -> None:
         shared = [path for path in (*self.files, self.scores) if path and not is_template(path)]
@@ -82,6 +88,14 @@ class OutputOptions:
             )
         if self.overwrite:
             raise UsageError("--resume keeps what is done, --overwrite replaces it: leave one out")
+
+    def room(self) -> ClipRoom | None:
+        """What keeps the clips' folder to its size, where it has one."""
+        if self.clips is None or self.clips_limit is None:
+            return None
+        from streamclf.sinks.clip_room import ClipRoom, read_limit
+
+        return ClipRoom(self.clips, read_limit(self.clips_limit))
 
     def upkeep(
         self, tell: Callable[[str], None], on_gone: Callable[[], None] | None = None
@@ -117,7 +131,7 @@ def open_files(outputs: OutputOptions, files: list[Path], upkeep: Upkeep | None)
         if outputs.clips is not None and upkeep is not None:
             from streamclf.sinks.clips import BackgroundClips
 
-            sinks.append(BackgroundClips(outputs.clips, upkeep.tell))
+            sinks.append(BackgroundClips(outputs.clips, upkeep.tell, outputs.room()))
     except StreamclfError:
         close_sinks(sinks)
         raise

@@ -9,22 +9,19 @@ files are written by a thread of their own (`BackgroundClips`).
 
 from __future__ import annotations
 
-import io
 import queue
-import re
 import threading
 from collections import deque
 from collections.abc import Callable
-from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import soundfile
 
 from streamclf.errors import SinkError
 from streamclf.records import Average, Block, Gap, Result, SoundEvent, Waveform
 from streamclf.sinks.base import Sink, StreamInfo
+from streamclf.sinks.clip_files import Clip, encode_clip, name_clip, tell_time, write_clip
+from streamclf.sinks.clip_room import ClipRoom
 from streamclf.stats import count
 from streamclf.unknown import SILENCE_LABEL
 
@@ -45,26 +42,6 @@ LIMIT_BYTES = 32_000_000
 """Of clips that wait to be written by a live run, half a minute of them at once."""
 
 CLOSE_S = 0.5
-_LONGEST_NAME = 80
-
-
-@dataclass(frozen=True, eq=False)
-class Clip:
-    """What becomes of an event.
-
-    Attributes:
-        path: The file.
-        waveform: ``(samples,)`` in [-1, 1].
-        rate: In Hz.
-        label: The event's; the file's title.
-        comment: When its first sample sounded, as `recorded_at` reads it; empty if not known.
-    """
-
-    path: Path
-    waveform: Waveform
-    rate: int
-    label: str
-    comment: str
 
 
 class ClipSink(Sink):
@@ -134,7 +111,7 @@ class ClipSink(Sink):
         return begin, waveform
 
     def _save(self, clip: Clip) -> None:
-        write_clip(clip)
+        write_clip(clip.path, encode_clip(clip))
 
 
 class BackgroundClips(ClipSink):
@@ -143,14 +120,22 @@ class BackgroundClips(ClipSink):
     Args:
         folder: Created with the first clip.
         tell: Told what goes wrong, and that it goes on, in a line; from the thread.
+        room: Keeps the folder to a size; None: it may grow.
         limit_bytes: Of audio that waits to be written.
     """
 
     def __init__(
-        self, folder: Path, tell: Callable[[str], None], *, limit_bytes: int = LIMIT_BYTES
+        self,
+        folder: Path,
+        tell: Callable[[str], None],
+        room: ClipRoom | None = None,
+        *,
+        limit_bytes: int = LIMIT_BYTES,
     ) -> None:
         super().__init__(folder)
         self._tell = tell
+        self._room = room
+        self._n_gone = 0
         self._limit_bytes = limit_bytes
         self._clips: queue.SimpleQueue[Clip | None] = queue.SimpleQueue()
         # Each counted by one thread alone.
@@ -196,7 +181,7 @@ class BackgroundClips(ClipSink):
         failing = False
         while (clip := self._clips.get()) is not None:
             try:
-                write_clip(clip)
+                self._write(clip)
             except SinkError as error:
                 self._n_failed += 1
                 if not failing:
@@ -209,62 +194,14 @@ class BackgroundClips(ClipSink):
                 failing = False
             self._bytes_taken += clip.waveform.nbytes
 
-
-def name_clip(stream: StreamInfo, event: SoundEvent) -> Path:
-    """``LABEL/RECORDING/TIME_SCORE.flac``: by the clock where that is known, else in seconds."""
-    when = f"{stream.seconds(event.onset):010.3f}"
-    if (text := stream.time(event.onset)) is not None:
-        # As recorders name their files, so that a clip tells when it was.
-        when = re.sub(r"[-:]", "", text[:19]).replace("T", "_") + f"_{text[20:23]}"
-    if stream.live:
-        place = f"{stream.source} {text[:10]}" if text else stream.source
-    else:
-        place = re.sub(r"\.\w{1,5}$", "", stream.source)
-    score = f"{round(100 * event.score):02d}"
-    return Path(_tidy(event.label)) / _tidy(place) / f"{when}_{score}.flac"
-
-
-def tell_time(stream: StreamInfo, position: int) -> str:
-    """When a sample sounded, in the words of AudioMoth's comment; empty where that is not known."""
-    text = stream.time(position)
-    if text is None:
-        return ""
-    date, _, time = text.partition("T")
-    zone = time[12:]
-    year, month, day = date.split("-")
-    told = {"": "", "+00:00": " (UTC)"}.get(zone, f" (UTC{zone})")
-    return f"Recorded at {time[:12]} {day}/{month}/{year}{told}"
-
-
-def write_clip(clip: Clip) -> None:
-    """Write a clip, whole or not at all; one of the same name is of the same event, and replaced.
-
-    Raises:
-        SinkError: It cannot be written.
-    """
-    path = clip.path
-    partial = path.with_name(f".{path.name}.partial")
-    # In memory first: libsndfile refuses names that are no UTF-8, and does not tell a full disk.
-    encoded = io.BytesIO()
-    with soundfile.SoundFile(
-        encoded, "w", clip.rate, channels=1, format="FLAC", subtype="PCM_16"
-    ) as file:
-        file.title = clip.label
-        if clip.comment:  # libsndfile takes no empty one
-            file.comment = clip.comment
-        file.write(clip.waveform)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_bytes(encoded.getbuffer())
-        partial.replace(path)
-    except OSError as error:
-        with suppress(OSError):
-            partial.unlink(missing_ok=True)
-        reason = (error.strerror or str(error)).lower()
-        raise SinkError(f"{path}: the clip cannot be written: {reason}") from error
-
-
-def _tidy(name: str) -> str:
-    """Fit for a folder on any system."""
-    tidied = re.sub(r"[^\w .+-]+", "_", name).strip(" ._")
-    return tidied[-_LONGEST_NAME:].strip(" ._") or "_"
+    def _write(self, clip: Clip) -> None:
+        encoded = encode_clip(clip)
+        if self._room is not None:
+            n_gone = self._room.make(len(encoded))
+            if n_gone and not self._n_gone:
+                self._tell(
+                    f"{self._folder}: the clips reach --clips-limit: from now on the oldest of "
+                    "the label that takes most are deleted"
+                )
+            self._n_gone += n_gone
+        write_clip(clip.path, encoded)

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 from streamclf.errors import UsageError
+from streamclf.sizes import read_size
 
-_SIZE = re.compile(r"(\d{1,6}(?:\.\d{1,3})?)\s*([kMG]?)B?", re.IGNORECASE)
-_UNITS = {"": 1, "k": 1000, "m": 1000**2, "g": 1000**3}
 _SMALLEST = 1000
 _LONG_ENDINGS = (".selections.txt", ".raven.txt")
 
@@ -36,9 +34,8 @@ class Rotation:
         """
         if text.strip().lower() == "daily":
             return cls(daily=True)
-        found = _SIZE.fullmatch(text.strip())
-        n_bytes = round(float(found[1]) * _UNITS[found[2].lower()]) if found else 0
-        if n_bytes < _SMALLEST:
+        n_bytes = read_size(text)
+        if n_bytes is None or n_bytes < _SMALLEST:
             raise UsageError(
                 f"--rotate {text}: must be 'daily' or a size of 1kB or more, such as 500kB or 10MB"
             )
