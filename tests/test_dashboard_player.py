@@ -62,6 +62,27 @@ def test_player_goes_to_the_event_that_is_chosen_with_enter(player):
     drive(player, script)
 
 
+def test_player_tells_the_time_that_a_recording_tells(tmp_path, tone_model, write_wav):
+    sounds = [toys.silence(3), toys.tone(1000, 3), toys.silence(3)]
+    path = write_wav(np.concatenate(sounds), "SITE_20240601_235958.wav")
+    app = make_dashboard(tmp_path, tone_model, recording=path)
+
+    async def script(pilot):
+        await settle(pilot, lambda: app.reason == "ended")
+        await pilot.press("space")
+        app.playhead.seek(4.5, 9.0)
+        app.draw()
+        await settle(pilot)
+        assert "00:00:02, 4.5 s of 9.0 s" in text_of(app)
+        assert "0:03." in text_of(app)  # the event, where it lies in the recording
+        await pilot.press("e")
+        await app.workers.wait_for_complete()
+
+    drive(app, script)
+    (table,) = app.folder.glob("streamclf-events-*.csv")
+    assert "2024-06-02T00:00:01" in table.read_text()
+
+
 def test_player_shows_level_and_spectrum_once_all_is_analysed(player):
     async def script(pilot):
         await settle(pilot, lambda: player.reason == "ended")

@@ -264,6 +264,8 @@ class Dashboard(Actions, App[int]):
             return ""
         whole = self.listener.relay.duration_s or self.listener.history.end_s
         place = f"{format_length(picture.time_s)} of {format_length(whole)}"
+        if clock := self.listener.history.clock(picture.time_s):
+            place = f"{clock}, {place}"
         counts = self.listener.scoring.statistics
         heard_s = counts.elapsed_samples / counts.sample_rate
         if self.reason is None and whole:

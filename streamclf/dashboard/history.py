@@ -231,12 +231,12 @@ class History(Sink):
         with self.lock:
             at = self.end_s
             stream = self.stream
-            started = stream.started_for(round(at * stream.sample_rate)) if stream else None
+            started = self._started(round(at * stream.sample_rate)) if stream else None
             self.entries.append(Entry(kind, message, at, at, at, started=started))
 
     def _entry(self, result: SoundEvent | Gap | Notice, rate: int) -> Entry:
         position = result.onset if isinstance(result, SoundEvent) else result.position
-        started = self.stream.started_for(position) if self.stream else None
+        started = self._started(position)
         if isinstance(result, SoundEvent):
             place = (result.onset / rate, result.offset / rate, self.end_s)
             return Entry("event", result.label, *place, result.score, started)
@@ -245,6 +245,16 @@ class History(Sink):
             return Entry("gap", result.cause, *place, started=started)
         at = result.position / rate
         return Entry(result.level, result.message, at, at, self.end_s, started=started)
+
+    def _started(self, position: int) -> datetime | None:
+        """For an entry, which tells the time of a live stream and the place in a recording."""
+        return self.stream.started_for(position) if self.stream and self.live else None
+
+    def clock(self, time_s: float) -> str:
+        """What the clock said at a moment of a recording that tells it; else empty."""
+        if self.stream is None or self.live or self.stream.started is None:
+            return ""
+        return f"{self.stream.started + timedelta(seconds=time_s):%H:%M:%S}"
 
     def close(self) -> None:
         """Nothing to release."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from datetime import datetime
 from typing import Literal
 
 from streamclf.records import Block, Gap, Notice
@@ -55,6 +56,11 @@ class Relay(Source):
     def duration_s(self) -> float | None:
         """Length in seconds of the source that is being read, where it is known."""
         return self._source.duration_s
+
+    @property
+    def started(self) -> datetime | None:
+        """When the recording that is being read began, where it says so."""
+        return self._source.started
 
     @property
     def pace(self) -> float | None:
