@@ -199,8 +199,9 @@ class Pocket(System):
         if self.soft is not None:
             share = self.recipe.teacher_share
             labels = (1 - share) * labels + share * self.soft.to(device)
+        targets = torch.from_numpy(clips.targets).to(device)
         hop = HOP_S * SAMPLE_RATE / HOP_LENGTH
-        material = PowerMaterial(powers, noises, labels, hop, front_end, n_frames)
+        material = PowerMaterial(powers, noises, labels, targets, hop, front_end, n_frames)
         if self.named is not None:
             body = PocketBody(labels.shape[2], self.recipe.widths)
             body.load_state_dict(self.named)

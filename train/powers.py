@@ -94,6 +94,7 @@ class PowerMaterial:
         noises: Made ones, as powers.
         labels: ``(clips, places, classes)``: the label of a window that begins at ``place``
             times ``label_hop``.
+        targets: ``(clips,)``: classes.
         label_hop: Frames from one place to the next.
         front_end: For its logarithm.
         n_frames: Of a window.
@@ -103,10 +104,25 @@ class PowerMaterial:
     powers: Powers
     noises: Tensor
     labels: Tensor
+    targets: Tensor
     label_hop: float
     front_end: LogMel
     n_frames: int
     before: Before | None = None
+
+    def loudest(self, indices: np.ndarray) -> Tensor:
+        """``(clips,)``: the power of the loudest frame of each of some clips."""
+        return self.powers.power[to_device(indices, self.labels)].sum(dim=1).amax(dim=1)
+
+    @property
+    def n_windows(self) -> int:
+        """Of a clip, one every ``label_hop`` frames."""
+        clip_frames = self.powers.power.shape[2] - 2 * self.powers.margin
+        return 1 + max(0, int((clip_frames - self.n_frames) / self.label_hop))
+
+    def start_of(self, number: int) -> int:
+        """The frame at which a window of a clip begins."""
+        return self.powers.margin + round(number * self.label_hop)
 
     def middles(self, n_most: int | None = None) -> Tensor:
         """``(windows, mels, frames)``: the middle window of each clip.
@@ -143,9 +159,24 @@ def make_noises(front_end: LogMel, sample_rate: int, device: torch.device) -> Te
     return front_end.power_by_fft(torch.from_numpy(noises).to(device))
 
 
-def draw_noise(noises: Tensor, n: int, n_frames: int, random: np.random.Generator) -> Tensor:
-    """``(n, mels, n_frames)``: stretches whose mean frame has a power of 1 in all."""
-    rows = random.integers(0, len(noises), n)
+def draw_noise(
+    noises: Tensor,
+    n: int,
+    n_frames: int,
+    random: np.random.Generator,
+    rows: np.ndarray | None = None,
+) -> Tensor:
+    """``(n, mels, n_frames)``: stretches whose mean frame has a power of 1 in all.
+
+    Args:
+        noises: From `make_noises`.
+        n: How many.
+        n_frames: Of each.
+        random: The source of chance.
+        rows: ``(n,)``: of which noise each is; drawn unless given.
+    """
+    if rows is None:
+        rows = random.integers(0, len(noises), n)
     starts = random.integers(0, noises.shape[2] - n_frames + 1, n)
     stretches = cut(noises, rows, starts, n_frames)
     return stretches / stretches.sum(dim=1).mean(dim=1).clamp(min=1e-20)[:, None, None]

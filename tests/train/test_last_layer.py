@@ -11,8 +11,9 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from train.datasets import open_clips
-from train.last_layer import fit_last_layer, fit_logistic
+from train.last_layer import Averages, fit_last_layer, fit_logistic
 from train.pocket import Pocket
+from train.settings import draw_settings
 
 pytestmark = pytest.mark.train
 
@@ -59,51 +60,94 @@ def test_probabilities_of_one_and_nought_are_classes():
     torch.testing.assert_close(by_class.weight, by_probability.weight, rtol=1e-3, atol=1e-5)
 
 
-def test_every_window_is_heard_as_it_is_and_as_often_changed(make_esc):
-    clips = open_clips(make_esc(folds=1, seconds=3.0), 16000)
+def test_averages_are_of_scores_and_each_counts_once():
+    logits = torch.log(torch.tensor([[0.9, 0.1], [0.5, 0.5], [0.2, 0.8], [0.3, 0.7]]))
+    rows, of = torch.tensor([0, 1, 3]), torch.tensor([0, 0, 1])
+    averages = Averages(rows, of, torch.tensor([0, 1]))
+    expected = -(np.log(0.7) + np.log(0.7)) / 2
+    assert averages.loss(logits).item() == pytest.approx(expected, abs=1e-5)
+
+
+def test_a_window_that_holds_the_sound_speaks_for_those_that_do_not():
+    """Of four windows of a clip one tells its class; the others are alike in both classes."""
+    random = np.random.default_rng(2)
+    n_clips = 200
+    classes = np.arange(n_clips) % 2
+    features = random.normal(0, 1, (n_clips, 4, 3))
+    features[:, 0, 0] += np.where(classes == 1, 4.0, -4.0)
+    rows = torch.from_numpy(features).float().flatten(0, 1)
+    targets = torch.from_numpy(classes)
+    of = torch.arange(n_clips).repeat_interleave(4)
+    labels = targets.repeat_interleave(4)
+    plain, averaging = torch.nn.Linear(3, 2), torch.nn.Linear(3, 2)
+    fit_logistic(plain, rows, labels, 1e-3)
+    averages = Averages(torch.arange(4 * n_clips), of, targets)
+    fit_logistic(averaging, rows, labels, 1e-3, averages)
+    with torch.no_grad():
+        losses = [averages.loss(layer(rows)).item() for layer in (plain, averaging)]
+    # Where three say nothing no average can be surer than 5/8.
+    assert -np.log(5 / 8) < losses[1] < losses[0] - 0.02
+
+
+def test_settings_are_as_it_is_quieter_and_over_noise():
+    loudest = torch.linspace(1, 100, 400)
+    plain, quiet, noisy = draw_settings(loudest, 7, np.random.default_rng(0))
+    assert (plain.levels == 1).all()
+    assert (plain.noise == 0).all()
+    assert (quiet.noise == 0).all()
+    assert 1e-4 <= quiet.levels.min() < 3e-4
+    assert 0.5 < quiet.levels.max() <= 1
+    assert 0.4 < (noisy.levels == 1).float().mean() < 0.6
+    below_db = 10 * torch.log10(loudest / noisy.noise)
+    assert 0 <= below_db.min() < 2
+    assert 33 < below_db.max() <= 35.001
+    assert set(noisy.rows) == set(range(7))
+
+
+class Listening:
+    """A body that keeps what it hears."""
+
+    def __init__(self):
+        self.output = torch.nn.Linear(2, 3)
+        self.heard = []
+
+    def pooled(self, features):
+        self.heard.append(features)
+        return features.flatten(1)[:, :2] + torch.arange(2)
+
+
+def fit(clips):
     system = Pocket()
-    network = system.build(3)
-    material = system.material(network, clips, torch.device("cpu"))
-    heard = []
-
-    class Body:
-        output = torch.nn.Linear(2, 3)
-
-        def pooled(self, features):
-            heard.append(features)
-            return features.flatten(1)[:, :2] + torch.arange(2)
-
-    def draw(indices, random):
-        return torch.full((len(indices), 64, 59), 5.0), torch.eye(3)[indices % 3]
-
+    material = system.material(system.build(3), clips, torch.device("cpu"))
     assert material.n_frames == 59
-    fit_last_layer(Body(), material, draw)
-    plain = [features for features in heard if not (features == 5).all()]
-    # Windows of 1.5 s every half second in 3 s.
-    assert len(plain) == 4
-    assert len(heard) - len(plain) == 8
+    body = Listening()
+    fit_last_layer(
+        body, material, lambda i, _: (torch.full((len(i), 64, 59), 5.0), torch.eye(3)[i % 3])
+    )
+    return body.heard, material
+
+
+def test_every_window_is_heard_as_it_is_quieter_over_noise_and_as_often_changed(make_esc):
+    heard, material = fit(open_clips(make_esc(folds=1, seconds=3.0), 16000))
+    # Windows of 1.5 s every half second in 3 s, three times, and eight that are changed.
+    assert len(heard) == 3 * 4 + 8
+    assert all((features == 5).all() for features in heard[4:12])
     start = material.powers.margin
     power = material.powers.power[:, :, start + 20 : start + 79]
-    torch.testing.assert_close(plain[1], material.front_end.compress(power))
+    torch.testing.assert_close(heard[1], material.front_end.compress(power))
+    # All windows of a clip are as much quieter.
+    quieter = [torch.expm1(heard[n]).amax(dim=(1, 2)) for n in (12, 13)]
+    plain = [torch.expm1(heard[n]).amax(dim=(1, 2)) for n in (0, 1)]
+    ratios = [soft / loud for soft, loud in zip(quieter, plain, strict=True)]
+    torch.testing.assert_close(ratios[0], ratios[1], rtol=1e-2, atol=0)
+    assert (ratios[0] < 1).all()
 
 
-def test_windows_of_digital_silence_teach_no_name(make_esc):
+def test_windows_in_which_nothing_of_the_clip_is_heard_teach_no_name(make_esc):
     clips = open_clips(make_esc(folds=1, seconds=3.0), 16000)
     samples = np.array(clips.samples)
     first = clips.clips[0]
     # One clip of six falls silent after a second: two of its four windows hold nothing.
     samples[first.offset + 15_000 : first.offset + first.n_samples] = 0
-    system = Pocket()
-    network = system.build(3)
-    material = system.material(network, replace(clips, samples=samples), torch.device("cpu"))
-    fitted = []
-
-    class Body:
-        output = torch.nn.Linear(2, 3)
-
-        def pooled(self, features):
-            fitted.append(len(features))
-            return features.flatten(1)[:, :2] + torch.arange(2)
-
-    fit_last_layer(Body(), material, lambda i, _: (torch.ones(len(i), 64, 59), torch.eye(3)[i % 3]))
-    assert fitted == [6, 6, 5, 5] + 8 * [6]
+    heard, _ = fit(replace(clips, samples=samples))
+    assert [len(features) for features in heard] == [6, 6, 5, 5, *8 * [6], *2 * [6, 6, 5, 5]]
