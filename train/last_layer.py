@@ -127,10 +127,11 @@ class Rows:
 def fit_last_layer(body: Body, material: PowerMaterial, draw: Draw) -> None:
     """Fit the last layer: half way between what names windows best, and averages of them.
 
+    First to windows as they are and changed; then to windows in other settings, too, and to the
+    averages of those. To no window in which nothing of its clip is heard.
+
     Args:
-        body: Whose last layer is fitted, in place. To windows as they are and changed; then to all
-            windows in other settings, too, and averages of those. To none in which nothing of its
-            clip is heard.
+        body: Whose last layer is fitted, in place.
         material: The clips.
         draw: Makes features and labels of changed windows of some clips.
     """
