@@ -143,7 +143,7 @@ def _listen(
                 on_audio=service.hear,
             )  # fmt: skip
         finally:
-            if engine.started is not None:
+            if engine.statistics.delivered_samples:
                 say(engine.statistics.summary())
             write_stats(outputs.stats, engine.statistics)
     if interrupts.happened:

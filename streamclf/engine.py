@@ -12,14 +12,13 @@ import queue
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import replace
-from datetime import datetime, timedelta
 
 from streamclf.average import average
 from streamclf.card import Thresholds
 from streamclf.classifier import Array, classify
 from streamclf.errors import SourceError
 from streamclf.events import Timing, detect
-from streamclf.localtime import ClockWatch
+from streamclf.localtime import LocalClock
 from streamclf.mixdown import mix_down
 from streamclf.overload import Overload
 from streamclf.records import (
@@ -56,8 +55,7 @@ class Engine:
         settings: As given.
         thresholds: Those in force.
         statistics: Of the current run, or the last.
-        started: Local time of the current stream's first sample; None before it came.
-        clock: Where in a live stream the system's clock was set.
+        clock: Tells when the samples of a live stream sounded.
         source_rate: Rate in Hz at which audio arrives; None before it came.
         overload: Widens the hop, for the time being, when listening is slower than the audio.
         read_ahead: Whether audio is read and resampled in a thread, ahead of the network. Whoever
@@ -77,8 +75,7 @@ class Engine:
         self.settings = settings or Settings()
         self.thresholds: Thresholds = self.settings.thresholds or self.card.thresholds
         self.statistics = Statistics(self.card.sample_rate)
-        self.started: datetime | None = None
-        self.clock = ClockWatch()
+        self.clock = LocalClock()
         self.scorer = scorer
         self.source_rate: int | None = None
         self.read_ahead = False
@@ -135,7 +132,7 @@ class Engine:
         if self.overload.reason:
             self._changes.put(self.settings)  # the hop asked for, until this run is too slow too
         self.overload = self._make_overload()
-        self.started, self.clock = None, ClockWatch()
+        self.clock = LocalClock()
         self._source = source
         errors: list[SourceError] = []
         began = time.perf_counter()
@@ -214,8 +211,9 @@ class Engine:
         items = resample(items, rate, start)
         if self.read_ahead:
             items = read_ahead(items)
-        items = self._count(items, on_start, on_audio, start)
-        changing = self._insert_changes(self.clock.watch(items) if source.live else items)
+        if source.live:
+            items = self.clock.watch(items, lambda: source.keeps_time)
+        changing = self._insert_changes(self._count(items, on_start, on_audio, start))
         windows = slide(changing, self._timing.window, self._timing.hop, start)
         batch_size = settings.batch_size or usual_batch(self.scorer, self._timing.hop)
         batch_size = 1 if source.live else batch_size
@@ -277,9 +275,7 @@ class Engine:
     ) -> Iterator[Block | Gap | Notice]:
         for item in items:
             if isinstance(item, Block):
-                if self.started is None:
-                    length = timedelta(seconds=item.end / self.card.sample_rate)
-                    self.started = datetime.now().astimezone() - length
+                if not self.statistics.delivered_samples:
                     on_start()
                 self.statistics.delivered_samples += item.n_samples
             elif isinstance(item, Gap):

@@ -1,31 +1,43 @@
-"""Local time of live audio: positions are the truth, the system's clock is only written beside.
+"""Local time of live audio: positions are the truth, what the clock says is only written beside.
 
-Whoever sets the system's clock moves neither a sample nor an event; local times written of audio
-from there on follow the new clock, and the jump is said.
+A device's clock is some tens of ppm fast or slow, which is a minute in a week or two, and a server
+sends at first what it kept for the purpose. So local time is not counted on from the first sample:
+blocks tell when their samples had sounded at the latest, and the soonest of them tell it best.
 """
 
 from __future__ import annotations
 
 import time
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator
-from datetime import timedelta
+from datetime import datetime
+from operator import itemgetter
 
 from streamclf.records import Block, Gap, Notice
+from streamclf.soonest import Soonest
 from streamclf.stats import format_length
 
 JUMP_S = 0.5
-"""Smaller steps are what keeping a clock right takes."""
+"""Smaller steps of the system's clock are what keeping it right takes."""
+CREEP = 5e-4
+"""A device's clock may be this much slow before its audio counts as late."""
+FAST = 2e-3
+"""No device's clock is that much fast: audio that comes so soon had waited somewhere."""
+HASTE_S = 0.005
+"""By so much blocks may come sooner than all before them without saying anything."""
+STEP_S = 0.05
+"""A drift is followed in steps of so much."""
+MAX_STEPS = 1000
 
 
-class ClockWatch:
-    """Notices when the system's clock is set, by the monotonic one.
+class LocalClock:
+    """Tells when the samples of one live stream sounded, and notices when the clock is set.
+
+    `moment` may be asked from any thread.
 
     Args:
         wall: Seconds of the system's clock.
-        now: Monotonic seconds.
-
-    Attributes:
-        jumps: Where in the stream the clock was set, and by how much.
+        now: Monotonic seconds, by which it is told that the other one was set.
     """
 
     def __init__(
@@ -33,24 +45,75 @@ class ClockWatch:
         wall: Callable[[], float] | None = None,
         now: Callable[[], float] | None = None,
     ) -> None:
-        self.jumps: list[tuple[int, timedelta]] = []
         self._wall = wall or time.time
         self._now = now or time.monotonic
-        self._offset_s = self._wall() - self._now()
+        self._ahead_s = self._wall() - self._now()
+        self._soonest = Soonest(CREEP)
+        self._rate = 1
+        self._piece = 0  # where the audio that came without a loss begins
+        # From which position on the stream's first sample sounded when, by the system's clock.
+        # Replaced, never changed, as sinks and the dashboard read it meanwhile.
+        self._steps: tuple[tuple[int, float], ...] = ()
 
-    def watch(self, items: Iterable[Block | Gap | Notice]) -> Iterator[Block | Gap | Notice]:
-        """Pass everything on, behind a notice where the clock was set."""
+    def moment(self, position: int) -> datetime | None:
+        """When a sample sounded, in local time; None before any audio came."""
+        steps = self._steps
+        if not steps:
+            return None
+        at = bisect_right(steps, position, key=itemgetter(0)) - 1
+        began_s = steps[max(at, 0)][1]
+        return datetime.fromtimestamp(began_s + position / self._rate).astimezone()
+
+    def watch(
+        self, items: Iterable[Block | Gap | Notice], keeps_time: Callable[[], bool] = lambda: True
+    ) -> Iterator[Block | Gap | Notice]:
+        """Pass everything on, behind a notice where the clock was set.
+
+        Args:
+            items: At one rate, as they arrive.
+            keeps_time: Whether they arrive as they sound. Else time is counted on from the first.
+        """
         for item in items:
-            offset_s = self._wall() - self._now()
-            jump_s = offset_s - self._offset_s
-            if abs(jump_s) > JUMP_S:
-                self._offset_s = offset_s
-                self.jumps.append((item.position, timedelta(seconds=jump_s)))
-                way = "forward" if jump_s > 0 else "back"
-                yield Notice(
-                    item.position,
-                    item.sample_rate,
-                    f"the system's clock went {way} by {format_length(abs(jump_s))} (it was set, "
-                    "or the machine slept): local times follow it from here on, positions stay",
-                )
+            ahead_s = self._wall() - self._now()
+            set_by_s = ahead_s - self._ahead_s
+            if abs(set_by_s) > JUMP_S:
+                self._ahead_s = ahead_s
+                if self._steps:
+                    self._step(item.position, self._steps[-1][1] + set_by_s)
+                    self._piece = item.position
+                yield _tell(item, set_by_s)
+            if isinstance(item, Block):
+                self._follow(item, keeps_time())
+            elif isinstance(item, Gap):
+                self._piece = item.end
             yield item
+
+    def _follow(self, block: Block, keeps_time: bool) -> None:
+        rate = self._rate = block.sample_rate
+        offset_s = self._soonest.add(block.end / rate, self._now(), block.n_samples / rate)
+        began_s = offset_s + self._ahead_s
+        if not self._steps:
+            self._piece = block.position
+            self._steps = ((block.position, began_s),)
+        elif keeps_time:
+            sooner_s = self._steps[-1][1] - began_s
+            age_s = (block.end - max(self._steps[-1][0], self._piece)) / rate
+            if sooner_s > HASTE_S + FAST * age_s:
+                # What came before it had waited as well: it sounded as much sooner.
+                before = tuple(step for step in self._steps if step[0] < self._piece)
+                self._steps = (*before, (self._piece, began_s))
+            elif abs(sooner_s) >= STEP_S:
+                self._step(block.position, began_s)
+
+    def _step(self, position: int, began_s: float) -> None:
+        self._steps = (*self._steps[1 - MAX_STEPS :], (position, began_s))
+
+
+def _tell(item: Block | Gap | Notice, set_by_s: float) -> Notice:
+    way = "forward" if set_by_s > 0 else "back"
+    return Notice(
+        item.position,
+        item.sample_rate,
+        f"the system's clock went {way} by {format_length(abs(set_by_s))} (it was set, "
+        "or the machine slept): local times follow it from here on, positions stay",
+    )

@@ -99,9 +99,9 @@ def stream_info(engine: Engine, source: Source) -> StreamInfo:
         card.sample_rate,
         card.labels,
         card.task,
-        engine.started if source.live else source.started,
+        engine.clock.moment(0) if source.live else source.started,
         card.unknown,
-        engine.clock.jumps if source.live else (),
+        engine.clock if source.live else None,
         source.live,
     )
 

@@ -81,7 +81,7 @@ def test_history_measures_when_samples_sounded_by_the_block_that_came_soonest():
     for number, late in enumerate([0.05, 0.0, 0.4, 0.02]):
         arrived = 100 + (number + 1) * 0.1 + late
         history.take_audio(Block(number * 800, block, toys.RATE), arrived)
-    assert history.clock_offset == pytest.approx(100, abs=1e-3)
+    assert history.soonest.offset == pytest.approx(100, abs=1e-3)
     assert history.lag_s == pytest.approx(0.02, abs=1e-3)
     assert not history.stalled(101.0)
     assert history.stalled(102.0)

@@ -19,6 +19,7 @@ import numpy.typing as npt
 from streamclf.dashboard.columns import Column, ColumnMaker
 from streamclf.records import Average, Block, Change, Gap, Notice, Result, SoundEvent, Waveform
 from streamclf.sinks.base import Sink, StreamInfo
+from streamclf.soonest import Soonest
 from streamclf.unknown import Verdict, judge
 
 KEPT_S = 600.0
@@ -40,7 +41,7 @@ class Entry:
         offset_s: Where it ends.
         known_s: How much had been heard when it became known.
         score: Of an event.
-        started: Local time of the stream's first sample, of live streams.
+        moment: Local time of the onset, of live streams.
     """
 
     kind: Literal["event", "gap", "warning", "info"]
@@ -49,13 +50,13 @@ class Entry:
     offset_s: float
     known_s: float
     score: float = 0.0
-    started: datetime | None = None
+    moment: datetime | None = None
 
     @property
     def time(self) -> str:
         """Local time of the onset; of recordings, the place."""
-        if self.started is not None:
-            return f"{self.started + timedelta(seconds=self.onset_s):%H:%M:%S}"
+        if self.moment is not None:
+            return f"{self.moment:%H:%M:%S}"
         minutes, seconds = divmod(self.onset_s, 60)
         return f"{int(minutes):d}:{seconds:04.1f}"
 
@@ -114,6 +115,9 @@ class History(Sink):
 
     Args:
         live: Keep only the newest; a recording's history is kept whole.
+
+    Attributes:
+        soonest: When live samples sounded, in monotonic seconds.
     """
 
     def __init__(self, *, live: bool = True) -> None:
@@ -126,7 +130,7 @@ class History(Sink):
         self.results: deque[tuple[StreamInfo, Result]] = deque(maxlen=10 * MAX_ENTRIES)
         self.stream: StreamInfo | None = None
         self.end_s = 0.0
-        self.clock_offset: float | None = None
+        self.soonest = Soonest(creep=1e-4)
         self.lag_s = 0.0
         self._heard_at: float | None = None
         self._audio: deque[tuple[float, Waveform]] = deque()
@@ -159,12 +163,8 @@ class History(Sink):
             # A recording heard again stays as long as it is known to be.
             self.end_s = end_s if self.live else max(end_s, self.end_s)
             if isinstance(item, Block) and self.live:
-                # The block that came soonest tells best when its samples sounded; the estimate
-                # may creep up by 0.1 ms a second, so that it follows a slow clock.
-                offset, crept = now - end_s, self.clock_offset
-                crept = offset if crept is None else crept + 1e-4 * item.n_samples / rate
-                self.clock_offset = min(offset, crept)
-                self.lag_s, self._heard_at = offset - self.clock_offset, now
+                soonest = self.soonest.add(end_s, now, item.n_samples / rate)
+                self.lag_s, self._heard_at = now - end_s - soonest, now
                 self._keep_audio(item.position / rate, item.waveform[0], end_s)
 
     def _make_columns(self, item: Block | Gap) -> list[Column]:
@@ -217,7 +217,8 @@ class History(Sink):
         with self.lock:
             if isinstance(result, Average):
                 end_s = result.end / rate
-                heard_at = 0.0 if self.clock_offset is None else self.clock_offset + end_s
+                offset_s = self.soonest.offset
+                heard_at = 0.0 if offset_s is None else offset_s + end_s
                 unknown = self.stream.unknown
                 verdict = judge(result, unknown) if unknown else ("known", 1.0)
                 self.means.add(end_s, Mean(end_s, result.values, heard_at, verdict))
@@ -231,24 +232,24 @@ class History(Sink):
         with self.lock:
             at = self.end_s
             stream = self.stream
-            started = self._started(round(at * stream.sample_rate)) if stream else None
-            self.entries.append(Entry(kind, message, at, at, at, started=started))
+            moment = self._moment(round(at * stream.sample_rate)) if stream else None
+            self.entries.append(Entry(kind, message, at, at, at, moment=moment))
 
     def _entry(self, result: SoundEvent | Gap | Notice, rate: int) -> Entry:
         position = result.onset if isinstance(result, SoundEvent) else result.position
-        started = self._started(position)
+        moment = self._moment(position)
         if isinstance(result, SoundEvent):
             place = (result.onset / rate, result.offset / rate, self.end_s)
-            return Entry("event", result.label, *place, result.score, started)
+            return Entry("event", result.label, *place, result.score, moment)
         if isinstance(result, Gap):
             place = (result.position / rate, result.end / rate, self.end_s)
-            return Entry("gap", result.cause, *place, started=started)
+            return Entry("gap", result.cause, *place, moment=moment)
         at = result.position / rate
-        return Entry(result.level, result.message, at, at, self.end_s, started=started)
+        return Entry(result.level, result.message, at, at, self.end_s, moment=moment)
 
-    def _started(self, position: int) -> datetime | None:
+    def _moment(self, position: int) -> datetime | None:
         """For an entry, which tells the time of a live stream and the place in a recording."""
-        return self.stream.started_for(position) if self.stream and self.live else None
+        return self.stream.moment(position) if self.stream and self.live else None
 
     def clock(self, time_s: float) -> str:
         """What the clock said at a moment of a recording that tells it; else empty."""

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from streamclf.card import Task, Unknown
+from streamclf.localtime import LocalClock
 from streamclf.records import Block, Gap, Result
 
 
@@ -23,7 +23,7 @@ class StreamInfo:
         started: Local time of its first sample; of recordings as they tell it, with or without an
             offset from UTC.
         unknown: How the model's unknown sounds are told, if they are.
-        jumps: Positions at which the system's clock was set, and by how much; grows meanwhile.
+        clock: Tells when the samples of a live stream sounded.
         live: Whether its audio came at the pace of the clock.
     """
 
@@ -33,27 +33,25 @@ class StreamInfo:
     task: Task
     started: datetime | None = None
     unknown: Unknown | None = None
-    jumps: Sequence[tuple[int, timedelta]] = ()
+    clock: LocalClock | None = None
     live: bool = False
 
     def seconds(self, position: int) -> float:
         """A position in seconds from the stream's start, to the microsecond."""
         return round(position / self.sample_rate, 6)
 
-    def started_for(self, position: int) -> datetime | None:
-        """Local time of the first sample, by the system's clock as it was at a position."""
+    def moment(self, position: int) -> datetime | None:
+        """When a sample sounded, in local time; None where nothing tells it."""
+        if self.clock is not None:
+            return self.clock.moment(position)
         if self.started is None:
             return None
-        jumped = [by for at, by in self.jumps if at <= position]
-        return self.started + sum(jumped, timedelta())
+        return self.started + timedelta(seconds=position / self.sample_rate)
 
     def time(self, position: int) -> str | None:
         """A position as local time, ISO 8601, with its offset from UTC where that is known."""
-        started = self.started_for(position)
-        if started is None:
-            return None
-        moment = started + timedelta(seconds=position / self.sample_rate)
-        return moment.isoformat(timespec="milliseconds")
+        moment = self.moment(position)
+        return moment.isoformat(timespec="milliseconds") if moment is not None else None
 
 
 class Sink(ABC):

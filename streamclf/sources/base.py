@@ -45,6 +45,11 @@ class Source(ABC):
         return None
 
     @property
+    def keeps_time(self) -> bool:
+        """Whether audio arrives as it sounds, so that its arrival tells when that was."""
+        return self.live
+
+    @property
     def pace(self) -> float | None:
         """Times real time at which audio comes, whether it is read or not.
 

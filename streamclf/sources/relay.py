@@ -63,6 +63,11 @@ class Relay(Source):
         return self._source.started
 
     @property
+    def keeps_time(self) -> bool:
+        """Whether the audio of the source that is being read arrives as it sounds."""
+        return self._source.keeps_time
+
+    @property
     def pace(self) -> float | None:
         """Of the source that is being read."""
         return self._source.pace

@@ -68,6 +68,11 @@ class SimulatedMicrophone(Source):
         return self._player.duration_s
 
     @property
+    def keeps_time(self) -> bool:
+        """At real pace alone."""
+        return self._speed == 1
+
+    @property
     def pace(self) -> float | None:
         """As told; None where it plays as fast as it is read."""
         return self._speed or None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from streamclf.records import Block, Gap, rescale
+from streamclf.soonest import Soonest
 from streamclf.sources.drift import DriftMeter
 from streamclf.sources.ring import Captured
 
@@ -134,7 +135,6 @@ class _Lateness:
     """How much later than by their position blocks arrive.
 
     Attributes:
-        offset: Arrival minus position, in seconds, of the blocks that came soonest.
         risen_s: By how much all blocks of the last seconds came later than that.
     """
 
@@ -143,16 +143,20 @@ class _Lateness:
 
     def begin(self, offset: float | None) -> None:
         """Start from an offset, or from the next block's."""
-        self.offset = offset
+        self._soonest = Soonest(CREEP, offset)
         self.risen_s = 0.0
         self._halves: list[float] = []
         self._heard_s = 0.0
 
+    @property
+    def offset(self) -> float | None:
+        """Arrival minus position, in seconds, of the blocks that came soonest."""
+        return self._soonest.offset
+
     def add(self, end_s: float, arrived: float, length_s: float) -> None:
         """Take note of a block of ``length_s`` that ends at ``end_s``."""
         offset = arrived - end_s
-        crept = offset if self.offset is None else self.offset + CREEP * length_s
-        self.offset = min(offset, crept)
+        soonest = self._soonest.add(end_s, arrived, length_s)
         if len(self._halves) < 1 + (self._heard_s >= RECOVERY_S / 2):
             self._halves.append(offset)
         self._halves[-1] = min(offset, self._halves[-1])
@@ -160,7 +164,7 @@ class _Lateness:
         self.risen_s = 0.0
         if self._heard_s >= RECOVERY_S:
             first, second = self._halves[0], self._halves[-1]
-            risen_s = min(first, second) - self.offset
+            risen_s = min(first, second) - soonest
             if risen_s >= UNSAID_S and abs(first - second) < UNSAID_S / 2:
                 self.risen_s = risen_s
             self._halves, self._heard_s = [], 0.0
