@@ -99,9 +99,10 @@ class LocalClock:
             sooner_s = self._steps[-1][1] - began_s
             age_s = (block.end - max(self._steps[-1][0], self._piece)) / rate
             if sooner_s > HASTE_S + FAST * age_s:
-                # What came before it had waited as well: it sounded as much sooner.
-                before = tuple(step for step in self._steps if step[0] < self._piece)
-                self._steps = (*before, (self._piece, began_s))
+                # What came before it had waited as well, as far back as its clock cannot explain.
+                reach = max(block.end - round(sooner_s / FAST * rate), self._piece)
+                before = tuple(step for step in self._steps if step[0] < reach)
+                self._steps = (*before, (reach, began_s))
             elif abs(sooner_s) >= STEP_S:
                 self._step(block.position, began_s)
 

@@ -154,6 +154,18 @@ def test_blocks_that_are_held_up_do_not_move_the_time():
     assert told(clock, 80) == pytest.approx(80, abs=0.06)
 
 
+def test_catching_up_does_not_move_what_sounded_yesterday():
+    """A day of a slow device, half an hour in which one reads a second late, and all at once."""
+    true_s = 30 * 1.0001
+    before = [(true_s, audio(n * 30 * RATE, 30)) for n in range(2880)]
+    late = [(1 + (n == 0), audio((86_400 + n) * RATE, 1)) for n in range(1800)]
+    caught_up = [(0 if n == 0 else 1, audio((88_200 + n) * RATE, 1)) for n in range(30)]
+    clock, _ = listen([*before, *late, *caught_up])
+    assert told(clock, 43_200) == pytest.approx(43_200 * 1.0001, abs=0.1)
+    assert told(clock, 88_000) == pytest.approx(86_400 * 1.0001 + 1600, abs=0.1)
+    assert told(clock, 88_230) == pytest.approx(86_400 * 1.0001 + 1830, abs=0.1)
+
+
 def test_time_counts_on_where_audio_does_not_arrive_as_it_sounds():
     """A recording at ten times its pace, as a microphone."""
     clock, _ = listen([(0.1, audio(n * RATE, 1)) for n in range(30)], keeps_time=lambda: False)
