@@ -1,0 +1,237 @@
+"""Options that belong together: each group is what a command hands on as a whole.
+
+A group is a dataclass whose fields are options; `grouped` gives its fields to a command that has
+it as a parameter. What the rest of the program takes is made only when a command runs, for reading
+the options must stay quick.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass, fields, is_dataclass
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
+
+import typer
+
+from streamclf import options
+
+if TYPE_CHECKING:
+    from streamclf.model import CardOptions
+    from streamclf.opening import ModelOptions, ThresholdOptions
+    from streamclf.outputs import OutputOptions
+    from streamclf.settings import Settings
+    from streamclf.sources.choose import SourceOptions
+    from streamclf.ui import ScreenOptions
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where live audio comes from."""
+
+    source: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SOURCE",
+            help="Instead of a microphone: - (standard input), sim:FILE, or a URL.",
+        ),
+    ] = None
+    device: Annotated[
+        str | None,
+        typer.Option("--device", "-d", help="The microphone, by index or part of its name."),
+    ] = None
+    raw: Annotated[
+        str | None,
+        typer.Option(metavar="FORMAT:RATE:CHANNELS", help="Standard input is headerless samples."),
+    ] = None
+    speed: Annotated[
+        float | None,
+        typer.Option(metavar="N", help="Of sim: times real pace; 0: as fast as it goes."),
+    ] = None
+    loop: Annotated[bool, typer.Option("--loop", help="Of sim: begin again at the end.")] = False
+    no_reconnect: Annotated[
+        bool, typer.Option("--no-reconnect", help="End when the microphone or the URL is lost.")
+    ] = False
+
+    def read(self, channel: int | None) -> SourceOptions:
+        """What the choice of a source takes."""
+        from streamclf.sources.choose import SourceOptions
+
+        reconnect = not self.no_reconnect
+        return SourceOptions(
+            self.source, self.device, reconnect, self.raw, self.speed, self.loop, channel
+        )
+
+
+@dataclass(frozen=True)
+class Screen:
+    """Whether and where there is a dashboard."""
+
+    ui: options.Ui = None
+    web: options.Web = None
+    web_host: options.WebHost = None
+    web_allow_network: options.WebAllowNetwork = False
+    fresh: options.Fresh = False
+
+    def read(self, context: typer.Context) -> ScreenOptions:
+        """What the dashboard takes, and which options were given."""
+        from streamclf.ui import ScreenOptions
+
+        given = {name for name in context.params if _is_given(context, name)}
+        return ScreenOptions(
+            self.ui, self.web, self.web_host, self.web_allow_network, self.fresh, given,
+            tuple(context.obj or ()),
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Card:
+    """What a model without a card hears and says."""
+
+    labels: options.Labels = None
+    sample_rate: options.SampleRate = None
+    window: options.WindowS = None
+    activation: options.ActivationOption = None
+    task: options.TaskOption = None
+
+    def read(self) -> CardOptions:
+        """What `Model` takes."""
+        from streamclf.model import CardOptions
+
+        return CardOptions(self.labels, self.sample_rate, self.window, self.activation, self.task)
+
+
+@dataclass(frozen=True)
+class Model:
+    """Which model, and what runs it."""
+
+    model: options.Model = "pocket"
+    provider: options.ProviderOption = "auto"
+    threads: options.Threads = 0
+
+    def read(self, card: Card, *, self_check: bool = False) -> ModelOptions:
+        """What opens a model."""
+        from streamclf.opening import ModelOptions
+
+        return ModelOptions(self.model, self.provider, self.threads, card.read(), self_check)
+
+
+@dataclass(frozen=True)
+class Listening:
+    """How to go through the audio."""
+
+    hop: options.Hop = 0.5
+    exact_hop: options.ExactHop = False
+    average: options.AverageS = 3.0
+    average_kind: options.AverageKindOption = "mean"
+    channel: options.Channel = None
+
+    def read(self, **more: Any) -> Settings:
+        """What the engine takes, with what only some commands let one choose.
+
+        Raises:
+            UsageError: A value makes no sense.
+        """
+        from streamclf.settings import Settings
+
+        return Settings(
+            self.hop, self.average, self.average_kind,
+            channel=self.channel, exact_hop=self.exact_hop, **more,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """When scores become events."""
+
+    threshold: options.ThresholdOption = None
+    target_precision: options.TargetPrecision = None
+    thresholds: options.ThresholdsFile = None
+    min_duration: options.MinDuration = None
+    max_gap: options.MaxGap = None
+
+    def read(self) -> ThresholdOptions:
+        """What is combined with the card's."""
+        from streamclf.opening import ThresholdOptions
+
+        return ThresholdOptions(
+            self.threshold, self.thresholds, self.min_duration, self.max_gap,
+            self.target_precision,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """What is written where."""
+
+    output: options.Output = None
+    format_: options.FormatOption = None
+    scores: options.ScoresFile = None
+    stats: options.Stats = None
+    clips: options.Clips = None
+    overwrite: options.Overwrite = False
+
+    def read(self, **more: Any) -> OutputOptions:
+        """What opens the sinks, with what only some commands let one choose."""
+        from streamclf.outputs import OutputOptions
+
+        return OutputOptions(
+            self.output or [], self.format_, self.scores, self.overwrite,
+            stats=self.stats, clips=self.clips, **more,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Logging:
+    """How standard error speaks."""
+
+    log_format: options.LogFormatOption = "text"
+    log_level: options.LogLevelOption = "info"
+
+    def set_up(self) -> None:
+        """From here on."""
+        from streamclf import log
+
+        log.set_up(self.log_format, self.log_level)
+
+
+def grouped(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options of the groups among its parameters, in their place."""
+    parameters: list[inspect.Parameter] = []
+    groups: dict[str, type[Any]] = {}
+    for parameter in inspect.signature(command, eval_str=True).parameters.values():
+        group: Any = parameter.annotation
+        if isinstance(group, type) and is_dataclass(group):
+            groups[parameter.name] = group
+            parameters += _parameters(group)
+        else:
+            parameters.append(parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY))
+
+    @functools.wraps(command)
+    def flat(**given: Any) -> None:
+        made = {
+            name: group(**{field.name: given.pop(field.name) for field in fields(group)})
+            for name, group in groups.items()
+        }
+        command(**given, **made)
+
+    flat.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    flat.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    return flat
+
+
+def _parameters(group: type[Any]) -> list[inspect.Parameter]:
+    hints = get_type_hints(group, include_extras=True)
+    return [
+        inspect.Parameter(
+            field.name, inspect.Parameter.KEYWORD_ONLY,
+            default=field.default, annotation=hints[field.name],
+        )
+        for field in fields(group)
+    ]  # fmt: skip
+
+
+def _is_given(context: typer.Context, name: str) -> bool:
+    source = context.get_parameter_source(name)
+    return source is not None and source.name in ("COMMANDLINE", "ENVIRONMENT", "DEFAULT_MAP")
