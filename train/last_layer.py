@@ -28,7 +28,7 @@ from torch.nn import functional as F
 
 from train.augment import to_device
 from train.layers import Body
-from train.powers import PowerMaterial, draw_noise
+from train.powers import NOISE_POWER, PowerMaterial, draw_noise
 from train.settings import Setting, draw_settings
 
 WEIGHT_DECAY = 3e-3
@@ -47,6 +47,9 @@ AVERAGES_DECAY = 6e-3
 KEPT_SHARE = 0.5
 """Of the optimum of windows alone in the result: averages alone name clips best, and find fewer
 events."""
+
+N_ALONE = 4
+"""Windows of noise alone for each clip, with all labels alike."""
 
 TINY = 1e-6
 """A score's floor in a logarithm."""
@@ -128,7 +131,8 @@ def fit_last_layer(body: Body, material: PowerMaterial, draw: Draw) -> None:
     """Fit the last layer: half way between what names windows best, and averages of them.
 
     First to windows as they are and changed; then to windows in other settings, too, and to the
-    averages of those. To no window in which nothing of its clip is heard.
+    averages of those. To no window in which nothing of its clip is heard, but, both times, to noise
+    alone, with all labels alike.
 
     Args:
         body: Whose last layer is fitted, in place.
@@ -148,6 +152,8 @@ def fit_last_layer(body: Body, material: PowerMaterial, draw: Draw) -> None:
                 rows.add(body.pooled(changed), said)
             for setting in further:
                 _hear(body, material, indices, setting, random, others)
+            for _ in range(N_ALONE):
+                _hear_noise(body, material, len(indices), random, rows)
     features, labels, averages = rows.all()
     fit_logistic(body.output, features, labels, WEIGHT_DECAY)
     alone = [parameter.detach().clone() for parameter in body.output.parameters()]
@@ -184,6 +190,17 @@ def _hear(
         place = min(number, material.labels.shape[1] - 1)
         labels = material.labels[clips[audible], place]
         rows.add(body.pooled(heard[audible]), labels, averages[audible])
+
+
+def _hear_noise(
+    body: Body, material: PowerMaterial, n: int, random: np.random.Generator, rows: Rows
+) -> None:
+    """Windows of noise alone, which are to be named without confidence."""
+    noise = draw_noise(material.noises, n, material.n_frames, random)
+    powers = to_device(10 ** random.uniform(*NOISE_POWER, n), noise)
+    heard = material.front_end.compress(noise * powers[:, None, None])
+    n_classes = material.labels.shape[2]
+    rows.add(body.pooled(heard), heard.new_full((n, n_classes), 1 / n_classes))
 
 
 def fit_logistic(

@@ -10,7 +10,16 @@ from torch import Tensor
 from train.augment import draw_gains, mask_bands, to_device
 from train.mixing import mixup
 from train.pocket_recipe import PocketRecipe
-from train.powers import PowerMaterial, Powers, add_noise, colour, draw_noise, quieten, shift_bands
+from train.powers import (
+    NOISE_POWER,
+    PowerMaterial,
+    Powers,
+    add_noise,
+    colour,
+    draw_noise,
+    quieten,
+    shift_bands,
+)
 
 
 def draw_batch(
@@ -46,7 +55,7 @@ def draw_batch(
         power = quieten(power, random, recipe.quiet_share, recipe.quiet_db)
     n_alone = random.binomial(len(power), recipe.noise_alone)
     if n_alone:
-        levels = to_device(10 ** random.uniform(-8, -1, n_alone), power)
+        levels = to_device(10 ** random.uniform(*NOISE_POWER, n_alone), power)
         power[:n_alone] = noise[:n_alone] * levels[:, None, None]
         n_classes = material.labels.shape[2]
         labels[:n_alone] = math.nan

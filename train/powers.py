@@ -24,6 +24,8 @@ QUIET = 1e-4
 
 N_NOISES = 128
 NOISE_S = 6.0
+NOISE_POWER = (-8.0, -1.0)
+"""Decades of a frame's power where there is noise alone."""
 
 
 @dataclass

@@ -4,15 +4,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
 
+from train import last_layer
 from train.datasets import open_clips
 from train.last_layer import Averages, fit_last_layer, fit_logistic
 from train.pocket import Pocket
+from train.powers import draw_noise
 from train.settings import draw_settings
 
 pytestmark = pytest.mark.train
@@ -129,8 +132,8 @@ def fit(clips):
 
 def test_every_window_is_heard_as_it_is_quieter_over_noise_and_as_often_changed(make_esc):
     heard, material = fit(open_clips(make_esc(folds=1, seconds=3.0), 16000))
-    # Windows of 1.5 s every half second in 3 s, three times, and eight that are changed.
-    assert len(heard) == 3 * 4 + 8
+    # Windows of 1.5 s every half second in 3 s, three times, eight that are changed, four of noise.
+    assert len(heard) == 3 * 4 + 8 + 4
     assert all((features == 5).all() for features in heard[4:12])
     start = material.powers.margin
     power = material.powers.power[:, :, start + 20 : start + 79]
@@ -150,4 +153,32 @@ def test_windows_in_which_nothing_of_the_clip_is_heard_teach_no_name(make_esc):
     # One clip of six falls silent after a second: two of its four windows hold nothing.
     samples[first.offset + 15_000 : first.offset + first.n_samples] = 0
     heard, _ = fit(replace(clips, samples=samples))
-    assert [len(features) for features in heard] == [6, 6, 5, 5, *8 * [6], *2 * [6, 6, 5, 5]]
+    assert [len(features) for features in heard] == [
+        6,
+        6,
+        5,
+        5,
+        *8 * [6],
+        *2 * [6, 6, 5, 5],
+        *4 * [6],
+    ]
+
+
+def test_noise_alone_is_named_without_confidence(make_esc, monkeypatch):
+    """Windows of it have all labels alike."""
+    clips = open_clips(make_esc(folds=1, seconds=3.0), 16000)
+    system = Pocket()
+    material = system.material(system.build(3), clips, torch.device("cpu"))
+    network = system.build(3)
+    noise = draw_noise(material.noises, 200, material.n_frames, np.random.default_rng(7))
+    heard = material.front_end.compress(1e-3 * noise)
+
+    def surest(n_alone):
+        monkeypatch.setattr(last_layer, "N_ALONE", n_alone)
+        network.eval()
+        fit_last_layer(network.body, material, partial(system.batch, material))
+        with torch.no_grad():
+            scores = network.body.output(network.body.pooled(heard)).softmax(dim=1)
+        return scores.amax(dim=1).mean().item()
+
+    assert surest(8) < surest(0) - 0.1
