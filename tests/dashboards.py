@@ -26,13 +26,15 @@ from streamclf.settings import Settings
 from streamclf.sources.base import Source
 from streamclf.sources.recording import Recording
 
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC).timestamp()
 
-class FixedTime(datetime):
-    """A clock that shows noon, wherever the test runs."""
+
+class Universal(datetime):
+    """Times that are told in UTC, wherever the test runs."""
 
     @classmethod
-    def now(cls, tz=None):
-        return cls(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
+    def fromtimestamp(cls, timestamp, tz=None):
+        return super().fromtimestamp(timestamp, UTC)
 
     def astimezone(self, tz=None):
         return self
@@ -166,7 +168,10 @@ def text_of(app: Dashboard) -> str:
 
 def fix_time(monkeypatch) -> None:
     """Let every session begin at noon, and let scoring take no time."""
-    monkeypatch.setattr("streamclf.engine.datetime", FixedTime)
+    stopped = SimpleNamespace(time=lambda: NOON, monotonic=lambda: 0.0)
+    monkeypatch.setattr("streamclf.localtime.time", stopped)
+    monkeypatch.setattr("streamclf.localtime.datetime", Universal)
+    monkeypatch.setattr(Script, "keeps_time", False)
     monkeypatch.setattr("streamclf.engine.time", SimpleNamespace(perf_counter=lambda: 0.0))
 
 

@@ -92,9 +92,12 @@ def test_imitation_goes_on_from_the_layers_of_a_model_file(teach, capsys):
     theirs = PocketBody(2, WIDTHS).eval()
     theirs.load_state_dict(layers, strict=False)
     windows = torch.from_numpy(np.random.default_rng(1).normal(0, 0.1, (8, 24000))).float()
+    fresh = PocketBody(2, WIDTHS).eval()
     with torch.no_grad():
-        heard = [net.pooled(LogMel(16000, 640, 400, 64)(windows)) for net in (body, theirs)]
-    assert torch.corrcoef(torch.stack([part.flatten() for part in heard]))[0, 1] > 0.9
+        heard = [net.pooled(LogMel(16000, 640, 400, 64)(windows)) for net in (theirs, body, fresh)]
+    alike = torch.corrcoef(torch.stack([part.flatten() for part in heard]))[0]
+    assert alike[1] > 0.7
+    assert abs(alike[2]) < 0.3
     config = json.loads((teach.folder / "imitation" / "config.json").read_text())
     assert config["layers_of"] == json.loads(json.dumps(about))
     assert config["commands"][0].endswith("--start pocket --steps 2 --batch 8 --seed 1 "
