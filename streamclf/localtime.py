@@ -102,7 +102,7 @@ class LocalClock:
                 # What came before it had waited as well, as far back as its clock cannot explain.
                 reach = max(block.end - round(sooner_s / FAST * rate), self._piece)
                 before = tuple(step for step in self._steps if step[0] < reach)
-                self._steps = (*before, (reach, began_s))
+                self._steps = (*before[1 - MAX_STEPS :], (reach, began_s))
             elif abs(sooner_s) >= STEP_S:
                 self._step(block.position, began_s)
 

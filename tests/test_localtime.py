@@ -166,6 +166,18 @@ def test_catching_up_does_not_move_what_sounded_yesterday():
     assert told(clock, 88_230) == pytest.approx(86_400 * 1.0001 + 1830, abs=0.1)
 
 
+def test_a_stream_that_breaks_off_for_weeks_is_remembered_in_little():
+    """After each gap a server sends at once what it had kept."""
+    items, position = [], 0
+    for _ in range(MAX_STEPS + 100):
+        gap = Gap(position, 2 * RATE, RATE, "connection lost")
+        items += [(2, gap), (1, audio(gap.end, 1)), (0.1, audio(gap.end + RATE, 1))]
+        position = gap.end + 2 * RATE
+    clock, _ = listen(items)
+    assert len(clock._steps) == MAX_STEPS
+    assert told(clock, position / RATE) == pytest.approx(3.1 * (MAX_STEPS + 100))
+
+
 def test_time_counts_on_where_audio_does_not_arrive_as_it_sounds():
     """A recording at ten times its pace, as a microphone."""
     clock, _ = listen([(0.1, audio(n * RATE, 1)) for n in range(30)], keeps_time=lambda: False)
