@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from streamclf.batch import is_template, output_for
 from streamclf.card import Card
 from streamclf.console import Bars
-from streamclf.errors import SinkError, StreamclfError, UsageError
+from streamclf.errors import SinkError, UsageError
 from streamclf.sinks.base import Sink
 from streamclf.sinks.choose import Format, check_scores_ending, format_of, open_scores, open_sink
 from streamclf.sinks.lines import already_exists
@@ -89,6 +89,15 @@ class OutputOptions:
         if self.overwrite:
             raise UsageError("--resume keeps what is done, --overwrite replaces it: leave one out")
 
+    @property
+    def written(self) -> bool:
+        """Whether anything is written besides standard output."""
+        return bool(self.files or self.scores or self.clips or self.stats)
+
+    def needs_averages(self, card: Card) -> bool:
+        """Whether an output holds more than events and gaps: something of every window."""
+        return card.task == "regression" or self.scores is not None or self.top > 0
+
     def room(self) -> ClipRoom | None:
         """What keeps the clips' folder to its size, where it has one."""
         if self.clips is None or self.clips_limit is None:
@@ -132,7 +141,7 @@ def open_files(outputs: OutputOptions, files: list[Path], upkeep: Upkeep | None)
             from streamclf.sinks.clips import BackgroundClips
 
             sinks.append(BackgroundClips(outputs.clips, upkeep.tell, outputs.room()))
-    except StreamclfError:
+    except BaseException:
         close_sinks(sinks)
         raise
     return sinks

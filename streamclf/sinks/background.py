@@ -65,7 +65,7 @@ class BackgroundLines(Lines):
         self._failed_at: float | None = None
         self._gone = self._closed = False
         self._reopens = False
-        self._thread = threading.Thread(target=self._run, name="streamclf-lines", daemon=True)
+        self._thread = threading.Thread(target=self._work, name="streamclf-lines", daemon=True)
         self._thread.start()
 
     @property
@@ -146,6 +146,16 @@ class BackgroundLines(Lines):
             self._tell(f"warning: {self.name}: lost {count(self.n_lost, 'line')} in all")
 
     # What follows runs in the thread.
+
+    def _work(self) -> None:
+        try:
+            self._run()
+        except Exception as error:  # of whatever kind: nobody else would hear of it
+            self._gone = True
+            self._tell(
+                f"warning: {self.name}: is written no more, by a mistake in streamclf itself: "
+                f"{type(error).__name__}: {error}; all else goes on"
+            )
 
     def _run(self) -> None:
         sync_at: float | None = None

@@ -17,7 +17,6 @@ from pathlib import Path
 
 import numpy as np
 
-from streamclf.errors import SinkError
 from streamclf.records import Average, Block, Gap, Result, SoundEvent, Waveform
 from streamclf.sinks.base import Sink, StreamInfo
 from streamclf.sinks.clip_files import Clip, encode_clip, name_clip, tell_time, write_clip
@@ -182,7 +181,7 @@ class BackgroundClips(ClipSink):
         while (clip := self._clips.get()) is not None:
             try:
                 self._write(clip)
-            except SinkError as error:
+            except Exception as error:  # of whatever kind: the thread goes on
                 self._n_failed += 1
                 if not failing:
                     self._tell(f"warning: {error}; clips are left out until they can be written")

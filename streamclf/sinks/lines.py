@@ -158,10 +158,20 @@ class LineFile(Lines):
                 os.ftruncate(self._descriptor, os.fstat(self._descriptor).st_size - n_bytes)
 
     def close(self) -> None:
-        """Close the file; standard output stays open."""
-        if self._descriptor is not None and self._owned:
-            os.close(self._descriptor)
-        self._descriptor = None
+        """Close the file; standard output stays open.
+
+        Raises:
+            SinkError: The disk failed, and tells so only now.
+        """
+        # Forgotten first: its number may be another file's, even where closing fails.
+        descriptor, self._descriptor = self._descriptor, None
+        if descriptor is None or not self._owned:
+            return
+        try:
+            os.close(descriptor)
+        except OSError as error:
+            reason = (error.strerror or str(error)).lower()
+            raise SinkError(f"{self.name}: may not be on the disk: {reason}") from error
 
 
 def already_exists(path: Path, *, of_recording: bool = False) -> UsageError:

@@ -48,9 +48,10 @@ class FifoTarget(Target):
 
     def close(self) -> None:
         """Let go of it; a reader sees its end."""
-        if self._descriptor is not None:
-            os.close(self._descriptor)
-            self._descriptor = None
+        # Forgotten first: its number may be another file's, even where closing fails.
+        descriptor, self._descriptor = self._descriptor, None
+        if descriptor is not None:
+            os.close(descriptor)
 
 
 class OutputTarget(Target):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import stat
 from abc import ABC, abstractmethod
@@ -107,6 +108,7 @@ class FileTarget(Target):
         self._tell = tell
         self._rotation = rotation or Rotation()
         self._now = now
+        self._descriptor: int | None = None
         there = path.exists()
         special = there and not path.is_file()
         try:
@@ -121,13 +123,30 @@ class FileTarget(Target):
             if isinstance(error, FileNotFoundError):
                 reason = f"there is no folder {path.parent}"
             raise SinkError(f"{path}: cannot be created: {reason}") from error
-        self._measure()
-        if len(self._half_line()) == HALF_LINE_BYTES:
+        try:
+            self._measure()
+            too_long = len(self._half_line()) == HALF_LINE_BYTES
+        except OSError as error:
+            self.close()
+            reason = (error.strerror or str(error)).lower()
+            raise SinkError(f"{path}: its end cannot be read to go on there: {reason}") from error
+        if too_long:
             self.close()
             raise UsageError(
                 f"{path}: cannot be continued: its last {HALF_LINE_BYTES} bytes hold no line "
                 "break; name another file"
             )
+
+    @property
+    def _number(self) -> int:
+        """The open file's.
+
+        Raises:
+            OSError: There is none.
+        """
+        if self._descriptor is None:
+            raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+        return self._descriptor
 
     def _open(self, flags: int = 0) -> int:
         flags |= os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0)
@@ -135,14 +154,14 @@ class FileTarget(Target):
 
     def _measure(self) -> None:
         """Look at what the file holds; half a line, which a power cut can leave, is cut off."""
-        status = os.fstat(self._descriptor)
+        status = os.fstat(self._number)
         self._regular = stat.S_ISREG(status.st_mode)
         self._size = status.st_size if self._regular else 0
         self._begun = datetime.fromtimestamp(status.st_mtime) if self._size else self._now()
         half = self._half_line()
         if 0 < len(half) < HALF_LINE_BYTES:
             self._size -= len(half)
-            os.ftruncate(self._descriptor, self._size)
+            os.ftruncate(self._number, self._size)
             text = half[:200].decode("utf-8", "backslashreplace")
             self._tell(f"warning: {self.name}: half a line at its end was cut off: {text}")
 
@@ -175,13 +194,13 @@ class FileTarget(Target):
         n_written = 0
         try:
             while n_written < len(data):
-                n_written += os.write(self._descriptor, data[n_written:])
+                n_written += os.write(self._number, data[n_written:])
         except OSError:
             if n_written:
                 # What a full disk took of the last lines.
                 with contextlib.suppress(OSError):
-                    size = os.fstat(self._descriptor).st_size
-                    os.ftruncate(self._descriptor, size - n_written)
+                    size = os.fstat(self._number).st_size
+                    os.ftruncate(self._number, size - n_written)
             raise
         self._size += len(data) if self._regular else 0
 
@@ -204,9 +223,8 @@ class FileTarget(Target):
 
     def reopen(self) -> bool:
         """Go on with the file that has the name now, or with a new one."""
-        descriptor = self._open()
-        self.close()
-        self._descriptor = descriptor
+        before, self._descriptor = self._descriptor, self._open()
+        self._release(before)
         self._measure()
         return True
 
@@ -217,8 +235,23 @@ class FileTarget(Target):
     def sync(self) -> None:
         """`os.fsync`."""
         if self._regular:
-            os.fsync(self._descriptor)
+            os.fsync(self._number)
 
     def close(self) -> None:
-        """Close the file."""
-        os.close(self._descriptor)
+        """Close the file. Safe to call twice."""
+        before, self._descriptor = self._descriptor, None
+        self._release(before)
+
+    def _release(self, descriptor: int | None) -> None:
+        """Close a file that is written to no more.
+
+        Its number is free whatever the system says of it, and may be another file's next: closed
+        once, never again. A disk that fails (NFS tells so only now) is a word, no reason to stop.
+        """
+        if descriptor is None:
+            return
+        try:
+            os.close(descriptor)
+        except OSError as error:
+            reason = (error.strerror or str(error)).lower()
+            self._tell(f"warning: {self.name}: its last lines may not be on the disk: {reason}")
