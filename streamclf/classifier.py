@@ -58,7 +58,7 @@ class Classifier:
         self._obstacle = "" if model.can_split else "no stem"
         self._notice = ""
         self._n_whole = 0
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         silence = np.zeros((1, self.card.window_samples), dtype=np.float32)
         n_outputs = self._run(silence).shape[1]
         if n_outputs != len(self.card.labels):
@@ -147,10 +147,12 @@ class Classifier:
                     split = split_and_check(self.model, probe, whole)
                     self._join(split, probe, whole)
                     self._split = split  # last: other threads go by it
-                except ModelError as error:
-                    self._obstacle = str(error)
+                except Exception as error:
+                    # Whatever it is: the whole graph answers as well, only slower.
+                    self._obstacle = _describe(error)
                     self._notice = (
-                        f"{self.model.path}: windows share no work: {error}: export it anew"
+                        f"{self.model.path}: windows share no work: {self._obstacle}: "
+                        "export it anew"
                     )
                     self.model.reopen()
             return self._split
@@ -163,8 +165,8 @@ class Classifier:
 
         try:
             self.one_pass = join_and_check(split, self.model, probe, whole)
-        except ModelError as error:
-            self._notice = f"{self.model.path}: windows are cut on the CPU: {error}"
+        except Exception as error:
+            self._notice = f"{self.model.path}: windows are cut on the CPU: {_describe(error)}"
 
     def take_notice(self) -> str:
         """What a listener should be told; empty if nothing, and after it was told."""
@@ -179,6 +181,8 @@ class Classifier:
         session = self.model.session
         if session is None and self._split is None:
             with self._lock:  # another thread is cutting the graph
+                if self.model.session is None and self._split is None:
+                    self.model.reopen()  # it could not be opened again when the cut had failed
                 session = self.model.session
         if session is None:
             assert self._split is not None
@@ -225,6 +229,12 @@ class Classifier:
                 "export it so, or for a batch of 1"
             )
         return output.reshape(n_windows, -1)
+
+
+def _describe(error: Exception) -> str:
+    """Why the graph could not be cut; of an error that nobody foresaw, its kind as well."""
+    reason = " ".join(str(error).split())[:200]
+    return reason if isinstance(error, ModelError) else f"{type(error).__name__}: {reason}"
 
 
 def activate(logits: Array, activation: str, temperature: float = 1.0) -> Array:

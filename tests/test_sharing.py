@@ -11,8 +11,9 @@ from picky import STRIDE, WINDOW, Live, bursts, hear
 
 from streamclf.classifier import Classifier
 from streamclf.engine import Engine
+from streamclf.errors import ModelError
 from streamclf.model import Model
-from streamclf.records import Average, Gap, SoundEvent, Window
+from streamclf.records import Average, Gap, Notice, SoundEvent, Window
 from streamclf.settings import Settings
 from streamclf.sharing import SharedStream, count_grids, fit_hop
 from streamclf.sources.array import ArraySource
@@ -155,6 +156,41 @@ def test_a_small_model_takes_no_more_windows_than_a_stretch_of_its_stem_has(
     monkeypatch.setattr("streamclf.split.STRETCH_FIELDS", 1)
     path = toys.write_picky_network(tmp_path / "m.onnx")
     assert Classifier(Model(path, provider="cpu")).batch_size(hop) == expected
+
+
+@pytest.mark.parametrize("live", [True, False])
+def test_a_cut_that_fails_for_whatever_reason_leaves_the_whole_graph(
+    tmp_path, whole, monkeypatch, live
+):
+    """Not a classifier that fails at each later window."""
+
+    def fail(*arguments):
+        raise ZeroDivisionError("a mistake")
+
+    monkeypatch.setattr("streamclf.surgery.cut_stem", fail)
+    path = toys.write_picky_network(tmp_path / "picky.onnx")
+    classifier = Classifier(Model(path, provider="cpu", live=live))
+    source = ArraySource(bursts(40_000), toys.RATE)
+    places, scores, items = hear(classifier, source, hop_s=0.02)
+    expected_places, expected, _ = hear(whole, ArraySource(bursts(40_000), toys.RATE), hop_s=0.02)
+    assert places == expected_places
+    np.testing.assert_allclose(scores, expected, atol=1e-5, rtol=1e-5)
+    assert [item.message for item in items if isinstance(item, Notice)] == [
+        f"{path}: windows share no work: ZeroDivisionError: a mistake: export it anew"
+    ]
+
+
+def test_a_model_file_that_vanishes_while_it_is_cut_is_one_line_until_it_is_back(tmp_path, whole):
+    path = toys.write_picky_network(tmp_path / "picky.onnx")
+    classifier = Classifier(Model(path, provider="cpu"))
+    path.rename(tmp_path / "away.onnx")
+    for _ in range(2):
+        with pytest.raises(ModelError, match=r"picky\.onnx"):
+            hear(classifier, ArraySource(bursts(40_000), toys.RATE), hop_s=0.02)
+    (tmp_path / "away.onnx").rename(path)
+    _, scores, _ = hear(classifier, ArraySource(bursts(40_000), toys.RATE), hop_s=0.02)
+    _, expected, _ = hear(whole, ArraySource(bursts(40_000), toys.RATE), hop_s=0.02)
+    np.testing.assert_allclose(scores, expected, atol=1e-5, rtol=1e-5)
 
 
 def test_events_are_the_same_as_without_sharing(tmp_path):
