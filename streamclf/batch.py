@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from streamclf.card import Card
 from streamclf.console import Bars
 from streamclf.engine import Engine
-from streamclf.errors import SourceError
+from streamclf.errors import RecordingError, SourceError
 from streamclf.providers import count_cores
 from streamclf.records import Average
 from streamclf.runner import run_stream, write_results
@@ -62,6 +62,7 @@ def run_recordings(
     interrupted: Callable[[], bool] = lambda: False,
     on_end: Callable[[Path], None] = lambda path: None,
     hearers: Callable[[], list[Sink]] = list,
+    averages: bool = True,
 ) -> BatchReport:
     """Listen to recordings; results are written in the order of the paths.
 
@@ -74,6 +75,8 @@ def run_recordings(
         on_end: Called when a recording was read to its end, damaged or not, and all is written.
         hearers: Makes the sinks of a recording that need its audio as well; they are written to in
             the thread that listens.
+        averages: Whether the sinks want every average. Else of several recordings at once only
+            events, gaps and notices wait for their turn, and what tells progress.
 
     Raises:
         SinkError: Results cannot be written; no recording after it would fare better.
@@ -93,7 +96,7 @@ def run_recordings(
     from streamclf.jobs import Jobs
 
     began = time.perf_counter()
-    with closing(Jobs(engines, paths, interrupted, hearers)) as jobs:
+    with closing(Jobs(engines, paths, interrupted, hearers, averages=averages)) as jobs:
         for job in jobs:
             _write_job(job, engines[0].card, sinks_for, bars, report, began)
             if job.whole:
@@ -115,17 +118,9 @@ def _run_in_turn(
         if interrupted():
             break
         try:
-            with Recording(path) as recording:
+            with open_recording(path) as recording:
                 bars.begin(recording.name, recording.duration_s)
-                run_stream(
-                    engine,
-                    recording,
-                    sinks_for(path),
-                    say=bars.say,
-                    on_average=lambda average: _advance(
-                        bars, average, engine.card, engine.statistics.elapsed_s
-                    ),
-                )
+                _run_alone(engine, recording, sinks_for(path), bars, interrupted)
         except SourceError as error:
             report.failures.append(str(error))
         else:
@@ -136,6 +131,38 @@ def _run_in_turn(
             bars.end(report.n_done + len(report.failures))
         if not interrupted():
             on_end(path)
+
+
+def _run_alone(
+    engine: Engine,
+    recording: Recording,
+    sinks: list[Sink],
+    bars: Bars,
+    interrupted: Callable[[], bool],
+) -> None:
+    def advance(average: Average) -> None:
+        _advance(bars, average, engine.card, engine.statistics.elapsed_s)
+
+    def end_if_interrupted() -> None:
+        if interrupted():  # before the engine knew the recording
+            recording.stop()
+
+    run_stream(
+        engine, recording, sinks, say=bars.say, on_start=end_if_interrupted, on_average=advance
+    )
+
+
+def open_recording(path: Path) -> Recording:
+    """Open a recording.
+
+    Raises:
+        RecordingError: It cannot be opened, whatever the system says of it.
+    """
+    try:
+        return Recording(path)
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise RecordingError(f"{path}: cannot be opened: {reason}") from error
 
 
 def _write_job(

@@ -17,9 +17,10 @@ IN_MEMORY = 1_000_000
 
 
 class Spool(Generic[T]):
-    """A queue of any length in little memory: one thread puts, another iterates.
+    """A queue of any length in little memory: one thread puts, another iterates, once.
 
-    Waiting for an item can be interrupted by a signal.
+    Waiting for an item can be interrupted by a signal. What was read makes room: whenever nothing
+    is left to read, the file begins anew.
     """
 
     def __init__(self) -> None:
@@ -27,16 +28,23 @@ class Spool(Generic[T]):
         self._file: Any = tempfile.SpooledTemporaryFile(IN_MEMORY)  # noqa: SIM115
         self._lock = threading.Lock()
         self._sizes: SimpleQueue[int] = SimpleQueue()
-        self._end = 0
+        self._begin = self._end = 0  # of what is not read yet
 
     def put(self, item: T) -> None:
-        """Append an item."""
+        """Append an item.
+
+        Raises:
+            OSError: There is no room for it; what was put before can be read.
+        """
         data = pack(item)
         with self._lock:
             if self._file.closed:
                 return
-            self._file.seek(self._end)
-            self._file.write(data)
+            try:
+                self._file.seek(self._end)
+                self._file.write(data)
+            except OSError as error:
+                raise OSError(error.errno, _describe(error)) from error
             self._end += len(data)
         self._sizes.put(len(data))
 
@@ -55,10 +63,25 @@ class Spool(Generic[T]):
             self._file.close()
 
     def __iter__(self) -> Iterator[T]:
-        position = 0
         while size := self._sizes.get():
             with self._lock:
-                self._file.seek(position)
+                self._file.seek(self._begin)
                 data = self._file.read(size)
-            position += size
+                self._begin += size
+                if self._begin == self._end:
+                    self._begin_anew()
             yield unpack(data)
+
+    def _begin_anew(self) -> None:
+        """Give the disk back what was read, if that is much."""
+        if self._end > IN_MEMORY:
+            self._file.truncate(0)
+        self._begin = self._end = 0
+
+
+def _describe(error: OSError) -> str:
+    reason = (error.strerror or str(error)).lower()
+    return (
+        f"its results cannot be kept until their turn: {reason}, in the folder "
+        f"{tempfile.gettempdir()}: make room there, name another in TMPDIR, or add --jobs 1"
+    )

@@ -1,9 +1,13 @@
+import errno
 import json
 import signal
 import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
+from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +15,7 @@ import toys
 from hypothesis import given
 from hypothesis import strategies as st
 
+from streamclf import batch as batch_module
 from streamclf import jobs as jobs_module
 from streamclf import spool as spool_module
 from streamclf.batch import count_jobs, leaves_core, run_recordings
@@ -203,6 +208,132 @@ def test_jobs_hand_a_mistake_on(classifier, recordings):
     with pytest.raises(ZeroDivisionError, match="oops"):
         run_recordings(engines(Broken(), 2), recordings, lambda path: [], Bars(6))
     assert n_working() == 0
+
+
+@pytest.mark.parametrize("error", [ZeroDivisionError("oops"), OSError("oops"), SystemExit("oops")])
+def test_jobs_hand_on_what_goes_wrong_beside_the_listening(classifier, write_wav, error):
+    """Whatever a thread dies of, its reader does not wait for ever."""
+    paths = [write_wav(toys.tone(440, 2), f"{k}.wav") for k in range(3)]
+
+    def fail():
+        raise error
+
+    if isinstance(error, OSError):
+        report = run_recordings(
+            engines(classifier, 2), paths, lambda path: [], Bars(3), hearers=fail
+        )
+        assert [failure.partition(":")[0] for failure in report.failures] == [str(p) for p in paths]
+    else:
+        with pytest.raises(type(error), match="oops"):
+            run_recordings(engines(classifier, 2), paths, lambda path: [], Bars(3), hearers=fail)
+    jobs = Jobs(engines(classifier, 2), (fail() for _ in range(3)), lambda: False)
+    with pytest.raises(type(error), match="oops"):
+        list(jobs)
+    jobs.close()
+    assert n_working() == 0
+
+
+def test_results_that_cannot_wait_are_their_recordings_line(
+    classifier, write_wav, monkeypatch, tmp_path
+):
+    """A full disk of temporary files: what was found before stands, the others go on."""
+    monkeypatch.setattr(spool_module, "IN_MEMORY", 5000)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "gone"))
+    paths = [write_wav(toys.tone(440, 2 + 60 * (k == 1)), f"{k}.wav") for k in range(3)]
+    sinks = {path: MemorySink() for path in paths}
+    ended = []
+    report = run_recordings(
+        engines(classifier, 2, hop_s=0.05), paths, lambda path: [sinks[path]], Bars(3),
+        on_end=ended.append,
+    )  # fmt: skip
+    assert report.n_done == 2
+    (failure,) = report.failures
+    assert failure.startswith(f"{paths[1]}: its results cannot be kept until their turn: no such")
+    assert "TMPDIR" in failure
+    assert ended == [paths[0], paths[2]]  # a later run is to hear the other again
+    assert sum(isinstance(r, Average) for _, r in sinks[paths[1]].results) > 10
+    assert {r.label for p in ended for _, r in sinks[p].results if isinstance(r, SoundEvent)} == {
+        "low"
+    }
+
+
+def test_a_recording_that_cannot_be_opened_for_the_system_is_its_own_line(
+    classifier, write_wav, monkeypatch
+):
+    paths = [write_wav(toys.tone(440, 2), f"{k}.wav") for k in range(3)]
+    opening = batch_module.Recording
+
+    def open_recording(path):
+        if path == paths[1]:
+            raise OSError(errno.EMFILE, "Too many open files")
+        return opening(path)
+
+    monkeypatch.setattr(batch_module, "Recording", open_recording)
+    for n_jobs in (1, 2):
+        report = run_recordings(engines(classifier, n_jobs), paths, lambda path: [], Bars(3))
+        assert report.failures == [f"{paths[1]}: cannot be opened: too many open files"]
+        assert report.n_done == 2
+
+
+DESCRIPTORS = Path("/proc/self/fd")
+
+
+def largest_temporary_file(folder) -> int:
+    """Bytes of the largest file without a name in a folder, that this process holds."""
+    sizes = [0]
+    for number in DESCRIPTORS.iterdir():
+        with suppress(OSError):
+            if str(number.readlink()).startswith(str(folder)):
+                sizes.append(number.stat().st_size)
+    return max(sizes)
+
+
+@pytest.mark.skipif(not DESCRIPTORS.is_dir(), reason="needs Linux's /proc")
+def test_a_spool_whose_reader_keeps_up_does_not_grow(monkeypatch, tmp_path):
+    monkeypatch.setattr(spool_module, "IN_MEMORY", 10_000)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    spool: Spool[bytes] = Spool()
+    items, largest = iter(spool), 0
+    for round_ in range(50):
+        for number in range(20):
+            spool.put(bytes([number]) * 1000)
+        if round_ == 0:
+            assert largest_temporary_file(tmp_path) > 10_000
+        assert [next(items)[0] for _ in range(20)] == list(range(20))
+        largest = max(largest, largest_temporary_file(tmp_path))
+    spool.put(b"last")
+    assert next(items) == b"last"
+    assert largest < 25_000
+    assert largest_temporary_file(tmp_path) < 100
+    spool.close()
+
+
+def test_only_what_outputs_want_waits_for_its_turn(classifier, write_wav):
+    path = write_wav(np.concatenate([toys.silence(60), toys.tone(440, 60)]))
+    found = {}
+    for averages in (True, False):
+        jobs = Jobs(engines(classifier, 1), [path], lambda: False, averages=averages)
+        (job,) = ((job, list(job.results)) for job in jobs if job.wait())
+        jobs.close()
+        found[averages] = job[1]
+        assert job[0].statistics.n_windows == 238
+    rest = {k: [r for r in v if not isinstance(r, Average)] for k, v in found.items()}
+    assert rest[True] == rest[False] != []
+    ends = [r.end / toys.RATE for r in found[False] if isinstance(r, Average)]
+    assert len(found[True]) - len(rest[True]) == 238
+    assert len(ends) == 12  # what tells progress
+    assert max(b - a for a, b in pairwise([0, *ends, 120])) <= 10.5
+
+
+@pytest.mark.parametrize("task", ["events", "values"])
+def test_jobs_without_scores_write_what_one_after_the_other_writes(
+    streamclf, write_wav, tone_model, tmp_path, task
+):
+    model = toys.write_loudness_meter(tmp_path / "loud.onnx") if task == "values" else tone_model
+    paths = [write_wav(toys.tone(440, 30, level=0.1 + 0.3 * k), f"{k}.wav") for k in range(3)]
+    outs = [streamclf("file", *paths, "--model", model, "--jobs", n_jobs).out for n_jobs in (1, 2)]
+    assert outs[0] == outs[1]
+    assert len(outs[0].splitlines()) > (100 if task == "values" else 1)
 
 
 def test_summary_of_jobs_counts_the_time_that_passed(classifier, recordings):
