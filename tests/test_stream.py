@@ -3,6 +3,7 @@
 import io
 import os
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import numpy as np
@@ -205,7 +206,10 @@ def test_standard_input_stops_while_it_waits(raw):
         assert not reader.is_alive()
         assert got == []
         os.close(writing)  # lets the pump's thread go
-        source._pump._thread.join(20)
+        deadline = time.monotonic() + 20
+        while any(thread.name == "streamclf-pump" for thread in threading.enumerate()):
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
 
 
 class Handler(BaseHTTPRequestHandler):

@@ -110,6 +110,8 @@ class Microphone(Source):
         Raises:
             DeviceError: It cannot be opened; or it was lost and ``reconnect`` is off.
         """
+        if self._stop.is_set() or self._closed:
+            return
         try:
             connection = self._open(sample_rate)
             if connection is None:

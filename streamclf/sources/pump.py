@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from queue import SimpleQueue
 from typing import Generic, TypeVar
 
@@ -21,11 +21,13 @@ class Pump(Generic[T]):
     """Iterates in a daemon thread, at most ``max_items`` ahead of the reader.
 
     `stop` may be called from another thread or from a signal handler: it relies on SimpleQueue
-    and Semaphore alone, which a handler may enter while the main thread is inside them.
+    alone, which a handler may enter while the main thread is inside it. A reader that leaves early
+    stops the thread as well.
 
     Args:
-        produce: Called in the thread; what it yields is handed on, what it raises is raised
-            in the reader.
+        produce: Called in the thread, unless `stop` was called before the reader came; what it
+            yields is handed on, what it raises is raised in the reader. A generator is closed in
+            the thread.
         max_items: How far the thread may run ahead.
     """
 
@@ -39,15 +41,20 @@ class Pump(Generic[T]):
         self._thread = threading.Thread(target=self._run, name="streamclf-pump", daemon=True)
 
     def __iter__(self) -> Iterator[T]:
+        if self._stopped:
+            return
         self._thread.start()
-        while True:
-            item = self._items.get()
-            if isinstance(item, _End):
-                if item.error is not None:
-                    raise item.error
-                return
-            self._room.put(None)
-            yield item
+        try:
+            while True:
+                item = self._items.get()
+                if isinstance(item, _End):
+                    if item.error is not None:
+                        raise item.error
+                    return
+                self._room.put(None)
+                yield item
+        finally:
+            self.stop()
 
     @property
     def stopped(self) -> bool:
@@ -68,11 +75,16 @@ class Pump(Generic[T]):
 
     def _run(self) -> None:
         try:
-            for item in self._produce():
-                self._items.put(item)
-                self._room.get()
-                if self._stopped:
-                    return
+            items = self._produce()
+            try:
+                for item in items:
+                    self._items.put(item)
+                    self._room.get()
+                    if self._stopped:
+                        return
+            finally:
+                if isinstance(items, Generator):
+                    items.close()
         except BaseException as error:
             self._items.put(_End(error))
         else:

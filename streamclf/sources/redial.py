@@ -69,7 +69,7 @@ class Redial:
         Raises:
             SourceError: It cannot be opened at first; or it broke off, and is not called again.
         """
-        decoder: Decoder | None = self._dial()
+        decoder: Decoder | None = None if self._stop.is_set() else self._dial()
         back_off = BackOff()
         while decoder is not None:
             began = self.position / self.sample_rate

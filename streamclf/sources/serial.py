@@ -104,13 +104,18 @@ class SerialThread:
             running.put(False)
 
     def close(self, function: Callable[[], None], timeout_s: float) -> bool:
-        """Make a last call, even after `interrupt`, and end the thread; False if it hangs."""
+        """Make a last call, even after `interrupt`, and end the thread; False if it hangs.
+
+        Where an earlier call hangs, the last one follows should that come back after all: what it
+        opened is not left open.
+        """
         if self._thread is None:
             return True
         self._interrupted = False
         try:
             self.call(function, timeout_s)
         except TimeoutError:
+            self._jobs.put(_Job(function).run)
             return False
         finally:
             self._jobs.put(None)

@@ -24,6 +24,9 @@ from streamclf.sources.redial import Redial
 
 RAW_BLOCK_S = 0.05
 NETWORK_TIMEOUT_S = 10.0
+PATIENCE_S = 0.5
+"""How long the end waits for a thread that reads from the network; it ends by itself later, at the
+latest when the read has timed out."""
 _NUMBER = re.compile(r"[0-9]{1,7}")
 _RAW = re.compile(r"(?P<kind>[usf])(?P<bits>8|16|24|32|64)(?P<order>le|be)?")
 
@@ -123,6 +126,10 @@ class StandardInput(Source):
 
     def stop(self) -> None:
         """End, even while waiting for input."""
+        self._pump.stop()
+
+    def close(self) -> None:
+        """End the thread; where it waits for input, with what comes next."""
         self._pump.stop()
 
     def _produce(self) -> Iterator[Block | Gap | Notice]:
@@ -252,6 +259,11 @@ class UrlStream(Source):
         """End, even while waiting for the network."""
         self._redial.stop()
         self._pump.stop()
+
+    def close(self) -> None:
+        """Hang up, and end the thread."""
+        self.stop()
+        self._pump.join(PATIENCE_S)
 
     def _dial(self) -> Decoder:
         options = {"rtsp_transport": "tcp"} if self._url.startswith("rtsp") else {}
