@@ -2,6 +2,8 @@
 
 import itertools
 import os
+import tracemalloc
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,17 +14,20 @@ from hypothesis import strategies as st
 
 from streamclf.card import Thresholds
 from streamclf.dashboard import remembered as memory
-from streamclf.dashboard.columns import COLUMN_S, N_BANDS, ColumnMaker, band_hz
-from streamclf.dashboard.history import AUDIO_KEPT_S, Course, History
+from streamclf.dashboard.columns import COLUMN_S, N_BANDS, Column, ColumnMaker, band_hz
+from streamclf.dashboard.filed import FiledCourse
+from streamclf.dashboard.history import AUDIO_KEPT_S, Course, History, Mean
 from streamclf.dashboard.picture import measure
 from streamclf.dashboard.playhead import Playhead
 from streamclf.dashboard.start import apply_remembered, write_log
+from streamclf.dashboard.tape import Tape
 from streamclf.dashboard.tuning import AVERAGES_S, next_step, shift_all, shift_class
 from streamclf.dashboard.web import check_address, without_web
 from streamclf.dashboard.widgets.rows import SteadyRows
-from streamclf.errors import UsageError
-from streamclf.records import Block, Gap
+from streamclf.errors import SinkError, UsageError
+from streamclf.records import Average, Block, Gap, Scores
 from streamclf.settings import Settings
+from streamclf.sinks.base import StreamInfo
 from streamclf.ui import ScreenOptions
 
 
@@ -88,11 +93,88 @@ def test_history_measures_when_samples_sounded_by_the_block_that_came_soonest():
 
 
 def test_course_finds_values_by_time():
-    course = Course(None)
-    for time_s in (1.0, 2.0, 3.0):
-        course.add(time_s, int(time_s))
-    assert course.between(1.0, 2.5) == [2]
-    assert (course.at(0.5), course.at(2.9)) == (None, 2)
+    packed = FiledCourse(lambda value: bytes([value]), lambda data: data[0])
+    for course in (Course(600.0), packed):
+        for time_s in (1.0, 2.0, 3.0):
+            course.add(time_s, int(time_s))
+        assert course.between(1.0, 2.5) == [2]
+        assert course.between(3.0, 9.0) == course.between(2.0, 1.0) == []
+        assert (course.at(0.5), course.at(2.9)) == (None, 2)
+        course.clear()
+        assert course.at(9.0) is None
+
+
+@given(
+    st.lists(st.tuples(st.floats(0, 50), st.integers(0, 99)), max_size=40),
+    st.floats(-5, 60),
+    st.floats(-5, 60),
+)
+def test_a_course_in_a_file_gives_what_one_in_memory_does(values, from_s, to_s):
+    kept, filed = Course(1e9), FiledCourse(lambda value: bytes([value]), lambda data: data[0])
+    for time_s, value in sorted(values):
+        kept.add(time_s, value)
+        filed.add(time_s, value)
+    assert filed.between(from_s, to_s) == kept.between(from_s, to_s)
+    assert filed.at(to_s) == kept.at(to_s)
+
+
+def test_columns_and_means_come_back_from_a_file_as_they_were():
+    (column,) = columns_of(toys.tone(440, 0.1))
+    again = Column.unpack(column.pack())
+    assert (again.time_s, again.rms, again.missing) == (column.time_s, column.rms, False)
+    assert (again.low, again.high) == (column.low, column.high)
+    np.testing.assert_array_equal(again.bands, column.bands)
+    mean = Mean(1.5, np.array([0.25, 0.7], np.float32), 3.25, ("silence", 0.5))
+    again = Mean.unpack(mean.pack())
+    assert (again.time_s, again.heard_at, again.verdict) == (1.5, 3.25, ("silence", 0.5))
+    np.testing.assert_array_equal(again.values, mean.values)
+
+
+def test_what_is_kept_of_a_recording_takes_no_memory():
+    history = History(live=False)
+    history.begin(StreamInfo("a.wav", toys.RATE, ["a", "b"], "single-label"))
+    (column,) = columns_of(toys.tone(440, 0.1))
+
+    def keep(first: int, end: int) -> None:
+        for number in range(first, end):
+            made = replace(column, time_s=number / 10, bands=column.bands.copy())
+            history.columns.add(made.time_s, made)
+            scores = Scores(number * 800, 12_000, np.zeros(2, np.float32))
+            history.write(Average(scores, np.full(2, 0.5, np.float32)))
+
+    keep(0, 15_000)
+    tracemalloc.start()
+    keep(15_000, 30_000)
+    kept, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert kept < 300_000  # a column alone took 454 bytes: 6.8 MB
+    assert len(history.columns.between(-1, 3000)) == 30_000
+    assert len(history.means.between(-1, 3002)) == 30_000
+
+
+def test_a_tape_takes_no_memory_and_plays_what_it_heard():
+    windows = 15_000
+    values = np.arange(50, dtype=np.float32)
+    results = (Average(Scores(k, 12_000, values + k), values) for k in range(windows))
+    tape = Tape(results)
+    for _ in itertools.islice(tape, 5000):
+        pass
+    tracemalloc.start()
+    assert sum(1 for _ in tape) == windows
+    kept, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert kept < 300_000
+    again = list(itertools.islice(tape, 3))
+    assert [item.position for item in again] == [0, 1, 2]
+    np.testing.assert_array_equal(again[2].values, values + 2)
+
+
+def test_a_full_disk_of_temporary_files_is_one_line(monkeypatch, tmp_path):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "gone"))
+    course = FiledCourse(lambda value: value, lambda data: data)
+    course.add(0, bytes(900_000))
+    with pytest.raises(SinkError, match=r"cannot be kept .*: no such file .*TMPDIR"):
+        course.add(1, bytes(900_000))
 
 
 @given(st.lists(st.permutations(range(8)).map(lambda order: order[:4]), min_size=2, max_size=6))

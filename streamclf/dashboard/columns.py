@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -16,6 +17,7 @@ N_BANDS = 64
 LOWEST_HZ = 50.0
 FLOOR_DB, CEILING_DB = -95.0, -25.0
 """Power in a mel band, in dB below full scale, that is shown darkest and brightest."""
+_NUMBERS = struct.Struct("<ddff?")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -42,6 +44,18 @@ class Column:
     def peak(self) -> float:
         """Highest absolute sample."""
         return max(self.high, -self.low)
+
+    def pack(self) -> bytes:
+        """The column as bytes, as many for each."""
+        numbers = _NUMBERS.pack(self.time_s, self.rms, self.low, self.high, self.missing)
+        return numbers + self.bands.tobytes()
+
+    @classmethod
+    def unpack(cls, data: bytes) -> Column:
+        """The column of `pack`."""
+        time_s, rms, low, high, missing = _NUMBERS.unpack_from(data)
+        bands = np.frombuffer(data, dtype=np.uint8, offset=_NUMBERS.size)
+        return cls(time_s, bands, low, high, rms, missing)
 
 
 class ColumnMaker:

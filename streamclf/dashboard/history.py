@@ -7,16 +7,18 @@ microphone and model.
 from __future__ import annotations
 
 import bisect
+import struct
 import threading
 from collections import deque
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Generic, Literal, TypeVar
+from typing import Generic, Literal, TypeVar, get_args
 
 import numpy as np
 import numpy.typing as npt
 
 from streamclf.dashboard.columns import Column, ColumnMaker
+from streamclf.dashboard.filed import FiledCourse
 from streamclf.records import Average, Block, Change, Gap, Notice, Result, SoundEvent, Waveform
 from streamclf.sinks.base import Sink, StreamInfo
 from streamclf.soonest import Soonest
@@ -26,6 +28,9 @@ KEPT_S = 600.0
 """Of a live stream, so much can be looked back upon."""
 AUDIO_KEPT_S = 60.0
 MAX_ENTRIES = 2000
+
+_NUMBERS = struct.Struct("<dddB")
+_VERDICTS = get_args(Verdict)
 
 T = TypeVar("T")
 
@@ -62,9 +67,9 @@ class Entry:
 
 
 class Course(Generic[T]):
-    """Values by rising time; only the newest ``kept_s`` seconds, or all."""
+    """Values by rising time; only the newest ``kept_s`` seconds."""
 
-    def __init__(self, kept_s: float | None) -> None:
+    def __init__(self, kept_s: float) -> None:
         self._kept_s = kept_s
         self._times: list[float] = []
         self._values: list[T] = []
@@ -73,7 +78,7 @@ class Course(Generic[T]):
         """Append a value."""
         self._times.append(time_s)
         self._values.append(value)
-        if self._kept_s is not None and time_s - self._times[0] > 2 * self._kept_s:
+        if time_s - self._times[0] > 2 * self._kept_s:
             first = bisect.bisect_left(self._times, time_s - self._kept_s)
             del self._times[:first], self._values[:first]
 
@@ -109,12 +114,25 @@ class Mean:
     heard_at: float = 0.0
     verdict: tuple[Verdict, float] = ("known", 1.0)
 
+    def pack(self) -> bytes:
+        """The mean as bytes, as many for each of one model."""
+        name, certainty = self.verdict
+        numbers = _NUMBERS.pack(self.time_s, self.heard_at, certainty, _VERDICTS.index(name))
+        return numbers + self.values.tobytes()
+
+    @classmethod
+    def unpack(cls, data: bytes) -> Mean:
+        """The mean of `pack`."""
+        time_s, heard_at, certainty, name = _NUMBERS.unpack_from(data)
+        values = np.frombuffer(data, dtype=np.float32, offset=_NUMBERS.size)
+        return cls(time_s, values, heard_at, (_VERDICTS[name], certainty))
+
 
 class History(Sink):
     """Takes audio and results, gives the state at any moment it still holds.
 
     Args:
-        live: Keep only the newest; a recording's history is kept whole.
+        live: Keep only the newest; a recording's history is kept whole, in temporary files.
 
     Attributes:
         soonest: When live samples sounded, in monotonic seconds.
@@ -122,10 +140,14 @@ class History(Sink):
 
     def __init__(self, *, live: bool = True) -> None:
         self.lock = threading.RLock()
-        kept_s = KEPT_S if live else None
         self.live = live
-        self.columns: Course[Column] = Course(kept_s)
-        self.means: Course[Mean] = Course(kept_s)
+        self.columns: Course[Column] | FiledCourse[Column]
+        self.means: Course[Mean] | FiledCourse[Mean]
+        if live:
+            self.columns, self.means = Course(KEPT_S), Course(KEPT_S)
+        else:
+            self.columns = FiledCourse(Column.pack, Column.unpack)
+            self.means = FiledCourse(Mean.pack, Mean.unpack)
         self.entries: deque[Entry] = deque(maxlen=MAX_ENTRIES if live else None)
         self.results: deque[tuple[StreamInfo, Result]] = deque(maxlen=10 * MAX_ENTRIES)
         self.stream: StreamInfo | None = None
@@ -135,7 +157,7 @@ class History(Sink):
         self._heard_at: float | None = None
         self._audio: deque[tuple[float, Waveform]] = deque()
         self._maker: ColumnMaker | None = None
-        self._rate = 0
+        self._rate = self._audio_rate = 0
         self._drawn_until = 0
 
     def begin(self, stream: StreamInfo) -> None:
@@ -162,6 +184,9 @@ class History(Sink):
                 self.columns.add(column.time_s, column)
             # A recording heard again stays as long as it is known to be.
             self.end_s = end_s if self.live else max(end_s, self.end_s)
+            if self._audio_rate != rate:  # another model's: what is kept is saved at one rate
+                self._audio.clear()
+                self._audio_rate = rate
             if isinstance(item, Block) and self.live:
                 soonest = self.soonest.add(end_s, now, item.n_samples / rate)
                 self.lag_s, self._heard_at = now - end_s - soonest, now
@@ -194,7 +219,7 @@ class History(Sink):
     def audio(self, from_s: float, to_s: float) -> tuple[float, Waveform, int]:
         """Live audio of a stretch: where it begins, ``(samples,)`` with gaps as zeros, its rate."""
         with self.lock:
-            rate = self._rate
+            rate = self._audio_rate
             pieces = [(t, w) for t, w in self._audio if t < to_s and t + w.size / rate > from_s]
         if not pieces:
             return from_s, np.zeros(0, dtype=np.float32), rate

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterator
 
+from streamclf.dashboard.filed import Filed
 from streamclf.errors import SourceError
+from streamclf.packing import pack, unpack
 from streamclf.records import Average, Gap, Notice, Result, Scores
+
+_LENGTH = struct.Struct("<I")
 
 
 class Tape:
     """The scores of a recording's windows, with gaps and notices in their place.
 
-    Each iteration begins at the beginning; behind what is kept it listens on.
+    Each iteration begins at the beginning; behind what is kept it listens on. What is kept lies
+    in a temporary file.
 
     Args:
         results: What an engine finds, as it finds it; its averages and events are left out.
@@ -23,23 +29,24 @@ class Tape:
     def __init__(self, results: Iterator[Result]) -> None:
         self.error: SourceError | None = None
         self._results = results
-        self._kept: list[Scores | Gap | Notice] = []
+        self._filed = Filed()
 
     def __iter__(self) -> Iterator[Scores | Gap | Notice]:
         place = 0
-        while place < len(self._kept) or self._listen():
-            yield self._kept[place]
-            place += 1
+        while place < self._filed.size or self._listen():
+            (length,) = _LENGTH.unpack(self._filed.read(place, _LENGTH.size))
+            item: Scores | Gap | Notice = unpack(self._filed.read(place + _LENGTH.size, length))
+            place += _LENGTH.size + length
+            yield item
 
     def _listen(self) -> bool:
         """Keep one more; False at the end."""
         try:
             for result in self._results:
-                if isinstance(result, Average):
-                    self._kept.append(result.scores)
-                    return True
-                if isinstance(result, Gap | Notice):
-                    self._kept.append(result)
+                item = result.scores if isinstance(result, Average) else result
+                if isinstance(item, Scores | Gap | Notice):
+                    data = pack(item)
+                    self._filed.append(_LENGTH.pack(len(data)) + data)
                     return True
         except SourceError as error:
             # Raised behind all stages: what judges the tape finishes its work first.
