@@ -61,7 +61,7 @@ def listen(
     # Who asks for a format asks for lines; a pipe leaves no keyboard to the dashboard.
     lines = outputs.format is not None or outputs.top > 0 or source_options.source == "-"
     if screen.wanted(by_default=not lines):
-        code, engine = ui.show(
+        code, statistics = ui.show(
             screen,
             lambda model, settings: open_engine(model, settings, thresholds, live=True),
             lambda device: open_source(ui.with_device(source_options, device)),
@@ -70,8 +70,8 @@ def listen(
             outputs,
             duration_s=duration_s,
         )
-        say(engine.statistics.summary())
-        write_stats(outputs.stats, engine.statistics)
+        say(statistics.summary())
+        write_stats(outputs.stats, statistics)
         return code
     with in_background():
         return _listen(source_options, model, settings, thresholds, outputs, duration_s)
@@ -116,17 +116,15 @@ def _listen(
     with (
         open_source(source_options) as source,
         open_sinks(
-            outputs, outputs.files, default="jsonl", upkeep=outputs.upkeep(say, engine.stop)
+            outputs, outputs.files, default="jsonl", upkeep=outputs.upkeep(say, source.stop)
         ) as sinks,
-        Interrupts(engine.stop, None if has_terminal() else lambda: reopen(sinks)) as interrupts,
+        Interrupts(source.stop, None if has_terminal() else lambda: reopen(sinks)) as interrupts,
         Service(lambda: f"{source.name}: {describe_counts(engine.statistics)}") as service,
     ):
         source.on_waiting = service.alive
 
         def say_start() -> None:
             say(f"listening to {source.name} with {_describe(engine, opened)}; Ctrl-C ends")
-            if interrupts.happened:  # before there was anything to stop
-                engine.stop()
 
         def say_aloud(message: str) -> None:
             say(message)
@@ -204,6 +202,7 @@ def file(
             interrupted=lambda: interrupts.happened,
             on_end=files.keep,
             hearers=lambda: make_clips(outputs),
+            averages=outputs.needs_averages(card),
         )
     for partial in files.unfinished:
         say(f"not heard to its end: what was found is in {partial}")

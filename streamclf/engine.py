@@ -111,15 +111,16 @@ class Engine:
         on_start: Callable[[], None] = lambda: None,
         *,
         on_audio: Callable[[Block | Gap], None] = lambda item: None,
-        start: int = 0,
     ) -> Generator[Result, None, None]:
-        """Listen to a source to its end, or until `stop`.
+        """Listen to a source to its end, or until `stop`, which counts from this call on.
+
+        Positions begin with that of the source's first item, so that a run reads on where another
+        was cut on the same timeline.
 
         Args:
             source: Opened; the caller closes it.
             on_start: Called when the first audio has arrived.
             on_audio: Shown the mono audio at the model's rate as it arrives, and what is missing.
-            start: Position of the first sample, where another run ended on the same timeline.
 
         Yields:
             Averages (a window each), the events that they ended, gaps, notices and changes.
@@ -128,15 +129,24 @@ class Engine:
             SourceError: Audio cannot be had, or not to its end. All that could be found before
                 it was yielded, open events included.
         """
+        # Not in the generator, which begins with the first result that is asked for.
+        self._source = source
         self.statistics = Statistics(self.card.sample_rate)
         if self.overload.reason:
             self._changes.put(self.settings)  # the hop asked for, until this run is too slow too
         self.overload = self._make_overload()
         self.clock = LocalClock()
-        self._source = source
+        return self._run(source, on_start, on_audio)
+
+    def _run(
+        self,
+        source: Source,
+        on_start: Callable[[], None],
+        on_audio: Callable[[Block | Gap], None],
+    ) -> Generator[Result, None, None]:
         errors: list[SourceError] = []
         began = time.perf_counter()
-        for result in self._results(source, errors, on_start, on_audio, start):
+        for result in self._results(source, errors, on_start, on_audio):
             self.statistics.count(result, self.card.unknown)
             self.statistics.elapsed_s = time.perf_counter() - began
             self.statistics.drift_ppm = source.drift_ppm
@@ -169,8 +179,9 @@ class Engine:
 
         May be called from another thread or a signal handler.
         """
-        if self._source is not None:
-            self._source.stop()
+        source = self._source  # the run may end meanwhile
+        if source is not None:
+            source.stop()
 
     def change(self, settings: Settings) -> None:
         """Go over to another hop, average and thresholds with the next audio that arrives.
@@ -202,19 +213,18 @@ class Engine:
         errors: list[SourceError],
         on_start: Callable[[], None],
         on_audio: Callable[[Block | Gap], None],
-        start: int,
     ) -> Iterator[Result]:
         rate, settings = self.card.sample_rate, self.settings
-        items = self.overload.watch(source.blocks(rate), lambda: source.pace)
+        items = self.overload.watch(_read(source, rate), lambda: source.pace)
         items = _until_error(self._note_rate(items), errors)
         items = _until_error(mix_down(items, settings.channel), errors)
-        items = resample(items, rate, start)
+        items = resample(items, rate)
         if self.read_ahead:
             items = read_ahead(items)
         if source.live:
             items = self.clock.watch(items, lambda: source.keeps_time)
-        changing = self._insert_changes(self._count(items, on_start, on_audio, start))
-        windows = slide(changing, self._timing.window, self._timing.hop, start)
+        changing = self._insert_changes(self._count(items, on_start, on_audio))
+        windows = slide(changing, self._timing.window, self._timing.hop)
         batch_size = settings.batch_size or usual_batch(self.scorer, self._timing.hop)
         batch_size = 1 if source.live else batch_size
         scores = self._add_notices(classify(windows, self._open_stream(), batch_size))
@@ -271,8 +281,8 @@ class Engine:
         items: Iterable[Block | Gap | Notice],
         on_start: Callable[[], None],
         on_audio: Callable[[Block | Gap], None],
-        start: int,
     ) -> Iterator[Block | Gap | Notice]:
+        start: int | None = None
         for item in items:
             if isinstance(item, Block):
                 if not self.statistics.delivered_samples:
@@ -281,9 +291,21 @@ class Engine:
             elif isinstance(item, Gap):
                 self.statistics.add_gap(item.cause, item.position, item.n_samples)
             if not isinstance(item, Notice):
+                start = item.position if start is None else start
                 self.statistics.elapsed_samples = item.end - start
                 on_audio(item)
             yield item
+
+
+def _read(source: Source, sample_rate: int) -> Iterator[Block | Gap | Notice]:
+    """The source's audio; a disk or device that fails is the source's own failure."""
+    try:
+        yield from source.blocks(sample_rate)
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise SourceError(
+            f"{source.name}: cannot be read on: {reason}; what came before is kept"
+        ) from error
 
 
 def _until_error(

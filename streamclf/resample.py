@@ -1,8 +1,9 @@
 """Blocks of any rate -> blocks of the model's rate, as one continuous stream.
 
 Between two gaps the audio passes through one stream resampler (soxr, HQ), so that the result is
-the same whatever the block sizes. From here on, positions count at the model's rate: they follow
-the samples that came out, and at each gap they are set to where the source's clock says.
+the same whatever the block sizes. From here on, positions count at the model's rate: they begin
+where the first item lies, follow the samples that came out, and at each gap they are set to where
+the source's clock says.
 """
 
 from __future__ import annotations
@@ -16,21 +17,22 @@ from streamclf.records import Block, Gap, Notice, Waveform, rescale
 
 
 def resample(
-    items: Iterable[Block | Gap | Notice], sample_rate: int, start: int = 0
+    items: Iterable[Block | Gap | Notice], sample_rate: int
 ) -> Iterator[Block | Gap | Notice]:
     """Bring mono blocks to one sample rate.
 
     Args:
         items: Blocks ``(1, samples)`` at any rate; the rate may change from block to block.
         sample_rate: The rate wanted, in Hz.
-        start: Position of the first sample, at ``sample_rate``.
 
     Yields:
         Contiguous blocks ``(1, samples)``, gaps and notices, all counted at ``sample_rate``.
     """
-    position = start
+    position: int | None = None
     segment: _Segment | None = None
     for item in items:
+        if position is None:
+            position = rescale(item.position, item.sample_rate, sample_rate)
         if isinstance(item, Block):
             if segment is None or segment.input_rate != item.sample_rate:
                 if segment is not None:
@@ -47,14 +49,14 @@ def resample(
                 yield from _block(position, tail, sample_rate)
                 position += tail.size
                 segment = None
-            end = start + rescale(item.end, item.sample_rate, sample_rate)
+            end = rescale(item.end, item.sample_rate, sample_rate)
             # Rounding may leave nothing of a very short gap; it still breaks the stream.
             n_samples = max(end - position, 1)
             yield Gap(position, n_samples, sample_rate, item.cause)
             position += n_samples
         else:
             yield Notice(position, sample_rate, item.message, item.level)
-    if segment is not None:
+    if segment is not None and position is not None:
         yield from _block(position, segment.flush(), sample_rate)
 
 

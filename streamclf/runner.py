@@ -25,7 +25,6 @@ def run_stream(
     on_start: Callable[[], None] = lambda: None,
     on_average: Callable[[Average], None] = lambda average: None,
     on_audio: Callable[[Block | Gap], None] = lambda item: None,
-    start: int = 0,
 ) -> None:
     """Listen to a source to its end and write what is found.
 
@@ -37,7 +36,6 @@ def run_stream(
         on_start: Called when the first audio has arrived.
         on_average: Called at each window.
         on_audio: Shown the mono audio at the model's rate, and what is missing.
-        start: Position of the first sample, where another run ended on the same timeline.
 
     Raises:
         SourceError: After all results before it were written.
@@ -50,7 +48,7 @@ def run_stream(
         for sink in sinks:
             sink.hear(item)
 
-    with closing(engine.run(source, on_start, on_audio=hear, start=start)) as results:
+    with closing(engine.run(source, on_start, on_audio=hear)) as results:
         write_results(
             results, lambda: stream_info(engine, source), sinks, say=say, on_average=on_average
         )
@@ -147,8 +145,12 @@ class Interrupts:
         self._thread = threading.Thread(target=self._watch, name="streamclf-signals", daemon=True)
         self._thread.start()
         for number in _ENDING:
-            if signal.getsignal(number) != signal.SIG_IGN:
-                self._before[number] = signal.signal(number, self._handle)
+            before = signal.getsignal(number)
+            if before != signal.SIG_IGN:
+                # Noted first: the thread leaves alone what it does not find here, and a signal
+                # may come as soon as there is a handler.
+                self._before[number] = before
+                signal.signal(number, self._handle)
         return self
 
     def __exit__(

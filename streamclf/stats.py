@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from streamclf.card import Unknown
-from streamclf.records import Average, Result, SoundEvent
+from streamclf.records import Average, Result, SoundEvent, rescale
 from streamclf.unknown import SILENCE_LABEL, UNKNOWN_LABEL, judge
 
 MAX_LISTED = 10_000
@@ -49,10 +49,24 @@ class GapLog:
         self._count(cause, 1, n_samples)
 
     def extend(self, other: GapLog, source: str) -> None:
-        """Take over another run's gaps."""
+        """Take over another run's gaps, counted at the same rate."""
         self._listed.extend((*gap[:3], gap[3] or source) for gap in other)
         for cause, (n_gaps, n_samples) in other.by_cause.items():
             self._count(cause, n_gaps, n_samples)
+
+    def at_rate(self, from_rate: int, to_rate: int) -> GapLog:
+        """The same gaps, counted at another rate; none vanishes."""
+        log = GapLog()
+        rest = {cause: list(counts) for cause, counts in self.by_cause.items()}
+        for cause, position, n_samples, source in self._listed:
+            begin = rescale(position, from_rate, to_rate)
+            end = rescale(position + n_samples, from_rate, to_rate)
+            log.add(cause, begin, max(end - begin, 1), source)
+            rest[cause][0] -= 1
+            rest[cause][1] -= n_samples
+        for cause, (n_gaps, n_samples) in rest.items():  # those that are no longer listed
+            log._count(cause, n_gaps, rescale(n_samples, from_rate, to_rate))
+        return log
 
     def _count(self, cause: str, n_gaps: int, n_samples: int) -> None:
         counts = self.by_cause.setdefault(cause, [0, 0])
@@ -65,7 +79,7 @@ class Statistics:
     """Counts of one run; all lengths at the model's rate.
 
     Attributes:
-        sample_rate: The model's, in Hz.
+        sample_rate: The model's, in Hz; of several models', the first's.
         elapsed_samples: Length of the stream, from its first position to its last.
         delivered_samples: Audio that arrived.
         gap_samples: Audio known to be missing. With what arrived, it is what elapsed.
@@ -134,13 +148,15 @@ class Statistics:
             self.n_events += 1
 
     def add(self, other: Statistics, source: str = "") -> None:
-        """Add another run's counts to these.
+        """Add another run's counts to these, at the rate of the first.
 
         Args:
             other: The run's.
             source: What it listened to.
         """
-        self.sample_rate = other.sample_rate
+        if not self.elapsed_samples:
+            self.sample_rate = other.sample_rate
+        other = other.at_rate(self.sample_rate)
         self.elapsed_samples += other.elapsed_samples
         self.gaps.extend(other.gaps, source)
         self.n_skipped += other.n_skipped
@@ -157,6 +173,27 @@ class Statistics:
         self.n_silent += other.n_silent
         self.scoring_s += other.scoring_s
         self.elapsed_s += other.elapsed_s
+
+    def at_rate(self, sample_rate: int) -> Statistics:
+        """The same counts, lengths at another rate; what arrived and is missing still is all."""
+        if sample_rate == self.sample_rate:
+            return self
+        gaps = self.gaps.at_rate(self.sample_rate, sample_rate)
+        missing = sum(n_samples for _, n_samples in gaps.by_cause.values())
+        elapsed = max(rescale(self.elapsed_samples, self.sample_rate, sample_rate), missing)
+        hops = (
+            replace(hop, position=rescale(hop.position, self.sample_rate, sample_rate))
+            for hop in self.hops
+        )
+        return replace(
+            self,
+            sample_rate=sample_rate,
+            elapsed_samples=elapsed,
+            delivered_samples=elapsed - missing,
+            gap_samples=missing,
+            gaps=gaps,
+            hops=deque(hops, maxlen=MAX_LISTED),
+        )
 
     def summary(self) -> str:
         """One line for people."""

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from streamclf.settings import Settings
     from streamclf.sources.base import Source
     from streamclf.sources.choose import SourceOptions
+    from streamclf.stats import Statistics
 
 OpenEngine = Callable[["ModelOptions", "Settings"], "tuple[Engine, Model]"]
 
@@ -109,19 +110,22 @@ def show(
     *,
     duration_s: float | None = None,
     recording: Path | None = None,
-) -> tuple[int, Engine]:
-    """Open the dashboard on this terminal. Returns the exit code and the last engine.
+) -> tuple[int, Statistics]:
+    """Open the dashboard on this terminal. Returns the exit code and the session's statistics.
 
     Raises:
         StreamclfError: The model or the source cannot be opened, or the dashboard failed.
     """
     from streamclf.dashboard.listener import Doors
     from streamclf.dashboard.remembered import Remembered, load_settings
-    from streamclf.dashboard.start import apply_remembered, open_dashboard
+    from streamclf.dashboard.start import apply_remembered, describe_remembered, open_dashboard
 
     remembered = Remembered() if screen.fresh else load_settings()
     given = screen.given.__contains__
-    first = _choose_model(remembered, model, screen)
+    # What is written is as the command line says; of the last session it has the looks alone.
+    looks_alone = outputs.written
+    first = model if looks_alone else _choose_model(remembered, model, screen)
+    other = _model_of(remembered, model, screen) if looks_alone or first is not model else None
 
     def open_named(name: str, settings: Settings | None) -> tuple[Engine, Model]:
         named = replace(model, name=name, card=model.card if name == model.name else CardOptions())
@@ -133,9 +137,18 @@ def show(
     chosen = apply_remembered(
         remembered, engine.card.name, engine.card.labels, engine.settings, given
     )
+    device = remembered.device if _may_choose_device(screen, recording) else None
+    if not looks_alone and device and not _is_there(device):
+        device = None
+    notices: SimpleQueue[str] = SimpleQueue()
+    told = describe_remembered(engine.settings, chosen, other, device)
+    if told and looks_alone:
+        notices.put(f"settings of the last session are left out, as results are written: {told}")
+        chosen, device = engine.settings, None
+    elif told:
+        notices.put(f"settings of the last session: {told}; --fresh begins without them")
     if chosen != engine.settings:
         engine = type(engine)(engine.scorer, chosen)
-    notices: SimpleQueue[str] = SimpleQueue()
     sinks = open_files(outputs, outputs.files, outputs.upkeep(notices.put))
     try:
         doors = Doors(
@@ -143,14 +156,13 @@ def show(
             lambda: [*dict.fromkeys([*bundled_models(), model.name, first.name])],
             sinks, duration_s, recording, notices,
         )  # fmt: skip
-        device = _remembered_device(remembered) if _may_choose_device(screen, recording) else None
         source = open_source(device)
-        code, last = open_dashboard(doors, engine, opened, source, remembered)
+        code, statistics = open_dashboard(doors, engine, opened, source, remembered)
     finally:
         close_sinks(sinks)
         while not notices.empty():
             say(notices.get())
-    return code or int(any(sink.n_lost for sink in sinks)), last
+    return code or int(any(sink.n_lost for sink in sinks)), statistics
 
 
 def show_recording(
@@ -172,10 +184,10 @@ def show_recording(
             f"the dashboard shows one recording, {len(paths)} were named: name one, "
             "or leave out --ui"
         )
-    if outputs.files or outputs.scores or outputs.format or outputs.clips:
+    if outputs.written or outputs.format:
         raise UsageError(
-            "--output, --scores, --clips and --format cannot go with the dashboard, where settings "
-            "may change: leave out --ui, or press e in it to export the events"
+            "--output, --scores, --clips, --stats and --format cannot go with the dashboard, where "
+            "settings may change: leave out --ui, or press e in it to export the events"
         )
     if screen.web is not None:
         return serve(screen)
@@ -189,27 +201,34 @@ def show_recording(
 def _choose_model(
     remembered: Remembered, model: ModelOptions, screen: ScreenOptions
 ) -> ModelOptions:
-    if not remembered.model or "model" in screen.given or model.card.given:
+    name = _model_of(remembered, model, screen)
+    if name is None:
         return model
     try:
-        find_model(remembered.model)
+        find_model(name)
     except ModelError as error:
         say(f"warning: the model of the last session is gone: {error}")
         return model
-    return replace(model, name=remembered.model)
+    return replace(model, name=name)
+
+
+def _model_of(remembered: Remembered, model: ModelOptions, screen: ScreenOptions) -> str | None:
+    """The last session's model, if it is another and the command line says nothing of it."""
+    if "model" in screen.given or model.card.given or remembered.model == model.name:
+        return None
+    return remembered.model
 
 
 def _may_choose_device(screen: ScreenOptions, recording: Path | None) -> bool:
     return recording is None and not {"device", "source"} & set(screen.given)
 
 
-def _remembered_device(remembered: Remembered) -> str | None:
-    """The last session's microphone, if it is there."""
+def _is_there(device: str) -> bool:
+    """Whether the last session's microphone is there."""
     try:
-        there = remembered.device in _device_names() if remembered.device else False
+        return device in _device_names()
     except SourceError:
-        return None
-    return remembered.device if there else None
+        return False
 
 
 def _device_names() -> list[str]:

@@ -1,6 +1,6 @@
 """Blocks -> windows every hop.
 
-Windows start at the beginning of the stream and anew behind every gap, then every hop. None
+Windows start where the audio begins, at first and behind every gap, then every hop. None
 spans a gap. Where audio is left behind the last full window, one more window holds it,
 zero-padded; audio shorter than a window gets one zero-padded window. So every sample is heard
 (as long as the hop is not longer than the window), and no two block sizes give other windows.
@@ -19,7 +19,6 @@ def slide(
     items: Iterable[Block | Gap | Notice | Change],
     window_samples: int,
     hop_samples: int,
-    start: int = 0,
 ) -> Iterator[Window | Gap | Notice | Change]:
     """Cut contiguous mono blocks into windows.
 
@@ -27,22 +26,24 @@ def slide(
         items: Blocks ``(1, samples)``, each beginning where the last one ended.
         window_samples: Length of a window.
         hop_samples: Distance between the starts of two windows, until a `Change`.
-        start: Position of the first sample.
     """
-    segment = _Segment(start)
+    segment: _Segment | None = None
     for item in items:
         if isinstance(item, Block):
+            segment = segment or _Segment(item.position)
             segment.push(item.waveform[0])
             yield from segment.full_windows(window_samples, hop_samples)
         elif isinstance(item, Gap):
-            yield from segment.last_window(window_samples)
+            if segment is not None:
+                yield from segment.last_window(window_samples)
             yield item
-            segment = _Segment(item.end)
+            segment = None
         else:
             if isinstance(item, Change):
                 hop_samples = item.hop
             yield item
-    yield from segment.last_window(window_samples)
+    if segment is not None:
+        yield from segment.last_window(window_samples)
 
 
 class _Segment:

@@ -174,6 +174,43 @@ def test_engine_counts_what_elapsed_at_any_rates(classifier, steps):
     assert abs(counts.elapsed_samples / toys.RATE - truth_s) < (len(steps) + 1) * 3 / toys.RATE
 
 
+@given(
+    runs=st.lists(st.tuples(STEPS, st.sampled_from([8000, 11_025, 16_000])), max_size=6),
+    rate=st.sampled_from([8000, 44_100]),
+)
+def test_statistics_of_models_of_several_rates_balance(runs, rate):
+    """In the rate of the first; each gap is there, none is longer than it was."""
+    total, truth_s, n_gaps = Statistics(), 0.0, 0
+    for number, (steps, own_rate) in enumerate([([(False, 100, 0)], rate), *runs]):
+        counts = Statistics(own_rate if number else rate)
+        for is_gap, n_samples, _ in steps:
+            if is_gap:
+                counts.add_gap("overflow", counts.elapsed_samples, n_samples)
+                n_gaps += 1
+            else:
+                counts.delivered_samples += n_samples
+            counts.elapsed_samples += n_samples
+        truth_s += counts.elapsed_samples / counts.sample_rate
+        total.add(counts)
+    stats = total.as_json()
+    assert_balanced(stats)
+    assert stats["sample_rate"] == rate
+    assert stats["n_gaps"] == len(stats["gaps"]) == n_gaps
+    assert sum(n for _, n in total.gaps.by_cause.values()) == stats["gap_samples"]
+    assert stats["elapsed_samples"] == pytest.approx(truth_s * rate, abs=len(runs) + n_gaps + 1)
+
+
+def test_gaps_that_are_listed_no_more_are_counted_at_another_rate_too():
+    counts = Statistics(8000, elapsed_samples=10 * MAX_LISTED, delivered_samples=5 * MAX_LISTED)
+    for number in range(MAX_LISTED + 10):
+        counts.add_gap("stalled", 10 * number, 4)
+    counts.delivered_samples -= counts.gap_samples - 5 * MAX_LISTED
+    halved = counts.at_rate(4000)
+    assert halved.gap_samples == 2 * (MAX_LISTED + 10)
+    assert halved.gaps.by_cause == {"stalled": [MAX_LISTED + 10, 2 * (MAX_LISTED + 10)]}
+    assert halved.delivered_samples + halved.gap_samples == halved.elapsed_samples
+
+
 def test_statistics_stay_small_over_weeks():
     counts = Statistics(toys.RATE)
     for number in range(3 * MAX_LISTED):

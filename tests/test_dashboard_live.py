@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import io
+import json
 import os
 import shlex
 import shutil
@@ -244,3 +245,65 @@ def decode(png: bytes) -> np.ndarray:
     """Pixels ``(height, width, 3)``."""
     with av.open(io.BytesIO(png)) as container:
         return next(container.decode(video=0)).to_ndarray(format="rgb24").astype(int)
+
+
+@no_tmux
+def test_settings_of_the_last_session_are_said_and_do_not_change_what_is_written(
+    tmp_path, tone_model, write_wav
+):
+    sound = np.concatenate([toys.silence(2), toys.tone(440, 60)])
+    env = home(tmp_path)
+    config = tmp_path / "config" / "streamclf" / "dashboard.json"
+    config.parent.mkdir(parents=True)
+    config.write_text(
+        '{"view": "waveform", "hop_s": 0.1, "average_s": 0, "thresholds": {"tones": 0.65}}'
+    )
+    scores = tmp_path / "scores.csv"
+    command = [sys.executable, "-m", "streamclf", "listen", "--source", f"sim:{write_wav(sound)}"]
+    command += ["--model", str(tone_model), "--ui"]
+    with Terminal(command, env, (160, 50)) as terminal:
+        shown = terminal.until("listening", "hop 0.1 s", "settings of the last session")
+        terminal.press("q")
+        terminal.until("exit code 0")
+    assert "left out" not in shown
+    with Terminal([*command, "--scores", str(scores)], env, (160, 50)) as terminal:
+        shown = terminal.until("listening", "hop 0.5 s, average 3 s", "are left out")
+        assert "3.7k" not in shown  # the view is one of the looks: it stays
+        while not scores.exists() or scores.read_text().count("\n") < 4:
+            time.sleep(0.1)
+        terminal.press("q")
+        terminal.until("exit code 0")
+    onsets = [float(line.split(",")[1]) for line in scores.read_text().splitlines()[1:]]
+    assert onsets[:3] == [0, 0.5, 1]
+    assert json.loads(config.read_text())["hop_s"] == 0.1  # for the next session to show
+
+
+@no_tmux
+def test_figures_of_a_session_are_of_all_its_models(tmp_path, tone_model, write_wav):
+    """`--stats` and the last line, after the model was changed in the middle."""
+    other = toys.write_tone_detector(
+        tmp_path / "other.onnx", toys.toy_card(sample_rate=16_000, name="other")
+    )
+    config = tmp_path / "config" / "streamclf" / "dashboard.json"
+    config.parent.mkdir(parents=True)
+    config.write_text(json.dumps({"model": str(other)}))
+    stats = tmp_path / "stats.json"
+    source = f"sim:{write_wav(toys.tone(440, 60))}?overflow=3,0.5"
+    command = [sys.executable, "-m", "streamclf", "listen", "--source", source, "--ui"]
+    command += ["--model", str(tone_model), "--duration", "9", "--stats", str(stats)]
+    with Terminal(command, home(tmp_path), (160, 50)) as terminal:
+        terminal.until("gap: overflow")
+        terminal.press("m")
+        terminal.until("pocket")
+        terminal.press("p", "o", "c", "k", "e", "t", "Enter")
+        terminal.until("pocket", "hop")
+        shown = terminal.until("exit code 0").replace("\n", "")
+    figures = json.loads(stats.read_text())
+    assert figures["sample_rate"] == toys.RATE
+    assert figures["delivered_samples"] + figures["gap_samples"] == figures["elapsed_samples"]
+    assert 8.4 < figures["elapsed_samples"] / toys.RATE < 10.5
+    gaps = [round(gap["position"] / toys.RATE) for gap in figures["gaps"]]
+    assert [gap["n_samples"] for gap in figures["gaps"]] == [toys.RATE // 2] * len(gaps)
+    assert gaps == sorted(gaps)
+    assert len(gaps) >= 2
+    assert f"{len(gaps)} gaps ({len(gaps) / 2:.1f} s, overflow)" in shown

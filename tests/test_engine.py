@@ -1,3 +1,4 @@
+import errno
 import time
 from datetime import datetime, timedelta
 
@@ -160,6 +161,21 @@ def test_engine_gives_all_it_found_before_a_source_fails(classifier):
         results.extend(engine.run(Broken()))
     (event,) = [r for r in results if isinstance(r, SoundEvent)]
     assert (event.label, event.onset, event.offset) == ("middle", 0, 4 * toys.RATE)
+
+
+def test_a_disk_that_fails_is_the_sources_failure_and_all_before_it_is_kept(classifier):
+    class OnABadDisk(ArraySource):
+        def blocks(self, sample_rate):
+            yield from super().blocks(sample_rate)
+            raise OSError(errno.EIO, "Input/output error")
+
+    results = []
+    with pytest.raises(SourceError) as caught:
+        results.extend(Engine(classifier).run(OnABadDisk(toys.tone(440, 3), toys.RATE, name="a")))
+    assert str(caught.value) == (
+        "a: cannot be read on: input/output error; what came before is kept"
+    )
+    assert [r.label for r in results if isinstance(r, SoundEvent)] == ["low"]
 
 
 def test_engine_stops_as_if_the_stream_had_ended(classifier):

@@ -12,7 +12,7 @@ from streamclf.classifier import Classifier
 from streamclf.engine import Engine
 from streamclf.errors import UsageError
 from streamclf.model import Model
-from streamclf.records import Average, Block, Change, Gap, Notice, SoundEvent, rescale
+from streamclf.records import Average, Block, Change, Gap, Notice, SoundEvent
 from streamclf.settings import Settings
 from streamclf.sources.array import ArraySource
 from streamclf.sources.fake_backend import FakeClock
@@ -121,8 +121,7 @@ def test_relay_is_cut_and_read_on_without_losing_a_sample(classifier):
 
     def listen(until_s):
         engine = Engine(classifier)
-        start = rescale(relay.position, relay.sample_rate, toys.RATE)
-        for result in engine.run(relay, on_audio=heard.append, start=start):
+        for result in engine.run(relay, on_audio=heard.append):
             if isinstance(result, Average) and result.end >= until_s * toys.RATE:
                 relay.cut()
             yield result

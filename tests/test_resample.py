@@ -99,11 +99,35 @@ def test_resample_goes_on_when_the_rate_changes():
     assert out[-1].end == 32_000
 
 
-def test_resample_counts_on_from_where_another_run_ended():
-    items = [Block(0, noise(4800)[None], 48_000), Gap(4800, 9600, 48_000, "test")]
-    *blocks, gap = resample(items, 16_000, start=1000)
-    assert (blocks[0].position, blocks[-1].end) == (1000, 2600)
-    assert (gap.position, gap.end) == (2600, 5800)
+def test_resample_counts_from_where_the_first_item_lies():
+    items = [
+        Block(3000, noise(4800)[None], 48_000),
+        Gap(7800, 9600, 48_000, "test"),
+        Block(17_400, noise(4800)[None], 48_000),
+    ]
+    out = list(resample(items, 16_000))
+    (gap,) = [item for item in out if isinstance(item, Gap)]
+    assert (out[0].position, gap.position, gap.end, out[-1].end) == (1000, 2600, 5800, 7400)
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    rate=st.sampled_from(RATES),
+    cut=st.integers(1, 9000),
+    missing=st.integers(100, 3000),
+    behind=st.integers(1, 9000),
+)
+def test_resample_of_what_follows_a_cut_counts_as_if_it_had_not_been_cut(
+    rate, cut, missing, behind
+):
+    first = blocks_of(noise(cut), rate, [700])
+    rest = [Gap(cut, missing, rate, "test")]
+    rest += blocks_of(noise(behind), rate, [700], cut + missing)
+    whole = list(resample([*first, *rest], 16_000))
+    pieces = [*resample(first, 16_000), *resample(rest, 16_000)]
+    assert [(i.position, i.end) for i in pieces[-1:]] == [(i.position, i.end) for i in whole[-1:]]
+    (gap,) = [item for item in pieces if isinstance(item, Gap)]
+    assert gap.end == rescale(cut + missing, rate, 16_000)
 
 
 def test_resample_counts_notices_at_the_new_rate():

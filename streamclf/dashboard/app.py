@@ -235,6 +235,7 @@ class Dashboard(Actions, App[int]):
                 listener.history.lag_s,
                 engine.overload.reason,
                 listener.doors.n_lost,
+                listener.statistics,
             )
             base.query_one(HealthLine).tell(health)
 

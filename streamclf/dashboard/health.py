@@ -74,7 +74,12 @@ class HealthMeter:
         self._frames.append(self._now())
 
     def sample(
-        self, statistics: Statistics, lag_s: float, overload: str = "", n_lost: int = 0
+        self,
+        statistics: Statistics,
+        lag_s: float,
+        overload: str = "",
+        n_lost: int = 0,
+        session: Statistics | None = None,
     ) -> Health:
         """Read the figures.
 
@@ -83,7 +88,9 @@ class HealthMeter:
             lag_s: Seconds of audio that wait.
             overload: Why the hop is wider than asked for.
             n_lost: Lines that outputs lost.
+            session: Of all engines so far, by which gaps are told; the engine's unless given.
         """
+        session = session or statistics
         now = self._now()
         self._samples.append((now, self._cpu(), statistics.n_windows))
         while self._samples[0][0] < now - 10:
@@ -97,8 +104,8 @@ class HealthMeter:
             latency[0],
             latency[1],
             max(statistics.n_windows - n_windows, 0) / passed if passed else 0.0,
-            statistics.gap_samples / statistics.sample_rate,
-            statistics.n_gaps,
+            session.gap_samples / session.sample_rate,
+            session.n_gaps,
             max(lag_s, 0.0),
             100 * (self._cpu() - cpu) / passed if passed else 0.0,
             len(recent) / 2,

@@ -23,13 +23,14 @@ from streamclf.dashboard.tape import Tape
 from streamclf.engine import Engine
 from streamclf.errors import SourceError, StreamclfError
 from streamclf.model import Model
-from streamclf.records import Average, Block, Gap, Result, rescale
+from streamclf.records import Average, Block, Gap, Result
 from streamclf.runner import run_stream, stream_info
 from streamclf.settings import Settings
 from streamclf.sinks.base import Sink
 from streamclf.sources.base import Source
 from streamclf.sources.microphone import Microphone
 from streamclf.sources.relay import Relay
+from streamclf.stats import Statistics
 
 Post = Callable[[Message], object]
 
@@ -101,6 +102,9 @@ class Listener:
         self._post = post
         self._now = now
         self._next: tuple[Engine, Model] | None = None
+        self._choosing = threading.Lock()
+        self._ended_runs = Statistics()
+        self._running: Engine | None = None
         self._tape: Tape | None = None
         self._wakes: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._stopped = False
@@ -116,6 +120,15 @@ class Listener:
     def _chosen_model(self) -> Model:
         following = self._next
         return following[1] if following else self.model
+
+    @property
+    def statistics(self) -> Statistics:
+        """Of the whole session, through all changes of a live source's model and microphone."""
+        total = Statistics()
+        total.add(self._ended_runs)
+        if self._running is not None:
+            total.add(self._running.statistics)
+        return total
 
     def start(self) -> None:
         """Begin to listen."""
@@ -173,30 +186,40 @@ class Listener:
         return [*self.doors.list_devices()]
 
     def _replace(self, engine: Engine, model: Model) -> None:
-        self._next = engine, model
-        if self.relay.live:
-            self.relay.cut()
+        with self._choosing:
+            self._next = engine, model
+            if self.relay.live:
+                self.relay.cut()
         self._wakes.put(None)
 
     def _run(self) -> None:
         try:
             while not self._is_stopped():
                 self.error = self._listen()
-                if self._next is None and not self._is_stopped():
+                if self._is_done() and not self._is_stopped():
                     self._post(ListeningEnded(str(self.error or "")))
                     self._wait()
                 self._take_over()
         except Exception as error:
             self._post(ListenerCrashed(error))
 
+    def _is_done(self) -> bool:
+        """Whether all was heard that there is; a live source that was cut for a model has more."""
+        if self.relay.live:
+            return self.error is not None or self.relay.has_ended
+        return self._next is None
+
     def _wait(self) -> None:
-        """Wait until there is something to listen to, or with."""
-        while not (self._next or self.relay.has_next or self._is_stopped()):
+        """Wait until there is something to listen to, or to listen to a recording with."""
+        while not (self.relay.has_next or self._is_stopped()):
+            if self._next is not None and not self.relay.live:
+                return
             self._wakes.get()
 
     def _take_over(self) -> None:
-        if self._next is not None:
-            (self.engine, self.model), self._next = self._next, None
+        with self._choosing:  # or a choice made meanwhile would be forgotten
+            if self._next is not None:
+                (self.engine, self.model), self._next = self._next, None
         if not self.relay.live:
             self.history.forget_results()
 
@@ -238,21 +261,22 @@ class Listener:
 
     def _listen_live(self) -> SourceError | None:
         self.scoring = self.engine
-        relay, rate = self.relay, self.engine.card.sample_rate
         try:
             run_stream(
                 self.engine,
-                relay,
+                self.relay,
                 [self.history, *self.doors.sinks, _Announcer(self._post)],
                 say=lambda message: None,
                 on_start=self._say_start,
                 on_average=self._end_in_time,
                 on_audio=self._hear,
-                start=rescale(relay.position, relay.sample_rate, rate),
             )
         except SourceError as error:
             self.history.tell("warning", str(error))
             return error
+        finally:
+            self._running = None
+            self._ended_runs.add(self.engine.statistics)
         return None
 
     def _hear(self, item: Block | Gap) -> None:
@@ -267,6 +291,7 @@ class Listener:
         return self._stopped
 
     def _say_start(self) -> None:
+        self._running = self.scoring
         self._post(ListeningStarted())
 
     def _end_in_time(self, average: Average) -> None:

@@ -18,11 +18,12 @@ from streamclf.masking import mask_text
 from streamclf.model import Model
 from streamclf.settings import Settings
 from streamclf.sources.base import Source
+from streamclf.stats import Statistics
 
 
 def open_dashboard(
     doors: Doors, engine: Engine, model: Model, source: Source, remembered: Remembered
-) -> tuple[int, Engine]:
+) -> tuple[int, Statistics]:
     """Show what is heard until the user quits.
 
     Args:
@@ -33,7 +34,7 @@ def open_dashboard(
         remembered: Of the last session; brought up to date and saved in the end.
 
     Returns:
-        The exit code, and the engine that listened last.
+        The exit code, and what was heard and lost in the whole session.
 
     Raises:
         StreamclfError: The dashboard failed; the message names the log file.
@@ -48,13 +49,15 @@ def open_dashboard(
     finally:
         app.listener.stop()
         save_settings(app.remembered)
+    if isinstance(app.failure, StreamclfError):
+        raise app.failure
     if app.failure is not None:
         path = write_log(app.failure)
         kind = f"{type(app.failure).__name__}: {app.failure}"
         raise StreamclfError(f"the dashboard failed ({kind}); {path} holds the details")
     if app.listener.error is not None:
         raise app.listener.error
-    return (1 if code is None else code), app.listener.engine
+    return (1 if code is None else code), app.listener.statistics
 
 
 def apply_remembered(
@@ -72,6 +75,28 @@ def apply_remembered(
         on = remembered.thresholds.get(card_name)
         settings = replace(settings, thresholds=set_on(settings.thresholds, on, known))
     return settings
+
+
+def describe_remembered(
+    before: Settings, chosen: Settings, model: str | None, device: str | None
+) -> str:
+    """What the last session's settings change in the results, in words; empty if nothing.
+
+    Args:
+        before: As the command line says.
+        chosen: From `apply_remembered`.
+        model: Of the last session, if it is another.
+        device: Of the last session.
+    """
+    average = f"averaged over {chosen.average_s:g} s" if chosen.average_s else "not averaged"
+    parts = [
+        f"model {model}" if model else "",
+        f"hop {chosen.hop_s:g} s" if chosen.hop_s != before.hop_s else "",
+        average if chosen.average_s != before.average_s else "",
+        "thresholds" if chosen.thresholds != before.thresholds else "",
+        f"microphone {device}" if device else "",
+    ]
+    return ", ".join(part for part in parts if part)
 
 
 def write_log(error: BaseException, path: Path | None = None) -> Path:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from datetime import datetime
-from typing import Literal
 
 from streamclf.records import Block, Gap, Notice
 from streamclf.sources.base import Source, State
@@ -25,7 +24,7 @@ class Relay(Source):
         clock: Measures the gaps; the system's unless given.
 
     Attributes:
-        position: Behind the last sample delivered, at ``sample_rate``.
+        position: Behind the last sample delivered or missing, at ``sample_rate``.
         sample_rate: Of the audio delivered last, in Hz.
     """
 
@@ -40,7 +39,7 @@ class Relay(Source):
         self._lock = threading.Lock()
         self._heard_at: float | None = None
         self._heard_from: Source | None = None
-        self._ended: Literal["", "cut", "stop"] = ""
+        self._cut = self._stopped = self._exhausted = False
 
     @property
     def name(self) -> str:  # type: ignore[override]
@@ -88,18 +87,21 @@ class Relay(Source):
         Raises:
             SourceError: The source fails; `switch` to another and read again.
         """
-        if self._ended != "stop":
-            self._ended = ""
         while self._go_on():
             if self._items is None:
                 self._items = self._source.blocks(sample_rate)
             for item in self._items:
                 yield from self._place(item)
-                if self._has_ended():
+                if self._must_end():
                     return
-            self._items = iter(())
+            self._items, self._exhausted = iter(()), True
             if self._next is None:
                 return
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether its source came to its end, and none was switched to."""
+        return self._exhausted and self._next is None
 
     @property
     def has_next(self) -> bool:
@@ -107,40 +109,60 @@ class Relay(Source):
         return self._next is not None
 
     def switch(self, source: Source) -> None:
-        """Go over to another source; may be called from another thread."""
+        """Go over to another source, which is closed here; may be called from another thread.
+
+        The newest wins: one that was switched to before and is not read yet is closed unread, as
+        any is after `stop`.
+        """
         with self._lock:
-            self._next = source
-        self._source.stop()
+            left, self._next = self._next, source
+            if self._stopped:
+                left, self._next = source, left
+            # The one that is read now: it may be another as soon as the lock is free.
+            present = self._source
+        if left is not None:
+            left.close()
+        present.stop()
 
     def cut(self) -> None:
-        """End `blocks` behind the next item; reading again goes on there."""
-        self._ended = "cut"
+        """End `blocks` behind the next item, or before the first; reading again goes on there."""
+        self._cut = True
 
     def stop(self) -> None:
         """End for good."""
-        self._ended = "stop"
-        self._source.stop()
+        with self._lock:
+            self._stopped = True
+            present = self._source
+        present.stop()
 
     def close(self) -> None:
-        """Release the source."""
+        """Release the sources; nothing is read from now on."""
+        self.stop()
+        with self._lock:
+            following, self._next = self._next, None
         self._source.close()
-        if self._next is not None:
-            self._next.close()
+        if following is not None:
+            following.close()
 
     def _go_on(self) -> bool:
         """Take up the next source, if there is one; False if the reading is to end."""
         with self._lock:
-            if self._ended:
+            if self._must_end():
                 return False
             if self._next is None:
                 return True
             before, self._source = self._source, self._next
             self._next = self._items = None
+            self._exhausted = False
         before.close()
         return True
 
-    def _has_ended(self) -> bool:
-        return bool(self._ended)
+    def _must_end(self) -> bool:
+        """Whether the reading is to end here; a cut, which is for one reading, is then made."""
+        if self._cut:
+            self._cut = False
+            return True
+        return self._stopped
 
     def _place(self, item: Block | Gap | Notice) -> Iterator[Block | Gap | Notice]:
         """Count on from the item before, which is where each begins; sources leave no holes."""
@@ -153,6 +175,9 @@ class Relay(Source):
             return
         if isinstance(item, Gap):
             yield Gap(self.position, item.n_samples, item.sample_rate, item.cause)
+            if self._heard_at is not None:
+                # Accounted for, and not to be told once more by the next source.
+                self._heard_at += item.n_samples / item.sample_rate
         else:
             yield from self._bridge(item)
             yield Block(self.position, item.waveform, item.sample_rate)
