@@ -6,9 +6,10 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from queue import SimpleQueue
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from streamclf.packing import pack, unpack
+from streamclf.scratch import Scratch
 
 T = TypeVar("T")
 
@@ -24,8 +25,7 @@ class Spool(Generic[T]):
     """
 
     def __init__(self) -> None:
-        # Closed in close(): it lives as long as the spool.
-        self._file: Any = tempfile.SpooledTemporaryFile(IN_MEMORY)  # noqa: SIM115
+        self._scratch = Scratch(IN_MEMORY)
         self._lock = threading.Lock()
         self._sizes: SimpleQueue[int] = SimpleQueue()
         self._begin = self._end = 0  # of what is not read yet
@@ -38,11 +38,10 @@ class Spool(Generic[T]):
         """
         data = pack(item)
         with self._lock:
-            if self._file.closed:
+            if self._scratch.closed:
                 return
             try:
-                self._file.seek(self._end)
-                self._file.write(data)
+                self._scratch.write(self._end, data)
             except OSError as error:
                 raise OSError(error.errno, _describe(error)) from error
             self._end += len(data)
@@ -60,13 +59,12 @@ class Spool(Generic[T]):
     def close(self) -> None:
         """Release the file; nobody reads what is put from now on. Safe to call twice."""
         with self._lock:
-            self._file.close()
+            self._scratch.close()
 
     def __iter__(self) -> Iterator[T]:
         while size := self._sizes.get():
             with self._lock:
-                self._file.seek(self._begin)
-                data = self._file.read(size)
+                data = self._scratch.read(self._begin, size)
                 self._begin += size
                 if self._begin == self._end:
                     self._begin_anew()
@@ -75,7 +73,7 @@ class Spool(Generic[T]):
     def _begin_anew(self) -> None:
         """Give the disk back what was read, if that is much."""
         if self._end > IN_MEMORY:
-            self._file.truncate(0)
+            self._scratch.clear()
         self._begin = self._end = 0
 
 

@@ -275,7 +275,10 @@ def test_clips_need_a_folder(streamclf, write_wav, tone_model):
     assert result.err.endswith("a.wav: is a file, clips need a folder: name one\n")
     result = streamclf("file", path, "--model", tone_model, "--clips", "x", "--web")
     assert result.code == 2
-    assert "--output, --scores, --clips and --format cannot go with the dashboard" in result.err
+    assert (
+        "--output, --scores, --clips, --stats and --format cannot go with the dashboard"
+        in result.err
+    )
 
 
 @pytest.mark.parametrize("command", [["file"], ["listen", "--no-ui", "--source"]])

@@ -10,12 +10,12 @@ import bisect
 import struct
 import tempfile
 import threading
-import weakref
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from typing import Any, Generic, TypeVar
+from contextlib import contextmanager
+from typing import Generic, TypeVar
 
 from streamclf.errors import SinkError
+from streamclf.scratch import Scratch
 
 IN_MEMORY = 1_000_000
 """Bytes; what is kept of a short recording needs no file."""
@@ -28,11 +28,9 @@ class Filed:
     """Bytes in a temporary file, once they are many; may be asked from any thread."""
 
     def __init__(self) -> None:
-        # Closed with this object, by `finalize`.
-        self._file: Any = tempfile.SpooledTemporaryFile(IN_MEMORY)  # noqa: SIM115
+        self._scratch = Scratch(IN_MEMORY)
         self._lock = threading.Lock()
         self.size = 0
-        weakref.finalize(self, _close, self._file)
 
     def append(self, data: bytes) -> None:
         """Keep bytes behind all others.
@@ -41,8 +39,7 @@ class Filed:
             SinkError: There is no room for them.
         """
         with self._lock, _failures():
-            self._file.seek(self.size)
-            self._file.write(data)
+            self._scratch.write(self.size, data)
             self.size += len(data)
 
     def read(self, first: int, n_bytes: int) -> bytes:
@@ -52,16 +49,13 @@ class Filed:
             SinkError: They cannot be read.
         """
         with self._lock, _failures():
-            self._file.seek(first)
-            data: bytes = self._file.read(min(n_bytes, self.size - first))
-            return data
+            return self._scratch.read(first, min(n_bytes, self.size - first))
 
     def clear(self) -> None:
         """Forget everything."""
         with self._lock, _failures():
             self.size = 0
-            self._file.seek(0)
-            self._file.truncate()
+            self._scratch.clear()
 
 
 @contextmanager
@@ -74,11 +68,6 @@ def _failures() -> Iterator[None]:
             f"what was heard cannot be kept for the dashboard: {reason}, in the folder "
             f"{tempfile.gettempdir()}: make room there, or name another in TMPDIR"
         ) from error
-
-
-def _close(file: Any) -> None:
-    with suppress(OSError):  # what a full disk did not take
-        file.close()
 
 
 class FiledCourse(Generic[T]):

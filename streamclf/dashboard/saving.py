@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from datetime import datetime
 from pathlib import Path
 
@@ -47,15 +48,14 @@ def save_clip(history: History, recording: Path | None, to_s: float, folder: Pat
         soundfile.write(path, waveform, rate, subtype="PCM_16")
     except (OSError, soundfile.LibsndfileError) as error:
         raise SinkError(f"{path}: cannot be written: {error}") from error
-    table = LineFile(path.with_suffix(".csv"))
     with history.lock:
         means = history.means.between(from_s, to_s)
-    table.write(csv_line(["seconds", *stream.labels]))
-    for mean in means:
-        if mean.values.size == len(stream.labels):
-            values = [f"{value:.6g}" for value in mean.values]
-            table.write(csv_line([f"{mean.time_s - from_s:.3f}", *values]))
-    table.close()
+    with closing(LineFile(path.with_suffix(".csv"))) as table:
+        table.write(csv_line(["seconds", *stream.labels]))
+        for mean in means:
+            if mean.values.size == len(stream.labels):
+                values = [f"{value:.6g}" for value in mean.values]
+                table.write(csv_line([f"{mean.time_s - from_s:.3f}", *values]))
     return path
 
 
@@ -70,14 +70,13 @@ def export_events(history: History, folder: Path) -> Path:
     if not results:
         raise SinkError("there are no events yet to export: wait for one, or lower the thresholds")
     path = free_path(folder, "events", ".csv")
-    sink = open_sink(path)
     stream: StreamInfo | None = None
-    for info, result in results:
-        if info is not stream:
-            sink.begin(info)
-            stream = info
-        sink.write(result)
-    sink.close()
+    with closing(open_sink(path)) as sink:
+        for info, result in results:
+            if info is not stream:
+                sink.begin(info)
+                stream = info
+            sink.write(result)
     return path
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Generator, Iterator
 from contextlib import suppress
 
@@ -77,6 +78,7 @@ class Microphone(Source):
         )
         self._connection: Connection | None = None
         self._stop = StopSignal(self._clock)
+        self._closing = threading.Lock()
         self._closed = False
         self._state: State = "listening"
         self._drift: DriftMeter | None = None
@@ -172,9 +174,10 @@ class Microphone(Source):
 
     def close(self) -> None:
         """Release the device; a call to it that hangs is left behind after a moment."""
-        if self._closed:
-            return
-        self._closed = True
+        with self._closing:  # the reader closes as well, when it has ended
+            if self._closed:
+                return
+            self._closed = True
         if not self._calls.close(self._connector.close, CLOSE_TIMEOUT_S):
             self._backend.abandon()
 
