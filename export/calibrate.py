@@ -99,7 +99,11 @@ def tempered_after(averages: Averages) -> Averages:
 
     def average(heard: WindowLogits, temperature: float) -> list[npt.NDArray[np.float64]]:
         plain = averages(heard, 1.0)
-        return [softmax(np.log(np.maximum(clip, 1e-12)), temperature) for clip in plain]
+        # Scores of what was shorter than a window add up to less than 1, and still do then.
+        return [
+            softmax(np.log(np.maximum(clip, 1e-12)), temperature) * clip.sum(axis=1, keepdims=True)
+            for clip in plain
+        ]
 
     return average
 
@@ -139,7 +143,12 @@ def take_clips(heard: WindowLogits, wanted: npt.NDArray[np.bool_]) -> WindowLogi
     """What was said of some of the clips."""
     inside = wanted[heard.clip]
     numbers = np.cumsum(wanted) - 1
-    return WindowLogits(heard.logits[inside], numbers[heard.clip[inside]], heard.targets[wanted])
+    return WindowLogits(
+        heard.logits[inside],
+        numbers[heard.clip[inside]],
+        heard.targets[wanted],
+        None if heard.weight is None else heard.weight[inside],
+    )
 
 
 RUNNING: Averages = tempered_after(running_averages)

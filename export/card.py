@@ -78,6 +78,7 @@ def make_card(
             labels=config["labels"],
             sample_rate=config["sample_rate"],
             window_samples=config["window_samples"],
+            fill=system.fill,
             training_data=_describe_data(config),
             licence=licence or _licence(config),
             description=_describe_network(config, system),

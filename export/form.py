@@ -137,4 +137,4 @@ def _quantise(
             f"--int8: the data lacks clips of folds {folds} or {fold}, which {run.path} was "
             "trained and judged on: give its own with --data"
         )
-    return int8.quantise(model, training, held_out, config["window_samples"])
+    return int8.quantise(model, training, held_out, config["window_samples"], system.fill)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from export.errors import ExportError
 from train.hearing import WindowLogits
@@ -154,6 +155,14 @@ def _first(runs: Sequence[tuple[RunFolder, dict[str, Any]]], name: str) -> dict[
     return next((run.read_json(name) for run, _ in runs if (run.path / name).exists()), {})
 
 
+def _join_weights(heard: Sequence[WindowLogits]) -> npt.NDArray[np.float32] | None:
+    if all(one.weight is None for one in heard):
+        return None
+    ones = [np.ones(len(one.clip), np.float32) for one in heard]
+    own = (one.weight for one in heard)
+    return np.concatenate([w if w is not None else o for w, o in zip(own, ones, strict=True)])
+
+
 def _join(runs: Sequence[tuple[RunFolder, dict[str, Any]]], names: tuple[str, ...]) -> HeldOut:
     heard = [run.read_held_out() for run, _ in runs]
     n_before = np.cumsum([0, *(len(one.targets) for one in heard)])
@@ -163,6 +172,7 @@ def _join(runs: Sequence[tuple[RunFolder, dict[str, Any]]], names: tuple[str, ..
             np.concatenate([one.logits for one in heard]),
             np.concatenate([one.clip + n for one, n in zip(heard, n_before, strict=False)]),
             np.concatenate([one.targets for one in heard]),
+            _join_weights(heard),
         ),
         tuple({"clips": len(h.targets), **r} for h, r in zip(heard, results, strict=True)),
         tuple(config["data"]["test_fold"] for _, config in runs),

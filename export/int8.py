@@ -24,6 +24,7 @@ from torch import Tensor, nn
 
 from export.errors import ExportError
 from export.stays_float import first_layers, mean_layers, mel_nodes, thin_layers
+from streamclf.card import Fill
 from train.datasets import ClipSet
 from train.hearing import WindowLogits, hear_windows
 
@@ -57,7 +58,11 @@ class Quantised:
 
 
 def quantise(
-    model: onnx.ModelProto, training: ClipSet, held_out: ClipSet, window_samples: int
+    model: onnx.ModelProto,
+    training: ClipSet,
+    held_out: ClipSet,
+    window_samples: int,
+    fill: Fill = "mirror",
 ) -> Quantised:
     """Quantise a graph and judge it beside the original.
 
@@ -66,13 +71,14 @@ def quantise(
         training: Clips of the folds the network was trained on, for the ranges.
         held_out: Clips of the fold that decided nothing.
         window_samples: Of the graph's input.
+        fill: What fills it where a clip is shorter.
 
     Raises:
         ExportError: 8 bits cost more than `MAX_LOSS`, or the graph cannot be quantised.
     """
     small = put_in_8_bits(model, draw_windows(training, window_samples))
-    truth = hear_windows(GraphNetwork(model), held_out, window_samples)
-    heard = hear_windows(GraphNetwork(small), held_out, window_samples)
+    truth = hear_windows(GraphNetwork(model), held_out, window_samples, fill=fill)
+    heard = hear_windows(GraphNetwork(small), held_out, window_samples, fill=fill)
     if heard.is_regression:
         before, after, loss = truth.clip_error(), heard.clip_error(), 1.0
     else:

@@ -170,11 +170,11 @@ def _decode(path: Path, sample_rate: int) -> list[Block]:
 
 
 def _cut(path: Path, model: Model, hop: int, settings: Settings) -> list[Window]:
-    """The recording's windows, but the last where it is padded."""
+    """The recording's windows, but the last where it is moved back to the recording's end."""
     card = model.card
-    items = slide(iter(_decode(path, card.sample_rate)), card.window_samples, hop)
+    items = slide(iter(_decode(path, card.sample_rate)), card.window_samples, hop, fill=card.fill)
     windows = [item for item in items if isinstance(item, Window)]
-    return [window for window in windows if window.n_samples == card.window_samples] or windows
+    return [window for window in windows if window.position % hop == 0]
 
 
 def _stages(

@@ -27,6 +27,7 @@ MAX_WINDOW_SAMPLES = 6_000_000
 
 Task = Literal["single-label", "multi-label", "regression"]
 Activation = Literal["softmax", "sigmoid", "none"]
+Fill = Literal["mirror", "zeros"]
 Probability = Annotated[float, msgspec.Meta(ge=0, le=1)]
 Positive = Annotated[int, msgspec.Meta(gt=0, le=MAX_WINDOW_SAMPLES)]
 Temperature = Annotated[float, msgspec.Meta(ge=1e-3, le=1e3)]
@@ -115,6 +116,8 @@ class Card(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         labels: One a class, in the output's order; of a regression, what the values mean.
         sample_rate: In Hz.
         window_samples: Samples the network hears at once, at ``sample_rate``.
+        fill: What fills a window where there is less audio than that: the audio itself, mirrored,
+            or zeros behind it, for a network that learned short sounds so (`streamclf.short`).
         activation: What turns the graph's output into scores.
         temperature: A window's logits are divided by it before the activation; averages of
             probabilities are tempered as a whole (`streamclf.tempering`).
@@ -137,6 +140,7 @@ class Card(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     format: int = FORMAT
     version: str = "1"
     task: Task = "single-label"
+    fill: Fill = "mirror"
     activation: Activation = "softmax"
     temperature: Temperature = 1.0
     thresholds: Thresholds = Thresholds()

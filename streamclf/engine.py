@@ -33,6 +33,7 @@ from streamclf.records import (
 from streamclf.resample import resample
 from streamclf.scorer import Scorer, as_sharer, describe_hop, open_stream, real_hop, usual_batch
 from streamclf.settings import Settings
+from streamclf.short import weigh_short
 from streamclf.sources.ahead import read_ahead
 from streamclf.sources.base import Source
 from streamclf.stats import Statistics
@@ -224,11 +225,12 @@ class Engine:
         if source.live:
             items = self.clock.watch(items, lambda: source.keeps_time)
         changing = self._insert_changes(self._count(items, on_start, on_audio))
-        windows = slide(changing, self._timing.window, self._timing.hop)
+        windows = slide(changing, self._timing.window, self._timing.hop, fill=self.card.fill)
         batch_size = settings.batch_size or usual_batch(self.scorer, self._timing.hop)
         batch_size = 1 if source.live else batch_size
         scores = self._add_notices(classify(windows, self._open_stream(), batch_size))
-        return self.judge(leave_out_undefined(scores, self.statistics))
+        defined = leave_out_undefined(scores, self.statistics)
+        return self.judge(weigh_short(defined, self.card, self.statistics))
 
     def _open_stream(self) -> Callable[[list[Window]], Array]:
         """Score windows, taking the time."""

@@ -233,8 +233,9 @@ class _Segment:
 
     def _events(self, runs: list[tuple[int, _Run]]) -> list[SoundEvent]:
         end = self._last.end if self._last else 0
+        short = self._last is not None and self._last.scores.short
         events = [
-            SoundEvent(self._labels[index], run.onset, min(run.offset, end), run.peak)
+            SoundEvent(self._labels[index], run.onset, min(run.offset, end), run.peak, short)
             for index, run in sorted(runs, key=lambda pair: (pair[1].onset, pair[0]))
         ]
         return [e for e in events if e.offset - e.onset >= self._timing.min_duration]

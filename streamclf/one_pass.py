@@ -126,7 +126,7 @@ def lay_out(windows: Sequence[Window], stride: int) -> tuple[Array, npt.NDArray[
 
     Args:
         windows: In order. One that begins on another grid than the last or behind a gap shares
-            nothing with it, and what is padded with zeros shares nothing with any.
+            nothing with it, and one that audio does not fill shares nothing with any.
         stride: Of the grids, in samples.
 
     Returns:
@@ -138,11 +138,11 @@ def lay_out(windows: Sequence[Window], stride: int) -> tuple[Array, npt.NDArray[
     for window in windows:
         grid = window.position % stride
         stretch = newest.get(grid)
-        padded = window.n_samples < window.waveform.size
-        if stretch is None or padded or not stretch.start <= window.position < stretch.end:
+        short = window.n_samples < window.waveform.size
+        if stretch is None or short or not stretch.start <= window.position < stretch.end:
             stretch = _Stretch(window.position)
             stretches.append(stretch)
-            if not padded:
+            if not short:
                 newest[grid] = stretch
         stretch.add(window)
         owners.append(stretch)

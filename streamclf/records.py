@@ -110,9 +110,9 @@ class Window:
 
     Attributes:
         position: Index of the first sample.
-        waveform: ``(window_samples,)`` float32; zeros behind ``n_samples``.
-        n_samples: Samples of real audio in it; fewer than ``window_samples`` only in the last
-            window before a gap or the stream's end.
+        waveform: ``(window_samples,)`` float32.
+        n_samples: Samples of audio that it stands for; fewer than ``window_samples`` only where
+            there is no more between two gaps. What fills the rest was made (`streamclf.short`).
     """
 
     position: int
@@ -121,7 +121,7 @@ class Window:
 
     @property
     def end(self) -> int:
-        """Position just behind the last sample of real audio."""
+        """Position just behind the last sample of audio that it stands for."""
         return self.position + self.n_samples
 
 
@@ -131,17 +131,19 @@ class Scores:
 
     Attributes:
         position: Index of the window's first sample.
-        n_samples: Samples of real audio in the window.
+        n_samples: Samples of audio that the window stands for.
         values: ``(classes,)`` float32: probabilities, or a regression's values.
+        short: Whether these are fewer than a window has.
     """
 
     position: int
     n_samples: int
     values: npt.NDArray[np.float32]
+    short: bool = False
 
     @property
     def end(self) -> int:
-        """Position just behind the last sample of real audio."""
+        """Position just behind the last sample of audio that the window stands for."""
         return self.position + self.n_samples
 
 
@@ -164,7 +166,7 @@ class Average:
 
     @property
     def end(self) -> int:
-        """Position just behind the newest window's last sample of real audio."""
+        """Position just behind the last sample of audio that the newest window stands for."""
         return self.scores.end
 
 
@@ -177,12 +179,14 @@ class SoundEvent:
         onset: Position of its first sample.
         offset: Position just behind its last sample.
         score: The highest averaged score while it lasted, 0..1.
+        short: Whether it was found in audio shorter than the model's window.
     """
 
     label: str
     onset: int
     offset: int
     score: float
+    short: bool = False
 
 
 Result: TypeAlias = Average | SoundEvent | Gap | Notice | Change

@@ -67,7 +67,7 @@ class SharedStream:
         """Score windows that follow those of the last call.
 
         Args:
-            windows: In order; what is zero-padded shares nothing.
+            windows: In order; one that audio does not fill shares nothing.
 
         Returns:
             ``(windows, classes)``.

@@ -88,6 +88,7 @@ class Statistics:
         n_windows: Windows scored.
         n_skipped: Windows that overload left out, in gaps.
         n_undefined: Windows left out since the model gave no numbers for them.
+        n_short: Windows that were all the audio between two gaps, and not full.
         hops: How overload changed the hop.
         drift_ppm: How much faster than it says the source's clock runs; None if unknown.
         n_events: Events found.
@@ -106,6 +107,7 @@ class Statistics:
     n_windows: int = 0
     n_skipped: int = 0
     n_undefined: int = 0
+    n_short: int = 0
     hops: deque[HopChange] = field(default_factory=lambda: deque(maxlen=MAX_LISTED))
     n_hop_changes: int = 0
     drift_ppm: float | None = None
@@ -161,6 +163,7 @@ class Statistics:
         self.gaps.extend(other.gaps, source)
         self.n_skipped += other.n_skipped
         self.n_undefined += other.n_undefined
+        self.n_short += other.n_short
         self.hops.extend(other.hops)
         self.n_hop_changes += other.n_hop_changes
         self.drift_ppm = other.drift_ppm
@@ -205,6 +208,7 @@ class Statistics:
             f"hop changed {count(self.n_hop_changes, 'time')}" if self.n_hop_changes else "",
             skipped if self.n_skipped else "",
             f"{count(self.n_undefined, 'window')} without scores" if self.n_undefined else "",
+            f"{count(self.n_short, 'piece')} shorter than a window" if self.n_short else "",
             f"the device's clock is off by {self.drift_ppm:+.0f} ppm"
             if self.drift_ppm is not None
             else "",
@@ -253,6 +257,7 @@ class Statistics:
             "windows": self.n_windows,
             "windows_skipped": self.n_skipped,
             "windows_undefined": self.n_undefined,
+            "windows_short": self.n_short,
             "events": self.n_events,
             "hop_changes": self.n_hop_changes,
             "hops": [

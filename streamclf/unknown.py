@@ -113,4 +113,4 @@ def _event(average: Average, unknown: Unknown, hop: int) -> SoundEvent | None:
     if verdict == UNKNOWN_LABEL:
         onset = (average.position + average.end - hop) // 2
         offset = onset + hop
-    return SoundEvent(verdict, max(0, onset), offset, score)
+    return SoundEvent(verdict, max(0, onset), offset, score, average.scores.short)

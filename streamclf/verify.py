@@ -207,7 +207,8 @@ def cut_windows(path: Path, engine: Engine, channel: int | None) -> Iterator[lis
     batch: list[Window] = []
     with Recording(path) as recording, suppress(SourceError):
         mono = mix_down(recording.blocks(card.sample_rate), channel)
-        for item in slide(resample(mono, card.sample_rate), card.window_samples, hop):
+        resampled = resample(mono, card.sample_rate)
+        for item in slide(resampled, card.window_samples, hop, fill=card.fill):
             if isinstance(item, Window):
                 batch.append(item)
                 if len(batch) == size:

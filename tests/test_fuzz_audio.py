@@ -159,8 +159,11 @@ def test_any_stream_gives_the_same_windows_in_any_blocks(pieces, cuts, window, h
         if isinstance(item, Window):
             heard = range(item.position, item.end)
             assert not missing.intersection(heard)
-            np.testing.assert_array_equal(item.waveform[: item.n_samples], np.array(heard) + 1)
-            assert not item.waveform[item.n_samples :].any()
+            inside = item.waveform
+            if item.n_samples < window:  # alone in its stretch: mirrored around it
+                inside = inside[(window - item.n_samples) // 2 :][: item.n_samples]
+                assert set(item.waveform) == set(inside)
+            np.testing.assert_array_equal(inside, np.array(heard) + 1)
 
 
 def as_tuple(item):

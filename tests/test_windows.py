@@ -1,4 +1,5 @@
 import itertools
+import weakref
 
 import numpy as np
 import pytest
@@ -45,13 +46,16 @@ def test_slide_gives_the_same_windows_for_any_block_sizes(n_samples, window, hop
 @given(n_samples=st.integers(1, 300), window=st.integers(1, 60), hop=st.integers(1, 60))
 def test_slide_places_windows_every_hop_and_hears_every_sample(n_samples, window, hop):
     windows = list(slide(blocks_of(ramp(n_samples), [7, 31]), window, hop))
-    assert [w.position for w in windows] == [i * hop for i in range(len(windows))]
+    assert [w.position for w in windows[:-1]] == [i * hop for i in range(len(windows) - 1)]
+    assert windows[-1].position in (hop * (len(windows) - 1), n_samples - window)
     assert all(w.waveform.shape == (window,) for w in windows)
-    for w in windows:
-        expected = np.zeros(window)
-        expected[: w.n_samples] = np.arange(w.position + 1, w.position + w.n_samples + 1)
-        np.testing.assert_array_equal(w.waveform, expected)
-    assert all(w.n_samples == window for w in windows[:-1])
+    if n_samples < window:
+        assert [(w.position, w.n_samples) for w in windows] == [(0, n_samples)]
+    else:
+        # Every one is full, and of nothing but the recording.
+        for w in windows:
+            assert w.n_samples == window
+            np.testing.assert_array_equal(w.waveform, ramp(window, w.position))
     if hop <= window:
         heard = {p for w in windows for p in range(w.position, w.position + w.n_samples)}
         assert heard == set(range(n_samples))
@@ -59,14 +63,47 @@ def test_slide_places_windows_every_hop_and_hears_every_sample(n_samples, window
         assert len(windows) == 1 or windows[-1].end > windows[-2].end
 
 
-def test_slide_answers_audio_shorter_than_a_window_once():
+def test_slide_mirrors_audio_shorter_than_a_window_at_both_ends():
     (window,) = slide(blocks_of(ramp(10), [3]), 40, 20)
+    assert (window.position, window.n_samples) == (0, 10)
+    # No fade here: the 75th part of this window is less than a sample.
+    there, back = [*range(1, 11)], [*range(10, 0, -1)]
+    assert window.waveform.tolist() == [*range(6, 11), *back, *there, *back, *range(1, 6)]
+
+
+def test_slide_puts_zeros_behind_it_for_a_network_that_was_trained_so():
+    (window,) = slide(blocks_of(ramp(10), [3]), 40, 20, fill="zeros")
     assert (window.position, window.n_samples) == (0, 10)
     assert window.waveform.tolist() == [*range(1, 11), *[0] * 30]
 
 
+@pytest.mark.parametrize("fill", ["mirror", "zeros"])
+@pytest.mark.parametrize(("n_samples", "last"), [(41, 1), (59, 19), (75, 35)])
+def test_slide_moves_the_last_window_back_to_the_end_of_the_audio(n_samples, last, fill):
+    *_, before, window = slide(blocks_of(ramp(n_samples), [3, 44]), 40, 20, fill=fill)
+    assert (window.position, window.n_samples, window.end) == (last, 40, n_samples)
+    np.testing.assert_array_equal(window.waveform, ramp(40, last))
+    assert before.position == (n_samples - 41) // 20 * 20
+
+
+def test_slide_keeps_no_more_audio_than_windows_need():
+    """A hop of hours jumps over audio, which is not to fill the memory."""
+    alive = []
+
+    def blocks():
+        for k in range(300):
+            waveform = np.full((1, 100), k, dtype=np.float32)
+            alive.append(weakref.ref(waveform))
+            yield Block(100 * k, waveform, RATE)
+
+    items = slide(blocks(), 150, 29_000)
+    first, last = next(items), next(items)
+    assert sum(one() is not None for one in alive) < 10
+    assert (first.position, last.position, last.end) == (0, 29_000, 29_150)
+
+
 @pytest.mark.parametrize("n_samples", [40, 60, 80])
-def test_slide_adds_no_padded_window_where_full_ones_reach_the_end(n_samples):
+def test_slide_adds_no_window_where_full_ones_reach_the_end(n_samples):
     windows = list(slide(blocks_of(ramp(n_samples), []), 40, 20))
     assert [w.n_samples for w in windows] == [40] * (1 + (n_samples - 40) // 20)
 
@@ -87,7 +124,7 @@ def test_slide_never_spans_a_gap_and_starts_anew_behind_it(first, missing, secon
     ]
     before = as_lists(slide(blocks_of(ramp(first), []), 40, 15))
     after = [
-        (position + behind, n, [v + behind if v else 0 for v in values])
+        (position + behind, n, [v + behind for v in values])
         for position, n, values in as_lists(slide(blocks_of(ramp(second), []), 40, 15))
     ]
     assert as_lists(slide(items, 40, 15)) == [*before, gap, *after]

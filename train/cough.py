@@ -98,6 +98,7 @@ class CoughSystem(System):
     title = "how much a sound is a cough, from mel spectrograms"
     sample_rate = SAMPLE_RATE
     window_samples = WINDOW_SAMPLES
+    fill = "zeros"
     task = REGRESSION
     recipe_type = CoughRecipe
 

@@ -29,6 +29,8 @@ from streamclf.model import Model, find_model
 from streamclf.records import Average, Block, SoundEvent
 from streamclf.scorer import open_stream
 from streamclf.settings import Settings
+from streamclf.short import weigh_short
+from streamclf.stats import Statistics
 from streamclf.unknown import pass_silence
 from streamclf.windows import slide
 from train.datasets import DATASET_NAMES, ClipSet, open_clips
@@ -146,8 +148,10 @@ def hear(classifier: Classifier, waveform: npt.NDArray[np.float32]) -> tuple[str
     score = open_stream(classifier)
     if card.unknown:
         score = pass_silence(score, len(card.labels))
-    windows = slide([Block(0, waveform[np.newaxis], rate)], timing.window, timing.hop)
+    block = Block(0, waveform[np.newaxis], rate)
+    windows = slide([block], timing.window, timing.hop, fill=card.fill)
     scores = classify(windows, score, classifier.batch_size(timing.hop))
+    scores = weigh_short(scores, card, Statistics(rate))
     temperature = card.temperature if card.activation == "softmax" else 1.0
     averages = average(scores, timing.average, settings.average_kind, temperature)
     best, highest, events = "", -1.0, set()

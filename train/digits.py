@@ -117,6 +117,7 @@ class DigitsSystem(System):
     title = "spoken digits from 8 kHz waveforms"
     sample_rate = SAMPLE_RATE
     window_samples = WINDOW_SAMPLES
+    fill = "zeros"
     recipe_type = DigitsRecipe
 
     @classmethod

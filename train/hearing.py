@@ -6,15 +6,16 @@ quiet ones count.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import nn
 
+from streamclf.card import Fill
+from streamclf.short import fill_window, weigh
 from train.datasets.prepared import ClipSet
 
 HOP_S = 0.5
@@ -31,11 +32,14 @@ class WindowLogits:
         logits: ``(windows, classes)`` float32; of a regression ``(windows, 1)``, its values.
         clip: ``(windows,)``, index of the clip each is of; in order.
         targets: ``(clips,)``, classes; of a regression float32, the values sought.
+        weight: ``(windows,)``, what `streamclf` multiplies the scores of each by, which is below 1
+            for a clip shorter than a window; 1 for all if not given.
     """
 
     logits: npt.NDArray[np.float32]
     clip: npt.NDArray[np.int64]
     targets: npt.NDArray[np.int64] | npt.NDArray[np.float32]
+    weight: npt.NDArray[np.float32] | None = None
 
     @property
     def is_regression(self) -> bool:
@@ -43,10 +47,11 @@ class WindowLogits:
         return self.targets.dtype.kind == "f"
 
     def scores(self, temperature: float = 1.0) -> npt.NDArray[np.float64]:
-        """``(windows, classes)``: softmax, or a regression's values."""
+        """``(windows, classes)``: weighed softmax, or a regression's values."""
         if self.is_regression:
             return self.logits.astype(np.float64)
-        return softmax(self.logits, temperature)
+        scores = softmax(self.logits, temperature)
+        return scores if self.weight is None else scores * self.weight[:, None]
 
     def clip_scores(self, temperature: float = 1.0) -> npt.NDArray[np.float64]:
         """``(clips, classes)``: mean of the scores of all windows of each clip."""
@@ -75,23 +80,40 @@ def softmax(logits: np.ndarray, temperature: float = 1.0) -> npt.NDArray[np.floa
 
 
 def window_starts(n_samples: int, window_samples: int, hop_samples: int) -> list[int]:
-    """Where windows begin so that all of a recording is heard; the last may reach beyond it."""
-    beyond = max(0, n_samples - window_samples)
-    return [step * hop_samples for step in range(math.ceil(beyond / hop_samples) + 1)]
+    """Where windows begin so that all of a recording is heard; the last ends where it ends."""
+    last = max(0, n_samples - window_samples)
+    return [*range(0, last, hop_samples), last]
 
 
 def hear_windows(
-    network: nn.Module, clips: ClipSet, window_samples: int, hop_s: float = HOP_S
+    network: nn.Module,
+    clips: ClipSet,
+    window_samples: int,
+    hop_s: float = HOP_S,
+    *,
+    fill: Fill = "mirror",
 ) -> WindowLogits:
-    """Run a network over windows every ``hop_s`` seconds, mixed down, as `streamclf file` does."""
+    """Run a network over windows every ``hop_s`` seconds, mixed down, as `streamclf file` does.
+
+    Args:
+        network: In any mode.
+        clips: What it hears.
+        window_samples: Of its input.
+        hop_s: Between the starts of two windows.
+        fill: `System.fill` of the network.
+    """
     hop_samples = round(hop_s * clips.sample_rate)
 
     def windows(waveform: np.ndarray) -> list[np.ndarray]:
+        if len(waveform) < window_samples:
+            return [fill_window(waveform, window_samples, fill)]
         starts = window_starts(len(waveform), window_samples, hop_samples)
-        padded = np.pad(waveform, (0, max(0, starts[-1] + window_samples - len(waveform))))
-        return [padded[start : start + window_samples] for start in starts]
+        return [waveform[start : start + window_samples] for start in starts]
 
-    return _hear(network, clips, windows)
+    heard = _hear(network, clips, windows)
+    weights = [weigh(clip.n_samples, window_samples, fill) for clip in clips.clips]
+    weight = np.array(weights, dtype=np.float32)[heard.clip]
+    return heard if (weight == 1).all() else replace(heard, weight=weight)
 
 
 def hear_crops(

@@ -38,7 +38,7 @@ def judge(
     Returns:
         What ``result.json`` says, and what the network said of each window.
     """
-    heard = hear_windows(network, clips, system.window_samples)
+    heard = hear_windows(network, clips, system.window_samples, fill=system.fill)
     cropped = hear_crops(network, clips, system.crops)
     result = {
         "task": system.task,

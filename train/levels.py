@@ -86,7 +86,9 @@ def measure_levels(
     held_out = clips.of_folds([config["data"]["test_fold"]])
     accuracies = {
         f"{level:g}": round(
-            hear_windows(network, raise_by(held_out, level), system.window_samples).clip_accuracy(),
+            hear_windows(
+                network, raise_by(held_out, level), system.window_samples, fill=system.fill
+            ).clip_accuracy(),
             4,
         )
         for level in levels

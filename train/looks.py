@@ -59,7 +59,8 @@ class Looks:
         return row
 
     def _hear(self, clips: ClipSet, name: str) -> dict[str, float]:
-        heard = hear_windows(self.network, clips, self.system.window_samples)
+        system = self.system
+        heard = hear_windows(self.network, clips, system.window_samples, fill=system.fill)
         if heard.is_regression:
             return {f"{name}_clips": heard.clip_error()}
         return {f"{name}_clips": heard.clip_accuracy(), f"{name}_windows": heard.window_accuracy()}

@@ -105,6 +105,7 @@ class MelCnnSystem(System):
     title = "a mel-spectrogram CNN for UrbanSound8K (the notebook's)"
     sample_rate = SAMPLE_RATE
     window_samples = WINDOW_SAMPLES
+    fill = "zeros"
     n_channels = 2
     recipe_type = MelCnnRecipe
 

@@ -161,6 +161,8 @@ class RunFolder:
     def write_held_out(self, heard: WindowLogits) -> None:
         """Keep what the network said of the held-out fold."""
         arrays = {"logits": heard.logits, "clip": heard.clip, "targets": heard.targets}
+        if heard.weight is not None:
+            arrays["weight"] = heard.weight
         self.write_tensors("held_out.safetensors", arrays)
 
     def read_held_out(self) -> WindowLogits | None:

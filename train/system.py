@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from streamclf.card import Fill
 from train.datasets.prepared import ClipSet
 from train.errors import RunError
 from train.hearing import ten_crops
@@ -31,6 +32,8 @@ class System(ABC):
         sample_rate: In Hz.
         window_samples: Samples the network hears at once.
         n_channels: Of the clips it is trained on; the network itself always hears one.
+        fill: What fills a window where a recording is shorter: ``zeros`` for a network that is
+            trained on short clips with zeros behind them.
         task: A ``regression`` has one value in [0, 1] a clip instead of classes: ``build(1)``,
             targets ``(batch, 1)``, and a `loss` of its own.
         recipe: How it is trained; all that `build` must know again at export is in it.
@@ -41,6 +44,7 @@ class System(ABC):
     sample_rate: ClassVar[int]
     window_samples: ClassVar[int]
     n_channels: ClassVar[int] = 1
+    fill: ClassVar[Fill] = "mirror"
     task: Literal["single-label", "regression"] = "single-label"
     recipe_type: ClassVar[type[Recipe]]
 

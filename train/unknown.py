@@ -32,7 +32,7 @@ from train.datasets import DATASET_NAMES, ClipSet, open_clips
 from train.datasets.prepared import FULL_SCALE, Clip
 from train.evaluate import open_data_of
 from train.exits import exit_codes
-from train.hearing import HOP_S, WindowLogits, hear_windows, softmax
+from train.hearing import HOP_S, WindowLogits, hear_windows
 from train.loading import load_network, open_held_out
 from train.metrics import area_under_curve
 from train.noise import at_level, make_noise
@@ -121,7 +121,7 @@ def measure_run(path: Path, options: argparse.Namespace) -> dict[str, Any]:
     known = how_known(heard)
     result: dict[str, Any] = {"known": known.clips, "scores": {}}
     others_known = {
-        kind: how_known(hear_windows(network, clips, system.window_samples))
+        kind: how_known(hear_windows(network, clips, system.window_samples, fill=system.fill))
         for kind, clips in unknown.items()
     }
     for name in SCORES:
@@ -145,7 +145,7 @@ def how_known(heard: WindowLogits) -> Known:
     logits = heard.logits.astype(np.float64)
     peak = logits.max(axis=1, keepdims=True)
     energy = peak[:, 0] + np.log(np.exp(logits - peak).sum(axis=1))
-    scores = softmax(logits)
+    scores = heard.scores()
     rows: dict[str, list[float]] = {name: [] for name in SCORES}
     for clip in range(len(heard.targets)):
         own = np.flatnonzero(heard.clip == clip)

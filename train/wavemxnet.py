@@ -90,6 +90,7 @@ class WaveMxSystem(System):
     title = "M3 to M34-res, deep networks on raw waveforms (Dai et al. 2017)"
     sample_rate = 8000
     window_samples = WINDOW_SAMPLES
+    fill = "zeros"
     recipe_type = WaveMxRecipe
 
     @classmethod

@@ -18,6 +18,8 @@ _ENCODER = msgspec.json.Encoder()
 class JsonLinesSink(LineSink):
     """Writes events and gaps; a regression's values; on request the top scores of each hop.
 
+    What was found in audio shorter than the model's window has ``"short": true``.
+
     Args:
         file: Where the lines go.
         top: With a number, a line ``update`` with so many top averages follows each window.
@@ -42,12 +44,13 @@ class JsonLinesSink(LineSink):
         if isinstance(result, SoundEvent):
             place = _place(stream, result.onset, result.offset)
             fields = {"type": "event", "source": stream.source, "label": result.label, **place}
-            return {**fields, "score": round(result.score, 4)}
+            return {**fields, "score": round(result.score, 4), **_mark(result.short)}
         if isinstance(result, Gap):
             place = _place(stream, result.position, result.end)
             return {"type": "gap", "source": stream.source, **place, "cause": result.cause}
         if isinstance(result, Average) and (stream.task == "regression" or self._top):
             place = _place(stream, result.position, result.end)
+            mark = _mark(result.scores.short)
             if stream.task == "regression":
                 values = {
                     label: round(float(value), 6)
@@ -55,10 +58,10 @@ class JsonLinesSink(LineSink):
                 }
                 kind: dict[str, Any] = {"type": "value", "source": stream.source}
                 if len(values) == 1:
-                    return {**kind, **place, "value": next(iter(values.values()))}
-                return {**kind, **place, "values": values}
+                    return {**kind, **place, "value": next(iter(values.values())), **mark}
+                return {**kind, **place, "values": values, **mark}
             top = top_labels(result, stream, self._top)
-            return {"type": "update", "source": stream.source, **place, "top": top}
+            return {"type": "update", "source": stream.source, **place, "top": top, **mark}
         return None
 
 
@@ -70,6 +73,11 @@ def top_labels(average: Average, stream: StreamInfo, n_labels: int) -> list[dict
         label, score = judge(average, stream.unknown)
         rows = rows if label == "known" else [(label, score), *rows]
     return [{"label": label, "score": round(score, 4)} for label, score in rows]
+
+
+def _mark(short: bool) -> dict[str, Any]:
+    """What a result of audio shorter than the model's window has more than others."""
+    return {"short": True} if short else {}
 
 
 def _place(stream: StreamInfo, onset: int, offset: int) -> dict[str, Any]:

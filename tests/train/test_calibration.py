@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -51,6 +52,18 @@ def test_temperature_after_averaging_calibrates_windows_that_disagree():
     after, bins = calibration_error(heard, tempered, tempered)
     assert after < 0.05 < before
     assert sum(row["clips"] for row in bins) == 600
+
+
+def test_averages_of_clips_shorter_than_a_window_stay_weighed():
+    heard = make_disagreeing(20, n_windows=1)
+    weight = np.linspace(0.2, 1, 20, dtype=np.float32)
+    weighed = replace(heard, weight=weight)
+    for average in (RUNNING, WHOLE, BOTH):
+        scores = np.stack([clip[0] for clip in average(weighed, 0.6)])
+        plain = np.stack([clip[0] for clip in average(heard, 0.6)])
+        np.testing.assert_allclose(scores, plain * weight[:, None], rtol=1e-5)
+    wanted = np.arange(20) % 2 == 0
+    np.testing.assert_array_equal(take_clips(weighed, wanted).weight, weight[::2])
 
 
 def test_a_temperature_is_fitted_to_three_seconds_and_to_whole_clips_alike():

@@ -3,9 +3,15 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import soundfile
 
 torch = pytest.importorskip("torch")
 
+from streamclf.card import Card
+from streamclf.records import Block, Scores
+from streamclf.short import weigh_short
+from streamclf.stats import Statistics
+from streamclf.windows import slide
 from train.datasets import open_clips
 from train.hearing import (
     WindowLogits,
@@ -42,8 +48,35 @@ def test_window_starts_reach_the_end_and_no_further(n_samples, starts):
     assert window_starts(n_samples, 24000, 8000) == starts
 
 
-def test_window_starts_hear_a_remainder():
-    assert window_starts(24001, 24000, 8000) == [0, 8000]
+def test_window_starts_hear_a_remainder_with_what_lies_before_it():
+    assert window_starts(24001, 24000, 8000) == [0, 1]
+    assert window_starts(41000, 24000, 8000) == [0, 8000, 16000, 17000]
+
+
+@pytest.mark.parametrize("n_samples", [1000, 9000, 23999, 24000, 30001, 48000, 50123])
+@pytest.mark.parametrize("fill", ["mirror", "zeros"])
+def test_hear_windows_gives_what_the_engine_cuts_and_weighs(tmp_path, n_samples, fill):
+    waveform = np.random.default_rng(1).uniform(-0.5, 0.5, n_samples)
+    for name in ("a", "b"):
+        (tmp_path / "set" / name).mkdir(parents=True)
+        soundfile.write(tmp_path / "set" / name / "noise.wav", waveform, 16000)
+    clips = open_clips(tmp_path / "set", 16000, dataset="folder", out=tmp_path / "prepared")
+    network = Loudness()
+    network.scale.data.fill_(1e-4)
+    heard = hear_windows(network, clips, 24000, fill=fill)
+    block = Block(0, clips.waveform(0)[np.newaxis], 16000)
+    windows = list(slide([block], 24000, 8000, fill=fill))
+    seen = torch.cat(network.seen).numpy()[: len(windows)]
+    np.testing.assert_array_equal(seen, np.stack([window.waveform for window in windows]))
+    # What the engine makes of the same logits.
+    plain = softmax(heard.logits[: len(windows)]).astype(np.float32)
+    card = Card(
+        name="x", labels=["a", "b", "c"], sample_rate=16000, window_samples=24000, fill=fill
+    )
+    scores = (Scores(w.position, w.n_samples, row) for w, row in zip(windows, plain, strict=True))
+    weighed = [s for s in weigh_short(scores, card, Statistics()) if isinstance(s, Scores)]
+    given = heard.scores()[: len(windows)]
+    np.testing.assert_allclose(given, np.stack([s.values for s in weighed]), atol=1e-6)
 
 
 def test_hear_windows_gives_the_windows_the_user_hears(make_esc):
@@ -57,11 +90,12 @@ def test_hear_windows_gives_the_windows_the_user_hears(make_esc):
     np.testing.assert_array_equal(seen[3], clips.waveform(1)[8000:32000])
 
 
-def test_hear_windows_pads_a_short_clip(make_esc):
+def test_hear_windows_puts_zeros_behind_a_short_clip_where_a_network_learned_them(make_esc):
     clips = open_clips(make_esc(folds=1, seconds=1.0), 16000)
     network = Loudness()
-    heard = hear_windows(network, clips, 24000)
+    heard = hear_windows(network, clips, 24000, fill="zeros")
     assert len(heard.logits) == 6
+    assert heard.weight is None
     seen = torch.cat(network.seen).numpy()
     np.testing.assert_array_equal(seen[0, :16000], clips.waveform(0))
     assert not seen[:, 16000:].any()

@@ -6,6 +6,7 @@ import pytest
 pytest.importorskip("torch")
 
 from train.errors import RunError
+from train.hearing import WindowLogits
 from train.runs import RunFolder
 
 pytestmark = pytest.mark.train
@@ -23,6 +24,13 @@ def test_run_tensors_and_their_note_come_back(run):
     tensors, note = run.read_tensors("a.safetensors")
     assert tensors["x"].tolist() == [[0, 1, 2], [3, 4, 5]]
     assert note == {"epoch": "7"}
+
+
+@pytest.mark.parametrize("weight", [None, np.array([0.5, 1.0], dtype=np.float32)])
+def test_run_keeps_what_was_said_of_clips_shorter_than_a_window(run, weight):
+    logits = np.zeros((2, 3), dtype=np.float32)
+    run.write_held_out(WindowLogits(logits, np.arange(2), np.array([0, 1]), weight))
+    np.testing.assert_equal(run.read_held_out().weight, weight)
 
 
 def test_run_says_that_a_file_is_damaged(run):
