@@ -156,6 +156,15 @@ def test_crops_are_windows(made):
         assert any(crop.any() for crop in crops)
 
 
+def test_a_network_trained_on_whole_short_clips_is_given_zeros_when_it_listens(made, model):
+    """One crop a clip, zeros beside a short one: that is what it learned short sounds as."""
+    short = np.ones(made.system.window_samples // 3, dtype=np.float32)
+    crops = made.system.crops(short)
+    whole_clips = len(crops) == 1 and np.count_nonzero(crops[0]) == len(short)
+    assert made.system.fill == ("zeros" if whole_clips else "mirror")
+    assert Model(model).card.fill == made.system.fill
+
+
 def test_exported_graph_says_what_the_network_says(made, model):
     session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
     random = np.random.default_rng(2)
