@@ -88,7 +88,7 @@ def test_judge_of_a_regression_is_beside_the_median(make_esc):
             return self.value.expand(len(waveform), 1)
 
     class Stand:
-        task, window_samples = "regression", 16000
+        task, window_samples, fill = "regression", 16000, "mirror"
 
         def crops(self, waveform):
             return [waveform[:16000]]
