@@ -2,9 +2,9 @@
 
 The library in five lines::
 
-    from streamclf import Classifier, Engine, Model, Recording, find_model
+    from streamclf import Classifier, Engine, Model, Recording
 
-    engine = Engine(Classifier(Model(find_model("pocket"))))
+    engine = Engine(Classifier(Model("pocket")))
     with Recording("long.wav") as recording:
         for result in engine.run(recording):
             ...  # Average, SoundEvent, Gap and Notice records, positions in samples

@@ -160,7 +160,10 @@ def file(
     jobs: int | None = None,
 ) -> int:
     """Listen to recordings, several at once. Returns the exit code."""
-    paths, missing = find_recordings(names)
+    found = find_recordings(names)
+    paths, missing = found.paths, found.errors
+    for note in found.notes:
+        say(f"warning: {note}")
     screen = screen or ScreenOptions()
     if screen.web is not None or screen.wanted(by_default=False):
         if missing:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 
 from streamclf.errors import SourceError
+from streamclf.phase import Phase
 from streamclf.records import Block, Gap, Notice, Waveform
 
 LOUDEST_PLAUSIBLE = 16.0
@@ -14,6 +15,9 @@ LOUDEST_PLAUSIBLE = 16.0
 LARGEST_SAMPLE = 2.0**32
 """No integers reach further: beyond it are bytes of something else, and networks overflow."""
 
+
+MOST_CHANNELS = 1024
+"""libsndfile's limit."""
 
 _NO_AUDIO = "samples that are no audio (NaN, Inf or above 2^32)"
 _HALVES = np.full(2, 0.5, dtype=np.float32)
@@ -29,19 +33,23 @@ def mix_down(
         channel: Number of the channel to take, from 1; None averages all.
 
     Yields:
-        Blocks ``(1, samples)``; gaps and notices as they came.
+        Blocks ``(1, samples)``; gaps and notices as they came, and a notice where channels cancel
+        each other.
 
     Raises:
-        SourceError: The audio has fewer channels than the one asked for.
+        SourceError: The audio has fewer channels than the one asked for, or a block is turned.
     """
     n_bad, said_loud = 0, False
+    phase = Phase() if channel is None else None
     position, sample_rate = 0, 1
     for item in items:
         if not isinstance(item, Block):
             yield item
             continue
-        position, sample_rate = item.end, item.sample_rate
-        waveform = _take(item.waveform, channel)
+        position, sample_rate = item.end, int(item.sample_rate)
+        waveform = _take(_checked(item.waveform), channel)
+        if phase is not None and (words := phase.hear(item, waveform)):
+            yield Notice(item.position, sample_rate, words)
         # One pass serves both checks: NaN survives max().
         peak = float(np.abs(waveform).max(initial=0.0))
         if not peak <= LARGEST_SAMPLE:
@@ -58,10 +66,27 @@ def mix_down(
                 "scale the audio to [-1, 1]"
             )
             yield Notice(item.position, sample_rate, message)
-        yield Block(item.position, waveform, item.sample_rate)
+        yield Block(item.position, waveform, sample_rate)
+    if phase is not None and (words := phase.end()):
+        yield Notice(position, sample_rate, words)
     if n_bad:
         message = f"{_NO_AUDIO}: {n_bad} replaced by zeros"
         yield Notice(position, sample_rate, message)
+
+
+def _checked(waveform: Waveform) -> Waveform:
+    """A source's own waveform, once it is seen to be one.
+
+    Raises:
+        SourceError: It is turned, or has no channels.
+    """
+    if waveform.ndim != 2 or waveform.shape[0] > MOST_CHANNELS:
+        raise SourceError(
+            f"a block's waveform has shape {waveform.shape}, must be (channels, samples) with up "
+            f"to {MOST_CHANNELS} channels: transpose it (waveform.T), or give one channel as "
+            "waveform[np.newaxis]"
+        )
+    return waveform if waveform.dtype == np.float32 else waveform.astype(np.float32)
 
 
 def _take(waveform: Waveform, channel: int | None) -> Waveform:

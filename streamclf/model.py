@@ -42,7 +42,7 @@ class CardOptions:
         task: What the model does.
     """
 
-    labels: Path | None = None
+    labels: Path | str | None = None
     sample_rate: int | None = None
     window_s: float | None = None
     activation: Activation | None = None
@@ -62,7 +62,7 @@ class Model:
     """An open model.
 
     Args:
-        path: The ``.onnx`` file.
+        path: The ``.onnx`` file, or the name of a bundled model, such as ``pocket``.
         provider: The execution provider wanted.
         options: What the user says of the model.
         n_threads: For ONNX Runtime; 0: one for a file below `SMALL_BYTES`, else as it decides.
@@ -91,14 +91,14 @@ class Model:
 
     def __init__(
         self,
-        path: Path,
+        path: Path | str,
         *,
         provider: Provider = "auto",
         options: CardOptions | None = None,
         n_threads: int = 0,
         live: bool = False,
     ) -> None:
-        self.path = path
+        self.path = path = find_model(path)
         self.live = live
         self.small = _is_small(path)
         self.n_threads = n_threads or int(self.small)
@@ -157,13 +157,13 @@ def _is_small(path: Path) -> bool:
         return False
 
 
-def find_model(name: str) -> Path:
+def find_model(name: str | Path) -> Path:
     """Turn ``--model`` into a path: a file, or the name of a bundled model.
 
     Raises:
         ModelError: It is neither.
     """
-    path = Path(name)
+    path, name = Path(name), str(name)
     if path.is_dir():
         raise ModelError(f"{name}: is a folder, --model takes an .onnx file")
     if path.exists():
@@ -235,7 +235,7 @@ def _layout(path: Path, node: Any) -> tuple[InputLayout, int | None, int | None]
 def _read_card(path: Path, session: Any, options: CardOptions, samples: int | None) -> Card:
     said: dict[str, Any] = {}
     if options.labels is not None:
-        said["labels"] = read_labels(options.labels)
+        said["labels"] = read_labels(Path(options.labels))
     if options.sample_rate is not None:
         said["sample_rate"] = options.sample_rate
     if options.task is not None:

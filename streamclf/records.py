@@ -195,5 +195,5 @@ Result: TypeAlias = Average | SoundEvent | Gap | Notice | Change
 
 def rescale(position: int, from_rate: int, to_rate: int) -> int:
     """Convert a position between sample rates, rounded to the nearest sample, exactly."""
-    # Integers: a float has no room for the product after some weeks.
-    return (2 * position * to_rate + from_rate) // (2 * from_rate)
+    # Python's integers: a float has no room for the product after some weeks, NumPy's after years.
+    return (2 * int(position) * int(to_rate) + int(from_rate)) // (2 * int(from_rate))

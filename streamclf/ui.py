@@ -14,6 +14,7 @@ from streamclf.console import say
 from streamclf.errors import ModelError, SourceError, UsageError
 from streamclf.model import CardOptions, bundled_models, find_model
 from streamclf.outputs import check_clips, close_sinks, open_files
+from streamclf.sources.piped import check_can_reread
 from streamclf.sources.recording import Recording
 
 if TYPE_CHECKING:
@@ -189,6 +190,7 @@ def show_recording(
             "--output, --scores, --clips, --stats and --format cannot go with the dashboard, where "
             "settings may change: leave out --ui, or press e in it to export the events"
         )
+    check_can_reread(paths[0], "the dashboard")
     if screen.web is not None:
         return serve(screen)
     code, _ = show(

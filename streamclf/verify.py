@@ -27,6 +27,7 @@ from streamclf.records import Result, Window
 from streamclf.resample import resample
 from streamclf.settings import Settings
 from streamclf.sharing import SHARED_BATCH
+from streamclf.sources.piped import check_can_reread
 from streamclf.sources.random_blocks import RandomBlocks
 from streamclf.sources.recording import Recording
 from streamclf.split import COARSE_TOLERANCE
@@ -95,6 +96,7 @@ class Verification:
     """
 
     def __init__(self, open_model: Opener, path: Path, settings: Settings, seed: int) -> None:
+        check_can_reread(path, "streamclf verify")
         self._open_model = open_model
         self._path = path
         self._settings = settings

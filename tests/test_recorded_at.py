@@ -46,6 +46,52 @@ def add(path: Path, *chunks: bytes) -> Path:
         ("20240601_043000-0100", "2024-06-01T04:30:00"),  # the hundredth, or an hour west
         ("99999999_999999_20240601_043000", "2024-06-01T04:30:00"),
         ("20240229_120000", "2024-02-29T12:00:00"),
+        ("S4A01234_20230101_235959+1000", "2023-01-01T23:59:59+10:00"),
+        ("SITE_20110601$043000", "2011-06-01T04:30:00"),  # Song Meter SM2, triggered
+        ("SMM07036_20210801_220300", "2021-08-01T22:03:00"),  # Song Meter Mini
+        ("SWIFT02_20200315_050000", "2020-03-15T05:00:00"),
+        ("20190621T043000.25+1000", "2019-06-21T04:30:00.250000+10:00"),
+        (
+            "S20240815T094310.617350+1000_E20240815T094410.611000+1000_-26.8+152.5",
+            "2024-08-15T09:43:10.617350+10:00",
+        ),  # Frontier Labs
+        ("20240601_043000.250+1000", "2024-06-01T04:30:00.250000+10:00"),
+        ("20190621T043000+9900", "2019-06-21T04:30:00"),  # no such offset
+        ("0a1824085e3f_20230601T043000123Z", "2023-06-01T04:30:00.123000+00:00"),  # RFCx
+        ("Site 4-2014-03-21_10-30", "2014-03-21T10:30:00"),  # Arbimon
+        ("turdus_merula_92p_20240601T043000Z", "2024-06-01T04:30:00+00:00"),  # BirdNET-Go
+        ("2022-07-08-birdnet-14:26:11", "2022-07-08T14:26:11"),  # BirdNET-Pi
+        ("2022-07-08-birdnet-RTSP_1-14:26:11", "2022-07-08T14:26:11"),
+        ("Parus_major-85-2022-07-08-birdnet-14_26_11", "2022-07-08T14:26:11"),
+        ("5F0E1A2C", "2020-07-14T20:48:44+00:00"),  # AudioMoth, before 2019
+        ("671073921.180125132359", "2018-01-25T13:23:59"),  # SoundTrap
+        ("RBW1297_20240601_043000_123", "2024-06-01T04:30:00"),  # icListen
+        ("garden_2024_06_01_04_30_00__2024_06_01_04_31_00", "2024-06-01T04:30:00"),  # Frigate
+        ("front_door-1717216200.123456-x7k2p9", "2024-06-01T04:30:00.123456+00:00"),
+        ("Cam_01_20240601043000", "2024-06-01T04:30:00"),  # cameras
+        ("Screen Recording 2024-06-01 at 16.30.00", "2024-06-01T16:30:00"),
+        ("Screen Recording 2024-06-01 at 4.30.00\u202fPM", "2024-06-01T16:30:00"),
+        ("2024-06-01 12.30.00 AM", "2024-06-01T00:30:00"),
+        ("20240601_043000AMBIENT", "2024-06-01T04:30:00"),
+        ("2024-06-01 13.30.00 PM", None),
+        ("2024-06-01 04.30.00.2", "2024-06-01T04:30:00"),  # the second part
+        ("58123456", None),  # a number
+        ("5f0e1a2c", None),  # a hash
+        ("5F0E1A2C_0", None),
+        ("0A0E1A2C", None),
+        ("FFFFFFFF", None),
+        ("12345.123456789012", None),
+        ("20240631043000", None),
+        ("98765432101234", None),
+        ("202406010430001", None),
+        ("1717216200", None),
+        ("240601_0001", None),  # Tascam's and Olympus's number, Sony's minute
+        ("010624_043000", None),  # 2001 or 2024
+        ("ZOOM0001", None),
+        ("DS_50012", None),
+        ("2024-06-01_04", None),
+        ("2024-06-01_10-30-part2", None),
+        ("2024-06-01-1-10-20", None),
         ("20230229_120000", None),
         ("20240601_043060", None),
         ("19700101_000000", None),  # the clock was never set
@@ -61,6 +107,31 @@ def add(path: Path, *chunks: bytes) -> Path:
 def test_a_name_tells_when_a_recording_began(tmp_path, name, said):
     time = recorded_at(tmp_path / f"{name}.wav")
     assert (time and time.isoformat()) == said
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("2024-06-01/04/garden/30.05.mp4", "2024-06-01T04:30:05+00:00"),  # Frigate
+        ("Camera1/2024-06-01/04-30-05.mp4", "2024-06-01T04:30:05"),  # motionEye
+        ("2024-06-01/04/30.05.mp4", None),
+        ("2024-06-01/x.mp4", None),
+        ("tracks/04-30-05.mp4", None),
+        ("2024-06-01/25/garden/30.05.mp4", None),
+    ],
+)
+def test_folders_tell_when_a_recording_began(tmp_path, monkeypatch, name, said):
+    time = recorded_at(tmp_path / name)
+    assert (time and time.isoformat()) == said
+    path = tmp_path / name
+    path.parent.mkdir(parents=True)
+    monkeypatch.chdir(path.parent)
+    assert recorded_at(Path(path.name)) == time
+
+
+@given(st.from_regex(r"[A-Za-z_ -]{0,6}[0-9]{1,13}(\.[0-9]{1,9})?[a-z_-]{0,3}", fullmatch=True))
+def test_a_plain_number_is_no_time(name):
+    assert recorded_at(Path("/nowhere") / f"{name}.wav") is None
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
+from streamclf.clip_tags import MADE_BY
 from streamclf.dashboard.history import History
 from streamclf.errors import SinkError, SourceError
 from streamclf.mixdown import mix_down
@@ -45,7 +46,9 @@ def save_clip(history: History, recording: Path | None, to_s: float, folder: Pat
         )
     path = free_path(folder, "clip", ".wav")
     try:
-        soundfile.write(path, waveform, rate, subtype="PCM_16")
+        with soundfile.SoundFile(path, "w", rate, channels=1, subtype="PCM_16") as file:
+            file.software = MADE_BY
+            file.write(waveform)
     except (OSError, soundfile.LibsndfileError) as error:
         raise SinkError(f"{path}: cannot be written: {error}") from error
     with history.lock:

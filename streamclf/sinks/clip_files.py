@@ -10,13 +10,12 @@ from pathlib import Path
 
 import soundfile
 
+from streamclf.clip_tags import MADE_BY
 from streamclf.errors import SinkError
 from streamclf.records import SoundEvent, Waveform
 from streamclf.sinks.base import StreamInfo
 
 _LONGEST_NAME = 80
-CLIP_NAME = re.compile(r"(\d{8}_\d{6}_\d{3}|\d{6,}\.\d{3})_\d{2,3}\.flac")
-"""What `name_clip` calls files."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,7 +38,10 @@ class Clip:
 
 
 def name_clip(stream: StreamInfo, event: SoundEvent) -> Path:
-    """``LABEL/RECORDING/TIME_SCORE.flac``: by the clock where that is known, else in seconds."""
+    """``LABEL/RECORDING/TIME_SCORE.flac``: by the clock where that is known, else in seconds.
+
+    `streamclf.clip_tags.CLIP_NAME` matches the file's name.
+    """
     when = f"{stream.seconds(event.onset):010.3f}"
     if (text := stream.time(event.onset)) is not None:
         # As recorders name their files, so that a clip tells when it was.
@@ -72,6 +74,7 @@ def encode_clip(clip: Clip) -> bytes:
         encoded, "w", clip.rate, channels=1, format="FLAC", subtype="PCM_16"
     ) as file:
         file.title = clip.label
+        file.software = MADE_BY
         if clip.comment:  # libsndfile takes no empty one
             file.comment = clip.comment
         file.write(clip.waveform)

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import soundfile
 
+from streamclf.clip_tags import CLIP_NAME
 from streamclf.errors import SinkError, UsageError
-from streamclf.sinks.clip_files import CLIP_NAME, tidy
+from streamclf.sinks.clip_files import tidy
 from streamclf.sizes import read_size
 
 SMALLEST_BYTES = 1_000_000

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from numbers import Real
+from typing import Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -14,16 +16,27 @@ from streamclf.sources.base import Source
 DEFAULT_BLOCK_SAMPLES = 65_536
 
 
+MOST_CHANNELS = 256
+"""An array of more is turned, or no audio."""
+
+Layout = Literal["channels first", "channels last"]
+
+
 class ArraySource(Source):
     """A waveform in memory, delivered in blocks.
 
     Args:
-        waveform: ``(samples,)`` or ``(channels, samples)``, float in [-1, 1] or any integer
-            type at its full scale.
+        waveform: ``(samples,)`` or ``(channels, samples)``, an array or a list: float in [-1, 1],
+            or integers of 8, 16 or 32 bits at their full scale.
         sample_rate: In Hz.
+        layout: ``channels last`` takes ``(samples, channels)``, as soundfile reads it.
         block_samples: Samples a block, or a sequence of block sizes of which the last repeats.
         gaps: Stretches ``(position, n_samples)`` to leave out and report as gaps.
         name: What results call it.
+
+    Raises:
+        SourceError: It is no waveform, has more channels than samples or than `MOST_CHANNELS`, or
+            the rate is none.
     """
 
     def __init__(
@@ -31,20 +44,26 @@ class ArraySource(Source):
         waveform: npt.ArrayLike,
         sample_rate: int,
         *,
+        layout: Layout = "channels first",
         block_samples: int | Iterable[int] = DEFAULT_BLOCK_SAMPLES,
         gaps: Iterable[tuple[int, int]] = (),
         name: str = "array",
     ) -> None:
         self.name = name
-        self._waveform = to_float(np.asarray(waveform))
-        if sample_rate <= 0:
-            raise SourceError(f"sample_rate is {sample_rate}, must be above 0 Hz")
-        self._sample_rate = sample_rate
-        sizes = [block_samples] if isinstance(block_samples, int) else list(block_samples)
-        if not sizes or min(sizes) < 1:
+        array = _as_array(waveform)
+        if layout not in get_args(Layout):
+            raise SourceError(f"layout is {layout!r}, must be 'channels first' or 'channels last'")
+        if layout == "channels last" and array.ndim == 2:
+            array = array.T
+        self._waveform = to_float(array)
+        _check_channels(self._waveform.shape, layout)
+        self._faint = _is_unscaled(array)
+        self._sample_rate = whole_number(sample_rate, "sample_rate", " Hz")
+        sizes = block_samples if isinstance(block_samples, Iterable) else [block_samples]
+        self._sizes = [whole_number(size, "block_samples") for size in sizes]
+        if not self._sizes:
             raise SourceError(f"block_samples is {block_samples}, must be 1 or more")
-        self._sizes = sizes
-        self._gaps = sorted(gaps)
+        self._gaps = sorted((int(position), int(n_samples)) for position, n_samples in gaps)
         self._stopped = False
 
     @property
@@ -54,6 +73,8 @@ class ArraySource(Source):
 
     def blocks(self, sample_rate: int) -> Iterator[Block | Gap | Notice]:
         """Yield the array in blocks; gaps where they were asked for."""
+        if self._faint:
+            yield Notice(0, self._sample_rate, _FAINT)
         position, n_blocks = 0, 0
         for start, n_missing in [*self._gaps, (self._waveform.shape[1], 0)]:
             while position < start and not self._stopped:
@@ -68,6 +89,62 @@ class ArraySource(Source):
     def stop(self) -> None:
         """End after the current block."""
         self._stopped = True
+
+
+_FAINT = (
+    "32-bit integers within the range of 16 bits are 96 dB below full scale, which is nearly "
+    "silence: if they are 16-bit samples, give them as int16"
+)
+
+
+def whole_number(value: object, name: str, unit: str = "") -> int:
+    """A whole number above 0, of Python, NumPy or a float without a fraction.
+
+    Raises:
+        SourceError: It is none.
+    """
+    number = float(value) if isinstance(value, Real) else 0.0
+    whole = int(number) if number.is_integer() else 0
+    if whole < 1 or isinstance(value, bool):
+        least = f"above 0{unit}" if unit else "1 or more"
+        raise SourceError(f"{name} is {value!s}, must be {least}")
+    return whole
+
+
+def _as_array(waveform: npt.ArrayLike) -> npt.NDArray[np.generic]:
+    try:
+        array = np.asarray(waveform)
+    except (ValueError, TypeError, RuntimeError) as error:
+        raise SourceError(
+            f"waveform is no array of (samples,) or (channels, samples): {error}"
+        ) from error
+    if array.dtype.kind in "iu" and array.dtype.itemsize > 4:
+        raise SourceError(
+            f"waveform has type {array.dtype}, the full scale of which no audio has: give samples "
+            "of 16 bits as int16 (waveform.astype('int16')), or floats in [-1, 1]"
+        )
+    return array
+
+
+def _check_channels(shape: tuple[int, ...], layout: Layout) -> None:
+    n_channels, n_samples = shape
+    if n_channels > MOST_CHANNELS or n_channels > n_samples > 0:
+        way = (
+            "transpose it (waveform.T), or give layout='channels last'"
+            if layout == "channels first"
+            else "leave out layout"
+        )
+        raise SourceError(
+            f"waveform is read as {n_channels} channels of {n_samples} samples, must be (channels, "
+            f"samples) with no more channels than samples, and up to {MOST_CHANNELS}: {way}"
+        )
+
+
+def _is_unscaled(array: npt.NDArray[np.generic]) -> bool:
+    """Whether 32-bit integers hold 16-bit samples, as those of a list or a sum do."""
+    if array.dtype != np.int32 or not array.size:
+        return False
+    return 0 < max(-int(array.min()), int(array.max())) <= 2**15
 
 
 def to_float(waveform: npt.NDArray[np.generic]) -> npt.NDArray[np.float32]:

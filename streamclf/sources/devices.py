@@ -82,8 +82,8 @@ def choose_input(inputs: Sequence[InputDevice], wanted: int | str | None) -> Inp
         raise no_input_device()
     if wanted is None:
         return next((device for device in inputs if device.is_default), inputs[0])
-    if isinstance(wanted, int) or wanted.strip().isdecimal():
-        return _by_index(inputs, int(wanted))
+    if not isinstance(wanted, str) or wanted.strip().isdecimal():
+        return _by_index(inputs, int(wanted))  # NumPy's numbers, too
     part = wanted.strip().casefold()
     # "pulse" means the device of that name, not every device of the host API PulseAudio.
     found = [device for device in inputs if part in device.name.casefold()]

@@ -11,6 +11,7 @@ import soxr
 
 from streamclf.errors import RecordingError
 from streamclf.records import Block, Gap, Notice, Waveform
+from streamclf.sources.piped import check_can_reread
 from streamclf.sources.recording import Recording
 
 SKIP_SAMPLES = 1 << 16
@@ -44,6 +45,8 @@ class Player:
         self.error: RecordingError | None = None
         self._path = path
         self._loop = loop
+        if loop:
+            check_can_reread(Path(path), "--loop")
         self._recording = Recording(path)
         self._items: Iterator[Block | Gap | Notice] | None = None
         self._rest: Waveform | None = None

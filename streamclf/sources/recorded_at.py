@@ -3,7 +3,7 @@
 - GUANO (Wildlife Acoustics, Titley, Pettersson, ...): a chunk ``guan``, its ``Timestamp``;
 - AudioMoth's comment, ``Recorded at 19:17:30 10/12/2021 (UTC+1) by AudioMoth ...``;
 - Broadcast WAV (Zoom, Sound Devices, Tascam, ...): a chunk ``bext``, date and time of origination;
-- the name: ``20240601_043000``, ``SITE_2024-06-01_04-30-00``, ``20240601T043000+0200``, ...
+- the name (`streamclf.sources.named_times`): ``20240601_043000``, ``5F0E1A2C``, ...
 
 Sources: guano-md.org, EBU Tech 3285 (Broadcast WAV), openacousticdevices.info.
 """
@@ -12,12 +12,13 @@ from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime, timedelta, timezone
+from collections.abc import Iterator
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import BinaryIO
 
-YEARS = range(1970, 2200)
+from streamclf.sources.named_times import in_reason, make_time, named_time
+
 _MOST_BYTES = 65_536
 """Of a chunk; what is longer says other things than this."""
 
@@ -26,10 +27,6 @@ _MOST_CHUNKS = 1000
 _GUANO = re.compile(r"^\s*Timestamp\s*:\s*(\S[^\r\n]*?)\s*$", re.MULTILINE)
 _AUDIOMOTH = re.compile(
     r"Recorded at (\d\d):(\d\d):(\d\d)(\.\d{1,6})? (\d\d)/(\d\d)/(\d{4})(?: \(UTC([^)]*)\))?"
-)
-_NAME = re.compile(
-    r"(?<!\d)(\d{4})([-_]?)(\d\d)\2(\d\d)(?:[ _-]|(T))(\d\d)([-_.:]?)(\d\d)\7(\d\d)"
-    r"(Z|[+-]\d\d:?\d\d)?(?!\d)"
 )
 _DATE = re.compile(r"(\d{4})[-_:. ](\d\d)[-_:. ](\d\d)(\d\d)[-_:. ](\d\d)[-_:. ](\d\d)")
 
@@ -49,7 +46,7 @@ def recorded_at(path: Path, comment: str = "") -> datetime | None:
         _from_guano(chunks.get(b"guan", b"").decode("utf-8", "replace")),
         _from_comment(comment),
         _from_broadcast(chunks.get(b"bext", b"").decode("latin-1")),
-        _from_name(path.stem),
+        named_time(path.absolute()),
     )
     return next((time for time in told if time is not None), None)
 
@@ -59,7 +56,7 @@ def _from_guano(text: str) -> datetime | None:
     if found is None:
         return None
     try:
-        return _in_reason(datetime.fromisoformat(found[1]))
+        return in_reason(datetime.fromisoformat(found[1]))
     except ValueError:
         return None
 
@@ -69,48 +66,13 @@ def _from_comment(comment: str) -> datetime | None:
     if found is None:
         return None
     hour, minute, second, fraction, day, month, year, zone = found.groups()
-    time = _make((year, month, day, hour, minute, second), "" if zone is None else zone or "Z")
+    time = make_time((year, month, day, hour, minute, second), "" if zone is None else zone or "Z")
     return time and time + timedelta(seconds=float(fraction or 0))
 
 
 def _from_broadcast(chunk: str) -> datetime | None:
     found = _DATE.match(chunk[320:338])  # behind description, originator and its reference
-    return _make(found.groups()) if found else None
-
-
-def _from_name(stem: str) -> datetime | None:
-    for found in _NAME.finditer(stem):
-        year, _, month, day, iso, hour, _, minute, second, zone = found.groups()
-        # Behind any other separator than ISO's T a sign and digits are more likely a number.
-        time = _make((year, month, day, hour, minute, second), (iso and zone) or "")
-        if time is not None:
-            return time
-    return None
-
-
-def _make(parts: Sequence[str], zone: str = "") -> datetime | None:
-    """From year to second, and the offset; None where there is no such time."""
-    year, month, day, hour, minute, second = map(int, parts)
-    try:
-        return _in_reason(datetime(year, month, day, hour, minute, second, tzinfo=_zone(zone)))
-    except ValueError:
-        return None
-
-
-def _zone(text: str) -> timezone | None:
-    """``Z``, ``+1``, ``+0100``, ``-5:30``; none where nothing is said."""
-    if text in ("", "Z"):
-        return UTC if text else None
-    found = re.fullmatch(r"([+-])(\d{1,2})(?::?(\d\d))?", text.strip())
-    if found is None:
-        raise ValueError(text)
-    offset = timedelta(hours=int(found[2]), minutes=int(found[3] or 0))
-    return timezone(-offset if found[1] == "-" else offset)
-
-
-def _in_reason(time: datetime) -> datetime | None:
-    """A recorder whose clock was never set tells no time."""
-    return time if time.year in YEARS and (time.year, time.month, time.day) > (1970, 1, 1) else None
+    return make_time(found.groups()) if found else None
 
 
 def _read_chunks(path: Path) -> dict[bytes, bytes]:

@@ -16,6 +16,8 @@ from streamclf.errors import RecordingError, SourceError
 from streamclf.records import Block, Gap, Notice, Waveform
 from streamclf.sources.base import Source
 from streamclf.sources.header import lacks_end, promised_frames
+from streamclf.sources.piped import Piped, is_piped, redirected
+from streamclf.sources.playlists import FILE_PLAYLIST, is_playlist
 from streamclf.sources.recorded_at import recorded_at
 
 BLOCK_SAMPLES = 65_536
@@ -29,7 +31,8 @@ class Recording(Source):
 
     Args:
         path: WAV of every width, FLAC, Ogg, Opus, MP3, AIFF, ... through libsndfile; webm, m4a,
-            mp4, mkv, wma, ... through FFmpeg (PyAV).
+            mp4, mkv, wma, ... through FFmpeg (PyAV). ``-`` is standard input; that, pipes and
+            devices are read forward by FFmpeg (`streamclf.sources.piped`).
 
     Raises:
         RecordingError: It is missing, unreadable, empty or no audio. What is wrong further on
@@ -37,16 +40,23 @@ class Recording(Source):
     """
 
     def __init__(self, path: Path | str) -> None:
-        self.path = Path(path)
+        self.path = redirected(Path(path))
         # A name that is no UTF-8 must not break what writes it.
         self.name = os.fsencode(path).decode("utf-8", "backslashreplace")
         self._stopped = False
+        self._duration_s: float | None = None
+        self._comment = ""
+        self._file: soundfile.SoundFile | None = None
+        self._decoder: Any = None
+        self._piped = Piped(self.path) if is_piped(self.path) else None
+        if self._piped is not None:
+            return
         _check_readable(self.path)
-        self._file: soundfile.SoundFile | None = _open_soundfile(self.path)
+        self._file = _open_soundfile(self.path)
         self._comment = self._file.comment if self._file else ""
         self._decoder = None if self._file else _open_decoder(self.path)
         if self._file is not None:
-            self._duration_s: float | None = self._file.frames / self._file.samplerate
+            self._duration_s = self._file.frames / self._file.samplerate
         else:
             self._duration_s = self._decoder.duration_s if self._decoder else None
 
@@ -58,7 +68,7 @@ class Recording(Source):
     @property
     def started(self) -> datetime | None:
         """When it began, as the recorder wrote it down (see `recorded_at`)."""
-        return recorded_at(self.path, self._comment)
+        return None if self._piped else recorded_at(self.path, self._comment)
 
     def blocks(self, sample_rate: int) -> Iterator[Block | Gap | Notice]:
         """Yield the recording at its own rate; a missing end is reported as a gap.
@@ -69,6 +79,8 @@ class Recording(Source):
         try:
             if self._file is not None:
                 yield from self._read(self._file)
+            elif self._piped is not None:
+                yield from self._piped.blocks()
             elif self._decoder is not None:
                 yield from self._decoder.blocks(lambda: self._stopped)
         except SourceError as error:
@@ -77,11 +89,15 @@ class Recording(Source):
             raise RecordingError(f"{prefix}{message}") from error
 
     def stop(self) -> None:
-        """End after the current block."""
+        """End after the current block; a pipe at once."""
         self._stopped = True
+        if self._piped is not None:
+            self._piped.stop()
 
     def close(self) -> None:
         """Close the file."""
+        if self._piped is not None:
+            self._piped.close()
         if self._file is not None:
             self._file.close()
         if self._decoder is not None:
@@ -210,6 +226,8 @@ def _why_not_audio(path: Path, error: SourceError) -> str:
     """Say the likeliest thing about a file that neither library opens."""
     with path.open("rb") as file:
         head = file.read(512)
+    if is_playlist(head):
+        return FILE_PLAYLIST
     if not head.translate(None, bytes(range(0x20, 0x7F)) + b"\t\r\n"):
         return "holds text, not audio"
     try:

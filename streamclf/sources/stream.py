@@ -19,6 +19,8 @@ from streamclf.sources.array import to_float
 from streamclf.sources.base import Source, State
 from streamclf.sources.clock import Clock, SystemClock
 from streamclf.sources.decode import Decoder
+from streamclf.sources.piped import decode_forward
+from streamclf.sources.playlists import STREAM_PLAYLIST, names_playlist
 from streamclf.sources.pump import Pump
 from streamclf.sources.redial import Redial
 
@@ -27,6 +29,8 @@ NETWORK_TIMEOUT_S = 10.0
 PATIENCE_S = 0.5
 """How long the end waits for a thread that reads from the network; it ends by itself later, at the
 latest when the read has timed out."""
+RAW = "for headerless samples give --raw s16le:16000:1"
+_HEAD_BYTES = 512
 _NUMBER = re.compile(r"[0-9]{1,7}")
 _RAW = re.compile(r"(?P<kind>[usf])(?P<bits>8|16|24|32|64)(?P<order>le|be)?")
 
@@ -103,15 +107,16 @@ class StandardInput(Source):
     The pipe itself holds the writer back, so nothing is lost when scoring is slower.
 
     Args:
-        raw: The layout of headerless samples, or None for an encoded format.
+        raw: The layout of headerless samples, such as ``s16le:16000:1``, or None for an encoded
+            format.
         file: Where to read; standard input unless told otherwise.
     """
 
     live: ClassVar[bool] = True
 
-    def __init__(self, raw: RawFormat | None = None, file: BinaryIO | None = None) -> None:
+    def __init__(self, raw: RawFormat | str | None = None, file: BinaryIO | None = None) -> None:
         self.name = "-"
-        self._raw = raw
+        self._raw = RawFormat.parse(raw) if isinstance(raw, str) else raw
         # Unbuffered: a thread that waits inside a buffered reader cannot be left at exit.
         self._file: BinaryIO | FileIO = file if file is not None else _standard_input()
         self._pump = Pump(self._produce)
@@ -138,19 +143,10 @@ class StandardInput(Source):
             return
         file = _Watched(self._file)
         try:
-            decoder = Decoder(file)
+            yield from decode_forward(file, lambda: self._pump.stopped, RAW)
         except SourceError as error:
-            if file.is_empty:
-                raise StreamError("standard input ended before any audio came") from error
-            raise StreamError(
-                f"standard input {error}; for headerless samples give --raw s16le:16000:1"
-            ) from error
-        try:
-            yield from decoder.blocks(lambda: self._pump.stopped)
-        except SourceError as error:
-            raise StreamError(f"standard input: {error}") from error
-        finally:
-            decoder.close()
+            mark = " " if str(error).startswith(("is ", "ended ")) else ": "
+            raise StreamError(f"standard input{mark}{error}") from error
 
     def _read_raw(self, raw: RawFormat) -> Iterator[Block | Gap | Notice]:
         position, rest = 0, b""
@@ -174,15 +170,15 @@ class StandardInput(Source):
 
 
 class _Watched:
-    """A file that knows whether anything was in it; FFmpeg does not tell."""
+    """A file that knows how it began; FFmpeg does not tell."""
 
     def __init__(self, file: BinaryIO | FileIO) -> None:
         self._file = file
-        self.is_empty = True
+        self.head = b""
 
     def read(self, size: int) -> bytes | None:
         data = self._file.read(size)
-        self.is_empty = self.is_empty and not data
+        self.head = self.head or (data or b"")[:_HEAD_BYTES]
         return data
 
     def __getattr__(self, name: str) -> object:
@@ -278,7 +274,7 @@ class UrlDecoder(Decoder):
         try:
             super().__init__(url, options=options, timeout_s=timeout_s)
         except SourceError as error:
-            raise self._named(error) from error
+            raise self._named(_explain(url, error)) from error
 
     def blocks(self, stopped: Callable[[], bool]) -> Iterator[Block | Gap | Notice]:
         """As a decoder's.
@@ -293,3 +289,11 @@ class UrlDecoder(Decoder):
 
     def _named(self, error: SourceError) -> StreamError:
         return StreamError(f"{self._name}: {str(error).replace(self._url, self._name)}")
+
+
+def _explain(url: str, error: SourceError) -> SourceError:
+    """What to do about a URL that was reached and is no audio, where that can be told."""
+    import av
+
+    reached = isinstance(error.__cause__, av.InvalidDataError)
+    return SourceError(STREAM_PLAYLIST) if reached and names_playlist(url) else error

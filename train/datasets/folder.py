@@ -25,8 +25,9 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+from streamclf.folders import is_hidden
 from train.datasets.dataset import DataSet, Listing, Recording
-from train.datasets.decode import AUDIO_ENDINGS
+from train.datasets.files import audio_below
 from train.datasets.prepared import is_prepared
 
 N_FOLDS = 5
@@ -92,17 +93,12 @@ def spread_sources(sources: Sequence[str], targets: Sequence[int]) -> list[int]:
 
 def _class_names(folder: Path) -> list[str]:
     paths = [path for path in folder.iterdir() if path.is_dir() and not is_prepared(path)]
-    return sorted(path.name for path in paths if path.name[0] not in "._")
+    return sorted(path.name for path in paths if path.name[0] != "_" and not is_hidden(path.name))
 
 
 def _files(folder: Path) -> list[Path]:
     """Audio in a class's folder or one below."""
-    paths = (*folder.glob("*"), *folder.glob("*/*"))
-    return sorted(
-        path
-        for path in paths
-        if path.suffix.lower() in AUDIO_ENDINGS and path.is_file() and path.name[0] != "."
-    )
+    return [path for path in audio_below(folder) if len(path.relative_to(folder).parts) <= 2]
 
 
 def _notes(

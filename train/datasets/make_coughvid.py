@@ -32,7 +32,8 @@ import soxr
 
 from streamclf.errors import StreamclfError
 from train.datasets.coughvid import MADE, fold_of
-from train.datasets.decode import AUDIO_ENDINGS, read_clip
+from train.datasets.decode import read_clip
+from train.datasets.files import audio_below
 from train.datasets.prepared import FULL_SCALE
 from train.datasets.progress import show_progress
 from train.errors import DatasetError, UsageError
@@ -110,8 +111,7 @@ def _value(kind: str, louder_db: float, random: np.random.Generator) -> float:
 
 
 def _find(folder: Path) -> list[Path]:
-    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in AUDIO_ENDINGS)
-    paths = [path for path in paths if not path.stem.endswith(_ESC_COUGHING)]
+    paths = [path for path in audio_below(folder) if not path.stem.endswith(_ESC_COUGHING)]
     if not paths:
         raise DatasetError(f"{folder}: no audio in it")
     return paths

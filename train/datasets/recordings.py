@@ -10,7 +10,6 @@ that was cut off is no loss.
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 from typing import ClassVar
@@ -18,7 +17,8 @@ from typing import ClassVar
 import numpy as np
 
 from train.datasets.dataset import DataSet, Listing, Recording
-from train.datasets.decode import AUDIO_ENDINGS, duration_of
+from train.datasets.decode import duration_of
+from train.datasets.files import audio_below
 from train.datasets.folder import spread_sources
 from train.datasets.prepared import UNLABELLED, is_prepared
 
@@ -39,13 +39,16 @@ class Recordings(DataSet):
 
     def list_clips(self, folder: Path) -> Listing:
         """Its minutes; whole files are in one fold."""
-        minutes = [(path, stretch) for path in _files(folder) for stretch in cut(duration_of(path))]
+        notes: list[str] = []
+        files = audio_below(folder, skip=is_prepared, on_failure=notes.append)
+        minutes = [(path, stretch) for path in files for stretch in cut(duration_of(path))]
         n_most = round(MOST_HOURS * 3600 / STRETCH_S)
-        notes: tuple[str, ...] = ()
         if len(minutes) > n_most:
             hours = len(minutes) * STRETCH_S / 3600
-            notes = (f"{hours:.0f} h of recordings, {MOST_HOURS:.0f} h of them are taken, a minute "
-                     "at a time and evenly spread",)  # fmt: skip
+            notes.append(
+                f"{hours:.0f} h of recordings, {MOST_HOURS:.0f} h of them are taken, a minute "
+                "at a time and evenly spread"
+            )
             chosen = np.linspace(0, len(minutes) - 1, n_most).astype(int)
             minutes = [minutes[index] for index in chosen]
         sources = [path.relative_to(folder).as_posix() for path, _ in minutes]
@@ -54,23 +57,13 @@ class Recordings(DataSet):
             Recording(path, f"{source}#{stretch[0]:.0f}", fold, 0, source, stretch)
             for (path, stretch), source, fold in zip(minutes, sources, folds, strict=True)
         )
-        return Listing(recordings, ("sound",), notes=notes)
+        return Listing(recordings, ("sound",), notes=tuple(notes))
 
 
 def cut(seconds: float) -> list[tuple[float, float]]:
     """Where each minute of a file begins and ends; of one whose length is not known the first."""
     begins = np.arange(0.0, max(seconds - SHORTEST_S, 0.0) + 1e-9, STRETCH_S).tolist()
     return [(begin, begin + STRETCH_S) for begin in begins]
-
-
-def _files(folder: Path) -> list[Path]:
-    """Audio at any depth, but for what is hidden or prepared."""
-    found: list[Path] = []
-    for root, folders, names in os.walk(folder):
-        here = Path(root)
-        folders[:] = [n for n in folders if n[0] != "." and not is_prepared(here / n)]
-        found += [here / name for name in names if name[0] != "."]
-    return sorted(path for path in found if path.suffix.lower() in AUDIO_ENDINGS)
 
 
 RECORDINGS = Recordings(

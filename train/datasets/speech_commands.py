@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
+from streamclf.folders import is_hidden
 from train.datasets.dataset import DataSet, Listing, Recording, names_in
 from train.datasets.prepared import is_prepared
 from train.errors import DatasetError
@@ -108,7 +109,8 @@ def _root(folder: Path) -> Path | None:
 
 def _words(root: Path) -> tuple[str, ...]:
     paths = [path for path in root.iterdir() if path.is_dir() and not is_prepared(path)]
-    return tuple(sorted(path.name for path in paths if path.name[0] not in "._"))
+    names = [path.name for path in paths]
+    return tuple(sorted(name for name in names if name[0] != "_" and not is_hidden(name)))
 
 
 def _read_list(path: Path) -> list[str]:

@@ -20,9 +20,10 @@ from typing import ClassVar
 
 import numpy as np
 
+from streamclf.folders import is_hidden
 from train.datasets.dataset import DataSet, Listing, Recording
 from train.datasets.debian import fetch_packages, keep_copyright, keep_sound
-from train.datasets.decode import AUDIO_ENDINGS
+from train.datasets.files import audio_below
 from train.datasets.prepared import Clip, ClipSet, is_prepared
 
 LABELS = ("speech", "music")
@@ -73,7 +74,8 @@ class SpeechMusic(DataSet):
         """By its two folders, which hold folders alone, and no other beside them."""
         beside = {p.name for p in folder.iterdir() if p.is_dir() and not is_prepared(p)}
         inner = [path for label in LABELS for path in (folder / label).glob("*")]
-        return {name for name in beside if name[0] not in "._"} == set(LABELS) and all(
+        seen = {name for name in beside if name[0] != "_" and not is_hidden(name)}
+        return seen == set(LABELS) and all(
             path.is_dir() or path.suffix == ".copyright" for path in inner
         )
 
@@ -81,10 +83,13 @@ class SpeechMusic(DataSet):
         """Every recording; its source is its language, or its album and track."""
         recordings = []
         for target, label in enumerate(LABELS):
-            groups = sorted(path for path in (folder / label).glob("*") if path.is_dir())
+            groups = sorted(
+                path
+                for path in (folder / label).glob("*")
+                if path.is_dir() and not is_hidden(path.name)
+            )
             for number, group in enumerate(groups):
-                files = sorted(p for p in group.rglob("*") if p.suffix.lower() in AUDIO_ENDINGS)
-                for index, path in enumerate(files):
+                for index, path in enumerate(audio_below(group)):
                     fold = FOLD_OF.get(group.name, 1 + number % N_FOLDS)
                     if group.name == SPREAD:
                         fold = 1 + index % 3
