@@ -10,7 +10,6 @@ import os
 import re
 import select
 import stat
-import struct
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -20,6 +19,7 @@ from typing import Protocol
 
 from streamclf.errors import RecordingError, SourceError
 from streamclf.records import Block, Gap, Notice
+from streamclf.sources.promises import promised_samples, samples_of_mp3, without_padding
 from streamclf.sources.pump import Pump
 
 STANDARD_INPUT = Path("-")
@@ -132,7 +132,8 @@ class Piped:
         position, rate = 0, 1
         fault: SourceError | None = None
         try:
-            for item in decode_forward(pipe, lambda: self._pump.stopped, RAW):
+            items = decode_forward(pipe, lambda: self._pump.stopped, RAW)
+            for item in without_padding(items, lambda: samples_of_mp3(pipe.head)):
                 yield item
                 if not isinstance(item, Notice):
                     position, rate = item.end, item.sample_rate
@@ -140,7 +141,7 @@ class Piped:
             fault = error
         if self._pump.stopped:
             return
-        promised = round(_promised_s(pipe.head, rate) * rate)
+        promised = promised_samples(pipe.head, rate)
         missing = promised - position
         if missing > _SLACK_S * rate:
             yield Gap(position, missing, rate, "truncated")
@@ -195,7 +196,10 @@ def decode_forward(
         raise SourceError(_why_no_audio(file.head, error, raw_hint)) from error
 
 
-RAW = "for headerless samples use streamclf listen --source - --raw s16le:16000:1"
+RAW = (
+    "if it is a file, give the file itself; for headerless samples use "
+    "streamclf listen --source - --raw s16le:16000:1"
+)
 
 
 def _why_no_audio(head: bytes, error: SourceError, raw_hint: str) -> str:
@@ -270,29 +274,3 @@ def _check_standard_input(path: Path) -> None:
             f"{path}: standard input is a terminal: pipe a recording in, as in "
             "cat x.wav | streamclf file -"
         )
-
-
-def _promised_s(head: bytes, rate: int) -> float:
-    """Length in seconds that a WAV's, FLAC's or WavPack's header promises; 0 where none does."""
-    if head.startswith(b"wvpk") and len(head) >= 16:
-        (n_samples,) = struct.unpack_from("<I", head, 12)
-        return n_samples / rate if n_samples != 0xFFFFFFFF else 0.0
-    if head.startswith(b"fLaC") and len(head) >= 26:
-        numbers = int.from_bytes(head[18:26], "big")  # rate, channels, bits, samples
-        rate, n_samples = numbers >> 44, numbers & (1 << 36) - 1
-        return n_samples / rate if rate else 0.0
-    if not head.startswith(b"RIFF"):
-        return 0.0
-    place, rate = 12, 0
-    while place + 8 <= len(head):
-        name, (size,) = head[place : place + 4], struct.unpack_from("<I", head, place + 4)
-        if name == b"fmt " and place + 24 <= len(head):
-            # The average of bytes a second: exact for all that is not compressed.
-            coding, rate = head[place + 8], struct.unpack_from("<I", head, place + 16)[0]
-            rate = rate if coding in (1, 3, 6, 7, 0xFE) else 0
-        if name == b"data":
-            # Programs that pipe a WAV write a size near these.
-            piped = any(abs(size - most) <= 0x1_0000 for most in (2**31, 2**32))
-            return 0.0 if piped or not rate else size / rate
-        place += 8 + size + size % 2
-    return 0.0
