@@ -46,8 +46,8 @@ def mix_down(
         if not isinstance(item, Block):
             yield item
             continue
-        position, sample_rate = item.end, int(item.sample_rate)
         waveform = _take(_checked(item.waveform), channel)
+        position, sample_rate = item.end, int(item.sample_rate)
         if phase is not None and (words := phase.hear(item, waveform)):
             yield Notice(item.position, sample_rate, words)
         # One pass serves both checks: NaN survives max().

@@ -12,6 +12,7 @@ import pytest
 import soundfile
 import toys
 
+from streamclf.clip_tags import is_clip
 from streamclf.errors import SinkError
 from streamclf.records import Average, Block, Gap, Scores, SoundEvent
 from streamclf.sinks import clips as clips_module
@@ -289,3 +290,47 @@ def test_a_model_without_events_has_no_clips(streamclf, write_wav, tmp_path, com
     result = streamclf(*command, source, "--model", model, "--clips", tmp_path / "x")
     assert result.code == 2
     assert "--clips writes the audio of events, and loudness gives values" in result.err
+
+
+def cut_clips(streamclf, write_wav, tone_model, folder: Path) -> list[Path]:
+    """Clips of a recording, below the folder that it lies in."""
+    sound = np.concatenate([toys.silence(4), toys.tone(toys.TONES["low"], 4)])
+    write_wav(sound, "rec/night.wav")
+    run = ("file", folder, "--model", tone_model, "--format", "csv")
+    result = streamclf(*run, "--clips", folder / "clips")
+    assert result.code == 0, result.err
+    clips = sorted((folder / "clips").rglob("*.flac"))
+    assert len(clips) == 2
+    return clips
+
+
+def test_clips_among_the_recordings_are_not_heard_again(streamclf, write_wav, tone_model, tmp_path):
+    folder = tmp_path / "rec"
+    first, second = cut_clips(streamclf, write_wav, tone_model, folder)
+    second.rename(folder / "renamed.flac")  # moved, it is a clip all the same
+    soundfile.write(folder / "own.flac", toys.tone(440, 3), toys.RATE)
+    run = ("file", "--model", tone_model, "--format", "csv")
+    for name in (folder, folder / "**" / "*"):
+        result = streamclf(*run, name)
+        assert {row.split(",")[1] for row in result.out.splitlines()[1:]} == {
+            str(folder / "night.wav"), str(folder / "own.flac")
+        }  # fmt: skip
+        assert "2 clips that streamclf cut from recordings left out" in result.err
+        assert result.code == 0
+    assert str(first) in streamclf(*run, first).out
+    assert str(first) in streamclf(*run, first.parent / "*.flac").out
+    result = streamclf(*run, folder / "clips")
+    assert "1 clip that streamclf cut from recordings left out (name the files" in result.err
+
+
+def test_clips_of_the_first_version_are_known_by_title_and_place(tmp_path):
+    path = tmp_path / "dog" / "night" / "000002.000_93.flac"
+    path.parent.mkdir(parents=True)
+    with soundfile.SoundFile(path, "w", 16_000, 1) as file:
+        file.title = "dog"
+        file.write(np.zeros(1600, np.float32))
+    assert is_clip(path)
+    other = path.with_name("000002.flac")
+    path.rename(other)
+    assert not is_clip(other)
+    assert not is_clip(tmp_path / "none.flac")

@@ -10,6 +10,7 @@ import toys
 from dashboards import SCENE, Script, drive, heard, make_dashboard, settle, text_of
 from textual.command import CommandPalette
 
+from streamclf.clip_tags import is_clip
 from streamclf.dashboard.keys import KEYS, keys_for
 from streamclf.dashboard.remembered import Remembered
 from streamclf.dashboard.widgets.events import EventList
@@ -184,6 +185,7 @@ def test_clip_export_and_screenshot(app, tmp_path):
 
     drive(app, script)
     (clip,) = tmp_path.glob("streamclf-clip-*.wav")
+    assert is_clip(clip)
     waveform, rate = soundfile.read(clip, dtype="float32")
     assert rate == toys.RATE
     np.testing.assert_allclose(waveform, SCENE, atol=1e-4)

@@ -239,3 +239,21 @@ def test_a_small_model_runs_on_one_thread_unless_told(
 ):
     monkeypatch.setattr("streamclf.model.SMALL_BYTES", limit)
     assert Model(tone_model, provider="cpu", n_threads=asked).n_threads == expected
+
+
+def test_a_model_is_named_by_a_string_or_a_path(tone_model, tmp_path, monkeypatch):
+    assert Model("pocket", provider="cpu").path == bundled_models()["pocket"]
+    assert Model(str(tone_model), provider="cpu").path == tone_model
+    assert find_model(tone_model) == tone_model
+    with pytest.raises(ModelError, match="no bundled model of that name"):
+        Model("nope")
+
+
+def test_labels_are_named_by_a_string_or_a_path(tmp_path):
+    path = toys.write_tone_detector(tmp_path / "bare.onnx")
+    names = labels_file(tmp_path, "a\nb\nc\nd")
+    cards = [
+        Model(path, provider="cpu", options=CardOptions(given, toys.RATE, 1.5)).card
+        for given in (names, str(names))
+    ]
+    assert cards[0] == cards[1]
