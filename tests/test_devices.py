@@ -26,6 +26,7 @@ INPUTS = [USB, PULSE, DEFAULT, HEADSET]
     [
         (None, DEFAULT),
         (3, USB),
+        (np.int64(3), USB),
         ("3", USB),
         ("pnp", USB),
         ("HEADSET", HEADSET),

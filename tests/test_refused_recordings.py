@@ -84,3 +84,22 @@ def test_no_permission_is_said(write_wav, monkeypatch):
 
         monkeypatch.setattr(Path, "open", refuse)
     assert fail(path) == "cannot be opened: permission denied"
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("radio.m3u", "#EXTM3U\n#EXTINF:-1,Österreich 1\nhttp://x.org/live.mp3\n"),
+        ("radio.pls", "[playlist]\nFile1=http://x.org/live.mp3\nNumberOfEntries=1\n"),
+        ("radio.m3u8", "\ufeff#EXTM3U\nb.wav\n"),
+        ("radio.xspf", '<?xml version="1.0"?>\n<playlist xmlns="http://xspf.org/ns/0/">\n'),
+        ("plain.m3u", "sounds/a.wav\nsounds/b.wav\n"),
+    ],
+)
+def test_a_playlist_is_told_and_what_to_do(tmp_path, name, text):
+    path = tmp_path / name
+    path.write_text(text, encoding="utf-8")
+    assert fail(path) == (
+        "is a playlist, not audio: give the recordings that it names; streamclf listen "
+        "--source URL listens to a stream that it names"
+    )

@@ -1,11 +1,13 @@
 """Standard input, raw and encoded, and URLs, served from this machine."""
 
+import contextlib
 import io
 import os
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
+import av
 import numpy as np
 import pytest
 import soundfile
@@ -217,9 +219,11 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         data = encoded("WAV")
-        if self.path == "/none":
+        if self.path.startswith("/none"):
             self.send_error(404)
             return
+        if self.path.startswith("/radio"):
+            data = b"[playlist]\nNumberOfEntries=1\nFile1=http://x.org/live.mp3\n" * 100
         self.send_response(200)
         self.send_header("Content-Type", "audio/wav")
         self.send_header("Content-Length", str(len(data)))
@@ -269,3 +273,50 @@ def test_url_where_nobody_listens_is_one_line():
     with pytest.raises(StreamError) as caught:
         list(UrlStream(url).blocks(8000))
     assert str(caught.value) == (f"{url}: is no audio that FFmpeg can open: connection refused")
+
+
+@pytest.mark.parametrize("name", ["radio.pls", "radio.m3u?station=1"])
+def test_url_of_a_playlist_says_what_to_do(server, name):
+    url = f"http://{server}/{name}"
+    with pytest.raises(StreamError) as caught:
+        list(UrlStream(url).blocks(8000))
+    assert str(caught.value) == (
+        f"{url}: is a playlist, which names a stream: open it as text and give --source the URL "
+        "in it"
+    )
+
+
+def test_url_of_a_playlist_that_is_not_there_is_not_called_one(server):
+    with pytest.raises(StreamError, match="404"):
+        list(UrlStream(f"http://{server}/none.pls").blocks(8000))
+
+
+def test_standard_input_with_its_index_at_the_end_says_what_to_do(tmp_path):
+    path = tmp_path / "x.m4a"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("aac", rate=48_000, layout="mono")
+        noise = np.random.default_rng(0).normal(0, 0.2, (1, 48_000 * 20)).astype(np.float32)
+        frame = av.AudioFrame.from_ndarray(noise, format="fltp", layout="mono")
+        frame.sample_rate, frame.pts = 48_000, 0
+        for packet in [*stream.encode(frame), *stream.encode(None)]:
+            container.mux(packet)
+    reading, writing = os.pipe()
+    thread = threading.Thread(target=lambda: write_all(writing, path.read_bytes()))
+    thread.start()
+    with (
+        io.FileIO(reading) as file,
+        pytest.raises(StreamError, match=r"standard input is an MP4 .* -movflags \+faststart$"),
+    ):
+        list(StandardInput(file=file).blocks(8000))
+    thread.join()
+
+
+def write_all(writing: int, data: bytes) -> None:
+    with contextlib.suppress(BrokenPipeError), open(writing, "wb") as file:
+        file.write(data)
+
+
+def test_standard_input_takes_a_format_in_words():
+    file = io.BytesIO(np.array([0, 16_384], "<i2").tobytes())
+    (block,) = StandardInput("s16le:8000:1", file=file).blocks(8000)
+    assert block.waveform.tolist() == [[0.0, 0.5]]

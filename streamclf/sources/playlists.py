@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from streamclf.errors import RecordingError
@@ -36,9 +37,10 @@ def check_name(name: str) -> None:
         )
 
 
-def is_playlist(head: bytes) -> bool:
-    """Whether text begins as a playlist does."""
-    return head.lstrip(b"\xef\xbb\xbf\r\n\t ").startswith(_HEADS)
+def is_playlist(path: Path, head: bytes) -> bool:
+    """Whether a file that holds no audio is a playlist, by its beginning or its name."""
+    begins_so = head.lstrip(b"\xef\xbb\xbf\r\n\t ").startswith(_HEADS)
+    return begins_so or path.suffix.lower() in PLAYLISTS
 
 
 def names_playlist(url: str) -> bool:

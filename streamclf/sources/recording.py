@@ -226,7 +226,7 @@ def _why_not_audio(path: Path, error: SourceError) -> str:
     """Say the likeliest thing about a file that neither library opens."""
     with path.open("rb") as file:
         head = file.read(512)
-    if is_playlist(head):
+    if is_playlist(path, head):
         return FILE_PLAYLIST
     if not head.translate(None, bytes(range(0x20, 0x7F)) + b"\t\r\n"):
         return "holds text, not audio"

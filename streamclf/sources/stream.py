@@ -295,5 +295,6 @@ def _explain(url: str, error: SourceError) -> SourceError:
     """What to do about a URL that was reached and is no audio, where that can be told."""
     import av
 
-    reached = isinstance(error.__cause__, av.InvalidDataError)
+    # FFmpeg takes some text for subtitles, and then finds no audio beside them.
+    reached = error.__cause__ is None or isinstance(error.__cause__, av.InvalidDataError)
     return SourceError(STREAM_PLAYLIST) if reached and names_playlist(url) else error

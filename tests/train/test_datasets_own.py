@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
-from tiny_sets import make_speech_commands, tone
+from tiny_sets import make_speech_commands, tone, write
 
 pytest.importorskip("torch")
 
@@ -16,7 +17,7 @@ from train.datasets import open_clips, recognise
 from train.datasets.command import main
 from train.datasets.coughvid import fold_of
 from train.datasets.decode import read_clip
-from train.datasets.folder import source_of, spread_sources
+from train.datasets.folder import FOLDER, source_of, spread_sources
 from train.datasets.make_coughvid import main as make_coughvid
 from train.errors import DatasetError
 
@@ -250,3 +251,25 @@ def test_speech_and_music_among_others_are_two_classes_of_ones_own(tmp_path):
         path.rmdir() if path.is_dir() else path.unlink()
     (tmp_path / "dog").rmdir()
     assert recognise(tmp_path).name == "speech-music"
+
+
+def test_a_folder_of_classes_leaves_hidden_ones_alone_and_refuses_a_closed_one(
+    tmp_path, monkeypatch
+):
+    for name in ("dog/1.wav", "dog/night/2.wav", "dog/.Trash-1/3.wav", "cat/1.wav", "@eaDir/x.wav"):
+        write(tmp_path / name)
+    listing = FOLDER.list_clips(tmp_path)
+    assert listing.labels == ("cat", "dog")
+    assert [each.filename for each in listing.recordings] == [
+        "cat/1.wav", "dog/1.wav", "dog/night/2.wav"
+    ]  # fmt: skip
+    scan = os.scandir
+
+    def refuse(path="."):
+        if Path(path) == tmp_path / "dog" / "night":
+            raise PermissionError(13, "Permission denied", str(path))
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    with pytest.raises(DatasetError, match="night: cannot be read: permission denied; make it"):
+        FOLDER.list_clips(tmp_path)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -164,3 +165,25 @@ def test_imitation_hears_recordings_alone(teach):
     code, said = teach(*field, "--test-fold", "3", data=False, save="x")
     assert code == 2
     assert "--test-fold is about --data; give that, too" in said
+
+
+def test_recordings_are_walked_as_everywhere(tmp_path, monkeypatch, capsys):
+    for name in ("site/a.wav", ".Trash-1000/b.wav", "@eaDir/c.wav", "closed/d.wav", "e.wav"):
+        write(tmp_path / "field" / name, 3.0)
+    elsewhere = tmp_path / "disk"
+    write(elsewhere / "f.wav", 3.0)
+    (tmp_path / "field" / "link").symlink_to(elsewhere)
+    (elsewhere / "ring").symlink_to(tmp_path / "field")
+    scan, closed = os.scandir, tmp_path / "field" / "closed"
+
+    def refuse(path="."):
+        if Path(path) == closed:
+            raise PermissionError(13, "Permission denied", str(path))
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    listing = recordings.RECORDINGS.list_clips(tmp_path / "field")
+    assert [each.source for each in listing.recordings] == ["e.wav", "link/f.wav", "site/a.wav"]
+    assert listing.notes == (
+        f"{closed}: cannot be read: permission denied; what lies there is left out",
+    )
