@@ -163,7 +163,7 @@ def file(
     found = find_recordings(names)
     paths, missing = found.paths, found.errors
     for note in found.notes:
-        say(f"warning: {note}")
+        say(note)
     screen = screen or ScreenOptions()
     if screen.web is not None or screen.wanted(by_default=False):
         if missing:

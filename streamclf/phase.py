@@ -19,6 +19,9 @@ LEFT = 0.1
 each other. Of two channels of one level it is 1 plus their correlation. In 1,182 stretches of music
 and sounds in stereo it was 0.83 or more, in 486 shorter sounds 0.27 or more."""
 
+NOTHING = 1e-7
+"""Of the same: what rounding leaves."""
+
 EACH = 8
 """Behind the first stretch one of so many blocks is looked at: looking at all took as long as their
 mean does."""
@@ -60,11 +63,11 @@ class Phase:
             return ""
         self._told = True
         n_channels, begin_s = stretch.n_channels, stretch.position / stretch.sample_rate
-        level_db = 10 * math.log10(max(left / n_channels, 1e-10))
+        rest = f"{10 * math.log10(left / n_channels):.0f} dB" if left > NOTHING else "nothing"
         what = "the two channels" if n_channels == 2 else f"the {n_channels} channels"
         return (
             f"{what} are in opposite phase from {begin_s:.2f} s on: averaged they cancel each "
-            f"other ({level_db:.0f} dB are left), listen to one of them with --channel 1"
+            f"other ({rest} is left), listen to one of them with --channel 1"
         )
 
 

@@ -149,7 +149,7 @@ class TestLinks:
         (tree / "deep" / "site").symlink_to("/nowhere/site")
         every = find_recordings(["deep"])
         assert [path.name for path in every.paths] == ["d.webm", "c.mp3", "x.wav"]
-        assert every.notes == ["deep/site: is a link to what is not there, and left out"]
+        assert every.notes == ["warning: deep/site: is a link to what is not there, and left out"]
 
     def test_a_link_to_itself_is_told(self, tree):
         (tree / "deep" / "ring").symlink_to("ring")

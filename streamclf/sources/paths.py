@@ -80,7 +80,7 @@ class _Finder:
                 RecordingError(f"{path}: cannot be read: {reason}; what lies there is not heard")
             )
         for path in self._walk.astray:
-            self.notes.append(f"{path}: is a link to what is not there, and left out")
+            self.notes.append(f"warning: {path}: is a link to what is not there, and left out")
 
     def expand(self, name: str) -> list[Path]:
         """The recordings that a name stands for.
@@ -105,30 +105,37 @@ class _Finder:
         return self._matching(name)
 
     def _in_folder(self, name: str, path: Path) -> list[Path]:
-        known = self._walk.has_walked(path)
-        n_failures, n_notes = len(self._walk.failures), len(self.notes)
-        files = self._below(path)
-        said = len(self._walk.failures) > n_failures or len(self.notes) > n_notes
-        if not (files or known or said):
+        known, n_failures = self._walk.has_walked(path), len(self._walk.failures)
+        every = self._walk.files(path, SUFFIXES)
+        failed = len(self._walk.failures) > n_failures
+        files = [file for file in every if not is_clip(file)]
+        if every and not files:
+            raise RecordingError(
+                f"{name}: the folder holds nothing but {_count_clips(len(every))} that streamclf "
+                "cut from recordings: name the files themselves to hear them"
+            )
+        if not (files or known or failed):
             raise RecordingError(
                 f"{name}: the folder holds no audio files (looked for {', '.join(_COMMON)}, ...)"
             )
+        self._tell_clips(path, len(every) - len(files))
         return files
 
     def _below(self, folder: Path) -> list[Path]:
         return self._leave_out_clips(folder, self._walk.files(folder, SUFFIXES))
 
     def _leave_out_clips(self, folder: Path, files: Sequence[Path]) -> list[Path]:
-        """The files without what streamclf cut from them before; says how many that are."""
+        """The files without what streamclf cut from them before."""
         rest = [path for path in files if not is_clip(path)]
-        n_clips = len(files) - len(rest)
+        self._tell_clips(folder, len(files) - len(rest))
+        return rest
+
+    def _tell_clips(self, folder: Path, n_clips: int) -> None:
         if n_clips:
-            what = "1 clip" if n_clips == 1 else f"{n_clips} clips"
             self.notes.append(
-                f"{folder}: {what} that streamclf cut from recordings left out "
+                f"{folder}: {_count_clips(n_clips)} that streamclf cut from recordings left out "
                 "(name the files themselves to hear them)"
             )
-        return rest
 
     def _matching(self, name: str) -> list[Path]:
         path = Path(name)
@@ -183,6 +190,10 @@ class _Finder:
         except OSError as error:
             self._failures[folder] = (error.strerror or str(error)).lower()
             return []
+
+
+def _count_clips(n_clips: int) -> str:
+    return "1 clip" if n_clips == 1 else f"{n_clips} clips"
 
 
 def _each_once(files: Iterable[Path]) -> list[Path]:
