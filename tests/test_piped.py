@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import soundfile
 import toys
-from live_runs import PATIENCE_S, Listeners
+from live_runs import PATIENCE_S
 
 from streamclf.errors import RecordingError
 from streamclf.records import Block, Gap, Notice
@@ -242,37 +242,49 @@ def fifo(tmp_path) -> Path:
 
 
 @pytest.fixture
-def processes():
-    listeners = Listeners()
-    yield listeners
-    listeners.close()
+def begin():
+    processes: list[subprocess.Popen] = []
 
+    def begin_one(*command: object) -> subprocess.Popen:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "streamclf", *map(str, command)],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        processes.append(process)
+        return process
 
-def begin(arguments: list, processes) -> subprocess.Popen:
-    process = subprocess.Popen(
-        [sys.executable, "-m", "streamclf", "file", *map(str, arguments)],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    processes._processes.append(process)
-    return process
+    yield begin_one
+    for process in processes:
+        process.kill()
+        process.communicate()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_a_named_pipe_without_a_writer_is_told_and_ends_at_a_signal(
-    fifo, tone_model, processes, number, jobs
+    fifo, tone_model, begin, number, jobs
 ):
     others = [write(fifo.with_name("y.flac"))] if jobs == 2 else []
-    process = begin([fifo, *others, "--model", tone_model, "--jobs", jobs], processes)
+    process = begin("file", fifo, *others, "--model", tone_model, "--jobs", jobs)
     told = process.stderr.readline()
     assert told == f"streamclf: {fifo}: nothing has come through this pipe yet, waiting\n"
     process.send_signal(number)
     assert process.wait(PATIENCE_S) == 130
 
 
-def test_a_named_pipe_whose_writer_comes_late_is_heard(fifo, tone_model, processes):
+@pytest.mark.parametrize("speed", [0, 1])
+def test_a_named_pipe_played_as_a_microphone_ends_at_a_signal(fifo, tone_model, begin, speed):
+    model = ("--model", tone_model, "--no-ui")
+    process = begin("listen", "--source", f"sim:{fifo}", "--speed", speed, *model)
+    with fifo.open("wb") as file:  # waits until it is open there
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(PATIENCE_S) == 130
+        file.close()
+
+
+def test_a_named_pipe_whose_writer_comes_late_is_heard(fifo, tone_model, begin):
     data = write(fifo.with_name("y.flac")).read_bytes()
-    process = begin([fifo, "--model", tone_model, "--format", "csv"], processes)
+    process = begin("file", fifo, "--model", tone_model, "--format", "csv")
     assert "waiting" in process.stderr.readline()
     with fifo.open("wb") as file:
         file.write(data)

@@ -102,6 +102,11 @@ class Player:
         self.position += n_samples
         return n_samples
 
+    def stop(self) -> None:
+        """Wake whoever waits for a pipe; what a file holds is there at once."""
+        if self._recording.is_piped:
+            self._recording.stop()
+
     def close(self) -> None:
         """Close the file."""
         self._recording.close()

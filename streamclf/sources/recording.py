@@ -61,6 +61,11 @@ class Recording(Source):
             self._duration_s = self._decoder.duration_s if self._decoder else None
 
     @property
+    def is_piped(self) -> bool:
+        """Whether it is read forward, once, as it comes."""
+        return self._piped is not None
+
+    @property
     def duration_s(self) -> float | None:
         """Length in seconds as the header tells it."""
         return self._duration_s

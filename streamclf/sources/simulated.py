@@ -113,6 +113,7 @@ class SimulatedMicrophone(Source):
     def stop(self) -> None:
         """End at once, also while waiting."""
         self._stopped = True
+        self._player.stop()
         if self._microphone is not None:
             self._microphone.stop()
 
