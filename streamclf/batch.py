@@ -15,8 +15,8 @@ from streamclf.engine import Engine
 from streamclf.errors import RecordingError, SourceError
 from streamclf.providers import count_cores
 from streamclf.records import Average
-from streamclf.runner import run_stream, write_results
-from streamclf.sinks.base import Sink, StreamInfo
+from streamclf.runner import describe_stream, run_stream, write_results
+from streamclf.sinks.base import Sink
 from streamclf.sources.recording import Recording
 from streamclf.stats import Statistics, count, format_length
 
@@ -31,7 +31,7 @@ class BatchReport:
     Attributes:
         statistics: Summed over the recordings.
         n_recordings: That were to be done.
-        n_done: That were read to their end.
+        n_done: That were read to their end, as far as their files promise it to lie.
         failures: What went wrong, a line each.
     """
 
@@ -44,6 +44,8 @@ class BatchReport:
         """One line for people."""
         total = self.statistics
         what = count(self.n_recordings, "recording")
+        if self.n_done != self.n_recordings:
+            what = f"{self.n_done} of {what}"
         speed = total.audio_s / total.elapsed_s if total.elapsed_s else 0.0
         gaps = f", {total.describe_gaps()}" if total.n_gaps else ""
         return (
@@ -98,9 +100,12 @@ def run_recordings(
     began = time.perf_counter()
     with closing(Jobs(engines, paths, interrupted, hearers, averages=averages)) as jobs:
         for job in jobs:
-            _write_job(job, engines[0].card, sinks_for, bars, report, began)
-            if job.whole:
-                on_end(job.path)
+            sinks = _write_job(job, engines[0], sinks_for, bars, report, began)
+            if not job.whole:
+                # What was heard of later ones meanwhile would make this one look done.
+                break
+            _end(sinks)
+            on_end(job.path)
     report.statistics.elapsed_s = time.perf_counter() - began
     return report
 
@@ -117,19 +122,22 @@ def _run_in_turn(
     for path in paths:
         if interrupted():
             break
+        sinks: list[Sink] = []
         try:
             with open_recording(path) as recording:
                 bars.begin(recording.name, recording.duration_s)
-                _run_alone(engine, recording, sinks_for(path), bars, interrupted)
+                sinks = sinks_for(path)
+                _run_alone(engine, recording, sinks, bars, interrupted)
         except SourceError as error:
             report.failures.append(str(error))
         else:
-            report.n_done += 1
+            report.n_done += not interrupted()
         finally:
             report.statistics.add(engine.statistics, str(path))
             engine.statistics = Statistics(engine.card.sample_rate)
             bars.end(report.n_done + len(report.failures))
         if not interrupted():
+            _end(sinks)
             on_end(path)
 
 
@@ -165,27 +173,36 @@ def open_recording(path: Path) -> Recording:
         raise RecordingError(f"{path}: cannot be opened: {reason}") from error
 
 
+def _end(sinks: Sequence[Sink]) -> None:
+    for sink in sinks:
+        sink.end()
+
+
 def _write_job(
     job: Job,
-    card: Card,
+    engine: Engine,
     sinks_for: Callable[[Path], list[Sink]],
     bars: Bars,
     report: BatchReport,
     began: float,
-) -> None:
-    """Write a recording's results as they come, or all that are there since it was ahead."""
+) -> list[Sink]:
+    """Write a recording's results as they come, or all that are there since it was ahead.
+
+    Returns:
+        The sinks that they were written to.
+    """
     heard_s = report.statistics.audio_s
+    sinks: list[Sink] = []
     if job.wait():
         bars.begin(job.name, job.duration_s)
+        sinks = sinks_for(job.path)
         write_results(
             job.results,
-            lambda: StreamInfo(
-                job.name, card.sample_rate, card.labels, card.task, job.started, card.unknown
-            ),
-            sinks_for(job.path),
+            lambda: describe_stream(engine, job.name, job.started),
+            sinks,
             say=bars.say,
             on_average=lambda average: _advance(
-                bars, average, card, time.perf_counter() - began, heard_s
+                bars, average, engine.card, time.perf_counter() - began, heard_s
             ),
         )
     else:
@@ -195,9 +212,10 @@ def _write_job(
         report.failures.append(str(job.error))
     elif job.error is not None:
         raise job.error
-    else:
+    elif job.whole:
         report.n_done += 1
     bars.end(report.n_done + len(report.failures))
+    return sinks
 
 
 def _advance(

@@ -114,6 +114,7 @@ class Card(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         version: Of the model, any text.
         task: ``single-label`` (softmax), ``multi-label`` (sigmoid) or ``regression``.
         labels: One a class, in the output's order; of a regression, what the values mean.
+        display_names: What people read in place of a label; see `display_name` for the others.
         sample_rate: In Hz.
         window_samples: Samples the network hears at once, at ``sample_rate``.
         fill: What fills a window where there is less audio than that: the audio itself, mirrored,
@@ -135,6 +136,7 @@ class Card(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
     name: str
     labels: list[str]
+    display_names: dict[str, str] = {}
     sample_rate: Annotated[int, msgspec.Meta(gt=0, le=MAX_SAMPLE_RATE)]
     window_samples: Positive
     format: int = FORMAT
@@ -160,6 +162,7 @@ class Card(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
                 "install the version that wrote the model"
             )
         _check_labels(self.labels)
+        _check_display_names(self.display_names, self.labels)
         if _CONTROL.search(self.name + self.version):
             raise ValueError("name or version holds a control character, must be plain text")
         if self.stem is not None and self.stem.stride > self.window_samples:
@@ -187,6 +190,10 @@ class Card(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     def window_s(self) -> float:
         """Length of a window in seconds."""
         return self.window_samples / self.sample_rate
+
+    def display_name(self, label: str) -> str:
+        """What people read in place of a label: the card's own name for it, or it without ``_``."""
+        return self.display_names.get(label) or label.replace("_", " ").strip() or label
 
     @property
     def output_name(self) -> str:
@@ -224,6 +231,18 @@ def _check_labels(labels: list[str]) -> None:
         raise ValueError(
             f"label {longest[:40]!r}... has {len(longest)} letters, the limit is {MAX_LABEL_LENGTH}"
         )
+
+
+def _check_display_names(names: dict[str, str], labels: list[str]) -> None:
+    strange = sorted(set(names) - set(labels))
+    if strange:
+        raise ValueError(f"display_names names {strange[0]!r}, which is not among the labels")
+    for label, name in names.items():
+        if not name.strip() or _CONTROL.search(name) or len(name) > MAX_LABEL_LENGTH:
+            raise ValueError(
+                f"display_names calls {label!r} {name[:40]!r}, must be plain text of 1 to "
+                f"{MAX_LABEL_LENGTH} letters"
+            )
 
 
 def parse_card(text: str | bytes, origin: str) -> Card:

@@ -8,8 +8,9 @@ from typing import Annotated
 
 import typer
 
-from streamclf import __version__, cli_config, cli_models, option_groups, options
+from streamclf import __version__, cli_config, cli_models, examples, option_groups, options
 from streamclf.errors import StreamclfError, UsageError
+from streamclf.helping import HelpfulCommand, HelpfulGroup
 from streamclf.masking import mask_text
 from streamclf.option_groups import grouped
 
@@ -17,6 +18,8 @@ app = typer.Typer(
     name="streamclf",
     help="Name the sounds in a microphone, a stream or recordings, as they happen.",
     no_args_is_help=True,
+    cls=HelpfulGroup,
+    epilog=examples.STREAMCLF,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -38,7 +41,11 @@ def _main(
     pass
 
 
-@app.command(cls=cli_config.ConfiguredCommand)
+@app.command(
+    cls=cli_config.ConfiguredCommand,
+    epilog=examples.LISTEN,
+    short_help="Hear a microphone or a stream: a dashboard, or lines.",
+)
 @grouped
 def listen(
     *,
@@ -46,10 +53,18 @@ def listen(
     config: options.Config = None,
     source: option_groups.Source,
     duration: Annotated[
-        float | None, typer.Option(metavar="S", help="End after so many seconds.")
+        float | None,
+        typer.Option(
+            metavar="SECONDS", help="End after so many seconds.", rich_help_panel="Source"
+        ),
     ] = None,
     updates: Annotated[
-        bool, typer.Option("--updates", help="Also a line with the top classes at each hop.")
+        bool,
+        typer.Option(
+            "--updates",
+            help="Also a line with the top classes at each hop.",
+            rich_help_panel="Output",
+        ),
     ] = False,
     top: options.Top = 5,
     screen: option_groups.Screen,
@@ -89,7 +104,7 @@ def listen(
     )
 
 
-@app.command()
+@app.command(cls=HelpfulCommand, epilog=examples.FILE)
 @grouped
 def file(
     *,
@@ -103,10 +118,17 @@ def file(
     thresholds: option_groups.Thresholds,
     unknown: options.NameUnknown = False,
     outputs: option_groups.Outputs,
+    summary: options.Summary = False,
+    top: options.Top = 5,
     resume: options.Resume = False,
     jobs: options.Jobs = None,
     batch: Annotated[
-        int | None, typer.Option(metavar="N", help="Windows scored at once; as many as serve.")
+        int | None,
+        typer.Option(
+            metavar="WINDOWS",
+            help="Windows scored at once; as many as serve.",
+            rich_help_panel="Model",
+        ),
     ] = None,
     screen: option_groups.Screen,
     card: option_groups.Card,
@@ -122,14 +144,14 @@ def file(
             model.read(card),
             listening.read(batch_size=batch, name_unknown=unknown),
             thresholds.read(),
-            outputs.read(resume=resume),
+            outputs.read(resume=resume, n_best=top if summary else 0),
             screen.read(context),
             jobs=jobs,
         )
     )
 
 
-@app.command()
+@app.command(cls=HelpfulCommand, epilog=examples.DEVICES)
 def devices(
     json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
 ) -> None:
@@ -139,11 +161,18 @@ def devices(
     show.devices(as_json=json)
 
 
-for _command in (cli_models.info, cli_models.bench, cli_models.verify):
-    app.command()(_command)
-app.command(context_settings={"ignore_unknown_options": True, "allow_extra_args": True})(
-    cli_config.config
-)
+for _command, _epilog, _short in [
+    (cli_models.info, examples.INFO, None),
+    (cli_models.bench, examples.BENCH, "Measure how fast a model listens here."),
+    (cli_models.verify, examples.VERIFY, "Prove that all ways to listen give the same."),
+]:
+    app.command(cls=HelpfulCommand, epilog=_epilog, short_help=_short)(_command)
+app.command(
+    cls=HelpfulCommand,
+    epilog=examples.CONFIG,
+    short_help="Show or check what `listen` would do.",
+    context_settings={"ignore_unknown_options": True, "allow_extra_args": True},
+)(cli_config.config)
 
 
 def main() -> None:
@@ -154,7 +183,7 @@ def main() -> None:
 def run(arguments: list[str]) -> int:
     """Run a command line; returns the exit code (0 fine, 1 failed, 2 usage, 130 interrupted)."""
     try:
-        arguments = options.with_port(arguments)
+        arguments = options.with_port(options.with_command(app, arguments))
         lean = options.only_named(app, arguments)
         return lean(arguments, prog_name="streamclf", standalone_mode=False, obj=arguments) or 0
     except UsageError as error:

@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperCommand, TyperOption
+from typer.core import TyperOption
 
 from streamclf.config import ConfigFile, find_config, nearest, places, read_config
 from streamclf.errors import StreamclfError, UsageError
+from streamclf.helping import HelpfulCommand
 
 PREFIX = "STREAMCLF_"
 _FILE, _CHECK = "streamclf.config", "streamclf.check"
@@ -24,7 +25,7 @@ _OTHER_VARIABLES = ("STREAMCLF_TRACEBACK", "STREAMCLF_DATA")
 """What has the prefix and is no option."""
 
 
-class ConfiguredCommand(TyperCommand):
+class ConfiguredCommand(HelpfulCommand):
     """A command whose options may also come from ``STREAMCLF_NAME`` and from `streamclf.toml`."""
 
     def __init__(self, *arguments: Any, **keywords: Any) -> None:

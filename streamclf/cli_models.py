@@ -31,7 +31,7 @@ def bench(
     hop: options.Hop = 0.5,
     exact_hop: options.ExactHop = False,
     seconds: Annotated[
-        float, typer.Option(metavar="N", help="Of audio, at each of three rounds.")
+        float, typer.Option(metavar="SECONDS", help="Of audio, at each of three rounds.")
     ] = 60.0,
     json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
     card: option_groups.Card,

@@ -6,7 +6,6 @@ import math
 import sys
 from contextlib import closing
 from dataclasses import replace
-from pathlib import Path
 
 from streamclf import ui
 from streamclf.batch import count_jobs, is_template, leaves_core, run_recordings
@@ -14,6 +13,7 @@ from streamclf.card import Card
 from streamclf.console import Bars, has_terminal, say
 from streamclf.engine import Engine
 from streamclf.errors import UsageError
+from streamclf.found import describe_found
 from streamclf.log import in_background
 from streamclf.model import Model
 from streamclf.opening import ModelOptions, ThresholdOptions, open_engine
@@ -21,7 +21,6 @@ from streamclf.outputs import (
     OutputOptions,
     check_clips,
     check_outputs,
-    is_done,
     make_clips,
     open_sinks,
     reopen,
@@ -30,13 +29,14 @@ from streamclf.outputs import (
 from streamclf.own_files import OwnFiles
 from streamclf.providers import count_cores
 from streamclf.records import Average
-from streamclf.runner import Interrupts, run_stream
+from streamclf.resuming import Resumption
+from streamclf.runner import Interrupts, describe_stream, run_stream
 from streamclf.service import Service
 from streamclf.settings import Settings
 from streamclf.sinks.choose import Format
 from streamclf.sources.choose import SourceOptions, open_source
 from streamclf.sources.paths import find_recordings
-from streamclf.stats import count, describe_counts
+from streamclf.stats import Statistics, describe_counts
 from streamclf.ui import ScreenOptions
 
 OK, FAILED, INTERRUPTED = 0, 1, 130
@@ -143,6 +143,7 @@ def _listen(
         finally:
             if engine.statistics.delivered_samples:
                 say(engine.statistics.summary())
+                _say_found(engine.statistics, engine)
             write_stats(outputs.stats, engine.statistics)
     if interrupts.happened:
         return INTERRUPTED
@@ -177,25 +178,26 @@ def file(
             outputs,
         )
     check_outputs(outputs, paths)
-    if outputs.resume:
-        paths = _leave_out_done(paths, outputs)
+    resumption = Resumption(outputs) if outputs.resume else None
+    if resumption is not None:
+        paths = resumption.leave_out_done(paths)
         if not (paths or missing):
             return OK
     engines, opened = _open_engines(count_jobs(jobs, len(paths)), model, settings, thresholds)
     card = engines[0].card
     check_clips(outputs, card)
+    if resumption is not None:
+        resumption.make_room()
 
     def stop() -> None:
         for each in engines:
             each.stop()
 
-    shared = [path for path in outputs.files if not is_template(path)]
-    own = [path for path in outputs.files if is_template(path)]
     with (
         Bars(len(paths)) as bars,
-        open_sinks(outputs, shared, default=_default_format(), bars=bars) as sinks,
+        open_sinks(outputs, outputs.shared, default=_default_format(), bars=bars) as sinks,
         Interrupts(stop) as interrupts,
-        closing(OwnFiles(own, overwrite=outputs.overwrite or outputs.resume)) as files,
+        closing(_own_files(outputs)) as files,
     ):
         report = run_recordings(
             engines,
@@ -213,6 +215,8 @@ def file(
     report.n_recordings += len(missing)
     if report.n_recordings > 1 or not report.failures:
         say(f"{report.summary()}; {card.name} on {_describe_provider(opened)}")
+    if report.statistics.n_events or _format(outputs) != "text":  # which has said so by itself
+        _say_found(report.statistics, engines[0])
     write_stats(outputs.stats, report.statistics)
     _say_failures(report.failures, report.n_recordings)
     if interrupts.happened:
@@ -220,11 +224,17 @@ def file(
     return FAILED if report.failures else OK
 
 
-def _leave_out_done(paths: list[Path], outputs: OutputOptions) -> list[Path]:
-    """The recordings that are still to be heard; says how many are not."""
-    rest = [path for path in paths if not is_done(outputs, path)]
-    say(f"{len(paths) - len(rest)} of {count(len(paths), 'recording')} had been done before")
-    return rest
+def _own_files(outputs: OutputOptions) -> OwnFiles:
+    """The files of each recording's own."""
+    own = [path for path in outputs.files if is_template(path)]
+    return OwnFiles(own, overwrite=outputs.overwrite or outputs.resume, n_best=outputs.n_best)
+
+
+def _say_found(statistics: Statistics, engine: Engine) -> None:
+    """Say what was found, or what came nearest."""
+    thresholds = describe_stream(engine, "", None).thresholds
+    if found := describe_found(statistics, engine.card, thresholds):
+        say(found)
 
 
 def _open_engines(
@@ -252,6 +262,11 @@ def _describe(engine: Engine, model: Model) -> str:
         f"{card.name} ({len(card.labels)} labels) on {_describe_provider(model)}, "
         f"a window of {card.window_s:g} s every {engine.hop_s:g} s, {average}"
     )
+
+
+def _format(outputs: OutputOptions) -> Format:
+    """Of standard output."""
+    return outputs.format or _default_format()
 
 
 def _default_format() -> Format:

@@ -20,6 +20,7 @@ from streamclf.errors import SourceError
 from streamclf.events import Timing, detect
 from streamclf.localtime import LocalClock
 from streamclf.mixdown import mix_down
+from streamclf.naming import keep_chosen
 from streamclf.overload import Overload
 from streamclf.records import (
     Block,
@@ -170,10 +171,11 @@ class Engine:
         averages = average(scores, self._timing.average, self.settings.average_kind, temperature)
         if card.task == "regression":
             return averages
-        found = detect(averages, card.labels, self.thresholds, self._timing)
+        found: Iterator[Result] = detect(averages, card.labels, self.thresholds, self._timing)
         if self.settings.name_unknown and card.unknown:
-            return name_unknown(found, card.unknown, lambda: self._timing.hop)
-        return found
+            found = name_unknown(found, card.unknown, lambda: self._timing.hop)
+        chosen = self.settings.labels
+        return found if chosen is None else keep_chosen(found, chosen)
 
     def stop(self) -> None:
         """End the current run soon, as if its stream had ended.

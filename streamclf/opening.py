@@ -9,6 +9,7 @@ from streamclf.classifier import Classifier
 from streamclf.console import say
 from streamclf.engine import Engine
 from streamclf.model import CardOptions, Model, find_model
+from streamclf.naming import choose_labels
 from streamclf.providers import Provider
 from streamclf.settings import Settings, choose_thresholds
 
@@ -26,13 +27,15 @@ class ModelOptions:
 
 @dataclass(frozen=True)
 class ThresholdOptions:
-    """What the command line says of thresholds."""
+    """What the command line says of when a score becomes an event, and of which labels."""
 
     threshold: float | None = None
     file: Path | None = None
     min_duration_s: float | None = None
     max_gap_s: float | None = None
     precision: float | None = None
+    only: str | None = None
+    leave_out: str | None = None
 
 
 def open_model(model: ModelOptions, live: bool) -> Model:
@@ -74,7 +77,10 @@ def open_engine(
         min_duration_s=thresholds.min_duration_s,
         max_gap_s=thresholds.max_gap_s,
     )
-    engine = Engine(Classifier(opened), replace(settings, thresholds=chosen))
+    labels = choose_labels(
+        card, thresholds.only, thresholds.leave_out, name_unknown=settings.name_unknown
+    )
+    engine = Engine(Classifier(opened), replace(settings, thresholds=chosen, labels=labels))
     if model.self_check:
         from streamclf.proof import self_check
 

@@ -1,17 +1,18 @@
 """Options that belong together: each group is what a command hands on as a whole.
 
 A group is a dataclass whose fields are options; `grouped` gives its fields to a command that has
-it as a parameter. What the rest of the program takes is made only when a command runs, for reading
-the options must stay quick.
+it as a parameter. `panel` is where the help shows them. What the rest of the program takes is made
+only when a command runs, for reading the options must stay quick.
 """
 
 from __future__ import annotations
 
+import copy
 import functools
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, fields, is_dataclass
-from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, get_args, get_type_hints
 
 import typer
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 class Source:
     """Where live audio comes from."""
 
+    panel: ClassVar[str] = "Source"
     source: Annotated[
         str | None,
         typer.Option(
@@ -47,7 +49,7 @@ class Source:
     ] = None
     speed: Annotated[
         float | None,
-        typer.Option(metavar="N", help="Of sim: times real pace; 0: as fast as it goes."),
+        typer.Option(metavar="TIMES", help="Of sim: times real pace; 0: as fast as it goes."),
     ] = None
     loop: Annotated[bool, typer.Option("--loop", help="Of sim: begin again at the end.")] = False
     no_reconnect: Annotated[
@@ -68,6 +70,7 @@ class Source:
 class Screen:
     """Whether and where there is a dashboard."""
 
+    panel: ClassVar[str] = "Screen"
     ui: options.Ui = None
     web: options.Web = None
     web_host: options.WebHost = None
@@ -89,6 +92,7 @@ class Screen:
 class Card:
     """What a model without a card hears and says."""
 
+    panel: ClassVar[str] = "Model"
     labels: options.Labels = None
     sample_rate: options.SampleRate = None
     window: options.WindowS = None
@@ -106,6 +110,7 @@ class Card:
 class Model:
     """Which model, and what runs it."""
 
+    panel: ClassVar[str] = "Model"
     model: options.Model = "pocket"
     provider: options.ProviderOption = "auto"
     threads: options.Threads = 0
@@ -121,6 +126,7 @@ class Model:
 class Listening:
     """How to go through the audio."""
 
+    panel: ClassVar[str] = "Events"
     hop: options.Hop = 0.5
     exact_hop: options.ExactHop = False
     average: options.AverageS = 3.0
@@ -143,13 +149,16 @@ class Listening:
 
 @dataclass(frozen=True)
 class Thresholds:
-    """When scores become events."""
+    """When scores become events, and of which labels."""
 
+    panel: ClassVar[str] = "Events"
     threshold: options.ThresholdOption = None
     target_precision: options.TargetPrecision = None
     thresholds: options.ThresholdsFile = None
     min_duration: options.MinDuration = None
     max_gap: options.MaxGap = None
+    only: options.Only = None
+    except_: options.Except = None
 
     def read(self) -> ThresholdOptions:
         """What is combined with the card's."""
@@ -157,7 +166,7 @@ class Thresholds:
 
         return ThresholdOptions(
             self.threshold, self.thresholds, self.min_duration, self.max_gap,
-            self.target_precision,
+            self.target_precision, self.only, self.except_,
         )  # fmt: skip
 
 
@@ -165,6 +174,7 @@ class Thresholds:
 class Outputs:
     """What is written where."""
 
+    panel: ClassVar[str] = "Output"
     output: options.Output = None
     format_: options.FormatOption = None
     scores: options.ScoresFile = None
@@ -186,14 +196,17 @@ class Outputs:
 class Logging:
     """How standard error speaks."""
 
+    panel: ClassVar[str] = "Logging"
     log_format: options.LogFormatOption = "text"
     log_level: options.LogLevelOption = "info"
+    quiet: options.Quiet = False
 
     def set_up(self) -> None:
         """From here on."""
         from streamclf import log
 
-        log.set_up(self.log_format, self.log_level)
+        chatty = self.log_level in ("debug", "info")
+        log.set_up(self.log_format, "warning" if self.quiet and chatty else self.log_level)
 
 
 def grouped(command: Callable[..., None]) -> Callable[..., None]:
@@ -226,10 +239,18 @@ def _parameters(group: type[Any]) -> list[inspect.Parameter]:
     return [
         inspect.Parameter(
             field.name, inspect.Parameter.KEYWORD_ONLY,
-            default=field.default, annotation=hints[field.name],
+            default=field.default, annotation=_in_panel(hints[field.name], group),
         )
         for field in fields(group)
     ]  # fmt: skip
+
+
+def _in_panel(annotation: Any, group: type[Any]) -> Any:
+    """The same option, in its group's place in the help."""
+    kind, option = get_args(annotation)
+    option = copy.copy(option)
+    option.rich_help_panel = option.rich_help_panel or getattr(group, "panel", None)
+    return Annotated[kind, option]
 
 
 def _is_given(context: typer.Context, name: str) -> bool:

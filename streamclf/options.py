@@ -32,7 +32,9 @@ SampleRate: TypeAlias = Annotated[
 ]
 WindowS: TypeAlias = Annotated[
     float | None,
-    typer.Option("--window", metavar="S", help="Window of a model without a card, in seconds."),
+    typer.Option(
+        "--window", metavar="SECONDS", help="Window of a model without a card, in seconds."
+    ),
 ]
 ActivationOption: TypeAlias = Annotated[
     Activation | None,
@@ -55,16 +57,25 @@ Threads: TypeAlias = Annotated[
 ]
 SelfCheck: TypeAlias = Annotated[
     bool,
-    typer.Option("--self-check", help="First try the provider: it must give the CPU's scores."),
+    typer.Option(
+        "--self-check",
+        help="First try the provider: it must give the CPU's scores.",
+        rich_help_panel="Model",
+    ),
 ]
 Jobs: TypeAlias = Annotated[
     int | None,
     typer.Option(
-        "--jobs", "-j", min=1, metavar="N", help="Recordings at once; as many as cores are free."
+        "--jobs",
+        "-j",
+        min=1,
+        metavar="N",
+        help="Recordings at once; as many as cores are free.",
+        rich_help_panel="Model",
     ),
 ]
 Hop: TypeAlias = Annotated[
-    float, typer.Option(metavar="S", help="Seconds between the starts of two windows.")
+    float, typer.Option(metavar="SECONDS", help="Seconds between the starts of two windows.")
 ]
 ExactHop: TypeAlias = Annotated[
     bool,
@@ -73,7 +84,9 @@ ExactHop: TypeAlias = Annotated[
 FixedHop: TypeAlias = Annotated[
     bool,
     typer.Option(
-        "--fixed-hop", help="Never widen the hop where listening is too slow: skip audio."
+        "--fixed-hop",
+        help="Never widen the hop where listening is too slow: skip audio.",
+        rich_help_panel="Events",
     ),
 ]
 Stats: TypeAlias = Annotated[
@@ -81,7 +94,7 @@ Stats: TypeAlias = Annotated[
     typer.Option("--stats", metavar="FILE", help="Write what was heard and lost, as JSON."),
 ]
 AverageS: TypeAlias = Annotated[
-    float, typer.Option("--average", metavar="S", help="Seconds to average over; 0: none.")
+    float, typer.Option("--average", metavar="SECONDS", help="Seconds to average over; 0: none.")
 ]
 AverageKindOption: TypeAlias = Annotated[
     AverageKind, typer.Option("--average-kind", help="How to weigh the windows.")
@@ -89,35 +102,54 @@ AverageKindOption: TypeAlias = Annotated[
 ThresholdOption: TypeAlias = Annotated[
     float | None,
     typer.Option(
-        "--threshold", metavar="P", help="Averaged score at which an event begins, every class."
+        "--threshold", metavar="0..1", help="Averaged score at which an event begins, every class."
     ),
 ]
 TargetPrecision: TypeAlias = Annotated[
     float | None,
     typer.Option(
         "--target-precision",
-        metavar="P",
+        metavar="0..1",
         help="Part of the events that should be right; the model's thresholds for that.",
     ),
 ]
 NameUnknown: TypeAlias = Annotated[
-    bool, typer.Option("--unknown", help="Events of unknown sounds and of silence, too.")
+    bool,
+    typer.Option(
+        "--unknown", help="Events of unknown sounds and of silence, too.", rich_help_panel="Events"
+    ),
 ]
 ThresholdsFile: TypeAlias = Annotated[
     Path | None,
     typer.Option("--thresholds", metavar="FILE", help="TOML with thresholds, also by class."),
 ]
 MinDuration: TypeAlias = Annotated[
-    float | None, typer.Option(metavar="S", help="Drop events shorter than this.")
+    float | None, typer.Option(metavar="SECONDS", help="Drop events shorter than this.")
 ]
 MaxGap: TypeAlias = Annotated[
-    float | None, typer.Option(metavar="S", help="Bridge pauses up to this long.")
+    float | None, typer.Option(metavar="SECONDS", help="Bridge pauses up to this long.")
+]
+Only: TypeAlias = Annotated[
+    str | None,
+    typer.Option("--only", metavar="LABEL,...", help="Events of these labels alone (see info)."),
+]
+Except: TypeAlias = Annotated[
+    str | None,
+    typer.Option("--except", metavar="LABEL,...", help="No events of these labels."),
 ]
 Channel: TypeAlias = Annotated[
     int | None, typer.Option(metavar="N", help="Listen to one channel, from 1; else their mean.")
 ]
 Top: TypeAlias = Annotated[
-    int, typer.Option("--top", "-k", min=1, metavar="K", help="Classes to show in updates.")
+    int,
+    typer.Option(
+        "--top",
+        "-k",
+        min=1,
+        metavar="N",
+        help="Classes to show in updates or with --summary.",
+        rich_help_panel="Output",
+    ),
 ]
 Output: TypeAlias = Annotated[
     list[Path] | None,
@@ -147,20 +179,37 @@ Clips: TypeAlias = Annotated[
 ClipsLimit: TypeAlias = Annotated[
     str | None,
     typer.Option(
-        metavar="SIZE", help="Of --clips: the oldest of the most frequent label go; 500MB, 20GB."
+        metavar="SIZE",
+        help="Of --clips: the oldest of the most frequent label go; 500MB, 20GB.",
+        rich_help_panel="Output",
     ),
 ]
 Resume: TypeAlias = Annotated[
     bool,
-    typer.Option("--resume", help="Go on with a batch: leave out recordings with output files."),
+    typer.Option(
+        "--resume",
+        help="Go on with a batch: leave out recordings that the outputs hold.",
+        rich_help_panel="Output",
+    ),
+]
+Summary: TypeAlias = Annotated[
+    bool,
+    typer.Option(
+        "--summary",
+        help="One answer a recording in place of events: its best labels, or a value.",
+        rich_help_panel="Output",
+    ),
 ]
 Append: TypeAlias = Annotated[
-    bool, typer.Option("--append", help="Go on with output files that exist.")
+    bool,
+    typer.Option("--append", help="Go on with output files that exist.", rich_help_panel="Output"),
 ]
 Rotate: TypeAlias = Annotated[
     str | None,
     typer.Option(
-        metavar="SIZE|daily", help="Set output files aside when they reach 10MB, 1GB, or each day."
+        metavar="SIZE|daily",
+        help="Set output files aside when they reach 10MB, 1GB, or each day.",
+        rich_help_panel="Output",
     ),
 ]
 Config: TypeAlias = Annotated[
@@ -171,13 +220,17 @@ Config: TypeAlias = Annotated[
         callback=load_config,
         envvar="STREAMCLF_CONFIG",
         help="Options from a TOML file; else ./streamclf.toml or the user's own (see config).",
+        rich_help_panel="Other",
     ),
 ]
 LogFormatOption: TypeAlias = Annotated[
-    LogFormat, typer.Option("--log-format", help="Of standard error.")
+    LogFormat, typer.Option("--log-format", help="How standard error speaks.")
 ]
 LogLevelOption: TypeAlias = Annotated[
-    LogLevel, typer.Option("--log-level", help="Say nothing of lesser weight.")
+    LogLevel, typer.Option("--log-level", help="Say nothing of lesser weight on standard error.")
+]
+Quiet: TypeAlias = Annotated[
+    bool, typer.Option("--quiet", "-q", help="Say nothing but warnings and errors.")
 ]
 Ui: TypeAlias = Annotated[
     bool | None,
@@ -196,6 +249,16 @@ WebAllowNetwork: TypeAlias = Annotated[
 Fresh: TypeAlias = Annotated[
     bool, typer.Option("--fresh", help="The dashboard without the last session's settings.")
 ]
+
+
+def with_command(app: typer.Typer, arguments: list[str]) -> list[str]:
+    """Put `file` in front of what a newcomer types: a recording, a folder or a pattern."""
+    commands = {c.callback.__name__ for c in app.registered_commands if c.callback}
+    if not arguments or arguments[0] in commands or arguments[0].startswith("-"):
+        return arguments
+    from streamclf.sources.paths import looks_like_recordings
+
+    return ["file", *arguments] if looks_like_recordings(arguments[0]) else arguments
 
 
 def with_port(arguments: list[str]) -> list[str]:

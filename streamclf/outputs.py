@@ -36,9 +36,11 @@ class OutputOptions:
         top: Classes to show of each window on standard output; 0: no such lines.
         append: Go on with files that are there (live).
         rotate: When to begin new files (live), see `Rotation`.
-        resume: Leave out recordings whose own files are there already.
+        resume: Leave out recordings whose own files are there already, and those that tables of
+            many recordings hold to their end.
         clips: Folder for the audio of each event.
         clips_limit: What that folder may hold (live), such as ``20GB``.
+        n_best: One answer a recording in place of its events, of so many classes; 0: events.
     """
 
     files: list[Path]
@@ -52,10 +54,15 @@ class OutputOptions:
     resume: bool = False
     clips: Path | None = None
     clips_limit: str | None = None
+    n_best: int = 0
 
     def __post_init__(self) -> None:
         for path in self.files:
-            format_of(path)
+            chosen = format_of(path)
+            if self.n_best:
+                _check_answers(f"--output {path}", chosen)
+        if self.n_best and self.format is not None:
+            _check_answers("--format", self.format)
         if self.scores is not None:
             check_scores_ending(self.scores)
         if self.append and self.overwrite:
@@ -79,12 +86,16 @@ class OutputOptions:
         self.room()
 
     def _check_resume(self) -> None:
-        shared = [path for path in (*self.files, self.scores) if path and not is_template(path)]
-        if shared or not self.files:
-            what = f"{shared[0]} is shared" if shared else "there is none"
+        if not self.files:
             raise UsageError(
-                "--resume goes by files of each recording's own, as in --output "
-                f"'{{dir}}/{{stem}}.csv', and {what}"
+                "--resume goes by --output, which tells what is done: a table of all, as in "
+                "all.csv, or files of each recording's own, as in '{dir}/{stem}.csv'; there is none"
+            )
+        shared = [path for path in self.shared if format_of(path) not in ("csv", "jsonl")]
+        if shared or (self.scores and not is_template(self.scores)):
+            raise UsageError(
+                "--resume goes on with .csv and .jsonl, and with files of each recording's own, as "
+                f"in '{{dir}}/{{stem}}.txt'; {(*shared, self.scores)[0]} is shared by all"
             )
         if self.overwrite:
             raise UsageError("--resume keeps what is done, --overwrite replaces it: leave one out")
@@ -96,7 +107,13 @@ class OutputOptions:
 
     def needs_averages(self, card: Card) -> bool:
         """Whether an output holds more than events and gaps: something of every window."""
-        return card.task == "regression" or self.scores is not None or self.top > 0
+        every = self.scores is not None or self.top > 0 or self.n_best > 0
+        return card.task == "regression" or every
+
+    @property
+    def shared(self) -> list[Path]:
+        """Files that hold all recordings."""
+        return [path for path in self.files if not is_template(path)]
 
     def room(self) -> ClipRoom | None:
         """What keeps the clips' folder to its size, where it has one."""
@@ -134,7 +151,16 @@ def open_files(outputs: OutputOptions, files: list[Path], upkeep: Upkeep | None)
     sinks: list[Sink] = []
     try:
         for path in files:
-            sinks.append(open_sink(path, overwrite=outputs.overwrite, upkeep=upkeep))
+            sinks.append(
+                open_sink(
+                    path,
+                    overwrite=outputs.overwrite,
+                    append=outputs.resume,
+                    upkeep=upkeep,
+                    marks=outputs.resume,
+                    n_best=outputs.n_best,
+                )
+            )
         if outputs.scores is not None:
             sinks.append(open_scores(outputs.scores, overwrite=outputs.overwrite, upkeep=upkeep))
         if outputs.clips is not None and upkeep is not None:
@@ -176,7 +202,11 @@ def open_sinks(
     try:
         write = bars.print if bars else None
         chosen = outputs.format or default
-        sinks.append(open_sink(None, chosen, top=outputs.top, write=write, upkeep=upkeep))
+        sinks.append(
+            open_sink(
+                None, chosen, top=outputs.top, write=write, upkeep=upkeep, n_best=outputs.n_best
+            )
+        )
         yield sinks
     finally:
         close_sinks(sinks)
@@ -229,7 +259,7 @@ def is_done(outputs: OutputOptions, recording: Path) -> bool:
     """Whether all files of a recording's own are there, and none is older than the recording."""
     try:
         changed = recording.stat().st_mtime_ns
-        own = [output_for(template, recording) for template in outputs.files]
+        own = [output_for(path, recording) for path in outputs.files if is_template(path)]
         return all(path.is_file() and path.stat().st_mtime_ns >= changed for path in own)
     except OSError:
         return False
@@ -249,6 +279,14 @@ def write_stats(path: Path | None, statistics: Statistics) -> None:
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise SinkError(f"--stats {path}: cannot be written: {reason}") from error
+
+
+def _check_answers(option: str, chosen: Format) -> None:
+    if chosen in ("audacity", "raven"):
+        raise UsageError(
+            f"{option}: --summary gives one answer a recording, which {chosen} has no place for: "
+            "take .csv or .jsonl (text, csv or jsonl)"
+        )
 
 
 def _take(taken: dict[Path, Path | None], output: Path, recording: Path | None) -> None:

@@ -25,10 +25,11 @@ class OwnFiles:
     Args:
         templates: Names with ``{stem}`` or ``{dir}``.
         overwrite: Replace files that are there.
+        n_best: Write one answer a recording in place of its events, of so many classes; 0: events.
     """
 
-    def __init__(self, templates: Sequence[Path], *, overwrite: bool) -> None:
-        self._templates, self._overwrite = templates, overwrite
+    def __init__(self, templates: Sequence[Path], *, overwrite: bool, n_best: int = 0) -> None:
+        self._templates, self._overwrite, self._n_best = templates, overwrite, n_best
         self._recording: Path | None = None
         self._sinks = ExitStack()
         self._names: list[tuple[Path, Path]] = []
@@ -47,12 +48,12 @@ class OwnFiles:
 
     def _open(self, path: Path) -> Sink:
         if path.exists() and not path.is_file():  # a pipe, which holds nothing to be lost
-            sink = open_sink(path, overwrite=True)
+            sink = open_sink(path, overwrite=True, n_best=self._n_best)
         else:
             if path.exists() and not self._overwrite:
                 raise already_exists(path)
             partial = path.with_name(path.name + PARTIAL)
-            sink = open_sink(partial, format_of(path), overwrite=True)
+            sink = open_sink(partial, format_of(path), overwrite=True, n_best=self._n_best)
             self._names.append((partial, path))
         self._sinks.callback(sink.close)
         return sink

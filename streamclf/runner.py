@@ -7,6 +7,8 @@ import socket
 import threading
 from collections.abc import Callable, Iterable
 from contextlib import closing
+from dataclasses import replace
+from datetime import datetime
 from types import FrameType, TracebackType
 from typing import Any, Self
 
@@ -91,16 +93,30 @@ def write_results(
 
 def stream_info(engine: Engine, source: Source) -> StreamInfo:
     """What sinks need to know of the stream that the engine is listening to."""
-    card = engine.card
+    info = describe_stream(engine, source.name, source.started)
+    if not source.live:
+        return info
+    clock = engine.clock
+    return replace(info, started=clock.moment(0), clock=clock, live=True)
+
+
+def describe_stream(engine: Engine, name: str, started: datetime | None) -> StreamInfo:
+    """What sinks need to know of a recording, by what the engine listens with."""
+    card, chosen = engine.card, engine.settings.labels
     return StreamInfo(
-        source.name,
+        name,
         card.sample_rate,
         card.labels,
         card.task,
-        engine.clock.moment(0) if source.live else source.started,
+        started,
         card.unknown,
-        engine.clock if source.live else None,
-        source.live,
+        display_names={label: card.display_name(label) for label in card.labels},
+        thresholds={
+            label: engine.thresholds.of(label).on
+            for label in card.labels
+            if chosen is None or label in chosen
+        },
+        temperature=card.temperature if card.activation == "softmax" else 1.0,
     )
 
 

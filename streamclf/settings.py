@@ -32,6 +32,7 @@ class Settings:
         fixed_hop: Never widen the hop when listening is slower than the audio; skip audio then.
         exact_hop: Keep the hop even where another close to it would let windows share more.
         name_unknown: Make events of unknown sounds and of silence, too.
+        labels: Those whose events count (see `streamclf.naming.choose_labels`); None for all.
 
     Raises:
         UsageError: A value makes no sense.
@@ -46,6 +47,7 @@ class Settings:
     exact_hop: bool = False
     fixed_hop: bool = False
     name_unknown: bool = False
+    labels: frozenset[str] | None = None
 
     def __post_init__(self) -> None:
         if not 0 < self.hop_s <= LONGEST_S:

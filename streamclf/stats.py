@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from streamclf.card import Unknown
+from streamclf.highest import Highest
 from streamclf.records import Average, Result, SoundEvent, rescale
 from streamclf.unknown import SILENCE_LABEL, UNKNOWN_LABEL, judge
 
@@ -92,6 +93,8 @@ class Statistics:
         hops: How overload changed the hop.
         drift_ppm: How much faster than it says the source's clock runs; None if unknown.
         n_events: Events found.
+        events_by_label: The same, by label.
+        highest: The highest averages.
         n_unknown: Windows whose averaged scores name nothing that the model knows.
         n_silent: Windows that held no sound.
         scoring_s: Seconds spent in the network.
@@ -112,6 +115,8 @@ class Statistics:
     n_hop_changes: int = 0
     drift_ppm: float | None = None
     n_events: int = 0
+    events_by_label: Counter[str] = field(default_factory=Counter)
+    highest: Highest = field(default_factory=Highest)
     n_unknown: int = 0
     n_silent: int = 0
     scoring_s: float = 0.0
@@ -142,12 +147,14 @@ class Statistics:
         """Take note of a result; ``unknown`` is the model card's."""
         if isinstance(result, Average):
             self.n_windows += 1
+            self.highest.add(result)
             if unknown:
                 verdict, _ = judge(result, unknown)
                 self.n_unknown += verdict == UNKNOWN_LABEL
                 self.n_silent += verdict == SILENCE_LABEL
         elif isinstance(result, SoundEvent):
             self.n_events += 1
+            self.events_by_label[result.label] += 1
 
     def add(self, other: Statistics, source: str = "") -> None:
         """Add another run's counts to these, at the rate of the first.
@@ -172,6 +179,8 @@ class Statistics:
         self.n_gaps += other.n_gaps
         self.n_windows += other.n_windows
         self.n_events += other.n_events
+        self.events_by_label.update(other.events_by_label)
+        self.highest.join(other.highest, source)
         self.n_unknown += other.n_unknown
         self.n_silent += other.n_silent
         self.scoring_s += other.scoring_s
@@ -259,6 +268,7 @@ class Statistics:
             "windows_undefined": self.n_undefined,
             "windows_short": self.n_short,
             "events": self.n_events,
+            "events_by_label": dict(self.events_by_label.most_common()),
             "hop_changes": self.n_hop_changes,
             "hops": [
                 {"position": hop.position, "hop_s": hop.hop_s, "reason": hop.reason}

@@ -10,7 +10,7 @@ def test_outputs_are_written_by_ending(streamclf, scene, tone_model, tmp_path):
     assert result.code == 0
     assert (tmp_path / "e.jsonl").read_text() == result.out
     rows = (tmp_path / "e.csv").read_text().splitlines()
-    assert rows[0] == "type,source,label,onset,offset,score,time"
+    assert rows[0] == "type,source,label,onset,offset,score,time,utc_offset"
     assert len(rows) == 4
     labels = [line.split("\t") for line in (tmp_path / "e.txt").read_text().splitlines()]
     assert [label for _, _, label in labels] == ["quiet", "middle", "quiet"]

@@ -224,7 +224,7 @@ def test_events_of_recordings_say_at_what_time(streamclf, write_wav, tone_model,
     assert "time" not in second
     rows = streamclf(*run, "--format", "csv").out.splitlines()
     first, second = (row for row in rows if ",low," in row)
-    assert first.endswith(wanted)
+    assert first.endswith(f"{wanted},")
     assert second.endswith(",")
     text = streamclf(*run, "--format", "text").out
     assert "SITE_20240601_235957.wav, from 2024-06-01 23:59:57\n" in text

@@ -32,9 +32,9 @@ def test_reopening_goes_over_to_the_new_file(tmp_path, words, patient_end):
     words.until("opened anew")
     sink.write(SoundEvent("rain", 16_000, 24_000, 0.9))
     sink.close()
-    header = "type,source,label,onset,offset,score,time"  # each file begins with it
-    assert moved.read_text().splitlines() == [header, "event,Mic,dog,0.0,1.0,0.9,"]
-    assert path.read_text().splitlines() == [header, "event,Mic,rain,2.0,3.0,0.9,"]
+    header = "type,source,label,onset,offset,score,time,utc_offset"  # each file begins with it
+    assert moved.read_text().splitlines() == [header, "event,Mic,dog,0.0,1.0,0.9,,"]
+    assert path.read_text().splitlines() == [header, "event,Mic,rain,2.0,3.0,0.9,,"]
 
 
 def test_rotation_by_size_leaves_whole_lines_and_no_file_too_long(tmp_path, patient_end):
@@ -105,14 +105,14 @@ def test_rotation_refuses_what_is_no_size(text):
 
 def test_append_goes_on_and_cuts_half_a_line_off(tmp_path, words, patient_end):
     path = tmp_path / "x.csv"
-    header = "type,source,label,onset,offset,score,time\n"
-    path.write_text(header + "event,Mic,dog,0.0,1.0,0.9,\nevent,Mi")
+    header = "type,source,label,onset,offset,score,time,utc_offset\n"
+    path.write_text(header + "event,Mic,dog,0.0,1.0,0.9,,\nevent,Mi")
     sink = open_sink(path, upkeep=Upkeep(append=True, tell=words))
     sink.begin(STREAM)
     sink.write(SoundEvent("rain", 8000, 16_000, 0.5))
     sink.close()
     assert path.read_text() == (
-        header + "event,Mic,dog,0.0,1.0,0.9,\nevent,Mic,rain,1.0,2.0,0.5,\n"
+        header + "event,Mic,dog,0.0,1.0,0.9,,\nevent,Mic,rain,1.0,2.0,0.5,,\n"
     )
     assert words.told == [f"warning: {path}: half a line at its end was cut off: event,Mi"]
 

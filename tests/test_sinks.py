@@ -96,18 +96,18 @@ def test_jsonl_writes_the_values_of_a_regression(tmp_path):
 def test_csv_has_a_row_an_event_and_a_gap(tmp_path):
     rows = list(csv.reader(written(tmp_path / "x.csv").splitlines()))
     assert rows == [
-        ["type", "source", "label", "onset", "offset", "score", "time"],
-        ["event", "a/long.wav", "dog", "12.5", "15.0", "0.9346", ""],
-        ["gap", "a/long.wav", "overflow", "15.0", "16.000125", "", ""],
-        ["event", "a/long.wav", "door, slammed", "4516.000125", "4517.0", "1.0", ""],
+        ["type", "source", "label", "onset", "offset", "score", "time", "utc_offset"],
+        ["event", "a/long.wav", "dog", "12.5", "15.0", "0.9346", "", ""],
+        ["gap", "a/long.wav", "overflow", "15.0", "16.000125", "", "", ""],
+        ["event", "a/long.wav", "door, slammed", "4516.000125", "4517.0", "1.0", "", ""],
     ]
 
 
 def test_csv_has_live_times_and_values(tmp_path):
     rows = written(tmp_path / "x.csv", LIVE).splitlines()
-    assert rows[1] == "event,Mic,dog,12.5,15.0,0.9346,2026-03-29T02:00:12.400+01:00"
+    assert rows[1] == "event,Mic,dog,12.5,15.0,0.9346,2026-03-29T02:00:12.400,+01:00"
     rows = written(tmp_path / "y.csv", METER, [window(0, 0.125)]).splitlines()
-    assert rows[1:] == ["value,meter.wav,power,0.0,1.5,0.125,"]
+    assert rows[1:] == ["value,meter.wav,power,0.0,1.5,0.125,,"]
 
 
 def test_audacity_labels_are_three_columns_of_tabs(tmp_path):

@@ -131,7 +131,8 @@ class Actions(App[int]):
             name = self.listener.chosen.card.name
             own = self.remembered.class_thresholds.setdefault(name, {})
             own[label] = thresholds.of(label).on
-            self.notify(f"threshold of {label}: {own[label]:.2f}", markup=False)
+            shown = self.listener.chosen.card.display_name(label)
+            self.notify(f"threshold of {shown}: {own[label]:.2f}", markup=False)
 
     def action_hop(self, direction: int) -> None:
         """Windows closer together, or farther apart."""

@@ -265,7 +265,8 @@ class History(Sink):
         moment = self._moment(position)
         if isinstance(result, SoundEvent):
             place = (result.onset / rate, result.offset / rate, self.end_s)
-            return Entry("event", result.label, *place, result.score, moment)
+            name = self.stream.display_name(result.label) if self.stream else result.label
+            return Entry("event", name, *place, result.score, moment)
         if isinstance(result, Gap):
             place = (result.position / rate, result.end / rate, self.end_s)
             return Entry("gap", result.cause, *place, moment=moment)

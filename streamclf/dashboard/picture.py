@@ -68,6 +68,11 @@ class Picture:
     verdict: tuple[Verdict, float] = ("known", 1.0)
 
     @property
+    def names(self) -> list[str]:
+        """What people read of the classes, in their order."""
+        return [self.card.display_name(label) for label in self.card.labels]
+
+    @property
     def above(self) -> npt.NDArray[np.bool_]:
         """Which classes are above their threshold."""
         if self.values is None or self.card.task == "regression":

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from streamclf.card import Task, Unknown
 from streamclf.localtime import LocalClock
-from streamclf.records import Block, Gap, Result
+from streamclf.records import Average, Block, Gap, Result
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,9 @@ class StreamInfo:
         unknown: How the model's unknown sounds are told, if they are.
         clock: Tells when the samples of a live stream sounded.
         live: Whether its audio came at the pace of the clock.
+        display_names: What people read in place of each label; a label without one is shown itself.
+        thresholds: Averaged score at which an event begins, for the labels whose events count.
+        temperature: Of the scores, see `streamclf.tempering`.
     """
 
     source: str
@@ -35,6 +39,13 @@ class StreamInfo:
     unknown: Unknown | None = None
     clock: LocalClock | None = None
     live: bool = False
+    display_names: Mapping[str, str] = field(default_factory=dict)
+    thresholds: Mapping[str, float] = field(default_factory=dict)
+    temperature: float = 1.0
+
+    def display_name(self, label: str) -> str:
+        """What people read in place of a label."""
+        return self.display_names.get(label, label)
 
     def seconds(self, position: int) -> float:
         """A position in seconds from the stream's start, to the microsecond."""
@@ -48,6 +59,18 @@ class StreamInfo:
             return None
         return self.started + timedelta(seconds=position / self.sample_rate)
 
+    def wall_clock(self, position: int) -> tuple[str, str]:
+        """A position as local time without an offset, and that offset from UTC (``+02:00``).
+
+        Both have one form in every row of a table; they are empty where nothing tells them.
+        """
+        moment = self.moment(position)
+        if moment is None:
+            return "", ""
+        text, plain = moment.isoformat(timespec="milliseconds"), moment.replace(tzinfo=None)
+        wall = plain.isoformat(timespec="milliseconds")
+        return wall, text.removeprefix(wall)
+
     def time(self, position: int) -> str | None:
         """A position as local time, ISO 8601, with its offset from UTC where that is known."""
         moment = self.moment(position)
@@ -57,7 +80,8 @@ class StreamInfo:
 class Sink(ABC):
     """Somewhere results go.
 
-    `begin` is called before the results of each stream, `close` once at the end.
+    `begin` is called before the results of each stream, `end` behind those of a recording that was
+    heard to its end, `close` once at the end.
     """
 
     @property
@@ -81,6 +105,23 @@ class Sink(ABC):
 
         Raises:
             SinkError: It cannot be written.
+        """
+
+    def summarise(self, answer: Average) -> None:
+        """Write the one answer of the stream, where this sink holds such answers.
+
+        Args:
+            answer: The mean of all its windows' scores.
+
+        Raises:
+            SinkError: It cannot be written.
+        """
+
+    def end(self) -> None:
+        """Be told that the recording, all of whose results were written, was heard to its end.
+
+        Raises:
+            SinkError: What is to be written there cannot be.
         """
 
     def reopen(self) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from streamclf.errors import UsageError
 from streamclf.sinks.base import Sink
-from streamclf.sinks.jsonl import JsonLinesSink
+from streamclf.sinks.jsonl import N_BEST, JsonLinesSink
 from streamclf.sinks.lines import LineFile, Lines, PrintedLines
 from streamclf.sinks.tables import AudacitySink, CsvSink, RavenSink, TextSink
 
@@ -54,8 +54,11 @@ def open_sink(
     *,
     top: int = 0,
     overwrite: bool = False,
+    append: bool = False,
     write: Callable[[str], None] | None = None,
     upkeep: Upkeep | None = None,
+    marks: bool = False,
+    n_best: int = 0,
 ) -> Sink:
     """Open a sink for events.
 
@@ -64,8 +67,11 @@ def open_sink(
         chosen: The format; None takes it from the file's ending.
         top: Of JSON Lines: how many classes to show of each window, 0 for no such lines.
         overwrite: Replace a file that is there.
+        append: Go on with a file that is there, of a batch.
         write: Writes to standard output, in place of writing there directly.
         upkeep: Of a live run: nothing that becomes of the file holds up who writes.
+        marks: Whether JSON Lines and CSV tell of each recording that was heard to its end.
+        n_best: Write one answer a recording in place of its events, of so many classes; 0: events.
 
     Raises:
         UsageError: The format is unknown, or the file is there already.
@@ -75,19 +81,28 @@ def open_sink(
         if path is None:
             raise UsageError("standard output needs a --format")
         chosen = format_of(path)
-    file: Lines = _open_lines(path, overwrite, upkeep)
+    file: Lines = _open_lines(path, overwrite, upkeep, append)
     if path is None and write is not None and sys.stdout.isatty():
         file = PrintedLines(write)
+    sink: Sink
     if chosen == "jsonl":
-        return JsonLinesSink(file, top=top)
-    tables = {"csv": CsvSink, "audacity": AudacitySink, "raven": RavenSink, "text": TextSink}
-    return tables[chosen](file)
+        sink = JsonLinesSink(file, top=top, marks=marks, n_best=n_best or N_BEST)
+    else:
+        tables = {"csv": CsvSink, "audacity": AudacitySink, "raven": RavenSink, "text": TextSink}
+        sink = tables[chosen](file, marks=marks and chosen == "csv", n_best=n_best or N_BEST)
+    if not n_best:
+        return sink
+    from streamclf.sinks.summary import SummarySink
+
+    return SummarySink(sink)
 
 
-def _open_lines(path: Path | None, overwrite: bool, upkeep: Upkeep | None) -> Lines:
+def _open_lines(
+    path: Path | None, overwrite: bool, upkeep: Upkeep | None, append: bool = False
+) -> Lines:
     if upkeep is not None:
         return upkeep.open(path, overwrite=overwrite)
-    return LineFile(path, overwrite=overwrite)
+    return LineFile(path, overwrite=overwrite, append=append)
 
 
 def open_scores(path: Path, *, overwrite: bool = False, upkeep: Upkeep | None = None) -> Sink:

@@ -13,6 +13,9 @@ from streamclf.sinks.lines import Lines, LineSink
 from streamclf.unknown import judge
 
 _ENCODER = msgspec.json.Encoder()
+HEARD = "heard"
+"""The type of a line or row that tells of a recording that was heard to its end."""
+N_BEST = 5
 
 
 class JsonLinesSink(LineSink):
@@ -23,18 +26,43 @@ class JsonLinesSink(LineSink):
     Args:
         file: Where the lines go.
         top: With a number, a line ``update`` with so many top averages follows each window.
+        marks: Whether a line ``heard`` tells of each recording that was heard to its end.
+        n_best: Classes in the answer for a whole recording.
     """
 
-    def __init__(self, file: Lines, *, top: int = 0) -> None:
-        super().__init__(file)
-        self._top = top
+    def __init__(
+        self, file: Lines, *, top: int = 0, marks: bool = False, n_best: int = N_BEST
+    ) -> None:
+        super().__init__(file, marks=marks)
+        self._top, self._n_best = top, n_best
         file.describe_loss = self._describe_loss
 
     def write(self, result: Result) -> None:
         """Write a line, if the result is of a kind that is written."""
+        self.note(result)
         fields = self._fields(result, self._stream) if self._stream else None
         if fields is not None:
             self._file.write(_ENCODER.encode(fields).decode())
+
+    def summarise(self, answer: Average) -> None:
+        """Write a line ``summary``."""
+        if self._stream is None:
+            return
+        stream = self._stream
+        said = (
+            _values(answer, stream)
+            if stream.task == "regression"
+            else {"labels": top_labels(answer, stream, self._n_best, chosen_only=True)}
+        )
+        place = _place(stream, answer.position, answer.end)
+        fields = {"type": "summary", "source": stream.source, **place, **said}
+        self._file.write(_ENCODER.encode(fields).decode())
+
+    def mark(self, stream: StreamInfo, heard: int) -> str:
+        """A line ``heard``."""
+        place = _place(stream, 0, heard)
+        fields = {"type": HEARD, "source": stream.source, **place, "events": self._n_events}
+        return _ENCODER.encode(fields).decode()
 
     def _describe_loss(self, n_lines: int) -> str:
         source = self._stream.source if self._stream else None
@@ -52,23 +80,39 @@ class JsonLinesSink(LineSink):
             place = _place(stream, result.position, result.end)
             mark = _mark(result.scores.short)
             if stream.task == "regression":
-                values = {
-                    label: round(float(value), 6)
-                    for label, value in zip(stream.labels, result.values, strict=True)
-                }
                 kind: dict[str, Any] = {"type": "value", "source": stream.source}
-                if len(values) == 1:
-                    return {**kind, **place, "value": next(iter(values.values())), **mark}
-                return {**kind, **place, "values": values, **mark}
+                return {**kind, **place, **_values(result, stream), **mark}
             top = top_labels(result, stream, self._top)
             return {"type": "update", "source": stream.source, **place, "top": top, **mark}
         return None
 
 
-def top_labels(average: Average, stream: StreamInfo, n_labels: int) -> list[dict[str, Any]]:
-    """The highest averaged scores, in falling order; unknown sounds and silence go first."""
-    order = np.argsort(-average.values, kind="stable")[:n_labels]
-    rows = [(stream.labels[i], float(average.values[i])) for i in order]
+def _values(average: Average, stream: StreamInfo) -> dict[str, Any]:
+    """A regression's one value, or its values by label."""
+    values = {
+        label: round(float(value), 6)
+        for label, value in zip(stream.labels, average.values, strict=True)
+    }
+    return {"value": next(iter(values.values()))} if len(values) == 1 else {"values": values}
+
+
+def top_labels(
+    average: Average, stream: StreamInfo, n_labels: int, *, chosen_only: bool = False
+) -> list[dict[str, Any]]:
+    """The highest averaged scores, in falling order; unknown sounds and silence go first.
+
+    Args:
+        average: The scores.
+        stream: What they belong to.
+        n_labels: So many.
+        chosen_only: Of the labels whose events count.
+    """
+    order = [
+        index
+        for index in np.argsort(-average.values, kind="stable")
+        if not chosen_only or stream.labels[index] in stream.thresholds
+    ]
+    rows = [(stream.labels[i], float(average.values[i])) for i in order[:n_labels]]
     if stream.unknown is not None:
         label, score = judge(average, stream.unknown)
         rows = rows if label == "known" else [(label, score), *rows]

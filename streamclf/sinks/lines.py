@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from streamclf.errors import SinkError, UsageError
+from streamclf.records import Average, Gap, Result, SoundEvent
 from streamclf.sinks.base import Sink, StreamInfo
 
 
@@ -51,11 +52,15 @@ class LineSink(Sink):
 
     Args:
         file: Where the lines go.
+        marks: Whether a line tells of each recording that was heard to its end.
     """
 
-    def __init__(self, file: Lines) -> None:
+    def __init__(self, file: Lines, *, marks: bool = False) -> None:
         self._file = file
+        self._marks = marks
         self._stream: StreamInfo | None = None
+        self._heard = 0
+        self._n_events = 0
 
     @property
     def n_lost(self) -> int:
@@ -65,6 +70,24 @@ class LineSink(Sink):
     def begin(self, stream: StreamInfo) -> None:
         """Take note of the stream."""
         self._stream = stream
+        self._heard = self._n_events = 0
+
+    def note(self, result: Result) -> None:
+        """Keep in mind how far the stream was heard, and how many events it had."""
+        if isinstance(result, Average | Gap):
+            self._heard = max(self._heard, result.end)
+        elif isinstance(result, SoundEvent):
+            self._n_events += 1
+
+    def end(self) -> None:
+        """Write a line about the recording, where that was asked for."""
+        stream, self._stream = self._stream, None
+        if stream is not None and self._marks:
+            self._file.write(self.mark(stream, self._heard))
+
+    def mark(self, stream: StreamInfo, heard: int) -> str:
+        """The line that says that a recording was heard, up to a position."""
+        raise NotImplementedError
 
     def reopen(self) -> None:
         """Open the file of this name anew."""
@@ -103,13 +126,14 @@ class LineFile(Lines):
     Args:
         path: The file, or None for standard output.
         overwrite: Replace a file that is there.
+        append: Go on with a file that is there, whose last line is whole.
 
     Raises:
         UsageError: The file is there and may not be replaced.
         SinkError: It cannot be created.
     """
 
-    def __init__(self, path: Path | None, *, overwrite: bool = False) -> None:
+    def __init__(self, path: Path | None, *, overwrite: bool = False, append: bool = False) -> None:
         self.name = "standard output" if path is None else str(path)
         self._owned = path is not None
         if path is None:
@@ -117,7 +141,7 @@ class LineFile(Lines):
             self._descriptor: int | None = sys.stdout.fileno()
             return
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0)
-        flags |= os.O_TRUNC if overwrite else os.O_EXCL
+        flags |= os.O_TRUNC if overwrite else 0 if append else os.O_EXCL
         try:
             self._descriptor = os.open(path, flags, 0o666)
         except FileExistsError as error:
@@ -127,6 +151,12 @@ class LineFile(Lines):
             if isinstance(error, FileNotFoundError):
                 reason = f"there is no folder {path.parent}"
             raise SinkError(f"{path}: cannot be created: {reason}") from error
+
+    def write_header(self, line: str) -> None:
+        """Begin the file with a line, where it is not gone on with."""
+        if self._owned and self._descriptor is not None and os.fstat(self._descriptor).st_size:
+            return
+        self.write(line)
 
     def write(self, *lines: str) -> None:
         """Append lines, given without their line breaks.

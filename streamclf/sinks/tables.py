@@ -8,9 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import ClassVar
 
+from streamclf.highest import WORTH_TELLING, Highest
 from streamclf.masking import show_safely
 from streamclf.records import Average, Gap, Result, SoundEvent
 from streamclf.sinks.base import StreamInfo
+from streamclf.sinks.jsonl import HEARD, N_BEST, top_labels
 from streamclf.sinks.lines import Lines, LineSink
 
 
@@ -23,13 +25,15 @@ class TableSink(LineSink):
 
     header: ClassVar[str | None] = None
 
-    def __init__(self, file: Lines) -> None:
-        super().__init__(file)
+    def __init__(self, file: Lines, *, marks: bool = False, n_best: int = N_BEST) -> None:
+        super().__init__(file, marks=marks)
+        self._n_best = n_best
         if self.header is not None:
             file.write_header(self.header)
 
     def write(self, result: Result) -> None:
         """Write a row for each event, gap or value."""
+        self.note(result)
         if self._stream is None:
             return
         for label, onset, offset, score in _rows(result, self._stream):
@@ -61,9 +65,13 @@ def _rows(result: Result, stream: StreamInfo) -> Iterator[tuple[str | None, int,
 
 
 class CsvSink(TableSink):
-    """Columns type, source, label, onset, offset, score, time; a gap has its cause as label."""
+    """Columns type, source, label, onset, offset, score, time, utc_offset.
 
-    header = "type,source,label,onset,offset,score,time"
+    A gap has its cause as label. ``time`` is local and has no offset in any row, so that a table of
+    many recordings has times of one form; the offset from UTC is a column of its own.
+    """
+
+    header = "type,source,label,onset,offset,score,time,utc_offset"
 
     def row(
         self, stream: StreamInfo, label: str | None, onset: int, offset: int, score: float | str
@@ -72,8 +80,24 @@ class CsvSink(TableSink):
         kind = "value" if stream.task == "regression" else "event"
         named = ("gap", score, "") if label is None else (kind, label, score)
         kind, name, number = named
+        return self._line(stream, kind, name, onset, offset, number)
+
+    def summarise(self, answer: Average) -> None:
+        """Write a row ``summary`` for each of the best labels, or of a regression's values."""
+        if self._stream is not None:
+            for label, score in _answer(answer, self._stream, self._n_best):
+                place = (answer.position, answer.end)
+                self._file.write(self._line(self._stream, "summary", label, *place, score))
+
+    def mark(self, stream: StreamInfo, heard: int) -> str:
+        """A row ``heard``."""
+        return self._line(stream, HEARD, "", 0, heard, "")
+
+    def _line(
+        self, stream: StreamInfo, kind: str, name: object, onset: int, offset: int, number: object
+    ) -> str:
         place = (stream.seconds(onset), stream.seconds(offset))
-        return csv_line([kind, stream.source, name, *place, number, stream.time(onset) or ""])
+        return csv_line([kind, stream.source, name, *place, number, *stream.wall_clock(onset)])
 
 
 class AudacitySink(TableSink):
@@ -97,8 +121,8 @@ class RavenSink(TableSink):
         "High Freq (Hz)\tBegin File\tFile Offset (s)\tLabel\tScore"
     )
 
-    def __init__(self, file: Lines) -> None:
-        super().__init__(file)
+    def __init__(self, file: Lines, *, marks: bool = False, n_best: int = N_BEST) -> None:
+        super().__init__(file, marks=marks, n_best=n_best)
         self._n_rows = 0
 
     def row(
@@ -115,22 +139,73 @@ class RavenSink(TableSink):
 
 
 class TextSink(TableSink):
-    """A table for people."""
+    """A table for people, with display names; it says where a recording has no events."""
 
-    def __init__(self, file: Lines) -> None:
-        super().__init__(file)
+    def __init__(self, file: Lines, *, marks: bool = False, n_best: int = N_BEST) -> None:
+        super().__init__(file, n_best=n_best)
         self._shown = ""
+        self._highest = Highest()
+
+    def begin(self, stream: StreamInfo) -> None:
+        """Take note of the stream."""
+        super().begin(stream)
+        self._highest = Highest()
+
+    def write(self, result: Result) -> None:
+        """Write a row for each event, gap or value."""
+        super().write(result)
+        if isinstance(result, Average):
+            self._highest.add(result)
+
+    def summarise(self, answer: Average) -> None:
+        """Write the best labels, or a regression's values, in a line."""
+        stream = self._stream
+        if stream is None:
+            return
+        best = _answer(answer, stream, self._n_best)
+        if stream.task != "regression":
+            best = [pair for pair in best if pair[1] >= WORTH_TELLING] or best[:1]
+        parts = [f"{stream.display_name(name)} {number:.2f}" for name, number in best]
+        self._file.write(f"{self._title(stream)}  {', '.join(parts)}")
+        self._n_events += 1
+
+    def end(self) -> None:
+        """Say that there were no events, and what came nearest to being one."""
+        stream = self._stream
+        if stream is not None and not self._n_events and stream.task != "regression":
+            nearest = self._highest.describe(
+                stream.labels, stream.thresholds, stream.sample_rate, stream.display_name
+            )
+            nearest = f"; highest: {nearest}" if nearest else ""
+            self._file.write(f"{self._title(stream)}  (no events{nearest})")
+        super().end()
 
     def row(
         self, stream: StreamInfo, label: str | None, onset: int, offset: int, score: float | str
     ) -> str:
         """Format a row, below the stream's name where it is the first."""
+        title = self._title(stream)
+        begin, end = _clock(stream.seconds(onset)), _clock(stream.seconds(offset))
+        text, number = f"[gap: {score}]", ""
+        if label is not None:
+            text, number = stream.display_name(label), f"{score:.2f}"
+        return f"{title}  {begin:>10} - {end:>10}  {text:<24} {number:>5}"
+
+    def _title(self, stream: StreamInfo) -> str:
+        """The stream's name with its line break, where nothing was shown of it yet."""
         began = f", from {stream.started:%Y-%m-%d %H:%M:%S}" if stream.started else ""
         title = "" if self._shown == stream.source else f"{show_safely(stream.source)}{began}\n"
         self._shown = stream.source
-        begin, end = _clock(stream.seconds(onset)), _clock(stream.seconds(offset))
-        text, number = (f"[gap: {score}]", "") if label is None else (label, f"{score:.2f}")
-        return f"{title}  {begin:>10} - {end:>10}  {text:<24} {number:>5}"
+        return title
+
+
+def _answer(answer: Average, stream: StreamInfo, n_best: int) -> list[tuple[str, float]]:
+    """What is said of a whole recording: labels and scores, or a regression's names and values."""
+    if stream.task == "regression":
+        pairs = zip(stream.labels, answer.values, strict=True)
+        return [(label, round(float(value), 6)) for label, value in pairs]
+    best = top_labels(answer, stream, n_best, chosen_only=True)
+    return [(row["label"], row["score"]) for row in best]
 
 
 def _clock(seconds: float) -> str:

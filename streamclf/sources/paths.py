@@ -38,6 +38,17 @@ class Found:
     notes: list[str] = field(default_factory=list)
 
 
+def looks_like_recordings(name: str) -> bool:
+    """Whether a word is a file, a folder, a pattern, or at least looks like the name of one."""
+    try:
+        if Path(name).exists():
+            return True
+    except (OSError, ValueError):  # too long, or with a null character
+        return False
+    looks = Path(name).suffix.lower() in SUFFIXES or "/" in name or os.sep in name
+    return "://" not in name and (looks or glob.has_magic(name))
+
+
 def find_recordings(names: Iterable[str]) -> Found:
     """Expand files, folders (with all below them, see `streamclf.folders`) and patterns.
 

@@ -26,10 +26,10 @@ class Gauge(Canvas):
         label_style, style = self.part("gauge--label"), self.part("gauge--value")
         if picture.values is None:
             return [[Segment("waiting for the first window ...", label_style)]]
-        labels = picture.card.labels
-        per_value = max(height // len(labels), 2)
+        names = picture.names
+        per_value = max(height // len(names), 2)
         lines: list[list[Segment]] = []
-        for index, label in enumerate(labels):
+        for index, name in enumerate(names):
             course = [float(m.values[index]) for m in picture.means if m.values.size > index]
             lowest, highest = min(course, default=0.0), max(course, default=1.0)
             span = (highest - lowest) or 1.0
@@ -37,7 +37,7 @@ class Gauge(Canvas):
             bar_width = max(width - 32, 4)
             filled = bar((value - lowest) / span, bar_width)
             lines.append([
-                Segment(f"{clip_text(label, 16)} {value:9.4g} ", style),
+                Segment(f"{clip_text(name, 16)} {value:9.4g} ", style),
                 Segment(filled, style),
                 Segment("·" * (bar_width - len(filled)), self.part("gauge--track")),
             ])  # fmt: skip

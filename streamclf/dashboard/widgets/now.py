@@ -66,7 +66,7 @@ class Now(Canvas, can_focus=True):
     def _row(self, picture: Picture, index: int, width: int, above: bool) -> list[Segment]:
         assert picture.values is not None
         score, on = float(picture.values[index]), float(picture.on[index])
-        label = picture.card.labels[index]
+        label, name = picture.card.labels[index], picture.names[index]
         name_width, bar_width = _widths(picture, width)
         style = self.part("now--above" if above else "now--below")
         track = self.part("now--track")
@@ -80,7 +80,7 @@ class Now(Canvas, can_focus=True):
         name_style = style + self.part("now--selected") if chosen else style
         return [
             Segment(f"{ABOVE if above else ' '}{mark}", style),
-            Segment(clip_text(label, name_width), name_style),
+            Segment(clip_text(name, name_width), name_style),
             Segment(" ", style),
             Segment(filled, style),
             Segment("".join(rest), track),
@@ -98,7 +98,7 @@ class Now(Canvas, can_focus=True):
                 Segment("·" * (bar_width - len(filled)), self.part("now--track")),
                 Segment(f"  {score:4.2f}", quiet),
             ]
-        above = [picture.card.labels[i] for i in np.flatnonzero(picture.above)]
+        above = [picture.names[i] for i in np.flatnonzero(picture.above)]
         if not above:
             return [Segment(clip_text(f"  {NOTHING}", width), self.part("now--quiet"))]
         text = f"{ABOVE} above threshold: {', '.join(above)}"
@@ -107,5 +107,5 @@ class Now(Canvas, can_focus=True):
 
 def _widths(picture: Picture, width: int) -> tuple[int, int]:
     """Of names and of bars."""
-    name_width = min(max(len(name) for name in picture.card.labels), max(width // 3, 8))
+    name_width = min(max(len(name) for name in picture.names), max(width // 3, 8))
     return name_width, max(width - name_width - 9, 4)

@@ -34,7 +34,8 @@ class Timeline(Canvas):
         labels = picture.card.labels
         if self._labels != labels:
             self._labels, self._rows = labels, SteadyRows()
-        name_width = min(max(len(name) for name in labels), 16) + 1
+        names = picture.names
+        name_width = min(max(len(name) for name in names), 16) + 1
         n_cells = max(width - name_width, 1)
         cell_s = max(COURSE_S / n_cells, 0.5)
         # Cells stay in place while time passes: they begin at multiples of their length.
@@ -45,7 +46,7 @@ class Timeline(Canvas):
         style = self.part("timeline--label")
         lines = []
         for index in self._rows.update([int(i) for i in top]):
-            name = Segment(clip_text(labels[index], name_width), style)
+            name = Segment(clip_text(names[index], name_width), style)
             lines.append([name, *self._cells(scores[:, index])])
         events = self._events(picture, n_cells, cell_s, last)
         scale = _scale(n_cells, cell_s)

@@ -1,0 +1,123 @@
+"""Which labels a user means: by identifier or by display name, the nearest ones where none fits."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable, Iterator
+
+from streamclf.card import Card
+from streamclf.errors import UsageError
+from streamclf.records import Result, SoundEvent
+from streamclf.unknown import SILENCE_LABEL, UNKNOWN_LABEL
+
+N_NEAREST = 3
+"""So many names are suggested in place of one that no label has."""
+
+
+def choose_labels(
+    card: Card, only: str | None, leave_out: str | None, *, name_unknown: bool = False
+) -> frozenset[str] | None:
+    """Find the labels whose events count.
+
+    Args:
+        card: The model's.
+        only: Names separated by commas, as identifiers or as people read them; None for all.
+        leave_out: Names in the same way whose events do not count.
+        name_unknown: Whether there are events ``unknown`` and ``silence``. They count unless they
+            are left out, or one of them alone is named in ``only``.
+
+    Returns:
+        The labels, or None where all count.
+
+    Raises:
+        UsageError: A name fits no label, nothing is left, or the model finds no events.
+    """
+    if only is None and leave_out is None:
+        return None
+    if card.task == "regression":
+        option = "--only" if only is not None else "--except"
+        raise UsageError(f"{option} chooses events, and {card.name} gives values: leave it out")
+    others = [UNKNOWN_LABEL, SILENCE_LABEL] if name_unknown and card.unknown else []
+    every = [*card.labels, *others]
+    chosen = set(every)
+    if only is not None:
+        chosen = set(_find("--only", only, card, every))
+        if not chosen & set(others):
+            chosen |= set(others)
+    if leave_out is not None:
+        chosen -= set(_find("--except", leave_out, card, every))
+    if not chosen:
+        raise UsageError("--except leaves no label whose events would count: name fewer")
+    return frozenset(chosen)
+
+
+def keep_chosen(results: Iterable[Result], labels: frozenset[str]) -> Iterator[Result]:
+    """Pass on all results but the events of other labels."""
+    for result in results:
+        if not isinstance(result, SoundEvent) or result.label in labels:
+            yield result
+
+
+def _find(option: str, text: str, card: Card, labels: list[str]) -> Iterator[str]:
+    """The labels that a text names. A display name may hold commas, so the longest fit counts."""
+    exact, plain = _exact_names(card, labels), _plain_names(card, labels)
+    parts = text.split(",")
+    start = 0
+    while start < len(parts):
+        for end in range(len(parts), start, -1):
+            name = ",".join(parts[start:end]).strip()
+            found = exact.get(name) or plain.get(_plain(name), [])
+            if found or end == start + 1:
+                break
+        if name or len(parts) == 1:
+            yield _one(option, name, found, card, labels)
+        start = end
+
+
+def _one(option: str, name: str, found: list[str], card: Card, labels: list[str]) -> str:
+    if not name:
+        raise UsageError(f"{option} names no label: dog,siren would be two (streamclf info)")
+    if len(found) > 1:
+        raise UsageError(f"{option} {name}: may be {' or '.join(found)}: write it as one of them")
+    if found:
+        return found[0]
+    if name in (UNKNOWN_LABEL, SILENCE_LABEL) and card.unknown:
+        raise UsageError(f"{option} {name}: there are such events with --unknown: add it")
+    near = _nearest(name, card, labels)
+    hint = f" (did you mean {', '.join(near)}?)" if near else ""
+    raise UsageError(
+        f"{option} {name}: is no label of {card.name}{hint}; streamclf info lists all "
+        f"{len(card.labels)}"
+    )
+
+
+def _exact_names(card: Card, labels: list[str]) -> dict[str, list[str]]:
+    """The label of each identifier, and of each display name that is no identifier."""
+    names = {label: [label] for label in labels}
+    for label in labels:
+        names.setdefault(card.display_name(label), [label])
+    return names
+
+
+def _plain_names(card: Card, labels: list[str]) -> dict[str, list[str]]:
+    """The labels that a name may mean whose case and punctuation are another's."""
+    names: dict[str, list[str]] = {}
+    for label in labels:
+        for name in {_plain(label), _plain(card.display_name(label))} - {""}:
+            names.setdefault(name, []).append(label)
+    return names
+
+
+def _plain(name: str) -> str:
+    """A name without case and punctuation, by which two spellings are the same."""
+    return " ".join(re.findall(r"[^\W_]+", name.casefold()))
+
+
+def _nearest(name: str, card: Card, labels: list[str]) -> list[str]:
+    """Names that look alike, and those of which one word is meant."""
+    names = _plain_names(card, labels)
+    plain = _plain(name)
+    near = difflib.get_close_matches(plain, names, n=N_NEAREST, cutoff=0.6)
+    words = [known for known in names if plain and plain in known.split()]
+    return list(dict.fromkeys(names[known][0] for known in [*near, *words]))[:N_NEAREST]
