@@ -29,6 +29,8 @@ from streamclf.sinks.tables import CsvSink
 
 _TEXT = ("utf-8", "backslashreplace")
 _NEW = ".new"
+_LONGEST_HALF = 65_536
+"""What is longer than this is no half line of ours."""
 
 
 class _Line(msgspec.Struct):
@@ -105,7 +107,19 @@ class SharedTable:
                 self._stretches.append(last)
             last.end = end
             last.heard |= kind == HEARD
+        file.seek(end)
+        self._check_half(file.read(_LONGEST_HALF), as_csv, first=not end)
         return end
+
+    def _check_half(self, half: bytes, as_csv: bool, *, first: bool) -> None:
+        """Refuse what stands behind the last line break if it is no half line of ours."""
+        begin = CsvSink.header.encode() if as_csv else b'{"type":"'
+        ours = half[: len(begin)] == begin[: len(half)] or (as_csv and not first)
+        if not ours or len(half) == _LONGEST_HALF:
+            raise UsageError(
+                f"--resume: {self.path} ends with {half[:40].decode(*_TEXT)!r}, which is no line "
+                "of a table of events: name another file"
+            )
 
     def _check_header(self, text: bytes) -> None:
         header = text.decode(*_TEXT).rstrip("\r\n")

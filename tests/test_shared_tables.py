@@ -1,0 +1,230 @@
+"""Batches that go on in one table of all recordings, whatever ended them."""
+
+import csv
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import toys
+
+from streamclf.errors import UsageError
+from streamclf.shared_tables import SharedTable
+
+NAMES = ["a.wav", "quiet.wav", 'odd, "b"\nc.wav', "cut.wav", "e.wav"]
+
+
+@pytest.fixture
+def recordings(write_wav):
+    """Some with events, one with none, one with a strange name, one cut short."""
+    low, high = toys.tone(440, 3), toys.tone(2500, 3)
+    both = np.concatenate([low, high])
+    paths = [write_wav(sound, f"day/{name}") for name, sound in zip(
+        NAMES, [both, toys.silence(2), high, both, low], strict=True
+    )]  # fmt: skip
+    paths[3].write_bytes(paths[3].read_bytes()[:60_000])
+    for path in paths:
+        os.utime(path, ns=(0, 0))
+    return paths
+
+
+@pytest.fixture
+def run(streamclf, recordings, tone_model):
+    def run(*arguments, paths=recordings):
+        return streamclf("file", *paths, "--model", tone_model, "--except", "quiet", *arguments)
+
+    return run
+
+
+def marks(text: str) -> list[str]:
+    return [row[1] for row in csv.reader(text.splitlines(keepends=True)) if row[0] == "heard"]
+
+
+def test_a_table_says_itself_what_is_done(run, recordings, tmp_path):
+    table, lines = tmp_path / "all.csv", tmp_path / "all.jsonl"
+    first = run("-o", table, "-o", lines, "--resume")
+    assert first.code == 1  # one is cut short
+    assert marks(table.read_text()) == [str(path) for path in recordings]
+    heard = [json.loads(line) for line in lines.read_text().splitlines()]
+    heard = [line for line in heard if line["type"] == "heard"]
+    assert [line["events"] for line in heard] == [2, 0, 1, 1, 1]
+    assert heard[1] == {
+        "type": "heard", "source": str(recordings[1]), "onset": 0.0, "offset": 2.0, "events": 0,
+    }  # fmt: skip
+    before = table.read_bytes(), lines.read_bytes()
+    again = run("-o", table, "-o", lines, "--resume")
+    assert (again.code, again.out) == (0, "")
+    assert again.err == "streamclf: 5 of 5 recordings had been done before\n"
+    assert (table.read_bytes(), lines.read_bytes()) == before
+
+
+def test_without_resume_a_table_has_no_such_rows(run, tmp_path):
+    run("-o", tmp_path / "all.csv")
+    assert marks((tmp_path / "all.csv").read_text()) == []
+
+
+@pytest.mark.parametrize("name", ["all.csv", "all.jsonl"])
+def test_a_table_cut_anywhere_keeps_whole_recordings_alone(run, recordings, tmp_path, name):
+    table = tmp_path / name
+    run("-o", table, "--resume")
+    whole = table.read_bytes()
+    ends = [whole.index(b"\n") + 1 if name == "all.csv" else 0]
+    rows = whole.splitlines(keepends=True)
+    for number, row in enumerate(rows):
+        if b"heard" in row[:16]:
+            # The strange name has a line break, which CSV writes as it is.
+            following = rows[number + 1] if row.count(b'"') % 2 and name == "all.csv" else b""
+            ends.append(len(b"".join(rows[: number + 1])) + len(following))
+    assert len(ends) == 6
+    assert ends[-1] == len(whole)
+    for size in range(len(whole) + 1):
+        table.write_bytes(whole[:size])
+        state = SharedTable(table)
+        done = [path for path in recordings if state.holds(path)]
+        rest = [path for path in recordings if path not in done]
+        state.check(rest)
+        state.take_out(rest)
+        n_whole = sum(end <= size for end in ends[1:])
+        assert done == recordings[:n_whole]
+        assert table.read_bytes() == whole[: max(ends[n_whole] if size >= ends[0] else 0, 0)]
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_killed_again_and_again_it_ends_with_the_same_table(
+    write_wav, tone_model, tmp_path, n_jobs
+):
+    chance = random.Random(n_jobs)
+    paths = []
+    for number in range(12):
+        tones = [toys.tone(hz, 2) for hz in chance.choices([440, 1000, 2500], k=20)]
+        paths.append(write_wav(np.concatenate(tones), f"{number:02}.wav"))
+    paths[5] = write_wav(toys.silence(30), "05.wav")
+    command = [sys.executable, "-m", "streamclf", "file", *map(str, paths), "--model",
+               str(tone_model), "--hop", "0.01", "--average", "0", "--jobs", str(n_jobs),
+               "--except", "quiet", "--resume"]  # fmt: skip
+    whole, parts = [tmp_path / name for name in ("whole", "parts")]
+    for folder in (whole, parts):
+        folder.mkdir()
+
+    def arguments(folder: Path) -> list[str]:
+        return [*command, "-o", str(folder / "all.csv"), "-o", str(folder / "all.jsonl")]
+
+    subprocess.run(arguments(whole), check=True, capture_output=True)
+    n_kills = 0
+    for _ in range(6):
+        process = subprocess.Popen(
+            arguments(parts), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+        )
+        size = _size(parts)
+        while process.poll() is None and _size(parts) == size:
+            time.sleep(0.002)
+        time.sleep(chance.uniform(0, 0.15))
+        process.send_signal(signal.SIGKILL)
+        process.communicate(timeout=60)
+        n_kills += process.returncode == -signal.SIGKILL
+    assert n_kills
+    result = subprocess.run(arguments(parts), check=True, capture_output=True, text=True)
+    assert " of 12 recordings had been done before" in result.stderr
+    for name in ("all.csv", "all.jsonl"):
+        assert (parts / name).read_bytes() == (whole / name).read_bytes()
+
+
+def _size(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.iterdir())
+
+
+def test_a_table_begun_without_resume_is_gone_on_with(run, recordings, tmp_path):
+    table = tmp_path / "all.csv"
+    run("-o", table)
+    whole = table.read_bytes()
+    table.write_bytes(whole[: whole.index(b"e.wav") - 3])  # killed while the last was heard
+    result = run("-o", table, "--resume", paths=[*recordings[:2], *recordings[3:]])
+    # The quiet one left no row, and nothing says that the last of those that did is whole.
+    assert "1 of 4 recordings had been done before" in result.err
+    rows = list(csv.reader(table.read_text().splitlines(keepends=True)))
+    found = {row[1] for row in rows if row[0] == "event"}
+    assert found == {str(path) for path in recordings if "quiet" not in path.name}
+    assert len(rows) == len(list(map(tuple, rows)))
+    events = [tuple(row) for row in rows if row[0] == "event"]
+    assert len(events) == len(set(events))
+
+
+def test_a_recording_that_changed_is_heard_again_in_place_of_its_rows(run, recordings, tmp_path):
+    table = tmp_path / "all.csv"
+    run("-o", table, "--resume")
+    before = list(csv.reader(table.read_text().splitlines(keepends=True)))
+    stamp = table.stat().st_mtime_ns
+    os.utime(recordings[0], ns=(0, stamp + 1))
+    result = run("-o", table, "--resume")
+    assert "4 of 5 recordings had been done before" in result.err
+    assert f"all.csv: rows of {recordings[0]}, heard anew now, are taken out" in result.err
+    after = list(csv.reader(table.read_text().splitlines(keepends=True)))
+    assert after != before
+    assert sorted(after) == sorted(before)
+    assert list(table.parent.glob("*.new")) == []
+
+
+def test_rows_that_nobody_would_hear_again_are_not_taken_out(run, recordings, tmp_path):
+    table = tmp_path / "all.csv"
+    run("-o", table, "--resume")
+    content = table.read_bytes()
+    table.write_bytes(content[: content.rindex(b"heard")])
+    before = table.read_bytes()
+    result = run("-o", table, "--resume", paths=[*recordings[:1], _copy(recordings[0])])
+    assert result.code == 2
+    assert f"all.csv ends with rows of {recordings[4]}, which was not heard to its" in result.err
+    assert len(result.err.splitlines()) == 2
+    assert table.read_bytes() == before
+
+
+def _copy(path: Path) -> Path:
+    copy = path.with_name("copy.wav")
+    copy.write_bytes(path.read_bytes())
+    return copy
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("all.csv", "type,source,label\n"),
+        ("all.csv", "mine, precious\nyes\n"),
+        ("all.csv", "precious"),
+        ("all.jsonl", '{"a": [1, 2, 3]}'),
+        ("all.jsonl", '{"type":"' + 70_000 * "x"),
+    ],
+)
+def test_another_table_is_left_alone(run, tmp_path, name, text):
+    table = tmp_path / name
+    table.write_text(text)
+    result = run("-o", table, "--resume")
+    assert result.code == 2
+    assert "name another file" in result.err
+    assert len(result.err.splitlines()) == 1
+    assert table.read_text() == text
+
+
+def test_files_of_its_own_and_a_table_are_done_together(run, recordings, tmp_path):
+    outputs = ("-o", tmp_path / "all.csv", "-o", "{dir}/{stem}.txt", "--resume")
+    run(*outputs)
+    (recordings[0].parent / "a.txt").unlink()
+    result = run(*outputs)
+    assert "4 of 5 recordings had been done before" in result.err
+    assert sorted(marks((tmp_path / "all.csv").read_text())) == sorted(map(str, recordings))
+
+
+def test_a_line_that_is_none_of_ours_stays(tmp_path):
+    table = tmp_path / "all.jsonl"
+    table.write_text('note: mine\n{"type":"event","source":"x.wav"}\n["odd"]\n{"type":1}\n')
+    (tmp_path / "x.wav").write_text("")
+    before = table.read_text()
+    state = SharedTable(table)
+    with pytest.raises(UsageError, match=r"ends with rows of x\.wav"):
+        state.check([tmp_path / "y.wav"])
+    state.take_out([Path("x.wav")])
+    assert table.read_text() == before.replace('{"type":"event","source":"x.wav"}\n', "")
