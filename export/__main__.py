@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,6 +15,7 @@ from export.errors import ExportError
 from export.form import Form, Formed, form_graph
 from export.stem import find_stem
 from export.thresholds import TARGET_PRECISION
+from export.writing import write_model
 from streamclf.card import METADATA_KEY, Card, format_card, parse_card
 from train.exits import exit_codes
 from train.loading import load_network
@@ -181,19 +181,8 @@ def export(
     entry.key, entry.value = METADATA_KEY, format_card(card)
     onnx.checker.check_model(model, full_check=True)
     parse_card(entry.value, str(output))
-    _write(output, model.SerializeToString())
+    write_model(output, model.SerializeToString())
     return card, formed
-
-
-def _write(path: Path, content: bytes) -> None:
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        partial.write_bytes(content)
-        partial.replace(path)
-    except OSError as error:
-        raise ExportError(f"{path}: cannot be written: {error}") from error
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 if __name__ == "__main__":

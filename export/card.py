@@ -19,6 +19,7 @@ from export.calibrate import (
     calibration_error,
     fit_temperature,
 )
+from export.display_names import names_for
 from export.held_out import HeldOut, find_held_out
 from export.thresholds import (
     KEPT,
@@ -76,6 +77,7 @@ def make_card(
             task=system.task,
             activation="none" if system.task == "regression" else "softmax",
             labels=config["labels"],
+            display_names=names_for(config["labels"]),
             sample_rate=config["sample_rate"],
             window_samples=config["window_samples"],
             fill=system.fill,

@@ -1,0 +1,89 @@
+"""``python -m export.display_names MODEL.onnx [LABEL=NAME ...]``: names of labels for people.
+
+Most identifiers are read well when their underscores become spaces, which streamclf does by itself;
+the table here has those of ESC-50 that are not. `python -m export` puts it into every new card.
+This command puts it, and names of one's own, into the card of a model file that is there. Only the
+card changes: the graph and its weights stay as they are.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import msgspec
+import onnx
+
+from export.errors import ExportError
+from export.writing import write_model
+from streamclf.card import METADATA_KEY, Card, format_card, parse_card
+from streamclf.errors import StreamclfError
+
+DISPLAY_NAMES = {
+    "door_wood_creaks": "door, wood creaks",
+    "door_wood_knock": "door, wood knock",
+    "drinking_sipping": "drinking, sipping",
+}
+"""Of ESC-50, as its authors write them."""
+
+
+def names_for(labels: Sequence[str]) -> dict[str, str]:
+    """The table's names of these labels."""
+    return {label: DISPLAY_NAMES[label] for label in labels if label in DISPLAY_NAMES}
+
+
+def name_labels(path: Path, own: Mapping[str, str]) -> Card:
+    """Put the table's names, and others, into the card of a model file beside those it has.
+
+    Args:
+        path: The model file.
+        own: Names by label, which win over the table's.
+
+    Returns:
+        The new card.
+
+    Raises:
+        ExportError: The file cannot be read or written, or has no card.
+        CardError: A name is for no label, or is no plain text.
+    """
+    try:
+        model = onnx.load(path, load_external_data=False)
+    except Exception as error:  # protobuf's own, or the system's
+        raise ExportError(f"{path}: cannot be read as ONNX: {error}") from error
+    entry = next((entry for entry in model.metadata_props if entry.key == METADATA_KEY), None)
+    if entry is None:
+        raise ExportError(f"{path}: has no model card, export it anew with one")
+    card = parse_card(entry.value, str(path))
+    names = {**names_for(card.labels), **card.display_names, **own}
+    said = {**msgspec.to_builtins(card), "display_names": names}
+    card = parse_card(msgspec.json.encode(said), str(path))
+    entry.value = format_card(card)
+    write_model(path, model.SerializeToString())
+    return card
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command. Returns the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m export.display_names", description="Name a model's labels for people."
+    )
+    parser.add_argument("model", type=Path, metavar="MODEL.onnx")
+    parser.add_argument("names", nargs="*", metavar="LABEL=NAME", help="names of one's own")
+    options = parser.parse_args(arguments)
+    own = dict(text.partition("=")[::2] for text in options.names)
+    if any("=" not in text for text in options.names):
+        parser.error("names are given as LABEL=NAME, as in 'car_horn=a horn'")
+    try:
+        card = name_labels(options.model, own)
+    except StreamclfError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    for label in card.labels:
+        print(f"{label:<24} {card.display_name(label)}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
