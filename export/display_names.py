@@ -19,7 +19,7 @@ import onnx
 from export.errors import ExportError
 from export.writing import write_model
 from streamclf.card import METADATA_KEY, Card, format_card, parse_card
-from streamclf.errors import StreamclfError
+from train.exits import exit_codes
 
 DISPLAY_NAMES = {
     "door_wood_creaks": "door, wood creaks",
@@ -64,6 +64,7 @@ def name_labels(path: Path, own: Mapping[str, str]) -> Card:
     return card
 
 
+@exit_codes
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command. Returns the exit code."""
     parser = argparse.ArgumentParser(
@@ -75,11 +76,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     own = dict(text.partition("=")[::2] for text in options.names)
     if any("=" not in text for text in options.names):
         parser.error("names are given as LABEL=NAME, as in 'car_horn=a horn'")
-    try:
-        card = name_labels(options.model, own)
-    except StreamclfError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    card = name_labels(options.model, own)
     for label in card.labels:
         print(f"{label:<24} {card.display_name(label)}")
     return 0

@@ -104,7 +104,7 @@ def run_recordings(
             if not job.whole:
                 # What was heard of later ones meanwhile would make this one look done.
                 break
-            _end(sinks)
+            _end(sinks, job.statistics)
             on_end(job.path)
     report.statistics.elapsed_s = time.perf_counter() - began
     return report
@@ -133,11 +133,12 @@ def _run_in_turn(
         else:
             report.n_done += not interrupted()
         finally:
-            report.statistics.add(engine.statistics, str(path))
+            statistics = engine.statistics
+            report.statistics.add(statistics, str(path))
             engine.statistics = Statistics(engine.card.sample_rate)
             bars.end(report.n_done + len(report.failures))
         if not interrupted():
-            _end(sinks)
+            _end(sinks, statistics)
             on_end(path)
 
 
@@ -173,9 +174,9 @@ def open_recording(path: Path) -> Recording:
         raise RecordingError(f"{path}: cannot be opened: {reason}") from error
 
 
-def _end(sinks: Sequence[Sink]) -> None:
+def _end(sinks: Sequence[Sink], statistics: Statistics) -> None:
     for sink in sinks:
-        sink.end()
+        sink.end(statistics.highest)
 
 
 def _write_job(

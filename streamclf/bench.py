@@ -11,6 +11,8 @@ hold even where other work disturbs them; medians are reported. The baselines:
 
 from __future__ import annotations
 
+import math
+import os
 import statistics
 import subprocess
 import sys
@@ -29,11 +31,13 @@ from streamclf.engine import Engine
 from streamclf.errors import UsageError
 from streamclf.mixdown import mix_down
 from streamclf.model import Model
+from streamclf.providers import count_cores
 from streamclf.records import Block, Window
 from streamclf.resample import resample
 from streamclf.settings import Settings
 from streamclf.sharing import BATCH, SHARED_BATCH
 from streamclf.sources.recording import Recording
+from streamclf.sources.simulated import SimulatedMicrophone
 from streamclf.windows import slide
 
 RATE, CHANNELS = 48_000, 2
@@ -43,6 +47,8 @@ ROUNDS = 3
 MOST_ALONE = 100
 """Windows that go through the whole graph one by one: a large network would take minutes else."""
 LIVE_WINDOWS = 100
+KEPT_FREE = 0.25
+"""Part of the processors that is left to everything else when microphones are counted."""
 SHORTEST_S = 5.0
 
 
@@ -118,16 +124,22 @@ def measure(
             decoding.run(lambda: _decode(path, model.card.sample_rate))
             for timing, function in work.values():
                 timing.run(function)
+        live = _live(open_model, settings, path, seconds)
         start_up_s = _start_up(Path(folder), model.path)
     figures = {name: timing.figures() for name, (timing, _) in work.items()}
     stages = {name: figures[name] for name in ("stem", "head") if name in figures}
+    latency = _latency(open_model, settings, windows)
     return {
         "model": str(model.path),
         "provider": model.provider,
         "hop_s": engine.hop_s,
         "seconds": seconds,
         **pipeline.figures(),
-        "latency_ms": _latency(open_model, settings, windows),
+        "latency_ms": latency,
+        "live_cpu_s_per_hour": live.figures()["cpu_s_per_hour"],
+        "microphones": count_microphones(
+            live, latency["p95"] / 1000, engine.hop_s, peak_mib, on_cpu=model.provider == "cpu"
+        ),
         "peak_mib": round(peak_mib, 1),
         "start_up_s": round(start_up_s, 3),
         "stages": {"decoding": decoding.figures(), **stages},
@@ -268,6 +280,51 @@ def _latency(
     # The first of a stream brings a whole window of new audio, the others a hop.
     later = taken[3:] or taken
     return {f"p{p}": round(float(np.percentile(later, p)), 3) for p in (50, 95, 99)}
+
+
+def _live(
+    open_model: Callable[[bool], Model], settings: Settings, path: Path, seconds: float
+) -> Timing:
+    """What a recording costs that comes as a microphone's audio does, window by window."""
+    engine, live = Engine(Classifier(open_model(True)), settings), Timing(seconds)
+
+    def listen() -> None:
+        with SimulatedMicrophone(path, speed=0) as microphone:
+            for _ in engine.run(microphone):
+                pass
+
+    listen()  # opened, allocated, warm
+    for _ in range(ROUNDS):
+        live.run(listen)
+    return live
+
+
+def count_microphones(
+    live: Timing, window_s: float, hop_s: float, memory_mib: float, *, on_cpu: bool
+) -> int:
+    """How many microphones this machine keeps up with, each listened to by a process of its own.
+
+    Args:
+        live: What one of them costs.
+        window_s: Seconds that nearly all windows take; no more than a hop may pass.
+        hop_s: The hop in seconds.
+        memory_mib: That a process takes.
+        on_cpu: Whether the processors run the model. A GPU is used by one window at a time.
+    """
+    if window_s > hop_s:
+        return 0
+    busy = statistics.median(live.cpu_s if on_cpu else live.wall_s) / live.audio_s
+    by_time = (count_cores() if on_cpu else 1) / busy
+    by_memory = _memory_mib() / max(memory_mib, 1.0)
+    return int((1 - KEPT_FREE) * min(by_time, by_memory))
+
+
+def _memory_mib() -> float:
+    """MiB that this machine has; infinite where the system won't say."""
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**20
+    except (AttributeError, ValueError, OSError):  # Windows
+        return math.inf
 
 
 def _start_up(folder: Path, model: Path) -> float:

@@ -158,7 +158,7 @@ def devices(
     """List the microphones."""
     from streamclf import show
 
-    show.devices(as_json=json)
+    raise typer.Exit(show.devices(as_json=json))
 
 
 for _command, _epilog, _short in [

@@ -15,13 +15,16 @@ from streamclf.option_groups import grouped
 def info(
     *,
     model: Annotated[str, typer.Argument(help="An .onnx file or a bundled model.")] = "pocket",
+    everything: Annotated[
+        bool, typer.Option("--all", help="All that its card says, with every figure.")
+    ] = False,
     json: Annotated[bool, typer.Option("--json", help="The card as JSON.")] = False,
     card: option_groups.Card,
 ) -> None:
-    """Show what a model says of itself."""
+    """Show what a model names, how well, how fast here, and what it may be used for."""
     from streamclf import show
 
-    show.info(model, card.read(), as_json=json)
+    show.info(model, card.read(), as_json=json, everything=everything)
 
 
 @grouped

@@ -215,7 +215,8 @@ def file(
     report.n_recordings += len(missing)
     if report.n_recordings > 1 or not report.failures:
         say(f"{report.summary()}; {card.name} on {_describe_provider(opened)}")
-    if report.statistics.n_events or _format(outputs) != "text":  # which has said so by itself
+    # Text has said by itself where there was none.
+    if not outputs.n_best and (report.statistics.n_events or _format(outputs) != "text"):
         _say_found(report.statistics, engines[0])
     write_stats(outputs.stats, report.statistics)
     _say_failures(report.failures, report.n_recordings)

@@ -247,7 +247,10 @@ WebAllowNetwork: TypeAlias = Annotated[
     bool, typer.Option("--web-allow-network", help="Let others reach --web; there is no password.")
 ]
 Fresh: TypeAlias = Annotated[
-    bool, typer.Option("--fresh", help="The dashboard without the last session's settings.")
+    bool,
+    typer.Option(
+        "--fresh", help="Begin without the last session's settings, and leave them as they are."
+    ),
 ]
 
 

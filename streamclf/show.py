@@ -8,13 +8,13 @@ from typing import Any
 
 import msgspec
 
-from streamclf.card import Card
 from streamclf.masking import show_safely
-from streamclf.model import CardOptions, Model, bundled_models, find_model
+from streamclf.model import CardOptions, Model, find_model
+from streamclf.model_screen import describe_model, list_card
 
 
-def info(name: str, options: CardOptions, *, as_json: bool) -> None:
-    """Print a model's card.
+def info(name: str, options: CardOptions, *, as_json: bool, everything: bool = False) -> None:
+    """Print what a model says of itself: one screen, its card as JSON, or all of that as text.
 
     Raises:
         ModelError: It cannot be opened, or nothing says what it hears.
@@ -24,77 +24,31 @@ def info(name: str, options: CardOptions, *, as_json: bool) -> None:
         card = msgspec.to_builtins(model.card)
         _print_json({**card, "file": str(model.path), "bytes": model.path.stat().st_size})
         return
-    width = max(len(title) for title, _ in _rows(model))
-    for title, text in _rows(model):
-        print(f"{title:<{width}}  {show_safely(text)}")
+    if not everything:
+        for line in describe_model(model):
+            print(show_safely(line))
+        return
+    rows = list_card(model)
+    width = max(len(title) for title, _ in rows)
+    for title, text in rows:
+        print(f"{show_safely(title):<{width}}  {show_safely(text)}")
 
 
-def _rows(model: Model) -> list[tuple[str, str]]:
-    card = model.card
-    rows = [
-        ("name", f"{card.name} (version {card.version})"),
-        ("description", card.description),
-        ("file", f"{model.path} ({model.path.stat().st_size / 1e6:.2f} MB)"),
-        ("task", f"{card.task} ({card.activation}, temperature {card.temperature:g})"),
-        ("sample rate", f"{card.sample_rate} Hz"),
-        ("window", f"{card.window_samples} samples ({card.window_s:g} s)"),
-        ("thresholds", _thresholds(card)),
-        ("unknown sounds", _unknown(card)),
-        ("shared work", _shared(card)),
-        ("training data", card.training_data),
-        ("licence", card.licence),
-        *((f"accuracy: {key}", str(value)) for key, value in card.accuracy.items()),
-        (f"{len(card.labels)} labels", ", ".join(card.labels)),
-        ("bundled models", _bundled()),
-    ]
-    return [(title, text or "not said") for title, text in rows]
-
-
-def _shared(card: Card) -> str:
-    stem, why = card.stem, card.stem_note
-    if stem is None:
-        return f"none between windows: {why}" if why else "none between windows"
-    return (
-        f"up to tensor {stem.tensor!r}: {stem.frames} frames a window, windows every "
-        f"{stem.stride} samples ({stem.stride / card.sample_rate:g} s) or multiples"
-        + (f"; no deeper: {why}" if why else "")
-    )
-
-
-def _thresholds(card: Card) -> str:
-    limits = card.thresholds
-    own = f"; {len(limits.classes)} labels have their own" if limits.classes else ""
-    others = ", ".join(card.precisions)
-    return (
-        f"on {limits.on:g}, off {limits.off:g}, events of {limits.min_duration:g} s or more, "
-        f"pauses up to {limits.max_gap:g} s bridged{own}"
-        + (f"; others for --target-precision {others}" if others else "")
-    )
-
-
-def _unknown(card: Card) -> str:
-    if card.unknown is None:
-        return "not told: every sound gets the name that fits best"
-    return f"those of which no averaged score reaches {card.unknown.threshold:g}"
-
-
-def _bundled() -> str:
-    cards = ((name, Model(path, provider="cpu").card) for name, path in bundled_models().items())
-    return "; ".join(f"{name} ({len(card.labels)} labels, {card.licence})" for name, card in cards)
-
-
-def devices(*, as_json: bool) -> None:
-    """Print the microphones.
+def devices(*, as_json: bool) -> int:
+    """Print the microphones, or what to do where there is none. Returns the exit code.
 
     Raises:
-        DeviceError: There is no PortAudio library, or no input device.
+        DeviceError: There is no PortAudio library.
     """
-    from streamclf.sources.devices import list_inputs
+    from streamclf.sources.devices import advise, find_inputs
 
-    inputs = list_inputs()
+    inputs = find_inputs()
     if as_json:
         _print_json([dataclasses.asdict(device) for device in inputs])
-        return
+        return 0
+    if not inputs:
+        print("\n".join(advise()))
+        return 1
     print("    index  channels  default rate  host API      name")
     for device in inputs:
         mark = "*" if device.is_default else " "
@@ -104,6 +58,7 @@ def devices(*, as_json: bool) -> None:
             f"{show_safely(device.name)}"
         )
     print("  * is the default; --device takes an index or part of a name")
+    return 0
 
 
 def bench(figures: dict[str, Any], *, as_json: bool) -> None:
@@ -126,6 +81,20 @@ def bench(figures: dict[str, Any], *, as_json: bool) -> None:
         f"a window heard live: {latency['p50']:g} ms (p50), {latency['p95']:g} (p95), "
         f"{latency['p99']:g} (p99); peak memory {figures['peak_mib']:.0f} MiB; "
         f"start-up {figures['start_up_s']:.2f} s"
+    )
+    print(_microphones(figures["microphones"], figures["hop_s"]))
+
+
+def _microphones(number: int, hop_s: float) -> str:
+    """The sentence that the table leads to."""
+    if not number:
+        return (
+            f"this machine does not keep up with a microphone at a hop of {hop_s:g} s: "
+            "listen would widen the hop; give it a longer --hop, or a smaller model"
+        )
+    return (
+        f"this machine keeps up with {number} microphone{'s' if number > 1 else ''} "
+        f"at a hop of {hop_s:g} s"
     )
 
 

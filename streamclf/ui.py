@@ -40,7 +40,7 @@ class ScreenOptions:
         web: Port to serve it at; None for the terminal.
         web_host: Address to serve it at.
         allow_network: Whether that may be one that others reach.
-        fresh: Ignore the settings of the last session.
+        fresh: Ignore the settings of the last session, and leave them to the next.
         given: Names of the options that the user gave.
         arguments: The command line, to run it anew for a browser.
     """
@@ -158,7 +158,9 @@ def show(
             sinks, duration_s, recording, notices,
         )  # fmt: skip
         source = open_source(device)
-        code, statistics = open_dashboard(doors, engine, opened, source, remembered)
+        code, statistics = open_dashboard(
+            doors, engine, opened, source, remembered, keep=not screen.fresh
+        )
     finally:
         close_sinks(sinks)
         while not notices.empty():

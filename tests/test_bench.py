@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 
 import numpy as np
 import pytest
 import soundfile
 import toys
 
-from streamclf.bench import Timing, measure, peak_memory_mib, write_noise
+from streamclf import show
+from streamclf.bench import Timing, count_microphones, measure, peak_memory_mib, write_noise
 from streamclf.classifier import Classifier
 from streamclf.model import Model
 from streamclf.settings import Settings
@@ -40,6 +42,8 @@ def test_bench_measures_stages_and_baselines(model, streamclf):
     assert 0 < latency["p50"] <= latency["p95"] <= latency["p99"]
     assert figures["peak_mib"] > 10
     assert figures["start_up_s"] > 0
+    assert figures["live_cpu_s_per_hour"] > 0
+    assert figures["microphones"] > 0
 
 
 def test_bench_prints_a_table(model, streamclf):
@@ -50,6 +54,28 @@ def test_bench_prints_a_table(model, streamclf):
     for name in (*BASELINES, "whole pipeline", "decoding"):
         assert any(line.startswith(name) for line in result.out.splitlines())
     assert "p95" in result.out
+    last = result.out.splitlines()[-1]
+    assert re.fullmatch(r"this machine keeps up with \d+ microphones? at a hop of 1 s", last)
+
+
+def test_microphones_are_as_many_as_time_and_memory_allow(monkeypatch):
+    monkeypatch.setattr("streamclf.bench.count_cores", lambda: 4)
+    live = Timing(60, wall_s=[0.6], cpu_s=[0.3])  # 0.5 % of a processor, 1 % of a GPU
+
+    def n_microphones(window_s=0.01, memory_mib=0.001, on_cpu=True):
+        return count_microphones(live, window_s, 0.5, memory_mib, on_cpu=on_cpu)
+
+    assert n_microphones() == 600
+    assert n_microphones(on_cpu=False) == 75
+    assert n_microphones(window_s=0.51) == 0
+    assert n_microphones(memory_mib=1e9) == 0
+
+
+def test_a_machine_that_does_not_keep_up_is_told_what_helps(capsys, model):
+    figures = measure(lambda live: Model(model[1], provider="cpu", live=live), Settings(1.0), 5)
+    show.bench({**figures, "microphones": 0}, as_json=False)
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last.startswith("this machine does not keep up with a microphone at a hop of 1 s: ")
 
 
 def test_bench_of_a_hop_off_the_grid_measures_whole_windows(tmp_path):

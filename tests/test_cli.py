@@ -177,7 +177,7 @@ def test_thresholds_of_a_file_are_used(streamclf, scene, tone_model, tmp_path):
 
 
 def test_info_shows_the_card(streamclf, tone_model):
-    result = streamclf("info", tone_model)
+    result = streamclf("info", tone_model, "--all")
     assert result.code == 0
     for words in ("tones (version 1)", "8000 Hz", "12000 samples (1.5 s)", "quiet, low, middle"):
         assert words in result.out

@@ -170,6 +170,26 @@ def test_file_shows_a_recording_and_remembers_the_view(tmp_path, tone_model, wri
             terminal.until("exit code 0")
 
 
+@no_tmux
+def test_fresh_leaves_the_saved_settings_as_they_are(tmp_path, tone_model, write_wav):
+    """Tuned thresholds survive a session that was to begin without them."""
+    path = write_wav(toys.tone(1000, 30))
+    command = [sys.executable, "-m", "streamclf", "file", str(path), "--ui", "--model"]
+    env = home(tmp_path)
+    for options, keys in [([], ["+"]), (["--fresh"], ["+", "v"])]:
+        with Terminal([*command, str(tone_model), *options], env) as terminal:
+            terminal.until("playing 1x", "middle")
+            for key in keys:
+                terminal.press(key)
+            terminal.until("every threshold: 0.55")
+            terminal.press("q")
+            terminal.until("exit code 0")
+        (saved,) = tmp_path.rglob("dashboard.json")
+        settings = json.loads(saved.read_text())
+        assert settings["thresholds"] == {"tones": pytest.approx(0.55)}
+        assert settings["view"] == "spectrogram"
+
+
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

@@ -22,7 +22,13 @@ from streamclf.stats import Statistics
 
 
 def open_dashboard(
-    doors: Doors, engine: Engine, model: Model, source: Source, remembered: Remembered
+    doors: Doors,
+    engine: Engine,
+    model: Model,
+    source: Source,
+    remembered: Remembered,
+    *,
+    keep: bool = True,
 ) -> tuple[int, Statistics]:
     """Show what is heard until the user quits.
 
@@ -32,6 +38,7 @@ def open_dashboard(
         model: Behind it.
         source: The first; closed in the end.
         remembered: Of the last session; brought up to date and saved in the end.
+        keep: Whether they are saved.
 
     Returns:
         The exit code, and what was heard and lost in the whole session.
@@ -48,7 +55,8 @@ def open_dashboard(
         code = app.run()
     finally:
         app.listener.stop()
-        save_settings(app.remembered)
+        if keep:
+            save_settings(app.remembered)
     if isinstance(app.failure, StreamclfError):
         raise app.failure
     if app.failure is not None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from streamclf.card import Task, Unknown
+from streamclf.highest import Highest
 from streamclf.localtime import LocalClock
 from streamclf.records import Average, Block, Gap, Result
 
@@ -117,8 +118,11 @@ class Sink(ABC):
             SinkError: It cannot be written.
         """
 
-    def end(self) -> None:
+    def end(self, highest: Highest) -> None:
         """Be told that the recording, all of whose results were written, was heard to its end.
+
+        Args:
+            highest: Its highest averages.
 
         Raises:
             SinkError: What is to be written there cannot be.

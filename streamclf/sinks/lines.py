@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from streamclf.errors import SinkError, UsageError
+from streamclf.highest import Highest
 from streamclf.records import Average, Gap, Result, SoundEvent
 from streamclf.sinks.base import Sink, StreamInfo
 
@@ -79,7 +80,7 @@ class LineSink(Sink):
         elif isinstance(result, SoundEvent):
             self._n_events += 1
 
-    def end(self) -> None:
+    def end(self, highest: Highest) -> None:
         """Write a line about the recording, where that was asked for."""
         stream, self._stream = self._stream, None
         if stream is not None and self._marks:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from streamclf.highest import Highest
 from streamclf.records import Average, Block, Gap, Notice, Result, Scores
 from streamclf.sinks.base import Sink, StreamInfo
 from streamclf.tempering import temper, untemper
@@ -71,12 +72,12 @@ class SummarySink(Sink):
         elif isinstance(result, Gap | Notice):
             self._sink.write(result)
 
-    def end(self) -> None:
+    def end(self, highest: Highest) -> None:
         """Write the answer."""
         answer, self._mean = self._mean.take(), WholeMean()
         if answer is not None:
             self._sink.summarise(answer)
-        self._sink.end()
+        self._sink.end(highest)
 
     def reopen(self) -> None:
         """Hand it on."""

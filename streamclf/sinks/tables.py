@@ -144,18 +144,6 @@ class TextSink(TableSink):
     def __init__(self, file: Lines, *, marks: bool = False, n_best: int = N_BEST) -> None:
         super().__init__(file, n_best=n_best)
         self._shown = ""
-        self._highest = Highest()
-
-    def begin(self, stream: StreamInfo) -> None:
-        """Take note of the stream."""
-        super().begin(stream)
-        self._highest = Highest()
-
-    def write(self, result: Result) -> None:
-        """Write a row for each event, gap or value."""
-        super().write(result)
-        if isinstance(result, Average):
-            self._highest.add(result)
 
     def summarise(self, answer: Average) -> None:
         """Write the best labels, or a regression's values, in a line."""
@@ -169,16 +157,16 @@ class TextSink(TableSink):
         self._file.write(f"{self._title(stream)}  {', '.join(parts)}")
         self._n_events += 1
 
-    def end(self) -> None:
+    def end(self, highest: Highest) -> None:
         """Say that there were no events, and what came nearest to being one."""
         stream = self._stream
         if stream is not None and not self._n_events and stream.task != "regression":
-            nearest = self._highest.describe(
+            nearest = highest.describe(
                 stream.labels, stream.thresholds, stream.sample_rate, stream.display_name
             )
             nearest = f"; highest: {nearest}" if nearest else ""
             self._file.write(f"{self._title(stream)}  (no events{nearest})")
-        super().end()
+        super().end(highest)
 
     def row(
         self, stream: StreamInfo, label: str | None, onset: int, offset: int, score: float | str

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -49,14 +50,46 @@ def list_inputs(backend: Backend | None = None) -> list[InputDevice]:
     Raises:
         DeviceError: There is no PortAudio library, or no input device.
     """
+    inputs = find_inputs(backend)
+    if not inputs:
+        raise no_input_device()
+    return inputs
+
+
+def find_inputs(backend: Backend | None = None) -> list[InputDevice]:
+    """The devices that can record, in PortAudio's order; none where there is none.
+
+    Raises:
+        DeviceError: There is no PortAudio library.
+    """
     if backend is None:
         from streamclf.sources.backend import PortAudioBackend
 
         backend = PortAudioBackend()
-    inputs = backend.list_devices()
-    if not inputs:
-        raise no_input_device()
-    return inputs
+    return backend.list_devices()
+
+
+def advise(system: str = sys.platform) -> list[str]:
+    """What to do where there is no microphone, in lines.
+
+    Args:
+        system: As `sys.platform` calls it.
+    """
+    look = {
+        "darwin": "System Settings > Privacy & Security > Microphone lets this terminal record",
+        "win32": "Settings > Privacy > Microphone lets desktop apps record",
+    }.get(
+        system,
+        "pactl list short sources (PulseAudio, PipeWire) or arecord -l (ALSA) lists what the\n"
+        "    system has; your user must be in the group audio where neither server runs",
+    )
+    return [
+        "no microphone: the system shows 0 devices that can record",
+        "  - plug one in, and unmute it in the system's sound settings",
+        f"  - {look}",
+        "  - in a container, a virtual machine or over ssh there is none unless it is passed in",
+        "  - without one: streamclf listen --source rtsp://host/cam, or streamclf file day.wav",
+    ]
 
 
 def no_input_device() -> DeviceError:

@@ -1,0 +1,123 @@
+"""Help that teaches, and what a newcomer types first."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from streamclf import options
+from streamclf.cli import app
+from streamclf.helping import PANELS
+
+COMMANDS = "listen file devices info bench verify config".split()
+
+
+def sections(text: str) -> dict[str, list[str]]:
+    """The lines below each heading."""
+    found: dict[str, list[str]] = {"": []}
+    for line in text.splitlines():
+        if re.fullmatch(r"[A-Z]\w+:", line):
+            found[line[:-1]] = []
+        else:
+            list(found.values())[-1].append(line)
+    return found
+
+
+@pytest.mark.parametrize("command", ["", *COMMANDS])
+def test_every_help_has_three_examples_and_fits_80_columns(streamclf, monkeypatch, command):
+    monkeypatch.setenv("COLUMNS", "80")
+    result = streamclf(*filter(None, [command, "--help"]))
+    assert result.code == 0
+    assert max(map(len, result.out.splitlines())) <= 80
+    examples = [line for line in sections(result.out)["Examples"] if line.startswith("  streamclf")]
+    assert len(examples) == 3
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_examples_are_taken_by_the_program(streamclf, command):
+    """Each option in an example is one that its command has."""
+    text = streamclf(command, "--help").out
+    for line in sections(text)["Examples"]:
+        if not line.startswith("  streamclf"):
+            continue
+        words = line.split("  ")[1].split()
+        help_text = streamclf(words[1], "--help").out if words[1] in COMMANDS else text
+        if words[1] == "config":
+            help_text += streamclf("listen", "--help").out
+        for word in words:
+            if word.startswith("-"):
+                assert re.search(rf"(^|\s|,){re.escape(word)}\b", help_text), (line, word)
+
+
+@pytest.mark.parametrize("command", ["listen", "file"])
+def test_options_stand_in_groups(streamclf, command):
+    found = sections(streamclf(command, "--help").out)
+    for panel, option in [
+        ("Model", "--threads"), ("Events", "--only"), ("Events", "--hop"), ("Output", "--clips"),
+        ("Output", "--top"), ("Screen", "--fresh"), ("Logging", "--quiet"),
+    ]:  # fmt: skip
+        assert any(f"{option} " in f"{line} " for line in found[panel]), (panel, option)
+    assert "Options" not in found
+    assert [line.split()[1] for line in found["Other"] if line.startswith("  -h")] == ["--help"]
+    assert set(found) - {""} <= {*PANELS, "Examples"}
+
+
+def test_values_say_their_unit(streamclf):
+    text = streamclf("listen", "--help").out
+    for words in ("--hop SECONDS", "--average SECONDS", "--min-duration SECONDS",
+                  "--duration SECONDS", "--sample-rate HZ", "--threshold 0..1", "--speed TIMES",
+                  "--only LABEL,..."):  # fmt: skip
+        assert words in text
+    assert not re.search(r"--[a-z-]+ (S|P|K)\b", text)
+    assert "x>=" not in text
+
+
+def test_file_says_what_stem_and_dir_stand_for(streamclf):
+    text = " ".join(streamclf("file", "--help").out.split())
+    assert (
+        "{stem} stands for a recording's name without its ending and {dir} for its folder" in text
+    )
+
+
+def test_help_needs_no_rich():
+    code = "import sys; from streamclf import cli; cli.run(['file', '--help']); "
+    code += "assert 'rich' not in sys.modules and 'onnxruntime' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+
+
+def test_a_recording_alone_is_heard(streamclf, scene, tone_model):
+    alone = streamclf(scene, "--model", tone_model)
+    assert alone.code == 0
+    assert alone.lines == streamclf("file", scene, "--model", tone_model).lines
+    assert streamclf(scene.parent, "--model", tone_model).lines == alone.lines
+    assert streamclf(scene.parent / "*.wav", "--model", tone_model).lines == alone.lines
+
+
+def test_a_recording_that_is_not_there_is_told_as_one(streamclf):
+    result = streamclf("nigth.wav")
+    assert result.code == 1
+    assert (
+        result.err == "streamclf: error: nigth.wav: cannot be opened: no such file or directory\n"
+    )
+
+
+def test_a_command_that_is_not_there_is_told_as_one(streamclf):
+    result = streamclf("fiel")
+    assert result.code == 2
+    assert "No such command 'fiel'. Did you mean 'file'?" in result.err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [[], ["listen"], ["--help"], ["fiel", "x"], ["rtsp://host/x.wav"], ["x" * 5000]],
+)
+def test_all_else_stays_as_it_is(arguments):
+    assert options.with_command(app, arguments) == arguments
+
+
+def test_a_command_wins_over_a_folder_of_its_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("info").mkdir()
+    assert options.with_command(app, ["info"]) == ["info"]
