@@ -22,7 +22,7 @@ FILE = """
 Examples:
   streamclf file night.wav -o night.txt     labels to open in Audacity
   streamclf file recordings/ -o all.csv --resume
-                                            one table, gone on with where it ended
+                                            one table; run again, it goes on
   streamclf file 'day/*.flac' -o '{dir}/{stem}.csv'
                                             a table beside each recording
 

@@ -176,12 +176,12 @@ def test_fresh_leaves_the_saved_settings_as_they_are(tmp_path, tone_model, write
     path = write_wav(toys.tone(1000, 30))
     command = [sys.executable, "-m", "streamclf", "file", str(path), "--ui", "--model"]
     env = home(tmp_path)
-    for options, keys in [([], ["+"]), (["--fresh"], ["+", "v"])]:
+    for options, keys, shown in [([], ["+"], "0.55"), (["--fresh"], ["+", "+", "v"], "0.60")]:
         with Terminal([*command, str(tone_model), *options], env) as terminal:
             terminal.until("playing 1x", "middle")
             for key in keys:
                 terminal.press(key)
-            terminal.until("every threshold: 0.55")
+            terminal.until(f"every threshold: {shown}")
             terminal.press("q")
             terminal.until("exit code 0")
         (saved,) = tmp_path.rglob("dashboard.json")
