@@ -1,13 +1,17 @@
 """streamclf: what is that sound, when did it begin and end, and how sure are you.
 
-The library in five lines::
+The library in one line each::
 
-    from streamclf import Classifier, Engine, Model, Recording
+    import streamclf
 
-    engine = Engine(Classifier(Model("pocket")))
-    with Recording("long.wav") as recording:
-        for result in engine.run(recording):
-            ...  # Average, SoundEvent, Gap and Notice records, positions in samples
+    events = streamclf.detect("day.wav")             # or (array, sample_rate); only="dog,siren"
+    answer = streamclf.classify("clip.wav")          # one answer: answer.label, answer.score
+    table = streamclf.score("day.wav").to_pandas()   # every window's scores
+    for event in streamclf.listen():                 # the microphone, until you leave the loop
+        print(event.time, event.name, event.onset_s, event.offset_s, event.score)
+
+All else is in the parts that these are made of: a `Source` (`Recording`, `Microphone`, ...), an
+`Engine` with its `Settings`, which yields records with positions in samples, and `Sink`.
 
 Names are imported when they are first used, so that ``import streamclf`` costs nothing.
 """
@@ -23,18 +27,21 @@ __version__ = "0.1.0"
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 _HOMES = {
+    "Answer": "streamclf.library",
     "ArraySource": "streamclf.sources.array",
     "Average": "streamclf.records",
     "Block": "streamclf.records",
     "Card": "streamclf.card",
     "Classifier": "streamclf.classifier",
     "Engine": "streamclf.engine",
+    "Event": "streamclf.library",
     "Gap": "streamclf.records",
     "MemorySink": "streamclf.sinks.base",
     "Microphone": "streamclf.sources.microphone",
     "Model": "streamclf.model",
     "Notice": "streamclf.records",
     "Recording": "streamclf.sources.recording",
+    "ScoreTable": "streamclf.library",
     "Scores": "streamclf.records",
     "Settings": "streamclf.settings",
     "SimulatedMicrophone": "streamclf.sources.simulated",
@@ -44,7 +51,11 @@ _HOMES = {
     "StandardInput": "streamclf.sources.stream",
     "StreamclfError": "streamclf.errors",
     "UrlStream": "streamclf.sources.stream",
+    "classify": "streamclf.library",
+    "detect": "streamclf.library",
     "find_model": "streamclf.model",
+    "listen": "streamclf.library",
+    "score": "streamclf.library",
 }
 
 __all__ = ["__version__", *_HOMES]
@@ -52,7 +63,10 @@ __all__ = ["__version__", *_HOMES]
 
 def __getattr__(name: str) -> Any:
     if name in _HOMES:
-        return getattr(import_module(_HOMES[name]), name)
+        from streamclf.signatures import show_plainly
+
+        found = globals()[name] = show_plainly(getattr(import_module(_HOMES[name]), name))
+        return found
     raise AttributeError(f"module 'streamclf' has no attribute {name!r}")
 
 

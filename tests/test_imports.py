@@ -40,9 +40,10 @@ def test_every_exported_name_is_there():
 
 def test_exported_names_are_pinned():
     assert sorted(streamclf.__all__) == sorted(
-        """__version__ ArraySource Average Block Card Classifier Engine Gap MemorySink Microphone
-        Model Notice Recording Scores Settings SimulatedMicrophone Sink SoundEvent Source
-        StandardInput StreamclfError UrlStream find_model""".split()
+        """__version__ Answer ArraySource Average Block Card Classifier Engine Event Gap MemorySink
+        Microphone Model Notice Recording ScoreTable Scores Settings SimulatedMicrophone Sink
+        SoundEvent Source StandardInput StreamclfError UrlStream classify detect find_model listen
+        score""".split()
     )
 
 

@@ -16,26 +16,29 @@ class WholeMean:
 
     Args:
         temperature: Of the scores.
+
+    Attributes:
+        n_windows: So many were taken.
     """
 
     def __init__(self, temperature: float = 1.0) -> None:
         self._temperature = temperature
         self._total: npt.NDArray[np.float64] | None = None
-        self._n_windows = 0
+        self.n_windows = 0
         self._end = 0
 
     def add(self, average: Average) -> None:
         """Take a window."""
         values = untemper(average.scores.values.astype(np.float64), self._temperature)
         self._total = values if self._total is None else self._total + values
-        self._n_windows += 1
+        self.n_windows += 1
         self._end = average.end
 
     def take(self) -> Average | None:
         """The mean of what was taken, as an average of one long window; None of nothing."""
         if self._total is None:
             return None
-        mean = self._total / self._n_windows
+        mean = self._total / self.n_windows
         scores = Scores(0, self._end, mean.astype(np.float32))
         return Average(scores, temper(mean, self._temperature).astype(np.float32))
 
