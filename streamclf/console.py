@@ -24,7 +24,9 @@ def has_terminal() -> bool:
 
 
 class Bars:
-    """Progress bars on standard error, one a recording and one over all; none off a terminal.
+    """Progress bars on standard error, one a recording and one over all.
+
+    There are none off a terminal, nor where only warnings and errors are to be said.
 
     While they are shown, what goes to the terminal must go through `print` and `say`, which
     write above them.
@@ -40,7 +42,7 @@ class Bars:
         self._current: TaskID | None = None
 
     def __enter__(self) -> Self:
-        if not sys.stderr.isatty():
+        if not (sys.stderr.isatty() and log.tells_progress()):
             return self
         from rich.console import Console  # only a terminal needs it
         from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn

@@ -87,6 +87,11 @@ def set_up(format_: LogFormat = "text", level: LogLevel = "info") -> None:
     LOGGER.setLevel(level.upper())
 
 
+def tells_progress() -> bool:
+    """Whether more than warnings and errors are said."""
+    return LOGGER.isEnabledFor(logging.INFO)
+
+
 def say(message: str) -> None:
     """Log a message; ``warning:`` or ``error:`` in front of it say of which level it is."""
     for prefix, level in _PREFIXES.items():

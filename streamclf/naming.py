@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from streamclf.card import Card
 from streamclf.errors import UsageError
@@ -84,10 +84,9 @@ def _one(option: str, name: str, found: list[str], card: Card, labels: list[str]
         return found[0]
     if name in (UNKNOWN_LABEL, SILENCE_LABEL) and card.unknown:
         raise UsageError(f"{option} {name}: there are such events with --unknown: add it")
-    near = _nearest(name, card, labels)
-    hint = f" (did you mean {', '.join(near)}?)" if near else ""
     raise UsageError(
-        f"{option} {name}: is no label of {card.name}{hint}; streamclf info lists all "
+        f"{option} {name}: is no label of {card.name}"
+        f"{suggest_labels(name, labels, card.display_name)}; streamclf info lists all "
         f"{len(card.labels)}"
     )
 
@@ -114,10 +113,17 @@ def _plain(name: str) -> str:
     return " ".join(re.findall(r"[^\W_]+", name.casefold()))
 
 
-def _nearest(name: str, card: Card, labels: list[str]) -> list[str]:
-    """Names that look alike, and those of which one word is meant."""
-    names = _plain_names(card, labels)
+def suggest_labels(name: str, labels: Iterable[str], shown: Callable[[str], str] = str) -> str:
+    """Labels that look alike, or of which one word is meant, as a question in brackets.
+
+    Args:
+        name: That no label has.
+        labels: Among these.
+        shown: What people read in place of a label.
+    """
+    names = {_plain(called): label for label in labels for called in (label, shown(label))}
     plain = _plain(name)
     near = difflib.get_close_matches(plain, names, n=N_NEAREST, cutoff=0.6)
     words = [known for known in names if plain and plain in known.split()]
-    return list(dict.fromkeys(names[known][0] for known in [*near, *words]))[:N_NEAREST]
+    found = list(dict.fromkeys(names[known] for known in [*near, *words]))[:N_NEAREST]
+    return f" (did you mean {', '.join(found)}?)" if found else ""

@@ -11,6 +11,7 @@ import msgspec
 from streamclf.average import AverageKind
 from streamclf.card import Card, Threshold, Thresholds
 from streamclf.errors import UsageError
+from streamclf.naming import suggest_labels
 from streamclf.small_files import read_small
 
 LONGEST_S = 86_400.0
@@ -168,7 +169,8 @@ def read_thresholds(path: Path, base: Thresholds, labels: list[str]) -> Threshol
     for label, value in classes.items():
         if label not in labels:
             raise UsageError(
-                f"{where} {label!r} is no label of the model (streamclf info lists them)"
+                f"{where} {label!r} is no label of the model{suggest_labels(label, labels)}; "
+                "streamclf info --json lists all"
             )
         kept[label] = _class_threshold(f"{where} [classes] {label}:", value, ratio)
     try:

@@ -1,7 +1,12 @@
 """What a batch says that it found: by label, nothing, or one answer a recording."""
 
+import contextlib
 import csv
 import json
+import os
+import pty
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -176,3 +181,23 @@ def test_the_highest_averages_of_recordings_are_joined():
     assert total.describe(["x", "y"], {"x": 0.9}, 8000, str).startswith("x 0.30")
     assert Highest().describe(["x"], {"x": 0.5}, 8000, str) == ""
     assert (format_place(12.7), format_place(3723)) == ("0:12", "1:02:03")
+
+
+@pytest.mark.parametrize(("options", "shown"), [([], True), (["-q"], False)])
+def test_quiet_shows_no_progress_either(options, shown, write_wav, tone_model):
+    path = write_wav(np.tile(toys.tone(440, 10), 6))
+    command = [sys.executable, "-m", "streamclf", "file", str(path), str(path), str(path.parent)]
+    master, terminal = pty.openpty()
+    with subprocess.Popen(
+        [*command, "--model", str(tone_model), "--hop", "0.01", *options],
+        stdout=subprocess.DEVNULL, stderr=terminal,
+    ) as process:  # fmt: skip
+        os.close(terminal)
+        said = b""
+        with contextlib.suppress(OSError):  # Linux says so that the other end is closed
+            while piece := os.read(master, 65_536):
+                said += piece
+    os.close(master)
+    assert process.returncode == 0
+    assert (b"\x1b[" in said) == shown
+    assert (b"real time" in said) == shown
