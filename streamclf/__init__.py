@@ -8,7 +8,7 @@ The library in one line each::
     answer = streamclf.classify("clip.wav")          # one answer: answer.label, answer.score
     table = streamclf.score("day.wav").to_pandas()   # every window's scores
     for event in streamclf.listen():                 # the microphone, until you leave the loop
-        print(event.time, event.name, event.onset_s, event.offset_s, event.score)
+        print(event.time, event.name, event.onset_s, event.ended)
 
 All else is in the parts that these are made of: a `Source` (`Recording`, `Microphone`, ...), an
 `Engine` with its `Settings`, which yields records with positions in samples, and `Sink`.

@@ -119,7 +119,7 @@ def file(
     unknown: options.NameUnknown = False,
     outputs: option_groups.Outputs,
     summary: options.Summary = False,
-    top: options.Top = 5,
+    top: options.Best = 5,
     resume: options.Resume = False,
     jobs: options.Jobs = None,
     batch: Annotated[

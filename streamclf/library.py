@@ -26,7 +26,7 @@ from streamclf.errors import SourceError, UsageError
 from streamclf.log import say
 from streamclf.model import Model, find_model
 from streamclf.naming import choose_labels
-from streamclf.records import Average, Gap, Notice, Result, SoundEvent
+from streamclf.records import Average, Change, Gap, Notice, Result, SoundEvent
 from streamclf.runner import stream_info
 from streamclf.settings import Settings, choose_thresholds
 from streamclf.sinks.base import StreamInfo
@@ -54,10 +54,11 @@ class Event:
         label: One of the model's labels.
         name: What people read in its place.
         onset_s: Where it begins, in seconds from the start.
-        offset_s: Where it ends.
-        score: The highest averaged score while it lasted, 0..1.
+        offset_s: Where it ends; of one that has not ended, how far was heard when it was told.
+        score: The highest averaged score while it lasted, or up to then, 0..1.
         time: When it began, in local time; None where nothing tells it.
         source: The recording's path, the microphone's name, ...
+        ended: Whether it has ended. The begin of an event and its end have label and onset alike.
     """
 
     label: str
@@ -67,10 +68,11 @@ class Event:
     score: float
     time: datetime | None
     source: str
+    ended: bool = True
 
     @property
     def duration_s(self) -> float:
-        """How long it lasted, in seconds."""
+        """How long it lasted, or has lasted, in seconds."""
         return self.offset_s - self.onset_s
 
 
@@ -165,11 +167,8 @@ def detect(
     """
     engine = _engine(model, hop_s, average_s, threshold, target_precision, only)
     with _open(audio, sample_rate) as source:
-        return [
-            _event(result, info)
-            for result, info in _hear(engine, source)
-            if isinstance(result, SoundEvent)
-        ]
+        told = [_event(result, info) for result, info in _hear(engine, source)]
+    return [event for event in told if event is not None and event.ended]
 
 
 def classify(
@@ -264,7 +263,9 @@ def listen(
 ) -> Iterator[Event]:
     """Listen to a microphone or a stream, and give each event as soon as it is known.
 
-    Lost audio and devices are logged as warnings and waited for. Leaving the loop ends listening.
+    Where the engine tells that an event began, it is given twice: when it began (`Event.ended` is
+    false), and when it has ended. Lost audio and devices are logged as warnings and waited for.
+    Leaving the loop ends listening.
 
     Args:
         source: None for a microphone, or a URL, ``-`` (standard input), ``sim:FILE`` (a recording
@@ -302,8 +303,8 @@ def _open_and_listen(
 def _listen(engine: Engine, source: Source, duration_s: float | None) -> Iterator[Event]:
     end_s = math.inf if duration_s is None else duration_s
     for result, info in _hear(engine, source):
-        if isinstance(result, SoundEvent):
-            yield _event(result, info)
+        if (event := _event(result, info)) is not None:
+            yield event
         elif isinstance(result, Average) and result.end >= end_s * info.sample_rate:
             engine.stop()
 
@@ -335,15 +336,19 @@ def _warn(result: Result, info: StreamInfo) -> None:
         say(f"warning: {info.source}: {result.message}")
 
 
-def _event(event: SoundEvent, info: StreamInfo) -> Event:
+def _event(result: Result, info: StreamInfo) -> Event | None:
+    """What a record tells of an event, whether it ends one or tells of one that still sounds."""
+    if isinstance(result, Average | Gap | Notice | Change):
+        return None
     return Event(
-        event.label,
-        info.display_name(event.label),
-        info.seconds(event.onset),
-        info.seconds(event.offset),
-        event.score,
-        info.moment(event.onset),
+        result.label,
+        info.display_name(result.label),
+        info.seconds(result.onset),
+        info.seconds(result.offset if isinstance(result, SoundEvent) else result.position),
+        result.score,
+        info.moment(result.onset),
         info.source,
+        isinstance(result, SoundEvent),
     )
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 from streamclf.card import Card
 from streamclf.errors import UsageError
-from streamclf.records import Result, SoundEvent
+from streamclf.records import Result
 from streamclf.unknown import SILENCE_LABEL, UNKNOWN_LABEL
 
 N_NEAREST = 3
@@ -53,9 +53,10 @@ def choose_labels(
 
 
 def keep_chosen(results: Iterable[Result], labels: frozenset[str]) -> Iterator[Result]:
-    """Pass on all results but the events of other labels."""
+    """Pass on all results but what belongs to events of other labels."""
     for result in results:
-        if not isinstance(result, SoundEvent) or result.label in labels:
+        label = getattr(result, "label", None)
+        if label is None or label in labels:
             yield result
 
 

@@ -41,7 +41,9 @@ class Source:
     ] = None
     device: Annotated[
         str | None,
-        typer.Option("--device", "-d", help="The microphone, by index or part of its name."),
+        typer.Option(
+            "--device", "-d", metavar="NAME|INDEX", help="The microphone, by a part of its name."
+        ),
     ] = None
     raw: Annotated[
         str | None,

@@ -147,7 +147,18 @@ Top: TypeAlias = Annotated[
         "-k",
         min=1,
         metavar="N",
-        help="Classes to show in updates or with --summary.",
+        help="Of --updates: so many classes.",
+        rich_help_panel="Output",
+    ),
+]
+Best: TypeAlias = Annotated[
+    int,
+    typer.Option(
+        "--top",
+        "-k",
+        min=1,
+        metavar="N",
+        help="Of --summary: so many labels.",
         rich_help_panel="Output",
     ),
 ]

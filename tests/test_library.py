@@ -209,7 +209,7 @@ RECIPES = [recipe for name in DOCUMENTS for recipe in recipes(name)]
 TOLD = {
     'detect("day.wav"):': r"3\.0 to 10\.0 s: siren \(1\.00\)\n11\.5 to 17\.5 s: car horn \(",
     "classify(": r"siren\n0\.99\d*\n",
-    "listen(": r"20\d\d-\d\d-\d\d .* siren\n$",
+    "listen(": r"20\d\d-\d\d-\d\d .* siren ended\n",
     "pandas.DataFrame(": r"car_horn +0\.98\d+\nsiren +0\.99\d+",
     "Engine(": r"siren \d\.\d+\n(.*\n)*pouring_water",
     "read_csv(": r"day\.wav +4\n",
