@@ -6,9 +6,10 @@ import math
 import sys
 from contextlib import closing
 from dataclasses import replace
+from pathlib import Path
 
 from streamclf import ui
-from streamclf.batch import count_jobs, is_template, leaves_core, run_recordings
+from streamclf.batch import BatchReport, count_jobs, is_template, leaves_core, run_recordings
 from streamclf.card import Card
 from streamclf.console import Bars, has_terminal, say
 from streamclf.engine import Engine
@@ -169,14 +170,7 @@ def file(
     if screen.web is not None or screen.wanted(by_default=False):
         if missing:
             raise missing[0]
-        return ui.show_recording(
-            screen,
-            paths,
-            lambda model, settings: open_engine(model, settings, thresholds, live=False),
-            model,
-            settings,
-            outputs,
-        )
+        return _show_recording(screen, paths, model, settings, thresholds, outputs)
     check_outputs(outputs, paths)
     resumption = Resumption(outputs) if outputs.resume else None
     if resumption is not None:
@@ -213,16 +207,42 @@ def file(
         say(f"not heard to its end: what was found is in {partial}")
     report.failures[:0] = [str(error) for error in missing]
     report.n_recordings += len(missing)
-    if report.n_recordings > 1 or not report.failures:
-        say(f"{report.summary()}; {card.name} on {_describe_provider(opened)}")
-    # Text has said by itself where there was none.
-    if not outputs.n_best and (report.statistics.n_events or _format(outputs) != "text"):
-        _say_found(report.statistics, engines[0])
+    _say_report(report, engines[0], opened, outputs)
     write_stats(outputs.stats, report.statistics)
     _say_failures(report.failures, report.n_recordings)
     if interrupts.happened:
         return INTERRUPTED
     return FAILED if report.failures else OK
+
+
+def _show_recording(
+    screen: ScreenOptions,
+    paths: list[Path],
+    model: ModelOptions,
+    settings: Settings,
+    thresholds: ThresholdOptions,
+    outputs: OutputOptions,
+) -> int:
+    """Show a recording in the dashboard."""
+    if outputs.n_best:
+        raise UsageError("--summary is written when a recording has ended: leave out --ui, --web")
+    return ui.show_recording(
+        screen,
+        paths,
+        lambda model, settings: open_engine(model, settings, thresholds, live=False),
+        model,
+        settings,
+        outputs,
+    )
+
+
+def _say_report(report: BatchReport, engine: Engine, opened: Model, outputs: OutputOptions) -> None:
+    """Say what a batch heard, and what it found."""
+    if report.n_recordings > 1 or not report.failures:
+        say(f"{report.summary()}; {engine.card.name} on {_describe_provider(opened)}")
+    # Text has said by itself where there was none.
+    if not outputs.n_best and (report.statistics.n_events or _format(outputs) != "text"):
+        _say_found(report.statistics, engine)
 
 
 def _own_files(outputs: OutputOptions) -> OwnFiles:

@@ -115,6 +115,8 @@ class SharedTable:
         """Refuse what stands behind the last line break if it is no half line of ours."""
         begin = CsvSink.header.encode() if as_csv else b'{"type":"'
         ours = half[: len(begin)] == begin[: len(half)] or (as_csv and not first)
+        if not half.strip(b"\0"):
+            return  # what a power cut leaves of a line that was not on the disk yet
         if not ours or len(half) == _LONGEST_HALF:
             raise UsageError(
                 f"--resume: {self.path} ends with {half[:40].decode(*_TEXT)!r}, which is no line "

@@ -158,6 +158,12 @@ def test_labels_and_selections_hold_no_answers(streamclf, scene, output):
     assert len(result.err.splitlines()) == 1
 
 
+def test_the_dashboard_gives_no_answers(streamclf, scene):
+    result = streamclf("file", scene, "--summary", "--web")
+    assert result.code == 2
+    assert "--summary is written when a recording has ended" in result.err
+
+
 def test_answers_go_on_in_one_table(streamclf, day, tone_model, tmp_path):
     run = ("file", day, "--model", tone_model, "--summary", "-o", tmp_path / "all.csv", "--resume")
     streamclf(*run)

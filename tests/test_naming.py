@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 
+import dashboards
 import msgspec
 import numpy as np
 import pytest
@@ -148,6 +149,21 @@ def test_live_takes_them_from_the_environment_and_a_file(tmp_path, scene, named_
     assert code == 2
     assert "STREAMCLF_ONLY: --only midle: is no label of tones (did you mean middle" in err
     assert len(err.splitlines()) == 1
+
+
+def test_the_dashboard_shows_display_names(tmp_path, named_model, scene):
+    app = dashboards.make_dashboard(tmp_path, named_model, recording=scene)
+
+    async def script(pilot):
+        await dashboards.settle(pilot, lambda: len(app.listener.history.entries) == 3)
+        app.playhead.seek(6.0, 11.0)
+        app._dirty = True
+        await dashboards.settle(pilot, lambda: "▲" in dashboards.text_of(app))
+        lines = dashboards.text_of(app).splitlines()
+        assert any("▲" in line and "tone, in the middle" in line for line in lines)
+        assert not any("▲  middle" in line for line in lines)
+
+    dashboards.drive(app, script, size=(120, 40))
 
 
 def test_the_dashboard_lists_the_chosen_events_by_display_name(named_model, scene):

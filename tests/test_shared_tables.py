@@ -209,6 +209,18 @@ def test_another_table_is_left_alone(run, tmp_path, name, text):
     assert table.read_text() == text
 
 
+@pytest.mark.parametrize("name", ["all.csv", "all.jsonl"])
+def test_zeros_that_a_power_cut_left_are_cut_off(run, recordings, tmp_path, name):
+    table = tmp_path / name
+    run("-o", table, "--resume")
+    whole = table.read_bytes()
+    table.write_bytes(whole + bytes(4000))
+    result = run("-o", table, "--resume", paths=[*recordings, _copy(recordings[1])])
+    assert "5 of 6 recordings had been done before" in result.err
+    assert table.read_bytes().startswith(whole)
+    assert b"\0" not in table.read_bytes()
+
+
 def test_files_of_its_own_and_a_table_are_done_together(run, recordings, tmp_path):
     outputs = ("-o", tmp_path / "all.csv", "-o", "{dir}/{stem}.txt", "--resume")
     run(*outputs)
