@@ -143,8 +143,8 @@ def _listen(
             )  # fmt: skip
         finally:
             if engine.statistics.delivered_samples:
-                say(engine.statistics.summary())
                 _say_found(engine.statistics, engine)
+                say(engine.statistics.summary())
             write_stats(outputs.stats, engine.statistics)
     if interrupts.happened:
         return INTERRUPTED

@@ -69,7 +69,9 @@ def test_failures_come_last_and_the_rest_is_done(streamclf, scene, tone_model, t
     result = streamclf("file", missing, text, scene, empty, "--model", tone_model)
     assert result.code == 1
     assert {line["source"] for line in result.lines} == {str(scene)}
+    assert result.err.startswith("streamclf: 1 of 4 recordings, 11.0 s of audio in ")
     assert result.err.splitlines()[1:] == [
+        "streamclf: 3 events: 2 quiet, 1 middle",
         "streamclf: error: 3 of 4 failed:",
         f"streamclf: error: {empty}: the folder holds no audio files "
         "(looked for .wav, .flac, .ogg, .mp3, .m4a, .webm, ...)",

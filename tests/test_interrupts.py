@@ -102,7 +102,8 @@ def test_file_on_a_terminal_shows_a_table_and_progress(scene, tone_model, write_
     assert lines[4] == str(other)
     assert lines[5].split()[3] == "high"
     assert lines[6].startswith("streamclf: 2 recordings, 14.0 s of audio")
-    assert len(lines) == 7
+    assert lines[7] == "streamclf: 4 events: 2 quiet, 1 middle, 1 high"
+    assert len(lines) == 8
     assert b"all recordings" in shown  # the bars were there, and have gone
 
 

@@ -210,7 +210,7 @@ def test_the_log_is_json_on_request(streamclf, piece, tone_model):
     result = streamclf(*arguments, "--hop", 2, "--log-format", "json")
     lines = [json.loads(line) for line in result.err.splitlines()]
     assert [set(line) for line in lines] == [{"time", "level", "message"}] * len(lines)
-    assert [line["level"] for line in lines] == ["warning", "info", "info"]
+    assert [line["level"] for line in lines] == ["warning", "info", "info", "info"]
     assert lines[0]["message"].startswith("--hop 2 s is longer than the window")
     quiet = streamclf(*arguments, "--hop", 2, "--log-level", "warning")
     assert [line.split(":")[1] for line in quiet.err.splitlines()] == [" warning"]
