@@ -101,11 +101,11 @@ def run_recordings(
     with closing(Jobs(engines, paths, interrupted, hearers, averages=averages)) as jobs:
         for job in jobs:
             sinks = _write_job(job, engines[0], sinks_for, bars, report, began)
-            if not job.whole:
-                # What was heard of later ones meanwhile would make this one look done.
+            _end(sinks, job.statistics, whole=job.whole)
+            if job.whole:
+                on_end(job.path)
+            elif interrupted():
                 break
-            _end(sinks, job.statistics)
-            on_end(job.path)
     report.statistics.elapsed_s = time.perf_counter() - began
     return report
 
@@ -137,8 +137,9 @@ def _run_in_turn(
             report.statistics.add(statistics, str(path))
             engine.statistics = Statistics(engine.card.sample_rate)
             bars.end(report.n_done + len(report.failures))
-        if not interrupted():
-            _end(sinks, statistics)
+        whole = not interrupted()
+        _end(sinks, statistics, whole=whole)
+        if whole:
             on_end(path)
 
 
@@ -174,9 +175,9 @@ def open_recording(path: Path) -> Recording:
         raise RecordingError(f"{path}: cannot be opened: {reason}") from error
 
 
-def _end(sinks: Sequence[Sink], statistics: Statistics) -> None:
+def _end(sinks: Sequence[Sink], statistics: Statistics, *, whole: bool) -> None:
     for sink in sinks:
-        sink.end(statistics.highest)
+        sink.end(statistics, whole=whole)
 
 
 def _write_job(

@@ -15,7 +15,7 @@ from streamclf.console import Bars
 from streamclf.errors import SinkError, UsageError
 from streamclf.sinks.base import Sink
 from streamclf.sinks.choose import Format, check_scores_ending, format_of, open_scores, open_sink
-from streamclf.sinks.lines import already_exists
+from streamclf.sinks.lines import HEARD, UNFINISHED, already_exists
 from streamclf.sinks.rotation import Rotation
 from streamclf.stats import Statistics
 
@@ -150,6 +150,7 @@ def open_files(outputs: OutputOptions, files: list[Path], upkeep: Upkeep | None)
     """
     sinks: list[Sink] = []
     try:
+        marks = (HEARD, UNFINISHED) if outputs.resume else (UNFINISHED,)
         for path in files:
             sinks.append(
                 open_sink(
@@ -157,7 +158,7 @@ def open_files(outputs: OutputOptions, files: list[Path], upkeep: Upkeep | None)
                     overwrite=outputs.overwrite,
                     append=outputs.resume,
                     upkeep=upkeep,
-                    marks=outputs.resume,
+                    marks=() if upkeep else marks,
                     n_best=outputs.n_best,
                 )
             )

@@ -1,13 +1,15 @@
 """Tables of many recordings that a batch goes on with: which recordings they hold to their end.
 
 With ``--resume`` a row ``heard`` follows the rows of each recording that was heard to its end, in
-the table itself, so that the two cannot part. Rows are appended in the order of the recordings, by
-one process. So whatever ends it, only the last recording of a table can be there in part: one that
-has no row ``heard`` behind it, and no other recording either. (A table that was begun without
-``--resume`` is read by the same rule; it does not tell of recordings without events, which are
-heard again.) Before the batch goes on, half a line at the end and all rows of recordings that are
-heard anew are taken out: by cutting the file where they are its end, which is one step, else by a
-new file in its place.
+the table itself, so that the two cannot part; one that had to be given up has a row ``unfinished``.
+Rows are appended in the order of the recordings, by one process. So whatever ends it, only the last
+recording of a table can be there in part without a word: one that has neither row behind it, and no
+other recording either. (A table that was begun without ``--resume`` is read by the same rule; it
+does not tell of recordings without events, which are heard again.)
+
+Before the batch goes on, half a line at the end and all rows of recordings that are heard anew are
+taken out: by cutting the file where they are its end, which is one step, else by a new file in its
+place.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ import msgspec
 
 from streamclf.errors import SinkError, UsageError
 from streamclf.sinks.choose import format_of
-from streamclf.sinks.jsonl import HEARD
+from streamclf.sinks.lines import HEARD, UNFINISHED
 from streamclf.sinks.tables import CsvSink
 
 _TEXT = ("utf-8", "backslashreplace")
@@ -48,13 +50,13 @@ class _Stretch:
         source: The recording; None for rows that no recording is known of.
         start: Of its first row.
         end: Behind its last row.
-        heard: Whether one of them says that the recording was heard to its end.
+        heard: Whether it was heard to its end, as the last row says; None if none says so.
     """
 
     source: str | None
     start: int
     end: int
-    heard: bool = False
+    heard: bool | None = None
 
 
 class SharedTable:
@@ -84,10 +86,11 @@ class SharedTable:
         self._done = {
             stretch.source
             for number, stretch in enumerate(self._stretches)
-            if stretch.source is not None and (stretch.heard or number != last)
+            if stretch.source is not None
+            and (stretch.heard or (stretch.heard is None and number != last))
         }
         end = self._stretches[last] if last is not None else None
-        self._unfinished = end.source if end is not None and not end.heard else None
+        self._unfinished = end.source if end is not None and end.heard is None else None
         if self._unfinished is not None:
             self._done.discard(self._unfinished)
 
@@ -102,11 +105,11 @@ class SharedTable:
                 continue
             kind, source = _parse_csv(text) if as_csv else _parse_json(text)
             last = self._stretches[-1] if self._stretches else None
-            if last is None or last.source != source or last.heard:
+            if last is None or last.source != source or last.heard is not None:
                 last = _Stretch(source, start, end)
                 self._stretches.append(last)
             last.end = end
-            last.heard |= kind == HEARD
+            last.heard = {HEARD: True, UNFINISHED: False}.get(kind or "")
         file.seek(end)
         self._check_half(file.read(_LONGEST_HALF), as_csv, first=not end)
         return end

@@ -230,6 +230,58 @@ def test_files_of_its_own_and_a_table_are_done_together(run, recordings, tmp_pat
     assert sorted(marks((tmp_path / "all.csv").read_text())) == sorted(map(str, recordings))
 
 
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_interrupted_it_says_what_is_unfinished(write_wav, tone_model, tmp_path, n_jobs):
+    long = np.concatenate([toys.tone(hz, 2) for hz in (440, 2500) * 60])
+    paths = [write_wav(long, f"{number}.wav") for number in range(4)]
+    command = [sys.executable, "-m", "streamclf", "file", *map(str, paths), "--model",
+               str(tone_model), "--hop", "0.005", "--average", "0",
+               "--jobs", str(n_jobs)]  # fmt: skip
+    table = tmp_path / "all.csv"
+    process = subprocess.Popen(
+        [*command, "-o", str(table)], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+    )
+    while not (table.exists() and table.read_text().count("event") > 5):
+        assert process.poll() is None
+        time.sleep(0.005)
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=60)
+    assert process.returncode == 130
+    rows = [row[:2] for row in csv.reader(table.read_text().splitlines()[1:])]
+    unfinished = rows[-1][1]
+    assert rows[-1][0] == "unfinished"
+    assert [row for row in rows if row[0] == "unfinished"] == [rows[-1]]
+    again = subprocess.run(
+        [*command, "-o", str(table), "--resume"], capture_output=True, text=True, check=True
+    )
+    assert f"all.csv: rows of {unfinished}, heard anew now, are taken out" in again.stderr
+    counts = [table.read_text().count(f"event,{path}") for path in paths]
+    assert counts == [counts[0]] * 4
+
+
+def test_a_recording_that_was_given_up_is_heard_again_wherever_it_stands(tmp_path):
+    table = tmp_path / "all.jsonl"
+    lines = [
+        f'{{"type":"{kind}","source":"{name}"}}\n'
+        for kind, name in [
+            ("event", "a.wav"), ("unfinished", "a.wav"), ("event", "b.wav"), ("heard", "b.wav"),
+            ("event", "c.wav"), ("unfinished", "c.wav"),
+        ]
+    ]  # fmt: skip
+    table.write_text("".join(lines))
+    for name in ("a.wav", "b.wav", "c.wav"):
+        (tmp_path / name).write_text("")
+        os.utime(tmp_path / name, ns=(0, 0))
+    paths = [Path("a.wav"), Path("b.wav"), Path("c.wav")]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path)
+        state = SharedTable(table)
+        assert [state.holds(path) for path in paths] == [False, True, False]
+        state.check([Path("x.wav")])  # what is told as unfinished is never taken for whole
+        assert state.take_out([Path("a.wav")]) == ["a.wav"]
+    assert table.read_text() == "".join(lines[2:])
+
+
 def test_a_line_that_is_none_of_ours_stays(tmp_path):
     table = tmp_path / "all.jsonl"
     table.write_text('note: mine\n{"type":"event","source":"x.wav"}\n["odd"]\n{"type":1}\n')

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from streamclf.card import Task, Unknown
-from streamclf.highest import Highest
 from streamclf.localtime import LocalClock
 from streamclf.records import Average, Block, Gap, Result
+from streamclf.stats import Statistics
 
 
 @dataclass(frozen=True)
@@ -81,8 +81,8 @@ class StreamInfo:
 class Sink(ABC):
     """Somewhere results go.
 
-    `begin` is called before the results of each stream, `end` behind those of a recording that was
-    heard to its end, `close` once at the end.
+    `begin` is called before the results of each stream, `end` behind those of a recording, `close`
+    once at the end.
     """
 
     @property
@@ -118,11 +118,12 @@ class Sink(ABC):
             SinkError: It cannot be written.
         """
 
-    def end(self, highest: Highest) -> None:
-        """Be told that the recording, all of whose results were written, was heard to its end.
+    def end(self, statistics: Statistics, *, whole: bool = True) -> None:
+        """Be told that no more results of the recording will come.
 
         Args:
-            highest: Its highest averages.
+            statistics: Of the recording, every window counted.
+            whole: Whether it was heard to its end.
 
         Raises:
             SinkError: What is to be written there cannot be.

@@ -6,7 +6,7 @@ Kinds that hardly any run needs are imported when they are asked for: starting t
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
@@ -57,7 +57,7 @@ def open_sink(
     append: bool = False,
     write: Callable[[str], None] | None = None,
     upkeep: Upkeep | None = None,
-    marks: bool = False,
+    marks: Collection[str] = (),
     n_best: int = 0,
 ) -> Sink:
     """Open a sink for events.
@@ -70,7 +70,7 @@ def open_sink(
         append: Go on with a file that is there, of a batch.
         write: Writes to standard output, in place of writing there directly.
         upkeep: Of a live run: nothing that becomes of the file holds up who writes.
-        marks: Whether JSON Lines and CSV tell of each recording that was heard to its end.
+        marks: Which lines about recordings JSON Lines and CSV have: ``heard``, ``unfinished``.
         n_best: Write one answer a recording in place of its events, of so many classes; 0: events.
 
     Raises:
@@ -89,7 +89,7 @@ def open_sink(
         sink = JsonLinesSink(file, top=top, marks=marks, n_best=n_best or N_BEST)
     else:
         tables = {"csv": CsvSink, "audacity": AudacitySink, "raven": RavenSink, "text": TextSink}
-        sink = tables[chosen](file, marks=marks and chosen == "csv", n_best=n_best or N_BEST)
+        sink = tables[chosen](file, marks=marks if chosen == "csv" else (), n_best=n_best or N_BEST)
     if not n_best:
         return sink
     from streamclf.sinks.summary import SummarySink

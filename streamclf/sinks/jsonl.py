@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import msgspec
@@ -10,11 +11,10 @@ import numpy as np
 from streamclf.records import Average, Gap, Result, SoundEvent
 from streamclf.sinks.base import StreamInfo
 from streamclf.sinks.lines import Lines, LineSink
+from streamclf.stats import Statistics
 from streamclf.unknown import judge
 
 _ENCODER = msgspec.json.Encoder()
-HEARD = "heard"
-"""The type of a line or row that tells of a recording that was heard to its end."""
 N_BEST = 5
 
 
@@ -26,12 +26,12 @@ class JsonLinesSink(LineSink):
     Args:
         file: Where the lines go.
         top: With a number, a line ``update`` with so many top averages follows each window.
-        marks: Whether a line ``heard`` tells of each recording that was heard to its end.
+        marks: Which lines about recordings are written: ``heard``, ``unfinished``.
         n_best: Classes in the answer for a whole recording.
     """
 
     def __init__(
-        self, file: Lines, *, top: int = 0, marks: bool = False, n_best: int = N_BEST
+        self, file: Lines, *, top: int = 0, marks: Collection[str] = (), n_best: int = N_BEST
     ) -> None:
         super().__init__(file, marks=marks)
         self._top, self._n_best = top, n_best
@@ -39,7 +39,6 @@ class JsonLinesSink(LineSink):
 
     def write(self, result: Result) -> None:
         """Write a line, if the result is of a kind that is written."""
-        self.note(result)
         fields = self._fields(result, self._stream) if self._stream else None
         if fields is not None:
             self._file.write(_ENCODER.encode(fields).decode())
@@ -58,10 +57,10 @@ class JsonLinesSink(LineSink):
         fields = {"type": "summary", "source": stream.source, **place, **said}
         self._file.write(_ENCODER.encode(fields).decode())
 
-    def mark(self, stream: StreamInfo, heard: int) -> str:
-        """A line ``heard``."""
-        place = _place(stream, 0, heard)
-        fields = {"type": HEARD, "source": stream.source, **place, "events": self._n_events}
+    def mark(self, kind: str, stream: StreamInfo, statistics: Statistics) -> str:
+        """A line about a recording."""
+        place = _place(stream, 0, statistics.elapsed_samples)
+        fields = {"type": kind, "source": stream.source, **place, "events": statistics.n_events}
         return _ENCODER.encode(fields).decode()
 
     def _describe_loss(self, n_lines: int) -> str:

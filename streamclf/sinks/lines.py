@@ -6,13 +6,15 @@ import contextlib
 import os
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 from streamclf.errors import SinkError, UsageError
-from streamclf.highest import Highest
-from streamclf.records import Average, Gap, Result, SoundEvent
 from streamclf.sinks.base import Sink, StreamInfo
+from streamclf.stats import Statistics
+
+HEARD, UNFINISHED = "heard", "unfinished"
+"""The type of a line or row about a recording that was heard to its end, or was not."""
 
 
 class Lines(ABC):
@@ -53,15 +55,13 @@ class LineSink(Sink):
 
     Args:
         file: Where the lines go.
-        marks: Whether a line tells of each recording that was heard to its end.
+        marks: Which lines about recordings are written: `HEARD`, `UNFINISHED`.
     """
 
-    def __init__(self, file: Lines, *, marks: bool = False) -> None:
+    def __init__(self, file: Lines, *, marks: Collection[str] = ()) -> None:
         self._file = file
         self._marks = marks
         self._stream: StreamInfo | None = None
-        self._heard = 0
-        self._n_events = 0
 
     @property
     def n_lost(self) -> int:
@@ -71,23 +71,16 @@ class LineSink(Sink):
     def begin(self, stream: StreamInfo) -> None:
         """Take note of the stream."""
         self._stream = stream
-        self._heard = self._n_events = 0
 
-    def note(self, result: Result) -> None:
-        """Keep in mind how far the stream was heard, and how many events it had."""
-        if isinstance(result, Average | Gap):
-            self._heard = max(self._heard, result.end)
-        elif isinstance(result, SoundEvent):
-            self._n_events += 1
-
-    def end(self, highest: Highest) -> None:
+    def end(self, statistics: Statistics, *, whole: bool = True) -> None:
         """Write a line about the recording, where that was asked for."""
         stream, self._stream = self._stream, None
-        if stream is not None and self._marks:
-            self._file.write(self.mark(stream, self._heard))
+        kind = HEARD if whole else UNFINISHED
+        if stream is not None and kind in self._marks:
+            self._file.write(self.mark(kind, stream, statistics))
 
-    def mark(self, stream: StreamInfo, heard: int) -> str:
-        """The line that says that a recording was heard, up to a position."""
+    def mark(self, kind: str, stream: StreamInfo, statistics: Statistics) -> str:
+        """The line that says how far a recording was heard."""
         raise NotImplementedError
 
     def reopen(self) -> None:

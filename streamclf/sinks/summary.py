@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from streamclf.highest import Highest
 from streamclf.records import Average, Block, Gap, Notice, Result, Scores
 from streamclf.sinks.base import Sink, StreamInfo
+from streamclf.stats import Statistics
 from streamclf.tempering import temper, untemper
 
 
@@ -75,12 +75,12 @@ class SummarySink(Sink):
         elif isinstance(result, Gap | Notice):
             self._sink.write(result)
 
-    def end(self, highest: Highest) -> None:
-        """Write the answer."""
+    def end(self, statistics: Statistics, *, whole: bool = True) -> None:
+        """Write the answer, if all was heard."""
         answer, self._mean = self._mean.take(), WholeMean()
-        if answer is not None:
+        if answer is not None and whole:
             self._sink.summarise(answer)
-        self._sink.end(highest)
+        self._sink.end(statistics, whole=whole)
 
     def reopen(self) -> None:
         """Hand it on."""

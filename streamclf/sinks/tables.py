@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import ClassVar
 
-from streamclf.highest import WORTH_TELLING, Highest
+from streamclf.highest import WORTH_TELLING
 from streamclf.masking import show_safely
 from streamclf.records import Average, Gap, Result, SoundEvent
 from streamclf.sinks.base import StreamInfo
-from streamclf.sinks.jsonl import HEARD, N_BEST, top_labels
+from streamclf.sinks.jsonl import N_BEST, top_labels
 from streamclf.sinks.lines import Lines, LineSink
+from streamclf.stats import Statistics
 
 
 class TableSink(LineSink):
@@ -25,7 +26,7 @@ class TableSink(LineSink):
 
     header: ClassVar[str | None] = None
 
-    def __init__(self, file: Lines, *, marks: bool = False, n_best: int = N_BEST) -> None:
+    def __init__(self, file: Lines, *, marks: Collection[str] = (), n_best: int = N_BEST) -> None:
         super().__init__(file, marks=marks)
         self._n_best = n_best
         if self.header is not None:
@@ -33,7 +34,6 @@ class TableSink(LineSink):
 
     def write(self, result: Result) -> None:
         """Write a row for each event, gap or value."""
-        self.note(result)
         if self._stream is None:
             return
         for label, onset, offset, score in _rows(result, self._stream):
@@ -89,9 +89,9 @@ class CsvSink(TableSink):
                 place = (answer.position, answer.end)
                 self._file.write(self._line(self._stream, "summary", label, *place, score))
 
-    def mark(self, stream: StreamInfo, heard: int) -> str:
-        """A row ``heard``."""
-        return self._line(stream, HEARD, "", 0, heard, "")
+    def mark(self, kind: str, stream: StreamInfo, statistics: Statistics) -> str:
+        """A row about a recording."""
+        return self._line(stream, kind, "", 0, statistics.elapsed_samples, "")
 
     def _line(
         self, stream: StreamInfo, kind: str, name: object, onset: int, offset: int, number: object
@@ -121,7 +121,7 @@ class RavenSink(TableSink):
         "High Freq (Hz)\tBegin File\tFile Offset (s)\tLabel\tScore"
     )
 
-    def __init__(self, file: Lines, *, marks: bool = False, n_best: int = N_BEST) -> None:
+    def __init__(self, file: Lines, *, marks: Collection[str] = (), n_best: int = N_BEST) -> None:
         super().__init__(file, marks=marks, n_best=n_best)
         self._n_rows = 0
 
@@ -141,9 +141,10 @@ class RavenSink(TableSink):
 class TextSink(TableSink):
     """A table for people, with display names; it says where a recording has no events."""
 
-    def __init__(self, file: Lines, *, marks: bool = False, n_best: int = N_BEST) -> None:
+    def __init__(self, file: Lines, *, marks: Collection[str] = (), n_best: int = N_BEST) -> None:
         super().__init__(file, n_best=n_best)
         self._shown = ""
+        self._answered = False
 
     def summarise(self, answer: Average) -> None:
         """Write the best labels, or a regression's values, in a line."""
@@ -155,18 +156,19 @@ class TextSink(TableSink):
             best = [pair for pair in best if pair[1] >= WORTH_TELLING] or best[:1]
         parts = [f"{stream.display_name(name)} {number:.2f}" for name, number in best]
         self._file.write(f"{self._title(stream)}  {', '.join(parts)}")
-        self._n_events += 1
+        self._answered = True
 
-    def end(self, highest: Highest) -> None:
+    def end(self, statistics: Statistics, *, whole: bool = True) -> None:
         """Say that there were no events, and what came nearest to being one."""
         stream = self._stream
-        if stream is not None and not self._n_events and stream.task != "regression":
-            nearest = highest.describe(
+        told = statistics.n_events or self._answered or not whole
+        if stream is not None and not told and stream.task != "regression":
+            nearest = statistics.highest.describe(
                 stream.labels, stream.thresholds, stream.sample_rate, stream.display_name
             )
             nearest = f"; highest: {nearest}" if nearest else ""
             self._file.write(f"{self._title(stream)}  (no events{nearest})")
-        super().end(highest)
+        super().end(statistics, whole=whole)
 
     def row(
         self, stream: StreamInfo, label: str | None, onset: int, offset: int, score: float | str
