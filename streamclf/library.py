@@ -59,6 +59,7 @@ class Event:
         time: When it began, in local time; None where nothing tells it.
         source: The recording's path, the microphone's name, ...
         ended: Whether it has ended. The begin of an event and its end have label and onset alike.
+        short: Whether it was found in audio shorter than the model's window, which says less.
     """
 
     label: str
@@ -69,6 +70,7 @@ class Event:
     time: datetime | None
     source: str
     ended: bool = True
+    short: bool = False
 
     @property
     def duration_s(self) -> float:
@@ -84,11 +86,13 @@ class Answer:
         scores: By label, in falling order: the mean over all windows. Of a regression its values.
         known: Whether it is a sound that the model knows, where its card tells that.
         source: The recording's path.
+        short: Whether it is shorter than the model's window, which says less.
     """
 
     scores: dict[str, float]
     known: bool
     source: str
+    short: bool = False
 
     @property
     def label(self) -> str:
@@ -211,7 +215,7 @@ def classify(
     if card.task != "regression":
         scores = dict(sorted(scores.items(), key=lambda pair: -pair[1]))
     known = card.unknown is None or judge(answer, card.unknown)[0] == "known"
-    return Answer(scores, known, source.name)
+    return Answer(scores, known, source.name, answer.scores.short)
 
 
 def score(
@@ -349,6 +353,7 @@ def _event(result: Result, info: StreamInfo) -> Event | None:
         info.moment(result.onset),
         info.source,
         isinstance(result, SoundEvent),
+        isinstance(result, SoundEvent) and result.short,
     )
 
 

@@ -54,7 +54,8 @@ class JsonLinesSink(LineSink):
             else {"labels": top_labels(answer, stream, self._n_best, chosen_only=True)}
         )
         place = _place(stream, answer.position, answer.end)
-        fields = {"type": "summary", "source": stream.source, **place, **said}
+        mark = _mark(answer.scores.short)
+        fields = {"type": "summary", "source": stream.source, **place, **said, **mark}
         self._file.write(_ENCODER.encode(fields).decode())
 
     def mark(self, kind: str, stream: StreamInfo, statistics: Statistics) -> str:

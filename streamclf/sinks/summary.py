@@ -26,6 +26,7 @@ class WholeMean:
         self._total: npt.NDArray[np.float64] | None = None
         self.n_windows = 0
         self._end = 0
+        self._short = True
 
     def add(self, average: Average) -> None:
         """Take a window."""
@@ -33,13 +34,14 @@ class WholeMean:
         self._total = values if self._total is None else self._total + values
         self.n_windows += 1
         self._end = average.end
+        self._short &= average.scores.short
 
     def take(self) -> Average | None:
         """The mean of what was taken, as an average of one long window; None of nothing."""
         if self._total is None:
             return None
         mean = self._total / self.n_windows
-        scores = Scores(0, self._end, mean.astype(np.float32))
+        scores = Scores(0, self._end, mean.astype(np.float32), self._short)
         return Average(scores, temper(mean, self._temperature).astype(np.float32))
 
 
