@@ -7,6 +7,7 @@ import sys
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from streamclf import ui
 from streamclf.batch import BatchReport, count_jobs, is_template, leaves_core, run_recordings
@@ -30,7 +31,6 @@ from streamclf.outputs import (
 from streamclf.own_files import OwnFiles
 from streamclf.providers import count_cores
 from streamclf.records import Average
-from streamclf.resuming import Resumption
 from streamclf.runner import Interrupts, describe_stream, run_stream
 from streamclf.service import Service
 from streamclf.settings import Settings
@@ -39,6 +39,9 @@ from streamclf.sources.choose import SourceOptions, open_source
 from streamclf.sources.paths import find_recordings
 from streamclf.stats import Statistics, describe_counts
 from streamclf.ui import ScreenOptions
+
+if TYPE_CHECKING:
+    from streamclf.resuming import Resumption
 
 OK, FAILED, INTERRUPTED = 0, 1, 130
 
@@ -172,7 +175,7 @@ def file(
             raise missing[0]
         return _show_recording(screen, paths, model, settings, thresholds, outputs)
     check_outputs(outputs, paths)
-    resumption = Resumption(outputs) if outputs.resume else None
+    resumption = _resume(outputs)
     if resumption is not None:
         paths = resumption.leave_out_done(paths)
         if not (paths or missing):
@@ -243,6 +246,15 @@ def _say_report(report: BatchReport, engine: Engine, opened: Model, outputs: Out
     # Text has said by itself where there was none.
     if not outputs.n_best and (report.statistics.n_events or _format(outputs) != "text"):
         _say_found(report.statistics, engine)
+
+
+def _resume(outputs: OutputOptions) -> Resumption | None:
+    """What an earlier run left, where it is to be gone on with."""
+    if not outputs.resume:
+        return None
+    from streamclf.resuming import Resumption  # which few need
+
+    return Resumption(outputs)
 
 
 def _own_files(outputs: OutputOptions) -> OwnFiles:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Callable, Iterable, Iterator
 
@@ -122,6 +121,8 @@ def suggest_labels(name: str, labels: Iterable[str], shown: Callable[[str], str]
         labels: Among these.
         shown: What people read in place of a label.
     """
+    import difflib  # a slip of the pen alone needs it
+
     names = {_plain(called): label for label in labels for called in (label, shown(label))}
     plain = _plain(name)
     near = difflib.get_close_matches(plain, names, n=N_NEAREST, cutoff=0.6)
