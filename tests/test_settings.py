@@ -196,7 +196,8 @@ FORMS = "must be a number or {on = ..., off = ...}"
         ("threshold = 1", "threshold is unknown, must be one of on, off, min_duration, max_gap"),
         ("classes = 3", "classes is 3, must be a table: [classes]"),
         ("[classes]\ncat = 0.5", "'cat' is no label of the model; streamclf info --json lists all"),
-        ("[classes]\ndogs = 0.5", "'dogs' is no label of the model (did you mean dog?); "),
+        ("[classes]\ndogs = 0.5", "'dogs' is no label of the model (did you mean dog?); "
+            "streamclf info --json lists all"),
         ("[classes]\ndog = 3", "[classes] dog: on is 3, must lie between 0 and 1"),
         ("[classes]\ndog = {off = 0.1}", "[classes] dog: {'off': 0.1} " + FORMS),
         ("[classes]\ndog = {on = 0.1, of = 0.1}", "[classes] dog: {'on': 0.1, 'of': 0.1} " + FORMS),
