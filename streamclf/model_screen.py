@@ -155,6 +155,9 @@ def _accuracy(card: Card) -> Iterator[str]:
 
 
 def _false_alarms(card: Card) -> str:
+    counted = _counted_false_alarms(card)
+    if counted:
+        return counted
     per_hour = _dict(card.accuracy.get("soundscapes")).get("false_alarms_per_hour")
     busy = (
         f"{per_hour:.0f} an hour where many sounds follow one another over noise; in quiet rooms "
@@ -165,6 +168,20 @@ def _false_alarms(card: Card) -> str:
     precisions = sorted(card.precisions, key=float)
     stricter = f" --target-precision {precisions[-1]} asks for fewer." if precisions else ""
     return busy + stricter
+
+
+def _counted_false_alarms(card: Card) -> str:
+    """Those of an hour in each kind of audio that was listened to, by the thresholds in force."""
+    ways: dict[str, list[str]] = {}
+    for kind, figures in _dict(_dict(card.accuracy.get("false_alarms")).get("per_hour")).items():
+        for name, figure in _dict(figures).items():
+            if isinstance(figure, int | float):
+                ways.setdefault(name, []).append(f"{figure:.3g} in {kind}")
+    told = [
+        f"{'' if name == 'default' else f'--target-precision {name}: '}{', '.join(figures)}"
+        for name, figures in ways.items()
+    ]
+    return f"an hour {'; '.join(told)}." if told else ""
 
 
 def _dict(value: object) -> dict[str, Any]:

@@ -54,6 +54,19 @@ def test_three_sentences_say_how_accurate_it_is(tmp_path):
     assert "False alarms: 45 an hour where many sounds follow" in text
 
 
+def test_false_alarms_of_every_kind_of_audio_are_told(tmp_path):
+    per_hour = {"speech": {"default": 1.25, "0.95": 0}, "busy scenes": {"default": 45, "0.95": 9.5}}
+    accuracy = {**FIGURES, "false_alarms": {"per_hour": per_hour, "protocol": "any"}}
+    text = " ".join(" ".join(screen(tmp_path, accuracy=accuracy)).split())
+    assert (
+        "False alarms: an hour 1.25 in speech, 45 in busy scenes; --target-precision 0.95: 0 in "
+        "speech, 9.5 in busy scenes."
+    ) in text
+    for odd in ({"false_alarms": 3}, {"false_alarms": {"per_hour": {"speech": 1}}}):
+        text = " ".join(" ".join(screen(tmp_path, accuracy=odd)).split())
+        assert "False alarms: not measured." in text
+
+
 def test_what_nobody_wrote_down_is_said_so(tmp_path):
     text = " ".join(" ".join(screen(tmp_path, licence="")).split())
     assert "Accuracy: nobody has written down how often it is right." in text
