@@ -1,6 +1,7 @@
 """Whether this installation keeps what streamclf promises, with this model, on this audio.
 
-The file path (batches, the stem shared) is the measure. The live path gets the same recording in
+What is heard of the recording is held against what FFmpeg decodes of it. The file path (batches,
+the stem shared) is the measure of the rest. The live path gets the same recording in
 blocks of random sizes, one window at a time; each provider of ONNX Runtime runs the file path
 again; and windows that share the stem are compared on logits with windows that share nothing.
 """
@@ -23,10 +24,11 @@ from streamclf.errors import ModelError, ProviderError, SourceError
 from streamclf.made_sounds import write_sounds
 from streamclf.mixdown import mix_down
 from streamclf.providers import Provider, built_providers, obstacle
-from streamclf.records import Result, Window
+from streamclf.records import Notice, Result, Window
 from streamclf.resample import resample
 from streamclf.settings import Settings
 from streamclf.sharing import SHARED_BATCH
+from streamclf.sources.decode import count_seconds
 from streamclf.sources.piped import check_can_reread
 from streamclf.sources.random_blocks import RandomBlocks
 from streamclf.sources.recording import Recording
@@ -45,6 +47,8 @@ COARSE = COARSE_TOLERANCE
 between two batch sizes."""
 
 SELF_CHECK_S = 12.5
+SHORTER_S = 0.02
+"""Between two decoders of one file: less than the shortest frame that encoders make."""
 
 
 class Opener(Protocol):
@@ -113,6 +117,7 @@ class Verification:
             StreamclfError: Something cannot be run at all.
         """
         yield self._live_path()
+        yield self._decoding()
         for provider in built_providers():
             yield self._provider(provider)
         yield self._sharing()
@@ -134,6 +139,21 @@ class Verification:
             yield from results
         except SourceError as error:
             self.failure = error
+
+    def _decoding(self) -> Finding:
+        """Hold what is heard of the file against what FFmpeg decodes, header or no header."""
+        name = "decoding"
+        decoded_s = count_seconds(self._path)
+        if decoded_s is None:
+            return Finding(name, "none", "FFmpeg decodes nothing of it to compare with")
+        heard_s = 0.0
+        with Recording(self._path) as recording, suppress(SourceError):
+            for item in recording.blocks(self._engine.card.sample_rate):
+                if not isinstance(item, Notice):
+                    heard_s += item.n_samples / item.sample_rate
+        good = heard_s >= decoded_s - SHORTER_S
+        text = f"{heard_s:.2f} s heard or told as missing, FFmpeg alone decodes {decoded_s:.2f} s"
+        return Finding(name, "whole" if good else "SHORTER", text, good)
 
     def _live_path(self) -> Finding:
         engine = Engine(Classifier(self._open_model(live=True)), self._settings)

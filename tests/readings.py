@@ -27,6 +27,8 @@ def check_contiguous(items: list) -> None:
     position = 0
     for item in items:
         assert item.position == position
+        if isinstance(item, Notice):
+            continue
         position = item.end
         if isinstance(item, Block):
             assert 0 < item.n_samples <= BLOCK_SAMPLES

@@ -59,7 +59,10 @@ def test_flac_cut_short_is_read_to_its_last_good_frame(write_wav):
     read_s = items[-1].position / RATE
     assert 9 < read_s < 11
     np.testing.assert_allclose(samples(items[:-1])[0], SOUND[: items[-1].position], atol=2**-14)
-    assert error.startswith(f"{path}: the data is damaged at {read_s:.2f} s (flac decoder ")
+    assert error == (
+        f"{path}: is cut short: the header promises 20.00 s, the file holds {read_s:.2f} s; "
+        "the results of the rest are kept"
+    )
 
 
 def test_flac_damaged_in_the_middle_is_read_on_behind_it(write_wav):
@@ -87,7 +90,7 @@ def test_ogg_cut_short_is_said(write_wav, subtype, part):
     data = path.read_bytes()
     path.write_bytes(data[: int(len(data) * part)])
     items, error = read(path)
-    seconds = samples(items).shape[1] / RATE
+    seconds = samples(items).shape[1] / items[0].sample_rate
     assert 20 * part - 2 < seconds < 20
     assert error == (
         f"{path}: is cut short at {seconds:.2f} s: its last page is missing or damaged; "
@@ -127,7 +130,6 @@ def test_mp3_that_does_not_count_its_frames_is_not_called_cut_short(tmp_path):
     assert b"Xing" in data[:second]
     path.write_bytes(data[second:])
     with Recording(path) as recording:
-        assert recording.duration_s > 45
         items = list(recording.blocks(44_100))
     assert {type(i) for i in items} == {Block}
     assert abs(items[-1].end / 44_100 - 40) < 0.1

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import toys
 from dashboards import drive, heard, make_dashboard, settle, text_of
+from test_lying_headers import FADING, NOISE, flac, mp3
 
 from streamclf.card import Thresholds
 from streamclf.dashboard.widgets.events import EventList
@@ -60,6 +61,41 @@ def test_player_goes_to_the_event_that_is_chosen_with_enter(player):
             assert player.playhead.at(17.0) == pytest.approx(chosen.onset_s)
 
     drive(player, script)
+
+
+def unknown_flac(folder):
+    data = bytearray(flac(folder / "x.flac", NOISE))
+    data[21] &= 0xF0
+    data[22:26] = bytes(4)
+    (folder / "x.flac").write_bytes(data)
+    return folder / "x.flac", "10.0 s"
+
+
+def stale_flac(folder):
+    """That promises an hour."""
+    data = bytearray(flac(folder / "x.flac", NOISE))
+    data[22:26] = (3600 * 48_000).to_bytes(4, "big")
+    (folder / "x.flac").write_bytes(data)
+    return folder / "x.flac", "1 h 00 min"  # the rest of it is a gap
+
+
+def uncounted_mp3(folder):
+    mp3(folder / "x.mp3", FADING, counted=False)
+    return folder / "x.mp3", "30.0 s"
+
+
+@pytest.mark.parametrize("make", [unknown_flac, stale_flac, uncounted_mp3])
+def test_player_shows_the_length_that_was_heard(tmp_path, tone_model, make):
+    path, length = make(tmp_path)
+    app = make_dashboard(tmp_path, tone_model, recording=path)
+
+    async def script(pilot):
+        await settle(pilot, lambda: app.reason is not None)
+        app.draw()
+        await settle(pilot)
+        assert f" of {length}" in text_of(app)
+
+    drive(app, script)
 
 
 def test_player_tells_the_time_that_a_recording_tells(tmp_path, tone_model, write_wav):

@@ -6,9 +6,11 @@ import threading
 import numpy as np
 import pytest
 import toys
+from test_lying_headers import FADING, NOISE, flac, frames_of, mp3
 
 from streamclf.errors import RecordingError, UsageError
-from streamclf.records import Block, Gap
+from streamclf.records import Block, Gap, Notice
+from streamclf.sources.faults import parse_name
 from streamclf.sources.simulated import SimulatedMicrophone
 
 RATE = toys.RATE
@@ -107,7 +109,7 @@ def test_simulated_loop_keeps_its_pace(sound):
 
 
 def test_simulated_passes_on_what_is_missing(sound):
-    sound.write_bytes(sound.read_bytes()[:-200])
+    sound.write_bytes(sound.read_bytes()[:-1000])
     items = []
     with (
         SimulatedMicrophone(sound, speed=0) as microphone,
@@ -116,8 +118,7 @@ def test_simulated_passes_on_what_is_missing(sound):
         items.extend(microphone.blocks(RATE))
     assert [(type(i), i.end) for i in items] == [
         (Block, 400),
-        (Block, 800),
-        (Block, 900),
+        (Block, 500),
         (Gap, 1000),
     ]
 
@@ -152,3 +153,30 @@ def test_simulated_refuses_a_speed_that_makes_no_sense(sound, speed):
 def test_simulated_needs_its_file(tmp_path):
     with pytest.raises(RecordingError, match=r"none\.wav: cannot be opened: no such file"):
         SimulatedMicrophone(tmp_path / "none.wav")
+
+
+@pytest.mark.parametrize("query", ["", "?unplug=8,30", "?unplug=28,30"])
+def test_simulated_plays_to_the_end_whatever_the_header_says(tmp_path, query):
+    """An MP3 whose length is reckoned far too short: the end is where the player meets it."""
+    mp3(tmp_path / "x.mp3", FADING, counted=False)
+    with open_microphone(f"{tmp_path}/x.mp3{query}") as microphone:
+        items = list(microphone.blocks(RATE))
+    length_s = sum(i.n_samples / i.sample_rate for i in items if not isinstance(i, Notice))
+    assert length_s == pytest.approx(30, abs=0.1)
+
+
+def test_simulated_plays_a_flac_whose_first_frame_is_not_the_first(tmp_path):
+    data = bytearray(flac(tmp_path / "a.flac", NOISE))
+    frames = frames_of(bytes(data))
+    data[21] &= 0xF0
+    data[22:26] = bytes(4)
+    (tmp_path / "x.flac").write_bytes(data[: frames[0]] + data[frames[20] :])
+    with SimulatedMicrophone(tmp_path / "x.flac", speed=0) as microphone:
+        items = list(microphone.blocks(RATE))
+    assert {type(item) for item in items} == {Block}
+    assert sum(item.n_samples for item in items) == len(NOISE) - 20 * 4096
+
+
+def open_microphone(name: str) -> SimulatedMicrophone:
+    path, faults = parse_name(name)
+    return SimulatedMicrophone(path, speed=0, faults=faults)

@@ -5,6 +5,7 @@ import onnx
 import pytest
 import toys
 from onnx import TensorProto, helper
+from test_lying_headers import FADING, mp3
 
 from streamclf import proof, verify
 from streamclf.card import Stem
@@ -13,6 +14,7 @@ from streamclf.model import Model
 from streamclf.records import Block, Gap
 from streamclf.sharing import SharedStream
 from streamclf.sources.random_blocks import RandomBlocks
+from streamclf.sources.recording import Recording
 
 
 @pytest.fixture(scope="module")
@@ -39,11 +41,35 @@ def test_verify_finds_all_alike(streamclf, sharing_model, scenes):
         "same",
         "exact",
     )
+    assert found["decoding"] == "whole"
     first, measure, live, *_ = result.out.splitlines()
     assert first == f"{scenes}, blocks cut with seed 3"
     assert "46 windows, 5 events on cpu" in measure
     assert "46 windows, 5 events; " in live
     assert "samples" in live
+
+
+def test_verify_sees_a_file_that_is_not_heard_to_its_end(
+    streamclf, sharing_model, scenes, monkeypatch
+):
+    """Both paths read it alike: only another decoder can tell."""
+    whole = Recording.blocks
+
+    def half(self, sample_rate):
+        blocks = list(whole(self, sample_rate))
+        yield from blocks[: len(blocks) // 2]
+
+    monkeypatch.setattr(Recording, "blocks", half)
+    result = streamclf("verify", scenes, "--model", sharing_model, "--provider", "cpu")
+    assert result.code == 1
+    found = verdicts(result)
+    assert (found["decoding"], found["live path"]) == ("SHORTER", "same")
+
+
+def test_verify_finds_an_mp3_whole_whose_frames_nobody_counted(streamclf, sharing_model, tmp_path):
+    mp3(tmp_path / "x.mp3", FADING, counted=False)
+    result = streamclf("verify", tmp_path / "x.mp3", "--model", sharing_model)
+    assert (result.code, verdicts(result)["decoding"]) == (0, "whole")
 
 
 def test_verify_makes_sounds_of_its_own(streamclf, sharing_model):

@@ -263,13 +263,16 @@ class Dashboard(Actions, App[int]):
     def _place(self, picture: Picture) -> str:
         if self.listener.doors.recording is None:
             return ""
-        whole = self.listener.relay.duration_s or self.listener.history.end_s
+        heard_to = self.listener.history.end_s
+        told = self.listener.relay.duration_s if self.reason is None else None
+        # What a header tells is no more than that.
+        whole = max(told or 0.0, heard_to)
         place = f"{format_length(picture.time_s)} of {format_length(whole)}"
         if clock := self.listener.history.clock(picture.time_s):
             place = f"{clock}, {place}"
         counts = self.listener.scoring.statistics
         heard_s = counts.elapsed_samples / counts.sample_rate
-        if self.reason is None and whole:
+        if told and whole:
             return f"{place}, {min(heard_s / whole, 1):.0%} analysed"
         return place
 

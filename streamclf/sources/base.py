@@ -10,6 +10,9 @@ from typing import ClassVar, Literal, Self, TypeAlias
 
 from streamclf.records import Block, Gap, Notice
 
+KEPT = "; the results of the rest are kept"
+"""Ends what is said of a recording that is damaged or cut short."""
+
 State: TypeAlias = Literal["listening", "stalled", "lost", "reconnecting"]
 """How a live source fares: audio comes; it has not come for a moment; it is gone; it is tried
 again just now."""

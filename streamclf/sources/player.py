@@ -25,6 +25,7 @@ class Player:
         loop: Begin again at the end, for ever.
 
     Attributes:
+        loops: Whether it begins again at the end.
         sample_rate: In Hz, of its first block; where it changes later, that is resampled.
         n_channels: Of its first block.
         position: Of the next sample, counted through all rounds.
@@ -44,9 +45,9 @@ class Player:
         self.notices: list[str] = []
         self.error: RecordingError | None = None
         self._path = path
-        self._loop = loop
         if loop:
             check_can_reread(Path(path), "--loop")
+        self.loops = loop
         self._recording = Recording(path)
         self._items: Iterator[Block | Gap | Notice] | None = None
         self._rest: Waveform | None = None
@@ -56,7 +57,7 @@ class Player:
     @property
     def duration_s(self) -> float | None:
         """Length in seconds, unless it loops."""
-        return None if self._loop else self._recording.duration_s
+        return None if self.loops else self._recording.duration_s
 
     def start(self) -> None:
         """Read the first block, which tells rate and channels."""
@@ -135,7 +136,7 @@ class Player:
 
     def _rewind(self) -> bool:
         """Go back to the beginning, if it loops and there is anything to hear."""
-        if not self._loop or self.error is not None or not self.sample_rate:
+        if not self.loops or self.error is not None or not self.sample_rate:
             self._items = iter(())
             return False
         self._recording.close()

@@ -1,36 +1,45 @@
-"""Recordings on disk, streamed in blocks: libsndfile for what it reads, FFmpeg for the rest."""
+"""Recordings on disk, streamed in blocks: through libsndfile what it reads best, else FFmpeg."""
 
 from __future__ import annotations
 
 import os
-import re
+from collections import deque
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-import numpy as np
 import soundfile
 
+from streamclf.containers.part import Part
+from streamclf.containers.survey import behind, survey
 from streamclf.errors import RecordingError, SourceError
-from streamclf.records import Block, Gap, Notice, Waveform
-from streamclf.sources.base import Source
-from streamclf.sources.header import lacks_end, promised_frames
+from streamclf.records import Block, Gap, Notice, rescale
+from streamclf.sources.base import KEPT, Source
 from streamclf.sources.piped import Piped, is_piped, redirected
 from streamclf.sources.playlists import FILE_PLAYLIST, is_playlist
 from streamclf.sources.recorded_at import recorded_at
+from streamclf.sources.sndfile import BLOCK_SAMPLES, SndfileReader, tidy
 
-BLOCK_SAMPLES = 65_536
-"""Of blocks a quarter as long, what each block costs beside its samples is a tenth of all."""
-_SEARCH_SAMPLES = 1024
-"""Near damage, reads are this short, so that the last good samples are not lost with it."""
+if TYPE_CHECKING:
+    from streamclf.sources.decode import Decoder
+
+__all__ = ["BLOCK_SAMPLES", "Recording"]
+
+_BY_FFMPEG = ("MP3", "OGG")
+"""libsndfile estimates the length of an MP3, and reads one link of an Ogg chain."""
 
 
 class Recording(Source):
     """One audio file, delivered in blocks of at most `BLOCK_SAMPLES`, never loaded whole.
 
+    A file may hold several recordings one behind the other (a chain of Ogg streams, WAV files
+    joined): they are heard as one. What its decoder delivers is the recording; what its header
+    promises beyond that is a gap.
+
     Args:
-        path: WAV of every width, FLAC, Ogg, Opus, MP3, AIFF, ... through libsndfile; webm, m4a,
+        path: WAV of every width, FLAC, AIFF, AU, ... through libsndfile; MP3, Ogg, webm, m4a,
             mp4, mkv, wma, ... through FFmpeg (PyAV). ``-`` is standard input; that, pipes and
             devices are read forward by FFmpeg (`streamclf.sources.piped`).
 
@@ -44,21 +53,30 @@ class Recording(Source):
         # A name that is no UTF-8 must not break what writes it.
         self.name = os.fsencode(path).decode("utf-8", "backslashreplace")
         self._stopped = False
-        self._duration_s: float | None = None
+        self._read_to = 0
         self._comment = ""
-        self._file: soundfile.SoundFile | None = None
-        self._decoder: Any = None
+        self._duration_s: float | None = None
+        self._parts: deque[Part] = deque()
+        self._faults: list[str] = []
+        self._reader: SndfileReader | Decoder | None = None
         self._piped = Piped(self.path) if is_piped(self.path) else None
-        if self._piped is not None:
-            return
-        _check_readable(self.path)
-        self._file = _open_soundfile(self.path)
-        self._comment = self._file.comment if self._file else ""
-        self._decoder = None if self._file else _open_decoder(self.path)
-        if self._file is not None:
-            self._duration_s = self._file.frames / self._file.samplerate
-        else:
-            self._duration_s = self._decoder.duration_s if self._decoder else None
+        if self._piped is None:
+            self._survey()
+
+    def _survey(self) -> None:
+        """Look at a file's bytes, and open the first of its parts."""
+        path = self.path
+        _check_readable(path)
+        try:
+            self._parts = deque(survey(self.path))
+        except OSError as error:
+            raise RecordingError(f"{path}: {_why_unreadable(error)}") from error
+        self._reader = self._open_first()
+        self._comment = self._reader.comment
+        self._duration_s = self._reader.duration_s
+        if self._duration_s is not None and len(self._parts) > 1:
+            # By their bytes, for a chain may have thousands of links.
+            self._duration_s *= _share(self.path, self._parts[0])
 
     @property
     def is_piped(self) -> bool:
@@ -67,7 +85,7 @@ class Recording(Source):
 
     @property
     def duration_s(self) -> float | None:
-        """Length in seconds as the header tells it."""
+        """Length in seconds as the header tells it or as its bit rate lets expect: a claim."""
         return self._duration_s
 
     @property
@@ -81,17 +99,25 @@ class Recording(Source):
         Raises:
             RecordingError: The data is damaged or cut short, after all that could be read.
         """
-        try:
-            if self._file is not None:
-                yield from self._read(self._file)
-            elif self._piped is not None:
-                yield from self._piped.blocks()
-            elif self._decoder is not None:
-                yield from self._decoder.blocks(lambda: self._stopped)
-        except SourceError as error:
-            message = str(error)
-            prefix = "" if message.startswith(self.name) else f"{self.name}: "
-            raise RecordingError(f"{prefix}{message}") from error
+        if self._piped is not None:
+            yield from self._forward(self._piped)
+            return
+        end = _End()
+        while self._parts and not self._stopped:
+            part = self._parts.popleft()
+            for remark in part.remarks:
+                yield Notice(end.position, end.sample_rate, remark, "info")
+            self._read_to = 0
+            try:
+                yield from self._read(part, end)
+            except SourceError as error:
+                self._note(error)
+            if self._read_to and not self._stopped:
+                self._parts.extend(behind(self.path, part, self._read_to))
+            self.close()
+        if self._faults:
+            kept = KEPT if end.position else ""
+            raise RecordingError(f"{self.name}: {'; '.join(self._faults)}{kept}")
 
     def stop(self) -> None:
         """End after the current block; a pipe at once."""
@@ -103,89 +129,95 @@ class Recording(Source):
         """Close the file."""
         if self._piped is not None:
             self._piped.close()
-        if self._file is not None:
-            self._file.close()
-        if self._decoder is not None:
-            self._decoder.close()
+        if self._reader is not None:
+            self._reader.close()
 
-    def _read(self, file: soundfile.SoundFile) -> Iterator[Block | Gap | Notice]:
-        rate, position, size = int(file.samplerate), 0, BLOCK_SAMPLES
-        promised = promised_frames(file)
-        end = max(promised, int(file.frames))
-        fault, reason = "", ""
-        while not self._stopped:
+    def _forward(self, piped: Piped) -> Iterator[Block | Gap | Notice]:
+        """Yield what comes through a pipe."""
+        try:
+            yield from piped.blocks()
+        except SourceError as error:
+            message = str(error)
+            prefix = "" if message.startswith(self.name) else f"{self.name}: "
+            raise RecordingError(f"{prefix}{message}") from error
+
+    def _read(self, part: Part, end: _End) -> Iterator[Block | Gap | Notice]:
+        """Read a part, by another of its tracks where the first cannot be decoded."""
+        reader = self._reader
+        if end.n_parts or reader is None:
+            reader = self._reader = _open(self.path, part)
+        end.n_parts += 1
+        while True:
+            before = end.position
             try:
-                waveform = _read_block(file, size)
-            except soundfile.LibsndfileError as error:
-                if size == BLOCK_SAMPLES:
-                    reason = _tidy(error.error_string)
-                    file, size = self._reopen(), _SEARCH_SAMPLES
-                    if _can_read(file, position):
-                        continue  # good samples come first
-                fault = fault or f"the data is damaged at {position / rate:.2f} s ({reason})"
-                file, resumed = self._search(file, position, end)
-                if resumed >= end:
-                    break
-                yield Gap(position, resumed - position, rate, "damaged")
-                position, size = resumed, BLOCK_SAMPLES
-                continue
-            if not waveform.shape[1]:
-                break
-            yield Block(position, waveform, rate)
-            position += waveform.shape[1]
-        if self._stopped:
+                for item in reader.blocks(lambda: self._stopped):
+                    yield from end.place(item)
+                self._read_to = reader.read_to
+                return
+            except SourceError:
+                self._read_to = reader.read_to
+                following = reader.next_track if end.position == before else None
+                if following is None:
+                    raise
+            reader.close()
+            message = f"its audio track {following} cannot be decoded: the next one is heard"
+            yield Notice(end.position, end.sample_rate, message)
+            reader = self._reader = _open_decoder(self.path, part, following)
+
+    def _open_first(self) -> SndfileReader | Decoder:
+        """Open the first part that can be opened; what is wrong with those before it is kept."""
+        while True:
+            try:
+                return _open(self.path, self._parts[0])
+            except RecordingError as error:
+                if len(self._parts) == 1:
+                    raise
+                self._note(error)
+                self._parts.popleft()
+
+    def _note(self, error: SourceError) -> None:
+        """Keep what is wrong until all is read."""
+        self._faults.append(str(error).removeprefix(f"{self.name}: ").removesuffix(KEPT))
+
+
+class _End:
+    """Counts samples over parts that follow one another.
+
+    Attributes:
+        position: Behind the last sample, at ``sample_rate``.
+        sample_rate: In Hz, of what came last.
+        n_parts: Begun so far.
+    """
+
+    def __init__(self) -> None:
+        self.position = 0
+        self.sample_rate = 1
+        self.n_parts = 0
+
+    def place(self, item: Block | Gap | Notice) -> Iterator[Block | Gap | Notice]:
+        """Yield what a part holds at its place in the whole."""
+        rate = item.sample_rate
+        if isinstance(item, Notice):
+            place = rescale(self.position, self.sample_rate, rate)
+            yield Notice(place, rate, item.message, item.level)
             return
-        if position < promised:
-            yield Gap(position, promised - position, rate, "truncated")
-            fault = fault or (
-                f"is cut short: the header promises {promised / rate:.2f} s, "
-                f"the file holds {position / rate:.2f} s"
-            )
-        elif lacks_end(file):
-            at = f"{position / rate:.2f} s"
-            fault = fault or f"is cut short at {at}: its last page is missing or damaged"
-        if fault:
-            raise RecordingError(f"{self.name}: {fault}; the results of the rest are kept")
-
-    def _search(
-        self, file: soundfile.SoundFile, position: int, end: int
-    ) -> tuple[soundfile.SoundFile, int]:
-        """Where behind damage reading can go on, or ``end``: twice as far ahead at each try."""
-        ahead = _SEARCH_SAMPLES
-        while position + ahead < end and not self._stopped:
-            file = self._reopen()
-            if _can_read(file, position + ahead):
-                return file, position + ahead
-            ahead *= 2
-        return file, end
-
-    def _reopen(self) -> soundfile.SoundFile:
-        """Open anew: libsndfile does not recover from an error."""
-        if self._file is not None:
-            self._file.close()
-        self._file = _sound_file(self.path)
-        return self._file
+        if rate != self.sample_rate:
+            if self.position and self.n_parts > 1:
+                message = f"sample rate changed from {self.sample_rate} to {rate} Hz"
+                yield Notice(self.position, self.sample_rate, message, "info")
+            self.position = rescale(self.position, self.sample_rate, rate)
+            self.sample_rate = rate
+        if isinstance(item, Gap):
+            yield Gap(self.position, item.n_samples, rate, item.cause)
+        else:
+            yield Block(self.position, item.waveform, rate)
+        self.position += item.n_samples
 
 
-def _read_block(file: soundfile.SoundFile, size: int) -> Waveform:
-    """``(channels, samples)``."""
-    if file.subtype == "PCM_16":
-        # The same values, at less than half of libsndfile's cost.
-        samples = file.read(size, dtype="int16", always_2d=True).T
-        waveform: Waveform = np.multiply(samples, np.float32(1 / 32768), dtype=np.float32)
-        return waveform
-    return np.asarray(file.read(size, dtype="float32", always_2d=True).T, dtype=np.float32)
-
-
-def _can_read(file: soundfile.SoundFile, position: int) -> bool:
-    """Whether there are samples at a position; the next read begins there."""
-    try:
-        file.seek(position)
-        found = len(file.read(1, always_2d=True)) == 1
-        file.seek(position)
-    except soundfile.LibsndfileError:
-        return False
-    return found
+def _share(path: Path, part: Part) -> float:
+    """How many times as many bytes as a part the whole file has."""
+    size = path.stat().st_size
+    return size / max((part.end or size) - part.start, 1)
 
 
 def _check_readable(path: Path) -> None:
@@ -196,38 +228,55 @@ def _check_readable(path: Path) -> None:
             if not file.read(1):
                 raise RecordingError(f"{path}: the file is empty (0 bytes): was it copied whole?")
     except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise RecordingError(f"{path}: cannot be opened: {reason}") from error
+        raise RecordingError(f"{path}: {_why_unreadable(error)}") from error
 
 
-def _sound_file(path: Path) -> soundfile.SoundFile:
-    # As bytes, for soundfile refuses names that are no UTF-8.
-    return soundfile.SoundFile(path if os.name == "nt" else os.fsencode(path))
+def _why_unreadable(error: OSError) -> str:
+    return f"cannot be opened: {(error.strerror or str(error)).lower()}"
 
 
-def _open_soundfile(path: Path) -> soundfile.SoundFile | None:
-    """Open with libsndfile, or None where FFmpeg should try."""
+def _open(path: Path, part: Part) -> SndfileReader | Decoder:
+    """Open a part with the library that reads it."""
+    if part.reader == "ffmpeg":
+        try:
+            return _open_decoder(path, part)
+        except RecordingError:
+            instead = _open_instead(path, part)
+            if instead is None:
+                raise
+            return instead
     try:
-        file = _sound_file(path)
+        reader = SndfileReader(path, part)
     except (soundfile.LibsndfileError, TypeError):
         # TypeError: soundfile takes .raw for headerless audio and asks for its parameters.
-        return None
-    if file.frames:
-        return file
-    file.close()  # FFmpeg finds the audio behind a header that was never completed
+        return _open_decoder(path, part)
+    if reader.is_empty or (part.reader == "any" and reader.format in _BY_FFMPEG):
+        reader.close()  # FFmpeg may find audio behind a header that was never completed
+        return _open_decoder(path, part)
+    return reader
+
+
+def _open_instead(path: Path, part: Part) -> SndfileReader | None:
+    """Open by libsndfile what FFmpeg refuses for an oddity of its header; None where it can't."""
+    with suppress(soundfile.LibsndfileError, TypeError):
+        reader = SndfileReader(path, part)
+        if not reader.is_empty:
+            return reader
+        reader.close()
     return None
 
 
-def _open_decoder(path: Path) -> Any:
+def _open_decoder(path: Path, part: Part, first_track: int = 0) -> Decoder:
     from streamclf.sources.decode import Decoder
 
+    source = str(path) if part.is_whole_file else part.open(path)
     try:
-        return Decoder(str(path))
+        return Decoder(source, part=part, first_track=first_track, block_samples=BLOCK_SAMPLES)
     except SourceError as error:
-        raise RecordingError(f"{path}: {_why_not_audio(path, error)}") from error
+        raise RecordingError(f"{path}: {_why_not_audio(path, part, error)}") from error
 
 
-def _why_not_audio(path: Path, error: SourceError) -> str:
+def _why_not_audio(path: Path, part: Part, error: SourceError) -> str:
     """Say the likeliest thing about a file that neither library opens."""
     with path.open("rb") as file:
         head = file.read(512)
@@ -235,18 +284,15 @@ def _why_not_audio(path: Path, error: SourceError) -> str:
         return FILE_PLAYLIST
     if not head.translate(None, bytes(range(0x20, 0x7F)) + b"\t\r\n"):
         return "holds text, not audio"
+    if part.kind in ("MP3", "OGG"):
+        if "stream" in str(error):
+            return str(error)
+        return f"the header is damaged or cut short ({error})"
     try:
-        _sound_file(path).close()
+        SndfileReader(path, part).close()
     except soundfile.LibsndfileError as sndfile_error:
         if sndfile_error.code != 1:  # 1: format not recognised
-            reason = _tidy(sndfile_error.error_string)
-            # Of an MP3 cut short libsndfile says that it does not exist.
-            told = "" if "does not exist" in reason else f" ({reason})"
-            return f"the header is damaged or cut short{told}"
+            return f"the header is damaged or cut short ({tidy(sndfile_error.error_string)})"
     except TypeError:
         return "headerless audio: pipe it in with --source - --raw FORMAT:RATE:CHANNELS"
     return f"{error}; it may be damaged or cut short"
-
-
-def _tidy(reason: str) -> str:
-    return re.sub(r"^Error (in|:|opening) *:? *", "", reason).strip(". ")

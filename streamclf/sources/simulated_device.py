@@ -23,6 +23,9 @@ from streamclf.sources.player import Player
 ADC_ORIGIN_S = 1e6
 """The audio system's own clock began long before; 0 would mean that it has none."""
 
+LOOK_S = 1.0
+"""How often it is looked for the end where nobody hears it, in seconds."""
+
 
 class SimulatedBackend:
     """An audio system whose one device hears what a player plays.
@@ -52,8 +55,9 @@ class SimulatedBackend:
         self._name = name
         self._stream: SimulatedStream | None = None
         # A fast clock takes more samples a second, so the sound is over sooner.
-        fast = 1 + 1e-6 * faults.drift
-        self.length_s = None if player.duration_s is None else player.duration_s / fast
+        self._fast = 1 + 1e-6 * faults.drift
+        self.length_s = None if player.duration_s is None else player.duration_s / self._fast
+        self._is_over = False
         if faults.is_unplugged(0.0):
             self._begin()
 
@@ -74,8 +78,8 @@ class SimulatedBackend:
         self._begun = self.clock.now()
         for spell in self.faults.unplug:
             self.clock.at(self._begun + spell.at_s, self._pull)
-        if self.length_s is not None:
-            self.clock.at(self._begun + self.length_s, self._end_unheard)
+        if not self.player.loops:
+            self.clock.at(self._begun + (self.length_s or LOOK_S), self._look_for_end)
 
     def list_devices(self) -> list[InputDevice]:
         """The device, while it is plugged in."""
@@ -126,14 +130,22 @@ class SimulatedBackend:
             self._stream.end()
 
     def end(self) -> None:
-        """The sound is over."""
-        over = self.clock.now() if self.length_s is None else self.started + self.length_s
-        self.ended(over)
+        """The sound is over: the player has come to its end."""
+        self._is_over = True
+        self.ended(self.started + self.player.position / self.player.sample_rate / self._fast)
 
-    def _end_unheard(self) -> None:
-        """End, where no stream plays to the end."""
+    def _look_for_end(self) -> None:
+        """End where no stream plays to the end, which only the player knows: see it pass."""
+        if self._is_over:
+            return
+        player = self.player
         if self._stream is None or self._stream.ended:
-            self.end()
+            passed = round(self.time_s * self._fast * player.sample_rate)
+            player.skip(passed - player.position)
+            if player.exhausted:
+                self.end()
+                return
+        self.clock.at(self.clock.now() + LOOK_S, self._look_for_end)
 
 
 class SimulatedStream:
@@ -190,11 +202,9 @@ class SimulatedStream:
         clock.at(max(due + late_s, clock.now()), self._deliver)
 
     def _n_left(self) -> int:
-        """Samples until the recording's end as its header tells it; many if it does not."""
-        length_s = self._backend.length_s
-        if length_s is None:
-            return self._block_samples
-        return max(round(length_s * self._true_rate) - self._position, 0)
+        """Samples until the recording's end as its header tells it; many where that is wrong."""
+        n_left = round((self._backend.length_s or 0.0) * self._true_rate) - self._position
+        return n_left if n_left > 0 else self._block_samples
 
     def _deliver(self) -> None:
         if self.ended:

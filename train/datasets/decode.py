@@ -1,4 +1,4 @@
-"""Any audio file as samples: libsndfile for what it reads, FFmpeg (PyAV) for the rest.
+"""Any audio file as samples, by the same libraries as `streamclf file` reads it with.
 
 Never ``torchaudio.load``: since 2.9 it needs torchcodec, which needs a matching FFmpeg beside it.
 """
@@ -6,7 +6,7 @@ Never ``torchaudio.load``: since 2.9 it needs torchcodec, which needs a matching
 from __future__ import annotations
 
 import math
-import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import av
@@ -15,6 +15,8 @@ import numpy.typing as npt
 import soundfile
 import soxr
 
+from streamclf.containers.part import NEXT_TO_NOTHING_S, Part
+from streamclf.containers.survey import survey
 from train.datasets.prepared import FULL_SCALE
 from train.errors import DatasetError
 
@@ -25,6 +27,9 @@ AUDIO_ENDINGS = frozenset([*_ENDINGS.split(), ".g722"])
 
 MAX_SECONDS = 3600
 """A longer file is no clip."""
+
+SEEK_EARLIER_S = 1.0
+"""How far before a stretch decoding begins: codecs need a moment of what comes before."""
 
 
 Stretch = tuple[float, float]
@@ -74,72 +79,123 @@ def decode(path: Path, stretch: Stretch | None = None) -> tuple[npt.NDArray[np.f
             than an hour.
     """
     try:
-        waveform, rate = _by_libsndfile(path, stretch)
-    except (soundfile.SoundFileError, RuntimeError) as error:
-        try:
-            waveform, rate = _by_ffmpeg(path, stretch)
-            if not waveform.size:  # FFmpeg takes much for audio, and then finds none
-                raise ValueError
-        except (av.FFmpegError, ValueError, IndexError):
-            reason = getattr(error, "error_string", str(error)).rstrip(".")
-            raise DatasetError(f"{path}: does not decode: {reason}") from error
+        pieces = [_decode(path, part, own) for part, own in _parts(path, stretch)]
     except OSError as error:
         raise DatasetError(f"{path}: cannot be read: {error.strerror or error}") from error
-    if not waveform.size:
+    pieces = [piece for piece in pieces if piece[0].size] or pieces
+    if not pieces or not pieces[0][0].size:
         raise DatasetError(f"{path}: holds no samples")
-    return waveform, rate
+    if len(pieces) > 1:
+        return _join(pieces)
+    return pieces[0]
 
 
 def duration_of(path: Path) -> float:
     """How long a file is, in seconds; 0 where nothing can tell. Decodes next to nothing of it."""
     try:
-        with path.open("rb") as opened, soundfile.SoundFile(opened) as file:
-            return file.frames / file.samplerate
-    except (soundfile.SoundFileError, RuntimeError, OSError):
-        pass
+        return sum(_duration_of(path, part) for part in survey(path))
+    except OSError:
+        return 0.0
+
+
+def _parts(path: Path, stretch: Stretch | None) -> Iterator[tuple[Part, Stretch | None]]:
+    """A file's parts, and which stretch of each is wanted."""
+    parts = survey(path)
+    if stretch is None or len(parts) == 1:
+        yield from ((part, stretch) for part in parts)
+        return
+    begin, end = stretch
+    for part in parts:
+        duration = _duration_of(path, part)
+        if end > 0 and begin < duration:
+            yield part, (max(begin, 0.0), end)
+        begin, end = begin - duration, end - duration
+
+
+def _join(
+    pieces: list[tuple[npt.NDArray[np.float32], int]],
+) -> tuple[npt.NDArray[np.float32], int]:
+    """Parts one behind the other, at the first one's rate; mixed where their channels differ."""
+    rate = pieces[0][1]
+    waveforms = [soxr.resample(waveform, own, rate) for waveform, own in pieces]
+    if len({waveform.shape[1] for waveform in waveforms}) > 1:
+        waveforms = [waveform.mean(axis=1, keepdims=True) for waveform in waveforms]
+    return np.concatenate(waveforms), rate
+
+
+def _decode(path: Path, part: Part, stretch: Stretch | None) -> tuple[npt.NDArray[np.float32], int]:
+    """Decode one part with the library that reads it."""
+    reason: Exception | None = None
+    if part.reader != "ffmpeg":
+        try:
+            return _by_libsndfile(path, part, stretch)
+        except (soundfile.SoundFileError, RuntimeError) as error:
+            reason = error
     try:
-        with av.open(str(path)) as container:
+        waveform, rate = _by_ffmpeg(path, part, stretch)
+        if not waveform.size:  # FFmpeg takes much for audio, and then finds none
+            raise ValueError("holds no audio that can be decoded")
+    except (av.FFmpegError, ValueError, IndexError) as error:
+        why = getattr(reason or error, "error_string", str(reason or error)).rstrip(".")
+        raise DatasetError(f"{path}: does not decode: {why}") from error
+    return waveform, rate
+
+
+def _duration_of(path: Path, part: Part) -> float:
+    if part.promised_s:
+        return part.promised_s
+    if part.reader != "ffmpeg":
+        try:
+            with part.open(path) as opened, soundfile.SoundFile(opened) as file:
+                return float(file.frames / file.samplerate)
+        except (soundfile.SoundFileError, RuntimeError):
+            pass
+    try:
+        with part.open(path) as opened, av.open(opened) as container:
             stream = container.streams.audio[0]
-            if stream.duration is not None:
-                return float(stream.duration * stream.time_base)
+            if stream.duration is not None and part.kind != "MP3":
+                # A FLAC cut out of a longer one tells the length of that, from its beginning on.
+                before = (stream.start_time or 0) if part.kind == "FLAC" else 0
+                return float((stream.duration - before) * stream.time_base)
             # Written live, it has no length in its header: that of its last packet.
             ends = [p.pts + (p.duration or 0) for p in container.demux(stream) if p.pts is not None]
-            return float(max(ends, default=0) * stream.time_base)
+            begin = stream.start_time or 0
+            return float(max(max(ends, default=0) - begin, 0) * stream.time_base)
     except (av.FFmpegError, ValueError, IndexError, OSError):
         return 0.0
 
 
-def _by_libsndfile(path: Path, stretch: Stretch | None) -> tuple[npt.NDArray[np.float32], int]:
-    with path.open("rb") as opened, soundfile.SoundFile(opened) as file:
+def _by_libsndfile(
+    path: Path, part: Part, stretch: Stretch | None
+) -> tuple[npt.NDArray[np.float32], int]:
+    with part.open(path) as opened, soundfile.SoundFile(opened) as file:
         if stretch is not None:
             begin, end = (round(second * file.samplerate) for second in stretch)
             file.seek(min(begin, file.frames))
             return file.read(end - begin, dtype="float32", always_2d=True), file.samplerate
         _check_length(path, file.frames / file.samplerate)
-        promised = file.frames
-        # libsndfile shortens a file whose header promises more, and says so in its log alone.
-        cut = re.search(r"data : (\d+) \(should be (\d+)\)", file.extra_info)
         waveform = file.read(dtype="float32", always_2d=True)
-        if cut and int(cut[1]) > int(cut[2]):
-            raise DatasetError(f"{path}: is cut off: {cut[2]} of {cut[1]} bytes are there")
-        if len(waveform) < promised:
-            raise DatasetError(f"{path}: is cut off: {len(waveform)} of {promised} samples")
+        _check_whole(path, len(waveform), max(part.promised_samples, file.frames), file.samplerate)
         return waveform, file.samplerate
 
 
-def _by_ffmpeg(path: Path, stretch: Stretch | None) -> tuple[npt.NDArray[np.float32], int]:
+def _by_ffmpeg(
+    path: Path, part: Part, stretch: Stretch | None
+) -> tuple[npt.NDArray[np.float32], int]:
     begin, end = stretch or (-math.inf, math.inf)
     first: float | None = None
     parts: list[npt.NDArray[np.float32]] = []
     n_samples = 0
-    with av.open(str(path)) as container:
+    with part.open(path) as opened, av.open(opened) as container:
         stream = container.streams.audio[0]
         if stream.codec_context is None:
             raise DatasetError(f"{path}: holds audio in a coding that FFmpeg does not know")
         rate, layout = stream.codec_context.sample_rate, stream.codec_context.layout
         resampler = av.AudioResampler(format="fltp", layout=layout, rate=rate)
         if stretch is not None:
-            container.seek(round(begin * av.time_base))  # some place before it
+            start_s = float((stream.start_time or 0) * stream.time_base)
+            begin, end = begin + start_s, end + start_s
+            container.seek(round(max(begin - SEEK_EARLIER_S, start_s) * av.time_base))
         for frame in container.decode(stream):
             time = (first or 0.0) + n_samples / rate if frame.time is None else frame.time
             if time + frame.samples / rate <= begin:
@@ -154,7 +210,11 @@ def _by_ffmpeg(path: Path, stretch: Stretch | None) -> tuple[npt.NDArray[np.floa
                 _check_length(path, n_samples / rate)
         parts += [piece.to_ndarray().T for piece in resampler.resample(None)]
     waveform = np.concatenate(parts) if parts else np.zeros((0, 1), np.float32)
-    if stretch is not None and first is not None:
+    if stretch is None:
+        _check_whole(path, len(waveform), round(part.promised_s * rate), rate)
+        if part.cut_off:
+            raise DatasetError(f"{path}: is cut off: {part.cut_off}")
+    elif first is not None:
         too_early = max(0, round((begin - first) * rate))
         waveform = waveform[too_early : too_early + round((end - begin) * rate)]
     return waveform, rate
@@ -165,3 +225,8 @@ def _check_length(path: Path, seconds: float) -> None:
         raise DatasetError(
             f"{path}: lasts more than {MAX_SECONDS} s, which is no clip; cut it into shorter ones"
         )
+
+
+def _check_whole(path: Path, n_samples: int, promised: int, sample_rate: int) -> None:
+    if promised - n_samples >= NEXT_TO_NOTHING_S * sample_rate:
+        raise DatasetError(f"{path}: is cut off: {n_samples} of {promised} samples are there")
