@@ -129,7 +129,7 @@ class Piped:
                 yield Notice(0, 1, "nothing has come through this pipe yet, waiting", "info")
 
     def _decode(self, pipe: _Pipe) -> Iterator[Block | Gap | Notice]:
-        position, rate = 0, 1
+        position, rate, is_cut = 0, 1, False
         fault: SourceError | None = None
         try:
             items = decode_forward(pipe, lambda: self._pump.stopped, RAW)
@@ -137,6 +137,7 @@ class Piped:
                 yield item
                 if not isinstance(item, Notice):
                     position, rate = item.end, item.sample_rate
+                is_cut = is_cut or (isinstance(item, Gap) and item.cause == "truncated")
         except SourceError as error:
             fault = error
         if self._pump.stopped:
@@ -150,7 +151,8 @@ class Piped:
                 "s came through the pipe; the results of the rest are kept"
             )
         # Where all came that was promised, what follows are tags or other bytes.
-        if fault is not None and (missing > _SLACK_S * rate or not promised):
+        is_cut = is_cut or missing > _SLACK_S * rate
+        if fault is not None and (is_cut or not promised):
             raise fault
 
 
