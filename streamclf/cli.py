@@ -8,7 +8,15 @@ from typing import Annotated
 
 import typer
 
-from streamclf import __version__, cli_config, cli_models, examples, option_groups, options
+from streamclf import (
+    __version__,
+    cli_config,
+    cli_models,
+    examples,
+    option_groups,
+    options,
+    standard_streams,
+)
 from streamclf.errors import StreamclfError, UsageError
 from streamclf.helping import HelpfulCommand, HelpfulGroup
 from streamclf.masking import mask_text
@@ -177,7 +185,12 @@ app.command(
 
 def main() -> None:
     """Run the command line; every failure is one line and an exit code."""
-    sys.exit(run(sys.argv[1:]))
+    standard_streams.secure()
+    code = run(sys.argv[1:])
+    lost = standard_streams.end_output()
+    if lost and not code:
+        code = _fail(f"{lost}: what was printed is lost; send it to a file or a pipe", 1)
+    sys.exit(code or int(lost is not None))
 
 
 def run(arguments: list[str]) -> int:

@@ -13,6 +13,7 @@ from streamclf import ui
 from streamclf.batch import BatchReport, count_jobs, is_template, leaves_core, run_recordings
 from streamclf.card import Card
 from streamclf.console import Bars, has_terminal, say
+from streamclf.cores import count_cores
 from streamclf.engine import Engine
 from streamclf.errors import UsageError
 from streamclf.found import describe_found
@@ -29,7 +30,6 @@ from streamclf.outputs import (
     write_stats,
 )
 from streamclf.own_files import OwnFiles
-from streamclf.providers import count_cores
 from streamclf.records import Average
 from streamclf.runner import Interrupts, describe_stream, run_stream
 from streamclf.service import Service
@@ -37,6 +37,7 @@ from streamclf.settings import Settings
 from streamclf.sinks.choose import Format
 from streamclf.sources.choose import SourceOptions, open_source
 from streamclf.sources.paths import find_recordings
+from streamclf.standard_streams import is_terminal
 from streamclf.stats import Statistics, describe_counts
 from streamclf.ui import ScreenOptions
 
@@ -211,11 +212,13 @@ def file(
     report.failures[:0] = [str(error) for error in missing]
     report.n_recordings += len(missing)
     _say_report(report, engines[0], opened, outputs)
-    write_stats(outputs.stats, report.statistics)
     _say_failures(report.failures, report.n_recordings)
+    for failure in files.failures:
+        say(f"error: {failure}")
+    write_stats(outputs.stats, report.statistics)
     if interrupts.happened:
         return INTERRUPTED
-    return FAILED if report.failures else OK
+    return FAILED if report.failures or files.failures else OK
 
 
 def _show_recording(
@@ -303,7 +306,7 @@ def _format(outputs: OutputOptions) -> Format:
 
 
 def _default_format() -> Format:
-    return "text" if sys.stdout.isatty() else "jsonl"
+    return "text" if is_terminal(sys.stdout) else "jsonl"
 
 
 def _say_failures(failures: list[str], n_recordings: int) -> None:

@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from streamclf import log
+from streamclf.standard_streams import is_terminal
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -19,8 +20,7 @@ def say(message: str) -> None:
 
 def has_terminal() -> bool:
     """Whether this process belongs to a terminal, whose end it should not outlive."""
-    streams = (sys.stdin, sys.stdout, sys.stderr)
-    return any(stream is not None and stream.isatty() for stream in streams)
+    return any(is_terminal(stream) for stream in (sys.stdin, sys.stdout, sys.stderr))
 
 
 class Bars:
@@ -42,7 +42,7 @@ class Bars:
         self._current: TaskID | None = None
 
     def __enter__(self) -> Self:
-        if not (sys.stderr.isatty() and log.tells_progress()):
+        if not (is_terminal(sys.stderr) and log.tells_progress()):
             return self
         from rich.console import Console  # only a terminal needs it
         from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn

@@ -18,14 +18,14 @@ A message names the value, the limit and the way out, in one line.
 
 from __future__ import annotations
 
-from streamclf.masking import mask_text
+from streamclf.masking import mask_text, one_line
 
 
 class StreamclfError(Exception):
     """Any failure that streamclf explains; ``str()`` of it is one line, without passwords."""
 
     def __init__(self, message: object) -> None:
-        super().__init__(mask_text(" ".join(str(message).split())))
+        super().__init__(mask_text(one_line(str(message).strip())))
 
 
 class UsageError(StreamclfError):

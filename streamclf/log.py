@@ -11,7 +11,8 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
-from streamclf.masking import mask_text, show_safely
+from streamclf.masking import mask_text, one_line
+from streamclf.standard_streams import is_closed
 
 LogFormat: TypeAlias = Literal["text", "json"]
 LogLevel: TypeAlias = Literal["debug", "info", "warning", "error"]
@@ -23,7 +24,7 @@ _PREFIXES = {"warning: ": logging.WARNING, "error: ": logging.ERROR}
 
 def _message(record: logging.LogRecord) -> str:
     """One line, without passwords and without what a terminal would obey."""
-    return show_safely(mask_text(" ".join(record.getMessage().split())))
+    return one_line(mask_text(record.getMessage().strip()))
 
 
 class _TextFormatter(logging.Formatter):
@@ -70,7 +71,7 @@ class LineHandler(logging.Handler):
         line = self.format(record) + "\n"
         if self.write is not None:
             self.write(line)
-        else:
+        elif not is_closed(sys.stderr):
             sys.stderr.write(line)
             sys.stderr.flush()
 
@@ -110,6 +111,9 @@ def in_background() -> Iterator[None]:
     from streamclf.sinks.background import BackgroundLines
     from streamclf.sinks.pipes import OutputTarget
 
+    if is_closed(sys.stderr):
+        yield
+        return
     sys.stderr.flush()
     target = OutputTarget("standard error", sys.stderr.fileno())
     lines = BackgroundLines(target, on_gone=lambda: None)

@@ -42,6 +42,11 @@ def mask_text(text: str) -> str:
     return _URL.sub(lambda found: mask_url(found[0]), text)
 
 
+def one_line(text: str) -> str:
+    r"""Show a text that comes from elsewhere in one line: line breaks as ``\n``, tabs as ``\t``."""
+    return show_safely(text).replace("\n", "\\n").replace("\t", "\\t")
+
+
 def show_safely(text: str) -> str:
     r"""Show a text that comes from elsewhere: control characters as ``\x1b``."""
     return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -11,12 +12,20 @@ from typing import TYPE_CHECKING
 
 from streamclf.batch import is_template, output_for
 from streamclf.card import Card
-from streamclf.console import Bars
+from streamclf.console import Bars, say
 from streamclf.errors import SinkError, UsageError
 from streamclf.sinks.base import Sink
 from streamclf.sinks.choose import Format, check_scores_ending, format_of, open_scores, open_sink
-from streamclf.sinks.lines import HEARD, UNFINISHED, already_exists
+from streamclf.sinks.creating import (
+    already_exists,
+    holds_something,
+    is_there,
+    reason_of,
+    try_to_create,
+)
+from streamclf.sinks.lines import HEARD, UNFINISHED
 from streamclf.sinks.rotation import Rotation
+from streamclf.standard_streams import is_closed
 from streamclf.stats import Statistics
 
 if TYPE_CHECKING:
@@ -79,7 +88,7 @@ class OutputOptions:
             Rotation.parse(self.rotate)
         if self.resume:
             self._check_resume()
-        if self.clips is not None and self.clips.exists() and not self.clips.is_dir():
+        if self.clips is not None and is_there(self.clips) and not self.clips.is_dir():
             raise UsageError(f"--clips {self.clips}: is a file, clips need a folder: name one")
         if self.clips_limit is not None and self.clips is None:
             raise UsageError("--clips-limit goes with --clips")
@@ -151,6 +160,8 @@ def open_files(outputs: OutputOptions, files: list[Path], upkeep: Upkeep | None)
     sinks: list[Sink] = []
     try:
         marks = (HEARD, UNFINISHED) if outputs.resume else (UNFINISHED,)
+        if outputs.stats is not None:
+            try_to_create(outputs.stats)
         for path in files:
             sinks.append(
                 open_sink(
@@ -198,19 +209,39 @@ def open_sinks(
     bars: Bars | None = None,
     upkeep: Upkeep | None = None,
 ) -> Iterator[list[Sink]]:
-    """Standard output, files and scores, closed in the end."""
+    """Standard output, files and scores, closed in the end.
+
+    Raises:
+        UsageError: A file is there already, or there is no output at all.
+        SinkError: One cannot be created.
+    """
+    prints = _prints(outputs)
     sinks = open_files(outputs, files, upkeep)
     try:
-        write = bars.print if bars else None
-        chosen = outputs.format or default
-        sinks.append(
-            open_sink(
-                None, chosen, top=outputs.top, write=write, upkeep=upkeep, n_best=outputs.n_best
+        if prints:
+            write = bars.print if bars else None
+            chosen = outputs.format or default
+            sinks.append(
+                open_sink(
+                    None, chosen, top=outputs.top, write=write, upkeep=upkeep, n_best=outputs.n_best
+                )
             )
-        )
         yield sinks
     finally:
         close_sinks(sinks)
+
+
+def _prints(outputs: OutputOptions) -> bool:
+    """Whether there is a standard output for results."""
+    if not is_closed(sys.stdout):
+        return True
+    if not outputs.written:
+        raise UsageError(
+            "standard output is closed, and there is no other output: add --output FILE, or leave "
+            "standard output open"
+        )
+    say("standard output is closed: results go to the other outputs alone")
+    return False
 
 
 def check_outputs(outputs: OutputOptions, recordings: list[Path]) -> None:
@@ -234,8 +265,7 @@ def check_outputs(outputs: OutputOptions, recordings: list[Path]) -> None:
         return
     for path in taken:
         continued = outputs.append and path != outputs.stats
-        # What is neither file nor folder holds nothing to be lost.
-        if not continued and (path.is_file() or path.is_dir()):
+        if not continued and holds_something(path):
             raise already_exists(path, of_recording=taken[path] is not None)
 
 
@@ -277,9 +307,8 @@ def write_stats(path: Path | None, statistics: Statistics) -> None:
     text = json.dumps(statistics.as_json(), indent=1, ensure_ascii=False)
     try:
         path.write_text(f"{text}\n", encoding="utf-8", errors="backslashreplace")
-    except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise SinkError(f"--stats {path}: cannot be written: {reason}") from error
+    except (OSError, ValueError) as error:  # ValueError: a name with a null character
+        raise SinkError(f"--stats {path}: cannot be written: {reason_of(error)}") from error
 
 
 def _check_answers(option: str, chosen: Format) -> None:

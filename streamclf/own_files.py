@@ -6,17 +6,31 @@ ends a batch, and a later run can tell which recordings are still to be done.
 
 from __future__ import annotations
 
+import hashlib
+import os
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
 from streamclf.batch import output_for
-from streamclf.errors import SinkError
+from streamclf.errors import StreamclfError
 from streamclf.sinks.base import Sink
 from streamclf.sinks.choose import format_of, open_sink
-from streamclf.sinks.lines import already_exists
+from streamclf.sinks.creating import already_exists, is_special, is_there, reason_of
 
 PARTIAL = ".partial"
+LONGEST_NAME = 255
+"""Bytes, or letters, that file systems take."""
+
+
+def partial_of(path: Path) -> Path:
+    """What a file is called until it is whole."""
+    n_left = LONGEST_NAME - len(os.fsencode(path.name))
+    if not 0 <= n_left < len(PARTIAL):
+        return path.with_name(path.name + PARTIAL)
+    # There is room for its own name, but not for more.
+    digest = hashlib.sha256(os.fsencode(path.name)).hexdigest()[:16]
+    return path.with_name(digest + PARTIAL)
 
 
 class OwnFiles:
@@ -26,6 +40,10 @@ class OwnFiles:
         templates: Names with ``{stem}`` or ``{dir}``.
         overwrite: Replace files that are there.
         n_best: Write one answer a recording in place of its events, of so many classes; 0: events.
+
+    Attributes:
+        unfinished: What has no name of its own, as its recording was not heard to its end.
+        failures: Files that could not be created or named, a line each; all else went on.
     """
 
     def __init__(self, templates: Sequence[Path], *, overwrite: bool, n_best: int = 0) -> None:
@@ -34,25 +52,30 @@ class OwnFiles:
         self._sinks = ExitStack()
         self._names: list[tuple[Path, Path]] = []
         self.unfinished: list[Path] = []
+        self.failures: list[str] = []
 
     def open(self, recording: Path) -> list[Sink]:
         """Sinks for a recording; what is left of an earlier run's is replaced.
 
-        Raises:
-            UsageError: A file of that name is there, and may not be replaced.
-            SinkError: One cannot be created.
+        One that cannot be created is told in `failures`, and the others are there all the same.
         """
         self.close()
         self._recording = recording
-        return [self._open(output_for(template, recording)) for template in self._templates]
+        sinks = []
+        for template in self._templates:
+            try:
+                sinks.append(self._open(output_for(template, recording)))
+            except StreamclfError as error:
+                self.failures.append(str(error))
+        return sinks
 
     def _open(self, path: Path) -> Sink:
-        if path.exists() and not path.is_file():  # a pipe, which holds nothing to be lost
-            sink = open_sink(path, overwrite=True, n_best=self._n_best)
+        if is_special(path):  # a pipe, which holds nothing to be lost
+            sink = open_sink(path, n_best=self._n_best)
         else:
-            if path.exists() and not self._overwrite:
+            if is_there(path) and not self._overwrite:
                 raise already_exists(path)
-            partial = path.with_name(path.name + PARTIAL)
+            partial = partial_of(path)
             sink = open_sink(partial, format_of(path), overwrite=True, n_best=self._n_best)
             self._names.append((partial, path))
         self._sinks.callback(sink.close)
@@ -61,8 +84,7 @@ class OwnFiles:
     def keep(self, recording: Path) -> None:
         """Give the files of a recording that was heard to its end their names.
 
-        Raises:
-            SinkError: That is not possible; they stay as they are.
+        Those for which that is not possible stay as they are, and are told in `failures`.
         """
         if recording != self._recording:  # it could not be opened, and has none
             return
@@ -72,10 +94,10 @@ class OwnFiles:
             try:
                 partial.replace(path)
             except OSError as error:
-                reason = (error.strerror or str(error)).lower()
-                raise SinkError(
-                    f"{path}: cannot be given its name: {reason}; the results are in {partial}"
-                ) from error
+                self.failures.append(
+                    f"{path}: cannot be given its name: {reason_of(error)}; "
+                    f"the results are in {partial}"
+                )
 
     def close(self) -> None:
         """Close what is open; what has no name of its own yet is told in `unfinished`."""

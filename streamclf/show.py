@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import sys
 from typing import Any
 
 import msgspec
@@ -100,4 +99,4 @@ def _microphones(number: int, hop_s: float) -> str:
 
 def _print_json(value: Any) -> None:
     text = msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
-    sys.stdout.write(text + "\n")
+    print(text)

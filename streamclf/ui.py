@@ -16,6 +16,7 @@ from streamclf.model import CardOptions, bundled_models, find_model
 from streamclf.outputs import check_clips, close_sinks, open_files
 from streamclf.sources.piped import check_can_reread
 from streamclf.sources.recording import Recording
+from streamclf.standard_streams import is_terminal
 
 if TYPE_CHECKING:
     from streamclf.dashboard.remembered import Remembered
@@ -80,7 +81,7 @@ def _lacking() -> str:
     # textual-serve runs the program without a terminal, and says so by this variable.
     if "TEXTUAL_DRIVER" in os.environ:
         return ""
-    if not (sys.stdout.isatty() and sys.stderr.isatty() and sys.stdin.isatty()):
+    if not all(is_terminal(stream) for stream in (sys.stdin, sys.stdout, sys.stderr)):
         return "needs a terminal"
     kind = os.environ.get("TERM", "")
     if kind in ("dumb", "unknown"):

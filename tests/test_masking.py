@@ -2,6 +2,7 @@
 
 import ast
 import io
+import json
 import logging
 import sys
 from pathlib import Path
@@ -13,8 +14,8 @@ from hypothesis import strategies as st
 from streamclf import log
 from streamclf.dashboard import web
 from streamclf.dashboard.start import write_log
-from streamclf.errors import StreamclfError, UsageError
-from streamclf.masking import mask_text, mask_url, show_safely
+from streamclf.errors import RecordingError, StreamclfError, UsageError
+from streamclf.masking import mask_text, mask_url, one_line, show_safely
 from streamclf.sources.choose import SourceOptions, open_source
 from streamclf.sources.stream import UrlStream
 
@@ -132,11 +133,27 @@ def test_control_characters_do_not_reach_the_terminal(streamclf, write_wav, tone
     assert logged("no\x1b[2Jthing", "text") == "streamclf: no\\x1b[2Jthing"
     assert "\x1b" not in logged("no\x1b[2Jthing", "json")
     assert show_safely("a\tb\nü 日本") == "a\tb\nü 日本"
+    assert one_line("a\tb\nü  日本\x1b") == "a\\tb\\nü  日本\\x1b"
     path = write_wav([0.0] * 8000, "a\x1b[2Jb.wav")
     path.write_bytes(b"no audio")
     result = streamclf("file", path, "--model", tone_model)
     assert "\x1b" not in result.err
     assert "\\x1b[2Jb.wav" in result.err
+
+
+@pytest.mark.parametrize("chosen", ["text", "json"])
+def test_a_file_name_is_said_as_it_is_in_one_line(
+    streamclf, write_wav, tone_model, scene, tmp_path, chosen
+):
+    """Two blanks are two, and a line break is told from a blank."""
+    path = write_wav([0.0] * 8000, "a\nb  c\td.wav")
+    path.write_bytes(scene.read_bytes()[:20_000])
+    result = streamclf("file", path, "--model", tone_model, "--log-format", chosen)
+    assert result.code == 1
+    lines = result.err.splitlines()
+    shown = "a\\nb  c\\td.wav: is cut short"
+    assert sum(shown in (json.loads(x)["message"] if chosen == "json" else x) for x in lines) == 1
+    assert str(RecordingError(f"{path}: gone\n")).endswith("a\\nb  c\\td.wav: gone")
 
 
 def test_nothing_is_unpickled_anywhere():

@@ -2,6 +2,7 @@
 
 import errno
 import json
+import os
 import time
 from datetime import datetime
 from pathlib import Path
@@ -49,6 +50,26 @@ def test_rotation_by_size_leaves_whole_lines_and_no_file_too_long(tmp_path, pati
     texts = [file.read_text() for file in [*older, path]]
     assert sorted("".join(texts).splitlines()) == sorted(wanted)
     assert all(len(text) <= 100 and text.endswith("\n") for text in texts)
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="open files are looked up there")
+def test_a_file_is_closed_before_it_is_given_another_name(tmp_path, monkeypatch, words):
+    """Windows refuses to rename a file that is open."""
+    path, real = tmp_path / "e.csv", Path.rename
+
+    def as_windows_does(self, target):
+        if str(self) in [os.path.realpath(entry) for entry in Path("/proc/self/fd").iterdir()]:
+            raise PermissionError(errno.EACCES, "The process cannot access the file")
+        return real(self, target)
+
+    monkeypatch.setattr(Path, "rename", as_windows_does)
+    target = FileTarget(path, rotation=Rotation(max_bytes=10), tell=words)
+    for number in range(3):
+        target.put(b"line %d..\n" % number)
+    target.close()
+    assert words.told == []
+    assert path.read_bytes() == b"line 2..\n"
+    assert len(list(tmp_path.iterdir())) == 3
 
 
 def test_rotation_by_day_names_the_day(tmp_path):

@@ -225,4 +225,4 @@ def test_a_log_line_survives_names_that_are_no_text(capfd):
     log.set_up("json")
     log.say("warning: caf\udce9.wav:\n is odd")
     log.set_up()
-    assert json.loads(capfd.readouterr().err)["message"] == "caf\\udce9.wav: is odd"
+    assert json.loads(capfd.readouterr().err)["message"] == "caf\\udce9.wav:\\n is odd"

@@ -13,6 +13,7 @@ from streamclf.records import Average, Gap, Notice, Scores, SoundEvent
 from streamclf.sinks.base import MemorySink, Sink, StreamInfo
 from streamclf.sinks.choose import format_of, open_scores, open_sink
 from streamclf.sinks.lines import LineFile
+from streamclf.sinks.targets import FileTarget
 
 RATE = 8000
 LABELS = ["dog", "door, slammed", "rain"]
@@ -151,6 +152,37 @@ def test_tables_of_tabs_hold_against_odd_names(tmp_path, name):
     assert len(last) == (3 if name == "x.txt" else 11)
 
 
+ODD_NAME = "a\nb\tc  d\r\x1b[2J\u2028e.wav"
+SHOWN = "a\\nb\\tc  d\\r\\x1b[2J\\u2028e.wav"
+
+
+@pytest.mark.parametrize("chosen", ["text", "csv", "audacity", "raven", "jsonl"])
+def test_a_line_break_in_a_name_breaks_no_line(tmp_path, chosen):
+    stream = StreamInfo(ODD_NAME, RATE, LABELS, "single-label")
+    sink = open_sink(tmp_path / "odd", chosen)
+    sink.begin(stream)
+    sink.write(RESULTS[1])
+    sink.write(RESULTS[3])
+    sink.close()
+    text = (tmp_path / "odd").read_bytes().decode()
+    n_more = {"text": 1, "csv": 1, "raven": 1}.get(chosen, 0)  # a title or a header
+    assert text.count("\n") == 2 + n_more
+    if chosen == "jsonl":
+        assert json.loads(text.split("\n")[0])["source"] == ODD_NAME
+    else:
+        assert len(text.splitlines()) == 2 + n_more
+        assert "\x1b" not in text
+        assert (SHOWN in text) is (chosen != "audacity")
+
+
+def test_scores_of_odd_names_are_a_line_each(tmp_path):
+    sink = open_scores(tmp_path / "odd.csv")
+    sink.begin(StreamInfo(ODD_NAME, RATE, LABELS, "single-label"))
+    sink.write(RESULTS[0])
+    sink.close()
+    assert (tmp_path / "odd.csv").read_text().splitlines()[1].startswith(f"{SHOWN},0.0,")
+
+
 def test_text_is_a_table_below_each_name(tmp_path):
     path = tmp_path / "x.out"
     sink = open_sink(path, "text")
@@ -230,12 +262,18 @@ def test_no_file_is_overwritten_unasked(tmp_path, name):
     assert not path.read_bytes().startswith(b"precious")
 
 
-def test_a_folder_that_is_not_there_is_said(tmp_path):
-    with pytest.raises(SinkError) as caught:
-        open_sink(tmp_path / "no" / "x.csv")
-    assert str(caught.value) == (
-        f"{tmp_path}/no/x.csv: cannot be created: there is no folder {tmp_path}/no"
-    )
+def test_a_folder_that_cannot_be_made_is_said(tmp_path):
+    (tmp_path / "file").touch()
+    for opener in (open_sink, FileTarget):
+        with pytest.raises(SinkError) as caught:
+            opener(tmp_path / "file" / "x.csv")
+        assert str(caught.value) == (
+            f"{tmp_path}/file/x.csv: {tmp_path}/file is a file, a folder is needed: rename one"
+        )
+        with pytest.raises(
+            SinkError, match=r"can neither be made nor entered: not a directory; name"
+        ):
+            opener(tmp_path / "file" / "below" / "x.csv")
 
 
 def test_names_that_are_no_text_can_be_written(tmp_path):

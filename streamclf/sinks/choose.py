@@ -15,6 +15,7 @@ from streamclf.sinks.base import Sink
 from streamclf.sinks.jsonl import N_BEST, JsonLinesSink
 from streamclf.sinks.lines import LineFile, Lines, PrintedLines
 from streamclf.sinks.tables import AudacitySink, CsvSink, RavenSink, TextSink
+from streamclf.standard_streams import is_terminal
 
 if TYPE_CHECKING:
     from streamclf.sinks.upkeep import Upkeep
@@ -82,7 +83,7 @@ def open_sink(
             raise UsageError("standard output needs a --format")
         chosen = format_of(path)
     file: Lines = _open_lines(path, overwrite, upkeep, append)
-    if path is None and write is not None and sys.stdout.isatty():
+    if path is None and write is not None and is_terminal(sys.stdout):
         file = PrintedLines(write)
     sink: Sink
     if chosen == "jsonl":

@@ -9,8 +9,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection
 from pathlib import Path
 
-from streamclf.errors import SinkError, UsageError
+from streamclf.errors import SinkError
 from streamclf.sinks.base import Sink, StreamInfo
+from streamclf.sinks.creating import is_special, open_special, open_to_append, reason_of
+from streamclf.standard_streams import wait_for_room
 from streamclf.stats import Statistics
 
 HEARD, UNFINISHED = "heard", "unfinished"
@@ -118,7 +120,7 @@ class LineFile(Lines):
     """Appends whole lines, each handed to the system at once, so that a crash leaves no half.
 
     Args:
-        path: The file, or None for standard output.
+        path: The file, None for standard output; a named pipe or a device is written to as it is.
         overwrite: Replace a file that is there.
         append: Go on with a file that is there, whose last line is whole.
 
@@ -134,17 +136,11 @@ class LineFile(Lines):
             sys.stdout.flush()
             self._descriptor: int | None = sys.stdout.fileno()
             return
-        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0)
-        flags |= os.O_TRUNC if overwrite else 0 if append else os.O_EXCL
-        try:
-            self._descriptor = os.open(path, flags, 0o666)
-        except FileExistsError as error:
-            raise already_exists(path) from error
-        except OSError as error:
-            reason = (error.strerror or str(error)).lower()
-            if isinstance(error, FileNotFoundError):
-                reason = f"there is no folder {path.parent}"
-            raise SinkError(f"{path}: cannot be created: {reason}") from error
+        if is_special(path):
+            self._descriptor = open_special(path)
+        else:
+            how = os.O_TRUNC if overwrite else 0 if append else os.O_EXCL
+            self._descriptor = open_to_append(path, how)
 
     def write_header(self, line: str) -> None:
         """Begin the file with a line, where it is not gone on with."""
@@ -156,7 +152,8 @@ class LineFile(Lines):
         """Append lines, given without their line breaks.
 
         Raises:
-            SinkError: The disk is full, the pipe closed, ...
+            SinkError: The disk is full, nobody reads the pipe any more, ...
+            BrokenPipeError: Nobody reads standard output any more.
         """
         if self._descriptor is None:
             raise SinkError(f"{self.name}: is closed already")
@@ -165,15 +162,25 @@ class LineFile(Lines):
         n_written = 0
         try:
             while n_written < len(data):
-                n_written += os.write(self._descriptor, data[n_written:])
-        except BrokenPipeError:
-            raise
+                n_written += self._put(data[n_written:])
         except OSError as error:
+            if isinstance(error, BrokenPipeError):
+                if not self._owned:
+                    raise
+                raise SinkError(f"{self.name}: nobody reads it any more: start again") from error
             self._take_back(n_written)
-            reason = (error.strerror or str(error)).lower()
             raise SinkError(
-                f"{self.name}: cannot be written: {reason}; the lines before are kept"
+                f"{self.name}: cannot be written: {reason_of(error)}; the lines before are kept"
             ) from error
+
+    def _put(self, data: memoryview) -> int:
+        """Write what there is room for, though who shares the descriptor set it not to wait."""
+        assert self._descriptor is not None
+        while True:
+            try:
+                return os.write(self._descriptor, data)
+            except BlockingIOError:
+                wait_for_room(self._descriptor)
 
     def _take_back(self, n_bytes: int) -> None:
         """Cut off what a full disk took of the last lines."""
@@ -194,13 +201,4 @@ class LineFile(Lines):
         try:
             os.close(descriptor)
         except OSError as error:
-            reason = (error.strerror or str(error)).lower()
-            raise SinkError(f"{self.name}: may not be on the disk: {reason}") from error
-
-
-def already_exists(path: Path, *, of_recording: bool = False) -> UsageError:
-    """What to say of an output that must not be replaced."""
-    resume = ", --resume to leave out recordings that are done" if of_recording else ""
-    return UsageError(
-        f"{path}: exists already: add --overwrite to replace it{resume}, or name another file"
-    )
+            raise SinkError(f"{self.name}: may not be on the disk: {reason_of(error)}") from error

@@ -8,6 +8,9 @@ import sys
 from pathlib import Path
 
 from streamclf.sinks.targets import Target
+from streamclf.standard_streams import wait_for_room
+
+_ROOM_S = 0.1
 
 
 class FifoTarget(Target):
@@ -79,8 +82,17 @@ class OutputTarget(Target):
         return error.errno in (errno.EPIPE, errno.EBADF)
 
     def put(self, data: bytes) -> int:
-        """Write; waits for a reader that is slow."""
-        return os.write(self._descriptor, data)
+        """Write; waits for a reader that is slow.
+
+        Raises:
+            BlockingIOError: It is one that does not wait, and there was no room for a moment.
+        """
+        try:
+            return os.write(self._descriptor, data)
+        except BlockingIOError:
+            if not wait_for_room(self._descriptor, _ROOM_S):
+                raise
+            return os.write(self._descriptor, data)
 
     def begin(self) -> None:
         """Write the header once."""

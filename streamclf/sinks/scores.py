@@ -10,9 +10,10 @@ from typing import IO
 
 import numpy as np
 
-from streamclf.errors import SinkError
+from streamclf.errors import SinkError, UsageError
 from streamclf.records import Average, Result
 from streamclf.sinks.base import Sink, StreamInfo
+from streamclf.sinks.creating import is_special
 from streamclf.sinks.lines import LineFile, LineSink
 from streamclf.sinks.tables import csv_line
 
@@ -49,6 +50,10 @@ class ScoresNpzSink(Sink):
         path: The .npz file.
         overwrite: Replace a file that is there.
         tell: Of a live run: rows for which there is no room are lost, and said here in a line.
+
+    Raises:
+        UsageError: The file is there and may not be replaced, or is none.
+        SinkError: It cannot be created.
     """  # noqa: D205
 
     def __init__(
@@ -58,6 +63,10 @@ class ScoresNpzSink(Sink):
         overwrite: bool = False,
         tell: Callable[[str], None] | None = None,
     ) -> None:
+        if is_special(path):
+            raise UsageError(
+                f"--scores {path}: is no file, and .npz is written whole at the end: take .csv"
+            )
         LineFile(path, overwrite=overwrite).close()  # claims the name now, not hours later
         self._path = path
         self._tell = tell

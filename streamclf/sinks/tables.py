@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from streamclf.highest import WORTH_TELLING
-from streamclf.masking import show_safely
+from streamclf.masking import one_line
 from streamclf.records import Average, Gap, Result, SoundEvent
 from streamclf.sinks.base import StreamInfo
 from streamclf.sinks.jsonl import N_BEST, top_labels
@@ -110,7 +110,7 @@ class AudacitySink(TableSink):
         text = f"gap: {score}" if label is None else label
         if stream.task == "regression" and label is not None:
             text = f"{label} {score}"
-        return f"{stream.seconds(onset):.6f}\t{stream.seconds(offset):.6f}\t{_cell(text)}"
+        return f"{stream.seconds(onset):.6f}\t{stream.seconds(offset):.6f}\t{_words(text)}"
 
 
 class RavenSink(TableSink):
@@ -134,8 +134,8 @@ class RavenSink(TableSink):
         name = Path(stream.source).name
         text, number = ("gap: " + str(score), "") if label is None else (label, str(score))
         band = ["0", str(stream.sample_rate // 2)]
-        cells = [str(self._n_rows), "Spectrogram 1", "1", begin, end, *band, _cell(name), begin]
-        return "\t".join([*cells, _cell(text), number])
+        cells = [str(self._n_rows), "Spectrogram 1", "1", begin, end, *band, one_line(name), begin]
+        return "\t".join([*cells, _words(text), number])
 
 
 class TextSink(TableSink):
@@ -184,7 +184,7 @@ class TextSink(TableSink):
     def _title(self, stream: StreamInfo) -> str:
         """The stream's name with its line break, where nothing was shown of it yet."""
         began = f", from {stream.started:%Y-%m-%d %H:%M:%S}" if stream.started else ""
-        title = "" if self._shown == stream.source else f"{show_safely(stream.source)}{began}\n"
+        title = "" if self._shown == stream.source else f"{one_line(stream.source)}{began}\n"
         self._shown = stream.source
         return title
 
@@ -205,12 +205,17 @@ def _clock(seconds: float) -> str:
 
 
 def csv_line(cells: list[object]) -> str:
-    """One line of CSV, quoted where needed, without its line break."""
+    r"""One line of CSV, quoted where needed, without its line break.
+
+    CSV may hold line breaks in quotes, but whoever reads a file of lines line by line, or sets it
+    aside at a line's end, would cut such a row in two: texts show theirs as ``\n``.
+    """
     text = io.StringIO()
-    csv.writer(text, lineterminator="").writerow(cells)
+    shown = [one_line(cell) if isinstance(cell, str) else cell for cell in cells]
+    csv.writer(text, lineterminator="").writerow(shown)
     return text.getvalue()
 
 
-def _cell(text: str) -> str:
-    """Text that cannot break a table of tabs: white space of any kind becomes a blank."""
-    return " ".join(text.split())
+def _words(label: str) -> str:
+    """A label that cannot break a table of tabs: white space of any kind becomes a blank."""
+    return one_line(" ".join(label.split()))

@@ -12,7 +12,7 @@ from datetime import datetime
 from pathlib import Path
 
 from streamclf.errors import SinkError, UsageError
-from streamclf.sinks.lines import already_exists
+from streamclf.sinks.creating import is_special, is_there, open_to_append, reason_of
 from streamclf.sinks.rotation import Rotation
 
 HALF_LINE_BYTES = 65_536
@@ -108,27 +108,15 @@ class FileTarget(Target):
         self._tell = tell
         self._rotation = rotation or Rotation()
         self._now = now
-        self._descriptor: int | None = None
-        there = path.exists()
-        special = there and not path.is_file()
-        try:
-            if there and not (overwrite or append or special):
-                raise FileExistsError
-            replace = os.O_TRUNC if overwrite and not special else 0
-            self._descriptor = self._open(replace if there else os.O_EXCL)
-        except FileExistsError as error:
-            raise already_exists(path) from error
-        except OSError as error:
-            reason = (error.strerror or str(error)).lower()
-            if isinstance(error, FileNotFoundError):
-                reason = f"there is no folder {path.parent}"
-            raise SinkError(f"{path}: cannot be created: {reason}") from error
+        replace = os.O_TRUNC if overwrite else 0 if append else os.O_EXCL
+        new = os.O_EXCL if not is_there(path) else replace
+        self._descriptor: int | None = open_to_append(path, 0 if is_special(path) else new)
         try:
             self._measure()
             too_long = len(self._half_line()) == HALF_LINE_BYTES
         except OSError as error:
             self.close()
-            reason = (error.strerror or str(error)).lower()
+            reason = reason_of(error)
             raise SinkError(f"{path}: its end cannot be read to go on there: {reason}") from error
         if too_long:
             self.close()
@@ -207,6 +195,7 @@ class FileTarget(Target):
     def _set_aside(self, now: datetime) -> None:
         self.sync()
         name = self._rotation.name_for(self._path, self._begun, now)
+        self.close()  # Windows gives no file that is open another name
         try:
             self._path.rename(name)
         except FileNotFoundError:

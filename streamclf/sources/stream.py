@@ -23,6 +23,7 @@ from streamclf.sources.piped import decode_forward
 from streamclf.sources.playlists import STREAM_PLAYLIST, names_playlist
 from streamclf.sources.pump import Pump
 from streamclf.sources.redial import Redial
+from streamclf.standard_streams import is_closed
 
 RAW_BLOCK_S = 0.05
 NETWORK_TIMEOUT_S = 10.0
@@ -110,6 +111,9 @@ class StandardInput(Source):
         raw: The layout of headerless samples, such as ``s16le:16000:1``, or None for an encoded
             format.
         file: Where to read; standard input unless told otherwise.
+
+    Raises:
+        StreamError: Standard input is closed.
     """
 
     live: ClassVar[bool] = True
@@ -186,6 +190,8 @@ class _Watched:
 
 
 def _standard_input() -> FileIO:
+    if is_closed(sys.stdin):
+        raise StreamError("standard input is closed: --source - listens to what is piped into it")
     return FileIO(sys.stdin.fileno(), "r", closefd=False)
 
 
