@@ -44,6 +44,7 @@ def measure(how: str, n_wanted: int) -> None:
         os.environ.update(server.env)
         from streamclf.sources import microphone as module
         from streamclf.sources.backend import PortAudioBackend
+        from streamclf.sources.namesakes import Look
 
         class Impatient(module.BackOff):
             def next_s(self) -> float:
@@ -52,9 +53,9 @@ def measure(how: str, n_wanted: int) -> None:
         class Counting(PortAudioBackend):
             n_tries = 0
 
-            def probe(self, device) -> bool:
+            def probe(self, lost) -> Look:
                 self.n_tries += 1
-                return True if how == "here" else super().probe(device)
+                return Look(there=True) if how == "here" else super().probe(lost)
 
         module.BackOff = Impatient
         backend = Counting()

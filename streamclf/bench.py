@@ -26,6 +26,7 @@ from typing import Any
 import numpy as np
 import soundfile
 
+from streamclf import own_python
 from streamclf.classifier import Array, Classifier, stack
 from streamclf.engine import Engine
 from streamclf.errors import UsageError
@@ -332,9 +333,10 @@ def _start_up(folder: Path, model: Path) -> float:
     clip = folder / "second.wav"
     write_noise(clip, 1.0)
     command = [sys.executable, "-m", "streamclf", "file", str(clip), "--model", str(model)]
+    environment = own_python.environment()
     taken = []
     for _ in range(ROUNDS):
         began = time.perf_counter()
-        subprocess.run(command, check=False, capture_output=True)
+        subprocess.run(command, check=False, capture_output=True, env=environment)
         taken.append(time.perf_counter() - began)
     return statistics.median(taken)

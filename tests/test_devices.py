@@ -11,7 +11,7 @@ import pytest
 
 from streamclf.errors import DeviceError
 from streamclf.sources.backend import PortAudioBackend
-from streamclf.sources.devices import InputDevice, choose_input, find_again, list_inputs
+from streamclf.sources.devices import InputDevice, choose_input, list_inputs
 from streamclf.sources.fake_backend import FakeBackend
 
 USB = InputDevice(3, "USB PnP: Audio (hw:1,0)", "ALSA", 1, 44_100.0)
@@ -65,23 +65,6 @@ def test_choose_input_says_what_there_is(wanted: int | str, message: str) -> Non
 def test_choose_input_without_devices_says_so() -> None:
     with pytest.raises(DeviceError, match="no input device"):
         choose_input([], None)
-
-
-def test_find_again_goes_by_name_not_by_index() -> None:
-    moved = InputDevice(0, PULSE.name, "ALSA", 32, 44_100.0)
-    impostor = InputDevice(5, "other", "ALSA", 1, 44_100.0)
-    assert find_again([impostor, moved], PULSE) == moved
-    assert find_again([impostor], PULSE) is None
-
-
-def test_find_again_knows_an_alsa_card_whose_number_changed() -> None:
-    renumbered = InputDevice(1, "USB PnP: Audio (hw:4,0)", "ALSA", 1, 44_100.0)
-    assert find_again([HEADSET, renumbered], USB) == renumbered
-
-
-def test_find_again_stays_with_the_host_api() -> None:
-    elsewhere = InputDevice(1, USB.name, "OSS", 1, 44_100.0)
-    assert find_again([elsewhere], USB) is None
 
 
 def test_list_inputs_lists_what_the_backend_sees() -> None:

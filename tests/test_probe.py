@@ -10,9 +10,10 @@ import pytest
 
 from streamclf.sources import probe as module
 from streamclf.sources.devices import InputDevice
+from streamclf.sources.namesakes import Look, Remembered
 from streamclf.sources.probe import probe
 
-DEVICE = InputDevice(3, "usb", "ALSA", 1, 48_000.0)
+DEVICE = Remembered(InputDevice(3, "usb", "ALSA", 1, 48_000.0), ("usb", "usb (2)"), 1)
 
 
 @pytest.mark.parametrize(
@@ -22,7 +23,7 @@ DEVICE = InputDevice(3, "usb", "ALSA", 1, 48_000.0)
         ("exit 3", False),
         ("exit 1", True),  # it failed for reasons of its own: then it must be tried here
         ("kill -ABRT $$", False),  # as it would have crashed here
-        ('[ "$3" = usb ] && [ "$4" = ALSA ]', True),
+        ('[ "$3" = usb ] && [ "$4" = ALSA ] && [ "$5 $6 $7" = "1 usb usb (2)" ]', True),
         ("exec sleep 60", False),
     ],
 )
@@ -32,21 +33,45 @@ def test_probe_tells_by_the_end_of_the_process(tmp_path: Path, monkeypatch, scri
     program.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(program))
     monkeypatch.setattr(module, "TIMEOUT_S", 2.0)
-    assert probe(DEVICE) is there
+    assert probe(DEVICE) == Look(there)
 
 
 def test_probe_without_a_program_leaves_it_to_the_caller(monkeypatch) -> None:
     monkeypatch.setattr(sys, "executable", "")
-    assert probe(DEVICE)
+    assert probe(DEVICE).there
     monkeypatch.setattr(sys, "executable", "/nowhere/python")
-    assert probe(DEVICE)
+    assert probe(DEVICE).there
+
+
+def test_probe_tells_which_devices_of_that_make_are_there(tmp_path: Path, monkeypatch) -> None:
+    program = tmp_path / "python"
+    monkeypatch.setattr(sys, "executable", str(program))
+    for printed, names in [
+        ('ALSA says things\n["usb", "usb"]', ("usb", "usb")),
+        ("[]", ()),
+        ("ALSA alone", None),
+        ("", None),
+    ]:
+        program.write_text(f"#!/bin/sh\nprintf '%s\\n' '{printed}'\nexit 3\n")
+        program.chmod(0o755)
+        assert probe(DEVICE) == Look(there=False, names=names)
+
+
+def test_probe_runs_nothing_that_lies_in_the_working_directory(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("sounddevice", "json", "streamclf"):
+        (tmp_path / f"{name}.py").write_text("open('was_run', 'w')")
+    probe(DEVICE)
+    assert not (tmp_path / "was_run").exists()
 
 
 LOOK = """
 from streamclf.sources.devices import InputDevice
+from streamclf.sources.namesakes import Remembered
 from streamclf.sources.probe import probe
 import sys
-print(probe(InputDevice(-1, sys.argv[1], sys.argv[2], 1, 0.0)))
+look = probe(Remembered(InputDevice(-1, sys.argv[1], sys.argv[2], 1, 0.0)))
+print(look.there, *look.names or ())
 """
 
 
@@ -61,11 +86,11 @@ def test_probe_sees_a_real_microphone_come_and_go() -> None:
             done = subprocess.run(command, env=env, capture_output=True, text=True, check=True)
             return done.stdout.strip()
 
-        assert look("default") == "True"
+        assert look("default") == "True default"
         assert look("another") == "False"
         server.stop()
-        assert look("default") == "False"
+        assert look("default").startswith("False")
         server.start()
-        assert look("default") == "True"
+        assert look("default").startswith("True")
         server.freeze()
-        assert look("default") == "False"
+        assert look("default").startswith("False")

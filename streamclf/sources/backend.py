@@ -19,6 +19,7 @@ from typing import Any, Protocol, TypeAlias
 from streamclf.errors import DeviceError
 from streamclf.records import Waveform
 from streamclf.sources.devices import InputDevice
+from streamclf.sources.namesakes import Look, Remembered
 from streamclf.sources.probe import probe
 
 Callback: TypeAlias = Callable[[Waveform, bool, float], None]
@@ -62,8 +63,8 @@ class Backend(Protocol):
         """
         ...
 
-    def probe(self, device: InputDevice) -> bool:
-        """Whether a device that was lost can be opened again, as far as can be told cheaply.
+    def probe(self, lost: Remembered) -> Look:
+        """See whether a device that was lost can be opened again, as far as can be told cheaply.
 
         Unlike `reset` it leaves nothing behind, however often it is called.
         """
@@ -147,9 +148,9 @@ class PortAudioBackend:
             raise DeviceError(error) from error
         return _PortAudioStream(stream)
 
-    def probe(self, device: InputDevice) -> bool:
+    def probe(self, lost: Remembered) -> Look:
         """Look in another process, which takes what PortAudio leaks with it."""
-        return probe(device)
+        return probe(lost)
 
     def reset(self) -> None:
         """Terminate PortAudio and initialise it again.

@@ -5,12 +5,13 @@ All of it runs where the microphone makes its calls, on one thread at a time.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from streamclf.errors import DeviceError
 from streamclf.sources.backend import Backend, OpenStream
 from streamclf.sources.clock import Clock
-from streamclf.sources.devices import InputDevice, choose_input, find_again
+from streamclf.sources.devices import InputDevice, choose_input
+from streamclf.sources.namesakes import Remembered
 from streamclf.sources.ring import CAPACITY_S, Ring
 
 BLOCK_S = 0.1
@@ -28,6 +29,7 @@ class Connection:
         sample_rate: In Hz, as opened.
         latency_s: Seconds of audio that the audio system may hold back.
         refusal: Why the wanted rate was refused; empty if it was not.
+        doubtful: Whether it may be another than the one that was lost, of the same make.
     """
 
     device: InputDevice
@@ -35,6 +37,7 @@ class Connection:
     sample_rate: int
     latency_s: float
     refusal: str
+    doubtful: bool = False
 
 
 class Connector:
@@ -64,7 +67,7 @@ class Connector:
         self._channels = channels
         self._block_s = block_s
         self._capacity_s = capacity_s
-        self._device: InputDevice | None = None
+        self._lost: Remembered | None = None
         self._stream: OpenStream | None = None
 
     def connect(self, sample_rate: int) -> Connection:
@@ -88,8 +91,9 @@ class Connector:
                 connection = self._open(device, own_rate, channels, refusal)
             except DeviceError as second:
                 raise _cannot_open(device, str(second)) from second
-        self._device = device
-        return connection
+        doubtful = self._lost is not None and self._lost.doubt(device)
+        self._lost = Remembered.among(self._backend.list_devices(), device)
+        return replace(connection, doubtful=doubtful)
 
     def close(self) -> None:
         """Close the stream, if one is open."""
@@ -98,14 +102,17 @@ class Connector:
             self._stream = None
 
     def _find(self) -> InputDevice:
-        if self._device is None:
+        lost = self._lost
+        if lost is None:
             return choose_input(self._backend.list_devices(), self._wanted)
-        if not self._backend.probe(self._device):
-            raise DeviceError(f"microphone {self._device.name} is not there")
-        self._backend.reset()
-        found = find_again(self._backend.list_devices(), self._device)
+        look = self._backend.probe(lost)
+        self._lost = lost.after(look)
+        found = None
+        if look.there:
+            self._backend.reset()
+            found = lost.find(self._backend.list_devices())
         if found is None:
-            raise DeviceError(f"microphone {self._device.name} is not there")
+            raise DeviceError(f"microphone {lost.device.name} is not there")
         return found
 
     def _n_channels(self, device: InputDevice) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,10 +11,6 @@ from streamclf.errors import DeviceError
 
 if TYPE_CHECKING:
     from streamclf.sources.backend import Backend
-
-# ALSA numbers its cards in the order they appear: a microphone pulled and plugged in again may
-# come back as hw:2,0.
-_ALSA_CARD = re.compile(r"\s*\(hw:\d+,\d+\)$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,18 +128,6 @@ def choose_input(inputs: Sequence[InputDevice], wanted: int | str | None) -> Inp
         f"{len(exact or found)} microphones are called {wanted!r}, it must be 1; say more of the "
         f"name, or its index: {_listed(exact or found)}"
     )
-
-
-def find_again(inputs: Sequence[InputDevice], lost: InputDevice) -> InputDevice | None:
-    """Find a device that went away, by its name and host API; its index may have changed."""
-    same_api = [device for device in inputs if device.host_api == lost.host_api]
-    for device in same_api:
-        if device.name == lost.name:
-            return device
-    for device in same_api:
-        if _ALSA_CARD.sub("", device.name) == _ALSA_CARD.sub("", lost.name):
-            return device
-    return None
 
 
 def _by_index(inputs: Sequence[InputDevice], index: int) -> InputDevice:

@@ -25,8 +25,9 @@ import numpy.typing as npt
 
 from streamclf.errors import DeviceError
 from streamclf.sources.backend import Callback
-from streamclf.sources.devices import InputDevice, find_again
+from streamclf.sources.devices import InputDevice
 from streamclf.sources.microphone import Microphone
+from streamclf.sources.namesakes import Look, Remembered
 
 T = TypeVar("T")
 
@@ -151,14 +152,15 @@ class FakeBackend:
             raise DeviceError("Device unavailable")
         if sample_rate in self.refused_rates:
             raise DeviceError("Invalid sample rate")
-        stream = FakeStream(self, sample_rate, channels, block_samples, callback, finished)
+        stream = FakeStream(self, device, sample_rate, channels, block_samples, callback, finished)
         self.streams.append(stream)
         return stream
 
-    def probe(self, device: InputDevice) -> bool:
-        """Whether the device is there now."""
+    def probe(self, lost: Remembered) -> Look:
+        """Whether the device is there now, and which others of its make."""
         self.probes.append(self.clock.now())
-        return find_again(self.devices, device) is not None
+        there = lost.find(self.devices) is not None
+        return Look(there, lost.names_in(self.devices))
 
     def reset(self) -> None:
         """See the devices that there are now."""
@@ -169,11 +171,14 @@ class FakeBackend:
         """Note that the microphone gave up on a call."""
         self.abandoned = True
 
-    def unplug(self) -> None:
-        """Pull every device; open streams end."""
-        self._unplugged, self.devices = self.devices, []
+    def unplug(self, *devices: InputDevice) -> None:
+        """Pull ``devices``, or every one; open streams end."""
+        pulled = devices or tuple(self.devices)
+        self._unplugged = list(pulled)
+        self.devices = [each for each in self.devices if each not in pulled]
         for stream in self.streams:
-            stream.end()
+            if stream.device in pulled:
+                stream.end()
 
     def plug(self, *devices: InputDevice) -> None:
         """Plug ``devices`` in, or those that were pulled."""
@@ -204,12 +209,14 @@ class FakeStream:
     def __init__(
         self,
         backend: FakeBackend,
+        device: InputDevice,
         sample_rate: int,
         channels: int,
         block_samples: int,
         callback: Callback,
         finished: Callable[[], None],
     ) -> None:
+        self.device = device
         self._backend = backend
         self._sample_rate = sample_rate
         self._shape = (block_samples, channels)

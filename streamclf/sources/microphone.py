@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Generator, Iterator
 from contextlib import suppress
+from typing import Literal
 
 from streamclf.errors import DeviceError
 from streamclf.records import Block, Gap, Notice
@@ -285,4 +286,10 @@ class Microphone(Source):
             message += f", at {connection.sample_rate} Hz instead of {timeline.sample_rate} Hz"
             timeline.change_rate(connection.sample_rate)
         timeline.latency_s = connection.latency_s
-        yield Notice(timeline.position, timeline.sample_rate, message, "info")
+        if connection.doubtful:
+            message += (
+                "; another of the same make was there, and they cannot be told apart: this may be "
+                "the other (keep one of each make, or listen with --no-reconnect)"
+            )
+        level: Literal["info", "warning"] = "warning" if connection.doubtful else "info"
+        yield Notice(timeline.position, timeline.sample_rate, message, level)

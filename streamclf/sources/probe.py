@@ -6,35 +6,38 @@ the sound server), and a call into it may hang for ever. In a process of its own
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
 import sys
 
+from streamclf import own_python
 from streamclf.errors import DeviceError
-from streamclf.sources.devices import InputDevice, find_again
+from streamclf.sources.devices import InputDevice
+from streamclf.sources.namesakes import Look, Remembered
 
 TIMEOUT_S = 6.0
 THERE, AWAY = 0, 3
 """Exit codes; any other says nothing of the device."""
 
 
-def probe(device: InputDevice) -> bool:
-    """Whether a device is there and can be opened; True as well where that cannot be told.
+def probe(lost: Remembered) -> Look:
+    """See whether a device is there and can be opened; it is, as well, where that cannot be told.
 
     Args:
-        device: As it was.
+        lost: As it was, and which others of its make were there.
     """
     if not sys.executable:
-        return True
-    arguments = [device.name, device.host_api]
-    path = os.pathsep.join(folder for folder in sys.path if folder)
+        return Look(there=True)
+    device = lost.device
+    arguments = [device.name, device.host_api, str(lost.place), *lost.twins]
     try:
         done = subprocess.run(
             [sys.executable, "-m", "streamclf.sources.probe", *arguments],
-            env={**os.environ, "PYTHONPATH": path},
+            env=own_python.environment(),
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             timeout=TIMEOUT_S,
             # Ctrl-C is meant for the one who listens.
@@ -42,21 +45,32 @@ def probe(device: InputDevice) -> bool:
             check=False,
         )
     except subprocess.TimeoutExpired:
-        return False
+        return Look(there=False)
     except OSError:
-        return True
+        return Look(there=True)
     # Killed by a signal: what crashes there would have crashed here.
-    return done.returncode != AWAY and done.returncode >= 0
+    return Look(done.returncode != AWAY and done.returncode >= 0, _names(done.stdout))
 
 
-def main(name: str, host_api: str) -> int:
-    """Look for a device and open it; the exit code."""
+def _names(printed: bytes) -> tuple[str, ...] | None:
+    """What `main` prints, if it came so far; the audio system may have said something before."""
+    try:
+        names = json.loads(printed.splitlines()[-1])
+    except (IndexError, ValueError):
+        return None
+    return tuple(map(str, names)) if isinstance(names, list) else None
+
+
+def main(name: str, host_api: str, place: str, *twins: str) -> int:
+    """Look for a device and open it; the exit code. Prints the names of all of its make."""
     from streamclf.sources.backend import PortAudioBackend
 
     backend = PortAudioBackend()
-    lost = InputDevice(-1, name, host_api, 1, 0.0)
+    lost = Remembered(InputDevice(-1, name, host_api, 1, 0.0), twins, int(place))
     try:
-        found = find_again(backend.list_devices(), lost)
+        inputs = backend.list_devices()
+        print(json.dumps(lost.names_in(inputs)), flush=True)
+        found = lost.find(inputs)
         if found is None:
             return AWAY
         rate = round(found.default_sample_rate)
@@ -70,4 +84,4 @@ if __name__ == "__main__":
     if hasattr(signal, "alarm"):
         signal.alarm(round(2 * TIMEOUT_S))  # should nobody be left who waits
     # Nothing is closed: a sound server that hangs would hold that up.
-    os._exit(main(*sys.argv[1:3]))
+    os._exit(main(*sys.argv[1:]))

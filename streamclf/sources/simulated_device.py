@@ -17,6 +17,7 @@ from streamclf.records import Waveform, rescale
 from streamclf.sources.backend import Callback
 from streamclf.sources.devices import InputDevice
 from streamclf.sources.faults import Faults
+from streamclf.sources.namesakes import Look, Remembered
 from streamclf.sources.paced_clock import PacedClock
 from streamclf.sources.player import Player
 
@@ -88,9 +89,9 @@ class SimulatedBackend:
         rate = self.faults.rate_at(self.time_s) or self.player.sample_rate
         return [InputDevice(0, self._name, "simulated", self.player.n_channels, rate, True)]
 
-    def probe(self, device: InputDevice) -> bool:
+    def probe(self, lost: Remembered) -> Look:
         """Whether the device is there."""
-        return not self.faults.is_unplugged(self.time_s)
+        return Look(not self.faults.is_unplugged(self.time_s))
 
     def open(
         self,
