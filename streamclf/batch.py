@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 from streamclf.card import Card
 from streamclf.console import Bars
+from streamclf.cores import count_cores
 from streamclf.engine import Engine
 from streamclf.errors import RecordingError, SourceError
-from streamclf.providers import count_cores
 from streamclf.records import Average
 from streamclf.runner import describe_stream, run_stream, write_results
 from streamclf.sinks.base import Sink

@@ -13,10 +13,12 @@ from typing import Any, Literal
 import msgspec
 
 from streamclf.card import METADATA_KEY, Activation, Card, Task, parse_card
+from streamclf.cores import count_if_fewer
 from streamclf.errors import CardError, ModelError
 from streamclf.labels import read_labels
 from streamclf.providers import Provider, open_part, open_session
 from streamclf.small_files import read_small
+from streamclf.vetting import vet_model
 
 BUNDLED = Path(__file__).parent / "models"
 DEFAULT_MODEL = "pocket"
@@ -55,7 +57,7 @@ class CardOptions:
 
 
 SMALL_BYTES = 4_000_000
-"""A network in a smaller file is done before a second thread is of much use."""
+"""A network of fewer bytes is done before a second thread is of much use."""
 
 
 class Model:
@@ -65,7 +67,8 @@ class Model:
         path: The ``.onnx`` file, or the name of a bundled model, such as ``pocket``.
         provider: The execution provider wanted.
         options: What the user says of the model.
-        n_threads: For ONNX Runtime; 0: one for a file below `SMALL_BYTES`, else as it decides.
+        n_threads: For ONNX Runtime; 0: one for a network below `SMALL_BYTES`, else as it decides,
+            or as many as this process may use where the machine has more.
         live: Live sessions run a window now and then: their threads must not spin in between.
 
     Attributes:
@@ -73,7 +76,7 @@ class Model:
         card: The model card.
         session: The ONNX Runtime session of the whole graph; None between `release` and `reopen`.
         live: As given.
-        small: Whether its file is below `SMALL_BYTES`.
+        small: Whether its file and the weights beside it are below `SMALL_BYTES` together.
         n_threads: That run it on a CPU; 0 if ONNX Runtime decides.
         provider: The provider really used.
         provider_reason: Why ``auto`` took it.
@@ -100,11 +103,11 @@ class Model:
     ) -> None:
         self.path = path = find_model(path)
         self.live = live
-        self.small = _is_small(path)
-        self.n_threads = n_threads or int(self.small)
+        self.small = vet_model(path) < SMALL_BYTES
+        self.n_threads = n_threads or (1 if self.small else count_if_fewer())
         self.session: Any
         self.session, self.provider, self.provider_reason = open_session(
-            path, provider, n_threads=self.n_threads, live=live
+            path, provider, n_threads=self.n_threads, live=live, vetted=True
         )
         try:
             self._read(options or CardOptions())
@@ -150,30 +153,46 @@ class Model:
         )
 
 
-def _is_small(path: Path) -> bool:
-    try:
-        return path.stat().st_size < SMALL_BYTES
-    except OSError:  # opening it says what is wrong
-        return False
-
-
 def find_model(name: str | Path) -> Path:
     """Turn ``--model`` into a path: a file, or the name of a bundled model.
+
+    A bare name is a bundled model's, whatever lies in the working directory; a file's has a folder
+    in front or ends in ``.onnx``. A `Path` is a file's in any case.
 
     Raises:
         ModelError: It is neither.
     """
-    path, name = Path(name), str(name)
-    if path.is_dir():
-        raise ModelError(f"{name}: is a folder, --model takes an .onnx file")
-    if path.exists():
-        return path
     bundled = bundled_models()
-    if name.removeprefix("pocket-") in bundled:
-        return bundled[name.removeprefix("pocket-")]
-    raise ModelError(
-        f"{name}: no such model file, and no bundled model of that name ({', '.join(bundled)})"
-    )
+    if isinstance(name, str) and is_bare(name):
+        if name.removeprefix("pocket-") in bundled:
+            return bundled[name.removeprefix("pocket-")]
+        raise ModelError(
+            f"{name}: no bundled model of that name ({', '.join(bundled)}); a file is named with "
+            f"its folder, as in ./{name}, or ends in .onnx"
+        )
+    path = Path(name)
+    try:
+        is_folder, is_there = path.is_dir(), path.exists()
+    except OSError as error:  # the name is too long, or a folder above may not be entered
+        reason = (error.strerror or str(error)).lower()
+        raise ModelError(f"{name}: the model cannot be opened: {reason}") from error
+    if is_folder:
+        raise ModelError(f"{name}: is a folder, --model takes an .onnx file")
+    if not is_there:
+        raise ModelError(
+            f"{name}: no such model file, and no bundled model of that name ({', '.join(bundled)})"
+        )
+    return path
+
+
+def is_bare(name: str) -> bool:
+    """Whether a name can only be a bundled model's: without a folder, and without ``.onnx``."""
+    return Path(name).name == name and not name.lower().endswith(".onnx")
+
+
+def name_for_later(name: str) -> str:
+    """A name that finds the same model from whatever folder it is asked for later."""
+    return name if is_bare(name) else str(Path(name).absolute())
 
 
 def bundled_models() -> dict[str, Path]:

@@ -33,9 +33,21 @@ _FATAL = 4
 
 
 def open_session(
-    path: Path, provider: Provider = "auto", *, n_threads: int = 0, live: bool = False
+    path: Path,
+    provider: Provider = "auto",
+    *,
+    n_threads: int = 0,
+    live: bool = False,
+    vetted: bool = False,
 ) -> tuple[Any, str, str]:
     """Open a model file in ONNX Runtime.
+
+    Args:
+        path: The file.
+        provider: The one wanted; ``auto`` takes CUDA where it works.
+        n_threads: 0 leaves it to ONNX Runtime.
+        live: Whether windows come now and then: threads must not spin in between.
+        vetted: Whether `vet_model` has looked through the file already.
 
     Returns:
         The session, the provider it really uses (a key of `NAMES`), and why.
@@ -44,7 +56,8 @@ def open_session(
         ModelError: The file is missing, unreadable, no ONNX model, or refused by `vet_model`.
         ProviderError: The provider asked for cannot run here.
     """
-    vet_model(path)
+    if not vetted:
+        vet_model(path)
     if provider != "auto":
         return _open_with(path, provider, n_threads, live), provider, "as asked for"
     reason = obstacle("cuda")
@@ -77,13 +90,6 @@ def obstacle(provider: str) -> str | None:
     if provider in ("cuda", "tensorrt") and sys.platform != "darwin" and not _nvidia_driver():
         return "no NVIDIA driver here"
     return None
-
-
-def count_cores() -> int:
-    """Processors that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _nvidia_driver() -> bool:

@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from streamclf.card import Card, Stem
+from streamclf.cores import count_cores
 from streamclf.errors import ModelError
-from streamclf.providers import count_cores
 
 if TYPE_CHECKING:
     from streamclf.model import Model

@@ -78,27 +78,29 @@ def _integers(item: Field) -> list[int]:
     return [n for (n,) in struct.iter_unpack("<q", item.data[:whole])]
 
 
-def check_tensor(tensor: Tensor, folder: Path) -> None:
+def check_tensor(tensor: Tensor, folder: Path) -> int:
     """Refuse a tensor without the data for its shape.
 
     Args:
         tensor: As the file describes it.
         folder: The model's, where data outside the file may lie.
 
+    Returns:
+        How many bytes of it lie outside the file.
+
     Raises:
         RefusedError: It is one.
     """
     check_dims(f"tensor {tensor.name!r}", tensor.dims)
-    if tensor.is_external or tensor.external:
-        n_bytes = _external_bytes(tensor, folder)
-    else:
-        n_bytes = tensor.n_data_bytes
+    outside = tensor.is_external or bool(tensor.external)
+    n_bytes = _external_bytes(tensor, folder) if outside else tensor.n_data_bytes
     # Two elements in a byte are the most that any type packs.
     if math.prod(tensor.dims) > 2 * n_bytes:
         raise RefusedError(
             f"tensor {tensor.name!r} has the shape {show_shape(tensor.dims)}, "
             f"but only {n_bytes} bytes of data: export the model anew"
         )
+    return n_bytes if outside else 0
 
 
 def check_dims(what: str, dims: list[int]) -> None:

@@ -47,8 +47,11 @@ _SHAPED = {"ConstantOfShape": 0, "Expand": 1, "Tile": 1}
 """Operators that make much of little, and which of their inputs says how much."""
 
 
-def vet_model(path: Path) -> None:
+def vet_model(path: Path) -> int:
     """Refuse a file that ONNX Runtime had better not open.
+
+    Returns:
+        Bytes of the file, and of the weights that it has in files beside it.
 
     Raises:
         ModelError: It is missing, too large, no ONNX model, or wants what it must not have.
@@ -64,19 +67,21 @@ def vet_model(path: Path) -> None:
                     "keep weights in a file beside it (ONNX's external data)"
                 )
             with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-                reason = _fault(content, path)
+                vetting = _Vetting(path.parent)
+                reason = _fault(content, vetting)
     except OSError as error:
         raise ModelError(f"{path}: the model cannot be opened: {error.strerror}") from error
     if reason:
         raise ModelError(f"{path}: {reason}")
+    return n_bytes + vetting.n_bytes_beside
 
 
-def _fault(content: mmap.mmap, path: Path) -> str:
+def _fault(content: mmap.mmap, vetting: _Vetting) -> str:
     """What is wrong with a model; empty if nothing is."""
     with memoryview(content) as data:
         # A traceback would hold views of the file, which then could not be closed.
         try:
-            _Vetting(path.parent).model(data)
+            vetting.model(data)
         except RefusedError as error:
             return str(error)
         except WireError as error:
@@ -89,10 +94,14 @@ class _Vetting:
 
     Args:
         folder: Where it lies.
+
+    Attributes:
+        n_bytes_beside: Of tensors whose values lie in files beside it.
     """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self.n_bytes_beside = 0
         self._reader = Reader()
         self._n_nodes = 0
         self._domains = set(DOMAINS)
@@ -207,7 +216,7 @@ class _Vetting:
 
     def _tensor(self, data: Bytes) -> None:
         tensor = read_tensor(self._reader, data)
-        check_tensor(tensor, self._folder)
+        self.n_bytes_beside += check_tensor(tensor, self._folder)
         self._note(tensor.name, tensor.integers)
 
     def _sparse(self, data: Bytes) -> None:

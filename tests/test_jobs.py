@@ -22,12 +22,12 @@ from streamclf.batch import count_jobs, leaves_core, run_recordings
 from streamclf.card import Threshold, Thresholds
 from streamclf.classifier import Classifier
 from streamclf.console import Bars
+from streamclf.cores import count_cores
 from streamclf.engine import Engine
 from streamclf.errors import SinkError
 from streamclf.jobs import Jobs
 from streamclf.model import Model
 from streamclf.packing import pack, unpack
-from streamclf.providers import count_cores
 from streamclf.records import Average, Change, Gap, Notice, Scores, SoundEvent
 from streamclf.settings import Settings
 from streamclf.sinks.base import MemorySink

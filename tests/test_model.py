@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -10,7 +11,7 @@ from streamclf.card import Threshold, Thresholds, format_card
 from streamclf.classifier import Classifier
 from streamclf.errors import CardError, ModelError
 from streamclf.labels import read_labels
-from streamclf.model import CardOptions, Model, bundled_models, find_model
+from streamclf.model import CardOptions, Model, bundled_models, find_model, name_for_later
 
 LOUD = toys.tone(1000, 1.5)
 
@@ -201,6 +202,35 @@ def test_find_model_takes_files_and_bundled_names(tmp_path, tone_model):
         find_model(str(tmp_path))
 
 
+@pytest.mark.parametrize("made", [Path.mkdir, Path.touch])
+def test_a_bare_name_is_a_bundled_models_whatever_lies_here(
+    tmp_path, tone_model, monkeypatch, made
+):
+    monkeypatch.chdir(tmp_path)
+    bundled = bundled_models()
+    for name in ("pocket", "esc10", "pocket-esc10", "mine"):
+        made(tmp_path / name)
+    assert find_model("pocket") == bundled["pocket"]
+    assert find_model("esc10") == find_model("pocket-esc10") == bundled["esc10"]
+    with pytest.raises(
+        ModelError,
+        match=r"^mine: no bundled model of that name \(esc10, pocket\); "
+        r"a file is named with its folder, as in \./mine, or ends in \.onnx",
+    ):
+        find_model("mine")
+    if made is Path.touch:
+        assert find_model("./pocket") == find_model(Path("pocket")) == Path("pocket")
+    (tmp_path / "pocket.ONNX").write_bytes(tone_model.read_bytes())
+    assert find_model("pocket.ONNX") == Path("pocket.ONNX")
+
+
+def test_a_name_is_kept_so_that_another_folder_gives_no_other_model(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert name_for_later("pocket") == "pocket"
+    assert name_for_later("my/x.onnx") == str(tmp_path / "my" / "x.onnx")
+    assert name_for_later("x.onnx") == str(tmp_path / "x.onnx")
+
+
 @pytest.mark.parametrize(
     ("node", "output", "words"),
     [
@@ -238,7 +268,29 @@ def test_a_small_model_runs_on_one_thread_unless_told(
     limit, asked, expected, tone_model, monkeypatch
 ):
     monkeypatch.setattr("streamclf.model.SMALL_BYTES", limit)
+    monkeypatch.setattr("streamclf.model.count_if_fewer", lambda: 0)
     assert Model(tone_model, provider="cpu", n_threads=asked).n_threads == expected
+
+
+def test_a_large_model_takes_no_more_threads_than_this_process_may(tone_model, monkeypatch):
+    """ONNX Runtime would count the machine's processors, whatever share of them a container has."""
+    monkeypatch.setattr("streamclf.model.SMALL_BYTES", 1)
+    monkeypatch.setattr("streamclf.model.count_if_fewer", lambda: 2)
+    assert Model(tone_model, provider="cpu").n_threads == 2
+    assert Model(tone_model, provider="cpu", n_threads=3).n_threads == 3
+
+
+def test_weights_beside_the_file_count(tone_model, tmp_path, monkeypatch):
+    loaded = onnx.load(tone_model)
+    path = tmp_path / "m.onnx"
+    onnx.save_model(
+        loaded, path, save_as_external_data=True, location="m.weights", size_threshold=200
+    )
+    beside = (tmp_path / "m.weights").stat().st_size
+    assert beside > path.stat().st_size
+    for limit, small in [(beside, False), (beside + 2 * path.stat().st_size, True)]:
+        monkeypatch.setattr("streamclf.model.SMALL_BYTES", limit)
+        assert Model(path, provider="cpu").small is small
 
 
 def test_a_model_is_named_by_a_string_or_a_path(tone_model, tmp_path, monkeypatch):

@@ -162,7 +162,7 @@ def _say_figure(row: dict[str, Any]) -> str:
     if row["accuracy"] is None:
         return "-"
     text = f"{row['accuracy']:.1%}" + (f" +- {spread:.1%}" if spread is not None else "")
-    return f"{text} ({row['interval_low']:.1%} to {row['interval_high']:.1%}) of {row['clips']}"
+    return f"{text} ({row['interval_low']:z.1%} to {row['interval_high']:.1%}) of {row['clips']}"
 
 
 def _in_onnx_runtime(model: Path, window: np.ndarray) -> Callable[[], object]:

@@ -93,7 +93,7 @@ def main(arguments: list[str] | None = None) -> int:
         seed = (options.seed, 2)
         exam = Lessons(held_out, options.teacher, network, options.batch, seed, N_JUDGED)
         result["explained_variance"] = judge(imitator, exam)
-        said = f", explains {result['explained_variance']:.1%} of its features' variance on "
+        said = f", explains {result['explained_variance']:z.1%} of its features' variance on "
         said += f"mixtures of fold {options.test_fold}"
     run.write_json(RESULT, result)
     print(f"{run.path}: imitates {teacher.about['name']} after {result['windows']:,} windows{said}")

@@ -89,9 +89,9 @@ def _judge_values(heard: WindowLogits, cropped: WindowLogits, median: float) -> 
 
 
 def _mean_interval(values: np.ndarray) -> tuple[float, float]:
-    """95 % interval of a mean, by the normal approximation."""
+    """95 % interval of a mean of errors, none below 0, by the normal approximation."""
     half = 1.959964 * values.std(ddof=1) / len(values) ** 0.5 if len(values) > 1 else 0.0
-    return float(values.mean() - half), float(values.mean() + half)
+    return max(float(values.mean() - half), 0.0), float(values.mean() + half)
 
 
 def describe(result: dict[str, Any]) -> str:
@@ -105,7 +105,7 @@ def describe(result: dict[str, Any]) -> str:
             f"{result['median']:.2f}, {result['published_crops']:.3f} by the published protocol"
         )
         if result["spearman"] is not None:
-            text += f"; Spearman {result['spearman']:.2f}"
+            text += f"; Spearman {result['spearman']:z.2f}"
         if result["area_under_curve"] is not None:
             text += f"; area under the curve {result['area_under_curve']:.2f} from "
             text += f"{result['positive_from']:g} on"

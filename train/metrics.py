@@ -10,11 +10,11 @@ import numpy.typing as npt
 
 
 def interval_95(n_right: int, n: int) -> tuple[float, float]:
-    """Wilson's 95 % interval of a proportion."""
+    """Wilson's 95 % interval of a proportion, within 0 to 1 though sums are rounded."""
     z, p = 1.959964, n_right / n
     centre = (p + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
-    return centre - half, centre + half
+    return max(centre - half, 0.0), min(centre + half, 1.0)
 
 
 def proportion(part: float, n: int, name: str) -> dict[str, Any]:

@@ -28,6 +28,14 @@ def test_interval_is_wilsons():
     assert interval_95(10, 10)[1] == pytest.approx(1)
 
 
+@pytest.mark.parametrize("n", range(1, 2000, 37))
+def test_interval_lies_within_what_a_proportion_can_be(n):
+    """Else "-0.0%" is said of clips none of which was right."""
+    for low, high in (interval_95(0, n), interval_95(n, n)):
+        assert 0 <= low <= high <= 1
+        assert not f"{low:.1%}".startswith("-")
+
+
 def test_confusion_counts_clips_of_each_class_by_what_they_are_named():
     assert confusion(SCORES, TARGETS).tolist() == [[1, 0, 0], [1, 2, 0], [0, 0, 0]]
 

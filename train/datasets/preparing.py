@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from streamclf.cores import count_cores
 from train.datasets.dataset import Recording
 from train.datasets.prepared import FORMAT, Clip
 from train.datasets.progress import show_progress
@@ -194,7 +195,7 @@ def _decode_rest(
     shape = () if channels == 1 else (channels,)
     done = len(journal.entries)
     with (
-        ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool,
+        ThreadPoolExecutor(min(8, count_cores())) as pool,
         (partial / "samples.npy").open("ab") as samples,
         journal.path.open("a", encoding="utf-8") as lines,
         show_progress(what, len(recordings), "clips", done) as update,
