@@ -14,9 +14,18 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperOption
 
-from streamclf.config import ConfigFile, find_config, nearest, places, read_config
+from streamclf.config import (
+    NAME,
+    ConfigFile,
+    find_config,
+    find_unread,
+    nearest,
+    read_config,
+    user_config,
+)
 from streamclf.errors import StreamclfError, UsageError
 from streamclf.helping import HelpfulCommand
+from streamclf.log import say
 
 PREFIX = "STREAMCLF_"
 _FILE, _CHECK = "streamclf.config", "streamclf.check"
@@ -82,6 +91,11 @@ def describe_origins(context: typer.Context) -> list[str]:
     """What to say of where options come from, beside the command line: a line each."""
     path = _file_in_use(context)
     lines = [f"settings of {path}"] if path and not is_check(context) else []
+    if find_unread(path) is not None:
+        lines.append(
+            f"warning: ./{NAME} is not read, as no folder that one stands in gives orders: "
+            f"--config {NAME} takes its settings"
+        )
     known = [
         PREFIX + _key(option).replace("-", "_").upper() for option in _options(context.command)
     ]
@@ -112,6 +126,9 @@ def config(
     listen = context.parent.command.get_command(context.parent, "listen")  # type: ignore[attr-defined]
     with listen.make_context("listen", list(context.args), parent=context.parent) as inner:
         if not check:
+            for line in describe_origins(inner):
+                if line.startswith("warning:"):
+                    say(line)
             for line in _show(inner):
                 typer.echo(line)
             return
@@ -126,7 +143,7 @@ def config(
 
 def _name(context: typer.Context) -> str:
     path = _file_in_use(context)
-    return str(path) if path else f"no file ({' nor '.join(map(str, places()))})"
+    return str(path) if path else f"no file ({user_config() or 'no home folder to look in'})"
 
 
 def _options(command: Any) -> list[TyperOption]:
@@ -155,6 +172,8 @@ def _check(
             fits = isinstance(value, str) or (isinstance(value, int) and not option.multiple)
             fits, must = fits and not isinstance(value, bool), "a text in quotes"
             must += ", or a list of such texts" if option.multiple else ""
+            if isinstance(value, str) and "\0" in value:  # what no command line can say
+                fits, must = False, "a text without a null character"
         if not fits:
             raise UsageError(f"{file.place(key)}: {key} is {_as_toml(said)}, must be {must}")
     try:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from streamclf.errors import UsageError
+from streamclf.user_folders import find_folder
 
 NAME = "streamclf.toml"
 _PLACE = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
@@ -33,18 +34,41 @@ class ConfigFile:
         return f"{self.path}:{self.lines[key]}"
 
 
-def places() -> list[Path]:
-    """Where the file is looked for; the first that is there counts, alone."""
+def user_config() -> Path | None:
+    """Where the user's own file is looked for; None for a user without a home."""
     import platformdirs
 
-    return [Path(NAME), platformdirs.user_config_path("streamclf") / NAME]
+    folder = find_folder(lambda: platformdirs.user_config_path("streamclf"))
+    return None if folder is None else folder / NAME
 
 
 def find_config(given: Path | None) -> Path | None:
-    """The file to read: the one given, or the first that is there; None for none."""
+    """The file to read: the one given, or else the user's own if it is there; None for none."""
     if given is not None:
         return given
-    return next((path for path in places() if path.is_file()), None)
+    own = user_config()
+    return own if own is not None and _is_file(own) else None
+
+
+def find_unread(used: Path | None) -> Path | None:
+    """A file in the working directory that is not read: no folder one stands in gives orders.
+
+    Args:
+        used: The file that is read, if any.
+    """
+    here = Path(NAME)
+    try:
+        same = used is not None and here.samefile(used)
+    except OSError:
+        same = False
+    return here if _is_file(here) and not same else None
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a folder above may not be entered
+        return False
 
 
 def read_config(path: Path, known: Iterable[str]) -> ConfigFile:

@@ -230,7 +230,7 @@ Config: TypeAlias = Annotated[
         is_eager=True,
         callback=load_config,
         envvar="STREAMCLF_CONFIG",
-        help="Options from a TOML file; else ./streamclf.toml or the user's own (see config).",
+        help="Options from a TOML file; else the user's own (see config).",
         rich_help_panel="Other",
     ),
 ]

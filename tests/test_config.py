@@ -1,7 +1,9 @@
 """Options from streamclf.toml and the environment: precedence, and errors that name the line."""
 
 import json
+import os
 import tomllib
+from pathlib import Path
 
 import platformdirs
 import pytest
@@ -21,9 +23,12 @@ def own_folder(tmp_path, monkeypatch):
     monkeypatch.setattr(platformdirs, "user_config_path", lambda name: tmp_path / "user" / name)
 
 
+OWN = "user/streamclf/streamclf.toml"
+
+
 @pytest.fixture
 def write_config(tmp_path):
-    def write(text: str, name: str = "streamclf.toml"):
+    def write(text: str, name: str = OWN):
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(text.encode("latin-1"))
@@ -41,7 +46,7 @@ def shown(result) -> dict[str, tuple[object, str]]:
 
 
 def test_show_is_toml_with_the_origin_of_each_value(streamclf, write_config, monkeypatch):
-    write_config(
+    path = write_config(
         'hop = 0.25\naverage = 2\n\noutput = ["a.jsonl",\n  "b.csv"]\nno_reconnect = true\n'
     )
     monkeypatch.setenv("STREAMCLF_AVERAGE", "4")
@@ -49,11 +54,11 @@ def test_show_is_toml_with_the_origin_of_each_value(streamclf, write_config, mon
     result = streamclf("config", "--show", "--min-duration", "0.7", "-k", "3")
     assert result.code == 0
     rows = shown(result)
-    assert rows["hop"] == (0.25, "streamclf.toml:1")
+    assert rows["hop"] == (0.25, f"{path}:1")
     assert rows["average"] == (4.0, "STREAMCLF_AVERAGE")
     assert rows["format"] == ("csv", "STREAMCLF_FORMAT")
-    assert rows["output"] == (["a.jsonl", "b.csv"], "streamclf.toml:4")
-    assert rows["no-reconnect"] == (True, "streamclf.toml:6")
+    assert rows["output"] == (["a.jsonl", "b.csv"], f"{path}:4")
+    assert rows["no-reconnect"] == (True, f"{path}:6")
     assert rows["min-duration"] == (0.7, "command line")
     assert rows["top"] == (3, "command line")
     assert rows["model"] == ("pocket", "default")
@@ -106,6 +111,7 @@ def test_every_option_of_listen_can_stand_in_the_file(streamclf, write_config):
         ("top = 2.5\n", ":1: top is 2.5, must be a whole number"),
         ("updates = 1\n", ":1: updates is 1, must be true or false"),
         ("source = 1.5\n", ":1: source is 1.5, must be a text in quotes"),
+        ('output = ["a\\u0000.csv"]\n', ":1: output is ["),
         ("output = [1]\n", ":1: output is [1], must be a text in quotes, or a list of such"),
         ("top = 0\n", ":1: top: 0 is not in the range x>=1"),
         ('provider = "gpu"\n', ":1: provider: 'gpu' is not one of"),
@@ -127,8 +133,8 @@ def test_a_mistake_is_one_line_with_its_place(streamclf, write_config, tone_mode
         result = streamclf(*command, *model)
         assert result.code == 2
         *said, error = result.err.splitlines()
-        assert error.startswith(f"streamclf: error: {path.name}{words}")
-        usual = [f"streamclf: settings of {path.name}"]
+        assert error.startswith(f"streamclf: error: {path}{words}")
+        usual = [f"streamclf: settings of {path}"]
         assert said == [] or (command[0] == "listen" and said == usual)
         assert result.out == ""
 
@@ -163,8 +169,8 @@ def test_a_mistake_on_the_command_line_is_said_as_before(streamclf, write_config
 def test_check_opens_and_creates_nothing(streamclf, write_config, tone_model, tmp_path):
     path = write_config(f'model = "{tone_model}"\noutput = "x.csv"\nsource = "sim:none.wav"\n')
     result = streamclf("config", "--check")
-    assert (result.code, result.err) == (0, "streamclf.toml: fine\n")
-    assert list(tmp_path.iterdir()) == [path]
+    assert (result.code, result.err) == (0, f"{path}: fine\n")
+    assert [each for each in tmp_path.rglob("*") if each.is_file()] == [path]
     assert "give one of them" in streamclf("config", "--check", "--show").err
 
 
@@ -181,28 +187,106 @@ def test_a_missing_file_is_said(streamclf):
     assert result.err == "streamclf: error: none.toml: cannot be read: no such file or directory\n"
 
 
-def test_the_file_given_comes_before_the_folders_and_that_before_the_users(
-    streamclf, write_config, monkeypatch
-):
-    write_config("hop = 3\n", "user/streamclf/streamclf.toml")
+def test_the_file_given_comes_before_the_users(streamclf, write_config, monkeypatch):
+    assert shown(streamclf("config"))["hop"] == (0.5, "default")
+    write_config("hop = 3\n")
     assert shown(streamclf("config"))["hop"][0] == 3
-    write_config("hop = 2\n")
-    assert shown(streamclf("config"))["hop"][0] == 2
     given = write_config("hop = 1\n", "given.toml")
     assert shown(streamclf("config", "--config", given))["hop"][0] == 1
     monkeypatch.setenv("STREAMCLF_CONFIG", str(given))
     assert shown(streamclf("config"))["hop"] == (1.0, f"{given}:1")
 
 
+UNREAD = (
+    "streamclf: warning: ./streamclf.toml is not read, as no folder that one stands in gives "
+    "orders: --config streamclf.toml takes its settings"
+)
+
+
+def test_a_file_in_the_working_directory_gives_no_orders(
+    streamclf, write_config, scene, tone_model, tmp_path
+):
+    """Recordings that somebody handed on may have one among them."""
+    precious = tmp_path / "precious.json"
+    precious.write_text("{}")
+    orders = f'stats = "{precious}"\noverwrite = true\nhop = 0.1\nmodel = "none.onnx"\n'
+    write_config(orders, "streamclf.toml")
+    live = ("listen", "--source", f"sim:{scene}", "--speed", 0, "--model", tone_model)
+    result = streamclf(*live)
+    assert result.code == 0
+    assert precious.read_text() == "{}"
+    assert result.err.splitlines()[0] == UNREAD
+    assert "every 0.5 s" in result.err
+    assert streamclf(*live, "--config", "streamclf.toml").code == 0
+    assert json.loads(precious.read_text())["windows"] > 50
+
+
+def test_a_file_that_is_not_read_is_said_beside_the_one_that_is(streamclf, write_config):
+    write_config("hop = 0.1\n", "streamclf.toml")
+    result = streamclf("config")
+    assert (result.code, result.err) == (0, f"{UNREAD}\n")
+    assert shown(result)["hop"] == (0.5, "default")
+    check = streamclf("config", "--check")
+    assert check.err.splitlines()[0] == UNREAD
+    given = streamclf("config", "--config", "streamclf.toml")
+    assert (given.err, shown(given)["hop"]) == ("", (0.1, "streamclf.toml:1"))
+    own = write_config("hop = 0.2\n")
+    both = streamclf("config")
+    assert (both.err, shown(both)["hop"]) == (f"{UNREAD}\n", (0.2, f"{own}:1"))
+
+
+def test_the_users_folder_may_be_the_one_that_one_stands_in(streamclf, write_config, monkeypatch):
+    own = write_config("hop = 0.2\n")
+    monkeypatch.chdir(own.parent)
+    result = streamclf("config")
+    assert (result.err, shown(result)["hop"][0]) == ("", 0.2)
+
+
+@pytest.mark.parametrize("library", ["raises", "leaves ~ as it is"])
+def test_a_user_without_a_home_has_no_file(
+    streamclf, write_config, scene, tone_model, monkeypatch, library
+):
+    """Such as a container's, whose number nobody gave a name."""
+
+    def find(name, **_):
+        if library == "raises":
+            raise RuntimeError("could not determine the home directory")
+        return Path("~/.config") / name
+
+    monkeypatch.setattr(platformdirs, "user_config_path", find)
+    write_config("hop = 3\n", "~/.config/streamclf/streamclf.toml")
+    result = streamclf("config")
+    assert (result.code, shown(result)["hop"]) == (0, (0.5, "default"))
+    check = streamclf("config", "--check", "--model", tone_model)
+    assert (check.code, check.err) == (0, "no file (no home folder to look in): fine\n")
+    live = ("listen", "--source", f"sim:{scene}", "--speed", 0, "--model", tone_model)
+    assert streamclf(*live).code == 0
+
+
+@pytest.mark.skipif(os.name != "posix", reason="users by number")
+def test_a_user_whom_nobody_knows_can_listen(streamclf, scene, tone_model, monkeypatch):
+    def unknown(number):
+        raise KeyError(number)
+
+    monkeypatch.undo()
+    monkeypatch.setattr("pwd.getpwuid", unknown)
+    for name in ("HOME", "XDG_CONFIG_HOME", "XDG_STATE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    live = ("listen", "--source", f"sim:{scene}", "--speed", 0, "--model", tone_model)
+    result = streamclf(*live)
+    assert (result.code, len(result.lines)) == (0, 3)
+    assert streamclf("config").code == 0
+
+
 def test_listen_does_what_the_file_says(streamclf, write_config, write_wav, tone_model):
     sound = write_wav(toys.tone(1000, 4))
-    write_config(
+    path = write_config(
         f'model = "{tone_model}"\nsource = "sim:{sound}"\nspeed = 0\nformat = "csv"\n'
         'output = "e.jsonl"\n'
     )
     result = streamclf("listen")
     assert result.code == 0
-    assert "settings of streamclf.toml" in result.err
+    assert f"settings of {path}" in result.err
     assert result.out.startswith("type,source,label")
     again = streamclf("listen", "--format", "jsonl", "--overwrite")
     assert again.lines[0]["label"] == "middle"

@@ -4,6 +4,7 @@ import itertools
 import os
 import tracemalloc
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -240,6 +241,30 @@ def test_settings_are_remembered_and_the_command_line_wins(tmp_path):
     assert memory.load_settings(tmp_path / "none") == memory.Remembered()
 
 
+@pytest.mark.parametrize(
+    ("model", "kept"),
+    [("pocket", True), (str(Path.cwd() / "x.onnx"), True), ("x.onnx", False), ("a/pocket", False)],
+)
+def test_a_model_of_the_last_session_is_not_looked_for_where_one_stands(tmp_path, model, kept):
+    path = tmp_path / "dashboard.json"
+    memory.save_settings(memory.Remembered(model=model, hop_s=0.25), path)
+    loaded = memory.load_settings(path)
+    assert (loaded.model, loaded.hop_s) == (model if kept else None, 0.25)
+
+
+def test_a_user_without_a_home_has_nothing_remembered(monkeypatch):
+    def find(*_, **__):
+        raise RuntimeError("could not determine the home directory")
+
+    for name in ("user_config_path", "user_log_path"):
+        monkeypatch.setattr(f"platformdirs.{name}", find)
+    memory.save_settings(memory.Remembered(hop_s=0.25))
+    assert memory.load_settings() == memory.Remembered()
+    path = write_log(ValueError("it failed"))
+    assert "it failed" in path.read_text()
+    path.unlink()
+
+
 def test_a_mistake_in_the_app_is_kept_for_the_log(tmp_path, tone_model):
     app = make_dashboard(tmp_path, tone_model, Script(SCENE))
 
@@ -276,7 +301,7 @@ def test_web_stays_on_this_machine_unless_told_twice(capsys):
         check_address("0.0.0.0", 8787, allowed=False)
     assert not capsys.readouterr().err
     assert check_address("0.0.0.0", 8787, allowed=True) == "0.0.0.0"
-    assert "reverse proxy" in capsys.readouterr().err
+    assert "ssh -L 8787:127.0.0.1:8787" in capsys.readouterr().err
     with pytest.raises(UsageError, match="must lie between 1 and 65535"):
         check_address(None, 0, allowed=False)
 

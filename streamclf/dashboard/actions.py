@@ -18,6 +18,7 @@ from streamclf.dashboard.widgets.help import Help
 from streamclf.dashboard.widgets.now import Now
 from streamclf.dashboard.widgets.picker import Picker
 from streamclf.errors import StreamclfError
+from streamclf.model import name_for_later
 from streamclf.settings import Settings
 
 if TYPE_CHECKING:
@@ -57,10 +58,11 @@ class Actions(App[int]):
     def action_help(self) -> None:
         """Show all keys."""
         keys = keys_for(recording=self.listener.doors.recording is not None)
+        settings = settings_path() or "not kept: there is no home folder"
         about = (
             "Tab goes to the events, Enter there shows one in its place. Ctrl-P finds all keys by\n"
             "name. Files go to the folder you are in.\n"
-            f"Settings: {settings_path()}\nLog: {log_path()}"
+            f"Settings: {settings}\nLog: {log_path() or 'a temporary file'}"
         )
         self.push_screen(Help(keys, about))
 
@@ -189,7 +191,7 @@ class Actions(App[int]):
 
     def _use_model(self, name: str) -> None:
         self.listener.use_model(name)
-        self.remembered.model = name
+        self.remembered.model = name_for_later(name)
         if self.is_silent() and self.listener.chosen is not self.listener.engine:
             text = f"no audio just now: {name} takes over as soon as some comes"
             self.call_from_thread(self.notify, text, markup=False)

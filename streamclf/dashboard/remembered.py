@@ -10,6 +10,9 @@ from typing import Literal
 import msgspec
 import platformdirs
 
+from streamclf.model import is_bare
+from streamclf.user_folders import find_folder
+
 View = Literal["spectrogram", "waveform"]
 
 
@@ -37,27 +40,41 @@ class Remembered(msgspec.Struct, kw_only=True):
     device: str | None = None
 
 
-def settings_path() -> Path:
-    """Where they are kept."""
-    return platformdirs.user_config_path("streamclf", appauthor=False) / "dashboard.json"
+def settings_path() -> Path | None:
+    """Where they are kept; None for a user without a home."""
+    folder = find_folder(lambda: platformdirs.user_config_path("streamclf", appauthor=False))
+    return None if folder is None else folder / "dashboard.json"
 
 
-def log_path() -> Path:
-    """Where a failure of the dashboard is written down."""
-    return platformdirs.user_log_path("streamclf", appauthor=False) / "dashboard.log"
+def log_path() -> Path | None:
+    """Where a failure of the dashboard is written down; None for a user without a home."""
+    folder = find_folder(lambda: platformdirs.user_log_path("streamclf", appauthor=False))
+    return None if folder is None else folder / "dashboard.log"
 
 
 def load_settings(path: Path | None = None) -> Remembered:
-    """Read them; a file that is missing or damaged counts as none."""
+    """Read them; a file that is missing or damaged counts as none.
+
+    A model that is named relative to a folder, as older versions kept it, is left out: it would be
+    looked for in whatever folder one stands.
+    """
+    path = path or settings_path()
+    if path is None:
+        return Remembered()
     try:
-        return msgspec.json.decode((path or settings_path()).read_bytes(), type=Remembered)
+        found = msgspec.json.decode(path.read_bytes(), type=Remembered)
     except (OSError, msgspec.DecodeError):
         return Remembered()
+    if found.model and not (is_bare(found.model) or Path(found.model).is_absolute()):
+        found.model = None
+    return found
 
 
 def save_settings(settings: Remembered, path: Path | None = None) -> None:
     """Write them whole or not at all; a folder that cannot be written to is no failure."""
     path = path or settings_path()
+    if path is None:
+        return
     with contextlib.suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
         part = path.with_name(f"{path.name}.{os.getpid()}.part")

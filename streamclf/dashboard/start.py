@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
 import traceback
 from collections.abc import Callable
 from dataclasses import replace
@@ -110,6 +112,10 @@ def describe_remembered(
 def write_log(error: BaseException, path: Path | None = None) -> Path:
     """Append a failure with its traceback, without passwords; returns where."""
     path = path or log_path()
+    if path is None:
+        descriptor, name = tempfile.mkstemp(".log", "streamclf-dashboard-")
+        os.close(descriptor)
+        path = Path(name)
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a", encoding="utf-8") as log:
         log.write(f"{datetime.now().astimezone().isoformat(timespec='seconds')}\n")
