@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import io
 import ipaddress
+import os
+import re
 import shlex
+import subprocess
 import sys
 from typing import IO, cast
 
+from streamclf import own_python
 from streamclf.console import say
 from streamclf.errors import UsageError
 from streamclf.masking import mask_text
@@ -18,9 +22,7 @@ WIDTH = 10_000
 WARNING = (
     "warning: {host} can be reached from the network, and there is no password: whoever opens "
     "the page hears the microphone's sounds named and may write files here. Better leave it at "
-    "127.0.0.1 and put a reverse proxy with a password and TLS in front, such as Caddy with "
-    "basic_auth and reverse_proxy 127.0.0.1:{port}, or nginx with auth_basic and proxy_pass "
-    "(both with WebSockets)"
+    "127.0.0.1 and come to it by ssh -L {port}:127.0.0.1:{port}, which asks for a password or a key"
 )
 
 
@@ -55,15 +57,40 @@ def is_local(host: str) -> bool:
 def serve(arguments: list[str], host: str, port: int) -> int:
     """Serve a command line of streamclf's until interrupted."""
     from rich.console import Console
-    from textual_serve.server import Server
 
-    command = shlex.join([sys.executable, "-m", "streamclf", *without_web(arguments), "--ui"])
-    say(f"the dashboard is at http://{host}:{port}; Ctrl-C ends")
-    server = Server(command, host=host, port=port, title="streamclf")
+    from streamclf.dashboard.guarded_server import Addresses, GuardedServer
+
+    own = [sys.executable, "-m", "streamclf", *without_web(arguments), "--ui"]
+    addresses = Addresses(host, port)
+    say(f"the dashboard is at {addresses.url}; Ctrl-C ends")
+    server = GuardedServer(command_line(own, windows=os.name == "nt"), addresses, "streamclf")
     # It shows the command that it serves, and errors with all variables: whole lines, to be masked.
     server.console = Console(file=cast(IO[str], _Masked()), width=WIDTH)
-    server.serve()
+    before = dict(os.environ)
+    os.environ.update(own_python.environment())  # textual-serve hands it on
+    try:
+        server.serve()
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
     return 130
+
+
+def command_line(arguments: list[str], *, windows: bool) -> str:
+    """A line that the system's shell takes apart into these arguments.
+
+    Args:
+        arguments: The program and what it is given.
+        windows: Whether the shell is cmd.exe; it puts variables in place of ``%NAME%`` all the
+            same, which nothing prevents.
+    """
+    return " ".join(map(_quote_for_cmd, arguments)) if windows else shlex.join(arguments)
+
+
+def _quote_for_cmd(argument: str) -> str:
+    quoted = subprocess.list2cmdline([argument])
+    # Programs do not need these quoted, but cmd.exe would obey them.
+    return f'"{quoted}"' if quoted == argument and re.search(r"[&|<>^()%!,;=]", quoted) else quoted
 
 
 class _Masked(io.TextIOBase):
