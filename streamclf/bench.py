@@ -28,11 +28,11 @@ import soundfile
 
 from streamclf import own_python
 from streamclf.classifier import Array, Classifier, stack
+from streamclf.cores import count_cores
 from streamclf.engine import Engine
 from streamclf.errors import UsageError
 from streamclf.mixdown import mix_down
 from streamclf.model import Model
-from streamclf.providers import count_cores
 from streamclf.records import Block, Window
 from streamclf.resample import resample
 from streamclf.settings import Settings
