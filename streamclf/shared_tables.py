@@ -25,6 +25,7 @@ from typing import BinaryIO
 import msgspec
 
 from streamclf.errors import SinkError, UsageError
+from streamclf.masking import one_line
 from streamclf.sinks.choose import format_of
 from streamclf.sinks.lines import HEARD, UNFINISHED
 from streamclf.sinks.tables import CsvSink
@@ -140,7 +141,7 @@ class SharedTable:
             newer = recording.stat().st_mtime_ns > self._changed_ns
         except OSError:
             return False
-        return not newer and _name(recording) in self._done
+        return not newer and self._name(recording) in self._done
 
     def check(self, recordings: Collection[Path]) -> None:
         """See whether a batch of these recordings can go on with it.
@@ -148,7 +149,7 @@ class SharedTable:
         Raises:
             UsageError: A recording of which it holds a part is not among them.
         """
-        if self._unfinished is None or self._unfinished in set(map(_name, recordings)):
+        if self._unfinished is None or self._unfinished in set(map(self._name, recordings)):
             return
         raise UsageError(
             f"--resume: {self.path} ends with rows of {self._unfinished}, which was not heard to "
@@ -164,7 +165,7 @@ class SharedTable:
         Raises:
             SinkError: It cannot be written; it stays as it is.
         """
-        names = set(map(_name, recordings))
+        names = set(map(self._name, recordings))
         gone = [stretch for stretch in self._stretches if stretch.source in names]
         kept = [stretch for stretch in self._stretches if stretch.source not in names]
         end = kept[-1].end if kept else self._header_end
@@ -177,6 +178,11 @@ class SharedTable:
             reason = (error.strerror or str(error)).lower()
             raise SinkError(f"{self.path}: cannot go on: {reason}; name another file") from error
         return list(dict.fromkeys(stretch.source for stretch in gone if stretch.source))
+
+    def _name(self, recording: Path) -> str:
+        """A recording as the rows name it; a row of CSV shows control characters."""
+        name = os.fsencode(recording).decode(*_TEXT)
+        return one_line(name) if format_of(self.path) == "csv" else name
 
     def _write_anew(self, kept: list[_Stretch]) -> None:
         part = self.path.with_name(self.path.name + _NEW)
@@ -220,11 +226,6 @@ def _parse_json(row: bytes) -> tuple[str | None, str | None]:
     except (msgspec.DecodeError, UnicodeDecodeError):
         return None, None
     return line.type, line.source
-
-
-def _name(recording: Path) -> str:
-    """A recording as rows name it."""
-    return os.fsencode(recording).decode(*_TEXT)
 
 
 def _copy(old: BinaryIO, new: BinaryIO, n_bytes: int) -> None:
