@@ -100,10 +100,12 @@ def test_stats_never_replace_a_file(streamclf, tmp_path, tone_model, sound):
 
 
 def test_stats_that_cannot_be_written_are_one_line(streamclf, tmp_path, tone_model, sound):
-    path = tmp_path / "none" / "stats.json"
+    (tmp_path / "file").write_text("in the way of a folder")
+    path = tmp_path / "file" / "stats.json"
     result = streamclf("file", sound, "--model", tone_model, "--stats", path)
     assert result.code == 1
-    assert f"--stats {path}: cannot be written: no such file or directory" in result.err
+    assert f"{path}: {path.parent} is a file, a folder is needed" in result.err
+    assert len(result.err.splitlines()) == 1
 
 
 @settings(max_examples=25, deadline=None)

@@ -107,10 +107,10 @@ def test_file_tells_of_the_hop_once(streamclf, tmp_path, write_wav, hop, more, w
 
 
 def test_info_tells_where_windows_share(streamclf, picky, tmp_path):
-    told = streamclf("info", picky).out
+    told = streamclf("info", "--all", picky).out
     assert "up to tensor 'pooled': 7 frames a window, windows every 40 samples (0.005 s)" in told
     card = toys.toy_card(stem_note="Conv 'first' pads")
-    told = streamclf("info", toys.write_tone_detector(tmp_path / "m.onnx", card)).out
+    told = streamclf("info", "--all", toys.write_tone_detector(tmp_path / "m.onnx", card)).out
     assert "none between windows: Conv 'first' pads" in told
 
 

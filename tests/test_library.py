@@ -174,7 +174,11 @@ def test_what_is_missing_is_logged_and_the_rest_stands(write_wav, tone_model, sa
         (lambda f, m: library.detect([0.0], model=m), UsageError, "sample_rate is not given"),
         (lambda f, m: library.detect("x.wav", 8000, model=m), UsageError, "says its own"),
         (lambda f, m: library.detect([0.0], 8000, model=m, only="x"), UsageError, "no label of"),
-        (lambda f, m: library.detect([0.0], 8000, model="none"), StreamclfError, "no such model"),
+        (
+            lambda f, m: library.detect([0.0], 8000, model="none"),
+            StreamclfError,
+            "no bundled model",
+        ),
         (lambda f, m: library.detect([0.0], 8000, model=m, hop_s=0), UsageError, "must be above"),
         (lambda f, m: library.classify([], 8000, model=m), SourceError, "holds no audio"),
         (lambda f, m: library.listen(duration_s=0, model=m), UsageError, "must be above 0"),

@@ -54,10 +54,11 @@ def test_a_terminal_that_is_closed_ends_it_with_everything_written(
 ):
     path = tmp_path / "e.jsonl"
     master, slave = os.openpty()
-    process = start("--source", f"sim:{piece}", "--loop", "--model", tone_model, "--output", path,
-                    "--no-ui", stderr=slave)  # fmt: skip
+    process = start("--source", f"sim:{piece}", "--loop", "--speed", 5, "--fixed-hop",
+                    "--model", tone_model, "--output", path, "--no-ui", stderr=slave)  # fmt: skip
     os.close(slave)
     assert b"listening to" in os.read(master, 4096)
+    wait_until(lambda: size_of(path), process)
     process.send_signal(signal.SIGHUP)
     assert process.wait(PATIENCE_S) == 130
     assert json.loads(path.read_text().splitlines()[-1])["type"] == "event"
