@@ -35,6 +35,8 @@ _HOMES = {
     "Classifier": "streamclf.classifier",
     "Engine": "streamclf.engine",
     "Event": "streamclf.library",
+    "EventBegan": "streamclf.records",
+    "EventOngoing": "streamclf.records",
     "Gap": "streamclf.records",
     "MemorySink": "streamclf.sinks.base",
     "Microphone": "streamclf.sources.microphone",

@@ -82,6 +82,7 @@ def listen(
     fixed_hop: options.FixedHop = False,
     thresholds: option_groups.Thresholds,
     unknown: options.NameUnknown = False,
+    ongoing: options.Ongoing = None,
     outputs: option_groups.Outputs,
     clips_limit: options.ClipsLimit = None,
     append: options.Append = False,
@@ -89,7 +90,7 @@ def listen(
     card: option_groups.Card,
     logging: option_groups.Logging,
 ) -> None:
-    """Listen to a microphone (or another live source) and write sound events as they end."""
+    """Listen to a microphone (or another live source); tell sound events as they begin and end."""
     from streamclf import commands, log
 
     logging.set_up()
@@ -101,10 +102,14 @@ def listen(
         run_listen(
             source.read(listening.channel),
             model.read(card, self_check=self_check),
-            listening.read(fixed_hop=fixed_hop, name_unknown=unknown),
+            listening.read(fixed_hop=fixed_hop, name_unknown=unknown, ongoing_s=ongoing),
             thresholds.read(),
             outputs.read(
-                top=top if updates else 0, append=append, rotate=rotate, clips_limit=clips_limit
+                top=top if updates else 0,
+                append=append,
+                rotate=rotate,
+                clips_limit=clips_limit,
+                begins=True,
             ),
             screen.read(context),
             duration_s=duration,
@@ -125,6 +130,8 @@ def file(
     listening: option_groups.Listening,
     thresholds: option_groups.Thresholds,
     unknown: options.NameUnknown = False,
+    begins: options.Begins = False,
+    ongoing: options.Ongoing = None,
     outputs: option_groups.Outputs,
     summary: options.Summary = False,
     top: options.Best = 5,
@@ -150,9 +157,13 @@ def file(
         commands.file(
             paths,
             model.read(card),
-            listening.read(batch_size=batch, name_unknown=unknown),
+            listening.read(batch_size=batch, name_unknown=unknown, ongoing_s=ongoing),
             thresholds.read(),
-            outputs.read(resume=resume, n_best=top if summary else 0),
+            outputs.read(
+                resume=resume,
+                n_best=top if summary else 0,
+                begins=begins or ongoing is not None,
+            ),
             screen.read(context),
             jobs=jobs,
         )

@@ -263,7 +263,12 @@ def _resume(outputs: OutputOptions) -> Resumption | None:
 def _own_files(outputs: OutputOptions) -> OwnFiles:
     """The files of each recording's own."""
     own = [path for path in outputs.files if is_template(path)]
-    return OwnFiles(own, overwrite=outputs.overwrite or outputs.resume, n_best=outputs.n_best)
+    return OwnFiles(
+        own,
+        overwrite=outputs.overwrite or outputs.resume,
+        n_best=outputs.n_best,
+        begins=outputs.begins,
+    )
 
 
 def _say_found(statistics: Statistics, engine: Engine) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from streamclf.card import Card
-from streamclf.records import Average, Gap, Result, SoundEvent
+from streamclf.records import Average, EventBegan, EventOngoing, Gap, Result, SoundEvent
 
 
 @dataclass
@@ -19,7 +19,7 @@ class Comparison:
 
     Attributes:
         n_windows: Compared.
-        n_events: Compared.
+        n_events: Compared; each had one begin.
         difference: The largest between two scores, of windows, averages and events.
         fault: The first thing that one run has and the other has not; empty if there is none.
     """
@@ -44,10 +44,14 @@ def compare(expected: Iterable[Result], found: Iterable[Result], card: Card) -> 
         card: Of the model of both.
     """
     comparison = Comparison()
+    lives = _Lives()
     for one, other in zip_longest(_compared(expected), _compared(found)):
         if one is None or other is None or not _same_place(one, other):
             a, b = describe(one, card), describe(other, card)
             comparison.fault = f"{b} where {a} was expected"
+            break
+        if fault := lives.take(other):
+            comparison.fault = f"{describe(other, card)} {fault}"
             break
         if isinstance(one, Average) and isinstance(other, Average):
             comparison.n_windows += 1
@@ -56,7 +60,36 @@ def compare(expected: Iterable[Result], found: Iterable[Result], card: Card) -> 
         elif isinstance(one, SoundEvent) and isinstance(other, SoundEvent):
             comparison.n_events += 1
             _widen(comparison, np.array(one.score), np.array(other.score))
+        elif isinstance(one, EventBegan | EventOngoing) and isinstance(other, type(one)):
+            _widen(comparison, np.array(one.score), np.array(other.score))
+    if not comparison.fault and lives.open:
+        comparison.fault = f"the event {min(lives.open)} began and never ended"
     return comparison
+
+
+class _Lives:
+    """Whether each event began once before it ended once, with the same id.
+
+    Attributes:
+        open: Those that have begun.
+    """
+
+    def __init__(self) -> None:
+        self.open: set[str] = set()
+        self._ended: dict[str, int] = {}  # where the newest event of each label ended
+
+    def take(self, result: Result) -> str:
+        """Take the next result; what is wrong with it, empty if nothing is."""
+        if isinstance(result, EventBegan):
+            again = result.id in self.open or result.onset < self._ended.get(result.label, 0)
+            self.open.add(result.id)
+            return "for the second time" if again else ""
+        if isinstance(result, EventOngoing | SoundEvent) and result.id not in self.open:
+            return "that had not begun"
+        if isinstance(result, SoundEvent):
+            self.open.remove(result.id)
+            self._ended[result.label] = result.offset
+        return ""
 
 
 def difference_of(one: npt.NDArray[np.generic], other: npt.NDArray[np.generic]) -> float:
@@ -76,6 +109,11 @@ def describe(result: Result | None, card: Card) -> str:
     rate = card.sample_rate
     if isinstance(result, SoundEvent):
         return f"an event {result.label} {result.onset / rate:.2f}-{result.offset / rate:.2f} s"
+    if isinstance(result, EventBegan):
+        known = f"known at {result.position / rate:.2f} s"
+        return f"the begin of {result.label} at {result.onset / rate:.2f} s, {known}"
+    if isinstance(result, EventOngoing):
+        return f"{result.label} from {result.onset / rate:.2f} s on going on"
     if isinstance(result, Gap):
         return f"a gap {result.position / rate:.2f}-{result.end / rate:.2f} s"
     if isinstance(result, Average):
@@ -84,7 +122,8 @@ def describe(result: Result | None, card: Card) -> str:
 
 
 def _compared(results: Iterable[Result]) -> Iterator[Result]:
-    return (result for result in results if isinstance(result, Average | SoundEvent | Gap))
+    kinds = Average | EventBegan | EventOngoing | SoundEvent | Gap
+    return (result for result in results if isinstance(result, kinds))
 
 
 def _same_place(one: Result, other: Result) -> bool:
@@ -92,6 +131,9 @@ def _same_place(one: Result, other: Result) -> bool:
         return (one.position, one.end) == (other.position, other.end)
     if isinstance(one, SoundEvent) and isinstance(other, SoundEvent):
         return (one.label, one.onset, one.offset) == (other.label, other.onset, other.offset)
+    if isinstance(one, EventBegan | EventOngoing) and isinstance(other, type(one)):
+        places = [(each.label, each.onset, each.position) for each in (one, other)]
+        return places[0] == places[1]
     return one == other
 
 

@@ -16,8 +16,8 @@ from dataclasses import replace
 from streamclf.average import average
 from streamclf.card import Thresholds
 from streamclf.classifier import Array, classify
-from streamclf.errors import SourceError
-from streamclf.events import Timing, detect
+from streamclf.errors import SourceError, UsageError
+from streamclf.events import Timing, detect, find
 from streamclf.localtime import LocalClock
 from streamclf.mixdown import mix_down
 from streamclf.naming import keep_chosen
@@ -39,7 +39,8 @@ from streamclf.sources.ahead import read_ahead
 from streamclf.sources.base import Source
 from streamclf.stats import Statistics
 from streamclf.undefined import leave_out_undefined
-from streamclf.unknown import name_unknown, pass_silence
+from streamclf.unknown import pass_silence
+from streamclf.unnamed import name_unknown
 from streamclf.windows import slide
 
 
@@ -92,7 +93,16 @@ class Engine:
             average=round(self.settings.average_s * rate),
             min_duration=round(self.thresholds.min_duration * rate),
             max_gap=round(self.thresholds.max_gap * rate),
+            max_duration=round((self.settings.max_duration_s or 0.0) * rate),
+            ongoing=round((self.settings.ongoing_s or 0.0) * rate),
+            begin=self.settings.begin,
         )
+        if 0 < self._timing.max_duration < self._timing.min_duration:
+            raise UsageError(
+                f"--max-duration {self.settings.max_duration_s}: is shorter than the least length "
+                f"of an event, {self.thresholds.min_duration:g} s: lower --min-duration, or take a "
+                "longer one"
+            )
 
     @property
     def hop_s(self) -> float:
@@ -125,7 +135,8 @@ class Engine:
             on_audio: Shown the mono audio at the model's rate as it arrives, and what is missing.
 
         Yields:
-            Averages (a window each), the events that they ended, gaps, notices and changes.
+            Averages (a window each), the events that began and ended with them, gaps, notices and
+            changes.
 
         Raises:
             SourceError: Audio cannot be had, or not to its end. All that could be found before
@@ -171,9 +182,12 @@ class Engine:
         averages = average(scores, self._timing.average, self.settings.average_kind, temperature)
         if card.task == "regression":
             return averages
-        found: Iterator[Result] = detect(averages, card.labels, self.thresholds, self._timing)
+        found: Iterator[Result]
         if self.settings.name_unknown and card.unknown:
-            found = name_unknown(found, card.unknown, lambda: self._timing.hop)
+            groups = find(averages, card.labels, self.thresholds, self._timing)
+            found = name_unknown(groups, card.unknown, lambda: self._timing)
+        else:
+            found = detect(averages, card.labels, self.thresholds, self._timing)
         chosen = self.settings.labels
         return found if chosen is None else keep_chosen(found, chosen)
 

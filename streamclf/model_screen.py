@@ -171,17 +171,21 @@ def _false_alarms(card: Card) -> str:
 
 
 def _counted_false_alarms(card: Card) -> str:
-    """Those of an hour in each kind of audio that was listened to, by the thresholds in force."""
-    ways: dict[str, list[str]] = {}
-    for kind, figures in _dict(_dict(card.accuracy.get("false_alarms")).get("per_hour")).items():
-        for name, figure in _dict(figures).items():
-            if isinstance(figure, int | float):
-                ways.setdefault(name, []).append(f"{figure:.3g} in {kind}")
-    told = [
-        f"{'' if name == 'default' else f'--target-precision {name}: '}{', '.join(figures)}"
-        for name, figures in ways.items()
-    ]
-    return f"an hour {'; '.join(told)}." if told else ""
+    """Those of an hour in each kind of audio, by the thresholds in force and by stricter ones."""
+    kinds = _dict(_dict(card.accuracy.get("false_alarms")).get("per_hour"))
+    told, stricter = [], ""
+    for kind, figures in kinds.items():
+        counts = {
+            name: f"{figure:.3g}" if figure >= 100 else f"{figure:.2g}"
+            for name, figure in _dict(figures).items()
+            if isinstance(figure, int | float)
+        }
+        if "default" in counts:
+            others = [name for name in counts if name != "default"]
+            more = f" ({counts[others[-1]]})" if others else ""
+            stricter = stricter or (f" (with --target-precision {others[-1]})" if others else "")
+            told.append(f"{kind} {counts['default']}{more}")
+    return f"an hour{stricter}: {', '.join(told)}." if told else ""
 
 
 def _dict(value: object) -> dict[str, Any]:

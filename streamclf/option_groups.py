@@ -134,6 +134,8 @@ class Listening:
     average: options.AverageS = 3.0
     average_kind: options.AverageKindOption = "mean"
     channel: options.Channel = None
+    begin: options.BeginOption = "sure"
+    max_duration: options.MaxDuration = None
 
     def read(self, **more: Any) -> Settings:
         """What the engine takes, with what only some commands let one choose.
@@ -145,7 +147,8 @@ class Listening:
 
         return Settings(
             self.hop, self.average, self.average_kind,
-            channel=self.channel, exact_hop=self.exact_hop, **more,
+            channel=self.channel, exact_hop=self.exact_hop, begin=self.begin,
+            max_duration_s=self.max_duration, **more,
         )  # fmt: skip
 
 

@@ -12,6 +12,7 @@ import typer
 from streamclf.average import AverageKind
 from streamclf.card import Activation, Task
 from streamclf.cli_config import load_config
+from streamclf.evidence import Begin
 from streamclf.log import LogFormat, LogLevel
 from streamclf.providers import Provider
 from streamclf.sinks.choose import Format
@@ -125,6 +126,26 @@ ThresholdsFile: TypeAlias = Annotated[
 ]
 MinDuration: TypeAlias = Annotated[
     float | None, typer.Option(metavar="SECONDS", help="Drop events shorter than this.")
+]
+MaxDuration: TypeAlias = Annotated[
+    float | None,
+    typer.Option(metavar="S", help="Events that last longer end and begin anew every S seconds."),
+]
+BeginOption: TypeAlias = Annotated[
+    Begin,
+    typer.Option(
+        "--begin",
+        help="When an event begins: patient waits for the average; sure, and sooner eager, also "
+        "believe the windows alone.",
+    ),
+]
+Begins: TypeAlias = Annotated[
+    bool,
+    typer.Option("--begins", help="JSON Lines also tell when an event begins, as listen does."),
+]
+Ongoing: TypeAlias = Annotated[
+    float | None,
+    typer.Option(metavar="S", help="JSON Lines also tell every S seconds that an event goes on."),
 ]
 MaxGap: TypeAlias = Annotated[
     float | None, typer.Option(metavar="SECONDS", help="Bridge pauses up to this long.")

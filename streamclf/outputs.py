@@ -50,6 +50,7 @@ class OutputOptions:
         clips: Folder for the audio of each event.
         clips_limit: What that folder may hold (live), such as ``20GB``.
         n_best: One answer a recording in place of its events, of so many classes; 0: events.
+        begins: Lines for events that begin, too.
     """
 
     files: list[Path]
@@ -64,6 +65,7 @@ class OutputOptions:
     clips: Path | None = None
     clips_limit: str | None = None
     n_best: int = 0
+    begins: bool = False
 
     def __post_init__(self) -> None:
         for path in self.files:
@@ -159,20 +161,10 @@ def open_files(outputs: OutputOptions, files: list[Path], upkeep: Upkeep | None)
     """
     sinks: list[Sink] = []
     try:
-        marks = (HEARD, UNFINISHED) if outputs.resume else (UNFINISHED,)
         if outputs.stats is not None:
             try_to_create(outputs.stats)
         for path in files:
-            sinks.append(
-                open_sink(
-                    path,
-                    overwrite=outputs.overwrite,
-                    append=outputs.resume,
-                    upkeep=upkeep,
-                    marks=() if upkeep else marks,
-                    n_best=outputs.n_best,
-                )
-            )
+            sinks.append(_open_file(path, outputs, upkeep))
         if outputs.scores is not None:
             sinks.append(open_scores(outputs.scores, overwrite=outputs.overwrite, upkeep=upkeep))
         if outputs.clips is not None and upkeep is not None:
@@ -183,6 +175,19 @@ def open_files(outputs: OutputOptions, files: list[Path], upkeep: Upkeep | None)
         close_sinks(sinks)
         raise
     return sinks
+
+
+def _open_file(path: Path, outputs: OutputOptions, upkeep: Upkeep | None) -> Sink:
+    marks = (HEARD, UNFINISHED) if outputs.resume else (UNFINISHED,)
+    return open_sink(
+        path,
+        begins=outputs.begins,
+        overwrite=outputs.overwrite,
+        append=outputs.resume,
+        upkeep=upkeep,
+        marks=() if upkeep else marks,
+        n_best=outputs.n_best,
+    )
 
 
 def reopen(sinks: Iterable[Sink]) -> None:
@@ -223,7 +228,13 @@ def open_sinks(
             chosen = outputs.format or default
             sinks.append(
                 open_sink(
-                    None, chosen, top=outputs.top, write=write, upkeep=upkeep, n_best=outputs.n_best
+                    None,
+                    chosen,
+                    top=outputs.top,
+                    begins=outputs.begins,
+                    write=write,
+                    upkeep=upkeep,
+                    n_best=outputs.n_best,
                 )
             )
         yield sinks

@@ -40,14 +40,23 @@ class OwnFiles:
         templates: Names with ``{stem}`` or ``{dir}``.
         overwrite: Replace files that are there.
         n_best: Write one answer a recording in place of its events, of so many classes; 0: events.
+        begins: Lines for events that begin, too.
 
     Attributes:
         unfinished: What has no name of its own, as its recording was not heard to its end.
         failures: Files that could not be created or named, a line each; all else went on.
     """
 
-    def __init__(self, templates: Sequence[Path], *, overwrite: bool, n_best: int = 0) -> None:
-        self._templates, self._overwrite, self._n_best = templates, overwrite, n_best
+    def __init__(
+        self,
+        templates: Sequence[Path],
+        *,
+        overwrite: bool,
+        n_best: int = 0,
+        begins: bool = False,
+    ) -> None:
+        self._templates, self._overwrite = templates, overwrite
+        self._n_best, self._begins = n_best, begins
         self._recording: Path | None = None
         self._sinks = ExitStack()
         self._names: list[tuple[Path, Path]] = []
@@ -71,12 +80,18 @@ class OwnFiles:
 
     def _open(self, path: Path) -> Sink:
         if is_special(path):  # a pipe, which holds nothing to be lost
-            sink = open_sink(path, n_best=self._n_best)
+            sink = open_sink(path, begins=self._begins, n_best=self._n_best)
         else:
             if is_there(path) and not self._overwrite:
                 raise already_exists(path)
             partial = partial_of(path)
-            sink = open_sink(partial, format_of(path), overwrite=True, n_best=self._n_best)
+            sink = open_sink(
+                partial,
+                format_of(path),
+                begins=self._begins,
+                overwrite=True,
+                n_best=self._n_best,
+            )
             self._names.append((partial, path))
         self._sinks.callback(sink.close)
         return sink

@@ -15,8 +15,8 @@ from streamclf.card import Threshold, Thresholds
 _KINDS: dict[str, Any] = {
     kind.__name__: kind
     for kind in (
-        records.Average, records.Scores, records.SoundEvent, records.Gap, records.Notice,
-        records.Change, Thresholds, Threshold,
+        records.Average, records.Scores, records.EventBegan, records.EventOngoing,
+        records.SoundEvent, records.Gap, records.Notice, records.Change, Thresholds, Threshold,
     )
 }  # fmt: skip
 _KIND, _ARRAY = "kind", "array"

@@ -171,6 +171,50 @@ class Average:
 
 
 @dataclass(frozen=True, slots=True)
+class EventBegan:
+    """A sound that is heard now; a `SoundEvent` with the same id follows when it has ended.
+
+    Attributes:
+        label: One of the model's labels.
+        onset: Position of its first sample; that of its `SoundEvent` is the same.
+        score: The highest averaged score so far, 0..1.
+        position: How much had been heard when it became known: just behind the last sample.
+    """
+
+    label: str
+    onset: int
+    score: float
+    position: int
+
+    @property
+    def id(self) -> str:
+        """Unique within the stream, see `event_id`."""
+        return event_id(self.label, self.onset)
+
+
+@dataclass(frozen=True, slots=True)
+class EventOngoing:
+    """A sound that was told of and still goes on.
+
+    Attributes:
+        label: As when it began.
+        onset: As when it began.
+        score: The highest averaged score so far, 0..1.
+        position: How much has been heard: just behind the last sample.
+    """
+
+    label: str
+    onset: int
+    score: float
+    position: int
+
+    @property
+    def id(self) -> str:
+        """As when it began."""
+        return event_id(self.label, self.onset)
+
+
+@dataclass(frozen=True, slots=True)
 class SoundEvent:
     """A sound with a name, a beginning and an end.
 
@@ -188,8 +232,22 @@ class SoundEvent:
     score: float
     short: bool = False
 
+    @property
+    def id(self) -> str:
+        """That of the `EventBegan` before it, see `event_id`."""
+        return event_id(self.label, self.onset)
 
-Result: TypeAlias = Average | SoundEvent | Gap | Notice | Change
+
+def event_id(label: str, onset: int) -> str:
+    """What an event is called from its begin to its end.
+
+    Events of one label never overlap, so label and onset name one event of a stream. Nothing else
+    goes into it: the same audio gives the same ids, live or from disk and however it is cut.
+    """
+    return f"{label}-{onset}"
+
+
+Result: TypeAlias = Average | EventBegan | EventOngoing | SoundEvent | Gap | Notice | Change
 """What comes out of the engine, in the order in which it became known."""
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import secrets
 import signal
 import socket
 import threading
 from collections.abc import Callable, Iterable
 from contextlib import closing
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
 from types import FrameType, TracebackType
 from typing import Any, Self
 
@@ -97,7 +98,8 @@ def stream_info(engine: Engine, source: Source) -> StreamInfo:
     if not source.live:
         return info
     clock = engine.clock
-    return replace(info, started=clock.moment(0), clock=clock, live=True)
+    started = clock.moment(0)
+    return replace(info, started=started, clock=clock, live=True, run=_name_run(started))
 
 
 def describe_stream(engine: Engine, name: str, started: datetime | None) -> StreamInfo:
@@ -118,6 +120,12 @@ def describe_stream(engine: Engine, name: str, started: datetime | None) -> Stre
         },
         temperature=card.temperature if card.activation == "softmax" else 1.0,
     )
+
+
+def _name_run(started: datetime | None) -> str:
+    """When a live stream began, and something that differs where a clock begins anew each time."""
+    moment = (started or datetime.now()).astimezone(UTC)
+    return f"{moment:%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}"
 
 
 _ENDING = [signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]

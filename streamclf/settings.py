@@ -11,11 +11,14 @@ import msgspec
 from streamclf.average import AverageKind
 from streamclf.card import Card, Threshold, Thresholds
 from streamclf.errors import UsageError
+from streamclf.evidence import Begin
 from streamclf.naming import suggest_labels
 from streamclf.small_files import read_small
 
 LONGEST_S = 86_400.0
 """A day: no hop, average or pause is longer."""
+SHORTEST_S = 0.1
+"""Of a piece of an event, or between two records that it goes on."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,10 @@ class Settings:
         exact_hop: Keep the hop even where another close to it would let windows share more.
         name_unknown: Make events of unknown sounds and of silence, too.
         labels: Those whose events count (see `streamclf.naming.choose_labels`); None for all.
+        max_duration_s: Events end and begin anew when they have lasted so long; None: they last.
+        ongoing_s: Between two records that an event goes on; None for none.
+        begin: What it takes for an event to begin: ``patient`` waits for the average; ``sure``, and
+            sooner ``eager``, also believe the windows alone (`streamclf.evidence`).
 
     Raises:
         UsageError: A value makes no sense.
@@ -49,6 +56,9 @@ class Settings:
     fixed_hop: bool = False
     name_unknown: bool = False
     labels: frozenset[str] | None = None
+    max_duration_s: float | None = None
+    ongoing_s: float | None = None
+    begin: Begin = "sure"
 
     def __post_init__(self) -> None:
         if not 0 < self.hop_s <= LONGEST_S:
@@ -60,6 +70,14 @@ class Settings:
                 f"--average {self.average_s}: must be 0 (none) or more seconds, "
                 f"up to {LONGEST_S:.0f}"
             )
+        for option, value in [
+            ("--max-duration", self.max_duration_s),
+            ("--ongoing", self.ongoing_s),
+        ]:
+            if value is not None and not SHORTEST_S <= value <= LONGEST_S:
+                raise UsageError(
+                    f"{option} {value}: must be {SHORTEST_S:g} to {LONGEST_S:.0f} seconds"
+                )
         if self.channel is not None and self.channel < 1:
             raise UsageError(f"--channel {self.channel}: channels count from 1")
         if self.batch_size is not None and self.batch_size < 1:

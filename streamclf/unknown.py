@@ -7,15 +7,18 @@ the threshold in the model's card, which the exporter set so that most known sou
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
+from collections.abc import Callable
 from typing import Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from streamclf.card import Unknown
-from streamclf.records import Average, Gap, Result, SoundEvent, Waveform, Window
+from streamclf.records import (
+    Average,
+    Waveform,
+    Window,
+)
 
 SILENCE = 1e-4
 """-80 dB: three steps of 16 bits. What a microphone hears of a quiet room is above it."""
@@ -69,48 +72,3 @@ def judge(average: Average, unknown: Unknown) -> tuple[Verdict, float]:
         return SILENCE_LABEL, 1.0
     highest = float(average.values.max())
     return ("known", highest) if highest >= unknown.threshold else (UNKNOWN_LABEL, 1 - highest)
-
-
-def name_unknown(
-    results: Iterable[Result], unknown: Unknown, hop: Callable[[], int]
-) -> Iterator[Result]:
-    """Add events ``unknown`` and ``silence`` to the results; all of them pass through.
-
-    An event follows the average that ended it, and comes before a gap, as those of `detect` do.
-    Silence is where the silent windows are. An unknown sound is where the averages say so, each
-    standing for a hop around its newest window's centre.
-
-    Args:
-        results: Of one stream, in order.
-        unknown: Of the model's card.
-        hop: Gives the distance between windows in force, in samples.
-    """
-    stretch: SoundEvent | None = None
-    for result in results:
-        if isinstance(result, Gap) and stretch:
-            yield stretch
-            stretch = None
-        yield result
-        if not isinstance(result, Average):
-            continue
-        now = _event(result, unknown, hop())
-        if stretch and now and stretch.label == now.label:
-            score = max(stretch.score, now.score)
-            stretch = replace(stretch, offset=now.offset, score=score)
-            continue
-        if stretch:
-            yield stretch
-        stretch = now
-    if stretch:
-        yield stretch
-
-
-def _event(average: Average, unknown: Unknown, hop: int) -> SoundEvent | None:
-    verdict, score = judge(average, unknown)
-    if verdict == "known":
-        return None
-    onset, offset = average.position, average.end
-    if verdict == UNKNOWN_LABEL:
-        onset = (average.position + average.end - hop) // 2
-        offset = onset + hop
-    return SoundEvent(verdict, max(0, onset), offset, score, average.scores.short)

@@ -244,7 +244,7 @@ def _finding(name: str, found: Comparison, limit: float, more: str = "") -> Find
     good = found.within(limit)
     text = (
         f"scores differ by {found.difference:.2g}, the limit is {limit:.0e}; "
-        f"{count(found.n_windows, 'window')}, {count(found.n_events, 'event')}"
+        f"{count(found.n_windows, 'window')}, {count(found.n_events, 'event')} with their begins"
     )
     if found.fault:
         text = f"{found.fault}; before it {text}"

@@ -54,7 +54,7 @@ def test_file_writes_json_lines_when_piped(streamclf, scene, tone_model):
     assert result.code == 0
     assert [line["label"] for line in result.lines] == ["quiet", "middle", "quiet"]
     event = result.lines[1]
-    assert set(event) == {"type", "source", "label", "onset", "offset", "score"}
+    assert set(event) == {"type", "id", "source", "label", "onset", "offset", "score"}
     assert (event["type"], event["source"]) == ("event", str(scene))
     assert abs(event["onset"] - 3) <= 0.5
     assert abs(event["offset"] - 7) <= 0.5
@@ -159,8 +159,9 @@ def test_listen_reads_raw_standard_input(tone_model):
         capture_output=True,
         check=True,
     )
-    (event,) = [json.loads(line) for line in run.stdout.splitlines()]
+    began, event = [json.loads(line) for line in run.stdout.splitlines()]
     assert (event["label"], event["onset"], event["offset"]) == ("low", 0.0, 4.0)
+    assert (began["type"], began["id"], began["onset"]) == ("begin", event["id"], 0.0)
 
 
 def test_a_hop_longer_than_the_window_is_warned_about(streamclf, scene, tone_model):

@@ -1,5 +1,7 @@
 """What verify compares by: blocks of any size, made sounds, and differences."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import toys
@@ -8,7 +10,7 @@ from hypothesis import strategies as st
 
 from streamclf.comparison import compare, difference_of
 from streamclf.made_sounds import write_sounds
-from streamclf.records import Average, Gap, Scores, SoundEvent
+from streamclf.records import Average, EventBegan, EventOngoing, Gap, Scores, SoundEvent
 from streamclf.sources.random_blocks import RandomBlocks
 from streamclf.sources.recording import Recording
 
@@ -59,6 +61,7 @@ def test_comparison_sees_every_kind_of_difference():
     card = toys.toy_card()
     same = [
         *windows([0.5, 0.1], [0.2, 0.3]),
+        EventBegan("low", 0, 0.4, 20),
         SoundEvent("low", 0, 8000, 0.5),
         Gap(20, 5, 8000, "x"),
     ]
@@ -67,13 +70,26 @@ def test_comparison_sees_every_kind_of_difference():
     for other, words in [
         (same[1:], "a window 0.00-0.00 s where a window"),
         (same[:-1], "nothing where a gap 0.00-0.00 s was expected"),
-        ([*same, same[2]], "an event low 0.00-1.00 s where nothing was expected"),
-        ([*same[:2], SoundEvent("low", 0, 7999, 0.5), same[3]], "an event low"),
-        ([*same[:3], Gap(20, 5, 8000, "y")], "a gap"),
+        ([*same, same[3]], "an event low 0.00-1.00 s where nothing was expected"),
+        ([*same[:3], SoundEvent("low", 0, 7999, 0.5), same[4]], "an event low"),
+        ([*same[:4], Gap(20, 5, 8000, "y")], "a gap"),
+        ([*same[:2], *same[3:]], "an event low 0.00-1.00 s where the begin of low at 0.00 s"),
+        (
+            [*same[:2], replace(same[2], position=21), *same[3:]],
+            "the begin of low at 0.00 s, known",
+        ),
     ]:
         found = compare(same, other, card)
         assert words in found.fault
         assert not found.within(1)
+    for odd, words in [
+        ([same[3]], "an event low 0.00-1.00 s that had not begun"),
+        ([same[2], same[2]], "the begin of low at 0.00 s, known at 0.00 s for the second time"),
+        ([same[2], same[3], same[2]], "for the second time"),
+        ([same[2]], "the event low-0 began and never ended"),
+        ([EventOngoing("low", 0, 0.4, 20)], "low from 0.00 s on going on that had not begun"),
+    ]:
+        assert words in compare(odd, odd, card).fault
     nudged = [*windows([0.5, 0.1], [0.2, 0.3 + 1e-3]), *same[2:]]
     found = compare(same, nudged, card)
     assert found.difference == pytest.approx(1e-3, rel=1e-3)

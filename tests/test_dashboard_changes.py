@@ -10,6 +10,8 @@ from dashboards import SCENE, Script, drive, heard, make_dashboard, settle, text
 from streamclf.dashboard.widgets.now import Now
 from streamclf.dashboard.widgets.picker import Picker
 from streamclf.errors import DeviceError
+from streamclf.records import EventBegan, SoundEvent
+from streamclf.sinks.base import MemorySink
 
 
 @pytest.fixture
@@ -81,6 +83,50 @@ def test_another_model_goes_on_with_the_same_audio(tmp_path, tone_model):
 
     drive(app, script)
     assert app.remembered.model == "loudness"
+
+
+def test_events_that_go_on_end_once_over_changes_of_settings_and_models(tmp_path, tone_model):
+    """A begin and an end each, in the outputs and in the list."""
+    steps = [threading.Event() for _ in range(3)]
+    loud = np.concatenate([toys.silence(2), toys.tone(1000, 10)])
+
+    class Gated(Script):
+        def blocks(self, sample_rate):
+            for item in super().blocks(sample_rate):
+                for number, step in enumerate(steps):
+                    if item.position >= (4 + 2 * number) * toys.RATE:
+                        step.wait(30)
+                yield item
+
+    memory = MemorySink()
+    app = make_dashboard(
+        tmp_path, tone_model, Gated(loud), models={"again": tone_model}, sinks=[memory]
+    )
+
+    async def script(pilot):
+        await settle(pilot, heard(app, 4))
+        await pilot.press("h", "a", "minus")
+        steps[0].set()
+        await settle(pilot, heard(app, 6))
+        await pilot.press("m")
+        await settle(pilot, lambda: isinstance(app.screen, Picker))
+        await pilot.press("down", "enter")
+        await app.workers.wait_for_complete()
+        steps[1].set()
+        await settle(pilot, heard(app, 8))
+        assert [e.sounding for e in app.listener.history.entries if e.label == "middle"] == [
+            False, True,
+        ]  # fmt: skip
+        steps[2].set()
+        await settle(pilot, heard(app, 12))
+
+    drive(app, script)
+    results = [result for _, result in memory.results]
+    begun = [r.id for r in results if isinstance(r, EventBegan)]
+    assert sorted(begun) == sorted(r.id for r in results if isinstance(r, SoundEvent))
+    assert [name.partition("-")[0] for name in begun].count("middle") == 2
+    assert not any(entry.sounding for entry in app.listener.history.entries)
+    assert len({stream.run for stream, _ in memory.results}) == 2
 
 
 def test_a_model_chosen_without_audio_waits_and_says_so(tmp_path, tone_model):

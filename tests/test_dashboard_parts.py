@@ -17,16 +17,17 @@ from streamclf.card import Thresholds
 from streamclf.dashboard import remembered as memory
 from streamclf.dashboard.columns import COLUMN_S, N_BANDS, Column, ColumnMaker, band_hz
 from streamclf.dashboard.filed import FiledCourse
-from streamclf.dashboard.history import AUDIO_KEPT_S, Course, History, Mean
-from streamclf.dashboard.picture import measure
+from streamclf.dashboard.history import AUDIO_KEPT_S, MAX_ENTRIES, Course, History, Mean
+from streamclf.dashboard.picture import measure, take_picture
 from streamclf.dashboard.playhead import Playhead
 from streamclf.dashboard.start import apply_remembered, write_log
 from streamclf.dashboard.tape import Tape
 from streamclf.dashboard.tuning import AVERAGES_S, next_step, shift_all, shift_class
 from streamclf.dashboard.web import check_address, without_web
+from streamclf.dashboard.widgets.events import EventList
 from streamclf.dashboard.widgets.rows import SteadyRows
 from streamclf.errors import SinkError, UsageError
-from streamclf.records import Average, Block, Gap, Scores
+from streamclf.records import Average, Block, EventBegan, EventOngoing, Gap, Scores, SoundEvent
 from streamclf.settings import Settings
 from streamclf.sinks.base import StreamInfo
 from streamclf.ui import ScreenOptions
@@ -91,6 +92,88 @@ def test_history_measures_when_samples_sounded_by_the_block_that_came_soonest():
     assert history.lag_s == pytest.approx(0.02, abs=1e-3)
     assert not history.stalled(101.0)
     assert history.stalled(102.0)
+
+
+def take(history, *results):
+    """Write results of a stream of 1000 Hz, with the audio up to when they are known."""
+    if history.stream is None:
+        history.begin(StreamInfo("x", 1000, ["dog", "siren"], "single-label"))
+    for result in results:
+        history.write(result)
+
+
+def hear_until(history, seconds):
+    n_samples = round((seconds - history.end_s) * 1000)
+    block = Block(round(history.end_s * 1000), np.zeros((1, n_samples), np.float32), 1000)
+    history.take_audio(block, seconds)
+
+
+def lines_at(history, known_s):
+    card = toys.toy_card(labels=["dog", "siren"])
+    entries = take_picture(history, card, Thresholds(), known_s, known_s).entries
+    return [(e.label, e.onset_s, e.offset_s, e.score, e.sounding) for e in entries]
+
+
+def test_event_stands_in_the_list_from_its_first_moment_and_ends_in_its_place():
+    history = History()
+    hear_until(history, 3.0)
+    take(history, EventBegan("siren", 1000, 0.7, 3000))
+    assert lines_at(history, 3.0) == [("siren", 1.0, 3.0, 0.7, True)]
+    hear_until(history, 5.0)
+    assert lines_at(history, 5.0) == [("siren", 1.0, 5.0, 0.7, True)]
+    take(history, EventOngoing("siren", 1000, 0.9, 5000), EventBegan("dog", 4000, 0.6, 5000))
+    assert [line[0] for line in lines_at(history, 5.0)] == ["siren", "dog"]
+    assert lines_at(history, 5.0)[0][3] == 0.9
+    hear_until(history, 9.0)
+    take(history, SoundEvent("siren", 1000, 6500, 0.95))
+    assert lines_at(history, 9.0) == [
+        ("siren", 1.0, 6.5, 0.95, False),
+        ("dog", 4.0, 9.0, 0.6, True),
+    ]
+    # A view that was frozen meanwhile shows what was known.
+    assert lines_at(history, 5.5)[0][1:] == (1.0, 5.5, 0.95, True)
+    assert [type(result) for _, result in history.results] == [SoundEvent]
+
+
+def test_events_of_a_recording_judged_anew_leave_nothing_open():
+    history = History(live=False)
+    take(history, EventBegan("dog", 1000, 0.7, 3000))
+    history.forget_results()
+    take(history, EventBegan("dog", 1000, 0.8, 3000), SoundEvent("dog", 1000, 2000, 0.8))
+    assert [(e.offset_s, e.sounding) for e in history.entries] == [(2.0, False)]
+
+
+def test_open_events_that_the_list_has_forgotten_end_without_it():
+    history = History()
+    take(history, EventBegan("siren", 0, 0.7, 100))
+    for number in range(MAX_ENTRIES):
+        take(history, Gap(number, 1, 1000, "overflow"))
+    take(history, SoundEvent("siren", 0, 5000, 0.9))
+    assert all(entry.kind == "gap" for entry in history.entries)
+
+
+def test_lengths_count_up_in_the_list_and_the_cursor_stays(tmp_path, tone_model):
+    audio = np.concatenate([toys.silence(2), toys.tone(1000, 6, level=0.6)])
+    app = make_dashboard(tmp_path, tone_model, Script(audio))
+
+    async def script(pilot):
+        await settle(pilot, heard(app, 8.0))
+        options = app.query_one(EventList).query_one("#entries")
+        open_line = next(i for i in range(options.option_count)
+                         if "● " in str(options.get_option_at_index(i).prompt))  # fmt: skip
+        options.highlighted = open_line
+        before = str(options.get_option_at_index(open_line).prompt)
+        app.listener.history.take_audio(
+            Block(8 * toys.RATE, np.zeros((1, toys.RATE), np.float32), toys.RATE), 100.0
+        )
+        app.draw()
+        await pilot.pause()
+        after = str(options.get_option_at_index(open_line).prompt)
+        assert (options.highlighted, after.split()[0]) == (open_line, before.split()[0])
+        length = [float(text.split()[2]) for text in (before, after)]
+        assert length[1] == pytest.approx(length[0] + 1.0)
+
+    drive(app, script)
 
 
 def test_course_finds_values_by_time():

@@ -17,11 +17,14 @@ SOUNDS = np.concatenate(
 
 
 @pytest.fixture
-def picture(snap_compare, tmp_path, tone_model, monkeypatch):
+def picture(snap_compare, tmp_path, tone_model, monkeypatch, request):
     """Take a picture of a dashboard once its script was played."""
     fix_time(monkeypatch)
 
-    def take(*steps, size=(120, 40), until=None, keys=(), show=None, model=tone_model, **options):
+    def take(
+        *steps, size=(120, 40), until=None, keys=(), show=None, model=tone_model, stop=True,
+        **options,
+    ):  # fmt: skip
         app = make_dashboard(tmp_path, model, Script(*steps), **options)
         # Rows stay where they are from picture to picture: so there must be as many each time.
         app.pace = Pace(1e-3)
@@ -33,7 +36,8 @@ def picture(snap_compare, tmp_path, tone_model, monkeypatch):
             if keys:
                 await pilot.press(*keys)
                 await settle(pilot, lambda: show is None or isinstance(app.screen, show))
-            app.listener.stop()
+            if stop:
+                app.listener.stop()
             app._health_at = -1e9
             app.meter._frames.clear()
             app.clear_notifications()
@@ -41,6 +45,7 @@ def picture(snap_compare, tmp_path, tone_model, monkeypatch):
             app.draw()
             await pilot.pause()
 
+        request.addfinalizer(app.listener.stop)
         return snap_compare(app, terminal_size=size, run_before=before)
 
     return take
@@ -56,6 +61,11 @@ def test_quiet(picture):
 
 def test_several_sounds(picture):
     assert picture(SOUNDS)
+
+
+def test_event_that_goes_on(picture):
+    """It stands in the list from its first moment, with its length so far."""
+    assert picture(SOUNDS, toys.silence(3), toys.tone(1000, 5, level=0.6), stop=False)
 
 
 def test_waveform(picture):

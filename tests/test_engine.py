@@ -1,5 +1,6 @@
 import errno
 import time
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import numpy as np
@@ -13,7 +14,7 @@ from streamclf.classifier import Classifier
 from streamclf.engine import Engine
 from streamclf.errors import SourceError, UsageError
 from streamclf.model import Model
-from streamclf.records import Average, Block, Gap, Notice, SoundEvent
+from streamclf.records import Average, Block, EventBegan, EventOngoing, Gap, Notice, SoundEvent
 from streamclf.settings import Settings
 from streamclf.sources.array import ArraySource
 from streamclf.sources.base import Source
@@ -83,6 +84,35 @@ def test_engine_gives_the_same_for_any_block_and_batch_sizes(
     np.testing.assert_allclose([e[3] for e in other_events], [e[3] for e in events], atol=1e-6)
 
 
+@settings(max_examples=10, deadline=None)
+@given(
+    sizes=st.lists(st.integers(1, 30_000), min_size=1, max_size=6),
+    batch_size=st.integers(1, 40),
+    how=st.fixed_dictionaries({
+        "hop_s": st.sampled_from([0.1, 0.5]),
+        "average_kind": st.sampled_from(["mean", "exponential"]),
+        "ongoing_s": st.sampled_from([None, 0.7]),
+        "max_duration_s": st.sampled_from([None, 1.3]),
+        "begin": st.sampled_from(["patient", "sure", "eager"]),
+    }),
+)  # fmt: skip
+def test_engine_tells_the_same_lives_for_any_block_and_batch_sizes_and_live(
+    classifier, sizes, batch_size, how
+):
+    def told(source, **more):
+        results = Engine(classifier, Settings(**how, **more)).run(source)
+        kinds = EventBegan | EventOngoing | SoundEvent
+        return [replace(r, score=0.0) for r in results if isinstance(r, kinds)]
+
+    whole = told(ArraySource(SCENE, toys.RATE, block_samples=len(SCENE)))
+    begun, ended = (sorted(r.id for r in whole if isinstance(r, kind))
+                    for kind in (EventBegan, SoundEvent))  # fmt: skip
+    assert begun == ended != []
+    cut = ArraySource(SCENE, toys.RATE, block_samples=[*sizes, 1000])
+    assert told(cut, batch_size=batch_size) == whole
+    assert told(LiveArray(SCENE, toys.RATE, block_samples=[160, 333, 480])) == whole
+
+
 class LiveArray(ArraySource):
     live = True
 
@@ -118,8 +148,9 @@ def test_engine_reports_gaps_and_ends_events_before_them(classifier):
     source = ArraySource(loud, toys.RATE, gaps=[(5 * toys.RATE, 2 * toys.RATE)])
     engine = Engine(classifier)
     results = [r for r in engine.run(source) if not isinstance(r, Average)]
-    assert [type(r) for r in results] == [SoundEvent, Gap, SoundEvent]
-    before, gap, after = results
+    kinds = [EventBegan, SoundEvent, Gap, EventBegan, SoundEvent]
+    assert [type(r) for r in results] == kinds
+    _, before, gap, _, after = results
     assert (before.onset, before.offset) == (0, 5 * toys.RATE)
     assert (gap.position, gap.end) == (5 * toys.RATE, 7 * toys.RATE)
     assert (after.onset, after.offset) == (7 * toys.RATE, 12 * toys.RATE)

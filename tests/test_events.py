@@ -143,7 +143,7 @@ def test_detect_ends_events_before_a_gap_and_starts_anew_behind_it():
     how = timing()
     found = list(detect(average(items, 0), LABELS, THRESHOLDS, how))
     kinds = [type(item).__name__ for item in found if not isinstance(item, Average)]
-    assert kinds == ["SoundEvent", "Gap", "SoundEvent"]
+    assert kinds == ["EventBegan", "SoundEvent", "Gap", "EventBegan", "SoundEvent"]
     assert events(items, how) == [("a", 0, 50, 1.0), ("a", 150, 190, 1.0)]
 
 

@@ -40,10 +40,10 @@ def test_every_exported_name_is_there():
 
 def test_exported_names_are_pinned():
     assert sorted(streamclf.__all__) == sorted(
-        """__version__ Answer ArraySource Average Block Card Classifier Engine Event Gap MemorySink
-        Microphone Model Notice Recording ScoreTable Scores Settings SimulatedMicrophone Sink
-        SoundEvent Source StandardInput StreamclfError UrlStream classify detect find_model listen
-        score""".split()
+        """__version__ Answer ArraySource Average Block Card Classifier Engine Event EventBegan
+        EventOngoing Gap MemorySink Microphone Model Notice Recording ScoreTable Scores Settings
+        SimulatedMicrophone Sink SoundEvent Source StandardInput StreamclfError UrlStream classify
+        detect find_model listen score""".split()
     )
 
 

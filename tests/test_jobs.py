@@ -28,7 +28,16 @@ from streamclf.errors import SinkError
 from streamclf.jobs import Jobs
 from streamclf.model import Model
 from streamclf.packing import pack, unpack
-from streamclf.records import Average, Change, Gap, Notice, Scores, SoundEvent
+from streamclf.records import (
+    Average,
+    Change,
+    EventBegan,
+    EventOngoing,
+    Gap,
+    Notice,
+    Scores,
+    SoundEvent,
+)
 from streamclf.settings import Settings
 from streamclf.sinks.base import MemorySink
 from streamclf.spool import Spool
@@ -64,6 +73,8 @@ def test_results_survive_being_packed(values, position, label):
         np.testing.assert_array_equal(found, given_)
     thresholds = Thresholds(0.6, 0.2, classes={label: Threshold(0.9, 0.8)})
     for item in [
+        EventBegan(label, position, values[0], position + 1),
+        EventOngoing(label, position, values[0], position + 1),
         SoundEvent(label, position, position + 1, values[0]),
         Gap(position, 1, 8000, label),
         Notice(position, 8000, label, "info"),

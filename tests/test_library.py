@@ -130,10 +130,13 @@ def test_without_pandas_it_is_said_what_to_do(monkeypatch, scene, tone_model):
 
 def test_listen_gives_events_as_they_are_known(scene, tone_model):
     events = list(library.listen(f"sim:{scene}", speed=0, model=tone_model))
-    assert places(events) == places(library.detect(scene, model=tone_model))
+    ended = [event for event in events if event.ended]
+    assert places(ended) == places(library.detect(scene, model=tone_model))
+    begun = sorted((event.label, event.onset_s) for event in events if not event.ended)
+    assert begun == sorted((event.label, event.onset_s) for event in ended)
     assert all(event.time is not None for event in events)
     only = library.listen(f"sim:{scene}", speed=0, model=tone_model, only="middle")
-    assert [event.label for event in only] == ["middle"]
+    assert [(event.label, event.ended) for event in only] == [("middle", False), ("middle", True)]
     with library.SimulatedMicrophone(scene, speed=0) as microphone:
         assert places(library.listen(microphone, model=tone_model)) == places(events)
 
@@ -153,7 +156,7 @@ def test_leaving_the_loop_ends_listening(scene, tone_model, monkeypatch):
 
 def test_listen_ends_after_a_duration(scene, tone_model):
     events = list(library.listen(f"sim:{scene}", speed=0, model=tone_model, duration_s=3.0))
-    assert [event.label for event in events] == ["quiet"]
+    assert [(event.label, event.ended) for event in events] == [("quiet", False), ("quiet", True)]
 
 
 def test_what_is_missing_is_logged_and_the_rest_stands(write_wav, tone_model, said):

@@ -59,8 +59,8 @@ def test_false_alarms_of_every_kind_of_audio_are_told(tmp_path):
     accuracy = {**FIGURES, "false_alarms": {"per_hour": per_hour, "protocol": "any"}}
     text = " ".join(" ".join(screen(tmp_path, accuracy=accuracy)).split())
     assert (
-        "False alarms: an hour 1.25 in speech, 45 in busy scenes; --target-precision 0.95: 0 in "
-        "speech, 9.5 in busy scenes."
+        "False alarms: an hour (with --target-precision 0.95): speech 1.2 (0), busy scenes 45 "
+        "(9.5)."
     ) in text
     for odd in ({"false_alarms": 3}, {"false_alarms": {"per_hour": {"speech": 1}}}):
         text = " ".join(" ".join(screen(tmp_path, accuracy=odd)).split())

@@ -55,9 +55,11 @@ def fill(sink: Sink, stream: StreamInfo = STREAM, results: list = RESULTS) -> No
 
 def test_jsonl_has_a_line_an_event_and_a_gap(tmp_path):
     assert written(tmp_path / "x.jsonl").splitlines() == [
-        '{"type":"event","source":"a/long.wav","label":"dog","onset":12.5,"offset":15.0,"score":0.9346}',
+        '{"type":"event","id":"dog-100000","source":"a/long.wav","label":"dog","onset":12.5,'
+        '"offset":15.0,"score":0.9346}',
         '{"type":"gap","source":"a/long.wav","onset":15.0,"offset":16.000125,"cause":"overflow"}',
-        '{"type":"event","source":"a/long.wav","label":"door, slammed","onset":4516.000125,'
+        '{"type":"event","id":"door, slammed-36128001","source":"a/long.wav",'
+        '"label":"door, slammed","onset":4516.000125,'
         '"offset":4517.0,"score":1.0}',
     ]
 

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from types import SimpleNamespace
 
 import msgspec
@@ -8,13 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamclf.card import Card, Thresholds, Unknown
+from streamclf.comparison import compare
 from streamclf.engine import Engine
-from streamclf.records import Average, Gap, Scores, SoundEvent
+from streamclf.events import Found, Timing
+from streamclf.records import Average, EventBegan, Gap, Scores, SoundEvent
 from streamclf.settings import Settings
 from streamclf.sinks.base import StreamInfo
 from streamclf.sinks.jsonl import JsonLinesSink
 from streamclf.sources.array import ArraySource
-from streamclf.unknown import SILENCE, judge, name_unknown
+from streamclf.unknown import SILENCE, judge
+from streamclf.unnamed import name_unknown
 
 RATE = 1000
 UNKNOWN = Unknown(threshold=0.6)
@@ -38,7 +42,7 @@ class Loudness:
     def score(self, waveforms):
         self.n_windows += len(waveforms)
         peaks = np.abs(waveforms).max(axis=1)
-        loud = np.where(peaks > 0.5, 0.9, np.where(peaks > 0.1, 0.1, 0.5))
+        loud = np.where(peaks > 0.5, 0.9, np.where(peaks > 0.1, 0.1, 0.45))
         return np.stack([loud, 1 - loud], axis=1).astype(np.float32)
 
 
@@ -114,15 +118,88 @@ def test_unknown_sounds_and_silence_become_events_on_request():
     # Windows at 3.0 to 5.5 s hold nothing loud; each stands for a hop around its centre.
     assert (events["unknown"].onset, events["unknown"].offset) == (3250, 6250)
     assert engine.statistics.n_unknown == 6
-    assert [r for r in named if not isinstance(r, SoundEvent | Average)] == []
+    assert [r for r in named if not isinstance(r, SoundEvent | EventBegan | Average)] == []
+
+
+TIMING = Timing(window=10, hop=10, average=30)
+
+
+def groups(*items):
+    """Items that made nothing known, and the stream's end."""
+    return [Found(item, []) for item in (*items, None)]
+
+
+def doubtful(position, *told, silent=False):
+    """A window that nothing is named in, with what it made known."""
+    row = np.zeros(2, np.float32) if silent else np.array([0.5, 0.5], np.float32)
+    return Found(Average(Scores(position, 10, row), row), [*told])
+
+
+def told_of(found, timing=TIMING):
+    return [r for r in name_unknown(found, UNKNOWN, lambda: timing) if not isinstance(r, Average)]
+
+
+def test_silence_is_told_of_at_once_and_unknown_sounds_once_others_would_have_a_name():
+    silence = [doubtful(10 * k, silent=True) for k in range(5)]
+    assert told_of([*silence, Found(None, [])]) == [
+        EventBegan("silence", 0, 1.0, 10),
+        SoundEvent("silence", 0, 50, 1.0),
+    ]
+    unknown = [doubtful(10 * k) for k in range(5)]
+    assert told_of([*unknown, Found(None, [])]) == [
+        EventBegan("unknown", 0, 0.5, 30),
+        SoundEvent("unknown", 0, 50, 0.5),
+    ]
+
+
+def test_no_unknown_sound_lies_inside_a_known_event():
+    known = EventBegan("loud", 20, 0.9, 50), SoundEvent("loud", 20, 70, 0.9)
+    found = [doubtful(10 * k, *known[: k == 4]) for k in range(9)]
+    found += [doubtful(90, known[1]), *[doubtful(10 * k) for k in range(10, 13)], Found(None, [])]
+    told = told_of(found)
+    # The known event is found by looking back: the unknown one that was told of ends where it
+    # begins, and none lies in it; the next begins behind it.
+    assert told == [
+        EventBegan("unknown", 0, 0.5, 30),
+        SoundEvent("unknown", 0, 20, 0.5),
+        *known,
+        EventBegan("unknown", 70, 0.5, 100),
+        SoundEvent("unknown", 70, 130, 0.5),
+    ]
+
+
+def test_unknown_sound_that_a_known_one_explains_is_never_told_of():
+    known = EventBegan("loud", 0, 0.9, 20), SoundEvent("loud", 0, 20, 0.9)
+    found = [doubtful(0), doubtful(10, *known), doubtful(20, silent=True), Found(None, [])]
+    assert [r.label for r in told_of(found)] == ["loud", "loud", "silence", "silence"]
+
+
+def test_silence_of_hours_goes_on_or_comes_in_pieces():
+    found = [*[doubtful(10 * k, silent=True) for k in range(12)], Found(None, [])]
+    ongoing = told_of(found, replace(TIMING, ongoing=50))
+    assert [type(r).__name__ for r in ongoing] == [
+        "EventBegan", "EventOngoing", "EventOngoing", "SoundEvent",
+    ]  # fmt: skip
+    pieces = told_of(found, replace(TIMING, max_duration=50))
+    places = [(r.onset, r.offset) for r in pieces if isinstance(r, SoundEvent)]
+    assert places == [(0, 50), (50, 100), (100, 120)]
+    assert [r.onset for r in pieces if isinstance(r, EventBegan)] == [0, 50, 100]
+
+
+def test_each_begin_of_what_has_no_name_has_one_end():
+    audio = make_audio(0.9, 0.05, 0.9, 0.0, 0.05, 0.0)
+    results, _ = run(audio, Loudness(), name_unknown=True)
+    compared = compare(results, results, CARD)
+    assert not compared.fault
+    assert compared.n_events == 6
 
 
 def test_event_follows_the_average_that_ended_it():
     values = [np.array(pair, np.float32) for pair in ([0.5, 0.5], [0.9, 0.1])]
     averages = [Average(Scores(10 * k, 10, row), row) for k, row in enumerate(values)]
-    found = list(name_unknown(averages, UNKNOWN, lambda: 10))
+    found = list(name_unknown(groups(*averages), UNKNOWN, lambda: TIMING))
     assert found[:2] == averages
-    assert found[2:] == [SoundEvent("unknown", 0, 10, 0.5)]
+    assert found[2:] == [EventBegan("unknown", 0, 0.5, 20), SoundEvent("unknown", 0, 10, 0.5)]
 
 
 def test_gap_ends_an_unknown_sound():
@@ -130,8 +207,8 @@ def test_gap_ends_an_unknown_sound():
         Scores(0, 10, np.array([0.5, 0.5], np.float32)), np.array([0.5, 0.5], np.float32)
     )
     gap = Gap(10, 5, RATE, "test")
-    found = list(name_unknown([average, gap], UNKNOWN, lambda: 10))
-    assert [type(r) for r in found] == [Average, SoundEvent, Gap]
+    found = list(name_unknown(groups(average, gap), UNKNOWN, lambda: TIMING))
+    assert [type(r) for r in found] == [Average, EventBegan, SoundEvent, Gap]
 
 
 @pytest.mark.parametrize(("level", "label"), [(0.0, "silence"), (0.05, "unknown")])

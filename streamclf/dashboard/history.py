@@ -7,10 +7,11 @@ microphone and model.
 from __future__ import annotations
 
 import bisect
+import math
 import struct
 import threading
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Generic, Literal, TypeVar, get_args
 
@@ -19,7 +20,18 @@ import numpy.typing as npt
 
 from streamclf.dashboard.columns import Column, ColumnMaker
 from streamclf.dashboard.filed import FiledCourse
-from streamclf.records import Average, Block, Change, Gap, Notice, Result, SoundEvent, Waveform
+from streamclf.records import (
+    Average,
+    Block,
+    Change,
+    EventBegan,
+    EventOngoing,
+    Gap,
+    Notice,
+    Result,
+    SoundEvent,
+    Waveform,
+)
 from streamclf.sinks.base import Sink, StreamInfo
 from streamclf.soonest import Soonest
 from streamclf.unknown import Verdict, judge
@@ -47,6 +59,7 @@ class Entry:
         known_s: How much had been heard when it became known.
         score: Of an event.
         moment: Local time of the onset, of live streams.
+        ended_s: How much had been heard when its end was known; infinite while it goes on.
     """
 
     kind: Literal["event", "gap", "warning", "info"]
@@ -56,6 +69,23 @@ class Entry:
     known_s: float
     score: float = 0.0
     moment: datetime | None = None
+    ended_s: float = 0.0
+
+    @property
+    def sounding(self) -> bool:
+        """Whether it goes on."""
+        return self.ended_s == math.inf
+
+    def at(self, known_s: float, heard_s: float) -> Entry:
+        """As it was shown when so much was known: an event that had not ended yet goes on.
+
+        Args:
+            known_s: What became known until then is shown.
+            heard_s: How far an event that goes on has come.
+        """
+        if self.ended_s <= known_s and not self.sounding:
+            return self
+        return replace(self, ended_s=math.inf, offset_s=max(self.onset_s, min(known_s, heard_s)))
 
     @property
     def time(self) -> str:
@@ -149,6 +179,7 @@ class History(Sink):
             self.columns = FiledCourse(Column.pack, Column.unpack)
             self.means = FiledCourse(Mean.pack, Mean.unpack)
         self.entries: deque[Entry] = deque(maxlen=MAX_ENTRIES if live else None)
+        self._open: dict[str, tuple[str, Entry]] = {}  # by id: the label, and what is listed
         self.results: deque[tuple[StreamInfo, Result]] = deque(maxlen=10 * MAX_ENTRIES)
         self.stream: StreamInfo | None = None
         self.end_s = 0.0
@@ -172,6 +203,7 @@ class History(Sink):
         with self.lock:
             self.means.clear()
             self.entries.clear()
+            self._open.clear()
             self.results.clear()
 
     def take_audio(self, item: Block | Gap, now: float) -> None:
@@ -247,10 +279,47 @@ class History(Sink):
                 unknown = self.stream.unknown
                 verdict = judge(result, unknown) if unknown else ("known", 1.0)
                 self.means.add(end_s, Mean(end_s, result.values, heard_at, verdict))
+                self._raise_scores(result.values, self.stream.labels)
+            elif isinstance(result, EventBegan | EventOngoing | SoundEvent):
+                self._live_on(result, rate)
             elif not isinstance(result, Change):
                 self.entries.append(self._entry(result, rate))
-                if not isinstance(result, Notice):
-                    self.results.append((self.stream, result))
+            if isinstance(result, SoundEvent | Gap):
+                self.results.append((self.stream, result))
+
+    def _live_on(self, result: EventBegan | EventOngoing | SoundEvent, rate: int) -> None:
+        """Begin an event's line, or change it in its place."""
+        _, begun = self._open.pop(result.id, ("", None))
+        if isinstance(result, SoundEvent):
+            offset_s, ended_s = result.offset / rate, self.end_s
+        else:
+            offset_s, ended_s = result.position / rate, math.inf
+        if begun is None:
+            place = (result.onset / rate, offset_s, self.end_s, result.score)
+            moment = self._moment(result.onset)
+            name = self.stream.display_name(result.label) if self.stream else result.label
+            entry = Entry("event", name, *place, moment, ended_s)
+            self.entries.append(entry)
+        else:
+            entry = replace(begun, offset_s=offset_s, score=result.score, ended_s=ended_s)
+            self._amend(begun, entry)
+        if entry.sounding:
+            self._open[result.id] = result.label, entry
+
+    def _raise_scores(self, values: npt.NDArray[np.float32], labels: list[str]) -> None:
+        """Let events that go on show the highest average so far, as their ends will."""
+        for name, (label, entry) in list(self._open.items()):
+            score = float(values[labels.index(label)]) if label in labels else 0.0
+            if score > entry.score:
+                higher = replace(entry, score=score)
+                self._open[name] = label, higher
+                self._amend(entry, higher)
+
+    def _amend(self, before: Entry, after: Entry) -> None:
+        for index in range(len(self.entries) - 1, -1, -1):
+            if self.entries[index] is before:
+                self.entries[index] = after
+                break
 
     def tell(self, kind: Literal["warning", "info"], message: str) -> None:
         """Add a line of the dashboard's own to the events."""
@@ -260,13 +329,8 @@ class History(Sink):
             moment = self._moment(round(at * stream.sample_rate)) if stream else None
             self.entries.append(Entry(kind, message, at, at, at, moment=moment))
 
-    def _entry(self, result: SoundEvent | Gap | Notice, rate: int) -> Entry:
-        position = result.onset if isinstance(result, SoundEvent) else result.position
-        moment = self._moment(position)
-        if isinstance(result, SoundEvent):
-            place = (result.onset / rate, result.offset / rate, self.end_s)
-            name = self.stream.display_name(result.label) if self.stream else result.label
-            return Entry("event", name, *place, result.score, moment)
+    def _entry(self, result: Gap | Notice, rate: int) -> Entry:
+        moment = self._moment(result.position)
         if isinstance(result, Gap):
             place = (result.position / rate, result.end / rate, self.end_s)
             return Entry("gap", result.cause, *place, moment=moment)

@@ -95,7 +95,8 @@ def take_picture(
     with history.lock:
         columns = history.columns.between(time_s - SPECTRUM_COLUMNS * COLUMN_S, time_s)
         means = history.means.between(time_s - COURSE_S, time_s)
-        entries = [entry for entry in history.entries if entry.known_s <= known_s]
+        heard_s = history.end_s
+        entries = [e.at(known_s, heard_s) for e in history.entries if e.known_s <= known_s]
     newest = means[-1] if means else None
     values = newest.values if newest and newest.values.size == len(card.labels) else None
     on = np.array([thresholds.of(label).on for label in card.labels], dtype=np.float32)

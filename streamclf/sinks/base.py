@@ -30,6 +30,8 @@ class StreamInfo:
         display_names: What people read in place of each label; a label without one is shown itself.
         thresholds: Averaged score at which an event begins, for the labels whose events count.
         temperature: Of the scores, see `streamclf.tempering`.
+        run: Tells one run over a live source from the next; empty of recordings, whose events
+            are the same each time.
     """
 
     source: str
@@ -43,10 +45,19 @@ class StreamInfo:
     display_names: Mapping[str, str] = field(default_factory=dict)
     thresholds: Mapping[str, float] = field(default_factory=dict)
     temperature: float = 1.0
+    run: str = ""
 
     def display_name(self, label: str) -> str:
         """What people read in place of a label."""
         return self.display_names.get(label, label)
+
+    def event_id(self, record_id: str) -> str:
+        """What an event is called where results of several runs may meet.
+
+        Args:
+            record_id: Unique within the stream, from the event's records.
+        """
+        return f"{record_id}@{self.run}" if self.run else record_id
 
     def seconds(self, position: int) -> float:
         """A position in seconds from the stream's start, to the microsecond."""

@@ -54,6 +54,7 @@ def open_sink(
     chosen: Format | None = None,
     *,
     top: int = 0,
+    begins: bool = False,
     overwrite: bool = False,
     append: bool = False,
     write: Callable[[str], None] | None = None,
@@ -67,6 +68,7 @@ def open_sink(
         path: The file, or None for standard output.
         chosen: The format; None takes it from the file's ending.
         top: Of JSON Lines: how many classes to show of each window, 0 for no such lines.
+        begins: Of JSON Lines and text: also tell when events begin.
         overwrite: Replace a file that is there.
         append: Go on with a file that is there, of a batch.
         write: Writes to standard output, in place of writing there directly.
@@ -87,9 +89,11 @@ def open_sink(
         file = PrintedLines(write)
     sink: Sink
     if chosen == "jsonl":
-        sink = JsonLinesSink(file, top=top, marks=marks, n_best=n_best or N_BEST)
+        sink = JsonLinesSink(file, begins=begins, top=top, marks=marks, n_best=n_best or N_BEST)
+    elif chosen == "text":
+        sink = TextSink(file, begins=begins, n_best=n_best or N_BEST)
     else:
-        tables = {"csv": CsvSink, "audacity": AudacitySink, "raven": RavenSink, "text": TextSink}
+        tables = {"csv": CsvSink, "audacity": AudacitySink, "raven": RavenSink}
         sink = tables[chosen](file, marks=marks if chosen == "csv" else (), n_best=n_best or N_BEST)
     if not n_best:
         return sink

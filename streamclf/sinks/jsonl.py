@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from streamclf.records import Average, Gap, Result, SoundEvent
+from streamclf.records import Average, EventBegan, EventOngoing, Gap, Result, SoundEvent
 from streamclf.sinks.base import StreamInfo
 from streamclf.sinks.lines import Lines, LineSink
 from streamclf.stats import Statistics
@@ -19,22 +19,30 @@ N_BEST = 5
 
 
 class JsonLinesSink(LineSink):
-    """Writes events and gaps; a regression's values; on request the top scores of each hop.
+    """Writes events and gaps; a regression's values; on request begins, and the top scores.
 
     What was found in audio shorter than the model's window has ``"short": true``.
 
     Args:
         file: Where the lines go.
+        begins: Also a line ``begin`` for each event as soon as it is known, and ``ongoing`` where
+            events tell that they go on; the line of its end has the same id.
         top: With a number, a line ``update`` with so many top averages follows each window.
         marks: Which lines about recordings are written: ``heard``, ``unfinished``.
         n_best: Classes in the answer for a whole recording.
     """
 
     def __init__(
-        self, file: Lines, *, top: int = 0, marks: Collection[str] = (), n_best: int = N_BEST
+        self,
+        file: Lines,
+        *,
+        begins: bool = False,
+        top: int = 0,
+        marks: Collection[str] = (),
+        n_best: int = N_BEST,
     ) -> None:
         super().__init__(file, marks=marks)
-        self._top, self._n_best = top, n_best
+        self._begins, self._top, self._n_best = begins, top, n_best
         file.describe_loss = self._describe_loss
 
     def write(self, result: Result) -> None:
@@ -71,8 +79,10 @@ class JsonLinesSink(LineSink):
     def _fields(self, result: Result, stream: StreamInfo) -> dict[str, Any] | None:
         if isinstance(result, SoundEvent):
             place = _place(stream, result.onset, result.offset)
-            fields = {"type": "event", "source": stream.source, "label": result.label, **place}
+            fields = {**_event("event", result, stream), **place}
             return {**fields, "score": round(result.score, 4), **_mark(result.short)}
+        if isinstance(result, EventBegan | EventOngoing):
+            return self._life(result, stream) if self._begins else None
         if isinstance(result, Gap):
             place = _place(stream, result.position, result.end)
             return {"type": "gap", "source": stream.source, **place, "cause": result.cause}
@@ -85,6 +95,16 @@ class JsonLinesSink(LineSink):
             top = top_labels(result, stream, self._top)
             return {"type": "update", "source": stream.source, **place, "top": top, **mark}
         return None
+
+    def _life(self, result: EventBegan | EventOngoing, stream: StreamInfo) -> dict[str, Any]:
+        kind = "begin" if isinstance(result, EventBegan) else "ongoing"
+        fields = {
+            **_event(kind, result, stream),
+            "onset": stream.seconds(result.onset),
+            "known": stream.seconds(result.position),
+            "score": round(result.score, 4),
+        }
+        return _with_time(fields, stream, result.onset)
 
 
 def _values(average: Average, stream: StreamInfo) -> dict[str, Any]:
@@ -124,7 +144,19 @@ def _mark(short: bool) -> dict[str, Any]:
     return {"short": True} if short else {}
 
 
+def _event(
+    kind: str, result: SoundEvent | EventBegan | EventOngoing, stream: StreamInfo
+) -> dict[str, Any]:
+    """What the lines of an event have in common."""
+    name = stream.event_id(result.id)
+    return {"type": kind, "id": name, "source": stream.source, "label": result.label}
+
+
 def _place(stream: StreamInfo, onset: int, offset: int) -> dict[str, Any]:
     place: dict[str, Any] = {"onset": stream.seconds(onset), "offset": stream.seconds(offset)}
-    time = stream.time(onset)
-    return place if time is None else {**place, "time": time}
+    return _with_time(place, stream, onset)
+
+
+def _with_time(fields: dict[str, Any], stream: StreamInfo, position: int) -> dict[str, Any]:
+    time = stream.time(position)
+    return fields if time is None else {**fields, "time": time}

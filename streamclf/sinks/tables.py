@@ -10,7 +10,7 @@ from typing import ClassVar
 
 from streamclf.highest import WORTH_TELLING
 from streamclf.masking import one_line
-from streamclf.records import Average, Gap, Result, SoundEvent
+from streamclf.records import Average, EventBegan, Gap, Result, SoundEvent
 from streamclf.sinks.base import StreamInfo
 from streamclf.sinks.jsonl import N_BEST, top_labels
 from streamclf.sinks.lines import Lines, LineSink
@@ -139,10 +139,17 @@ class RavenSink(TableSink):
 
 
 class TextSink(TableSink):
-    """A table for people, with display names; it says where a recording has no events."""
+    """A table for people, with display names; it says where a recording has no events.
 
-    def __init__(self, file: Lines, *, marks: Collection[str] = (), n_best: int = N_BEST) -> None:
+    Args:
+        file: Where the lines go.
+        begins: Also a row for each event as soon as it is known, with its end left open.
+        n_best: Classes in the answer for a whole recording.
+    """
+
+    def __init__(self, file: Lines, *, begins: bool = False, n_best: int = N_BEST) -> None:
         super().__init__(file, n_best=n_best)
+        self._begins = begins
         self._shown = ""
         self._answered = False
 
@@ -170,16 +177,25 @@ class TextSink(TableSink):
             self._file.write(f"{self._title(stream)}  (no events{nearest})")
         super().end(statistics, whole=whole)
 
+    def write(self, result: Result) -> None:
+        """Write a row for each event, gap or value, and for each begin if that is wanted."""
+        if self._begins and isinstance(result, EventBegan) and self._stream is not None:
+            name, score = self._stream.display_name(result.label), f"{result.score:.2f}"
+            self._file.write(self._line(self._stream, result.onset, "...", name, score))
+        super().write(result)
+
     def row(
         self, stream: StreamInfo, label: str | None, onset: int, offset: int, score: float | str
     ) -> str:
         """Format a row, below the stream's name where it is the first."""
-        title = self._title(stream)
-        begin, end = _clock(stream.seconds(onset)), _clock(stream.seconds(offset))
         text, number = f"[gap: {score}]", ""
         if label is not None:
             text, number = stream.display_name(label), f"{score:.2f}"
-        return f"{title}  {begin:>10} - {end:>10}  {text:<24} {number:>5}"
+        return self._line(stream, onset, _clock(stream.seconds(offset)), text, number)
+
+    def _line(self, stream: StreamInfo, onset: int, end: str, text: str, number: str) -> str:
+        begin = _clock(stream.seconds(onset))
+        return f"{self._title(stream)}  {begin:>10} - {end:>10}  {text:<24} {number:>5}"
 
     def _title(self, stream: StreamInfo) -> str:
         """The stream's name with its line break, where nothing was shown of it yet."""

@@ -17,6 +17,7 @@ from streamclf.dashboard.history import Entry
 
 MOST_SHOWN = 300
 SIGNS = {"event": "▲", "gap": "╱", "warning": "!", "info": "·"}
+SOUNDING = "●"
 
 
 class EventList(Vertical):
@@ -49,10 +50,11 @@ class EventList(Vertical):
 
     def show(self, entries: Sequence[Entry]) -> None:
         """Take the entries, the newest last."""
-        if len(entries) == len(self._entries) and entries[-1:] == self._entries[-1:]:
-            return
-        self._entries = list(entries)
-        self._refill()
+        before, self._entries = self._entries, list(entries)
+        if [same_line(entry) for entry in before] != [same_line(entry) for entry in entries]:
+            self._refill()
+        elif before != self._entries:
+            self._amend()
 
     def ask_filter(self) -> None:
         """Let the user type."""
@@ -79,8 +81,19 @@ class EventList(Vertical):
         """Say which was chosen."""
         self.post_message(self.Chosen(self._shown[event.option_index]))
 
+    def _fitting(self) -> list[Entry]:
+        return [e for e in self._entries if self._filter in f"{e.label} {e.kind}".casefold()]
+
+    def _amend(self) -> None:
+        """Write lines anew that say something else by now; they stay where they are."""
+        options = self.query_one(OptionList)
+        before, self._shown = self._shown, self._fitting()[: -MOST_SHOWN - 1 : -1]
+        for index, (old, new) in enumerate(zip(before, self._shown, strict=True)):
+            if old != new and describe(old) != describe(new):
+                options.replace_option_prompt_at_index(index, describe(new))
+
     def _refill(self) -> None:
-        fitting = [e for e in self._entries if self._filter in f"{e.label} {e.kind}".casefold()]
+        fitting = self._fitting()
         options = self.query_one(OptionList)
         at = options.highlighted
         chosen = self._shown[at] if at is not None and at < len(self._shown) else None
@@ -90,14 +103,21 @@ class EventList(Vertical):
         options.clear_options()
         options.add_options([Option(describe(entry)) for entry in self._shown])
         # New ones push it down; the cursor goes along.
-        if chosen in self._shown:
-            options.highlighted = self._shown.index(chosen)
+        lines = [same_line(entry) for entry in self._shown]
+        if chosen is not None and same_line(chosen) in lines:
+            options.highlighted = lines.index(same_line(chosen))
+
+
+def same_line(entry: Entry) -> tuple[object, ...]:
+    """What stays of an entry while its event goes on, and when it ends."""
+    return entry.kind, entry.label, entry.onset_s, entry.known_s
 
 
 def describe(entry: Entry) -> Text:
     """A line: time, sign, length, score, label."""
     text = Text(no_wrap=True, overflow="ellipsis")
-    text.append(f"{entry.time:>8} {SIGNS[entry.kind]} ")
+    sign = SOUNDING if entry.sounding else SIGNS[entry.kind]
+    text.append(f"{entry.time:>8} {sign} ")
     length = f"{entry.offset_s - entry.onset_s:5.1f} s"
     if entry.kind == "event":
         text.append(f"{length} {entry.score:4.2f} ")
