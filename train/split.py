@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from dataclasses import dataclass, replace
 
 import numpy as np
+import numpy.typing as npt
 
 from streamclf.errors import UsageError
 from train.datasets import ClipSet, open_clips
 from train.system import System
+
+FAR_OFF = 0.25
+"""Part of the wanted number of clips by which whole sources may miss it without a word."""
 
 
 @dataclass(frozen=True)
@@ -107,6 +112,7 @@ def split_clips(clips: ClipSet, options: argparse.Namespace) -> Split:
     validation = None if chooser is None else clips.of_folds([chooser])
     if options.validation_part:
         training, validation = set_aside(training, options.validation_part, options.seed)
+        _say_part(training, validation, options.validation_part)
     if options.max_clips:
         training = training.limited(options.max_clips)
         validation = validation and validation.limited(options.max_clips)
@@ -117,7 +123,12 @@ def split_clips(clips: ClipSet, options: argparse.Namespace) -> Split:
 
 
 def set_aside(clips: ClipSet, part: float, seed: int) -> tuple[ClipSet, ClipSet]:
-    """Take a part of the clips away, whole sources at a time, evenly from every class.
+    """Take a part of the clips away: whole sources, of every class as nearly that part as can be.
+
+    A source may speak for several classes (a speaker says all digits), so that no class can be
+    dealt out by itself: sources are taken in a drawn order while each brings the classes nearer to
+    their parts, then those that fit best, until no other brings the number of clips nearer. Every
+    class keeps a clip to learn from.
 
     Returns:
         What is left, and what was taken.
@@ -125,23 +136,83 @@ def set_aside(clips: ClipSet, part: float, seed: int) -> tuple[ClipSet, ClipSet]
     Raises:
         UsageError: There are too few sources to take any.
     """
-    random = np.random.default_rng((seed, 3))
-    classes: dict[object, list[str]] = {}
-    for clip in clips.clips:
-        # The class of a source is that of its first clip; values of a regression are one class.
-        key = clip.target if clips.task == "single-label" else None
-        sources = classes.setdefault(key, [])
-        if clip.source not in sources:
-            sources.append(clip.source)
-    taken: set[str] = set()
-    for sources in classes.values():
-        n = min(round(part * len(sources)) or 1, len(sources) - 1)
-        taken.update(str(source) for source in random.permutation(sources)[:n])
+    counts = _count_sources(clips)
+    order = np.random.default_rng((seed, 3)).permutation(len(counts))
+    chosen = _choose_sources(counts, part, order)
+    names = list(dict.fromkeys(clip.source for clip in clips.clips))
+    taken = {names[number] for number in chosen}
     kept = tuple(clip for clip in clips.clips if clip.source not in taken)
     aside = tuple(clip for clip in clips.clips if clip.source in taken)
-    if not aside or not kept:
+    if not aside:
         raise UsageError(
-            f"--validation-part is {part}, but the training clips are too few to set any aside; "
-            "use --validation-fold"
+            f"--validation-part is {part}, but the training clips are too few to set any aside: "
+            "each class has them of one source alone; use --validation-fold"
         )
     return replace(clips, clips=kept), replace(clips, clips=aside)
+
+
+def _say_part(kept: ClipSet, aside: ClipSet, part: float) -> None:
+    """Say where whole sources come to another part than the one asked for."""
+    n_aside, n_clips = len(aside.clips), len(kept.clips) + len(aside.clips)
+    if abs(n_aside / n_clips - part) > FAR_OFF * part:
+        n_sources = len({clip.source for clip in aside.clips})
+        print(
+            f"--validation-part is {part:g}; sources are set aside whole, so that it is "
+            f"{n_aside / n_clips:.0%} of the clips ({n_aside} of {n_clips}), of {n_sources} "
+            f"source{'' if n_sources == 1 else 's'}",
+            file=sys.stderr,
+        )
+
+
+def _count_sources(clips: ClipSet) -> npt.NDArray[np.int64]:
+    """``(sources, classes)``: clips; the values of a regression are one class."""
+    rows: dict[str, int] = {}
+    sources = [rows.setdefault(clip.source, len(rows)) for clip in clips.clips]
+    is_regression = clips.task != "single-label"
+    classes = np.zeros(len(sources), dtype=int) if is_regression else clips.targets.astype(int)
+    counts = np.zeros((len(rows), 1 if is_regression else len(clips.labels)), dtype=np.int64)
+    np.add.at(counts, (sources, classes), 1)
+    return counts[:, counts.any(axis=0)]
+
+
+def _choose_sources(
+    counts: npt.NDArray[np.int64], part: float, order: npt.NDArray[np.int64]
+) -> list[int]:
+    """Which sources to set aside.
+
+    Args:
+        counts: ``(sources, classes)``: clips.
+        part: Of the clips, the one wanted.
+        order: In which sources are tried.
+    """
+    clips = counts.sum(axis=0)
+    wanted = part * clips
+    taken = np.zeros_like(clips)
+
+    def miss(rows: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+        """How far off the classes are, with each of these sources beside what is taken."""
+        return ((taken + rows - wanted) ** 2 / wanted).sum(axis=-1)
+
+    def leaves_some(rows: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+        return (taken + rows < clips).all(axis=-1)
+
+    chosen: list[int] = []
+    for number in order:
+        row = counts[number]
+        fits = taken.sum() + row.sum() / 2 <= wanted.sum()
+        if fits and leaves_some(row) and miss(row) < miss(np.zeros_like(row)):
+            chosen.append(int(number))
+            taken = taken + row
+    while True:
+        rest = np.setdiff1d(order, chosen)
+        rest = rest[leaves_some(counts[rest])]
+        # Of equally good ones the first of the order.
+        rest = rest[np.argsort(np.argsort(order)[rest])]
+        if not rest.size:
+            return chosen
+        best = int(rest[miss(counts[rest]).argmin()])
+        short = wanted.sum() - taken.sum()
+        if chosen and abs(short - counts[best].sum()) >= abs(short):
+            return chosen
+        chosen.append(best)
+        taken = taken + counts[best]
