@@ -105,6 +105,16 @@ def hann_window(n_fft: int) -> npt.NDArray[np.float64]:
     return np.asarray(window * (2 / window.sum()))
 
 
+def hz_to_mel(frequencies: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Mel by HTK's formula."""
+    return np.asarray(2595 * np.log10(1 + frequencies / 700))
+
+
+def mel_to_hz(mels: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Back from `hz_to_mel`."""
+    return np.asarray(700 * (10 ** (mels / 2595) - 1))
+
+
 def mel_filters(
     sample_rate: int, n_fft: int, n_mels: int, f_min: float, f_max: float
 ) -> npt.NDArray[np.float32]:
@@ -112,8 +122,7 @@ def mel_filters(
 
     The bin of frequency nought is in none of them.
     """
-    low, high = (2595 * np.log10(1 + f / 700) for f in (f_min, f_max))
-    edges = 700 * (10 ** (np.linspace(low, high, n_mels + 2) / 2595) - 1)
+    edges = mel_to_hz(np.linspace(*hz_to_mel(np.array([f_min, f_max])), n_mels + 2))
     bins = np.arange(n_fft // 2 + 1) * sample_rate / n_fft
     rising = (bins - edges[:-2, None]) / np.diff(edges)[:-1, None]
     falling = (edges[2:, None] - bins) / np.diff(edges)[1:, None]

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from torch import nn
 
-from train.filters import FILTERS, read_film, sine_frequencies
+from train.features import hz_to_mel, mel_to_hz
+from train.filters import FILTERS, read_film
 from train.runs import RunFolder
 from train.system import System
 
@@ -26,7 +27,7 @@ def draw_run(run: RunFolder, system: System, network: nn.Module) -> None:
     """Draw everything that a training leaves."""
     draw_history(run, run.read_json("history.json"))
     if (run.path / FILTERS).exists():
-        draw_filters(run, system.sample_rate)
+        draw_filters(run)
     kernels = system.kernels(network)
     if kernels is not None:
         draw_kernels(run, kernels.detach().float().cpu().numpy())
@@ -34,7 +35,12 @@ def draw_run(run: RunFolder, system: System, network: nn.Module) -> None:
 
 def draw_history(run: RunFolder, epochs: Sequence[dict[str, Any]]) -> None:
     """Write ``losses.png`` and ``accuracies.png`` (of a regression: ``errors.png``)."""
-    _draw_lines(run, "losses.png", epochs, {"loss": "training"}, "loss")
+    losses = {
+        "loss": "training batches, as trained on",
+        "validation_loss": "validation clips, single windows",
+        "held_out_loss": "held-out fold, single windows",
+    }
+    _draw_lines(run, "losses.png", epochs, losses, "loss")
     is_regression = bool(epochs) and "error" in epochs[0]
     lines = {
         "accuracy": "training batches, mixed as trained on",
@@ -47,19 +53,18 @@ def draw_history(run: RunFolder, epochs: Sequence[dict[str, Any]]) -> None:
     _draw_lines(run, "errors.png" if is_regression else "accuracies.png", epochs, lines, what)
 
 
-def draw_filters(run: RunFolder, sample_rate: int) -> None:
+def draw_filters(run: RunFolder) -> None:
     """Write ``filters.png``, the last epoch's, and ``filters.gif``, a frame an epoch kept.
 
     Each filter's answers to sines, less their mean over the frequencies, divided by the largest;
-    filters in the order of their peaks in that epoch.
+    filters in the order of what they listen to in that epoch (`order_filters`).
     """
     from PIL import Image
 
-    epochs, film = read_film(run)
-    frequencies = sine_frequencies(sample_rate)
+    epochs, film, frequencies = read_film(run)
     frames = []
     for epoch, answers in zip(epochs, film, strict=True):
-        content = _draw_filter_frame(sort_filters(answers), frequencies, int(epoch))
+        content = _draw_filter_frame(order_filters(answers, frequencies), frequencies, int(epoch))
         frames.append(Image.open(io.BytesIO(content)).convert("P", palette=Image.Palette.ADAPTIVE))
     run.write("filters.png", content)
     moving = io.BytesIO()
@@ -70,11 +75,22 @@ def draw_filters(run: RunFolder, sample_rate: int) -> None:
     run.write("filters.gif", moving.getvalue())
 
 
-def sort_filters(answers: np.ndarray) -> np.ndarray:
-    """Centre and scale each filter's ``(filters, frequencies)`` answers, lowest peak first."""
+def order_filters(answers: np.ndarray, frequencies: np.ndarray) -> np.ndarray:
+    """Centre and scale each filter's ``(filters, frequencies)`` answers, lowest first.
+
+    A filter is as low as the centroid, in mel, of what it answers above its mean. Its peak would
+    not do: it leaps between two maxima of nearly the same height, and that of a flat filter lies
+    at either end.
+    """
     centred = answers.astype(np.float64) - answers.mean(axis=1, keepdims=True, dtype=np.float64)
     scaled = centred / np.maximum(np.abs(centred).max(axis=1, keepdims=True), 1e-9)
-    return scaled[np.argsort(scaled.argmax(axis=1), kind="stable")]
+    return scaled[np.argsort(find_centroids(scaled, frequencies), kind="stable")]
+
+
+def find_centroids(centred: np.ndarray, frequencies: np.ndarray) -> np.ndarray:
+    """``(filters,)`` in mel: the centroid of the power of each one's answers above their mean."""
+    power = np.maximum(centred, 0) ** 2
+    return (power * hz_to_mel(frequencies)).sum(axis=1) / np.maximum(power.sum(axis=1), 1e-12)
 
 
 def draw_kernels(run: RunFolder, kernels: np.ndarray) -> None:
@@ -177,16 +193,25 @@ def _draw_lines(
 
 
 def _draw_filter_frame(answers: np.ndarray, frequencies: np.ndarray, epoch: int) -> bytes:
+    """A picture of ordered answers, with filters evenly in mel between the same ends beside it."""
     figure = _figure(6, 5)
     axes = figure.add_subplot()
-    edges = np.arange(len(answers) + 1)
-    ratio = (frequencies[1] / frequencies[0]) ** 0.5
-    sides = np.append(frequencies / ratio, frequencies[-1] * ratio)
-    image = axes.pcolormesh(sides, edges, answers, cmap="RdBu_r", vmin=-1, vmax=1, rasterized=True)
-    axes.set_xscale("log")
-    axes.set_xlim(frequencies[0], frequencies[-1])
-    axes.set_xlabel("frequency of the sine, Hz")
-    axes.set_ylabel("filter, in the order of their peaks")
+    n_filters = len(answers)
+    mels = hz_to_mel(frequencies)
+    half = (mels[1] - mels[0]) / 2
+    sides = mel_to_hz(np.append(mels - half, mels[-1] + half))
+    edges = np.arange(n_filters + 1)
+    image = axes.pcolormesh(
+        edges, sides, answers.T, cmap="RdBu_r", vmin=-1, vmax=1, rasterized=True
+    )
+    centroids = find_centroids(answers, frequencies)
+    evenly = mel_to_hz(np.linspace(centroids[0], centroids[-1], n_filters))
+    axes.plot(edges[:-1] + 0.5, mel_to_hz(centroids), "k.", markersize=4, label="centroid")
+    axes.plot(edges[:-1] + 0.5, evenly, "k--", linewidth=1, label="evenly in mel")
+    axes.set_ylim(frequencies[0], frequencies[-1])
+    axes.set_xlabel("filter, in the order of their centroids")
+    axes.set_ylabel("frequency of the sine, Hz")
+    axes.legend(loc="upper left", fontsize=8)
     axes.set_title(f"epoch {epoch}")
     figure.colorbar(image, ax=axes, label="answer, less its mean")
     return _render(figure)
