@@ -32,6 +32,10 @@ SAME = ("network", "task", "labels", "sample_rate", "window_samples", "recipe")
 """What two configurations must share for one run to stand for the other."""
 
 
+LENGTH = ("epochs", "plan")
+"""Of a recipe, what may differ."""
+
+
 @dataclass(frozen=True)
 class HeldOut:
     """What was said of clips not trained on.
@@ -109,7 +113,7 @@ def _expand(run: RunFolder) -> list[tuple[RunFolder, dict[str, Any]]]:
 def _without_epochs(entry: Any) -> Any:
     """A recipe is the same over more or fewer epochs, which the card tells."""
     if isinstance(entry, dict):
-        return {name: value for name, value in entry.items() if name != "epochs"}
+        return {name: value for name, value in entry.items() if name not in LENGTH}
     return entry
 
 
@@ -125,7 +129,7 @@ def _check_same(
             fields = sorted(set(config["recipe"]) | set(own["recipe"]))
             what = next(
                 f for f in fields
-                if f != "epochs" and config["recipe"].get(f) != own["recipe"].get(f)
+                if f not in LENGTH and config["recipe"].get(f) != own["recipe"].get(f)
             )  # fmt: skip
             values = own["recipe"].get(what), config["recipe"].get(what)
             what = f"{what} is {values[0]}, that of {run.path} is {values[1]}"

@@ -31,12 +31,14 @@ class Progress:
         sums: Of the epoch that is running: loss, right answers (a regression: absolute errors),
             clips, seconds.
         best: The best epochs by the validation clips: ``[score, epoch]``, best first.
+        elapsed: Seconds that the run has taken in all its sessions, looks and all.
     """
 
     step: int = 0
     epochs: list[dict[str, Any]] = field(default_factory=list)
     sums: list[float] = field(default_factory=lambda: [0.0, 0.0, 0.0, 0.0])
     best: list[list[float]] = field(default_factory=list)
+    elapsed: float = 0.0
 
 
 def save_checkpoint(

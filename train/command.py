@@ -13,7 +13,7 @@ from lightning_fabric import Fabric
 from torch import nn
 
 from train import crossfold
-from train.budget import shorten
+from train.budget import Budget, make_budget, shorten
 from train.datasets import ClipSet
 from train.devices import make_fabric
 from train.exits import exit_codes
@@ -21,6 +21,7 @@ from train.fit import fit
 from train.judging import describe, judge
 from train.layers import count_multiply_adds, count_parameters, describe_layers
 from train.loading import read_recipe
+from train.looks import window_loss
 from train.options import check_options, make_parser
 from train.plots import draw_run
 from train.resuming import (
@@ -72,6 +73,7 @@ def train(system_type: type[System], options: argparse.Namespace) -> RunFolder:
     with fabric.rank_zero_first():
         clips = open_data(system, options)
     check_task(system, clips)
+    began, budget = time.monotonic(), None
     split = split_clips(clips, options)
     about = system.configure(options, split.training)
     if run:
@@ -80,25 +82,46 @@ def train(system_type: type[System], options: argparse.Namespace) -> RunFolder:
         run.writes = fabric.is_global_zero
         system.recipe = read_recipe(system_type, run.read_json(CONFIG))
         network = build(system, clips, options.seed)
+        full_epochs = run.read_json(CONFIG).get("full_epochs", system.recipe.epochs)
+        budget = _budget(system, network, split, options, full_epochs, began)
     else:
         about = {"full_epochs": system.recipe.epochs, **about}
+        tried = build(system, clips, options.seed)
+        budget = _budget(system, tried, split, options, about["full_epochs"], began)
         system.recipe = shorten(
-            system, build(system, clips, options.seed), split.training, fabric,
-            epochs=options.epochs, minutes=options.budget_minutes,
+            system, tried, split.training, fabric,
+            epochs=options.epochs, replan=options.replan, budget=budget,
         )  # fmt: skip
         network = build(system, clips, options.seed)
         config = _config(system, network, split, options, fabric, about)
         run = _begin(system, network, options, fabric, config)
     _say_start(system, split, run, fabric)
-    began = time.monotonic()
     network = fit(
         system, network, split.training, split.held_out, run, fabric,
         seed=options.seed, resume=options.resume, validation=split.validation, keep=options.keep,
+        budget=budget, began=began,
     )  # fmt: skip
     if fabric.is_global_zero:
         _finish(system, network, split, run, (time.monotonic() - began) / 60)
     fabric.barrier()
     return run
+
+
+def _budget(
+    system: System,
+    network: nn.Module,
+    split: Split,
+    options: argparse.Namespace,
+    full_epochs: int,
+    began: float,
+) -> Budget | None:
+    """The budget that is asked for, if one is."""
+    if not options.budget_minutes:
+        return None
+    return make_budget(
+        system, network, split.held_out,
+        minutes=options.budget_minutes, full_epochs=full_epochs, began=began,
+    )  # fmt: skip
 
 
 def build(system: System, clips: ClipSet, seed: int) -> nn.Module:
@@ -147,6 +170,7 @@ def _finish(
         if split.validation is None:
             key = "mean_absolute_error" if system.task == "regression" else "averaged_windows"
             history[-1]["held_out_clips"] = result[key]
+            history[-1]["held_out_loss"] = window_loss(system, heard)
             if "single_windows" in result:
                 history[-1]["held_out_windows"] = result["single_windows"]
             run.write_json("history.json", history)

@@ -17,6 +17,7 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
+from train.budget import Budget
 from train.checkpoint import Progress, load_best
 from train.datasets.prepared import ClipSet
 from train.errors import RunError, UsageError
@@ -24,7 +25,8 @@ from train.filters import FilterFilm
 from train.interrupt import Interrupt
 from train.learner import Learner
 from train.looks import Looks
-from train.runs import WEIGHTS, RunFolder
+from train.recipe import Recipe
+from train.runs import CONFIG, WEIGHTS, RunFolder
 from train.system import System
 from train.telling import Teller
 
@@ -43,6 +45,8 @@ def fit(
     resume: bool = False,
     validation: ClipSet | None = None,
     keep: int = 1,
+    budget: Budget | None = None,
+    began: float | None = None,
 ) -> nn.Module:
     """Train a network by its system's recipe, to the schedule's end.
 
@@ -57,6 +61,8 @@ def fit(
         resume: Go on from the run's checkpoint.
         validation: Clips that choose the epoch; the last one counts where there are none.
         keep: How many of the best epochs' weights are kept, by the validation clips.
+        budget: The time it may take; the schedule is fitted to it anew as it goes.
+        began: When the command did, by the monotonic clock; now if not given.
 
     Returns:
         The network with its final weights: the averaged ones where the recipe averages.
@@ -72,51 +78,58 @@ def fit(
     if not resume:
         system.prepare(network, batches.material)
     progress = learner.load(run) if resume else Progress()
-    n_steps = recipe.epochs * batches.per_epoch
+    if budget:
+        budget.start(progress.step // batches.per_epoch, progress.elapsed)
+    began = (time.monotonic() if began is None else began) - progress.elapsed
     measure = "error" if system.task == "regression" else "accuracy"
     film = FilterFilm(system, run, recipe.epochs, resume=resume)
-    looks = Looks(system, network, learner.average, validation, held_out, run, keep)
+    looks = Looks(system, network, learner.average, validation, held_out, run, keep, budget)
     saved = time.monotonic()
     if progress.step == 0 and run.writes:
         film.take(network, 0)
 
-    with Interrupt(fabric) as interrupt, Teller(
-        recipe.epochs, batches.per_epoch, progress.step, measure
-    ) as teller:  # fmt: skip
+    with (
+        Interrupt(fabric) as interrupt,
+        Teller(recipe, batches.per_epoch, progress.step, measure) as teller,
+    ):
         learner.trainee.train()
         sums = torch.tensor(progress.sums[:3], device=fabric.device)
-        while progress.step < n_steps:
-            began = time.perf_counter()
+        while progress.step < recipe.epochs * batches.per_epoch:
+            step_began = time.perf_counter()
             inputs, labels = batches.cut(progress.step)
-            rate = recipe.rate_at(progress.step / n_steps)
+            rate = recipe.rate_at(recipe.progress_at(progress.step, batches.per_epoch))
             sums += learner.learn(inputs, labels, rate, progress.step)
             progress.step += 1
 
             epoch, place = divmod(progress.step, batches.per_epoch)
-            finished = place == 0
+            finished, last = place == 0, place == 0 and epoch == recipe.epochs
             asked = interrupt.was_asked()
             saving = asked or time.monotonic() - saved > SAVE_EVERY_S
             # Reading a number makes the host wait for the card: not at every step.
             if finished or saving or teller.is_due():
                 progress.sums[:3] = _read_sums(sums, run, progress.step, rate)
-            progress.sums[3] += time.perf_counter() - began
+            progress.sums[3] += time.perf_counter() - step_began
             if finished or teller.is_due():
                 teller.tell_step(progress.step, progress.sums)
             if finished:
                 row = _finish_epoch(progress, epoch, rate, measure)
                 sums.zero_()
                 if run.writes:
-                    film.take(network, epoch, last=progress.step == n_steps)
+                    film.take(network, epoch, last=last)
                     row |= looks.look(progress, recipe.epochs)
+                if budget and not last:
+                    recipe = teller.recipe = _plan_anew(system, run, fabric, budget, epoch)
                 teller.tell_epoch(row, progress.step, len(training.clips))
                 run.write_json("history.json", progress.epochs)
             if saving:
+                progress.elapsed = time.monotonic() - began
                 learner.save(run, progress)
                 saved = time.monotonic()
-            if asked and progress.step < n_steps:
+            if asked and not last:
                 print(f"saved; --resume --save {run.path} goes on", file=sys.stderr)
                 raise KeyboardInterrupt
 
+    progress.elapsed = time.monotonic() - began
     learner.save(run, progress)
     learner.trainee.load_state_dict(learner.average)
     epoch = load_best(run, network, progress) if progress.best and run.writes else recipe.epochs
@@ -153,6 +166,24 @@ class Batches:
         torch.manual_seed((self.seed << 32) + step + rank * 2**24)
         random = np.random.default_rng((self.seed, 1 + rank, step))
         return self.system.batch(self.material, indices, random)
+
+
+def _plan_anew(
+    system: System, run: RunFolder, fabric: Fabric, budget: Budget, epoch: int
+) -> Recipe:
+    """Fit the rest of the schedule to what is left of the budget; the recipe, kept in the run."""
+    # One process measures, all go by it.
+    recipe: Recipe = fabric.broadcast(budget.reckon(system.recipe, epoch))
+    if recipe != system.recipe:
+        print(
+            f"epoch {epoch}: {recipe.epochs} epochs fit into the budget, not "
+            f"{system.recipe.epochs}",
+            file=sys.stderr,
+        )
+        system.recipe = recipe
+        if run.writes:
+            run.write_json(CONFIG, run.read_json(CONFIG) | {"recipe": recipe.as_json()})
+    return recipe
 
 
 def _share(indices: np.ndarray, fabric: Fabric) -> np.ndarray:

@@ -48,7 +48,17 @@ def make_parser(system_type: type[System]) -> argparse.ArgumentParser:
 
     schedule = parser.add_argument_group("schedule").add_argument
     schedule("--epochs", type=int, help="length of the schedule, which is shortened as a whole")
-    schedule("--budget-minutes", type=float, help="shorten the schedule to about this long")
+    schedule(
+        "--replan",
+        type=_plan,
+        metavar="AT:N,...",
+        help="behind AT epochs give the schedule the length N, as --budget-minutes did: 5:21,9:17",
+    )
+    schedule(
+        "--budget-minutes",
+        type=float,
+        help="shorten the schedule to about this long, judging included; reckoned as it goes",
+    )
     schedule("--seed", type=int, default=1, help="of everything drawn at random (1)")
 
     run = parser.add_argument_group("run folder").add_argument
@@ -82,6 +92,7 @@ def check_options(options: argparse.Namespace) -> None:
             raise UsageError(f"--{option.replace('_', '-')} is {value}, must be above 0")
     if options.epochs and options.budget_minutes:
         raise UsageError("--epochs and --budget-minutes both set the length: give one of them")
+    _check_plan(options)
     if not 0 <= options.seed < 2**31:
         raise UsageError(f"--seed is {options.seed}, must be 0 to {2**31 - 1}")
     if options.resume and options.save is None:
@@ -93,6 +104,21 @@ def check_options(options: argparse.Namespace) -> None:
             f"--devices is {options.devices}, --folds all runs on 1; train the folds one by one"
         )
     _check_validation(options)
+
+
+def _check_plan(options: argparse.Namespace) -> None:
+    if options.replan is None:
+        return
+    if not options.epochs:
+        raise UsageError("--replan changes the length that --epochs sets: give that, too")
+    behind, length = 0, options.epochs
+    for at, n in options.replan:
+        if not behind < at < min(length, n):
+            raise UsageError(
+                f"--replan has {at}:{n} behind {behind} epochs of {length}: AT must rise, and "
+                "both lengths must be above it"
+            )
+        behind, length = at, n
 
 
 def _check_validation(options: argparse.Namespace) -> None:
@@ -115,6 +141,14 @@ def _check_validation(options: argparse.Namespace) -> None:
 
 def _labels(text: str) -> list[str]:
     return sorted({label.strip() for label in text.split(",")} - {""})
+
+
+def _plan(text: str) -> list[tuple[int, int]]:
+    try:
+        pairs = [part.split(":") for part in text.split(",")]
+        return [(int(behind), int(length)) for behind, length in pairs]
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} must be as in 5:21,9:17") from None
 
 
 def _folds(text: str) -> list[int] | str:

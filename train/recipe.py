@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass, replace
+from itertools import zip_longest
 from typing import Any, Literal, Self
 
 import torch
@@ -15,7 +16,9 @@ class Recipe:
     """What every network's recipe has; a network's own subclass adds what is its own.
 
     Attributes:
-        epochs: Length of the full schedule.
+        epochs: Length of the schedule.
+        plan: ``(epochs behind it, length)`` of each length that the schedule was given, the first
+            one's ``(0, length)``; empty where it had `epochs` from the beginning.
         batch_size: Clips a step.
         optimiser: ``sgd`` is Nesterov's with ``momentum``; ``adam`` adds the decay to the gradient
             (L2), ``adamw`` takes it off the weights.
@@ -42,10 +45,27 @@ class Recipe:
     warm_up: float = 0.0
     clip_norm: float = 0.0
     ema: float = 0.0
+    plan: tuple[tuple[int, int], ...] = ()
 
     def shortened(self, epochs: int) -> Self:
         """The same schedule over fewer (or more) epochs: drops and warm-up are fractions."""
-        return replace(self, epochs=epochs)
+        return replace(self, epochs=epochs, plan=())
+
+    def planned_anew(self, behind: int, epochs: int) -> Self:
+        """The same schedule, of which what is left ``behind`` so many epochs has another length."""
+        plan = self.plan or ((0, self.epochs),)
+        return replace(self, epochs=epochs, plan=(*plan, (behind, epochs)))
+
+    def progress_at(self, step: int, per_epoch: int) -> float:
+        """The fraction of the schedule that lies behind a step; it goes on where a plan changes."""
+        if not self.plan:
+            return step / (self.epochs * per_epoch)
+        progress, epoch = 0.0, step / per_epoch
+        for (behind, length), following in zip_longest(self.plan, self.plan[1:]):
+            end = following[0] if following else length
+            done = (min(epoch, end) - behind) / (length - behind)
+            progress += (1 - progress) * max(0.0, done)
+        return progress
 
     def rate_at(self, progress: float) -> float:
         """The learning rate at a fraction of the schedule, 0 to 1."""
@@ -96,4 +116,8 @@ class Recipe:
     @classmethod
     def from_json(cls, fields: dict[str, Any]) -> Self:
         """Back from ``config.json``."""
-        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()})
+        return cls(**{name: _as_tuple(value) for name, value in fields.items()})
+
+
+def _as_tuple(value: Any) -> Any:
+    return tuple(map(_as_tuple, value)) if isinstance(value, list) else value

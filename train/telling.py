@@ -9,6 +9,8 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
+from train.recipe import Recipe
+
 EVERY_S = 0.5
 """Seconds between two looks at the loss; each makes the processor wait for the card."""
 
@@ -18,16 +20,16 @@ LINE_EVERY_S = 2.0
 class Teller:
     """Tells loss, accuracy, clips a second and the time left."""
 
-    def __init__(self, n_epochs: int, n_batches: int, done: int, measure: str) -> None:
+    def __init__(self, recipe: Recipe, n_batches: int, done: int, measure: str) -> None:
         """Begin to tell.
 
         Args:
-            n_epochs: Of the schedule.
+            recipe: Its schedule's length may change as it goes.
             n_batches: Of an epoch.
             done: Steps made in earlier sessions.
             measure: ``accuracy``, or ``error`` of a regression.
         """
-        self.n_epochs, self.n_batches, self.done, self.measure = n_epochs, n_batches, done, measure
+        self.recipe, self.n_batches, self.done, self.measure = recipe, n_batches, done, measure
         self.began = self.shown = self.printed = time.monotonic()
         console = Console(file=sys.stderr)
         self.bar: Progress | None = None
@@ -40,7 +42,11 @@ class Teller:
                 console=console,
                 transient=True,
             )
-            self.task = self.bar.add_task("training", total=n_epochs * n_batches, said="")
+            self.task = self.bar.add_task("training", total=self._n_steps, said="")
+
+    @property
+    def _n_steps(self) -> int:
+        return self.recipe.epochs * self.n_batches
 
     def __enter__(self) -> Teller:
         if self.bar:
@@ -62,9 +68,12 @@ class Teller:
             loss, tally, clips, seconds = sums
             row = {"epoch": step // self.n_batches, "loss": loss / clips, "seconds": seconds}
             row |= {self.measure: tally / clips}
-            epoch = f"epoch {min(step // self.n_batches + 1, self.n_epochs)}/{self.n_epochs}"
+            n_epochs = self.recipe.epochs
+            epoch = f"epoch {min(step // self.n_batches + 1, n_epochs)}/{n_epochs}"
             said = self._describe(row, step, clips)
-            self.bar.update(self.task, completed=step, description=epoch, said=said)
+            self.bar.update(
+                self.task, completed=step, total=self._n_steps, description=epoch, said=said
+            )
 
     def tell_epoch(self, row: dict[str, Any], step: int, n_clips: int) -> None:
         """Say how an epoch did: a line where there is something to keep, or now and then."""
@@ -72,8 +81,9 @@ class Teller:
         looked = any(key.startswith(("held_out", "validation")) for key in row)
         if self.bar and not looked:
             return
-        if looked or row["epoch"] == self.n_epochs or now - self.printed > LINE_EVERY_S:
-            text = f"epoch {row['epoch']}/{self.n_epochs}: {self._describe(row, step, n_clips)}"
+        n_epochs = self.recipe.epochs
+        if looked or row["epoch"] == n_epochs or now - self.printed > LINE_EVERY_S:
+            text = f"epoch {row['epoch']}/{n_epochs}: {self._describe(row, step, n_clips)}"
             print(text, file=sys.stderr, flush=True)
             self.printed = now
 
@@ -86,6 +96,6 @@ class Teller:
                 parts.append(f"{name} {value}")
         parts.append(f"{n_clips / max(row['seconds'], 1e-9):.0f} clips/s")
         pace = (time.monotonic() - self.began) / max(1, step - self.done)
-        left = (self.n_epochs * self.n_batches - step) * pace
+        left = (self._n_steps - step) * pace
         parts.append(f"{left / 60:.1f} min left" if left >= 60 else f"{left:.0f} s left")
         return ", ".join(parts)

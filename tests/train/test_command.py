@@ -56,6 +56,7 @@ def test_training_leaves_a_whole_run_folder(train, tmp_path, capsys):
     assert config["data"]["licence"] == "CC BY-NC 3.0"
     history = json.loads((run / "history.json").read_text())
     assert [row["epoch"] for row in history] == [1, 2]
+    assert all(row["held_out_loss"] > 0 for row in history)
     result = json.loads((run / "result.json").read_text())
     heard = RunFolder(run).read_held_out()
     assert result["clips"] == len(heard.targets) == 6
@@ -107,12 +108,19 @@ def test_overwrite_deletes_runs_only(train, tmp_path, capsys):
     assert (tmp_path / "run" / "thesis.txt").exists()
 
 
-def test_budget_shortens_the_schedule(train, tmp_path, monkeypatch):
-    monkeypatch.setattr("train.budget.time_step", lambda *_: 2.0)
-    # Twelve clips are one batch: an epoch of 2 s, of which 7 s hold three.
-    assert train("--budget-minutes", 7 / 60) == 0
+def test_budget_shortens_the_schedule(train, tmp_path):
+    assert train("--budget-minutes", 0.02) == 0
     config = json.loads((tmp_path / "run" / "config.json").read_text())
-    assert config["recipe"]["epochs"] == 3
+    history = json.loads((tmp_path / "run" / "history.json").read_text())
+    assert config["recipe"]["epochs"] == len(history) < config["full_epochs"]
+
+
+def test_plan_is_given_by_hand(train, tmp_path, capsys):
+    assert train("--epochs", 9, "--replan", "2:4,3:5") == 0
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert config["recipe"]["epochs"] == 5
+    assert config["recipe"]["plan"] == [[0, 9], [2, 4], [3, 5]]
+    assert len(json.loads((tmp_path / "run" / "history.json").read_text())) == 5
 
 
 def test_resume_takes_the_runs_own_options(train, tmp_path, capsys):
@@ -181,6 +189,9 @@ def test_unwritable_run_folder_leaves_nothing(train, tmp_path, monkeypatch, caps
         (["--epochs", 0], "--epochs is 0, must be above 0"),
         (["--budget-minutes", -1], "--budget-minutes is -1.0"),
         (["--epochs", 1, "--budget-minutes", 1], "give one of them"),
+        (["--replan", "2:4"], "--replan changes the length that --epochs sets"),
+        (["--epochs", 9, "--replan", "4:4"], "--replan has 4:4 behind 0 epochs of 9"),
+        (["--epochs", 9, "--replan", "4:6,3:5"], "--replan has 3:5 behind 4 epochs of 6"),
         (["--test-fold", 9], "fold 9 is not there, the data has 1, 2, 3"),
         (["--folds", "1,2", "--test-fold", 2], "both trained on and held out"),
         (["--resume", "--overwrite"], "give one of them"),

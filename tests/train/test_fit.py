@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ import pytest
 torch = pytest.importorskip("torch")
 from lightning_fabric import Fabric
 
+from train.budget import Budget
 from train.datasets import open_clips
 from train.errors import RunError
 from train.filters import read_film
@@ -136,6 +139,15 @@ def test_seed_decides_everything(clips, tmp_path):
     assert not same(first, train(clips, RunFolder(tmp_path / "c"), seed=2))
 
 
+def test_history_has_the_loss_of_the_held_out_fold(clips, tmp_path):
+    run = RunFolder(tmp_path / "run")
+    train(clips, run)
+    rows = run.read_json("history.json")
+    losses = [row["held_out_loss"] for row in rows[:-1]]
+    assert len(losses) == 5
+    assert all(loss > 0 for loss in losses)
+
+
 def test_held_out_fold_decides_nothing(clips, tmp_path):
     looked = train(clips, RunFolder(tmp_path / "a"))
     blind = train(clips, RunFolder(tmp_path / "b"), held_out=False)
@@ -236,7 +248,8 @@ def test_film_of_the_filters_has_a_frame_an_epoch(clips, tmp_path, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         train(clips, run, stop_at=8)
     train(clips, run, resume=True)
-    epochs, frames = read_film(run)
+    epochs, frames, frequencies = read_film(run)
+    assert frequencies[-1] < 8000
     assert epochs.tolist() == list(range(7))
     assert frames.shape == (7, 5, 96)
 
@@ -255,6 +268,90 @@ def test_loss_that_is_not_finite_ends_the_run(clips, tmp_path, monkeypatch):
     with pytest.raises(RunError, match="loss is nan by step 3; lower the learning rate"):
         train(clips, run)
     assert not (run.path / "weights.safetensors").exists()
+
+
+class Clock:
+    """Moves by what each batch takes."""
+
+    def __init__(self):
+        self.now = 0.0
+
+    def __call__(self):
+        return self.now
+
+
+def train_by_clock(clips, run, monkeypatch, pace, seconds, *, epochs=30, **more):
+    """Train on a machine whose batch number ``k`` takes ``pace(k)`` seconds."""
+    clock, cut = Clock(), Tiny.batch
+
+    def batch(self, *arguments):
+        clock.now += pace(self.n_batches)
+        return cut(self, *arguments)
+
+    monkeypatch.setattr(Tiny, "batch", batch)
+    budget = Budget(seconds, 0.0, 30, began=0.0, clock=clock)
+    recipe = Tiny.default_recipe().shortened(epochs)
+    network = train(clips, run, recipe=recipe, budget=budget, **more)
+    monkeypatch.setattr(Tiny, "batch", cut)
+    return network, clock.now
+
+
+@pytest.mark.parametrize(
+    "pace",
+    [lambda k: 5.0, lambda k: 2.0 if k < 20 else 8.0, lambda k: 8.0 if k < 20 else 2.0],
+    ids=["slower", "slower half way", "faster half way"],
+)
+def test_budget_is_kept_on_a_machine_of_another_pace(clips, tmp_path, monkeypatch, pace):
+    run = RunFolder(tmp_path / "run")
+    # Three batches an epoch: at 1.1 s a batch 30 epochs would have fitted.
+    _, took = train_by_clock(clips, run, monkeypatch, pace, 100.0)
+    rows = run.read_json("history.json")
+    assert took == pytest.approx(100, abs=3 * 8)
+    recipe = Recipe.from_json(run.read_json("config.json")["recipe"])
+    assert len(rows) == recipe.epochs < 30
+    # The schedule comes to its end all the same, without a leap.
+    done = [recipe.progress_at(step, 3) for step in range(recipe.epochs * 3 + 1)]
+    assert done[-1] == pytest.approx(1)
+    assert all(later - earlier > 0 for earlier, later in pairwise(done))
+    assert rows[-1]["learning_rate"] < 0.1 * Tiny.default_recipe().learning_rate
+
+
+def test_budgeted_run_is_made_again_by_its_plan_alone(clips, tmp_path, monkeypatch):
+    run = RunFolder(tmp_path / "run")
+    pace = [2.0] * 20 + [8.0] * 200
+    first, _ = train_by_clock(clips, run, monkeypatch, lambda k: pace[k], 100.0)
+    recipe = Recipe.from_json(run.read_json("config.json")["recipe"])
+    assert recipe.plan[0] == (0, 30)
+    assert same(first, train(clips, RunFolder(tmp_path / "again"), recipe=recipe))
+
+
+def test_resumed_run_counts_what_it_had_taken(clips, tmp_path, monkeypatch):
+    run = RunFolder(tmp_path / "run")
+    with pytest.raises(KeyboardInterrupt):
+        train_by_clock(clips, run, monkeypatch, lambda k: 5.0, 100.0, stop_at=10)
+    recipe = Recipe.from_json(run.read_json("config.json")["recipe"])
+    clock = Clock()
+    budget = Budget(100.0, 0.0, 30, began=0.0, clock=clock)
+    # The first session had taken so long by its own clock.
+    tensors, note = run.read_tensors("checkpoints/last.safetensors")
+    progress = json.loads(note["progress"]) | {"elapsed": 90.0}
+    run.write_tensors("checkpoints/last.safetensors", tensors, {"progress": json.dumps(progress)})
+    cut = Tiny.batch
+
+    def batch(self, *arguments):
+        clock.now += 5.0
+        return cut(self, *arguments)
+
+    monkeypatch.setattr(Tiny, "batch", batch)
+    train(clips, run, recipe=recipe, resume=True, budget=budget)
+    assert len(run.read_json("history.json")) == 5
+
+
+def test_looks_do_not_eat_a_budget(clips, tmp_path):
+    run = RunFolder(tmp_path / "run")
+    budget = Budget(1e9, 1e8, 6, began=0.0, clock=Clock())
+    train(clips, run, budget=budget)
+    assert not any("held_out_clips" in row for row in run.read_json("history.json"))
 
 
 def test_loss_is_the_divergence_from_the_labels():
