@@ -84,6 +84,35 @@ def test_esc_takes_only_esc10(make_esc):
     assert set(clips.targets) == {0, 1}
 
 
+@pytest.mark.parametrize("gone", ["audio", "rows"])
+def test_clips_of_esc10_alone_are_esc10(make_esc, capsys, gone):
+    """Its licence is another one, and half of the classes are not missing."""
+    folder = make_esc()
+    for path in (folder / "audio").glob("*-A-1.wav"):
+        path.unlink()
+    if gone == "rows":
+        table = folder / "meta" / "esc50.csv"
+        lines = table.read_text().splitlines(keepends=True)
+        table.write_text("".join(line for line in lines if ",rain," not in line))
+    clips = open_clips(folder, 16000)
+    assert clips.name == "esc10"
+    assert clips.licence == "CC BY 3.0"
+    assert "12 of 400 clips of esc10" in capsys.readouterr().err
+    assert main("esc", [str(folder)]) == 0
+    assert "esc10: 12 clips, 2 classes" in capsys.readouterr().out
+    assert open_clips(folder, 16000, dataset="esc50").name == "esc50"
+
+
+def test_one_missing_clip_is_named_without_others(make_esc, capsys):
+    folder = make_esc()
+    (folder / "audio" / "2-2000-A-0.wav").unlink()
+    open_clips(folder, 16000)
+    assert "not found: 2-2000-A-0.wav: incomplete" in capsys.readouterr().err
+    (folder / "audio" / "1-1000-A-0.wav").unlink()
+    open_clips(folder, 16000)
+    assert "not found: 1-1000-A-0.wav and 1 more: incomplete" in capsys.readouterr().err
+
+
 def test_esc_prepares_once_and_again_when_a_clip_changed(make_esc):
     folder = make_esc()
     prepared = prepared_folder(folder, "esc50", 16000)

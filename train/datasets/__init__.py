@@ -144,7 +144,7 @@ def recognise(folder: Path) -> DataSet:
     for name in MODULES:
         dataset = find_dataset(name)
         if dataset.recognises(folder):
-            return dataset
+            return dataset.part_in(folder)
     raise DatasetError(
         f"{folder}: no data set known here; expected is ESC-50 (meta/esc50.csv), UrbanSound8K "
         "(metadata/UrbanSound8K.csv), Speech Commands (testing_list.txt), FSDD (recordings/), "

@@ -18,8 +18,15 @@ def main(module: str, arguments: list[str] | None = None) -> int:
     """Run the command of a data set's file; the exit code."""
     datasets = importlib.import_module(f"train.datasets.{module}").DATASETS
     options = _parser(module, datasets).parse_args(arguments)
-    dataset = next(each for each in datasets if each.name == options.dataset)
-    return _run(dataset, options)
+    return _run(_choose(datasets, options), options)
+
+
+def _choose(datasets: tuple[DataSet, ...], options: argparse.Namespace) -> DataSet:
+    """The set that is asked for; otherwise the first, or that part of it which is there alone."""
+    if options.dataset is not None:
+        return next(each for each in datasets if each.name == options.dataset)
+    first, folder = datasets[0], options.folder
+    return first.part_in(folder) if folder.is_dir() and first.recognises(folder) else first
 
 
 def _run(dataset: DataSet, options: argparse.Namespace) -> int:
@@ -75,7 +82,7 @@ def _parser(module: str, datasets: tuple[DataSet, ...]) -> argparse.ArgumentPars
     add = parser.add_argument
     add("folder", type=Path, metavar="DIR", help=f"holds {first.layout}")
     names = [each.name for each in datasets]
-    add("--dataset", choices=names, default=names[0], help=f"which part or split ({names[0]})")
+    add("--dataset", choices=names, help=f"which part or split ({names[0]}, or what is there)")
     add("--rate", type=int, default=16000, help="sample rate in Hz (16000)")
     add("--channels", type=int, choices=(1, 2), default=1, help="1 or 2 (1)")
     add("--out", type=Path, help="where the prepared clips go (beside the set or in the cache)")

@@ -92,6 +92,14 @@ class DataSet(ABC):
     def recognises(self, folder: Path) -> bool:
         """Whether a folder looks like this set in its official layout."""
 
+    def part_in(self, folder: Path) -> DataSet:
+        """The part of this set, a set of its own, whose clips alone are in a folder; or this one.
+
+        Args:
+            folder: One that `recognises` knows.
+        """
+        return self
+
     @abstractmethod
     def list_clips(self, folder: Path) -> Listing:
         """Find the clips, in an order that depends on nothing but the files.

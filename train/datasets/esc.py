@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from train.datasets.dataset import DataSet, Listing, Recording, names_in, pick_name, read_table
+from train.errors import DatasetError
 
 URL = "https://github.com/karoldvl/ESC-50/archive/master.zip"
 CITATION = (
@@ -43,11 +44,21 @@ class Esc(DataSet):
         """By its table."""
         return (folder / "meta" / "esc50.csv").is_file()
 
+    def part_in(self, folder: Path) -> DataSet:
+        """ESC-10 where no other clips are there: another licence holds for these."""
+        try:
+            rows = read_table(folder / "meta" / "esc50.csv", COLUMNS)
+        except DatasetError:  # said when the clips are listed
+            return self
+        there = names_in(folder / "audio")
+        own = [row for row in rows if pick_name(Path(row["filename"]).name, there, ENDINGS)]
+        return ESC10 if own and all(map(_is_esc10, own)) else self
+
     def list_clips(self, folder: Path) -> Listing:
         """The table's clips, whatever their files' endings."""
         rows = read_table(folder / "meta" / "esc50.csv", COLUMNS, ("fold", "target"))
         if self.only_esc10:
-            rows = [row for row in rows if row["esc10"].strip().lower() in ("true", "1")]
+            rows = [row for row in rows if _is_esc10(row)]
         audio = folder / "audio"
         there = names_in(audio)
         found, missing = [], []
@@ -73,6 +84,10 @@ class Esc(DataSet):
         from train.datasets.download import fetch_zip
 
         fetch_zip(URL, folder)
+
+
+def _is_esc10(row: dict[str, str]) -> bool:
+    return row["esc10"].strip().lower() in ("true", "1")
 
 
 ESC50 = Esc(

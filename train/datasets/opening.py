@@ -100,7 +100,7 @@ def list_clips(dataset: DataSet, folder: Path) -> Listing:
     listing = dataset.list_clips(folder)
     recordings = listing.recordings
     if not recordings:
-        absent = f" ({listing.missing[0]} and others are not there)" if listing.missing else ""
+        absent = f" (not found: {_name_some(listing.missing)})" if listing.missing else ""
         raise DatasetError(
             f"{folder}: holds no clips of {dataset.name}{absent}; expected is {dataset.layout}"
         )
@@ -111,14 +111,18 @@ def list_clips(dataset: DataSet, folder: Path) -> Listing:
     if len(recordings) != expected:
         folds = sorted({recording.fold for recording in recordings})
         names = [listing.fold_names.get(fold, str(fold)) for fold in folds]
-        n_more = len(listing.missing) - 1
-        absent = f"; not found: {listing.missing[0]} and {n_more} more" if listing.missing else ""
+        absent = f"; not found: {_name_some(listing.missing)}" if listing.missing else ""
         print(
             f"{folder}: {len(recordings)} of {expected} clips of {dataset.name}, "
             f"folds {', '.join(names)}{absent}: incomplete, going on with these",
             file=sys.stderr,
         )
     return listing
+
+
+def _name_some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+    return f"{names[0]}{more}"
 
 
 def find_broken(recordings: Sequence[Recording]) -> list[str]:
