@@ -197,8 +197,13 @@ class Card(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
     @property
     def output_name(self) -> str:
-        """What the graph's output is called: ``value`` of a regression, ``logits`` otherwise."""
-        return "value" if self.task == "regression" else "logits"
+        """What the graph's output is called."""
+        return output_name(self.task)
+
+
+def output_name(task: Task) -> str:
+    """What a graph's output is called: ``value`` of a regression, ``logits`` otherwise."""
+    return "value" if task == "regression" else "logits"
 
 
 def _is_part(text: str) -> bool:

@@ -12,7 +12,15 @@ from typing import Any, Literal
 
 import msgspec
 
-from streamclf.card import METADATA_KEY, Activation, Card, Task, parse_card
+from streamclf.card import (
+    MAX_CARD_BYTES,
+    METADATA_KEY,
+    Activation,
+    Card,
+    Task,
+    output_name,
+    parse_card,
+)
 from streamclf.cores import count_if_fewer
 from streamclf.errors import CardError, ModelError
 from streamclf.labels import read_labels
@@ -85,6 +93,7 @@ class Model:
         layout: ``batch`` (batch, samples), ``batch-channel`` (batch, 1, samples) or
             ``single`` (samples,).
         fixed_batch: The batch size the graph insists on, or None.
+        notice: What was seen in the graph because nothing said it; empty if nothing was.
 
     Raises:
         ModelError: The file is missing, no ONNX, or takes no waveform.
@@ -123,7 +132,7 @@ class Model:
         self.input_name: str = node.name
         self.input_type: str = node.type
         self.layout, samples, self.fixed_batch = _layout(path, node)
-        self.card = _read_card(path, self.session, options, samples)
+        self.card, self.notice = _read_card(path, self.session, options, samples)
         self.output_name = _output(path, self.session, self.card.output_name)
         if samples is not None and samples != self.card.window_samples:
             raise CardError(
@@ -251,7 +260,10 @@ def _layout(path: Path, node: Any) -> tuple[InputLayout, int | None, int | None]
     )
 
 
-def _read_card(path: Path, session: Any, options: CardOptions, samples: int | None) -> Card:
+def _read_card(
+    path: Path, session: Any, options: CardOptions, samples: int | None
+) -> tuple[Card, str]:
+    """The card as it is written, found in the graph and said by the user; and what was found."""
     said: dict[str, Any] = {}
     if options.labels is not None:
         said["labels"] = read_labels(Path(options.labels))
@@ -259,7 +271,7 @@ def _read_card(path: Path, session: Any, options: CardOptions, samples: int | No
         said["sample_rate"] = options.sample_rate
     if options.task is not None:
         said["task"] = options.task
-    card = _written_card(path, session)
+    card, activation_said = _written_card(path, session, options)
     rate = options.sample_rate or (card.sample_rate if card else None)
     if options.window_s is not None and rate:
         said["window_samples"] = round(options.window_s * rate)
@@ -277,15 +289,21 @@ def _read_card(path: Path, session: Any, options: CardOptions, samples: int | No
             f"{path}: the file has no model card (metadata property {METADATA_KEY!r}) and "
             f"{path.with_suffix('.json').name} is not beside it: give {' '.join(missing)}"
         )
+    notice = ""
     if options.activation is not None:
         said["activation"] = options.activation
     elif card is None:
         said["activation"] = _activation_of(path, said.get("task", "single-label"))
+    elif not activation_said and card.activation == "none" and card.task != "regression":
+        notice = (
+            f"{path}: the card names no activation, and the graph ends in one: none is applied "
+            "after it (--activation says otherwise)"
+        )
     if not said and card is not None:
-        return card
+        return card, notice
     known = msgspec.to_builtins(card) if card else {"name": path.stem}
     try:
-        return msgspec.convert({**known, **said}, Card)
+        return msgspec.convert({**known, **said}, Card), notice
     except msgspec.ValidationError as error:
         raise CardError(
             f"{path}: what was said of the model does not fit: {error}: correct --labels, "
@@ -293,24 +311,47 @@ def _read_card(path: Path, session: Any, options: CardOptions, samples: int | No
         ) from error
 
 
-def _written_card(path: Path, session: Any) -> Card | None:
+def _written_card(path: Path, session: Any, options: CardOptions) -> tuple[Card | None, bool]:
+    """The card in the file or beside it, and whether it names an activation.
+
+    Where it names none, the graph is looked at: a softmax applied twice flattens every score.
+    """
     text = session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
-    if text is not None:
-        return parse_card(text, str(path))
-    sidecar = path.with_suffix(".json")
-    if sidecar.is_file():
-        text = read_small(sidecar, f"{sidecar}: the model card", CardError)
-        return parse_card(text, str(sidecar))
-    return None
+    origin = path
+    if text is None:
+        origin = path.with_suffix(".json")
+        if not origin.is_file():
+            return None, False
+        text = read_small(origin, f"{origin}: the model card", CardError)
+    fields = _fields_of(text)
+    if fields is None or "activation" in fields:
+        return parse_card(text, str(origin)), True
+    task = options.task or fields.get("task", "single-label")
+    activation = options.activation or _activation_of(path, task)
+    completed = msgspec.json.encode({**fields, "task": task, "activation": activation})
+    return parse_card(completed, str(origin)), False
+
+
+def _fields_of(text: str | bytes) -> dict[str, Any] | None:
+    """What a card says, unchecked; None where it is not even an object."""
+    if len(text) > MAX_CARD_BYTES:
+        return None
+    try:
+        fields = msgspec.json.decode(text)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    return fields if isinstance(fields, dict) else None
 
 
 def _activation_of(path: Path, task: Task) -> Activation:
-    """See whether a graph without a card ends in an activation of its own."""
-    import onnx  # only models without a card need it
+    """See whether a graph of which nobody says so ends in an activation of its own."""
+    import onnx  # only models whose card does not tell need it
 
     graph = onnx.load(path, load_external_data=False).graph
     made_by = {output: node for node in graph.node for output in node.output}
-    node = made_by.get(graph.output[0].name)
+    outputs = [output.name for output in graph.output]
+    preferred = output_name(task)
+    node = made_by.get(preferred if preferred in outputs else outputs[0])
     while node is not None and node.op_type in ("Identity", "Squeeze", "Reshape", "Cast"):
         node = made_by.get(node.input[0])
     if task == "regression" or (node is not None and node.op_type in ("Softmax", "Sigmoid")):

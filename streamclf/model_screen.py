@@ -201,11 +201,12 @@ def _others(model: Model) -> Iterator[tuple[str, Card]]:
 def list_card(model: Model) -> list[tuple[str, str]]:
     """Everything that the card says, as titles and texts."""
     card = model.card
+    seen = "; the card names no activation, the graph ends in one" if model.notice else ""
     rows = [
         ("name", f"{card.name} (version {card.version})"),
         ("description", card.description),
         ("file", f"{model.path} ({model.path.stat().st_size / 1e6:.2f} MB)"),
-        ("task", f"{card.task} ({card.activation}, temperature {card.temperature:g})"),
+        ("task", f"{card.task} ({card.activation}, temperature {card.temperature:g})" + seen),
         ("sample rate", f"{card.sample_rate} Hz"),
         ("window", f"{card.window_samples} samples ({card.window_s:g} s)"),
         ("thresholds", _thresholds(card)),

@@ -64,6 +64,8 @@ def open_engine(
     """
     opened = open_model(model, live)
     card = opened.card
+    if opened.notice:
+        say(opened.notice)
     if settings.hop_s > card.window_s:
         say(
             f"warning: --hop {settings.hop_s:g} s is longer than the window of "

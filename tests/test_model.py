@@ -138,6 +138,49 @@ def test_model_without_a_card_reads_the_sidecar(tmp_path):
         Model(path, provider="cpu")
 
 
+def write_sidecar(tmp_path, **changes):
+    card = json.loads(format_card(toys.toy_card(name="beside")))
+    del card["activation"]
+    (tmp_path / "m.json").write_text(json.dumps({**card, **changes}))
+
+
+@pytest.mark.parametrize("final", [None, "Softmax"])
+def test_sidecar_without_an_activation_follows_the_graph(tmp_path, final):
+    """A second softmax would flatten every score: 0.67 becomes 0.37."""
+    path = toys.write_tone_detector(tmp_path / "m.onnx", final=final)
+    write_sidecar(tmp_path)
+    model = Model(path, provider="cpu")
+    assert model.card.activation == ("none" if final else "softmax")
+    assert ("the graph ends in one" in model.notice) == bool(final)
+    scores = Classifier(model).score(LOUD[None])[0]
+    assert scores[toys.LABELS.index("middle")] == pytest.approx(2 / 3, abs=0.02)
+
+
+def test_sidecar_that_names_an_activation_is_believed(tmp_path):
+    path = toys.write_tone_detector(tmp_path / "m.onnx", final="Softmax")
+    write_sidecar(tmp_path, activation="none")
+    model = Model(path, provider="cpu")
+    assert (model.card.activation, model.notice) == ("none", "")
+
+
+def test_sidecar_of_several_labels_at_once_needs_no_activation(tmp_path):
+    path = toys.write_tone_detector(tmp_path / "m.onnx")
+    write_sidecar(tmp_path, task="multi-label")
+    assert Model(path, provider="cpu").card.activation == "sigmoid"
+
+
+def test_graph_of_two_outputs_is_judged_by_the_one_that_is_read(tmp_path):
+    path = toys.write_tone_detector(tmp_path / "m.onnx")
+    graph = onnx.load(path)
+    graph.graph.node.append(helper.make_node("Softmax", ["logits"], ["scores"]))
+    info = helper.make_tensor_value_info("scores", TensorProto.FLOAT, ("batch", 4))
+    graph.graph.output.insert(0, info)
+    onnx.save(graph, path)
+    write_sidecar(tmp_path)
+    model = Model(path, provider="cpu")
+    assert (model.output_name, model.card.activation) == ("logits", "softmax")
+
+
 def test_model_options_override_the_card(tmp_path):
     path = toys.write_tone_detector(tmp_path / "m.onnx", toys.toy_card())
     options = CardOptions(labels_file(tmp_path, "leise\ntief\nmittel\nhoch\n"))
