@@ -11,6 +11,7 @@ import msgspec
 import onnx
 
 from export.card import make_card
+from export.doubts import list_doubts
 from export.errors import ExportError
 from export.form import Form, Formed, form_graph
 from export.stem import find_stem
@@ -84,6 +85,8 @@ def main(arguments: list[str] | None = None) -> int:
         f"differ by {formed.difference:.1g}{_describe(card)}{_describe_int8(formed)}"
     )
     print(describe_stem(card))
+    for doubt in list_doubts(card, options.target_precision):
+        print(f"warning: {doubt}", file=sys.stderr)
     return 0
 
 

@@ -26,6 +26,9 @@ MIN_CLIPS = 50
 N_PARTS = 5
 """Parts of the clips for cross-fitting."""
 
+LOWEST_TEMPERATURE, HIGHEST_TEMPERATURE = 0.2, 5.0
+"""Between which one is searched."""
+
 Averages = Callable[[WindowLogits, float], list[npt.NDArray[np.float64]]]
 
 
@@ -45,7 +48,8 @@ def fit_temperature(heard: WindowLogits, averages: Averages | None = None) -> fl
         own = [clip[:, target] for clip, target in zip(scores, heard.targets, strict=True)]
         return float(-np.log(np.maximum(np.concatenate(own), 1e-12)).mean())
 
-    low, high, golden = np.log(0.2), np.log(5.0), (5**0.5 - 1) / 2
+    low, high = np.log(LOWEST_TEMPERATURE), np.log(HIGHEST_TEMPERATURE)
+    golden = (5**0.5 - 1) / 2
     left, right = high - golden * (high - low), low + golden * (high - low)
     at_left, at_right = loss(left), loss(right)
     for _ in range(25):

@@ -127,24 +127,30 @@ def _judge(
             )
         return thresholds, events
 
-    precisions = {f"{part:g}": choose(part) for part in PRECISIONS}
+    found = {part: choose(part) for part in PRECISIONS}
+    reached = {part: chosen for part, (chosen, events) in found.items() if events["reached"]}
     if tuned and precision is None:
         # What counts as unknown must be no event.
         on = max(tuned.listening.on, unknown.threshold)
         thresholds = replace(tuned.listening, on=on).thresholds
     else:
-        precision = TARGET_PRECISION if precision is None else precision
-        thresholds, accuracy["events"] = choose(precision)
+        if precision is None:
+            # Nobody asked for it: the best that can be had instead.
+            lower = [part for part in reached if part <= TARGET_PRECISION]
+            precision = max(lower, default=TARGET_PRECISION)
+        thresholds, events = choose(precision)
+        accuracy["events"] = {"target_precision": precision} | events
         accuracy["events"]["protocol"] = (
             f"lowest threshold of scores averaged over {AVERAGE_S:g} s at which {precision:.0%} of "
             f"the clips' events are right, each class credited with {PRIOR_EVENTS} events of all "
-            f"classes' precision; cross_fitted: chosen on {N_PARTS - 1} of {N_PARTS} parts of the "
+            "classes' precision (reached: whether there is one for all classes; best: the highest "
+            f"precision of any); cross_fitted: chosen on {N_PARTS - 1} of {N_PARTS} parts of the "
             "clips, judged on the other"
         )
     return {
         "temperature": temperature,
         "thresholds": thresholds,
-        "precisions": {key: found for key, (found, _) in precisions.items()},
+        "precisions": {f"{part:g}": chosen for part, chosen in reached.items()},
         "unknown": unknown,
         "accuracy": accuracy,
     }

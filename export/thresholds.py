@@ -6,6 +6,9 @@ the clip; it is right if the label is the clip's.
 A class has few clips, too few to know its precision at a threshold by them alone. So each class is
 credited with `PRIOR_EVENTS` more events, of which as many are right as of all classes' events at
 the same threshold: where a class says little its threshold stays near the common one.
+
+Where no threshold reaches the precision, the common one is so high that nothing is reported: what
+was asked for is that little is wrong, and few events that are wrong are no answer to that.
 """
 
 from __future__ import annotations
@@ -54,11 +57,13 @@ def choose_thresholds(
         lowest: No threshold is below it; what is unknown must be no event.
 
     Returns:
-        The thresholds, and the precision and recall they had on these clips and, chosen on the
-        other parts of them, on each part.
+        The thresholds, and the precision (None: there are no events) and recall they had on these
+        clips and, chosen on the other parts of them, on each part. ``reached`` says whether any
+        common threshold gives the precision, ``best`` which is the highest there is.
     """
     peaks, own = _peaks(heard, temperature)
-    common = max(_lowest(_pooled(peaks, own), precision), lowest)
+    pooled = _pooled(peaks, own)
+    common = max(_common(peaks, own, precision), lowest)
     on = _per_class(peaks, own, precision) if labels else np.full(peaks.shape[1], common)
     on = np.maximum(on, lowest)
     classes = {
@@ -66,7 +71,12 @@ def choose_thresholds(
         for k, label in enumerate(labels or [])
         if on[k] != common
     }
-    figures: dict[str, Any] = {"on": common, **_figures(peaks >= on, own)}
+    figures: dict[str, Any] = {
+        "on": common,
+        "reached": bool(pooled.max() >= precision),
+        "best": round(float(pooled.max()), 4),
+        **_figures(peaks >= on, own),
+    }
     if len(heard.targets) >= 2 * N_PARTS:
         figures["cross_fitted"] = _cross_fitted(peaks, own, precision, bool(labels), lowest)
     chosen = Thresholds(on=common, off=round(common * off_ratio, 3), classes=classes)
@@ -114,7 +124,15 @@ def _per_class(
     on = np.array([_lowest(column, precision) for column in shrunk.T])
     # A class that is never right often enough must not get by with less than the others.
     never = (shrunk < precision).all(axis=0)
-    return np.where(never, np.maximum(on, _lowest(pooled, precision)), on)
+    return np.where(never, np.maximum(on, _common(peaks, own, precision)), on)
+
+
+def _common(peaks: npt.NDArray[np.float64], own: npt.NDArray[np.bool_], precision: float) -> float:
+    """The lowest threshold at which enough of all events are right, or one that lets none pass."""
+    pooled = _pooled(peaks, own)
+    if pooled.max() >= precision:
+        return _lowest(pooled, precision)
+    return float(GRID[-1]) if peaks.max() < GRID[-1] else 1.0
 
 
 def _lowest(reached: npt.NDArray[np.float64], precision: float) -> float:
@@ -123,10 +141,10 @@ def _lowest(reached: npt.NDArray[np.float64], precision: float) -> float:
     return float(GRID[enough[0] if enough.size else reached.argmax()])
 
 
-def _figures(events: npt.NDArray[np.bool_], own: npt.NDArray[np.bool_]) -> dict[str, float]:
-    right = int((events & own).sum())
+def _figures(events: npt.NDArray[np.bool_], own: npt.NDArray[np.bool_]) -> dict[str, float | None]:
+    right, n_events = int((events & own).sum()), int(events.sum())
     return {
-        "precision": round(right / max(1, int(events.sum())), 4),
+        "precision": round(right / n_events, 4) if n_events else None,
         "recall": round(right / int(own.sum()), 4),
     }
 
@@ -137,7 +155,7 @@ def _cross_fitted(
     precision: float,
     per_class: bool,
     lowest: float,
-) -> dict[str, float]:
+) -> dict[str, float | None]:
     parts = np.random.default_rng(0).permutation(len(peaks)) % N_PARTS
     events = np.zeros(peaks.shape, dtype=bool)
     for part in range(N_PARTS):
@@ -145,6 +163,6 @@ def _cross_fitted(
         if per_class:
             on: Any = _per_class(peaks[~inside], own[~inside], precision)
         else:
-            on = _lowest(_pooled(peaks[~inside], own[~inside]), precision)
+            on = _common(peaks[~inside], own[~inside], precision)
         events[inside] = peaks[inside] >= np.maximum(on, lowest)
     return _figures(events, own)

@@ -79,6 +79,11 @@ def make_held_out(n_clips, *, sharpness=1.0, n_windows=8, seed=1):
     )
 
 
+def read_card(path):
+    properties = {p.key: p.value for p in onnx.load(path).metadata_props}
+    return parse_card(properties[METADATA_KEY], path.name)
+
+
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory):
     """A run and the file made of it."""
@@ -243,6 +248,61 @@ def test_thresholds_reach_the_precision_asked_for():
     assert strict_figures["precision"] >= 0.95
     assert 0.8 <= mild_figures["precision"] < 0.95
     assert strict_figures["recall"] < mild_figures["recall"]
+
+
+def make_hopeless(n_clips=80, sharpness=3.0):
+    """Windows that are sure, and never right."""
+    heard = make_held_out(n_clips, sharpness=sharpness)
+    wrong = (heard.logits[:: len(heard.clip) // n_clips].argmax(axis=1) + 1) % 3
+    return WindowLogits(heard.logits, heard.clip, wrong.astype(np.int64))
+
+
+def test_precision_that_no_threshold_reaches_lets_nothing_pass():
+    heard = make_hopeless()
+    for labels in (None, ["a", "b", "c"]):
+        thresholds, figures = choose_thresholds(heard, 1.0, 0.9, labels)
+        assert figures["recall"] == 0
+        assert figures["precision"] is None
+        assert not figures["reached"]
+        assert min(thresholds.of(label).on for label in "abc") >= 0.95
+
+
+def test_hopeless_run_is_warned_of(tmp_path, capsys):
+    run = make_run(tmp_path / "run")
+    RunFolder(run).write_held_out(make_hopeless())
+    assert export_main.main([str(run), "-o", str(tmp_path / "m.onnx")]) == 0
+    said = capsys.readouterr().err
+    assert "warning: no threshold makes 90% of the held-out clips' events right" in said
+    assert "warning: the temperature is 5, at the end of the 0.2 to 5" in said
+    card = read_card(tmp_path / "m.onnx")
+    assert card.precisions == {}
+    assert card.thresholds.on >= 0.95
+
+
+def test_run_that_is_right_in_part_takes_the_best_precision_there_is(tmp_path, capsys):
+    run = make_run(tmp_path / "run")
+    heard = make_held_out(400, sharpness=6.0)
+    targets = heard.targets.copy()
+    targets[::4] = (targets[::4] + 1) % 3  # a quarter is labelled wrongly
+    RunFolder(run).write_held_out(WindowLogits(heard.logits, heard.clip, targets))
+    command = [str(run), "-o", str(tmp_path / "m.onnx"), "--overwrite"]
+    assert export_main.main(command) == 0
+    said = capsys.readouterr().err
+    card = read_card(tmp_path / "m.onnx")
+    best = max(card.precisions, key=float)
+    assert 0.6 <= float(best) < 0.9
+    assert f"those set are for {float(best):.0%}" in said
+    assert card.thresholds.on == card.precisions[best].on < 0.95
+    # Asked for all the same, it is quiet, and the way out is named.
+    assert export_main.main([*command, "--target-precision", "0.95"]) == 0
+    assert f"--target-precision {best} can be had" in capsys.readouterr().err
+    assert read_card(tmp_path / "m.onnx").thresholds.on >= 0.95
+
+
+def test_good_run_is_not_doubted(tmp_path, capsys):
+    run = make_run(tmp_path / "run")
+    assert export_main.main([str(run), "-o", str(tmp_path / "m.onnx")]) == 0
+    assert "warning" not in capsys.readouterr().err
 
 
 def test_trained_run_exports(make_esc, tmp_path):
