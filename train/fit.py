@@ -27,6 +27,7 @@ from train.learner import Learner
 from train.looks import Looks
 from train.recipe import Recipe
 from train.runs import CONFIG, WEIGHTS, RunFolder
+from train.statistics import N_BATCHES, measure_statistics
 from train.system import System
 from train.telling import Teller
 
@@ -47,6 +48,7 @@ def fit(
     keep: int = 1,
     budget: Budget | None = None,
     began: float | None = None,
+    full_epochs: int = 0,
 ) -> nn.Module:
     """Train a network by its system's recipe, to the schedule's end.
 
@@ -63,6 +65,7 @@ def fit(
         keep: How many of the best epochs' weights are kept, by the validation clips.
         budget: The time it may take; the schedule is fitted to it anew as it goes.
         began: When the command did, by the monotonic clock; now if not given.
+        full_epochs: Of the full schedule, to tell a shortened one.
 
     Returns:
         The network with its final weights: the averaged ones where the recipe averages.
@@ -132,10 +135,32 @@ def fit(
     progress.elapsed = time.monotonic() - began
     learner.save(run, progress)
     learner.trainee.load_state_dict(learner.average)
-    epoch = load_best(run, network, progress) if progress.best and run.writes else recipe.epochs
+    chosen = progress.best and run.writes
+    epoch = load_best(run, network, progress) if chosen else recipe.epochs
+    if recipe.epochs < full_epochs and not recipe.ema and validation is None:
+        _measure_again(system, learner.trainee, batches, run, full_epochs)
     system.conclude(network)
     run.write_tensors(WEIGHTS, network.state_dict(), {"epoch": str(epoch)})
     return network.eval()
+
+
+def _measure_again(
+    system: System, trainee: nn.Module, batches: Batches, run: RunFolder, full_epochs: int
+) -> None:
+    """Measure BatchNorm's statistics again, and say so.
+
+    Not where clips chose an epoch, which they did with the statistics that it had, nor of averaged
+    weights, whose statistics are averaged, too.
+    """
+    recipe = system.recipe
+    steps = recipe.epochs * batches.per_epoch + np.arange(N_BATCHES)
+    if measure_statistics(trainee, (batches.cut(int(step))[0] for step in steps)) and run.writes:
+        print(
+            f"BatchNorm's statistics are measured again over {N_BATCHES} training batches: after "
+            f"{recipe.epochs} of {full_epochs} epochs they lag behind the weights",
+            file=sys.stderr,
+        )
+        run.write_json(CONFIG, run.read_json(CONFIG) | {"statistics_batches": N_BATCHES})
 
 
 class Batches:

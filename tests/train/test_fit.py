@@ -18,7 +18,7 @@ from train.budget import Budget
 from train.datasets import open_clips
 from train.errors import RunError
 from train.filters import read_film
-from train.fit import fit
+from train.fit import Batches, fit
 from train.hearing import hear_windows
 from train.recipe import Recipe
 from train.runs import RunFolder
@@ -268,6 +268,37 @@ def test_loss_that_is_not_finite_ends_the_run(clips, tmp_path, monkeypatch):
     with pytest.raises(RunError, match="loss is nan by step 3; lower the learning rate"):
         train(clips, run)
     assert not (run.path / "weights.safetensors").exists()
+
+
+def without_averaging(epochs=6):
+    return Recipe(**{**vars(Tiny.default_recipe()), "ema": 0.0, "epochs": epochs})
+
+
+def test_shortened_schedule_ends_with_statistics_of_its_last_weights(clips, tmp_path, capsys):
+    run = RunFolder(tmp_path / "run")
+    recipe = without_averaging()
+    network = train(clips, run, recipe=recipe, full_epochs=60)
+    assert "measured again over 8 training batches: after 6 of 60" in capsys.readouterr().err
+    assert run.read_json("config.json")["statistics_batches"] == 8
+    system = Tiny(recipe)
+    batches = Batches(system, network, clips.of_folds([1, 2]), Fabric(accelerator="cpu"), 1)
+    with torch.no_grad():
+        heard = [network[1](network[0](batches.cut(18 + k)[0])) for k in range(8)]
+    means = torch.stack([batch.mean(dim=0) for batch in heard]).mean(dim=0)
+    variances = torch.stack([batch.var(dim=0) for batch in heard]).mean(dim=0)
+    torch.testing.assert_close(network[2].running_mean, means, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(network[2].running_var, variances, rtol=1e-4, atol=1e-4)
+    assert network[2].momentum == 0.1
+    assert same(network, train(clips, run, recipe=recipe, full_epochs=60, resume=True))
+
+
+@pytest.mark.parametrize("why", ["full", "averaged", "chosen"])
+def test_statistics_stay_where_the_recipe_has_them_right(clips, tmp_path, why):
+    run = RunFolder(tmp_path / "run")
+    recipe = Tiny.default_recipe() if why == "averaged" else without_averaging()
+    sets = {"validation": clips.of_folds([3])} if why == "chosen" else {}
+    train(clips, run, recipe=recipe, full_epochs=6 if why == "full" else 60, **sets)
+    assert "statistics_batches" not in run.read_json("config.json")
 
 
 class Clock:
