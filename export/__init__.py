@@ -2,3 +2,7 @@
 
 ``python -m export RUN -o NAME.onnx``.
 """
+
+from train.starting import end_quietly
+
+end_quietly()

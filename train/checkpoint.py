@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import torch
+from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from train.errors import RunError
@@ -62,6 +63,22 @@ def save_checkpoint(
             if value is not None:
                 tensors[f"optimiser/{index}/{name}"] = torch.as_tensor(value)
     run.write_tensors(LAST, tensors, {"progress": json.dumps(asdict(progress))})
+
+
+def read_progress(run: RunFolder) -> Progress | None:
+    """Where a run stood when it was last saved; None where it never was.
+
+    Raises:
+        RunError: The checkpoint is damaged.
+    """
+    path = next((run.path / name for name in (LAST, FORMERLY) if (run.path / name).exists()), None)
+    if path is None:
+        return None
+    try:
+        with safe_open(path, framework="np") as file:
+            return Progress(**json.loads((file.metadata() or {})["progress"]))
+    except (OSError, SafetensorError, KeyError, ValueError, TypeError) as error:
+        raise RunError(f"{path}: cannot be read: {error}; train anew") from error
 
 
 def load_checkpoint(

@@ -14,6 +14,7 @@ from torch import nn
 
 from train import crossfold
 from train.budget import Budget, make_budget, shorten
+from train.checkpoint import read_progress
 from train.datasets import ClipSet
 from train.devices import make_fabric
 from train.exits import exit_codes
@@ -22,7 +23,7 @@ from train.judging import describe, judge
 from train.layers import count_multiply_adds, count_parameters, describe_layers
 from train.loading import read_recipe
 from train.looks import window_loss
-from train.options import check_options, make_parser
+from train.options import check_options, make_parser, set_recipe
 from train.plots import draw_run
 from train.resuming import (
     check_same_data,
@@ -60,51 +61,123 @@ def train(system_type: type[System], options: argparse.Namespace) -> RunFolder:
         TrainError: Data or run folder cannot be used.
     """
     check_options(options)
+    started = time.monotonic()
     if options.threads:
         torch.set_num_threads(options.threads)
-    system, run = system_type(), None
-    if options.resume:
-        run = RunFolder.open(options.save)
-        system = take_over(system_type, options, run)
-    elif options.save:
+    run = _open_former(system_type, options)
+    if run is None and options.save:
         # Now, not when the data is open, which can take minutes the first time.
         RunFolder.check_free(options.save, overwrite=options.overwrite)
     fabric = make_fabric(options.accelerator, options.precision, options.devices)
+    system = system_type(None if run is None else read_recipe(system_type, run.read_json(CONFIG)))
     with fabric.rank_zero_first():
         clips = open_data(system, options)
     check_task(system, clips)
-    began, budget = time.monotonic(), None
+    opened = time.monotonic()
     split = split_clips(clips, options)
     about = system.configure(options, split.training)
-    if run:
-        check_same_data(run, clips, options)
-        check_same_teacher(run, about)
-        run.writes = fabric.is_global_zero
-        system.recipe = read_recipe(system_type, run.read_json(CONFIG))
-        network = build(system, clips, options.seed)
-        full_epochs = run.read_json(CONFIG).get("full_epochs", system.recipe.epochs)
-        budget = _budget(system, network, split, options, full_epochs, began)
-    else:
+    if run is None:
+        system.recipe = set_recipe(system.recipe, options)
         about = {"full_epochs": system.recipe.epochs, **about}
-        tried = build(system, clips, options.seed)
-        budget = _budget(system, tried, split, options, about["full_epochs"], began)
-        system.recipe = shorten(
-            system, tried, split.training, fabric,
-            epochs=options.epochs, replan=options.replan, budget=budget,
-        )  # fmt: skip
-        network = build(system, clips, options.seed)
-        config = _config(system, network, split, options, fabric, about)
-        run = _begin(system, network, options, fabric, config)
-    _say_start(system, split, run, fabric)
-    network = fit(
-        system, network, split.training, split.held_out, run, fabric,
-        seed=options.seed, resume=options.resume, validation=split.validation, keep=options.keep,
-        budget=budget, began=began,
-    )  # fmt: skip
-    if fabric.is_global_zero:
-        _finish(system, network, split, run, (time.monotonic() - began) / 60)
+        run, budget = _plan(system, split, options, fabric, about, opened)
+    else:
+        budget = _go_on(system, split, options, fabric, about, run, opened)
+    try:
+        _say_start(system, split, run, fabric)
+        _train(system, split, options, fabric, run, budget, started)
+    finally:
+        run.release()
     fabric.barrier()
     return run
+
+
+def _open_former(system_type: type[System], options: argparse.Namespace) -> RunFolder | None:
+    """The run to go on with, whose options are taken over; None where one is to begin.
+
+    A run of which no step was saved begins anew, by its own options.
+    """
+    if not options.resume:
+        return None
+    run = RunFolder.open(options.save)
+    take_over(system_type, options, run)
+    if read_progress(run) is None and "options" in run.read_json(CONFIG):
+        print(f"{run.path}: no step of it was saved, it begins anew", file=sys.stderr)
+        options.resume, options.overwrite = False, True
+        return None
+    return run
+
+
+def _plan(
+    system: System,
+    split: Split,
+    options: argparse.Namespace,
+    fabric: Fabric,
+    about: dict[str, Any],
+    opened: float,
+) -> tuple[RunFolder, Budget | None]:
+    """Fix the length of a new run, and make its folder."""
+    tried = build(system, split.training, options.seed)
+    budget = _budget(system, tried, split, options, about["full_epochs"], opened)
+    system.recipe = shorten(
+        system, tried, split.training, fabric,
+        epochs=options.epochs, replan=options.replan, budget=budget,
+    )  # fmt: skip
+    network = build(system, split.training, options.seed)
+    config = _config(system, network, split, options, fabric, about)
+    return _begin(system, network, options, fabric, config), budget
+
+
+def _go_on(
+    system: System,
+    split: Split,
+    options: argparse.Namespace,
+    fabric: Fabric,
+    about: dict[str, Any],
+    run: RunFolder,
+    opened: float,
+) -> Budget | None:
+    """Check that a run may go on with this data, and hold its folder."""
+    config = run.read_json(CONFIG)
+    check_same_data(run, split.training, options)
+    check_same_teacher(run, about)
+    system.recipe = read_recipe(type(system), config)
+    run.writes = fabric.is_global_zero
+    if run.writes:
+        run.hold()
+    network = build(system, split.training, options.seed)
+    full_epochs = config.get("full_epochs", system.recipe.epochs)
+    return _budget(system, network, split, options, full_epochs, opened)
+
+
+def _train(
+    system: System,
+    split: Split,
+    options: argparse.Namespace,
+    fabric: Fabric,
+    run: RunFolder,
+    budget: Budget | None,
+    started: float,
+) -> None:
+    """Go through the schedule, or the rest of it, and judge what comes out."""
+    former = read_progress(run) if options.resume and run.writes else None
+    network = build(system, split.training, options.seed)
+    try:
+        network = fit(
+            system, network, split.training, split.held_out, run, fabric,
+            seed=options.seed, resume=options.resume, validation=split.validation,
+            keep=options.keep, budget=budget, began=started,
+            full_epochs=run.read_json(CONFIG).get("full_epochs", 0) if run.writes else 0,
+        )  # fmt: skip
+    except KeyboardInterrupt:
+        if run.writes and read_progress(run) is None:
+            print(
+                f"no step was saved; the same command with --resume --save {run.path} begins anew",
+                file=sys.stderr,
+            )
+        raise
+    if fabric.is_global_zero:
+        before_s = former.elapsed if former else 0.0
+        _finish(system, network, split, run, (before_s + time.monotonic() - started) / 60)
 
 
 def _budget(
@@ -158,7 +231,8 @@ def _finish(
     """Judge the network, draw the run, say how it went."""
     history = run.read_json("history.json")
     steps = sum(row["seconds"] for row in history) / 60
-    said = f"trained on every fold, nothing held out, {steps:.1f} minutes"
+    took = f"{minutes:.1f} minutes, {steps:.1f} of them steps"
+    said = f"trained on every fold, nothing held out, {took}"
     if split.held_out is not None:
         result, heard = judge(system, network, split.held_out, split.training)
         run.write_held_out(heard)
@@ -174,7 +248,7 @@ def _finish(
             if "single_windows" in result:
                 history[-1]["held_out_windows"] = result["single_windows"]
             run.write_json("history.json", history)
-        said = f"{describe(result)}, {steps:.1f} minutes"
+        said = f"{describe(result)}, {took}"
     draw_run(run, system, network)
     print(f"{run.path}: {said}")
 

@@ -1,4 +1,4 @@
-"""``python -m train.cross_dataset MODEL --data DIR --same dog_bark=dog ...``: and elsewhere?
+"""``python -m train.cross_dataset MODEL --data DIR --same A=B``: a model on other data, and noise.
 
 A held-out fold is recorded, cut and chosen as the folds that a model learned from, and layers that
 went on from other runs may have heard it. Clips of another data set are not: this says how many of

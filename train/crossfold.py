@@ -42,6 +42,7 @@ def cross_validate(
     folds = _folds_of(system_type, options)
     if options.resume:
         root = RunFolder.open(options.save)
+        root.hold()
     else:
         root = RunFolder.create(options.save, system_type.name, overwrite=options.overwrite)
         about = {
@@ -65,6 +66,7 @@ def cross_validate(
         train(system_type, own)
     result = summarise([root.sub_run(f"fold-{fold}").read_json(RESULT) for fold in folds])
     root.write_json(RESULT, result)
+    root.release()
     print(f"{root.path}: {describe(result)}")
     return root
 

@@ -96,6 +96,7 @@ def main(arguments: list[str] | None = None) -> int:
         said = f", explains {result['explained_variance']:z.1%} of its features' variance on "
         said += f"mixtures of fold {options.test_fold}"
     run.write_json(RESULT, result)
+    run.release()
     print(f"{run.path}: imitates {teacher.about['name']} after {result['windows']:,} windows{said}")
     return 0
 
@@ -272,6 +273,7 @@ def _begin(options: argparse.Namespace, config: dict[str, Any]) -> RunFolder:
         run.write_json(CONFIG, config)
         return run
     run = RunFolder.open(options.save)
+    run.hold()
     begun, now = run.read_json(CONFIG), json.loads(json.dumps(config))
     for name in {**begun, **now}:
         # Folders may be called otherwise by now; what is in them is compared.

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import math
+from dataclasses import replace
 from pathlib import Path
 
 from streamclf.errors import UsageError
 from train.datasets import DATASET_NAMES
+from train.recipe import Recipe
 from train.system import System
 
 ALL_FOLDS = "all"
+SMALLEST_BATCH = 2
 
 
 def make_parser(system_type: type[System]) -> argparse.ArgumentParser:
@@ -60,6 +64,10 @@ def make_parser(system_type: type[System]) -> argparse.ArgumentParser:
         help="shorten the schedule to about this long, judging included; reckoned as it goes",
     )
     schedule("--seed", type=int, default=1, help="of everything drawn at random (1)")
+    recipe = system_type.default_recipe()
+    schedule("--lr", type=float, help=f"the highest learning rate ({recipe.learning_rate:g})")
+    schedule("--batch-size", type=int, help=f"clips a step ({recipe.batch_size})")
+    schedule("--weight-decay", type=float, help=f"({recipe.weight_decay:g})")
 
     run = parser.add_argument_group("run folder").add_argument
     run("--save", type=Path, metavar="RUN", help="the run folder (runs/NAME-DATE)")
@@ -80,6 +88,16 @@ def make_parser(system_type: type[System]) -> argparse.ArgumentParser:
     return parser
 
 
+def set_recipe(recipe: Recipe, options: argparse.Namespace) -> Recipe:
+    """The recipe with what the options say of it."""
+    said = {
+        "learning_rate": options.lr,
+        "batch_size": options.batch_size,
+        "weight_decay": options.weight_decay,
+    }
+    return replace(recipe, **{name: value for name, value in said.items() if value is not None})
+
+
 def check_options(options: argparse.Namespace) -> None:
     """Say what makes no sense before any data is opened.
 
@@ -92,6 +110,16 @@ def check_options(options: argparse.Namespace) -> None:
             raise UsageError(f"--{option.replace('_', '-')} is {value}, must be above 0")
     if options.epochs and options.budget_minutes:
         raise UsageError("--epochs and --budget-minutes both set the length: give one of them")
+    for option, least in (("lr", 0.0), ("weight_decay", -1e-300)):
+        value = getattr(options, option)
+        if value is not None and not (value > least and math.isfinite(value)):
+            limit = "above 0" if least == 0 else "0 or more"
+            raise UsageError(f"--{option.replace('_', '-')} is {value:g}, must be {limit}")
+    if options.batch_size is not None and options.batch_size < SMALLEST_BATCH:
+        raise UsageError(
+            f"--batch-size is {options.batch_size}, must be {SMALLEST_BATCH} or more: BatchNorm "
+            "compares the clips of a batch"
+        )
     _check_plan(options)
     if not 0 <= options.seed < 2**31:
         raise UsageError(f"--seed is {options.seed}, must be 0 to {2**31 - 1}")

@@ -30,12 +30,16 @@ from typing import Any
 
 import numpy as np
 import torch
+from filelock import FileLock, Timeout
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load_file, save_file
 from torch import Tensor
 
 from train.errors import RunError
 from train.hearing import WindowLogits
+
+LOCK = ".lock"
+"""There while a process writes into the folder; locked as long as that process lives."""
 
 CONFIG = "config.json"
 RESULT = "result.json"
@@ -53,6 +57,7 @@ class RunFolder:
     def __init__(self, path: Path, *, writes: bool = True) -> None:
         self.path = path
         self.writes = writes
+        self._lock: FileLock | None = None
 
     @staticmethod
     def default_path(name: str) -> Path:
@@ -61,29 +66,71 @@ class RunFolder:
 
     @classmethod
     def create(cls, path: Path | None, name: str, *, overwrite: bool) -> RunFolder:
-        """Make a new run folder, ``runs/NAME-DATE`` where no path is given.
+        """Make a new run folder, ``runs/NAME-DATE`` where no path is given, and hold it.
 
         Raises:
-            RunError: It exists and holds something, or cannot be made.
+            RunError: It exists and holds something, another process writes into it, or it cannot
+                be made.
         """
-        path = path or cls.default_path(name)
+        run = cls(path or cls.default_path(name))
         try:
-            if cls.check_free(path, overwrite=overwrite):
-                shutil.rmtree(path)
-            path.mkdir(parents=True, exist_ok=True)
+            replaces = cls.check_free(run.path, overwrite=overwrite)
+            run.path.mkdir(parents=True, exist_ok=True)
+            run.hold()
+            if replaces:
+                run._empty()
         except OSError as error:
-            raise RunError(f"{path}: cannot make the run folder: {error}") from error
-        return cls(path)
+            raise RunError(f"{run.path}: cannot make the run folder: {error}") from error
+        return run
+
+    def hold(self) -> None:
+        """Keep every other process from training into this folder, until `release`.
+
+        The lock dies with the process, however that ends.
+
+        Raises:
+            RunError: One does already.
+        """
+        lock = FileLock(self.path / LOCK)
+        try:
+            lock.acquire(blocking=False)
+        except Timeout:
+            raise RunError(
+                f"{self.path}: a training that is running writes into it: wait for its end, or "
+                "name another folder with --save"
+            ) from None
+        except OSError as error:
+            raise RunError(f"{self.path}: cannot be written: {error}") from error
+        self._lock = lock
+
+    def release(self) -> None:
+        """Let others train into this folder."""
+        if self._lock is None:
+            return
+        # While it is held, so that nobody waits for a file that is gone; Windows keeps it open.
+        with suppress(OSError):
+            (self.path / LOCK).unlink()
+        self._lock.release()
+        self._lock = None
+
+    def _empty(self) -> None:
+        """Delete what is in the folder; the lock stays."""
+        for entry in self.path.iterdir():
+            if entry.is_dir() and not entry.is_symlink():
+                shutil.rmtree(entry)
+            elif entry.name != LOCK:
+                entry.unlink()
 
     @classmethod
     def check_free(cls, path: Path, *, overwrite: bool) -> bool:
         """Refuse a folder that a new run must not take; whether there is a run to be replaced.
 
         Raises:
-            RunError: It is no folder, holds something, or cannot be looked into.
+            RunError: It is no folder, holds something, cannot be looked into, or a living process
+                trains into it.
         """
         try:
-            if not path.exists() or (path.is_dir() and not any(path.iterdir())):
+            if not path.exists() or (path.is_dir() and _is_empty(path)):
                 return False
         except OSError as error:
             raise RunError(f"{path}: cannot be the run folder: {error}") from error
@@ -95,6 +142,9 @@ class RunFolder:
         # Only ever a run is deleted, not whatever folder --save happened to name.
         if not (path / CONFIG).is_file():
             raise RunError(f"{path}: exists and is no run folder: name another with --save")
+        former = cls(path)
+        former.hold()
+        former.release()
         return True
 
     @classmethod
@@ -115,6 +165,7 @@ class RunFolder:
     def discard(self) -> None:
         """Delete a folder that could not be begun."""
         shutil.rmtree(self.path, ignore_errors=True)
+        self.release()
 
     def write_json(self, name: str, content: Any) -> None:
         """Write one of the JSON files."""
@@ -200,6 +251,10 @@ class RunFolder:
         finally:
             with suppress(OSError):
                 partial.unlink(missing_ok=True)
+
+
+def _is_empty(path: Path) -> bool:
+    return all(entry.name == LOCK for entry in path.iterdir())
 
 
 def _as_array(value: Any) -> np.ndarray:

@@ -173,4 +173,4 @@ def find_system(name: str) -> type[System]:
             return importlib.import_module(f"train.{name}").SYSTEM
         except (ModuleNotFoundError, AttributeError):
             pass
-    raise RunError(f"{name!r} is no network of this package; python -m train.NAME names them")
+    raise RunError(f"{name!r} is no network of this package; python -m train lists them")

@@ -4,15 +4,26 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
 
+from cases import SYSTEMS
+
+from train.checkpoint import read_progress
 from train.command import main
 from train.errors import RunError
+from train.options import check_options, make_parser, set_recipe
+from train.pocket import Pocket
 from train.runs import RunFolder
+from train.system import find_system
 
 pytestmark = pytest.mark.train
 
@@ -108,6 +119,105 @@ def test_overwrite_deletes_runs_only(train, tmp_path, capsys):
     assert (tmp_path / "run" / "thesis.txt").exists()
 
 
+def test_interruption_before_the_first_step_begins_anew_by_the_command_it_names(
+    train, tmp_path, monkeypatch, capsys
+):
+    def interrupt(self, network, clips, device):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Pocket, "material", interrupt)
+        assert train("--epochs", 2, "--seed", 5) == 130
+    said = capsys.readouterr().err
+    assert f"the same command with --resume --save {tmp_path / 'run'} begins anew" in said
+    assert train("--resume") == 0
+    assert "no step of it was saved, it begins anew" in capsys.readouterr().err
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert (config["seed"], config["recipe"]["epochs"]) == (5, 2)
+    weights = (tmp_path / "run" / "weights.safetensors").read_bytes()
+    assert train("--epochs", 2, "--seed", 5, save="other") == 0
+    assert (tmp_path / "other" / "weights.safetensors").read_bytes() == weights
+    assert not (tmp_path / "run" / ".lock").exists()
+
+
+@pytest.mark.parametrize("module", ["train.envnet", "train.compare", "export"])
+def test_interruption_while_it_starts_is_one_line(module, tmp_path):
+    """Importing torch takes seconds; a Ctrl-C then must not end in a traceback."""
+    (tmp_path / "sitecustomize.py").write_text(
+        "import _thread, sys\n"
+        "class Finder:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name == 'torch':\n"
+        "            raise KeyboardInterrupt\n"
+        "sys.meta_path.insert(0, Finder())\n"
+    )
+    root = Path(__file__).parents[2]
+    environment = {**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{root}"}
+    command = [sys.executable, "-m", module, "--help"]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=root)
+    assert done.stderr == "interrupted\n"
+    assert done.returncode == 130
+
+
+@pytest.mark.parametrize("name", [system.name for system in SYSTEMS])
+def test_every_network_takes_rate_batch_and_decay(name):
+    system_type = find_system(name)
+    parser = make_parser(system_type)
+    options = parser.parse_args(
+        ["--data", "x", "--lr", "0.125", "--batch-size", "6", "--weight-decay", "0"]
+    )
+    check_options(options)
+    recipe = set_recipe(system_type.default_recipe(), options)
+    assert (recipe.learning_rate, recipe.batch_size, recipe.weight_decay) == (0.125, 6, 0)
+    plain = parser.parse_args(["--data", "x"])
+    assert set_recipe(system_type.default_recipe(), plain) == system_type.default_recipe()
+
+
+def test_rate_batch_and_decay_are_the_runs(train, tmp_path):
+    options = ["--lr", 0.001, "--batch-size", 4, "--weight-decay", 0.25]
+    assert train("--epochs", 3, *options) == 0
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    recipe, recorded = config["recipe"], config["options"]
+    for said in (recipe["learning_rate"], recorded["lr"]):
+        assert said == 0.001
+    assert (recipe["batch_size"], recipe["weight_decay"]) == (4, 0.25)
+    rows = json.loads((tmp_path / "run" / "history.json").read_text())
+    assert max(row["learning_rate"] for row in rows) <= 0.001
+    # Twelve clips in batches of four: three steps an epoch.
+    progress = read_progress(RunFolder(tmp_path / "run"))
+    assert progress.step == 9
+
+
+def test_closing_line_counts_the_whole_time(train, tmp_path, capsys):
+    assert train("--epochs", 1) == 0
+    assert re.search(r", \d+\.\d minutes, \d+\.\d of them steps$", capsys.readouterr().out.strip())
+    result = json.loads((tmp_path / "run" / "result.json").read_text())
+    assert result["minutes"] >= result["minutes_of_steps"]
+
+
+def test_resumed_run_adds_up_what_its_sessions_took(train, tmp_path):
+    assert train("--epochs", 1) == 0
+    run = RunFolder(tmp_path / "run")
+    tensors, note = run.read_tensors("checkpoints/last.safetensors")
+    progress = json.loads(note["progress"]) | {"elapsed": 3600.0}
+    run.write_tensors("checkpoints/last.safetensors", tensors, {"progress": json.dumps(progress)})
+    assert train("--resume") == 0
+    assert 60 <= json.loads((tmp_path / "run" / "result.json").read_text())["minutes"] < 65
+
+
+def test_commands_are_listed():
+    root = Path(__file__).parents[2]
+    environment = {**os.environ, "PYTHONPATH": str(root)}
+    command = [sys.executable, "-m", "train"]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=root)
+    assert done.returncode == 0
+    for path in sorted((root / "train").rglob("*.py")):
+        is_command = 'if __name__ == "__main__"' in path.read_text()
+        name = ".".join(path.relative_to(root).with_suffix("").parts)
+        if name != "train.__main__":
+            assert (f"python -m {name} " in done.stdout) == is_command, name
+
+
 def test_budget_shortens_the_schedule(train, tmp_path):
     assert train("--budget-minutes", 0.02) == 0
     config = json.loads((tmp_path / "run" / "config.json").read_text())
@@ -189,6 +299,10 @@ def test_unwritable_run_folder_leaves_nothing(train, tmp_path, monkeypatch, caps
         (["--epochs", 0], "--epochs is 0, must be above 0"),
         (["--budget-minutes", -1], "--budget-minutes is -1.0"),
         (["--epochs", 1, "--budget-minutes", 1], "give one of them"),
+        (["--lr", 0], "--lr is 0, must be above 0"),
+        (["--lr", "nan"], "--lr is nan, must be above 0"),
+        (["--batch-size", 1], "--batch-size is 1, must be 2 or more"),
+        (["--weight-decay", -0.5], "--weight-decay is -0.5, must be 0 or more"),
         (["--replan", "2:4"], "--replan changes the length that --epochs sets"),
         (["--epochs", 9, "--replan", "4:4"], "--replan has 4:4 behind 0 epochs of 9"),
         (["--epochs", 9, "--replan", "4:6,3:5"], "--replan has 3:5 behind 4 epochs of 6"),

@@ -1,5 +1,11 @@
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -51,7 +57,7 @@ def test_run_keeps_the_old_file_when_the_new_one_cannot_be_written(run, monkeypa
     with pytest.raises(RunError, match=r"config\.json: cannot be written: .*No space left"):
         run.write_json("config.json", {"network": "other"})
     assert run.read_json("config.json") == {"network": "pocket"}
-    assert [path.name for path in run.path.iterdir()] == ["config.json"]
+    assert {path.name for path in run.path.iterdir()} - {".lock"} == {"config.json"}
 
 
 def test_processes_beside_the_first_write_nothing(run):
@@ -59,7 +65,7 @@ def test_processes_beside_the_first_write_nothing(run):
     silent.write_json("b.json", {})
     silent.write_tensors("checkpoints/last.safetensors", {"x": np.zeros(1)})
     silent.remove("config.json")
-    assert [path.name for path in run.path.iterdir()] == ["config.json"]
+    assert {path.name for path in run.path.iterdir()} - {".lock"} == {"config.json"}
 
 
 def test_run_folder_is_a_run_or_empty(tmp_path, run):
@@ -70,3 +76,54 @@ def test_run_folder_is_a_run_or_empty(tmp_path, run):
         RunFolder.create(tmp_path / "file", "pocket", overwrite=True)
     with pytest.raises(RunError, match="cannot make the run folder"):
         RunFolder.create(tmp_path / "file" / "run", "pocket", overwrite=False)
+
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from train.runs import RunFolder
+run = RunFolder.create(Path(sys.argv[1]), "pocket", overwrite=False)
+run.write_json("config.json", {"network": "pocket"})
+print("held", flush=True)
+time.sleep(600)
+"""
+
+
+@pytest.fixture
+def trainer(tmp_path):
+    """Another process that trains into a folder."""
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    command = [sys.executable, "-c", HOLD, str(tmp_path / "held")]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, env=environment)
+    assert process.stdout.readline() == b"held\n"
+    yield process
+    process.kill()
+    process.communicate()
+
+
+def test_folder_that_a_living_run_writes_is_refused(tmp_path, trainer):
+    path = tmp_path / "held"
+    for begin in (
+        lambda: RunFolder.create(path, "pocket", overwrite=True),
+        lambda: RunFolder.check_free(path, overwrite=True),
+        lambda: RunFolder.open(path).hold(),
+    ):
+        with pytest.raises(RunError, match="a training that is running writes into it: wait"):
+            begin()
+    assert RunFolder.open(path).read_json("config.json") == {"network": "pocket"}
+
+
+def test_lock_dies_with_its_process(tmp_path, trainer):
+    trainer.send_signal(signal.SIGKILL)
+    trainer.wait()
+    run = RunFolder.create(tmp_path / "held", "pocket", overwrite=True)
+    assert [path.name for path in run.path.iterdir()] == [".lock"]
+    run.release()
+    assert list(run.path.iterdir()) == []
+
+
+def test_two_runs_of_one_process_do_not_share_a_folder(run):
+    with pytest.raises(RunError, match="a training that is running writes into it"):
+        RunFolder.create(run.path, "pocket", overwrite=True)
+    run.release()
+    RunFolder.create(run.path, "pocket", overwrite=True).release()
