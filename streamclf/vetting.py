@@ -15,6 +15,7 @@ from pathlib import Path
 
 from streamclf.card import MAX_CARD_BYTES
 from streamclf.errors import ModelError
+from streamclf.foreign import describe_foreign
 from streamclf.tensors import SHORT, RefusedError, check_dims, check_tensor, read_tensor, show_shape
 from streamclf.wire import VARINT, Bytes, Reader, WireError
 
@@ -61,6 +62,8 @@ def vet_model(path: Path) -> int:
             n_bytes = file.seek(0, 2)
             if not n_bytes:
                 raise ModelError(f"{path}: the file is empty, an ONNX model was expected")
+            if foreign := describe_foreign(path):
+                raise ModelError(f"{path}: {foreign}")
             if n_bytes > MAX_FILE_BYTES:
                 raise ModelError(
                     f"{path}: the file has {n_bytes} bytes, the limit is {MAX_FILE_BYTES}: "

@@ -247,3 +247,23 @@ def test_limits_on_size_hold_before_anything_is_read(tmp_path, monkeypatch, tone
     path.write_bytes(card.SerializeToString())
     with pytest.raises(ModelError, match=r"a metadata property has 50000\d\d bytes, the limit is"):
         Model(path, provider="cpu")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("yamnet.tflite", b"\x1c\x00\x00\x00TFL3" + bytes(40), "is a TFLite model, streamclf runs "
+         "ONNX; turn it into one by 'python -m tf2onnx.convert --tflite yamnet.tflite"),
+        ("x.onnx", b"\x1c\x00\x00\x00TFL3" + bytes(40), "is a TFLite model"),
+        ("x.h5", b"\x89HDF\r\n\x1a\n" + bytes(40), "is a Keras file"),
+        ("x.pt", b"PK\x03\x04" + bytes(40), "is a PyTorch file or another archive"),
+        ("weights.safetensors", b"\x40" + bytes(40), "python -m export RUN"),
+    ],
+)  # fmt: skip
+def test_model_of_another_kind_is_told_with_the_way_out(tmp_path, name, content, said):
+    path = tmp_path / name
+    path.write_bytes(content)
+    with pytest.raises(ModelError) as caught:
+        Model(path, provider="cpu")
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)

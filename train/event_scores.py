@@ -9,7 +9,6 @@ length; without a length a recording ends with its last event.
 from __future__ import annotations
 
 import argparse
-import csv
 import json
 import math
 import sys
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from streamclf.errors import UsageError
+from train.datasets.dataset import number_rows
 from train.errors import TrainError
 from train.event_metrics import COLLAR_S, SEGMENT_S, Event, judge_events
 from train.exits import exit_codes
@@ -82,17 +82,12 @@ def read_events(path: Path) -> EventTable:
     """
     table = EventTable()
     try:
-        with path.open(newline="", encoding="utf-8") as file:
-            rows = csv.DictReader(file)
-            lacking = [name for name in COLUMNS if name not in (rows.fieldnames or [])]
-            if lacking:
-                raise ValueError(f"has no column {lacking[0]!r}, must have {', '.join(COLUMNS)}")
-            for row in rows:
-                if row.get("type", "event") == "event":
-                    _take_row(table, row, rows.line_num)
+        for line, row in number_rows(path, COLUMNS):
+            if row.get("type", "event") == "event":
+                _take_row(table, row, line)
     except OSError as error:
         raise TrainError(f"{path}: cannot be read: {error.strerror}") from error
-    except (ValueError, csv.Error) as error:
+    except ValueError as error:
         raise TrainError(f"{path}: {error}; expected is what --output NAME.csv writes") from error
     return table
 

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from streamclf.foreign import describe_foreign
 from train.datasets.prepared import ClipSet
 from train.errors import DatasetError, UsageError
 from train.last_layer import fit_logistic
@@ -73,6 +74,12 @@ def _read_features(path: Path, clips: ClipSet) -> Tensor:
         if embedding.ndim != 3 or len(names) != len(embedding):
             raise ValueError(f"window_embedding is {embedding.shape} for {len(names)} clips")
     except (OSError, ValueError, KeyError) as error:
+        foreign = describe_foreign(path) if path.is_file() else ""
+        if "TFLite" in foreign:
+            raise DatasetError(
+                f"{path}: is a TFLite model, no teacher's features (NPZ); python -m train.imitate "
+                "--teacher takes YAMNet's"
+            ) from error
         raise DatasetError(
             f"{path}: no usable teacher features: {error}; expected is an NPZ with clip and "
             "window_embedding"
@@ -82,7 +89,7 @@ def _read_features(path: Path, clips: ClipSet) -> Tensor:
     missing = [stem for stem in stems if stem not in rows]
     if missing:
         raise DatasetError(
-            f"{path}: has no features of {missing[0]} and {len(missing) - 1} more clips; "
+            f"{path}: has no features of {len(missing)} of {len(stems)} clips, as {missing[0]}; "
             "train without --teacher or make features of this set"
         )
     return torch.from_numpy(embedding[[rows[stem] for stem in stems]])

@@ -249,3 +249,22 @@ def test_esc_reads_the_real_set(data_dir, tmp_path):
     assert clips.labels[0] == "dog"
     assert {clip.n_samples for clip in clips.clips} == {80000}
     assert Path(clips.clips[0].filename).stem == "1-100032-A-0"
+
+
+@pytest.mark.parametrize(
+    ("broken", "said"),
+    [
+        (b"1-1000-A-0.wav,one,0,dog,True,1000,A", "line 4: fold is 'one', must be an integer"),
+        (b"1-1000-A-0.wav,1", "line 4 lacks column 'target'"),
+        (b"1-1000-A-0.wav,1,0,d\xf6g,True,1000,A", "line 4: byte 0xf6 is no UTF-8 text"),
+        (b'"' + b"x" * 140_000 + b'",1,0,dog,True,1000,A', "line 4: field larger than field limit"),
+    ],
+)
+def test_error_in_a_table_names_its_line(make_esc, broken, said):
+    folder = make_esc()
+    table = folder / "meta" / "esc50.csv"
+    lines = table.read_bytes().splitlines()
+    table.write_bytes(b"\n".join([*lines[:3], broken, *lines[4:]]))
+    with pytest.raises(DatasetError) as caught:
+        open_clips(folder, 16000)
+    assert f"esc50.csv: {said}" in str(caught.value)

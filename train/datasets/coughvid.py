@@ -19,7 +19,6 @@ folds are made from a hash of the UUID: a recording's fold never changes, whatev
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import itertools
 import json
@@ -28,7 +27,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from train.datasets.dataset import DataSet, Listing, Recording, names_in
+from train.datasets.dataset import DataSet, Listing, Recording, names_in, number_rows
 from train.datasets.prepared import REGRESSION
 from train.errors import DatasetError
 
@@ -112,12 +111,9 @@ def _from_table(path: Path) -> dict[str, float]:
     if not path.is_file():
         return {}
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            rows = csv.DictReader(file)
-            if not {"uuid", TARGET} <= set(rows.fieldnames or ()):
-                raise ValueError(f"lacks the columns uuid and {TARGET}")
-            pairs = [(row["uuid"], _value(row[TARGET])) for row in rows]
-    except (OSError, ValueError, csv.Error) as error:
+        rows = number_rows(path, ("uuid", TARGET))
+        pairs = [(row["uuid"], _value(row[TARGET])) for _, row in rows]
+    except (OSError, ValueError) as error:
         raise DatasetError(f"{path}: {error}; restore it, or delete it if there is json") from error
     return {uuid: value for uuid, value in pairs if uuid and value is not None}
 

@@ -6,8 +6,9 @@ Opening, preparing and checking are the same for all of them (`train.datasets.op
 from __future__ import annotations
 
 import csv
+import io
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
@@ -133,21 +134,59 @@ def read_table(
     if not table.is_file():
         raise DatasetError(f"{table}: not found; is the folder the data set's own?")
     try:
-        with table.open(encoding="utf-8-sig", newline="") as file:
-            rows = list(csv.DictReader(file))
+        rows = [_check_row(row, line, columns, integers) for line, row in number_rows(table)]
         if not rows:
             raise ValueError("has no lines")
-        for number, row in enumerate(rows, start=2):
-            for column in columns:
-                if row.get(column) is None:
-                    raise ValueError(f"line {number} lacks column {column!r}")
-            for column in integers:
-                _ = int(row[column])
-    except (OSError, ValueError, csv.Error) as error:
+    except (OSError, ValueError) as error:
         raise DatasetError(
             f"{table}: {error}; expected are the columns {', '.join(columns)}"
         ) from error
     return rows
+
+
+def number_rows(table: Path, columns: Sequence[str] = ()) -> Iterator[tuple[int, dict[str, str]]]:
+    """The rows of a csv with a header, each with the number of the line that it ends in.
+
+    Args:
+        table: The file.
+        columns: Those that its header must have.
+
+    Raises:
+        OSError: It cannot be read.
+        ValueError: A column is missing, a row is no csv, or no UTF-8 text; the message names its
+            line.
+    """
+    content = table.read_bytes()
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content[: error.start].count(b"\n") + 1
+        raise ValueError(f"line {line}: byte {content[error.start]:#x} is no UTF-8 text") from None
+    rows = csv.DictReader(io.StringIO(text, newline=""))
+    try:
+        lacking = [name for name in columns if name not in (rows.fieldnames or ())]
+        if lacking:
+            raise ValueError(f"has no column {lacking[0]!r}, must have {', '.join(columns)}")
+        for row in rows:
+            yield rows.line_num, row
+    except csv.Error as error:
+        raise ValueError(f"line {rows.reader.line_num}: {error}") from error
+
+
+def _check_row(
+    row: dict[str, str], line: int, columns: Sequence[str], integers: Sequence[str]
+) -> dict[str, str]:
+    for column in columns:
+        if row.get(column) is None:
+            raise ValueError(f"line {line} lacks column {column!r}")
+    for column in integers:
+        try:
+            _ = int(row[column])
+        except ValueError:
+            raise ValueError(
+                f"line {line}: {column} is {row[column]!r}, must be an integer"
+            ) from None
+    return row
 
 
 def names_in(folder: Path) -> set[str]:
