@@ -3,8 +3,8 @@
 A held-out fold is recorded, cut and chosen as the folds that a model learned from, and layers that
 went on from other runs may have heard it. Clips of another data set are not: this says how many of
 them a model file names whose classes it knows, at several levels, as `streamclf file` hears them,
-with the thresholds in its card. ``--noises`` counts what it finds in made noise, where there is
-nothing to find.
+with the thresholds in its card. ``--noises`` counts what it finds in made noise, ``--tones`` in
+steady tones, sweeps and steps, where there is nothing to find.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ from train.exits import exit_codes
 from train.levels import check_levels, raise_by
 from train.metrics import interval_95
 from train.noise import at_level, make_noise
+from train.tones import KINDS, make_tone
 
 LEVELS_DB = (0.0, -10.0, -20.0, -30.0, -40.0)
 NOISE_S = 20.0
@@ -51,11 +52,12 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     if (options.data is None) != (options.same is None):
         raise UsageError("--data and --same belong together: --same THEIRS=OURS names the classes")
-    if options.data is None and not options.noises:
-        raise UsageError("nothing to hear: give --data and --same, --noises N, or all three")
+    if options.data is None and not options.noises and not options.tones:
+        raise UsageError("nothing to hear: give --data and --same, --noises N, --tones N, or all")
     check_levels(options.levels)
-    if options.noises < 0:
-        raise UsageError(f"--noises is {options.noises}, must be 0 or more")
+    for option in ("noises", "tones"):
+        if getattr(options, option) < 0:
+            raise UsageError(f"--{option} is {getattr(options, option)}, must be 0 or more")
     classifier = Classifier(Model(find_model(options.model)))
     card = classifier.card
     if card.task == "regression":
@@ -71,6 +73,10 @@ def main(arguments: list[str] | None = None) -> int:
             result["levels"][f"{level:g}"] = measure(classifier, raise_by(known, level))
     if options.noises:
         result["noise"] = count_found(classifier, options.noises, options.seed)
+    if options.tones:
+        result["tones"] = {
+            kind: count_found(classifier, options.tones, options.seed, kind) for kind in KINDS
+        }
     if options.json:
         print(json.dumps(result, indent=1))
     else:
@@ -163,16 +169,22 @@ def hear(classifier: Classifier, waveform: npt.NDArray[np.float32]) -> tuple[str
     return best, events
 
 
-def count_found(classifier: Classifier, n_noises: int, seed: int) -> dict[str, Any]:
-    """In how many made noises anything is found, and what."""
+def count_found(
+    classifier: Classifier, n_sounds: int, seed: int, kind: str = "noise"
+) -> dict[str, Any]:
+    """In how many made noises, or tones of a kind (`train.tones.KINDS`), anything is found."""
     random, rate = np.random.default_rng(seed), classifier.card.sample_rate
+    n_samples = round(NOISE_S * rate)
     found = []
-    for _ in range(n_noises):
-        noise = make_noise(random, round(NOISE_S * rate), rate)
-        found.append(hear(classifier, at_level(noise, random.uniform(*NOISE_DB)))[1])
+    for _ in range(n_sounds):
+        if kind == "noise":
+            sound = make_noise(random, n_samples, rate)
+        else:
+            sound = make_tone(random, n_samples, rate, kind)
+        found.append(hear(classifier, at_level(sound, random.uniform(*NOISE_DB)))[1])
     labels = Counter(label for events in found for label in events)
     return {
-        "noises": n_noises,
+        "noises" if kind == "noise" else "tones": n_sounds,
         "seconds": NOISE_S,
         "with_events": sum(map(bool, found)),
         "labels": dict(labels.most_common()),
@@ -191,12 +203,17 @@ def print_result(result: dict[str, Any]) -> None:
                 f"{row['found']:.1%} found as events, {row['false']:.1%} with a false event"
             )
     if "noise" in result:
-        noise = result["noise"]
-        called = ", ".join(f"{label} {n}" for label, n in noise["labels"].items()) or "nothing"
-        print(
-            f"{noise['with_events']} of {noise['noises']} made noises of {noise['seconds']:g} s "
-            f"have events: {called}"
-        )
+        _print_found(result["noise"], result["noise"]["noises"], "made noises")
+    for kind, found in result.get("tones", {}).items():
+        _print_found(found, found["tones"], f"made tones ({kind})")
+
+
+def _print_found(found: dict[str, Any], n_sounds: int, what: str) -> None:
+    called = ", ".join(f"{label} {n}" for label, n in found["labels"].items()) or "nothing"
+    print(
+        f"{found['with_events']} of {n_sounds} {what} of {found['seconds']:g} s have events: "
+        f"{called}"
+    )
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -214,7 +231,9 @@ def _parser() -> argparse.ArgumentParser:
     add("--levels", type=float, nargs="+", default=LEVELS_DB, metavar="DB",
         help="dB that are added to the clips, none above 0 (0 -10 -20 -30 -40)")  # fmt: skip
     add("--noises", type=int, default=0, metavar="N", help=f"made noises of {NOISE_S:g} s (0)")
-    add("--seed", type=int, default=77, help="of the noises (77)")
+    add("--tones", type=int, default=0, metavar="N",
+        help=f"made tones of {NOISE_S:g} s of each kind: {', '.join(KINDS)} (0)")  # fmt: skip
+    add("--seed", type=int, default=77, help="of noises and tones (77)")
     add("--json", action="store_true", help="JSON instead of lines")
     return parser
 

@@ -10,9 +10,10 @@ low there. Several are compared, each of averages over 3 s as the user sees them
 - ``logit``: the highest logit, averaged (Hendrycks et al., "Scaling Out-of-Distribution Detection
   for Real-World Settings", ICML 2022).
 
-Known are the held-out fold's clips of classes that were trained on. Unknown are made noises
-(`train.noise`), the held-out fold's clips of classes that the run was trained without
-(``--leave-out`` of the training command), and clips of another data set's classes (``--unknown``).
+Known are the held-out fold's clips of classes that were trained on. Unknown are made noises and
+tones (`train.noise`, `train.tones`), the held-out fold's clips of classes that the run was trained
+without (``--leave-out`` of the training command), and clips of another data set's classes
+(``--unknown``).
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ from train.metrics import area_under_curve
 from train.noise import at_level, make_noise
 from train.resuming import recorded_options
 from train.runs import RunFolder
+from train.tones import KINDS, make_tone
 
 AVERAGE_S = 3.0
 NOISE_S = 5.0
@@ -89,9 +91,9 @@ def describe(result: dict[str, Any]) -> dict[str, Any]:
         "known_clips": result["known"],
         "protocol": (
             "highest average over 3 s of a clip, of held-out clips of known classes against made "
-            "noise, classes left out of training, and other data's classes; rejected: below what "
-            "known_kept of the known clips reach (the card's own threshold is what known_kept of "
-            "all their averages reach)"
+            "noise and tones (steady, sweeps, steps), classes left out of training, and other "
+            "data's classes; rejected: below what known_kept of the known clips reach (the card's "
+            "own threshold is what known_kept of all their averages reach)"
         ),
     }  # fmt: skip
 
@@ -107,7 +109,10 @@ def measure_run(path: Path, options: argparse.Namespace) -> dict[str, Any]:
     run, config, heard = open_held_out(path)
     system, network = load_network(run, config)
     rate = system.sample_rate
-    unknown = {"noise": make_noises(options.noises, rate)}
+    unknown = {
+        "noise": make_noises(options.noises, rate),
+        "tones": make_tones(options.noises, rate),
+    }
     left_out = recorded_options(config).get("leave_out")
     if left_out:
         fold = config["data"]["test_fold"]
@@ -163,13 +168,31 @@ def make_noises(n: int, sample_rate: int) -> ClipSet:
     random = np.random.default_rng(1)  # not those that training draws
     n_samples = round(NOISE_S * sample_rate)
     levels = random.uniform(*NOISE_DB, n)
-    noises = [at_level(make_noise(random, n_samples, sample_rate), level) for level in levels]
-    samples = np.clip(np.stack(noises) * FULL_SCALE, -FULL_SCALE, FULL_SCALE - 1)
+    sounds = [at_level(make_noise(random, n_samples, sample_rate), level) for level in levels]
+    return _as_clips(sounds, sample_rate, "noise")
+
+
+def make_tones(n: int, sample_rate: int) -> ClipSet:
+    """Made tones of many levels, as clips: steady ones, sweeps and steps in turn."""
+    random = np.random.default_rng(1)
+    n_samples = round(NOISE_S * sample_rate)
+    levels = random.uniform(*NOISE_DB, n)
+    sounds = [
+        at_level(make_tone(random, n_samples, sample_rate, KINDS[k % len(KINDS)]), level)
+        for k, level in enumerate(levels)
+    ]
+    return _as_clips(sounds, sample_rate, "tone")
+
+
+def _as_clips(sounds: list[npt.NDArray[np.float64]], sample_rate: int, name: str) -> ClipSet:
+    samples = np.clip(np.stack(sounds) * FULL_SCALE, -FULL_SCALE, FULL_SCALE - 1)
+    n_samples = samples.shape[1]
     clips = tuple(
-        Clip(f"noise-{k}", 1, 0, f"noise-{k}", k * n_samples, n_samples) for k in range(n)
+        Clip(f"{name}-{k}", 1, 0, f"{name}-{k}", k * n_samples, n_samples)
+        for k in range(len(sounds))
     )
     return ClipSet(
-        name="noise", sample_rate=sample_rate, labels=("noise",), clips=clips,
+        name=name, sample_rate=sample_rate, labels=(name,), clips=clips,
         samples=np.rint(samples).astype(np.int16).ravel(), licence="", citation="", origin="made",
     )  # fmt: skip
 
@@ -247,7 +270,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--classes", nargs="+", metavar="LABEL", help="which of its classes (all unknown ones)")
     add("--data", type=Path, help="the run's data set (where it was when the run was trained)")
     add("--prepared", type=Path, help="where its prepared clips go")
-    add("--noises", type=int, default=200, metavar="N", help="made noises (200)")
+    add("--noises", type=int, default=200, metavar="N", help="made noises, and as many tones (200)")
     add("--json", action="store_true", help="JSON instead of a table")
     return parser
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
 
 pytest.importorskip("torch")
@@ -13,6 +14,8 @@ from toys import TONES, toy_card, write_loudness_meter, write_tone_detector
 
 from streamclf.card import Thresholds
 from train.cross_dataset import main
+from train.noise import LOUDNESS
+from train.tones import KINDS, make_tone
 
 pytestmark = pytest.mark.train
 
@@ -67,13 +70,48 @@ def test_events_in_noise_are_counted_by_what_they_are_called(tmp_path, capsys):
     assert said == "0 of 2 made noises of 20 s have events: nothing\n"
 
 
+def test_events_in_tones_are_counted_by_kind(tmp_path, capsys):
+    path = write_tone_detector(tmp_path / "tones.onnx", toy_card())
+    assert main([str(path), "--tones", "5", "--json"]) == 0
+    tones = json.loads(capsys.readouterr().out)["tones"]
+    assert list(tones) == ["steady", "sweep", "steps"]
+    for found in tones.values():
+        # A detector of three tones of its own takes most others for "quiet", a class as well.
+        assert (found["tones"], found["seconds"]) == (5, 20)
+        assert found["with_events"] <= sum(found["labels"].values())
+        assert set(found["labels"]) <= {"quiet", *TONES}
+    assert any(found["with_events"] for found in tones.values())
+    assert main([str(path), "--tones", "1"]) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert [line.partition(" of 1 ")[2].partition(" of 20 s")[0] for line in said] == [
+        "made tones (steady)", "made tones (sweep)", "made tones (steps)",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_made_tones_are_what_they_are_called(kind):
+    random = np.random.default_rng(2)
+    for _ in range(6):
+        tone = make_tone(random, 64000, 16000, kind)
+        assert np.sqrt(np.mean(tone**2)) == pytest.approx(LOUDNESS, rel=1e-3)
+        frames = np.abs(np.fft.rfft(tone.reshape(-1, 1600) * np.hanning(1600)))
+        peaks = frames.argmax(axis=1)
+        if kind == "steady":
+            assert np.ptp(peaks) <= 1
+        else:
+            assert len(set(peaks.tolist())) > 2
+        # Next to nothing lies where only a mirror image could.
+        assert frames[:, -30:].max() < 0.05 * frames.max()
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ([], "nothing to hear: give --data and --same, --noises N, or all three"),
+        ([], "nothing to hear: give --data and --same, --noises N, --tones N, or all"),
         (["--data", "BELLS"], "--data and --same belong together"),
         (["--same", "a=b"], "--data and --same belong together"),
         (["--noises", "-1"], "--noises is -1, must be 0 or more"),
+        (["--tones", "-1"], "--tones is -1, must be 0 or more"),
         (["--noises", "1", "--levels", "3"], "--levels: 3 dB, must be between -90 and 0"),
         (
             ["--data", "BELLS", "--same", "gong=low"],

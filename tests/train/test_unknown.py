@@ -76,7 +76,7 @@ def test_command_measures_left_out_classes_and_noise(run, make_esc, capsys):
     said = json.loads(capsys.readouterr().out)
     assert said["known"] == 4
     assert set(said["scores"]) == set(SCORES)
-    clips = {"noise": 5, "left out": 2, "other data": 6}
+    clips = {"noise": 5, "tones": 5, "left out": 2, "other data": 6}
     for row in said["scores"].values():
         assert {kind: row[kind]["clips"] for kind in clips} == clips
         assert all(0 <= row[kind]["area_under_curve"] <= 1 for kind in clips)
