@@ -25,7 +25,7 @@ HIGHEST_PART = 0.475
 """Of the sample rate: a twentieth below the frequency that cannot be told from its mirror image."""
 N_FREQUENCIES = 96
 N_PHASES = 8
-SINE_S = 0.125
+SINE_S = 0.05
 N_FRAMES = 60
 """Of the film, at most."""
 
