@@ -147,11 +147,18 @@ def _accuracy(card: Card) -> Iterator[str]:
     scenes = _dict(said.get("soundscapes"))
     if {"event_recall", "event_precision"} <= set(scenes):
         yield (
-            f"Where sounds follow one another over noise it finds {scenes['event_recall']:.0%} of "
-            f"them, and {scenes['event_precision']:.0%} of its events are right."
+            f"Where sounds follow one another over noise it finds {_part(scenes['event_recall'])} of "
+            f"them, and {_part(scenes['event_precision'])} of its events are right."
         )
     elif "precision" in (events := _dict(_dict(said.get("events")).get("cross_fitted"))):
         yield f"Of the events that it finds in such clips {events['precision']:.0%} are right."
+
+
+def _part(figure: object) -> str:
+    """A part in per cent; of several measurements the lowest and the highest."""
+    if isinstance(figure, list):
+        return " to ".join(_part(end) for end in figure)
+    return f"{figure:.0%}" if isinstance(figure, int | float) else "an unknown part"
 
 
 def _false_alarms(card: Card) -> str:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 pytest.importorskip("torch")
+import onnx
 import onnxruntime
 
 from streamclf.card import METADATA_KEY, parse_card
@@ -48,6 +51,69 @@ def test_bundled_model_is_small_and_names_its_data_and_licence(card):
     assert card.unknown is not None
     assert all(card.thresholds.of(label).on >= card.unknown.threshold for label in card.labels)
     assert set(card.precisions) >= {"0.8", "0.9"}
+
+
+README = Path(__file__).parents[2] / "README.md"
+
+
+def readme_says(pattern: str) -> list[float]:
+    """The numbers of a sentence in README, wherever its lines end."""
+    found = re.search(pattern, " ".join(README.read_text(encoding="utf-8").split()))
+    assert found, f"README has no {pattern}"
+    return [float(number) for number in found.groups()]
+
+
+NUMBER = r"(\d+(?:\.\d+)?)"
+RANGE = rf"{NUMBER} to {NUMBER}"
+
+
+@pytest.mark.parametrize(
+    ("pattern", "where", "scale"),
+    [
+        (rf"it finds {RANGE} % of the sounds", ("soundscapes", "event_recall"), 100),
+        (rf"{RANGE} % of what it reports is right", ("soundscapes", "event_precision"), 100),
+        (rf"event F1 {RANGE}\)", ("soundscapes", "event_f1"), 1),
+        (rf"they are off by {RANGE} on average", ("calibration", "folds", "error"), 1),
+        (rf"; {RANGE} of whole clips", ("calibration", "folds", "error_of_clips"), 1),
+        (rf"40 dB lower it names {RANGE} % of held-out", ("levels", "folds", "-40"), 100),
+        (rf"names {NUMBER} % \({RANGE}\) of the 480 clips", None, 100),
+    ],
+)  # fmt: skip
+def test_figures_in_the_readme_are_those_of_the_card(card, pattern, where, scale):
+    """A figure that flatters is worth less than none: README quotes the file that ships."""
+    if where is None:
+        figures = [card.accuracy["averaged_windows"], *card.accuracy["interval_95"]]
+    else:
+        figures = card.accuracy
+        for name in where:
+            figures = figures[name]
+    assert readme_says(pattern) == pytest.approx([scale * one for one in figures], abs=0.051)
+
+
+def test_figures_of_the_card_name_thresholds_fold_and_command(card):
+    scenes = card.accuracy["soundscapes"]
+    assert scenes["thresholds"] == "those of this card"
+    assert scenes["fold"] not in (1, 2, 3, 4)
+    assert "python -m train.event_scores" in scenes["protocol"]
+    assert "not this card's" in scenes["tuned"]["thresholds"]
+    false_alarms = card.accuracy["false_alarms"]
+    assert set(false_alarms["per_hour"]) >= {"made noise", "steady tones", "sweeps", "stepped tones"}
+    assert "python -m train.cross_dataset pocket" in false_alarms["protocol"]
+    assert "averages, not to windows" in card.accuracy["calibration"]["applied"]
+    assert "--test-fold 0" in card.description
+
+
+@pytest.mark.parametrize(
+    ("name", "digest"),
+    [
+        ("pocket", "5429ed45e36bb56cfa6b81a9a182a4164499aaa7eeb105cbc621ab54b8398575"),
+        ("pocket-esc10", "355dca939a15d51f221f64dfdeaaf42be5d832f9cc6ebaa92ee31956af7e5fdb"),
+    ],
+)
+def test_weights_are_those_that_the_figures_are_of(name, digest):
+    """Whoever changes a graph measures it anew."""
+    graph = onnx.load(MODEL.with_name(f"{name}.onnx")).graph
+    assert hashlib.sha256(graph.SerializeToString(deterministic=True)).hexdigest() == digest
 
 
 def test_permissive_model_is_of_the_clips_that_may_be_used_commercially():

@@ -118,6 +118,10 @@ def test_tune_command_writes_what_the_export_takes(make_esc, tmp_path, capsys, m
     assert tuned.accuracy["soundscapes"]["event_f1"] == said["judged"]["events"]["f1"]
     precise, _ = export_main.export(run.path, tmp_path / "precise.onnx", precision=0.9)
     assert precise.accuracy["events"]["precision"] >= 0.85
+    # Figures say whose thresholds they are of.
+    assert tuned.accuracy["soundscapes"]["thresholds"] == "those of this card"
+    assert tuned.accuracy["soundscapes"]["tuned"]["on"] == said["listening"]["on"]
+    assert "not those of this card" in precise.accuracy["soundscapes"]["thresholds"]
     assert precise.thresholds.off == pytest.approx(precise.thresholds.on / 2, abs=1e-3)
     assert (precise.thresholds.max_gap, precise.thresholds.min_duration) == (1.5, 0.5)
 
