@@ -23,6 +23,9 @@ AVERAGE_S = 3.0
 MIN_CLIPS = 50
 """Fewer clips than this say too little to set anything by."""
 
+FEW_CLIPS = 10
+"""From so many on it can be said which scores nearly all that is known reaches."""
+
 N_PARTS = 5
 """Parts of the clips for cross-fitting."""
 

@@ -12,6 +12,7 @@ import msgspec
 from export.calibrate import (
     AVERAGE_S,
     BOTH,
+    FEW_CLIPS,
     MIN_CLIPS,
     N_PARTS,
     RUNNING,
@@ -38,6 +39,13 @@ from train.metrics import interval_95
 from train.reproducing import list_commands
 from train.runs import RunFolder
 from train.system import System
+
+TEMPERATURE_APPLIES = (
+    "to averages, not to windows: mean[c] over the windows of softmax(logits)[c], then "
+    "mean[c] ** (1 / temperature) / sum over k of mean[k] ** (1 / temperature)"
+)
+"""What another runtime must do with the card's temperature: to sharpen windows and average them
+then leaves scores that are too low for how often they are right."""
 
 
 def make_card(
@@ -70,7 +78,8 @@ def make_card(
     """
     try:
         held_out = find_held_out(run, config, calibrated_by)
-        judged = _judge(held_out, system, config["labels"], precision)
+        never = config.get("background", [])
+        judged = _judge(held_out, system, config["labels"], never, precision)
         return Card(
             name=name,
             version=version,
@@ -93,17 +102,51 @@ def make_card(
 
 
 def _judge(
-    held_out: HeldOut | None, system: System, labels: list[str], precision: float | None
+    held_out: HeldOut | None,
+    system: System,
+    labels: list[str],
+    never: list[str],
+    precision: float | None,
 ) -> dict[str, Any]:
     """The card's fields that come of clips not trained on, and figures."""
-    if held_out is None:
-        return {}
-    if system.task == "regression":
+    if held_out is not None and system.task == "regression":
         return {"accuracy": _errors(held_out)}
+    judged: dict[str, Any] = {}
+    if held_out is not None and len(held_out.heard.targets) < MIN_CLIPS:
+        judged = _judge_few(held_out)
+    elif held_out is not None:
+        judged = _judge_many(held_out, labels, never, precision)
+    if never:
+        own = judged.get("thresholds", Thresholds())
+        judged["thresholds"] = msgspec.structs.replace(own, never=never)
+        judged["precisions"] = {
+            part: msgspec.structs.replace(chosen, never=never)
+            for part, chosen in judged.get("precisions", {}).items()
+        }
+    return judged
+
+
+def _judge_few(held_out: HeldOut) -> dict[str, Any]:
+    """Too few clips, a smoke run's, would set temperature and thresholds by accident.
+
+    What is less sure than nearly all that is known can be told from less: from `FEW_CLIPS` on
+    there is a threshold of unknown sounds, which no event's is below.
+    """
+    accuracy = _figures(held_out)
+    if len(held_out.heard.targets) < FEW_CLIPS:
+        return {"accuracy": accuracy}
+    unknown = Unknown(threshold=find_unknown(held_out.heard, 1.0))
+    accuracy["unknown"] = {"known_kept": KEPT, **held_out.unknown}
+    on = max(Thresholds().on, unknown.threshold)
+    thresholds = Thresholds(on=on, off=round(on * OFF_RATIO, 3))
+    return {"accuracy": accuracy, "unknown": unknown, "thresholds": thresholds}
+
+
+def _judge_many(
+    held_out: HeldOut, labels: list[str], never: list[str], precision: float | None
+) -> dict[str, Any]:
+    """Temperature, thresholds and figures."""
     heard = held_out.heard
-    # Too few clips, a smoke run's, would set them by accident.
-    if len(heard.targets) < MIN_CLIPS:
-        return {"accuracy": _figures(held_out)}
     temperature = fit_temperature(heard)
     accuracy = _figures(held_out) | {"calibration": _calibration(held_out)}
     unknown = Unknown(threshold=find_unknown(heard, temperature))
@@ -112,12 +155,15 @@ def _judge(
         accuracy["levels"] = held_out.levels
     tuned = join_tuned(held_out.tuned)
     if tuned:
-        accuracy["soundscapes"] = tuned.figures
+        own = "those of this card" if precision is None else "tuned, not those of this card"
+        settings = msgspec.to_builtins(tuned.listening.thresholds)
+        del settings["classes"]
+        accuracy["soundscapes"] = tuned.figures | {"thresholds": own, "tuned": settings}
     off_ratio = tuned.listening.off_ratio if tuned else OFF_RATIO
 
     def choose(precision: float) -> tuple[Thresholds, dict[str, Any]]:
         thresholds, events = choose_thresholds(
-            heard, temperature, precision, labels, off_ratio, unknown.threshold
+            heard, temperature, precision, labels, off_ratio, unknown.threshold, never
         )
         if tuned:
             thresholds = msgspec.structs.replace(
@@ -184,6 +230,7 @@ def _calibration(held_out: HeldOut) -> dict[str, Any]:
     return {
         "error": round(calibration_error(held_out.heard, BOTH, RUNNING)[0], 4),
         "error_of_clips": round(calibration_error(held_out.heard, BOTH, WHOLE)[0], 4),
+        "applied": TEMPERATURE_APPLIES,
         "protocol": (
             "expected calibration error over ten bins of the highest score, averaged over "
             f"{AVERAGE_S:g} s every {HOP_S:g} s (error) or over whole clips (error_of_clips), the "

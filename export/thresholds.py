@@ -13,6 +13,7 @@ was asked for is that little is wrong, and few events that are wrong are no answ
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -45,6 +46,7 @@ def choose_thresholds(
     labels: list[str] | None = None,
     off_ratio: float = OFF_RATIO,
     lowest: float = 0.0,
+    never: Collection[str] = (),
 ) -> tuple[Thresholds, dict[str, Any]]:
     """The lowest thresholds at which enough of the events are right.
 
@@ -55,6 +57,7 @@ def choose_thresholds(
         labels: Of the classes, for thresholds of their own; one for all if not given.
         off_ratio: ``off`` as a part of ``on``.
         lowest: No threshold is below it; what is unknown must be no event.
+        never: Labels that are never reported; their clips are other sounds.
 
     Returns:
         The thresholds, and the precision (None: there are no events) and recall they had on these
@@ -62,6 +65,9 @@ def choose_thresholds(
         common threshold gives the precision, ``best`` which is the highest there is.
     """
     peaks, own = _peaks(heard, temperature)
+    silent = [label in never for label in labels or []]
+    if any(silent):
+        peaks[:, silent], own[:, silent] = 0.0, False
     pooled = _pooled(peaks, own)
     common = max(_common(peaks, own, precision), lowest)
     on = _per_class(peaks, own, precision) if labels else np.full(peaks.shape[1], common)
@@ -145,7 +151,7 @@ def _figures(events: npt.NDArray[np.bool_], own: npt.NDArray[np.bool_]) -> dict[
     right, n_events = int((events & own).sum()), int(events.sum())
     return {
         "precision": round(right / n_events, 4) if n_events else None,
-        "recall": round(right / int(own.sum()), 4),
+        "recall": round(right / max(1, int(own.sum())), 4),
     }
 
 

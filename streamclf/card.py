@@ -54,6 +54,8 @@ class Thresholds(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         min_duration: Seconds; shorter events are dropped.
         max_gap: Seconds; pauses up to this long are bridged.
         classes: Thresholds of their own for some labels.
+        never: Labels of which no event is reported, however sure: what a model knows in order to
+            call nothing else by another name.
     """
 
     on: Probability = 0.5
@@ -61,6 +63,7 @@ class Thresholds(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     min_duration: NotNegative = 0.0
     max_gap: NotNegative = 1.0
     classes: dict[str, Threshold] = {}
+    never: list[str] = []
 
     def __post_init__(self) -> None:
         if self.off > self.on:
@@ -120,8 +123,10 @@ class Card(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         fill: What fills a window where there is less audio than that: the audio itself, mirrored,
             or zeros behind it, for a network that learned short sounds so (`streamclf.short`).
         activation: What turns the graph's output into scores.
-        temperature: A window's logits are divided by it before the activation; averages of
-            probabilities are tempered as a whole (`streamclf.tempering`).
+        temperature: Of averages, not of the windows in them (`streamclf.tempering`): the mean
+            over windows of ``softmax(logits)`` to the power of ``1 / temperature``, divided by its
+            sum over the classes. For one window alone that is ``softmax(logits / temperature)``.
+            A runtime that tempers windows and averages them then has scores that say too little.
         thresholds: When scores become events.
         precisions: Thresholds for other parts of the events that should be right, which are the
             keys, such as "0.8".
@@ -171,7 +176,7 @@ class Card(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
                 f"of {self.window_samples}"
             )
         for thresholds in (self.thresholds, *self.precisions.values()):
-            unknown = sorted(set(thresholds.classes) - set(self.labels))
+            unknown = sorted({*thresholds.classes, *thresholds.never} - set(self.labels))
             if unknown:
                 raise ValueError(f"thresholds names {unknown[0]!r}, which is not among the labels")
         if not all(_is_part(key) for key in self.precisions):

@@ -203,6 +203,7 @@ class _Segment:
         """Go on with other thresholds and lengths; open events stay open until they end."""
         per_class = [thresholds.of(label) for label in self._labels]
         self._on = np.array([t.on for t in per_class], dtype=np.float32)
+        self._on[[label in thresholds.never for label in self._labels]] = np.inf
         self._off = np.array([t.off for t in per_class], dtype=np.float32)
         self._timing = timing
         if self._evidence is not None:

@@ -259,6 +259,7 @@ def _thresholds(card: Card) -> str:
     return (
         f"on {limits.on:g}, off {limits.off:g}, events of {limits.min_duration:g} s or more, "
         f"pauses up to {limits.max_gap:g} s bridged{own}"
+        + (f"; never of {', '.join(limits.never)}" if limits.never else "")
         + (f"; others for --target-precision {others}" if others else "")
     )
 

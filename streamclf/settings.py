@@ -162,7 +162,8 @@ def read_thresholds(path: Path, base: Thresholds, labels: list[str]) -> Threshol
     """Read a threshold file.
 
     ``on``, ``off``, ``min_duration`` and ``max_gap`` at the top replace the card's; a table
-    ``[classes]`` holds ``dog = 0.4`` (``off`` in proportion) or ``rain = {on = 0.6, off = 0.4}``.
+    ``[classes]`` holds ``dog = 0.4`` (``off`` in proportion) or ``rain = {on = 0.6, off = 0.4}``;
+    ``never = ["rain"]`` names what is not to be reported at all.
 
     Raises:
         UsageError: The file is missing, no TOML, or says something that cannot be.
@@ -172,12 +173,14 @@ def read_thresholds(path: Path, base: Thresholds, labels: list[str]) -> Threshol
         said = tomllib.loads(read_small(path, where, UsageError))
     except (ValueError, RecursionError) as error:  # ValueError: also of a number without end
         raise UsageError(f"{where} is no TOML: {error}") from error
+    never = _never(where, said.pop("never", base.never), labels)
     classes = said.pop("classes", {})
     if not isinstance(classes, dict):
         raise UsageError(f"{where} classes is {str(classes)[:40]}, must be a table: [classes]")
     for name, value in said.items():
         if name not in _LIMITS:
-            raise UsageError(f"{where} {name} is unknown, must be one of {', '.join(_LIMITS)}")
+            known = ", ".join((*_LIMITS, "never"))
+            raise UsageError(f"{where} {name} is unknown, must be one of {known}")
         _check_number(where, name, value, _LIMITS[name])
     ratio = base.off / base.on if base.on else 1.0
     if "on" in said:
@@ -186,15 +189,28 @@ def read_thresholds(path: Path, base: Thresholds, labels: list[str]) -> Threshol
     kept = {} if "on" in said else dict(base.classes)
     for label, value in classes.items():
         if label not in labels:
-            raise UsageError(
-                f"{where} {label!r} is no label of the model{suggest_labels(label, labels)}; "
-                "streamclf info --json lists all"
-            )
+            raise UsageError(_no_label(where, label, labels))
         kept[label] = _class_threshold(f"{where} [classes] {label}:", value, ratio)
     try:
-        return msgspec.structs.replace(base, **said, classes=kept)
+        return msgspec.structs.replace(base, **said, classes=kept, never=never)
     except ValueError as error:
         raise UsageError(f"{where} {error}") from error
+
+
+def _never(where: str, value: object, labels: list[str]) -> list[str]:
+    if not isinstance(value, list) or not all(isinstance(label, str) for label in value):
+        raise UsageError(f'{where} never is {str(value)[:40]}, must be labels: ["rain"]')
+    for label in value:
+        if label not in labels:
+            raise UsageError(_no_label(where, label, labels))
+    return value
+
+
+def _no_label(where: str, label: str, labels: list[str]) -> str:
+    return (
+        f"{where} {label!r} is no label of the model{suggest_labels(label, labels)}; "
+        "streamclf info --json lists all"
+    )
 
 
 _LIMITS = {"on": 1.0, "off": 1.0, "min_duration": LONGEST_S, "max_gap": LONGEST_S}

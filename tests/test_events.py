@@ -202,3 +202,10 @@ def test_detect_never_lets_events_of_a_class_overlap_or_leave_the_audio(rows, av
     places = sorted((onset, offset) for _, onset, offset, _ in found)
     assert all(0 <= onset < offset <= items[-1].end for onset, offset in places)
     assert all(a[1] <= b[0] for a, b in itertools.pairwise(places))
+
+
+def test_label_that_is_never_reported_has_no_event_however_sure():
+    rows = [(1.0, 0.9)] * 6 + [(0.0, 0.0)] * 6
+    silent = Thresholds(on=0.5, off=0.3, never=["a"])
+    assert {label for label, *_ in events(scores_of(rows), timing(), silent)} == {"b"}
+    assert {label for label, *_ in events(scores_of(rows), timing())} == {"a", "b"}

@@ -193,7 +193,12 @@ FORMS = "must be a number or {on = ..., off = ...}"
         ("max_gap = " + "9" * 400, f"max_gap is {'9' * 40}, must be 0 or more seconds, "
          "up to 86400"),
         ("max_gap = inf", "max_gap is inf, must be 0 or more seconds, up to 86400"),
-        ("threshold = 1", "threshold is unknown, must be one of on, off, min_duration, max_gap"),
+        (
+            "threshold = 1",
+            "threshold is unknown, must be one of on, off, min_duration, max_gap, never",
+        ),
+        ("never = 'rain'", "never is rain, must be labels: [\"rain\"]"),
+        ("never = ['snow']", "'snow' is no label of the model; streamclf info --json lists all"),
         ("classes = 3", "classes is 3, must be a table: [classes]"),
         ("[classes]\ncat = 0.5", "'cat' is no label of the model; streamclf info --json lists all"),
         ("[classes]\ndogs = 0.5", "'dogs' is no label of the model (did you mean dog?); "
@@ -226,3 +231,16 @@ def test_a_file_that_is_not_there_is_said(tmp_path):
     for path, reason in [(tmp_path / "no.toml", "No such file"), (tmp_path, "Is a directory")]:
         with pytest.raises(UsageError, match=f"cannot be read: {reason}"):
             read_thresholds(path, BASE, LABELS)
+
+
+def test_threshold_file_names_what_is_never_reported(tmp_path):
+    path = tmp_path / "t.toml"
+    path.write_text("never = ['rain']\n")
+    assert read_thresholds(path, BASE, LABELS).never == ["rain"]
+    silent = msgspec.structs.replace(BASE, never=["dog"])
+    assert read_thresholds(path, silent, LABELS).never == ["rain"]
+    path.write_text("on = 0.4\n")
+    assert read_thresholds(path, silent, LABELS).never == ["dog"]
+    # A threshold for all classes is none for what is no name to be reported.
+    card = msgspec.structs.replace(CARD, thresholds=silent)
+    assert choose_thresholds(card, threshold=0.1).never == ["dog"]

@@ -32,7 +32,7 @@ from train.resuming import (
     take_over,
 )
 from train.runs import CONFIG, RESULT, WEIGHTS, RunFolder
-from train.split import Split, check_task, open_data, split_clips
+from train.split import Split, check_task, find_background, open_data, split_clips
 from train.system import System, find_system
 
 FORMAT = 2
@@ -79,11 +79,13 @@ def train(system_type: type[System], options: argparse.Namespace) -> RunFolder:
     if run is None:
         system.recipe = set_recipe(system.recipe, options)
         about = {"full_epochs": system.recipe.epochs, **about}
+        if background := find_background(split.training, options):
+            about["background"] = background
         run, budget = _plan(system, split, options, fabric, about, opened)
     else:
         budget = _go_on(system, split, options, fabric, about, run, opened)
     try:
-        _say_start(system, split, run, fabric)
+        _say_start(system, split, run, fabric, options)
         _train(system, split, options, fabric, run, budget, started)
     finally:
         run.release()
@@ -302,8 +304,12 @@ def _config(
     }
 
 
-def _say_start(system: System, split: Split, run: RunFolder, fabric: Fabric) -> None:
+def _say_start(
+    system: System, split: Split, run: RunFolder, fabric: Fabric, options: argparse.Namespace
+) -> None:
     held = f"held out: fold {split.held_out.folds[0]}" if split.held_out else "nothing held out"
+    if background := find_background(split.training, options):
+        held += f", never reported: {', '.join(background)}"
     if split.validation:
         held += f", {len(split.validation.clips)} clips choose the epoch"
     devices = f"{fabric.world_size} x {fabric.device.type}" if fabric.world_size > 1 else ""

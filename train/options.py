@@ -14,6 +14,8 @@ from train.system import System
 
 ALL_FOLDS = "all"
 SMALLEST_BATCH = 2
+BACKGROUND = "background"
+"""A class of this name is one of what is not to be reported."""
 
 
 def make_parser(system_type: type[System]) -> argparse.ArgumentParser:
@@ -38,6 +40,13 @@ def make_parser(system_type: type[System]) -> argparse.ArgumentParser:
         metavar="LABELS",
         help="train without these classes, as in dog,rain, to measure with train.unknown what is "
         "said of sounds that are not known",
+    )
+    data(
+        "--background",
+        type=_labels,
+        metavar="LABELS",
+        help="classes that are learned and never reported, so that other sounds are not called by "
+        f"the names that are ('{BACKGROUND}', where there is such a class)",
     )
     data("--max-clips", type=int, help="use so many clips of each side, for a quick trial")
     data(

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from streamclf.errors import UsageError
 from train.datasets import ClipSet, open_clips
+from train.options import BACKGROUND
 from train.system import System
 
 FAR_OFF = 0.25
@@ -67,6 +68,23 @@ def leave_out(clips: ClipSet, labels: list[str]) -> ClipSet:
         if clip.target in numbers
     )
     return replace(clips, labels=tuple(kept), clips=own)
+
+
+def find_background(clips: ClipSet, options: argparse.Namespace) -> list[str]:
+    """The classes that are learned and never reported.
+
+    Raises:
+        UsageError: There is no such class, or none would be left to report.
+    """
+    wanted = options.background
+    if wanted is None:
+        wanted = [BACKGROUND] if clips.task != "regression" and BACKGROUND in clips.labels else []
+    absent = sorted(set(wanted) - set(clips.labels))
+    if absent or (wanted and clips.task == "regression"):
+        raise UsageError(f"--background: {clips.name} has no class {(absent or wanted)[0]!r}")
+    if wanted and set(wanted) == set(clips.labels):
+        raise UsageError("--background names every class: leave one that is to be reported")
+    return list(wanted)
 
 
 def check_task(system: System, clips: ClipSet) -> None:

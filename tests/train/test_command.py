@@ -16,6 +16,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from cases import SYSTEMS
+from tiny_sets import write
 
 from train.checkpoint import read_progress
 from train.command import main
@@ -89,6 +90,29 @@ def test_nothing_held_out_trains_on_all(train, tmp_path, capsys):
     config = json.loads((tmp_path / "run" / "config.json").read_text())
     assert config["data"]["folds"] == [1]
     assert not (tmp_path / "run" / "held_out.safetensors").exists()
+
+
+def test_background_is_learned_and_not_to_be_reported(train, tmp_path, capsys):
+    assert train("--epochs", 1, "--background", "rain") == 0
+    assert "never reported: rain" in capsys.readouterr().err
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert config["background"] == ["rain"]
+    assert "rain" in config["labels"]
+    for labels, said in (("thunder", "has no class 'thunder'"),
+                         ("dog,rain,water_drops", "leave one that is to be reported")):  # fmt: skip
+        assert train("--epochs", 1, "--background", labels, save="other") == 2
+        assert said in capsys.readouterr().err
+
+
+def test_class_called_background_needs_no_option(tmp_path, capsys):
+    for label, hertz in (("bell", 500), ("background", 900)):
+        for k in range(3):
+            write(tmp_path / "mine" / label / f"{label}{k}-a.wav", 1.0, hertz + 10 * k)
+    arguments = ["--data", tmp_path / "mine", "--save", tmp_path / "run", "--epochs", 1,
+                 "--accelerator", "cpu"]  # fmt: skip
+    assert main("pocket", list(map(str, arguments))) == 0
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert config["background"] == ["background"]
 
 
 def test_run_folder_is_not_replaced_unasked(train, tmp_path, capsys):

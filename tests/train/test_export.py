@@ -17,6 +17,7 @@ from export.calibrate import (
     fit_temperature,
     running_averages,
 )
+from export.card import make_card
 from export.check import compare
 from export.errors import ExportError
 from export.graph import make_graph
@@ -82,6 +83,17 @@ def make_held_out(n_clips, *, sharpness=1.0, n_windows=8, seed=1):
 def read_card(path):
     properties = {p.key: p.value for p in onnx.load(path).metadata_props}
     return parse_card(properties[METADATA_KEY], path.name)
+
+
+def make_card_of(folder, **changes):
+    """The card of a run with so many held-out clips."""
+    n_clips = changes.pop("n_clips")
+    path = make_run(folder, n_clips=max(n_clips, 1), **changes)
+    run = RunFolder(path)
+    if not n_clips:
+        run.remove("held_out.safetensors")
+    return make_card(run, run.read_json("config.json"), Pocket(), name="m", version="1",
+                     licence=None, precision=None)  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -297,6 +309,39 @@ def test_run_that_is_right_in_part_takes_the_best_precision_there_is(tmp_path, c
     assert export_main.main([*command, "--target-precision", "0.95"]) == 0
     assert f"--target-precision {best} can be had" in capsys.readouterr().err
     assert read_card(tmp_path / "m.onnx").thresholds.on >= 0.95
+
+
+def test_few_clips_set_what_is_unknown_and_nothing_else(tmp_path):
+    card = make_card_of(tmp_path / "few", n_clips=20)
+    assert card.temperature == 1
+    assert card.precisions == {}
+    assert card.thresholds.classes == {}
+    assert card.unknown is not None
+    assert card.thresholds.on == max(0.5, card.unknown.threshold)
+    assert card.thresholds.off < card.thresholds.on
+    assert make_card_of(tmp_path / "fewer", n_clips=9).unknown is None
+
+
+@pytest.mark.parametrize("n_clips", [0, 20, 200])
+def test_background_is_never_reported_however_many_clips_there_are(tmp_path, n_clips):
+    card = make_card_of(tmp_path / "run", n_clips=n_clips, background=["rain"])
+    assert card.thresholds.never == ["rain"]
+    assert all(chosen.never == ["rain"] for chosen in card.precisions.values())
+    assert bool(card.precisions) == (n_clips == 200)
+
+
+def test_clips_of_the_background_are_no_events_that_are_missed():
+    heard = make_held_out(300)
+    labels = ["a", "b", "c"]
+    _, every = choose_thresholds(heard, 1.0, 0.8, labels)
+    thresholds, own = choose_thresholds(heard, 1.0, 0.8, labels, never=["c"])
+    peaks = softmax(heard.logits[::8].astype(np.float64))
+    on = np.array([thresholds.of(label).on for label in "ab"])
+    events = peaks[:, :2] >= on
+    right = events & (heard.targets[:, None] == np.arange(2))
+    assert own["precision"] == pytest.approx(right.sum() / events.sum(), abs=1e-4)
+    assert own["recall"] == pytest.approx(right.sum() / (heard.targets < 2).sum(), abs=1e-4)
+    assert own != every
 
 
 def test_good_run_is_not_doubted(tmp_path, capsys):
