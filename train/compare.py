@@ -18,6 +18,7 @@ from streamclf.errors import StreamclfError
 from train.hearing import HOP_S
 from train.layers import count_multiply_adds, count_parameters
 from train.loading import load_network
+from train.reproducing import describe_form
 from train.runs import CONFIG, RESULT, RunFolder
 
 MEASURED_S = 1.0
@@ -97,7 +98,7 @@ def describe_run(path: Path) -> dict[str, Any]:
     low, high = result.get("interval_95", (None, None))
     return {
         "run": str(path),
-        "network": config["network"],
+        "network": describe_form(config),
         "data": f"{config['data']['name']}, fold {result.get('fold', '-')}",
         "clips": result.get("clips"),
         "accuracy": result.get("averaged_windows"),

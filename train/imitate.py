@@ -156,7 +156,7 @@ def read_start(options: argparse.Namespace, config: dict[str, Any], data: ClipSe
         config["earlier_seeds"] = [*before.get("earlier_seeds", ()), before["seed"]]
         if "layers_of" in before:
             config["layers_of"] = before["layers_of"]
-    own = describe_command("imitate", vars(options))
+    own = describe_command("imitate", make_parser(), vars(options))
     config["commands"] = [*before.get("commands", ()), own]
     of_these = {name: before.get(f"windows_{name}", 0) for name in ("quieter", "through_noise")}
     return Start(layers, learned, before.get("windows", 0), of_these)

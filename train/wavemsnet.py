@@ -32,6 +32,7 @@ from train.datasets.prepared import ClipSet
 from train.envnet import EnvNetRecipe, EnvNetSystem, hidden
 from train.errors import RunError, UsageError
 from train.features import LogMel, OverWaveform, wavelets
+from train.reproducing import list_commands
 from train.runs import CONFIG, WEIGHTS, RunFolder
 
 SAMPLE_RATE = 44100
@@ -194,7 +195,11 @@ class WaveMsSystem(EnvNetSystem):
                     f"both phases take the same, not {list(clips.folds)} of {clips.name}"
                 )
             self.recipe = replace(self.recipe, filters=recipe["filters"])
-            about = {"first_run": run.path.name, "first_epochs": recipe["epochs"]}
+            about = {
+                "first_run": run.path.name,
+                "first_epochs": recipe["epochs"],
+                "first": {"commands": list_commands(config)},
+            }
         except KeyError as error:
             raise RunError(f"{run.path / CONFIG}: lacks {error}; train phase 1 anew") from error
         self.first_weights, _ = run.read_tensors(WEIGHTS)

@@ -242,5 +242,5 @@ def test_tables_are_checked(tmp_path):
         open_clips(tmp_path, 16000)
     rows[2][5] = "first"
     table.write_text("\n".join(map(",".join, rows)))
-    with pytest.raises(DatasetError, match=r"invalid literal for int.*'first'; expected are"):
+    with pytest.raises(DatasetError, match=r"line 3: fold is 'first', must be an integer; exp"):
         open_clips(tmp_path, 16000)

@@ -121,7 +121,7 @@ def test_a_run_goes_on_from_another_and_says_so(train):
         _describe_data(config)
     )
     first, second = list_commands(config)
-    assert first == "python -m train.pocket --epochs 2 --seed 1 --test-fold 2"
+    assert first == "python -m train.pocket --folds 1 --test-fold 2 --epochs 2 --seed 1"
     assert second == first + " --through-noise plain"
 
 
