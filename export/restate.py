@@ -14,8 +14,8 @@ from typing import Any
 
 import onnx
 
-from export.writing import write_model
 from export.errors import ExportError
+from export.writing import write_model
 from streamclf.card import METADATA_KEY, format_card, parse_card
 from train.exits import exit_codes
 

@@ -146,9 +146,10 @@ def _accuracy(card: Card) -> Iterator[str]:
         yield f"20 dB quieter it names {levels['-20']:.0%}, 40 dB quieter {levels['-40']:.0%}."
     scenes = _dict(said.get("soundscapes"))
     if {"event_recall", "event_precision"} <= set(scenes):
+        found, right = _part(scenes["event_recall"]), _part(scenes["event_precision"])
         yield (
-            f"Where sounds follow one another over noise it finds {_part(scenes['event_recall'])} of "
-            f"them, and {_part(scenes['event_precision'])} of its events are right."
+            f"Where sounds follow one another over noise it finds {found} of them, and {right} of "
+            "its events are right."
         )
     elif "precision" in (events := _dict(_dict(said.get("events")).get("cross_fitted"))):
         yield f"Of the events that it finds in such clips {events['precision']:.0%} are right."

@@ -97,7 +97,12 @@ def test_figures_of_the_card_name_thresholds_fold_and_command(card):
     assert "python -m train.event_scores" in scenes["protocol"]
     assert "not this card's" in scenes["tuned"]["thresholds"]
     false_alarms = card.accuracy["false_alarms"]
-    assert set(false_alarms["per_hour"]) >= {"made noise", "steady tones", "sweeps", "stepped tones"}
+    assert set(false_alarms["per_hour"]) >= {
+        "made noise",
+        "steady tones",
+        "sweeps",
+        "stepped tones",
+    }
     assert "python -m train.cross_dataset pocket" in false_alarms["protocol"]
     assert "averages, not to windows" in card.accuracy["calibration"]["applied"]
     assert "--test-fold 0" in card.description
