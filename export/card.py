@@ -29,6 +29,7 @@ from export.thresholds import (
     PRIOR_EVENTS,
     TARGET_PRECISION,
     choose_thresholds,
+    find_sure,
     find_unknown,
 )
 from export.tuned import join_tuned
@@ -113,7 +114,7 @@ def _judge(
         return {"accuracy": _errors(held_out)}
     judged: dict[str, Any] = {}
     if held_out is not None and len(held_out.heard.targets) < MIN_CLIPS:
-        judged = _judge_few(held_out)
+        judged = _judge_few(held_out, [labels.index(label) for label in never])
     elif held_out is not None:
         judged = _judge_many(held_out, labels, never, precision)
     if never:
@@ -126,18 +127,18 @@ def _judge(
     return judged
 
 
-def _judge_few(held_out: HeldOut) -> dict[str, Any]:
-    """Too few clips, a smoke run's, would set temperature and thresholds by accident.
+def _judge_few(held_out: HeldOut, silent: list[int]) -> dict[str, Any]:
+    """What few clips tell; temperature and a threshold a class they would set by accident.
 
     What is less sure than nearly all that is known can be told from less: from `FEW_CLIPS` on
-    there is a threshold of unknown sounds, which no event's is below.
+    there is a threshold of unknown sounds, and one for events that nearly all known clips reach.
     """
     accuracy = _figures(held_out)
     if len(held_out.heard.targets) < FEW_CLIPS:
         return {"accuracy": accuracy}
     unknown = Unknown(threshold=find_unknown(held_out.heard, 1.0))
     accuracy["unknown"] = {"known_kept": KEPT, **held_out.unknown}
-    on = max(Thresholds().on, unknown.threshold)
+    on = max(Thresholds().on, unknown.threshold, find_sure(held_out.heard, 1.0, silent))
     thresholds = Thresholds(on=on, off=round(on * OFF_RATIO, 3))
     return {"accuracy": accuracy, "unknown": unknown, "thresholds": thresholds}
 

@@ -13,7 +13,7 @@ was asked for is that little is wrong, and few events that are wrong are no answ
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
@@ -93,6 +93,19 @@ def find_unknown(heard: WindowLogits, temperature: float) -> float:
     """The averaged score that most averages of known clips reach in some class."""
     highest = np.concatenate([clip.max(axis=1) for clip in RUNNING(heard, temperature)])
     return min(round(float(np.quantile(highest, 1 - KEPT)), 4), SUREST)
+
+
+def find_sure(heard: WindowLogits, temperature: float, silent: Sequence[int] = ()) -> float:
+    """The averaged score that nearly all known clips reach somewhere, where they are few.
+
+    Args:
+        heard: What the network said of clips it was not trained on.
+        temperature: Of the scores.
+        silent: Classes that are never reported; their clips are none that must be found.
+    """
+    peaks, own = _peaks(heard, temperature)
+    found = peaks[own][~np.isin(heard.targets, silent)]
+    return min(round(float(np.quantile(found, 1 - KEPT)), 4), SUREST) if found.size else SUREST
 
 
 def _peaks(

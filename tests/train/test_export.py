@@ -21,7 +21,7 @@ from export.card import make_card
 from export.check import compare
 from export.errors import ExportError
 from export.graph import make_graph
-from export.thresholds import choose_thresholds
+from export.thresholds import choose_thresholds, find_sure
 from streamclf.card import METADATA_KEY, parse_card
 from train.command import main as train_main
 from train.envnet import EnvNet
@@ -317,9 +317,21 @@ def test_few_clips_set_what_is_unknown_and_nothing_else(tmp_path):
     assert card.precisions == {}
     assert card.thresholds.classes == {}
     assert card.unknown is not None
-    assert card.thresholds.on == max(0.5, card.unknown.threshold)
+    assert 0.5 <= card.unknown.threshold <= card.thresholds.on <= 0.9 or card.thresholds.on == 0.5
     assert card.thresholds.off < card.thresholds.on
     assert make_card_of(tmp_path / "fewer", n_clips=9).unknown is None
+
+
+def test_few_sure_clips_let_no_unsure_event_pass():
+    """Nineteen of twenty known clips reach 0.88 somewhere: what stays below is another sound."""
+    scores = np.linspace(0.88, 0.99, 20)
+    logits = np.log(np.stack([scores, 1 - scores], axis=1)).astype(np.float32)
+    heard = WindowLogits(logits, np.arange(20), np.zeros(20, dtype=np.int64))
+    assert find_sure(heard, 1.0) == pytest.approx(np.quantile(scores, 0.05), abs=1e-3)
+    # Clips of what is never reported need not be found.
+    mixed = WindowLogits(np.concatenate([logits, logits]), np.arange(40), np.repeat([0, 1], 20))
+    assert find_sure(mixed, 1.0) < 0.2
+    assert find_sure(mixed, 1.0, [1]) == find_sure(heard, 1.0)
 
 
 @pytest.mark.parametrize("n_clips", [0, 20, 200])
