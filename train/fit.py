@@ -134,10 +134,33 @@ def fit(
 
     progress.elapsed = time.monotonic() - began
     learner.save(run, progress)
+    lagging = recipe.epochs < full_epochs and not recipe.ema and validation is None
+    return _conclude(learner, network, batches, run, progress, full_epochs if lagging else 0)
+
+
+def _conclude(
+    learner: Learner,
+    network: nn.Module,
+    batches: Batches,
+    run: RunFolder,
+    progress: Progress,
+    full_epochs: int,
+) -> nn.Module:
+    """Put the weights that are kept into the network, and write them.
+
+    Args:
+        learner: With the averaged weights.
+        network: That learned.
+        batches: What it learned from.
+        run: Where they are written.
+        progress: With the best epochs, if clips chose one.
+        full_epochs: Of the full schedule, where this one is too short for BatchNorm's statistics.
+    """
+    system = learner.system
     learner.trainee.load_state_dict(learner.average)
     chosen = progress.best and run.writes
-    epoch = load_best(run, network, progress) if chosen else recipe.epochs
-    if recipe.epochs < full_epochs and not recipe.ema and validation is None:
+    epoch = load_best(run, network, progress) if chosen else system.recipe.epochs
+    if full_epochs:
         _measure_again(system, learner.trainee, batches, run, full_epochs)
     system.conclude(network)
     run.write_tensors(WEIGHTS, network.state_dict(), {"epoch": str(epoch)})

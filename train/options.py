@@ -59,25 +59,7 @@ def make_parser(system_type: type[System]) -> argparse.ArgumentParser:
     data("--validation-fold", type=int, help="a fold that is not trained on but chooses the epoch")
     data("--validation-part", type=float, help="the same with a part of the training folds: 0.1")
 
-    schedule = parser.add_argument_group("schedule").add_argument
-    schedule("--epochs", type=int, help="length of the schedule, which is shortened as a whole")
-    schedule(
-        "--replan",
-        type=_plan,
-        metavar="AT:N,...",
-        help="behind AT epochs give the schedule the length N, as --budget-minutes did: 5:21,9:17",
-    )
-    schedule(
-        "--budget-minutes",
-        type=float,
-        help="shorten the schedule to about this long, judging included; reckoned as it goes",
-    )
-    schedule("--seed", type=int, default=1, help="of everything drawn at random (1)")
-    recipe = system_type.default_recipe()
-    schedule("--lr", type=float, help=f"the highest learning rate ({recipe.learning_rate:g})")
-    schedule("--batch-size", type=int, help=f"clips a step ({recipe.batch_size})")
-    schedule("--weight-decay", type=float, help=f"({recipe.weight_decay:g})")
-
+    _add_schedule(parser, system_type.default_recipe())
     run = parser.add_argument_group("run folder").add_argument
     run("--save", type=Path, metavar="RUN", help="the run folder (runs/NAME-DATE)")
     run("--overwrite", action="store_true", help="replace an existing run folder")
@@ -95,6 +77,26 @@ def make_parser(system_type: type[System]) -> argparse.ArgumentParser:
     )
     system_type.add_options(parser)
     return parser
+
+
+def _add_schedule(parser: argparse.ArgumentParser, recipe: Recipe) -> None:
+    schedule = parser.add_argument_group("schedule").add_argument
+    schedule("--epochs", type=int, help="length of the schedule, which is shortened as a whole")
+    schedule(
+        "--replan",
+        type=_plan,
+        metavar="AT:N,...",
+        help="behind AT epochs give the schedule the length N, as --budget-minutes did: 5:21,9:17",
+    )
+    schedule(
+        "--budget-minutes",
+        type=float,
+        help="shorten the schedule to about this long, judging included; reckoned as it goes",
+    )
+    schedule("--seed", type=int, default=1, help="of everything drawn at random (1)")
+    schedule("--lr", type=float, help=f"the highest learning rate ({recipe.learning_rate:g})")
+    schedule("--batch-size", type=int, help=f"clips a step ({recipe.batch_size})")
+    schedule("--weight-decay", type=float, help=f"({recipe.weight_decay:g})")
 
 
 def set_recipe(recipe: Recipe, options: argparse.Namespace) -> Recipe:
