@@ -55,7 +55,7 @@ def _task(card: Card) -> str:
     if card.task == "regression":
         return f"gives {', '.join(card.labels)} as a number, again and again, of what it hears."
     how = "one at a time" if card.task == "single-label" else "several at once"
-    return f"names {_count_labels(card)} in microphones, streams and recordings, {how}."
+    return f"names {_count_labels(card)}, {how}."
 
 
 def _count_labels(card: Card) -> str:
