@@ -129,7 +129,9 @@ MinDuration: TypeAlias = Annotated[
 ]
 MaxDuration: TypeAlias = Annotated[
     float | None,
-    typer.Option(metavar="S", help="Events that last longer end and begin anew every S seconds."),
+    typer.Option(
+        metavar="SECONDS", help="Events that last longer end and begin anew every so many seconds."
+    ),
 ]
 BeginOption: TypeAlias = Annotated[
     Begin,
@@ -141,11 +143,19 @@ BeginOption: TypeAlias = Annotated[
 ]
 Begins: TypeAlias = Annotated[
     bool,
-    typer.Option("--begins", help="JSON Lines also tell when an event begins, as listen does."),
+    typer.Option(
+        "--begins",
+        help="JSON Lines also tell when an event begins, as listen does.",
+        rich_help_panel="Output",
+    ),
 ]
 Ongoing: TypeAlias = Annotated[
     float | None,
-    typer.Option(metavar="S", help="JSON Lines also tell every S seconds that an event goes on."),
+    typer.Option(
+        metavar="SECONDS",
+        help="JSON Lines also tell, every so many seconds, that an event goes on.",
+        rich_help_panel="Output",
+    ),
 ]
 MaxGap: TypeAlias = Annotated[
     float | None, typer.Option(metavar="SECONDS", help="Bridge pauses up to this long.")
