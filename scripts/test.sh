@@ -11,4 +11,5 @@ ruff check .
 ruff format --check .
 mypy
 lint-imports --no-cache
-exec python -m pytest --cov --cov-report=term:skip-covered --cov-fail-under=90 "$@"
+# A file at a time on each core; what hangs is told after ten minutes.
+exec python -m pytest -n auto --dist loadfile --timeout 600 --cov --cov-report=term:skip-covered --cov-fail-under=90 "$@"
