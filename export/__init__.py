@@ -3,6 +3,7 @@
 ``python -m export RUN -o NAME.onnx``.
 """
 
-from train.starting import end_quietly
+from train.starting import end_quietly, let_threads_sleep
 
 end_quietly()
+let_threads_sleep()

@@ -6,6 +6,7 @@ shared: data sets (`train.datasets`), cutting and mixing batches (`train.augment
 (`train.runs`). ``python -m train`` lists the commands.
 """
 
-from train.starting import end_quietly
+from train.starting import end_quietly, let_threads_sleep
 
 end_quietly()
+let_threads_sleep()

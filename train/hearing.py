@@ -17,6 +17,7 @@ from torch import nn
 from streamclf.card import Fill
 from streamclf.short import fill_window, weigh
 from train.datasets.prepared import ClipSet
+from train.layers import windows_at_once
 
 HOP_S = 0.5
 """Seconds between the starts of two windows, as `streamclf` has it unless told otherwise."""
@@ -152,7 +153,6 @@ def _hear(
     network: nn.Module,
     clips: ClipSet,
     split: Callable[[np.ndarray], list[np.ndarray]],
-    batch_size: int = 128,
 ) -> WindowLogits:
     """Run windows in batches; the network's mode is put back afterwards."""
     device = next(network.parameters()).device
@@ -160,7 +160,7 @@ def _hear(
     network.eval()
     logits, owners = [], []
     with torch.inference_mode():
-        for windows, batch_owners in _batches(clips, split, batch_size):
+        for windows, batch_owners in _batches(clips, split, windows_at_once(device)):
             batch = torch.from_numpy(np.stack(windows)).to(device)
             logits.append(network(batch).float().cpu().numpy())
             owners += batch_owners

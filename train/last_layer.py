@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from train.augment import to_device
-from train.layers import Body
+from train.layers import Body, windows_at_once
 from train.powers import NOISE_POWER, PowerMaterial, draw_noise
 from train.settings import Setting, draw_settings
 
@@ -149,7 +149,7 @@ def fit_last_layer(body: Body, material: PowerMaterial, draw: Draw) -> None:
             _hear(body, material, indices, plain, random, rows)
             for _ in range(N_CHANGED):
                 changed, said = draw(indices, random)
-                rows.add(body.pooled(changed), said)
+                rows.add(_pool(body, changed), said)
             for setting in further:
                 _hear(body, material, indices, setting, random, others)
             for _ in range(N_ALONE):
@@ -189,7 +189,13 @@ def _hear(
         audible &= power.sum(dim=1).amax(dim=1) >= setting.noise
         place = min(number, material.labels.shape[1] - 1)
         labels = material.labels[clips[audible], place]
-        rows.add(body.pooled(heard[audible]), labels, averages[audible])
+        rows.add(_pool(body, heard[audible]), labels, averages[audible])
+
+
+def _pool(body: Body, features: Tensor) -> Tensor:
+    """What the last layer is given of windows, some at a time."""
+    parts = features.split(windows_at_once(features.device))
+    return torch.cat([body.pooled(part) for part in parts])
 
 
 def _hear_noise(
@@ -200,7 +206,7 @@ def _hear_noise(
     powers = to_device(10 ** random.uniform(*NOISE_POWER, n), noise)
     heard = material.front_end.compress(noise * powers[:, None, None])
     n_classes = material.labels.shape[2]
-    rows.add(body.pooled(heard), heard.new_full((n, n_classes), 1 / n_classes))
+    rows.add(_pool(body, heard), heard.new_full((n, n_classes), 1 / n_classes))
 
 
 def fit_logistic(

@@ -9,6 +9,15 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 
+def windows_at_once(device: torch.device) -> int:
+    """How many windows to run together where nothing is learned from them.
+
+    On a processor few: what layers hand on then stays in its cache. `pocket` takes half the time
+    that it takes with 128 at once; of the others measured none takes more.
+    """
+    return 16 if device.type == "cpu" else 128
+
+
 class Body(Protocol):
     """Layers with a last one behind them."""
 

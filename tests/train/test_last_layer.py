@@ -146,6 +146,23 @@ def test_every_window_is_heard_as_it_is_quieter_over_noise_and_as_often_changed(
     assert (ratios[0] < 1).all()
 
 
+def test_windows_are_heard_some_at_a_time_with_the_same_outcome(make_esc, monkeypatch):
+    """On a processor a few fit its cache; how many there are together is no matter of learning."""
+    clips = open_clips(make_esc(folds=1, seconds=3.0), 16000)
+    system = Pocket()
+    material = system.material(system.build(3), clips, torch.device("cpu"))
+
+    def fitted(n_at_once):
+        monkeypatch.setattr(last_layer, "windows_at_once", lambda device: n_at_once)
+        torch.manual_seed(1)
+        network = system.build(3).eval()
+        fit_last_layer(network.body, material, partial(system.batch, material))
+        return network.body.output.weight.detach()
+
+    whole = fitted(128)
+    torch.testing.assert_close(fitted(4), whole, rtol=0, atol=0.02 * whole.std().item())
+
+
 def test_windows_in_which_nothing_of_the_clip_is_heard_teach_no_name(make_esc):
     clips = open_clips(make_esc(folds=1, seconds=3.0), 16000)
     samples = np.array(clips.samples)
