@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,6 +17,8 @@ from export.stem import find_stem
 from export.thresholds import TARGET_PRECISION
 from export.writing import write_model
 from streamclf.card import METADATA_KEY, Card, format_card, parse_card
+from streamclf.errors import UsageError
+from train.arguments import Parser
 from train.exits import exit_codes
 from train.loading import load_network
 from train.runs import CONFIG, RunFolder
@@ -26,9 +27,7 @@ from train.runs import CONFIG, RunFolder
 @exit_codes
 def main(arguments: list[str] | None = None) -> int:
     """The command; the exit code."""
-    parser = argparse.ArgumentParser(
-        prog="python -m export", description="Turn a training run into a model file."
-    )
+    parser = Parser(prog="python -m export", description="Turn a training run into a model file.")
     add = parser.add_argument
     add("run", type=Path, help="the run folder")
     add("-o", "--output", type=Path, required=True, metavar="NAME.onnx", help="the model file")
@@ -65,7 +64,9 @@ def main(arguments: list[str] | None = None) -> int:
     add("--overwrite", action="store_true", help="replace an existing file")
     options = parser.parse_args(arguments)
     if options.target_precision is not None and not 0 < options.target_precision <= 1:
-        parser.error(f"--target-precision is {options.target_precision}, must be in 0..1")
+        raise UsageError(
+            f"--target-precision is {options.target_precision:g}, must be above 0 and at most 1"
+        )
     card, formed = export(
         options.run,
         options.output,

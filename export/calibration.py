@@ -6,7 +6,6 @@ reliability diagram of the way the engine takes into the run's folder (``calibra
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from pathlib import Path
@@ -28,6 +27,7 @@ from export.calibrate import (
 )
 from export.errors import ExportError
 from export.held_out import find_held_out
+from train.arguments import Parser
 from train.exits import exit_codes
 from train.hearing import WindowLogits
 from train.metrics import reliability
@@ -40,7 +40,7 @@ PICTURE = "calibration.png"
 @exit_codes
 def main(arguments: list[str] | None = None) -> int:
     """The command; the exit code."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m export.calibration",
         description="Measure how far scores are from how often they are right, on held-out clips.",
     )

@@ -18,6 +18,7 @@ from export.errors import ExportError
 from export.held_out import EVENTS
 from export.tuning import Listening, Tuner, hear_scenes
 from streamclf.errors import UsageError
+from train.arguments import Parser
 from train.datasets import ClipSet
 from train.evaluate import open_data_of
 from train.exits import exit_codes
@@ -31,7 +32,7 @@ SNR_DB = (0.0, 10.0, 20.0, 30.0)
 @exit_codes
 def main(arguments: list[str] | None = None) -> int:
     """The command; the exit code."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m export.tune",
         description="Tune a run's defaults for events on soundscapes of its held-out fold.",
     )

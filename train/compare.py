@@ -15,6 +15,8 @@ import numpy as np
 import torch
 
 from streamclf.errors import StreamclfError
+from train.arguments import Parser
+from train.exits import exit_codes
 from train.hearing import HOP_S
 from train.layers import count_multiply_adds, count_parameters
 from train.loading import load_network
@@ -36,9 +38,10 @@ HEADINGS = {
 }
 
 
+@exit_codes
 def main(arguments: list[str] | None = None) -> int:
     """The command; the exit code."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m train.compare",
         description="Compare runs: accuracy, size and speed on this machine's processor.",
     )
@@ -55,8 +58,6 @@ def main(arguments: list[str] | None = None) -> int:
             rows.append(describe_run(path))
         except StreamclfError as error:
             failures.append(error)
-        except KeyboardInterrupt:
-            return 130
     if rows:
         print_rows(rows, options)
     for error in failures:

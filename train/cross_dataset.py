@@ -33,6 +33,7 @@ from streamclf.short import weigh_short
 from streamclf.stats import Statistics
 from streamclf.unknown import pass_silence
 from streamclf.windows import slide
+from train.arguments import Parser
 from train.datasets import DATASET_NAMES, ClipSet, open_clips
 from train.exits import exit_codes
 from train.levels import check_levels, raise_by
@@ -216,8 +217,8 @@ def _print_found(found: dict[str, Any], n_sounds: int, what: str) -> None:
     )
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def _parser() -> Parser:
+    parser = Parser(
         prog="python -m train.cross_dataset",
         description="Measure a model file on clips of another data set, and on noise.",
     )

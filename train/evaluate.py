@@ -13,6 +13,7 @@ import torch
 
 from streamclf.errors import UsageError
 from train import crossfold
+from train.arguments import Parser
 from train.datasets import ClipSet
 from train.exits import exit_codes
 from train.hearing import WindowLogits
@@ -32,7 +33,7 @@ N_WORST = 5
 @exit_codes
 def main(arguments: list[str] | None = None) -> int:
     """The command; the exit code."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m train.evaluate",
         description="Judge a run on its held-out fold: result.json, tables, pictures.",
     )

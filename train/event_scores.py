@@ -8,7 +8,6 @@ length; without a length a recording ends with its last event.
 
 from __future__ import annotations
 
-import argparse
 import json
 import math
 import sys
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from streamclf.errors import UsageError
+from train.arguments import Parser
 from train.datasets.dataset import number_rows
 from train.errors import TrainError
 from train.event_metrics import COLLAR_S, SEGMENT_S, Event, judge_events
@@ -43,7 +43,7 @@ class EventTable:
 @exit_codes
 def main(arguments: list[str] | None = None) -> int:
     """The command; the exit code."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m train.event_scores",
         description="Judge found events by the true ones, with sed_eval's definitions.",
     )

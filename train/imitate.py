@@ -35,6 +35,7 @@ from typing import Any
 
 import torch
 
+from train.arguments import Parser
 from train.datasets import ClipSet, open_clips, open_sounds
 from train.errors import UsageError
 from train.exits import exit_codes
@@ -162,9 +163,9 @@ def read_start(options: argparse.Namespace, config: dict[str, Any], data: ClipSe
     return Start(layers, learned, before.get("windows", 0), of_these)
 
 
-def make_parser() -> argparse.ArgumentParser:
+def make_parser() -> Parser:
     """Its options."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m train.imitate",
         description="Train the layers of pocket to hear what YAMNet hears, without labels.",
     )

@@ -7,7 +7,6 @@ as a recorder would store them.
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from collections.abc import Iterable
@@ -18,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from streamclf.errors import UsageError
+from train.arguments import Parser
 from train.datasets import ClipSet
 from train.evaluate import open_data_of
 from train.exits import exit_codes
@@ -36,7 +36,7 @@ LEVELS = "levels.json"
 @exit_codes
 def main(arguments: list[str] | None = None) -> int:
     """The command; the exit code."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m train.levels",
         description="Measure how well a run names the sounds of its held-out fold when quiet.",
     )

@@ -25,6 +25,7 @@ from streamclf.records import SoundEvent
 from streamclf.sinks.base import StreamInfo
 from streamclf.sinks.lines import LineFile
 from streamclf.sinks.tables import AudacitySink, CsvSink
+from train.arguments import Parser
 from train.datasets import DATASET_NAMES, ClipSet, open_clips
 from train.datasets.prepared import is_prepared
 from train.datasets.progress import show_progress
@@ -179,8 +180,8 @@ def _check(options: argparse.Namespace) -> None:
         raise UsageError(f"--prepared: {options.data} is prepared already, drop the option")
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def _parser() -> Parser:
+    parser = Parser(
         prog="python -m train.soundscape",
         description="Make soundscapes of clips at known times over noise, with the truth.",
     )

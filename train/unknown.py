@@ -29,6 +29,7 @@ import numpy as np
 import numpy.typing as npt
 
 from streamclf.errors import UsageError
+from train.arguments import Parser
 from train.datasets import DATASET_NAMES, ClipSet, open_clips
 from train.datasets.prepared import FULL_SCALE, Clip
 from train.evaluate import open_data_of
@@ -257,8 +258,8 @@ def print_result(result: dict[str, Any]) -> None:
     print(f"known: {result['known']} held-out clips", file=sys.stderr)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def _parser() -> Parser:
+    parser = Parser(
         prog="python -m train.unknown",
         description="Measure how well scores tell known sounds from unknown ones and noise.",
     )

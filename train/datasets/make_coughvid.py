@@ -18,7 +18,6 @@ after the beginning. Two thirds are written as WebM with Opus, one third as Ogg 
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 import uuid
@@ -30,13 +29,14 @@ import numpy.typing as npt
 import soundfile
 import soxr
 
-from streamclf.errors import StreamclfError
+from train.arguments import Parser
 from train.datasets.coughvid import MADE, fold_of
 from train.datasets.decode import read_clip
 from train.datasets.files import audio_below
 from train.datasets.prepared import FULL_SCALE
 from train.datasets.progress import show_progress
 from train.errors import DatasetError, UsageError
+from train.exits import exit_codes
 
 RATE = 48000
 HEARD_RATE = 16000
@@ -169,9 +169,10 @@ def write_webm(path: Path, waveform: npt.NDArray[np.float32]) -> None:
             container.mux(packet)
 
 
+@exit_codes
 def main(arguments: list[str] | None = None) -> int:
     """The command; its exit code."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m train.datasets.make_coughvid",
         description="Make a set in COUGHVID's layout from coughs and other sounds; the values "
         "are made up from how each recording was mixed.",
@@ -184,9 +185,9 @@ def main(arguments: list[str] | None = None) -> int:
     add("--seconds", type=float, default=3.0, help="length of each (3)")
     add("--seed", type=int, default=1, help="of everything drawn at random (1)")
     options = parser.parse_args(arguments)
+    if options.clips < 3 or not 1 <= options.seconds <= 60:
+        raise UsageError("--clips must be 3 or more, --seconds 1 to 60")
     try:
-        if options.clips < 3 or not 1 <= options.seconds <= 60:
-            raise UsageError("--clips must be 3 or more, --seconds 1 to 60")
         n_clips = make_coughvid(
             options.out,
             options.coughs,
@@ -195,11 +196,8 @@ def main(arguments: list[str] | None = None) -> int:
             seconds=options.seconds,
             seed=options.seed,
         )
-    except (StreamclfError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2 if isinstance(error, UsageError) else 1
-    except KeyboardInterrupt:
-        return 130
+    except OSError as error:
+        raise DatasetError(str(error)) from error
     print(f"{options.out}: {n_clips} recordings with made-up values, in COUGHVID's layout")
     return 0
 
