@@ -8,7 +8,6 @@ card changes: the graph and its weights stay as they are.
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -19,6 +18,7 @@ import onnx
 from export.errors import ExportError
 from export.writing import write_model
 from streamclf.card import METADATA_KEY, Card, format_card, parse_card
+from train.arguments import Parser
 from train.exits import exit_codes
 
 DISPLAY_NAMES = {
@@ -67,7 +67,7 @@ def name_labels(path: Path, own: Mapping[str, str]) -> Card:
 @exit_codes
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command. Returns the exit code."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m export.display_names", description="Name a model's labels for people."
     )
     parser.add_argument("model", type=Path, metavar="MODEL.onnx")

@@ -6,7 +6,6 @@ The changes are a JSON merge patch (RFC 7386) of the card: what is named replace
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from pathlib import Path
@@ -17,6 +16,7 @@ import onnx
 from export.errors import ExportError
 from export.writing import write_model
 from streamclf.card import METADATA_KEY, format_card, parse_card
+from train.arguments import Parser
 from train.exits import exit_codes
 
 FIXED = ("task", "labels", "sample_rate", "window_samples", "activation", "stem")
@@ -26,7 +26,7 @@ FIXED = ("task", "labels", "sample_rate", "window_samples", "activation", "stem"
 @exit_codes
 def main(arguments: list[str] | None = None) -> int:
     """The command; the exit code."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m export.restate",
         description="Change the card in a model file; its weights stay as they are.",
     )

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import platform
+import shlex
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -49,7 +51,9 @@ def main(name: str, arguments: list[str] | None = None) -> int:
     if crossfold.is_meant(options):
         crossfold.cross_validate(system_type, options, train)
     else:
-        train(system_type, options)
+        run = train(system_type, options)
+        if run.writes:
+            _say_next(run, name)
     return 0
 
 
@@ -253,6 +257,19 @@ def _finish(
         said = f"{describe(result)}, {took}"
     draw_run(run, system, network)
     print(f"{run.path}: {said}")
+
+
+def _say_next(run: RunFolder, name: str) -> None:
+    """The two commands that lead from a run to listening, to be copied."""
+    model = Path(f"{name}.onnx")
+    if model.exists():
+        model = Path(f"{run.path.name}.onnx")
+    overwrite = " --overwrite" if model.exists() else ""
+    export = f"{shlex.quote(str(run.path))} -o {shlex.quote(str(model))}{overwrite}"
+    print(
+        f"next:\n  python -m export {export}\n  streamclf listen --model {shlex.quote(str(model))}",
+        file=sys.stderr,
+    )
 
 
 def _config(

@@ -99,6 +99,7 @@ class CoughSystem(System):
     sample_rate = SAMPLE_RATE
     window_samples = WINDOW_SAMPLES
     fill = "zeros"
+    dataset = "coughvid"
     task = REGRESSION
     recipe_type = CoughRecipe
 

@@ -118,6 +118,7 @@ class DigitsSystem(System):
     sample_rate = SAMPLE_RATE
     window_samples = WINDOW_SAMPLES
     fill = "zeros"
+    dataset = "fsdd"
     recipe_type = DigitsRecipe
 
     @classmethod

@@ -8,6 +8,7 @@ from functools import wraps
 from typing import ParamSpec
 
 from streamclf.errors import StreamclfError, UsageError
+from train.errors import DataNotFoundError
 
 Arguments = ParamSpec("Arguments")
 
@@ -29,6 +30,8 @@ def exit_codes(command: Callable[Arguments, int]) -> Callable[Arguments, int]:
             return 2
         except StreamclfError as error:
             print(f"error: {error}", file=sys.stderr)
+            if isinstance(error, DataNotFoundError):
+                print(error.way_out, file=sys.stderr)
             return 1
         except KeyboardInterrupt:
             print("interrupted", file=sys.stderr)

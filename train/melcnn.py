@@ -106,6 +106,7 @@ class MelCnnSystem(System):
     sample_rate = SAMPLE_RATE
     window_samples = WINDOW_SAMPLES
     fill = "zeros"
+    dataset = "urbansound8k"
     n_channels = 2
     recipe_type = MelCnnRecipe
 

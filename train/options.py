@@ -8,7 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from streamclf.errors import UsageError
-from train.datasets import DATASET_NAMES
+from train.arguments import Parser
+from train.datasets import DATASET_NAMES, find_dataset
 from train.recipe import Recipe
 from train.system import System
 
@@ -18,20 +19,28 @@ BACKGROUND = "background"
 """A class of this name is one of what is not to be reported."""
 
 
-def make_parser(system_type: type[System]) -> argparse.ArgumentParser:
+def make_parser(system_type: type[System]) -> Parser:
     """The options of a network's command."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog=f"python -m train.{system_type.name}", description=f"Train {system_type.title}."
     )
     data = parser.add_argument_group("data").add_argument
-    data("--data", type=Path, required=True, help="a data set's folder, or a prepared one")
+    own = find_dataset(system_type.dataset)
+    data(
+        "--data",
+        type=Path,
+        metavar="DIR",
+        help="a data set's folder, or a prepared one "
+        f"({own.name}, looked for here and in the user's cache)",
+    )
+    data("--download", action="store_true", help="fetch what is not there, where a program can")
     data(
         "--dataset",
         choices=DATASET_NAMES,
         default=DATASET_NAMES[0],
         help="what lies there (recognised by its layout)",
     )
-    data("--prepared", type=Path, help="where prepared clips go (beside the data or in the cache)")
+    data("--prepared", type=Path, help="where prepared clips go (the user's cache)")
     data("--esc10", action="store_true", help="only the ten classes of ESC-10")
     data("--skip-broken", action="store_true", help="leave out clips that do not decode")
     data(

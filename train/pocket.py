@@ -102,19 +102,16 @@ class Pocket(System):
         option("--teacher", type=Path, metavar="NPZ",
                help="features of a teacher; a head on them gives most of each label")  # fmt: skip
         option("--speech-music", type=Path, metavar="DIR",
-               help="speech and music to know as well (speech/LANGUAGE, music/ALBUM)")  # fmt: skip
-        option("--download", action="store_true",
-               help="fetch them from Debian's packages (600 MB) where DIR has none")  # fmt: skip
+               help="speech and music to know as well (speech/LANGUAGE, music/ALBUM); with "
+               "--download from Debian's packages (600 MB) where DIR has none")  # fmt: skip
 
     @classmethod
     def check_options(cls, options: Namespace) -> None:
-        """``--download`` needs a place, ``--last-layer`` layers, ``--through-noise`` only a run.
+        """``--last-layer`` needs layers, ``--through-noise`` takes only a run.
 
         Raises:
             UsageError: The option and the way out.
         """
-        if options.download and options.speech_music is None:
-            raise UsageError("--download fetches speech and music: --speech-music says where to")
         others = options.start or options.teacher or options.last_layer
         if options.through_noise is not None and others:
             raise UsageError(

@@ -14,7 +14,9 @@ from train.options import make_parser
 from train.runs import CONFIG, RunFolder
 from train.system import System
 
-OF_THE_MACHINE = {"data", "prepared", "save", "overwrite", "resume", "threads", "accelerator"}
+OF_THE_MACHINE = {
+    "data", "download", "prepared", "save", "overwrite", "resume", "threads", "accelerator",
+}  # fmt: skip
 """Options that say where, not what."""
 
 
@@ -60,6 +62,8 @@ def take_over_options(
     """
     parser = make_parser(system_type)
     for name, value in recorded.items():
+        if name in OF_THE_MACHINE:  # recorded once, by older versions
+            continue
         _take_over_option(parser, options, name, value)
 
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 import argparse
 import sys
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from streamclf.errors import UsageError
-from train.datasets import ClipSet, open_clips
+from train.datasets import AUTO, ClipSet, find_dataset, open_clips
+from train.datasets.places import find_or_fetch
 from train.options import BACKGROUND
+from train.runs import CONFIG, RunFolder
 from train.system import System
 
 FAR_OFF = 0.25
@@ -33,8 +36,43 @@ class Split:
     held_out: ClipSet | None
 
 
+def choose_data(system_type: type[System], options: argparse.Namespace) -> Path:
+    """The folder of the clips: the one named, that of the run to go on with, or one that is found.
+
+    With ``--download`` the data set is fetched: into the folder named where that is not there or
+    empty, else into the user's cache where it is not found.
+
+    Raises:
+        DatasetError: The data set is nowhere (`DataNotFoundError`), or cannot be fetched.
+    """
+    wanted = "esc10" if options.esc10 else options.dataset
+    dataset = find_dataset(system_type.dataset if wanted == AUTO else wanted)
+    if options.data is not None:
+        if options.download and not (options.data.is_dir() and any(options.data.iterdir())):
+            dataset.download(options.data)
+        return options.data
+    former = _recorded_folder(options)
+    if former is not None:
+        return former
+    return find_or_fetch(dataset, download=options.download, wanted_by=system_type.name)
+
+
+def _recorded_folder(options: argparse.Namespace) -> Path | None:
+    """Where the data of the run to go on with lay, if it still does."""
+    if not options.resume:
+        return None
+    recorded = RunFolder.open(options.save).read_json(CONFIG).get("data", {}).get("folder")
+    return Path(recorded) if recorded and Path(recorded).is_dir() else None
+
+
 def open_data(system: System, options: argparse.Namespace) -> ClipSet:
-    """The clips as the options name them and the network takes them."""
+    """The clips as the options name them and the network takes them.
+
+    Args:
+        system: Of the network.
+        options: ``data`` is set to the folder where it names none (`choose_data`).
+    """
+    options.data = choose_data(type(system), options)
     clips = open_clips(
         options.data,
         system.sample_rate,

@@ -34,6 +34,7 @@ class System(ABC):
         n_channels: Of the clips it is trained on; the network itself always hears one.
         fill: What fills a window where a recording is shorter: ``zeros`` for a network that is
             trained on short clips with zeros behind them.
+        dataset: The data set it is trained on where none is named.
         task: A ``regression`` has one value in [0, 1] a clip instead of classes: ``build(1)``,
             targets ``(batch, 1)``, and a `loss` of its own.
         recipe: How it is trained; all that `build` must know again at export is in it.
@@ -45,6 +46,7 @@ class System(ABC):
     window_samples: ClassVar[int]
     n_channels: ClassVar[int] = 1
     fill: ClassVar[Fill] = "mirror"
+    dataset: ClassVar[str] = "esc50"
     task: Literal["single-label", "regression"] = "single-label"
     recipe_type: ClassVar[type[Recipe]]
 

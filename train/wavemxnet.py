@@ -91,6 +91,7 @@ class WaveMxSystem(System):
     sample_rate = 8000
     window_samples = WINDOW_SAMPLES
     fill = "zeros"
+    dataset = "urbansound8k"
     recipe_type = WaveMxRecipe
 
     @classmethod

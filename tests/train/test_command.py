@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -18,6 +19,8 @@ torch = pytest.importorskip("torch")
 from cases import SYSTEMS
 from tiny_sets import write
 
+from export.__main__ import main as export_run
+from streamclf.model import Model
 from train.checkpoint import read_progress
 from train.command import main
 from train.errors import RunError
@@ -371,3 +374,29 @@ def test_pocket_trains_with_a_teacher(train, tmp_path, make_esc):
     assert train("--resume", "--teacher", tmp_path / "other.npz") == 2
     (tmp_path / "other.npz").rename(tmp_path / "teacher.npz")
     assert train("--resume") == 2
+
+
+def test_the_next_two_commands_are_said_and_work(train, tmp_path, capsys, monkeypatch):
+    """As they are said: copied into a shell they lead from the run to a model that listens."""
+    monkeypatch.chdir(tmp_path)
+    assert train("--epochs", 1, "--max-clips", 4, save="my run") == 0
+    said = capsys.readouterr().err.splitlines()
+    place = said.index("next:")
+    export, listen = [shlex.split(line) for line in said[place + 1 :]]
+    assert export[:3] == ["python", "-m", "export"]
+    assert export[3:] == [str(tmp_path / "my run"), "-o", "pocket.onnx"]
+    assert listen == ["streamclf", "listen", "--model", "pocket.onnx"]
+    assert export_run(export[3:]) == 0
+    assert Model(Path(listen[-1]), provider="cpu").card.labels == ["dog", "rain", "water_drops"]
+    # Another run's model is not in the way.
+    capsys.readouterr()
+    assert train("--epochs", 1, "--max-clips", 4, save="second") == 0
+    export, listen = [shlex.split(line) for line in capsys.readouterr().err.splitlines()[-2:]]
+    assert export[4:] == ["-o", "second.onnx"]
+    assert listen[-1] == "second.onnx"
+
+
+def test_a_cross_validation_names_no_model(train, capsys):
+    """Of its runs none is the one to listen with."""
+    assert train("--epochs", 1, "--max-clips", 4, "--folds", "all") == 0
+    assert "next:" not in capsys.readouterr().err

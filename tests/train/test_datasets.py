@@ -13,6 +13,7 @@ pytest.importorskip("torch")
 
 from train.datasets import DATASET_NAMES, find_dataset, open_clips, recognise
 from train.datasets.command import main
+from train.datasets.opening import prepared_folder
 from train.datasets.prepared import open_prepared
 from train.errors import DatasetError, UsageError
 
@@ -213,7 +214,9 @@ def test_dataset_prepares_two_channels(tiny, folder):
     assert clips.matrix().shape == (n, 2, longest)
     assert clips.waveform(0).shape == (2, clips.clips[0].n_samples)
     np.testing.assert_array_equal(*clips.waveform(0))
-    assert open_prepared(folder / f"prepared-{tiny.name}-16000-2ch").clips == clips.clips
+    prepared = prepared_folder(folder, tiny.name, 16000, 2)
+    assert prepared.name.startswith(f"prepared-{tiny.name}-16000-2ch-")
+    assert open_prepared(prepared).clips == clips.clips
 
 
 def test_command_prepares_every_set(tiny, folder, tmp_path, capsys):

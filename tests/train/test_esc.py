@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 import zipfile
 from pathlib import Path
 
@@ -124,16 +125,45 @@ def test_esc_prepares_once_and_again_when_a_clip_changed(make_esc):
     assert open_clips(folder, 16000).clips[0].n_samples == 100
 
 
-def test_esc_leaves_a_read_only_set_alone(make_esc, tmp_path, monkeypatch):
+def test_nothing_is_written_beside_the_users_data(make_esc, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     folder = make_esc()
-    folder.chmod(0o555)
-    try:
-        assert len(open_clips(folder, 16000).clips) == 18
-        assert sorted(path.name for path in folder.iterdir()) == ["audio", "meta"]
-    finally:
-        folder.chmod(0o755)
-    assert len(list((tmp_path / "cache" / "streamclf").iterdir())) == 1
+    assert len(open_clips(folder, 16000).clips) == 18
+    assert sorted(path.name for path in folder.iterdir()) == ["audio", "meta"]
+    (prepared,) = (tmp_path / "cache" / "streamclf").iterdir()
+    assert prepared == prepared_folder(folder, "esc50", 16000)
+    assert f"once, into {prepared}" in capsys.readouterr().err
+    assert json.loads((prepared / "clips.json").read_text())["folder"] == str(folder)
+
+
+def test_clips_of_two_folders_and_rates_do_not_replace_each_other(make_esc):
+    first, second = make_esc(), make_esc(folder="other", seconds=1.0)
+    opened = [open_clips(f, rate) for f, rate in ((first, 16000), (second, 16000), (first, 8000))]
+    assert [int(clips.lengths.max()) for clips in opened] == [32000, 16000, 16000]
+    assert len({Path(clips.samples.filename).parent for clips in opened}) == 3
+
+
+def test_what_was_prepared_beside_the_data_is_used_while_it_is_whole(make_esc, capsys):
+    folder = make_esc()
+    beside = folder / "prepared-esc50-16000"
+    open_clips(folder, 16000, out=beside)
+    capsys.readouterr()
+    assert Path(open_clips(folder, 16000).samples.filename).parent == beside
+    assert "preparing" not in capsys.readouterr().err
+    # Damaged, or of other files, it is neither used nor deleted.
+    table = (beside / "clips.json").read_text()
+    (beside / "clips.json").write_text("{")
+    in_cache = prepared_folder(folder, "esc50", 16000)
+    assert Path(open_clips(folder, 16000).samples.filename).parent == in_cache
+    said = capsys.readouterr().err
+    assert f"{beside}: no usable prepared set" in said
+    assert "not used any more, it may be deleted" in said
+    shutil.rmtree(in_cache)
+    (beside / "clips.json").write_text(table)
+    soundfile.write(folder / "audio" / "1-1000-A-0.wav", np.ones(100), 16000)
+    assert open_clips(folder, 16000).clips[0].n_samples == 100
+    assert f"{beside}: is of other files; not used any more" in capsys.readouterr().err
+    assert beside.is_dir()
 
 
 def test_esc_refuses_a_folder_with_other_files(make_esc, tmp_path):

@@ -284,8 +284,3 @@ def test_pocket_knows_speech_and_music_where_they_are_given(make_esc, tmp_path):
     assert main("pocket", [*arguments, "--save", str(save), "--accelerator", "cpu"]) == 0
     config = (save / "config.json").read_text()
     assert all(word in config for word in ('"speech"', '"music"', "esc50 + speech-music", "GPL"))
-
-
-def test_pocket_download_needs_a_place(make_esc, capsys):
-    assert main("pocket", ["--data", str(make_esc()), "--download"]) == 2
-    assert "--speech-music says where to" in capsys.readouterr().err

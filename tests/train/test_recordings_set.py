@@ -21,6 +21,7 @@ from train.command import main as train_network
 from train.datasets import open_sounds, recordings
 from train.datasets.command import main
 from train.datasets.decode import duration_of, read_clip
+from train.datasets.opening import prepared_folder
 from train.datasets.recordings import cut
 from train.errors import DatasetError
 
@@ -142,7 +143,7 @@ def test_names_are_not_learned_from_what_has_none(tmp_path, capsys):
     write(tmp_path / "a.wav", seconds=2.0)
     assert main("recordings", [str(tmp_path)]) == 0
     assert "recordings: 1 clips, no labels, folds 1, 16000 Hz" in capsys.readouterr().out
-    (prepared,) = tmp_path.glob("prepared-*")
+    prepared = prepared_folder(tmp_path, "recordings", 16000)
     save = ["--save", str(tmp_path / "run")]
     assert train_network("pocket", ["--data", str(prepared), "--threads", "1", *save]) == 1
     assert "has no labels; --data takes labelled clips" in capsys.readouterr().err

@@ -24,6 +24,7 @@ from train.datasets.prepared import (
 from train.errors import DatasetError, UsageError
 
 __all__ = [
+    "AUTO",
     "DATASET_NAMES",
     "REGRESSION",
     "SINGLE_LABEL",
@@ -75,7 +76,7 @@ def open_clips(
         channels: 1 (stereo is averaged) or 2 (mono is doubled).
         dataset: One of `DATASET_NAMES`; ``auto`` recognises it by its layout.
         esc10: The same as ``dataset="esc10"``.
-        out: Where prepared clips go (beside the set, or in the user's cache).
+        out: Where prepared clips go (the user's cache).
         skip_broken: Leave out clips that do not decode.
 
     Raises:

@@ -7,8 +7,10 @@ import importlib
 from pathlib import Path
 
 from streamclf.errors import UsageError
+from train.arguments import Parser
 from train.datasets.dataset import DataSet
 from train.datasets.opening import find_broken, list_clips, open_dataset
+from train.datasets.places import find_folder, find_or_fetch
 from train.datasets.prepared import REGRESSION, UNLABELLED
 from train.exits import exit_codes
 
@@ -17,22 +19,28 @@ from train.exits import exit_codes
 def main(module: str, arguments: list[str] | None = None) -> int:
     """Run the command of a data set's file; the exit code."""
     datasets = importlib.import_module(f"train.datasets.{module}").DATASETS
-    options = _parser(module, datasets).parse_args(arguments)
-    return _run(_choose(datasets, options), options)
+    parser = _parser(module, datasets)
+    options = parser.parse_args(arguments)
+    return _run(_choose(datasets, options), options, parser.prog)
 
 
 def _choose(datasets: tuple[DataSet, ...], options: argparse.Namespace) -> DataSet:
     """The set that is asked for; otherwise the first, or that part of it which is there alone."""
     if options.dataset is not None:
         return next(each for each in datasets if each.name == options.dataset)
-    first, folder = datasets[0], options.folder
-    return first.part_in(folder) if folder.is_dir() and first.recognises(folder) else first
+    first, folder = datasets[0], options.folder or find_folder(datasets[0])
+    is_there = folder is not None and folder.is_dir() and first.recognises(folder)
+    return first.part_in(folder) if is_there else first
 
 
-def _run(dataset: DataSet, options: argparse.Namespace) -> int:
+def _run(dataset: DataSet, options: argparse.Namespace, command: str) -> int:
     if not 1000 <= options.rate <= 192000:
         raise UsageError(f"--rate is {options.rate}, must be 1000 to 192000 Hz")
-    if options.download and not (options.folder.is_dir() and dataset.recognises(options.folder)):
+    if options.folder is None:
+        options.folder = find_or_fetch(
+            dataset, download=options.download, wanted_by=command, option="DIR"
+        )
+    elif options.download and not (options.folder.is_dir() and dataset.recognises(options.folder)):
         dataset.download(options.folder)
     if options.validate:
         return validate(dataset, options.folder)
@@ -51,7 +59,7 @@ def _run(dataset: DataSet, options: argparse.Namespace) -> int:
     print(
         f"{clips.name}: {len(clips.clips)} clips, {kind}, folds {folds}, {clips.sample_rate} Hz, "
         f"{seconds.min():.2f} to {seconds.max():.2f} s, {seconds.sum() / 60:.0f} minutes, "
-        f"{clips.licence}"
+        f"{clips.licence}; prepared in {Path(clips.samples.filename).parent}"
     )
     return 0
 
@@ -72,21 +80,31 @@ def validate(dataset: DataSet, folder: Path) -> int:
     return 1 if broken or listing.missing else 0
 
 
-def _parser(module: str, datasets: tuple[DataSet, ...]) -> argparse.ArgumentParser:
+def _parser(module: str, datasets: tuple[DataSet, ...]) -> Parser:
     first = datasets[0]
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog=f"python -m train.datasets.{module}",
         description=f"Prepare or check {first.title}: {first.url}. Licence: {first.licence}.",
         epilog="; ".join(f"{each.name}: {each.title} ({each.licence})" for each in datasets),
     )
     add = parser.add_argument
-    add("folder", type=Path, metavar="DIR", help=f"holds {first.layout}")
+    add(
+        "folder",
+        type=Path,
+        nargs="?",
+        metavar="DIR",
+        help=f"holds {first.layout} (looked for here and in the user's cache)",
+    )
     names = [each.name for each in datasets]
     add("--dataset", choices=names, help=f"which part or split ({names[0]}, or what is there)")
     add("--rate", type=int, default=16000, help="sample rate in Hz (16000)")
     add("--channels", type=int, choices=(1, 2), default=1, help="1 or 2 (1)")
-    add("--out", type=Path, help="where the prepared clips go (beside the set or in the cache)")
+    add("--out", type=Path, help="where the prepared clips go (the user's cache)")
     add("--skip-broken", action="store_true", help="leave out clips that do not decode")
     add("--validate", action="store_true", help="only name missing and broken clips")
-    add("--download", action="store_true", help="fetch the set into DIR first, where that is known")
+    add(
+        "--download",
+        action="store_true",
+        help="fetch the set first, where a program can: into DIR, or the user's cache",
+    )
     return parser

@@ -136,6 +136,7 @@ COUGHVID = CoughVid(
         "L. Orlandic, T. Teijeiro, D. Atienza, The COUGHVID crowdsourcing dataset, Scientific "
         "Data 8, 156 (2021), doi:10.1038/s41597-021-00937-4"
     ),
+    places=("coughvid", "coughvid_20211012", "public_dataset"),
 )
 COUGHVID_MADE = CoughVid(
     name="coughvid-made",

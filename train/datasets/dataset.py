@@ -71,6 +71,8 @@ class DataSet(ABC):
         n_clips: How many there are in the whole set; 0 where that is not known.
         n_classes: Likewise; 0 where it is not known, or in a regression.
         task: ``single-label``, ``regression`` or ``unlabelled``.
+        places: What its folder is called when unpacked; there it is looked for (`places`).
+        megabytes: To be fetched; 0 where that is not known.
     """
 
     name: str
@@ -82,6 +84,8 @@ class DataSet(ABC):
     n_clips: int = 0
     n_classes: int = 0
     task: str = SINGLE_LABEL
+    places: tuple[str, ...] = ()
+    megabytes: int = 0
 
     downloads: ClassVar[bool] = False
     """Whether `download` can fetch it."""

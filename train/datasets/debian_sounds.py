@@ -87,6 +87,8 @@ DEBIAN_SOUNDS = DebianSounds(
     licence="GPL, CC BY-SA and others, as each package's copyright file says",
     citation="Debian packages " + ", ".join(PACKAGES),
     layout="PACKAGE/NAME.ogg",
+    places=("debian-sounds",),
+    megabytes=1100,
 )
 DATASETS = (DEBIAN_SOUNDS,)
 

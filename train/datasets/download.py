@@ -16,20 +16,33 @@ MAX_BYTES = 4_000_000_000
 
 
 def fetch_zip(url: str, folder: Path) -> None:
-    """Download a zip whose single top folder becomes ``folder``.
+    """Download a zip whose single top folder becomes ``folder``, whole or not at all.
+
+    Where the folder holds something already, that stays beside what is unpacked.
 
     Raises:
         DatasetError: It cannot be fetched, is no zip, or holds paths that lead out of the folder.
     """
+    folder = folder.resolve()
+    partial = folder.with_name(f".{folder.name}.partial")
     try:
         with tempfile.TemporaryFile() as archive:
             _download(url, archive)
-            unpack_zip(archive, folder)
+            if folder.is_dir() and any(folder.iterdir()):
+                unpack_zip(archive, folder)
+                return
+            shutil.rmtree(partial, ignore_errors=True)
+            unpack_zip(archive, partial)
+        folder.mkdir(exist_ok=True)
+        for path in partial.iterdir():
+            path.rename(folder / path.name)
     except (OSError, zipfile.BadZipFile) as error:
         raise DatasetError(
             f"{url}: cannot be fetched into {folder}: {error}; "
             "download and unpack it there by other means"
         ) from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
 
 
 def unpack_zip(archive, folder: Path) -> None:

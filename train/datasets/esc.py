@@ -36,6 +36,8 @@ class Esc(DataSet):
     url: str = "https://github.com/karolpiczak/ESC-50"
     citation: str = CITATION
     layout: str = "audio/ and meta/esc50.csv as ESC-50 comes"
+    places: tuple[str, ...] = ("ESC-50", "ESC-50-master", "esc50")
+    megabytes: int = 600
     only_esc10: bool = False
 
     downloads: ClassVar[bool] = True
@@ -103,6 +105,7 @@ ESC10 = Esc(
     licence="CC BY 3.0",
     n_clips=400,
     n_classes=10,
+    places=("ESC-50", "ESC-50-master", "esc50", "ESC-10", "esc10"),
     only_esc10=True,
 )
 DATASETS = (ESC50, ESC10)

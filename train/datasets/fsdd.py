@@ -44,6 +44,13 @@ class Fsdd(DataSet):
     layout: str = "recordings/DIGIT_SPEAKER_INDEX.wav"
     n_clips: int = 3000
     n_classes: int = 10
+    places: tuple[str, ...] = (
+        "free-spoken-digit-dataset",
+        "free-spoken-digit-dataset-1.0.10",
+        "free-spoken-digit-dataset-master",
+        "fsdd",
+    )
+    megabytes: int = 16
     by_speaker: bool = False
 
     downloads: ClassVar[bool] = True

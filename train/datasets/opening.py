@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import stat
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +13,7 @@ import numpy.typing as npt
 
 from train.datasets.dataset import DataSet, Listing, Recording
 from train.datasets.decode import read_clip
+from train.datasets.places import PREPARED, cache_folder
 from train.datasets.prepared import REGRESSION, UNLABELLED, ClipSet, is_prepared, open_prepared
 from train.datasets.preparing import describe_broken, only_one, prepare
 from train.datasets.progress import show_progress
@@ -37,8 +36,8 @@ def open_dataset(
         folder: In its official layout.
         sample_rate: In Hz; clips are resampled to it.
         channels: 1 or 2.
-        out: Where to prepare; otherwise beside the set, or in the user's cache where that
-            cannot be written.
+        out: Where to prepare; otherwise in the user's cache. What an earlier version prepared
+            beside the set is used as long as it is whole and of the same files.
         skip_broken: Leave out clips that do not decode.
 
     Raises:
@@ -47,9 +46,9 @@ def open_dataset(
     skip_broken = skip_broken or dataset.leaves_out_broken
     listing = list_clips(dataset, folder)
     origin = _digest(listing, sample_rate, channels)
-    target = out or prepared_folder(folder, dataset.name, sample_rate, channels)
     table = {
         "name": dataset.name,
+        "folder": str(folder.resolve()),
         "sample_rate": sample_rate,
         "labels": list(listing.labels),
         "licence": dataset.licence,
@@ -59,6 +58,7 @@ def open_dataset(
         "task": dataset.task,
         "fold_names": listing.fold_names,
     }
+    target = out or _choose_target(folder, table, channels)
     if not _is_current(target, table):
         with only_one(target):
             # Once more: another process may have prepared it while this one waited.
@@ -84,6 +84,10 @@ def _prepare(
     def read(recording: Recording) -> npt.NDArray[np.int16]:
         return read_clip(recording.path, stretch=recording.stretch, **about)
 
+    print(
+        f"preparing {table['name']} at {table['sample_rate']} Hz, once, into {target}",
+        file=sys.stderr,
+    )
     prepare(target, listing.recordings, read, table, channels=channels, skip_broken=skip_broken)
 
 
@@ -139,14 +143,30 @@ def find_broken(recordings: Sequence[Recording]) -> list[str]:
 
 
 def prepared_folder(folder: Path, name: str, sample_rate: int, channels: int = 1) -> Path:
-    """Where the prepared clips go: beside the set if that can be written, else the user's cache."""
-    leaf = f"prepared-{name}-{sample_rate}" + ("" if channels == 1 else f"-{channels}ch")
-    # The mode too: root may write anywhere, but a set marked read-only should stay as it is.
-    if os.access(folder, os.W_OK) and folder.stat().st_mode & stat.S_IWUSR:
-        return folder / leaf
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    """Where the prepared clips of a folder go: into the user's cache, under a name of their own."""
     key = hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:12]
-    return cache / "streamclf" / f"{leaf}-{key}"
+    return cache_folder() / f"{_leaf(name, sample_rate, channels)}-{key}"
+
+
+def _leaf(name: str, sample_rate: int, channels: int) -> str:
+    return f"{PREPARED}{name}-{sample_rate}" + ("" if channels == 1 else f"-{channels}ch")
+
+
+def _choose_target(folder: Path, table: dict[str, Any], channels: int) -> Path:
+    """In the user's cache, unless an earlier version's clips lie beside the set, whole."""
+    name, sample_rate = table["name"], table["sample_rate"]
+    target = prepared_folder(folder, name, sample_rate, channels)
+    beside = folder / _leaf(name, sample_rate, channels)
+    if not is_prepared(beside) or is_prepared(target):
+        return target
+    try:
+        if _is_current(beside, table):
+            return beside
+        why = "is of other files"
+    except DatasetError as error:
+        why = str(error)
+    print(f"{beside}: {why}; not used any more, it may be deleted", file=sys.stderr)
+    return target
 
 
 def _is_current(target: Path, table: dict[str, Any]) -> bool:

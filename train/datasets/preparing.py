@@ -137,7 +137,10 @@ def only_one(target: Path) -> Iterator[None]:
         lock.parent.mkdir(parents=True, exist_ok=True)
         file = lock.open("w")
     except OSError as error:
-        raise DatasetError(f"{target}: cannot be written: {error.strerror or error}") from error
+        raise DatasetError(
+            f"{target}: cannot be written: {error.strerror or error}; name a folder elsewhere "
+            "(--prepared in training, --out in train.datasets)"
+        ) from error
     with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

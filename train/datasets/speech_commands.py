@@ -43,6 +43,8 @@ class SpeechCommands(DataSet):
         "arXiv:1804.03209, 2018"
     )
     layout: str = "WORD/*.wav with validation_list.txt and testing_list.txt"
+    places: tuple[str, ...] = (VERSION, "SpeechCommands", "speech_commands")
+    megabytes: int = 2400
     words: tuple[str, ...] = ()
 
     downloads: ClassVar[bool] = True

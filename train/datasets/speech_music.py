@@ -165,6 +165,8 @@ SPEECH_MUSIC = SpeechMusic(
     citation="Debian packages " + ", ".join(PACKAGES),
     layout="speech/LANGUAGE/NAME.ogg and music/ALBUM/NAME.ogg",
     n_classes=2,
+    places=("speech-music",),
+    megabytes=600,
 )
 DATASETS = (SPEECH_MUSIC,)
 

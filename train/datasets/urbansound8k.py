@@ -69,6 +69,7 @@ URBANSOUND8K = UrbanSound8k(
         "ACM Multimedia 2014, doi:10.1145/2647868.2655045"
     ),
     layout="audio/fold1 to audio/fold10 and metadata/UrbanSound8K.csv",
+    places=("UrbanSound8K", "urbansound8k"),
     n_clips=8732,
     n_classes=10,
 )
