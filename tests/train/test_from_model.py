@@ -198,7 +198,7 @@ def test_a_start_that_is_no_pocket_is_refused_in_one_line(tmp_path, make_esc, ca
         (other, "its scale.weight is missing"),
         (str(rubbish), "rubbish.onnx"),
         (write_model(narrow, tmp_path / "narrow.onnx"), "its layers.0.weight is (8, 1, 3, 3)"),
-        ("nothing", "no such model file, and no bundled model of that name"),
+        ("nothing", "no bundled model of that name (esc10, pocket)"),
     ):
         arguments = ["--data", data, "--save", str(tmp_path / "run")]
         assert main("pocket", [*arguments, "--start", start]) == 1
