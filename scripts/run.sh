@@ -3,7 +3,7 @@
 #
 #   sh scripts/run.sh                    the example recording
 #   sh scripts/run.sh PATH...            recordings or folders
-#   sh scripts/run.sh listen             the microphone
+#   sh scripts/run.sh listen             the microphone; so with every other command
 set -eu
 called_from=$PWD
 cd "$(dirname "$0")/.."
@@ -18,6 +18,6 @@ root=$PWD
 cd "$called_from"
 case "${1:-}" in
     '') exec streamclf file "$root/examples/afternoon.flac" ;;
-    listen | file | devices | info | -*) exec streamclf "$@" ;;
+    listen | file | devices | info | bench | verify | config | -*) exec streamclf "$@" ;;
     *) exec streamclf file "$@" ;;
 esac
