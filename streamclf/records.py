@@ -177,7 +177,8 @@ class EventBegan:
     Attributes:
         label: One of the model's labels.
         onset: Position of its first sample; that of its `SoundEvent` is the same.
-        score: The highest averaged score so far, 0..1.
+        score: The highest averaged score so far, 0..1, or that of the newest window where it is
+            sure by itself and higher; so it may exceed that of the `SoundEvent`.
         position: How much had been heard when it became known: just behind the last sample.
     """
 
