@@ -43,7 +43,8 @@ def _show_version(wanted: bool) -> None:
 @app.callback()
 def _main(
     version: Annotated[
-        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Say which.")
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version."),
     ] = False,
 ) -> None:
     pass
@@ -63,14 +64,14 @@ def listen(
     duration: Annotated[
         float | None,
         typer.Option(
-            metavar="SECONDS", help="End after so many seconds.", rich_help_panel="Source"
+            metavar="SECONDS", help="End after so many seconds of audio.", rich_help_panel="Source"
         ),
     ] = None,
     updates: Annotated[
         bool,
         typer.Option(
             "--updates",
-            help="Also a line with the top classes at each hop.",
+            help="Also write a line with the best labels at each hop.",
             rich_help_panel="Output",
         ),
     ] = False,
@@ -141,7 +142,7 @@ def file(
         int | None,
         typer.Option(
             metavar="WINDOWS",
-            help="Windows scored at once; as many as serve.",
+            help="Windows scored at once; by default as many as make it fast.",
             rich_help_panel="Model",
         ),
     ] = None,
@@ -172,7 +173,7 @@ def file(
 
 @app.command(cls=HelpfulCommand, epilog=examples.DEVICES)
 def devices(
-    json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print them as JSON.")] = False,
 ) -> None:
     """List the microphones."""
     from streamclf import show
@@ -181,7 +182,7 @@ def devices(
 
 
 for _command, _epilog, _short in [
-    (cli_models.info, examples.INFO, None),
+    (cli_models.info, examples.INFO, "Show what a model names, how well, and its licence."),
     (cli_models.bench, examples.BENCH, "Measure how fast a model listens here."),
     (cli_models.verify, examples.VERIFY, "Prove that all ways to listen give the same."),
 ]:
@@ -219,7 +220,9 @@ def run(arguments: list[str]) -> int:
         if type(error).__name__ == "NoArgsIsHelpError":
             typer.echo(message)
             return 2
-        return _fail(f"{message} (streamclf --help shows what there is)", 2)
+        context = getattr(error, "ctx", None)
+        command = context.command_path if context else "streamclf"
+        return _fail(f"{message} ({command} --help shows what there is)", 2)
     except (KeyboardInterrupt, typer.Abort):
         return 130
     except BrokenPipeError:

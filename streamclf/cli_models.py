@@ -16,9 +16,9 @@ def info(
     *,
     model: Annotated[str, typer.Argument(help="An .onnx file or a bundled model.")] = "pocket",
     everything: Annotated[
-        bool, typer.Option("--all", help="All that its card says, with every figure.")
+        bool, typer.Option("--all", help="Print all that its card says, with every figure.")
     ] = False,
-    json: Annotated[bool, typer.Option("--json", help="The card as JSON.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print the card as JSON.")] = False,
     card: option_groups.Card,
 ) -> None:
     """Show what a model names, how well, how fast here, and what it may be used for."""
@@ -34,12 +34,12 @@ def bench(
     hop: options.Hop = 0.5,
     exact_hop: options.ExactHop = False,
     seconds: Annotated[
-        float, typer.Option(metavar="SECONDS", help="Of audio, at each of three rounds.")
+        float, typer.Option(metavar="SECONDS", help="Length of the audio in each of three rounds.")
     ] = 60.0,
-    json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
     card: option_groups.Card,
 ) -> None:
-    """Measure how fast a model listens here, beside what else could be done."""
+    """Measure how fast a model listens here, and how much of the time goes where."""
     from streamclf import opening, show
     from streamclf.bench import measure
     from streamclf.settings import Settings
@@ -59,7 +59,12 @@ def verify(
         typer.Argument(metavar="[FILE]", help="A recording; without one, sounds are made."),
     ] = None,
     seed: Annotated[
-        int, typer.Option(min=0, metavar="N", help="Of the blocks' sizes, and of made sounds.")
+        int,
+        typer.Option(
+            min=0,
+            metavar="N",
+            help="Number that the sizes of blocks and the made sounds follow from.",
+        ),
     ] = 1,
     model: option_groups.Model,
     listening: option_groups.Listening,

@@ -139,8 +139,8 @@ def _accuracy(card: Card) -> Iterator[str]:
         yield "nobody has written down how often it is right."
         return
     interval = said.get("interval_95") or []
-    sure = f" (95 % interval: {interval[0]:.0%} to {interval[1]:.0%})" if len(interval) == 2 else ""
-    yield f"it names {named:.0%} of {clips} right{sure}."
+    sure = f" (95% interval: {interval[0]:.0%} to {interval[1]:.0%})" if len(interval) == 2 else ""
+    yield f"it names {named:.0%}{sure} of {clips}."
     levels = _dict(_dict(said.get("levels")).get("averaged_windows"))
     if {"-20", "-40"} <= set(levels):
         yield f"20 dB quieter it names {levels['-20']:.0%}, 40 dB quieter {levels['-40']:.0%}."

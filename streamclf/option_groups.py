@@ -36,24 +36,33 @@ class Source:
         str | None,
         typer.Option(
             metavar="SOURCE",
-            help="Instead of a microphone: - (standard input), sim:FILE, or a URL.",
+            help="Listen to - (standard input), sim:FILE (a recording, as if live) or a URL, "
+            "in place of a microphone.",
         ),
     ] = None
     device: Annotated[
         str | None,
         typer.Option(
-            "--device", "-d", metavar="NAME|INDEX", help="The microphone, by a part of its name."
+            "--device",
+            "-d",
+            metavar="NAME|INDEX",
+            help="Microphone to listen to (devices lists them).",
         ),
     ] = None
     raw: Annotated[
         str | None,
-        typer.Option(metavar="FORMAT:RATE:CHANNELS", help="Standard input is headerless samples."),
+        typer.Option(
+            metavar="FORMAT:RATE:CHANNELS",
+            help="Form of bare samples on standard input: s16le:16000:1.",
+        ),
     ] = None
     speed: Annotated[
         float | None,
-        typer.Option(metavar="TIMES", help="Of sim: times real pace; 0: as fast as it goes."),
+        typer.Option(
+            metavar="TIMES", help="Pace of sim:FILE, 1 as in life; 0: as fast as it goes."
+        ),
     ] = None
-    loop: Annotated[bool, typer.Option("--loop", help="Of sim: begin again at the end.")] = False
+    loop: Annotated[bool, typer.Option("--loop", help="Begin sim:FILE again at its end.")] = False
     no_reconnect: Annotated[
         bool, typer.Option("--no-reconnect", help="End when the microphone or the URL is lost.")
     ] = False

@@ -26,23 +26,31 @@ Model: TypeAlias = Annotated[
 ]
 Labels: TypeAlias = Annotated[
     Path | None,
-    typer.Option(metavar="FILE", help="Labels of a model without a card: a line each, or CSV."),
+    typer.Option(
+        metavar="FILE",
+        help="For a model without a card (its own description): labels, a line each, or CSV.",
+    ),
 ]
 SampleRate: TypeAlias = Annotated[
-    int | None, typer.Option(metavar="HZ", help="Sample rate of a model without a card.")
+    int | None, typer.Option(metavar="HZ", help="For a model without a card: its sample rate.")
 ]
 WindowS: TypeAlias = Annotated[
     float | None,
     typer.Option(
-        "--window", metavar="SECONDS", help="Window of a model without a card, in seconds."
+        "--window", metavar="SECONDS", help="For a model without a card: length of its window."
     ),
 ]
 ActivationOption: TypeAlias = Annotated[
     Activation | None,
-    typer.Option("--activation", help="What turns the model's output into scores."),
+    typer.Option(
+        "--activation", help="For a model without a card: what turns its output into scores."
+    ),
 ]
 TaskOption: TypeAlias = Annotated[
-    Task | None, typer.Option("--task", help="What a model without a card does.")
+    Task | None,
+    typer.Option(
+        "--task", help="For a model without a card: one label at a time, several, or values."
+    ),
 ]
 ProviderOption: TypeAlias = Annotated[
     Provider,
@@ -53,14 +61,14 @@ Threads: TypeAlias = Annotated[
     typer.Option(
         min=0,
         metavar="N",
-        help="Threads that run the model; 0: one for a small one, else as many as fit.",
+        help="Threads that run the model; 0: one for a small model, more for a large one.",
     ),
 ]
 SelfCheck: TypeAlias = Annotated[
     bool,
     typer.Option(
         "--self-check",
-        help="First try the provider: it must give the CPU's scores.",
+        help="First compare the provider with the CPU; refuse to begin where their scores differ.",
         rich_help_panel="Model",
     ),
 ]
@@ -71,7 +79,7 @@ Jobs: TypeAlias = Annotated[
         "-j",
         min=1,
         metavar="N",
-        help="Recordings at once; as many as cores are free.",
+        help="Recordings heard at the same time; by default one for each free core.",
         rich_help_panel="Model",
     ),
 ]
@@ -80,13 +88,16 @@ Hop: TypeAlias = Annotated[
 ]
 ExactHop: TypeAlias = Annotated[
     bool,
-    typer.Option("--exact-hop", help="Not the nearest hop at which windows share most work."),
+    typer.Option(
+        "--exact-hop",
+        help="Keep --hop to the sample; else it is rounded to one at which windows share work.",
+    ),
 ]
 FixedHop: TypeAlias = Annotated[
     bool,
     typer.Option(
         "--fixed-hop",
-        help="Never widen the hop where listening is too slow: skip audio.",
+        help="Never widen the hop where this machine is too slow: skip audio, told as gaps.",
         rich_help_panel="Events",
     ),
 ]
@@ -98,12 +109,17 @@ AverageS: TypeAlias = Annotated[
     float, typer.Option("--average", metavar="SECONDS", help="Seconds to average over; 0: none.")
 ]
 AverageKindOption: TypeAlias = Annotated[
-    AverageKind, typer.Option("--average-kind", help="How to weigh the windows.")
+    AverageKind,
+    typer.Option(
+        "--average-kind", help="Weigh all windows alike (mean), or the newest most (exponential)."
+    ),
 ]
 ThresholdOption: TypeAlias = Annotated[
     float | None,
     typer.Option(
-        "--threshold", metavar="0..1", help="Averaged score at which an event begins, every class."
+        "--threshold",
+        metavar="0..1",
+        help="Averaged score at which an event begins, for every label.",
     ),
 ]
 TargetPrecision: TypeAlias = Annotated[
@@ -111,18 +127,20 @@ TargetPrecision: TypeAlias = Annotated[
     typer.Option(
         "--target-precision",
         metavar="0..1",
-        help="Part of the events that should be right; the model's thresholds for that.",
+        help="Use the model's thresholds at which this part of the events is right: 0.95.",
     ),
 ]
 NameUnknown: TypeAlias = Annotated[
     bool,
     typer.Option(
-        "--unknown", help="Events of unknown sounds and of silence, too.", rich_help_panel="Events"
+        "--unknown",
+        help="Also tell of sounds that the model does not know, and of silence.",
+        rich_help_panel="Events",
     ),
 ]
 ThresholdsFile: TypeAlias = Annotated[
     Path | None,
-    typer.Option("--thresholds", metavar="FILE", help="TOML with thresholds, also by class."),
+    typer.Option("--thresholds", metavar="FILE", help="TOML file with thresholds, also by label."),
 ]
 MinDuration: TypeAlias = Annotated[
     float | None, typer.Option(metavar="SECONDS", help="Drop events shorter than this.")
@@ -137,15 +155,15 @@ BeginOption: TypeAlias = Annotated[
     Begin,
     typer.Option(
         "--begin",
-        help="When an event begins: patient waits for the average; sure, and sooner eager, also "
-        "believe the windows alone.",
+        help="When an event begins: patient waits for the average; sure also begins where single "
+        "windows leave no doubt; eager where they leave little, with more false events.",
     ),
 ]
 Begins: TypeAlias = Annotated[
     bool,
     typer.Option(
         "--begins",
-        help="JSON Lines also tell when an event begins, as listen does.",
+        help="Also write a JSON line when an event begins, as listen does.",
         rich_help_panel="Output",
     ),
 ]
@@ -153,7 +171,7 @@ Ongoing: TypeAlias = Annotated[
     float | None,
     typer.Option(
         metavar="SECONDS",
-        help="JSON Lines also tell, every so many seconds, that an event goes on.",
+        help="Also write a JSON line every so many seconds while an event goes on.",
         rich_help_panel="Output",
     ),
 ]
@@ -162,14 +180,19 @@ MaxGap: TypeAlias = Annotated[
 ]
 Only: TypeAlias = Annotated[
     str | None,
-    typer.Option("--only", metavar="LABEL,...", help="Events of these labels alone (see info)."),
+    typer.Option(
+        "--only", metavar="LABEL,...", help="Tell events of these labels alone (info lists them)."
+    ),
 ]
 Except: TypeAlias = Annotated[
     str | None,
-    typer.Option("--except", metavar="LABEL,...", help="No events of these labels."),
+    typer.Option("--except", metavar="LABEL,...", help="Tell no events of these labels."),
 ]
 Channel: TypeAlias = Annotated[
-    int | None, typer.Option(metavar="N", help="Listen to one channel, from 1; else their mean.")
+    int | None,
+    typer.Option(
+        metavar="N", help="Listen to one channel, counted from 1; by default to the mean of all."
+    ),
 ]
 Top: TypeAlias = Annotated[
     int,
@@ -178,7 +201,7 @@ Top: TypeAlias = Annotated[
         "-k",
         min=1,
         metavar="N",
-        help="Of --updates: so many classes.",
+        help="Number of labels in a line of --updates.",
         rich_help_panel="Output",
     ),
 ]
@@ -189,7 +212,7 @@ Best: TypeAlias = Annotated[
         "-k",
         min=1,
         metavar="N",
-        help="Of --summary: so many labels.",
+        help="Number of labels that --summary names.",
         rich_help_panel="Output",
     ),
 ]
@@ -205,7 +228,9 @@ Output: TypeAlias = Annotated[
 ]
 FormatOption: TypeAlias = Annotated[
     Format | None,
-    typer.Option("--format", "-f", help="Of standard output; text on a terminal, else jsonl."),
+    typer.Option(
+        "--format", "-f", help="Form of standard output; by default text on a terminal, else jsonl."
+    ),
 ]
 ScoresFile: TypeAlias = Annotated[
     Path | None,
@@ -216,13 +241,15 @@ Overwrite: TypeAlias = Annotated[
 ]
 Clips: TypeAlias = Annotated[
     Path | None,
-    typer.Option("--clips", metavar="FOLDER", help="Write each event's audio, a folder a class."),
+    typer.Option(
+        "--clips", metavar="FOLDER", help="Write each event's audio, with a folder for each label."
+    ),
 ]
 ClipsLimit: TypeAlias = Annotated[
     str | None,
     typer.Option(
         metavar="SIZE",
-        help="Of --clips: the oldest of the most frequent label go; 500MB, 20GB.",
+        help="Keep --clips to this size (500MB, 20GB): the oldest of the label that fills most go.",
         rich_help_panel="Output",
     ),
 ]
@@ -244,13 +271,15 @@ Summary: TypeAlias = Annotated[
 ]
 Append: TypeAlias = Annotated[
     bool,
-    typer.Option("--append", help="Go on with output files that exist.", rich_help_panel="Output"),
+    typer.Option(
+        "--append", help="Write on at the end of output files that exist.", rich_help_panel="Output"
+    ),
 ]
 Rotate: TypeAlias = Annotated[
     str | None,
     typer.Option(
         metavar="SIZE|daily",
-        help="Set output files aside when they reach 10MB, 1GB, or each day.",
+        help="Set output files aside when they reach a size (10MB, 1GB), or each day.",
         rich_help_panel="Output",
     ),
 ]
@@ -266,24 +295,29 @@ Config: TypeAlias = Annotated[
     ),
 ]
 LogFormatOption: TypeAlias = Annotated[
-    LogFormat, typer.Option("--log-format", help="How standard error speaks.")
+    LogFormat, typer.Option("--log-format", help="Form of the messages on standard error.")
 ]
 LogLevelOption: TypeAlias = Annotated[
-    LogLevel, typer.Option("--log-level", help="Say nothing of lesser weight on standard error.")
+    LogLevel, typer.Option("--log-level", help="Lowest level of the messages on standard error.")
 ]
 Quiet: TypeAlias = Annotated[
     bool, typer.Option("--quiet", "-q", help="Say nothing but warnings and errors.")
 ]
 Ui: TypeAlias = Annotated[
     bool | None,
-    typer.Option("--ui/--no-ui", help="The dashboard; listen shows it on a terminal by itself."),
+    typer.Option(
+        "--ui/--no-ui",
+        help="Show the dashboard, or not; on a terminal listen shows it, file only if asked.",
+    ),
 ]
 Web: TypeAlias = Annotated[
     int | None,
-    typer.Option("--web", metavar="[PORT]", help="The dashboard in a browser, on this machine."),
+    typer.Option(
+        "--web", metavar="[PORT]", help="Show the dashboard in a browser on this machine."
+    ),
 ]
 WebHost: TypeAlias = Annotated[
-    str | None, typer.Option(metavar="ADDRESS", help="Of --web, instead of 127.0.0.1.")
+    str | None, typer.Option(metavar="ADDRESS", help="Address for --web instead of 127.0.0.1.")
 ]
 WebAllowNetwork: TypeAlias = Annotated[
     bool, typer.Option("--web-allow-network", help="Let others reach --web; there is no password.")

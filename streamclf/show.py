@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import msgspec
@@ -71,7 +72,7 @@ def bench(figures: dict[str, Any], *, as_json: bool) -> None:
     rows = {"whole pipeline": figures, **figures["stages"], **figures["baselines"]}
     for name, row in rows.items():
         windows = f"{row['windows_per_s']:.0f}" if "windows_per_s" in row else "-"
-        ratio = f"  whole pipeline is {whole / row['x_real_time']:.2f} of it"
+        ratio = f"  the whole pipeline reaches {whole / row['x_real_time']:.2f} of this"
         print(
             f"{name:<18} {row['x_real_time']:>11.1f} {windows:>10} {row['cpu_s_per_hour']:>8.2f}"
             + (ratio if name in figures["baselines"] else "")
@@ -81,7 +82,23 @@ def bench(figures: dict[str, Any], *, as_json: bool) -> None:
         f"{latency['p99']:g} (p99); peak memory {figures['peak_mib']:.0f} MiB; "
         f"start-up {figures['start_up_s']:.2f} s"
     )
+    print("\n".join(_explain(rows)))
     print(_microphones(figures["microphones"], figures["hop_s"]))
+
+
+_MEANINGS = {
+    "decoding": "reading the audio, without the network",
+    "stem": "the layers whose work windows share, once for all audio",
+    "head": "the other layers, once a window",
+    "bare_session": "the network alone, on windows already cut: what is left to gain",
+    "window_at_a_time": "each window by itself, no work shared",
+    "batched": "many windows at once, no work shared",
+}
+
+
+def _explain(rows: Iterable[str]) -> Iterator[str]:
+    """A line for each row of the table that does not speak for itself."""
+    return (f"  {name}: {_MEANINGS[name]}" for name in rows if name in _MEANINGS)
 
 
 def _microphones(number: int, hop_s: float) -> str:

@@ -221,14 +221,20 @@ class Statistics:
             f"the device's clock is off by {self.drift_ppm:+.0f} ppm"
             if self.drift_ppm is not None
             else "",
-            f"real-time factor {self.real_time_factor:.3f}",
+            self._describe_load(),
         ]
         return "; ".join(part for part in parts if part)
 
     def _describe_rest(self) -> str:
         """How much of the time nothing was heard, or nothing that the model knows."""
-        shares = {UNKNOWN_LABEL: self.n_unknown, SILENCE_LABEL: self.n_silent}
-        return "".join(f", {n / self.n_windows:.0%} {name}" for name, n in shares.items() if n)
+        shares = {"unknown": self.n_unknown, "silent": self.n_silent}
+        return "".join(
+            f", {n / self.n_windows:.0%} of the windows {name}" for name, n in shares.items() if n
+        )
+
+    def _describe_load(self) -> str:
+        """How much of the time the model needed: above 100 % it does not keep up."""
+        return f"the model was busy for {self.real_time_factor:.1%} of the time"
 
     def describe_gaps(self) -> str:
         """Number, length and causes of the gaps, for people; empty if there are none."""

@@ -54,6 +54,8 @@ def test_bench_prints_a_table(model, streamclf):
     for name in (*BASELINES, "whole pipeline", "decoding"):
         assert any(line.startswith(name) for line in result.out.splitlines())
     assert "p95" in result.out
+    for name in (*BASELINES, "decoding"):  # what each row is, in words
+        assert f"\n  {name}: " in result.out
     last = result.out.splitlines()[-1]
     assert re.fullmatch(r"this machine keeps up with \d+ microphones? at a hop of 1 s", last)
 

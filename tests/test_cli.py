@@ -1,6 +1,7 @@
 """The commands as a user types them."""
 
 import json
+import re
 import subprocess
 import sys
 
@@ -132,6 +133,8 @@ def test_listen_adds_times_and_updates(streamclf, scene, tone_model):
         f"streamclf: listening to sim:{scene} with tones (4 labels) on cpu"
     )
     assert "heard 11.0 s in 20 windows: 3 events, no gaps" in result.err
+    closing = result.err.splitlines()[-1]
+    assert re.search(r"; the model was busy for \d+\.\d% of the time$", closing)
 
 
 def test_listen_ends_after_the_duration(streamclf, scene, tone_model):

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import typer
 
 from streamclf import options
 from streamclf.cli import app
@@ -72,6 +73,37 @@ def test_values_say_their_unit(streamclf):
         assert words in text
     assert not re.search(r"--[a-z-]+ (S|P|K)\b", text)
     assert "x>=" not in text
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_of_an_option_stands_by_itself(command):
+    """It begins with what is done or meant, and not in the middle of a sentence."""
+    parameters = typer.main.get_command(app).commands[command].params
+    for parameter in parameters:
+        text = getattr(parameter, "help", None)
+        if text is not None and parameter.name != "help":
+            assert text.split()[0] not in ("Of", "As", "Not", "No", "Else"), (parameter.name, text)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "command"),
+    [
+        (["file"], "streamclf file"),
+        (["listen", "--hopp", "3"], "streamclf listen"),
+        (["devices", "x"], "streamclf devices"),
+        (["fiel"], "streamclf"),
+    ],
+)
+def test_a_wrong_command_line_is_told_where_the_help_is(streamclf, arguments, command):
+    result = streamclf(*arguments)
+    assert result.code == 2
+    assert result.err.endswith(f"({command} --help shows what there is)\n")
+
+
+def test_the_script_that_runs_it_knows_every_command():
+    script = (Path(__file__).parents[1] / "scripts" / "run.sh").read_text(encoding="utf-8")
+    (known,) = re.findall(r"(?m)^ *(.*) \| -\*\) exec streamclf \"\$@\"", script)
+    assert sorted(known.split(" | ")) == sorted(COMMANDS)
 
 
 def test_file_says_what_stem_and_dir_stand_for(streamclf):

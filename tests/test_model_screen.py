@@ -47,8 +47,8 @@ def test_a_bundled_model_fits_on_one_screen(streamclf, name):
 def test_three_sentences_say_how_accurate_it_is(tmp_path):
     text = " ".join(" ".join(screen(tmp_path, accuracy=FIGURES)).split())
     assert (
-        "Accuracy: it names 89% of 480 clips that it was not trained on right (95 % interval: 86% "
-        "to 92%). 20 dB quieter it names 89%, 40 dB quieter 86%. Where sounds follow one another "
+        "Accuracy: it names 89% (95% interval: 86% to 92%) of 480 clips that it was not trained "
+        "on. 20 dB quieter it names 89%, 40 dB quieter 86%. Where sounds follow one another "
         "over noise it finds 60% of them, and 78% of its events are right."
     ) in text
     assert "False alarms: 45 an hour where many sounds follow" in text
