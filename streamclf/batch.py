@@ -40,18 +40,19 @@ class BatchReport:
     n_done: int = 0
     failures: list[str] = field(default_factory=list)
 
-    def summary(self) -> str:
-        """One line for people."""
+    def summary(self, *, events: bool = True) -> str:
+        """One line for people, with the number of events where they were asked for."""
         total = self.statistics
         what = count(self.n_recordings, "recording")
         if self.n_done != self.n_recordings:
             what = f"{self.n_done} of {what}"
         speed = total.audio_s / total.elapsed_s if total.elapsed_s else 0.0
         gaps = f", {total.describe_gaps()}" if total.n_gaps else ""
+        found = f", {count(total.n_events, 'event')}" if events else ""
         return (
             f"{what}, {format_length(total.audio_s)} of audio in "
             f"{format_length(total.elapsed_s)} ({speed:.0f}x real time), "
-            f"{count(total.n_windows, 'window')}, {count(total.n_events, 'event')}{gaps}"
+            f"{count(total.n_windows, 'window')}{found}{gaps}"
         )
 
 

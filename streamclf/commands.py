@@ -245,7 +245,8 @@ def _show_recording(
 def _say_report(report: BatchReport, engine: Engine, opened: Model, outputs: OutputOptions) -> None:
     """Say what a batch heard, and what it found."""
     if report.n_recordings > 1 or not report.failures:
-        say(f"{report.summary()}; {engine.card.name} on {_describe_provider(opened)}")
+        heard = report.summary(events=not outputs.n_best)
+        say(f"{heard}; {engine.card.name} on {_describe_provider(opened)}")
     # Text has said by itself where there was none.
     if not outputs.n_best and (report.statistics.n_events or _format(outputs) != "text"):
         _say_found(report.statistics, engine)

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from collections.abc import Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
@@ -22,7 +23,7 @@ import numpy.typing as npt
 from streamclf.batch import leaves_core
 from streamclf.classifier import Classifier
 from streamclf.engine import Engine
-from streamclf.errors import SourceError, UsageError
+from streamclf.errors import SourceError, StreamclfError, UsageError
 from streamclf.log import say
 from streamclf.model import Model, find_model
 from streamclf.naming import choose_labels
@@ -42,6 +43,17 @@ if TYPE_CHECKING:
 
 Audio: TypeAlias = "str | os.PathLike[str] | npt.ArrayLike | Source"
 """A recording's path, an array ``(samples,)`` or ``(channels, samples)``, or an opened source."""
+_ARGUMENTS = {
+    "--target-precision": "target_precision",
+    "--threshold": "threshold",
+    "--only": "only",
+    "--hop": "hop_s",
+    "--average": "average_s",
+    "--source": "source",
+    "--device": "device",
+    "--speed": "speed",
+}
+"""What options of the command line are called here."""
 AnyModel: TypeAlias = "str | os.PathLike[str] | Model | Classifier"
 """A bundled model's name, an ``.onnx`` file, or an open model."""
 
@@ -293,14 +305,16 @@ def listen(
     if isinstance(source, Source):
         return _listen(engine, source, duration_s)
     wanted = None if device is None else str(device)
-    return _open_and_listen(engine, SourceOptions(source, wanted, speed=speed), duration_s)
+    with _errors_of_arguments():
+        options = SourceOptions(source, wanted, speed=speed)
+    return _open_and_listen(engine, options, duration_s)
 
 
 def _open_and_listen(
     engine: Engine, options: SourceOptions, duration_s: float | None
 ) -> Iterator[Event]:
     """Open the source no sooner than somebody listens, who will come to close it."""
-    with open_source(options) as source:
+    with _errors_of_arguments(), open_source(options) as source:
         yield from _listen(engine, source, duration_s)
 
 
@@ -370,16 +384,29 @@ def _engine(
     classifier = _classifier(model, live)
     card = classifier.card
     text = only if only is None or isinstance(only, str) else ",".join(only)
-    settings = Settings(
-        hop_s,
-        average_s,
-        thresholds=choose_thresholds(card, precision=target_precision, threshold=threshold),
-        labels=choose_labels(card, text, None),
-    )
+    with _errors_of_arguments():
+        settings = Settings(
+            hop_s,
+            average_s,
+            thresholds=choose_thresholds(card, precision=target_precision, threshold=threshold),
+            labels=choose_labels(card, text, None),
+        )
     engine = Engine(classifier, settings)
     opened = classifier.model
     engine.read_ahead = not live and leaves_core(opened.provider, opened.n_threads)
     return engine
+
+
+@contextmanager
+def _errors_of_arguments() -> Iterator[None]:
+    """Let errors speak of arguments, where the parts below speak of options."""
+    try:
+        yield
+    except StreamclfError as error:
+        message = re.sub(
+            rf"({'|'.join(_ARGUMENTS)})(?![\w-])", lambda option: _ARGUMENTS[option[0]], str(error)
+        )
+        raise type(error)(message) from error
 
 
 def _classifier(model: AnyModel, live: bool) -> Classifier:

@@ -87,7 +87,8 @@ def write_results(
             sink.write(result)
         if isinstance(result, Notice):
             prefix = "warning: " if result.level == "warning" else ""
-            say(f"{prefix}{stream.source}: {result.message}")
+            named = stream.source in result.message
+            say(prefix + (result.message if named else f"{stream.source}: {result.message}"))
         elif isinstance(result, Average):
             on_average(result)
 

@@ -182,7 +182,10 @@ def test_what_is_missing_is_logged_and_the_rest_stands(write_wav, tone_model, sa
             StreamclfError,
             "no bundled model",
         ),
-        (lambda f, m: library.detect([0.0], 8000, model=m, hop_s=0), UsageError, "must be above"),
+        (lambda f, m: library.detect([0.0], 8000, model=m, hop_s=0), UsageError, "^hop_s 0: must"),
+        (lambda f, m: library.score([0.0], 8000, model=m, average_s=-1), UsageError, "^average_s"),
+        (lambda f, m: library.detect([0.0], 8000, model=m, threshold=2), UsageError, "^threshold"),
+        (lambda f, m: library.listen(speed=2, model=m), UsageError, "^speed goes with source sim:"),
         (lambda f, m: library.classify([], 8000, model=m), SourceError, "holds no audio"),
         (lambda f, m: library.listen(duration_s=0, model=m), UsageError, "must be above 0"),
         (lambda f, m: list(library.listen("x", model=m)), UsageError, "must be - "),
@@ -192,6 +195,7 @@ def test_what_makes_no_sense_is_told_in_a_line(tmp_path, tone_model, call, kind,
     with pytest.raises(kind, match=words) as caught:
         call(tmp_path, tone_model)
     assert "\n" not in str(caught.value)
+    assert "--" not in str(caught.value)  # the command line's words
 
 
 def test_help_shows_clean_signatures():

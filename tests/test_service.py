@@ -141,10 +141,10 @@ def test_an_unplugged_microphone_is_said_to_systemd_and_survives_its_watchdog(
     environment = {**os.environ, "NOTIFY_SOCKET": str(systemd.path), "WATCHDOG_USEC": "40000"}
     start("--source", f"sim:{piece}?unplug=1,4", "--loop", "--speed", 4,
           "--model", tone_model, env=environment)  # fmt: skip
-    said = systemd.until(f"STATUS=sim:{piece}: microphone")
+    said = systemd.until(f"STATUS=microphone sim:{piece}")
     assert "lost: " in said
     systemd.until("WATCHDOG=1")  # while it is away
-    assert " back after " in systemd.until(f"STATUS=sim:{piece}: microphone")
+    assert " back after " in systemd.until(f"STATUS=microphone sim:{piece}")
 
 
 @needs_sockets
