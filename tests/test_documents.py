@@ -5,8 +5,10 @@ Options of `python -m train...` are not looked at here: only pages about `stream
 
 from __future__ import annotations
 
+import csv
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -99,3 +101,28 @@ def test_every_page_is_reached_from_readme():
         for target in re.findall(r"\]\(([^)\s#]+\.md)", page.read_text(encoding="utf-8")):
             waiting.append((page.parent / target).resolve())
     assert set(PAGES) <= reached
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a recipe for sh")
+def test_the_folder_of_readme_becomes_one_table(tmp_path):
+    """The recipe as it stands there, but for the line that needs a terminal; twice, as --resume."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    (recipe,) = re.findall(r"```\n(streamclf file recordings/[^`]*)```", text)
+    lines = [line for line in recipe.splitlines() if "--ui" not in line]
+    example = ROOT / "examples" / "afternoon.flac"
+    (tmp_path / "recordings" / "june").mkdir(parents=True)
+    for name in ("recordings/a.flac", "recordings/june/b.flac", "day.wav"):
+        shutil.copy(example, tmp_path / name)
+    script = "\n".join([*lines, lines[0]]).replace("streamclf", f"{sys.executable} -m streamclf")
+    told = subprocess.run(
+        ["sh", "-ec", script], cwd=tmp_path, capture_output=True, text=True, timeout=120
+    )
+    assert told.returncode == 0, told.stderr
+    assert "2 of 2 recordings had been done before" in told.stderr
+    with (tmp_path / "all.csv").open(encoding="utf-8", newline="") as table:
+        rows = list(csv.DictReader(table))
+    heard = [row["source"] for row in rows if row["type"] == "heard"]
+    assert heard == ["recordings/a.flac", "recordings/june/b.flac"]
+    labels = [row["label"] for row in rows if row["type"] == "event"]
+    assert labels == ["siren", "car_horn", "clock_alarm", "pouring_water"] * 2
+    assert sorted(path.name for path in (tmp_path / "heard").iterdir()) == sorted(set(labels))
