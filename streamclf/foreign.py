@@ -33,6 +33,8 @@ def describe_foreign(path: Path) -> str:
             f"is a PyTorch file or another archive, {_CONVERT}export the network by "
             f"torch.onnx.export {_THEN}; a run of train becomes one by python -m export RUN"
         )
+    if head.startswith((b"RIFF", b"fLaC", b"OggS", b"ID3", b"FORM")):
+        return f"is a recording, not a model: streamclf file {path.name} hears it"
     if path.suffix == ".safetensors":
         return (
             f"holds weights alone (safetensors), {_CONVERT}a run of train becomes a model by "

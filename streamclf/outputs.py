@@ -277,7 +277,19 @@ def check_outputs(outputs: OutputOptions, recordings: list[Path]) -> None:
     for path in taken:
         continued = outputs.append and path != outputs.stats
         if not continued and holds_something(path):
-            raise already_exists(path, of_recording=taken[path] is not None)
+            raise already_exists(
+                path, _way_to_go_on(outputs, path, taken[path], live=not recordings)
+            )
+
+
+def _way_to_go_on(outputs: OutputOptions, path: Path, recording: Path | None, *, live: bool) -> str:
+    """How an output that exists could be gone on with; empty where that cannot be."""
+    if live:
+        whole = path == outputs.stats or path.suffix.lower() == ".npz"  # written at the end
+        return "" if whole else "--append to go on with it"
+    shared = path in outputs.files and format_of(path) in ("csv", "jsonl")
+    done = recording is not None or shared
+    return "--resume to leave out recordings that are done" if done else ""
 
 
 def check_clips(outputs: OutputOptions, card: Card) -> None:

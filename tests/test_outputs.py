@@ -29,6 +29,25 @@ def test_an_output_that_exists_is_kept(streamclf, scene, tone_model, tmp_path):
     assert output.read_text().startswith("type,source")
 
 
+def test_an_output_that_exists_is_told_with_the_ways_to_go_on(
+    streamclf, scene, tone_model, tmp_path
+):
+    """Each way that is told is taken by the command that told it."""
+    output, stats = tmp_path / "e.csv", tmp_path / "s.json"
+    live = ("listen", "--source", f"sim:{scene}", "--speed", 0, "--no-ui", "--model", tone_model)
+    for run, way in [(live, "--append"), (("file", scene, "--model", tone_model), "--resume")]:
+        output.unlink(missing_ok=True)
+        assert streamclf(*run, "-o", output).code == 0
+        again = streamclf(*run, "-o", output)
+        assert again.code == 2
+        assert f"to replace it, {way} to " in again.err
+        assert streamclf(*run, "-o", output, way).code == 0
+    stats.write_text("{}")
+    for run in (live, ("file", scene, "--model", tone_model)):
+        told = streamclf(*run, "--stats", stats).err
+        assert "s.json: exists already: add --overwrite to replace it, or name another" in told
+
+
 def test_audacity_labels_of_several_recordings_need_a_name_each(
     streamclf, write_wav, tone_model, tmp_path
 ):

@@ -257,6 +257,8 @@ def test_limits_on_size_hold_before_anything_is_read(tmp_path, monkeypatch, tone
         ("x.onnx", b"\x1c\x00\x00\x00TFL3" + bytes(40), "is a TFLite model"),
         ("x.h5", b"\x89HDF\r\n\x1a\n" + bytes(40), "is a Keras file"),
         ("x.pt", b"PK\x03\x04" + bytes(40), "is a PyTorch file or another archive"),
+        ("x.wav", b"RIFF" + bytes(40), "not a model: streamclf file x.wav hears it"),
+        ("x.onnx", b"fLaC" + bytes(40), "is a recording, not a model"),
         ("weights.safetensors", b"\x40" + bytes(40), "python -m export RUN"),
     ],
 )  # fmt: skip

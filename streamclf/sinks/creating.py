@@ -125,9 +125,9 @@ def reason_of(error: Exception) -> str:
     return (getattr(error, "strerror", None) or str(error)).lower()
 
 
-def already_exists(path: Path, *, of_recording: bool = False) -> UsageError:
-    """What to say of an output that must not be replaced."""
-    resume = ", --resume to leave out recordings that are done" if of_recording else ""
+def already_exists(path: Path, go_on: str = "") -> UsageError:
+    """What to say of an output that must not be replaced; ``go_on`` is how it could be gone on."""
+    ways = f", {go_on}" if go_on else ""
     return UsageError(
-        f"{path}: exists already: add --overwrite to replace it{resume}, or name another file"
+        f"{path}: exists already: add --overwrite to replace it{ways}, or name another file"
     )
