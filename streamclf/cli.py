@@ -200,8 +200,8 @@ def main() -> None:
     standard_streams.secure()
     code = run(sys.argv[1:])
     lost = standard_streams.end_output()
-    if lost and not code:
-        code = _fail(f"{lost}: what was printed is lost; send it to a file or a pipe", 1)
+    if lost:
+        _fail(f"{lost}: what was printed is lost; send it to a file or a pipe", 1)
     sys.exit(code or int(lost is not None))
 
 
@@ -230,6 +230,8 @@ def run(arguments: list[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except Exception as error:
+        if standard_streams.is_of_output(error):
+            return 1  # `main` says why
         if os.environ.get("STREAMCLF_TRACEBACK"):
             import traceback
 

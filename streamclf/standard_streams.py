@@ -34,12 +34,22 @@ class Nowhere(io.TextIOBase):
 
 
 class _Patient(io.FileIO):
-    """A descriptor that is waited for, though the process that handed it on set it not to wait."""
+    """A descriptor that is waited for, though the process that handed it on set it not to wait.
+
+    Attributes:
+        lost: Why a write failed; None while none did.
+    """
+
+    lost: OSError | None = None
 
     def write(self, data: Any) -> int:
         """Write what there is room for, at least a byte."""
-        while (n_written := super().write(data)) is None:
-            wait_for_room(self.fileno())
+        try:
+            while (n_written := super().write(data)) is None:
+                wait_for_room(self.fileno())
+        except OSError as error:
+            self.lost = error
+            raise
         return n_written
 
 
@@ -110,6 +120,12 @@ def wait_for_room(descriptor: int, timeout_s: float | None = None) -> bool:
     poll = select.poll()
     poll.register(descriptor, select.POLLOUT)
     return bool(poll.poll(None if timeout_s is None else 1000 * timeout_s))
+
+
+def is_of_output(error: BaseException) -> bool:
+    """Whether standard output raised an error, as a full disk does; `end_output` then says why."""
+    raw = getattr(getattr(sys.stdout, "buffer", None), "raw", None)
+    return isinstance(raw, _Patient) and raw.lost is error
 
 
 def end_output() -> str | None:

@@ -320,6 +320,16 @@ def test_aiff_that_counts_fewer_samples_than_it_holds(tmp_path):
     hear_all(path, 10)
 
 
+def test_aiff_as_sox_writes_it_into_a_pipe_makes_no_promise(tmp_path):
+    """Its sizes are 0x7F000000 bytes, its count of samples the same divided by a sample's size."""
+    path = tmp_path / "x.aiff"
+    soundfile.write(path, NOISE, RATE, format="AIFF", subtype="PCM_16")
+    data = path.read_bytes()
+    data = bump(data, data.index(b"COMM") + 10, ">I", 0x7F00_0000 // 2)
+    path.write_bytes(bump(data, data.index(b"SSND") + 4, ">I", 0x7F00_0008))
+    hear_all(path, 10)
+
+
 def test_wav_files_joined_are_both_heard(tmp_path):
     """Each with a rate and chunks of its own."""
     path = tmp_path / "x.wav"

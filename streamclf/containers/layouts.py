@@ -13,9 +13,9 @@ from streamclf.containers.chunks import Dialect
 
 MOST_HEAD = 16 << 20
 """A header longer than this is not looked at."""
-_PIPED_NEAR = (2**31, 2**32)
+_PIPED_NEAR = (0x7F00_0000, 2**31, 2**32)
 _PIPED_WITHIN = 0x1_0000
-"""Programs that pipe a file write a size near these: it is not a promise."""
+"""Programs that pipe a file write a size near these (the first is SoX's AIFF): no promise."""
 _LONGEST = 2**48
 GUESSED_BYTE_RATE = 16_000
 """Where a coding of variable rate tells none: 128 kbit/s."""
@@ -188,7 +188,7 @@ def _find_aiff(file: BinaryIO, start: int) -> Layout | None:
             unit = channels * _AIFF_BYTES.get(kind, math.ceil(bits / 8))
             if kind not in _AIFF_BYTES and kind not in (b"NONE", b"sowt", b"twos", b"raw "):
                 return None
-            coding = unit, 1, unit * rate, n_samples, True
+            coding = unit, unit * rate, n_samples
         elif name == b"SSND" and coding is not None and at - start < MOST_HEAD:
             offset, _ = struct.unpack(">II", file.read(8))
             data = at + 8 + offset
@@ -198,9 +198,14 @@ def _find_aiff(file: BinaryIO, start: int) -> Layout | None:
                 (at - start - 4, ">I", "data", 8 + offset),
             )
             claimed = claim(size - 8 - offset) if size > 8 + offset else 0
-            if not coding[3]:
+            unit, rate_bytes, n_samples = coding
+            if not n_samples:
                 claimed = claimed or None
-            return Layout("AIFF", start, data, claimed, *coding, sizes, _IFF)
+            if claimed is None:  # the samples were counted from the placeholder
+                n_samples = 0
+            return Layout(
+                "AIFF", start, data, claimed, unit, 1, rate_bytes, n_samples, True, sizes, _IFF
+            )
     return None
 
 
