@@ -3,6 +3,7 @@
 import os
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -209,6 +210,77 @@ def test_a_wav_that_was_written_into_a_pipe_promises_nothing(tmp_path, feed, siz
     at = data.index(b"data") + 4
     heard, gaps, error = hear(feed(data[:at] + size.to_bytes(4, "little") + data[at + 4 :]))
     assert (heard.size, gaps, error) == (len(SOUND), [], "")
+
+
+def sized(data: bytes, size: int) -> bytes:
+    at = data.index(b"data") + 4
+    return data[:at] + size.to_bytes(4, "little") + data[at + 4 :]
+
+
+LIST = b"LIST" + (26).to_bytes(4, "little") + b"INFOISFT" + (14).to_bytes(4, "little") + bytes(14)
+
+
+@pytest.mark.parametrize("size", [8, 44, 100_000, 100_001])
+@pytest.mark.parametrize("ending", ["wav", "aiff", "w64", "caf"])
+def test_what_follows_the_promised_samples_is_heard_as_in_a_file(tmp_path, feed, ending, size):
+    path = write(tmp_path / f"x.{ending}")
+    whole = hear(path)[0]
+    data = bytearray(path.read_bytes())
+    mark, more, form = {
+        "wav": (b"data", 4, "<I"),
+        "aiff": (b"SSND", 4, ">I"),
+        "w64": (b"data", 16, "<q"),
+        "caf": (b"data", 4, ">q"),
+    }[ending]
+    extra = {"wav": 0, "aiff": 8, "w64": 24, "caf": 4}[ending]
+    struct.pack_into(form, data, data.index(mark) + more, size + extra)
+    heard, gaps, error = hear(feed(bytes(data)))
+    assert (gaps, error) == ([], "")
+    assert 0 <= heard.size - whole.size < 64  # chunks behind the samples
+    np.testing.assert_array_equal(heard[: whole.size], whole)
+
+
+@pytest.mark.parametrize("n_bytes", [0, 1])
+def test_chunks_behind_the_samples_of_a_pipe_are_no_sound(tmp_path, feed, n_bytes):
+    path = tmp_path / "x.wav"
+    soundfile.write(path, SOUND[: len(SOUND) - n_bytes], RATE, subtype="PCM_U8")
+    data = path.read_bytes()
+    heard, gaps, error = hear(feed(data + LIST))
+    assert (heard.size, gaps, error) == (len(SOUND) - n_bytes, [], "")
+
+
+def test_files_joined_in_a_pipe_are_both_heard(tmp_path, feed):
+    data = write(tmp_path / "x.wav").read_bytes()
+    heard, gaps, error = hear(feed(data + LIST + data))
+    assert (gaps, error) == ([], "")
+    np.testing.assert_array_equal(heard, np.tile(hear(tmp_path / "x.wav")[0], 2))
+
+
+def test_samples_in_two_chunks_of_a_pipe_are_all_heard(tmp_path, feed):
+    data = write(tmp_path / "x.wav").read_bytes()
+    heard, gaps, error = hear(feed(data + data[data.index(b"data") :]))
+    assert (heard.size, gaps, error) == (2 * len(SOUND), [], "")
+
+
+def test_a_file_of_another_coding_joined_in_a_pipe_is_told(tmp_path, feed):
+    data = write(tmp_path / "x.wav").read_bytes()
+    soundfile.write(tmp_path / "y.wav", SOUND, 2 * RATE)
+    heard, gaps, error = hear(feed(data + (tmp_path / "y.wav").read_bytes()))
+    assert (heard.size, gaps) == (len(SOUND), [])
+    assert "another WAV of another coding is joined to it, which is not heard" in error
+
+
+@pytest.mark.parametrize("command", ["file", "listen"])
+def test_what_is_heard_beyond_its_promise_is_said(tmp_path, tone_model, command):
+    path = write(tmp_path / "x.wav")
+    path.write_bytes(sized(path.read_bytes(), 44))
+    given = ["file", "-"] if command == "file" else ["listen", "--source", "-"]
+    with subprocess.Popen(["cat", path], stdout=subprocess.PIPE) as cat:
+        result = run([*given, "--model", tone_model, "-f", "audacity"], stdin=cat.stdout)
+    assert result.returncode == 0
+    assert len(result.stdout.splitlines()) == 4
+    promise = "the header promises 0.00 s, "
+    assert sum(promise in line for line in result.stderr.splitlines()) == 1
 
 
 def test_bytes_behind_wavpack_are_no_fault():

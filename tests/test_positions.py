@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 from pathlib import Path
 
@@ -83,6 +85,23 @@ def test_audio_that_begins_behind_the_video_lies_where_a_player_has_it(
     assert (gap.position, gap.cause) == (0, "late start")
     assert gap.n_samples / RATE == pytest.approx(3.98, abs=0.06)
     assert items[-1].end / RATE == pytest.approx(8.98, abs=0.08)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="pipes have other names there")
+@pytest.mark.parametrize(("ending", "codec"), [("mkv", "pcm_s16le"), ("ts", "aac")])
+def test_audio_that_begins_behind_the_video_lies_there_in_a_pipe_too(tmp_path, ending, codec):
+    path = write(tmp_path / f"x.{ending}", codec, audio_s=3.98, video_s=0)
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with ThreadPoolExecutor(1) as writer:
+        written = writer.submit(lambda: pipe.write_bytes(path.read_bytes()))
+        items, error = read(pipe)
+    written.result()
+    assert error == ""
+    expected = [i for i in read(path)[0] if isinstance(i, Gap)]
+    assert [i.cause for i in expected] == ["late start"]
+    assert [i for i in items if isinstance(i, Gap)] == expected
+    assert heard(items) == heard(read(path)[0])
 
 
 def test_audio_that_begins_before_the_video_begins_at_0(tmp_path):

@@ -87,7 +87,9 @@ def _find_samples(file: BinaryIO, layout: Layout, size: int) -> _Samples:
         behind = look_behind(file, layout.dialect, end, size) if layout.dialect else None
         if behind is None:
             continue
-        remarks: tuple[str, ...] = (_more(layout, end - claimed_end),) if end > claimed_end else ()
+        remarks: tuple[str, ...] = (
+            (tell_more(layout, end - claimed_end),) if end > claimed_end else ()
+        )
         if behind.next_start is not None:
             remarks += (f"another {layout.kind} is joined to it: both are heard",)
         if behind.more:
@@ -99,7 +101,7 @@ def _find_samples(file: BinaryIO, layout: Layout, size: int) -> _Samples:
     if layout.claimed > PLACEHOLDER_BYTES and _is_zero(file, claimed_end):
         return _Samples(claimed_end, remarks=(f"{n_more} zeros behind the samples are left out",))
     if n_more / layout.bytes_per_second >= NEXT_TO_NOTHING_S or not layout.claimed:
-        return _Samples(size, remarks=(_more(layout, n_more),))
+        return _Samples(size, remarks=(tell_more(layout, n_more),))
     text = f"{n_more} bytes behind the samples are no chunk, and left out"
     return _Samples(claimed_end, remarks=(text,) if n_more >= layout.unit_bytes else ())
 
@@ -121,7 +123,8 @@ def _possible_ends(layout: Layout, size: int) -> Iterator[int]:
         end += 2**32
 
 
-def _more(layout: Layout, n_bytes: int) -> str:
+def tell_more(layout: Layout, n_bytes: int) -> str:
+    """That samples lie behind those that a header promises."""
     claimed_s = (layout.claimed or 0) / layout.bytes_per_second
     more_s = n_bytes / layout.bytes_per_second
     return (

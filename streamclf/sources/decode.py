@@ -35,6 +35,8 @@ class Decoder:
         part: What is known of a recording beforehand.
         first_track: Number of the first audio stream to consider, from 0.
         block_samples: Samples that are gathered into a block; 0 for blocks as they are decoded.
+        as_played: Whether positions are a player's, as those of a part are: before audio that
+            begins later than the video beside it lies a gap.
 
     Attributes:
         next_track: Number of the next audio stream, if there is one.
@@ -57,6 +59,7 @@ class Decoder:
         part: Part | None = None,
         first_track: int = 0,
         block_samples: int = 0,
+        as_played: bool = False,
     ) -> None:
         import av  # takes longer to import than everything else together
 
@@ -64,6 +67,7 @@ class Decoder:
         self._exit_error = av.ExitError
         self._timeout_s = timeout_s
         self._is_recording = part is not None
+        self._is_as_played = as_played or self._is_recording
         self._part = part or Part()
         self._block_samples = block_samples
         self._file = source if self._is_recording and not isinstance(source, str) else None
@@ -97,7 +101,7 @@ class Decoder:
         """
         if self._remark:
             yield Notice(0, 1, self._remark)
-        clock = _Clock(self._begin_s() if self._is_recording else None)
+        clock = _Clock(self._begin_s() if self._is_as_played else None)
         damage = _Damage()
         items = self._items(clock, damage, stopped)
         yield from gather(items, self._block_samples) if self._block_samples else items

@@ -19,6 +19,7 @@ from typing import Protocol
 
 from streamclf.errors import RecordingError, SourceError
 from streamclf.records import Block, Gap, Notice
+from streamclf.sources.piped_sizes import LeftOutError, Sizes
 from streamclf.sources.promises import promised_samples, samples_of_mp3, without_padding
 from streamclf.sources.pump import Pump
 
@@ -132,7 +133,7 @@ class Piped:
         position, rate, is_cut = 0, 1, False
         fault: SourceError | None = None
         try:
-            items = decode_forward(pipe, lambda: self._pump.stopped, RAW)
+            items = decode_forward(pipe, lambda: self._pump.stopped, RAW, as_played=True)
             for item in without_padding(items, lambda: samples_of_mp3(pipe.head)):
                 yield item
                 if not isinstance(item, Notice):
@@ -152,7 +153,8 @@ class Piped:
             )
         # Where all came that was promised, what follows are tags or other bytes.
         is_cut = is_cut or missing > _SLACK_S * rate
-        if fault is not None and (is_cut or not promised):
+        is_lost = is_cut or not promised or isinstance(fault, LeftOutError)
+        if fault is not None and is_lost:
             raise fault
 
 
@@ -170,7 +172,7 @@ class Forward(Protocol):
 
 
 def decode_forward(
-    file: Forward, stopped: Callable[[], bool], raw_hint: str
+    file: Forward, stopped: Callable[[], bool], raw_hint: str, *, as_played: bool = False
 ) -> Iterator[Block | Gap | Notice]:
     """Decode what comes through a pipe.
 
@@ -178,17 +180,22 @@ def decode_forward(
         file: Read to its end.
         stopped: Asked before each packet; True ends the stream.
         raw_hint: What to do about headerless samples.
+        as_played: Whether positions are a player's, as a recording's are.
 
     Raises:
         SourceError: Nothing came, it is no audio, or reading failed; says what to do.
     """
     from streamclf.sources.decode import Decoder
 
-    heard = False
+    can_seek = bool(getattr(file, "seekable", bool)())
+    sizes = Sizes(file)
+    heard, position, rate = False, 0, 1
     try:
-        with closing(Decoder(file)) as decoder:
+        with closing(Decoder(file if can_seek else sizes, as_played=as_played)) as decoder:
             for item in decoder.blocks(stopped):
                 heard = True
+                if not isinstance(item, Notice):
+                    position, rate = item.end, item.sample_rate
                 yield item
     except SourceError as error:
         if stopped():
@@ -196,6 +203,10 @@ def decode_forward(
         if heard:
             raise
         raise SourceError(_why_no_audio(file.head, error, raw_hint)) from error
+    for remark in sizes.remarks():
+        yield Notice(position, rate, remark, "info")
+    if sizes.fault:
+        raise LeftOutError(sizes.fault)
 
 
 RAW = (
