@@ -1,7 +1,8 @@
 """The seam between the microphone and the audio system, and PortAudio behind it.
 
-Everything that imports sounddevice is here. What was found about PortAudio (19.6, ALSA, with
-PulseAudio behind it), and decides how `streamclf.sources.microphone` uses it:
+Everything that imports sounddevice is here, also for what plays (`streamclf.sources.loudspeaker`).
+What was found about PortAudio (19.6, ALSA, with PulseAudio behind it), and decides how
+`streamclf.sources.microphone` uses it:
 
 - When the sound server dies the stream ends by itself: the finished callback is called at once.
 - When the server freezes nothing is called any more, aborting the stream takes 30 s and closing
@@ -14,6 +15,7 @@ from __future__ import annotations
 
 import atexit
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
 from streamclf.errors import DeviceError
@@ -185,6 +187,60 @@ class _PortAudioStream:
         self._stream.close()
 
 
+@dataclass(frozen=True)
+class Output:
+    """A device that plays.
+
+    Attributes:
+        sample_rate: In Hz; another than was asked for where the device refuses that.
+        finish: Waits until what it took was heard, and stops. May hang with the sound server.
+    """
+
+    sample_rate: int
+    finish: Callable[[], object]
+
+
+def open_output(
+    sample_rate: int, take: Callable[[int], bytes], finished: Callable[[], object]
+) -> Output:
+    """Start to play on the default loudspeaker, mono float32.
+
+    Args:
+        sample_rate: In Hz.
+        take: Gives exactly as many bytes of samples as it is asked for; called by the device.
+        finished: Called when it stops, also by itself as when the sound server dies.
+
+    Raises:
+        DeviceError: There is no loudspeaker, or it cannot be opened.
+    """
+    sounddevice = _import_sounddevice("loudspeaker")
+
+    def on_block(outdata: Any, _frames: int, _time: Any, _status: Any) -> None:
+        outdata[:] = take(len(outdata))
+
+    def start(rate: int) -> Output:
+        stream = sounddevice.RawOutputStream(
+            samplerate=rate, channels=1, dtype="float32", callback=on_block,
+            finished_callback=finished,
+        )  # fmt: skip
+        stream.start()
+        return Output(rate, stream.stop)
+
+    try:
+        usual = round(sounddevice.query_devices(kind="output")["default_samplerate"])
+    except (sounddevice.PortAudioError, ValueError) as error:
+        raise DeviceError(
+            "no loudspeaker: none is connected, or the sound server does not run"
+        ) from error
+    try:
+        try:
+            return start(sample_rate)
+        except sounddevice.PortAudioError:
+            return start(usual)
+    except sounddevice.PortAudioError as error:
+        raise DeviceError(f"no loudspeaker: it cannot be opened: {error}") from error
+
+
 def _default_input(sounddevice: Any, host_apis: Any) -> int:
     """Index of the default input device, -1 if there is none."""
     chosen = sounddevice.default.device[0]
@@ -194,8 +250,11 @@ def _default_input(sounddevice: Any, host_apis: Any) -> int:
     return next((int(index) for index in defaults if index >= 0), -1)
 
 
-def _import_sounddevice() -> Any:
+def _import_sounddevice(wanted: str = "microphone") -> Any:
     """Import sounddevice, which loads and initialises PortAudio.
+
+    Args:
+        wanted: What there is none of without it.
 
     Raises:
         DeviceError: There is no PortAudio library, or it does not start.
@@ -204,7 +263,7 @@ def _import_sounddevice() -> Any:
         import sounddevice
     except OSError as error:
         raise DeviceError(
-            f"no microphone without the PortAudio library ({error}); install it: "
+            f"no {wanted} without the PortAudio library ({error}); install it: "
             "apt install libportaudio2, or your system's package of PortAudio"
         ) from error
     except Exception as error:

@@ -54,6 +54,7 @@ class Recording(Source):
         self.name = os.fsencode(path).decode("utf-8", "backslashreplace")
         self._stopped = False
         self._read_to = 0
+        self._begin = (0, 1)
         self._comment = ""
         self._duration_s: float | None = None
         self._parts: deque[Part] = deque()
@@ -102,7 +103,7 @@ class Recording(Source):
         if self._piped is not None:
             yield from self._forward(self._piped)
             return
-        end = _End()
+        end = _End(*self._begin)
         while self._parts and not self._stopped:
             part = self._parts.popleft()
             for remark in part.remarks:
@@ -118,6 +119,16 @@ class Recording(Source):
         if self._faults:
             kept = KEPT if end.position else ""
             raise RecordingError(f"{self.name}: {'; '.join(self._faults)}{kept}")
+
+    def skip(self, seconds: float) -> bool:
+        """Let `blocks` begin there; False, and they begin at 0, where that cannot be done exactly.
+
+        Blocks tell their positions in any case.
+        """
+        if not isinstance(self._reader, SndfileReader) or len(self._parts) > 1:
+            return False
+        self._begin = self._reader.skip(seconds), self._reader.sample_rate
+        return self._begin[0] > 0
 
     def stop(self) -> None:
         """End after the current block; a pipe at once."""
@@ -189,9 +200,9 @@ class _End:
         n_parts: Begun so far.
     """
 
-    def __init__(self) -> None:
-        self.position = 0
-        self.sample_rate = 1
+    def __init__(self, position: int, sample_rate: int) -> None:
+        self.position = position
+        self.sample_rate = sample_rate
         self.n_parts = 0
 
     def place(self, item: Block | Gap | Notice) -> Iterator[Block | Gap | Notice]:

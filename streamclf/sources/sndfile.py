@@ -32,6 +32,7 @@ class SndfileReader:
         next_track: None: there is but one.
         comment: In its metadata.
         duration_s: By its header.
+        sample_rate: In Hz.
         read_to: Byte that the decoder had reached at the end; 0 where that does not matter.
 
     Raises:
@@ -52,6 +53,8 @@ class SndfileReader:
         self.format = str(self._file.format)
         self.duration_s = self._file.frames / self._file.samplerate
         self.is_empty = not self._file.frames
+        self.sample_rate = int(self._file.samplerate)
+        self._begin = 0
 
     def blocks(self, stopped: Callable[[], bool]) -> Iterator[Block | Gap | Notice]:
         """Yield the part at its own rate; what is missing is a gap.
@@ -62,7 +65,7 @@ class SndfileReader:
         Raises:
             SourceError: The data is damaged or cut short, after all that could be read.
         """
-        file, rate, position, size = self._file, int(self._file.samplerate), 0, BLOCK_SAMPLES
+        file, rate, position, size = self._file, self.sample_rate, self._begin, BLOCK_SAMPLES
         promised = max(self._part.promised_samples, int(file.frames))
         fault, reason = "", ""
         while not stopped():
@@ -103,6 +106,15 @@ class SndfileReader:
             self.read_to = self._part.start + self._tell()
         if fault:
             raise SourceError(f"{fault}{KEPT}")
+
+    def skip(self, seconds: float) -> int:
+        """Begin there, or at the beginning where there is nothing to be read; the position."""
+        position = round(seconds * self.sample_rate)
+        if _can_read(self._file, position):
+            self._begin = position
+        else:
+            self._reopen()
+        return self._begin
 
     def close(self) -> None:
         """Close the file."""
