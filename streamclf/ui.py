@@ -121,6 +121,7 @@ def show(
     from streamclf.dashboard.listener import Doors
     from streamclf.dashboard.remembered import Remembered, load_settings
     from streamclf.dashboard.start import apply_remembered, describe_remembered, open_dashboard
+    from streamclf.sources.loudspeaker import open_loudspeaker
 
     remembered = Remembered() if screen.fresh else load_settings()
     given = screen.given.__contains__
@@ -156,7 +157,7 @@ def show(
         doors = Doors(
             open_named, open_source, _device_names,
             lambda: [*dict.fromkeys([*bundled_models(), model.name, first.name])],
-            sinks, duration_s, recording, notices,
+            sinks, duration_s, recording, notices, open_loudspeaker,
         )  # fmt: skip
         source = open_source(device)
         code, statistics = open_dashboard(

@@ -24,6 +24,7 @@ from streamclf.model import Model
 from streamclf.records import Block, Gap
 from streamclf.settings import Settings
 from streamclf.sources.base import Source
+from streamclf.sources.loudspeaker import Loudspeaker
 from streamclf.sources.recording import Recording
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC).timestamp()
@@ -89,6 +90,7 @@ def make_dashboard(
     now: Callable[[], float] = lambda: 100.0,
     settings: Settings | None = None,
     sinks=(),
+    open_loudspeaker: Callable[[int], Loudspeaker] | None = None,
 ) -> Dashboard:
     """A dashboard that listens to a script, or shows a recording."""
     models = {"tones": model, **(models or {})}
@@ -110,6 +112,7 @@ def make_dashboard(
         lambda: [*models, "broken"],
         sinks=sinks,
         recording=recording,
+        open_loudspeaker=open_loudspeaker,
     )
     engine, opened = open_model("tones", settings)
     source = Recording(recording) if recording else source

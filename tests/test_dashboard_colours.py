@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 from dashboards import SCENE, Script, drive, heard, make_dashboard, settle, text_of
 from rich.color import Color
+from textual.theme import BUILTIN_THEMES, Theme
 
+from streamclf.dashboard.widgets import palette as palette_module
 from streamclf.dashboard.widgets.canvas import SHADES
 from streamclf.dashboard.widgets.level import LevelMeter
 from streamclf.dashboard.widgets.now import Now
-from streamclf.dashboard.widgets.palette import N_SHADES, as_one_of_256, luminance, palette
+from streamclf.dashboard.widgets.palette import N_SHADES, Tones, as_one_of_256, luminance, palette
 from streamclf.dashboard.widgets.spectrogram import Spectrogram
 from streamclf.dashboard.widgets.timeline import Timeline
 from streamclf.dashboard.widgets.waveform import WaveformView
@@ -53,10 +55,19 @@ def distance(one: Color, other: Color, eye: str) -> float:
     return float(np.linalg.norm(lab(one, eye) - lab(other, eye)))
 
 
-def drawn(dark: bool, few: bool) -> list[str]:
-    """The palette as the terminal shows it."""
-    colours = palette(dark, few=few)
+def drawn(theme: Theme, few: bool) -> list[str]:
+    """A theme's palette as the terminal shows it."""
+    colours = palette(tones_of(theme), dark=theme.dark, few=few)
     return [as_one_of_256(colour) for colour in colours] if few else colours
+
+
+def tones_of(theme: Theme) -> Tones:
+    named = theme.to_color_system().generate()
+    return Tones(named["background"], named["primary"], named["warning"])
+
+
+THEMES = list(BUILTIN_THEMES.values())
+themes = pytest.mark.parametrize("theme", THEMES, ids=[theme.name for theme in THEMES])
 
 
 def test_distance_knows_pairs_that_are_hard_to_tell():
@@ -66,25 +77,37 @@ def test_distance_knows_pairs_that_are_hard_to_tell():
 
 
 @pytest.mark.parametrize("few", [False, True])
-@pytest.mark.parametrize("dark", [False, True])
-def test_palette_is_in_order_for_every_eye(dark, few):
-    colours = [Color.parse(c) for c in drawn(dark, few)]
+@themes
+def test_palette_is_in_order_for_every_eye(theme, few):
+    colours = [Color.parse(c) for c in drawn(theme, few)]
     assert len(colours) == N_SHADES
     for eye in EYES:
         levels = [lab(colour, eye)[0] for colour in colours]
-        rising = np.diff(levels if dark else levels[::-1])
+        rising = np.diff(levels if theme.dark else levels[::-1])
         # Simulated, neighbours may change places by less than can be seen.
         assert rising.min() > -2.3
         steps = levels[:: N_SHADES // 4]
         assert min(abs(a - b) for a, b in itertools.combinations(steps, 2)) > 5
 
 
-@pytest.mark.parametrize("dark", [False, True])
-def test_palette_of_few_rises_in_many_steps(dark):
-    colours = drawn(dark, few=True)
-    assert len(set(colours)) > 10
+@themes
+def test_palette_of_few_rises_in_many_steps(theme):
+    colours = drawn(theme, few=True)
+    assert len(set(colours)) > 9
     levels = [luminance(colour) for colour in colours]
-    assert levels == sorted(levels, reverse=not dark)
+    assert levels == sorted(levels, reverse=not theme.dark)
+
+
+@themes
+def test_palette_begins_at_the_themes_background_and_goes_through_its_hues(theme):
+    tones = tones_of(theme)
+    tones = tones if tones.known else palette_module.USUAL[theme.dark]
+    colours = [Color.parse(c) for c in drawn(theme, few=False)]
+    assert distance(colours[0], Color.parse(tones.silent), "usual") < 2.3
+    for colour, tone in [(colours[16], tones.middle), (colours[-1], tones.loud)]:
+        seen, wanted = lab(colour, "usual")[1:], lab(Color.parse(tone), "usual")[1:]
+        # The hue is the theme's, its strength what fits the lightness.
+        assert np.dot(seen, wanted) >= 0.85 * np.linalg.norm(seen) * np.linalg.norm(wanted)
 
 
 @pytest.mark.parametrize("theme", ["textual-dark", "textual-light"])
@@ -137,10 +160,31 @@ def test_spectrogram_and_timeline_take_the_colours_that_there_are(
         assert app.theme == theme
         few = "COLORTERM" not in environment
         for canvas in (app.query_one(Spectrogram), app.query_one(Timeline)):
-            assert canvas.shades == (None if shaded else palette(few=few))
+            themed = palette(tones_of(BUILTIN_THEMES[theme]), few=few)
+            assert canvas.shades == (None if shaded else themed)
             text = "".join(strip.text for strip in canvas._strips)
             # Loud and quiet, at least, and something in between.
             assert (len(set(text) & set(SHADES[1:])) >= 3) == shaded
         assert "▀" not in text_of(app) or not shaded
+
+    drive(app, script, size=(120, 40))
+
+
+@pytest.mark.parametrize("theme", ["textual-light", "solarized-light", "dracula"])
+def test_spectrogram_and_timeline_follow_the_theme_at_once(tmp_path, tone_model, theme):
+    app = make_dashboard(tmp_path, tone_model, Script(SCENE))
+
+    async def script(pilot):
+        await settle(pilot, heard(app, 10))
+        app.theme = theme
+        await settle(pilot)
+        expected = set(palette(tones_of(BUILTIN_THEMES[theme]), dark=BUILTIN_THEMES[theme].dark))
+        for canvas in (app.query_one(Spectrogram), app.query_one(Timeline)):
+            painted = {
+                segment.style.bgcolor.get_truecolor().hex
+                for strip in canvas._strips for segment in strip
+                if segment.style and segment.style.bgcolor
+            }  # fmt: skip
+            assert len(painted & expected) > 3
 
     drive(app, script, size=(120, 40))

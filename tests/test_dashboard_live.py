@@ -7,6 +7,7 @@ import base64
 import io
 import json
 import os
+import re
 import shlex
 import shutil
 import signal
@@ -96,7 +97,7 @@ def test_dashboard_hears_real_audio_in_a_real_terminal(tmp_path, tone_model):
         terminal.until("listening", "kHz", "quiet", "no signal: muted?")
         server.play(sound)
         terminal.until("▲   ", "middle")
-        assert "dropped 0.0 s" in terminal.screen()
+        assert "nothing lost" in terminal.screen()
         server.stop()
         terminal.until("NO AUDIO")
         server.start()
@@ -160,7 +161,7 @@ def test_file_shows_a_recording_and_remembers_the_view(tmp_path, tone_model, wri
     for first in (True, False):
         with Terminal([*command, "--model", str(tone_model)], env) as terminal:
             terminal.until("playing 1x", "of 30.0 s", "middle", "quiet")
-            scale = "3.7k"
+            scale = "3.6k"
             if first:
                 terminal.until(scale)
                 terminal.press("v")
@@ -288,7 +289,7 @@ def test_settings_of_the_last_session_are_said_and_do_not_change_what_is_written
     assert "left out" not in shown
     with Terminal([*command, "--scores", str(scores)], env, (160, 50)) as terminal:
         shown = terminal.until("listening", "hop 0.5 s, average 3 s", "are left out")
-        assert "3.7k" not in shown  # the view is one of the looks: it stays
+        assert not re.search(r"\d\.\dk ", shown)  # the view is one of the looks: it stays
         while not scores.exists() or scores.read_text().count("\n") < 4:
             time.sleep(0.1)
         terminal.press("q")

@@ -161,7 +161,7 @@ def test_a_slow_line_is_drawn_to_less_often_and_nothing_is_lost(tmp_path, tone_m
 def read_until(terminal: int, enough: Callable[[int], bool], pause_s: float = 0.0) -> None:
     """Read 1000 bytes at a time until the frame rate shown is what is waited for."""
     said, deadline = b"", time.monotonic() + PATIENCE_S
-    while not ((rates := re.findall(rb"(\d+) fps", said)) and enough(int(rates[-1]))):
+    while not ((rates := re.findall(rb"drawn (\d+)/s", said)) and enough(int(rates[-1]))):
         assert time.monotonic() < deadline, said
         if select.select([terminal], [], [], 1.0)[0]:
             said = said[-1000:] + os.read(terminal, 1000)

@@ -53,8 +53,22 @@ def test_the_drift_of_the_device_is_shown(tmp_path, tone_model):
         await settle(pilot, heard(app, 4))
         app._health_at = -1e9
         await settle(pilot)
-        assert "clock +42 ppm" in text_of(app)
+        assert "clock 42 ppm fast" in text_of(app)
         assert "OVERLOAD" not in text_of(app)
+
+    drive(app, script, size=(160, 40))
+
+
+def test_nothing_is_said_of_a_drift_that_is_not_known(tmp_path, tone_model):
+    app = make_dashboard(tmp_path, tone_model, Script(toys.silence(4)))
+
+    async def script(pilot):
+        await settle(pilot, heard(app, 4))
+        app._health_at = -1e9
+        await settle(pilot)
+        assert "nothing lost" in text_of(app)
+        for words in ("clock", "ppm", "RTF"):
+            assert words not in text_of(app)
 
     drive(app, script, size=(160, 40))
 
@@ -72,5 +86,8 @@ def test_the_state_of_a_microphone_that_is_away_is_shown(tmp_path, tone_model):
             source.state = state
             await settle(pilot)
             assert f"● NO AUDIO, {state}" in text_of(app)
+        await pilot.press("space")
+        await settle(pilot)
+        assert "● view frozen, NO AUDIO, reconnecting" in text_of(app)
 
     drive(app, script, size=(160, 40))

@@ -23,6 +23,7 @@ from streamclf.settings import Settings
 
 if TYPE_CHECKING:
     from streamclf.dashboard.listener import Listener
+    from streamclf.dashboard.playback import Playback
     from streamclf.dashboard.playhead import Playhead
     from streamclf.dashboard.remembered import Remembered
 
@@ -33,12 +34,14 @@ class Actions(App[int]):
     Attributes:
         listener: What listens.
         playhead: Which moment is shown.
+        playback: What is played aloud.
         remembered: What the next session will begin with.
         folder: Where clips, events and screenshots go.
     """
 
     listener: Listener
     playhead: Playhead
+    playback: Playback
     remembered: Remembered
     folder: Path
     _dirty: bool
@@ -60,8 +63,9 @@ class Actions(App[int]):
         keys = keys_for(recording=self.listener.doors.recording is not None)
         settings = settings_path() or "not kept: there is no home folder"
         about = (
-            "Tab goes to the events, Enter there shows one in its place. Ctrl-P finds all keys by\n"
-            "name. Files go to the folder you are in.\n"
+            "Tab goes to the events, Enter there shows one in its place and plays it aloud (a\n"
+            "microphone nearby hears it, too). Ctrl-P finds all keys by name. Files go to the\n"
+            "folder you are in.\n"
             f"Settings: {settings}\nLog: {log_path() or 'a temporary file'}"
         )
         self.push_screen(Help(keys, about))
@@ -72,6 +76,12 @@ class Actions(App[int]):
             self.playhead.seek(0.0, self.listener.history.end_s)
         else:
             self.playhead.toggle()
+        self._dirty = True
+
+    def action_sound(self) -> None:
+        """Mute a recording or unmute it; stop an event that is played."""
+        self.notify(self.playback.toggle())
+        self.remembered.muted = self.playback.muted
         self._dirty = True
 
     def action_seek(self, seconds: float) -> None:
@@ -103,13 +113,15 @@ class Actions(App[int]):
         self._dirty = True
 
     def on_event_list_chosen(self, message: EventList.Chosen) -> None:
-        """Go to the chosen event; a live view freezes there."""
+        """Go to the chosen event and play it aloud; a live view freezes there."""
         history = self.listener.history
         shown_s = message.entry.onset_s
         if history.live:
             # Far enough on that its scores are in the picture.
             shown_s = max(message.entry.offset_s, message.entry.onset_s + 1.0)
         self.playhead.seek(shown_s, history.end_s)
+        if message.entry.kind == "event":
+            self.playback.hear(message.entry)
         self._dirty = True
 
     def action_threshold(self, steps: int) -> None:

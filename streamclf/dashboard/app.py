@@ -29,15 +29,19 @@ from streamclf.dashboard.messages import (
     ListeningEnded,
     ListeningStarted,
     StateChanged,
+    Told,
 )
 from streamclf.dashboard.pace import Pace
 from streamclf.dashboard.picture import Level, Picture, take_picture
+from streamclf.dashboard.playback import Playback
 from streamclf.dashboard.playhead import Playhead
 from streamclf.dashboard.remembered import Remembered
 from streamclf.dashboard.widgets.canvas import Canvas
+from streamclf.dashboard.widgets.counts import Counts
 from streamclf.dashboard.widgets.events import EventList
 from streamclf.dashboard.widgets.gauge import Gauge
 from streamclf.dashboard.widgets.header import Situation, StatusHeader
+from streamclf.dashboard.widgets.headline import Headline
 from streamclf.dashboard.widgets.health import HealthLine
 from streamclf.dashboard.widgets.level import LevelMeter
 from streamclf.dashboard.widgets.now import Now
@@ -66,7 +70,7 @@ class Dashboard(Actions, App[int]):
         Binding("ctrl+c", "interrupt", show=False, priority=True),
     ]
     HORIZONTAL_BREAKPOINTS = [  # noqa: RUF012
-        (0, "-narrow"), (70, "-normal"),
+        (0, "-narrow"), (70, "-normal"), (105, "-wide"),
     ]  # fmt: skip
     VERTICAL_BREAKPOINTS = [  # noqa: RUF012
         (0, "-tiny"), (16, "-short"), (32, "-tall"), (50, "-very-tall"),
@@ -84,6 +88,7 @@ class Dashboard(Actions, App[int]):
         self.meter = HealthMeter(now)
         self.pace = Pace()
         self.playhead = Playhead(live=self.listener.relay.live, now=now)
+        self.playback = self._make_playback()
         self.reason: str | None = None
         self.failure: Exception | None = None
         self.folder = Path.cwd()
@@ -97,10 +102,12 @@ class Dashboard(Actions, App[int]):
     def compose(self) -> ComposeResult:
         """What is read first comes first."""
         yield StatusHeader(id="header")
+        yield Headline(id="headline")
         with Horizontal(id="top"):
             yield Now(id="now")
             yield Gauge(id="gauge")
             yield EventList(id="events")
+            yield Counts(id="counts")
         yield LevelMeter(id="level")
         yield Spectrogram(id="spectrogram")
         yield WaveformView(id="waveform")
@@ -119,7 +126,33 @@ class Dashboard(Actions, App[int]):
         self.query_one("#now").focus()
         self._end_on_signals()
         self.listener.start()
+        self.playback.start()
         self._timer = self.set_timer(self.pace.interval_s, self._frame)
+
+    def on_unmount(self) -> None:
+        """Fall silent."""
+        self.playback.close()
+
+    def _make_playback(self) -> Playback:
+        doors = self.listener.doors
+
+        def say(line: str) -> None:
+            self.post_message(Told(line))
+
+        return Playback(
+            self.listener.history,
+            self.playhead,
+            doors.recording,
+            # In a browser there is no telling whose loudspeaker it would be.
+            None if "TEXTUAL_DRIVER" in os.environ else doors.open_loudspeaker,
+            say,
+            muted=self.remembered.muted,
+        )
+
+    def on_told(self, message: Told) -> None:
+        """Something could not be played."""
+        self._dirty = True
+        self.notify(message.line, severity="warning", timeout=10, markup=False)
 
     def _end_on_signals(self) -> None:
         if threading.current_thread() is threading.main_thread() and os.name == "posix":
@@ -130,7 +163,8 @@ class Dashboard(Actions, App[int]):
     def arrange(self) -> None:
         """Show the widgets that go with the view and the model's task."""
         regression = self.listener.engine.card.task == "regression"
-        self.query_one("#now").display = not regression
+        for name in ("#now", "#headline"):
+            self.query_one(name).display = not regression
         self.query_one("#gauge").display = regression
         self.query_one("#spectrogram").display = self.remembered.view == "spectrogram"
         self.query_one("#waveform").display = self.remembered.view == "waveform"
@@ -183,7 +217,7 @@ class Dashboard(Actions, App[int]):
         base = self.screen_stack[0]
         for canvas in base.query(Canvas):
             canvas.show(picture)
-        base.query_one(EventList).show(picture.entries)
+        base.query_one(EventList).show(picture.entries, picture.counts)
         self.meter.frame()
         self.tell_situation(picture)
         newest = picture.means[-1] if picture.means else None
@@ -222,7 +256,7 @@ class Dashboard(Actions, App[int]):
         base = self.screen_stack[0]
         base.query_one(StatusHeader).tell(
             Situation(
-                self._state(picture), self._model_name(), engine.card.task, listener.relay.name,
+                self._state(), self._model_name(), engine.card.task, listener.relay.name,
                 listener.scoring.source_rate, f"on {listener.model.provider}",
                 chosen.overload.hop_s,
                 chosen.settings.average_s, self._place(picture),
@@ -246,19 +280,30 @@ class Dashboard(Actions, App[int]):
             return name
         return f"{name} → {following} when audio comes"
 
-    def _state(self, picture: Picture) -> str:
+    def _state(self) -> str:
+        if self.listener.doors.recording is not None:
+            return self._state_of_recording()
+        listening = self._state_of_listening()
+        if self.playhead.playing:
+            return listening
+        still = "still listening" if listening == "listening" else listening
+        return f"view frozen, {still}"
+
+    def _state_of_recording(self) -> str:
         if not self.playhead.playing:
-            return "PAUSED"
+            return "paused"
         if self.at_the_end():
             return "ENDED"
-        if self.listener.doors.recording is not None:
-            return f"playing {self.playhead.speed:g}x"
-        if self.is_silent():
-            if self.reason is not None:
-                return "ENDED" if self.reason == "ended" else "NO AUDIO"
-            state = self.listener.relay.state
-            return "NO AUDIO" if state == "listening" else f"NO AUDIO, {state}"
-        return "listening"
+        speed = f"playing {self.playhead.speed:g}x"
+        return speed if self.playback.sounds_along else f"{speed}, no sound"
+
+    def _state_of_listening(self) -> str:
+        if not self.is_silent():
+            return "listening"
+        if self.reason is not None:
+            return "ENDED" if self.reason == "ended" else "NO AUDIO"
+        state = self.listener.relay.state
+        return "NO AUDIO" if state == "listening" else f"NO AUDIO, {state}"
 
     def _place(self, picture: Picture) -> str:
         if self.listener.doors.recording is None:

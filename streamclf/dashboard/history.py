@@ -10,7 +10,8 @@ import bisect
 import math
 import struct
 import threading
-from collections import deque
+from collections import Counter, deque
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Generic, Literal, TypeVar, get_args
@@ -20,6 +21,7 @@ import numpy.typing as npt
 
 from streamclf.dashboard.columns import Column, ColumnMaker
 from streamclf.dashboard.filed import FiledCourse
+from streamclf.dashboard.recent import RecentAudio, join
 from streamclf.records import (
     Average,
     Block,
@@ -38,7 +40,8 @@ from streamclf.unknown import Verdict, judge
 
 KEPT_S = 600.0
 """Of a live stream, so much can be looked back upon."""
-AUDIO_KEPT_S = 60.0
+AUDIO_KEPT_S = 300.0
+"""As long as the timeline: what is seen there can be heard. 13 MB at 22.05 kHz."""
 MAX_ENTRIES = 2000
 
 _NUMBERS = struct.Struct("<dddB")
@@ -178,7 +181,8 @@ class History(Sink):
         else:
             self.columns = FiledCourse(Column.pack, Column.unpack)
             self.means = FiledCourse(Mean.pack, Mean.unpack)
-        self.entries: deque[Entry] = deque(maxlen=MAX_ENTRIES if live else None)
+        self.entries: deque[Entry] = deque()
+        self._forgotten: Counter[str] = Counter()
         self._open: dict[str, tuple[str, Entry]] = {}  # by id: the label, and what is listed
         self.results: deque[tuple[StreamInfo, Result]] = deque(maxlen=10 * MAX_ENTRIES)
         self.stream: StreamInfo | None = None
@@ -186,9 +190,9 @@ class History(Sink):
         self.soonest = Soonest(creep=1e-4)
         self.lag_s = 0.0
         self._heard_at: float | None = None
-        self._audio: deque[tuple[float, Waveform]] = deque()
+        self._audio = RecentAudio(AUDIO_KEPT_S)
         self._maker: ColumnMaker | None = None
-        self._rate = self._audio_rate = 0
+        self._rate = 0
         self._drawn_until = 0
 
     def begin(self, stream: StreamInfo) -> None:
@@ -216,13 +220,11 @@ class History(Sink):
                 self.columns.add(column.time_s, column)
             # A recording heard again stays as long as it is known to be.
             self.end_s = end_s if self.live else max(end_s, self.end_s)
-            if self._audio_rate != rate:  # another model's: what is kept is saved at one rate
-                self._audio.clear()
-                self._audio_rate = rate
+            self._audio.use_rate(rate)
             if isinstance(item, Block) and self.live:
                 soonest = self.soonest.add(end_s, now, item.n_samples / rate)
                 self.lag_s, self._heard_at = now - end_s - soonest, now
-                self._keep_audio(item.position / rate, item.waveform[0], end_s)
+                self._audio.add(item.position / rate, item.waveform[0])
 
     def _make_columns(self, item: Block | Gap) -> list[Column]:
         rate = item.sample_rate
@@ -243,28 +245,12 @@ class History(Sink):
         """Whether audio that came before has not come for a second."""
         return self._heard_at is not None and now - self._heard_at > 1.0
 
-    def _keep_audio(self, start_s: float, waveform: Waveform, end_s: float) -> None:
-        self._audio.append((start_s, waveform))
-        while self._audio[0][0] < end_s - AUDIO_KEPT_S:
-            self._audio.popleft()
-
     def audio(self, from_s: float, to_s: float) -> tuple[float, Waveform, int]:
         """Live audio of a stretch: where it begins, ``(samples,)`` with gaps as zeros, its rate."""
         with self.lock:
-            rate = self._audio_rate
-            pieces = [(t, w) for t, w in self._audio if t < to_s and t + w.size / rate > from_s]
-        if not pieces:
-            return from_s, np.zeros(0, dtype=np.float32), rate
-        first_s = pieces[0][0]
-        last_s, last = pieces[-1]
-        whole = np.zeros(round((last_s - first_s) * rate) + last.size, dtype=np.float32)
-        for start_s, waveform in pieces:
-            first = round((start_s - first_s) * rate)
-            room = whole[first : first + waveform.size]
-            room[:] = waveform[: room.size]
-        cut_from = max(round((from_s - first_s) * rate), 0)
-        cut_to = max(round((to_s - first_s) * rate), cut_from)
-        return first_s + cut_from / rate, whole[cut_from:cut_to], rate
+            rate = self._audio.sample_rate
+            pieces = self._audio.pieces(from_s, to_s)
+        return *join(pieces, rate, from_s, to_s), rate
 
     def write(self, result: Result) -> None:
         """Take a result."""
@@ -283,7 +269,7 @@ class History(Sink):
             elif isinstance(result, EventBegan | EventOngoing | SoundEvent):
                 self._live_on(result, rate)
             elif not isinstance(result, Change):
-                self.entries.append(self._entry(result, rate))
+                self._append(self._entry(result, rate))
             if isinstance(result, SoundEvent | Gap):
                 self.results.append((self.stream, result))
 
@@ -299,7 +285,7 @@ class History(Sink):
             moment = self._moment(result.onset)
             name = self.stream.display_name(result.label) if self.stream else result.label
             entry = Entry("event", name, *place, moment, ended_s)
-            self.entries.append(entry)
+            self._append(entry)
         else:
             entry = replace(begun, offset_s=offset_s, score=result.score, ended_s=ended_s)
             self._amend(begun, entry)
@@ -327,7 +313,22 @@ class History(Sink):
             at = self.end_s
             stream = self.stream
             moment = self._moment(round(at * stream.sample_rate)) if stream else None
-            self.entries.append(Entry(kind, message, at, at, at, moment=moment))
+            self._append(Entry(kind, message, at, at, at, moment=moment))
+
+    def _append(self, entry: Entry) -> None:
+        """Add a line; of a live stream the oldest is forgotten, but counts."""
+        self.entries.append(entry)
+        if self.live and len(self.entries) > MAX_ENTRIES:
+            oldest = self.entries.popleft()
+            self._forgotten[oldest.label] += oldest.kind == "event"
+
+    def counts(self, entries: Iterable[Entry]) -> list[tuple[str, int]]:
+        """How many events of each name these are, with those forgotten; the most frequent first."""
+        with self.lock:
+            counts = self._forgotten.copy()
+        counts.update(entry.label for entry in entries if entry.kind == "event")
+        kept = [(label, number) for label, number in counts.items() if number]
+        return sorted(kept, key=lambda pair: (-pair[1], pair[0]))
 
     def _entry(self, result: Gap | Notice, rate: int) -> Entry:
         moment = self._moment(result.position)

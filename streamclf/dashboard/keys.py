@@ -41,6 +41,7 @@ class Key:
 KEYS = (
     Key("question_mark", "?", "help", "Help", "all keys", True),
     Key("space", "Space", "pause", "Pause", "freeze or play; live goes on listening", True),
+    Key("0", "0", "sound", "Sound", "sound on or off; stops a played event", True),
     Key("d", "d", "pick_device", "Device", "choose the microphone", True, False),
     Key("m", "m", "pick_model", "Model", "choose the model", True),
     Key("left", "←", "seek(-5)", "Back", "5 s back", False, True),
@@ -59,7 +60,7 @@ KEYS = (
     Key("H", "H", "hop(1)", "Longer hop", "windows farther apart"),
     Key("a", "a", "average(1)", "Longer average", "average over more seconds"),
     Key("A", "A", "average(-1)", "Shorter average", "average over fewer seconds"),
-    Key("v", "v", "view", "View", "spectrogram or waveform", True),
+    Key("v", "v", "view", "View", "spectrogram or waveform"),
     Key("t", "t", "pick_theme", "Theme", "choose the colours"),
     Key("slash", "/", "filter", "Filter", "filter the events; Escape shows all"),
     Key("s", "s", "save_clip", "Clip", "save the last 30 s as WAV with scores", True),

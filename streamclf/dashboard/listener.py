@@ -28,6 +28,7 @@ from streamclf.runner import run_stream, stream_info
 from streamclf.settings import Settings
 from streamclf.sinks.base import Sink
 from streamclf.sources.base import Source
+from streamclf.sources.loudspeaker import Loudspeaker
 from streamclf.sources.microphone import Microphone
 from streamclf.sources.relay import Relay
 from streamclf.stats import Statistics
@@ -48,6 +49,7 @@ class Doors:
         duration_s: End after so many seconds; None for never.
         recording: The file that is shown, None for a live source.
         notices: What the sinks have to tell.
+        open_loudspeaker: Opens the system's, given a sample rate; None for no sound.
     """
 
     open_model: Callable[[str, Settings | None], tuple[Engine, Model]]
@@ -58,6 +60,7 @@ class Doors:
     duration_s: float | None = None
     recording: Path | None = None
     notices: queue.SimpleQueue[str] = field(default_factory=queue.SimpleQueue)
+    open_loudspeaker: Callable[[int], Loudspeaker] | None = None
 
     @property
     def n_lost(self) -> int:

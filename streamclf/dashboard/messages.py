@@ -29,6 +29,18 @@ class ListeningEnded(Message):
         super().__init__()
 
 
+class Told(Message):
+    """There is a line for the user.
+
+    Attributes:
+        line: One line.
+    """
+
+    def __init__(self, line: str) -> None:
+        self.line = line
+        super().__init__()
+
+
 class ListenerCrashed(Message):
     """A mistake in the program ended the listening.
 

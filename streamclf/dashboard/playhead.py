@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Callable
 
 SPEEDS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
 
 
 class Playhead:
-    """A place in the stream.
+    """A place in the stream; may be asked from any thread.
 
     Args:
         live: Whether the newest moment is shown unless frozen.
@@ -29,17 +30,19 @@ class Playhead:
         self._now = now
         self._time_s = 0.0
         self._seen = now()
+        self._lock = threading.Lock()
 
     def at(self, end_s: float) -> float:
         """The moment to show, in seconds, where audio is known up to ``end_s``."""
-        now = self._now()
-        if self._live:
-            if self.playing:
-                self._time_s = self.known_s = end_s
-        elif self.playing:
-            self._time_s = min(self._time_s + (now - self._seen) * self.speed, end_s)
-        self._seen = now
-        return self._time_s
+        with self._lock:
+            now = self._now()
+            if self._live:
+                if self.playing:
+                    self._time_s = self.known_s = end_s
+            elif self.playing:
+                self._time_s = min(self._time_s + (now - self._seen) * self.speed, end_s)
+            self._seen = now
+            return self._time_s
 
     def toggle(self) -> None:
         """Freeze or go on; a live view jumps back to now."""
@@ -47,7 +50,8 @@ class Playhead:
 
     def seek(self, time_s: float, end_s: float) -> None:
         """Go to a place in a recording, or freeze a live view there."""
-        self._time_s = min(max(time_s, 0.0), end_s)
+        with self._lock:
+            self._time_s = min(max(time_s, 0.0), end_s)
         if self._live:
             self.playing = False
 

@@ -28,6 +28,7 @@ class Remembered(msgspec.Struct, kw_only=True):
         class_thresholds: ``on`` by model and label.
         model: Name or path.
         device: Part of a microphone's name.
+        muted: Whether recordings are shown without sound.
     """
 
     theme: str | None = None
@@ -38,6 +39,7 @@ class Remembered(msgspec.Struct, kw_only=True):
     class_thresholds: dict[str, dict[str, float]] = {}
     model: str | None = None
     device: str | None = None
+    muted: bool = False
 
 
 def settings_path() -> Path | None:

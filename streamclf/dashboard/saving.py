@@ -10,7 +10,7 @@ import numpy as np
 import soundfile
 
 from streamclf.clip_tags import MADE_BY
-from streamclf.dashboard.history import History
+from streamclf.dashboard.history import AUDIO_KEPT_S, History
 from streamclf.errors import SinkError, SourceError
 from streamclf.mixdown import mix_down
 from streamclf.records import Block, Waveform
@@ -20,6 +20,7 @@ from streamclf.sinks.choose import open_sink
 from streamclf.sinks.lines import LineFile
 from streamclf.sinks.tables import csv_line
 from streamclf.sources.recording import Recording
+from streamclf.stats import format_length
 
 CLIP_S = 30.0
 
@@ -42,7 +43,8 @@ def save_clip(history: History, recording: Path | None, to_s: float, folder: Pat
         waveform, rate = _read(recording, from_s, to_s, stream.sample_rate)
     if not waveform.size:
         raise SinkError(
-            "the audio of that moment is no longer kept, only the last 60 s are: go to a later one"
+            "the audio of that moment is no longer kept, only the last "
+            f"{format_length(AUDIO_KEPT_S)} are: go to a later one"
         )
     path = free_path(folder, "clip", ".wav")
     try:

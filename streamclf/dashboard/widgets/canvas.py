@@ -11,7 +11,7 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from streamclf.dashboard.picture import Picture
-from streamclf.dashboard.widgets.palette import palette
+from streamclf.dashboard.widgets.palette import Tones, palette
 
 EIGHTHS = " ▏▎▍▌▋▊▉"
 SHADES = " ░▒▓█"
@@ -81,7 +81,9 @@ class Canvas(Widget):
         depth = self.app.console.color_system
         if self.app.no_color or depth not in ("truecolor", "256"):
             return None
-        return palette(bool(self.app.current_theme.dark), few=depth == "256")
+        theme = self.app.theme_variables
+        tones = Tones(theme["background"], theme["primary"], theme["warning"])
+        return palette(tones, dark=bool(self.app.current_theme.dark), few=depth == "256")
 
 
 def bar(fraction: float, width: int) -> str:
@@ -95,9 +97,3 @@ def bar(fraction: float, width: int) -> str:
 def pair(foreground: str, background: str) -> Style:
     """A style of two colours."""
     return Style(color=foreground, bgcolor=background)
-
-
-def clip_text(text: str, width: int) -> str:
-    """Text in a column: cut with an ellipsis, or padded."""
-    text = text if len(text) <= width else f"{text[: max(width - 1, 0)]}…"
-    return text[:width].ljust(width)

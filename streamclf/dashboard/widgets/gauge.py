@@ -7,7 +7,8 @@ from typing import ClassVar
 from rich.segment import Segment
 
 from streamclf.dashboard.picture import Picture
-from streamclf.dashboard.widgets.canvas import Canvas, bar, clip_text
+from streamclf.dashboard.widgets.canvas import Canvas, bar
+from streamclf.dashboard.widgets.text import in_column
 
 _STEPS = " ▁▂▃▄▅▆▇█"
 
@@ -37,7 +38,7 @@ class Gauge(Canvas):
             bar_width = max(width - 32, 4)
             filled = bar((value - lowest) / span, bar_width)
             lines.append([
-                Segment(f"{clip_text(name, 16)} {value:9.4g} ", style),
+                Segment(f"{in_column(name, 16)} {value:9.4g} ", style),
                 Segment(filled, style),
                 Segment("·" * (bar_width - len(filled)), self.part("gauge--track")),
             ])  # fmt: skip

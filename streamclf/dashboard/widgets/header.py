@@ -7,13 +7,15 @@ from dataclasses import dataclass
 from rich.text import Text
 from textual.widgets import Static
 
+from streamclf.dashboard.widgets.text import join_fitting
+
 
 @dataclass(frozen=True, slots=True)
 class Situation:
     """What the header tells.
 
     Attributes:
-        state: ``listening``, ``PAUSED``, ``NO AUDIO``, ... in a word or two.
+        state: ``listening``, ``view frozen, still listening``, ``NO AUDIO``, ... in a few words.
         model: Its name.
         task: What it does.
         source: Device or file.
@@ -36,7 +38,7 @@ class Situation:
 
 
 class StatusHeader(Static):
-    """One line; what matters least is cut off first."""
+    """One line; what does not fit is left out, the last first."""
 
     def tell(self, situation: Situation) -> None:
         """Show it."""
@@ -50,6 +52,6 @@ class StatusHeader(Static):
             situation.provider,
             situation.task,
         ]
+        width = self.content_size.width or self.app.size.width
         # Textual would read brackets in names as markup.
-        text = Text(" │ ".join(part for part in parts if part), no_wrap=True, overflow="ellipsis")
-        self.update(text)
+        self.update(Text(join_fitting(parts, " │ ", width), no_wrap=True))

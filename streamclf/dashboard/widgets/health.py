@@ -1,37 +1,51 @@
-"""How well it keeps up, in one line."""
+"""How well it keeps up, in one line, in words."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
 
 from rich.text import Text
 from textual.widgets import Static
 
 from streamclf.dashboard.health import Health
+from streamclf.dashboard.widgets.text import join_fitting
 from streamclf.stats import count
+
+LONG_QUEUE_S = 0.5
+"""So much audio that waits is worth a word."""
 
 
 class HealthLine(Static):
-    """Latency from sound to screen, real-time factor, losses, load."""
+    """Losses, pace, latency from sound to screen, load; what does not fit is left out."""
 
     def tell(self, health: Health) -> None:
         """Show the figures."""
-        if health.latency_p50_s is None or health.latency_p95_s is None:
-            latency = "latency -"
-        else:
-            p50, p95 = 1000 * health.latency_p50_s, 1000 * health.latency_p95_s
-            latency = f"latency p50 {p50:.0f} p95 {p95:.0f} ms"
-        gaps = f" in {count(health.n_gaps, 'gap')}" if health.n_gaps else ""
-        drift = "" if health.drift_ppm is None else f"clock {health.drift_ppm:+.0f} ppm"
-        parts = [
-            f"OVERLOAD {health.overload}" if health.overload else "",
-            latency,
-            f"dropped {health.dropped_s:.1f} s{gaps}",
-            *([f"outputs lost {count(health.n_lost, 'line')}"] if health.n_lost else []),
-            f"RTF {health.real_time_factor:.3f}",
-            f"{health.windows_per_s:.1f} win/s",
-            f"queue {health.queue_s:.2f} s",
-            f"CPU {health.cpu_percent:.0f} %",
-            f"{health.frame_hz:.0f} fps",
-            drift,
-        ]
-        shown = " · ".join(part for part in parts if part)
-        self.update(Text(shown, no_wrap=True, overflow="ellipsis"))
+        width = self.content_size.width or self.app.size.width
+        self.update(Text(join_fitting(describe(health), " · ", width), no_wrap=True))
+
+
+def describe(health: Health) -> Iterator[str]:
+    """What there is to say, the most important first."""
+    if health.overload:
+        yield f"OVERLOAD {health.overload}"
+    if health.n_gaps:
+        yield f"lost {health.dropped_s:.1f} s in {count(health.n_gaps, 'gap')}"
+    else:
+        yield "nothing lost"
+    if health.n_lost:
+        yield f"outputs lost {count(health.n_lost, 'line')}"
+    if health.real_time_factor > 0:
+        pace = 1 / health.real_time_factor
+        yield f"keeps up {pace:.0f}x" if pace >= 1.5 else f"TOO SLOW, {pace:.2f}x"
+    if health.latency_p50_s is not None and health.latency_p95_s is not None:
+        p50, p95 = 1000 * health.latency_p50_s, 1000 * health.latency_p95_s
+        yield f"on screen after {p50:.0f} ms, 95 % by {p95:.0f}"
+    if health.queue_s >= LONG_QUEUE_S:
+        yield f"{health.queue_s:.1f} s behind"
+    yield f"CPU {health.cpu_percent:.0f} %"
+    if health.windows_per_s:
+        yield f"{health.windows_per_s:.1f} windows/s"
+    yield f"drawn {health.frame_hz:.0f}/s"
+    if health.drift_ppm is not None:
+        faster = "fast" if health.drift_ppm >= 0 else "slow"
+        yield f"clock {abs(health.drift_ppm):.0f} ppm {faster}"

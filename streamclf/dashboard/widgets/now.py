@@ -9,15 +9,17 @@ from rich.segment import Segment
 from textual.binding import Binding, BindingType
 
 from streamclf.dashboard.picture import Picture
-from streamclf.dashboard.widgets.canvas import Canvas, bar, clip_text
-from streamclf.dashboard.widgets.rows import SteadyRows
+from streamclf.dashboard.widgets.canvas import Canvas, bar
+from streamclf.dashboard.widgets.rows import CalmRows
+from streamclf.dashboard.widgets.text import fit_words, in_column
 
 ABOVE, SELECTED = "▲", "›"
-NOTHING = "nothing above threshold"
+LEAST = 0.05
+"""What scores less is not shown."""
 
 
 class Now(Canvas, can_focus=True):
-    """The top classes by averaged score; a class keeps its row while it stays in the top."""
+    """The classes by averaged score, the strongest first; rows move calmly."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {
         "now--above",
@@ -34,13 +36,19 @@ class Now(Canvas, can_focus=True):
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
         self.border_title = "now"
-        self._rows = SteadyRows()
+        self._rows = CalmRows()
         self._labels: list[str] = []
+        self._shown: list[str] = []
         self.selected: str | None = None
+
+    @property
+    def shown(self) -> list[str]:
+        """Labels from the first row to the last."""
+        return self._shown
 
     def action_select(self, step: int) -> None:
         """Select the class in the row above or below."""
-        labels = [self._labels[index] for index in self._rows.rows]
+        labels = self._shown
         if not labels:
             return
         at = labels.index(self.selected) + step if self.selected in labels else 0
@@ -48,64 +56,45 @@ class Now(Canvas, can_focus=True):
         self.repaint()
 
     def draw(self, picture: Picture, width: int, height: int) -> list[list[Segment]]:
-        """A row a class, the last line for what is above, or for a sound of no known class."""
+        """A row a class."""
         if picture.values is None:
-            return [[Segment("waiting for the first window ...", self.part("now--quiet"))]]
+            return []
         labels = picture.card.labels
         if self._labels != labels:
-            self._labels, self._rows, self.selected = labels, SteadyRows(), None
-        n_rows = min(max(height - 1, 1), len(labels))
-        top = [int(i) for i in np.argsort(-picture.values, kind="stable")[:n_rows]]
-        rows = self._rows.update(top)
-        above = picture.above
-        lines = [self._row(picture, index, width, bool(above[index])) for index in rows]
-        if height > n_rows:
-            lines.append(self._summary(picture, width))
-        return lines
+            self._labels, self._rows, self.selected = labels, CalmRows(), None
+        heard = np.flatnonzero(picture.values >= LEAST)
+        scores = {int(index): float(picture.values[index]) for index in heard}
+        rows = self._rows.update(picture.time_s, scores)[:height]
+        self._shown = [labels[index] for index in rows if index >= 0]
+        if not rows:
+            text = fit_words(f"nothing scores {LEAST:g} or more", width)
+            return [[Segment(text, self.part("now--quiet"))]]
+        return [self._row(picture, index, width) if index >= 0 else [] for index in rows]
 
-    def _row(self, picture: Picture, index: int, width: int, above: bool) -> list[Segment]:
+    def _row(self, picture: Picture, index: int, width: int) -> list[Segment]:
         assert picture.values is not None
         score, on = float(picture.values[index]), float(picture.on[index])
-        label, name = picture.card.labels[index], picture.names[index]
+        above = bool(picture.above[index])
         name_width, bar_width = _widths(picture, width)
         style = self.part("now--above" if above else "now--below")
-        track = self.part("now--track")
         filled = bar(score, bar_width)
         rest = ["·"] * (bar_width - len(filled))
         tick = min(int(on * bar_width), bar_width - 1)
         if tick >= len(filled):
             rest[tick - len(filled)] = "│"
-        chosen = label == self.selected
-        mark = SELECTED if chosen else " "
+        chosen = picture.card.labels[index] == self.selected
         name_style = style + self.part("now--selected") if chosen else style
         return [
-            Segment(f"{ABOVE if above else ' '}{mark}", style),
-            Segment(clip_text(name, name_width), name_style),
+            Segment(f"{ABOVE if above else ' '}{SELECTED if chosen else ' '}", style),
+            Segment(in_column(picture.names[index], name_width), name_style),
             Segment(" ", style),
             Segment(filled, style),
-            Segment("".join(rest), track),
+            Segment("".join(rest), self.part("now--track")),
             Segment(f"  {score:4.2f}", style),
         ]
-
-    def _summary(self, picture: Picture, width: int) -> list[Segment]:
-        verdict, score = picture.verdict
-        if verdict != "known":
-            name_width, bar_width = _widths(picture, width)
-            filled = bar(score, bar_width)
-            quiet = self.part("now--quiet")
-            return [
-                Segment(f"  {clip_text(verdict, name_width)} {filled}", quiet),
-                Segment("·" * (bar_width - len(filled)), self.part("now--track")),
-                Segment(f"  {score:4.2f}", quiet),
-            ]
-        above = [picture.names[i] for i in np.flatnonzero(picture.above)]
-        if not above:
-            return [Segment(clip_text(f"  {NOTHING}", width), self.part("now--quiet"))]
-        text = f"{ABOVE} above threshold: {', '.join(above)}"
-        return [Segment(clip_text(text, width), self.part("now--above"))]
 
 
 def _widths(picture: Picture, width: int) -> tuple[int, int]:
     """Of names and of bars."""
-    name_width = min(max(len(name) for name in picture.names), max(width // 3, 8))
+    name_width = min(max(len(name) for name in picture.names), max(width // 2, 8))
     return name_width, max(width - name_width - 9, 4)

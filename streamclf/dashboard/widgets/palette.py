@@ -2,52 +2,104 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import lru_cache
 
+import numpy as np
 from rich.color import Color, ColorSystem
+from textual.color import Color as Colour
+from textual.color import Lab, lab_to_rgb, rgb_to_lab
 
 N_SHADES = 32
 
-_DARK = (
-    (12, 14, 34),
-    (28, 48, 110),
-    (62, 100, 160),
-    (110, 150, 150),
-    (190, 190, 90),
-    (255, 236, 120),
-)
-_LIGHT = (
-    (214, 216, 212),
-    (170, 190, 200),
-    (110, 150, 180),
-    (60, 100, 150),
-    (28, 48, 110),
-    (12, 14, 34),
-)
+MOST_CHROMA = 45.0
+"""More would look darker or brighter to eyes that see fewer colours."""
+LEAST_STEP = 9.0
+"""CIE lightness between colours a quarter of the palette apart; the themes' greys may have less."""
+LOUDEST = {True: 90.0, False: 18.0}
+"""CIE lightness of the loudest on dark themes, and on light ones, where loud is dark."""
 
 
-@lru_cache(maxsize=4)
-def palette(dark: bool = True, *, few: bool = False) -> list[str]:
-    """``N_SHADES`` colours from silent to loud; on light themes loud is dark.
+@dataclass(frozen=True, slots=True)
+class Tones:
+    """Colours of a theme, as ``#rrggbb``; of the terminal's own colours nothing is known.
+
+    Attributes:
+        silent: Behind everything.
+        middle: The theme's first colour.
+        loud: That of warnings.
+    """
+
+    silent: str
+    middle: str
+    loud: str
+
+    @property
+    def known(self) -> bool:
+        """Whether all of them are colours, not names for what the terminal has."""
+        return all(tone.startswith("#") for tone in (self.silent, self.middle, self.loud))
+
+
+USUAL = {
+    True: Tones("#121212", "#0178d4", "#fea62b"),
+    False: Tones("#e0e0e0", "#004578", "#fea62b"),
+}
+
+
+@lru_cache(maxsize=16)
+def palette(tones: Tones = USUAL[True], *, dark: bool = True, few: bool = False) -> list[str]:
+    """``N_SHADES`` colours from silent to loud, in the hues of a theme; on light ones loud is dark.
+
+    Lightness changes evenly, so that what differs can be told apart without any hue.
 
     Args:
+        tones: The theme's.
         dark: Whether the theme is.
         few: In the order in which a terminal of 256 colours draws them.
     """
-    anchors = _DARK if dark else _LIGHT
-    colours = []
-    for step in range(N_SHADES):
-        place = step / (N_SHADES - 1) * (len(anchors) - 1)
-        first = min(int(place), len(anchors) - 2)
-        mixed = [
-            round(a + (b - a) * (place - first))
-            for a, b in zip(anchors[first], anchors[first + 1], strict=True)
-        ]
-        colours.append("#{:02x}{:02x}{:02x}".format(*mixed))
-    if few:
+    tones = tones if tones.known else USUAL[dark]
+    if not few:
+        return _ramp(tones, dark, MOST_CHROMA)
+    for chroma in (MOST_CHROMA, 30.0, 15.0, 0.0):
+        colours = _ramp(tones, dark, chroma)
         # It takes the nearest it has, some brighter, some darker; louder must never be darker.
         colours.sort(key=lambda colour: luminance(as_one_of_256(colour)), reverse=not dark)
+        if _smallest_step(colours) > LEAST_STEP:
+            break
     return colours
+
+
+def _ramp(tones: Tones, dark: bool, chroma: float) -> list[str]:
+    silent, middle, loud = (
+        rgb_to_lab(Colour.parse(tone)) for tone in (tones.silent, tones.middle, tones.loud)
+    )
+    places = np.linspace(0, 1, N_SHADES)
+    lightness = np.interp(places, [0, 1], [silent.L, LOUDEST[dark]])
+    tints = [_tint(tone, chroma) for tone in (silent, middle, loud)]
+    a, b = (np.interp(places, [0, 0.5, 1], [tint[k] for tint in tints]) for k in (0, 1))
+    return [_fitting(*lab) for lab in zip(lightness, a, b, strict=True)]
+
+
+def _smallest_step(colours: list[str]) -> float:
+    """In CIE lightness, between colours a quarter apart, as a terminal of 256 colours has them."""
+    drawn = [rgb_to_lab(Colour.parse(as_one_of_256(c))).L for c in colours[:: N_SHADES // 4]]
+    return float(np.abs(np.diff(drawn)).min())
+
+
+def _tint(tone: Lab, most: float) -> tuple[float, float]:
+    """The hue of a colour, no stronger than ``most``."""
+    chroma = float(np.hypot(tone.a, tone.b))
+    weaker = min(most / chroma, 1.0) if chroma else 1.0
+    return tone.a * weaker, tone.b * weaker
+
+
+def _fitting(lightness: float, a: float, b: float) -> str:
+    """The colour of this lightness that a screen can show, as near to the hue as it goes."""
+    for weaker in np.linspace(1, 0, 11):
+        colour = lab_to_rgb(Lab(lightness, a * weaker, b * weaker))
+        if colour == colour.clamped:
+            break
+    return colour.clamped.hex.lower()
 
 
 def luminance(colour: str) -> float:

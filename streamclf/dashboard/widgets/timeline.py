@@ -9,9 +9,10 @@ import numpy.typing as npt
 from rich.segment import Segment
 
 from streamclf.dashboard.picture import COURSE_S, Picture
-from streamclf.dashboard.widgets.canvas import SHADES, Canvas, clip_text, pair
+from streamclf.dashboard.widgets.canvas import SHADES, Canvas, pair
 from streamclf.dashboard.widgets.palette import N_SHADES
 from streamclf.dashboard.widgets.rows import SteadyRows
+from streamclf.dashboard.widgets.text import fit_words, in_column
 
 
 class Timeline(Canvas):
@@ -35,7 +36,7 @@ class Timeline(Canvas):
         if self._labels != labels:
             self._labels, self._rows = labels, SteadyRows()
         names = picture.names
-        name_width = min(max(len(name) for name in names), 16) + 1
+        name_width = min(max(len(name) for name in names), max(width // 5, 16)) + 1
         n_cells = max(width - name_width, 1)
         cell_s = max(COURSE_S / n_cells, 0.5)
         # Cells stay in place while time passes: they begin at multiples of their length.
@@ -46,13 +47,13 @@ class Timeline(Canvas):
         style = self.part("timeline--label")
         lines = []
         for index in self._rows.update([int(i) for i in top]):
-            name = Segment(clip_text(names[index], name_width), style)
+            name = Segment(in_column(names[index], name_width), style)
             lines.append([name, *self._cells(scores[:, index])])
         events = self._events(picture, n_cells, cell_s, last)
         scale = _scale(n_cells, cell_s)
         return [
             *lines,
-            [Segment(clip_text("events", name_width), style), *events],
+            [Segment(in_column("events", name_width), style), *events],
             [Segment(" " * name_width, style), Segment(scale, self.part("timeline--scale"))],
         ]
 
@@ -88,10 +89,17 @@ class Timeline(Canvas):
                 cells[begin:end], kinds[begin:end] = "╱" * (end - begin), [2] * (end - begin)
                 continue
             room = end - begin
-            text = clip_text(f"▏{entry.label}", room) if room > 3 else "▏" + " " * (room - 1)
+            text = f"▏{_name_in(entry.label, room - 1)}".ljust(room)
             cells[begin:end], kinds[begin:end] = text, [1] * (end - begin)
         styles = [self.rich_style, self.part("timeline--event"), self.part("timeline--gap")]
         return [Segment(cell, styles[kind]) for cell, kind in zip(cells, kinds, strict=True)]
+
+
+def _name_in(label: str, room: int) -> str:
+    """A label in a bar, or its first words; nothing where those do not fit."""
+    shown = fit_words(label, room)
+    whole = shown == label or label.startswith(shown.rstrip("…") + " ")
+    return shown if whole or f"{shown.rstrip('…')}," in label else ""
 
 
 def _scale(n_cells: int, cell_s: float) -> str:
