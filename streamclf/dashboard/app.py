@@ -15,6 +15,7 @@ from typing import ClassVar
 from textual.app import App, ComposeResult, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
+from textual.driver import Driver
 from textual.message import Message
 from textual.screen import Screen
 from textual.timer import Timer
@@ -36,6 +37,7 @@ from streamclf.dashboard.picture import Level, Picture, take_picture
 from streamclf.dashboard.playback import Playback
 from streamclf.dashboard.playhead import Playhead
 from streamclf.dashboard.remembered import Remembered
+from streamclf.dashboard.terminal import lasting
 from streamclf.dashboard.widgets.canvas import Canvas
 from streamclf.dashboard.widgets.counts import Counts
 from streamclf.dashboard.widgets.events import EventList
@@ -61,6 +63,9 @@ class Dashboard(Actions, App[int]):
         make_listener: Makes the listener, given how to post messages.
         remembered: Of the last session.
         now: Monotonic seconds.
+
+    Attributes:
+        has_terminal: Whether what it draws on is still there.
     """
 
     CSS_PATH = "dashboard.tcss"
@@ -93,6 +98,7 @@ class Dashboard(Actions, App[int]):
         self.failure: Exception | None = None
         self.folder = Path.cwd()
         self._now = now
+        self.has_terminal = True
         self._dirty = True
         self._drawn_at = now()
         self._timer: Timer | None = None
@@ -153,6 +159,15 @@ class Dashboard(Actions, App[int]):
         """Something could not be played."""
         self._dirty = True
         self.notify(message.line, severity="warning", timeout=10, markup=False)
+
+    def get_driver_class(self) -> type[Driver]:
+        """Textual's driver, for a terminal that may go."""
+        return lasting(super().get_driver_class(), self._lose_terminal)
+
+    def _lose_terminal(self) -> None:
+        """End as by a signal: nobody sees anything any more."""
+        self.has_terminal = False
+        self.exit(INTERRUPTED)
 
     def _end_on_signals(self) -> None:
         if threading.current_thread() is threading.main_thread() and os.name == "posix":

@@ -13,6 +13,7 @@ from pathlib import Path
 from streamclf.dashboard.app import Dashboard
 from streamclf.dashboard.listener import Doors, Listener, Post
 from streamclf.dashboard.remembered import Remembered, log_path, save_settings
+from streamclf.dashboard.terminal import leave_terminal
 from streamclf.dashboard.tuning import set_on
 from streamclf.engine import Engine
 from streamclf.errors import StreamclfError
@@ -56,6 +57,8 @@ def open_dashboard(
     try:
         code = app.run()
     finally:
+        if not app.has_terminal:
+            leave_terminal()
         app.listener.stop()
         if keep:
             save_settings(app.remembered)
