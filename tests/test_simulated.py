@@ -2,7 +2,9 @@
 
 import queue
 import threading
+from fractions import Fraction
 
+import av
 import numpy as np
 import pytest
 import toys
@@ -50,6 +52,33 @@ def test_simulated_blocks_come_once_they_have_sounded(sound, speed):
             ends.append(block.end)
             assert clock.time == pytest.approx(1000 + block.end / RATE / speed)
     assert ends == [400, 800, 1000]  # 50 ms a block
+
+
+@pytest.mark.parametrize("speed", [1.0, 0.0])
+@pytest.mark.parametrize("lacking_s", [1, 5])
+def test_simulated_audio_behind_a_hole_sounds_where_the_recording_has_it(
+    tmp_path, speed, lacking_s
+):
+    """Also where the hole is so long that the microphone counts as lost."""
+    path = tmp_path / "x.mka"
+    ramp = np.arange(10 * RATE, dtype=np.int16)
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("pcm_s16le", rate=RATE, layout="mono")
+        for first in range(0, len(ramp), RATE // 2):
+            if 3 <= first / RATE < 3 + lacking_s:
+                continue
+            piece = np.ascontiguousarray(ramp[np.newaxis, first : first + RATE // 2])
+            frame = av.AudioFrame.from_ndarray(piece, format="s16", layout="mono")
+            frame.sample_rate, frame.pts, frame.time_base = RATE, first, Fraction(1, RATE)
+            container.mux(stream.encode(frame))
+    with SimulatedMicrophone(path, speed=speed, clock=JumpingClock()) as microphone:
+        items = list(microphone.blocks(RATE))
+    blocks = [item for item in items if isinstance(item, Block)]
+    (gap,) = [item for item in items if isinstance(item, Gap)]
+    assert (gap.position, gap.n_samples) == (3 * RATE, lacking_s * RATE)
+    for block in blocks:
+        expected = ramp[block.position : block.end] / 32768
+        np.testing.assert_allclose(block.waveform[0], expected, rtol=0, atol=1e-6)
 
 
 def test_simulated_catches_up_after_a_slow_consumer(sound):

@@ -218,12 +218,10 @@ class SimulatedStream:
             self._pass_over(n_stalled)
             self._schedule()
             return
-        self._catch_up()
-        n_lost = self._backend.player.take_loss()
-        if n_lost:
-            n_lost = rescale(n_lost, self._backend.player.sample_rate, self._sample_rate)
-            self._position += n_lost
-            self._overflowed = True
+        if self._catch_up() or self._lacks():
+            # What comes behind it is due when it sounds, not now.
+            self._schedule()
+            return
         onset_s = self._time(self._position)
         waveform = self._silence(self._hear(self._block_samples))
         if waveform.shape[1]:
@@ -269,19 +267,37 @@ class SimulatedStream:
         self._position += n_samples
         self._missed = True
 
-    def _catch_up(self) -> None:
-        """Have the player where this device is, after something was missed."""
+    def _catch_up(self) -> bool:
+        """Have the player where this device is, after something was missed.
+
+        Returns:
+            Whether the player is ahead: the device was opened while the recording lacked audio.
+        """
         if not self._missed:
-            return
+            return False
         self._missed = False
         player = self._backend.player
-        player.skip(
-            rescale(self._position, self._sample_rate, player.sample_rate) - player.position
-        )
+        player.skip(self._player_position() - player.position)
         if self._sample_rate != player.sample_rate:
             rates = player.sample_rate, self._sample_rate
             self._resampler = soxr.ResampleStream(*rates, player.n_channels, dtype="float32")
             self._resampled = np.zeros((player.n_channels, 0), np.float32)
+        is_ahead = player.position > self._player_position()
+        if is_ahead:
+            self._position = rescale(player.position, player.sample_rate, self._sample_rate)
+        return is_ahead
+
+    def _player_position(self) -> int:
+        """This device's position, in samples of the player."""
+        return rescale(self._position, self._sample_rate, self._backend.player.sample_rate)
+
+    def _lacks(self) -> bool:
+        """Lose what the recording lacks here; whether there was anything."""
+        player = self._backend.player
+        n_lost = rescale(player.take_loss(), player.sample_rate, self._sample_rate)
+        self._position += n_lost
+        self._overflowed = self._overflowed or n_lost > 0
+        return n_lost > 0
 
     def _hear(self, n_samples: int) -> Waveform:
         """The next ``(channels, samples)``, fewer at a loss or at the end."""
