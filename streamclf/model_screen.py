@@ -111,8 +111,12 @@ def _columns(names: Sequence[str]) -> Iterator[str]:
     if len(shown) < len(names):
         shown, n_rows = [*shown, f"and {len(names) - len(shown)} more"], MOST_ROWS
     for row in range(n_rows):
-        cells = [f"{textwrap.shorten(name, width - 2):<{width}}" for name in shown[row::n_rows]]
+        cells = [f"{_cut(name, width - 2):<{width}}" for name in shown[row::n_rows]]
         yield f"  {''.join(cells)}".rstrip()
+
+
+def _cut(name: str, width: int) -> str:
+    return name if len(name) <= width else f"{name[: width - 3]}..."
 
 
 def _licence(licence: str) -> str:

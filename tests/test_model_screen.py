@@ -99,6 +99,16 @@ def test_a_thousand_labels_leave_room_for_the_rest(tmp_path):
     assert int(rest[1]) == 1000 - 14 * 4 + 1
 
 
+@pytest.mark.parametrize("length", [1, 2, 4, 200])
+def test_labels_of_any_length_are_listed(tmp_path, length):
+    """Spoken digits are called "0" to "9"."""
+    labels = [digit * length for digit in "0123456789"]
+    lines = screen(tmp_path, labels=labels[: len(toys.toy_card().labels)])
+    assert max(map(len, lines)) <= 80
+    for label in labels[: len(toys.toy_card().labels)]:
+        assert any(label[:60] in line for line in lines)
+
+
 def test_a_regression_gives_values(tmp_path):
     path = toys.write_loudness_meter(tmp_path / "meter.onnx")
     text = " ".join(describe_model(Model(path, provider="cpu")))
