@@ -31,8 +31,11 @@ class Resumption:
         """The recordings that are still to be heard; says how many are not.
 
         Raises:
-            UsageError: A table holds a part of a recording that is not named.
+            UsageError: A table holds a part of a recording that is not named, or cannot tell two
+                recordings apart.
         """
+        for table in self._tables:
+            table.check_names(paths)
         missing = [path for path in self._outputs.shared if not path.exists()]
         self._rest = [
             path

@@ -143,6 +143,21 @@ class SharedTable:
             return False
         return not newer and self._name(recording) in self._done
 
+    def check_names(self, recordings: Collection[Path]) -> None:
+        """See whether it can tell the recordings of a batch apart.
+
+        Raises:
+            UsageError: It shows two of them by one name, so that one would pass for the other.
+        """
+        named: dict[str, Path] = {}
+        for recording in recordings:
+            name = self._name(recording)
+            if named.setdefault(name, recording) != recording:
+                raise UsageError(
+                    f"--resume: {self.path} calls two recordings {name}: rename one, or write "
+                    ".jsonl, which has each name as it is"
+                )
+
     def check(self, recordings: Collection[Path]) -> None:
         """See whether a batch of these recordings can go on with it.
 

@@ -296,3 +296,26 @@ def test_a_line_that_is_none_of_ours_stays(tmp_path):
         state.check([tmp_path / "y.wav"])
     state.take_out([Path("x.wav")])
     assert table.read_text() == before.replace('{"type":"event","source":"x.wav"}\n', "")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="names have no line breaks there")
+def test_two_recordings_that_a_table_shows_by_one_name_do_not_pass_for_each_other(
+    streamclf, write_wav, tone_model, tmp_path
+):
+    first = write_wav(toys.tone(440, 3), "day/a\\nb.wav")
+    for ending, n_done in (("csv", None), ("jsonl", 1)):
+        table = tmp_path / f"all.{ending}"
+        run = ("file", "--model", tone_model, "-o", table, "--resume", first)
+        assert streamclf(*run).code == 0
+        before = table.read_bytes()
+        second = write_wav(toys.tone(2500, 3), "day/a\nb.wav")
+        os.utime(second, ns=(0, 0))
+        result = streamclf(*run, second)
+        if n_done is None:
+            assert result.code == 2
+            assert r"all.csv calls two recordings " in result.err
+            assert table.read_bytes() == before
+        else:
+            assert result.code == 0
+            assert "1 of 2 recordings had been done before" in result.err
+            assert table.read_bytes().startswith(before)
