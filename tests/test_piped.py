@@ -283,6 +283,19 @@ def test_what_is_heard_beyond_its_promise_is_said(tmp_path, tone_model, command)
     assert sum(promise in line for line in result.stderr.splitlines()) == 1
 
 
+@pytest.mark.parametrize("command", ["file", "listen"])
+@pytest.mark.parametrize("size", [44, 100_000])
+def test_a_file_as_standard_input_is_heard_beyond_its_promise(tmp_path, tone_model, command, size):
+    """It can be sought, where a pipe cannot; its size must not end it either."""
+    path = write(tmp_path / "x.wav")
+    path.write_bytes(sized(path.read_bytes(), size))
+    given = ["file", "-"] if command == "file" else ["listen", "--source", "-"]
+    with path.open("rb") as file:
+        result = run([*given, "--model", tone_model, "-f", "audacity"], stdin=file)
+    assert result.returncode == 0
+    assert len(result.stdout.splitlines()) == 4
+
+
 def test_bytes_behind_wavpack_are_no_fault():
     # Tags follow the audio, which FFmpeg takes for a block when it reads forward.
     head = b"wvpk" + bytes(4) + b"\x10\x04\x00\x00" + (96_000).to_bytes(4, "little")

@@ -15,11 +15,11 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from streamclf.errors import RecordingError, SourceError
 from streamclf.records import Block, Gap, Notice
-from streamclf.sources.piped_sizes import LeftOutError, Sizes
+from streamclf.sources.piped_sizes import LeftOutError, Sizes, names_size
 from streamclf.sources.promises import promised_samples, samples_of_mp3, without_padding
 from streamclf.sources.pump import Pump
 
@@ -32,6 +32,8 @@ _WAKE_S = 0.2
 """How often a thread that waits looks whether it is to end."""
 
 _HEAD_BYTES = 65_536
+_KIND_BYTES = 12
+"""Of a RIFF file and its kin, as many bytes tell what it is."""
 _SLACK_S = 0.05
 """Less than this is not missing: encoders round."""
 
@@ -187,7 +189,7 @@ def decode_forward(
     """
     from streamclf.sources.decode import Decoder
 
-    can_seek = bool(getattr(file, "seekable", bool)())
+    can_seek = _may_seek(file)
     sizes = Sizes(file)
     heard, position, rate = False, 0, 1
     try:
@@ -207,6 +209,16 @@ def decode_forward(
         yield Notice(position, rate, remark, "info")
     if sizes.fault:
         raise LeftOutError(sizes.fault)
+
+
+def _may_seek(file: Any) -> bool:
+    """Whether FFmpeg may seek: in a file, but where a size might end it too soon."""
+    if not getattr(file, "seekable", bool)():
+        return False
+    place = file.tell()
+    begins = file.read(_KIND_BYTES)
+    file.seek(place)
+    return not names_size(begins or b"")
 
 
 RAW = (

@@ -28,6 +28,11 @@ _AHEAD_BYTES = 65_536
 """As far a header, or what follows the samples, is looked at."""
 
 
+def names_size(begins: bytes) -> bool:
+    """Whether audio that begins so names a size that `Sizes` sees through."""
+    return begins[:4] in _ENDLESS and begins[8:12] != b"AVI "
+
+
 class LeftOutError(SourceError):
     """Audio came through a pipe that cannot be decoded behind the rest."""
 
