@@ -52,7 +52,7 @@ def test_lines_lost_while_the_dashboard_ran_are_said_when_it_has_ended(
     source = f"sim:{write_wav(sound)}"
     command = [sys.executable, "-m", "streamclf", "listen", "--source", source, "-o", str(full)]
     with Terminal([*command, "--model", str(tone_model)], home(tmp_path)) as terminal:
-        terminal.until("listening", "cannot be written")  # an event has ended
+        terminal.until("listening", "device;", "▲   2.")  # an event has ended
         terminal.press("q")
         shown = terminal.until("exit code 1").replace("\n", "")
     assert re.search(r"full\.csv: lost [12] lines? in all", shown)
