@@ -70,6 +70,7 @@ def _result(plain: Any) -> Any:
         return values.reshape(plain["shape"])
     fields = [_result(value) for value in plain["fields"]]
     kind = _KINDS[plain[_KIND]]
-    if kind is Thresholds:
-        fields[-1] = {key: _result(value) for key, value in fields[-1]}
+    if kind is Thresholds:  # whose classes are pairs, as a dictionary's keys are texts alone
+        place = _names(kind).index("classes")
+        fields[place] = {key: _result(value) for key, value in fields[place]}
     return kind(*fields)

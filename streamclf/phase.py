@@ -97,8 +97,9 @@ class _Stretch:
     def add(self, block: Block, mono: Waveform) -> None:
         """Add a block with something in it."""
         every = block.waveform.ravel(order="K")  # as it lies in memory, without a copy
-        power = float(np.dot(every, every))
-        if not power > QUIET**2 * every.size:  # written so that NaN does not pass
+        with np.errstate(over="ignore"):  # samples may be anything; such a sum is no audio's
+            power = float(np.dot(every, every))
+        if not QUIET**2 * every.size < power < np.inf:  # written so that NaN does not pass
             return
         self.position = self.position if self.n_samples else block.position
         self.n_samples += block.n_samples

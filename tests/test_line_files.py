@@ -29,7 +29,7 @@ def test_lines_are_whole_when_the_process_is_killed(tmp_path, name):
     assert subprocess.run([sys.executable, "-c", script, path], check=False).returncode == 9
     text = path.read_text()
     assert text.endswith("\n")
-    assert text.count("dog") == 3
+    assert sum("dog" in line for line in text.splitlines()) == 3
 
 
 def test_each_call_is_one_write(tmp_path, monkeypatch):
