@@ -250,8 +250,25 @@ def test_results_that_cannot_wait_are_their_recordings_line(
     """A full disk of temporary files: what was found before stands, the others go on."""
     monkeypatch.setattr(spool_module, "IN_MEMORY", 5000)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "gone"))
+    failed = threading.Event()
+    put = spool_module.Spool.put
+
+    def put_and_note(spool, item):
+        try:
+            put(spool, item)
+        except OSError:
+            failed.set()
+            raise
+
+    class Late(MemorySink):
+        def begin(self, stream):
+            super().begin(stream)
+            assert failed.wait(60)
+
+    monkeypatch.setattr(spool_module.Spool, "put", put_and_note)
     paths = [write_wav(toys.tone(440, 2 + 60 * (k == 1)), f"{k}.wav") for k in range(3)]
-    sinks = {path: MemorySink() for path in paths}
+    # The first one's reader waits, so that the second one's results have to.
+    sinks = {path: Late() if path == paths[0] else MemorySink() for path in paths}
     ended = []
     report = run_recordings(
         engines(classifier, 2, hop_s=0.05), paths, lambda path: [sinks[path]], Bars(3),
