@@ -11,5 +11,6 @@ ruff check .
 ruff format --check .
 mypy
 lint-imports --no-cache
+zensical build --strict
 # A file at a time on each core; what hangs is told after ten minutes.
 exec python -m pytest -n auto --dist loadfile --timeout 600 --cov --cov-report=term:skip-covered --cov-fail-under=90 "$@"

@@ -165,7 +165,7 @@ class HeardLine(JsonRecord, frozen=True, kw_only=True, tag="heard"):
 
 
 class UnfinishedLine(JsonRecord, frozen=True, kw_only=True, tag="unfinished"):
-    """A recording was not heard to its end; `offset` tells how far (with `--resume`)."""
+    """A recording was not heard to its end (with `--resume`); `offset` tells how far it was."""
 
     source: Source
     onset: Onset
