@@ -1,40 +1,72 @@
 """README and the documents: what they name is there, so that nobody follows them into nothing.
 
-Options of `python -m train...` are not looked at here: only pages about `streamclf` itself.
+A command line in a code block is read by the program's own parser, a settings file by the program,
+a line of JSON by its schema. What a page claims of a result is tested where the result is.
 """
 
 from __future__ import annotations
 
+import argparse
+import ast
 import csv
+import json
 import os
 import re
+import runpy
 import shutil
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
+import documents
 import pytest
+from documents import PAGES, ROOT, SITE, blocks, command_lines, name_of, prose, read
 
+import streamclf as library
+from streamclf import options
 from streamclf.cli import app
 
-ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-ABOUT_THE_COMMAND = [
+ABOUT_TRAINING = {
+    "CONTRIBUTING.md",
     "README.md",
-    "docs/listening.md",
-    "docs/recordings.md",
-    "docs/outputs.md",
-    "docs/always-on.md",
-]
-OTHERS = {
-    "--help",
-    "--line-buffered",  # grep's
-    # of python -m train.pocket, which these pages name in passing
-    "--data",
-    "--start",
-    "--last-layer",
-    "--save",
+    "docs/explanation/figures.md",
+    "docs/explanation/training.md",
+    "docs/how-to/clips.md",
+    "docs/how-to/export.md",
+    "docs/how-to/judging.md",
+    "docs/how-to/short-recordings.md",
+    "docs/how-to/training.md",
+    "docs/models/pocket-esc10.md",
+    "docs/models/pocket.md",
+    "docs/tutorials/own-sounds.md",
 }
+"""Pages that also name options of `python -m train...`, `export` or `benchmarks`."""
+OTHER_PROGRAMS = {
+    "--help",
+    "--line-buffered",  # grep
+    "--unbuffered",  # jq
+    "--now",  # systemctl
+    "--check",  # scripts/reference.py
+    "--strict",  # zensical
+    "--dist",  # pytest
+}
+with_name = pytest.mark.parametrize("page", PAGES, ids=name_of)
+
+
+def parse(arguments: list[str]) -> None:
+    """Read a command line as the program does, and do nothing else. The only place that knows how.
+
+    Raises:
+        Exception: The program would refuse it.
+    """
+    import typer
+
+    group = typer.main.get_command(app)
+    name, *rest = options.with_port(options.with_command(app, arguments))
+    context = group.commands[name].make_context(name, rest)
+    if name == "config":
+        group.commands["listen"].make_context("listen", list(context.args))
 
 
 def options_of_all_commands() -> set[str]:
@@ -50,45 +82,162 @@ def options_of_all_commands() -> set[str]:
     }
 
 
-@pytest.mark.parametrize("name", ABOUT_THE_COMMAND)
-def test_options_that_a_page_names_are_there(name):
-    text = (ROOT / name).read_text(encoding="utf-8")
-    named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", text)) - OTHERS
-    assert named
-    assert named <= options_of_all_commands()
+def options_of_training() -> set[str]:
+    """What the sources name: running all of their parsers would take torch."""
+    sources = [
+        path.read_text(encoding="utf-8")
+        for folder in ("train", "export", "benchmarks")
+        for path in (ROOT / folder).rglob("*.py")
+    ]
+    return {name for text in sources for name in re.findall(r"\"(--[a-z][a-z0-9-]+)\"", text)}
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if page in SITE or page.parent == ROOT], ids=name_of
+)
+def test_options_that_a_page_names_are_there(page):
+    if page.name == "CHANGELOG.md":  # it also names what is no more
+        return
+    known = options_of_all_commands() | OTHER_PROGRAMS
+    if name_of(page) in ABOUT_TRAINING:
+        known |= options_of_training()
+    named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", read(page)))
+    assert named <= known
+
+
+def test_each_page_about_training_is_there():
+    assert {name_of(page) for page in PAGES} >= ABOUT_TRAINING
+
+
+@with_name
+def test_command_lines_of_a_page_are_taken_by_the_program(page, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    settings = tmp_path / "settings.toml"
+    settings.touch()
+    for words in command_lines(page, "streamclf"):
+        if "--config" in words:
+            words[words.index("--config") + 1] = str(settings)
+        parse(words)
+
+
+def test_command_lines_are_found_and_wrong_ones_are_refused(tmp_path):
+    """What the test above would not see, it could not refuse."""
+    assert sum(1 for page in PAGES for _ in command_lines(page, "streamclf")) > 60
+    page = tmp_path / "page.md"
+    page.write_text("```\nx | A=1 streamclf listen --hopp 1 && streamclf day.wav  # heard\n```\n")
+    wrong, right = command_lines(page, "streamclf")
+    assert (wrong, right) == (["listen", "--hopp", "1"], ["day.wav"])
+    parse(right)
+    with pytest.raises(Exception, match="hopp"):
+        parse(wrong)
+
+
+class Parsed(Exception):
+    """The parser of a command was reached, with these arguments."""
+
+
+@pytest.mark.train
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if page.name not in ("CHANGELOG.md", "trials.md")], ids=name_of
+)
+def test_command_lines_of_training_are_taken_by_its_commands(page, monkeypatch):
+    """`trials.md` is left out: it keeps command lines of versions that are no more."""
+    pytest.importorskip("torch")
+    whole = argparse.ArgumentParser.parse_args
+
+    def stop(parser, given=None, namespace=None):
+        raise Parsed(parser, whole(parser, given, namespace) if is_whole else None)
+
+    monkeypatch.setattr(argparse.ArgumentParser, "parse_args", stop)
+    for module, *words in command_lines(page, "python -m"):
+        if module.partition(".")[0] not in ("train", "export", "benchmarks"):
+            continue
+        is_whole = not any("..." in word or "[" in word for word in words)
+        monkeypatch.setattr(sys, "argv", [module, *words])
+        with pytest.raises(Parsed) as stopped:
+            runpy.run_module(module, run_name="__main__")
+        parser = stopped.value.args[0]
+        flags = re.findall(r"--[a-z][a-z-]+", " ".join(words))
+        assert set(flags) <= set(parser._option_string_actions), (module, flags)
+
+
+@with_name
+def test_python_of_a_page_compiles_and_names_what_is_there(page):
+    for code in blocks(page, "python"):
+        tree = ast.parse(code)
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Import):
+                assert all(find_spec(alias.name) for alias in node.names)
+            elif isinstance(node, ast.ImportFrom):
+                module = __import__(node.module, fromlist=["x"])
+                assert all(hasattr(module, alias.name) for alias in node.names)
+            elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+                if node.value.id == "streamclf":
+                    assert hasattr(library, node.attr), node.attr
+
+
+@with_name
+def test_settings_of_a_page_are_taken_by_the_program(page, tmp_path, streamclf):
+    for code in blocks(page, "toml"):
+        file = tmp_path / "file.toml"
+        file.write_text(code, encoding="utf-8")
+        option = "--thresholds" if re.search(r"(?m)^on = ", code) else "--config"
+        result = streamclf("config", "--check", option, file)
+        assert result.code == 0, result.err
+
+
+@with_name
+def test_lines_of_json_have_the_form_of_their_schema(page):
+    import jsonschema
+
+    for code in blocks(page, "json"):
+        for line in map(json.loads, code.splitlines()):
+            path = ROOT / "docs" / "reference" / "schema" / f"{line['type']}.json"
+            schema = json.loads(path.read_text(encoding="utf-8"))
+            jsonschema.validate(line, {**schema, "additionalProperties": False})
+
+
+@with_name
 def test_links_of_a_page_lead_somewhere(page):
-    for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8")):
+    for target in re.findall(r"\]\(([^)\s]+)\)", prose(page)):
         if "://" in target:
             continue
         path, _, anchor = target.partition("#")
         there = page.parent / path if path else page
         assert there.exists(), target
         if anchor:
-            headings = re.findall(r"(?m)^#+ (.*)$", there.read_text(encoding="utf-8"))
+            headings = re.findall(r"(?m)^#+ (.*)$", prose(there))
             slugs = {re.sub(r"[^\w -]", "", each.lower()).replace(" ", "-") for each in headings}
             assert anchor in slugs, target
 
 
-@pytest.mark.skipif(os.name == "nt", reason="a recipe for sh")
-@pytest.mark.parametrize("name", ["README.md", "docs/listening.md"])
-def test_the_alarm_of_a_page_rings_while_it_sounds(name):
-    """The recipe as it stands there, on the example recording in place of the microphone."""
-    text = (ROOT / name).read_text(encoding="utf-8")
-    (recipe,) = re.findall(r"```\n(streamclf listen [^`]*done\n)```", text)
-    source = f"--source sim:{ROOT / 'examples' / 'afternoon.flac'} --speed 0"
-    command = f"{sys.executable} -m streamclf listen {source}"
-    recipe = recipe.replace("streamclf listen", command, 1).replace("notify-send", "echo")
-    told = subprocess.run(["sh", "-c", recipe], capture_output=True, text=True, timeout=120)
-    labels = re.findall(r'"label":"(\w+)"', told.stdout)
-    assert labels == ["siren", "clock_alarm"], told.stderr
-    assert '"type":"event"' not in told.stdout
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if page.name != "CHANGELOG.md"], ids=name_of
+)
+def test_paths_that_a_page_names_are_there(page):
+    """Files, folders and modules in `code`; those of `streamclf/` may be named without it."""
+    rooms = {path.name for path in (ROOT / "streamclf").iterdir() if path.is_dir()}
+    tops = {path.name for path in ROOT.iterdir() if path.is_dir()} | rooms
+    for said in re.findall(r"`([\w./*-]+)`", prose(page)):
+        first, slash, _ = said.partition("/")
+        if slash and first in tops and first not in ("build", "runs") and said != "runs/":
+            assert any(exists(base / said) for base in (ROOT, ROOT / "streamclf")), said
+        elif re.fullmatch(r"(train|export|benchmarks|streamclf)(\.[a-z_0-9]+)+", said):
+            assert exists(ROOT / said.replace(".", "/")) or names_an_attribute(said), said
 
 
-def test_readme_fits_a_page_or_two():
-    assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 120
+def exists(path: Path) -> bool:
+    if "*" in path.name:
+        return any(path.parent.glob(path.name))
+    return path.exists() or path.with_name(f"{path.name}.py").exists()
+
+
+def names_an_attribute(dotted: str) -> bool:
+    """Whether the file of the module defines the last part, without importing it."""
+    module, _, name = dotted.rpartition(".")
+    base = ROOT / module.replace(".", "/")
+    file = base / "__init__.py" if base.is_dir() else base.with_name(f"{base.name}.py")
+    return file.is_file() and re.search(rf"\b{name}\b", file.read_text("utf-8")) is not None
 
 
 def test_every_page_is_reached_from_readme():
@@ -98,16 +247,42 @@ def test_every_page_is_reached_from_readme():
         if page in reached:
             continue
         reached.add(page)
-        for target in re.findall(r"\]\(([^)\s#]+\.md)", page.read_text(encoding="utf-8")):
+        for target in re.findall(r"\]\(([^)\s#]+\.md)", read(page)):
             waiting.append((page.parent / target).resolve())
     assert set(PAGES) <= reached
+
+
+def test_readme_fits_a_page_or_two():
+    assert len(read(ROOT / "README.md").splitlines()) <= 120
+
+
+def test_the_version_stands_in_one_place():
+    """The newest release of the changelog is that version; no other file repeats it."""
+    releases = re.findall(r"(?m)^## (\d+\.\d+\.\d+)", read(ROOT / "CHANGELOG.md"))
+    assert releases[0] == library.__version__
+    for name in ("pyproject.toml", "CITATION.cff", "zensical.toml"):
+        text = (ROOT / name).read_text(encoding="utf-8")
+        assert not re.search(r'(?m)^version\s*[:=]\s*"?\d', text), name
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a recipe for sh")
+@pytest.mark.parametrize("name", ["README.md", "docs/how-to/alarms.md", "docs/tutorials/box.md"])
+def test_the_alarm_of_a_page_rings_while_it_sounds(name):
+    """The recipe as it stands there, on the example recording in place of the microphone."""
+    (recipe,) = (code for code in blocks(ROOT / name, "") if "notify-send" in code)
+    source = f"--source sim:{ROOT / 'examples' / 'afternoon.flac'} --speed 0"
+    command = f"{sys.executable} -m streamclf listen {source}"
+    recipe = recipe.replace("streamclf listen", command, 1).replace("notify-send", "echo")
+    told = subprocess.run(["sh", "-c", recipe], capture_output=True, text=True, timeout=120)
+    labels = re.findall(r'"label":"(\w+)"', told.stdout)
+    assert labels == ["siren", "clock_alarm"], told.stderr
+    assert '"type":"event"' not in told.stdout
 
 
 @pytest.mark.skipif(os.name == "nt", reason="a recipe for sh")
 def test_the_folder_of_readme_becomes_one_table(tmp_path):
     """The recipe as it stands there, but for the line that needs a terminal; twice, as --resume."""
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    (recipe,) = re.findall(r"```\n(streamclf file recordings/[^`]*)```", text)
+    (recipe,) = (code for code in blocks(ROOT / "README.md", "") if "file recordings/" in code)
     lines = [line for line in recipe.splitlines() if "--ui" not in line]
     example = ROOT / "examples" / "afternoon.flac"
     (tmp_path / "recordings" / "june").mkdir(parents=True)
