@@ -48,7 +48,8 @@ def site() -> Path:
         [sys.executable, "-m", "zensical", "build", "--strict", "--clean"],
         cwd=ROOT, capture_output=True, text=True, timeout=300,
     )  # fmt: skip
-    assert built.returncode == 0, built.stdout + built.stderr
+    colour = re.compile(r"\x1b\[[0-9;]*m")
+    assert built.returncode == 0, colour.sub("", built.stdout + built.stderr)
     return ROOT / SETTINGS["site_dir"]
 
 
