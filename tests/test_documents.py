@@ -43,6 +43,7 @@ ABOUT_TRAINING = {
 """Pages that also name options of `python -m train...`, `export` or `benchmarks`."""
 OTHER_PROGRAMS = {
     "--help",
+    "--version",
     "--line-buffered",  # grep
     "--unbuffered",  # jq
     "--now",  # systemctl
@@ -100,7 +101,7 @@ def test_options_that_a_page_names_are_there(page):
     known = options_of_all_commands() | OTHER_PROGRAMS
     if name_of(page) in ABOUT_TRAINING:
         known |= options_of_training()
-    named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", read(page)))
+    named = set(re.findall(r"(?<![\w-])--[a-z][a-z0-9-]+", read(page)))
     assert named <= known
 
 
@@ -155,10 +156,11 @@ def test_command_lines_of_training_are_taken_by_its_commands(page, monkeypatch):
             continue
         is_whole = not any("..." in word or "[" in word for word in words)
         monkeypatch.setattr(sys, "argv", [module, *words])
+        monkeypatch.delitem(sys.modules, module, raising=False)  # it is run, not imported
         with pytest.raises(ParserReached) as stopped:
             runpy.run_module(module, run_name="__main__")
         parser = stopped.value.args[0]
-        flags = re.findall(r"--[a-z][a-z-]+", " ".join(words))
+        flags = re.findall(r"--[a-z][a-z0-9-]+", " ".join(words))
         assert set(flags) <= set(parser._option_string_actions), (module, flags)
 
 
