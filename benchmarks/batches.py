@@ -18,9 +18,9 @@ from pathlib import Path
 
 from streamclf.bench import write_noise
 from streamclf.classifier import Classifier
+from streamclf.core.settings import Settings
 from streamclf.engine import Engine
 from streamclf.model import Model, find_model
-from streamclf.settings import Settings
 from streamclf.sources.recording import Recording
 
 ROUNDS = 5

@@ -29,9 +29,9 @@ import soundfile
 
 from export.tune import SNR_DB, halve
 from streamclf import ArraySource, Average, Classifier, Engine, Model, Settings, find_model
+from streamclf.core.records import EventBegan, Scores, SoundEvent
+from streamclf.core.settings import choose_thresholds
 from streamclf.evidence import RULES
-from streamclf.records import EventBegan, Scores, SoundEvent
-from streamclf.settings import choose_thresholds
 from train.begin_metrics import Begin, judge_begins
 from train.event_metrics import Event, judge_events
 from train.scenes import Scene, make_scenes

@@ -29,13 +29,13 @@ from benchmarks.begins import RATE as SCENE_RATE
 from benchmarks.begins import Told, draw_scenes, judge, true_events
 from benchmarks.begins import hear as hear_scene
 from streamclf import ArraySource, Average, Classifier, Engine, Model, Settings, find_model
-from streamclf.card import METADATA_KEY, Card, format_card, parse_card
-from streamclf.errors import StreamclfError
+from streamclf.core.card import METADATA_KEY, Card, format_card, parse_card
+from streamclf.core.errors import StreamclfError
+from streamclf.core.records import Block, Scores, SoundEvent
+from streamclf.core.settings import choose_thresholds
 from streamclf.evidence import RULES
 from streamclf.mixdown import mix_down
-from streamclf.records import Block, Scores, SoundEvent
 from streamclf.resample import resample
-from streamclf.settings import choose_thresholds
 from streamclf.sources.paths import find_recordings
 from streamclf.sources.recording import Recording
 from train.event_metrics import judge_events

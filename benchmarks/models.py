@@ -10,8 +10,8 @@ from __future__ import annotations
 import argparse
 
 from streamclf.bench import measure
+from streamclf.core.settings import Settings
 from streamclf.model import Model, find_model
-from streamclf.settings import Settings
 
 
 def main() -> None:

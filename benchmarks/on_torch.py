@@ -28,14 +28,14 @@ from export.__main__ import export
 from streamclf.batch import leaves_core
 from streamclf.bench import write_noise
 from streamclf.classifier import Classifier
+from streamclf.core.errors import StreamclfError
+from streamclf.core.records import Block
+from streamclf.core.settings import Settings
 from streamclf.engine import Engine
-from streamclf.errors import StreamclfError
 from streamclf.mixdown import mix_down
 from streamclf.model import Model
 from streamclf.providers import obstacle
-from streamclf.records import Block
 from streamclf.resample import resample
-from streamclf.settings import Settings
 from streamclf.sources.recording import Recording
 from train.loading import load_network
 from train.runs import CONFIG, RunFolder

@@ -20,18 +20,18 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from streamclf.card import Card
 from streamclf.classifier import Classifier
-from streamclf.errors import SourceError
+from streamclf.core.card import Card
+from streamclf.core.errors import SourceError
+from streamclf.core.records import Block
+from streamclf.core.temperature import temper, untemper
+from streamclf.core.unknown import SILENCE
 from streamclf.mixdown import mix_down
 from streamclf.model import Model, find_model
-from streamclf.records import Block
 from streamclf.resample import resample
 from streamclf.short import fill_window, weigh
 from streamclf.sources.array import ArraySource
 from streamclf.sources.recording import Recording
-from streamclf.tempering import temper, untemper
-from streamclf.unknown import SILENCE
 
 Array = npt.NDArray[np.float32]
 Fill = Callable[[Array, int], Array]

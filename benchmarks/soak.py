@@ -24,9 +24,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from streamclf.classifier import Classifier
+from streamclf.core.records import Average
 from streamclf.engine import Engine
 from streamclf.model import Model, find_model
-from streamclf.records import Average
 from streamclf.sources.faults import parse_name
 from streamclf.sources.simulated import SimulatedMicrophone
 

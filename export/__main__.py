@@ -16,8 +16,8 @@ from export.form import Form, Formed, form_graph
 from export.stem import find_stem
 from export.thresholds import TARGET_PRECISION
 from export.writing import write_model
-from streamclf.card import METADATA_KEY, Card, format_card, parse_card
-from streamclf.errors import UsageError
+from streamclf.core.card import METADATA_KEY, Card, format_card, parse_card
+from streamclf.core.errors import UsageError
 from train.arguments import Parser
 from train.exits import exit_codes
 from train.loading import load_network

@@ -33,7 +33,7 @@ from export.thresholds import (
     find_unknown,
 )
 from export.tuned import join_tuned
-from streamclf.card import Card, Thresholds, Unknown
+from streamclf.core.card import Card, Thresholds, Unknown
 from train.errors import RunError
 from train.hearing import HOP_S
 from train.metrics import interval_95

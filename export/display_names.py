@@ -17,7 +17,7 @@ import onnx
 
 from export.errors import ExportError
 from export.writing import write_model
-from streamclf.card import METADATA_KEY, Card, format_card, parse_card
+from streamclf.core.card import METADATA_KEY, Card, format_card, parse_card
 from train.arguments import Parser
 from train.exits import exit_codes
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from export.calibrate import HIGHEST_TEMPERATURE, LOWEST_TEMPERATURE
 from export.thresholds import TARGET_PRECISION
-from streamclf.card import Card
+from streamclf.core.card import Card
 
 NEAR = 1.001
 """Ratio within which a temperature counts as being at the end of those that are searched."""

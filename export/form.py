@@ -15,7 +15,7 @@ from export.check import compare
 from export.errors import ExportError
 from export.graph import make_graph
 from export.prune import prune
-from streamclf.card import Card
+from streamclf.core.card import Card
 from train.evaluate import open_data_of
 from train.hearing import WindowLogits
 from train.loading import load_network

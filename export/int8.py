@@ -24,7 +24,7 @@ from torch import Tensor, nn
 
 from export.errors import ExportError
 from export.stays_float import first_layers, mean_layers, mel_nodes, thin_layers
-from streamclf.card import Fill
+from streamclf.core.card import Fill
 from train.datasets import ClipSet
 from train.hearing import WindowLogits, hear_windows
 

@@ -15,8 +15,8 @@ from export.dominators import flow_through, nodes_between
 from export.errors import ExportError
 from export.trials import PLACES, Trials, UnshareableError, open_graph, run
 from streamclf import surgery
-from streamclf.card import Stem
-from streamclf.errors import ModelError
+from streamclf.core.card import Stem
+from streamclf.core.errors import ModelError
 
 HOP_S = 0.5
 """The hop of who asks for none."""

@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from export.calibrate import N_PARTS, RUNNING
-from streamclf.card import Threshold, Thresholds
+from streamclf.core.card import Threshold, Thresholds
 from train.hearing import WindowLogits
 
 TARGET_PRECISION = 0.9

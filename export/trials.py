@@ -10,7 +10,7 @@ import onnx
 
 from export.dominators import nodes_between
 from streamclf import surgery
-from streamclf.card import Stem
+from streamclf.core.card import Stem
 
 Array = npt.NDArray[Any]
 

@@ -17,7 +17,7 @@ from export.calibrate import AVERAGE_S, MIN_CLIPS, fit_temperature
 from export.errors import ExportError
 from export.held_out import EVENTS
 from export.tuning import Listening, Tuner, hear_scenes
-from streamclf.errors import UsageError
+from streamclf.core.errors import UsageError
 from train.arguments import Parser
 from train.datasets import ClipSet
 from train.evaluate import open_data_of

@@ -16,9 +16,9 @@ from torch import nn
 
 from export.calibrate import AVERAGE_S
 from streamclf.average import average
-from streamclf.card import Thresholds
+from streamclf.core.card import Thresholds
+from streamclf.core.records import Block, Scores, SoundEvent
 from streamclf.events import Timing, detect
-from streamclf.records import Block, Scores, SoundEvent
 from streamclf.windows import slide
 from train.event_metrics import Event, judge_events
 from train.hearing import HOP_S, softmax

@@ -3,7 +3,7 @@
 The average at a window is taken over the windows that ended in the last ``average`` samples,
 itself included, all behind the last gap. It is defined by positions alone, so neither block nor
 batch sizes change it. A temperature is applied to the average, not to what it is made of
-(`streamclf.tempering`).
+(`streamclf.core.temperature`).
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 
-from streamclf.records import Average, Change, Gap, Notice, Scores
-from streamclf.tempering import Values, temper, untemper
+from streamclf.core.records import Average, Change, Gap, Notice, Scores
+from streamclf.core.temperature import Values, temper, untemper
 
 AverageKind: TypeAlias = Literal["mean", "exponential"]
 

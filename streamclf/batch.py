@@ -9,16 +9,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from streamclf.card import Card
 from streamclf.console import Bars
-from streamclf.cores import count_cores
+from streamclf.core.card import Card
+from streamclf.core.cpu_count import count_cores
+from streamclf.core.errors import RecordingError, SourceError
+from streamclf.core.records import Average
+from streamclf.core.stats import Statistics, count, format_length
 from streamclf.engine import Engine
-from streamclf.errors import RecordingError, SourceError
-from streamclf.records import Average
 from streamclf.runner import describe_stream, run_stream, write_results
 from streamclf.sinks.base import Sink
 from streamclf.sources.recording import Recording
-from streamclf.stats import Statistics, count, format_length
 
 if TYPE_CHECKING:
     from streamclf.jobs import Job

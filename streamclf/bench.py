@@ -26,16 +26,16 @@ from typing import Any
 import numpy as np
 import soundfile
 
-from streamclf import own_python
 from streamclf.classifier import Array, Classifier, stack
-from streamclf.cores import count_cores
+from streamclf.core import child_python
+from streamclf.core.cpu_count import count_cores
+from streamclf.core.errors import UsageError
+from streamclf.core.records import Block, Window
+from streamclf.core.settings import Settings
 from streamclf.engine import Engine
-from streamclf.errors import UsageError
 from streamclf.mixdown import mix_down
 from streamclf.model import Model
-from streamclf.records import Block, Window
 from streamclf.resample import resample
-from streamclf.settings import Settings
 from streamclf.sharing import BATCH, SHARED_BATCH
 from streamclf.sources.recording import Recording
 from streamclf.sources.simulated import SimulatedMicrophone
@@ -333,7 +333,7 @@ def _start_up(folder: Path, model: Path) -> float:
     clip = folder / "second.wav"
     write_noise(clip, 1.0)
     command = [sys.executable, "-m", "streamclf", "file", str(clip), "--model", str(model)]
-    environment = own_python.environment()
+    environment = child_python.environment()
     taken = []
     for _ in range(ROUNDS):
         began = time.perf_counter()

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from streamclf.errors import CardError, ModelError
+from streamclf.core.errors import CardError, ModelError
+from streamclf.core.records import Change, Gap, Notice, Scores, Window
 from streamclf.model import Model
-from streamclf.records import Change, Gap, Notice, Scores, Window
 from streamclf.sharing import BATCH, DEVICE_BATCH, DEVICES, SHARED_BATCH, SharedStream
 from streamclf.split import Probe, SplitModel, probe_windows, split_and_check, stretch_of
 

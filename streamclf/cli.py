@@ -8,18 +8,11 @@ from typing import Annotated
 
 import typer
 
-from streamclf import (
-    __version__,
-    cli_config,
-    cli_models,
-    examples,
-    option_groups,
-    options,
-    standard_streams,
-)
-from streamclf.errors import StreamclfError, UsageError
+from streamclf import __version__, cli_config, cli_models, examples, option_groups, options
+from streamclf.core import standard_streams
+from streamclf.core.errors import StreamclfError, UsageError
+from streamclf.core.redaction import mask_text
 from streamclf.helping import HelpfulCommand, HelpfulGroup
-from streamclf.masking import mask_text
 from streamclf.option_groups import grouped
 
 app = typer.Typer(
@@ -92,7 +85,8 @@ def listen(
     logging: option_groups.Logging,
 ) -> None:
     """Listen to a microphone (or another live source); tell sound events as they begin and end."""
-    from streamclf import commands, log
+    from streamclf import commands
+    from streamclf.core import log
 
     logging.set_up()
     checks = cli_config.is_check(context)

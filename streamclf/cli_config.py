@@ -23,9 +23,9 @@ from streamclf.config import (
     read_config,
     user_config,
 )
-from streamclf.errors import StreamclfError, UsageError
+from streamclf.core.errors import StreamclfError, UsageError
+from streamclf.core.log import say
 from streamclf.helping import HelpfulCommand
-from streamclf.log import say
 
 PREFIX = "STREAMCLF_"
 _FILE, _CHECK = "streamclf.config", "streamclf.check"
@@ -208,7 +208,7 @@ def _origin(context: typer.Context, option: TyperOption, file: ConfigFile | None
 
 def _show(context: typer.Context) -> list[str]:
     """All options as TOML, each with its origin as a comment."""
-    from streamclf.masking import mask_url
+    from streamclf.core.redaction import mask_url
 
     file: ConfigFile | None = context.meta.get(_FILE)
     rows = []

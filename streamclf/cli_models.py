@@ -42,7 +42,7 @@ def bench(
     """Measure how fast a model listens here, and how much of the time goes where."""
     from streamclf import opening, show
     from streamclf.bench import measure
-    from streamclf.settings import Settings
+    from streamclf.core.settings import Settings
 
     which = model.read(card)
     figures = measure(

@@ -11,13 +11,17 @@ from typing import TYPE_CHECKING
 
 from streamclf import ui
 from streamclf.batch import BatchReport, count_jobs, is_template, leaves_core, run_recordings
-from streamclf.card import Card
 from streamclf.console import Bars, has_terminal, say
-from streamclf.cores import count_cores
+from streamclf.core.card import Card
+from streamclf.core.cpu_count import count_cores
+from streamclf.core.errors import UsageError
+from streamclf.core.log import in_background
+from streamclf.core.records import Average
+from streamclf.core.settings import Settings
+from streamclf.core.standard_streams import is_terminal
+from streamclf.core.stats import Statistics, describe_counts
 from streamclf.engine import Engine
-from streamclf.errors import UsageError
 from streamclf.found import describe_found
-from streamclf.log import in_background
 from streamclf.model import Model
 from streamclf.opening import ModelOptions, ThresholdOptions, open_engine
 from streamclf.outputs import (
@@ -30,15 +34,11 @@ from streamclf.outputs import (
     write_stats,
 )
 from streamclf.own_files import OwnFiles
-from streamclf.records import Average
 from streamclf.runner import Interrupts, describe_stream, run_stream
 from streamclf.service import Service
-from streamclf.settings import Settings
 from streamclf.sinks.choose import Format
 from streamclf.sources.choose import SourceOptions, open_source
 from streamclf.sources.paths import find_recordings
-from streamclf.standard_streams import is_terminal
-from streamclf.stats import Statistics, describe_counts
 from streamclf.ui import ScreenOptions
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ from itertools import zip_longest
 import numpy as np
 import numpy.typing as npt
 
-from streamclf.card import Card
-from streamclf.records import Average, EventBegan, EventOngoing, Gap, Result, SoundEvent
+from streamclf.core.card import Card
+from streamclf.core.records import Average, EventBegan, EventOngoing, Gap, Result, SoundEvent
 
 
 @dataclass

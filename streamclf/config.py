@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from streamclf.errors import UsageError
-from streamclf.user_folders import find_folder
+from streamclf.core.errors import UsageError
+from streamclf.core.user_folders import find_folder
 
 NAME = "streamclf.toml"
 _PLACE = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")

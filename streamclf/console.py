@@ -6,8 +6,8 @@ import sys
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from streamclf import log
-from streamclf.standard_streams import is_terminal
+from streamclf.core import log
+from streamclf.core.standard_streams import is_terminal
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID

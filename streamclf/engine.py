@@ -14,15 +14,12 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import replace
 
 from streamclf.average import average
-from streamclf.card import Thresholds
 from streamclf.classifier import Array, classify
-from streamclf.errors import SourceError, UsageError
-from streamclf.events import Timing, detect, find
-from streamclf.localtime import LocalClock
-from streamclf.mixdown import mix_down
-from streamclf.naming import keep_chosen
-from streamclf.overload import Overload
-from streamclf.records import (
+from streamclf.core.card import Thresholds
+from streamclf.core.errors import SourceError, UsageError
+from streamclf.core.label_choice import keep_chosen
+from streamclf.core.local_clock import LocalClock
+from streamclf.core.records import (
     Block,
     Change,
     Gap,
@@ -31,15 +28,18 @@ from streamclf.records import (
     Scores,
     Window,
 )
+from streamclf.core.settings import Settings
+from streamclf.core.stats import Statistics
+from streamclf.core.unknown import pass_silence
+from streamclf.events import Timing, detect, find
+from streamclf.mixdown import mix_down
+from streamclf.overload import Overload
 from streamclf.resample import resample
 from streamclf.scorer import Scorer, as_sharer, describe_hop, open_stream, real_hop, usual_batch
-from streamclf.settings import Settings
 from streamclf.short import weigh_short
 from streamclf.sources.ahead import read_ahead
 from streamclf.sources.base import Source
-from streamclf.stats import Statistics
 from streamclf.undefined import leave_out_undefined
-from streamclf.unknown import pass_silence
 from streamclf.unnamed import name_unknown
 from streamclf.windows import slide
 

@@ -34,9 +34,8 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from streamclf.card import Thresholds
-from streamclf.evidence import RULES, Begin, Evidence
-from streamclf.records import (
+from streamclf.core.card import Thresholds
+from streamclf.core.records import (
     Average,
     Change,
     EventBegan,
@@ -45,6 +44,7 @@ from streamclf.records import (
     Notice,
     SoundEvent,
 )
+from streamclf.evidence import RULES, Begin, Evidence
 
 LOOK_BACK = 3
 """So many averages, or windows where they are longer, are looked through for an event's begin."""

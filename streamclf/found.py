@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from streamclf.card import Card
-from streamclf.stats import Statistics, count
+from streamclf.core.card import Card
+from streamclf.core.stats import Statistics, count
 
 N_SHOWN = 12
 """Labels with the most events; the others are counted together."""

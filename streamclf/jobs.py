@@ -11,13 +11,13 @@ from pathlib import Path
 from queue import SimpleQueue
 
 from streamclf.batch import open_recording
+from streamclf.core.errors import SourceError
+from streamclf.core.records import Average, Result
+from streamclf.core.stats import Statistics
 from streamclf.engine import Engine
-from streamclf.errors import SourceError
-from streamclf.records import Average, Result
 from streamclf.runner import run_stream
 from streamclf.sinks.base import Sink, StreamInfo
 from streamclf.spool import Spool
-from streamclf.stats import Statistics
 
 AHEAD = 4
 """Recordings a job that may be done before their turn; their results wait in temporary files."""

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from onnx import TensorProto, helper, numpy_helper
 
-from streamclf.card import Stem
-from streamclf.errors import ModelError
+from streamclf.core.card import Stem
+from streamclf.core.errors import ModelError
 from streamclf.surgery import cut_stem, keep_head
 
 PLACES = "frames_of_windows"

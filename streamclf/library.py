@@ -22,21 +22,21 @@ import numpy.typing as npt
 
 from streamclf.batch import leaves_core
 from streamclf.classifier import Classifier
+from streamclf.core.errors import SourceError, StreamclfError, UsageError
+from streamclf.core.label_choice import choose_labels
+from streamclf.core.log import say
+from streamclf.core.records import Average, Change, Gap, Notice, Result, SoundEvent
+from streamclf.core.settings import Settings, choose_thresholds
+from streamclf.core.unknown import judge
 from streamclf.engine import Engine
-from streamclf.errors import SourceError, StreamclfError, UsageError
-from streamclf.log import say
 from streamclf.model import Model, find_model
-from streamclf.naming import choose_labels
-from streamclf.records import Average, Change, Gap, Notice, Result, SoundEvent
 from streamclf.runner import stream_info
-from streamclf.settings import Settings, choose_thresholds
 from streamclf.sinks.base import StreamInfo
 from streamclf.sinks.summary import WholeMean
 from streamclf.sources.array import ArraySource
 from streamclf.sources.base import Source
 from streamclf.sources.choose import SourceOptions, open_source
 from streamclf.sources.recording import Recording
-from streamclf.unknown import judge
 
 if TYPE_CHECKING:
     import pandas

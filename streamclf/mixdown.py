@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from streamclf.errors import SourceError
+from streamclf.core.errors import SourceError
+from streamclf.core.records import Block, Gap, Notice, Waveform
 from streamclf.phase import Phase
-from streamclf.records import Block, Gap, Notice, Waveform
 
 LOUDEST_PLAUSIBLE = 16.0
 """Float files may pass full scale; beyond this they hold integers that nobody scaled."""

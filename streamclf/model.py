@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from streamclf.card import (
+from streamclf.core.card import (
     MAX_CARD_BYTES,
     METADATA_KEY,
     Activation,
@@ -21,11 +21,11 @@ from streamclf.card import (
     output_name,
     parse_card,
 )
-from streamclf.cores import count_if_fewer
-from streamclf.errors import CardError, ModelError
-from streamclf.labels import read_labels
+from streamclf.core.cpu_count import count_if_fewer
+from streamclf.core.errors import CardError, ModelError
+from streamclf.core.labels import read_labels
+from streamclf.core.text_files import read_small
 from streamclf.providers import Provider, open_part, open_session
-from streamclf.small_files import read_small
 from streamclf.vetting import vet_model
 
 BUNDLED = Path(__file__).parent / "models"

@@ -14,9 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from streamclf.bound import BoundSession
-from streamclf.errors import ModelError, ProviderError
+from streamclf.core.errors import ModelError, ProviderError
+from streamclf.core.records import Window
 from streamclf.model import Model
-from streamclf.records import Window
 from streamclf.sharing import DEVICES
 from streamclf.split import Array, Probe, SplitModel, tolerance
 

@@ -7,11 +7,11 @@ from pathlib import Path
 
 from streamclf.classifier import Classifier
 from streamclf.console import say
+from streamclf.core.label_choice import choose_labels
+from streamclf.core.settings import Settings, choose_thresholds
 from streamclf.engine import Engine
 from streamclf.model import CardOptions, Model, find_model
-from streamclf.naming import choose_labels
 from streamclf.providers import Provider
-from streamclf.settings import Settings, choose_thresholds
 
 
 @dataclass(frozen=True)

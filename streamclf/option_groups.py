@@ -19,10 +19,10 @@ import typer
 from streamclf import options
 
 if TYPE_CHECKING:
+    from streamclf.core.settings import Settings
     from streamclf.model import CardOptions
     from streamclf.opening import ModelOptions, ThresholdOptions
     from streamclf.outputs import OutputOptions
-    from streamclf.settings import Settings
     from streamclf.sources.choose import SourceOptions
     from streamclf.ui import ScreenOptions
 
@@ -152,7 +152,7 @@ class Listening:
         Raises:
             UsageError: A value makes no sense.
         """
-        from streamclf.settings import Settings
+        from streamclf.core.settings import Settings
 
         return Settings(
             self.hop, self.average, self.average_kind,
@@ -217,7 +217,7 @@ class Logging:
 
     def set_up(self) -> None:
         """From here on."""
-        from streamclf import log
+        from streamclf.core import log
 
         chatty = self.log_level in ("debug", "info")
         log.set_up(self.log_format, "warning" if self.quiet and chatty else self.log_level)

@@ -10,10 +10,10 @@ from typing import Annotated, TypeAlias
 import typer
 
 from streamclf.average import AverageKind
-from streamclf.card import Activation, Task
 from streamclf.cli_config import load_config
+from streamclf.core.card import Activation, Task
+from streamclf.core.log import LogFormat, LogLevel
 from streamclf.evidence import Begin
-from streamclf.log import LogFormat, LogLevel
 from streamclf.providers import Provider
 from streamclf.sinks.choose import Format
 

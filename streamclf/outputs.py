@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from streamclf.batch import is_template, output_for
-from streamclf.card import Card
 from streamclf.console import Bars, say
-from streamclf.errors import SinkError, UsageError
+from streamclf.core.card import Card
+from streamclf.core.errors import SinkError, UsageError
+from streamclf.core.standard_streams import is_closed
+from streamclf.core.stats import Statistics
 from streamclf.sinks.base import Sink
 from streamclf.sinks.choose import Format, check_scores_ending, format_of, open_scores, open_sink
 from streamclf.sinks.creating import (
@@ -25,8 +27,6 @@ from streamclf.sinks.creating import (
 )
 from streamclf.sinks.lines import HEARD, UNFINISHED
 from streamclf.sinks.rotation import Rotation
-from streamclf.standard_streams import is_closed
-from streamclf.stats import Statistics
 
 if TYPE_CHECKING:
     from streamclf.sinks.clip_room import ClipRoom

@@ -11,9 +11,9 @@ import math
 import time
 from collections.abc import Callable, Iterable, Iterator
 
-from streamclf.errors import SourceError
-from streamclf.records import Block, Gap, Notice
-from streamclf.stats import HopChange, Statistics
+from streamclf.core.errors import SourceError
+from streamclf.core.records import Block, Gap, Notice
+from streamclf.core.stats import HopChange, Statistics
 
 HOPS_S = (0.5, 1.0, 1.5)
 """Hops to go over to, as far as they are wider than the one asked for."""

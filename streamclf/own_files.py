@@ -13,7 +13,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from streamclf.batch import output_for
-from streamclf.errors import StreamclfError
+from streamclf.core.errors import StreamclfError
 from streamclf.sinks.base import Sink
 from streamclf.sinks.choose import format_of, open_sink
 from streamclf.sinks.creating import already_exists, is_special, is_there, reason_of

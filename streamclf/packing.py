@@ -9,8 +9,8 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from streamclf import records
-from streamclf.card import Threshold, Thresholds
+from streamclf.core import records
+from streamclf.core.card import Threshold, Thresholds
 
 _KINDS: dict[str, Any] = {
     kind.__name__: kind

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from streamclf.records import Block, Waveform
+from streamclf.core.records import Block, Waveform
 
 STRETCH_S = 10.0
 """Of audio with something in it, over which channels are compared."""

@@ -8,11 +8,11 @@ from pathlib import Path
 
 from streamclf.commands import FAILED, OK
 from streamclf.console import say
+from streamclf.core.settings import Settings
 from streamclf.made_sounds import write_sounds
 from streamclf.model import Model
 from streamclf.opening import ModelOptions, open_model
 from streamclf.providers import Provider
-from streamclf.settings import Settings
 from streamclf.verify import Finding, Opener, Verification, check_provider
 
 SOUNDS_S = 60.0

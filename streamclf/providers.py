@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, get_args
 
-from streamclf.errors import ModelError, ProviderError
+from streamclf.core.errors import ModelError, ProviderError
 from streamclf.vetting import vet_model
 
 Provider: TypeAlias = Literal["auto", "cpu", "cuda", "tensorrt", "coreml", "openvino"]

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 import soxr
 
-from streamclf.records import Block, Gap, Notice, Waveform, rescale
+from streamclf.core.records import Block, Gap, Notice, Waveform, rescale
 
 
 def resample(

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from streamclf.console import say
+from streamclf.core.stats import count
 from streamclf.outputs import OutputOptions, is_done
 from streamclf.shared_tables import SharedTable
-from streamclf.stats import count
 
 
 class Resumption:

@@ -13,8 +13,8 @@ from datetime import UTC, datetime
 from types import FrameType, TracebackType
 from typing import Any, Self
 
+from streamclf.core.records import Average, Block, Gap, Notice, Result
 from streamclf.engine import Engine
-from streamclf.records import Average, Block, Gap, Notice, Result
 from streamclf.sinks.base import Sink, StreamInfo
 from streamclf.sources.base import Source
 

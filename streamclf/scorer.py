@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Protocol, cast
 
-from streamclf.card import Card
 from streamclf.classifier import stack
-from streamclf.records import Window
-from streamclf.settings import Settings
+from streamclf.core.card import Card
+from streamclf.core.records import Window
+from streamclf.core.settings import Settings
 from streamclf.sharing import BATCH, count_grids, fit_hop
 from streamclf.split import Array
 

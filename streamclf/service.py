@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Self
 
-from streamclf.records import Block, Gap
+from streamclf.core.records import Block, Gap
 
 LOGGER = logging.getLogger(__name__)
 STATUS_EVERY_S = 10.0

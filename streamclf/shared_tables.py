@@ -24,8 +24,8 @@ from typing import BinaryIO
 
 import msgspec
 
-from streamclf.errors import SinkError, UsageError
-from streamclf.masking import one_line
+from streamclf.core.errors import SinkError, UsageError
+from streamclf.core.redaction import one_line
 from streamclf.sinks.choose import format_of
 from streamclf.sinks.lines import HEARD, UNFINISHED
 from streamclf.sinks.tables import CsvSink

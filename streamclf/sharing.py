@@ -14,7 +14,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from streamclf.records import Waveform, Window
+from streamclf.core.records import Waveform, Window
 from streamclf.split import Array, SplitModel
 
 BATCH = 32

@@ -18,9 +18,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from streamclf.card import Card, Fill
-from streamclf.records import Change, Gap, Notice, Scores, Waveform
-from streamclf.stats import Statistics
+from streamclf.core.card import Card, Fill
+from streamclf.core.records import Change, Gap, Notice, Scores, Waveform
+from streamclf.core.stats import Statistics
 
 _FILLED = {"mirror": "mirrored to fill it", "zeros": "filled with zeros, as in training"}
 

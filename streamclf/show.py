@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from streamclf.masking import show_safely
+from streamclf.core.redaction import show_safely
 from streamclf.model import CardOptions, Model, find_model
 from streamclf.model_screen import describe_model, list_card
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from streamclf.card import Card, Stem
-from streamclf.cores import count_cores
-from streamclf.errors import ModelError
+from streamclf.core.card import Card, Stem
+from streamclf.core.cpu_count import count_cores
+from streamclf.core.errors import ModelError
 
 if TYPE_CHECKING:
     from streamclf.model import Model

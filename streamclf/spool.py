@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from queue import SimpleQueue
 from typing import Generic, TypeVar
 
+from streamclf.core.spill_buffer import Scratch
 from streamclf.packing import pack, unpack
-from streamclf.scratch import Scratch
 
 T = TypeVar("T")
 

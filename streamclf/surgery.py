@@ -16,8 +16,8 @@ from typing import Any
 import onnx
 from onnx import helper, utils
 
-from streamclf.card import Stem
-from streamclf.errors import ModelError
+from streamclf.core.card import Stem
+from streamclf.core.errors import ModelError
 
 FREE = "samples"
 """Name of the waveform's time axis once its length is free."""

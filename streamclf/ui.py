@@ -11,23 +11,23 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
 from streamclf.console import say
-from streamclf.errors import ModelError, SourceError, UsageError
+from streamclf.core.errors import ModelError, SourceError, UsageError
+from streamclf.core.standard_streams import is_terminal
 from streamclf.model import CardOptions, bundled_models, find_model
 from streamclf.outputs import check_clips, close_sinks, open_files
 from streamclf.sources.piped import check_can_reread
 from streamclf.sources.recording import Recording
-from streamclf.standard_streams import is_terminal
 
 if TYPE_CHECKING:
+    from streamclf.core.settings import Settings
+    from streamclf.core.stats import Statistics
     from streamclf.dashboard.remembered import Remembered
     from streamclf.engine import Engine
     from streamclf.model import Model
     from streamclf.opening import ModelOptions
     from streamclf.outputs import OutputOptions
-    from streamclf.settings import Settings
     from streamclf.sources.base import Source
     from streamclf.sources.choose import SourceOptions
-    from streamclf.stats import Statistics
 
 OpenEngine = Callable[["ModelOptions", "Settings"], "tuple[Engine, Model]"]
 

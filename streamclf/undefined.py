@@ -10,8 +10,8 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from streamclf.records import Change, Gap, Notice, Scores
-from streamclf.stats import Statistics
+from streamclf.core.records import Change, Gap, Notice, Scores
+from streamclf.core.stats import Statistics
 
 
 def leave_out_undefined(

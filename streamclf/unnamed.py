@@ -1,6 +1,6 @@
 """Averages that name nothing -> events of unknown sounds and of silence, beside the known ones.
 
-What an average says is told by `streamclf.unknown.judge`.
+What an average says is told by `streamclf.core.unknown.judge`.
 """
 
 from __future__ import annotations
@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
-from streamclf.card import Unknown
+from streamclf.core.card import Unknown
+from streamclf.core.records import Average, EventBegan, EventOngoing, Gap, Result, SoundEvent
+from streamclf.core.unknown import SILENCE_LABEL, UNKNOWN_LABEL, judge
 from streamclf.events import Found, Timing, Told
-from streamclf.records import Average, EventBegan, EventOngoing, Gap, Result, SoundEvent
-from streamclf.unknown import SILENCE_LABEL, UNKNOWN_LABEL, judge
 
 
 def name_unknown(

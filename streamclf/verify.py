@@ -19,21 +19,21 @@ import numpy as np
 
 from streamclf.classifier import Array, Classifier, stack
 from streamclf.comparison import Comparison, compare, difference_of
+from streamclf.core.errors import ModelError, ProviderError, SourceError
+from streamclf.core.records import Notice, Result, Window
+from streamclf.core.settings import Settings
+from streamclf.core.stats import count
 from streamclf.engine import Engine
-from streamclf.errors import ModelError, ProviderError, SourceError
 from streamclf.made_sounds import write_sounds
 from streamclf.mixdown import mix_down
 from streamclf.providers import Provider, built_providers, obstacle
-from streamclf.records import Notice, Result, Window
 from streamclf.resample import resample
-from streamclf.settings import Settings
 from streamclf.sharing import SHARED_BATCH
 from streamclf.sources.decode import count_seconds
 from streamclf.sources.piped import check_can_reread
 from streamclf.sources.random_blocks import RandomBlocks
 from streamclf.sources.recording import Recording
 from streamclf.split import COARSE_TOLERANCE
-from streamclf.stats import count
 from streamclf.windows import slide
 
 if TYPE_CHECKING:

@@ -13,8 +13,8 @@ import mmap
 from collections.abc import Callable
 from pathlib import Path
 
-from streamclf.card import MAX_CARD_BYTES
-from streamclf.errors import ModelError
+from streamclf.core.card import MAX_CARD_BYTES
+from streamclf.core.errors import ModelError
 from streamclf.foreign import describe_foreign
 from streamclf.tensors import SHORT, RefusedError, check_dims, check_tensor, read_tensor, show_shape
 from streamclf.wire import VARINT, Bytes, Reader, WireError

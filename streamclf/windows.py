@@ -14,8 +14,8 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from streamclf.card import Fill
-from streamclf.records import Block, Change, Gap, Notice, Waveform, Window
+from streamclf.core.card import Fill
+from streamclf.core.records import Block, Change, Gap, Notice, Waveform, Window
 from streamclf.short import fill_window
 
 

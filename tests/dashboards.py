@@ -14,15 +14,15 @@ import numpy as np
 import toys
 
 from streamclf.classifier import Classifier
+from streamclf.core.errors import DeviceError
+from streamclf.core.records import Block, Gap
+from streamclf.core.settings import Settings
 from streamclf.dashboard.app import Dashboard
 from streamclf.dashboard.health import HealthMeter
 from streamclf.dashboard.listener import Doors, Listener
 from streamclf.dashboard.remembered import Remembered
 from streamclf.engine import Engine
-from streamclf.errors import DeviceError
 from streamclf.model import Model
-from streamclf.records import Block, Gap
-from streamclf.settings import Settings
 from streamclf.sources.base import Source
 from streamclf.sources.loudspeaker import Loudspeaker
 from streamclf.sources.recording import Recording
@@ -172,8 +172,8 @@ def text_of(app: Dashboard) -> str:
 def fix_time(monkeypatch) -> None:
     """Let every session begin at noon, and let scoring take no time."""
     stopped = SimpleNamespace(time=lambda: NOON, monotonic=lambda: 0.0)
-    monkeypatch.setattr("streamclf.localtime.time", stopped)
-    monkeypatch.setattr("streamclf.localtime.datetime", Universal)
+    monkeypatch.setattr("streamclf.core.local_clock.time", stopped)
+    monkeypatch.setattr("streamclf.core.local_clock.datetime", Universal)
     monkeypatch.setattr(Script, "keeps_time", False)
     monkeypatch.setattr("streamclf.engine.time", SimpleNamespace(perf_counter=lambda: 0.0))
 

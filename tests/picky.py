@@ -6,9 +6,9 @@ import numpy as np
 import toys
 
 from streamclf.classifier import Classifier
+from streamclf.core.records import Average, Result
+from streamclf.core.settings import Settings
 from streamclf.engine import Engine
-from streamclf.records import Average, Result
-from streamclf.settings import Settings
 from streamclf.sources.array import ArraySource
 
 WINDOW, STRIDE = toys.PICKY_WINDOW, toys.PICKY_STEM.stride

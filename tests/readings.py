@@ -6,8 +6,8 @@ from pathlib import Path
 
 import toys
 
-from streamclf.errors import RecordingError
-from streamclf.records import Block, Gap, Notice
+from streamclf.core.errors import RecordingError
+from streamclf.core.records import Block, Gap, Notice
 from streamclf.sources.recording import BLOCK_SAMPLES, Recording
 
 

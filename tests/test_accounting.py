@@ -11,13 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamclf.classifier import Classifier
+from streamclf.core.records import Block, Gap, Notice, rescale
+from streamclf.core.stats import MAX_LISTED, Statistics
 from streamclf.engine import Engine
 from streamclf.model import Model
-from streamclf.records import Block, Gap, Notice, rescale
 from streamclf.sources.base import Source
 from streamclf.sources.faults import parse_name
 from streamclf.sources.simulated import SimulatedMicrophone
-from streamclf.stats import MAX_LISTED, Statistics
 
 KEYS = {
     "sample_rate", "elapsed_samples", "delivered_samples", "gap_samples", "gaps", "windows",

@@ -5,11 +5,11 @@ import pytest
 import toys
 
 from streamclf.classifier import Classifier
+from streamclf.core.errors import RecordingError, SourceError
+from streamclf.core.records import Average, Gap, Notice
+from streamclf.core.settings import Settings
 from streamclf.engine import Engine
-from streamclf.errors import RecordingError, SourceError
 from streamclf.model import Model
-from streamclf.records import Average, Gap, Notice
-from streamclf.settings import Settings
 from streamclf.sources import ahead
 from streamclf.sources.ahead import read_ahead
 from streamclf.sources.recording import Recording

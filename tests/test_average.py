@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamclf.average import average
-from streamclf.records import Average, Gap, Scores
+from streamclf.core.records import Average, Gap, Scores
 
 values = st.lists(st.floats(0, 1, width=32), min_size=1, max_size=30)
 

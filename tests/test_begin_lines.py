@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import toys
 
-from streamclf.records import EventBegan, EventOngoing, SoundEvent
+from streamclf.core.records import EventBegan, EventOngoing, SoundEvent
 from streamclf.sinks.base import StreamInfo
 from streamclf.sinks.choose import open_sink
 

@@ -13,8 +13,8 @@ import toys
 from streamclf import show
 from streamclf.bench import Timing, count_microphones, measure, peak_memory_mib, write_noise
 from streamclf.classifier import Classifier
+from streamclf.core.settings import Settings
 from streamclf.model import Model
-from streamclf.settings import Settings
 
 BASELINES = {"window_at_a_time", "batched", "bare_session"}
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import toys
 
-from streamclf.errors import SinkError
-from streamclf.records import Block, SoundEvent
+from streamclf.core.errors import SinkError
+from streamclf.core.records import Block, SoundEvent
 from streamclf.sinks.base import StreamInfo
 from streamclf.sinks.clip_files import Clip, encode_clip, write_clip
 from streamclf.sinks.clip_room import ClipRoom

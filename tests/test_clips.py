@@ -12,9 +12,9 @@ import pytest
 import soundfile
 import toys
 
-from streamclf.clip_tags import is_clip
-from streamclf.errors import SinkError
-from streamclf.records import Average, Block, Gap, Scores, SoundEvent
+from streamclf.core.clip_tags import is_clip
+from streamclf.core.errors import SinkError
+from streamclf.core.records import Average, Block, Gap, Scores, SoundEvent
 from streamclf.sinks import clips as clips_module
 from streamclf.sinks.base import StreamInfo
 from streamclf.sinks.clips import BackgroundClips, ClipSink, name_clip, tell_time

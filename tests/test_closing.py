@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from streamclf.errors import SinkError
+from streamclf.core.errors import SinkError
 from streamclf.sinks.lines import LineFile
 from streamclf.sinks.pipes import FifoTarget
 from streamclf.sinks.targets import FileTarget

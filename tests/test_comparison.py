@@ -9,8 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from streamclf.comparison import compare, difference_of
+from streamclf.core.records import Average, EventBegan, EventOngoing, Gap, Scores, SoundEvent
 from streamclf.made_sounds import write_sounds
-from streamclf.records import Average, EventBegan, EventOngoing, Gap, Scores, SoundEvent
 from streamclf.sources.random_blocks import RandomBlocks
 from streamclf.sources.recording import Recording
 

@@ -7,8 +7,8 @@ import pytest
 import soundfile
 from test_recording import RATE, SOUND, N, read, samples
 
-from streamclf.errors import RecordingError
-from streamclf.records import Block, Gap
+from streamclf.core.errors import RecordingError
+from streamclf.core.records import Block, Gap
 from streamclf.sources.recording import Recording
 
 CUT = [

@@ -10,7 +10,7 @@ import toys
 from dashboards import SCENE, Script, drive, heard, make_dashboard, settle, text_of
 from textual.command import CommandPalette
 
-from streamclf.clip_tags import is_clip
+from streamclf.core.clip_tags import is_clip
 from streamclf.dashboard.keys import KEYS, keys_for
 from streamclf.dashboard.remembered import Remembered
 from streamclf.dashboard.widgets.events import EventList

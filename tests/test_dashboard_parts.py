@@ -13,7 +13,10 @@ from dashboards import SCENE, Script, drive, heard, make_dashboard, settle, text
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamclf.card import Thresholds
+from streamclf.core.card import Thresholds
+from streamclf.core.errors import SinkError, UsageError
+from streamclf.core.records import Average, Block, EventBegan, EventOngoing, Gap, Scores, SoundEvent
+from streamclf.core.settings import Settings
 from streamclf.dashboard import remembered as memory
 from streamclf.dashboard.columns import COLUMN_S, N_BANDS, Column, ColumnMaker, band_hz
 from streamclf.dashboard.filed import FiledCourse
@@ -26,9 +29,6 @@ from streamclf.dashboard.tuning import AVERAGES_S, next_step, shift_all, shift_c
 from streamclf.dashboard.web import check_address, without_web
 from streamclf.dashboard.widgets.events import EventList
 from streamclf.dashboard.widgets.rows import SteadyRows
-from streamclf.errors import SinkError, UsageError
-from streamclf.records import Average, Block, EventBegan, EventOngoing, Gap, Scores, SoundEvent
-from streamclf.settings import Settings
 from streamclf.sinks.base import StreamInfo
 from streamclf.ui import ScreenOptions
 

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from streamclf.card import Thresholds
+from streamclf.core.card import Thresholds
+from streamclf.core.records import Gap, SoundEvent
 from streamclf.dashboard.columns import Column
 from streamclf.dashboard.health import Health
 from streamclf.dashboard.history import MAX_ENTRIES, Entry, History
@@ -23,7 +24,6 @@ from streamclf.dashboard.widgets.lettering import letter
 from streamclf.dashboard.widgets.now import LEAST, Now
 from streamclf.dashboard.widgets.rows import PATIENCE_S, CalmRows
 from streamclf.dashboard.widgets.text import fit_words, in_column, join_fitting
-from streamclf.records import Gap, SoundEvent
 from streamclf.sinks.base import StreamInfo
 
 SCORES = st.dictionaries(st.integers(0, 5), st.integers(1, 20).map(lambda n: n / 20), max_size=6)

@@ -16,6 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_dashboard_live import PATIENCE_S, Terminal, no_tmux
 
+from streamclf.core.errors import DeviceError, RecordingError
+from streamclf.core.records import Block
 from streamclf.dashboard.aloud import AHEAD_S, Aloud, Clip
 from streamclf.dashboard.excerpts import Excerpts
 from streamclf.dashboard.history import AUDIO_KEPT_S, History
@@ -23,8 +25,6 @@ from streamclf.dashboard.playback import MARGIN_S
 from streamclf.dashboard.recent import RecentAudio
 from streamclf.dashboard.remembered import Remembered
 from streamclf.dashboard.widgets.events import EventList
-from streamclf.errors import DeviceError, RecordingError
-from streamclf.records import Block
 from streamclf.sources import loudspeaker
 from streamclf.sources.loudspeaker import FakeLoudspeaker, ProcessLoudspeaker, Waiting
 

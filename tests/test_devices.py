@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from streamclf.errors import DeviceError
+from streamclf.core.errors import DeviceError
 from streamclf.sources.backend import PortAudioBackend
 from streamclf.sources.devices import InputDevice, choose_input, list_inputs
 from streamclf.sources.fake_backend import FakeBackend

@@ -2,7 +2,7 @@
 
 import pytest
 
-from streamclf.errors import UsageError
+from streamclf.core.errors import UsageError
 from streamclf.sources.faults import Faults, Spell, parse_name
 
 

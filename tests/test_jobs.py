@@ -19,16 +19,12 @@ from streamclf import batch as batch_module
 from streamclf import jobs as jobs_module
 from streamclf import spool as spool_module
 from streamclf.batch import count_jobs, leaves_core, run_recordings
-from streamclf.card import Threshold, Thresholds
 from streamclf.classifier import Classifier
 from streamclf.console import Bars
-from streamclf.cores import count_cores
-from streamclf.engine import Engine
-from streamclf.errors import SinkError
-from streamclf.jobs import Jobs
-from streamclf.model import Model
-from streamclf.packing import pack, unpack
-from streamclf.records import (
+from streamclf.core.card import Threshold, Thresholds
+from streamclf.core.cpu_count import count_cores
+from streamclf.core.errors import SinkError
+from streamclf.core.records import (
     Average,
     Change,
     EventBegan,
@@ -38,7 +34,11 @@ from streamclf.records import (
     Scores,
     SoundEvent,
 )
-from streamclf.settings import Settings
+from streamclf.core.settings import Settings
+from streamclf.engine import Engine
+from streamclf.jobs import Jobs
+from streamclf.model import Model
+from streamclf.packing import pack, unpack
 from streamclf.sinks.base import MemorySink
 from streamclf.spool import Spool
 

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from live_runs import PATIENCE_S
 
-from streamclf.errors import SinkError
-from streamclf.records import Average, Scores, SoundEvent
+from streamclf.core.errors import SinkError
+from streamclf.core.records import Average, Scores, SoundEvent
 from streamclf.sinks import background
 from streamclf.sinks.background import BackgroundLines
 from streamclf.sinks.base import StreamInfo

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from test_microphone import OTHER, RATE, assert_heard, blocks, end_of, gaps, messages, record
 
-from streamclf.errors import DeviceError
-from streamclf.records import Block, Gap, Notice
+from streamclf.core.errors import DeviceError
+from streamclf.core.records import Block, Gap, Notice
 from streamclf.sources.devices import InputDevice
 from streamclf.sources.fake_backend import FAKE_DEVICE, FakeBackend
 

@@ -17,7 +17,7 @@ from test_decode import encode
 from test_recording import samples
 
 from streamclf.containers.survey import survey
-from streamclf.records import Block, Gap, Notice
+from streamclf.core.records import Block, Gap, Notice
 from streamclf.sources.recording import Recording
 
 RATE = 48_000

@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamclf import log
+from streamclf.core import log
+from streamclf.core.errors import RecordingError, StreamclfError, UsageError
+from streamclf.core.redaction import mask_text, mask_url, one_line, show_safely
 from streamclf.dashboard import web
 from streamclf.dashboard.start import write_log
-from streamclf.errors import RecordingError, StreamclfError, UsageError
-from streamclf.masking import mask_text, mask_url, one_line, show_safely
 from streamclf.sources.choose import SourceOptions, open_source
 from streamclf.sources.stream import UrlStream
 

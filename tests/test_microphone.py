@@ -7,8 +7,8 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from streamclf.errors import DeviceError
-from streamclf.records import Block, Gap, Notice
+from streamclf.core.errors import DeviceError
+from streamclf.core.records import Block, Gap, Notice
 from streamclf.sources.clock import StopSignal
 from streamclf.sources.devices import InputDevice
 from streamclf.sources.fake_backend import FAKE_DEVICE, FakeBackend

@@ -29,7 +29,7 @@ pytestmark = [
 LISTEN = """
 import json, signal, sys
 import numpy as np
-from streamclf.records import Block, Gap
+from streamclf.core.records import Block, Gap
 from streamclf.sources.microphone import Microphone
 
 microphone = Microphone(sys.argv[1] or None, reconnect=sys.argv[2] == "reconnect")

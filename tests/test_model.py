@@ -7,10 +7,10 @@ import pytest
 import toys
 from onnx import TensorProto, helper
 
-from streamclf.card import Threshold, Thresholds, format_card
 from streamclf.classifier import Classifier
-from streamclf.errors import CardError, ModelError
-from streamclf.labels import read_labels
+from streamclf.core.card import Threshold, Thresholds, format_card
+from streamclf.core.errors import CardError, ModelError
+from streamclf.core.labels import read_labels
 from streamclf.model import CardOptions, Model, bundled_models, find_model, name_for_later
 
 LOUD = toys.tone(1000, 1.5)

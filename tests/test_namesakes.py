@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from test_microphone import RATE, end_of, gaps, messages, record
 
-from streamclf.records import Notice
+from streamclf.core.records import Notice
 from streamclf.sources.devices import InputDevice
 from streamclf.sources.fake_backend import FakeBackend
 from streamclf.sources.namesakes import Look, Remembered

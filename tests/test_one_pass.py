@@ -12,11 +12,11 @@ from picky import STRIDE, WINDOW, Live, bursts, hear
 from streamclf import bound, one_pass
 from streamclf.bound import BoundSession
 from streamclf.classifier import WHOLE_FIRST, Classifier
-from streamclf.errors import ModelError, ProviderError
+from streamclf.core.errors import ModelError, ProviderError
+from streamclf.core.records import Notice, Window
 from streamclf.model import Model
 from streamclf.one_pass import MAX_SHAPES, OnePass, join_and_check, lay_out
 from streamclf.providers import obstacle, open_part
-from streamclf.records import Notice, Window
 from streamclf.sharing import DEVICE_BATCH, fit_hop
 from streamclf.sources.array import ArraySource
 from streamclf.split import SplitModel, probe_windows

@@ -11,11 +11,11 @@ import typer
 from typer.testing import CliRunner
 
 from streamclf import option_groups
+from streamclf.core.settings import Settings
 from streamclf.model import CardOptions
 from streamclf.opening import ModelOptions, ThresholdOptions
 from streamclf.option_groups import grouped
 from streamclf.outputs import OutputOptions
-from streamclf.settings import Settings
 from streamclf.sources.choose import SourceOptions
 
 CARD = option_groups.Card(Path("labels.csv"), 16000, 0.975, "sigmoid", "multi-label")

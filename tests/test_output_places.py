@@ -11,7 +11,7 @@ import pytest
 import toys
 from live_runs import PATIENCE_S
 
-from streamclf.errors import SinkError
+from streamclf.core.errors import SinkError
 from streamclf.own_files import OwnFiles, partial_of
 from streamclf.sinks import creating
 from streamclf.sinks.lines import LineFile

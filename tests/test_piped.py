@@ -16,8 +16,8 @@ import soundfile
 import toys
 from live_runs import PATIENCE_S
 
-from streamclf.errors import RecordingError
-from streamclf.records import Block, Gap, Notice
+from streamclf.core.errors import RecordingError
+from streamclf.core.records import Block, Gap, Notice
 from streamclf.sources.promises import promised_samples
 from streamclf.sources.recording import Recording
 

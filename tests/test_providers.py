@@ -4,7 +4,7 @@ import onnxruntime
 import pytest
 
 from streamclf import providers
-from streamclf.errors import ModelError, ProviderError
+from streamclf.core.errors import ModelError, ProviderError
 from streamclf.providers import open_session
 
 

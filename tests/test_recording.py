@@ -9,7 +9,7 @@ import soundfile
 import toys
 from readings import check_contiguous, read
 
-from streamclf.records import Block, Notice
+from streamclf.core.records import Block, Notice
 from streamclf.sources.recording import BLOCK_SAMPLES, Recording
 
 RATE = toys.RATE

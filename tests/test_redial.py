@@ -11,8 +11,8 @@ import pytest
 import soundfile
 import toys
 
-from streamclf.errors import StreamError
-from streamclf.records import Block, Gap, Notice
+from streamclf.core.errors import StreamError
+from streamclf.core.records import Block, Gap, Notice
 from streamclf.sources import redial
 from streamclf.sources.stream import UrlStream
 

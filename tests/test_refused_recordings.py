@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from test_recording import RATE, SOUND
 
-from streamclf.errors import RecordingError
+from streamclf.core.errors import RecordingError
 from streamclf.sources.recording import Recording
 
 

@@ -14,11 +14,11 @@ import toys
 from streamclf.batch import run_recordings
 from streamclf.classifier import Classifier
 from streamclf.console import Bars
+from streamclf.core.errors import SinkError
+from streamclf.core.settings import Settings
 from streamclf.engine import Engine
-from streamclf.errors import SinkError
 from streamclf.model import Model
 from streamclf.own_files import OwnFiles
-from streamclf.settings import Settings
 from streamclf.sinks.base import MemorySink
 
 OUTPUTS = ("-o", "{dir}/{stem}.csv", "-o", "{dir}/{stem}.txt")

@@ -11,8 +11,8 @@ import pytest
 from live_runs import PATIENCE_S
 from test_live_outputs import STREAM
 
-from streamclf.errors import UsageError
-from streamclf.records import SoundEvent
+from streamclf.core.errors import UsageError
+from streamclf.core.records import SoundEvent
 from streamclf.sinks.choose import open_sink
 from streamclf.sinks.rotation import Rotation
 from streamclf.sinks.targets import HALF_LINE_BYTES, FileTarget

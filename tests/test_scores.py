@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from test_sinks import LABELS, LIVE, RATE, RESULTS, STREAM, window
 
-from streamclf.errors import SinkError, UsageError
+from streamclf.core.errors import SinkError, UsageError
 from streamclf.sinks.base import StreamInfo
 from streamclf.sinks.choose import check_scores_ending, open_scores
 

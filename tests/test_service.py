@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from live_runs import PATIENCE_S
 
-from streamclf import log
-from streamclf.records import Gap
+from streamclf.core import log
+from streamclf.core.records import Gap
 from streamclf.service import Service
 from streamclf.sources.fake_backend import FakeBackend
 

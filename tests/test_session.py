@@ -15,13 +15,14 @@ import soundfile
 import toys
 
 from streamclf.classifier import Classifier
+from streamclf.core.errors import SourceError
+from streamclf.core.records import Average, Block, Gap, SoundEvent, rescale
+from streamclf.core.stats import Statistics
 from streamclf.dashboard.history import History
 from streamclf.dashboard.listener import Doors, Listener
 from streamclf.dashboard.messages import ListeningEnded
 from streamclf.engine import Engine
-from streamclf.errors import SourceError
 from streamclf.model import Model
-from streamclf.records import Average, Block, Gap, SoundEvent, rescale
 from streamclf.runner import run_stream
 from streamclf.sinks.base import MemorySink
 from streamclf.sinks.choose import open_sink
@@ -30,7 +31,6 @@ from streamclf.sources.array import ArraySource
 from streamclf.sources.devices import InputDevice
 from streamclf.sources.fake_backend import FakeBackend, FakeClock
 from streamclf.sources.relay import Relay
-from streamclf.stats import Statistics
 
 
 class LiveArray(ArraySource):

@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from picky import STRIDE, WINDOW, Live, bursts, hear
 
 from streamclf.classifier import Classifier
+from streamclf.core.errors import ModelError
+from streamclf.core.records import Average, Gap, Notice, SoundEvent, Window
+from streamclf.core.settings import Settings
 from streamclf.engine import Engine
-from streamclf.errors import ModelError
 from streamclf.model import Model
-from streamclf.records import Average, Gap, Notice, SoundEvent, Window
-from streamclf.settings import Settings
 from streamclf.sharing import SharedStream, count_grids, fit_hop
 from streamclf.sources.array import ArraySource
 from streamclf.split import SplitModel

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamclf.records import Block, Gap, Notice
+from streamclf.core.records import Block, Gap, Notice
 from streamclf.sources.faults import parse_name
 from streamclf.sources.simulated import SimulatedMicrophone
 

@@ -3,7 +3,7 @@ import sys
 import pytest
 import toys
 
-from streamclf.errors import RecordingError, UsageError
+from streamclf.core.errors import RecordingError, UsageError
 from streamclf.sources.choose import SourceOptions, open_source
 from streamclf.sources.simulated import SimulatedMicrophone
 from streamclf.sources.stream import StandardInput, UrlStream

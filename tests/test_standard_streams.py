@@ -12,13 +12,13 @@ import time
 import pytest
 from live_runs import PATIENCE_S
 
-from streamclf import log, standard_streams
 from streamclf.console import Bars, has_terminal
-from streamclf.errors import StreamError
+from streamclf.core import log, standard_streams
+from streamclf.core.errors import StreamError
+from streamclf.core.standard_streams import Nowhere, end_output
 from streamclf.sinks.lines import LineFile
 from streamclf.sinks.pipes import OutputTarget
 from streamclf.sources.stream import StandardInput
-from streamclf.standard_streams import Nowhere, end_output
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="closes descriptors as a shell does")
 

@@ -15,8 +15,8 @@ import toys
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamclf.errors import StreamError, UsageError
-from streamclf.records import Block, Notice
+from streamclf.core.errors import StreamError, UsageError
+from streamclf.core.records import Block, Notice
 from streamclf.sources.stream import RawFormat, StandardInput, UrlStream
 
 # Of each format: its values, as bytes, and what they mean.

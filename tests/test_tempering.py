@@ -3,8 +3,8 @@ import pytest
 
 from streamclf.average import average
 from streamclf.classifier import activate
-from streamclf.records import Average, Scores
-from streamclf.tempering import temper, untemper
+from streamclf.core.records import Average, Scores
+from streamclf.core.temperature import temper, untemper
 
 LOGITS = np.random.default_rng(1).normal(0, 4, (6, 5)).astype(np.float32)
 

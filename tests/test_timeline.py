@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from streamclf.records import Gap
+from streamclf.core.records import Gap
 from streamclf.sources.ring import Captured
 from streamclf.sources.timeline import Timeline
 

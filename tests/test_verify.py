@@ -8,10 +8,10 @@ from onnx import TensorProto, helper
 from test_lying_headers import FADING, mp3
 
 from streamclf import proof, verify
-from streamclf.card import Stem
-from streamclf.errors import ProviderError
+from streamclf.core.card import Stem
+from streamclf.core.errors import ProviderError
+from streamclf.core.records import Block, Gap
 from streamclf.model import Model
-from streamclf.records import Block, Gap
 from streamclf.sharing import SharedStream
 from streamclf.sources.random_blocks import RandomBlocks
 from streamclf.sources.recording import Recording

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamclf.records import Block, Gap, Notice, Window
+from streamclf.core.records import Block, Gap, Notice, Window
 from streamclf.windows import slide
 
 RATE = 100

@@ -12,7 +12,7 @@ from onnx import TensorProto, numpy_helper
 from test_vetting import N, save
 
 from streamclf.classifier import Classifier
-from streamclf.errors import ModelError, StreamclfError
+from streamclf.core.errors import ModelError, StreamclfError
 from streamclf.model import Model
 from streamclf.vetting import CHILDREN, vet_model
 from streamclf.wire import Reader, WireError

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from difflib import get_close_matches
 from typing import Any, NoReturn
 
-from streamclf.errors import UsageError
+from streamclf.core.errors import UsageError
 
 
 class Parser(argparse.ArgumentParser):

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from streamclf.errors import StreamclfError
+from streamclf.core.errors import StreamclfError
 from train.arguments import Parser
 from train.exits import exit_codes
 from train.hearing import HOP_S

@@ -23,15 +23,15 @@ import numpy.typing as npt
 
 from streamclf.average import average
 from streamclf.classifier import Classifier, classify
-from streamclf.errors import UsageError
+from streamclf.core.errors import UsageError
+from streamclf.core.records import Average, Block, SoundEvent
+from streamclf.core.settings import Settings
+from streamclf.core.stats import Statistics
+from streamclf.core.unknown import pass_silence
 from streamclf.events import Timing, detect
 from streamclf.model import Model, find_model
-from streamclf.records import Average, Block, SoundEvent
 from streamclf.scorer import open_stream
-from streamclf.settings import Settings
 from streamclf.short import weigh_short
-from streamclf.stats import Statistics
-from streamclf.unknown import pass_silence
 from streamclf.windows import slide
 from train.arguments import Parser
 from train.datasets import DATASET_NAMES, ClipSet, open_clips

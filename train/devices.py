@@ -9,7 +9,7 @@ import sys
 import torch
 from lightning_fabric import Fabric
 
-from streamclf.errors import UsageError
+from streamclf.core.errors import UsageError
 
 
 def make_fabric(accelerator: str, precision: str, devices: int = 1) -> Fabric:

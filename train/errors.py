@@ -13,7 +13,7 @@ Options that make no sense raise streamclf's own `UsageError`.
 
 from __future__ import annotations
 
-from streamclf.errors import StreamclfError, UsageError
+from streamclf.core.errors import StreamclfError, UsageError
 
 __all__ = [
     "DataNotFoundError",

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from streamclf.errors import UsageError
+from streamclf.core.errors import UsageError
 from train import crossfold
 from train.arguments import Parser
 from train.datasets import ClipSet

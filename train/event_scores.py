@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from streamclf.errors import UsageError
+from streamclf.core.errors import UsageError
 from train.arguments import Parser
 from train.datasets.dataset import number_rows
 from train.errors import TrainError

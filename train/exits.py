@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import wraps
 from typing import ParamSpec
 
-from streamclf.errors import StreamclfError, UsageError
+from streamclf.core.errors import StreamclfError, UsageError
 from train.errors import DataNotFoundError
 
 Arguments = ParamSpec("Arguments")

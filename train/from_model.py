@@ -20,7 +20,7 @@ import torch
 from onnx import TensorProto, helper
 from torch import Tensor, nn
 
-from streamclf.errors import ModelError
+from streamclf.core.errors import ModelError
 from streamclf.model import Model, find_model
 from streamclf.surgery import load_graph
 from train.datasets import ClipSet

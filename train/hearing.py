@@ -14,7 +14,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from streamclf.card import Fill
+from streamclf.core.card import Fill
 from streamclf.short import fill_window, weigh
 from train.datasets.prepared import ClipSet
 from train.layers import windows_at_once

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from streamclf.errors import UsageError
+from streamclf.core.errors import UsageError
 from train.arguments import Parser
 from train.datasets import ClipSet
 from train.evaluate import open_data_of

@@ -7,7 +7,7 @@ import math
 from dataclasses import replace
 from pathlib import Path
 
-from streamclf.errors import UsageError
+from streamclf.core.errors import UsageError
 from train.arguments import Parser
 from train.datasets import DATASET_NAMES, find_dataset
 from train.recipe import Recipe

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from streamclf.errors import UsageError
+from streamclf.core.errors import UsageError
 from train.datasets import ClipSet
 from train.errors import RunError
 from train.loading import read_recipe

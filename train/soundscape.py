@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from streamclf.records import SoundEvent
+from streamclf.core.records import SoundEvent
 from streamclf.sinks.base import StreamInfo
 from streamclf.sinks.lines import LineFile
 from streamclf.sinks.tables import AudacitySink, CsvSink

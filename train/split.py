@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from streamclf.errors import UsageError
+from streamclf.core.errors import UsageError
 from train.datasets import AUTO, ClipSet, find_dataset, open_clips
 from train.datasets.places import find_or_fetch
 from train.options import BACKGROUND

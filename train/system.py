@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from streamclf.card import Fill
+from streamclf.core.card import Fill
 from train.datasets.prepared import ClipSet
 from train.errors import RunError
 from train.hearing import ten_crops

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from textual.app import App
 
-from streamclf.card import Thresholds
+from streamclf.core.card import Thresholds
+from streamclf.core.errors import StreamclfError
+from streamclf.core.settings import Settings
 from streamclf.dashboard import saving, tuning
 from streamclf.dashboard.keys import keys_for
 from streamclf.dashboard.remembered import log_path, settings_path
@@ -17,9 +19,7 @@ from streamclf.dashboard.widgets.events import EventList
 from streamclf.dashboard.widgets.help import Help
 from streamclf.dashboard.widgets.now import Now
 from streamclf.dashboard.widgets.picker import Picker
-from streamclf.errors import StreamclfError
 from streamclf.model import name_for_later
-from streamclf.settings import Settings
 
 if TYPE_CHECKING:
     from streamclf.dashboard.listener import Listener

@@ -10,8 +10,8 @@ from typing import Protocol
 import numpy as np
 import soxr
 
-from streamclf.errors import StreamclfError
-from streamclf.records import Waveform
+from streamclf.core.errors import StreamclfError
+from streamclf.core.records import Waveform
 from streamclf.sources.loudspeaker import Loudspeaker
 
 TICK_S = 0.05

@@ -21,6 +21,7 @@ from textual.screen import Screen
 from textual.timer import Timer
 from textual.widgets import Footer
 
+from streamclf.core.stats import format_length
 from streamclf.dashboard.actions import Actions
 from streamclf.dashboard.health import HealthMeter
 from streamclf.dashboard.keys import KEYS, keys_for
@@ -50,7 +51,6 @@ from streamclf.dashboard.widgets.now import Now
 from streamclf.dashboard.widgets.spectrogram import Spectrogram
 from streamclf.dashboard.widgets.timeline import Timeline
 from streamclf.dashboard.widgets.waveform import WaveformView
-from streamclf.stats import format_length
 
 HEALTH_EVERY_S = 0.5
 INTERRUPTED = 130

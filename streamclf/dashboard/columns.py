@@ -10,7 +10,7 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
-from streamclf.records import Waveform
+from streamclf.core.records import Waveform
 
 COLUMN_S = 0.1
 N_BANDS = 64

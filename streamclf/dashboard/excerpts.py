@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import soxr
 
-from streamclf.errors import RecordingError
-from streamclf.records import Block, Gap, Notice, Waveform
+from streamclf.core.errors import RecordingError
+from streamclf.core.records import Block, Gap, Notice, Waveform
 from streamclf.sources.recording import Recording
 
 LONG_S = 30.0

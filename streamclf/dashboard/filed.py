@@ -14,8 +14,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Generic, TypeVar
 
-from streamclf.errors import SinkError
-from streamclf.scratch import Scratch
+from streamclf.core.errors import SinkError
+from streamclf.core.spill_buffer import Scratch
 
 IN_MEMORY = 1_000_000
 """Bytes; what is kept of a short recording needs no file."""

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from streamclf.card import Card, Thresholds
+from streamclf.core.card import Card, Thresholds
+from streamclf.core.unknown import Verdict
 from streamclf.dashboard.columns import COLUMN_S, Column
 from streamclf.dashboard.history import Entry, History, Mean
-from streamclf.unknown import Verdict
 
 SPECTRUM_COLUMNS = 400
 COURSE_S = 300.0

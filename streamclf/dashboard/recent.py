@@ -7,7 +7,7 @@ from collections import deque
 import numpy as np
 import numpy.typing as npt
 
-from streamclf.records import Waveform
+from streamclf.core.records import Waveform
 
 _FULL_SCALE = 32767
 

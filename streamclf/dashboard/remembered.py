@@ -10,8 +10,8 @@ from typing import Literal
 import msgspec
 import platformdirs
 
+from streamclf.core.user_folders import find_folder
 from streamclf.model import is_bare
-from streamclf.user_folders import find_folder
 
 View = Literal["spectrogram", "waveform"]
 

@@ -9,18 +9,18 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from streamclf.clip_tags import MADE_BY
+from streamclf.core.clip_tags import MADE_BY
+from streamclf.core.errors import SinkError, SourceError
+from streamclf.core.records import Block, Waveform
+from streamclf.core.stats import format_length
 from streamclf.dashboard.history import AUDIO_KEPT_S, History
-from streamclf.errors import SinkError, SourceError
 from streamclf.mixdown import mix_down
-from streamclf.records import Block, Waveform
 from streamclf.resample import resample
 from streamclf.sinks.base import StreamInfo
 from streamclf.sinks.choose import open_sink
 from streamclf.sinks.lines import LineFile
 from streamclf.sinks.tables import csv_line
 from streamclf.sources.recording import Recording
-from streamclf.stats import format_length
 
 CLIP_S = 30.0
 

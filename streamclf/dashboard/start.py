@@ -10,18 +10,18 @@ from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
+from streamclf.core.errors import StreamclfError
+from streamclf.core.redaction import mask_text
+from streamclf.core.settings import Settings
+from streamclf.core.stats import Statistics
 from streamclf.dashboard.app import Dashboard
 from streamclf.dashboard.listener import Doors, Listener, Post
 from streamclf.dashboard.remembered import Remembered, log_path, save_settings
 from streamclf.dashboard.terminal import leave_terminal
 from streamclf.dashboard.tuning import set_on
 from streamclf.engine import Engine
-from streamclf.errors import StreamclfError
-from streamclf.masking import mask_text
 from streamclf.model import Model
-from streamclf.settings import Settings
 from streamclf.sources.base import Source
-from streamclf.stats import Statistics
 
 
 def open_dashboard(

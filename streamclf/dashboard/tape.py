@@ -5,10 +5,10 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 
+from streamclf.core.errors import SourceError
+from streamclf.core.records import Average, Gap, Notice, Result, Scores
 from streamclf.dashboard.filed import Filed
-from streamclf.errors import SourceError
 from streamclf.packing import pack, unpack
-from streamclf.records import Average, Gap, Notice, Result, Scores
 
 _LENGTH = struct.Struct("<I")
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from streamclf.card import Threshold, Thresholds
+from streamclf.core.card import Threshold, Thresholds
 
 STEP = 0.05
 HOPS_S = (0.1, 0.2, 0.25, 0.5, 1.0, 2.0)

@@ -14,10 +14,10 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TypeAlias
 
-from streamclf.errors import SinkError
+from streamclf.core.errors import SinkError
+from streamclf.core.stats import count, format_length
 from streamclf.sinks.lines import Lines
 from streamclf.sinks.targets import Target
-from streamclf.stats import count, format_length
 
 LIMIT_BYTES = 4_000_000
 """Of lines that wait. Events take days to fill it, the top classes of each hop over an hour."""

@@ -10,12 +10,12 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from streamclf.errors import UsageError
+from streamclf.core.errors import UsageError
+from streamclf.core.standard_streams import is_terminal
 from streamclf.sinks.base import Sink
 from streamclf.sinks.jsonl import N_BEST, JsonLinesSink
 from streamclf.sinks.lines import LineFile, Lines, PrintedLines
 from streamclf.sinks.tables import AudacitySink, CsvSink, RavenSink, TextSink
-from streamclf.standard_streams import is_terminal
 
 if TYPE_CHECKING:
     from streamclf.sinks.upkeep import Upkeep

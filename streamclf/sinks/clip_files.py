@@ -10,9 +10,9 @@ from pathlib import Path
 
 import soundfile
 
-from streamclf.clip_tags import MADE_BY
-from streamclf.errors import SinkError
-from streamclf.records import SoundEvent, Waveform
+from streamclf.core.clip_tags import MADE_BY
+from streamclf.core.errors import SinkError
+from streamclf.core.records import SoundEvent, Waveform
 from streamclf.sinks.base import StreamInfo
 
 _LONGEST_NAME = 80
@@ -40,7 +40,7 @@ class Clip:
 def name_clip(stream: StreamInfo, event: SoundEvent) -> Path:
     """``LABEL/RECORDING/TIME_SCORE.flac``: by the clock where that is known, else in seconds.
 
-    `streamclf.clip_tags.CLIP_NAME` matches the file's name.
+    `streamclf.core.clip_tags.CLIP_NAME` matches the file's name.
     """
     when = f"{stream.seconds(event.onset):010.3f}"
     if (text := stream.time(event.onset)) is not None:

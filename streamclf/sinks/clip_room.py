@@ -12,10 +12,10 @@ from pathlib import Path
 
 import soundfile
 
-from streamclf.clip_tags import CLIP_NAME
-from streamclf.errors import SinkError, UsageError
+from streamclf.core.byte_sizes import read_size
+from streamclf.core.clip_tags import CLIP_NAME
+from streamclf.core.errors import SinkError, UsageError
 from streamclf.sinks.clip_files import tidy
-from streamclf.sizes import read_size
 
 SMALLEST_BYTES = 1_000_000
 """Twice the longest clip at 16 kHz."""

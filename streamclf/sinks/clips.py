@@ -17,12 +17,12 @@ from pathlib import Path
 
 import numpy as np
 
-from streamclf.records import Average, Block, Gap, Result, SoundEvent, Waveform
+from streamclf.core.records import Average, Block, Gap, Result, SoundEvent, Waveform
+from streamclf.core.stats import count
+from streamclf.core.unknown import SILENCE_LABEL
 from streamclf.sinks.base import Sink, StreamInfo
 from streamclf.sinks.clip_files import Clip, encode_clip, name_clip, tell_time, write_clip
 from streamclf.sinks.clip_room import ClipRoom
-from streamclf.stats import count
-from streamclf.unknown import SILENCE_LABEL
 
 MARGIN_S = 0.5
 """Heard before and behind the event, where there is any."""

@@ -6,8 +6,8 @@ import errno
 import os
 from pathlib import Path
 
-from streamclf.errors import SinkError, UsageError
-from streamclf.log import say
+from streamclf.core.errors import SinkError, UsageError
+from streamclf.core.log import say
 
 _APPEND = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0)
 

@@ -7,8 +7,8 @@ import os
 import sys
 from pathlib import Path
 
+from streamclf.core.standard_streams import wait_for_room
 from streamclf.sinks.targets import Target
-from streamclf.standard_streams import wait_for_room
 
 _ROOM_S = 0.1
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
-from streamclf.errors import SinkError, UsageError
+from streamclf.core.errors import SinkError, UsageError
 from streamclf.sinks.creating import is_special, is_there, open_to_append, reason_of
 from streamclf.sinks.rotation import Rotation
 

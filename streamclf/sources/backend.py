@@ -18,8 +18,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
-from streamclf.errors import DeviceError
-from streamclf.records import Waveform
+from streamclf.core.errors import DeviceError
+from streamclf.core.records import Waveform
 from streamclf.sources.devices import InputDevice
 from streamclf.sources.namesakes import Look, Remembered
 from streamclf.sources.probe import probe

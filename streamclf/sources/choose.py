@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from streamclf.errors import UsageError
-from streamclf.masking import mask_url
+from streamclf.core.errors import UsageError
+from streamclf.core.redaction import mask_url
 from streamclf.sources.base import Source
 
 

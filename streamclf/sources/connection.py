@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from streamclf.errors import DeviceError
+from streamclf.core.errors import DeviceError
 from streamclf.sources.backend import Backend, OpenStream
 from streamclf.sources.clock import Clock
 from streamclf.sources.devices import InputDevice, choose_input

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from streamclf.containers.part import NEXT_TO_NOTHING_S, Part
-from streamclf.errors import SourceError, StreamError
-from streamclf.records import Block, Gap, Notice, Waveform, rescale
+from streamclf.core.errors import SourceError, StreamError
+from streamclf.core.records import Block, Gap, Notice, Waveform, rescale
 from streamclf.sources.array import to_float
 from streamclf.sources.base import KEPT
 

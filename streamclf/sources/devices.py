@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from streamclf.errors import DeviceError
+from streamclf.core.errors import DeviceError
 
 if TYPE_CHECKING:
     from streamclf.sources.backend import Backend

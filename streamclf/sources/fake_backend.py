@@ -23,7 +23,7 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from streamclf.errors import DeviceError
+from streamclf.core.errors import DeviceError
 from streamclf.sources.backend import Callback
 from streamclf.sources.devices import InputDevice
 from streamclf.sources.microphone import Microphone

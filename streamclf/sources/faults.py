@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
-from streamclf.errors import UsageError
+from streamclf.core.errors import UsageError
 
 EXAMPLE = "sim:day.wav?overflow=60,0.2&unplug=300,20&drift=40"
 

@@ -22,9 +22,9 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from streamclf import own_python
-from streamclf.errors import DeviceError
-from streamclf.records import Waveform
+from streamclf.core import child_python
+from streamclf.core.errors import DeviceError
+from streamclf.core.records import Waveform
 
 START_S = 10.0
 """A sound server that froze never answers."""
@@ -86,7 +86,7 @@ class ProcessLoudspeaker:
         try:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "streamclf.sources.loudspeaker", str(sample_rate)],
-                env=own_python.environment(),
+                env=child_python.environment(),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,

@@ -7,8 +7,8 @@ from collections.abc import Generator, Iterator
 from contextlib import suppress
 from typing import Literal
 
-from streamclf.errors import DeviceError
-from streamclf.records import Block, Gap, Notice
+from streamclf.core.errors import DeviceError
+from streamclf.core.records import Block, Gap, Notice
 from streamclf.sources.backend import Backend, PortAudioBackend
 from streamclf.sources.backoff import BackOff
 from streamclf.sources.base import Source, State

@@ -10,9 +10,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from streamclf.clip_tags import is_clip
-from streamclf.errors import RecordingError
-from streamclf.folders import Walk, is_hidden
+from streamclf.core.clip_tags import is_clip
+from streamclf.core.errors import RecordingError
+from streamclf.core.folder_walk import Walk, is_hidden
 from streamclf.sources.playlists import check_name
 
 SUFFIXES = frozenset(
@@ -50,7 +50,7 @@ def looks_like_recordings(name: str) -> bool:
 
 
 def find_recordings(names: Iterable[str]) -> Found:
-    """Expand files, folders (with all below them, see `streamclf.folders`) and patterns.
+    """Expand files, folders (with all below them, see `streamclf.core.folder_walk`) and patterns.
 
     Clips that streamclf wrote are left out of folders; a name or a pattern without ``**`` has them
     heard.

@@ -17,8 +17,8 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any, Protocol
 
-from streamclf.errors import RecordingError, SourceError
-from streamclf.records import Block, Gap, Notice
+from streamclf.core.errors import RecordingError, SourceError
+from streamclf.core.records import Block, Gap, Notice
 from streamclf.sources.piped_sizes import LeftOutError, Sizes, names_size
 from streamclf.sources.promises import promised_samples, samples_of_mp3, without_padding
 from streamclf.sources.pump import Pump

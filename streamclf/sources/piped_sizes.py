@@ -15,7 +15,7 @@ from streamclf.containers.chunks import look_behind
 from streamclf.containers.layouts import Layout, find_layout
 from streamclf.containers.part import NEXT_TO_NOTHING_S
 from streamclf.containers.pcm import PLACEHOLDER_BYTES, tell_more
-from streamclf.errors import SourceError
+from streamclf.core.errors import SourceError
 
 _ENDLESS = {
     b"RIFF": ("<I", 0),

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import soxr
 
-from streamclf.errors import RecordingError
-from streamclf.records import Block, Gap, Notice, Waveform
+from streamclf.core.errors import RecordingError
+from streamclf.core.records import Block, Gap, Notice, Waveform
 from streamclf.sources.piped import check_can_reread
 from streamclf.sources.recording import Recording
 

@@ -6,8 +6,8 @@ import re
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from streamclf.errors import RecordingError
-from streamclf.masking import mask_url
+from streamclf.core.errors import RecordingError
+from streamclf.core.redaction import mask_url
 
 PLAYLISTS = frozenset([".pls", ".m3u", ".m3u8", ".xspf", ".asx", ".wax", ".wvx", ".ram"])
 """Endings of files that say where audio is, and hold none."""

@@ -12,8 +12,8 @@ import signal
 import subprocess
 import sys
 
-from streamclf import own_python
-from streamclf.errors import DeviceError
+from streamclf.core import child_python
+from streamclf.core.errors import DeviceError
 from streamclf.sources.devices import InputDevice
 from streamclf.sources.namesakes import Look, Remembered
 
@@ -35,7 +35,7 @@ def probe(lost: Remembered) -> Look:
     try:
         done = subprocess.run(
             [sys.executable, "-m", "streamclf.sources.probe", *arguments],
-            env=own_python.environment(),
+            env=child_python.environment(),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

@@ -8,7 +8,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Iterator
 
-from streamclf.records import Block, Gap, Notice
+from streamclf.core.records import Block, Gap, Notice
 
 MOST_PADDING = 2304
 """Samples that an MP3's encoder may have added at its end: two frames."""

@@ -8,8 +8,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from streamclf.errors import SourceError
-from streamclf.records import Block, Gap, Notice, Waveform
+from streamclf.core.errors import SourceError
+from streamclf.core.records import Block, Gap, Notice, Waveform
 from streamclf.sources.base import Source
 from streamclf.sources.recording import Recording
 

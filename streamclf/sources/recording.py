@@ -14,8 +14,8 @@ import soundfile
 
 from streamclf.containers.part import Part
 from streamclf.containers.survey import behind, survey
-from streamclf.errors import RecordingError, SourceError
-from streamclf.records import Block, Gap, Notice, rescale
+from streamclf.core.errors import RecordingError, SourceError
+from streamclf.core.records import Block, Gap, Notice, rescale
 from streamclf.sources.base import KEPT, Source
 from streamclf.sources.piped import Piped, is_piped, redirected
 from streamclf.sources.playlists import FILE_PLAYLIST, is_playlist

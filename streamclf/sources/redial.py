@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 
-from streamclf.errors import SourceError
-from streamclf.records import Block, Gap, Notice, rescale
+from streamclf.core.errors import SourceError
+from streamclf.core.records import Block, Gap, Notice, rescale
 from streamclf.sources.backoff import BackOff
 from streamclf.sources.base import State
 from streamclf.sources.clock import Clock, StopSignal

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from streamclf.records import Waveform
+from streamclf.core.records import Waveform
 from streamclf.sources.clock import Clock
 
 CAPACITY_S = 10.0

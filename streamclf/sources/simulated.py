@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import ClassVar
 
-from streamclf.errors import UsageError
-from streamclf.records import Block, Gap, Notice
+from streamclf.core.errors import UsageError
+from streamclf.core.records import Block, Gap, Notice
 from streamclf.sources.base import Source, State
 from streamclf.sources.clock import Clock
 from streamclf.sources.fake_backend import InlineCalls

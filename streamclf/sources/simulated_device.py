@@ -12,8 +12,8 @@ from collections.abc import Callable
 import numpy as np
 import soxr
 
-from streamclf.errors import DeviceError
-from streamclf.records import Waveform, rescale
+from streamclf.core.errors import DeviceError
+from streamclf.core.records import Waveform, rescale
 from streamclf.sources.backend import Callback
 from streamclf.sources.devices import InputDevice
 from streamclf.sources.faults import Faults

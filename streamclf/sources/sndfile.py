@@ -11,8 +11,8 @@ import numpy as np
 import soundfile
 
 from streamclf.containers.part import NEXT_TO_NOTHING_S, Part, PartFile
-from streamclf.errors import SourceError
-from streamclf.records import Block, Gap, Notice, Waveform
+from streamclf.core.errors import SourceError
+from streamclf.core.records import Block, Gap, Notice, Waveform
 from streamclf.sources.base import KEPT
 
 BLOCK_SAMPLES = 65_536

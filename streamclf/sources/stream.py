@@ -12,9 +12,10 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
-from streamclf.errors import SourceError, StreamError, UsageError
-from streamclf.masking import mask_url
-from streamclf.records import Block, Gap, Notice, Waveform
+from streamclf.core.errors import SourceError, StreamError, UsageError
+from streamclf.core.records import Block, Gap, Notice, Waveform
+from streamclf.core.redaction import mask_url
+from streamclf.core.standard_streams import is_closed
 from streamclf.sources.array import to_float
 from streamclf.sources.base import Source, State
 from streamclf.sources.clock import Clock, SystemClock
@@ -23,7 +24,6 @@ from streamclf.sources.piped import decode_forward
 from streamclf.sources.playlists import STREAM_PLAYLIST, names_playlist
 from streamclf.sources.pump import Pump
 from streamclf.sources.redial import Redial
-from streamclf.standard_streams import is_closed
 
 RAW_BLOCK_S = 0.05
 NETWORK_TIMEOUT_S = 10.0

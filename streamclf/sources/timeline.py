@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from streamclf.records import Block, Gap, rescale
-from streamclf.soonest import Soonest
+from streamclf.core.arrival import Soonest
+from streamclf.core.records import Block, Gap, rescale
 from streamclf.sources.drift import DriftMeter
 from streamclf.sources.ring import Captured
 

@@ -9,7 +9,7 @@ import toys
 pytest.importorskip("torch")
 
 from export.display_names import DISPLAY_NAMES, main, names_for
-from streamclf.card import METADATA_KEY, parse_card
+from streamclf.core.card import METADATA_KEY, parse_card
 from streamclf.model import Model, bundled_models
 
 pytestmark = pytest.mark.train

@@ -22,7 +22,7 @@ from export.check import compare
 from export.errors import ExportError
 from export.graph import make_graph
 from export.thresholds import choose_thresholds, find_sure
-from streamclf.card import METADATA_KEY, parse_card
+from streamclf.core.card import METADATA_KEY, parse_card
 from train.command import main as train_main
 from train.envnet import EnvNet
 from train.errors import RunError

@@ -22,7 +22,7 @@ from export.graph import make_graph
 from export.half import store_half
 from export.int8 import put_in_8_bits
 from export.prune import prune
-from streamclf.card import METADATA_KEY
+from streamclf.core.card import METADATA_KEY
 from streamclf.model import BUNDLED
 from train.command import main
 from train.errors import RunError

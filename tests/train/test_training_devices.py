@@ -12,7 +12,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from streamclf.errors import UsageError
+from streamclf.core.errors import UsageError
 from train.devices import make_fabric
 
 pytestmark = pytest.mark.train

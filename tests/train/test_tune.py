@@ -16,7 +16,7 @@ from export.tune import halve
 from export.tune import main as tune_main
 from export.tuning import Listening, Tuner, find_events, hear_scenes
 from streamclf import ArraySource, Engine, Settings, SoundEvent
-from streamclf.card import Card
+from streamclf.core.card import Card
 from train.datasets import open_clips
 from train.hearing import softmax
 from train.runs import RunFolder

@@ -6,7 +6,7 @@ import argparse
 import importlib
 from pathlib import Path
 
-from streamclf.errors import UsageError
+from streamclf.core.errors import UsageError
 from train.arguments import Parser
 from train.datasets.dataset import DataSet
 from train.datasets.opening import find_broken, list_clips, open_dataset

@@ -1,11 +1,11 @@
-"""The audio files below a folder, by the rules of `streamclf.folders`."""
+"""The audio files below a folder, by the rules of `streamclf.core.folder_walk`."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
 
-from streamclf.folders import Walk
+from streamclf.core.folder_walk import Walk
 from train.datasets.decode import AUDIO_ENDINGS
 from train.errors import DatasetError
 

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from streamclf.cores import count_cores
+from streamclf.core.cpu_count import count_cores
 from train.datasets.dataset import Recording
 from train.datasets.prepared import FORMAT, Clip
 from train.datasets.progress import show_progress

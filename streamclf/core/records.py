@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 if TYPE_CHECKING:
-    from streamclf.card import Thresholds
+    from streamclf.core.card import Thresholds
 
 Waveform: TypeAlias = npt.NDArray[np.float32]
 """float32 in [-1, 1]; ``(channels, samples)`` in a `Block`, ``(samples,)`` in a `Window`."""

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from streamclf.records import Average
+from streamclf.core.records import Average
 
 N_TOLD = 3
 WORTH_TELLING = 0.05

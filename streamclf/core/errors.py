@@ -18,7 +18,7 @@ A message names the value, the limit and the way out, in one line.
 
 from __future__ import annotations
 
-from streamclf.masking import mask_text, one_line
+from streamclf.core.redaction import mask_text, one_line
 
 
 class StreamclfError(Exception):

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from streamclf.card import Unknown
-from streamclf.highest import Highest
-from streamclf.records import Average, Result, SoundEvent, rescale
-from streamclf.unknown import SILENCE_LABEL, UNKNOWN_LABEL, judge
+from streamclf.core.card import Unknown
+from streamclf.core.highest_averages import Highest
+from streamclf.core.records import Average, Result, SoundEvent, rescale
+from streamclf.core.unknown import SILENCE_LABEL, UNKNOWN_LABEL, judge
 
 MAX_LISTED = 10_000
 """Gaps and hops that are listed one by one; of older ones the sums remain."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
-from streamclf.errors import CardError
-from streamclf.small_files import read_small
+from streamclf.core.errors import CardError
+from streamclf.core.text_files import read_small
 
 
 def read_labels(path: Path) -> list[str]:

@@ -13,8 +13,8 @@ from typing import Literal, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from streamclf.card import Unknown
-from streamclf.records import (
+from streamclf.core.card import Unknown
+from streamclf.core.records import (
     Average,
     Waveform,
     Window,

@@ -9,11 +9,11 @@ from pathlib import Path
 import msgspec
 
 from streamclf.average import AverageKind
-from streamclf.card import Card, Threshold, Thresholds
-from streamclf.errors import UsageError
+from streamclf.core.card import Card, Threshold, Thresholds
+from streamclf.core.errors import UsageError
+from streamclf.core.label_choice import suggest_labels
+from streamclf.core.text_files import read_small
 from streamclf.evidence import Begin
-from streamclf.naming import suggest_labels
-from streamclf.small_files import read_small
 
 LONGEST_S = 86_400.0
 """A day: no hop, average or pause is longer."""
@@ -36,7 +36,7 @@ class Settings:
         fixed_hop: Never widen the hop when listening is slower than the audio; skip audio then.
         exact_hop: Keep the hop even where another close to it would let windows share more.
         name_unknown: Make events of unknown sounds and of silence, too.
-        labels: Those whose events count (see `streamclf.naming.choose_labels`); None for all.
+        labels: Those whose events count (see `streamclf.core.label_choice.choose_labels`); None for all.
         max_duration_s: Events end and begin anew when they have lasted so long; None: they last.
         ongoing_s: Between two records that an event goes on; None for none.
         begin: What it takes for an event to begin: ``patient`` waits for the average; ``sure``, and

@@ -11,8 +11,8 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
-from streamclf.masking import mask_text, one_line
-from streamclf.standard_streams import is_closed
+from streamclf.core.redaction import mask_text, one_line
+from streamclf.core.standard_streams import is_closed
 
 LogFormat: TypeAlias = Literal["text", "json"]
 LogLevel: TypeAlias = Literal["debug", "info", "warning", "error"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from streamclf.errors import StreamclfError
+from streamclf.core.errors import StreamclfError
 
 MAX_BYTES = 4_000_000
 """The largest real one, a card of 10,000 labels, has 0.5 MB."""

@@ -13,9 +13,9 @@ from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from operator import itemgetter
 
-from streamclf.records import Block, Gap, Notice
-from streamclf.soonest import Soonest
-from streamclf.stats import format_length
+from streamclf.core.arrival import Soonest
+from streamclf.core.records import Block, Gap, Notice
+from streamclf.core.stats import format_length
 
 JUMP_S = 0.5
 """Smaller steps of the system's clock are what keeping it right takes."""

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from streamclf.errors import CardError
+from streamclf.core.errors import CardError
 
 METADATA_KEY = "streamclf"
 FORMAT = 1
@@ -123,7 +123,7 @@ class Card(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         fill: What fills a window where there is less audio than that: the audio itself, mirrored,
             or zeros behind it, for a network that learned short sounds so (`streamclf.short`).
         activation: What turns the graph's output into scores.
-        temperature: Of averages, not of the windows in them (`streamclf.tempering`): the mean
+        temperature: Of averages, not of the windows in them (`streamclf.core.temperature`): the mean
             over windows of ``softmax(logits)`` to the power of ``1 / temperature``, divided by its
             sum over the classes. For one window alone that is ``softmax(logits / temperature)``.
             A runtime that tempers windows and averages them then has scores that say too little.

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator
 
-from streamclf.card import Card
-from streamclf.errors import UsageError
-from streamclf.records import Result
-from streamclf.unknown import SILENCE_LABEL, UNKNOWN_LABEL
+from streamclf.core.card import Card
+from streamclf.core.errors import UsageError
+from streamclf.core.records import Result
+from streamclf.core.unknown import SILENCE_LABEL, UNKNOWN_LABEL
 
 N_NEAREST = 3
 """So many names are suggested in place of one that no label has."""
