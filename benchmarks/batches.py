@@ -17,10 +17,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from streamclf.bench import write_noise
-from streamclf.classifier import Classifier
 from streamclf.core.settings import Settings
 from streamclf.engine import Engine
-from streamclf.model import Model, find_model
+from streamclf.model.classifier import Classifier
+from streamclf.model.model_file import Model, find_model
 from streamclf.sources.recording import Recording
 
 ROUNDS = 5

@@ -11,7 +11,7 @@ import argparse
 
 from streamclf.bench import measure
 from streamclf.core.settings import Settings
-from streamclf.model import Model, find_model
+from streamclf.model.model_file import Model, find_model
 
 
 def main() -> None:

@@ -27,14 +27,14 @@ from torch import nn
 from export.__main__ import export
 from streamclf.batch import leaves_core
 from streamclf.bench import write_noise
-from streamclf.classifier import Classifier
 from streamclf.core.errors import StreamclfError
 from streamclf.core.records import Block
 from streamclf.core.settings import Settings
 from streamclf.engine import Engine
 from streamclf.mixdown import mix_down
-from streamclf.model import Model
-from streamclf.providers import obstacle
+from streamclf.model.classifier import Classifier
+from streamclf.model.model_file import Model
+from streamclf.model.providers import obstacle
 from streamclf.resample import resample
 from streamclf.sources.recording import Recording
 from train.loading import load_network

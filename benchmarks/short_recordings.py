@@ -20,14 +20,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from streamclf.classifier import Classifier
 from streamclf.core.card import Card
 from streamclf.core.errors import SourceError
 from streamclf.core.records import Block
 from streamclf.core.temperature import temper, untemper
 from streamclf.core.unknown import SILENCE
 from streamclf.mixdown import mix_down
-from streamclf.model import Model, find_model
+from streamclf.model.classifier import Classifier
+from streamclf.model.model_file import Model, find_model
 from streamclf.resample import resample
 from streamclf.short import fill_window, weigh
 from streamclf.sources.array import ArraySource

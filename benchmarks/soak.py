@@ -23,10 +23,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from streamclf.classifier import Classifier
 from streamclf.core.records import Average
 from streamclf.engine import Engine
-from streamclf.model import Model, find_model
+from streamclf.model.classifier import Classifier
+from streamclf.model.model_file import Model, find_model
 from streamclf.sources.faults import parse_name
 from streamclf.sources.simulated import SimulatedMicrophone
 

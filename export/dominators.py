@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import onnx
 
-from streamclf.surgery import POINTWISE
+from streamclf.model.stem.cut_graph import POINTWISE
 
 
 def flow_through(graph: onnx.GraphProto) -> list[str]:

@@ -14,9 +14,9 @@ import onnx
 from export.dominators import flow_through, nodes_between
 from export.errors import ExportError
 from export.trials import PLACES, Trials, UnshareableError, open_graph, run
-from streamclf import surgery
 from streamclf.core.card import Stem
 from streamclf.core.errors import ModelError
+from streamclf.model.stem import cut_graph
 
 HOP_S = 0.5
 """The hop of who asks for none."""
@@ -54,7 +54,7 @@ def find_stem(
     Raises:
         ExportError: A stem was found, but windows through it get other logits.
     """
-    graph = surgery.load_graph(model.SerializeToString())
+    graph = cut_graph.load_graph(model.SerializeToString())
     tries = Trials(graph, window_samples)
     chain = flow_through(graph.graph)
     stems: dict[str, Stem] = {}
@@ -117,11 +117,11 @@ def _prove(
 ) -> None:
     """Compare windows through stem and head with windows through the whole graph."""
     axis = tries.axes[stem.base or stem.tensor]
-    session = open_graph(surgery.cut_stem(graph, stem, axis))
+    session = open_graph(cut_graph.cut_stem(graph, stem, axis))
     head = onnx.ModelProto()
     head.CopyFrom(graph)
     kind = {"tensor(float)": 1, "tensor(float16)": 10}[session.get_outputs()[0].type]
-    surgery.keep_head(head, stem.tensor, kind)
+    cut_graph.keep_head(head, stem.tensor, kind)
     second, whole = open_graph(head), open_graph(model)
     waveform = tries.probe(stem.stride)
     frames, span = run(session, waveform), (stem.frames - 1) * stem.step + 1
@@ -141,10 +141,10 @@ def _explain(nodes: list[onnx.NodeProto], axis: int | None, otherwise: str) -> s
     """Name the first node that keeps windows from sharing what follows."""
     for node in nodes:
         if _pads(node, axis):
-            return f"{surgery.describe(node)} pads: its frames know where a window ends"
+            return f"{cut_graph.describe(node)} pads: its frames know where a window ends"
         if node.op_type.startswith(("Reduce", "Global")) or "Normalization" in node.op_type:
-            return f"{surgery.describe(node)} takes the whole window together"
-    name = surgery.describe(nodes[-1]) if nodes else "the graph"
+            return f"{cut_graph.describe(node)} takes the whole window together"
+    name = cut_graph.describe(nodes[-1]) if nodes else "the graph"
     return f"{name} {otherwise}"
 
 
@@ -152,7 +152,7 @@ def _pads(node: onnx.NodeProto, axis: int | None) -> bool:
     """Whether a node pads along time."""
     if node.op_type == "Pad":
         return True
-    pads = surgery.attribute(node, "pads")
+    pads = cut_graph.attribute(node, "pads")
     if axis is None or not 0 <= axis - 2 < len(pads) // 2:
         return any(pads)
     return any(pads[axis - 2 :: len(pads) // 2])

@@ -9,8 +9,8 @@ import numpy.typing as npt
 import onnx
 
 from export.dominators import nodes_between
-from streamclf import surgery
 from streamclf.core.card import Stem
+from streamclf.model.stem import cut_graph
 
 Array = npt.NDArray[Any]
 
@@ -47,7 +47,7 @@ class Trials:
         Raises:
             UnshareableError: They are not.
         """
-        session = open_graph(surgery.cut_stem(self._graph, Stem(tensor, 1, 1)))
+        session = open_graph(cut_graph.cut_stem(self._graph, Stem(tensor, 1, 1)))
         axis = self.axes[tensor] = _time_axis(session, self.window_samples)
         field, stride = self._field_and_stride(session, axis)
         n_frames = _frames(session, self._silence(), axis)
@@ -67,13 +67,13 @@ class Trials:
             UnshareableError: They are not.
         """
         axis = self.axes[base.tensor]
-        step = surgery.step_between(self._graph, base.tensor, plain.tensor, axis)
+        step = cut_graph.step_between(self._graph, base.tensor, plain.tensor, axis)
         stem = Stem(
             plain.tensor, base.stride, plain.frames, step, base.tensor if step > 1 else None,
             plain.receptive_field,
         )  # fmt: skip
-        session = open_graph(surgery.cut_stem(self._graph, stem, axis))
-        own = open_graph(surgery.cut_stem(self._graph, Stem(plain.tensor, 1, 1)))
+        session = open_graph(cut_graph.cut_stem(self._graph, stem, axis))
+        own = open_graph(cut_graph.cut_stem(self._graph, Stem(plain.tensor, 1, 1)))
         self._compare(session, axis, stem, own)
         return stem
 

@@ -26,7 +26,6 @@ from typing import Any
 import numpy as np
 import soundfile
 
-from streamclf.classifier import Array, Classifier, stack
 from streamclf.core import child_python
 from streamclf.core.cpu_count import count_cores
 from streamclf.core.errors import UsageError
@@ -34,9 +33,10 @@ from streamclf.core.records import Block, Window
 from streamclf.core.settings import Settings
 from streamclf.engine import Engine
 from streamclf.mixdown import mix_down
-from streamclf.model import Model
+from streamclf.model.classifier import Array, Classifier, stack
+from streamclf.model.model_file import Model
+from streamclf.model.stem.shared_frames import BATCH, SHARED_BATCH
 from streamclf.resample import resample
-from streamclf.sharing import BATCH, SHARED_BATCH
 from streamclf.sources.recording import Recording
 from streamclf.sources.simulated import SimulatedMicrophone
 from streamclf.windows import slide

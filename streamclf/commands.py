@@ -22,7 +22,7 @@ from streamclf.core.standard_streams import is_terminal
 from streamclf.core.stats import Statistics, describe_counts
 from streamclf.engine import Engine
 from streamclf.found import describe_found
-from streamclf.model import Model
+from streamclf.model.model_file import Model
 from streamclf.opening import ModelOptions, ThresholdOptions, open_engine
 from streamclf.outputs import (
     OutputOptions,

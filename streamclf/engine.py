@@ -14,7 +14,6 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import replace
 
 from streamclf.average import average
-from streamclf.classifier import Array, classify
 from streamclf.core.card import Thresholds
 from streamclf.core.errors import SourceError, UsageError
 from streamclf.core.label_choice import keep_chosen
@@ -33,9 +32,17 @@ from streamclf.core.stats import Statistics
 from streamclf.core.unknown import pass_silence
 from streamclf.events import Timing, detect, find
 from streamclf.mixdown import mix_down
+from streamclf.model.classifier import Array, classify
+from streamclf.model.scorer import (
+    Scorer,
+    as_sharer,
+    describe_hop,
+    open_stream,
+    real_hop,
+    usual_batch,
+)
 from streamclf.overload import Overload
 from streamclf.resample import resample
-from streamclf.scorer import Scorer, as_sharer, describe_hop, open_stream, real_hop, usual_batch
 from streamclf.short import weigh_short
 from streamclf.sources.ahead import read_ahead
 from streamclf.sources.base import Source

@@ -21,7 +21,6 @@ import numpy as np
 import numpy.typing as npt
 
 from streamclf.batch import leaves_core
-from streamclf.classifier import Classifier
 from streamclf.core.errors import SourceError, StreamclfError, UsageError
 from streamclf.core.label_choice import choose_labels
 from streamclf.core.log import say
@@ -29,7 +28,8 @@ from streamclf.core.records import Average, Change, Gap, Notice, Result, SoundEv
 from streamclf.core.settings import Settings, choose_thresholds
 from streamclf.core.unknown import judge
 from streamclf.engine import Engine
-from streamclf.model import Model, find_model
+from streamclf.model.classifier import Classifier
+from streamclf.model.model_file import Model, find_model
 from streamclf.runner import stream_info
 from streamclf.sinks.base import StreamInfo
 from streamclf.sinks.summary import WholeMean

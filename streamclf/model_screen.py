@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from streamclf.classifier import Classifier
 from streamclf.core.card import Card
 from streamclf.core.errors import ModelError
 from streamclf.core.records import Window
 from streamclf.core.settings import Settings
-from streamclf.model import Model, bundled_models
+from streamclf.model.classifier import Classifier
+from streamclf.model.model_file import Model, bundled_models
 
 WIDTH = 80
 MOST_ROWS = 14

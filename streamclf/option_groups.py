@@ -20,7 +20,7 @@ from streamclf import options
 
 if TYPE_CHECKING:
     from streamclf.core.settings import Settings
-    from streamclf.model import CardOptions
+    from streamclf.model.model_file import CardOptions
     from streamclf.opening import ModelOptions, ThresholdOptions
     from streamclf.outputs import OutputOptions
     from streamclf.sources.choose import SourceOptions
@@ -112,7 +112,7 @@ class Card:
 
     def read(self) -> CardOptions:
         """What `Model` takes."""
-        from streamclf.model import CardOptions
+        from streamclf.model.model_file import CardOptions
 
         return CardOptions(self.labels, self.sample_rate, self.window, self.activation, self.task)
 

@@ -14,7 +14,7 @@ from streamclf.cli_config import load_config
 from streamclf.core.card import Activation, Task
 from streamclf.core.log import LogFormat, LogLevel
 from streamclf.evidence import Begin
-from streamclf.providers import Provider
+from streamclf.model.providers import Provider
 from streamclf.sinks.choose import Format
 
 WEB_PORT = "8787"

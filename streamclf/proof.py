@@ -10,9 +10,9 @@ from streamclf.commands import FAILED, OK
 from streamclf.console import say
 from streamclf.core.settings import Settings
 from streamclf.made_sounds import write_sounds
-from streamclf.model import Model
+from streamclf.model.model_file import Model
+from streamclf.model.providers import Provider
 from streamclf.opening import ModelOptions, open_model
-from streamclf.providers import Provider
 from streamclf.verify import Finding, Opener, Verification, check_provider
 
 SOUNDS_S = 60.0

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from streamclf.core.redaction import show_safely
-from streamclf.model import CardOptions, Model, find_model
+from streamclf.model.model_file import CardOptions, Model, find_model
 from streamclf.model_screen import describe_model, list_card
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from streamclf.console import say
 from streamclf.core.errors import ModelError, SourceError, UsageError
 from streamclf.core.standard_streams import is_terminal
-from streamclf.model import CardOptions, bundled_models, find_model
+from streamclf.model.model_file import CardOptions, bundled_models, find_model
 from streamclf.outputs import check_clips, close_sinks, open_files
 from streamclf.sources.piped import check_can_reread
 from streamclf.sources.recording import Recording
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from streamclf.core.stats import Statistics
     from streamclf.dashboard.remembered import Remembered
     from streamclf.engine import Engine
-    from streamclf.model import Model
+    from streamclf.model.model_file import Model
     from streamclf.opening import ModelOptions
     from streamclf.outputs import OutputOptions
     from streamclf.sources.base import Source

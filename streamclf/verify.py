@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from streamclf.classifier import Array, Classifier, stack
 from streamclf.comparison import Comparison, compare, difference_of
 from streamclf.core.errors import ModelError, ProviderError, SourceError
 from streamclf.core.records import Notice, Result, Window
@@ -26,18 +25,19 @@ from streamclf.core.stats import count
 from streamclf.engine import Engine
 from streamclf.made_sounds import write_sounds
 from streamclf.mixdown import mix_down
-from streamclf.providers import Provider, built_providers, obstacle
+from streamclf.model.classifier import Array, Classifier, stack
+from streamclf.model.providers import Provider, built_providers, obstacle
+from streamclf.model.stem.shared_frames import SHARED_BATCH
+from streamclf.model.stem.split_model import COARSE_TOLERANCE
 from streamclf.resample import resample
-from streamclf.sharing import SHARED_BATCH
 from streamclf.sources.decode import count_seconds
 from streamclf.sources.piped import check_can_reread
 from streamclf.sources.random_blocks import RandomBlocks
 from streamclf.sources.recording import Recording
-from streamclf.split import COARSE_TOLERANCE
 from streamclf.windows import slide
 
 if TYPE_CHECKING:
-    from streamclf.model import Model
+    from streamclf.model.model_file import Model
 
 SAME = 1e-5
 """Largest difference between two scores or logits that counts as none, as a part of values above

@@ -16,8 +16,8 @@ import toys
 from live_runs import PATIENCE_S, Listeners, Words
 
 from streamclf import cli
-from streamclf.classifier import Classifier
-from streamclf.model import Model
+from streamclf.model.classifier import Classifier
+from streamclf.model.model_file import Model
 from streamclf.sinks import background
 
 # Started in a shell's background, or by nohup, all processes below ignore these; what is tested

@@ -13,7 +13,6 @@ from types import SimpleNamespace
 import numpy as np
 import toys
 
-from streamclf.classifier import Classifier
 from streamclf.core.errors import DeviceError
 from streamclf.core.records import Block, Gap
 from streamclf.core.settings import Settings
@@ -22,7 +21,8 @@ from streamclf.dashboard.health import HealthMeter
 from streamclf.dashboard.listener import Doors, Listener
 from streamclf.dashboard.remembered import Remembered
 from streamclf.engine import Engine
-from streamclf.model import Model
+from streamclf.model.classifier import Classifier
+from streamclf.model.model_file import Model
 from streamclf.sources.base import Source
 from streamclf.sources.loudspeaker import Loudspeaker
 from streamclf.sources.recording import Recording

@@ -10,11 +10,11 @@ import toys
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamclf.classifier import Classifier
 from streamclf.core.records import Block, Gap, Notice, rescale
 from streamclf.core.stats import MAX_LISTED, Statistics
 from streamclf.engine import Engine
-from streamclf.model import Model
+from streamclf.model.classifier import Classifier
+from streamclf.model.model_file import Model
 from streamclf.sources.base import Source
 from streamclf.sources.faults import parse_name
 from streamclf.sources.simulated import SimulatedMicrophone

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 import toys
 
-from streamclf.classifier import Classifier
 from streamclf.core.errors import RecordingError, SourceError
 from streamclf.core.records import Average, Gap, Notice
 from streamclf.core.settings import Settings
 from streamclf.engine import Engine
-from streamclf.model import Model
+from streamclf.model.classifier import Classifier
+from streamclf.model.model_file import Model
 from streamclf.sources import ahead
 from streamclf.sources.ahead import read_ahead
 from streamclf.sources.recording import Recording

@@ -12,9 +12,9 @@ import toys
 
 from streamclf import show
 from streamclf.bench import Timing, count_microphones, measure, peak_memory_mib, write_noise
-from streamclf.classifier import Classifier
 from streamclf.core.settings import Settings
-from streamclf.model import Model
+from streamclf.model.classifier import Classifier
+from streamclf.model.model_file import Model
 
 BASELINES = {"window_at_a_time", "batched", "bare_session"}
 
@@ -91,8 +91,8 @@ def test_bench_of_a_hop_off_the_grid_measures_whole_windows(tmp_path):
 
 def test_bench_of_one_graph_has_no_halves_to_measure(tmp_path, monkeypatch):
     """As on a GPU; the CPU's memory stands in for one's."""
-    monkeypatch.setattr("streamclf.one_pass.DEVICES", {"cpu": "cpu"})
-    monkeypatch.setattr("streamclf.classifier.DEVICES", {"cpu": "cpu"})
+    monkeypatch.setattr("streamclf.model.stem.one_pass.DEVICES", {"cpu": "cpu"})
+    monkeypatch.setattr("streamclf.model.classifier.DEVICES", {"cpu": "cpu"})
     path = toys.write_tone_detector(tmp_path / "tones.onnx", toys.toy_card(stem=toys.STEM))
     figures = measure(lambda live: Model(path, provider="cpu", live=live), Settings(), 5)
     assert set(figures["stages"]) == {"decoding"}

@@ -4,10 +4,10 @@ import toys
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamclf.classifier import Classifier, activate, classify, stack
 from streamclf.core.errors import ModelError
 from streamclf.core.records import Gap, Notice, Scores, Window
-from streamclf.model import CardOptions, Model
+from streamclf.model.classifier import Classifier, activate, classify, stack
+from streamclf.model.model_file import CardOptions, Model
 
 
 def test_activate_softmax_with_temperature():

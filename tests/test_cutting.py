@@ -13,10 +13,10 @@ import toys
 from onnx import TensorProto
 from picky import WINDOW, bursts, hear
 
-from streamclf.classifier import WHOLE_FIRST, Classifier
 from streamclf.core.card import METADATA_KEY, Stem, parse_card
 from streamclf.core.records import Notice
-from streamclf.model import Model
+from streamclf.model.classifier import WHOLE_FIRST, Classifier
+from streamclf.model.model_file import Model
 from streamclf.sources.array import ArraySource
 
 WRONG = {

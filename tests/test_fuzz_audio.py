@@ -10,12 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_fuzz import MORE, error_of, numbers
 
-from streamclf.classifier import Classifier
 from streamclf.core.card import Thresholds
 from streamclf.core.errors import SourceError, UsageError
 from streamclf.core.records import Average, Block, Change, Gap, Notice, Window
 from streamclf.engine import Engine
-from streamclf.model import Model
+from streamclf.model.classifier import Classifier
+from streamclf.model.model_file import Model
 from streamclf.sources.stream import RawFormat, StandardInput
 from streamclf.windows import slide
 

@@ -19,7 +19,6 @@ from streamclf import batch as batch_module
 from streamclf import jobs as jobs_module
 from streamclf import spool as spool_module
 from streamclf.batch import count_jobs, leaves_core, run_recordings
-from streamclf.classifier import Classifier
 from streamclf.console import Bars
 from streamclf.core.card import Threshold, Thresholds
 from streamclf.core.cpu_count import count_cores
@@ -37,7 +36,8 @@ from streamclf.core.records import (
 from streamclf.core.settings import Settings
 from streamclf.engine import Engine
 from streamclf.jobs import Jobs
-from streamclf.model import Model
+from streamclf.model.classifier import Classifier
+from streamclf.model.model_file import Model
 from streamclf.packing import pack, unpack
 from streamclf.sinks.base import MemorySink
 from streamclf.spool import Spool

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import toys
 
-from streamclf.model import Model
+from streamclf.model.model_file import Model
 from streamclf.model_screen import describe_model, list_card, measure_window
 from streamclf.sources.devices import advise
 

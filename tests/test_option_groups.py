@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from streamclf import option_groups
 from streamclf.core.settings import Settings
-from streamclf.model import CardOptions
+from streamclf.model.model_file import CardOptions
 from streamclf.opening import ModelOptions, ThresholdOptions
 from streamclf.option_groups import grouped
 from streamclf.outputs import OutputOptions

@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 import toys
 
-from streamclf.classifier import Classifier
 from streamclf.core.card import Thresholds
 from streamclf.core.errors import UsageError
 from streamclf.core.records import Average, Block, Change, Gap, Notice, SoundEvent
 from streamclf.core.settings import Settings
 from streamclf.engine import Engine
-from streamclf.model import Model
+from streamclf.model.classifier import Classifier
+from streamclf.model.model_file import Model
 from streamclf.sources.array import ArraySource
 from streamclf.sources.fake_backend import FakeClock
 from streamclf.sources.relay import Relay

@@ -12,12 +12,12 @@ import pytest
 import toys
 
 from streamclf.batch import run_recordings
-from streamclf.classifier import Classifier
 from streamclf.console import Bars
 from streamclf.core.errors import SinkError
 from streamclf.core.settings import Settings
 from streamclf.engine import Engine
-from streamclf.model import Model
+from streamclf.model.classifier import Classifier
+from streamclf.model.model_file import Model
 from streamclf.own_files import OwnFiles
 from streamclf.sinks.base import MemorySink
 

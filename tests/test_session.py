@@ -14,7 +14,6 @@ import pytest
 import soundfile
 import toys
 
-from streamclf.classifier import Classifier
 from streamclf.core.errors import SourceError
 from streamclf.core.records import Average, Block, Gap, SoundEvent, rescale
 from streamclf.core.stats import Statistics
@@ -22,7 +21,8 @@ from streamclf.dashboard.history import History
 from streamclf.dashboard.listener import Doors, Listener
 from streamclf.dashboard.messages import ListeningEnded
 from streamclf.engine import Engine
-from streamclf.model import Model
+from streamclf.model.classifier import Classifier
+from streamclf.model.model_file import Model
 from streamclf.runner import run_stream
 from streamclf.sinks.base import MemorySink
 from streamclf.sinks.choose import open_sink

@@ -9,12 +9,12 @@ import toys
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamclf.classifier import Classifier
 from streamclf.core.card import Unknown
 from streamclf.core.records import Average, Block, Gap, Notice, SoundEvent
 from streamclf.core.settings import Settings
 from streamclf.engine import Engine
-from streamclf.model import Model, find_model
+from streamclf.model.classifier import Classifier
+from streamclf.model.model_file import Model, find_model
 from streamclf.short import fill_window, weigh
 from streamclf.sources.array import ArraySource
 from streamclf.windows import slide

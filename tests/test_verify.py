@@ -11,8 +11,8 @@ from streamclf import proof, verify
 from streamclf.core.card import Stem
 from streamclf.core.errors import ProviderError
 from streamclf.core.records import Block, Gap
-from streamclf.model import Model
-from streamclf.sharing import SharedStream
+from streamclf.model.model_file import Model
+from streamclf.model.stem.shared_frames import SharedStream
 from streamclf.sources.random_blocks import RandomBlocks
 from streamclf.sources.recording import Recording
 

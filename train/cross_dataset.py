@@ -22,15 +22,15 @@ import numpy as np
 import numpy.typing as npt
 
 from streamclf.average import average
-from streamclf.classifier import Classifier, classify
 from streamclf.core.errors import UsageError
 from streamclf.core.records import Average, Block, SoundEvent
 from streamclf.core.settings import Settings
 from streamclf.core.stats import Statistics
 from streamclf.core.unknown import pass_silence
 from streamclf.events import Timing, detect
-from streamclf.model import Model, find_model
-from streamclf.scorer import open_stream
+from streamclf.model.classifier import Classifier, classify
+from streamclf.model.model_file import Model, find_model
+from streamclf.model.scorer import open_stream
 from streamclf.short import weigh_short
 from streamclf.windows import slide
 from train.arguments import Parser

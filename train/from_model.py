@@ -21,8 +21,8 @@ from onnx import TensorProto, helper
 from torch import Tensor, nn
 
 from streamclf.core.errors import ModelError
-from streamclf.model import Model, find_model
-from streamclf.surgery import load_graph
+from streamclf.model.model_file import Model, find_model
+from streamclf.model.stem.cut_graph import load_graph
 from train.datasets import ClipSet
 from train.errors import RunError
 from train.pocket_network import WINDOW_SAMPLES, PocketBody

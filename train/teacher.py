@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from streamclf.foreign import describe_foreign
+from streamclf.model.vetting.foreign_formats import describe_foreign
 from train.datasets.prepared import ClipSet
 from train.errors import DatasetError, UsageError
 from train.last_layer import fit_logistic

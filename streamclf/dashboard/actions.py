@@ -19,7 +19,7 @@ from streamclf.dashboard.widgets.events import EventList
 from streamclf.dashboard.widgets.help import Help
 from streamclf.dashboard.widgets.now import Now
 from streamclf.dashboard.widgets.picker import Picker
-from streamclf.model import name_for_later
+from streamclf.model.model_file import name_for_later
 
 if TYPE_CHECKING:
     from streamclf.dashboard.listener import Listener

@@ -25,7 +25,7 @@ from streamclf.dashboard.messages import (
 )
 from streamclf.dashboard.tape import Tape
 from streamclf.engine import Engine
-from streamclf.model import Model
+from streamclf.model.model_file import Model
 from streamclf.runner import run_stream, stream_info
 from streamclf.sinks.base import Sink
 from streamclf.sources.base import Source

@@ -11,7 +11,7 @@ import msgspec
 import platformdirs
 
 from streamclf.core.user_folders import find_folder
-from streamclf.model import is_bare
+from streamclf.model.model_file import is_bare
 
 View = Literal["spectrogram", "waveform"]
 

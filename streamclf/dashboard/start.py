@@ -20,7 +20,7 @@ from streamclf.dashboard.remembered import Remembered, log_path, save_settings
 from streamclf.dashboard.terminal import leave_terminal
 from streamclf.dashboard.tuning import set_on
 from streamclf.engine import Engine
-from streamclf.model import Model
+from streamclf.model.model_file import Model
 from streamclf.sources.base import Source
 
 

@@ -20,7 +20,7 @@ from cases import SYSTEMS
 from tiny_sets import write
 
 from export.__main__ import main as export_run
-from streamclf.model import Model
+from streamclf.model.model_file import Model
 from train.checkpoint import read_progress
 from train.command import main
 from train.errors import RunError

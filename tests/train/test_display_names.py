@@ -10,7 +10,7 @@ pytest.importorskip("torch")
 
 from export.display_names import DISPLAY_NAMES, main, names_for
 from streamclf.core.card import METADATA_KEY, parse_card
-from streamclf.model import Model, bundled_models
+from streamclf.model.model_file import Model, bundled_models
 
 pytestmark = pytest.mark.train
 

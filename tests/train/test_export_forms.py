@@ -22,9 +22,9 @@ from export.graph import make_graph
 from export.half import TOLERANCE, store_half
 from export.prune import prune
 from export.stays_float import first_layers, mel_nodes
-from streamclf.classifier import Classifier
 from streamclf.core.card import METADATA_KEY
-from streamclf.model import Model
+from streamclf.model.classifier import Classifier
+from streamclf.model.model_file import Model
 from train.command import main as train_main
 from train.runs import CONFIG, RunFolder
 

@@ -23,7 +23,7 @@ from export.half import store_half
 from export.int8 import put_in_8_bits
 from export.prune import prune
 from streamclf.core.card import METADATA_KEY
-from streamclf.model import BUNDLED
+from streamclf.model.model_file import BUNDLED
 from train.command import main
 from train.errors import RunError
 from train.from_model import measure_norms, read_layers

@@ -10,7 +10,7 @@ import pytest
 pytest.importorskip("torch")
 
 from export.__main__ import main as export
-from streamclf.model import Model
+from streamclf.model.model_file import Model
 from train.command import main as train_main
 from train.datasets import open_clips
 from train.levels import main, raise_by

@@ -17,13 +17,13 @@ import onnxruntime
 from cases import CASES, SYSTEMS, make_clips
 
 from export.__main__ import main as export_main
-from streamclf.classifier import Classifier, stack
 from streamclf.cli import run as streamclf
 from streamclf.core.card import METADATA_KEY, parse_card
 from streamclf.core.records import Window
-from streamclf.model import Model
-from streamclf.one_pass import OnePass
-from streamclf.sharing import SharedStream
+from streamclf.model.classifier import Classifier, stack
+from streamclf.model.model_file import Model
+from streamclf.model.stem.one_pass import OnePass
+from streamclf.model.stem.shared_frames import SharedStream
 from train import envnet, envnetv2, wavemsnet
 from train.datasets.prepared import REGRESSION
 from train.hearing import hear_windows

@@ -15,7 +15,7 @@ from torch import nn
 
 from export.graph import make_graph
 from export.stem import find_stem
-from streamclf import surgery
+from streamclf.model.stem import cut_graph
 from train.command import main
 from train.datasets import open_clips
 from train.datasets.prepared import Clip, ClipSet, join
@@ -112,8 +112,8 @@ def test_windows_share_all_of_pocket_but_mean_and_maximum():
     graph = make_graph(PocketNet(3).eval(), 24000, "logits")
     stem = find_stem(graph, 24000, 16000).stem
     assert (stem.stride, stem.frames, stem.step) == (1600, 5, 1)
-    head = surgery.load_graph(graph.SerializeToString())
-    surgery.keep_head(head, stem.tensor, 1)
+    head = cut_graph.load_graph(graph.SerializeToString())
+    cut_graph.keep_head(head, stem.tensor, 1)
     assert not any(node.op_type == "Conv" for node in head.graph.node)
 
 

@@ -25,8 +25,8 @@ from streamclf.core.cpu_count import count_if_fewer
 from streamclf.core.errors import CardError, ModelError
 from streamclf.core.labels import read_labels
 from streamclf.core.text_files import read_small
-from streamclf.providers import Provider, open_part, open_session
-from streamclf.vetting import vet_model
+from streamclf.model.providers import Provider, open_part, open_session
+from streamclf.model.vetting.vetting import vet_model
 
 BUNDLED = Path(__file__).parent / "models"
 DEFAULT_MODEL = "pocket"

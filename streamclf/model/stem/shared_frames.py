@@ -15,7 +15,7 @@ from itertools import pairwise
 import numpy as np
 
 from streamclf.core.records import Waveform, Window
-from streamclf.split import Array, SplitModel
+from streamclf.model.stem.split_model import Array, SplitModel
 
 BATCH = 32
 """Windows of a recording at once that share nothing."""

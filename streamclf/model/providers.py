@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias, get_args
 
 from streamclf.core.errors import ModelError, ProviderError
-from streamclf.vetting import vet_model
+from streamclf.model.vetting.vetting import vet_model
 
 Provider: TypeAlias = Literal["auto", "cpu", "cuda", "tensorrt", "coreml", "openvino"]
 

@@ -13,12 +13,12 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from streamclf.bound import BoundSession
 from streamclf.core.errors import ModelError, ProviderError
 from streamclf.core.records import Window
-from streamclf.model import Model
-from streamclf.sharing import DEVICES
-from streamclf.split import Array, Probe, SplitModel, tolerance
+from streamclf.model.model_file import Model
+from streamclf.model.stem.bound_session import BoundSession
+from streamclf.model.stem.shared_frames import DEVICES
+from streamclf.model.stem.split_model import Array, Probe, SplitModel, tolerance
 
 MAX_SHAPES = 8
 """Shapes that buffers are kept for."""
@@ -43,15 +43,17 @@ class OnePass:
     """
 
     def __init__(self, split: SplitModel, model: Model, *, recorded: bool) -> None:
-        from streamclf import joining, surgery
+        from streamclf.model.stem import cut_graph, join_graph
 
         self.stem = split.stem
         self._path = model.path
         self._n_classes = len(model.card.labels)
-        self._inputs = model.input_name, joining.PLACES
+        self._inputs = model.input_name, join_graph.PLACES
         self._dtype = np.float16 if model.input_type == "tensor(float16)" else np.float32
-        graph = surgery.load_graph(Path(model.path))
-        joined = joining.join_at_windows(graph, split.stem, split.axis, split.rank, split.element)
+        graph = cut_graph.load_graph(Path(model.path))
+        joined = join_graph.join_at_windows(
+            graph, split.stem, split.axis, split.rank, split.element
+        )
         del graph  # before the session makes one more copy of the weights
         self._session = BoundSession(
             model.open_part(joined, recorded=recorded),
@@ -168,7 +170,7 @@ def join_and_check(split: SplitModel, model: Model, probe: Probe, whole: Array) 
     Args:
         split: The halves, checked.
         model: The model.
-        probe: From `streamclf.split.probe_windows`.
+        probe: From `streamclf.model.stem.split_model.probe_windows`.
         whole: ``(windows, classes)``, logits of its windows by the whole graph.
 
     Raises:

@@ -14,7 +14,7 @@ from streamclf.core.cpu_count import count_cores
 from streamclf.core.errors import ModelError
 
 if TYPE_CHECKING:
-    from streamclf.model import Model
+    from streamclf.model.model_file import Model
 
 Array = npt.NDArray[np.float32]
 
@@ -54,7 +54,7 @@ class SplitModel:
     """
 
     def __init__(self, model: Model) -> None:
-        from streamclf import surgery
+        from streamclf.model.stem import cut_graph
 
         stem = model.card.stem
         if stem is None:
@@ -70,20 +70,20 @@ class SplitModel:
             )
         self.stretch = max(1, round(stretch_of(model.card, stem) / stem.stride))
         self.n_rows = (model.n_threads or count_cores()) if model.provider == "cpu" else 1
-        graph = surgery.load_graph(Path(model.path))
+        graph = cut_graph.load_graph(Path(model.path))
         quantised = any("Linear" in node.op_type for node in graph.graph.node)
         axis = None
         if stem.base is not None:
             base = Stem(stem.base, stem.stride, 1)
-            self._stem = model.open_part(surgery.cut_stem(graph, base).SerializeToString())
+            self._stem = model.open_part(cut_graph.cut_stem(graph, base).SerializeToString())
             axis = self._find_axis()
-        self._stem = model.open_part(surgery.cut_stem(graph, stem, axis).SerializeToString())
+        self._stem = model.open_part(cut_graph.cut_stem(graph, stem, axis).SerializeToString())
         self.axis = self._find_axis()
         node = self._stem.get_outputs()[0]
         if node.type not in ELEMENTS:
             raise ModelError(f"the tensor {stem.tensor!r} holds {node.type}, no numbers to share")
         self.element = ELEMENTS[node.type]
-        surgery.keep_head(graph, stem.tensor, self.element)
+        cut_graph.keep_head(graph, stem.tensor, self.element)
         content = graph.SerializeToString()
         del graph  # before the session makes one more copy of the weights
         self._head = model.open_part(content)

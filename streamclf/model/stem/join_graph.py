@@ -9,7 +9,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from streamclf.core.card import Stem
 from streamclf.core.errors import ModelError
-from streamclf.surgery import cut_stem, keep_head
+from streamclf.model.stem.cut_graph import cut_stem, keep_head
 
 PLACES = "frames_of_windows"
 """Name of the input that says which frames each window holds: ``(windows, frames)`` int64."""

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Protocol, cast
 
-from streamclf.classifier import stack
 from streamclf.core.card import Card
 from streamclf.core.records import Window
 from streamclf.core.settings import Settings
-from streamclf.sharing import BATCH, count_grids, fit_hop
-from streamclf.split import Array
+from streamclf.model.classifier import stack
+from streamclf.model.stem.shared_frames import BATCH, count_grids, fit_hop
+from streamclf.model.stem.split_model import Array
 
 
 class Scorer(Protocol):
-    """What the engine asks of a classifier; `streamclf.classifier.Classifier` is the real one."""
+    """What the engine asks of a classifier; `streamclf.model.classifier.Classifier` is the real one."""
 
     @property
     def card(self) -> Card:

@@ -11,7 +11,7 @@ import struct
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
-from streamclf.wire import VARINT, Bytes, Field, Reader
+from streamclf.model.vetting.protobuf import VARINT, Bytes, Field, Reader
 
 MAX_DIMENSIONS = 64
 _DATA = frozenset([4, 5, 6, 7, 9, 10, 11])

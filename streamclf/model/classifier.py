@@ -11,12 +11,24 @@ import numpy.typing as npt
 
 from streamclf.core.errors import CardError, ModelError
 from streamclf.core.records import Change, Gap, Notice, Scores, Window
-from streamclf.model import Model
-from streamclf.sharing import BATCH, DEVICE_BATCH, DEVICES, SHARED_BATCH, SharedStream
-from streamclf.split import Probe, SplitModel, probe_windows, split_and_check, stretch_of
+from streamclf.model.model_file import Model
+from streamclf.model.stem.shared_frames import (
+    BATCH,
+    DEVICE_BATCH,
+    DEVICES,
+    SHARED_BATCH,
+    SharedStream,
+)
+from streamclf.model.stem.split_model import (
+    Probe,
+    SplitModel,
+    probe_windows,
+    split_and_check,
+    stretch_of,
+)
 
 if TYPE_CHECKING:
-    from streamclf.one_pass import OnePass
+    from streamclf.model.stem.one_pass import OnePass
 
 Array = npt.NDArray[np.float32]
 
@@ -161,7 +173,7 @@ class Classifier:
         """Where a GPU runs the halves, put them into one graph."""
         if self.model.provider not in DEVICES:
             return
-        from streamclf.one_pass import join_and_check
+        from streamclf.model.stem.one_pass import join_and_check
 
         try:
             self.one_pass = join_and_check(split, self.model, probe, whole)

@@ -15,9 +15,16 @@ from pathlib import Path
 
 from streamclf.core.card import MAX_CARD_BYTES
 from streamclf.core.errors import ModelError
-from streamclf.foreign import describe_foreign
-from streamclf.tensors import SHORT, RefusedError, check_dims, check_tensor, read_tensor, show_shape
-from streamclf.wire import VARINT, Bytes, Reader, WireError
+from streamclf.model.vetting.foreign_formats import describe_foreign
+from streamclf.model.vetting.protobuf import VARINT, Bytes, Reader, WireError
+from streamclf.model.vetting.tensors import (
+    SHORT,
+    RefusedError,
+    check_dims,
+    check_tensor,
+    read_tensor,
+    show_shape,
+)
 
 MAX_FILE_BYTES = 2 * 1024**3
 """Protobuf knows no larger messages."""
