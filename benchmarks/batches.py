@@ -21,7 +21,7 @@ from streamclf.core.settings import Settings
 from streamclf.engine import Engine
 from streamclf.model.classifier import Classifier
 from streamclf.model.model_file import Model, find_model
-from streamclf.sources.recording import Recording
+from streamclf.sources.recording.recording import Recording
 
 ROUNDS = 5
 

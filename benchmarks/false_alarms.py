@@ -36,8 +36,8 @@ from streamclf.core.settings import choose_thresholds
 from streamclf.evidence import RULES
 from streamclf.mixdown import mix_down
 from streamclf.resample import resample
-from streamclf.sources.paths import find_recordings
-from streamclf.sources.recording import Recording
+from streamclf.sources.recording.find_recordings import find_recordings
+from streamclf.sources.recording.recording import Recording
 from train.event_metrics import judge_events
 from train.noise import at_level, make_noise
 

@@ -36,7 +36,7 @@ from streamclf.model.classifier import Classifier
 from streamclf.model.model_file import Model
 from streamclf.model.providers import obstacle
 from streamclf.resample import resample
-from streamclf.sources.recording import Recording
+from streamclf.sources.recording.recording import Recording
 from train.loading import load_network
 from train.runs import CONFIG, RunFolder
 

@@ -40,7 +40,7 @@ from streamclf.core.settings import Settings
 from streamclf.engine import Engine
 from streamclf.model.classifier import Classifier
 from streamclf.model.model_file import Model, find_model
-from streamclf.sources.recording import Recording
+from streamclf.sources.recording.recording import Recording
 
 RATE = 16_000
 BIRDNET_RATE = 48_000

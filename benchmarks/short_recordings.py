@@ -31,7 +31,7 @@ from streamclf.model.model_file import Model, find_model
 from streamclf.resample import resample
 from streamclf.short import fill_window, weigh
 from streamclf.sources.array import ArraySource
-from streamclf.sources.recording import Recording
+from streamclf.sources.recording.recording import Recording
 
 Array = npt.NDArray[np.float32]
 Fill = Callable[[Array, int], Array]

@@ -27,8 +27,8 @@ from streamclf.core.records import Average
 from streamclf.engine import Engine
 from streamclf.model.classifier import Classifier
 from streamclf.model.model_file import Model, find_model
-from streamclf.sources.faults import parse_name
-from streamclf.sources.simulated import SimulatedMicrophone
+from streamclf.sources.simulated.faults import parse_name
+from streamclf.sources.simulated.simulated import SimulatedMicrophone
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "afternoon.flac"
 SETTLE_S = 10.0

@@ -24,8 +24,8 @@ from streamclf.dashboard.remembered import Remembered
 from streamclf.engine import Engine
 from streamclf.model.classifier import Classifier
 from streamclf.model.model_file import Model, find_model
-from streamclf.sources.loudspeaker import FakeLoudspeaker
-from streamclf.sources.recording import Recording
+from streamclf.sources.microphone.loudspeaker import FakeLoudspeaker
+from streamclf.sources.recording.recording import Recording
 
 ROOT = Path(__file__).parents[1]
 EXAMPLE = Path("examples/afternoon.flac")

@@ -18,7 +18,7 @@ from streamclf.core.stats import Statistics, count, format_length
 from streamclf.engine import Engine
 from streamclf.runner import describe_stream, run_stream, write_results
 from streamclf.sinks.base import Sink
-from streamclf.sources.recording import Recording
+from streamclf.sources.recording.recording import Recording
 
 if TYPE_CHECKING:
     from streamclf.jobs import Job

@@ -37,8 +37,8 @@ from streamclf.model.classifier import Array, Classifier, stack
 from streamclf.model.model_file import Model
 from streamclf.model.stem.shared_frames import BATCH, SHARED_BATCH
 from streamclf.resample import resample
-from streamclf.sources.recording import Recording
-from streamclf.sources.simulated import SimulatedMicrophone
+from streamclf.sources.recording.recording import Recording
+from streamclf.sources.simulated.simulated import SimulatedMicrophone
 from streamclf.windows import slide
 
 RATE, CHANNELS = 48_000, 2

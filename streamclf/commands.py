@@ -37,8 +37,8 @@ from streamclf.own_files import OwnFiles
 from streamclf.runner import Interrupts, describe_stream, run_stream
 from streamclf.service import Service
 from streamclf.sinks.choose import Format
-from streamclf.sources.choose import SourceOptions, open_source
-from streamclf.sources.paths import find_recordings
+from streamclf.sources.factory import SourceOptions, open_source
+from streamclf.sources.recording.find_recordings import find_recordings
 from streamclf.ui import ScreenOptions
 
 if TYPE_CHECKING:

@@ -35,8 +35,8 @@ from streamclf.sinks.base import StreamInfo
 from streamclf.sinks.summary import WholeMean
 from streamclf.sources.array import ArraySource
 from streamclf.sources.base import Source
-from streamclf.sources.choose import SourceOptions, open_source
-from streamclf.sources.recording import Recording
+from streamclf.sources.factory import SourceOptions, open_source
+from streamclf.sources.recording.recording import Recording
 
 if TYPE_CHECKING:
     import pandas

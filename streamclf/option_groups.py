@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from streamclf.model.model_file import CardOptions
     from streamclf.opening import ModelOptions, ThresholdOptions
     from streamclf.outputs import OutputOptions
-    from streamclf.sources.choose import SourceOptions
+    from streamclf.sources.factory import SourceOptions
     from streamclf.ui import ScreenOptions
 
 
@@ -69,7 +69,7 @@ class Source:
 
     def read(self, channel: int | None) -> SourceOptions:
         """What the choice of a source takes."""
-        from streamclf.sources.choose import SourceOptions
+        from streamclf.sources.factory import SourceOptions
 
         reconnect = not self.no_reconnect
         return SourceOptions(

@@ -335,7 +335,7 @@ def with_command(app: typer.Typer, arguments: list[str]) -> list[str]:
     commands = {c.callback.__name__ for c in app.registered_commands if c.callback}
     if not arguments or arguments[0] in commands or arguments[0].startswith("-"):
         return arguments
-    from streamclf.sources.paths import looks_like_recordings
+    from streamclf.sources.recording.find_recordings import looks_like_recordings
 
     return ["file", *arguments] if looks_like_recordings(arguments[0]) else arguments
 

@@ -40,7 +40,7 @@ def devices(*, as_json: bool) -> int:
     Raises:
         DeviceError: There is no PortAudio library.
     """
-    from streamclf.sources.devices import advise, find_inputs
+    from streamclf.sources.microphone.devices import advise, find_inputs
 
     inputs = find_inputs()
     if as_json:

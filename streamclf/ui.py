@@ -15,8 +15,8 @@ from streamclf.core.errors import ModelError, SourceError, UsageError
 from streamclf.core.standard_streams import is_terminal
 from streamclf.model.model_file import CardOptions, bundled_models, find_model
 from streamclf.outputs import check_clips, close_sinks, open_files
-from streamclf.sources.piped import check_can_reread
-from streamclf.sources.recording import Recording
+from streamclf.sources.recording.piped import check_can_reread
+from streamclf.sources.recording.recording import Recording
 
 if TYPE_CHECKING:
     from streamclf.core.settings import Settings
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from streamclf.opening import ModelOptions
     from streamclf.outputs import OutputOptions
     from streamclf.sources.base import Source
-    from streamclf.sources.choose import SourceOptions
+    from streamclf.sources.factory import SourceOptions
 
 OpenEngine = Callable[["ModelOptions", "Settings"], "tuple[Engine, Model]"]
 
@@ -121,7 +121,7 @@ def show(
     from streamclf.dashboard.listener import Doors
     from streamclf.dashboard.remembered import Remembered, load_settings
     from streamclf.dashboard.start import apply_remembered, describe_remembered, open_dashboard
-    from streamclf.sources.loudspeaker import open_loudspeaker
+    from streamclf.sources.microphone.loudspeaker import open_loudspeaker
 
     remembered = Remembered() if screen.fresh else load_settings()
     given = screen.given.__contains__
@@ -239,8 +239,8 @@ def _is_there(device: str) -> bool:
 
 def _device_names() -> list[str]:
     """The microphones; called while none is open, so that those plugged in lately are seen."""
-    from streamclf.sources.backend import PortAudioBackend
-    from streamclf.sources.devices import list_inputs
+    from streamclf.sources.microphone.backend import PortAudioBackend
+    from streamclf.sources.microphone.devices import list_inputs
 
     backend = PortAudioBackend()
     backend.reset()

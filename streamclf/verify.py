@@ -30,10 +30,10 @@ from streamclf.model.providers import Provider, built_providers, obstacle
 from streamclf.model.stem.shared_frames import SHARED_BATCH
 from streamclf.model.stem.split_model import COARSE_TOLERANCE
 from streamclf.resample import resample
-from streamclf.sources.decode import count_seconds
-from streamclf.sources.piped import check_can_reread
-from streamclf.sources.random_blocks import RandomBlocks
-from streamclf.sources.recording import Recording
+from streamclf.sources.recording.ffmpeg import count_seconds
+from streamclf.sources.recording.piped import check_can_reread
+from streamclf.sources.recording.recording import Recording
+from streamclf.sources.simulated.random_blocks import RandomBlocks
 from streamclf.windows import slide
 
 if TYPE_CHECKING:

@@ -24,8 +24,8 @@ from streamclf.engine import Engine
 from streamclf.model.classifier import Classifier
 from streamclf.model.model_file import Model
 from streamclf.sources.base import Source
-from streamclf.sources.loudspeaker import Loudspeaker
-from streamclf.sources.recording import Recording
+from streamclf.sources.microphone.loudspeaker import Loudspeaker
+from streamclf.sources.recording.recording import Recording
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC).timestamp()
 

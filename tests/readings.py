@@ -8,7 +8,7 @@ import toys
 
 from streamclf.core.errors import RecordingError
 from streamclf.core.records import Block, Gap, Notice
-from streamclf.sources.recording import BLOCK_SAMPLES, Recording
+from streamclf.sources.recording.recording import BLOCK_SAMPLES, Recording
 
 
 def read(path: Path) -> tuple[list[Block | Gap | Notice], str]:

@@ -16,8 +16,8 @@ from streamclf.engine import Engine
 from streamclf.model.classifier import Classifier
 from streamclf.model.model_file import Model
 from streamclf.sources.base import Source
-from streamclf.sources.faults import parse_name
-from streamclf.sources.simulated import SimulatedMicrophone
+from streamclf.sources.simulated.faults import parse_name
+from streamclf.sources.simulated.simulated import SimulatedMicrophone
 
 KEYS = {
     "sample_rate", "elapsed_samples", "delivered_samples", "gap_samples", "gaps", "windows",

@@ -12,7 +12,7 @@ from streamclf.model.classifier import Classifier
 from streamclf.model.model_file import Model
 from streamclf.sources import ahead
 from streamclf.sources.ahead import read_ahead
-from streamclf.sources.recording import Recording
+from streamclf.sources.recording.recording import Recording
 
 
 def n_pumps() -> int:

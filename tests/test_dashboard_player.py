@@ -14,7 +14,7 @@ from streamclf.core.settings import Settings
 from streamclf.dashboard.widgets.events import EventList
 from streamclf.dashboard.widgets.picker import Picker
 from streamclf.engine import Engine
-from streamclf.sources.recording import Recording
+from streamclf.sources.recording.recording import Recording
 
 
 @pytest.fixture

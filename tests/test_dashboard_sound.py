@@ -25,8 +25,8 @@ from streamclf.dashboard.playback import MARGIN_S
 from streamclf.dashboard.recent import RecentAudio
 from streamclf.dashboard.remembered import Remembered
 from streamclf.dashboard.widgets.events import EventList
-from streamclf.sources import loudspeaker
-from streamclf.sources.loudspeaker import FakeLoudspeaker, ProcessLoudspeaker, Waiting
+from streamclf.sources.microphone import loudspeaker
+from streamclf.sources.microphone.loudspeaker import FakeLoudspeaker, ProcessLoudspeaker, Waiting
 
 RATE = 8000
 with_audio = pytest.mark.skipif(

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from streamclf.core.errors import DeviceError
-from streamclf.sources.backend import PortAudioBackend
-from streamclf.sources.devices import InputDevice, choose_input, list_inputs
-from streamclf.sources.fake_backend import FakeBackend
+from streamclf.sources.microphone.backend import PortAudioBackend
+from streamclf.sources.microphone.devices import InputDevice, choose_input, list_inputs
+from streamclf.sources.simulated.fake_backend import FakeBackend
 
 USB = InputDevice(3, "USB PnP: Audio (hw:1,0)", "ALSA", 1, 44_100.0)
 PULSE = InputDevice(5, "pulse", "ALSA", 32, 44_100.0)

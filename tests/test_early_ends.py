@@ -30,14 +30,14 @@ from streamclf.sinks.base import MemorySink
 from streamclf.sources.array import ArraySource
 from streamclf.sources.base import Source
 from streamclf.sources.clock import SystemClock
-from streamclf.sources.fake_backend import FakeBackend
-from streamclf.sources.pump import Pump
-from streamclf.sources.random_blocks import RandomBlocks
-from streamclf.sources.recording import Recording
+from streamclf.sources.microphone.call_thread import SerialThread
+from streamclf.sources.prefetch import Pump
+from streamclf.sources.recording.recording import Recording
 from streamclf.sources.relay import Relay
-from streamclf.sources.serial import SerialThread
-from streamclf.sources.simulated import SimulatedMicrophone
-from streamclf.sources.stream import RawFormat, StandardInput, UrlStream
+from streamclf.sources.simulated.fake_backend import FakeBackend
+from streamclf.sources.simulated.random_blocks import RandomBlocks
+from streamclf.sources.simulated.simulated import SimulatedMicrophone
+from streamclf.sources.stream.stream import RawFormat, StandardInput, UrlStream
 
 PATIENCE_S = 60
 

@@ -3,7 +3,7 @@
 import pytest
 
 from streamclf.core.errors import UsageError
-from streamclf.sources.faults import Faults, Spell, parse_name
+from streamclf.sources.simulated.faults import Faults, Spell, parse_name
 
 
 def test_faults_are_read_from_the_name():

@@ -16,7 +16,7 @@ from streamclf.core.records import Average, Block, Change, Gap, Notice, Window
 from streamclf.engine import Engine
 from streamclf.model.classifier import Classifier
 from streamclf.model.model_file import Model
-from streamclf.sources.stream import RawFormat, StandardInput
+from streamclf.sources.stream.stream import RawFormat, StandardInput
 from streamclf.windows import slide
 
 

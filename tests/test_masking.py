@@ -16,8 +16,8 @@ from streamclf.core.errors import RecordingError, StreamclfError, UsageError
 from streamclf.core.redaction import mask_text, mask_url, one_line, show_safely
 from streamclf.dashboard import web
 from streamclf.dashboard.start import write_log
-from streamclf.sources.choose import SourceOptions, open_source
-from streamclf.sources.stream import UrlStream
+from streamclf.sources.factory import SourceOptions, open_source
+from streamclf.sources.stream.stream import UrlStream
 
 ROOT = Path(__file__).parents[1]
 URL = "rtsp://me:secret@127.0.0.1:1/live"

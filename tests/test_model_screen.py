@@ -9,7 +9,7 @@ import toys
 
 from streamclf.model.model_file import Model
 from streamclf.model_screen import describe_model, list_card, measure_window
-from streamclf.sources.devices import advise
+from streamclf.sources.microphone.devices import advise
 
 FIGURES = {
     "clips": 480,
@@ -143,7 +143,7 @@ def test_who_has_no_microphone_is_told_what_to_do(system):
 
 
 def test_devices_ends_with_1_where_there_is_none(streamclf, monkeypatch):
-    from streamclf.sources.backend import PortAudioBackend
+    from streamclf.sources.microphone.backend import PortAudioBackend
 
     monkeypatch.setattr(PortAudioBackend, "list_devices", lambda self: [])
     result = streamclf("devices")

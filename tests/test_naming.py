@@ -173,7 +173,7 @@ def test_the_dashboard_lists_the_chosen_events_by_display_name(named_model, scen
     from streamclf.model.classifier import Classifier
     from streamclf.model.model_file import Model
     from streamclf.runner import run_stream
-    from streamclf.sources.recording import Recording
+    from streamclf.sources.recording.recording import Recording
 
     engine = Engine(Classifier(Model(named_model)), Settings(labels=frozenset(["middle"])))
     history = History(live=False)

@@ -16,7 +16,7 @@ from streamclf.model.model_file import CardOptions
 from streamclf.opening import ModelOptions, ThresholdOptions
 from streamclf.option_groups import grouped
 from streamclf.outputs import OutputOptions
-from streamclf.sources.choose import SourceOptions
+from streamclf.sources.factory import SourceOptions
 
 CARD = option_groups.Card(Path("labels.csv"), 16000, 0.975, "sigmoid", "multi-label")
 

@@ -9,7 +9,7 @@ import pytest
 import soundfile
 import toys
 
-from streamclf.sources.paths import find_recordings
+from streamclf.sources.recording.find_recordings import find_recordings
 
 
 @pytest.fixture

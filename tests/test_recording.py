@@ -10,7 +10,7 @@ import toys
 from readings import check_contiguous, read
 
 from streamclf.core.records import Block, Notice
-from streamclf.sources.recording import BLOCK_SAMPLES, Recording
+from streamclf.sources.recording.recording import BLOCK_SAMPLES, Recording
 
 RATE = toys.RATE
 N = 160_000

@@ -8,7 +8,7 @@ import pytest
 from test_recording import RATE, SOUND
 
 from streamclf.core.errors import RecordingError
-from streamclf.sources.recording import Recording
+from streamclf.sources.recording.recording import Recording
 
 
 def fail(path: Path) -> str:

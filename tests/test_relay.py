@@ -15,8 +15,8 @@ from streamclf.engine import Engine
 from streamclf.model.classifier import Classifier
 from streamclf.model.model_file import Model
 from streamclf.sources.array import ArraySource
-from streamclf.sources.fake_backend import FakeClock
 from streamclf.sources.relay import Relay
+from streamclf.sources.simulated.fake_backend import FakeClock
 
 
 class LiveArray(ArraySource):

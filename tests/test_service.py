@@ -16,7 +16,7 @@ from live_runs import PATIENCE_S
 from streamclf.core import log
 from streamclf.core.records import Gap
 from streamclf.service import Service
-from streamclf.sources.fake_backend import FakeBackend
+from streamclf.sources.simulated.fake_backend import FakeBackend
 
 UNIT = Path(__file__).parents[1] / "service" / "streamclf.service"
 needs_sockets = pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="needs Unix sockets")

@@ -28,9 +28,9 @@ from streamclf.sinks.base import MemorySink
 from streamclf.sinks.choose import open_sink
 from streamclf.sinks.clips import ClipSink
 from streamclf.sources.array import ArraySource
-from streamclf.sources.devices import InputDevice
-from streamclf.sources.fake_backend import FakeBackend, FakeClock
+from streamclf.sources.microphone.devices import InputDevice
 from streamclf.sources.relay import Relay
+from streamclf.sources.simulated.fake_backend import FakeBackend, FakeClock
 
 
 class LiveArray(ArraySource):

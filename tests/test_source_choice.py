@@ -4,9 +4,9 @@ import pytest
 import toys
 
 from streamclf.core.errors import RecordingError, UsageError
-from streamclf.sources.choose import SourceOptions, open_source
-from streamclf.sources.simulated import SimulatedMicrophone
-from streamclf.sources.stream import StandardInput, UrlStream
+from streamclf.sources.factory import SourceOptions, open_source
+from streamclf.sources.simulated.simulated import SimulatedMicrophone
+from streamclf.sources.stream.stream import StandardInput, UrlStream
 
 
 @pytest.mark.parametrize(
@@ -93,7 +93,7 @@ def test_no_source_is_a_microphone(monkeypatch):
         made.append(options)
         return "the microphone"
 
-    monkeypatch.setattr("streamclf.sources.microphone.Microphone", microphone)
+    monkeypatch.setattr("streamclf.sources.microphone.microphone.Microphone", microphone)
     assert open_source(SourceOptions(device="2", reconnect=False)) == "the microphone"
     assert made[0]["device"] == "2"
     assert made[0]["reconnect"] is False

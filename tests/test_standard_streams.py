@@ -18,7 +18,7 @@ from streamclf.core.errors import StreamError
 from streamclf.core.standard_streams import Nowhere, end_output
 from streamclf.sinks.lines import LineFile
 from streamclf.sinks.pipes import OutputTarget
-from streamclf.sources.stream import StandardInput
+from streamclf.sources.stream.stream import StandardInput
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="closes descriptors as a shell does")
 

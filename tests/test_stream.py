@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from streamclf.core.errors import StreamError, UsageError
 from streamclf.core.records import Block, Notice
-from streamclf.sources.stream import RawFormat, StandardInput, UrlStream
+from streamclf.sources.stream.stream import RawFormat, StandardInput, UrlStream
 
 # Of each format: its values, as bytes, and what they mean.
 SAMPLES = {

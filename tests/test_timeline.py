@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from streamclf.core.records import Gap
-from streamclf.sources.ring import Captured
-from streamclf.sources.timeline import Timeline
+from streamclf.sources.microphone.ring import Captured
+from streamclf.sources.microphone.timeline import Timeline
 
 
 def captured(

@@ -13,8 +13,8 @@ from streamclf.core.errors import ProviderError
 from streamclf.core.records import Block, Gap
 from streamclf.model.model_file import Model
 from streamclf.model.stem.shared_frames import SharedStream
-from streamclf.sources.random_blocks import RandomBlocks
-from streamclf.sources.recording import Recording
+from streamclf.sources.recording.recording import Recording
+from streamclf.sources.simulated.random_blocks import RandomBlocks
 
 
 @pytest.fixture(scope="module")

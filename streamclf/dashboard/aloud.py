@@ -12,7 +12,7 @@ import soxr
 
 from streamclf.core.errors import StreamclfError
 from streamclf.core.records import Waveform
-from streamclf.sources.loudspeaker import Loudspeaker
+from streamclf.sources.microphone.loudspeaker import Loudspeaker
 
 TICK_S = 0.05
 AHEAD_S = 0.4

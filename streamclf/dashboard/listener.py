@@ -29,8 +29,8 @@ from streamclf.model.model_file import Model
 from streamclf.runner import run_stream, stream_info
 from streamclf.sinks.base import Sink
 from streamclf.sources.base import Source
-from streamclf.sources.loudspeaker import Loudspeaker
-from streamclf.sources.microphone import Microphone
+from streamclf.sources.microphone.loudspeaker import Loudspeaker
+from streamclf.sources.microphone.microphone import Microphone
 from streamclf.sources.relay import Relay
 
 Post = Callable[[Message], object]

@@ -12,7 +12,7 @@ from streamclf.dashboard.aloud import Aloud, Clip
 from streamclf.dashboard.excerpts import Excerpts
 from streamclf.dashboard.history import AUDIO_KEPT_S, Entry, History
 from streamclf.dashboard.playhead import Playhead
-from streamclf.sources.loudspeaker import Loudspeaker
+from streamclf.sources.microphone.loudspeaker import Loudspeaker
 
 MARGIN_S = 0.25
 """Before and behind an event, so that its attack is heard."""

@@ -20,7 +20,7 @@ from streamclf.sinks.base import StreamInfo
 from streamclf.sinks.choose import open_sink
 from streamclf.sinks.lines import LineFile
 from streamclf.sinks.tables import csv_line
-from streamclf.sources.recording import Recording
+from streamclf.sources.recording.recording import Recording
 
 CLIP_S = 30.0
 

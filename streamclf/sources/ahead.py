@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator, Iterable
 from typing import TypeVar
 
-from streamclf.sources.pump import Pump
+from streamclf.sources.prefetch import Pump
 
 T = TypeVar("T")
 

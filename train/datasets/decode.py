@@ -15,8 +15,8 @@ import numpy.typing as npt
 import soundfile
 import soxr
 
-from streamclf.containers.part import NEXT_TO_NOTHING_S, Part
-from streamclf.containers.survey import survey
+from streamclf.sources.containers.part import NEXT_TO_NOTHING_S, Part
+from streamclf.sources.containers.survey import survey
 from train.datasets.prepared import FULL_SCALE
 from train.errors import DatasetError
 
