@@ -33,10 +33,10 @@ from streamclf.outputs import (
     reopen,
     write_stats,
 )
-from streamclf.own_files import OwnFiles
 from streamclf.runner import Interrupts, describe_stream, run_stream
 from streamclf.service import Service
-from streamclf.sinks.choose import Format
+from streamclf.sinks.factory import Format
+from streamclf.sinks.per_recording_files import OwnFiles
 from streamclf.sources.factory import SourceOptions, open_source
 from streamclf.sources.recording.find_recordings import find_recordings
 from streamclf.ui import ScreenOptions

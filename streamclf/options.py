@@ -15,7 +15,7 @@ from streamclf.core.card import Activation, Task
 from streamclf.core.log import LogFormat, LogLevel
 from streamclf.evidence import Begin
 from streamclf.model.providers import Provider
-from streamclf.sinks.choose import Format
+from streamclf.sinks.factory import Format
 
 WEB_PORT = "8787"
 BESIDE = {"config": ["listen"]}

@@ -17,20 +17,20 @@ from streamclf.core.errors import SinkError, UsageError
 from streamclf.core.standard_streams import is_closed
 from streamclf.core.stats import Statistics
 from streamclf.sinks.base import Sink
-from streamclf.sinks.choose import Format, check_scores_ending, format_of, open_scores, open_sink
-from streamclf.sinks.creating import (
+from streamclf.sinks.factory import Format, check_scores_ending, format_of, open_scores, open_sink
+from streamclf.sinks.lines import HEARD, UNFINISHED
+from streamclf.sinks.live.rotation import Rotation
+from streamclf.sinks.output_files import (
     already_exists,
     holds_something,
     is_there,
     reason_of,
     try_to_create,
 )
-from streamclf.sinks.lines import HEARD, UNFINISHED
-from streamclf.sinks.rotation import Rotation
 
 if TYPE_CHECKING:
-    from streamclf.sinks.clip_room import ClipRoom
-    from streamclf.sinks.upkeep import Upkeep
+    from streamclf.sinks.clips.quota import ClipRoom
+    from streamclf.sinks.live.upkeep import Upkeep
 
 
 @dataclass(frozen=True)
@@ -130,7 +130,7 @@ class OutputOptions:
         """What keeps the clips' folder to its size, where it has one."""
         if self.clips is None or self.clips_limit is None:
             return None
-        from streamclf.sinks.clip_room import ClipRoom, read_limit
+        from streamclf.sinks.clips.quota import ClipRoom, read_limit
 
         return ClipRoom(self.clips, read_limit(self.clips_limit))
 
@@ -143,7 +143,7 @@ class OutputOptions:
             tell: Told what goes wrong with them.
             on_gone: Called when standard output has no reader any more, if that is all there is.
         """
-        from streamclf.sinks.upkeep import Upkeep
+        from streamclf.sinks.live.upkeep import Upkeep
 
         rotation = Rotation.parse(self.rotate) if self.rotate is not None else None
         alone = not (self.files or self.scores)
@@ -168,7 +168,7 @@ def open_files(outputs: OutputOptions, files: list[Path], upkeep: Upkeep | None)
         if outputs.scores is not None:
             sinks.append(open_scores(outputs.scores, overwrite=outputs.overwrite, upkeep=upkeep))
         if outputs.clips is not None and upkeep is not None:
-            from streamclf.sinks.clips import BackgroundClips
+            from streamclf.sinks.clips.clips import BackgroundClips
 
             sinks.append(BackgroundClips(outputs.clips, upkeep.tell, outputs.room()))
     except BaseException:
@@ -304,7 +304,7 @@ def make_clips(outputs: OutputOptions) -> list[Sink]:
     """What writes the clips of one recording, where they are asked for."""
     if outputs.clips is None:
         return []
-    from streamclf.sinks.clips import ClipSink
+    from streamclf.sinks.clips.clips import ClipSink
 
     return [ClipSink(outputs.clips)]
 

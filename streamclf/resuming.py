@@ -8,7 +8,7 @@ from pathlib import Path
 from streamclf.console import say
 from streamclf.core.stats import count
 from streamclf.outputs import OutputOptions, is_done
-from streamclf.shared_tables import SharedTable
+from streamclf.sinks.shared_tables import SharedTable
 
 
 class Resumption:

@@ -18,7 +18,7 @@ from live_runs import PATIENCE_S, Listeners, Words
 from streamclf import cli
 from streamclf.model.classifier import Classifier
 from streamclf.model.model_file import Model
-from streamclf.sinks import background
+from streamclf.sinks.live import background
 
 # Started in a shell's background, or by nohup, all processes below ignore these; what is tested
 # must not, unless a test says so.

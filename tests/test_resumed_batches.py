@@ -18,8 +18,8 @@ from streamclf.core.settings import Settings
 from streamclf.engine import Engine
 from streamclf.model.classifier import Classifier
 from streamclf.model.model_file import Model
-from streamclf.own_files import OwnFiles
 from streamclf.sinks.base import MemorySink
+from streamclf.sinks.per_recording_files import OwnFiles
 
 OUTPUTS = ("-o", "{dir}/{stem}.csv", "-o", "{dir}/{stem}.txt")
 

@@ -25,8 +25,8 @@ from streamclf.model.classifier import Classifier
 from streamclf.model.model_file import Model
 from streamclf.runner import run_stream
 from streamclf.sinks.base import MemorySink
-from streamclf.sinks.choose import open_sink
-from streamclf.sinks.clips import ClipSink
+from streamclf.sinks.clips.clips import ClipSink
+from streamclf.sinks.factory import open_sink
 from streamclf.sources.array import ArraySource
 from streamclf.sources.microphone.devices import InputDevice
 from streamclf.sources.relay import Relay

@@ -16,7 +16,7 @@ import toys
 
 from streamclf.core.errors import UsageError
 from streamclf.core.redaction import one_line
-from streamclf.shared_tables import SharedTable
+from streamclf.sinks.shared_tables import SharedTable
 
 NAMES = ["a.wav", "quiet.wav", 'odd, "b"\nc.wav', "cut.wav", "e.wav"]
 

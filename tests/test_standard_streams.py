@@ -17,7 +17,7 @@ from streamclf.core import log, standard_streams
 from streamclf.core.errors import StreamError
 from streamclf.core.standard_streams import Nowhere, end_output
 from streamclf.sinks.lines import LineFile
-from streamclf.sinks.pipes import OutputTarget
+from streamclf.sinks.live.pipes import OutputTarget
 from streamclf.sources.stream.stream import StandardInput
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="closes descriptors as a shell does")

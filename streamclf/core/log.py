@@ -108,8 +108,8 @@ def in_background() -> Iterator[None]:
 
     What that reader has not taken in the end is lost.
     """
-    from streamclf.sinks.background import BackgroundLines
-    from streamclf.sinks.pipes import OutputTarget
+    from streamclf.sinks.live.background import BackgroundLines
+    from streamclf.sinks.live.pipes import OutputTarget
 
     if is_closed(sys.stderr):
         yield

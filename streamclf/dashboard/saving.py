@@ -17,7 +17,7 @@ from streamclf.dashboard.history import AUDIO_KEPT_S, History
 from streamclf.mixdown import mix_down
 from streamclf.resample import resample
 from streamclf.sinks.base import StreamInfo
-from streamclf.sinks.choose import open_sink
+from streamclf.sinks.factory import open_sink
 from streamclf.sinks.lines import LineFile
 from streamclf.sinks.tables import csv_line
 from streamclf.sources.recording.recording import Recording

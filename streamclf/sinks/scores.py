@@ -13,8 +13,8 @@ import numpy as np
 from streamclf.core.errors import SinkError, UsageError
 from streamclf.core.records import Average, Result
 from streamclf.sinks.base import Sink, StreamInfo
-from streamclf.sinks.creating import is_special
 from streamclf.sinks.lines import LineFile, LineSink
+from streamclf.sinks.output_files import is_special
 from streamclf.sinks.tables import csv_line
 
 

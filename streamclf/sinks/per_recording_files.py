@@ -15,8 +15,8 @@ from pathlib import Path
 from streamclf.batch import output_for
 from streamclf.core.errors import StreamclfError
 from streamclf.sinks.base import Sink
-from streamclf.sinks.choose import format_of, open_sink
-from streamclf.sinks.creating import already_exists, is_special, is_there, reason_of
+from streamclf.sinks.factory import format_of, open_sink
+from streamclf.sinks.output_files import already_exists, is_special, is_there, reason_of
 
 PARTIAL = ".partial"
 LONGEST_NAME = 255

@@ -12,8 +12,8 @@ from datetime import datetime
 from pathlib import Path
 
 from streamclf.core.errors import SinkError, UsageError
-from streamclf.sinks.creating import is_special, is_there, open_to_append, reason_of
-from streamclf.sinks.rotation import Rotation
+from streamclf.sinks.live.rotation import Rotation
+from streamclf.sinks.output_files import is_special, is_there, open_to_append, reason_of
 
 HALF_LINE_BYTES = 65_536
 """What is longer than this is no half line of ours."""

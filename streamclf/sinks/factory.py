@@ -18,7 +18,7 @@ from streamclf.sinks.lines import LineFile, Lines, PrintedLines
 from streamclf.sinks.tables import AudacitySink, CsvSink, RavenSink, TextSink
 
 if TYPE_CHECKING:
-    from streamclf.sinks.upkeep import Upkeep
+    from streamclf.sinks.live.upkeep import Upkeep
 
 Format: TypeAlias = Literal["jsonl", "csv", "audacity", "raven", "text"]
 

@@ -17,7 +17,7 @@ from typing import TypeAlias
 from streamclf.core.errors import SinkError
 from streamclf.core.stats import count, format_length
 from streamclf.sinks.lines import Lines
-from streamclf.sinks.targets import Target
+from streamclf.sinks.live.targets import Target
 
 LIMIT_BYTES = 4_000_000
 """Of lines that wait. Events take days to fill it, the top classes of each hop over an hour."""

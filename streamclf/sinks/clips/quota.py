@@ -15,7 +15,7 @@ import soundfile
 from streamclf.core.byte_sizes import read_size
 from streamclf.core.clip_tags import CLIP_NAME
 from streamclf.core.errors import SinkError, UsageError
-from streamclf.sinks.clip_files import tidy
+from streamclf.sinks.clips.clip_file import tidy
 
 SMALLEST_BYTES = 1_000_000
 """Twice the longest clip at 16 kHz."""

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from streamclf.sinks.background import BackgroundLines
-from streamclf.sinks.pipes import FifoTarget, OutputTarget
-from streamclf.sinks.rotation import Rotation
-from streamclf.sinks.targets import FileTarget, Target
+from streamclf.sinks.live.background import BackgroundLines
+from streamclf.sinks.live.pipes import FifoTarget, OutputTarget
+from streamclf.sinks.live.rotation import Rotation
+from streamclf.sinks.live.targets import FileTarget, Target
 
 
 @dataclass(frozen=True)

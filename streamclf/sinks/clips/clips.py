@@ -21,8 +21,8 @@ from streamclf.core.records import Average, Block, Gap, Result, SoundEvent, Wave
 from streamclf.core.stats import count
 from streamclf.core.unknown import SILENCE_LABEL
 from streamclf.sinks.base import Sink, StreamInfo
-from streamclf.sinks.clip_files import Clip, encode_clip, name_clip, tell_time, write_clip
-from streamclf.sinks.clip_room import ClipRoom
+from streamclf.sinks.clips.clip_file import Clip, encode_clip, name_clip, tell_time, write_clip
+from streamclf.sinks.clips.quota import ClipRoom
 
 MARGIN_S = 0.5
 """Heard before and behind the event, where there is any."""

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from streamclf.core.standard_streams import wait_for_room
-from streamclf.sinks.targets import Target
+from streamclf.sinks.live.targets import Target
 
 _ROOM_S = 0.1
 
