@@ -18,9 +18,9 @@ from pathlib import Path
 
 from streamclf.bench import write_noise
 from streamclf.core.settings import Settings
-from streamclf.engine import Engine
 from streamclf.model.classifier import Classifier
 from streamclf.model.model_file import Model, find_model
+from streamclf.pipeline.engine import Engine
 from streamclf.sources.recording.recording import Recording
 
 ROUNDS = 5

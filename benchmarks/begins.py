@@ -31,7 +31,7 @@ from export.tune import SNR_DB, halve
 from streamclf import ArraySource, Average, Classifier, Engine, Model, Settings, find_model
 from streamclf.core.records import EventBegan, Scores, SoundEvent
 from streamclf.core.settings import choose_thresholds
-from streamclf.evidence import RULES
+from streamclf.pipeline.evidence import RULES
 from train.begin_metrics import Begin, judge_begins
 from train.event_metrics import Event, judge_events
 from train.scenes import Scene, make_scenes

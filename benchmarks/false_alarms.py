@@ -33,9 +33,9 @@ from streamclf.core.card import METADATA_KEY, Card, format_card, parse_card
 from streamclf.core.errors import StreamclfError
 from streamclf.core.records import Block, Scores, SoundEvent
 from streamclf.core.settings import choose_thresholds
-from streamclf.evidence import RULES
-from streamclf.mixdown import mix_down
-from streamclf.resample import resample
+from streamclf.pipeline.evidence import RULES
+from streamclf.pipeline.mixdown import mix_down
+from streamclf.pipeline.resample import resample
 from streamclf.sources.recording.find_recordings import find_recordings
 from streamclf.sources.recording.recording import Recording
 from train.event_metrics import judge_events

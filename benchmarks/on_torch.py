@@ -30,12 +30,12 @@ from streamclf.bench import write_noise
 from streamclf.core.errors import StreamclfError
 from streamclf.core.records import Block
 from streamclf.core.settings import Settings
-from streamclf.engine import Engine
-from streamclf.mixdown import mix_down
 from streamclf.model.classifier import Classifier
 from streamclf.model.model_file import Model
 from streamclf.model.providers import obstacle
-from streamclf.resample import resample
+from streamclf.pipeline.engine import Engine
+from streamclf.pipeline.mixdown import mix_down
+from streamclf.pipeline.resample import resample
 from streamclf.sources.recording.recording import Recording
 from train.loading import load_network
 from train.runs import CONFIG, RunFolder

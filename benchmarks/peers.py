@@ -37,9 +37,9 @@ import soxr
 
 from streamclf.bench import write_noise
 from streamclf.core.settings import Settings
-from streamclf.engine import Engine
 from streamclf.model.classifier import Classifier
 from streamclf.model.model_file import Model, find_model
+from streamclf.pipeline.engine import Engine
 from streamclf.sources.recording.recording import Recording
 
 RATE = 16_000

@@ -7,7 +7,7 @@ fills a window in every way below; what the network then says is compared with w
 same place inside its clip: the average of up to seven windows of real audio that hold the piece.
 Noises of several colours and levels are cut and compared in the same way.
 
-The last row is what streamclf does (`streamclf.short`), the first what it did before.
+The last row is what streamclf does (`streamclf.pipeline.short_audio`), the first what it did before.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from streamclf.core.errors import SourceError
 from streamclf.core.records import Block
 from streamclf.core.temperature import temper, untemper
 from streamclf.core.unknown import SILENCE
-from streamclf.mixdown import mix_down
 from streamclf.model.classifier import Classifier
 from streamclf.model.model_file import Model, find_model
-from streamclf.resample import resample
-from streamclf.short import fill_window, weigh
+from streamclf.pipeline.mixdown import mix_down
+from streamclf.pipeline.resample import resample
+from streamclf.pipeline.short_audio import fill_window, weigh
 from streamclf.sources.array import ArraySource
 from streamclf.sources.recording.recording import Recording
 

@@ -24,9 +24,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from streamclf.core.records import Average
-from streamclf.engine import Engine
 from streamclf.model.classifier import Classifier
 from streamclf.model.model_file import Model, find_model
+from streamclf.pipeline.engine import Engine
 from streamclf.sources.simulated.faults import parse_name
 from streamclf.sources.simulated.simulated import SimulatedMicrophone
 

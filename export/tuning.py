@@ -1,7 +1,7 @@
 """Averaging, thresholds and lengths under which most events are right, found on soundscapes.
 
 The network hears each scene once; after that only averages and events are made anew, as
-`streamclf.engine.Engine.judge` makes them.
+`streamclf.pipeline.engine.Engine.judge` makes them.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ import torch
 from torch import nn
 
 from export.calibrate import AVERAGE_S
-from streamclf.average import average
 from streamclf.core.card import Thresholds
 from streamclf.core.records import Block, Scores, SoundEvent
-from streamclf.events import Timing, detect
-from streamclf.windows import slide
+from streamclf.pipeline.average import average
+from streamclf.pipeline.events import Timing, detect
+from streamclf.pipeline.windows import slide
 from train.event_metrics import Event, judge_events
 from train.hearing import HOP_S, softmax
 from train.scenes import Scene

@@ -21,9 +21,9 @@ from streamclf.core.settings import Settings
 from streamclf.dashboard.app import Dashboard
 from streamclf.dashboard.listener import Doors, Listener, Post
 from streamclf.dashboard.remembered import Remembered
-from streamclf.engine import Engine
 from streamclf.model.classifier import Classifier
 from streamclf.model.model_file import Model, find_model
+from streamclf.pipeline.engine import Engine
 from streamclf.sources.microphone.loudspeaker import FakeLoudspeaker
 from streamclf.sources.recording.recording import Recording
 

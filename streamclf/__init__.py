@@ -33,7 +33,7 @@ _HOMES = {
     "Block": "streamclf.core.records",
     "Card": "streamclf.core.card",
     "Classifier": "streamclf.model.classifier",
-    "Engine": "streamclf.engine",
+    "Engine": "streamclf.pipeline.engine",
     "Event": "streamclf.library",
     "EventBegan": "streamclf.core.records",
     "EventOngoing": "streamclf.core.records",

@@ -15,7 +15,7 @@ from streamclf.core.cpu_count import count_cores
 from streamclf.core.errors import RecordingError, SourceError
 from streamclf.core.records import Average
 from streamclf.core.stats import Statistics, count, format_length
-from streamclf.engine import Engine
+from streamclf.pipeline.engine import Engine
 from streamclf.runner import describe_stream, run_stream, write_results
 from streamclf.sinks.base import Sink
 from streamclf.sources.recording.recording import Recording

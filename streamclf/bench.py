@@ -31,15 +31,15 @@ from streamclf.core.cpu_count import count_cores
 from streamclf.core.errors import UsageError
 from streamclf.core.records import Block, Window
 from streamclf.core.settings import Settings
-from streamclf.engine import Engine
-from streamclf.mixdown import mix_down
 from streamclf.model.classifier import Array, Classifier, stack
 from streamclf.model.model_file import Model
 from streamclf.model.stem.shared_frames import BATCH, SHARED_BATCH
-from streamclf.resample import resample
+from streamclf.pipeline.engine import Engine
+from streamclf.pipeline.mixdown import mix_down
+from streamclf.pipeline.resample import resample
+from streamclf.pipeline.windows import slide
 from streamclf.sources.recording.recording import Recording
 from streamclf.sources.simulated.simulated import SimulatedMicrophone
-from streamclf.windows import slide
 
 RATE, CHANNELS = 48_000, 2
 """Of the recording that is made for it."""

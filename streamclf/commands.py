@@ -20,7 +20,6 @@ from streamclf.core.records import Average
 from streamclf.core.settings import Settings
 from streamclf.core.standard_streams import is_terminal
 from streamclf.core.stats import Statistics, describe_counts
-from streamclf.engine import Engine
 from streamclf.found import describe_found
 from streamclf.model.model_file import Model
 from streamclf.opening import ModelOptions, ThresholdOptions, open_engine
@@ -33,6 +32,7 @@ from streamclf.outputs import (
     reopen,
     write_stats,
 )
+from streamclf.pipeline.engine import Engine
 from streamclf.runner import Interrupts, describe_stream, run_stream
 from streamclf.service import Service
 from streamclf.sinks.factory import Format

@@ -14,7 +14,7 @@ from streamclf.batch import open_recording
 from streamclf.core.errors import SourceError
 from streamclf.core.records import Average, Result
 from streamclf.core.stats import Statistics
-from streamclf.engine import Engine
+from streamclf.pipeline.engine import Engine
 from streamclf.runner import run_stream
 from streamclf.sinks.base import Sink, StreamInfo
 from streamclf.spool import Spool

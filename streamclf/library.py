@@ -1,6 +1,6 @@
 """The library in one line each: `detect`, `classify`, `score` and `listen`.
 
-What they do is done by `streamclf.engine.Engine`, which has all settings and gives records with
+What they do is done by `streamclf.pipeline.engine.Engine`, which has all settings and gives records with
 positions in samples. Here a file or an array goes in, and seconds come out.
 """
 
@@ -27,9 +27,9 @@ from streamclf.core.log import say
 from streamclf.core.records import Average, Change, Gap, Notice, Result, SoundEvent
 from streamclf.core.settings import Settings, choose_thresholds
 from streamclf.core.unknown import judge
-from streamclf.engine import Engine
 from streamclf.model.classifier import Classifier
 from streamclf.model.model_file import Model, find_model
+from streamclf.pipeline.engine import Engine
 from streamclf.runner import stream_info
 from streamclf.sinks.base import StreamInfo
 from streamclf.sinks.summary import WholeMean

@@ -8,10 +8,10 @@ from pathlib import Path
 from streamclf.console import say
 from streamclf.core.label_choice import choose_labels
 from streamclf.core.settings import Settings, choose_thresholds
-from streamclf.engine import Engine
 from streamclf.model.classifier import Classifier
 from streamclf.model.model_file import CardOptions, Model, find_model
 from streamclf.model.providers import Provider
+from streamclf.pipeline.engine import Engine
 
 
 @dataclass(frozen=True)

@@ -9,12 +9,12 @@ from typing import Annotated, TypeAlias
 
 import typer
 
-from streamclf.average import AverageKind
 from streamclf.cli_config import load_config
 from streamclf.core.card import Activation, Task
 from streamclf.core.log import LogFormat, LogLevel
-from streamclf.evidence import Begin
 from streamclf.model.providers import Provider
+from streamclf.pipeline.average import AverageKind
+from streamclf.pipeline.evidence import Begin
 from streamclf.sinks.factory import Format
 
 WEB_PORT = "8787"

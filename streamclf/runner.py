@@ -14,7 +14,7 @@ from types import FrameType, TracebackType
 from typing import Any, Self
 
 from streamclf.core.records import Average, Block, Gap, Notice, Result
-from streamclf.engine import Engine
+from streamclf.pipeline.engine import Engine
 from streamclf.sinks.base import Sink, StreamInfo
 from streamclf.sources.base import Source
 

@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     from streamclf.core.settings import Settings
     from streamclf.core.stats import Statistics
     from streamclf.dashboard.remembered import Remembered
-    from streamclf.engine import Engine
     from streamclf.model.model_file import Model
     from streamclf.opening import ModelOptions
     from streamclf.outputs import OutputOptions
+    from streamclf.pipeline.engine import Engine
     from streamclf.sources.base import Source
     from streamclf.sources.factory import SourceOptions
 

@@ -22,19 +22,19 @@ from streamclf.core.errors import ModelError, ProviderError, SourceError
 from streamclf.core.records import Notice, Result, Window
 from streamclf.core.settings import Settings
 from streamclf.core.stats import count
-from streamclf.engine import Engine
 from streamclf.made_sounds import write_sounds
-from streamclf.mixdown import mix_down
 from streamclf.model.classifier import Array, Classifier, stack
 from streamclf.model.providers import Provider, built_providers, obstacle
 from streamclf.model.stem.shared_frames import SHARED_BATCH
 from streamclf.model.stem.split_model import COARSE_TOLERANCE
-from streamclf.resample import resample
+from streamclf.pipeline.engine import Engine
+from streamclf.pipeline.mixdown import mix_down
+from streamclf.pipeline.resample import resample
+from streamclf.pipeline.windows import slide
 from streamclf.sources.recording.ffmpeg import count_seconds
 from streamclf.sources.recording.piped import check_can_reread
 from streamclf.sources.recording.recording import Recording
 from streamclf.sources.simulated.random_blocks import RandomBlocks
-from streamclf.windows import slide
 
 if TYPE_CHECKING:
     from streamclf.model.model_file import Model

@@ -20,9 +20,9 @@ from streamclf.dashboard.app import Dashboard
 from streamclf.dashboard.health import HealthMeter
 from streamclf.dashboard.listener import Doors, Listener
 from streamclf.dashboard.remembered import Remembered
-from streamclf.engine import Engine
 from streamclf.model.classifier import Classifier
 from streamclf.model.model_file import Model
+from streamclf.pipeline.engine import Engine
 from streamclf.sources.base import Source
 from streamclf.sources.microphone.loudspeaker import Loudspeaker
 from streamclf.sources.recording.recording import Recording
@@ -175,7 +175,7 @@ def fix_time(monkeypatch) -> None:
     monkeypatch.setattr("streamclf.core.local_clock.time", stopped)
     monkeypatch.setattr("streamclf.core.local_clock.datetime", Universal)
     monkeypatch.setattr(Script, "keeps_time", False)
-    monkeypatch.setattr("streamclf.engine.time", SimpleNamespace(perf_counter=lambda: 0.0))
+    monkeypatch.setattr("streamclf.pipeline.engine.time", SimpleNamespace(perf_counter=lambda: 0.0))
 
 
 SCENE = np.concatenate([toys.silence(2), toys.tone(1000, 4), toys.silence(4)])

@@ -7,8 +7,8 @@ import toys
 
 from streamclf.core.records import Average, Result
 from streamclf.core.settings import Settings
-from streamclf.engine import Engine
 from streamclf.model.classifier import Classifier
+from streamclf.pipeline.engine import Engine
 from streamclf.sources.array import ArraySource
 
 WINDOW, STRIDE = toys.PICKY_WINDOW, toys.PICKY_STEM.stride

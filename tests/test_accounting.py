@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from streamclf.core.records import Block, Gap, Notice, rescale
 from streamclf.core.stats import MAX_LISTED, Statistics
-from streamclf.engine import Engine
 from streamclf.model.classifier import Classifier
 from streamclf.model.model_file import Model
+from streamclf.pipeline.engine import Engine
 from streamclf.sources.base import Source
 from streamclf.sources.simulated.faults import parse_name
 from streamclf.sources.simulated.simulated import SimulatedMicrophone

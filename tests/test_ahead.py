@@ -7,9 +7,9 @@ import toys
 from streamclf.core.errors import RecordingError, SourceError
 from streamclf.core.records import Average, Gap, Notice
 from streamclf.core.settings import Settings
-from streamclf.engine import Engine
 from streamclf.model.classifier import Classifier
 from streamclf.model.model_file import Model
+from streamclf.pipeline.engine import Engine
 from streamclf.sources import ahead
 from streamclf.sources.ahead import read_ahead
 from streamclf.sources.recording.recording import Recording

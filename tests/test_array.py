@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from streamclf.core.errors import SourceError
 from streamclf.core.records import Block, Gap, Notice
-from streamclf.mixdown import mix_down
+from streamclf.pipeline.mixdown import mix_down
 from streamclf.sources.array import ArraySource, to_float
 
 

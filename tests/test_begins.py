@@ -7,7 +7,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamclf.average import average
 from streamclf.core.card import Thresholds
 from streamclf.core.records import (
     Average,
@@ -18,7 +17,8 @@ from streamclf.core.records import (
     Scores,
     SoundEvent,
 )
-from streamclf.events import Timing, detect
+from streamclf.pipeline.average import average
+from streamclf.pipeline.events import Timing, detect
 
 LABELS = ["a", "b"]
 WINDOW, HOP = 30, 10

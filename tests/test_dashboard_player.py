@@ -13,7 +13,7 @@ from streamclf.core.records import SoundEvent
 from streamclf.core.settings import Settings
 from streamclf.dashboard.widgets.events import EventList
 from streamclf.dashboard.widgets.picker import Picker
-from streamclf.engine import Engine
+from streamclf.pipeline.engine import Engine
 from streamclf.sources.recording.recording import Recording
 
 

@@ -22,9 +22,9 @@ from streamclf.console import Bars
 from streamclf.core.errors import DeviceError
 from streamclf.core.records import Block
 from streamclf.dashboard.listener import Doors, Listener
-from streamclf.engine import Engine
 from streamclf.model.classifier import Classifier
 from streamclf.model.model_file import Model
+from streamclf.pipeline.engine import Engine
 from streamclf.runner import run_stream
 from streamclf.sinks.base import MemorySink
 from streamclf.sources.array import ArraySource

@@ -13,11 +13,11 @@ from test_fuzz import MORE, error_of, numbers
 from streamclf.core.card import Thresholds
 from streamclf.core.errors import SourceError, UsageError
 from streamclf.core.records import Average, Block, Change, Gap, Notice, Window
-from streamclf.engine import Engine
 from streamclf.model.classifier import Classifier
 from streamclf.model.model_file import Model
+from streamclf.pipeline.engine import Engine
+from streamclf.pipeline.windows import slide
 from streamclf.sources.stream.stream import RawFormat, StandardInput
-from streamclf.windows import slide
 
 
 class OddReads(io.RawIOBase):

@@ -34,11 +34,11 @@ from streamclf.core.records import (
     SoundEvent,
 )
 from streamclf.core.settings import Settings
-from streamclf.engine import Engine
 from streamclf.jobs import Jobs
 from streamclf.model.classifier import Classifier
 from streamclf.model.model_file import Model
 from streamclf.packing import pack, unpack
+from streamclf.pipeline.engine import Engine
 from streamclf.sinks.base import MemorySink
 from streamclf.spool import Spool
 

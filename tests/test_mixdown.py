@@ -3,7 +3,7 @@ import pytest
 
 from streamclf.core.errors import SourceError
 from streamclf.core.records import Block, Gap, Notice
-from streamclf.mixdown import mix_down
+from streamclf.pipeline.mixdown import mix_down
 
 
 def block(*channels: list[float], position: int = 0) -> Block:

@@ -169,9 +169,9 @@ def test_the_dashboard_shows_display_names(tmp_path, named_model, scene):
 def test_the_dashboard_lists_the_chosen_events_by_display_name(named_model, scene):
     from streamclf.core.settings import Settings
     from streamclf.dashboard.history import History
-    from streamclf.engine import Engine
     from streamclf.model.classifier import Classifier
     from streamclf.model.model_file import Model
+    from streamclf.pipeline.engine import Engine
     from streamclf.runner import run_stream
     from streamclf.sources.recording.recording import Recording
 

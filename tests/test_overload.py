@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from streamclf.core.errors import SourceError
 from streamclf.core.records import Average, Block, Change, Gap, Notice
 from streamclf.core.settings import Settings
-from streamclf.engine import Engine
+from streamclf.pipeline.engine import Engine
 from streamclf.sources.base import Source
 
 RATE = toys.RATE

@@ -11,9 +11,9 @@ from streamclf.core.card import Thresholds
 from streamclf.core.errors import UsageError
 from streamclf.core.records import Average, Block, Change, Gap, Notice, SoundEvent
 from streamclf.core.settings import Settings
-from streamclf.engine import Engine
 from streamclf.model.classifier import Classifier
 from streamclf.model.model_file import Model
+from streamclf.pipeline.engine import Engine
 from streamclf.sources.array import ArraySource
 from streamclf.sources.relay import Relay
 from streamclf.sources.simulated.fake_backend import FakeClock

@@ -15,9 +15,9 @@ from streamclf.batch import run_recordings
 from streamclf.console import Bars
 from streamclf.core.errors import SinkError
 from streamclf.core.settings import Settings
-from streamclf.engine import Engine
 from streamclf.model.classifier import Classifier
 from streamclf.model.model_file import Model
+from streamclf.pipeline.engine import Engine
 from streamclf.sinks.base import MemorySink
 from streamclf.sinks.per_recording_files import OwnFiles
 

@@ -20,9 +20,9 @@ from streamclf.core.stats import Statistics
 from streamclf.dashboard.history import History
 from streamclf.dashboard.listener import Doors, Listener
 from streamclf.dashboard.messages import ListeningEnded
-from streamclf.engine import Engine
 from streamclf.model.classifier import Classifier
 from streamclf.model.model_file import Model
+from streamclf.pipeline.engine import Engine
 from streamclf.runner import run_stream
 from streamclf.sinks.base import MemorySink
 from streamclf.sinks.clips.clips import ClipSink

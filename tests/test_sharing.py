@@ -12,11 +12,11 @@ from picky import STRIDE, WINDOW, Live, bursts, hear
 from streamclf.core.errors import ModelError
 from streamclf.core.records import Average, Gap, Notice, SoundEvent, Window
 from streamclf.core.settings import Settings
-from streamclf.engine import Engine
 from streamclf.model.classifier import Classifier
 from streamclf.model.model_file import Model
 from streamclf.model.stem.shared_frames import SharedStream, count_grids, fit_hop
 from streamclf.model.stem.split_model import SplitModel
+from streamclf.pipeline.engine import Engine
 from streamclf.sources.array import ArraySource
 
 

@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from streamclf.core.card import Unknown
 from streamclf.core.records import Average, Block, Gap, Notice, SoundEvent
 from streamclf.core.settings import Settings
-from streamclf.engine import Engine
 from streamclf.model.classifier import Classifier
 from streamclf.model.model_file import Model, find_model
-from streamclf.short import fill_window, weigh
+from streamclf.pipeline.engine import Engine
+from streamclf.pipeline.short_audio import fill_window, weigh
+from streamclf.pipeline.windows import slide
 from streamclf.sources.array import ArraySource
-from streamclf.windows import slide
 
 LENGTHS_S = (0.05, 0.1, 0.2, 0.4, 0.8, 1.2)
 

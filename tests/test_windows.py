@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamclf.core.records import Block, Gap, Notice, Window
-from streamclf.windows import slide
+from streamclf.pipeline.windows import slide
 
 RATE = 100
 

@@ -21,18 +21,18 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from streamclf.average import average
 from streamclf.core.errors import UsageError
 from streamclf.core.records import Average, Block, SoundEvent
 from streamclf.core.settings import Settings
 from streamclf.core.stats import Statistics
 from streamclf.core.unknown import pass_silence
-from streamclf.events import Timing, detect
 from streamclf.model.classifier import Classifier, classify
 from streamclf.model.model_file import Model, find_model
 from streamclf.model.scorer import open_stream
-from streamclf.short import weigh_short
-from streamclf.windows import slide
+from streamclf.pipeline.average import average
+from streamclf.pipeline.events import Timing, detect
+from streamclf.pipeline.short_audio import weigh_short
+from streamclf.pipeline.windows import slide
 from train.arguments import Parser
 from train.datasets import DATASET_NAMES, ClipSet, open_clips
 from train.exits import exit_codes
@@ -136,7 +136,7 @@ def measure(classifier: Classifier, clips: ClipSet) -> dict[str, float]:
 def hear(classifier: Classifier, waveform: npt.NDArray[np.float32]) -> tuple[str, set[str]]:
     """The class of the highest averaged score, and the classes of all events.
 
-    Made by the stages of `streamclf.engine.Engine`, which take the audio as it is here: mono, at
+    Made by the stages of `streamclf.pipeline.engine.Engine`, which take the audio as it is here: mono, at
     the model's rate.
 
     Args:

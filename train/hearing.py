@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from streamclf.core.card import Fill
-from streamclf.short import fill_window, weigh
+from streamclf.pipeline.short_audio import fill_window, weigh
 from train.datasets.prepared import ClipSet
 from train.layers import windows_at_once
 

@@ -121,7 +121,7 @@ class Card(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         sample_rate: In Hz.
         window_samples: Samples the network hears at once, at ``sample_rate``.
         fill: What fills a window where there is less audio than that: the audio itself, mirrored,
-            or zeros behind it, for a network that learned short sounds so (`streamclf.short`).
+            or zeros behind it, for a network that learned short sounds so (`streamclf.pipeline.short_audio`).
         activation: What turns the graph's output into scores.
         temperature: Of averages, not of the windows in them (`streamclf.core.temperature`): the mean
             over windows of ``softmax(logits)`` to the power of ``1 / temperature``, divided by its

@@ -2,7 +2,7 @@
 
 Records are immutable. Positions and lengths are integer counts of samples from the stream's
 start; seconds are derived from them when something is written, and never added up. A source
-counts at its own sample rate; from :mod:`streamclf.resample` on, everything counts at the
+counts at its own sample rate; from :mod:`streamclf.pipeline.resample` on, everything counts at the
 model's.
 """
 
@@ -112,7 +112,7 @@ class Window:
         position: Index of the first sample.
         waveform: ``(window_samples,)`` float32.
         n_samples: Samples of audio that it stands for; fewer than ``window_samples`` only where
-            there is no more between two gaps. What fills the rest was made (`streamclf.short`).
+            there is no more between two gaps. What fills the rest was made (`streamclf.pipeline.short_audio`).
     """
 
     position: int

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import msgspec
 
-from streamclf.average import AverageKind
 from streamclf.core.card import Card, Threshold, Thresholds
 from streamclf.core.errors import UsageError
 from streamclf.core.label_choice import suggest_labels
 from streamclf.core.text_files import read_small
-from streamclf.evidence import Begin
+from streamclf.pipeline.average import AverageKind
+from streamclf.pipeline.evidence import Begin
 
 LONGEST_S = 86_400.0
 """A day: no hop, average or pause is longer."""
@@ -40,7 +40,7 @@ class Settings:
         max_duration_s: Events end and begin anew when they have lasted so long; None: they last.
         ongoing_s: Between two records that an event goes on; None for none.
         begin: What it takes for an event to begin: ``patient`` waits for the average; ``sure``, and
-            sooner ``eager``, also believe the windows alone (`streamclf.evidence`).
+            sooner ``eager``, also believe the windows alone (`streamclf.pipeline.evidence`).
 
     Raises:
         UsageError: A value makes no sense.

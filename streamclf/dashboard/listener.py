@@ -24,8 +24,8 @@ from streamclf.dashboard.messages import (
     StateChanged,
 )
 from streamclf.dashboard.tape import Tape
-from streamclf.engine import Engine
 from streamclf.model.model_file import Model
+from streamclf.pipeline.engine import Engine
 from streamclf.runner import run_stream, stream_info
 from streamclf.sinks.base import Sink
 from streamclf.sources.base import Source

@@ -14,8 +14,8 @@ from streamclf.core.errors import SinkError, SourceError
 from streamclf.core.records import Block, Waveform
 from streamclf.core.stats import format_length
 from streamclf.dashboard.history import AUDIO_KEPT_S, History
-from streamclf.mixdown import mix_down
-from streamclf.resample import resample
+from streamclf.pipeline.mixdown import mix_down
+from streamclf.pipeline.resample import resample
 from streamclf.sinks.base import StreamInfo
 from streamclf.sinks.factory import open_sink
 from streamclf.sinks.lines import LineFile

@@ -19,8 +19,8 @@ from streamclf.dashboard.listener import Doors, Listener, Post
 from streamclf.dashboard.remembered import Remembered, log_path, save_settings
 from streamclf.dashboard.terminal import leave_terminal
 from streamclf.dashboard.tuning import set_on
-from streamclf.engine import Engine
 from streamclf.model.model_file import Model
+from streamclf.pipeline.engine import Engine
 from streamclf.sources.base import Source
 
 

@@ -10,8 +10,8 @@ torch = pytest.importorskip("torch")
 from streamclf.core.card import Card
 from streamclf.core.records import Block, Scores
 from streamclf.core.stats import Statistics
-from streamclf.short import weigh_short
-from streamclf.windows import slide
+from streamclf.pipeline.short_audio import weigh_short
+from streamclf.pipeline.windows import slide
 from train.datasets import open_clips
 from train.hearing import (
     WindowLogits,

@@ -3,7 +3,7 @@
 Windows start where the audio begins, at first and behind every gap, then every hop. None
 spans a gap. Where audio is left behind the last full window, one more window holds it: moved back,
 so that it ends where the audio ends and is full of it. Audio shorter than a window is filled up to
-one (`streamclf.short`). So every sample is heard (as long as the hop is not longer than the
+one (`streamclf.pipeline.short_audio`). So every sample is heard (as long as the hop is not longer than the
 window), and no two block sizes give other windows.
 """
 
@@ -16,7 +16,7 @@ import numpy as np
 
 from streamclf.core.card import Fill
 from streamclf.core.records import Block, Change, Gap, Notice, Waveform, Window
-from streamclf.short import fill_window
+from streamclf.pipeline.short_audio import fill_window
 
 
 def slide(

@@ -8,7 +8,7 @@ import numpy as np
 
 from streamclf.core.errors import SourceError
 from streamclf.core.records import Block, Gap, Notice, Waveform
-from streamclf.phase import Phase
+from streamclf.pipeline.phase import Phase
 
 LOUDEST_PLAUSIBLE = 16.0
 """Float files may pass full scale; beyond this they hold integers that nobody scaled."""

@@ -13,7 +13,6 @@ import time
 from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import replace
 
-from streamclf.average import average
 from streamclf.core.card import Thresholds
 from streamclf.core.errors import SourceError, UsageError
 from streamclf.core.label_choice import keep_chosen
@@ -30,8 +29,6 @@ from streamclf.core.records import (
 from streamclf.core.settings import Settings
 from streamclf.core.stats import Statistics
 from streamclf.core.unknown import pass_silence
-from streamclf.events import Timing, detect, find
-from streamclf.mixdown import mix_down
 from streamclf.model.classifier import Array, classify
 from streamclf.model.scorer import (
     Scorer,
@@ -41,14 +38,17 @@ from streamclf.model.scorer import (
     real_hop,
     usual_batch,
 )
-from streamclf.overload import Overload
-from streamclf.resample import resample
-from streamclf.short import weigh_short
+from streamclf.pipeline.average import average
+from streamclf.pipeline.events import Timing, detect, find
+from streamclf.pipeline.mixdown import mix_down
+from streamclf.pipeline.non_finite import leave_out_undefined
+from streamclf.pipeline.overload import Overload
+from streamclf.pipeline.resample import resample
+from streamclf.pipeline.short_audio import weigh_short
+from streamclf.pipeline.unknown_events import name_unknown
+from streamclf.pipeline.windows import slide
 from streamclf.sources.ahead import read_ahead
 from streamclf.sources.base import Source
-from streamclf.undefined import leave_out_undefined
-from streamclf.unnamed import name_unknown
-from streamclf.windows import slide
 
 
 class Engine:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from streamclf.core.card import Unknown
 from streamclf.core.records import Average, EventBegan, EventOngoing, Gap, Result, SoundEvent
 from streamclf.core.unknown import SILENCE_LABEL, UNKNOWN_LABEL, judge
-from streamclf.events import Found, Timing, Told
+from streamclf.pipeline.events import Found, Timing, Told
 
 
 def name_unknown(
@@ -23,7 +23,7 @@ def name_unknown(
     averages say so, each standing for a hop around its newest window's centre, and where no known
     event lies: it is told of once it has lasted as long as an average looks back, by when what is
     known has its name. A begin follows the average that made it known, an end the average that
-    ended it; all of them end before a gap, as the events of `streamclf.events.detect` do.
+    ended it; all of them end before a gap, as the events of `streamclf.pipeline.events.detect` do.
 
     Args:
         found: Of one stream, in order.

@@ -3,7 +3,7 @@
 The average says *whether* there is a sound, the windows say *where*:
 
 - A class turns on when its averaged score reaches ``on``, or sooner where the windows alone are
-  sure (`streamclf.evidence`), and off when the average falls below ``off``.
+  sure (`streamclf.pipeline.evidence`), and off when the average falls below ``off``.
 - An average lags behind: it still holds what sounded ``average`` seconds ago. So the place of
   an event is taken from the windows' own scores: it is where they stay at ``off`` or above,
   across pauses of up to ``max_gap``. Once the average is on, that is also looked for in the
@@ -44,7 +44,7 @@ from streamclf.core.records import (
     Notice,
     SoundEvent,
 )
-from streamclf.evidence import RULES, Begin, Evidence
+from streamclf.pipeline.evidence import RULES, Begin, Evidence
 
 LOOK_BACK = 3
 """So many averages, or windows where they are longer, are looked through for an event's begin."""
