@@ -25,7 +25,6 @@ import torch
 from torch import nn
 
 from export.__main__ import export
-from streamclf.batch import leaves_core
 from streamclf.bench import write_noise
 from streamclf.core.errors import StreamclfError
 from streamclf.core.records import Block
@@ -36,6 +35,7 @@ from streamclf.model.providers import obstacle
 from streamclf.pipeline.engine import Engine
 from streamclf.pipeline.mixdown import mix_down
 from streamclf.pipeline.resample import resample
+from streamclf.runs.batch import leaves_core
 from streamclf.sources.recording.recording import Recording
 from train.loading import load_network
 from train.runs import CONFIG, RunFolder

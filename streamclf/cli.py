@@ -235,7 +235,7 @@ def run(arguments: list[str]) -> int:
 
 
 def _fail(message: str, code: int) -> int:
-    from streamclf.console import say
+    from streamclf.runs.console import say
 
     say(f"error: {message}")
     return code

@@ -40,13 +40,16 @@ def bench(
     card: option_groups.Card,
 ) -> None:
     """Measure how fast a model listens here, and how much of the time goes where."""
-    from streamclf import opening, show
+    from streamclf import show
     from streamclf.bench import measure
     from streamclf.core.settings import Settings
+    from streamclf.runs import engine_setup
 
     which = model.read(card)
     figures = measure(
-        lambda live: opening.open_model(which, live), Settings(hop, exact_hop=exact_hop), seconds
+        lambda live: engine_setup.open_model(which, live),
+        Settings(hop, exact_hop=exact_hop),
+        seconds,
     )
     show.bench(figures, as_json=json)
 

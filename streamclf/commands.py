@@ -10,8 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from streamclf import ui
-from streamclf.batch import BatchReport, count_jobs, is_template, leaves_core, run_recordings
-from streamclf.console import Bars, has_terminal, say
 from streamclf.core.card import Card
 from streamclf.core.cpu_count import count_cores
 from streamclf.core.errors import UsageError
@@ -20,10 +18,13 @@ from streamclf.core.records import Average
 from streamclf.core.settings import Settings
 from streamclf.core.standard_streams import is_terminal
 from streamclf.core.stats import Statistics, describe_counts
-from streamclf.found import describe_found
 from streamclf.model.model_file import Model
-from streamclf.opening import ModelOptions, ThresholdOptions, open_engine
-from streamclf.outputs import (
+from streamclf.pipeline.engine import Engine
+from streamclf.runs.batch import BatchReport, count_jobs, is_template, leaves_core, run_recordings
+from streamclf.runs.console import Bars, has_terminal, say
+from streamclf.runs.engine_setup import ModelOptions, ThresholdOptions, open_engine
+from streamclf.runs.found_summary import describe_found
+from streamclf.runs.outputs import (
     OutputOptions,
     check_clips,
     check_outputs,
@@ -32,9 +33,8 @@ from streamclf.outputs import (
     reopen,
     write_stats,
 )
-from streamclf.pipeline.engine import Engine
-from streamclf.runner import Interrupts, describe_stream, run_stream
-from streamclf.service import Service
+from streamclf.runs.runner import Interrupts, describe_stream, run_stream
+from streamclf.runs.systemd import Service
 from streamclf.sinks.factory import Format
 from streamclf.sinks.per_recording_files import OwnFiles
 from streamclf.sources.factory import SourceOptions, open_source
@@ -42,7 +42,7 @@ from streamclf.sources.recording.find_recordings import find_recordings
 from streamclf.ui import ScreenOptions
 
 if TYPE_CHECKING:
-    from streamclf.resuming import Resumption
+    from streamclf.runs.resume import Resumption
 
 OK, FAILED, INTERRUPTED = 0, 1, 130
 
@@ -256,7 +256,7 @@ def _resume(outputs: OutputOptions) -> Resumption | None:
     """What an earlier run left, where it is to be gone on with."""
     if not outputs.resume:
         return None
-    from streamclf.resuming import Resumption  # which few need
+    from streamclf.runs.resume import Resumption  # which few need
 
     return Resumption(outputs)
 

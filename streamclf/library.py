@@ -20,7 +20,6 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from streamclf.batch import leaves_core
 from streamclf.core.errors import SourceError, StreamclfError, UsageError
 from streamclf.core.label_choice import choose_labels
 from streamclf.core.log import say
@@ -30,7 +29,8 @@ from streamclf.core.unknown import judge
 from streamclf.model.classifier import Classifier
 from streamclf.model.model_file import Model, find_model
 from streamclf.pipeline.engine import Engine
-from streamclf.runner import stream_info
+from streamclf.runs.batch import leaves_core
+from streamclf.runs.runner import stream_info
 from streamclf.sinks.base import StreamInfo
 from streamclf.sinks.summary import WholeMean
 from streamclf.sources.array import ArraySource

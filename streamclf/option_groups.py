@@ -21,8 +21,8 @@ from streamclf import options
 if TYPE_CHECKING:
     from streamclf.core.settings import Settings
     from streamclf.model.model_file import CardOptions
-    from streamclf.opening import ModelOptions, ThresholdOptions
-    from streamclf.outputs import OutputOptions
+    from streamclf.runs.engine_setup import ModelOptions, ThresholdOptions
+    from streamclf.runs.outputs import OutputOptions
     from streamclf.sources.factory import SourceOptions
     from streamclf.ui import ScreenOptions
 
@@ -128,7 +128,7 @@ class Model:
 
     def read(self, card: Card, *, self_check: bool = False) -> ModelOptions:
         """What opens a model."""
-        from streamclf.opening import ModelOptions
+        from streamclf.runs.engine_setup import ModelOptions
 
         return ModelOptions(self.model, self.provider, self.threads, card.read(), self_check)
 
@@ -176,7 +176,7 @@ class Thresholds:
 
     def read(self) -> ThresholdOptions:
         """What is combined with the card's."""
-        from streamclf.opening import ThresholdOptions
+        from streamclf.runs.engine_setup import ThresholdOptions
 
         return ThresholdOptions(
             self.threshold, self.thresholds, self.min_duration, self.max_gap,
@@ -198,7 +198,7 @@ class Outputs:
 
     def read(self, **more: Any) -> OutputOptions:
         """What opens the sinks, with what only some commands let one choose."""
-        from streamclf.outputs import OutputOptions
+        from streamclf.runs.outputs import OutputOptions
 
         return OutputOptions(
             self.output or [], self.format_, self.scores, self.overwrite,

@@ -7,12 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from streamclf.commands import FAILED, OK
-from streamclf.console import say
 from streamclf.core.settings import Settings
 from streamclf.made_sounds import write_sounds
 from streamclf.model.model_file import Model
 from streamclf.model.providers import Provider
-from streamclf.opening import ModelOptions, open_model
+from streamclf.runs.console import say
+from streamclf.runs.engine_setup import ModelOptions, open_model
 from streamclf.verify import Finding, Opener, Verification, check_provider
 
 SOUNDS_S = 60.0

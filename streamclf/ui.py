@@ -10,11 +10,11 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
-from streamclf.console import say
 from streamclf.core.errors import ModelError, SourceError, UsageError
 from streamclf.core.standard_streams import is_terminal
 from streamclf.model.model_file import CardOptions, bundled_models, find_model
-from streamclf.outputs import check_clips, close_sinks, open_files
+from streamclf.runs.console import say
+from streamclf.runs.outputs import check_clips, close_sinks, open_files
 from streamclf.sources.recording.piped import check_can_reread
 from streamclf.sources.recording.recording import Recording
 
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from streamclf.core.stats import Statistics
     from streamclf.dashboard.remembered import Remembered
     from streamclf.model.model_file import Model
-    from streamclf.opening import ModelOptions
-    from streamclf.outputs import OutputOptions
     from streamclf.pipeline.engine import Engine
+    from streamclf.runs.engine_setup import ModelOptions
+    from streamclf.runs.outputs import OutputOptions
     from streamclf.sources.base import Source
     from streamclf.sources.factory import SourceOptions
 

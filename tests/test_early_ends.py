@@ -17,15 +17,15 @@ import numpy as np
 import pytest
 import toys
 
-from streamclf.batch import run_recordings
-from streamclf.console import Bars
 from streamclf.core.errors import DeviceError
 from streamclf.core.records import Block
 from streamclf.dashboard.listener import Doors, Listener
 from streamclf.model.classifier import Classifier
 from streamclf.model.model_file import Model
 from streamclf.pipeline.engine import Engine
-from streamclf.runner import run_stream
+from streamclf.runs.batch import run_recordings
+from streamclf.runs.console import Bars
+from streamclf.runs.runner import run_stream
 from streamclf.sinks.base import MemorySink
 from streamclf.sources.array import ArraySource
 from streamclf.sources.base import Source

@@ -47,7 +47,7 @@ def test_a_batch_ends_with_its_events_by_label(streamclf, day, tone_model, jobs,
 
 def test_many_labels_are_told_by_the_most_frequent():
     from streamclf.core.stats import Statistics
-    from streamclf.found import describe_found
+    from streamclf.runs.found_summary import describe_found
 
     labels = [f"l{n}" for n in range(20)]
     statistics = Statistics(8000, n_windows=9, n_events=210)

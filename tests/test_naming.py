@@ -172,7 +172,7 @@ def test_the_dashboard_lists_the_chosen_events_by_display_name(named_model, scen
     from streamclf.model.classifier import Classifier
     from streamclf.model.model_file import Model
     from streamclf.pipeline.engine import Engine
-    from streamclf.runner import run_stream
+    from streamclf.runs.runner import run_stream
     from streamclf.sources.recording.recording import Recording
 
     engine = Engine(Classifier(Model(named_model)), Settings(labels=frozenset(["middle"])))

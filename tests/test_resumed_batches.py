@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 import toys
 
-from streamclf.batch import run_recordings
-from streamclf.console import Bars
 from streamclf.core.errors import SinkError
 from streamclf.core.settings import Settings
 from streamclf.model.classifier import Classifier
 from streamclf.model.model_file import Model
 from streamclf.pipeline.engine import Engine
+from streamclf.runs.batch import run_recordings
+from streamclf.runs.console import Bars
 from streamclf.sinks.base import MemorySink
 from streamclf.sinks.per_recording_files import OwnFiles
 

@@ -23,7 +23,7 @@ from streamclf.dashboard.messages import ListeningEnded
 from streamclf.model.classifier import Classifier
 from streamclf.model.model_file import Model
 from streamclf.pipeline.engine import Engine
-from streamclf.runner import run_stream
+from streamclf.runs.runner import run_stream
 from streamclf.sinks.base import MemorySink
 from streamclf.sinks.clips.clips import ClipSink
 from streamclf.sinks.factory import open_sink

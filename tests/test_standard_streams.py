@@ -12,10 +12,10 @@ import time
 import pytest
 from live_runs import PATIENCE_S
 
-from streamclf.console import Bars, has_terminal
 from streamclf.core import log, standard_streams
 from streamclf.core.errors import StreamError
 from streamclf.core.standard_streams import Nowhere, end_output
+from streamclf.runs.console import Bars, has_terminal
 from streamclf.sinks.lines import LineFile
 from streamclf.sinks.live.pipes import OutputTarget
 from streamclf.sources.stream.stream import StandardInput

@@ -174,7 +174,7 @@ def cuda_double(monkeypatch, tmp_path):
             return model
 
         monkeypatch.setattr(proof, "open_model", opened)
-        monkeypatch.setattr("streamclf.opening.open_model", opened)
+        monkeypatch.setattr("streamclf.runs.engine_setup.open_model", opened)
 
     return play
 

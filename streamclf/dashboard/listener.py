@@ -26,7 +26,7 @@ from streamclf.dashboard.messages import (
 from streamclf.dashboard.tape import Tape
 from streamclf.model.model_file import Model
 from streamclf.pipeline.engine import Engine
-from streamclf.runner import run_stream, stream_info
+from streamclf.runs.runner import run_stream, stream_info
 from streamclf.sinks.base import Sink
 from streamclf.sources.base import Source
 from streamclf.sources.microphone.loudspeaker import Loudspeaker

@@ -11,10 +11,10 @@ import subprocess
 import sys
 from typing import IO, cast
 
-from streamclf.console import say
 from streamclf.core import child_python
 from streamclf.core.errors import UsageError
 from streamclf.core.redaction import mask_text
+from streamclf.runs.console import say
 
 LOCAL = "127.0.0.1"
 WIDTH = 10_000

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from streamclf.batch import output_for
 from streamclf.core.errors import StreamclfError
+from streamclf.runs.batch import output_for
 from streamclf.sinks.base import Sink
 from streamclf.sinks.factory import format_of, open_sink
 from streamclf.sinks.output_files import already_exists, is_special, is_there, reason_of

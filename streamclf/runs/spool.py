@@ -9,7 +9,7 @@ from queue import SimpleQueue
 from typing import Generic, TypeVar
 
 from streamclf.core.spill_buffer import Scratch
-from streamclf.packing import pack, unpack
+from streamclf.runs.packing import pack, unpack
 
 T = TypeVar("T")
 

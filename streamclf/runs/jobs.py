@@ -10,14 +10,14 @@ from datetime import datetime
 from pathlib import Path
 from queue import SimpleQueue
 
-from streamclf.batch import open_recording
 from streamclf.core.errors import SourceError
 from streamclf.core.records import Average, Result
 from streamclf.core.stats import Statistics
 from streamclf.pipeline.engine import Engine
-from streamclf.runner import run_stream
+from streamclf.runs.batch import open_recording
+from streamclf.runs.runner import run_stream
+from streamclf.runs.spool import Spool
 from streamclf.sinks.base import Sink, StreamInfo
-from streamclf.spool import Spool
 
 AHEAD = 4
 """Recordings a job that may be done before their turn; their results wait in temporary files."""

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from streamclf.console import say
 from streamclf.core.label_choice import choose_labels
 from streamclf.core.settings import Settings, choose_thresholds
 from streamclf.model.classifier import Classifier
 from streamclf.model.model_file import CardOptions, Model, find_model
 from streamclf.model.providers import Provider
 from streamclf.pipeline.engine import Engine
+from streamclf.runs.console import say
 
 
 @dataclass(frozen=True)

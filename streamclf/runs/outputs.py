@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from streamclf.batch import is_template, output_for
-from streamclf.console import Bars, say
 from streamclf.core.card import Card
 from streamclf.core.errors import SinkError, UsageError
 from streamclf.core.standard_streams import is_closed
 from streamclf.core.stats import Statistics
+from streamclf.runs.batch import is_template, output_for
+from streamclf.runs.console import Bars, say
 from streamclf.sinks.base import Sink
 from streamclf.sinks.factory import Format, check_scores_ending, format_of, open_scores, open_sink
 from streamclf.sinks.lines import HEARD, UNFINISHED

@@ -9,19 +9,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from streamclf.console import Bars
 from streamclf.core.card import Card
 from streamclf.core.cpu_count import count_cores
 from streamclf.core.errors import RecordingError, SourceError
 from streamclf.core.records import Average
 from streamclf.core.stats import Statistics, count, format_length
 from streamclf.pipeline.engine import Engine
-from streamclf.runner import describe_stream, run_stream, write_results
+from streamclf.runs.console import Bars
+from streamclf.runs.runner import describe_stream, run_stream, write_results
 from streamclf.sinks.base import Sink
 from streamclf.sources.recording.recording import Recording
 
 if TYPE_CHECKING:
-    from streamclf.jobs import Job
+    from streamclf.runs.jobs import Job
 
 
 @dataclass
@@ -96,7 +96,7 @@ def run_recordings(
             on_end,
         )
         return report
-    from streamclf.jobs import Jobs
+    from streamclf.runs.jobs import Jobs
 
     began = time.perf_counter()
     with closing(Jobs(engines, paths, interrupted, hearers, averages=averages)) as jobs:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from streamclf.console import say
 from streamclf.core.stats import count
-from streamclf.outputs import OutputOptions, is_done
+from streamclf.runs.console import say
+from streamclf.runs.outputs import OutputOptions, is_done
 from streamclf.sinks.shared_tables import SharedTable
 
 
