@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import argparse
 
-from streamclf.bench import measure
+from streamclf.checks.bench import measure
 from streamclf.core.settings import Settings
 from streamclf.model.model_file import Model, find_model
 

@@ -16,7 +16,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from streamclf.bench import write_noise
+from streamclf.checks.bench import write_noise
 
 
 def main() -> None:

@@ -25,7 +25,7 @@ import torch
 from torch import nn
 
 from export.__main__ import export
-from streamclf.bench import write_noise
+from streamclf.checks.bench import write_noise
 from streamclf.core.errors import StreamclfError
 from streamclf.core.records import Block
 from streamclf.core.settings import Settings

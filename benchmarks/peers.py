@@ -35,7 +35,7 @@ import numpy as np
 import soundfile
 import soxr
 
-from streamclf.bench import write_noise
+from streamclf.checks.bench import write_noise
 from streamclf.core.settings import Settings
 from streamclf.model.classifier import Classifier
 from streamclf.model.model_file import Model, find_model

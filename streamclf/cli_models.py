@@ -41,7 +41,7 @@ def bench(
 ) -> None:
     """Measure how fast a model listens here, and how much of the time goes where."""
     from streamclf import show
-    from streamclf.bench import measure
+    from streamclf.checks.bench import measure
     from streamclf.core.settings import Settings
     from streamclf.runs import engine_setup
 
@@ -74,6 +74,6 @@ def verify(
     card: option_groups.Card,
 ) -> None:
     """Prove that live and file paths, every provider and shared work give the same results."""
-    from streamclf import proof
+    from streamclf.checks import self_check
 
-    raise typer.Exit(proof.verify(model.read(card), listening.read(), path, seed))
+    raise typer.Exit(self_check.verify(model.read(card), listening.read(), path, seed))

@@ -62,7 +62,7 @@ def devices(*, as_json: bool) -> int:
 
 
 def bench(figures: dict[str, Any], *, as_json: bool) -> None:
-    """Print what `streamclf.bench.measure` found."""
+    """Print what `streamclf.checks.bench.measure` found."""
     if as_json:
         _print_json(figures)
         return

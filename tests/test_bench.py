@@ -11,7 +11,7 @@ import soundfile
 import toys
 
 from streamclf import show
-from streamclf.bench import Timing, count_microphones, measure, peak_memory_mib, write_noise
+from streamclf.checks.bench import Timing, count_microphones, measure, peak_memory_mib, write_noise
 from streamclf.core.settings import Settings
 from streamclf.model.classifier import Classifier
 from streamclf.model.model_file import Model
@@ -61,7 +61,7 @@ def test_bench_prints_a_table(model, streamclf):
 
 
 def test_microphones_are_as_many_as_time_and_memory_allow(monkeypatch):
-    monkeypatch.setattr("streamclf.bench.count_cores", lambda: 4)
+    monkeypatch.setattr("streamclf.checks.bench.count_cores", lambda: 4)
     live = Timing(60, wall_s=[0.6], cpu_s=[0.3])  # 0.5 % of a processor, 1 % of a GPU
 
     def n_microphones(window_s=0.01, memory_mib=0.001, on_cpu=True):
@@ -128,7 +128,7 @@ def test_peak_memory_grows_with_what_is_held():
 
 def test_bare_session_gets_the_windows_that_the_pipeline_scores(tmp_path):
     """The baseline would flatter itself if it had less to do."""
-    from streamclf import bench
+    from streamclf.checks import bench
 
     path = toys.write_tone_detector(tmp_path / "tones.onnx", toys.toy_card(stem=toys.STEM))
     classifier = Classifier(Model(path, provider="cpu"))

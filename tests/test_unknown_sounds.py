@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamclf.comparison import compare
+from streamclf.checks.comparison import compare
 from streamclf.core.card import Card, Thresholds, Unknown
 from streamclf.core.records import Average, EventBegan, Gap, Scores, SoundEvent
 from streamclf.core.settings import Settings

@@ -84,7 +84,7 @@ def open_engine(
     )
     engine = Engine(Classifier(opened), replace(settings, thresholds=chosen, labels=labels))
     if model.self_check:
-        from streamclf.proof import self_check
+        from streamclf.checks.self_check import self_check
 
         say(self_check(model))
     if engine.hop_notice:

@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from streamclf.comparison import Comparison, compare, difference_of
+from streamclf.checks.comparison import Comparison, compare, difference_of
+from streamclf.checks.synthetic_sounds import write_sounds
 from streamclf.core.errors import ModelError, ProviderError, SourceError
 from streamclf.core.records import Notice, Result, Window
 from streamclf.core.settings import Settings
 from streamclf.core.stats import count
-from streamclf.made_sounds import write_sounds
 from streamclf.model.classifier import Array, Classifier, stack
 from streamclf.model.providers import Provider, built_providers, obstacle
 from streamclf.model.stem.shared_frames import SHARED_BATCH

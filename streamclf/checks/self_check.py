@@ -6,14 +6,14 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
+from streamclf.checks.synthetic_sounds import write_sounds
+from streamclf.checks.verify import Finding, Opener, Verification, check_provider
 from streamclf.commands import FAILED, OK
 from streamclf.core.settings import Settings
-from streamclf.made_sounds import write_sounds
 from streamclf.model.model_file import Model
 from streamclf.model.providers import Provider
 from streamclf.runs.console import say
 from streamclf.runs.engine_setup import ModelOptions, open_model
-from streamclf.verify import Finding, Opener, Verification, check_provider
 
 SOUNDS_S = 60.0
 """So long that recordings, too, come to share the stem."""
