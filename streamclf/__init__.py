@@ -27,14 +27,14 @@ __version__ = "0.1.0"
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 _HOMES = {
-    "Answer": "streamclf.library",
+    "Answer": "streamclf.api.functions",
     "ArraySource": "streamclf.sources.array",
     "Average": "streamclf.core.records",
     "Block": "streamclf.core.records",
     "Card": "streamclf.core.card",
     "Classifier": "streamclf.model.classifier",
     "Engine": "streamclf.pipeline.engine",
-    "Event": "streamclf.library",
+    "Event": "streamclf.api.functions",
     "EventBegan": "streamclf.core.records",
     "EventOngoing": "streamclf.core.records",
     "Gap": "streamclf.core.records",
@@ -43,7 +43,7 @@ _HOMES = {
     "Model": "streamclf.model.model_file",
     "Notice": "streamclf.core.records",
     "Recording": "streamclf.sources.recording.recording",
-    "ScoreTable": "streamclf.library",
+    "ScoreTable": "streamclf.api.functions",
     "Scores": "streamclf.core.records",
     "Settings": "streamclf.core.settings",
     "SimulatedMicrophone": "streamclf.sources.simulated.simulated",
@@ -53,11 +53,11 @@ _HOMES = {
     "StandardInput": "streamclf.sources.stream.stream",
     "StreamclfError": "streamclf.core.errors",
     "UrlStream": "streamclf.sources.stream.stream",
-    "classify": "streamclf.library",
-    "detect": "streamclf.library",
+    "classify": "streamclf.api.functions",
+    "detect": "streamclf.api.functions",
     "find_model": "streamclf.model.model_file",
-    "listen": "streamclf.library",
-    "score": "streamclf.library",
+    "listen": "streamclf.api.functions",
+    "score": "streamclf.api.functions",
 }
 
 __all__ = ["__version__", *_HOMES]
@@ -65,7 +65,7 @@ __all__ = ["__version__", *_HOMES]
 
 def __getattr__(name: str) -> Any:
     if name in _HOMES:
-        from streamclf.signatures import show_plainly
+        from streamclf.api.signatures import show_plainly
 
         found = globals()[name] = show_plainly(getattr(import_module(_HOMES[name]), name))
         return found

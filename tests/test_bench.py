@@ -10,8 +10,8 @@ import pytest
 import soundfile
 import toys
 
-from streamclf import show
 from streamclf.checks.bench import Timing, count_microphones, measure, peak_memory_mib, write_noise
+from streamclf.cli import show
 from streamclf.core.settings import Settings
 from streamclf.model.classifier import Classifier
 from streamclf.model.model_file import Model

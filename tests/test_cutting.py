@@ -76,7 +76,7 @@ def test_the_weights_are_not_kept_twice(picky):
 def test_a_short_clip_does_not_wait_for_onnx(picky, write_wav, tmp_path):
     clip = write_wav(bursts(3 * toys.RATE))
     code = (
-        "import sys; from streamclf.cli import run; code = run(sys.argv[1:]);"
+        "import sys; from streamclf.cli.main import run; code = run(sys.argv[1:]);"
         "assert 'onnx' not in sys.modules; sys.exit(code)"
     )
     card = toys.toy_card(window_samples=WINDOW, stem=toys.PICKY_STEM)

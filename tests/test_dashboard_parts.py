@@ -13,6 +13,7 @@ from dashboards import SCENE, Script, drive, heard, make_dashboard, settle, text
 from hypothesis import given
 from hypothesis import strategies as st
 
+from streamclf.cli.screen import ScreenOptions
 from streamclf.core.card import Thresholds
 from streamclf.core.errors import SinkError, UsageError
 from streamclf.core.records import Average, Block, EventBegan, EventOngoing, Gap, Scores, SoundEvent
@@ -30,7 +31,6 @@ from streamclf.dashboard.web import check_address, without_web
 from streamclf.dashboard.widgets.events import EventList
 from streamclf.dashboard.widgets.rows import SteadyRows
 from streamclf.sinks.base import StreamInfo
-from streamclf.ui import ScreenOptions
 
 
 def columns_of(waveform, sizes=(400,)):

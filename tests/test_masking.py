@@ -104,7 +104,7 @@ def test_tracebacks_and_logs_hold_no_password(tmp_path, streamclf, monkeypatch):
         raise ValueError(f"cannot open {URL}")
 
     monkeypatch.setenv("STREAMCLF_TRACEBACK", "1")
-    monkeypatch.setattr("streamclf.commands.listen", fail)
+    monkeypatch.setattr("streamclf.cli.commands.listen", fail)
     result = streamclf("listen", "--source", URL)
     assert "Traceback" in result.err
     assert "secret" not in result.err

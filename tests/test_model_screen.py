@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import toys
 
+from streamclf.cli.info_screen import describe_model, list_card, measure_window
 from streamclf.model.model_file import Model
-from streamclf.model_screen import describe_model, list_card, measure_window
 from streamclf.sources.microphone.devices import advise
 
 FIGURES = {

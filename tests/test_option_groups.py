@@ -10,10 +10,10 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from streamclf import option_groups
+from streamclf.cli import option_groups
+from streamclf.cli.option_groups import grouped
 from streamclf.core.settings import Settings
 from streamclf.model.model_file import CardOptions
-from streamclf.option_groups import grouped
 from streamclf.runs.engine_setup import ModelOptions, ThresholdOptions
 from streamclf.runs.outputs import OutputOptions
 from streamclf.sources.factory import SourceOptions

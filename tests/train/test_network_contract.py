@@ -17,7 +17,7 @@ import onnxruntime
 from cases import CASES, SYSTEMS, make_clips
 
 from export.__main__ import main as export_main
-from streamclf.cli import run as streamclf
+from streamclf.cli.main import run as streamclf
 from streamclf.core.card import METADATA_KEY, parse_card
 from streamclf.core.records import Window
 from streamclf.model.classifier import Classifier, stack

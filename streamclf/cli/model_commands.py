@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from streamclf import option_groups, options
-from streamclf.option_groups import grouped
+from streamclf.cli import option_groups, options
+from streamclf.cli.option_groups import grouped
 
 
 @grouped
@@ -22,7 +22,7 @@ def info(
     card: option_groups.Card,
 ) -> None:
     """Show what a model names, how well, how fast here, and what it may be used for."""
-    from streamclf import show
+    from streamclf.cli import show
 
     show.info(model, card.read(), as_json=json, everything=everything)
 
@@ -40,8 +40,8 @@ def bench(
     card: option_groups.Card,
 ) -> None:
     """Measure how fast a model listens here, and how much of the time goes where."""
-    from streamclf import show
     from streamclf.checks.bench import measure
+    from streamclf.cli import show
     from streamclf.core.settings import Settings
     from streamclf.runs import engine_setup
 

@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperOption
 
-from streamclf.config import (
+from streamclf.cli.config_file import (
     NAME,
     ConfigFile,
     find_config,
@@ -23,12 +23,12 @@ from streamclf.config import (
     read_config,
     user_config,
 )
+from streamclf.cli.help_text import HelpfulCommand
 from streamclf.core.errors import StreamclfError, UsageError
 from streamclf.core.log import say
-from streamclf.helping import HelpfulCommand
 
 PREFIX = "STREAMCLF_"
-_FILE, _CHECK = "streamclf.config", "streamclf.check"
+_FILE, _CHECK = "streamclf.cli.config_file", "streamclf.check"
 _NOT_IN_FILE = ("config", "help")
 _OTHER_VARIABLES = ("STREAMCLF_TRACEBACK", "STREAMCLF_DATA")
 """What has the prefix and is no option."""

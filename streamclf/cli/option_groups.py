@@ -16,15 +16,15 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, get_args, get_type_h
 
 import typer
 
-from streamclf import options
+from streamclf.cli import options
 
 if TYPE_CHECKING:
+    from streamclf.cli.screen import ScreenOptions
     from streamclf.core.settings import Settings
     from streamclf.model.model_file import CardOptions
     from streamclf.runs.engine_setup import ModelOptions, ThresholdOptions
     from streamclf.runs.outputs import OutputOptions
     from streamclf.sources.factory import SourceOptions
-    from streamclf.ui import ScreenOptions
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ class Screen:
 
     def read(self, context: typer.Context) -> ScreenOptions:
         """What the dashboard takes, and which options were given."""
-        from streamclf.ui import ScreenOptions
+        from streamclf.cli.screen import ScreenOptions
 
         given = {name for name in context.params if _is_given(context, name)}
         return ScreenOptions(

@@ -8,9 +8,9 @@ from typing import Any
 
 import msgspec
 
+from streamclf.cli.info_screen import describe_model, list_card
 from streamclf.core.redaction import show_safely
 from streamclf.model.model_file import CardOptions, Model, find_model
-from streamclf.model_screen import describe_model, list_card
 
 
 def info(name: str, options: CardOptions, *, as_json: bool, everything: bool = False) -> None:

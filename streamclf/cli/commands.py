@@ -9,7 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from streamclf import ui
+from streamclf.cli import screen as ui
+from streamclf.cli.screen import ScreenOptions
 from streamclf.core.card import Card
 from streamclf.core.cpu_count import count_cores
 from streamclf.core.errors import UsageError
@@ -39,7 +40,6 @@ from streamclf.sinks.factory import Format
 from streamclf.sinks.per_recording_files import OwnFiles
 from streamclf.sources.factory import SourceOptions, open_source
 from streamclf.sources.recording.find_recordings import find_recordings
-from streamclf.ui import ScreenOptions
 
 if TYPE_CHECKING:
     from streamclf.runs.resume import Resumption

@@ -9,7 +9,7 @@ from typing import Annotated, TypeAlias
 
 import typer
 
-from streamclf.cli_config import load_config
+from streamclf.cli.config import load_config
 from streamclf.core.card import Activation, Task
 from streamclf.core.log import LogFormat, LogLevel
 from streamclf.model.providers import Provider

@@ -8,12 +8,14 @@ from typing import Annotated
 
 import typer
 
-from streamclf import __version__, cli_config, cli_models, examples, option_groups, options
+from streamclf import __version__
+from streamclf.cli import config as cli_config
+from streamclf.cli import examples, model_commands, option_groups, options
+from streamclf.cli.help_text import HelpfulCommand, HelpfulGroup
+from streamclf.cli.option_groups import grouped
 from streamclf.core import standard_streams
 from streamclf.core.errors import StreamclfError, UsageError
 from streamclf.core.redaction import mask_text
-from streamclf.helping import HelpfulCommand, HelpfulGroup
-from streamclf.option_groups import grouped
 
 app = typer.Typer(
     name="streamclf",
@@ -85,7 +87,7 @@ def listen(
     logging: option_groups.Logging,
 ) -> None:
     """Listen to a microphone (or another live source); tell sound events as they begin and end."""
-    from streamclf import commands
+    from streamclf.cli import commands
     from streamclf.core import log
 
     logging.set_up()
@@ -145,7 +147,7 @@ def file(
     logging: option_groups.Logging,
 ) -> None:
     """Find the sound events in recordings of any length."""
-    from streamclf import commands
+    from streamclf.cli import commands
 
     logging.set_up()
     raise typer.Exit(
@@ -170,15 +172,15 @@ def devices(
     json: Annotated[bool, typer.Option("--json", help="Print them as JSON.")] = False,
 ) -> None:
     """List the microphones."""
-    from streamclf import show
+    from streamclf.cli import show
 
     raise typer.Exit(show.devices(as_json=json))
 
 
 for _command, _epilog, _short in [
-    (cli_models.info, examples.INFO, "Show what a model names, how well, and its licence."),
-    (cli_models.bench, examples.BENCH, "Measure how fast a model listens here."),
-    (cli_models.verify, examples.VERIFY, "Prove that all ways to listen give the same."),
+    (model_commands.info, examples.INFO, "Show what a model names, how well, and its licence."),
+    (model_commands.bench, examples.BENCH, "Measure how fast a model listens here."),
+    (model_commands.verify, examples.VERIFY, "Prove that all ways to listen give the same."),
 ]:
     app.command(cls=HelpfulCommand, epilog=_epilog, short_help=_short)(_command)
 app.command(
