@@ -20,7 +20,7 @@ from pathlib import Path
 from streamclf.core.settings import Settings
 from streamclf.dashboard.app import Dashboard
 from streamclf.dashboard.listener import Doors, Listener, Post
-from streamclf.dashboard.remembered import Remembered
+from streamclf.dashboard.saved_settings import Remembered
 from streamclf.model.classifier import Classifier
 from streamclf.model.model_file import Model, find_model
 from streamclf.pipeline.engine import Engine

@@ -19,7 +19,7 @@ from streamclf.core.settings import Settings
 from streamclf.dashboard.app import Dashboard
 from streamclf.dashboard.health import HealthMeter
 from streamclf.dashboard.listener import Doors, Listener
-from streamclf.dashboard.remembered import Remembered
+from streamclf.dashboard.saved_settings import Remembered
 from streamclf.model.classifier import Classifier
 from streamclf.model.model_file import Model
 from streamclf.pipeline.engine import Engine

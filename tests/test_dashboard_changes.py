@@ -9,7 +9,7 @@ from dashboards import SCENE, Script, drive, heard, make_dashboard, settle, text
 
 from streamclf.core.errors import DeviceError
 from streamclf.core.records import EventBegan, SoundEvent
-from streamclf.dashboard.widgets.now import Now
+from streamclf.dashboard.widgets.current_labels import Now
 from streamclf.dashboard.widgets.picker import Picker
 from streamclf.sinks.base import MemorySink
 

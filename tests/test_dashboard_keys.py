@@ -12,7 +12,7 @@ from textual.command import CommandPalette
 
 from streamclf.core.clip_tags import is_clip
 from streamclf.dashboard.keys import KEYS, keys_for
-from streamclf.dashboard.remembered import Remembered
+from streamclf.dashboard.saved_settings import Remembered
 from streamclf.dashboard.widgets.events import EventList
 from streamclf.dashboard.widgets.help import Help
 from streamclf.dashboard.widgets.picker import Picker

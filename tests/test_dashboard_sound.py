@@ -18,12 +18,12 @@ from test_dashboard_live import PATIENCE_S, Terminal, no_tmux
 
 from streamclf.core.errors import DeviceError, RecordingError
 from streamclf.core.records import Block
-from streamclf.dashboard.aloud import AHEAD_S, Aloud, Clip
+from streamclf.dashboard.audio_player import AHEAD_S, Aloud, Clip
 from streamclf.dashboard.excerpts import Excerpts
 from streamclf.dashboard.history import AUDIO_KEPT_S, History
 from streamclf.dashboard.playback import MARGIN_S
-from streamclf.dashboard.recent import RecentAudio
-from streamclf.dashboard.remembered import Remembered
+from streamclf.dashboard.recent_audio import RecentAudio
+from streamclf.dashboard.saved_settings import Remembered
 from streamclf.dashboard.widgets.events import EventList
 from streamclf.sources.microphone import loudspeaker
 from streamclf.sources.microphone.loudspeaker import FakeLoudspeaker, ProcessLoudspeaker, Waiting
@@ -257,7 +257,7 @@ def toys_stream():
     st.floats(0, 5),
 )
 def test_recent_audio_keeps_gaps_in_their_place(pieces, from_s, length_s):
-    from streamclf.dashboard.recent import join
+    from streamclf.dashboard.recent_audio import join
 
     recent, whole = RecentAudio(1e9), []
     recent.use_rate(RATE)

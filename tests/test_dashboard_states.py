@@ -6,8 +6,8 @@ import toys
 from dashboards import SCENE, Script, fix_time, heard, make_dashboard, settle
 
 from streamclf.core.errors import DeviceError
-from streamclf.dashboard.pace import Pace
-from streamclf.dashboard.remembered import Remembered
+from streamclf.dashboard.refresh_rate import Pace
+from streamclf.dashboard.saved_settings import Remembered
 from streamclf.dashboard.widgets.help import Help
 from streamclf.dashboard.widgets.picker import Picker
 

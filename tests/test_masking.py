@@ -15,7 +15,7 @@ from streamclf.core import log
 from streamclf.core.errors import RecordingError, StreamclfError, UsageError
 from streamclf.core.redaction import mask_text, mask_url, one_line, show_safely
 from streamclf.dashboard import web
-from streamclf.dashboard.start import write_log
+from streamclf.dashboard.launch import write_log
 from streamclf.sources.factory import SourceOptions, open_source
 from streamclf.sources.stream.stream import UrlStream
 

@@ -21,7 +21,7 @@ from streamclf.sources.recording.recording import Recording
 if TYPE_CHECKING:
     from streamclf.core.settings import Settings
     from streamclf.core.stats import Statistics
-    from streamclf.dashboard.remembered import Remembered
+    from streamclf.dashboard.saved_settings import Remembered
     from streamclf.model.model_file import Model
     from streamclf.pipeline.engine import Engine
     from streamclf.runs.engine_setup import ModelOptions
@@ -118,9 +118,9 @@ def show(
     Raises:
         StreamclfError: The model or the source cannot be opened, or the dashboard failed.
     """
+    from streamclf.dashboard.launch import apply_remembered, describe_remembered, open_dashboard
     from streamclf.dashboard.listener import Doors
-    from streamclf.dashboard.remembered import Remembered, load_settings
-    from streamclf.dashboard.start import apply_remembered, describe_remembered, open_dashboard
+    from streamclf.dashboard.saved_settings import Remembered, load_settings
     from streamclf.sources.microphone.loudspeaker import open_loudspeaker
 
     remembered = Remembered() if screen.fresh else load_settings()

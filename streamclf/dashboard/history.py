@@ -33,9 +33,9 @@ from streamclf.core.records import (
     Waveform,
 )
 from streamclf.core.unknown import Verdict, judge
-from streamclf.dashboard.columns import Column, ColumnMaker
-from streamclf.dashboard.filed import FiledCourse
-from streamclf.dashboard.recent import RecentAudio, join
+from streamclf.dashboard.audio_columns import Column, ColumnMaker
+from streamclf.dashboard.disk_list import FiledCourse
+from streamclf.dashboard.recent_audio import RecentAudio, join
 from streamclf.sinks.base import Sink, StreamInfo
 
 KEPT_S = 600.0

@@ -23,7 +23,7 @@ from streamclf.dashboard.messages import (
     ListeningStarted,
     StateChanged,
 )
-from streamclf.dashboard.tape import Tape
+from streamclf.dashboard.score_cache import Tape
 from streamclf.model.model_file import Model
 from streamclf.pipeline.engine import Engine
 from streamclf.runs.runner import run_stream, stream_info

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from streamclf.core.errors import SourceError
 from streamclf.core.records import Average, Gap, Notice, Result, Scores
-from streamclf.dashboard.filed import Filed
+from streamclf.dashboard.disk_list import Filed
 from streamclf.runs.packing import pack, unpack
 
 _LENGTH = struct.Struct("<I")

@@ -14,11 +14,11 @@ from streamclf.core.errors import StreamclfError
 from streamclf.core.redaction import mask_text
 from streamclf.core.settings import Settings
 from streamclf.core.stats import Statistics
+from streamclf.dashboard.adjustments import set_on
 from streamclf.dashboard.app import Dashboard
 from streamclf.dashboard.listener import Doors, Listener, Post
-from streamclf.dashboard.remembered import Remembered, log_path, save_settings
+from streamclf.dashboard.saved_settings import Remembered, log_path, save_settings
 from streamclf.dashboard.terminal import leave_terminal
-from streamclf.dashboard.tuning import set_on
 from streamclf.model.model_file import Model
 from streamclf.pipeline.engine import Engine
 from streamclf.sources.base import Source

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from streamclf.core.card import Card, Thresholds
 from streamclf.core.unknown import Verdict
-from streamclf.dashboard.columns import COLUMN_S, Column
+from streamclf.dashboard.audio_columns import COLUMN_S, Column
 from streamclf.dashboard.history import Entry, History, Mean
 
 SPECTRUM_COLUMNS = 400

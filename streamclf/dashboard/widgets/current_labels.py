@@ -8,9 +8,9 @@ import numpy as np
 from rich.segment import Segment
 from textual.binding import Binding, BindingType
 
-from streamclf.dashboard.picture import Picture
+from streamclf.dashboard.snapshot import Picture
 from streamclf.dashboard.widgets.canvas import Canvas, bar
-from streamclf.dashboard.widgets.rows import CalmRows
+from streamclf.dashboard.widgets.row_order import CalmRows
 from streamclf.dashboard.widgets.text import fit_words, in_column
 
 ABOVE, SELECTED = "▲", "›"
