@@ -2,7 +2,7 @@
 
     python -m benchmarks.false_alarms speech=SPEECH music=MUSIC [--model M] [--hours 2]
 
-Quiet and noise are made (`train.noise`), at -75 to -55 and -50 to -12 dB of full scale, twenty
+Quiet and noise are made (`train.audio.noise`), at -75 to -55 and -50 to -12 dB of full scale, twenty
 seconds of each. ``LABEL=FOLDER``, or ``LABEL:NAME=FOLDER``, are recordings whose events of that
 label are right, and all others false; what is shorter than a minute is joined, with a second of
 faint noise in between.
@@ -38,8 +38,8 @@ from streamclf.pipeline.mixdown import mix_down
 from streamclf.pipeline.resample import resample
 from streamclf.sources.recording.find_recordings import find_recordings
 from streamclf.sources.recording.recording import Recording
-from train.event_metrics import judge_events
-from train.noise import at_level, make_noise
+from train.audio.noise import at_level, make_noise
+from train.judging.event_metrics import judge_events
 
 Waveform = npt.NDArray[np.float32]
 

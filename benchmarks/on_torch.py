@@ -37,8 +37,8 @@ from streamclf.pipeline.mixdown import mix_down
 from streamclf.pipeline.resample import resample
 from streamclf.runs.batch import leaves_core
 from streamclf.sources.recording.recording import Recording
-from train.loading import load_network
-from train.runs import CONFIG, RunFolder
+from train.run_folder.load_network import load_network
+from train.run_folder.run import CONFIG, RunFolder
 
 BATCH = 128
 MOST_ALONE = 200

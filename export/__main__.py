@@ -18,10 +18,10 @@ from export.thresholds import TARGET_PRECISION
 from export.writing import write_model
 from streamclf.core.card import METADATA_KEY, Card, format_card, parse_card
 from streamclf.core.errors import UsageError
-from train.arguments import Parser
-from train.exits import exit_codes
-from train.loading import load_network
-from train.runs import CONFIG, RunFolder
+from train.base.arguments import Parser
+from train.base.exit_codes import exit_codes
+from train.run_folder.load_network import load_network
+from train.run_folder.run import CONFIG, RunFolder
 
 
 @exit_codes

@@ -14,8 +14,8 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-from train.hearing import HOP_S, WindowLogits, softmax
-from train.metrics import reliability
+from train.judging.metrics import reliability
+from train.nets.inference import HOP_S, WindowLogits, softmax
 
 AVERAGE_S = 3.0
 """Seconds over which `streamclf` averages unless told otherwise."""
@@ -129,7 +129,7 @@ def calibration_error(
         judged_by: The averages whose highest scores are compared with how often they are right.
 
     Returns:
-        The error and the bins of `train.metrics.reliability`.
+        The error and the bins of `train.judging.metrics.reliability`.
     """
     n_clips = len(heard.targets)
     parts = np.random.default_rng(0).permutation(n_clips) % N_PARTS

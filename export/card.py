@@ -34,12 +34,12 @@ from export.thresholds import (
 )
 from export.tuned import join_tuned
 from streamclf.core.card import Card, Thresholds, Unknown
-from train.errors import RunError
-from train.hearing import HOP_S
-from train.metrics import interval_95
-from train.reproducing import list_commands
-from train.runs import RunFolder
-from train.system import System
+from train.base.errors import RunError
+from train.judging.metrics import interval_95
+from train.nets.contract import System
+from train.nets.inference import HOP_S
+from train.run_folder.reproduce import list_commands
+from train.run_folder.run import RunFolder
 
 TEMPERATURE_APPLIES = (
     "to averages, not to windows: mean[c] over the windows of softmax(logits)[c], then "

@@ -18,8 +18,8 @@ import onnx
 from export.errors import ExportError
 from export.writing import write_model
 from streamclf.core.card import METADATA_KEY, Card, format_card, parse_card
-from train.arguments import Parser
-from train.exits import exit_codes
+from train.base.arguments import Parser
+from train.base.exit_codes import exit_codes
 
 DISPLAY_NAMES = {
     "door_wood_creaks": "door, wood creaks",

@@ -17,10 +17,10 @@ from export.graph import make_graph
 from export.prune import prune
 from streamclf.core.card import Card
 from train.evaluate import open_data_of
-from train.hearing import WindowLogits
-from train.loading import load_network
-from train.runs import CONFIG, RunFolder
-from train.system import System
+from train.nets.contract import System
+from train.nets.inference import WindowLogits
+from train.run_folder.load_network import load_network
+from train.run_folder.run import CONFIG, RunFolder
 
 Form: TypeAlias = Literal["float32", "half", "int8"]
 

@@ -16,8 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from export.errors import ExportError
-from train.hearing import WindowLogits
-from train.runs import CONFIG, RESULT, RunFolder
+from train.nets.inference import WindowLogits
+from train.run_folder.run import CONFIG, RESULT, RunFolder
 
 EVENTS = "events.json"
 """What `export.tune` found for a run."""

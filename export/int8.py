@@ -26,7 +26,7 @@ from export.errors import ExportError
 from export.stays_float import first_layers, mean_layers, mel_nodes, thin_layers
 from streamclf.core.card import Fill
 from train.datasets import ClipSet
-from train.hearing import WindowLogits, hear_windows
+from train.nets.inference import WindowLogits, hear_windows
 
 MAX_LOSS = 0.01
 """Accuracy (a regression's mean absolute error) may be worse by this much."""

@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from export.calibrate import N_PARTS, RUNNING
 from streamclf.core.card import Threshold, Thresholds
-from train.hearing import WindowLogits
+from train.nets.inference import WindowLogits
 
 TARGET_PRECISION = 0.9
 PRECISIONS = (0.6, 0.7, 0.8, 0.85, 0.9, 0.95)

@@ -20,9 +20,9 @@ from streamclf.core.records import Block, Scores, SoundEvent
 from streamclf.pipeline.average import average
 from streamclf.pipeline.events import Timing, detect
 from streamclf.pipeline.windows import slide
-from train.event_metrics import Event, judge_events
-from train.hearing import HOP_S, softmax
-from train.scenes import Scene
+from train.audio.scenes import Scene
+from train.judging.event_metrics import Event, judge_events
+from train.nets.inference import HOP_S, softmax
 
 CHOICES = {
     "on": [round(0.1 + 0.05 * k, 2) for k in range(18)],
@@ -138,7 +138,7 @@ class Tuner:
         self._window_samples, self._temperature = window_samples, temperature
 
     def judge(self, listening: Listening, snr_db: float | None = None) -> dict:
-        """The figures of `train.event_metrics.judge_events`, of one level's scenes or of all."""
+        """The figures of `train.judging.event_metrics.judge_events`, of one level's scenes or of all."""
         own = [h for h in self._heard if snr_db is None or h.scene.snr_db == snr_db]
         found = [
             event

@@ -33,13 +33,13 @@ from streamclf.pipeline.average import average
 from streamclf.pipeline.events import Timing, detect
 from streamclf.pipeline.short_audio import weigh_short
 from streamclf.pipeline.windows import slide
-from train.arguments import Parser
+from train.audio.noise import at_level, make_noise
+from train.audio.tones import KINDS, make_tone
+from train.base.arguments import Parser
+from train.base.exit_codes import exit_codes
 from train.datasets import DATASET_NAMES, ClipSet, open_clips
-from train.exits import exit_codes
+from train.judging.metrics import interval_95
 from train.levels import check_levels, raise_by
-from train.metrics import interval_95
-from train.noise import at_level, make_noise
-from train.tones import KINDS, make_tone
 
 LEVELS_DB = (0.0, -10.0, -20.0, -30.0, -40.0)
 NOISE_S = 20.0
@@ -173,7 +173,7 @@ def hear(classifier: Classifier, waveform: npt.NDArray[np.float32]) -> tuple[str
 def count_found(
     classifier: Classifier, n_sounds: int, seed: int, kind: str = "noise"
 ) -> dict[str, Any]:
-    """In how many made noises, or tones of a kind (`train.tones.KINDS`), anything is found."""
+    """In how many made noises, or tones of a kind (`train.audio.tones.KINDS`), anything is found."""
     random, rate = np.random.default_rng(seed), classifier.card.sample_rate
     n_samples = round(NOISE_S * rate)
     found = []

@@ -26,8 +26,8 @@ from export.calibrate import (
 from export.calibration import main as calibration_main
 from export.errors import ExportError
 from export.thresholds import choose_thresholds, find_unknown
-from train.hearing import WindowLogits, softmax
-from train.runs import RunFolder
+from train.nets.inference import WindowLogits, softmax
+from train.run_folder.run import RunFolder
 
 pytestmark = pytest.mark.train
 

@@ -23,13 +23,13 @@ from export.errors import ExportError
 from export.graph import make_graph
 from export.thresholds import choose_thresholds, find_sure
 from streamclf.core.card import METADATA_KEY, parse_card
-from train.command import main as train_main
+from train.base.errors import RunError
+from train.cli.network_command import main as train_main
 from train.envnet import EnvNet
-from train.errors import RunError
-from train.hearing import WindowLogits, softmax
+from train.nets.inference import WindowLogits, softmax
+from train.nets.pocket_network import PocketNet
 from train.pocket import Pocket
-from train.pocket_network import PocketNet
-from train.runs import RunFolder
+from train.run_folder.run import RunFolder
 
 pytestmark = pytest.mark.train
 

@@ -25,8 +25,8 @@ from export.stays_float import first_layers, mel_nodes
 from streamclf.core.card import METADATA_KEY
 from streamclf.model.classifier import Classifier
 from streamclf.model.model_file import Model
-from train.command import main as train_main
-from train.runs import CONFIG, RunFolder
+from train.cli.network_command import main as train_main
+from train.run_folder.run import CONFIG, RunFolder
 
 pytestmark = pytest.mark.train
 

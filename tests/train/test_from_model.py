@@ -24,11 +24,11 @@ from export.int8 import put_in_8_bits
 from export.prune import prune
 from streamclf.core.card import METADATA_KEY
 from streamclf.model.model_file import BUNDLED
-from train.command import main
-from train.errors import RunError
-from train.from_model import measure_norms, read_layers
-from train.pocket_network import WIDTHS, WINDOW_SAMPLES, PocketBody, PocketNet
-from train.reproducing import list_commands
+from train.base.errors import RunError
+from train.cli.network_command import main
+from train.nets.pocket_network import WIDTHS, WINDOW_SAMPLES, PocketBody, PocketNet
+from train.pocket_parts.pretrained_onnx import measure_norms, read_layers
+from train.run_folder.reproduce import list_commands
 
 pytestmark = pytest.mark.train
 

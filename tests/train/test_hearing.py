@@ -13,7 +13,7 @@ from streamclf.core.stats import Statistics
 from streamclf.pipeline.short_audio import weigh_short
 from streamclf.pipeline.windows import slide
 from train.datasets import open_clips
-from train.hearing import (
+from train.nets.inference import (
     WindowLogits,
     hear_crops,
     hear_windows,

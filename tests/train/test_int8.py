@@ -18,7 +18,7 @@ from export.graph import make_graph
 from export.prune import prune
 from export.stays_float import first_layers, mean_layers, mel_nodes, thin_layers
 from train.datasets.prepared import REGRESSION
-from train.pocket_network import WINDOW_SAMPLES, PocketNet
+from train.nets.pocket_network import WINDOW_SAMPLES, PocketNet
 
 pytestmark = pytest.mark.train
 

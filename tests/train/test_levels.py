@@ -11,10 +11,10 @@ pytest.importorskip("torch")
 
 from export.__main__ import main as export
 from streamclf.model.model_file import Model
-from train.command import main as train_main
+from train.cli.network_command import main as train_main
 from train.datasets import open_clips
 from train.levels import main, raise_by
-from train.runs import RunFolder
+from train.run_folder.run import RunFolder
 
 pytestmark = pytest.mark.train
 

@@ -26,9 +26,9 @@ from streamclf.model.stem.one_pass import OnePass
 from streamclf.model.stem.shared_frames import SharedStream
 from train import envnet, envnetv2, wavemsnet
 from train.datasets.prepared import REGRESSION
-from train.hearing import hear_windows
-from train.runs import RunFolder
-from train.system import find_system
+from train.nets.contract import find_system
+from train.nets.inference import hear_windows
+from train.run_folder.run import RunFolder
 
 pytestmark = pytest.mark.train
 

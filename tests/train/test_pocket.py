@@ -16,15 +16,23 @@ from torch import nn
 from export.graph import make_graph
 from export.stem import find_stem
 from streamclf.model.stem import cut_graph
-from train.command import main
+from train.audio.noise import make_noise
+from train.base.errors import DatasetError
+from train.cli.network_command import main
 from train.datasets import open_clips
 from train.datasets.prepared import Clip, ClipSet, join
 from train.datasets.speech_music import choose_pieces, cut_into_pieces
-from train.errors import DatasetError
-from train.noise import make_noise
+from train.nets.pocket_network import HOP_LENGTH, PocketNet
 from train.pocket import Pocket
-from train.pocket_network import HOP_LENGTH, PocketNet
-from train.powers import Powers, add_noise, colour, draw_noise, loud_starts, quieten, shift_bands
+from train.pocket_parts.mel_power import (
+    Powers,
+    add_noise,
+    colour,
+    draw_noise,
+    loud_starts,
+    quieten,
+    shift_bands,
+)
 
 pytestmark = pytest.mark.train
 

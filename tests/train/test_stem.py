@@ -11,7 +11,7 @@ from export import stem as stems
 from export.errors import ExportError
 from export.graph import make_graph
 from export.stem import find_stem
-from train.features import LogMel
+from train.nets.log_mel import LogMel
 
 pytestmark = pytest.mark.train
 

@@ -13,7 +13,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from streamclf.core.errors import UsageError
-from train.devices import make_fabric
+from train.base.devices import make_fabric
 
 pytestmark = pytest.mark.train
 

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from streamclf.core.folder_walk import Walk
+from train.base.errors import DatasetError
 from train.datasets.decode import AUDIO_ENDINGS
-from train.errors import DatasetError
 
 
 def audio_below(

@@ -22,7 +22,7 @@ import numpy as np
 
 from streamclf.core.folder_walk import is_hidden
 from train.datasets.dataset import DataSet, Listing, Recording
-from train.datasets.debian import fetch_packages, keep_copyright, keep_sound
+from train.datasets.debian_packages import fetch_packages, keep_copyright, keep_sound
 from train.datasets.files import audio_below
 from train.datasets.prepared import Clip, ClipSet, is_prepared
 
