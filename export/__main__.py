@@ -9,13 +9,13 @@ from pathlib import Path
 import msgspec
 import onnx
 
-from export.card import make_card
-from export.doubts import list_doubts
+from export.card.cautions import list_doubts
+from export.card.run_card import make_card
+from export.card.thresholds import TARGET_PRECISION
 from export.errors import ExportError
-from export.form import Form, Formed, form_graph
-from export.stem import find_stem
-from export.thresholds import TARGET_PRECISION
-from export.writing import write_model
+from export.graph.formats import Form, Formed, form_graph
+from export.stem.find_stem import find_stem
+from export.write_file import write_model
 from streamclf.core.card import METADATA_KEY, Card, format_card, parse_card
 from streamclf.core.errors import UsageError
 from train.base.arguments import Parser

@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from export.calibrate import (
+from export.card.held_out import find_held_out
+from export.card.temperature import (
     AVERAGE_S,
     BOTH,
     MIN_CLIPS,
@@ -26,7 +27,6 @@ from export.calibrate import (
     running_averages,
 )
 from export.errors import ExportError
-from export.held_out import find_held_out
 from train.base.arguments import Parser
 from train.base.exit_codes import exit_codes
 from train.judging.metrics import reliability

@@ -16,7 +16,7 @@ import msgspec
 import onnx
 
 from export.errors import ExportError
-from export.writing import write_model
+from export.write_file import write_model
 from streamclf.core.card import METADATA_KEY, Card, format_card, parse_card
 from train.base.arguments import Parser
 from train.base.exit_codes import exit_codes

@@ -14,7 +14,7 @@ from typing import Any
 import onnx
 
 from export.errors import ExportError
-from export.writing import write_model
+from export.write_file import write_model
 from streamclf.core.card import METADATA_KEY, format_card, parse_card
 from train.base.arguments import Parser
 from train.base.exit_codes import exit_codes

@@ -13,10 +13,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from export.calibrate import AVERAGE_S, MIN_CLIPS, fit_temperature
+from export.card.held_out import EVENTS
+from export.card.temperature import AVERAGE_S, MIN_CLIPS, fit_temperature
+from export.card.tuning import Listening, Tuner, hear_scenes
 from export.errors import ExportError
-from export.held_out import EVENTS
-from export.tuning import Listening, Tuner, hear_scenes
 from streamclf.core.errors import UsageError
 from train.audio.scenes import make_scenes
 from train.base.arguments import Parser

@@ -8,7 +8,7 @@ torch = pytest.importorskip("torch")
 onnx = pytest.importorskip("onnx")
 import onnxruntime
 
-from export.graph import make_graph
+from export.graph.export_graph import make_graph
 from train.nets.dft import FramePower, choose_phases
 from train.nets.log_mel import LogMel, hann_window, mel_filters
 

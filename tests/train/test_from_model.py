@@ -17,11 +17,11 @@ from tiny_sets import write
 from torch import nn
 
 from export.__main__ import main as export
-from export.card import _describe_data, _licence
-from export.graph import make_graph
-from export.half import store_half
-from export.int8 import put_in_8_bits
-from export.prune import prune
+from export.card.run_card import _describe_data, _licence
+from export.graph.export_graph import make_graph
+from export.graph.float16 import store_half
+from export.graph.int8 import put_in_8_bits
+from export.graph.prune import prune
 from streamclf.core.card import METADATA_KEY
 from streamclf.model.model_file import BUNDLED
 from train.base.errors import RunError

@@ -12,7 +12,7 @@ torch = pytest.importorskip("torch")
 from imitating import PretendYamnet, assert_same, teach, weights_of
 from tiny_sets import make_speech_music, write
 
-from export.card import _describe_data
+from export.card.run_card import _describe_data
 from train import imitate
 from train.cli.network_command import main as train_network
 from train.datasets import open_clips

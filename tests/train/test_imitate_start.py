@@ -13,7 +13,7 @@ torch = pytest.importorskip("torch")
 from imitating import teach, weights_of
 from safetensors.torch import load_file, save_file
 
-from export.card import _describe_data, _describe_imitation
+from export.card.run_card import _describe_data, _describe_imitation
 from train.cli.network_command import main as train_network
 from train.datasets import open_clips
 from train.nets.log_mel import LogMel

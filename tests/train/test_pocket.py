@@ -13,8 +13,8 @@ torch = pytest.importorskip("torch")
 from tiny_sets import make_speech_music
 from torch import nn
 
-from export.graph import make_graph
-from export.stem import find_stem
+from export.graph.export_graph import make_graph
+from export.stem.find_stem import find_stem
 from streamclf.model.stem import cut_graph
 from train.audio.noise import make_noise
 from train.base.errors import DatasetError

@@ -15,7 +15,7 @@ torch = pytest.importorskip("torch")
 
 from cases import CASES, SYSTEMS
 
-from export.card import make_card
+from export.card.run_card import make_card
 from train import envnet, envnetv2, imitate, wavemsnet
 from train.cli.network_command import main
 from train.compare import describe_run

@@ -7,10 +7,10 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("onnx")
 from torch import nn
 
-from export import stem as stems
 from export.errors import ExportError
-from export.graph import make_graph
-from export.stem import find_stem
+from export.graph.export_graph import make_graph
+from export.stem import find_stem as stems
+from export.stem.find_stem import find_stem
 from train.nets.log_mel import LogMel
 
 pytestmark = pytest.mark.train

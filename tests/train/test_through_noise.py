@@ -14,7 +14,7 @@ torch = pytest.importorskip("torch")
 
 from safetensors.torch import load_file, save_file
 
-from export.card import _describe_data
+from export.card.run_card import _describe_data
 from train.cli.network_command import main
 from train.datasets import open_clips
 from train.pocket import Pocket

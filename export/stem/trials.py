@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 
-from export.dominators import nodes_between
+from export.stem.dominators import nodes_between
 from streamclf.core.card import Stem
 from streamclf.model.stem import cut_graph
 

@@ -12,7 +12,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from export.stays_float import mel_nodes
+from export.graph.float_nodes import mel_nodes
 
 MIN_SIZE = 1024
 """Smaller tensors, scales and biases, keep their digits: they save next to nothing."""

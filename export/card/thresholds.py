@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from export.calibrate import N_PARTS, RUNNING
+from export.card.temperature import N_PARTS, RUNNING
 from streamclf.core.card import Threshold, Thresholds
 from train.nets.inference import WindowLogits
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from export.calibrate import HIGHEST_TEMPERATURE, LOWEST_TEMPERATURE
-from export.thresholds import TARGET_PRECISION
+from export.card.temperature import HIGHEST_TEMPERATURE, LOWEST_TEMPERATURE
+from export.card.thresholds import TARGET_PRECISION
 from streamclf.core.card import Card
 
 NEAR = 1.001

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 import onnx
 
-from export.dominators import flow_through, nodes_between
 from export.errors import ExportError
-from export.trials import PLACES, Trials, UnshareableError, open_graph, run
+from export.stem.dominators import flow_through, nodes_between
+from export.stem.trials import PLACES, Trials, UnshareableError, open_graph, run
 from streamclf.core.card import Stem
 from streamclf.core.errors import ModelError
 from streamclf.model.stem import cut_graph

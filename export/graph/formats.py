@@ -10,11 +10,11 @@ import msgspec
 import onnx
 from torch import nn
 
-from export import half, int8
-from export.check import compare
 from export.errors import ExportError
-from export.graph import make_graph
-from export.prune import prune
+from export.graph import float16, int8
+from export.graph.compare_outputs import compare
+from export.graph.export_graph import make_graph
+from export.graph.prune import prune
 from streamclf.core.card import Card
 from train.evaluate import open_data_of
 from train.nets.contract import System
@@ -97,8 +97,8 @@ def form_graph(
     model = prune(make_graph(network, window_samples, output))
     difference = compare(network, model, window_samples)
     if form == "half":
-        model = half.store_half(model)
-        difference = compare(network, model, window_samples, tolerance=half.TOLERANCE)
+        model = float16.store_half(model)
+        difference = compare(network, model, window_samples, tolerance=float16.TOLERANCE)
     if form != "int8":
         return Formed(model, difference), run
     if config["data"]["test_fold"]:

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from export.card.tuning import Listening
 from export.errors import ExportError
-from export.tuning import Listening
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from export.errors import ExportError
-from export.stays_float import first_layers, mean_layers, mel_nodes, thin_layers
+from export.graph.float_nodes import first_layers, mean_layers, mel_nodes, thin_layers
 from streamclf.core.card import Fill
 from train.datasets import ClipSet
 from train.nets.inference import WindowLogits, hear_windows

@@ -9,7 +9,8 @@ from typing import Any
 
 import msgspec
 
-from export.calibrate import (
+from export.card.held_out import HeldOut, find_held_out
+from export.card.temperature import (
     AVERAGE_S,
     BOTH,
     FEW_CLIPS,
@@ -20,9 +21,7 @@ from export.calibrate import (
     calibration_error,
     fit_temperature,
 )
-from export.display_names import names_for
-from export.held_out import HeldOut, find_held_out
-from export.thresholds import (
+from export.card.thresholds import (
     KEPT,
     OFF_RATIO,
     PRECISIONS,
@@ -32,7 +31,8 @@ from export.thresholds import (
     find_sure,
     find_unknown,
 )
-from export.tuned import join_tuned
+from export.card.tuned_defaults import join_tuned
+from export.display_names import names_for
 from streamclf.core.card import Card, Thresholds, Unknown
 from train.base.errors import RunError
 from train.judging.metrics import interval_95

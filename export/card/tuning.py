@@ -14,7 +14,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from export.calibrate import AVERAGE_S
+from export.card.temperature import AVERAGE_S
 from streamclf.core.card import Thresholds
 from streamclf.core.records import Block, Scores, SoundEvent
 from streamclf.pipeline.average import average
