@@ -12,9 +12,8 @@ import typer
 from streamclf.cli.config import load_config
 from streamclf.core.card import Activation, Task
 from streamclf.core.log import LogFormat, LogLevel
+from streamclf.core.settings import AverageKind, Begin
 from streamclf.model.providers import Provider
-from streamclf.pipeline.average import AverageKind
-from streamclf.pipeline.evidence import Begin
 from streamclf.sinks.factory import Format
 
 WEB_PORT = "8787"

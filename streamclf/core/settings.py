@@ -5,6 +5,7 @@ from __future__ import annotations
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal, TypeAlias
 
 import msgspec
 
@@ -12,8 +13,9 @@ from streamclf.core.card import Card, Threshold, Thresholds
 from streamclf.core.errors import UsageError
 from streamclf.core.label_choice import suggest_labels
 from streamclf.core.text_files import read_small
-from streamclf.pipeline.average import AverageKind
-from streamclf.pipeline.evidence import Begin
+
+AverageKind: TypeAlias = Literal["mean", "exponential"]
+Begin: TypeAlias = Literal["patient", "sure", "eager"]
 
 LONGEST_S = 86_400.0
 """A day: no hop, average or pause is longer."""

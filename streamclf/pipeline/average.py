@@ -10,14 +10,12 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator
-from typing import Literal, TypeAlias
 
 import numpy as np
 
 from streamclf.core.records import Average, Change, Gap, Notice, Scores
+from streamclf.core.settings import AverageKind
 from streamclf.core.temperature import Values, temper, untemper
-
-AverageKind: TypeAlias = Literal["mean", "exponential"]
 
 
 def average(

@@ -44,7 +44,8 @@ from streamclf.core.records import (
     Notice,
     SoundEvent,
 )
-from streamclf.pipeline.evidence import RULES, Begin, Evidence
+from streamclf.core.settings import Begin
+from streamclf.pipeline.evidence import RULES, Evidence
 
 LOOK_BACK = 3
 """So many averages, or windows where they are longer, are looked through for an event's begin."""

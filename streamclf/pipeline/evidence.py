@@ -17,14 +17,13 @@ constants were chosen: docs/results.md, "How soon an event is told".
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-Values = npt.NDArray[np.float32]
+from streamclf.core.settings import Begin
 
-Begin: TypeAlias = Literal["patient", "sure", "eager"]
+Values = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
