@@ -158,7 +158,7 @@ def test_parts_of_the_library_live_without_standard_streams(monkeypatch):
         monkeypatch.setattr(sys, name, None)
     assert not has_terminal()
     log.say("nobody reads this")
-    with log.in_background():
+    with in_background():
         log.say("nor this")
     with Bars(2) as bars:
         bars.say("nor this")

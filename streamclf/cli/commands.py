@@ -14,13 +14,13 @@ from streamclf.cli.screen import ScreenOptions
 from streamclf.core.card import Card
 from streamclf.core.cpu_count import count_cores
 from streamclf.core.errors import UsageError
-from streamclf.core.log import in_background
 from streamclf.core.records import Average
 from streamclf.core.settings import Settings
 from streamclf.core.standard_streams import is_terminal
 from streamclf.core.stats import Statistics, describe_counts
 from streamclf.model.model_file import Model
 from streamclf.pipeline.engine import Engine
+from streamclf.runs.background_log import in_background
 from streamclf.runs.batch import BatchReport, count_jobs, is_template, leaves_core, run_recordings
 from streamclf.runs.console import Bars, has_terminal, say
 from streamclf.runs.engine_setup import ModelOptions, ThresholdOptions, open_engine

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import datetime
 from typing import Literal, TypeAlias
 
@@ -100,30 +99,6 @@ def say(message: str) -> None:
             LOGGER.log(level, "%s", message.removeprefix(prefix))
             return
     LOGGER.info("%s", message)
-
-
-@contextmanager
-def in_background() -> Iterator[None]:
-    """Let a thread write the log, so that nobody who logs waits for a reader who does not read.
-
-    What that reader has not taken in the end is lost.
-    """
-    from streamclf.sinks.live.background import BackgroundLines
-    from streamclf.sinks.live.pipes import OutputTarget
-
-    if is_closed(sys.stderr):
-        yield
-        return
-    sys.stderr.flush()
-    target = OutputTarget("standard error", sys.stderr.fileno())
-    lines = BackgroundLines(target, on_gone=lambda: None)
-    HANDLER.write = lambda line: lines.write(line.removesuffix("\n"))
-    try:
-        yield
-    finally:
-        lines.close()
-        # Who has not read until now would hold up the end as well.
-        HANDLER.write = (lambda line: None) if lines.n_lost else None
 
 
 set_up()
