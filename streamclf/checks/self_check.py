@@ -8,7 +8,7 @@ from pathlib import Path
 
 from streamclf.checks.synthetic_sounds import write_sounds
 from streamclf.checks.verify import Finding, Opener, Verification, check_provider
-from streamclf.cli.commands import FAILED, OK
+from streamclf.core.errors import FAILED, OK
 from streamclf.core.settings import Settings
 from streamclf.model.model_file import Model
 from streamclf.model.providers import Provider

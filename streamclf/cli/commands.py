@@ -13,7 +13,7 @@ from streamclf.cli import screen as ui
 from streamclf.cli.screen import ScreenOptions
 from streamclf.core.card import Card
 from streamclf.core.cpu_count import count_cores
-from streamclf.core.errors import UsageError
+from streamclf.core.errors import FAILED, INTERRUPTED, OK, UsageError
 from streamclf.core.records import Average
 from streamclf.core.settings import Settings
 from streamclf.core.standard_streams import is_terminal
@@ -43,8 +43,6 @@ from streamclf.sources.recording.find_recordings import find_recordings
 
 if TYPE_CHECKING:
     from streamclf.runs.resume import Resumption
-
-OK, FAILED, INTERRUPTED = 0, 1, 130
 
 
 def listen(
