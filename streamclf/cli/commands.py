@@ -21,7 +21,7 @@ from streamclf.core.stats import Statistics, describe_counts
 from streamclf.model.model_file import Model
 from streamclf.pipeline.engine import Engine
 from streamclf.runs.background_log import in_background
-from streamclf.runs.batch import BatchReport, count_jobs, is_template, leaves_core, run_recordings
+from streamclf.runs.batch import BatchReport, count_jobs, leaves_core, run_recordings
 from streamclf.runs.console import Bars, has_terminal, say
 from streamclf.runs.engine_setup import ModelOptions, ThresholdOptions, open_engine
 from streamclf.runs.found_summary import describe_found
@@ -37,7 +37,7 @@ from streamclf.runs.outputs import (
 from streamclf.runs.runner import Interrupts, describe_stream, run_stream
 from streamclf.runs.systemd import Service
 from streamclf.sinks.factory import Format
-from streamclf.sinks.per_recording_files import OwnFiles
+from streamclf.sinks.per_recording_files import OwnFiles, is_template
 from streamclf.sources.factory import SourceOptions, open_source
 from streamclf.sources.recording.find_recordings import find_recordings
 

@@ -242,14 +242,3 @@ def leaves_core(provider: str, n_threads: int) -> bool:
         n_threads: That it runs on; 0 takes every core.
     """
     return provider != "cpu" or 0 < n_threads < count_cores()
-
-
-def output_for(template: Path, recording: Path) -> Path:
-    """Fill ``{stem}`` (the recording's name without ending) and ``{dir}`` (its folder) in."""
-    text = str(template).replace("{stem}", recording.stem).replace("{dir}", str(recording.parent))
-    return Path(text)
-
-
-def is_template(path: Path) -> bool:
-    """Whether a name stands for a file a recording."""
-    return "{stem}" in str(path) or "{dir}" in str(path)

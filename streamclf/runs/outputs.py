@@ -14,7 +14,6 @@ from streamclf.core.card import Card
 from streamclf.core.errors import SinkError, UsageError
 from streamclf.core.standard_streams import is_closed
 from streamclf.core.stats import Statistics
-from streamclf.runs.batch import is_template, output_for
 from streamclf.runs.console import Bars, say
 from streamclf.sinks.base import Sink
 from streamclf.sinks.factory import Format, check_scores_ending, format_of, open_scores, open_sink
@@ -27,6 +26,7 @@ from streamclf.sinks.output_files import (
     reason_of,
     try_to_create,
 )
+from streamclf.sinks.per_recording_files import is_template, output_for
 
 if TYPE_CHECKING:
     from streamclf.sinks.clips.quota import ClipRoom
