@@ -10,8 +10,7 @@ from streamclf.core.settings import Settings
 from streamclf.model.classifier import Classifier
 from streamclf.model.model_file import Model
 from streamclf.pipeline.engine import Engine
-from streamclf.sources import ahead
-from streamclf.sources.ahead import read_ahead
+from streamclf.sources.prefetch import read_ahead
 from streamclf.sources.recording.recording import Recording
 
 

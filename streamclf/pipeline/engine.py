@@ -47,8 +47,8 @@ from streamclf.pipeline.resample import resample
 from streamclf.pipeline.short_audio import weigh_short
 from streamclf.pipeline.unknown_events import name_unknown
 from streamclf.pipeline.windows import slide
-from streamclf.sources.ahead import read_ahead
 from streamclf.sources.base import Source
+from streamclf.sources.prefetch import read_ahead
 
 
 class Engine:
