@@ -38,8 +38,7 @@ from streamclf.runs import spool as spool_module
 from streamclf.runs.batch import count_jobs, leaves_core, run_recordings
 from streamclf.runs.console import Bars
 from streamclf.runs.jobs import Jobs
-from streamclf.runs.packing import pack, unpack
-from streamclf.runs.spool import Spool
+from streamclf.runs.spool import Spool, pack, unpack
 from streamclf.sinks.base import MemorySink
 
 

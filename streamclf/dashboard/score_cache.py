@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from streamclf.core.errors import SourceError
 from streamclf.core.records import Average, Gap, Notice, Result, Scores
 from streamclf.dashboard.disk_list import Filed
-from streamclf.runs.packing import pack, unpack
+from streamclf.runs.spool import pack, unpack
 
 _LENGTH = struct.Struct("<I")
 
