@@ -1,7 +1,8 @@
-"""Files of settings: read whole, but never more of them than makes sense."""
+"""Text that people write: files of settings, read up to a limit, and sizes such as ``10MB``."""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from streamclf.core.errors import StreamclfError
@@ -35,3 +36,13 @@ def read_small(path: Path, where: str, kind: type[StreamclfError]) -> str:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise kind(f"{where} is not UTF-8 text: save it as that") from error
+
+
+_SIZE = re.compile(r"(\d{1,6}(?:\.\d{1,3})?)\s*([kMG]?)B?", re.IGNORECASE)
+_UNITS = {"": 1, "k": 1000, "m": 1000**2, "g": 1000**3}
+
+
+def read_size(text: str) -> int | None:
+    """Bytes of ``10MB``, ``500 kB``, ``1G`` (thousands, millions, ...); None if it is no size."""
+    found = _SIZE.fullmatch(text.strip())
+    return round(float(found[1]) * _UNITS[found[2].lower()]) if found else None

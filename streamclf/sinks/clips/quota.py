@@ -12,9 +12,9 @@ from pathlib import Path
 
 import soundfile
 
-from streamclf.core.byte_sizes import read_size
 from streamclf.core.clip_tags import CLIP_NAME
 from streamclf.core.errors import SinkError, UsageError
+from streamclf.core.text_files import read_size
 from streamclf.sinks.clips.clip_file import tidy
 
 SMALLEST_BYTES = 1_000_000

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from streamclf.core.byte_sizes import read_size
 from streamclf.core.errors import UsageError
+from streamclf.core.text_files import read_size
 
 _SMALLEST = 1000
 _LONG_ENDINGS = (".selections.txt", ".raven.txt")
