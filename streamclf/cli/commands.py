@@ -25,6 +25,7 @@ from streamclf.runs.batch import BatchReport, count_jobs, leaves_core, run_recor
 from streamclf.runs.console import Bars, has_terminal, say
 from streamclf.runs.engine_setup import ModelOptions, ThresholdOptions, open_engine
 from streamclf.runs.found_summary import describe_found
+from streamclf.runs.interrupts import Interrupts
 from streamclf.runs.outputs import (
     OutputOptions,
     check_clips,
@@ -34,7 +35,7 @@ from streamclf.runs.outputs import (
     reopen,
     write_stats,
 )
-from streamclf.runs.runner import Interrupts, describe_stream, run_stream
+from streamclf.runs.runner import describe_stream, run_stream
 from streamclf.runs.systemd import Service
 from streamclf.sinks.factory import Format
 from streamclf.sinks.per_recording_files import OwnFiles, is_template
