@@ -43,8 +43,8 @@ def measure(how: str, n_wanted: int) -> None:
     with audio_server.AudioServer() as server:
         os.environ.update(server.env)
         from streamclf.sources.microphone import microphone as module
-        from streamclf.sources.microphone.backend import PortAudioBackend
         from streamclf.sources.microphone.device_identity import Look
+        from streamclf.sources.microphone.portaudio import PortAudioBackend
 
         class Impatient(module.BackOff):
             def next_s(self) -> float:

@@ -143,7 +143,7 @@ def test_who_has_no_microphone_is_told_what_to_do(system):
 
 
 def test_devices_ends_with_1_where_there_is_none(streamclf, monkeypatch):
-    from streamclf.sources.microphone.backend import PortAudioBackend
+    from streamclf.sources.microphone.portaudio import PortAudioBackend
 
     monkeypatch.setattr(PortAudioBackend, "list_devices", lambda self: [])
     result = streamclf("devices")

@@ -15,6 +15,7 @@ from live_runs import PATIENCE_S
 from streamclf.core import log, standard_streams
 from streamclf.core.errors import StreamError
 from streamclf.core.standard_streams import Nowhere, end_output
+from streamclf.runs.background_log import in_background
 from streamclf.runs.console import Bars, has_terminal
 from streamclf.sinks.lines import LineFile
 from streamclf.sinks.live.pipes import OutputTarget

@@ -239,8 +239,8 @@ def _is_there(device: str) -> bool:
 
 def _device_names() -> list[str]:
     """The microphones; called while none is open, so that those plugged in lately are seen."""
-    from streamclf.sources.microphone.backend import PortAudioBackend
     from streamclf.sources.microphone.devices import list_inputs
+    from streamclf.sources.microphone.portaudio import PortAudioBackend
 
     backend = PortAudioBackend()
     backend.reset()

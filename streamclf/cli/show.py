@@ -40,9 +40,10 @@ def devices(*, as_json: bool) -> int:
     Raises:
         DeviceError: There is no PortAudio library.
     """
-    from streamclf.sources.microphone.devices import advise, find_inputs
+    from streamclf.sources.microphone.devices import advise
+    from streamclf.sources.microphone.portaudio import PortAudioBackend
 
-    inputs = find_inputs()
+    inputs = PortAudioBackend().list_devices()
     if as_json:
         _print_json([dataclasses.asdict(device) for device in inputs])
         return 0

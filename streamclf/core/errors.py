@@ -18,10 +18,10 @@ A message names the value, the limit and the way out, in one line.
 
 from __future__ import annotations
 
+from streamclf.core.redaction import mask_text, one_line
+
 OK, FAILED, INTERRUPTED = 0, 1, 130
 """Exit codes of commands; usage errors end with 2."""
-
-from streamclf.core.redaction import mask_text, one_line
 
 
 class StreamclfError(Exception):

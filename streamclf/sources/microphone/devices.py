@@ -5,12 +5,9 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from streamclf.core.errors import DeviceError
-
-if TYPE_CHECKING:
-    from streamclf.sources.microphone.backend import Backend
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,29 +36,24 @@ class InputDevice:
         return f"{self.name}, {self.host_api}"
 
 
-def list_inputs(backend: Backend | None = None) -> list[InputDevice]:
-    """List the devices that can record, in PortAudio's order.
+class DeviceLister(Protocol):
+    """An audio system that can be asked for its devices."""
+
+    def list_devices(self) -> list[InputDevice]:
+        """The devices that can record, in the system's order."""
+        ...
+
+
+def list_inputs(backend: DeviceLister) -> list[InputDevice]:
+    """List the devices that can record, in the audio system's order.
 
     Raises:
         DeviceError: There is no PortAudio library, or no input device.
     """
-    inputs = find_inputs(backend)
+    inputs = backend.list_devices()
     if not inputs:
         raise no_input_device()
     return inputs
-
-
-def find_inputs(backend: Backend | None = None) -> list[InputDevice]:
-    """The devices that can record, in PortAudio's order; none where there is none.
-
-    Raises:
-        DeviceError: There is no PortAudio library.
-    """
-    if backend is None:
-        from streamclf.sources.microphone.backend import PortAudioBackend
-
-        backend = PortAudioBackend()
-    return backend.list_devices()
 
 
 def advise(system: str = sys.platform) -> list[str]:

@@ -232,7 +232,7 @@ class Waiting:
 
 def main(sample_rate: int) -> int:
     """Play what comes on standard input; the exit code."""
-    from streamclf.sources.microphone.backend import open_output
+    from streamclf.sources.microphone.portaudio import open_output
 
     waiting = Waiting()
     try:

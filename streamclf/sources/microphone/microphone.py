@@ -12,11 +12,12 @@ from streamclf.core.records import Block, Gap, Notice
 from streamclf.sources.backoff import BackOff
 from streamclf.sources.base import Source, State
 from streamclf.sources.clock import Clock, StopSignal, SystemClock
-from streamclf.sources.microphone.backend import Backend, PortAudioBackend
+from streamclf.sources.microphone.backend import Backend
 from streamclf.sources.microphone.call_thread import Caller, SerialThread
 from streamclf.sources.microphone.connection import BLOCK_S, Connection, Connector
 from streamclf.sources.microphone.devices import InputDevice
 from streamclf.sources.microphone.drift import DriftMeter
+from streamclf.sources.microphone.portaudio import PortAudioBackend
 from streamclf.sources.microphone.ring import CAPACITY_S, Captured
 from streamclf.sources.microphone.timeline import Timeline
 

@@ -7,15 +7,11 @@ the sound server), and a call into it may hang for ever. In a process of its own
 from __future__ import annotations
 
 import json
-import os
-import signal
 import subprocess
 import sys
 
 from streamclf.core import child_python
-from streamclf.core.errors import DeviceError
 from streamclf.sources.microphone.device_identity import Look, Remembered
-from streamclf.sources.microphone.devices import InputDevice
 
 TIMEOUT_S = 6.0
 THERE, AWAY = 0, 3
@@ -34,7 +30,7 @@ def probe(lost: Remembered) -> Look:
     arguments = [device.name, device.host_api, str(lost.place), *lost.twins]
     try:
         done = subprocess.run(
-            [sys.executable, "-m", "streamclf.sources.microphone.probe", *arguments],
+            [sys.executable, "-m", "streamclf.sources.microphone.probe_child", *arguments],
             env=child_python.environment(),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -59,29 +55,3 @@ def _names(printed: bytes) -> tuple[str, ...] | None:
     except (IndexError, ValueError):
         return None
     return tuple(map(str, names)) if isinstance(names, list) else None
-
-
-def main(name: str, host_api: str, place: str, *twins: str) -> int:
-    """Look for a device and open it; the exit code. Prints the names of all of its make."""
-    from streamclf.sources.microphone.backend import PortAudioBackend
-
-    backend = PortAudioBackend()
-    lost = Remembered(InputDevice(-1, name, host_api, 1, 0.0), twins, int(place))
-    try:
-        inputs = backend.list_devices()
-        print(json.dumps(lost.names_in(inputs)), flush=True)
-        found = lost.find(inputs)
-        if found is None:
-            return AWAY
-        rate = round(found.default_sample_rate)
-        backend.open(found, rate, 1, rate // 10, lambda *_: None, lambda: None)
-    except DeviceError:
-        return AWAY
-    return THERE
-
-
-if __name__ == "__main__":
-    if hasattr(signal, "alarm"):
-        signal.alarm(round(2 * TIMEOUT_S))  # should nobody be left who waits
-    # Nothing is closed: a sound server that hangs would hold that up.
-    os._exit(main(*sys.argv[1:]))
