@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING
 
 from streamclf.core.card import Card
 from streamclf.core.cpu_count import count_cores
-from streamclf.core.errors import RecordingError, SourceError
+from streamclf.core.errors import SourceError
 from streamclf.core.records import Average
 from streamclf.core.stats import Statistics, count, format_length
 from streamclf.pipeline.engine import Engine
 from streamclf.runs.console import Bars
 from streamclf.runs.runner import describe_stream, run_stream, write_results
 from streamclf.sinks.base import Sink
-from streamclf.sources.recording.recording import Recording
+from streamclf.sources.recording.recording import Recording, open_recording
 
 if TYPE_CHECKING:
     from streamclf.runs.jobs import Job
@@ -161,19 +161,6 @@ def _run_alone(
     run_stream(
         engine, recording, sinks, say=bars.say, on_start=end_if_interrupted, on_average=advance
     )
-
-
-def open_recording(path: Path) -> Recording:
-    """Open a recording.
-
-    Raises:
-        RecordingError: It cannot be opened, whatever the system says of it.
-    """
-    try:
-        return Recording(path)
-    except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise RecordingError(f"{path}: cannot be opened: {reason}") from error
 
 
 def _end(sinks: Sequence[Sink], statistics: Statistics, *, whole: bool) -> None:

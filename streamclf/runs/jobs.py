@@ -14,10 +14,10 @@ from streamclf.core.errors import SourceError
 from streamclf.core.records import Average, Result
 from streamclf.core.stats import Statistics
 from streamclf.pipeline.engine import Engine
-from streamclf.runs.batch import open_recording
 from streamclf.runs.runner import run_stream
 from streamclf.runs.spool import Spool
 from streamclf.sinks.base import Sink, StreamInfo
+from streamclf.sources.recording.recording import open_recording
 
 AHEAD = 4
 """Recordings a job that may be done before their turn; their results wait in temporary files."""

@@ -307,3 +307,16 @@ def _why_not_audio(path: Path, part: Part, error: SourceError) -> str:
     except TypeError:
         return "headerless audio: pipe it in with --source - --raw FORMAT:RATE:CHANNELS"
     return f"{error}; it may be damaged or cut short"
+
+
+def open_recording(path: Path) -> Recording:
+    """Open a recording.
+
+    Raises:
+        RecordingError: It cannot be opened, whatever the system says of it.
+    """
+    try:
+        return Recording(path)
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise RecordingError(f"{path}: cannot be opened: {reason}") from error
