@@ -11,7 +11,7 @@ import soundfile
 import toys
 
 from streamclf.checks.bench import Timing, count_microphones, measure, peak_memory_mib, write_noise
-from streamclf.cli import show
+from streamclf.cli.bench import bench as print_bench
 from streamclf.core.settings import Settings
 from streamclf.model.classifier import Classifier
 from streamclf.model.model_file import Model
@@ -75,7 +75,7 @@ def test_microphones_are_as_many_as_time_and_memory_allow(monkeypatch):
 
 def test_a_machine_that_does_not_keep_up_is_told_what_helps(capsys, model):
     figures = measure(lambda live: Model(model[1], provider="cpu", live=live), Settings(1.0), 5)
-    show.bench({**figures, "microphones": 0}, as_json=False)
+    print_bench({**figures, "microphones": 0}, as_json=False)
     last = capsys.readouterr().out.splitlines()[-1]
     assert last.startswith("this machine does not keep up with a microphone at a hop of 1 s: ")
 

@@ -37,7 +37,9 @@ from streamclf.sources.relay import Relay
 from streamclf.sources.simulated.fake_backend import FakeBackend
 from streamclf.sources.simulated.random_blocks import RandomBlocks
 from streamclf.sources.simulated.simulated import SimulatedMicrophone
-from streamclf.sources.stream.stream import RawFormat, StandardInput, UrlStream
+from streamclf.sources.stream.raw_format import RawFormat
+from streamclf.sources.stream.standard_input import StandardInput
+from streamclf.sources.stream.url_stream import UrlStream
 
 PATIENCE_S = 60
 

@@ -17,7 +17,8 @@ from streamclf.model.classifier import Classifier
 from streamclf.model.model_file import Model
 from streamclf.pipeline.engine import Engine
 from streamclf.pipeline.windows import slide
-from streamclf.sources.stream.stream import RawFormat, StandardInput
+from streamclf.sources.stream.raw_format import RawFormat
+from streamclf.sources.stream.standard_input import StandardInput
 
 
 class OddReads(io.RawIOBase):

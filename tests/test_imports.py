@@ -25,7 +25,13 @@ def test_importing_streamclf_imports_nothing_heavy():
 
 
 @pytest.mark.parametrize(
-    "module", ["streamclf.cli.main", "streamclf.cli.commands", "streamclf.pipeline.engine"]
+    "module",
+    [
+        "streamclf.cli.main",
+        "streamclf.cli.listen",
+        "streamclf.cli.file",
+        "streamclf.pipeline.engine",
+    ],
 )
 def test_importing_the_commands_leaves_devices_screens_and_ffmpeg_alone(module):
     unwanted = {"av", "sounddevice", "textual", "torch", "onnx", "rich"}

@@ -423,7 +423,7 @@ def test_file_reads_one_recording_ahead(
         seen.append([engine.read_ahead for engine in engines])
         return run(engines, *arguments, **options)
 
-    monkeypatch.setattr("streamclf.cli.commands.run_recordings", spy)
+    monkeypatch.setattr("streamclf.cli.file.run_recordings", spy)
     monkeypatch.setattr("streamclf.runs.batch.count_cores", lambda: 2)
     paths = [write_wav(toys.tone(440, 1.0), f"{k}.wav") for k in range(n_recordings)]
     assert streamclf("file", *paths, "--model", tone_model, "--threads", n_threads).code == 0

@@ -14,7 +14,7 @@ import toys
 from streamclf.core.errors import StreamError
 from streamclf.core.records import Block, Gap, Notice
 from streamclf.sources.stream import reconnect
-from streamclf.sources.stream.stream import UrlStream
+from streamclf.sources.stream.url_stream import UrlStream
 
 SECONDS = 2
 

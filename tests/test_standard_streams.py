@@ -19,7 +19,7 @@ from streamclf.runs.background_log import in_background
 from streamclf.runs.console import Bars, has_terminal
 from streamclf.sinks.lines import LineFile
 from streamclf.sinks.live.pipes import OutputTarget
-from streamclf.sources.stream.stream import StandardInput
+from streamclf.sources.stream.standard_input import StandardInput
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="closes descriptors as a shell does")
 

@@ -17,7 +17,9 @@ from hypothesis import strategies as st
 
 from streamclf.core.errors import StreamError, UsageError
 from streamclf.core.records import Block, Notice
-from streamclf.sources.stream.stream import RawFormat, StandardInput, UrlStream
+from streamclf.sources.stream.raw_format import RawFormat
+from streamclf.sources.stream.standard_input import StandardInput
+from streamclf.sources.stream.url_stream import UrlStream
 
 # Of each format: its values, as bytes, and what they mean.
 SAMPLES = {

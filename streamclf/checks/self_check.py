@@ -1,59 +1,13 @@
-"""What the command `verify` does, and `listen --self-check`."""
+"""A quick check of what will run a model: `listen --self-check`."""
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import replace
-from pathlib import Path
 
-from streamclf.checks.synthetic_sounds import write_sounds
-from streamclf.checks.verify import Finding, Opener, Verification, check_provider
-from streamclf.core.errors import FAILED, OK
-from streamclf.core.settings import Settings
+from streamclf.checks.verify import Opener, check_provider
 from streamclf.model.model_file import Model
 from streamclf.model.providers import Provider
-from streamclf.runs.console import say
 from streamclf.runs.engine_setup import ModelOptions, open_model
-
-SOUNDS_S = 60.0
-"""So long that recordings, too, come to share the stem."""
-
-
-def verify(model: ModelOptions, settings: Settings, path: Path | None, seed: int) -> int:
-    """Run a recording, or made sounds, in every way; say whether it comes to the same.
-
-    Args:
-        model: Which.
-        settings: How to listen.
-        path: The recording; None makes sounds.
-        seed: Of block sizes, and of the sounds.
-
-    Returns:
-        The exit code.
-
-    Raises:
-        StreamclfError: The model or the recording cannot be opened, or breaks off.
-    """
-    with tempfile.TemporaryDirectory() as folder:
-        if path is None:
-            path, name = Path(folder) / "sounds.wav", f"sounds made with seed {seed}"
-            write_sounds(path, SOUNDS_S, seed)
-        else:
-            name = str(path)
-        verification = Verification(_opener(model), path, settings, seed)
-        print(f"{name}, blocks cut with seed {seed}")
-        findings: list[Finding] = []
-        for finding in verification.findings():
-            if not findings:
-                print(f"{'file path':<17} {'measure':<8}  {verification.describe()}", flush=True)
-            print(finding, flush=True)
-            findings.append(finding)
-    n_bad = sum(not finding.good for finding in findings)
-    if verification.failure is not None:
-        raise verification.failure
-    if n_bad:
-        say(f"error: {n_bad} of {len(findings)} checks found a difference")
-    return FAILED if n_bad else OK
 
 
 def self_check(model: ModelOptions) -> str:
@@ -62,10 +16,12 @@ def self_check(model: ModelOptions) -> str:
     Raises:
         ModelError: It does not give the scores that the CPU gives.
     """
-    return check_provider(_opener(model))
+    return check_provider(make_opener(model))
 
 
-def _opener(options: ModelOptions) -> Opener:
+def make_opener(options: ModelOptions) -> Opener:
+    """What opens the model anew, for another provider, live, or for its logits."""
+
     def opened(
         *, provider: Provider | None = None, live: bool = False, logits: bool = False
     ) -> Model:

@@ -87,14 +87,15 @@ def listen(
     logging: option_groups.Logging,
 ) -> None:
     """Listen to a microphone (or another live source); tell sound events as they begin and end."""
-    from streamclf.cli import commands
+    from streamclf.cli.listen import check_listen
+    from streamclf.cli.listen import listen as listen_live
     from streamclf.core import log
 
     logging.set_up()
     checks = cli_config.is_check(context)
     for line in cli_config.describe_origins(context):
         log.say(line)
-    run_listen = commands.check_listen if checks else commands.listen
+    run_listen = check_listen if checks else listen_live
     raise typer.Exit(
         run_listen(
             source.read(listening.channel),
@@ -147,11 +148,11 @@ def file(
     logging: option_groups.Logging,
 ) -> None:
     """Find the sound events in recordings of any length."""
-    from streamclf.cli import commands
+    from streamclf.cli.file import file as hear_files
 
     logging.set_up()
     raise typer.Exit(
-        commands.file(
+        hear_files(
             paths,
             model.read(card),
             listening.read(batch_size=batch, name_unknown=unknown, ongoing_s=ongoing),
@@ -172,9 +173,9 @@ def devices(
     json: Annotated[bool, typer.Option("--json", help="Print them as JSON.")] = False,
 ) -> None:
     """List the microphones."""
-    from streamclf.cli import show
+    from streamclf.cli.devices import devices as print_devices
 
-    raise typer.Exit(show.devices(as_json=json))
+    raise typer.Exit(print_devices(as_json=json))
 
 
 for _command, _epilog, _short in [

@@ -22,9 +22,9 @@ def info(
     card: option_groups.Card,
 ) -> None:
     """Show what a model names, how well, how fast here, and what it may be used for."""
-    from streamclf.cli import show
+    from streamclf.cli.info import info as print_info
 
-    show.info(model, card.read(), as_json=json, everything=everything)
+    print_info(model, card.read(), as_json=json, everything=everything)
 
 
 @grouped
@@ -41,7 +41,7 @@ def bench(
 ) -> None:
     """Measure how fast a model listens here, and how much of the time goes where."""
     from streamclf.checks.bench import measure
-    from streamclf.cli import show
+    from streamclf.cli.bench import bench as print_bench
     from streamclf.core.settings import Settings
     from streamclf.runs import engine_setup
 
@@ -51,7 +51,7 @@ def bench(
         Settings(hop, exact_hop=exact_hop),
         seconds,
     )
-    show.bench(figures, as_json=json)
+    print_bench(figures, as_json=json)
 
 
 @grouped
@@ -74,6 +74,6 @@ def verify(
     card: option_groups.Card,
 ) -> None:
     """Prove that live and file paths, every provider and shared work give the same results."""
-    from streamclf.checks import self_check
+    from streamclf.cli.verify import verify as prove
 
-    raise typer.Exit(self_check.verify(model.read(card), listening.read(), path, seed))
+    raise typer.Exit(prove(model.read(card), listening.read(), path, seed))

@@ -83,10 +83,6 @@ def open_engine(
         card, thresholds.only, thresholds.leave_out, name_unknown=settings.name_unknown
     )
     engine = Engine(Classifier(opened), replace(settings, thresholds=chosen, labels=labels))
-    if model.self_check:
-        from streamclf.checks.self_check import self_check
-
-        say(self_check(model))
     if engine.hop_notice:
         say(engine.hop_notice)
     return engine, opened

@@ -62,7 +62,8 @@ def open_source(options: SourceOptions) -> Source:
             device=options.device, channels=options.channel, reconnect=options.reconnect
         )
     if name == "-":
-        from streamclf.sources.stream.stream import RawFormat, StandardInput
+        from streamclf.sources.stream.raw_format import RawFormat
+        from streamclf.sources.stream.standard_input import StandardInput
 
         return StandardInput(RawFormat.parse(options.raw) if options.raw else None)
     if name.startswith("sim:"):
@@ -73,7 +74,7 @@ def open_source(options: SourceOptions) -> Source:
         speed = 1.0 if options.speed is None else options.speed
         return SimulatedMicrophone(path, speed=speed, loop=options.loop, faults=faults)
     if "://" in name:
-        from streamclf.sources.stream.stream import UrlStream
+        from streamclf.sources.stream.url_stream import UrlStream
 
         return UrlStream(name, reconnect=options.reconnect)
     if _exists(name):

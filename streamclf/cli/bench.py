@@ -1,71 +1,17 @@
-"""What the commands `info` and `devices` print."""
+"""The command `bench`: how fast a model listens here."""
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-import msgspec
-
-from streamclf.cli.info_screen import describe_model, list_card
-from streamclf.core.redaction import show_safely
-from streamclf.model.model_file import CardOptions, Model, find_model
-
-
-def info(name: str, options: CardOptions, *, as_json: bool, everything: bool = False) -> None:
-    """Print what a model says of itself: one screen, its card as JSON, or all of that as text.
-
-    Raises:
-        ModelError: It cannot be opened, or nothing says what it hears.
-    """
-    model = Model(find_model(name), provider="cpu", options=options)
-    if as_json:
-        card = msgspec.to_builtins(model.card)
-        _print_json({**card, "file": str(model.path), "bytes": model.path.stat().st_size})
-        return
-    if not everything:
-        for line in describe_model(model):
-            print(show_safely(line))
-        return
-    rows = list_card(model)
-    width = max(len(title) for title, _ in rows)
-    for title, text in rows:
-        print(f"{show_safely(title):<{width}}  {show_safely(text)}")
-
-
-def devices(*, as_json: bool) -> int:
-    """Print the microphones, or what to do where there is none. Returns the exit code.
-
-    Raises:
-        DeviceError: There is no PortAudio library.
-    """
-    from streamclf.sources.microphone.devices import advise
-    from streamclf.sources.microphone.portaudio import PortAudioBackend
-
-    inputs = PortAudioBackend().list_devices()
-    if as_json:
-        _print_json([dataclasses.asdict(device) for device in inputs])
-        return 0
-    if not inputs:
-        print("\n".join(advise()))
-        return 1
-    print("    index  channels  default rate  host API      name")
-    for device in inputs:
-        mark = "*" if device.is_default else " "
-        print(
-            f"  {mark} {device.index:>5}  {device.channels:>8}  "
-            f"{device.default_sample_rate:>9.0f} Hz  {device.host_api:<12}  "
-            f"{show_safely(device.name)}"
-        )
-    print("  * is the default; --device takes an index or part of a name")
-    return 0
+from streamclf.cli.reports import print_json
 
 
 def bench(figures: dict[str, Any], *, as_json: bool) -> None:
     """Print what `streamclf.checks.bench.measure` found."""
     if as_json:
-        _print_json(figures)
+        print_json(figures)
         return
     latency, whole = figures["latency_ms"], figures["x_real_time"]
     print(f"{figures['model']} on {figures['provider']}, a window every {figures['hop_s']:g} s")
@@ -113,8 +59,3 @@ def _microphones(number: int, hop_s: float) -> str:
         f"this machine keeps up with {number} microphone{'s' if number > 1 else ''} "
         f"at a hop of {hop_s:g} s"
     )
-
-
-def _print_json(value: Any) -> None:
-    text = msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
-    print(text)
