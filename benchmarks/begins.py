@@ -4,8 +4,9 @@
 
 Soundscapes are made as `python -m export.tune` makes them: the fold's clips in two halves, scenes
 of a minute over noise at 0, 10, 20 and 30 dB. The delay is from a sound's true onset to when its
-begin was told, see `train.judging.begin_metrics`. Without ``--live`` it is counted in positions, exactly:
-how much had been heard. With it the line on standard output is timed, of `streamclf listen` at real
+begin was told, see `train.judging.begin_metrics`. Without ``--live`` it is counted in positions,
+exactly: how much had been heard. With it the line on standard output is timed, of `streamclf
+    listen` at real
 pace, all hops side by side: through the simulated microphone, or through PortAudio and a null sink
 of a PulseAudio of its own.
 """

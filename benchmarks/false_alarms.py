@@ -2,10 +2,10 @@
 
     python -m benchmarks.false_alarms speech=SPEECH music=MUSIC [--model M] [--hours 2]
 
-Quiet and noise are made (`train.audio.noise`), at -75 to -55 and -50 to -12 dB of full scale, twenty
-seconds of each. ``LABEL=FOLDER``, or ``LABEL:NAME=FOLDER``, are recordings whose events of that
-label are right, and all others false; what is shorter than a minute is joined, with a second of
-faint noise in between.
+Quiet and noise are made (`train.audio.noise`), at -75 to -55 and -50 to -12 dB of full scale,
+twenty seconds of each. ``LABEL=FOLDER``, or ``LABEL:NAME=FOLDER``, are recordings whose events of
+that label are right, and all others false; what is shorter than a minute is joined, with a second
+of faint noise in between.
 ``--busy ESC-50`` adds soundscapes full of sounds (`benchmarks.begins`), where an event is false if
 its label does not sound at all while it lasts; ``--stand-in`` names a file of the same recipe that
 has not heard their fold. Each recording is heard once; the thresholds judge the same scores.

@@ -7,7 +7,8 @@ fills a window in every way below; what the network then says is compared with w
 same place inside its clip: the average of up to seven windows of real audio that hold the piece.
 Noises of several colours and levels are cut and compared in the same way.
 
-The last row is what streamclf does (`streamclf.pipeline.short_audio`), the first what it did before.
+The last row is what streamclf does (`streamclf.pipeline.short_audio`), the first what it did
+before.
 """
 
 from __future__ import annotations

@@ -65,7 +65,7 @@ __all__ = ["__version__", *_HOMES]
 
 def __getattr__(name: str) -> Any:
     if name in _HOMES:
-        from streamclf.api.signatures import show_plainly
+        from streamclf.core.signatures import show_plainly
 
         found = globals()[name] = show_plainly(getattr(import_module(_HOMES[name]), name))
         return found

@@ -136,8 +136,8 @@ def measure(classifier: Classifier, clips: ClipSet) -> dict[str, float]:
 def hear(classifier: Classifier, waveform: npt.NDArray[np.float32]) -> tuple[str, set[str]]:
     """The class of the highest averaged score, and the classes of all events.
 
-    Made by the stages of `streamclf.pipeline.engine.Engine`, which take the audio as it is here: mono, at
-    the model's rate.
+    Made by the stages of `streamclf.pipeline.engine.Engine`, which take the audio as it is here:
+    mono, at the model's rate.
 
     Args:
         classifier: The model, ready to score.
@@ -173,7 +173,7 @@ def hear(classifier: Classifier, waveform: npt.NDArray[np.float32]) -> tuple[str
 def count_found(
     classifier: Classifier, n_sounds: int, seed: int, kind: str = "noise"
 ) -> dict[str, Any]:
-    """In how many made noises, or tones of a kind (`train.audio.tones.KINDS`), anything is found."""
+    """Count the made noises, or tones of a kind, in which anything is found."""
     random, rate = np.random.default_rng(seed), classifier.card.sample_rate
     n_samples = round(NOISE_S * rate)
     found = []

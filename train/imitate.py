@@ -9,8 +9,8 @@ A few thousand labelled clips say little of how sounds differ. A teacher that ha
 says of any window what it hears in it: its features and a layer halfway to them, which says other
 things (mean square errors, each value scaled to the same spread), and its scores (cross-entropy).
 Windows are mixed anew for every batch
-(`train.audio.mixtures`) by processes of their own, which ask the teacher, too; what batch ``k`` holds
-follows from the seed and ``k``, so that an interrupted run goes on exactly (``--resume``).
+(`train.audio.mixtures`) by processes of their own, which ask the teacher, too; what batch ``k``
+holds follows from the seed and ``k``, so that an interrupted run goes on exactly (``--resume``).
 
 Most mixtures the network hears quieter than the teacher, up to 40 dB, and with ``--through-noise``
 under noise that the teacher does not hear, and so learns to hear through it.

@@ -6,8 +6,8 @@ convolutions. The notebook measures on a random fifth of the clips (``--random-s
 clips of one recording stand on both sides; here the folds are the default and what counts.
 
 Two things differ. Time is shifted by whole frames (11.6 ms) of spectra that are made once
-(`train.audio.sound_store`), not by samples: to make stereo spectra at 44.1 kHz for every batch took four
-times as long as to learn from them. And the exported network hears one channel, as `streamclf`
+(`train.audio.sound_store`), not by samples: to make stereo spectra at 44.1 kHz for every batch took
+four times as long as to learn from them. And the exported network hears one channel, as `streamclf`
 does, and takes it for both.
 """
 

@@ -1,7 +1,7 @@
 """Pocket: a small log-mel network for 16 kHz and 1.5 s, the one that streamclf comes with.
 
-The mel front end of `train.nets.pocket_network` is in the graph and learns nothing, so training caches
-its output and mixes, colours and masks spectrograms instead of waveforms.
+The mel front end of `train.nets.pocket_network` is in the graph and learns nothing, so training
+caches its output and mixes, colours and masks spectrograms instead of waveforms.
 
 ESC-50 has neither speech nor music, which is what most microphones hear: ``--speech-music`` adds
 both. Windows of made noise alone have all labels alike, so that noise is named without confidence.

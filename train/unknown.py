@@ -11,9 +11,9 @@ low there. Several are compared, each of averages over 3 s as the user sees them
   for Real-World Settings", ICML 2022).
 
 Known are the held-out fold's clips of classes that were trained on. Unknown are made noises and
-tones (`train.audio.noise`, `train.audio.tones`), the held-out fold's clips of classes that the run was trained
-without (``--leave-out`` of the training command), and clips of another data set's classes
-(``--unknown``).
+tones (`train.audio.noise`, `train.audio.tones`), the held-out fold's clips of classes that the run
+was trained without (``--leave-out`` of the training command), and clips of another data set's
+classes (``--unknown``).
 """
 
 from __future__ import annotations

@@ -10,8 +10,9 @@ In phase 1 the back end sees the waveform map twice; in phase 2 a log-mel map ta
 place, the branches over the waveform stay as they are and the rest goes on learning.
 
 ``--front-end fixed`` learns no filters over the waveform: the first convolution of each branch is a
-bank of Hann-windowed cosines, their frequencies evenly on the ERB scale (`train.nets.log_mel.wavelets`;
-the kernels are too short for gammatones). It shows what learning the filters is worth.
+bank of Hann-windowed cosines, their frequencies evenly on the ERB scale
+(`train.nets.log_mel.wavelets`; the kernels are too short for gammatones). It shows what learning
+the filters is worth.
 
 Published accuracy: ESC-10 93.75 %, ESC-50 79.10 %; trained on three folds, with the epoch chosen
 on the fold it is reported for.

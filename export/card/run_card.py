@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from export.card.held_out import HeldOut, find_held_out
+from export.card.label_names import names_for
 from export.card.temperature import (
     AVERAGE_S,
     BOTH,
@@ -32,7 +33,6 @@ from export.card.thresholds import (
     find_unknown,
 )
 from export.card.tuned_defaults import join_tuned
-from export.display_names import names_for
 from streamclf.core.card import Card, Thresholds, Unknown
 from train.base.errors import RunError
 from train.judging.metrics import interval_95

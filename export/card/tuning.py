@@ -138,7 +138,7 @@ class Tuner:
         self._window_samples, self._temperature = window_samples, temperature
 
     def judge(self, listening: Listening, snr_db: float | None = None) -> dict:
-        """The figures of `train.judging.event_metrics.judge_events`, of one level's scenes or of all."""
+        """Judge the events of one level's scenes, or of all (`judge_events`)."""
         own = [h for h in self._heard if snr_db is None or h.scene.snr_db == snr_db]
         found = [
             event

@@ -1,7 +1,7 @@
 """The library in one line each: `detect`, `classify`, `score` and `listen`.
 
-What they do is done by `streamclf.pipeline.engine.Engine`, which has all settings and gives records with
-positions in samples. Here a file or an array goes in, and seconds come out.
+What they do is done by `streamclf.pipeline.engine.Engine`, which has all settings and gives records
+with positions in samples. Here a file or an array goes in, and seconds come out.
 """
 
 from __future__ import annotations

@@ -121,12 +121,14 @@ class Card(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         sample_rate: In Hz.
         window_samples: Samples the network hears at once, at ``sample_rate``.
         fill: What fills a window where there is less audio than that: the audio itself, mirrored,
-            or zeros behind it, for a network that learned short sounds so (`streamclf.pipeline.short_audio`).
+            or zeros behind it, for a network that learned short sounds so
+            (`streamclf.pipeline.short_audio`).
         activation: What turns the graph's output into scores.
-        temperature: Of averages, not of the windows in them (`streamclf.core.temperature`): the mean
-            over windows of ``softmax(logits)`` to the power of ``1 / temperature``, divided by its
-            sum over the classes. For one window alone that is ``softmax(logits / temperature)``.
-            A runtime that tempers windows and averages them then has scores that say too little.
+        temperature: Of averages, not of the windows in them (`streamclf.core.temperature`): the
+            mean over windows of ``softmax(logits)`` to the power of ``1 / temperature``, divided by
+            its sum over the classes. For one window alone that is ``softmax(logits /
+            temperature)``. A runtime that tempers windows and averages them then has scores that
+            say too little.
         thresholds: When scores become events.
         precisions: Thresholds for other parts of the events that should be right, which are the
             keys, such as "0.8".

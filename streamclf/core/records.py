@@ -112,7 +112,8 @@ class Window:
         position: Index of the first sample.
         waveform: ``(window_samples,)`` float32.
         n_samples: Samples of audio that it stands for; fewer than ``window_samples`` only where
-            there is no more between two gaps. What fills the rest was made (`streamclf.pipeline.short_audio`).
+            there is no more between two gaps. What fills the rest was made
+            (`streamclf.pipeline.short_audio`).
     """
 
     position: int

@@ -38,7 +38,8 @@ class Settings:
         fixed_hop: Never widen the hop when listening is slower than the audio; skip audio then.
         exact_hop: Keep the hop even where another close to it would let windows share more.
         name_unknown: Make events of unknown sounds and of silence, too.
-        labels: Those whose events count (see `streamclf.core.label_choice.choose_labels`); None for all.
+        labels: Those whose events count (see `streamclf.core.label_choice.choose_labels`); None for
+            all.
         max_duration_s: Events end and begin anew when they have lasted so long; None: they last.
         ongoing_s: Between two records that an event goes on; None for none.
         begin: What it takes for an event to begin: ``patient`` waits for the average; ``sure``, and

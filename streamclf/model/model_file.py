@@ -28,7 +28,7 @@ from streamclf.core.text_files import read_small
 from streamclf.model.providers import Provider, open_part, open_session
 from streamclf.model.vetting.vetting import vet_model
 
-BUNDLED = Path(__file__).parent / "models"
+BUNDLED = Path(__file__).parents[1] / "models"
 DEFAULT_MODEL = "pocket"
 
 MAX_BATCH = 1024

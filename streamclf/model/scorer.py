@@ -14,7 +14,7 @@ from streamclf.model.stem.split_model import Array
 
 
 class Scorer(Protocol):
-    """What the engine asks of a classifier; `streamclf.model.classifier.Classifier` is the real one."""
+    """What the engine asks of a classifier; `Classifier` is the real one."""
 
     @property
     def card(self) -> Card:

@@ -3,8 +3,8 @@
 Windows start where the audio begins, at first and behind every gap, then every hop. None
 spans a gap. Where audio is left behind the last full window, one more window holds it: moved back,
 so that it ends where the audio ends and is full of it. Audio shorter than a window is filled up to
-one (`streamclf.pipeline.short_audio`). So every sample is heard (as long as the hop is not longer than the
-window), and no two block sizes give other windows.
+one (`streamclf.pipeline.short_audio`). So every sample is heard (as long as the hop is not longer
+than the window), and no two block sizes give other windows.
 """
 
 from __future__ import annotations

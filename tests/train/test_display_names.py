@@ -8,7 +8,8 @@ import toys
 
 pytest.importorskip("torch")
 
-from export.display_names import DISPLAY_NAMES, main, names_for
+from export.card.label_names import DISPLAY_NAMES, names_for
+from export.display_names import main
 from streamclf.core.card import METADATA_KEY, parse_card
 from streamclf.model.model_file import Model, bundled_models
 

@@ -1,10 +1,10 @@
 """Soundscapes: clips at known times over noise, to find out where a network hears them.
 
-A scene has noise of one level and colour (`train.audio.noise`) and, in it, one clip after another, each
-so loud that its loudest part stands the scene's ``snr_db`` above the noise. Digital silence and
-quiet tails are cut off first, so that an event reaches from where its clip begins to sound to where
-it ends. Classes come in turn, each class's clips in turn, in an order and at distances that the
-seed draws.
+A scene has noise of one level and colour (`train.audio.noise`) and, in it, one clip after another,
+each so loud that its loudest part stands the scene's ``snr_db`` above the noise. Digital silence
+and quiet tails are cut off first, so that an event reaches from where its clip begins to sound to
+where it ends. Classes come in turn, each class's clips in turn, in an order and at distances that
+the seed draws.
 """
 
 from __future__ import annotations

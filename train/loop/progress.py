@@ -62,7 +62,7 @@ class Teller:
         return time.monotonic() - self.shown >= EVERY_S
 
     def tell_step(self, step: int, sums: list[float]) -> None:
-        """Show how the running epoch does, by its sums (see `train.run_folder.checkpoint.Progress`)."""
+        """Show how the running epoch does, by its sums (see `checkpoint.Progress`)."""
         self.shown = time.monotonic()
         if self.bar:
             loss, tally, clips, seconds = sums

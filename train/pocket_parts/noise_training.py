@@ -4,9 +4,9 @@ It hears windows of its clips, mixed in pairs; what it said of them before, with
 it is to say under noise, however quiet both are, and what its last layer is given is to stay the
 same as well. (Recordings made to be heard are loud; what a microphone hears often lies 30 dB
 lower.) No label is asked: a few thousand of these make layers forget what they learned by imitation
-(`train.pocket_parts.last_layer`). It ends on the way from where it began to where it got to: between the two
-what is heard of loud sounds without noise and what is heard of quiet ones and through noise trade
-places, and after a third of the way there is most of both.
+(`train.pocket_parts.last_layer`). It ends on the way from where it began to where it got to:
+between the two what is heard of loud sounds without noise and what is heard of quiet ones and
+through noise trade places, and after a third of the way there is most of both.
 
 Sources: a teacher that hears clean inputs, a student that hears noisy ones and began as its copy:
 Q. Xie et al., "Self-training with Noisy Student", CVPR 2020; weights between two, M. Wortsman et

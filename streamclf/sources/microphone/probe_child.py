@@ -1,4 +1,4 @@
-"""The process that `streamclf.sources.microphone.probe` starts: it opens PortAudio, looks, and ends."""
+"""The process that `probe` starts: it opens PortAudio, looks for a device, and ends."""
 
 from __future__ import annotations
 

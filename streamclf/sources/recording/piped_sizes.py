@@ -1,8 +1,8 @@
 """WAV, AIFF and CAF that come through a pipe: what their size promises does not end them.
 
 FFmpeg reads no farther than a size says. Here it is shown a size without an end, and what follows
-the promised samples is looked at as in a file (`streamclf.sources.containers.pcm`): chunks and tags end
-the audio, another file of the same coding is heard on, and what is no chunk is audio, too.
+the promised samples is looked at as in a file (`streamclf.sources.containers.pcm`): chunks and tags
+end the audio, another file of the same coding is heard on, and what is no chunk is audio, too.
 """
 
 from __future__ import annotations
