@@ -85,7 +85,7 @@ def commands() -> Iterator[Command]:
     """Every command with its options. The only place that knows the library behind them."""
     import typer
 
-    from streamclf.cli import app
+    from streamclf.cli.main import app
 
     group: Any = typer.main.get_command(app)
     for name, command in group.commands.items():

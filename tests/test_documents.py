@@ -23,8 +23,8 @@ import pytest
 from documents import PAGES, ROOT, SITE, blocks, command_lines, name_of, prose, read
 
 import streamclf as library
-from streamclf import options
-from streamclf.cli import app
+from streamclf.cli import options
+from streamclf.cli.main import app
 
 ABOUT_TRAINING = {
     "CONTRIBUTING.md",

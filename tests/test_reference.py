@@ -112,11 +112,11 @@ def test_lines_of_recordings_have_the_form_of_their_schemas(streamclf, write_wav
 def test_lines_of_regressions_have_the_form_of_their_schemas(n_values, tmp_path):
     from datetime import datetime
 
-    from streamclf.records import Average, Scores
+    from streamclf.core.records import Average, Scores
     from streamclf.sinks.base import StreamInfo
     from streamclf.sinks.jsonl import JsonLinesSink
     from streamclf.sinks.lines import UNFINISHED, PrintedLines
-    from streamclf.stats import Statistics
+    from streamclf.core.stats import Statistics
 
     written: list[str] = []
     sink = JsonLinesSink(PrintedLines(written.append), marks=[UNFINISHED])
