@@ -113,10 +113,10 @@ def test_lines_of_regressions_have_the_form_of_their_schemas(n_values, tmp_path)
     from datetime import datetime
 
     from streamclf.core.records import Average, Scores
+    from streamclf.core.stats import Statistics
     from streamclf.sinks.base import StreamInfo
     from streamclf.sinks.jsonl import JsonLinesSink
     from streamclf.sinks.lines import UNFINISHED, PrintedLines
-    from streamclf.core.stats import Statistics
 
     written: list[str] = []
     sink = JsonLinesSink(PrintedLines(written.append), marks=[UNFINISHED])
