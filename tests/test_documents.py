@@ -30,6 +30,7 @@ ABOUT_TRAINING = {
     "CONTRIBUTING.md",
     "README.md",
     "docs/explanation/figures.md",
+    "docs/explanation/reliability.md",
     "docs/explanation/training.md",
     "docs/how-to/clips.md",
     "docs/how-to/export.md",
@@ -50,6 +51,7 @@ OTHER_PROGRAMS = {
     "--check",  # scripts/reference.py
     "--strict",  # zensical
     "--dist",  # pytest
+    "--snapshot-update",  # pytest
 }
 with_name = pytest.mark.parametrize("page", PAGES, ids=name_of)
 
@@ -154,7 +156,7 @@ def test_command_lines_of_training_are_taken_by_its_commands(page, monkeypatch):
     for module, *words in command_lines(page, "python -m"):
         if module.partition(".")[0] not in ("train", "export", "benchmarks"):
             continue
-        is_whole = not any("..." in word or "[" in word for word in words)
+        is_whole = not any("..." in word or "[" in word or word == "N" for word in words)
         monkeypatch.setattr(sys, "argv", [module, *words])
         monkeypatch.delitem(sys.modules, module, raising=False)  # it is run, not imported
         with pytest.raises(ParserReached) as stopped:
@@ -218,14 +220,37 @@ def test_links_of_a_page_lead_somewhere(page):
 )
 def test_paths_that_a_page_names_are_there(page):
     """Files, folders and modules in `code`; those of `streamclf/` may be named without it."""
-    rooms = {path.name for path in (ROOT / "streamclf").iterdir() if path.is_dir()}
-    tops = {path.name for path in ROOT.iterdir() if path.is_dir()} | rooms
+    bases = (ROOT, ROOT / "streamclf", ROOT / "tests")
+    tops = {path.name for base in bases for path in base.iterdir() if path.is_dir()}
     for said in re.findall(r"`([\w./*-]+)`", prose(page)):
         first, slash, _ = said.partition("/")
-        if slash and first in tops and first not in ("build", "runs") and said != "runs/":
-            assert any(exists(base / said) for base in (ROOT, ROOT / "streamclf")), said
-        elif re.fullmatch(r"(train|export|benchmarks|streamclf)(\.[a-z_0-9]+)+", said):
+        if slash and first in tops and first != "build" and not said.startswith("runs/"):
+            path = re.sub(r"\.[A-Z]\w*$", "", said)  # a name in that file
+            assert any(exists(base / path) for base in bases), said
+        elif said.startswith("runs/") and page.parent.name == "explanation":
+            assert exists(ROOT / "streamclf" / said), said  # elsewhere: the run of a training
+        elif re.fullmatch(r"(train|export|benchmarks|streamclf)(\.[a-z_0-9]+)+(?<!\.toml)", said):
             assert exists(ROOT / said.replace(".", "/")) or names_an_attribute(said), said
+
+
+@with_name
+def test_tests_that_a_page_names_are_there(page):
+    """`test_x.py` and `test_some_behaviour`, or its beginning with a star."""
+    files = {
+        path.name: path.read_text(encoding="utf-8") for path in ROOT.glob("tests/**/test_*.py")
+    }
+    every = "\n".join(files.values())
+    for said in re.findall(r"\btest_[\w.:*/]+", prose(page)):
+        file, _, name = said.rpartition("::") if "::" in said else (said, "", "")
+        if file.endswith(".py"):
+            assert file in files, said
+        else:
+            name = file
+        if name:
+            start = re.escape(name).replace(r"\*", r"\w*")
+            assert re.search(rf"def {start}(\w*)\(" if "*" in name else rf"def {start}\(", every), (
+                said
+            )
 
 
 def exists(path: Path) -> bool:
@@ -256,6 +281,15 @@ def test_every_page_is_reached_from_readme():
 
 def test_readme_fits_a_page_or_two():
     assert len(read(ROOT / "README.md").splitlines()) <= 120
+
+
+def test_the_treasure_hunt_has_twenty_answers():
+    """That the files of the answers are there, the test of paths says."""
+    questions, answers = (
+        read(ROOT / "CONTRIBUTING.md").split("## Treasure hunt")[1].split("<details>")
+    )
+    for part in (questions, answers):
+        assert re.findall(r"(?m)^(\d+)\.", part) == [str(n) for n in range(1, 21)]
 
 
 def test_the_version_stands_in_one_place():
