@@ -10,7 +10,7 @@ check:      ## the checks without the tests, in the present environment
 	ruff check . && ruff format --check . && mypy && lint-imports --no-cache
 
 docs:       ## the pages that the code writes, and the site in build/site
-	python scripts/reference.py && zensical build --strict --clean
+	python scripts/reference.py && sh scripts/docs.sh
 
 format:     ## what can be put right by machine
 	ruff check --fix . ; ruff format .

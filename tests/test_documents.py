@@ -50,6 +50,7 @@ OTHER_PROGRAMS = {
     "--now",  # systemctl
     "--check",  # scripts/reference.py
     "--strict",  # zensical
+    "--group",  # pip
     "--dist",  # pytest
     "--snapshot-update",  # pytest
 }
