@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import functools
+import importlib.util
 import re
 import shlex
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
 ROOT = Path(__file__).parents[1]
 SITE = sorted((ROOT / "docs").rglob("*.md"))
@@ -17,6 +21,18 @@ PAGES = [
 ]
 _FENCE = re.compile(r"(?ms)^ {0,3}```(\w*)\n(.*?)^ {0,3}```$")
 _OPERATORS = set("|&;()")
+
+
+@functools.cache
+def load_reference() -> ModuleType:
+    """`scripts/reference.py`, which writes pages from the code."""
+    spec = importlib.util.spec_from_file_location("reference", ROOT / "scripts" / "reference.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # its dataclasses look for it there
+    spec.loader.exec_module(module)
+    return module
 
 
 def name_of(page: Path) -> str:

@@ -20,7 +20,17 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-from documents import PAGES, ROOT, SITE, blocks, command_lines, name_of, prose, read
+from documents import (
+    PAGES,
+    ROOT,
+    SITE,
+    blocks,
+    command_lines,
+    load_reference,
+    name_of,
+    prose,
+    read,
+)
 
 import streamclf as library
 from streamclf.cli import options
@@ -51,6 +61,7 @@ OTHER_PROGRAMS = {
     "--check",  # scripts/reference.py
     "--strict",  # zensical
     "--group",  # pip
+    "--editable",
     "--dist",  # pytest
     "--snapshot-update",  # pytest
 }
@@ -73,16 +84,8 @@ def parse(arguments: list[str]) -> None:
 
 
 def options_of_all_commands() -> set[str]:
-    import typer
-
-    group = typer.main.get_command(app)
-    return {
-        name
-        for command in group.commands.values()
-        for parameter in command.params
-        for name in (*parameter.opts, *parameter.secondary_opts)
-        if name.startswith("--")
-    }
+    usages = [option.usage for each in load_reference().commands() for option in each.options]
+    return {name for usage in usages for name in re.findall(r"--[a-z][a-z-]+", usage)}
 
 
 def options_of_training() -> set[str]:

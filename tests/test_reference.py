@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
-import sys
 from pathlib import Path
 
 import jsonschema
 import numpy as np
 import pytest
 import toys
+from documents import load_reference
 
 import streamclf as library
 from streamclf.sinks import json_records
@@ -25,12 +24,7 @@ SCHEMAS = {
 @pytest.fixture(scope="module")
 def reference():
     """The script, as a module."""
-    spec = importlib.util.spec_from_file_location("reference", ROOT / "scripts" / "reference.py")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["reference"] = module
-    spec.loader.exec_module(module)
-    yield module
-    del sys.modules["reference"]
+    return load_reference()
 
 
 def test_pages_that_the_code_writes_are_current(reference):
