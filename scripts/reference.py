@@ -89,8 +89,7 @@ def commands() -> Iterator[Command]:
 
     group: Any = typer.main.get_command(app)
     for name, command in group.commands.items():
-        context = command.make_context(name, [], resilient_parsing=True)
-        options = [_option(parameter, context) for parameter in command.params]
+        options = [_option(parameter) for parameter in command.params]
         yield Command(
             name,
             (command.help or "").strip(),
@@ -99,27 +98,32 @@ def commands() -> Iterator[Command]:
         )
 
 
-def _option(parameter: Any, context: Any) -> Option:
+def _option(parameter: Any) -> Option:
+    """What a parameter says of itself; its help as text is another in each version of Typer."""
     is_argument = parameter.param_type_name == "argument"
-    usage, said = parameter.get_help_record(context)
-    said = re.sub(r"\s*\[[^\]]*(default|required|x>=)[^\]]*\]$", "", said)
-    long_names = [name for name in parameter.opts if name.startswith("--")]
     kind = parameter.type.name
-    if not is_argument and parameter.is_flag:
+    choices = parameter.type.choices if kind == "choice" else []
+    is_flag = not is_argument and parameter.is_flag
+    if is_flag:
         value = "true or false"
-    elif kind == "choice":
-        value = " or ".join(f'"{choice}"' for choice in parameter.type.choices)
+    elif choices:
+        value = " or ".join(f'"{choice}"' for choice in choices)
     elif kind.startswith("float"):
         value = "number"
     elif kind.startswith("int"):
         value = "whole number"
     else:
         value = "list of texts" if getattr(parameter, "multiple", False) else "text"
+    shown = parameter.metavar or (f"<{'|'.join(choices)}>" if choices else parameter.name.upper())
+    names = ", ".join(sorted(parameter.opts, key=len))
+    if parameter.secondary_opts:
+        names += f" / {', '.join(parameter.secondary_opts)}"
     default = parameter.default
     has_default = default is not None and default is not False and default != ()
+    long_names = [name for name in parameter.opts if name.startswith("--")]
     return Option(
-        usage=usage.strip("{}"),
-        help=said.strip(),
+        usage=shown if is_argument else names if is_flag else f"{names} {shown}",
+        help=parameter.help.strip(),
         default=f"`{getattr(default, 'value', default)}`" if has_default else "",
         group="Arguments" if is_argument else parameter.rich_help_panel or "Other",
         key="" if is_argument else long_names[0].removeprefix("--"),
@@ -317,7 +321,8 @@ def model_page(file: str) -> str:
         "|---|---|",
         f"| version | {card.version} |",
         f"| file | `streamclf/models/{model.path.name}`, {size:.2f} MB |",
-        f"| licence of the weights | {_cell(card.licence)} |",
+        f"| licence of the weights | {_cell(card.licence)} "
+        f"(`streamclf/models/{model.path.stem}.LICENSE.txt`) |",
         f"| hears | {card.window_s:g} s at {card.sample_rate} Hz |",
         f"| answers | {card.task}, {card.activation}, temperature {card.temperature:g} |",
         f"| shorter recordings | filled by `{card.fill}` |",

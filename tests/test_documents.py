@@ -271,6 +271,17 @@ def names_an_attribute(dotted: str) -> bool:
     return file.is_file() and re.search(rf"\b{name}\b", file.read_text("utf-8")) is not None
 
 
+def test_pages_that_the_code_names_are_there():
+    named = set()
+    for folder in ("streamclf", "train", "export", "service", "scripts", "benchmarks"):
+        for path in (ROOT / folder).rglob("*"):
+            if path.suffix in (".py", ".sh", ".service", ".toml"):
+                text = path.read_text(encoding="utf-8")
+                named |= set(re.findall(r"\b(?:docs|research)/[\w/-]+\.(?:md|svg|png)", text))
+    assert len(named) > 4
+    assert [page for page in named if not (ROOT / page).is_file()] == []
+
+
 def test_every_page_is_reached_from_readme():
     reached, waiting = set(), [ROOT / "README.md"]
     while waiting:
