@@ -26,7 +26,7 @@ from dashboards import drive, make_dashboard, settle
 from test_dashboard_live import PATIENCE_S, home
 
 from streamclf.dashboard.messages import ListeningStarted, StateChanged
-from streamclf.dashboard.refresh_rate import LATE_LIMIT, LEAST_HZ, MOST_HZ, Pace
+from streamclf.dashboard.refresh_rate import LATE_LIMIT, MAX_HZ, MIN_HZ, RefreshRate
 from streamclf.sources.microphone.ring import CAPACITY_S
 from streamclf.sources.simulated.fake_backend import FakeBackend, FakeClock
 
@@ -37,24 +37,24 @@ def test_messages_coalesce_when_the_screen_falls_behind():
 
 
 def test_pace_slows_down_on_a_slow_line_and_recovers():
-    pace = Pace()
+    pace = RefreshRate()
     for _ in range(LATE_LIMIT):
-        assert pace.rate_hz == MOST_HZ
-        assert not pace.frame(pace.interval_s, backlog=1)
-    assert pace.rate_hz == MOST_HZ / 2
+        assert pace.rate_hz == MAX_HZ
+        assert not pace.record_frame(pace.interval_s, backlog=1)
+    assert pace.rate_hz == MAX_HZ / 2
     for _ in range(20):
-        assert pace.frame(3 * pace.interval_s, 0)
-    assert pace.rate_hz == LEAST_HZ
+        assert pace.record_frame(3 * pace.interval_s, 0)
+    assert pace.rate_hz == MIN_HZ
     for _ in range(1000):
-        assert pace.frame(pace.interval_s, 0)
-    assert pace.rate_hz == MOST_HZ
+        assert pace.record_frame(pace.interval_s, 0)
+    assert pace.rate_hz == MAX_HZ
 
 
 def test_pace_forgives_a_frame_that_is_late_by_chance():
-    pace = Pace()
+    pace = RefreshRate()
     for number in range(100):
-        pace.frame(3 * pace.interval_s if number % 2 else pace.interval_s, 0)
-    assert pace.rate_hz == MOST_HZ
+        pace.record_frame(3 * pace.interval_s if number % 2 else pace.interval_s, 0)
+    assert pace.rate_hz == MAX_HZ
 
 
 class ScreenClock(FakeClock):

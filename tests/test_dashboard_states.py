@@ -6,8 +6,8 @@ import toys
 from dashboards import SCENE, Script, fix_time, heard, make_dashboard, settle
 
 from streamclf.core.errors import DeviceError
-from streamclf.dashboard.refresh_rate import Pace
-from streamclf.dashboard.saved_settings import Remembered
+from streamclf.dashboard.refresh_rate import RefreshRate
+from streamclf.dashboard.saved_settings import SavedSettings
 from streamclf.dashboard.widgets.help import Help
 from streamclf.dashboard.widgets.picker import Picker
 
@@ -27,7 +27,7 @@ def picture(snap_compare, tmp_path, tone_model, monkeypatch, request):
     ):  # fmt: skip
         app = make_dashboard(tmp_path, model, Script(*steps), **options)
         # Rows stay where they are from picture to picture: so there must be as many each time.
-        app.pace = Pace(1e-3)
+        app.pace = RefreshRate(1e-3)
         seconds = sum(step if isinstance(step, float) else step.size / toys.RATE
                       for step in steps if not isinstance(step, Exception))  # fmt: skip
 
@@ -69,7 +69,7 @@ def test_event_that_goes_on(picture):
 
 
 def test_waveform(picture):
-    assert picture(SOUNDS, remembered=Remembered(view="waveform"))
+    assert picture(SOUNDS, saved_settings=SavedSettings(view="waveform"))
 
 
 def test_80x24(picture):
@@ -123,4 +123,4 @@ def test_model_picker(picture):
 
 
 def test_light_theme(picture):
-    assert picture(SOUNDS, remembered=Remembered(theme="textual-light"))
+    assert picture(SOUNDS, saved_settings=SavedSettings(theme="textual-light"))

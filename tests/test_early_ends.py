@@ -19,7 +19,7 @@ import toys
 
 from streamclf.core.errors import DeviceError
 from streamclf.core.records import Block
-from streamclf.dashboard.listener import Doors, Listener
+from streamclf.dashboard.listener import Listener, Openers
 from streamclf.model.classifier import Classifier
 from streamclf.model.model_file import Model
 from streamclf.pipeline.engine import Engine
@@ -378,9 +378,9 @@ def test_a_model_chosen_while_another_takes_over_is_not_forgotten(classifier, to
         return Engine(Scorer(classifier, lambda: begin(name)), settings), opened
 
     source = Slow()
-    doors = Doors(open_model, lambda name: source, list, list)
+    openers = Openers(open_model, lambda name: source, list, list)
     posted: list[object] = []
-    listener = Listener(doors, *open_model("first", None), source, posted.append)
+    listener = Listener(openers, *open_model("first", None), source, posted.append)
     listener.start()
     until(lambda: listener.history.end_s > 0.1)
     listener.use_model("second")
@@ -388,7 +388,7 @@ def test_a_model_chosen_while_another_takes_over_is_not_forgotten(classifier, to
     at_s = listener.history.end_s
     until(lambda: listener.history.end_s > at_s + 0.1)
     assert begun == ["first", "second", "third"]
-    assert listener.chosen is listener.engine
+    assert listener.selected_engine is listener.engine
     listener.stop()
     assert [type(message).__name__ for message in posted].count("ListeningEnded") == 0
     heard = listener.statistics
@@ -402,7 +402,7 @@ def test_a_model_chosen_after_the_microphone_was_lost_leaves_its_reason(classifi
     def open_model(name, settings):
         return Engine(classifier, settings), opened
 
-    doors = Doors(open_model, lambda name: second, list, list)
+    openers = Openers(open_model, lambda name: second, list, list)
     first = dashboards.Script(toys.silence(2), DeviceError("microphone first lost"))
     ended: SimpleQueue[str] = SimpleQueue()
 
@@ -410,14 +410,14 @@ def test_a_model_chosen_after_the_microphone_was_lost_leaves_its_reason(classifi
         if type(message).__name__ == "ListeningEnded":
             ended.put(message.reason)
 
-    listener = Listener(doors, *open_model("first", None), first, post)
+    listener = Listener(openers, *open_model("first", None), first, post)
     listener.start()
     assert ended.get(timeout=PATIENCE_S) == "microphone first lost"
     listener.use_model("second")
     time.sleep(0.2)
     assert ended.empty()
     assert str(listener.error) == "microphone first lost"
-    engine = listener.chosen
+    engine = listener.selected_engine
     listener.use_device("second")
     until(lambda: listener.history.end_s > 4.9)
     listener.stop()

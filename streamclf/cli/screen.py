@@ -21,7 +21,7 @@ from streamclf.sources.recording.recording import Recording
 if TYPE_CHECKING:
     from streamclf.core.settings import Settings
     from streamclf.core.stats import Statistics
-    from streamclf.dashboard.saved_settings import Remembered
+    from streamclf.dashboard.saved_settings import SavedSettings
     from streamclf.model.model_file import Model
     from streamclf.pipeline.engine import Engine
     from streamclf.runs.engine_setup import ModelOptions
@@ -118,17 +118,21 @@ def show(
     Raises:
         StreamclfError: The model or the source cannot be opened, or the dashboard failed.
     """
-    from streamclf.dashboard.launch import apply_remembered, describe_remembered, open_dashboard
-    from streamclf.dashboard.listener import Doors
-    from streamclf.dashboard.saved_settings import Remembered, load_settings
+    from streamclf.dashboard.launch import (
+        apply_saved_settings,
+        describe_saved_settings,
+        open_dashboard,
+    )
+    from streamclf.dashboard.listener import Openers
+    from streamclf.dashboard.saved_settings import SavedSettings, load_settings
     from streamclf.sources.microphone.loudspeaker import open_loudspeaker
 
-    remembered = Remembered() if screen.fresh else load_settings()
+    saved_settings = SavedSettings() if screen.fresh else load_settings()
     given = screen.given.__contains__
     # What is written is as the command line says; of the last session it has the looks alone.
     looks_alone = outputs.written
-    first = model if looks_alone else _choose_model(remembered, model, screen)
-    other = _model_of(remembered, model, screen) if looks_alone or first is not model else None
+    first = model if looks_alone else _choose_model(saved_settings, model, screen)
+    other = _model_of(saved_settings, model, screen) if looks_alone or first is not model else None
 
     def open_named(name: str, settings: Settings | None) -> tuple[Engine, Model]:
         named = replace(model, name=name, card=model.card if name == model.name else CardOptions())
@@ -137,14 +141,14 @@ def show(
     base = settings
     engine, opened = open_engine(first, settings)
     check_clips(outputs, engine.card)
-    chosen = apply_remembered(
-        remembered, engine.card.name, engine.card.labels, engine.settings, given
+    chosen = apply_saved_settings(
+        saved_settings, engine.card.name, engine.card.labels, engine.settings, given
     )
-    device = remembered.device if _may_choose_device(screen, recording) else None
+    device = saved_settings.device if _may_choose_device(screen, recording) else None
     if not looks_alone and device and not _is_there(device):
         device = None
     notices: SimpleQueue[str] = SimpleQueue()
-    told = describe_remembered(engine.settings, chosen, other, device)
+    told = describe_saved_settings(engine.settings, chosen, other, device)
     if told and looks_alone:
         notices.put(f"settings of the last session are left out, as results are written: {told}")
         chosen, device = engine.settings, None
@@ -154,14 +158,14 @@ def show(
         engine = type(engine)(engine.scorer, chosen)
     sinks = open_files(outputs, outputs.files, outputs.upkeep(notices.put))
     try:
-        doors = Doors(
+        openers = Openers(
             open_named, open_source, _device_names,
             lambda: [*dict.fromkeys([*bundled_models(), model.name, first.name])],
             sinks, duration_s, recording, notices, open_loudspeaker,
         )  # fmt: skip
         source = open_source(device)
         code, statistics = open_dashboard(
-            doors, engine, opened, source, remembered, keep=not screen.fresh
+            openers, engine, opened, source, saved_settings, save=not screen.fresh
         )
     finally:
         close_sinks(sinks)
@@ -205,9 +209,9 @@ def show_recording(
 
 
 def _choose_model(
-    remembered: Remembered, model: ModelOptions, screen: ScreenOptions
+    saved_settings: SavedSettings, model: ModelOptions, screen: ScreenOptions
 ) -> ModelOptions:
-    name = _model_of(remembered, model, screen)
+    name = _model_of(saved_settings, model, screen)
     if name is None:
         return model
     try:
@@ -218,11 +222,13 @@ def _choose_model(
     return replace(model, name=name)
 
 
-def _model_of(remembered: Remembered, model: ModelOptions, screen: ScreenOptions) -> str | None:
+def _model_of(
+    saved_settings: SavedSettings, model: ModelOptions, screen: ScreenOptions
+) -> str | None:
     """The last session's model, if it is another and the command line says nothing of it."""
-    if "model" in screen.given or model.card.given or remembered.model == model.name:
+    if "model" in screen.given or model.card.given or saved_settings.model == model.name:
         return None
-    return remembered.model
+    return saved_settings.model
 
 
 def _may_choose_device(screen: ScreenOptions, recording: Path | None) -> bool:

@@ -15,7 +15,7 @@ from streamclf.core.settings import Settings
 from streamclf.dashboard import adjustments, export
 from streamclf.dashboard.keys import keys_for
 from streamclf.dashboard.saved_settings import log_path, settings_path
-from streamclf.dashboard.widgets.current_labels import Now
+from streamclf.dashboard.widgets.current_labels import CurrentLabels
 from streamclf.dashboard.widgets.events import EventList
 from streamclf.dashboard.widgets.help import Help
 from streamclf.dashboard.widgets.picker import Picker
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from streamclf.dashboard.listener import Listener
     from streamclf.dashboard.playback import Playback
     from streamclf.dashboard.playhead import Playhead
-    from streamclf.dashboard.saved_settings import Remembered
+    from streamclf.dashboard.saved_settings import SavedSettings
 
 
 class Actions(App[int]):
@@ -35,14 +35,14 @@ class Actions(App[int]):
         listener: What listens.
         playhead: Which moment is shown.
         playback: What is played aloud.
-        remembered: What the next session will begin with.
+        saved_settings: What the next session will begin with.
         folder: Where clips, events and screenshots go.
     """
 
     listener: Listener
     playhead: Playhead
     playback: Playback
-    remembered: Remembered
+    saved_settings: SavedSettings
     folder: Path
     _dirty: bool
 
@@ -60,7 +60,7 @@ class Actions(App[int]):
 
     def action_help(self) -> None:
         """Show all keys."""
-        keys = keys_for(recording=self.listener.doors.recording is not None)
+        keys = keys_for(recording=self.listener.openers.recording is not None)
         settings = settings_path() or "not kept: there is no home folder"
         about = (
             "Tab goes to the events, Enter there shows one in its place and plays it aloud (a\n"
@@ -81,7 +81,7 @@ class Actions(App[int]):
     def action_sound(self) -> None:
         """Mute a recording or unmute it; stop an event that is played."""
         self.notify(self.playback.toggle())
-        self.remembered.muted = self.playback.muted
+        self.saved_settings.muted = self.playback.muted
         self._dirty = True
 
     def action_seek(self, seconds: float) -> None:
@@ -121,52 +121,52 @@ class Actions(App[int]):
             shown_s = max(message.entry.offset_s, message.entry.onset_s + 1.0)
         self.playhead.seek(shown_s, history.end_s)
         if message.entry.kind == "event":
-            self.playback.hear(message.entry)
+            self.playback.play_event(message.entry)
         self._dirty = True
 
     def action_threshold(self, steps: int) -> None:
         """Raise or lower every threshold."""
-        thresholds = adjustments.shift_all(self.listener.chosen.thresholds, steps)
+        thresholds = adjustments.shift_all(self.listener.selected_engine.thresholds, steps)
         if self._change(thresholds=thresholds):
-            name = self.listener.chosen.card.name
-            self.remembered.thresholds[name] = thresholds.on
+            name = self.listener.selected_engine.card.name
+            self.saved_settings.thresholds[name] = thresholds.on
             own = {label: limit.on for label, limit in thresholds.classes.items()}
-            self.remembered.class_thresholds[name] = own
+            self.saved_settings.class_thresholds[name] = own
             self.notify(f"every threshold: {thresholds.on:.2f}")
 
     def action_class_threshold(self, steps: int) -> None:
         """Raise or lower the selected class's threshold."""
-        label = self.query_one(Now).selected
+        label = self.query_one(CurrentLabels).selected
         if label is None:
             self.notify("select a class first: Tab to 'now', then ↑ ↓")
             return
-        thresholds = adjustments.shift_class(self.listener.chosen.thresholds, label, steps)
+        thresholds = adjustments.shift_class(self.listener.selected_engine.thresholds, label, steps)
         if self._change(thresholds=thresholds):
-            name = self.listener.chosen.card.name
-            own = self.remembered.class_thresholds.setdefault(name, {})
+            name = self.listener.selected_engine.card.name
+            own = self.saved_settings.class_thresholds.setdefault(name, {})
             own[label] = thresholds.of(label).on
-            shown = self.listener.chosen.card.display_name(label)
+            shown = self.listener.selected_engine.card.display_name(label)
             self.notify(f"threshold of {shown}: {own[label]:.2f}", markup=False)
 
     def action_hop(self, direction: int) -> None:
         """Windows closer together, or farther apart."""
         hop_s = adjustments.next_step(
-            adjustments.HOPS_S, self.listener.chosen.settings.hop_s, direction
+            adjustments.HOPS_S, self.listener.selected_engine.settings.hop_s, direction
         )
         if self._change(hop_s=hop_s):
-            self.remembered.hop_s = hop_s
-            self.notify(f"a window every {self.listener.chosen.hop_s:g} s")
+            self.saved_settings.hop_s = hop_s
+            self.notify(f"a window every {self.listener.selected_engine.hop_s:g} s")
 
     def action_average(self, direction: int) -> None:
         """Average over more seconds, or fewer."""
-        settings = self.listener.chosen.settings
+        settings = self.listener.selected_engine.settings
         average_s = adjustments.next_step(adjustments.AVERAGES_S, settings.average_s, direction)
         if self._change(average_s=average_s):
-            self.remembered.average_s = average_s
+            self.saved_settings.average_s = average_s
             self.notify(f"averaged over {average_s:g} s" if average_s else "not averaged")
 
     def _change(self, **changes: Any) -> bool:
-        engine = self.listener.chosen
+        engine = self.listener.selected_engine
         thresholds: Thresholds = engine.thresholds
         settings: Settings = replace(engine.settings, **{"thresholds": thresholds, **changes})
         return self._try(lambda: self.listener.change(settings))
@@ -182,8 +182,8 @@ class Actions(App[int]):
 
     def action_view(self) -> None:
         """Spectrogram or waveform."""
-        other = self.remembered.view == "spectrogram"
-        self.remembered.view = "waveform" if other else "spectrogram"
+        other = self.saved_settings.view == "spectrogram"
+        self.saved_settings.view = "waveform" if other else "spectrogram"
         self.arrange()
         self._dirty = True
 
@@ -196,17 +196,17 @@ class Actions(App[int]):
         self._pick("theme", lambda: sorted(self.available_themes), self.theme, self._use_theme)
 
     def _use_theme(self, name: str) -> None:
-        self.theme = self.remembered.theme = name
+        self.theme = self.saved_settings.theme = name
 
     def action_pick_model(self) -> None:
         """Choose the model."""
-        current = self.listener.chosen.card.name
-        self._pick("model", self.listener.doors.list_models, current, self._use_model)
+        current = self.listener.selected_engine.card.name
+        self._pick("model", self.listener.openers.list_models, current, self._use_model)
 
     def _use_model(self, name: str) -> None:
         self.listener.use_model(name)
-        self.remembered.model = name_for_later(name)
-        if self.is_silent() and self.listener.chosen is not self.listener.engine:
+        self.saved_settings.model = name_for_later(name)
+        if self.is_silent() and self.listener.selected_engine is not self.listener.engine:
             text = f"no audio just now: {name} takes over as soon as some comes"
             self.call_from_thread(self.notify, text, markup=False)
 
@@ -217,7 +217,7 @@ class Actions(App[int]):
 
     def _use_device(self, name: str) -> None:
         self.listener.use_device(name)
-        self.remembered.device = name
+        self.saved_settings.device = name
 
     def _pick(
         self,
@@ -255,7 +255,7 @@ class Actions(App[int]):
     def action_save_clip(self) -> None:
         """Save the seconds before what is shown."""
         to_s = self.playhead.at(self.listener.history.end_s)
-        recording = self.listener.doors.recording
+        recording = self.listener.openers.recording
         self._save(lambda: export.save_clip(self.listener.history, recording, to_s, self.folder))
 
     def action_export(self) -> None:
@@ -269,7 +269,7 @@ class Actions(App[int]):
 
         self._in_thread(work)
 
-    def action_picture(self) -> None:
+    def action_save_screen(self) -> None:
         """Save the screen as SVG."""
         path = export.free_path(self.folder, "screen", ".svg")
         try:

@@ -15,9 +15,9 @@ from streamclf.core.records import Waveform
 from streamclf.sources.microphone.loudspeaker import Loudspeaker
 
 TICK_S = 0.05
-AHEAD_S = 0.4
+BUFFER_S = 0.4
 """So much waits to be played, lest a busy machine tears the sound."""
-SLACK_S = 0.15
+TOLERANCE_S = 0.15
 """A place that is farther off than this was jumped to."""
 
 
@@ -32,7 +32,7 @@ class Track(Protocol):
         """
         ...
 
-    def place(self) -> tuple[float, float] | None:
+    def locate(self) -> tuple[float, float] | None:
         """Where it is in seconds and how many times as fast as it was; None while it is silent."""
         ...
 
@@ -50,7 +50,7 @@ class Track(Protocol):
         ...
 
 
-class Clip:
+class ClipTrack:
     """A stretch of audio that is played once.
 
     Args:
@@ -73,7 +73,7 @@ class Clip:
             self._waveform, self._rate = self._load()
         return self._rate
 
-    def place(self) -> tuple[float, float] | None:
+    def locate(self) -> tuple[float, float] | None:
         """From its beginning on, as soon as it is asked for."""
         now = self._now()
         if self._began is None:
@@ -92,7 +92,7 @@ class Clip:
         return self._now() - self._began > self._waveform.size / self._rate
 
 
-class Aloud:
+class AudioPlayer:
     """Plays a clip, or else what it follows.
 
     Args:
@@ -108,7 +108,7 @@ class Aloud:
         self._clip: Track | None = None
         self._followed: Track | None = None
         self._speaker: Loudspeaker | None = None
-        self._speaker_of: Track | None = None
+        self._speaker_track: Track | None = None
         self._rate = 0
         self._sent_s: float | None = None
         self._speed = 1.0
@@ -118,12 +118,12 @@ class Aloud:
         self._thread: threading.Thread | None = None
 
     @property
-    def follows(self) -> bool:
+    def is_following(self) -> bool:
         """Whether it follows something."""
         return self._followed is not None
 
     @property
-    def plays_clip(self) -> bool:
+    def is_playing_clip(self) -> bool:
         """Whether a clip is being played."""
         return self._clip is not None
 
@@ -174,7 +174,7 @@ class Aloud:
             self._release()
         track = clip or self._followed
         try:
-            if track is not self._speaker_of:
+            if track is not self._speaker_track:
                 self._release(at_once=True)
             if track is not None:
                 self._feed(track)
@@ -185,37 +185,37 @@ class Aloud:
     def _feed(self, track: Track) -> None:
         if self._speaker is None:
             self._rate = track.open()
-            self._speaker, self._speaker_of = self._open_loudspeaker(self._rate), track
+            self._speaker, self._speaker_track = self._open_loudspeaker(self._rate), track
             self._sent_s = None
-        where = track.place()
+        where = track.locate()
         if where is None:
             if self._sent_s is not None:
                 self._speaker.flush()
             self._sent_s = None
             return
-        place_s, speed = where
-        self._find_place(place_s, speed)
+        time_s, speed = where
+        self._synchronise(time_s, speed)
         assert self._sent_s is not None
-        until_s = place_s + AHEAD_S * speed
+        until_s = time_s + BUFFER_S * speed
         if until_s > self._sent_s:
             piece = track.read(self._sent_s, until_s)
             # Behind the end of what is known there may be more later.
             self._sent_s += piece.size / self._rate
             self._speaker.play(self._adapt(piece))
 
-    def _find_place(self, place_s: float, speed: float) -> None:
+    def _synchronise(self, time_s: float, speed: float) -> None:
         """Begin anew where there was a jump, or the speed is another."""
         sent_s = self._sent_s
-        slack_s = SLACK_S * max(speed, 1.0)
+        slack_s = TOLERANCE_S * max(speed, 1.0)
         if (
             sent_s is not None
             and speed == self._speed
-            and place_s - slack_s <= sent_s <= place_s + AHEAD_S * speed + slack_s
+            and time_s - slack_s <= sent_s <= time_s + BUFFER_S * speed + slack_s
         ):
             return
         if sent_s is not None and self._speaker is not None:
             self._speaker.flush()
-        self._sent_s, self._speed = place_s, speed
+        self._sent_s, self._speed = time_s, speed
         # Faster is higher, as on a tape.
         self._adapt = (lambda piece: piece) if speed == 1 else self._at_speed(speed)
 
@@ -231,7 +231,7 @@ class Aloud:
         self._release()
 
     def _release(self, *, at_once: bool = False) -> None:
-        speaker, self._speaker, self._speaker_of = self._speaker, None, None
+        speaker, self._speaker, self._speaker_track = self._speaker, None, None
         self._sent_s = None
         if speaker is None:
             return

@@ -12,9 +12,9 @@ from streamclf.core.errors import RecordingError
 from streamclf.core.records import Block, Gap, Notice, Waveform
 from streamclf.sources.recording.recording import Recording
 
-LONG_S = 30.0
+SEEK_BEYOND_S = 30.0
 """What lies so far into a recording that FFmpeg reads is looked for by time stamps."""
-FAR_S = 2.0
+READ_THROUGH_S = 2.0
 """So far ahead is read through; what is farther, or behind, is looked for."""
 
 
@@ -56,7 +56,7 @@ class Excerpts:
         """
         self.open()
         rate = self.sample_rate
-        if not self._piece_s <= from_s < self._end_s + FAR_S:
+        if not self._piece_s <= from_s < self._end_s + READ_THROUGH_S:
             self._go_to(from_s)
         wanted = np.zeros(max(round(to_s * rate) - round(from_s * rate), 0), dtype=np.float32)
         n_read = 0
@@ -87,7 +87,7 @@ class Excerpts:
         self.close()
         self._recording = Recording(self._path)
         exactly = self._recording.skip(seconds)
-        if exactly or seconds < LONG_S or self._recording.is_piped:
+        if exactly or seconds < SEEK_BEYOND_S or self._recording.is_piped:
             self._items = self._recording.blocks(1)
         else:
             self._items = self._find(seconds)

@@ -54,10 +54,10 @@ def save_clip(history: History, recording: Path | None, to_s: float, folder: Pat
     except (OSError, soundfile.LibsndfileError) as error:
         raise SinkError(f"{path}: cannot be written: {error}") from error
     with history.lock:
-        means = history.means.between(from_s, to_s)
+        averages = history.averages.between(from_s, to_s)
     with closing(LineFile(path.with_suffix(".csv"))) as table:
         table.write(csv_line(["seconds", *stream.labels]))
-        for mean in means:
+        for mean in averages:
             if mean.values.size == len(stream.labels):
                 values = [f"{value:.6g}" for value in mean.values]
                 table.write(csv_line([f"{mean.time_s - from_s:.3f}", *values]))

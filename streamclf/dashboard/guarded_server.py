@@ -30,7 +30,7 @@ _POLICY = (
 """The page loads nothing from elsewhere, and no page of others can hold it in a frame."""
 
 
-class Addresses:
+class AllowedHosts:
     """What a browser may call the dashboard: ``Host`` headers.
 
     Args:
@@ -74,7 +74,7 @@ class GuardedServer(Server):
         title: The page's.
     """
 
-    def __init__(self, command: str, addresses: Addresses, title: str) -> None:
+    def __init__(self, command: str, addresses: AllowedHosts, title: str) -> None:
         super().__init__(
             command, addresses.host, addresses.port, title=title, public_url=addresses.url
         )

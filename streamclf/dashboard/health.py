@@ -64,12 +64,12 @@ class HealthMeter:
         self._frames: deque[float] = deque(maxlen=60)
         self._samples: deque[tuple[float, float, int]] = deque(maxlen=100)
 
-    def shown(self, heard_at: float) -> None:
+    def record_latency(self, arrived_at: float) -> None:
         """Take note that scores whose last sample arrived at ``heard_at`` are on the screen."""
-        if heard_at:
-            self._latencies.append(self._now() - heard_at)
+        if arrived_at:
+            self._latencies.append(self._now() - arrived_at)
 
-    def frame(self) -> None:
+    def record_frame(self) -> None:
         """Take note of a picture."""
         self._frames.append(self._now())
 

@@ -6,7 +6,6 @@ microphone and model.
 
 from __future__ import annotations
 
-import bisect
 import math
 import struct
 import threading
@@ -14,7 +13,7 @@ from collections import Counter, deque
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Generic, Literal, TypeVar, get_args
+from typing import Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -34,8 +33,8 @@ from streamclf.core.records import (
 )
 from streamclf.core.unknown import Verdict, judge
 from streamclf.dashboard.audio_columns import Column, ColumnMaker
-from streamclf.dashboard.disk_list import FiledCourse
-from streamclf.dashboard.recent_audio import RecentAudio, join
+from streamclf.dashboard.recent_audio import RecentAudio, join_pieces
+from streamclf.dashboard.time_series import DiskTimeSeries, TimeSeries
 from streamclf.sinks.base import Sink, StreamInfo
 
 KEPT_S = 600.0
@@ -46,8 +45,6 @@ MAX_ENTRIES = 2000
 
 _NUMBERS = struct.Struct("<dddB")
 _VERDICTS = get_args(Verdict)
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +72,7 @@ class Entry:
     ended_s: float = 0.0
 
     @property
-    def sounding(self) -> bool:
+    def ongoing(self) -> bool:
         """Whether it goes on."""
         return self.ended_s == math.inf
 
@@ -86,7 +83,7 @@ class Entry:
             known_s: What became known until then is shown.
             heard_s: How far an event that goes on has come.
         """
-        if self.ended_s <= known_s and not self.sounding:
+        if self.ended_s <= known_s and not self.ongoing:
             return self
         return replace(self, ended_s=math.inf, offset_s=max(self.onset_s, min(known_s, heard_s)))
 
@@ -99,40 +96,8 @@ class Entry:
         return f"{int(minutes):d}:{seconds:04.1f}"
 
 
-class Course(Generic[T]):
-    """Values by rising time; only the newest ``kept_s`` seconds."""
-
-    def __init__(self, kept_s: float) -> None:
-        self._kept_s = kept_s
-        self._times: list[float] = []
-        self._values: list[T] = []
-
-    def add(self, time_s: float, value: T) -> None:
-        """Append a value."""
-        self._times.append(time_s)
-        self._values.append(value)
-        if time_s - self._times[0] > 2 * self._kept_s:
-            first = bisect.bisect_left(self._times, time_s - self._kept_s)
-            del self._times[:first], self._values[:first]
-
-    def between(self, from_s: float, to_s: float) -> list[T]:
-        """The values later than ``from_s`` and no later than ``to_s``."""
-        first = bisect.bisect_right(self._times, from_s)
-        return self._values[first : bisect.bisect_right(self._times, to_s)]
-
-    def at(self, time_s: float) -> T | None:
-        """The newest value no later than a time."""
-        index = bisect.bisect_right(self._times, time_s)
-        return self._values[index - 1] if index else None
-
-    def clear(self) -> None:
-        """Forget everything."""
-        self._times.clear()
-        self._values.clear()
-
-
 @dataclass(frozen=True, slots=True, eq=False)
-class Mean:
+class AveragePoint:
     """Averaged scores at a moment.
 
     Attributes:
@@ -144,21 +109,21 @@ class Mean:
 
     time_s: float
     values: npt.NDArray[np.float32]
-    heard_at: float = 0.0
+    arrived_at: float = 0.0
     verdict: tuple[Verdict, float] = ("known", 1.0)
 
     def pack(self) -> bytes:
         """The mean as bytes, as many for each of one model."""
         name, certainty = self.verdict
-        numbers = _NUMBERS.pack(self.time_s, self.heard_at, certainty, _VERDICTS.index(name))
+        numbers = _NUMBERS.pack(self.time_s, self.arrived_at, certainty, _VERDICTS.index(name))
         return numbers + self.values.tobytes()
 
     @classmethod
-    def unpack(cls, data: bytes) -> Mean:
+    def unpack(cls, data: bytes) -> AveragePoint:
         """The mean of `pack`."""
-        time_s, heard_at, certainty, name = _NUMBERS.unpack_from(data)
+        time_s, arrived_at, certainty, name = _NUMBERS.unpack_from(data)
         values = np.frombuffer(data, dtype=np.float32, offset=_NUMBERS.size)
-        return cls(time_s, values, heard_at, (_VERDICTS[name], certainty))
+        return cls(time_s, values, arrived_at, (_VERDICTS[name], certainty))
 
 
 class History(Sink):
@@ -174,24 +139,24 @@ class History(Sink):
     def __init__(self, *, live: bool = True) -> None:
         self.lock = threading.RLock()
         self.live = live
-        self.columns: Course[Column] | FiledCourse[Column]
-        self.means: Course[Mean] | FiledCourse[Mean]
+        self.columns: TimeSeries[Column] | DiskTimeSeries[Column]
+        self.averages: TimeSeries[AveragePoint] | DiskTimeSeries[AveragePoint]
         if live:
-            self.columns, self.means = Course(KEPT_S), Course(KEPT_S)
+            self.columns, self.averages = TimeSeries(KEPT_S), TimeSeries(KEPT_S)
         else:
-            self.columns = FiledCourse(Column.pack, Column.unpack)
-            self.means = FiledCourse(Mean.pack, Mean.unpack)
+            self.columns = DiskTimeSeries(Column.pack, Column.unpack)
+            self.averages = DiskTimeSeries(AveragePoint.pack, AveragePoint.unpack)
         self.entries: deque[Entry] = deque()
         self._forgotten: Counter[str] = Counter()
         self._open: dict[str, tuple[str, Entry]] = {}  # by id: the label, and what is listed
         self.results: deque[tuple[StreamInfo, Result]] = deque(maxlen=10 * MAX_ENTRIES)
         self.stream: StreamInfo | None = None
         self.end_s = 0.0
-        self.soonest = Soonest(creep=1e-4)
+        self.arrival = Soonest(creep=1e-4)
         self.lag_s = 0.0
-        self._heard_at: float | None = None
+        self._arrived_at: float | None = None
         self._audio = RecentAudio(AUDIO_KEPT_S)
-        self._maker: ColumnMaker | None = None
+        self._column_maker: ColumnMaker | None = None
         self._rate = 0
         self._drawn_until = 0
 
@@ -199,13 +164,13 @@ class History(Sink):
         """Take note of the stream; another model's scores are not comparable."""
         with self.lock:
             if self.stream is not None and self.stream.labels != stream.labels:
-                self.means.clear()
+                self.averages.clear()
             self.stream = stream
 
     def forget_results(self) -> None:
         """Forget what was found in a recording, as it is judged anew; its audio stays."""
         with self.lock:
-            self.means.clear()
+            self.averages.clear()
             self.entries.clear()
             self._open.clear()
             self.results.clear()
@@ -222,14 +187,14 @@ class History(Sink):
             self.end_s = end_s if self.live else max(end_s, self.end_s)
             self._audio.use_rate(rate)
             if isinstance(item, Block) and self.live:
-                soonest = self.soonest.add(end_s, now, item.n_samples / rate)
-                self.lag_s, self._heard_at = now - end_s - soonest, now
+                soonest = self.arrival.add(end_s, now, item.n_samples / rate)
+                self.lag_s, self._arrived_at = now - end_s - soonest, now
                 self._audio.add(item.position / rate, item.waveform[0])
 
     def _make_columns(self, item: Block | Gap) -> list[Column]:
         rate = item.sample_rate
-        if self._maker is None or self._rate != rate:
-            self._maker, self._rate, self._drawn_until = ColumnMaker(rate), rate, 0
+        if self._column_maker is None or self._rate != rate:
+            self._column_maker, self._rate, self._drawn_until = ColumnMaker(rate), rate, 0
             if not self.live:
                 # Heard again by a model of another rate: its scale of frequencies is another.
                 self.columns.clear()
@@ -238,19 +203,19 @@ class History(Sink):
         if n_known == item.n_samples:
             return []
         if isinstance(item, Block):
-            return list(self._maker.push(item.waveform[0, n_known:], item.end / rate))
-        return list(self._maker.skip(item.n_samples - n_known, item.end / rate))
+            return list(self._column_maker.push(item.waveform[0, n_known:], item.end / rate))
+        return list(self._column_maker.skip(item.n_samples - n_known, item.end / rate))
 
     def stalled(self, now: float) -> bool:
         """Whether audio that came before has not come for a second."""
-        return self._heard_at is not None and now - self._heard_at > 1.0
+        return self._arrived_at is not None and now - self._arrived_at > 1.0
 
     def audio(self, from_s: float, to_s: float) -> tuple[float, Waveform, int]:
         """Live audio of a stretch: where it begins, ``(samples,)`` with gaps as zeros, its rate."""
         with self.lock:
             rate = self._audio.sample_rate
             pieces = self._audio.pieces(from_s, to_s)
-        return *join(pieces, rate, from_s, to_s), rate
+        return *join_pieces(pieces, rate, from_s, to_s), rate
 
     def write(self, result: Result) -> None:
         """Take a result."""
@@ -260,20 +225,20 @@ class History(Sink):
         with self.lock:
             if isinstance(result, Average):
                 end_s = result.end / rate
-                offset_s = self.soonest.offset
-                heard_at = 0.0 if offset_s is None else offset_s + end_s
+                offset_s = self.arrival.offset
+                arrived_at = 0.0 if offset_s is None else offset_s + end_s
                 unknown = self.stream.unknown
                 verdict = judge(result, unknown) if unknown else ("known", 1.0)
-                self.means.add(end_s, Mean(end_s, result.values, heard_at, verdict))
+                self.averages.add(end_s, AveragePoint(end_s, result.values, arrived_at, verdict))
                 self._raise_scores(result.values, self.stream.labels)
             elif isinstance(result, EventBegan | EventOngoing | SoundEvent):
-                self._live_on(result, rate)
+                self._update_event(result, rate)
             elif not isinstance(result, Change):
                 self._append(self._entry(result, rate))
             if isinstance(result, SoundEvent | Gap):
                 self.results.append((self.stream, result))
 
-    def _live_on(self, result: EventBegan | EventOngoing | SoundEvent, rate: int) -> None:
+    def _update_event(self, result: EventBegan | EventOngoing | SoundEvent, rate: int) -> None:
         """Begin an event's line, or change it in its place."""
         _, begun = self._open.pop(result.id, ("", None))
         if isinstance(result, SoundEvent):
@@ -289,7 +254,7 @@ class History(Sink):
         else:
             entry = replace(begun, offset_s=offset_s, score=result.score, ended_s=ended_s)
             self._amend(begun, entry)
-        if entry.sounding:
+        if entry.ongoing:
             self._open[result.id] = result.label, entry
 
     def _raise_scores(self, values: npt.NDArray[np.float32], labels: list[str]) -> None:
@@ -307,7 +272,7 @@ class History(Sink):
                 self.entries[index] = after
                 break
 
-    def tell(self, kind: Literal["warning", "info"], message: str) -> None:
+    def add_notice(self, kind: Literal["warning", "info"], message: str) -> None:
         """Add a line of the dashboard's own to the events."""
         with self.lock:
             at = self.end_s

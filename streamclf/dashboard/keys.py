@@ -65,7 +65,7 @@ KEYS = (
     Key("slash", "/", "filter", "Filter", "filter the events; Escape shows all"),
     Key("s", "s", "save_clip", "Clip", "save the last 30 s as WAV with scores", True),
     Key("e", "e", "export", "Export", "write the session's events as CSV"),
-    Key("p", "p", "picture", "Screenshot", "save the screen as SVG"),
+    Key("p", "p", "save_screen", "Screenshot", "save the screen as SVG"),
     Key("q", "q", "quit", "Quit", "end", True),
 )  # fmt: skip
 

@@ -23,7 +23,7 @@ from streamclf.dashboard.messages import (
     ListeningStarted,
     StateChanged,
 )
-from streamclf.dashboard.score_cache import Tape
+from streamclf.dashboard.score_cache import ScoreCache
 from streamclf.model.model_file import Model
 from streamclf.pipeline.engine import Engine
 from streamclf.runs.runner import run_stream, stream_info
@@ -37,7 +37,7 @@ Post = Callable[[Message], object]
 
 
 @dataclass(frozen=True)
-class Doors:
+class Openers:
     """How the dashboard gets at models and sources; the command knows their options.
 
     Attributes:
@@ -75,7 +75,7 @@ class Listener:
     listening; another hop or model does.
 
     Args:
-        doors: How to get at models and sources.
+        openers: How to get at models and sources.
         engine: The first.
         model: Behind it.
         source: The first; closed here.
@@ -89,15 +89,15 @@ class Listener:
 
     def __init__(
         self,
-        doors: Doors,
+        openers: Openers,
         engine: Engine,
         model: Model,
         source: Source,
         post: Post,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.doors = doors
-        self.engine = self.scoring = engine
+        self.openers = openers
+        self.engine = self.scoring_engine = engine
         self.model = model
         self.relay = Relay(source)
         self.history = History(live=source.live)
@@ -105,22 +105,22 @@ class Listener:
         self._post = post
         self._now = now
         self._next: tuple[Engine, Model] | None = None
-        self._choosing = threading.Lock()
+        self._selection_lock = threading.Lock()
         self._ended_runs = Statistics()
         self._running: Engine | None = None
-        self._tape: Tape | None = None
-        self._wakes: queue.SimpleQueue[None] = queue.SimpleQueue()
+        self._score_cache: ScoreCache | None = None
+        self._wake_ups: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._stopped = False
         self._thread: threading.Thread | None = None
 
     @property
-    def chosen(self) -> Engine:
+    def selected_engine(self) -> Engine:
         """The engine that finds what is shown, or that will as soon as audio comes."""
         following = self._next
         return following[0] if following else self.engine
 
     @property
-    def _chosen_model(self) -> Model:
+    def _selected_model(self) -> Model:
         following = self._next
         return following[1] if following else self.model
 
@@ -142,7 +142,7 @@ class Listener:
         """End, and wait until all results are written."""
         self._stopped = True
         self.relay.stop()
-        self._wakes.put(None)
+        self._wake_ups.put(None)
         if self._thread is not None:
             self._thread.join(timeout_s)
         self.relay.close()
@@ -154,9 +154,9 @@ class Listener:
             UsageError: They do not fit the model.
         """
         if self.relay.live:
-            self.chosen.change(settings)
+            self.selected_engine.change(settings)
         else:
-            self._replace(Engine(self.chosen.scorer, settings), self._chosen_model)
+            self._replace(Engine(self.selected_engine.scorer, settings), self._selected_model)
 
     def use_model(self, name: str) -> None:
         """Go on with another model; live, no audio is lost. May take a second.
@@ -164,8 +164,8 @@ class Listener:
         Raises:
             StreamclfError: It cannot be opened; the present one goes on.
         """
-        settings = replace(self.chosen.settings, thresholds=None)
-        self._replace(*self.doors.open_model(name, settings))
+        settings = replace(self.selected_engine.settings, thresholds=None)
+        self._replace(*self.openers.open_model(name, settings))
 
     def use_device(self, name: str | None) -> None:
         """Go on with another microphone.
@@ -173,8 +173,8 @@ class Listener:
         Raises:
             StreamclfError: It makes no sense; whether it opens is seen later.
         """
-        self.relay.switch(self.doors.open_source(name))
-        self._wakes.put(None)
+        self.relay.switch(self.openers.open_source(name))
+        self._wake_ups.put(None)
 
     def list_devices(self) -> list[str]:
         """Names of the microphones.
@@ -186,14 +186,14 @@ class Listener:
         if isinstance(source, Microphone) and self.error is None:
             # PortAudio takes calls from one thread at a time: the open microphone's.
             return [device.full_name for device in source.list_inputs()]
-        return [*self.doors.list_devices()]
+        return [*self.openers.list_devices()]
 
     def _replace(self, engine: Engine, model: Model) -> None:
-        with self._choosing:
+        with self._selection_lock:
             self._next = engine, model
             if self.relay.live:
                 self.relay.cut()
-        self._wakes.put(None)
+        self._wake_ups.put(None)
 
     def _run(self) -> None:
         try:
@@ -217,95 +217,97 @@ class Listener:
         while not (self.relay.has_next or self._is_stopped()):
             if self._next is not None and not self.relay.live:
                 return
-            self._wakes.get()
+            self._wake_ups.get()
 
     def _take_over(self) -> None:
-        with self._choosing:  # or a choice made meanwhile would be forgotten
+        with self._selection_lock:  # or a choice made meanwhile would be forgotten
             if self._next is not None:
                 (self.engine, self.model), self._next = self._next, None
         if not self.relay.live:
             self.history.forget_results()
 
     def _listen(self) -> StreamclfError | None:
-        return self._listen_live() if self.relay.live else self._review()
+        return self._listen_live() if self.relay.live else self._judge_recording()
 
-    def _review(self) -> SourceError | None:
+    def _judge_recording(self) -> SourceError | None:
         """Judge a recording's scores with the settings in force; listen where there are none."""
         try:
-            tape = self._find_tape()
+            scores = self._find_score_cache()
         except SourceError as error:
-            self.history.tell("warning", str(error))
+            self.history.add_notice("warning", str(error))
             return error
         self.history.begin(stream_info(self.engine, self.relay))
-        for result in self.engine.judge(tape):
+        for result in self.engine.judge(scores):
             self.history.write(result)
             self._post(StateChanged())
             if self._next or self._is_stopped():
                 return None
-        if tape.error is not None:
-            self.history.tell("warning", str(tape.error))
-        return tape.error
+        if scores.error is not None:
+            self.history.add_notice("warning", str(scores.error))
+        return scores.error
 
-    def _find_tape(self) -> Tape:
+    def _find_score_cache(self) -> ScoreCache:
         """The scores that are there, if model and hop are theirs; else new ones.
 
         Raises:
             SourceError: The recording cannot be opened again.
         """
-        old, new = self.scoring, self.engine
+        old, new = self.scoring_engine, self.engine
         fits = old.scorer is new.scorer and old.settings.hop_s == new.settings.hop_s
-        if self._tape is not None and fits:
-            return self._tape
-        if self._tape is not None:
-            self.relay.switch(self.doors.open_source(None))
-        self.scoring, self.relay.position = new, 0
-        self._tape = Tape(new.run(self.relay, self._say_start, on_audio=self._hear))
-        return self._tape
+        if self._score_cache is not None and fits:
+            return self._score_cache
+        if self._score_cache is not None:
+            self.relay.switch(self.openers.open_source(None))
+        self.scoring_engine, self.relay.position = new, 0
+        self._score_cache = ScoreCache(
+            new.run(self.relay, self._post_started, on_audio=self._take_audio)
+        )
+        return self._score_cache
 
     def _listen_live(self) -> SourceError | None:
-        self.scoring = self.engine
+        self.scoring_engine = self.engine
         try:
             run_stream(
                 self.engine,
                 self.relay,
-                [self.history, *self.doors.sinks, _Announcer(self._post)],
+                [self.history, *self.openers.sinks, _StateNotifier(self._post)],
                 say=lambda message: None,
-                on_start=self._say_start,
-                on_average=self._end_in_time,
-                on_audio=self._hear,
+                on_start=self._post_started,
+                on_average=self._end_at_limit,
+                on_audio=self._take_audio,
             )
         except SourceError as error:
-            self.history.tell("warning", str(error))
+            self.history.add_notice("warning", str(error))
             return error
         finally:
             self._running = None
             self._ended_runs.add(self.engine.statistics)
         return None
 
-    def _hear(self, item: Block | Gap) -> None:
+    def _take_audio(self, item: Block | Gap) -> None:
         self.history.take_audio(item, self._now())
-        while not self.doors.notices.empty():
-            message = self.doors.notices.get()
+        while not self.openers.notices.empty():
+            message = self.openers.notices.get()
             kind: Literal["warning", "info"] = "warning" if "warning: " in message else "info"
-            self.history.tell(kind, message.removeprefix("warning: "))
+            self.history.add_notice(kind, message.removeprefix("warning: "))
         self._post(StateChanged())
 
     def _is_stopped(self) -> bool:
         return self._stopped
 
-    def _say_start(self) -> None:
-        self._running = self.scoring
+    def _post_started(self) -> None:
+        self._running = self.scoring_engine
         self._post(ListeningStarted())
 
-    def _end_in_time(self, average: Average) -> None:
-        limit_s = self.doors.duration_s
+    def _end_at_limit(self, average: Average) -> None:
+        limit_s = self.openers.duration_s
         if limit_s is not None and average.end >= limit_s * self.engine.card.sample_rate:
             self._stopped = True
             self.relay.stop()
             self._post(ListeningEnded(""))
 
 
-class _Announcer(Sink):
+class _StateNotifier(Sink):
     """Tells the app of every result, once all other sinks have it."""
 
     def __init__(self, post: Post) -> None:

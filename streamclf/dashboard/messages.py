@@ -29,7 +29,7 @@ class ListeningEnded(Message):
         super().__init__()
 
 
-class Told(Message):
+class UserMessage(Message):
     """There is a line for the user.
 
     Attributes:

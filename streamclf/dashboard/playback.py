@@ -8,7 +8,7 @@ from pathlib import Path
 from streamclf.core.errors import SinkError
 from streamclf.core.records import Waveform
 from streamclf.core.stats import format_length
-from streamclf.dashboard.audio_player import Aloud, Clip
+from streamclf.dashboard.audio_player import AudioPlayer, ClipTrack
 from streamclf.dashboard.excerpts import Excerpts
 from streamclf.dashboard.history import AUDIO_KEPT_S, Entry, History
 from streamclf.dashboard.playhead import Playhead
@@ -16,13 +16,13 @@ from streamclf.sources.microphone.loudspeaker import Loudspeaker
 
 MARGIN_S = 0.25
 """Before and behind an event, so that its attack is heard."""
-OF_THE_BROWSER = (
+NO_SOUND_IN_BROWSER = (
     "no sound in a browser: it would come out of the machine that serves the page; "
     "run the dashboard in a terminal there to hear it"
 )
 
 
-class Along:
+class RecordingTrack:
     """A recording, wherever its picture is.
 
     Args:
@@ -43,7 +43,7 @@ class Along:
         self._excerpts.open()
         return self._excerpts.sample_rate
 
-    def place(self) -> tuple[float, float] | None:
+    def locate(self) -> tuple[float, float] | None:
         """The place and the speed of the picture; None while it stands still."""
         if not self._playhead.playing:
             return None
@@ -85,50 +85,52 @@ class Playback:
         self._playhead = playhead
         self._recording = recording
         self._say = say
-        self._aloud = Aloud(open_loudspeaker, self._fail) if open_loudspeaker else None
-        self._along = (
-            Along(recording, playhead, lambda: history.end_s) if recording is not None else None
+        self._player = AudioPlayer(open_loudspeaker, self._fail) if open_loudspeaker else None
+        self._recording_track = (
+            RecordingTrack(recording, playhead, lambda: history.end_s)
+            if recording is not None
+            else None
         )
 
     @property
-    def sounds_along(self) -> bool:
+    def plays_recording(self) -> bool:
         """Whether a recording is played along with its picture."""
-        return self._aloud is not None and self._aloud.follows
+        return self._player is not None and self._player.is_following
 
     def start(self) -> None:
         """Play from now on."""
-        if self._aloud is not None:
-            self._aloud.follow(None if self.muted else self._along)
-            self._aloud.start()
+        if self._player is not None:
+            self._player.follow(None if self.muted else self._recording_track)
+            self._player.start()
 
     def close(self) -> None:
         """End, and release loudspeaker and recording."""
-        if self._aloud is not None:
-            self._aloud.close()
-        if self._along is not None:
-            self._along.close()
+        if self._player is not None:
+            self._player.close()
+        if self._recording_track is not None:
+            self._recording_track.close()
 
     def toggle(self) -> str:
         """Stop an event that is played; else mute a recording, or unmute it. What was done."""
-        if self._aloud is None:
-            return OF_THE_BROWSER
-        if self._aloud.plays_clip:
-            self._aloud.stop_clip()
+        if self._player is None:
+            return NO_SOUND_IN_BROWSER
+        if self._player.is_playing_clip:
+            self._player.stop_clip()
             return "stopped"
-        if self._along is None:
+        if self._recording_track is None:
             return "nothing is being played: Tab, then Enter on an event plays it"
-        self.muted = self._aloud.follows
-        self._aloud.follow(None if self.muted else self._along)
+        self.muted = self._player.is_following
+        self._player.follow(None if self.muted else self._recording_track)
         return "sound off; 0 puts it on" if self.muted else "sound on; 0 puts it off"
 
-    def hear(self, entry: Entry) -> None:
+    def play_event(self, entry: Entry) -> None:
         """Play an event."""
-        if self._aloud is None:
-            self._say(OF_THE_BROWSER)
-        elif not (self._aloud.follows and self._playhead.playing):
-            self._aloud.play(Clip(lambda: self._load(entry)))
+        if self._player is None:
+            self._say(NO_SOUND_IN_BROWSER)
+        elif not (self._player.is_following and self._playhead.playing):
+            self._player.play(ClipTrack(lambda: self._load(entry)))
         else:
-            self._aloud.stop_clip()  # the picture goes there, and the sound with it
+            self._player.stop_clip()  # the picture goes there, and the sound with it
 
     def _load(self, entry: Entry) -> tuple[Waveform, int]:
         from_s, to_s = max(entry.onset_s - MARGIN_S, 0.0), entry.offset_s + MARGIN_S
@@ -147,6 +149,6 @@ class Playback:
         return waveform, rate
 
     def _fail(self, reason: str) -> None:
-        silent = self._along is not None and not (self.muted or self.sounds_along)
+        silent = self._recording_track is not None and not (self.muted or self.plays_recording)
         along = "; the recording is shown without sound, 0 tries again" if silent else ""
         self._say(f"{reason}{along}")

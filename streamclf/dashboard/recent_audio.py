@@ -52,7 +52,7 @@ class RecentAudio:
         return [(t, w) for t, w in self._pieces if t < to_s and t + w.size / rate > from_s]
 
 
-def join(
+def join_pieces(
     pieces: list[tuple[float, npt.NDArray[np.int16]]], rate: int, from_s: float, to_s: float
 ) -> tuple[float, Waveform]:
     """Put pieces together: where the stretch begins, and ``(samples,)`` with gaps as zeros."""

@@ -16,7 +16,7 @@ from streamclf.model.model_file import is_bare
 View = Literal["spectrogram", "waveform"]
 
 
-class Remembered(msgspec.Struct, kw_only=True):
+class SavedSettings(msgspec.Struct, kw_only=True):
     """What a session leaves for the next; None where nothing was chosen.
 
     Attributes:
@@ -54,7 +54,7 @@ def log_path() -> Path | None:
     return None if folder is None else folder / "dashboard.log"
 
 
-def load_settings(path: Path | None = None) -> Remembered:
+def load_settings(path: Path | None = None) -> SavedSettings:
     """Read them; a file that is missing or damaged counts as none.
 
     A model that is named relative to a folder, as older versions kept it, is left out: it would be
@@ -62,17 +62,17 @@ def load_settings(path: Path | None = None) -> Remembered:
     """
     path = path or settings_path()
     if path is None:
-        return Remembered()
+        return SavedSettings()
     try:
-        found = msgspec.json.decode(path.read_bytes(), type=Remembered)
+        found = msgspec.json.decode(path.read_bytes(), type=SavedSettings)
     except (OSError, msgspec.DecodeError):
-        return Remembered()
+        return SavedSettings()
     if found.model and not (is_bare(found.model) or Path(found.model).is_absolute()):
         found.model = None
     return found
 
 
-def save_settings(settings: Remembered, path: Path | None = None) -> None:
+def save_settings(settings: SavedSettings, path: Path | None = None) -> None:
     """Write them whole or not at all; a folder that cannot be written to is no failure."""
     path = path or settings_path()
     if path is None:

@@ -7,13 +7,13 @@ from collections.abc import Iterator
 
 from streamclf.core.errors import SourceError
 from streamclf.core.records import Average, Gap, Notice, Result, Scores
-from streamclf.dashboard.disk_list import Filed
+from streamclf.dashboard.disk_buffer import DiskBuffer
 from streamclf.runs.spool import pack, unpack
 
 _LENGTH = struct.Struct("<I")
 
 
-class Tape:
+class ScoreCache:
     """The scores of a recording's windows, with gaps and notices in their place.
 
     Each iteration begins at the beginning; behind what is kept it listens on. What is kept lies
@@ -29,13 +29,13 @@ class Tape:
     def __init__(self, results: Iterator[Result]) -> None:
         self.error: SourceError | None = None
         self._results = results
-        self._filed = Filed()
+        self._buffer = DiskBuffer()
 
     def __iter__(self) -> Iterator[Scores | Gap | Notice]:
         place = 0
-        while place < self._filed.size or self._listen():
-            (length,) = _LENGTH.unpack(self._filed.read(place, _LENGTH.size))
-            item: Scores | Gap | Notice = unpack(self._filed.read(place + _LENGTH.size, length))
+        while place < self._buffer.size or self._listen():
+            (length,) = _LENGTH.unpack(self._buffer.read(place, _LENGTH.size))
+            item: Scores | Gap | Notice = unpack(self._buffer.read(place + _LENGTH.size, length))
             place += _LENGTH.size + length
             yield item
 
@@ -46,7 +46,7 @@ class Tape:
                 item = result.scores if isinstance(result, Average) else result
                 if isinstance(item, Scores | Gap | Notice):
                     data = pack(item)
-                    self._filed.append(_LENGTH.pack(len(data)) + data)
+                    self._buffer.append(_LENGTH.pack(len(data)) + data)
                     return True
         except SourceError as error:
             # Raised behind all stages: what judges the tape finishes its work first.

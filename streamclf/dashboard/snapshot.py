@@ -11,10 +11,10 @@ import numpy.typing as npt
 from streamclf.core.card import Card, Thresholds
 from streamclf.core.unknown import Verdict
 from streamclf.dashboard.audio_columns import COLUMN_S, Column
-from streamclf.dashboard.history import Entry, History, Mean
+from streamclf.dashboard.history import AveragePoint, Entry, History
 
 SPECTRUM_COLUMNS = 400
-COURSE_S = 300.0
+TIMELINE_S = 300.0
 HOLD_S = 2.0
 LEVEL_COLUMNS = 3
 MUTED_S = 3.0
@@ -43,7 +43,7 @@ class Level:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Picture:
+class Snapshot:
     """One moment.
 
     Attributes:
@@ -65,7 +65,7 @@ class Picture:
     on: npt.NDArray[np.float32]
     level: Level
     columns: list[Column]
-    means: list[Mean]
+    averages: list[AveragePoint]
     entries: list[Entry]
     verdict: tuple[Verdict, float] = ("known", 1.0)
     counts: list[tuple[str, int]] = field(default_factory=list)
@@ -83,7 +83,7 @@ class Picture:
         return np.asarray(self.values >= self.on)
 
     @property
-    def sounding(self) -> set[int]:
+    def active_classes(self) -> set[int]:
         """Classes that are above their threshold, or whose event goes on at the moment."""
         indices = {name: index for index, name in enumerate(self.names)}
         now = {
@@ -96,9 +96,9 @@ class Picture:
         return now | {int(index) for index in np.flatnonzero(self.above)}
 
 
-def take_picture(
+def take_snapshot(
     history: History, card: Card, thresholds: Thresholds, time_s: float, known_s: float
-) -> Picture:
+) -> Snapshot:
     """Look at a moment of the history.
 
     Args:
@@ -110,16 +110,16 @@ def take_picture(
     """
     with history.lock:
         columns = history.columns.between(time_s - SPECTRUM_COLUMNS * COLUMN_S, time_s)
-        means = history.means.between(time_s - COURSE_S, time_s)
+        averages = history.averages.between(time_s - TIMELINE_S, time_s)
         heard_s = history.end_s
         entries = [e.at(known_s, heard_s) for e in history.entries if e.known_s <= known_s]
         counts = history.counts(entries)
-    newest = means[-1] if means else None
+    newest = averages[-1] if averages else None
     values = newest.values if newest and newest.values.size == len(card.labels) else None
     on = np.array([thresholds.of(label).on for label in card.labels], dtype=np.float32)
     level = measure(columns, time_s)
     verdict = newest.verdict if newest else ("known", 1.0)
-    return Picture(card, time_s, values, on, level, columns, means, entries, verdict, counts)
+    return Snapshot(card, time_s, values, on, level, columns, averages, entries, verdict, counts)
 
 
 def measure(columns: list[Column], time_s: float) -> Level:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from textual.driver import Driver
 
 
-class LastingFile:
+class HangupSafeFile:
     """A terminal's file, of which a write never fails.
 
     Args:
@@ -61,7 +61,7 @@ class LastingFile:
         self._on_gone()
 
 
-def lasting(driver: type[Driver], on_gone: Callable[[], None]) -> type[Driver]:
+def make_hangup_safe(driver: type[Driver], on_gone: Callable[[], None]) -> type[Driver]:
     """The driver, with a terminal that may go.
 
     Args:
@@ -69,7 +69,7 @@ def lasting(driver: type[Driver], on_gone: Callable[[], None]) -> type[Driver]:
         on_gone: Called in the app's own thread when the terminal is gone.
     """
 
-    class LastingDriver(driver):  # type: ignore[misc,valid-type]
+    class HangupSafeDriver(driver):  # type: ignore[misc,valid-type]
         def __init__(self, *arguments: Any, **keywords: Any) -> None:
             super().__init__(*arguments, **keywords)
             file = getattr(self, "_file", None)
@@ -81,12 +81,12 @@ def lasting(driver: type[Driver], on_gone: Callable[[], None]) -> type[Driver]:
                 with contextlib.suppress(RuntimeError):  # the app has ended meanwhile
                     loop.call_soon_threadsafe(on_gone)
 
-            self._file = LastingFile(file, tell)
+            self._file = HangupSafeFile(file, tell)
 
-    return LastingDriver
+    return HangupSafeDriver
 
 
-def leave_terminal() -> None:
+def discard_output() -> None:
     """Let what is still printed go nowhere, as the terminal is gone."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     for stream in (sys.__stdout__, sys.__stderr__):

@@ -16,10 +16,10 @@ from streamclf.core.errors import UsageError
 from streamclf.core.redaction import mask_text
 from streamclf.runs.console import say
 
-LOCAL = "127.0.0.1"
-WIDTH = 10_000
+LOOPBACK = "127.0.0.1"
+LINE_WIDTH = 10_000
 """Letters in a line that is broken nowhere else: a broken password could not be masked."""
-WARNING = (
+NETWORK_WARNING = (
     "warning: {host} can be reached from the network, and there is no password: whoever opens "
     "the page hears the microphone's sounds named and may write files here. Better leave it at "
     "127.0.0.1 and come to it by ssh -L {port}:127.0.0.1:{port}, which asks for a password or a key"
@@ -34,7 +34,7 @@ def check_address(host: str | None, port: int, *, allowed: bool) -> str:
     """
     if not 1 <= port <= 65535:
         raise UsageError(f"--web {port}: must lie between 1 and 65535 (8787 is usual)")
-    host = host or LOCAL
+    host = host or LOOPBACK
     if is_local(host):
         return host
     if not allowed:
@@ -42,7 +42,7 @@ def check_address(host: str | None, port: int, *, allowed: bool) -> str:
             f"--web-host {host}: would open the dashboard to the network without a password; "
             "add --web-allow-network to do so all the same"
         )
-    say(WARNING.format(host=host, port=port))
+    say(NETWORK_WARNING.format(host=host, port=port))
     return host
 
 
@@ -58,14 +58,14 @@ def serve(arguments: list[str], host: str, port: int) -> int:
     """Serve a command line of streamclf's until interrupted."""
     from rich.console import Console
 
-    from streamclf.dashboard.guarded_server import Addresses, GuardedServer
+    from streamclf.dashboard.guarded_server import AllowedHosts, GuardedServer
 
     own = [sys.executable, "-m", "streamclf", *without_web(arguments), "--ui"]
-    addresses = Addresses(host, port)
+    addresses = AllowedHosts(host, port)
     say(f"the dashboard is at {addresses.url}; Ctrl-C ends")
     server = GuardedServer(command_line(own, windows=os.name == "nt"), addresses, "streamclf")
     # It shows the command that it serves, and errors with all variables: whole lines, to be masked.
-    server.console = Console(file=cast(IO[str], _Masked()), width=WIDTH)
+    server.console = Console(file=cast(IO[str], _MaskedStderr()), width=LINE_WIDTH)
     before = dict(os.environ)
     os.environ.update(child_python.environment())  # textual-serve hands it on
     try:
@@ -93,7 +93,7 @@ def _quote_for_cmd(argument: str) -> str:
     return f'"{quoted}"' if quoted == argument and re.search(r"[&|<>^()%!,;=]", quoted) else quoted
 
 
-class _Masked(io.TextIOBase):
+class _MaskedStderr(io.TextIOBase):
     """Standard error, without passwords."""
 
     def write(self, text: str) -> int:

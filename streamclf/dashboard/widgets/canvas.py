@@ -10,8 +10,8 @@ from textual.geometry import Region
 from textual.strip import Strip
 from textual.widget import Widget
 
-from streamclf.dashboard.snapshot import Picture
-from streamclf.dashboard.widgets.palette import Tones, palette
+from streamclf.dashboard.snapshot import Snapshot
+from streamclf.dashboard.widgets.palette import ThemeColours, palette
 
 EIGHTHS = " ▏▎▍▌▋▊▉"
 SHADES = " ░▒▓█"
@@ -22,12 +22,12 @@ class Canvas(Widget):
 
     def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
         super().__init__(id=id, classes=classes)
-        self.picture: Picture | None = None
+        self.snapshot: Snapshot | None = None
         self._strips: list[Strip] = []
 
-    def show(self, picture: Picture) -> None:
+    def show(self, snapshot: Snapshot) -> None:
         """Take a picture; what did not change is not painted."""
-        self.picture = picture
+        self.snapshot = snapshot
         if self.display and self.size:
             self.repaint()
 
@@ -44,13 +44,13 @@ class Canvas(Widget):
 
     def draw_padded(self, width: int, height: int) -> list[Strip]:
         """The lines, exactly filling the widget."""
-        picture = self.picture
-        lines = self.draw(picture, width, height) if picture and width and height else []
+        snapshot = self.snapshot
+        lines = self.draw(snapshot, width, height) if snapshot and width and height else []
         style = self.rich_style
         lines = lines[:height] + [[] for _ in range(height - len(lines))]
         return [Strip(line).adjust_cell_length(width, style).simplify() for line in lines]
 
-    def draw(self, picture: Picture, width: int, height: int) -> list[list[Segment]]:
+    def draw(self, snapshot: Snapshot, width: int, height: int) -> list[list[Segment]]:
         """Draw; a list of segments a line."""
         raise NotImplementedError
 
@@ -71,7 +71,7 @@ class Canvas(Widget):
         self._strips = []
         super().notify_style_update()
 
-    def part(self, name: str) -> Style:
+    def component_style(self, name: str) -> Style:
         """The style that the stylesheet gives a part of the widget."""
         return self.get_component_rich_style(name)
 
@@ -82,8 +82,8 @@ class Canvas(Widget):
         if self.app.no_color or depth not in ("truecolor", "256"):
             return None
         theme = self.app.theme_variables
-        tones = Tones(theme["background"], theme["primary"], theme["warning"])
-        return palette(tones, dark=bool(self.app.current_theme.dark), few=depth == "256")
+        tones = ThemeColours(theme["background"], theme["primary"], theme["warning"])
+        return palette(tones, dark=bool(self.app.current_theme.dark), only_256=depth == "256")
 
 
 def bar(fraction: float, width: int) -> str:
@@ -94,6 +94,6 @@ def bar(fraction: float, width: int) -> str:
 
 
 @lru_cache(maxsize=4096)
-def pair(foreground: str, background: str) -> Style:
+def two_colour_style(foreground: str, background: str) -> Style:
     """A style of two colours."""
     return Style(color=foreground, bgcolor=background)

@@ -20,13 +20,13 @@ from streamclf.dashboard.history import Entry
 from streamclf.dashboard.widgets.canvas import bar
 from streamclf.dashboard.widgets.text import fit_words
 
-MOST_SHOWN = 300
+MAX_SHOWN = 300
 SIGNS = {"event": "▲", "gap": "╱", "warning": "!", "info": "·"}
-SOUNDING = "●"
+ONGOING_SIGN = "●"
 
 
 @dataclass(frozen=True, slots=True)
-class Columns:
+class ColumnWidths:
     """How wide the columns of a list are.
 
     Attributes:
@@ -40,7 +40,7 @@ class Columns:
     digits: bool
 
     @classmethod
-    def within(cls, width: int) -> Columns:
+    def within(cls, width: int) -> ColumnWidths:
         """As much of the score as leaves room for the label."""
         return cls(width, bar=8, digits=True) if width >= 48 else cls(width, bar=5, digits=False)
 
@@ -77,7 +77,7 @@ class EventList(Vertical):
         self._entries: list[Entry] = []
         self._shown: list[Entry] = []
         self._filter = ""
-        self._columns = Columns.within(0)
+        self._columns = ColumnWidths.within(0)
 
     def compose(self) -> ComposeResult:
         """A line to type into, hidden until it is wanted, and the list."""
@@ -87,16 +87,18 @@ class EventList(Vertical):
 
     def show(self, entries: Sequence[Entry], counts: Sequence[tuple[str, int]] = ()) -> None:
         """Take the entries, the newest last, and how many events of each name there were."""
-        self._tell_counts(counts)
-        columns = Columns.within(self._width())
+        self._show_counts(counts)
+        columns = ColumnWidths.within(self._width())
         before, self._entries = self._entries, list(entries)
         if columns != self._columns:
             self._columns = columns
             self.query_one("#headings", Static).update(Text(columns.heading()))
         elif before == self._entries:
             return
-        elif [same_line(entry) for entry in before] == [same_line(entry) for entry in entries]:
-            self._amend()
+        elif [line_identity(entry) for entry in before] == [
+            line_identity(entry) for entry in entries
+        ]:
+            self._update_lines()
             return
         self._refill()
 
@@ -129,49 +131,49 @@ class EventList(Vertical):
         """Cells of a line, beside the list's own margins."""
         return self.query_one(OptionList).scrollable_content_region.width - 2
 
-    def _tell_counts(self, counts: Sequence[tuple[str, int]]) -> None:
+    def _show_counts(self, counts: Sequence[tuple[str, int]]) -> None:
         """On the border, where there is no room for a table of their own."""
-        shown = "" if self.screen.has_class("-wide") else sum_up(counts, self._width())
+        shown = "" if self.screen.has_class("-wide") else summarise_counts(counts, self._width())
         self.border_subtitle = escape(shown)
 
-    def _fitting(self) -> list[Entry]:
+    def _matching(self) -> list[Entry]:
         return [e for e in self._entries if self._filter in f"{e.label} {e.kind}".casefold()]
 
-    def _amend(self) -> None:
+    def _update_lines(self) -> None:
         """Write lines anew that say something else by now; they stay where they are."""
         options = self.query_one(OptionList)
-        before, self._shown = self._shown, self._fitting()[: -MOST_SHOWN - 1 : -1]
+        before, self._shown = self._shown, self._matching()[: -MAX_SHOWN - 1 : -1]
         for index, (old, new) in enumerate(zip(before, self._shown, strict=True)):
             if old != new and self._line(old) != (line := self._line(new)):
                 options.replace_option_prompt_at_index(index, line)
 
     def _refill(self) -> None:
-        fitting = self._fitting()
+        matching = self._matching()
         options = self.query_one(OptionList)
         at = options.highlighted
         chosen = self._shown[at] if at is not None and at < len(self._shown) else None
-        self._shown = fitting[: -MOST_SHOWN - 1 : -1]
+        self._shown = matching[: -MAX_SHOWN - 1 : -1]
         of_all = f", of {len(self._entries)}" if self._filter else ""
-        self.border_title = f"events ({len(fitting)}{of_all})" if self._entries else "events"
+        self.border_title = f"events ({len(matching)}{of_all})" if self._entries else "events"
         options.clear_options()
         options.add_options([Option(self._line(entry)) for entry in self._shown])
         # New ones push it down; the cursor goes along.
-        lines = [same_line(entry) for entry in self._shown]
-        if chosen is not None and same_line(chosen) in lines:
-            options.highlighted = lines.index(same_line(chosen))
+        lines = [line_identity(entry) for entry in self._shown]
+        if chosen is not None and line_identity(chosen) in lines:
+            options.highlighted = lines.index(line_identity(chosen))
 
     def _line(self, entry: Entry) -> Text:
         return describe(entry, self._columns)
 
 
-def same_line(entry: Entry) -> tuple[object, ...]:
+def line_identity(entry: Entry) -> tuple[object, ...]:
     """What stays of an entry while its event goes on, and when it ends."""
     return entry.kind, entry.label, entry.onset_s, entry.known_s
 
 
-def describe(entry: Entry, columns: Columns) -> Text:
+def describe(entry: Entry, columns: ColumnWidths) -> Text:
     """A line: time, sign, length, score, label; the list wraps a notice that is longer."""
-    sign = SOUNDING if entry.sounding else SIGNS[entry.kind]
+    sign = ONGOING_SIGN if entry.ongoing else SIGNS[entry.kind]
     text = Text(f"{entry.time:>8} {sign} ")
     length = format_short(entry.offset_s - entry.onset_s)
     if entry.kind == "event":
@@ -186,7 +188,7 @@ def describe(entry: Entry, columns: Columns) -> Text:
     return text
 
 
-def sum_up(counts: Sequence[tuple[str, int]], width: int) -> str:
+def summarise_counts(counts: Sequence[tuple[str, int]], width: int) -> str:
     """``12 dog, 3 siren and 2 more``: as many as fit, the most frequent first."""
     words = [f"{number} {label}" for label, number in counts]
     for n_shown in range(len(words), 0, -1):

@@ -6,9 +6,9 @@ from typing import ClassVar
 
 from rich.segment import Segment
 
-from streamclf.dashboard.snapshot import Picture
+from streamclf.dashboard.snapshot import Snapshot
 from streamclf.dashboard.widgets.canvas import Canvas, bar
-from streamclf.dashboard.widgets.text import in_column
+from streamclf.dashboard.widgets.text import fit_exactly
 
 _STEPS = " ▁▂▃▄▅▆▇█"
 
@@ -22,25 +22,28 @@ class Gauge(Canvas):
         super().__init__(id=id)
         self.border_title = "now"
 
-    def draw(self, picture: Picture, width: int, height: int) -> list[list[Segment]]:
+    def draw(self, snapshot: Snapshot, width: int, height: int) -> list[list[Segment]]:
         """Value and bar in a line, the course below."""
-        label_style, style = self.part("gauge--label"), self.part("gauge--value")
-        if picture.values is None:
+        label_style, style = (
+            self.component_style("gauge--label"),
+            self.component_style("gauge--value"),
+        )
+        if snapshot.values is None:
             return [[Segment("waiting for the first window ...", label_style)]]
-        names = picture.names
+        names = snapshot.names
         per_value = max(height // len(names), 2)
         lines: list[list[Segment]] = []
         for index, name in enumerate(names):
-            course = [float(m.values[index]) for m in picture.means if m.values.size > index]
+            course = [float(m.values[index]) for m in snapshot.averages if m.values.size > index]
             lowest, highest = min(course, default=0.0), max(course, default=1.0)
             span = (highest - lowest) or 1.0
-            value = float(picture.values[index])
+            value = float(snapshot.values[index])
             bar_width = max(width - 32, 4)
             filled = bar((value - lowest) / span, bar_width)
             lines.append([
-                Segment(f"{in_column(name, 16)} {value:9.4g} ", style),
+                Segment(f"{fit_exactly(name, 16)} {value:9.4g} ", style),
                 Segment(filled, style),
-                Segment("·" * (bar_width - len(filled)), self.part("gauge--track")),
+                Segment("·" * (bar_width - len(filled)), self.component_style("gauge--track")),
             ])  # fmt: skip
             n_rows = per_value - 1
             levels = [round((v - lowest) / span * 8 * n_rows) for v in course[-width:]]

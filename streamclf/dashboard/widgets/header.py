@@ -11,7 +11,7 @@ from streamclf.dashboard.widgets.text import join_fitting
 
 
 @dataclass(frozen=True, slots=True)
-class Situation:
+class Status:
     """What the header tells.
 
     Attributes:
@@ -40,17 +40,17 @@ class Situation:
 class StatusHeader(Static):
     """One line; what does not fit is left out, the last first."""
 
-    def tell(self, situation: Situation) -> None:
+    def show(self, status: Status) -> None:
         """Show it."""
-        rate = f" {situation.source_rate / 1000:g} kHz" if situation.source_rate else ""
+        rate = f" {status.source_rate / 1000:g} kHz" if status.source_rate else ""
         parts = [
-            f"● {situation.state}",
-            situation.place,
-            f"{situation.source}{rate}",
-            situation.model,
-            f"hop {situation.hop_s:g} s, average {situation.average_s:g} s",
-            situation.provider,
-            situation.task,
+            f"● {status.state}",
+            status.place,
+            f"{status.source}{rate}",
+            status.model,
+            f"hop {status.hop_s:g} s, average {status.average_s:g} s",
+            status.provider,
+            status.task,
         ]
         width = self.content_size.width or self.app.size.width
         # Textual would read brackets in names as markup.

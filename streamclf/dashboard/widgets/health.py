@@ -18,7 +18,7 @@ LONG_QUEUE_S = 0.5
 class HealthLine(Static):
     """Losses, pace, latency from sound to screen, load; what does not fit is left out."""
 
-    def tell(self, health: Health) -> None:
+    def show(self, health: Health) -> None:
         """Show the figures."""
         width = self.content_size.width or self.app.size.width
         self.update(Text(join_fitting(describe(health), " · ", width), no_wrap=True))

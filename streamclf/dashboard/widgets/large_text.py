@@ -66,7 +66,7 @@ _ACCENTS = {"\u0308": "#.#", "\u0301": "..#", "\u0300": "#..", "\u030a": ".#.", 
             "\u0303": "##.", "\u030c": ".#.", "\u0304": "###", "\u030b": "#.#"}  # fmt: skip
 
 
-def letter(text: str, width: int, height: int) -> list[str] | None:
+def render_large(text: str, width: int, height: int) -> list[str] | None:
     """Write a text in the largest letters that fit.
 
     Args:

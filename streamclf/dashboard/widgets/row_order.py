@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-PATIENCE_S = 1.0
+SWAP_DELAY_S = 1.0
 JUMP_S = 2.0
 
 
@@ -35,7 +35,7 @@ class SteadyRows:
         return self.rows
 
 
-class CalmRows:
+class DampedRows:
     """The strongest first, but a row moves only when another has been stronger for a second.
 
     What is no longer heard leaves its row empty; those below come up as they do past any weaker
@@ -91,7 +91,7 @@ class CalmRows:
             if scores.get(lower, 0.0) > scores.get(upper, 0.0)
         }
         self._since = {pair: self._since.get(pair, time_s) for pair in stronger}
-        ripe = {pair for pair, since in self._since.items() if time_s - since >= PATIENCE_S}
+        ripe = {pair for pair, since in self._since.items() if time_s - since >= SWAP_DELAY_S}
         moved = bool(ripe)
         while moved:
             moved = False

@@ -10,8 +10,8 @@ from rich.segment import Segment
 from rich.style import Style
 
 from streamclf.dashboard.audio_columns import N_BANDS, Column, band_hz
-from streamclf.dashboard.snapshot import Picture
-from streamclf.dashboard.widgets.canvas import SHADES, Canvas, pair
+from streamclf.dashboard.snapshot import Snapshot
+from streamclf.dashboard.widgets.canvas import SHADES, Canvas, two_colour_style
 from streamclf.dashboard.widgets.palette import N_SHADES
 
 SCALE_WIDTH = 6
@@ -22,11 +22,11 @@ class Spectrogram(Canvas):
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {"spectrogram--scale", "spectrogram--gap"}
 
-    def draw(self, picture: Picture, width: int, height: int) -> list[list[Segment]]:
+    def draw(self, snapshot: Snapshot, width: int, height: int) -> list[list[Segment]]:
         """Half blocks in colour, or shades without."""
         n_columns = max(width - SCALE_WIDTH, 1)
-        columns = picture.columns[-n_columns:]
-        scale = self._scale(picture.card.sample_rate, height)
+        columns = snapshot.columns[-n_columns:]
+        scale = self._scale(snapshot.card.sample_rate, height)
         blank = Segment(" " * (n_columns - len(columns)), self.rich_style)
         if not columns:
             return [[label, blank] for label in scale]
@@ -45,10 +45,10 @@ class Spectrogram(Canvas):
     def _in_colour(
         self, colours: list[str], upper: np.ndarray, lower: np.ndarray, missing: list[bool]
     ) -> list[Segment]:
-        gap = self.part("spectrogram--gap")
+        gap = self.component_style("spectrogram--gap")
         segments, text, last = [], "", gap
         for high, low, lost in zip(upper.tolist(), lower.tolist(), missing, strict=True):
-            style = gap if lost else pair(colours[high], colours[low])
+            style = gap if lost else two_colour_style(colours[high], colours[low])
             if style is not last:
                 if text:
                     segments.append(Segment(text, last))
@@ -62,7 +62,7 @@ class Spectrogram(Canvas):
         return Segment("".join(cells), self.rich_style)
 
     def _scale(self, sample_rate: int, height: int) -> list[Segment]:
-        style: Style = self.part("spectrogram--scale")
+        style: Style = self.component_style("spectrogram--scale")
         labels = []
         every = max(height // 4, 1)
         for row in range(height):

@@ -28,7 +28,7 @@ def fit_words(text: str, width: int) -> str:
     return kept + ELLIPSIS
 
 
-def in_column(text: str, width: int) -> str:
+def fit_exactly(text: str, width: int) -> str:
     """The text in exactly ``width`` cells."""
     return set_cell_size(fit_words(text, width), width)
 

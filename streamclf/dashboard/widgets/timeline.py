@@ -8,11 +8,11 @@ import numpy as np
 import numpy.typing as npt
 from rich.segment import Segment
 
-from streamclf.dashboard.snapshot import COURSE_S, Picture
-from streamclf.dashboard.widgets.canvas import SHADES, Canvas, pair
+from streamclf.dashboard.snapshot import TIMELINE_S, Snapshot
+from streamclf.dashboard.widgets.canvas import SHADES, Canvas, two_colour_style
 from streamclf.dashboard.widgets.palette import N_SHADES
 from streamclf.dashboard.widgets.row_order import SteadyRows
-from streamclf.dashboard.widgets.text import fit_words, in_column
+from streamclf.dashboard.widgets.text import fit_exactly, fit_words
 
 
 class Timeline(Canvas):
@@ -30,40 +30,43 @@ class Timeline(Canvas):
         self._rows = SteadyRows()
         self._labels: list[str] = []
 
-    def draw(self, picture: Picture, width: int, height: int) -> list[list[Segment]]:
+    def draw(self, snapshot: Snapshot, width: int, height: int) -> list[list[Segment]]:
         """Rows of cells, each as long as the width asks for."""
-        labels = picture.card.labels
+        labels = snapshot.card.labels
         if self._labels != labels:
             self._labels, self._rows = labels, SteadyRows()
-        names = picture.names
+        names = snapshot.names
         name_width = min(max(len(name) for name in names), max(width // 5, 16)) + 1
         n_cells = max(width - name_width, 1)
-        cell_s = max(COURSE_S / n_cells, 0.5)
+        cell_s = max(TIMELINE_S / n_cells, 0.5)
         # Cells stay in place while time passes: they begin at multiples of their length.
-        last = int(picture.time_s / cell_s)
-        scores = self._scores(picture, n_cells, cell_s, last)
+        last = int(snapshot.time_s / cell_s)
+        scores = self._scores(snapshot, n_cells, cell_s, last)
         n_rows = min(max(height - 2, 1), len(labels))
         top = np.argsort(-scores.max(axis=0), kind="stable")[:n_rows]
-        style = self.part("timeline--label")
+        style = self.component_style("timeline--label")
         lines = []
         for index in self._rows.update([int(i) for i in top]):
-            name = Segment(in_column(names[index], name_width), style)
+            name = Segment(fit_exactly(names[index], name_width), style)
             lines.append([name, *self._cells(scores[:, index])])
-        events = self._events(picture, n_cells, cell_s, last)
+        events = self._events(snapshot, n_cells, cell_s, last)
         scale = _scale(n_cells, cell_s)
         return [
             *lines,
-            [Segment(in_column("events", name_width), style), *events],
-            [Segment(" " * name_width, style), Segment(scale, self.part("timeline--scale"))],
+            [Segment(fit_exactly("events", name_width), style), *events],
+            [
+                Segment(" " * name_width, style),
+                Segment(scale, self.component_style("timeline--scale")),
+            ],
         ]
 
     def _scores(
-        self, picture: Picture, n_cells: int, cell_s: float, last: int
+        self, snapshot: Snapshot, n_cells: int, cell_s: float, last: int
     ) -> npt.NDArray[np.float32]:
         """The highest score ``(cells, classes)`` in each cell."""
-        n_labels = len(picture.card.labels)
+        n_labels = len(snapshot.card.labels)
         scores = np.zeros((n_cells, n_labels), dtype=np.float32)
-        for mean in picture.means:
+        for mean in snapshot.averages:
             cell = n_cells - 1 - last + int(mean.time_s / cell_s)
             if 0 <= cell < n_cells and mean.values.size == n_labels:
                 np.maximum(scores[cell], mean.values, out=scores[cell])
@@ -75,11 +78,11 @@ class Timeline(Canvas):
             steps = np.clip(scores * len(SHADES), 0, len(SHADES) - 1).astype(int).tolist()
             return [Segment("".join(SHADES[step] for step in steps), self.rich_style)]
         steps = np.clip(scores * N_SHADES, 0, N_SHADES - 1).astype(int).tolist()
-        return [Segment(" ", pair(colours[step], colours[step])) for step in steps]
+        return [Segment(" ", two_colour_style(colours[step], colours[step])) for step in steps]
 
-    def _events(self, picture: Picture, n_cells: int, cell_s: float, last: int) -> list[Segment]:
+    def _events(self, snapshot: Snapshot, n_cells: int, cell_s: float, last: int) -> list[Segment]:
         cells, kinds = [" "] * n_cells, [0] * n_cells
-        for entry in picture.entries:
+        for entry in snapshot.entries:
             first = n_cells - 1 - last + int(entry.onset_s / cell_s)
             end = n_cells - 1 - last + int(entry.offset_s / cell_s)
             if end < 0 or first >= n_cells or entry.kind not in ("event", "gap"):
@@ -91,7 +94,11 @@ class Timeline(Canvas):
             room = end - begin
             text = f"▏{_name_in(entry.label, room - 1)}".ljust(room)
             cells[begin:end], kinds[begin:end] = text, [1] * (end - begin)
-        styles = [self.rich_style, self.part("timeline--event"), self.part("timeline--gap")]
+        styles = [
+            self.rich_style,
+            self.component_style("timeline--event"),
+            self.component_style("timeline--gap"),
+        ]
         return [Segment(cell, styles[kind]) for cell, kind in zip(cells, kinds, strict=True)]
 
 

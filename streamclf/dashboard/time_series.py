@@ -8,69 +8,49 @@ from __future__ import annotations
 
 import bisect
 import struct
-import tempfile
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Generic, TypeVar
 
-from streamclf.core.errors import SinkError
-from streamclf.core.spill_buffer import Scratch
+from streamclf.dashboard.disk_buffer import DiskBuffer
 
-IN_MEMORY = 1_000_000
-"""Bytes; what is kept of a short recording needs no file."""
 _TIME = struct.Struct("<d")
 
 T = TypeVar("T")
 
 
-class Filed:
-    """Bytes in a temporary file, once they are many; may be asked from any thread."""
+class TimeSeries(Generic[T]):
+    """Values by rising time; only the newest ``kept_s`` seconds."""
 
-    def __init__(self) -> None:
-        self._scratch = Scratch(IN_MEMORY)
-        self._lock = threading.Lock()
-        self.size = 0
+    def __init__(self, kept_s: float) -> None:
+        self._kept_s = kept_s
+        self._times: list[float] = []
+        self._values: list[T] = []
 
-    def append(self, data: bytes) -> None:
-        """Keep bytes behind all others.
+    def add(self, time_s: float, value: T) -> None:
+        """Append a value."""
+        self._times.append(time_s)
+        self._values.append(value)
+        if time_s - self._times[0] > 2 * self._kept_s:
+            first = bisect.bisect_left(self._times, time_s - self._kept_s)
+            del self._times[:first], self._values[:first]
 
-        Raises:
-            SinkError: There is no room for them.
-        """
-        with self._lock, _failures():
-            self._scratch.write(self.size, data)
-            self.size += len(data)
+    def between(self, from_s: float, to_s: float) -> list[T]:
+        """The values later than ``from_s`` and no later than ``to_s``."""
+        first = bisect.bisect_right(self._times, from_s)
+        return self._values[first : bisect.bisect_right(self._times, to_s)]
 
-    def read(self, first: int, n_bytes: int) -> bytes:
-        """Bytes from a place on; fewer where there are no more.
-
-        Raises:
-            SinkError: They cannot be read.
-        """
-        with self._lock, _failures():
-            return self._scratch.read(first, min(n_bytes, self.size - first))
+    def at(self, time_s: float) -> T | None:
+        """The newest value no later than a time."""
+        index = bisect.bisect_right(self._times, time_s)
+        return self._values[index - 1] if index else None
 
     def clear(self) -> None:
         """Forget everything."""
-        with self._lock, _failures():
-            self.size = 0
-            self._scratch.clear()
+        self._times.clear()
+        self._values.clear()
 
 
-@contextmanager
-def _failures() -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise SinkError(
-            f"what was heard cannot be kept for the dashboard: {reason}, in the folder "
-            f"{tempfile.gettempdir()}: make room there, or name another in TMPDIR"
-        ) from error
-
-
-class FiledCourse(Generic[T]):
+class DiskTimeSeries(Generic[T]):
     """Values by rising time, all of them; in place of a `Course` that forgets.
 
     Args:
@@ -81,14 +61,14 @@ class FiledCourse(Generic[T]):
 
     def __init__(self, pack: Callable[[T], bytes], unpack: Callable[[bytes], T]) -> None:
         self._pack, self._unpack = pack, unpack
-        self._filed = Filed()
+        self._buffer = DiskBuffer()
         self._record_bytes = 1
         # What was read last, and where it begins: the next picture shows nearly the same. Replaced,
         # never changed, as other threads may read as well.
         self._recent: tuple[int, list[T]] = (0, [])
 
     def __len__(self) -> int:
-        return self._filed.size // self._record_bytes
+        return self._buffer.size // self._record_bytes
 
     def add(self, time_s: float, value: T) -> None:
         """Append a value.
@@ -100,7 +80,7 @@ class FiledCourse(Generic[T]):
         if len(record) != self._record_bytes:
             self.clear()
             self._record_bytes = len(record)
-        self._filed.append(record)
+        self._buffer.append(record)
 
     def between(self, from_s: float, to_s: float) -> list[T]:
         """The values later than ``from_s`` and no later than ``to_s``."""
@@ -113,7 +93,7 @@ class FiledCourse(Generic[T]):
 
     def clear(self) -> None:
         """Forget everything."""
-        self._filed.clear()
+        self._buffer.clear()
         self._recent = (0, [])
 
     def _read(self, first: int, end: int) -> list[T]:
@@ -128,7 +108,7 @@ class FiledCourse(Generic[T]):
 
     def _read_file(self, first: int, end: int) -> list[T]:
         size = self._record_bytes
-        data = self._filed.read(first * size, max(end - first, 0) * size)
+        data = self._buffer.read(first * size, max(end - first, 0) * size)
         return [self._unpack(data[k + _TIME.size : k + size]) for k in range(0, len(data), size)]
 
     def _count_until(self, time_s: float) -> int:
@@ -136,5 +116,5 @@ class FiledCourse(Generic[T]):
         return bisect.bisect_right(range(len(self)), time_s, key=self._time)
 
     def _time(self, index: int) -> float:
-        (time_s,) = _TIME.unpack(self._filed.read(index * self._record_bytes, _TIME.size))
+        (time_s,) = _TIME.unpack(self._buffer.read(index * self._record_bytes, _TIME.size))
         return float(time_s)
