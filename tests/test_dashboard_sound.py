@@ -158,7 +158,7 @@ def test_playing_runs_in_a_thread_that_ends():
     until(lambda: shop.sound.size)
     aloud.close()
     assert all(speaker.closed for speaker in shop.speakers)
-    assert "aloud" not in [thread.name for thread in threading.enumerate()]
+    assert "audio-player" not in [thread.name for thread in threading.enumerate()]
 
 
 @pytest.fixture(scope="module")

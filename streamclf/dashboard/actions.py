@@ -1,4 +1,4 @@
-"""What the keys do."""
+"""Actions of the app, which the keys trigger."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ if TYPE_CHECKING:
 
 
 class Actions(App[int]):
-    """The actions of the dashboard, without its looks.
+    """The actions of the dashboard, without its layout.
 
     Attributes:
-        listener: What listens.
-        playhead: Which moment is shown.
-        playback: What is played aloud.
-        saved_settings: What the next session will begin with.
-        folder: Where clips, events and screenshots go.
+        listener: Thread that runs the engine.
+        playhead: Moment that is displayed.
+        playback: Playback through the loudspeaker.
+        saved_settings: Settings for the next session.
+        folder: Folder for clips, events and screenshots.
     """
 
     listener: Listener
@@ -47,11 +47,11 @@ class Actions(App[int]):
     _dirty: bool
 
     def arrange(self) -> None:
-        """Show the widgets that go with the view and the model's task."""
+        """Show the widgets that fit the view and the model's task."""
         raise NotImplementedError
 
     def is_silent(self) -> bool:
-        """Whether no audio comes any more."""
+        """Whether audio has stopped arriving."""
         raise NotImplementedError
 
     def at_the_end(self) -> bool:
@@ -71,7 +71,7 @@ class Actions(App[int]):
         self.push_screen(Help(keys, about))
 
     def action_pause(self) -> None:
-        """Freeze the view, or go on; listening goes on in any case."""
+        """Freeze the view or continue it; listening continues in either case."""
         if self.at_the_end():
             self.playhead.seek(0.0, self.listener.history.end_s)
         else:
@@ -79,13 +79,13 @@ class Actions(App[int]):
         self._dirty = True
 
     def action_sound(self) -> None:
-        """Mute a recording or unmute it; stop an event that is played."""
+        """Mute or unmute a recording; stop an event that is being played."""
         self.notify(self.playback.toggle())
         self.saved_settings.muted = self.playback.muted
         self._dirty = True
 
     def action_seek(self, seconds: float) -> None:
-        """Move in a recording."""
+        """Move by a number of seconds in a recording."""
         end_s = self.listener.history.end_s
         self.playhead.seek(self.playhead.at(end_s) + seconds, end_s)
         self._dirty = True
@@ -96,13 +96,14 @@ class Actions(App[int]):
         self._dirty = True
 
     def action_jump(self, direction: int) -> None:
-        """Go to the next event of a recording, or the one before."""
+        """Go to the next or the previous event of a recording."""
         history = self.listener.history
         at = self.playhead.at(history.end_s)
         with history.lock:
             onsets = sorted({e.onset_s for e in history.entries if e.kind == "event"})
         ahead = [onset for onset in onsets if onset > at + 0.01]
-        # A second's grace, so that going back from a playing event reaches the one before it.
+        # An onset in the last second does not count: going back from an event that is being
+        # played reaches the previous one.
         behind = [onset for onset in onsets if onset < at - 1.0]
         if direction > 0 and ahead:
             self.playhead.seek(ahead[0], history.end_s)
@@ -113,11 +114,11 @@ class Actions(App[int]):
         self._dirty = True
 
     def on_event_list_chosen(self, message: EventList.Chosen) -> None:
-        """Go to the chosen event and play it aloud; a live view freezes there."""
+        """Go to the selected event and play it; a live view freezes there."""
         history = self.listener.history
         shown_s = message.entry.onset_s
         if history.live:
-            # Far enough on that its scores are in the picture.
+            # Late enough that the scores of the event are visible.
             shown_s = max(message.entry.offset_s, message.entry.onset_s + 1.0)
         self.playhead.seek(shown_s, history.end_s)
         if message.entry.kind == "event":
@@ -135,7 +136,7 @@ class Actions(App[int]):
             self.notify(f"every threshold: {thresholds.on:.2f}")
 
     def action_class_threshold(self, steps: int) -> None:
-        """Raise or lower the selected class's threshold."""
+        """Raise or lower the threshold of the selected class."""
         label = self.query_one(CurrentLabels).selected
         if label is None:
             self.notify("select a class first: Tab to 'now', then ↑ ↓")
@@ -149,7 +150,7 @@ class Actions(App[int]):
             self.notify(f"threshold of {shown}: {own[label]:.2f}", markup=False)
 
     def action_hop(self, direction: int) -> None:
-        """Windows closer together, or farther apart."""
+        """Shorten or lengthen the hop."""
         hop_s = adjustments.next_step(
             adjustments.HOPS_S, self.listener.selected_engine.settings.hop_s, direction
         )
@@ -158,7 +159,7 @@ class Actions(App[int]):
             self.notify(f"a window every {self.listener.selected_engine.hop_s:g} s")
 
     def action_average(self, direction: int) -> None:
-        """Average over more seconds, or fewer."""
+        """Lengthen or shorten the average."""
         settings = self.listener.selected_engine.settings
         average_s = adjustments.next_step(adjustments.AVERAGES_S, settings.average_s, direction)
         if self._change(average_s=average_s):
@@ -181,25 +182,25 @@ class Actions(App[int]):
         return True
 
     def action_view(self) -> None:
-        """Spectrogram or waveform."""
+        """Switch between spectrogram and waveform."""
         other = self.saved_settings.view == "spectrogram"
         self.saved_settings.view = "waveform" if other else "spectrogram"
         self.arrange()
         self._dirty = True
 
     def action_filter(self) -> None:
-        """Filter the events by typing."""
+        """Show the input field that filters the events."""
         self.query_one(EventList).ask_filter()
 
     def action_pick_theme(self) -> None:
-        """Choose the colours."""
+        """Let the user choose the theme."""
         self._pick("theme", lambda: sorted(self.available_themes), self.theme, self._use_theme)
 
     def _use_theme(self, name: str) -> None:
         self.theme = self.saved_settings.theme = name
 
     def action_pick_model(self) -> None:
-        """Choose the model."""
+        """Let the user choose the model."""
         current = self.listener.selected_engine.card.name
         self._pick("model", self.listener.openers.list_models, current, self._use_model)
 
@@ -211,7 +212,7 @@ class Actions(App[int]):
             self.call_from_thread(self.notify, text, markup=False)
 
     def action_pick_device(self) -> None:
-        """Choose the microphone."""
+        """Let the user choose the microphone."""
         current = self.listener.relay.name
         self._pick("device", self.listener.list_devices, current, self._use_device)
 
@@ -226,7 +227,7 @@ class Actions(App[int]):
         current: str,
         use: Callable[[str], None],
     ) -> None:
-        """Let the user choose; listing and using may wait for devices and files."""
+        """Let the user choose from a list. Devices and files are listed and opened in a thread."""
 
         def chosen(name: str | None) -> None:
             if name is None:
@@ -253,13 +254,13 @@ class Actions(App[int]):
         self.run_worker(guarded, thread=True, exit_on_error=True)
 
     def action_save_clip(self) -> None:
-        """Save the seconds before what is shown."""
+        """Save the audio and scores of the seconds before the displayed moment."""
         to_s = self.playhead.at(self.listener.history.end_s)
         recording = self.listener.openers.recording
         self._save(lambda: export.save_clip(self.listener.history, recording, to_s, self.folder))
 
     def action_export(self) -> None:
-        """Write the session's events."""
+        """Write the session's events as CSV."""
         self._save(lambda: export.export_events(self.listener.history, self.folder))
 
     def _save(self, write: Callable[[], Path]) -> None:
@@ -280,9 +281,9 @@ class Actions(App[int]):
             self.notify(f"written: {path.name}", markup=False)
 
     async def action_quit(self) -> None:
-        """End."""
+        """End the app with exit code 0."""
         self.exit(0)
 
     def action_interrupt(self) -> None:
-        """End as by Ctrl-C."""
+        """End the app with exit code 130, as by Ctrl-C."""
         self.exit(130)

@@ -1,4 +1,4 @@
-"""The app: puts the widgets together, draws at its own pace, does what the keys say."""
+"""The app: arranges the widgets, draws frames, and reacts to keys and messages."""
 
 from __future__ import annotations
 
@@ -57,15 +57,19 @@ INTERRUPTED = 130
 
 
 class Dashboard(Actions, App[int]):
-    """What streamclf hears.
+    """Screen that shows live what streamclf hears.
 
     Args:
-        make_listener: Makes the listener, given how to post messages.
-        saved_settings: Of the last session.
-        now: Monotonic seconds.
+        make_listener: Makes the listener, given the function that posts messages to the app.
+        saved_settings: Settings of the last session; None for the defaults.
+        now: Returns monotonic seconds.
 
     Attributes:
-        has_terminal: Whether what it draws on is still there.
+        meter: Meter of latency, frame rate and load.
+        refresh_rate: Current frame rate.
+        reason: Reason why listening ended; None while it runs.
+        failure: Exception that ended the app; None if there was none.
+        has_terminal: Whether the terminal still exists.
     """
 
     CSS_PATH = "dashboard.tcss"
@@ -106,7 +110,7 @@ class Dashboard(Actions, App[int]):
         self._health_at = 0.0
 
     def compose(self) -> ComposeResult:
-        """What is read first comes first."""
+        """Make the widgets, in order from top to bottom."""
         yield StatusHeader(id="header")
         yield Headline(id="headline")
         with Horizontal(id="top"):
@@ -122,11 +126,11 @@ class Dashboard(Actions, App[int]):
         yield Footer(show_command_palette=False)
 
     def on_mount(self) -> None:
-        """Begin to listen and to draw."""
+        """Start listening and drawing."""
         if self.saved_settings.theme in self.available_themes:
             self.theme = self.saved_settings.theme
         elif self.console.color_system in ("standard", "windows"):
-            # Of 16 colours, other themes' dark greys all become black.
+            # With 16 colours, the dark greys of other themes all become black.
             self.theme = "ansi-dark"
         self.arrange()
         self.query_one("#now").focus()
@@ -136,7 +140,7 @@ class Dashboard(Actions, App[int]):
         self._timer = self.set_timer(self.refresh_rate.interval_s, self._frame)
 
     def on_unmount(self) -> None:
-        """Fall silent."""
+        """Stop playback."""
         self.playback.close()
 
     def _make_playback(self) -> Playback:
@@ -149,23 +153,23 @@ class Dashboard(Actions, App[int]):
             self.listener.history,
             self.playhead,
             openers.recording,
-            # In a browser there is no telling whose loudspeaker it would be.
+            # For a browser, the loudspeaker would be that of the server, not of the user.
             None if "TEXTUAL_DRIVER" in os.environ else openers.open_loudspeaker,
             say,
             muted=self.saved_settings.muted,
         )
 
     def on_user_message(self, message: UserMessage) -> None:
-        """Something could not be played."""
+        """Show a line, such as why audio could not be played."""
         self._dirty = True
         self.notify(message.line, severity="warning", timeout=10, markup=False)
 
     def get_driver_class(self) -> type[Driver]:
-        """Textual's driver, for a terminal that may go."""
+        """Textual's driver, changed to survive the loss of the terminal."""
         return make_hangup_safe(super().get_driver_class(), self._lose_terminal)
 
     def _lose_terminal(self) -> None:
-        """End as by a signal: nobody sees anything any more."""
+        """End as by a signal, once the terminal is gone."""
         self.has_terminal = False
         self.exit(INTERRUPTED)
 
@@ -176,7 +180,7 @@ class Dashboard(Actions, App[int]):
                 loop.add_signal_handler(number, self.exit, INTERRUPTED)
 
     def arrange(self) -> None:
-        """Show the widgets that go with the view and the model's task."""
+        """Show the widgets that fit the view and the model's task."""
         regression = self.listener.engine.card.task == "regression"
         for name in ("#now", "#headline"):
             self.query_one(name).display = not regression
@@ -185,17 +189,17 @@ class Dashboard(Actions, App[int]):
         self.query_one("#waveform").display = self.saved_settings.view == "waveform"
 
     def on_state_changed(self, message: StateChanged) -> None:
-        """Something new will be drawn with the next frame."""
+        """Draw the new state with the next frame."""
         self._dirty = True
 
     def on_listening_started(self, message: ListeningStarted) -> None:
-        """Audio flows, perhaps with another model than before."""
+        """Clear the reason of the last end; the model may have changed."""
         self.reason = None
         self._dirty = True
         self.arrange()
 
     def on_listening_ended(self, message: ListeningEnded) -> None:
-        """The source ended; the view stays, another may be chosen."""
+        """Show why the source ended. The view stays, and the user may choose another source."""
         before, self.reason = self.reason, message.reason or "ended"
         self._dirty = True
         if message.reason and message.reason != before:
@@ -204,7 +208,7 @@ class Dashboard(Actions, App[int]):
             self.exit(0)
 
     def on_listener_crashed(self, message: ListenerCrashed) -> None:
-        """A mistake in the program: end, as for one in the app itself."""
+        """End the app, as for a bug in the app itself."""
         raise message.error
 
     def _frame(self) -> None:
@@ -221,7 +225,7 @@ class Dashboard(Actions, App[int]):
         self._timer = self.set_timer(self.refresh_rate.interval_s, self._frame)
 
     def backlog(self) -> int:
-        """Writes that the terminal has not taken yet; Textual's drivers keep them in a queue."""
+        """Number of writes that wait for the terminal, in the queue of Textual's driver."""
         writer = getattr(self._driver, "_writer_thread", None)
         waiting = getattr(writer, "_queue", None)
         return waiting.qsize() if waiting is not None else 0
@@ -241,7 +245,7 @@ class Dashboard(Actions, App[int]):
             self.call_after_refresh(self.meter.record_latency, newest.arrived_at)
 
     def take_snapshot(self) -> Snapshot:
-        """The moment that is to be shown."""
+        """Take the snapshot to display."""
         listener = self.listener
         time_s = self.playhead.at(listener.history.end_s)
         engine = listener.engine
@@ -253,7 +257,7 @@ class Dashboard(Actions, App[int]):
         return snapshot
 
     def is_silent(self) -> bool:
-        """Whether no audio comes any more; a recording is heard long before it is shown."""
+        """Whether audio has stopped arriving; False for recordings, which are read ahead."""
         history = self.listener.history
         return history.live and (self.reason is not None or history.stalled(self._now()))
 
@@ -265,7 +269,7 @@ class Dashboard(Actions, App[int]):
         return self.playhead.at(history.end_s) >= history.end_s
 
     def show_status(self, snapshot: Snapshot) -> None:
-        """Header and health."""
+        """Update the header and, twice a second, the health line."""
         listener, engine = self.listener, self.listener.engine
         chosen = listener.selected_engine
         base = self.screen_stack[0]
@@ -289,7 +293,7 @@ class Dashboard(Actions, App[int]):
             base.query_one(HealthLine).show(health)
 
     def _model_name(self) -> str:
-        """The model that listens, and the one that waits for audio to take over with."""
+        """Name of the current model, and of one that takes over once audio arrives."""
         name, following = self.listener.engine.card.name, self.listener.selected_engine.card.name
         if name == following or not self.is_silent():
             return name
@@ -324,20 +328,20 @@ class Dashboard(Actions, App[int]):
         if self.listener.openers.recording is None:
             return ""
         heard_to = self.listener.history.end_s
-        told = self.listener.relay.duration_s if self.reason is None else None
-        # What a header tells is no more than that.
-        whole = max(told or 0.0, heard_to)
+        claimed = self.listener.relay.duration_s if self.reason is None else None
+        # The duration in a file's header is a claim, and may be too short.
+        whole = max(claimed or 0.0, heard_to)
         place = f"{format_length(snapshot.time_s)} of {format_length(whole)}"
         if clock := self.listener.history.clock(snapshot.time_s):
             place = f"{clock}, {place}"
         counts = self.listener.scoring_engine.statistics
         heard_s = counts.elapsed_samples / counts.sample_rate
-        if told and whole:
+        if claimed and whole:
             return f"{place}, {min(heard_s / whole, 1):.0%} analysed"
         return place
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
-        """Everything that has a key is in the command palette as well."""
+        """Offer every action that has a key in the command palette too."""
         for key in keys_for(recording=self.listener.openers.recording is not None):
             run = self._runner(key.action)
             yield SystemCommand(f"{key.title} ({key.shown})", key.help, run)
@@ -346,7 +350,7 @@ class Dashboard(Actions, App[int]):
         return lambda: self.call_later(self.run_action, action)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Keys that mean nothing for this source are off, and all while one types."""
+        """Disable the keys that have no meaning for this source."""
         recording = self.listener.openers.recording is not None
         for key in KEYS:
             if key.action.partition("(")[0] == action and key.recordings not in (None, recording):
@@ -354,7 +358,7 @@ class Dashboard(Actions, App[int]):
         return True
 
     def _handle_exception(self, error: Exception) -> None:
-        """End; what is told goes to the log, not to the terminal."""
+        """Keep the exception for the log, and end without printing it to the terminal."""
         self.failure = self.failure or error
         super()._handle_exception(error)
         self._exit_renderables.clear()

@@ -1,4 +1,4 @@
-"""What is played aloud, in a thread of its own: neither listening nor drawing waits for it."""
+"""Playback by the loudspeaker in its own thread, so that neither listening nor drawing waits."""
 
 from __future__ import annotations
 
@@ -16,46 +16,46 @@ from streamclf.sources.microphone.loudspeaker import Loudspeaker
 
 TICK_S = 0.05
 BUFFER_S = 0.4
-"""So much waits to be played, lest a busy machine tears the sound."""
+"""Seconds of audio in the loudspeaker's queue, so that a busy machine causes no dropouts."""
 TOLERANCE_S = 0.15
-"""A place that is farther off than this was jumped to."""
+"""Seconds of deviation beyond which the track is taken to have jumped."""
 
 
 class Track(Protocol):
-    """Something to play, that moves by itself."""
+    """A track of audio whose position advances by itself."""
 
     def open(self) -> int:
-        """Get ready; the sample rate in Hz.
+        """Open the track; return its sample rate in Hz.
 
         Raises:
-            StreamclfError: It cannot be played.
+            StreamclfError: The track cannot be played.
         """
         ...
 
     def locate(self) -> tuple[float, float] | None:
-        """Where it is in seconds and how many times as fast as it was; None while it is silent."""
+        """Current time in seconds, and speed as a factor of real time; None while it is paused."""
         ...
 
     def read(self, from_s: float, to_s: float) -> Waveform:
-        """``(samples,)`` of a stretch.
+        """Read an interval as ``(samples,)``; it is shorter at the end of the audio known so far.
 
         Raises:
-            StreamclfError: It cannot be read.
+            StreamclfError: The interval cannot be read.
         """
         ...
 
     @property
     def ended(self) -> bool:
-        """Whether there is nothing more to come."""
+        """Whether the track has been played to its end."""
         ...
 
 
 class ClipTrack:
-    """A stretch of audio that is played once.
+    """A track of a fixed piece of audio, played once.
 
     Args:
-        load: Gives ``(samples,)`` and their rate.
-        now: Monotonic seconds.
+        load: Returns ``(samples,)`` and their sample rate in Hz.
+        now: Returns monotonic seconds.
     """
 
     def __init__(
@@ -68,36 +68,36 @@ class ClipTrack:
         self._began: float | None = None
 
     def open(self) -> int:
-        """Load it; the sample rate in Hz."""
+        """Load the audio; return its sample rate in Hz."""
         if not self._waveform.size:
             self._waveform, self._rate = self._load()
         return self._rate
 
     def locate(self) -> tuple[float, float] | None:
-        """From its beginning on, as soon as it is asked for."""
+        """Time since the first call, and speed 1."""
         now = self._now()
         if self._began is None:
             self._began = now
         return now - self._began, 1.0
 
     def read(self, from_s: float, to_s: float) -> Waveform:
-        """``(samples,)`` of a stretch; none behind the end."""
+        """Read an interval as ``(samples,)``; empty beyond the end."""
         return self._waveform[round(from_s * self._rate) : round(to_s * self._rate)]
 
     @property
     def ended(self) -> bool:
-        """Whether all of it was played."""
+        """Whether the whole piece has been played."""
         if self._began is None:
             return False
         return self._now() - self._began > self._waveform.size / self._rate
 
 
 class AudioPlayer:
-    """Plays a clip, or else what it follows.
+    """Player of one clip or, while there is none, of a track that it follows.
 
     Args:
-        open_loudspeaker: Opens one that takes audio at a rate.
-        say: Takes a line for the user, from any thread.
+        open_loudspeaker: Opens a loudspeaker that takes audio at a sample rate in Hz.
+        say: Shows a line to the user; called from the player's thread.
     """
 
     def __init__(
@@ -119,7 +119,7 @@ class AudioPlayer:
 
     @property
     def is_following(self) -> bool:
-        """Whether it follows something."""
+        """Whether the player follows a track."""
         return self._followed is not None
 
     @property
@@ -128,27 +128,27 @@ class AudioPlayer:
         return self._clip is not None
 
     def start(self) -> None:
-        """Play from now on."""
-        self._thread = threading.Thread(target=self._run, name="aloud", daemon=True)
+        """Start the player's thread."""
+        self._thread = threading.Thread(target=self._run, name="audio-player", daemon=True)
         self._thread.start()
 
     def play(self, clip: Track) -> None:
-        """Play a clip, in place of one that is being played."""
+        """Play a clip, in place of the current one."""
         self._clip = clip
         self._wake.set()
 
     def stop_clip(self) -> None:
-        """Stop the clip that is being played."""
+        """Stop the current clip."""
         self._clip = None
         self._wake.set()
 
     def follow(self, track: Track | None) -> None:
-        """Play along with something, or no longer."""
+        """Follow a track; None to follow no track."""
         self._followed = track
         self._wake.set()
 
     def close(self) -> None:
-        """End, and release the loudspeaker."""
+        """End the thread, and release the loudspeaker."""
         self._closed = True
         self._clip = self._followed = None
         self._wake.set()
@@ -166,10 +166,10 @@ class AudioPlayer:
                 self._wake.wait(TICK_S)
 
     def step(self) -> None:
-        """Give the loudspeaker what it needs until the next step."""
+        """Give the loudspeaker the audio that it needs until the next step."""
         clip = self._clip
         if clip is not None and clip.ended:
-            # Played to its end; another may have taken its place meanwhile.
+            # Another clip may have taken its place in the meantime.
             self._clip, clip = (None if self._clip is clip else self._clip), None
             self._release()
         track = clip or self._followed
@@ -199,12 +199,12 @@ class AudioPlayer:
         until_s = time_s + BUFFER_S * speed
         if until_s > self._sent_s:
             piece = track.read(self._sent_s, until_s)
-            # Behind the end of what is known there may be more later.
+            # A recording that is still being analysed may yield more audio later.
             self._sent_s += piece.size / self._rate
             self._speaker.play(self._adapt(piece))
 
     def _synchronise(self, time_s: float, speed: float) -> None:
-        """Begin anew where there was a jump, or the speed is another."""
+        """Restart at the track's time after a jump or a change of speed."""
         sent_s = self._sent_s
         slack_s = TOLERANCE_S * max(speed, 1.0)
         if (
@@ -216,7 +216,7 @@ class AudioPlayer:
         if sent_s is not None and self._speaker is not None:
             self._speaker.flush()
         self._sent_s, self._speed = time_s, speed
-        # Faster is higher, as on a tape.
+        # A higher speed raises the pitch, as on a tape.
         self._adapt = (lambda piece: piece) if speed == 1 else self._at_speed(speed)
 
     def _at_speed(self, speed: float) -> Callable[[Waveform], Waveform]:
@@ -239,5 +239,5 @@ class AudioPlayer:
             if at_once:
                 speaker.flush()
         except StreamclfError:
-            pass  # it is gone, which is what is wanted
+            pass  # the loudspeaker is gone already
         speaker.close()

@@ -1,4 +1,4 @@
-"""Bytes in a temporary file."""
+"""A growing buffer of bytes in a temporary file."""
 
 from __future__ import annotations
 
@@ -11,11 +11,15 @@ from streamclf.core.errors import SinkError
 from streamclf.core.spill_buffer import Scratch
 
 IN_MEMORY = 1_000_000
-"""Bytes; what is kept of a short recording needs no file."""
+"""Number of bytes up to which the buffer stays in memory; a short recording needs no file."""
 
 
 class DiskBuffer:
-    """Bytes in a temporary file, once they are many; may be asked from any thread."""
+    """Bytes in memory, moved to a temporary file when there are many; safe for any thread.
+
+    Attributes:
+        size: Number of bytes.
+    """
 
     def __init__(self) -> None:
         self._scratch = Scratch(IN_MEMORY)
@@ -23,26 +27,26 @@ class DiskBuffer:
         self.size = 0
 
     def append(self, data: bytes) -> None:
-        """Keep bytes behind all others.
+        """Append bytes.
 
         Raises:
-            SinkError: There is no room for them.
+            SinkError: The temporary file cannot be written, as when the disk is full.
         """
         with self._lock, _raise_sink_errors():
             self._scratch.write(self.size, data)
             self.size += len(data)
 
-    def read(self, first: int, n_bytes: int) -> bytes:
-        """Bytes from a place on; fewer where there are no more.
+    def read(self, offset: int, n_bytes: int) -> bytes:
+        """Read bytes from an offset on; fewer than ``n_bytes`` at the end.
 
         Raises:
             SinkError: They cannot be read.
         """
         with self._lock, _raise_sink_errors():
-            return self._scratch.read(first, min(n_bytes, self.size - first))
+            return self._scratch.read(offset, min(n_bytes, self.size - offset))
 
     def clear(self) -> None:
-        """Forget everything."""
+        """Delete all bytes."""
         with self._lock, _raise_sink_errors():
             self.size = 0
             self._scratch.clear()

@@ -1,4 +1,4 @@
-"""Clips and events of the session, written to the folder where the app was started."""
+"""Export of clips and events to the folder in which the app was started."""
 
 from __future__ import annotations
 
@@ -26,10 +26,13 @@ CLIP_S = 30.0
 
 
 def save_clip(history: History, recording: Path | None, to_s: float, folder: Path) -> Path:
-    """Write the seconds before ``to_s`` as WAV, and the averaged scores beside it as CSV.
+    """Write the `CLIP_S` seconds before ``to_s`` as WAV, and their averaged scores as CSV.
+
+    Returns:
+        Path of the WAV file.
 
     Raises:
-        SinkError: There is nothing to save, or it cannot be written.
+        SinkError: There is nothing to save, or a file cannot be written.
     """
     stream = history.stream
     if stream is None:
@@ -67,8 +70,11 @@ def save_clip(history: History, recording: Path | None, to_s: float, folder: Pat
 def export_events(history: History, folder: Path) -> Path:
     """Write the session's events and gaps as CSV.
 
+    Returns:
+        Path of the CSV file.
+
     Raises:
-        SinkError: There are none, or they cannot be written.
+        SinkError: There are none, or the file cannot be written.
     """
     with history.lock:
         results = list(history.results)
@@ -86,7 +92,7 @@ def export_events(history: History, folder: Path) -> Path:
 
 
 def free_path(folder: Path, what: str, ending: str) -> Path:
-    """A name with the time in it that no file has yet."""
+    """Path with the current time in its name at which no file exists yet."""
     stem = f"streamclf-{what}-{datetime.now():%Y%m%d-%H%M%S}"
     path, number = folder / f"{stem}{ending}", 2
     while path.exists():

@@ -1,4 +1,4 @@
-"""Opens the dashboard, and puts things in order when it has ended."""
+"""Start of the dashboard, and clean-up after its end."""
 
 from __future__ import annotations
 
@@ -33,18 +33,18 @@ def open_dashboard(
     *,
     save: bool = True,
 ) -> tuple[int, Statistics]:
-    """Show what is heard until the user quits.
+    """Run the dashboard until the user quits.
 
     Args:
-        openers: How to get at other models and devices.
-        engine: Listens first.
-        model: Behind it.
-        source: The first; closed in the end.
-        saved_settings: Of the last session; brought up to date and saved in the end.
-        save: Whether they are saved.
+        openers: Functions that open other models and devices.
+        engine: First engine.
+        model: Model of the first engine.
+        source: First source; closed at the end.
+        saved_settings: Settings of the last session; updated, and saved at the end.
+        save: Whether to save the settings.
 
     Returns:
-        The exit code, and what was heard and lost in the whole session.
+        Exit code, and statistics of the whole session.
 
     Raises:
         StreamclfError: The dashboard failed; the message names the log file.
@@ -77,7 +77,7 @@ def apply_saved_settings(
     saved_settings: SavedSettings, card_name: str, labels: list[str], settings: Settings,
     is_given: Callable[[str], bool],
 ) -> Settings:  # fmt: skip
-    """The settings to begin with: what the command line says, else what is remembered."""
+    """Combine settings: those given on the command line win over those of the last session."""
     if saved_settings.hop_s and not is_given("hop"):
         settings = replace(settings, hop_s=saved_settings.hop_s)
     if saved_settings.average_s is not None and not is_given("average"):
@@ -93,13 +93,13 @@ def apply_saved_settings(
 def describe_saved_settings(
     before: Settings, chosen: Settings, model: str | None, device: str | None
 ) -> str:
-    """What the last session's settings change in the results, in words; empty if nothing.
+    """Describe the settings of the last session that change the results; empty if there are none.
 
     Args:
-        before: As the command line says.
-        chosen: From `apply_saved_settings`.
-        model: Of the last session, if it is another.
-        device: Of the last session.
+        before: Settings of the command line.
+        chosen: Settings from `apply_saved_settings`.
+        model: Model of the last session, if it differs.
+        device: Microphone of the last session, if it is used.
     """
     average = f"averaged over {chosen.average_s:g} s" if chosen.average_s else "not averaged"
     parts = [
@@ -113,7 +113,7 @@ def describe_saved_settings(
 
 
 def write_log(error: BaseException, path: Path | None = None) -> Path:
-    """Append a failure with its traceback, without passwords; returns where."""
+    """Append a failure with its traceback to the log, with passwords masked; return its path."""
     path = path or log_path()
     if path is None:
         descriptor, name = tempfile.mkstemp(".log", "streamclf-dashboard-")

@@ -1,4 +1,4 @@
-"""The engine in a thread of its own: what the app asks of it, and what it tells the app."""
+"""The engine in its own thread. The app calls methods here, and gets messages back."""
 
 from __future__ import annotations
 
@@ -38,18 +38,21 @@ Post = Callable[[Message], object]
 
 @dataclass(frozen=True)
 class Openers:
-    """How the dashboard gets at models and sources; the command knows their options.
+    """Functions that open models and sources, and the options of the session.
+
+    The command makes them, as it knows the options of the command line.
 
     Attributes:
-        open_model: Opens a model by name with these settings.
-        open_source: Opens a microphone by name, None for what the command line says.
-        list_devices: Names of the microphones.
-        list_models: Names that ``open_model`` takes.
-        sinks: Where results go besides the screen.
-        duration_s: End after so many seconds; None for never.
-        recording: The file that is shown, None for a live source.
-        notices: What the sinks have to tell.
-        open_loudspeaker: Opens the system's, given a sample rate; None for no sound.
+        open_model: Opens a model by name, with settings; None for those of the command line.
+        open_source: Opens a microphone by name; None for the source of the command line.
+        list_devices: Lists the names of the microphones.
+        list_models: Lists the names that ``open_model`` takes.
+        sinks: Outputs besides the screen.
+        duration_s: Seconds of audio after which the session ends; None for no limit.
+        recording: File that is displayed; None for a live source.
+        notices: Messages of the sinks.
+        open_loudspeaker: Opens the system's loudspeaker, given a sample rate in Hz; None for no
+            sound.
     """
 
     open_model: Callable[[str, Settings | None], tuple[Engine, Model]]
@@ -64,27 +67,31 @@ class Openers:
 
     @property
     def n_lost(self) -> int:
-        """Lines that sinks could not write, and will not."""
+        """Number of lines that sinks have lost for good."""
         return sum(sink.n_lost for sink in self.sinks)
 
 
 class Listener:
-    """Runs an engine over a source until it is stopped.
+    """Thread that runs an engine over a source until it is stopped.
 
-    A recording's scores are kept on a tape, so that another average or other thresholds need no
-    listening; another hop or model does.
+    The scores of a recording are cached: a change of average or thresholds needs no inference. A
+    change of hop or model runs the model again.
 
     Args:
-        openers: How to get at models and sources.
-        engine: The first.
-        model: Behind it.
-        source: The first; closed here.
-        post: Takes messages from any thread.
-        now: Monotonic seconds.
+        openers: Functions that open other models and sources.
+        engine: First engine.
+        model: Model of the first engine.
+        source: First source; closed here.
+        post: Sends a message to the app, from any thread.
+        now: Returns monotonic seconds.
 
     Attributes:
-        engine: Finds what is shown.
-        scoring: Runs the model; of a recording, perhaps with settings from before.
+        engine: Engine whose results are displayed.
+        scoring_engine: Engine that runs the model. It differs from ``engine`` when cached scores of
+            a recording are judged with newer settings.
+        relay: Source that can be replaced while it is read.
+        history: Audio and results so far.
+        error: Error that ended the last run; None if there was none.
     """
 
     def __init__(
@@ -115,7 +122,7 @@ class Listener:
 
     @property
     def selected_engine(self) -> Engine:
-        """The engine that finds what is shown, or that will as soon as audio comes."""
+        """Engine that the user selected last: the current one, or the one that takes over next."""
         following = self._next
         return following[0] if following else self.engine
 
@@ -126,7 +133,7 @@ class Listener:
 
     @property
     def statistics(self) -> Statistics:
-        """Of the whole session, through all changes of a live source's model and microphone."""
+        """Statistics of the whole session, across all models and microphones of a live source."""
         total = Statistics()
         total.add(self._ended_runs)
         if self._running is not None:
@@ -134,12 +141,12 @@ class Listener:
         return total
 
     def start(self) -> None:
-        """Begin to listen."""
+        """Start the thread."""
         self._thread = threading.Thread(target=self._run, name="listener", daemon=True)
         self._thread.start()
 
     def stop(self, timeout_s: float = 5.0) -> None:
-        """End, and wait until all results are written."""
+        """Stop the thread, and wait at most ``timeout_s`` until all results are written."""
         self._stopped = True
         self.relay.stop()
         self._wake_ups.put(None)
@@ -148,10 +155,10 @@ class Listener:
         self.relay.close()
 
     def change(self, settings: Settings) -> None:
-        """Go on with another hop, average or thresholds.
+        """Change hop, average or thresholds.
 
         Raises:
-            UsageError: They do not fit the model.
+            UsageError: The settings do not fit the model.
         """
         if self.relay.live:
             self.selected_engine.change(settings)
@@ -159,32 +166,32 @@ class Listener:
             self._replace(Engine(self.selected_engine.scorer, settings), self._selected_model)
 
     def use_model(self, name: str) -> None:
-        """Go on with another model; live, no audio is lost. May take a second.
+        """Change the model, which may take a second; no audio of a live source is lost.
 
         Raises:
-            StreamclfError: It cannot be opened; the present one goes on.
+            StreamclfError: The model cannot be opened; the current one stays.
         """
         settings = replace(self.selected_engine.settings, thresholds=None)
         self._replace(*self.openers.open_model(name, settings))
 
     def use_device(self, name: str | None) -> None:
-        """Go on with another microphone.
+        """Change the microphone. It is opened later, in the listening thread.
 
         Raises:
-            StreamclfError: It makes no sense; whether it opens is seen later.
+            StreamclfError: The name makes no sense.
         """
         self.relay.switch(self.openers.open_source(name))
         self._wake_ups.put(None)
 
     def list_devices(self) -> list[str]:
-        """Names of the microphones.
+        """List the names of the microphones.
 
         Raises:
             DeviceError: There are none, or they cannot be listed.
         """
         source = self.relay.source
         if isinstance(source, Microphone) and self.error is None:
-            # PortAudio takes calls from one thread at a time: the open microphone's.
+            # PortAudio takes calls from one thread at a time, here that of the open microphone.
             return [device.full_name for device in source.list_inputs()]
         return [*self.openers.list_devices()]
 
@@ -207,20 +214,20 @@ class Listener:
             self._post(ListenerCrashed(error))
 
     def _is_done(self) -> bool:
-        """Whether all was heard that there is; a live source that was cut for a model has more."""
+        """Whether the source has ended. A live source that was cut for another model has not."""
         if self.relay.live:
             return self.error is not None or self.relay.has_ended
         return self._next is None
 
     def _wait(self) -> None:
-        """Wait until there is something to listen to, or to listen to a recording with."""
+        """Wait for another source, or for another engine for a recording."""
         while not (self.relay.has_next or self._is_stopped()):
             if self._next is not None and not self.relay.live:
                 return
             self._wake_ups.get()
 
     def _take_over(self) -> None:
-        with self._selection_lock:  # or a choice made meanwhile would be forgotten
+        with self._selection_lock:  # a selection made at this moment must not be lost
             if self._next is not None:
                 (self.engine, self.model), self._next = self._next, None
         if not self.relay.live:
@@ -230,7 +237,7 @@ class Listener:
         return self._listen_live() if self.relay.live else self._judge_recording()
 
     def _judge_recording(self) -> SourceError | None:
-        """Judge a recording's scores with the settings in force; listen where there are none."""
+        """Judge a recording's scores with the current settings; run the model for missing ones."""
         try:
             scores = self._find_score_cache()
         except SourceError as error:
@@ -247,7 +254,7 @@ class Listener:
         return scores.error
 
     def _find_score_cache(self) -> ScoreCache:
-        """The scores that are there, if model and hop are theirs; else new ones.
+        """Return the cache, if it was made with the same model and hop; else a new one.
 
         Raises:
             SourceError: The recording cannot be opened again.
@@ -308,17 +315,17 @@ class Listener:
 
 
 class _StateNotifier(Sink):
-    """Tells the app of every result, once all other sinks have it."""
+    """Sink that posts `StateChanged` for every result. It is the last sink, after all others."""
 
     def __init__(self, post: Post) -> None:
         self._post = post
 
     def begin(self, stream: object) -> None:
-        """Nothing to note."""
+        """Do nothing."""
 
     def write(self, result: Result) -> None:
-        """Say that there is something new."""
+        """Post that the state has changed."""
         self._post(StateChanged())
 
     def close(self) -> None:
-        """Nothing to release."""
+        """Do nothing."""

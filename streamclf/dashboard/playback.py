@@ -1,4 +1,4 @@
-"""What the user hears: a recording along with its picture, and events that are chosen."""
+"""Playback for the user: a recording in step with the display, and selected events."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from streamclf.dashboard.playhead import Playhead
 from streamclf.sources.microphone.loudspeaker import Loudspeaker
 
 MARGIN_S = 0.25
-"""Before and behind an event, so that its attack is heard."""
+"""Seconds played before and after an event, so that its attack is audible."""
 NO_SOUND_IN_BROWSER = (
     "no sound in a browser: it would come out of the machine that serves the page; "
     "run the dashboard in a terminal there to hear it"
@@ -23,12 +23,12 @@ NO_SOUND_IN_BROWSER = (
 
 
 class RecordingTrack:
-    """A recording, wherever its picture is.
+    """A track of a recording, in step with the display.
 
     Args:
         path: The recording.
-        playhead: Where it is.
-        end_s: How far it is known, in seconds.
+        playhead: Moment that is displayed.
+        end_s: Returns the end of the audio known so far, in seconds.
     """
 
     ended = False
@@ -39,18 +39,18 @@ class RecordingTrack:
         self._end_s = end_s
 
     def open(self) -> int:
-        """Open the recording; its sample rate in Hz."""
+        """Open the recording; return its sample rate in Hz."""
         self._excerpts.open()
         return self._excerpts.sample_rate
 
     def locate(self) -> tuple[float, float] | None:
-        """The place and the speed of the picture; None while it stands still."""
+        """Displayed time in seconds, and speed; None while the display is paused."""
         if not self._playhead.playing:
             return None
         return self._playhead.at(self._end_s()), self._playhead.speed
 
     def read(self, from_s: float, to_s: float) -> Waveform:
-        """``(samples,)`` of a stretch."""
+        """Read an interval as ``(samples,)``."""
         return self._excerpts.read(from_s, to_s)
 
     def close(self) -> None:
@@ -59,15 +59,15 @@ class RecordingTrack:
 
 
 class Playback:
-    """Plays aloud what the user asks for.
+    """Playback of a session: the recording that is displayed, or single events.
 
     Args:
-        history: What was heard.
-        playhead: Which moment is shown.
-        recording: The file that is shown; None for a live source.
-        open_loudspeaker: Opens one; None where there is to be no sound.
-        say: Takes a line for the user, from any thread.
-        muted: Whether a recording is shown without sound.
+        history: Audio and events of the session.
+        playhead: Moment that is displayed.
+        recording: File that is displayed; None for a live source.
+        open_loudspeaker: Opens a loudspeaker, given a sample rate in Hz; None for no sound.
+        say: Shows a line to the user; called from any thread.
+        muted: Whether a recording is displayed without sound.
     """
 
     def __init__(
@@ -94,24 +94,28 @@ class Playback:
 
     @property
     def plays_recording(self) -> bool:
-        """Whether a recording is played along with its picture."""
+        """Whether a recording is played in step with its display."""
         return self._player is not None and self._player.is_following
 
     def start(self) -> None:
-        """Play from now on."""
+        """Start playback."""
         if self._player is not None:
             self._player.follow(None if self.muted else self._recording_track)
             self._player.start()
 
     def close(self) -> None:
-        """End, and release loudspeaker and recording."""
+        """End playback, and release loudspeaker and recording."""
         if self._player is not None:
             self._player.close()
         if self._recording_track is not None:
             self._recording_track.close()
 
     def toggle(self) -> str:
-        """Stop an event that is played; else mute a recording, or unmute it. What was done."""
+        """Stop the current event; if there is none, mute or unmute the recording.
+
+        Returns:
+            Text that tells the user what was done.
+        """
         if self._player is None:
             return NO_SOUND_IN_BROWSER
         if self._player.is_playing_clip:
@@ -124,13 +128,13 @@ class Playback:
         return "sound off; 0 puts it on" if self.muted else "sound on; 0 puts it off"
 
     def play_event(self, entry: Entry) -> None:
-        """Play an event."""
+        """Play an event. A recording that is being played only moves there, with its sound."""
         if self._player is None:
             self._say(NO_SOUND_IN_BROWSER)
         elif not (self._player.is_following and self._playhead.playing):
             self._player.play(ClipTrack(lambda: self._load(entry)))
         else:
-            self._player.stop_clip()  # the picture goes there, and the sound with it
+            self._player.stop_clip()  # the recording itself is played from there
 
     def _load(self, entry: Entry) -> tuple[Waveform, int]:
         from_s, to_s = max(entry.onset_s - MARGIN_S, 0.0), entry.offset_s + MARGIN_S

@@ -1,19 +1,19 @@
-"""How often to draw: as often as the line to the terminal takes it."""
+"""The frame rate, adapted to the speed of the connection to the terminal."""
 
 from __future__ import annotations
 
 MAX_HZ, MIN_HZ = 15.0, 1.0
 LATE_LIMIT = 3
-"""Frames late one after another, before drawing less often; one may be late by chance."""
+"""Number of late frames in a row after which the rate is lowered; one may be late by chance."""
 RECOVERY_S = 5.0
-"""Seconds of frames in time, one after another, before drawing more often again."""
+"""Seconds of punctual frames in a row after which the rate is raised again."""
 
 
 class RefreshRate:
-    """Lowers the frame rate where drawing or writing is late, and raises it again.
+    """A frame rate that falls while drawing or writing is late, and rises again afterwards.
 
     Attributes:
-        rate_hz: Frames a second, just now.
+        rate_hz: Current number of frames a second.
     """
 
     def __init__(self, most_hz: float = MAX_HZ) -> None:
@@ -24,18 +24,18 @@ class RefreshRate:
 
     @property
     def interval_s(self) -> float:
-        """Seconds between frames."""
+        """Time between two frames, in seconds."""
         return 1 / self.rate_hz
 
     def record_frame(self, took_s: float, backlog: int) -> bool:
-        """Take note of a frame.
+        """Record a frame and adapt the rate.
 
         Args:
-            took_s: Seconds since the frame before.
-            backlog: Writes that wait for the terminal.
+            took_s: Seconds since the previous frame.
+            backlog: Number of writes that wait for the terminal.
 
         Returns:
-            Whether to draw: not while any wait, as what they show would only grow older.
+            Whether to draw. While writes wait, a new frame would only show an older state later.
         """
         late = took_s > 2 * self.interval_s or backlog > 0
         self._n_late = self._n_late + 1 if late else 0

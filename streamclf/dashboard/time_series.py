@@ -1,7 +1,8 @@
-"""What is kept of a recording while it is shown: in a temporary file, so that days take no memory.
+"""Time series in memory, for live streams, and in a temporary file, for recordings.
 
-A tenth of a second of a picture is 89 bytes there, a window's scores four bytes a class. Reading
-the seconds that are on the screen costs as much wherever they lie.
+With the file, days of a recording take no memory. A column of 0.1 s takes 89 bytes there, and the
+scores of a window take four bytes a class. Reading the seconds on the screen costs the same
+anywhere in the file.
 """
 
 from __future__ import annotations
@@ -19,7 +20,11 @@ T = TypeVar("T")
 
 
 class TimeSeries(Generic[T]):
-    """Values by rising time; only the newest ``kept_s`` seconds."""
+    """Values in order of time, in memory; at least the newest ``kept_s`` seconds are kept.
+
+    Args:
+        kept_s: Length of the series, in seconds.
+    """
 
     def __init__(self, kept_s: float) -> None:
         self._kept_s = kept_s
@@ -35,36 +40,36 @@ class TimeSeries(Generic[T]):
             del self._times[:first], self._values[:first]
 
     def between(self, from_s: float, to_s: float) -> list[T]:
-        """The values later than ``from_s`` and no later than ``to_s``."""
+        """Values later than ``from_s`` and no later than ``to_s``."""
         first = bisect.bisect_right(self._times, from_s)
         return self._values[first : bisect.bisect_right(self._times, to_s)]
 
     def at(self, time_s: float) -> T | None:
-        """The newest value no later than a time."""
+        """Newest value no later than a time; None if there is none."""
         index = bisect.bisect_right(self._times, time_s)
         return self._values[index - 1] if index else None
 
     def clear(self) -> None:
-        """Forget everything."""
+        """Delete all values."""
         self._times.clear()
         self._values.clear()
 
 
 class DiskTimeSeries(Generic[T]):
-    """Values by rising time, all of them; in place of a `Course` that forgets.
+    """Values in order of time, in a temporary file; all are kept, unlike in a `TimeSeries`.
 
     Args:
-        pack: Turns a value into bytes, as many for each; where their number changes, what came
-            before is forgotten.
-        unpack: Turns them into an equal value.
+        pack: Turns a value into bytes, of the same length for every value. When the length changes,
+            all earlier values are dropped.
+        unpack: Turns these bytes into an equal value.
     """
 
     def __init__(self, pack: Callable[[T], bytes], unpack: Callable[[bytes], T]) -> None:
         self._pack, self._unpack = pack, unpack
         self._buffer = DiskBuffer()
         self._record_bytes = 1
-        # What was read last, and where it begins: the next picture shows nearly the same. Replaced,
-        # never changed, as other threads may read as well.
+        # Values that were read last, and the index of the first: the next frame needs nearly the
+        # same ones. The pair is replaced and never changed, as other threads may read it too.
         self._recent: tuple[int, list[T]] = (0, [])
 
     def __len__(self) -> int:
@@ -74,7 +79,7 @@ class DiskTimeSeries(Generic[T]):
         """Append a value.
 
         Raises:
-            SinkError: There is no room for it.
+            SinkError: The temporary file cannot be written, as when the disk is full.
         """
         record = _TIME.pack(time_s) + self._pack(value)
         if len(record) != self._record_bytes:
@@ -83,16 +88,16 @@ class DiskTimeSeries(Generic[T]):
         self._buffer.append(record)
 
     def between(self, from_s: float, to_s: float) -> list[T]:
-        """The values later than ``from_s`` and no later than ``to_s``."""
+        """Values later than ``from_s`` and no later than ``to_s``."""
         return self._read(self._count_until(from_s), self._count_until(to_s))
 
     def at(self, time_s: float) -> T | None:
-        """The newest value no later than a time."""
+        """Newest value no later than a time; None if there is none."""
         end = self._count_until(time_s)
         return self._read(end - 1, end)[0] if end else None
 
     def clear(self) -> None:
-        """Forget everything."""
+        """Delete all values."""
         self._buffer.clear()
         self._recent = (0, [])
 
@@ -112,7 +117,7 @@ class DiskTimeSeries(Generic[T]):
         return [self._unpack(data[k + _TIME.size : k + size]) for k in range(0, len(data), size)]
 
     def _count_until(self, time_s: float) -> int:
-        """How many values are no later than a time."""
+        """Number of values that are no later than a time."""
         return bisect.bisect_right(range(len(self)), time_s, key=self._time)
 
     def _time(self, index: int) -> float:

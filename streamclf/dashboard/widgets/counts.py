@@ -1,4 +1,4 @@
-"""How often each sound was heard in this session."""
+"""Number of events of each sound in this session."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from streamclf.dashboard.widgets.text import fit_exactly, fit_words
 
 
 class Counts(Canvas):
-    """A row a label, the most frequent first."""
+    """Table with a row for each label, the most frequent first."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {"counts--row", "counts--bar", "counts--rest"}
 
@@ -21,7 +21,7 @@ class Counts(Canvas):
         self.border_title = "this session"
 
     def draw(self, snapshot: Snapshot, width: int, height: int) -> list[list[Segment]]:
-        """Number, label and bar."""
+        """Draw number, label and bar in each row."""
         counts = snapshot.counts
         if not counts:
             return [

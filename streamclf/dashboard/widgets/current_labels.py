@@ -1,4 +1,4 @@
-"""The classes that are heard now, as bars."""
+"""Current scores of the classes, as bars."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from streamclf.dashboard.widgets.text import fit_exactly, fit_words
 
 ABOVE, SELECTED = "▲", "›"
 MIN_SHOWN_SCORE = 0.05
-"""What scores less is not shown."""
+"""Lowest score of a class that is shown."""
 
 
 class CurrentLabels(Canvas, can_focus=True):
-    """The classes by averaged score, the strongest first; rows move calmly."""
+    """Bars of the classes by averaged score, the highest first; rows change places with a delay."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {
         "now--above",
@@ -43,7 +43,7 @@ class CurrentLabels(Canvas, can_focus=True):
 
     @property
     def shown(self) -> list[str]:
-        """Labels from the first row to the last."""
+        """Labels in the rows, from top to bottom."""
         return self._shown
 
     def action_select(self, step: int) -> None:
@@ -56,7 +56,7 @@ class CurrentLabels(Canvas, can_focus=True):
         self.repaint()
 
     def draw(self, snapshot: Snapshot, width: int, height: int) -> list[list[Segment]]:
-        """A row a class."""
+        """Draw a row for each class."""
         if snapshot.values is None:
             return []
         labels = snapshot.card.labels
@@ -95,6 +95,6 @@ class CurrentLabels(Canvas, can_focus=True):
 
 
 def _widths(snapshot: Snapshot, width: int) -> tuple[int, int]:
-    """Of names and of bars."""
+    """Widths of the names and of the bars, in cells."""
     name_width = min(max(len(name) for name in snapshot.names), max(width // 2, 8))
     return name_width, max(width - name_width - 9, 4)

@@ -1,4 +1,4 @@
-"""A regression's value, and its course."""
+"""Current values of a regression, and their graphs over the last minutes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _STEPS = " ▁▂▃▄▅▆▇█"
 
 
 class Gauge(Canvas):
-    """Each value as a bar between the lowest and the highest of the last minutes."""
+    """Bars of the values, each between its lowest and its highest of the last minutes."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {"gauge--value", "gauge--track", "gauge--label"}
 
@@ -23,7 +23,7 @@ class Gauge(Canvas):
         self.border_title = "now"
 
     def draw(self, snapshot: Snapshot, width: int, height: int) -> list[list[Segment]]:
-        """Value and bar in a line, the course below."""
+        """Draw value and bar in a line, and the graph below."""
         label_style, style = (
             self.component_style("gauge--label"),
             self.component_style("gauge--value"),
@@ -34,8 +34,8 @@ class Gauge(Canvas):
         per_value = max(height // len(names), 2)
         lines: list[list[Segment]] = []
         for index, name in enumerate(names):
-            course = [float(m.values[index]) for m in snapshot.averages if m.values.size > index]
-            lowest, highest = min(course, default=0.0), max(course, default=1.0)
+            series = [float(m.values[index]) for m in snapshot.averages if m.values.size > index]
+            lowest, highest = min(series, default=0.0), max(series, default=1.0)
             span = (highest - lowest) or 1.0
             value = float(snapshot.values[index])
             bar_width = max(width - 32, 4)
@@ -46,7 +46,7 @@ class Gauge(Canvas):
                 Segment("·" * (bar_width - len(filled)), self.component_style("gauge--track")),
             ])  # fmt: skip
             n_rows = per_value - 1
-            levels = [round((v - lowest) / span * 8 * n_rows) for v in course[-width:]]
+            levels = [round((v - lowest) / span * 8 * n_rows) for v in series[-width:]]
             for row in range(n_rows - 1, -1, -1):
                 text = "".join(_STEPS[min(max(level - 8 * row, 0), 8)] for level in levels)
                 lines.append([Segment(f"{text:>{width}}", style)])

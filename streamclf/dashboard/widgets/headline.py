@@ -1,4 +1,4 @@
-"""What sounds now, in the largest letters on the screen."""
+"""Current sounds, in the largest letters on the screen."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ BETWEEN = " + "
 
 
 class Headline(Canvas):
-    """The sounds above their thresholds and those whose events go on; else that there are none."""
+    """Names of the sounds above their thresholds or with an ongoing event."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {"headline--sound", "headline--quiet"}
 
@@ -30,7 +30,7 @@ class Headline(Canvas):
         self._labels: list[str] = []
 
     def draw(self, snapshot: Snapshot, width: int, height: int) -> list[list[Segment]]:
-        """Large letters where they fit, words where they do not."""
+        """Draw large letters where they fit, and plain text elsewhere."""
         quiet = self.component_style("headline--quiet")
         if snapshot.values is None:
             return _middle([WAITING], width, height, quiet)
@@ -67,7 +67,7 @@ class Headline(Canvas):
                 lines[len(rows) // 2].append(Segment(f"  {fit_words(others, free)}", style))
             top = (height - len(lines)) // 2
             return [[] for _ in range(top)] + lines
-        # Of "vehicle horn, car horn, honking" the first words say enough.
+        # The first words of "vehicle horn, car horn, honking" suffice.
         rows = render_large(names[0].partition(",")[0], room, height - 1)
         words = f"{ABOVE} {', '.join(names)}"
         if rows is None:

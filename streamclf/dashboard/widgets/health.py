@@ -1,4 +1,4 @@
-"""How well it keeps up, in one line, in words."""
+"""Health of listening and drawing, as one line of words."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from streamclf.dashboard.health import Health
 from streamclf.dashboard.widgets.text import join_fitting
 
 LONG_QUEUE_S = 0.5
-"""So much audio that waits is worth a word."""
+"""Seconds of waiting audio from which on the line mentions them."""
 
 
 class HealthLine(Static):
-    """Losses, pace, latency from sound to screen, load; what does not fit is left out."""
+    """One line of losses, speed, latency and load. Parts that do not fit are left out."""
 
     def show(self, health: Health) -> None:
         """Show the figures."""
@@ -25,7 +25,7 @@ class HealthLine(Static):
 
 
 def describe(health: Health) -> Iterator[str]:
-    """What there is to say, the most important first."""
+    """Yield the parts of the line, the most important first."""
     if health.overload:
         yield f"OVERLOAD {health.overload}"
     if health.n_gaps:

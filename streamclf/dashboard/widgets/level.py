@@ -1,4 +1,4 @@
-"""How loud it is: peak, RMS, peak hold, clipping, and a dead microphone."""
+"""Level meter: peak, RMS, peak hold, clipping and a muted microphone."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ LOWEST_DB = -60.0
 
 
 class LevelMeter(Canvas):
-    """One line: RMS as a solid bar, the peak as a thin one, the held peak as a mark."""
+    """One line with RMS as a solid bar, the peak as a thin bar and the held peak as a mark."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {
         "level--rms",
@@ -24,7 +24,7 @@ class LevelMeter(Canvas):
     }
 
     def draw(self, snapshot: Snapshot, width: int, height: int) -> list[list[Segment]]:
-        """Bar and figures."""
+        """Draw the bar and the figures."""
         level = snapshot.level
         text, alarm = self.component_style("level--text"), self.component_style("level--alarm")
         if level.missing:

@@ -1,4 +1,4 @@
-"""In which order rows are shown, so that the eye can follow."""
+"""Order of rows that changes slowly enough for the eye to follow."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ JUMP_S = 2.0
 
 
 class SteadyRows:
-    """Rows that classes keep while they stay in the top.
+    """Rows that classes keep while they are among the top ones.
 
     Attributes:
         rows: Index of the class in each row.
@@ -19,14 +19,17 @@ class SteadyRows:
         self.rows: list[int] = []
 
     def update(self, top: Sequence[int]) -> list[int]:
-        """Take the classes to show, the first the most important; those shown keep their rows.
+        """Set the classes to show; those already shown keep their rows.
 
         Args:
-            top: Indices, as many as there are rows.
+            top: Indices of the classes, the most important first, as many as there are rows.
+
+        Returns:
+            Index of the class in each row.
         """
         wanted = set(top)
         arriving = [index for index in top if index not in self.rows]
-        # Where rows become fewer, the ones cut off come in again for those that left.
+        # When the number of rows falls, classes of removed rows take the rows of those that left.
         cut_off = [index for index in self.rows[len(top) :] if index in wanted]
         kept = [index if index in wanted else None for index in self.rows[: len(top)]]
         coming = iter([*cut_off, *arriving])
@@ -36,10 +39,11 @@ class SteadyRows:
 
 
 class DampedRows:
-    """The strongest first, but a row moves only when another has been stronger for a second.
+    """Rows by score, the highest first, in which two rows swap only after a delay of one second.
 
-    What is no longer heard leaves its row empty; those below come up as they do past any weaker
-    one. What is heard anew takes an empty row, or comes last.
+    For that second, the lower class must have the higher score. A class that is no longer shown
+    leaves its row empty, and lower rows move up past it with the same delay. A new class takes an
+    empty row, or else the last one.
 
     Attributes:
         rows: Index of the class in each row, -1 for an empty one.
@@ -52,11 +56,14 @@ class DampedRows:
         self._n_empty = 0
 
     def update(self, time_s: float, scores: Mapping[int, float]) -> list[int]:
-        """Take the scores of a moment.
+        """Update the rows with the scores of a moment.
 
         Args:
-            time_s: The moment; after a jump the rows are put in order at once.
-            scores: Of the classes to show, by index.
+            time_s: The moment, in seconds. After a jump, the rows are sorted at once.
+            scores: Scores of the classes to show, by index.
+
+        Returns:
+            Index of the class in each row, -1 for an empty one.
         """
         jumped = not 0 <= time_s - self._time_s < JUMP_S
         self._time_s = time_s
@@ -71,7 +78,7 @@ class DampedRows:
         return [max(row, -1) for row in self.rows]
 
     def _leave_and_arrive(self, strongest: Sequence[int]) -> None:
-        # Each empty row has a number of its own below zero, to know how long it has been empty.
+        # Each empty row gets its own negative number, as the delay is counted per pair of rows.
         for place, row in enumerate(self.rows):
             if row >= 0 and row not in strongest:
                 self._n_empty += 1

@@ -1,4 +1,4 @@
-"""The last seconds by frequency, scrolling: two bands a cell."""
+"""Scrolling spectrogram of the last seconds, with two bands a cell."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ SCALE_WIDTH = 6
 
 
 class Spectrogram(Canvas):
-    """Log-mel power, the newest at the right, with a frequency scale."""
+    """Log-mel power over time, the newest at the right, with a frequency scale."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {"spectrogram--scale", "spectrogram--gap"}
 
     def draw(self, snapshot: Snapshot, width: int, height: int) -> list[list[Segment]]:
-        """Half blocks in colour, or shades without."""
+        """Draw half blocks in colour, or shades on terminals with too few colours."""
         n_columns = max(width - SCALE_WIDTH, 1)
         columns = snapshot.columns[-n_columns:]
         scale = self._scale(snapshot.card.sample_rate, height)
@@ -76,7 +76,7 @@ class Spectrogram(Canvas):
 
 
 def _levels(columns: list[Column], n_levels: int) -> np.ndarray:
-    """Brightness ``(n_levels, columns)`` below `N_SHADES`, the highest frequency first."""
+    """Brightness ``(n_levels, columns)`` in 0..`N_SHADES` - 1, the highest frequency first."""
     bands = np.stack([column.bands for column in columns], axis=1)[::-1]
     edges = np.linspace(0, N_BANDS, n_levels + 1)
     rows = [

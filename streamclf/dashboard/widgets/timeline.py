@@ -1,4 +1,4 @@
-"""Classes by time over the last minutes, and the events below."""
+"""Timeline of the classes' scores over the last minutes, with the events below."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from streamclf.dashboard.widgets.text import fit_exactly, fit_words
 
 
 class Timeline(Canvas):
-    """A row a class, brightness = averaged score; the events as bars in the last row."""
+    """Rows of the classes, whose brightness is the averaged score, and a last row of events."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {
         "timeline--label",
@@ -31,7 +31,7 @@ class Timeline(Canvas):
         self._labels: list[str] = []
 
     def draw(self, snapshot: Snapshot, width: int, height: int) -> list[list[Segment]]:
-        """Rows of cells, each as long as the width asks for."""
+        """Draw the rows, the events and the time scale."""
         labels = snapshot.card.labels
         if self._labels != labels:
             self._labels, self._rows = labels, SteadyRows()
@@ -39,7 +39,7 @@ class Timeline(Canvas):
         name_width = min(max(len(name) for name in names), max(width // 5, 16)) + 1
         n_cells = max(width - name_width, 1)
         cell_s = max(TIMELINE_S / n_cells, 0.5)
-        # Cells stay in place while time passes: they begin at multiples of their length.
+        # Cells begin at multiples of their length, so that their contents stay the same over time.
         last = int(snapshot.time_s / cell_s)
         scores = self._scores(snapshot, n_cells, cell_s, last)
         n_rows = min(max(height - 2, 1), len(labels))
@@ -63,13 +63,13 @@ class Timeline(Canvas):
     def _scores(
         self, snapshot: Snapshot, n_cells: int, cell_s: float, last: int
     ) -> npt.NDArray[np.float32]:
-        """The highest score ``(cells, classes)`` in each cell."""
+        """Highest score in each cell, ``(cells, classes)``."""
         n_labels = len(snapshot.card.labels)
         scores = np.zeros((n_cells, n_labels), dtype=np.float32)
-        for mean in snapshot.averages:
-            cell = n_cells - 1 - last + int(mean.time_s / cell_s)
-            if 0 <= cell < n_cells and mean.values.size == n_labels:
-                np.maximum(scores[cell], mean.values, out=scores[cell])
+        for average in snapshot.averages:
+            cell = n_cells - 1 - last + int(average.time_s / cell_s)
+            if 0 <= cell < n_cells and average.values.size == n_labels:
+                np.maximum(scores[cell], average.values, out=scores[cell])
         return scores
 
     def _cells(self, scores: npt.NDArray[np.float32]) -> list[Segment]:
@@ -103,14 +103,14 @@ class Timeline(Canvas):
 
 
 def _name_in(label: str, room: int) -> str:
-    """A label in a bar, or its first words; nothing where those do not fit."""
+    """Shorten a label to its first words for a bar; empty if those do not fit."""
     shown = fit_words(label, room)
     whole = shown == label or label.startswith(shown.rstrip("…") + " ")
     return shown if whole or f"{shown.rstrip('…')}," in label else ""
 
 
 def _scale(n_cells: int, cell_s: float) -> str:
-    """Time stamps below, counted back from now."""
+    """Time scale, counted back from now in minutes."""
     cells = [" "] * n_cells
     for minutes in range(1, 6):
         text = f"│-{minutes} min"

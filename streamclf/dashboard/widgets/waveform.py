@@ -1,4 +1,4 @@
-"""The last seconds as a waveform."""
+"""Waveform of the last seconds."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SCALE_WIDTH = 6
 
 
 class WaveformView(Canvas):
-    """Lowest to highest sample of each 0.1 s, the newest at the right; two steps a cell."""
+    """Range of the samples in each 0.1 s, the newest at the right; two steps a cell."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {
         "waveform--wave",
@@ -23,7 +23,7 @@ class WaveformView(Canvas):
     }
 
     def draw(self, snapshot: Snapshot, width: int, height: int) -> list[list[Segment]]:
-        """Half blocks between lowest and highest."""
+        """Draw half blocks between the lowest and the highest sample."""
         n_columns = max(width - SCALE_WIDTH, 1)
         columns = snapshot.columns[-n_columns:]
         loudest = max((column.peak for column in columns), default=0.0)
