@@ -36,8 +36,8 @@ class Source:
         str | None,
         typer.Option(
             metavar="SOURCE",
-            help="Listen to - (standard input), sim:FILE (a recording, as if live) or a URL, "
-            "in place of a microphone.",
+            help="Source to use instead of a microphone: - (standard input), sim:FILE (a "
+            "recording, as if live) or a URL.",
         ),
     ] = None
     device: Annotated[
@@ -53,18 +53,24 @@ class Source:
         str | None,
         typer.Option(
             metavar="FORMAT:RATE:CHANNELS",
-            help="Form of bare samples on standard input: s16le:16000:1.",
+            help="Format of headerless samples on standard input, such as s16le:16000:1.",
         ),
     ] = None
     speed: Annotated[
         float | None,
         typer.Option(
-            metavar="TIMES", help="Pace of sim:FILE, 1 as in life; 0: as fast as it goes."
+            metavar="TIMES", help="Speed of sim:FILE; 1 is real time, 0 is as fast as possible."
         ),
     ] = None
-    loop: Annotated[bool, typer.Option("--loop", help="Begin sim:FILE again at its end.")] = False
+    loop: Annotated[
+        bool, typer.Option("--loop", help="Repeat sim:FILE from its beginning whenever it ends.")
+    ] = False
     no_reconnect: Annotated[
-        bool, typer.Option("--no-reconnect", help="End when the microphone or the URL is lost.")
+        bool,
+        typer.Option(
+            "--no-reconnect",
+            help="Exit when the microphone or the URL is lost, instead of reconnecting.",
+        ),
     ] = False
 
     def read(self, channel: int | None) -> SourceOptions:

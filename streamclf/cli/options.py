@@ -27,7 +27,8 @@ Labels: TypeAlias = Annotated[
     Path | None,
     typer.Option(
         metavar="FILE",
-        help="For a model without a card (its own description): labels, a line each, or CSV.",
+        help="For a model without a card (embedded description): file with its labels, one a "
+        "line, or CSV.",
     ),
 ]
 SampleRate: TypeAlias = Annotated[
@@ -42,32 +43,36 @@ WindowS: TypeAlias = Annotated[
 ActivationOption: TypeAlias = Annotated[
     Activation | None,
     typer.Option(
-        "--activation", help="For a model without a card: what turns its output into scores."
+        "--activation",
+        help="For a model without a card: function that turns its output into scores.",
     ),
 ]
 TaskOption: TypeAlias = Annotated[
     Task | None,
     typer.Option(
-        "--task", help="For a model without a card: one label at a time, several, or values."
+        "--task",
+        help="For a model without a card: its task (one label at a time, several labels, or "
+        "values).",
     ),
 ]
 ProviderOption: TypeAlias = Annotated[
     Provider,
-    typer.Option("--provider", help="What runs the model; auto takes CUDA where it works."),
+    typer.Option("--provider", help="Backend that runs the model; auto takes CUDA if it works."),
 ]
 Threads: TypeAlias = Annotated[
     int,
     typer.Option(
         min=0,
         metavar="N",
-        help="Threads that run the model; 0: one for a small model, more for a large one.",
+        help="Number of threads that run the model; 0: one for a small model, more for a large "
+        "one.",
     ),
 ]
 SelfCheck: TypeAlias = Annotated[
     bool,
     typer.Option(
         "--self-check",
-        help="First compare the provider with the CPU; refuse to begin where their scores differ.",
+        help="First compare the provider's scores with those of the CPU; exit if they differ.",
         rich_help_panel="Model",
     ),
 ]
@@ -78,7 +83,7 @@ Jobs: TypeAlias = Annotated[
         "-j",
         min=1,
         metavar="N",
-        help="Recordings heard at the same time; by default one for each free core.",
+        help="Number of recordings analysed at the same time; by default one for each free core.",
         rich_help_panel="Model",
     ),
 ]
@@ -89,28 +94,39 @@ ExactHop: TypeAlias = Annotated[
     bool,
     typer.Option(
         "--exact-hop",
-        help="Keep --hop to the sample; else it is rounded to one at which windows share work.",
+        help="Use exactly --hop; by default it is rounded to a value at which windows share "
+        "computation.",
     ),
 ]
 FixedHop: TypeAlias = Annotated[
     bool,
     typer.Option(
         "--fixed-hop",
-        help="Never widen the hop where this machine is too slow: skip audio, told as gaps.",
+        help="If this machine is too slow, skip audio and report gaps; by default the hop is "
+        "widened.",
         rich_help_panel="Events",
     ),
 ]
 Stats: TypeAlias = Annotated[
     Path | None,
-    typer.Option("--stats", metavar="FILE", help="Write what was heard and lost, as JSON."),
+    typer.Option(
+        "--stats",
+        metavar="FILE",
+        help="Write statistics of the audio that was heard and lost, as JSON.",
+    ),
 ]
 AverageS: TypeAlias = Annotated[
-    float, typer.Option("--average", metavar="SECONDS", help="Seconds to average over; 0: none.")
+    float,
+    typer.Option(
+        "--average", metavar="SECONDS", help="Length of the average of scores; 0 for no average."
+    ),
 ]
 AverageKindOption: TypeAlias = Annotated[
     AverageKind,
     typer.Option(
-        "--average-kind", help="Weigh all windows alike (mean), or the newest most (exponential)."
+        "--average-kind",
+        help="Weights of the windows in the average: equal (mean), or highest for the newest "
+        "(exponential).",
     ),
 ]
 ThresholdOption: TypeAlias = Annotated[
@@ -126,20 +142,25 @@ TargetPrecision: TypeAlias = Annotated[
     typer.Option(
         "--target-precision",
         metavar="0..1",
-        help="Use the model's thresholds at which this part of the events is right: 0.95.",
+        help="Use the model's thresholds at which this fraction of the events is correct, such "
+        "as 0.95.",
     ),
 ]
 NameUnknown: TypeAlias = Annotated[
     bool,
     typer.Option(
         "--unknown",
-        help="Also tell of sounds that the model does not know, and of silence.",
+        help="Also report sounds that the model does not know, and silence.",
         rich_help_panel="Events",
     ),
 ]
 ThresholdsFile: TypeAlias = Annotated[
     Path | None,
-    typer.Option("--thresholds", metavar="FILE", help="TOML file with thresholds, also by label."),
+    typer.Option(
+        "--thresholds",
+        metavar="FILE",
+        help="TOML file with thresholds, for all labels and for single ones.",
+    ),
 ]
 MinDuration: TypeAlias = Annotated[
     float | None, typer.Option(metavar="SECONDS", help="Drop events shorter than this.")
@@ -147,15 +168,18 @@ MinDuration: TypeAlias = Annotated[
 MaxDuration: TypeAlias = Annotated[
     float | None,
     typer.Option(
-        metavar="SECONDS", help="Events that last longer end and begin anew every so many seconds."
+        metavar="SECONDS",
+        help="Maximum length of an event; a longer one is split into events of at most this "
+        "length.",
     ),
 ]
 BeginOption: TypeAlias = Annotated[
     Begin,
     typer.Option(
         "--begin",
-        help="When an event begins: patient waits for the average; sure also begins where single "
-        "windows leave no doubt; eager where they leave little, with more false events.",
+        help="When an event begins: patient waits for the average; sure also begins as soon as "
+        "single windows leave no doubt; eager begins even with little doubt, and has more "
+        "false events.",
     ),
 ]
 Begins: TypeAlias = Annotated[
@@ -170,27 +194,32 @@ Ongoing: TypeAlias = Annotated[
     float | None,
     typer.Option(
         metavar="SECONDS",
-        help="Also write a JSON line every so many seconds while an event goes on.",
+        help="While an event is ongoing, also write a JSON line at this interval.",
         rich_help_panel="Output",
     ),
 ]
 MaxGap: TypeAlias = Annotated[
-    float | None, typer.Option(metavar="SECONDS", help="Bridge pauses up to this long.")
+    float | None,
+    typer.Option(
+        metavar="SECONDS",
+        help="Maximum pause within an event; after a longer one, a new event begins.",
+    ),
 ]
 Only: TypeAlias = Annotated[
     str | None,
     typer.Option(
-        "--only", metavar="LABEL,...", help="Tell events of these labels alone (info lists them)."
+        "--only", metavar="LABEL,...", help="Report only events of these labels (info lists them)."
     ),
 ]
 Except: TypeAlias = Annotated[
     str | None,
-    typer.Option("--except", metavar="LABEL,...", help="Tell no events of these labels."),
+    typer.Option("--except", metavar="LABEL,...", help="Report no events of these labels."),
 ]
 Channel: TypeAlias = Annotated[
     int | None,
     typer.Option(
-        metavar="N", help="Listen to one channel, counted from 1; by default to the mean of all."
+        metavar="N",
+        help="Channel to listen to, counted from 1; by default the mean of all channels.",
     ),
 ]
 Top: TypeAlias = Annotated[
@@ -221,14 +250,16 @@ Output: TypeAlias = Annotated[
         "--output",
         "-o",
         metavar="FILE",
-        help="Write events to .jsonl, .csv, .txt (Audacity) or .selections.txt (Raven) as well; "
-        "may be repeated.",
+        help="Also write events to a .jsonl, .csv, .txt (Audacity) or .selections.txt (Raven) "
+        "file; may be repeated.",
     ),
 ]
 FormatOption: TypeAlias = Annotated[
     Format | None,
     typer.Option(
-        "--format", "-f", help="Form of standard output; by default text on a terminal, else jsonl."
+        "--format",
+        "-f",
+        help="Format of standard output; by default text on a terminal, else jsonl.",
     ),
 ]
 ScoresFile: TypeAlias = Annotated[
@@ -241,14 +272,17 @@ Overwrite: TypeAlias = Annotated[
 Clips: TypeAlias = Annotated[
     Path | None,
     typer.Option(
-        "--clips", metavar="FOLDER", help="Write each event's audio, with a folder for each label."
+        "--clips",
+        metavar="FOLDER",
+        help="Folder for the audio of each event, with a subfolder for each label.",
     ),
 ]
 ClipsLimit: TypeAlias = Annotated[
     str | None,
     typer.Option(
         metavar="SIZE",
-        help="Keep --clips to this size (500MB, 20GB): the oldest of the label that fills most go.",
+        help="Maximum size of the --clips folder (500MB, 20GB); when full, the oldest clips of "
+        "the label that uses most space are deleted.",
         rich_help_panel="Output",
     ),
 ]
@@ -256,7 +290,7 @@ Resume: TypeAlias = Annotated[
     bool,
     typer.Option(
         "--resume",
-        help="Go on with a batch: leave out recordings that the outputs hold.",
+        help="Continue a batch: skip recordings whose results are already in the outputs.",
         rich_help_panel="Output",
     ),
 ]
@@ -264,21 +298,20 @@ Summary: TypeAlias = Annotated[
     bool,
     typer.Option(
         "--summary",
-        help="One answer a recording in place of events: its best labels, or a value.",
+        help="Write one result for each recording instead of events: its best labels, or a value.",
         rich_help_panel="Output",
     ),
 ]
 Append: TypeAlias = Annotated[
     bool,
-    typer.Option(
-        "--append", help="Write on at the end of output files that exist.", rich_help_panel="Output"
-    ),
+    typer.Option("--append", help="Append to output files that exist.", rich_help_panel="Output"),
 ]
 Rotate: TypeAlias = Annotated[
     str | None,
     typer.Option(
         metavar="SIZE|daily",
-        help="Set output files aside when they reach a size (10MB, 1GB), or each day.",
+        help="Rename output files and begin new ones when they reach a size (10MB, 1GB), or "
+        "each day.",
         rich_help_panel="Output",
     ),
 ]
@@ -289,24 +322,25 @@ Config: TypeAlias = Annotated[
         is_eager=True,
         callback=load_config,
         envvar="STREAMCLF_CONFIG",
-        help="Options from a TOML file; else the user's own (see config).",
+        help="TOML file with options; by default the user's own file (see config).",
         rich_help_panel="Other",
     ),
 ]
 LogFormatOption: TypeAlias = Annotated[
-    LogFormat, typer.Option("--log-format", help="Form of the messages on standard error.")
+    LogFormat, typer.Option("--log-format", help="Format of the messages on standard error.")
 ]
 LogLevelOption: TypeAlias = Annotated[
     LogLevel, typer.Option("--log-level", help="Lowest level of the messages on standard error.")
 ]
 Quiet: TypeAlias = Annotated[
-    bool, typer.Option("--quiet", "-q", help="Say nothing but warnings and errors.")
+    bool, typer.Option("--quiet", "-q", help="Show only warnings and errors.")
 ]
 Ui: TypeAlias = Annotated[
     bool | None,
     typer.Option(
         "--ui/--no-ui",
-        help="Show the dashboard, or not; on a terminal listen shows it, file only if asked.",
+        help="Show the dashboard, or not; by default listen shows it on a terminal, and file "
+        "does not.",
     ),
 ]
 Web: TypeAlias = Annotated[
@@ -319,12 +353,15 @@ WebHost: TypeAlias = Annotated[
     str | None, typer.Option(metavar="ADDRESS", help="Address for --web instead of 127.0.0.1.")
 ]
 WebAllowNetwork: TypeAlias = Annotated[
-    bool, typer.Option("--web-allow-network", help="Let others reach --web; there is no password.")
+    bool,
+    typer.Option(
+        "--web-allow-network", help="Allow other machines to reach --web; there is no password."
+    ),
 ]
 Fresh: TypeAlias = Annotated[
     bool,
     typer.Option(
-        "--fresh", help="Begin without the last session's settings, and leave them as they are."
+        "--fresh", help="Ignore the settings of the last session, and do not change them."
     ),
 ]
 
