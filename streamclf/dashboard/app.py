@@ -278,7 +278,7 @@ class Dashboard(Actions, App[int]):
                 self._state(), self._model_name(), engine.card.task, listener.relay.name,
                 listener.scoring_engine.source_rate, f"on {listener.model.provider}",
                 chosen.overload.hop_s,
-                chosen.settings.average_s, self._place(snapshot),
+                chosen.settings.average_s, self._describe_position(snapshot),
             )
         )  # fmt: skip
         if self._now() - self._health_at >= HEALTH_EVERY_S:
@@ -301,14 +301,14 @@ class Dashboard(Actions, App[int]):
 
     def _state(self) -> str:
         if self.listener.openers.recording is not None:
-            return self._state_of_recording()
-        listening = self._state_of_listening()
+            return self._recording_state()
+        listening = self._live_state()
         if self.playhead.playing:
             return listening
         still = "still listening" if listening == "listening" else listening
         return f"view frozen, {still}"
 
-    def _state_of_recording(self) -> str:
+    def _recording_state(self) -> str:
         if not self.playhead.playing:
             return "paused"
         if self.at_the_end():
@@ -316,7 +316,7 @@ class Dashboard(Actions, App[int]):
         speed = f"playing {self.playhead.speed:g}x"
         return speed if self.playback.plays_recording else f"{speed}, no sound"
 
-    def _state_of_listening(self) -> str:
+    def _live_state(self) -> str:
         if not self.is_silent():
             return "listening"
         if self.reason is not None:
@@ -324,13 +324,13 @@ class Dashboard(Actions, App[int]):
         state = self.listener.relay.state
         return "NO AUDIO" if state == "listening" else f"NO AUDIO, {state}"
 
-    def _place(self, snapshot: Snapshot) -> str:
+    def _describe_position(self, snapshot: Snapshot) -> str:
         if self.listener.openers.recording is None:
             return ""
-        heard_to = self.listener.history.end_s
+        known_s = self.listener.history.end_s
         claimed = self.listener.relay.duration_s if self.reason is None else None
         # The duration in a file's header is a claim, and may be too short.
-        whole = max(claimed or 0.0, heard_to)
+        whole = max(claimed or 0.0, known_s)
         place = f"{format_length(snapshot.time_s)} of {format_length(whole)}"
         if clock := self.listener.history.clock(snapshot.time_s):
             place = f"{clock}, {place}"

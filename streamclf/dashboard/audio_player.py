@@ -65,7 +65,7 @@ class ClipTrack:
         self._now = now
         self._waveform: Waveform = np.zeros(0, dtype=np.float32)
         self._rate = 1
-        self._began: float | None = None
+        self._started_at: float | None = None
 
     def open(self) -> int:
         """Load the audio; return its sample rate in Hz."""
@@ -76,9 +76,9 @@ class ClipTrack:
     def locate(self) -> tuple[float, float] | None:
         """Time since the first call, and speed 1."""
         now = self._now()
-        if self._began is None:
-            self._began = now
-        return now - self._began, 1.0
+        if self._started_at is None:
+            self._started_at = now
+        return now - self._started_at, 1.0
 
     def read(self, from_s: float, to_s: float) -> Waveform:
         """Read an interval as ``(samples,)``; empty beyond the end."""
@@ -87,9 +87,9 @@ class ClipTrack:
     @property
     def ended(self) -> bool:
         """Whether the whole piece has been played."""
-        if self._began is None:
+        if self._started_at is None:
             return False
-        return self._now() - self._began > self._waveform.size / self._rate
+        return self._now() - self._started_at > self._waveform.size / self._rate
 
 
 class AudioPlayer:
@@ -112,7 +112,7 @@ class AudioPlayer:
         self._rate = 0
         self._sent_s: float | None = None
         self._speed = 1.0
-        self._adapt: Callable[[Waveform], Waveform] = lambda piece: piece
+        self._resample: Callable[[Waveform], Waveform] = lambda piece: piece
         self._wake = threading.Event()
         self._closed = False
         self._thread: threading.Thread | None = None
@@ -201,7 +201,7 @@ class AudioPlayer:
             piece = track.read(self._sent_s, until_s)
             # A recording that is still being analysed may yield more audio later.
             self._sent_s += piece.size / self._rate
-            self._speaker.play(self._adapt(piece))
+            self._speaker.play(self._resample(piece))
 
     def _synchronise(self, time_s: float, speed: float) -> None:
         """Restart at the track's time after a jump or a change of speed."""
@@ -217,9 +217,9 @@ class AudioPlayer:
             self._speaker.flush()
         self._sent_s, self._speed = time_s, speed
         # A higher speed raises the pitch, as on a tape.
-        self._adapt = (lambda piece: piece) if speed == 1 else self._at_speed(speed)
+        self._resample = (lambda piece: piece) if speed == 1 else self._make_resampler(speed)
 
-    def _at_speed(self, speed: float) -> Callable[[Waveform], Waveform]:
+    def _make_resampler(self, speed: float) -> Callable[[Waveform], Waveform]:
         stream = soxr.ResampleStream(self._rate * speed, self._rate, 1, dtype="float32")
         return stream.resample_chunk  # type: ignore[no-any-return]
 

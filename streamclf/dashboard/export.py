@@ -60,10 +60,10 @@ def save_clip(history: History, recording: Path | None, to_s: float, folder: Pat
         averages = history.averages.between(from_s, to_s)
     with closing(LineFile(path.with_suffix(".csv"))) as table:
         table.write(csv_line(["seconds", *stream.labels]))
-        for mean in averages:
-            if mean.values.size == len(stream.labels):
-                values = [f"{value:.6g}" for value in mean.values]
-                table.write(csv_line([f"{mean.time_s - from_s:.3f}", *values]))
+        for average in averages:
+            if average.values.size == len(stream.labels):
+                values = [f"{value:.6g}" for value in average.values]
+                table.write(csv_line([f"{average.time_s - from_s:.3f}", *values]))
     return path
 
 
@@ -91,9 +91,9 @@ def export_events(history: History, folder: Path) -> Path:
     return path
 
 
-def free_path(folder: Path, what: str, ending: str) -> Path:
+def free_path(folder: Path, kind: str, ending: str) -> Path:
     """Path with the current time in its name at which no file exists yet."""
-    stem = f"streamclf-{what}-{datetime.now():%Y%m%d-%H%M%S}"
+    stem = f"streamclf-{kind}-{datetime.now():%Y%m%d-%H%M%S}"
     path, number = folder / f"{stem}{ending}", 2
     while path.exists():
         path, number = folder / f"{stem}-{number}{ending}", number + 1

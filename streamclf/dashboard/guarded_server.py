@@ -104,8 +104,8 @@ class GuardedServer(Server):
         return await handler(request)
 
     def _refuse(self, header: str, value: str) -> web.Response:
-        said = one_line(value[:_SHOWN]) or "missing"
-        text = f"{header} is {said}, not the dashboard's own: open {self._allowed_hosts.url}\n"
+        shown = one_line(value[:_SHOWN]) or "missing"
+        text = f"{header} is {shown}, not the dashboard's own: open {self._allowed_hosts.url}\n"
         return web.Response(status=403, text=text)
 
     async def handle_index(self, request: web.Request) -> web.StreamResponse:

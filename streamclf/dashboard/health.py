@@ -99,18 +99,18 @@ class HealthMeter:
         while self._samples[0][0] < now - 10:
             self._samples.popleft()
         before, cpu, n_windows = self._samples[0]
-        passed = now - before
+        elapsed_s = now - before
         recent = [moment for moment in self._frames if moment > now - 2]
         latency = np.percentile(self._latencies, [50, 95]) if self._latencies else [None, None]
         return Health(
             statistics.real_time_factor,
             latency[0],
             latency[1],
-            max(statistics.n_windows - n_windows, 0) / passed if passed else 0.0,
+            max(statistics.n_windows - n_windows, 0) / elapsed_s if elapsed_s else 0.0,
             session.gap_samples / session.sample_rate,
             session.n_gaps,
             max(lag_s, 0.0),
-            100 * (self._cpu() - cpu) / passed if passed else 0.0,
+            100 * (self._cpu() - cpu) / elapsed_s if elapsed_s else 0.0,
             len(recent) / 2,
             statistics.drift_ppm,
             overload,

@@ -85,7 +85,9 @@ class Playback:
         self._playhead = playhead
         self._recording = recording
         self._say = say
-        self._player = AudioPlayer(open_loudspeaker, self._fail) if open_loudspeaker else None
+        self._player = (
+            AudioPlayer(open_loudspeaker, self._report_failure) if open_loudspeaker else None
+        )
         self._recording_track = (
             RecordingTrack(recording, playhead, lambda: history.end_s)
             if recording is not None
@@ -152,7 +154,7 @@ class Playback:
             )
         return waveform, rate
 
-    def _fail(self, reason: str) -> None:
+    def _report_failure(self, reason: str) -> None:
         silent = self._recording_track is not None and not (self.muted or self.plays_recording)
-        along = "; the recording is shown without sound, 0 tries again" if silent else ""
-        self._say(f"{reason}{along}")
+        hint = "; the recording is shown without sound, 0 tries again" if silent else ""
+        self._say(f"{reason}{hint}")

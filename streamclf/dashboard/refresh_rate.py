@@ -16,10 +16,10 @@ class RefreshRate:
         rate_hz: Current number of frames a second.
     """
 
-    def __init__(self, most_hz: float = MAX_HZ) -> None:
-        self.rate_hz = most_hz
-        self._most_hz = most_hz
-        self._n_good = 0
+    def __init__(self, max_hz: float = MAX_HZ) -> None:
+        self.rate_hz = max_hz
+        self._max_hz = max_hz
+        self._n_punctual = 0
         self._n_late = 0
 
     @property
@@ -41,10 +41,10 @@ class RefreshRate:
         self._n_late = self._n_late + 1 if late else 0
         if self._n_late >= LATE_LIMIT:
             self.rate_hz = max(self.rate_hz / 2, MIN_HZ)
-            self._n_good = self._n_late = 0
+            self._n_punctual = self._n_late = 0
         elif not late:
-            self._n_good += 1
-            if self._n_good >= RECOVERY_S * self.rate_hz and self.rate_hz < self._most_hz:
-                self.rate_hz = min(self.rate_hz * 1.5, self._most_hz)
-                self._n_good = 0
+            self._n_punctual += 1
+            if self._n_punctual >= RECOVERY_S * self.rate_hz and self.rate_hz < self._max_hz:
+                self.rate_hz = min(self.rate_hz * 1.5, self._max_hz)
+                self._n_punctual = 0
         return backlog == 0

@@ -88,9 +88,9 @@ def make_hangup_safe(driver: type[Driver], on_gone: Callable[[], None]) -> type[
 
 def discard_output() -> None:
     """Redirect standard output and error to the null device, once the terminal is gone."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
+    null_device = os.open(os.devnull, os.O_WRONLY)
     for stream in (sys.__stdout__, sys.__stderr__):
         # isatty() is false for a terminal that is gone; it is still a character device.
         if stream is not None and stat.S_ISCHR(os.fstat(stream.fileno()).st_mode):
-            os.dup2(nowhere, stream.fileno())
-    os.close(nowhere)
+            os.dup2(null_device, stream.fileno())
+    os.close(null_device)

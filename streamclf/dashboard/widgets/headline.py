@@ -33,14 +33,14 @@ class Headline(Canvas):
         """Draw large letters where they fit, and plain text elsewhere."""
         quiet = self.component_style("headline--quiet")
         if snapshot.values is None:
-            return _middle([WAITING], width, height, quiet)
+            return _centre([WAITING], width, height, quiet)
         names = self._sounds(snapshot)
         if names:
-            return self._say(names, width, height)
+            return self._draw_names(names, width, height)
         verdict, score = snapshot.verdict
         if verdict != "known":
-            return _middle([f"{verdict} {score:.2f}"], width, height, quiet)
-        return _middle([NOTHING], width, height, quiet)
+            return _centre([f"{verdict} {score:.2f}"], width, height, quiet)
+        return _centre([NOTHING], width, height, quiet)
 
     def _sounds(self, snapshot: Snapshot) -> list[str]:
         assert snapshot.values is not None
@@ -50,7 +50,7 @@ class Headline(Canvas):
         rows = self._rows.update(snapshot.time_s, scores)
         return [snapshot.names[index] for index in rows if index >= 0]
 
-    def _say(self, names: list[str], width: int, height: int) -> list[list[Segment]]:
+    def _draw_names(self, names: list[str], width: int, height: int) -> list[list[Segment]]:
         style = self.component_style("headline--sound")
         room = max(width - 2, 1)
         for n_large in range(len(names), 0, -1):
@@ -71,10 +71,10 @@ class Headline(Canvas):
         rows = render_large(names[0].partition(",")[0], room, height - 1)
         words = f"{ABOVE} {', '.join(names)}"
         if rows is None:
-            return _middle([words], width, height, style)
+            return _centre([words], width, height, style)
         return [[Segment(f" {row}", style)] for row in [*rows, fit_words(words, room)]]
 
 
-def _middle(texts: list[str], width: int, height: int, style: Style) -> list[list[Segment]]:
+def _centre(texts: list[str], width: int, height: int, style: Style) -> list[list[Segment]]:
     lines = [[Segment(f" {fit_words(text, max(width - 2, 1))}", style)] for text in texts]
     return [[] for _ in range(max(height - len(lines), 0) // 2)] + lines

@@ -71,13 +71,13 @@ class DampedRows:
         if jumped or not any(row >= 0 for row in self.rows):
             self.rows, self._since = strongest, {}
             return self.rows
-        self._leave_and_arrive(strongest)
-        self._settle(time_s, scores)
+        self._replace_missing(strongest)
+        self._swap_due(time_s, scores)
         while self.rows and self.rows[-1] < 0:
             self.rows.pop()
         return [max(row, -1) for row in self.rows]
 
-    def _leave_and_arrive(self, strongest: Sequence[int]) -> None:
+    def _replace_missing(self, strongest: Sequence[int]) -> None:
         # Each empty row gets its own negative number, as the delay is counted per pair of rows.
         for place, row in enumerate(self.rows):
             if row >= 0 and row not in strongest:
@@ -89,7 +89,7 @@ class DampedRows:
             self.rows[place] = index
         self.rows += arriving[len(empty) :]
 
-    def _settle(self, time_s: float, scores: Mapping[int, float]) -> None:
+    def _swap_due(self, time_s: float, scores: Mapping[int, float]) -> None:
         rows = self.rows
         stronger = {
             (lower, upper)
@@ -98,11 +98,11 @@ class DampedRows:
             if scores.get(lower, 0.0) > scores.get(upper, 0.0)
         }
         self._since = {pair: self._since.get(pair, time_s) for pair in stronger}
-        ripe = {pair for pair, since in self._since.items() if time_s - since >= SWAP_DELAY_S}
-        moved = bool(ripe)
+        due = {pair for pair, since in self._since.items() if time_s - since >= SWAP_DELAY_S}
+        moved = bool(due)
         while moved:
             moved = False
             for place in range(len(rows) - 1):
-                if (rows[place + 1], rows[place]) in ripe:
+                if (rows[place + 1], rows[place]) in due:
                     rows[place], rows[place + 1] = rows[place + 1], rows[place]
                     moved = True

@@ -92,7 +92,7 @@ class Timeline(Canvas):
                 cells[begin:end], kinds[begin:end] = "╱" * (end - begin), [2] * (end - begin)
                 continue
             room = end - begin
-            text = f"▏{_name_in(entry.label, room - 1)}".ljust(room)
+            text = f"▏{_shorten_label(entry.label, room - 1)}".ljust(room)
             cells[begin:end], kinds[begin:end] = text, [1] * (end - begin)
         styles = [
             self.rich_style,
@@ -102,7 +102,7 @@ class Timeline(Canvas):
         return [Segment(cell, styles[kind]) for cell, kind in zip(cells, kinds, strict=True)]
 
 
-def _name_in(label: str, room: int) -> str:
+def _shorten_label(label: str, room: int) -> str:
     """Shorten a label to its first words for a bar; empty if those do not fit."""
     shown = fit_words(label, room)
     whole = shown == label or label.startswith(shown.rstrip("…") + " ")
