@@ -82,7 +82,7 @@ def test_distance_knows_pairs_that_are_hard_to_tell():
     assert distance(red, green, "deuteranopia") < TELLABLE
 
 
-@pytest.mark.parametrize("few", [False, True])
+@pytest.mark.parametrize("only_256", [False, True])
 @themes
 def test_palette_is_in_order_for_every_eye(theme, only_256):
     colours = [Color.parse(c) for c in drawn(theme, only_256)]
@@ -107,7 +107,7 @@ def test_palette_of_few_rises_in_many_steps(theme):
 @themes
 def test_palette_begins_at_the_themes_background_and_goes_through_its_hues(theme):
     tones = tones_of(theme)
-    tones = tones if tones.known else palette_module.USUAL[theme.dark]
+    tones = tones if tones.known else palette_module.DEFAULT_COLOURS[theme.dark]
     colours = [Color.parse(c) for c in drawn(theme, only_256=False)]
     assert distance(colours[0], Color.parse(tones.silent), "usual") < 2.3
     for colour, tone in [(colours[16], tones.middle), (colours[-1], tones.loud)]:

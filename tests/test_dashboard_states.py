@@ -27,7 +27,7 @@ def picture(snap_compare, tmp_path, tone_model, monkeypatch, request):
     ):  # fmt: skip
         app = make_dashboard(tmp_path, model, Script(*steps), **options)
         # Rows stay where they are from picture to picture: so there must be as many each time.
-        app.pace = RefreshRate(1e-3)
+        app.refresh_rate = RefreshRate(1e-3)
         seconds = sum(step if isinstance(step, float) else step.size / toys.RATE
                       for step in steps if not isinstance(step, Exception))  # fmt: skip
 
