@@ -176,16 +176,16 @@ def test_lengths_count_up_in_the_list_and_the_cursor_stays(tmp_path, tone_model)
     drive(app, script)
 
 
-def test_course_finds_values_by_time():
+def test_time_series_finds_values_by_time():
     packed = DiskTimeSeries(lambda value: bytes([value]), lambda data: data[0])
-    for course in (TimeSeries(600.0), packed):
+    for series in (TimeSeries(600.0), packed):
         for time_s in (1.0, 2.0, 3.0):
-            course.add(time_s, int(time_s))
-        assert course.between(1.0, 2.5) == [2]
-        assert course.between(3.0, 9.0) == course.between(2.0, 1.0) == []
-        assert (course.at(0.5), course.at(2.9)) == (None, 2)
-        course.clear()
-        assert course.at(9.0) is None
+            series.add(time_s, int(time_s))
+        assert series.between(1.0, 2.5) == [2]
+        assert series.between(3.0, 9.0) == series.between(2.0, 1.0) == []
+        assert (series.at(0.5), series.at(2.9)) == (None, 2)
+        series.clear()
+        assert series.at(9.0) is None
 
 
 @given(
@@ -193,7 +193,7 @@ def test_course_finds_values_by_time():
     st.floats(-5, 60),
     st.floats(-5, 60),
 )
-def test_a_course_in_a_file_gives_what_one_in_memory_does(values, from_s, to_s):
+def test_a_time_series_on_disk_gives_what_one_in_memory_does(values, from_s, to_s):
     kept, on_disk = (
         TimeSeries(1e9),
         DiskTimeSeries(lambda value: bytes([value]), lambda data: data[0]),
@@ -205,7 +205,7 @@ def test_a_course_in_a_file_gives_what_one_in_memory_does(values, from_s, to_s):
     assert on_disk.at(to_s) == kept.at(to_s)
 
 
-def test_columns_and_means_come_back_from_a_file_as_they_were():
+def test_columns_and_averages_come_back_from_a_file_as_they_were():
     (column,) = columns_of(toys.tone(440, 0.1))
     again = Column.unpack(column.pack())
     assert (again.time_s, again.rms, again.missing) == (column.time_s, column.rms, False)
@@ -239,29 +239,29 @@ def test_what_is_kept_of_a_recording_takes_no_memory():
     assert len(history.averages.between(-1, 3002)) == 30_000
 
 
-def test_a_tape_takes_no_memory_and_plays_what_it_heard():
+def test_a_score_cache_takes_no_memory_and_gives_every_window():
     windows = 15_000
     values = np.arange(50, dtype=np.float32)
     results = (Average(Scores(k, 12_000, values + k), values) for k in range(windows))
-    tape = ScoreCache(results)
-    for _ in itertools.islice(tape, 5000):
+    cache = ScoreCache(results)
+    for _ in itertools.islice(cache, 5000):
         pass
     tracemalloc.start()
-    assert sum(1 for _ in tape) == windows
+    assert sum(1 for _ in cache) == windows
     kept, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert kept < 300_000
-    again = list(itertools.islice(tape, 3))
+    again = list(itertools.islice(cache, 3))
     assert [item.position for item in again] == [0, 1, 2]
     np.testing.assert_array_equal(again[2].values, values + 2)
 
 
 def test_a_full_disk_of_temporary_files_is_one_line(monkeypatch, tmp_path):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "gone"))
-    course = DiskTimeSeries(lambda value: value, lambda data: data)
-    course.add(0, bytes(900_000))
+    series = DiskTimeSeries(lambda value: value, lambda data: data)
+    series.add(0, bytes(900_000))
     with pytest.raises(SinkError, match=r"cannot be kept .*: no such file .*TMPDIR"):
-        course.add(1, bytes(900_000))
+        series.add(1, bytes(900_000))
 
 
 @given(st.lists(st.permutations(range(8)).map(lambda order: order[:4]), min_size=2, max_size=6))

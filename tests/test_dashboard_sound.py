@@ -67,17 +67,17 @@ class Moving:
         return np.arange(round(from_s * RATE), round(to_s * RATE), dtype=np.float32)
 
 
-def steps(aloud, track, times, speed=1.0):
+def steps(player, track, times, speed=1.0):
     for time_s in times:
         track.where = (time_s, speed)
-        aloud.step()
+        player.step()
 
 
 def test_what_is_followed_is_played_without_a_seam_and_a_little_ahead():
     shop, track = Shop(), Moving()
-    aloud = AudioPlayer(shop, pytest.fail)
-    aloud.follow(track)
-    steps(aloud, track, np.arange(0, 3, 0.0437))
+    player = AudioPlayer(shop, pytest.fail)
+    player.follow(track)
+    steps(player, track, np.arange(0, 3, 0.0437))
     (speaker,) = shop.speakers
     assert (speaker.sample_rate, speaker.n_flushes) == (RATE, 0)
     np.testing.assert_array_equal(speaker.sound, np.arange(speaker.sound.size))
@@ -86,29 +86,29 @@ def test_what_is_followed_is_played_without_a_seam_and_a_little_ahead():
 
 def test_jumps_and_pauses_drop_what_was_to_be_played():
     shop, track = Shop(), Moving()
-    aloud = AudioPlayer(shop, pytest.fail)
-    aloud.follow(track)
-    steps(aloud, track, [0.0, 0.05])
-    steps(aloud, track, [9.0, 9.05])
+    player = AudioPlayer(shop, pytest.fail)
+    player.follow(track)
+    steps(player, track, [0.0, 0.05])
+    steps(player, track, [9.0, 9.05])
     (speaker,) = shop.speakers
     assert speaker.n_flushes == 1
     assert speaker.played[2][0] == 9 * RATE
     track.where = None
-    aloud.step()
-    aloud.step()
+    player.step()
+    player.step()
     assert (speaker.n_flushes, len(speaker.played)) == (2, 4)
-    steps(aloud, track, [9.05])
+    steps(player, track, [9.05])
     assert speaker.played[-1][0] == 9.05 * RATE
-    steps(aloud, track, [2.0])
+    steps(player, track, [2.0])
     assert speaker.played[-1][0] == 2 * RATE
 
 
 @pytest.mark.parametrize("speed", [0.5, 2.0, 8.0])
 def test_another_speed_is_as_on_a_tape(speed):
     shop, track = Shop(), Moving()
-    aloud = AudioPlayer(shop, pytest.fail)
-    aloud.follow(track)
-    steps(aloud, track, np.arange(0, 4 * speed, 0.05 * speed), speed)
+    player = AudioPlayer(shop, pytest.fail)
+    player.follow(track)
+    steps(player, track, np.arange(0, 4 * speed, 0.05 * speed), speed)
     (speaker,) = shop.speakers
     assert speaker.n_flushes == 0
     assert speaker.sound.size == pytest.approx((4 + BUFFER_S) * RATE, rel=0.1)
@@ -118,20 +118,20 @@ def test_another_speed_is_as_on_a_tape(speed):
 
 def test_a_clip_is_played_once_in_place_of_what_is_followed():
     clock, shop, track = [0.0], Shop(), Moving()
-    aloud = AudioPlayer(shop, pytest.fail)
-    aloud.follow(track)
-    aloud.step()
-    aloud.play(ClipTrack(lambda: (np.full(RATE // 2, -1, np.float32), RATE), lambda: clock[0]))
-    assert aloud.is_playing_clip
+    player = AudioPlayer(shop, pytest.fail)
+    player.follow(track)
+    player.step()
+    player.play(ClipTrack(lambda: (np.full(RATE // 2, -1, np.float32), RATE), lambda: clock[0]))
+    assert player.is_playing_clip
     for _ in range(15):
-        aloud.step()
+        player.step()
         clock[0] += 0.05
     along, clip, again = shop.speakers
     assert along.closed
     assert along.n_flushes == 1
     assert clip.closed
     np.testing.assert_array_equal(clip.sound, np.full(RATE // 2, -1))
-    assert not aloud.is_playing_clip
+    assert not player.is_playing_clip
     assert again.sound.size
 
 
@@ -142,21 +142,21 @@ def test_a_loudspeaker_that_is_lost_is_said_once_and_given_up():
         def play(self, waveform):
             raise DeviceError("the loudspeaker is gone")
 
-    aloud = AudioPlayer(Lost, told.append)
-    aloud.follow(track)
-    aloud.step()
-    aloud.step()
+    player = AudioPlayer(Lost, told.append)
+    player.follow(track)
+    player.step()
+    player.step()
     assert told == ["the loudspeaker is gone"]
-    assert not aloud.is_following
+    assert not player.is_following
 
 
 def test_playing_runs_in_a_thread_that_ends():
     shop, track = Shop(), Moving()
-    aloud = AudioPlayer(shop, pytest.fail)
-    aloud.start()
-    aloud.follow(track)
+    player = AudioPlayer(shop, pytest.fail)
+    player.start()
+    player.follow(track)
     until(lambda: shop.sound.size)
-    aloud.close()
+    player.close()
     assert all(speaker.closed for speaker in shop.speakers)
     assert "audio-player" not in [thread.name for thread in threading.enumerate()]
 

@@ -19,8 +19,8 @@ class Playhead:
     Attributes:
         playing: Whether the displayed time advances.
         speed: Speed of a recording, as a factor of real time.
-        known_s: Time up to which results are listed, in seconds: the moment at which a live view
-            was frozen, infinite for recordings.
+        known_s: Time up to which results are listed, in seconds. For a live source it is the
+            newest moment, or that at which the view was frozen; for recordings it is infinite.
     """
 
     def __init__(self, *, live: bool, now: Callable[[], float]) -> None:

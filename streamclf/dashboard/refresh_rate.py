@@ -35,7 +35,7 @@ class RefreshRate:
             backlog: Number of writes that wait for the terminal.
 
         Returns:
-            Whether to draw. While writes wait, a new frame would only show an older state later.
+            Whether to draw. While writes wait, another frame would only add to the delay.
         """
         late = took_s > 2 * self.interval_s or backlog > 0
         self._n_late = self._n_late + 1 if late else 0

@@ -49,6 +49,6 @@ class ScoreCache:
                     self._buffer.append(_LENGTH.pack(len(data)) + data)
                     return True
         except SourceError as error:
-            # Kept for later: the stages that read this cache can first finish their work.
+            # Kept, not raised: the stages that read this cache must finish their work first.
             self.error = error
         return False
