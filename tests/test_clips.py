@@ -14,15 +14,14 @@ import toys
 
 from streamclf.core.clip_tags import is_clip
 from streamclf.core.errors import SinkError
-from streamclf.core.records import Average, Block, Gap, Scores, SoundEvent
-from streamclf.sinks.base import StreamInfo
+from streamclf.core.records import Average, Block, Gap, Scores, SoundEvent, StreamStarted
 from streamclf.sinks.clips import clips as clips_module
 from streamclf.sinks.clips.clips import BackgroundClips, ClipSink, name_clip, tell_time
 from streamclf.sources.recording.recording import Recording
 from streamclf.sources.recording.start_time import recorded_at
 
 RATE = 1000
-STREAM = StreamInfo("site/night.wav", RATE, ["dog", "rain"], "single-label")
+STREAM = StreamStarted("site/night.wav", RATE, ["dog", "rain"], "single-label")
 
 
 def ramp(begin: int, end: int) -> Block:
@@ -110,7 +109,7 @@ def test_another_stream_has_audio_of_its_own(tmp_path):
     sink.write(SoundEvent("dog", 1000, 2000, 0.5))
     # Its first audio comes before it is known that it is another.
     sink.hear(Block(0, np.full((1, 4000), 0.5, np.float32), RATE))
-    sink.begin(StreamInfo("other.wav", RATE, ["dog"], "single-label"))
+    sink.begin(StreamStarted("other.wav", RATE, ["dog"], "single-label"))
     sink.write(SoundEvent("dog", 1000, 3900, 0.5))
     assert set(clips_below(tmp_path)["dog/other/000001.000_50.flac"]) == {16384}
 
@@ -135,7 +134,7 @@ ZONE = timezone(timedelta(hours=1))
     ],
 )  # fmt: skip
 def test_clips_are_named_by_class_recording_and_time(source, label, started, live, name):
-    stream = StreamInfo(source, RATE, [label], "single-label", started, live=live)
+    stream = StreamStarted(source, RATE, [label], "single-label", started, live=live)
     path = name_clip(stream, SoundEvent(label, 12_500, 14_000, 0.9349))
     assert path.as_posix() == name
     if started is not None:
@@ -261,7 +260,7 @@ def test_listen_writes_clips_as_file_does(streamclf, write_wav, tone_model, tmp_
 def test_a_clip_tells_when_its_first_sample_sounded(tmp_path, zone):
     started = datetime(2026, 3, 28, 23, 59, 59, 250_000, zone)
     sink = ClipSink(tmp_path)
-    sink.begin(StreamInfo("Mic", RATE, ["dog"], "single-label", started, live=True))
+    sink.begin(StreamStarted("Mic", RATE, ["dog"], "single-label", started, live=True))
     hear(sink, 0, 9000)
     sink.write(SoundEvent("dog", 2000, 4000, 0.934))
     (path,) = tmp_path.rglob("*.flac")

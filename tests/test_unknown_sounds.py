@@ -10,13 +10,12 @@ from hypothesis import strategies as st
 
 from streamclf.checks.comparison import compare
 from streamclf.core.card import Card, Thresholds, Unknown
-from streamclf.core.records import Average, EventBegan, Gap, Scores, SoundEvent
+from streamclf.core.records import Average, EventBegan, Gap, Scores, SoundEvent, StreamStarted
 from streamclf.core.settings import Settings
 from streamclf.core.unknown import SILENCE, judge
 from streamclf.pipeline.engine import Engine
 from streamclf.pipeline.events import Found, Timing
 from streamclf.pipeline.unknown_events import name_unknown
-from streamclf.sinks.base import StreamInfo
 from streamclf.sinks.jsonl import JsonLinesSink
 from streamclf.sources.array import ArraySource
 
@@ -215,7 +214,7 @@ def test_gap_ends_an_unknown_sound():
 def test_updates_begin_with_it(level, label):
     lines = []
     sink = JsonLinesSink(SimpleNamespace(write=lines.append, close=lambda: None), top=2)
-    sink.begin(StreamInfo("x", RATE, CARD.labels, CARD.task, unknown=UNKNOWN))
+    sink.begin(StreamStarted("x", RATE, CARD.labels, CARD.task, unknown=UNKNOWN))
     results, _ = run(make_audio(level), Loudness())
     for result in results:
         sink.write(result)

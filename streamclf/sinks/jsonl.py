@@ -8,10 +8,17 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from streamclf.core.records import Average, EventBegan, EventOngoing, Gap, Result, SoundEvent
+from streamclf.core.records import (
+    Average,
+    EventBegan,
+    EventOngoing,
+    Gap,
+    Result,
+    SoundEvent,
+    StreamStarted,
+)
 from streamclf.core.stats import Statistics
 from streamclf.core.unknown import judge
-from streamclf.sinks.base import StreamInfo
 from streamclf.sinks.lines import Lines, LineSink
 
 _ENCODER = msgspec.json.Encoder()
@@ -66,7 +73,7 @@ class JsonLinesSink(LineSink):
         fields = {"type": "summary", "source": stream.source, **place, **said, **mark}
         self._file.write(_ENCODER.encode(fields).decode())
 
-    def mark(self, kind: str, stream: StreamInfo, statistics: Statistics) -> str:
+    def mark(self, kind: str, stream: StreamStarted, statistics: Statistics) -> str:
         """A line about a recording."""
         place = _place(stream, 0, statistics.elapsed_samples)
         fields = {"type": kind, "source": stream.source, **place, "events": statistics.n_events}
@@ -76,7 +83,7 @@ class JsonLinesSink(LineSink):
         source = self._stream.source if self._stream else None
         return _ENCODER.encode({"type": "loss", "source": source, "lines": n_lines}).decode()
 
-    def _fields(self, result: Result, stream: StreamInfo) -> dict[str, Any] | None:
+    def _fields(self, result: Result, stream: StreamStarted) -> dict[str, Any] | None:
         if isinstance(result, SoundEvent):
             place = _place(stream, result.onset, result.offset)
             fields = {**_event("event", result, stream), **place}
@@ -96,7 +103,7 @@ class JsonLinesSink(LineSink):
             return {"type": "update", "source": stream.source, **place, "top": top, **mark}
         return None
 
-    def _life(self, result: EventBegan | EventOngoing, stream: StreamInfo) -> dict[str, Any]:
+    def _life(self, result: EventBegan | EventOngoing, stream: StreamStarted) -> dict[str, Any]:
         kind = "begin" if isinstance(result, EventBegan) else "ongoing"
         fields = {
             **_event(kind, result, stream),
@@ -107,7 +114,7 @@ class JsonLinesSink(LineSink):
         return _with_time(fields, stream, result.onset)
 
 
-def _values(average: Average, stream: StreamInfo) -> dict[str, Any]:
+def _values(average: Average, stream: StreamStarted) -> dict[str, Any]:
     """A regression's one value, or its values by label."""
     values = {
         label: round(float(value), 6)
@@ -117,7 +124,7 @@ def _values(average: Average, stream: StreamInfo) -> dict[str, Any]:
 
 
 def top_labels(
-    average: Average, stream: StreamInfo, n_labels: int, *, chosen_only: bool = False
+    average: Average, stream: StreamStarted, n_labels: int, *, chosen_only: bool = False
 ) -> list[dict[str, Any]]:
     """The highest averaged scores, in falling order; unknown sounds and silence go first.
 
@@ -145,18 +152,18 @@ def _mark(short: bool) -> dict[str, Any]:
 
 
 def _event(
-    kind: str, result: SoundEvent | EventBegan | EventOngoing, stream: StreamInfo
+    kind: str, result: SoundEvent | EventBegan | EventOngoing, stream: StreamStarted
 ) -> dict[str, Any]:
     """What the lines of an event have in common."""
     name = stream.event_id(result.id)
     return {"type": kind, "id": name, "source": stream.source, "label": result.label}
 
 
-def _place(stream: StreamInfo, onset: int, offset: int) -> dict[str, Any]:
+def _place(stream: StreamStarted, onset: int, offset: int) -> dict[str, Any]:
     place: dict[str, Any] = {"onset": stream.seconds(onset), "offset": stream.seconds(offset)}
     return _with_time(place, stream, onset)
 
 
-def _with_time(fields: dict[str, Any], stream: StreamInfo, position: int) -> dict[str, Any]:
+def _with_time(fields: dict[str, Any], stream: StreamStarted, position: int) -> dict[str, Any]:
     time = stream.time(position)
     return fields if time is None else {**fields, "time": time}
