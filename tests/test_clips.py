@@ -50,8 +50,8 @@ def clips_below(folder: Path) -> dict[str, list[int]]:
 
 def test_a_clip_is_the_event_and_half_a_second_around_it(tmp_path):
     sink = ClipSink(tmp_path / "clips")
-    hear(sink, 0, 9000)
     sink.begin(STREAM)
+    hear(sink, 0, 9000)
     sink.write(average(0))
     assert not (tmp_path / "clips").exists()
     sink.write(SoundEvent("dog", 2000, 4000, 0.934))
@@ -81,8 +81,8 @@ def test_of_a_long_event_the_last_seconds_are_kept(tmp_path):
 
 def test_audio_waits_for_a_batch_of_windows(tmp_path):
     sink = ClipSink(tmp_path)
-    hear(sink, 0, 90_000)  # a batch: much audio, then all its results
     sink.begin(STREAM)
+    hear(sink, 0, 90_000)  # a batch: much audio, then all its results
     for second in range(12):
         sink.write(average(1000 * second))
     sink.write(SoundEvent("dog", 2000, 3000, 0.5))
@@ -107,9 +107,8 @@ def test_another_stream_has_audio_of_its_own(tmp_path):
     sink.begin(STREAM)
     hear(sink, 0, 5000)
     sink.write(SoundEvent("dog", 1000, 2000, 0.5))
-    # Its first audio comes before it is known that it is another.
-    sink.hear(Block(0, np.full((1, 4000), 0.5, np.float32), RATE))
     sink.begin(StreamStarted("other.wav", RATE, ["dog"], "single-label"))
+    sink.hear(Block(0, np.full((1, 4000), 0.5, np.float32), RATE))
     sink.write(SoundEvent("dog", 1000, 3900, 0.5))
     assert set(clips_below(tmp_path)["dog/other/000001.000_50.flac"]) == {16384}
 
