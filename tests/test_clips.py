@@ -4,6 +4,7 @@ import errno
 import os
 import sys
 import threading
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
@@ -111,6 +112,18 @@ def test_another_stream_has_audio_of_its_own(tmp_path):
     sink.hear(Block(0, np.full((1, 4000), 0.5, np.float32), RATE))
     sink.write(SoundEvent("dog", 1000, 3900, 0.5))
     assert set(clips_below(tmp_path)["dog/other/000001.000_50.flac"]) == {16384}
+
+
+def test_a_stream_that_goes_on_where_another_ended_has_its_audio(tmp_path):
+    """As in the dashboard, where another model goes on."""
+    sink = ClipSink(tmp_path)
+    sink.begin(STREAM)
+    hear(sink, 0, 3000)
+    sink.begin(replace(STREAM, position=3000))
+    hear(sink, 3000, 6000)
+    sink.write(SoundEvent("dog", 3200, 4000, 0.5))
+    (samples,) = clips_below(tmp_path).values()
+    assert samples == list(range(2700, 4500))
 
 
 ZONE = timezone(timedelta(hours=1))

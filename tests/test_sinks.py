@@ -2,6 +2,7 @@
 
 import csv
 import json
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
@@ -203,6 +204,18 @@ def test_text_is_a_table_below_each_name(tmp_path):
         "  1:15:16.00 - 1:15:17.00  door, slammed             1.00",
         "     1:00.00 - 1:00:00.00  rain                      0.50",
     ]
+
+
+def test_text_tells_when_a_live_stream_began_as_its_clock_knows_it_by_then(tmp_path):
+    """A server sends at first what it kept: later audio tells that the stream began earlier."""
+
+    class Clock:
+        def moment(self, position: int) -> datetime:
+            return datetime(2026, 3, 29, 1, 59, 50) + timedelta(seconds=position / RATE)
+
+    stream = replace(LIVE, clock=Clock(), live=True)
+    text = written(tmp_path / "x.txt", stream, [RESULTS[1]], chosen="text")
+    assert text.splitlines()[0] == "Mic, from 2026-03-29 01:59:50"
 
 
 def test_memory_keeps_everything_with_its_stream():
