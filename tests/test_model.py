@@ -317,14 +317,14 @@ def test_a_small_model_runs_on_one_thread_unless_told(
     limit, asked, expected, tone_model, monkeypatch
 ):
     monkeypatch.setattr("streamclf.model.model_file.SMALL_BYTES", limit)
-    monkeypatch.setattr("streamclf.model.model_file.count_if_fewer", lambda: 0)
+    monkeypatch.setattr("streamclf.model.model_file.count_limited_cores", lambda: 0)
     assert Model(tone_model, provider="cpu", n_threads=asked).n_threads == expected
 
 
 def test_a_large_model_takes_no_more_threads_than_this_process_may(tone_model, monkeypatch):
     """ONNX Runtime would count the machine's processors, whatever share of them a container has."""
     monkeypatch.setattr("streamclf.model.model_file.SMALL_BYTES", 1)
-    monkeypatch.setattr("streamclf.model.model_file.count_if_fewer", lambda: 2)
+    monkeypatch.setattr("streamclf.model.model_file.count_limited_cores", lambda: 2)
     assert Model(tone_model, provider="cpu").n_threads == 2
     assert Model(tone_model, provider="cpu", n_threads=3).n_threads == 3
 

@@ -53,7 +53,7 @@ def test_windows_without_numbers_are_left_out_and_the_rest_goes_on(classifier, k
     assert [label for label in events if label != "quiet"] == ["middle", "low"]
     (notice,) = [item for item in results if isinstance(item, Notice)]
     assert notice.message.startswith("the model gives nan instead of scores for the window at 1.50")
-    assert engine.statistics.n_undefined == 3
+    assert engine.statistics.n_non_finite == 3
     assert engine.statistics.n_windows == n_windows - 3
     assert engine.statistics.as_json()["windows_undefined"] == 3
     assert "3 windows without scores" in engine.statistics.summary()

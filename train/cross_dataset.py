@@ -25,7 +25,7 @@ from streamclf.core.errors import UsageError
 from streamclf.core.records import Average, Block, SoundEvent
 from streamclf.core.settings import Settings
 from streamclf.core.stats import Statistics
-from streamclf.core.unknown import pass_silence
+from streamclf.core.unknown import skip_silence
 from streamclf.model.classifier import Classifier, classify
 from streamclf.model.model_file import Model, find_model
 from streamclf.model.scorer import open_stream
@@ -154,7 +154,7 @@ def hear(classifier: Classifier, waveform: npt.NDArray[np.float32]) -> tuple[str
     )
     score = open_stream(classifier)
     if card.unknown:
-        score = pass_silence(score, len(card.labels))
+        score = skip_silence(score, len(card.labels))
     block = Block(0, waveform[np.newaxis], rate)
     windows = slide([block], timing.window, timing.hop, fill=card.fill)
     scores = classify(windows, score, classifier.batch_size(timing.hop))

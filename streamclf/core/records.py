@@ -1,9 +1,9 @@
-"""What flows from stage to stage.
+"""Records that pass from stage to stage.
 
-Records are immutable. Positions and lengths are integer counts of samples from the stream's
-start; seconds are derived from them when something is written, and never added up. A source
-counts at its own sample rate; from :mod:`streamclf.pipeline.resample` on, everything counts at the
-model's.
+Records are immutable. Positions count samples from the start of the stream, lengths count samples;
+both are integers. Seconds are derived from them when something is written, and never added up. A
+source counts at its own sample rate. From :mod:`streamclf.pipeline.resample` on, all positions and
+lengths are at the model's rate.
 """
 
 from __future__ import annotations
@@ -117,7 +117,7 @@ class Block:
     Attributes:
         position: Index of the first sample, at ``sample_rate``, from the stream's start.
         waveform: ``(channels, samples)`` float32, full scale = 1.
-        sample_rate: In Hz.
+        sample_rate: Sample rate in Hz.
     """
 
     position: int
@@ -141,8 +141,8 @@ class Gap:
 
     Attributes:
         position: Index of the first missing sample, at ``sample_rate``.
-        n_samples: How many are missing.
-        sample_rate: In Hz.
+        n_samples: Number of missing samples.
+        sample_rate: Sample rate in Hz.
         cause: One or two words: ``overflow``, ``device lost``, ``truncated``, ...
     """
 
@@ -159,13 +159,13 @@ class Gap:
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """Something the listener should be told, at its place in the stream.
+    """A message for the user, at its place in the stream.
 
     Attributes:
-        position: Where in the stream, at ``sample_rate``.
-        sample_rate: In Hz.
-        message: One line.
-        level: ``info`` for what is good to know, ``warning`` for what may cost results.
+        position: Place in the stream in samples, at ``sample_rate``.
+        sample_rate: Sample rate in Hz.
+        message: One line of text.
+        level: ``warning`` if results may be lost or wrong, else ``info``.
     """
 
     position: int
@@ -176,15 +176,16 @@ class Notice:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """Another way of listening, from here on.
+    """New settings that hold from this place in the stream on.
 
-    It flows with the audio, so that each stage goes over to it at the same place.
+    The record passes through the stages with the audio, so that all of them change at the same
+    sample.
 
     Attributes:
-        position: Index of the first sample that comes behind it, at the model's rate.
+        position: Index of the first sample behind it, at the model's rate.
         hop: Samples between the starts of two windows.
-        average: Samples that scores are averaged over; 0 for none.
-        thresholds: When scores become events.
+        average: Length in samples that scores are averaged over; 0 for no averaging.
+        thresholds: Rules that turn scores into events.
     """
 
     position: int
@@ -195,13 +196,13 @@ class Change:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Window:
-    """The classifier's input.
+    """Input of the classifier.
 
     Attributes:
-        position: Index of the first sample.
+        position: Index of the first sample, at the model's rate.
         waveform: ``(window_samples,)`` float32.
-        n_samples: Samples of audio that it stands for; fewer than ``window_samples`` only where
-            there is no more between two gaps. What fills the rest was made
+        n_samples: Number of samples that are audio; fewer than ``window_samples`` only where the
+            audio between two gaps is shorter than a window. The rest is padding
             (`streamclf.pipeline.short_audio`).
     """
 
@@ -211,19 +212,19 @@ class Window:
 
     @property
     def end(self) -> int:
-        """Position just behind the last sample of audio that it stands for."""
+        """Position just behind the last sample of audio; padding does not count."""
         return self.position + self.n_samples
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Scores:
-    """What the network says of one window.
+    """Output of the network for one window.
 
     Attributes:
-        position: Index of the window's first sample.
-        n_samples: Samples of audio that the window stands for.
+        position: Index of the window's first sample, at the model's rate.
+        n_samples: Number of samples of audio in the window, without padding.
         values: ``(classes,)`` float32: probabilities, or a regression's values.
-        short: Whether these are fewer than a window has.
+        short: Whether the window was padded, because the audio was shorter.
     """
 
     position: int
@@ -233,16 +234,16 @@ class Scores:
 
     @property
     def end(self) -> int:
-        """Position just behind the last sample of audio that the window stands for."""
+        """Position just behind the window's last sample of audio; padding does not count."""
         return self.position + self.n_samples
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Average:
-    """Scores averaged over the windows that ended lately.
+    """Scores averaged over the newest windows.
 
     Attributes:
-        scores: The newest window's own scores.
+        scores: Scores of the newest window alone.
         values: ``(classes,)`` float32: the averaged scores.
     """
 
@@ -256,20 +257,21 @@ class Average:
 
     @property
     def end(self) -> int:
-        """Position just behind the last sample of audio that the newest window stands for."""
+        """Position just behind the newest window's last sample of audio."""
         return self.scores.end
 
 
 @dataclass(frozen=True, slots=True)
 class EventBegan:
-    """A sound that is heard now; a `SoundEvent` with the same id follows when it has ended.
+    """Beginning of an event; a `SoundEvent` with the same id follows when the event has ended.
 
     Attributes:
         label: One of the model's labels.
-        onset: Position of its first sample; that of its `SoundEvent` is the same.
-        score: The highest averaged score so far, 0..1, or that of the newest window where it is
-            sure by itself and higher; so it may exceed that of the `SoundEvent`.
-        position: How much had been heard when it became known: just behind the last sample.
+        onset: Position of the event's first sample, the same as in its `SoundEvent`.
+        score: The highest averaged score so far, 0..1. Where the event began because of the newest
+            window alone, it is that window's score if that is higher; so it may exceed the score
+            of the `SoundEvent`.
+        position: Position just behind the last sample that had been scored when the event began.
     """
 
     label: str
@@ -279,19 +281,19 @@ class EventBegan:
 
     @property
     def id(self) -> str:
-        """Unique within the stream, see `event_id`."""
+        """Name of the event, unique within the stream, see `event_id`."""
         return event_id(self.label, self.onset)
 
 
 @dataclass(frozen=True, slots=True)
 class EventOngoing:
-    """A sound that was told of and still goes on.
+    """Report that an event that has begun still goes on.
 
     Attributes:
-        label: As when it began.
-        onset: As when it began.
+        label: Label of its `EventBegan`.
+        onset: Onset of its `EventBegan`.
         score: The highest averaged score so far, 0..1.
-        position: How much has been heard: just behind the last sample.
+        position: Position just behind the last sample that has been scored.
     """
 
     label: str
@@ -301,13 +303,13 @@ class EventOngoing:
 
     @property
     def id(self) -> str:
-        """As when it began."""
+        """Name of the event, as in its `EventBegan`, see `event_id`."""
         return event_id(self.label, self.onset)
 
 
 @dataclass(frozen=True, slots=True)
 class SoundEvent:
-    """A sound with a name, a beginning and an end.
+    """A complete event: a sound with a label, a beginning and an end.
 
     Attributes:
         label: One of the model's labels.
@@ -325,24 +327,26 @@ class SoundEvent:
 
     @property
     def id(self) -> str:
-        """That of the `EventBegan` before it, see `event_id`."""
+        """Name of the event, as in its `EventBegan`, see `event_id`."""
         return event_id(self.label, self.onset)
 
 
 def event_id(label: str, onset: int) -> str:
-    """What an event is called from its begin to its end.
+    """Return the name that an event has from its beginning to its end.
 
-    Events of one label never overlap, so label and onset name one event of a stream. Nothing else
-    goes into it: the same audio gives the same ids, live or from disk and however it is cut.
+    Events of one label never overlap, so label and onset identify an event within a stream. The
+    name depends on nothing else: the same audio gives the same names, live or from disk, and for
+    every block size.
     """
     return f"{label}-{onset}"
 
 
 Result: TypeAlias = Average | EventBegan | EventOngoing | SoundEvent | Gap | Notice | Change
-"""What comes out of the engine behind a `StreamStarted`, in the order in which it became known."""
+"""Records that the engine yields after a `StreamStarted`, in the order in which they became known."""
 
 
 def rescale(position: int, from_rate: int, to_rate: int) -> int:
-    """Convert a position between sample rates, rounded to the nearest sample, exactly."""
-    # Python's integers: a float has no room for the product after some weeks, NumPy's after years.
+    """Convert a position between sample rates, exactly rounded to the nearest sample."""
+    # Python's integers are unbounded. A float cannot hold the product exactly after some weeks of
+    # audio, an integer of NumPy's overflows after years.
     return (2 * int(position) * int(to_rate) + int(from_rate)) // (2 * int(from_rate))

@@ -19,7 +19,7 @@ from typing import Generic, Literal, TypeVar, get_args
 import numpy as np
 import numpy.typing as npt
 
-from streamclf.core.arrival import Soonest
+from streamclf.core.arrival import EarliestArrival
 from streamclf.core.records import (
     Average,
     Block,
@@ -188,7 +188,7 @@ class History(Sink):
         self.results: deque[tuple[StreamStarted, Result]] = deque(maxlen=10 * MAX_ENTRIES)
         self.stream: StreamStarted | None = None
         self.end_s = 0.0
-        self.soonest = Soonest(creep=1e-4)
+        self.soonest = EarliestArrival(max_slow_rate=1e-4)
         self.lag_s = 0.0
         self._heard_at: float | None = None
         self._audio = RecentAudio(AUDIO_KEPT_S)

@@ -21,10 +21,10 @@ from streamclf.core.card import (
     output_name,
     parse_card,
 )
-from streamclf.core.cpu_count import count_if_fewer
+from streamclf.core.cpu_count import count_limited_cores
 from streamclf.core.errors import CardError, ModelError
 from streamclf.core.labels import read_labels
-from streamclf.core.text_files import read_small
+from streamclf.core.text_files import read_text_file
 from streamclf.model.providers import Provider, open_part, open_session
 from streamclf.model.vetting.vetting import vet_model
 
@@ -113,7 +113,7 @@ class Model:
         self.path = path = find_model(path)
         self.live = live
         self.small = vet_model(path) < SMALL_BYTES
-        self.n_threads = n_threads or (1 if self.small else count_if_fewer())
+        self.n_threads = n_threads or (1 if self.small else count_limited_cores())
         self.session: Any
         self.session, self.provider, self.provider_reason = open_session(
             path, provider, n_threads=self.n_threads, live=live, vetted=True
@@ -322,7 +322,7 @@ def _written_card(path: Path, session: Any, options: CardOptions) -> tuple[Card 
         origin = path.with_suffix(".json")
         if not origin.is_file():
             return None, False
-        text = read_small(origin, f"{origin}: the model card", CardError)
+        text = read_text_file(origin, f"{origin}: the model card", CardError)
     fields = _fields_of(text)
     if fields is None or "activation" in fields:
         return parse_card(text, str(origin)), True

@@ -30,7 +30,7 @@ from streamclf.core.records import (
 )
 from streamclf.core.settings import Settings
 from streamclf.core.stats import Statistics
-from streamclf.core.unknown import pass_silence
+from streamclf.core.unknown import skip_silence
 from streamclf.model.classifier import Array, classify
 from streamclf.model.scorer import (
     Scorer,
@@ -300,7 +300,7 @@ class Engine:
             self.statistics.scoring_s += time.perf_counter() - began
             return scores
 
-        return pass_silence(timed, len(self.card.labels)) if self.card.unknown else timed
+        return skip_silence(timed, len(self.card.labels)) if self.card.unknown else timed
 
     def _add_notices(
         self, items: Iterable[Scores | Gap | Notice | Change]

@@ -22,7 +22,7 @@ def leave_out_undefined(
         if not isinstance(item, Scores) or np.isfinite(item.values).all():
             yield item
             continue
-        if not statistics.n_undefined:
+        if not statistics.n_non_finite:
             bad = item.values[~np.isfinite(item.values)][0]
             seconds = item.position / statistics.sample_rate
             yield Notice(
@@ -31,4 +31,4 @@ def leave_out_undefined(
                 f"the model gives {bad} instead of scores for the window at {seconds:.2f} s, which "
                 "is left out, as all like it will be: export the model in float32, or take another",
             )
-        statistics.n_undefined += 1
+        statistics.n_non_finite += 1

@@ -42,7 +42,7 @@ class Bars:
         self._current: TaskID | None = None
 
     def __enter__(self) -> Self:
-        if not (is_terminal(sys.stderr) and log.tells_progress()):
+        if not (is_terminal(sys.stderr) and log.logs_progress()):
             return self
         from rich.console import Console  # only a terminal needs it
         from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn

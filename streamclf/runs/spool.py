@@ -19,7 +19,7 @@ import numpy as np
 
 from streamclf.core import records
 from streamclf.core.card import Threshold, Thresholds, Unknown
-from streamclf.core.spill_buffer import Scratch
+from streamclf.core.spill_buffer import SpillBuffer
 
 T = TypeVar("T")
 
@@ -35,7 +35,7 @@ class Spool(Generic[T]):
     """
 
     def __init__(self) -> None:
-        self._scratch = Scratch(IN_MEMORY)
+        self._scratch = SpillBuffer(IN_MEMORY)
         self._lock = threading.Lock()
         self._sizes: SimpleQueue[int] = SimpleQueue()
         self._begin = self._end = 0  # of what is not read yet

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import ClassVar
 
-from streamclf.core.highest_averages import WORTH_TELLING
+from streamclf.core.highest_averages import MIN_SHOWN
 from streamclf.core.records import Average, EventBegan, Gap, Result, SoundEvent, StreamStarted
 from streamclf.core.redaction import one_line
 from streamclf.core.stats import Statistics
@@ -167,7 +167,7 @@ class TextSink(TableSink):
             return
         best = _answer(answer, stream, self._n_best)
         if stream.task != "regression":
-            best = [pair for pair in best if pair[1] >= WORTH_TELLING] or best[:1]
+            best = [pair for pair in best if pair[1] >= MIN_SHOWN] or best[:1]
         parts = [f"{stream.display_name(name)} {number:.2f}" for name, number in best]
         self._file.write(f"{self._title(stream)}  {', '.join(parts)}")
         self._answered = True

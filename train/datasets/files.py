@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from streamclf.core.folder_walk import Walk
+from streamclf.core.folder_walk import FolderWalk
 from train.base.errors import DatasetError
 from train.datasets.decode import AUDIO_ENDINGS
 
@@ -26,7 +26,7 @@ def audio_below(
     Raises:
         DatasetError: A folder cannot be read: a set without it would be another set.
     """
-    walk = Walk(skip)
+    walk = FolderWalk(skip)
     files = walk.files(folder, AUDIO_ENDINGS)
     for path, reason in walk.failures:
         message = f"{path}: cannot be read: {reason}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from streamclf.core.arrival import Soonest
+from streamclf.core.arrival import EarliestArrival
 from streamclf.core.records import Block, Gap, rescale
 from streamclf.sources.microphone.drift import DriftMeter
 from streamclf.sources.microphone.ring import Captured
@@ -143,7 +143,7 @@ class _Lateness:
 
     def begin(self, offset: float | None) -> None:
         """Start from an offset, or from the next block's."""
-        self._soonest = Soonest(CREEP, offset)
+        self._soonest = EarliestArrival(CREEP, offset)
         self.risen_s = 0.0
         self._halves: list[float] = []
         self._heard_s = 0.0

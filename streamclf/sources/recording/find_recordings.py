@@ -12,7 +12,7 @@ from pathlib import Path
 
 from streamclf.core.clip_tags import is_clip
 from streamclf.core.errors import RecordingError
-from streamclf.core.folder_walk import Walk, is_hidden
+from streamclf.core.folder_walk import FolderWalk, is_hidden
 from streamclf.sources.recording.playlists import check_name
 
 SUFFIXES = frozenset(
@@ -75,7 +75,7 @@ class _Finder:
     def __init__(self) -> None:
         self.errors: list[RecordingError] = []
         self.notes: list[str] = []
-        self._walk = Walk()
+        self._walk = FolderWalk()
         self._failures: dict[Path, str] = {}
 
     def tell(self, error: RecordingError) -> None:
@@ -90,7 +90,7 @@ class _Finder:
             self.tell(
                 RecordingError(f"{path}: cannot be read: {reason}; what lies there is not heard")
             )
-        for path in self._walk.astray:
+        for path in self._walk.broken_links:
             self.notes.append(f"warning: {path}: is a link to what is not there, and left out")
 
     def expand(self, name: str) -> list[Path]:
@@ -183,7 +183,7 @@ class _Finder:
             return
         first, *rest = parts
         if first == "**":
-            walk = Walk()
+            walk = FolderWalk()
             for folder, files in walk.folders(base):
                 yield from self._match(folder, rest) if rest else iter([folder, *files])
             self._failures.update(walk.failures)
