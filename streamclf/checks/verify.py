@@ -31,7 +31,7 @@ from streamclf.pipeline.engine import Engine
 from streamclf.pipeline.mixdown import mix_down
 from streamclf.pipeline.resample import resample
 from streamclf.pipeline.windows import slide
-from streamclf.sources.recording.ffmpeg import count_seconds
+from streamclf.sources.recording.ffmpeg import count_decoded_seconds
 from streamclf.sources.recording.piped import check_can_reread
 from streamclf.sources.recording.recording import Recording
 from streamclf.sources.simulated.random_blocks import RandomBlocks
@@ -145,7 +145,7 @@ class Verification:
     def _decoding(self) -> Finding:
         """Hold what is heard of the file against what FFmpeg decodes, header or no header."""
         name = "decoding"
-        decoded_s = count_seconds(self._path)
+        decoded_s = count_decoded_seconds(self._path)
         if decoded_s is None:
             return Finding(name, "none", "FFmpeg decodes nothing of it to compare with")
         heard_s = 0.0

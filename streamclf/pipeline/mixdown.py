@@ -16,7 +16,7 @@ LARGEST_SAMPLE = 2.0**32
 """No integers reach further: beyond it are bytes of something else, and networks overflow."""
 
 
-MOST_CHANNELS = 1024
+MAX_CHANNELS = 1024
 """libsndfile's limit."""
 
 _NO_AUDIO = "samples that are no audio (NaN, Inf or above 2^32)"
@@ -80,10 +80,10 @@ def _checked(waveform: Waveform) -> Waveform:
     Raises:
         SourceError: It is turned, or has no channels.
     """
-    if waveform.ndim != 2 or waveform.shape[0] > MOST_CHANNELS:
+    if waveform.ndim != 2 or waveform.shape[0] > MAX_CHANNELS:
         raise SourceError(
             f"a block's waveform has shape {waveform.shape}, must be (channels, samples) with up "
-            f"to {MOST_CHANNELS} channels: transpose it (waveform.T), or give one channel as "
+            f"to {MAX_CHANNELS} channels: transpose it (waveform.T), or give one channel as "
             "waveform[np.newaxis]"
         )
     return waveform if waveform.dtype == np.float32 else waveform.astype(np.float32)

@@ -15,8 +15,8 @@ import numpy.typing as npt
 import soundfile
 import soxr
 
-from streamclf.sources.containers.part import NEXT_TO_NOTHING_S, Part
-from streamclf.sources.containers.survey import survey
+from streamclf.sources.containers.find_parts import find_parts
+from streamclf.sources.containers.part import NEGLIGIBLE_S, Part
 from train.base.errors import DatasetError
 from train.datasets.prepared import FULL_SCALE
 
@@ -93,14 +93,14 @@ def decode(path: Path, stretch: Stretch | None = None) -> tuple[npt.NDArray[np.f
 def duration_of(path: Path) -> float:
     """How long a file is, in seconds; 0 where nothing can tell. Decodes next to nothing of it."""
     try:
-        return sum(_duration_of(path, part) for part in survey(path))
+        return sum(_duration_of(path, part) for part in find_parts(path))
     except OSError:
         return 0.0
 
 
 def _parts(path: Path, stretch: Stretch | None) -> Iterator[tuple[Part, Stretch | None]]:
     """A file's parts, and which stretch of each is wanted."""
-    parts = survey(path)
+    parts = find_parts(path)
     if stretch is None or len(parts) == 1:
         yield from ((part, stretch) for part in parts)
         return
@@ -228,5 +228,5 @@ def _check_length(path: Path, seconds: float) -> None:
 
 
 def _check_whole(path: Path, n_samples: int, promised: int, sample_rate: int) -> None:
-    if promised - n_samples >= NEXT_TO_NOTHING_S * sample_rate:
+    if promised - n_samples >= NEGLIGIBLE_S * sample_rate:
         raise DatasetError(f"{path}: is cut off: {n_samples} of {promised} samples are there")

@@ -11,14 +11,14 @@ from streamclf.core.errors import SourceError, StreamError
 from streamclf.core.records import Block, Gap, Notice
 from streamclf.core.standard_streams import is_closed
 from streamclf.sources.base import Source
-from streamclf.sources.prefetch import Pump
+from streamclf.sources.prefetch import PrefetchThread
 from streamclf.sources.recording.piped import decode_forward
 from streamclf.sources.stream.raw_format import RawFormat
 
 RAW_BLOCK_S = 0.05
 
 
-RAW = "for headerless samples give --raw s16le:16000:1"
+RAW_HINT = "for headerless samples give --raw s16le:16000:1"
 
 
 _HEAD_BYTES = 512
@@ -45,7 +45,7 @@ class StandardInput(Source):
         self._raw = RawFormat.parse(raw) if isinstance(raw, str) else raw
         # Unbuffered: a thread that waits inside a buffered reader cannot be left at exit.
         self._file: BinaryIO | FileIO = file if file is not None else _standard_input()
-        self._pump = Pump(self._produce)
+        self._thread = PrefetchThread(self._produce)
 
     def blocks(self, sample_rate: int) -> Iterator[Block | Gap | Notice]:
         """Yield blocks as they arrive.
@@ -53,15 +53,15 @@ class StandardInput(Source):
         Raises:
             StreamError: Nothing came, or what came is no audio.
         """
-        yield from self._pump
+        yield from self._thread
 
     def stop(self) -> None:
         """End, even while waiting for input."""
-        self._pump.stop()
+        self._thread.stop()
 
     def close(self) -> None:
         """End the thread; where it waits for input, with what comes next."""
-        self._pump.stop()
+        self._thread.stop()
 
     def _produce(self) -> Iterator[Block | Gap | Notice]:
         if self._raw is not None:
@@ -69,7 +69,7 @@ class StandardInput(Source):
             return
         file = _Watched(self._file)
         try:
-            yield from decode_forward(file, lambda: self._pump.stopped, RAW)
+            yield from decode_forward(file, lambda: self._thread.stopped, RAW_HINT)
         except SourceError as error:
             mark = " " if str(error).startswith(("is ", "ended ")) else ": "
             raise StreamError(f"standard input{mark}{error}") from error

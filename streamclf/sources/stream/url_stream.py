@@ -11,7 +11,7 @@ from streamclf.core.records import Block, Gap, Notice
 from streamclf.core.redaction import mask_url
 from streamclf.sources.base import Source, State
 from streamclf.sources.clock import Clock, SystemClock
-from streamclf.sources.prefetch import Pump
+from streamclf.sources.prefetch import PrefetchThread
 from streamclf.sources.recording.ffmpeg import Decoder
 from streamclf.sources.recording.playlists import STREAM_PLAYLIST, names_playlist
 from streamclf.sources.stream.reconnect import Redial
@@ -57,7 +57,7 @@ class UrlStream(Source):
         self._redial = Redial(
             self._dial, clock or SystemClock(), redials=reconnect, on_waiting=self.tell_waiting
         )
-        self._pump = Pump(self._redial.items)
+        self._thread = PrefetchThread(self._redial.items)
 
     @property
     def pace(self) -> float:
@@ -76,7 +76,7 @@ class UrlStream(Source):
             StreamError: The stream cannot be opened, or broke off and is not waited for.
         """
         position, rate = 0, 1
-        for item in self._pump:
+        for item in self._thread:
             yield item
             position = item.position if isinstance(item, Notice) else item.end
             rate = item.sample_rate
@@ -87,12 +87,12 @@ class UrlStream(Source):
     def stop(self) -> None:
         """End, even while waiting for the network."""
         self._redial.stop()
-        self._pump.stop()
+        self._thread.stop()
 
     def close(self) -> None:
         """Hang up, and end the thread."""
         self.stop()
-        self._pump.join(PATIENCE_S)
+        self._thread.join(PATIENCE_S)
 
     def _dial(self) -> Decoder:
         options = {"rtsp_transport": "tcp"} if self._url.startswith("rtsp") else {}
