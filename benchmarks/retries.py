@@ -43,7 +43,7 @@ def measure(how: str, n_wanted: int) -> None:
     with audio_server.AudioServer() as server:
         os.environ.update(server.env)
         from streamclf.sources.microphone import microphone as module
-        from streamclf.sources.microphone.device_identity import Look
+        from streamclf.sources.microphone.device_identity import ProbeResult
         from streamclf.sources.microphone.portaudio import PortAudioBackend
 
         class Impatient(module.BackOff):
@@ -53,9 +53,9 @@ def measure(how: str, n_wanted: int) -> None:
         class Counting(PortAudioBackend):
             n_tries = 0
 
-            def probe(self, lost) -> Look:
+            def probe(self, lost) -> ProbeResult:
                 self.n_tries += 1
-                return Look(there=True) if how == "here" else super().probe(lost)
+                return ProbeResult(present=True) if how == "here" else super().probe(lost)
 
         module.BackOff = Impatient
         backend = Counting()

@@ -28,7 +28,7 @@ from streamclf.model.classifier import Classifier
 from streamclf.model.model_file import Model, find_model
 from streamclf.pipeline.engine import Engine
 from streamclf.sources.simulated.faults import parse_name
-from streamclf.sources.simulated.simulated import SimulatedMicrophone
+from streamclf.sources.simulated.simulated_microphone import SimulatedMicrophone
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "afternoon.flac"
 SETTLE_S = 10.0

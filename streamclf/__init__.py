@@ -47,7 +47,7 @@ _HOMES = {
     "ScoreTable": "streamclf.api.functions",
     "Scores": "streamclf.core.records",
     "Settings": "streamclf.core.settings",
-    "SimulatedMicrophone": "streamclf.sources.simulated.simulated",
+    "SimulatedMicrophone": "streamclf.sources.simulated.simulated_microphone",
     "Sink": "streamclf.sinks.base",
     "SoundEvent": "streamclf.core.records",
     "Source": "streamclf.sources.base",

@@ -30,13 +30,13 @@ from streamclf.sinks.base import MemorySink
 from streamclf.sources.array import ArraySource
 from streamclf.sources.base import Source
 from streamclf.sources.clock import SystemClock
-from streamclf.sources.microphone.call_thread import SerialThread
+from streamclf.sources.microphone.call_thread import CallThread
 from streamclf.sources.prefetch import PrefetchThread
 from streamclf.sources.recording.recording import Recording
 from streamclf.sources.relay import Relay
 from streamclf.sources.simulated.fake_backend import FakeBackend
 from streamclf.sources.simulated.random_blocks import RandomBlocks
-from streamclf.sources.simulated.simulated import SimulatedMicrophone
+from streamclf.sources.simulated.simulated_microphone import SimulatedMicrophone
 from streamclf.sources.stream.raw_format import RawFormat
 from streamclf.sources.stream.standard_input import StandardInput
 from streamclf.sources.stream.url_stream import UrlStream
@@ -233,7 +233,7 @@ def test_a_prefetch_thread_that_is_left_closes_what_it_read_in_its_thread():
 
 def test_a_device_that_opens_after_it_was_given_up_is_closed():
     """`close` does not wait for a call that hangs; what that opens in the end is closed then."""
-    calls, let_go = SerialThread(SystemClock()), threading.Event()
+    calls, let_go = CallThread(SystemClock()), threading.Event()
     done: SimpleQueue[str] = SimpleQueue()
     with pytest.raises(TimeoutError):
         calls.call(lambda: (let_go.wait(), done.put("opened")), 0.01)

@@ -41,7 +41,7 @@ from streamclf.pipeline.mixdown import mix_down
 from streamclf.pipeline.resample import resample
 from streamclf.pipeline.windows import slide
 from streamclf.sources.recording.recording import Recording
-from streamclf.sources.simulated.simulated import SimulatedMicrophone
+from streamclf.sources.simulated.simulated_microphone import SimulatedMicrophone
 
 RATE, CHANNELS = 48_000, 2
 """Of the recording that is made for it."""

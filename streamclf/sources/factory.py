@@ -72,7 +72,7 @@ def open_source(options: SourceOptions) -> Source:
         return StandardInput(RawFormat.parse(options.raw) if options.raw else None)
     if name.startswith("sim:"):
         from streamclf.sources.simulated.faults import parse_name
-        from streamclf.sources.simulated.simulated import SimulatedMicrophone
+        from streamclf.sources.simulated.simulated_microphone import SimulatedMicrophone
 
         path, faults = parse_name(name.removeprefix("sim:"))
         speed = 1.0 if options.speed is None else options.speed
