@@ -13,8 +13,9 @@ import pytest
 import toys
 
 from streamclf.core.card import Thresholds, Unknown
-from streamclf.core.highest_averages import HighestAverages, format_place
+from streamclf.core.highest_averages import HighestAverages
 from streamclf.core.records import Average, Scores
+from streamclf.core.text_format import format_place
 
 
 def average(*values, position=0):

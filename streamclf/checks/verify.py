@@ -22,7 +22,7 @@ from streamclf.checks.synthetic_sounds import write_sounds
 from streamclf.core.errors import ModelError, ProviderError, SourceError
 from streamclf.core.records import Notice, Result, StreamStarted, Window
 from streamclf.core.settings import Settings
-from streamclf.core.stats import count
+from streamclf.core.text_format import format_count
 from streamclf.model.classifier import Array, Classifier, stack
 from streamclf.model.providers import Provider, built_providers, obstacle
 from streamclf.model.stem.shared_frames import SHARED_BATCH
@@ -125,7 +125,7 @@ class Verification:
     def describe(self) -> str:
         """The measure, once a check was made."""
         heard = self._engine.statistics
-        what = f"{count(heard.n_windows, 'window')}, {count(heard.n_events, 'event')}"
+        what = f"{format_count(heard.n_windows, 'window')}, {format_count(heard.n_events, 'event')}"
         return f"{what} on {self._model.provider}, every {self._engine.hop_s:g} s"
 
     def _file_path(self, engine: Engine, opened: ExitStack) -> Iterator[StreamStarted | Result]:
@@ -164,7 +164,7 @@ class Verification:
             live = self._until_failure(engine.run(source))
             found = compare(self._file_path(self._engine, opened), live, engine.card)
         n_blocks, smallest, largest = source.sizes
-        blocks = f"{count(n_blocks, 'block')} of {smallest} to {largest} samples"
+        blocks = f"{format_count(n_blocks, 'block')} of {smallest} to {largest} samples"
         return _finding("live path", found, self._limit(self._model), blocks)
 
     def _provider(self, provider: Provider) -> Finding:
@@ -208,7 +208,7 @@ class Verification:
         good = difference <= limit
         text = (
             f"logits by the shared stem differ by {difference:.2g}, the limit is {limit:.0e}; "
-            f"{count(n_windows, 'window')}, cut at {shared.card.stem.tensor!r}"
+            f"{format_count(n_windows, 'window')}, cut at {shared.card.stem.tensor!r}"
         )
         return Finding(name, "exact" if good else "DIFFERS", text, good)
 
@@ -249,7 +249,8 @@ def _finding(name: str, found: Comparison, limit: float, more: str = "") -> Find
     good = found.within(limit)
     text = (
         f"scores differ by {found.difference:.2g}, the limit is {limit:.0e}; "
-        f"{count(found.n_windows, 'window')}, {count(found.n_events, 'event')} with their begins"
+        f"{format_count(found.n_windows, 'window')}, "
+        f"{format_count(found.n_events, 'event')} with their begins"
     )
     if found.fault:
         text = f"{found.fault}; before it {text}"
@@ -295,4 +296,4 @@ def check_provider(open_model: Opener) -> str:
             f"self-check: {found}, the limit is {limit:.0e}: use --provider cpu, "
             "or see streamclf verify"
         )
-    return f"self-check: {found}, within {limit:.0e}, in {count(len(windows), 'window')}"
+    return f"self-check: {found}, within {limit:.0e}, in {format_count(len(windows), 'window')}"

@@ -85,7 +85,7 @@ class Stem(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         frames: Number of frames in one window.
         step: Distance between two neighbouring frames of one window, in strides. It is above 1
             where later strides were turned into dilations.
-        base: Name of the tensor behind which strides are turned into dilations; given where
+        base: Name of the tensor after which strides are turned into dilations; given where
             ``step`` is above 1.
         receptive_field: Number of samples that one frame depends on; None where unknown.
     """

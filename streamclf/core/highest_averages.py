@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from streamclf.core.records import Average
+from streamclf.core.text_format import format_place
 
 N_SHOWN = 3
 """Number of classes shown."""
@@ -89,10 +90,3 @@ class HighestAverages:
                 + (f"its threshold is {limit}" if not parts else f"threshold {limit}")
             )
         return "; ".join(parts)
-
-
-def format_place(seconds: float) -> str:
-    """Write a place in a recording for people: ``0:12``, ``1:02:03``."""
-    minutes, rest = divmod(int(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"

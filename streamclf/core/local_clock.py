@@ -16,7 +16,7 @@ from operator import itemgetter
 
 from streamclf.core.arrival import EarliestArrival
 from streamclf.core.records import Block, Gap, Notice
-from streamclf.core.stats import format_length
+from streamclf.core.text_format import format_length
 
 CLOCK_JUMP_S = 0.5
 """Seconds; smaller steps of the system's clock are ordinary corrections and are not reported."""
@@ -50,10 +50,10 @@ class LocalClock:
     ) -> None:
         self._wall = wall or time.time
         self._now = now or time.monotonic
-        self._ahead_s = self._wall() - self._now()
+        self._wall_offset_s = self._wall() - self._now()
         self._earliest = EarliestArrival(MAX_SLOW_RATE)
         self._rate = 1
-        self._piece = 0  # position where the current audio without a gap begins
+        self._segment_start = 0  # position where the current audio without a gap begins
         # Pairs: a position, and the time of the stream's first sample that holds from there on, by
         # the system's clock. The tuple is replaced and never changed, because sinks and the
         # dashboard read it from other threads.
@@ -83,37 +83,39 @@ class LocalClock:
                 first block.
         """
         for item in items:
-            ahead_s = self._wall() - self._now()
-            set_by_s = ahead_s - self._ahead_s
+            wall_offset_s = self._wall() - self._now()
+            set_by_s = wall_offset_s - self._wall_offset_s
             if abs(set_by_s) > CLOCK_JUMP_S:
-                self._ahead_s = ahead_s
+                self._wall_offset_s = wall_offset_s
                 if self._steps:
                     self._step(item.position, self._steps[-1][1] + set_by_s)
-                    self._piece = item.position
+                    self._segment_start = item.position
                 yield _describe_jump(item, set_by_s)
             if isinstance(item, Block):
                 self._follow(item, keeps_time())
             elif isinstance(item, Gap):
-                self._piece = item.end
+                self._segment_start = item.end
             yield item
 
     def _follow(self, block: Block, keeps_time: bool) -> None:
         rate = self._rate = block.sample_rate
         offset_s = self._earliest.add(block.end / rate, self._now(), block.n_samples / rate)
-        began_s = offset_s + self._ahead_s
+        began_s = offset_s + self._wall_offset_s
         if not self._steps:
-            self._piece = block.position
+            self._segment_start = block.position
             self._steps = ((block.position, began_s),)
         elif keeps_time:
-            sooner_s = self._steps[-1][1] - began_s
-            age_s = (block.end - max(self._steps[-1][0], self._piece)) / rate
-            if sooner_s > EARLY_TOLERANCE_S + MAX_FAST_RATE * age_s:
+            earlier_s = self._steps[-1][1] - began_s
+            age_s = (block.end - max(self._steps[-1][0], self._segment_start)) / rate
+            if earlier_s > EARLY_TOLERANCE_S + MAX_FAST_RATE * age_s:
                 # This block is earlier than any drift explains, so the audio before it was late
                 # too: the new time also holds for as far back as drift alone cannot explain.
-                reach = max(block.end - round(sooner_s / MAX_FAST_RATE * rate), self._piece)
+                reach = max(
+                    block.end - round(earlier_s / MAX_FAST_RATE * rate), self._segment_start
+                )
                 before = tuple(step for step in self._steps if step[0] < reach)
                 self._steps = (*before[1 - MAX_STEPS :], (reach, began_s))
-            elif abs(sooner_s) >= DRIFT_STEP_S:
+            elif abs(earlier_s) >= DRIFT_STEP_S:
                 self._step(block.position, began_s)
 
     def _step(self, position: int, began_s: float) -> None:

@@ -131,7 +131,7 @@ class Block:
 
     @property
     def end(self) -> int:
-        """Position just behind the last sample."""
+        """Position just after the last sample."""
         return self.position + self.n_samples
 
 
@@ -153,7 +153,7 @@ class Gap:
 
     @property
     def end(self) -> int:
-        """Position just behind the last missing sample."""
+        """Position just after the last missing sample."""
         return self.position + self.n_samples
 
 
@@ -182,7 +182,7 @@ class Change:
     sample.
 
     Attributes:
-        position: Index of the first sample behind it, at the model's rate.
+        position: Index of the first sample after it, at the model's rate.
         hop: Samples between the starts of two windows.
         average: Length in samples that scores are averaged over; 0 for no averaging.
         thresholds: Rules that turn scores into events.
@@ -212,7 +212,7 @@ class Window:
 
     @property
     def end(self) -> int:
-        """Position just behind the last sample of audio; padding does not count."""
+        """Position just after the last sample of audio; padding does not count."""
         return self.position + self.n_samples
 
 
@@ -234,7 +234,7 @@ class Scores:
 
     @property
     def end(self) -> int:
-        """Position just behind the window's last sample of audio; padding does not count."""
+        """Position just after the window's last sample of audio; padding does not count."""
         return self.position + self.n_samples
 
 
@@ -257,7 +257,7 @@ class Average:
 
     @property
     def end(self) -> int:
-        """Position just behind the newest window's last sample of audio."""
+        """Position just after the newest window's last sample of audio."""
         return self.scores.end
 
 
@@ -271,7 +271,7 @@ class EventBegan:
         score: The highest averaged score so far, 0..1. Where the event began because of the newest
             window alone, it is that window's score if that is higher; so it may exceed the score
             of the `SoundEvent`.
-        position: Position just behind the last sample that had been scored when the event began.
+        position: Position just after the last sample that had been scored when the event began.
     """
 
     label: str
@@ -293,7 +293,7 @@ class EventOngoing:
         label: Label of its `EventBegan`.
         onset: Onset of its `EventBegan`.
         score: The highest averaged score so far, 0..1.
-        position: Position just behind the last sample that has been scored.
+        position: Position just after the last sample that has been scored.
     """
 
     label: str
@@ -314,7 +314,7 @@ class SoundEvent:
     Attributes:
         label: One of the model's labels.
         onset: Position of its first sample.
-        offset: Position just behind its last sample.
+        offset: Position just after its last sample.
         score: The highest averaged score while it lasted, 0..1.
         short: Whether it was found in audio shorter than the model's window.
     """

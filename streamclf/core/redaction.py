@@ -1,4 +1,4 @@
-"""Removal of what must not be shown: passwords in URLs, and control characters of terminals."""
+"""Redaction of text: passwords in URLs are masked, control characters are escaped."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 HIDDEN = "***"
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:/{1,3}[^\s'\"<>]*[^\s'\"<>:,.;)]")
-"""A URL within a sentence, without the punctuation mark behind it."""
+"""A URL within a sentence, without the punctuation mark after it."""
 _HOST = re.compile(r"[^:@/?#]*(:[0-9]*)?$|\[[0-9A-Fa-f:.]*\](:[0-9]*)?$")
 _SECRET = re.compile(
     r"(?P<key>(?:^|[?&;/#,])(?:[A-Za-z0-9_.-]*(?:password|passwd|passphrase|secret|token|apikey"

@@ -61,12 +61,12 @@ def secure() -> None:
     terminal may have set it to non-blocking, or may do so later.
     """
     for number in range(3):
-        _occupy(number)
-    sys.stdout = _usable(sys.stdout)
-    sys.stderr = _usable(sys.stderr)
+        _open_if_closed(number)
+    sys.stdout = _make_usable(sys.stdout)
+    sys.stderr = _make_usable(sys.stderr)
 
 
-def _occupy(number: int) -> None:
+def _open_if_closed(number: int) -> None:
     try:
         os.fstat(number)
     except OSError:
@@ -77,7 +77,7 @@ def _occupy(number: int) -> None:
         os.set_inheritable(number, True)
 
 
-def _usable(stream: Any) -> Any:
+def _make_usable(stream: Any) -> Any:
     if stream is None:
         return ClosedStream()
     if os.name != "posix":

@@ -10,6 +10,7 @@ from typing import Any
 from streamclf.core.card import Unknown
 from streamclf.core.highest_averages import HighestAverages
 from streamclf.core.records import Average, Result, SoundEvent, rescale
+from streamclf.core.text_format import format_count, format_length
 from streamclf.core.unknown import SILENCE_LABEL, UNKNOWN_LABEL, judge
 
 MAX_LISTED = 10_000
@@ -220,15 +221,17 @@ class Statistics:
 
     def summary(self) -> str:
         """Describe the run for people in one line."""
-        skipped = count(self.n_skipped, "window") + " skipped"
+        skipped = format_count(self.n_skipped, "window") + " skipped"
         parts = [
-            f"heard {format_length(self.audio_s)} in {count(self.n_windows, 'window')}: "
-            f"{count(self.n_events, 'event')}, {self.describe_gaps() or 'no gaps'}"
+            f"heard {format_length(self.audio_s)} in {format_count(self.n_windows, 'window')}: "
+            f"{format_count(self.n_events, 'event')}, {self.describe_gaps() or 'no gaps'}"
             f"{self._describe_rest()}",
-            f"hop changed {count(self.n_hop_changes, 'time')}" if self.n_hop_changes else "",
+            f"hop changed {format_count(self.n_hop_changes, 'time')}" if self.n_hop_changes else "",
             skipped if self.n_skipped else "",
-            f"{count(self.n_non_finite, 'window')} without scores" if self.n_non_finite else "",
-            f"{count(self.n_short, 'piece')} shorter than a window" if self.n_short else "",
+            f"{format_count(self.n_non_finite, 'window')} without scores"
+            if self.n_non_finite
+            else "",
+            f"{format_count(self.n_short, 'piece')} shorter than a window" if self.n_short else "",
             f"the device's clock is off by {self.drift_ppm:+.0f} ppm"
             if self.drift_ppm is not None
             else "",
@@ -261,7 +264,7 @@ class Statistics:
             if len(causes) > 1
             else f"{length}, {next(iter(self.gaps.by_cause))}"
         )
-        return f"{count(self.n_gaps, 'gap')} ({shown})"
+        return f"{format_count(self.n_gaps, 'gap')} ({shown})"
 
     def as_json(self) -> dict[str, Any]:
         """Return the fields that ``--stats`` writes; delivered + gap samples = elapsed samples."""
@@ -300,21 +303,9 @@ class Statistics:
 def describe_counts(counts: Statistics) -> str:
     """Describe windows, events and gaps for people: ``20 windows: 3 events, no gaps``."""
     missing = format_length(counts.gap_samples / counts.sample_rate)
-    gaps = f"{count(counts.n_gaps, 'gap')} ({missing})" if counts.n_gaps else "no gaps"
-    return f"{count(counts.n_windows, 'window')}: {count(counts.n_events, 'event')}, {gaps}"
-
-
-def count(number: int, noun: str) -> str:
-    """Write a number with its noun: ``1 window``, ``2 windows``."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
-
-
-def format_length(seconds: float) -> str:
-    """Write a duration for people: ``4.2 s``, ``3 min 20 s``, ``2 h 05 min``."""
-    if seconds < 60:
-        return f"{seconds:.2f} s" if seconds < 1 else f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes < 60:
-        return f"{minutes} min {rest:02d} s"
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes:02d} min"
+    gaps = f"{format_count(counts.n_gaps, 'gap')} ({missing})" if counts.n_gaps else "no gaps"
+    windows, events = (
+        format_count(counts.n_windows, "window"),
+        format_count(counts.n_events, "event"),
+    )
+    return f"{windows}: {events}, {gaps}"

@@ -12,7 +12,7 @@ import soundfile
 from streamclf.core.clip_tags import MADE_BY
 from streamclf.core.errors import SinkError, SourceError
 from streamclf.core.records import Block, StreamStarted, Waveform
-from streamclf.core.stats import format_length
+from streamclf.core.text_format import format_length
 from streamclf.dashboard.history import AUDIO_KEPT_S, History
 from streamclf.pipeline.mixdown import mix_down
 from streamclf.pipeline.resample import resample

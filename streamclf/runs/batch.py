@@ -13,7 +13,8 @@ from streamclf.core.card import Card
 from streamclf.core.cpu_count import count_cores
 from streamclf.core.errors import SourceError
 from streamclf.core.records import Average
-from streamclf.core.stats import Statistics, count, format_length
+from streamclf.core.stats import Statistics
+from streamclf.core.text_format import format_count, format_length
 from streamclf.pipeline.engine import Engine
 from streamclf.runs.console import Bars
 from streamclf.runs.runner import run_stream, write_results
@@ -43,16 +44,16 @@ class BatchReport:
     def summary(self, *, events: bool = True) -> str:
         """One line for people, with the number of events where they were asked for."""
         total = self.statistics
-        what = count(self.n_recordings, "recording")
+        what = format_count(self.n_recordings, "recording")
         if self.n_done != self.n_recordings:
             what = f"{self.n_done} of {what}"
         speed = total.audio_s / total.elapsed_s if total.elapsed_s else 0.0
         gaps = f", {total.describe_gaps()}" if total.n_gaps else ""
-        found = f", {count(total.n_events, 'event')}" if events else ""
+        found = f", {format_count(total.n_events, 'event')}" if events else ""
         return (
             f"{what}, {format_length(total.audio_s)} of audio in "
             f"{format_length(total.elapsed_s)} ({speed:.0f}x real time), "
-            f"{count(total.n_windows, 'window')}{found}{gaps}"
+            f"{format_count(total.n_windows, 'window')}{found}{gaps}"
         )
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from streamclf.core.card import Card
-from streamclf.core.stats import Statistics, count
+from streamclf.core.stats import Statistics
+from streamclf.core.text_format import format_count
 
 N_SHOWN = 12
 """Labels with the most events; the others are counted together."""
@@ -36,5 +37,5 @@ def describe_found(statistics: Statistics, card: Card, thresholds: Mapping[str, 
     rest = by_label[N_SHOWN:]
     if rest:
         n_events = sum(number for _, number in rest)
-        named.append(f"{n_events} of {count(len(rest), 'other label')}")
-    return f"{count(statistics.n_events, 'event')}: {apart.join(named)}"
+        named.append(f"{n_events} of {format_count(len(rest), 'other label')}")
+    return f"{format_count(statistics.n_events, 'event')}: {apart.join(named)}"

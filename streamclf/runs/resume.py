@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from streamclf.core.stats import count
+from streamclf.core.text_format import format_count
 from streamclf.runs.console import say
 from streamclf.runs.outputs import OutputOptions, is_done
 from streamclf.sinks.shared_tables import SharedTable
@@ -45,7 +45,7 @@ class Resumption:
             or not all(table.holds(path) for table in self._tables)
         ]
         n_done = len(paths) - len(self._rest)
-        say(f"{n_done} of {count(len(paths), 'recording')} had been done before")
+        say(f"{n_done} of {format_count(len(paths), 'recording')} had been done before")
         if self._rest:
             for table in self._tables:
                 table.check(self._rest)

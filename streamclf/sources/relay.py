@@ -26,7 +26,7 @@ class Relay(Source):
         clock: Clock that measures the gaps; the system's by default.
 
     Attributes:
-        position: Position just behind the last sample delivered or missing, at ``sample_rate``.
+        position: Position just after the last sample delivered or missing, at ``sample_rate``.
         sample_rate: Sample rate of the last record, in Hz.
     """
 
@@ -167,7 +167,7 @@ class Relay(Source):
         return self._stopped
 
     def _place(self, item: Block | Gap | Notice) -> Iterator[Block | Gap | Notice]:
-        """Yield a record at its position on the common timeline, behind the record before it."""
+        """Yield a record at its position on the common timeline, after the record before it."""
         if item.sample_rate != self.sample_rate:
             doubled = 2 * self.position * item.sample_rate + self.sample_rate
             self.position = doubled // (2 * self.sample_rate)

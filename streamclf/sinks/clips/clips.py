@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from streamclf.core.records import Average, Block, Gap, Result, SoundEvent, StreamStarted, Waveform
-from streamclf.core.stats import count
+from streamclf.core.text_format import format_count
 from streamclf.core.unknown import SILENCE_LABEL
 from streamclf.sinks.base import Sink
 from streamclf.sinks.clips.clip_file import Clip, encode_clip, name_clip, tell_time, write_clip
@@ -165,7 +165,7 @@ class BackgroundClips(ClipSink):
         self._thread.join(CLOSE_S)
         self._closed = True
         if self.n_lost:
-            self._tell(f"warning: {self._folder}: lost {count(self.n_lost, 'clip')} in all")
+            self._tell(f"warning: {self._folder}: lost {format_count(self.n_lost, 'clip')} in all")
 
     def _save(self, clip: Clip) -> None:
         n_bytes = clip.waveform.nbytes

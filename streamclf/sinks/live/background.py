@@ -15,7 +15,7 @@ from contextlib import suppress
 from typing import TypeAlias
 
 from streamclf.core.errors import SinkError
-from streamclf.core.stats import count, format_length
+from streamclf.core.text_format import format_count, format_length
 from streamclf.sinks.lines import Lines
 from streamclf.sinks.live.targets import Target
 
@@ -111,7 +111,7 @@ class BackgroundLines(Lines):
     def _say_loss(self) -> None:
         """Put a line about lost ones in their place."""
         if self._n_untold:
-            lost = count(self._n_untold, "line")
+            lost = format_count(self._n_untold, "line")
             self._tell(f"warning: {self.name}: lost {lost}, there is room again")
             if self.describe_loss is not None:
                 self._put(_encode(self.describe_loss(self._n_untold)), 0)
@@ -143,7 +143,7 @@ class BackgroundLines(Lines):
         self._thread.join(max(self._close_by - time.monotonic(), 0) + RETRY_FIRST_S)
         self._closed = True
         if self.n_lost and not (self._gone and self._on_gone):
-            self._tell(f"warning: {self.name}: lost {count(self.n_lost, 'line')} in all")
+            self._tell(f"warning: {self.name}: lost {format_count(self.n_lost, 'line')} in all")
 
     # What follows runs in the thread.
 

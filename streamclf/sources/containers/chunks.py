@@ -67,12 +67,12 @@ class ChunkFormat(NamedTuple):
 
 
 class Trailer(NamedTuple):
-    """Content of a file behind its samples, where this is only chunks and tags.
+    """Content of a file after its samples, where this is only chunks and tags.
 
     Attributes:
         more: First byte and end of further chunks of samples.
         next_start: First byte of another file joined to this one; None for none.
-        n_rest: Number of bytes behind the last chunk that are not a chunk.
+        n_rest: Number of bytes after the last chunk that are not a chunk.
     """
 
     more: tuple[tuple[int, int], ...] = ()
@@ -88,16 +88,16 @@ def read_trailer(file: BinaryIO, chunk_format: ChunkFormat, at: int, size: int) 
     Args:
         file: The file.
         chunk_format: Layout of its chunks.
-        at: Byte behind the samples; padding may follow it.
+        at: Byte after the samples; padding may follow it.
         size: Size of the file in bytes.
 
     Returns:
         The content; None if there is no chunk at that byte.
     """
     for start in dict.fromkeys((at + -at % chunk_format.align, at)):
-        behind = _follow(file, chunk_format, start, size)
-        if behind is not None:
-            return behind
+        trailer = _follow(file, chunk_format, start, size)
+        if trailer is not None:
+            return trailer
     return None
 
 

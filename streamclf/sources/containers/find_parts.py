@@ -21,7 +21,7 @@ def find_parts(path: Path) -> list[Part]:
 
     Returns:
         At least one part, which may be of any format. Decoding may reveal more, see
-        `find_parts_behind`.
+        `find_parts_after`.
 
     Raises:
         OSError: The file cannot be read.
@@ -30,8 +30,8 @@ def find_parts(path: Path) -> list[Part]:
         return list(_parts_from(file, 0, file.seek(0, 2)))
 
 
-def find_parts_behind(path: Path, part: Part, read_to: int) -> list[Part]:
-    """Find the parts behind a FLAC stream whose stated samples have all been read.
+def find_parts_after(path: Path, part: Part, read_to: int) -> list[Part]:
+    """Find the parts after a FLAC stream whose stated samples have all been read.
 
     Args:
         path: The file.
@@ -93,7 +93,7 @@ def _samples(file: BinaryIO, start: int, size: int) -> Iterator[Part]:
 
 
 def _tagged(file: BinaryIO, start: int, size: int) -> Part:
-    """Describe MPEG audio, or another format behind a tag."""
+    """Describe MPEG audio, or another format after a tag."""
     from streamclf.sources.containers import flac, mpeg
 
     audio = mpeg.skip_tags(file, start)

@@ -40,7 +40,7 @@ def find_part(file: BinaryIO, start: int, size: int) -> Part:
 
     Args:
         file: The file.
-        start: First byte of the stream, behind any tags.
+        start: First byte of the stream, after any tags.
         size: Size of the file in bytes.
     """
     info, audio = _read_head(file, start)
@@ -58,7 +58,7 @@ def find_part(file: BinaryIO, start: int, size: int) -> Part:
 
 
 def find_next(file: BinaryIO, start: int, read_to: int, size: int) -> int | None:
-    """Find another FLAC stream behind one that has been read.
+    """Find another FLAC stream after one that has been read.
 
     Args:
         file: The file.
@@ -152,7 +152,7 @@ def _block_samples(coded: int, extra: bytes) -> int:
 
 
 def _coded_number(head: bytes) -> tuple[int, int]:
-    """Read the number at byte 4, coded like UTF-8, and the byte behind it; -1 for no number."""
+    """Read the number at byte 4, coded like UTF-8, and the byte after it; -1 for no number."""
     first = head[4]
     n_ones = 8 - (first ^ 0xFF).bit_length()
     if n_ones == 0:

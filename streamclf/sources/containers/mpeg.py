@@ -40,7 +40,7 @@ class Frame:
 
 
 def skip_tags(file: BinaryIO, start: int) -> int:
-    """Return the first byte behind the ID3v2 tags at ``start``."""
+    """Return the first byte after the ID3v2 tags at ``start``."""
     for _ in range(16):
         file.seek(start)
         head = file.read(10)
@@ -80,7 +80,7 @@ def find_part(file: BinaryIO, start: int, audio: int) -> Part:
     Args:
         file: The file.
         start: First byte of the file.
-        audio: Byte at which the first frame is expected, behind tags.
+        audio: Byte at which the first frame is expected, after tags.
     """
     file.seek(audio)
     head = file.read(_SEARCHED_BYTES)

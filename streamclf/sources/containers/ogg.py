@@ -1,6 +1,6 @@
 """Ogg: the links of a chained file, and a check whether its last page is whole.
 
-A chained file holds several streams one behind the other, called links. Each link may have another
+A chained file holds several streams one after the other, called links. Each link may have another
 codec, sample rate or number of channels (RFC 3533, section 4).
 """
 
@@ -73,8 +73,8 @@ def _walk(data: mmap.mmap, start: int, size: int) -> tuple[list[_Link], int]:
     at = end = start
     while 0 <= at <= size - _HEAD_BYTES:
         body = at + _HEAD_BYTES + data[at + 26]
-        behind = body + sum(data[at + _HEAD_BYTES : body])
-        if data[at : at + 4] != _MARK or behind > size:
+        page_end = body + sum(data[at + _HEAD_BYTES : body])
+        if data[at : at + 4] != _MARK or page_end > size:
             at = data.find(_MARK, at + 1)
             continue
         flags, serial = data[at + 5], data[at + 14 : at + 18]
@@ -86,5 +86,5 @@ def _walk(data: mmap.mmap, start: int, size: int) -> tuple[list[_Link], int]:
             link.is_begun = link.is_begun or not flags & _BEGINS
             if flags & _ENDS:
                 link.ended.add(serial)
-        at = end = behind
+        at = end = page_end
     return links or [_Link(start, set(), set())], end

@@ -25,7 +25,7 @@ class Part:
 
     Attributes:
         start: First byte.
-        end: Byte behind the last one; None for the end of the file.
+        end: Byte after the last one; None for the end of the file.
         head: Header to read in place of all bytes before ``start``; empty where the part has its
             own.
         reader: The library that decodes it.
@@ -51,7 +51,7 @@ class Part:
         """Whether the part is the whole file, so that a decoder can open it by its path."""
         return self.start == 0 and self.end is None and not self.head
 
-    def behind(self, head: bytes, start: int, end: int) -> Part:
+    def with_header(self, head: bytes, start: int, end: int) -> Part:
         """Return the same part with another header, first byte and end."""
         return replace(self, head=head, start=start, end=end)
 
@@ -66,7 +66,7 @@ class PartFile(io.RawIOBase):
     Args:
         path: The file.
         start: First byte of the range.
-        end: Byte behind the range; None for the end of the file.
+        end: Byte after the range; None for the end of the file.
         head: Header that comes before it.
     """
 

@@ -42,7 +42,7 @@ class Layout(NamedTuple):
         bytes_per_second: Bytes of samples a second.
         promised_samples: Samples a channel that another field states; 0 for no such field.
         by_libsndfile: Whether libsndfile can decode this coding.
-        sizes: Size fields of the header: byte from ``start``, format for `struct`, what is counted,
+        sizes: Size fields of the header: byte from ``start``, format for `struct`, the quantity,
             and the number of header bytes that the count includes.
         chunk_format: Layout of its chunks; None if the format has no chunks.
     """

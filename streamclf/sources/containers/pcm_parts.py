@@ -1,7 +1,7 @@
 """Correction of headers: the samples that a header states against those that the file holds.
 
 The size in a header is not reliable. It may never have been updated (0, 44, all ones), wrapped
-above 4 GiB, out of date, or too large. Bytes behind the stated samples that are not chunks are
+above 4 GiB, out of date, or too large. Bytes after the stated samples that are not chunks are
 audio as well.
 """
 
@@ -23,7 +23,7 @@ class _Samples(NamedTuple):
     """Samples that a file holds.
 
     Attributes:
-        end: Byte behind the last sample.
+        end: Byte after the last sample.
         more: First byte and end of samples in further chunks.
         next_start: First byte of another file joined to this one; None for none.
         remarks: Oddities found, one line each.
@@ -74,10 +74,10 @@ def make_parts(file: BinaryIO, layout: Layout, size: int) -> tuple[list[Part], i
     if is_plain and claimed >= n_bytes and n_bytes >= layout.unit_bytes:
         parts = [part]
     else:
-        parts = [part.behind(layout.header(file, n_bytes), layout.data, found.end)]
+        parts = [part.with_header(layout.header(file, n_bytes), layout.data, found.end)]
     for start, end in found.more:
         whole = replace(part, promised_samples=0, cut_off="", remarks=())
-        parts.append(whole.behind(layout.header(file, end - start), start, end))
+        parts.append(whole.with_header(layout.header(file, end - start), start, end))
     return parts, found.next_start
 
 
@@ -88,19 +88,21 @@ def _find_samples(file: BinaryIO, layout: Layout, size: int) -> _Samples:
     if claimed_end >= size:
         return _Samples(size)
     for end in _possible_ends(layout, size):
-        behind = read_trailer(file, layout.chunk_format, end, size) if layout.chunk_format else None
-        if behind is None:
+        trailer = (
+            read_trailer(file, layout.chunk_format, end, size) if layout.chunk_format else None
+        )
+        if trailer is None:
             continue
         remarks: tuple[str, ...] = (
             (describe_extra(layout, end - claimed_end),) if end > claimed_end else ()
         )
-        if behind.next_start is not None:
+        if trailer.next_start is not None:
             remarks += (f"another {layout.kind} is joined to it: both are heard",)
-        if behind.more:
-            remarks += (f"samples in {1 + len(behind.more)} chunks: all are heard",)
-        if behind.n_rest:
-            remarks += (f"{behind.n_rest} bytes behind its last chunk are left out",)
-        return _Samples(end, behind.more, behind.next_start, remarks)
+        if trailer.more:
+            remarks += (f"samples in {1 + len(trailer.more)} chunks: all are heard",)
+        if trailer.n_rest:
+            remarks += (f"{trailer.n_rest} bytes behind its last chunk are left out",)
+        return _Samples(end, trailer.more, trailer.next_start, remarks)
     n_more = size - claimed_end
     if layout.claimed > PLACEHOLDER_BYTES and _is_zero(file, claimed_end):
         return _Samples(claimed_end, remarks=(f"{n_more} zeros behind the samples are left out",))
@@ -128,11 +130,11 @@ def _possible_ends(layout: Layout, size: int) -> Iterator[int]:
 
 
 def describe_extra(layout: Layout, n_bytes: int) -> str:
-    """Describe samples behind those that the header states.
+    """Describe samples after those that the header states.
 
     Args:
         layout: Layout that the header states.
-        n_bytes: Number of bytes behind them.
+        n_bytes: Number of bytes after them.
     """
     claimed_s = (layout.claimed or 0) / layout.bytes_per_second
     more_s = n_bytes / layout.bytes_per_second

@@ -49,7 +49,7 @@ class DriftMeter:
             self._square *= BUCKET_WEIGHT
 
     def interrupt(self) -> None:
-        """Begin a new piece behind a loss; the drift measured so far is kept."""
+        """Begin a new piece after a loss; the drift measured so far is kept."""
         if self._piece is not None:
             self._product += self._piece.product
             self._square += self._piece.square

@@ -221,7 +221,7 @@ class PlaybackBuffer:
             del self._data[: max(len(self._data) - self.max_bytes, 0)]
 
     def take(self, n_bytes: int) -> bytes:
-        """Take the oldest bytes; silence fills up what is missing."""
+        """Take the oldest ``n_bytes``, padded with silence."""
         with self._lock:
             data = bytes(self._data[:n_bytes])
             del self._data[:n_bytes]

@@ -96,7 +96,7 @@ class PortAudioBackend:
         return _PortAudioStream(stream)
 
     def probe(self, lost: DeviceIdentity) -> ProbeResult:
-        """Search for a lost device in another process, whose end frees what PortAudio leaks."""
+        """Search for a lost device in another process; memory that PortAudio leaks ends with it."""
         return probe(lost)
 
     def reset(self) -> None:

@@ -19,7 +19,7 @@ MAX_SLOW_RATE = 1e-3
 """Largest rate error of a device's slow clock; with a larger one, audio counts as lost."""
 RECOVERY_S = 3.0
 """Seconds after which a delay is judged. Blocks that were held up have caught up by then; blocks
-behind a loss are as late as before."""
+after a loss are as late as before."""
 
 
 class Timeline:
@@ -31,7 +31,7 @@ class Timeline:
         latency_s: Seconds of audio that the audio system may buffer.
 
     Attributes:
-        position: Position just behind the last sample delivered or lost, at ``sample_rate``.
+        position: Position just after the last sample delivered or lost, at ``sample_rate``.
         sample_rate: Sample rate in Hz.
         latency_s: Seconds of audio that the audio system may buffer.
         drift: Meter of the rate error of the device's clock.

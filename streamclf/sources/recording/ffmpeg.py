@@ -17,8 +17,8 @@ from streamclf.sources.containers.part import NEGLIGIBLE_S, Part
 
 JUMP_S = 0.1
 """Seconds; if a time stamp is further than this ahead of the samples, audio is missing."""
-JUMP_BEHIND_DAMAGE_S = 0.002
-"""The same limit behind a packet that could not be decoded; containers round to milliseconds."""
+JUMP_AFTER_DAMAGE_S = 0.002
+"""The same limit after a packet that could not be decoded; containers round to milliseconds."""
 MAX_JUMP_S = 24 * 3600.0
 """Seconds; a larger jump of the time stamps comes from a wrapped or restarted clock."""
 LATE_START = "late start"
@@ -127,7 +127,7 @@ class Decoder:
                 try:
                     frames = packet.decode()
                 except self._errors:
-                    # The jump of the time stamps behind it becomes the gap.
+                    # The jump of the time stamps after it becomes the gap.
                     damage.add(packet)
                     timeline.is_damaged = True
                     continue
@@ -398,7 +398,7 @@ class _FrameTimeline:
         begin_s: Time stamp at which a player begins; None for that of the first frame.
 
     Attributes:
-        position: Position just behind the last sample, at ``sample_rate``.
+        position: Position just after the last sample, at ``sample_rate``.
         sample_rate: Sample rate of the last frame, in Hz.
         begin_s: Time stamp of the first sample; 0 where there is none.
         late_s: Seconds from where a player begins to the first sample.
@@ -438,7 +438,7 @@ class _FrameTimeline:
     def _compare_time(self, time_s: float) -> Iterator[Gap]:
         """Compare a frame's time stamp with the sample count; yields the gap between them."""
         rate, cause = self.sample_rate, "missing in the stream"
-        jump_s = JUMP_BEHIND_DAMAGE_S if self.is_damaged else JUMP_S
+        jump_s = JUMP_AFTER_DAMAGE_S if self.is_damaged else JUMP_S
         if self._origin_s is None:
             self._origin_s = self.begin_s = time_s
             if self._first_s is not None and JUMP_S < time_s - self._first_s < MAX_JUMP_S:

@@ -13,6 +13,7 @@ from pathlib import Path
 from streamclf.core.clip_tags import is_clip
 from streamclf.core.errors import RecordingError
 from streamclf.core.folder_walk import FolderWalk, is_hidden
+from streamclf.core.text_format import format_count
 from streamclf.sources.recording.playlists import check_name
 
 SUFFIXES = frozenset(
@@ -128,7 +129,7 @@ class _Finder:
         files = [file for file in every if not is_clip(file)]
         if every and not files:
             raise RecordingError(
-                f"{name}: the folder holds nothing but {_count_clips(len(every))} that streamclf "
+                f"{name}: the folder holds nothing but {format_count(len(every), 'clip')} that streamclf "
                 "cut from recordings: name the files themselves to hear them"
             )
         if not (files or known or failed):
@@ -150,7 +151,7 @@ class _Finder:
     def _note_clips(self, folder: Path, n_clips: int) -> None:
         if n_clips:
             self.notes.append(
-                f"{folder}: {_count_clips(n_clips)} that streamclf cut from recordings left out "
+                f"{folder}: {format_count(n_clips, 'clip')} that streamclf cut from recordings left out "
                 "(name the files themselves to hear them)"
             )
 
@@ -182,8 +183,8 @@ class _Finder:
     def _match(self, base: Path, parts: Sequence[str]) -> Iterator[Path]:
         """Yield the paths below a folder that match the parts of a pattern.
 
-        This works like `glob`, but it records what cannot be read. ``**`` follows links and visits
-        each real folder once, as `FolderWalk` does.
+        This works like `glob`, but it records paths that cannot be read. ``**`` follows links and
+        visits each real folder once, as `FolderWalk` does.
         """
         if not parts:
             yield base
@@ -208,10 +209,6 @@ class _Finder:
         except OSError as error:
             self._failures[folder] = (error.strerror or str(error)).lower()
             return []
-
-
-def _count_clips(n_clips: int) -> str:
-    return "1 clip" if n_clips == 1 else f"{n_clips} clips"
 
 
 def _each_once(files: Iterable[Path]) -> list[Path]:

@@ -1,4 +1,4 @@
-"""Reading of a part of a file through libsndfile, which continues behind damaged data."""
+"""Reading of a part of a file through libsndfile, which continues after damaged data."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ class SndfileReader:
                         continue  # some samples before the damage can still be read
                 file, resumed = self._search(position, promised, stopped)
                 if resumed >= promised:
-                    break  # nothing can be read behind the damage: the file counts as truncated
+                    break  # nothing can be read after the damage: the file counts as truncated
                 fault = fault or f"the data is damaged at {position / rate:.2f} s ({reason})"
                 yield Gap(position, resumed - position, rate, "damaged")
                 position, size = resumed, BLOCK_SAMPLES
@@ -151,7 +151,7 @@ class SndfileReader:
     def _search(
         self, position: int, end: int, stopped: Callable[[], bool]
     ) -> tuple[soundfile.SoundFile, int]:
-        """Find a position behind damage where samples can be read, doubling the distance each time.
+        """Find a position after damage where samples can be read, doubling the distance each time.
 
         Returns:
             The file, and the position; ``end`` where nothing can be read.

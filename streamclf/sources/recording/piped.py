@@ -60,11 +60,11 @@ def resolve_redirect(path: Path) -> Path:
 
     Such a file is read like any other, from its beginning.
     """
-    behind = Path("/dev/stdin")
+    stdin_path = Path("/dev/stdin")
     try:
-        given = path == STANDARD_INPUT and sys.stdin is not None
-        if given and stat.S_ISREG(os.fstat(0).st_mode) and behind.exists():
-            return behind
+        is_redirected = path == STANDARD_INPUT and sys.stdin is not None
+        if is_redirected and stat.S_ISREG(os.fstat(0).st_mode) and stdin_path.exists():
+            return stdin_path
     except OSError:  # opening it reports the error
         pass
     return path
@@ -158,7 +158,7 @@ class PipedRecording:
                 f"is cut short: the header promises {promised / rate:.2f} s, {position / rate:.2f} "
                 "s came through the pipe; the results of the rest are kept"
             )
-        # If all stated samples came, an error behind them is about tags or other bytes.
+        # If all stated samples came, an error after them is about tags or other bytes.
         is_cut = is_cut or missing > _SLACK_S * rate
         is_lost = is_cut or not promised or isinstance(fault, LeftOutError)
         if fault is not None and is_lost:

@@ -1,7 +1,7 @@
 """WAV, AIFF, CAF and W64 through a pipe, read beyond the size that their header states.
 
 FFmpeg reads no further than the stated size. So its header is changed to one of unlimited size,
-and the bytes behind the stated samples are examined as in a file on disk
+and the bytes after the stated samples are examined as in a file on disk
 (`streamclf.sources.containers.pcm_parts`): chunks and tags end the audio, another file of the same
 coding continues it, and any other bytes are audio.
 """
@@ -26,7 +26,7 @@ _ENDLESS = {
 }
 """Format and value of an unlimited size, by the first bytes of the file."""
 _LOOKAHEAD_BYTES = 65_536
-"""Number of bytes that are examined of a header, and behind the samples."""
+"""Number of bytes that are examined of a header, and after the samples."""
 
 
 def states_size(begins: bytes) -> bool:
@@ -35,7 +35,7 @@ def states_size(begins: bytes) -> bool:
 
 
 class LeftOutError(SourceError):
-    """Audio behind the first file in a pipe cannot be decoded, and is left out."""
+    """Audio after the first file in a pipe cannot be decoded, and is left out."""
 
 
 class ForwardReader(Protocol):
@@ -125,7 +125,7 @@ class PipedPcm:
             pass
         is_all = len(self._buffer) < _LOOKAHEAD_BYTES
         # The copy must have the same offset from the alignment of chunks as the file.
-        odd, behind = self._n_odd, None
+        odd, trailer = self._n_odd, None
         file = io.BytesIO(bytes(odd) + self._buffer)
         if layout.chunk_format is not None:
             start = odd + -odd % layout.chunk_format.align
@@ -133,13 +133,13 @@ class PipedPcm:
             if name == b"data" and n_bytes > 0:
                 self._set_range(start + layout.chunk_format.head_bytes - odd, n_bytes)
                 return
-            behind = read_trailer(file, layout.chunk_format, odd, odd + len(self._buffer))
-        if behind is not None and behind.next_start is not None:
-            self._read_joined(layout, behind.next_start - odd)
-        elif behind is not None and behind.more:
-            start, end = behind.more[0]
+            trailer = read_trailer(file, layout.chunk_format, odd, odd + len(self._buffer))
+        if trailer is not None and trailer.next_start is not None:
+            self._read_joined(layout, trailer.next_start - odd)
+        elif trailer is not None and trailer.more:
+            start, end = trailer.more[0]
             self._set_range(start - odd, end - start)
-        elif behind is not None or (is_all and layout.claimed and self._is_not_audio(layout)):
+        elif trailer is not None or (is_all and layout.claimed and self._is_not_audio(layout)):
             self._has_ended = True
         else:
             self._is_past_header = True

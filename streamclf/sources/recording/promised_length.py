@@ -33,7 +33,7 @@ def promised_samples(head: bytes, rate: int) -> int:
     if head.startswith(b"RIFF"):
         return _wav_samples(head, rate)
     if head.startswith(b"fLaC") and len(head) >= 26:
-        return int.from_bytes(head[18:26], "big") & (1 << 36) - 1  # behind rate, channels, bits
+        return int.from_bytes(head[18:26], "big") & (1 << 36) - 1  # after rate, channels, bits
     if head.startswith(b"wvpk") and len(head) >= 16:
         (n_samples,) = struct.unpack_from("<I", head, 12)
         return 0 if n_samples == 0xFFFFFFFF else int(n_samples)
@@ -80,7 +80,7 @@ def mp3_samples(head: bytes) -> int:
 def remove_padding(
     items: Iterator[Block | Gap | Notice], promised: Callable[[], int]
 ) -> Iterator[Block | Gap | Notice]:
-    """Remove the samples behind the stated end of an MP3, if they are no more than padding.
+    """Remove the samples after the stated end of an MP3, if they are no more than padding.
 
     Args:
         items: Records as decoded.

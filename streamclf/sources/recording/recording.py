@@ -15,7 +15,7 @@ import soundfile
 from streamclf.core.errors import RecordingError, SourceError
 from streamclf.core.records import Block, Gap, Notice, rescale
 from streamclf.sources.base import RESULTS_KEPT, Source
-from streamclf.sources.containers.find_parts import find_parts, find_parts_behind
+from streamclf.sources.containers.find_parts import find_parts, find_parts_after
 from streamclf.sources.containers.part import Part
 from streamclf.sources.recording.libsndfile import BLOCK_SAMPLES, SndfileReader, clean_reason
 from streamclf.sources.recording.piped import PipedRecording, is_piped, resolve_redirect
@@ -35,7 +35,7 @@ of a chained Ogg file."""
 class Recording(Source):
     """One audio file, delivered in blocks of at most `BLOCK_SAMPLES` and never loaded whole.
 
-    A file may hold several recordings one behind the other (a chain of Ogg streams, joined WAV
+    A file may hold several recordings one after the other (a chain of Ogg streams, joined WAV
     files); they are read as one. The samples that the decoder delivers are the recording. Further
     samples that the header states are a gap.
 
@@ -116,7 +116,7 @@ class Recording(Source):
             except SourceError as error:
                 self._add_fault(error)
             if self._read_to and not self._stopped:
-                self._parts.extend(find_parts_behind(self.path, part, self._read_to))
+                self._parts.extend(find_parts_after(self.path, part, self._read_to))
             self.close()
         if self._faults:
             kept = RESULTS_KEPT if end.position else ""
@@ -202,7 +202,7 @@ class _EndOfAudio:
     """End of the audio read so far, counted over parts that follow one another.
 
     Attributes:
-        position: Position just behind the last sample, at ``sample_rate``.
+        position: Position just after the last sample, at ``sample_rate``.
         sample_rate: Sample rate of the last record, in Hz.
         n_parts: Number of parts begun.
     """
@@ -269,7 +269,7 @@ def _open(path: Path, part: Part) -> SndfileReader | Decoder:
         # TypeError: soundfile takes a name ending in .raw for headerless audio.
         return _open_decoder(path, part)
     if reader.is_empty or (part.reader == "any" and reader.format in _BY_FFMPEG):
-        reader.close()  # FFmpeg may find audio behind a header that was never completed
+        reader.close()  # FFmpeg may find audio after a header that was never completed
         return _open_decoder(path, part)
     return reader
 

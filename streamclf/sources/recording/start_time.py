@@ -74,7 +74,7 @@ def _from_comment(comment: str) -> datetime | None:
 
 
 def _from_broadcast(chunk: str) -> datetime | None:
-    found = _DATE.match(chunk[320:338])  # behind the description, originator and reference
+    found = _DATE.match(chunk[320:338])  # after the description, originator and reference
     return make_time(found.groups()) if found else None
 
 

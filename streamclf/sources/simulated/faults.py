@@ -97,7 +97,7 @@ class _ParsedFaults:
 
 
 def parse_name(name: str) -> tuple[str, Faults]:
-    """Split the text behind ``sim:`` into a file and its faults.
+    """Split the text after ``sim:`` into a file and its faults.
 
     Raises:
         UsageError: A fault is unknown, or its numbers are out of range.

@@ -66,7 +66,7 @@ class RecordingPlayer:
 
     @property
     def exhausted(self) -> bool:
-        """Whether no sample is left; a gap may still be `lost` behind the last one."""
+        """Whether no sample is left; a gap may still be `lost` after the last one."""
         return self._rest is None
 
     def take(self, n_samples: int) -> Waveform:

@@ -223,7 +223,7 @@ class SimulatedStream:
             self._schedule()
             return
         if self._catch_up() or self._skip_gap():
-            # The audio behind a loss comes when it sounds, not now.
+            # The audio after a loss comes when it sounds, not now.
             self._schedule()
             return
         onset_s = self._time(self._position)

@@ -32,7 +32,7 @@ class ReconnectingDecoder:
         on_waiting: Called at each attempt.
 
     Attributes:
-        position: Position just behind the last sample, at ``sample_rate``.
+        position: Position just after the last sample, at ``sample_rate``.
         sample_rate: Sample rate of the last record, in Hz.
     """
 
@@ -122,7 +122,7 @@ class ReconnectingDecoder:
         return None
 
     def _place(self, item: Block | Gap | Notice) -> Iterator[Block | Gap | Notice]:
-        """Yield a record at its position, behind all before it and the time without connection."""
+        """Yield a record at its position, after all before it and the time without connection."""
         changed = item.sample_rate != self.sample_rate and self.position > 0
         before = self.sample_rate
         if item.sample_rate != self.sample_rate:
