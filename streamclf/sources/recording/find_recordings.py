@@ -129,8 +129,8 @@ class _Finder:
         files = [file for file in every if not is_clip(file)]
         if every and not files:
             raise RecordingError(
-                f"{name}: the folder holds nothing but {format_count(len(every), 'clip')} that streamclf "
-                "cut from recordings: name the files themselves to hear them"
+                f"{name}: the folder holds nothing but {format_count(len(every), 'clip')} that "
+                "streamclf cut from recordings: name the files themselves to hear them"
             )
         if not (files or known or failed):
             raise RecordingError(
@@ -151,8 +151,8 @@ class _Finder:
     def _note_clips(self, folder: Path, n_clips: int) -> None:
         if n_clips:
             self.notes.append(
-                f"{folder}: {format_count(n_clips, 'clip')} that streamclf cut from recordings left out "
-                "(name the files themselves to hear them)"
+                f"{folder}: {format_count(n_clips, 'clip')} that streamclf cut from recordings "
+                "left out (name the files themselves to hear them)"
             )
 
     def _matching(self, name: str) -> list[Path]:
