@@ -40,7 +40,7 @@ class SourceError(StreamclfError):
 
 
 class RecordingError(SourceError):
-    """A recording on disk cannot be read, or not to its end."""
+    """A recording on disk cannot be read, or cannot be read to its end."""
 
 
 class DeviceError(SourceError):

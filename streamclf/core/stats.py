@@ -94,7 +94,8 @@ class Statistics:
         gaps: The gaps.
         n_windows: Windows scored.
         n_skipped: Windows left out because of overload; their audio is among the gaps.
-        n_non_finite: Windows left out because the model's output was not finite.
+        n_non_finite: Windows left out because the model's output was not finite; written as
+            ``windows_undefined``.
         n_short: Windows that were padded, because the audio between two gaps was shorter.
         hops: Changes of the hop because of overload, the newest `MAX_LISTED`.
         n_hop_changes: Number of all such changes.

@@ -131,7 +131,7 @@ class Relay(Source):
         self._cut = True
 
     def stop(self) -> None:
-        """End for good."""
+        """End `blocks` for good; the current source is stopped."""
         with self._lock:
             self._stopped = True
             present = self._source
