@@ -118,7 +118,7 @@ def _follow(file: BinaryIO, chunk_format: ChunkFormat, at: int, size: int) -> Tr
         is_sure = is_sure or name in _KNOWN
         body, end = at + chunk_format.head_bytes, at + chunk_format.head_bytes + found[1]
         if end > size and name not in _KNOWN:
-            # With an unknown name it is more likely to be sound than a truncated chunk.
+            # It ends after the file: with an unknown name it is more likely sound than a chunk.
             break
         if name == b"data" and found[1]:
             more += ((body, end),)

@@ -61,7 +61,7 @@ class PipedPcm:
         self._buffer = b""
         self._layout: Layout | None = None
         self._n_left: int | None = None
-        self._n_odd = 0
+        self._misalignment = 0
         self._has_begun = self._has_ended = self._is_past_header = False
         self._n_extra = 0
         self._remarks: list[str] = []
@@ -121,35 +121,40 @@ class PipedPcm:
         return bool(data)
 
     def _examine_trailer(self, layout: Layout) -> None:
+        """Decide how to continue after the stated samples: stop, or read more of the bytes."""
         while self._fetch():
             pass
         is_all = len(self._buffer) < _LOOKAHEAD_BYTES
         # The copy must have the same offset from the alignment of chunks as the file.
-        odd, trailer = self._n_odd, None
-        file = io.BytesIO(bytes(odd) + self._buffer)
+        misalignment, trailer = self._misalignment, None
+        file = io.BytesIO(bytes(misalignment) + self._buffer)
         if layout.chunk_format is not None:
-            start = odd + -odd % layout.chunk_format.align
+            start = misalignment + -misalignment % layout.chunk_format.align
             name, n_bytes = layout.chunk_format.read_head(file, start) or (b"", 0)
             if name == b"data" and n_bytes > 0:
-                self._set_range(start + layout.chunk_format.head_bytes - odd, n_bytes)
+                self._set_range(start + layout.chunk_format.head_bytes - misalignment, n_bytes)
                 return
-            trailer = read_trailer(file, layout.chunk_format, odd, odd + len(self._buffer))
+            trailer = read_trailer(
+                file, layout.chunk_format, misalignment, misalignment + len(self._buffer)
+            )
         if trailer is not None and trailer.next_start is not None:
-            self._read_joined(layout, trailer.next_start - odd)
+            self._read_joined(layout, trailer.next_start - misalignment)
         elif trailer is not None and trailer.more:
             start, end = trailer.more[0]
-            self._set_range(start - odd, end - start)
+            self._set_range(start - misalignment, end - start)
         elif trailer is not None or (is_all and layout.claimed and self._is_not_audio(layout)):
             self._has_ended = True
         else:
             self._is_past_header = True
 
     def _set_range(self, start: int, n_bytes: int | None) -> None:
+        """Deliver the next ``n_bytes`` from byte ``start`` of the buffer on; None for no limit."""
         self._buffer, self._n_left = self._buffer[start:], n_bytes
         if self._layout is not None and self._layout.chunk_format is not None:
-            self._n_odd = (n_bytes or 0) % self._layout.chunk_format.align
+            self._misalignment = (n_bytes or 0) % self._layout.chunk_format.align
 
     def _read_joined(self, layout: Layout, start: int) -> None:
+        """Continue with a file joined to this one, if its samples have the same coding."""
         self._set_range(start, None)
         joined = self._find_layout()
         if joined is not None and _coding(joined) == _coding(layout):
@@ -163,6 +168,7 @@ class PipedPcm:
         )
 
     def _is_not_audio(self, layout: Layout) -> bool:
+        """Whether the last bytes of the pipe are zeros, or too few to count as audio."""
         n_more = len(self._buffer)
         if (layout.claimed or 0) > PLACEHOLDER_BYTES and not self._buffer.strip(b"\0"):
             if n_more >= layout.unit_bytes:
