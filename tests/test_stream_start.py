@@ -36,7 +36,7 @@ from streamclf.sources.base import Source
 from streamclf.sources.recording.recording import Recording
 from streamclf.sources.relay import Relay
 from streamclf.sources.simulated.fake_backend import FakeBackend
-from streamclf.sources.simulated.simulated import SimulatedMicrophone
+from streamclf.sources.simulated.simulated_microphone import SimulatedMicrophone
 from streamclf.sources.stream.raw_format import RawFormat
 from streamclf.sources.stream.standard_input import StandardInput
 from streamclf.sources.stream.url_stream import UrlStream

@@ -24,34 +24,36 @@ Waveform: TypeAlias = npt.NDArray[np.float32]
 
 
 class StreamClock(Protocol):
-    """What tells when the samples of a live stream sounded (`streamclf.core.local_clock`)."""
+    """Interface of a clock for the samples of a live stream (`streamclf.core.local_clock`)."""
 
     def moment(self, position: int) -> datetime | None:
-        """When a sample sounded, in local time; None before any audio came."""
+        """Return the local time at which a sample sounded; None before the first audio."""
 
 
 @dataclass(frozen=True, slots=True)
 class StreamStarted:
-    """A stream that begins: the first record of each, before its first audio, gap or notice.
+    """Beginning of a stream: the first record of each, before its first audio, gap or notice.
 
-    A stream is one run of an engine over a source. One that gives nothing at all does not start.
+    A stream is one run of an engine over a source. A source that delivers nothing has no stream.
 
     Attributes:
-        source: Its name.
-        sample_rate: The model's, in Hz, at which positions count.
-        labels: The model's.
-        task: The model's.
-        started: Local time of its first sample: of recordings as they tell it, with or without an
-            offset from UTC; of live streams as far as it was known when the first audio arrived.
-        unknown: How the model's unknown sounds are told, if they are.
-        clock: Tells when the samples of a live stream sounded; it learns from all its audio.
-        live: Whether its audio comes at the pace of the clock.
-        display_names: What people read in place of each label; a label without one is shown itself.
-        thresholds: Averaged score at which an event begins, for the labels whose events count.
-        temperature: Of the scores, see `streamclf.core.temperature`.
-        run: Tells one run over a live source from the next; empty of recordings, whose events
-            are the same each time.
-        position: Index of its first sample; above 0 where it goes on where another stream ended.
+        source: Name of the source.
+        sample_rate: Sample rate of the model in Hz, to which all positions refer.
+        labels: Labels of the model.
+        task: Task of the model.
+        started: Local time of the first sample. A recording's file states it, with or without an
+            offset from UTC; for a live stream, it is the time known when the first audio arrived.
+        unknown: Rule of the model's card for unknown sounds; None if such sounds are not detected.
+        clock: Clock of a live stream, which becomes more accurate with all its audio; else None.
+        live: Whether audio arrives in real time.
+        display_names: Names shown to people in place of labels; a label without one is shown
+            itself.
+        thresholds: Averaged score at which an event begins, for the labels whose events are
+            reported.
+        temperature: Temperature of averaged scores, see `streamclf.core.temperature`.
+        run: Name that tells this run over a live source from others; empty for recordings, whose
+            events are the same in each run.
+        position: Index of the first sample; above 0 where the stream continues another one.
     """
 
     source: str
@@ -69,23 +71,23 @@ class StreamStarted:
     position: int = 0
 
     def display_name(self, label: str) -> str:
-        """What people read in place of a label."""
+        """Return the name shown to people for a label."""
         return self.display_names.get(label, label)
 
     def event_id(self, record_id: str) -> str:
-        """What an event is called where results of several runs may meet.
+        """Return a name of an event that is unique over several runs.
 
         Args:
-            record_id: Unique within the stream, from the event's records.
+            record_id: The event's ``id`` in its records, which is unique within the stream.
         """
         return f"{record_id}@{self.run}" if self.run else record_id
 
     def seconds(self, position: int) -> float:
-        """A position in seconds from the stream's start, to the microsecond."""
+        """Convert a position to seconds from the stream's start, to the microsecond."""
         return round(position / self.sample_rate, 6)
 
     def moment(self, position: int) -> datetime | None:
-        """When a sample sounded, in local time; None where nothing tells it."""
+        """Return the local time at which a sample sounded; None where it is unknown."""
         if self.clock is not None:
             return self.clock.moment(position)
         if self.started is None:
@@ -93,9 +95,9 @@ class StreamStarted:
         return self.started + timedelta(seconds=position / self.sample_rate)
 
     def wall_clock(self, position: int) -> tuple[str, str]:
-        """A position as local time without an offset, and that offset from UTC (``+02:00``).
+        """Write a position as local time without an offset, and that offset (``+02:00``).
 
-        Both have one form in every row of a table; they are empty where nothing tells them.
+        Both have the same form in every row of a table. They are empty where they are unknown.
         """
         moment = self.moment(position)
         if moment is None:
@@ -105,7 +107,10 @@ class StreamStarted:
         return wall, text.removeprefix(wall)
 
     def time(self, position: int) -> str | None:
-        """A position as local time, ISO 8601, with its offset from UTC where that is known."""
+        """Write a position as local time in ISO 8601, with its offset from UTC if it is known.
+
+        None where the local time is unknown.
+        """
         moment = self.moment(position)
         return moment.isoformat(timespec="milliseconds") if moment is not None else None
 
@@ -342,7 +347,7 @@ def event_id(label: str, onset: int) -> str:
 
 
 Result: TypeAlias = Average | EventBegan | EventOngoing | SoundEvent | Gap | Notice | Change
-"""Records that the engine yields after a `StreamStarted`, in the order in which they became known."""
+"""Records that the engine yields after a `StreamStarted`, in the order in which they are known."""
 
 
 def rescale(position: int, from_rate: int, to_rate: int) -> int:
