@@ -39,9 +39,9 @@ from streamclf.model.scorer import (
     usual_batch,
 )
 from streamclf.pipeline.average import average
-from streamclf.pipeline.events import Timing, detect, find
+from streamclf.pipeline.events import Timing, detect, detect_grouped
 from streamclf.pipeline.mixdown import mix_down
-from streamclf.pipeline.non_finite import leave_out_undefined
+from streamclf.pipeline.non_finite import drop_non_finite
 from streamclf.pipeline.overload import Overload
 from streamclf.pipeline.resample import resample
 from streamclf.pipeline.short_audio import weigh_short
@@ -191,7 +191,7 @@ class Engine:
             return averages
         found: Iterator[Result]
         if self.settings.name_unknown and card.unknown:
-            groups = find(averages, card.labels, self.thresholds, self._timing)
+            groups = detect_grouped(averages, card.labels, self.thresholds, self._timing)
             found = name_unknown(groups, card.unknown, lambda: self._timing)
         else:
             found = detect(averages, card.labels, self.thresholds, self._timing)
@@ -218,7 +218,7 @@ class Engine:
         settings.hop_samples(self.card.sample_rate)
         self.settings = settings
         self.thresholds = settings.thresholds or self.card.thresholds
-        self.overload.forget()
+        self.overload.reset()
         self._changes.put(settings)
 
     def _make_overload(self) -> Overload:
@@ -252,7 +252,7 @@ class Engine:
         batch_size = settings.batch_size or usual_batch(self.scorer, self._timing.hop)
         batch_size = 1 if source.live else batch_size
         scores = self._add_notices(classify(windows, self._open_stream(), batch_size))
-        defined = leave_out_undefined(scores, self.statistics)
+        defined = drop_non_finite(scores, self.statistics)
         return self.judge(weigh_short(defined, self.card, self.statistics))
 
     def _open_stream(self) -> Callable[[list[Window]], Array]:
