@@ -31,11 +31,11 @@ from streamclf.core.records import Block
 from streamclf.core.settings import Settings
 from streamclf.model.classifier import Classifier
 from streamclf.model.model_file import Model
-from streamclf.model.providers import obstacle
+from streamclf.model.providers import unavailable_reason
 from streamclf.pipeline.engine import Engine
 from streamclf.pipeline.mixdown import mix_down
 from streamclf.pipeline.resample import resample
-from streamclf.runs.batch import leaves_core
+from streamclf.runs.batch import has_spare_core
 from streamclf.sources.recording.recording import Recording
 from train.run_folder.load_network import load_network
 from train.run_folder.run import CONFIG, RunFolder
@@ -52,7 +52,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=120.0)
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
-    if reason := obstacle(options.provider):
+    if reason := unavailable_reason(options.provider):
         print(f"on_torch: --provider {options.provider}: {reason}", file=sys.stderr)
         return 2
     try:
@@ -78,7 +78,7 @@ def compare(options: argparse.Namespace) -> None:
         if notice := classifier.take_notice():
             print(notice, file=sys.stderr)
         engine = Engine(classifier, Settings(options.hop))
-        engine.read_ahead = leaves_core(options.provider, 0)
+        engine.read_ahead = has_spare_core(options.provider, 0)
         audio = decode(recording, system.sample_rate)
         starts = range(0, len(audio) - system.window_samples + 1, hop)
         windows = np.stack([audio[k : k + system.window_samples] for k in starts])

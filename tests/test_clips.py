@@ -17,7 +17,7 @@ from streamclf.core.errors import SinkError
 from streamclf.core.records import Average, Block, Gap, Scores, SoundEvent
 from streamclf.sinks.base import StreamInfo
 from streamclf.sinks.clips import clips as clips_module
-from streamclf.sinks.clips.clips import BackgroundClips, ClipSink, name_clip, tell_time
+from streamclf.sinks.clips.clips import BackgroundClips, ClipSink, audiomoth_comment, clip_path
 from streamclf.sources.recording.recording import Recording
 from streamclf.sources.recording.start_time import recorded_at
 
@@ -136,12 +136,14 @@ ZONE = timezone(timedelta(hours=1))
 )  # fmt: skip
 def test_clips_are_named_by_class_recording_and_time(source, label, started, live, name):
     stream = StreamInfo(source, RATE, [label], "single-label", started, live=live)
-    path = name_clip(stream, SoundEvent(label, 12_500, 14_000, 0.9349))
+    path = clip_path(stream, SoundEvent(label, 12_500, 14_000, 0.9349))
     assert path.as_posix() == name
     if started is not None:
         told = recorded_at(path)
         assert told == (started + timedelta(seconds=12.5)).replace(tzinfo=None, microsecond=0)
-        assert recorded_at(path, tell_time(stream, 12_000)) == started + timedelta(seconds=12)
+        assert recorded_at(path, audiomoth_comment(stream, 12_000)) == started + timedelta(
+            seconds=12
+        )
 
 
 def test_a_clip_that_cannot_be_written_is_said(tmp_path):

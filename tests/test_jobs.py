@@ -35,7 +35,7 @@ from streamclf.pipeline.engine import Engine
 from streamclf.runs import batch as batch_module
 from streamclf.runs import jobs as jobs_module
 from streamclf.runs import spool as spool_module
-from streamclf.runs.batch import count_jobs, leaves_core, run_recordings
+from streamclf.runs.batch import count_jobs, has_spare_core, run_recordings
 from streamclf.runs.console import Bars
 from streamclf.runs.jobs import Jobs
 from streamclf.runs.spool import Spool, pack, unpack
@@ -230,12 +230,14 @@ def test_jobs_hand_on_what_goes_wrong_beside_the_listening(classifier, write_wav
 
     if isinstance(error, OSError):
         report = run_recordings(
-            engines(classifier, 2), paths, lambda path: [], Bars(3), hearers=fail
+            engines(classifier, 2), paths, lambda path: [], Bars(3), audio_sinks=fail
         )
         assert [failure.partition(":")[0] for failure in report.failures] == [str(p) for p in paths]
     else:
         with pytest.raises(type(error), match="oops"):
-            run_recordings(engines(classifier, 2), paths, lambda path: [], Bars(3), hearers=fail)
+            run_recordings(
+                engines(classifier, 2), paths, lambda path: [], Bars(3), audio_sinks=fail
+            )
     jobs = Jobs(engines(classifier, 2), (fail() for _ in range(3)), lambda: False)
     with pytest.raises(type(error), match="oops"):
         list(jobs)
@@ -406,7 +408,7 @@ def test_a_recording_is_read_ahead_where_the_network_leaves_a_core(
     provider, n_threads, expected, monkeypatch
 ):
     monkeypatch.setattr("streamclf.runs.batch.count_cores", lambda: 4)
-    assert leaves_core(provider, n_threads) is expected
+    assert has_spare_core(provider, n_threads) is expected
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from streamclf.core.errors import ModelError, ProviderError
 from streamclf.core.records import Notice, Window
 from streamclf.model.classifier import WHOLE_FIRST, Classifier
 from streamclf.model.model_file import Model
-from streamclf.model.providers import obstacle, open_part
+from streamclf.model.providers import open_part, unavailable_reason
 from streamclf.model.stem import bound_session, one_pass
 from streamclf.model.stem.bound_session import BoundSession
 from streamclf.model.stem.one_pass import MAX_SHAPES, OnePass, join_and_check, lay_out
@@ -264,7 +264,7 @@ def test_buffers_stay_and_no_recording_serves_two(picky):
     assert session.runs[-1][1] == "3"
 
 
-@pytest.mark.skipif(bool(obstacle("cuda")), reason=f"CUDA: {obstacle('cuda')}")
+@pytest.mark.skipif(bool(unavailable_reason("cuda")), reason=f"CUDA: {unavailable_reason('cuda')}")
 def test_cuda_gives_the_scores_of_the_cpu(picky, whole):
     classifier = Classifier(Model(picky, provider="cuda"))
     waveform, hop_s = bursts(60_000), 20 * STRIDE / toys.RATE

@@ -1,4 +1,4 @@
-"""Windows -> scores."""
+"""Classification of windows: from audio to scores."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from streamclf.model.stem.shared_frames import (
 from streamclf.model.stem.split_model import (
     Probe,
     SplitModel,
+    chunk_samples,
     probe_windows,
     split_and_check,
-    stretch_of,
 )
 
 if TYPE_CHECKING:
@@ -34,10 +34,10 @@ Array = npt.NDArray[np.float32]
 
 
 WHOLE_FIRST = 32
-"""So many windows of recordings go through the whole graph before it is cut in two: importing onnx
-and cutting costs as much time, and who hears a short clip should not wait for it."""
+"""Windows of recordings that the whole graph scores before it is cut in two. Importing onnx and
+cutting take as long as these windows, and a short clip should not wait for that."""
 WHOLE_BATCH = 8
-"""Windows at once until then; the halves take larger batches in less memory."""
+"""Batch size of the whole graph until then; stem and head take larger batches in less memory."""
 
 
 class Classifier:
@@ -100,7 +100,7 @@ class Classifier:
         if not self.model.small:
             return SHARED_BATCH
         # A small network's frames are most of what is moved: no more of them than one stretch has.
-        return max(1, min(round(stretch_of(self.card, stem) / hop), SHARED_BATCH))
+        return max(1, min(round(chunk_samples(self.card, stem) / hop), SHARED_BATCH))
 
     def score(self, waveforms: Array) -> Array:
         """Classify a batch.
@@ -244,7 +244,7 @@ class Classifier:
 
 
 def _describe(error: Exception) -> str:
-    """Why the graph could not be cut; of an error that nobody foresaw, its kind as well."""
+    """Explain why the graph could not be cut; the type of an unexpected error is included."""
     reason = " ".join(str(error).split())[:200]
     return reason if isinstance(error, ModelError) else f"{type(error).__name__}: {reason}"
 

@@ -32,11 +32,11 @@ from streamclf.core.unknown import pass_silence
 from streamclf.model.classifier import Array, classify
 from streamclf.model.scorer import (
     Scorer,
-    as_sharer,
+    as_sharing_scorer,
+    default_batch_size,
     describe_hop,
+    effective_hop,
     open_stream,
-    real_hop,
-    usual_batch,
 )
 from streamclf.pipeline.average import average
 from streamclf.pipeline.events import Timing, detect, detect_grouped
@@ -122,7 +122,7 @@ class Engine:
         return describe_hop(self.settings, self.scorer)
 
     def _hop(self, settings: Settings) -> int:
-        return real_hop(settings, self.scorer)
+        return effective_hop(settings, self.scorer)
 
     def run(
         self,
@@ -249,7 +249,7 @@ class Engine:
             items = self.clock.watch(items, lambda: source.keeps_time)
         changing = self._insert_changes(self._count(items, on_start, on_audio))
         windows = slide(changing, self._timing.window, self._timing.hop, fill=self.card.fill)
-        batch_size = settings.batch_size or usual_batch(self.scorer, self._timing.hop)
+        batch_size = settings.batch_size or default_batch_size(self.scorer, self._timing.hop)
         batch_size = 1 if source.live else batch_size
         scores = self._add_notices(classify(windows, self._open_stream(), batch_size))
         defined = drop_non_finite(scores, self.statistics)
@@ -271,9 +271,9 @@ class Engine:
         self, items: Iterable[Scores | Gap | Notice | Change]
     ) -> Iterator[Scores | Gap | Notice | Change]:
         """Pass on what the scorer has to tell."""
-        sharer = as_sharer(self.scorer)
+        sharing = as_sharing_scorer(self.scorer)
         for item in items:
-            if message := sharer.take_notice() if sharer else "":
+            if message := sharing.take_notice() if sharing else "":
                 yield Notice(item.position, self.card.sample_rate, message)
             yield item
 

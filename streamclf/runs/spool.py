@@ -1,6 +1,6 @@
-"""Results on their way from one thread to another, however far behind the reader is.
+"""Queue of results between two threads, which continues on disk when the reader is far behind.
 
-They are kept as bytes, and nothing is unpickled.
+Results are stored as bytes. They are not pickled, so reading them runs no code.
 """
 
 from __future__ import annotations
@@ -23,27 +23,27 @@ from streamclf.core.spill_buffer import Scratch
 T = TypeVar("T")
 
 IN_MEMORY = 1_000_000
-"""Bytes; beyond them a spool goes on in a temporary file."""
+"""Most bytes that a spool holds in memory; more go to a temporary file."""
 
 
 class Spool(Generic[T]):
-    """A queue of any length in little memory: one thread puts, another iterates, once.
+    """Queue of any length in little memory, for one thread that puts and one that iterates once.
 
-    Waiting for an item can be interrupted by a signal. What was read makes room: whenever nothing
-    is left to read, the file begins anew.
+    A signal can interrupt the wait for an item. Whenever all items have been read, the file is
+    used from its start again.
     """
 
     def __init__(self) -> None:
         self._scratch = Scratch(IN_MEMORY)
         self._lock = threading.Lock()
         self._sizes: SimpleQueue[int] = SimpleQueue()
-        self._begin = self._end = 0  # of what is not read yet
+        self._begin = self._end = 0  # range of bytes that are not read yet
 
     def put(self, item: T) -> None:
         """Append an item.
 
         Raises:
-            OSError: There is no room for it; what was put before can be read.
+            OSError: The disk is full; items before this one can still be read.
         """
         data = pack(item)
         with self._lock:
@@ -57,16 +57,16 @@ class Spool(Generic[T]):
         self._sizes.put(len(data))
 
     def finish(self) -> None:
-        """Say that nothing follows."""
+        """End the queue: no item follows."""
         self._sizes.put(0)
 
     def wait(self) -> None:
-        """Wait until nothing follows; what is in the spool is lost."""
+        """Wait for `finish`, and drop all items."""
         while self._sizes.get():
             pass
 
     def close(self) -> None:
-        """Release the file; nobody reads what is put from now on. Safe to call twice."""
+        """Release the file; items that are put later are dropped. Safe to call twice."""
         with self._lock:
             self._scratch.close()
 
@@ -80,7 +80,7 @@ class Spool(Generic[T]):
             yield unpack(data)
 
     def _begin_anew(self) -> None:
-        """Give the disk back what was read, if that is much."""
+        """Start at the beginning again, and free the file if it was large."""
         if self._end > IN_MEMORY:
             self._scratch.clear()
         self._begin = self._end = 0
@@ -108,7 +108,7 @@ def pack(item: object) -> bytes:
     """Turn a result into bytes.
 
     Raises:
-        TypeError: It holds something that results do not hold.
+        TypeError: The result holds a value of an unknown type.
     """
     return msgspec.msgpack.encode(_plain(item))
 
@@ -117,7 +117,7 @@ def unpack(data: bytes) -> Any:
     """Turn bytes from `pack` into an equal result.
 
     Raises:
-        msgspec.DecodeError: They are none.
+        msgspec.DecodeError: The bytes are not from `pack`.
     """
     return _result(msgspec.msgpack.decode(data))
 
@@ -152,7 +152,7 @@ def _result(plain: Any) -> Any:
         return values.reshape(plain["shape"])
     fields = [_result(value) for value in plain["fields"]]
     kind = _KINDS[plain[_KIND]]
-    if kind is Thresholds:  # whose classes are pairs, as a dictionary's keys are texts alone
+    if kind is Thresholds:  # its dictionary is stored as pairs: a dictionary means a record here
         place = _names(kind).index("classes")
         fields[place] = {key: _result(value) for key, value in fields[place]}
     return kind(*fields)

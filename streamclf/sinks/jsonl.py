@@ -1,4 +1,4 @@
-"""JSON Lines: one object a line, ``type`` says of which kind."""
+"""JSON Lines: one object per line, with its kind in the field ``type``."""
 
 from __future__ import annotations
 
@@ -16,20 +16,21 @@ from streamclf.sinks.lines import Lines, LineSink
 
 _ENCODER = msgspec.json.Encoder()
 N_BEST = 5
+"""Default number of classes in the answer for a whole recording."""
 
 
 class JsonLinesSink(LineSink):
-    """Writes events and gaps; a regression's values; on request begins, and the top scores.
+    """Sink for events and gaps, or the values of a regression, as JSON Lines.
 
-    What was found in audio shorter than the model's window has ``"short": true``.
+    Results from audio shorter than the model's window have ``"short": true``.
 
     Args:
-        file: Where the lines go.
-        begins: Also a line ``begin`` for each event as soon as it is known, and ``ongoing`` where
-            events tell that they go on; the line of its end has the same id.
-        top: With a number, a line ``update`` with so many top averages follows each window.
-        marks: Which lines about recordings are written: ``heard``, ``unfinished``.
-        n_best: Classes in the answer for a whole recording.
+        file: Destination of the lines.
+        begins: Also write a line ``begin`` when an event is announced, and lines ``ongoing`` while
+            it lasts. The line of its end has the same id.
+        top: Number of classes in a line ``update`` after each window; 0 for no such lines.
+        marks: Kinds of lines about recordings to write: ``heard``, ``unfinished``.
+        n_best: Number of classes in the answer for a whole recording.
     """
 
     def __init__(
@@ -46,7 +47,7 @@ class JsonLinesSink(LineSink):
         file.describe_loss = self._describe_loss
 
     def write(self, result: Result) -> None:
-        """Write a line, if the result is of a kind that is written."""
+        """Write a result as a line, if it is of a requested kind."""
         fields = self._fields(result, self._stream) if self._stream else None
         if fields is not None:
             self._file.write(_ENCODER.encode(fields).decode())
@@ -56,18 +57,18 @@ class JsonLinesSink(LineSink):
         if self._stream is None:
             return
         stream = self._stream
-        said = (
+        answer_fields = (
             _values(answer, stream)
             if stream.task == "regression"
             else {"labels": top_labels(answer, stream, self._n_best, chosen_only=True)}
         )
         place = _place(stream, answer.position, answer.end)
-        mark = _mark(answer.scores.short)
-        fields = {"type": "summary", "source": stream.source, **place, **said, **mark}
+        mark = _short_field(answer.scores.short)
+        fields = {"type": "summary", "source": stream.source, **place, **answer_fields, **mark}
         self._file.write(_ENCODER.encode(fields).decode())
 
     def mark(self, kind: str, stream: StreamInfo, statistics: Statistics) -> str:
-        """A line about a recording."""
+        """Format the line about a recording."""
         place = _place(stream, 0, statistics.elapsed_samples)
         fields = {"type": kind, "source": stream.source, **place, "events": statistics.n_events}
         return _ENCODER.encode(fields).decode()
@@ -80,15 +81,15 @@ class JsonLinesSink(LineSink):
         if isinstance(result, SoundEvent):
             place = _place(stream, result.onset, result.offset)
             fields = {**_event("event", result, stream), **place}
-            return {**fields, "score": round(result.score, 4), **_mark(result.short)}
+            return {**fields, "score": round(result.score, 4), **_short_field(result.short)}
         if isinstance(result, EventBegan | EventOngoing):
-            return self._life(result, stream) if self._begins else None
+            return self._begin_or_ongoing(result, stream) if self._begins else None
         if isinstance(result, Gap):
             place = _place(stream, result.position, result.end)
             return {"type": "gap", "source": stream.source, **place, "cause": result.cause}
         if isinstance(result, Average) and (stream.task == "regression" or self._top):
             place = _place(stream, result.position, result.end)
-            mark = _mark(result.scores.short)
+            mark = _short_field(result.scores.short)
             if stream.task == "regression":
                 kind: dict[str, Any] = {"type": "value", "source": stream.source}
                 return {**kind, **place, **_values(result, stream), **mark}
@@ -96,7 +97,9 @@ class JsonLinesSink(LineSink):
             return {"type": "update", "source": stream.source, **place, "top": top, **mark}
         return None
 
-    def _life(self, result: EventBegan | EventOngoing, stream: StreamInfo) -> dict[str, Any]:
+    def _begin_or_ongoing(
+        self, result: EventBegan | EventOngoing, stream: StreamInfo
+    ) -> dict[str, Any]:
         kind = "begin" if isinstance(result, EventBegan) else "ongoing"
         fields = {
             **_event(kind, result, stream),
@@ -108,7 +111,7 @@ class JsonLinesSink(LineSink):
 
 
 def _values(average: Average, stream: StreamInfo) -> dict[str, Any]:
-    """A regression's one value, or its values by label."""
+    """Return a regression's only value, or its values by label."""
     values = {
         label: round(float(value), 6)
         for label, value in zip(stream.labels, average.values, strict=True)
@@ -119,13 +122,16 @@ def _values(average: Average, stream: StreamInfo) -> dict[str, Any]:
 def top_labels(
     average: Average, stream: StreamInfo, n_labels: int, *, chosen_only: bool = False
 ) -> list[dict[str, Any]]:
-    """The highest averaged scores, in falling order; unknown sounds and silence go first.
+    """List the labels with the highest averaged scores, after an unknown sound or silence.
 
     Args:
         average: The scores.
-        stream: What they belong to.
-        n_labels: So many.
-        chosen_only: Of the labels whose events count.
+        stream: The stream of the scores.
+        n_labels: Number of labels.
+        chosen_only: Only list labels whose events are requested.
+
+    Returns:
+        ``label`` and ``score`` of each, in falling order of scores.
     """
     order = [
         index
@@ -139,15 +145,15 @@ def top_labels(
     return [{"label": label, "score": round(score, 4)} for label, score in rows]
 
 
-def _mark(short: bool) -> dict[str, Any]:
-    """What a result of audio shorter than the model's window has more than others."""
+def _short_field(short: bool) -> dict[str, Any]:
+    """Return the field that marks results of audio shorter than the model's window."""
     return {"short": True} if short else {}
 
 
 def _event(
     kind: str, result: SoundEvent | EventBegan | EventOngoing, stream: StreamInfo
 ) -> dict[str, Any]:
-    """What the lines of an event have in common."""
+    """Return the fields that all lines of an event share."""
     name = stream.event_id(result.id)
     return {"type": kind, "id": name, "source": stream.source, "label": result.label}
 

@@ -1,8 +1,8 @@
-"""A model in one graph again: audio in, the logits of all windows in it out.
+"""A model as one graph for GPUs: audio goes in, the logits of all its windows come out.
 
-What costs on a GPU is the way there and back, and every call. So stem, choice of each window's
-frames and head are one graph there: audio goes in once, however many windows overlap in it,
-nothing but logits comes out, and a batch is one call of a shape that it had before.
+On a GPU, transfers and calls cost most. Stem, selection of each window's frames and head therefore
+form one graph: audio is transferred once, however many windows overlap in it, only logits come
+back, and each batch is one call of a shape that occurred before.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ ROOMY = 4
 
 
 class OnePass:
-    """Stem and head of a model in a graph that takes audio, and the places of windows in it.
+    """Stem and head of a model in one graph, which takes audio and the places of its windows.
 
     Args:
-        split: The same model in its halves, which have shown what the stem's tensor looks like.
+        split: The same model as stem and head, whose frames have been inspected.
         model: The model.
         recorded: Whether runs are recorded and repeated as CUDA graphs.
 
