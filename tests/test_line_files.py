@@ -57,10 +57,10 @@ def test_a_full_disk_leaves_whole_lines(tmp_path, monkeypatch):
     path = tmp_path / "x.txt"
     file = LineFile(path)
     file.write("the first")
-    real, clip_quota = os.write, [5, 0]
+    real, room = os.write, [5, 0]
 
     def fill_up(descriptor: int, data: bytes) -> int:
-        n_bytes = clip_quota.pop(0)
+        n_bytes = room.pop(0)
         if not n_bytes:
             raise OSError(errno.ENOSPC, "No space left on device")
         return real(descriptor, bytes(data)[:n_bytes])

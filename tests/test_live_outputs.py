@@ -27,17 +27,17 @@ STREAM = StreamInfo("Mic", 8000, ["dog", "rain"], "single-label")
 class Fickle(Target):
     """Takes what it is allowed to."""
 
-    def __init__(self, clip_quota: int = 0) -> None:
+    def __init__(self, room: int = 0) -> None:
         super().__init__("fickle")
-        self.clip_quota = clip_quota
+        self.room = room
         self.taken = b""
         self.n_syncs = 0
 
     def put(self, data: bytes) -> int:
-        if not self.clip_quota:
+        if not self.room:
             raise OSError(errno.ENOSPC, "No space left on device")
-        n_bytes = min(self.clip_quota, len(data))
-        self.clip_quota -= n_bytes
+        n_bytes = min(self.room, len(data))
+        self.room -= n_bytes
         self.taken += data[:n_bytes]
         return n_bytes
 
@@ -69,7 +69,7 @@ def test_a_full_disk_keeps_lines_in_memory_and_says_so_once(words, patient_end):
     assert words.until("cannot be written") == (
         "warning: fickle: cannot be written: no space left on device; lines wait in memory"
     )
-    target.clip_quota = 10**6
+    target.room = 10**6
     words.until("fickle: is written again, after ")
     lines.close()
     assert target.taken == b"line 0\nline 1\nline 2\n"
@@ -79,11 +79,11 @@ def test_a_full_disk_keeps_lines_in_memory_and_says_so_once(words, patient_end):
 
 
 def test_a_line_of_which_a_part_was_taken_is_written_to_its_end(words, patient_end):
-    target = Fickle(clip_quota=4)
+    target = Fickle(room=4)
     lines = BackgroundLines(target, report=words)
     lines.write("a longer line")
     words.until("cannot be written")
-    target.clip_quota = 100
+    target.room = 100
     lines.close()
     assert target.taken == b"a longer line\n"
 

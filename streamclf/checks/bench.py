@@ -81,7 +81,7 @@ class Timing:
         self.cpu_s.append(time.process_time() - cpu)
 
     def figures(self) -> dict[str, float]:
-        """Return medians: speed in multiples of real time, windows a second, CPU seconds an hour."""
+        """Return medians: multiples of real time, windows a second, CPU seconds an hour."""
         wall, cpu = statistics.median(self.wall_s), statistics.median(self.cpu_s)
         figures = {
             "x_real_time": self.audio_s / wall,

@@ -87,10 +87,10 @@ class Classifier:
         return self.card.stem.stride if self.card.stem and not self._obstacle else 1
 
     def batch_size(self, hop: int) -> int:
-        """Windows at once in recordings, unless told otherwise.
+        """Return the default number of windows in a batch of a recording.
 
         Args:
-            hop: Samples between the starts of two.
+            hop: Samples between the starts of two windows.
         """
         stem = self.card.stem
         if self.stride == 1 or stem is None:
@@ -99,7 +99,7 @@ class Classifier:
             return DEVICE_BATCH
         if not self.model.small:
             return SHARED_BATCH
-        # A small network's frames are most of what is moved: no more of them than one stretch has.
+        # Frames take most of a small network's memory: a batch has the frames of one chunk at most.
         return max(1, min(round(chunk_samples(self.card, stem) / hop), SHARED_BATCH))
 
     def score(self, waveforms: Array) -> Array:
@@ -114,10 +114,11 @@ class Classifier:
         return self._activate(self._run(waveforms))
 
     def open_stream(self) -> Callable[[Sequence[Window]], Array]:
-        """Begin to score the windows of one stream, which share what work they can.
+        """Begin to score the windows of one stream, with work shared where possible.
 
         Returns:
-            A function from windows, in order and each only once, to ``(windows, classes)``.
+            A function that takes windows, in order and each only once, and returns scores
+            ``(windows, classes)``.
         """
         shared: SharedStream | OnePass | None = None
 
@@ -144,11 +145,11 @@ class Classifier:
         return score
 
     def split(self) -> SplitModel | None:
-        """Cut the graph at its stem, if that is not done yet.
+        """Cut the graph at its stem, unless that has been done.
 
         Returns:
-            The halves; None where the card names no stem, or none that holds: `take_notice` then
-            says why.
+            Stem and head; None if the card names no stem, or a wrong one: `take_notice` then says
+            why.
         """
         with self._lock:
             if self._split is None and not self._obstacle:
@@ -160,7 +161,7 @@ class Classifier:
                     self._join(split, probe, whole)
                     self._split = split  # last: other threads go by it
                 except Exception as error:
-                    # Whatever it is: the whole graph answers as well, only slower.
+                    # Any error: the whole graph gives the same scores, only more slowly.
                     self._obstacle = _describe(error)
                     self._notice = (
                         f"{self.model.path}: windows share no work: {self._obstacle}: "
@@ -170,7 +171,7 @@ class Classifier:
             return self._split
 
     def _join(self, split: SplitModel, probe: Probe, whole: Array) -> None:
-        """Where a GPU runs the halves, put them into one graph."""
+        """Join stem and head into one graph if a GPU runs them."""
         if self.model.provider not in DEVICES:
             return
         from streamclf.model.stem.one_pass import join_and_check
@@ -181,7 +182,7 @@ class Classifier:
             self._notice = f"{self.model.path}: windows are cut on the CPU: {_describe(error)}"
 
     def take_notice(self) -> str:
-        """What a listener should be told; empty if nothing, and after it was told."""
+        """Return the notice for the listener, and clear it; empty if there is none."""
         notice, self._notice = self._notice, ""
         return notice
 
@@ -189,7 +190,7 @@ class Classifier:
         return activate(logits, self.card.activation, self.card.temperature)
 
     def _run(self, waveforms: Array) -> Array:
-        """Logits of windows that share nothing."""
+        """Compute the logits of windows that share nothing."""
         session = self.model.session
         if session is None and self._split is None:
             with self._lock:  # another thread is cutting the graph
@@ -201,7 +202,7 @@ class Classifier:
             return self._split.separately(waveforms)
         size = {"single": 1}.get(self.model.layout, self.model.fixed_batch)
         if size is None and self.model.provider in ("cuda", "tensorrt"):
-            # They prepare anew for each shape: a last batch is filled up to a power of two.
+            # These providers prepare each new shape, so a last batch is padded to a power of two.
             size = 1 << (len(waveforms) - 1).bit_length()
         if size is None:
             return self._run_batch(session, waveforms)
@@ -262,7 +263,7 @@ def activate(logits: Array, activation: str, temperature: float = 1.0) -> Array:
 
 
 def stack(windows: Sequence[Window]) -> Array:
-    """The windows' audio: ``(windows, window_samples)``."""
+    """Stack the audio of windows: ``(windows, window_samples)``."""
     return np.stack([window.waveform for window in windows])
 
 

@@ -1,9 +1,9 @@
-"""Wires the stages: source -> mono -> the model's rate -> windows -> scores -> averages -> events.
+"""The engine: source, mono, resampling, windows, scores, averages and events as one pipeline.
 
-Each stage is a generator over the one before it, so audio is pulled through in the reader's own
-thread, and memory holds a window and a batch whatever the length of the stream. Only sources
-that must not wait (a microphone's callback, a pipe, a network) have threads of their own, behind
-a bounded queue; and recordings, on request, whose next blocks are made while the network runs.
+Each stage is a generator over the stage before it. Audio is therefore pulled through in the thread
+of the reader, and memory holds one window and one batch, whatever the length of the stream. Sources
+that must not wait (a microphone's callback, a pipe, a network) have threads of their own with a
+bounded queue. Recordings can have such a thread as well, which decodes while the network runs.
 """
 
 from __future__ import annotations
@@ -113,12 +113,12 @@ class Engine:
 
     @property
     def hop_s(self) -> float:
-        """Seconds between the starts of two windows: as asked for, or what the model shares at."""
+        """Seconds between the starts of two windows: as requested, or fitted to the model's stride."""
         return self._hop(self.settings) / self.card.sample_rate
 
     @property
     def hop_notice(self) -> str:
-        """What a listener should know of the hop, in a line; empty if it is as asked for."""
+        """A line about how the hop differs from the requested one; empty if it does not."""
         return describe_hop(self.settings, self.scorer)
 
     def _hop(self, settings: Settings) -> int:
@@ -256,7 +256,7 @@ class Engine:
         return self.judge(weigh_short(defined, self.card, self.statistics))
 
     def _open_stream(self) -> Callable[[list[Window]], Array]:
-        """Score windows, taking the time."""
+        """Return a function that scores windows and measures the time."""
         score = open_stream(self.scorer)
 
         def timed(windows: list[Window]) -> Array:
@@ -270,7 +270,7 @@ class Engine:
     def _add_notices(
         self, items: Iterable[Scores | Gap | Notice | Change]
     ) -> Iterator[Scores | Gap | Notice | Change]:
-        """Pass on what the scorer has to tell."""
+        """Add the scorer's notices to the stream."""
         sharing = as_sharing_scorer(self.scorer)
         for item in items:
             if message := sharing.take_notice() if sharing else "":
@@ -286,7 +286,7 @@ class Engine:
     def _insert_changes(
         self, items: Iterable[Block | Gap | Notice]
     ) -> Iterator[Block | Gap | Notice | Change]:
-        """Put a change in front of the audio that arrives first after it was asked for."""
+        """Put each requested change before the next audio that arrives."""
         for item in items:
             while not self._changes.empty():
                 settings = self._changes.get()
@@ -323,7 +323,7 @@ class Engine:
 
 
 def _read(source: Source, sample_rate: int) -> Iterator[Block | Gap | Notice]:
-    """The source's audio; a disk or device that fails is the source's own failure."""
+    """Yield the source's audio; turn an error of the disk or device into one of the source."""
     try:
         yield from source.blocks(sample_rate)
     except OSError as error:

@@ -127,7 +127,7 @@ class OutputOptions:
         return [path for path in self.files if not is_template(path)]
 
     def clip_quota(self) -> ClipQuota | None:
-        """What keeps the clips' folder to its size, where it has one."""
+        """Return the limit for the clips folder; None for no limit."""
         if self.clips is None or self.clips_limit is None:
             return None
         from streamclf.sinks.clips.quota import ClipQuota, read_limit
@@ -137,11 +137,11 @@ class OutputOptions:
     def live_outputs(
         self, tell: Callable[[str], None], on_gone: Callable[[], None] | None = None
     ) -> LiveOutputs:
-        """How a live run keeps its outputs.
+        """Return the options for the outputs of a live run.
 
         Args:
-            tell: Told what goes wrong with them.
-            on_gone: Called when standard output has no reader any more, if that is all there is.
+            tell: Called with one line about each failure and recovery.
+            on_gone: Called when standard output has lost its reader, if it is the only output.
         """
         from streamclf.sinks.live.live_outputs import LiveOutputs
 

@@ -1,4 +1,4 @@
-"""An engine run over a source into sinks."""
+"""One run of an engine, from a source to sinks."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def write_results(
 
 
 def stream_info(engine: Engine, source: Source) -> StreamInfo:
-    """What sinks need to know of the stream that the engine is listening to."""
+    """Describe the stream that the engine is processing, for its sinks."""
     info = describe_stream(engine, source.name, source.started)
     if not source.live:
         return info
@@ -99,7 +99,7 @@ def stream_info(engine: Engine, source: Source) -> StreamInfo:
 
 
 def describe_stream(engine: Engine, name: str, started: datetime | None) -> StreamInfo:
-    """What sinks need to know of a recording, by what the engine listens with."""
+    """Describe a recording for its sinks, from the engine's model and settings."""
     card, chosen = engine.card, engine.settings.labels
     return StreamInfo(
         name,
@@ -119,6 +119,6 @@ def describe_stream(engine: Engine, name: str, started: datetime | None) -> Stre
 
 
 def _name_run(started: datetime | None) -> str:
-    """When a live stream began, and something that differs where a clock begins anew each time."""
+    """Name a live run by its start time, and by a random part, in case the clock was reset."""
     moment = (started or datetime.now()).astimezone(UTC)
     return f"{moment:%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}"

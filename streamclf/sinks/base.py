@@ -1,4 +1,4 @@
-"""The contract that every sink keeps, and what all of them derive from positions."""
+"""The interface of all sinks, and the times that they derive from positions."""
 
 from __future__ import annotations
 
@@ -90,10 +90,10 @@ class StreamInfo:
 
 
 class Sink(ABC):
-    """Somewhere results go.
+    """Destination of results.
 
-    `begin` is called before the results of each stream, `end` behind those of a recording, `close`
-    once at the end.
+    `begin` is called before the results of each stream, `end` after those of a recording, and
+    `close` once at the end.
     """
 
     @property
@@ -156,7 +156,7 @@ class Sink(ABC):
 
 
 class MemorySink(Sink):
-    """Keeps results in a list, for the library's users and for tests.
+    """Sink that keeps results in a list, for users of the library and for tests.
 
     Attributes:
         results: Pairs of a stream and a result.

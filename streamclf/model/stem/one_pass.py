@@ -64,7 +64,7 @@ class OnePass:
         self._shapes: list[tuple[int, int]] = []  # (samples, windows)
 
     def logits(self, windows: Sequence[Window]) -> Array:
-        """Score windows; those that overlap share what they can.
+        """Compute the logits of windows; overlapping windows share frames.
 
         Args:
             windows: In order.
@@ -79,7 +79,7 @@ class OnePass:
         shape = n_samples, n_windows = self._room_for(audio.size, len(places))
         heard = np.zeros((1, n_samples), self._dtype)
         heard[0, : audio.size] = audio
-        # What fills the batch up is the first window's place once more.
+        # Rows that fill the batch repeat place 0.
         starts = np.zeros((n_windows, 1), np.int64)
         starts[: len(places), 0] = places
         frames = starts + np.arange(self.stem.frames) * self.stem.step
@@ -92,9 +92,9 @@ class OnePass:
         return np.asarray(output[: len(windows)], dtype=np.float32)
 
     def _room_for(self, n_samples: int, n_windows: int) -> tuple[int, int]:
-        """The shape of the buffers that a batch goes into: few different ones.
+        """Return the shape of the buffers for a batch, out of few different shapes.
 
-        A GPU prepares anew for each, so a recording's last, shorter batch is filled up.
+        A GPU prepares each new shape, so the last, shorter batch of a recording is padded.
         """
         fitting = [
             shape
@@ -111,7 +111,7 @@ class OnePass:
 
 
 class _Stretch:
-    """Unbroken audio that windows on one grid of strides lie in."""
+    """Audio without a gap that contains windows on one grid of strides."""
 
     def __init__(self, start: int) -> None:
         self.start = self.end = start
@@ -124,15 +124,15 @@ class _Stretch:
 
 
 def lay_out(windows: Sequence[Window], stride: int) -> tuple[Array, npt.NDArray[np.int64]]:
-    """The audio that windows hear, one stretch of it behind the other.
+    """Concatenate the audio of windows, with overlapping audio only once.
 
     Args:
-        windows: In order. One that begins on another grid than the last or behind a gap shares
-            nothing with it, and one that audio does not fill shares nothing with any.
-        stride: Of the grids, in samples.
+        windows: Windows in order. A window on another grid of strides or after a gap shares nothing
+            with the one before. A window that audio does not fill shares nothing with any other.
+        stride: Stride of the grids, in samples.
 
     Returns:
-        ``(samples,)``, and ``(windows,)``: where in it each window begins, in strides.
+        The audio ``(samples,)``, and the start of each window in it, in strides, ``(windows,)``.
     """
     stretches: list[_Stretch] = []
     newest: dict[int, _Stretch] = {}

@@ -157,7 +157,7 @@ class FileTarget(Target):
             self._report(f"warning: {self.name}: half a line at its end was cut off: {text}")
 
     def _unfinished_line(self) -> bytes:
-        """What stands behind the last line break, at most `MAX_UNFINISHED_LINE`."""
+        """Return the bytes after the last line break, at most `MAX_UNFINISHED_LINE`."""
         if not self._size:
             return b""
         with self._path.open("rb") as file:
