@@ -113,7 +113,7 @@ class Engine:
 
     @property
     def hop_s(self) -> float:
-        """Seconds between the starts of two windows: as requested, or fitted to the model's stride."""
+        """Seconds between the starts of two windows: as requested, or fitted to the stride."""
         return self._hop(self.settings) / self.card.sample_rate
 
     @property
