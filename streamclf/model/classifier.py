@@ -43,19 +43,19 @@ WHOLE_BATCH = 8
 class Classifier:
     """A model's session as a function from waveforms to scores.
 
-    Where the card names a stem, the windows of a stream share its work (`open_stream`): live from
-    the first one on, in recordings once there are many. From then on the whole graph's session is
-    closed. A stem that isn't what the card says is noticed when the graph is cut, and not used.
-    On a GPU both halves are then one graph, which is given audio instead of windows (`one_pass`).
+    If the card names a stem, the windows of a stream share its work (`open_stream`): in live use
+    from the first window on, in recordings after `WHOLE_FIRST` windows. The session of the whole
+    graph is then closed. A stem that differs from the card is noticed when the graph is cut, and is
+    not used. On a GPU, stem and head are joined into one graph that takes audio (`one_pass`).
 
     Args:
-        model: An open model. It is run once here, on silence, which warms it up and shows
-            whether its output fits its card.
+        model: An open model. It is run once on silence, which warms it up and checks its output
+            against its card.
 
     Attributes:
         model: As given.
         card: Its card.
-        one_pass: What the windows of streams go through on a GPU, once the graph is cut.
+        one_pass: The joined graph for the windows of streams on a GPU; None before it is made.
 
     Raises:
         CardError: The output has another number of classes than the card has labels.
@@ -83,7 +83,7 @@ class Classifier:
 
     @property
     def stride(self) -> int:
-        """Samples between the places where windows that share work begin; 1 if none do."""
+        """Grid, in samples, on which windows share work; 1 if they share none."""
         return self.card.stem.stride if self.card.stem and not self._obstacle else 1
 
     def batch_size(self, hop: int) -> int:
@@ -99,7 +99,7 @@ class Classifier:
             return DEVICE_BATCH
         if not self.model.small:
             return SHARED_BATCH
-        # Frames take most of a small network's memory: a batch has the frames of one chunk at most.
+        # A small network spends most time on moving frames: a batch has those of one chunk at most.
         return max(1, min(round(chunk_samples(self.card, stem) / hop), SHARED_BATCH))
 
     def score(self, waveforms: Array) -> Array:
@@ -277,7 +277,7 @@ def classify(
     Args:
         items: Windows, gaps, notices and changes.
         score: Turns windows into ``(windows, classes)``.
-        batch_size: Windows at once; 1 scores each as soon as it is there.
+        batch_size: Windows per batch; 1 scores each window as soon as it comes.
     """
     batch: list[Window] = []
     for item in items:

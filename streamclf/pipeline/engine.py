@@ -57,7 +57,7 @@ class Engine:
     Args:
         scorer: The model, ready to score.
         settings: How to listen.
-        now: Monotonic seconds, by which it is told whether listening keeps up.
+        now: Returns monotonic seconds, which show whether processing keeps up with the audio.
 
     Attributes:
         card: The model's card.
@@ -65,11 +65,11 @@ class Engine:
         settings: As given.
         thresholds: Those in force.
         statistics: Of the current run, or the last.
-        clock: Tells when the samples of a live stream sounded.
+        clock: Local time of the samples of a live stream.
         source_rate: Rate in Hz at which audio arrives; None before it came.
-        overload: Widens the hop, for the time being, when listening is slower than the audio.
-        read_ahead: Whether audio is read and resampled in a thread, ahead of the network. Whoever
-            sets it closes what `run` gave before the source.
+        overload: Widens the hop for a while when processing is slower than the audio.
+        read_ahead: Whether a thread reads and resamples audio ahead of the network. The generator
+            from `run` must then be closed before the source.
 
     Raises:
         UsageError: The settings do not fit the model.

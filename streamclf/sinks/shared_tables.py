@@ -115,7 +115,7 @@ class SharedTable:
         return end
 
     def _check_unfinished_line(self, unfinished: bytes, as_csv: bool, *, first: bool) -> None:
-        """Refuse what stands behind the last line break if it is no half line of ours."""
+        """Refuse bytes after the last line break that are no unfinished row of such a table."""
         begin = CsvSink.header.encode() if as_csv else b'{"type":"'
         ours = unfinished[: len(begin)] == begin[: len(unfinished)] or (as_csv and not first)
         if not unfinished.strip(b"\0"):

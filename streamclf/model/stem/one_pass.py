@@ -23,7 +23,7 @@ from streamclf.model.stem.split_model import Array, Probe, SplitModel, tolerance
 MAX_SHAPES = 8
 """Shapes that buffers are kept for."""
 ROOMY = 4
-"""A batch goes into the buffers of a larger shape, but of no more than so many times its audio."""
+"""Largest size of the buffers that a batch may use, as a multiple of its audio."""
 
 
 class OnePass:
@@ -79,7 +79,7 @@ class OnePass:
         shape = n_samples, n_windows = self._room_for(audio.size, len(places))
         heard = np.zeros((1, n_samples), self._dtype)
         heard[0, : audio.size] = audio
-        # Rows that fill the batch repeat place 0.
+        # Rows that pad the batch repeat the first window.
         starts = np.zeros((n_windows, 1), np.int64)
         starts[: len(places), 0] = places
         frames = starts + np.arange(self.stem.frames) * self.stem.step
