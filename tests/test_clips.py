@@ -172,7 +172,7 @@ def test_a_full_disk_is_told_and_leaves_no_half_clip(tmp_path, monkeypatch):
 
 
 def test_a_model_that_gives_no_numbers_costs_no_memory(tmp_path, monkeypatch):
-    monkeypatch.setattr(clips_module, "AHEAD_S", 50.0)
+    monkeypatch.setattr(clips_module, "MAX_PENDING_S", 50.0)
     sink = ClipSink(tmp_path)
     sink.begin(STREAM)
     hear(sink, 0, 200_000, step=1000)

@@ -155,7 +155,7 @@ class Held:
 
 
 def test_jobs_run_ahead_of_a_slow_recording_but_not_without_end(classifier, write_wav, monkeypatch):
-    monkeypatch.setattr(jobs_module, "AHEAD", 2)
+    monkeypatch.setattr(jobs_module, "MAX_AHEAD_PER_JOB", 2)
     paths = [write_wav(toys.tone(440, 3, level=0.9), "slow.wav")]
     paths += [write_wav(toys.tone(440, 3), f"{k}.wav") for k in range(9)]
     begun = []
