@@ -20,7 +20,7 @@ import numpy as np
 from streamclf.checks.comparison import Comparison, compare, difference_of
 from streamclf.checks.synthetic_sounds import write_sounds
 from streamclf.core.errors import ModelError, ProviderError, SourceError
-from streamclf.core.records import Notice, Result, Window
+from streamclf.core.records import Notice, Result, StreamStarted, Window
 from streamclf.core.settings import Settings
 from streamclf.core.stats import count
 from streamclf.model.classifier import Array, Classifier, stack
@@ -130,13 +130,15 @@ class Verification:
         what = f"{count(heard.n_windows, 'window')}, {count(heard.n_events, 'event')}"
         return f"{what} on {self._model.provider}, every {self._engine.hop_s:g} s"
 
-    def _file_path(self, engine: Engine, opened: ExitStack) -> Iterator[Result]:
+    def _file_path(self, engine: Engine, opened: ExitStack) -> Iterator[StreamStarted | Result]:
         """Return the results of the recording on the file path; store its error in `failure`."""
         results = engine.run(opened.enter_context(Recording(self._path)))
         opened.callback(results.close)
         return self._until_failure(results)
 
-    def _until_failure(self, results: Iterator[Result]) -> Iterator[Result]:
+    def _until_failure(
+        self, results: Iterator[StreamStarted | Result]
+    ) -> Iterator[StreamStarted | Result]:
         try:
             yield from results
         except SourceError as error:

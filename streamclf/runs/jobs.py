@@ -6,17 +6,16 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from pathlib import Path
 from queue import SimpleQueue
 
 from streamclf.core.errors import SourceError
-from streamclf.core.records import Average, Result
+from streamclf.core.records import Average, Result, StreamStarted
 from streamclf.core.stats import Statistics
 from streamclf.pipeline.engine import Engine
 from streamclf.runs.runner import run_stream
 from streamclf.runs.spool import Spool
-from streamclf.sinks.base import Sink, StreamInfo
+from streamclf.sinks.base import Sink
 from streamclf.sources.recording.recording import open_recording
 
 MAX_AHEAD_PER_JOB = 4
@@ -39,8 +38,7 @@ class Job:
         path: Path of the recording.
         name: Name of the recording in results.
         duration_s: Duration according to its header, or None.
-        started: Local time of its first sample according to the recording, or None.
-        results: Results in order, as they are found.
+        results: The `StreamStarted` and the results in order, as they are found.
         statistics: Statistics of the recording, set when the results end.
         averages: Whether the results hold every average, besides events, gaps and notices.
         error: The error that ended the results; None at the end of the recording.
@@ -51,8 +49,7 @@ class Job:
     name: str = ""
     averages: bool = True
     duration_s: float | None = None
-    started: datetime | None = None
-    results: Spool[Result] = field(default_factory=Spool)
+    results: Spool[StreamStarted | Result] = field(default_factory=Spool)
     statistics: Statistics = field(default_factory=Statistics)
     error: BaseException | None = None
     whole: bool = False
@@ -100,7 +97,6 @@ class Job:
     ) -> None:
         with open_recording(self.path) as recording:
             self.name, self.duration_s = recording.name, recording.duration_s
-            self.started = recording.started
             spool_sink = _SpoolSink(self, stopped, recording.stop)
             sinks = [*audio_sinks(), spool_sink]
             self._opened.put(True)
@@ -115,9 +111,10 @@ class _SpoolSink(Sink):
         self._progress_s = -PROGRESS_S
         self._rate = 1
 
-    def begin(self, stream: StreamInfo) -> None:
-        """Note the sample rate."""
+    def begin(self, stream: StreamStarted) -> None:
+        """Put the start of the stream into the spool, before its results."""
         self._rate = stream.sample_rate
+        self._job.results.put(stream)
 
     def write(self, result: Result) -> None:
         """Put the result into the spool, if the reader needs it."""

@@ -8,10 +8,17 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from streamclf.core.records import Average, EventBegan, EventOngoing, Gap, Result, SoundEvent
+from streamclf.core.records import (
+    Average,
+    EventBegan,
+    EventOngoing,
+    Gap,
+    Result,
+    SoundEvent,
+    StreamStarted,
+)
 from streamclf.core.stats import Statistics
 from streamclf.core.unknown import judge
-from streamclf.sinks.base import StreamInfo
 from streamclf.sinks.lines import Lines, LineSink
 
 _ENCODER = msgspec.json.Encoder()
@@ -67,7 +74,7 @@ class JsonLinesSink(LineSink):
         fields = {"type": "summary", "source": stream.source, **place, **answer_fields, **mark}
         self._file.write(_ENCODER.encode(fields).decode())
 
-    def mark(self, kind: str, stream: StreamInfo, statistics: Statistics) -> str:
+    def mark(self, kind: str, stream: StreamStarted, statistics: Statistics) -> str:
         """Format the line about a recording."""
         place = _place(stream, 0, statistics.elapsed_samples)
         fields = {"type": kind, "source": stream.source, **place, "events": statistics.n_events}
@@ -77,7 +84,7 @@ class JsonLinesSink(LineSink):
         source = self._stream.source if self._stream else None
         return _ENCODER.encode({"type": "loss", "source": source, "lines": n_lines}).decode()
 
-    def _fields(self, result: Result, stream: StreamInfo) -> dict[str, Any] | None:
+    def _fields(self, result: Result, stream: StreamStarted) -> dict[str, Any] | None:
         if isinstance(result, SoundEvent):
             place = _place(stream, result.onset, result.offset)
             fields = {**_event("event", result, stream), **place}
@@ -98,7 +105,7 @@ class JsonLinesSink(LineSink):
         return None
 
     def _begin_or_ongoing(
-        self, result: EventBegan | EventOngoing, stream: StreamInfo
+        self, result: EventBegan | EventOngoing, stream: StreamStarted
     ) -> dict[str, Any]:
         kind = "begin" if isinstance(result, EventBegan) else "ongoing"
         fields = {
@@ -110,7 +117,7 @@ class JsonLinesSink(LineSink):
         return _with_time(fields, stream, result.onset)
 
 
-def _values(average: Average, stream: StreamInfo) -> dict[str, Any]:
+def _values(average: Average, stream: StreamStarted) -> dict[str, Any]:
     """Return a regression's only value, or its values by label."""
     values = {
         label: round(float(value), 6)
@@ -120,7 +127,7 @@ def _values(average: Average, stream: StreamInfo) -> dict[str, Any]:
 
 
 def top_labels(
-    average: Average, stream: StreamInfo, n_labels: int, *, chosen_only: bool = False
+    average: Average, stream: StreamStarted, n_labels: int, *, chosen_only: bool = False
 ) -> list[dict[str, Any]]:
     """List the labels with the highest averaged scores, after an unknown sound or silence.
 
@@ -151,18 +158,18 @@ def _short_field(short: bool) -> dict[str, Any]:
 
 
 def _event(
-    kind: str, result: SoundEvent | EventBegan | EventOngoing, stream: StreamInfo
+    kind: str, result: SoundEvent | EventBegan | EventOngoing, stream: StreamStarted
 ) -> dict[str, Any]:
     """Return the fields that all lines of an event share."""
     name = stream.event_id(result.id)
     return {"type": kind, "id": name, "source": stream.source, "label": result.label}
 
 
-def _place(stream: StreamInfo, onset: int, offset: int) -> dict[str, Any]:
+def _place(stream: StreamStarted, onset: int, offset: int) -> dict[str, Any]:
     place: dict[str, Any] = {"onset": stream.seconds(onset), "offset": stream.seconds(offset)}
     return _with_time(place, stream, onset)
 
 
-def _with_time(fields: dict[str, Any], stream: StreamInfo, position: int) -> dict[str, Any]:
+def _with_time(fields: dict[str, Any], stream: StreamStarted, position: int) -> dict[str, Any]:
     time = stream.time(position)
     return fields if time is None else {**fields, "time": time}

@@ -12,8 +12,7 @@ import soundfile
 
 from streamclf.core.clip_tags import MADE_BY
 from streamclf.core.errors import SinkError
-from streamclf.core.records import SoundEvent, Waveform
-from streamclf.sinks.base import StreamInfo
+from streamclf.core.records import SoundEvent, StreamStarted, Waveform
 
 _MAX_NAME = 80
 
@@ -37,7 +36,7 @@ class Clip:
     comment: str
 
 
-def clip_path(stream: StreamInfo, event: SoundEvent) -> Path:
+def clip_path(stream: StreamStarted, event: SoundEvent) -> Path:
     """Return the path of a clip, ``LABEL/RECORDING/TIME_SCORE.flac``, inside the clips folder.
 
     TIME is local time if it is known, else seconds from the start of the recording. A live stream
@@ -56,7 +55,7 @@ def clip_path(stream: StreamInfo, event: SoundEvent) -> Path:
     return Path(safe_name(event.label)) / safe_name(place) / f"{when}_{score}.flac"
 
 
-def audiomoth_comment(stream: StreamInfo, position: int) -> str:
+def audiomoth_comment(stream: StreamStarted, position: int) -> str:
     """Format the time of a sample as AudioMoth does in its comments; empty if unknown."""
     text = stream.time(position)
     if text is None:

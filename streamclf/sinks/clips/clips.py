@@ -18,10 +18,10 @@ from pathlib import Path
 
 import numpy as np
 
-from streamclf.core.records import Average, Block, Gap, Result, SoundEvent, Waveform
+from streamclf.core.records import Average, Block, Gap, Result, SoundEvent, StreamStarted, Waveform
 from streamclf.core.stats import count
 from streamclf.core.unknown import SILENCE_LABEL
-from streamclf.sinks.base import Sink, StreamInfo
+from streamclf.sinks.base import Sink
 from streamclf.sinks.clips.clip_file import (
     Clip,
     audiomoth_comment,
@@ -61,19 +61,19 @@ class ClipSink(Sink):
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._stream: StreamInfo | None = None
+        self._stream: StreamStarted | None = None
         self._blocks: deque[Block] = deque()
         self._end = self._rate = 0
 
-    def begin(self, stream: StreamInfo) -> None:
-        """Note the stream; its first audio may have come before."""
-        self._stream = stream
+    def begin(self, stream: StreamStarted) -> None:
+        """Note the stream; a stream that continues the last one keeps its audio."""
+        if stream.position < self._end or stream.sample_rate != self._rate:
+            self._blocks.clear()
+        self._stream, self._rate = stream, stream.sample_rate
 
     def hear(self, item: Block | Gap) -> None:
         """Keep audio until its results have come."""
-        if item.position < self._end or item.sample_rate != self._rate:
-            self._blocks.clear()  # another stream
-        self._end, self._rate = item.end, item.sample_rate
+        self._end = item.end
         if isinstance(item, Block):
             self._blocks.append(item)
         self._forget(item.end - round(MAX_PENDING_S * self._rate))
