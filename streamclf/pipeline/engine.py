@@ -55,21 +55,21 @@ from streamclf.sources.prefetch import read_ahead
 
 
 class Engine:
-    """Listens to one source after another with one model.
+    """Engine that processes one source after another with one model.
 
     Args:
         scorer: The model, ready to score.
-        settings: How to listen.
+        settings: Hop, averaging, thresholds and other settings.
         now: Returns monotonic seconds, which show whether processing keeps up with the audio.
 
     Attributes:
         card: The model's card.
         scorer: As given.
         settings: As given.
-        thresholds: Those in force.
-        statistics: Of the current run, or the last.
+        thresholds: The thresholds in force.
+        statistics: Statistics of the current run, or of the last one.
         clock: Local time of the samples of a live stream.
-        source_rate: Rate in Hz at which audio arrives; None before it came.
+        source_rate: Sample rate of the arriving audio in Hz; None before the first audio.
         overload: Widens the hop for a while when processing is slower than the audio.
         read_ahead: Whether a thread reads and resamples audio ahead of the network. The generator
             from `run` must then be closed before the source.
@@ -126,7 +126,7 @@ class Engine:
 
     @property
     def onset_thresholds(self) -> dict[str, float]:
-        """Averaged score at which an event begins, for the labels whose events count."""
+        """Averaged score at which an event begins, for the labels of requested events."""
         chosen = self.settings.labels
         return {
             label: self.thresholds.of(label).on
@@ -135,11 +135,11 @@ class Engine:
         }
 
     def announce(self, source: Source, position: int = 0) -> StreamStarted:
-        """Describe the stream that a source is about to give; `run` yields the same.
+        """Describe the stream that a source is about to deliver; `run` yields the same record.
 
         Args:
-            source: Opened; its first audio is there, where it is live.
-            position: Of its first sample, at the model's rate.
+            source: An open source; the first audio of a live one must have arrived.
+            position: Position of the first sample, at the model's rate.
         """
         return announce(source, self.card, self.onset_thresholds, self.clock, position)
 
@@ -153,26 +153,26 @@ class Engine:
         *,
         on_audio: Callable[[Block | Gap], None] = lambda item: None,
     ) -> Generator[StreamStarted | Result, None, None]:
-        """Listen to a source to its end, or until `stop`, which counts from this call on.
+        """Process a source to its end, or until `stop`, which takes effect from this call on.
 
-        Positions begin with that of the source's first item, so that a run reads on where another
-        was cut on the same timeline.
+        Positions begin at the position of the source's first item, so that a run can continue the
+        timeline of an earlier one.
 
         Args:
-            source: Opened; the caller closes it.
+            source: An open source; the caller closes it.
             on_start: Called when the first audio has arrived.
-            on_audio: Shown the mono audio at the model's rate as it arrives, and what is missing.
+            on_audio: Called with the mono audio at the model's rate as it arrives, and with gaps.
 
         Yields:
-            One `StreamStarted` as soon as the first audio, gap or notice is there, before
-            ``on_start`` and ``on_audio`` are called; none if nothing comes. Then averages (a
-            window each), the events that began and ended with them, gaps, notices and changes.
+            One `StreamStarted` as soon as the first audio, gap or notice has arrived, before the
+            calls of ``on_start`` and ``on_audio``; none if nothing arrives. Then averages, one for
+            each window, with the events that began or ended there, gaps, notices and changes.
 
         Raises:
             SourceError: Audio cannot be had, or not to its end. All that could be found before
                 it was yielded, open events included.
         """
-        # Not in the generator, which begins with the first result that is asked for.
+        # Not in the generator, whose code runs only when the first result is requested.
         self._source = source
         self.statistics = Statistics(self.card.sample_rate)
         if self.overload.reason:
@@ -236,7 +236,7 @@ class Engine:
             source.stop()
 
     def change(self, settings: Settings) -> None:
-        """Go over to another hop, average and thresholds with the next audio that arrives.
+        """Change hop, average and thresholds from the next audio that arrives on.
 
         May be called from another thread. The kind of average and the channel stay.
 
@@ -260,7 +260,7 @@ class Engine:
         )
 
     def _listen(self, source: Source, errors: list[SourceError]) -> Iterator[Block | Gap | Notice]:
-        """The source's audio, mono and at the model's rate; what goes wrong ends it."""
+        """Yield the source's audio, mono and at the model's rate, up to its end or first error."""
         rate, settings = self.card.sample_rate, self.settings
         items = self.overload.watch(_read(source, rate), lambda: source.pace)
         items = _until_error(self._note_rate(items), errors)
@@ -280,7 +280,7 @@ class Engine:
         *,
         live: bool,
     ) -> Iterator[Result]:
-        """What is found in mono audio at the model's rate."""
+        """Yield the results for mono audio at the model's rate."""
         settings = self.settings
         changing = self._insert_changes(self._count(items, on_start, on_audio))
         windows = slide(changing, self._timing.window, self._timing.hop, fill=self.card.fill)
@@ -371,7 +371,7 @@ def _read(source: Source, sample_rate: int) -> Iterator[Block | Gap | Notice]:
 def _until_error(
     items: Iterable[Block | Gap | Notice], errors: list[SourceError]
 ) -> Iterator[Block | Gap | Notice]:
-    """End the stream where the source fails, so that all stages behind it finish their work."""
+    """End the stream at an error of the source, so that all later stages finish their work."""
     try:
         yield from items
     except SourceError as error:
