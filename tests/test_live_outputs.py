@@ -224,14 +224,14 @@ def test_scores_npz_loses_whole_rows_while_there_is_no_room(tmp_path, words):
     scores = [Scores(8000 * i, 8000, np.array([i, 0], np.float32)) for i in range(4)]
     rows = [Average(each, each.values) for each in scores]
     sink.write(rows[0])
-    roomy = sink._places
+    roomy = sink._positions
     full = Path("/dev/full").open("r+b")  # noqa: SIM115, closing it fails
-    sink._places = full
+    sink._positions = full
     sink.write(rows[1])
     sink.write(rows[2])
     with suppress(OSError):
         full.close()
-    sink._places = roomy
+    sink._positions = roomy
     sink.write(rows[3])
     sink.close()
     assert sink.n_lost == 2
