@@ -20,6 +20,9 @@ from streamclf.core.errors import SourceError
 from streamclf.core.local_clock import LocalClock
 from streamclf.core.records import Average, Block, Gap, Notice, Result, StreamStarted
 from streamclf.core.settings import Settings
+from streamclf.dashboard.history import History
+from streamclf.dashboard.listener import Doors, Listener
+from streamclf.dashboard.messages import ListeningEnded
 from streamclf.model.classifier import Classifier
 from streamclf.model.model_file import Model
 from streamclf.pipeline.engine import Engine
@@ -284,6 +287,38 @@ def test_a_reading_that_goes_on_is_a_stream_that_starts_there(classifier):
     (first, _), (second, _) = starts
     assert (first.position, second.position) == (0, 3 * toys.RATE)
     assert first.run != second.run
+
+
+@pytest.mark.parametrize("live", [False, True])
+def test_the_dashboard_knows_its_stream_before_its_audio(classifier, monkeypatch, live):
+    known: list[bool] = []
+    take_audio = History.take_audio
+
+    def take(self: History, item: Block | Gap, now: float) -> None:
+        known.append(self.stream is not None)
+        take_audio(self, item, now)
+
+    monkeypatch.setattr(History, "take_audio", take)
+    ended = threading.Event()
+
+    def post(message: object) -> None:
+        if isinstance(message, ListeningEnded):
+            ended.set()
+
+    def open_model(name: str, settings: Settings | None) -> tuple[Engine, Model]:
+        return Engine(classifier, settings), classifier.model
+
+    source = (LiveArray if live else ArraySource)(TONE, toys.RATE, block_samples=400)
+    witness = Witness()
+    doors = Doors(open_model, lambda name: source, list, list, [witness])
+    listener = Listener(doors, *open_model("tones", None), source, post)
+    listener.start()
+    assert ended.wait(60)
+    listener.stop()
+    assert known
+    assert all(known)
+    if live:  # a recording is only shown
+        assert witness.start == listener.history.stream
 
 
 @pytest.mark.parametrize(

@@ -199,6 +199,9 @@ class Verification:
             return Finding(name, "none", f"windows share no work: {why}")
         if not shared.model.can_split:
             return Finding(name, "none", "the graph takes batches of one size only")
+        if not shared.shares:
+            why = f"windows share no work on {shared.model.provider}"
+            return Finding(name, "none", why)
         if shared.split() is None:
             return Finding(name, "DIFFERS", shared.take_notice(), good=False)
         plain, score = Classifier(self._open_model(logits=True)), shared.open_stream()

@@ -28,6 +28,10 @@ class SharingScorer(Protocol):
     """A scorer whose overlapping windows share work."""
 
     @property
+    def shares(self) -> bool:
+        """Whether the windows of a stream share work on the model's provider."""
+
+    @property
     def stride(self) -> int:
         """Grid of positions, in samples, on which windows must begin to share work."""
 
@@ -82,10 +86,12 @@ def describe_hop(settings: Settings, scorer: Scorer) -> str:
     """Explain in one line how the hop differs from the requested one; empty if it does not."""
     rate, stride = scorer.card.sample_rate, sharing_stride(scorer)
     effective = effective_hop(settings, scorer)
-    n_grids = count_grids(effective, stride)
+    sharing = as_sharing_scorer(scorer)
+    shares = sharing is not None and sharing.shares
+    n_grids = count_grids(effective, stride) if shares else 1
     no_multiple = (
         f"--hop {settings.hop_s:g} s is no multiple of {stride / rate:g} s, "
-        "at which windows share work: "
+        f"at which windows share work{'' if shares else ' on a CPU'}: "
     )
     if effective != settings.hop_samples(rate):
         return f"{no_multiple}it is {effective / rate:g} s; --exact-hop keeps it"

@@ -23,9 +23,9 @@ SHARED_BATCH = 128
 """Batch size for windows that share a stem. A larger batch reads the weights of the head,
 often most of the model, less often, and the frames of a window take little memory."""
 DEVICE_BATCH = 256
-"""Batch size on a GPU, where each batch computes the overlap with the batch before again."""
+"""Batch size of one graph on a GPU, where each batch computes its overlap with the last again."""
 DEVICES = {"cuda": "cuda"}
-"""Providers that run stem and head as one graph (`one_pass`) -> the device of their buffers."""
+"""Providers that can run stem and head as one graph (`one_pass`) -> the device of their buffers."""
 
 
 def fit_hop(hop: int, stride: int, *, exact: bool = False) -> int:
