@@ -12,7 +12,7 @@ newest window still holds another event, the limit is `OTHER_EVENT_FACTOR` times
 windows name absent classes where one sound begins, ends or drowns another.
 
 Source: cumulative sums, E. S. Page, "Continuous Inspection Schemes", Biometrika 41, 1954.
-docs/results.md describes the choice of the constants under "How soon an event is told".
+research/results.md describes the choice of the constants under "How soon an event is told".
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ sound.
 
 Networks give high scores for so little audio as well, and these are often wrong. The scores are
 therefore multiplied by `short_audio_weight`. It is about the share of short pieces that get the
-same label as the longer recording they were cut from (docs/short-recordings.md).
+same label as the longer recording they were cut from (research/short-recordings.md).
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""JSON Lines: one object per line, with its kind in the field ``type``."""
+"""JSON Lines: one object per line, with its kind in ``type`` and its version in ``schema``.
+
+`streamclf.sinks.json_records` defines the fields of each kind.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,21 @@ from streamclf.core.records import (
 )
 from streamclf.core.stats import Statistics
 from streamclf.core.unknown import judge
-from streamclf.sinks.lines import Lines, LineSink
+from streamclf.sinks.json_records import (
+    BeginLine,
+    EventLine,
+    GapLine,
+    HeardLine,
+    JsonRecord,
+    Label,
+    LossLine,
+    OngoingLine,
+    SummaryLine,
+    UnfinishedLine,
+    UpdateLine,
+    ValueLine,
+)
+from streamclf.sinks.lines import HEARD, Lines, LineSink
 
 _ENCODER = msgspec.json.Encoder()
 N_BEST = 5
@@ -55,66 +72,74 @@ class JsonLinesSink(LineSink):
 
     def write(self, result: Result) -> None:
         """Write a result as a line, if it is of a requested kind."""
-        fields = self._fields(result, self._stream) if self._stream else None
-        if fields is not None:
-            self._file.write(_ENCODER.encode(fields).decode())
+        line = self._line(result, self._stream) if self._stream else None
+        if line is not None:
+            self._file.write(_encode(line))
 
     def summarise(self, answer: Average) -> None:
         """Write a line ``summary``."""
         if self._stream is None:
             return
         stream = self._stream
-        answer_fields = (
+        answer_fields: dict[str, Any] = (
             _values(answer, stream)
             if stream.task == "regression"
             else {"labels": top_labels(answer, stream, self._n_best, chosen_only=True)}
         )
         place = _place(stream, answer.position, answer.end)
-        mark = _short_field(answer.scores.short)
-        fields = {"type": "summary", "source": stream.source, **place, **answer_fields, **mark}
-        self._file.write(_ENCODER.encode(fields).decode())
+        self._file.write(
+            _encode(SummaryLine(**place, **answer_fields, **_short_field(answer.scores.short)))
+        )
 
     def mark(self, kind: str, stream: StreamStarted, statistics: Statistics) -> str:
         """Format the line about a recording."""
         place = _place(stream, 0, statistics.elapsed_samples)
-        fields = {"type": kind, "source": stream.source, **place, "events": statistics.n_events}
-        return _ENCODER.encode(fields).decode()
+        line = HeardLine if kind == HEARD else UnfinishedLine
+        return _encode(line(**place, events=statistics.n_events))
 
     def _describe_loss(self, n_lines: int) -> str:
         source = self._stream.source if self._stream else None
-        return _ENCODER.encode({"type": "loss", "source": source, "lines": n_lines}).decode()
+        return _encode(LossLine(source=source, lines=n_lines))
 
-    def _fields(self, result: Result, stream: StreamStarted) -> dict[str, Any] | None:
+    def _line(self, result: Result, stream: StreamStarted) -> JsonRecord | None:
         if isinstance(result, SoundEvent):
-            place = _place(stream, result.onset, result.offset)
-            fields = {**_event("event", result, stream), **place}
-            return {**fields, "score": round(result.score, 4), **_short_field(result.short)}
+            return EventLine(
+                id=stream.event_id(result.id),
+                label=result.label,
+                score=round(result.score, 4),
+                **_place(stream, result.onset, result.offset),
+                **_short_field(result.short),
+            )
         if isinstance(result, EventBegan | EventOngoing):
-            return self._begin_or_ongoing(result, stream) if self._begins else None
+            return _begin_or_ongoing_line(result, stream) if self._begins else None
         if isinstance(result, Gap):
-            place = _place(stream, result.position, result.end)
-            return {"type": "gap", "source": stream.source, **place, "cause": result.cause}
+            return GapLine(cause=result.cause, **_place(stream, result.position, result.end))
         if isinstance(result, Average) and (stream.task == "regression" or self._top):
             place = _place(stream, result.position, result.end)
             mark = _short_field(result.scores.short)
             if stream.task == "regression":
-                kind: dict[str, Any] = {"type": "value", "source": stream.source}
-                return {**kind, **place, **_values(result, stream), **mark}
-            top = top_labels(result, stream, self._top)
-            return {"type": "update", "source": stream.source, **place, "top": top, **mark}
+                return ValueLine(**place, **_values(result, stream), **mark)
+            return UpdateLine(**place, top=top_labels(result, stream, self._top), **mark)
         return None
 
-    def _begin_or_ongoing(
-        self, result: EventBegan | EventOngoing, stream: StreamStarted
-    ) -> dict[str, Any]:
-        kind = "begin" if isinstance(result, EventBegan) else "ongoing"
-        fields = {
-            **_event(kind, result, stream),
-            "onset": stream.seconds(result.onset),
-            "known": stream.seconds(result.position),
-            "score": round(result.score, 4),
-        }
-        return _with_time(fields, stream, result.onset)
+
+def _encode(line: JsonRecord) -> str:
+    return _ENCODER.encode(line).decode()
+
+
+def _begin_or_ongoing_line(
+    result: EventBegan | EventOngoing, stream: StreamStarted
+) -> BeginLine | OngoingLine:
+    line = BeginLine if isinstance(result, EventBegan) else OngoingLine
+    return line(
+        id=stream.event_id(result.id),
+        source=stream.source,
+        label=result.label,
+        onset=stream.seconds(result.onset),
+        known=stream.seconds(result.position),
+        score=round(result.score, 4),
+        **_time(stream, result.onset),
+    )
 
 
 def _values(average: Average, stream: StreamStarted) -> dict[str, Any]:
@@ -128,7 +153,7 @@ def _values(average: Average, stream: StreamStarted) -> dict[str, Any]:
 
 def top_labels(
     average: Average, stream: StreamStarted, n_labels: int, *, chosen_only: bool = False
-) -> list[dict[str, Any]]:
+) -> list[Label]:
     """List the labels with the highest averaged scores, after an unknown sound or silence.
 
     Args:
@@ -149,7 +174,7 @@ def top_labels(
     if stream.unknown is not None:
         label, score = judge(average, stream.unknown)
         rows = rows if label == "known" else [(label, score), *rows]
-    return [{"label": label, "score": round(score, 4)} for label, score in rows]
+    return [Label(label=label, score=round(score, 4)) for label, score in rows]
 
 
 def _short_field(short: bool) -> dict[str, Any]:
@@ -157,19 +182,16 @@ def _short_field(short: bool) -> dict[str, Any]:
     return {"short": True} if short else {}
 
 
-def _event(
-    kind: str, result: SoundEvent | EventBegan | EventOngoing, stream: StreamStarted
-) -> dict[str, Any]:
-    """Return the fields that all lines of an event share."""
-    name = stream.event_id(result.id)
-    return {"type": kind, "id": name, "source": stream.source, "label": result.label}
-
-
 def _place(stream: StreamStarted, onset: int, offset: int) -> dict[str, Any]:
-    place: dict[str, Any] = {"onset": stream.seconds(onset), "offset": stream.seconds(offset)}
-    return _with_time(place, stream, onset)
+    """Return the fields source, onset, offset and, if it is known, local time."""
+    return {
+        "source": stream.source,
+        "onset": stream.seconds(onset),
+        "offset": stream.seconds(offset),
+        **_time(stream, onset),
+    }
 
 
-def _with_time(fields: dict[str, Any], stream: StreamStarted, position: int) -> dict[str, Any]:
+def _time(stream: StreamStarted, position: int) -> dict[str, Any]:
     time = stream.time(position)
-    return fields if time is None else {**fields, "time": time}
+    return {} if time is None else {"time": time}
