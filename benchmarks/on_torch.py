@@ -33,12 +33,12 @@ from streamclf.core.records import Block
 from streamclf.core.settings import Settings
 from streamclf.model.classifier import Classifier
 from streamclf.model.model_file import Model
-from streamclf.model.providers import obstacle
+from streamclf.model.providers import unavailable_reason
 from streamclf.model.stem.shared_frames import DEVICES
 from streamclf.pipeline.engine import Engine
 from streamclf.pipeline.mixdown import mix_down
 from streamclf.pipeline.resample import resample
-from streamclf.runs.batch import leaves_core
+from streamclf.runs.batch import has_spare_core
 from streamclf.sources.recording.recording import Recording
 from train.run_folder.load_network import load_network
 from train.run_folder.run import CONFIG, RunFolder
@@ -55,7 +55,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=120.0)
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
-    if reason := obstacle(options.provider):
+    if reason := unavailable_reason(options.provider):
         print(f"on_torch: --provider {options.provider}: {reason}", file=sys.stderr)
         return 2
     try:
@@ -88,7 +88,7 @@ def compare(options: argparse.Namespace) -> None:
                 print(notice, file=sys.stderr)
             engines["streamclf, one graph"] = Engine(joined, Settings(options.hop))
         for engine in engines.values():
-            engine.read_ahead = leaves_core(options.provider, 0)
+            engine.read_ahead = has_spare_core(options.provider, 0)
         audio = decode(recording, system.sample_rate)
         starts = range(0, len(audio) - system.window_samples + 1, hop)
         windows = np.stack([audio[k : k + system.window_samples] for k in starts])

@@ -30,7 +30,7 @@ from streamclf.model.classifier import Classifier
 from streamclf.model.model_file import Model, find_model
 from streamclf.pipeline.mixdown import mix_down
 from streamclf.pipeline.resample import resample
-from streamclf.pipeline.short_audio import fill_window, weigh
+from streamclf.pipeline.short_audio import fill_window, short_audio_weight
 from streamclf.sources.array import ArraySource
 from streamclf.sources.recording.recording import Recording
 
@@ -207,7 +207,7 @@ def _unweighed(n_samples: int, size: int) -> float:
 
 
 def _weighed(n_samples: int, size: int) -> float:
-    return weigh(n_samples, size, "mirror")
+    return short_audio_weight(n_samples, size, "mirror")
 
 
 WAYS: dict[str, tuple[Fill, Weight]] = {

@@ -15,7 +15,7 @@ from live_runs import PATIENCE_S
 from streamclf.core import log, standard_streams
 from streamclf.core.errors import StreamError
 from streamclf.core.standard_streams import ClosedStream, flush_output
-from streamclf.runs.background_log import in_background
+from streamclf.runs.background_log import log_in_background
 from streamclf.runs.console import Bars, has_terminal
 from streamclf.sinks.lines import LineFile
 from streamclf.sinks.live.pipes import OutputTarget
@@ -159,7 +159,7 @@ def test_parts_of_the_library_live_without_standard_streams(monkeypatch):
         monkeypatch.setattr(sys, name, None)
     assert not has_terminal()
     log.say("nobody reads this")
-    with in_background():
+    with log_in_background():
         log.say("nor this")
     with Bars(2) as bars:
         bars.say("nor this")

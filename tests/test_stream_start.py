@@ -259,7 +259,8 @@ def test_each_recording_of_a_batch_starts_once(classifier, write_wav, tmp_path, 
 
     report = run_recordings(
         [Engine(classifier) for _ in range(n_jobs)], paths,
-        lambda path: [written.setdefault(path, Witness())], Bars(len(paths)), hearers=make_hearer,
+        lambda path: [written.setdefault(path, Witness())], Bars(len(paths)),
+        audio_sinks=make_hearer,
     )  # fmt: skip
     assert len(report.failures) == 1
     assert written.pop(paths[2], Witness()).seen == []

@@ -30,8 +30,8 @@ from streamclf.core.unknown import judge
 from streamclf.model.classifier import Classifier
 from streamclf.model.model_file import Model, find_model
 from streamclf.pipeline.engine import Engine
-from streamclf.runs.batch import leaves_core
-from streamclf.sinks.summary import WholeMean
+from streamclf.runs.batch import has_spare_core
+from streamclf.sinks.summary import RecordingMean
 from streamclf.sources.array import ArraySource
 from streamclf.sources.base import Source
 from streamclf.sources.factory import SourceOptions, open_source
@@ -216,12 +216,12 @@ def classify(
     """
     engine = _engine(model, hop_s, 0.0, None, None, only)
     with _open(audio, sample_rate) as source:
-        mean, info = WholeMean(), None
+        mean, info = RecordingMean(), None
         for result, info in _run(engine, source):
             if isinstance(result, Average):
-                mean = mean if mean.n_windows else WholeMean(info.temperature)
+                mean = mean if mean.n_windows else RecordingMean(info.temperature)
                 mean.add(result)
-    answer = mean.take()
+    answer = mean.compute()
     if answer is None or info is None:
         raise SourceError(f"{source.name}: holds no audio: there is nothing to answer")
     card = engine.card
@@ -407,7 +407,7 @@ def _engine(
         )
     engine = Engine(classifier, settings)
     opened = classifier.model
-    engine.read_ahead = not live and leaves_core(opened.provider, opened.n_threads)
+    engine.read_ahead = not live and has_spare_core(opened.provider, opened.n_threads)
     return engine
 
 

@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from streamclf.core.card import Fill
-from streamclf.pipeline.short_audio import fill_window, weigh
+from streamclf.pipeline.short_audio import fill_window, short_audio_weight
 from train.datasets.prepared import ClipSet
 from train.nets.layers import windows_at_once
 
@@ -112,7 +112,7 @@ def hear_windows(
         return [waveform[start : start + window_samples] for start in starts]
 
     heard = _hear(network, clips, windows)
-    weights = [weigh(clip.n_samples, window_samples, fill) for clip in clips.clips]
+    weights = [short_audio_weight(clip.n_samples, window_samples, fill) for clip in clips.clips]
     weight = np.array(weights, dtype=np.float32)[heard.clip]
     return heard if (weight == 1).all() else replace(heard, weight=weight)
 

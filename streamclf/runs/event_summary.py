@@ -1,4 +1,4 @@
-"""What a run found, in a line for people: events by label, or what came nearest to being one."""
+"""Summary of a run's events in one line for people."""
 
 from __future__ import annotations
 
@@ -9,19 +9,20 @@ from streamclf.core.stats import Statistics
 from streamclf.core.text_format import format_count
 
 N_SHOWN = 12
-"""Labels with the most events; the others are counted together."""
+"""Number of labels in the line; the events of further labels are counted together."""
 
 
-def describe_found(statistics: Statistics, card: Card, thresholds: Mapping[str, float]) -> str:
-    """Events by label, the most frequent first, or the highest averages where there are none.
+def summarise_events(statistics: Statistics, card: Card, thresholds: Mapping[str, float]) -> str:
+    """Count the events by label, the most frequent first, or name the highest averages.
 
     Args:
-        statistics: Of the run.
-        card: The model's.
-        thresholds: Of the labels whose events count.
+        statistics: Statistics of the run.
+        card: The model card.
+        thresholds: ``on`` scores of the labels whose events are requested.
 
     Returns:
-        A line; empty where there is nothing to tell.
+        A line. It names the highest averages if there are no events, and is empty for a regression
+        or a run without windows.
     """
     if card.task == "regression" or not statistics.n_windows:
         return ""

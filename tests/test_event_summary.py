@@ -48,12 +48,12 @@ def test_a_batch_ends_with_its_events_by_label(streamclf, day, tone_model, jobs,
 
 def test_many_labels_are_told_by_the_most_frequent():
     from streamclf.core.stats import Statistics
-    from streamclf.runs.found_summary import describe_found
+    from streamclf.runs.event_summary import summarise_events
 
     labels = [f"l{n}" for n in range(20)]
     statistics = Statistics(8000, n_windows=9, n_events=210)
     statistics.events_by_label.update({label: 20 - n for n, label in enumerate(labels)})
-    said = describe_found(statistics, toys.toy_card(labels=labels), dict.fromkeys(labels, 0.5))
+    said = summarise_events(statistics, toys.toy_card(labels=labels), dict.fromkeys(labels, 0.5))
     assert said.startswith("210 events: 20 l0, 19 l1, ")
     assert said.endswith(", 9 l11, 36 of 8 other labels")
 
