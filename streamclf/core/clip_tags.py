@@ -12,7 +12,7 @@ MADE_BY = "streamclf clip"
 """Beginning of a clip's tag ``software``."""
 
 CLIP_NAME = re.compile(r"(\d{8}_\d{6}_\d{3}|\d{6,}\.\d{3})_\d{2,3}\.flac")
-"""What `streamclf.sinks.clips.clip_file.clip_path` calls files."""
+"""File names that `streamclf.sinks.clips.clip_file.clip_path` makes."""
 
 SAVED_CLIP = "streamclf-clip-"
 """Beginning of the names of clips saved in the dashboard."""
