@@ -4,7 +4,7 @@
 
 Soundscapes are made as `python -m export.tune` makes them: the fold's clips in two halves, scenes
 of a minute over noise at 0, 10, 20 and 30 dB. The delay is from a sound's true onset to when its
-begin was told, see `train.judging.begin_metrics`. Without ``--live`` it is counted in positions,
+begin was told, see `train.evaluation.begin_metrics`. Without ``--live`` it is counted in positions,
 exactly: how much had been heard. With it the line on standard output is timed, of `streamclf
     listen` at real
 pace, all hops side by side: through the simulated microphone, or through PortAudio and a null sink
@@ -34,8 +34,8 @@ from streamclf.core.records import EventBegan, Scores, SoundEvent
 from streamclf.core.settings import choose_thresholds
 from streamclf.pipeline.evidence import RULES
 from train.audio.scenes import Scene, make_scenes
-from train.judging.begin_metrics import Begin, judge_begins
-from train.judging.event_metrics import Event, judge_events
+from train.evaluation.begin_metrics import Begin, evaluate_begins
+from train.evaluation.event_metrics import Event, evaluate_events
 from train.soundscape import open_scene_clips
 
 RATE = 16_000
@@ -121,12 +121,12 @@ def report(hop_s: float, kind: str, scenes: Sequence[Scene], told: Told) -> None
     truth = true_events(scenes)
     lengths = {str(number): len(scene.waveform) / RATE for number, scene in enumerate(scenes)}
     clear = {str(number) for number, scene in enumerate(scenes) if scene.snr_db >= 20}
-    begins = judge_begins(truth, told.begins)
-    loud = judge_begins(
+    begins = evaluate_begins(truth, told.begins)
+    loud = evaluate_begins(
         [event for event in truth if event.source in clear],
         [begin for begin in told.begins if begin.source in clear],
     )
-    judged = judge_events(truth, told.events, lengths)
+    judged = evaluate_events(truth, told.events, lengths)
     events = judged["events"]
     print(
         f"{hop_s:>5g} {kind:<8} {begins.delay(50):>6.2f}s {begins.delay(95):>5.2f}s "

@@ -39,7 +39,7 @@ from streamclf.pipeline.resample import resample
 from streamclf.sources.recording.find_recordings import find_recordings
 from streamclf.sources.recording.recording import Recording
 from train.audio.noise import at_level, make_noise
-from train.judging.event_metrics import judge_events
+from train.evaluation.event_metrics import evaluate_events
 
 Waveform = npt.NDArray[np.float32]
 
@@ -191,7 +191,7 @@ def report_busy(options: argparse.Namespace) -> dict[str, float]:
         told = Told()
         for number, scores in enumerate(heard):
             judge(Engine(scorer, settings), str(number), scores, told)
-        judged = judge_events(truth, told.events, lengths)
+        judged = evaluate_events(truth, told.events, lengths)
         false = judged["false_alarms_per_hour"]
         print(
             f"{'busy':<16} {name:<8} {settings.begin:<8} {false:>7.1f} (in "

@@ -24,7 +24,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from export.__main__ import export
+from export.export_run import export
 from streamclf.checks.bench import write_noise
 from streamclf.core.errors import StreamclfError
 from streamclf.core.records import Block

@@ -58,15 +58,17 @@ def time_parts(name: str, fabric, n_steps: int, n_batch: int | None) -> tuple[in
     n_batch = n_batch or system.recipe.batch_size
     clips = system.adapt(make_clips(system, 2 * n_batch), options)
     network = system.build(len(clips.labels)).to(fabric.device)
-    material = system.material(network, clips, fabric.device)
-    trainee = system.trainee(network)
-    module, optimiser = fabric.setup(trainee, system.recipe.optimiser_for(trainee))
+    training_data = system.training_data(network, clips, fabric.device)
+    trainable = system.trainable(network)
+    module, optimiser = fabric.setup(trainable, system.recipe.optimiser_for(trainable))
     module.train()
     random = np.random.default_rng(1)
     times: dict[str, list[float]] = {"batch": [], "train": []}
     for _ in range(n_steps + 2):
         began = time.perf_counter()
-        inputs, labels = system.batch(material, random.permutation(2 * n_batch)[:n_batch], random)
+        inputs, labels = system.batch(
+            training_data, random.permutation(2 * n_batch)[:n_batch], random
+        )
         wait(fabric)
         cut = time.perf_counter()
         loss = system.loss(module(inputs), labels)

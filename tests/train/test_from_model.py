@@ -19,15 +19,15 @@ from torch import nn
 from export.__main__ import main as export
 from export.card.run_card import _describe_data, _licence
 from export.graph.export_graph import make_graph
-from export.graph.float16 import store_half
-from export.graph.int8 import put_in_8_bits
+from export.graph.float16 import store_float16
+from export.graph.int8 import quantise_graph
 from export.graph.prune import prune
 from streamclf.core.card import METADATA_KEY
 from streamclf.model.model_file import BUNDLED
 from train.base.errors import RunError
 from train.cli.network_command import main
 from train.nets.pocket_network import WIDTHS, WINDOW_SAMPLES, PocketBody, PocketNet
-from train.pocket_parts.pretrained_onnx import measure_norms, read_layers
+from train.pocket_parts.pretrained_onnx import read_layers, restore_batch_norms
 from train.run_folder.reproduce import list_commands
 
 pytestmark = pytest.mark.train
@@ -81,8 +81,8 @@ def heard(network: PocketNet, layers: dict) -> tuple[torch.Tensor, torch.Tensor]
     ("form", "error"),
     [
         (lambda graph: graph, 1e-5),
-        (store_half, 5e-3),
-        (lambda graph: put_in_8_bits(graph, noise(40).numpy()), 0.05),
+        (store_float16, 5e-3),
+        (lambda graph: quantise_graph(graph, noise(40).numpy()), 0.05),
     ],
     ids=["float32", "half", "int8"],
 )
@@ -106,7 +106,7 @@ def test_measured_norms_say_the_same_and_can_be_trained_on(tmp_path):
     with torch.no_grad():
         before = body.eval().pooled(features)
         body.train()
-        measure_norms(body, features)
+        restore_batch_norms(body, features)
         assert body.training
         after = body.eval().pooled(features)
         torch.testing.assert_close(after, before, rtol=1e-4, atol=1e-4)

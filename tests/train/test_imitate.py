@@ -16,7 +16,7 @@ from export.card.run_card import _describe_data
 from train import imitate
 from train.cli.network_command import main as train_network
 from train.datasets import open_clips
-from train.nets.yamnet import N_SAID
+from train.nets.yamnet import N_OUTPUTS
 from train.pocket import Pocket
 
 __all__ = ["teach"]
@@ -94,7 +94,9 @@ def test_the_last_layer_alone_learns_names_and_the_others_stay(teach, capsys):
 def test_interrupted_imitation_goes_on_to_the_same_weights(teach, monkeypatch):
     assert teach("--steps", "6", "--workers", "0", save="whole")[0] == 0
     asked = iter([False, False, True])
-    monkeypatch.setattr("train.base.interrupt.Interrupt.was_asked", lambda _: next(asked, False))
+    monkeypatch.setattr(
+        "train.base.interrupt.Interrupt.was_requested", lambda _: next(asked, False)
+    )
     code, said = teach("--steps", "6", "--workers", "0", save="parts")
     assert code == 130
     assert "--resume --save" in said
@@ -134,7 +136,7 @@ def test_resume_with_another_length_is_refused(teach):
 
 def test_a_loss_that_is_no_number_ends_the_run(teach, monkeypatch):
     monkeypatch.setattr(
-        PretendYamnet, "hear", lambda self, w: np.full((len(w), N_SAID), np.nan, "f")
+        PretendYamnet, "predict", lambda self, w: np.full((len(w), N_OUTPUTS), np.nan, "f")
     )
     code, said = teach("--steps", "2")
     assert code == 1
