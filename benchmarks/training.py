@@ -1,9 +1,10 @@
-"""Training: how much of a step is forward, backward and optimiser, not cutting and mixing.
+"""Share of a training step that is forward, backward and optimiser, not cutting and mixing.
 
     python benchmarks/training.py [NETWORK ...] [--steps 6] [--batch N]
 
-Every network cuts its batches from synthetic clips as in training, as many as its recipe says and
-mixed where it mixes. The two parts of the same steps are timed apart; medians. The aim is 90 %.
+Every network cuts its batches from synthetic clips as in training, as large as its recipe says and
+mixed where it mixes. The two parts of the same steps are timed separately; figures are medians. The
+aim is 90 %.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from train.nets.contract import System, find_system
 NETWORKS = ("pocket", "envnet", "envnet --bc", "envnetv2", "wavemsnet", "wavemxnet", "melcnn",
             "digits", "digits --net best", "cough")  # fmt: skip
 CLIP_S = {"digits": 1.0}
-"""As long as most of the clips that a network is made for; 4 s unless named."""
+"""Length of most clips that a network is made for; 4 s unless named."""
 
 
 def main() -> None:
@@ -48,7 +49,7 @@ def main() -> None:
 
 
 def time_parts(name: str, fabric, n_steps: int, n_batch: int | None) -> tuple[int, float, float]:
-    """Clips a batch, median seconds of making one and of learning from it."""
+    """Clips of a batch, and median seconds of making one and of learning from it."""
     from train.run_folder.run_options import make_parser
 
     network_name, *switches = name.split()
@@ -83,7 +84,7 @@ def time_parts(name: str, fabric, n_steps: int, n_batch: int | None) -> tuple[in
 
 
 def make_clips(system: System, n_clips: int) -> ClipSet:
-    """Noise, with a fold and a class (of a regression a value) for each clip."""
+    """Noise, with a fold and a class (for a regression a value) for each clip."""
     n_samples = round(CLIP_S.get(system.name, 4.0) * system.sample_rate)
     random = np.random.default_rng(1)
     shape = (n_clips * n_samples, *((system.n_channels,) if system.n_channels > 1 else ()))
@@ -108,7 +109,7 @@ def make_clips(system: System, n_clips: int) -> ClipSet:
 
 
 def wait(fabric) -> None:
-    """For whatever a card still has to do."""
+    """Wait for the work that is queued on a GPU."""
     if fabric.device.type == "cuda":
         torch.cuda.synchronize()
 
