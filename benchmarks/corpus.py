@@ -43,13 +43,13 @@ class Outcome:
         code: Exit code.
         audio_s: Delivered audio in seconds.
         gap_s: Reported gaps in seconds.
-        said: The last error line on standard error; empty if there is none.
+        message: The last error line on standard error; empty if there is none.
     """
 
     code: int
     audio_s: float = 0.0
     gap_s: float = 0.0
-    said: str = ""
+    message: str = ""
 
 
 def main() -> None:
@@ -73,7 +73,7 @@ def main() -> None:
             expected = "cannot be read" if expected_s is None else f"{expected_s:.3f}"
             print(
                 f"| {name} | {expected} | {outcome.audio_s:.3f} | {outcome.gap_s:.3f} | "
-                f"{outcome.code} | {outcome.said} |",
+                f"{outcome.code} | {outcome.message} |",
                 flush=True,
             )
     print(f"\n{len(paths)} files: " + ", ".join(f"{n} {what}" for what, n in verdicts.items()))
@@ -109,22 +109,22 @@ def length_by_ffmpeg(path: Path) -> float | None:
 
 def run_streamclf(path: Path, model: str) -> Outcome:
     """Run `streamclf file` on a file, in this process."""
-    said = io.StringIO()
+    errors = io.StringIO()
     with (
         tempfile.TemporaryDirectory() as folder,
         Path(os.devnull).open("w") as nowhere,
-        contextlib.redirect_stderr(said),
+        contextlib.redirect_stderr(errors),
         contextlib.redirect_stdout(nowhere),
     ):
         stats = Path(folder) / "stats.json"
         code = cli.run(["file", str(path), "--model", model, "--stats", str(stats)])
         counts = json.loads(stats.read_text()) if stats.exists() else {}
-    lines = [line for line in said.getvalue().splitlines() if "error: " in line] or [
-        line for line in said.getvalue().splitlines() if f"{path}: " in line
+    lines = [line for line in errors.getvalue().splitlines() if "error: " in line] or [
+        line for line in errors.getvalue().splitlines() if f"{path}: " in line
     ]
     line = lines[-1].split(str(path))[-1].strip(": ") if lines else ""
     if not counts:
-        return Outcome(code, said=line)
+        return Outcome(code, message=line)
     rate = counts["sample_rate"]
     return Outcome(code, counts["delivered_samples"] / rate, counts["gap_samples"] / rate, line)
 

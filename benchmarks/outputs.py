@@ -44,11 +44,11 @@ def measure(
     sent = time.monotonic()
     process.wait()
     ended = time.monotonic()
-    said = process.stderr.read().decode()
-    minutes, rest = re.search(r"heard (?:(\d+) min )?([\d.]+) s", said).groups()
-    heard = 60 * int(minutes or 0) + float(rest)
-    pace_kept = "-" if stdin else f"{heard / (sent - began):.2f}"
-    lost = re.findall(r"lost (\d+) lines? in all", said)
+    errors = process.stderr.read().decode()
+    minutes, rest = re.search(r"heard (?:(\d+) min )?([\d.]+) s", errors).groups()
+    audio_s = 60 * int(minutes or 0) + float(rest)
+    pace_kept = "-" if stdin else f"{audio_s / (sent - began):.2f}"
+    lost = re.findall(r"lost (\d+) lines? in all", errors)
     print(f"{name:<44} {pace_kept:>12} {sum(map(int, lost)):>10} {ended - sent:>10.2f}", flush=True)
 
 

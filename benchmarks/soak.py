@@ -49,13 +49,13 @@ class ProcessUsage:
     def sample(self) -> None:
         """Record the present usage."""
         folder = Path(f"/proc/{self.process}")
-        said = dict(
+        status = dict(
             line.split(":", 1)
             for line in (folder / "status").read_text().splitlines()
             if ":" in line
         )
         n_files = len([*(folder / "fd").iterdir()])
-        self.samples.append((int(said["VmRSS"].split()[0]), int(said["Threads"]), n_files))
+        self.samples.append((int(status["VmRSS"].split()[0]), int(status["Threads"]), n_files))
 
     def report(self) -> None:
         """Print the usage over time."""
@@ -101,19 +101,19 @@ def soak_command(hours: float) -> None:
         command += ["--source", f"sim:{EXAMPLE}?{make_faults(hours)}", "--output", str(events)]
         command += ["--stats", str(stats), "--duration", str(3600 * hours), "--threads", "1"]
         began = time.perf_counter()
-        with (Path(folder) / "said").open("wb") as said:
-            process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=said)
+        with (Path(folder) / "errors").open("wb") as errors:
+            process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=errors)
             usage = ProcessUsage(process.pid)
             for _ in watch_until_end(process):
                 usage.sample()
         took_s = time.perf_counter() - began
         if process.returncode:
-            sys.exit((Path(folder) / "said").read_text(errors="replace"))
+            sys.exit((Path(folder) / "errors").read_text(errors="replace"))
         print(f"listen --speed 0, {hours:g} h of pretended time in {took_s:.0f} s, exit code "
               f"{process.returncode}")  # fmt: skip
         usage.report()
         print_balance(json.loads(stats.read_text()))
-        n_lines = len((Path(folder) / "said").read_text(errors="replace").splitlines())
+        n_lines = len((Path(folder) / "errors").read_text(errors="replace").splitlines())
         print(f"  events.jsonl {events.stat().st_size} bytes, {n_lines} lines on standard error")
 
 

@@ -44,8 +44,8 @@ def main() -> None:
     for name in options.networks or NETWORKS:
         n_batch, batch_s, train_s = time_parts(name, fabric, options.steps, options.batch)
         share = train_s / (train_s + batch_s)
-        said = f"{name:<18} {n_batch:>6} {batch_s * 1000:9.1f} ms {train_s * 1000:9.1f} ms"
-        print(f"{said} {share:7.1%}", flush=True)
+        row = f"{name:<18} {n_batch:>6} {batch_s * 1000:9.1f} ms {train_s * 1000:9.1f} ms"
+        print(f"{row} {share:7.1%}", flush=True)
 
 
 def time_parts(name: str, fabric, n_steps: int, n_batch: int | None) -> tuple[int, float, float]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from export.card.cautions import list_warnings
+from export.card.model_warnings import list_warnings
 from export.card.thresholds import TARGET_PRECISION
 from export.export_run import export
 from export.graph.formats import FormattedGraph

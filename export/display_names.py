@@ -46,8 +46,8 @@ def name_labels(path: Path, own: Mapping[str, str]) -> Card:
         raise ExportError(f"{path}: has no model card, export it anew with one")
     card = parse_card(entry.value, str(path))
     names = {**display_names_for(card.labels), **card.display_names, **own}
-    said = {**msgspec.to_builtins(card), "display_names": names}
-    card = parse_card(msgspec.json.encode(said), str(path))
+    fields = {**msgspec.to_builtins(card), "display_names": names}
+    card = parse_card(msgspec.json.encode(fields), str(path))
     entry.value = format_card(card)
     write_model(path, model.SerializeToString())
     return card

@@ -153,11 +153,11 @@ def describe(result: dict[str, Any]) -> str:
         f"{chosen['min_duration']:g} s"
     ]
     names = {"tuned": "tuned on", "judged": "other clips", "untuned": "other clips, untuned"}
-    for name, said in names.items():
+    for name, title in names.items():
         row = result[name]
         levels = ", ".join(f"{v} at {k} dB" for k, v in row["event_f1_at_snr_db"].items())
         lines.append(
-            f"{said}: event F1 {row['events']['f1']} ({levels}), precision "
+            f"{title}: event F1 {row['events']['f1']} ({levels}), precision "
             f"{row['events']['precision']}, recall {row['events']['recall']}, segment F1 "
             f"{row['segments']['f1']}, {row['false_alarms_per_hour']:g} false alarms an hour"
         )

@@ -152,8 +152,8 @@ def print_table(rows: list[dict[str, Any]]) -> None:
     if not console.is_terminal:
         console.width = 200
     console.print(table, highlight=False)
-    said = f"x real time: {HOP_S:g} s (the hop) / the time of one window, alone, on this processor"
-    print(said, file=sys.stderr)
+    note = f"x real time: {HOP_S:g} s (the hop) / the time of one window, alone, on this processor"
+    print(note, file=sys.stderr)
 
 
 def _format_figure(row: dict[str, Any]) -> str:

@@ -160,7 +160,7 @@ class Tuner:
         """Find the settings with the best event F1; each is tried in turn with the others fixed.
 
         Args:
-            averages_s: Lengths of averages to choose from. The card has none, so lengths other than
+            averages_s: Lengths of averages to choose from. The card has none: other lengths than
                 the engine's own are for users who set it when listening.
         """
         choices = {**CHOICES, "average_s": averages_s}

@@ -109,14 +109,15 @@ class Mixtures:
             ``(n, n_samples)`` in [-1, 1], twice: the network's windows, then the teacher's.
         """
         pairs = [self._draw_one(random) for _ in range(n)]
-        return np.stack([heard for heard, _ in pairs]), np.stack([taught for _, taught in pairs])
+        windows, teacher_windows = zip(*pairs, strict=True)
+        return np.stack(windows), np.stack(teacher_windows)
 
     def _draw_one(self, random: np.random.Generator) -> tuple[Waveforms, Waveforms]:
         mixed = np.zeros(self.n_samples, np.float32)
         for number in range(random.choice(3, p=SOUNDS_AT_ONCE) + 1):
             level = -random.uniform(0, QUIETER_DB) if number else 0.0
             mixed += _at_level(self._sound(random), level)
-        taught = mixed
+        without_noise = mixed
         share, snr_db, reference = NOISE_SHARE, SNR_DB, np.float32(1)
         if self.through_noise:
             share, snr_db = DENOISED_SHARE, DENOISED_SNR_DB
@@ -127,8 +128,9 @@ class Mixtures:
             mixed = mixed + _at_level(noise, -random.uniform(*snr_db)) * reference
         scale = 10 ** (random.uniform(*PEAK_DB) / 20) / max(np.abs(mixed).max(), 1e-6)
         quiet_db = random.uniform(0, QUIET_DB) if random.random() < QUIET_SHARE else 0.0
-        heard = (mixed * scale * 10 ** (-quiet_db / 20)).astype(np.float32)
-        return heard, ((taught if self.through_noise else mixed) * scale).astype(np.float32)
+        window = (mixed * scale * 10 ** (-quiet_db / 20)).astype(np.float32)
+        teacher_window = (without_noise if self.through_noise else mixed) * scale
+        return window, teacher_window.astype(np.float32)
 
     def _sound(self, random: np.random.Generator) -> npt.NDArray[np.float32]:
         """A stretch of a random sound, in some cases at another speed."""
@@ -151,8 +153,8 @@ class Mixtures:
             start = int(random.integers(first, max(clip.n_samples - n_samples // 2, first + 1)))
             begin, end = max(start, 0), min(start + n_samples, clip.n_samples)
             if end > begin:
-                heard = clips.samples[clip.offset + begin : clip.offset + end]
-                cut[begin - start : end - start] = heard * np.float32(1 / FULL_SCALE)
+                samples = clips.samples[clip.offset + begin : clip.offset + end]
+                cut[begin - start : end - start] = samples * np.float32(1 / FULL_SCALE)
                 if np.abs(cut).max() > MIN_PEAK:
                     return cut
                 cut[:] = 0

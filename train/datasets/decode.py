@@ -29,7 +29,7 @@ MAX_SECONDS = 3600
 """Longest clip; a longer file is refused."""
 
 SEEK_EARLIER_S = 1.0
-"""How far before a stretch decoding begins, as codecs need some of the preceding audio."""
+"""Seconds before a stretch at which decoding begins, as codecs need some of the preceding audio."""
 
 
 Stretch = tuple[float, float]

@@ -40,7 +40,7 @@ Read = Callable[[Recording], npt.NDArray[np.int16]]
 
 @dataclass
 class _Journal:
-    """What is in the unfinished array.
+    """A list of the clips in the unfinished array.
 
     Attributes:
         path: File of the journal.
@@ -132,9 +132,8 @@ def preparation_lock(target: Path) -> Iterator[None]:
     """Let one process at a time prepare a folder; the others wait until it is done."""
     try:
         import fcntl
-    except (
-        ImportError
-    ):  # Windows has no fcntl: two processes at once would both fail, with an error
+    except ImportError:
+        # Windows has no fcntl. There, two processes at once would both end with an error.
         yield
         return
     lock = target.with_name(f".{target.name}.lock")

@@ -26,7 +26,7 @@ from train.loop.batches import Batches
 from train.loop.budget import Budget
 from train.loop.learner import Learner
 from train.loop.periodic_evaluation import PeriodicEvaluation
-from train.loop.progress import ProgressDisplay
+from train.loop.progress_display import ProgressDisplay
 from train.nets.contract import System
 from train.run_folder.checkpoint import Progress, load_best
 from train.run_folder.learned_filters import FilterHistory

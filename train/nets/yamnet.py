@@ -31,7 +31,7 @@ N_HINTS = sum(HINTS.values())
 N_OUTPUTS = N_FEATURES + N_HINTS + N_SCORES
 
 STARTS = tuple(accumulate(HINTS.values(), initial=N_FEATURES))
-"""Where each hint begins in an output, and then the scores."""
+"""Offsets of the hints in an output, and of the scores behind them."""
 
 
 class Yamnet:
@@ -64,7 +64,7 @@ class Yamnet:
                     str(path), num_threads=1, experimental_preserve_all_tensors=True
                 )
             self._net.allocate_tensors()
-            (heard,) = self._net.get_input_details()
+            (waveform,) = self._net.get_input_details()
             (scores,) = self._net.get_output_details()
             features = [
                 tensor["index"]
@@ -79,7 +79,7 @@ class Yamnet:
                 and 2 * tensor["shape"][-1] == n_values
             ]
             shapes = (
-                tuple(heard["shape"].tolist()),
+                tuple(waveform["shape"].tolist()),
                 tuple(scores["shape"].tolist()),
                 (len(features), len(hints)),
             )
@@ -90,7 +90,7 @@ class Yamnet:
                 f"{path}: no usable YAMNet: {error}; expected is the TFLite file that takes "
                 f"({INPUT_SAMPLES},) samples and gives (1, {N_SCORES}) scores"
             ) from error
-        self._input, self._scores = heard["index"], scores["index"]
+        self._input, self._scores = waveform["index"], scores["index"]
         self._features, self._hints = features[0], hints
         self.about = {"name": "YAMNet", "file": path.name, "sha256": digest}
 

@@ -25,7 +25,7 @@ OLD_LAST = "checkpoint.safetensors"
 
 @dataclass
 class Progress:
-    """How far a run is.
+    """The progress of a run.
 
     Attributes:
         step: Steps made.
