@@ -158,7 +158,7 @@ class CoughSystem(System):
         return network.body
 
     def crops(self, waveform: np.ndarray) -> list[np.ndarray]:
-        """The first second, as in the tutorial, with zeros behind a shorter clip."""
+        """The first second, as in the tutorial, with zeros after a shorter clip."""
         return [np.pad(waveform[:WINDOW_SAMPLES], (0, max(0, WINDOW_SAMPLES - len(waveform))))]
 
     def training_data(

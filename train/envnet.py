@@ -79,7 +79,7 @@ class EnvNetData(TrainingData):
 
     Attributes:
         begins: ``(clips,)``, first sample that is not exactly zero.
-        ends: ``(clips,)``, one behind the last such sample.
+        ends: ``(clips,)``, one after the last such sample.
     """
 
     begins: Tensor
@@ -191,7 +191,7 @@ class EnvNetSystem(System):
 
 
 def _bounds(waveform: np.ndarray) -> tuple[int, int]:
-    """First sample that is not zero, and one behind the last; (0, 1) if all samples are zero."""
+    """First sample that is not zero, and one after the last; (0, 1) if all samples are zero."""
     sounding = np.flatnonzero(waveform)
     return (int(sounding[0]), int(sounding[-1]) + 1) if sounding.size else (0, 1)
 

@@ -8,7 +8,7 @@
 A few thousand labelled clips show little of how sounds differ. A teacher that was trained on
 millions gives targets for any window: its features and some earlier layers, which hold other
 information (mean square errors, each value scaled to the same spread), and its scores
-(cross-entropy). Windows are mixed anew for every batch (`train.audio.mixtures`) by processes of
+(cross-entropy). New windows are mixed for every batch (`train.audio.mixtures`) by processes of
 their own, which also run the teacher. Batch ``k`` depends on the seed and ``k`` alone, so an
 interrupted run continues exactly (``--resume``).
 

@@ -165,7 +165,7 @@ class MelCnnSystem(System):
         return "Trained in stereo; the graph takes one channel and feeds it to both."
 
     def training_data(self, network: MelCnn, clips: ClipSet, device: torch.device) -> TrainingData:
-        """The spectra of all clips; computing them anew takes longer than learning from them."""
+        """The spectra of all clips; computing them again takes longer than learning from them."""
         spectra = SpectrumStore(clips, device, network.front_end, to_decibels, N_FRAMES)
         return make_training_data(clips, device, spectra)
 

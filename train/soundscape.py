@@ -7,8 +7,8 @@
     truth.csv        all events in the columns of streamclf's own CSV, plus the scene's level
                      (snr_db) and length (seconds)
 
-``streamclf file OUT/*.wav --output found.csv`` and ``python -m train.event_scores OUT/truth.csv
-found.csv`` then measure how well a model finds them.
+``streamclf file OUT/*.wav --output found.csv`` and
+``python -m train.event_scores OUT/truth.csv found.csv`` then measure how well a model finds them.
 """
 
 from __future__ import annotations

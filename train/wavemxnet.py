@@ -133,7 +133,7 @@ class WaveMxSystem(System):
         return OverWaveform(network.stem[:-1])
 
     def crops(self, waveform: np.ndarray) -> list[np.ndarray]:
-        """One window: the first four seconds, with zeros behind a shorter clip."""
+        """One window: the first four seconds, with zeros after a shorter clip."""
         return [np.pad(waveform[:WINDOW_SAMPLES], (0, max(0, WINDOW_SAMPLES - len(waveform))))]
 
     def training_data(

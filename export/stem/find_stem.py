@@ -91,7 +91,7 @@ def _fits(stride: int, sample_rate: int) -> bool:
 
 
 def _deepen(trials: Trials, stems: dict[str, Stem], base: str, overlap: float) -> Stem:
-    """Search deeper, behind the last stride that fits, with dilations in place of strides.
+    """Search deeper, after the last stride that fits, with dilations in place of strides.
 
     A layer that is dilated by a step runs at every place instead of every ``step``-th, but once
     instead of for every window. That pays as long as windows overlap more often than that.

@@ -54,7 +54,7 @@ def crop_scaled(
     Args:
         sounds: ``(batch, samples)``, floating.
         begins: ``(batch,)``, first sample of the sound itself.
-        ends: ``(batch,)``, one behind its last sample.
+        ends: ``(batch,)``, one after its last sample.
         places: ``(batch,)`` in [0, 1), position of the crop within the padded sound.
         scales: ``(batch,)``, samples of the sound for each sample of the crop; 1 leaves it as it
             is.

@@ -27,7 +27,7 @@ WARPED_SHARE, WARP = 0.6, 0.3
 """Part of the sounds that are played slower or faster, and the logarithm of the largest factor."""
 
 MAX_LEAD = 0.4
-"""Part of a window by which it may begin before its clip; it may end half a window behind it."""
+"""Part of a window by which it may begin before its clip; it may end half a window after it."""
 
 NOISE_SHARE, SNR_DB = 0.35, (0.0, 40.0)
 """Part of the windows with noise, and the level of the sounds' mean over the noise's mean."""

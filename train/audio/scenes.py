@@ -28,7 +28,7 @@ PAUSE_S = (1.0, 6.0)
 """Pause between two events, from and to."""
 
 EARLIER_S = 2.0
-"""Largest overlap of two events, where events may overlap."""
+"""Longest time by which an event may begin before the last one's end, where events may overlap."""
 
 LEVEL_DB = (-35.0, -15.0)
 """Level of the loudest frame of a scene's events, in dB of full scale, from and to."""

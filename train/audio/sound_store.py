@@ -55,8 +55,8 @@ class WaveformStore:
             indices: ``(batch,)``.
 
         Returns:
-            ``(batch, samples)`` float32 in [-1, 1) for one channel, else ``(batch, channels,
-            samples)``; as long as the longest of these clips, with zeros behind the others.
+            ``(batch, samples)`` float32 in [-1, 1) for one channel, ``(batch, channels, samples)``
+            for more; as long as the longest of these clips, with zeros after the others.
         """
         longest = int(self.clips.lengths[indices].max())
         if self._whole is None:
@@ -71,7 +71,7 @@ class SpectrumStore:
     """The mel spectra of clips of any length, a batch at a time.
 
     They lie on the device where they fit. Otherwise those of each batch are computed when it is
-    cut. If no clip is longer than a window, each spectrum is stored twice, one behind the other: a
+    cut. If no clip is longer than a window, each spectrum is stored twice, one after the other: a
     window that is shifted with wrap is then one stretch, which takes a third of the time.
 
     Attributes:
@@ -122,9 +122,9 @@ class SpectrumStore:
             indices: ``(batch,)``.
 
         Returns:
-            ``(batch, mels, frames)`` float32 for one channel, else ``(batch, channels, mels,
-            frames)``; as many frames as the longest clip of the set has, or a window if that is
-            more, with silence behind the others.
+            ``(batch, mels, frames)`` float32 for one channel, ``(batch, channels, mels, frames)``
+            for more; as many frames as the longest clip of the set has, or a window if that is
+            more, with silence after the others.
         """
         if self._whole is None:
             return self._make(indices)

@@ -17,7 +17,7 @@ class Recipe:
 
     Attributes:
         epochs: Length of the schedule.
-        plan: ``(epochs behind it, length)`` of each length that the schedule was given, the first
+        plan: ``(epochs before it, length)`` of each length that the schedule was given, the first
             one's ``(0, length)``; empty where it had `epochs` from the beginning.
         batch_size: Clips of a step.
         optimiser: ``sgd`` is SGD with Nesterov ``momentum``; ``adam`` adds the weight decay to the

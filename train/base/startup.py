@@ -15,7 +15,8 @@ def wait_passively() -> None:
 
     OpenMP's threads wait for each other at every layer of a network. Where other work keeps the
     processor busy, spinning threads take time from the thread that they wait for: on two such cores
-    a training took 127 seconds instead of 20. The variable must be set before torch is imported.
+    a training took 127 seconds of CPU time instead of 20. The variable must be set before torch is
+    imported.
     """
     if _is_command():
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

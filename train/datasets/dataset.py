@@ -27,7 +27,7 @@ class Recording:
         fold: Number of its fold, from 1.
         target: Index into the labels; in a regression the value, in [0, 1].
         source: What a split must not divide: the recording it was cut from, or the speaker.
-        stretch: Begin and end of the clip in the file, in seconds; None for all of the file.
+        stretch: Start and end of the clip in the file, in seconds; None for all of the file.
     """
 
     path: Path

@@ -33,7 +33,7 @@ SEEK_EARLIER_S = 1.0
 
 
 Stretch = tuple[float, float]
-"""Begin and end of a part of a file, in seconds."""
+"""Start and end of a part of a file, in seconds."""
 
 
 def read_clip(

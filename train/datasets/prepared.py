@@ -1,6 +1,6 @@
 """Clips ready for training: one array of samples and one table, for any data set.
 
-A prepared folder holds ``samples.npy`` (int16, all clips one behind the other, memory-mapped
+A prepared folder holds ``samples.npy`` (int16, all clips one after the other, memory-mapped
 when opened) and ``clips.json`` (where each clip lies, its target and fold, where the set is from
 and under which licence). `train.datasets.prepare` writes it. Training reads it through
 `open_prepared` and needs to know nothing else about the set.
@@ -66,7 +66,7 @@ class ClipSet:
         sample_rate: In Hz.
         labels: Label of each class, in the order of the targets; in a regression the value's name.
         clips: The table.
-        samples: int16, all clips one behind the other: ``(frames,)`` for one channel, else
+        samples: int16, all clips one after the other: ``(frames,)`` for one channel, else
             ``(frames, channels)``.
         licence: Licence of the recordings.
         citation: Citation that the authors ask for.
@@ -154,7 +154,7 @@ class ClipSet:
         return np.ascontiguousarray(part.T, dtype=np.float32) / np.float32(FULL_SCALE)
 
     def matrix(self) -> npt.NDArray[np.int16]:
-        """All clips as one int16 array, with zeros behind clips shorter than the longest.
+        """All clips as one int16 array, with zeros after clips shorter than the longest.
 
         Returns:
             ``(clips, samples)`` for one channel, else ``(clips, channels, samples)``.
@@ -170,7 +170,7 @@ class ClipSet:
 
         Args:
             indices: ``(batch,)``, which clips.
-            starts: ``(batch,)``, begin of each stretch in its clip; may be negative.
+            starts: ``(batch,)``, start of each stretch in its clip; may be negative.
             length: Samples of a stretch; zeros where it reaches beyond the clip.
 
         Returns:
@@ -189,7 +189,7 @@ class ClipSet:
 
 
 def join(clips: ClipSet, others: ClipSet) -> ClipSet:
-    """Join two sets: the second's labels come behind the first's; folds keep their numbers.
+    """Join two sets: the second's labels come after the first's; folds keep their numbers.
 
     Raises:
         DatasetError: They differ in sample rate, channels or task, or share a label.

@@ -25,7 +25,7 @@ from train.datasets.prepared import UNLABELLED, is_prepared
 STRETCH_S = 60.0
 MAX_HOURS = 24.0
 SHORTEST_S = 1.5
-"""Shortest rest behind a file's last whole minute that becomes a clip."""
+"""Shortest rest after a file's last whole minute that becomes a clip."""
 
 
 class Recordings(DataSet):
@@ -63,7 +63,7 @@ class Recordings(DataSet):
 
 
 def split_into_minutes(seconds: float) -> list[tuple[float, float]]:
-    """Begin and end of each minute of a file; the first minute if its duration is unknown."""
+    """Start and end of each minute of a file; the first minute if its duration is unknown."""
     begins = np.arange(0.0, max(seconds - SHORTEST_S, 0.0) + 1e-9, STRETCH_S).tolist()
     return [(begin, begin + STRETCH_S) for begin in begins]
 

@@ -109,7 +109,7 @@ def cut_into_pieces(clips: ClipSet, n_samples: int) -> ClipSet:
     """Cut the audio into clips of one length, each within one source; remainders are left out.
 
     Args:
-        clips: Recordings of any length, one behind the other in the array, a source's together.
+        clips: Recordings of any length, one after the other in the array, a source's together.
         n_samples: Length of a piece; recordings shorter than that run on into the next recording of
             their source.
     """

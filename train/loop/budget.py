@@ -155,7 +155,7 @@ def fit_schedule(
         training: The training clips.
         fabric: The devices.
         epochs: Number of epochs, even where that is more than the full schedule has.
-        replan: ``(epochs behind it, length)`` of each later change of the length.
+        replan: ``(epochs before it, length)`` of each later change of the length.
         budget: Time to fill with epochs, at most with the full schedule.
     """
     recipe = system.recipe

@@ -24,7 +24,7 @@ class System(ABC):
     """A network with its recipe, instantiated with the command's choices; one in a module.
 
     Randomness comes from the ``numpy`` generator that `batch` is given, and from torch's global
-    generator (dropout). Both are seeded anew at every step from the run's seed and the step's
+    generator (dropout). Both are seeded again at every step from the run's seed and the step's
     number.
 
     Attributes:
@@ -34,7 +34,7 @@ class System(ABC):
         window_samples: Length of the network's input in samples.
         n_channels: Channels of the clips it is trained on; the network itself always has one.
         fill: What fills a window where a recording is shorter: ``zeros`` for a network that is
-            trained on short clips with zeros behind them.
+            trained on short clips with zeros after them.
         dataset: Data set it is trained on where none is named.
         task: ``single-label`` or ``regression``. A regression has one value in [0, 1] for a clip
             instead of classes: ``build(1)``, targets ``(batch, 1)``, and a `loss` of its own.

@@ -20,7 +20,7 @@ def inference_batch_size(device: torch.device) -> int:
 
 
 class Body(Protocol):
-    """Layers with a last, linear one behind them."""
+    """Layers with a last, linear one after them."""
 
     output: nn.Linear
 

@@ -3,7 +3,7 @@
 It has 64 mel bands of 40 ms frames every 25 ms, a 3x3 convolution and six separable ones with
 pooling, a mean over frequency and one linear layer: 0.61 M parameters. The linear layer gets the
 mean over time and the maximum of the outputs of three layers, not of the last one alone: what
-distinguishes two sounds may be lost behind layers that learned something else. Nothing is padded
+distinguishes two sounds may be lost after layers that learned something else. Nothing is padded
 along time, so overlapping windows share everything but mean and maximum; frames are 0.1 s apart.
 
 Sources: separable convolutions of A. Howard et al., "MobileNets", 2017; mean and maximum of Q. Kong

@@ -31,7 +31,7 @@ N_HINTS = sum(HINTS.values())
 N_OUTPUTS = N_FEATURES + N_HINTS + N_SCORES
 
 STARTS = tuple(accumulate(HINTS.values(), initial=N_FEATURES))
-"""Offsets of the hints in an output, and of the scores behind them."""
+"""Offsets of the hints in an output, and of the scores after them."""
 
 
 class Yamnet:

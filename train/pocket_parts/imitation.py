@@ -174,7 +174,7 @@ def learn(
         recipe: Schedule and optimiser.
         run: The folder that everything is written into.
         options: Options of the command.
-        learned: Weights of an earlier `Imitator`; heads that it lacks begin anew.
+        learned: Weights of an earlier `Imitator`; heads that it lacks are new.
 
     Raises:
         KeyboardInterrupt: Ctrl-C; the state is saved.

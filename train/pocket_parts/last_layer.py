@@ -88,7 +88,7 @@ class WindowAverages:
         return F.nll_loss((sums / n_rows + TINY).log(), self.targets)
 
     def joined_with(self, other: WindowAverages, n_before: int) -> WindowAverages:
-        """Join with other averages, whose rows come behind ``n_before`` rows."""
+        """Join with other averages, whose rows come after ``n_before`` rows."""
         return WindowAverages(
             torch.cat([self.rows, other.rows + n_before]),
             torch.cat([self.of, other.of + len(self.targets)]),

@@ -30,7 +30,7 @@ NOISE_POWER = (-8.0, -1.0)
 
 @dataclass
 class MelPower:
-    """Clips as power in mel bands, with silence before and behind each.
+    """Clips as power in mel bands, with silence before and after each.
 
     Attributes:
         power: ``(clips, mels, frames)``.

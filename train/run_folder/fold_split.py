@@ -87,7 +87,7 @@ def open_data(system: System, options: argparse.Namespace) -> ClipSet:
 
 
 def leave_out(clips: ClipSet, labels: list[str]) -> ClipSet:
-    """Leave out the clips of some classes, and number the labels of the others anew.
+    """Leave out the clips of some classes, and number the other labels again.
 
     Raises:
         UsageError: There is no such class, or fewer than two would be left.
