@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from export.card.describe_run import describe_data, describe_licence, describe_network
 from export.card.held_out import HeldOut, find_held_out
 from export.card.label_names import display_names_for
 from export.card.temperature import (
@@ -38,7 +39,6 @@ from train.base.errors import RunError
 from train.evaluation.metrics import interval_95
 from train.nets.contract import System
 from train.nets.inference import HOP_S
-from train.run_folder.reproduce import list_commands
 from train.run_folder.run import RunFolder
 
 TEMPERATURE_APPLIES = (
@@ -91,9 +91,9 @@ def make_card(
             sample_rate=config["sample_rate"],
             window_samples=config["window_samples"],
             fill=system.fill,
-            training_data=_describe_data(config),
-            licence=licence or _licence(config),
-            description=_describe_network(config, system),
+            training_data=describe_data(config),
+            licence=licence or describe_licence(config),
+            description=describe_network(config, system),
             **judged,
         )
     except KeyError as error:
@@ -283,72 +283,3 @@ def _errors(held_out: HeldOut) -> dict[str, Any]:
             "saying the training clips' median; the fold decided nothing in training"
         ),
     }
-
-
-def _describe_network(config: dict[str, Any], system: System) -> str:
-    text = f"{config['network']}: {config['title']}. {config['parameters']:,} parameters, "
-    text += f"{config['recipe']['epochs']} epochs, seed {config['seed']}. {system.card_note()}"
-    return f"{text.strip()} Made by {'; then '.join(list_commands(config))}."
-
-
-def _describe_data(config: dict[str, Any]) -> str:
-    data = config["data"]
-    folds = ", ".join(map(str, data["folds"]))
-    text = f"{data['name']}, folds {folds}: {data['clips']} clips ({data['citation']}; "
-    text += f"{data['licence']})."
-    if "teacher" in config:
-        # A run that continues from another has that run's labels, not those of its own recipe.
-        share = config["teacher"].get("share", config["recipe"]["teacher_share"])
-        text += (
-            f" {share:.0%} of each label from a teacher: logistic "
-            f"regression on the features in {config['teacher']['file']}, fitted across these "
-            "folds, so that no clip was labelled by a head that had seen it; the features' own "
-            "network was trained on AudioSet."
-        )
-    if before := config.get("layers_of"):
-        text += (
-            f" It began with the layers of {before['name']}, version {before['version']} "
-            f"({before['file']}, SHA-256 {before['sha256']}), which learned from: "
-            f"{before['training_data'] or 'its card does not say'}"
-        )
-        if before["heard_before"]:
-            text += f" So {data['name']} was known to it: figures of held-out clips flatter it."
-    if "imitation" in config:
-        text += _describe_imitation(config["imitation"])
-    if config.get("last_layer_alone"):
-        text += " Of the labels only its last layer learned."
-    if "through_noise" in config:
-        epochs = config["recipe"]["epochs"]
-        text += f" Then it learned for {epochs} epochs to say under noise what it said without."
-    return text
-
-
-def _describe_imitation(imitation: dict[str, Any]) -> str:
-    sources = "; ".join(
-        f"{source['name']}, {source['hours']:.1f} h"
-        + (f" of folds {', '.join(map(str, source['folds']))}" if source["folds"] else "")
-        + f" ({source['licence']})"
-        for source in imitation["sources"]
-    )
-    text = (
-        f" Before it learned any labels it learned to give what {imitation['teacher']['name']} "
-        f"(trained on AudioSet) says of {imitation['windows']:,} windows mixed from {sources}."
-    )
-    if "windows_quieter" in imitation:
-        n_windows = f"{imitation['windows_quieter']:,}"
-        text += f" Most of {n_windows} of these it heard quieter than "
-        text += f"{imitation['teacher']['name']} did, by up to {imitation['quieter']['db']:g} dB."
-    if "windows_through_noise" in imitation:
-        n_windows = f"{imitation['windows_through_noise']:,}"
-        text += f" Most of {n_windows} of these it heard under noise that "
-        text += f"{imitation['teacher']['name']} did not hear."
-    return text
-
-
-def _licence(config: dict[str, Any]) -> str:
-    data = config["data"]
-    text = f"{data['licence']}, as the recordings of {data['name']} it was trained on"
-    before = config.get("layers_of")
-    if before and before["licence"] not in ("", text):
-        text += f"; {before['licence']}, as {before['name']}, whose layers it has"
-    return text

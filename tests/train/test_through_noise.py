@@ -14,7 +14,7 @@ torch = pytest.importorskip("torch")
 
 from safetensors.torch import load_file, save_file
 
-from export.card.run_card import _describe_data
+from export.card.describe_run import describe_data
 from train.cli.network_command import main
 from train.datasets import open_clips
 from train.pocket import Pocket
@@ -118,7 +118,7 @@ def test_a_run_goes_on_from_another_and_says_so(train):
     assert config["recipe"]["noise_share"] == 0.8
     assert config["through_noise"]["epochs"] == 2
     assert "Then it learned for 2 epochs to say under noise what it said without." in (
-        _describe_data(config)
+        describe_data(config)
     )
     first, second = list_commands(config)
     assert first == "python -m train.pocket --folds 1 --test-fold 2 --epochs 2 --seed 1"
