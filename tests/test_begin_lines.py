@@ -11,8 +11,7 @@ import numpy as np
 import pytest
 import toys
 
-from streamclf.core.records import EventBegan, EventOngoing, SoundEvent
-from streamclf.sinks.base import StreamInfo
+from streamclf.core.records import EventBegan, EventOngoing, SoundEvent, StreamStarted
 from streamclf.sinks.factory import open_sink
 
 
@@ -37,7 +36,7 @@ def check_lives(lines: list[dict]) -> None:
 
 def test_lines_of_an_event_from_its_begin_to_its_end(tmp_path):
     sink = open_sink(tmp_path / "x.jsonl", begins=True)
-    sink.begin(StreamInfo("a.wav", 8000, ["dog"], "single-label"))
+    sink.begin(StreamStarted("a.wav", 8000, ["dog"], "single-label"))
     for record in [
         EventBegan("dog", 100_000, 0.71234, 108_000),
         EventOngoing("dog", 100_000, 0.9, 348_000),
@@ -47,9 +46,9 @@ def test_lines_of_an_event_from_its_begin_to_its_end(tmp_path):
     sink.close()
     common = '"id":"dog-100000","source":"a.wav","label":"dog","onset":12.5,'
     assert (tmp_path / "x.jsonl").read_text().splitlines() == [
-        '{"type":"begin",' + common + '"known":13.5,"score":0.7123}',
-        '{"type":"ongoing",' + common + '"known":43.5,"score":0.9}',
-        '{"type":"event",' + common + '"offset":50.0,"score":0.95}',
+        '{"type":"begin","schema":1,' + common + '"known":13.5,"score":0.7123}',
+        '{"type":"ongoing","schema":1,' + common + '"known":43.5,"score":0.9}',
+        '{"type":"event","schema":1,' + common + '"offset":50.0,"score":0.95}',
     ]
 
 
@@ -58,7 +57,7 @@ def test_files_keep_ended_events_unless_begins_are_asked_for(tmp_path, name):
     texts = []
     for records in ([], [EventBegan("dog", 0, 0.7, 1), EventOngoing("dog", 0, 0.7, 2)]):
         sink = open_sink(tmp_path / name, overwrite=True)
-        sink.begin(StreamInfo("a.wav", 8000, ["dog"], "single-label"))
+        sink.begin(StreamStarted("a.wav", 8000, ["dog"], "single-label"))
         for record in [*records, SoundEvent("dog", 0, 8000, 0.9)]:
             sink.write(record)
         sink.close()

@@ -50,14 +50,14 @@ def test_exported_names_are_pinned():
     assert sorted(streamclf.__all__) == sorted(
         """__version__ Answer ArraySource Average Block Card Classifier Engine Event EventBegan
         EventOngoing Gap MemorySink Microphone Model Notice Recording ScoreTable Scores Settings
-        SimulatedMicrophone Sink SoundEvent Source StandardInput StreamclfError UrlStream classify
-        detect find_model listen score""".split()
+        SimulatedMicrophone Sink SoundEvent Source StandardInput StreamStarted StreamclfError
+        UrlStream classify detect find_model listen score""".split()
     )
 
 
 def test_import_contracts_hold():
     tool = Path(sys.executable).parent / "lint-imports"
     if not tool.exists():
-        pytest.skip("import-linter is not installed (pip install '.[dev]')")
+        pytest.skip("import-linter is not installed (pip install --group dev -e .)")
     run = subprocess.run([tool], capture_output=True, text=True, cwd=ROOT)
     assert run.returncode == 0, run.stdout

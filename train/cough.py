@@ -10,7 +10,7 @@ Two things differ from the tutorial. The mel power goes through a logarithm, and
 from anywhere in the recording instead of its beginning, as `streamclf` will use it anywhere.
 ``--mel power`` leaves the logarithm out, as the tutorial does. Such power values reach from 0.02,
 their median, to 10,000: a loud sound saturates the new network's sigmoid, where the gradient
-vanishes. Figures of both are in `docs/results.md`.
+vanishes. Figures of both are in `research/results.md`.
 """
 
 from __future__ import annotations

@@ -24,8 +24,8 @@ N_SCORES = 521
 
 HINTS = {"layer6": 512, "layer9": 1024, "layer12": 1024}
 """Layers whose maps say something about ESC-50's classes that the last layer's do not
-(docs/trials.md), with the number of values that are taught of each: the maps' means over frequency,
-of each the mean over time, then of each the maximum."""
+(research/trials.md), with the number of values that are taught of each: the maps' means over
+frequency, of each the mean over time, then of each the maximum."""
 
 N_HINTS = sum(HINTS.values())
 N_OUTPUTS = N_FEATURES + N_HINTS + N_SCORES

@@ -2,7 +2,7 @@
 
 A logistic regression has one optimum, and finding it needs no schedule. The layers that learned by
 imitation stay as they are: training them on with a few thousand labels makes them forget more than
-the labels teach (docs/trials.md).
+the labels teach (research/trials.md).
 
 Not every window of a dog's clip holds its bark, and the user is shown an average over some seconds.
 So a second optimum has one more term: the average over the windows of 3 s is to give the clip's
