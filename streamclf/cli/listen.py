@@ -15,7 +15,7 @@ from streamclf.core.settings import Settings
 from streamclf.core.stats import describe_counts
 from streamclf.model.model_file import Model
 from streamclf.pipeline.engine import Engine
-from streamclf.runs.background_log import in_background
+from streamclf.runs.background_log import log_in_background
 from streamclf.runs.console import has_terminal, say
 from streamclf.runs.engine_setup import ModelOptions, ThresholdOptions, open_engine
 from streamclf.runs.interrupts import Interrupts
@@ -28,7 +28,7 @@ from streamclf.runs.outputs import (
     write_stats,
 )
 from streamclf.runs.runner import run_stream
-from streamclf.runs.systemd import Service
+from streamclf.runs.systemd_notifier import SystemdNotifier
 from streamclf.sources.factory import SourceOptions, open_source
 
 
@@ -63,7 +63,7 @@ def listen(
         say(statistics.summary())
         write_stats(outputs.stats, statistics)
         return code
-    with in_background():
+    with log_in_background():
         return _listen(source_options, model, settings, thresholds, outputs, duration_s)
 
 
@@ -118,10 +118,13 @@ def _listen(
     with (
         open_source(source_options) as source,
         open_sinks(
-            outputs, outputs.files, default="jsonl", upkeep=outputs.upkeep(say, source.stop)
+            outputs,
+            outputs.files,
+            default="jsonl",
+            live_outputs=outputs.live_outputs(say, source.stop),
         ) as sinks,
         Interrupts(source.stop, None if has_terminal() else lambda: reopen(sinks)) as interrupts,
-        Service(lambda: f"{source.name}: {describe_counts(engine.statistics)}") as service,
+        SystemdNotifier(lambda: f"{source.name}: {describe_counts(engine.statistics)}") as service,
     ):
         source.on_waiting = service.alive
 
@@ -130,7 +133,7 @@ def _listen(
 
         def say_aloud(message: str) -> None:
             say(message)
-            service.tell(message.removeprefix("warning: "))
+            service.set_status(message.removeprefix("warning: "))
             service.alive()
 
         def end_in_time(average: Average) -> None:
@@ -140,7 +143,7 @@ def _listen(
         try:
             run_stream(
                 engine, source, sinks, say=say_aloud, on_start=say_start, on_average=end_in_time,
-                on_audio=service.hear,
+                on_audio=service.note_audio,
             )  # fmt: skip
         finally:
             if engine.statistics.delivered_samples:

@@ -196,7 +196,7 @@ def main() -> None:
     """Run the command line; every failure is one line and an exit code."""
     standard_streams.secure()
     code = run(sys.argv[1:])
-    lost = standard_streams.end_output()
+    lost = standard_streams.flush_output()
     if lost:
         _fail(f"{lost}: what was printed is lost; send it to a file or a pipe", 1)
     sys.exit(code or int(lost is not None))
@@ -227,7 +227,7 @@ def run(arguments: list[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except Exception as error:
-        if standard_streams.is_of_output(error):
+        if standard_streams.is_output_error(error):
             return 1  # `main` says why
         if os.environ.get("STREAMCLF_TRACEBACK"):
             import traceback

@@ -156,7 +156,7 @@ def show(
         notices.put(f"settings of the last session: {told}; --fresh begins without them")
     if chosen != engine.settings:
         engine = type(engine)(engine.scorer, chosen)
-    sinks = open_files(outputs, outputs.files, outputs.upkeep(notices.put))
+    sinks = open_files(outputs, outputs.files, outputs.live_outputs(notices.put))
     try:
         openers = Openers(
             open_named, open_source, _device_names,

@@ -1,4 +1,4 @@
-"""The log: standard error, a line a message, as text or JSON."""
+"""The log: one line a message on standard error, as text or JSON."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ _PREFIXES = {"warning: ": logging.WARNING, "error: ": logging.ERROR}
 
 
 def _message(record: logging.LogRecord) -> str:
-    """One line, without passwords and without what a terminal would obey."""
+    """Return the message as one line, without passwords and without control characters."""
     return one_line(mask_text(record.getMessage().strip()))
 
 
 class _TextFormatter(logging.Formatter):
-    """For people: ``streamclf: warning: ...``."""
+    """Format for people: ``streamclf: warning: ...``."""
 
     def format(self, record: logging.LogRecord) -> str:
         prefix = next((text for text, level in _PREFIXES.items() if level == record.levelno), "")
@@ -35,14 +35,14 @@ class _TextFormatter(logging.Formatter):
 
 
 class _JsonFormatter(logging.Formatter):
-    """For machines: an object a line; ``time`` is ISO 8601 with offset."""
+    """Format for machines: one JSON object a line; ``time`` is ISO 8601 with UTC offset."""
 
     def format(self, record: logging.LogRecord) -> str:
         moment = datetime.fromtimestamp(record.created).astimezone()
         fields = {
             "time": moment.isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
-            # File names may hold bytes that are no text.
+            # File names may hold bytes that are not valid text.
             "message": _message(record).encode(*_AS_TEXT).decode(),
         }
         return msgspec.json.encode(fields).decode()
@@ -55,10 +55,10 @@ _FORMATTERS: dict[LogFormat, type[logging.Formatter]] = {
 
 
 class LineHandler(logging.Handler):
-    """Hands each message on as one line.
+    """Log handler that writes each message as one line.
 
     Attributes:
-        write: Takes the line with its line break; None writes to standard error.
+        write: Function that takes the line with its line break; None for standard error.
     """
 
     def __init__(self) -> None:
@@ -79,7 +79,7 @@ HANDLER = LineHandler()
 
 
 def set_up(format_: LogFormat = "text", level: LogLevel = "info") -> None:
-    """Say how to log and what; each command begins with it."""
+    """Set the format and the lowest level of the log; each command calls it first."""
     HANDLER.setFormatter(_FORMATTERS[format_]())
     HANDLER.write = None
     LOGGER.handlers = [HANDLER]
@@ -87,13 +87,13 @@ def set_up(format_: LogFormat = "text", level: LogLevel = "info") -> None:
     LOGGER.setLevel(level.upper())
 
 
-def tells_progress() -> bool:
-    """Whether more than warnings and errors are said."""
+def logs_progress() -> bool:
+    """Whether messages below warnings are logged."""
     return LOGGER.isEnabledFor(logging.INFO)
 
 
 def say(message: str) -> None:
-    """Log a message; ``warning:`` or ``error:`` in front of it say of which level it is."""
+    """Log a message; it is of level info unless it begins with ``warning:`` or ``error:``."""
     for prefix, level in _PREFIXES.items():
         if message.startswith(prefix):
             LOGGER.log(level, "%s", message.removeprefix(prefix))

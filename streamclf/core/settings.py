@@ -1,4 +1,4 @@
-"""How to listen: hop, averaging and thresholds, checked before any audio is opened."""
+"""Settings of a run: hop, averaging and thresholds, checked before any audio is opened."""
 
 from __future__ import annotations
 
@@ -12,41 +12,44 @@ import msgspec
 from streamclf.core.card import Card, Threshold, Thresholds
 from streamclf.core.errors import UsageError
 from streamclf.core.label_choice import suggest_labels
-from streamclf.core.text_files import read_small
+from streamclf.core.text_files import read_text_file
 
 AverageKind: TypeAlias = Literal["mean", "exponential"]
 Begin: TypeAlias = Literal["patient", "sure", "eager"]
 
 LONGEST_S = 86_400.0
-"""A day: no hop, average or pause is longer."""
+"""Longest hop, average or pause in seconds: a day."""
 SHORTEST_S = 0.1
-"""Of a piece of an event, or between two records that it goes on."""
+"""Shortest maximum duration of events, and shortest time between two `EventOngoing`, in seconds."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """How to listen.
+    """Settings of the engine.
 
     Attributes:
         hop_s: Seconds between the starts of two windows.
-        average_s: Seconds that scores are averaged over; 0 for none.
+        average_s: Seconds that scores are averaged over; 0 for no averaging.
         average_kind: ``mean`` or ``exponential``.
-        thresholds: When scores become events; None takes the model's.
-        channel: The channel to listen to, from 1; None averages all.
-        batch_size: Windows scored at once in recordings (live, each is scored as it comes);
-            None for as many as serve.
-        fixed_hop: Never widen the hop when listening is slower than the audio; skip audio then.
-        exact_hop: Keep the hop even where another close to it would let windows share more.
-        name_unknown: Make events of unknown sounds and of silence, too.
-        labels: Those whose events count (see `streamclf.core.label_choice.choose_labels`); None for
-            all.
-        max_duration_s: Events end and begin anew when they have lasted so long; None: they last.
-        ongoing_s: Between two records that an event goes on; None for none.
-        begin: What it takes for an event to begin: ``patient`` waits for the average; ``sure``, and
-            sooner ``eager``, also believe the windows alone (`streamclf.pipeline.evidence`).
+        thresholds: Rules that turn scores into events; None for the model's own.
+        channel: The channel that is classified, from 1; None for the mean of all channels.
+        batch_size: Number of windows scored at once in recordings; None chooses it. Live windows
+            are scored one by one as they arrive.
+        exact_hop: Keep the hop as given. Otherwise a hop close to it may be used that lets windows
+            share more work.
+        fixed_hop: Keep the hop when scoring is slower than the audio, and skip audio instead.
+        name_unknown: Also report unknown sounds and silence as events.
+        labels: Labels whose events are reported (see
+            `streamclf.core.label_choice.choose_labels`); None for all.
+        max_duration_s: Duration in seconds after which an event is ended and a new one begins;
+            None for no limit.
+        ongoing_s: Seconds between two `EventOngoing` records of an event; None for no such records.
+        begin: Evidence that an event needs in order to begin. ``patient`` waits for the average.
+            ``sure`` also accepts clear windows alone, and ``eager`` accepts them sooner
+            (`streamclf.pipeline.evidence`).
 
     Raises:
-        UsageError: A value makes no sense.
+        UsageError: A value is out of range.
     """
 
     hop_s: float = 0.5
@@ -87,7 +90,7 @@ class Settings:
             raise UsageError(f"the batch size is {self.batch_size}, must be 1 or more")
 
     def hop_samples(self, sample_rate: int) -> int:
-        """The hop at a model's rate.
+        """Return the hop in samples at a model's rate.
 
         Raises:
             UsageError: The hop is shorter than a sample.
@@ -110,15 +113,16 @@ def choose_thresholds(
     min_duration_s: float | None = None,
     max_gap_s: float | None = None,
 ) -> Thresholds:
-    """Combine what the card, a file and single options say; the later overrides the earlier.
+    """Combine the thresholds of the card, of a file and of single options; the later ones win.
 
     Args:
-        card: The model's.
-        precision: Part of the events that should be right: the lowest in the card that is no less.
+        card: Card of the model.
+        precision: Share of events that should be right, 0..1. The card's thresholds for the lowest
+            precision that is at least this one are taken.
         file: A TOML file, see `read_thresholds`.
-        threshold: ``on`` for every class; ``off`` follows in the base's proportion.
-        min_duration_s: Seconds.
-        max_gap_s: Seconds.
+        threshold: ``on`` for every class; ``off`` keeps its ratio to ``on``.
+        min_duration_s: Shortest event in seconds.
+        max_gap_s: Longest pause within an event in seconds.
 
     Raises:
         UsageError: A value is out of range, a name is not among the labels, or the card has no
@@ -164,38 +168,43 @@ def _thresholds_for(precision: float, card: Card) -> Thresholds:
 def read_thresholds(path: Path, base: Thresholds, labels: list[str]) -> Thresholds:
     """Read a threshold file.
 
-    ``on``, ``off``, ``min_duration`` and ``max_gap`` at the top replace the card's; a table
-    ``[classes]`` holds ``dog = 0.4`` (``off`` in proportion) or ``rain = {on = 0.6, off = 0.4}``;
-    ``never = ["rain"]`` names what is not to be reported at all.
+    ``on``, ``off``, ``min_duration`` and ``max_gap`` at the top replace those of ``base``. A table
+    ``[classes]`` holds ``dog = 0.4`` (``off`` in proportion) or ``rain = {on = 0.6, off = 0.4}``.
+    ``never = ["rain"]`` names labels that are not reported at all.
+
+    Args:
+        path: The TOML file.
+        base: Thresholds that hold where the file says nothing.
+        labels: Labels of the model.
 
     Raises:
-        UsageError: The file is missing, no TOML, or says something that cannot be.
+        UsageError: The file is missing, is not TOML, or holds a wrong name or value.
     """
     where = f"--thresholds {path}:"
     try:
-        said = tomllib.loads(read_small(path, where, UsageError))
-    except (ValueError, RecursionError) as error:  # ValueError: also of a number without end
+        given = tomllib.loads(read_text_file(path, where, UsageError))
+    except (ValueError, RecursionError) as error:  # ValueError: also for an endless number
         raise UsageError(f"{where} is no TOML: {error}") from error
-    never = _never(where, said.pop("never", base.never), labels)
-    classes = said.pop("classes", {})
+    never = _never(where, given.pop("never", base.never), labels)
+    classes = given.pop("classes", {})
     if not isinstance(classes, dict):
         raise UsageError(f"{where} classes is {str(classes)[:40]}, must be a table: [classes]")
-    for name, value in said.items():
+    for name, value in given.items():
         if name not in _LIMITS:
             known = ", ".join((*_LIMITS, "never"))
             raise UsageError(f"{where} {name} is unknown, must be one of {known}")
         _check_number(where, name, value, _LIMITS[name])
     ratio = base.off / base.on if base.on else 1.0
-    if "on" in said:
-        said.setdefault("off", said["on"] * ratio)
-    # A file that sets `on` means it for every class that it does not name.
-    kept = {} if "on" in said else dict(base.classes)
+    if "on" in given:
+        given.setdefault("off", given["on"] * ratio)
+    # `on` in a file holds for every class that the file does not name.
+    kept = {} if "on" in given else dict(base.classes)
     for label, value in classes.items():
         if label not in labels:
             raise UsageError(_no_label(where, label, labels))
         kept[label] = _class_threshold(f"{where} [classes] {label}:", value, ratio)
     try:
-        return msgspec.structs.replace(base, **said, classes=kept, never=never)
+        return msgspec.structs.replace(base, **given, classes=kept, never=never)
     except ValueError as error:
         raise UsageError(f"{where} {error}") from error
 
@@ -217,7 +226,7 @@ def _no_label(where: str, label: str, labels: list[str]) -> str:
 
 
 _LIMITS = {"on": 1.0, "off": 1.0, "min_duration": LONGEST_S, "max_gap": LONGEST_S}
-"""What a threshold file may set, and the highest value of each."""
+"""Values that a threshold file may set, with the highest allowed."""
 
 
 def _check_number(where: str, name: str, value: object, highest: float) -> float:
@@ -230,11 +239,11 @@ def _check_number(where: str, name: str, value: object, highest: float) -> float
 
 
 def _class_threshold(where: str, value: object, ratio: float) -> Threshold:
-    said = value if isinstance(value, dict) else {"on": value}
-    if "on" not in said or not set(said) <= {"on", "off"}:
+    given = value if isinstance(value, dict) else {"on": value}
+    if "on" not in given or not set(given) <= {"on", "off"}:
         raise UsageError(f"{where} {value!r} must be a number or {{on = ..., off = ...}}")
-    on = _check_number(where, "on", said["on"], 1.0)
-    off = _check_number(where, "off", said.get("off", on * ratio), 1.0)
+    on = _check_number(where, "on", given["on"], 1.0)
+    off = _check_number(where, "off", given.get("off", on * ratio), 1.0)
     try:
         return Threshold(on, off)
     except ValueError as error:

@@ -19,7 +19,7 @@ from streamclf.dashboard.widgets.current_labels import CurrentLabels
 from streamclf.dashboard.widgets.events import EventList
 from streamclf.dashboard.widgets.help import Help
 from streamclf.dashboard.widgets.picker import Picker
-from streamclf.model.model_file import name_for_later
+from streamclf.model.model_file import portable_model_name
 
 if TYPE_CHECKING:
     from streamclf.dashboard.listener import Listener
@@ -206,7 +206,7 @@ class Actions(App[int]):
 
     def _use_model(self, name: str) -> None:
         self.listener.use_model(name)
-        self.saved_settings.model = name_for_later(name)
+        self.saved_settings.model = portable_model_name(name)
         if self.is_silent() and self.listener.selected_engine is not self.listener.engine:
             text = f"no audio just now: {name} takes over as soon as some comes"
             self.call_from_thread(self.notify, text, markup=False)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from streamclf.core.errors import SinkError
-from streamclf.core.spill_buffer import Scratch
+from streamclf.core.spill_buffer import SpillBuffer
 
 IN_MEMORY = 1_000_000
 """Number of bytes up to which the buffer stays in memory; a short recording needs no file."""
@@ -22,7 +22,7 @@ class DiskBuffer:
     """
 
     def __init__(self) -> None:
-        self._scratch = Scratch(IN_MEMORY)
+        self._spill_buffer = SpillBuffer(IN_MEMORY)
         self._lock = threading.Lock()
         self.size = 0
 
@@ -33,7 +33,7 @@ class DiskBuffer:
             SinkError: The temporary file cannot be written, as when the disk is full.
         """
         with self._lock, _raise_sink_errors():
-            self._scratch.write(self.size, data)
+            self._spill_buffer.write(self.size, data)
             self.size += len(data)
 
     def read(self, offset: int, n_bytes: int) -> bytes:
@@ -43,13 +43,13 @@ class DiskBuffer:
             SinkError: They cannot be read.
         """
         with self._lock, _raise_sink_errors():
-            return self._scratch.read(offset, min(n_bytes, self.size - offset))
+            return self._spill_buffer.read(offset, min(n_bytes, self.size - offset))
 
     def clear(self) -> None:
         """Delete all bytes."""
         with self._lock, _raise_sink_errors():
             self.size = 0
-            self._scratch.clear()
+            self._spill_buffer.clear()
 
 
 @contextmanager

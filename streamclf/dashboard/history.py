@@ -18,7 +18,7 @@ from typing import Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
-from streamclf.core.arrival import Soonest
+from streamclf.core.arrival import EarliestArrival
 from streamclf.core.records import (
     Average,
     Block,
@@ -29,13 +29,14 @@ from streamclf.core.records import (
     Notice,
     Result,
     SoundEvent,
+    StreamStarted,
     Waveform,
 )
 from streamclf.core.unknown import Verdict, judge
 from streamclf.dashboard.audio_columns import Column, ColumnMaker
 from streamclf.dashboard.recent_audio import RecentAudio, join_pieces
 from streamclf.dashboard.time_series import DiskTimeSeries, TimeSeries
-from streamclf.sinks.base import Sink, StreamInfo
+from streamclf.sinks.base import Sink
 
 KEPT_S = 600.0
 """Seconds of a live stream that are kept to look back upon."""
@@ -158,10 +159,10 @@ class History(Sink):
         self.entries: deque[Entry] = deque()
         self._forgotten: Counter[str] = Counter()
         self._open: dict[str, tuple[str, Entry]] = {}  # by event id: label and entry
-        self.results: deque[tuple[StreamInfo, Result]] = deque(maxlen=10 * MAX_ENTRIES)
-        self.stream: StreamInfo | None = None
+        self.results: deque[tuple[StreamStarted, Result]] = deque(maxlen=10 * MAX_ENTRIES)
+        self.stream: StreamStarted | None = None
         self.end_s = 0.0
-        self.arrival = Soonest(creep=1e-4)
+        self.arrival = EarliestArrival(max_slow_rate=1e-4)
         self.lag_s = 0.0
         self._arrived_at: float | None = None
         self._audio = RecentAudio(AUDIO_KEPT_S)
@@ -169,7 +170,7 @@ class History(Sink):
         self._rate = 0
         self._drawn_until = 0
 
-    def begin(self, stream: StreamInfo) -> None:
+    def begin(self, stream: StreamStarted) -> None:
         """Begin a stream. Scores with other labels are dropped, as they are not comparable."""
         with self.lock:
             if self.stream is not None and self.stream.labels != stream.labels:

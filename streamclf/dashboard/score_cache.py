@@ -6,7 +6,7 @@ import struct
 from collections.abc import Iterator
 
 from streamclf.core.errors import SourceError
-from streamclf.core.records import Average, Gap, Notice, Result, Scores
+from streamclf.core.records import Average, Gap, Notice, Result, Scores, StreamStarted
 from streamclf.dashboard.disk_buffer import DiskBuffer
 from streamclf.runs.spool import pack, unpack
 
@@ -26,7 +26,7 @@ class ScoreCache:
         error: Error that ended the recording early; None if there was none.
     """
 
-    def __init__(self, results: Iterator[Result]) -> None:
+    def __init__(self, results: Iterator[StreamStarted | Result]) -> None:
         self.error: SourceError | None = None
         self._results = results
         self._buffer = DiskBuffer()

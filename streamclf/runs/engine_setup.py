@@ -1,4 +1,4 @@
-"""From what the user says of model and thresholds to an engine that is ready to listen."""
+"""Construction of an engine from the options for model and thresholds."""
 
 from __future__ import annotations
 
@@ -39,10 +39,10 @@ class ThresholdOptions:
 
 
 def open_model(model: ModelOptions, live: bool) -> Model:
-    """Open the model, for windows one by one or in batches.
+    """Open the model, for windows one at a time (``live``) or in batches.
 
     Raises:
-        ModelError: It cannot be opened.
+        ModelError: The model cannot be opened.
     """
     return Model(
         find_model(model.name),
@@ -56,11 +56,11 @@ def open_model(model: ModelOptions, live: bool) -> Model:
 def open_engine(
     model: ModelOptions, settings: Settings, thresholds: ThresholdOptions, *, live: bool
 ) -> tuple[Engine, Model]:
-    """Open the model and what listens with it; what is odd about the settings is said.
+    """Open the model, make an engine with it, and log notices about unusual settings.
 
     Raises:
         ModelError: The model cannot be opened.
-        UsageError: Settings or thresholds do not fit it.
+        UsageError: Settings or thresholds do not fit the model.
     """
     opened = open_model(model, live)
     card = opened.card

@@ -1,4 +1,4 @@
-"""Where results go, as the command line says it: checked before one file is created."""
+"""Outputs of a run: they are checked before the first file is created, then opened and closed."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ from streamclf.sinks.output_files import (
 from streamclf.sinks.per_recording_files import is_template, output_for
 
 if TYPE_CHECKING:
-    from streamclf.sinks.clips.quota import ClipRoom
-    from streamclf.sinks.live.upkeep import Upkeep
+    from streamclf.sinks.clips.quota import ClipQuota
+    from streamclf.sinks.live.live_outputs import LiveOutputs
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ class OutputOptions:
             raise UsageError(f"--clips {self.clips}: is a file, clips need a folder: name one")
         if self.clips_limit is not None and self.clips is None:
             raise UsageError("--clips-limit goes with --clips")
-        self.room()
+        self.clip_quota()
 
     def _check_resume(self) -> None:
         if not self.files:
@@ -126,78 +126,82 @@ class OutputOptions:
         """Files that hold all recordings."""
         return [path for path in self.files if not is_template(path)]
 
-    def room(self) -> ClipRoom | None:
-        """What keeps the clips' folder to its size, where it has one."""
+    def clip_quota(self) -> ClipQuota | None:
+        """Return the limit for the clips folder; None for no limit."""
         if self.clips is None or self.clips_limit is None:
             return None
-        from streamclf.sinks.clips.quota import ClipRoom, read_limit
+        from streamclf.sinks.clips.quota import ClipQuota, read_limit
 
-        return ClipRoom(self.clips, read_limit(self.clips_limit))
+        return ClipQuota(self.clips, read_limit(self.clips_limit))
 
-    def upkeep(
+    def live_outputs(
         self, tell: Callable[[str], None], on_gone: Callable[[], None] | None = None
-    ) -> Upkeep:
-        """How a live run keeps its outputs.
+    ) -> LiveOutputs:
+        """Return the options for the outputs of a live run.
 
         Args:
-            tell: Told what goes wrong with them.
-            on_gone: Called when standard output has no reader any more, if that is all there is.
+            tell: Called with one line about each failure and recovery.
+            on_gone: Called when standard output has lost its reader, if it is the only output.
         """
-        from streamclf.sinks.live.upkeep import Upkeep
+        from streamclf.sinks.live.live_outputs import LiveOutputs
 
         rotation = Rotation.parse(self.rotate) if self.rotate is not None else None
         alone = not (self.files or self.scores)
-        return Upkeep(self.append, rotation, tell, on_gone if alone else None)
+        return LiveOutputs(self.append, rotation, tell, on_gone if alone else None)
 
 
-def open_files(outputs: OutputOptions, files: list[Path], upkeep: Upkeep | None) -> list[Sink]:
+def open_files(
+    outputs: OutputOptions, files: list[Path], live_outputs: LiveOutputs | None
+) -> list[Sink]:
     """Open sinks for files and scores; the caller closes them with `close_sinks`.
 
-    Of a live run, one for clips, too; those of a recording are written as it is listened to.
+    A live run also gets a sink for clips. In a batch `make_clip_sinks` makes it for each recording.
 
     Raises:
-        UsageError: A file is there already.
-        SinkError: One cannot be created; none is left open.
+        UsageError: A file exists already.
+        SinkError: A file cannot be created; no sink is left open.
     """
     sinks: list[Sink] = []
     try:
         if outputs.stats is not None:
             try_to_create(outputs.stats)
         for path in files:
-            sinks.append(_open_file(path, outputs, upkeep))
+            sinks.append(_open_file(path, outputs, live_outputs))
         if outputs.scores is not None:
-            sinks.append(open_scores(outputs.scores, overwrite=outputs.overwrite, upkeep=upkeep))
-        if outputs.clips is not None and upkeep is not None:
+            sinks.append(
+                open_scores(outputs.scores, overwrite=outputs.overwrite, live_outputs=live_outputs)
+            )
+        if outputs.clips is not None and live_outputs is not None:
             from streamclf.sinks.clips.clips import BackgroundClips
 
-            sinks.append(BackgroundClips(outputs.clips, upkeep.tell, outputs.room()))
+            sinks.append(BackgroundClips(outputs.clips, live_outputs.report, outputs.clip_quota()))
     except BaseException:
         close_sinks(sinks)
         raise
     return sinks
 
 
-def _open_file(path: Path, outputs: OutputOptions, upkeep: Upkeep | None) -> Sink:
+def _open_file(path: Path, outputs: OutputOptions, live_outputs: LiveOutputs | None) -> Sink:
     marks = (HEARD, UNFINISHED) if outputs.resume else (UNFINISHED,)
     return open_sink(
         path,
         begins=outputs.begins,
         overwrite=outputs.overwrite,
         append=outputs.resume,
-        upkeep=upkeep,
-        marks=() if upkeep else marks,
+        live_outputs=live_outputs,
+        marks=() if live_outputs else marks,
         n_best=outputs.n_best,
     )
 
 
 def reopen(sinks: Iterable[Sink]) -> None:
-    """Open files anew that others may have moved away (logrotate). Safe in a signal handler."""
+    """Reopen files that may have been moved away (logrotate). Safe in a signal handler."""
     for sink in sinks:
         sink.reopen()
 
 
 def close_sinks(sinks: list[Sink]) -> None:
-    """Close all; those that need time for it take it at once."""
+    """Close all sinks; those that need time for it use the same time."""
     for sink in sinks:
         sink.finish()
     with ExitStack() as stack:
@@ -212,18 +216,18 @@ def open_sinks(
     *,
     default: Format,
     bars: Bars | None = None,
-    upkeep: Upkeep | None = None,
+    live_outputs: LiveOutputs | None = None,
 ) -> Iterator[list[Sink]]:
-    """Standard output, files and scores, closed in the end.
+    """Open sinks for standard output, files and scores, and close them at the end.
 
     Raises:
-        UsageError: A file is there already, or there is no output at all.
-        SinkError: One cannot be created.
+        UsageError: A file exists already, or there is no output at all.
+        SinkError: A file cannot be created.
     """
-    prints = _prints(outputs)
-    sinks = open_files(outputs, files, upkeep)
+    has_standard_output = _has_standard_output(outputs)
+    sinks = open_files(outputs, files, live_outputs)
     try:
-        if prints:
+        if has_standard_output:
             write = bars.print if bars else None
             chosen = outputs.format or default
             sinks.append(
@@ -233,7 +237,7 @@ def open_sinks(
                     top=outputs.top,
                     begins=outputs.begins,
                     write=write,
-                    upkeep=upkeep,
+                    live_outputs=live_outputs,
                     n_best=outputs.n_best,
                 )
             )
@@ -242,8 +246,12 @@ def open_sinks(
         close_sinks(sinks)
 
 
-def _prints(outputs: OutputOptions) -> bool:
-    """Whether there is a standard output for results."""
+def _has_standard_output(outputs: OutputOptions) -> bool:
+    """Whether standard output is open for results.
+
+    Raises:
+        UsageError: It is closed, and there is no other output.
+    """
     if not is_closed(sys.stdout):
         return True
     if not outputs.written:
@@ -256,10 +264,14 @@ def _prints(outputs: OutputOptions) -> bool:
 
 
 def check_outputs(outputs: OutputOptions, recordings: list[Path]) -> None:
-    """Refuse outputs that would be lost or mixed up, before one of them is created."""
-    taken: dict[Path, Path | None] = {outputs.scores: None} if outputs.scores else {}
+    """Refuse outputs that would replace files or each other, before the first is created.
+
+    Raises:
+        UsageError: Two outputs share a file, or a file exists that may not be replaced.
+    """
+    claimed: dict[Path, Path | None] = {outputs.scores: None} if outputs.scores else {}
     if outputs.stats is not None:
-        _take(taken, outputs.stats, None)
+        _claim(claimed, outputs.stats, None)
     for output in outputs.files:
         if not is_template(output):
             if len(recordings) > 1 and format_of(output) == "audacity":
@@ -268,22 +280,24 @@ def check_outputs(outputs: OutputOptions, recordings: list[Path]) -> None:
                     f"to, and there are {len(recordings)}: put {{stem}} into the name, as in "
                     "'{stem}.txt'"
                 )
-            _take(taken, output, None)
+            _claim(claimed, output, None)
             continue
         for recording in recordings:
-            _take(taken, output_for(output, recording), recording)
+            _claim(claimed, output_for(output, recording), recording)
     if outputs.overwrite or outputs.resume:
         return
-    for path in taken:
+    for path in claimed:
         continued = outputs.append and path != outputs.stats
         if not continued and holds_something(path):
             raise already_exists(
-                path, _way_to_go_on(outputs, path, taken[path], live=not recordings)
+                path, _suggest_continuing(outputs, path, claimed[path], live=not recordings)
             )
 
 
-def _way_to_go_on(outputs: OutputOptions, path: Path, recording: Path | None, *, live: bool) -> str:
-    """How an output that exists could be gone on with; empty where that cannot be."""
+def _suggest_continuing(
+    outputs: OutputOptions, path: Path, recording: Path | None, *, live: bool
+) -> str:
+    """Return advice on continuing an output that exists; empty if it cannot be continued."""
     if live:
         whole = path == outputs.stats or path.suffix.lower() == ".npz"  # written at the end
         return "" if whole else "--append to go on with it"
@@ -293,15 +307,15 @@ def _way_to_go_on(outputs: OutputOptions, path: Path, recording: Path | None, *,
 
 
 def check_clips(outputs: OutputOptions, card: Card) -> None:
-    """Refuse clips of a model that finds no events."""
+    """Refuse clips with a regression, which finds no events."""
     if outputs.clips is not None and card.task == "regression":
         raise UsageError(
             f"--clips writes the audio of events, and {card.name} gives values: leave it out"
         )
 
 
-def make_clips(outputs: OutputOptions) -> list[Sink]:
-    """What writes the clips of one recording, where they are asked for."""
+def make_clip_sinks(outputs: OutputOptions) -> list[Sink]:
+    """Make the sink for the clips of one recording, if clips are requested."""
     if outputs.clips is None:
         return []
     from streamclf.sinks.clips.clips import ClipSink
@@ -310,7 +324,7 @@ def make_clips(outputs: OutputOptions) -> list[Sink]:
 
 
 def is_done(outputs: OutputOptions, recording: Path) -> bool:
-    """Whether all files of a recording's own are there, and none is older than the recording."""
+    """Whether all per-recording files exist and none is older than the recording."""
     try:
         changed = recording.stat().st_mtime_ns
         own = [output_for(path, recording) for path in outputs.files if is_template(path)]
@@ -320,10 +334,10 @@ def is_done(outputs: OutputOptions, recording: Path) -> bool:
 
 
 def write_stats(path: Path | None, statistics: Statistics) -> None:
-    """Write what was heard and lost, as JSON, where that was asked for.
+    """Write the statistics of a run as JSON, if a file for them is given.
 
     Raises:
-        SinkError: It cannot be written.
+        SinkError: The file cannot be written.
     """
     if path is None:
         return
@@ -342,12 +356,12 @@ def _check_answers(option: str, chosen: Format) -> None:
         )
 
 
-def _take(taken: dict[Path, Path | None], output: Path, recording: Path | None) -> None:
-    if output in taken:
+def _claim(claimed: dict[Path, Path | None], output: Path, recording: Path | None) -> None:
+    if output in claimed:
         raise UsageError(
-            f"--output {output}: {recording} and {taken[output]} would share it: use {{dir}} as "
+            f"--output {output}: {recording} and {claimed[output]} would share it: use {{dir}} as "
             "well, as in '{dir}/{stem}.csv'"
             if recording
             else f"--output {output}: is named twice, each output needs a file of its own"
         )
-    taken[output] = recording
+    claimed[output] = recording

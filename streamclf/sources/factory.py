@@ -1,4 +1,4 @@
-"""From ``--source`` and its options to a source."""
+"""Opening of the source that ``--source`` and its options describe."""
 
 from __future__ import annotations
 
@@ -12,16 +12,20 @@ from streamclf.sources.base import Source
 
 @dataclass(frozen=True)
 class SourceOptions:
-    """What the command line says of the source.
+    """Options of the command line that choose a source.
 
     Attributes:
-        source: None for a microphone, ``-``, ``sim:FILE`` or a URL.
+        source: None for a microphone, else ``-``, ``sim:FILE`` or a URL.
         device: The microphone, by index or part of its name.
-        reconnect: Whether a lost microphone or network stream is waited for.
-        raw: Layout of headerless samples on standard input.
-        speed: Of a simulated microphone, times real pace.
-        loop: Whether a simulated microphone begins again.
-        channel: The one that will be listened to, from 1; a microphone records up to it.
+        reconnect: Whether to wait for a lost microphone or network stream.
+        raw: Format of headerless samples on standard input (`RawFormat`).
+        speed: Speed of a simulated microphone, in multiples of real time.
+        loop: Whether a simulated microphone begins again at its end.
+        channel: The channel that will be classified, from 1. A microphone is opened with at least
+            this many channels.
+
+    Raises:
+        UsageError: An option does not belong to this kind of source.
     """
 
     source: str | None = None
@@ -34,25 +38,25 @@ class SourceOptions:
 
     def __post_init__(self) -> None:
         simulated = self.source is not None and self.source.startswith("sim:")
-        lost = self.source is None or "://" in self.source
+        can_be_lost = self.source is None or "://" in self.source
         for option, given, fits, needs in [
             ("--device", self.device is not None, self.source is None, "a microphone"),
-            ("--no-reconnect", not self.reconnect, lost, "a microphone or a URL"),
+            ("--no-reconnect", not self.reconnect, can_be_lost, "a microphone or a URL"),
             ("--raw", self.raw is not None, self.source == "-", "--source -"),
             ("--speed", self.speed is not None, simulated, "--source sim:FILE"),
             ("--loop", self.loop, simulated, "--source sim:FILE"),
         ]:
             if given and not fits:
-                heard = mask_url(self.source) if self.source else "the microphone"
-                raise UsageError(f"{option} goes with {needs}, the source here is {heard}")
+                name = mask_url(self.source) if self.source else "the microphone"
+                raise UsageError(f"{option} goes with {needs}, the source here is {name}")
 
 
 def open_source(options: SourceOptions) -> Source:
     """Open a live source.
 
     Raises:
-        UsageError: The source is none of those known.
-        SourceError: It cannot be opened.
+        UsageError: The source is of no known kind.
+        SourceError: The source cannot be opened.
     """
     name = options.source
     if name is None:
@@ -68,7 +72,7 @@ def open_source(options: SourceOptions) -> Source:
         return StandardInput(RawFormat.parse(options.raw) if options.raw else None)
     if name.startswith("sim:"):
         from streamclf.sources.simulated.faults import parse_name
-        from streamclf.sources.simulated.simulated import SimulatedMicrophone
+        from streamclf.sources.simulated.simulated_microphone import SimulatedMicrophone
 
         path, faults = parse_name(name.removeprefix("sim:"))
         speed = 1.0 if options.speed is None else options.speed
@@ -91,5 +95,5 @@ def open_source(options: SourceOptions) -> Source:
 def _exists(name: str) -> bool:
     try:
         return Path(name).exists()
-    except OSError:  # the name is too long, or a folder above may not be entered
+    except OSError:  # the name is too long, or a folder above it is closed to this user
         return False

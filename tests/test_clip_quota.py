@@ -8,11 +8,10 @@ import pytest
 import toys
 
 from streamclf.core.errors import SinkError
-from streamclf.core.records import Block, SoundEvent
-from streamclf.sinks.base import StreamInfo
+from streamclf.core.records import Block, SoundEvent, StreamStarted
 from streamclf.sinks.clips.clip_file import Clip, encode_clip, write_clip
 from streamclf.sinks.clips.clips import BackgroundClips
-from streamclf.sinks.clips.quota import ClipRoom
+from streamclf.sinks.clips.quota import ClipQuota
 
 RATE = 1000
 NOISE = np.random.default_rng(1).uniform(-1, 1, 2000).astype("f")
@@ -35,11 +34,11 @@ def test_what_is_rare_stays_and_the_oldest_of_the_rest_go(tmp_path):
     for number in range(10):
         size = write_one(tmp_path, "engine", number)
     write_one(tmp_path, "owl", 0)
-    room = ClipRoom(tmp_path, 12 * size)
-    assert room.make(size) == 0  # twelve, with the one that comes
+    quota = ClipQuota(tmp_path, 12 * size)
+    assert quota.reserve(size) == 0  # twelve, with the one that comes
     write_one(tmp_path, "engine", 10)
     # A twentieth of the limit is made free, so that there is room for another one or none.
-    assert room.make(size) == 2
+    assert quota.reserve(size) == 2
     assert numbers(tmp_path, "owl") == [0]
     assert numbers(tmp_path, "engine") == list(range(2, 11))
 
@@ -47,7 +46,7 @@ def test_what_is_rare_stays_and_the_oldest_of_the_rest_go(tmp_path):
 def test_clips_of_earlier_runs_count(tmp_path):
     for number in range(5):
         size = write_one(tmp_path, "dog", number)
-    assert ClipRoom(tmp_path, 3 * size).make(size) == 4
+    assert ClipQuota(tmp_path, 3 * size).reserve(size) == 4
     assert numbers(tmp_path, "dog") == [4]
 
 
@@ -69,13 +68,13 @@ def test_what_somebody_touched_stays(tmp_path, change):
         change(path, tmp_path)
     touched = {path for path in tmp_path.rglob("*.flac") if "120009" not in path.name}
     assert len(touched) == 4
-    ClipRoom(tmp_path, 2 * size).make(size)
+    ClipQuota(tmp_path, 2 * size).reserve(size)
     assert touched <= set(tmp_path.rglob("*.flac"))
 
 
 def test_a_folder_left_empty_goes_too(tmp_path):
     size = write_one(tmp_path, "dog", 1)
-    assert ClipRoom(tmp_path, size).make(size) == 1
+    assert ClipQuota(tmp_path, size).reserve(size) == 1
     assert [path.name for path in tmp_path.rglob("*")] == ["dog"]
 
 
@@ -87,13 +86,13 @@ def test_a_clip_that_cannot_be_deleted_is_said(tmp_path, monkeypatch):
 
     monkeypatch.setattr(Path, "unlink", refuse)
     with pytest.raises(SinkError, match=r"deleted to make room: permission denied$"):
-        ClipRoom(tmp_path, size).make(size)
+        ClipQuota(tmp_path, size).reserve(size)
 
 
 def test_a_long_run_keeps_to_its_size_and_says_so_once(tmp_path):
     told, limit = [], 30_000
-    sink = BackgroundClips(tmp_path, told.append, ClipRoom(tmp_path, limit))
-    sink.begin(StreamInfo("a.wav", RATE, ["dog", "owl"], "single-label"))
+    sink = BackgroundClips(tmp_path, told.append, ClipQuota(tmp_path, limit))
+    sink.begin(StreamStarted("a.wav", RATE, ["dog", "owl"], "single-label"))
     for second in range(0, 100, 2):
         sink.hear(Block(2000 * second, np.tile(NOISE, 2)[None], RATE))
         label = "owl" if second == 4 else "dog"

@@ -1,10 +1,10 @@
-"""How soon, and how rightly, events are told of: begins against the true events.
+"""Delay and precision of begins: reported begins of events against the true events.
 
 A begin is right if its label sounds: it became known no sooner than the true event began and no
-later than `LATE_S` after it ended, and places its onset before the true end. Each true event takes
-one begin, the first; a second one is false. The delay is from the true onset to when the begin was
-known, so that it holds all of it: the part of the sound that a window needs, the windows and
-averages that are waited for, and, live, the time that all of it took.
+later than `LATE_S` after its end, and its onset lies before the true end. Each true event takes one
+begin, the first; a second one is false. The delay is from the true onset to when the begin was
+known. It contains everything: the part of the sound that a window needs, the windows and averages
+that are waited for, and, live, the time of the computation.
 """
 
 from __future__ import annotations
@@ -15,21 +15,21 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from train.judging.event_metrics import Event
+from train.evaluation.event_metrics import Event
 
 LATE_S = 3.0
-"""After the end of a sound its begin still counts: as long as an average looks back."""
+"""Seconds after the end of a sound in which its begin still counts: the length of an average."""
 
 
 @dataclass(frozen=True)
 class Begin:
-    """A begin as it was told, in seconds from the recording's start.
+    """A reported begin, in seconds from the recording's start.
 
     Attributes:
         source: The recording.
-        label: The event's.
-        onset: Where the event was said to begin.
-        known: When that was said.
+        label: Label of the event.
+        onset: Reported onset of the event.
+        known: Time of the report.
     """
 
     source: str
@@ -40,26 +40,26 @@ class Begin:
 
 @dataclass
 class BeginFigures:
-    """What begins are worth.
+    """Figures of reported begins.
 
     Attributes:
-        delays: Of the right ones, in seconds.
-        n_told: Begins.
-        n_true: True events.
+        delays: Delays of the right ones, in seconds.
+        n_reported: Number of reported begins.
+        n_true: Number of true events.
     """
 
     delays: list[float] = field(default_factory=list)
-    n_told: int = 0
+    n_reported: int = 0
     n_true: int = 0
 
     @property
     def precision(self) -> float:
-        """Right ones of those told."""
-        return len(self.delays) / self.n_told if self.n_told else float("nan")
+        """Part of the reported begins that are right."""
+        return len(self.delays) / self.n_reported if self.n_reported else float("nan")
 
     @property
     def recall(self) -> float:
-        """True events that were told of."""
+        """Part of the true events that were reported."""
         return len(self.delays) / self.n_true if self.n_true else float("nan")
 
     def delay(self, percent: float) -> float:
@@ -67,7 +67,7 @@ class BeginFigures:
         return float(np.percentile(self.delays, percent)) if self.delays else float("nan")
 
 
-def judge_begins(truth: Iterable[Event], begins: Iterable[Begin]) -> BeginFigures:
+def evaluate_begins(truth: Iterable[Event], begins: Iterable[Begin]) -> BeginFigures:
     """Pair begins with true events of the same source and label, in the order of time."""
     figures = BeginFigures()
     waiting: dict[tuple[str, str], list[Event]] = defaultdict(list)
@@ -75,7 +75,7 @@ def judge_begins(truth: Iterable[Event], begins: Iterable[Begin]) -> BeginFigure
         figures.n_true += 1
         waiting[event.source, event.label].append(event)
     for begin in sorted(begins, key=lambda begin: begin.known):
-        figures.n_told += 1
+        figures.n_reported += 1
         own = waiting[begin.source, begin.label]
         for event in own:
             in_time = event.onset <= begin.known <= event.offset + LATE_S

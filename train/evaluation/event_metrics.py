@@ -1,11 +1,11 @@
-"""How well found events fit the true ones, event by event and second by second.
+"""Agreement of found events with the true ones, event by event and second by second.
 
 The definitions are those of sed_eval:
 
-- *Events*: a found event is right if it has a true one's label, its onset lies within the collar of
-  the true onset, and its offset within the collar, or half of the true event's length if that is
-  more, of the true offset. Each event counts once; of all ways to pair them the one with most
-  pairs is taken.
+- *Events*: a found event is right if it has a true event's label, its onset lies within the collar
+  of the true onset, and its offset within the collar of the true offset, or within half of the true
+  event's length if that is more. Each event counts once; of all ways to pair them, one with the
+  most pairs is taken.
 - *Segments*: in each second a label is there or not, in truth and as found; any part of a second
   counts.
 
@@ -25,11 +25,12 @@ import networkx
 
 COLLAR_S = 1.0
 LENGTH_SHARE = 0.5
-"""Of a true event's length: by so much its offset may be missed, if it is more than the collar."""
+"""Part of a true event's length by which its offset may be missed, if it is more than the
+collar."""
 
 SEGMENT_S = 1.0
 _ROUNDING_S = 1e-6
-"""Times are written to the microsecond."""
+"""Tolerance for times that are written to the microsecond."""
 
 
 @dataclass(frozen=True)
@@ -44,20 +45,20 @@ class Event:
 
 @dataclass
 class Counts:
-    """What was found and what there was."""
+    """Numbers of right, found and true events (or segments)."""
 
     right: int = 0
     found: int = 0
     there: int = 0
 
     def add(self, right: int, found: int, there: int) -> None:
-        """Count more."""
+        """Add to the numbers."""
         self.right += right
         self.found += found
         self.there += there
 
     def figures(self) -> dict[str, float | int | None]:
-        """F1, precision and recall; nothing where they have no meaning."""
+        """F1, precision and recall, None where they are not defined, and the numbers."""
         either = self.found + self.there
         return {
             "f1": round(2 * self.right / either, 4) if either else None,
@@ -72,7 +73,7 @@ class Counts:
 def count_events(
     truth: Iterable[Event], found: Iterable[Event], collar_s: float = COLLAR_S
 ) -> dict[str, Counts]:
-    """Counts of each label by events."""
+    """Count events of each label."""
     counts: dict[str, Counts] = defaultdict(Counts)
     for (_, label), (true_ones, found_ones) in _by_source_and_label(truth, found).items():
         n_right = _n_pairs(true_ones, found_ones, collar_s)
@@ -86,12 +87,12 @@ def count_segments(
     lengths: Mapping[str, float],
     segment_s: float = SEGMENT_S,
 ) -> dict[str, Counts]:
-    """Counts of each label by segments.
+    """Count segments of each label.
 
     Args:
         truth: The true events.
-        found: Those to be judged; what lies beyond a recording's end is not.
-        lengths: Of the recordings, in seconds.
+        found: The found events; parts beyond a recording's end are ignored.
+        lengths: Length of each recording in seconds.
         segment_s: Length of a segment.
     """
     counts: dict[str, Counts] = defaultdict(Counts)
@@ -104,7 +105,7 @@ def count_segments(
 
 
 def count_false_alarms(truth: Iterable[Event], found: Iterable[Event]) -> int:
-    """How many found events have a label that does not sound at all while they last."""
+    """Count found events whose label does not sound at all while they last."""
     return sum(
         not any(one.onset < event.offset and event.onset < one.offset for one in true_ones)
         for true_ones, found_ones in _by_source_and_label(truth, found).values()
@@ -112,20 +113,20 @@ def count_false_alarms(truth: Iterable[Event], found: Iterable[Event]) -> int:
     )
 
 
-def judge_events(
+def evaluate_events(
     truth: Sequence[Event],
     found: Sequence[Event],
     lengths: Mapping[str, float],
     collar_s: float = COLLAR_S,
     segment_s: float = SEGMENT_S,
 ) -> dict[str, Any]:
-    """All figures: over everything (micro) and of each label.
+    """Compute all figures: over everything (micro average) and of each label.
 
     Args:
         truth: The true events.
-        found: Those to be judged.
-        lengths: In seconds, of every recording that was listened to.
-        collar_s: By which an onset may be missed.
+        found: The found events.
+        lengths: Length in seconds of every recording that was used.
+        collar_s: Largest error of an onset.
         segment_s: Length of a segment.
     """
     by_event = count_events(truth, found, collar_s)
@@ -166,7 +167,7 @@ def _by_source_and_label(
 
 
 def _n_pairs(truth: list[Event], found: list[Event], collar_s: float) -> int:
-    """Most pairs of a true and a found event that can be had at once."""
+    """The largest number of pairs of a true and a found event that exist at once."""
     graph = networkx.Graph()
     for k, one in enumerate(truth):
         for j, event in enumerate(found):
@@ -185,7 +186,7 @@ def _fits(true: Event, found: Event, collar_s: float) -> bool:
 
 
 def _segments(events: list[Event], n_segments: int, segment_s: float) -> set[int]:
-    """The segments that events reach into."""
+    """Numbers of the segments that events overlap."""
     return {
         segment
         for event in events

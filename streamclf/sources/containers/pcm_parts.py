@@ -1,7 +1,8 @@
-"""What a header of samples promises against what the file holds.
+"""Correction of headers: the samples that a header states against those that the file holds.
 
-Sizes are claims: never updated (0, 44, all ones), wrapped above 4 GiB, stale, or too large. What
-follows the promised samples and is no chunk is audio, too.
+The size in a header is not reliable. It may never have been updated (0, 44, all ones), wrapped
+above 4 GiB, out of date, or too large. Bytes after the stated samples that are not chunks are
+audio as well.
 """
 
 from __future__ import annotations
@@ -10,22 +11,22 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import BinaryIO, NamedTuple
 
-from streamclf.sources.containers.chunks import look_behind
-from streamclf.sources.containers.layouts import Layout
-from streamclf.sources.containers.part import NEXT_TO_NOTHING_S, Part
+from streamclf.sources.containers.chunks import read_trailer
+from streamclf.sources.containers.part import NEGLIGIBLE_S, Part
+from streamclf.sources.containers.pcm_headers import Layout
 
 PLACEHOLDER_BYTES = 64
-"""A size up to this was never updated: 0, 8 or the header's own length."""
+"""A size up to this was never updated: it is 0, 8 or the length of the header."""
 
 
 class _Samples(NamedTuple):
-    """What a file holds.
+    """Samples that a file holds.
 
     Attributes:
-        end: Byte behind the last sample.
-        more: First and last byte of samples in further chunks.
-        next_start: Where another file begins.
-        remarks: What was done, a line each.
+        end: Byte after the last sample.
+        more: First byte and end of samples in further chunks.
+        next_start: First byte of another file joined to this one; None for none.
+        remarks: Oddities found, one line each.
     """
 
     end: int
@@ -35,12 +36,15 @@ class _Samples(NamedTuple):
 
 
 def make_parts(file: BinaryIO, layout: Layout, size: int) -> tuple[list[Part], int | None]:
-    """Describe how samples are to be read, and where another file follows.
+    """Describe how to read the samples of a file.
 
     Args:
         file: The file.
-        layout: What its header says.
-        size: Of the file.
+        layout: Layout that its header states.
+        size: Size of the file in bytes.
+
+    Returns:
+        The parts, and the first byte of another file joined to this one; None for none.
     """
     found = _find_samples(file, layout, size)
     n_bytes = found.end - layout.data
@@ -51,7 +55,7 @@ def make_parts(file: BinaryIO, layout: Layout, size: int) -> tuple[list[Part], i
     if layout.promised_samples > layout.n_samples(max(claimed, n_bytes)):
         missing_bytes = (layout.promised_samples * layout.unit_bytes) - n_bytes
         missing_s = missing_bytes / layout.bytes_per_second
-    if missing_s < NEXT_TO_NOTHING_S:
+    if missing_s < NEGLIGIBLE_S:
         promised = 0
         if missing_s > 0:
             remarks += (f"the header promises {missing_s * 1000:.1f} ms more than the file holds",)
@@ -62,7 +66,7 @@ def make_parts(file: BinaryIO, layout: Layout, size: int) -> tuple[list[Part], i
         kind=layout.kind,
         promised_samples=promised if is_read else 0,
         cut_off=f"{missing_s:.2f} s of its bytes are missing"
-        if missing_s >= NEXT_TO_NOTHING_S and not is_read
+        if missing_s >= NEGLIGIBLE_S and not is_read
         else "",
         remarks=remarks,
     )
@@ -70,10 +74,10 @@ def make_parts(file: BinaryIO, layout: Layout, size: int) -> tuple[list[Part], i
     if is_plain and claimed >= n_bytes and n_bytes >= layout.unit_bytes:
         parts = [part]
     else:
-        parts = [part.behind(layout.header(file, n_bytes), layout.data, found.end)]
+        parts = [part.with_header(layout.header(file, n_bytes), layout.data, found.end)]
     for start, end in found.more:
         whole = replace(part, promised_samples=0, cut_off="", remarks=())
-        parts.append(whole.behind(layout.header(file, end - start), start, end))
+        parts.append(whole.with_header(layout.header(file, end - start), start, end))
     return parts, found.next_start
 
 
@@ -84,30 +88,32 @@ def _find_samples(file: BinaryIO, layout: Layout, size: int) -> _Samples:
     if claimed_end >= size:
         return _Samples(size)
     for end in _possible_ends(layout, size):
-        behind = look_behind(file, layout.dialect, end, size) if layout.dialect else None
-        if behind is None:
+        trailer = (
+            read_trailer(file, layout.chunk_format, end, size) if layout.chunk_format else None
+        )
+        if trailer is None:
             continue
         remarks: tuple[str, ...] = (
-            (tell_more(layout, end - claimed_end),) if end > claimed_end else ()
+            (describe_extra(layout, end - claimed_end),) if end > claimed_end else ()
         )
-        if behind.next_start is not None:
+        if trailer.next_start is not None:
             remarks += (f"another {layout.kind} is joined to it: both are heard",)
-        if behind.more:
-            remarks += (f"samples in {1 + len(behind.more)} chunks: all are heard",)
-        if behind.n_rest:
-            remarks += (f"{behind.n_rest} bytes behind its last chunk are left out",)
-        return _Samples(end, behind.more, behind.next_start, remarks)
+        if trailer.more:
+            remarks += (f"samples in {1 + len(trailer.more)} chunks: all are heard",)
+        if trailer.n_rest:
+            remarks += (f"{trailer.n_rest} bytes behind its last chunk are left out",)
+        return _Samples(end, trailer.more, trailer.next_start, remarks)
     n_more = size - claimed_end
     if layout.claimed > PLACEHOLDER_BYTES and _is_zero(file, claimed_end):
         return _Samples(claimed_end, remarks=(f"{n_more} zeros behind the samples are left out",))
-    if n_more / layout.bytes_per_second >= NEXT_TO_NOTHING_S or not layout.claimed:
-        return _Samples(size, remarks=(tell_more(layout, n_more),))
+    if n_more / layout.bytes_per_second >= NEGLIGIBLE_S or not layout.claimed:
+        return _Samples(size, remarks=(describe_extra(layout, n_more),))
     text = f"{n_more} bytes behind the samples are no chunk, and left out"
     return _Samples(claimed_end, remarks=(text,) if n_more >= layout.unit_bytes else ())
 
 
 def _is_zero(file: BinaryIO, start: int) -> bool:
-    """Whether nothing but zeros follows: what a recorder or a disk filled up."""
+    """Whether only zeros follow, with which a recorder or a file system filled the file."""
     file.seek(start)
     while data := file.read(1 << 20):
         if data.count(0) != len(data):
@@ -116,15 +122,20 @@ def _is_zero(file: BinaryIO, start: int) -> bool:
 
 
 def _possible_ends(layout: Layout, size: int) -> Iterator[int]:
-    """Where the samples may end: at the size told, or at that and what 32 bits have no room for."""
+    """Yield the bytes at which the samples may end: the stated size plus multiples of 4 GiB."""
     end = layout.data + (layout.claimed or 0)
     while end < size:
         yield end
         end += 2**32
 
 
-def tell_more(layout: Layout, n_bytes: int) -> str:
-    """That samples lie behind those that a header promises."""
+def describe_extra(layout: Layout, n_bytes: int) -> str:
+    """Describe samples after those that the header states.
+
+    Args:
+        layout: Layout that the header states.
+        n_bytes: Number of bytes after them.
+    """
     claimed_s = (layout.claimed or 0) / layout.bytes_per_second
     more_s = n_bytes / layout.bytes_per_second
     return (

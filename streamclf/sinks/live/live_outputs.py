@@ -1,4 +1,4 @@
-"""What the outputs of a live run are opened with."""
+"""Options for the outputs of a live run."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ from streamclf.sinks.live.targets import FileTarget, Target
 
 
 @dataclass(frozen=True)
-class Upkeep:
-    """How the outputs of a live run are kept.
+class LiveOutputs:
+    """Options that the outputs of a live run share.
 
     Attributes:
-        append: Go on with files that are there.
-        rotation: When to begin new files.
-        tell: Told what goes wrong with them, and that it goes on, in a line; from any thread.
-        on_gone: Called, in place of a word, when standard output has no reader any more.
+        append: Continue existing files.
+        rotation: Condition for starting new files; None for no rotation.
+        report: Called with one line about each failure and recovery, from any thread.
+        on_gone: Called when standard output has lost its reader; None reports it in a line.
     """
 
     append: bool = False
     rotation: Rotation | None = None
-    tell: Callable[[str], None] = lambda message: None
+    report: Callable[[str], None] = lambda message: None
     on_gone: Callable[[], None] | None = None
 
     def open(self, path: Path | None, *, overwrite: bool) -> BackgroundLines:
-        """Open a file or a named pipe; standard output for None.
+        """Open a file or a named pipe, or standard output for None.
 
         Raises:
-            UsageError: The file is there and may neither be replaced nor continued.
-            SinkError: It cannot be created.
+            UsageError: The file exists and may neither be replaced nor continued.
+            SinkError: The file cannot be created.
         """
         if path is None:
             target: Target = OutputTarget.standard_output()
@@ -42,7 +42,7 @@ class Upkeep:
         else:
             target = FileTarget(
                 path, overwrite=overwrite, append=self.append, rotation=self.rotation,
-                tell=self.tell,
+                report=self.report,
             )  # fmt: skip
         on_gone = self.on_gone if path is None else None
-        return BackgroundLines(target, tell=self.tell, on_gone=on_gone)
+        return BackgroundLines(target, report=self.report, on_gone=on_gone)

@@ -1,6 +1,6 @@
-"""Whether the bytes of a container end before its header says: Matroska, MP4, ASF, AVI.
+"""Truncated containers: Matroska, MP4, ASF and AVI files that end before their header says.
 
-The audio may be whole all the same; that is for what it delivers to show.
+The audio may be complete nevertheless; only decoding shows that.
 Sources: RFC 8794 (EBML), ISO 14496-12 (boxes), Microsoft's ASF and AVI.
 """
 
@@ -12,16 +12,16 @@ _EBML, _SEGMENT = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"
 _ASF = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")
 _FILE_PROPERTIES = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
 _BOXES = (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot", b"moof", b"styp")
-_MOST_BOXES = 1_000_000
+_MAX_BOXES = 1_000_000
 
 
-def bytes_missing(file: BinaryIO, start: int, size: int) -> int:
-    """How many bytes a container lacks at its end; 0 where it does not tell.
+def count_missing_bytes(file: BinaryIO, start: int, size: int) -> int:
+    """Count the bytes that a container lacks at its end; 0 where its header does not tell.
 
     Args:
         file: The file.
-        start: Where the container begins.
-        size: Of the file.
+        start: First byte of the container.
+        size: Size of the file in bytes.
     """
     file.seek(start)
     head = file.read(64)
@@ -35,7 +35,7 @@ def bytes_missing(file: BinaryIO, start: int, size: int) -> int:
         if head[:4] == b"RIFF" and head[8:12] == b"AVI ":
             return max(start + 8 + int.from_bytes(head[4:8], "little") - size, 0)
     except IndexError:
-        pass  # a header that is cut short: nothing can be decoded anyway
+        pass  # a truncated header: nothing can be decoded anyway
     return 0
 
 
@@ -48,12 +48,12 @@ def _end_of_segment(file: BinaryIO, start: int) -> int:
     if head[:4] != _SEGMENT:
         return 0
     length, n_bytes = _variable(head[4:])
-    is_unknown = length == 2 ** (7 * n_bytes) - 1  # written live
+    is_unknown = length == 2 ** (7 * n_bytes) - 1  # in files written while they were recorded
     return 0 if is_unknown else at + 4 + n_bytes + length
 
 
 def _variable(data: bytes) -> tuple[int, int]:
-    """A number, and how many bytes it takes: one more than zeros lead its first byte."""
+    """Read a number and its length in bytes, which is one more than its leading zero bits."""
     n_bytes = 9 - data[0].bit_length()
     value = int.from_bytes(data[:n_bytes], "big")
     return value & (2 ** (7 * n_bytes) - 1), n_bytes
@@ -61,7 +61,7 @@ def _variable(data: bytes) -> tuple[int, int]:
 
 def _end_of_boxes(file: BinaryIO, start: int, size: int) -> int:
     at = start
-    for _ in range(_MOST_BOXES):
+    for _ in range(_MAX_BOXES):
         file.seek(at)
         head = file.read(16)
         if len(head) < 8 or not head[4:8].isalnum():

@@ -1,4 +1,4 @@
-"""A recording as endless sound that a simulated microphone hears, sample by sample."""
+"""Playback of a recording for a simulated microphone, once or in an endless loop."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from streamclf.sources.recording.recording import Recording
 SKIP_SAMPLES = 1 << 16
 
 
-class Player:
-    """Reads a recording onwards, by samples.
+class RecordingPlayer:
+    """Reader of a recording that delivers any number of samples at a time.
 
     Args:
         path: The recording.
@@ -26,15 +26,15 @@ class Player:
 
     Attributes:
         loops: Whether it begins again at the end.
-        sample_rate: In Hz, of its first block; where it changes later, that is resampled.
-        n_channels: Of its first block.
-        position: Of the next sample, counted through all rounds.
-        lost: What the recording lacks just before the next sample, or at its end.
-        notices: What it said so far; whoever tells them empties the list.
-        error: What ended it, if it was not its end.
+        sample_rate: Sample rate of the first block in Hz; audio of another rate is resampled.
+        n_channels: Number of channels of the first block.
+        position: Index of the next sample, counted over all rounds.
+        lost: Gap of the recording just before the next sample, or at its end; None for none.
+        notices: Messages of the recording; the reader of this list empties it.
+        error: Error that ended the recording early; None for none.
 
     Raises:
-        RecordingError: It cannot be opened.
+        RecordingError: The recording cannot be opened, or a pipe should be played in a loop.
     """
 
     def __init__(self, path: Path | str, *, loop: bool) -> None:
@@ -60,17 +60,17 @@ class Player:
         return None if self.loops else self._recording.duration_s
 
     def start(self) -> None:
-        """Read the first block, which tells rate and channels."""
+        """Read the first block, which sets the sample rate and the channels."""
         if self._items is None:
             self._fill()
 
     @property
     def exhausted(self) -> bool:
-        """Whether no sample is left; something may still be `lost` behind the last one."""
+        """Whether no sample is left; a gap may still be `lost` after the last one."""
         return self._rest is None
 
     def take(self, n_samples: int) -> Waveform:
-        """Read ``(channels, samples)``: as many as asked for, or fewer before a loss or the end."""
+        """Read samples as ``(channels, samples)``; fewer than asked for before a gap or the end."""
         pieces = []
         while n_samples > 0 and self.lost is None and self._rest is not None:
             piece, rest = self._rest[:, :n_samples], self._rest[:, n_samples:]
@@ -85,7 +85,7 @@ class Player:
         return pieces[0] if len(pieces) == 1 else np.concatenate(pieces, axis=1)
 
     def skip(self, n_samples: int) -> None:
-        """Leave samples out, as time passes without anybody listening."""
+        """Skip samples that sound while no device records."""
         if self._length:  # whole rounds need not be read
             whole = n_samples - n_samples % self._length
             self.position += whole
@@ -97,14 +97,14 @@ class Player:
                 n_samples -= self.take(min(n_samples, SKIP_SAMPLES)).shape[1]
 
     def take_loss(self) -> int:
-        """Samples that the recording lacks here; they are passed over."""
+        """Skip the gap before the next sample; returns its length in samples."""
         n_samples = self.lost.n_samples if self.lost else 0
         self.lost = None
         self.position += n_samples
         return n_samples
 
     def stop(self) -> None:
-        """Wake whoever waits for a pipe; what a file holds is there at once."""
+        """Wake a reader that waits for a pipe; reading a file never waits."""
         if self._recording.is_piped:
             self._recording.stop()
 
@@ -113,7 +113,7 @@ class Player:
         self._recording.close()
 
     def _fill(self) -> bool:
-        """Have samples ready; False at the end."""
+        """Read on until samples are available; returns False at the end."""
         while True:
             if self._items is None:
                 self._items = self._recording.blocks(1)
@@ -135,7 +135,7 @@ class Player:
                 return False
 
     def _rewind(self) -> bool:
-        """Go back to the beginning, if it loops and there is anything to hear."""
+        """Go back to the beginning if the recording loops and holds audio; else return False."""
         if not self.loops or self.error is not None or not self.sample_rate:
             self._items = iter(())
             return False

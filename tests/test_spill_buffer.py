@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamclf.core.spill_buffer import Scratch
+from streamclf.core.spill_buffer import SpillBuffer
 
 
 @contextmanager
@@ -28,30 +28,30 @@ def largest_file(n_bytes: int) -> Iterator[None]:
     pieces=st.lists(st.binary(min_size=1, max_size=50), max_size=30), in_memory=st.integers(0, 300)
 )
 def test_what_was_written_is_read_wherever_it_lies(pieces, in_memory):
-    scratch, places, end = Scratch(in_memory), [], 0
+    buffer, places, end = SpillBuffer(in_memory), [], 0
     for piece in pieces:
-        scratch.write(end, piece)
+        buffer.write(end, piece)
         places.append(end)
         end += len(piece)
     for place, piece in zip(places, pieces, strict=True):
-        assert scratch.read(place, len(piece)) == piece
-    scratch.clear()
-    assert scratch.read(0, 100) == b""
-    scratch.close()
-    scratch.close()
-    assert scratch.closed
+        assert buffer.read(place, len(piece)) == piece
+    buffer.clear()
+    assert buffer.read(0, 100) == b""
+    buffer.close()
+    buffer.close()
+    assert buffer.closed
 
 
 @pytest.mark.parametrize("in_memory", [100, 5000, 30_000])
 def test_a_full_disk_takes_nothing_and_loses_nothing(in_memory):
     """Not even what lay in a buffer, which is told one write too late."""
-    scratch = Scratch(in_memory)
+    buffer = SpillBuffer(in_memory)
     pieces = [bytes([number]) * 999 for number in range(60)]
     written: list[int] = []
 
     def fill() -> None:
         for number, piece in enumerate(pieces):
-            scratch.write(999 * number, piece)
+            buffer.write(999 * number, piece)
             written.append(number)
 
     with largest_file(20_500), pytest.raises(OSError, match="File too large"):
@@ -59,15 +59,15 @@ def test_a_full_disk_takes_nothing_and_loses_nothing(in_memory):
     n_written = len(written)
     assert n_written == max(20_500, in_memory) // 999
     for number in range(n_written):
-        assert scratch.read(999 * number, 999) == pieces[number]
+        assert buffer.read(999 * number, 999) == pieces[number]
     for number in range(n_written, 60):  # there is room again
-        scratch.write(999 * number, pieces[number])
-    assert scratch.read(0, 999 * 60) == b"".join(pieces)
-    scratch.close()
+        buffer.write(999 * number, pieces[number])
+    assert buffer.read(0, 999 * 60) == b"".join(pieces)
+    buffer.close()
 
 
 def test_what_nobody_closed_leaves_no_file_open():
     """Warnings are errors: a file that was forgotten would be one."""
-    scratch = Scratch(10)
-    scratch.write(0, bytes(100))
-    del scratch
+    buffer = SpillBuffer(10)
+    buffer.write(0, bytes(100))
+    del buffer

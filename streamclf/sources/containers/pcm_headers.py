@@ -1,4 +1,4 @@
-"""Headers of WAV (RIFF, RIFX, RF64, BW64), W64, AIFF, AU and CAF: where the samples lie.
+"""Headers of WAV (RIFF, RIFX, RF64, BW64), W64, AIFF, AU and CAF, which tell where samples lie.
 
 Sources: Microsoft's RIFF, EBU Tech 3306 (RF64), Sony's W64, Apple's AIFF-C and CAF, Sun's AU.
 """
@@ -9,41 +9,42 @@ import math
 import struct
 from typing import BinaryIO, Literal, NamedTuple
 
-from streamclf.sources.containers.chunks import Dialect
+from streamclf.sources.containers.chunks import ChunkFormat
 
-MOST_HEAD = 16 << 20
-"""A header longer than this is not looked at."""
-_PIPED_NEAR = (0x7F00_0000, 2**31, 2**32)
-_PIPED_WITHIN = 0x1_0000
-"""Programs that pipe a file write a size near these (the first is SoX's AIFF): no promise."""
-_LONGEST = 2**48
+MAX_HEADER_BYTES = 16 << 20
+"""Bytes; a longer header is not read."""
+_PLACEHOLDERS = (0x7F00_0000, 2**31, 2**32)
+_PLACEHOLDER_TOLERANCE = 0x1_0000
+"""Sizes near these are placeholders written by programs that pipe a file (the first by SoX for
+AIFF)."""
+_MAX_DATA_BYTES = 2**48
 GUESSED_BYTE_RATE = 16_000
-"""Where a coding of variable rate tells none: 128 kbit/s."""
-_RIFF = Dialect(4, "<I", 2, begins=(b"RIFF", b"RF64", b"BW64"))
-_RIFX = Dialect(4, ">I", 2, begins=(b"RIFX",))
-_W64 = Dialect(16, "<q", 8, counts_itself=True)
-_IFF = Dialect(4, ">I", 2, begins=(b"FORM",))
-_CAF = Dialect(4, ">q", 1)
+"""Bytes a second assumed for codings of variable rate that state none: 128 kbit/s."""
+_RIFF = ChunkFormat(4, "<I", 2, begins=(b"RIFF", b"RF64", b"BW64"))
+_RIFX = ChunkFormat(4, ">I", 2, begins=(b"RIFX",))
+_W64 = ChunkFormat(16, "<q", 8, counts_itself=True)
+_IFF = ChunkFormat(4, ">I", 2, begins=(b"FORM",))
+_CAF = ChunkFormat(4, ">q", 1)
 
 Field = Literal["file", "data", "samples"]
 
 
 class Layout(NamedTuple):
-    """Where the samples lie, and what a header says of them.
+    """Place and coding of the samples of a file, as its header states them.
 
     Attributes:
         kind: Short name of the format.
-        start: Where the file begins.
-        data: Where the samples begin.
-        claimed: Bytes of samples that the header promises; None where it makes no promise.
-        unit_bytes: Of the smallest whole piece: a sample of all channels, or a block.
-        unit_samples: Samples a channel in it.
-        bytes_per_second: Of audio.
-        promised_samples: Samples a channel that another field promises; 0 for none.
-        by_libsndfile: Whether libsndfile reads its coding.
-        sizes: Where sizes stand: byte from ``start``, format for `struct`, what is counted,
-            and how many bytes of the header are counted with it.
-        dialect: How its chunks are written; None if it has none.
+        start: First byte of the file; above 0 in a joined file.
+        data: First byte of the samples.
+        claimed: Bytes of samples that the header states; None where it holds a placeholder.
+        unit_bytes: Size of the smallest whole unit: one sample of all channels, or one block.
+        unit_samples: Samples a channel in one unit; 0 where they vary.
+        bytes_per_second: Bytes of samples a second.
+        promised_samples: Samples a channel that another field states; 0 for no such field.
+        by_libsndfile: Whether libsndfile can decode this coding.
+        sizes: Size fields of the header: byte from ``start``, format for `struct`, the quantity,
+            and the number of header bytes that the count includes.
+        chunk_format: Layout of its chunks; None if the format has no chunks.
     """
 
     kind: str
@@ -56,14 +57,14 @@ class Layout(NamedTuple):
     promised_samples: int
     by_libsndfile: bool
     sizes: tuple[tuple[int, str, Field, int], ...]
-    dialect: Dialect | None
+    chunk_format: ChunkFormat | None
 
     def n_samples(self, n_bytes: int) -> int:
-        """Samples a channel in so many bytes."""
+        """Return the number of samples a channel in a number of bytes."""
         return n_bytes // self.unit_bytes * self.unit_samples
 
     def header(self, file: BinaryIO, n_bytes: int) -> bytes:
-        """The header as it should be, for so many bytes of samples."""
+        """Return a correct header for ``n_bytes`` of samples."""
         file.seek(self.start)
         head = bytearray(file.read(self.data - self.start))
         if head[:4] == b"RIFF" and n_bytes + len(head) >= 2**32:
@@ -78,12 +79,20 @@ class Layout(NamedTuple):
         return bytes(head)
 
 
-def find_layout(file: BinaryIO, start: int) -> Layout | None:
-    """Read a header; None where a file is of another kind, or its chunks lead nowhere."""
+def read_layout(file: BinaryIO, start: int) -> Layout | None:
+    """Read a header.
+
+    Args:
+        file: The file.
+        start: First byte of the header.
+
+    Returns:
+        The layout; None for a file of another kind, or without a valid chunk of samples.
+    """
     try:
         layout = _find(file, start)
     except (struct.error, ValueError, ZeroDivisionError, OverflowError):
-        return None  # a header that is cut short, or makes no sense: let the decoders say it
+        return None  # a truncated or invalid header: the decoders report it
     if layout is None or layout.unit_bytes <= 0 or layout.bytes_per_second <= 0:
         return None
     return layout
@@ -105,35 +114,35 @@ def _find(file: BinaryIO, start: int) -> Layout | None:
     return None
 
 
-def claim(n_bytes: int) -> int | None:
-    """A size as a promise; None where it is a placeholder."""
-    if any(abs(n_bytes - size) < _PIPED_WITHIN for size in _PIPED_NEAR):
+def stated_size(n_bytes: int) -> int | None:
+    """Return the size that a header states, in bytes; None for a placeholder."""
+    if any(abs(n_bytes - size) < _PLACEHOLDER_TOLERANCE for size in _PLACEHOLDERS):
         return None
-    return n_bytes if 0 <= n_bytes < _LONGEST else None
+    return n_bytes if 0 <= n_bytes < _MAX_DATA_BYTES else None
 
 
-def _find_wav(file: BinaryIO, start: int, dialect: Dialect) -> Layout | None:
+def _find_wav(file: BinaryIO, start: int, chunk_format: ChunkFormat) -> Layout | None:
     coding, has_long, long_size = None, False, 0
-    for name, at, size in dialect.walk(file, start + 12):
+    for name, at, size in chunk_format.walk(file, start + 12):
         file.seek(at)
         if name == b"ds64":
             has_long = True
             _, long_size = struct.unpack("<QQ", file.read(16))
         elif name == b"fmt ":
-            coding = _wav_coding(file.read(min(size, 64)), dialect.size_format[0])
-        elif name == b"data" and coding is not None and at - start < MOST_HEAD:
+            coding = _wav_coding(file.read(min(size, 64)), chunk_format.size_format[0])
+        elif name == b"data" and coding is not None and at - start < MAX_HEADER_BYTES:
             is_long = size == 0xFFFFFFFF and has_long and long_size
             sizes: list[tuple[int, str, Field, int]] = [
-                (4, dialect.size_format, "file", -8),
-                (at - start - 4, dialect.size_format, "data", 0),
+                (4, chunk_format.size_format, "file", -8),
+                (at - start - 4, chunk_format.size_format, "data", 0),
             ]
             if has_long:
                 sizes = [(20, "<Q", "file", -8), (28, "<Q", "data", 0)]
-            # A size of 2 or 4 GiB in 64 bits is meant.
-            claimed = long_size if is_long else claim(size)
-            if claimed is not None and claimed >= _LONGEST:
+            # A size near 2 or 4 GiB in a field of 64 bits is no placeholder.
+            claimed = long_size if is_long else stated_size(size)
+            if claimed is not None and claimed >= _MAX_DATA_BYTES:
                 claimed = None
-            return Layout("WAV", start, at, claimed, *coding, tuple(sizes), dialect)
+            return Layout("WAV", start, at, claimed, *coding, tuple(sizes), chunk_format)
     return None
 
 
@@ -143,10 +152,10 @@ def _find_w64(file: BinaryIO, start: int) -> Layout | None:
         file.seek(at)
         if name[:4] == b"fmt ":
             coding = _wav_coding(file.read(min(max(size, 0), 64)), "<")
-        elif name[:4] == b"data" and coding is not None and at - start < MOST_HEAD:
+        elif name[:4] == b"data" and coding is not None and at - start < MAX_HEADER_BYTES:
             sizes: tuple[tuple[int, str, Field, int], ...]
             sizes = ((16, "<q", "file", 0), (at - start - 8, "<q", "data", 24))
-            claimed = claim(size) if size > 0 else None
+            claimed = stated_size(size) if size > 0 else None
             return Layout("W64", start, at, claimed, *coding, sizes, _W64)
     return None
 
@@ -154,11 +163,16 @@ def _find_w64(file: BinaryIO, start: int) -> Layout | None:
 _LINEAR = {1, 3, 6, 7}
 _BLOCKS = {2, 0x11, 0x31}
 _READ_BY_LIBSNDFILE = _LINEAR | _BLOCKS | {0x14, 0x40, 0x45, 0x64, 0x65}
-"""PCM, float, A-law, u-law; ADPCM of Microsoft and IMA, GSM; ADPCM of the ITU."""
+"""Codings that libsndfile reads: PCM, float, A-law, u-law; ADPCM of Microsoft, IMA and the ITU;
+GSM."""
 
 
 def _wav_coding(fmt: bytes, order: str) -> tuple[int, int, float, int, bool]:
-    """Unit in bytes and samples, bytes a second, no promise, whether libsndfile reads it."""
+    """Read a ``fmt`` chunk.
+
+    Returns:
+        The fields of `Layout` from ``unit_bytes`` to ``by_libsndfile``.
+    """
     tag, channels, rate, byte_rate, align, bits = struct.unpack(f"{order}HHIIHH", fmt[:16])
     if tag == 0xFFFE and len(fmt) >= 26:
         (tag,) = struct.unpack(f"{order}H", fmt[24:26])
@@ -189,7 +203,7 @@ def _find_aiff(file: BinaryIO, start: int) -> Layout | None:
             if kind not in _AIFF_BYTES and kind not in (b"NONE", b"sowt", b"twos", b"raw "):
                 return None
             coding = unit, unit * rate, n_samples
-        elif name == b"SSND" and coding is not None and at - start < MOST_HEAD:
+        elif name == b"SSND" and coding is not None and at - start < MAX_HEADER_BYTES:
             offset, _ = struct.unpack(">II", file.read(8))
             data = at + 8 + offset
             sizes: tuple[tuple[int, str, Field, int], ...] = (
@@ -197,11 +211,11 @@ def _find_aiff(file: BinaryIO, start: int) -> Layout | None:
                 (comm + 2, ">I", "samples", 0),
                 (at - start - 4, ">I", "data", 8 + offset),
             )
-            claimed = claim(size - 8 - offset) if size > 8 + offset else 0
+            claimed = stated_size(size - 8 - offset) if size > 8 + offset else 0
             unit, rate_bytes, n_samples = coding
             if not n_samples:
                 claimed = claimed or None
-            if claimed is None:  # the samples were counted from the placeholder
+            if claimed is None:  # the sample count was computed from the placeholder
                 n_samples = 0
             return Layout(
                 "AIFF", start, data, claimed, unit, 1, rate_bytes, n_samples, True, sizes, _IFF
@@ -215,11 +229,11 @@ _AU_BYTES = {1: 1, 2: 1, 3: 2, 4: 3, 5: 4, 6: 4, 7: 8, 27: 1}
 def _find_au(head: bytes, start: int) -> Layout | None:
     order = ">" if head[:4] == b".snd" else "<"
     offset, size, coding, rate, channels = struct.unpack(f"{order}IIIII", head[4:24])
-    if coding not in _AU_BYTES or not 24 <= offset < MOST_HEAD:
+    if coding not in _AU_BYTES or not 24 <= offset < MAX_HEADER_BYTES:
         return None
     unit = channels * _AU_BYTES[coding]
     sizes: tuple[tuple[int, str, Field, int], ...] = ((8, f"{order}I", "data", 0),)
-    claimed = claim(size) if size else None
+    claimed = stated_size(size) if size else None
     return Layout("AU", start, start + offset, claimed, unit, 1, unit * rate, 0, True, sizes, None)
 
 
@@ -232,8 +246,8 @@ def _find_caf(file: BinaryIO, start: int) -> Layout | None:
             if kind not in (b"lpcm", b"ulaw", b"alaw") or not unit:
                 return None
             coding = unit, samples, unit * rate / samples, 0, True
-        elif name == b"data" and coding is not None and at - start < MOST_HEAD:
+        elif name == b"data" and coding is not None and at - start < MAX_HEADER_BYTES:
             sizes: tuple[tuple[int, str, Field, int], ...] = ((at - start - 8, ">q", "data", 4),)
-            claimed = claim(size - 4) if size > 4 else None
+            claimed = stated_size(size - 4) if size > 4 else None
             return Layout("CAF", start, at + 4, claimed, *coding, sizes, _CAF)
     return None

@@ -1,4 +1,4 @@
-"""What a run is worth: figures on clips it was not trained on, each with its interval."""
+"""Accuracy of a run on clips it was not trained on, with confidence intervals."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 from torch import nn
 
 from train.datasets import ClipSet
-from train.judging.metrics import (
+from train.evaluation.metrics import (
     area_under_curve,
     confusion,
     interval_95,
@@ -18,60 +18,60 @@ from train.judging.metrics import (
     spearman,
 )
 from train.nets.contract import System
-from train.nets.inference import WindowLogits, hear_crops, hear_windows
+from train.nets.inference import WindowLogits, run_crops, run_windows
 
 POSITIVE_FROM = 0.8
-"""A regression's target from which a clip counts as positive, for the area under the curve."""
+"""Target of a regression from which a clip counts as positive, for the area under the curve."""
 
 
-def judge(
+def evaluate_network(
     system: System, network: nn.Module, clips: ClipSet, training: ClipSet | None = None
 ) -> tuple[dict[str, Any], WindowLogits]:
-    """Judge a network on clips, as the user hears it and by the published protocol.
+    """Evaluate a network on clips, as the user gets it and by the published protocol.
 
     Args:
-        system: Of the network; knows the published protocol.
-        network: Trained.
+        system: System of the network; it has the published protocol.
+        network: The trained network.
         clips: A held-out fold.
-        training: What it was trained on; a regression is compared with its median.
+        training: The clips it was trained on; a regression is compared with their median.
 
     Returns:
-        What ``result.json`` says, and what the network said of each window.
+        The entries of ``result.json``, and the network's outputs for each window.
     """
-    heard = hear_windows(network, clips, system.window_samples, fill=system.fill)
-    cropped = hear_crops(network, clips, system.crops)
+    outputs = run_windows(network, clips, system.window_samples, fill=system.fill)
+    cropped = run_crops(network, clips, system.crops)
     result = {
         "task": system.task,
         "data": clips.name,
         "fold": ", ".join(map(str, clips.folds)),
         "clips": len(clips.clips),
     }
-    if heard.is_regression:
+    if outputs.is_regression:
         median = float(np.median((training or clips).targets))
-        return result | _judge_values(heard, cropped, median), heard
-    return result | _judge_classes(heard, cropped, clips.labels), heard
+        return result | _value_figures(outputs, cropped, median), outputs
+    return result | _class_figures(outputs, cropped, clips.labels), outputs
 
 
-def _judge_classes(
-    heard: WindowLogits, cropped: WindowLogits, labels: tuple[str, ...]
+def _class_figures(
+    outputs: WindowLogits, cropped: WindowLogits, labels: tuple[str, ...]
 ) -> dict[str, Any]:
-    n_clips = len(heard.targets)
-    scores = heard.clip_scores()
-    accuracy = heard.clip_accuracy()
-    error, _ = reliability(scores, heard.targets)
+    n_clips = len(outputs.targets)
+    scores = outputs.clip_scores()
+    accuracy = outputs.clip_accuracy()
+    error, _ = reliability(scores, outputs.targets)
     low, high = interval_95(round(accuracy * n_clips), n_clips)
     return {
         "averaged_windows": round(accuracy, 4),
         "interval_95": [round(low, 4), round(high, 4)],
-        **proportion(heard.window_accuracy(), n_clips, "single_windows"),
+        **proportion(outputs.window_accuracy(), n_clips, "single_windows"),
         **proportion(cropped.clip_accuracy(), n_clips, "published_crops"),
         "calibration_error": round(error, 4),
-        "classes": per_class(confusion(scores, heard.targets), labels),
+        "classes": per_class(confusion(scores, outputs.targets), labels),
     }
 
 
-def _judge_values(heard: WindowLogits, cropped: WindowLogits, median: float) -> dict[str, Any]:
-    values, targets = heard.clip_scores()[:, 0], heard.targets.astype(np.float64)
+def _value_figures(outputs: WindowLogits, cropped: WindowLogits, median: float) -> dict[str, Any]:
+    values, targets = outputs.clip_scores()[:, 0], outputs.targets.astype(np.float64)
     errors = np.abs(values - targets)
     correlation = spearman(values, targets)
     area = area_under_curve(values, targets >= POSITIVE_FROM)
@@ -89,13 +89,13 @@ def _judge_values(heard: WindowLogits, cropped: WindowLogits, median: float) -> 
 
 
 def _mean_interval(values: np.ndarray) -> tuple[float, float]:
-    """95 % interval of a mean of errors, none below 0, by the normal approximation."""
+    """95 % interval of a mean of errors, not below 0, by the normal approximation."""
     half = 1.959964 * values.std(ddof=1) / len(values) ** 0.5 if len(values) > 1 else 0.0
     return max(float(values.mean() - half), 0.0), float(values.mean() + half)
 
 
 def describe(result: dict[str, Any]) -> str:
-    """A result in a line."""
+    """Describe a result in a line."""
     n = f"{result['clips']} clips of fold {result['fold']}"
     low, high = result["interval_95"]
     if "mean_absolute_error" in result:

@@ -1,4 +1,4 @@
-"""Figures from what a network said: a few lines each, from their definitions."""
+"""Figures from the outputs of a network, each in a few lines from its definition."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 
 def interval_95(n_right: int, n: int) -> tuple[float, float]:
-    """Wilson's 95 % interval of a proportion, within 0 to 1 though sums are rounded."""
+    """Wilson's 95 % interval of a proportion, kept within 0 to 1 against rounding errors."""
     z, p = 1.959964, n_right / n
     centre = (p + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
@@ -18,27 +18,27 @@ def interval_95(n_right: int, n: int) -> tuple[float, float]:
 
 
 def proportion(part: float, n: int, name: str) -> dict[str, Any]:
-    """An accuracy as ``result.json`` has it: ``{name: ..., name_interval_95: [...]}``.
+    """An accuracy and its interval as in ``result.json``: ``{name: ..., name_interval_95: [...]}``.
 
     Args:
-        part: Of the clips.
-        n: Clips. Windows of one clip agree with each other, so the clips are what is counted for
-            the interval of an accuracy of windows too.
-        name: Of the figure.
+        part: Accuracy, from 0 to 1.
+        n: Number of clips. Windows of one clip are not independent, so the interval of an accuracy
+            of windows is computed from the number of clips, too.
+        name: Name of the figure.
     """
     interval = [round(bound, 4) for bound in interval_95(round(part * n), n)]
     return {name: round(part, 4), f"{name}_interval_95": interval}
 
 
 def confusion(scores: np.ndarray, targets: np.ndarray) -> npt.NDArray[np.int64]:
-    """``(classes, classes)``: clips of each class (row) named as each (column)."""
+    """Confusion matrix ``(classes, classes)`` of clips by true (row) and named class (column)."""
     n_classes = scores.shape[1]
     counts = np.bincount(targets * n_classes + scores.argmax(axis=1), minlength=n_classes**2)
     return counts.reshape(n_classes, n_classes)
 
 
 def per_class(counts: np.ndarray, labels: tuple[str, ...]) -> dict[str, dict[str, Any]]:
-    """Recall and precision of each label; nothing where a label was not there or never given."""
+    """Recall and precision of each label; None where a label has no clips or was never given."""
     right, own, given = counts.diagonal(), counts.sum(axis=1), counts.sum(axis=0)
     return {
         label: {
@@ -53,11 +53,11 @@ def per_class(counts: np.ndarray, labels: tuple[str, ...]) -> dict[str, dict[str
 def reliability(
     scores: np.ndarray, targets: np.ndarray, n_bins: int = 10
 ) -> tuple[float, list[dict[str, float]]]:
-    """Do scores mean what they say?
+    """Compare scores with how often they are right.
 
     Returns:
-        The expected calibration error over equally wide bins of the highest score, and of each
-        bin that is not empty its clips, mean score and accuracy.
+        The expected calibration error over equally wide bins of the highest score, and for each
+        non-empty bin its clips, mean score and accuracy.
 
     Source: C. Guo et al., "On Calibration of Modern Neural Networks", ICML 2017.
     """
@@ -77,23 +77,23 @@ def reliability(
 
 
 def ranks(values: np.ndarray) -> npt.NDArray[np.float64]:
-    """From 1 on; equal values share the mean of their places."""
+    """Ranks of values, from 1 on; equal values share the mean of their ranks."""
     _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
     last = np.cumsum(counts)
     return (last - (counts - 1) / 2)[inverse]
 
 
 def spearman(first: np.ndarray, second: np.ndarray) -> float | None:
-    """Spearman's rank correlation; nothing where one side is constant."""
+    """Spearman's rank correlation; None where one side is constant."""
     if np.ptp(first) == 0 or np.ptp(second) == 0:
         return None
     return float(np.corrcoef(ranks(first), ranks(second))[0, 1])
 
 
 def area_under_curve(values: np.ndarray, positive: np.ndarray) -> float | None:
-    """Chance that a positive has the higher value, ties counting half (Mann and Whitney).
+    """Probability that a positive has the higher value, with ties counting half (Mann and Whitney).
 
-    Nothing where all, or none, are positive.
+    None where all, or none, are positive.
     """
     n_positive = int(positive.sum())
     n_negative = len(positive) - n_positive

@@ -1,4 +1,4 @@
-"""What one sees of a training: a bar on a terminal, lines elsewhere, on standard error."""
+"""The progress display of a training: a bar on a terminal, lines elsewhere, on standard error."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
 from train.base.recipe import Recipe
 
-EVERY_S = 0.5
-"""Seconds between two looks at the loss; each makes the processor wait for the card."""
+REFRESH_S = 0.5
+"""Seconds between two readings of the loss; each makes the processor wait for the GPU."""
 
 LINE_EVERY_S = 2.0
 
 
-class Teller:
-    """Tells loss, accuracy, clips a second and the time left."""
+class ProgressDisplay:
+    """Shows loss, accuracy, clips per second and the time left."""
 
     def __init__(self, recipe: Recipe, n_batches: int, done: int, measure: str) -> None:
-        """Begin to tell.
+        """Prepare the display.
 
         Args:
-            recipe: Its schedule's length may change as it goes.
-            n_batches: Of an epoch.
+            recipe: The recipe; the length of its schedule may change during the training.
+            n_batches: Batches of an epoch.
             done: Steps made in earlier sessions.
             measure: ``accuracy``, or ``error`` of a regression.
         """
@@ -38,17 +38,17 @@ class Teller:
                 TextColumn("{task.description}"),
                 BarColumn(),
                 TaskProgressColumn(),
-                TextColumn("{task.fields[said]}"),
+                TextColumn("{task.fields[text]}"),
                 console=console,
                 transient=True,
             )
-            self.task = self.bar.add_task("training", total=self._n_steps, said="")
+            self.task = self.bar.add_task("training", total=self._n_steps, text="")
 
     @property
     def _n_steps(self) -> int:
         return self.recipe.epochs * self.n_batches
 
-    def __enter__(self) -> Teller:
+    def __enter__(self) -> ProgressDisplay:
         if self.bar:
             self.bar.start()
         return self
@@ -58,33 +58,39 @@ class Teller:
             self.bar.stop()
 
     def is_due(self) -> bool:
-        """Whether it is time to look at the loss again."""
-        return time.monotonic() - self.shown >= EVERY_S
+        """Whether it is time to read the loss again."""
+        return time.monotonic() - self.shown >= REFRESH_S
 
-    def tell_step(self, step: int, sums: list[float]) -> None:
-        """Show how the running epoch does, by its sums (see `checkpoint.Progress`)."""
+    def show_step(self, step: int, sums: list[float]) -> None:
+        """Show the running epoch's figures so far, from its sums (see `checkpoint.Progress`)."""
         self.shown = time.monotonic()
         if self.bar:
-            loss, tally, clips, seconds = sums
+            loss, metric_sum, clips, seconds = sums
             row = {"epoch": step // self.n_batches, "loss": loss / clips, "seconds": seconds}
-            row |= {self.measure: tally / clips}
+            row |= {self.measure: metric_sum / clips}
             n_epochs = self.recipe.epochs
             epoch = f"epoch {min(step // self.n_batches + 1, n_epochs)}/{n_epochs}"
-            said = self._describe(row, step, clips)
+            text = self._describe(row, step, clips)
             self.bar.update(
-                self.task, completed=step, total=self._n_steps, description=epoch, said=said
+                self.task, completed=step, total=self._n_steps, description=epoch, text=text
             )
 
-    def tell_epoch(self, row: dict[str, Any], step: int, n_clips: int) -> None:
-        """Say how an epoch did: a line where there is something to keep, or now and then."""
+    def show_epoch(self, row: dict[str, Any], step: int, n_clips: int) -> None:
+        """Print a finished epoch: always where it was evaluated, else now and then.
+
+        Args:
+            row: The epoch's row of the history.
+            step: Steps made so far.
+            n_clips: Clips of an epoch.
+        """
         now = time.monotonic()
-        looked = any(key.startswith(("held_out", "validation")) for key in row)
-        if self.bar and not looked:
+        evaluated = any(key.startswith(("held_out", "validation")) for key in row)
+        if self.bar and not evaluated:
             return
         n_epochs = self.recipe.epochs
-        if looked or row["epoch"] == n_epochs or now - self.printed > LINE_EVERY_S:
-            text = f"epoch {row['epoch']}/{n_epochs}: {self._describe(row, step, n_clips)}"
-            print(text, file=sys.stderr, flush=True)
+        if evaluated or row["epoch"] == n_epochs or now - self.printed > LINE_EVERY_S:
+            line = f"epoch {row['epoch']}/{n_epochs}: {self._describe(row, step, n_clips)}"
+            print(line, file=sys.stderr, flush=True)
             self.printed = now
 
     def _describe(self, row: dict[str, Any], step: int, n_clips: float) -> str:

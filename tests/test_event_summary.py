@@ -13,8 +13,9 @@ import pytest
 import toys
 
 from streamclf.core.card import Thresholds, Unknown
-from streamclf.core.highest_averages import Highest, format_place
+from streamclf.core.highest_averages import HighestAverages
 from streamclf.core.records import Average, Scores
+from streamclf.core.text_format import format_place
 
 
 def average(*values, position=0):
@@ -47,12 +48,12 @@ def test_a_batch_ends_with_its_events_by_label(streamclf, day, tone_model, jobs,
 
 def test_many_labels_are_told_by_the_most_frequent():
     from streamclf.core.stats import Statistics
-    from streamclf.runs.found_summary import describe_found
+    from streamclf.runs.event_summary import summarise_events
 
     labels = [f"l{n}" for n in range(20)]
     statistics = Statistics(8000, n_windows=9, n_events=210)
     statistics.events_by_label.update({label: 20 - n for n, label in enumerate(labels)})
-    said = describe_found(statistics, toys.toy_card(labels=labels), dict.fromkeys(labels, 0.5))
+    said = summarise_events(statistics, toys.toy_card(labels=labels), dict.fromkeys(labels, 0.5))
     assert said.startswith("210 events: 20 l0, 19 l1, ")
     assert said.endswith(", 9 l11, 36 of 8 other labels")
 
@@ -176,17 +177,17 @@ def test_answers_go_on_in_one_table(streamclf, day, tone_model, tmp_path):
 
 
 def test_the_highest_averages_of_recordings_are_joined():
-    first, second = Highest(), Highest()
+    first, second = HighestAverages(), HighestAverages()
     for highest, values in [(first, (0.1, 0.7)), (first, (0.3, 0.2)), (second, (0.2, 0.8))]:
         highest.add(average(*values, position=8000))
-    total = Highest()
-    total.join(Highest(), "none")
-    total.join(first, "a")
-    total.join(second, "b")
+    total = HighestAverages()
+    total.merge(HighestAverages(), "none")
+    total.merge(first, "a")
+    total.merge(second, "b")
     said = total.describe(["x", "y"], {"x": 0.9, "y": 0.95}, 8000, str.upper)
     assert said == "Y 0.80 at 0:01 of b, its threshold is 0.95; X 0.30 at 0:01 of a, threshold 0.90"
     assert total.describe(["x", "y"], {"x": 0.9}, 8000, str).startswith("x 0.30")
-    assert Highest().describe(["x"], {"x": 0.5}, 8000, str) == ""
+    assert HighestAverages().describe(["x"], {"x": 0.5}, 8000, str) == ""
     assert (format_place(12.7), format_place(3723)) == ("0:12", "1:02:03")
 
 

@@ -1,4 +1,4 @@
-"""What is doubtful about a model that is exported, for whoever exports it."""
+"""Warnings about an exported model, for whoever exports it."""
 
 from __future__ import annotations
 
@@ -7,33 +7,33 @@ from export.card.thresholds import TARGET_PRECISION
 from streamclf.core.card import Card
 
 NEAR = 1.001
-"""Ratio within which a temperature counts as being at the end of those that are searched."""
+"""Ratio within which a temperature counts as being at an end of the range that is searched."""
 
 
-def list_doubts(card: Card, asked: float | None) -> list[str]:
-    """A line for each thing that a user should know before listening with it.
+def list_warnings(card: Card, asked: float | None) -> list[str]:
+    """List what a user should know before listening with the model, a line each.
 
     Args:
-        card: Of the model.
+        card: Card of the model.
         asked: The precision that was asked for, if one was.
     """
-    doubts = []
+    warnings = []
     temperature = card.temperature
     if temperature <= LOWEST_TEMPERATURE * NEAR or temperature >= HIGHEST_TEMPERATURE / NEAR:
-        doubts.append(
+        warnings.append(
             f"the temperature is {temperature:g}, at the end of the {LOWEST_TEMPERATURE:g} to "
             f"{HIGHEST_TEMPERATURE:g} that are searched: scores do not tell how often they are "
             "right; train longer, or on more clips"
         )
     if events := card.accuracy.get("events"):
-        doubts += _doubt_events(card, events, asked)
+        warnings += _warn_about_events(card, events, asked)
     found = (card.accuracy.get("soundscapes") or {}).get("events", {})
     if found and not found.get("precision"):
-        doubts.append("no event that it found in soundscapes was right: train longer")
-    return doubts
+        warnings.append("no event that it found in soundscapes was right: train longer")
+    return warnings
 
 
-def _doubt_events(card: Card, events: dict, asked: float | None) -> list[str]:
+def _warn_about_events(card: Card, events: dict, asked: float | None) -> list[str]:
     best, target = events["best"], events["target_precision"]
     if not events["reached"]:
         way_out = "train longer, or on more clips"

@@ -11,7 +11,7 @@ from torch import nn
 
 from train.nets.contract import System
 from train.nets.log_mel import hz_to_mel, mel_to_hz
-from train.run_folder.learned_filters import FILTERS, read_film
+from train.run_folder.learned_filters import FILTERS, read_filter_history
 from train.run_folder.run import RunFolder
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ MAX_KERNELS = 64
 
 
 def draw_run(run: RunFolder, system: System, network: nn.Module) -> None:
-    """Draw everything that a training leaves."""
+    """Draw all pictures of a finished training."""
     draw_history(run, run.read_json("history.json"))
     if (run.path / FILTERS).exists():
         draw_filters(run)
@@ -34,7 +34,7 @@ def draw_run(run: RunFolder, system: System, network: nn.Module) -> None:
 
 
 def draw_history(run: RunFolder, epochs: Sequence[dict[str, Any]]) -> None:
-    """Write ``losses.png`` and ``accuracies.png`` (of a regression: ``errors.png``)."""
+    """Write ``losses.png`` and ``accuracies.png`` (``errors.png`` for a regression)."""
     losses = {
         "loss": "training batches, as trained on",
         "validation_loss": "validation clips, single windows",
@@ -54,17 +54,17 @@ def draw_history(run: RunFolder, epochs: Sequence[dict[str, Any]]) -> None:
 
 
 def draw_filters(run: RunFolder) -> None:
-    """Write ``filters.png``, the last epoch's, and ``filters.gif``, a frame an epoch kept.
+    """Write ``filters.png`` of the last epoch, and ``filters.gif`` with a frame per kept epoch.
 
-    Each filter's answers to sines, less their mean over the frequencies, divided by the largest;
-    filters in the order of what they listen to in that epoch (`order_filters`).
+    They show each filter's responses to sines, minus their mean over the frequencies, divided by
+    the largest; the filters are in the order of their frequencies in that epoch (`order_filters`).
     """
     from PIL import Image
 
-    epochs, film, frequencies = read_film(run)
+    epochs, film, frequencies = read_filter_history(run)
     frames = []
-    for epoch, answers in zip(epochs, film, strict=True):
-        content = _draw_filter_frame(order_filters(answers, frequencies), frequencies, int(epoch))
+    for epoch, responses in zip(epochs, film, strict=True):
+        content = _draw_filter_frame(order_filters(responses, frequencies), frequencies, int(epoch))
         frames.append(Image.open(io.BytesIO(content)).convert("P", palette=Image.Palette.ADAPTIVE))
     run.write("filters.png", content)
     moving = io.BytesIO()
@@ -75,30 +75,30 @@ def draw_filters(run: RunFolder) -> None:
     run.write("filters.gif", moving.getvalue())
 
 
-def order_filters(answers: np.ndarray, frequencies: np.ndarray) -> np.ndarray:
-    """Centre and scale each filter's ``(filters, frequencies)`` answers, lowest first.
+def order_filters(responses: np.ndarray, frequencies: np.ndarray) -> np.ndarray:
+    """Centre, scale and sort the filters' responses ``(filters, frequencies)``, lowest first.
 
-    A filter is as low as the centroid, in mel, of what it answers above its mean. Its peak would
-    not do: it leaps between two maxima of nearly the same height, and that of a flat filter lies
-    at either end.
+    A filter's frequency is the centroid, in mel, of its responses above their mean. The peak would
+    not do: it jumps between two maxima of nearly the same height, and a flat filter has it at
+    either end.
     """
-    centred = answers.astype(np.float64) - answers.mean(axis=1, keepdims=True, dtype=np.float64)
+    centred = responses.astype(np.float64) - responses.mean(axis=1, keepdims=True, dtype=np.float64)
     scaled = centred / np.maximum(np.abs(centred).max(axis=1, keepdims=True), 1e-9)
     return scaled[np.argsort(find_centroids(scaled, frequencies), kind="stable")]
 
 
 def find_centroids(centred: np.ndarray, frequencies: np.ndarray) -> np.ndarray:
-    """``(filters,)`` in mel: the centroid of the power of each one's answers above their mean."""
+    """``(filters,)`` in mel: centroid of the power of each filter's responses above their mean."""
     power = np.maximum(centred, 0) ** 2
     return (power * hz_to_mel(frequencies)).sum(axis=1) / np.maximum(power.sum(axis=1), 1e-12)
 
 
 def draw_kernels(run: RunFolder, kernels: np.ndarray) -> None:
-    """Write ``kernels.png``: each kernel a line over its length, or a small picture.
+    """Write ``kernels.png``: each kernel as a line over its length, or as a small image.
 
     Args:
         run: The run folder.
-        kernels: ``(kernels, ..., length)``; of a picture's kernels ``(kernels, maps, h, w)``.
+        kernels: ``(kernels, ..., length)``; two-dimensional ones ``(kernels, maps, h, w)``.
     """
     every = kernels.reshape(-1, *kernels.shape[2:])
     every = every[:, 0] if every.ndim == 3 and every.shape[1] == 1 else every
@@ -124,7 +124,7 @@ def draw_kernels(run: RunFolder, kernels: np.ndarray) -> None:
 
 
 def draw_confusion(run: RunFolder, counts: np.ndarray, labels: Sequence[str], name: str) -> None:
-    """Draw a confusion matrix, ``(classes, classes)`` clips, each row in parts of its class."""
+    """Draw a confusion matrix, ``(classes, classes)`` clips, coloured by part of the class."""
     n = len(labels)
     size = max(4.5, 0.2 * n + 2.2)
     figure = _figure(size, 0.86 * size)
@@ -150,7 +150,7 @@ def draw_reliability(
     name: str = "reliability.png",
     unit: str = "clips",
 ) -> None:
-    """Write how often scores are right, by the score."""
+    """Draw how often scores are right, by the score."""
     figure = _figure(5, 5)
     axes = figure.add_subplot()
     axes.plot([0, 1], [0, 1], color="0.6", linestyle="--", label="as right as it says")
@@ -167,7 +167,7 @@ def draw_reliability(
 
 
 def draw_scatter(run: RunFolder, values: np.ndarray, targets: np.ndarray) -> None:
-    """Write ``scatter.png``: a regression's values over what they should be."""
+    """Write ``scatter.png``: a regression's values over their targets."""
     figure = _figure(5, 5)
     axes = figure.add_subplot()
     axes.plot([0, 1], [0, 1], color="0.6", linestyle="--", label="equal")
@@ -192,19 +192,19 @@ def _draw_lines(
     _save(run, name, figure)
 
 
-def _draw_filter_frame(answers: np.ndarray, frequencies: np.ndarray, epoch: int) -> bytes:
-    """A picture of ordered answers, with filters evenly in mel between the same ends beside it."""
+def _draw_filter_frame(responses: np.ndarray, frequencies: np.ndarray, epoch: int) -> bytes:
+    """An image of ordered responses, compared with filters evenly in mel between the same ends."""
     figure = _figure(6, 5)
     axes = figure.add_subplot()
-    n_filters = len(answers)
+    n_filters = len(responses)
     mels = hz_to_mel(frequencies)
     half = (mels[1] - mels[0]) / 2
     sides = mel_to_hz(np.append(mels - half, mels[-1] + half))
     edges = np.arange(n_filters + 1)
     image = axes.pcolormesh(
-        edges, sides, answers.T, cmap="RdBu_r", vmin=-1, vmax=1, rasterized=True
+        edges, sides, responses.T, cmap="RdBu_r", vmin=-1, vmax=1, rasterized=True
     )
-    centroids = find_centroids(answers, frequencies)
+    centroids = find_centroids(responses, frequencies)
     evenly = mel_to_hz(np.linspace(centroids[0], centroids[-1], n_filters))
     axes.plot(edges[:-1] + 0.5, mel_to_hz(centroids), "k.", markersize=4, label="centroid")
     axes.plot(edges[:-1] + 0.5, evenly, "k--", linewidth=1, label="evenly in mel")

@@ -1,7 +1,7 @@
-"""What systemd wants to know of a service: that it is ready, alive, and what it does.
+"""Notifications to systemd: the service is ready, it is alive, and its status.
 
-The protocol is sd_notify(3): datagrams of ``NAME=value`` lines to the socket that
-``NOTIFY_SOCKET`` names. Without that variable nothing is sent.
+The protocol is sd_notify(3): datagrams of ``NAME=value`` lines to the socket in the variable
+``NOTIFY_SOCKET``. Without that variable nothing is sent.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ LOGGER = logging.getLogger(__name__)
 STATUS_EVERY_S = 10.0
 
 
-class Service:
-    """Speaks to systemd while it is entered.
+class SystemdNotifier:
+    """Context that notifies systemd.
 
-    `alive` must be called by the thread that works, where it works: a ping from elsewhere would
-    keep a process alive that hears nothing.
+    The thread that processes the audio must call `alive`. A ping from another thread would keep a
+    process running that no longer processes anything.
 
     Args:
-        describe: Says in a line what is going on, for ``systemctl status``.
-        environment: Of the process.
-        now: Monotonic seconds.
+        describe: Returns the status in one line, for ``systemctl status``.
+        environment: Environment variables of the process.
+        now: Returns monotonic seconds.
     """
 
     def __init__(
@@ -63,12 +63,12 @@ class Service:
             self._socket.close()
             self._socket = None
 
-    def hear(self, item: Block | Gap) -> None:
-        """Take note that audio was worked on, or that its loss was."""
+    def note_audio(self, item: Block | Gap) -> None:
+        """Note that audio or a gap was processed."""
         self.alive()
 
     def alive(self) -> None:
-        """Take note that the work goes on; the first time, that it has begun."""
+        """Send a ping and the status if they are due; the first call sends READY."""
         if self._socket is None:
             return
         now = self._now()
@@ -79,10 +79,10 @@ class Service:
             self._send("WATCHDOG=1")
         if now - self._told_at >= STATUS_EVERY_S:
             self._told_at = now
-            self.tell(self._describe())
+            self.set_status(self._describe())
 
-    def tell(self, message: str) -> None:
-        """Say what is going on, in a line."""
+    def set_status(self, message: str) -> None:
+        """Send the status, in one line."""
         self._send(f"STATUS={' '.join(message.split())}")
 
     def _send(self, state: str) -> bool:
@@ -97,14 +97,17 @@ class Service:
 
 
 def _address(name: str) -> str:
-    """The socket's address; one that begins with @ has no file. Empty for none that is known."""
+    """Return the address of the socket; empty if its kind is unknown.
+
+    A name that begins with @ is that of an abstract socket, which has no file.
+    """
     if name.startswith("@"):
         return "\0" + name[1:]
     return name if name.startswith("/") else ""
 
 
 def _ping_every_s(environment: Mapping[str, str]) -> float | None:
-    """A quarter of the time after which systemd would kill this process; None for never."""
+    """Return a quarter of systemd's watchdog time in seconds, or None if there is none."""
     limit = environment.get("WATCHDOG_USEC", "")
     meant = environment.get("WATCHDOG_PID", "") in ("", str(os.getpid()))
     return int(limit) / 4e6 if limit.isdecimal() and int(limit) and meant else None

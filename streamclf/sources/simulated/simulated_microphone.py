@@ -1,4 +1,4 @@
-"""A recording played as if it were a microphone, at its pace or any other, with its faults."""
+"""A recording played as a microphone, at any speed and with scripted faults."""
 
 from __future__ import annotations
 
@@ -15,28 +15,29 @@ from streamclf.sources.microphone.ring import CAPACITY_S
 from streamclf.sources.simulated.fake_backend import InlineCalls
 from streamclf.sources.simulated.faults import Faults
 from streamclf.sources.simulated.paced_clock import PacedClock
-from streamclf.sources.simulated.player import Player
+from streamclf.sources.simulated.recording_player import RecordingPlayer
 from streamclf.sources.simulated.simulated_device import SimulatedBackend
 
 BLOCK_S = 0.05
 MAX_CAPACITY_S = 600.0
-"""Played fast, a ring must hold more: a moment's pause lets many seconds of sound go by."""
+"""Largest ring in seconds. At high speed a ring must hold more, because many seconds of audio pass
+during a short pause of the reader."""
 
 
 class SimulatedMicrophone(Source):
-    """Plays a file into the engine, through all that a microphone's audio goes through.
+    """A microphone that records a file, through all stages of a real microphone.
 
     Args:
         path: The recording.
-        speed: Times real pace; 0 as fast as it goes.
+        speed: Speed in multiples of real time; 0 for as fast as possible.
         loop: Begin again at the end, for ever.
-        faults: What goes wrong.
+        faults: Faults of the device; none by default.
         block_s: Length of a block in seconds.
-        clock: Real time, unless a test has its own.
+        clock: Clock of real time; the system's by default.
 
     Raises:
         RecordingError: The file cannot be opened.
-        UsageError: ``speed`` is below 0.
+        UsageError: ``speed`` is below 0 or not finite.
     """
 
     live: ClassVar[bool] = True
@@ -58,7 +59,7 @@ class SimulatedMicrophone(Source):
         self._faults = faults or Faults()
         self._block_s = block_s
         self._clock = PacedClock(speed, clock)
-        self._player = Player(path, loop=loop)
+        self._player = RecordingPlayer(path, loop=loop)
         self._microphone: Microphone | None = None
         self._stopped = False
 
@@ -69,29 +70,29 @@ class SimulatedMicrophone(Source):
 
     @property
     def keeps_time(self) -> bool:
-        """At real pace alone."""
+        """Whether the recording is played in real time."""
         return self._speed == 1
 
     @property
     def pace(self) -> float | None:
-        """As told; None where it plays as fast as it is read."""
+        """Speed in multiples of real time; None where it plays as fast as it is read."""
         return self._speed or None
 
     @property
     def state(self) -> State:
-        """As a microphone's."""
+        """State of the simulated device, see `Microphone.state`."""
         return self._microphone.state if self._microphone else "listening"
 
     @property
     def drift_ppm(self) -> float | None:
-        """Of the simulated device."""
+        """Rate error of the simulated device's clock in ppm; None if unknown."""
         return self._microphone.drift_ppm if self._microphone else None
 
     def blocks(self, sample_rate: int) -> Iterator[Block | Gap | Notice]:
-        """Yield the recording in small blocks, each once its last sample has sounded.
+        """Yield the recording in small blocks, each when its last sample has sounded.
 
         Raises:
-            RecordingError: The recording is damaged, after all that could be read.
+            RecordingError: The recording is damaged; raised after all readable samples.
         """
         player = self._player
         player.start()
@@ -99,11 +100,11 @@ class SimulatedMicrophone(Source):
             yield from self._end(0, 1)
             return
         microphone = self._plug_in()
-        # A device takes the recording's rate, so that nothing is resampled here.
+        # The device accepts the recording's own rate, so that nothing is resampled here.
         wanted = sample_rate if self._faults.rate else player.sample_rate
         position, rate = 0, player.sample_rate
         for item in microphone.blocks(wanted):
-            yield from self._tell(position, rate)
+            yield from self._report_notices(position, rate)
             yield item
             if not isinstance(item, Notice):
                 position, rate = item.end, item.sample_rate
@@ -111,7 +112,7 @@ class SimulatedMicrophone(Source):
             yield from self._end(position, rate)
 
     def stop(self) -> None:
-        """End at once, also while waiting."""
+        """Stop at once, even while waiting."""
         self._stopped = True
         self._player.stop()
         if self._microphone is not None:
@@ -142,16 +143,16 @@ class SimulatedMicrophone(Source):
             microphone.stop()
         return microphone
 
-    def _tell(self, position: int, sample_rate: int) -> Iterator[Notice]:
-        """Pass on what the recording had to say."""
-        said, self._player.notices = self._player.notices, []
-        for message in said:
+    def _report_notices(self, position: int, sample_rate: int) -> Iterator[Notice]:
+        """Yield the messages of the recording as notices."""
+        messages, self._player.notices = self._player.notices, []
+        for message in messages:
             yield Notice(position, sample_rate, message)
 
     def _end(self, position: int, sample_rate: int) -> Iterator[Gap | Notice]:
-        """Account for an end that the recording lacks."""
+        """Yield the gap at the end of the recording, and raise the error that ended it, if any."""
         lost, error = self._player.lost, self._player.error
-        yield from self._tell(position, sample_rate)
+        yield from self._report_notices(position, sample_rate)
         if lost is not None:
             yield Gap(position, lost.n_samples, sample_rate, lost.cause)
         if error is not None:
