@@ -21,7 +21,7 @@ from streamclf.core.local_clock import LocalClock
 from streamclf.core.records import Average, Block, Gap, Notice, Result, StreamStarted
 from streamclf.core.settings import Settings
 from streamclf.dashboard.history import History
-from streamclf.dashboard.listener import Doors, Listener
+from streamclf.dashboard.listener import Listener, Openers
 from streamclf.dashboard.messages import ListeningEnded
 from streamclf.model.classifier import Classifier
 from streamclf.model.model_file import Model
@@ -310,8 +310,8 @@ def test_the_dashboard_knows_its_stream_before_its_audio(classifier, monkeypatch
 
     source = (LiveArray if live else ArraySource)(TONE, toys.RATE, block_samples=400)
     witness = Witness()
-    doors = Doors(open_model, lambda name: source, list, list, [witness])
-    listener = Listener(doors, *open_model("tones", None), source, post)
+    openers = Openers(open_model, lambda name: source, list, list, [witness])
+    listener = Listener(openers, *open_model("tones", None), source, post)
     listener.start()
     assert ended.wait(60)
     listener.stop()
