@@ -18,7 +18,7 @@ from streamclf.core.records import Gap
 from streamclf.runs.systemd import Service
 from streamclf.sources.simulated.fake_backend import FakeBackend
 
-UNIT = Path(__file__).parents[1] / "service" / "streamclf.runs.systemd"
+UNIT = Path(__file__).parents[1] / "service" / "streamclf.service"
 needs_sockets = pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="needs Unix sockets")
 
 
@@ -222,7 +222,7 @@ def test_the_log_is_json_on_request(streamclf, piece, tone_model):
 
 
 def test_a_log_line_survives_names_that_are_no_text(capfd):
-    log.set_up("json")
+    log.set_up(log.LogOptions("json"))
     log.say("warning: caf\udce9.wav:\n is odd")
     log.set_up()
     assert json.loads(capfd.readouterr().err)["message"] == "caf\\udce9.wav:\\n is odd"
