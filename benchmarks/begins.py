@@ -30,7 +30,7 @@ import soundfile
 from export.tune import SNR_DB, halve
 from streamclf import ArraySource, Average, Classifier, Engine, Model, Settings, find_model
 from streamclf.core.records import EventBegan, Scores, SoundEvent
-from streamclf.core.settings import choose_thresholds
+from streamclf.core.thresholds import ThresholdOptions, choose_thresholds
 from streamclf.pipeline.evidence import RULES
 from train.audio.scenes import Scene, make_scenes
 from train.evaluation.begin_metrics import Begin, evaluate_begins
@@ -65,7 +65,9 @@ def main() -> None:
             listen(scenes, options, Path(folder))
         return
     scorer = Classifier(Model(find_model(options.model), provider="cpu"))
-    thresholds = choose_thresholds(scorer.card, precision=options.target_precision)
+    thresholds = choose_thresholds(
+        scorer.card, ThresholdOptions(target_precision=options.target_precision)
+    )
     for hop_s in options.hops:
         base = Settings(hop_s, average_kind=options.average_kind, thresholds=thresholds)
         recorded = [score_windows(Engine(scorer, base), scene) for scene in scenes]

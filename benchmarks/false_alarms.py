@@ -37,7 +37,7 @@ from streamclf import ArraySource, Average, Classifier, Engine, Model, Settings,
 from streamclf.core.card import METADATA_KEY, Card, format_card, parse_card
 from streamclf.core.errors import StreamclfError
 from streamclf.core.records import Block, Scores, SoundEvent
-from streamclf.core.settings import choose_thresholds
+from streamclf.core.thresholds import ThresholdOptions, choose_thresholds
 from streamclf.pipeline.evidence import RULES
 from streamclf.pipeline.mixdown import mix_down
 from streamclf.pipeline.resample import resample
@@ -108,7 +108,9 @@ def settings_to_compare(card: Card, options: argparse.Namespace) -> Iterator[tup
     """The settings to compare, each with the name of its thresholds."""
     chosen = {"default": card.thresholds}
     for precision in options.target_precision:
-        chosen[f"{precision:g}"] = choose_thresholds(card, precision=precision)
+        chosen[f"{precision:g}"] = choose_thresholds(
+            card, ThresholdOptions(target_precision=precision)
+        )
     for name, thresholds in chosen.items():
         for begin in ("patient", *RULES):
             yield Settings(options.hop, thresholds=thresholds, begin=begin), name

@@ -13,7 +13,6 @@ from dashboards import SCENE, Script, drive, heard, make_dashboard, settle, text
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamclf.cli.screen import ScreenOptions
 from streamclf.core.card import Thresholds
 from streamclf.core.errors import SinkError, UsageError
 from streamclf.core.records import (
@@ -32,6 +31,7 @@ from streamclf.dashboard.adjustments import AVERAGES_S, next_step, shift_all, sh
 from streamclf.dashboard.audio_columns import COLUMN_S, N_BANDS, Column, ColumnMaker, band_hz
 from streamclf.dashboard.history import AUDIO_KEPT_S, MAX_ENTRIES, AveragePoint, History
 from streamclf.dashboard.launch import apply_saved_settings, write_log
+from streamclf.dashboard.options import ScreenOptions
 from streamclf.dashboard.playhead import Playhead
 from streamclf.dashboard.score_cache import ScoreCache
 from streamclf.dashboard.snapshot import measure, take_snapshot

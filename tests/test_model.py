@@ -11,13 +11,8 @@ from streamclf.core.card import Threshold, Thresholds, format_card
 from streamclf.core.errors import CardError, ModelError
 from streamclf.core.labels import read_labels
 from streamclf.model.classifier import Classifier
-from streamclf.model.model_file import (
-    CardOptions,
-    Model,
-    bundled_models,
-    find_model,
-    portable_model_name,
-)
+from streamclf.model.model_file import Model, bundled_models, find_model, portable_model_name
+from streamclf.model.options import CardOptions
 
 LOUD = toys.tone(1000, 1.5)
 

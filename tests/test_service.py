@@ -222,7 +222,7 @@ def test_the_log_is_json_on_request(streamclf, piece, tone_model):
 
 
 def test_a_log_line_survives_names_that_are_no_text(capfd):
-    log.set_up("json")
+    log.set_up(log.LogOptions("json"))
     log.say("warning: caf\udce9.wav:\n is odd")
     log.set_up()
     assert json.loads(capfd.readouterr().err)["message"] == "caf\\udce9.wav:\\n is odd"

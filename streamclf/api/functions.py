@@ -15,6 +15,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
+from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -24,8 +25,10 @@ import numpy.typing as npt
 from streamclf.core.errors import SourceError, StreamclfError, UsageError
 from streamclf.core.label_choice import choose_labels
 from streamclf.core.log import say
+from streamclf.core.options import declared_options
 from streamclf.core.records import Average, Change, Gap, Notice, Result, SoundEvent, StreamStarted
-from streamclf.core.settings import Settings, choose_thresholds
+from streamclf.core.settings import Settings
+from streamclf.core.thresholds import ThresholdOptions, choose_thresholds
 from streamclf.core.unknown import judge
 from streamclf.model.classifier import Classifier
 from streamclf.model.model_file import Model, find_model
@@ -34,7 +37,8 @@ from streamclf.runs.batch import has_spare_core
 from streamclf.sinks.summary import RecordingMean
 from streamclf.sources.array import ArraySource
 from streamclf.sources.base import Source
-from streamclf.sources.factory import SourceOptions, open_source
+from streamclf.sources.factory import open_source
+from streamclf.sources.options import SourceOptions
 from streamclf.sources.recording.recording import Recording
 
 if TYPE_CHECKING:
@@ -42,17 +46,6 @@ if TYPE_CHECKING:
 
 Audio: TypeAlias = "str | os.PathLike[str] | npt.ArrayLike | Source"
 """A recording's path, an array ``(samples,)`` or ``(channels, samples)``, or an opened source."""
-_OPTION_ARGUMENTS = {
-    "--target-precision": "target_precision",
-    "--threshold": "threshold",
-    "--only": "only",
-    "--hop": "hop_s",
-    "--average": "average_s",
-    "--source": "source",
-    "--device": "device",
-    "--speed": "speed",
-}
-"""Names of the arguments that stand for options of the command line."""
 AnyModel: TypeAlias = "str | os.PathLike[str] | Model | Classifier"
 """A bundled model's name, an ``.onnx`` file, or an open model."""
 
@@ -187,7 +180,8 @@ def detect(
     Raises:
         StreamclfError: The model or the audio cannot be opened, or an argument is out of range.
     """
-    engine = _engine(model, hop_s, average_s, threshold, target_precision, only)
+    thresholds = ThresholdOptions(threshold, target_precision, only=_name_labels(only))
+    engine = _engine(model, hop_s, average_s, thresholds)
     with _open(audio, sample_rate) as source:
         events = [_event(result, info) for result, info in _run(engine, source)]
     return [event for event in events if event is not None and event.ended]
@@ -214,7 +208,7 @@ def classify(
         StreamclfError: The model or the audio cannot be opened, there is no audio, or an argument
             is out of range.
     """
-    engine = _engine(model, hop_s, 0.0, None, None, only)
+    engine = _engine(model, hop_s, 0.0, ThresholdOptions(only=_name_labels(only)))
     with _open(audio, sample_rate) as source:
         mean, info = RecordingMean(), None
         for result, info in _run(engine, source):
@@ -256,7 +250,7 @@ def score(
     Raises:
         StreamclfError: The model or the audio cannot be opened, or an argument is out of range.
     """
-    engine = _engine(model, hop_s, average_s, None, None, None)
+    engine = _engine(model, hop_s, average_s, ThresholdOptions())
     with _open(audio, sample_rate) as source:
         rows = [result for result, _ in _run(engine, source) if isinstance(result, Average)]
     rate, labels = engine.card.sample_rate, engine.card.labels
@@ -309,7 +303,8 @@ def listen(
     """
     if duration_s is not None and not duration_s > 0:
         raise UsageError(f"duration_s is {duration_s}, must be above 0 seconds")
-    engine = _engine(model, hop_s, average_s, threshold, target_precision, only, live=True)
+    thresholds = ThresholdOptions(threshold, target_precision, only=_name_labels(only))
+    engine = _engine(model, hop_s, average_s, thresholds, live=True)
     if isinstance(source, Source):
         return _listen(engine, source, duration_s)
     wanted = None if device is None else str(device)
@@ -389,26 +384,28 @@ def _engine(
     model: AnyModel,
     hop_s: float,
     average_s: float,
-    threshold: float | None,
-    target_precision: float | None,
-    only: str | Sequence[str] | None,
+    thresholds: ThresholdOptions,
     *,
     live: bool = False,
 ) -> Engine:
     classifier = _classifier(model, live)
     card = classifier.card
-    text = only if only is None or isinstance(only, str) else ",".join(only)
     with _errors_of_arguments():
         settings = Settings(
             hop_s,
             average_s,
-            thresholds=choose_thresholds(card, precision=target_precision, threshold=threshold),
-            labels=choose_labels(card, text, None),
+            thresholds=choose_thresholds(card, thresholds),
+            labels=choose_labels(card, thresholds.only, thresholds.leave_out),
         )
     engine = Engine(classifier, settings)
     opened = classifier.model
     engine.read_ahead = not live and has_spare_core(opened.provider, opened.n_threads)
     return engine
+
+
+def _name_labels(only: str | Sequence[str] | None) -> str | None:
+    """Names of labels as one text."""
+    return only if only is None or isinstance(only, str) else ",".join(only)
 
 
 @contextmanager
@@ -417,9 +414,20 @@ def _errors_of_arguments() -> Iterator[None]:
     try:
         yield
     except StreamclfError as error:
-        options = rf"({'|'.join(_OPTION_ARGUMENTS)})(?![\w-])"
-        message = re.sub(options, lambda option: _OPTION_ARGUMENTS[option[0]], str(error))
+        arguments = {
+            option.flag: field
+            for group in (SourceOptions, Settings, ThresholdOptions)
+            for field, option in declared_options(group).items()
+            if field in _ARGUMENTS
+        }
+        message = re.sub(
+            r"--[a-z-]*[a-z]", lambda found: arguments.get(found[0], found[0]), str(error)
+        )
         raise type(error)(message) from error
+
+
+_ARGUMENTS = {*signature(detect).parameters, *signature(listen).parameters}
+"""Fields of the groups of options that are arguments here."""
 
 
 def _classifier(model: AnyModel, live: bool) -> Classifier:

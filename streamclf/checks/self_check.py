@@ -6,8 +6,8 @@ from dataclasses import replace
 
 from streamclf.checks.verify import Opener, check_provider
 from streamclf.model.model_file import Model
-from streamclf.model.providers import Provider
-from streamclf.runs.engine_setup import ModelOptions, open_model
+from streamclf.model.options import ModelOptions, Provider
+from streamclf.runs.engine_setup import open_model
 
 
 def self_check(model: ModelOptions) -> str:

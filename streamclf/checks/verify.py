@@ -24,7 +24,8 @@ from streamclf.core.records import Notice, Result, StreamStarted, Window
 from streamclf.core.settings import Settings
 from streamclf.core.text_format import format_count
 from streamclf.model.classifier import Array, Classifier, stack
-from streamclf.model.providers import Provider, built_providers, unavailable_reason
+from streamclf.model.options import Provider
+from streamclf.model.providers import built_providers, unavailable_reason
 from streamclf.model.stem.shared_frames import SHARED_BATCH
 from streamclf.model.stem.split_model import COARSE_TOLERANCE
 from streamclf.pipeline.engine import Engine

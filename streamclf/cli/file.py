@@ -10,27 +10,29 @@ from typing import TYPE_CHECKING
 
 from streamclf.cli import screen as ui
 from streamclf.cli.reports import describe_provider, say_found
-from streamclf.cli.screen import ScreenOptions
 from streamclf.core.cpu_count import count_cores
 from streamclf.core.errors import FAILED, INTERRUPTED, OK, UsageError
 from streamclf.core.settings import Settings
 from streamclf.core.standard_streams import is_terminal
+from streamclf.core.thresholds import ThresholdOptions
+from streamclf.dashboard.options import ScreenOptions
 from streamclf.model.model_file import Model
+from streamclf.model.options import ModelOptions
 from streamclf.pipeline.engine import Engine
 from streamclf.runs.batch import BatchReport, count_jobs, has_spare_core, run_recordings
 from streamclf.runs.console import Bars, say
-from streamclf.runs.engine_setup import ModelOptions, ThresholdOptions, open_engine
+from streamclf.runs.engine_setup import open_engine
 from streamclf.runs.interrupts import Interrupts
 from streamclf.runs.outputs import (
-    OutputOptions,
     check_clips,
     check_outputs,
     make_clip_sinks,
     open_sinks,
     write_stats,
 )
-from streamclf.sinks.factory import Format
-from streamclf.sinks.per_recording_files import PerRecordingFiles, is_template
+from streamclf.sinks.file_names import Format, is_template
+from streamclf.sinks.options import OutputOptions
+from streamclf.sinks.per_recording_files import PerRecordingFiles
 from streamclf.sources.recording.find_recordings import find_recordings
 
 if TYPE_CHECKING:
@@ -48,6 +50,8 @@ def file(
     jobs: int | None = None,
 ) -> int:
     """Listen to recordings, several at once. Returns the exit code."""
+    if settings.ongoing_s is not None:
+        outputs = replace(outputs, begins=True)
     found = find_recordings(names)
     paths, missing = found.paths, found.errors
     for note in found.notes:

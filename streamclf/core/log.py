@@ -5,11 +5,13 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal, TypeAlias
+from typing import ClassVar, Literal, TypeAlias
 
 import msgspec
 
+from streamclf.core.options import option
 from streamclf.core.redaction import mask_text, one_line
 from streamclf.core.standard_streams import is_closed
 
@@ -78,13 +80,35 @@ class LineHandler(logging.Handler):
 HANDLER = LineHandler()
 
 
-def set_up(format_: LogFormat = "text", level: LogLevel = "info") -> None:
+@dataclass(frozen=True)
+class LogOptions:
+    """Options for the messages on standard error.
+
+    Attributes:
+        format: ``text`` for people, ``json`` for machines.
+        level: Lowest level that is logged.
+        quiet: Log nothing below a warning, whatever the level.
+    """
+
+    panel: ClassVar[str] = "Logging"
+
+    format: LogFormat = option(
+        "text", "--log-format", help="Format of the messages on standard error."
+    )
+    level: LogLevel = option(
+        "info", "--log-level", help="Lowest level of the messages on standard error."
+    )
+    quiet: bool = option(False, "--quiet", "-q", help="Show only warnings and errors.")
+
+
+def set_up(options: LogOptions = LogOptions()) -> None:
     """Set the format and the lowest level of the log; each command calls it first."""
-    HANDLER.setFormatter(_FORMATTERS[format_]())
+    HANDLER.setFormatter(_FORMATTERS[options.format]())
     HANDLER.write = None
     LOGGER.handlers = [HANDLER]
     LOGGER.propagate = False
-    LOGGER.setLevel(level.upper())
+    level = logging.getLevelName(options.level.upper())
+    LOGGER.setLevel(max(level, logging.WARNING) if options.quiet else level)
 
 
 def logs_progress() -> bool:

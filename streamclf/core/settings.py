@@ -1,18 +1,13 @@
-"""Settings of a run: hop, averaging and thresholds, checked before any audio is opened."""
+"""Settings of a run: hop, averaging and events, checked before any audio is opened."""
 
 from __future__ import annotations
 
-import tomllib
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import ClassVar, Literal, TypeAlias
 
-import msgspec
-
-from streamclf.core.card import Card, Threshold, Thresholds
+from streamclf.core.card import Thresholds
 from streamclf.core.errors import UsageError
-from streamclf.core.label_choice import suggest_labels
-from streamclf.core.text_files import read_text_file
+from streamclf.core.options import option
 
 AverageKind: TypeAlias = Literal["mean", "exponential"]
 Begin: TypeAlias = Literal["patient", "sure", "eager"]
@@ -52,19 +47,76 @@ class Settings:
         UsageError: A value is out of range.
     """
 
-    hop_s: float = 0.5
-    average_s: float = 3.0
-    average_kind: AverageKind = "mean"
+    panel: ClassVar[str] = "Events"
+
+    hop_s: float = option(
+        0.5, "--hop", metavar="SECONDS", help="Seconds between the starts of two windows."
+    )
+    average_s: float = option(
+        3.0,
+        "--average",
+        metavar="SECONDS",
+        help="Length of the average of scores; 0 for no average.",
+    )
+    average_kind: AverageKind = option(
+        "mean",
+        "--average-kind",
+        help="Weights of the windows in the average: equal (mean), or highest for the newest "
+        "(exponential).",
+    )
     thresholds: Thresholds | None = None
-    channel: int | None = None
-    batch_size: int | None = None
-    exact_hop: bool = False
-    fixed_hop: bool = False
-    name_unknown: bool = False
+    channel: int | None = option(
+        None,
+        "--channel",
+        metavar="N",
+        help="Channel to listen to, counted from 1; by default the mean of all channels.",
+    )
+    batch_size: int | None = option(
+        None,
+        "--batch",
+        metavar="WINDOWS",
+        help="Number of windows scored at once; by default chosen for speed.",
+        panel="Model",
+    )
+    exact_hop: bool = option(
+        False,
+        "--exact-hop",
+        help="Use exactly --hop; by default it is rounded to a value at which windows share "
+        "computation.",
+    )
+    fixed_hop: bool = option(
+        False,
+        "--fixed-hop",
+        help="If this machine is too slow, skip audio and report gaps; by default the hop is "
+        "widened.",
+    )
+    name_unknown: bool = option(
+        False,
+        "--unknown",
+        help="Also report sounds that the model does not know, and silence.",
+    )
     labels: frozenset[str] | None = None
-    max_duration_s: float | None = None
-    ongoing_s: float | None = None
-    begin: Begin = "sure"
+    max_duration_s: float | None = option(
+        None,
+        "--max-duration",
+        metavar="SECONDS",
+        help="Maximum length of an event; a longer one is split into events of at most this "
+        "length.",
+    )
+    ongoing_s: float | None = option(
+        None,
+        "--ongoing",
+        metavar="SECONDS",
+        help="While an event is ongoing, also write a JSON line at this interval.",
+        panel="Output",
+    )
+    begin: Begin = option(
+        "sure",
+        "--begin",
+        help="When an event begins: patient waits for the average; sure also begins as soon as "
+        "single windows leave no doubt; eager begins even with little doubt, and has more "
+        "false events.",
+    )
 
     def __post_init__(self) -> None:
         if not 0 < self.hop_s <= LONGEST_S:
@@ -76,13 +128,13 @@ class Settings:
                 f"--average {self.average_s}: must be 0 (none) or more seconds, "
                 f"up to {LONGEST_S:.0f}"
             )
-        for option, value in [
+        for name, value in [
             ("--max-duration", self.max_duration_s),
             ("--ongoing", self.ongoing_s),
         ]:
             if value is not None and not SHORTEST_S <= value <= LONGEST_S:
                 raise UsageError(
-                    f"{option} {value}: must be {SHORTEST_S:g} to {LONGEST_S:.0f} seconds"
+                    f"{name} {value}: must be {SHORTEST_S:g} to {LONGEST_S:.0f} seconds"
                 )
         if self.channel is not None and self.channel < 1:
             raise UsageError(f"--channel {self.channel}: channels count from 1")
@@ -102,149 +154,3 @@ class Settings:
                 f"must be {1 / sample_rate:g} s or more"
             )
         return samples
-
-
-def choose_thresholds(
-    card: Card,
-    *,
-    precision: float | None = None,
-    file: Path | None = None,
-    threshold: float | None = None,
-    min_duration_s: float | None = None,
-    max_gap_s: float | None = None,
-) -> Thresholds:
-    """Combine the thresholds of the card, of a file and of single options; the later ones win.
-
-    Args:
-        card: Card of the model.
-        precision: Share of events that should be right, 0..1. The card's thresholds for the lowest
-            precision that is at least this one are taken.
-        file: A TOML file, see `read_thresholds`.
-        threshold: ``on`` for every class; ``off`` keeps its ratio to ``on``.
-        min_duration_s: Shortest event in seconds.
-        max_gap_s: Longest pause within an event in seconds.
-
-    Raises:
-        UsageError: A value is out of range, a name is not among the labels, or the card has no
-            thresholds for such a precision.
-    """
-    base = card.thresholds if precision is None else _thresholds_for(precision, card)
-    chosen = read_thresholds(file, base, card.labels) if file is not None else base
-    if threshold is not None:
-        if not 0 <= threshold <= 1:
-            raise UsageError(f"--threshold {threshold}: must lie between 0 and 1")
-        ratio = base.off / base.on if base.on else 1.0
-        chosen = msgspec.structs.replace(chosen, on=threshold, off=threshold * ratio, classes={})
-    for option, field, value in [
-        ("--min-duration", "min_duration", min_duration_s),
-        ("--max-gap", "max_gap", max_gap_s),
-    ]:
-        if value is None:
-            continue
-        if not 0 <= value <= LONGEST_S:
-            raise UsageError(f"{option} {value}: must be 0 or more seconds, up to {LONGEST_S:.0f}")
-        chosen = msgspec.structs.replace(chosen, **{field: value})
-    return chosen
-
-
-def _thresholds_for(precision: float, card: Card) -> Thresholds:
-    if not 0 < precision <= 1:
-        raise UsageError(f"--target-precision {precision}: must be above 0, at most 1")
-    known = sorted(card.precisions, key=float)
-    if not known:
-        raise UsageError(
-            f"--target-precision {precision:g}: the model's card has no thresholds for it; "
-            "--threshold sets one, python -m export finds them"
-        )
-    enough = [key for key in known if float(key) >= precision]
-    if not enough:
-        raise UsageError(
-            f"--target-precision {precision:g}: the model's card goes up to {known[-1]}; "
-            "give that, or a --threshold"
-        )
-    return card.precisions[enough[0]]
-
-
-def read_thresholds(path: Path, base: Thresholds, labels: list[str]) -> Thresholds:
-    """Read a threshold file.
-
-    ``on``, ``off``, ``min_duration`` and ``max_gap`` at the top replace those of ``base``. A table
-    ``[classes]`` holds ``dog = 0.4`` (``off`` in proportion) or ``rain = {on = 0.6, off = 0.4}``.
-    ``never = ["rain"]`` names labels that are not reported at all.
-
-    Args:
-        path: The TOML file.
-        base: Thresholds that hold where the file says nothing.
-        labels: Labels of the model.
-
-    Raises:
-        UsageError: The file is missing, is not TOML, or holds a wrong name or value.
-    """
-    where = f"--thresholds {path}:"
-    try:
-        given = tomllib.loads(read_text_file(path, where, UsageError))
-    except (ValueError, RecursionError) as error:  # ValueError: also for an endless number
-        raise UsageError(f"{where} is no TOML: {error}") from error
-    never = _never(where, given.pop("never", base.never), labels)
-    classes = given.pop("classes", {})
-    if not isinstance(classes, dict):
-        raise UsageError(f"{where} classes is {str(classes)[:40]}, must be a table: [classes]")
-    for name, value in given.items():
-        if name not in _LIMITS:
-            known = ", ".join((*_LIMITS, "never"))
-            raise UsageError(f"{where} {name} is unknown, must be one of {known}")
-        _check_number(where, name, value, _LIMITS[name])
-    ratio = base.off / base.on if base.on else 1.0
-    if "on" in given:
-        given.setdefault("off", given["on"] * ratio)
-    # `on` in a file holds for every class that the file does not name.
-    kept = {} if "on" in given else dict(base.classes)
-    for label, value in classes.items():
-        if label not in labels:
-            raise UsageError(_no_label(where, label, labels))
-        kept[label] = _class_threshold(f"{where} [classes] {label}:", value, ratio)
-    try:
-        return msgspec.structs.replace(base, **given, classes=kept, never=never)
-    except ValueError as error:
-        raise UsageError(f"{where} {error}") from error
-
-
-def _never(where: str, value: object, labels: list[str]) -> list[str]:
-    if not isinstance(value, list) or not all(isinstance(label, str) for label in value):
-        raise UsageError(f'{where} never is {str(value)[:40]}, must be labels: ["rain"]')
-    for label in value:
-        if label not in labels:
-            raise UsageError(_no_label(where, label, labels))
-    return value
-
-
-def _no_label(where: str, label: str, labels: list[str]) -> str:
-    return (
-        f"{where} {label!r} is no label of the model{suggest_labels(label, labels)}; "
-        "streamclf info --json lists all"
-    )
-
-
-_LIMITS = {"on": 1.0, "off": 1.0, "min_duration": LONGEST_S, "max_gap": LONGEST_S}
-"""Values that a threshold file may set, with the highest allowed."""
-
-
-def _check_number(where: str, name: str, value: object, highest: float) -> float:
-    if not isinstance(value, int | float) or isinstance(value, bool):
-        value = str(value)
-    elif 0 <= value <= highest:
-        return float(value)
-    must = "lie between 0 and 1" if highest == 1 else f"be 0 or more seconds, up to {highest:.0f}"
-    raise UsageError(f"{where} {name} is {str(value)[:40]}, must {must}")
-
-
-def _class_threshold(where: str, value: object, ratio: float) -> Threshold:
-    given = value if isinstance(value, dict) else {"on": value}
-    if "on" not in given or not set(given) <= {"on", "off"}:
-        raise UsageError(f"{where} {value!r} must be a number or {{on = ..., off = ...}}")
-    on = _check_number(where, "on", given["on"], 1.0)
-    off = _check_number(where, "off", given.get("off", on * ratio), 1.0)
-    try:
-        return Threshold(on, off)
-    except ValueError as error:
-        raise UsageError(f"{where} {error}") from error

@@ -6,7 +6,6 @@ Without either, `CardOptions` must describe the model (``--labels --sample-rate 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -25,11 +24,11 @@ from streamclf.core.cpu_count import count_limited_cores
 from streamclf.core.errors import CardError, ModelError
 from streamclf.core.labels import read_labels
 from streamclf.core.text_files import read_text_file
-from streamclf.model.providers import Provider, open_part, open_session
+from streamclf.model.options import CardOptions, Provider
+from streamclf.model.providers import open_part, open_session
 from streamclf.model.vetting.vetting import vet_model
 
 BUNDLED = Path(__file__).parents[1] / "models"
-DEFAULT_MODEL = "pocket"
 
 MAX_BATCH = 1024
 """Largest fixed batch size of a graph. Short batches are padded with silence, so a larger one would
@@ -38,31 +37,6 @@ waste most of the work."""
 _NUMBERS = frozenset(["tensor(float)", "tensor(float16)", "tensor(double)"])
 
 InputLayout = Literal["batch", "batch-channel", "single"]
-
-
-@dataclass(frozen=True)
-class CardOptions:
-    """What a user says of a model on the command line; overrides what the model says itself.
-
-    Attributes:
-        labels: A text file with a label a line, or a CSV with a column ``display_name``,
-            ``label`` or ``name``.
-        sample_rate: In Hz.
-        window_s: Window length in seconds.
-        activation: What turns the output into scores.
-        task: What the model does.
-    """
-
-    labels: Path | str | None = None
-    sample_rate: int | None = None
-    window_s: float | None = None
-    activation: Activation | None = None
-    task: Task | None = None
-
-    @property
-    def given(self) -> bool:
-        """Whether anything was said at all."""
-        return self != CardOptions()
 
 
 SMALL_BYTES = 4_000_000

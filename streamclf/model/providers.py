@@ -10,12 +10,11 @@ import ctypes
 import os
 import sys
 from pathlib import Path
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Any, get_args
 
 from streamclf.core.errors import ModelError, ProviderError
+from streamclf.model.options import Provider
 from streamclf.model.vetting.vetting import vet_model
-
-Provider: TypeAlias = Literal["auto", "cpu", "cuda", "tensorrt", "coreml", "openvino"]
 
 NAMES: dict[str, str] = {
     "cpu": "CPUExecutionProvider",

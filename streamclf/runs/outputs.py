@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,142 +15,23 @@ from streamclf.core.standard_streams import is_closed
 from streamclf.core.stats import Statistics
 from streamclf.runs.console import Bars, say
 from streamclf.sinks.base import Sink
-from streamclf.sinks.factory import Format, check_scores_ending, format_of, open_scores, open_sink
+from streamclf.sinks.factory import open_scores, open_sink
+from streamclf.sinks.file_names import Format, format_of, is_template, output_for
 from streamclf.sinks.lines import HEARD, UNFINISHED
-from streamclf.sinks.live.rotation import Rotation
+from streamclf.sinks.options import OutputOptions
 from streamclf.sinks.output_files import (
     already_exists,
     holds_something,
-    is_there,
     reason_of,
     try_to_create,
 )
-from streamclf.sinks.per_recording_files import is_template, output_for
 
 if TYPE_CHECKING:
-    from streamclf.sinks.clips.quota import ClipQuota
     from streamclf.sinks.live.live_outputs import LiveOutputs
 
 
-@dataclass(frozen=True)
-class OutputOptions:
-    """Where results go besides standard output, and in which form.
-
-    Attributes:
-        files: A sink each.
-        format: Of standard output.
-        scores: Each window's.
-        overwrite: Replace files that are there.
-        top: Classes to show of each window on standard output; 0: no such lines.
-        append: Go on with files that are there (live).
-        rotate: When to begin new files (live), see `Rotation`.
-        resume: Leave out recordings whose own files are there already, and those that tables of
-            many recordings hold to their end.
-        clips: Folder for the audio of each event.
-        clips_limit: What that folder may hold (live), such as ``20GB``.
-        n_best: One answer a recording in place of its events, of so many classes; 0: events.
-        begins: Lines for events that begin, too.
-    """
-
-    files: list[Path]
-    format: Format | None = None
-    scores: Path | None = None
-    overwrite: bool = False
-    top: int = 0
-    stats: Path | None = None
-    append: bool = False
-    rotate: str | None = None
-    resume: bool = False
-    clips: Path | None = None
-    clips_limit: str | None = None
-    n_best: int = 0
-    begins: bool = False
-
-    def __post_init__(self) -> None:
-        for path in self.files:
-            chosen = format_of(path)
-            if self.n_best:
-                _check_answers(f"--output {path}", chosen)
-        if self.n_best and self.format is not None:
-            _check_answers("--format", self.format)
-        if self.scores is not None:
-            check_scores_ending(self.scores)
-        if self.append and self.overwrite:
-            raise UsageError("--append goes on with a file, --overwrite replaces it: leave one out")
-        for option, given in [("--append", self.append), ("--rotate", self.rotate is not None)]:
-            if given and not (self.files or self.scores):
-                raise UsageError(f"{option} goes with --output or --scores")
-            if given and self.scores is not None and self.scores.suffix.lower() == ".npz":
-                raise UsageError(
-                    f"{option} goes with files of lines, {self.scores} is written whole at the "
-                    "end: take .csv for the scores"
-                )
-        if self.rotate is not None:
-            Rotation.parse(self.rotate)
-        if self.resume:
-            self._check_resume()
-        if self.clips is not None and is_there(self.clips) and not self.clips.is_dir():
-            raise UsageError(f"--clips {self.clips}: is a file, clips need a folder: name one")
-        if self.clips_limit is not None and self.clips is None:
-            raise UsageError("--clips-limit goes with --clips")
-        self.clip_quota()
-
-    def _check_resume(self) -> None:
-        if not self.files:
-            raise UsageError(
-                "--resume goes by --output, which tells what is done: a table of all, as in "
-                "all.csv, or files of each recording's own, as in '{dir}/{stem}.csv'; there is none"
-            )
-        shared = [path for path in self.shared if format_of(path) not in ("csv", "jsonl")]
-        if shared or (self.scores and not is_template(self.scores)):
-            raise UsageError(
-                "--resume goes on with .csv and .jsonl, and with files of each recording's own, as "
-                f"in '{{dir}}/{{stem}}.txt'; {(*shared, self.scores)[0]} is shared by all"
-            )
-        if self.overwrite:
-            raise UsageError("--resume keeps what is done, --overwrite replaces it: leave one out")
-
-    @property
-    def written(self) -> bool:
-        """Whether anything is written besides standard output."""
-        return bool(self.files or self.scores or self.clips or self.stats)
-
-    def needs_averages(self, card: Card) -> bool:
-        """Whether an output holds more than events and gaps: something of every window."""
-        every = self.scores is not None or self.top > 0 or self.n_best > 0
-        return card.task == "regression" or every
-
-    @property
-    def shared(self) -> list[Path]:
-        """Files that hold all recordings."""
-        return [path for path in self.files if not is_template(path)]
-
-    def clip_quota(self) -> ClipQuota | None:
-        """Return the limit for the clips folder; None for no limit."""
-        if self.clips is None or self.clips_limit is None:
-            return None
-        from streamclf.sinks.clips.quota import ClipQuota, read_limit
-
-        return ClipQuota(self.clips, read_limit(self.clips_limit))
-
-    def live_outputs(
-        self, tell: Callable[[str], None], on_gone: Callable[[], None] | None = None
-    ) -> LiveOutputs:
-        """Return the options for the outputs of a live run.
-
-        Args:
-            tell: Called with one line about each failure and recovery.
-            on_gone: Called when standard output has lost its reader, if it is the only output.
-        """
-        from streamclf.sinks.live.live_outputs import LiveOutputs
-
-        rotation = Rotation.parse(self.rotate) if self.rotate is not None else None
-        alone = not (self.files or self.scores)
-        return LiveOutputs(self.append, rotation, tell, on_gone if alone else None)
-
-
 def open_files(
-    outputs: OutputOptions, files: list[Path], live_outputs: LiveOutputs | None
+    outputs: OutputOptions, files: Sequence[Path], live_outputs: LiveOutputs | None
 ) -> list[Sink]:
     """Open sinks for files and scores; the caller closes them with `close_sinks`.
 
@@ -212,7 +92,7 @@ def close_sinks(sinks: list[Sink]) -> None:
 @contextmanager
 def open_sinks(
     outputs: OutputOptions,
-    files: list[Path],
+    files: Sequence[Path],
     *,
     default: Format,
     bars: Bars | None = None,
@@ -234,7 +114,7 @@ def open_sinks(
                 open_sink(
                     None,
                     chosen,
-                    top=outputs.top,
+                    top=outputs.n_updated,
                     begins=outputs.begins,
                     write=write,
                     live_outputs=live_outputs,
@@ -346,14 +226,6 @@ def write_stats(path: Path | None, statistics: Statistics) -> None:
         path.write_text(f"{text}\n", encoding="utf-8", errors="backslashreplace")
     except (OSError, ValueError) as error:  # ValueError: a name with a null character
         raise SinkError(f"--stats {path}: cannot be written: {reason_of(error)}") from error
-
-
-def _check_answers(option: str, chosen: Format) -> None:
-    if chosen in ("audacity", "raven"):
-        raise UsageError(
-            f"{option}: --summary gives one answer a recording, which {chosen} has no place for: "
-            "take .csv or .jsonl (text, csv or jsonl)"
-        )
 
 
 def _claim(claimed: dict[Path, Path | None], output: Path, recording: Path | None) -> None:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from streamclf.core.text_format import format_count
 from streamclf.runs.console import say
-from streamclf.runs.outputs import OutputOptions, is_done
+from streamclf.runs.outputs import is_done
+from streamclf.sinks.options import OutputOptions
 from streamclf.sinks.shared_tables import SharedTable
 
 

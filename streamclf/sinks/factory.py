@@ -8,45 +8,18 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Collection
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING
 
 from streamclf.core.errors import UsageError
 from streamclf.core.standard_streams import is_terminal
 from streamclf.sinks.base import Sink
+from streamclf.sinks.file_names import Format, check_scores_ending, format_of
 from streamclf.sinks.jsonl import N_BEST, JsonLinesSink
 from streamclf.sinks.lines import LineFile, Lines, PrintedLines
 from streamclf.sinks.tables import AudacitySink, CsvSink, RavenSink, TextSink
 
 if TYPE_CHECKING:
     from streamclf.sinks.live.live_outputs import LiveOutputs
-
-Format: TypeAlias = Literal["jsonl", "csv", "audacity", "raven", "text"]
-
-_ENDINGS: dict[str, Format] = {
-    ".selections.txt": "raven",
-    ".raven.txt": "raven",
-    ".jsonl": "jsonl",
-    ".ndjson": "jsonl",
-    ".csv": "csv",
-    ".txt": "audacity",
-}
-"""Longer endings first."""
-
-
-def format_of(path: Path) -> Format:
-    """The format that a file's name asks for.
-
-    Raises:
-        UsageError: No format has this ending.
-    """
-    name = path.name.lower()
-    for ending, chosen in _ENDINGS.items():
-        if name.endswith(ending):
-            return chosen
-    raise UsageError(
-        f"--output {path}: the ending says no format; .jsonl, .csv, .txt (Audacity labels) "
-        "and .selections.txt (Raven) are known"
-    )
 
 
 def open_sink(
@@ -133,13 +106,3 @@ def open_scores(
             path, overwrite=overwrite, report=live_outputs.report if live_outputs else None
         )
     return ScoresCsvSink(_open_lines(path, overwrite, live_outputs))
-
-
-def check_scores_ending(path: Path) -> None:
-    """Refuse a name for scores that ends neither in .csv nor in .npz.
-
-    Raises:
-        UsageError: It does.
-    """
-    if path.suffix.lower() not in (".csv", ".npz"):
-        raise UsageError(f"--scores {path}: must end in .csv or .npz")

@@ -14,7 +14,8 @@ from pathlib import Path
 
 from streamclf.core.errors import StreamclfError
 from streamclf.sinks.base import Sink
-from streamclf.sinks.factory import format_of, open_sink
+from streamclf.sinks.factory import open_sink
+from streamclf.sinks.file_names import format_of, output_for
 from streamclf.sinks.output_files import already_exists, is_special, is_there, reason_of
 
 PARTIAL = ".partial"
@@ -30,17 +31,6 @@ def partial_path(path: Path) -> Path:
     # The name itself fits, but not with the ending.
     digest = hashlib.sha256(os.fsencode(path.name)).hexdigest()[:16]
     return path.with_name(digest + PARTIAL)
-
-
-def output_for(template: Path, recording: Path) -> Path:
-    """Fill ``{stem}`` (the recording's name without ending) and ``{dir}`` (its folder) in."""
-    text = str(template).replace("{stem}", recording.stem).replace("{dir}", str(recording.parent))
-    return Path(text)
-
-
-def is_template(path: Path) -> bool:
-    """Whether a name stands for a file a recording."""
-    return "{stem}" in str(path) or "{dir}" in str(path)
 
 
 class PerRecordingFiles:

@@ -26,7 +26,7 @@ import msgspec
 
 from streamclf.core.errors import SinkError, UsageError
 from streamclf.core.redaction import one_line
-from streamclf.sinks.factory import format_of
+from streamclf.sinks.file_names import format_of
 from streamclf.sinks.lines import HEARD, UNFINISHED
 from streamclf.sinks.tables import CsvSink
 
