@@ -32,7 +32,7 @@ from streamclf import ArraySource, Average, Classifier, Engine, Model, Settings,
 from streamclf.core.records import EventBegan, Scores, SoundEvent
 from streamclf.core.thresholds import ThresholdOptions, choose_thresholds
 from streamclf.pipeline.evidence import RULES
-from train.audio.scenes import Scene, make_scenes
+from train.audio.soundscapes import Scene, make_scenes
 from train.evaluation.begin_metrics import Begin, evaluate_begins
 from train.evaluation.event_metrics import Event, evaluate_events
 from train.soundscape import open_scene_clips

@@ -18,7 +18,7 @@ from export.card.temperature import AVERAGE_S, MIN_CLIPS, fit_temperature
 from export.card.tuning import EventSettings, Tuner, run_scenes
 from export.errors import ExportError
 from streamclf.core.errors import UsageError
-from train.audio.scenes import make_scenes
+from train.audio.soundscapes import make_scenes
 from train.base.arguments import Parser
 from train.base.exit_codes import exit_codes
 from train.datasets import ClipSet

@@ -14,9 +14,9 @@ from typer.testing import CliRunner
 
 from streamclf.api import functions
 from streamclf.cli import main
-from streamclf.cli.options import Fields, Group, grouped
+from streamclf.cli.typer_parameters import Fields, Group, grouped
+from streamclf.core.declare_option import declared_options, option
 from streamclf.core.log import LogOptions
-from streamclf.core.options import declared_options, option
 from streamclf.core.settings import Settings
 from streamclf.core.thresholds import ThresholdOptions
 from streamclf.dashboard.options import ScreenOptions

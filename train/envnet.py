@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from train.audio.augment import crop_scaled, draw_gains, to_device
-from train.audio.mixing import draw_other_class, mix_between_classes, mix_labels
+from train.audio.between_class import draw_other_class, mix_between_classes, mix_labels
 from train.audio.sound_store import TrainingData, make_training_data
 from train.base.recipe import Recipe
 from train.datasets.prepared import ClipSet

@@ -24,7 +24,7 @@ import soundfile
 from streamclf.core.records import SoundEvent, StreamStarted
 from streamclf.sinks.lines import LineFile
 from streamclf.sinks.tables import AudacitySink, CsvSink
-from train.audio.scenes import Scene, make_scenes
+from train.audio.soundscapes import Scene, make_scenes
 from train.base.arguments import Parser
 from train.base.errors import DatasetError, TrainError, UsageError
 from train.base.exit_codes import exit_codes

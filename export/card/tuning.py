@@ -20,7 +20,7 @@ from streamclf.core.records import Block, Scores, SoundEvent
 from streamclf.pipeline.average import average
 from streamclf.pipeline.events import Timing, detect
 from streamclf.pipeline.windows import slide
-from train.audio.scenes import Scene
+from train.audio.soundscapes import Scene
 from train.evaluation.event_metrics import Event, evaluate_events
 from train.nets.inference import HOP_S, softmax
 

@@ -22,10 +22,10 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from streamclf.core.declare_option import declared_options
 from streamclf.core.errors import SourceError, StreamclfError, UsageError
 from streamclf.core.label_choice import choose_labels
 from streamclf.core.log import say
-from streamclf.core.options import declared_options
 from streamclf.core.records import Average, Change, Gap, Notice, Result, SoundEvent, StreamStarted
 from streamclf.core.settings import Settings
 from streamclf.core.thresholds import ThresholdOptions, choose_thresholds

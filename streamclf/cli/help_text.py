@@ -12,7 +12,7 @@ from typing import Any
 
 from typer.core import TyperCommand, TyperGroup
 
-from streamclf.cli.options import Group
+from streamclf.cli.typer_parameters import Group
 from streamclf.core import log
 
 PANELS = ("Arguments", "Source", "Model", "Events", "Output", "Screen", "Logging", "Other")

@@ -13,7 +13,7 @@ from streamclf.cli import config as cli_config
 from streamclf.cli import examples, model_commands
 from streamclf.cli.arguments import only_named, with_command, with_port
 from streamclf.cli.help_text import HelpfulCommand, HelpfulGroup
-from streamclf.cli.options import Fields, grouped, with_invocation
+from streamclf.cli.typer_parameters import Fields, grouped, with_invocation
 from streamclf.core import standard_streams
 from streamclf.core.errors import StreamclfError, UsageError
 from streamclf.core.log import LogOptions

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from streamclf.cli.options import Fields, grouped
+from streamclf.cli.typer_parameters import Fields, grouped
 from streamclf.core.settings import Settings
 from streamclf.model.options import DEFAULT_MODEL, CardOptions, ModelOptions
 

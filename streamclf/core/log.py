@@ -11,7 +11,7 @@ from typing import ClassVar, Literal, TypeAlias
 
 import msgspec
 
-from streamclf.core.options import option
+from streamclf.core.declare_option import option
 from streamclf.core.redaction import mask_text, one_line
 from streamclf.core.standard_streams import is_closed
 

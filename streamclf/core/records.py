@@ -8,6 +8,8 @@ lengths are at the model's rate.
 
 from __future__ import annotations
 
+from streamclf.core.event_id import event_id
+
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -336,14 +338,6 @@ class SoundEvent:
         return event_id(self.label, self.onset)
 
 
-def event_id(label: str, onset: int) -> str:
-    """Return the name that an event has from its beginning to its end.
-
-    Events of one label never overlap, so label and onset identify an event within a stream. The
-    name depends on nothing else: the same audio gives the same names, live or from disk, and for
-    every block size.
-    """
-    return f"{label}-{onset}"
 
 
 Result: TypeAlias = Average | EventBegan | EventOngoing | SoundEvent | Gap | Notice | Change

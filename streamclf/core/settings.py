@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal, TypeAlias
 
 from streamclf.core.card import Thresholds
+from streamclf.core.declare_option import option
 from streamclf.core.errors import UsageError
-from streamclf.core.options import option
 
 AverageKind: TypeAlias = Literal["mean", "exponential"]
 Begin: TypeAlias = Literal["patient", "sure", "eager"]

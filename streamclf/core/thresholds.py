@@ -10,8 +10,8 @@ from typing import ClassVar
 import msgspec
 
 from streamclf.core.card import Card, Threshold, Thresholds
+from streamclf.core.declare_option import option
 from streamclf.core.errors import UsageError
-from streamclf.core.options import option
 from streamclf.core.settings import LONGEST_S
 from streamclf.core.text_files import read_text_file
 

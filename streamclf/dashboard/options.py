@@ -8,8 +8,8 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import ClassVar
 
+from streamclf.core.declare_option import option
 from streamclf.core.errors import UsageError
-from streamclf.core.options import option
 from streamclf.core.standard_streams import is_terminal
 
 

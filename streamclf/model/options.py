@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import ClassVar, Literal, TypeAlias
 
 from streamclf.core.card import Activation, Task
-from streamclf.core.options import option
+from streamclf.core.declare_option import option
 
 DEFAULT_MODEL = "pocket"
 Provider: TypeAlias = Literal["auto", "cpu", "cuda", "tensorrt", "coreml", "openvino"]

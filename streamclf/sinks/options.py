@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
+from streamclf.core.declare_option import option
 from streamclf.core.errors import UsageError
-from streamclf.core.options import option
 from streamclf.sinks.file_names import Format, check_scores_ending, format_of, is_template
 from streamclf.sinks.live.rotation import Rotation
 from streamclf.sinks.output_files import is_there

@@ -6,8 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import ClassVar
 
+from streamclf.core.declare_option import option
 from streamclf.core.errors import UsageError
-from streamclf.core.options import option
 from streamclf.core.redaction import mask_url
 
 

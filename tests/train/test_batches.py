@@ -16,7 +16,7 @@ from train.audio.augment import (
     draw_gains,
     fit_length,
 )
-from train.audio.mixing import (
+from train.audio.between_class import (
     a_weighted_level,
     a_weighting,
     draw_other_class,

@@ -6,7 +6,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from train.audio.mixing import a_weighted_level
+from train.audio.between_class import a_weighted_level
 from train.base.errors import RunError
 from train.datasets import open_clips
 from train.envnet import EnvNet, EnvNetSystem

@@ -17,7 +17,7 @@ from export.tune import halve
 from export.tune import main as tune_main
 from streamclf import ArraySource, Engine, Settings, SoundEvent
 from streamclf.core.card import Card
-from train.audio.scenes import make_scenes
+from train.audio.soundscapes import make_scenes
 from train.datasets import open_clips
 from train.nets.inference import softmax
 from train.run_folder.run import RunFolder

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from train.audio.noise import make_noise
-from train.audio.scenes import frame_power
+from train.audio.soundscapes import frame_power
 from train.datasets.prepared import FULL_SCALE, ClipSet
 
 SOUNDS_AT_ONCE = (0.35, 0.5, 0.15)

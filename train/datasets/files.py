@@ -1,11 +1,11 @@
-"""The audio files in a folder tree, by the rules of `streamclf.core.folder_walk`."""
+"""The audio files in a folder tree, by the rules of `streamclf.core.find_audio_files`."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
 
-from streamclf.core.folder_walk import FolderWalk
+from streamclf.core.find_audio_files import FolderWalk
 from train.base.errors import DatasetError
 from train.datasets.decode import AUDIO_ENDINGS
 

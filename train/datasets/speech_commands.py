@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from streamclf.core.folder_walk import is_hidden
+from streamclf.core.find_audio_files import is_hidden
 from train.base.errors import DatasetError
 from train.datasets.dataset import DataSet, Listing, Recording, names_in
 from train.datasets.prepared import is_prepared

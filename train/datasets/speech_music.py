@@ -20,7 +20,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from streamclf.core.folder_walk import is_hidden
+from streamclf.core.find_audio_files import is_hidden
 from train.datasets.dataset import DataSet, Listing, Recording
 from train.datasets.debian_packages import fetch_packages, keep_copyright, keep_sound
 from train.datasets.files import audio_below

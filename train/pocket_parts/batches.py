@@ -8,7 +8,7 @@ import numpy as np
 from torch import Tensor
 
 from train.audio.augment import draw_gains, mask_bands, to_device
-from train.audio.mixing import mixup
+from train.audio.between_class import mixup
 from train.pocket_parts.mel_power import (
     NOISE_POWER,
     MelPower,

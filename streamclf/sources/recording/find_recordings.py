@@ -12,7 +12,7 @@ from pathlib import Path
 
 from streamclf.core.clip_tags import is_clip
 from streamclf.core.errors import RecordingError
-from streamclf.core.folder_walk import FolderWalk, is_hidden
+from streamclf.core.find_audio_files import FolderWalk, is_hidden
 from streamclf.core.text_format import format_count
 from streamclf.sources.recording.playlists import check_name
 
@@ -53,9 +53,9 @@ def looks_like_recordings(name: str) -> bool:
 def find_recordings(names: Iterable[str]) -> FoundRecordings:
     """Find the recordings for names of files, folders and patterns.
 
-    A folder stands for all files below it, see `streamclf.core.folder_walk`. Clips that streamclf
-    wrote are left out of folders and of patterns with ``**``; they can be named themselves, or by
-    another pattern.
+    A folder stands for all files below it, see `streamclf.core.find_audio_files`. Clips that
+    streamclf wrote are left out of folders and of patterns with ``**``; they can be named
+    themselves, or by another pattern.
 
     Args:
         names: Names as given on the command line; ``-`` is standard input.

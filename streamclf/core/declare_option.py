@@ -5,7 +5,7 @@ name on the command line (the key in ``streamclf.toml`` and the variable in the 
 from that), and its help. The class variable ``panel`` is the section of the help that the options
 stand in. The command line fills the group and hands it on, whatever runs takes the same object, and
 a program that uses streamclf as a library makes one by itself. A group lives in the lowest room
-that uses it; only `streamclf.cli.options` knows by which library options are read.
+that uses it; only `streamclf.cli.typer_parameters` knows by which library options are read.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """From groups of options to a command that Typer reads.
 
-`grouped` replaces the parameters of a command that are groups (see `streamclf.core.options`) by one
-parameter an option, and hands the groups to the command, filled. Nowhere else does a declaration
-meet Typer.
+`grouped` replaces the parameters of a command that are groups (`streamclf.core.declare_option`) by
+one parameter an option, and hands the groups to the command, filled. Nowhere else does a
+declaration meet Typer.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Annotated, Any, get_args, get_type_hints
 
 import typer
 
-from streamclf.core.options import Option, declared_options
+from streamclf.core.declare_option import Option, declared_options
 from streamclf.dashboard.options import ScreenOptions
 
 
