@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 
-
 def event_id(label: str, onset: int) -> str:
     """Return the name of an event.
 

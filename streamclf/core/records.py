@@ -8,8 +8,6 @@ lengths are at the model's rate.
 
 from __future__ import annotations
 
-from streamclf.core.event_id import event_id
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -17,6 +15,8 @@ from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+
+from streamclf.core.event_id import event_id
 
 if TYPE_CHECKING:
     from streamclf.core.card import Task, Thresholds, Unknown
@@ -336,8 +336,6 @@ class SoundEvent:
     def id(self) -> str:
         """Name of the event, as in its `EventBegan`, see `event_id`."""
         return event_id(self.label, self.onset)
-
-
 
 
 Result: TypeAlias = Average | EventBegan | EventOngoing | SoundEvent | Gap | Notice | Change
