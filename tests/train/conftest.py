@@ -5,10 +5,11 @@ from __future__ import annotations
 import csv
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 import soundfile
 
@@ -87,7 +88,8 @@ def quick_runs(
     A test that looks at pictures is marked ``pictures``; `test_network_contract` draws those of
     each network.
     """
-    command, pocket = (sys.modules.get(f"train.{name}") for name in ("cli.network_command", "pocket"))
+    command = sys.modules.get("train.cli.network_command")
+    pocket = sys.modules.get("train.pocket")
     if command is not None and request.node.get_closest_marker("pictures") is None:
         monkeypatch.setattr(command, "draw_run", lambda run, system, network: None)
     if pocket is not None:
@@ -103,10 +105,13 @@ def traced_graphs(tmp_path_factory: pytest.TempPathFactory) -> TracedGraphs:
     return TracedGraphs(folder / "traced-graphs")
 
 
-@pytest.fixture
-def trace_once(monkeypatch: pytest.MonkeyPatch, traced_graphs: TracedGraphs) -> None:
-    """Let exports take the graph of a network that was traced before."""
-    monkeypatch.setattr("export.graph.formats.make_graph", traced_graphs.make_graph)
+@pytest.fixture(scope="session", autouse=True)
+def make_graph(traced_graphs: TracedGraphs) -> Iterator[Callable[..., onnx.ModelProto]]:
+    """`export.graph.export_graph.make_graph`, for exports too: no network is traced twice."""
+    with pytest.MonkeyPatch.context() as patch:
+        if "export.graph.formats" in sys.modules:
+            patch.setattr("export.graph.formats.make_graph", traced_graphs.make_graph)
+        yield traced_graphs.make_graph
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
