@@ -20,6 +20,7 @@ from streamclf.dashboard.app import Dashboard
 from streamclf.dashboard.health import HealthMeter
 from streamclf.dashboard.listener import Doors, Listener
 from streamclf.dashboard.saved_settings import Remembered
+from streamclf.dashboard.widgets.canvas import Canvas
 from streamclf.model.classifier import Classifier
 from streamclf.model.model_file import Model
 from streamclf.pipeline.engine import Engine
@@ -167,6 +168,21 @@ def text_of(app: Dashboard) -> str:
     size = app.size
     lines = app.screen._compositor.render_strips(size) if size else []
     return "\n".join(strip.text for strip in lines)
+
+
+def lines_of(canvas: Canvas) -> list[str]:
+    """The lines that a widget has drawn."""
+    return [strip.text for strip in canvas._strips]
+
+
+def messages_of(app: Dashboard) -> list[str]:
+    """What the notifications on the screen say, the oldest first."""
+    return [notification.message for notification in app._notifications]
+
+
+def redraw_health(app: Dashboard) -> None:
+    """Let the next picture measure the line of health anew, which else waits a second."""
+    app._health_at = -1e9
 
 
 def fix_time(monkeypatch) -> None:

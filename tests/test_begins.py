@@ -262,4 +262,4 @@ def test_event_of_hours_takes_no_memory(more):
         assert kinds[EventBegan] == kinds[SoundEvent] >= 1
         return most
 
-    assert peak(10_000) < 1.1 * peak(1_000) + 2_000
+    assert peak(4_000) < 1.1 * peak(1_000) + 2_000

@@ -81,7 +81,7 @@ class ScreenClock(FakeClock):
 
 
 @pytest.mark.parametrize("waits", [False, True], ids=["as it is", "if listening waited for it"])
-def test_a_hanging_screen_loses_no_audio(tmp_path, tone_model, waits):
+def test_a_hanging_screen_loses_no_audio(tmp_path, tone_model, monkeypatch, waits):
     """Each picture takes longer to draw than the microphone's ring can hold audio for."""
     audio = FakeBackend()
     audio.clock = clock = ScreenClock()
@@ -122,8 +122,8 @@ def test_a_hanging_screen_loses_no_audio(tmp_path, tone_model, waits):
         nonlocal loop
         loop = asyncio.get_running_loop()
         if waits:
-            app.listener._post = post_and_wait
-        app.draw = draw_slowly
+            monkeypatch.setattr(app.listener, "_post", post_and_wait)
+        monkeypatch.setattr(app, "draw", draw_slowly)
         await settle(pilot, all_is_heard)
 
     loop = None

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import toys
-from dashboards import SCENE, Script, fix_time, heard, make_dashboard, settle
+from dashboards import SCENE, Script, fix_time, heard, make_dashboard, redraw_health, settle
 
 from streamclf.core.errors import DeviceError
 from streamclf.dashboard.refresh_rate import Pace
@@ -38,7 +38,7 @@ def picture(snap_compare, tmp_path, tone_model, monkeypatch, request):
                 await settle(pilot, lambda: show is None or isinstance(app.screen, show))
             if stop:
                 app.listener.stop()
-            app._health_at = -1e9
+            redraw_health(app)
             app.meter._frames.clear()
             app.clear_notifications()
             await pilot.pause()

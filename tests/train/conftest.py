@@ -86,8 +86,11 @@ def quick_runs(
     """Leave out what takes toy runs nine tenths of their time: pictures, and noises made anew.
 
     A test that looks at pictures is marked ``pictures``; `test_network_contract` draws those of
-    each network.
+    each network. Nor is coverage measured in the processes that a test starts: it is of the
+    runtime alone.
     """
+    for name in ("COVERAGE_PROCESS_START", "COVERAGE_PROCESS_CONFIG"):
+        monkeypatch.delenv(name, raising=False)
     command = sys.modules.get("train.cli.network_command")
     pocket = sys.modules.get("train.pocket")
     if command is not None and request.node.get_closest_marker("pictures") is None:

@@ -75,7 +75,7 @@ class EventList(Vertical):
         super().__init__(id=id)
         self.border_title = "events"
         self._entries: list[Entry] = []
-        self._shown: list[Entry] = []
+        self.shown: list[Entry] = []
         self._filter = ""
         self._columns = Columns.within(0)
 
@@ -123,7 +123,7 @@ class EventList(Vertical):
 
     def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
         """Say which was chosen."""
-        self.post_message(self.Chosen(self._shown[event.option_index]))
+        self.post_message(self.Chosen(self.shown[event.option_index]))
 
     def _width(self) -> int:
         """Cells of a line, beside the list's own margins."""
@@ -140,8 +140,8 @@ class EventList(Vertical):
     def _amend(self) -> None:
         """Write lines anew that say something else by now; they stay where they are."""
         options = self.query_one(OptionList)
-        before, self._shown = self._shown, self._fitting()[: -MOST_SHOWN - 1 : -1]
-        for index, (old, new) in enumerate(zip(before, self._shown, strict=True)):
+        before, self.shown = self.shown, self._fitting()[: -MOST_SHOWN - 1 : -1]
+        for index, (old, new) in enumerate(zip(before, self.shown, strict=True)):
             if old != new and self._line(old) != (line := self._line(new)):
                 options.replace_option_prompt_at_index(index, line)
 
@@ -149,14 +149,14 @@ class EventList(Vertical):
         fitting = self._fitting()
         options = self.query_one(OptionList)
         at = options.highlighted
-        chosen = self._shown[at] if at is not None and at < len(self._shown) else None
-        self._shown = fitting[: -MOST_SHOWN - 1 : -1]
+        chosen = self.shown[at] if at is not None and at < len(self.shown) else None
+        self.shown = fitting[: -MOST_SHOWN - 1 : -1]
         of_all = f", of {len(self._entries)}" if self._filter else ""
         self.border_title = f"events ({len(fitting)}{of_all})" if self._entries else "events"
         options.clear_options()
-        options.add_options([Option(self._line(entry)) for entry in self._shown])
+        options.add_options([Option(self._line(entry)) for entry in self.shown])
         # New ones push it down; the cursor goes along.
-        lines = [same_line(entry) for entry in self._shown]
+        lines = [same_line(entry) for entry in self.shown]
         if chosen is not None and same_line(chosen) in lines:
             options.highlighted = lines.index(same_line(chosen))
 
