@@ -10,6 +10,7 @@ measures either.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -102,17 +103,46 @@ def running_and_whole(heard: WindowLogits, temperature: float) -> list[npt.NDArr
 
 
 def tempered_after(averages: Averages) -> Averages:
-    """The same averages with the temperature applied to them instead of to the windows."""
+    """The same averages with the temperature applied to them instead of to the windows.
+
+    The averages do not depend on the temperature: those of the clips asked for last are kept, since
+    a fit asks for the same clips at thirty temperatures.
+    """
+    kept: list[_Plain] = []
 
     def average(heard: WindowLogits, temperature: float) -> list[npt.NDArray[np.float64]]:
-        plain = averages(heard, 1.0)
-        # Scores of what was shorter than a window add up to less than 1, and still do then.
-        return [
-            softmax(np.log(np.maximum(clip, 1e-12)), temperature) * clip.sum(axis=1, keepdims=True)
-            for clip in plain
-        ]
+        if not kept or kept[0].heard is not heard:
+            kept[:] = [_Plain.of(heard, averages)]
+        plain = kept[0]
+        return np.split(softmax(plain.logarithms, temperature) * plain.sums, plain.ends)
 
     return average
+
+
+@dataclass(frozen=True)
+class _Plain:
+    """Averages before a temperature, those of all clips one below the other.
+
+    Attributes:
+        heard: The clips.
+        logarithms: ``(rows, classes)``, of the averages.
+        sums: ``(rows, 1)``: averages of what was shorter than a window add up to less than 1, and
+            still do at another temperature.
+        ends: The row behind the last of each clip but the last clip.
+    """
+
+    heard: WindowLogits
+    logarithms: npt.NDArray[np.float64]
+    sums: npt.NDArray[np.float64]
+    ends: npt.NDArray[np.int64]
+
+    @classmethod
+    def of(cls, heard: WindowLogits, averages: Averages) -> _Plain:
+        """The averages of these clips."""
+        clips = averages(heard, 1.0)
+        rows = np.concatenate(clips)
+        ends = np.cumsum([len(clip) for clip in clips])[:-1]
+        return cls(heard, np.log(np.maximum(rows, 1e-12)), rows.sum(axis=1, keepdims=True), ends)
 
 
 def calibration_error(
