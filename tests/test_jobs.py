@@ -32,7 +32,6 @@ from streamclf.core.settings import Settings
 from streamclf.model.classifier import Classifier
 from streamclf.model.model_file import Model
 from streamclf.pipeline.engine import Engine
-from streamclf.runs import batch as batch_module
 from streamclf.runs import jobs as jobs_module
 from streamclf.runs import spool as spool_module
 from streamclf.runs.batch import count_jobs, leaves_core, run_recordings
@@ -40,6 +39,7 @@ from streamclf.runs.console import Bars
 from streamclf.runs.jobs import Jobs
 from streamclf.runs.spool import Spool, pack, unpack
 from streamclf.sinks.base import MemorySink
+from streamclf.sources.recording import recording as recording_module
 
 
 @given(st.lists(st.binary(max_size=60), max_size=40), st.integers(1, 200))
@@ -286,14 +286,14 @@ def test_a_recording_that_cannot_be_opened_for_the_system_is_its_own_line(
     classifier, write_wav, monkeypatch
 ):
     paths = [write_wav(toys.tone(440, 2), f"{k}.wav") for k in range(3)]
-    opening = batch_module.Recording
+    opening = recording_module.Recording
 
     def open_recording(path):
         if path == paths[1]:
             raise OSError(errno.EMFILE, "Too many open files")
         return opening(path)
 
-    monkeypatch.setattr(batch_module, "Recording", open_recording)
+    monkeypatch.setattr(recording_module, "Recording", open_recording)
     for n_jobs in (1, 2):
         report = run_recordings(engines(classifier, n_jobs), paths, lambda path: [], Bars(3))
         assert report.failures == [f"{paths[1]}: cannot be opened: too many open files"]

@@ -82,7 +82,7 @@ def test_tempered_after_is_the_temperature_of_a_window_alone():
 
 
 def test_a_fit_averages_its_clips_once():
-    heard, other = make_disagreeing(20), make_disagreeing(20, seed=2)
+    heard, other = make_held_out(60), make_held_out(60, sharpness=3.0)
     averaged = []
 
     def average(clips, temperature):
