@@ -133,6 +133,7 @@ def test_a_hanging_screen_loses_no_audio(tmp_path, tone_model, monkeypatch, wait
     assert (counts.n_gaps > 0) == waits
 
 
+@pytest.mark.slow
 def test_a_slow_line_is_drawn_to_less_often_and_nothing_is_lost(tmp_path, tone_model):
     sound = tmp_path / "sound.wav"
     tones = [toys.tone(hz, 0.2) for hz in np.random.default_rng(0).uniform(200, 3800, 100)]

@@ -100,6 +100,7 @@ def test_a_table_cut_anywhere_keeps_whole_recordings_alone(run, recordings, tmp_
         assert table.read_bytes() == whole[: max(ends[n_whole] if size >= ends[0] else 0, 0)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n_jobs", [1, 2])
 def test_killed_again_and_again_it_ends_with_the_same_table(
     write_wav, tone_model, tmp_path, n_jobs
@@ -235,6 +236,7 @@ def test_files_of_its_own_and_a_table_are_done_together(run, recordings, tmp_pat
     assert sorted(marks((tmp_path / "all.csv").read_text())) == sorted(shown(recordings))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n_jobs", [1, 2])
 def test_interrupted_it_says_what_is_unfinished(write_wav, tone_model, tmp_path, n_jobs):
     long = np.concatenate([toys.tone(hz, 2) for hz in (440, 2500) * 20])
