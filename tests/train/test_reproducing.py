@@ -105,7 +105,7 @@ def train(make_esc, tmp_path, monkeypatch):
 
 OPTIONS = {
     "digits": ["--net", "best", "--epochs", "4", "--replan", "2:3"],
-    "envnet": ["--bc", "--strong", "--epochs", "1", "--lr", "0.02"],
+    "envnet": ["--bc", "--strong", "--epochs", "1", "--lr", "0.02", "--max-clips", "3"],
     "envnetv2": ["--epochs", "1", "--max-clips", "3"],
     "melcnn": ["--random-split", "--epochs", "1", "--test-fold", "2"],
     "pocket": ["--epochs", "2", "--batch-size", "4", "--leave-out", "rain"],
