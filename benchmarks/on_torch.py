@@ -6,6 +6,7 @@ The run is exported for it. The recording is 48 kHz stereo WAV of noise. streamc
 resamples, scores, averages and finds events; torch is given windows already cut, in batches of 128
 and one at a time (as tutorials do), and brings their logits back. "Decoding alone" is what comes
 before the network in streamclf: where streamclf takes hardly longer, the device does not limit it.
+On CUDA streamclf runs twice: as it is, and with `one_graph`.
 
 Rounds are run in turn; medians are compared.
 """
@@ -18,6 +19,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +34,7 @@ from streamclf.core.settings import Settings
 from streamclf.model.classifier import Classifier
 from streamclf.model.model_file import Model
 from streamclf.model.providers import obstacle
+from streamclf.model.stem.shared_frames import DEVICES
 from streamclf.pipeline.engine import Engine
 from streamclf.pipeline.mixdown import mix_down
 from streamclf.pipeline.resample import resample
@@ -77,15 +80,25 @@ def compare(options: argparse.Namespace) -> None:
         classifier.split()
         if notice := classifier.take_notice():
             print(notice, file=sys.stderr)
-        engine = Engine(classifier, Settings(options.hop))
-        engine.read_ahead = leaves_core(options.provider, 0)
+        engines = {"streamclf": Engine(classifier, Settings(options.hop))}
+        if options.provider in DEVICES:
+            joined = Classifier(Model(file, provider=options.provider), one_graph=True)
+            joined.split()
+            if notice := joined.take_notice():
+                print(notice, file=sys.stderr)
+            engines["streamclf, one graph"] = Engine(joined, Settings(options.hop))
+        for engine in engines.values():
+            engine.read_ahead = leaves_core(options.provider, 0)
         audio = decode(recording, system.sample_rate)
         starts = range(0, len(audio) - system.window_samples + 1, hop)
         windows = np.stack([audio[k : k + system.window_samples] for k in starts])
         alone = windows[:MOST_ALONE]
         whole, alone_s = options.seconds, len(alone) * options.hop
         work: dict[str, tuple[float, Callable[[], object]]] = {
-            "streamclf": (whole, lambda: listen(engine, recording)),
+            **{
+                name: (whole, partial(listen, engine, recording))
+                for name, engine in engines.items()
+            },
             "decoding alone": (whole, lambda: decode(recording, system.sample_rate)),
             f"torch, batches of {BATCH}": (whole, lambda: score(network, windows, BATCH)),
             "torch, a window at a time": (alone_s, lambda: score(network, alone, 1)),
@@ -99,7 +112,9 @@ def compare(options: argparse.Namespace) -> None:
     speeds = {
         name: seconds / statistics.median(taken[name][1:]) for name, (seconds, _) in work.items()
     }
-    print(f"{options.run.name} on {options.provider}, a window every {engine.hop_s:g} s")
+    print(
+        f"{options.run.name} on {options.provider}, a window every {engines['streamclf'].hop_s:g} s"
+    )
     print("| | x real time | streamclf is |")
     print("|---|---|---|")
     for name, speed in speeds.items():

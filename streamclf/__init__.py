@@ -51,6 +51,7 @@ _HOMES = {
     "SoundEvent": "streamclf.core.records",
     "Source": "streamclf.sources.base",
     "StandardInput": "streamclf.sources.stream.standard_input",
+    "StreamStarted": "streamclf.core.records",
     "StreamclfError": "streamclf.core.errors",
     "UrlStream": "streamclf.sources.stream.url_stream",
     "classify": "streamclf.api.functions",

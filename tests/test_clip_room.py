@@ -8,8 +8,7 @@ import pytest
 import toys
 
 from streamclf.core.errors import SinkError
-from streamclf.core.records import Block, SoundEvent
-from streamclf.sinks.base import StreamInfo
+from streamclf.core.records import Block, SoundEvent, StreamStarted
 from streamclf.sinks.clips.clip_file import Clip, encode_clip, write_clip
 from streamclf.sinks.clips.clips import BackgroundClips
 from streamclf.sinks.clips.quota import ClipRoom
@@ -93,7 +92,7 @@ def test_a_clip_that_cannot_be_deleted_is_said(tmp_path, monkeypatch):
 def test_a_long_run_keeps_to_its_size_and_says_so_once(tmp_path):
     told, limit = [], 30_000
     sink = BackgroundClips(tmp_path, told.append, ClipRoom(tmp_path, limit))
-    sink.begin(StreamInfo("a.wav", RATE, ["dog", "owl"], "single-label"))
+    sink.begin(StreamStarted("a.wav", RATE, ["dog", "owl"], "single-label"))
     for second in range(0, 100, 2):
         sink.hear(Block(2000 * second, np.tile(NOISE, 2)[None], RATE))
         label = "owl" if second == 4 else "dog"

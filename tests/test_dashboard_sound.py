@@ -246,9 +246,9 @@ def test_live_audio_is_kept_for_minutes_in_bounded_memory():
 
 
 def toys_stream():
-    from streamclf.sinks.base import StreamInfo
+    from streamclf.core.records import StreamStarted
 
-    return StreamInfo("x", 22_050, ["a", "b"], "single-label")
+    return StreamStarted("x", 22_050, ["a", "b"], "single-label")
 
 
 @given(

@@ -12,8 +12,7 @@ import pytest
 from live_runs import PATIENCE_S
 
 from streamclf.core.errors import SinkError
-from streamclf.core.records import Average, Scores, SoundEvent
-from streamclf.sinks.base import StreamInfo
+from streamclf.core.records import Average, Scores, SoundEvent, StreamStarted
 from streamclf.sinks.factory import open_scores, open_sink
 from streamclf.sinks.live import background
 from streamclf.sinks.live.background import BackgroundLines
@@ -21,7 +20,7 @@ from streamclf.sinks.live.pipes import FifoTarget, OutputTarget
 from streamclf.sinks.live.targets import Target
 from streamclf.sinks.live.upkeep import Upkeep
 
-STREAM = StreamInfo("Mic", 8000, ["dog", "rain"], "single-label")
+STREAM = StreamStarted("Mic", 8000, ["dog", "rain"], "single-label")
 
 
 class Fickle(Target):

@@ -5,7 +5,7 @@ import pytest
 import toys
 
 from streamclf.core.card import Thresholds
-from streamclf.core.records import Average, Notice, SoundEvent
+from streamclf.core.records import Average, Notice, SoundEvent, StreamStarted
 from streamclf.core.settings import Settings
 from streamclf.model.classifier import Classifier
 from streamclf.model.model_file import Model
@@ -62,5 +62,5 @@ def test_windows_without_numbers_are_left_out_and_the_rest_goes_on(classifier, k
 def test_a_network_that_never_gives_numbers_finds_nothing_and_says_so_once(classifier):
     engine = Engine(Failing(classifier, dict.fromkeys(range(100), np.nan)), Settings())
     results = list(engine.run(ArraySource(SOUND, toys.RATE)))
-    assert [type(item) for item in results] == [Notice]
+    assert [type(item) for item in results] == [StreamStarted, Notice]
     assert engine.statistics.n_windows == 0

@@ -49,6 +49,16 @@ def test_verify_finds_all_alike(streamclf, sharing_model, scenes):
     assert "samples" in live
 
 
+def test_verify_says_that_windows_share_nothing_on_a_gpu(
+    streamclf, sharing_model, scenes, monkeypatch
+):
+    monkeypatch.setattr("streamclf.model.classifier.GPUS", ("cpu",))
+    result = streamclf("verify", scenes, "--model", sharing_model, "--provider", "cpu")
+    assert result.code == 0
+    line = next(line for line in result.out.splitlines() if line.startswith("sharing"))
+    assert line.split(maxsplit=2)[1:] == ["none", "windows share no work on cpu"]
+
+
 def test_verify_sees_a_file_that_is_not_heard_to_its_end(
     streamclf, sharing_model, scenes, monkeypatch
 ):

@@ -21,8 +21,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from streamclf.core.records import SoundEvent
-from streamclf.sinks.base import StreamInfo
+from streamclf.core.records import SoundEvent, StreamStarted
 from streamclf.sinks.lines import LineFile
 from streamclf.sinks.tables import AudacitySink, CsvSink
 from train.audio.scenes import Scene, make_scenes
@@ -43,7 +42,7 @@ class TruthSink(CsvSink):
     scene: Scene
 
     def row(
-        self, stream: StreamInfo, label: str | None, onset: int, offset: int, score: float | str
+        self, stream: StreamStarted, label: str | None, onset: int, offset: int, score: float | str
     ) -> str:
         """Format a row."""
         seconds = stream.seconds(len(self.scene.waveform))
@@ -151,7 +150,7 @@ def _write_scene(scene: Scene, folder: Path, truth: TruthSink) -> None:
     truth.scene = scene
     names = sorted({event.label for event in scene.events})
     for sink in (truth, labels):
-        sink.begin(StreamInfo(audio.name, scene.sample_rate, names, "single-label"))
+        sink.begin(StreamStarted(audio.name, scene.sample_rate, names, "single-label"))
         for event in scene.events:
             sink.write(SoundEvent(event.label, event.onset, event.offset, 1.0))
     labels.close()

@@ -23,15 +23,13 @@ import numpy.typing as npt
 from streamclf.core.errors import SourceError, StreamclfError, UsageError
 from streamclf.core.label_choice import choose_labels
 from streamclf.core.log import say
-from streamclf.core.records import Average, Change, Gap, Notice, Result, SoundEvent
+from streamclf.core.records import Average, Change, Gap, Notice, Result, SoundEvent, StreamStarted
 from streamclf.core.settings import Settings, choose_thresholds
 from streamclf.core.unknown import judge
 from streamclf.model.classifier import Classifier
 from streamclf.model.model_file import Model, find_model
 from streamclf.pipeline.engine import Engine
 from streamclf.runs.batch import leaves_core
-from streamclf.runs.runner import stream_info
-from streamclf.sinks.base import StreamInfo
 from streamclf.sinks.summary import WholeMean
 from streamclf.sources.array import ArraySource
 from streamclf.sources.base import Source
@@ -327,26 +325,28 @@ def _listen(engine: Engine, source: Source, duration_s: float | None) -> Iterato
             engine.stop()
 
 
-def _hear(engine: Engine, source: Source) -> Iterator[tuple[Result, StreamInfo]]:
+def _hear(engine: Engine, source: Source) -> Iterator[tuple[Result, StreamStarted]]:
     """The results of a stream; what went wrong with it is logged, and raised if nothing was heard.
 
     Raises:
         SourceError: No audio came at all.
     """
-    info: StreamInfo | None = None
+    info: StreamStarted | None = None
     try:
         with closing(engine.run(source)) as results:
             for result in results:
-                info = info or stream_info(engine, source)
-                _warn(result, info)
-                yield result, info
+                if isinstance(result, StreamStarted):
+                    info = result
+                elif info is not None:
+                    _warn(result, info)
+                    yield result, info
     except SourceError as error:
         if info is None:
             raise
         say(f"warning: {error}")
 
 
-def _warn(result: Result, info: StreamInfo) -> None:
+def _warn(result: Result, info: StreamStarted) -> None:
     if isinstance(result, Gap):
         length_s, at_s = result.n_samples / info.sample_rate, info.seconds(result.position)
         say(f"warning: {info.source}: {length_s:.2f} s are missing at {at_s:g} s: {result.cause}")
@@ -354,7 +354,7 @@ def _warn(result: Result, info: StreamInfo) -> None:
         say(f"warning: {info.source}: {result.message}")
 
 
-def _event(result: Result, info: StreamInfo) -> Event | None:
+def _event(result: Result, info: StreamStarted) -> Event | None:
     """What a record tells of an event, whether it ends one or tells of one that still sounds."""
     if isinstance(result, Average | Gap | Notice | Change):
         return None

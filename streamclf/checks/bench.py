@@ -5,6 +5,7 @@ hold even where other work disturbs them; medians are reported. The baselines:
 
 - ``window_at_a_time``: each window through the whole graph by itself, nothing shared;
 - ``batched``: whole windows, many at once;
+- ``one_graph``: on CUDA, what a `Classifier` with ``one_graph`` runs in place of it;
 - ``bare_session``: a bare loop over the sessions that the engine uses, on input already cut: what
   the arithmetic costs, without decoding, resampling, cutting, averaging and events.
 """
@@ -29,11 +30,12 @@ import soundfile
 from streamclf.core import child_python
 from streamclf.core.cpu_count import count_cores
 from streamclf.core.errors import UsageError
+from streamclf.core.log import say
 from streamclf.core.records import Block, Window
 from streamclf.core.settings import Settings
 from streamclf.model.classifier import Array, Classifier, stack
 from streamclf.model.model_file import Model
-from streamclf.model.stem.shared_frames import BATCH, SHARED_BATCH
+from streamclf.model.stem.shared_frames import BATCH, DEVICES, SHARED_BATCH
 from streamclf.pipeline.engine import Engine
 from streamclf.pipeline.mixdown import mix_down
 from streamclf.pipeline.resample import resample
@@ -196,11 +198,6 @@ def _stages(
     """Stem, head and both without anything around them, on input already cut."""
     split, card = classifier.split(), classifier.card
     audio_s = len(windows) * hop / card.sample_rate
-    if one_pass := classifier.one_pass:
-        size = classifier.batch_size(hop)
-        parts = [windows[k : k + size] for k in range(0, len(windows), size)]
-        bare = lambda: [one_pass.logits(part) for part in parts]  # noqa: E731
-        return {"bare_session": (Timing(audio_s, len(windows)), bare)}
     if split is None or hop % split.stem.stride:
         batches = _batches(stack(windows), classifier.model.fixed_batch or BATCH)
         bare = lambda: [classifier.score(batch) for batch in batches]  # noqa: E731
@@ -252,6 +249,7 @@ def _baselines(
     waveforms = stack(windows)
     batches = _batches(waveforms, BATCH)
     alone = _batches(waveforms[:MOST_ALONE], 1)
+    can_join = whole.model.provider in DEVICES and whole.model.can_split
     return {
         "window_at_a_time": (
             Timing(len(alone) * hop_s, len(alone)),
@@ -261,7 +259,24 @@ def _baselines(
             Timing(len(windows) * hop_s, len(windows)),
             lambda: [whole.score(batch) for batch in batches],
         ),
+        **(_in_one_graph(open_model, windows, hop) if can_join else {}),
     }
+
+
+def _in_one_graph(
+    open_model: Callable[[bool], Model], windows: list[Window], hop: int
+) -> dict[str, tuple[Timing, Callable[[], object]]]:
+    """Windows in one graph on a GPU; where that fails, it is said and not measured."""
+    classifier = Classifier(open_model(False), one_graph=True)
+    size = classifier.batch_size(hop)
+    classifier.split()
+    one_pass = classifier.one_pass
+    if one_pass is None:
+        say(f"warning: {classifier.take_notice()}")
+        return {}
+    parts = [windows[k : k + size] for k in range(0, len(windows), size)]
+    timing = Timing(len(windows) * hop / classifier.card.sample_rate, len(windows))
+    return {"one_graph": (timing, lambda: [one_pass.logits(part) for part in parts])}
 
 
 def _batches(waveforms: Array, size: int) -> list[Array]:

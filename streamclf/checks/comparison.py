@@ -10,7 +10,15 @@ import numpy as np
 import numpy.typing as npt
 
 from streamclf.core.card import Card
-from streamclf.core.records import Average, EventBegan, EventOngoing, Gap, Result, SoundEvent
+from streamclf.core.records import (
+    Average,
+    EventBegan,
+    EventOngoing,
+    Gap,
+    Result,
+    SoundEvent,
+    StreamStarted,
+)
 
 
 @dataclass
@@ -35,7 +43,9 @@ class Comparison:
         return not self.fault and self.difference <= limit
 
 
-def compare(expected: Iterable[Result], found: Iterable[Result], card: Card) -> Comparison:
+def compare(
+    expected: Iterable[StreamStarted | Result], found: Iterable[StreamStarted | Result], card: Card
+) -> Comparison:
     """Compare two runs while they go on; nothing is kept of either.
 
     Args:
@@ -121,7 +131,7 @@ def describe(result: Result | None, card: Card) -> str:
     return "nothing"
 
 
-def _compared(results: Iterable[Result]) -> Iterator[Result]:
+def _compared(results: Iterable[StreamStarted | Result]) -> Iterator[Result]:
     kinds = Average | EventBegan | EventOngoing | SoundEvent | Gap
     return (result for result in results if isinstance(result, kinds))
 

@@ -20,7 +20,7 @@ import numpy as np
 from streamclf.checks.comparison import Comparison, compare, difference_of
 from streamclf.checks.synthetic_sounds import write_sounds
 from streamclf.core.errors import ModelError, ProviderError, SourceError
-from streamclf.core.records import Notice, Result, Window
+from streamclf.core.records import Notice, Result, StreamStarted, Window
 from streamclf.core.settings import Settings
 from streamclf.core.stats import count
 from streamclf.model.classifier import Array, Classifier, stack
@@ -128,13 +128,15 @@ class Verification:
         what = f"{count(heard.n_windows, 'window')}, {count(heard.n_events, 'event')}"
         return f"{what} on {self._model.provider}, every {self._engine.hop_s:g} s"
 
-    def _file_path(self, engine: Engine, opened: ExitStack) -> Iterator[Result]:
+    def _file_path(self, engine: Engine, opened: ExitStack) -> Iterator[StreamStarted | Result]:
         """The results of the recording; what is wrong with it is kept."""
         results = engine.run(opened.enter_context(Recording(self._path)))
         opened.callback(results.close)
         return self._until_failure(results)
 
-    def _until_failure(self, results: Iterator[Result]) -> Iterator[Result]:
+    def _until_failure(
+        self, results: Iterator[StreamStarted | Result]
+    ) -> Iterator[StreamStarted | Result]:
         try:
             yield from results
         except SourceError as error:
@@ -195,6 +197,9 @@ class Verification:
             return Finding(name, "none", f"windows share no work: {why}")
         if not shared.model.can_split:
             return Finding(name, "none", "the graph takes batches of one size only")
+        if not shared.shares:
+            why = f"windows share no work on {shared.model.provider}"
+            return Finding(name, "none", why)
         if shared.split() is None:
             return Finding(name, "DIFFERS", shared.take_notice(), good=False)
         plain, score = Classifier(self._open_model(logits=True)), shared.open_stream()

@@ -11,13 +11,11 @@ from streamclf.model.model_file import Model
 from streamclf.pipeline.engine import Engine
 from streamclf.runs.console import say
 from streamclf.runs.found_summary import describe_found
-from streamclf.runs.runner import describe_stream
 
 
 def say_found(statistics: Statistics, engine: Engine) -> None:
     """Say what was found, or what came nearest."""
-    thresholds = describe_stream(engine, "", None).thresholds
-    if found := describe_found(statistics, engine.card, thresholds):
+    if found := describe_found(statistics, engine.card, engine.onset_thresholds):
         say(found)
 
 

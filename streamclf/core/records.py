@@ -8,17 +8,106 @@ model's.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 if TYPE_CHECKING:
-    from streamclf.core.card import Thresholds
+    from streamclf.core.card import Task, Thresholds, Unknown
 
 Waveform: TypeAlias = npt.NDArray[np.float32]
 """float32 in [-1, 1]; ``(channels, samples)`` in a `Block`, ``(samples,)`` in a `Window`."""
+
+
+class StreamClock(Protocol):
+    """What tells when the samples of a live stream sounded (`streamclf.core.local_clock`)."""
+
+    def moment(self, position: int) -> datetime | None:
+        """When a sample sounded, in local time; None before any audio came."""
+
+
+@dataclass(frozen=True, slots=True)
+class StreamStarted:
+    """A stream that begins: the first record of each, before its first audio, gap or notice.
+
+    A stream is one run of an engine over a source. One that gives nothing at all does not start.
+
+    Attributes:
+        source: Its name.
+        sample_rate: The model's, in Hz, at which positions count.
+        labels: The model's.
+        task: The model's.
+        started: Local time of its first sample: of recordings as they tell it, with or without an
+            offset from UTC; of live streams as far as it was known when the first audio arrived.
+        unknown: How the model's unknown sounds are told, if they are.
+        clock: Tells when the samples of a live stream sounded; it learns from all its audio.
+        live: Whether its audio comes at the pace of the clock.
+        display_names: What people read in place of each label; a label without one is shown itself.
+        thresholds: Averaged score at which an event begins, for the labels whose events count.
+        temperature: Of the scores, see `streamclf.core.temperature`.
+        run: Tells one run over a live source from the next; empty of recordings, whose events
+            are the same each time.
+        position: Index of its first sample; above 0 where it goes on where another stream ended.
+    """
+
+    source: str
+    sample_rate: int
+    labels: list[str]
+    task: Task
+    started: datetime | None = None
+    unknown: Unknown | None = None
+    clock: StreamClock | None = None
+    live: bool = False
+    display_names: Mapping[str, str] = field(default_factory=dict)
+    thresholds: Mapping[str, float] = field(default_factory=dict)
+    temperature: float = 1.0
+    run: str = ""
+    position: int = 0
+
+    def display_name(self, label: str) -> str:
+        """What people read in place of a label."""
+        return self.display_names.get(label, label)
+
+    def event_id(self, record_id: str) -> str:
+        """What an event is called where results of several runs may meet.
+
+        Args:
+            record_id: Unique within the stream, from the event's records.
+        """
+        return f"{record_id}@{self.run}" if self.run else record_id
+
+    def seconds(self, position: int) -> float:
+        """A position in seconds from the stream's start, to the microsecond."""
+        return round(position / self.sample_rate, 6)
+
+    def moment(self, position: int) -> datetime | None:
+        """When a sample sounded, in local time; None where nothing tells it."""
+        if self.clock is not None:
+            return self.clock.moment(position)
+        if self.started is None:
+            return None
+        return self.started + timedelta(seconds=position / self.sample_rate)
+
+    def wall_clock(self, position: int) -> tuple[str, str]:
+        """A position as local time without an offset, and that offset from UTC (``+02:00``).
+
+        Both have one form in every row of a table; they are empty where nothing tells them.
+        """
+        moment = self.moment(position)
+        if moment is None:
+            return "", ""
+        text, plain = moment.isoformat(timespec="milliseconds"), moment.replace(tzinfo=None)
+        wall = plain.isoformat(timespec="milliseconds")
+        return wall, text.removeprefix(wall)
+
+    def time(self, position: int) -> str | None:
+        """A position as local time, ISO 8601, with its offset from UTC where that is known."""
+        moment = self.moment(position)
+        return moment.isoformat(timespec="milliseconds") if moment is not None else None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -250,7 +339,7 @@ def event_id(label: str, onset: int) -> str:
 
 
 Result: TypeAlias = Average | EventBegan | EventOngoing | SoundEvent | Gap | Notice | Change
-"""What comes out of the engine, in the order in which it became known."""
+"""What comes out of the engine behind a `StreamStarted`, in the order in which it became known."""
 
 
 def rescale(position: int, from_rate: int, to_rate: int) -> int:

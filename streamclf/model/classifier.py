@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from streamclf.core.errors import CardError, ModelError
+from streamclf.core.errors import CardError, ModelError, ProviderError
 from streamclf.core.records import Change, Gap, Notice, Scores, Window
 from streamclf.model.model_file import Model
+from streamclf.model.providers import GPUS
 from streamclf.model.stem.shared_frames import (
     BATCH,
     DEVICE_BATCH,
@@ -20,7 +21,6 @@ from streamclf.model.stem.shared_frames import (
     SharedStream,
 )
 from streamclf.model.stem.split_model import (
-    Probe,
     SplitModel,
     probe_windows,
     split_and_check,
@@ -46,25 +46,36 @@ class Classifier:
     Where the card names a stem, the windows of a stream share its work (`open_stream`): live from
     the first one on, in recordings once there are many. From then on the whole graph's session is
     closed. A stem that isn't what the card says is noticed when the graph is cut, and not used.
-    On a GPU both halves are then one graph, which is given audio instead of windows (`one_pass`).
+    On a GPU windows share nothing: whole windows go through the whole graph in batches. With
+    ``one_graph`` the halves become one graph there, which is given audio instead of windows
+    (`streamclf.model.stem.one_pass`). That has not been measured on a GPU yet.
 
     Args:
         model: An open model. It is run once here, on silence, which warms it up and shows
             whether its output fits its card.
+        one_graph: Run stem and head as one graph on a CUDA device, so that windows share work
+            there. Where that fails, a notice says so, and the whole graph goes on.
 
     Attributes:
         model: As given.
         card: Its card.
-        one_pass: What the windows of streams go through on a GPU, once the graph is cut.
+        shares: Whether the windows of a stream are to share work, if the card names a stem.
+        one_pass: The one graph of ``one_graph``, once the model's graph is cut.
 
     Raises:
         CardError: The output has another number of classes than the card has labels.
-        ModelError: The graph fails on a window of its own size.
+        ModelError: The graph fails on a window of its own size, or ``one_graph`` was asked for
+            and the model has no stem.
+        ProviderError: ``one_graph`` was asked for, and CUDA does not run the model.
     """
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: Model, *, one_graph: bool = False) -> None:
         self.model = model
         self.card = model.card
+        self.shares = one_graph or model.provider not in GPUS
+        self._one_graph = one_graph
+        if one_graph:
+            _check_one_graph(model)
         self._split: SplitModel | None = None
         self.one_pass: OnePass | None = None
         self._obstacle = "" if model.can_split else "no stem"
@@ -83,7 +94,10 @@ class Classifier:
 
     @property
     def stride(self) -> int:
-        """Samples between the places where windows that share work begin; 1 if none do."""
+        """Samples between the places where windows that share work begin; 1 if none do.
+
+        The same on a GPU, where they share nothing: hops must not depend on the machine.
+        """
         return self.card.stem.stride if self.card.stem and not self._obstacle else 1
 
     def batch_size(self, hop: int) -> int:
@@ -93,9 +107,9 @@ class Classifier:
             hop: Samples between the starts of two.
         """
         stem = self.card.stem
-        if self.stride == 1 or stem is None:
+        if self.stride == 1 or stem is None or not self.shares:
             return BATCH
-        if self.model.provider in DEVICES:
+        if self._one_graph:
             return DEVICE_BATCH
         if not self.model.small:
             return SHARED_BATCH
@@ -124,7 +138,7 @@ class Classifier:
         def score(windows: Sequence[Window]) -> Array:
             nonlocal shared
             parts = []
-            while windows and not self._obstacle:
+            while windows and self.shares and not self._obstacle:
                 if self._split is not None or self._n_whole >= WHOLE_FIRST:
                     split = self._split or self.split()
                     if split is None:
@@ -147,38 +161,31 @@ class Classifier:
         """Cut the graph at its stem, if that is not done yet.
 
         Returns:
-            The halves; None where the card names no stem, or none that holds: `take_notice` then
-            says why.
+            The halves; None where windows share nothing on what runs the model, and where the
+            card names no stem, or none that holds: `take_notice` then says why.
         """
         with self._lock:
-            if self._split is None and not self._obstacle:
+            if self._split is None and self.shares and not self._obstacle:
                 probe = probe_windows(self.card)
                 whole = self._run(probe.whole)
                 self.model.release()
+                way_out = "export it anew"
                 try:
                     split = split_and_check(self.model, probe, whole)
-                    self._join(split, probe, whole)
+                    if self._one_graph:
+                        from streamclf.model.stem.one_pass import join_and_check
+
+                        way_out = "leave one_graph out"
+                        self.one_pass = join_and_check(split, self.model, probe, whole)
                     self._split = split  # last: other threads go by it
                 except Exception as error:
                     # Whatever it is: the whole graph answers as well, only slower.
                     self._obstacle = _describe(error)
                     self._notice = (
-                        f"{self.model.path}: windows share no work: {self._obstacle}: "
-                        "export it anew"
+                        f"{self.model.path}: windows share no work: {self._obstacle}: {way_out}"
                     )
                     self.model.reopen()
             return self._split
-
-    def _join(self, split: SplitModel, probe: Probe, whole: Array) -> None:
-        """Where a GPU runs the halves, put them into one graph."""
-        if self.model.provider not in DEVICES:
-            return
-        from streamclf.model.stem.one_pass import join_and_check
-
-        try:
-            self.one_pass = join_and_check(split, self.model, probe, whole)
-        except Exception as error:
-            self._notice = f"{self.model.path}: windows are cut on the CPU: {_describe(error)}"
 
     def take_notice(self) -> str:
         """What a listener should be told; empty if nothing, and after it was told."""
@@ -200,7 +207,7 @@ class Classifier:
             assert self._split is not None
             return self._split.separately(waveforms)
         size = {"single": 1}.get(self.model.layout, self.model.fixed_batch)
-        if size is None and self.model.provider in ("cuda", "tensorrt"):
+        if size is None and self.model.provider in GPUS:
             # They prepare anew for each shape: a last batch is filled up to a power of two.
             size = 1 << (len(waveforms) - 1).bit_length()
         if size is None:
@@ -241,6 +248,20 @@ class Classifier:
                 "export it so, or for a batch of 1"
             )
         return output.reshape(n_windows, -1)
+
+
+def _check_one_graph(model: Model) -> None:
+    """Refuse what was asked for and cannot be had."""
+    if model.provider not in DEVICES:
+        raise ProviderError(
+            f"one_graph is for a model that runs on CUDA, this one runs on {model.provider} "
+            f"({model.provider_reason}): open it with provider='cuda', or leave one_graph out"
+        )
+    if not model.can_split:
+        raise ModelError(
+            f"{model.path}: one_graph needs a card that names a stem, and batches of any size: "
+            "export it anew, or leave one_graph out"
+        )
 
 
 def _describe(error: Exception) -> str:

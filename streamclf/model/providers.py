@@ -24,6 +24,8 @@ NAMES: dict[str, str] = {
     "coreml": "CoreMLExecutionProvider",
     "openvino": "OpenVINOExecutionProvider",
 }
+GPUS = ("cuda", "tensorrt")
+"""Providers that run on an NVIDIA GPU, and prepare anew for each shape of their input."""
 _OPTIONS: dict[str, dict[str, str]] = {
     # EXHAUSTIVE, the default, searches again at each new shape.
     "cuda": {"cudnn_conv_algo_search": "HEURISTIC"},
@@ -87,7 +89,7 @@ def obstacle(provider: str) -> str | None:
         return (
             f"onnxruntime {onnxruntime.__version__} was built without {provider} (it has {built})"
         )
-    if provider in ("cuda", "tensorrt") and sys.platform != "darwin" and not _nvidia_driver():
+    if provider in GPUS and sys.platform != "darwin" and not _nvidia_driver():
         return "no NVIDIA driver here"
     return None
 
@@ -139,7 +141,7 @@ def _open_with(
         raise ProviderError(
             f"provider {provider} was asked for: {reason}: use --provider auto or cpu"
         )
-    if provider in ("cuda", "tensorrt") and hasattr(onnxruntime, "preload_dlls"):
+    if provider in GPUS and hasattr(onnxruntime, "preload_dlls"):
         onnxruntime.preload_dlls()
     options = onnxruntime.SessionOptions()
     options.log_severity_level = _FATAL

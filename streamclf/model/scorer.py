@@ -28,6 +28,10 @@ class Sharer(Protocol):
     """A scorer whose windows share work."""
 
     @property
+    def shares(self) -> bool:
+        """Whether the windows of a stream are to share work on what runs the model."""
+
+    @property
     def stride(self) -> int:
         """Samples between the places where windows that share begin."""
 
@@ -81,10 +85,12 @@ def describe_hop(settings: Settings, scorer: Scorer) -> str:
     """What a listener should know of the hop, in a line; empty if it is as asked for."""
     rate, stride = scorer.card.sample_rate, stride_of(scorer)
     real = real_hop(settings, scorer)
-    n_grids = count_grids(real, stride)
+    sharer = as_sharer(scorer)
+    shares = sharer is not None and sharer.shares
+    n_grids = count_grids(real, stride) if shares else 1
     no_multiple = (
         f"--hop {settings.hop_s:g} s is no multiple of {stride / rate:g} s, "
-        "at which windows share work: "
+        f"at which windows share work{'' if shares else ' on a CPU'}: "
     )
     if real != settings.hop_samples(rate):
         return f"{no_multiple}it is {real / rate:g} s; --exact-hop keeps it"

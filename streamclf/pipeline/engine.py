@@ -12,6 +12,7 @@ import queue
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import replace
+from itertools import chain
 
 from streamclf.core.card import Thresholds
 from streamclf.core.errors import SourceError, UsageError
@@ -24,6 +25,7 @@ from streamclf.core.records import (
     Notice,
     Result,
     Scores,
+    StreamStarted,
     Window,
 )
 from streamclf.core.settings import Settings
@@ -38,6 +40,7 @@ from streamclf.model.scorer import (
     real_hop,
     usual_batch,
 )
+from streamclf.pipeline.announcement import announce
 from streamclf.pipeline.average import average
 from streamclf.pipeline.events import Timing, detect, find
 from streamclf.pipeline.mixdown import mix_down
@@ -121,6 +124,25 @@ class Engine:
         """What a listener should know of the hop, in a line; empty if it is as asked for."""
         return describe_hop(self.settings, self.scorer)
 
+    @property
+    def onset_thresholds(self) -> dict[str, float]:
+        """Averaged score at which an event begins, for the labels whose events count."""
+        chosen = self.settings.labels
+        return {
+            label: self.thresholds.of(label).on
+            for label in self.card.labels
+            if chosen is None or label in chosen
+        }
+
+    def announce(self, source: Source, position: int = 0) -> StreamStarted:
+        """Describe the stream that a source is about to give; `run` yields the same.
+
+        Args:
+            source: Opened; its first audio is there, where it is live.
+            position: Of its first sample, at the model's rate.
+        """
+        return announce(source, self.card, self.onset_thresholds, self.clock, position)
+
     def _hop(self, settings: Settings) -> int:
         return real_hop(settings, self.scorer)
 
@@ -130,7 +152,7 @@ class Engine:
         on_start: Callable[[], None] = lambda: None,
         *,
         on_audio: Callable[[Block | Gap], None] = lambda item: None,
-    ) -> Generator[Result, None, None]:
+    ) -> Generator[StreamStarted | Result, None, None]:
         """Listen to a source to its end, or until `stop`, which counts from this call on.
 
         Positions begin with that of the source's first item, so that a run reads on where another
@@ -142,8 +164,9 @@ class Engine:
             on_audio: Shown the mono audio at the model's rate as it arrives, and what is missing.
 
         Yields:
-            Averages (a window each), the events that began and ended with them, gaps, notices and
-            changes.
+            One `StreamStarted` as soon as the first audio, gap or notice is there, before
+            ``on_start`` and ``on_audio`` are called; none if nothing comes. Then averages (a
+            window each), the events that began and ended with them, gaps, notices and changes.
 
         Raises:
             SourceError: Audio cannot be had, or not to its end. All that could be found before
@@ -163,10 +186,15 @@ class Engine:
         source: Source,
         on_start: Callable[[], None],
         on_audio: Callable[[Block | Gap], None],
-    ) -> Generator[Result, None, None]:
+    ) -> Generator[StreamStarted | Result, None, None]:
         errors: list[SourceError] = []
         began = time.perf_counter()
-        for result in self._results(source, errors, on_start, on_audio):
+        items = self._listen(source, errors)
+        first = next(items, None)
+        if first is not None:
+            yield self.announce(source, first.position)
+            items = chain((first,), items)
+        for result in self._results(items, on_start, on_audio, live=source.live):
             self.statistics.count(result, self.card.unknown)
             self.statistics.elapsed_s = time.perf_counter() - began
             self.statistics.drift_ppm = source.drift_ppm
@@ -231,13 +259,8 @@ class Engine:
             now=self._now,
         )
 
-    def _results(
-        self,
-        source: Source,
-        errors: list[SourceError],
-        on_start: Callable[[], None],
-        on_audio: Callable[[Block | Gap], None],
-    ) -> Iterator[Result]:
+    def _listen(self, source: Source, errors: list[SourceError]) -> Iterator[Block | Gap | Notice]:
+        """The source's audio, mono and at the model's rate; what goes wrong ends it."""
         rate, settings = self.card.sample_rate, self.settings
         items = self.overload.watch(_read(source, rate), lambda: source.pace)
         items = _until_error(self._note_rate(items), errors)
@@ -247,10 +270,22 @@ class Engine:
             items = read_ahead(items)
         if source.live:
             items = self.clock.watch(items, lambda: source.keeps_time)
+        return items
+
+    def _results(
+        self,
+        items: Iterable[Block | Gap | Notice],
+        on_start: Callable[[], None],
+        on_audio: Callable[[Block | Gap], None],
+        *,
+        live: bool,
+    ) -> Iterator[Result]:
+        """What is found in mono audio at the model's rate."""
+        settings = self.settings
         changing = self._insert_changes(self._count(items, on_start, on_audio))
         windows = slide(changing, self._timing.window, self._timing.hop, fill=self.card.fill)
         batch_size = settings.batch_size or usual_batch(self.scorer, self._timing.hop)
-        batch_size = 1 if source.live else batch_size
+        batch_size = 1 if live else batch_size
         scores = self._add_notices(classify(windows, self._open_stream(), batch_size))
         defined = leave_out_undefined(scores, self.statistics)
         return self.judge(weigh_short(defined, self.card, self.statistics))

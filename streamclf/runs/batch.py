@@ -16,7 +16,7 @@ from streamclf.core.records import Average
 from streamclf.core.stats import Statistics, count, format_length
 from streamclf.pipeline.engine import Engine
 from streamclf.runs.console import Bars
-from streamclf.runs.runner import describe_stream, run_stream, write_results
+from streamclf.runs.runner import run_stream, write_results
 from streamclf.sinks.base import Sink
 from streamclf.sources.recording.recording import Recording, open_recording
 
@@ -188,7 +188,6 @@ def _write_job(
         sinks = sinks_for(job.path)
         write_results(
             job.results,
-            lambda: describe_stream(engine, job.name, job.started),
             sinks,
             say=bars.say,
             on_average=lambda average: _advance(

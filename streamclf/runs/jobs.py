@@ -6,17 +6,16 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from pathlib import Path
 from queue import SimpleQueue
 
 from streamclf.core.errors import SourceError
-from streamclf.core.records import Average, Result
+from streamclf.core.records import Average, Result, StreamStarted
 from streamclf.core.stats import Statistics
 from streamclf.pipeline.engine import Engine
 from streamclf.runs.runner import run_stream
 from streamclf.runs.spool import Spool
-from streamclf.sinks.base import Sink, StreamInfo
+from streamclf.sinks.base import Sink
 from streamclf.sources.recording.recording import open_recording
 
 AHEAD = 4
@@ -37,8 +36,7 @@ class Job:
         path: Of the recording.
         name: What results call it.
         duration_s: As its header tells.
-        started: When it began, as it tells itself.
-        results: As they are found.
+        results: As they are found, behind the `StreamStarted`.
         statistics: Once the results have ended.
         averages: Whether the results hold every average, not only events, gaps and notices.
         error: What ended them, if it was not the end of the recording.
@@ -49,8 +47,7 @@ class Job:
     name: str = ""
     averages: bool = True
     duration_s: float | None = None
-    started: datetime | None = None
-    results: Spool[Result] = field(default_factory=Spool)
+    results: Spool[StreamStarted | Result] = field(default_factory=Spool)
     statistics: Statistics = field(default_factory=Statistics)
     error: BaseException | None = None
     whole: bool = False
@@ -92,7 +89,6 @@ class Job:
     ) -> None:
         with open_recording(self.path) as recording:
             self.name, self.duration_s = recording.name, recording.duration_s
-            self.started = recording.started
             keeping = _Keeping(self, stopped, recording.stop)
             sinks = [*hearers(), keeping]
             self._opened.put(True)
@@ -100,16 +96,17 @@ class Job:
 
 
 class _Keeping(Sink):
-    """Keeps a job's results for its reader, and ends it when all is to end."""
+    """Keeps a stream and its results for a job's reader, and ends it when all is to end."""
 
     def __init__(self, job: Job, stopped: Callable[[], bool], stop: Callable[[], None]) -> None:
         self._job, self._stopped, self._stop = job, stopped, stop
         self._told_s = -PROGRESS_S
         self._rate = 1
 
-    def begin(self, stream: StreamInfo) -> None:
-        """Take note of the rate."""
+    def begin(self, stream: StreamStarted) -> None:
+        """Put it into the spool, in front of its results."""
         self._rate = stream.sample_rate
+        self._job.results.put(stream)
 
     def write(self, result: Result) -> None:
         """Put it into the spool, if anybody wants it."""

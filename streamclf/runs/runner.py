@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Callable, Iterable
 from contextlib import closing
-from dataclasses import replace
-from datetime import UTC, datetime
 
-from streamclf.core.records import Average, Block, Gap, Notice, Result
+from streamclf.core.records import Average, Block, Gap, Notice, Result, StreamStarted
 from streamclf.pipeline.engine import Engine
-from streamclf.sinks.base import Sink, StreamInfo
+from streamclf.sinks.base import Sink
 from streamclf.sources.base import Source
 
 
@@ -29,7 +26,7 @@ def run_stream(
     Args:
         engine: Runs once here.
         source: Opened; the caller closes it.
-        sinks: Each is shown the audio and gets every result.
+        sinks: Each is told of the stream first, then shown its audio, and gets every result.
         say: Told the notices, a line each.
         on_start: Called when the first audio has arrived.
         on_average: Called at each window.
@@ -47,14 +44,11 @@ def run_stream(
             sink.hear(item)
 
     with closing(engine.run(source, on_start, on_audio=hear)) as results:
-        write_results(
-            results, lambda: stream_info(engine, source), sinks, say=say, on_average=on_average
-        )
+        write_results(results, sinks, say=say, on_average=on_average)
 
 
 def write_results(
-    results: Iterable[Result],
-    info: Callable[[], StreamInfo],
+    results: Iterable[StreamStarted | Result],
     sinks: Iterable[Sink],
     *,
     say: Callable[[str], None],
@@ -63,62 +57,26 @@ def write_results(
     """Write a stream's results.
 
     Args:
-        results: Of one stream.
-        info: Asked for the stream once its first result is there.
-        sinks: Each gets every result.
+        results: Of one stream, which begin with its `StreamStarted`; there may be none.
+        sinks: Each is told of the stream, and gets every result.
         say: Told the notices, a line each.
         on_average: Called at each window.
 
     Raises:
         SinkError: A sink failed.
     """
-    stream: StreamInfo | None = None
+    source = ""
     for result in results:
-        if stream is None:
-            stream = info()
+        if isinstance(result, StreamStarted):
+            source = result.source
             for sink in sinks:
-                sink.begin(stream)
+                sink.begin(result)
+            continue
         for sink in sinks:
             sink.write(result)
         if isinstance(result, Notice):
             prefix = "warning: " if result.level == "warning" else ""
-            named = stream.source in result.message
-            say(prefix + (result.message if named else f"{stream.source}: {result.message}"))
+            named = source in result.message
+            say(prefix + (result.message if named else f"{source}: {result.message}"))
         elif isinstance(result, Average):
             on_average(result)
-
-
-def stream_info(engine: Engine, source: Source) -> StreamInfo:
-    """What sinks need to know of the stream that the engine is listening to."""
-    info = describe_stream(engine, source.name, source.started)
-    if not source.live:
-        return info
-    clock = engine.clock
-    started = clock.moment(0)
-    return replace(info, started=started, clock=clock, live=True, run=_name_run(started))
-
-
-def describe_stream(engine: Engine, name: str, started: datetime | None) -> StreamInfo:
-    """What sinks need to know of a recording, by what the engine listens with."""
-    card, chosen = engine.card, engine.settings.labels
-    return StreamInfo(
-        name,
-        card.sample_rate,
-        card.labels,
-        card.task,
-        started,
-        card.unknown,
-        display_names={label: card.display_name(label) for label in card.labels},
-        thresholds={
-            label: engine.thresholds.of(label).on
-            for label in card.labels
-            if chosen is None or label in chosen
-        },
-        temperature=card.temperature if card.activation == "softmax" else 1.0,
-    )
-
-
-def _name_run(started: datetime | None) -> str:
-    """When a live stream began, and something that differs where a clock begins anew each time."""
-    moment = (started or datetime.now()).astimezone(UTC)
-    return f"{moment:%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}"

@@ -9,6 +9,7 @@ import dataclasses
 import tempfile
 import threading
 from collections.abc import Iterator
+from datetime import datetime
 from functools import cache
 from queue import SimpleQueue
 from typing import Any, Generic, TypeVar
@@ -17,7 +18,7 @@ import msgspec
 import numpy as np
 
 from streamclf.core import records
-from streamclf.core.card import Threshold, Thresholds
+from streamclf.core.card import Threshold, Thresholds, Unknown
 from streamclf.core.spill_buffer import Scratch
 
 T = TypeVar("T")
@@ -97,18 +98,19 @@ def _describe(error: OSError) -> str:
 _KINDS: dict[str, Any] = {
     kind.__name__: kind
     for kind in (
-        records.Average, records.Scores, records.EventBegan, records.EventOngoing,
-        records.SoundEvent, records.Gap, records.Notice, records.Change, Thresholds, Threshold,
+        records.StreamStarted, records.Average, records.Scores, records.EventBegan,
+        records.EventOngoing, records.SoundEvent, records.Gap, records.Notice, records.Change,
+        Thresholds, Threshold, Unknown,
     )
 }  # fmt: skip
-_KIND, _ARRAY = "kind", "array"
+_KIND, _ARRAY, _MAPPING, _MOMENT = "kind", "array", "mapping", "moment"
 
 
 def pack(item: object) -> bytes:
-    """Turn a result into bytes.
+    """Turn a result, or the `StreamStarted` of a recording, into bytes.
 
     Raises:
-        TypeError: It holds something that results do not hold.
+        TypeError: It holds something that these do not hold, such as a live stream's clock.
     """
     return msgspec.msgpack.encode(_plain(item))
 
@@ -140,7 +142,9 @@ def _plain(value: Any) -> Any:
     if isinstance(value, np.generic):
         return value.item()
     if isinstance(value, dict):
-        return [[key, _plain(item)] for key, item in value.items()]
+        return {_MAPPING: [[key, _plain(item)] for key, item in value.items()]}
+    if isinstance(value, datetime):  # a zone of its own becomes its offset from UTC
+        return {_MOMENT: value.isoformat()}
     return value
 
 
@@ -150,9 +154,9 @@ def _result(plain: Any) -> Any:
     if _ARRAY in plain:
         values = np.frombuffer(plain[_ARRAY], dtype=plain["type"])
         return values.reshape(plain["shape"])
+    if _MAPPING in plain:
+        return {key: _result(value) for key, value in plain[_MAPPING]}
+    if _MOMENT in plain:
+        return datetime.fromisoformat(plain[_MOMENT])
     fields = [_result(value) for value in plain["fields"]]
-    kind = _KINDS[plain[_KIND]]
-    if kind is Thresholds:  # whose classes are pairs, as a dictionary's keys are texts alone
-        place = _names(kind).index("classes")
-        fields[place] = {key: _result(value) for key, value in fields[place]}
-    return kind(*fields)
+    return _KINDS[plain[_KIND]](*fields)

@@ -11,10 +11,17 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from streamclf.core.records import Average, EventBegan, EventOngoing, Gap, Result, SoundEvent
+from streamclf.core.records import (
+    Average,
+    EventBegan,
+    EventOngoing,
+    Gap,
+    Result,
+    SoundEvent,
+    StreamStarted,
+)
 from streamclf.core.stats import Statistics
 from streamclf.core.unknown import judge
-from streamclf.sinks.base import StreamInfo
 from streamclf.sinks.json_records import (
     BeginLine,
     EventLine,
@@ -81,7 +88,7 @@ class JsonLinesSink(LineSink):
         place = _place(stream, answer.position, answer.end)
         self._file.write(_encode(SummaryLine(**place, **said, **_mark(answer.scores.short))))
 
-    def mark(self, kind: str, stream: StreamInfo, statistics: Statistics) -> str:
+    def mark(self, kind: str, stream: StreamStarted, statistics: Statistics) -> str:
         """A line about a recording."""
         place = _place(stream, 0, statistics.elapsed_samples)
         line = HeardLine if kind == HEARD else UnfinishedLine
@@ -91,7 +98,7 @@ class JsonLinesSink(LineSink):
         source = self._stream.source if self._stream else None
         return _encode(LossLine(source=source, lines=n_lines))
 
-    def _line(self, result: Result, stream: StreamInfo) -> JsonRecord | None:
+    def _line(self, result: Result, stream: StreamStarted) -> JsonRecord | None:
         if isinstance(result, SoundEvent):
             return EventLine(
                 id=stream.event_id(result.id),
@@ -117,7 +124,7 @@ def _encode(line: JsonRecord) -> str:
     return _ENCODER.encode(line).decode()
 
 
-def _life(result: EventBegan | EventOngoing, stream: StreamInfo) -> BeginLine | OngoingLine:
+def _life(result: EventBegan | EventOngoing, stream: StreamStarted) -> BeginLine | OngoingLine:
     line = BeginLine if isinstance(result, EventBegan) else OngoingLine
     return line(
         id=stream.event_id(result.id),
@@ -130,7 +137,7 @@ def _life(result: EventBegan | EventOngoing, stream: StreamInfo) -> BeginLine | 
     )
 
 
-def _values(average: Average, stream: StreamInfo) -> dict[str, Any]:
+def _values(average: Average, stream: StreamStarted) -> dict[str, Any]:
     """A regression's one value, or its values by label."""
     values = {
         label: round(float(value), 6)
@@ -140,7 +147,7 @@ def _values(average: Average, stream: StreamInfo) -> dict[str, Any]:
 
 
 def top_labels(
-    average: Average, stream: StreamInfo, n_labels: int, *, chosen_only: bool = False
+    average: Average, stream: StreamStarted, n_labels: int, *, chosen_only: bool = False
 ) -> list[Label]:
     """The highest averaged scores, in falling order; unknown sounds and silence go first.
 
@@ -167,7 +174,7 @@ def _mark(short: bool) -> dict[str, Any]:
     return {"short": True} if short else {}
 
 
-def _place(stream: StreamInfo, onset: int, offset: int) -> dict[str, Any]:
+def _place(stream: StreamStarted, onset: int, offset: int) -> dict[str, Any]:
     """Source, onset, offset and, where it is known, local time."""
     return {
         "source": stream.source,
@@ -177,6 +184,6 @@ def _place(stream: StreamInfo, onset: int, offset: int) -> dict[str, Any]:
     }
 
 
-def _time(stream: StreamInfo, position: int) -> dict[str, Any]:
+def _time(stream: StreamStarted, position: int) -> dict[str, Any]:
     time = stream.time(position)
     return {} if time is None else {"time": time}

@@ -10,9 +10,10 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 
 from streamclf.core.errors import SinkError
+from streamclf.core.records import StreamStarted
 from streamclf.core.standard_streams import wait_for_room
 from streamclf.core.stats import Statistics
-from streamclf.sinks.base import Sink, StreamInfo
+from streamclf.sinks.base import Sink
 from streamclf.sinks.output_files import is_special, open_special, open_to_append, reason_of
 
 HEARD, UNFINISHED = "heard", "unfinished"
@@ -63,14 +64,14 @@ class LineSink(Sink):
     def __init__(self, file: Lines, *, marks: Collection[str] = ()) -> None:
         self._file = file
         self._marks = marks
-        self._stream: StreamInfo | None = None
+        self._stream: StreamStarted | None = None
 
     @property
     def n_lost(self) -> int:
         """Lines that could not be written, and will not be."""
         return self._file.n_lost
 
-    def begin(self, stream: StreamInfo) -> None:
+    def begin(self, stream: StreamStarted) -> None:
         """Take note of the stream."""
         self._stream = stream
 
@@ -81,7 +82,7 @@ class LineSink(Sink):
         if stream is not None and kind in self._marks:
             self._file.write(self.mark(kind, stream, statistics))
 
-    def mark(self, kind: str, stream: StreamInfo, statistics: Statistics) -> str:
+    def mark(self, kind: str, stream: StreamStarted, statistics: Statistics) -> str:
         """The line that says how far a recording was heard."""
         raise NotImplementedError
 

@@ -11,8 +11,8 @@ from typing import IO
 import numpy as np
 
 from streamclf.core.errors import SinkError, UsageError
-from streamclf.core.records import Average, Result
-from streamclf.sinks.base import Sink, StreamInfo
+from streamclf.core.records import Average, Result, StreamStarted
+from streamclf.sinks.base import Sink
 from streamclf.sinks.lines import LineFile, LineSink
 from streamclf.sinks.output_files import is_special
 from streamclf.sinks.tables import csv_line
@@ -25,7 +25,7 @@ class ScoresCsvSink(LineSink):
         file: Where the lines go.
     """
 
-    def begin(self, stream: StreamInfo) -> None:
+    def begin(self, stream: StreamStarted) -> None:
         """Write the header, once."""
         if self._stream is None:
             self._file.write_header(csv_line(["source", "onset", "offset", *stream.labels]))
@@ -76,10 +76,10 @@ class ScoresNpzSink(Sink):
         self._scores: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115
         self._places: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115
         self._sources: list[str] = []
-        self._stream: StreamInfo | None = None
+        self._stream: StreamStarted | None = None
         self._closed = False
 
-    def begin(self, stream: StreamInfo) -> None:
+    def begin(self, stream: StreamStarted) -> None:
         """Take note of the stream."""
         self._stream = stream
         self._sources.append(stream.source)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from streamclf.core.records import Average, Block, Gap, Notice, Result, Scores
+from streamclf.core.records import Average, Block, Gap, Notice, Result, Scores, StreamStarted
 from streamclf.core.stats import Statistics
 from streamclf.core.temperature import temper, untemper
-from streamclf.sinks.base import Sink, StreamInfo
+from streamclf.sinks.base import Sink
 
 
 class WholeMean:
@@ -61,7 +61,7 @@ class SummarySink(Sink):
         """Lines that could not be written, and will not be."""
         return self._sink.n_lost
 
-    def begin(self, stream: StreamInfo) -> None:
+    def begin(self, stream: StreamStarted) -> None:
         """Take note of the stream."""
         self._mean = WholeMean(stream.temperature)
         self._sink.begin(stream)

@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import ClassVar
 
 from streamclf.core.highest_averages import WORTH_TELLING
-from streamclf.core.records import Average, EventBegan, Gap, Result, SoundEvent
+from streamclf.core.records import Average, EventBegan, Gap, Result, SoundEvent, StreamStarted
 from streamclf.core.redaction import one_line
 from streamclf.core.stats import Statistics
-from streamclf.sinks.base import StreamInfo
 from streamclf.sinks.jsonl import N_BEST, top_labels
 from streamclf.sinks.lines import Lines, LineSink
 
@@ -40,7 +39,7 @@ class TableSink(LineSink):
             self._file.write(self.row(self._stream, label, onset, offset, score))
 
     def row(
-        self, stream: StreamInfo, label: str | None, onset: int, offset: int, score: float | str
+        self, stream: StreamStarted, label: str | None, onset: int, offset: int, score: float | str
     ) -> str:
         """Format a row.
 
@@ -54,7 +53,9 @@ class TableSink(LineSink):
         raise NotImplementedError
 
 
-def _rows(result: Result, stream: StreamInfo) -> Iterator[tuple[str | None, int, int, float | str]]:
+def _rows(
+    result: Result, stream: StreamStarted
+) -> Iterator[tuple[str | None, int, int, float | str]]:
     if isinstance(result, SoundEvent):
         yield result.label, result.onset, result.offset, round(result.score, 4)
     elif isinstance(result, Gap):
@@ -74,7 +75,7 @@ class CsvSink(TableSink):
     header = "type,source,label,onset,offset,score,time,utc_offset"
 
     def row(
-        self, stream: StreamInfo, label: str | None, onset: int, offset: int, score: float | str
+        self, stream: StreamStarted, label: str | None, onset: int, offset: int, score: float | str
     ) -> str:
         """Format a row."""
         kind = "value" if stream.task == "regression" else "event"
@@ -89,12 +90,18 @@ class CsvSink(TableSink):
                 place = (answer.position, answer.end)
                 self._file.write(self._line(self._stream, "summary", label, *place, score))
 
-    def mark(self, kind: str, stream: StreamInfo, statistics: Statistics) -> str:
+    def mark(self, kind: str, stream: StreamStarted, statistics: Statistics) -> str:
         """A row about a recording."""
         return self._line(stream, kind, "", 0, statistics.elapsed_samples, "")
 
     def _line(
-        self, stream: StreamInfo, kind: str, name: object, onset: int, offset: int, number: object
+        self,
+        stream: StreamStarted,
+        kind: str,
+        name: object,
+        onset: int,
+        offset: int,
+        number: object,
     ) -> str:
         place = (stream.seconds(onset), stream.seconds(offset))
         return csv_line([kind, stream.source, name, *place, number, *stream.wall_clock(onset)])
@@ -104,7 +111,7 @@ class AudacitySink(TableSink):
     """Audacity labels: onset, offset, label, separated by tabs. One recording a file."""
 
     def row(
-        self, stream: StreamInfo, label: str | None, onset: int, offset: int, score: float | str
+        self, stream: StreamStarted, label: str | None, onset: int, offset: int, score: float | str
     ) -> str:
         """Format a row."""
         text = f"gap: {score}" if label is None else label
@@ -126,7 +133,7 @@ class RavenSink(TableSink):
         self._n_rows = 0
 
     def row(
-        self, stream: StreamInfo, label: str | None, onset: int, offset: int, score: float | str
+        self, stream: StreamStarted, label: str | None, onset: int, offset: int, score: float | str
     ) -> str:
         """Format a row."""
         self._n_rows += 1
@@ -185,7 +192,7 @@ class TextSink(TableSink):
         super().write(result)
 
     def row(
-        self, stream: StreamInfo, label: str | None, onset: int, offset: int, score: float | str
+        self, stream: StreamStarted, label: str | None, onset: int, offset: int, score: float | str
     ) -> str:
         """Format a row, below the stream's name where it is the first."""
         text, number = f"[gap: {score}]", ""
@@ -193,19 +200,20 @@ class TextSink(TableSink):
             text, number = stream.display_name(label), f"{score:.2f}"
         return self._line(stream, onset, _clock(stream.seconds(offset)), text, number)
 
-    def _line(self, stream: StreamInfo, onset: int, end: str, text: str, number: str) -> str:
+    def _line(self, stream: StreamStarted, onset: int, end: str, text: str, number: str) -> str:
         begin = _clock(stream.seconds(onset))
         return f"{self._title(stream)}  {begin:>10} - {end:>10}  {text:<24} {number:>5}"
 
-    def _title(self, stream: StreamInfo) -> str:
+    def _title(self, stream: StreamStarted) -> str:
         """The stream's name with its line break, where nothing was shown of it yet."""
-        began = f", from {stream.started:%Y-%m-%d %H:%M:%S}" if stream.started else ""
+        moment = stream.moment(0)  # a live stream's clock knows it better now than at its start
+        began = f", from {moment:%Y-%m-%d %H:%M:%S}" if moment else ""
         title = "" if self._shown == stream.source else f"{one_line(stream.source)}{began}\n"
         self._shown = stream.source
         return title
 
 
-def _answer(answer: Average, stream: StreamInfo, n_best: int) -> list[tuple[str, float]]:
+def _answer(answer: Average, stream: StreamStarted, n_best: int) -> list[tuple[str, float]]:
     """What is said of a whole recording: labels and scores, or a regression's names and values."""
     if stream.task == "regression":
         pairs = zip(stream.labels, answer.values, strict=True)

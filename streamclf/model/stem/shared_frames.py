@@ -23,9 +23,9 @@ SHARED_BATCH = 128
 """The same where they share a stem: their head's weights, often most of the model, are read once
 a batch, and a window takes little memory there."""
 DEVICE_BATCH = 256
-"""The same on a GPU, where each batch hears the overlap with the one before again."""
+"""The same in one graph on a GPU, where each batch hears the overlap with the one before again."""
 DEVICES = {"cuda": "cuda"}
-"""Providers for which halves are one graph (`one_pass`), and where their buffers lie."""
+"""Providers that can run both halves as one graph (`one_pass`), and where their buffers lie."""
 
 
 def fit_hop(hop: int, stride: int, *, exact: bool = False) -> int:

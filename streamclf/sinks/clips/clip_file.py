@@ -12,8 +12,7 @@ import soundfile
 
 from streamclf.core.clip_tags import MADE_BY
 from streamclf.core.errors import SinkError
-from streamclf.core.records import SoundEvent, Waveform
-from streamclf.sinks.base import StreamInfo
+from streamclf.core.records import SoundEvent, StreamStarted, Waveform
 
 _LONGEST_NAME = 80
 
@@ -37,7 +36,7 @@ class Clip:
     comment: str
 
 
-def name_clip(stream: StreamInfo, event: SoundEvent) -> Path:
+def name_clip(stream: StreamStarted, event: SoundEvent) -> Path:
     """``LABEL/RECORDING/TIME_SCORE.flac``: by the clock where that is known, else in seconds.
 
     `streamclf.core.clip_tags.CLIP_NAME` matches the file's name.
@@ -54,7 +53,7 @@ def name_clip(stream: StreamInfo, event: SoundEvent) -> Path:
     return Path(tidy(event.label)) / tidy(place) / f"{when}_{score}.flac"
 
 
-def tell_time(stream: StreamInfo, position: int) -> str:
+def tell_time(stream: StreamStarted, position: int) -> str:
     """When a sample sounded, in the words of AudioMoth's comment; empty where that is not known."""
     text = stream.time(position)
     if text is None:

@@ -17,10 +17,10 @@ from pathlib import Path
 
 import numpy as np
 
-from streamclf.core.records import Average, Block, Gap, Result, SoundEvent, Waveform
+from streamclf.core.records import Average, Block, Gap, Result, SoundEvent, StreamStarted, Waveform
 from streamclf.core.stats import count
 from streamclf.core.unknown import SILENCE_LABEL
-from streamclf.sinks.base import Sink, StreamInfo
+from streamclf.sinks.base import Sink
 from streamclf.sinks.clips.clip_file import Clip, encode_clip, name_clip, tell_time, write_clip
 from streamclf.sinks.clips.quota import ClipRoom
 
@@ -52,19 +52,19 @@ class ClipSink(Sink):
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._stream: StreamInfo | None = None
+        self._stream: StreamStarted | None = None
         self._blocks: deque[Block] = deque()
         self._end = self._rate = 0
 
-    def begin(self, stream: StreamInfo) -> None:
-        """Take note of the stream; its first audio may have been heard already."""
-        self._stream = stream
+    def begin(self, stream: StreamStarted) -> None:
+        """Take note of the stream; one that goes on where the last ended keeps its audio."""
+        if stream.position < self._end or stream.sample_rate != self._rate:
+            self._blocks.clear()
+        self._stream, self._rate = stream, stream.sample_rate
 
     def hear(self, item: Block | Gap) -> None:
         """Keep audio until it is known what is in it."""
-        if item.position < self._end or item.sample_rate != self._rate:
-            self._blocks.clear()  # another stream
-        self._end, self._rate = item.end, item.sample_rate
+        self._end = item.end
         if isinstance(item, Block):
             self._blocks.append(item)
         self._forget(item.end - round(AHEAD_S * self._rate))
