@@ -18,7 +18,7 @@ from streamclf.core.records import Gap
 from streamclf.runs.systemd import Service
 from streamclf.sources.simulated.fake_backend import FakeBackend
 
-UNIT = Path(__file__).parents[1] / "service" / "streamclf.runs.systemd"
+UNIT = Path(__file__).parents[1] / "service" / "streamclf.service"
 needs_sockets = pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="needs Unix sockets")
 
 
