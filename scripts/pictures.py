@@ -19,8 +19,8 @@ from pathlib import Path
 
 from streamclf.core.settings import Settings
 from streamclf.dashboard.app import Dashboard
-from streamclf.dashboard.listener import Doors, Listener, Post
-from streamclf.dashboard.saved_settings import Remembered
+from streamclf.dashboard.listener import Listener, Openers, Post
+from streamclf.dashboard.saved_settings import SavedSettings
 from streamclf.model.classifier import Classifier
 from streamclf.model.model_file import Model, find_model
 from streamclf.pipeline.engine import Engine
@@ -100,7 +100,7 @@ def make_app(shot: Shot) -> Dashboard:
         model = Model(find_model(name), provider="cpu")
         return Engine(Classifier(model), settings), model
 
-    doors = Doors(
+    openers = Openers(
         open_model,
         open_source=lambda name: Recording(EXAMPLE),
         list_devices=list,
@@ -111,10 +111,10 @@ def make_app(shot: Shot) -> Dashboard:
     engine, model = open_model("pocket", None)
 
     def make_listener(post: Post) -> Listener:
-        return Listener(doors, engine, model, Recording(EXAMPLE), post)
+        return Listener(openers, engine, model, Recording(EXAMPLE), post)
 
-    remembered = Remembered(theme=shot.theme, view=shot.view)  # type: ignore[arg-type]
-    return Dashboard(make_listener, remembered)
+    saved_settings = SavedSettings(theme=shot.theme, view=shot.view)  # type: ignore[arg-type]
+    return Dashboard(make_listener, saved_settings)
 
 
 if __name__ == "__main__":

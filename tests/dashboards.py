@@ -20,8 +20,8 @@ from streamclf.core.records import Block, Gap
 from streamclf.core.settings import Settings
 from streamclf.dashboard.app import Dashboard
 from streamclf.dashboard.health import HealthMeter
-from streamclf.dashboard.listener import Doors, Listener
-from streamclf.dashboard.saved_settings import Remembered
+from streamclf.dashboard.listener import Listener, Openers
+from streamclf.dashboard.saved_settings import SavedSettings
 from streamclf.dashboard.widgets.canvas import Canvas
 from streamclf.model.classifier import Classifier
 from streamclf.model.model_file import Model
@@ -89,7 +89,7 @@ def make_dashboard(
     recording: Path | None = None,
     models: dict[str, Path] | None = None,
     devices: dict[str, Callable[[], Source]] | None = None,
-    remembered: Remembered | None = None,
+    saved_settings: SavedSettings | None = None,
     now: Callable[[], float] = lambda: 100.0,
     settings: Settings | None = None,
     sinks=(),
@@ -108,7 +108,7 @@ def make_dashboard(
     def open_source(name):
         return devices[name]() if name else Recording(recording)
 
-    doors = Doors(
+    openers = Openers(
         open_model,
         open_source,
         lambda: [*devices],
@@ -120,7 +120,7 @@ def make_dashboard(
     engine, opened = open_model("tones", settings)
     source = Recording(recording) if recording else source
     app = Dashboard(
-        lambda post: Listener(doors, engine, opened, source, post, now), remembered, now
+        lambda post: Listener(openers, engine, opened, source, post, now), saved_settings, now
     )
     app.meter = HealthMeter(now, cpu=lambda: 0.0)
     app.folder = tmp_path
@@ -157,7 +157,7 @@ def heard(app: Dashboard, seconds: float) -> Callable[[], bool]:
     history = app.listener.history
 
     def whether() -> bool:
-        mean = history.means.at(1e9)
+        mean = history.averages.at(1e9)
         return history.end_s >= seconds - 1e-6 and mean is not None and (
             mean.time_s > seconds - 0.55
         )  # fmt: skip

@@ -154,7 +154,7 @@ def test_bare_session_gets_the_windows_that_the_pipeline_scores(tmp_path):
     windows = bench._cut(tmp_path / "n.wav", classifier.model, toys.RATE // 2, Settings())
     expected = classifier.score(np.stack([window.waveform for window in windows]))
     split = classifier.split()
-    _, heads = bench._cut_stretches(split, windows, toys.RATE // 2)
+    _, heads = bench._cut_chunks(split, windows, toys.RATE // 2)
     logits = np.concatenate([split.logits(batch) for batch in heads])
     given = classifier._activate(logits)
     np.testing.assert_allclose(given, expected, atol=1e-5)

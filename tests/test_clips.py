@@ -17,7 +17,7 @@ from streamclf.core.clip_tags import is_clip
 from streamclf.core.errors import SinkError
 from streamclf.core.records import Average, Block, Gap, Scores, SoundEvent, StreamStarted
 from streamclf.sinks.clips import clips as clips_module
-from streamclf.sinks.clips.clips import BackgroundClips, ClipSink, name_clip, tell_time
+from streamclf.sinks.clips.clips import BackgroundClips, ClipSink, audiomoth_comment, clip_path
 from streamclf.sources.recording.recording import Recording
 from streamclf.sources.recording.start_time import recorded_at
 
@@ -147,12 +147,14 @@ ZONE = timezone(timedelta(hours=1))
 )  # fmt: skip
 def test_clips_are_named_by_class_recording_and_time(source, label, started, live, name):
     stream = StreamStarted(source, RATE, [label], "single-label", started, live=live)
-    path = name_clip(stream, SoundEvent(label, 12_500, 14_000, 0.9349))
+    path = clip_path(stream, SoundEvent(label, 12_500, 14_000, 0.9349))
     assert path.as_posix() == name
     if started is not None:
         told = recorded_at(path)
         assert told == (started + timedelta(seconds=12.5)).replace(tzinfo=None, microsecond=0)
-        assert recorded_at(path, tell_time(stream, 12_000)) == started + timedelta(seconds=12)
+        assert recorded_at(path, audiomoth_comment(stream, 12_000)) == started + timedelta(
+            seconds=12
+        )
 
 
 def test_a_clip_that_cannot_be_written_is_said(tmp_path):
@@ -181,7 +183,7 @@ def test_a_full_disk_is_told_and_leaves_no_half_clip(tmp_path, monkeypatch):
 
 
 def test_a_model_that_gives_no_numbers_costs_no_memory(tmp_path, monkeypatch):
-    monkeypatch.setattr(clips_module, "AHEAD_S", 50.0)
+    monkeypatch.setattr(clips_module, "MAX_PENDING_S", 50.0)
     sink = ClipSink(tmp_path)
     sink.begin(STREAM)
     hear(sink, 0, 200_000, step=1000)

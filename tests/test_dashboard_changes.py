@@ -9,7 +9,7 @@ from dashboards import SCENE, Script, drive, heard, make_dashboard, messages_of,
 
 from streamclf.core.errors import DeviceError
 from streamclf.core.records import EventBegan, SoundEvent
-from streamclf.dashboard.widgets.current_labels import Now
+from streamclf.dashboard.widgets.current_labels import CurrentLabels
 from streamclf.dashboard.widgets.picker import Picker
 from streamclf.sinks.base import MemorySink
 
@@ -32,16 +32,16 @@ def test_thresholds_move_for_all_and_for_the_selected_class(tmp_path, tone_model
         await pilot.press("right_square_bracket")
         assert not app.listener.engine.thresholds.classes
         await pilot.press("down")
-        selected = app.query_one(Now).selected
+        selected = app.query_one(CurrentLabels).selected
         await pilot.press("right_square_bracket", "right_square_bracket", "left_square_bracket")
         thresholds = app.listener.engine.thresholds
         assert {k: v.on for k, v in thresholds.classes.items()} == {selected: pytest.approx(0.6)}
-        first, second = app.query_one(Now).shown
+        first, second = app.query_one(CurrentLabels).shown
         await pilot.press("down")
-        assert (selected, app.query_one(Now).selected) == (first, second)
+        assert (selected, app.query_one(CurrentLabels).selected) == (first, second)
         await pilot.press("down", "up")
-        assert app.query_one(Now).selected == first
-        assert app.remembered.thresholds == {"tones": pytest.approx(0.55)}
+        assert app.query_one(CurrentLabels).selected == first
+        assert app.saved_settings.thresholds == {"tones": pytest.approx(0.55)}
 
     drive(app, script)
 
@@ -54,7 +54,7 @@ def test_hop_and_average_change_while_it_listens(app):
         assert (settings.hop_s, settings.average_s) == (0.25, 5.0)
         await pilot.press("H", "H")
         assert app.listener.engine.settings.hop_s == 1.0
-        assert (app.remembered.hop_s, app.remembered.average_s) == (1.0, 5.0)
+        assert (app.saved_settings.hop_s, app.saved_settings.average_s) == (1.0, 5.0)
 
     drive(app, script)
 
@@ -87,7 +87,7 @@ def test_another_model_goes_on_with_the_same_audio(tmp_path, tone_model):
         assert [c.missing for c in history.columns.between(0, 11)].count(False) >= 99
 
     drive(app, script)
-    assert app.remembered.model == "loudness"
+    assert app.saved_settings.model == "loudness"
 
 
 def test_events_that_go_on_end_once_over_changes_of_settings_and_models(tmp_path, tone_model):
@@ -119,7 +119,7 @@ def test_events_that_go_on_end_once_over_changes_of_settings_and_models(tmp_path
         await app.workers.wait_for_complete()
         steps[1].set()
         await settle(pilot, heard(app, 8))
-        assert [e.sounding for e in app.listener.history.entries if e.label == "middle"] == [
+        assert [e.ongoing for e in app.listener.history.entries if e.label == "middle"] == [
             False, True,
         ]  # fmt: skip
         steps[2].set()
@@ -130,7 +130,7 @@ def test_events_that_go_on_end_once_over_changes_of_settings_and_models(tmp_path
     begun = [r.id for r in results if isinstance(r, EventBegan)]
     assert sorted(begun) == sorted(r.id for r in results if isinstance(r, SoundEvent))
     assert [name.partition("-")[0] for name in begun].count("middle") == 2
-    assert not any(entry.sounding for entry in app.listener.history.entries)
+    assert not any(entry.ongoing for entry in app.listener.history.entries)
     assert len({stream.run for stream, _ in memory.results}) == 2
 
 
@@ -162,7 +162,7 @@ def test_a_model_chosen_without_audio_waits_and_says_so(tmp_path, tone_model):
         (told,) = messages_of(app)
         assert told == "no audio just now: loudness takes over as soon as some comes"
         await pilot.press("a")
-        assert app.listener.chosen.settings.average_s == 5.0
+        assert app.listener.selected_engine.settings.average_s == 5.0
         gate.set()
         await settle(pilot, heard(app, 10))
         assert app.listener.engine.card.name == "loudness"
@@ -204,7 +204,7 @@ def test_another_microphone_after_the_first_was_lost(tmp_path, tone_model):
         await app.workers.wait_for_complete()
         await settle(pilot, heard(app, 6))
         assert "second" in text_of(app)
-        assert app.listener.engine.scorer.card.labels[int(app.take_picture().values.argmax())]
+        assert app.listener.engine.scorer.card.labels[int(app.take_snapshot().values.argmax())]
 
     drive(app, script)
-    assert app.remembered.device == "second"
+    assert app.saved_settings.device == "second"

@@ -10,9 +10,15 @@ from textual.theme import BUILTIN_THEMES, Theme
 
 from streamclf.dashboard.widgets import palette as palette_module
 from streamclf.dashboard.widgets.canvas import SHADES
-from streamclf.dashboard.widgets.current_labels import Now
+from streamclf.dashboard.widgets.current_labels import CurrentLabels
 from streamclf.dashboard.widgets.level import LevelMeter
-from streamclf.dashboard.widgets.palette import N_SHADES, Tones, as_one_of_256, luminance, palette
+from streamclf.dashboard.widgets.palette import (
+    N_SHADES,
+    ThemeColours,
+    luminance,
+    nearest_of_256,
+    palette,
+)
 from streamclf.dashboard.widgets.spectrogram import Spectrogram
 from streamclf.dashboard.widgets.timeline import Timeline
 from streamclf.dashboard.widgets.waveform import WaveformView
@@ -55,15 +61,15 @@ def distance(one: Color, other: Color, eye: str) -> float:
     return float(np.linalg.norm(lab(one, eye) - lab(other, eye)))
 
 
-def drawn(theme: Theme, few: bool) -> list[str]:
+def drawn(theme: Theme, only_256: bool) -> list[str]:
     """A theme's palette as the terminal shows it."""
-    colours = palette(tones_of(theme), dark=theme.dark, few=few)
-    return [as_one_of_256(colour) for colour in colours] if few else colours
+    colours = palette(tones_of(theme), dark=theme.dark, only_256=only_256)
+    return [nearest_of_256(colour) for colour in colours] if only_256 else colours
 
 
-def tones_of(theme: Theme) -> Tones:
+def tones_of(theme: Theme) -> ThemeColours:
     named = theme.to_color_system().generate()
-    return Tones(named["background"], named["primary"], named["warning"])
+    return ThemeColours(named["background"], named["primary"], named["warning"])
 
 
 THEMES = list(BUILTIN_THEMES.values())
@@ -76,10 +82,10 @@ def test_distance_knows_pairs_that_are_hard_to_tell():
     assert distance(red, green, "deuteranopia") < TELLABLE
 
 
-@pytest.mark.parametrize("few", [False, True])
+@pytest.mark.parametrize("only_256", [False, True])
 @themes
-def test_palette_is_in_order_for_every_eye(theme, few):
-    colours = [Color.parse(c) for c in drawn(theme, few)]
+def test_palette_is_in_order_for_every_eye(theme, only_256):
+    colours = [Color.parse(c) for c in drawn(theme, only_256)]
     assert len(colours) == N_SHADES
     for eye in EYES:
         levels = [lab(colour, eye)[0] for colour in colours]
@@ -92,7 +98,7 @@ def test_palette_is_in_order_for_every_eye(theme, few):
 
 @themes
 def test_palette_of_few_rises_in_many_steps(theme):
-    colours = drawn(theme, few=True)
+    colours = drawn(theme, only_256=True)
     assert len(set(colours)) > 9
     levels = [luminance(colour) for colour in colours]
     assert levels == sorted(levels, reverse=not theme.dark)
@@ -101,8 +107,8 @@ def test_palette_of_few_rises_in_many_steps(theme):
 @themes
 def test_palette_begins_at_the_themes_background_and_goes_through_its_hues(theme):
     tones = tones_of(theme)
-    tones = tones if tones.known else palette_module.USUAL[theme.dark]
-    colours = [Color.parse(c) for c in drawn(theme, few=False)]
+    tones = tones if tones.known else palette_module.DEFAULT_COLOURS[theme.dark]
+    colours = [Color.parse(c) for c in drawn(theme, only_256=False)]
     assert distance(colours[0], Color.parse(tones.silent), "usual") < 2.3
     for colour, tone in [(colours[16], tones.middle), (colours[-1], tones.loud)]:
         seen, wanted = lab(colour, "usual")[1:], lab(Color.parse(tone), "usual")[1:]
@@ -117,19 +123,34 @@ def test_colours_that_mean_different_things_can_be_told_apart(tmp_path, tone_mod
     async def script(pilot):
         app.theme = theme
         await settle(pilot, heard(app, 10))
-        now, level = app.query_one(Now), app.query_one(LevelMeter)
+        now, level = app.query_one(CurrentLabels), app.query_one(LevelMeter)
         timeline, wave = app.query_one(Timeline), app.query_one(WaveformView)
-        event, paper = timeline.part("timeline--event").bgcolor, timeline.rich_style.bgcolor
+        event, paper = (
+            timeline.component_style("timeline--event").bgcolor,
+            timeline.rich_style.bgcolor,
+        )
         pairs = [
-            (now.part("now--above").color, now.part("now--below").color),
-            (now.part("now--above").color, now.part("now--track").color),
-            (level.part("level--rms").color, level.part("level--track").color),
-            (level.part("level--rms").color, level.part("level--peak").color),
-            (level.part("level--alarm").color, level.part("level--text").color),
-            (wave.part("waveform--wave").color, wave.part("waveform--clip").color),
-            (wave.part("waveform--wave").color, wave.part("waveform--gap").color),
+            (now.component_style("now--above").color, now.component_style("now--below").color),
+            (now.component_style("now--above").color, now.component_style("now--track").color),
+            (
+                level.component_style("level--rms").color,
+                level.component_style("level--track").color,
+            ),
+            (level.component_style("level--rms").color, level.component_style("level--peak").color),
+            (
+                level.component_style("level--alarm").color,
+                level.component_style("level--text").color,
+            ),
+            (
+                wave.component_style("waveform--wave").color,
+                wave.component_style("waveform--clip").color,
+            ),
+            (
+                wave.component_style("waveform--wave").color,
+                wave.component_style("waveform--gap").color,
+            ),
             (event, paper),
-            (event, timeline.part("timeline--gap").color),
+            (event, timeline.component_style("timeline--gap").color),
         ]
         for (one, other), eye in itertools.product(pairs, EYES):
             assert distance(one, other, eye) > TELLABLE, (one, other, eye)
@@ -158,9 +179,9 @@ def test_spectrogram_and_timeline_take_the_colours_that_there_are(
     async def script(pilot):
         await settle(pilot, heard(app, 10))
         assert app.theme == theme
-        few = "COLORTERM" not in environment
+        only_256 = "COLORTERM" not in environment
         for canvas in (app.query_one(Spectrogram), app.query_one(Timeline)):
-            themed = palette(tones_of(BUILTIN_THEMES[theme]), few=few)
+            themed = palette(tones_of(BUILTIN_THEMES[theme]), only_256=only_256)
             assert canvas.shades == (None if shaded else themed)
             text = "".join(lines_of(canvas))
             # Loud and quiet, at least, and something in between.

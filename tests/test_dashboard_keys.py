@@ -12,7 +12,7 @@ from textual.command import CommandPalette
 
 from streamclf.core.clip_tags import is_clip
 from streamclf.dashboard.keys import KEYS, keys_for
-from streamclf.dashboard.saved_settings import Remembered
+from streamclf.dashboard.saved_settings import SavedSettings
 from streamclf.dashboard.widgets.events import EventList
 from streamclf.dashboard.widgets.help import Help
 from streamclf.dashboard.widgets.picker import Picker
@@ -62,9 +62,9 @@ def test_pause_freezes_the_view_and_goes_on_listening(tmp_path, tone_model):
         gate.set()
         await settle(pilot, heard(app, 10))
         assert "● view frozen, still listening" in text_of(app)
-        assert app.take_picture().time_s == pytest.approx(5, abs=0.1)
+        assert app.take_snapshot().time_s == pytest.approx(5, abs=0.1)
         await pilot.press("space")
-        assert app.take_picture().time_s == pytest.approx(10)
+        assert app.take_snapshot().time_s == pytest.approx(10)
 
     drive(app, script)
 
@@ -83,7 +83,7 @@ def test_view_and_theme(app):
         await pilot.press("home", "enter")
         await settle(pilot)
         assert app.theme != before
-        assert (app.remembered.view, app.remembered.theme) == ("waveform", app.theme)
+        assert (app.saved_settings.view, app.saved_settings.theme) == ("waveform", app.theme)
 
     drive(app, script)
 
@@ -111,12 +111,12 @@ def test_enter_goes_to_an_event_and_freezes_a_live_view(app):
         await pilot.press("tab", "down", "down", "enter")
         await settle(pilot)
         assert "● view frozen, still listening" in text_of(app)
-        picture = app.take_picture()
+        picture = app.take_snapshot()
         assert picture.time_s == pytest.approx(chosen.offset_s)
         assert chosen in picture.entries
         assert app.query_one("#entries").highlighted == 1
         await pilot.press("space")
-        assert app.take_picture().time_s == pytest.approx(10)
+        assert app.take_snapshot().time_s == pytest.approx(10)
 
     drive(app, script)
 
@@ -127,7 +127,7 @@ def test_the_cursor_stays_on_its_event_when_others_arrive(app):
         await pilot.press("tab", "down", "down")
         events = app.query_one(EventList)
         chosen = events.shown[app.query_one("#entries").highlighted]
-        app.listener.history.tell("info", "something else")
+        app.listener.history.add_notice("info", "something else")
         app.draw()
         await settle(pilot)
         assert events.shown[0].label == "something else"
@@ -148,7 +148,7 @@ def test_help_names_every_key_and_so_does_the_palette(app):
         await pilot.press(*"view")
         await settle(pilot, lambda: "View (v)" in text_of(app))
         await pilot.press("enter")
-        await settle(pilot, lambda: app.remembered.view == "waveform")
+        await settle(pilot, lambda: app.saved_settings.view == "waveform")
 
     drive(app, script, size=(110, 40))
 
@@ -208,8 +208,8 @@ def test_ctrl_c_ends_with_130(app):
 
 
 def test_last_sessions_theme_and_view_return(tmp_path, tone_model):
-    remembered = Remembered(theme="nord", view="waveform")
-    app = make_dashboard(tmp_path, tone_model, Script(SCENE), remembered=remembered)
+    saved_settings = SavedSettings(theme="nord", view="waveform")
+    app = make_dashboard(tmp_path, tone_model, Script(SCENE), saved_settings=saved_settings)
 
     async def script(pilot):
         await settle(pilot)

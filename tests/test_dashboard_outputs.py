@@ -21,13 +21,13 @@ def test_a_full_disk_and_what_it_cost_are_on_the_screen(tmp_path, tone_model):
     path = tmp_path / "full.csv"
     path.symlink_to("/dev/full")
     told: queue.SimpleQueue[str] = queue.SimpleQueue()
-    lines = BackgroundLines(FileTarget(path), tell=told.put, limit_bytes=10)
+    lines = BackgroundLines(FileTarget(path), report=told.put, limit_bytes=10)
     source = dashboards.Script(dashboards.SCENE)
     app = dashboards.make_dashboard(tmp_path, tone_model, source, sinks=[CsvSink(lines)])
-    app.listener.doors.notices.put(told.get(timeout=30))
+    app.listener.openers.notices.put(told.get(timeout=30))
 
     async def script(pilot):
-        await dashboards.settle(pilot, lambda: app.listener.doors.n_lost)
+        await dashboards.settle(pilot, lambda: app.listener.openers.n_lost)
         dashboards.redraw_health(app)
         await dashboards.settle(pilot)
         warnings = [e.label for e in app.listener.history.entries if e.kind == "warning"]
@@ -35,7 +35,7 @@ def test_a_full_disk_and_what_it_cost_are_on_the_screen(tmp_path, tone_model):
             warnings
         )
         shown = dashboards.text_of(app)
-        assert f"outputs lost {app.listener.doors.n_lost} line" in shown
+        assert f"outputs lost {app.listener.openers.n_lost} line" in shown
 
     dashboards.drive(app, script, size=(160, 50))
     lines.close()

@@ -13,7 +13,6 @@ from dashboards import SCENE, Script, drive, heard, make_dashboard, settle, text
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamclf.cli.screen import ScreenOptions
 from streamclf.core.card import Thresholds
 from streamclf.core.errors import SinkError, UsageError
 from streamclf.core.records import (
@@ -30,12 +29,13 @@ from streamclf.core.settings import Settings
 from streamclf.dashboard import saved_settings as memory
 from streamclf.dashboard.adjustments import AVERAGES_S, next_step, shift_all, shift_class
 from streamclf.dashboard.audio_columns import COLUMN_S, N_BANDS, Column, ColumnMaker, band_hz
-from streamclf.dashboard.disk_list import FiledCourse
-from streamclf.dashboard.history import AUDIO_KEPT_S, MAX_ENTRIES, Course, History, Mean
-from streamclf.dashboard.launch import apply_remembered, write_log
+from streamclf.dashboard.history import AUDIO_KEPT_S, MAX_ENTRIES, AveragePoint, History
+from streamclf.dashboard.launch import apply_saved_settings, write_log
+from streamclf.dashboard.options import ScreenOptions
 from streamclf.dashboard.playhead import Playhead
-from streamclf.dashboard.score_cache import Tape
-from streamclf.dashboard.snapshot import measure, take_picture
+from streamclf.dashboard.score_cache import ScoreCache
+from streamclf.dashboard.snapshot import measure, take_snapshot
+from streamclf.dashboard.time_series import DiskTimeSeries, TimeSeries
 from streamclf.dashboard.web import check_address, without_web
 from streamclf.dashboard.widgets.events import EventList
 from streamclf.dashboard.widgets.row_order import SteadyRows
@@ -96,7 +96,7 @@ def test_history_measures_when_samples_sounded_by_the_block_that_came_soonest():
     for number, late in enumerate([0.05, 0.0, 0.4, 0.02]):
         arrived = 100 + (number + 1) * 0.1 + late
         history.take_audio(Block(number * 800, block, toys.RATE), arrived)
-    assert history.soonest.offset == pytest.approx(100, abs=1e-3)
+    assert history.arrival.offset == pytest.approx(100, abs=1e-3)
     assert history.lag_s == pytest.approx(0.02, abs=1e-3)
     assert not history.stalled(101.0)
     assert history.stalled(102.0)
@@ -118,8 +118,8 @@ def hear_until(history, seconds):
 
 def lines_at(history, known_s):
     card = toys.toy_card(labels=["dog", "siren"])
-    entries = take_picture(history, card, Thresholds(), known_s, known_s).entries
-    return [(e.label, e.onset_s, e.offset_s, e.score, e.sounding) for e in entries]
+    entries = take_snapshot(history, card, Thresholds(), known_s, known_s).entries
+    return [(e.label, e.onset_s, e.offset_s, e.score, e.ongoing) for e in entries]
 
 
 def test_event_stands_in_the_list_from_its_first_moment_and_ends_in_its_place():
@@ -148,7 +148,7 @@ def test_events_of_a_recording_judged_anew_leave_nothing_open():
     take(history, EventBegan("dog", 1000, 0.7, 3000))
     history.forget_results()
     take(history, EventBegan("dog", 1000, 0.8, 3000), SoundEvent("dog", 1000, 2000, 0.8))
-    assert [(e.offset_s, e.sounding) for e in history.entries] == [(2.0, False)]
+    assert [(e.offset_s, e.ongoing) for e in history.entries] == [(2.0, False)]
 
 
 def test_open_events_that_the_list_has_forgotten_end_without_it():
@@ -184,16 +184,16 @@ def test_lengths_count_up_in_the_list_and_the_cursor_stays(tmp_path, tone_model)
     drive(app, script)
 
 
-def test_course_finds_values_by_time():
-    packed = FiledCourse(lambda value: bytes([value]), lambda data: data[0])
-    for course in (Course(600.0), packed):
+def test_time_series_finds_values_by_time():
+    packed = DiskTimeSeries(lambda value: bytes([value]), lambda data: data[0])
+    for series in (TimeSeries(600.0), packed):
         for time_s in (1.0, 2.0, 3.0):
-            course.add(time_s, int(time_s))
-        assert course.between(1.0, 2.5) == [2]
-        assert course.between(3.0, 9.0) == course.between(2.0, 1.0) == []
-        assert (course.at(0.5), course.at(2.9)) == (None, 2)
-        course.clear()
-        assert course.at(9.0) is None
+            series.add(time_s, int(time_s))
+        assert series.between(1.0, 2.5) == [2]
+        assert series.between(3.0, 9.0) == series.between(2.0, 1.0) == []
+        assert (series.at(0.5), series.at(2.9)) == (None, 2)
+        series.clear()
+        assert series.at(9.0) is None
 
 
 @given(
@@ -201,24 +201,27 @@ def test_course_finds_values_by_time():
     st.floats(-5, 60),
     st.floats(-5, 60),
 )
-def test_a_course_in_a_file_gives_what_one_in_memory_does(values, from_s, to_s):
-    kept, filed = Course(1e9), FiledCourse(lambda value: bytes([value]), lambda data: data[0])
+def test_a_time_series_on_disk_gives_what_one_in_memory_does(values, from_s, to_s):
+    kept, on_disk = (
+        TimeSeries(1e9),
+        DiskTimeSeries(lambda value: bytes([value]), lambda data: data[0]),
+    )
     for time_s, value in sorted(values):
         kept.add(time_s, value)
-        filed.add(time_s, value)
-    assert filed.between(from_s, to_s) == kept.between(from_s, to_s)
-    assert filed.at(to_s) == kept.at(to_s)
+        on_disk.add(time_s, value)
+    assert on_disk.between(from_s, to_s) == kept.between(from_s, to_s)
+    assert on_disk.at(to_s) == kept.at(to_s)
 
 
-def test_columns_and_means_come_back_from_a_file_as_they_were():
+def test_columns_and_averages_come_back_from_a_file_as_they_were():
     (column,) = columns_of(toys.tone(440, 0.1))
     again = Column.unpack(column.pack())
     assert (again.time_s, again.rms, again.missing) == (column.time_s, column.rms, False)
     assert (again.low, again.high) == (column.low, column.high)
     np.testing.assert_array_equal(again.bands, column.bands)
-    mean = Mean(1.5, np.array([0.25, 0.7], np.float32), 3.25, ("silence", 0.5))
-    again = Mean.unpack(mean.pack())
-    assert (again.time_s, again.heard_at, again.verdict) == (1.5, 3.25, ("silence", 0.5))
+    mean = AveragePoint(1.5, np.array([0.25, 0.7], np.float32), 3.25, ("silence", 0.5))
+    again = AveragePoint.unpack(mean.pack())
+    assert (again.time_s, again.arrived_at, again.verdict) == (1.5, 3.25, ("silence", 0.5))
     np.testing.assert_array_equal(again.values, mean.values)
 
 
@@ -241,32 +244,32 @@ def test_what_is_kept_of_a_recording_takes_no_memory():
     tracemalloc.stop()
     assert kept < 300_000  # a column alone took 454 bytes: 6.8 MB
     assert len(history.columns.between(-1, 3000)) == 30_000
-    assert len(history.means.between(-1, 3002)) == 30_000
+    assert len(history.averages.between(-1, 3002)) == 30_000
 
 
-def test_a_tape_takes_no_memory_and_plays_what_it_heard():
+def test_a_score_cache_takes_no_memory_and_gives_every_window():
     windows = 15_000
     values = np.arange(50, dtype=np.float32)
     results = (Average(Scores(k, 12_000, values + k), values) for k in range(windows))
-    tape = Tape(results)
-    for _ in itertools.islice(tape, 5000):
+    cache = ScoreCache(results)
+    for _ in itertools.islice(cache, 5000):
         pass
     tracemalloc.start()
-    assert sum(1 for _ in tape) == windows
+    assert sum(1 for _ in cache) == windows
     kept, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert kept < 300_000
-    again = list(itertools.islice(tape, 3))
+    again = list(itertools.islice(cache, 3))
     assert [item.position for item in again] == [0, 1, 2]
     np.testing.assert_array_equal(again[2].values, values + 2)
 
 
 def test_a_full_disk_of_temporary_files_is_one_line(monkeypatch, tmp_path):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "gone"))
-    course = FiledCourse(lambda value: value, lambda data: data)
-    course.add(0, bytes(900_000))
+    series = DiskTimeSeries(lambda value: value, lambda data: data)
+    series.add(0, bytes(900_000))
     with pytest.raises(SinkError, match=r"cannot be kept .*: no such file .*TMPDIR"):
-        course.add(1, bytes(900_000))
+        series.add(1, bytes(900_000))
 
 
 @given(st.lists(st.permutations(range(8)).map(lambda order: order[:4]), min_size=2, max_size=6))
@@ -315,21 +318,21 @@ def test_thresholds_move_in_steps_and_stay_in_range():
 def test_settings_are_remembered_and_the_command_line_wins(tmp_path):
     path = tmp_path / "config" / "dashboard.json"
     memory.save_settings(
-        memory.Remembered(hop_s=0.25, average_s=0.0, thresholds={"tones": 0.7},
+        memory.SavedSettings(hop_s=0.25, average_s=0.0, thresholds={"tones": 0.7},
                           class_thresholds={"tones": {"low": 0.2, "gone": 0.3}}),
         path,
     )  # fmt: skip
     loaded = memory.load_settings(path)
     base = Settings(thresholds=Thresholds())
-    chosen = apply_remembered(loaded, "tones", toys.LABELS, base, lambda name: False)
+    chosen = apply_saved_settings(loaded, "tones", toys.LABELS, base, lambda name: False)
     assert (chosen.hop_s, chosen.average_s) == (0.25, 0.0)
     assert chosen.thresholds.on == 0.7
     assert {k: v.on for k, v in chosen.thresholds.classes.items()} == {"low": 0.2}
-    given = apply_remembered(loaded, "tones", toys.LABELS, base, lambda name: True)
+    given = apply_saved_settings(loaded, "tones", toys.LABELS, base, lambda name: True)
     assert given == base
     path.write_text("no json")
-    assert memory.load_settings(path) == memory.Remembered()
-    assert memory.load_settings(tmp_path / "none") == memory.Remembered()
+    assert memory.load_settings(path) == memory.SavedSettings()
+    assert memory.load_settings(tmp_path / "none") == memory.SavedSettings()
 
 
 @pytest.mark.parametrize(
@@ -338,7 +341,7 @@ def test_settings_are_remembered_and_the_command_line_wins(tmp_path):
 )
 def test_a_model_of_the_last_session_is_not_looked_for_where_one_stands(tmp_path, model, kept):
     path = tmp_path / "dashboard.json"
-    memory.save_settings(memory.Remembered(model=model, hop_s=0.25), path)
+    memory.save_settings(memory.SavedSettings(model=model, hop_s=0.25), path)
     loaded = memory.load_settings(path)
     assert (loaded.model, loaded.hop_s) == (model if kept else None, 0.25)
 
@@ -349,8 +352,8 @@ def test_a_user_without_a_home_has_nothing_remembered(monkeypatch):
 
     for name in ("user_config_path", "user_log_path"):
         monkeypatch.setattr(f"platformdirs.{name}", find)
-    memory.save_settings(memory.Remembered(hop_s=0.25))
-    assert memory.load_settings() == memory.Remembered()
+    memory.save_settings(memory.SavedSettings(hop_s=0.25))
+    assert memory.load_settings() == memory.SavedSettings()
     path = write_log(ValueError("it failed"))
     assert "it failed" in path.read_text()
     path.unlink()

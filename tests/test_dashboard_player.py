@@ -183,11 +183,11 @@ def test_player_listens_anew_with_another_hop_and_stays_where_it_is(player, keys
         at = player.playhead.at(17.0)
         n_columns = len(player.listener.history.columns.between(0, 17))
         await pilot.press(*keys)
-        settings = player.listener.chosen.settings
+        settings = player.listener.selected_engine.settings
         assert settings.hop_s == (1.0 if keys == ["H"] else 0.25)
         expected = found(player, settings)
         await settle(pilot, lambda: events(player) == expected)
-        n_windows = len(player.listener.history.means.between(0, 18))
+        n_windows = len(player.listener.history.averages.between(0, 18))
         assert n_windows == pytest.approx((17 - 1.5) / settings.hop_s + 1, abs=2)
         assert at <= player.playhead.at(17.0) < at + 2
         assert len(player.listener.history.columns.between(0, 17)) == n_columns
@@ -213,7 +213,7 @@ def test_player_takes_settings_while_it_still_listens(player, monkeypatch, key):
         assert "analysed" in text_of(player)
         await pilot.press(key)
         gate.set()
-        expected = found(player, player.listener.chosen.settings)
+        expected = found(player, player.listener.selected_engine.settings)
         await settle(pilot, lambda: player.reason == "ended" and events(player) == expected)
         columns = player.listener.history.columns.between(0, 17)
         assert np.diff([column.time_s for column in columns]) == pytest.approx(0.1)
@@ -264,7 +264,7 @@ def test_player_keeps_what_was_heard_before_a_file_was_cut_short(tmp_path, tone_
 def found(app, settings):
     """What an engine of its own finds in the recording, told nothing before."""
     engine = Engine(app.listener.engine.scorer, settings)
-    with Recording(app.listener.doors.recording) as recording:
+    with Recording(app.listener.openers.recording) as recording:
         return [r for r in engine.run(recording) if isinstance(r, SoundEvent)]
 
 

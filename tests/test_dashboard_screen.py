@@ -25,15 +25,21 @@ from streamclf.core.records import Gap, SoundEvent, StreamStarted
 from streamclf.dashboard.audio_columns import Column
 from streamclf.dashboard.health import Health
 from streamclf.dashboard.history import MAX_ENTRIES, Entry, History
-from streamclf.dashboard.snapshot import measure, take_picture
+from streamclf.dashboard.snapshot import measure, take_snapshot
 from streamclf.dashboard.widgets.counts import Counts
-from streamclf.dashboard.widgets.current_labels import LEAST, Now
-from streamclf.dashboard.widgets.events import Columns, EventList, describe, format_short, sum_up
+from streamclf.dashboard.widgets.current_labels import MIN_SHOWN_SCORE, CurrentLabels
+from streamclf.dashboard.widgets.events import (
+    ColumnWidths,
+    EventList,
+    describe,
+    format_short,
+    summarise_counts,
+)
 from streamclf.dashboard.widgets.headline import Headline
 from streamclf.dashboard.widgets.health import describe as describe_health
-from streamclf.dashboard.widgets.large_text import letter
-from streamclf.dashboard.widgets.row_order import PATIENCE_S, CalmRows
-from streamclf.dashboard.widgets.text import fit_words, in_column, join_fitting
+from streamclf.dashboard.widgets.large_text import render_large
+from streamclf.dashboard.widgets.row_order import SWAP_DELAY_S, DampedRows
+from streamclf.dashboard.widgets.text import fit_exactly, fit_words, join_fitting
 
 SCORES = st.dictionaries(st.integers(0, 5), st.integers(1, 20).map(lambda n: n / 20), max_size=6)
 MOMENTS = st.lists(st.tuples(st.integers(1, 8).map(lambda n: n / 4), SCORES), max_size=30)
@@ -41,7 +47,7 @@ MOMENTS = st.lists(st.tuples(st.integers(1, 8).map(lambda n: n / 4), SCORES), ma
 
 @given(MOMENTS)
 def test_a_row_moves_only_when_another_has_been_stronger_for_a_second(moments):
-    rows, time_s, before = CalmRows(), 0.0, []
+    rows, time_s, before = DampedRows(), 0.0, []
     stronger_since: dict[tuple[int, int], float] = {}
     for step_s, scores in moments:
         jumped, time_s = step_s >= 2.0, time_s + step_s
@@ -55,7 +61,7 @@ def test_a_row_moves_only_when_another_has_been_stronger_for_a_second(moments):
                 if index >= 0 and index in after and after.index(index) > place:
                     # Something that came past it was stronger all the time.
                     assert any(
-                        time_s - stronger_since.get((other, index), time_s) >= PATIENCE_S
+                        time_s - stronger_since.get((other, index), time_s) >= SWAP_DELAY_S
                         for other in after[: after.index(index)]
                     )
         before = after
@@ -63,7 +69,7 @@ def test_a_row_moves_only_when_another_has_been_stronger_for_a_second(moments):
 
 @given(MOMENTS, SCORES)
 def test_rows_are_in_order_once_scores_have_been_still_for_a_second(moments, last):
-    rows, time_s = CalmRows(), 0.0
+    rows, time_s = DampedRows(), 0.0
     for step_s, scores in moments:
         time_s += step_s
         rows.update(time_s, scores)
@@ -75,7 +81,7 @@ def test_rows_are_in_order_once_scores_have_been_still_for_a_second(moments, las
 
 
 def test_a_sound_that_leaves_moves_no_other_at_once():
-    rows = CalmRows()
+    rows = DampedRows()
     assert rows.update(10.0, {1: 0.9, 2: 0.5, 3: 0.2}) == [1, 2, 3]
     assert rows.update(10.5, {2: 0.5, 3: 0.2}) == [-1, 2, 3]
     assert rows.update(11.0, {2: 0.5, 3: 0.2, 4: 0.1}) == [4, 2, 3]
@@ -89,14 +95,16 @@ def test_now_shows_nothing_that_scores_less_than_5_percent(tmp_path, tone_model)
 
     async def script(pilot):
         await settle(pilot, heard(app, 7))
-        picture = app.take_picture()
+        picture = app.take_snapshot()
         labels = picture.card.labels
-        wanted = {label for label, v in zip(labels, picture.values, strict=True) if v >= LEAST}
+        wanted = {
+            label for label, v in zip(labels, picture.values, strict=True) if v >= MIN_SHOWN_SCORE
+        }
         assert 0 < len(wanted) < len(labels)
-        assert set(app.query_one(Now).shown) == wanted
-        lines = lines_of(app.query_one(Now))
+        assert set(app.query_one(CurrentLabels).shown) == wanted
+        lines = lines_of(app.query_one(CurrentLabels))
         assert not [line for line in lines if "0.00" in line]
-        now = app.query_one(Now)
+        now = app.query_one(CurrentLabels)
         now.show(replace(picture, values=np.zeros_like(picture.values)))
         assert "nothing scores 0.05 or more" in lines_of(now)[0]
 
@@ -111,11 +119,11 @@ def test_what_sounds_is_the_largest_thing_on_the_screen(tmp_path, tone_model, si
         await settle(pilot, heard(app, 5))
         headline = app.query_one(Headline)
         shown = [line.strip() for line in lines_of(headline)]
-        written = letter("middle", headline.size.width - 2, headline.size.height)
+        written = render_large("middle", headline.size.width - 2, headline.size.height)
         assert written is not None
         assert len([row for row in written if row.strip()]) >= rows
         assert [row.strip() for row in written if row.strip()] == [row for row in shown if row]
-        picture = replace(app.take_picture(), values=np.zeros(4, np.float32), entries=[])
+        picture = replace(app.take_snapshot(), values=np.zeros(4, np.float32), entries=[])
         headline.show(picture)
         assert "nothing above threshold" in "".join(lines_of(headline))
 
@@ -127,11 +135,11 @@ def test_an_event_that_goes_on_sounds_though_its_score_is_below_the_threshold(tm
 
     async def script(pilot):
         await settle(pilot, heard(app, 10))
-        picture = app.take_picture()
+        picture = app.take_snapshot()
         quiet = replace(picture, values=np.zeros(4, np.float32))
         event = Entry("event", "low", 9.0, 10.0, 9.5, 0.6, None, np.inf)
-        assert replace(quiet, entries=[event]).sounding == {picture.card.labels.index("low")}
-        assert not replace(quiet, entries=[replace(event, offset_s=9.4)]).sounding
+        assert replace(quiet, entries=[event]).active_classes == {picture.card.labels.index("low")}
+        assert not replace(quiet, entries=[replace(event, offset_s=9.4)]).active_classes
 
     drive(app, script)
 
@@ -149,13 +157,13 @@ def test_an_event_that_goes_on_sounds_though_its_score_is_below_the_threshold(tm
 )
 def test_texts_are_cut_between_words(text, width, expected):
     assert fit_words(text, width) == expected
-    assert cell_len(in_column(text, width)) == width
+    assert cell_len(fit_exactly(text, width)) == width
 
 
 @given(st.text("ab ,犬", max_size=20), st.integers(0, 24))
 def test_texts_never_take_more_room_than_there_is(text, width):
     assert cell_len(fit_words(text, width)) <= width
-    assert cell_len(in_column(text, width)) == width
+    assert cell_len(fit_exactly(text, width)) == width
 
 
 def test_parts_that_do_not_fit_are_left_out_whole():
@@ -166,20 +174,20 @@ def test_parts_that_do_not_fit_are_left_out_whole():
 
 
 def test_letters_are_large_and_every_label_can_be_written_or_is_not_tried():
-    assert letter("siren", 80, 3) == [
+    assert render_large("siren", 80, 3) == [
         "  ▄▄ ▄ ▄▄  ▄▄▄ ▄  ▄"[1:],
         "▀▄  █ █▄▀ █▄  █▀▄█",
         "▄▄▀ █ █ █ █▄▄ █  █",
     ]
-    assert len(letter("siren", 80, 6)) == 6
-    assert letter("siren", 10, 6) is None
-    assert letter("siren", 80, 2) is None
-    assert letter("Türklopfen", 80, 3)[0] != letter("Turklopfen", 80, 3)[0]
-    assert letter("犬", 80, 3) is None
+    assert len(render_large("siren", 80, 6)) == 6
+    assert render_large("siren", 10, 6) is None
+    assert render_large("siren", 80, 2) is None
+    assert render_large("Türklopfen", 80, 3)[0] != render_large("Turklopfen", 80, 3)[0]
+    assert render_large("犬", 80, 3) is None
     import string
 
     for character in string.ascii_letters + string.digits + " .,-+':/()&_":
-        assert letter(f"x{character}", 80, 3) is not None
+        assert render_large(f"x{character}", 80, 3) is not None
 
 
 def entry(**changes):
@@ -188,7 +196,7 @@ def entry(**changes):
 
 def test_events_have_headings_over_their_columns_and_a_bar_of_the_score():
     for width in (42, 60):
-        columns = Columns.within(width)
+        columns = ColumnWidths.within(width)
         heading, line = columns.heading(), describe(entry(), columns).plain
         assert line.index("pouring water") == heading.index("sound")
         assert line.index("7.5 s") >= heading.index("length")
@@ -215,7 +223,7 @@ def test_counts_are_of_the_whole_session_also_of_events_that_the_list_forgot():
     history.write(Gap(10 * MAX_ENTRIES, 10, 1000, "overflow"))
     for number in range(1500):
         history.write(SoundEvent("siren", number * 10 + 10**6, number * 10 + 10**6 + 5, 0.9))
-    picture = take_picture(history, card, Thresholds(), 1e6, 1e6)
+    picture = take_snapshot(history, card, Thresholds(), 1e6, 1e6)
     assert len(picture.entries) == MAX_ENTRIES
     assert picture.counts == [("dog", MAX_ENTRIES), ("siren", 1500)]
 
@@ -226,7 +234,7 @@ def test_counts_stand_beside_the_events(tmp_path, tone_model, width):
 
     async def script(pilot):
         await settle(pilot, heard(app, 20))
-        counts = app.take_picture().counts
+        counts = app.take_snapshot().counts
         assert ("middle", 2) in counts
         assert app.query_one(Counts).display == (width == 120)
         where = app.query_one(Counts) if width == 120 else app.query_one(EventList)
@@ -240,9 +248,9 @@ def test_counts_stand_beside_the_events(tmp_path, tone_model, width):
 
 def test_counts_that_do_not_fit_are_summed_up():
     counts = [("dog", 12), ("siren", 3), ("cat", 1)]
-    assert sum_up(counts, 40) == "12 dog, 3 siren, 1 cat"
-    assert sum_up(counts, 20) == "12 dog and 2 more"
-    assert sum_up(counts, 5) == sum_up([], 40) == ""
+    assert summarise_counts(counts, 40) == "12 dog, 3 siren, 1 cat"
+    assert summarise_counts(counts, 20) == "12 dog and 2 more"
+    assert summarise_counts(counts, 5) == summarise_counts([], 40) == ""
 
 
 LONG = ["door, wood creaks", "vehicle horn, car horn", "washing machine", "pouring water"]

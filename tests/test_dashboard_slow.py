@@ -26,7 +26,7 @@ from dashboards import drive, make_dashboard, settle
 from test_dashboard_live import PATIENCE_S, home
 
 from streamclf.dashboard.messages import ListeningStarted, StateChanged
-from streamclf.dashboard.refresh_rate import LATE_LIMIT, LEAST_HZ, MOST_HZ, Pace
+from streamclf.dashboard.refresh_rate import LATE_LIMIT, MAX_HZ, MIN_HZ, RefreshRate
 from streamclf.sources.microphone.ring import CAPACITY_S
 from streamclf.sources.simulated.fake_backend import FakeBackend, FakeClock
 
@@ -36,25 +36,25 @@ def test_messages_coalesce_when_the_screen_falls_behind():
     assert not StateChanged().can_replace(ListeningStarted())
 
 
-def test_pace_slows_down_on_a_slow_line_and_recovers():
-    pace = Pace()
+def test_refresh_rate_falls_on_a_slow_line_and_recovers():
+    refresh = RefreshRate()
     for _ in range(LATE_LIMIT):
-        assert pace.rate_hz == MOST_HZ
-        assert not pace.frame(pace.interval_s, backlog=1)
-    assert pace.rate_hz == MOST_HZ / 2
+        assert refresh.rate_hz == MAX_HZ
+        assert not refresh.record_frame(refresh.interval_s, backlog=1)
+    assert refresh.rate_hz == MAX_HZ / 2
     for _ in range(20):
-        assert pace.frame(3 * pace.interval_s, 0)
-    assert pace.rate_hz == LEAST_HZ
+        assert refresh.record_frame(3 * refresh.interval_s, 0)
+    assert refresh.rate_hz == MIN_HZ
     for _ in range(1000):
-        assert pace.frame(pace.interval_s, 0)
-    assert pace.rate_hz == MOST_HZ
+        assert refresh.record_frame(refresh.interval_s, 0)
+    assert refresh.rate_hz == MAX_HZ
 
 
-def test_pace_forgives_a_frame_that_is_late_by_chance():
-    pace = Pace()
+def test_refresh_rate_forgives_a_frame_that_is_late_by_chance():
+    refresh = RefreshRate()
     for number in range(100):
-        pace.frame(3 * pace.interval_s if number % 2 else pace.interval_s, 0)
-    assert pace.rate_hz == MOST_HZ
+        refresh.record_frame(3 * refresh.interval_s if number % 2 else refresh.interval_s, 0)
+    assert refresh.rate_hz == MAX_HZ
 
 
 class ScreenClock(FakeClock):

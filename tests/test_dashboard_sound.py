@@ -18,15 +18,19 @@ from test_dashboard_live import PATIENCE_S, Terminal, no_tmux
 
 from streamclf.core.errors import DeviceError, RecordingError
 from streamclf.core.records import Block
-from streamclf.dashboard.audio_player import AHEAD_S, Aloud, Clip
+from streamclf.dashboard.audio_player import BUFFER_S, AudioPlayer, ClipTrack
 from streamclf.dashboard.excerpts import Excerpts
 from streamclf.dashboard.history import AUDIO_KEPT_S, History
 from streamclf.dashboard.playback import MARGIN_S
 from streamclf.dashboard.recent_audio import RecentAudio
-from streamclf.dashboard.saved_settings import Remembered
+from streamclf.dashboard.saved_settings import SavedSettings
 from streamclf.dashboard.widgets.events import EventList
 from streamclf.sources.microphone import loudspeaker
-from streamclf.sources.microphone.loudspeaker import FakeLoudspeaker, ProcessLoudspeaker, Waiting
+from streamclf.sources.microphone.loudspeaker import (
+    FakeLoudspeaker,
+    PlaybackBuffer,
+    ProcessLoudspeaker,
+)
 
 RATE = 8000
 with_audio = pytest.mark.skipif(
@@ -60,78 +64,78 @@ class Moving:
     def open(self):
         return RATE
 
-    def place(self):
+    def locate(self):
         return self.where
 
     def read(self, from_s, to_s):
         return np.arange(round(from_s * RATE), round(to_s * RATE), dtype=np.float32)
 
 
-def steps(aloud, track, times, speed=1.0):
+def steps(player, track, times, speed=1.0):
     for time_s in times:
         track.where = (time_s, speed)
-        aloud.step()
+        player.step()
 
 
 def test_what_is_followed_is_played_without_a_seam_and_a_little_ahead():
     shop, track = Shop(), Moving()
-    aloud = Aloud(shop, pytest.fail)
-    aloud.follow(track)
-    steps(aloud, track, np.arange(0, 3, 0.0437))
+    player = AudioPlayer(shop, pytest.fail)
+    player.follow(track)
+    steps(player, track, np.arange(0, 3, 0.0437))
     (speaker,) = shop.speakers
     assert (speaker.sample_rate, speaker.n_flushes) == (RATE, 0)
     np.testing.assert_array_equal(speaker.sound, np.arange(speaker.sound.size))
-    assert speaker.sound.size == pytest.approx((3 + AHEAD_S) * RATE, abs=0.06 * RATE)
+    assert speaker.sound.size == pytest.approx((3 + BUFFER_S) * RATE, abs=0.06 * RATE)
 
 
 def test_jumps_and_pauses_drop_what_was_to_be_played():
     shop, track = Shop(), Moving()
-    aloud = Aloud(shop, pytest.fail)
-    aloud.follow(track)
-    steps(aloud, track, [0.0, 0.05])
-    steps(aloud, track, [9.0, 9.05])
+    player = AudioPlayer(shop, pytest.fail)
+    player.follow(track)
+    steps(player, track, [0.0, 0.05])
+    steps(player, track, [9.0, 9.05])
     (speaker,) = shop.speakers
     assert speaker.n_flushes == 1
     assert speaker.played[2][0] == 9 * RATE
     track.where = None
-    aloud.step()
-    aloud.step()
+    player.step()
+    player.step()
     assert (speaker.n_flushes, len(speaker.played)) == (2, 4)
-    steps(aloud, track, [9.05])
+    steps(player, track, [9.05])
     assert speaker.played[-1][0] == 9.05 * RATE
-    steps(aloud, track, [2.0])
+    steps(player, track, [2.0])
     assert speaker.played[-1][0] == 2 * RATE
 
 
 @pytest.mark.parametrize("speed", [0.5, 2.0, 8.0])
 def test_another_speed_is_as_on_a_tape(speed):
     shop, track = Shop(), Moving()
-    aloud = Aloud(shop, pytest.fail)
-    aloud.follow(track)
-    steps(aloud, track, np.arange(0, 4 * speed, 0.05 * speed), speed)
+    player = AudioPlayer(shop, pytest.fail)
+    player.follow(track)
+    steps(player, track, np.arange(0, 4 * speed, 0.05 * speed), speed)
     (speaker,) = shop.speakers
     assert speaker.n_flushes == 0
-    assert speaker.sound.size == pytest.approx((4 + AHEAD_S) * RATE, rel=0.1)
+    assert speaker.sound.size == pytest.approx((4 + BUFFER_S) * RATE, rel=0.1)
     middle = speaker.sound[RATE : 3 * RATE]
     assert np.diff(middle) == pytest.approx(speed, rel=0.05)
 
 
 def test_a_clip_is_played_once_in_place_of_what_is_followed():
     clock, shop, track = [0.0], Shop(), Moving()
-    aloud = Aloud(shop, pytest.fail)
-    aloud.follow(track)
-    aloud.step()
-    aloud.play(Clip(lambda: (np.full(RATE // 2, -1, np.float32), RATE), lambda: clock[0]))
-    assert aloud.plays_clip
+    player = AudioPlayer(shop, pytest.fail)
+    player.follow(track)
+    player.step()
+    player.play(ClipTrack(lambda: (np.full(RATE // 2, -1, np.float32), RATE), lambda: clock[0]))
+    assert player.is_playing_clip
     for _ in range(15):
-        aloud.step()
+        player.step()
         clock[0] += 0.05
     along, clip, again = shop.speakers
     assert along.closed
     assert along.n_flushes == 1
     assert clip.closed
     np.testing.assert_array_equal(clip.sound, np.full(RATE // 2, -1))
-    assert not aloud.plays_clip
+    assert not player.is_playing_clip
     assert again.sound.size
 
 
@@ -142,23 +146,23 @@ def test_a_loudspeaker_that_is_lost_is_said_once_and_given_up():
         def play(self, waveform):
             raise DeviceError("the loudspeaker is gone")
 
-    aloud = Aloud(Lost, told.append)
-    aloud.follow(track)
-    aloud.step()
-    aloud.step()
+    player = AudioPlayer(Lost, told.append)
+    player.follow(track)
+    player.step()
+    player.step()
     assert told == ["the loudspeaker is gone"]
-    assert not aloud.follows
+    assert not player.is_following
 
 
 def test_playing_runs_in_a_thread_that_ends():
     shop, track = Shop(), Moving()
-    aloud = Aloud(shop, pytest.fail)
-    aloud.start()
-    aloud.follow(track)
+    player = AudioPlayer(shop, pytest.fail)
+    player.start()
+    player.follow(track)
     until(lambda: shop.sound.size)
-    aloud.close()
+    player.close()
     assert all(speaker.closed for speaker in shop.speakers)
-    assert "aloud" not in [thread.name for thread in threading.enumerate()]
+    assert "audio-player" not in [thread.name for thread in threading.enumerate()]
 
 
 @pytest.fixture(scope="module")
@@ -257,7 +261,7 @@ def toys_stream():
     st.floats(0, 5),
 )
 def test_recent_audio_keeps_gaps_in_their_place(pieces, from_s, length_s):
-    from streamclf.dashboard.recent_audio import join
+    from streamclf.dashboard.recent_audio import join_pieces
 
     recent, whole = RecentAudio(1e9), []
     recent.use_rate(RATE)
@@ -268,7 +272,7 @@ def test_recent_audio_keeps_gaps_in_their_place(pieces, from_s, length_s):
         whole.append(audio)
     expected = np.concatenate(whole)
     to_s = from_s + length_s
-    start_s, waveform = join(recent.pieces(from_s, to_s), RATE, from_s, to_s)
+    start_s, waveform = join_pieces(recent.pieces(from_s, to_s), RATE, from_s, to_s)
     first = round(start_s * RATE)
     np.testing.assert_allclose(waveform, expected[first : first + waveform.size], atol=2e-5)
 
@@ -369,16 +373,16 @@ def test_a_recording_is_played_along_and_muted(tmp_path, tone_model, write_wav):
         (speaker,) = shop.speakers
         played = speaker.sound
         first = round(app.playhead.at(31.0) * toys.RATE)
-        assert played.size <= first + (AHEAD_S + 0.2) * toys.RATE
+        assert played.size <= first + (BUFFER_S + 0.2) * toys.RATE
         assert np.abs(played).max() == pytest.approx(np.abs(samples).max(), abs=1e-3)
         assert "no sound" not in text_of(app)
         await pilot.press("0")
         await settle(pilot, lambda: speaker.closed)
         assert "playing 1x, no sound" in text_of(app)
-        assert app.remembered.muted
+        assert app.saved_settings.muted
         await pilot.press("0")
         await settle(pilot, lambda: len(shop.speakers) == 2 and shop.speakers[1].played)
-        assert not app.remembered.muted
+        assert not app.saved_settings.muted
         await pilot.press("space")
         await settle(pilot, lambda: shop.speakers[1].n_flushes == 1)
         assert "paused" in text_of(app)
@@ -393,7 +397,7 @@ def test_a_muted_session_stays_muted_in_the_next(tmp_path, tone_model, write_wav
     shop = Shop()
     app = make_dashboard(
         tmp_path, tone_model, recording=write_wav(SCENE), open_loudspeaker=shop,
-        remembered=Remembered(muted=True),
+        saved_settings=SavedSettings(muted=True),
     )  # fmt: skip
 
     async def script(pilot):
@@ -420,14 +424,14 @@ def test_no_sound_is_sent_to_the_machine_that_serves_a_browser(tmp_path, tone_mo
 
 
 def test_waiting_samples_are_played_in_order_with_silence_behind_and_bounded():
-    waiting = Waiting(6)
-    waiting.put(b"abcd")
-    assert waiting.take(3) == b"abc"
-    assert waiting.take(3) == b"d\0\0"
-    waiting.put(b"0123456789")
-    assert (len(waiting), waiting.take(2)) == (6, b"45")
-    waiting.clear()
-    assert waiting.take(1) == b"\0"
+    buffer = PlaybackBuffer(6)
+    buffer.put(b"abcd")
+    assert buffer.take(3) == b"abc"
+    assert buffer.take(3) == b"d\0\0"
+    buffer.put(b"0123456789")
+    assert (len(buffer), buffer.take(2)) == (6, b"45")
+    buffer.clear()
+    assert buffer.take(1) == b"\0"
 
 
 def until(condition):

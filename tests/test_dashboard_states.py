@@ -23,8 +23,8 @@ from dashboards import (
 )
 
 from streamclf.core.errors import DeviceError
-from streamclf.dashboard.refresh_rate import Pace
-from streamclf.dashboard.saved_settings import Remembered
+from streamclf.dashboard.refresh_rate import RefreshRate
+from streamclf.dashboard.saved_settings import SavedSettings
 from streamclf.dashboard.widgets.help import Help
 from streamclf.dashboard.widgets.picker import Picker
 
@@ -44,7 +44,7 @@ def bring(tmp_path, tone_model, monkeypatch, request):
     def prepare(*steps, until=None, keys=(), show=None, model=tone_model, stop=True, **options):
         app = make_dashboard(tmp_path, model, Script(*steps), **options)
         # Rows stay where they are from picture to picture: so there must be as many each time.
-        app.pace = Pace(1e-3)
+        app.refresh_rate = RefreshRate(1e-3)
         seconds = sum(step if isinstance(step, float) else step.size / toys.RATE
                       for step in steps if not isinstance(step, Exception))  # fmt: skip
 
@@ -120,7 +120,7 @@ def test_event_that_goes_on(picture):
 
 
 def test_waveform(text):
-    assert text(SOUNDS, remembered=Remembered(view="waveform"))
+    assert text(SOUNDS, saved_settings=SavedSettings(view="waveform"))
 
 
 def test_80x24(text):
@@ -174,4 +174,4 @@ def test_model_picker(text):
 
 
 def test_light_theme(picture):
-    assert picture(SOUNDS, remembered=Remembered(theme="textual-light"))
+    assert picture(SOUNDS, saved_settings=SavedSettings(theme="textual-light"))

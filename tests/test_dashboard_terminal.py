@@ -13,7 +13,7 @@ import time
 import pytest
 from live_runs import PATIENCE_S
 
-from streamclf.dashboard.terminal import LastingFile
+from streamclf.dashboard.terminal import HangupSafeFile
 
 pty_only = pytest.mark.skipif(not hasattr(os, "openpty"), reason="needs a pseudo-terminal")
 
@@ -25,7 +25,7 @@ class Gone(io.StringIO):
 
 def test_a_file_that_fails_tells_it_once_and_drops_the_rest():
     told = []
-    file = LastingFile(Gone(), lambda: told.append("gone"))
+    file = HangupSafeFile(Gone(), lambda: told.append("gone"))
     assert [file.write("abc"), file.write("de")] == [3, 2]
     file.flush()
     assert told == ["gone"]
@@ -34,7 +34,7 @@ def test_a_file_that_fails_tells_it_once_and_drops_the_rest():
 
 def test_a_file_that_works_is_written_to():
     kept = io.StringIO()
-    file = LastingFile(kept, lambda: pytest.fail("it is there"))
+    file = HangupSafeFile(kept, lambda: pytest.fail("it is there"))
     assert file.write("abc") == 3
     file.flush()
     assert kept.getvalue() == "abc"

@@ -16,7 +16,7 @@ import soundfile
 import toys
 from live_runs import PATIENCE_S
 
-from streamclf.dashboard.guarded_server import Addresses
+from streamclf.dashboard.guarded_server import AllowedHosts
 from streamclf.dashboard.web import command_line
 
 PORT = 8787
@@ -49,12 +49,12 @@ PORT = 8787
     ],
 )
 def test_only_names_of_its_own_are_answered(host, named, allowed):
-    assert Addresses(host, PORT).allow(named) is allowed
+    assert AllowedHosts(host, PORT).allow(named) is allowed
 
 
 def test_the_usual_port_may_be_left_out():
-    assert Addresses("127.0.0.1", 80).allow("localhost")
-    assert Addresses("::1", PORT).url == "http://[::1]:8787"
+    assert AllowedHosts("127.0.0.1", 80).allow("localhost")
+    assert AllowedHosts("::1", PORT).url == "http://[::1]:8787"
 
 
 @dataclass

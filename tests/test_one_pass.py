@@ -14,7 +14,7 @@ from streamclf.core.records import Notice, Window
 from streamclf.core.settings import Settings
 from streamclf.model.classifier import WHOLE_FIRST, Classifier
 from streamclf.model.model_file import Model
-from streamclf.model.providers import obstacle, open_part
+from streamclf.model.providers import open_part, unavailable_reason
 from streamclf.model.scorer import describe_hop
 from streamclf.model.stem import bound_session, one_pass
 from streamclf.model.stem.bound_session import BoundSession
@@ -315,7 +315,7 @@ def test_buffers_stay_and_no_recording_serves_two(picky):
     assert session.runs[-1][1] == "3"
 
 
-@pytest.mark.skipif(bool(obstacle("cuda")), reason=f"CUDA: {obstacle('cuda')}")
+@pytest.mark.skipif(bool(unavailable_reason("cuda")), reason=f"CUDA: {unavailable_reason('cuda')}")
 @pytest.mark.parametrize("one_graph", [False, True])
 def test_cuda_gives_the_scores_of_the_cpu(picky, whole, one_graph):
     classifier = Classifier(Model(picky, provider="cuda"), one_graph=one_graph)

@@ -10,7 +10,8 @@ from test_sinks import LABELS, LIVE, RATE, RESULTS, STREAM, window
 
 from streamclf.core.errors import SinkError, UsageError
 from streamclf.core.records import StreamStarted
-from streamclf.sinks.factory import check_scores_ending, open_scores
+from streamclf.sinks.factory import open_scores
+from streamclf.sinks.file_names import check_scores_ending
 
 
 def test_scores_end_in_csv_or_npz(tmp_path):

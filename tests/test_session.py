@@ -18,7 +18,7 @@ from streamclf.core.errors import SourceError
 from streamclf.core.records import Average, Block, Gap, SoundEvent, rescale
 from streamclf.core.stats import Statistics
 from streamclf.dashboard.history import History
-from streamclf.dashboard.listener import Doors, Listener
+from streamclf.dashboard.listener import Listener, Openers
 from streamclf.dashboard.messages import ListeningEnded
 from streamclf.model.classifier import Classifier
 from streamclf.model.model_file import Model
@@ -261,8 +261,8 @@ def test_outputs_clips_stats_and_duration_are_true_behind_a_change_of_model(
         if isinstance(message, ListeningEnded):
             ended.set()
 
-    doors = Doors(open_model, lambda name: source, list, list, sinks, duration_s=15.0)
-    listener = Listener(doors, *open_model("tones", None), source, post)
+    openers = Openers(open_model, lambda name: source, list, list, sinks, duration_s=15.0)
+    listener = Listener(openers, *open_model("tones", None), source, post)
     listener.start()
     while listener.history.end_s < 3.9:
         time.sleep(0.01)

@@ -12,7 +12,8 @@ import pytest
 from streamclf.core.errors import SinkError, UsageError
 from streamclf.core.records import Average, Gap, Notice, Scores, SoundEvent, StreamStarted
 from streamclf.sinks.base import MemorySink, Sink
-from streamclf.sinks.factory import format_of, open_scores, open_sink
+from streamclf.sinks.factory import open_scores, open_sink
+from streamclf.sinks.file_names import format_of
 from streamclf.sinks.lines import LineFile
 from streamclf.sinks.live.targets import FileTarget
 

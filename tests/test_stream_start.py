@@ -21,7 +21,7 @@ from streamclf.core.local_clock import LocalClock
 from streamclf.core.records import Average, Block, Gap, Notice, Result, StreamStarted
 from streamclf.core.settings import Settings
 from streamclf.dashboard.history import History
-from streamclf.dashboard.listener import Doors, Listener
+from streamclf.dashboard.listener import Listener, Openers
 from streamclf.dashboard.messages import ListeningEnded
 from streamclf.model.classifier import Classifier
 from streamclf.model.model_file import Model
@@ -36,7 +36,7 @@ from streamclf.sources.base import Source
 from streamclf.sources.recording.recording import Recording
 from streamclf.sources.relay import Relay
 from streamclf.sources.simulated.fake_backend import FakeBackend
-from streamclf.sources.simulated.simulated import SimulatedMicrophone
+from streamclf.sources.simulated.simulated_microphone import SimulatedMicrophone
 from streamclf.sources.stream.raw_format import RawFormat
 from streamclf.sources.stream.standard_input import StandardInput
 from streamclf.sources.stream.url_stream import UrlStream
@@ -259,7 +259,8 @@ def test_each_recording_of_a_batch_starts_once(classifier, write_wav, tmp_path, 
 
     report = run_recordings(
         [Engine(classifier) for _ in range(n_jobs)], paths,
-        lambda path: [written.setdefault(path, Witness())], Bars(len(paths)), hearers=make_hearer,
+        lambda path: [written.setdefault(path, Witness())], Bars(len(paths)),
+        audio_sinks=make_hearer,
     )  # fmt: skip
     assert len(report.failures) == 1
     assert written.pop(paths[2], Witness()).seen == []
@@ -309,8 +310,8 @@ def test_the_dashboard_knows_its_stream_before_its_audio(classifier, monkeypatch
 
     source = (LiveArray if live else ArraySource)(TONE, toys.RATE, block_samples=400)
     witness = Witness()
-    doors = Doors(open_model, lambda name: source, list, list, [witness])
-    listener = Listener(doors, *open_model("tones", None), source, post)
+    openers = Openers(open_model, lambda name: source, list, list, [witness])
+    listener = Listener(openers, *open_model("tones", None), source, post)
     listener.start()
     assert ended.wait(60)
     listener.stop()

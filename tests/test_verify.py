@@ -170,7 +170,7 @@ def test_verify_sees_a_live_path_that_changes_the_audio(
 def cuda_double(monkeypatch, tmp_path):
     """A provider that is here; a test says which model it runs in truth."""
     monkeypatch.setattr(verify, "built_providers", lambda: ["cpu", "cuda"])
-    monkeypatch.setattr(verify, "obstacle", lambda name: None)
+    monkeypatch.setattr(verify, "unavailable_reason", lambda name: None)
     real = self_check.open_model
 
     def play(path) -> None:

@@ -1,48 +1,48 @@
-"""What the help of each command shows: three command lines, and what their words mean."""
+"""Examples at the end of each command's help: three command lines and their explanations."""
 
 STREAMCLF = """
 Examples:
-  streamclf listen            the microphone: a dashboard, or lines into a pipe
+  streamclf listen            the microphone: a dashboard, or lines for a pipe
   streamclf night.wav         the sounds in a recording (file night.wav)
-  streamclf info              what the model names, and what it may be used for
+  streamclf info              the labels and the licence of the default model
 """
 
 LISTEN = """
 Examples:
-  streamclf listen --clips heard            what is heard, and its audio
-  streamclf listen --no-ui --only siren     lines, of one sound alone
+  streamclf listen --clips heard            save the audio of each event
+  streamclf listen --no-ui --only siren     lines of text, for one sound only
   streamclf listen --source rtsp://host/cam -o day.jsonl --append
-                                            a camera, day after day
+                                            a camera, appending to one file
 
-Each option may also stand in a file (streamclf config), or in the environment
-(STREAMCLF_HOP=0.25).
+Each option can also be set in a file (see streamclf config), or in the
+environment (STREAMCLF_HOP=0.25).
 """
 
 FILE = """
 Examples:
   streamclf file night.wav -o night.txt     labels to open in Audacity
   streamclf file recordings/ -o all.csv --resume
-                                            one table; run again, it goes on
+                                            one table; run again to continue it
   streamclf file 'day/*.flac' -o '{dir}/{stem}.csv'
                                             a table beside each recording
 
-In the name of an output {stem} stands for a recording's name without its ending
-and {dir} for its folder: each recording has a file of its own. Any other name
-is one file for all.
+In the name of an output, {stem} stands for a recording's name without its
+ending and {dir} for its folder, so that each recording gets its own file. Any
+other name is one file for all recordings.
 """
 
 DEVICES = """
 Examples:
-  streamclf devices                         what can record here
-  streamclf listen --device usb             the one with usb in its name
-  streamclf devices --json                  for a script
+  streamclf devices                         the microphones of this machine
+  streamclf listen --device usb             the microphone with usb in its name
+  streamclf devices --json                  the same for a script
 """
 
 INFO = """
 Examples:
-  streamclf info                            the model that is used by default
-  streamclf info esc10                      another bundled one
-  streamclf info mine.onnx --all            all that a file says of itself
+  streamclf info                            the default model
+  streamclf info esc10                      another bundled model
+  streamclf info mine.onnx --all            all fields of a model file's card
 """
 
 BENCH = """
@@ -54,14 +54,14 @@ Examples:
 
 VERIFY = """
 Examples:
-  streamclf verify                          with sounds made for it
+  streamclf verify                          with synthetic sounds
   streamclf verify day.wav                  with a recording
   streamclf verify day.wav -m mine.onnx     with another model
 """
 
 CONFIG = """
 Examples:
-  streamclf config --show                   every option, and where it is from
-  streamclf config --check                  could listen begin? exit code 2: no
-  streamclf config --show --config box.toml  as that file would have it
+  streamclf config --show                   all options and their origins
+  streamclf config --check                  exit code 2 if listen cannot start
+  streamclf config --show --config box.toml  the same with another file
 """

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import os
-import sys
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
 from streamclf.core.errors import ModelError, SourceError, UsageError
-from streamclf.core.standard_streams import is_terminal
-from streamclf.model.model_file import CardOptions, bundled_models, find_model
+from streamclf.model.model_file import bundled_models, find_model
+from streamclf.model.options import CardOptions
 from streamclf.runs.console import say
 from streamclf.runs.outputs import check_clips, close_sinks, open_files
 from streamclf.sources.recording.piped import check_can_reread
@@ -21,72 +19,16 @@ from streamclf.sources.recording.recording import Recording
 if TYPE_CHECKING:
     from streamclf.core.settings import Settings
     from streamclf.core.stats import Statistics
-    from streamclf.dashboard.saved_settings import Remembered
+    from streamclf.dashboard.options import ScreenOptions
+    from streamclf.dashboard.saved_settings import SavedSettings
     from streamclf.model.model_file import Model
+    from streamclf.model.options import ModelOptions
     from streamclf.pipeline.engine import Engine
-    from streamclf.runs.engine_setup import ModelOptions
-    from streamclf.runs.outputs import OutputOptions
+    from streamclf.sinks.options import OutputOptions
     from streamclf.sources.base import Source
-    from streamclf.sources.factory import SourceOptions
+    from streamclf.sources.options import SourceOptions
 
 OpenEngine = Callable[["ModelOptions", "Settings"], "tuple[Engine, Model]"]
-
-
-@dataclass(frozen=True)
-class ScreenOptions:
-    """What the command line says of the dashboard.
-
-    Attributes:
-        ui: Wanted, unwanted, or None for where there is a terminal.
-        web: Port to serve it at; None for the terminal.
-        web_host: Address to serve it at.
-        allow_network: Whether that may be one that others reach.
-        fresh: Ignore the settings of the last session, and leave them to the next.
-        given: Names of the options that the user gave.
-        arguments: The command line, to run it anew for a browser.
-    """
-
-    ui: bool | None = None
-    web: int | None = None
-    web_host: str | None = None
-    allow_network: bool = False
-    fresh: bool = False
-    given: Collection[str] = ()
-    arguments: tuple[str, ...] = ()
-
-    def __post_init__(self) -> None:
-        for option, given in [
-            ("--web-host", self.web_host is not None),
-            ("--web-allow-network", self.allow_network),
-        ]:
-            if given and self.web is None:
-                raise UsageError(f"{option} goes with --web")
-        if self.web is not None and self.ui is False:
-            raise UsageError("--web shows the dashboard, --no-ui does not: leave one out")
-
-    def wanted(self, *, by_default: bool) -> bool:
-        """Whether to show the dashboard on this terminal.
-
-        Raises:
-            UsageError: It was asked for, and there is no terminal for it.
-        """
-        lacking = _lacking()
-        if self.ui and lacking:
-            raise UsageError(f"--ui {lacking}; --web shows the dashboard in a browser")
-        return self.ui if self.ui is not None else by_default and not lacking
-
-
-def _lacking() -> str:
-    """What the dashboard needs and does not find here; empty if it can be shown."""
-    # textual-serve runs the program without a terminal, and says so by this variable.
-    if "TEXTUAL_DRIVER" in os.environ:
-        return ""
-    if not all(is_terminal(stream) for stream in (sys.stdin, sys.stdout, sys.stderr)):
-        return "needs a terminal"
-    kind = os.environ.get("TERM", "")
-    if kind in ("dumb", "unknown"):
-        return f"needs a terminal that can move its cursor, TERM is {kind}"
-    return ""
 
 
 def serve(options: ScreenOptions) -> int:
@@ -98,7 +40,7 @@ def serve(options: ScreenOptions) -> int:
     from streamclf.dashboard import web
 
     assert options.web is not None
-    host = web.check_address(options.web_host, options.web, allowed=options.allow_network)
+    host = web.check_address(options.web_host, options.web, allowed=options.web_allow_network)
     return web.serve(list(options.arguments), host, options.web)
 
 
@@ -118,17 +60,21 @@ def show(
     Raises:
         StreamclfError: The model or the source cannot be opened, or the dashboard failed.
     """
-    from streamclf.dashboard.launch import apply_remembered, describe_remembered, open_dashboard
-    from streamclf.dashboard.listener import Doors
-    from streamclf.dashboard.saved_settings import Remembered, load_settings
+    from streamclf.dashboard.launch import (
+        apply_saved_settings,
+        describe_saved_settings,
+        open_dashboard,
+    )
+    from streamclf.dashboard.listener import Openers
+    from streamclf.dashboard.saved_settings import SavedSettings, load_settings
     from streamclf.sources.microphone.loudspeaker import open_loudspeaker
 
-    remembered = Remembered() if screen.fresh else load_settings()
+    saved_settings = SavedSettings() if screen.fresh else load_settings()
     given = screen.given.__contains__
     # What is written is as the command line says; of the last session it has the looks alone.
     looks_alone = outputs.written
-    first = model if looks_alone else _choose_model(remembered, model, screen)
-    other = _model_of(remembered, model, screen) if looks_alone or first is not model else None
+    first = model if looks_alone else _choose_model(saved_settings, model, screen)
+    other = _model_of(saved_settings, model, screen) if looks_alone or first is not model else None
 
     def open_named(name: str, settings: Settings | None) -> tuple[Engine, Model]:
         named = replace(model, name=name, card=model.card if name == model.name else CardOptions())
@@ -137,14 +83,14 @@ def show(
     base = settings
     engine, opened = open_engine(first, settings)
     check_clips(outputs, engine.card)
-    chosen = apply_remembered(
-        remembered, engine.card.name, engine.card.labels, engine.settings, given
+    chosen = apply_saved_settings(
+        saved_settings, engine.card.name, engine.card.labels, engine.settings, given
     )
-    device = remembered.device if _may_choose_device(screen, recording) else None
+    device = saved_settings.device if _may_choose_device(screen, recording) else None
     if not looks_alone and device and not _is_there(device):
         device = None
     notices: SimpleQueue[str] = SimpleQueue()
-    told = describe_remembered(engine.settings, chosen, other, device)
+    told = describe_saved_settings(engine.settings, chosen, other, device)
     if told and looks_alone:
         notices.put(f"settings of the last session are left out, as results are written: {told}")
         chosen, device = engine.settings, None
@@ -152,16 +98,16 @@ def show(
         notices.put(f"settings of the last session: {told}; --fresh begins without them")
     if chosen != engine.settings:
         engine = type(engine)(engine.scorer, chosen)
-    sinks = open_files(outputs, outputs.files, outputs.upkeep(notices.put))
+    sinks = open_files(outputs, outputs.files, outputs.live_outputs(notices.put))
     try:
-        doors = Doors(
+        openers = Openers(
             open_named, open_source, _device_names,
             lambda: [*dict.fromkeys([*bundled_models(), model.name, first.name])],
             sinks, duration_s, recording, notices, open_loudspeaker,
         )  # fmt: skip
         source = open_source(device)
         code, statistics = open_dashboard(
-            doors, engine, opened, source, remembered, keep=not screen.fresh
+            openers, engine, opened, source, saved_settings, save=not screen.fresh
         )
     finally:
         close_sinks(sinks)
@@ -205,9 +151,9 @@ def show_recording(
 
 
 def _choose_model(
-    remembered: Remembered, model: ModelOptions, screen: ScreenOptions
+    saved_settings: SavedSettings, model: ModelOptions, screen: ScreenOptions
 ) -> ModelOptions:
-    name = _model_of(remembered, model, screen)
+    name = _model_of(saved_settings, model, screen)
     if name is None:
         return model
     try:
@@ -218,11 +164,13 @@ def _choose_model(
     return replace(model, name=name)
 
 
-def _model_of(remembered: Remembered, model: ModelOptions, screen: ScreenOptions) -> str | None:
+def _model_of(
+    saved_settings: SavedSettings, model: ModelOptions, screen: ScreenOptions
+) -> str | None:
     """The last session's model, if it is another and the command line says nothing of it."""
-    if "model" in screen.given or model.card.given or remembered.model == model.name:
+    if "model" in screen.given or model.card.given or saved_settings.model == model.name:
         return None
-    return remembered.model
+    return saved_settings.model
 
 
 def _may_choose_device(screen: ScreenOptions, recording: Path | None) -> bool:

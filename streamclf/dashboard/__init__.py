@@ -1,6 +1,6 @@
 """The dashboard: a Textual app over the engine. The only package here that imports textual.
 
-The engine runs in a thread of its own (`listener`) and writes what it hears into the `history`;
-the app draws the newest state at its own pace, so that no drawing ever delays audio. Widgets
-know the `picture` of one moment and nothing else.
+The engine runs in its own thread (`listener`) and writes audio and results into the `history`.
+The app draws the newest state at its own rate, so that drawing never delays audio. Widgets know
+the `snapshot` of one moment and nothing else.
 """

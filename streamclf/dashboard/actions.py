@@ -1,4 +1,4 @@
-"""What the keys do."""
+"""Actions of the app, which the keys trigger."""
 
 from __future__ import annotations
 
@@ -15,43 +15,43 @@ from streamclf.core.settings import Settings
 from streamclf.dashboard import adjustments, export
 from streamclf.dashboard.keys import keys_for
 from streamclf.dashboard.saved_settings import log_path, settings_path
-from streamclf.dashboard.widgets.current_labels import Now
+from streamclf.dashboard.widgets.current_labels import CurrentLabels
 from streamclf.dashboard.widgets.events import EventList
 from streamclf.dashboard.widgets.help import Help
 from streamclf.dashboard.widgets.picker import Picker
-from streamclf.model.model_file import name_for_later
+from streamclf.model.model_file import portable_model_name
 
 if TYPE_CHECKING:
     from streamclf.dashboard.listener import Listener
     from streamclf.dashboard.playback import Playback
     from streamclf.dashboard.playhead import Playhead
-    from streamclf.dashboard.saved_settings import Remembered
+    from streamclf.dashboard.saved_settings import SavedSettings
 
 
 class Actions(App[int]):
-    """The actions of the dashboard, without its looks.
+    """The actions of the dashboard, without its layout.
 
     Attributes:
-        listener: What listens.
-        playhead: Which moment is shown.
-        playback: What is played aloud.
-        remembered: What the next session will begin with.
-        folder: Where clips, events and screenshots go.
+        listener: Thread that runs the engine.
+        playhead: Moment that is displayed.
+        playback: Playback through the loudspeaker.
+        saved_settings: Settings for the next session.
+        folder: Folder for clips, events and screenshots.
     """
 
     listener: Listener
     playhead: Playhead
     playback: Playback
-    remembered: Remembered
+    saved_settings: SavedSettings
     folder: Path
     _dirty: bool
 
     def arrange(self) -> None:
-        """Show the widgets that go with the view and the model's task."""
+        """Show the widgets that fit the view and the model's task."""
         raise NotImplementedError
 
     def is_silent(self) -> bool:
-        """Whether no audio comes any more."""
+        """Whether audio has stopped arriving."""
         raise NotImplementedError
 
     def at_the_end(self) -> bool:
@@ -60,7 +60,7 @@ class Actions(App[int]):
 
     def action_help(self) -> None:
         """Show all keys."""
-        keys = keys_for(recording=self.listener.doors.recording is not None)
+        keys = keys_for(recording=self.listener.openers.recording is not None)
         settings = settings_path() or "not kept: there is no home folder"
         about = (
             "Tab goes to the events, Enter there shows one in its place and plays it aloud (a\n"
@@ -71,7 +71,7 @@ class Actions(App[int]):
         self.push_screen(Help(keys, about))
 
     def action_pause(self) -> None:
-        """Freeze the view, or go on; listening goes on in any case."""
+        """Freeze the view or continue it; listening continues in either case."""
         if self.at_the_end():
             self.playhead.seek(0.0, self.listener.history.end_s)
         else:
@@ -79,13 +79,13 @@ class Actions(App[int]):
         self._dirty = True
 
     def action_sound(self) -> None:
-        """Mute a recording or unmute it; stop an event that is played."""
+        """Mute or unmute a recording; stop an event that is being played."""
         self.notify(self.playback.toggle())
-        self.remembered.muted = self.playback.muted
+        self.saved_settings.muted = self.playback.muted
         self._dirty = True
 
     def action_seek(self, seconds: float) -> None:
-        """Move in a recording."""
+        """Move by a number of seconds in a recording."""
         end_s = self.listener.history.end_s
         self.playhead.seek(self.playhead.at(end_s) + seconds, end_s)
         self._dirty = True
@@ -96,13 +96,14 @@ class Actions(App[int]):
         self._dirty = True
 
     def action_jump(self, direction: int) -> None:
-        """Go to the next event of a recording, or the one before."""
+        """Go to the next or the previous event of a recording."""
         history = self.listener.history
         at = self.playhead.at(history.end_s)
         with history.lock:
             onsets = sorted({e.onset_s for e in history.entries if e.kind == "event"})
         ahead = [onset for onset in onsets if onset > at + 0.01]
-        # A second's grace, so that going back from a playing event reaches the one before it.
+        # An onset in the last second does not count: going back from an event that is being
+        # played reaches the previous one.
         behind = [onset for onset in onsets if onset < at - 1.0]
         if direction > 0 and ahead:
             self.playhead.seek(ahead[0], history.end_s)
@@ -113,60 +114,60 @@ class Actions(App[int]):
         self._dirty = True
 
     def on_event_list_chosen(self, message: EventList.Chosen) -> None:
-        """Go to the chosen event and play it aloud; a live view freezes there."""
+        """Go to the selected event and play it; a live view freezes there."""
         history = self.listener.history
         shown_s = message.entry.onset_s
         if history.live:
-            # Far enough on that its scores are in the picture.
+            # Late enough that the scores of the event are visible.
             shown_s = max(message.entry.offset_s, message.entry.onset_s + 1.0)
         self.playhead.seek(shown_s, history.end_s)
         if message.entry.kind == "event":
-            self.playback.hear(message.entry)
+            self.playback.play_event(message.entry)
         self._dirty = True
 
     def action_threshold(self, steps: int) -> None:
         """Raise or lower every threshold."""
-        thresholds = adjustments.shift_all(self.listener.chosen.thresholds, steps)
+        thresholds = adjustments.shift_all(self.listener.selected_engine.thresholds, steps)
         if self._change(thresholds=thresholds):
-            name = self.listener.chosen.card.name
-            self.remembered.thresholds[name] = thresholds.on
+            name = self.listener.selected_engine.card.name
+            self.saved_settings.thresholds[name] = thresholds.on
             own = {label: limit.on for label, limit in thresholds.classes.items()}
-            self.remembered.class_thresholds[name] = own
+            self.saved_settings.class_thresholds[name] = own
             self.notify(f"every threshold: {thresholds.on:.2f}")
 
     def action_class_threshold(self, steps: int) -> None:
-        """Raise or lower the selected class's threshold."""
-        label = self.query_one(Now).selected
+        """Raise or lower the threshold of the selected class."""
+        label = self.query_one(CurrentLabels).selected
         if label is None:
             self.notify("select a class first: Tab to 'now', then ↑ ↓")
             return
-        thresholds = adjustments.shift_class(self.listener.chosen.thresholds, label, steps)
+        thresholds = adjustments.shift_class(self.listener.selected_engine.thresholds, label, steps)
         if self._change(thresholds=thresholds):
-            name = self.listener.chosen.card.name
-            own = self.remembered.class_thresholds.setdefault(name, {})
+            name = self.listener.selected_engine.card.name
+            own = self.saved_settings.class_thresholds.setdefault(name, {})
             own[label] = thresholds.of(label).on
-            shown = self.listener.chosen.card.display_name(label)
+            shown = self.listener.selected_engine.card.display_name(label)
             self.notify(f"threshold of {shown}: {own[label]:.2f}", markup=False)
 
     def action_hop(self, direction: int) -> None:
-        """Windows closer together, or farther apart."""
+        """Shorten or lengthen the hop."""
         hop_s = adjustments.next_step(
-            adjustments.HOPS_S, self.listener.chosen.settings.hop_s, direction
+            adjustments.HOPS_S, self.listener.selected_engine.settings.hop_s, direction
         )
         if self._change(hop_s=hop_s):
-            self.remembered.hop_s = hop_s
-            self.notify(f"a window every {self.listener.chosen.hop_s:g} s")
+            self.saved_settings.hop_s = hop_s
+            self.notify(f"a window every {self.listener.selected_engine.hop_s:g} s")
 
     def action_average(self, direction: int) -> None:
-        """Average over more seconds, or fewer."""
-        settings = self.listener.chosen.settings
+        """Lengthen or shorten the average."""
+        settings = self.listener.selected_engine.settings
         average_s = adjustments.next_step(adjustments.AVERAGES_S, settings.average_s, direction)
         if self._change(average_s=average_s):
-            self.remembered.average_s = average_s
+            self.saved_settings.average_s = average_s
             self.notify(f"averaged over {average_s:g} s" if average_s else "not averaged")
 
     def _change(self, **changes: Any) -> bool:
-        engine = self.listener.chosen
+        engine = self.listener.selected_engine
         thresholds: Thresholds = engine.thresholds
         settings: Settings = replace(engine.settings, **{"thresholds": thresholds, **changes})
         return self._try(lambda: self.listener.change(settings))
@@ -181,43 +182,43 @@ class Actions(App[int]):
         return True
 
     def action_view(self) -> None:
-        """Spectrogram or waveform."""
-        other = self.remembered.view == "spectrogram"
-        self.remembered.view = "waveform" if other else "spectrogram"
+        """Switch between spectrogram and waveform."""
+        other = self.saved_settings.view == "spectrogram"
+        self.saved_settings.view = "waveform" if other else "spectrogram"
         self.arrange()
         self._dirty = True
 
     def action_filter(self) -> None:
-        """Filter the events by typing."""
+        """Show the input field that filters the events."""
         self.query_one(EventList).ask_filter()
 
     def action_pick_theme(self) -> None:
-        """Choose the colours."""
+        """Let the user choose the theme."""
         self._pick("theme", lambda: sorted(self.available_themes), self.theme, self._use_theme)
 
     def _use_theme(self, name: str) -> None:
-        self.theme = self.remembered.theme = name
+        self.theme = self.saved_settings.theme = name
 
     def action_pick_model(self) -> None:
-        """Choose the model."""
-        current = self.listener.chosen.card.name
-        self._pick("model", self.listener.doors.list_models, current, self._use_model)
+        """Let the user choose the model."""
+        current = self.listener.selected_engine.card.name
+        self._pick("model", self.listener.openers.list_models, current, self._use_model)
 
     def _use_model(self, name: str) -> None:
         self.listener.use_model(name)
-        self.remembered.model = name_for_later(name)
-        if self.is_silent() and self.listener.chosen is not self.listener.engine:
+        self.saved_settings.model = portable_model_name(name)
+        if self.is_silent() and self.listener.selected_engine is not self.listener.engine:
             text = f"no audio just now: {name} takes over as soon as some comes"
             self.call_from_thread(self.notify, text, markup=False)
 
     def action_pick_device(self) -> None:
-        """Choose the microphone."""
+        """Let the user choose the microphone."""
         current = self.listener.relay.name
         self._pick("device", self.listener.list_devices, current, self._use_device)
 
     def _use_device(self, name: str) -> None:
         self.listener.use_device(name)
-        self.remembered.device = name
+        self.saved_settings.device = name
 
     def _pick(
         self,
@@ -226,7 +227,7 @@ class Actions(App[int]):
         current: str,
         use: Callable[[str], None],
     ) -> None:
-        """Let the user choose; listing and using may wait for devices and files."""
+        """Let the user choose from a list. Devices and files are listed and opened in a thread."""
 
         def chosen(name: str | None) -> None:
             if name is None:
@@ -253,13 +254,13 @@ class Actions(App[int]):
         self.run_worker(guarded, thread=True, exit_on_error=True)
 
     def action_save_clip(self) -> None:
-        """Save the seconds before what is shown."""
+        """Save the audio and scores of the seconds before the displayed moment."""
         to_s = self.playhead.at(self.listener.history.end_s)
-        recording = self.listener.doors.recording
+        recording = self.listener.openers.recording
         self._save(lambda: export.save_clip(self.listener.history, recording, to_s, self.folder))
 
     def action_export(self) -> None:
-        """Write the session's events."""
+        """Write the session's events as CSV."""
         self._save(lambda: export.export_events(self.listener.history, self.folder))
 
     def _save(self, write: Callable[[], Path]) -> None:
@@ -269,7 +270,7 @@ class Actions(App[int]):
 
         self._in_thread(work)
 
-    def action_picture(self) -> None:
+    def action_save_screen(self) -> None:
         """Save the screen as SVG."""
         path = export.free_path(self.folder, "screen", ".svg")
         try:
@@ -280,9 +281,9 @@ class Actions(App[int]):
             self.notify(f"written: {path.name}", markup=False)
 
     async def action_quit(self) -> None:
-        """End."""
+        """End the app with exit code 0."""
         self.exit(0)
 
     def action_interrupt(self) -> None:
-        """End as by Ctrl-C."""
+        """End the app with exit code 130, as by Ctrl-C."""
         self.exit(130)

@@ -1,4 +1,4 @@
-"""Steps of thresholds, hop and average."""
+"""Steps by which the keys change thresholds, hop and average."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ def shift_all(thresholds: Thresholds, steps: int) -> Thresholds:
 
 
 def shift_class(thresholds: Thresholds, label: str, steps: int) -> Thresholds:
-    """Raise or lower one class's."""
+    """Raise or lower the threshold of one class by steps of 0.05."""
     moved = _shift(thresholds.of(label), steps)
     return msgspec.structs.replace(thresholds, classes={**thresholds.classes, label: moved})
 
 
 def set_on(thresholds: Thresholds, on: float | None, classes: dict[str, float]) -> Thresholds:
-    """Put remembered thresholds in force; ``off`` follows in proportion."""
+    """Apply saved ``on`` thresholds; each ``off`` changes in proportion to its ``on``."""
     if on is not None:
         moved = _with_on(Threshold(thresholds.on, thresholds.off), on)
         thresholds = msgspec.structs.replace(thresholds, on=moved.on, off=moved.off)
@@ -40,7 +40,7 @@ def set_on(thresholds: Thresholds, on: float | None, classes: dict[str, float]) 
 
 
 def next_step(steps: Sequence[float], value: float, direction: int) -> float:
-    """The next step above or below a value."""
+    """Next step above or below a value."""
     if direction > 0:
         return next((step for step in steps if step > value + 1e-9), max(value, steps[-1]))
     return next((step for step in reversed(steps) if step < value - 1e-9), min(value, steps[0]))

@@ -1,4 +1,4 @@
-"""Audio -> columns: what the level meter, the spectrogram and the waveform show of 0.1 s."""
+"""Columns of 0.1 s of audio, for the level meter, the spectrogram and the waveform."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ COLUMN_S = 0.1
 N_BANDS = 64
 LOWEST_HZ = 50.0
 FLOOR_DB, CEILING_DB = -95.0, -25.0
-"""Power in a mel band, in dB below full scale, that is shown darkest and brightest."""
+"""Power of a mel band, in dB relative to full scale, at the darkest and the brightest shade."""
 _NUMBERS = struct.Struct("<ddff?")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Column:
-    """A tenth of a second.
+    """Summary of a tenth of a second of audio.
 
     Attributes:
-        time_s: Where it ends, in seconds from the session's start.
-        bands: ``(N_BANDS,)`` uint8, the lowest first: brightness of the log-mel power.
+        time_s: End of the column, in seconds from the session's start.
+        bands: ``(N_BANDS,)`` uint8, lowest frequency first: log-mel power scaled to 0..255.
         low: Lowest sample.
         high: Highest sample.
-        rms: Root of the mean square.
-        missing: No audio here, a gap.
+        rms: Root mean square of the samples.
+        missing: Whether the column lies in a gap.
     """
 
     time_s: float
@@ -46,20 +46,20 @@ class Column:
         return max(self.high, -self.low)
 
     def pack(self) -> bytes:
-        """The column as bytes, as many for each."""
+        """The column as bytes, of the same length for every column."""
         numbers = _NUMBERS.pack(self.time_s, self.rms, self.low, self.high, self.missing)
         return numbers + self.bands.tobytes()
 
     @classmethod
     def unpack(cls, data: bytes) -> Column:
-        """The column of `pack`."""
+        """Make a column from the bytes of `pack`."""
         time_s, rms, low, high, missing = _NUMBERS.unpack_from(data)
         bands = np.frombuffer(data, dtype=np.uint8, offset=_NUMBERS.size)
         return cls(time_s, bands, low, high, rms, missing)
 
 
 class ColumnMaker:
-    """Cuts mono audio into columns.
+    """Cutter of mono audio into columns.
 
     Args:
         sample_rate: In Hz.
@@ -74,7 +74,7 @@ class ColumnMaker:
         self._taper = np.hanning(self._n_fft).astype(np.float32)
 
     def push(self, waveform: Waveform, end_s: float) -> Iterator[Column]:
-        """Take ``(samples,)`` that end at ``end_s``; give the columns that are full."""
+        """Add ``(samples,)`` that end at ``end_s``, and yield the columns that are complete."""
         audio = np.concatenate([self._rest, waveform])
         n_columns = audio.size // self._n_samples
         for index in range(n_columns):
@@ -85,7 +85,7 @@ class ColumnMaker:
         self._rest = audio[n_columns * self._n_samples :]
 
     def skip(self, n_samples: int, end_s: float) -> Iterator[Column]:
-        """Give columns for missing audio that ends at ``end_s``; a long gap is told in short."""
+        """Yield columns for missing audio that ends at ``end_s``: at most 600, one minute."""
         self._rest = self._before = np.zeros(0, dtype=np.float32)
         n_columns = min(max(n_samples // self._n_samples, 1), 600)
         for index in range(n_columns, 0, -1):
@@ -115,20 +115,20 @@ class ColumnMaker:
 
 
 def band_hz(sample_rate: int, band: float) -> float:
-    """Centre of a mel band, in Hz."""
+    """Centre frequency of a mel band, in Hz."""
     low, high = _mel(LOWEST_HZ), _mel(sample_rate / 2)
     return _hz(low + (high - low) * (band + 1) / (N_BANDS + 1))
 
 
 @lru_cache(maxsize=8)
 def mel_filters(sample_rate: int, n_fft: int) -> npt.NDArray[np.float32]:
-    """Triangles ``(N_BANDS, n_fft // 2 + 1)`` evenly spaced in mel (O'Shaughnessy 1987)."""
+    """Triangles ``(N_BANDS, n_fft // 2 + 1)``, evenly spaced in mel (O'Shaughnessy 1987)."""
     edges = np.array([band_hz(sample_rate, band) for band in range(-1, N_BANDS + 1)])
     bins = np.arange(n_fft // 2 + 1) * sample_rate / n_fft
     rising = (bins - edges[:-2, None]) / (edges[1:-1] - edges[:-2])[:, None]
     falling = (edges[2:, None] - bins) / (edges[2:] - edges[1:-1])[:, None]
     filters = np.clip(np.minimum(rising, falling), 0, None)
-    # A band narrower than a bin takes the nearest one.
+    # A band narrower than an FFT bin takes the nearest bin.
     for band in np.flatnonzero(filters.sum(axis=1) == 0):
         filters[band, np.abs(bins - edges[band + 1]).argmin()] = 1.0
     return np.asarray(filters, dtype=np.float32)

@@ -1,4 +1,4 @@
-"""Stretches of a recording, to be played aloud."""
+"""Excerpts of a recording, read to be played aloud."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from streamclf.core.errors import RecordingError
 from streamclf.core.records import Block, Gap, Notice, Waveform
 from streamclf.sources.recording.recording import Recording
 
-LONG_S = 30.0
-"""What lies so far into a recording that FFmpeg reads is looked for by time stamps."""
-FAR_S = 2.0
-"""So far ahead is read through; what is farther, or behind, is looked for."""
+SEEK_BEYOND_S = 30.0
+"""Position in seconds beyond which FFmpeg seeks by time stamps, not by decoding from the start."""
+READ_THROUGH_S = 2.0
+"""Seconds ahead that are read and dropped; a farther or an earlier position is sought."""
 
 
 class Excerpts:
-    """Reads a recording piece by piece, mono, at its own rate.
+    """Reader of excerpts from a recording, mixed to mono, at the recording's own rate.
 
     Args:
         path: The recording; opened when first needed.
@@ -37,10 +37,10 @@ class Excerpts:
         self._piece_s = 0.0
 
     def open(self) -> None:
-        """Read the first block, which tells the rate.
+        """Read the first block to learn the sample rate.
 
         Raises:
-            RecordingError: It cannot be read.
+            RecordingError: The recording cannot be read.
         """
         if not self.sample_rate:
             self._go_to(0.0)
@@ -49,14 +49,14 @@ class Excerpts:
             raise RecordingError(f"{self._path}: holds nothing that can be played")
 
     def read(self, from_s: float, to_s: float) -> Waveform:
-        """``(samples,)`` of a stretch, gaps as zeros; shorter at the end.
+        """Read an excerpt as ``(samples,)``, with zeros for gaps; it is shorter at the end.
 
         Raises:
-            RecordingError: It cannot be read.
+            RecordingError: The recording cannot be read.
         """
         self.open()
         rate = self.sample_rate
-        if not self._piece_s <= from_s < self._end_s + FAR_S:
+        if not self._piece_s <= from_s < self._end_s + READ_THROUGH_S:
             self._go_to(from_s)
         wanted = np.zeros(max(round(to_s * rate) - round(from_s * rate), 0), dtype=np.float32)
         n_read = 0
@@ -66,7 +66,7 @@ class Excerpts:
                 if not self._next():
                     break
                 continue
-            # Before the piece there is a gap.
+            # There is a gap before the piece.
             n_read += max(-skip, 0)
             part = self._piece[max(skip, 0) : max(skip, 0) + max(wanted.size - n_read, 0)]
             wanted[n_read : n_read + part.size] = part
@@ -87,27 +87,27 @@ class Excerpts:
         self.close()
         self._recording = Recording(self._path)
         exactly = self._recording.skip(seconds)
-        if exactly or seconds < LONG_S or self._recording.is_piped:
+        if exactly or seconds < SEEK_BEYOND_S or self._recording.is_piped:
             self._items = self._recording.blocks(1)
         else:
             self._items = self._find(seconds)
         self._piece, self._piece_s = self._piece[:0], seconds if self.sample_rate else 0.0
 
     def _find(self, seconds: float) -> Iterator[Block]:
-        """Look for a place by time stamps: a day of MP3 is not decoded to hear its end."""
-        from streamclf.sources.recording.ffmpeg import blocks_from
+        """Seek by time stamps, so that a day of MP3 is not decoded to play its end."""
+        from streamclf.sources.recording.ffmpeg import decode_from
 
-        return blocks_from(self._path, seconds)
+        return decode_from(self._path, seconds)
 
     def _next(self) -> bool:
-        """Have the next piece at hand; False at the end."""
+        """Load the next piece; return False at the end."""
         try:
             for item in self._items:
                 if isinstance(item, Block):
                     self._take(item)
                     return True
         except RecordingError:
-            pass  # that it is damaged was told when it was analysed
+            pass  # the damage was reported when the recording was analysed
         return False
 
     def _take(self, block: Block) -> None:

@@ -1,4 +1,4 @@
-"""Clips and events of the session, written to the folder where the app was started."""
+"""Export of clips and events to the folder in which the app was started."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import soundfile
 from streamclf.core.clip_tags import MADE_BY
 from streamclf.core.errors import SinkError, SourceError
 from streamclf.core.records import Block, StreamStarted, Waveform
-from streamclf.core.stats import format_length
+from streamclf.core.text_format import format_length
 from streamclf.dashboard.history import AUDIO_KEPT_S, History
 from streamclf.pipeline.mixdown import mix_down
 from streamclf.pipeline.resample import resample
@@ -25,10 +25,13 @@ CLIP_S = 30.0
 
 
 def save_clip(history: History, recording: Path | None, to_s: float, folder: Path) -> Path:
-    """Write the seconds before ``to_s`` as WAV, and the averaged scores beside it as CSV.
+    """Write the `CLIP_S` seconds before ``to_s`` as WAV, and their averaged scores as CSV.
+
+    Returns:
+        Path of the WAV file.
 
     Raises:
-        SinkError: There is nothing to save, or it cannot be written.
+        SinkError: There is nothing to save, or a file cannot be written.
     """
     stream = history.stream
     if stream is None:
@@ -53,21 +56,24 @@ def save_clip(history: History, recording: Path | None, to_s: float, folder: Pat
     except (OSError, soundfile.LibsndfileError) as error:
         raise SinkError(f"{path}: cannot be written: {error}") from error
     with history.lock:
-        means = history.means.between(from_s, to_s)
+        averages = history.averages.between(from_s, to_s)
     with closing(LineFile(path.with_suffix(".csv"))) as table:
         table.write(csv_line(["seconds", *stream.labels]))
-        for mean in means:
-            if mean.values.size == len(stream.labels):
-                values = [f"{value:.6g}" for value in mean.values]
-                table.write(csv_line([f"{mean.time_s - from_s:.3f}", *values]))
+        for average in averages:
+            if average.values.size == len(stream.labels):
+                values = [f"{value:.6g}" for value in average.values]
+                table.write(csv_line([f"{average.time_s - from_s:.3f}", *values]))
     return path
 
 
 def export_events(history: History, folder: Path) -> Path:
     """Write the session's events and gaps as CSV.
 
+    Returns:
+        Path of the CSV file.
+
     Raises:
-        SinkError: There are none, or they cannot be written.
+        SinkError: There are none, or the file cannot be written.
     """
     with history.lock:
         results = list(history.results)
@@ -84,9 +90,9 @@ def export_events(history: History, folder: Path) -> Path:
     return path
 
 
-def free_path(folder: Path, what: str, ending: str) -> Path:
-    """A name with the time in it that no file has yet."""
-    stem = f"streamclf-{what}-{datetime.now():%Y%m%d-%H%M%S}"
+def free_path(folder: Path, kind: str, ending: str) -> Path:
+    """Path with the current time in its name at which no file exists yet."""
+    stem = f"streamclf-{kind}-{datetime.now():%Y%m%d-%H%M%S}"
     path, number = folder / f"{stem}{ending}", 2
     while path.exists():
         path, number = folder / f"{stem}-{number}{ending}", number + 1

@@ -1,8 +1,9 @@
-"""textual-serve with a door: only pages of its own, at an address of its own, may drive it.
+"""textual-serve that accepts requests of its own page only.
 
-A page of any other site that is open in a browser on this machine could otherwise connect to the
-dashboard's WebSocket (browsers send its ``Origin``, but do not refuse), or, by a name that it has
-resolved to 127.0.0.1 ("DNS rebinding"), pass for the dashboard itself (the ``Host`` tells).
+Without this check, any other web page in a browser on this machine could control the dashboard. It
+could connect to the dashboard's WebSocket: browsers send the page's ``Origin`` header, but leave it
+to the server to refuse. Or it could resolve its own name to 127.0.0.1 ("DNS rebinding"): the
+``Host`` header then holds that name.
 """
 
 from __future__ import annotations
@@ -27,15 +28,15 @@ _POLICY = (
     "img-src 'self' data:; font-src 'self' data:; connect-src 'self' ws: wss:; "
     "frame-ancestors 'none'"
 )
-"""The page loads nothing from elsewhere, and no page of others can hold it in a frame."""
+"""The page loads nothing from other hosts, and no other page can embed it in a frame."""
 
 
-class Addresses:
-    """What a browser may call the dashboard: ``Host`` headers.
+class AllowedHosts:
+    """The ``Host`` headers by which a browser may reach the dashboard.
 
     Args:
-        host: The address that is served.
-        port: Its port.
+        host: Address at which the dashboard is served.
+        port: Port at which it is served.
     """
 
     def __init__(self, host: str, port: int) -> None:
@@ -55,30 +56,34 @@ class Addresses:
             return False
         if parts.netloc != host or "@" in host or port != self.port:
             return False
-        # A name may be made to lead here by those who own it; an address cannot.
+        # The owner of a name can make it resolve to this machine. An address has no such owner.
         return name in self._names or (self._every and _is_address(name))
 
     @property
     def url(self) -> str:
-        """Where to open it."""
+        """URL of the dashboard."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"http://{host}:{self.port}"
 
 
 class GuardedServer(Server):
-    """The server, with both headers checked, and a page that loads nothing from elsewhere.
+    """A server that checks both headers, and whose page loads nothing from other hosts.
 
     Args:
-        command: Run anew for every page.
-        addresses: Where it is served.
-        title: The page's.
+        command: Command line that is run once for every page.
+        allowed_hosts: Address of the server, and the names by which it may be reached.
+        title: Title of the page.
     """
 
-    def __init__(self, command: str, addresses: Addresses, title: str) -> None:
+    def __init__(self, command: str, allowed_hosts: AllowedHosts, title: str) -> None:
         super().__init__(
-            command, addresses.host, addresses.port, title=title, public_url=addresses.url
+            command,
+            allowed_hosts.host,
+            allowed_hosts.port,
+            title=title,
+            public_url=allowed_hosts.url,
         )
-        self._addresses = addresses
+        self._allowed_hosts = allowed_hosts
 
     async def _make_app(self) -> web.Application:
         app = await super()._make_app()
@@ -92,20 +97,20 @@ class GuardedServer(Server):
         handler: Callable[[web.Request], Awaitable[web.StreamResponse]],
     ) -> web.StreamResponse:
         host, origin = request.headers.get("Host", ""), request.headers.get("Origin")
-        if not self._addresses.allow(host):
+        if not self._allowed_hosts.allow(host):
             return self._refuse("Host", host)
         if origin is not None and origin.lower() not in (f"http://{host}", f"https://{host}"):
             return self._refuse("Origin", origin)
         return await handler(request)
 
     def _refuse(self, header: str, value: str) -> web.Response:
-        said = one_line(value[:_SHOWN]) or "missing"
-        text = f"{header} is {said}, not the dashboard's own: open {self._addresses.url}\n"
+        shown = one_line(value[:_SHOWN]) or "missing"
+        text = f"{header} is {shown}, not the dashboard's own: open {self._allowed_hosts.url}\n"
         return web.Response(status=403, text=text)
 
     async def handle_index(self, request: web.Request) -> web.StreamResponse:
-        """The page, with the address by which it was asked for in its links."""
-        # Read below before anything else can run.
+        """Serve the page, with links to the address by which it was requested."""
+        # The base class reads this before another request can run.
         self.public_url = f"http://{request.headers['Host']}"
         page = await super().handle_index(request)
         assert isinstance(page, web.Response)

@@ -1,4 +1,4 @@
-"""How well listening and drawing go: latency from sound to screen, pace, load."""
+"""Health of listening and drawing: latency from sound to screen, speed, load."""
 
 from __future__ import annotations
 
@@ -14,21 +14,23 @@ from streamclf.core.stats import Statistics
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """Figures of the moment.
+    """Current figures.
 
     Attributes:
         real_time_factor: Scoring time / audio time.
-        latency_p50_s: From a window's last sample arriving to its scores on the screen.
-        latency_p95_s: The same, 95th percentile.
-        windows_per_s: Scored, over the last 10 s.
-        dropped_s: Audio lost in gaps.
-        n_gaps: How many.
-        queue_s: Audio that has arrived and waits for the engine.
-        cpu_percent: Of one core, this process.
-        frame_hz: Pictures a second.
-        drift_ppm: How much faster than it says the device's clock runs; None if unknown.
-        overload: Why the hop is wider than asked for; empty if it is not.
-        n_lost: Lines that outputs could not take, and will not.
+        latency_p50_s: Median time from the arrival of a window's last sample to the display of its
+            scores, in seconds; None before the first.
+        latency_p95_s: 95th percentile of the same.
+        windows_per_s: Windows scored a second, over the last 10 s.
+        dropped_s: Seconds of audio lost in gaps.
+        n_gaps: Number of gaps.
+        queue_s: Seconds of audio that have arrived and wait for the engine.
+        cpu_percent: CPU use of this process, in percent of one core.
+        frame_hz: Frames drawn a second.
+        drift_ppm: Deviation of the device's clock from its nominal rate, in parts per million;
+            positive if it is fast, None if unknown.
+        overload: Reason why the hop is wider than requested; empty if it is not.
+        n_lost: Number of lines that outputs have lost for good.
     """
 
     real_time_factor: float = 0.0
@@ -46,11 +48,11 @@ class Health:
 
 
 class HealthMeter:
-    """Collects what `Health` tells.
+    """Meter that collects the figures of `Health`.
 
     Args:
-        now: Monotonic seconds.
-        cpu: Seconds of processor time used so far.
+        now: Returns monotonic seconds.
+        cpu: Returns the CPU time used so far, in seconds.
     """
 
     def __init__(
@@ -64,13 +66,13 @@ class HealthMeter:
         self._frames: deque[float] = deque(maxlen=60)
         self._samples: deque[tuple[float, float, int]] = deque(maxlen=100)
 
-    def shown(self, heard_at: float) -> None:
-        """Take note that scores whose last sample arrived at ``heard_at`` are on the screen."""
-        if heard_at:
-            self._latencies.append(self._now() - heard_at)
+    def record_latency(self, arrived_at: float) -> None:
+        """Record that scores whose last sample arrived at ``arrived_at`` are on the screen now."""
+        if arrived_at:
+            self._latencies.append(self._now() - arrived_at)
 
-    def frame(self) -> None:
-        """Take note of a picture."""
+    def record_frame(self) -> None:
+        """Record a frame."""
         self._frames.append(self._now())
 
     def sample(
@@ -81,14 +83,15 @@ class HealthMeter:
         n_lost: int = 0,
         session: Statistics | None = None,
     ) -> Health:
-        """Read the figures.
+        """Compute the figures.
 
         Args:
-            statistics: The engine's.
-            lag_s: Seconds of audio that wait.
-            overload: Why the hop is wider than asked for.
-            n_lost: Lines that outputs lost.
-            session: Of all engines so far, by which gaps are told; the engine's unless given.
+            statistics: Statistics of the engine.
+            lag_s: Seconds of audio that wait for the engine.
+            overload: Reason why the hop is wider than requested.
+            n_lost: Number of lines that outputs have lost.
+            session: Statistics of all engines so far, from which gaps are counted; by default those
+                of the engine.
         """
         session = session or statistics
         now = self._now()
@@ -96,18 +99,18 @@ class HealthMeter:
         while self._samples[0][0] < now - 10:
             self._samples.popleft()
         before, cpu, n_windows = self._samples[0]
-        passed = now - before
+        elapsed_s = now - before
         recent = [moment for moment in self._frames if moment > now - 2]
         latency = np.percentile(self._latencies, [50, 95]) if self._latencies else [None, None]
         return Health(
             statistics.real_time_factor,
             latency[0],
             latency[1],
-            max(statistics.n_windows - n_windows, 0) / passed if passed else 0.0,
+            max(statistics.n_windows - n_windows, 0) / elapsed_s if elapsed_s else 0.0,
             session.gap_samples / session.sample_rate,
             session.n_gaps,
             max(lag_s, 0.0),
-            100 * (self._cpu() - cpu) / passed if passed else 0.0,
+            100 * (self._cpu() - cpu) / elapsed_s if elapsed_s else 0.0,
             len(recent) / 2,
             statistics.drift_ppm,
             overload,

@@ -1,12 +1,11 @@
-"""What was heard so far: written by the listening thread, read by the app.
+"""History of a session: written by the listening thread, read by the app.
 
-Times are seconds from the session's start, derived from positions; they go on through changes of
-microphone and model.
+Times are seconds from the session's start, derived from positions in samples. They continue through
+changes of microphone and model.
 """
 
 from __future__ import annotations
 
-import bisect
 import math
 import struct
 import threading
@@ -14,12 +13,12 @@ from collections import Counter, deque
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Generic, Literal, TypeVar, get_args
+from typing import Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
 
-from streamclf.core.arrival import Soonest
+from streamclf.core.arrival import EarliestArrival
 from streamclf.core.records import (
     Average,
     Block,
@@ -35,35 +34,33 @@ from streamclf.core.records import (
 )
 from streamclf.core.unknown import Verdict, judge
 from streamclf.dashboard.audio_columns import Column, ColumnMaker
-from streamclf.dashboard.disk_list import FiledCourse
-from streamclf.dashboard.recent_audio import RecentAudio, join
+from streamclf.dashboard.recent_audio import RecentAudio, join_pieces
+from streamclf.dashboard.time_series import DiskTimeSeries, TimeSeries
 from streamclf.sinks.base import Sink
 
 KEPT_S = 600.0
-"""Of a live stream, so much can be looked back upon."""
+"""Seconds of a live stream that are kept to look back upon."""
 AUDIO_KEPT_S = 300.0
-"""As long as the timeline: what is seen there can be heard. 13 MB at 22.05 kHz."""
+"""Seconds of audio that are kept: as many as the timeline shows. 13 MB at 22.05 kHz."""
 MAX_ENTRIES = 2000
 
 _NUMBERS = struct.Struct("<dddB")
 _VERDICTS = get_args(Verdict)
 
-T = TypeVar("T")
-
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A line of the event list.
+    """A line of the event list. All times are in seconds from the session's start.
 
     Attributes:
-        kind: What it tells of.
-        label: The sound's, the gap's cause, or the notice.
-        onset_s: Where it begins.
-        offset_s: Where it ends.
-        known_s: How much had been heard when it became known.
-        score: Of an event.
-        moment: Local time of the onset, of live streams.
-        ended_s: How much had been heard when its end was known; infinite while it goes on.
+        kind: Whether the line is an event, a gap or a notice.
+        label: Display name of the sound, cause of the gap, or text of the notice.
+        onset_s: Start of the event.
+        offset_s: End of the event.
+        known_s: End of the audio at the time the line was added.
+        score: Score of an event; 0 for others.
+        moment: Local time of the onset; None for recordings.
+        ended_s: End of the audio at the time the event ended; infinite while it is ongoing.
     """
 
     kind: Literal["event", "gap", "warning", "info"]
@@ -76,206 +73,187 @@ class Entry:
     ended_s: float = 0.0
 
     @property
-    def sounding(self) -> bool:
-        """Whether it goes on."""
+    def ongoing(self) -> bool:
+        """Whether the event has not ended yet."""
         return self.ended_s == math.inf
 
     def at(self, known_s: float, heard_s: float) -> Entry:
-        """As it was shown when so much was known: an event that had not ended yet goes on.
+        """Entry as it was shown at an earlier moment: an event that ended later is ongoing.
 
         Args:
-            known_s: What became known until then is shown.
-            heard_s: How far an event that goes on has come.
+            known_s: The earlier moment.
+            heard_s: End of the audio, up to which an ongoing event extends.
         """
-        if self.ended_s <= known_s and not self.sounding:
+        if self.ended_s <= known_s and not self.ongoing:
             return self
         return replace(self, ended_s=math.inf, offset_s=max(self.onset_s, min(known_s, heard_s)))
 
     @property
     def time(self) -> str:
-        """Local time of the onset; of recordings, the place."""
+        """Local time of the onset; for recordings, the onset in minutes and seconds."""
         if self.moment is not None:
             return f"{self.moment:%H:%M:%S}"
         minutes, seconds = divmod(self.onset_s, 60)
         return f"{int(minutes):d}:{seconds:04.1f}"
 
 
-class Course(Generic[T]):
-    """Values by rising time; only the newest ``kept_s`` seconds."""
-
-    def __init__(self, kept_s: float) -> None:
-        self._kept_s = kept_s
-        self._times: list[float] = []
-        self._values: list[T] = []
-
-    def add(self, time_s: float, value: T) -> None:
-        """Append a value."""
-        self._times.append(time_s)
-        self._values.append(value)
-        if time_s - self._times[0] > 2 * self._kept_s:
-            first = bisect.bisect_left(self._times, time_s - self._kept_s)
-            del self._times[:first], self._values[:first]
-
-    def between(self, from_s: float, to_s: float) -> list[T]:
-        """The values later than ``from_s`` and no later than ``to_s``."""
-        first = bisect.bisect_right(self._times, from_s)
-        return self._values[first : bisect.bisect_right(self._times, to_s)]
-
-    def at(self, time_s: float) -> T | None:
-        """The newest value no later than a time."""
-        index = bisect.bisect_right(self._times, time_s)
-        return self._values[index - 1] if index else None
-
-    def clear(self) -> None:
-        """Forget everything."""
-        self._times.clear()
-        self._values.clear()
-
-
 @dataclass(frozen=True, slots=True, eq=False)
-class Mean:
+class AveragePoint:
     """Averaged scores at a moment.
 
     Attributes:
-        time_s: End of the newest window.
+        time_s: End of the newest window, in seconds from the session's start.
         values: ``(classes,)`` float32.
-        heard_at: Monotonic seconds at which its last sample had arrived; 0 if that is unknown.
-        verdict: Whether it is of a known sound, and how sure that is.
+        arrived_at: Monotonic time in seconds at which the last sample arrived; 0 if unknown.
+        verdict: Whether the sound is known, unknown or silence, and the score of that verdict.
     """
 
     time_s: float
     values: npt.NDArray[np.float32]
-    heard_at: float = 0.0
+    arrived_at: float = 0.0
     verdict: tuple[Verdict, float] = ("known", 1.0)
 
     def pack(self) -> bytes:
-        """The mean as bytes, as many for each of one model."""
+        """The point as bytes, of the same length for all points of one model."""
         name, certainty = self.verdict
-        numbers = _NUMBERS.pack(self.time_s, self.heard_at, certainty, _VERDICTS.index(name))
+        numbers = _NUMBERS.pack(self.time_s, self.arrived_at, certainty, _VERDICTS.index(name))
         return numbers + self.values.tobytes()
 
     @classmethod
-    def unpack(cls, data: bytes) -> Mean:
-        """The mean of `pack`."""
-        time_s, heard_at, certainty, name = _NUMBERS.unpack_from(data)
+    def unpack(cls, data: bytes) -> AveragePoint:
+        """Make a point from the bytes of `pack`."""
+        time_s, arrived_at, certainty, name = _NUMBERS.unpack_from(data)
         values = np.frombuffer(data, dtype=np.float32, offset=_NUMBERS.size)
-        return cls(time_s, values, heard_at, (_VERDICTS[name], certainty))
+        return cls(time_s, values, arrived_at, (_VERDICTS[name], certainty))
 
 
 class History(Sink):
-    """Takes audio and results, gives the state at any moment it still holds.
+    """Store of a session's audio and results, which gives the state at any moment it still holds.
 
     Args:
-        live: Keep only the newest; a recording's history is kept whole, in temporary files.
+        live: Whether to keep only the newest minutes. The history of a recording is kept whole, in
+            temporary files.
 
     Attributes:
-        soonest: When live samples sounded, in monotonic seconds.
+        lock: Lock to hold while reading several attributes that belong together.
+        columns: Columns of 0.1 s of audio.
+        averages: Averaged scores.
+        entries: Lines of the event list, in the order in which they were added.
+        results: Events and gaps with their streams, for export.
+        stream: The current stream; None before the first audio.
+        end_s: End of the audio so far, in seconds from the session's start.
+        arrival: Estimate of when live samples sounded, in monotonic seconds.
+        lag_s: Delay of the newest live block behind the block that came soonest, in seconds.
     """
 
     def __init__(self, *, live: bool = True) -> None:
         self.lock = threading.RLock()
         self.live = live
-        self.columns: Course[Column] | FiledCourse[Column]
-        self.means: Course[Mean] | FiledCourse[Mean]
+        self.columns: TimeSeries[Column] | DiskTimeSeries[Column]
+        self.averages: TimeSeries[AveragePoint] | DiskTimeSeries[AveragePoint]
         if live:
-            self.columns, self.means = Course(KEPT_S), Course(KEPT_S)
+            self.columns, self.averages = TimeSeries(KEPT_S), TimeSeries(KEPT_S)
         else:
-            self.columns = FiledCourse(Column.pack, Column.unpack)
-            self.means = FiledCourse(Mean.pack, Mean.unpack)
+            self.columns = DiskTimeSeries(Column.pack, Column.unpack)
+            self.averages = DiskTimeSeries(AveragePoint.pack, AveragePoint.unpack)
         self.entries: deque[Entry] = deque()
         self._forgotten: Counter[str] = Counter()
-        self._open: dict[str, tuple[str, Entry]] = {}  # by id: the label, and what is listed
+        self._open: dict[str, tuple[str, Entry]] = {}  # by event id: label and entry
         self.results: deque[tuple[StreamStarted, Result]] = deque(maxlen=10 * MAX_ENTRIES)
         self.stream: StreamStarted | None = None
         self.end_s = 0.0
-        self.soonest = Soonest(creep=1e-4)
+        self.arrival = EarliestArrival(max_slow_rate=1e-4)
         self.lag_s = 0.0
-        self._heard_at: float | None = None
+        self._arrived_at: float | None = None
         self._audio = RecentAudio(AUDIO_KEPT_S)
-        self._maker: ColumnMaker | None = None
+        self._column_maker: ColumnMaker | None = None
         self._rate = 0
         self._drawn_until = 0
 
     def begin(self, stream: StreamStarted) -> None:
-        """Take note of the stream; another model's scores are not comparable."""
+        """Begin a stream. Scores with other labels are dropped, as they are not comparable."""
         with self.lock:
             if self.stream is not None and self.stream.labels != stream.labels:
-                self.means.clear()
+                self.averages.clear()
             self.stream = stream
 
     def forget_results(self) -> None:
-        """Forget what was found in a recording, as it is judged anew; its audio stays."""
+        """Delete all results of a recording, before new settings judge it again; keep its audio."""
         with self.lock:
-            self.means.clear()
+            self.averages.clear()
             self.entries.clear()
             self._open.clear()
             self.results.clear()
 
     def take_audio(self, item: Block | Gap, now: float) -> None:
-        """Take audio that arrived at ``now``, monotonic seconds."""
+        """Add audio that arrived at ``now``, in monotonic seconds."""
         rate = item.sample_rate
         end_s = item.end / rate
         made = self._make_columns(item)
         with self.lock:
             for column in made:
                 self.columns.add(column.time_s, column)
-            # A recording heard again stays as long as it is known to be.
+            # A second pass over a recording does not shorten its known length.
             self.end_s = end_s if self.live else max(end_s, self.end_s)
             self._audio.use_rate(rate)
             if isinstance(item, Block) and self.live:
-                soonest = self.soonest.add(end_s, now, item.n_samples / rate)
-                self.lag_s, self._heard_at = now - end_s - soonest, now
+                offset_s = self.arrival.add(end_s, now, item.n_samples / rate)
+                self.lag_s, self._arrived_at = now - end_s - offset_s, now
                 self._audio.add(item.position / rate, item.waveform[0])
 
     def _make_columns(self, item: Block | Gap) -> list[Column]:
         rate = item.sample_rate
-        if self._maker is None or self._rate != rate:
-            self._maker, self._rate, self._drawn_until = ColumnMaker(rate), rate, 0
+        if self._column_maker is None or self._rate != rate:
+            self._column_maker, self._rate, self._drawn_until = ColumnMaker(rate), rate, 0
             if not self.live:
-                # Heard again by a model of another rate: its scale of frequencies is another.
+                # A model of another sample rate has another frequency scale.
                 self.columns.clear()
         n_known = 0 if self.live else min(max(self._drawn_until - item.position, 0), item.n_samples)
         self._drawn_until = max(item.end, self._drawn_until)
         if n_known == item.n_samples:
             return []
         if isinstance(item, Block):
-            return list(self._maker.push(item.waveform[0, n_known:], item.end / rate))
-        return list(self._maker.skip(item.n_samples - n_known, item.end / rate))
+            return list(self._column_maker.push(item.waveform[0, n_known:], item.end / rate))
+        return list(self._column_maker.skip(item.n_samples - n_known, item.end / rate))
 
     def stalled(self, now: float) -> bool:
-        """Whether audio that came before has not come for a second."""
-        return self._heard_at is not None and now - self._heard_at > 1.0
+        """Whether audio had begun to arrive, but none came in the last second."""
+        return self._arrived_at is not None and now - self._arrived_at > 1.0
 
     def audio(self, from_s: float, to_s: float) -> tuple[float, Waveform, int]:
-        """Live audio of a stretch: where it begins, ``(samples,)`` with gaps as zeros, its rate."""
+        """Read an interval of the live audio.
+
+        Returns:
+            Start of the audio in seconds, ``(samples,)`` with zeros for gaps, and its sample rate.
+        """
         with self.lock:
             rate = self._audio.sample_rate
             pieces = self._audio.pieces(from_s, to_s)
-        return *join(pieces, rate, from_s, to_s), rate
+        return *join_pieces(pieces, rate, from_s, to_s), rate
 
     def write(self, result: Result) -> None:
-        """Take a result."""
+        """Add a result."""
         if self.stream is None:
             return
         rate = self.stream.sample_rate
         with self.lock:
             if isinstance(result, Average):
                 end_s = result.end / rate
-                offset_s = self.soonest.offset
-                heard_at = 0.0 if offset_s is None else offset_s + end_s
+                offset_s = self.arrival.offset
+                arrived_at = 0.0 if offset_s is None else offset_s + end_s
                 unknown = self.stream.unknown
                 verdict = judge(result, unknown) if unknown else ("known", 1.0)
-                self.means.add(end_s, Mean(end_s, result.values, heard_at, verdict))
+                self.averages.add(end_s, AveragePoint(end_s, result.values, arrived_at, verdict))
                 self._raise_scores(result.values, self.stream.labels)
             elif isinstance(result, EventBegan | EventOngoing | SoundEvent):
-                self._live_on(result, rate)
+                self._update_event(result, rate)
             elif not isinstance(result, Change):
                 self._append(self._entry(result, rate))
             if isinstance(result, SoundEvent | Gap):
                 self.results.append((self.stream, result))
 
-    def _live_on(self, result: EventBegan | EventOngoing | SoundEvent, rate: int) -> None:
-        """Begin an event's line, or change it in its place."""
+    def _update_event(self, result: EventBegan | EventOngoing | SoundEvent, rate: int) -> None:
+        """Add the entry of an event, or update it in place."""
         _, begun = self._open.pop(result.id, ("", None))
         if isinstance(result, SoundEvent):
             offset_s, ended_s = result.offset / rate, self.end_s
@@ -290,11 +268,11 @@ class History(Sink):
         else:
             entry = replace(begun, offset_s=offset_s, score=result.score, ended_s=ended_s)
             self._amend(begun, entry)
-        if entry.sounding:
+        if entry.ongoing:
             self._open[result.id] = result.label, entry
 
     def _raise_scores(self, values: npt.NDArray[np.float32], labels: list[str]) -> None:
-        """Let events that go on show the highest average so far, as their ends will."""
+        """Raise the scores of ongoing events to the highest average so far, as at their end."""
         for name, (label, entry) in list(self._open.items()):
             score = float(values[labels.index(label)]) if label in labels else 0.0
             if score > entry.score:
@@ -308,8 +286,8 @@ class History(Sink):
                 self.entries[index] = after
                 break
 
-    def tell(self, kind: Literal["warning", "info"], message: str) -> None:
-        """Add a line of the dashboard's own to the events."""
+    def add_notice(self, kind: Literal["warning", "info"], message: str) -> None:
+        """Add a message of the dashboard itself to the event list."""
         with self.lock:
             at = self.end_s
             stream = self.stream
@@ -317,14 +295,14 @@ class History(Sink):
             self._append(Entry(kind, message, at, at, at, moment=moment))
 
     def _append(self, entry: Entry) -> None:
-        """Add a line; of a live stream the oldest is forgotten, but counts."""
+        """Add an entry. A full list of a live stream drops the oldest, which is still counted."""
         self.entries.append(entry)
         if self.live and len(self.entries) > MAX_ENTRIES:
             oldest = self.entries.popleft()
             self._forgotten[oldest.label] += oldest.kind == "event"
 
     def counts(self, entries: Iterable[Entry]) -> list[tuple[str, int]]:
-        """How many events of each name these are, with those forgotten; the most frequent first."""
+        """Number of events by label, dropped ones included; the most frequent first."""
         with self.lock:
             counts = self._forgotten.copy()
         counts.update(entry.label for entry in entries if entry.kind == "event")
@@ -340,14 +318,14 @@ class History(Sink):
         return Entry(result.level, result.message, at, at, self.end_s, moment=moment)
 
     def _moment(self, position: int) -> datetime | None:
-        """For an entry, which tells the time of a live stream and the place in a recording."""
+        """Local time of a position in a live stream; None for recordings."""
         return self.stream.moment(position) if self.stream and self.live else None
 
     def clock(self, time_s: float) -> str:
-        """What the clock said at a moment of a recording that tells it; else empty."""
+        """Time of day at a moment of a recording; empty if its start time is unknown."""
         if self.stream is None or self.live or self.stream.started is None:
             return ""
         return f"{self.stream.started + timedelta(seconds=time_s):%H:%M:%S}"
 
     def close(self) -> None:
-        """Nothing to release."""
+        """Do nothing: there is nothing to release."""

@@ -1,4 +1,4 @@
-"""The keys, named once: for the bindings, the footer, the help and the command palette."""
+"""Table of the keys, for the bindings, the footer, the help and the command palette."""
 
 from __future__ import annotations
 
@@ -9,16 +9,17 @@ from textual.binding import Binding
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """A key and what it does.
+    """A key and its action.
 
     Attributes:
-        key: As Textual calls it.
-        shown: As it is printed.
-        action: Of the app.
-        title: One or two words.
-        help: A short line.
-        footer: Whether the footer shows it.
-        recordings: Whether it works for recordings alone (True), live alone (False), or both.
+        key: Textual's name of the key.
+        shown: Name of the key on the screen.
+        action: Name of the app's action.
+        title: Name of the action on the screen, one or two words.
+        help: Description of the action, a short line.
+        footer: Whether the footer shows the key.
+        recordings: True for keys that work with recordings only, False for live sources only, None
+            for both.
     """
 
     key: str
@@ -31,7 +32,7 @@ class Key:
 
     @property
     def binding(self) -> Binding:
-        """For Textual."""
+        """The key as a binding of Textual."""
         return Binding(
             self.key, self.action, self.title, show=self.footer, key_display=self.shown,
             tooltip=self.help,
@@ -65,11 +66,11 @@ KEYS = (
     Key("slash", "/", "filter", "Filter", "filter the events; Escape shows all"),
     Key("s", "s", "save_clip", "Clip", "save the last 30 s as WAV with scores", True),
     Key("e", "e", "export", "Export", "write the session's events as CSV"),
-    Key("p", "p", "picture", "Screenshot", "save the screen as SVG"),
+    Key("p", "p", "save_screen", "Screenshot", "save the screen as SVG"),
     Key("q", "q", "quit", "Quit", "end", True),
 )  # fmt: skip
 
 
 def keys_for(*, recording: bool) -> list[Key]:
-    """The keys that mean something for a recording, or for a live source."""
+    """Keys that work with a recording, or with a live source."""
     return [key for key in KEYS if key.recordings in (None, recording)]

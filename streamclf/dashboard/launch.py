@@ -1,4 +1,4 @@
-"""Opens the dashboard, and puts things in order when it has ended."""
+"""Start of the dashboard, and clean-up after its end."""
 
 from __future__ import annotations
 
@@ -16,52 +16,52 @@ from streamclf.core.settings import Settings
 from streamclf.core.stats import Statistics
 from streamclf.dashboard.adjustments import set_on
 from streamclf.dashboard.app import Dashboard
-from streamclf.dashboard.listener import Doors, Listener, Post
-from streamclf.dashboard.saved_settings import Remembered, log_path, save_settings
-from streamclf.dashboard.terminal import leave_terminal
+from streamclf.dashboard.listener import Listener, Openers, Post
+from streamclf.dashboard.saved_settings import SavedSettings, log_path, save_settings
+from streamclf.dashboard.terminal import discard_output
 from streamclf.model.model_file import Model
 from streamclf.pipeline.engine import Engine
 from streamclf.sources.base import Source
 
 
 def open_dashboard(
-    doors: Doors,
+    openers: Openers,
     engine: Engine,
     model: Model,
     source: Source,
-    remembered: Remembered,
+    saved_settings: SavedSettings,
     *,
-    keep: bool = True,
+    save: bool = True,
 ) -> tuple[int, Statistics]:
-    """Show what is heard until the user quits.
+    """Run the dashboard until the user quits.
 
     Args:
-        doors: How to get at other models and devices.
-        engine: Listens first.
-        model: Behind it.
-        source: The first; closed in the end.
-        remembered: Of the last session; brought up to date and saved in the end.
-        keep: Whether they are saved.
+        openers: Functions that open other models and devices.
+        engine: First engine.
+        model: Model of the first engine.
+        source: First source; closed at the end.
+        saved_settings: Settings of the last session; updated, and saved at the end.
+        save: Whether to save the settings.
 
     Returns:
-        The exit code, and what was heard and lost in the whole session.
+        Exit code, and statistics of the whole session.
 
     Raises:
         StreamclfError: The dashboard failed; the message names the log file.
     """
 
     def make(post: Post) -> Listener:
-        return Listener(doors, engine, model, source, post)
+        return Listener(openers, engine, model, source, post)
 
-    app = Dashboard(make, remembered)
+    app = Dashboard(make, saved_settings)
     try:
         code = app.run()
     finally:
         if not app.has_terminal:
-            leave_terminal()
+            discard_output()
         app.listener.stop()
-        if keep:
-            save_settings(app.remembered)
+        if save:
+            save_settings(app.saved_settings)
     if isinstance(app.failure, StreamclfError):
         raise app.failure
     if app.failure is not None:
@@ -73,33 +73,33 @@ def open_dashboard(
     return (1 if code is None else code), app.listener.statistics
 
 
-def apply_remembered(
-    remembered: Remembered, card_name: str, labels: list[str], settings: Settings,
+def apply_saved_settings(
+    saved_settings: SavedSettings, card_name: str, labels: list[str], settings: Settings,
     is_given: Callable[[str], bool],
 ) -> Settings:  # fmt: skip
-    """The settings to begin with: what the command line says, else what is remembered."""
-    if remembered.hop_s and not is_given("hop"):
-        settings = replace(settings, hop_s=remembered.hop_s)
-    if remembered.average_s is not None and not is_given("average"):
-        settings = replace(settings, average_s=remembered.average_s)
+    """Combine settings: those given on the command line win over those of the last session."""
+    if saved_settings.hop_s and not is_given("hop"):
+        settings = replace(settings, hop_s=saved_settings.hop_s)
+    if saved_settings.average_s is not None and not is_given("average"):
+        settings = replace(settings, average_s=saved_settings.average_s)
     if settings.thresholds is not None and not (is_given("threshold") or is_given("thresholds")):
-        own = remembered.class_thresholds.get(card_name, {})
+        own = saved_settings.class_thresholds.get(card_name, {})
         known = {label: on for label, on in own.items() if label in labels}
-        on = remembered.thresholds.get(card_name)
+        on = saved_settings.thresholds.get(card_name)
         settings = replace(settings, thresholds=set_on(settings.thresholds, on, known))
     return settings
 
 
-def describe_remembered(
+def describe_saved_settings(
     before: Settings, chosen: Settings, model: str | None, device: str | None
 ) -> str:
-    """What the last session's settings change in the results, in words; empty if nothing.
+    """Describe the settings of the last session that change the results; empty if there are none.
 
     Args:
-        before: As the command line says.
-        chosen: From `apply_remembered`.
-        model: Of the last session, if it is another.
-        device: Of the last session.
+        before: Settings of the command line.
+        chosen: Settings from `apply_saved_settings`.
+        model: Model of the last session, if it differs.
+        device: Microphone of the last session, if it is used.
     """
     average = f"averaged over {chosen.average_s:g} s" if chosen.average_s else "not averaged"
     parts = [
@@ -113,7 +113,7 @@ def describe_remembered(
 
 
 def write_log(error: BaseException, path: Path | None = None) -> Path:
-    """Append a failure with its traceback, without passwords; returns where."""
+    """Append a failure with its traceback to the log, with passwords masked; return its path."""
     path = path or log_path()
     if path is None:
         descriptor, name = tempfile.mkstemp(".log", "streamclf-dashboard-")

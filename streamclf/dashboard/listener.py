@@ -1,4 +1,4 @@
-"""The engine in a thread of its own: what the app asks of it, and what it tells the app."""
+"""The engine in its own thread. The app calls methods here, and gets messages back."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from streamclf.dashboard.messages import (
     ListeningStarted,
     StateChanged,
 )
-from streamclf.dashboard.score_cache import Tape
+from streamclf.dashboard.score_cache import ScoreCache
 from streamclf.model.model_file import Model
 from streamclf.pipeline.engine import Engine
 from streamclf.runs.runner import run_stream
@@ -37,19 +37,22 @@ Post = Callable[[Message], object]
 
 
 @dataclass(frozen=True)
-class Doors:
-    """How the dashboard gets at models and sources; the command knows their options.
+class Openers:
+    """Functions that open models and sources, and the options of the session.
+
+    The command makes them, as it knows the options of the command line.
 
     Attributes:
-        open_model: Opens a model by name with these settings.
-        open_source: Opens a microphone by name, None for what the command line says.
-        list_devices: Names of the microphones.
-        list_models: Names that ``open_model`` takes.
-        sinks: Where results go besides the screen.
-        duration_s: End after so many seconds; None for never.
-        recording: The file that is shown, None for a live source.
-        notices: What the sinks have to tell.
-        open_loudspeaker: Opens the system's, given a sample rate; None for no sound.
+        open_model: Opens a model by name, with settings; None for those of the command line.
+        open_source: Opens a microphone by name; None for the source of the command line.
+        list_devices: Lists the names of the microphones.
+        list_models: Lists the names that ``open_model`` takes.
+        sinks: Outputs besides the screen.
+        duration_s: Seconds of audio after which the session ends; None for no limit.
+        recording: File that is displayed; None for a live source.
+        notices: Messages of the sinks.
+        open_loudspeaker: Opens the system's loudspeaker, given a sample rate in Hz; None for no
+            sound.
     """
 
     open_model: Callable[[str, Settings | None], tuple[Engine, Model]]
@@ -64,40 +67,44 @@ class Doors:
 
     @property
     def n_lost(self) -> int:
-        """Lines that sinks could not write, and will not."""
+        """Number of lines that sinks have lost for good."""
         return sum(sink.n_lost for sink in self.sinks)
 
 
 class Listener:
-    """Runs an engine over a source until it is stopped.
+    """Thread that runs an engine over a source until it is stopped.
 
-    A recording's scores are kept on a tape, so that another average or other thresholds need no
-    listening; another hop or model does.
+    The scores of a recording are cached: a change of average or thresholds needs no inference. A
+    change of hop or model runs the model again.
 
     Args:
-        doors: How to get at models and sources.
-        engine: The first.
-        model: Behind it.
-        source: The first; closed here.
-        post: Takes messages from any thread.
-        now: Monotonic seconds.
+        openers: Functions that open other models and sources.
+        engine: First engine.
+        model: Model of the first engine.
+        source: First source; closed here.
+        post: Sends a message to the app, from any thread.
+        now: Returns monotonic seconds.
 
     Attributes:
-        engine: Finds what is shown.
-        scoring: Runs the model; of a recording, perhaps with settings from before.
+        engine: Engine whose results are displayed.
+        scoring_engine: Engine that runs the model. It differs from ``engine`` when cached scores of
+            a recording are judged with newer settings.
+        relay: Source that can be replaced while it is read.
+        history: Audio and results so far.
+        error: Error that ended the last run; None if there was none.
     """
 
     def __init__(
         self,
-        doors: Doors,
+        openers: Openers,
         engine: Engine,
         model: Model,
         source: Source,
         post: Post,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.doors = doors
-        self.engine = self.scoring = engine
+        self.openers = openers
+        self.engine = self.scoring_engine = engine
         self.model = model
         self.relay = Relay(source)
         self.history = History(live=source.live)
@@ -105,28 +112,28 @@ class Listener:
         self._post = post
         self._now = now
         self._next: tuple[Engine, Model] | None = None
-        self._choosing = threading.Lock()
+        self._selection_lock = threading.Lock()
         self._ended_runs = Statistics()
         self._running: Engine | None = None
-        self._tape: Tape | None = None
-        self._wakes: queue.SimpleQueue[None] = queue.SimpleQueue()
+        self._score_cache: ScoreCache | None = None
+        self._wake_ups: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._stopped = False
         self._thread: threading.Thread | None = None
 
     @property
-    def chosen(self) -> Engine:
-        """The engine that finds what is shown, or that will as soon as audio comes."""
+    def selected_engine(self) -> Engine:
+        """Engine that the user selected last: the current one, or the one that takes over next."""
         following = self._next
         return following[0] if following else self.engine
 
     @property
-    def _chosen_model(self) -> Model:
+    def _selected_model(self) -> Model:
         following = self._next
         return following[1] if following else self.model
 
     @property
     def statistics(self) -> Statistics:
-        """Of the whole session, through all changes of a live source's model and microphone."""
+        """Statistics of the whole session, across all models and microphones of a live source."""
         total = Statistics()
         total.add(self._ended_runs)
         if self._running is not None:
@@ -134,66 +141,66 @@ class Listener:
         return total
 
     def start(self) -> None:
-        """Begin to listen."""
+        """Start the thread."""
         self._thread = threading.Thread(target=self._run, name="listener", daemon=True)
         self._thread.start()
 
     def stop(self, timeout_s: float = 5.0) -> None:
-        """End, and wait until all results are written."""
+        """Stop the thread, and wait at most ``timeout_s`` until all results are written."""
         self._stopped = True
         self.relay.stop()
-        self._wakes.put(None)
+        self._wake_ups.put(None)
         if self._thread is not None:
             self._thread.join(timeout_s)
         self.relay.close()
 
     def change(self, settings: Settings) -> None:
-        """Go on with another hop, average or thresholds.
+        """Change hop, average or thresholds.
 
         Raises:
-            UsageError: They do not fit the model.
+            UsageError: The settings do not fit the model.
         """
         if self.relay.live:
-            self.chosen.change(settings)
+            self.selected_engine.change(settings)
         else:
-            self._replace(Engine(self.chosen.scorer, settings), self._chosen_model)
+            self._replace(Engine(self.selected_engine.scorer, settings), self._selected_model)
 
     def use_model(self, name: str) -> None:
-        """Go on with another model; live, no audio is lost. May take a second.
+        """Change the model, which may take a second; no audio of a live source is lost.
 
         Raises:
-            StreamclfError: It cannot be opened; the present one goes on.
+            StreamclfError: The model cannot be opened; the current one stays.
         """
-        settings = replace(self.chosen.settings, thresholds=None)
-        self._replace(*self.doors.open_model(name, settings))
+        settings = replace(self.selected_engine.settings, thresholds=None)
+        self._replace(*self.openers.open_model(name, settings))
 
     def use_device(self, name: str | None) -> None:
-        """Go on with another microphone.
+        """Change the microphone. It is opened later, in the listening thread.
 
         Raises:
-            StreamclfError: It makes no sense; whether it opens is seen later.
+            StreamclfError: The name makes no sense.
         """
-        self.relay.switch(self.doors.open_source(name))
-        self._wakes.put(None)
+        self.relay.switch(self.openers.open_source(name))
+        self._wake_ups.put(None)
 
     def list_devices(self) -> list[str]:
-        """Names of the microphones.
+        """List the names of the microphones.
 
         Raises:
             DeviceError: There are none, or they cannot be listed.
         """
         source = self.relay.source
         if isinstance(source, Microphone) and self.error is None:
-            # PortAudio takes calls from one thread at a time: the open microphone's.
+            # PortAudio takes calls from one thread at a time, here that of the open microphone.
             return [device.full_name for device in source.list_inputs()]
-        return [*self.doors.list_devices()]
+        return [*self.openers.list_devices()]
 
     def _replace(self, engine: Engine, model: Model) -> None:
-        with self._choosing:
+        with self._selection_lock:
             self._next = engine, model
             if self.relay.live:
                 self.relay.cut()
-        self._wakes.put(None)
+        self._wake_ups.put(None)
 
     def _run(self) -> None:
         try:
@@ -207,116 +214,118 @@ class Listener:
             self._post(ListenerCrashed(error))
 
     def _is_done(self) -> bool:
-        """Whether all was heard that there is; a live source that was cut for a model has more."""
+        """Whether the source has ended. A live source that was cut for another model has not."""
         if self.relay.live:
             return self.error is not None or self.relay.has_ended
         return self._next is None
 
     def _wait(self) -> None:
-        """Wait until there is something to listen to, or to listen to a recording with."""
+        """Wait for another source, or for another engine for a recording."""
         while not (self.relay.has_next or self._is_stopped()):
             if self._next is not None and not self.relay.live:
                 return
-            self._wakes.get()
+            self._wake_ups.get()
 
     def _take_over(self) -> None:
-        with self._choosing:  # or a choice made meanwhile would be forgotten
+        with self._selection_lock:  # a selection made at this moment must not be lost
             if self._next is not None:
                 (self.engine, self.model), self._next = self._next, None
         if not self.relay.live:
             self.history.forget_results()
 
     def _listen(self) -> StreamclfError | None:
-        return self._listen_live() if self.relay.live else self._review()
+        return self._listen_live() if self.relay.live else self._judge_recording()
 
-    def _review(self) -> SourceError | None:
-        """Judge a recording's scores with the settings in force; listen where there are none."""
+    def _judge_recording(self) -> SourceError | None:
+        """Judge a recording's scores with the current settings; run the model for missing ones."""
         try:
-            tape = self._find_tape()
+            scores = self._find_score_cache()
         except SourceError as error:
-            self.history.tell("warning", str(error))
+            self.history.add_notice("warning", str(error))
             return error
         self.history.begin(self.engine.announce(self.relay))
-        for result in self.engine.judge(tape):
+        for result in self.engine.judge(scores):
             self.history.write(result)
             self._post(StateChanged())
             if self._next or self._is_stopped():
                 return None
-        if tape.error is not None:
-            self.history.tell("warning", str(tape.error))
-        return tape.error
+        if scores.error is not None:
+            self.history.add_notice("warning", str(scores.error))
+        return scores.error
 
-    def _find_tape(self) -> Tape:
-        """The scores that are there, if model and hop are theirs; else new ones.
+    def _find_score_cache(self) -> ScoreCache:
+        """Return the cache, if it was made with the same model and hop; else a new one.
 
         Raises:
             SourceError: The recording cannot be opened again.
         """
-        old, new = self.scoring, self.engine
+        old, new = self.scoring_engine, self.engine
         fits = old.scorer is new.scorer and old.settings.hop_s == new.settings.hop_s
-        if self._tape is not None and fits:
-            return self._tape
-        if self._tape is not None:
-            self.relay.switch(self.doors.open_source(None))
-        self.scoring, self.relay.position = new, 0
-        self._tape = Tape(new.run(self.relay, self._say_start, on_audio=self._hear))
-        return self._tape
+        if self._score_cache is not None and fits:
+            return self._score_cache
+        if self._score_cache is not None:
+            self.relay.switch(self.openers.open_source(None))
+        self.scoring_engine, self.relay.position = new, 0
+        self._score_cache = ScoreCache(
+            new.run(self.relay, self._post_started, on_audio=self._take_audio)
+        )
+        return self._score_cache
 
     def _listen_live(self) -> SourceError | None:
-        self.scoring = self.engine
+        self.scoring_engine = self.engine
         try:
             run_stream(
                 self.engine,
                 self.relay,
-                [self.history, *self.doors.sinks, _Announcer(self._post)],
+                [self.history, *self.openers.sinks, _StateNotifier(self._post)],
                 say=lambda message: None,
-                on_start=self._say_start,
-                on_average=self._end_in_time,
-                on_audio=self._hear,
+                on_start=self._post_started,
+                on_average=self._end_at_limit,
+                on_audio=self._take_audio,
             )
         except SourceError as error:
-            self.history.tell("warning", str(error))
+            self.history.add_notice("warning", str(error))
             return error
         finally:
             self._running = None
             self._ended_runs.add(self.engine.statistics)
         return None
 
-    def _hear(self, item: Block | Gap) -> None:
+    def _take_audio(self, item: Block | Gap) -> None:
         self.history.take_audio(item, self._now())
-        while not self.doors.notices.empty():
-            message = self.doors.notices.get()
+        while not self.openers.notices.empty():
+            message = self.openers.notices.get()
             kind: Literal["warning", "info"] = "warning" if "warning: " in message else "info"
-            self.history.tell(kind, message.removeprefix("warning: "))
+            self.history.add_notice(kind, message.removeprefix("warning: "))
         self._post(StateChanged())
 
     def _is_stopped(self) -> bool:
         return self._stopped
 
-    def _say_start(self) -> None:
-        self._running = self.scoring
+    def _post_started(self) -> None:
+        self._running = self.scoring_engine
         self._post(ListeningStarted())
 
-    def _end_in_time(self, average: Average) -> None:
-        limit_s = self.doors.duration_s
+    def _end_at_limit(self, average: Average) -> None:
+        limit_s = self.openers.duration_s
         if limit_s is not None and average.end >= limit_s * self.engine.card.sample_rate:
             self._stopped = True
             self.relay.stop()
             self._post(ListeningEnded(""))
 
 
-class _Announcer(Sink):
-    """Tells the app of every result, once all other sinks have it."""
+class _StateNotifier(Sink):
+    """Sink that posts `StateChanged` for every result. It is the last sink, after all others."""
 
     def __init__(self, post: Post) -> None:
         self._post = post
 
     def begin(self, stream: object) -> None:
-        """Nothing to note."""
+        """Do nothing."""
 
     def write(self, result: Result) -> None:
-        """Say that there is something new."""
+        """Post that the state has changed."""
         self._post(StateChanged())
 
     def close(self) -> None:
-        """Nothing to release."""
+        """Do nothing."""

@@ -1,4 +1,4 @@
-"""What the listening thread tells the app."""
+"""Messages of the listening thread to the app."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from textual.message import Message
 
 
 class StateChanged(Message):
-    """There is something new in the history; many of these are as good as one."""
+    """The history has changed. Several of these in a row are worth as much as one."""
 
     def can_replace(self, message: Message) -> bool:
-        """Take the place of one that waits, when the screen has fallen behind."""
+        """Replace a pending message of the same kind, when the screen has fallen behind."""
         return isinstance(message, StateChanged)
 
 
@@ -21,7 +21,7 @@ class ListeningEnded(Message):
     """The source ended or failed.
 
     Attributes:
-        reason: One line; empty where the source simply ended.
+        reason: Error in one line; empty if the source reached its end.
     """
 
     def __init__(self, reason: str) -> None:
@@ -29,11 +29,11 @@ class ListeningEnded(Message):
         super().__init__()
 
 
-class Told(Message):
-    """There is a line for the user.
+class UserMessage(Message):
+    """A line of text for the user.
 
     Attributes:
-        line: One line.
+        line: The text.
     """
 
     def __init__(self, line: str) -> None:
@@ -42,10 +42,10 @@ class Told(Message):
 
 
 class ListenerCrashed(Message):
-    """A mistake in the program ended the listening.
+    """A bug ended the listening thread.
 
     Attributes:
-        error: What was raised.
+        error: Exception that was raised.
     """
 
     def __init__(self, error: Exception) -> None:

@@ -1,4 +1,4 @@
-"""What the user hears: a recording along with its picture, and events that are chosen."""
+"""Playback for the user: a recording in step with the display, and selected events."""
 
 from __future__ import annotations
 
@@ -7,28 +7,28 @@ from pathlib import Path
 
 from streamclf.core.errors import SinkError
 from streamclf.core.records import Waveform
-from streamclf.core.stats import format_length
-from streamclf.dashboard.audio_player import Aloud, Clip
+from streamclf.core.text_format import format_length
+from streamclf.dashboard.audio_player import AudioPlayer, ClipTrack
 from streamclf.dashboard.excerpts import Excerpts
 from streamclf.dashboard.history import AUDIO_KEPT_S, Entry, History
 from streamclf.dashboard.playhead import Playhead
 from streamclf.sources.microphone.loudspeaker import Loudspeaker
 
 MARGIN_S = 0.25
-"""Before and behind an event, so that its attack is heard."""
-OF_THE_BROWSER = (
+"""Seconds played before and after an event, so that its attack is audible."""
+NO_SOUND_IN_BROWSER = (
     "no sound in a browser: it would come out of the machine that serves the page; "
     "run the dashboard in a terminal there to hear it"
 )
 
 
-class Along:
-    """A recording, wherever its picture is.
+class RecordingTrack:
+    """A track of a recording, in step with the display.
 
     Args:
         path: The recording.
-        playhead: Where it is.
-        end_s: How far it is known, in seconds.
+        playhead: Moment that is displayed.
+        end_s: Returns the end of the audio known so far, in seconds.
     """
 
     ended = False
@@ -39,18 +39,18 @@ class Along:
         self._end_s = end_s
 
     def open(self) -> int:
-        """Open the recording; its sample rate in Hz."""
+        """Open the recording; return its sample rate in Hz."""
         self._excerpts.open()
         return self._excerpts.sample_rate
 
-    def place(self) -> tuple[float, float] | None:
-        """The place and the speed of the picture; None while it stands still."""
+    def locate(self) -> tuple[float, float] | None:
+        """Displayed time in seconds, and speed; None while the display is paused."""
         if not self._playhead.playing:
             return None
         return self._playhead.at(self._end_s()), self._playhead.speed
 
     def read(self, from_s: float, to_s: float) -> Waveform:
-        """``(samples,)`` of a stretch."""
+        """Read an interval as ``(samples,)``."""
         return self._excerpts.read(from_s, to_s)
 
     def close(self) -> None:
@@ -59,15 +59,15 @@ class Along:
 
 
 class Playback:
-    """Plays aloud what the user asks for.
+    """Playback of a session: the recording that is displayed, or single events.
 
     Args:
-        history: What was heard.
-        playhead: Which moment is shown.
-        recording: The file that is shown; None for a live source.
-        open_loudspeaker: Opens one; None where there is to be no sound.
-        say: Takes a line for the user, from any thread.
-        muted: Whether a recording is shown without sound.
+        history: Audio and events of the session.
+        playhead: Moment that is displayed.
+        recording: File that is displayed; None for a live source.
+        open_loudspeaker: Opens a loudspeaker, given a sample rate in Hz; None for no sound.
+        say: Shows a line to the user; called from any thread.
+        muted: Whether a recording is displayed without sound.
     """
 
     def __init__(
@@ -85,50 +85,58 @@ class Playback:
         self._playhead = playhead
         self._recording = recording
         self._say = say
-        self._aloud = Aloud(open_loudspeaker, self._fail) if open_loudspeaker else None
-        self._along = (
-            Along(recording, playhead, lambda: history.end_s) if recording is not None else None
+        self._player = (
+            AudioPlayer(open_loudspeaker, self._report_failure) if open_loudspeaker else None
+        )
+        self._recording_track = (
+            RecordingTrack(recording, playhead, lambda: history.end_s)
+            if recording is not None
+            else None
         )
 
     @property
-    def sounds_along(self) -> bool:
-        """Whether a recording is played along with its picture."""
-        return self._aloud is not None and self._aloud.follows
+    def plays_recording(self) -> bool:
+        """Whether a recording is played in step with its display."""
+        return self._player is not None and self._player.is_following
 
     def start(self) -> None:
-        """Play from now on."""
-        if self._aloud is not None:
-            self._aloud.follow(None if self.muted else self._along)
-            self._aloud.start()
+        """Start playback."""
+        if self._player is not None:
+            self._player.follow(None if self.muted else self._recording_track)
+            self._player.start()
 
     def close(self) -> None:
-        """End, and release loudspeaker and recording."""
-        if self._aloud is not None:
-            self._aloud.close()
-        if self._along is not None:
-            self._along.close()
+        """End playback, and release loudspeaker and recording."""
+        if self._player is not None:
+            self._player.close()
+        if self._recording_track is not None:
+            self._recording_track.close()
 
     def toggle(self) -> str:
-        """Stop an event that is played; else mute a recording, or unmute it. What was done."""
-        if self._aloud is None:
-            return OF_THE_BROWSER
-        if self._aloud.plays_clip:
-            self._aloud.stop_clip()
+        """Stop the current event; if there is none, mute or unmute the recording.
+
+        Returns:
+            Text that tells the user what was done.
+        """
+        if self._player is None:
+            return NO_SOUND_IN_BROWSER
+        if self._player.is_playing_clip:
+            self._player.stop_clip()
             return "stopped"
-        if self._along is None:
+        if self._recording_track is None:
             return "nothing is being played: Tab, then Enter on an event plays it"
-        self.muted = self._aloud.follows
-        self._aloud.follow(None if self.muted else self._along)
+        self.muted = self._player.is_following
+        self._player.follow(None if self.muted else self._recording_track)
         return "sound off; 0 puts it on" if self.muted else "sound on; 0 puts it off"
 
-    def hear(self, entry: Entry) -> None:
-        """Play an event."""
-        if self._aloud is None:
-            self._say(OF_THE_BROWSER)
-        elif not (self._aloud.follows and self._playhead.playing):
-            self._aloud.play(Clip(lambda: self._load(entry)))
+    def play_event(self, entry: Entry) -> None:
+        """Play an event. A recording that is being played only moves there, with its sound."""
+        if self._player is None:
+            self._say(NO_SOUND_IN_BROWSER)
+        elif not (self._player.is_following and self._playhead.playing):
+            self._player.play(ClipTrack(lambda: self._load(entry)))
         else:
-            self._aloud.stop_clip()  # the picture goes there, and the sound with it
+            self._player.stop_clip()  # the recording itself is played from there
 
     def _load(self, entry: Entry) -> tuple[Waveform, int]:
         from_s, to_s = max(entry.onset_s - MARGIN_S, 0.0), entry.offset_s + MARGIN_S
@@ -146,7 +154,7 @@ class Playback:
             )
         return waveform, rate
 
-    def _fail(self, reason: str) -> None:
-        silent = self._along is not None and not (self.muted or self.sounds_along)
-        along = "; the recording is shown without sound, 0 tries again" if silent else ""
-        self._say(f"{reason}{along}")
+    def _report_failure(self, reason: str) -> None:
+        silent = self._recording_track is not None and not (self.muted or self.plays_recording)
+        hint = "; the recording is shown without sound, 0 tries again" if silent else ""
+        self._say(f"{reason}{hint}")

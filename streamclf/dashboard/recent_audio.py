@@ -1,4 +1,4 @@
-"""The last minutes of a live stream's audio: to play events aloud, and to save clips."""
+"""The last minutes of a live stream's audio, kept to play events aloud and to save clips."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ _FULL_SCALE = 32767
 
 
 class RecentAudio:
-    """Keeps audio of the last ``kept_s`` seconds, two bytes a sample.
+    """Buffer of the last ``kept_s`` seconds of audio, at two bytes a sample.
 
     Args:
-        kept_s: Seconds.
+        kept_s: Length of the buffer, in seconds.
 
     Attributes:
-        sample_rate: In Hz; audio at another rate takes the place of all that was kept.
+        sample_rate: In Hz. When the rate changes, the buffer is emptied.
     """
 
     def __init__(self, kept_s: float) -> None:
@@ -29,17 +29,17 @@ class RecentAudio:
 
     @property
     def seconds(self) -> float:
-        """How much is kept."""
+        """Length of the audio in the buffer, in seconds."""
         return sum(samples.size for _, samples in self._pieces) / max(self.sample_rate, 1)
 
     def use_rate(self, sample_rate: int) -> None:
-        """Expect audio at this rate: it can be saved and played at one rate only."""
+        """Set the sample rate in Hz; a new rate empties the buffer, which holds one rate only."""
         if self.sample_rate != sample_rate:
             self._pieces.clear()
             self.sample_rate = sample_rate
 
     def add(self, start_s: float, waveform: Waveform) -> None:
-        """Keep ``(samples,)`` that begin at ``start_s``, and forget what is too old."""
+        """Append ``(samples,)`` that begin at ``start_s``, and drop pieces that are too old."""
         samples = np.rint(np.clip(waveform, -1, 1) * _FULL_SCALE).astype(np.int16)
         self._pieces.append((start_s, samples))
         oldest_s = start_s + samples.size / self.sample_rate - self._kept_s
@@ -47,15 +47,19 @@ class RecentAudio:
             self._pieces.popleft()
 
     def pieces(self, from_s: float, to_s: float) -> list[tuple[float, npt.NDArray[np.int16]]]:
-        """What overlaps a stretch, and where each piece begins."""
+        """Pieces that overlap an interval, each with its start in seconds."""
         rate = self.sample_rate
         return [(t, w) for t, w in self._pieces if t < to_s and t + w.size / rate > from_s]
 
 
-def join(
+def join_pieces(
     pieces: list[tuple[float, npt.NDArray[np.int16]]], rate: int, from_s: float, to_s: float
 ) -> tuple[float, Waveform]:
-    """Put pieces together: where the stretch begins, and ``(samples,)`` with gaps as zeros."""
+    """Join pieces into one waveform, cut to an interval.
+
+    Returns:
+        Start of the waveform in seconds, and ``(samples,)`` with zeros for gaps.
+    """
     if not pieces:
         return from_s, np.zeros(0, dtype=np.float32)
     first_s = pieces[0][0]

@@ -1,50 +1,50 @@
-"""How often to draw: as often as the line to the terminal takes it."""
+"""The frame rate, adapted to the speed of the connection to the terminal."""
 
 from __future__ import annotations
 
-MOST_HZ, LEAST_HZ = 15.0, 1.0
+MAX_HZ, MIN_HZ = 15.0, 1.0
 LATE_LIMIT = 3
-"""Frames late one after another, before drawing less often; one may be late by chance."""
-PATIENCE_S = 5.0
-"""Seconds of frames in time, one after another, before drawing more often again."""
+"""Number of late frames in a row after which the rate is lowered; one may be late by chance."""
+RECOVERY_S = 5.0
+"""Seconds of punctual frames in a row after which the rate is raised again."""
 
 
-class Pace:
-    """Lowers the frame rate where drawing or writing is late, and raises it again.
+class RefreshRate:
+    """A frame rate that falls while drawing or writing is late, and rises again afterwards.
 
     Attributes:
-        rate_hz: Frames a second, just now.
+        rate_hz: Current number of frames a second.
     """
 
-    def __init__(self, most_hz: float = MOST_HZ) -> None:
-        self.rate_hz = most_hz
-        self._most_hz = most_hz
-        self._n_good = 0
+    def __init__(self, max_hz: float = MAX_HZ) -> None:
+        self.rate_hz = max_hz
+        self._max_hz = max_hz
+        self._n_punctual = 0
         self._n_late = 0
 
     @property
     def interval_s(self) -> float:
-        """Seconds between frames."""
+        """Time between two frames, in seconds."""
         return 1 / self.rate_hz
 
-    def frame(self, took_s: float, backlog: int) -> bool:
-        """Take note of a frame.
+    def record_frame(self, took_s: float, backlog: int) -> bool:
+        """Record a frame and adapt the rate.
 
         Args:
-            took_s: Seconds since the frame before.
-            backlog: Writes that wait for the terminal.
+            took_s: Seconds since the previous frame.
+            backlog: Number of writes that wait for the terminal.
 
         Returns:
-            Whether to draw: not while any wait, as what they show would only grow older.
+            Whether to draw. While writes wait, another frame would only add to the delay.
         """
         late = took_s > 2 * self.interval_s or backlog > 0
         self._n_late = self._n_late + 1 if late else 0
         if self._n_late >= LATE_LIMIT:
-            self.rate_hz = max(self.rate_hz / 2, LEAST_HZ)
-            self._n_good = self._n_late = 0
+            self.rate_hz = max(self.rate_hz / 2, MIN_HZ)
+            self._n_punctual = self._n_late = 0
         elif not late:
-            self._n_good += 1
-            if self._n_good >= PATIENCE_S * self.rate_hz and self.rate_hz < self._most_hz:
-                self.rate_hz = min(self.rate_hz * 1.5, self._most_hz)
-                self._n_good = 0
+            self._n_punctual += 1
+            if self._n_punctual >= RECOVERY_S * self.rate_hz and self.rate_hz < self._max_hz:
+                self.rate_hz = min(self.rate_hz * 1.5, self._max_hz)
+                self._n_punctual = 0
         return backlog == 0

@@ -11,22 +11,22 @@ import msgspec
 import platformdirs
 
 from streamclf.core.user_folders import find_folder
-from streamclf.model.model_file import is_bare
+from streamclf.model.model_file import is_bundled_name
 
 View = Literal["spectrogram", "waveform"]
 
 
-class Remembered(msgspec.Struct, kw_only=True):
-    """What a session leaves for the next; None where nothing was chosen.
+class SavedSettings(msgspec.Struct, kw_only=True):
+    """Settings that a session leaves for the next; None where the user chose nothing.
 
     Attributes:
-        theme: Textual's name of it.
-        view: What shows the audio.
-        hop_s: Seconds.
-        average_s: Seconds.
-        thresholds: ``on`` by model, for all its classes.
-        class_thresholds: ``on`` by model and label.
-        model: Name or path.
+        theme: Textual's name of the theme.
+        view: Display of the audio.
+        hop_s: Distance between window starts, in seconds.
+        average_s: Length of the average, in seconds; 0 for none.
+        thresholds: Threshold ``on`` by model, for all classes.
+        class_thresholds: Threshold ``on`` by model and label.
+        model: Name of a bundled model, or path.
         device: Part of a microphone's name.
         muted: Whether recordings are shown without sound.
     """
@@ -43,37 +43,37 @@ class Remembered(msgspec.Struct, kw_only=True):
 
 
 def settings_path() -> Path | None:
-    """Where they are kept; None for a user without a home."""
+    """Path of the settings file; None for a user without a home folder."""
     folder = find_folder(lambda: platformdirs.user_config_path("streamclf", appauthor=False))
     return None if folder is None else folder / "dashboard.json"
 
 
 def log_path() -> Path | None:
-    """Where a failure of the dashboard is written down; None for a user without a home."""
+    """Path of the log of the dashboard's failures; None for a user without a home folder."""
     folder = find_folder(lambda: platformdirs.user_log_path("streamclf", appauthor=False))
     return None if folder is None else folder / "dashboard.log"
 
 
-def load_settings(path: Path | None = None) -> Remembered:
-    """Read them; a file that is missing or damaged counts as none.
+def load_settings(path: Path | None = None) -> SavedSettings:
+    """Read the settings; a file that is missing or damaged gives the defaults.
 
-    A model that is named relative to a folder, as older versions kept it, is left out: it would be
-    looked for in whatever folder one stands.
+    A relative path of a model, as older versions saved it, is left out: it would be resolved
+    against the current folder, whichever that is.
     """
     path = path or settings_path()
     if path is None:
-        return Remembered()
+        return SavedSettings()
     try:
-        found = msgspec.json.decode(path.read_bytes(), type=Remembered)
+        found = msgspec.json.decode(path.read_bytes(), type=SavedSettings)
     except (OSError, msgspec.DecodeError):
-        return Remembered()
-    if found.model and not (is_bare(found.model) or Path(found.model).is_absolute()):
+        return SavedSettings()
+    if found.model and not (is_bundled_name(found.model) or Path(found.model).is_absolute()):
         found.model = None
     return found
 
 
-def save_settings(settings: Remembered, path: Path | None = None) -> None:
-    """Write them whole or not at all; a folder that cannot be written to is no failure."""
+def save_settings(settings: SavedSettings, path: Path | None = None) -> None:
+    """Write the settings, whole or not at all; ignore a folder that cannot be written to."""
     path = path or settings_path()
     if path is None:
         return

@@ -1,4 +1,4 @@
-"""A recording's scores, kept: average and thresholds may change without listening to it again."""
+"""Cache of a recording's scores: a new average or threshold needs no second inference."""
 
 from __future__ import annotations
 
@@ -7,48 +7,48 @@ from collections.abc import Iterator
 
 from streamclf.core.errors import SourceError
 from streamclf.core.records import Average, Gap, Notice, Result, Scores, StreamStarted
-from streamclf.dashboard.disk_list import Filed
+from streamclf.dashboard.disk_buffer import DiskBuffer
 from streamclf.runs.spool import pack, unpack
 
 _LENGTH = struct.Struct("<I")
 
 
-class Tape:
-    """The scores of a recording's windows, with gaps and notices in their place.
+class ScoreCache:
+    """The scores of a recording's windows, with gaps and notices at their positions.
 
-    Each iteration begins at the beginning; behind what is kept it listens on. What is kept lies
-    in a temporary file.
+    Each iteration starts with the first item. It yields the cached items from a temporary file,
+    then runs the engine for further ones and caches them.
 
     Args:
-        results: What an engine finds, as it finds it; its averages and events are left out.
+        results: Results of an engine, in order. The cache leaves out averages and events.
 
     Attributes:
-        error: Why the recording could not be heard to its end.
+        error: Error that ended the recording early; None if there was none.
     """
 
     def __init__(self, results: Iterator[StreamStarted | Result]) -> None:
         self.error: SourceError | None = None
         self._results = results
-        self._filed = Filed()
+        self._buffer = DiskBuffer()
 
     def __iter__(self) -> Iterator[Scores | Gap | Notice]:
-        place = 0
-        while place < self._filed.size or self._listen():
-            (length,) = _LENGTH.unpack(self._filed.read(place, _LENGTH.size))
-            item: Scores | Gap | Notice = unpack(self._filed.read(place + _LENGTH.size, length))
-            place += _LENGTH.size + length
+        offset = 0
+        while offset < self._buffer.size or self._fetch():
+            (length,) = _LENGTH.unpack(self._buffer.read(offset, _LENGTH.size))
+            item: Scores | Gap | Notice = unpack(self._buffer.read(offset + _LENGTH.size, length))
+            offset += _LENGTH.size + length
             yield item
 
-    def _listen(self) -> bool:
-        """Keep one more; False at the end."""
+    def _fetch(self) -> bool:
+        """Cache one more item of the engine; return False at the end."""
         try:
             for result in self._results:
                 item = result.scores if isinstance(result, Average) else result
                 if isinstance(item, Scores | Gap | Notice):
                     data = pack(item)
-                    self._filed.append(_LENGTH.pack(len(data)) + data)
+                    self._buffer.append(_LENGTH.pack(len(data)) + data)
                     return True
         except SourceError as error:
-            # Raised behind all stages: what judges the tape finishes its work first.
+            # Kept, not raised: the stages that read this cache must finish their work first.
             self.error = error
         return False

@@ -1,4 +1,4 @@
-"""Everything that the widgets show of one moment."""
+"""Snapshot of one moment: all that the widgets need to draw it."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ import numpy.typing as npt
 from streamclf.core.card import Card, Thresholds
 from streamclf.core.unknown import Verdict
 from streamclf.dashboard.audio_columns import COLUMN_S, Column
-from streamclf.dashboard.history import Entry, History, Mean
+from streamclf.dashboard.history import AveragePoint, Entry, History
 
 SPECTRUM_COLUMNS = 400
-COURSE_S = 300.0
+TIMELINE_S = 300.0
 HOLD_S = 2.0
 LEVEL_COLUMNS = 3
 MUTED_S = 3.0
@@ -23,15 +23,15 @@ QUIETEST_DB = -96.0
 
 @dataclass(frozen=True, slots=True)
 class Level:
-    """How loud it is; in dB below full scale.
+    """Sound level, in dB relative to full scale.
 
     Attributes:
-        peak_db: Of the last `LEVEL_COLUMNS` tenths of a second.
-        rms_db: Of the same.
+        peak_db: Peak of the last `LEVEL_COLUMNS` tenths of a second.
+        rms_db: Root mean square of the same time.
         hold_db: Highest peak of the last 2 s.
         clipped: Whether full scale was reached in the last 2 s.
         muted: Whether every sample of the last 3 s was zero.
-        missing: Whether there is no audio just now.
+        missing: Whether there is no audio at this moment.
     """
 
     peak_db: float = QUIETEST_DB
@@ -43,20 +43,20 @@ class Level:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Picture:
-    """One moment.
+class Snapshot:
+    """State of a session at one moment.
 
     Attributes:
-        card: The model's.
+        card: Card of the model.
         time_s: The moment, in seconds from the session's start.
         values: ``(classes,)`` averaged scores; None before the first window.
-        on: ``(classes,)`` thresholds at which a sound begins.
-        level: How loud it is.
-        columns: Of the last seconds, the newest last.
-        means: Averaged scores of the last minutes, the newest last.
-        entries: Events, gaps and notices known by then, the newest last.
-        verdict: Whether it is of a known sound, and how sure that is.
-        counts: How many events of each name there were in this session, the most frequent first.
+        on: ``(classes,)`` thresholds at which an event begins.
+        level: Sound level.
+        columns: Columns of the last seconds, the newest last.
+        averages: Averaged scores of the last minutes, the newest last.
+        entries: Events, gaps and notices known at the moment, the newest last.
+        verdict: Whether the sound is known, unknown or silence, and the score of that verdict.
+        counts: Number of events by display name in this session, the most frequent first.
     """
 
     card: Card
@@ -65,26 +65,26 @@ class Picture:
     on: npt.NDArray[np.float32]
     level: Level
     columns: list[Column]
-    means: list[Mean]
+    averages: list[AveragePoint]
     entries: list[Entry]
     verdict: tuple[Verdict, float] = ("known", 1.0)
     counts: list[tuple[str, int]] = field(default_factory=list)
 
     @property
     def names(self) -> list[str]:
-        """What people read of the classes, in their order."""
+        """Display names of the classes, in their order."""
         return [self.card.display_name(label) for label in self.card.labels]
 
     @property
     def above(self) -> npt.NDArray[np.bool_]:
-        """Which classes are above their threshold."""
+        """``(classes,)`` bool: whether each class is at or above its threshold."""
         if self.values is None or self.card.task == "regression":
             return np.zeros(len(self.on), dtype=np.bool_)
         return np.asarray(self.values >= self.on)
 
     @property
-    def sounding(self) -> set[int]:
-        """Classes that are above their threshold, or whose event goes on at the moment."""
+    def active_classes(self) -> set[int]:
+        """Indices of the classes at or above their threshold, or with an event at this moment."""
         indices = {name: index for index, name in enumerate(self.names)}
         now = {
             indices[entry.label]
@@ -96,34 +96,35 @@ class Picture:
         return now | {int(index) for index in np.flatnonzero(self.above)}
 
 
-def take_picture(
+def take_snapshot(
     history: History, card: Card, thresholds: Thresholds, time_s: float, known_s: float
-) -> Picture:
-    """Look at a moment of the history.
+) -> Snapshot:
+    """Take a snapshot of a moment in the history.
 
     Args:
-        history: What was heard.
-        card: The model's.
-        thresholds: Those in force.
+        history: Audio and results of the session.
+        card: Card of the model.
+        thresholds: Current thresholds.
         time_s: The moment, in seconds from the session's start.
-        known_s: Events that became known until then are listed, to jump to.
+        known_s: Time up to which entries are listed; events of a recording may lie ahead of
+            ``time_s``, to jump to.
     """
     with history.lock:
         columns = history.columns.between(time_s - SPECTRUM_COLUMNS * COLUMN_S, time_s)
-        means = history.means.between(time_s - COURSE_S, time_s)
+        averages = history.averages.between(time_s - TIMELINE_S, time_s)
         heard_s = history.end_s
         entries = [e.at(known_s, heard_s) for e in history.entries if e.known_s <= known_s]
         counts = history.counts(entries)
-    newest = means[-1] if means else None
+    newest = averages[-1] if averages else None
     values = newest.values if newest and newest.values.size == len(card.labels) else None
     on = np.array([thresholds.of(label).on for label in card.labels], dtype=np.float32)
     level = measure(columns, time_s)
     verdict = newest.verdict if newest else ("known", 1.0)
-    return Picture(card, time_s, values, on, level, columns, means, entries, verdict, counts)
+    return Snapshot(card, time_s, values, on, level, columns, averages, entries, verdict, counts)
 
 
 def measure(columns: list[Column], time_s: float) -> Level:
-    """The level at a moment, from the columns before it."""
+    """Measure the level at a moment, from the columns before it."""
     recent = [column for column in columns[-40:] if column.time_s > time_s - MUTED_S - COLUMN_S]
     if not recent or recent[-1].missing or recent[-1].time_s < time_s - 1.0:
         return Level()
@@ -142,5 +143,5 @@ def measure(columns: list[Column], time_s: float) -> Level:
 
 
 def decibels(amplitude: float) -> float:
-    """Amplitude in dB below full scale, no less than `QUIETEST_DB`."""
+    """Convert an amplitude to dB relative to full scale, at least `QUIETEST_DB`."""
     return max(20 * math.log10(amplitude), QUIETEST_DB) if amplitude > 0 else QUIETEST_DB

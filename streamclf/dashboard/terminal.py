@@ -1,9 +1,9 @@
-"""The terminal that the dashboard draws on, which may be gone from one moment to the next.
+"""The terminal that the dashboard draws on. It may vanish at any moment.
 
-Textual writes in a thread. Where a write fails (the window was closed, the connection broke off),
-that thread would end without a word; its short queue would fill, and whoever draws would wait for
-ever, deaf to signals. So a write never fails here: the first that would is told, and the rest are
-dropped.
+Textual writes in a thread. If a write fails (the window was closed, the connection broke off), that
+thread ends silently. Its short queue then fills, and the drawing thread waits forever and no longer
+reacts to signals. Here, therefore, a write never fails: the first failure is reported to the app,
+and all later writes are dropped.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ if TYPE_CHECKING:
     from textual.driver import Driver
 
 
-class LastingFile:
-    """A terminal's file, of which a write never fails.
+class HangupSafeFile:
+    """A terminal's output file whose writes never fail.
 
     Args:
-        file: The terminal's.
+        file: The terminal's output file.
         on_gone: Called once, in the writing thread, when the terminal is gone.
 
     Attributes:
-        gone: Whether it is.
+        gone: Whether the terminal is gone.
     """
 
     def __init__(self, file: TextIO, on_gone: Callable[[], None]) -> None:
@@ -37,7 +37,7 @@ class LastingFile:
         self._on_gone = on_gone
 
     def write(self, text: str) -> int:
-        """Write a text, or drop it."""
+        """Write a text, or drop it if the terminal is gone."""
         if not self.gone:
             try:
                 return self._file.write(text)
@@ -46,7 +46,7 @@ class LastingFile:
         return len(text)
 
     def flush(self) -> None:
-        """Write what is held back, or drop it."""
+        """Flush the buffered text, or drop it if the terminal is gone."""
         if not self.gone:
             try:
                 self._file.flush()
@@ -61,36 +61,36 @@ class LastingFile:
         self._on_gone()
 
 
-def lasting(driver: type[Driver], on_gone: Callable[[], None]) -> type[Driver]:
-    """The driver, with a terminal that may go.
+def make_hangup_safe(driver: type[Driver], on_gone: Callable[[], None]) -> type[Driver]:
+    """Make a subclass of a Textual driver that survives the loss of its terminal.
 
     Args:
-        driver: Textual's.
+        driver: Driver class of Textual.
         on_gone: Called in the app's own thread when the terminal is gone.
     """
 
-    class LastingDriver(driver):  # type: ignore[misc,valid-type]
+    class HangupSafeDriver(driver):  # type: ignore[misc,valid-type]
         def __init__(self, *arguments: Any, **keywords: Any) -> None:
             super().__init__(*arguments, **keywords)
             file = getattr(self, "_file", None)
-            if file is None:  # it draws on no terminal
+            if file is None:  # a driver without a terminal, such as the headless one
                 return
             loop = asyncio.get_running_loop()
 
-            def tell() -> None:
-                with contextlib.suppress(RuntimeError):  # the app has ended meanwhile
+            def report() -> None:
+                with contextlib.suppress(RuntimeError):  # the app has ended in the meantime
                     loop.call_soon_threadsafe(on_gone)
 
-            self._file = LastingFile(file, tell)
+            self._file = HangupSafeFile(file, report)
 
-    return LastingDriver
+    return HangupSafeDriver
 
 
-def leave_terminal() -> None:
-    """Let what is still printed go nowhere, as the terminal is gone."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
+def discard_output() -> None:
+    """Redirect standard output and error to the null device, once the terminal is gone."""
+    null_device = os.open(os.devnull, os.O_WRONLY)
     for stream in (sys.__stdout__, sys.__stderr__):
-        # A terminal that is gone does not say any more that it is one.
+        # isatty() is false for a terminal that is gone; it is still a character device.
         if stream is not None and stat.S_ISCHR(os.fstat(stream.fileno()).st_mode):
-            os.dup2(nowhere, stream.fileno())
-    os.close(nowhere)
+            os.dup2(null_device, stream.fileno())
+    os.close(null_device)

@@ -1,4 +1,4 @@
-"""The dashboard in a browser: textual-serve runs the program anew for every visitor."""
+"""The dashboard in a browser: textual-serve runs the program once for every visitor."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from streamclf.core.errors import UsageError
 from streamclf.core.redaction import mask_text
 from streamclf.runs.console import say
 
-LOCAL = "127.0.0.1"
-WIDTH = 10_000
-"""Letters in a line that is broken nowhere else: a broken password could not be masked."""
-WARNING = (
+LOOPBACK = "127.0.0.1"
+LINE_WIDTH = 10_000
+"""Characters in a line of the server's log. A password that is split over lines is not masked."""
+NETWORK_WARNING = (
     "warning: {host} can be reached from the network, and there is no password: whoever opens "
     "the page hears the microphone's sounds named and may write files here. Better leave it at "
     "127.0.0.1 and come to it by ssh -L {port}:127.0.0.1:{port}, which asks for a password or a key"
@@ -27,14 +27,15 @@ WARNING = (
 
 
 def check_address(host: str | None, port: int, *, allowed: bool) -> str:
-    """The address to serve at.
+    """Check the address to serve at, and return it.
 
     Raises:
-        UsageError: It is open to the network, and that was not allowed.
+        UsageError: The port is out of range, or the address is open to the network and that was not
+            allowed.
     """
     if not 1 <= port <= 65535:
         raise UsageError(f"--web {port}: must lie between 1 and 65535 (8787 is usual)")
-    host = host or LOCAL
+    host = host or LOOPBACK
     if is_local(host):
         return host
     if not allowed:
@@ -42,12 +43,12 @@ def check_address(host: str | None, port: int, *, allowed: bool) -> str:
             f"--web-host {host}: would open the dashboard to the network without a password; "
             "add --web-allow-network to do so all the same"
         )
-    say(WARNING.format(host=host, port=port))
+    say(NETWORK_WARNING.format(host=host, port=port))
     return host
 
 
 def is_local(host: str) -> bool:
-    """Whether only this machine can connect."""
+    """Whether only this machine can connect to the address."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -55,19 +56,19 @@ def is_local(host: str) -> bool:
 
 
 def serve(arguments: list[str], host: str, port: int) -> int:
-    """Serve a command line of streamclf's until interrupted."""
+    """Serve a command line of streamclf until interrupted; return the exit code."""
     from rich.console import Console
 
-    from streamclf.dashboard.guarded_server import Addresses, GuardedServer
+    from streamclf.dashboard.guarded_server import AllowedHosts, GuardedServer
 
     own = [sys.executable, "-m", "streamclf", *without_web(arguments), "--ui"]
-    addresses = Addresses(host, port)
-    say(f"the dashboard is at {addresses.url}; Ctrl-C ends")
-    server = GuardedServer(command_line(own, windows=os.name == "nt"), addresses, "streamclf")
-    # It shows the command that it serves, and errors with all variables: whole lines, to be masked.
-    server.console = Console(file=cast(IO[str], _Masked()), width=WIDTH)
+    allowed_hosts = AllowedHosts(host, port)
+    say(f"the dashboard is at {allowed_hosts.url}; Ctrl-C ends")
+    server = GuardedServer(command_line(own, windows=os.name == "nt"), allowed_hosts, "streamclf")
+    # The server prints its command, and errors with all variables. Passwords in them are masked.
+    server.console = Console(file=cast(IO[str], _MaskedStderr()), width=LINE_WIDTH)
     before = dict(os.environ)
-    os.environ.update(child_python.environment())  # textual-serve hands it on
+    os.environ.update(child_python.environment())  # textual-serve passes the environment on
     try:
         server.serve()
     finally:
@@ -77,24 +78,24 @@ def serve(arguments: list[str], host: str, port: int) -> int:
 
 
 def command_line(arguments: list[str], *, windows: bool) -> str:
-    """A line that the system's shell takes apart into these arguments.
+    """Quote arguments for the system's shell.
 
     Args:
-        arguments: The program and what it is given.
-        windows: Whether the shell is cmd.exe; it puts variables in place of ``%NAME%`` all the
-            same, which nothing prevents.
+        arguments: The program and its arguments.
+        windows: Whether the shell is cmd.exe. It replaces ``%NAME%`` by the variable even within
+            quotes, and nothing prevents that.
     """
     return " ".join(map(_quote_for_cmd, arguments)) if windows else shlex.join(arguments)
 
 
 def _quote_for_cmd(argument: str) -> str:
     quoted = subprocess.list2cmdline([argument])
-    # Programs do not need these quoted, but cmd.exe would obey them.
+    # Programs do not need these characters quoted, but cmd.exe would interpret them.
     return f'"{quoted}"' if quoted == argument and re.search(r"[&|<>^()%!,;=]", quoted) else quoted
 
 
-class _Masked(io.TextIOBase):
-    """Standard error, without passwords."""
+class _MaskedStderr(io.TextIOBase):
+    """Standard error with passwords masked."""
 
     def write(self, text: str) -> int:
         return sys.stderr.write(mask_text(text))
@@ -104,7 +105,7 @@ class _Masked(io.TextIOBase):
 
 
 def without_web(arguments: list[str]) -> list[str]:
-    """The command line without what says how to serve it."""
+    """The command line without the options that say how to serve it."""
     kept, skip = [], False
     for argument in arguments:
         name, has_value, _ = argument.partition("=")

@@ -1,4 +1,4 @@
-"""Windows -> scores."""
+"""Classification of windows: from audio to scores."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from streamclf.model.stem.shared_frames import (
 )
 from streamclf.model.stem.split_model import (
     SplitModel,
+    chunk_samples,
     probe_windows,
     split_and_check,
-    stretch_of,
 )
 
 if TYPE_CHECKING:
@@ -34,39 +34,39 @@ Array = npt.NDArray[np.float32]
 
 
 WHOLE_FIRST = 32
-"""So many windows of recordings go through the whole graph before it is cut in two: importing onnx
-and cutting costs as much time, and who hears a short clip should not wait for it."""
+"""Windows of recordings that the whole graph scores before it is cut in two. Importing onnx and
+cutting take as long as these windows, and a short clip should not wait for that."""
 WHOLE_BATCH = 8
-"""Windows at once until then; the halves take larger batches in less memory."""
+"""Batch size of the whole graph until then; stem and head take larger batches in less memory."""
 
 
 class Classifier:
     """A model's session as a function from waveforms to scores.
 
-    Where the card names a stem, the windows of a stream share its work (`open_stream`): live from
-    the first one on, in recordings once there are many. From then on the whole graph's session is
-    closed. A stem that isn't what the card says is noticed when the graph is cut, and not used.
-    On a GPU windows share nothing: whole windows go through the whole graph in batches. With
-    ``one_graph`` the halves become one graph there, which is given audio instead of windows
-    (`streamclf.model.stem.one_pass`). That has not been measured on a GPU yet.
+    If the card names a stem, the windows of a stream share its work (`open_stream`): in live use
+    from the first window on, in recordings after `WHOLE_FIRST` windows. The session of the whole
+    graph is then closed. A stem that differs from the card is noticed when the graph is cut, and is
+    not used. On a GPU windows share nothing: the whole graph takes whole windows in batches. With
+    ``one_graph`` stem and head are joined there into one graph, which takes audio instead of
+    windows (`streamclf.model.stem.one_pass`). That has not been measured on a GPU yet.
 
     Args:
-        model: An open model. It is run once here, on silence, which warms it up and shows
-            whether its output fits its card.
+        model: An open model. It is run once on silence, which warms it up and checks its output
+            against its card.
         one_graph: Run stem and head as one graph on a CUDA device, so that windows share work
-            there. Where that fails, a notice says so, and the whole graph goes on.
+            there. If that fails, a notice says so, and the whole graph is used.
 
     Attributes:
         model: As given.
         card: Its card.
         shares: Whether the windows of a stream are to share work, if the card names a stem.
-        one_pass: The one graph of ``one_graph``, once the model's graph is cut.
+        one_pass: The joined graph of ``one_graph``; None before the model's graph is cut.
 
     Raises:
         CardError: The output has another number of classes than the card has labels.
-        ModelError: The graph fails on a window of its own size, or ``one_graph`` was asked for
-            and the model has no stem.
-        ProviderError: ``one_graph`` was asked for, and CUDA does not run the model.
+        ModelError: The graph fails on a window of its own size, or ``one_graph`` is requested for
+            a model without a stem.
+        ProviderError: ``one_graph`` is requested, and the model does not run on CUDA.
     """
 
     def __init__(self, model: Model, *, one_graph: bool = False) -> None:
@@ -94,17 +94,17 @@ class Classifier:
 
     @property
     def stride(self) -> int:
-        """Samples between the places where windows that share work begin; 1 if none do.
+        """Grid, in samples, on which windows share work; 1 if they share none.
 
-        The same on a GPU, where they share nothing: hops must not depend on the machine.
+        It is the same on a GPU, where windows share nothing: hops must not depend on the machine.
         """
         return self.card.stem.stride if self.card.stem and not self._obstacle else 1
 
     def batch_size(self, hop: int) -> int:
-        """Windows at once in recordings, unless told otherwise.
+        """Return the default number of windows in a batch of a recording.
 
         Args:
-            hop: Samples between the starts of two.
+            hop: Samples between the starts of two windows.
         """
         stem = self.card.stem
         if self.stride == 1 or stem is None or not self.shares:
@@ -113,8 +113,8 @@ class Classifier:
             return DEVICE_BATCH
         if not self.model.small:
             return SHARED_BATCH
-        # A small network's frames are most of what is moved: no more of them than one stretch has.
-        return max(1, min(round(stretch_of(self.card, stem) / hop), SHARED_BATCH))
+        # A small network spends most time on moving frames: a batch has those of one chunk at most.
+        return max(1, min(round(chunk_samples(self.card, stem) / hop), SHARED_BATCH))
 
     def score(self, waveforms: Array) -> Array:
         """Classify a batch.
@@ -128,10 +128,11 @@ class Classifier:
         return self._activate(self._run(waveforms))
 
     def open_stream(self) -> Callable[[Sequence[Window]], Array]:
-        """Begin to score the windows of one stream, which share what work they can.
+        """Begin to score the windows of one stream, with work shared where possible.
 
         Returns:
-            A function from windows, in order and each only once, to ``(windows, classes)``.
+            A function that takes windows, in order and each only once, and returns scores
+            ``(windows, classes)``.
         """
         shared: SharedStream | OnePass | None = None
 
@@ -158,11 +159,11 @@ class Classifier:
         return score
 
     def split(self) -> SplitModel | None:
-        """Cut the graph at its stem, if that is not done yet.
+        """Cut the graph at its stem, unless that has been done.
 
         Returns:
-            The halves; None where windows share nothing on what runs the model, and where the
-            card names no stem, or none that holds: `take_notice` then says why.
+            Stem and head. None if windows share nothing on this provider, or if the card names no
+            stem or a wrong one: `take_notice` then says why.
         """
         with self._lock:
             if self._split is None and self.shares and not self._obstacle:
@@ -179,7 +180,7 @@ class Classifier:
                         self.one_pass = join_and_check(split, self.model, probe, whole)
                     self._split = split  # last: other threads go by it
                 except Exception as error:
-                    # Whatever it is: the whole graph answers as well, only slower.
+                    # Any error: the whole graph gives the same scores, only more slowly.
                     self._obstacle = _describe(error)
                     self._notice = (
                         f"{self.model.path}: windows share no work: {self._obstacle}: {way_out}"
@@ -188,7 +189,7 @@ class Classifier:
             return self._split
 
     def take_notice(self) -> str:
-        """What a listener should be told; empty if nothing, and after it was told."""
+        """Return the notice for the listener, and clear it; empty if there is none."""
         notice, self._notice = self._notice, ""
         return notice
 
@@ -196,7 +197,7 @@ class Classifier:
         return activate(logits, self.card.activation, self.card.temperature)
 
     def _run(self, waveforms: Array) -> Array:
-        """Logits of windows that share nothing."""
+        """Compute the logits of windows that share nothing."""
         session = self.model.session
         if session is None and self._split is None:
             with self._lock:  # another thread is cutting the graph
@@ -208,7 +209,7 @@ class Classifier:
             return self._split.separately(waveforms)
         size = {"single": 1}.get(self.model.layout, self.model.fixed_batch)
         if size is None and self.model.provider in GPUS:
-            # They prepare anew for each shape: a last batch is filled up to a power of two.
+            # These providers prepare each new shape, so a last batch is padded to a power of two.
             size = 1 << (len(waveforms) - 1).bit_length()
         if size is None:
             return self._run_batch(session, waveforms)
@@ -251,7 +252,12 @@ class Classifier:
 
 
 def _check_one_graph(model: Model) -> None:
-    """Refuse what was asked for and cannot be had."""
+    """Refuse ``one_graph`` for a provider or a model that cannot run it.
+
+    Raises:
+        ProviderError: The model does not run on CUDA.
+        ModelError: The model has no stem, or takes only batches of one size.
+    """
     if model.provider not in DEVICES:
         raise ProviderError(
             f"one_graph is for a model that runs on CUDA, this one runs on {model.provider} "
@@ -265,7 +271,7 @@ def _check_one_graph(model: Model) -> None:
 
 
 def _describe(error: Exception) -> str:
-    """Why the graph could not be cut; of an error that nobody foresaw, its kind as well."""
+    """Explain why the graph could not be cut; the type of an unexpected error is included."""
     reason = " ".join(str(error).split())[:200]
     return reason if isinstance(error, ModelError) else f"{type(error).__name__}: {reason}"
 
@@ -283,7 +289,7 @@ def activate(logits: Array, activation: str, temperature: float = 1.0) -> Array:
 
 
 def stack(windows: Sequence[Window]) -> Array:
-    """The windows' audio: ``(windows, window_samples)``."""
+    """Stack the audio of windows: ``(windows, window_samples)``."""
     return np.stack([window.waveform for window in windows])
 
 
@@ -297,7 +303,7 @@ def classify(
     Args:
         items: Windows, gaps, notices and changes.
         score: Turns windows into ``(windows, classes)``.
-        batch_size: Windows at once; 1 scores each as soon as it is there.
+        batch_size: Windows per batch; 1 scores each window as soon as it comes.
     """
     batch: list[Window] = []
     for item in items:

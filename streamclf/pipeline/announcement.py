@@ -1,4 +1,4 @@
-"""The record that a stream begins with: what it is, before its first audio."""
+"""The first record of a stream, which describes it before its first audio."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ def announce(
     clock: LocalClock,
     position: int = 0,
 ) -> StreamStarted:
-    """Describe the stream that a source is about to give.
+    """Describe the stream that a source is about to deliver.
 
     Args:
-        source: Opened; its first audio is there, where it is live.
-        card: Of the model that listens.
-        thresholds: Averaged score at which an event begins, for the labels whose events count.
-        clock: Of the stream, where it is live.
-        position: Of its first sample, at the model's rate.
+        source: An open source; the first audio of a live one must have arrived.
+        card: The card of the model.
+        thresholds: Averaged score at which an event begins, for the labels of requested events.
+        clock: The clock of a live stream.
+        position: Position of the first sample, at the model's rate.
     """
     live = source.live
     started = clock.moment(0) if live else source.started
@@ -48,6 +48,6 @@ def announce(
 
 
 def _name_run(started: datetime | None) -> str:
-    """When a live stream began, and something that differs where a clock begins anew each time."""
+    """Name a live run by its start time, and by a random part, in case the clock was reset."""
     moment = (started or datetime.now()).astimezone(UTC)
     return f"{moment:%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}"

@@ -1,4 +1,4 @@
-"""An engine run over a source into sinks."""
+"""One run of an engine, from a source to sinks."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ def run_stream(
     on_average: Callable[[Average], None] = lambda average: None,
     on_audio: Callable[[Block | Gap], None] = lambda item: None,
 ) -> None:
-    """Listen to a source to its end and write what is found.
+    """Process a source to its end, and write the results.
 
     Args:
-        engine: Runs once here.
-        source: Opened; the caller closes it.
-        sinks: Each is told of the stream first, then shown its audio, and gets every result.
-        say: Told the notices, a line each.
+        engine: The engine, which runs once.
+        source: An open source; the caller closes it.
+        sinks: Each gets the start of the stream, then its audio and every result.
+        say: Called with each notice, as one line.
         on_start: Called when the first audio has arrived.
         on_average: Called at each window.
-        on_audio: Shown the mono audio at the model's rate, and what is missing.
+        on_audio: Called with the mono audio at the model's rate, and with gaps.
 
     Raises:
-        SourceError: After all results before it were written.
+        SourceError: The source failed; all results before that are written.
         SinkError: A sink failed.
     """
     sinks = list(sinks)
@@ -54,12 +54,12 @@ def write_results(
     say: Callable[[str], None],
     on_average: Callable[[Average], None] = lambda average: None,
 ) -> None:
-    """Write a stream's results.
+    """Write the results of one stream.
 
     Args:
-        results: Of one stream, which begin with its `StreamStarted`; there may be none.
-        sinks: Each is told of the stream, and gets every result.
-        say: Told the notices, a line each.
+        results: The `StreamStarted` of the stream, then its results; there may be none at all.
+        sinks: Each gets the start of the stream and every result.
+        say: Called with each notice, as one line.
         on_average: Called at each window.
 
     Raises:

@@ -1,6 +1,6 @@
-"""Results on their way from one thread to another, however far behind the reader is.
+"""Queue of results between two threads, which continues on disk when the reader is far behind.
 
-They are kept as bytes, and nothing is unpickled.
+Results are stored as bytes. They are not pickled, so reading them runs no code.
 """
 
 from __future__ import annotations
@@ -19,32 +19,32 @@ import numpy as np
 
 from streamclf.core import records
 from streamclf.core.card import Threshold, Thresholds, Unknown
-from streamclf.core.spill_buffer import Scratch
+from streamclf.core.spill_buffer import SpillBuffer
 
 T = TypeVar("T")
 
 IN_MEMORY = 1_000_000
-"""Bytes; beyond them a spool goes on in a temporary file."""
+"""Most bytes that a spool holds in memory; more go to a temporary file."""
 
 
 class Spool(Generic[T]):
-    """A queue of any length in little memory: one thread puts, another iterates, once.
+    """Queue of any length in little memory, for one thread that puts and one that iterates once.
 
-    Waiting for an item can be interrupted by a signal. What was read makes room: whenever nothing
-    is left to read, the file begins anew.
+    A signal can interrupt the wait for an item. Whenever all items have been read, the file is
+    used from its start again.
     """
 
     def __init__(self) -> None:
-        self._scratch = Scratch(IN_MEMORY)
+        self._scratch = SpillBuffer(IN_MEMORY)
         self._lock = threading.Lock()
         self._sizes: SimpleQueue[int] = SimpleQueue()
-        self._begin = self._end = 0  # of what is not read yet
+        self._begin = self._end = 0  # range of bytes that are not read yet
 
     def put(self, item: T) -> None:
         """Append an item.
 
         Raises:
-            OSError: There is no room for it; what was put before can be read.
+            OSError: The disk is full; items before this one can still be read.
         """
         data = pack(item)
         with self._lock:
@@ -58,16 +58,16 @@ class Spool(Generic[T]):
         self._sizes.put(len(data))
 
     def finish(self) -> None:
-        """Say that nothing follows."""
+        """End the queue: no item follows."""
         self._sizes.put(0)
 
     def wait(self) -> None:
-        """Wait until nothing follows; what is in the spool is lost."""
+        """Wait for `finish`, and drop all items."""
         while self._sizes.get():
             pass
 
     def close(self) -> None:
-        """Release the file; nobody reads what is put from now on. Safe to call twice."""
+        """Release the file; items that are put later are dropped. Safe to call twice."""
         with self._lock:
             self._scratch.close()
 
@@ -81,7 +81,7 @@ class Spool(Generic[T]):
             yield unpack(data)
 
     def _begin_anew(self) -> None:
-        """Give the disk back what was read, if that is much."""
+        """Start at the beginning again, and free the file if it was large."""
         if self._end > IN_MEMORY:
             self._scratch.clear()
         self._begin = self._end = 0
@@ -110,7 +110,7 @@ def pack(item: object) -> bytes:
     """Turn a result, or the `StreamStarted` of a recording, into bytes.
 
     Raises:
-        TypeError: It holds something that these do not hold, such as a live stream's clock.
+        TypeError: It holds a value of an unknown type, such as the clock of a live stream.
     """
     return msgspec.msgpack.encode(_plain(item))
 
@@ -119,7 +119,7 @@ def unpack(data: bytes) -> Any:
     """Turn bytes from `pack` into an equal result.
 
     Raises:
-        msgspec.DecodeError: They are none.
+        msgspec.DecodeError: The bytes are not from `pack`.
     """
     return _result(msgspec.msgpack.decode(data))
 

@@ -1,4 +1,4 @@
-"""The contract that every sink keeps."""
+"""The interface of all sinks."""
 
 from __future__ import annotations
 
@@ -9,71 +9,72 @@ from streamclf.core.stats import Statistics
 
 
 class Sink(ABC):
-    """Somewhere results go.
+    """Destination of results.
 
-    `begin` is called first for each stream, before its audio (`hear`) and its results (`write`);
-    `end` behind the results of a recording, `close` once at the end. A stream without any audio,
-    gap or notice does not begin: a source that cannot be opened, an empty recording.
+    `begin` is called first for each stream, before its audio (`hear`) and its results (`write`).
+    `end` is called after the results of a recording, `close` once at the end. A stream without any
+    audio, gap or notice does not begin, such as an empty recording or a source that cannot be
+    opened.
     """
 
     @property
     def n_lost(self) -> int:
-        """Lines or rows that could not be written, and will not be."""
+        """Number of lines or rows that are lost."""
         return 0
 
     @abstractmethod
     def begin(self, stream: StreamStarted) -> None:
-        """Take note of the stream whose audio and results follow."""
+        """Note the stream whose audio and results follow."""
 
     def hear(self, item: Block | Gap) -> None:
-        """Be shown mono audio at the model's rate, or that it is missing, before its results."""
+        """Take mono audio at the model's rate, or a gap in it, before its results."""
 
     @abstractmethod
     def write(self, result: Result) -> None:
-        """Write a result, or leave it, if it is of a kind that this sink does not hold.
+        """Write a result; ignore kinds of results that this sink does not hold.
 
         Raises:
-            SinkError: It cannot be written.
+            SinkError: The result cannot be written.
         """
 
     def summarise(self, answer: Average) -> None:
-        """Write the one answer of the stream, where this sink holds such answers.
+        """Write the answer for a whole recording, if this sink holds such answers.
 
         Args:
-            answer: The mean of all its windows' scores.
+            answer: The mean of all windows' scores.
 
         Raises:
-            SinkError: It cannot be written.
+            SinkError: The answer cannot be written.
         """
 
     def end(self, statistics: Statistics, *, whole: bool = True) -> None:
-        """Be told that no more results of the recording will come.
+        """End the recording, after its last result.
 
         Args:
-            statistics: Of the recording, every window counted.
-            whole: Whether it was heard to its end.
+            statistics: Statistics of the recording.
+            whole: Whether the recording was processed to its end.
 
         Raises:
-            SinkError: What is to be written there cannot be.
+            SinkError: The last lines of the recording cannot be written.
         """
 
     def reopen(self) -> None:
-        """Open the file of this name anew. Called by a signal handler: does not wait."""
+        """Reopen the file of this name, without waiting; a signal handler may call this."""
 
     def finish(self) -> None:
-        """Begin to end, where that takes time; does not wait. Nothing is written afterwards."""
+        """Begin to close, without waiting; no result may be written afterwards."""
 
     @abstractmethod
     def close(self) -> None:
-        """Finish and release the file. Safe to call twice.
+        """Complete and release the file. Safe to call twice.
 
         Raises:
-            SinkError: The file cannot be finished.
+            SinkError: The file cannot be completed.
         """
 
 
 class MemorySink(Sink):
-    """Keeps results in a list, for the library's users and for tests.
+    """Sink that keeps results in a list, for users of the library and for tests.
 
     Attributes:
         results: Pairs of a stream and a result.
@@ -84,7 +85,7 @@ class MemorySink(Sink):
         self._stream: StreamStarted | None = None
 
     def begin(self, stream: StreamStarted) -> None:
-        """Take note of the stream."""
+        """Note the stream."""
         self._stream = stream
 
     def write(self, result: Result) -> None:

@@ -11,7 +11,7 @@ pytest.importorskip("torch")
 import soundfile
 
 from streamclf.sinks.tables import CsvSink
-from train.audio.scenes import PAUSE_S, make_scenes, trim
+from train.audio.soundscapes import PAUSE_S, make_scenes, trim
 from train.base.errors import UsageError
 from train.datasets import open_clips
 from train.soundscape import main

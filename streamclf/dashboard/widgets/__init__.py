@@ -1,1 +1,1 @@
-"""One widget a file; each shows a part of the picture."""
+"""Widgets, one a file; each shows a part of the snapshot."""

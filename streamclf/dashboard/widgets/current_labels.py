@@ -1,4 +1,4 @@
-"""The classes that are heard now, as bars."""
+"""Current scores of the classes, as bars."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ import numpy as np
 from rich.segment import Segment
 from textual.binding import Binding, BindingType
 
-from streamclf.dashboard.snapshot import Picture
+from streamclf.dashboard.snapshot import Snapshot
 from streamclf.dashboard.widgets.canvas import Canvas, bar
-from streamclf.dashboard.widgets.row_order import CalmRows
-from streamclf.dashboard.widgets.text import fit_words, in_column
+from streamclf.dashboard.widgets.row_order import DampedRows
+from streamclf.dashboard.widgets.text import fit_exactly, fit_words
 
 ABOVE, SELECTED = "▲", "›"
-LEAST = 0.05
-"""What scores less is not shown."""
+MIN_SHOWN_SCORE = 0.05
+"""Lowest score of a class that is shown."""
 
 
-class Now(Canvas, can_focus=True):
-    """The classes by averaged score, the strongest first; rows move calmly."""
+class CurrentLabels(Canvas, can_focus=True):
+    """Bars of the classes by averaged score, the highest first; rows change places with a delay."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {
         "now--above",
@@ -36,14 +36,14 @@ class Now(Canvas, can_focus=True):
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
         self.border_title = "now"
-        self._rows = CalmRows()
+        self._rows = DampedRows()
         self._labels: list[str] = []
         self._shown: list[str] = []
         self.selected: str | None = None
 
     @property
     def shown(self) -> list[str]:
-        """Labels from the first row to the last."""
+        """Labels in the rows, from top to bottom."""
         return self._shown
 
     def action_select(self, step: int) -> None:
@@ -55,46 +55,46 @@ class Now(Canvas, can_focus=True):
         self.selected = labels[min(max(at, 0), len(labels) - 1)]
         self.repaint()
 
-    def draw(self, picture: Picture, width: int, height: int) -> list[list[Segment]]:
-        """A row a class."""
-        if picture.values is None:
+    def draw(self, snapshot: Snapshot, width: int, height: int) -> list[list[Segment]]:
+        """Draw a row for each class."""
+        if snapshot.values is None:
             return []
-        labels = picture.card.labels
+        labels = snapshot.card.labels
         if self._labels != labels:
-            self._labels, self._rows, self.selected = labels, CalmRows(), None
-        heard = np.flatnonzero(picture.values >= LEAST)
-        scores = {int(index): float(picture.values[index]) for index in heard}
-        rows = self._rows.update(picture.time_s, scores)[:height]
+            self._labels, self._rows, self.selected = labels, DampedRows(), None
+        heard = np.flatnonzero(snapshot.values >= MIN_SHOWN_SCORE)
+        scores = {int(index): float(snapshot.values[index]) for index in heard}
+        rows = self._rows.update(snapshot.time_s, scores)[:height]
         self._shown = [labels[index] for index in rows if index >= 0]
         if not rows:
-            text = fit_words(f"nothing scores {LEAST:g} or more", width)
-            return [[Segment(text, self.part("now--quiet"))]]
-        return [self._row(picture, index, width) if index >= 0 else [] for index in rows]
+            text = fit_words(f"nothing scores {MIN_SHOWN_SCORE:g} or more", width)
+            return [[Segment(text, self.component_style("now--quiet"))]]
+        return [self._row(snapshot, index, width) if index >= 0 else [] for index in rows]
 
-    def _row(self, picture: Picture, index: int, width: int) -> list[Segment]:
-        assert picture.values is not None
-        score, on = float(picture.values[index]), float(picture.on[index])
-        above = bool(picture.above[index])
-        name_width, bar_width = _widths(picture, width)
-        style = self.part("now--above" if above else "now--below")
+    def _row(self, snapshot: Snapshot, index: int, width: int) -> list[Segment]:
+        assert snapshot.values is not None
+        score, on = float(snapshot.values[index]), float(snapshot.on[index])
+        above = bool(snapshot.above[index])
+        name_width, bar_width = _widths(snapshot, width)
+        style = self.component_style("now--above" if above else "now--below")
         filled = bar(score, bar_width)
         rest = ["·"] * (bar_width - len(filled))
         tick = min(int(on * bar_width), bar_width - 1)
         if tick >= len(filled):
             rest[tick - len(filled)] = "│"
-        chosen = picture.card.labels[index] == self.selected
-        name_style = style + self.part("now--selected") if chosen else style
+        chosen = snapshot.card.labels[index] == self.selected
+        name_style = style + self.component_style("now--selected") if chosen else style
         return [
             Segment(f"{ABOVE if above else ' '}{SELECTED if chosen else ' '}", style),
-            Segment(in_column(picture.names[index], name_width), name_style),
+            Segment(fit_exactly(snapshot.names[index], name_width), name_style),
             Segment(" ", style),
             Segment(filled, style),
-            Segment("".join(rest), self.part("now--track")),
+            Segment("".join(rest), self.component_style("now--track")),
             Segment(f"  {score:4.2f}", style),
         ]
 
 
-def _widths(picture: Picture, width: int) -> tuple[int, int]:
-    """Of names and of bars."""
-    name_width = min(max(len(name) for name in picture.names), max(width // 2, 8))
+def _widths(snapshot: Snapshot, width: int) -> tuple[int, int]:
+    """Widths of the names and of the bars, in cells."""
+    name_width = min(max(len(name) for name in snapshot.names), max(width // 2, 8))
     return name_width, max(width - name_width - 9, 4)

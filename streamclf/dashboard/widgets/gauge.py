@@ -1,4 +1,4 @@
-"""A regression's value, and its course."""
+"""Current values of a regression, and their graphs over the last minutes."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from typing import ClassVar
 
 from rich.segment import Segment
 
-from streamclf.dashboard.snapshot import Picture
+from streamclf.dashboard.snapshot import Snapshot
 from streamclf.dashboard.widgets.canvas import Canvas, bar
-from streamclf.dashboard.widgets.text import in_column
+from streamclf.dashboard.widgets.text import fit_exactly
 
 _STEPS = " ▁▂▃▄▅▆▇█"
 
 
 class Gauge(Canvas):
-    """Each value as a bar between the lowest and the highest of the last minutes."""
+    """Bars of the values, each between its lowest and its highest of the last minutes."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {"gauge--value", "gauge--track", "gauge--label"}
 
@@ -22,28 +22,31 @@ class Gauge(Canvas):
         super().__init__(id=id)
         self.border_title = "now"
 
-    def draw(self, picture: Picture, width: int, height: int) -> list[list[Segment]]:
-        """Value and bar in a line, the course below."""
-        label_style, style = self.part("gauge--label"), self.part("gauge--value")
-        if picture.values is None:
+    def draw(self, snapshot: Snapshot, width: int, height: int) -> list[list[Segment]]:
+        """Draw value and bar in a line, and the graph below."""
+        label_style, style = (
+            self.component_style("gauge--label"),
+            self.component_style("gauge--value"),
+        )
+        if snapshot.values is None:
             return [[Segment("waiting for the first window ...", label_style)]]
-        names = picture.names
+        names = snapshot.names
         per_value = max(height // len(names), 2)
         lines: list[list[Segment]] = []
         for index, name in enumerate(names):
-            course = [float(m.values[index]) for m in picture.means if m.values.size > index]
-            lowest, highest = min(course, default=0.0), max(course, default=1.0)
+            series = [float(m.values[index]) for m in snapshot.averages if m.values.size > index]
+            lowest, highest = min(series, default=0.0), max(series, default=1.0)
             span = (highest - lowest) or 1.0
-            value = float(picture.values[index])
+            value = float(snapshot.values[index])
             bar_width = max(width - 32, 4)
             filled = bar((value - lowest) / span, bar_width)
             lines.append([
-                Segment(f"{in_column(name, 16)} {value:9.4g} ", style),
+                Segment(f"{fit_exactly(name, 16)} {value:9.4g} ", style),
                 Segment(filled, style),
-                Segment("·" * (bar_width - len(filled)), self.part("gauge--track")),
+                Segment("·" * (bar_width - len(filled)), self.component_style("gauge--track")),
             ])  # fmt: skip
             n_rows = per_value - 1
-            levels = [round((v - lowest) / span * 8 * n_rows) for v in course[-width:]]
+            levels = [round((v - lowest) / span * 8 * n_rows) for v in series[-width:]]
             for row in range(n_rows - 1, -1, -1):
                 text = "".join(_STEPS[min(max(level - 8 * row, 0), 8)] for level in levels)
                 lines.append([Segment(f"{text:>{width}}", style)])

@@ -1,4 +1,4 @@
-"""What listens, to what, and how."""
+"""Header line: state, source, model and settings."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from streamclf.dashboard.widgets.text import join_fitting
 
 
 @dataclass(frozen=True, slots=True)
-class Situation:
-    """What the header tells.
+class Status:
+    """Facts that the header shows.
 
     Attributes:
-        state: ``listening``, ``view frozen, still listening``, ``NO AUDIO``, ... in a few words.
-        model: Its name.
-        task: What it does.
-        source: Device or file.
-        source_rate: In Hz, at which audio arrives; None before it came.
-        provider: What really runs the model.
-        hop_s: Seconds.
-        average_s: Seconds.
-        place: Where in a recording; empty for live sources.
+        state: State in a few words: ``listening``, ``view frozen, still listening``, ``NO AUDIO``.
+        model: Name of the model.
+        task: Task of the model.
+        source: Name of the device or file.
+        source_rate: Sample rate of the source in Hz; None before the first audio.
+        provider: Provider that really runs the model.
+        hop_s: Distance between window starts, in seconds.
+        average_s: Length of the average, in seconds.
+        place: Position in a recording; empty for live sources.
     """
 
     state: str
@@ -38,20 +38,20 @@ class Situation:
 
 
 class StatusHeader(Static):
-    """One line; what does not fit is left out, the last first."""
+    """One line of text. Parts that do not fit are left out."""
 
-    def tell(self, situation: Situation) -> None:
-        """Show it."""
-        rate = f" {situation.source_rate / 1000:g} kHz" if situation.source_rate else ""
+    def show(self, status: Status) -> None:
+        """Show the status."""
+        rate = f" {status.source_rate / 1000:g} kHz" if status.source_rate else ""
         parts = [
-            f"● {situation.state}",
-            situation.place,
-            f"{situation.source}{rate}",
-            situation.model,
-            f"hop {situation.hop_s:g} s, average {situation.average_s:g} s",
-            situation.provider,
-            situation.task,
+            f"● {status.state}",
+            status.place,
+            f"{status.source}{rate}",
+            status.model,
+            f"hop {status.hop_s:g} s, average {status.average_s:g} s",
+            status.provider,
+            status.task,
         ]
         width = self.content_size.width or self.app.size.width
-        # Textual would read brackets in names as markup.
+        # A plain string would be parsed as markup, with its brackets.
         self.update(Text(join_fitting(parts, " │ ", width), no_wrap=True))

@@ -1,4 +1,4 @@
-"""How well it keeps up, in one line, in words."""
+"""Health of listening and drawing, as one line of words."""
 
 from __future__ import annotations
 
@@ -7,33 +7,33 @@ from collections.abc import Iterator
 from rich.text import Text
 from textual.widgets import Static
 
-from streamclf.core.stats import count
+from streamclf.core.text_format import format_count
 from streamclf.dashboard.health import Health
 from streamclf.dashboard.widgets.text import join_fitting
 
 LONG_QUEUE_S = 0.5
-"""So much audio that waits is worth a word."""
+"""Seconds of waiting audio from which on the line mentions them."""
 
 
 class HealthLine(Static):
-    """Losses, pace, latency from sound to screen, load; what does not fit is left out."""
+    """One line of losses, speed, latency and load. Parts that do not fit are left out."""
 
-    def tell(self, health: Health) -> None:
+    def show(self, health: Health) -> None:
         """Show the figures."""
         width = self.content_size.width or self.app.size.width
         self.update(Text(join_fitting(describe(health), " · ", width), no_wrap=True))
 
 
 def describe(health: Health) -> Iterator[str]:
-    """What there is to say, the most important first."""
+    """Yield the parts of the line, the most important first."""
     if health.overload:
         yield f"OVERLOAD {health.overload}"
     if health.n_gaps:
-        yield f"lost {health.dropped_s:.1f} s in {count(health.n_gaps, 'gap')}"
+        yield f"lost {health.dropped_s:.1f} s in {format_count(health.n_gaps, 'gap')}"
     else:
         yield "nothing lost"
     if health.n_lost:
-        yield f"outputs lost {count(health.n_lost, 'line')}"
+        yield f"outputs lost {format_count(health.n_lost, 'line')}"
     if health.real_time_factor > 0:
         pace = 1 / health.real_time_factor
         yield f"keeps up {pace:.0f}x" if pace >= 1.5 else f"TOO SLOW, {pace:.2f}x"

@@ -1,4 +1,4 @@
-"""All keys on one screen."""
+"""Help screen with all keys."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from streamclf.dashboard.keys import Key
 
 
 class Help(ModalScreen[None]):
-    """The keys and what they do.
+    """Screen that lists the keys and their actions.
 
     Args:
-        keys: Those that work here.
-        about: Lines above them.
+        keys: Keys that work with the current source.
+        about: Text below the keys.
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -33,7 +33,7 @@ class Help(ModalScreen[None]):
         self._about = about
 
     def compose(self) -> ComposeResult:
-        """A table in two columns of keys."""
+        """Make the table, with two columns of keys."""
         table = Table.grid(padding=(0, 2))
         half = (len(self._keys) + 1) // 2
         for index in range(half):

@@ -1,4 +1,4 @@
-"""Large letters, out of half blocks: read from across the room."""
+"""Large letters made of half blocks, legible from across the room."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 HEIGHT = 6
-"""Dots of a letter: one for accents, five for the letter. A cell holds two, one above another."""
+"""Height of a letter in dots: one for accents, five for the letter. A cell is two dots high."""
 _BLOCKS = " ▀▄█"
 _GLYPHS = {
     "A": ".#. #.# ### #.# #.#",
@@ -66,16 +66,16 @@ _ACCENTS = {"\u0308": "#.#", "\u0301": "..#", "\u0300": "#..", "\u030a": ".#.", 
             "\u0303": "##.", "\u030c": ".#.", "\u0304": "###", "\u030b": "#.#"}  # fmt: skip
 
 
-def letter(text: str, width: int, height: int) -> list[str] | None:
+def render_large(text: str, width: int, height: int) -> list[str] | None:
     """Write a text in the largest letters that fit.
 
     Args:
-        text: In any case; written in capitals.
-        width: Cells there are.
-        height: Rows there are.
+        text: Text in any case; it is written in capitals.
+        width: Available width in cells.
+        height: Available height in rows.
 
     Returns:
-        Rows of cells; None where it does not fit, or there is no such letter.
+        Rows of characters; None if the text does not fit, or a letter has no glyph.
     """
     dots = _dots(text)
     if dots is None:
@@ -88,7 +88,7 @@ def letter(text: str, width: int, height: int) -> list[str] | None:
 
 @lru_cache(maxsize=256)
 def _dots(text: str) -> npt.NDArray[np.uint8] | None:
-    """Dots ``(HEIGHT, columns)``."""
+    """Text as dots ``(HEIGHT, columns)``; None if a letter has no glyph."""
     glyphs: list[npt.NDArray[np.uint8]] = []
     for character in unicodedata.normalize("NFD", text.upper()):
         if character in _ACCENTS and glyphs:

@@ -1,4 +1,4 @@
-"""How loud it is: peak, RMS, peak hold, clipping, and a dead microphone."""
+"""Level meter: peak, RMS, peak hold, clipping and a muted microphone."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from typing import ClassVar
 
 from rich.segment import Segment
 
-from streamclf.dashboard.snapshot import Picture
+from streamclf.dashboard.snapshot import Snapshot
 from streamclf.dashboard.widgets.canvas import Canvas
 
 LOWEST_DB = -60.0
 
 
 class LevelMeter(Canvas):
-    """One line: RMS as a solid bar, the peak as a thin one, the held peak as a mark."""
+    """One line with RMS as a solid bar, the peak as a thin bar and the held peak as a mark."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {
         "level--rms",
@@ -23,12 +23,12 @@ class LevelMeter(Canvas):
         "level--text",
     }
 
-    def draw(self, picture: Picture, width: int, height: int) -> list[list[Segment]]:
-        """Bar and figures."""
-        level = picture.level
-        text, alarm = self.part("level--text"), self.part("level--alarm")
+    def draw(self, snapshot: Snapshot, width: int, height: int) -> list[list[Segment]]:
+        """Draw the bar and the figures."""
+        level = snapshot.level
+        text, alarm = self.component_style("level--text"), self.component_style("level--alarm")
         if level.missing:
-            return [[Segment("level   no audio", alarm if picture.time_s else text)]]
+            return [[Segment("level   no audio", alarm if snapshot.time_s else text)]]
         if level.muted:
             return [[Segment("level   no signal: muted?", alarm)]]
         figures = f" peak {level.peak_db:5.1f}  rms {level.rms_db:5.1f} dBFS "
@@ -43,7 +43,8 @@ class LevelMeter(Canvas):
         if 0 < hold <= bar_width:
             cells[hold - 1], styles[hold - 1] = "┃", "level--peak"
         segments = [
-            Segment(cell, self.part(style)) for cell, style in zip(cells, styles, strict=True)
+            Segment(cell, self.component_style(style))
+            for cell, style in zip(cells, styles, strict=True)
         ]
         return [[Segment("level   ", text), *segments, Segment(figures, text), mark]]
 

@@ -1,4 +1,4 @@
-"""Choosing one of a few."""
+"""Dialog to choose one of several names."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from textual.widgets.option_list import Option
 
 
 class Picker(ModalScreen[str | None]):
-    """A list over the app; gives the choice, or None.
+    """Dialog with a list; its result is the choice, or None.
 
     Args:
-        title: What is chosen.
-        choices: Among these.
-        current: The one in force.
+        title: Title of the dialog.
+        choices: Names to choose from.
+        current: Current choice.
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,q", "leave", "Back")]
@@ -29,12 +29,12 @@ class Picker(ModalScreen[str | None]):
         super().__init__()
         self._title = title
         self._choices = list(choices)
-        # A device goes by its name, in the list its host API follows.
+        # The current device is given by name; in the list, its host API follows the name.
         fitting = (c for c in choices if c == current or c.startswith(f"{current}, "))
         self._current = next(fitting, None)
 
     def compose(self) -> ComposeResult:
-        """Title and list."""
+        """Make the title, the list and a hint."""
         with Vertical(classes="dialog"):
             yield Static(Content(self._title), classes="title")
             marks = ["● " if choice == self._current else "  " for choice in self._choices]
@@ -44,17 +44,17 @@ class Picker(ModalScreen[str | None]):
             yield Static("Enter takes it, Escape leaves things as they are", classes="hint")
 
     def on_mount(self) -> None:
-        """Begin at the one in force."""
-        # A quick Escape may have taken the list away already.
+        """Highlight the current choice."""
+        # A quick Escape may have removed the list already.
         for options in self.query(OptionList):
             if self._current in self._choices:
                 options.highlighted = self._choices.index(self._current)
             options.focus()
 
     def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
-        """Give the choice."""
+        """Close the dialog with the choice."""
         self.dismiss(self._choices[event.option_index])
 
     def action_leave(self) -> None:
-        """Give nothing."""
+        """Close the dialog without a choice."""
         self.dismiss(None)

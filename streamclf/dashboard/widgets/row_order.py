@@ -1,15 +1,15 @@
-"""In which order rows are shown, so that the eye can follow."""
+"""Order of rows that changes slowly enough for the eye to follow."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-PATIENCE_S = 1.0
+SWAP_DELAY_S = 1.0
 JUMP_S = 2.0
 
 
 class SteadyRows:
-    """Rows that classes keep while they stay in the top.
+    """Rows that classes keep while they are among the top ones.
 
     Attributes:
         rows: Index of the class in each row.
@@ -19,14 +19,17 @@ class SteadyRows:
         self.rows: list[int] = []
 
     def update(self, top: Sequence[int]) -> list[int]:
-        """Take the classes to show, the first the most important; those shown keep their rows.
+        """Set the classes to show; those already shown keep their rows.
 
         Args:
-            top: Indices, as many as there are rows.
+            top: Indices of the classes, the most important first, as many as there are rows.
+
+        Returns:
+            Index of the class in each row.
         """
         wanted = set(top)
         arriving = [index for index in top if index not in self.rows]
-        # Where rows become fewer, the ones cut off come in again for those that left.
+        # When the number of rows falls, classes of removed rows take the rows of those that left.
         cut_off = [index for index in self.rows[len(top) :] if index in wanted]
         kept = [index if index in wanted else None for index in self.rows[: len(top)]]
         coming = iter([*cut_off, *arriving])
@@ -35,11 +38,12 @@ class SteadyRows:
         return self.rows
 
 
-class CalmRows:
-    """The strongest first, but a row moves only when another has been stronger for a second.
+class DampedRows:
+    """Rows by score, the highest first, in which two rows swap only after a delay of one second.
 
-    What is no longer heard leaves its row empty; those below come up as they do past any weaker
-    one. What is heard anew takes an empty row, or comes last.
+    For that second, the lower class must have the higher score. A class that is no longer shown
+    leaves its row empty, and lower rows move up past it with the same delay. A new class takes an
+    empty row, or else the last one.
 
     Attributes:
         rows: Index of the class in each row, -1 for an empty one.
@@ -52,11 +56,14 @@ class CalmRows:
         self._n_empty = 0
 
     def update(self, time_s: float, scores: Mapping[int, float]) -> list[int]:
-        """Take the scores of a moment.
+        """Update the rows with the scores of a moment.
 
         Args:
-            time_s: The moment; after a jump the rows are put in order at once.
-            scores: Of the classes to show, by index.
+            time_s: The moment, in seconds. After a jump, the rows are sorted at once.
+            scores: Scores of the classes to show, by index.
+
+        Returns:
+            Index of the class in each row, -1 for an empty one.
         """
         jumped = not 0 <= time_s - self._time_s < JUMP_S
         self._time_s = time_s
@@ -64,14 +71,14 @@ class CalmRows:
         if jumped or not any(row >= 0 for row in self.rows):
             self.rows, self._since = strongest, {}
             return self.rows
-        self._leave_and_arrive(strongest)
-        self._settle(time_s, scores)
+        self._replace_missing(strongest)
+        self._swap_due(time_s, scores)
         while self.rows and self.rows[-1] < 0:
             self.rows.pop()
         return [max(row, -1) for row in self.rows]
 
-    def _leave_and_arrive(self, strongest: Sequence[int]) -> None:
-        # Each empty row has a number of its own below zero, to know how long it has been empty.
+    def _replace_missing(self, strongest: Sequence[int]) -> None:
+        # Each empty row gets its own negative number, as the delay is counted per pair of rows.
         for place, row in enumerate(self.rows):
             if row >= 0 and row not in strongest:
                 self._n_empty += 1
@@ -82,7 +89,7 @@ class CalmRows:
             self.rows[place] = index
         self.rows += arriving[len(empty) :]
 
-    def _settle(self, time_s: float, scores: Mapping[int, float]) -> None:
+    def _swap_due(self, time_s: float, scores: Mapping[int, float]) -> None:
         rows = self.rows
         stronger = {
             (lower, upper)
@@ -91,11 +98,11 @@ class CalmRows:
             if scores.get(lower, 0.0) > scores.get(upper, 0.0)
         }
         self._since = {pair: self._since.get(pair, time_s) for pair in stronger}
-        ripe = {pair for pair, since in self._since.items() if time_s - since >= PATIENCE_S}
-        moved = bool(ripe)
+        due = {pair for pair, since in self._since.items() if time_s - since >= SWAP_DELAY_S}
+        moved = bool(due)
         while moved:
             moved = False
             for place in range(len(rows) - 1):
-                if (rows[place + 1], rows[place]) in ripe:
+                if (rows[place + 1], rows[place]) in due:
                     rows[place], rows[place + 1] = rows[place + 1], rows[place]
                     moved = True

@@ -1,4 +1,4 @@
-"""The last seconds by frequency, scrolling: two bands a cell."""
+"""Scrolling spectrogram of the last seconds, with two bands a cell."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from rich.segment import Segment
 from rich.style import Style
 
 from streamclf.dashboard.audio_columns import N_BANDS, Column, band_hz
-from streamclf.dashboard.snapshot import Picture
-from streamclf.dashboard.widgets.canvas import SHADES, Canvas, pair
+from streamclf.dashboard.snapshot import Snapshot
+from streamclf.dashboard.widgets.canvas import SHADES, Canvas, two_colour_style
 from streamclf.dashboard.widgets.palette import N_SHADES
 
 SCALE_WIDTH = 6
 
 
 class Spectrogram(Canvas):
-    """Log-mel power, the newest at the right, with a frequency scale."""
+    """Log-mel power over time, the newest at the right, with a frequency scale."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {"spectrogram--scale", "spectrogram--gap"}
 
-    def draw(self, picture: Picture, width: int, height: int) -> list[list[Segment]]:
-        """Half blocks in colour, or shades without."""
+    def draw(self, snapshot: Snapshot, width: int, height: int) -> list[list[Segment]]:
+        """Draw half blocks in colour, or shades on terminals with too few colours."""
         n_columns = max(width - SCALE_WIDTH, 1)
-        columns = picture.columns[-n_columns:]
-        scale = self._scale(picture.card.sample_rate, height)
+        columns = snapshot.columns[-n_columns:]
+        scale = self._scale(snapshot.card.sample_rate, height)
         blank = Segment(" " * (n_columns - len(columns)), self.rich_style)
         if not columns:
             return [[label, blank] for label in scale]
@@ -45,10 +45,10 @@ class Spectrogram(Canvas):
     def _in_colour(
         self, colours: list[str], upper: np.ndarray, lower: np.ndarray, missing: list[bool]
     ) -> list[Segment]:
-        gap = self.part("spectrogram--gap")
+        gap = self.component_style("spectrogram--gap")
         segments, text, last = [], "", gap
         for high, low, lost in zip(upper.tolist(), lower.tolist(), missing, strict=True):
-            style = gap if lost else pair(colours[high], colours[low])
+            style = gap if lost else two_colour_style(colours[high], colours[low])
             if style is not last:
                 if text:
                     segments.append(Segment(text, last))
@@ -62,7 +62,7 @@ class Spectrogram(Canvas):
         return Segment("".join(cells), self.rich_style)
 
     def _scale(self, sample_rate: int, height: int) -> list[Segment]:
-        style: Style = self.part("spectrogram--scale")
+        style: Style = self.component_style("spectrogram--scale")
         labels = []
         every = max(height // 4, 1)
         for row in range(height):
@@ -76,7 +76,7 @@ class Spectrogram(Canvas):
 
 
 def _levels(columns: list[Column], n_levels: int) -> np.ndarray:
-    """Brightness ``(n_levels, columns)`` below `N_SHADES`, the highest frequency first."""
+    """Brightness ``(n_levels, columns)`` in 0..`N_SHADES` - 1, the highest frequency first."""
     bands = np.stack([column.bands for column in columns], axis=1)[::-1]
     edges = np.linspace(0, N_BANDS, n_levels + 1)
     rows = [

@@ -1,4 +1,4 @@
-"""Text that fits: nothing is cut in the middle of a word where a word fits at all."""
+"""Text that is shortened to a width at the end of a word."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ ELLIPSIS = "…"
 
 
 def fit_words(text: str, width: int) -> str:
-    """The text, or as many of its words as fit and an ellipsis; at most ``width`` cells.
+    """Shorten a text to at most ``width`` cells, by whole words and with an ellipsis.
 
-    Only a first word that is too long by itself is cut.
+    A word is cut only if it is the first and too long by itself.
     """
     if cell_len(text) <= width:
         return text
@@ -28,13 +28,13 @@ def fit_words(text: str, width: int) -> str:
     return kept + ELLIPSIS
 
 
-def in_column(text: str, width: int) -> str:
-    """The text in exactly ``width`` cells."""
+def fit_exactly(text: str, width: int) -> str:
+    """Shorten or pad a text to exactly ``width`` cells."""
     return set_cell_size(fit_words(text, width), width)
 
 
 def join_fitting(parts: Iterable[str], separator: str, width: int) -> str:
-    """The parts that fit, whole and in their order; the first is said in any case."""
+    """Join the parts that fit, in order. The first is shortened to fit; others are left out."""
     shown = ""
     for part in parts:
         longer = f"{shown}{separator}{part}" if shown else fit_words(part, width)

@@ -1,4 +1,4 @@
-"""The last seconds as a waveform."""
+"""Waveform of the last seconds."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from typing import ClassVar
 
 from rich.segment import Segment
 
-from streamclf.dashboard.snapshot import Picture
+from streamclf.dashboard.snapshot import Snapshot
 from streamclf.dashboard.widgets.canvas import Canvas
 
 SCALE_WIDTH = 6
 
 
 class WaveformView(Canvas):
-    """Lowest to highest sample of each 0.1 s, the newest at the right; two steps a cell."""
+    """Range of the samples in each 0.1 s, the newest at the right; two steps a cell."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {
         "waveform--wave",
@@ -22,14 +22,14 @@ class WaveformView(Canvas):
         "waveform--clip",
     }
 
-    def draw(self, picture: Picture, width: int, height: int) -> list[list[Segment]]:
-        """Half blocks between lowest and highest."""
+    def draw(self, snapshot: Snapshot, width: int, height: int) -> list[list[Segment]]:
+        """Draw half blocks between the lowest and the highest sample."""
         n_columns = max(width - SCALE_WIDTH, 1)
-        columns = picture.columns[-n_columns:]
+        columns = snapshot.columns[-n_columns:]
         loudest = max((column.peak for column in columns), default=0.0)
         full = next((step for step in (0.01, 0.03, 0.1, 0.3, 1.0) if loudest <= step), 1.0)
-        wave, lost = self.part("waveform--wave"), self.part("waveform--gap")
-        clip = self.part("waveform--clip")
+        wave, lost = self.component_style("waveform--wave"), self.component_style("waveform--gap")
+        clip = self.component_style("waveform--clip")
         blank = Segment(" " * (n_columns - len(columns)), self.rich_style)
         lines = [[self._label(row, height, full), blank] for row in range(height)]
         middle = height - 0.5
@@ -46,4 +46,4 @@ class WaveformView(Canvas):
 
     def _label(self, row: int, height: int, full: float) -> Segment:
         text = {0: f"{full:g}", height - 1: f"-{full:g}", height // 2: "0"}.get(row, "")
-        return Segment(f"{text:>{SCALE_WIDTH - 1}} ", self.part("waveform--scale"))
+        return Segment(f"{text:>{SCALE_WIDTH - 1}} ", self.component_style("waveform--scale"))
