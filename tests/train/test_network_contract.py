@@ -242,7 +242,7 @@ def test_pictures_of_its_runs_are_drawn(system_type, tmp_path):
     is_regression = system.task == REGRESSION
     network = system.build(1 if is_regression else 2)
     run.write_json("config.json", {})
-    FilterHistory(system, run, 1, resume=False).take(network, 0)
+    FilterHistory(system, run, 1, resume=False).record(network, 0)
     row = {"epoch": 1, "loss": 1.0, "held_out_loss": 2.0}
     run.write_json("history.json", [row | {"error" if is_regression else "accuracy": 0.5}])
     draw_run(run, system, network)
