@@ -19,7 +19,8 @@ mypy
 lint-imports --no-cache
 sh scripts/docs.sh
 sh scripts/wheel.sh
-# As many workers as there are processors for this container; what hangs is told after ten minutes.
+# As many workers as there are processors for this container. Each begins with a row of files and
+# ends with what another has left, so that none waits; what hangs is told after ten minutes.
 PYTEST_XDIST_AUTO_NUM_WORKERS=$(python -c 'from streamclf.core.cpu_count import count_cores; print(count_cores())')
 export PYTEST_XDIST_AUTO_NUM_WORKERS
-exec python -m pytest -n auto --dist loadfile --timeout 600 --cov --cov-report=term:skip-covered --cov-fail-under=90 "$@"
+exec python -m pytest -n auto --dist worksteal --timeout 600 --cov --cov-report=term:skip-covered --cov-fail-under=90 "$@"

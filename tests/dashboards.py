@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import queue
 import threading
+from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,6 +13,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import toys
+from rich.style import Style
 
 from streamclf.core.errors import DeviceError
 from streamclf.core.records import Block, Gap
@@ -20,6 +22,7 @@ from streamclf.dashboard.app import Dashboard
 from streamclf.dashboard.health import HealthMeter
 from streamclf.dashboard.listener import Listener, Openers
 from streamclf.dashboard.saved_settings import SavedSettings
+from streamclf.dashboard.widgets.canvas import Canvas
 from streamclf.model.classifier import Classifier
 from streamclf.model.model_file import Model
 from streamclf.pipeline.engine import Engine
@@ -167,6 +170,32 @@ def text_of(app: Dashboard) -> str:
     size = app.size
     lines = app.screen._compositor.render_strips(size) if size else []
     return "\n".join(strip.text for strip in lines)
+
+
+def colours_of(app: Dashboard) -> dict[str, int]:
+    """Each pair of colours on the screen, and the cells that have it."""
+    cells: Counter[str] = Counter()
+    for strip in app.screen._compositor.render_strips(app.size):
+        for segment in strip:
+            style = segment.style or Style()
+            pair = [colour.name if colour else "none" for colour in (style.color, style.bgcolor)]
+            cells[" on ".join(pair)] += segment.cell_length
+    return dict(sorted(cells.items()))
+
+
+def lines_of(canvas: Canvas) -> list[str]:
+    """The lines that a widget has drawn."""
+    return [strip.text for strip in canvas._strips]
+
+
+def messages_of(app: Dashboard) -> list[str]:
+    """What the notifications on the screen say, the oldest first."""
+    return [notification.message for notification in app._notifications]
+
+
+def redraw_health(app: Dashboard) -> None:
+    """Let the next picture measure the line of health anew, which else waits a second."""
+    app._health_at = -1e9
 
 
 def fix_time(monkeypatch) -> None:

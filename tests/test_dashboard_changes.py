@@ -5,7 +5,7 @@ import threading
 import numpy as np
 import pytest
 import toys
-from dashboards import SCENE, Script, drive, heard, make_dashboard, settle, text_of
+from dashboards import SCENE, Script, drive, heard, make_dashboard, messages_of, settle, text_of
 
 from streamclf.core.errors import DeviceError
 from streamclf.core.records import EventBegan, SoundEvent
@@ -159,8 +159,8 @@ def test_a_model_chosen_without_audio_waits_and_says_so(tmp_path, tone_model):
         await settle(pilot)
         assert "NO AUDIO" in text_of(app)
         assert "tones → loudness when audio comes" in text_of(app)
-        (told,) = app._notifications
-        assert told.message == "no audio just now: loudness takes over as soon as some comes"
+        (told,) = messages_of(app)
+        assert told == "no audio just now: loudness takes over as soon as some comes"
         await pilot.press("a")
         assert app.listener.selected_engine.settings.average_s == 5.0
         gate.set()
@@ -181,7 +181,7 @@ def test_a_model_that_does_not_open_leaves_the_present_one(app):
         await app.workers.wait_for_complete()
         await settle(pilot)
         assert app.listener.engine.card.name == "tones"
-        assert "broken is broken" in [n.message for n in app._notifications]
+        assert "broken is broken" in messages_of(app)
 
     drive(app, script)
 

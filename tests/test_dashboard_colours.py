@@ -4,7 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
-from dashboards import SCENE, Script, drive, heard, make_dashboard, settle, text_of
+from dashboards import SCENE, Script, drive, heard, lines_of, make_dashboard, settle, text_of
 from rich.color import Color
 from textual.theme import BUILTIN_THEMES, Theme
 
@@ -183,7 +183,7 @@ def test_spectrogram_and_timeline_take_the_colours_that_there_are(
         for canvas in (app.query_one(Spectrogram), app.query_one(Timeline)):
             themed = palette(tones_of(BUILTIN_THEMES[theme]), only_256=only_256)
             assert canvas.shades == (None if shaded else themed)
-            text = "".join(strip.text for strip in canvas._strips)
+            text = "".join(lines_of(canvas))
             # Loud and quiet, at least, and something in between.
             assert (len(set(text) & set(SHADES[1:])) >= 3) == shaded
         assert "▀" not in text_of(app) or not shaded

@@ -92,13 +92,13 @@ def test_filter_by_typing(app):
     async def script(pilot):
         await settle(pilot, heard(app, 10))
         events = app.query_one(EventList)
-        assert len(events._shown) == 3
+        assert len(events.shown) == 3
         await pilot.press("slash", *"midd")
         await settle(pilot)
-        assert [entry.label for entry in events._shown] == ["middle"]
+        assert [entry.label for entry in events.shown] == ["middle"]
         await pilot.press("escape")
         await settle(pilot)
-        assert len(events._shown) == 3
+        assert len(events.shown) == 3
 
     drive(app, script)
 
@@ -106,7 +106,7 @@ def test_filter_by_typing(app):
 def test_enter_goes_to_an_event_and_freezes_a_live_view(app):
     async def script(pilot):
         await settle(pilot, heard(app, 10))
-        chosen = app.query_one(EventList)._shown[1]
+        chosen = app.query_one(EventList).shown[1]
         assert chosen.label == "middle"
         await pilot.press("tab", "down", "down", "enter")
         await settle(pilot)
@@ -126,12 +126,12 @@ def test_the_cursor_stays_on_its_event_when_others_arrive(app):
         await settle(pilot, heard(app, 10))
         await pilot.press("tab", "down", "down")
         events = app.query_one(EventList)
-        chosen = events._shown[app.query_one("#entries").highlighted]
+        chosen = events.shown[app.query_one("#entries").highlighted]
         app.listener.history.add_notice("info", "something else")
         app.draw()
         await settle(pilot)
-        assert events._shown[0].label == "something else"
-        assert events._shown[app.query_one("#entries").highlighted] == chosen
+        assert events.shown[0].label == "something else"
+        assert events.shown[app.query_one("#entries").highlighted] == chosen
 
     drive(app, script)
 

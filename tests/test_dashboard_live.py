@@ -32,6 +32,7 @@ PATIENCE_S = 60
 CHROMIUM = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
 )
+pytestmark = pytest.mark.slow
 no_tmux = pytest.mark.skipif(shutil.which("tmux") is None, reason="tmux is missing")
 
 

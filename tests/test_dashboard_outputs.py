@@ -28,7 +28,7 @@ def test_a_full_disk_and_what_it_cost_are_on_the_screen(tmp_path, tone_model):
 
     async def script(pilot):
         await dashboards.settle(pilot, lambda: app.listener.openers.n_lost)
-        app._health_at = -1e9
+        dashboards.redraw_health(app)
         await dashboards.settle(pilot)
         warnings = [e.label for e in app.listener.history.entries if e.kind == "warning"]
         assert f"{path}: cannot be written: no space left on device; lines wait in memory" in (

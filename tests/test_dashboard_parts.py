@@ -359,12 +359,12 @@ def test_a_user_without_a_home_has_nothing_remembered(monkeypatch):
     path.unlink()
 
 
-def test_a_mistake_in_the_app_is_kept_for_the_log(tmp_path, tone_model):
+def test_a_mistake_in_the_app_is_kept_for_the_log(tmp_path, tone_model, monkeypatch):
     app = make_dashboard(tmp_path, tone_model, Script(SCENE))
 
     async def script(pilot):
         await settle(pilot, heard(app, 10))
-        app.draw = lambda: 1 / 0
+        monkeypatch.setattr(app, "draw", lambda: 1 / 0)
         app._dirty = True
         await pilot.pause(1.0)
 

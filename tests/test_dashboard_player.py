@@ -5,7 +5,7 @@ import threading
 import numpy as np
 import pytest
 import toys
-from dashboards import drive, heard, make_dashboard, settle, text_of
+from dashboards import drive, heard, make_dashboard, messages_of, settle, text_of
 from test_lying_headers import FADING, NOISE, flac, mp3
 
 from streamclf.core.card import Thresholds
@@ -57,7 +57,7 @@ def test_player_goes_to_the_event_that_is_chosen_with_enter(player):
         await pilot.press("space", "tab")
         for place in (0, 1):
             await pilot.press("down", "enter")
-            chosen = player.query_one(EventList)._shown[place]
+            chosen = player.query_one(EventList).shown[place]
             assert player.playhead.at(17.0) == pytest.approx(chosen.onset_s)
 
     drive(player, script)
@@ -156,16 +156,17 @@ def test_player_says_where_it_ends_and_begins_again(player):
         (["a", "plus"], Settings(average_s=5.0, thresholds=Thresholds(0.55, 0.44, max_gap=0.5))),
     ],
 )
-def test_player_judges_the_kept_scores_with_other_settings(player, keys, settings):
+def test_player_judges_the_kept_scores_with_other_settings(player, monkeypatch, keys, settings):
     expected = found(player, settings)
     audio = []
 
     async def script(pilot):
         await settle(pilot, lambda: player.reason == "ended")
-        before = count_scored(player)
+        before = count_scored(player, monkeypatch)
         await pilot.press(*["right"] * 2)
         at = player.playhead.at(17.0)
-        player.listener.history.take_audio = lambda item, now: audio.append(item)
+        history = player.listener.history
+        monkeypatch.setattr(history, "take_audio", lambda item, now: audio.append(item))
         await pilot.press(*keys)
         await settle(pilot, lambda: events(player) == expected)
         assert (before(), audio) == (0, [])
@@ -195,7 +196,7 @@ def test_player_listens_anew_with_another_hop_and_stays_where_it_is(player, keys
 
 
 @pytest.mark.parametrize("key", ["minus", "a", "h"])
-def test_player_takes_settings_while_it_still_listens(player, key):
+def test_player_takes_settings_while_it_still_listens(player, monkeypatch, key):
     gate, halfway = threading.Event(), threading.Event()
     hear = player.listener.history.take_audio
 
@@ -205,7 +206,7 @@ def test_player_takes_settings_while_it_still_listens(player, key):
             halfway.set()
             gate.wait(30)
 
-    player.listener.history.take_audio = hear_slowly
+    monkeypatch.setattr(player.listener.history, "take_audio", hear_slowly)
 
     async def script(pilot):
         await settle(pilot, halfway.is_set)
@@ -254,7 +255,7 @@ def test_player_keeps_what_was_heard_before_a_file_was_cut_short(tmp_path, tone_
             await settle(pilot, lambda: app.listener.engine.settings.average_s == 5.0)
             await pilot.press("A")
             await settle(pilot, lambda: app.listener.engine.settings.average_s == 3.0)
-        told = [notification.message for notification in app._notifications]
+        told = messages_of(app)
         assert told.count(app.reason) == 1
 
     drive(app, script)
@@ -271,9 +272,14 @@ def events(app):
     return [result for _, result in [*app.listener.history.results]]
 
 
-def count_scored(app):
+def count_scored(app, monkeypatch):
     """Count the batches that the model scores from now on."""
     scorer, batches = app.listener.engine.scorer, []
     score = scorer.score
-    scorer.score = lambda waveforms: (batches.append(waveforms), score(waveforms))[1]
+
+    def counted(waveforms):
+        batches.append(waveforms)
+        return score(waveforms)
+
+    monkeypatch.setattr(scorer, "score", counted)
     return lambda: len(batches)

@@ -5,7 +5,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import toys
-from dashboards import SCENE, Script, drive, heard, make_dashboard, settle, text_of
+from dashboards import (
+    SCENE,
+    Script,
+    drive,
+    heard,
+    lines_of,
+    make_dashboard,
+    redraw_health,
+    settle,
+    text_of,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
@@ -92,11 +102,11 @@ def test_now_shows_nothing_that_scores_less_than_5_percent(tmp_path, tone_model)
         }
         assert 0 < len(wanted) < len(labels)
         assert set(app.query_one(CurrentLabels).shown) == wanted
-        lines = [strip.text for strip in app.query_one(CurrentLabels)._strips]
+        lines = lines_of(app.query_one(CurrentLabels))
         assert not [line for line in lines if "0.00" in line]
         now = app.query_one(CurrentLabels)
         now.show(replace(picture, values=np.zeros_like(picture.values)))
-        assert "nothing scores 0.05 or more" in now._strips[0].text
+        assert "nothing scores 0.05 or more" in lines_of(now)[0]
 
     drive(app, script)
 
@@ -108,14 +118,14 @@ def test_what_sounds_is_the_largest_thing_on_the_screen(tmp_path, tone_model, si
     async def script(pilot):
         await settle(pilot, heard(app, 5))
         headline = app.query_one(Headline)
-        shown = [strip.text.strip() for strip in headline._strips]
+        shown = [line.strip() for line in lines_of(headline)]
         written = render_large("middle", headline.size.width - 2, headline.size.height)
         assert written is not None
         assert len([row for row in written if row.strip()]) >= rows
         assert [row.strip() for row in written if row.strip()] == [row for row in shown if row]
         picture = replace(app.take_snapshot(), values=np.zeros(4, np.float32), entries=[])
         headline.show(picture)
-        assert "nothing above threshold" in "".join(strip.text for strip in headline._strips)
+        assert "nothing above threshold" in "".join(lines_of(headline))
 
     drive(app, script, size=size)
 
@@ -257,7 +267,7 @@ def test_at_80_columns_nothing_is_cut_in_the_middle_of_a_word(tmp_path):
         for height in (24, 40):
             await pilot.resize_terminal(80, height)
             await settle(pilot, heard(app, 30))
-            app._health_at = -1e9
+            redraw_health(app)
             await settle(pilot)
             shown = text_of(app)
             for line in shown.splitlines():

@@ -81,7 +81,7 @@ class ScreenClock(FakeClock):
 
 
 @pytest.mark.parametrize("waits", [False, True], ids=["as it is", "if listening waited for it"])
-def test_a_hanging_screen_loses_no_audio(tmp_path, tone_model, waits):
+def test_a_hanging_screen_loses_no_audio(tmp_path, tone_model, monkeypatch, waits):
     """Each picture takes longer to draw than the microphone's ring can hold audio for."""
     audio = FakeBackend()
     audio.clock = clock = ScreenClock()
@@ -122,8 +122,8 @@ def test_a_hanging_screen_loses_no_audio(tmp_path, tone_model, waits):
         nonlocal loop
         loop = asyncio.get_running_loop()
         if waits:
-            app.listener._post = post_and_wait
-        app.draw = draw_slowly
+            monkeypatch.setattr(app.listener, "_post", post_and_wait)
+        monkeypatch.setattr(app, "draw", draw_slowly)
         await settle(pilot, all_is_heard)
 
     loop = None
@@ -133,6 +133,7 @@ def test_a_hanging_screen_loses_no_audio(tmp_path, tone_model, waits):
     assert (counts.n_gaps > 0) == waits
 
 
+@pytest.mark.slow
 def test_a_slow_line_is_drawn_to_less_often_and_nothing_is_lost(tmp_path, tone_model):
     sound = tmp_path / "sound.wav"
     tones = [toys.tone(hz, 0.2) for hz in np.random.default_rng(0).uniform(200, 3800, 100)]

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import soundfile
 import toys
-from dashboards import SCENE, Script, drive, heard, make_dashboard, settle, text_of
+from dashboards import SCENE, Script, drive, heard, make_dashboard, messages_of, settle, text_of
 from hypothesis import given
 from hypothesis import strategies as st
 from test_dashboard_live import PATIENCE_S, Terminal, no_tmux
@@ -284,7 +284,7 @@ def test_enter_plays_a_live_event_and_zero_stops_it(tmp_path, tone_model):
     async def script(pilot):
         await settle(pilot, heard(app, 10))
         assert not shop.speakers
-        shown = app.query_one(EventList)._shown
+        shown = app.query_one(EventList).shown
         place = next(n for n, entry in enumerate(shown) if entry.label == "middle")
         chosen = shown[place]
         await pilot.press("tab", *["down"] * (place + 1), "enter")
@@ -301,7 +301,7 @@ def test_enter_plays_a_live_event_and_zero_stops_it(tmp_path, tone_model):
         await pilot.press("0")
         await settle(pilot, lambda: shop.speakers[1].closed)
         assert shop.speakers[1].sound.size < shop.speakers[0].sound.size
-        assert [n.message for n in app._notifications][-1] == "stopped"
+        assert messages_of(app)[-1] == "stopped"
 
     drive(app, script)
 
@@ -315,10 +315,10 @@ def test_where_there_is_no_loudspeaker_a_line_says_so(tmp_path, tone_model, writ
     async def script(pilot):
         await settle(pilot, heard(app, 10))
         await pilot.press("tab", "down", "enter")
-        await settle(pilot, lambda: app._notifications)
-        assert [n.message for n in app._notifications] == ["no loudspeaker: none is connected"]
+        await settle(pilot, lambda: messages_of(app))
+        assert messages_of(app) == ["no loudspeaker: none is connected"]
         await pilot.press("0")
-        await settle(pilot, lambda: len(app._notifications) == 2)
+        await settle(pilot, lambda: len(messages_of(app)) == 2)
 
     drive(app, script)
     app = make_dashboard(
@@ -327,9 +327,9 @@ def test_where_there_is_no_loudspeaker_a_line_says_so(tmp_path, tone_model, writ
     )  # fmt: skip
 
     async def shown_all_the_same(pilot):
-        await settle(pilot, lambda: app._notifications)
-        (told,) = app._notifications
-        assert told.message == (
+        await settle(pilot, lambda: messages_of(app))
+        (told,) = messages_of(app)
+        assert told == (
             "no loudspeaker: none is connected; the recording is shown without sound, 0 tries again"
         )
         assert "playing 1x, no sound" in text_of(app)
@@ -347,12 +347,12 @@ def test_an_event_older_than_what_is_kept_is_said(tmp_path, tone_model):
             position = 80_000 + number * block.size
             app.listener.history.take_audio(Block(position, block, toys.RATE), 100.0)
         await settle(pilot)
-        shown = app.query_one(EventList)._shown
+        shown = app.query_one(EventList).shown
         place = next(n for n, entry in enumerate(shown) if entry.label == "middle")
         await pilot.press("tab", *["down"] * (place + 1), "enter")
-        await settle(pilot, lambda: app._notifications)
-        (told,) = app._notifications
-        assert told.message == (
+        await settle(pilot, lambda: messages_of(app))
+        (told,) = messages_of(app)
+        assert told == (
             "the sound of middle is no longer kept, only that of the last 5 min 00 s: "
             "choose a later event"
         )
@@ -416,8 +416,8 @@ def test_no_sound_is_sent_to_the_machine_that_serves_a_browser(tmp_path, tone_mo
     async def script(pilot):
         await settle(pilot, heard(app, 10))
         await pilot.press("tab", "down", "enter")
-        await settle(pilot, lambda: app._notifications)
-        assert next(iter(app._notifications)).message.startswith("no sound in a browser")
+        await settle(pilot, lambda: messages_of(app))
+        assert messages_of(app)[0].startswith("no sound in a browser")
         assert not shop.speakers
 
     drive(app, script)

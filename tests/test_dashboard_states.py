@@ -1,9 +1,26 @@
-"""The dashboard in the states that matter; `pytest --snapshot-update` takes new pictures."""
+"""The dashboard in the states that matter; `pytest --snapshot-update` takes new ones.
+
+Five are pictures. Of the others the text is kept, with the number of cells of each colour: a change
+shows in a diff.
+"""
+
+from pathlib import Path
 
 import numpy as np
 import pytest
 import toys
-from dashboards import SCENE, Script, fix_time, heard, make_dashboard, settle
+from dashboards import (
+    SCENE,
+    Script,
+    colours_of,
+    drive,
+    fix_time,
+    heard,
+    make_dashboard,
+    redraw_health,
+    settle,
+    text_of,
+)
 
 from streamclf.core.errors import DeviceError
 from streamclf.dashboard.refresh_rate import RefreshRate
@@ -16,15 +33,15 @@ SOUNDS = np.concatenate(
 )
 
 
+STATES = Path(__file__).parent / "states"
+
+
 @pytest.fixture
-def picture(snap_compare, tmp_path, tone_model, monkeypatch, request):
-    """Take a picture of a dashboard once its script was played."""
+def bring(tmp_path, tone_model, monkeypatch, request):
+    """A dashboard and what brings it to its state: its script is played, its keys are pressed."""
     fix_time(monkeypatch)
 
-    def take(
-        *steps, size=(120, 40), until=None, keys=(), show=None, model=tone_model, stop=True,
-        **options,
-    ):  # fmt: skip
+    def prepare(*steps, until=None, keys=(), show=None, model=tone_model, stop=True, **options):
         app = make_dashboard(tmp_path, model, Script(*steps), **options)
         # Rows stay where they are from picture to picture: so there must be as many each time.
         app.refresh_rate = RefreshRate(1e-3)
@@ -38,7 +55,7 @@ def picture(snap_compare, tmp_path, tone_model, monkeypatch, request):
                 await settle(pilot, lambda: show is None or isinstance(app.screen, show))
             if stop:
                 app.listener.stop()
-            app._health_at = -1e9
+            redraw_health(app)
             app.meter._frames.clear()
             app.clear_notifications()
             await pilot.pause()
@@ -46,17 +63,51 @@ def picture(snap_compare, tmp_path, tone_model, monkeypatch, request):
             await pilot.pause()
 
         request.addfinalizer(app.listener.stop)
+        return app, before
+
+    return prepare
+
+
+@pytest.fixture
+def picture(snap_compare, bring):
+    """Compare a picture of a state with the one that is kept."""
+
+    def take(*steps, size=(120, 40), **options):
+        app, before = bring(*steps, **options)
         return snap_compare(app, terminal_size=size, run_before=before)
 
     return take
 
 
-def test_start(picture):
-    assert picture(toys.silence(0.5), until=lambda app: app.listener.history.end_s >= 0.5)
+@pytest.fixture
+def text(bring, request):
+    """Compare the text of a state, and how many cells have which colours, with what is kept."""
+    path = STATES / f"{request.node.name}.txt"
+
+    def take(*steps, size=(120, 40), **options):
+        app, before = bring(*steps, **options)
+        seen = []
+
+        async def script(pilot):
+            await before(pilot)
+            lines = [line.rstrip() for line in text_of(app).splitlines()]
+            colours = [f"{cells:6} {pair}" for pair, cells in colours_of(app).items()]
+            seen.append("\n".join([*lines, "", *colours, ""]))
+
+        drive(app, script, size)
+        if request.config.getoption("update_snapshots"):
+            path.write_text(seen[0], encoding="utf-8")
+        return seen[0] == path.read_text(encoding="utf-8")
+
+    return take
 
 
-def test_quiet(picture):
-    assert picture(toys.silence(6))
+def test_start(text):
+    assert text(toys.silence(0.5), until=lambda app: app.listener.history.end_s >= 0.5)
+
+
+def test_quiet(text):
+    assert text(toys.silence(6))
 
 
 def test_several_sounds(picture):
@@ -68,38 +119,38 @@ def test_event_that_goes_on(picture):
     assert picture(SOUNDS, toys.silence(3), toys.tone(1000, 5, level=0.6), stop=False)
 
 
-def test_waveform(picture):
-    assert picture(SOUNDS, saved_settings=SavedSettings(view="waveform"))
+def test_waveform(text):
+    assert text(SOUNDS, saved_settings=SavedSettings(view="waveform"))
 
 
-def test_80x24(picture):
-    assert picture(SOUNDS, size=(80, 24))
+def test_80x24(text):
+    assert text(SOUNDS, size=(80, 24))
 
 
-def test_narrow(picture):
-    assert picture(SOUNDS, size=(50, 24))
+def test_narrow(text):
+    assert text(SOUNDS, size=(50, 24))
 
 
-def test_tiny(picture):
-    assert picture(SOUNDS, size=(60, 14))
+def test_tiny(text):
+    assert text(SOUNDS, size=(60, 14))
 
 
-def test_very_wide(picture):
-    assert picture(SOUNDS, size=(200, 60))
+def test_very_wide(text):
+    assert text(SOUNDS, size=(200, 60))
 
 
-def test_gap(picture):
-    assert picture(toys.tone(1000, 4), 1.5, toys.tone(440, 4))
+def test_gap(text):
+    assert text(toys.tone(1000, 4), 1.5, toys.tone(440, 4))
 
 
-def test_device_lost(picture):
+def test_device_lost(text):
     steps = toys.tone(1000, 4), DeviceError("microphone usb lost: the audio system ended")
-    assert picture(*steps, until=lambda app: app.reason)
+    assert text(*steps, until=lambda app: app.reason)
 
 
-def test_regression(picture, tmp_path):
+def test_regression(text, tmp_path):
     model = toys.write_loudness_meter(tmp_path / "loudness.onnx")
-    assert picture(SOUNDS, model=model)
+    assert text(SOUNDS, model=model)
 
 
 def test_no_colour(picture, monkeypatch):
@@ -107,10 +158,10 @@ def test_no_colour(picture, monkeypatch):
     assert picture(SOUNDS)
 
 
-def test_help(picture, monkeypatch):
+def test_help(text, monkeypatch):
     monkeypatch.setattr("streamclf.dashboard.actions.settings_path", lambda: "SETTINGS")
     monkeypatch.setattr("streamclf.dashboard.actions.log_path", lambda: "LOG")
-    assert picture(SCENE, keys=["question_mark"], show=Help)
+    assert text(SCENE, keys=["question_mark"], show=Help)
 
 
 def test_device_picker(picture):
@@ -118,8 +169,8 @@ def test_device_picker(picture):
     assert picture(SCENE, keys=["d"], show=Picker, devices=devices)
 
 
-def test_model_picker(picture):
-    assert picture(SCENE, keys=["m"], show=Picker)
+def test_model_picker(text):
+    assert text(SCENE, keys=["m"], show=Picker)
 
 
 def test_light_theme(picture):

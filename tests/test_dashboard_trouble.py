@@ -1,7 +1,7 @@
 """What the dashboard shows when the machine is too slow, or the microphone is away."""
 
 import toys
-from dashboards import Script, drive, heard, make_dashboard, settle, text_of
+from dashboards import Script, drive, heard, make_dashboard, redraw_health, settle, text_of
 
 
 class LiveScript(Script):
@@ -25,16 +25,16 @@ class SlowScorer:
         return self._scorer.score(waveforms)
 
 
-def test_a_wider_hop_is_shown_with_its_reason(tmp_path, tone_model):
+def test_a_wider_hop_is_shown_with_its_reason(tmp_path, tone_model, monkeypatch):
     app = make_dashboard(tmp_path, tone_model, LiveScript(toys.silence(60)))
     engine = app.listener.engine
     slow = engine.scorer = SlowScorer(engine.scorer)
     slow.takes_s = 0.8
-    engine._now = lambda: slow.time
+    monkeypatch.setattr(engine, "_now", lambda: slow.time)
 
     async def script(pilot):
         await settle(pilot, lambda: app.listener.history.end_s >= 60)
-        app._health_at = -1e9
+        redraw_health(app)
         await settle(pilot)
         shown = text_of(app)
         assert "hop 1 s, average 3 s" in shown
@@ -51,7 +51,7 @@ def test_the_drift_of_the_device_is_shown(tmp_path, tone_model):
 
     async def script(pilot):
         await settle(pilot, heard(app, 4))
-        app._health_at = -1e9
+        redraw_health(app)
         await settle(pilot)
         assert "clock 42 ppm fast" in text_of(app)
         assert "OVERLOAD" not in text_of(app)
@@ -64,7 +64,7 @@ def test_nothing_is_said_of_a_drift_that_is_not_known(tmp_path, tone_model):
 
     async def script(pilot):
         await settle(pilot, heard(app, 4))
-        app._health_at = -1e9
+        redraw_health(app)
         await settle(pilot)
         assert "nothing lost" in text_of(app)
         for words in ("clock", "ppm", "RTF"):

@@ -44,11 +44,9 @@ from streamclf.sources.recording import recording as recording_module
 
 @given(st.lists(st.binary(max_size=60), max_size=40), st.integers(1, 200))
 def test_spool_gives_back_what_it_got_in_order(items, in_memory):
-    before, spool_module.IN_MEMORY = spool_module.IN_MEMORY, in_memory
-    try:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(spool_module, "IN_MEMORY", in_memory)
         spool = Spool()
-    finally:
-        spool_module.IN_MEMORY = before
     writer = threading.Thread(target=lambda: ([spool.put(i) for i in items], spool.finish()))
     writer.start()
     assert list(spool) == items

@@ -161,7 +161,7 @@ def test_microphone_closes_the_device_when_the_consumer_leaves() -> None:
     assert not audio.abandoned
 
 
-def test_microphone_closes_what_opened_after_its_deadline() -> None:
+def test_microphone_closes_what_opened_after_its_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
     audio = FakeBackend()
     audio.clock.at(1.0, audio.unplug)
     audio.clock.at(1.2, audio.plug)
@@ -175,13 +175,15 @@ def test_microphone_closes_what_opened_after_its_deadline() -> None:
             raise TimeoutError
         return result
 
-    microphone._calls.call = call_late  # type: ignore[method-assign]
+    monkeypatch.setattr(microphone._calls, "call", call_late)
     record(audio, 10.0, microphone)
     assert len(audio.streams) == 3
     assert all(stream.closed for stream in audio.streams)
 
 
-def test_microphone_states_follow_the_age_of_the_newest_block() -> None:
+def test_microphone_states_follow_the_age_of_the_newest_block(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     audio = FakeBackend()
     microphone = audio.microphone()
     seen: list[tuple[float, str]] = []
@@ -203,7 +205,7 @@ def test_microphone_states_follow_the_age_of_the_newest_block() -> None:
             look()
         return list_devices()
 
-    audio.list_devices = list_slowly  # type: ignore[method-assign]
+    monkeypatch.setattr(audio, "list_devices", list_slowly)
     audio.clock.at(9.0, audio.plug)
     record(audio, 20.0, microphone)
     assert [state for _, state in seen] == [

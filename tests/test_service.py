@@ -39,6 +39,16 @@ class Systemd:
             if message.startswith(wanted):
                 return message
 
+    def wait(self, seconds: float) -> bytes:
+        """The next message, if one comes within the time."""
+        self._socket.settimeout(seconds)
+        try:
+            return self._socket.recv(4096)
+        except TimeoutError as error:
+            raise BlockingIOError from error
+        finally:
+            self._socket.settimeout(PATIENCE_S)
+
     def rest(self) -> list[str]:
         self._socket.settimeout(0)
         messages = []
@@ -89,22 +99,13 @@ def test_a_source_that_delivers_nothing_gets_no_ping(start, systemd, tone_model)
     assert b"update" in process.stdout.readline()  # all that came was worked on
     systemd.rest()
     with pytest.raises(BlockingIOError):  # ten times the time in which a ping would be due
-        wait_for_word(systemd, 0.4)
+        systemd.wait(0.4)
     process.stdin.write(bytes(2 * 4000))
     process.stdin.flush()
-    systemd._socket.settimeout(PATIENCE_S)
     systemd.until("WATCHDOG=1")
     process.stdin.close()
     systemd.until("STOPPING=1")
     assert process.wait(PATIENCE_S) == 0
-
-
-def wait_for_word(systemd: Systemd, seconds: float) -> bytes:
-    systemd._socket.settimeout(seconds)
-    try:
-        return systemd._socket.recv(4096)
-    except TimeoutError as error:
-        raise BlockingIOError from error
 
 
 @needs_sockets

@@ -100,6 +100,7 @@ def test_a_table_cut_anywhere_keeps_whole_recordings_alone(run, recordings, tmp_
         assert table.read_bytes() == whole[: max(ends[n_whole] if size >= ends[0] else 0, 0)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n_jobs", [1, 2])
 def test_killed_again_and_again_it_ends_with_the_same_table(
     write_wav, tone_model, tmp_path, n_jobs
@@ -107,7 +108,7 @@ def test_killed_again_and_again_it_ends_with_the_same_table(
     chance = random.Random(n_jobs)
     paths = []
     for number in range(12):
-        tones = [toys.tone(hz, 2) for hz in chance.choices([440, 1000, 2500], k=20)]
+        tones = [toys.tone(hz, 2) for hz in chance.choices([440, 1000, 2500], k=8)]
         paths.append(write_wav(np.concatenate(tones), f"{number:02}.wav"))
     paths[5] = write_wav(toys.silence(30), "05.wav")
     command = [sys.executable, "-m", "streamclf", "file", *map(str, paths), "--model",
@@ -235,9 +236,10 @@ def test_files_of_its_own_and_a_table_are_done_together(run, recordings, tmp_pat
     assert sorted(marks((tmp_path / "all.csv").read_text())) == sorted(shown(recordings))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n_jobs", [1, 2])
 def test_interrupted_it_says_what_is_unfinished(write_wav, tone_model, tmp_path, n_jobs):
-    long = np.concatenate([toys.tone(hz, 2) for hz in (440, 2500) * 60])
+    long = np.concatenate([toys.tone(hz, 2) for hz in (440, 2500) * 20])
     paths = [write_wav(long, f"{number}.wav") for number in range(4)]
     command = [sys.executable, "-m", "streamclf", "file", *map(str, paths), "--model",
                str(tone_model), "--hop", "0.005", "--average", "0",

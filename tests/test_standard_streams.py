@@ -9,7 +9,10 @@ import sys
 import threading
 import time
 
+import numpy as np
 import pytest
+import soundfile
+import toys
 from live_runs import PATIENCE_S
 
 from streamclf.core import log, standard_streams
@@ -42,32 +45,56 @@ def named(closed):
     return "+".join(NAMES[n] for n in closed) or "none"
 
 
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory):
+    """A tone of 4 s between silences, the same file for all."""
+    path = tmp_path_factory.mktemp("sound") / "scene.wav"
+    parts = [toys.silence(3), toys.tone(1000, 4), toys.silence(4)]
+    soundfile.write(path, np.concatenate(parts), toys.RATE)
+    return path
+
+
+@pytest.fixture(scope="module")
+def usual(sound, tone_model, tmp_path_factory):
+    """What a command prints of that file with all standard streams, asked once a format."""
+    known = {}
+
+    def ask(format):
+        if format not in known:
+            name = {"jsonl": "x.jsonl", "audacity": "x.txt"}[format]
+            path = tmp_path_factory.mktemp("usual") / name
+            result = run((), "file", sound, "--model", tone_model, "-f", format, "-o", path)
+            assert result.stdout == path.read_bytes()
+            known[format] = result.stdout
+        return known[format]
+
+    return ask
+
+
 @pytest.mark.parametrize("closed", SUBSETS, ids=named)
-def test_recordings_are_heard_whatever_is_closed(closed, scene, tone_model, tmp_path):
+def test_recordings_are_heard_whatever_is_closed(closed, sound, usual, tone_model, tmp_path):
     """What was written is what is written with all of them: no message got into a file."""
-    usual = run((), "file", scene, "--model", tone_model, "-o", tmp_path / "usual.jsonl")
     files = [tmp_path / name for name in ("x.jsonl", "x.csv", "scores.csv", "x.npz")]
     result = run(
-        closed, "file", scene, tmp_path / "none.wav", "--model", tone_model, "-o", files[0],
+        closed, "file", sound, tmp_path / "none.wav", "--model", tone_model, "-o", files[0],
         "-o", files[1], "--scores", files[2], "--stats", tmp_path / "s.json", "--hop", 0.5,
     )  # fmt: skip
     assert result.returncode == 1  # for none.wav, which is said where that can be
     assert b"mistake" not in result.stderr
     assert (b"none.wav" in result.stderr) is (2 not in closed)
-    assert files[0].read_bytes() == (tmp_path / "usual.jsonl").read_bytes() == usual.stdout
-    assert result.stdout == (b"" if 1 in closed else usual.stdout)
+    assert files[0].read_bytes() == usual("jsonl")
+    assert result.stdout == (b"" if 1 in closed else usual("jsonl"))
     assert len(files[2].read_bytes().splitlines()) == 21
 
 
 @pytest.mark.parametrize("closed", SUBSETS, ids=named)
-def test_live_audio_is_heard_whatever_is_closed(closed, scene, tone_model, tmp_path):
-    usual = run((), "file", scene, "--model", tone_model, "--format", "audacity").stdout
+def test_live_audio_is_heard_whatever_is_closed(closed, sound, usual, tone_model, tmp_path):
     path = tmp_path / "x.txt"
-    arguments = ["listen", "--source", f"sim:{scene}", "--speed", 0, "--model", tone_model]
+    arguments = ["listen", "--source", f"sim:{sound}", "--speed", 0, "--model", tone_model]
     result = run(closed, *arguments, "-f", "audacity", "-o", path)
     assert result.returncode == 0
-    assert path.read_bytes() == usual
-    assert result.stdout == (b"" if 1 in closed else usual)
+    assert path.read_bytes() == usual("audacity")
+    assert result.stdout == (b"" if 1 in closed else usual("audacity"))
     said = b"standard output is closed: results go to the other outputs alone" in result.stderr
     assert said is (closed == (1,) or closed == (0, 1))
     assert b"mistake" not in result.stderr

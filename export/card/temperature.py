@@ -10,6 +10,7 @@ each score is. The temperature after averaging corrects that; one before averagi
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -102,17 +103,47 @@ def running_and_whole(outputs: WindowLogits, temperature: float) -> list[npt.NDA
 
 
 def tempered_after(averages: Averaging) -> Averaging:
-    """The same averages with the temperature applied to them instead of to the windows."""
+    """The same averages with the temperature applied to them instead of to the windows.
+
+    The averages do not depend on the temperature. Those of the clips asked for last are kept,
+    because a fit asks for the same clips at thirty temperatures.
+    """
+    kept: list[_PlainAverages] = []
 
     def average(outputs: WindowLogits, temperature: float) -> list[npt.NDArray[np.float64]]:
-        plain = averages(outputs, 1.0)
-        # Scores of a clip shorter than a window add up to less than 1. This sum is preserved.
-        return [
-            softmax(np.log(np.maximum(clip, 1e-12)), temperature) * clip.sum(axis=1, keepdims=True)
-            for clip in plain
-        ]
+        if not kept or kept[0].outputs is not outputs:
+            kept[:] = [_PlainAverages.of(outputs, averages)]
+        plain = kept[0]
+        return np.split(softmax(plain.logarithms, temperature) * plain.sums, plain.ends)
 
     return average
+
+
+@dataclass(frozen=True)
+class _PlainAverages:
+    """Averages before a temperature is applied, the rows of all clips one below the other.
+
+    Attributes:
+        outputs: The clips.
+        logarithms: ``(rows, classes)``, the logarithms of the averages.
+        sums: ``(rows, 1)``. Scores of a clip shorter than a window add up to less than 1. This sum
+            is preserved.
+        ends: The row behind the last row of each clip but the last clip.
+    """
+
+    outputs: WindowLogits
+    logarithms: npt.NDArray[np.float64]
+    sums: npt.NDArray[np.float64]
+    ends: npt.NDArray[np.int64]
+
+    @classmethod
+    def of(cls, outputs: WindowLogits, averages: Averaging) -> _PlainAverages:
+        """Average these clips."""
+        clips = averages(outputs, 1.0)
+        rows = np.concatenate(clips)
+        ends = np.cumsum([len(clip) for clip in clips])[:-1]
+        sums = rows.sum(axis=1, keepdims=True)
+        return cls(outputs, np.log(np.maximum(rows, 1e-12)), sums, ends)
 
 
 def calibration_error(

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import csv
+import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 import soundfile
 
@@ -20,6 +22,8 @@ try:
 except ModuleNotFoundError:
     pass  # each module here skips itself, and says why
 else:
+    from graphs import MadeNoises, TracedGraphs
+
     # What is trained here is so small that threads cost more than they bring.
     torch.set_num_threads(1)
 
@@ -67,6 +71,50 @@ def make_esc(tmp_path: Path) -> Callable[..., Path]:
         return root
 
     return make
+
+
+@pytest.fixture(scope="session")
+def made_noises() -> MadeNoises:
+    """The noises that pocket trains with, made once."""
+    return MadeNoises()
+
+
+@pytest.fixture(autouse=True)
+def quick_runs(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, made_noises: MadeNoises
+) -> None:
+    """Leave out what takes toy runs nine tenths of their time: pictures, and noises made anew.
+
+    A test that looks at pictures is marked ``pictures``; `test_network_contract` draws those of
+    each network. Nor is coverage measured in the processes that a test starts: it is of the
+    runtime alone.
+    """
+    for name in ("COVERAGE_PROCESS_START", "COVERAGE_PROCESS_CONFIG"):
+        monkeypatch.delenv(name, raising=False)
+    command = sys.modules.get("train.cli.network_command")
+    pocket = sys.modules.get("train.pocket")
+    if command is not None and request.node.get_closest_marker("pictures") is None:
+        monkeypatch.setattr(command, "draw_run", lambda run, system, network: None)
+    if pocket is not None:
+        monkeypatch.setattr(pocket, "make_noises", made_noises.make_noises)
+
+
+@pytest.fixture(scope="session")
+def traced_graphs(tmp_path_factory: pytest.TempPathFactory) -> TracedGraphs:
+    """`make_graph` that traces no network twice, whichever worker of the session asks."""
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent
+    return TracedGraphs(folder / "traced-graphs")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def make_graph(traced_graphs: TracedGraphs) -> Iterator[Callable[..., onnx.ModelProto]]:
+    """`export.graph.export_graph.make_graph`, for exports too: no network is traced twice."""
+    with pytest.MonkeyPatch.context() as patch:
+        if "export.graph.formats" in sys.modules:
+            patch.setattr("export.graph.formats.make_graph", traced_graphs.make_graph)
+        yield traced_graphs.make_graph
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

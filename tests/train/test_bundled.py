@@ -142,6 +142,7 @@ def test_bundled_models_windows_share_all_but_their_end(card):
     assert split is not None
 
 
+@pytest.mark.slow
 @pytest.mark.data
 def test_bundled_model_knows_what_it_was_trained_on(card, session, data_dir, tmp_path):
     """The card's figures are of a run that held fold 4 out; this network saw it."""

@@ -81,6 +81,20 @@ def test_tempered_after_is_the_temperature_of_a_window_alone():
     np.testing.assert_allclose(before[0][0], softmax(heard.logits[0], 0.7), atol=1e-9)
 
 
+def test_a_fit_averages_its_clips_once():
+    heard, other = make_held_out(60), make_held_out(60, sharpness=3.0)
+    averaged = []
+
+    def average(clips, temperature):
+        averaged.append(clips)
+        return clip_averages(clips, temperature)
+
+    tempered = tempered_after(average)
+    temperatures = [fit_temperature(clips, tempered) for clips in (heard, other, heard)]
+    assert list(map(id, averaged)) == [id(heard), id(other), id(heard)]
+    assert temperatures[0] == temperatures[2] == fit_temperature(heard, WHOLE) != temperatures[1]
+
+
 def test_calibration_error_is_of_clips_not_fitted_to(monkeypatch):
     seen = []
 

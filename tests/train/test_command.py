@@ -44,6 +44,7 @@ def train(make_esc, tmp_path):
     return run
 
 
+@pytest.mark.pictures
 def test_training_leaves_a_whole_run_folder(train, tmp_path, capsys):
     assert train("--epochs", 2, "--test-fold", 2, "--seed", 5) == 0
     printed = capsys.readouterr().out

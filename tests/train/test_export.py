@@ -21,7 +21,6 @@ from export.card.temperature import (
 from export.card.thresholds import choose_thresholds, find_confident_threshold
 from export.errors import ExportError
 from export.graph.compare_outputs import compare
-from export.graph.export_graph import make_graph
 from streamclf.core.card import METADATA_KEY, parse_card
 from train.base.errors import RunError
 from train.cli.network_command import main as train_main
@@ -175,7 +174,7 @@ def test_card_of_a_trial_run_sets_nothing_by_accident(tmp_path):
     assert card.accuracy["clips"] == 9
 
 
-def test_disagreement_writes_nothing(tmp_path, monkeypatch):
+def test_disagreement_writes_nothing(tmp_path, make_graph, monkeypatch):
     def make_wrong_graph(*arguments):
         model = make_graph(*arguments)
         bias = next(t for t in model.graph.initializer if t.name.endswith("output.bias"))
@@ -405,7 +404,7 @@ def test_regression_exports_a_value_and_sets_no_thresholds(tmp_path):
     assert onnx.load(tmp_path / "cough.onnx").graph.output[0].name == "value"
 
 
-def test_envnet_graph_says_what_the_network_says():
+def test_envnet_graph_says_what_the_network_says(make_graph):
     torch.manual_seed(1)
     network = EnvNet(3).eval()
     assert compare(network, make_graph(network, 24014, "logits"), 24014) < 1e-4

@@ -18,7 +18,6 @@ from tiny_networks import WINDOW, WaveformNet, fitted, make_clips
 import export.__main__ as export_main
 from export.errors import ExportError
 from export.graph.compare_outputs import compare
-from export.graph.export_graph import make_graph
 from export.graph.float16 import TOLERANCE, store_float16
 from export.graph.float_nodes import first_layers, mel_nodes
 from export.graph.prune import prune
@@ -37,7 +36,7 @@ def tones():
 
 
 @pytest.fixture(scope="module")
-def graph(tones):
+def graph(tones, make_graph):
     return prune(make_graph(fitted(tones), WINDOW, "logits"))
 
 
@@ -91,7 +90,7 @@ def test_prune_says_that_a_graph_does_not_run():
         prune(onnx.ModelProto())
 
 
-def test_half_has_half_the_weights_and_says_the_same():
+def test_half_has_half_the_weights_and_says_the_same(make_graph):
     network = WaveformNet().eval()
     whole = prune(make_graph(network, WINDOW, "logits"))
     halved = store_float16(whole)

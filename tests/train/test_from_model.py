@@ -18,7 +18,6 @@ from torch import nn
 
 from export.__main__ import main as export
 from export.card.describe_run import describe_data, describe_licence
-from export.graph.export_graph import make_graph
 from export.graph.float16 import store_float16
 from export.graph.int8 import quantise_graph
 from export.graph.prune import prune
@@ -86,7 +85,7 @@ def heard(network: PocketNet, layers: dict) -> tuple[torch.Tensor, torch.Tensor]
     ],
     ids=["float32", "half", "int8"],
 )
-def test_layers_of_a_file_hear_what_the_network_heard(tmp_path, form, error):
+def test_layers_of_a_file_hear_what_the_network_heard(tmp_path, make_graph, form, error):
     network = make_network()
     path = write_model(form(prune(make_graph(network, WINDOW_SAMPLES, "logits"))), tmp_path / "m")
     layers, about = read_layers(path, NARROW, OURS)
@@ -96,7 +95,7 @@ def test_layers_of_a_file_hear_what_the_network_heard(tmp_path, form, error):
     assert len(about["sha256"]) == 64
 
 
-def test_measured_norms_say_the_same_and_can_be_trained_on(tmp_path):
+def test_measured_norms_say_the_same_and_can_be_trained_on(tmp_path, make_graph):
     network = make_network()
     path = write_model(prune(make_graph(network, WINDOW_SAMPLES, "logits")), tmp_path / "m")
     layers, _ = read_layers(path, NARROW, OURS)
@@ -187,7 +186,7 @@ def test_through_noise_goes_on_with_such_a_run(named, tmp_path):
     assert len(list_commands(config)) == 2
 
 
-def test_a_start_that_is_no_pocket_is_refused_in_one_line(tmp_path, make_esc, capsys):
+def test_a_start_that_is_no_pocket_is_refused_in_one_line(tmp_path, make_esc, make_graph, capsys):
     graph = prune(make_graph(WaveformNet().eval(), WINDOW_SAMPLES, "logits"))
     other = write_model(graph, tmp_path / "other.onnx")
     rubbish = tmp_path / "rubbish.onnx"

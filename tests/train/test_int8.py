@@ -14,7 +14,6 @@ from tiny_networks import WINDOW, WaveformNet, fitted, make_clips
 
 from export.errors import ExportError
 from export.graph import int8
-from export.graph.export_graph import make_graph
 from export.graph.float_nodes import first_layers, mean_layers, mel_nodes, thin_layers
 from export.graph.prune import prune
 from train.datasets.prepared import REGRESSION
@@ -29,8 +28,14 @@ def tones():
 
 
 @pytest.fixture(scope="module")
-def graph(tones):
+def graph(tones, make_graph):
     return prune(make_graph(fitted(tones), WINDOW, "logits"))
+
+
+@pytest.fixture
+def pocket_graph(make_graph):
+    torch.manual_seed(1)
+    return prune(make_graph(PocketNet(3).eval(), WINDOW_SAMPLES, "logits"))
 
 
 def test_int8_keeps_the_accuracy_and_the_front_end(tones, graph):
@@ -56,7 +61,7 @@ def test_int8_that_costs_accuracy_is_refused(tones, graph, monkeypatch):
         int8.quantise_and_evaluate(graph, tones.of_folds([0]), tones.of_folds([1]), WINDOW)
 
 
-def test_int8_of_a_regression_is_judged_by_its_error(monkeypatch):
+def test_int8_of_a_regression_is_judged_by_its_error(monkeypatch, make_graph):
     clips = make_clips(task=REGRESSION)
     model = prune(make_graph(fitted(clips, 1), WINDOW, "value"))
     quantised = int8.quantise_and_evaluate(model, clips.of_folds([0]), clips.of_folds([1]), WINDOW)
@@ -85,28 +90,27 @@ def test_calibration_takes_every_clip_before_any_twice(tones):
     assert not longer[:, 2 * WINDOW :].any()
 
 
-def test_waveform_networks_first_layer_stays_float():
+def test_waveform_networks_first_layer_stays_float(make_graph):
     model = prune(make_graph(WaveformNet().eval(), WINDOW, "logits"))
     names = [node.op_type for node in first_layers(model.graph)]
     assert names == ["Unsqueeze", "Conv"]
     assert mel_nodes(model.graph) == []
 
 
-def test_layers_whose_input_is_read_twice_run_in_8_bits(tmp_path):
-    graph = prune(make_graph(PocketNet(3).eval(), WINDOW_SAMPLES, "logits"))
+def test_layers_whose_input_is_read_twice_run_in_8_bits(tmp_path, pocket_graph):
     noise = np.random.default_rng(1).normal(0, 0.1, (8, WINDOW_SAMPLES)).astype(np.float32)
     options = onnxruntime.SessionOptions()
     options.optimized_model_filepath = str(tmp_path / "run.onnx")
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
-    quantised = int8.quantise_graph(graph, noise).SerializeToString()
+    quantised = int8.quantise_graph(pocket_graph, noise).SerializeToString()
     onnxruntime.InferenceSession(quantised, options, providers=["CPUExecutionProvider"])
     run = [node.op_type for node in onnx.load(tmp_path / "run.onnx").graph.node]
     # Six separable blocks are twelve, of which the first half of the first stays float.
     assert run.count("QLinearConv") == 11
 
 
-def test_means_and_what_follows_stay_float_unless_a_convolution_does():
-    graph = prune(make_graph(PocketNet(3).eval(), WINDOW_SAMPLES, "logits")).graph
+def test_means_and_what_follows_stay_float_unless_a_convolution_does(pocket_graph):
+    graph = pocket_graph.graph
     kinds = [node.op_type for node in mean_layers(graph)]
     assert kinds.count("ReduceMean") == 4
     assert "Gemm" in kinds
@@ -118,8 +122,8 @@ def test_means_and_what_follows_stay_float_unless_a_convolution_does():
     assert mean not in mean_layers(graph)
 
 
-def test_layers_over_single_maps_stay_float_until_maps_are_mixed():
-    graph = prune(make_graph(PocketNet(3).eval(), WINDOW_SAMPLES, "logits"))
+def test_layers_over_single_maps_stay_float_until_maps_are_mixed(pocket_graph):
+    graph = pocket_graph
     # pocket's first convolution hears the spectrogram, the next each of its maps alone.
     thin = thin_layers(graph.graph)
     shapes = {tensor.name: list(tensor.dims) for tensor in graph.graph.initializer}

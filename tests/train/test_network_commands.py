@@ -18,8 +18,9 @@ pytestmark = pytest.mark.train
 
 @pytest.fixture(autouse=True)
 def narrow(monkeypatch):
-    """Hidden layers of 64 instead of 4,096: what they cost is writing them to disk."""
+    """Hidden layers of 64 instead of 4,096, and statistics of a single batch."""
     monkeypatch.setattr(wavemsnet, "N_HIDDEN", 64)
+    monkeypatch.setattr("train.loop.fit.N_BATCHES", 1)
 
 
 @pytest.fixture

@@ -26,8 +26,10 @@ from streamclf.model.stem.one_pass import OnePass
 from streamclf.model.stem.shared_frames import SharedStream
 from train import envnet, envnetv2, wavemsnet
 from train.datasets.prepared import REGRESSION
+from train.evaluation.plots import draw_run
 from train.nets.contract import find_system
 from train.nets.inference import run_windows
+from train.run_folder.learned_filters import FilterHistory
 from train.run_folder.run import RunFolder
 
 pytestmark = pytest.mark.train
@@ -232,6 +234,22 @@ def test_streamclf_runs_the_exported_model(made, model, tmp_path):
     seconds = made.system.window_samples / rate
     assert len(scores.read_text().splitlines()) - 1 == np.ceil(7 - seconds) + 1
     assert (tmp_path / "events.jsonl").exists()
+
+
+@pytest.mark.parametrize("system_type", SYSTEMS, ids=lambda system_type: system_type.name)
+def test_pictures_of_its_runs_are_drawn(system_type, tmp_path):
+    system, run = system_type(), RunFolder(tmp_path)
+    is_regression = system.task == REGRESSION
+    network = system.build(1 if is_regression else 2)
+    run.write_json("config.json", {})
+    FilterHistory(system, run, 1, resume=False).record(network, 0)
+    row = {"epoch": 1, "loss": 1.0, "held_out_loss": 2.0}
+    run.write_json("history.json", [row | {"error" if is_regression else "accuracy": 0.5}])
+    draw_run(run, system, network)
+    expected = {"losses.png", "errors.png" if is_regression else "accuracies.png", "kernels.png"}
+    if system.front_end(network) is not None:
+        expected |= {"filters.png", "filters.gif"}
+    assert {path.name for path in tmp_path.iterdir() if path.suffix in (".png", ".gif")} == expected
 
 
 def test_step_lowers_the_loss(made):

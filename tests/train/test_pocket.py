@@ -13,7 +13,6 @@ torch = pytest.importorskip("torch")
 from tiny_sets import make_speech_music
 from torch import nn
 
-from export.graph.export_graph import make_graph
 from export.stem.find_stem import find_stem
 from streamclf.model.stem import cut_graph
 from train.audio.noise import make_noise
@@ -115,7 +114,7 @@ def test_layers_that_are_kept_hear_the_same_whatever_is_heard_beside_them():
     ]
 
 
-def test_windows_share_all_of_pocket_but_mean_and_maximum():
+def test_windows_share_all_of_pocket_but_mean_and_maximum(make_graph):
     torch.manual_seed(1)
     graph = make_graph(PocketNet(3).eval(), 24000, "logits")
     stem = find_stem(graph, 24000, 16000).stem

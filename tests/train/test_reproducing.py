@@ -90,9 +90,10 @@ def commands_of(path: Path) -> list[str]:
 
 @pytest.fixture
 def train(make_esc, tmp_path, monkeypatch):
-    """Train on a few tones; hidden layers are narrow: what they cost is writing them to disk."""
+    """Train on a few tones, with narrow hidden layers and statistics of a single batch."""
     for module in (envnet, envnetv2, wavemsnet):
         monkeypatch.setattr(module, "N_HIDDEN", 16)
+    monkeypatch.setattr("train.loop.fit.N_BATCHES", 1)
     data = make_esc(folds=3, per_class=1, seconds=0.5)
 
     def run(network, save, *options):
@@ -104,13 +105,15 @@ def train(make_esc, tmp_path, monkeypatch):
 
 OPTIONS = {
     "digits": ["--net", "best", "--epochs", "4", "--replan", "2:3"],
-    "envnet": ["--bc", "--strong", "--epochs", "1", "--lr", "0.02"],
+    "envnet": ["--bc", "--strong", "--epochs", "1", "--lr", "0.02", "--max-clips", "3"],
     "envnetv2": ["--epochs", "1", "--max-clips", "3"],
     "melcnn": ["--random-split", "--epochs", "1", "--test-fold", "2"],
     "pocket": ["--epochs", "2", "--batch-size", "4", "--leave-out", "rain"],
-    "wavemsnet": ["--epochs", "1", "--front-end", "fixed", "--folds", "1,2"],
-    "wavemxnet": ["--depth", "3", "--budget-minutes", "0.02", "--weight-decay", "0"],
-}
+    "wavemsnet": ["--epochs", "1", "--front-end", "fixed", "--folds", "1,2",
+                  "--max-clips", "3"],
+    "wavemxnet": ["--depth", "3", "--budget-minutes", "0.01", "--weight-decay", "0",
+                  "--max-clips", "3"],
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("network", sorted({s.name for s in SYSTEMS if s.task != "regression"}))
@@ -129,9 +132,10 @@ def test_network_is_made_again_by_its_cards_command(train, tmp_path, network):
 
 
 def test_second_phase_names_the_command_of_the_first(train, tmp_path):
-    assert train("wavemsnet", "first", "--epochs", "1") == 0
-    assert train("wavemsnet", "second", "--phase", "2", "--from", tmp_path / "first",
-                 "--epochs", "1") == 0  # fmt: skip
+    least = ["--epochs", "1", "--max-clips", "3"]
+    assert train("wavemsnet", "first", *least) == 0
+    second = ["--phase", "2", "--from", tmp_path / "first"]
+    assert train("wavemsnet", "second", *second, *least) == 0
     first, second = commands_of(tmp_path / "second")
     assert "--phase 1" in first
     assert "--phase 2 --from first" in second
@@ -145,7 +149,8 @@ def test_final_run_says_that_no_fold_was_held_out(train, tmp_path):
 
 def test_forms_of_a_network_are_told_apart(train, tmp_path):
     for depth in (3, 11):
-        assert train("wavemxnet", f"m{depth}", "--depth", depth, "--epochs", 1) == 0
+        options = ["--depth", depth, "--epochs", 1, "--max-clips", 3]
+        assert train("wavemxnet", f"m{depth}", *options) == 0
     rows = [describe_run(tmp_path / name) for name in ("m3", "m11")]
     assert [row["network"] for row in rows] == ["wavemxnet --depth 3", "wavemxnet --depth 11"]
 

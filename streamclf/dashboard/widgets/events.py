@@ -75,7 +75,7 @@ class EventList(Vertical):
         super().__init__(id=id)
         self.border_title = "events"
         self._entries: list[Entry] = []
-        self._shown: list[Entry] = []
+        self.shown: list[Entry] = []
         self._filter = ""
         self._columns = ColumnWidths.within(0)
 
@@ -125,7 +125,7 @@ class EventList(Vertical):
 
     def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
         """Post which entry the user selected."""
-        self.post_message(self.Chosen(self._shown[event.option_index]))
+        self.post_message(self.Chosen(self.shown[event.option_index]))
 
     def _width(self) -> int:
         """Cells in a line, without the list's own margins."""
@@ -142,8 +142,8 @@ class EventList(Vertical):
     def _update_lines(self) -> None:
         """Update the lines whose text has changed, in place."""
         options = self.query_one(OptionList)
-        before, self._shown = self._shown, self._matching()[: -MAX_SHOWN - 1 : -1]
-        for index, (old, new) in enumerate(zip(before, self._shown, strict=True)):
+        before, self.shown = self.shown, self._matching()[: -MAX_SHOWN - 1 : -1]
+        for index, (old, new) in enumerate(zip(before, self.shown, strict=True)):
             if old != new and self._line(old) != (line := self._line(new)):
                 options.replace_option_prompt_at_index(index, line)
 
@@ -151,14 +151,14 @@ class EventList(Vertical):
         matching = self._matching()
         options = self.query_one(OptionList)
         at = options.highlighted
-        chosen = self._shown[at] if at is not None and at < len(self._shown) else None
-        self._shown = matching[: -MAX_SHOWN - 1 : -1]
+        chosen = self.shown[at] if at is not None and at < len(self.shown) else None
+        self.shown = matching[: -MAX_SHOWN - 1 : -1]
         of_all = f", of {len(self._entries)}" if self._filter else ""
         self.border_title = f"events ({len(matching)}{of_all})" if self._entries else "events"
         options.clear_options()
-        options.add_options([Option(self._line(entry)) for entry in self._shown])
+        options.add_options([Option(self._line(entry)) for entry in self.shown])
         # New entries push the highlighted one down; the cursor follows it.
-        lines = [line_identity(entry) for entry in self._shown]
+        lines = [line_identity(entry) for entry in self.shown]
         if chosen is not None and line_identity(chosen) in lines:
             options.highlighted = lines.index(line_identity(chosen))
 
