@@ -46,7 +46,7 @@ def carve_ogg(path: Path) -> None:
         if len(stream) >= SMALLEST_OGG:
             target = path.with_name(path.stem)
             target.mkdir(exist_ok=True)
-            (target / f"{path.stem}-{number:04d}.ogg").write_bytes(stream)
+            (target / f"{path.stem}-n{number:04d}.ogg").write_bytes(stream)
 
 
 def ogg_streams(content: bytes) -> list[bytes]:

@@ -28,7 +28,7 @@ def render_instruments(archive: Path, folder: Path) -> None:
 
     Args:
         archive: The package's file.
-        folder: For ``PROGRAM-TAKE.flac``; drums are program 128.
+        folder: For ``PROGRAM-nTAKE.flac``; drums are program 128.
 
     Raises:
         DatasetError: fluidsynth is not installed, or there is no soundfont in the package.
@@ -45,7 +45,7 @@ def render_instruments(archive: Path, folder: Path) -> None:
         for program in range(N_PROGRAMS + 1):
             for take in range(TAKES):
                 score.write_bytes(compose(program, np.random.default_rng((2, program, take))))
-                target = folder / f"{program:03d}-{take}.flac"
+                target = folder / f"{program:03d}-n{take}.flac"
                 subprocess.run(
                     ["fluidsynth", "-n", "-i", "-q", "-g", "0.6", "-r", str(SAMPLE_RATE),
                      "-T", "flac", "-F", str(target), str(fonts[0]), str(score)],

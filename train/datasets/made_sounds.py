@@ -27,14 +27,14 @@ Random = np.random.Generator
 
 
 def write_made_sounds(folder: Path) -> None:
-    """Write ``KIND-NUMBER.flac``, `TAKES` of each kind; what each holds follows from its name."""
+    """Write ``KIND-nNUMBER.flac``, `TAKES` of each kind; what each holds follows from its name."""
     folder.mkdir(parents=True, exist_ok=True)
     for number, (kind, make) in enumerate(sorted(KINDS.items())):
         for take in range(TAKES):
             random = np.random.default_rng((3, number, take))
             sound = in_a_room(make(random), random)
             sound *= 10 ** (random.uniform(-12, -1) / 20) / max(np.abs(sound).max(), 1e-9)
-            soundfile.write(folder / f"{kind}_{take:02d}.flac", sound, SAMPLE_RATE)
+            soundfile.write(folder / f"{kind}-n{take:02d}.flac", sound, SAMPLE_RATE)
 
 
 def tone(

@@ -28,7 +28,7 @@ def speak(folder: Path) -> None:
             random = np.random.default_rng((1, number, take))
             voice = f"{language}+{random.choice(VARIANTS)}"
             text = ", ".join(str(random.integers(0, 10 ** random.integers(1, 6))) for _ in range(7))
-            name = f"{language}-{take}.wav"
+            name = f"{language}-n{take}.wav"
             subprocess.run(
                 ["espeak-ng", "-v", voice, "-p", str(random.integers(20, 80)),
                  "-s", str(random.integers(110, 200)), "-w", str(folder / name), text],
