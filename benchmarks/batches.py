@@ -16,12 +16,12 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from streamclf.bench import write_noise
-from streamclf.classifier import Classifier
-from streamclf.engine import Engine
-from streamclf.model import Model, find_model
-from streamclf.settings import Settings
-from streamclf.sources.recording import Recording
+from streamclf.checks.bench import write_noise
+from streamclf.core.settings import Settings
+from streamclf.model.classifier import Classifier
+from streamclf.model.model_file import Model, find_model
+from streamclf.pipeline.engine import Engine
+from streamclf.sources.recording.recording import Recording
 
 ROUNDS = 5
 

@@ -4,8 +4,9 @@
 
 Soundscapes are made as `python -m export.tune` makes them: the fold's clips in two halves, scenes
 of a minute over noise at 0, 10, 20 and 30 dB. The delay is from a sound's true onset to when its
-begin was told, see `train.begin_metrics`. Without ``--live`` it is counted in positions, exactly:
-how much had been heard. With it the line on standard output is timed, of `streamclf listen` at real
+begin was told, see `train.judging.begin_metrics`. Without ``--live`` it is counted in positions,
+exactly: how much had been heard. With it the line on standard output is timed, of `streamclf
+    listen` at real
 pace, all hops side by side: through the simulated microphone, or through PortAudio and a null sink
 of a PulseAudio of its own.
 """
@@ -29,12 +30,12 @@ import soundfile
 
 from export.tune import SNR_DB, halve
 from streamclf import ArraySource, Average, Classifier, Engine, Model, Settings, find_model
-from streamclf.evidence import RULES
-from streamclf.records import EventBegan, Scores, SoundEvent
-from streamclf.settings import choose_thresholds
-from train.begin_metrics import Begin, judge_begins
-from train.event_metrics import Event, judge_events
-from train.scenes import Scene, make_scenes
+from streamclf.core.records import EventBegan, Scores, SoundEvent
+from streamclf.core.settings import choose_thresholds
+from streamclf.pipeline.evidence import RULES
+from train.audio.scenes import Scene, make_scenes
+from train.judging.begin_metrics import Begin, judge_begins
+from train.judging.event_metrics import Event, judge_events
 from train.soundscape import open_scene_clips
 
 RATE = 16_000

@@ -25,7 +25,7 @@ from pathlib import Path
 import av
 import av.logging
 
-from streamclf import cli
+from streamclf.cli import main as cli
 
 LIMIT_S = 0.02
 ENDINGS = frozenset(

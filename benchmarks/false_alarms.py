@@ -2,10 +2,10 @@
 
     python -m benchmarks.false_alarms speech=SPEECH music=MUSIC [--model M] [--hours 2]
 
-Quiet and noise are made (`train.noise`), at -75 to -55 and -50 to -12 dB of full scale, twenty
-seconds of each. ``LABEL=FOLDER``, or ``LABEL:NAME=FOLDER``, are recordings whose events of that
-label are right, and all others false; what is shorter than a minute is joined, with a second of
-faint noise in between.
+Quiet and noise are made (`train.audio.noise`), at -75 to -55 and -50 to -12 dB of full scale,
+twenty seconds of each. ``LABEL=FOLDER``, or ``LABEL:NAME=FOLDER``, are recordings whose events of
+that label are right, and all others false; what is shorter than a minute is joined, with a second
+of faint noise in between.
 ``--busy ESC-50`` adds soundscapes full of sounds (`benchmarks.begins`), where an event is false if
 its label does not sound at all while it lasts; ``--stand-in`` names a file of the same recipe that
 has not heard their fold. Each recording is heard once; the thresholds judge the same scores.
@@ -29,17 +29,17 @@ from benchmarks.begins import RATE as SCENE_RATE
 from benchmarks.begins import Told, draw_scenes, judge, true_events
 from benchmarks.begins import hear as hear_scene
 from streamclf import ArraySource, Average, Classifier, Engine, Model, Settings, find_model
-from streamclf.card import METADATA_KEY, Card, format_card, parse_card
-from streamclf.errors import StreamclfError
-from streamclf.evidence import RULES
-from streamclf.mixdown import mix_down
-from streamclf.records import Block, Scores, SoundEvent
-from streamclf.resample import resample
-from streamclf.settings import choose_thresholds
-from streamclf.sources.paths import find_recordings
-from streamclf.sources.recording import Recording
-from train.event_metrics import judge_events
-from train.noise import at_level, make_noise
+from streamclf.core.card import METADATA_KEY, Card, format_card, parse_card
+from streamclf.core.errors import StreamclfError
+from streamclf.core.records import Block, Scores, SoundEvent
+from streamclf.core.settings import choose_thresholds
+from streamclf.pipeline.evidence import RULES
+from streamclf.pipeline.mixdown import mix_down
+from streamclf.pipeline.resample import resample
+from streamclf.sources.recording.find_recordings import find_recordings
+from streamclf.sources.recording.recording import Recording
+from train.audio.noise import at_level, make_noise
+from train.judging.event_metrics import judge_events
 
 Waveform = npt.NDArray[np.float32]
 

@@ -16,7 +16,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from streamclf.bench import write_noise
+from streamclf.checks.bench import write_noise
 
 
 def main() -> None:
@@ -46,7 +46,7 @@ def main() -> None:
 
 def hear(path: Path, model: str) -> None:
     """Run the command in this process; print wall and CPU seconds and peak memory."""
-    from streamclf import cli
+    from streamclf.cli import main as cli
 
     began = time.perf_counter()
     null = str(path.with_suffix(".jsonl"))

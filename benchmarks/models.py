@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import argparse
 
-from streamclf.bench import measure
-from streamclf.model import Model, find_model
-from streamclf.settings import Settings
+from streamclf.checks.bench import measure
+from streamclf.core.settings import Settings
+from streamclf.model.model_file import Model, find_model
 
 
 def main() -> None:

@@ -25,20 +25,20 @@ import torch
 from torch import nn
 
 from export.__main__ import export
-from streamclf.batch import leaves_core
-from streamclf.bench import write_noise
-from streamclf.classifier import Classifier
-from streamclf.engine import Engine
-from streamclf.errors import StreamclfError
-from streamclf.mixdown import mix_down
-from streamclf.model import Model
-from streamclf.providers import obstacle
-from streamclf.records import Block
-from streamclf.resample import resample
-from streamclf.settings import Settings
-from streamclf.sources.recording import Recording
-from train.loading import load_network
-from train.runs import CONFIG, RunFolder
+from streamclf.checks.bench import write_noise
+from streamclf.core.errors import StreamclfError
+from streamclf.core.records import Block
+from streamclf.core.settings import Settings
+from streamclf.model.classifier import Classifier
+from streamclf.model.model_file import Model
+from streamclf.model.providers import obstacle
+from streamclf.pipeline.engine import Engine
+from streamclf.pipeline.mixdown import mix_down
+from streamclf.pipeline.resample import resample
+from streamclf.runs.batch import leaves_core
+from streamclf.sources.recording.recording import Recording
+from train.run_folder.load_network import load_network
+from train.run_folder.run import CONFIG, RunFolder
 
 BATCH = 128
 MOST_ALONE = 200

@@ -35,12 +35,12 @@ import numpy as np
 import soundfile
 import soxr
 
-from streamclf.bench import write_noise
-from streamclf.classifier import Classifier
-from streamclf.engine import Engine
-from streamclf.model import Model, find_model
-from streamclf.settings import Settings
-from streamclf.sources.recording import Recording
+from streamclf.checks.bench import write_noise
+from streamclf.core.settings import Settings
+from streamclf.model.classifier import Classifier
+from streamclf.model.model_file import Model, find_model
+from streamclf.pipeline.engine import Engine
+from streamclf.sources.recording.recording import Recording
 
 RATE = 16_000
 BIRDNET_RATE = 48_000

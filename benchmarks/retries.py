@@ -42,9 +42,9 @@ def measure(how: str, n_wanted: int) -> None:
 
     with audio_server.AudioServer() as server:
         os.environ.update(server.env)
-        from streamclf.sources import microphone as module
-        from streamclf.sources.backend import PortAudioBackend
-        from streamclf.sources.namesakes import Look
+        from streamclf.sources.microphone import microphone as module
+        from streamclf.sources.microphone.device_identity import Look
+        from streamclf.sources.microphone.portaudio import PortAudioBackend
 
         class Impatient(module.BackOff):
             def next_s(self) -> float:

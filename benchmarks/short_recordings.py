@@ -7,7 +7,8 @@ fills a window in every way below; what the network then says is compared with w
 same place inside its clip: the average of up to seven windows of real audio that hold the piece.
 Noises of several colours and levels are cut and compared in the same way.
 
-The last row is what streamclf does (`streamclf.short`), the first what it did before.
+The last row is what streamclf does (`streamclf.pipeline.short_audio`), the first what it did
+before.
 """
 
 from __future__ import annotations
@@ -20,18 +21,18 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from streamclf.card import Card
-from streamclf.classifier import Classifier
-from streamclf.errors import SourceError
-from streamclf.mixdown import mix_down
-from streamclf.model import Model, find_model
-from streamclf.records import Block
-from streamclf.resample import resample
-from streamclf.short import fill_window, weigh
+from streamclf.core.card import Card
+from streamclf.core.errors import SourceError
+from streamclf.core.records import Block
+from streamclf.core.temperature import temper, untemper
+from streamclf.core.unknown import SILENCE
+from streamclf.model.classifier import Classifier
+from streamclf.model.model_file import Model, find_model
+from streamclf.pipeline.mixdown import mix_down
+from streamclf.pipeline.resample import resample
+from streamclf.pipeline.short_audio import fill_window, weigh
 from streamclf.sources.array import ArraySource
-from streamclf.sources.recording import Recording
-from streamclf.tempering import temper, untemper
-from streamclf.unknown import SILENCE
+from streamclf.sources.recording.recording import Recording
 
 Array = npt.NDArray[np.float32]
 Fill = Callable[[Array, int], Array]

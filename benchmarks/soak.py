@@ -23,12 +23,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from streamclf.classifier import Classifier
-from streamclf.engine import Engine
-from streamclf.model import Model, find_model
-from streamclf.records import Average
-from streamclf.sources.faults import parse_name
-from streamclf.sources.simulated import SimulatedMicrophone
+from streamclf.core.records import Average
+from streamclf.model.classifier import Classifier
+from streamclf.model.model_file import Model, find_model
+from streamclf.pipeline.engine import Engine
+from streamclf.sources.simulated.faults import parse_name
+from streamclf.sources.simulated.simulated import SimulatedMicrophone
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "afternoon.flac"
 SETTLE_S = 10.0

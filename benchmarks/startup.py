@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from streamclf.model import find_model
+from streamclf.model.model_file import find_model
 
 BARE = """
 import sys, numpy, soundfile, onnxruntime

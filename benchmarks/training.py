@@ -20,9 +20,9 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from train.base.devices import make_fabric
 from train.datasets import Clip, ClipSet
-from train.devices import make_fabric
-from train.system import System, find_system
+from train.nets.contract import System, find_system
 
 NETWORKS = ("pocket", "envnet", "envnet --bc", "envnetv2", "wavemsnet", "wavemxnet", "melcnn",
             "digits", "digits --net best", "cough")  # fmt: skip
@@ -49,7 +49,7 @@ def main() -> None:
 
 def time_parts(name: str, fabric, n_steps: int, n_batch: int | None) -> tuple[int, float, float]:
     """Clips a batch, median seconds of making one and of learning from it."""
-    from train.options import make_parser
+    from train.run_folder.run_options import make_parser
 
     network_name, *switches = name.split()
     system = find_system(network_name)()

@@ -3,7 +3,7 @@
 ``python -m export RUN -o NAME.onnx``.
 """
 
-from train.starting import end_quietly, let_threads_sleep
+from train.base.startup import end_quietly, let_threads_sleep
 
 end_quietly()
 let_threads_sleep()

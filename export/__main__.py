@@ -9,19 +9,19 @@ from pathlib import Path
 import msgspec
 import onnx
 
-from export.card import make_card
-from export.doubts import list_doubts
+from export.card.cautions import list_doubts
+from export.card.run_card import make_card
+from export.card.thresholds import TARGET_PRECISION
 from export.errors import ExportError
-from export.form import Form, Formed, form_graph
-from export.stem import find_stem
-from export.thresholds import TARGET_PRECISION
-from export.writing import write_model
-from streamclf.card import METADATA_KEY, Card, format_card, parse_card
-from streamclf.errors import UsageError
-from train.arguments import Parser
-from train.exits import exit_codes
-from train.loading import load_network
-from train.runs import CONFIG, RunFolder
+from export.graph.formats import Form, Formed, form_graph
+from export.stem.find_stem import find_stem
+from export.write_file import write_model
+from streamclf.core.card import METADATA_KEY, Card, format_card, parse_card
+from streamclf.core.errors import UsageError
+from train.base.arguments import Parser
+from train.base.exit_codes import exit_codes
+from train.run_folder.load_network import load_network
+from train.run_folder.run import CONFIG, RunFolder
 
 
 @exit_codes

@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from export.calibrate import (
+from export.card.held_out import find_held_out
+from export.card.temperature import (
     AVERAGE_S,
     BOTH,
     MIN_CLIPS,
@@ -26,13 +27,12 @@ from export.calibrate import (
     running_averages,
 )
 from export.errors import ExportError
-from export.held_out import find_held_out
-from train.arguments import Parser
-from train.exits import exit_codes
-from train.hearing import WindowLogits
-from train.metrics import reliability
-from train.plots import draw_reliability
-from train.runs import CONFIG, RunFolder
+from train.base.arguments import Parser
+from train.base.exit_codes import exit_codes
+from train.judging.metrics import reliability
+from train.judging.plots import draw_reliability
+from train.nets.inference import WindowLogits
+from train.run_folder.run import CONFIG, RunFolder
 
 PICTURE = "calibration.png"
 

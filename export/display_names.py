@@ -15,23 +15,12 @@ from pathlib import Path
 import msgspec
 import onnx
 
+from export.card.label_names import names_for
 from export.errors import ExportError
-from export.writing import write_model
-from streamclf.card import METADATA_KEY, Card, format_card, parse_card
-from train.arguments import Parser
-from train.exits import exit_codes
-
-DISPLAY_NAMES = {
-    "door_wood_creaks": "door, wood creaks",
-    "door_wood_knock": "door, wood knock",
-    "drinking_sipping": "drinking, sipping",
-}
-"""Of ESC-50, as its authors write them."""
-
-
-def names_for(labels: Sequence[str]) -> dict[str, str]:
-    """The table's names of these labels."""
-    return {label: DISPLAY_NAMES[label] for label in labels if label in DISPLAY_NAMES}
+from export.write_file import write_model
+from streamclf.core.card import METADATA_KEY, Card, format_card, parse_card
+from train.base.arguments import Parser
+from train.base.exit_codes import exit_codes
 
 
 def name_labels(path: Path, own: Mapping[str, str]) -> Card:

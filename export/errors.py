@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from streamclf.errors import StreamclfError
+from streamclf.core.errors import StreamclfError
 
 
 class ExportError(StreamclfError):

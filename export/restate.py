@@ -14,10 +14,10 @@ from typing import Any
 import onnx
 
 from export.errors import ExportError
-from export.writing import write_model
-from streamclf.card import METADATA_KEY, format_card, parse_card
-from train.arguments import Parser
-from train.exits import exit_codes
+from export.write_file import write_model
+from streamclf.core.card import METADATA_KEY, format_card, parse_card
+from train.base.arguments import Parser
+from train.base.exit_codes import exit_codes
 
 FIXED = ("task", "labels", "sample_rate", "window_samples", "activation", "stem")
 """What says how the graph is to be fed and read; another value would make another model."""

@@ -13,18 +13,18 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from export.calibrate import AVERAGE_S, MIN_CLIPS, fit_temperature
+from export.card.held_out import EVENTS
+from export.card.temperature import AVERAGE_S, MIN_CLIPS, fit_temperature
+from export.card.tuning import Listening, Tuner, hear_scenes
 from export.errors import ExportError
-from export.held_out import EVENTS
-from export.tuning import Listening, Tuner, hear_scenes
-from streamclf.errors import UsageError
-from train.arguments import Parser
+from streamclf.core.errors import UsageError
+from train.audio.scenes import make_scenes
+from train.base.arguments import Parser
+from train.base.exit_codes import exit_codes
 from train.datasets import ClipSet
 from train.evaluate import open_data_of
-from train.exits import exit_codes
-from train.loading import load_network
-from train.runs import CONFIG, RunFolder
-from train.scenes import make_scenes
+from train.run_folder.load_network import load_network
+from train.run_folder.run import CONFIG, RunFolder
 
 SNR_DB = (0.0, 10.0, 20.0, 30.0)
 

@@ -17,15 +17,15 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from streamclf.classifier import Classifier
+from streamclf.core.settings import Settings
 from streamclf.dashboard.app import Dashboard
 from streamclf.dashboard.listener import Doors, Listener, Post
-from streamclf.dashboard.remembered import Remembered
-from streamclf.engine import Engine
-from streamclf.model import Model, find_model
-from streamclf.settings import Settings
-from streamclf.sources.loudspeaker import FakeLoudspeaker
-from streamclf.sources.recording import Recording
+from streamclf.dashboard.saved_settings import Remembered
+from streamclf.model.classifier import Classifier
+from streamclf.model.model_file import Model, find_model
+from streamclf.pipeline.engine import Engine
+from streamclf.sources.microphone.loudspeaker import FakeLoudspeaker
+from streamclf.sources.recording.recording import Recording
 
 ROOT = Path(__file__).parents[1]
 EXAMPLE = Path("examples/afternoon.flac")

@@ -27,37 +27,37 @@ __version__ = "0.1.0"
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 _HOMES = {
-    "Answer": "streamclf.library",
+    "Answer": "streamclf.api.functions",
     "ArraySource": "streamclf.sources.array",
-    "Average": "streamclf.records",
-    "Block": "streamclf.records",
-    "Card": "streamclf.card",
-    "Classifier": "streamclf.classifier",
-    "Engine": "streamclf.engine",
-    "Event": "streamclf.library",
-    "EventBegan": "streamclf.records",
-    "EventOngoing": "streamclf.records",
-    "Gap": "streamclf.records",
+    "Average": "streamclf.core.records",
+    "Block": "streamclf.core.records",
+    "Card": "streamclf.core.card",
+    "Classifier": "streamclf.model.classifier",
+    "Engine": "streamclf.pipeline.engine",
+    "Event": "streamclf.api.functions",
+    "EventBegan": "streamclf.core.records",
+    "EventOngoing": "streamclf.core.records",
+    "Gap": "streamclf.core.records",
     "MemorySink": "streamclf.sinks.base",
-    "Microphone": "streamclf.sources.microphone",
-    "Model": "streamclf.model",
-    "Notice": "streamclf.records",
-    "Recording": "streamclf.sources.recording",
-    "ScoreTable": "streamclf.library",
-    "Scores": "streamclf.records",
-    "Settings": "streamclf.settings",
-    "SimulatedMicrophone": "streamclf.sources.simulated",
+    "Microphone": "streamclf.sources.microphone.microphone",
+    "Model": "streamclf.model.model_file",
+    "Notice": "streamclf.core.records",
+    "Recording": "streamclf.sources.recording.recording",
+    "ScoreTable": "streamclf.api.functions",
+    "Scores": "streamclf.core.records",
+    "Settings": "streamclf.core.settings",
+    "SimulatedMicrophone": "streamclf.sources.simulated.simulated",
     "Sink": "streamclf.sinks.base",
-    "SoundEvent": "streamclf.records",
+    "SoundEvent": "streamclf.core.records",
     "Source": "streamclf.sources.base",
-    "StandardInput": "streamclf.sources.stream",
-    "StreamclfError": "streamclf.errors",
-    "UrlStream": "streamclf.sources.stream",
-    "classify": "streamclf.library",
-    "detect": "streamclf.library",
-    "find_model": "streamclf.model",
-    "listen": "streamclf.library",
-    "score": "streamclf.library",
+    "StandardInput": "streamclf.sources.stream.standard_input",
+    "StreamclfError": "streamclf.core.errors",
+    "UrlStream": "streamclf.sources.stream.url_stream",
+    "classify": "streamclf.api.functions",
+    "detect": "streamclf.api.functions",
+    "find_model": "streamclf.model.model_file",
+    "listen": "streamclf.api.functions",
+    "score": "streamclf.api.functions",
 }
 
 __all__ = ["__version__", *_HOMES]
@@ -65,7 +65,7 @@ __all__ = ["__version__", *_HOMES]
 
 def __getattr__(name: str) -> Any:
     if name in _HOMES:
-        from streamclf.signatures import show_plainly
+        from streamclf.core.signatures import show_plainly
 
         found = globals()[name] = show_plainly(getattr(import_module(_HOMES[name]), name))
         return found

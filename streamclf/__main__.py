@@ -1,6 +1,6 @@
 """``python -m streamclf``."""
 
-from streamclf.cli import main
+from streamclf.cli.main import main
 
 if __name__ == "__main__":
     main()

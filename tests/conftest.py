@@ -15,10 +15,10 @@ import soundfile
 import toys
 from live_runs import PATIENCE_S, Listeners, Words
 
-from streamclf import cli
-from streamclf.classifier import Classifier
-from streamclf.model import Model
-from streamclf.sinks import background
+from streamclf.cli import main
+from streamclf.model.classifier import Classifier
+from streamclf.model.model_file import Model
+from streamclf.sinks.live import background
 
 # Started in a shell's background, or by nohup, all processes below ignore these; what is tested
 # must not, unless a test says so.
@@ -74,7 +74,7 @@ def streamclf(capfd: pytest.CaptureFixture[str]) -> Callable[..., CommandResult]
 
     def run(*arguments: object) -> CommandResult:
         capfd.readouterr()
-        code = cli.run([str(argument) for argument in arguments])
+        code = main.run([str(argument) for argument in arguments])
         captured = capfd.readouterr()
         return CommandResult(code, captured.out, captured.err)
 

@@ -13,19 +13,19 @@ from types import SimpleNamespace
 import numpy as np
 import toys
 
-from streamclf.classifier import Classifier
+from streamclf.core.errors import DeviceError
+from streamclf.core.records import Block, Gap
+from streamclf.core.settings import Settings
 from streamclf.dashboard.app import Dashboard
 from streamclf.dashboard.health import HealthMeter
 from streamclf.dashboard.listener import Doors, Listener
-from streamclf.dashboard.remembered import Remembered
-from streamclf.engine import Engine
-from streamclf.errors import DeviceError
-from streamclf.model import Model
-from streamclf.records import Block, Gap
-from streamclf.settings import Settings
+from streamclf.dashboard.saved_settings import Remembered
+from streamclf.model.classifier import Classifier
+from streamclf.model.model_file import Model
+from streamclf.pipeline.engine import Engine
 from streamclf.sources.base import Source
-from streamclf.sources.loudspeaker import Loudspeaker
-from streamclf.sources.recording import Recording
+from streamclf.sources.microphone.loudspeaker import Loudspeaker
+from streamclf.sources.recording.recording import Recording
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC).timestamp()
 
@@ -172,10 +172,10 @@ def text_of(app: Dashboard) -> str:
 def fix_time(monkeypatch) -> None:
     """Let every session begin at noon, and let scoring take no time."""
     stopped = SimpleNamespace(time=lambda: NOON, monotonic=lambda: 0.0)
-    monkeypatch.setattr("streamclf.localtime.time", stopped)
-    monkeypatch.setattr("streamclf.localtime.datetime", Universal)
+    monkeypatch.setattr("streamclf.core.local_clock.time", stopped)
+    monkeypatch.setattr("streamclf.core.local_clock.datetime", Universal)
     monkeypatch.setattr(Script, "keeps_time", False)
-    monkeypatch.setattr("streamclf.engine.time", SimpleNamespace(perf_counter=lambda: 0.0))
+    monkeypatch.setattr("streamclf.pipeline.engine.time", SimpleNamespace(perf_counter=lambda: 0.0))
 
 
 SCENE = np.concatenate([toys.silence(2), toys.tone(1000, 4), toys.silence(4)])

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import toys
 
-from streamclf.classifier import Classifier
-from streamclf.engine import Engine
-from streamclf.records import Average, Result
-from streamclf.settings import Settings
+from streamclf.core.records import Average, Result
+from streamclf.core.settings import Settings
+from streamclf.model.classifier import Classifier
+from streamclf.pipeline.engine import Engine
 from streamclf.sources.array import ArraySource
 
 WINDOW, STRIDE = toys.PICKY_WINDOW, toys.PICKY_STEM.stride

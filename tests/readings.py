@@ -6,9 +6,9 @@ from pathlib import Path
 
 import toys
 
-from streamclf.errors import RecordingError
-from streamclf.records import Block, Gap, Notice
-from streamclf.sources.recording import BLOCK_SAMPLES, Recording
+from streamclf.core.errors import RecordingError
+from streamclf.core.records import Block, Gap, Notice
+from streamclf.sources.recording.recording import BLOCK_SAMPLES, Recording
 
 
 def read(path: Path) -> tuple[list[Block | Gap | Notice], str]:

@@ -10,14 +10,14 @@ import toys
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamclf.classifier import Classifier
-from streamclf.engine import Engine
-from streamclf.model import Model
-from streamclf.records import Block, Gap, Notice, rescale
+from streamclf.core.records import Block, Gap, Notice, rescale
+from streamclf.core.stats import MAX_LISTED, Statistics
+from streamclf.model.classifier import Classifier
+from streamclf.model.model_file import Model
+from streamclf.pipeline.engine import Engine
 from streamclf.sources.base import Source
-from streamclf.sources.faults import parse_name
-from streamclf.sources.simulated import SimulatedMicrophone
-from streamclf.stats import MAX_LISTED, Statistics
+from streamclf.sources.simulated.faults import parse_name
+from streamclf.sources.simulated.simulated import SimulatedMicrophone
 
 KEYS = {
     "sample_rate", "elapsed_samples", "delivered_samples", "gap_samples", "gaps", "windows",

@@ -4,15 +4,15 @@ import numpy as np
 import pytest
 import toys
 
-from streamclf.classifier import Classifier
-from streamclf.engine import Engine
-from streamclf.errors import RecordingError, SourceError
-from streamclf.model import Model
-from streamclf.records import Average, Gap, Notice
-from streamclf.settings import Settings
-from streamclf.sources import ahead
-from streamclf.sources.ahead import read_ahead
-from streamclf.sources.recording import Recording
+from streamclf.core.errors import RecordingError, SourceError
+from streamclf.core.records import Average, Gap, Notice
+from streamclf.core.settings import Settings
+from streamclf.model.classifier import Classifier
+from streamclf.model.model_file import Model
+from streamclf.pipeline.engine import Engine
+from streamclf.sources import prefetch
+from streamclf.sources.prefetch import read_ahead
+from streamclf.sources.recording.recording import Recording
 
 
 def n_pumps() -> int:
@@ -54,7 +54,7 @@ def test_closing_releases_a_thread_that_waits_for_room():
 
 
 def test_closing_does_not_wait_for_a_read_that_hangs(monkeypatch):
-    monkeypatch.setattr(ahead, "PATIENCE_S", 0.01)
+    monkeypatch.setattr(prefetch, "PATIENCE_S", 0.01)
     hangs, returns = threading.Event(), threading.Event()
 
     def items():

@@ -4,9 +4,9 @@ import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamclf.errors import SourceError
-from streamclf.mixdown import mix_down
-from streamclf.records import Block, Gap, Notice
+from streamclf.core.errors import SourceError
+from streamclf.core.records import Block, Gap, Notice
+from streamclf.pipeline.mixdown import mix_down
 from streamclf.sources.array import ArraySource, to_float
 
 

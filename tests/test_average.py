@@ -3,8 +3,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamclf.average import average
-from streamclf.records import Average, Gap, Scores
+from streamclf.core.records import Average, Gap, Scores
+from streamclf.pipeline.average import average
 
 values = st.lists(st.floats(0, 1, width=32), min_size=1, max_size=30)
 

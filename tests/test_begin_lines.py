@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 import toys
 
-from streamclf.records import EventBegan, EventOngoing, SoundEvent
+from streamclf.core.records import EventBegan, EventOngoing, SoundEvent
 from streamclf.sinks.base import StreamInfo
-from streamclf.sinks.choose import open_sink
+from streamclf.sinks.factory import open_sink
 
 
 def kinds_of(lines: list[dict]) -> Counter:

@@ -7,10 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamclf.average import average
-from streamclf.card import Thresholds
-from streamclf.events import Timing, detect
-from streamclf.records import (
+from streamclf.core.card import Thresholds
+from streamclf.core.records import (
     Average,
     Change,
     EventBegan,
@@ -19,6 +17,8 @@ from streamclf.records import (
     Scores,
     SoundEvent,
 )
+from streamclf.pipeline.average import average
+from streamclf.pipeline.events import Timing, detect
 
 LABELS = ["a", "b"]
 WINDOW, HOP = 30, 10

@@ -10,11 +10,11 @@ import pytest
 import soundfile
 import toys
 
-from streamclf import show
-from streamclf.bench import Timing, count_microphones, measure, peak_memory_mib, write_noise
-from streamclf.classifier import Classifier
-from streamclf.model import Model
-from streamclf.settings import Settings
+from streamclf.checks.bench import Timing, count_microphones, measure, peak_memory_mib, write_noise
+from streamclf.cli.bench import bench as print_bench
+from streamclf.core.settings import Settings
+from streamclf.model.classifier import Classifier
+from streamclf.model.model_file import Model
 
 BASELINES = {"window_at_a_time", "batched", "bare_session"}
 
@@ -61,7 +61,7 @@ def test_bench_prints_a_table(model, streamclf):
 
 
 def test_microphones_are_as_many_as_time_and_memory_allow(monkeypatch):
-    monkeypatch.setattr("streamclf.bench.count_cores", lambda: 4)
+    monkeypatch.setattr("streamclf.checks.bench.count_cores", lambda: 4)
     live = Timing(60, wall_s=[0.6], cpu_s=[0.3])  # 0.5 % of a processor, 1 % of a GPU
 
     def n_microphones(window_s=0.01, memory_mib=0.001, on_cpu=True):
@@ -75,7 +75,7 @@ def test_microphones_are_as_many_as_time_and_memory_allow(monkeypatch):
 
 def test_a_machine_that_does_not_keep_up_is_told_what_helps(capsys, model):
     figures = measure(lambda live: Model(model[1], provider="cpu", live=live), Settings(1.0), 5)
-    show.bench({**figures, "microphones": 0}, as_json=False)
+    print_bench({**figures, "microphones": 0}, as_json=False)
     last = capsys.readouterr().out.splitlines()[-1]
     assert last.startswith("this machine does not keep up with a microphone at a hop of 1 s: ")
 
@@ -91,8 +91,8 @@ def test_bench_of_a_hop_off_the_grid_measures_whole_windows(tmp_path):
 
 def test_bench_of_one_graph_has_no_halves_to_measure(tmp_path, monkeypatch):
     """As on a GPU; the CPU's memory stands in for one's."""
-    monkeypatch.setattr("streamclf.one_pass.DEVICES", {"cpu": "cpu"})
-    monkeypatch.setattr("streamclf.classifier.DEVICES", {"cpu": "cpu"})
+    monkeypatch.setattr("streamclf.model.stem.one_pass.DEVICES", {"cpu": "cpu"})
+    monkeypatch.setattr("streamclf.model.classifier.DEVICES", {"cpu": "cpu"})
     path = toys.write_tone_detector(tmp_path / "tones.onnx", toys.toy_card(stem=toys.STEM))
     figures = measure(lambda live: Model(path, provider="cpu", live=live), Settings(), 5)
     assert set(figures["stages"]) == {"decoding"}
@@ -128,7 +128,7 @@ def test_peak_memory_grows_with_what_is_held():
 
 def test_bare_session_gets_the_windows_that_the_pipeline_scores(tmp_path):
     """The baseline would flatter itself if it had less to do."""
-    from streamclf import bench
+    from streamclf.checks import bench
 
     path = toys.write_tone_detector(tmp_path / "tones.onnx", toys.toy_card(stem=toys.STEM))
     classifier = Classifier(Model(path, provider="cpu"))

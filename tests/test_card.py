@@ -3,8 +3,8 @@ import json
 import pytest
 import toys
 
-from streamclf.card import Card, Threshold, Thresholds, format_card, parse_card
-from streamclf.errors import CardError
+from streamclf.core.card import Card, Threshold, Thresholds, format_card, parse_card
+from streamclf.core.errors import CardError
 
 GOOD = {"name": "x", "labels": ["a", "b"], "sample_rate": 16_000, "window_samples": 24_000}
 

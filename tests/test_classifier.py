@@ -4,10 +4,10 @@ import toys
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamclf.classifier import Classifier, activate, classify, stack
-from streamclf.errors import ModelError
-from streamclf.model import CardOptions, Model
-from streamclf.records import Gap, Notice, Scores, Window
+from streamclf.core.errors import ModelError
+from streamclf.core.records import Gap, Notice, Scores, Window
+from streamclf.model.classifier import Classifier, activate, classify, stack
+from streamclf.model.model_file import CardOptions, Model
 
 
 def test_activate_softmax_with_temperature():
@@ -76,7 +76,7 @@ def test_classifier_names_a_graph_that_fails_on_its_own_window(tmp_path):
 @pytest.mark.data
 def test_classifier_runs_yamnet_shaped_label_files(data_dir, tone_model):
     labels = data_dir / "teachers" / "yamnet_class_map.csv"
-    from streamclf.labels import read_labels
+    from streamclf.core.labels import read_labels
 
     assert len(read_labels(labels)) == 521
     assert CardOptions(labels).given

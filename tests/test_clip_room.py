@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 import toys
 
-from streamclf.errors import SinkError
-from streamclf.records import Block, SoundEvent
+from streamclf.core.errors import SinkError
+from streamclf.core.records import Block, SoundEvent
 from streamclf.sinks.base import StreamInfo
-from streamclf.sinks.clip_files import Clip, encode_clip, write_clip
-from streamclf.sinks.clip_room import ClipRoom
-from streamclf.sinks.clips import BackgroundClips
+from streamclf.sinks.clips.clip_file import Clip, encode_clip, write_clip
+from streamclf.sinks.clips.clips import BackgroundClips
+from streamclf.sinks.clips.quota import ClipRoom
 
 RATE = 1000
 NOISE = np.random.default_rng(1).uniform(-1, 1, 2000).astype("f")

@@ -12,14 +12,14 @@ import pytest
 import soundfile
 import toys
 
-from streamclf.clip_tags import is_clip
-from streamclf.errors import SinkError
-from streamclf.records import Average, Block, Gap, Scores, SoundEvent
-from streamclf.sinks import clips as clips_module
+from streamclf.core.clip_tags import is_clip
+from streamclf.core.errors import SinkError
+from streamclf.core.records import Average, Block, Gap, Scores, SoundEvent
 from streamclf.sinks.base import StreamInfo
-from streamclf.sinks.clips import BackgroundClips, ClipSink, name_clip, tell_time
-from streamclf.sources.recorded_at import recorded_at
-from streamclf.sources.recording import Recording
+from streamclf.sinks.clips import clips as clips_module
+from streamclf.sinks.clips.clips import BackgroundClips, ClipSink, name_clip, tell_time
+from streamclf.sources.recording.recording import Recording
+from streamclf.sources.recording.start_time import recorded_at
 
 RATE = 1000
 STREAM = StreamInfo("site/night.wav", RATE, ["dog", "rain"], "single-label")

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from streamclf.errors import SinkError
+from streamclf.core.errors import SinkError
 from streamclf.sinks.lines import LineFile
-from streamclf.sinks.pipes import FifoTarget
-from streamclf.sinks.targets import FileTarget
+from streamclf.sinks.live.pipes import FifoTarget
+from streamclf.sinks.live.targets import FileTarget
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ def test_a_file_opened_anew_is_written_on_though_closing_the_old_one_failed(tmp_
 
 
 def test_a_file_that_is_rotated_goes_on_though_closing_it_failed(tmp_path, closed):
-    from streamclf.sinks.rotation import Rotation
+    from streamclf.sinks.live.rotation import Rotation
 
     path = tmp_path / "events.csv"
     target = FileTarget(path, rotation=Rotation(max_bytes=1000), tell=lambda message: None)

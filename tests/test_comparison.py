@@ -8,11 +8,11 @@ import toys
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from streamclf.comparison import compare, difference_of
-from streamclf.made_sounds import write_sounds
-from streamclf.records import Average, EventBegan, EventOngoing, Gap, Scores, SoundEvent
-from streamclf.sources.random_blocks import RandomBlocks
-from streamclf.sources.recording import Recording
+from streamclf.checks.comparison import compare, difference_of
+from streamclf.checks.synthetic_sounds import write_sounds
+from streamclf.core.records import Average, EventBegan, EventOngoing, Gap, Scores, SoundEvent
+from streamclf.sources.recording.recording import Recording
+from streamclf.sources.simulated.random_blocks import RandomBlocks
 
 
 @settings(

@@ -12,8 +12,8 @@ import typer
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamclf import cli
-from streamclf.config import find_line
+from streamclf.cli import main
+from streamclf.cli.config_file import find_line
 
 
 @pytest.fixture(autouse=True)
@@ -80,7 +80,7 @@ def test_every_option_of_listen_can_stand_in_the_file(streamclf, write_config):
     help_text = streamclf("listen", "--help").out
     for key in rows:
         assert f"--{key}" in help_text
-    listen = typer.main.get_command(cli.app).commands["listen"]
+    listen = typer.main.get_command(main.app).commands["listen"]
     options = {option.opts[0].removeprefix("--"): option for option in listen.params}
     lines = [f"{key} = {json.dumps(sample(options[key]))}" for key in rows]
     path = write_config("\n".join(lines), "all.toml")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from streamclf.cores import count_cores, count_if_fewer, read_quota
+from streamclf.core.cpu_count import count_cores, count_if_fewer, read_quota
 
 
 @pytest.fixture

@@ -13,10 +13,10 @@ import toys
 from onnx import TensorProto
 from picky import WINDOW, bursts, hear
 
-from streamclf.card import METADATA_KEY, Stem, parse_card
-from streamclf.classifier import WHOLE_FIRST, Classifier
-from streamclf.model import Model
-from streamclf.records import Notice
+from streamclf.core.card import METADATA_KEY, Stem, parse_card
+from streamclf.core.records import Notice
+from streamclf.model.classifier import WHOLE_FIRST, Classifier
+from streamclf.model.model_file import Model
 from streamclf.sources.array import ArraySource
 
 WRONG = {
@@ -76,7 +76,7 @@ def test_the_weights_are_not_kept_twice(picky):
 def test_a_short_clip_does_not_wait_for_onnx(picky, write_wav, tmp_path):
     clip = write_wav(bursts(3 * toys.RATE))
     code = (
-        "import sys; from streamclf.cli import run; code = run(sys.argv[1:]);"
+        "import sys; from streamclf.cli.main import run; code = run(sys.argv[1:]);"
         "assert 'onnx' not in sys.modules; sys.exit(code)"
     )
     card = toys.toy_card(window_samples=WINDOW, stem=toys.PICKY_STEM)

@@ -7,9 +7,9 @@ import pytest
 import soundfile
 from test_recording import RATE, SOUND, N, read, samples
 
-from streamclf.errors import RecordingError
-from streamclf.records import Block, Gap
-from streamclf.sources.recording import Recording
+from streamclf.core.errors import RecordingError
+from streamclf.core.records import Block, Gap
+from streamclf.sources.recording.recording import Recording
 
 CUT = [
     ("wav", "PCM_16", 2, 1),

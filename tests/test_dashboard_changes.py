@@ -7,10 +7,10 @@ import pytest
 import toys
 from dashboards import SCENE, Script, drive, heard, make_dashboard, settle, text_of
 
-from streamclf.dashboard.widgets.now import Now
+from streamclf.core.errors import DeviceError
+from streamclf.core.records import EventBegan, SoundEvent
+from streamclf.dashboard.widgets.current_labels import Now
 from streamclf.dashboard.widgets.picker import Picker
-from streamclf.errors import DeviceError
-from streamclf.records import EventBegan, SoundEvent
 from streamclf.sinks.base import MemorySink
 
 

@@ -10,8 +10,8 @@ from textual.theme import BUILTIN_THEMES, Theme
 
 from streamclf.dashboard.widgets import palette as palette_module
 from streamclf.dashboard.widgets.canvas import SHADES
+from streamclf.dashboard.widgets.current_labels import Now
 from streamclf.dashboard.widgets.level import LevelMeter
-from streamclf.dashboard.widgets.now import Now
 from streamclf.dashboard.widgets.palette import N_SHADES, Tones, as_one_of_256, luminance, palette
 from streamclf.dashboard.widgets.spectrogram import Spectrogram
 from streamclf.dashboard.widgets.timeline import Timeline

@@ -10,9 +10,9 @@ import toys
 from dashboards import SCENE, Script, drive, heard, make_dashboard, settle, text_of
 from textual.command import CommandPalette
 
-from streamclf.clip_tags import is_clip
+from streamclf.core.clip_tags import is_clip
 from streamclf.dashboard.keys import KEYS, keys_for
-from streamclf.dashboard.remembered import Remembered
+from streamclf.dashboard.saved_settings import Remembered
 from streamclf.dashboard.widgets.events import EventList
 from streamclf.dashboard.widgets.help import Help
 from streamclf.dashboard.widgets.picker import Picker

@@ -128,7 +128,7 @@ def test_ctrl_c_leaves_the_terminal_in_order(tmp_path, tone_model, write_wav):
 
 BROKEN = """
 import sys
-from streamclf.cli import run
+from streamclf.cli.main import run
 from streamclf.dashboard.widgets.level import LevelMeter
 LevelMeter.draw = lambda self, picture, width, height: 1 / 0
 sys.exit(run(sys.argv[1:]))

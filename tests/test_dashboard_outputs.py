@@ -11,9 +11,9 @@ import pytest
 import toys
 from test_dashboard_live import Terminal, home, no_tmux
 
-from streamclf.sinks.background import BackgroundLines
+from streamclf.sinks.live.background import BackgroundLines
+from streamclf.sinks.live.targets import FileTarget
 from streamclf.sinks.tables import CsvSink
-from streamclf.sinks.targets import FileTarget
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs Linux's /dev/full")

@@ -13,24 +13,24 @@ from dashboards import SCENE, Script, drive, heard, make_dashboard, settle, text
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamclf.card import Thresholds
-from streamclf.dashboard import remembered as memory
-from streamclf.dashboard.columns import COLUMN_S, N_BANDS, Column, ColumnMaker, band_hz
-from streamclf.dashboard.filed import FiledCourse
+from streamclf.cli.screen import ScreenOptions
+from streamclf.core.card import Thresholds
+from streamclf.core.errors import SinkError, UsageError
+from streamclf.core.records import Average, Block, EventBegan, EventOngoing, Gap, Scores, SoundEvent
+from streamclf.core.settings import Settings
+from streamclf.dashboard import saved_settings as memory
+from streamclf.dashboard.adjustments import AVERAGES_S, next_step, shift_all, shift_class
+from streamclf.dashboard.audio_columns import COLUMN_S, N_BANDS, Column, ColumnMaker, band_hz
+from streamclf.dashboard.disk_list import FiledCourse
 from streamclf.dashboard.history import AUDIO_KEPT_S, MAX_ENTRIES, Course, History, Mean
-from streamclf.dashboard.picture import measure, take_picture
+from streamclf.dashboard.launch import apply_remembered, write_log
 from streamclf.dashboard.playhead import Playhead
-from streamclf.dashboard.start import apply_remembered, write_log
-from streamclf.dashboard.tape import Tape
-from streamclf.dashboard.tuning import AVERAGES_S, next_step, shift_all, shift_class
+from streamclf.dashboard.score_cache import Tape
+from streamclf.dashboard.snapshot import measure, take_picture
 from streamclf.dashboard.web import check_address, without_web
 from streamclf.dashboard.widgets.events import EventList
-from streamclf.dashboard.widgets.rows import SteadyRows
-from streamclf.errors import SinkError, UsageError
-from streamclf.records import Average, Block, EventBegan, EventOngoing, Gap, Scores, SoundEvent
-from streamclf.settings import Settings
+from streamclf.dashboard.widgets.row_order import SteadyRows
 from streamclf.sinks.base import StreamInfo
-from streamclf.ui import ScreenOptions
 
 
 def columns_of(waveform, sizes=(400,)):

@@ -8,13 +8,13 @@ import toys
 from dashboards import drive, heard, make_dashboard, settle, text_of
 from test_lying_headers import FADING, NOISE, flac, mp3
 
-from streamclf.card import Thresholds
+from streamclf.core.card import Thresholds
+from streamclf.core.records import SoundEvent
+from streamclf.core.settings import Settings
 from streamclf.dashboard.widgets.events import EventList
 from streamclf.dashboard.widgets.picker import Picker
-from streamclf.engine import Engine
-from streamclf.records import SoundEvent
-from streamclf.settings import Settings
-from streamclf.sources.recording import Recording
+from streamclf.pipeline.engine import Engine
+from streamclf.sources.recording.recording import Recording
 
 
 @pytest.fixture

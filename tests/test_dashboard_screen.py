@@ -10,20 +10,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from streamclf.card import Thresholds
-from streamclf.dashboard.columns import Column
+from streamclf.core.card import Thresholds
+from streamclf.core.records import Gap, SoundEvent
+from streamclf.dashboard.audio_columns import Column
 from streamclf.dashboard.health import Health
 from streamclf.dashboard.history import MAX_ENTRIES, Entry, History
-from streamclf.dashboard.picture import measure, take_picture
+from streamclf.dashboard.snapshot import measure, take_picture
 from streamclf.dashboard.widgets.counts import Counts
+from streamclf.dashboard.widgets.current_labels import LEAST, Now
 from streamclf.dashboard.widgets.events import Columns, EventList, describe, format_short, sum_up
 from streamclf.dashboard.widgets.headline import Headline
 from streamclf.dashboard.widgets.health import describe as describe_health
-from streamclf.dashboard.widgets.lettering import letter
-from streamclf.dashboard.widgets.now import LEAST, Now
-from streamclf.dashboard.widgets.rows import PATIENCE_S, CalmRows
+from streamclf.dashboard.widgets.large_text import letter
+from streamclf.dashboard.widgets.row_order import PATIENCE_S, CalmRows
 from streamclf.dashboard.widgets.text import fit_words, in_column, join_fitting
-from streamclf.records import Gap, SoundEvent
 from streamclf.sinks.base import StreamInfo
 
 SCORES = st.dictionaries(st.integers(0, 5), st.integers(1, 20).map(lambda n: n / 20), max_size=6)

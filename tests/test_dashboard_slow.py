@@ -26,9 +26,9 @@ from dashboards import drive, make_dashboard, settle
 from test_dashboard_live import PATIENCE_S, home
 
 from streamclf.dashboard.messages import ListeningStarted, StateChanged
-from streamclf.dashboard.pace import LATE_LIMIT, LEAST_HZ, MOST_HZ, Pace
-from streamclf.sources.fake_backend import FakeBackend, FakeClock
-from streamclf.sources.ring import CAPACITY_S
+from streamclf.dashboard.refresh_rate import LATE_LIMIT, LEAST_HZ, MOST_HZ, Pace
+from streamclf.sources.microphone.ring import CAPACITY_S
+from streamclf.sources.simulated.fake_backend import FakeBackend, FakeClock
 
 
 def test_messages_coalesce_when_the_screen_falls_behind():

@@ -16,17 +16,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_dashboard_live import PATIENCE_S, Terminal, no_tmux
 
-from streamclf.dashboard.aloud import AHEAD_S, Aloud, Clip
+from streamclf.core.errors import DeviceError, RecordingError
+from streamclf.core.records import Block
+from streamclf.dashboard.audio_player import AHEAD_S, Aloud, Clip
 from streamclf.dashboard.excerpts import Excerpts
 from streamclf.dashboard.history import AUDIO_KEPT_S, History
 from streamclf.dashboard.playback import MARGIN_S
-from streamclf.dashboard.recent import RecentAudio
-from streamclf.dashboard.remembered import Remembered
+from streamclf.dashboard.recent_audio import RecentAudio
+from streamclf.dashboard.saved_settings import Remembered
 from streamclf.dashboard.widgets.events import EventList
-from streamclf.errors import DeviceError, RecordingError
-from streamclf.records import Block
-from streamclf.sources import loudspeaker
-from streamclf.sources.loudspeaker import FakeLoudspeaker, ProcessLoudspeaker, Waiting
+from streamclf.sources.microphone import loudspeaker
+from streamclf.sources.microphone.loudspeaker import FakeLoudspeaker, ProcessLoudspeaker, Waiting
 
 RATE = 8000
 with_audio = pytest.mark.skipif(
@@ -257,7 +257,7 @@ def toys_stream():
     st.floats(0, 5),
 )
 def test_recent_audio_keeps_gaps_in_their_place(pieces, from_s, length_s):
-    from streamclf.dashboard.recent import join
+    from streamclf.dashboard.recent_audio import join
 
     recent, whole = RecentAudio(1e9), []
     recent.use_rate(RATE)

@@ -5,11 +5,11 @@ import pytest
 import toys
 from dashboards import SCENE, Script, fix_time, heard, make_dashboard, settle
 
-from streamclf.dashboard.pace import Pace
-from streamclf.dashboard.remembered import Remembered
+from streamclf.core.errors import DeviceError
+from streamclf.dashboard.refresh_rate import Pace
+from streamclf.dashboard.saved_settings import Remembered
 from streamclf.dashboard.widgets.help import Help
 from streamclf.dashboard.widgets.picker import Picker
-from streamclf.errors import DeviceError
 
 SOUNDS = np.concatenate(
     [toys.silence(2), toys.tone(440, 6), toys.silence(3), toys.tone(2500, 4, level=0.6)]

@@ -84,7 +84,7 @@ def page(tmp_path_factory, tone_model):
     for name in ("streamclf", "textual", "typer"):
         (folder / f"{name}.py").write_text("open('was_run', 'w')\n")
     command = "import sys; sys.path[:] = filter(None, sys.path); "
-    command += "from streamclf.cli import main; main()"
+    command += "from streamclf.cli.main import main; main()"
     arguments = ["listen", "--source", f"sim:{sound}", "--model", str(tone_model)]
     with (folder / "log").open("wb") as log:
         server = subprocess.Popen(

@@ -10,10 +10,10 @@ import pytest
 import toys
 from readings import check_contiguous, read
 
-from streamclf.errors import RecordingError, SourceError, StreamError
-from streamclf.records import Block, Gap, Notice
-from streamclf.sources.decode import Decoder, _Clock
-from streamclf.sources.recording import Recording
+from streamclf.core.errors import RecordingError, SourceError, StreamError
+from streamclf.core.records import Block, Gap, Notice
+from streamclf.sources.recording.ffmpeg import Decoder, _Clock
+from streamclf.sources.recording.recording import Recording
 
 RATE = 48_000
 

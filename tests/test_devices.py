@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from streamclf.errors import DeviceError
-from streamclf.sources.backend import PortAudioBackend
-from streamclf.sources.devices import InputDevice, choose_input, list_inputs
-from streamclf.sources.fake_backend import FakeBackend
+from streamclf.core.errors import DeviceError
+from streamclf.sources.microphone.devices import InputDevice, choose_input, list_inputs
+from streamclf.sources.microphone.portaudio import PortAudioBackend
+from streamclf.sources.simulated.fake_backend import FakeBackend
 
 USB = InputDevice(3, "USB PnP: Audio (hw:1,0)", "ALSA", 1, 44_100.0)
 PULSE = InputDevice(5, "pulse", "ALSA", 32, 44_100.0)
@@ -133,9 +133,9 @@ def sounddevice(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
 
 def test_portaudio_lists_what_records_and_marks_the_default(sounddevice: SimpleNamespace) -> None:
     expected = InputDevice(1, "mic", "ALSA", 2, 48_000.0, is_default=True)
-    assert list_inputs() == [expected]
+    assert list_inputs(PortAudioBackend()) == [expected]
     sounddevice.default.device = [0, 0]
-    assert not list_inputs()[0].is_default
+    assert not list_inputs(PortAudioBackend())[0].is_default
 
 
 def test_portaudio_hands_on_blocks_flags_and_times(sounddevice: SimpleNamespace) -> None:
@@ -171,7 +171,7 @@ def test_portaudio_errors_become_device_errors(sounddevice: SimpleNamespace) -> 
 
     sounddevice.query_hostapis = sounddevice._initialize = fail
     with pytest.raises(DeviceError, match="cannot be listed: Error querying"):
-        list_inputs()
+        list_inputs(PortAudioBackend())
     with pytest.raises(DeviceError, match="PortAudio cannot start"):
         PortAudioBackend().reset()
 
@@ -185,7 +185,7 @@ def test_portaudio_missing_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.delitem(sys.modules, "sounddevice", raising=False)
     monkeypatch.setattr(sys, "meta_path", [NoLibrary(), *sys.meta_path])
     with pytest.raises(DeviceError, match="apt install libportaudio2"):
-        list_inputs()
+        list_inputs(PortAudioBackend())
 
 
 def test_portaudio_abandoned_is_not_terminated_at_exit(

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from streamclf.cli import app
+from streamclf.cli.main import app
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

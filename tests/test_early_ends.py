@@ -17,27 +17,29 @@ import numpy as np
 import pytest
 import toys
 
-from streamclf.batch import run_recordings
-from streamclf.classifier import Classifier
-from streamclf.console import Bars
+from streamclf.core.errors import DeviceError
+from streamclf.core.records import Block
 from streamclf.dashboard.listener import Doors, Listener
-from streamclf.engine import Engine
-from streamclf.errors import DeviceError
-from streamclf.model import Model
-from streamclf.records import Block
-from streamclf.runner import run_stream
+from streamclf.model.classifier import Classifier
+from streamclf.model.model_file import Model
+from streamclf.pipeline.engine import Engine
+from streamclf.runs.batch import run_recordings
+from streamclf.runs.console import Bars
+from streamclf.runs.runner import run_stream
 from streamclf.sinks.base import MemorySink
 from streamclf.sources.array import ArraySource
 from streamclf.sources.base import Source
 from streamclf.sources.clock import SystemClock
-from streamclf.sources.fake_backend import FakeBackend
-from streamclf.sources.pump import Pump
-from streamclf.sources.random_blocks import RandomBlocks
-from streamclf.sources.recording import Recording
+from streamclf.sources.microphone.call_thread import SerialThread
+from streamclf.sources.prefetch import Pump
+from streamclf.sources.recording.recording import Recording
 from streamclf.sources.relay import Relay
-from streamclf.sources.serial import SerialThread
-from streamclf.sources.simulated import SimulatedMicrophone
-from streamclf.sources.stream import RawFormat, StandardInput, UrlStream
+from streamclf.sources.simulated.fake_backend import FakeBackend
+from streamclf.sources.simulated.random_blocks import RandomBlocks
+from streamclf.sources.simulated.simulated import SimulatedMicrophone
+from streamclf.sources.stream.raw_format import RawFormat
+from streamclf.sources.stream.standard_input import StandardInput
+from streamclf.sources.stream.url_stream import UrlStream
 
 PATIENCE_S = 60
 

@@ -9,13 +9,13 @@ import toys
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamclf.card import Thresholds
-from streamclf.classifier import Classifier
-from streamclf.engine import Engine
-from streamclf.errors import SourceError, UsageError
-from streamclf.model import Model
-from streamclf.records import Average, Block, EventBegan, EventOngoing, Gap, Notice, SoundEvent
-from streamclf.settings import Settings
+from streamclf.core.card import Thresholds
+from streamclf.core.errors import SourceError, UsageError
+from streamclf.core.records import Average, Block, EventBegan, EventOngoing, Gap, Notice, SoundEvent
+from streamclf.core.settings import Settings
+from streamclf.model.classifier import Classifier
+from streamclf.model.model_file import Model
+from streamclf.pipeline.engine import Engine
 from streamclf.sources.array import ArraySource
 from streamclf.sources.base import Source
 

@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamclf.average import average
-from streamclf.card import Threshold, Thresholds
-from streamclf.events import Timing, detect
-from streamclf.records import Average, Gap, Notice, Scores, SoundEvent
+from streamclf.core.card import Threshold, Thresholds
+from streamclf.core.records import Average, Gap, Notice, Scores, SoundEvent
+from streamclf.pipeline.average import average
+from streamclf.pipeline.events import Timing, detect
 
 LABELS = ["a", "b"]
 WINDOW, HOP = 30, 10

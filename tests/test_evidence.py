@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamclf.evidence import BESIDE, HEAVIEST, RULES, Evidence
+from streamclf.pipeline.evidence import BESIDE, HEAVIEST, RULES, Evidence
 
 RULE = RULES["sure"]
 ENOUGH = RULE.enough

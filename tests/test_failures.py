@@ -114,7 +114,7 @@ def test_a_mistake_of_our_own_is_one_line_too(streamclf, scene, tone_model, monk
     def fail(*arguments, **keywords):
         raise ZeroDivisionError("oops")
 
-    monkeypatch.setattr("streamclf.commands.run_recordings", fail)
+    monkeypatch.setattr("streamclf.cli.file.run_recordings", fail)
     result = streamclf("file", scene, "--model", tone_model)
     assert result.code == 1
     assert "a mistake in streamclf itself: ZeroDivisionError: oops" in result.err

@@ -2,8 +2,8 @@
 
 import pytest
 
-from streamclf.errors import UsageError
-from streamclf.sources.faults import Faults, Spell, parse_name
+from streamclf.core.errors import UsageError
+from streamclf.sources.simulated.faults import Faults, Spell, parse_name
 
 
 def test_faults_are_read_from_the_name():

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 import toys
 
-from streamclf.card import Thresholds, Unknown
-from streamclf.highest import Highest, format_place
-from streamclf.records import Average, Scores
+from streamclf.core.card import Thresholds, Unknown
+from streamclf.core.highest_averages import Highest, format_place
+from streamclf.core.records import Average, Scores
 
 
 def average(*values, position=0):
@@ -46,8 +46,8 @@ def test_a_batch_ends_with_its_events_by_label(streamclf, day, tone_model, jobs,
 
 
 def test_many_labels_are_told_by_the_most_frequent():
-    from streamclf.found import describe_found
-    from streamclf.stats import Statistics
+    from streamclf.core.stats import Statistics
+    from streamclf.runs.found_summary import describe_found
 
     labels = [f"l{n}" for n in range(20)]
     statistics = Statistics(8000, n_windows=9, n_events=210)

@@ -10,10 +10,10 @@ import toys
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamclf.card import Card, Thresholds, format_card, parse_card
-from streamclf.errors import CardError, StreamclfError, UsageError
-from streamclf.labels import read_labels
-from streamclf.settings import choose_thresholds, read_thresholds
+from streamclf.core.card import Card, Thresholds, format_card, parse_card
+from streamclf.core.errors import CardError, StreamclfError, UsageError
+from streamclf.core.labels import read_labels
+from streamclf.core.settings import choose_thresholds, read_thresholds
 
 MORE = int(os.environ.get("STREAMCLF_FUZZ", "1"))
 

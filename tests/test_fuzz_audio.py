@@ -10,14 +10,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_fuzz import MORE, error_of, numbers
 
-from streamclf.card import Thresholds
-from streamclf.classifier import Classifier
-from streamclf.engine import Engine
-from streamclf.errors import SourceError, UsageError
-from streamclf.model import Model
-from streamclf.records import Average, Block, Change, Gap, Notice, Window
-from streamclf.sources.stream import RawFormat, StandardInput
-from streamclf.windows import slide
+from streamclf.core.card import Thresholds
+from streamclf.core.errors import SourceError, UsageError
+from streamclf.core.records import Average, Block, Change, Gap, Notice, Window
+from streamclf.model.classifier import Classifier
+from streamclf.model.model_file import Model
+from streamclf.pipeline.engine import Engine
+from streamclf.pipeline.windows import slide
+from streamclf.sources.stream.raw_format import RawFormat
+from streamclf.sources.stream.standard_input import StandardInput
 
 
 class OddReads(io.RawIOBase):

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import typer
 
-from streamclf import options
-from streamclf.cli import app
-from streamclf.helping import PANELS
+from streamclf.cli import options
+from streamclf.cli.help_text import PANELS
+from streamclf.cli.main import app
 
 COMMANDS = "listen file devices info bench verify config".split()
 

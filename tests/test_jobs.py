@@ -15,20 +15,10 @@ import toys
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamclf import batch as batch_module
-from streamclf import jobs as jobs_module
-from streamclf import spool as spool_module
-from streamclf.batch import count_jobs, leaves_core, run_recordings
-from streamclf.card import Threshold, Thresholds
-from streamclf.classifier import Classifier
-from streamclf.console import Bars
-from streamclf.cores import count_cores
-from streamclf.engine import Engine
-from streamclf.errors import SinkError
-from streamclf.jobs import Jobs
-from streamclf.model import Model
-from streamclf.packing import pack, unpack
-from streamclf.records import (
+from streamclf.core.card import Threshold, Thresholds
+from streamclf.core.cpu_count import count_cores
+from streamclf.core.errors import SinkError
+from streamclf.core.records import (
     Average,
     Change,
     EventBegan,
@@ -38,9 +28,18 @@ from streamclf.records import (
     Scores,
     SoundEvent,
 )
-from streamclf.settings import Settings
+from streamclf.core.settings import Settings
+from streamclf.model.classifier import Classifier
+from streamclf.model.model_file import Model
+from streamclf.pipeline.engine import Engine
+from streamclf.runs import batch as batch_module
+from streamclf.runs import jobs as jobs_module
+from streamclf.runs import spool as spool_module
+from streamclf.runs.batch import count_jobs, leaves_core, run_recordings
+from streamclf.runs.console import Bars
+from streamclf.runs.jobs import Jobs
+from streamclf.runs.spool import Spool, pack, unpack
 from streamclf.sinks.base import MemorySink
-from streamclf.spool import Spool
 
 
 @given(st.lists(st.binary(max_size=60), max_size=40), st.integers(1, 200))
@@ -406,7 +405,7 @@ def test_an_interrupt_ends_jobs_and_keeps_what_was_found(write_wav, tone_model):
 def test_a_recording_is_read_ahead_where_the_network_leaves_a_core(
     provider, n_threads, expected, monkeypatch
 ):
-    monkeypatch.setattr("streamclf.batch.count_cores", lambda: 4)
+    monkeypatch.setattr("streamclf.runs.batch.count_cores", lambda: 4)
     assert leaves_core(provider, n_threads) is expected
 
 
@@ -424,8 +423,8 @@ def test_file_reads_one_recording_ahead(
         seen.append([engine.read_ahead for engine in engines])
         return run(engines, *arguments, **options)
 
-    monkeypatch.setattr("streamclf.commands.run_recordings", spy)
-    monkeypatch.setattr("streamclf.batch.count_cores", lambda: 2)
+    monkeypatch.setattr("streamclf.cli.file.run_recordings", spy)
+    monkeypatch.setattr("streamclf.runs.batch.count_cores", lambda: 2)
     paths = [write_wav(toys.tone(440, 1.0), f"{k}.wav") for k in range(n_recordings)]
     assert streamclf("file", *paths, "--model", tone_model, "--threads", n_threads).code == 0
     assert any(seen[0]) is expected

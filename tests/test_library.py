@@ -14,9 +14,9 @@ import soundfile
 import toys
 
 import streamclf as library
-from streamclf.card import Unknown
-from streamclf.errors import RecordingError, SourceError, StreamclfError, UsageError
-from streamclf.log import LOGGER
+from streamclf.core.card import Unknown
+from streamclf.core.errors import RecordingError, SourceError, StreamclfError, UsageError
+from streamclf.core.log import LOGGER
 
 ROOT = Path(__file__).parents[1]
 

@@ -11,15 +11,15 @@ import numpy as np
 import pytest
 from live_runs import PATIENCE_S
 
-from streamclf.errors import SinkError
-from streamclf.records import Average, Scores, SoundEvent
-from streamclf.sinks import background
-from streamclf.sinks.background import BackgroundLines
+from streamclf.core.errors import SinkError
+from streamclf.core.records import Average, Scores, SoundEvent
 from streamclf.sinks.base import StreamInfo
-from streamclf.sinks.choose import open_scores, open_sink
-from streamclf.sinks.pipes import FifoTarget, OutputTarget
-from streamclf.sinks.targets import Target
-from streamclf.sinks.upkeep import Upkeep
+from streamclf.sinks.factory import open_scores, open_sink
+from streamclf.sinks.live import background
+from streamclf.sinks.live.background import BackgroundLines
+from streamclf.sinks.live.pipes import FifoTarget, OutputTarget
+from streamclf.sinks.live.targets import Target
+from streamclf.sinks.live.upkeep import Upkeep
 
 STREAM = StreamInfo("Mic", 8000, ["dog", "rain"], "single-label")
 

@@ -8,8 +8,8 @@ from datetime import datetime
 import numpy as np
 import pytest
 
-from streamclf.localtime import MAX_STEPS, LocalClock
-from streamclf.records import Block, Gap, Notice
+from streamclf.core.local_clock import MAX_STEPS, LocalClock
+from streamclf.core.records import Block, Gap, Notice
 from streamclf.sinks.base import StreamInfo
 
 RATE = 1000

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from test_microphone import OTHER, RATE, assert_heard, blocks, end_of, gaps, messages, record
 
-from streamclf.errors import DeviceError
-from streamclf.records import Block, Gap, Notice
-from streamclf.sources.devices import InputDevice
-from streamclf.sources.fake_backend import FAKE_DEVICE, FakeBackend
+from streamclf.core.errors import DeviceError
+from streamclf.core.records import Block, Gap, Notice
+from streamclf.sources.microphone.devices import InputDevice
+from streamclf.sources.simulated.fake_backend import FAKE_DEVICE, FakeBackend
 
 
 @pytest.mark.parametrize("fault", ["unplug", "unplug_quietly", "freeze"])

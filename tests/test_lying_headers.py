@@ -16,9 +16,9 @@ from readings import check_contiguous, read
 from test_decode import encode
 from test_recording import samples
 
-from streamclf.containers.survey import survey
-from streamclf.records import Block, Gap, Notice
-from streamclf.sources.recording import Recording
+from streamclf.core.records import Block, Gap, Notice
+from streamclf.sources.containers.survey import survey
+from streamclf.sources.recording.recording import Recording
 
 RATE = 48_000
 NOISE = np.random.default_rng(0).normal(0, 0.1, 10 * RATE).astype(np.float32)

@@ -11,13 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamclf import log
+from streamclf.core import log
+from streamclf.core.errors import RecordingError, StreamclfError, UsageError
+from streamclf.core.redaction import mask_text, mask_url, one_line, show_safely
 from streamclf.dashboard import web
-from streamclf.dashboard.start import write_log
-from streamclf.errors import RecordingError, StreamclfError, UsageError
-from streamclf.masking import mask_text, mask_url, one_line, show_safely
-from streamclf.sources.choose import SourceOptions, open_source
-from streamclf.sources.stream import UrlStream
+from streamclf.dashboard.launch import write_log
+from streamclf.sources.factory import SourceOptions, open_source
+from streamclf.sources.stream.url_stream import UrlStream
 
 ROOT = Path(__file__).parents[1]
 URL = "rtsp://me:secret@127.0.0.1:1/live"
@@ -104,7 +104,7 @@ def test_tracebacks_and_logs_hold_no_password(tmp_path, streamclf, monkeypatch):
         raise ValueError(f"cannot open {URL}")
 
     monkeypatch.setenv("STREAMCLF_TRACEBACK", "1")
-    monkeypatch.setattr("streamclf.commands.listen", fail)
+    monkeypatch.setattr("streamclf.cli.listen.listen", fail)
     result = streamclf("listen", "--source", URL)
     assert "Traceback" in result.err
     assert "secret" not in result.err

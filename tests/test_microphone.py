@@ -7,12 +7,12 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from streamclf.errors import DeviceError
-from streamclf.records import Block, Gap, Notice
+from streamclf.core.errors import DeviceError
+from streamclf.core.records import Block, Gap, Notice
 from streamclf.sources.clock import StopSignal
-from streamclf.sources.devices import InputDevice
-from streamclf.sources.fake_backend import FAKE_DEVICE, FakeBackend
-from streamclf.sources.microphone import Microphone
+from streamclf.sources.microphone.devices import InputDevice
+from streamclf.sources.microphone.microphone import Microphone
+from streamclf.sources.simulated.fake_backend import FAKE_DEVICE, FakeBackend
 
 RATE = 16_000
 OTHER = InputDevice(1, "other microphone", "Fake", 4, 48_000.0)

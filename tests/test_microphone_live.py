@@ -29,8 +29,8 @@ pytestmark = [
 LISTEN = """
 import json, signal, sys
 import numpy as np
-from streamclf.records import Block, Gap
-from streamclf.sources.microphone import Microphone
+from streamclf.core.records import Block, Gap
+from streamclf.sources.microphone.microphone import Microphone
 
 microphone = Microphone(sys.argv[1] or None, reconnect=sys.argv[2] == "reconnect")
 signal.signal(signal.SIGINT, lambda *_: microphone.stop())

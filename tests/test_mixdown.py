@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from streamclf.errors import SourceError
-from streamclf.mixdown import mix_down
-from streamclf.records import Block, Gap, Notice
+from streamclf.core.errors import SourceError
+from streamclf.core.records import Block, Gap, Notice
+from streamclf.pipeline.mixdown import mix_down
 
 
 def block(*channels: list[float], position: int = 0) -> Block:

@@ -7,11 +7,17 @@ import pytest
 import toys
 from onnx import TensorProto, helper
 
-from streamclf.card import Threshold, Thresholds, format_card
-from streamclf.classifier import Classifier
-from streamclf.errors import CardError, ModelError
-from streamclf.labels import read_labels
-from streamclf.model import CardOptions, Model, bundled_models, find_model, name_for_later
+from streamclf.core.card import Threshold, Thresholds, format_card
+from streamclf.core.errors import CardError, ModelError
+from streamclf.core.labels import read_labels
+from streamclf.model.classifier import Classifier
+from streamclf.model.model_file import (
+    CardOptions,
+    Model,
+    bundled_models,
+    find_model,
+    name_for_later,
+)
 
 LOUD = toys.tone(1000, 1.5)
 
@@ -310,15 +316,15 @@ def test_regression_model_gives_its_value(tmp_path):
 def test_a_small_model_runs_on_one_thread_unless_told(
     limit, asked, expected, tone_model, monkeypatch
 ):
-    monkeypatch.setattr("streamclf.model.SMALL_BYTES", limit)
-    monkeypatch.setattr("streamclf.model.count_if_fewer", lambda: 0)
+    monkeypatch.setattr("streamclf.model.model_file.SMALL_BYTES", limit)
+    monkeypatch.setattr("streamclf.model.model_file.count_if_fewer", lambda: 0)
     assert Model(tone_model, provider="cpu", n_threads=asked).n_threads == expected
 
 
 def test_a_large_model_takes_no_more_threads_than_this_process_may(tone_model, monkeypatch):
     """ONNX Runtime would count the machine's processors, whatever share of them a container has."""
-    monkeypatch.setattr("streamclf.model.SMALL_BYTES", 1)
-    monkeypatch.setattr("streamclf.model.count_if_fewer", lambda: 2)
+    monkeypatch.setattr("streamclf.model.model_file.SMALL_BYTES", 1)
+    monkeypatch.setattr("streamclf.model.model_file.count_if_fewer", lambda: 2)
     assert Model(tone_model, provider="cpu").n_threads == 2
     assert Model(tone_model, provider="cpu", n_threads=3).n_threads == 3
 
@@ -332,7 +338,7 @@ def test_weights_beside_the_file_count(tone_model, tmp_path, monkeypatch):
     beside = (tmp_path / "m.weights").stat().st_size
     assert beside > path.stat().st_size
     for limit, small in [(beside, False), (beside + 2 * path.stat().st_size, True)]:
-        monkeypatch.setattr("streamclf.model.SMALL_BYTES", limit)
+        monkeypatch.setattr("streamclf.model.model_file.SMALL_BYTES", limit)
         assert Model(path, provider="cpu").small is small
 
 

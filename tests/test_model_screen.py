@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import toys
 
-from streamclf.model import Model
-from streamclf.model_screen import describe_model, list_card, measure_window
-from streamclf.sources.devices import advise
+from streamclf.cli.info_screen import describe_model, list_card, measure_window
+from streamclf.model.model_file import Model
+from streamclf.sources.microphone.devices import advise
 
 FIGURES = {
     "clips": 480,
@@ -91,7 +91,7 @@ def test_a_thousand_labels_leave_room_for_the_rest(tmp_path):
     labels = [f"class number {n}" for n in range(1000)]
     card = toys.toy_card(labels=labels)
     path = toys.write_tone_detector(tmp_path / "m.onnx")
-    path.with_suffix(".json").write_text(__import__("streamclf.card").card.format_card(card))
+    path.with_suffix(".json").write_text(__import__("streamclf.core.card").card.format_card(card))
     lines = describe_model(Model(path, provider="cpu"))
     assert "IT CANNOT BE RUN: " in " ".join(lines)  # the toy has four
     assert len(lines) < 30
@@ -143,7 +143,7 @@ def test_who_has_no_microphone_is_told_what_to_do(system):
 
 
 def test_devices_ends_with_1_where_there_is_none(streamclf, monkeypatch):
-    from streamclf.sources.backend import PortAudioBackend
+    from streamclf.sources.microphone.portaudio import PortAudioBackend
 
     monkeypatch.setattr(PortAudioBackend, "list_devices", lambda self: [])
     result = streamclf("devices")

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 from test_microphone import RATE, end_of, gaps, messages, record
 
-from streamclf.records import Notice
-from streamclf.sources.devices import InputDevice
-from streamclf.sources.fake_backend import FakeBackend
-from streamclf.sources.namesakes import Look, Remembered
+from streamclf.core.records import Notice
+from streamclf.sources.microphone.device_identity import Look, Remembered
+from streamclf.sources.microphone.devices import InputDevice
+from streamclf.sources.simulated.fake_backend import FakeBackend
 
 PULSE = InputDevice(5, "pulse", "ALSA", 32, 44_100.0)
 

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import toys
 
-from streamclf.card import Unknown, parse_card
-from streamclf.errors import CardError, UsageError
-from streamclf.naming import choose_labels
+from streamclf.core.card import Unknown, parse_card
+from streamclf.core.errors import CardError, UsageError
+from streamclf.core.label_choice import choose_labels
 
 LABELS = ["dog", "car_horn", "door_wood_creaks", "Rain", "rain", "clock tick"]
 CARD = toys.toy_card(
@@ -167,13 +167,13 @@ def test_the_dashboard_shows_display_names(tmp_path, named_model, scene):
 
 
 def test_the_dashboard_lists_the_chosen_events_by_display_name(named_model, scene):
-    from streamclf.classifier import Classifier
+    from streamclf.core.settings import Settings
     from streamclf.dashboard.history import History
-    from streamclf.engine import Engine
-    from streamclf.model import Model
-    from streamclf.runner import run_stream
-    from streamclf.settings import Settings
-    from streamclf.sources.recording import Recording
+    from streamclf.model.classifier import Classifier
+    from streamclf.model.model_file import Model
+    from streamclf.pipeline.engine import Engine
+    from streamclf.runs.runner import run_stream
+    from streamclf.sources.recording.recording import Recording
 
     engine = Engine(Classifier(Model(named_model)), Settings(labels=frozenset(["middle"])))
     history = History(live=False)

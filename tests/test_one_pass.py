@@ -9,24 +9,24 @@ from hypothesis import strategies as st
 from onnx import TensorProto
 from picky import STRIDE, WINDOW, Live, bursts, hear
 
-from streamclf import bound, one_pass
-from streamclf.bound import BoundSession
-from streamclf.classifier import WHOLE_FIRST, Classifier
-from streamclf.errors import ModelError, ProviderError
-from streamclf.model import Model
-from streamclf.one_pass import MAX_SHAPES, OnePass, join_and_check, lay_out
-from streamclf.providers import obstacle, open_part
-from streamclf.records import Notice, Window
-from streamclf.sharing import DEVICE_BATCH, fit_hop
+from streamclf.core.errors import ModelError, ProviderError
+from streamclf.core.records import Notice, Window
+from streamclf.model.classifier import WHOLE_FIRST, Classifier
+from streamclf.model.model_file import Model
+from streamclf.model.providers import obstacle, open_part
+from streamclf.model.stem import bound_session, one_pass
+from streamclf.model.stem.bound_session import BoundSession
+from streamclf.model.stem.one_pass import MAX_SHAPES, OnePass, join_and_check, lay_out
+from streamclf.model.stem.shared_frames import DEVICE_BATCH, fit_hop
+from streamclf.model.stem.split_model import SplitModel, probe_windows
 from streamclf.sources.array import ArraySource
-from streamclf.split import SplitModel, probe_windows
 
 
 @pytest.fixture
 def joins(monkeypatch):
     """The CPU's memory stands in for a GPU's."""
     monkeypatch.setattr(one_pass, "DEVICES", {"cpu": "cpu"})
-    monkeypatch.setattr("streamclf.classifier.DEVICES", {"cpu": "cpu"})
+    monkeypatch.setattr("streamclf.model.classifier.DEVICES", {"cpu": "cpu"})
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +34,7 @@ def joined(picky):
     """A classifier whose halves are one graph."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(one_pass, "DEVICES", {"cpu": "cpu"})
-        patch.setattr("streamclf.classifier.DEVICES", {"cpu": "cpu"})
+        patch.setattr("streamclf.model.classifier.DEVICES", {"cpu": "cpu"})
         classifier = Classifier(Model(picky, provider="cpu"))
         classifier.split()
     assert classifier.one_pass is not None
@@ -222,7 +222,7 @@ def test_a_failure_later_on_is_an_error_in_one_line(joined, monkeypatch):
 
 
 def test_a_tensor_of_a_needed_name_is_an_error(picky, monkeypatch):
-    monkeypatch.setattr("streamclf.joining.PLACES", "filtered")
+    monkeypatch.setattr("streamclf.model.stem.join_graph.PLACES", "filtered")
     split, model, _, _ = halves(picky)
     with pytest.raises(ModelError, match="has a tensor 'filtered' already"):
         OnePass(split, model, recorded=False)
@@ -238,7 +238,7 @@ class Recorder:
         return getattr(self._session, name)
 
     def run_with_iobinding(self, binding, options):
-        self.runs.append((binding, options.get_run_config_entry(bound.GRAPH_ID)))
+        self.runs.append((binding, options.get_run_config_entry(bound_session.GRAPH_ID)))
         self._session.run_with_iobinding(binding, options)
 
 

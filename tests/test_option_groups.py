@@ -10,13 +10,13 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from streamclf import option_groups
-from streamclf.model import CardOptions
-from streamclf.opening import ModelOptions, ThresholdOptions
-from streamclf.option_groups import grouped
-from streamclf.outputs import OutputOptions
-from streamclf.settings import Settings
-from streamclf.sources.choose import SourceOptions
+from streamclf.cli import option_groups
+from streamclf.cli.option_groups import grouped
+from streamclf.core.settings import Settings
+from streamclf.model.model_file import CardOptions
+from streamclf.runs.engine_setup import ModelOptions, ThresholdOptions
+from streamclf.runs.outputs import OutputOptions
+from streamclf.sources.factory import SourceOptions
 
 CARD = option_groups.Card(Path("labels.csv"), 16000, 0.975, "sigmoid", "multi-label")
 

@@ -11,10 +11,10 @@ import pytest
 import toys
 from live_runs import PATIENCE_S
 
-from streamclf.errors import SinkError
-from streamclf.own_files import OwnFiles, partial_of
-from streamclf.sinks import creating
+from streamclf.core.errors import SinkError
+from streamclf.sinks import output_files
 from streamclf.sinks.lines import LineFile
+from streamclf.sinks.per_recording_files import OwnFiles, partial_of
 
 LONG = 240 * "x"
 
@@ -147,7 +147,7 @@ def test_results_of_recordings_go_into_a_named_pipe(
 ):
     path, taken, threads = fifo(tmp_path, "x.csv"), [], []
     if late:
-        monkeypatch.setattr(creating, "say", lambda said: threads.append(taken_by(path, taken)))
+        monkeypatch.setattr(output_files, "say", lambda said: threads.append(taken_by(path, taken)))
     else:
         threads.append(taken_by(path, taken))
     result = streamclf("file", scene, "--model", tone_model, "-o", path, "--format", "csv")

@@ -9,10 +9,10 @@ import toys
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamclf.engine import Engine
-from streamclf.errors import SourceError
-from streamclf.records import Average, Block, Change, Gap, Notice
-from streamclf.settings import Settings
+from streamclf.core.errors import SourceError
+from streamclf.core.records import Average, Block, Change, Gap, Notice
+from streamclf.core.settings import Settings
+from streamclf.pipeline.engine import Engine
 from streamclf.sources.base import Source
 
 RATE = toys.RATE

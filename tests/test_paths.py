@@ -9,7 +9,7 @@ import pytest
 import soundfile
 import toys
 
-from streamclf.sources.paths import find_recordings
+from streamclf.sources.recording.find_recordings import find_recordings
 
 
 @pytest.fixture
@@ -161,7 +161,7 @@ class TestLinks:
 
 AS_NOBODY = """
 import os, sys
-from streamclf.cli import run
+from streamclf.cli.main import run
 assert run(["file", "open", *sys.argv[1:]]) == 0  # imports all: nobody may not read Python's files
 print("as nobody", flush=True)
 os.setgroups([])

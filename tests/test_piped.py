@@ -16,10 +16,10 @@ import soundfile
 import toys
 from live_runs import PATIENCE_S
 
-from streamclf.errors import RecordingError
-from streamclf.records import Block, Gap, Notice
-from streamclf.sources.promises import promised_samples
-from streamclf.sources.recording import Recording
+from streamclf.core.errors import RecordingError
+from streamclf.core.records import Block, Gap, Notice
+from streamclf.sources.recording.promised_length import promised_samples
+from streamclf.sources.recording.recording import Recording
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="pipes have other names there")
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from readings import check_contiguous, read
 
-from streamclf.records import Block, Gap
+from streamclf.core.records import Block, Gap
 
 RATE = 48_000
 SOUND = np.random.default_rng(0).normal(0, 0.1, 5 * RATE).astype(np.float32)

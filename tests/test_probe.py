@@ -8,10 +8,10 @@ from pathlib import Path
 import audio_server
 import pytest
 
-from streamclf.sources import probe as module
-from streamclf.sources.devices import InputDevice
-from streamclf.sources.namesakes import Look, Remembered
-from streamclf.sources.probe import probe
+from streamclf.sources.microphone import probe as module
+from streamclf.sources.microphone.device_identity import Look, Remembered
+from streamclf.sources.microphone.devices import InputDevice
+from streamclf.sources.microphone.probe import probe
 
 DEVICE = Remembered(InputDevice(3, "usb", "ALSA", 1, 48_000.0), ("usb", "usb (2)"), 1)
 
@@ -66,9 +66,9 @@ def test_probe_runs_nothing_that_lies_in_the_working_directory(tmp_path: Path, m
 
 
 LOOK = """
-from streamclf.sources.devices import InputDevice
-from streamclf.sources.namesakes import Remembered
-from streamclf.sources.probe import probe
+from streamclf.sources.microphone.devices import InputDevice
+from streamclf.sources.microphone.device_identity import Remembered
+from streamclf.sources.microphone.probe import probe
 import sys
 look = probe(Remembered(InputDevice(-1, sys.argv[1], sys.argv[2], 1, 0.0)))
 print(look.there, *look.names or ())

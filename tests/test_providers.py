@@ -3,9 +3,9 @@
 import onnxruntime
 import pytest
 
-from streamclf import providers
-from streamclf.errors import ModelError, ProviderError
-from streamclf.providers import open_session
+from streamclf.core.errors import ModelError, ProviderError
+from streamclf.model import providers
+from streamclf.model.providers import open_session
 
 
 class FakeSession:

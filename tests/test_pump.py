@@ -2,7 +2,7 @@ import threading
 
 import pytest
 
-from streamclf.sources.pump import Pump
+from streamclf.sources.prefetch import Pump
 
 
 def test_pump_keeps_the_order():

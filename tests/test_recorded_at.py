@@ -12,8 +12,8 @@ import toys
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamclf.sources.recorded_at import recorded_at
-from streamclf.sources.recording import Recording
+from streamclf.sources.recording.recording import Recording
+from streamclf.sources.recording.start_time import recorded_at
 
 
 def chunk(name: bytes, body: bytes) -> bytes:

@@ -9,8 +9,8 @@ import soundfile
 import toys
 from readings import check_contiguous, read
 
-from streamclf.records import Block, Notice
-from streamclf.sources.recording import BLOCK_SAMPLES, Recording
+from streamclf.core.records import Block, Notice
+from streamclf.sources.recording.recording import BLOCK_SAMPLES, Recording
 
 RATE = toys.RATE
 N = 160_000

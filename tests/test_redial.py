@@ -11,10 +11,10 @@ import pytest
 import soundfile
 import toys
 
-from streamclf.errors import StreamError
-from streamclf.records import Block, Gap, Notice
-from streamclf.sources import redial
-from streamclf.sources.stream import UrlStream
+from streamclf.core.errors import StreamError
+from streamclf.core.records import Block, Gap, Notice
+from streamclf.sources.stream import reconnect
+from streamclf.sources.stream.url_stream import UrlStream
 
 SECONDS = 2
 
@@ -76,7 +76,7 @@ class Radio:
 @pytest.fixture
 def radio(monkeypatch):
     # The delays themselves are the back-off's matter; here they would only cost time.
-    monkeypatch.setattr(redial.BackOff, "next_s", lambda self: 0.05)
+    monkeypatch.setattr(reconnect.BackOff, "next_s", lambda self: 0.05)
     radio = Radio()
     yield radio
     radio.close()

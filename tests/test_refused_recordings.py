@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from test_recording import RATE, SOUND
 
-from streamclf.errors import RecordingError
-from streamclf.sources.recording import Recording
+from streamclf.core.errors import RecordingError
+from streamclf.sources.recording.recording import Recording
 
 
 def fail(path: Path) -> str:

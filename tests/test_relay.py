@@ -7,16 +7,16 @@ import numpy as np
 import pytest
 import toys
 
-from streamclf.card import Thresholds
-from streamclf.classifier import Classifier
-from streamclf.engine import Engine
-from streamclf.errors import UsageError
-from streamclf.model import Model
-from streamclf.records import Average, Block, Change, Gap, Notice, SoundEvent
-from streamclf.settings import Settings
+from streamclf.core.card import Thresholds
+from streamclf.core.errors import UsageError
+from streamclf.core.records import Average, Block, Change, Gap, Notice, SoundEvent
+from streamclf.core.settings import Settings
+from streamclf.model.classifier import Classifier
+from streamclf.model.model_file import Model
+from streamclf.pipeline.engine import Engine
 from streamclf.sources.array import ArraySource
-from streamclf.sources.fake_backend import FakeClock
 from streamclf.sources.relay import Relay
+from streamclf.sources.simulated.fake_backend import FakeClock
 
 
 class LiveArray(ArraySource):

@@ -4,8 +4,8 @@ import soxr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamclf.records import Block, Gap, Notice, rescale
-from streamclf.resample import resample
+from streamclf.core.records import Block, Gap, Notice, rescale
+from streamclf.pipeline.resample import resample
 
 RATES = [8000, 11_025, 16_000, 22_050, 44_100, 48_000, 96_000]
 

@@ -11,15 +11,15 @@ import numpy as np
 import pytest
 import toys
 
-from streamclf.batch import run_recordings
-from streamclf.classifier import Classifier
-from streamclf.console import Bars
-from streamclf.engine import Engine
-from streamclf.errors import SinkError
-from streamclf.model import Model
-from streamclf.own_files import OwnFiles
-from streamclf.settings import Settings
+from streamclf.core.errors import SinkError
+from streamclf.core.settings import Settings
+from streamclf.model.classifier import Classifier
+from streamclf.model.model_file import Model
+from streamclf.pipeline.engine import Engine
+from streamclf.runs.batch import run_recordings
+from streamclf.runs.console import Bars
 from streamclf.sinks.base import MemorySink
+from streamclf.sinks.per_recording_files import OwnFiles
 
 OUTPUTS = ("-o", "{dir}/{stem}.csv", "-o", "{dir}/{stem}.txt")
 

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamclf.sources.clock import SystemClock
-from streamclf.sources.fake_backend import FakeClock
-from streamclf.sources.ring import Ring
+from streamclf.sources.microphone.ring import Ring
+from streamclf.sources.simulated.fake_backend import FakeClock
 
 RATE, BLOCK = 100, 10
 

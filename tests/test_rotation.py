@@ -11,12 +11,12 @@ import pytest
 from live_runs import PATIENCE_S
 from test_live_outputs import STREAM
 
-from streamclf.errors import UsageError
-from streamclf.records import SoundEvent
-from streamclf.sinks.choose import open_sink
-from streamclf.sinks.rotation import Rotation
-from streamclf.sinks.targets import HALF_LINE_BYTES, FileTarget
-from streamclf.sinks.upkeep import Upkeep
+from streamclf.core.errors import UsageError
+from streamclf.core.records import SoundEvent
+from streamclf.sinks.factory import open_sink
+from streamclf.sinks.live.rotation import Rotation
+from streamclf.sinks.live.targets import HALF_LINE_BYTES, FileTarget
+from streamclf.sinks.live.upkeep import Upkeep
 
 
 def test_reopening_goes_over_to_the_new_file(tmp_path, words, patient_end):

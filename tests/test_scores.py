@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from test_sinks import LABELS, LIVE, RATE, RESULTS, STREAM, window
 
-from streamclf.errors import SinkError, UsageError
+from streamclf.core.errors import SinkError, UsageError
 from streamclf.sinks.base import StreamInfo
-from streamclf.sinks.choose import check_scores_ending, open_scores
+from streamclf.sinks.factory import check_scores_ending, open_scores
 
 
 def test_scores_end_in_csv_or_npz(tmp_path):

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamclf.scratch import Scratch
+from streamclf.core.spill_buffer import Scratch
 
 
 @contextmanager

@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 from live_runs import PATIENCE_S
 
-from streamclf import log
-from streamclf.records import Gap
-from streamclf.service import Service
-from streamclf.sources.fake_backend import FakeBackend
+from streamclf.core import log
+from streamclf.core.records import Gap
+from streamclf.runs.systemd import Service
+from streamclf.sources.simulated.fake_backend import FakeBackend
 
-UNIT = Path(__file__).parents[1] / "service" / "streamclf.service"
+UNIT = Path(__file__).parents[1] / "service" / "streamclf.runs.systemd"
 needs_sockets = pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="needs Unix sockets")
 
 

@@ -14,23 +14,23 @@ import pytest
 import soundfile
 import toys
 
-from streamclf.classifier import Classifier
+from streamclf.core.errors import SourceError
+from streamclf.core.records import Average, Block, Gap, SoundEvent, rescale
+from streamclf.core.stats import Statistics
 from streamclf.dashboard.history import History
 from streamclf.dashboard.listener import Doors, Listener
 from streamclf.dashboard.messages import ListeningEnded
-from streamclf.engine import Engine
-from streamclf.errors import SourceError
-from streamclf.model import Model
-from streamclf.records import Average, Block, Gap, SoundEvent, rescale
-from streamclf.runner import run_stream
+from streamclf.model.classifier import Classifier
+from streamclf.model.model_file import Model
+from streamclf.pipeline.engine import Engine
+from streamclf.runs.runner import run_stream
 from streamclf.sinks.base import MemorySink
-from streamclf.sinks.choose import open_sink
-from streamclf.sinks.clips import ClipSink
+from streamclf.sinks.clips.clips import ClipSink
+from streamclf.sinks.factory import open_sink
 from streamclf.sources.array import ArraySource
-from streamclf.sources.devices import InputDevice
-from streamclf.sources.fake_backend import FakeBackend, FakeClock
+from streamclf.sources.microphone.devices import InputDevice
 from streamclf.sources.relay import Relay
-from streamclf.stats import Statistics
+from streamclf.sources.simulated.fake_backend import FakeBackend, FakeClock
 
 
 class LiveArray(ArraySource):

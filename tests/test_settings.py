@@ -3,9 +3,9 @@ import math
 import msgspec
 import pytest
 
-from streamclf.card import Card, Threshold, Thresholds
-from streamclf.errors import UsageError
-from streamclf.settings import Settings, choose_thresholds, read_thresholds
+from streamclf.core.card import Card, Threshold, Thresholds
+from streamclf.core.errors import UsageError
+from streamclf.core.settings import Settings, choose_thresholds, read_thresholds
 
 LABELS = ["dog", "rain"]
 BASE = Thresholds(

@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 import toys
 
-from streamclf.errors import UsageError
-from streamclf.masking import one_line
-from streamclf.shared_tables import SharedTable
+from streamclf.core.errors import UsageError
+from streamclf.core.redaction import one_line
+from streamclf.sinks.shared_tables import SharedTable
 
 NAMES = ["a.wav", "quiet.wav", 'odd, "b"\nc.wav', "cut.wav", "e.wav"]
 

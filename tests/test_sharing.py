@@ -9,15 +9,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from picky import STRIDE, WINDOW, Live, bursts, hear
 
-from streamclf.classifier import Classifier
-from streamclf.engine import Engine
-from streamclf.errors import ModelError
-from streamclf.model import Model
-from streamclf.records import Average, Gap, Notice, SoundEvent, Window
-from streamclf.settings import Settings
-from streamclf.sharing import SharedStream, count_grids, fit_hop
+from streamclf.core.errors import ModelError
+from streamclf.core.records import Average, Gap, Notice, SoundEvent, Window
+from streamclf.core.settings import Settings
+from streamclf.model.classifier import Classifier
+from streamclf.model.model_file import Model
+from streamclf.model.stem.shared_frames import SharedStream, count_grids, fit_hop
+from streamclf.model.stem.split_model import SplitModel
+from streamclf.pipeline.engine import Engine
 from streamclf.sources.array import ArraySource
-from streamclf.split import SplitModel
 
 
 @settings(max_examples=40, deadline=None)
@@ -151,9 +151,9 @@ def test_a_stream_keeps_no_more_than_a_window(split):
 def test_a_small_model_takes_no_more_windows_than_a_stretch_of_its_stem_has(
     tmp_path, monkeypatch, limit, hop, expected
 ):
-    monkeypatch.setattr("streamclf.model.SMALL_BYTES", limit)
-    monkeypatch.setattr("streamclf.split.STRETCH_S", 400 * STRIDE / toys.RATE)
-    monkeypatch.setattr("streamclf.split.STRETCH_FIELDS", 1)
+    monkeypatch.setattr("streamclf.model.model_file.SMALL_BYTES", limit)
+    monkeypatch.setattr("streamclf.model.stem.split_model.STRETCH_S", 400 * STRIDE / toys.RATE)
+    monkeypatch.setattr("streamclf.model.stem.split_model.STRETCH_FIELDS", 1)
     path = toys.write_picky_network(tmp_path / "m.onnx")
     assert Classifier(Model(path, provider="cpu")).batch_size(hop) == expected
 
@@ -167,7 +167,7 @@ def test_a_cut_that_fails_for_whatever_reason_leaves_the_whole_graph(
     def fail(*arguments):
         raise ZeroDivisionError("a mistake")
 
-    monkeypatch.setattr("streamclf.surgery.cut_stem", fail)
+    monkeypatch.setattr("streamclf.model.stem.cut_graph.cut_stem", fail)
     path = toys.write_picky_network(tmp_path / "picky.onnx")
     classifier = Classifier(Model(path, provider="cpu", live=live))
     source = ArraySource(bursts(40_000), toys.RATE)

@@ -9,15 +9,15 @@ import toys
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamclf.card import Unknown
-from streamclf.classifier import Classifier
-from streamclf.engine import Engine
-from streamclf.model import Model, find_model
-from streamclf.records import Average, Block, Gap, Notice, SoundEvent
-from streamclf.settings import Settings
-from streamclf.short import fill_window, weigh
+from streamclf.core.card import Unknown
+from streamclf.core.records import Average, Block, Gap, Notice, SoundEvent
+from streamclf.core.settings import Settings
+from streamclf.model.classifier import Classifier
+from streamclf.model.model_file import Model, find_model
+from streamclf.pipeline.engine import Engine
+from streamclf.pipeline.short_audio import fill_window, weigh
+from streamclf.pipeline.windows import slide
 from streamclf.sources.array import ArraySource
-from streamclf.windows import slide
 
 LENGTHS_S = (0.05, 0.1, 0.2, 0.4, 0.8, 1.2)
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from live_runs import PATIENCE_S
 
-from streamclf.runner import Interrupts
+from streamclf.runs.interrupts import Interrupts
 
 
 def wait_until(condition, process: subprocess.Popen) -> None:

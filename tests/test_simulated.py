@@ -10,10 +10,10 @@ import pytest
 import toys
 from test_lying_headers import FADING, NOISE, flac, frames_of, mp3
 
-from streamclf.errors import RecordingError, UsageError
-from streamclf.records import Block, Gap, Notice
-from streamclf.sources.faults import parse_name
-from streamclf.sources.simulated import SimulatedMicrophone
+from streamclf.core.errors import RecordingError, UsageError
+from streamclf.core.records import Block, Gap, Notice
+from streamclf.sources.simulated.faults import parse_name
+from streamclf.sources.simulated.simulated import SimulatedMicrophone
 
 RATE = toys.RATE
 

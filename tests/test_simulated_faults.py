@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamclf.records import Block, Gap, Notice
-from streamclf.sources.faults import parse_name
-from streamclf.sources.simulated import SimulatedMicrophone
+from streamclf.core.records import Block, Gap, Notice
+from streamclf.sources.simulated.faults import parse_name
+from streamclf.sources.simulated.simulated import SimulatedMicrophone
 
 RATE = 2000
 LENGTH_S = 15.0

@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from streamclf.errors import SinkError, UsageError
-from streamclf.records import Average, Gap, Notice, Scores, SoundEvent
+from streamclf.core.errors import SinkError, UsageError
+from streamclf.core.records import Average, Gap, Notice, Scores, SoundEvent
 from streamclf.sinks.base import MemorySink, Sink, StreamInfo
-from streamclf.sinks.choose import format_of, open_scores, open_sink
+from streamclf.sinks.factory import format_of, open_scores, open_sink
 from streamclf.sinks.lines import LineFile
-from streamclf.sinks.targets import FileTarget
+from streamclf.sinks.live.targets import FileTarget
 
 RATE = 8000
 LABELS = ["dog", "door, slammed", "rain"]

@@ -3,10 +3,11 @@ import sys
 import pytest
 import toys
 
-from streamclf.errors import RecordingError, UsageError
-from streamclf.sources.choose import SourceOptions, open_source
-from streamclf.sources.simulated import SimulatedMicrophone
-from streamclf.sources.stream import StandardInput, UrlStream
+from streamclf.core.errors import RecordingError, UsageError
+from streamclf.sources.factory import SourceOptions, open_source
+from streamclf.sources.simulated.simulated import SimulatedMicrophone
+from streamclf.sources.stream.standard_input import StandardInput
+from streamclf.sources.stream.url_stream import UrlStream
 
 
 @pytest.mark.parametrize(
@@ -93,7 +94,7 @@ def test_no_source_is_a_microphone(monkeypatch):
         made.append(options)
         return "the microphone"
 
-    monkeypatch.setattr("streamclf.sources.microphone.Microphone", microphone)
+    monkeypatch.setattr("streamclf.sources.microphone.microphone.Microphone", microphone)
     assert open_source(SourceOptions(device="2", reconnect=False)) == "the microphone"
     assert made[0]["device"] == "2"
     assert made[0]["reconnect"] is False

@@ -12,13 +12,14 @@ import time
 import pytest
 from live_runs import PATIENCE_S
 
-from streamclf import log, standard_streams
-from streamclf.console import Bars, has_terminal
-from streamclf.errors import StreamError
+from streamclf.core import log, standard_streams
+from streamclf.core.errors import StreamError
+from streamclf.core.standard_streams import Nowhere, end_output
+from streamclf.runs.background_log import in_background
+from streamclf.runs.console import Bars, has_terminal
 from streamclf.sinks.lines import LineFile
-from streamclf.sinks.pipes import OutputTarget
-from streamclf.sources.stream import StandardInput
-from streamclf.standard_streams import Nowhere, end_output
+from streamclf.sinks.live.pipes import OutputTarget
+from streamclf.sources.stream.standard_input import StandardInput
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="closes descriptors as a shell does")
 
@@ -158,7 +159,7 @@ def test_parts_of_the_library_live_without_standard_streams(monkeypatch):
         monkeypatch.setattr(sys, name, None)
     assert not has_terminal()
     log.say("nobody reads this")
-    with log.in_background():
+    with in_background():
         log.say("nor this")
     with Bars(2) as bars:
         bars.say("nor this")

@@ -15,9 +15,11 @@ import toys
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamclf.errors import StreamError, UsageError
-from streamclf.records import Block, Notice
-from streamclf.sources.stream import RawFormat, StandardInput, UrlStream
+from streamclf.core.errors import StreamError, UsageError
+from streamclf.core.records import Block, Notice
+from streamclf.sources.stream.raw_format import RawFormat
+from streamclf.sources.stream.standard_input import StandardInput
+from streamclf.sources.stream.url_stream import UrlStream
 
 # Of each format: its values, as bytes, and what they mean.
 SAMPLES = {

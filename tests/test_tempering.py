@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
-from streamclf.average import average
-from streamclf.classifier import activate
-from streamclf.records import Average, Scores
-from streamclf.tempering import temper, untemper
+from streamclf.core.records import Average, Scores
+from streamclf.core.temperature import temper, untemper
+from streamclf.model.classifier import activate
+from streamclf.pipeline.average import average
 
 LOGITS = np.random.default_rng(1).normal(0, 4, (6, 5)).astype(np.float32)
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from streamclf.records import Gap
-from streamclf.sources.ring import Captured
-from streamclf.sources.timeline import Timeline
+from streamclf.core.records import Gap
+from streamclf.sources.microphone.ring import Captured
+from streamclf.sources.microphone.timeline import Timeline
 
 
 def captured(

@@ -14,7 +14,7 @@ import pytest
 from readings import check_contiguous, read
 from test_lying_headers import NOISE, notices
 
-from streamclf.records import Block
+from streamclf.core.records import Block
 
 RATE = 16_000
 SOUND = np.random.default_rng(0).normal(0, 3000, 3 * RATE).astype(np.int16)

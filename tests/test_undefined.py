@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 import toys
 
-from streamclf.card import Thresholds
-from streamclf.classifier import Classifier
-from streamclf.engine import Engine
-from streamclf.model import Model
-from streamclf.records import Average, Notice, SoundEvent
-from streamclf.settings import Settings
+from streamclf.core.card import Thresholds
+from streamclf.core.records import Average, Notice, SoundEvent
+from streamclf.core.settings import Settings
+from streamclf.model.classifier import Classifier
+from streamclf.model.model_file import Model
+from streamclf.pipeline.engine import Engine
 from streamclf.sources.array import ArraySource
 
 SOUND = np.concatenate([toys.tone(1000, 6), toys.silence(4), toys.tone(440, 6)])

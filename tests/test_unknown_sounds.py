@@ -8,17 +8,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamclf.card import Card, Thresholds, Unknown
-from streamclf.comparison import compare
-from streamclf.engine import Engine
-from streamclf.events import Found, Timing
-from streamclf.records import Average, EventBegan, Gap, Scores, SoundEvent
-from streamclf.settings import Settings
+from streamclf.checks.comparison import compare
+from streamclf.core.card import Card, Thresholds, Unknown
+from streamclf.core.records import Average, EventBegan, Gap, Scores, SoundEvent
+from streamclf.core.settings import Settings
+from streamclf.core.unknown import SILENCE, judge
+from streamclf.pipeline.engine import Engine
+from streamclf.pipeline.events import Found, Timing
+from streamclf.pipeline.unknown_events import name_unknown
 from streamclf.sinks.base import StreamInfo
 from streamclf.sinks.jsonl import JsonLinesSink
 from streamclf.sources.array import ArraySource
-from streamclf.unknown import SILENCE, judge
-from streamclf.unnamed import name_unknown
 
 RATE = 1000
 UNKNOWN = Unknown(threshold=0.6)

@@ -7,14 +7,14 @@ import toys
 from onnx import TensorProto, helper
 from test_lying_headers import FADING, mp3
 
-from streamclf import proof, verify
-from streamclf.card import Stem
-from streamclf.errors import ProviderError
-from streamclf.model import Model
-from streamclf.records import Block, Gap
-from streamclf.sharing import SharedStream
-from streamclf.sources.random_blocks import RandomBlocks
-from streamclf.sources.recording import Recording
+from streamclf.checks import self_check, verify
+from streamclf.core.card import Stem
+from streamclf.core.errors import ProviderError
+from streamclf.core.records import Block, Gap
+from streamclf.model.model_file import Model
+from streamclf.model.stem.shared_frames import SharedStream
+from streamclf.sources.recording.recording import Recording
+from streamclf.sources.simulated.random_blocks import RandomBlocks
 
 
 @pytest.fixture(scope="module")
@@ -161,7 +161,7 @@ def cuda_double(monkeypatch, tmp_path):
     """A provider that is here; a test says which model it runs in truth."""
     monkeypatch.setattr(verify, "built_providers", lambda: ["cpu", "cuda"])
     monkeypatch.setattr(verify, "obstacle", lambda name: None)
-    real = proof.open_model
+    real = self_check.open_model
 
     def play(path) -> None:
         def opened(options, live):
@@ -173,8 +173,8 @@ def cuda_double(monkeypatch, tmp_path):
             model.provider = "cuda"
             return model
 
-        monkeypatch.setattr(proof, "open_model", opened)
-        monkeypatch.setattr("streamclf.opening.open_model", opened)
+        monkeypatch.setattr(self_check, "open_model", opened)
+        monkeypatch.setattr("streamclf.runs.engine_setup.open_model", opened)
 
     return play
 

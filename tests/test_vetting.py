@@ -8,12 +8,12 @@ import pytest
 import toys
 from onnx import TensorProto, helper, numpy_helper
 
-from streamclf import vetting
-from streamclf.card import METADATA_KEY, format_card
-from streamclf.classifier import Classifier
-from streamclf.errors import ModelError
-from streamclf.model import Model
-from streamclf.vetting import DOMAINS, FORBIDDEN, vet_model
+from streamclf.core.card import METADATA_KEY, format_card
+from streamclf.core.errors import ModelError
+from streamclf.model.classifier import Classifier
+from streamclf.model.model_file import Model
+from streamclf.model.vetting import vetting
+from streamclf.model.vetting.vetting import DOMAINS, FORBIDDEN, vet_model
 
 N = 4
 

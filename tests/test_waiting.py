@@ -9,8 +9,8 @@ import pytest
 
 from streamclf.sources.backoff import BackOff
 from streamclf.sources.clock import StopSignal, SystemClock
-from streamclf.sources.fake_backend import FakeClock
-from streamclf.sources.serial import SerialThread
+from streamclf.sources.microphone.call_thread import SerialThread
+from streamclf.sources.simulated.fake_backend import FakeClock
 
 
 def test_backoff_doubles_and_begins_again() -> None:

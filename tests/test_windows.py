@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamclf.records import Block, Gap, Notice, Window
-from streamclf.windows import slide
+from streamclf.core.records import Block, Gap, Notice, Window
+from streamclf.pipeline.windows import slide
 
 RATE = 100
 

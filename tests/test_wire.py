@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from onnx import TensorProto, numpy_helper
 from test_vetting import N, save
 
-from streamclf.classifier import Classifier
-from streamclf.errors import ModelError, StreamclfError
-from streamclf.model import Model
-from streamclf.vetting import CHILDREN, vet_model
-from streamclf.wire import Reader, WireError
+from streamclf.core.errors import ModelError, StreamclfError
+from streamclf.model.classifier import Classifier
+from streamclf.model.model_file import Model
+from streamclf.model.vetting.protobuf import Reader, WireError
+from streamclf.model.vetting.vetting import CHILDREN, vet_model
 
 MORE = int(os.environ.get("STREAMCLF_FUZZ", "1"))
 

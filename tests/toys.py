@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from streamclf.card import METADATA_KEY, Card, Stem, Thresholds, format_card
+from streamclf.core.card import METADATA_KEY, Card, Stem, Thresholds, format_card
 
 RATE = 8000
 WINDOW = 12_000  # 1.5 s

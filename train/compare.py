@@ -14,14 +14,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from streamclf.errors import StreamclfError
-from train.arguments import Parser
-from train.exits import exit_codes
-from train.hearing import HOP_S
-from train.layers import count_multiply_adds, count_parameters
-from train.loading import load_network
-from train.reproducing import describe_form
-from train.runs import CONFIG, RESULT, RunFolder
+from streamclf.core.errors import StreamclfError
+from train.base.arguments import Parser
+from train.base.exit_codes import exit_codes
+from train.nets.inference import HOP_S
+from train.nets.layers import count_multiply_adds, count_parameters
+from train.run_folder.load_network import load_network
+from train.run_folder.reproduce import describe_form
+from train.run_folder.run import CONFIG, RESULT, RunFolder
 
 MEASURED_S = 1.0
 """Seconds for which each network is timed, one window at a time as in live use."""

@@ -25,12 +25,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from train.augment import fit_length, to_device
+from train.audio.augment import fit_length, to_device
+from train.audio.sound_store import Material, Spectra, make_material
+from train.base.recipe import Recipe
 from train.datasets.prepared import REGRESSION, SINGLE_LABEL, ClipSet
-from train.features import LogMel
-from train.recipe import Recipe
-from train.sounds import Material, Spectra, make_material
-from train.system import System
+from train.nets.contract import System
+from train.nets.log_mel import LogMel
 
 SAMPLE_RATE = 22050
 WINDOW_SAMPLES = 22050
@@ -194,6 +194,6 @@ def _conv(n_inputs: int, n_outputs: int) -> list[nn.Module]:
 SYSTEM = CoughSystem
 
 if __name__ == "__main__":
-    from train.command import main
+    from train.cli.network_command import main
 
     sys.exit(main("cough"))

@@ -21,25 +21,25 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from streamclf.average import average
-from streamclf.classifier import Classifier, classify
-from streamclf.errors import UsageError
-from streamclf.events import Timing, detect
-from streamclf.model import Model, find_model
-from streamclf.records import Average, Block, SoundEvent
-from streamclf.scorer import open_stream
-from streamclf.settings import Settings
-from streamclf.short import weigh_short
-from streamclf.stats import Statistics
-from streamclf.unknown import pass_silence
-from streamclf.windows import slide
-from train.arguments import Parser
+from streamclf.core.errors import UsageError
+from streamclf.core.records import Average, Block, SoundEvent
+from streamclf.core.settings import Settings
+from streamclf.core.stats import Statistics
+from streamclf.core.unknown import pass_silence
+from streamclf.model.classifier import Classifier, classify
+from streamclf.model.model_file import Model, find_model
+from streamclf.model.scorer import open_stream
+from streamclf.pipeline.average import average
+from streamclf.pipeline.events import Timing, detect
+from streamclf.pipeline.short_audio import weigh_short
+from streamclf.pipeline.windows import slide
+from train.audio.noise import at_level, make_noise
+from train.audio.tones import KINDS, make_tone
+from train.base.arguments import Parser
+from train.base.exit_codes import exit_codes
 from train.datasets import DATASET_NAMES, ClipSet, open_clips
-from train.exits import exit_codes
+from train.judging.metrics import interval_95
 from train.levels import check_levels, raise_by
-from train.metrics import interval_95
-from train.noise import at_level, make_noise
-from train.tones import KINDS, make_tone
 
 LEVELS_DB = (0.0, -10.0, -20.0, -30.0, -40.0)
 NOISE_S = 20.0
@@ -136,8 +136,8 @@ def measure(classifier: Classifier, clips: ClipSet) -> dict[str, float]:
 def hear(classifier: Classifier, waveform: npt.NDArray[np.float32]) -> tuple[str, set[str]]:
     """The class of the highest averaged score, and the classes of all events.
 
-    Made by the stages of `streamclf.engine.Engine`, which take the audio as it is here: mono, at
-    the model's rate.
+    Made by the stages of `streamclf.pipeline.engine.Engine`, which take the audio as it is here:
+    mono, at the model's rate.
 
     Args:
         classifier: The model, ready to score.
@@ -173,7 +173,7 @@ def hear(classifier: Classifier, waveform: npt.NDArray[np.float32]) -> tuple[str
 def count_found(
     classifier: Classifier, n_sounds: int, seed: int, kind: str = "noise"
 ) -> dict[str, Any]:
-    """In how many made noises, or tones of a kind (`train.tones.KINDS`), anything is found."""
+    """Count the made noises, or tones of a kind, in which anything is found."""
     random, rate = np.random.default_rng(seed), classifier.card.sample_rate
     n_samples = round(NOISE_S * rate)
     found = []

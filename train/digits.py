@@ -21,12 +21,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from train.augment import crop_scaled, draw_gains, mask_spectrum, to_device
+from train.audio.augment import crop_scaled, draw_gains, mask_spectrum, to_device
+from train.audio.sound_store import Material, make_material
+from train.base.recipe import Recipe
 from train.datasets.prepared import ClipSet
-from train.features import LogMel, OverWaveform
-from train.recipe import Recipe
-from train.sounds import Material, make_material
-from train.system import System
+from train.nets.contract import System
+from train.nets.log_mel import LogMel, OverWaveform
 
 SAMPLE_RATE = 8000
 WINDOW_SAMPLES = 8000
@@ -240,6 +240,6 @@ def _conv(n_inputs: int, n_outputs: int, size: int, stride: int = 1) -> list[nn.
 SYSTEM = DigitsSystem
 
 if __name__ == "__main__":
-    from train.command import main
+    from train.cli.network_command import main
 
     sys.exit(main("digits"))

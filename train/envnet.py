@@ -20,14 +20,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from train.augment import crop_scaled, draw_gains, to_device
+from train.audio.augment import crop_scaled, draw_gains, to_device
+from train.audio.mixing import draw_other_class, mix_between_classes, mix_labels
+from train.audio.sound_store import Material, make_material
+from train.base.recipe import Recipe
 from train.datasets.prepared import ClipSet
-from train.features import OverWaveform
-from train.hearing import ten_crops
-from train.mixing import draw_other_class, mix_between_classes, mix_labels
-from train.recipe import Recipe
-from train.sounds import Material, make_material
-from train.system import System
+from train.nets.contract import System
+from train.nets.inference import ten_crops
+from train.nets.log_mel import OverWaveform
 
 N_HIDDEN = 4096
 STRONGEST_SCALE = 1.25
@@ -213,6 +213,6 @@ def hidden(n_inputs: int, n_outputs: int) -> list[nn.Module]:
 SYSTEM = EnvNetSystem
 
 if __name__ == "__main__":
-    from train.command import main
+    from train.cli.network_command import main
 
     sys.exit(main("envnet"))

@@ -88,6 +88,6 @@ class EnvNetV2System(EnvNetSystem):
 SYSTEM = EnvNetV2System
 
 if __name__ == "__main__":
-    from train.command import main
+    from train.cli.network_command import main
 
     sys.exit(main("envnetv2"))

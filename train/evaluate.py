@@ -11,21 +11,21 @@ from typing import Any
 
 import torch
 
-from streamclf.errors import UsageError
-from train import crossfold
-from train.arguments import Parser
+from streamclf.core.errors import UsageError
+from train.base.arguments import Parser
+from train.base.exit_codes import exit_codes
+from train.cli import cross_validation
 from train.datasets import ClipSet
-from train.exits import exit_codes
-from train.hearing import WindowLogits
-from train.judging import describe, judge
-from train.loading import load_network
-from train.metrics import confusion, reliability
-from train.options import make_parser
-from train.plots import draw_confusion, draw_reliability, draw_scatter
-from train.resuming import option_type, recorded_options
-from train.runs import CONFIG, RESULT, RunFolder
-from train.split import check_task, open_data
-from train.system import System
+from train.judging.clip_accuracy import describe, judge
+from train.judging.metrics import confusion, reliability
+from train.judging.plots import draw_confusion, draw_reliability, draw_scatter
+from train.nets.contract import System
+from train.nets.inference import WindowLogits
+from train.run_folder.fold_split import check_task, open_data
+from train.run_folder.load_network import load_network
+from train.run_folder.resume import option_type, recorded_options
+from train.run_folder.run import CONFIG, RESULT, RunFolder
+from train.run_folder.run_options import make_parser
 
 N_WORST = 5
 
@@ -62,9 +62,9 @@ def evaluate_folds(options: argparse.Namespace, config: dict[str, Any]) -> None:
             f"--fold is {options.fold}: give that fold's own folder, {root.path}/fold-N"
         )
     results = [evaluate(root.path / f"fold-{k}", options) for k in config["cross_validation"]]
-    summary = crossfold.summarise(results)
+    summary = cross_validation.summarise(results)
     root.write_json(RESULT, summary)
-    print(f"{root.path}: {crossfold.describe(summary)}")
+    print(f"{root.path}: {cross_validation.describe(summary)}")
 
 
 def evaluate(path: Path, options: argparse.Namespace) -> dict[str, Any]:

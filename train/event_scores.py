@@ -15,12 +15,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from streamclf.errors import UsageError
-from train.arguments import Parser
+from streamclf.core.errors import UsageError
+from train.base.arguments import Parser
+from train.base.errors import TrainError
+from train.base.exit_codes import exit_codes
 from train.datasets.dataset import number_rows
-from train.errors import TrainError
-from train.event_metrics import COLLAR_S, SEGMENT_S, Event, judge_events
-from train.exits import exit_codes
+from train.judging.event_metrics import COLLAR_S, SEGMENT_S, Event, judge_events
 
 COLUMNS = ("source", "label", "onset", "offset")
 

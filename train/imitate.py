@@ -9,8 +9,8 @@ A few thousand labelled clips say little of how sounds differ. A teacher that ha
 says of any window what it hears in it: its features and a layer halfway to them, which says other
 things (mean square errors, each value scaled to the same spread), and its scores (cross-entropy).
 Windows are mixed anew for every batch
-(`train.mixtures`) by processes of their own, which ask the teacher, too; what batch ``k`` holds
-follows from the seed and ``k``, so that an interrupted run goes on exactly (``--resume``).
+(`train.audio.mixtures`) by processes of their own, which ask the teacher, too; what batch ``k``
+holds follows from the seed and ``k``, so that an interrupted run goes on exactly (``--resume``).
 
 Most mixtures the network hears quieter than the teacher, up to 40 dB, and with ``--through-noise``
 under noise that the teacher does not hear, and so learns to hear through it.
@@ -35,19 +35,19 @@ from typing import Any
 
 import torch
 
-from train.arguments import Parser
+from train.audio.mixtures import QUIET_DB, QUIET_SHARE, Mixtures, Source
+from train.base.arguments import Parser
+from train.base.errors import UsageError
+from train.base.exit_codes import exit_codes
+from train.base.recipe import Recipe
 from train.datasets import ClipSet, open_clips, open_sounds
-from train.errors import UsageError
-from train.exits import exit_codes
-from train.from_model import measure_norms, read_layers, warn_if_heard
-from train.imitation import Lessons, judge, learn
-from train.mixtures import QUIET_DB, QUIET_SHARE, Mixtures, Source
-from train.pocket_network import SAMPLE_RATE, WIDTHS, WINDOW_SAMPLES, PocketNet
-from train.recipe import Recipe
-from train.reproducing import describe_command
-from train.runs import CONFIG, RESULT, RunFolder
-from train.started import IMITATION, read_imitator, shorten
-from train.yamnet import Yamnet
+from train.nets.pocket_network import SAMPLE_RATE, WIDTHS, WINDOW_SAMPLES, PocketNet
+from train.nets.yamnet import Yamnet
+from train.pocket_parts.imitation import Lessons, judge, learn
+from train.pocket_parts.pretrained_onnx import measure_norms, read_layers, warn_if_heard
+from train.pocket_parts.pretrained_run import IMITATION, read_imitator, shorten
+from train.run_folder.reproduce import describe_command
+from train.run_folder.run import CONFIG, RESULT, RunFolder
 
 SHARES = {"data": 0.5, "speech and music": 0.1, "others": 0.37}
 """How often a sound is drawn from each; what is not given leaves its share to the rest."""

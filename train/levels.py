@@ -16,15 +16,15 @@ from typing import Any
 
 import numpy as np
 
-from streamclf.errors import UsageError
-from train.arguments import Parser
+from streamclf.core.errors import UsageError
+from train.base.arguments import Parser
+from train.base.exit_codes import exit_codes
 from train.datasets import ClipSet
 from train.evaluate import open_data_of
-from train.exits import exit_codes
-from train.hearing import HOP_S, hear_windows
-from train.loading import load_network, open_held_out
-from train.metrics import interval_95
-from train.runs import RunFolder
+from train.judging.metrics import interval_95
+from train.nets.inference import HOP_S, hear_windows
+from train.run_folder.load_network import load_network, open_held_out
+from train.run_folder.run import RunFolder
 
 LEVELS_DB = (0.0, -10.0, -20.0, -30.0, -40.0, -50.0)
 LOWEST_DB = -90.0

@@ -6,8 +6,8 @@ convolutions. The notebook measures on a random fifth of the clips (``--random-s
 clips of one recording stand on both sides; here the folds are the default and what counts.
 
 Two things differ. Time is shifted by whole frames (11.6 ms) of spectra that are made once
-(`train.sounds`), not by samples: to make stereo spectra at 44.1 kHz for every batch took four
-times as long as to learn from them. And the exported network hears one channel, as `streamclf`
+(`train.audio.sound_store`), not by samples: to make stereo spectra at 44.1 kHz for every batch took
+four times as long as to learn from them. And the exported network hears one channel, as `streamclf`
 does, and takes it for both.
 """
 
@@ -21,12 +21,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from train.augment import mask_spectrum
+from train.audio.augment import mask_spectrum
+from train.audio.sound_store import Material, Spectra, make_material
+from train.base.recipe import Recipe
 from train.datasets.prepared import ClipSet
-from train.features import LogMel
-from train.recipe import Recipe
-from train.sounds import Material, Spectra, make_material
-from train.system import System
+from train.nets.contract import System
+from train.nets.log_mel import LogMel
 
 SAMPLE_RATE = 44100
 WINDOW_SAMPLES = 176_400
@@ -190,6 +190,6 @@ def _conv(n_inputs: int, n_outputs: int, size: int) -> list[nn.Module]:
 SYSTEM = MelCnnSystem
 
 if __name__ == "__main__":
-    from train.command import main
+    from train.cli.network_command import main
 
     sys.exit(main("melcnn"))

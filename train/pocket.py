@@ -1,7 +1,7 @@
 """Pocket: a small log-mel network for 16 kHz and 1.5 s, the one that streamclf comes with.
 
-The mel front end of `train.pocket_network` is in the graph and learns nothing, so training caches
-its output and mixes, colours and masks spectrograms instead of waveforms.
+The mel front end of `train.nets.pocket_network` is in the graph and learns nothing, so training
+caches its output and mixes, colours and masks spectrograms instead of waveforms.
 
 ESC-50 has neither speech nor music, which is what most microphones hear: ``--speech-music`` adds
 both. Windows of made noise alone have all labels alike, so that noise is named without confidence.
@@ -24,14 +24,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from streamclf.errors import UsageError
+from streamclf.core.errors import UsageError
 from train.datasets import ClipSet, open_clips
 from train.datasets.prepared import join
 from train.datasets.speech_music import LABELS, SPEECH_MUSIC, choose_pieces
-from train.from_model import measure_norms, read_layers, warn_if_heard
-from train.last_layer import fit_last_layer
-from train.pocket_batches import draw_batch
-from train.pocket_network import (
+from train.nets.contract import System
+from train.nets.pocket_network import (
     HOP_LENGTH,
     SAMPLE_RATE,
     WIDTHS,
@@ -39,12 +37,14 @@ from train.pocket_network import (
     PocketBody,
     PocketNet,
 )
-from train.pocket_recipe import PocketRecipe
-from train.powers import PowerMaterial, Powers, make_noises
-from train.started import read_imitation, read_named
-from train.system import System
-from train.teacher import HOP_S, soft_labels
-from train.through_noise import THROUGH_NOISE, Before, Hearer
+from train.pocket_parts.batches import draw_batch
+from train.pocket_parts.last_layer import fit_last_layer
+from train.pocket_parts.mel_power import PowerMaterial, Powers, make_noises
+from train.pocket_parts.noise_training import THROUGH_NOISE, Before, Hearer
+from train.pocket_parts.pretrained_onnx import measure_norms, read_layers, warn_if_heard
+from train.pocket_parts.pretrained_run import read_imitation, read_named
+from train.pocket_parts.recipe import PocketRecipe
+from train.pocket_parts.teacher import HOP_S, soft_labels
 
 N_HEARD = 14
 """Frames (0.4 s) of a clip that a window at its edge holds at least."""
@@ -215,7 +215,7 @@ class Pocket(System):
     def batch(
         self, material: PowerMaterial, indices: np.ndarray, random: np.random.Generator
     ) -> tuple[Tensor, Tensor]:
-        """Windows of the clips, changed and mixed (`train.pocket_batches`)."""
+        """Windows of the clips, changed and mixed (`train.pocket_parts.batches`)."""
         return draw_batch(self.recipe, material, indices, random)
 
     def conclude(self, network: PocketNet) -> None:
@@ -250,6 +250,6 @@ def _one_hot(clips: ClipSet) -> Tensor:
 SYSTEM = Pocket
 
 if __name__ == "__main__":
-    from train.command import main
+    from train.cli.network_command import main
 
     sys.exit(main("pocket"))

@@ -21,17 +21,17 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from streamclf.records import SoundEvent
+from streamclf.core.records import SoundEvent
 from streamclf.sinks.base import StreamInfo
 from streamclf.sinks.lines import LineFile
 from streamclf.sinks.tables import AudacitySink, CsvSink
-from train.arguments import Parser
+from train.audio.scenes import Scene, make_scenes
+from train.base.arguments import Parser
+from train.base.errors import DatasetError, TrainError, UsageError
+from train.base.exit_codes import exit_codes
 from train.datasets import DATASET_NAMES, ClipSet, open_clips
 from train.datasets.prepared import is_prepared
 from train.datasets.progress import show_progress
-from train.errors import DatasetError, TrainError, UsageError
-from train.exits import exit_codes
-from train.scenes import Scene, make_scenes
 
 TRUTH = "truth.csv"
 

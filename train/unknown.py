@@ -11,9 +11,9 @@ low there. Several are compared, each of averages over 3 s as the user sees them
   for Real-World Settings", ICML 2022).
 
 Known are the held-out fold's clips of classes that were trained on. Unknown are made noises and
-tones (`train.noise`, `train.tones`), the held-out fold's clips of classes that the run was trained
-without (``--leave-out`` of the training command), and clips of another data set's classes
-(``--unknown``).
+tones (`train.audio.noise`, `train.audio.tones`), the held-out fold's clips of classes that the run
+was trained without (``--leave-out`` of the training command), and clips of another data set's
+classes (``--unknown``).
 """
 
 from __future__ import annotations
@@ -28,19 +28,19 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from streamclf.errors import UsageError
-from train.arguments import Parser
+from streamclf.core.errors import UsageError
+from train.audio.noise import at_level, make_noise
+from train.audio.tones import KINDS, make_tone
+from train.base.arguments import Parser
+from train.base.exit_codes import exit_codes
 from train.datasets import DATASET_NAMES, ClipSet, open_clips
 from train.datasets.prepared import FULL_SCALE, Clip
 from train.evaluate import open_data_of
-from train.exits import exit_codes
-from train.hearing import HOP_S, WindowLogits, hear_windows
-from train.loading import load_network, open_held_out
-from train.metrics import area_under_curve
-from train.noise import at_level, make_noise
-from train.resuming import recorded_options
-from train.runs import RunFolder
-from train.tones import KINDS, make_tone
+from train.judging.metrics import area_under_curve
+from train.nets.inference import HOP_S, WindowLogits, hear_windows
+from train.run_folder.load_network import load_network, open_held_out
+from train.run_folder.resume import recorded_options
+from train.run_folder.run import RunFolder
 
 AVERAGE_S = 3.0
 NOISE_S = 5.0

@@ -10,8 +10,9 @@ In phase 1 the back end sees the waveform map twice; in phase 2 a log-mel map ta
 place, the branches over the waveform stay as they are and the rest goes on learning.
 
 ``--front-end fixed`` learns no filters over the waveform: the first convolution of each branch is a
-bank of Hann-windowed cosines, their frequencies evenly on the ERB scale (`train.features.wavelets`;
-the kernels are too short for gammatones). It shows what learning the filters is worth.
+bank of Hann-windowed cosines, their frequencies evenly on the ERB scale
+(`train.nets.log_mel.wavelets`; the kernels are too short for gammatones). It shows what learning
+the filters is worth.
 
 Published accuracy: ESC-10 93.75 %, ESC-50 79.10 %; trained on three folds, with the epoch chosen
 on the fold it is reported for.
@@ -28,12 +29,12 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
+from train.base.errors import RunError, UsageError
 from train.datasets.prepared import ClipSet
 from train.envnet import EnvNetRecipe, EnvNetSystem, hidden
-from train.errors import RunError, UsageError
-from train.features import LogMel, OverWaveform, wavelets
-from train.reproducing import list_commands
-from train.runs import CONFIG, WEIGHTS, RunFolder
+from train.nets.log_mel import LogMel, OverWaveform, wavelets
+from train.run_folder.reproduce import list_commands
+from train.run_folder.run import CONFIG, WEIGHTS, RunFolder
 
 SAMPLE_RATE = 44100
 WINDOW_SAMPLES = 66150
@@ -245,6 +246,6 @@ def _conv(n_inputs: int, n_outputs: int) -> list[nn.Module]:
 SYSTEM = WaveMsSystem
 
 if __name__ == "__main__":
-    from train.command import main
+    from train.cli.network_command import main
 
     sys.exit(main("wavemsnet"))

@@ -20,12 +20,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from train.augment import fit_length, to_device
+from train.audio.augment import fit_length, to_device
+from train.audio.sound_store import Material, make_material
+from train.base.recipe import Recipe
 from train.datasets.prepared import ClipSet
-from train.features import OverWaveform
-from train.recipe import Recipe
-from train.sounds import Material, make_material
-from train.system import System
+from train.nets.contract import System
+from train.nets.log_mel import OverWaveform
 
 WINDOW_SAMPLES = 32000
 QUIETEST = 1e-5
@@ -186,6 +186,6 @@ def _conv(n_inputs: int, n_outputs: int, size: int, stride: int, padding: int) -
 SYSTEM = WaveMxSystem
 
 if __name__ == "__main__":
-    from train.command import main
+    from train.cli.network_command import main
 
     sys.exit(main("wavemxnet"))

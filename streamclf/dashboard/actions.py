@@ -9,23 +9,23 @@ from typing import TYPE_CHECKING, Any
 
 from textual.app import App
 
-from streamclf.card import Thresholds
-from streamclf.dashboard import saving, tuning
+from streamclf.core.card import Thresholds
+from streamclf.core.errors import StreamclfError
+from streamclf.core.settings import Settings
+from streamclf.dashboard import adjustments, export
 from streamclf.dashboard.keys import keys_for
-from streamclf.dashboard.remembered import log_path, settings_path
+from streamclf.dashboard.saved_settings import log_path, settings_path
+from streamclf.dashboard.widgets.current_labels import Now
 from streamclf.dashboard.widgets.events import EventList
 from streamclf.dashboard.widgets.help import Help
-from streamclf.dashboard.widgets.now import Now
 from streamclf.dashboard.widgets.picker import Picker
-from streamclf.errors import StreamclfError
-from streamclf.model import name_for_later
-from streamclf.settings import Settings
+from streamclf.model.model_file import name_for_later
 
 if TYPE_CHECKING:
     from streamclf.dashboard.listener import Listener
     from streamclf.dashboard.playback import Playback
     from streamclf.dashboard.playhead import Playhead
-    from streamclf.dashboard.remembered import Remembered
+    from streamclf.dashboard.saved_settings import Remembered
 
 
 class Actions(App[int]):
@@ -126,7 +126,7 @@ class Actions(App[int]):
 
     def action_threshold(self, steps: int) -> None:
         """Raise or lower every threshold."""
-        thresholds = tuning.shift_all(self.listener.chosen.thresholds, steps)
+        thresholds = adjustments.shift_all(self.listener.chosen.thresholds, steps)
         if self._change(thresholds=thresholds):
             name = self.listener.chosen.card.name
             self.remembered.thresholds[name] = thresholds.on
@@ -140,7 +140,7 @@ class Actions(App[int]):
         if label is None:
             self.notify("select a class first: Tab to 'now', then ↑ ↓")
             return
-        thresholds = tuning.shift_class(self.listener.chosen.thresholds, label, steps)
+        thresholds = adjustments.shift_class(self.listener.chosen.thresholds, label, steps)
         if self._change(thresholds=thresholds):
             name = self.listener.chosen.card.name
             own = self.remembered.class_thresholds.setdefault(name, {})
@@ -150,7 +150,9 @@ class Actions(App[int]):
 
     def action_hop(self, direction: int) -> None:
         """Windows closer together, or farther apart."""
-        hop_s = tuning.next_step(tuning.HOPS_S, self.listener.chosen.settings.hop_s, direction)
+        hop_s = adjustments.next_step(
+            adjustments.HOPS_S, self.listener.chosen.settings.hop_s, direction
+        )
         if self._change(hop_s=hop_s):
             self.remembered.hop_s = hop_s
             self.notify(f"a window every {self.listener.chosen.hop_s:g} s")
@@ -158,7 +160,7 @@ class Actions(App[int]):
     def action_average(self, direction: int) -> None:
         """Average over more seconds, or fewer."""
         settings = self.listener.chosen.settings
-        average_s = tuning.next_step(tuning.AVERAGES_S, settings.average_s, direction)
+        average_s = adjustments.next_step(adjustments.AVERAGES_S, settings.average_s, direction)
         if self._change(average_s=average_s):
             self.remembered.average_s = average_s
             self.notify(f"averaged over {average_s:g} s" if average_s else "not averaged")
@@ -254,11 +256,11 @@ class Actions(App[int]):
         """Save the seconds before what is shown."""
         to_s = self.playhead.at(self.listener.history.end_s)
         recording = self.listener.doors.recording
-        self._save(lambda: saving.save_clip(self.listener.history, recording, to_s, self.folder))
+        self._save(lambda: export.save_clip(self.listener.history, recording, to_s, self.folder))
 
     def action_export(self) -> None:
         """Write the session's events."""
-        self._save(lambda: saving.export_events(self.listener.history, self.folder))
+        self._save(lambda: export.export_events(self.listener.history, self.folder))
 
     def _save(self, write: Callable[[], Path]) -> None:
         def work() -> None:
@@ -269,7 +271,7 @@ class Actions(App[int]):
 
     def action_picture(self) -> None:
         """Save the screen as SVG."""
-        path = saving.free_path(self.folder, "screen", ".svg")
+        path = export.free_path(self.folder, "screen", ".svg")
         try:
             self.save_screenshot(path.name, str(self.folder))
         except OSError as error:

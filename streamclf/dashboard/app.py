@@ -21,6 +21,7 @@ from textual.screen import Screen
 from textual.timer import Timer
 from textual.widgets import Footer
 
+from streamclf.core.stats import format_length
 from streamclf.dashboard.actions import Actions
 from streamclf.dashboard.health import HealthMeter
 from streamclf.dashboard.keys import KEYS, keys_for
@@ -32,25 +33,24 @@ from streamclf.dashboard.messages import (
     StateChanged,
     Told,
 )
-from streamclf.dashboard.pace import Pace
-from streamclf.dashboard.picture import Level, Picture, take_picture
 from streamclf.dashboard.playback import Playback
 from streamclf.dashboard.playhead import Playhead
-from streamclf.dashboard.remembered import Remembered
+from streamclf.dashboard.refresh_rate import Pace
+from streamclf.dashboard.saved_settings import Remembered
+from streamclf.dashboard.snapshot import Level, Picture, take_picture
 from streamclf.dashboard.terminal import lasting
 from streamclf.dashboard.widgets.canvas import Canvas
 from streamclf.dashboard.widgets.counts import Counts
+from streamclf.dashboard.widgets.current_labels import Now
 from streamclf.dashboard.widgets.events import EventList
 from streamclf.dashboard.widgets.gauge import Gauge
 from streamclf.dashboard.widgets.header import Situation, StatusHeader
 from streamclf.dashboard.widgets.headline import Headline
 from streamclf.dashboard.widgets.health import HealthLine
 from streamclf.dashboard.widgets.level import LevelMeter
-from streamclf.dashboard.widgets.now import Now
 from streamclf.dashboard.widgets.spectrogram import Spectrogram
 from streamclf.dashboard.widgets.timeline import Timeline
 from streamclf.dashboard.widgets.waveform import WaveformView
-from streamclf.stats import format_length
 
 HEALTH_EVERY_S = 0.5
 INTERRUPTED = 130

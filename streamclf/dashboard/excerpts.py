@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import soxr
 
-from streamclf.errors import RecordingError
-from streamclf.records import Block, Gap, Notice, Waveform
-from streamclf.sources.recording import Recording
+from streamclf.core.errors import RecordingError
+from streamclf.core.records import Block, Gap, Notice, Waveform
+from streamclf.sources.recording.recording import Recording
 
 LONG_S = 30.0
 """What lies so far into a recording that FFmpeg reads is looked for by time stamps."""
@@ -95,7 +95,7 @@ class Excerpts:
 
     def _find(self, seconds: float) -> Iterator[Block]:
         """Look for a place by time stamps: a day of MP3 is not decoded to hear its end."""
-        from streamclf.sources.decode import blocks_from
+        from streamclf.sources.recording.ffmpeg import blocks_from
 
         return blocks_from(self._path, seconds)
 

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 from aiohttp import web
 from textual_serve.server import Server
 
-from streamclf.masking import one_line
+from streamclf.core.redaction import one_line
 
 _LOCAL = ("localhost", "127.0.0.1", "::1")
 _EVERY_ADDRESS = ("0.0.0.0", "::")  # noqa: S104 - compared with, not bound to

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from streamclf.stats import Statistics
+from streamclf.core.stats import Statistics
 
 
 @dataclass(frozen=True, slots=True)

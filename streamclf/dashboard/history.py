@@ -19,10 +19,8 @@ from typing import Generic, Literal, TypeVar, get_args
 import numpy as np
 import numpy.typing as npt
 
-from streamclf.dashboard.columns import Column, ColumnMaker
-from streamclf.dashboard.filed import FiledCourse
-from streamclf.dashboard.recent import RecentAudio, join
-from streamclf.records import (
+from streamclf.core.arrival import Soonest
+from streamclf.core.records import (
     Average,
     Block,
     Change,
@@ -34,9 +32,11 @@ from streamclf.records import (
     SoundEvent,
     Waveform,
 )
+from streamclf.core.unknown import Verdict, judge
+from streamclf.dashboard.audio_columns import Column, ColumnMaker
+from streamclf.dashboard.disk_list import FiledCourse
+from streamclf.dashboard.recent_audio import RecentAudio, join
 from streamclf.sinks.base import Sink, StreamInfo
-from streamclf.soonest import Soonest
-from streamclf.unknown import Verdict, judge
 
 KEPT_S = 600.0
 """Of a live stream, so much can be looked back upon."""

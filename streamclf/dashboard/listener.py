@@ -12,6 +12,10 @@ from typing import Literal
 
 from textual.message import Message
 
+from streamclf.core.errors import SourceError, StreamclfError
+from streamclf.core.records import Average, Block, Gap, Result
+from streamclf.core.settings import Settings
+from streamclf.core.stats import Statistics
 from streamclf.dashboard.history import History
 from streamclf.dashboard.messages import (
     ListenerCrashed,
@@ -19,19 +23,15 @@ from streamclf.dashboard.messages import (
     ListeningStarted,
     StateChanged,
 )
-from streamclf.dashboard.tape import Tape
-from streamclf.engine import Engine
-from streamclf.errors import SourceError, StreamclfError
-from streamclf.model import Model
-from streamclf.records import Average, Block, Gap, Result
-from streamclf.runner import run_stream, stream_info
-from streamclf.settings import Settings
+from streamclf.dashboard.score_cache import Tape
+from streamclf.model.model_file import Model
+from streamclf.pipeline.engine import Engine
+from streamclf.runs.runner import run_stream, stream_info
 from streamclf.sinks.base import Sink
 from streamclf.sources.base import Source
-from streamclf.sources.loudspeaker import Loudspeaker
-from streamclf.sources.microphone import Microphone
+from streamclf.sources.microphone.loudspeaker import Loudspeaker
+from streamclf.sources.microphone.microphone import Microphone
 from streamclf.sources.relay import Relay
-from streamclf.stats import Statistics
 
 Post = Callable[[Message], object]
 

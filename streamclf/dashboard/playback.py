@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from streamclf.dashboard.aloud import Aloud, Clip
+from streamclf.core.errors import SinkError
+from streamclf.core.records import Waveform
+from streamclf.core.stats import format_length
+from streamclf.dashboard.audio_player import Aloud, Clip
 from streamclf.dashboard.excerpts import Excerpts
 from streamclf.dashboard.history import AUDIO_KEPT_S, Entry, History
 from streamclf.dashboard.playhead import Playhead
-from streamclf.errors import SinkError
-from streamclf.records import Waveform
-from streamclf.sources.loudspeaker import Loudspeaker
-from streamclf.stats import format_length
+from streamclf.sources.microphone.loudspeaker import Loudspeaker
 
 MARGIN_S = 0.25
 """Before and behind an event, so that its attack is heard."""

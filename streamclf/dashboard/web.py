@@ -11,10 +11,10 @@ import subprocess
 import sys
 from typing import IO, cast
 
-from streamclf import own_python
-from streamclf.console import say
-from streamclf.errors import UsageError
-from streamclf.masking import mask_text
+from streamclf.core import child_python
+from streamclf.core.errors import UsageError
+from streamclf.core.redaction import mask_text
+from streamclf.runs.console import say
 
 LOCAL = "127.0.0.1"
 WIDTH = 10_000
@@ -67,7 +67,7 @@ def serve(arguments: list[str], host: str, port: int) -> int:
     # It shows the command that it serves, and errors with all variables: whole lines, to be masked.
     server.console = Console(file=cast(IO[str], _Masked()), width=WIDTH)
     before = dict(os.environ)
-    os.environ.update(own_python.environment())  # textual-serve hands it on
+    os.environ.update(child_python.environment())  # textual-serve hands it on
     try:
         server.serve()
     finally:

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from streamclf.card import Task, Unknown
-from streamclf.localtime import LocalClock
-from streamclf.records import Average, Block, Gap, Result
-from streamclf.stats import Statistics
+from streamclf.core.card import Task, Unknown
+from streamclf.core.local_clock import LocalClock
+from streamclf.core.records import Average, Block, Gap, Result
+from streamclf.core.stats import Statistics
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class StreamInfo:
         live: Whether its audio came at the pace of the clock.
         display_names: What people read in place of each label; a label without one is shown itself.
         thresholds: Averaged score at which an event begins, for the labels whose events count.
-        temperature: Of the scores, see `streamclf.tempering`.
+        temperature: Of the scores, see `streamclf.core.temperature`.
         run: Tells one run over a live source from the next; empty of recordings, whose events
             are the same each time.
     """

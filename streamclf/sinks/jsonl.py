@@ -8,11 +8,11 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from streamclf.records import Average, EventBegan, EventOngoing, Gap, Result, SoundEvent
+from streamclf.core.records import Average, EventBegan, EventOngoing, Gap, Result, SoundEvent
+from streamclf.core.stats import Statistics
+from streamclf.core.unknown import judge
 from streamclf.sinks.base import StreamInfo
 from streamclf.sinks.lines import Lines, LineSink
-from streamclf.stats import Statistics
-from streamclf.unknown import judge
 
 _ENCODER = msgspec.json.Encoder()
 N_BEST = 5

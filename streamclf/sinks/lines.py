@@ -9,11 +9,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection
 from pathlib import Path
 
-from streamclf.errors import SinkError
+from streamclf.core.errors import SinkError
+from streamclf.core.standard_streams import wait_for_room
+from streamclf.core.stats import Statistics
 from streamclf.sinks.base import Sink, StreamInfo
-from streamclf.sinks.creating import is_special, open_special, open_to_append, reason_of
-from streamclf.standard_streams import wait_for_room
-from streamclf.stats import Statistics
+from streamclf.sinks.output_files import is_special, open_special, open_to_append, reason_of
 
 HEARD, UNFINISHED = "heard", "unfinished"
 """The type of a line or row about a recording that was heard to its end, or was not."""

@@ -10,11 +10,11 @@ from typing import IO
 
 import numpy as np
 
-from streamclf.errors import SinkError, UsageError
-from streamclf.records import Average, Result
+from streamclf.core.errors import SinkError, UsageError
+from streamclf.core.records import Average, Result
 from streamclf.sinks.base import Sink, StreamInfo
-from streamclf.sinks.creating import is_special
 from streamclf.sinks.lines import LineFile, LineSink
+from streamclf.sinks.output_files import is_special
 from streamclf.sinks.tables import csv_line
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from streamclf.records import Average, Block, Gap, Notice, Result, Scores
+from streamclf.core.records import Average, Block, Gap, Notice, Result, Scores
+from streamclf.core.stats import Statistics
+from streamclf.core.temperature import temper, untemper
 from streamclf.sinks.base import Sink, StreamInfo
-from streamclf.stats import Statistics
-from streamclf.tempering import temper, untemper
 
 
 class WholeMean:

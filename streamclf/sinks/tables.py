@@ -8,13 +8,13 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import ClassVar
 
-from streamclf.highest import WORTH_TELLING
-from streamclf.masking import one_line
-from streamclf.records import Average, EventBegan, Gap, Result, SoundEvent
+from streamclf.core.highest_averages import WORTH_TELLING
+from streamclf.core.records import Average, EventBegan, Gap, Result, SoundEvent
+from streamclf.core.redaction import one_line
+from streamclf.core.stats import Statistics
 from streamclf.sinks.base import StreamInfo
 from streamclf.sinks.jsonl import N_BEST, top_labels
 from streamclf.sinks.lines import Lines, LineSink
-from streamclf.stats import Statistics
 
 
 class TableSink(LineSink):

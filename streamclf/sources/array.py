@@ -9,8 +9,8 @@ from typing import Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
-from streamclf.errors import SourceError
-from streamclf.records import Block, Gap, Notice
+from streamclf.core.errors import SourceError
+from streamclf.core.records import Block, Gap, Notice
 from streamclf.sources.base import Source
 
 DEFAULT_BLOCK_SAMPLES = 65_536

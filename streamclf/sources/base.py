@@ -8,7 +8,7 @@ from datetime import datetime
 from types import TracebackType
 from typing import ClassVar, Literal, Self, TypeAlias
 
-from streamclf.records import Block, Gap, Notice
+from streamclf.core.records import Block, Gap, Notice
 
 KEPT = "; the results of the rest are kept"
 """Ends what is said of a recording that is damaged or cut short."""

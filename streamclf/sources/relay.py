@@ -6,7 +6,7 @@ import threading
 from collections.abc import Iterator
 from datetime import datetime
 
-from streamclf.records import Block, Gap, Notice
+from streamclf.core.records import Block, Gap, Notice
 from streamclf.sources.base import Source, State
 from streamclf.sources.clock import Clock, SystemClock
 

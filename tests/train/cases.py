@@ -9,7 +9,7 @@ import numpy as np
 
 import train
 from train.datasets.prepared import REGRESSION, Clip, ClipSet
-from train.system import find_system
+from train.nets.contract import find_system
 
 FILES = sorted(Path(train.__file__).parent.glob("*.py"))
 SYSTEMS = [

@@ -13,7 +13,7 @@ torch = pytest.importorskip("torch")
 from safetensors.torch import load_file
 
 from train.imitate import main
-from train.yamnet import N_SAID, N_SCORES
+from train.nets.yamnet import N_SAID, N_SCORES
 
 
 class PretendYamnet:
@@ -36,10 +36,10 @@ class PretendYamnet:
 def teach(monkeypatch, make_esc, tmp_path, capsys):
     """Run the command with a teacher that is only pretended."""
     monkeypatch.setattr("train.imitate.Yamnet", PretendYamnet)
-    monkeypatch.setattr("train.imitation.Yamnet", PretendYamnet)
+    monkeypatch.setattr("train.pocket_parts.imitation.Yamnet", PretendYamnet)
     # What a few dozen batches can teach: how loud windows are that differ in that.
-    monkeypatch.setattr("train.mixtures.PEAK_DB", (-40.0, 0.0))
-    monkeypatch.setattr("train.mixtures.QUIET_SHARE", 0.0)
+    monkeypatch.setattr("train.audio.mixtures.PEAK_DB", (-40.0, 0.0))
+    monkeypatch.setattr("train.audio.mixtures.QUIET_SHARE", 0.0)
     labelled = make_esc(folds=3, per_class=1)
 
     def run(*arguments: str, save: str = "imitation", data: bool = True) -> tuple[int, str]:

@@ -14,7 +14,7 @@ import pytest
 pytest.importorskip("torch")
 
 import train
-from train.command import main as train_network
+from train.cli.network_command import main as train_network
 from train.datasets.command import main as prepare
 
 pytestmark = pytest.mark.train

@@ -10,16 +10,13 @@ torch = pytest.importorskip("torch")
 
 from cases import make_clips
 
-from train.augment import (
+from train.audio.augment import (
     crop_scaled,
     cut,
     draw_gains,
     fit_length,
 )
-from train.digits import DigitsSystem
-from train.hearing import ten_crops
-from train.melcnn import MelCnnSystem
-from train.mixing import (
+from train.audio.mixing import (
     a_weighted_level,
     a_weighting,
     draw_other_class,
@@ -27,7 +24,10 @@ from train.mixing import (
     mix_labels,
     mixup,
 )
-from train.sounds import Sounds
+from train.audio.sound_store import Sounds
+from train.digits import DigitsSystem
+from train.melcnn import MelCnnSystem
+from train.nets.inference import ten_crops
 
 pytestmark = pytest.mark.train
 
@@ -192,7 +192,7 @@ def test_sounds_left_on_disk_are_those_in_memory(system, monkeypatch):
     clips = make_clips(system)
     indices = np.array([2, 0, 3, 2])
     held = Sounds(clips, torch.device("cpu"))
-    monkeypatch.setattr("train.sounds.fits_in_memory", lambda *_: False)
+    monkeypatch.setattr("train.audio.sound_store.fits_in_memory", lambda *_: False)
     read = Sounds(clips, torch.device("cpu"))
     assert torch.equal(read.take(indices), held.take(indices))
     assert read.take(indices[:2]).shape[-1] == clips.clips[2].n_samples

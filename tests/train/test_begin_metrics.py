@@ -6,8 +6,8 @@ import pytest
 
 pytest.importorskip("networkx")
 
-from train.begin_metrics import Begin, judge_begins
-from train.event_metrics import Event
+from train.judging.begin_metrics import Begin, judge_begins
+from train.judging.event_metrics import Event
 
 pytestmark = pytest.mark.train
 

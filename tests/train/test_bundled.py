@@ -13,11 +13,11 @@ pytest.importorskip("torch")
 import onnx
 import onnxruntime
 
-from streamclf.card import METADATA_KEY, parse_card
-from streamclf.classifier import Classifier
-from streamclf.model import Model, find_model
+from streamclf.core.card import METADATA_KEY, parse_card
+from streamclf.model.classifier import Classifier
+from streamclf.model.model_file import Model, find_model
 from train.datasets import open_clips
-from train.hearing import WindowLogits, window_starts
+from train.nets.inference import WindowLogits, window_starts
 
 pytestmark = pytest.mark.train
 

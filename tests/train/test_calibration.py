@@ -12,7 +12,8 @@ pytest.importorskip("onnx")
 from test_export import RECIPE, make_held_out, make_run
 
 import export.__main__ as export_main
-from export.calibrate import (
+from export.calibration import main as calibration_main
+from export.card.temperature import (
     BOTH,
     RUNNING,
     WHOLE,
@@ -23,11 +24,10 @@ from export.calibrate import (
     take_clips,
     tempered_after,
 )
-from export.calibration import main as calibration_main
+from export.card.thresholds import choose_thresholds, find_unknown
 from export.errors import ExportError
-from export.thresholds import choose_thresholds, find_unknown
-from train.hearing import WindowLogits, softmax
-from train.runs import RunFolder
+from train.nets.inference import WindowLogits, softmax
+from train.run_folder.run import RunFolder
 
 pytestmark = pytest.mark.train
 
@@ -88,7 +88,7 @@ def test_calibration_error_is_of_clips_not_fitted_to(monkeypatch):
         seen.append(set(np.unique(heard.logits[:, 0])))
         return fit_temperature(heard, averages)
 
-    monkeypatch.setattr("export.calibrate.fit_temperature", fit)
+    monkeypatch.setattr("export.card.temperature.fit_temperature", fit)
     heard = make_disagreeing(50, n_windows=2)
     marked = np.arange(50, dtype=np.float32).repeat(2) / 1000
     heard = WindowLogits(heard.logits + marked[:, None], heard.clip, heard.targets)

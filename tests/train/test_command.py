@@ -20,14 +20,14 @@ from cases import SYSTEMS
 from tiny_sets import write
 
 from export.__main__ import main as export_run
-from streamclf.model import Model
-from train.checkpoint import read_progress
-from train.command import main
-from train.errors import RunError
-from train.options import check_options, make_parser, set_recipe
+from streamclf.model.model_file import Model
+from train.base.errors import RunError
+from train.cli.network_command import main
+from train.nets.contract import find_system
 from train.pocket import Pocket
-from train.runs import RunFolder
-from train.system import find_system
+from train.run_folder.checkpoint import read_progress
+from train.run_folder.run import RunFolder
+from train.run_folder.run_options import check_options, make_parser, set_recipe
 
 pytestmark = pytest.mark.train
 

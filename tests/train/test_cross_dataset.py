@@ -12,10 +12,10 @@ pytest.importorskip("torch")
 from tiny_sets import write
 from toys import TONES, toy_card, write_loudness_meter, write_tone_detector
 
-from streamclf.card import Thresholds
+from streamclf.core.card import Thresholds
+from train.audio.noise import LOUDNESS
+from train.audio.tones import KINDS, make_tone
 from train.cross_dataset import main
-from train.noise import LOUDNESS
-from train.tones import KINDS, make_tone
 
 pytestmark = pytest.mark.train
 

@@ -11,11 +11,11 @@ from tiny_sets import SETS, Tiny, make_urbansound
 
 pytest.importorskip("torch")
 
+from train.base.errors import DatasetError, UsageError
 from train.datasets import DATASET_NAMES, find_dataset, open_clips, recognise
 from train.datasets.command import main
-from train.datasets.opening import prepared_folder
+from train.datasets.open_dataset import prepared_folder
 from train.datasets.prepared import open_prepared
-from train.errors import DatasetError, UsageError
 
 pytestmark = pytest.mark.train
 
@@ -113,12 +113,12 @@ def test_dataset_prepares_once(tiny, folder, capsys):
 
 
 def test_dataset_goes_on_where_it_was_interrupted(tiny, folder, tmp_path, monkeypatch, capsys):
-    from train.datasets import opening, preparing
+    from train.datasets import open_dataset, prepare
 
     whole = open_clips(folder, 16000, dataset=tiny.name, out=tmp_path / "whole")
-    monkeypatch.setattr(preparing, "BATCH", 2)
+    monkeypatch.setattr(prepare, "BATCH", 2)
     decoded: list[Path] = []
-    read_clip = opening.read_clip
+    read_clip = open_dataset.read_clip
 
     def interrupt_third(path, **options):
         if len(decoded) == 3:
@@ -126,8 +126,8 @@ def test_dataset_goes_on_where_it_was_interrupted(tiny, folder, tmp_path, monkey
         decoded.append(path)
         return read_clip(path, **options)
 
-    monkeypatch.setattr(preparing, "ThreadPoolExecutor", OneByOne)
-    monkeypatch.setattr(opening, "read_clip", interrupt_third)
+    monkeypatch.setattr(prepare, "ThreadPoolExecutor", OneByOne)
+    monkeypatch.setattr(open_dataset, "read_clip", interrupt_third)
     out = tmp_path / "out"
     with pytest.raises(KeyboardInterrupt):
         open_clips(folder, 16000, dataset=tiny.name, out=out)
@@ -139,7 +139,7 @@ def test_dataset_goes_on_where_it_was_interrupted(tiny, folder, tmp_path, monkey
         rest.append(path)
         return read_clip(path, **options)
 
-    monkeypatch.setattr(opening, "read_clip", count)
+    monkeypatch.setattr(open_dataset, "read_clip", count)
     clips = open_clips(folder, 16000, dataset=tiny.name, out=out)
     assert len(rest) == len(clips.clips) - 2
     assert clips.clips == whole.clips

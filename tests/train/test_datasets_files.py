@@ -16,13 +16,13 @@ from tiny_sets import tone
 
 pytest.importorskip("torch")
 
+from train.base.errors import DatasetError
 from train.datasets import fits_in_memory, open_clips, progress
 from train.datasets.decode import decode, read_clip
 from train.datasets.make_coughvid import write_webm
+from train.datasets.prepare import only_one
 from train.datasets.prepared import Clip, ClipSet, free_memory
-from train.datasets.preparing import only_one
 from train.datasets.progress import show_progress
-from train.errors import DatasetError
 
 pytestmark = pytest.mark.train
 

@@ -13,13 +13,13 @@ from tiny_sets import make_speech_commands, tone, write
 
 pytest.importorskip("torch")
 
+from train.base.errors import DatasetError
 from train.datasets import open_clips, recognise
 from train.datasets.command import main
 from train.datasets.coughvid import fold_of
 from train.datasets.decode import read_clip
 from train.datasets.folder import FOLDER, source_of, spread_sources
 from train.datasets.make_coughvid import main as make_coughvid
-from train.errors import DatasetError
 
 pytestmark = pytest.mark.train
 

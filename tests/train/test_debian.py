@@ -9,13 +9,13 @@ from tiny_sets import write
 
 pytest.importorskip("torch")
 
+from train.base.errors import DatasetError
 from train.datasets import open_clips
 from train.datasets.command import main
-from train.datasets.debian import fetch_packages
+from train.datasets.debian_packages import fetch_packages
 from train.datasets.debian_sounds import DEBIAN_SOUNDS, PACKAGES, take_sounds
 from train.datasets.decode import read_clip
 from train.datasets.speech_music import SPEECH_MUSIC
-from train.errors import DatasetError
 
 pytestmark = pytest.mark.train
 

@@ -8,9 +8,9 @@ torch = pytest.importorskip("torch")
 onnx = pytest.importorskip("onnx")
 import onnxruntime
 
-from export.graph import make_graph
-from train.dft import FramePower, choose_phases
-from train.features import LogMel, hann_window, mel_filters
+from export.graph.export_graph import make_graph
+from train.nets.dft import FramePower, choose_phases
+from train.nets.log_mel import LogMel, hann_window, mel_filters
 
 pytestmark = pytest.mark.train
 

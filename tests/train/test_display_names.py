@@ -8,9 +8,10 @@ import toys
 
 pytest.importorskip("torch")
 
-from export.display_names import DISPLAY_NAMES, main, names_for
-from streamclf.card import METADATA_KEY, parse_card
-from streamclf.model import Model, bundled_models
+from export.card.label_names import DISPLAY_NAMES, names_for
+from export.display_names import main
+from streamclf.core.card import METADATA_KEY, parse_card
+from streamclf.model.model_file import Model, bundled_models
 
 pytestmark = pytest.mark.train
 

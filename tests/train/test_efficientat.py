@@ -10,7 +10,8 @@ import soundfile
 import soxr
 import torch
 
-from train.efficientat import (
+from train.base.errors import DatasetError
+from train.nets.efficientat import (
     BODY,
     SAMPLE_RATE,
     EfficientAT,
@@ -19,7 +20,6 @@ from train.efficientat import (
     repeat,
     round_channels,
 )
-from train.errors import DatasetError
 
 pytestmark = pytest.mark.train
 

@@ -12,12 +12,12 @@ import pytest
 pytest.importorskip("torch")
 import soundfile
 
+from train.base.errors import DatasetError
 from train.datasets import open_clips
 from train.datasets.command import main
 from train.datasets.decode import read_clip
 from train.datasets.download import unpack_zip
-from train.datasets.opening import prepared_folder
-from train.errors import DatasetError
+from train.datasets.open_dataset import prepared_folder
 
 pytestmark = pytest.mark.train
 

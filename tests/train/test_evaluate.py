@@ -14,9 +14,9 @@ torch = pytest.importorskip("torch")
 
 import export.__main__ as export_main
 from train import compare, evaluate
-from train.command import main as train
-from train.judging import judge
-from train.runs import RunFolder
+from train.cli.network_command import main as train
+from train.judging.clip_accuracy import judge
+from train.run_folder.run import RunFolder
 
 pytestmark = pytest.mark.train
 

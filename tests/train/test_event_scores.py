@@ -6,14 +6,14 @@ import pytest
 
 pytest.importorskip("networkx")
 
-from train.event_metrics import (
+from train.event_scores import main
+from train.judging.event_metrics import (
     Event,
     count_events,
     count_false_alarms,
     count_segments,
     judge_events,
 )
-from train.event_scores import main
 
 pytestmark = pytest.mark.train
 

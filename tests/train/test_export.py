@@ -12,24 +12,24 @@ import onnxruntime
 from safetensors.numpy import save_file
 
 import export.__main__ as export_main
-import export.form
-from export.calibrate import (
+import export.graph.formats
+from export.card.run_card import make_card
+from export.card.temperature import (
     fit_temperature,
     running_averages,
 )
-from export.card import make_card
-from export.check import compare
+from export.card.thresholds import choose_thresholds, find_sure
 from export.errors import ExportError
-from export.graph import make_graph
-from export.thresholds import choose_thresholds, find_sure
-from streamclf.card import METADATA_KEY, parse_card
-from train.command import main as train_main
+from export.graph.compare_outputs import compare
+from export.graph.export_graph import make_graph
+from streamclf.core.card import METADATA_KEY, parse_card
+from train.base.errors import RunError
+from train.cli.network_command import main as train_main
 from train.envnet import EnvNet
-from train.errors import RunError
-from train.hearing import WindowLogits, softmax
+from train.nets.inference import WindowLogits, softmax
+from train.nets.pocket_network import PocketNet
 from train.pocket import Pocket
-from train.pocket_network import PocketNet
-from train.runs import RunFolder
+from train.run_folder.run import RunFolder
 
 pytestmark = pytest.mark.train
 
@@ -184,7 +184,7 @@ def test_disagreement_writes_nothing(tmp_path, monkeypatch):
         return model
 
     run = make_run(tmp_path / "run")
-    monkeypatch.setattr(export.form, "make_graph", make_wrong_graph)
+    monkeypatch.setattr(export.graph.formats, "make_graph", make_wrong_graph)
     with pytest.raises(ExportError, match=r"differ by 0\.0002\d*, the limit is 1e-04"):
         export_main.export(run, tmp_path / "wrong.onnx")
     assert [path.name for path in tmp_path.iterdir()] == ["run"]

@@ -16,17 +16,17 @@ from onnx import TensorProto, helper, numpy_helper
 from tiny_networks import WINDOW, WaveformNet, fitted, make_clips
 
 import export.__main__ as export_main
-from export.check import compare
 from export.errors import ExportError
-from export.graph import make_graph
-from export.half import TOLERANCE, store_half
-from export.prune import prune
-from export.stays_float import first_layers, mel_nodes
-from streamclf.card import METADATA_KEY
-from streamclf.classifier import Classifier
-from streamclf.model import Model
-from train.command import main as train_main
-from train.runs import CONFIG, RunFolder
+from export.graph.compare_outputs import compare
+from export.graph.export_graph import make_graph
+from export.graph.float16 import TOLERANCE, store_half
+from export.graph.float_nodes import first_layers, mel_nodes
+from export.graph.prune import prune
+from streamclf.core.card import METADATA_KEY
+from streamclf.model.classifier import Classifier
+from streamclf.model.model_file import Model
+from train.cli.network_command import main as train_main
+from train.run_folder.run import CONFIG, RunFolder
 
 pytestmark = pytest.mark.train
 

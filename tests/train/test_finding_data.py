@@ -19,16 +19,16 @@ pytest.importorskip("torch")
 
 from cases import SYSTEMS
 
-from train.command import main
+from train.base.errors import DatasetError
+from train.cli.network_command import main
 from train.datasets import MODULES, find_dataset
 from train.datasets.cache import main as cache
 from train.datasets.command import main as prepare
 from train.datasets.dataset import DataSet
-from train.datasets.places import cache_folder, find_folder
-from train.errors import DatasetError
-from train.options import make_parser
-from train.split import choose_data
-from train.system import find_system
+from train.datasets.locations import cache_folder, find_folder
+from train.nets.contract import find_system
+from train.run_folder.fold_split import choose_data
+from train.run_folder.run_options import make_parser
 
 pytestmark = pytest.mark.train
 

@@ -14,15 +14,15 @@ import pytest
 torch = pytest.importorskip("torch")
 from lightning_fabric import Fabric
 
-from train.budget import Budget
+from train.base.errors import RunError
+from train.base.recipe import Recipe
 from train.datasets import open_clips
-from train.errors import RunError
-from train.filters import read_film
-from train.fit import Batches, fit
-from train.hearing import hear_windows
-from train.recipe import Recipe
-from train.runs import RunFolder
-from train.system import System
+from train.loop.budget import Budget
+from train.loop.fit import Batches, fit
+from train.nets.contract import System
+from train.nets.inference import hear_windows
+from train.run_folder.learned_filters import read_film
+from train.run_folder.run import RunFolder
 
 pytestmark = pytest.mark.train
 
@@ -231,7 +231,7 @@ def test_full_disk_ends_the_run_in_one_line_and_leaves_no_part(clips, tmp_path, 
         path.write_bytes(b"half")
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("train.runs.save_file", fail)
+    monkeypatch.setattr("train.run_folder.run.save_file", fail)
     with pytest.raises(RunError, match="No space left on device; make room"):
         train(clips, run)
     names = {path.name for path in run.path.rglob("*") if path.is_file()}

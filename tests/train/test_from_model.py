@@ -17,18 +17,18 @@ from tiny_sets import write
 from torch import nn
 
 from export.__main__ import main as export
-from export.card import _describe_data, _licence
-from export.graph import make_graph
-from export.half import store_half
-from export.int8 import put_in_8_bits
-from export.prune import prune
-from streamclf.card import METADATA_KEY
-from streamclf.model import BUNDLED
-from train.command import main
-from train.errors import RunError
-from train.from_model import measure_norms, read_layers
-from train.pocket_network import WIDTHS, WINDOW_SAMPLES, PocketBody, PocketNet
-from train.reproducing import list_commands
+from export.card.run_card import _describe_data, _licence
+from export.graph.export_graph import make_graph
+from export.graph.float16 import store_half
+from export.graph.int8 import put_in_8_bits
+from export.graph.prune import prune
+from streamclf.core.card import METADATA_KEY
+from streamclf.model.model_file import BUNDLED
+from train.base.errors import RunError
+from train.cli.network_command import main
+from train.nets.pocket_network import WIDTHS, WINDOW_SAMPLES, PocketBody, PocketNet
+from train.pocket_parts.pretrained_onnx import measure_norms, read_layers
+from train.run_folder.reproduce import list_commands
 
 pytestmark = pytest.mark.train
 

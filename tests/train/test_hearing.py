@@ -7,13 +7,13 @@ import soundfile
 
 torch = pytest.importorskip("torch")
 
-from streamclf.card import Card
-from streamclf.records import Block, Scores
-from streamclf.short import weigh_short
-from streamclf.stats import Statistics
-from streamclf.windows import slide
+from streamclf.core.card import Card
+from streamclf.core.records import Block, Scores
+from streamclf.core.stats import Statistics
+from streamclf.pipeline.short_audio import weigh_short
+from streamclf.pipeline.windows import slide
 from train.datasets import open_clips
-from train.hearing import (
+from train.nets.inference import (
     WindowLogits,
     hear_crops,
     hear_windows,

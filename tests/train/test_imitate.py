@@ -12,12 +12,12 @@ torch = pytest.importorskip("torch")
 from imitating import PretendYamnet, assert_same, teach, weights_of
 from tiny_sets import make_speech_music, write
 
-from export.card import _describe_data
+from export.card.run_card import _describe_data
 from train import imitate
-from train.command import main as train_network
+from train.cli.network_command import main as train_network
 from train.datasets import open_clips
+from train.nets.yamnet import N_SAID
 from train.pocket import Pocket
-from train.yamnet import N_SAID
 
 __all__ = ["teach"]
 
@@ -94,7 +94,7 @@ def test_the_last_layer_alone_learns_names_and_the_others_stay(teach, capsys):
 def test_interrupted_imitation_goes_on_to_the_same_weights(teach, monkeypatch):
     assert teach("--steps", "6", "--workers", "0", save="whole")[0] == 0
     asked = iter([False, False, True])
-    monkeypatch.setattr("train.interrupt.Interrupt.was_asked", lambda _: next(asked, False))
+    monkeypatch.setattr("train.base.interrupt.Interrupt.was_asked", lambda _: next(asked, False))
     code, said = teach("--steps", "6", "--workers", "0", save="parts")
     assert code == 130
     assert "--resume --save" in said

@@ -13,15 +13,15 @@ torch = pytest.importorskip("torch")
 from imitating import teach, weights_of
 from safetensors.torch import load_file, save_file
 
-from export.card import _describe_data, _describe_imitation
-from train.checkpoint import LAST
-from train.command import main as train_network
+from export.card.run_card import _describe_data, _describe_imitation
+from train.cli.network_command import main as train_network
 from train.datasets import open_clips
-from train.features import LogMel
-from train.from_model import read_layers
-from train.pocket_network import WIDTHS, PocketBody
-from train.reproducing import list_commands
-from train.started import read_imitation
+from train.nets.log_mel import LogMel
+from train.nets.pocket_network import WIDTHS, PocketBody
+from train.pocket_parts.pretrained_onnx import read_layers
+from train.pocket_parts.pretrained_run import read_imitation
+from train.run_folder.checkpoint import LAST
+from train.run_folder.reproduce import list_commands
 
 __all__ = ["teach"]
 

@@ -12,13 +12,13 @@ import onnxruntime
 from onnx import TensorProto
 from tiny_networks import WINDOW, WaveformNet, fitted, make_clips
 
-from export import int8
 from export.errors import ExportError
-from export.graph import make_graph
-from export.prune import prune
-from export.stays_float import first_layers, mean_layers, mel_nodes, thin_layers
+from export.graph import int8
+from export.graph.export_graph import make_graph
+from export.graph.float_nodes import first_layers, mean_layers, mel_nodes, thin_layers
+from export.graph.prune import prune
 from train.datasets.prepared import REGRESSION
-from train.pocket_network import WINDOW_SAMPLES, PocketNet
+from train.nets.pocket_network import WINDOW_SAMPLES, PocketNet
 
 pytestmark = pytest.mark.train
 

@@ -11,12 +11,12 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from train import last_layer
+from train.audio.distance import draw_settings
 from train.datasets import open_clips
-from train.last_layer import Averages, fit_last_layer, fit_logistic
 from train.pocket import Pocket
-from train.powers import draw_noise
-from train.settings import draw_settings
+from train.pocket_parts import last_layer
+from train.pocket_parts.last_layer import Averages, fit_last_layer, fit_logistic
+from train.pocket_parts.mel_power import draw_noise
 
 pytestmark = pytest.mark.train
 

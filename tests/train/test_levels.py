@@ -10,11 +10,11 @@ import pytest
 pytest.importorskip("torch")
 
 from export.__main__ import main as export
-from streamclf.model import Model
-from train.command import main as train_main
+from streamclf.model.model_file import Model
+from train.cli.network_command import main as train_main
 from train.datasets import open_clips
 from train.levels import main, raise_by
-from train.runs import RunFolder
+from train.run_folder.run import RunFolder
 
 pytestmark = pytest.mark.train
 
@@ -59,7 +59,7 @@ def test_levels_are_measured_and_told_by_the_card(run, capsys):
 
 
 def test_the_card_says_how_quiet_sounds_may_be(run, tmp_path, monkeypatch):
-    monkeypatch.setattr("export.card.MIN_CLIPS", 1)
+    monkeypatch.setattr("export.card.run_card.MIN_CLIPS", 1)
     assert main([str(run), "--levels", "0", "-40"]) == 0
     assert export([str(run), "-o", str(tmp_path / "quiet.onnx")]) == 0
     card = Model(tmp_path / "quiet.onnx", provider="cpu").card

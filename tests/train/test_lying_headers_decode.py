@@ -5,8 +5,8 @@ import pytest
 import soundfile
 from test_lying_headers import FADING, NOISE, PCM, RATE, flac, frames_of, mp3, ogg, wav
 
+from train.base.errors import DatasetError
 from train.datasets.decode import decode, duration_of
-from train.errors import DatasetError
 
 
 def uncounted_flac(path):

@@ -5,7 +5,7 @@ import pytest
 
 pytest.importorskip("torch")
 
-from train.metrics import (
+from train.judging.metrics import (
     area_under_curve,
     confusion,
     interval_95,

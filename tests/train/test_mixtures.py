@@ -13,11 +13,11 @@ torch = pytest.importorskip("torch")
 
 from tiny_sets import write
 
+from train.audio.mixtures import Mixtures, Source
+from train.base.errors import DatasetError, UsageError
 from train.datasets import Clip, ClipSet, open_clips
-from train.errors import DatasetError, UsageError
-from train.mixtures import Mixtures, Source
-from train.pocket_network import WINDOW_SAMPLES
-from train.yamnet import HINTS, N_SAID, N_SCORES, STARTS, Yamnet
+from train.nets.pocket_network import WINDOW_SAMPLES
+from train.nets.yamnet import HINTS, N_SAID, N_SCORES, STARTS, Yamnet
 
 pytestmark = pytest.mark.train
 
@@ -47,7 +47,7 @@ def test_most_windows_are_quieter_than_the_teacher_hears_them(make_esc):
 
 
 def test_a_teacher_hears_windows_without_the_noise_that_lies_over_them(make_esc, monkeypatch):
-    monkeypatch.setattr("train.mixtures.QUIET_SHARE", 0.0)
+    monkeypatch.setattr("train.audio.mixtures.QUIET_SHARE", 0.0)
     clips = open_clips(make_esc(folds=1), 16000)
     mixtures = Mixtures([Source(clips, 1.0)], 0.0, WINDOW_SAMPLES, through_noise=True)
     heard, taught = mixtures.draw(np.random.default_rng(3), 200)

@@ -10,8 +10,8 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from train import wavemsnet
-from train.command import main
-from train.runs import RunFolder
+from train.cli.network_command import main
+from train.run_folder.run import RunFolder
 
 pytestmark = pytest.mark.train
 

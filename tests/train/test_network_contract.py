@@ -17,18 +17,18 @@ import onnxruntime
 from cases import CASES, SYSTEMS, make_clips
 
 from export.__main__ import main as export_main
-from streamclf.card import METADATA_KEY, parse_card
-from streamclf.classifier import Classifier, stack
-from streamclf.cli import run as streamclf
-from streamclf.model import Model
-from streamclf.one_pass import OnePass
-from streamclf.records import Window
-from streamclf.sharing import SharedStream
+from streamclf.cli.main import run as streamclf
+from streamclf.core.card import METADATA_KEY, parse_card
+from streamclf.core.records import Window
+from streamclf.model.classifier import Classifier, stack
+from streamclf.model.model_file import Model
+from streamclf.model.stem.one_pass import OnePass
+from streamclf.model.stem.shared_frames import SharedStream
 from train import envnet, envnetv2, wavemsnet
 from train.datasets.prepared import REGRESSION
-from train.hearing import hear_windows
-from train.runs import RunFolder
-from train.system import find_system
+from train.nets.contract import find_system
+from train.nets.inference import hear_windows
+from train.run_folder.run import RunFolder
 
 pytestmark = pytest.mark.train
 

@@ -16,8 +16,8 @@ from train.cough import COUGH_FROM, CoughNet, CoughSystem
 from train.digits import DigitsBest, DigitsM5, DigitsSystem
 from train.envnet import EnvNet, EnvNetSystem
 from train.envnetv2 import EnvNetV2, EnvNetV2System
-from train.features import wavelets
 from train.melcnn import MelCnn, MelCnnSystem, below_loudest, to_decibels
+from train.nets.log_mel import wavelets
 from train.wavemsnet import BRANCHES, WaveMsNet, WaveMsSystem
 from train.wavemxnet import GROUPS, WaveMxNet, standardise
 

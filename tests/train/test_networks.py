@@ -6,13 +6,13 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from train.audio.mixing import a_weighted_level
+from train.base.errors import RunError
 from train.datasets import open_clips
 from train.envnet import EnvNet, EnvNetSystem
-from train.errors import RunError
-from train.mixing import a_weighted_level
+from train.nets.contract import find_system
+from train.nets.pocket_network import PocketNet
 from train.pocket import Pocket
-from train.pocket_network import PocketNet
-from train.system import find_system
 
 pytestmark = pytest.mark.train
 

@@ -9,9 +9,9 @@ from tiny_sets import make_esc, make_speech_commands, make_urbansound, write
 
 pytest.importorskip("torch")
 
+from train.base.errors import DatasetError
 from train.datasets import find_dataset
-from train.datasets.opening import list_clips
-from train.errors import DatasetError
+from train.datasets.open_dataset import list_clips
 
 pytestmark = pytest.mark.train
 

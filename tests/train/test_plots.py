@@ -7,9 +7,14 @@ import pytest
 torch = pytest.importorskip("torch")
 Image = pytest.importorskip("PIL.Image")
 
-from train import plots
-from train.filters import FILTERS, N_FREQUENCIES, measure_filters, sine_frequencies
-from train.runs import RunFolder
+from train.judging import plots
+from train.run_folder.learned_filters import (
+    FILTERS,
+    N_FREQUENCIES,
+    measure_filters,
+    sine_frequencies,
+)
+from train.run_folder.run import RunFolder
 
 pytestmark = pytest.mark.train
 

@@ -13,18 +13,26 @@ torch = pytest.importorskip("torch")
 from tiny_sets import make_speech_music
 from torch import nn
 
-from export.graph import make_graph
-from export.stem import find_stem
-from streamclf import surgery
-from train.command import main
+from export.graph.export_graph import make_graph
+from export.stem.find_stem import find_stem
+from streamclf.model.stem import cut_graph
+from train.audio.noise import make_noise
+from train.base.errors import DatasetError
+from train.cli.network_command import main
 from train.datasets import open_clips
 from train.datasets.prepared import Clip, ClipSet, join
 from train.datasets.speech_music import choose_pieces, cut_into_pieces
-from train.errors import DatasetError
-from train.noise import make_noise
+from train.nets.pocket_network import HOP_LENGTH, PocketNet
 from train.pocket import Pocket
-from train.pocket_network import HOP_LENGTH, PocketNet
-from train.powers import Powers, add_noise, colour, draw_noise, loud_starts, quieten, shift_bands
+from train.pocket_parts.mel_power import (
+    Powers,
+    add_noise,
+    colour,
+    draw_noise,
+    loud_starts,
+    quieten,
+    shift_bands,
+)
 
 pytestmark = pytest.mark.train
 
@@ -112,8 +120,8 @@ def test_windows_share_all_of_pocket_but_mean_and_maximum():
     graph = make_graph(PocketNet(3).eval(), 24000, "logits")
     stem = find_stem(graph, 24000, 16000).stem
     assert (stem.stride, stem.frames, stem.step) == (1600, 5, 1)
-    head = surgery.load_graph(graph.SerializeToString())
-    surgery.keep_head(head, stem.tensor, 1)
+    head = cut_graph.load_graph(graph.SerializeToString())
+    cut_graph.keep_head(head, stem.tensor, 1)
     assert not any(node.op_type == "Conv" for node in head.graph.node)
 
 

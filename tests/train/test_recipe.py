@@ -7,12 +7,12 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from train.base.errors import RunError
+from train.base.recipe import Recipe
 from train.envnet import EnvNetSystem
-from train.errors import RunError
-from train.loading import read_recipe
 from train.pocket import Pocket
-from train.pocket_recipe import PocketRecipe
-from train.recipe import Recipe
+from train.pocket_parts.recipe import PocketRecipe
+from train.run_folder.load_network import read_recipe
 
 pytestmark = pytest.mark.train
 

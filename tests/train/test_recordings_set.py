@@ -17,13 +17,13 @@ import av
 from imitating import teach
 from tiny_sets import tone, write
 
-from train.command import main as train_network
+from train.base.errors import DatasetError
+from train.cli.network_command import main as train_network
 from train.datasets import open_sounds, recordings
 from train.datasets.command import main
 from train.datasets.decode import duration_of, read_clip
-from train.datasets.opening import prepared_folder
+from train.datasets.open_dataset import prepared_folder
 from train.datasets.recordings import cut
-from train.errors import DatasetError
 
 __all__ = ["teach"]
 

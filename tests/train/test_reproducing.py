@@ -15,15 +15,15 @@ torch = pytest.importorskip("torch")
 
 from cases import CASES, SYSTEMS
 
-from export.card import make_card
+from export.card.run_card import make_card
 from train import envnet, envnetv2, imitate, wavemsnet
-from train.command import main
+from train.cli.network_command import main
 from train.compare import describe_run
-from train.loading import load_network
-from train.options import make_parser
-from train.reproducing import NOT_DECIDING, describe_command, list_commands
-from train.resuming import record_options
-from train.runs import RunFolder
+from train.run_folder.load_network import load_network
+from train.run_folder.reproduce import NOT_DECIDING, describe_command, list_commands
+from train.run_folder.resume import record_options
+from train.run_folder.run import RunFolder
+from train.run_folder.run_options import make_parser
 
 pytestmark = pytest.mark.train
 

@@ -11,7 +11,7 @@ import onnx
 from toys import toy_card, write_tone_detector
 
 from export.restate import main, merge
-from streamclf.model import Model
+from streamclf.model.model_file import Model
 
 pytestmark = pytest.mark.train
 

@@ -11,9 +11,9 @@ import pytest
 
 pytest.importorskip("torch")
 
-from train.errors import RunError
-from train.hearing import WindowLogits
-from train.runs import RunFolder
+from train.base.errors import RunError
+from train.nets.inference import WindowLogits
+from train.run_folder.run import RunFolder
 
 pytestmark = pytest.mark.train
 
@@ -81,7 +81,7 @@ def test_run_folder_is_a_run_or_empty(tmp_path, run):
 HOLD = """
 import sys, time
 from pathlib import Path
-from train.runs import RunFolder
+from train.run_folder.run import RunFolder
 run = RunFolder.create(Path(sys.argv[1]), "pocket", overwrite=False)
 run.write_json("config.json", {"network": "pocket"})
 print("held", flush=True)

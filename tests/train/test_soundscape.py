@@ -11,9 +11,9 @@ pytest.importorskip("torch")
 import soundfile
 
 from streamclf.sinks.tables import CsvSink
+from train.audio.scenes import PAUSE_S, make_scenes, trim
+from train.base.errors import UsageError
 from train.datasets import open_clips
-from train.errors import UsageError
-from train.scenes import PAUSE_S, make_scenes, trim
 from train.soundscape import main
 
 pytestmark = pytest.mark.train

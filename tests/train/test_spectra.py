@@ -10,14 +10,14 @@ torch = pytest.importorskip("torch")
 
 from cases import make_clips
 
-from train.augment import (
+from train.audio.augment import (
     fit_length,
     mask_bands,
     mask_spectrum,
 )
 from train.cough import CoughSystem
-from train.features import LogMel, mel_filters
 from train.melcnn import MelCnnSystem
+from train.nets.log_mel import LogMel, mel_filters
 
 pytestmark = pytest.mark.train
 
@@ -106,7 +106,7 @@ def test_shifted_spectra_are_cut_as_if_the_clips_were_fitted_and_rolled(monkeypa
     given = spectra.shifted(indices, places, shifts)
     assert given.abs().max() > 1
     assert torch.equal(given, expected)
-    monkeypatch.setattr("train.sounds.free_memory", lambda: 0)
+    monkeypatch.setattr("train.audio.sound_store.free_memory", lambda: 0)
     made = MelCnnSystem().material(network, clips, torch.device("cpu")).sounds
     torch.testing.assert_close(made.shifted(indices, places, shifts), given)
 
@@ -118,7 +118,7 @@ def test_spectra_made_once_are_what_the_front_end_hears(system, monkeypatch):
     material = system().material(network, clips, torch.device("cpu"))
     indices = np.array([2, 0, 3, 2])
     held = material.sounds.take(indices)
-    monkeypatch.setattr("train.sounds.free_memory", lambda: 0)
+    monkeypatch.setattr("train.audio.sound_store.free_memory", lambda: 0)
     made = system().material(network, clips, torch.device("cpu")).sounds.take(indices)
     torch.testing.assert_close(made, held)
 

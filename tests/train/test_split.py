@@ -9,9 +9,9 @@ import pytest
 
 pytest.importorskip("torch")
 
+from train.base.errors import UsageError
 from train.datasets.prepared import Clip, ClipSet
-from train.errors import UsageError
-from train.split import set_aside
+from train.run_folder.fold_split import set_aside
 
 pytestmark = pytest.mark.train
 

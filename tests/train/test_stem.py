@@ -7,11 +7,11 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("onnx")
 from torch import nn
 
-from export import stem as stems
 from export.errors import ExportError
-from export.graph import make_graph
-from export.stem import find_stem
-from train.features import LogMel
+from export.graph.export_graph import make_graph
+from export.stem import find_stem as stems
+from export.stem.find_stem import find_stem
+from train.nets.log_mel import LogMel
 
 pytestmark = pytest.mark.train
 

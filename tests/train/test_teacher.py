@@ -10,10 +10,10 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from train.base.errors import DatasetError, UsageError
 from train.datasets import open_clips
-from train.errors import DatasetError, UsageError
 from train.pocket import Pocket
-from train.teacher import soft_labels
+from train.pocket_parts.teacher import soft_labels
 
 pytestmark = pytest.mark.train
 

@@ -14,14 +14,14 @@ torch = pytest.importorskip("torch")
 
 from safetensors.torch import load_file, save_file
 
-from export.card import _describe_data
-from train.command import main
+from export.card.run_card import _describe_data
+from train.cli.network_command import main
 from train.datasets import open_clips
 from train.pocket import Pocket
-from train.reproducing import list_commands
-from train.runs import RunFolder
-from train.started import read_named
-from train.through_noise import THROUGH_NOISE
+from train.pocket_parts.noise_training import THROUGH_NOISE
+from train.pocket_parts.pretrained_run import read_named
+from train.run_folder.reproduce import list_commands
+from train.run_folder.run import RunFolder
 
 pytestmark = pytest.mark.train
 
@@ -158,7 +158,7 @@ def test_a_run_that_was_interrupted_asks_the_network_it_began_with(train, monkey
     given = ["--through-noise", train.folder / "plain", "--epochs", 3]
     assert train(*given, save="whole")[0] == 0
     asked = iter([False, True])
-    monkeypatch.setattr("train.interrupt.Interrupt.was_asked", lambda _: next(asked, False))
+    monkeypatch.setattr("train.base.interrupt.Interrupt.was_asked", lambda _: next(asked, False))
     assert train(*given, save="parts")[0] == 130
     assert train("--resume", save="parts")[0] == 0
     whole, parts = (weights_of(train.folder / name) for name in ("whole", "parts"))

@@ -12,8 +12,8 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from streamclf.errors import UsageError
-from train.devices import make_fabric
+from streamclf.core.errors import UsageError
+from train.base.devices import make_fabric
 
 pytestmark = pytest.mark.train
 

@@ -11,16 +11,16 @@ import torch
 from test_export import make_run
 
 import export.__main__ as export_main
-from export import tuning
+from export.card import tuning
+from export.card.tuning import Listening, Tuner, find_events, hear_scenes
 from export.tune import halve
 from export.tune import main as tune_main
-from export.tuning import Listening, Tuner, find_events, hear_scenes
 from streamclf import ArraySource, Engine, Settings, SoundEvent
-from streamclf.card import Card
+from streamclf.core.card import Card
+from train.audio.scenes import make_scenes
 from train.datasets import open_clips
-from train.hearing import softmax
-from train.runs import RunFolder
-from train.scenes import make_scenes
+from train.nets.inference import softmax
+from train.run_folder.run import RunFolder
 
 pytestmark = pytest.mark.train
 

@@ -7,12 +7,12 @@ import pytest
 
 pytest.importorskip("torch")
 
-from train.command import main as train_main
+from train.base.errors import UsageError
+from train.cli.network_command import main as train_main
 from train.datasets import open_clips
-from train.errors import UsageError
-from train.hearing import WindowLogits
-from train.runs import RunFolder
-from train.split import leave_out
+from train.nets.inference import WindowLogits
+from train.run_folder.fold_split import leave_out
+from train.run_folder.run import RunFolder
 from train.unknown import SCORES, how_known, main, make_noises
 
 pytestmark = pytest.mark.train

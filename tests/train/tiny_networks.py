@@ -10,7 +10,7 @@ torch = pytest.importorskip("torch")
 from torch import nn
 
 from train.datasets.prepared import REGRESSION, Clip, ClipSet
-from train.features import LogMel
+from train.nets.log_mel import LogMel
 
 WINDOW = 4000
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib
 from pathlib import Path
 
+from train.base.errors import DatasetError, UsageError
 from train.datasets.dataset import DataSet
 from train.datasets.prepared import (
     REGRESSION,
@@ -21,7 +22,6 @@ from train.datasets.prepared import (
     is_prepared,
     open_prepared,
 )
-from train.errors import DatasetError, UsageError
 
 __all__ = [
     "AUTO",
@@ -84,7 +84,7 @@ def open_clips(
             or a prepared one's rate differs.
         UsageError: There is no such data set.
     """
-    from train.datasets.opening import open_dataset
+    from train.datasets.open_dataset import open_dataset
 
     wanted = "esc10" if esc10 else dataset
     if not folder.is_dir():
@@ -107,7 +107,7 @@ def open_sounds(folder: Path, sample_rate: int) -> ClipSet:
     Raises:
         DatasetError: There is no such folder, or no audio in it.
     """
-    from train.datasets.opening import open_dataset
+    from train.datasets.open_dataset import open_dataset
     from train.datasets.recordings import RECORDINGS
 
     if not folder.is_dir():

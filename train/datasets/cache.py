@@ -12,13 +12,13 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from streamclf.errors import UsageError
-from train.arguments import Parser
+from streamclf.core.errors import UsageError
+from train.base.arguments import Parser
+from train.base.errors import DatasetError
+from train.base.exit_codes import exit_codes
 from train.datasets import MODULES, find_dataset
-from train.datasets.places import PREPARED, cache_folder
+from train.datasets.locations import PREPARED, cache_folder
 from train.datasets.prepared import is_prepared
-from train.errors import DatasetError
-from train.exits import exit_codes
 
 ALL = "all"
 

@@ -6,13 +6,13 @@ import argparse
 import importlib
 from pathlib import Path
 
-from streamclf.errors import UsageError
-from train.arguments import Parser
+from streamclf.core.errors import UsageError
+from train.base.arguments import Parser
+from train.base.exit_codes import exit_codes
 from train.datasets.dataset import DataSet
-from train.datasets.opening import find_broken, list_clips, open_dataset
-from train.datasets.places import find_folder, find_or_fetch
+from train.datasets.locations import find_folder, find_or_fetch
+from train.datasets.open_dataset import find_broken, list_clips, open_dataset
 from train.datasets.prepared import REGRESSION, UNLABELLED
-from train.exits import exit_codes
 
 
 @exit_codes

@@ -27,9 +27,9 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from train.base.errors import DatasetError
 from train.datasets.dataset import DataSet, Listing, Recording, names_in, number_rows
 from train.datasets.prepared import REGRESSION
-from train.errors import DatasetError
 
 ENDINGS = (".webm", ".ogg", ".wav", ".flac", ".mp3")
 N_FOLDS = 5

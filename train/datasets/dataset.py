@@ -1,6 +1,6 @@
 """What a data set's file must offer: where it is from, and a list of its clips.
 
-Opening, preparing and checking are the same for all of them (`train.datasets.opening`).
+Opening, preparing and checking are the same for all of them (`train.datasets.open_dataset`).
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
 
+from train.base.errors import DatasetError
 from train.datasets.prepared import SINGLE_LABEL
-from train.errors import DatasetError
 
 
 @dataclass(frozen=True)

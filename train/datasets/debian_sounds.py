@@ -16,7 +16,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from train.datasets.debian import SOURCES, fetch_packages, keep_copyright, keep_sound
+from train.datasets.debian_packages import SOURCES, fetch_packages, keep_copyright, keep_sound
 from train.datasets.decode import AUDIO_ENDINGS
 from train.datasets.folder import Folder
 

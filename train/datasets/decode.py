@@ -15,10 +15,10 @@ import numpy.typing as npt
 import soundfile
 import soxr
 
-from streamclf.containers.part import NEXT_TO_NOTHING_S, Part
-from streamclf.containers.survey import survey
+from streamclf.sources.containers.part import NEXT_TO_NOTHING_S, Part
+from streamclf.sources.containers.survey import survey
+from train.base.errors import DatasetError
 from train.datasets.prepared import FULL_SCALE
-from train.errors import DatasetError
 
 _ENDINGS = (
     ".wav .flac .ogg .oga .opus .mp3 .m4a .aac .aif .aiff .aifc .au .caf .w64 .wma .webm .mka .mp4"

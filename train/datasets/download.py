@@ -8,8 +8,8 @@ import urllib.request
 import zipfile
 from pathlib import Path, PurePosixPath
 
+from train.base.errors import DatasetError
 from train.datasets.progress import show_progress
-from train.errors import DatasetError
 
 MAX_BYTES = 4_000_000_000
 """An archive that unpacks to more than this is refused."""

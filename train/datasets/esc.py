@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
+from train.base.errors import DatasetError
 from train.datasets.dataset import DataSet, Listing, Recording, names_in, pick_name, read_table
-from train.errors import DatasetError
 
 URL = "https://github.com/karoldvl/ESC-50/archive/master.zip"
 CITATION = (

@@ -1,13 +1,13 @@
-"""The audio files below a folder, by the rules of `streamclf.folders`."""
+"""The audio files below a folder, by the rules of `streamclf.core.folder_walk`."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
 
-from streamclf.folders import Walk
+from streamclf.core.folder_walk import Walk
+from train.base.errors import DatasetError
 from train.datasets.decode import AUDIO_ENDINGS
-from train.errors import DatasetError
 
 
 def audio_below(

@@ -25,7 +25,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from streamclf.folders import is_hidden
+from streamclf.core.folder_walk import is_hidden
 from train.datasets.dataset import DataSet, Listing, Recording
 from train.datasets.files import audio_below
 from train.datasets.prepared import is_prepared

@@ -29,14 +29,14 @@ import numpy.typing as npt
 import soundfile
 import soxr
 
-from train.arguments import Parser
+from train.base.arguments import Parser
+from train.base.errors import DatasetError, UsageError
+from train.base.exit_codes import exit_codes
 from train.datasets.coughvid import MADE, fold_of
 from train.datasets.decode import read_clip
 from train.datasets.files import audio_below
 from train.datasets.prepared import FULL_SCALE
 from train.datasets.progress import show_progress
-from train.errors import DatasetError, UsageError
-from train.exits import exit_codes
 
 RATE = 48000
 HEARD_RATE = 16000

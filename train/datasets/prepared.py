@@ -2,7 +2,7 @@
 
 A prepared folder holds ``samples.npy`` (int16, all clips one behind the other, memory-mapped
 when opened) and ``clips.json`` (where each clip lies, its target and fold, where the set is from
-and under which licence). `train.datasets.preparing` writes it; training reads it through
+and under which licence). `train.datasets.prepare` writes it; training reads it through
 `open_prepared` and needs to know nothing else about the set.
 
 Small sets are taken whole, to lie on the device (`ClipSet.matrix`); larger ones stay on disk and
@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from train.errors import DatasetError
+from train.base.errors import DatasetError
 
 FORMAT = 2
 READABLE = (1, FORMAT)

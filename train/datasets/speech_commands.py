@@ -20,10 +20,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from streamclf.folders import is_hidden
+from streamclf.core.folder_walk import is_hidden
+from train.base.errors import DatasetError
 from train.datasets.dataset import DataSet, Listing, Recording, names_in
 from train.datasets.prepared import is_prepared
-from train.errors import DatasetError
 
 DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 ENDINGS = (".wav", ".flac", ".ogg")

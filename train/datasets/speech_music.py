@@ -20,9 +20,9 @@ from typing import ClassVar
 
 import numpy as np
 
-from streamclf.folders import is_hidden
+from streamclf.core.folder_walk import is_hidden
 from train.datasets.dataset import DataSet, Listing, Recording
-from train.datasets.debian import fetch_packages, keep_copyright, keep_sound
+from train.datasets.debian_packages import fetch_packages, keep_copyright, keep_sound
 from train.datasets.files import audio_below
 from train.datasets.prepared import Clip, ClipSet, is_prepared
 

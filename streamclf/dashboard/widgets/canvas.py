@@ -10,7 +10,7 @@ from textual.geometry import Region
 from textual.strip import Strip
 from textual.widget import Widget
 
-from streamclf.dashboard.picture import Picture
+from streamclf.dashboard.snapshot import Picture
 from streamclf.dashboard.widgets.palette import Tones, palette
 
 EIGHTHS = " ▏▎▍▌▋▊▉"

@@ -7,10 +7,10 @@ from typing import ClassVar
 from rich.segment import Segment
 from rich.style import Style
 
-from streamclf.dashboard.picture import Picture
+from streamclf.dashboard.snapshot import Picture
 from streamclf.dashboard.widgets.canvas import Canvas
-from streamclf.dashboard.widgets.lettering import letter
-from streamclf.dashboard.widgets.rows import CalmRows
+from streamclf.dashboard.widgets.large_text import letter
+from streamclf.dashboard.widgets.row_order import CalmRows
 from streamclf.dashboard.widgets.text import fit_words
 
 ABOVE = "▲"

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from rich.text import Text
 from textual.widgets import Static
 
+from streamclf.core.stats import count
 from streamclf.dashboard.health import Health
 from streamclf.dashboard.widgets.text import join_fitting
-from streamclf.stats import count
 
 LONG_QUEUE_S = 0.5
 """So much audio that waits is worth a word."""

@@ -9,8 +9,8 @@ import numpy as np
 from rich.segment import Segment
 from rich.style import Style
 
-from streamclf.dashboard.columns import N_BANDS, Column, band_hz
-from streamclf.dashboard.picture import Picture
+from streamclf.dashboard.audio_columns import N_BANDS, Column, band_hz
+from streamclf.dashboard.snapshot import Picture
 from streamclf.dashboard.widgets.canvas import SHADES, Canvas, pair
 from streamclf.dashboard.widgets.palette import N_SHADES
 

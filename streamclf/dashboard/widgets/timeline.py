@@ -8,10 +8,10 @@ import numpy as np
 import numpy.typing as npt
 from rich.segment import Segment
 
-from streamclf.dashboard.picture import COURSE_S, Picture
+from streamclf.dashboard.snapshot import COURSE_S, Picture
 from streamclf.dashboard.widgets.canvas import SHADES, Canvas, pair
 from streamclf.dashboard.widgets.palette import N_SHADES
-from streamclf.dashboard.widgets.rows import SteadyRows
+from streamclf.dashboard.widgets.row_order import SteadyRows
 from streamclf.dashboard.widgets.text import fit_words, in_column
 
 

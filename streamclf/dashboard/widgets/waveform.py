@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from rich.segment import Segment
 
-from streamclf.dashboard.picture import Picture
+from streamclf.dashboard.snapshot import Picture
 from streamclf.dashboard.widgets.canvas import Canvas
 
 SCALE_WIDTH = 6

@@ -1,0 +1,183 @@
+"""Cuts tried on audio: do a tensor's frames depend on the window that they are in?"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+
+from export.stem.dominators import nodes_between
+from streamclf.core.card import Stem
+from streamclf.model.stem import cut_graph
+
+Array = npt.NDArray[Any]
+
+EXACT = 1e-5
+"""Largest difference between two frames that are the same, relative to the largest number."""
+PLACES = (0, 1, 4, 11)
+"""Strides from the start of the probe to windows that are compared."""
+
+
+class UnshareableError(Exception):
+    """A tensor whose frames depend on the window around them."""
+
+
+class Trials:
+    """Tries cuts of one graph on one stretch of audio."""
+
+    def __init__(self, graph: onnx.ModelProto, window_samples: int) -> None:
+        self._graph = graph
+        self.window_samples = window_samples
+        self.axes: dict[str, int] = {}
+
+    def probe(self, stride: int) -> npt.NDArray[np.float32]:
+        """Loud noise with a constant in it next to silence and other levels, ``(1, samples)``."""
+        random = np.random.default_rng(self.window_samples)
+        n_samples = self.window_samples + PLACES[-1] * stride
+        levels = 10 ** random.uniform(-4, -0.3, n_samples // 300 + 1)
+        waveform = random.uniform(-1, 1.2, n_samples) * np.repeat(levels, 300)[:n_samples]
+        waveform[: n_samples // 5] = 0
+        return np.clip(waveform, -1, 1).astype(np.float32)[np.newaxis]
+
+    def plain(self, tensor: str) -> Stem:
+        """See whether a tensor's frames are those of the audio, whatever window they are in.
+
+        Raises:
+            UnshareableError: They are not.
+        """
+        session = open_graph(cut_graph.cut_stem(self._graph, Stem(tensor, 1, 1)))
+        axis = self.axes[tensor] = _time_axis(session, self.window_samples)
+        field, stride = self._field_and_stride(session, axis)
+        n_frames = _frames(session, self._silence(), axis)
+        stem = Stem(tensor, stride, n_frames, receptive_field=field)
+        self._compare(session, axis, stem, session)
+        return stem
+
+    def spread(self, base: Stem, plain: Stem) -> Stem:
+        """See whether a tensor's frames at every place of a base are those of its own strides.
+
+        Args:
+            base: Where strides begin to be turned into dilations.
+            plain: The tensor, as it is without.
+
+        Raises:
+            ModelError: A layer in between cannot be spread.
+            UnshareableError: They are not.
+        """
+        axis = self.axes[base.tensor]
+        step = cut_graph.step_between(self._graph, base.tensor, plain.tensor, axis)
+        stem = Stem(
+            plain.tensor, base.stride, plain.frames, step, base.tensor if step > 1 else None,
+            plain.receptive_field,
+        )  # fmt: skip
+        session = open_graph(cut_graph.cut_stem(self._graph, stem, axis))
+        own = open_graph(cut_graph.cut_stem(self._graph, Stem(plain.tensor, 1, 1)))
+        self._compare(session, axis, stem, own)
+        return stem
+
+    def works(self, tensor: str) -> bool:
+        """Whether anything before a tensor is worth sharing."""
+        return self._slides(self._graph.graph.input[0].name, tensor)
+
+    def convolves(self, start: str, tensor: str) -> bool:
+        """Whether a convolution lies between two tensors."""
+        return self._slides(start, tensor)
+
+    def _slides(self, start: str, tensor: str) -> bool:
+        nodes = nodes_between(self._graph.graph, start, tensor)
+        return any("Conv" in node.op_type or "MatMul" in node.op_type for node in nodes)
+
+    def _field_and_stride(self, session: Any, axis: int) -> tuple[int, int]:
+        """Samples that a frame hears, and samples from one frame to the next."""
+        # Not from the first: a pooling takes what is shorter than its kernel, too.
+        two, three = (_fewest_samples(session, axis, n, 4 * self.window_samples) for n in (2, 3))
+        return two - (three - two), three - two
+
+    def _silence(self) -> Array:
+        return np.zeros((1, self.window_samples), dtype=np.float32)
+
+    def _compare(self, session: Any, axis: int, stem: Stem, own: Any) -> None:
+        waveform = self.probe(stem.stride)
+        shared = run(session, waveform)
+        limit = EXACT * max(1.0, float(np.abs(shared).max()))
+        span = (stem.frames - 1) * stem.step + 1
+        for place in PLACES:
+            start = place * stem.stride
+            alone = run(own, waveform[:, start : start + self.window_samples])
+            inside = np.take(shared, range(place, place + span, stem.step), axis, mode="clip")
+            if inside.shape != alone.shape or not np.abs(inside - alone).max() <= limit:
+                raise UnshareableError("makes frames that depend on where a window begins")
+
+
+def _time_axis(session: Any, window_samples: int) -> int:
+    shapes = [
+        run(session, np.zeros((1, n), dtype=np.float32)).shape
+        for n in (window_samples, 2 * window_samples)
+    ]
+    if len(shapes[0]) != len(shapes[1]):
+        raise UnshareableError("makes a shape that depends on the window's length")
+    growing = [i for i, (a, b) in enumerate(zip(*shapes, strict=True)) if a != b]
+    if len(growing) != 1 or growing[0] == 0:
+        raise UnshareableError("leaves no frames that follow the audio")
+    return growing[0]
+
+
+def _fewest_samples(session: Any, axis: int, n_frames: int, enough: int) -> int:
+    """The fewest samples that give so many frames: by doubling, then by bisection."""
+
+    def reached(n_samples: int) -> bool:
+        try:
+            silence = np.zeros((1, n_samples), dtype=np.float32)
+            return _frames(session, silence, axis) >= n_frames
+        except UnshareableError:  # too short for a layer
+            return False
+
+    low, high = 0, 64
+    while high < enough and not reached(high):
+        low, high = high, 2 * high
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if reached(middle) else (middle, high)
+    return high
+
+
+def _frames(session: Any, waveform: Array, axis: int) -> int:
+    return int(run(session, waveform).shape[axis])
+
+
+def open_graph(model: onnx.ModelProto) -> Any:
+    """Open a graph in ONNX Runtime.
+
+    Raises:
+        UnshareableError: It does not run by itself.
+    """
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    onnxruntime.set_default_logger_severity(4)
+    content = model.SerializeToString()
+    try:
+        return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # ONNX Runtime's exceptions have no common base of their own
+        raise UnshareableError("does not run by itself") from error
+
+
+def run(session: Any, values: Array) -> Array:
+    """The only output of a session with one input.
+
+    Raises:
+        UnshareableError: It fails on this shape, or gives nothing.
+    """
+    node = session.get_inputs()[0]
+    if node.type == "tensor(float16)":
+        values = values.astype(np.float16)
+    try:
+        (output,) = session.run(None, {node.name: values})
+    except Exception as error:  # as above
+        raise UnshareableError("takes windows of one length alone") from error
+    if not isinstance(output, np.ndarray) or output.size == 0:
+        raise UnshareableError("leaves no frames that follow the audio")
+    return output

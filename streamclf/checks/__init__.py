@@ -1,0 +1,1 @@
+"""Checks of an installation: is it true (`verify`), is it fast (`bench`)."""

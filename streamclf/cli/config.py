@@ -1,0 +1,231 @@
+"""The command `config`, and how a command takes options from a file and the environment.
+
+Precedence: command line, environment, file, the option's own default.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperOption
+
+from streamclf.cli.config_file import (
+    NAME,
+    ConfigFile,
+    find_config,
+    find_unread,
+    nearest,
+    read_config,
+    user_config,
+)
+from streamclf.cli.help_text import HelpfulCommand
+from streamclf.core.errors import StreamclfError, UsageError
+from streamclf.core.log import say
+
+PREFIX = "STREAMCLF_"
+_FILE, _CHECK = "streamclf.cli.config_file", "streamclf.check"
+_NOT_IN_FILE = ("config", "help")
+_OTHER_VARIABLES = ("STREAMCLF_TRACEBACK", "STREAMCLF_DATA")
+"""What has the prefix and is no option."""
+
+
+class ConfiguredCommand(HelpfulCommand):
+    """A command whose options may also come from ``STREAMCLF_NAME`` and from `streamclf.toml`."""
+
+    def __init__(self, *arguments: Any, **keywords: Any) -> None:
+        super().__init__(*arguments, **keywords)
+        for option in _options(self):
+            option.envvar = PREFIX + _key(option).replace("-", "_").upper()
+            option.show_envvar = False
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read the options; what is wrong in the environment is said to be there."""
+        try:
+            return super().parse_args(ctx, args)
+        except typer.BadParameter as error:
+            option = error.param
+            if isinstance(option, TyperOption):
+                origin = _origin(ctx, option, None)
+                if origin.startswith(PREFIX):
+                    raise UsageError(f"{origin}: {error.message}") from error
+            raise
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run it; an error that names an option says where its value came from."""
+        try:
+            return super().invoke(ctx)
+        except UsageError as error:
+            raise UsageError(_with_origin(ctx, str(error))) from error
+
+
+def load_config(context: typer.Context, value: Path | None) -> Path | None:
+    """Take the options' defaults from the file, checked.
+
+    Raises:
+        UsageError: The file cannot be read, or a value in it is wrong. Names file and line.
+    """
+    path = find_config(value)
+    if path is None or context.resilient_parsing:
+        return value
+    options = {_key(option).replace("-", "_"): option for option in _options(context.command)}
+    file = read_config(path, [key for key in options if key not in _NOT_IN_FILE])
+    context.meta[_FILE] = file
+    defaults: dict[str, Any] = {}
+    for key, said in file.values.items():
+        defaults[str(options[key].name)] = _check(context, file, key, options[key], said)
+    context.default_map = defaults
+    return value
+
+
+def is_check(context: typer.Context) -> bool:
+    """Whether the options are to be checked, and nothing else done."""
+    return bool(context.meta.get(_CHECK))
+
+
+def describe_origins(context: typer.Context) -> list[str]:
+    """What to say of where options come from, beside the command line: a line each."""
+    path = _file_in_use(context)
+    lines = [f"settings of {path}"] if path and not is_check(context) else []
+    if find_unread(path) is not None:
+        lines.append(
+            f"warning: ./{NAME} is not read, as no folder that one stands in gives orders: "
+            f"--config {NAME} takes its settings"
+        )
+    known = [
+        PREFIX + _key(option).replace("-", "_").upper() for option in _options(context.command)
+    ]
+    for name in sorted(os.environ):
+        if name.startswith(PREFIX) and name not in (*known, *_OTHER_VARIABLES):
+            lines.append(f"warning: {name} is unknown{nearest(name, known)}: it is ignored")
+    return lines
+
+
+def _file_in_use(context: typer.Context) -> Path | None:
+    file: ConfigFile | None = context.meta.get(_FILE)
+    return file.path if file is not None else None
+
+
+def config(
+    context: typer.Context,
+    show: Annotated[
+        bool, typer.Option("--show", help="Each option's value and where it came from (default).")
+    ] = False,
+    check: Annotated[
+        bool, typer.Option("--check", help="Only say whether listen could begin; exit 2 if not.")
+    ] = False,
+) -> None:
+    """Show or check what `listen` would do; takes its options, too."""
+    if show and check:
+        raise UsageError("--show and --check: give one of them")
+    assert context.parent is not None
+    listen = context.parent.command.get_command(context.parent, "listen")  # type: ignore[attr-defined]
+    with listen.make_context("listen", list(context.args), parent=context.parent) as inner:
+        if not check:
+            for line in describe_origins(inner):
+                if line.startswith("warning:"):
+                    say(line)
+            for line in _show(inner):
+                typer.echo(line)
+            return
+        inner.meta[_CHECK] = True
+        try:
+            listen.invoke(inner)
+        except StreamclfError as error:
+            raise UsageError(error) from error
+        except typer.Exit:
+            typer.echo(f"{_name(inner)}: fine", err=True)
+
+
+def _name(context: typer.Context) -> str:
+    path = _file_in_use(context)
+    return str(path) if path else f"no file ({user_config() or 'no home folder to look in'})"
+
+
+def _options(command: Any) -> list[TyperOption]:
+    return [param for param in command.params if isinstance(param, TyperOption)]
+
+
+def _key(option: TyperOption) -> str:
+    """The option's name on the command line, without dashes in front."""
+    return next(name for name in option.opts if name.startswith("--")).removeprefix("--")
+
+
+def _check(
+    context: typer.Context, file: ConfigFile, key: str, option: TyperOption, said: object
+) -> object:
+    """A value as the command line would have given it."""
+    values = said if option.multiple and isinstance(said, list) else [said]
+    kind = option.type.name
+    for value in values:
+        if option.is_flag:
+            fits, must = isinstance(value, bool), "true or false"
+        elif kind.startswith(("float", "integer", "int")):
+            number = (int, float) if kind.startswith("float") else (int,)
+            fits = isinstance(value, number) and not isinstance(value, bool)
+            must = "a number" if kind.startswith("float") else "a whole number"
+        else:
+            fits = isinstance(value, str) or (isinstance(value, int) and not option.multiple)
+            fits, must = fits and not isinstance(value, bool), "a text in quotes"
+            must += ", or a list of such texts" if option.multiple else ""
+            if isinstance(value, str) and "\0" in value:  # what no command line can say
+                fits, must = False, "a text without a null character"
+        if not fits:
+            raise UsageError(f"{file.place(key)}: {key} is {_as_toml(said)}, must be {must}")
+    try:
+        option.type_cast_value(context, values if option.multiple else said)
+    except typer.BadParameter as error:
+        raise UsageError(f"{file.place(key)}: {key}: {error.message}") from error
+    return values if option.multiple else said
+
+
+def _with_origin(context: typer.Context, message: str) -> str:
+    """Put the place in front of a message such as ``--hop -1.0: must be above 0``."""
+    found = re.match(r"--([a-z-]+)", message)
+    if not found:
+        return message
+    file: ConfigFile | None = context.meta.get(_FILE)
+    key = found[1]
+    option = next((each for each in _options(context.command) if _key(each) == key), None)
+    origin = _origin(context, option, file) if option is not None else ""
+    return f"{origin}: {message}" if origin not in ("", "default", "command line") else message
+
+
+def _origin(context: typer.Context, option: TyperOption, file: ConfigFile | None) -> str:
+    source = context.get_parameter_source(option.name or "")
+    name = source.name if source is not None else "DEFAULT"
+    key = _key(option).replace("-", "_")
+    if name == "DEFAULT_MAP" and file is not None:
+        return file.place(key)
+    if name == "ENVIRONMENT":
+        return PREFIX + key.upper()
+    return "command line" if name == "COMMANDLINE" else "default"
+
+
+def _show(context: typer.Context) -> list[str]:
+    """All options as TOML, each with its origin as a comment."""
+    from streamclf.core.redaction import mask_url
+
+    file: ConfigFile | None = context.meta.get(_FILE)
+    rows = []
+    for option in _options(context.command):
+        key = _key(option)
+        if key in _NOT_IN_FILE:
+            continue
+        value = context.params.get(option.name or "")
+        if key == "source" and value:
+            value = mask_url(value)
+        unset = value is None or (option.multiple and not value)
+        text = f"# {key} =" if unset else f"{key} = {_as_toml(value)}"
+        rows.append((text, "not set" if unset else _origin(context, option, file)))
+    width = min(max(len(text) for text, _ in rows), 40)
+    return [f"{text:<{width}}  # {origin}" for text, origin in rows]
+
+
+def _as_toml(value: object) -> str:
+    """A value as TOML writes it; JSON's spelling of texts, numbers and lists is TOML's, too."""
+    return json.dumps(value, default=str, ensure_ascii=False)

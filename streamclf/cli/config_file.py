@@ -1,0 +1,152 @@
+"""The file `streamclf.toml`: where it is, what it says, and in which line."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from streamclf.core.errors import UsageError
+from streamclf.core.user_folders import find_folder
+
+NAME = "streamclf.toml"
+_PLACE = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
+
+
+@dataclass(frozen=True)
+class ConfigFile:
+    """What a file says.
+
+    Attributes:
+        path: The file.
+        values: By key as written, with ``_`` in place of ``-``.
+        lines: Where each key stands, from 1.
+    """
+
+    path: Path
+    values: dict[str, Any]
+    lines: dict[str, int]
+
+    def place(self, key: str) -> str:
+        """Where a key stands, as compilers write it."""
+        return f"{self.path}:{self.lines[key]}"
+
+
+def user_config() -> Path | None:
+    """Where the user's own file is looked for; None for a user without a home."""
+    import platformdirs
+
+    folder = find_folder(lambda: platformdirs.user_config_path("streamclf"))
+    return None if folder is None else folder / NAME
+
+
+def find_config(given: Path | None) -> Path | None:
+    """The file to read: the one given, or else the user's own if it is there; None for none."""
+    if given is not None:
+        return given
+    own = user_config()
+    return own if own is not None and _is_file(own) else None
+
+
+def find_unread(used: Path | None) -> Path | None:
+    """A file in the working directory that is not read: no folder one stands in gives orders.
+
+    Args:
+        used: The file that is read, if any.
+    """
+    here = Path(NAME)
+    try:
+        same = used is not None and here.samefile(used)
+    except OSError:
+        same = False
+    return here if _is_file(here) and not same else None
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a folder above may not be entered
+        return False
+
+
+def read_config(path: Path, known: Iterable[str]) -> ConfigFile:
+    """Read a file.
+
+    Args:
+        path: The file.
+        known: The keys that it may have, with ``-``; the file may write ``_`` instead.
+
+    Raises:
+        UsageError: It cannot be read, is no TOML, or has an unknown key. Names file and line.
+    """
+    import tomllib
+
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read: {(error.strerror or '').lower()}") from error
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{path}: is no TOML: it is not UTF-8: {error.reason}") from error
+    try:
+        said = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(_describe_syntax(path, text, str(error))) from error
+    except RecursionError as error:
+        raise UsageError(f"{path}: is no TOML: it is nested too deeply") from error
+    names = [name.replace("-", "_") for name in known]
+    config = ConfigFile(path, {}, {})
+    for key, value in said.items():
+        line = find_line(text, key)
+        name = key.replace("-", "_")
+        if name not in names:
+            raise UsageError(f"{path}:{line}: {_describe_unknown(key, names)}")
+        if name in config.values:
+            raise UsageError(f"{path}:{line}: {key} is said already in line {config.lines[name]}")
+        config.values[name], config.lines[name] = value, line
+    return config
+
+
+def find_line(text: str, key: str) -> int:
+    """The line, from 1, in which a top-level key or table begins.
+
+    tomllib does not tell. A line that looks right is right if what stands above it is whole: else
+    it lies inside a string or a list that goes over several lines.
+    """
+    lines = text.splitlines()
+    looks_right = re.compile(rf"\s*\[*\s*[\"']?{re.escape(key)}[\"']?\s*[=.\]]")
+    for number, line in enumerate(lines):
+        if looks_right.match(line) and _is_whole("\n".join(lines[:number])):
+            return number + 1
+    return 1  # a key written with escapes
+
+
+def _is_whole(text: str) -> bool:
+    import tomllib
+
+    try:
+        tomllib.loads(text)
+    except tomllib.TOMLDecodeError:
+        return False
+    return True
+
+
+def _describe_syntax(path: Path, text: str, message: str) -> str:
+    found = _PLACE.search(message)
+    number = found[1] if found and found[1] else len(text.splitlines())
+    column = f" (column {found[2]})" if found and found[2] else ""
+    return f"{path}:{number}: is no TOML: {_PLACE.sub('', message).lower()}{column}"
+
+
+def _describe_unknown(key: str, names: list[str]) -> str:
+    hint = nearest(key.replace("-", "_"), names).replace("_", "-")
+    return f"{key} is unknown{hint}: streamclf config --show lists all that there is"
+
+
+def nearest(name: str, names: list[str]) -> str:
+    """The name that may be meant, as a question in brackets; empty where none is near."""
+    import difflib
+
+    near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    return f" (did you mean {near[0]}?)" if near else ""

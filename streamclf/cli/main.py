@@ -1,0 +1,248 @@
+"""Commands and options, nothing else."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from streamclf import __version__
+from streamclf.cli import config as cli_config
+from streamclf.cli import examples, model_commands, option_groups, options
+from streamclf.cli.help_text import HelpfulCommand, HelpfulGroup
+from streamclf.cli.option_groups import grouped
+from streamclf.core import standard_streams
+from streamclf.core.errors import StreamclfError, UsageError
+from streamclf.core.redaction import mask_text
+
+app = typer.Typer(
+    name="streamclf",
+    help="Name the sounds in a microphone, a stream or recordings, as they happen.",
+    no_args_is_help=True,
+    cls=HelpfulGroup,
+    epilog=examples.STREAMCLF,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"streamclf {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _main(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version."),
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command(
+    cls=cli_config.ConfiguredCommand,
+    epilog=examples.LISTEN,
+    short_help="Hear a microphone or a stream: a dashboard, or lines.",
+)
+@grouped
+def listen(
+    *,
+    context: typer.Context,
+    config: options.Config = None,
+    source: option_groups.Source,
+    duration: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SECONDS", help="End after so many seconds of audio.", rich_help_panel="Source"
+        ),
+    ] = None,
+    updates: Annotated[
+        bool,
+        typer.Option(
+            "--updates",
+            help="Also write a line with the best labels at each hop.",
+            rich_help_panel="Output",
+        ),
+    ] = False,
+    top: options.Top = 5,
+    screen: option_groups.Screen,
+    model: option_groups.Model,
+    self_check: options.SelfCheck = False,
+    listening: option_groups.Listening,
+    fixed_hop: options.FixedHop = False,
+    thresholds: option_groups.Thresholds,
+    unknown: options.NameUnknown = False,
+    ongoing: options.Ongoing = None,
+    outputs: option_groups.Outputs,
+    clips_limit: options.ClipsLimit = None,
+    append: options.Append = False,
+    rotate: options.Rotate = None,
+    card: option_groups.Card,
+    logging: option_groups.Logging,
+) -> None:
+    """Listen to a microphone (or another live source); tell sound events as they begin and end."""
+    from streamclf.cli.listen import check_listen
+    from streamclf.cli.listen import listen as listen_live
+    from streamclf.core import log
+
+    logging.set_up()
+    checks = cli_config.is_check(context)
+    for line in cli_config.describe_origins(context):
+        log.say(line)
+    run_listen = check_listen if checks else listen_live
+    raise typer.Exit(
+        run_listen(
+            source.read(listening.channel),
+            model.read(card, self_check=self_check),
+            listening.read(fixed_hop=fixed_hop, name_unknown=unknown, ongoing_s=ongoing),
+            thresholds.read(),
+            outputs.read(
+                top=top if updates else 0,
+                append=append,
+                rotate=rotate,
+                clips_limit=clips_limit,
+                begins=True,
+            ),
+            screen.read(context),
+            duration_s=duration,
+        )
+    )
+
+
+@app.command(cls=HelpfulCommand, epilog=examples.FILE)
+@grouped
+def file(
+    *,
+    context: typer.Context,
+    paths: Annotated[
+        list[str],
+        typer.Argument(metavar="PATH...", help="Recordings, folders, or patterns in quotes."),
+    ],
+    model: option_groups.Model,
+    listening: option_groups.Listening,
+    thresholds: option_groups.Thresholds,
+    unknown: options.NameUnknown = False,
+    begins: options.Begins = False,
+    ongoing: options.Ongoing = None,
+    outputs: option_groups.Outputs,
+    summary: options.Summary = False,
+    top: options.Best = 5,
+    resume: options.Resume = False,
+    jobs: options.Jobs = None,
+    batch: Annotated[
+        int | None,
+        typer.Option(
+            metavar="WINDOWS",
+            help="Windows scored at once; by default as many as make it fast.",
+            rich_help_panel="Model",
+        ),
+    ] = None,
+    screen: option_groups.Screen,
+    card: option_groups.Card,
+    logging: option_groups.Logging,
+) -> None:
+    """Find the sound events in recordings of any length."""
+    from streamclf.cli.file import file as hear_files
+
+    logging.set_up()
+    raise typer.Exit(
+        hear_files(
+            paths,
+            model.read(card),
+            listening.read(batch_size=batch, name_unknown=unknown, ongoing_s=ongoing),
+            thresholds.read(),
+            outputs.read(
+                resume=resume,
+                n_best=top if summary else 0,
+                begins=begins or ongoing is not None,
+            ),
+            screen.read(context),
+            jobs=jobs,
+        )
+    )
+
+
+@app.command(cls=HelpfulCommand, epilog=examples.DEVICES)
+def devices(
+    json: Annotated[bool, typer.Option("--json", help="Print them as JSON.")] = False,
+) -> None:
+    """List the microphones."""
+    from streamclf.cli.devices import devices as print_devices
+
+    raise typer.Exit(print_devices(as_json=json))
+
+
+for _command, _epilog, _short in [
+    (model_commands.info, examples.INFO, "Show what a model names, how well, and its licence."),
+    (model_commands.bench, examples.BENCH, "Measure how fast a model listens here."),
+    (model_commands.verify, examples.VERIFY, "Prove that all ways to listen give the same."),
+]:
+    app.command(cls=HelpfulCommand, epilog=_epilog, short_help=_short)(_command)
+app.command(
+    cls=HelpfulCommand,
+    epilog=examples.CONFIG,
+    short_help="Show or check what `listen` would do.",
+    context_settings={"ignore_unknown_options": True, "allow_extra_args": True},
+)(cli_config.config)
+
+
+def main() -> None:
+    """Run the command line; every failure is one line and an exit code."""
+    standard_streams.secure()
+    code = run(sys.argv[1:])
+    lost = standard_streams.end_output()
+    if lost:
+        _fail(f"{lost}: what was printed is lost; send it to a file or a pipe", 1)
+    sys.exit(code or int(lost is not None))
+
+
+def run(arguments: list[str]) -> int:
+    """Run a command line; returns the exit code (0 fine, 1 failed, 2 usage, 130 interrupted)."""
+    try:
+        arguments = options.with_port(options.with_command(app, arguments))
+        lean = options.only_named(app, arguments)
+        return lean(arguments, prog_name="streamclf", standalone_mode=False, obj=arguments) or 0
+    except UsageError as error:
+        return _fail(str(error), 2)
+    except StreamclfError as error:
+        return _fail(str(error), 1)
+    except typer.TyperException as error:
+        message = getattr(error, "format_message", error.__str__)()
+        if type(error).__name__ == "NoArgsIsHelpError":
+            typer.echo(message)
+            return 2
+        context = getattr(error, "ctx", None)
+        command = context.command_path if context else "streamclf"
+        return _fail(f"{message} ({command} --help shows what there is)", 2)
+    except (KeyboardInterrupt, typer.Abort):
+        return 130
+    except BrokenPipeError:
+        # Whoever read our results has gone; nothing more can be said on standard output.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except Exception as error:
+        if standard_streams.is_of_output(error):
+            return 1  # `main` says why
+        if os.environ.get("STREAMCLF_TRACEBACK"):
+            import traceback
+
+            sys.stderr.write(mask_text(traceback.format_exc()))
+        kind = f"{type(error).__name__}: {error}"
+        return _fail(f"a mistake in streamclf itself: {kind}; STREAMCLF_TRACEBACK=1 shows where", 1)
+
+
+def _fail(message: str, code: int) -> int:
+    from streamclf.runs.console import say
+
+    say(f"error: {message}")
+    return code
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,254 @@
+"""What the commands do when a dashboard is wanted; textual is imported no sooner."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from queue import SimpleQueue
+from typing import TYPE_CHECKING
+
+from streamclf.core.errors import ModelError, SourceError, UsageError
+from streamclf.core.standard_streams import is_terminal
+from streamclf.model.model_file import CardOptions, bundled_models, find_model
+from streamclf.runs.console import say
+from streamclf.runs.outputs import check_clips, close_sinks, open_files
+from streamclf.sources.recording.piped import check_can_reread
+from streamclf.sources.recording.recording import Recording
+
+if TYPE_CHECKING:
+    from streamclf.core.settings import Settings
+    from streamclf.core.stats import Statistics
+    from streamclf.dashboard.saved_settings import Remembered
+    from streamclf.model.model_file import Model
+    from streamclf.pipeline.engine import Engine
+    from streamclf.runs.engine_setup import ModelOptions
+    from streamclf.runs.outputs import OutputOptions
+    from streamclf.sources.base import Source
+    from streamclf.sources.factory import SourceOptions
+
+OpenEngine = Callable[["ModelOptions", "Settings"], "tuple[Engine, Model]"]
+
+
+@dataclass(frozen=True)
+class ScreenOptions:
+    """What the command line says of the dashboard.
+
+    Attributes:
+        ui: Wanted, unwanted, or None for where there is a terminal.
+        web: Port to serve it at; None for the terminal.
+        web_host: Address to serve it at.
+        allow_network: Whether that may be one that others reach.
+        fresh: Ignore the settings of the last session, and leave them to the next.
+        given: Names of the options that the user gave.
+        arguments: The command line, to run it anew for a browser.
+    """
+
+    ui: bool | None = None
+    web: int | None = None
+    web_host: str | None = None
+    allow_network: bool = False
+    fresh: bool = False
+    given: Collection[str] = ()
+    arguments: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for option, given in [
+            ("--web-host", self.web_host is not None),
+            ("--web-allow-network", self.allow_network),
+        ]:
+            if given and self.web is None:
+                raise UsageError(f"{option} goes with --web")
+        if self.web is not None and self.ui is False:
+            raise UsageError("--web shows the dashboard, --no-ui does not: leave one out")
+
+    def wanted(self, *, by_default: bool) -> bool:
+        """Whether to show the dashboard on this terminal.
+
+        Raises:
+            UsageError: It was asked for, and there is no terminal for it.
+        """
+        lacking = _lacking()
+        if self.ui and lacking:
+            raise UsageError(f"--ui {lacking}; --web shows the dashboard in a browser")
+        return self.ui if self.ui is not None else by_default and not lacking
+
+
+def _lacking() -> str:
+    """What the dashboard needs and does not find here; empty if it can be shown."""
+    # textual-serve runs the program without a terminal, and says so by this variable.
+    if "TEXTUAL_DRIVER" in os.environ:
+        return ""
+    if not all(is_terminal(stream) for stream in (sys.stdin, sys.stdout, sys.stderr)):
+        return "needs a terminal"
+    kind = os.environ.get("TERM", "")
+    if kind in ("dumb", "unknown"):
+        return f"needs a terminal that can move its cursor, TERM is {kind}"
+    return ""
+
+
+def serve(options: ScreenOptions) -> int:
+    """Serve the dashboard to a browser. Returns the exit code.
+
+    Raises:
+        UsageError: The address is open to the network, or the port is none.
+    """
+    from streamclf.dashboard import web
+
+    assert options.web is not None
+    host = web.check_address(options.web_host, options.web, allowed=options.allow_network)
+    return web.serve(list(options.arguments), host, options.web)
+
+
+def show(
+    screen: ScreenOptions,
+    open_engine: OpenEngine,
+    open_source: Callable[[str | None], Source],
+    model: ModelOptions,
+    settings: Settings,
+    outputs: OutputOptions,
+    *,
+    duration_s: float | None = None,
+    recording: Path | None = None,
+) -> tuple[int, Statistics]:
+    """Open the dashboard on this terminal. Returns the exit code and the session's statistics.
+
+    Raises:
+        StreamclfError: The model or the source cannot be opened, or the dashboard failed.
+    """
+    from streamclf.dashboard.launch import apply_remembered, describe_remembered, open_dashboard
+    from streamclf.dashboard.listener import Doors
+    from streamclf.dashboard.saved_settings import Remembered, load_settings
+    from streamclf.sources.microphone.loudspeaker import open_loudspeaker
+
+    remembered = Remembered() if screen.fresh else load_settings()
+    given = screen.given.__contains__
+    # What is written is as the command line says; of the last session it has the looks alone.
+    looks_alone = outputs.written
+    first = model if looks_alone else _choose_model(remembered, model, screen)
+    other = _model_of(remembered, model, screen) if looks_alone or first is not model else None
+
+    def open_named(name: str, settings: Settings | None) -> tuple[Engine, Model]:
+        named = replace(model, name=name, card=model.card if name == model.name else CardOptions())
+        return open_engine(named, settings or base)
+
+    base = settings
+    engine, opened = open_engine(first, settings)
+    check_clips(outputs, engine.card)
+    chosen = apply_remembered(
+        remembered, engine.card.name, engine.card.labels, engine.settings, given
+    )
+    device = remembered.device if _may_choose_device(screen, recording) else None
+    if not looks_alone and device and not _is_there(device):
+        device = None
+    notices: SimpleQueue[str] = SimpleQueue()
+    told = describe_remembered(engine.settings, chosen, other, device)
+    if told and looks_alone:
+        notices.put(f"settings of the last session are left out, as results are written: {told}")
+        chosen, device = engine.settings, None
+    elif told:
+        notices.put(f"settings of the last session: {told}; --fresh begins without them")
+    if chosen != engine.settings:
+        engine = type(engine)(engine.scorer, chosen)
+    sinks = open_files(outputs, outputs.files, outputs.upkeep(notices.put))
+    try:
+        doors = Doors(
+            open_named, open_source, _device_names,
+            lambda: [*dict.fromkeys([*bundled_models(), model.name, first.name])],
+            sinks, duration_s, recording, notices, open_loudspeaker,
+        )  # fmt: skip
+        source = open_source(device)
+        code, statistics = open_dashboard(
+            doors, engine, opened, source, remembered, keep=not screen.fresh
+        )
+    finally:
+        close_sinks(sinks)
+        while not notices.empty():
+            say(notices.get())
+    return code or int(any(sink.n_lost for sink in sinks)), statistics
+
+
+def show_recording(
+    screen: ScreenOptions,
+    paths: Sequence[Path],
+    open_engine: OpenEngine,
+    model: ModelOptions,
+    settings: Settings,
+    outputs: OutputOptions,
+) -> int:
+    """Show a recording at its pace. Returns the exit code.
+
+    Raises:
+        StreamclfError: It is not one recording, it or the model cannot be opened, or the
+            dashboard failed.
+    """
+    if len(paths) != 1:
+        raise UsageError(
+            f"the dashboard shows one recording, {len(paths)} were named: name one, "
+            "or leave out --ui"
+        )
+    if outputs.written or outputs.format:
+        raise UsageError(
+            "--output, --scores, --clips, --stats and --format cannot go with the dashboard, where "
+            "settings may change: leave out --ui, or press e in it to export the events"
+        )
+    check_can_reread(paths[0], "the dashboard")
+    if screen.web is not None:
+        return serve(screen)
+    code, _ = show(
+        screen, open_engine, lambda device: Recording(paths[0]), model, settings, outputs,
+        recording=paths[0],
+    )  # fmt: skip
+    return code
+
+
+def _choose_model(
+    remembered: Remembered, model: ModelOptions, screen: ScreenOptions
+) -> ModelOptions:
+    name = _model_of(remembered, model, screen)
+    if name is None:
+        return model
+    try:
+        find_model(name)
+    except ModelError as error:
+        say(f"warning: the model of the last session is gone: {error}")
+        return model
+    return replace(model, name=name)
+
+
+def _model_of(remembered: Remembered, model: ModelOptions, screen: ScreenOptions) -> str | None:
+    """The last session's model, if it is another and the command line says nothing of it."""
+    if "model" in screen.given or model.card.given or remembered.model == model.name:
+        return None
+    return remembered.model
+
+
+def _may_choose_device(screen: ScreenOptions, recording: Path | None) -> bool:
+    return recording is None and not {"device", "source"} & set(screen.given)
+
+
+def _is_there(device: str) -> bool:
+    """Whether the last session's microphone is there."""
+    try:
+        return device in _device_names()
+    except SourceError:
+        return False
+
+
+def _device_names() -> list[str]:
+    """The microphones; called while none is open, so that those plugged in lately are seen."""
+    from streamclf.sources.microphone.devices import list_inputs
+    from streamclf.sources.microphone.portaudio import PortAudioBackend
+
+    backend = PortAudioBackend()
+    backend.reset()
+    return [device.full_name for device in list_inputs(backend)]
+
+
+def with_device(options: SourceOptions, name: str | None) -> SourceOptions:
+    """The same source, or a microphone in its place."""
+    if name is None:
+        return options
+    return replace(options, source=None, device=name, raw=None, speed=None, loop=False)

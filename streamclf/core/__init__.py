@@ -1,0 +1,1 @@
+"""What every room may use: records, the card, settings, errors, and small tools."""

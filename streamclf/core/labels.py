@@ -1,0 +1,35 @@
+"""Label files, for models that bring no card."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+from streamclf.core.errors import CardError
+from streamclf.core.text_files import read_small
+
+
+def read_labels(path: Path) -> list[str]:
+    """Read a label file: a label a line, or a CSV with a column that holds them.
+
+    Raises:
+        CardError: The file is missing, not text, or a CSV without such a column.
+    """
+    text = read_small(path, f"{path}: the label file", CardError)
+    if path.suffix.lower() != ".csv":
+        return [line.strip() for line in text.splitlines() if line.strip()]
+    try:
+        rows = list(csv.DictReader(text.splitlines()))
+    except csv.Error as error:
+        raise CardError(
+            f"{path}: the label file is no CSV: {error}: give a label a line"
+        ) from error
+    columns = list(rows[0]) if rows else []
+    for column in ("display_name", "label", "name"):
+        if column in columns:
+            # A row may be shorter than the header.
+            return [(row[column] or "").strip() for row in rows]
+    raise CardError(
+        f"{path}: has the columns {', '.join(map(str, columns)) or '(none)'}; "
+        "labels are looked for in display_name, label or name: rename one, or give a label a line"
+    )

@@ -1,0 +1,309 @@
+"""What a run did, in numbers: audio, gaps, windows, and how fast."""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from streamclf.core.card import Unknown
+from streamclf.core.highest_averages import Highest
+from streamclf.core.records import Average, Result, SoundEvent, rescale
+from streamclf.core.unknown import SILENCE_LABEL, UNKNOWN_LABEL, judge
+
+MAX_LISTED = 10_000
+"""Gaps and hops that are listed one by one; of older ones the sums remain."""
+
+
+@dataclass(frozen=True, slots=True)
+class HopChange:
+    """A hop that overload widened, or that was narrowed again.
+
+    Attributes:
+        position: Of the audio that had arrived, at the model's rate.
+        before_s: Hop in seconds.
+        hop_s: Hop from here on, in seconds.
+        reason: In words.
+    """
+
+    position: int
+    before_s: float
+    hop_s: float
+    reason: str
+
+
+class GapLog:
+    """The gaps of a run: the newest one by one, all of them by cause."""
+
+    def __init__(self) -> None:
+        self.by_cause: dict[str, list[int]] = {}
+        """Number of gaps, and of samples."""
+        self._listed: deque[tuple[str, int, int, str]] = deque(maxlen=MAX_LISTED)
+
+    def __iter__(self) -> Iterator[tuple[str, int, int, str]]:
+        return iter(self._listed)
+
+    def add(self, cause: str, position: int, n_samples: int, source: str = "") -> None:
+        """Take note of a gap."""
+        self._listed.append((cause, position, n_samples, source))
+        self._count(cause, 1, n_samples)
+
+    def extend(self, other: GapLog, source: str) -> None:
+        """Take over another run's gaps, counted at the same rate."""
+        self._listed.extend((*gap[:3], gap[3] or source) for gap in other)
+        for cause, (n_gaps, n_samples) in other.by_cause.items():
+            self._count(cause, n_gaps, n_samples)
+
+    def at_rate(self, from_rate: int, to_rate: int) -> GapLog:
+        """The same gaps, counted at another rate; none vanishes."""
+        log = GapLog()
+        rest = {cause: list(counts) for cause, counts in self.by_cause.items()}
+        for cause, position, n_samples, source in self._listed:
+            begin = rescale(position, from_rate, to_rate)
+            end = rescale(position + n_samples, from_rate, to_rate)
+            log.add(cause, begin, max(end - begin, 1), source)
+            rest[cause][0] -= 1
+            rest[cause][1] -= n_samples
+        for cause, (n_gaps, n_samples) in rest.items():  # those that are no longer listed
+            log._count(cause, n_gaps, rescale(n_samples, from_rate, to_rate))
+        return log
+
+    def _count(self, cause: str, n_gaps: int, n_samples: int) -> None:
+        counts = self.by_cause.setdefault(cause, [0, 0])
+        counts[0] += n_gaps
+        counts[1] += n_samples
+
+
+@dataclass
+class Statistics:
+    """Counts of one run; all lengths at the model's rate.
+
+    Attributes:
+        sample_rate: The model's, in Hz; of several models', the first's.
+        elapsed_samples: Length of the stream, from its first position to its last.
+        delivered_samples: Audio that arrived.
+        gap_samples: Audio known to be missing. With what arrived, it is what elapsed.
+        n_gaps: How many gaps.
+        gaps: The gaps.
+        n_windows: Windows scored.
+        n_skipped: Windows that overload left out, in gaps.
+        n_undefined: Windows left out since the model gave no numbers for them.
+        n_short: Windows that were all the audio between two gaps, and not full.
+        hops: How overload changed the hop.
+        drift_ppm: How much faster than it says the source's clock runs; None if unknown.
+        n_events: Events found.
+        events_by_label: The same, by label.
+        highest: The highest averages.
+        n_unknown: Windows whose averaged scores name nothing that the model knows.
+        n_silent: Windows that held no sound.
+        scoring_s: Seconds spent in the network.
+        elapsed_s: Seconds from the first block to the last result.
+    """
+
+    sample_rate: int = 1
+    elapsed_samples: int = 0
+    delivered_samples: int = 0
+    gap_samples: int = 0
+    n_gaps: int = 0
+    gaps: GapLog = field(default_factory=GapLog)
+    n_windows: int = 0
+    n_skipped: int = 0
+    n_undefined: int = 0
+    n_short: int = 0
+    hops: deque[HopChange] = field(default_factory=lambda: deque(maxlen=MAX_LISTED))
+    n_hop_changes: int = 0
+    drift_ppm: float | None = None
+    n_events: int = 0
+    events_by_label: Counter[str] = field(default_factory=Counter)
+    highest: Highest = field(default_factory=Highest)
+    n_unknown: int = 0
+    n_silent: int = 0
+    scoring_s: float = 0.0
+    elapsed_s: float = 0.0
+
+    @property
+    def audio_s(self) -> float:
+        """Seconds of audio that arrived."""
+        return self.delivered_samples / self.sample_rate
+
+    def add_gap(self, cause: str, position: int, n_samples: int) -> None:
+        """Take note of audio that is missing."""
+        self.gap_samples += n_samples
+        self.n_gaps += 1
+        self.gaps.add(cause, position, n_samples)
+
+    def add_hop(self, change: HopChange) -> None:
+        """Take note of another hop."""
+        self.n_hop_changes += 1
+        self.hops.append(change)
+
+    @property
+    def real_time_factor(self) -> float:
+        """Scoring time / audio time; below 1 keeps up."""
+        return self.scoring_s / self.audio_s if self.delivered_samples else 0.0
+
+    def count(self, result: Result, unknown: Unknown | None) -> None:
+        """Take note of a result; ``unknown`` is the model card's."""
+        if isinstance(result, Average):
+            self.n_windows += 1
+            self.highest.add(result)
+            if unknown:
+                verdict, _ = judge(result, unknown)
+                self.n_unknown += verdict == UNKNOWN_LABEL
+                self.n_silent += verdict == SILENCE_LABEL
+        elif isinstance(result, SoundEvent):
+            self.n_events += 1
+            self.events_by_label[result.label] += 1
+
+    def add(self, other: Statistics, source: str = "") -> None:
+        """Add another run's counts to these, at the rate of the first.
+
+        Args:
+            other: The run's.
+            source: What it listened to.
+        """
+        if not self.elapsed_samples:
+            self.sample_rate = other.sample_rate
+        other = other.at_rate(self.sample_rate)
+        self.elapsed_samples += other.elapsed_samples
+        self.gaps.extend(other.gaps, source)
+        self.n_skipped += other.n_skipped
+        self.n_undefined += other.n_undefined
+        self.n_short += other.n_short
+        self.hops.extend(other.hops)
+        self.n_hop_changes += other.n_hop_changes
+        self.drift_ppm = other.drift_ppm
+        self.delivered_samples += other.delivered_samples
+        self.gap_samples += other.gap_samples
+        self.n_gaps += other.n_gaps
+        self.n_windows += other.n_windows
+        self.n_events += other.n_events
+        self.events_by_label.update(other.events_by_label)
+        self.highest.join(other.highest, source)
+        self.n_unknown += other.n_unknown
+        self.n_silent += other.n_silent
+        self.scoring_s += other.scoring_s
+        self.elapsed_s += other.elapsed_s
+
+    def at_rate(self, sample_rate: int) -> Statistics:
+        """The same counts, lengths at another rate; what arrived and is missing still is all."""
+        if sample_rate == self.sample_rate:
+            return self
+        gaps = self.gaps.at_rate(self.sample_rate, sample_rate)
+        missing = sum(n_samples for _, n_samples in gaps.by_cause.values())
+        elapsed = max(rescale(self.elapsed_samples, self.sample_rate, sample_rate), missing)
+        hops = (
+            replace(hop, position=rescale(hop.position, self.sample_rate, sample_rate))
+            for hop in self.hops
+        )
+        return replace(
+            self,
+            sample_rate=sample_rate,
+            elapsed_samples=elapsed,
+            delivered_samples=elapsed - missing,
+            gap_samples=missing,
+            gaps=gaps,
+            hops=deque(hops, maxlen=MAX_LISTED),
+        )
+
+    def summary(self) -> str:
+        """One line for people."""
+        skipped = count(self.n_skipped, "window") + " skipped"
+        parts = [
+            f"heard {format_length(self.audio_s)} in {count(self.n_windows, 'window')}: "
+            f"{count(self.n_events, 'event')}, {self.describe_gaps() or 'no gaps'}"
+            f"{self._describe_rest()}",
+            f"hop changed {count(self.n_hop_changes, 'time')}" if self.n_hop_changes else "",
+            skipped if self.n_skipped else "",
+            f"{count(self.n_undefined, 'window')} without scores" if self.n_undefined else "",
+            f"{count(self.n_short, 'piece')} shorter than a window" if self.n_short else "",
+            f"the device's clock is off by {self.drift_ppm:+.0f} ppm"
+            if self.drift_ppm is not None
+            else "",
+            self._describe_load(),
+        ]
+        return "; ".join(part for part in parts if part)
+
+    def _describe_rest(self) -> str:
+        """How much of the time nothing was heard, or nothing that the model knows."""
+        shares = {"unknown": self.n_unknown, "silent": self.n_silent}
+        return "".join(
+            f", {n / self.n_windows:.0%} of the windows {name}" for name, n in shares.items() if n
+        )
+
+    def _describe_load(self) -> str:
+        """How much of the time the model needed: above 100 % it does not keep up."""
+        return f"the model was busy for {self.real_time_factor:.1%} of the time"
+
+    def describe_gaps(self) -> str:
+        """Number, length and causes of the gaps, for people; empty if there are none."""
+        if not self.n_gaps:
+            return ""
+        causes = [
+            f"{cause} {format_length(n_samples / self.sample_rate)}"
+            for cause, (_, n_samples) in self.gaps.by_cause.items()
+        ]
+        length = format_length(self.gap_samples / self.sample_rate)
+        shown = (
+            f"{length}: {', '.join(causes)}"
+            if len(causes) > 1
+            else f"{length}, {next(iter(self.gaps.by_cause))}"
+        )
+        return f"{count(self.n_gaps, 'gap')} ({shown})"
+
+    def as_json(self) -> dict[str, Any]:
+        """What ``--stats`` writes: delivered and gap samples are the elapsed ones."""
+        return {
+            "sample_rate": self.sample_rate,
+            "elapsed_samples": self.elapsed_samples,
+            "delivered_samples": self.delivered_samples,
+            "gap_samples": self.gap_samples,
+            "n_gaps": self.n_gaps,
+            "gaps": [
+                {"cause": cause, "position": position, "n_samples": n_samples}
+                | ({"source": source} if source else {})
+                for cause, position, n_samples, source in self.gaps
+            ],
+            "gaps_by_cause": {
+                cause: {"n_gaps": n_gaps, "n_samples": n_samples}
+                for cause, (n_gaps, n_samples) in self.gaps.by_cause.items()
+            },
+            "windows": self.n_windows,
+            "windows_skipped": self.n_skipped,
+            "windows_undefined": self.n_undefined,
+            "windows_short": self.n_short,
+            "events": self.n_events,
+            "events_by_label": dict(self.events_by_label.most_common()),
+            "hop_changes": self.n_hop_changes,
+            "hops": [
+                {"position": hop.position, "hop_s": hop.hop_s, "reason": hop.reason}
+                for hop in self.hops
+            ],
+            "drift_ppm": None if self.drift_ppm is None else round(self.drift_ppm, 2),
+            "scoring_s": round(self.scoring_s, 6),
+            "processing_s": round(self.elapsed_s, 6),
+        }
+
+
+def describe_counts(counts: Statistics) -> str:
+    """What was found and what is missing: ``20 windows: 3 events, no gaps``."""
+    missing = format_length(counts.gap_samples / counts.sample_rate)
+    gaps = f"{count(counts.n_gaps, 'gap')} ({missing})" if counts.n_gaps else "no gaps"
+    return f"{count(counts.n_windows, 'window')}: {count(counts.n_events, 'event')}, {gaps}"
+
+
+def count(number: int, noun: str) -> str:
+    """Write a number of things: ``1 window``, ``2 windows``."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def format_length(seconds: float) -> str:
+    """Write a length for people: ``4.2 s``, ``3 min 20 s``, ``2 h 05 min``."""
+    if seconds < 60:
+        return f"{seconds:.2f} s" if seconds < 1 else f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest:02d} s"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02d} min"

@@ -1,0 +1,146 @@
+"""Everything that the widgets show of one moment."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from streamclf.core.card import Card, Thresholds
+from streamclf.core.unknown import Verdict
+from streamclf.dashboard.audio_columns import COLUMN_S, Column
+from streamclf.dashboard.history import Entry, History, Mean
+
+SPECTRUM_COLUMNS = 400
+COURSE_S = 300.0
+HOLD_S = 2.0
+LEVEL_COLUMNS = 3
+MUTED_S = 3.0
+QUIETEST_DB = -96.0
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """How loud it is; in dB below full scale.
+
+    Attributes:
+        peak_db: Of the last `LEVEL_COLUMNS` tenths of a second.
+        rms_db: Of the same.
+        hold_db: Highest peak of the last 2 s.
+        clipped: Whether full scale was reached in the last 2 s.
+        muted: Whether every sample of the last 3 s was zero.
+        missing: Whether there is no audio just now.
+    """
+
+    peak_db: float = QUIETEST_DB
+    rms_db: float = QUIETEST_DB
+    hold_db: float = QUIETEST_DB
+    clipped: bool = False
+    muted: bool = False
+    missing: bool = True
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Picture:
+    """One moment.
+
+    Attributes:
+        card: The model's.
+        time_s: The moment, in seconds from the session's start.
+        values: ``(classes,)`` averaged scores; None before the first window.
+        on: ``(classes,)`` thresholds at which a sound begins.
+        level: How loud it is.
+        columns: Of the last seconds, the newest last.
+        means: Averaged scores of the last minutes, the newest last.
+        entries: Events, gaps and notices known by then, the newest last.
+        verdict: Whether it is of a known sound, and how sure that is.
+        counts: How many events of each name there were in this session, the most frequent first.
+    """
+
+    card: Card
+    time_s: float
+    values: npt.NDArray[np.float32] | None
+    on: npt.NDArray[np.float32]
+    level: Level
+    columns: list[Column]
+    means: list[Mean]
+    entries: list[Entry]
+    verdict: tuple[Verdict, float] = ("known", 1.0)
+    counts: list[tuple[str, int]] = field(default_factory=list)
+
+    @property
+    def names(self) -> list[str]:
+        """What people read of the classes, in their order."""
+        return [self.card.display_name(label) for label in self.card.labels]
+
+    @property
+    def above(self) -> npt.NDArray[np.bool_]:
+        """Which classes are above their threshold."""
+        if self.values is None or self.card.task == "regression":
+            return np.zeros(len(self.on), dtype=np.bool_)
+        return np.asarray(self.values >= self.on)
+
+    @property
+    def sounding(self) -> set[int]:
+        """Classes that are above their threshold, or whose event goes on at the moment."""
+        indices = {name: index for index, name in enumerate(self.names)}
+        now = {
+            indices[entry.label]
+            for entry in self.entries
+            if entry.kind == "event"
+            and entry.onset_s <= self.time_s <= entry.offset_s
+            and entry.label in indices
+        }
+        return now | {int(index) for index in np.flatnonzero(self.above)}
+
+
+def take_picture(
+    history: History, card: Card, thresholds: Thresholds, time_s: float, known_s: float
+) -> Picture:
+    """Look at a moment of the history.
+
+    Args:
+        history: What was heard.
+        card: The model's.
+        thresholds: Those in force.
+        time_s: The moment, in seconds from the session's start.
+        known_s: Events that became known until then are listed, to jump to.
+    """
+    with history.lock:
+        columns = history.columns.between(time_s - SPECTRUM_COLUMNS * COLUMN_S, time_s)
+        means = history.means.between(time_s - COURSE_S, time_s)
+        heard_s = history.end_s
+        entries = [e.at(known_s, heard_s) for e in history.entries if e.known_s <= known_s]
+        counts = history.counts(entries)
+    newest = means[-1] if means else None
+    values = newest.values if newest and newest.values.size == len(card.labels) else None
+    on = np.array([thresholds.of(label).on for label in card.labels], dtype=np.float32)
+    level = measure(columns, time_s)
+    verdict = newest.verdict if newest else ("known", 1.0)
+    return Picture(card, time_s, values, on, level, columns, means, entries, verdict, counts)
+
+
+def measure(columns: list[Column], time_s: float) -> Level:
+    """The level at a moment, from the columns before it."""
+    recent = [column for column in columns[-40:] if column.time_s > time_s - MUTED_S - COLUMN_S]
+    if not recent or recent[-1].missing or recent[-1].time_s < time_s - 1.0:
+        return Level()
+    held = [column for column in recent if column.time_s > time_s - HOLD_S]
+    latest = recent[-LEVEL_COLUMNS:]
+    power = sum(column.rms**2 for column in latest) / len(latest)
+    hold = max(column.peak for column in held) if held else 0.0
+    return Level(
+        peak_db=decibels(max(column.peak for column in latest)),
+        rms_db=decibels(math.sqrt(power)),
+        hold_db=decibels(hold),
+        clipped=hold >= 0.999,
+        muted=len(recent) >= MUTED_S / COLUMN_S and not any(column.peak for column in recent),
+        missing=False,
+    )
+
+
+def decibels(amplitude: float) -> float:
+    """Amplitude in dB below full scale, no less than `QUIETEST_DB`."""
+    return max(20 * math.log10(amplitude), QUIETEST_DB) if amplitude > 0 else QUIETEST_DB

@@ -1,0 +1,1 @@
+"""The model: its file, what runs it, and the scores that it gives."""

@@ -1,0 +1,184 @@
+"""A model's graph cut in two at one tensor, in memory.
+
+The part before the cut, the stem, takes a waveform of any length. Where its layers are to be
+shared by windows that begin off the grid of their strides, `spread` turns strides into dilations
+(the *algorithme à trous*, M. Holschneider et al., 1990): the same numbers, at every place.
+
+Importing onnx takes longer than scoring a short clip, so only what really cuts imports this.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import onnx
+from onnx import helper, utils
+
+from streamclf.core.card import Stem
+from streamclf.core.errors import ModelError
+
+FREE = "samples"
+"""Name of the waveform's time axis once its length is free."""
+
+POINTWISE = frozenset(
+    "Abs Add BatchNormalization Cast Clip DequantizeLinear Div Elu Erf Exp Gelu HardSigmoid "
+    "HardSwish Identity LeakyRelu Log Mul Neg Pow QuantizeLinear Relu Sigmoid Softplus Sqrt Sub "
+    "Tanh".split()
+)
+_SLIDING = frozenset(["AveragePool", "Conv", "FusedConv", "MaxPool"])
+
+
+def load_graph(source: Path | bytes) -> Any:
+    """Read a model, its waveform's length free and all noted shapes forgotten.
+
+    Raises:
+        ModelError: It cannot be read.
+    """
+    try:
+        model = onnx.load_from_string(source) if isinstance(source, bytes) else onnx.load(source)
+    except Exception as error:  # protobuf raises types of its own
+        raise ModelError(f"the graph cannot be read to be cut: {error}") from error
+    del model.graph.value_info[:]
+    model.graph.input[0].type.tensor_type.shape.dim[-1].dim_param = FREE
+    return model
+
+
+def cut_stem(model: Any, stem: Stem, axis: int | None = None) -> Any:
+    """The graph from the waveform to the stem's tensor.
+
+    Args:
+        model: From `load_graph`; not changed.
+        stem: Where to cut.
+        axis: The time axis of the base tensor, counted from 0; only a stem with steps needs it.
+
+    Raises:
+        ModelError: There is no such tensor, or a layer in between cannot be spread.
+    """
+    _check(model, stem.tensor)
+    part = _extract(model, [model.graph.input[0].name], [stem.tensor])
+    if stem.base is not None:
+        _check(part, stem.base)
+        spread(part, stem.base, stem.tensor, axis if axis is not None else -1)
+    return part
+
+
+def keep_head(model: Any, tensor: str, element: int) -> None:
+    """Leave of a model what leads from a tensor to its outputs.
+
+    In place: the head of a large network is most of it, and a copy as large again.
+
+    Args:
+        model: From `load_graph`; changed.
+        tensor: The new input.
+        element: Its type, as ONNX counts them.
+
+    Raises:
+        ModelError: There is no such tensor, or the output also needs what comes before it.
+    """
+    _check(model, tensor)
+    graph = model.graph
+    made_by = {name: node for node in graph.node for name in node.output}
+    wanted, seen = [value.name for value in graph.output], {tensor}
+    while wanted:
+        name = wanted.pop()
+        if name not in seen:
+            seen.add(name)
+            wanted += made_by[name].input if name in made_by else ()
+    if graph.input[0].name in seen:
+        raise ModelError(f"the graph cannot be cut at {tensor!r}: some of it flows past there")
+    for values, names in (
+        (graph.node, [node.output[0] for node in graph.node]),
+        (graph.initializer, [value.name for value in graph.initializer]),
+    ):
+        for index in reversed(range(len(names))):
+            if names[index] not in seen or names[index] == tensor:
+                del values[index]
+    del graph.input[:]
+    graph.input.append(helper.make_tensor_value_info(tensor, element, None))
+
+
+def spread(part: Any, base: str, tensor: str, axis: int) -> None:
+    """Turn strides along time into dilations behind a tensor, so that no frame is left out.
+
+    Args:
+        part: The graph that ends in ``tensor``; changed.
+        base: The strides of the nodes behind it are turned.
+        tensor: Where to stop.
+        axis: The time axis of both, counted from 0.
+
+    Raises:
+        ModelError: A node in between is no convolution, no pooling and nothing pointwise.
+    """
+    steps = {base: 1}
+    for node in part.graph.node:
+        moving = [name for name in node.input if name in steps]
+        if not moving:
+            continue
+        step = steps[moving[0]]
+        if any(steps[name] != step for name in moving):
+            raise ModelError(f"{describe(node)} joins branches of different strides")
+        if node.op_type in _SLIDING:
+            step *= _dilate(node, axis - 2, step)
+        elif node.op_type not in POINTWISE:
+            raise ModelError(f"{describe(node)} cannot be spread")
+        for name in node.output:
+            steps[name] = step
+
+
+def step_between(model: Any, base: str, tensor: str, axis: int) -> int:
+    """The product of the strides along time between two tensors, counted on a chain."""
+    steps = {base: 1}
+    for node in model.graph.node:
+        moving = [name for name in node.input if name in steps]
+        if moving:
+            stride = _stride(node, axis - 2) if node.op_type in _SLIDING else 1
+            steps.update(dict.fromkeys(node.output, steps[moving[0]] * stride))
+    return steps[tensor]
+
+
+def describe(node: Any) -> str:
+    """A node's kind and name, for people."""
+    return f"{node.op_type} {node.name or node.output[0]!r}"
+
+
+def attribute(node: Any, name: str) -> list[int]:
+    """A list of integers that a node carries; empty if it doesn't."""
+    values: Iterable[Any] = (a for a in node.attribute if a.name == name)
+    return [int(value) for a in values for value in a.ints]
+
+
+def _stride(node: Any, spatial: int) -> int:
+    strides = attribute(node, "strides")
+    return strides[spatial] if strides else 1
+
+
+def _dilate(node: Any, spatial: int, step: int) -> int:
+    """Give a node ``step`` times its dilation and a stride of 1; returns its own stride."""
+    kernel = attribute(node, "kernel_shape")
+    if not 0 <= spatial < len(kernel):
+        raise ModelError(f"{describe(node)} does not slide along time")
+    if node.op_type == "AveragePool" and step > 1:
+        raise ModelError(f"{describe(node)} cannot be spread")
+    stride = _stride(node, spatial)
+    for name, value in (("strides", 1), ("dilations", step)):
+        values = attribute(node, name) or [1] * len(kernel)
+        values[spatial] = value * (values[spatial] if name == "dilations" else 1)
+        kept = [a for a in node.attribute if a.name != name]
+        del node.attribute[:]
+        node.attribute.extend([*kept, helper.make_attribute(name, values)])
+    return stride
+
+
+def _check(model: Any, tensor: str) -> None:
+    if not any(tensor in node.output for node in model.graph.node):
+        raise ModelError(f"the graph has no tensor {tensor!r} to be cut at")
+
+
+def _extract(model: Any, inputs: list[str], outputs: list[str]) -> Any:
+    extractor = utils.Extractor(model)
+    for name in outputs:
+        # Without type and shape: the runtime finds them itself.
+        extractor.value_infos.setdefault(name, onnx.ValueInfoProto(name=name))
+    return extractor.extract_model(inputs, outputs)

@@ -1,0 +1,1 @@
+"""Model files looked through before ONNX Runtime opens them."""

@@ -1,0 +1,1 @@
+"""The path of the audio: mono, resampling, windows, scores, averages, events."""

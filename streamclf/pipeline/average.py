@@ -1,0 +1,102 @@
+"""Scores -> averaged scores.
+
+The average at a window is taken over the windows that ended in the last ``average`` samples,
+itself included, all behind the last gap. It is defined by positions alone, so neither block nor
+batch sizes change it. A temperature is applied to the average, not to what it is made of
+(`streamclf.core.temperature`).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+
+from streamclf.core.records import Average, Change, Gap, Notice, Scores
+from streamclf.core.settings import AverageKind
+from streamclf.core.temperature import Values, temper, untemper
+
+
+def average(
+    items: Iterable[Scores | Gap | Notice | Change],
+    n_samples: int,
+    kind: AverageKind = "mean",
+    temperature: float = 1.0,
+) -> Iterator[Average | Gap | Notice | Change]:
+    """Average the scores over time.
+
+    Args:
+        items: Scores in the order of their positions.
+        n_samples: How far back, counted between the ends of windows; 0 for no averaging. A
+            `Change` to another length begins with the windows still remembered.
+        kind: ``mean`` weighs the windows alike; ``exponential`` lets the weight of a window
+            fall with its age, with a time constant of half of ``n_samples``, which gives the
+            same mean age.
+        temperature: Of probabilities: that of the scores given, which the averages shall have.
+    """
+    state = _make(n_samples, kind)
+    for item in items:
+        if isinstance(item, Scores):
+            plain = untemper(item.values.astype(np.float64), temperature)
+            mean = temper(state.add(item.position, plain), temperature)
+            yield Average(item, mean.astype(np.float32))
+            continue
+        if isinstance(item, Gap):
+            state = _make(n_samples, kind)
+        elif isinstance(item, Change) and item.average != n_samples:
+            if bool(n_samples) == bool(item.average):
+                state.resize(item.average)
+            else:
+                state = _make(item.average, kind)
+            n_samples = item.average
+        yield item
+
+
+def _make(n_samples: int, kind: AverageKind) -> _Mean | _Exponential:
+    return _Exponential(n_samples) if kind == "exponential" and n_samples else _Mean(n_samples)
+
+
+class _Mean:
+    """The windows of the last ``n_samples``."""
+
+    def __init__(self, n_samples: int) -> None:
+        self.resize(n_samples)
+        self._recent: deque[tuple[int, Values]] = deque()
+
+    def resize(self, n_samples: int) -> None:
+        """Look further back, or less far."""
+        self._n_samples = n_samples
+
+    def add(self, position: int, values: Values) -> Values:
+        # Windows are equally long, so distances between ends are distances between starts.
+        while self._recent and self._recent[0][0] <= position - self._n_samples:
+            self._recent.popleft()
+        self._recent.append((position, values))
+        # Summed anew each time: a running sum would drift over days.
+        total = sum((own for _, own in self._recent), np.zeros_like(values))
+        return total / len(self._recent)
+
+
+class _Exponential:
+    """All windows since the last gap, the older the lighter."""
+
+    def __init__(self, n_samples: int) -> None:
+        self.resize(n_samples)
+        self._total: Values | None = None
+        self._weight = 0.0
+        self._position = 0
+
+    def resize(self, n_samples: int) -> None:
+        """Forget faster, or slower."""
+        self._time_constant = n_samples / 2
+
+    def add(self, position: int, values: Values) -> Values:
+        if self._total is None:
+            self._total, self._weight = values, 1.0
+        else:
+            decay = np.exp((self._position - position) / self._time_constant)
+            self._total = self._total * decay + values
+            self._weight = self._weight * decay + 1.0
+        self._position = position
+        return self._total / self._weight

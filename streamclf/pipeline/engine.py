@@ -1,0 +1,343 @@
+"""Wires the stages: source -> mono -> the model's rate -> windows -> scores -> averages -> events.
+
+Each stage is a generator over the one before it, so audio is pulled through in the reader's own
+thread, and memory holds a window and a batch whatever the length of the stream. Only sources
+that must not wait (a microphone's callback, a pipe, a network) have threads of their own, behind
+a bounded queue; and recordings, on request, whose next blocks are made while the network runs.
+"""
+
+from __future__ import annotations
+
+import queue
+import time
+from collections.abc import Callable, Generator, Iterable, Iterator
+from dataclasses import replace
+
+from streamclf.core.card import Thresholds
+from streamclf.core.errors import SourceError, UsageError
+from streamclf.core.label_choice import keep_chosen
+from streamclf.core.local_clock import LocalClock
+from streamclf.core.records import (
+    Block,
+    Change,
+    Gap,
+    Notice,
+    Result,
+    Scores,
+    Window,
+)
+from streamclf.core.settings import Settings
+from streamclf.core.stats import Statistics
+from streamclf.core.unknown import pass_silence
+from streamclf.model.classifier import Array, classify
+from streamclf.model.scorer import (
+    Scorer,
+    as_sharer,
+    describe_hop,
+    open_stream,
+    real_hop,
+    usual_batch,
+)
+from streamclf.pipeline.average import average
+from streamclf.pipeline.events import Timing, detect, find
+from streamclf.pipeline.mixdown import mix_down
+from streamclf.pipeline.non_finite import leave_out_undefined
+from streamclf.pipeline.overload import Overload
+from streamclf.pipeline.resample import resample
+from streamclf.pipeline.short_audio import weigh_short
+from streamclf.pipeline.unknown_events import name_unknown
+from streamclf.pipeline.windows import slide
+from streamclf.sources.base import Source
+from streamclf.sources.prefetch import read_ahead
+
+
+class Engine:
+    """Listens to one source after another with one model.
+
+    Args:
+        scorer: The model, ready to score.
+        settings: How to listen.
+        now: Monotonic seconds, by which it is told whether listening keeps up.
+
+    Attributes:
+        card: The model's card.
+        scorer: As given.
+        settings: As given.
+        thresholds: Those in force.
+        statistics: Of the current run, or the last.
+        clock: Tells when the samples of a live stream sounded.
+        source_rate: Rate in Hz at which audio arrives; None before it came.
+        overload: Widens the hop, for the time being, when listening is slower than the audio.
+        read_ahead: Whether audio is read and resampled in a thread, ahead of the network. Whoever
+            sets it closes what `run` gave before the source.
+
+    Raises:
+        UsageError: The settings do not fit the model.
+    """
+
+    def __init__(
+        self,
+        scorer: Scorer,
+        settings: Settings | None = None,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.card = scorer.card
+        self.settings = settings or Settings()
+        self.thresholds: Thresholds = self.settings.thresholds or self.card.thresholds
+        self.statistics = Statistics(self.card.sample_rate)
+        self.clock = LocalClock()
+        self.scorer = scorer
+        self.source_rate: int | None = None
+        self.read_ahead = False
+        self._source: Source | None = None
+        self._now = now
+        self.overload = self._make_overload()
+        self._changes: queue.SimpleQueue[Settings] = queue.SimpleQueue()
+        rate = self.card.sample_rate
+        self._timing = Timing(
+            window=self.card.window_samples,
+            hop=self._hop(self.settings),
+            average=round(self.settings.average_s * rate),
+            min_duration=round(self.thresholds.min_duration * rate),
+            max_gap=round(self.thresholds.max_gap * rate),
+            max_duration=round((self.settings.max_duration_s or 0.0) * rate),
+            ongoing=round((self.settings.ongoing_s or 0.0) * rate),
+            begin=self.settings.begin,
+        )
+        if 0 < self._timing.max_duration < self._timing.min_duration:
+            raise UsageError(
+                f"--max-duration {self.settings.max_duration_s}: is shorter than the least length "
+                f"of an event, {self.thresholds.min_duration:g} s: lower --min-duration, or take a "
+                "longer one"
+            )
+
+    @property
+    def hop_s(self) -> float:
+        """Seconds between the starts of two windows: as asked for, or what the model shares at."""
+        return self._hop(self.settings) / self.card.sample_rate
+
+    @property
+    def hop_notice(self) -> str:
+        """What a listener should know of the hop, in a line; empty if it is as asked for."""
+        return describe_hop(self.settings, self.scorer)
+
+    def _hop(self, settings: Settings) -> int:
+        return real_hop(settings, self.scorer)
+
+    def run(
+        self,
+        source: Source,
+        on_start: Callable[[], None] = lambda: None,
+        *,
+        on_audio: Callable[[Block | Gap], None] = lambda item: None,
+    ) -> Generator[Result, None, None]:
+        """Listen to a source to its end, or until `stop`, which counts from this call on.
+
+        Positions begin with that of the source's first item, so that a run reads on where another
+        was cut on the same timeline.
+
+        Args:
+            source: Opened; the caller closes it.
+            on_start: Called when the first audio has arrived.
+            on_audio: Shown the mono audio at the model's rate as it arrives, and what is missing.
+
+        Yields:
+            Averages (a window each), the events that began and ended with them, gaps, notices and
+            changes.
+
+        Raises:
+            SourceError: Audio cannot be had, or not to its end. All that could be found before
+                it was yielded, open events included.
+        """
+        # Not in the generator, which begins with the first result that is asked for.
+        self._source = source
+        self.statistics = Statistics(self.card.sample_rate)
+        if self.overload.reason:
+            self._changes.put(self.settings)  # the hop asked for, until this run is too slow too
+        self.overload = self._make_overload()
+        self.clock = LocalClock()
+        return self._run(source, on_start, on_audio)
+
+    def _run(
+        self,
+        source: Source,
+        on_start: Callable[[], None],
+        on_audio: Callable[[Block | Gap], None],
+    ) -> Generator[Result, None, None]:
+        errors: list[SourceError] = []
+        began = time.perf_counter()
+        for result in self._results(source, errors, on_start, on_audio):
+            self.statistics.count(result, self.card.unknown)
+            self.statistics.elapsed_s = time.perf_counter() - began
+            self.statistics.drift_ppm = source.drift_ppm
+            yield result
+        self._source = None
+        if errors:
+            raise errors[0]
+
+    def judge(self, scores: Iterable[Scores | Gap | Notice | Change]) -> Iterator[Result]:
+        """Average scores and find the events in them, which is the second half of `run`.
+
+        Args:
+            scores: Of one stream, in order; kept ones may be judged again with other settings.
+
+        Yields:
+            As `run` does.
+        """
+        card = self.card
+        temperature = card.temperature if card.activation == "softmax" else 1.0
+        averages = average(scores, self._timing.average, self.settings.average_kind, temperature)
+        if card.task == "regression":
+            return averages
+        found: Iterator[Result]
+        if self.settings.name_unknown and card.unknown:
+            groups = find(averages, card.labels, self.thresholds, self._timing)
+            found = name_unknown(groups, card.unknown, lambda: self._timing)
+        else:
+            found = detect(averages, card.labels, self.thresholds, self._timing)
+        chosen = self.settings.labels
+        return found if chosen is None else keep_chosen(found, chosen)
+
+    def stop(self) -> None:
+        """End the current run soon, as if its stream had ended.
+
+        May be called from another thread or a signal handler.
+        """
+        source = self._source  # the run may end meanwhile
+        if source is not None:
+            source.stop()
+
+    def change(self, settings: Settings) -> None:
+        """Go over to another hop, average and thresholds with the next audio that arrives.
+
+        May be called from another thread. The kind of average and the channel stay.
+
+        Raises:
+            UsageError: The settings do not fit the model.
+        """
+        settings.hop_samples(self.card.sample_rate)
+        self.settings = settings
+        self.thresholds = settings.thresholds or self.card.thresholds
+        self.overload.forget()
+        self._changes.put(settings)
+
+    def _make_overload(self) -> Overload:
+        return Overload(
+            lambda: self.hop_s,
+            self.card.window_s,
+            lambda hop_s: self._changes.put(replace(self.settings, hop_s=hop_s)),
+            self.statistics,
+            fixed=self.settings.fixed_hop,
+            now=self._now,
+        )
+
+    def _results(
+        self,
+        source: Source,
+        errors: list[SourceError],
+        on_start: Callable[[], None],
+        on_audio: Callable[[Block | Gap], None],
+    ) -> Iterator[Result]:
+        rate, settings = self.card.sample_rate, self.settings
+        items = self.overload.watch(_read(source, rate), lambda: source.pace)
+        items = _until_error(self._note_rate(items), errors)
+        items = _until_error(mix_down(items, settings.channel), errors)
+        items = resample(items, rate)
+        if self.read_ahead:
+            items = read_ahead(items)
+        if source.live:
+            items = self.clock.watch(items, lambda: source.keeps_time)
+        changing = self._insert_changes(self._count(items, on_start, on_audio))
+        windows = slide(changing, self._timing.window, self._timing.hop, fill=self.card.fill)
+        batch_size = settings.batch_size or usual_batch(self.scorer, self._timing.hop)
+        batch_size = 1 if source.live else batch_size
+        scores = self._add_notices(classify(windows, self._open_stream(), batch_size))
+        defined = leave_out_undefined(scores, self.statistics)
+        return self.judge(weigh_short(defined, self.card, self.statistics))
+
+    def _open_stream(self) -> Callable[[list[Window]], Array]:
+        """Score windows, taking the time."""
+        score = open_stream(self.scorer)
+
+        def timed(windows: list[Window]) -> Array:
+            began = time.perf_counter()
+            scores = score(windows)
+            self.statistics.scoring_s += time.perf_counter() - began
+            return scores
+
+        return pass_silence(timed, len(self.card.labels)) if self.card.unknown else timed
+
+    def _add_notices(
+        self, items: Iterable[Scores | Gap | Notice | Change]
+    ) -> Iterator[Scores | Gap | Notice | Change]:
+        """Pass on what the scorer has to tell."""
+        sharer = as_sharer(self.scorer)
+        for item in items:
+            if message := sharer.take_notice() if sharer else "":
+                yield Notice(item.position, self.card.sample_rate, message)
+            yield item
+
+    def _note_rate(self, items: Iterable[Block | Gap | Notice]) -> Iterator[Block | Gap | Notice]:
+        for item in items:
+            if isinstance(item, Block):
+                self.source_rate = item.sample_rate
+            yield item
+
+    def _insert_changes(
+        self, items: Iterable[Block | Gap | Notice]
+    ) -> Iterator[Block | Gap | Notice | Change]:
+        """Put a change in front of the audio that arrives first after it was asked for."""
+        for item in items:
+            while not self._changes.empty():
+                settings = self._changes.get()
+                change = self._change(item.position, settings)
+                self._timing = replace(self._timing, hop=change.hop, average=change.average)
+                yield change
+            yield item
+
+    def _change(self, position: int, settings: Settings) -> Change:
+        rate = self.card.sample_rate
+        thresholds = settings.thresholds or self.card.thresholds
+        average = round(settings.average_s * rate)
+        return Change(position, self._hop(settings), average, thresholds)
+
+    def _count(
+        self,
+        items: Iterable[Block | Gap | Notice],
+        on_start: Callable[[], None],
+        on_audio: Callable[[Block | Gap], None],
+    ) -> Iterator[Block | Gap | Notice]:
+        start: int | None = None
+        for item in items:
+            if isinstance(item, Block):
+                if not self.statistics.delivered_samples:
+                    on_start()
+                self.statistics.delivered_samples += item.n_samples
+            elif isinstance(item, Gap):
+                self.statistics.add_gap(item.cause, item.position, item.n_samples)
+            if not isinstance(item, Notice):
+                start = item.position if start is None else start
+                self.statistics.elapsed_samples = item.end - start
+                on_audio(item)
+            yield item
+
+
+def _read(source: Source, sample_rate: int) -> Iterator[Block | Gap | Notice]:
+    """The source's audio; a disk or device that fails is the source's own failure."""
+    try:
+        yield from source.blocks(sample_rate)
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise SourceError(
+            f"{source.name}: cannot be read on: {reason}; what came before is kept"
+        ) from error
+
+
+def _until_error(
+    items: Iterable[Block | Gap | Notice], errors: list[SourceError]
+) -> Iterator[Block | Gap | Notice]:
+    """End the stream where the source fails, so that all stages behind it finish their work."""
+    try:
+        yield from items
+    except SourceError as error:
+        errors.append(error)

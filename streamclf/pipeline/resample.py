@@ -1,0 +1,90 @@
+"""Blocks of any rate -> blocks of the model's rate, as one continuous stream.
+
+Between two gaps the audio passes through one stream resampler (soxr, HQ), so that the result is
+the same whatever the block sizes. From here on, positions count at the model's rate: they begin
+where the first item lies, follow the samples that came out, and at each gap they are set to where
+the source's clock says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+import soxr
+
+from streamclf.core.records import Block, Gap, Notice, Waveform, rescale
+
+
+def resample(
+    items: Iterable[Block | Gap | Notice], sample_rate: int
+) -> Iterator[Block | Gap | Notice]:
+    """Bring mono blocks to one sample rate.
+
+    Args:
+        items: Blocks ``(1, samples)`` at any rate; the rate may change from block to block.
+        sample_rate: The rate wanted, in Hz.
+
+    Yields:
+        Contiguous blocks ``(1, samples)``, gaps and notices, all counted at ``sample_rate``.
+    """
+    position: int | None = None
+    segment: _Segment | None = None
+    for item in items:
+        if position is None:
+            position = rescale(item.position, item.sample_rate, sample_rate)
+        if isinstance(item, Block):
+            if segment is None or segment.input_rate != item.sample_rate:
+                if segment is not None:
+                    tail = segment.flush()
+                    yield from _block(position, tail, sample_rate)
+                    position += tail.size
+                segment = _Segment(item.sample_rate, sample_rate)
+            waveform = segment.push(item.waveform[0])
+            yield from _block(position, waveform, sample_rate)
+            position += waveform.size
+        elif isinstance(item, Gap):
+            if segment is not None:
+                tail = segment.flush()
+                yield from _block(position, tail, sample_rate)
+                position += tail.size
+                segment = None
+            end = rescale(item.end, item.sample_rate, sample_rate)
+            # Rounding may leave nothing of a very short gap; it still breaks the stream.
+            n_samples = max(end - position, 1)
+            yield Gap(position, n_samples, sample_rate, item.cause)
+            position += n_samples
+        else:
+            yield Notice(position, sample_rate, item.message, item.level)
+    if segment is not None and position is not None:
+        yield from _block(position, segment.flush(), sample_rate)
+
+
+def _block(position: int, waveform: Waveform, sample_rate: int) -> Iterator[Block]:
+    if waveform.size:
+        yield Block(position, waveform[np.newaxis], sample_rate)
+
+
+class _Segment:
+    """The audio between two gaps, on its way through one resampler."""
+
+    def __init__(self, input_rate: int, output_rate: int) -> None:
+        self.input_rate = input_rate
+        self._resampler = (
+            None
+            if input_rate == output_rate
+            else soxr.ResampleStream(input_rate, output_rate, 1, dtype="float32")
+        )
+
+    def push(self, waveform: Waveform) -> Waveform:
+        """Take ``(samples,)``, give what is ready."""
+        if self._resampler is None:
+            return waveform
+        return np.asarray(self._resampler.resample_chunk(waveform), dtype=np.float32)
+
+    def flush(self) -> Waveform:
+        """Give what the filter still holds."""
+        empty = np.zeros(0, dtype=np.float32)
+        if self._resampler is None:
+            return empty
+        return np.asarray(self._resampler.resample_chunk(empty, last=True), dtype=np.float32)

@@ -1,0 +1,33 @@
+"""The log of a live run, written by a thread of its own."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from streamclf.core.log import HANDLER
+from streamclf.core.standard_streams import is_closed
+from streamclf.sinks.live.background import BackgroundLines
+from streamclf.sinks.live.pipes import OutputTarget
+
+
+@contextmanager
+def in_background() -> Iterator[None]:
+    """Let a thread write the log, so that nobody who logs waits for a reader who does not read.
+
+    What that reader has not taken in the end is lost.
+    """
+    if is_closed(sys.stderr):
+        yield
+        return
+    sys.stderr.flush()
+    target = OutputTarget("standard error", sys.stderr.fileno())
+    lines = BackgroundLines(target, on_gone=lambda: None)
+    HANDLER.write = lambda line: lines.write(line.removesuffix("\n"))
+    try:
+        yield
+    finally:
+        lines.close()
+        # Who has not read until now would hold up the end as well.
+        HANDLER.write = (lambda line: None) if lines.n_lost else None

@@ -1,0 +1,231 @@
+"""Recordings in their order: what one cannot deliver does not stop the others."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from streamclf.core.card import Card
+from streamclf.core.cpu_count import count_cores
+from streamclf.core.errors import SourceError
+from streamclf.core.records import Average
+from streamclf.core.stats import Statistics, count, format_length
+from streamclf.pipeline.engine import Engine
+from streamclf.runs.console import Bars
+from streamclf.runs.runner import describe_stream, run_stream, write_results
+from streamclf.sinks.base import Sink
+from streamclf.sources.recording.recording import Recording, open_recording
+
+if TYPE_CHECKING:
+    from streamclf.runs.jobs import Job
+
+
+@dataclass
+class BatchReport:
+    """How a batch went.
+
+    Attributes:
+        statistics: Summed over the recordings.
+        n_recordings: That were to be done.
+        n_done: That were read to their end, as far as their files promise it to lie.
+        failures: What went wrong, a line each.
+    """
+
+    statistics: Statistics
+    n_recordings: int = 0
+    n_done: int = 0
+    failures: list[str] = field(default_factory=list)
+
+    def summary(self, *, events: bool = True) -> str:
+        """One line for people, with the number of events where they were asked for."""
+        total = self.statistics
+        what = count(self.n_recordings, "recording")
+        if self.n_done != self.n_recordings:
+            what = f"{self.n_done} of {what}"
+        speed = total.audio_s / total.elapsed_s if total.elapsed_s else 0.0
+        gaps = f", {total.describe_gaps()}" if total.n_gaps else ""
+        found = f", {count(total.n_events, 'event')}" if events else ""
+        return (
+            f"{what}, {format_length(total.audio_s)} of audio in "
+            f"{format_length(total.elapsed_s)} ({speed:.0f}x real time), "
+            f"{count(total.n_windows, 'window')}{found}{gaps}"
+        )
+
+
+def run_recordings(
+    engines: Sequence[Engine],
+    paths: Sequence[Path],
+    sinks_for: Callable[[Path], list[Sink]],
+    bars: Bars,
+    *,
+    interrupted: Callable[[], bool] = lambda: False,
+    on_end: Callable[[Path], None] = lambda path: None,
+    hearers: Callable[[], list[Sink]] = list,
+    averages: bool = True,
+) -> BatchReport:
+    """Listen to recordings; results are written in the order of the paths.
+
+    Args:
+        engines: As many recordings are listened to at once; all over one scorer.
+        paths: The recordings.
+        sinks_for: The sinks that a recording's results go to.
+        bars: Progress, and where notices are said.
+        interrupted: Asked after each recording; True leaves the rest.
+        on_end: Called when a recording was read to its end, damaged or not, and all is written.
+        hearers: Makes the sinks of a recording that need its audio as well; they are written to in
+            the thread that listens.
+        averages: Whether the sinks want every average. Else of several recordings at once only
+            events, gaps and notices wait for their turn, and what tells progress.
+
+    Raises:
+        SinkError: Results cannot be written; no recording after it would fare better.
+    """
+    report = BatchReport(Statistics(engines[0].card.sample_rate), len(paths))
+    if len(engines) == 1:
+        _run_in_turn(
+            engines[0],
+            paths,
+            lambda path: [*sinks_for(path), *hearers()],
+            bars,
+            report,
+            interrupted,
+            on_end,
+        )
+        return report
+    from streamclf.runs.jobs import Jobs
+
+    began = time.perf_counter()
+    with closing(Jobs(engines, paths, interrupted, hearers, averages=averages)) as jobs:
+        for job in jobs:
+            sinks = _write_job(job, engines[0], sinks_for, bars, report, began)
+            _end(sinks, job.statistics, whole=job.whole)
+            if job.whole:
+                on_end(job.path)
+            elif interrupted():
+                break
+    report.statistics.elapsed_s = time.perf_counter() - began
+    return report
+
+
+def _run_in_turn(
+    engine: Engine,
+    paths: Sequence[Path],
+    sinks_for: Callable[[Path], list[Sink]],
+    bars: Bars,
+    report: BatchReport,
+    interrupted: Callable[[], bool],
+    on_end: Callable[[Path], None],
+) -> None:
+    for path in paths:
+        if interrupted():
+            break
+        sinks: list[Sink] = []
+        try:
+            with open_recording(path) as recording:
+                bars.begin(recording.name, recording.duration_s)
+                sinks = sinks_for(path)
+                _run_alone(engine, recording, sinks, bars, interrupted)
+        except SourceError as error:
+            report.failures.append(str(error))
+        else:
+            report.n_done += not interrupted()
+        finally:
+            statistics = engine.statistics
+            report.statistics.add(statistics, str(path))
+            engine.statistics = Statistics(engine.card.sample_rate)
+            bars.end(report.n_done + len(report.failures))
+        whole = not interrupted()
+        _end(sinks, statistics, whole=whole)
+        if whole:
+            on_end(path)
+
+
+def _run_alone(
+    engine: Engine,
+    recording: Recording,
+    sinks: list[Sink],
+    bars: Bars,
+    interrupted: Callable[[], bool],
+) -> None:
+    def advance(average: Average) -> None:
+        _advance(bars, average, engine.card, engine.statistics.elapsed_s)
+
+    def end_if_interrupted() -> None:
+        if interrupted():  # before the engine knew the recording
+            recording.stop()
+
+    run_stream(
+        engine, recording, sinks, say=bars.say, on_start=end_if_interrupted, on_average=advance
+    )
+
+
+def _end(sinks: Sequence[Sink], statistics: Statistics, *, whole: bool) -> None:
+    for sink in sinks:
+        sink.end(statistics, whole=whole)
+
+
+def _write_job(
+    job: Job,
+    engine: Engine,
+    sinks_for: Callable[[Path], list[Sink]],
+    bars: Bars,
+    report: BatchReport,
+    began: float,
+) -> list[Sink]:
+    """Write a recording's results as they come, or all that are there since it was ahead.
+
+    Returns:
+        The sinks that they were written to.
+    """
+    heard_s = report.statistics.audio_s
+    sinks: list[Sink] = []
+    if job.wait():
+        bars.begin(job.name, job.duration_s)
+        sinks = sinks_for(job.path)
+        write_results(
+            job.results,
+            lambda: describe_stream(engine, job.name, job.started),
+            sinks,
+            say=bars.say,
+            on_average=lambda average: _advance(
+                bars, average, engine.card, time.perf_counter() - began, heard_s
+            ),
+        )
+    else:
+        job.results.wait()
+    report.statistics.add(job.statistics, job.name)
+    if isinstance(job.error, SourceError):
+        report.failures.append(str(job.error))
+    elif job.error is not None:
+        raise job.error
+    elif job.whole:
+        report.n_done += 1
+    bars.end(report.n_done + len(report.failures))
+    return sinks
+
+
+def _advance(
+    bars: Bars, average: Average, card: Card, elapsed_s: float, before_s: float = 0.0
+) -> None:
+    seconds = average.end / card.sample_rate
+    speed = f"{(before_s + seconds) / elapsed_s:.0f}x real time" if elapsed_s else ""
+    bars.advance_to(seconds, speed)
+
+
+def count_jobs(asked: int | None, n_recordings: int) -> int:
+    """How many recordings to listen to at once: as asked for, or as many as there are cores."""
+    return max(1, min(asked or count_cores(), n_recordings))
+
+
+def leaves_core(provider: str, n_threads: int) -> bool:
+    """Whether a core is free to read ahead; where none is, that costs more than it saves.
+
+    Args:
+        provider: What runs the network.
+        n_threads: That it runs on; 0 takes every core.
+    """
+    return provider != "cpu" or 0 < n_threads < count_cores()

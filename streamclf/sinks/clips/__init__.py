@@ -1,0 +1,1 @@
+"""The audio of each event, as a file."""

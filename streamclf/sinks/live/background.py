@@ -1,0 +1,265 @@
+"""Lines written by a thread of their own, so that no disk and no reader holds the audio up.
+
+What cannot be written now waits in memory, up to a limit, and is written as soon as that is
+possible again. Lines beyond the limit are lost; they are counted, and said where they are missing.
+"""
+
+from __future__ import annotations
+
+import errno
+import queue
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import TypeAlias
+
+from streamclf.core.errors import SinkError
+from streamclf.core.stats import count, format_length
+from streamclf.sinks.lines import Lines
+from streamclf.sinks.live.targets import Target
+
+LIMIT_BYTES = 4_000_000
+"""Of lines that wait. Events take days to fill it, the top classes of each hop over an hour."""
+SYNC_EVERY_S = 5.0
+"""A power cut costs the lines of the last so many seconds at most."""
+RETRY_FIRST_S, RETRY_LIMIT_S = 0.1, 5.0
+CLOSE_S = 0.3
+"""How long the end waits for lines to be written."""
+
+_Item: TypeAlias = tuple[bytes, int]
+"""Whole lines, and how many results they hold."""
+_NOTHING: _Item = (b"", 0)
+
+
+class BackgroundLines(Lines):
+    """Takes lines without ever waiting; one thread may write at a time.
+
+    Args:
+        target: Where they go.
+        tell: Told what goes wrong, and that it goes on, in a line; from either thread.
+        on_gone: Called, in place of a word, when standard output has no reader any more.
+        limit_bytes: Of lines that wait.
+    """
+
+    def __init__(
+        self,
+        target: Target,
+        *,
+        tell: Callable[[str], None] = lambda message: None,
+        on_gone: Callable[[], None] | None = None,
+        limit_bytes: int = LIMIT_BYTES,
+    ) -> None:
+        self.name = target.name
+        self._target = target
+        self._tell = tell
+        self._on_gone = on_gone
+        self._limit_bytes = limit_bytes
+        # SimpleQueue, because a signal handler puts as well.
+        self._items: queue.SimpleQueue[_Item] = queue.SimpleQueue()
+        self._wakes: queue.SimpleQueue[None] = queue.SimpleQueue()
+        self._n_put = self._n_taken = 0  # bytes; each is written by one thread alone
+        self._lines_put = self._lines_taken = 0
+        self._n_dropped = self._n_untold = 0
+        self._close_by: float | None = None
+        self._failed_at: float | None = None
+        self._gone = self._closed = False
+        self._reopens = False
+        self._thread = threading.Thread(target=self._work, name="streamclf-lines", daemon=True)
+        self._thread.start()
+
+    @property
+    def n_lost(self) -> int:
+        """Lines that were not written, and will not be."""
+        left = self._lines_put - self._lines_taken if self._closed else 0
+        return self._n_dropped + left
+
+    def write_header(self, line: str) -> None:
+        """Begin this file, and each that takes its place, with a line."""
+        self._target.header = _encode(line)
+        self._items.put(_NOTHING)
+
+    def write(self, *lines: str) -> None:
+        """Append lines, given without their line breaks. Never waits.
+
+        Raises:
+            SinkError: After `close`.
+        """
+        if self._closed:
+            raise SinkError(f"{self.name}: is closed already")
+        data = _encode(*lines)
+        if self._gone or self._n_put - self._n_taken + len(data) > self._limit_bytes:
+            self._drop(len(lines))
+            return
+        self._say_loss()
+        self._put(data, len(lines))
+
+    def _put(self, data: bytes, n_lines: int) -> None:
+        self._n_put += len(data)
+        self._lines_put += n_lines
+        self._items.put((data, n_lines))
+
+    def _drop(self, n_lines: int) -> None:
+        if not self._n_untold and not self._gone:
+            self._tell(
+                f"warning: {self.name}: {self._limit_bytes / 1e6:g} MB of lines wait to be "
+                "written: those that follow are lost until there is room"
+            )
+        self._n_dropped += n_lines
+        self._n_untold += n_lines
+
+    def _say_loss(self) -> None:
+        """Put a line about lost ones in their place."""
+        if self._n_untold:
+            lost = count(self._n_untold, "line")
+            self._tell(f"warning: {self.name}: lost {lost}, there is room again")
+            if self.describe_loss is not None:
+                self._put(_encode(self.describe_loss(self._n_untold)), 0)
+            self._n_untold = 0
+
+    def reopen(self) -> None:
+        """Open the file of this name anew, for the next line; safe in a signal handler."""
+        self._reopens = True
+        self._wake()
+
+    def finish(self) -> None:
+        """Write what is there and end; does not wait."""
+        if self._close_by is None:
+            self._close_by = time.monotonic() + CLOSE_S
+            self._wake()
+
+    def _wake(self) -> None:
+        self._items.put(_NOTHING)
+        self._wakes.put(None)
+
+    def close(self) -> None:
+        """End; what cannot be written by then is lost, and said. Safe to call twice."""
+        if self._closed:
+            return
+        if not self._gone:
+            self._say_loss()
+        self.finish()
+        assert self._close_by is not None
+        self._thread.join(max(self._close_by - time.monotonic(), 0) + RETRY_FIRST_S)
+        self._closed = True
+        if self.n_lost and not (self._gone and self._on_gone):
+            self._tell(f"warning: {self.name}: lost {count(self.n_lost, 'line')} in all")
+
+    # What follows runs in the thread.
+
+    def _work(self) -> None:
+        try:
+            self._run()
+        except Exception as error:  # of whatever kind: nobody else would hear of it
+            self._gone = True
+            self._tell(
+                f"warning: {self.name}: is written no more, by a mistake in streamclf itself: "
+                f"{type(error).__name__}: {error}; all else goes on"
+            )
+
+    def _run(self) -> None:
+        sync_at: float | None = None
+        while True:
+            data, n_lines = self._next(sync_at)
+            self._reopen_if_asked()
+            if not self._deliver(data):
+                break
+            self._n_taken += len(data)
+            self._lines_taken += n_lines
+            if data and sync_at is None:
+                sync_at = time.monotonic() + SYNC_EVERY_S
+            ending = self._close_by is not None and self._items.empty()
+            if sync_at is not None and (ending or time.monotonic() >= sync_at):
+                self._sync()
+                sync_at = None
+            if ending:
+                break
+        with suppress(OSError):
+            self._target.close()
+
+    def _next(self, until: float | None) -> _Item:
+        """The next lines; none where there is something else to do."""
+        timeout_s = None if until is None else max(until - time.monotonic(), 0)
+        with suppress(queue.Empty):
+            return self._items.get(timeout=timeout_s)
+        return _NOTHING
+
+    def _deliver(self, data: bytes) -> bool:
+        """Write, as often as it takes; False when there is no more use in trying."""
+        rest, pause_s = data, RETRY_FIRST_S
+        while True:
+            try:
+                if self._failed_at is not None:
+                    self._target.recover()
+                self._target.begin()
+                while rest:
+                    rest = rest[self._target.put(rest) :]
+                break
+            except BlockingIOError:
+                pause_s = RETRY_FIRST_S  # a slow reader is no failure
+            except OSError as error:
+                if not self._fail(error):
+                    return False
+                pause_s = min(2 * pause_s, RETRY_LIMIT_S)
+            if not self._pause(pause_s):
+                return False
+        self._recovered()
+        return True
+
+    def _fail(self, error: OSError) -> bool:
+        """Say that it cannot be written, once; False if it never will."""
+        if self._target.is_gone(error):
+            self._gone = True
+            if self._on_gone is not None:
+                self._on_gone()
+            else:
+                self._tell(f"warning: {self.name}: its reader has gone; all else goes on")
+            return False
+        if self._failed_at is None:
+            self._failed_at = time.monotonic()
+            self._tell(
+                f"warning: {self.name}: cannot be written: {_reason(error)}; lines wait in memory"
+            )
+        return True
+
+    def _recovered(self) -> None:
+        if self._failed_at is not None:
+            away = format_length(time.monotonic() - self._failed_at)
+            self._tell(f"{self.name}: is written again, after {away}")
+            self._failed_at = None
+
+    def _pause(self, seconds: float) -> bool:
+        """Wait before another try; False when the end has no more time for one."""
+        if self._close_by is not None:
+            seconds = min(seconds, RETRY_FIRST_S)
+        with suppress(queue.Empty):
+            self._wakes.get(timeout=seconds)
+        self._reopen_if_asked()
+        return self._close_by is None or time.monotonic() < self._close_by
+
+    def _reopen_if_asked(self) -> None:
+        if not self._reopens:
+            return
+        self._reopens = False
+        self._sync()
+        try:
+            if self._target.reopen():
+                self._tell(f"{self.name}: opened anew")
+        except OSError as error:
+            self._fail(error)
+
+    def _sync(self) -> None:
+        try:
+            self._target.sync()
+        except OSError as error:
+            self._tell(f"warning: {self.name}: may not be on the disk: {_reason(error)}")
+
+
+def _reason(error: OSError) -> str:
+    if error.errno in (errno.ENXIO, errno.EPIPE):
+        return "nobody reads it"
+    return (error.strerror or str(error)).lower()
+
+
+def _encode(*lines: str) -> bytes:
+    return "".join(f"{line}\n" for line in lines).encode("utf-8", "backslashreplace")

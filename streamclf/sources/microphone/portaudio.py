@@ -1,0 +1,217 @@
+"""PortAudio: microphones and the loudspeaker, through sounddevice.
+
+Everything that imports sounddevice is here, also for what plays
+(`streamclf.sources.microphone.loudspeaker`).
+What was found about PortAudio (19.6, ALSA, with PulseAudio behind it), and decides how
+`streamclf.sources.microphone.microphone` uses it:
+
+- When the sound server dies the stream ends by itself: the finished callback is called at once.
+- When the server freezes nothing is called any more, aborting the stream takes 30 s and closing
+  it may never return. So callers make every call on one thread, with a deadline.
+- Devices are listed once, when PortAudio is initialised; only a new initialisation sees others.
+- PortAudio and ALSA write about failures on standard error, from C.
+"""
+
+from __future__ import annotations
+
+import atexit
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from streamclf.core.errors import DeviceError
+from streamclf.core.records import Waveform
+from streamclf.sources.microphone.backend import Callback, OpenStream
+from streamclf.sources.microphone.device_identity import Look, Remembered
+from streamclf.sources.microphone.devices import InputDevice
+from streamclf.sources.microphone.probe import probe
+
+
+class PortAudioBackend:
+    """PortAudio, through sounddevice, which is imported when first needed."""
+
+    def list_devices(self) -> list[InputDevice]:
+        """The devices that can record.
+
+        Raises:
+            DeviceError: There is no PortAudio library, or it fails.
+        """
+        sounddevice = _import_sounddevice()
+        try:
+            host_apis = sounddevice.query_hostapis()
+            devices = sounddevice.query_devices()
+            default = _default_input(sounddevice, host_apis)
+        except sounddevice.PortAudioError as error:
+            raise DeviceError(f"microphones cannot be listed: {error}") from error
+        return [
+            InputDevice(
+                index=index,
+                name=device["name"],
+                host_api=host_apis[device["hostapi"]]["name"],
+                channels=device["max_input_channels"],
+                default_sample_rate=device["default_samplerate"],
+                is_default=index == default,
+            )
+            for index, device in enumerate(devices)
+            if device["max_input_channels"] > 0
+        ]
+
+    def open(
+        self,
+        device: InputDevice,
+        sample_rate: int,
+        channels: int,
+        block_samples: int,
+        callback: Callback,
+        finished: Callable[[], None],
+    ) -> OpenStream:
+        """Open and start an input stream of float32 samples.
+
+        Raises:
+            DeviceError: PortAudio refuses; the message is PortAudio's, without the device.
+        """
+        sounddevice = _import_sounddevice()
+
+        def on_block(indata: Waveform, _frames: int, time: Any, status: Any) -> None:
+            callback(indata, bool(status.input_overflow), time.inputBufferAdcTime)
+
+        try:
+            stream = sounddevice.InputStream(
+                device=device.index,
+                samplerate=sample_rate,
+                channels=channels,
+                blocksize=block_samples,
+                dtype="float32",
+                # Answers may be a little late; audio must not be lost.
+                latency="high",
+                callback=on_block,
+                finished_callback=finished,
+            )
+        except (sounddevice.PortAudioError, ValueError) as error:
+            raise DeviceError(error) from error
+        try:
+            stream.start()
+        except sounddevice.PortAudioError as error:
+            stream.close()
+            raise DeviceError(error) from error
+        return _PortAudioStream(stream)
+
+    def probe(self, lost: Remembered) -> Look:
+        """Look in another process, which takes what PortAudio leaks with it."""
+        return probe(lost)
+
+    def reset(self) -> None:
+        """Terminate PortAudio and initialise it again.
+
+        Raises:
+            DeviceError: It cannot be initialised.
+        """
+        sounddevice = _import_sounddevice()
+        try:
+            # An earlier reset may have failed half way; each initialisation counts.
+            while sounddevice._initialized:
+                sounddevice._terminate()
+            sounddevice._initialize()
+        except sounddevice.PortAudioError as error:
+            raise DeviceError(f"PortAudio cannot start: {error}") from error
+
+    def abandon(self) -> None:
+        """Keep sounddevice from terminating PortAudio at exit, which would hang as well."""
+        atexit.unregister(_import_sounddevice()._exit_handler)
+
+
+class _PortAudioStream:
+    """An open `sounddevice.InputStream`."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+        self.latency_s = float(stream.latency)
+
+    def close(self) -> None:
+        # abort, not stop: what is still in the device's buffers is not waited for.
+        self._stream.abort()
+        self._stream.close()
+
+
+@dataclass(frozen=True)
+class Output:
+    """A device that plays.
+
+    Attributes:
+        sample_rate: In Hz; another than was asked for where the device refuses that.
+        finish: Waits until what it took was heard, and stops. May hang with the sound server.
+    """
+
+    sample_rate: int
+    finish: Callable[[], object]
+
+
+def open_output(
+    sample_rate: int, take: Callable[[int], bytes], finished: Callable[[], object]
+) -> Output:
+    """Start to play on the default loudspeaker, mono float32.
+
+    Args:
+        sample_rate: In Hz.
+        take: Gives exactly as many bytes of samples as it is asked for; called by the device.
+        finished: Called when it stops, also by itself as when the sound server dies.
+
+    Raises:
+        DeviceError: There is no loudspeaker, or it cannot be opened.
+    """
+    sounddevice = _import_sounddevice("loudspeaker")
+
+    def on_block(outdata: Any, _frames: int, _time: Any, _status: Any) -> None:
+        outdata[:] = take(len(outdata))
+
+    def start(rate: int) -> Output:
+        stream = sounddevice.RawOutputStream(
+            samplerate=rate, channels=1, dtype="float32", callback=on_block,
+            finished_callback=finished,
+        )  # fmt: skip
+        stream.start()
+        return Output(rate, stream.stop)
+
+    try:
+        usual = round(sounddevice.query_devices(kind="output")["default_samplerate"])
+    except (sounddevice.PortAudioError, ValueError) as error:
+        raise DeviceError(
+            "no loudspeaker: none is connected, or the sound server does not run"
+        ) from error
+    try:
+        try:
+            return start(sample_rate)
+        except sounddevice.PortAudioError:
+            return start(usual)
+    except sounddevice.PortAudioError as error:
+        raise DeviceError(f"no loudspeaker: it cannot be opened: {error}") from error
+
+
+def _default_input(sounddevice: Any, host_apis: Any) -> int:
+    """Index of the default input device, -1 if there is none."""
+    chosen = sounddevice.default.device[0]
+    if chosen >= 0:
+        return int(chosen)
+    defaults = [api["default_input_device"] for api in host_apis]
+    return next((int(index) for index in defaults if index >= 0), -1)
+
+
+def _import_sounddevice(wanted: str = "microphone") -> Any:
+    """Import sounddevice, which loads and initialises PortAudio.
+
+    Args:
+        wanted: What there is none of without it.
+
+    Raises:
+        DeviceError: There is no PortAudio library, or it does not start.
+    """
+    try:
+        import sounddevice
+    except OSError as error:
+        raise DeviceError(
+            f"no {wanted} without the PortAudio library ({error}); install it: "
+            "apt install libportaudio2, or your system's package of PortAudio"
+        ) from error
+    except Exception as error:
+        raise DeviceError(f"PortAudio cannot start: {error}") from error
+    return sounddevice

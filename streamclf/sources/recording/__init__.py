@@ -1,0 +1,1 @@
+"""Recordings: how they are found, read and dated."""

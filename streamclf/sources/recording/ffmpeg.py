@@ -1,0 +1,452 @@
+"""Anything FFmpeg opens -> blocks, through PyAV: files, URLs and encoded standard input."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from streamclf.core.errors import SourceError, StreamError
+from streamclf.core.records import Block, Gap, Notice, Waveform, rescale
+from streamclf.sources.array import to_float
+from streamclf.sources.base import KEPT
+from streamclf.sources.containers.part import NEXT_TO_NOTHING_S, Part
+
+JUMP_S = 0.1
+"""Time stamps this far ahead of the samples delivered mean that audio is missing."""
+JUMP_BEHIND_DAMAGE_S = 0.002
+"""The same behind a packet that could not be decoded: containers round to milliseconds."""
+LONGEST_JUMP_S = 24 * 3600.0
+"""Beyond it the time stamps are not to be believed (a wrapped or restarted clock)."""
+LATE_START = "late start"
+"""Cause of the gap before audio that begins later than the video beside it."""
+
+
+class Decoder:
+    """One audio stream of a container: the first that can be decoded.
+
+    Args:
+        source: A path, a URL, or a binary file object to read from.
+        options: FFmpeg's, such as ``{"rtsp_transport": "tcp"}``.
+        timeout_s: For opening and for each read of a network source.
+        part: What is known of a recording beforehand.
+        first_track: Number of the first audio stream to consider, from 0.
+        block_samples: Samples that are gathered into a block; 0 for blocks as they are decoded.
+        as_played: Whether positions are a player's, as those of a part are: before audio that
+            begins later than the video beside it lies a gap.
+
+    Attributes:
+        next_track: Number of the next audio stream, if there is one.
+        comment: Empty: FFmpeg tells it in too many ways.
+        read_to: 0: FFmpeg reads to the end of the file.
+
+    Raises:
+        StreamError: It cannot be opened or holds no audio.
+    """
+
+    comment = ""
+    read_to = 0
+
+    def __init__(
+        self,
+        source: Any,
+        *,
+        options: dict[str, str] | None = None,
+        timeout_s: float | None = None,
+        part: Part | None = None,
+        first_track: int = 0,
+        block_samples: int = 0,
+        as_played: bool = False,
+    ) -> None:
+        import av  # takes longer to import than everything else together
+
+        self._errors = (av.FFmpegError, OSError)
+        self._exit_error = av.ExitError
+        self._timeout_s = timeout_s
+        self._is_recording = part is not None
+        self._is_as_played = as_played or self._is_recording
+        self._part = part or Part()
+        self._block_samples = block_samples
+        self._file = source if self._is_recording and not isinstance(source, str) else None
+        try:
+            self._container = av.open(
+                source, mode="r", options=options or {}, timeout=timeout_s, metadata_errors="ignore"
+            )
+        except av.EOFError as error:
+            raise StreamError("ends before any audio came") from error
+        except (*self._errors, ValueError) as error:
+            raise StreamError(f"is no audio that FFmpeg can open: {self._why(error)}") from error
+        self._remark = ""
+        self._stream = self._choose(first_track)
+        self._stream.thread_type = "AUTO"
+        microseconds = self._container.duration
+        self._duration_s = microseconds / 1e6 if microseconds and microseconds > 0 else None
+
+    @property
+    def duration_s(self) -> float | None:
+        """Length in seconds where the container tells it, or FFmpeg reckons it."""
+        return self._part.promised_s or self._duration_s
+
+    def blocks(self, stopped: Callable[[], bool]) -> Iterator[Block | Gap | Notice]:
+        """Yield decoded blocks; jumps of the time stamps become gaps.
+
+        Args:
+            stopped: Asked before each packet; True ends the stream.
+
+        Raises:
+            SourceError: Reading failed, or nothing at all could be decoded.
+        """
+        if self._remark:
+            yield Notice(0, 1, self._remark)
+        clock = _Clock(self._begin_s() if self._is_as_played else None)
+        damage = _Damage()
+        items = self._items(clock, damage, stopped)
+        yield from gather(items, self._block_samples) if self._block_samples else items
+        if damage.is_stopped:
+            return
+        yield from self._conclude(clock, damage)
+
+    def close(self) -> None:
+        """Close the container."""
+        self._container.close()
+        if self._file is not None:
+            self._file.close()
+
+    def _items(
+        self, clock: _Clock, damage: _Damage, stopped: Callable[[], bool]
+    ) -> Iterator[Block | Gap | Notice]:
+        """Decode to the end, or to where reading fails."""
+        try:
+            for packet in self._container.demux(self._stream):
+                if stopped():
+                    damage.is_stopped = True
+                    return
+                try:
+                    frames = packet.decode()
+                except self._errors:
+                    # The gap in the time stamps accounts for what it held.
+                    damage.add(packet)
+                    clock.is_damaged = True
+                    continue
+                for frame in frames:
+                    yield from clock.place(frame)
+        except self._errors as error:
+            damage.end = self._why(error)
+            # Its threads hold what was read before.
+            with suppress(*self._errors, EOFError):
+                for frame in self._stream.codec_context.decode(None):
+                    yield from clock.place(frame)
+
+    def _conclude(self, clock: _Clock, damage: _Damage) -> Iterator[Gap | Notice]:
+        """Say what is missing: a notice where it is next to nothing, else an error."""
+        if clock.position == 0:
+            if damage.end:
+                raise StreamError(f"reading failed at 0.00 s: {damage.end}")
+            raise SourceError("holds no audio that can be decoded")
+        rate, heard_s = clock.sample_rate, clock.position / clock.sample_rate
+        promised_s = self._promised_s(clock)
+        missing_s = promised_s - heard_s
+        faults = []
+        if damage.is_audible:
+            faults.append(f"{damage} could not be decoded")
+        elif self._part.kind == "FLAC" and clock.missing_s:
+            # Its frames are numbered: what is missing has been there.
+            faults.append(f"the data is damaged at {clock.missing_at_s:.2f} s")
+        if missing_s >= self._slack_s():
+            yield Gap(clock.position, round(missing_s * rate), rate, "truncated")
+            faults.append(
+                f"is cut short: the header promises {promised_s:.2f} s, {heard_s:.2f} s are there"
+            )
+        elif damage.end and not promised_s:
+            raise StreamError(f"reading failed at {heard_s:.2f} s: {damage.end}")
+        elif damage.end:
+            message = f"what follows its audio at {heard_s:.2f} s is none: {damage.end}"
+            yield Notice(clock.position, rate, message)
+        elif self._part.cut_off and not promised_s:
+            faults.append(f"is cut short at {heard_s:.2f} s: {self._part.cut_off}")
+        elif self._part.cut_off:
+            yield Notice(clock.position, rate, f"{self._part.cut_off} behind its audio")
+        elif damage.n_packets and not faults:
+            lost_ms = 1000 * (damage.seconds or 0.0)
+            yield Notice(clock.position, rate, f"{damage} ({lost_ms:.0f} ms) could not be decoded")
+        if faults:
+            raise SourceError("; ".join(faults) + KEPT)
+
+    def _choose(self, first_track: int) -> Any:
+        """The first audio stream whose coding FFmpeg knows."""
+        tracks = list(self._container.streams.audio)
+        for number in range(first_track, len(tracks)):
+            if tracks[number].codec_context is not None:
+                if number > first_track:
+                    self._remark = (
+                        f"its audio track {first_track + 1} is in a coding that FFmpeg does not "
+                        f"know: track {number + 1} is heard"
+                    )
+                self.next_track = number + 1 if number + 1 < len(tracks) else None
+                return tracks[number]
+        self._container.close()
+        known = "audio in a coding that FFmpeg does not know" if tracks else "no audio stream"
+        raise StreamError(f"holds {known}")
+
+    def _begin_s(self) -> float | None:
+        """When a player's clock begins, where the audio has company."""
+        others = [*self._container.streams.video, *self._container.streams.audio]
+        others = [stream for stream in others if not _is_picture(stream)]
+        times = [
+            float(stream.start_time * stream.time_base)
+            for stream in others
+            if stream.start_time is not None and stream.time_base
+        ]
+        return min(times) if len(others) > 1 and times else None
+
+    def _promised_s(self, clock: _Clock) -> float:
+        """Length that the header tells, from a player's 0 on; 0 where FFmpeg only estimates it."""
+        if self._part.promised_s:
+            return self._part.promised_s
+        if self._part.promised_samples:
+            return self._part.promised_samples / clock.sample_rate
+        if self._telling() is None or (self._part.cut_off and self._telling() in _BY_BYTES):
+            return 0.0
+        if self._stream.duration and self._stream.time_base:
+            told_s = float(self._stream.duration * self._stream.time_base) + clock.late_s
+        # Beside a video, audio may well end sooner.
+        elif len(self._container.streams) > 1:
+            return 0.0
+        else:
+            told_s = self._duration_s or 0.0
+        # Some count from 0, some from the first time stamp.
+        begun_s = max(clock.begin_s, 0.0) if self._telling() in _FROM_ZERO else 0.0
+        return max(told_s - begun_s, 0.0)
+
+    def _telling(self) -> str | None:
+        names = self._container.format.name.split(",")
+        return next((name for name in names if name in _SLACK_S), None)
+
+    def _slack_s(self) -> float:
+        part = self._part
+        if part.promised_s or part.promised_samples or part.cut_off:
+            return NEXT_TO_NOTHING_S
+        return _SLACK_S.get(self._telling() or "", NEXT_TO_NOTHING_S)
+
+    def _why(self, error: BaseException) -> str:
+        if isinstance(error, self._exit_error) and self._timeout_s:
+            return f"nothing came for {self._timeout_s:g} s"
+        return _reason(error)
+
+
+_SLACK_S = {
+    "matroska": 0.5,
+    "mov": 0.5,
+    "asf": 0.5,
+    "flv": 0.1,
+    "avi": 0.5,
+    "flac": NEXT_TO_NOTHING_S,
+    "wv": NEXT_TO_NOTHING_S,
+    "tta": NEXT_TO_NOTHING_S,
+    "ape": NEXT_TO_NOTHING_S,
+}
+"""Containers whose header tells the length, and by how much it may be above the audio's."""
+_FROM_ZERO = ("matroska", "flac")
+"""Those whose length counts from 0 on, wherever the first time stamp lies."""
+
+
+def count_seconds(path: Path) -> float | None:
+    """Seconds that FFmpeg decodes of a file, whatever its header says; None for none."""
+    import av
+
+    seconds = 0.0
+    errors = (av.FFmpegError, OSError, ValueError)
+    with suppress(*errors), av.open(str(path), metadata_errors="ignore") as container:
+        tracks = [track for track in container.streams.audio if track.codec_context is not None]
+        for packet in container.demux(tracks[0]) if tracks else ():
+            with suppress(*errors):
+                seconds += sum(frame.samples / frame.sample_rate for frame in packet.decode())
+    return seconds or None
+
+
+def blocks_from(path: Path, seconds: float) -> Iterator[Block]:
+    """Decode a file from a little before a place on, which its time stamps tell.
+
+    That is soon had, however far the place is; and good for ears, not for results: nothing is
+    said of what is missing, and it ends where reading fails.
+    """
+    import av
+
+    with (
+        suppress(av.FFmpegError, OSError, ValueError),
+        av.open(str(path), metadata_errors="ignore") as container,
+    ):
+        track = next(t for t in container.streams.audio if t.codec_context is not None)
+        begin_s = float((track.start_time or 0) * (track.time_base or 0))
+        container.seek(round((seconds + begin_s) * av.time_base))
+        position: int | None = None
+        for frame in container.decode(track):
+            waveform = _waveform(frame)
+            if position is None and frame.time is not None:
+                position = max(round((frame.time - begin_s) * frame.sample_rate), 0)
+            if position is not None:
+                yield Block(position, waveform, frame.sample_rate)
+                position += waveform.shape[1]
+
+
+_BY_BYTES = ("asf", "avi")
+"""Those whose length FFmpeg reckons anew by the bytes that are there."""
+
+
+class _Damage:
+    """What could not be decoded or read.
+
+    Attributes:
+        n_packets: Not decoded.
+        seconds: That they held; None where one does not tell.
+        end: Why reading failed; empty if it came to the end.
+        is_stopped: Whether somebody ended it.
+    """
+
+    def __init__(self) -> None:
+        self.n_packets = 0
+        self.seconds: float | None = 0.0
+        self.end = ""
+        self.is_stopped = False
+
+    def __str__(self) -> str:
+        return "1 damaged packet" if self.n_packets == 1 else f"{self.n_packets} damaged packets"
+
+    @property
+    def is_audible(self) -> bool:
+        """Whether more than next to nothing could not be decoded."""
+        return self.seconds is None or self.seconds >= NEXT_TO_NOTHING_S
+
+    def add(self, packet: Any) -> None:
+        """Count a packet."""
+        self.n_packets += 1
+        if not packet.duration or self.seconds is None:
+            self.seconds = None
+        else:
+            self.seconds += float(packet.duration * packet.time_base)
+
+
+def _is_picture(stream: Any) -> bool:
+    """Whether a video is a cover."""
+    disposition = getattr(stream, "disposition", None)
+    return bool(disposition is not None and int(disposition) & _ATTACHED_PICTURE)
+
+
+_ATTACHED_PICTURE = 0x400
+
+
+def gather(items: Iterable[Block | Gap | Notice], n_samples: int) -> Iterator[Block | Gap | Notice]:
+    """Make blocks of at most ``n_samples``: joined of short ones, for each costs something."""
+    held: list[Block] = []
+    n_held = 0
+    for item in items:
+        if held and not (isinstance(item, Block) and _alike(held[0], item)):
+            yield _join(held)
+            held, n_held = [], 0
+        if not isinstance(item, Block):
+            yield item
+            continue
+        held.append(item)
+        n_held += item.n_samples
+        while n_held >= n_samples:
+            whole = _join(held)
+            rest = Block(
+                whole.position + n_samples, whole.waveform[:, n_samples:], whole.sample_rate
+            )
+            yield Block(whole.position, whole.waveform[:, :n_samples], whole.sample_rate)
+            held, n_held = ([rest] if rest.n_samples else []), rest.n_samples
+    if held:
+        yield _join(held)
+
+
+def _alike(one: Block, other: Block) -> bool:
+    """Whether two blocks can be one."""
+    return (one.sample_rate, len(one.waveform)) == (other.sample_rate, len(other.waveform))
+
+
+def _join(blocks: list[Block]) -> Block:
+    if len(blocks) == 1:
+        return blocks[0]
+    waveform = np.concatenate([block.waveform for block in blocks], axis=1)
+    return Block(blocks[0].position, waveform, blocks[0].sample_rate)
+
+
+class _Clock:
+    """Gives each decoded frame its place, by counting samples and by its time stamp.
+
+    Args:
+        begin_s: Time stamp at which a player's clock begins; None for that of the first frame.
+
+    Attributes:
+        position: Behind the last sample, at ``sample_rate``.
+        sample_rate: In Hz, of the last frame.
+        begin_s: Time stamp of the first sample; 0 where there is none.
+        late_s: How long after a player's 0 the first sample sounds.
+        is_damaged: Whether something before the next frame could not be decoded.
+        missing_s: Found missing by time stamps.
+        missing_at_s: Where the first of it was.
+    """
+
+    def __init__(self, begin_s: float | None = None) -> None:
+        self.position = 0
+        self.sample_rate = 1
+        self.begin_s = 0.0
+        self.late_s = 0.0
+        self.is_damaged = False
+        self.missing_s = 0.0
+        self.missing_at_s = 0.0
+        self._first_s = begin_s
+        self._origin_s: float | None = None
+
+    def place(self, frame: Any) -> Iterator[Block | Gap | Notice]:
+        """Yield the frame as a block, behind the gap in front of it if there is one."""
+        rate = int(frame.sample_rate)
+        if rate != self.sample_rate:
+            if self.position:
+                message = f"sample rate changed from {self.sample_rate} to {rate} Hz"
+                yield Notice(self.position, self.sample_rate, message, "info")
+            self.position = rescale(self.position, self.sample_rate, rate)
+            self.sample_rate = rate
+        if frame.time is not None:
+            yield from self._compare(frame.time)
+        self.is_damaged = False
+        waveform = _waveform(frame)
+        if waveform.shape[1]:
+            yield Block(self.position, waveform, rate)
+            self.position += waveform.shape[1]
+
+    def _compare(self, time_s: float) -> Iterator[Gap]:
+        """Compare a frame's time stamp with the samples counted so far."""
+        rate, cause = self.sample_rate, "missing in the stream"
+        jump_s = JUMP_BEHIND_DAMAGE_S if self.is_damaged else JUMP_S
+        if self._origin_s is None:
+            self._origin_s = self.begin_s = time_s
+            if self._first_s is not None and JUMP_S < time_s - self._first_s < LONGEST_JUMP_S:
+                self._origin_s, cause = self._first_s, LATE_START
+                self.late_s = time_s - self._first_s
+        counted_s = self.position / rate
+        ahead_s = time_s - self._origin_s - counted_s
+        if jump_s < ahead_s < LONGEST_JUMP_S:
+            n_samples = round(ahead_s * rate)
+            if cause != LATE_START:
+                self.missing_at_s = self.missing_at_s if self.missing_s else counted_s
+                self.missing_s += ahead_s
+            yield Gap(self.position, n_samples, rate, cause)
+            self.position += n_samples
+        elif not -JUMP_S < ahead_s < LONGEST_JUMP_S:
+            self._origin_s = time_s - counted_s
+
+
+def _waveform(frame: Any) -> Waveform:
+    samples = frame.to_ndarray()
+    if not frame.format.is_planar:
+        samples = samples.reshape(-1, len(frame.layout.channels)).T
+    return np.ascontiguousarray(to_float(samples))
+
+
+def _reason(error: BaseException) -> str:
+    text = getattr(error, "strerror", None) or str(error)
+    return text.strip(". ").lower() or type(error).__name__

@@ -1,0 +1,322 @@
+"""Recordings on disk, streamed in blocks: through libsndfile what it reads best, else FFmpeg."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Iterator
+from contextlib import suppress
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import soundfile
+
+from streamclf.core.errors import RecordingError, SourceError
+from streamclf.core.records import Block, Gap, Notice, rescale
+from streamclf.sources.base import KEPT, Source
+from streamclf.sources.containers.part import Part
+from streamclf.sources.containers.survey import behind, survey
+from streamclf.sources.recording.libsndfile import BLOCK_SAMPLES, SndfileReader, tidy
+from streamclf.sources.recording.piped import Piped, is_piped, redirected
+from streamclf.sources.recording.playlists import FILE_PLAYLIST, is_playlist
+from streamclf.sources.recording.start_time import recorded_at
+
+if TYPE_CHECKING:
+    from streamclf.sources.recording.ffmpeg import Decoder
+
+__all__ = ["BLOCK_SAMPLES", "Recording"]
+
+_BY_FFMPEG = ("MP3", "OGG")
+"""libsndfile estimates the length of an MP3, and reads one link of an Ogg chain."""
+
+
+class Recording(Source):
+    """One audio file, delivered in blocks of at most `BLOCK_SAMPLES`, never loaded whole.
+
+    A file may hold several recordings one behind the other (a chain of Ogg streams, WAV files
+    joined): they are heard as one. What its decoder delivers is the recording; what its header
+    promises beyond that is a gap.
+
+    Args:
+        path: WAV of every width, FLAC, AIFF, AU, ... through libsndfile; MP3, Ogg, webm, m4a,
+            mp4, mkv, wma, ... through FFmpeg (PyAV). ``-`` is standard input; that, pipes and
+            devices are read forward by FFmpeg (`streamclf.sources.recording.piped`).
+
+    Raises:
+        RecordingError: It is missing, unreadable, empty or no audio. What is wrong further on
+            is raised by `blocks` after the last good block.
+    """
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = redirected(Path(path))
+        # A name that is no UTF-8 must not break what writes it.
+        self.name = os.fsencode(path).decode("utf-8", "backslashreplace")
+        self._stopped = False
+        self._read_to = 0
+        self._begin = (0, 1)
+        self._comment = ""
+        self._duration_s: float | None = None
+        self._parts: deque[Part] = deque()
+        self._faults: list[str] = []
+        self._reader: SndfileReader | Decoder | None = None
+        self._piped = Piped(self.path) if is_piped(self.path) else None
+        if self._piped is None:
+            self._survey()
+
+    def _survey(self) -> None:
+        """Look at a file's bytes, and open the first of its parts."""
+        path = self.path
+        _check_readable(path)
+        try:
+            self._parts = deque(survey(self.path))
+        except OSError as error:
+            raise RecordingError(f"{path}: {_why_unreadable(error)}") from error
+        self._reader = self._open_first()
+        self._comment = self._reader.comment
+        self._duration_s = self._reader.duration_s
+        if self._duration_s is not None and len(self._parts) > 1:
+            # By their bytes, for a chain may have thousands of links.
+            self._duration_s *= _share(self.path, self._parts[0])
+
+    @property
+    def is_piped(self) -> bool:
+        """Whether it is read forward, once, as it comes."""
+        return self._piped is not None
+
+    @property
+    def duration_s(self) -> float | None:
+        """Length in seconds as the header tells it or as its bit rate lets expect: a claim."""
+        return self._duration_s
+
+    @property
+    def started(self) -> datetime | None:
+        """When it began, as the recorder wrote it down (see `recorded_at`)."""
+        return None if self._piped else recorded_at(self.path, self._comment)
+
+    def blocks(self, sample_rate: int) -> Iterator[Block | Gap | Notice]:
+        """Yield the recording at its own rate; a missing end is reported as a gap.
+
+        Raises:
+            RecordingError: The data is damaged or cut short, after all that could be read.
+        """
+        if self._piped is not None:
+            yield from self._forward(self._piped)
+            return
+        end = _End(*self._begin)
+        while self._parts and not self._stopped:
+            part = self._parts.popleft()
+            for remark in part.remarks:
+                yield Notice(end.position, end.sample_rate, remark, "info")
+            self._read_to = 0
+            try:
+                yield from self._read(part, end)
+            except SourceError as error:
+                self._note(error)
+            if self._read_to and not self._stopped:
+                self._parts.extend(behind(self.path, part, self._read_to))
+            self.close()
+        if self._faults:
+            kept = KEPT if end.position else ""
+            raise RecordingError(f"{self.name}: {'; '.join(self._faults)}{kept}")
+
+    def skip(self, seconds: float) -> bool:
+        """Let `blocks` begin there; False, and they begin at 0, where that cannot be done exactly.
+
+        Blocks tell their positions in any case.
+        """
+        if not isinstance(self._reader, SndfileReader) or len(self._parts) > 1:
+            return False
+        self._begin = self._reader.skip(seconds), self._reader.sample_rate
+        return self._begin[0] > 0
+
+    def stop(self) -> None:
+        """End after the current block; a pipe at once."""
+        self._stopped = True
+        if self._piped is not None:
+            self._piped.stop()
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._piped is not None:
+            self._piped.close()
+        if self._reader is not None:
+            self._reader.close()
+
+    def _forward(self, piped: Piped) -> Iterator[Block | Gap | Notice]:
+        """Yield what comes through a pipe."""
+        try:
+            yield from piped.blocks()
+        except SourceError as error:
+            message = str(error)
+            prefix = "" if message.startswith(self.name) else f"{self.name}: "
+            raise RecordingError(f"{prefix}{message}") from error
+
+    def _read(self, part: Part, end: _End) -> Iterator[Block | Gap | Notice]:
+        """Read a part, by another of its tracks where the first cannot be decoded."""
+        reader = self._reader
+        if end.n_parts or reader is None:
+            reader = self._reader = _open(self.path, part)
+        end.n_parts += 1
+        while True:
+            before = end.position
+            try:
+                for item in reader.blocks(lambda: self._stopped):
+                    yield from end.place(item)
+                self._read_to = reader.read_to
+                return
+            except SourceError:
+                self._read_to = reader.read_to
+                following = reader.next_track if end.position == before else None
+                if following is None:
+                    raise
+            reader.close()
+            message = f"its audio track {following} cannot be decoded: the next one is heard"
+            yield Notice(end.position, end.sample_rate, message)
+            reader = self._reader = _open_decoder(self.path, part, following)
+
+    def _open_first(self) -> SndfileReader | Decoder:
+        """Open the first part that can be opened; what is wrong with those before it is kept."""
+        while True:
+            try:
+                return _open(self.path, self._parts[0])
+            except RecordingError as error:
+                if len(self._parts) == 1:
+                    raise
+                self._note(error)
+                self._parts.popleft()
+
+    def _note(self, error: SourceError) -> None:
+        """Keep what is wrong until all is read."""
+        self._faults.append(str(error).removeprefix(f"{self.name}: ").removesuffix(KEPT))
+
+
+class _End:
+    """Counts samples over parts that follow one another.
+
+    Attributes:
+        position: Behind the last sample, at ``sample_rate``.
+        sample_rate: In Hz, of what came last.
+        n_parts: Begun so far.
+    """
+
+    def __init__(self, position: int, sample_rate: int) -> None:
+        self.position = position
+        self.sample_rate = sample_rate
+        self.n_parts = 0
+
+    def place(self, item: Block | Gap | Notice) -> Iterator[Block | Gap | Notice]:
+        """Yield what a part holds at its place in the whole."""
+        rate = item.sample_rate
+        if isinstance(item, Notice):
+            place = rescale(self.position, self.sample_rate, rate)
+            yield Notice(place, rate, item.message, item.level)
+            return
+        if rate != self.sample_rate:
+            if self.position and self.n_parts > 1:
+                message = f"sample rate changed from {self.sample_rate} to {rate} Hz"
+                yield Notice(self.position, self.sample_rate, message, "info")
+            self.position = rescale(self.position, self.sample_rate, rate)
+            self.sample_rate = rate
+        if isinstance(item, Gap):
+            yield Gap(self.position, item.n_samples, rate, item.cause)
+        else:
+            yield Block(self.position, item.waveform, rate)
+        self.position += item.n_samples
+
+
+def _share(path: Path, part: Part) -> float:
+    """How many times as many bytes as a part the whole file has."""
+    size = path.stat().st_size
+    return size / max((part.end or size) - part.start, 1)
+
+
+def _check_readable(path: Path) -> None:
+    if path.is_dir():
+        raise RecordingError(f"{path}: is a folder, not a recording: name a file in it")
+    try:
+        with path.open("rb") as file:
+            if not file.read(1):
+                raise RecordingError(f"{path}: the file is empty (0 bytes): was it copied whole?")
+    except OSError as error:
+        raise RecordingError(f"{path}: {_why_unreadable(error)}") from error
+
+
+def _why_unreadable(error: OSError) -> str:
+    return f"cannot be opened: {(error.strerror or str(error)).lower()}"
+
+
+def _open(path: Path, part: Part) -> SndfileReader | Decoder:
+    """Open a part with the library that reads it."""
+    if part.reader == "ffmpeg":
+        try:
+            return _open_decoder(path, part)
+        except RecordingError:
+            instead = _open_instead(path, part)
+            if instead is None:
+                raise
+            return instead
+    try:
+        reader = SndfileReader(path, part)
+    except (soundfile.LibsndfileError, TypeError):
+        # TypeError: soundfile takes .raw for headerless audio and asks for its parameters.
+        return _open_decoder(path, part)
+    if reader.is_empty or (part.reader == "any" and reader.format in _BY_FFMPEG):
+        reader.close()  # FFmpeg may find audio behind a header that was never completed
+        return _open_decoder(path, part)
+    return reader
+
+
+def _open_instead(path: Path, part: Part) -> SndfileReader | None:
+    """Open by libsndfile what FFmpeg refuses for an oddity of its header; None where it can't."""
+    with suppress(soundfile.LibsndfileError, TypeError):
+        reader = SndfileReader(path, part)
+        if not reader.is_empty:
+            return reader
+        reader.close()
+    return None
+
+
+def _open_decoder(path: Path, part: Part, first_track: int = 0) -> Decoder:
+    from streamclf.sources.recording.ffmpeg import Decoder
+
+    source = str(path) if part.is_whole_file else part.open(path)
+    try:
+        return Decoder(source, part=part, first_track=first_track, block_samples=BLOCK_SAMPLES)
+    except SourceError as error:
+        raise RecordingError(f"{path}: {_why_not_audio(path, part, error)}") from error
+
+
+def _why_not_audio(path: Path, part: Part, error: SourceError) -> str:
+    """Say the likeliest thing about a file that neither library opens."""
+    with path.open("rb") as file:
+        head = file.read(512)
+    if is_playlist(path, head):
+        return FILE_PLAYLIST
+    if not head.translate(None, bytes(range(0x20, 0x7F)) + b"\t\r\n"):
+        return "holds text, not audio"
+    if part.kind in ("MP3", "OGG"):
+        if "stream" in str(error):
+            return str(error)
+        return f"the header is damaged or cut short ({error})"
+    try:
+        SndfileReader(path, part).close()
+    except soundfile.LibsndfileError as sndfile_error:
+        if sndfile_error.code != 1:  # 1: format not recognised
+            return f"the header is damaged or cut short ({tidy(sndfile_error.error_string)})"
+    except TypeError:
+        return "headerless audio: pipe it in with --source - --raw FORMAT:RATE:CHANNELS"
+    return f"{error}; it may be damaged or cut short"
+
+
+def open_recording(path: Path) -> Recording:
+    """Open a recording.
+
+    Raises:
+        RecordingError: It cannot be opened, whatever the system says of it.
+    """
+    try:
+        return Recording(path)
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise RecordingError(f"{path}: cannot be opened: {reason}") from error

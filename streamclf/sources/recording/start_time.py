@@ -1,0 +1,106 @@
+"""When a recording began, as recorders write it down: into the file, else into its name.
+
+- GUANO (Wildlife Acoustics, Titley, Pettersson, ...): a chunk ``guan``, its ``Timestamp``;
+- AudioMoth's comment, ``Recorded at 19:17:30 10/12/2021 (UTC+1) by AudioMoth ...``;
+- Broadcast WAV (Zoom, Sound Devices, Tascam, ...): a chunk ``bext``, date and time of origination;
+- the name (`streamclf.sources.recording.times_in_names`): ``20240601_043000``, ``5F0E1A2C``, ...
+
+Sources: guano-md.org, EBU Tech 3285 (Broadcast WAV), openacousticdevices.info.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import BinaryIO
+
+from streamclf.sources.recording.times_in_names import in_reason, make_time, named_time
+
+_MOST_BYTES = 65_536
+"""Of a chunk; what is longer says other things than this."""
+
+_MOST_CHUNKS = 1000
+
+_GUANO = re.compile(r"^\s*Timestamp\s*:\s*(\S[^\r\n]*?)\s*$", re.MULTILINE)
+_AUDIOMOTH = re.compile(
+    r"Recorded at (\d\d):(\d\d):(\d\d)(\.\d{1,6})? (\d\d)/(\d\d)/(\d{4})(?: \(UTC([^)]*)\))?"
+)
+_DATE = re.compile(r"(\d{4})[-_:. ](\d\d)[-_:. ](\d\d)(\d\d)[-_:. ](\d\d)[-_:. ](\d\d)")
+
+
+def recorded_at(path: Path, comment: str = "") -> datetime | None:
+    """Time of a recording's first sample.
+
+    Args:
+        path: The file.
+        comment: In its metadata.
+
+    Returns:
+        With the offset from UTC where the recorder tells it; None where nothing tells the time.
+    """
+    chunks = _read_chunks(path)
+    told = (
+        _from_guano(chunks.get(b"guan", b"").decode("utf-8", "replace")),
+        _from_comment(comment),
+        _from_broadcast(chunks.get(b"bext", b"").decode("latin-1")),
+        named_time(path.absolute()),
+    )
+    return next((time for time in told if time is not None), None)
+
+
+def _from_guano(text: str) -> datetime | None:
+    found = _GUANO.search(text)
+    if found is None:
+        return None
+    try:
+        return in_reason(datetime.fromisoformat(found[1]))
+    except ValueError:
+        return None
+
+
+def _from_comment(comment: str) -> datetime | None:
+    found = _AUDIOMOTH.search(comment)
+    if found is None:
+        return None
+    hour, minute, second, fraction, day, month, year, zone = found.groups()
+    time = make_time((year, month, day, hour, minute, second), "" if zone is None else zone or "Z")
+    return time and time + timedelta(seconds=float(fraction or 0))
+
+
+def _from_broadcast(chunk: str) -> datetime | None:
+    found = _DATE.match(chunk[320:338])  # behind description, originator and its reference
+    return make_time(found.groups()) if found else None
+
+
+def _read_chunks(path: Path) -> dict[bytes, bytes]:
+    """What a WAV holds in ``guan`` and ``bext``; nothing of anything else."""
+    try:
+        with path.open("rb") as file:
+            return dict(_walk(file))
+    except OSError:
+        return {}
+
+
+def _walk(file: BinaryIO) -> Iterator[tuple[bytes, bytes]]:
+    head = file.read(12)
+    if head[:4] not in (b"RIFF", b"RF64", b"BW64") or head[8:] != b"WAVE":
+        return
+    data_bytes = 0
+    for _ in range(_MOST_CHUNKS):
+        head = file.read(8)
+        if len(head) < 8:
+            return
+        name, (size,) = head[:4], struct.unpack("<I", head[4:])
+        if name in (b"guan", b"bext", b"ds64") and size <= _MOST_BYTES:
+            chunk = file.read(size)
+            if name == b"ds64" and len(chunk) >= 16:
+                (data_bytes,) = struct.unpack("<Q", chunk[8:16])
+            yield name, chunk
+            file.seek(size % 2, 1)
+            continue
+        if name == b"data" and size == 0xFFFFFFFF:
+            size = min(data_bytes, 2**62)
+        file.seek(size + size % 2, 1)

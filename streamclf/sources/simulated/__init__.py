@@ -1,0 +1,1 @@
+"""Simulated microphones: a recording as if it were live, with scripted faults."""

@@ -1,0 +1,1 @@
+"""Streams: a URL, or standard input."""

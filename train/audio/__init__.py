@@ -1,0 +1,1 @@
+"""Sounds as training hears them: cut, changed, mixed, and laid over noise."""

@@ -1,0 +1,1 @@
+"""What every part of training uses: errors, options of commands, recipes."""

@@ -1,0 +1,40 @@
+"""How a command ends: its exit code, and what it says of an error."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from functools import wraps
+from typing import ParamSpec
+
+from streamclf.core.errors import StreamclfError, UsageError
+from train.base.errors import DataNotFoundError
+
+Arguments = ParamSpec("Arguments")
+
+
+def exit_codes(command: Callable[Arguments, int]) -> Callable[Arguments, int]:
+    """Turn a command's errors into a line on standard error and an exit code.
+
+    Returns:
+        The command; what it returns, 2 where it was used wrongly, 1 where it failed, 130 where
+        Ctrl-C ended it.
+    """
+
+    @wraps(command)
+    def run(*args: Arguments.args, **kwargs: Arguments.kwargs) -> int:
+        try:
+            return command(*args, **kwargs)
+        except UsageError as error:
+            print(f"error: {error}", file=sys.stderr)
+            return 2
+        except StreamclfError as error:
+            print(f"error: {error}", file=sys.stderr)
+            if isinstance(error, DataNotFoundError):
+                print(error.way_out, file=sys.stderr)
+            return 1
+        except KeyboardInterrupt:
+            print("interrupted", file=sys.stderr)
+            return 130
+
+    return run

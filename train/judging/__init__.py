@@ -1,0 +1,1 @@
+"""What a network is worth: figures, each from its definition, and pictures."""

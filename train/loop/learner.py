@@ -1,0 +1,85 @@
+"""What learns: the network, its optimiser and its averaged weights; a step, and its state."""
+
+from __future__ import annotations
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+
+from train.nets.contract import System
+from train.run_folder.checkpoint import Progress, load_checkpoint, save_checkpoint
+from train.run_folder.run import RunFolder
+
+
+class Learner:
+    """A network that learns by its system's recipe, on one device or its share of several.
+
+    Attributes:
+        trainee: The part of the network that learns.
+        average: Its averaged weights; the weights themselves where the recipe averages none.
+    """
+
+    def __init__(self, system: System, network: nn.Module, fabric: Fabric) -> None:
+        self.system, self.recipe, self.fabric = system, system.recipe, fabric
+        network.to(fabric.device)
+        self.trainee = system.trainee(network)
+        optimiser = self.recipe.optimiser_for(self.trainee)
+        self._module, self._optimiser = fabric.setup(self.trainee, optimiser)
+        state = self.trainee.state_dict()
+        if self.recipe.ema:
+            state = {name: value.clone() for name, value in state.items()}
+        self.average: dict[str, Tensor] = state
+
+    def learn(self, inputs: Tensor, labels: Tensor, rate: float, step: int) -> Tensor:
+        """Make a step.
+
+        Args:
+            inputs: From `System.batch`.
+            labels: ``(batch, classes)``, or a regression's values ``(batch, 1)``.
+            rate: The learning rate.
+            step: Its number, from 0.
+
+        Returns:
+            ``(3,)`` on the device: the sum of the clips' losses, of their tallies (see
+            `System.tally`), and how many there are.
+        """
+        for group in self._optimiser.param_groups:
+            group["lr"] = rate
+        logits = self._module(inputs)
+        loss = self.system.loss(logits, labels)
+        self._optimiser.zero_grad(set_to_none=True)
+        self.fabric.backward(loss)
+        if self.recipe.clip_norm:
+            self.fabric.clip_gradients(
+                self._module,
+                self._optimiser,
+                max_norm=self.recipe.clip_norm,
+                error_if_nonfinite=False,
+            )
+        self._optimiser.step()
+        with torch.no_grad():
+            if self.recipe.ema:
+                self._follow(step + 1)
+            n = len(labels)
+            return torch.stack([loss * n, self.system.tally(logits, labels), loss.new_tensor(n)])
+
+    def _follow(self, n_steps: int) -> None:
+        """Exponential moving average; it follows faster at the start, with little to go by."""
+        decay = min(self.recipe.ema, n_steps / (n_steps + 9))
+        for name, value in self.trainee.state_dict().items():
+            if value.is_floating_point():
+                self.average[name].lerp_(value, 1 - decay)
+            else:
+                self.average[name].copy_(value)
+
+    def save(self, run: RunFolder, progress: Progress) -> None:
+        """Write all that a run goes on from."""
+        save_checkpoint(run, self.trainee, self._optimiser, self.average, progress)
+
+    def load(self, run: RunFolder) -> Progress:
+        """Take up a saved state; where the run stood.
+
+        Raises:
+            RunError: There is no checkpoint, or it is of another network.
+        """
+        return load_checkpoint(run, self.trainee, self._optimiser, self.average)

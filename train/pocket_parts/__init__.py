@@ -1,0 +1,1 @@
+"""Parts of `train.pocket` and `train.imitate`: batches, imitation, the last layer."""

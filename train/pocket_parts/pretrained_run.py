@@ -1,0 +1,125 @@
+"""Where `pocket` may start from: layers that learned to hear by imitation (`train.imitate`)."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from train.base.errors import RunError
+from train.datasets import ClipSet
+from train.nets.pocket_network import PocketBody
+from train.run_folder.checkpoint import LAST
+from train.run_folder.reproduce import list_commands
+from train.run_folder.run import CONFIG, RESULT, WEIGHTS, RunFolder
+
+IMITATION = "imitation"
+"""What such a run calls its network."""
+
+NAMED = "pocket"
+
+
+def read_imitation(
+    path: str | Path, widths: Sequence[int]
+) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The layers of a run of `train.imitate`, and what ``config.json`` should say of it.
+
+    Raises:
+        RunError: It is no such run, has not ended, or is of another width.
+    """
+    run, about = _open(Path(path), widths)
+    weights, _ = run.read_tensors(WEIGHTS)
+    return weights, about
+
+
+def read_imitator(path: Path, like: dict[str, Any]) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The same with the heads that imitate, for a run that goes on learning where it ended.
+
+    Args:
+        path: The run to start from.
+        like: ``config.json`` of the run to be: teacher, sources and test fold must be the same,
+            or its mixtures may hold what this one is to be judged by; the seed must not, or they
+            are the ones it has learned from.
+
+    Returns:
+        The averaged weights, and what is known of that run.
+
+    Raises:
+        RunError: As above, or that run differs where it must not.
+    """
+    run, about = _open(path, like["widths"])
+    for name in ("teacher", "sources", "test_fold"):
+        if about[name] != like[name]:
+            raise RunError(
+                f"{path}: has another {name}, {shorten(about[name])}, not {shorten(like[name])}; "
+                "start from a run with the same options"
+            )
+    if like["seed"] in (about["seed"], *about.get("earlier_seeds", ())):
+        raise RunError(f"{path}: has heard the mixtures of --seed {like['seed']}; give another")
+    tensors, _ = run.read_tensors(LAST)
+    part = "average/"
+    return {k.removeprefix(part): v for k, v in tensors.items() if k.startswith(part)}, about
+
+
+def read_named(
+    path: Path, clips: ClipSet, widths: Sequence[int]
+) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The body of a run of `train.pocket` that has ended, and what ``config.json`` should say.
+
+    Args:
+        path: The run.
+        clips: What is trained on now: classes and folds must be those of that run.
+        widths: Of the recipe.
+
+    Raises:
+        RunError: It is no such run, has not ended, or differs where it must not.
+    """
+    run = RunFolder.open(path)
+    config = run.read_json(CONFIG)
+    if config.get("network") != NAMED:
+        raise RunError(f"{path}: a run of {config.get('network')}, --through-noise takes one of "
+                       f"{NAMED}; python -m train.{NAMED} makes it")  # fmt: skip
+    now = {"labels": list(clips.labels), "folds": list(clips.folds), "widths": list(widths)}
+    there = {**config, "folds": config["data"]["folds"], "widths": config["recipe"]["widths"]}
+    for name, value in now.items():
+        if list(there[name]) != value:
+            raise RunError(f"{path}: has other {name}, {shorten(there[name])}, not "
+                           f"{shorten(value)}; go on with the same ones")  # fmt: skip
+    weights, _ = run.read_tensors(WEIGHTS)
+    part = "body."
+    body = {k.removeprefix(part): v for k, v in weights.items() if k.startswith(part)}
+    for name, value in PocketBody(len(clips.labels), widths).state_dict().items():
+        if name not in body or body[name].shape != value.shape:
+            there = tuple(body[name].shape) if name in body else "missing"
+            raise RunError(f"{path}: of another version of {NAMED}, its {name} is {there}, not "
+                           f"{tuple(value.shape)}; train it anew")  # fmt: skip
+    kept = ("imitation", "layers_of", "last_layer_alone", "teacher")
+    about = {name: config[name] for name in kept if name in config}  # fmt: skip
+    digest = hashlib.sha256((path / WEIGHTS).read_bytes()).hexdigest()
+    before = {"file": path.name, "sha256": digest, "epochs": config["recipe"]["epochs"],
+              "commands": list_commands(config)}  # fmt: skip
+    return body, about | {"through_noise": before}
+
+
+def shorten(value: Any) -> str:
+    """Fit for a message of one line."""
+    text = str(value)
+    return text if len(text) <= 60 else text[:60] + "..."
+
+
+def _open(path: Path, widths: Sequence[int]) -> tuple[RunFolder, dict[str, Any]]:
+    run = RunFolder.open(path)
+    config = run.read_json(CONFIG)
+    if config.get("network") != IMITATION:
+        raise RunError(f"{path}: a run of {config.get('network')}, --start takes one of imitation, "
+                       "or a model file: python -m export makes it of a run of pocket")  # fmt: skip
+    if tuple(config["widths"]) != tuple(widths):
+        raise RunError(f"{path}: its layers are {config['widths']} wide, the recipe's "
+                       f"{list(widths)}; imitate anew")  # fmt: skip
+    about = {key: config[key] for key in ("teacher", "steps", "seed", "test_fold", "sources")}
+    known = ("earlier_seeds", "commands", "layers_of", "quieter")
+    about |= {key: config[key] for key in known if key in config}
+    return run, about | run.read_json(RESULT)

@@ -1,0 +1,48 @@
+"""How `pocket` is trained."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from train.base.recipe import Recipe
+
+
+@dataclass(frozen=True, kw_only=True)
+class PocketRecipe(Recipe):
+    """Pocket's own choices.
+
+    Attributes:
+        mixup: Parameter of the Beta distribution of ratios; 0 does not mix.
+        gain_db: Random gain, plus or minus.
+        shift_bands: Mels by which a spectrum is moved at most, up or down.
+        colour_db: Deviation of the gains of a random filter.
+        edge_share: Part of the windows that reach beyond their clip.
+        noise_share: Part of the windows that have noise under them.
+        snr_db: How far that lies below their loudest frame, from and to.
+        quiet_share: Part of the windows that are quieter still, noise and all.
+        quiet_db: By how much, at most.
+        noise_alone: Part of the windows that are noise alone, with all labels alike.
+        widest_mels: SpecAugment's widest band of mels; two a clip.
+        widest_frames: SpecAugment's widest band of frames; two a clip.
+        teacher_share: Part of each label that comes from the teacher, where there is one.
+        kept_share: Of a run that goes on through noise, the part of the weights it began with in
+            those it ends with.
+        widths: Channels behind each of the seven blocks.
+    """
+
+    mixup: float = 0.5
+    gain_db: float = 10.0
+    shift_bands: int = 1
+    colour_db: float = 1.5
+    edge_share: float = 0.1
+    noise_share: float = 0.35
+    snr_db: tuple[float, float] = (5.0, 40.0)
+    quiet_share: float = 0.0
+    quiet_db: float = 40.0
+    noise_alone: float = 0.03
+    widest_mels: int = 8
+    widest_frames: int = 6
+    teacher_share: float = 0.7
+    kept_share: float = 0.0
+    widths: tuple[int, ...] = (32, 64, 128, 128, 256, 256, 384)
+    """As in the runs that say nothing of it."""
