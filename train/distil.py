@@ -27,20 +27,20 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from train.arguments import Parser
-from train.checkpoint import Progress
+from train.audio.tracks import Tracks
+from train.base.arguments import Parser
+from train.base.devices import make_fabric
+from train.base.errors import RunError, UsageError
+from train.base.exit_codes import exit_codes
+from train.base.interrupt import Interrupt
+from train.base.recipe import Recipe
 from train.datasets.prepared import ClipSet, open_prepared
-from train.devices import make_fabric
-from train.errors import RunError, UsageError
-from train.exits import exit_codes
-from train.heard import PER_SHARD, Heard
-from train.interrupt import Interrupt
-from train.learner import Learner
-from train.powers import make_noises
-from train.pupil import CROP_FRAMES, WIDE, Pupil, Schooling
-from train.recipe import Recipe
-from train.runs import CONFIG, RESULT, WEIGHTS, RunFolder
-from train.tracks import Tracks
+from train.distillation.heard import PER_SHARD, Heard
+from train.distillation.pupil import CROP_FRAMES, WIDE, Pupil, Schooling
+from train.loop.learner import Learner
+from train.pocket_parts.mel_power import make_noises
+from train.run_folder.checkpoint import Progress
+from train.run_folder.run import CONFIG, RESULT, WEIGHTS, RunFolder
 
 NETWORK = "distilled"
 SAVE_EVERY_S = 300.0
@@ -100,7 +100,7 @@ def make_parser() -> Parser:
     )
     option = parser.add_argument
     option("--sounds", type=Path, required=True, metavar="PREPARED",
-           help="prepared sounds at 16 kHz (python -m train.datasets.free_sounds DIR --out ...)")  # fmt: skip
+           help="prepared at 16 kHz (train.datasets.free_sounds DIR --out PREPARED)")  # fmt: skip
     option("--weights", type=Path, metavar="NPZ", help="how often each source is drawn (python -m "
            "train.hear_sources)")  # fmt: skip
     option("--teacher", type=Path, required=True, metavar="PT", help="mn04_as_mAP_432.pt")
@@ -214,7 +214,7 @@ def learn(
         KeyboardInterrupt: Ctrl-C; the state is saved.
         RunError: The loss is not finite any more, or the run cannot be written.
     """
-    from train.efficientat import open_efficientat
+    from train.nets.efficientat import open_efficientat
 
     fabric = make_fabric(options.accelerator, options.precision)
     device = fabric.device
@@ -274,7 +274,7 @@ def learn(
     learner.save(run, progress)
     run.write_json("history.json", progress.epochs)
     pupil.load_state_dict(learner.average)
-    run.write_tensors(WEIGHTS, {k: v for k, v in pupil.state_dict().items()})
+    run.write_tensors(WEIGHTS, dict(pupil.state_dict()))
     return pupil.eval()
 
 
@@ -301,7 +301,7 @@ def judge(pupil: Pupil, judged: Heard) -> dict[str, float]:
         ``explained_variance`` of the teacher's features by window, and ``agreement``: how often
         both put the same label first.
     """
-    from train.efficientat import N_FEATURES, N_LABELS, open_efficientat
+    from train.nets.efficientat import N_FEATURES, N_LABELS, open_efficientat
 
     device = next(pupil.parameters()).device
     head = open_efficientat(judged.teacher)[0].classifier.to(device)

@@ -1,4 +1,4 @@
-"""What a set of sounds holds, as a teacher hears it: sources by AudioSet label, and how rare each is.
+"""What a set of sounds holds, as a teacher hears it: sources by AudioSet label.
 
     python -m train.hear_sources PREPARED --teacher mn04_as_mAP_432.pt --labels LABELS.csv -o NPZ
 
@@ -18,12 +18,12 @@ import numpy as np
 import soxr
 import torch
 
-from train.arguments import Parser
-from train.audioset import read_label_names
+from train.base.arguments import Parser
+from train.base.exit_codes import exit_codes
+from train.datasets.audioset import read_label_names
 from train.datasets.prepared import FULL_SCALE, ClipSet, open_prepared
 from train.datasets.progress import show_progress
-from train.efficientat import SAMPLE_RATE, open_efficientat
-from train.exits import exit_codes
+from train.nets.efficientat import SAMPLE_RATE, open_efficientat
 
 SHORT_S, LONG_S = 5.0, 10.0
 SUREST = 0.1

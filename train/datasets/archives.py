@@ -55,7 +55,7 @@ def ogg_streams(content: bytes) -> list[bytes]:
     Source: RFC 3533, section 6: a page is 27 bytes, a table of segments, and those.
     """
     streams, begin, place = [], -1, content.find(b"OggS")
-    while 0 <= place and place + 27 <= len(content):
+    while place >= 0 and place + 27 <= len(content):
         flags, n_segments = content[place + 5], content[place + 26]
         lengths = content[place + 27 : place + 27 + n_segments]
         end = place + 27 + n_segments + sum(lengths)

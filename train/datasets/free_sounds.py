@@ -29,10 +29,11 @@ from typing import ClassVar
 
 import numpy as np
 
+from train.base.errors import DatasetError
 from train.datasets import debian_sounds, speech_music
 from train.datasets.archives import open_archives
 from train.datasets.dataset import DataSet, Listing, Recording
-from train.datasets.debian import SOURCES
+from train.datasets.debian_packages import SOURCES
 from train.datasets.decode import AUDIO_ENDINGS, duration_of
 from train.datasets.files import audio_below
 from train.datasets.folder import source_of, spread_sources
@@ -43,7 +44,6 @@ from train.datasets.made_sounds import write_made_sounds
 from train.datasets.prepared import UNLABELLED, is_prepared
 from train.datasets.progress import show_progress
 from train.datasets.voices import speak
-from train.errors import DatasetError
 
 PACKAGES = tuple(
     sorted(
@@ -96,6 +96,9 @@ REPOSITORIES = (
     Repository("Calinou/kenney-interface-sounds", "addons/kenney_interface_sounds",
                "addons/kenney_interface_sounds/LICENSE.txt"),
 )  # fmt: skip
+
+HEARD_ELSEWHERE = ("sounds_bumble_bee_02", "sounds_rain_light", "sounds_rain_medium")
+"""Recordings of Freesound (99955, 163264, 157149) that ESC-50 has as well, which judges."""
 
 N_OF_EACH = 500
 """Recordings of a source, evenly from all there are by name."""
@@ -242,9 +245,7 @@ def fetch_archive(package: str, archives: Path) -> Path:
     return there[-1]
 
 
-def take_repository(
-    repository: Repository, archives: Path, folder: Path, seen: set[str]
-) -> Taken:
+def take_repository(repository: Repository, archives: Path, folder: Path, seen: set[str]) -> Taken:
     """Clone a repository, unless it is there, and take its free sounds.
 
     Raises:
@@ -265,6 +266,9 @@ def take_repository(
     with tempfile.TemporaryDirectory() as work:
         for name in sorted(listing.decode().splitlines()):
             if Path(name).suffix.lower() not in AUDIO_ENDINGS:
+                continue
+            if Path(name).stem in HEARD_ELSEWHERE:
+                taken.refused["in ESC-50 as well"] += 1
                 continue
             licence = everything or licence_in(rows, Path(name).stem)
             if not licence or not is_free(licence):
@@ -292,7 +296,7 @@ def make_sounds(folder: Path, archives: Path) -> list[Taken]:
     write_made_sounds(folder / "made")
     n_of = {name: len(audio_below(folder / name)) for name in MADE}
     return [
-        Taken("voices: espeak-ng", "made here", Counter({"output of a GPL-3 program": n_of["voices"]})),
+        Taken("voices: espeak-ng", "made here", Counter({"a program's output": n_of["voices"]})),
         Taken(f"instruments: {SOUNDFONT}", font.stem.removeprefix(f"{SOUNDFONT}_"),
               Counter({"MIT": n_of["instruments"]})),
         Taken("made: train.datasets.made_sounds", "made here", Counter({"MIT": n_of["made"]})),

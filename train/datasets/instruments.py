@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from train.errors import DatasetError
+from train.base.errors import DatasetError
 
 PACKAGE = "fluid-soundfont-gm"
 """Frank Wen's FluidR3 (MIT)."""

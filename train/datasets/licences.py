@@ -25,8 +25,9 @@ REFUSED = re.compile(
 """In the short name of a licence."""
 
 FREE = re.compile(
-    r"GPL|CC-?0|CC[- ]?(BY|ASA?)|OGA[- ]BY|creative commons (zero|attribution)|public[- ]?domain|\bPD\b|MIT"
-    r"|Expat|BSD|Apache|zlib|Artistic|ISC|MPL|OFL|WTFPL|DWTFYW|GFDL|Free-?Art|\bFAL\b|\bLAL\b|\bOAL\b"
+    r"GPL|CC-?0|CC[- ]?(BY|ASA?)|OGA[- ]BY|creative commons (zero|attribution)|public[- ]?domain"
+    r"|\bPD\b|MIT|Expat|BSD|Apache|zlib|Artistic|ISC|MPL|OFL|WTFPL|DWTFYW|GFDL"
+    r"|Free-?Art|\bFAL\b|\bLAL\b|\bOAL\b"
     r"|permissive|copyleft|no-?rights|any-?use|Unlicense|beerware|clarified|CDDL|EPL|CeCILL|BSL"
     r"|Boost|do whatever|DSL|\bCPL\b|FSF|X11|EFL|attribution",
     re.IGNORECASE,
@@ -39,7 +40,7 @@ REFUSED_IN_TEXT = re.compile(
     r"|no commercial use|may not be sold",
     re.IGNORECASE,
 )
-"""In the plain text of a licence file. (The GPL's own text speaks of noncommercial distribution.)"""
+"""In the plain text of a licence file. (The GPL itself speaks of noncommercial distribution.)"""
 
 NAMED_IN_TEXT = {
     "GPL-3": r"GPL-3|version 3 of the GNU|GNU General Public License.{0,80}version 3",

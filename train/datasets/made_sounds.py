@@ -53,8 +53,12 @@ def tone(
     turns = np.cumsum(np.broadcast_to(hz, n)) / SAMPLE_RATE
     shape = shape or str(random.choice(["sine", "square", "buzz"]))
     highest = max(1, int(0.45 * SAMPLE_RATE / max(np.max(hz), 1.0)))
-    numbers = {"sine": [1], "square": range(1, min(highest, 24) + 1, 2),
-               "saw": range(1, min(highest, 40) + 1), "buzz": range(1, min(highest, 7) + 1)}[shape]  # fmt: skip
+    numbers = {
+        "sine": range(1, 2),
+        "square": range(1, min(highest, 24) + 1, 2),
+        "saw": range(1, min(highest, 40) + 1),
+        "buzz": range(1, min(highest, 7) + 1),
+    }[shape]
     wave = np.zeros(n)
     for k in numbers:
         wave += np.sin(2 * np.pi * k * turns) / (k if shape != "buzz" else 1.0)
@@ -170,7 +174,7 @@ def phone_bell(random: Random) -> Waveform:
     time = np.arange(n) / SAMPLE_RATE
     ring = np.zeros(n)
     for strike in np.arange(0, ring_s, 1 / rate):
-        hz = gongs[int(round(strike * rate)) % 2]
+        hz = gongs[round(strike * rate) % 2]
         since = np.clip(time - strike, 0, None)
         decay = np.exp(-since * random.uniform(8, 14)) * (time >= strike)
         partials = [(1, 1.0), (2.76, 0.5), (5.4, 0.25)]
@@ -205,7 +209,9 @@ def door_chime(random: Random) -> Waveform:
     for hz in notes[: int(random.integers(2, 4))]:
         n = round(1.2 * SAMPLE_RATE)
         time = np.arange(n) / SAMPLE_RATE
-        bell = sum(np.sin(2 * np.pi * hz * k * time) * a for k, a in ((1, 1.0), (2, 0.3), (3.9, 0.2)))
+        bell = sum(
+            np.sin(2 * np.pi * hz * k * time) * a for k, a in ((1, 1.0), (2, 0.3), (3.9, 0.2))
+        )
         parts.append(bell * np.exp(-time * random.uniform(2, 5)))
     return np.concatenate([*parts, silence(1), *parts])
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from train.errors import DatasetError
+from train.base.errors import DatasetError
 
 VARIANTS = tuple("m1 m2 m3 m4 m5 m6 m7 f1 f2 f3 f4 f5 croak whisper".split())
 PER_LANGUAGE = 3

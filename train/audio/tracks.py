@@ -13,9 +13,9 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from train.audio.mixtures import PEAK_DB, QUIETER_DB, WARP
+from train.audio.noise import make_noise
 from train.datasets.prepared import FULL_SCALE, ClipSet
-from train.mixtures import PEAK_DB, QUIETER_DB, WARP
-from train.noise import make_noise
 
 SECONDS = 10.0
 AT_ONCE = (0.45, 0.4, 0.15)

@@ -9,12 +9,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from train.efficientat import N_FEATURES, N_LABELS, EfficientAT
-from train.features import LogMel
-from train.heard import FRAMES_PER_STEP, N_HINTS, column_weights
-from train.pocket_network import WINDOW_SAMPLES, PocketBody
-from train.powers import add_noise, colour, draw_noise, quieten
-from train.recipe import Recipe
+from train.base.recipe import Recipe
+from train.distillation.heard import FRAMES_PER_STEP, N_HINTS, column_weights
+from train.nets.efficientat import N_FEATURES, N_LABELS, EfficientAT
+from train.nets.log_mel import LogMel
+from train.nets.pocket_network import WINDOW_SAMPLES, PocketBody
+from train.pocket_parts.mel_power import add_noise, colour, draw_noise, quieten
 
 WIDE = (48, 96, 192, 256, 448, 512, 640)
 """Channels of the layers; `train.pocket_network.WIDTHS` are the bundled model's."""
@@ -166,5 +166,3 @@ class Schooling:
     def tally(self, given: Tensor, said: Tensor) -> Tensor:
         """The features' errors, summed."""
         return self.errors(given, said)[0].sum()
-
-

@@ -8,7 +8,7 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
-from train.errors import DatasetError
+from train.base.errors import DatasetError
 
 ESC50_MEANS = {
     "airplane": ("Fixed-wing aircraft, airplane", "Aircraft", "Jet engine", "Aircraft engine",

@@ -6,9 +6,9 @@ teacher says of every 0.32 s of them, with all ten seconds around. Which mixture
 follows from the seed and its number, so that shards may be made in any order, by any process, while
 others are read already; each appears whole or not at all.
 
-Hearing ten seconds and asking of 1.5 s of them is also the better question: its maps, averaged over
-those 1.5 s, name 86.8 % of the windows of ESC-50's fold 4 (logistic regression, clips of 5 s twice),
-where the window alone, repeated, names 78.7 %.
+Hearing ten seconds and asking of 1.5 s of them is also the better question: its maps, averaged
+over those 1.5 s, name 86.8 % of the windows of ESC-50's fold 4 (logistic regression; clips of 5 s,
+twice), where the window alone, repeated, names 78.7 %.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.nn import functional as F
 
-from train.efficientat import N_FEATURES, SAMPLE_RATE, EfficientAT, open_efficientat
-from train.features import LogMel
-from train.pocket_network import HOP_LENGTH, WINDOW_SAMPLES, PocketNet
-from train.tracks import SECONDS, Tracks
+from train.audio.tracks import Tracks
+from train.nets.efficientat import SAMPLE_RATE, EfficientAT, open_efficientat
+from train.nets.log_mel import LogMel
+from train.nets.pocket_network import HOP_LENGTH, WINDOW_SAMPLES, PocketNet
 
 PER_SHARD = 256
 AT_ONCE = 8
@@ -97,7 +97,7 @@ class Heard:
         self.folder.mkdir(parents=True, exist_ok=True)
         partial = self.folder / f".{number:05d}-{os.getpid()}"
         save_file(shard, partial)
-        os.replace(partial, self.path(number))
+        partial.replace(self.path(number))
 
 
 class Ear:
@@ -153,7 +153,7 @@ def hear_columns(network: EfficientAT, waveforms: Tensor) -> tuple[Tensor, Tenso
 
 
 def column_weights(n_starts: int) -> Tensor:
-    """``(n_starts, N_COLUMNS)``: how much of a window that begins every 0.1 s each column covers."""
+    """``(n_starts, N_COLUMNS)``: how much of windows 0.1 s apart each column covers."""
     begins = torch.arange(n_starts)[:, None] * STEP_S
     ends = begins + WINDOW_SAMPLES / 16000
     middles = torch.arange(N_COLUMNS) * COLUMN_S
@@ -165,4 +165,3 @@ def column_weights(n_starts: int) -> Tensor:
 
 
 FRAMES_PER_STEP = round(STEP_S * 16000 / HOP_LENGTH)
-assert N_FEATURES == 384 and SECONDS == 10.0
