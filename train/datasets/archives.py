@@ -56,7 +56,10 @@ def ogg_streams(content: bytes) -> list[bytes]:
     """
     streams, begin, place = [], -1, content.find(b"OggS")
     while place >= 0 and place + 27 <= len(content):
-        flags, n_segments = content[place + 5], content[place + 26]
+        version, flags, n_segments = content[place + 4], content[place + 5], content[place + 26]
+        if version or flags > 7:  # these four letters alone
+            place = content.find(b"OggS", place + 4)
+            continue
         lengths = content[place + 27 : place + 27 + n_segments]
         end = place + 27 + n_segments + sum(lengths)
         if flags & 2:  # the first page of a stream

@@ -173,7 +173,7 @@ def read_table(text: str, column: str, prefix: str = "") -> list[tuple[str, str]
             at = next(k for k, cell in enumerate(lower) if cell.startswith(column.lower()))
             licence_at = lower.index("license")
         elif at >= 0 and len(cells) > max(at, licence_at) and cells[licence_at].strip(":- "):
-            name = re.match(r"\[(.+?)\](?:\[|\()", cells[at])
+            name = re.match(r"\[(.+)\](?:\[[^\[\]]*\]|\([^()]*\))", cells[at])
             rows.append((prefix + (name[1] if name else cells[at]), cells[licence_at]))
     return rows
 
@@ -181,9 +181,9 @@ def read_table(text: str, column: str, prefix: str = "") -> list[tuple[str, str]
 def licence_in(rows: Iterable[tuple[str, str]], name: str) -> str:
     """The licence of a file by its name without its ending; of the rows that name it the last."""
     known = ""
-    plain = name.lower().replace("-", " ")
+    plain = name.lower().replace(" ", "-")
     for pattern, licence in rows:
-        wanted = pattern.lower().replace("-", " ")
+        wanted = pattern.lower().replace(" ", "-")
         if fnmatch.fnmatch(plain, wanted) or fnmatch.fnmatch(plain, f"{wanted}[._][0-9]*"):
             known = licence
     return known
