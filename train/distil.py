@@ -310,8 +310,8 @@ def judge(pupil: Pupil, judged: Heard) -> dict[str, float]:
     wanted, given, same = [], [], []
     for number in range(N_JUDGED):
         shard = judged.get(number)
-        for begin in range(0, PER_SHARD, 16):
-            rows = np.arange(begin, begin + 16)
+        for begin in range(0, len(shard["spectra"]), 16):
+            rows = np.arange(begin, min(begin + 16, len(shard["spectra"])))
             starts = np.full(len(rows), 20)
             first = 20 * 4
             spectra = shard["spectra"][rows, :, first : first + CROP_FRAMES].float().to(device)
