@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +15,7 @@ from export.card.run_card import make_card
 from export.card.thresholds import TARGET_PRECISION
 from export.errors import ExportError
 from export.graph.formats import Form, Formed, form_graph
+from export.published import export_published
 from export.stem.find_stem import find_stem
 from export.write_file import write_model
 from streamclf.core.card import METADATA_KEY, Card, format_card, parse_card
@@ -29,7 +31,7 @@ def main(arguments: list[str] | None = None) -> int:
     """The command; the exit code."""
     parser = Parser(prog="python -m export", description="Turn a training run into a model file.")
     add = parser.add_argument
-    add("run", type=Path, help="the run folder")
+    add("run", type=Path, help="the run folder, or EfficientAT's mn04_as_mAP_432.pt")
     add("-o", "--output", type=Path, required=True, metavar="NAME.onnx", help="the model file")
     add("--name", help="of the model, for its card (the file's)")
     add("--version", default="1", help="of the model, for its card (1)")
@@ -61,8 +63,14 @@ def main(arguments: list[str] | None = None) -> int:
     add("--prepared", type=Path, help="of --int8: its prepared clips")
     add("--calibrated-by", type=Path, action="append", default=[], metavar="CVRUN", help="a run of "
         "the same recipe that held a fold out, where RUN did not; repeatable")  # fmt: skip
+    add("--labels", type=Path, metavar="CSV", help="of mn04_as_mAP_432.pt: AudioSet's labels, "
+        "class_labels_indices.csv")  # fmt: skip
+    add("--window", type=float, default=10.0, metavar="SECONDS",
+        help="of mn04_as_mAP_432.pt: what it hears at a time, 5 to 10 (10)")  # fmt: skip
     add("--overwrite", action="store_true", help="replace an existing file")
     options = parser.parse_args(arguments)
+    if options.run.suffix == ".pt":
+        return _export_published(options)
     if options.target_precision is not None and not 0 < options.target_precision <= 1:
         raise UsageError(
             f"--target-precision is {options.target_precision:g}, must be above 0 and at most 1"
@@ -88,6 +96,24 @@ def main(arguments: list[str] | None = None) -> int:
     print(describe_stem(card))
     for doubt in list_doubts(card, options.target_precision):
         print(f"warning: {doubt}", file=sys.stderr)
+    return 0
+
+
+def _export_published(options: argparse.Namespace) -> int:
+    """Weights that others published; what a run alone has is refused."""
+    for option in ("form", "data", "prepared", "calibrated_by", "target_precision", "licence"):
+        if getattr(options, option) not in (None, [], "float32"):
+            name = "half or --int8" if option == "form" else option.replace("_", "-")
+            raise UsageError(
+                f"--{name} is for a run of this training, {options.run.name} is none: leave it out"
+            )
+    card, difference = export_published(
+        options.run, options.output, options.labels, options.window, overwrite=options.overwrite
+    )
+    size = options.output.stat().st_size / 1e6
+    print(f"{options.output}: {size:.2f} MB, {len(card.labels)} label(s), torch and ONNX Runtime "
+          f"differ by {difference:.1g}")  # fmt: skip
+    print(describe_stem(card))
     return 0
 
 

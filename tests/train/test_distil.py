@@ -10,7 +10,7 @@ import pytest
 import torch
 from test_tracks import make_clips
 
-from train import distil
+from train import distil, imitate
 from train.audio.tracks import Tracks
 from train.datasets import prepared
 from train.distillation import heard
@@ -236,3 +236,18 @@ def test_another_process_makes_what_is_missing(sounds, teacher, tmp_path) -> Non
     assert not (tmp_path / "run").exists()
     names = sorted(path.name for path in (tmp_path / "cache" / "training").iterdir())
     assert names == ["00000.safetensors", "00001.safetensors"]
+
+
+def test_imitation_of_yamnet_names_the_command_that_takes_efficientat(teacher, tmp_path, capsys):
+    arguments = [
+        "--others",
+        str(tmp_path),
+        "--teacher",
+        str(teacher),
+        "--save",
+        str(tmp_path / "r"),
+    ]
+    assert imitate.main(arguments) == 2
+    message = capsys.readouterr().err
+    assert "python -m train.distil learns from EfficientAT" in message
+    assert len(message.strip().splitlines()) == 1

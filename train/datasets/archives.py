@@ -7,7 +7,7 @@ from pathlib import Path
 
 from train.datasets.decode import AUDIO_ENDINGS
 
-ZIPPED = frozenset([".zip", ".pk3", ".pk4", ".dpk", ".jar", ".oxt"])
+ZIPPED = frozenset([".zip", ".wz", ".pk3", ".pk4", ".dpk", ".jar", ".oxt"])
 CARVED = frozenset([".rcc"])
 """Qt's resources: what is compressed already lies in them as it is."""
 

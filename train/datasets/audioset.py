@@ -5,10 +5,10 @@ J. Gemmeke et al., Audio Set, ICASSP 2017; the list of labels is Google's (CC BY
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path
 
 from train.base.errors import DatasetError
+from train.datasets.dataset import read_table
 
 ESC50_MEANS = {
     "airplane": ("Fixed-wing aircraft, airplane", "Aircraft", "Jet engine", "Aircraft engine",
@@ -77,12 +77,9 @@ def read_label_names(path: Path) -> list[str]:
         DatasetError: The file is missing or another one.
     """
     try:
-        with path.open(encoding="utf-8", newline="") as file:
-            return [row["display_name"] for row in csv.DictReader(file)]
-    except (OSError, KeyError) as error:
-        raise DatasetError(
-            f"{path}: {error}; expected is AudioSet's class_labels_indices.csv"
-        ) from error
+        return [row["display_name"] for row in read_table(path, ["display_name"])]
+    except DatasetError as error:
+        raise DatasetError(f"{error} (AudioSet's class_labels_indices.csv)") from error
 
 
 def columns_of(names: list[str], labels: tuple[str, ...]) -> list[list[int]]:
