@@ -151,7 +151,7 @@ def _duration_of(path: Path, part: Part) -> float:
         except (soundfile.SoundFileError, RuntimeError):
             pass
     try:
-        with part.open(path) as opened, av.open(opened) as container:
+        with part.open(path) as opened, av.open(opened, format=_format_of(path)) as container:
             stream = container.streams.audio[0]
             if stream.duration is not None and part.kind != "MP3":
                 # A FLAC cut out of a longer one tells the length of that, from its beginning on.
@@ -186,7 +186,7 @@ def _by_ffmpeg(
     first: float | None = None
     parts: list[npt.NDArray[np.float32]] = []
     n_samples = 0
-    with part.open(path) as opened, av.open(opened) as container:
+    with part.open(path) as opened, av.open(opened, format=_format_of(path)) as container:
         stream = container.streams.audio[0]
         if stream.codec_context is None:
             raise DatasetError(f"{path}: holds audio in a coding that FFmpeg does not know")
@@ -218,6 +218,11 @@ def _by_ffmpeg(
         too_early = max(0, round((begin - first) * rate))
         waveform = waveform[too_early : too_early + round((end - begin) * rate)]
     return waveform, rate
+
+
+def _format_of(path: Path) -> str | None:
+    """What FFmpeg cannot tell by a file's beginning: G.722 has none but its own samples."""
+    return "g722" if path.suffix.lower() == ".g722" else None
 
 
 def _check_length(path: Path, seconds: float) -> None:
