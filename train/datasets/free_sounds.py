@@ -95,6 +95,11 @@ REPOSITORIES = (
     Repository("rafaelmardojai/blanket", "data/resources/sounds", "SOUNDS_LICENSING.md", "sound"),
     Repository("Calinou/kenney-interface-sounds", "addons/kenney_interface_sounds",
                "addons/kenney_interface_sounds/LICENSE.txt"),
+    Repository("covid19-cough/dataset", "raw", "LICENSE"),
+    Repository("OpenTTD/OpenSFX", "src/wav", "LICENSE"),
+    Repository("freedoom/freedoom", "sounds", "COPYING.adoc"),
+    Repository("jtgsystems/modern-alarm-clock", "public/sfx", "docs/soundscape-assets.md",
+               "soundscape"),
 )  # fmt: skip
 
 HEARD_ELSEWHERE = ("sounds_bumble_bee_02", "sounds_rain_light", "sounds_rain_medium")
