@@ -45,22 +45,23 @@ from train.datasets.prepared import UNLABELLED, is_prepared
 from train.datasets.progress import show_progress
 from train.datasets.voices import speak
 
+NOTHING_FREE = ("btanks-data", "hydrogen-drumkits", "hydrogen-drumkits-effects")
+"""Packages of `train.datasets.debian_sounds` whose sounds are under a licence of their own, or are
+not named in the file that tells their licences."""
+
 PACKAGES = tuple(
     sorted(
-        {*debian_sounds.PACKAGES, *speech_music.PACKAGES}
+        {*debian_sounds.PACKAGES, *speech_music.PACKAGES} - set(NOTHING_FREE)
         | set(
             """
-0ad-data alarm-clock-applet asc-data asc-music asterisk-moh-opsound-g722 avldrums.lv2-soundfont
-baresip-core beneath-a-steel-sky bomber bumprace-data chromium-bsu-data deepin-sound-theme
-drascula dreamchess-data flight-of-the-amazon-queen flightgear-data-base freeciv-data
-gcin-voice gcompris-qt-data glob2-data gnome-clocks granatier heroes-sound-tracks kalarm kanagram
-khangman klettres-data ktuberling-data kteatime linphone-common minetest-mod-ethereal
-minetest-mod-homedecor minetest-mod-mesecons minetest-mod-mobs-redo minetest-mod-nether mumble
-naev-data openarena-data openclonk-data opencity-data openttd-opensfx pathological performous
-pidgin-data pingus-data pokerth-data psi-plus-sounds pysiogame ri-li-data singularity-music
-supertuxkart-data teeworlds-data toppler torcs-data trigger-rally-data tuxmath-data tuxtype-data
-twinkle-common ufoai-sound warzone2100-data wordwarvi-sound xblast-tnt-sounds xmoto-data
-yaru-theme-sound 7kaa-data
+0ad-data asc-music asterisk-moh-opsound-g722 baresip-core bomber bumprace-data chromium-bsu-data
+deepin-sound-theme dreamchess-data flightgear-data-base freeciv-data gcin-voice gcompris-qt-data
+glob2-data granatier kanagram khangman klettres-data ktuberling-data linphone-common
+minetest-mod-homedecor minetest-mod-mesecons minetest-mod-mobs-redo minetest-mod-nether naev-data
+openarena-data openclonk-data opencity-data pathological performous pidgin-data pingus-data
+pokerth-data psi-plus-sounds pysiogame ri-li-data singularity-music supertuxkart-data toppler
+torcs-data trigger-rally-data tuxmath-data tuxtype-data twinkle-common ufoai-sound wordwarvi-sound
+xmoto-data yaru-theme-sound 7kaa-data
 """.split()
         )
     )
