@@ -63,7 +63,7 @@ ESC50_MEANS = {
     "train": ("Train", "Rail transport", "Railroad car, train wagon", "Train whistle",
               "Train horn", "Train wheels squealing", "Subway, metro, underground"),
     "vacuum_cleaner": ("Vacuum cleaner",),
-    "washing_machine": ("Mechanisms", "Washing machine"),
+    "washing_machine": ("Mechanisms",),
     "water_drops": ("Drip", "Raindrop", "Plop"),
     "wind": ("Wind", "Wind noise (microphone)"),
 }  # fmt: skip
