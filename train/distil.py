@@ -16,6 +16,7 @@ teacher: EfficientAT's mn04_as (`train.efficientat`).
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import math
 import sys
@@ -36,13 +37,18 @@ from train.base.interrupt import Interrupt
 from train.base.recipe import Recipe
 from train.datasets.prepared import ClipSet, open_prepared
 from train.distillation.heard import PER_SHARD, Heard
-from train.distillation.pupil import CROP_FRAMES, WIDE, Pupil, Schooling
+from train.distillation.pupil import CROP_FRAMES, QUIET_DB, QUIET_SHARE, WIDE, Pupil, Schooling
+from train.distillation.pupil import n_windows as count_windows
 from train.loop.learner import Learner
 from train.pocket_parts.mel_power import make_noises
+from train.pocket_parts.pretrained_run import IMITATION
 from train.run_folder.checkpoint import Progress
+from train.run_folder.reproduce import describe_command
 from train.run_folder.run import CONFIG, RESULT, WEIGHTS, RunFolder
 
-NETWORK = "distilled"
+PUPIL = "pupil.safetensors"
+"""The layers with their heads; the layers alone are the run's weights, as of `train.imitate`."""
+
 SAVE_EVERY_S = 300.0
 TOGETHER = 4
 """Shards whose mixtures share batches."""
@@ -56,6 +62,9 @@ N_JUDGED = 2
 HELD_OUT = ("openclonk-data", "freeciv-data", "linphone-common", "lincity-ng-data", "pingus-data",
             "7kaa-data", "asc-music", "asterisk-core-sounds-ru-g722")  # fmt: skip
 """Packages that nothing is learned from, to judge by."""
+
+SCHEDULE = ("passes", "recipe", "steps", "commands")
+"""What of a run's description its length changes."""
 
 EVERY = 50
 """Steps of a row of history."""
@@ -74,18 +83,25 @@ def main(arguments: list[str] | None = None) -> int:
         epochs=options.passes, batch_size=options.batch, optimiser="adamw", learning_rate=3e-3,
         weight_decay=0.02, schedule="one-cycle", warm_up=0.08, clip_norm=5.0, ema=0.998,
     )  # fmt: skip
-    config = describe(options, recipe, training)
+    n_steps = options.passes * len(group_numbers(options.shards)) * steps_of_group(options)
+    config = describe(options, recipe, training, n_steps)
     if options.resume:
         run = RunFolder.open(options.save)
         run.hold()
         check_same(run, config)
     else:
         RunFolder.check_free(options.save, overwrite=options.overwrite)
-        run = RunFolder.create(options.save, NETWORK, overwrite=options.overwrite)
+        run = RunFolder.create(options.save, IMITATION, overwrite=options.overwrite)
         run.write_json(CONFIG, config)
     torch.manual_seed(options.seed)
     pupil = learn(training, judged, recipe, run, options)
-    result = judge(pupil, judged)
+    n_windows = n_steps * options.batch * count_windows(CROP_FRAMES)
+    result = {
+        "windows": n_windows,
+        "windows_quieter": n_windows,
+        "windows_through_noise": n_windows,
+    }
+    result |= judge(pupil, judged)
     run.write_json(RESULT, result)
     run.release()
     print(f"{run.path}: {json.dumps(result)}")
@@ -150,27 +166,40 @@ def _tracks(clips: ClipSet, weights: dict[str, float]) -> Tracks:
     return Tracks(clips, [weights.get(source, 1.0) for source in sources])
 
 
-def describe(options: argparse.Namespace, recipe: Recipe, training: Heard) -> dict[str, Any]:
-    """For ``config.json``: what decides of the weights."""
+def describe(
+    options: argparse.Namespace, recipe: Recipe, training: Heard, n_steps: int
+) -> dict[str, Any]:
+    """For ``config.json``: what decides of the weights; as of a run of `train.imitate`."""
     clips = training.tracks.clips
+    digest = hashlib.sha256(options.teacher.read_bytes()).hexdigest()
     return {
-        "network": NETWORK,
+        "network": IMITATION,
         "widths": list(WIDE),
         "recipe": recipe.as_json(),
         "shards": options.shards,
         "passes": options.passes,
+        "steps": n_steps,
         "seed": options.seed,
+        "test_fold": 0,
         "precision": options.precision,
-        "teacher": {"name": "EfficientAT mn04_as", "file": options.teacher.name},
+        "teacher": {"name": "EfficientAT mn04_as", "file": options.teacher.name, "sha256": digest},
         "held_out": list(HELD_OUT),
-        "sources": {
-            "name": clips.name,
-            "clips": len(clips.clips),
-            "sources": len(training.tracks.sources),
-            "hours": round(float(clips.lengths.sum()) / clips.sample_rate / 3600, 2),
-            "licence": clips.licence,
-            "origin": clips.origin,
-        },
+        "quieter": {"share": QUIET_SHARE, "db": QUIET_DB},
+        "through_noise": True,
+        "sources": [
+            {
+                "name": clips.name,
+                "folds": [],
+                "clips": len(clips.clips),
+                "sources": len(training.tracks.sources),
+                "hours": round(float(clips.lengths.sum()) / clips.sample_rate / 3600, 2),
+                "licence": clips.licence,
+                "citation": clips.citation,
+                "share": 1.0,
+                "origin": clips.origin,
+            }
+        ],
+        "commands": [describe_command("distil", make_parser(), vars(options))],
     }
 
 
@@ -182,8 +211,8 @@ def check_same(run: RunFolder, config: dict[str, Any]) -> None:
     """
     begun, now = run.read_json(CONFIG), json.loads(json.dumps(config))
     for name in now:
-        if name in ("passes", "recipe"):
-            continue  # the schedule may be made longer or shorter; each length is written down
+        if name in SCHEDULE:
+            continue  # it may be made longer or shorter; each length is written down
         if begun.get(name) != now[name]:
             raise UsageError(
                 f"{run.path}: was begun with other {name}: {str(begun.get(name))[:60]}, not "
@@ -191,7 +220,7 @@ def check_same(run: RunFolder, config: dict[str, Any]) -> None:
             )
     if begun["passes"] != now["passes"]:
         begun["plan"] = [*begun.get("plan", [begun["passes"]]), now["passes"]]
-        run.write_json(CONFIG, begun | {"passes": now["passes"], "recipe": now["recipe"]})
+        run.write_json(CONFIG, begun | {name: now[name] for name in SCHEDULE})
 
 
 def hear_all(training: Heard, judged: Heard, options: argparse.Namespace) -> int:
@@ -232,8 +261,7 @@ def learn(
     schooling.teacher_head = teacher.classifier.to(device).requires_grad_(False)
     learner = Learner(schooling, pupil.to(device), fabric)
     progress = learner.load(run) if options.resume else Progress()
-    per_group = TOGETHER * PER_SHARD // options.batch
-    n_groups = -(-options.shards // TOGETHER)
+    per_group, n_groups = steps_of_group(options), len(group_numbers(options.shards))
     n_steps = n_groups * per_group * options.passes
     saved = begun = time.monotonic()
     pupil.train()
@@ -274,8 +302,20 @@ def learn(
     learner.save(run, progress)
     run.write_json("history.json", progress.epochs)
     pupil.load_state_dict(learner.average)
-    run.write_tensors(WEIGHTS, dict(pupil.state_dict()))
+    kept = {k: v for k, v in pupil.body.state_dict().items() if not k.startswith("output.")}
+    run.write_tensors(PUPIL, dict(pupil.state_dict()))
+    run.write_tensors(WEIGHTS, kept)
     return pupil.eval()
+
+
+def group_numbers(n_shards: int) -> range:
+    """Groups of shards in a pass."""
+    return range(-(-n_shards // TOGETHER))
+
+
+def steps_of_group(options: argparse.Namespace) -> int:
+    """Batches of a group."""
+    return TOGETHER * PER_SHARD // options.batch
 
 
 def read_group(
