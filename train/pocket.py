@@ -42,7 +42,7 @@ from train.pocket_parts.last_layer import fit_last_layer
 from train.pocket_parts.mel_power import PowerMaterial, Powers, make_noises
 from train.pocket_parts.noise_training import THROUGH_NOISE, Before, Hearer
 from train.pocket_parts.pretrained_onnx import measure_norms, read_layers, warn_if_heard
-from train.pocket_parts.pretrained_run import read_imitation, read_named
+from train.pocket_parts.pretrained_run import read_imitation, read_named, read_widths
 from train.pocket_parts.recipe import PocketRecipe
 from train.pocket_parts.teacher import HOP_S, soft_labels
 
@@ -163,6 +163,8 @@ class Pocket(System):
         """Take layers over from a run of imitation, or from a model file."""
         widths = self.recipe.widths
         if Path(name).is_dir():
+            widths = read_widths(name) or widths
+            self.recipe = replace(self.recipe, widths=widths)
             self.started_from, about["imitation"] = read_imitation(name, widths)
             before = about["imitation"].pop("layers_of", None)
         else:

@@ -10,15 +10,18 @@ import pytest
 import torch
 from test_tracks import make_clips
 
+from export.card.run_card import _describe_data
 from train import distil, imitate
 from train.audio.tracks import Tracks
+from train.cli.network_command import main as train_network
 from train.datasets import prepared
 from train.distillation import heard
 from train.distillation.heard import Ear, Heard, column_weights, hear_columns
-from train.distillation.pupil import CROP_FRAMES, HOP, Pupil, Schooling, n_windows
+from train.distillation.pupil import CROP_FRAMES, HOP, WIDE, Pupil, Schooling, n_windows
 from train.nets.efficientat import N_FEATURES, N_LABELS, EfficientAT
 from train.nets.pocket_network import WINDOW_SAMPLES, PocketNet
 from train.pocket_parts.mel_power import make_noises
+from train.run_folder.reproduce import list_commands
 
 pytestmark = pytest.mark.train
 
@@ -230,6 +233,26 @@ def test_schedule_may_become_longer_but_sounds_stay(sounds, teacher, tmp_path, c
         run(sounds, teacher, tmp_path / "cache", tmp_path / "run", "--resume", "--seed", "2") == 2
     )
     assert "was begun with other seed: 1, not 2" in capsys.readouterr().err
+
+
+def test_pocket_takes_the_wider_layers_and_tells_whose_they_are(
+    sounds, teacher, tmp_path, make_esc
+) -> None:
+    assert run(sounds, teacher, tmp_path / "cache", tmp_path / "run") == 0
+    data = make_esc(folds=3, per_class=1)
+    arguments = ["--data", str(data), "--test-fold", "3", "--threads", "1", "--last-layer"]
+    arguments += ["--start", str(tmp_path / "run"), "--save", str(tmp_path / "named")]
+    assert train_network("pocket", arguments) == 0
+    named = distil.RunFolder.open(tmp_path / "named")
+    config = named.read_json("config.json")
+    assert tuple(config["recipe"]["widths"]) == WIDE
+    assert config["imitation"]["teacher"]["name"] == "EfficientAT mn04_as"
+    assert "EfficientAT mn04_as (trained on AudioSet)" in _describe_data(config)
+    assert "python -m train.distil" in list_commands(config)[0]
+    layers = distil.RunFolder.open(tmp_path / "run").read_tensors(distil.WEIGHTS)[0]
+    kept = named.read_tensors(distil.WEIGHTS)[0]
+    for name, value in layers.items():
+        torch.testing.assert_close(kept[f"body.{name}"], value)
 
 
 def test_another_process_makes_what_is_missing(sounds, teacher, tmp_path) -> None:
