@@ -3,8 +3,8 @@
     python scripts/pictures.py [FOLDER]
 
 Each is the real dashboard over ``examples/afternoon.flac``, at a moment of the recording; FOLDER
-is ``docs`` unless given. The pictures load nothing from elsewhere: their letters are the reader's
-own monospaced ones.
+is ``docs/images`` unless given. The pictures load nothing from elsewhere: their letters are the
+reader's own monospaced ones.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ SHOTS = (
 
 def main() -> None:
     """Take them all."""
-    folder = Path(sys.argv[1] if len(sys.argv) > 1 else ROOT / "docs").resolve()
+    folder = Path(sys.argv[1] if len(sys.argv) > 1 else ROOT / "docs" / "images").resolve()
     os.chdir(ROOT)  # the header names the example as one who stands there would
     os.environ["COLORTERM"], os.environ["TERM"] = "truecolor", "xterm-256color"
     for shot in SHOTS:

@@ -47,9 +47,9 @@ def test_lines_of_an_event_from_its_begin_to_its_end(tmp_path):
     sink.close()
     common = '"id":"dog-100000","source":"a.wav","label":"dog","onset":12.5,'
     assert (tmp_path / "x.jsonl").read_text().splitlines() == [
-        '{"type":"begin",' + common + '"known":13.5,"score":0.7123}',
-        '{"type":"ongoing",' + common + '"known":43.5,"score":0.9}',
-        '{"type":"event",' + common + '"offset":50.0,"score":0.95}',
+        '{"type":"begin","schema":1,' + common + '"known":13.5,"score":0.7123}',
+        '{"type":"ongoing","schema":1,' + common + '"known":43.5,"score":0.9}',
+        '{"type":"event","schema":1,' + common + '"offset":50.0,"score":0.95}',
     ]
 
 

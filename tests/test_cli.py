@@ -56,7 +56,7 @@ def test_file_writes_json_lines_when_piped(streamclf, scene, tone_model):
     assert result.code == 0
     assert [line["label"] for line in result.lines] == ["quiet", "middle", "quiet"]
     event = result.lines[1]
-    assert set(event) == {"type", "id", "source", "label", "onset", "offset", "score"}
+    assert set(event) == {"type", "schema", "id", "source", "label", "onset", "offset", "score"}
     assert (event["type"], event["source"]) == ("event", str(scene))
     assert abs(event["onset"] - 3) <= 0.5
     assert abs(event["offset"] - 7) <= 0.5

@@ -114,7 +114,7 @@ def test_file_says_what_stem_and_dir_stand_for(streamclf):
 
 
 def test_help_needs_no_rich():
-    code = "import sys; from streamclf import cli; cli.run(['file', '--help']); "
+    code = "import sys; from streamclf.cli import main; main.run(['file', '--help']); "
     code += "assert 'rich' not in sys.modules and 'onnxruntime' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
 

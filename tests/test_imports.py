@@ -58,6 +58,6 @@ def test_exported_names_are_pinned():
 def test_import_contracts_hold():
     tool = Path(sys.executable).parent / "lint-imports"
     if not tool.exists():
-        pytest.skip("import-linter is not installed (pip install '.[dev]')")
+        pytest.skip("import-linter is not installed (pip install --group dev -e .)")
     run = subprocess.run([tool], capture_output=True, text=True, cwd=ROOT)
     assert run.returncode == 0, run.stdout

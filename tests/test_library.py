@@ -215,15 +215,23 @@ def recipes(name):
     return [(name, code) for code in re.findall(r"```python\n(.*?)```", text, re.DOTALL)]
 
 
-DOCUMENTS = ("README.md", "docs/library.md", "docs/outputs.md")
+DOCUMENTS = (
+    "README.md",
+    "docs/reference/python.md",
+    "docs/how-to/tables.md",
+    "docs/how-to/alarms.md",
+    "docs/tutorials/field-recordings.md",
+)
 RECIPES = [recipe for name in DOCUMENTS for recipe in recipes(name)]
 TOLD = {
     'detect("day.wav"):': r"3\.0 to 10\.0 s: siren \(1\.00\)\n11\.5 to 17\.5 s: car horn \(",
     "classify(": r"siren\n0\.99\d*\n",
-    "listen(": r"20\d\d-\d\d-\d\d .* siren ended\n",
+    'only=["siren", "dog"]': r"20\d\d-\d\d-\d\d .* siren ended\n",
     "pandas.DataFrame(": r"car_horn +0\.98\d+\nsiren +0\.99\d+",
     "Engine(": r"siren \d\.\d+\n(.*\n)*pouring_water",
-    "read_csv(": r"day\.wav +4\n",
+    'groupby("source")': r"day\.wav +4\n",
+    'groupby(["label"])': r"siren +1\n",
+    "is sounding": r"20\d\d-\d\d-\d\d .* siren is sounding\n(.*\n)*.* clock alarm is sounding\n",
 }
 """What each recipe prints, by what stands in it."""
 

@@ -214,7 +214,7 @@ def test_json_lines_say_how_many_are_missing(tmp_path):
     sink.begin(STREAM)
     loss = sink._file.describe_loss(7)
     sink.close()
-    assert json.loads(loss) == {"type": "loss", "source": "Mic", "lines": 7}
+    assert json.loads(loss) == {"type": "loss", "schema": 1, "source": "Mic", "lines": 7}
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs Linux's /dev/full")

@@ -55,10 +55,10 @@ def fill(sink: Sink, stream: StreamInfo = STREAM, results: list = RESULTS) -> No
 
 def test_jsonl_has_a_line_an_event_and_a_gap(tmp_path):
     assert written(tmp_path / "x.jsonl").splitlines() == [
-        '{"type":"event","id":"dog-100000","source":"a/long.wav","label":"dog","onset":12.5,'
+        '{"type":"event","schema":1,"id":"dog-100000","source":"a/long.wav","label":"dog","onset":12.5,'
         '"offset":15.0,"score":0.9346}',
-        '{"type":"gap","source":"a/long.wav","onset":15.0,"offset":16.000125,"cause":"overflow"}',
-        '{"type":"event","id":"door, slammed-36128001","source":"a/long.wav",'
+        '{"type":"gap","schema":1,"source":"a/long.wav","onset":15.0,"offset":16.000125,"cause":"overflow"}',
+        '{"type":"event","schema":1,"id":"door, slammed-36128001","source":"a/long.wav",'
         '"label":"door, slammed","onset":4516.000125,'
         '"offset":4517.0,"score":1.0}',
     ]
@@ -76,6 +76,7 @@ def test_jsonl_shows_the_top_classes_on_request(tmp_path):
     (line,) = map(json.loads, written(tmp_path / "x.jsonl", results=results, top=2).splitlines())
     assert line == {
         "type": "update",
+        "schema": 1,
         "source": "a/long.wav",
         "onset": 0.5,
         "offset": 2.0,
@@ -88,8 +89,8 @@ def test_jsonl_writes_the_values_of_a_regression(tmp_path):
     results = [window(0, 0.5, averages=(0.12345678,)), Gap(8000, 8000, RATE, "lost")]
     lines = written(tmp_path / "x.jsonl", METER, results).splitlines()
     assert lines == [
-        '{"type":"value","source":"meter.wav","onset":0.0,"offset":1.5,"value":0.123457}',
-        '{"type":"gap","source":"meter.wav","onset":1.0,"offset":2.0,"cause":"lost"}',
+        '{"type":"value","schema":1,"source":"meter.wav","onset":0.0,"offset":1.5,"value":0.123457}',
+        '{"type":"gap","schema":1,"source":"meter.wav","onset":1.0,"offset":2.0,"cause":"lost"}',
     ]
     two = StreamInfo("m", RATE, ["left", "right"], "regression")
     (line,) = written(tmp_path / "y.jsonl", two, [window(0, 1.0, -2.5)]).splitlines()

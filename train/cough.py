@@ -10,7 +10,7 @@ Where it differs: the mel powers go through a logarithm, and the second is cut f
 the recording instead of its beginning, because anywhere is where `streamclf` will hear it. ``--mel
 power`` leaves the logarithm out, as the tutorial does. Such powers reach from 0.02, their median,
 to 10,000: a loud sound holds the fresh network's sigmoid at its end, from where no gradient leads
-back. Figures of both are in `docs/results.md`.
+back. Figures of both are in `research/results.md`.
 """
 
 from __future__ import annotations

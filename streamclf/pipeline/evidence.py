@@ -11,7 +11,7 @@ newest window still holds another event, `BESIDE` times as much is asked for: wh
 or ends, or drowns another, windows name things that are not there.
 
 Source: cumulative sums, E. S. Page, "Continuous Inspection Schemes", Biometrika 41, 1954. How the
-constants were chosen: docs/results.md, "How soon an event is told".
+constants were chosen: research/results.md, "How soon an event is told".
 """
 
 from __future__ import annotations

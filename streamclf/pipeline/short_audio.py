@@ -7,7 +7,7 @@ since the ends may ring: a recording that begins or stops in the middle of a sou
 
 What a network says of so little is sure all the same, and often wrong. So scores are multiplied by
 `weigh`, about the part of short pieces that say what the same sound says in the longer recording it
-was cut from (docs/short-recordings.md).
+was cut from (research/short-recordings.md).
 """
 
 from __future__ import annotations

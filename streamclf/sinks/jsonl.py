@@ -1,4 +1,7 @@
-"""JSON Lines: one object a line, ``type`` says of which kind."""
+"""JSON Lines: one object a line; ``type`` says of which kind, ``schema`` in which version.
+
+The fields of each kind are in `streamclf.sinks.json_records`.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,21 @@ from streamclf.core.records import Average, EventBegan, EventOngoing, Gap, Resul
 from streamclf.core.stats import Statistics
 from streamclf.core.unknown import judge
 from streamclf.sinks.base import StreamInfo
-from streamclf.sinks.lines import Lines, LineSink
+from streamclf.sinks.json_records import (
+    BeginLine,
+    EventLine,
+    GapLine,
+    HeardLine,
+    JsonRecord,
+    Label,
+    LossLine,
+    OngoingLine,
+    SummaryLine,
+    UnfinishedLine,
+    UpdateLine,
+    ValueLine,
+)
+from streamclf.sinks.lines import HEARD, Lines, LineSink
 
 _ENCODER = msgspec.json.Encoder()
 N_BEST = 5
@@ -47,64 +64,70 @@ class JsonLinesSink(LineSink):
 
     def write(self, result: Result) -> None:
         """Write a line, if the result is of a kind that is written."""
-        fields = self._fields(result, self._stream) if self._stream else None
-        if fields is not None:
-            self._file.write(_ENCODER.encode(fields).decode())
+        line = self._line(result, self._stream) if self._stream else None
+        if line is not None:
+            self._file.write(_encode(line))
 
     def summarise(self, answer: Average) -> None:
         """Write a line ``summary``."""
         if self._stream is None:
             return
         stream = self._stream
-        said = (
+        said: dict[str, Any] = (
             _values(answer, stream)
             if stream.task == "regression"
             else {"labels": top_labels(answer, stream, self._n_best, chosen_only=True)}
         )
         place = _place(stream, answer.position, answer.end)
-        mark = _mark(answer.scores.short)
-        fields = {"type": "summary", "source": stream.source, **place, **said, **mark}
-        self._file.write(_ENCODER.encode(fields).decode())
+        self._file.write(_encode(SummaryLine(**place, **said, **_mark(answer.scores.short))))
 
     def mark(self, kind: str, stream: StreamInfo, statistics: Statistics) -> str:
         """A line about a recording."""
         place = _place(stream, 0, statistics.elapsed_samples)
-        fields = {"type": kind, "source": stream.source, **place, "events": statistics.n_events}
-        return _ENCODER.encode(fields).decode()
+        line = HeardLine if kind == HEARD else UnfinishedLine
+        return _encode(line(**place, events=statistics.n_events))
 
     def _describe_loss(self, n_lines: int) -> str:
         source = self._stream.source if self._stream else None
-        return _ENCODER.encode({"type": "loss", "source": source, "lines": n_lines}).decode()
+        return _encode(LossLine(source=source, lines=n_lines))
 
-    def _fields(self, result: Result, stream: StreamInfo) -> dict[str, Any] | None:
+    def _line(self, result: Result, stream: StreamInfo) -> JsonRecord | None:
         if isinstance(result, SoundEvent):
-            place = _place(stream, result.onset, result.offset)
-            fields = {**_event("event", result, stream), **place}
-            return {**fields, "score": round(result.score, 4), **_mark(result.short)}
+            return EventLine(
+                id=stream.event_id(result.id),
+                label=result.label,
+                score=round(result.score, 4),
+                **_place(stream, result.onset, result.offset),
+                **_mark(result.short),
+            )
         if isinstance(result, EventBegan | EventOngoing):
-            return self._life(result, stream) if self._begins else None
+            return _life(result, stream) if self._begins else None
         if isinstance(result, Gap):
-            place = _place(stream, result.position, result.end)
-            return {"type": "gap", "source": stream.source, **place, "cause": result.cause}
+            return GapLine(cause=result.cause, **_place(stream, result.position, result.end))
         if isinstance(result, Average) and (stream.task == "regression" or self._top):
             place = _place(stream, result.position, result.end)
             mark = _mark(result.scores.short)
             if stream.task == "regression":
-                kind: dict[str, Any] = {"type": "value", "source": stream.source}
-                return {**kind, **place, **_values(result, stream), **mark}
-            top = top_labels(result, stream, self._top)
-            return {"type": "update", "source": stream.source, **place, "top": top, **mark}
+                return ValueLine(**place, **_values(result, stream), **mark)
+            return UpdateLine(**place, top=top_labels(result, stream, self._top), **mark)
         return None
 
-    def _life(self, result: EventBegan | EventOngoing, stream: StreamInfo) -> dict[str, Any]:
-        kind = "begin" if isinstance(result, EventBegan) else "ongoing"
-        fields = {
-            **_event(kind, result, stream),
-            "onset": stream.seconds(result.onset),
-            "known": stream.seconds(result.position),
-            "score": round(result.score, 4),
-        }
-        return _with_time(fields, stream, result.onset)
+
+def _encode(line: JsonRecord) -> str:
+    return _ENCODER.encode(line).decode()
+
+
+def _life(result: EventBegan | EventOngoing, stream: StreamInfo) -> BeginLine | OngoingLine:
+    line = BeginLine if isinstance(result, EventBegan) else OngoingLine
+    return line(
+        id=stream.event_id(result.id),
+        source=stream.source,
+        label=result.label,
+        onset=stream.seconds(result.onset),
+        known=stream.seconds(result.position),
+        score=round(result.score, 4),
+        **_time(stream, result.onset),
+    )
 
 
 def _values(average: Average, stream: StreamInfo) -> dict[str, Any]:
@@ -118,7 +141,7 @@ def _values(average: Average, stream: StreamInfo) -> dict[str, Any]:
 
 def top_labels(
     average: Average, stream: StreamInfo, n_labels: int, *, chosen_only: bool = False
-) -> list[dict[str, Any]]:
+) -> list[Label]:
     """The highest averaged scores, in falling order; unknown sounds and silence go first.
 
     Args:
@@ -136,7 +159,7 @@ def top_labels(
     if stream.unknown is not None:
         label, score = judge(average, stream.unknown)
         rows = rows if label == "known" else [(label, score), *rows]
-    return [{"label": label, "score": round(score, 4)} for label, score in rows]
+    return [Label(label=label, score=round(score, 4)) for label, score in rows]
 
 
 def _mark(short: bool) -> dict[str, Any]:
@@ -144,19 +167,16 @@ def _mark(short: bool) -> dict[str, Any]:
     return {"short": True} if short else {}
 
 
-def _event(
-    kind: str, result: SoundEvent | EventBegan | EventOngoing, stream: StreamInfo
-) -> dict[str, Any]:
-    """What the lines of an event have in common."""
-    name = stream.event_id(result.id)
-    return {"type": kind, "id": name, "source": stream.source, "label": result.label}
-
-
 def _place(stream: StreamInfo, onset: int, offset: int) -> dict[str, Any]:
-    place: dict[str, Any] = {"onset": stream.seconds(onset), "offset": stream.seconds(offset)}
-    return _with_time(place, stream, onset)
+    """Source, onset, offset and, where it is known, local time."""
+    return {
+        "source": stream.source,
+        "onset": stream.seconds(onset),
+        "offset": stream.seconds(offset),
+        **_time(stream, onset),
+    }
 
 
-def _with_time(fields: dict[str, Any], stream: StreamInfo, position: int) -> dict[str, Any]:
+def _time(stream: StreamInfo, position: int) -> dict[str, Any]:
     time = stream.time(position)
-    return fields if time is None else {**fields, "time": time}
+    return {} if time is None else {"time": time}

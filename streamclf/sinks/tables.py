@@ -211,7 +211,7 @@ def _answer(answer: Average, stream: StreamInfo, n_best: int) -> list[tuple[str,
         pairs = zip(stream.labels, answer.values, strict=True)
         return [(label, round(float(value), 6)) for label, value in pairs]
     best = top_labels(answer, stream, n_best, chosen_only=True)
-    return [(row["label"], row["score"]) for row in best]
+    return [(row.label, row.score) for row in best]
 
 
 def _clock(seconds: float) -> str:

@@ -22,9 +22,9 @@ N_FEATURES = 1024
 N_SCORES = 521
 
 HINTS = {"layer6": 512, "layer9": 1024, "layer12": 1024}
-"""Layers whose maps say of ESC-50's classes what the last one's do not (docs/trials.md), and how
-many values of each are taught: its maps' means over frequency, of each the mean over time, then of
-each the maximum."""
+"""Layers whose maps say of ESC-50's classes what the last one's do not (research/trials.md), and
+how many values of each are taught: its maps' means over frequency, of each the mean over time, then
+of each the maximum."""
 
 N_HINTS = sum(HINTS.values())
 N_SAID = N_FEATURES + N_HINTS + N_SCORES

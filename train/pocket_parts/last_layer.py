@@ -2,7 +2,7 @@
 
 A logistic regression has one optimum, and its search needs no schedule. What layers have learned
 by imitation stays as it is: training them on with a few thousand labels makes them forget more of
-it than the labels teach (docs/trials.md).
+it than the labels teach (research/trials.md).
 
 Not every window of a dog's clip holds its bark, and what the user is shown is the average of some
 seconds. So a second optimum has one term more: the average over the windows of 3 s is to name the

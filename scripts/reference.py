@@ -1,0 +1,440 @@
+"""Write the pages of the documentation that the code already knows.
+
+    python scripts/reference.py            writes the pages that are not current
+    python scripts/reference.py --check    names them and ends with exit code 1
+
+The pages: the command line and the configuration, from the commands; JSON Lines and their schemas,
+from the types that write them; the public names of Python, with their modules; a page for each
+bundled model, from the card in its file.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+import streamclf
+from streamclf.sinks import json_records
+
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+NOTE = "<!-- Written by scripts/reference.py: change the code, not this page. -->"
+GROUPS = ("Source", "Model", "Events", "Output", "Screen", "Logging", "Other")
+NAMES = {
+    "Functions": "detect classify score listen",
+    "What they return": "Event Answer ScoreTable",
+    "The engine and its model": "Engine Settings Classifier Model find_model Card",
+    "Records": "Block Gap Notice Scores Average EventBegan EventOngoing SoundEvent",
+    "Sources": "Source Recording ArraySource Microphone SimulatedMicrophone UrlStream "
+    "StandardInput",
+    "Sinks": "Sink MemorySink",
+    "Errors": "StreamclfError",
+}
+"""The public names, by the heading that they stand under."""
+MODELS = {"pocket": "pocket", "pocket-esc10": "esc10"}
+"""Name of a model's file and page, and what `--model` calls it."""
+
+
+@dataclass(frozen=True)
+class Option:
+    """An option of a command.
+
+    Attributes:
+        usage: As the help shows it: ``-m, --model MODEL``.
+        help: One sentence.
+        default: As text; empty where there is none.
+        group: Heading that it stands under.
+        key: Long name without dashes, as a settings file has it; empty for an argument.
+        value: What a settings file may hold: text, number, ...
+    """
+
+    usage: str
+    help: str
+    default: str
+    group: str
+    key: str
+    value: str
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command of `streamclf`.
+
+    Attributes:
+        name: On the command line.
+        help: What it does, in a sentence.
+        options: Its options and arguments.
+        examples: Command lines that its help shows, as they are.
+    """
+
+    name: str
+    help: str
+    options: list[Option]
+    examples: str
+
+
+def commands() -> Iterator[Command]:
+    """Every command with its options. The only place that knows the library behind them."""
+    import typer
+
+    from streamclf.cli.main import app
+
+    group: Any = typer.main.get_command(app)
+    for name, command in group.commands.items():
+        options = [_option(parameter) for parameter in command.params]
+        yield Command(
+            name,
+            (command.help or "").strip(),
+            options,
+            (command.epilog or "").strip(),
+        )
+
+
+def _option(parameter: Any) -> Option:
+    """What a parameter says of itself; its help as text is another in each version of Typer."""
+    is_argument = parameter.param_type_name == "argument"
+    kind = parameter.type.name
+    choices = parameter.type.choices if kind == "choice" else []
+    is_flag = not is_argument and parameter.is_flag
+    if is_flag:
+        value = "true or false"
+    elif choices:
+        value = " or ".join(f'"{choice}"' for choice in choices)
+    elif kind.startswith("float"):
+        value = "number"
+    elif kind.startswith("int"):
+        value = "whole number"
+    else:
+        value = "list of texts" if getattr(parameter, "multiple", False) else "text"
+    shown = parameter.metavar or (f"<{'|'.join(choices)}>" if choices else parameter.name.upper())
+    names = ", ".join(sorted(parameter.opts, key=len))
+    if parameter.secondary_opts:
+        names += f" / {', '.join(parameter.secondary_opts)}"
+    default = parameter.default
+    has_default = default is not None and default is not False and default != ()
+    long_names = [name for name in parameter.opts if name.startswith("--")]
+    return Option(
+        usage=shown if is_argument else names if is_flag else f"{names} {shown}",
+        help=parameter.help.strip(),
+        default=f"`{getattr(default, 'value', default)}`" if has_default else "",
+        group="Arguments" if is_argument else parameter.rich_help_panel or "Other",
+        key="" if is_argument else long_names[0].removeprefix("--"),
+        value=value,
+    )
+
+
+def command_line() -> str:
+    """The page of all commands and options."""
+    every = list(commands())
+    lines = [
+        "# Command line",
+        "",
+        NOTE,
+        "",
+        "`streamclf COMMAND --help` shows the same on a terminal. A recording, a folder or a "
+        "pattern in place of a command means `file`.",
+        "",
+        "| command | what it does |",
+        "|---|---|",
+        *(f"| [`{each.name}`](#{each.name}) | {_cell(each.help)} |" for each in every),
+        "",
+        "**Exit codes**: 0 fine, 1 failed (in a batch: something failed, all else is done), 2 "
+        "wrong usage, 130 interrupted.",
+    ]
+    for each in every:
+        lines += ["", f"## {each.name}", "", each.help]
+        for group in ("Arguments", *GROUPS):
+            rows = [option for option in each.options if option.group == group]
+            if rows:
+                lines += ["", f"**{group}**", "", "| option | meaning | default |", "|---|---|---|"]
+                lines += [
+                    f"| {_code(row.usage)} | {_cell(row.help)} | {row.default} |" for row in rows
+                ]
+        lines += ["", "```text", each.examples, "```"]
+    return "\n".join(lines) + "\n"
+
+
+def configuration() -> str:
+    """The page of all settings of `listen`."""
+    (listen,) = (each for each in commands() if each.name == "listen")
+    lines = [
+        "# Configuration",
+        "",
+        NOTE,
+        "",
+        "Each option of `streamclf listen` may stand in a settings file or in the environment. "
+        "[Always on](../how-to/always-on.md) says where the file is and how to check it.",
+        "",
+        "The command line wins over the environment, the environment over the file, and the file "
+        "over the default. `-` and `_` mean the same in a key.",
+        "",
+        "| key | environment | value | default | meaning |",
+        "|---|---|---|---|---|",
+    ]
+    for group in GROUPS:
+        for option in listen.options:
+            if option.group == group and option.key not in ("", "config", "help"):
+                name = "STREAMCLF_" + option.key.replace("-", "_").upper()
+                lines.append(
+                    f"| `{option.key}` | `{name}` | {_cell(option.value)} | {option.default} | "
+                    f"{_cell(option.help)} |"
+                )
+    lines += [
+        "",
+        "`STREAMCLF_CONFIG` names the settings file, as `--config` does. Two variables are no "
+        "options: `STREAMCLF_TRACEBACK=1` shows where a mistake in streamclf itself lies, and "
+        "`ORT_DISABLE_TELEMETRY=0` leaves ONNX Runtime's reports to its makers switched on.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _examples() -> dict[type[json_records.JsonRecord], json_records.JsonRecord]:
+    where = {"source": "hall.wav", "time": "2026-11-21T22:04:13.500+01:00"}
+    place = {**where, "onset": 12.5, "offset": 15.0}
+    dog = {"id": "dog-200000", "label": "dog", "onset": 12.5, **where}
+    best = [
+        json_records.Label(label="dog", score=0.93),
+        json_records.Label(label="cat", score=0.02),
+    ]
+    return {
+        json_records.BeginLine: json_records.BeginLine(**dog, known=13.75, score=0.71),
+        json_records.OngoingLine: json_records.OngoingLine(**dog, known=14.25, score=0.9),
+        json_records.EventLine: json_records.EventLine(**dog, offset=15.0, score=0.93),
+        json_records.GapLine: json_records.GapLine(**place, cause="overflow"),
+        json_records.ValueLine: json_records.ValueLine(**place, value=0.08125),
+        json_records.UpdateLine: json_records.UpdateLine(**place, top=best),
+        json_records.SummaryLine: json_records.SummaryLine(**place, labels=best),
+        json_records.HeardLine: json_records.HeardLine(**place, events=1),
+        json_records.UnfinishedLine: json_records.UnfinishedLine(**place, events=1),
+        json_records.LossLine: json_records.LossLine(source="USB microphone", lines=12),
+    }
+
+
+def schemas() -> dict[str, str]:
+    """The JSON Schema of each type of line, by the type's name."""
+    made = {}
+    for line in json_records.LINES:
+        schema = json_records.json_schema(line)
+        made[schema["properties"]["type"]["enum"][0]] = json.dumps(schema, indent=2) + "\n"
+    return made
+
+
+def json_lines() -> str:
+    """The page of all types of lines and their fields."""
+    examples = _examples()
+    lines = [
+        "# JSON Lines",
+        "",
+        NOTE,
+        "",
+        f"Each line is one JSON object. `type` says of which kind it is, and `schema` in which "
+        f"version of this form it is written: {json_records.SCHEMA}. The version grows when a "
+        "field goes or means something else. New fields and new types do not raise it: skip what "
+        "you do not know.",
+        "",
+        "Lines that older versions of streamclf wrote have no `schema`. They have the form of "
+        "version 1.",
+        "",
+        "| type | when | JSON Schema |",
+        "|---|---|---|",
+    ]
+    for line in json_records.LINES:
+        kind = json_records.json_schema(line)["properties"]["type"]["enum"][0]
+        lines.append(
+            f"| [`{kind}`](#{kind}) | {_cell(line.__doc__ or '')} | [schema](schema/{kind}.json) |"
+        )
+    for line in json_records.LINES:
+        schema = json_records.json_schema(line)
+        kind = schema["properties"]["type"]["enum"][0]
+        example = msgspec.json.encode(examples[line]).decode()
+        lines += ["", f"## {kind}", "", line.__doc__ or "", "", "```json", example, "```", ""]
+        lines += ["| field | value | always there | meaning |", "|---|---|---|---|"]
+        for name, field in schema["properties"].items():
+            if name not in ("type", "schema"):
+                there = "yes" if name in schema["required"] else "no"
+                lines.append(
+                    f"| `{name}` | {_kind_of(field)} | {there} | {_cell(field['description'])} |"
+                )
+    return "\n".join(lines) + "\n"
+
+
+def _kind_of(field: dict[str, Any]) -> str:
+    if "anyOf" in field:
+        return " or ".join(str(each["type"]) for each in field["anyOf"])
+    if field["type"] == "array":
+        return "array of `label`, `score`"
+    return str(field["type"])
+
+
+def python_names() -> str:
+    """The page of the public names; mkdocstrings puts their docstrings into it."""
+    lines = [
+        "# Python names",
+        "",
+        NOTE,
+        "",
+        "Every public name of `streamclf`, from its docstring. [Python](python.md) shows how to "
+        "use them. Import them from `streamclf` itself: the modules named here may change.",
+    ]
+    for heading, names in NAMES.items():
+        lines += ["", f"## {heading}"]
+        for name in names.split():
+            lines += ["", f"::: {getattr(streamclf, name).__module__}.{name}"]
+    return "\n".join(lines) + "\n"
+
+
+def model_page(file: str) -> str:
+    """The page of a bundled model, from the card in its file."""
+    name = MODELS[file]
+    model = streamclf.Model(name, provider="cpu")
+    card = model.card
+    plain: dict[str, Any] = msgspec.to_builtins(card)
+    stricter = sorted(card.precisions, key=float)
+    size = model.path.stat().st_size / 1e6
+    lines = [
+        f"# {file}",
+        "",
+        NOTE,
+        "",
+        f"`{file}` comes with streamclf. It names {len(card.labels)} sounds, "
+        f"{'one at a time' if card.task == 'single-label' else 'several at once'}.",
+        "",
+        *(["**The weights are not for commercial use.**", ""] if "-NC" in card.licence else []),
+        _whole(card.description),
+        "",
+        "```",
+        f"streamclf listen --model {name}",
+        f"streamclf info {name} --all",
+        "```",
+        "",
+        "## At a glance",
+        "",
+        "| | |",
+        "|---|---|",
+        f"| version | {card.version} |",
+        f"| file | `streamclf/models/{model.path.name}`, {size:.2f} MB |",
+        f"| licence of the weights | {_cell(card.licence)} "
+        f"(`streamclf/models/{model.path.stem}.LICENSE.txt`) |",
+        f"| hears | {card.window_s:g} s at {card.sample_rate} Hz |",
+        f"| answers | {card.task}, {card.activation}, temperature {card.temperature:g} |",
+        f"| shorter recordings | filled by `{card.fill}` |",
+        f"| stricter thresholds | `--target-precision` {', '.join(stricter) or 'none'} |",
+        "",
+        "## Sounds",
+        "",
+        "An event begins when its averaged score reaches the first figure, and it ends when the "
+        "score falls below the second. The others are thresholds at a stricter "
+        "`--target-precision`.",
+        "",
+        "| label | what people read | on | off |" + "".join(f" on at {p} |" for p in stricter),
+        "|---|---|---|---|" + "---|" * len(stricter),
+    ]
+    for label in card.labels:
+        cells = [f"`{label}`", card.display_name(label), *_limits(plain["thresholds"], label)]
+        cells += [_limits(plain["precisions"][p], label)[0] for p in stricter]
+        lines.append(f"| {' | '.join(cells)} |")
+    lines += ["", "## Training data", "", _whole(card.training_data)]
+    lines += ["", "## Accuracy", "", *_accuracy(plain["accuracy"])]
+    return "\n".join(lines) + "\n"
+
+
+def _limits(limits: dict[str, Any], label: str) -> tuple[str, str]:
+    if label in limits["never"]:
+        return "never", "never"
+    own = limits.get("classes", {}).get(label) or limits
+    return f"{own['on']:g}", f"{own['off']:g}"
+
+
+def _accuracy(said: dict[str, Any]) -> Iterator[str]:
+    """Figures in tables, a section a subject, with the protocol as text above each table."""
+    plain = {key: value for key, value in said.items() if not isinstance(value, dict)}
+    yield from _figures(plain)
+    for subject, figures in said.items():
+        if isinstance(figures, dict):
+            yield from ("", f"### {subject.replace('_', ' ').capitalize()}", "")
+            yield from _figures(figures)
+
+
+def _figures(figures: dict[str, Any]) -> Iterator[str]:
+    if protocol := figures.get("protocol"):
+        yield from (_whole(str(protocol)), "")
+    yield from ("| figure | value |", "|---|---|")
+    for key, value in _flat({k: v for k, v in figures.items() if k != "protocol"}):
+        yield f"| {_cell(key)} | {_cell(value)} |"
+
+
+def _flat(said: dict[str, Any], above: str = "") -> Iterator[tuple[str, str]]:
+    for key, value in said.items():
+        title = f"{above}{key.replace('_', ' ')}"
+        if isinstance(value, dict):
+            yield from _flat(value, f"{title}, ")
+        elif isinstance(value, list):
+            yield title, " to ".join(map(str, value)) if len(value) == 2 else str(value)
+        else:
+            yield title, "" if value is None else str(value)
+
+
+def _whole(text: str) -> str:
+    """A text as a paragraph: no character in it is Markdown's."""
+    return re.sub(r"([*_`<>\[\]])", r"\\\1", text.strip())
+
+
+def _cell(text: str) -> str:
+    return text.strip().replace("|", "\\|").replace("\n", " ").replace("<", "&lt;")
+
+
+def _code(usage: str) -> str:
+    return "`" + usage.replace("|", "\\|") + "`"
+
+
+def pages() -> dict[Path, str]:
+    """Every page that is written here, by its path."""
+    reference = DOCS / "reference"
+    made = {
+        reference / "command-line.md": command_line(),
+        reference / "configuration.md": configuration(),
+        reference / "json-lines.md": json_lines(),
+        reference / "api.md": python_names(),
+    }
+    made |= {reference / "schema" / f"{kind}.json": text for kind, text in schemas().items()}
+    return made | {DOCS / "models" / f"{file}.md": model_page(file) for file in MODELS}
+
+
+def stale(made: dict[Path, str]) -> list[Path]:
+    """The pages whose file holds something else, and files of schemas that are no more."""
+    old = [path for path, text in made.items() if not path.is_file() or _read(path) != text]
+    gone = set((DOCS / "reference" / "schema").glob("*.json")) - set(made)
+    return [*old, *sorted(gone)]
+
+
+def _read(path: Path) -> str:
+    return path.read_text(encoding="utf-8")
+
+
+def main(arguments: Iterable[str] | None = None) -> int:
+    """Write the pages, or name those that are not current; returns the exit code."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--check", action="store_true", help="Write nothing; exit code 1 if stale.")
+    options = parser.parse_args(None if arguments is None else list(arguments))
+    made = pages()
+    old = stale(made)
+    for path in old:
+        print(f"{path.relative_to(ROOT)}: {'not current' if options.check else 'written'}")
+        if not options.check and path in made:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(made[path], encoding="utf-8")
+        elif not options.check:
+            path.unlink()
+    return int(options.check and bool(old))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

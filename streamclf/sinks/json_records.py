@@ -1,0 +1,212 @@
+"""The lines of JSON Lines as types: what writes a line is what its JSON Schema is made from.
+
+`docs/reference/json-lines.md` and the schemas beside it are generated from these classes
+(`scripts/reference.py`), so a field has its description here.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, TypeAlias
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+SCHEMA: Literal[1] = 1
+"""Version of the lines. It grows when a field goes, or means something else. New fields and new
+types of lines do not raise it: a reader skips what it does not know."""
+
+
+def _says(description: str, **limits: Any) -> msgspec.Meta:
+    return msgspec.Meta(description=description, **limits)
+
+
+Version: TypeAlias = Annotated[Literal[1], _says("Version of the form of these lines.")]
+Source: TypeAlias = Annotated[str, _says("Name of the recording, device or stream.")]
+EventId: TypeAlias = Annotated[
+    str, _says("Identifier of the event: the same in its `begin`, `ongoing` and `event` lines.")
+]
+LabelName: TypeAlias = Annotated[str, _says("The model's identifier of the sound.")]
+Onset: TypeAlias = Annotated[float, _says("Begin, in seconds from the start of the stream.", ge=0)]
+Offset: TypeAlias = Annotated[float, _says("End, in seconds from the start of the stream.", ge=0)]
+Known: TypeAlias = Annotated[
+    float,
+    _says("Seconds from the start of the stream that had been heard when it was known.", ge=0),
+]
+Score: TypeAlias = Annotated[float, _says("Score of the label, from 0 to 1.")]
+Time: TypeAlias = Annotated[
+    str,
+    _says(
+        "Local time of the onset, ISO 8601, with its offset from UTC where that is known. "
+        "Absent where nothing tells the time."
+    ),
+]
+Short: TypeAlias = Annotated[
+    bool, _says("True where the audio was shorter than the model's window; absent elsewhere.")
+]
+Value: TypeAlias = Annotated[float, _says("Value of a regression that has one output.")]
+Values: TypeAlias = Annotated[
+    dict[str, float], _says("Values by label, of a regression that has several outputs.")
+]
+
+
+class Label(msgspec.Struct, frozen=True, kw_only=True):
+    """A label and its score."""
+
+    label: LabelName
+    score: Score
+
+
+class JsonRecord(msgspec.Struct, frozen=True, kw_only=True, tag_field="type"):
+    """What all lines have: their type first, and the version of their form."""
+
+    schema: Version = SCHEMA
+
+
+class BeginLine(JsonRecord, frozen=True, kw_only=True, tag="begin"):
+    """A sound is known while it is still there."""
+
+    id: EventId
+    source: Source
+    label: LabelName
+    onset: Onset
+    known: Known
+    score: Annotated[
+        float,
+        _says(
+            "Averaged score so far, or the score of the newest window where that is higher and "
+            "sure by itself. It may exceed the score of the `event`."
+        ),
+    ]
+    time: Time | UnsetType = UNSET
+
+
+class OngoingLine(JsonRecord, frozen=True, kw_only=True, tag="ongoing"):
+    """A sound that was told of still goes on (with `--ongoing`)."""
+
+    id: EventId
+    source: Source
+    label: LabelName
+    onset: Onset
+    known: Known
+    score: Annotated[float, _says("Highest averaged score so far, from 0 to 1.")]
+    time: Time | UnsetType = UNSET
+
+
+class EventLine(JsonRecord, frozen=True, kw_only=True, tag="event"):
+    """A sound has ended."""
+
+    id: EventId
+    source: Source
+    label: LabelName
+    onset: Onset
+    offset: Offset
+    time: Time | UnsetType = UNSET
+    score: Annotated[float, _says("Highest averaged score while it lasted, from 0 to 1.")]
+    short: Short | UnsetType = UNSET
+
+
+class GapLine(JsonRecord, frozen=True, kw_only=True, tag="gap"):
+    """Audio is missing."""
+
+    source: Source
+    onset: Onset
+    offset: Offset
+    time: Time | UnsetType = UNSET
+    cause: Annotated[str, _says("Why it is missing: `overflow`, `device lost`, `truncated`, ...")]
+
+
+class ValueLine(JsonRecord, frozen=True, kw_only=True, tag="value"):
+    """The value of a regression, at each window."""
+
+    source: Source
+    onset: Onset
+    offset: Offset
+    time: Time | UnsetType = UNSET
+    value: Value | UnsetType = UNSET
+    values: Values | UnsetType = UNSET
+    short: Short | UnsetType = UNSET
+
+
+class UpdateLine(JsonRecord, frozen=True, kw_only=True, tag="update"):
+    """The best labels at each hop (with `--updates`)."""
+
+    source: Source
+    onset: Onset
+    offset: Offset
+    time: Time | UnsetType = UNSET
+    top: Annotated[list[Label], _says("Labels with the highest averaged scores, best first.")]
+    short: Short | UnsetType = UNSET
+
+
+class SummaryLine(JsonRecord, frozen=True, kw_only=True, tag="summary"):
+    """One answer for a whole recording (with `--summary`)."""
+
+    source: Source
+    onset: Onset
+    offset: Offset
+    time: Time | UnsetType = UNSET
+    labels: (
+        Annotated[list[Label], _says("Best labels of the recording; absent for a regression.")]
+        | UnsetType
+    ) = UNSET
+    value: Value | UnsetType = UNSET
+    values: Values | UnsetType = UNSET
+    short: Short | UnsetType = UNSET
+
+
+class HeardLine(JsonRecord, frozen=True, kw_only=True, tag="heard"):
+    """A recording was heard to its end (with `--resume`)."""
+
+    source: Source
+    onset: Onset
+    offset: Offset
+    time: Time | UnsetType = UNSET
+    events: Annotated[int, _says("Number of events in the recording.", ge=0)]
+
+
+class UnfinishedLine(JsonRecord, frozen=True, kw_only=True, tag="unfinished"):
+    """A recording was not heard to its end (with `--resume`); `offset` tells how far it was."""
+
+    source: Source
+    onset: Onset
+    offset: Offset
+    time: Time | UnsetType = UNSET
+    events: Annotated[int, _says("Number of events so far.", ge=0)]
+
+
+class LossLine(JsonRecord, frozen=True, kw_only=True, tag="loss"):
+    """Lines could not be written: the disk was full, or nobody read the pipe."""
+
+    source: Annotated[
+        str | None, _says("Name of the device or stream; null before the first result.")
+    ]
+    lines: Annotated[int, _says("Number of lines lost in this place.", ge=1)]
+
+
+LINES: tuple[type[JsonRecord], ...] = (
+    BeginLine,
+    OngoingLine,
+    EventLine,
+    GapLine,
+    ValueLine,
+    UpdateLine,
+    SummaryLine,
+    HeardLine,
+    UnfinishedLine,
+    LossLine,
+)
+"""Every type of line."""
+
+
+def json_schema(line: type[JsonRecord]) -> dict[str, Any]:
+    """JSON Schema (2020-12) of one type of line, complete in itself."""
+    made = msgspec.json.schema(line)
+    definitions = made["$defs"]
+    own = definitions.pop(line.__name__)
+    # msgspec takes what has a default for optional; a line always tells its version.
+    own["required"] = ["type", "schema", *own["required"][1:]]
+    own["properties"]["schema"] = {**own["properties"]["schema"], "const": SCHEMA}
+    for key in ("enum", "default"):
+        own["properties"]["schema"].pop(key, None)
+    schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", **own}
+    return {**schema, "$defs": definitions} if definitions else schema
