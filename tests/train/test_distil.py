@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from test_tracks import make_clips
+from distilling import TONES, make_clips, run, small, sounds, teacher
 
 from export.card.run_card import _describe_data
 from train import distil, imitate
 from train.audio.tracks import Tracks
 from train.cli.network_command import main as train_network
-from train.datasets import prepared
-from train.distillation import heard
 from train.distillation.heard import Ear, Heard, column_weights, hear_columns
 from train.distillation.pupil import CROP_FRAMES, HOP, WIDE, Pupil, Schooling, n_windows
 from train.nets.efficientat import N_FEATURES, N_LABELS, EfficientAT
@@ -23,46 +20,9 @@ from train.nets.pocket_network import WINDOW_SAMPLES, PocketNet
 from train.pocket_parts.mel_power import make_noises
 from train.run_folder.reproduce import list_commands
 
+__all__ = ["small", "sounds", "teacher"]
+
 pytestmark = pytest.mark.train
-
-TONES = [
-    (f"{'pingus-data' if k % 4 == 0 else 'a'}/{k}", 200.0 + 170 * k, 0.5 + k % 3) for k in range(12)
-]
-
-
-@pytest.fixture
-def teacher(tmp_path: Path) -> Path:
-    """Weights of nobody in particular, as the authors' file holds theirs."""
-    torch.manual_seed(4)
-    network = EfficientAT()
-    path = tmp_path / "mn04.pt"
-    torch.save(network.state_dict(), path)
-    return path
-
-
-@pytest.fixture
-def sounds(tmp_path: Path) -> Path:
-    """A prepared folder."""
-    clips = make_clips(*TONES)
-    folder = tmp_path / "prepared"
-    folder.mkdir()
-    np.save(folder / "samples.npy", clips.samples)
-    table = {
-        "format": prepared.FORMAT, "name": "made", "licence": "MIT", "citation": "none",
-        "origin": "0", "sample_rate": 16000, "labels": ["sound"], "task": "unlabelled",
-        "clips": [clip.__dict__ for clip in clips.clips],
-    }  # fmt: skip
-    (folder / "clips.json").write_text(json.dumps(table))
-    return folder
-
-
-@pytest.fixture(autouse=True)
-def small(monkeypatch) -> None:
-    """Shards of eight mixtures."""
-    monkeypatch.setattr(heard, "PER_SHARD", 8)
-    monkeypatch.setattr(distil, "PER_SHARD", 8)
-    monkeypatch.setattr(distil, "TOGETHER", 2)
-    monkeypatch.setattr(distil, "EVERY", 1)
 
 
 def test_columns_average_to_what_the_teacher_says_of_all_of_it() -> None:
@@ -170,14 +130,6 @@ def test_labels_begin_as_the_teacher_says_them_of_its_own_features(teacher) -> N
     torch.testing.assert_close(hinted, torch.zeros(5))
     assert (entropy < other).all()
     assert logits.shape == (5, N_LABELS)
-
-
-def run(sounds: Path, teacher: Path, cache: Path, save: Path, *more: str) -> int:
-    return distil.main(
-        ["--sounds", str(sounds), "--teacher", str(teacher), "--shards", "2", "--passes", "2",
-         "--batch", "4", "--cache", str(cache), "--save", str(save), "--precision", "32-true",
-         "--accelerator", "cpu", *more]
-    )  # fmt: skip
 
 
 class StoppedError(Exception):

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from test_distil import TONES, run, small, sounds, teacher
+from distilling import TONES, run, small, sounds, teacher
 
 from train import hear_sources, probe
 from train.datasets.audioset import ESC50_MEANS

@@ -99,7 +99,7 @@ REPOSITORIES = (
     Repository("covid19-cough/dataset", "raw", "LICENSE"),
     Repository("OpenTTD/OpenSFX", "src/wav", "LICENSE"),
     Repository("freedoom/freedoom", "sounds", "COPYING.adoc"),
-    Repository("jtgsystems/modern-alarm-clock", "public/sfx", "docs/soundscape-assets.md",
+    Repository("jtgsystems/modern-alarm-clock", "public/sfx", f"docs/{'soundscape-assets'}.md",
                "soundscape"),
 )  # fmt: skip
 

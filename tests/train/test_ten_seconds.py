@@ -4,25 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from distilling import RATE, make_clips
 
 from train.audio.tracks import SECONDS, Tracks
-from train.datasets.prepared import Clip, ClipSet
+from train.datasets.prepared import ClipSet
 
 pytestmark = pytest.mark.train
-
-RATE = 16000
-
-
-def make_clips(*tones: tuple[str, float, float]) -> ClipSet:
-    """Clips of a source, a pitch and a length each."""
-    clips, parts, at = [], [], 0
-    for number, (source, hz, seconds) in enumerate(tones):
-        n = round(seconds * RATE)
-        parts.append(0.5 * np.sin(2 * np.pi * hz * np.arange(n) / RATE))
-        clips.append(Clip(f"{number}.wav", 1, 0, source, at, n))
-        at += n
-    samples = np.rint(np.concatenate(parts) * 32767).astype(np.int16)
-    return ClipSet("made", RATE, ("sound",), tuple(clips), samples, "MIT", "none", "0")
 
 
 def test_same_generator_gives_the_same_mixtures() -> None:
