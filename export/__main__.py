@@ -15,13 +15,14 @@ from export.card.run_card import make_card
 from export.card.thresholds import TARGET_PRECISION
 from export.errors import ExportError
 from export.graph.formats import Form, Formed, form_graph
-from export.published import export_published
+from export.published import export_published, export_pupil
 from export.stem.find_stem import find_stem
 from export.write_file import write_model
 from streamclf.core.card import METADATA_KEY, Card, format_card, parse_card
 from streamclf.core.errors import UsageError
 from train.base.arguments import Parser
 from train.base.exit_codes import exit_codes
+from train.distillation.wide import PUPIL
 from train.run_folder.load_network import load_network
 from train.run_folder.run import CONFIG, RunFolder
 
@@ -63,13 +64,13 @@ def main(arguments: list[str] | None = None) -> int:
     add("--prepared", type=Path, help="of --int8: its prepared clips")
     add("--calibrated-by", type=Path, action="append", default=[], metavar="CVRUN", help="a run of "
         "the same recipe that held a fold out, where RUN did not; repeatable")  # fmt: skip
-    add("--labels", type=Path, metavar="CSV", help="of mn04_as_mAP_432.pt: AudioSet's labels, "
-        "class_labels_indices.csv")  # fmt: skip
+    add("--labels", type=Path, metavar="CSV", help="of mn04_as_mAP_432.pt and its pupil: "
+        "AudioSet's labels, class_labels_indices.csv")  # fmt: skip
     add("--window", type=float, default=10.0, metavar="SECONDS",
         help="of mn04_as_mAP_432.pt: what it hears at a time, 5 to 10 (10)")  # fmt: skip
     add("--overwrite", action="store_true", help="replace an existing file")
     options = parser.parse_args(arguments)
-    if options.run.suffix == ".pt":
+    if options.run.suffix == ".pt" or (options.run / PUPIL).exists():
         return _export_published(options)
     if options.target_precision is not None and not 0 < options.target_precision <= 1:
         raise UsageError(
@@ -100,16 +101,22 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _export_published(options: argparse.Namespace) -> int:
-    """Weights that others published; what a run alone has is refused."""
+    """Weights that others published, or their pupil; what only labels can give is refused."""
     for option in ("form", "data", "prepared", "calibrated_by", "target_precision", "licence"):
         if getattr(options, option) not in (None, [], "float32"):
             name = "half or --int8" if option == "form" else option.replace("_", "-")
             raise UsageError(
-                f"--{name} is for a run of this training, {options.run.name} is none: leave it out"
+                f"--{name} is for runs that learned from labels, {options.run.name} did not: leave "
+                "it out"
             )
-    card, difference = export_published(
-        options.run, options.output, options.labels, options.window, overwrite=options.overwrite
-    )
+    if options.run.is_dir():
+        card, difference = export_pupil(
+            options.run, options.output, options.labels, overwrite=options.overwrite
+        )
+    else:
+        card, difference = export_published(
+            options.run, options.output, options.labels, options.window, overwrite=options.overwrite
+        )
     size = options.output.stat().st_size / 1e6
     print(f"{options.output}: {size:.2f} MB, {len(card.labels)} label(s), torch and ONNX Runtime "
           f"differ by {difference:.1g}")  # fmt: skip

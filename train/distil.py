@@ -3,14 +3,14 @@
     python -m train.distil --sounds PREPARED [--weights NPZ] --teacher mn04_as_mAP_432.pt
         --shards 240 --passes 6 --cache DIR --save RUN [--resume]
 
-Mixtures of ten seconds are heard by the teacher once (`train.heard`) and by the pupil
-(`train.pupil`) in every pass: another four seconds of each, quieter, coloured, under noise that the
-teacher did not hear. The first pass makes the shards as it goes, unless ``--only-hear`` in another
+Mixtures of ten seconds are heard by the teacher once (`train.distillation.heard`) and by the pupil
+(`train.distillation.pupil`) in every pass: another four seconds of each, quieter, coloured, under
+noise that the teacher did not hear. The first pass makes the shards as it goes, unless ``--only-hear`` in another
 process has made them; a run that stops at any time goes on from its last checkpoint, at most
 `SAVE_EVERY_S` before (``--resume``), exactly.
 
 Sources: knowledge distillation (Hinton et al. 2015) with features as hints (Romero et al. 2015);
-teacher: EfficientAT's mn04_as (`train.efficientat`).
+teacher: EfficientAT's mn04_as (`train.nets.efficientat`).
 """
 
 from __future__ import annotations
@@ -39,15 +39,13 @@ from train.datasets.prepared import ClipSet, open_prepared
 from train.distillation.heard import PER_SHARD, Heard
 from train.distillation.pupil import CROP_FRAMES, QUIET_DB, QUIET_SHARE, WIDE, Pupil, Schooling
 from train.distillation.pupil import n_windows as count_windows
+from train.distillation.wide import PUPIL
 from train.loop.learner import Learner
 from train.pocket_parts.mel_power import make_noises
 from train.pocket_parts.pretrained_run import IMITATION
 from train.run_folder.checkpoint import Progress
 from train.run_folder.reproduce import describe_command
 from train.run_folder.run import CONFIG, RESULT, WEIGHTS, RunFolder
-
-PUPIL = "pupil.safetensors"
-"""The layers with their heads; the layers alone are the run's weights, as of `train.imitate`."""
 
 SAVE_EVERY_S = 300.0
 TOGETHER = 4

@@ -8,11 +8,17 @@ import numpy as np
 import onnxruntime
 import pytest
 import torch
+from distilling import run, small, sounds, teacher
 
 from export.__main__ import main
 from export.published import Exportable
 from streamclf.core.card import METADATA_KEY, parse_card
+from train.distillation.wide import read_pupil
 from train.nets.efficientat import SAMPLE_RATE, EfficientAT
+from train.nets.pocket_network import PocketNet
+from train.run_folder.run import RunFolder
+
+__all__ = ["small", "sounds", "teacher"]
 
 pytestmark = pytest.mark.train
 
@@ -66,8 +72,11 @@ def test_published_weights_become_a_model_of_several_labels_at_once(published, c
     [
         ([], "--labels is missing"),
         (["--labels", "LABELS", "--window", "1.5"], "--window is 1.5 s, must be 5 to 10 s"),
-        (["--labels", "LABELS", "--int8"], "--half or --int8 is for a run of this training"),
-        (["--labels", "LABELS", "--licence", "MIT"], "--licence is for a run of this training"),
+        (["--labels", "LABELS", "--int8"], "--half or --int8 is for runs that learned from labels"),
+        (
+            ["--labels", "LABELS", "--licence", "MIT"],
+            "--licence is for runs that learned from labels",
+        ),
         (["--labels", "mn04.pt"], "(AudioSet's class_labels_indices.csv)"),
     ],
 )
@@ -87,3 +96,25 @@ def test_wrong_labels_are_told(published, capsys) -> None:
     arguments = [str(published / "mn04.pt"), "-o", str(published / "x.onnx")]
     assert main([*arguments, "--labels", str(published / "few.csv")]) != 0
     assert "names 1 labels, must be 527" in capsys.readouterr().err
+
+
+def test_pupil_becomes_a_model_whose_windows_share_its_layers(
+    published, sounds, teacher, tmp_path, capsys
+) -> None:
+    assert run(sounds, teacher, tmp_path / "cache", tmp_path / "run") == 0
+    output = tmp_path / "wide.onnx"
+    labels = str(published / "labels.csv")
+    assert main([str(tmp_path / "run"), "--labels", labels, "-o", str(output)]) == 0
+    assert "at hops of whole multiples of 0.1 s" in capsys.readouterr().out
+    session = onnxruntime.InferenceSession(output, providers=["CPUExecutionProvider"])
+    card = parse_card(session.get_modelmeta().custom_metadata_map[METADATA_KEY], "wide")
+    assert (card.task, card.sample_rate, card.window_samples) == ("multi-label", 16000, 24000)
+    assert "EfficientAT mn04_as" in card.training_data
+    assert "python -m train.distil" in card.description
+    pupil = read_pupil(RunFolder.open(tmp_path / "run"))
+    waveform = 0.1 * torch.randn(2, 24000, generator=torch.Generator().manual_seed(1))
+    front_end = PocketNet(2).front_end
+    with torch.inference_mode():
+        expected = pupil(front_end.compress(front_end.power_by_fft(waveform)))[:, -527:]
+    (logits,) = session.run(None, {"waveform": waveform.numpy()})
+    np.testing.assert_allclose(logits, expected.numpy(), atol=1e-3)

@@ -2,8 +2,8 @@
 
 One to three tracks at once, each of a source: a long recording goes on, a short one comes again and
 again, in other takes where there are some, at other speeds, with pauses. A track may end and
-another source take its place. Some lie over made noise, some in a room. (`train.mixtures` makes
-windows of 1.5 s, for a teacher that hears those.)
+another source take its place. Some lie over made noise, some in a room.
+(`train.audio.mixtures` makes windows of 1.5 s, for a teacher that hears those.)
 """
 
 from __future__ import annotations

@@ -97,7 +97,7 @@ def n_windows(n_frames: int) -> int:
 
 
 class Schooling:
-    """What `train.learner.Learner` needs to know, and how batches are cut from shards."""
+    """What `train.loop.learner.Learner` needs to know, and how batches are cut from shards."""
 
     def __init__(self, recipe: Recipe, front_end: LogMel, noises: Tensor) -> None:
         self.recipe, self.front_end, self.noises = recipe, front_end, noises
@@ -115,7 +115,7 @@ class Schooling:
         """Crops of some mixtures, quieter, coloured, under noise, and what was said of them.
 
         Args:
-            shard: Of `train.heard.Heard`.
+            shard: Of `train.distillation.heard.Heard`.
             rows: ``(batch,)``.
             random: The only source of chance.
 
