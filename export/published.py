@@ -5,8 +5,8 @@
 
 Of the published weights the front end goes into the graph as convolutions (`train.nets.dft`), as
 everywhere here; the engine brings the audio to its 32 kHz. It hears 10 s at a time, or, with
-``--window 5``, half of that, and knows less by shorter windows. Its windows share no work: squeeze-and-excitation takes each window
-together.
+``--window 5``, half of that, and knows less by shorter windows. Its windows share no work:
+squeeze-and-excitation takes each window together.
 """
 
 from __future__ import annotations

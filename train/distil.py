@@ -5,9 +5,9 @@
 
 Mixtures of ten seconds are heard by the teacher once (`train.distillation.heard`) and by the pupil
 (`train.distillation.pupil`) in every pass: another four seconds of each, quieter, coloured, under
-noise that the teacher did not hear. The first pass makes the shards as it goes, unless ``--only-hear`` in another
-process has made them; a run that stops at any time goes on from its last checkpoint, at most
-`SAVE_EVERY_S` before (``--resume``), exactly.
+noise that the teacher did not hear. The first pass makes the shards as it goes, unless
+``--only-hear`` in another process has made them; a run that stops at any time goes on from its last
+checkpoint, at most `SAVE_EVERY_S` before (``--resume``), exactly.
 
 Sources: knowledge distillation (Hinton et al. 2015) with features as hints (Romero et al. 2015);
 teacher: EfficientAT's mn04_as (`train.nets.efficientat`).
