@@ -79,7 +79,7 @@ def main(arguments: list[str] | None = None) -> int:
         return hear_all(training, judged, options)
     recipe = Recipe(
         epochs=options.passes, batch_size=options.batch, optimiser="adamw", learning_rate=3e-3,
-        weight_decay=0.02, schedule="one-cycle", warm_up=0.08, clip_norm=5.0, ema=0.998,
+        weight_decay=0.02, schedule="one-cycle", warm_up=0.02, clip_norm=5.0, ema=0.998,
     )  # fmt: skip
     n_steps = options.passes * len(group_numbers(options.shards)) * steps_of_group(options)
     config = describe(options, recipe, training, n_steps)
@@ -248,14 +248,11 @@ def learn(
     pupil = Pupil()
     teacher, _ = open_efficientat(options.teacher)
     pupil.head.load_state_dict(teacher.classifier.state_dict())
-    if not options.resume:
-        first = [training.get(number) for number in range(N_MEASURED)]
-        pupil.measure(*(
-            torch.cat([shard[name].flatten(0, 1) for shard in first])
-            for name in ("features", "hints")
-        ))  # fmt: skip
     front_end = training.front_end
     schooling = Schooling(recipe, front_end, make_noises(front_end, 16000, torch.device("cpu")))
+    if not options.resume:
+        first = [training.get(number) for number in range(N_MEASURED)]
+        pupil.measure(torch.cat([schooling.all_said(shard) for shard in first]))
     schooling.teacher_head = teacher.classifier.to(device).requires_grad_(False)
     learner = Learner(schooling, pupil.to(device), fabric)
     progress = learner.load(run) if options.resume else Progress()

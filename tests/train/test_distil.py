@@ -14,7 +14,15 @@ from train import distil, imitate
 from train.audio.tracks import Tracks
 from train.cli.network_command import main as train_network
 from train.distillation.heard import Ear, Heard, column_weights, hear_columns
-from train.distillation.pupil import CROP_FRAMES, HOP, WIDE, Pupil, Schooling, n_windows
+from train.distillation.pupil import (
+    CROP_FRAMES,
+    HOP,
+    SMALLEST_SPREAD,
+    WIDE,
+    Pupil,
+    Schooling,
+    n_windows,
+)
 from train.nets.efficientat import N_FEATURES, N_LABELS, EfficientAT
 from train.nets.pocket_network import WINDOW_SAMPLES, PocketNet
 from train.pocket_parts.mel_power import make_noises
@@ -97,6 +105,25 @@ def test_what_was_said_of_a_crop_is_of_its_own_windows(teacher) -> None:
             torch.testing.assert_close(said[row * count + window], wanted)
 
 
+def test_what_windows_are_said_to_hold_is_scaled_to_one_spread() -> None:
+    torch.manual_seed(2)
+    shard = {
+        "spectra": torch.zeros(8, 64, 399).half(),
+        "features": (3 + torch.randn(8, 32, 384)).half(),
+        "hints": (1 + 0.1 * torch.randn(8, 32, 272)).half(),
+    }
+    said = Schooling(None, PocketNet(2).front_end, torch.zeros(0)).all_said(shard)
+    assert len(said) == 8 * n_windows(CROP_FRAMES)
+    pupil = Pupil()
+    pupil.measure(said)
+    scaled = (said - pupil.mean) / pupil.spread
+    torch.testing.assert_close(scaled.mean(dim=0), torch.zeros(656), atol=1e-3, rtol=0)
+    spread = said.std(dim=0)
+    heard = spread > SMALLEST_SPREAD
+    assert heard.any()
+    torch.testing.assert_close(scaled.std(dim=0)[heard], torch.ones(int(heard.sum())))
+
+
 def test_batches_are_finite_and_follow_from_their_generator(teacher) -> None:
     ear = Ear(teacher)
     shard = ear.hear(Tracks(make_clips(*TONES)).draw(np.random.default_rng(1), 4), 16000)
@@ -120,7 +147,7 @@ def test_labels_begin_as_the_teacher_says_them_of_its_own_features(teacher) -> N
     schooling.trainee(pupil)
     schooling.teacher_head = ear.network.classifier
     said = torch.rand(5, N_FEATURES + 272)
-    pupil.measure(said[:, :N_FEATURES], said[:, N_FEATURES:])
+    pupil.measure(said)
     scaled = (said - pupil.mean) / pupil.spread
     with torch.no_grad():
         logits = ear.network.classifier(said[:, :N_FEATURES])

@@ -30,7 +30,7 @@ QUIET_SHARE, QUIET_DB = 0.6, 40.0
 COLOUR_DB = 2.0
 
 SCORES_WEIGHT = 0.3
-SMALLEST_SPREAD = 0.02
+SMALLEST_SPREAD = 0.01
 
 
 class Pupil(nn.Module):
@@ -78,9 +78,8 @@ class Pupil(nn.Module):
         said = features * self.spread[:N_FEATURES] + self.mean[:N_FEATURES]
         return torch.cat([features, hints, self.head(said)], dim=1)
 
-    def measure(self, features: Tensor, hints: Tensor) -> None:
-        """Scale what is to be said by what a teacher said: ``(anything, 384)``, ``(..., 272)``."""
-        said = torch.cat([features, hints], dim=1).float()
+    def measure(self, said: Tensor) -> None:
+        """Scale what is to be said by what a teacher said of windows: ``(windows, 384 + 272)``."""
         spread = said.std(dim=0)
         self.mean.copy_(said.mean(dim=0))
         self.spread.copy_(spread.clamp(min=SMALLEST_SPREAD))
@@ -136,6 +135,12 @@ class Schooling:
         power = add_noise(power, noise, random, NOISE_SHARE, SNR_DB)
         power = quieten(power, random, QUIET_SHARE, QUIET_DB)
         return self.front_end.compress(power), self.said(shard, rows, starts, CROP_FRAMES)
+
+    def all_said(self, shard: dict[str, Tensor]) -> Tensor:
+        """``(windows, 384 + 272)``: what was said of the middle of each mixture."""
+        n_mixtures, _, n_frames = shard["spectra"].shape
+        start = (n_frames - CROP_FRAMES) // FRAMES_PER_STEP // 2
+        return self.said(shard, np.arange(n_mixtures), np.full(n_mixtures, start), CROP_FRAMES)
 
     def said(
         self, shard: dict[str, Tensor], rows: np.ndarray, starts: np.ndarray, n_frames: int
