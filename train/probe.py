@@ -17,9 +17,12 @@ import torch
 from torch import Tensor, nn
 
 from train.base.arguments import Parser
+from train.base.errors import UsageError
 from train.base.exit_codes import exit_codes
 from train.datasets import ClipSet, open_clips
 from train.datasets.audioset import columns_of, read_label_names
+from train.distil import judge
+from train.distillation.heard import Heard
 from train.distillation.pupil import Pupil
 from train.nets.efficientat import N_LABELS
 from train.nets.pocket_network import SAMPLE_RATE, WINDOW_SAMPLES, PocketNet
@@ -41,10 +44,20 @@ def main(arguments: list[str] | None = None) -> int:
     option("--folds", default="1,2,3", help="folds to fit to (1,2,3)")
     option("--test-fold", type=int, default=4, help="the fold to judge by (4)")
     option("--labels", type=Path, metavar="CSV", help="AudioSet's class_labels_indices.csv")
+    option("--cache", type=Path, metavar="DIR", help="the run's shards: judge by its held-out "
+           "sources, too (needs --teacher)")  # fmt: skip
+    option("--teacher", type=Path, metavar="PT", help="mn04_as_mAP_432.pt")
     option("--threads", type=int, default=1, help="CPU threads (1)")
     options = parser.parse_args(arguments)
     torch.set_num_threads(options.threads)
+    if (options.cache is None) != (options.teacher is None):
+        raise UsageError("--cache and --teacher belong together: give both, or neither")
     pupil, step = read_pupil(options.run)
+    if options.cache is not None:
+        judged = judge(pupil, Heard(options.cache / "judged", None, options.teacher, 0))
+        print(f"step {step}: explains {judged['explained_variance']:.1%} of the teacher's features "
+              "on held-out sources, puts the same label first in "
+              f"{judged['agreement']:.1%} of windows")  # fmt: skip
     folds = [int(fold) for fold in options.folds.split(",")]
     clips = open_clips(options.data, SAMPLE_RATE).of_folds([*folds, options.test_fold])
     features, logits = hear(pupil, clips)

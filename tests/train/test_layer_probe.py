@@ -80,8 +80,14 @@ def test_checkpoint_is_judged_by_its_averaged_weights(
         torch.testing.assert_close(value, kept[name])
     data = make_esc(folds=2, per_class=1)
     arguments = ["--data", str(data), "--folds", "1", "--test-fold", "2"]
-    assert probe.main([str(tmp_path / "run"), *arguments, "--labels", str(labels)]) == 0
+    assert probe.main([str(tmp_path / "run"), *arguments]) == 0
+    assert "held-out" not in capsys.readouterr().out
+    more = ["--cache", str(tmp_path / "cache"), "--teacher", str(teacher), "--labels", str(labels)]
+    assert probe.main([str(tmp_path / "run"), *arguments, *more]) == 0
     said = capsys.readouterr().out
+    result = probe.RunFolder.open(tmp_path / "run").read_json("result.json")
+    assert f"explains {result['explained_variance']:.1%}" in said
+    assert f"{result['agreement']:.1%} of windows" in said
     assert "step 8: logistic regression names" in said
     assert "by AudioSet's names, without training" in said
 
