@@ -1,10 +1,10 @@
-"""Windows at once and threads: what they do for a recording.
+"""Speed by batch size and number of threads, for a recording.
 
     python benchmarks/batches.py [--model M] [--seconds 120] [--hop 0.5] [--threads 1,2]
                                  [--batches 1,4,16,32,64,128]
 
-Each pair is timed in turn with the first (one window at once, the first number of threads), and
-compared with it; medians of five rounds.
+Each pair is timed in turn with the first (a batch of one window, the first number of threads), and
+compared with it; figures are medians of five rounds.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def main() -> None:
         for n_threads in threads:
             for batch in batches:
                 run = pipeline(path, options.model, n_threads, batch, options.hop)
-                wall, cpu, ratio = against(slowest, run)
+                wall, cpu, ratio = compare(slowest, run)
                 print(
                     f"| {n_threads} | {batch} | {options.seconds / wall:.0f} | {ratio:.2f} | "
                     f"{cpu * 3600 / options.seconds:.2f} |",
@@ -56,7 +56,11 @@ def main() -> None:
 def pipeline(
     path: Path, model: str, n_threads: int, batch: int, hop: float
 ) -> Callable[[], tuple[float, float]]:
-    """`streamclf file`'s, warm; a run gives its wall and CPU seconds."""
+    """The pipeline of `streamclf file`, warmed up.
+
+    Returns:
+        A function that runs it and returns wall and CPU seconds.
+    """
     classifier = Classifier(Model(find_model(model), provider="cpu", n_threads=n_threads))
     classifier.split()
     engine = Engine(classifier, Settings(hop, batch_size=batch))
@@ -72,10 +76,10 @@ def pipeline(
     return run
 
 
-def against(
+def compare(
     baseline: Callable[[], tuple[float, float]], run: Callable[[], tuple[float, float]]
 ) -> tuple[float, float, float]:
-    """Median wall and CPU seconds of one, and how many times faster it is than the other."""
+    """Median wall and CPU seconds of a run, and its speed relative to the baseline."""
     pairs = [(baseline(), run()) for _ in range(ROUNDS)]
     walls = [[own[k][0] for own in pairs] for k in (0, 1)]
     base, wall = map(statistics.median, walls)

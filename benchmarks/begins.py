@@ -1,14 +1,13 @@
-"""How soon an event is told, and how rightly: soundscapes of clips at known times.
+"""Delay and precision of reported begins, on soundscapes of clips at known times.
 
     python -m benchmarks.begins ESC-50 --fold 4 [--model M] [--half 1] [--live sim|pulse]
 
-Soundscapes are made as `python -m export.tune` makes them: the fold's clips in two halves, scenes
-of a minute over noise at 0, 10, 20 and 30 dB. The delay is from a sound's true onset to when its
-begin was told, see `train.judging.begin_metrics`. Without ``--live`` it is counted in positions,
-exactly: how much had been heard. With it the line on standard output is timed, of `streamclf
-    listen` at real
-pace, all hops side by side: through the simulated microphone, or through PortAudio and a null sink
-of a PulseAudio of its own.
+Soundscapes are made as by `python -m export.tune`: the fold's clips in two halves, scenes of a
+minute over noise at 0, 10, 20 and 30 dB. The delay is from a sound's true onset to the report of
+its begin, see `train.evaluation.begin_metrics`. Without ``--live`` it is counted exactly, in
+positions: how much audio had been processed. With it, the lines of `streamclf listen` on standard
+output are timed at real pace, all hops side by side: through the simulated microphone, or through
+PortAudio and a null sink of a PulseAudio server of its own.
 """
 
 from __future__ import annotations
@@ -31,21 +30,21 @@ import soundfile
 from export.tune import SNR_DB, halve
 from streamclf import ArraySource, Average, Classifier, Engine, Model, Settings, find_model
 from streamclf.core.records import EventBegan, Scores, SoundEvent
-from streamclf.core.settings import choose_thresholds
+from streamclf.core.thresholds import ThresholdOptions, choose_thresholds
 from streamclf.pipeline.evidence import RULES
 from train.audio.scenes import Scene, make_scenes
-from train.judging.begin_metrics import Begin, judge_begins
-from train.judging.event_metrics import Event, judge_events
+from train.evaluation.begin_metrics import Begin, evaluate_begins
+from train.evaluation.event_metrics import Event, evaluate_events
 from train.soundscape import open_scene_clips
 
 RATE = 16_000
 TAIL_S = 6.0
-"""Listened to behind the last scene, until the last average has fallen."""
+"""Seconds after the last scene, in which the last average falls."""
 
 
 @dataclass
-class Told:
-    """What was told of all scenes, in seconds of each."""
+class ReportedEvents:
+    """Begins and events reported in all scenes, in seconds of each scene."""
 
     begins: list[Begin] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
@@ -66,49 +65,53 @@ def main() -> None:
             listen(scenes, options, Path(folder))
         return
     scorer = Classifier(Model(find_model(options.model), provider="cpu"))
-    thresholds = choose_thresholds(scorer.card, precision=options.target_precision)
+    thresholds = choose_thresholds(
+        scorer.card, ThresholdOptions(target_precision=options.target_precision)
+    )
     for hop_s in options.hops:
         base = Settings(hop_s, average_kind=options.average_kind, thresholds=thresholds)
-        heard = [hear(Engine(scorer, base), scene) for scene in scenes]
+        recorded = [score_windows(Engine(scorer, base), scene) for scene in scenes]
         for begin in ("patient", *RULES):
             settings = Settings(
                 hop_s, average_kind=options.average_kind, thresholds=thresholds, begin=begin
             )
-            told = Told()
-            for number, scores in enumerate(heard):
-                judge(Engine(scorer, settings), str(number), scores, told)
-            report(hop_s, begin, scenes, told)
+            reported = ReportedEvents()
+            for number, scores in enumerate(recorded):
+                collect_events(Engine(scorer, settings), str(number), scores, reported)
+            report(hop_s, begin, scenes, reported)
 
 
 def draw_scenes(
     data: Path, fold: int, n_scenes: int, half: int | None = None, prepared: Path | None = None
 ) -> Iterator[Scene]:
-    """Soundscapes of either half of a fold's clips, or of one half's alone."""
+    """Soundscapes of both halves of a fold's clips, or of one half alone."""
     sides = halve(open_scene_clips(data, RATE, [fold], prepared=prepared))
     for number, side in enumerate(sides, start=1):
         if half in (None, number):
             yield from make_scenes(side, n_scenes, snr_db=SNR_DB, seed=number)
 
 
-def hear(engine: Engine, scene: Scene) -> list[Scores]:
-    """The scores of a scene's windows, as of its file."""
+def score_windows(engine: Engine, scene: Scene) -> list[Scores]:
+    """Scores of a scene's windows, with the waveform as a file would hold it."""
     results = engine.run(ArraySource(_as_written(scene), RATE))
     return [result.scores for result in results if isinstance(result, Average)]
 
 
-def judge(engine: Engine, name: str, scores: Iterable[Scores], told: Told) -> None:
-    """Make averages and events anew; what was told, and when."""
+def collect_events(
+    engine: Engine, name: str, scores: Iterable[Scores], reported: ReportedEvents
+) -> None:
+    """Compute averages and events from scores, and collect the reports with their times."""
     for result in engine.judge(scores):
         if isinstance(result, EventBegan):
             place = (result.onset / RATE, result.position / RATE)
-            told.begins.append(Begin(name, result.label, *place))
+            reported.begins.append(Begin(name, result.label, *place))
         elif isinstance(result, SoundEvent):
             place = (result.onset / RATE, result.offset / RATE)
-            told.events.append(Event(name, result.label, *place))
+            reported.events.append(Event(name, result.label, *place))
 
 
 def true_events(scenes: Sequence[Scene]) -> list[Event]:
-    """In seconds of each scene, which is called by its number."""
+    """The true events, in seconds of each scene, whose name is its number."""
     return [
         Event(str(number), event.label, event.onset / RATE, event.offset / RATE)
         for number, scene in enumerate(scenes)
@@ -116,17 +119,17 @@ def true_events(scenes: Sequence[Scene]) -> list[Event]:
     ]
 
 
-def report(hop_s: float, kind: str, scenes: Sequence[Scene], told: Told) -> None:
-    """One line of the table."""
+def report(hop_s: float, kind: str, scenes: Sequence[Scene], reported: ReportedEvents) -> None:
+    """Print one line of the table."""
     truth = true_events(scenes)
     lengths = {str(number): len(scene.waveform) / RATE for number, scene in enumerate(scenes)}
     clear = {str(number) for number, scene in enumerate(scenes) if scene.snr_db >= 20}
-    begins = judge_begins(truth, told.begins)
-    loud = judge_begins(
+    begins = evaluate_begins(truth, reported.begins)
+    loud = evaluate_begins(
         [event for event in truth if event.source in clear],
-        [begin for begin in told.begins if begin.source in clear],
+        [begin for begin in reported.begins if begin.source in clear],
     )
-    judged = judge_events(truth, told.events, lengths)
+    judged = evaluate_events(truth, reported.events, lengths)
     events = judged["events"]
     print(
         f"{hop_s:>5g} {kind:<8} {begins.delay(50):>6.2f}s {begins.delay(95):>5.2f}s "
@@ -138,36 +141,40 @@ def report(hop_s: float, kind: str, scenes: Sequence[Scene], told: Told) -> None
 
 
 def listen(scenes: Sequence[Scene], options: argparse.Namespace, folder: Path) -> None:
-    """Time the lines of `streamclf listen`, one process a hop, all of them at once."""
+    """Time the lines of `streamclf listen`, with a process for each hop, all at once."""
     path = folder / "scenes.wav"
     audio = np.concatenate([_as_written(scene) for scene in scenes])
     audio = np.append(audio, np.zeros(round(TAIL_S * RATE), np.float32))
     soundfile.write(path, audio, RATE, subtype="PCM_16")
     length_s = len(audio) / RATE
     commands = {hop_s: _command(options, hop_s) for hop_s in options.hops}
-    hear_all = hear_pulse if options.live == "pulse" else hear_simulated
-    for hop_s, (lines, began) in hear_all(commands, path, length_s).items():
-        report(hop_s, options.live, scenes, place(lines, began, scenes))
+    run_all = run_pulse if options.live == "pulse" else run_simulated
+    for hop_s, (lines, began) in run_all(commands, path, length_s).items():
+        report(hop_s, options.live, scenes, assign_to_scenes(lines, began, scenes))
 
 
 Lines = list[tuple[float, dict[str, object]]]
 
 
-def hear_simulated(
+def run_simulated(
     commands: dict[float, list[str]], path: Path, length_s: float
 ) -> dict[float, tuple[Lines, float]]:
-    """Lines with the moments at which they came, and when the audio's first sample sounded."""
-    listeners = {
-        hop_s: Listener([*command, "--source", f"sim:{path}"])
+    """Run the commands on simulated microphones.
+
+    Returns:
+        For each hop the lines with the times at which they came, and the time of the first sample.
+    """
+    processes = {
+        hop_s: TimedProcess([*command, "--source", f"sim:{path}"])
         for hop_s, command in commands.items()
     }
-    return {hop_s: (each.wait(), _began(each.lines)) for hop_s, each in listeners.items()}
+    return {hop_s: (each.wait(), _began(each.lines)) for hop_s, each in processes.items()}
 
 
-def hear_pulse(
+def run_pulse(
     commands: dict[float, list[str]], path: Path, length_s: float
 ) -> dict[float, tuple[Lines, float]]:
-    """The same through a null sink; a recorder beside tells when the file's first sample came."""
+    """Run the commands on a null sink; a recorder finds the time of the file's first sample."""
     sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
     from audio_server import AudioServer, available
 
@@ -175,21 +182,21 @@ def hear_pulse(
         raise SystemExit(lacking)
     with AudioServer() as server:
         recorder = Recorder(server.env)
-        listeners = {
-            hop_s: Listener([*command, "--duration", str(length_s + 12)], server.env)
+        processes = {
+            hop_s: TimedProcess([*command, "--duration", str(length_s + 12)], server.env)
             for hop_s, command in commands.items()
         }
         time.sleep(6.0)  # they have begun by then
         server.play(path)
-        found = {hop_s: each.wait() for hop_s, each in listeners.items()}
+        found = {hop_s: each.wait() for hop_s, each in processes.items()}
         began = recorder.find(path)
     return {hop_s: (lines, began) for hop_s, lines in found.items()}
 
 
-def place(lines: Lines, began: float, scenes: Sequence[Scene]) -> Told:
-    """What was told of which scene, and when; the scenes lie behind one another."""
+def assign_to_scenes(lines: Lines, began: float, scenes: Sequence[Scene]) -> ReportedEvents:
+    """Assign reports to the scenes, which lie behind one another in the audio."""
     ends = np.cumsum([len(scene.waveform) for scene in scenes]) / RATE
-    told, started = Told(), _began(lines)
+    reported, started = ReportedEvents(), _began(lines)
     for came, line in lines:
         if line["type"] not in ("begin", "event"):
             continue
@@ -198,23 +205,23 @@ def place(lines: Lines, began: float, scenes: Sequence[Scene]) -> Told:
         first = ends[number] - len(scenes[number].waveform) / RATE
         name, label = str(number), str(line["label"])
         if line["type"] == "begin":
-            told.begins.append(Begin(name, label, onset - first, came - began - first))
+            reported.begins.append(Begin(name, label, onset - first, came - began - first))
         else:
             offset = float(line["offset"]) + started - began  # type: ignore[arg-type]
-            told.events.append(Event(name, label, onset - first, offset - first))
-    return told
+            reported.events.append(Event(name, label, onset - first, offset - first))
+    return reported
 
 
 def _began(lines: Lines) -> float:
-    """When a stream's first sample sounded, by the local times of its lines."""
+    """Time of a stream's first sample, from the local times in its lines."""
     return float(np.median([
         datetime.fromisoformat(str(line["time"])).timestamp() - float(line["onset"])  # type: ignore[arg-type]
         for _, line in lines
     ]))  # fmt: skip
 
 
-class Listener:
-    """A process whose lines are timed as they come."""
+class TimedProcess:
+    """A process whose lines are timed when they come."""
 
     def __init__(self, command: list[str], env: dict[str, str] | None = None) -> None:
         self.lines: Lines = []
@@ -228,7 +235,7 @@ class Listener:
             self.lines.append((time.time(), json.loads(line)))
 
     def wait(self) -> Lines:
-        """All lines, once the process has ended."""
+        """Return all lines, once the process has ended."""
         self._thread.join()
         if self._process.wait():
             raise SystemExit(f"streamclf listen ended with {self._process.returncode}")
@@ -236,7 +243,7 @@ class Listener:
 
 
 class Recorder:
-    """Records what a PulseAudio plays, and when it came."""
+    """Records the output of a PulseAudio server, with the time of the first sample."""
 
     def __init__(self, env: dict[str, str]) -> None:
         self._process = subprocess.Popen(
@@ -245,7 +252,7 @@ class Recorder:
             stdout=subprocess.PIPE, env=env,
         )  # fmt: skip
         self._parts: list[bytes] = []
-        self._soonest = float("inf")
+        self._start_time = float("inf")
         self._thread = threading.Thread(target=self._read)
         self._thread.start()
 
@@ -254,20 +261,22 @@ class Recorder:
         n_bytes = 0
         while part := self._process.stdout.read1(4096):  # type: ignore[attr-defined]
             n_bytes += len(part)
-            self._soonest = min(self._soonest, time.time() - n_bytes / 2 / RATE)
+            self._start_time = min(self._start_time, time.time() - n_bytes / 2 / RATE)
             self._parts.append(part)
 
     def find(self, path: Path) -> float:
-        """When a file's first sample came; ends the recording."""
+        """End the recording; return the time at which a file's first sample came."""
         self._process.terminate()
         self._thread.join()
         self._process.wait()
-        heard = np.frombuffer(b"".join(self._parts)[: 60 * 2 * RATE], np.int16).astype(np.float64)
-        sought, _ = soundfile.read(path, frames=20 * RATE)
-        size = 1 << (heard.size + sought.size).bit_length()
-        spectrum = np.fft.rfft(heard, size) * np.conj(np.fft.rfft(sought, size))
-        place = int(np.argmax(np.fft.irfft(spectrum, size)[: heard.size]))
-        return self._soonest + place / RATE
+        recorded = np.frombuffer(b"".join(self._parts)[: 60 * 2 * RATE], np.int16).astype(
+            np.float64
+        )
+        wanted, _ = soundfile.read(path, frames=20 * RATE)
+        size = 1 << (recorded.size + wanted.size).bit_length()
+        spectrum = np.fft.rfft(recorded, size) * np.conj(np.fft.rfft(wanted, size))
+        place = int(np.argmax(np.fft.irfft(spectrum, size)[: recorded.size]))
+        return self._start_time + place / RATE
 
 
 def _command(options: argparse.Namespace, hop_s: float) -> list[str]:
@@ -281,7 +290,7 @@ def _command(options: argparse.Namespace, hop_s: float) -> list[str]:
 
 
 def _as_written(scene: Scene) -> np.ndarray:
-    """As 16 bits hold it."""
+    """The waveform as 16 bits hold it."""
     return (np.rint(scene.waveform * 32767) / 32768).astype(np.float32)
 
 

@@ -1,11 +1,11 @@
-"""A folder of recordings: FFmpeg's decoded length against what `streamclf file` heard.
+"""Decoded lengths of a folder of recordings: FFmpeg's against `streamclf file`'s.
 
     python benchmarks/corpus.py FOLDER [--model M] [--sample N] [--all]
 
-Heard and gaps together are the length that streamclf gives a file. The table lists the files that
+Streamclf's length of a file is its delivered audio plus its gaps. The table lists the files that
 differ by more than 20 ms, and those that only one of the two can read. FFmpeg's length is counted
-here by a loop of its own over PyAV, frame by frame, without a look at headers or time stamps; it
-knows nothing of gaps, so a file with a hole differs by the hole.
+here by a loop of its own over PyAV, frame by frame, without headers or time stamps. It has no gaps,
+so a file with a hole differs by the hole.
 """
 
 from __future__ import annotations
@@ -36,20 +36,20 @@ ENDINGS = frozenset(
 
 
 @dataclass
-class Heard:
-    """What streamclf made of a file.
+class Outcome:
+    """The result of `streamclf file` for a file.
 
     Attributes:
         code: Exit code.
-        audio_s: Heard.
-        gap_s: Told as missing.
-        said: The last line on standard error that says what is wrong; empty if none does.
+        audio_s: Delivered audio in seconds.
+        gap_s: Reported gaps in seconds.
+        message: The last error line on standard error; empty if there is none.
     """
 
     code: int
     audio_s: float = 0.0
     gap_s: float = 0.0
-    said: str = ""
+    message: str = ""
 
 
 def main() -> None:
@@ -65,22 +65,22 @@ def main() -> None:
     print("|---|---|---|---|---|---|")
     verdicts: Counter[str] = Counter()
     for path in paths:
-        expected_s, heard = length_by_ffmpeg(path), hear(path, options.model)
-        verdict = judge(expected_s, heard)
+        expected_s, outcome = length_by_ffmpeg(path), run_streamclf(path, options.model)
+        verdict = compare_lengths(expected_s, outcome)
         verdicts[verdict] += 1
         if options.all or verdict != "same":
             name = str(path.relative_to(options.folder)).replace("|", "\\|")
-            told = "cannot be read" if expected_s is None else f"{expected_s:.3f}"
+            expected = "cannot be read" if expected_s is None else f"{expected_s:.3f}"
             print(
-                f"| {name} | {told} | {heard.audio_s:.3f} | {heard.gap_s:.3f} | {heard.code} | "
-                f"{heard.said} |",
+                f"| {name} | {expected} | {outcome.audio_s:.3f} | {outcome.gap_s:.3f} | "
+                f"{outcome.code} | {outcome.message} |",
                 flush=True,
             )
     print(f"\n{len(paths)} files: " + ", ".join(f"{n} {what}" for what, n in verdicts.items()))
 
 
 def find(folder: Path, sample: int | None) -> list[Path]:
-    """Files with the ending of a recording; of each ending so many."""
+    """Find files with the ending of a recording; ``sample`` files of each ending, if given."""
     by_ending: dict[str, list[Path]] = {}
     for path in sorted(folder.rglob("*")):
         ending = path.suffix.lower().lstrip(".")
@@ -94,7 +94,7 @@ def find(folder: Path, sample: int | None) -> list[Path]:
 
 
 def length_by_ffmpeg(path: Path) -> float | None:
-    """Seconds that FFmpeg decodes; None where it decodes none."""
+    """Seconds that FFmpeg decodes; None if it decodes nothing."""
     seconds = 0.0
     try:
         with av.open(str(path), metadata_errors="ignore") as container:
@@ -103,42 +103,42 @@ def length_by_ffmpeg(path: Path) -> float | None:
                 with contextlib.suppress(av.FFmpegError):
                     seconds += sum(frame.samples / frame.sample_rate for frame in packet.decode())
     except (av.FFmpegError, OSError, ValueError, IndexError):
-        pass  # what came before it counts
+        pass  # the audio before the error counts
     return seconds or None
 
 
-def hear(path: Path, model: str) -> Heard:
-    """Run `streamclf file` on it, in this process."""
-    said = io.StringIO()
+def run_streamclf(path: Path, model: str) -> Outcome:
+    """Run `streamclf file` on a file, in this process."""
+    errors = io.StringIO()
     with (
         tempfile.TemporaryDirectory() as folder,
         Path(os.devnull).open("w") as nowhere,
-        contextlib.redirect_stderr(said),
+        contextlib.redirect_stderr(errors),
         contextlib.redirect_stdout(nowhere),
     ):
         stats = Path(folder) / "stats.json"
         code = cli.run(["file", str(path), "--model", model, "--stats", str(stats)])
         counts = json.loads(stats.read_text()) if stats.exists() else {}
-    lines = [line for line in said.getvalue().splitlines() if "error: " in line] or [
-        line for line in said.getvalue().splitlines() if f"{path}: " in line
+    lines = [line for line in errors.getvalue().splitlines() if "error: " in line] or [
+        line for line in errors.getvalue().splitlines() if f"{path}: " in line
     ]
     line = lines[-1].split(str(path))[-1].strip(": ") if lines else ""
     if not counts:
-        return Heard(code, said=line)
+        return Outcome(code, message=line)
     rate = counts["sample_rate"]
-    return Heard(code, counts["delivered_samples"] / rate, counts["gap_samples"] / rate, line)
+    return Outcome(code, counts["delivered_samples"] / rate, counts["gap_samples"] / rate, line)
 
 
-def judge(expected_s: float | None, heard: Heard) -> str:
-    """One or two words."""
-    length_s = heard.audio_s + heard.gap_s
+def compare_lengths(expected_s: float | None, outcome: Outcome) -> str:
+    """Compare the two lengths, in one or two words."""
+    length_s = outcome.audio_s + outcome.gap_s
     if expected_s is None:
-        return "read by neither" if not heard.audio_s else "read by streamclf alone"
-    if not heard.audio_s:
+        return "read by neither" if not outcome.audio_s else "read by streamclf alone"
+    if not outcome.audio_s:
         return "read by FFmpeg alone"
     if abs(length_s - expected_s) <= LIMIT_S:
         return "same"
-    if abs(heard.audio_s - expected_s) <= LIMIT_S:
+    if abs(outcome.audio_s - expected_s) <= LIMIT_S:
         return "same, with gaps told"
     return "longer" if length_s > expected_s else "SHORTER"
 

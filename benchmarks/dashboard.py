@@ -1,11 +1,11 @@
-"""What the dashboard costs: CPU of `streamclf listen` with it and without it, side by side.
+"""CPU time of the dashboard: `streamclf listen` with it and without it, side by side.
 
     python benchmarks/dashboard.py [--seconds 30]
 
-Both are whole processes that hear the same recording through the same simulated microphone, in
-turn; the one with the dashboard draws on a pseudo-terminal of 120x40 in 24-bit colour, which a
-thread here reads. CPU is user and system time of the process over the time that passed between
-two moments behind the start-up.
+Both are whole processes that get the same recording through the same simulated microphone, in turn.
+The one with the dashboard draws on a pseudo-terminal of 120x40 in 24-bit colour, which a thread
+here reads. CPU is user and system time of the process, relative to the time that passed, after the
+start-up.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def main() -> None:
 
 
 def measure(command: list[str], env: dict[str, str], seconds: float) -> tuple[float, int]:
-    """CPU in percent of a core, and bytes written to the terminal."""
+    """Measure CPU in percent of a core, and bytes written to the terminal."""
     master, slave = pty.openpty()
     fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 120, 0, 0))
     process = subprocess.Popen(

@@ -1,16 +1,16 @@
-"""Events an hour where nothing sounds that they name: quiet, noise, and recordings of one kind.
+"""False events an hour, in quiet, noise, recordings of one kind, and soundscapes.
 
     python -m benchmarks.false_alarms speech=SPEECH music=MUSIC [--model M] [--hours 2]
 
-Quiet and noise are made (`train.audio.noise`), at -75 to -55 and -50 to -12 dB of full scale,
-twenty seconds of each. ``LABEL=FOLDER``, or ``LABEL:NAME=FOLDER``, are recordings whose events of
-that label are right, and all others false; what is shorter than a minute is joined, with a second
-of faint noise in between.
-``--busy ESC-50`` adds soundscapes full of sounds (`benchmarks.begins`), where an event is false if
-its label does not sound at all while it lasts; ``--stand-in`` names a file of the same recipe that
-has not heard their fold. Each recording is heard once; the thresholds judge the same scores.
+Quiet and noise are made (`train.audio.noise`), at -75 to -55 and -50 to -12 dB of full scale, in
+pieces of twenty seconds. ``LABEL=FOLDER``, or ``LABEL:NAME=FOLDER``, are recordings whose events of
+that label are right, and all others false. Recordings shorter than a minute are joined, with a
+second of faint noise in between. ``--busy ESC-50`` adds soundscapes full of sounds
+(`benchmarks.begins`), where an event is false if its label does not sound at all while it lasts.
+``--stand-in`` names a model file of the same recipe that was not trained on their fold. Each
+recording is scored once; all thresholds are applied to the same scores.
 
-``--write`` puts the figures into the model's card, where `streamclf info` finds them.
+``--write`` puts the figures into the model's card, where `streamclf info` shows them.
 """
 
 from __future__ import annotations
@@ -26,20 +26,25 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.begins import RATE as SCENE_RATE
-from benchmarks.begins import Told, draw_scenes, judge, true_events
-from benchmarks.begins import hear as hear_scene
+from benchmarks.begins import (
+    ReportedEvents,
+    collect_events,
+    draw_scenes,
+    score_windows,
+    true_events,
+)
 from streamclf import ArraySource, Average, Classifier, Engine, Model, Settings, find_model
 from streamclf.core.card import METADATA_KEY, Card, format_card, parse_card
 from streamclf.core.errors import StreamclfError
 from streamclf.core.records import Block, Scores, SoundEvent
-from streamclf.core.settings import choose_thresholds
+from streamclf.core.thresholds import ThresholdOptions, choose_thresholds
 from streamclf.pipeline.evidence import RULES
 from streamclf.pipeline.mixdown import mix_down
 from streamclf.pipeline.resample import resample
 from streamclf.sources.recording.find_recordings import find_recordings
 from streamclf.sources.recording.recording import Recording
 from train.audio.noise import at_level, make_noise
-from train.judging.event_metrics import judge_events
+from train.evaluation.event_metrics import evaluate_events
 
 Waveform = npt.NDArray[np.float32]
 
@@ -56,12 +61,12 @@ PROTOCOL = (
 
 
 @dataclass
-class Heard:
-    """Recordings of one kind.
+class ScoredRecordings:
+    """Scores of the recordings of one kind.
 
     Attributes:
-        seconds: Of audio.
-        scores: Of each recording's windows.
+        seconds: Length of the audio.
+        scores: Scores of each recording's windows.
     """
 
     seconds: float = 0.0
@@ -85,12 +90,12 @@ def main() -> None:
         labels[kind] = label
         sources[kind] = join_short(read_recordings(folder, rate), random, rate)
     for kind, waveforms in sources.items():
-        kinds[kind] = hear(scorer, waveforms, options.hop, options.hours)
+        kinds[kind] = score_recordings(scorer, waveforms, options.hop, options.hours)
     print(f"{options.model}, a window every {options.hop:g} s; false events an hour")
     figures: dict[str, dict[str, float]] = {}
-    for kind, heard in kinds.items():
-        for settings, name in ways(scorer.card, options):
-            found = report(kind, labels[kind], name, heard, Engine(scorer, settings))
+    for kind, recordings in kinds.items():
+        for settings, name in settings_to_compare(scorer.card, options):
+            found = report(kind, labels[kind], name, recordings, Engine(scorer, settings))
             if settings.begin == "sure":
                 figures.setdefault(kind, {})[name] = round(found, 1)
     if options.busy:
@@ -99,11 +104,13 @@ def main() -> None:
         write_figures(find_model(options.model), figures)
 
 
-def ways(card: Card, options: argparse.Namespace) -> Iterator[tuple[Settings, str]]:
-    """How to judge, with the name of the thresholds."""
+def settings_to_compare(card: Card, options: argparse.Namespace) -> Iterator[tuple[Settings, str]]:
+    """The settings to compare, each with the name of its thresholds."""
     chosen = {"default": card.thresholds}
     for precision in options.target_precision:
-        chosen[f"{precision:g}"] = choose_thresholds(card, precision=precision)
+        chosen[f"{precision:g}"] = choose_thresholds(
+            card, ThresholdOptions(target_precision=precision)
+        )
     for name, thresholds in chosen.items():
         for begin in ("patient", *RULES):
             yield Settings(options.hop, thresholds=thresholds, begin=begin), name
@@ -112,14 +119,14 @@ def ways(card: Card, options: argparse.Namespace) -> Iterator[tuple[Settings, st
 def make_pieces(
     random: np.random.Generator, hours: float, rate: int, lowest_db: float, highest_db: float
 ) -> Iterator[Waveform]:
-    """Made noises of `PIECE_S`, together so many hours."""
+    """Made noises of `PIECE_S`, ``hours`` in total."""
     for _ in range(round(hours * 3600 / PIECE_S)):
         noise = make_noise(random, round(PIECE_S * rate), rate)
         yield at_level(noise, random.uniform(lowest_db, highest_db)).astype(np.float32)
 
 
 def read_recordings(folder: str, rate: int) -> Iterator[Waveform]:
-    """Each recording below a folder, mixed down, at a rate; broken ones are passed over."""
+    """Each recording below a folder, mixed down, at a sample rate; broken ones are passed over."""
     paths, _ = find_recordings([folder])
     for path in paths:
         try:
@@ -136,7 +143,7 @@ def read_recordings(folder: str, rate: int) -> Iterator[Waveform]:
 def join_short(
     waveforms: Iterator[Waveform], random: np.random.Generator, rate: int
 ) -> Iterator[Waveform]:
-    """Short recordings behind one another, as a microphone would hear them."""
+    """Short recordings joined one behind the other, as a microphone would get them."""
     joined: list[Waveform] = []
     for waveform in waveforms:
         pause = at_level(make_noise(random, round(PAUSE_S * rate), rate), FAINT_DB)
@@ -148,28 +155,30 @@ def join_short(
         yield np.concatenate(joined)
 
 
-def hear(scorer: Classifier, waveforms: Iterator[Waveform], hop_s: float, hours: float) -> Heard:
-    """The scores of all windows of so many hours at most."""
-    heard, rate = Heard(), scorer.card.sample_rate
+def score_recordings(
+    scorer: Classifier, waveforms: Iterator[Waveform], hop_s: float, hours: float
+) -> ScoredRecordings:
+    """Score all windows of the recordings, up to ``hours``."""
+    recordings, rate = ScoredRecordings(), scorer.card.sample_rate
     for waveform in waveforms:
         results = Engine(scorer, Settings(hop_s)).run(ArraySource(waveform, rate))
-        heard.scores.append([r.scores for r in results if isinstance(r, Average)])
-        heard.seconds += len(waveform) / rate
-        if heard.seconds >= hours * 3600:
+        recordings.scores.append([r.scores for r in results if isinstance(r, Average)])
+        recordings.seconds += len(waveform) / rate
+        if recordings.seconds >= hours * 3600:
             break
-    return heard
+    return recordings
 
 
-def report(kind: str, right: str, name: str, heard: Heard, engine: Engine) -> float:
-    """One line: false events an hour, which it returns, and of which labels."""
+def report(kind: str, right: str, name: str, recordings: ScoredRecordings, engine: Engine) -> float:
+    """Print a line with false events an hour and their labels; return the former."""
     labels: Counter[str] = Counter()
     n_right = 0
-    for scores in heard.scores:
+    for scores in recordings.scores:
         for result in engine.judge(scores):
             if isinstance(result, SoundEvent):
                 n_right += result.label == right
                 labels.update([result.label] * (result.label != right))
-    hours = heard.seconds / 3600
+    hours = recordings.seconds / 3600
     often = ", ".join(f"{label} {n}" for label, n in labels.most_common(6))
     print(
         f"{kind:<16} {name:<8} {engine.settings.begin:<8} "
@@ -180,22 +189,22 @@ def report(kind: str, right: str, name: str, heard: Heard, engine: Engine) -> fl
 
 
 def report_busy(options: argparse.Namespace) -> dict[str, float]:
-    """Lines for soundscapes; false events an hour by thresholds, and how many are right."""
+    """Print lines for soundscapes; return false events an hour by thresholds."""
     scorer = Classifier(Model(find_model(options.stand_in or options.model), provider="cpu"))
     scenes = list(draw_scenes(options.busy, options.fold, 40, prepared=options.prepared))
-    heard = [hear_scene(Engine(scorer, Settings(options.hop)), scene) for scene in scenes]
+    recordings = [score_windows(Engine(scorer, Settings(options.hop)), scene) for scene in scenes]
     lengths = {str(n): len(scene.waveform) / SCENE_RATE for n, scene in enumerate(scenes)}
     truth = true_events(scenes)
     figures = {}
-    for settings, name in ways(scorer.card, options):
-        told = Told()
-        for number, scores in enumerate(heard):
-            judge(Engine(scorer, settings), str(number), scores, told)
-        judged = judge_events(truth, told.events, lengths)
+    for settings, name in settings_to_compare(scorer.card, options):
+        reported = ReportedEvents()
+        for number, scores in enumerate(recordings):
+            collect_events(Engine(scorer, settings), str(number), scores, reported)
+        judged = evaluate_events(truth, reported.events, lengths)
         false = judged["false_alarms_per_hour"]
         print(
             f"{'busy':<16} {name:<8} {settings.begin:<8} {false:>7.1f} (in "
-            f"{judged['hours']:.2f} h; {len(told.events) / judged['hours']:.0f} events an hour)"
+            f"{judged['hours']:.2f} h; {len(reported.events) / judged['hours']:.0f} events an hour)"
         )
         if settings.begin == "sure":
             figures[name] = round(false, 1)
@@ -203,15 +212,15 @@ def report_busy(options: argparse.Namespace) -> dict[str, float]:
 
 
 def write_figures(path: Path, figures: dict[str, dict[str, float]]) -> None:
-    """Put figures into the card in a model's file."""
+    """Put figures into the card in a model file."""
     import onnx
 
     graph = onnx.load(path)
     for entry in graph.metadata_props:
         if entry.key == METADATA_KEY:
             card = parse_card(entry.value, str(path))
-            told = {"per_hour": figures, "protocol": PROTOCOL}
-            accuracy = {**card.accuracy, "false_alarms": told}
+            entry_in_card = {"per_hour": figures, "protocol": PROTOCOL}
+            accuracy = {**card.accuracy, "false_alarms": entry_in_card}
             entry.value = format_card(msgspec.structs.replace(card, accuracy=accuracy))
     onnx.save(graph, path)
     print(f"written into the card of {path}")

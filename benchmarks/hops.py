@@ -1,4 +1,4 @@
-"""What a hop costs: the pipeline from 0.05 to 1.5 s, against the same model without sharing.
+"""Speed by hop: the pipeline from 0.05 to 1.5 s, against the same model without sharing.
 
     python benchmarks/hops.py [--model M] [--seconds 60] [--threads 0] [--hops 0.5,0.2,0.1]
 

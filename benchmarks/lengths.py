@@ -1,9 +1,9 @@
-"""Memory and speed by the length of a recording: 48 kHz stereo, a process each.
+"""Memory and speed by the length of a recording: 48 kHz stereo, in a process each.
 
     python benchmarks/lengths.py [--model M] [--minutes 1,10,60]
 
-600 minutes take 6.9 GB of disk for the while. The limit: 60 minutes within 10 % of 10 minutes,
-under 250 MiB with the bundled model.
+600 minutes need 6.9 GB of disk meanwhile. The limit: the memory for 60 minutes is within 10 % of
+that for 10 minutes, and under 250 MiB with the bundled model.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def main() -> None:
     parser.add_argument("--one", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.one:
-        hear(options.one, options.model)
+        run_once(options.one, options.model)
         return
     print("| minutes | x real time | CPU s/h | peak memory |")
     print("|---|---|---|---|")
@@ -44,7 +44,7 @@ def main() -> None:
         )
 
 
-def hear(path: Path, model: str) -> None:
+def run_once(path: Path, model: str) -> None:
     """Run the command in this process; print wall and CPU seconds and peak memory."""
     from streamclf.cli import main as cli
 

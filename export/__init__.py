@@ -1,9 +1,9 @@
-"""Export: a run folder becomes one ONNX file that streamclf, or any runtime, can open.
+"""Export: turning a run folder into one ONNX file that streamclf, or any runtime, can open.
 
 ``python -m export RUN -o NAME.onnx``.
 """
 
-from train.base.startup import end_quietly, let_threads_sleep
+from train.base.startup import hide_interrupt_traceback, wait_passively
 
-end_quietly()
-let_threads_sleep()
+hide_interrupt_traceback()
+wait_passively()

@@ -1,7 +1,7 @@
 """``python -m export.calibration RUN``: how far scores are from how often they are right.
 
-Says it for each way to calibrate, on clips that the temperature was not fitted to, and draws the
-reliability diagram of the way the engine takes into the run's folder (``calibration.png``).
+The command compares ways to calibrate, on clips that the temperature was not fitted to. It also
+draws the reliability diagram of the engine's own way into the run's folder (``calibration.png``).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from export.card.temperature import (
     MIN_CLIPS,
     RUNNING,
     WHOLE,
-    Averages,
+    Averaging,
     calibration_error,
     clip_averages,
     fit_temperature,
@@ -29,8 +29,8 @@ from export.card.temperature import (
 from export.errors import ExportError
 from train.base.arguments import Parser
 from train.base.exit_codes import exit_codes
-from train.judging.metrics import reliability
-from train.judging.plots import draw_reliability
+from train.evaluation.metrics import reliability
+from train.evaluation.plots import draw_reliability
 from train.nets.inference import WindowLogits
 from train.run_folder.run import CONFIG, RunFolder
 
@@ -39,7 +39,7 @@ PICTURE = "calibration.png"
 
 @exit_codes
 def main(arguments: list[str] | None = None) -> int:
-    """The command; the exit code."""
+    """Run the command; return the exit code."""
     parser = Parser(
         prog="python -m export.calibration",
         description="Measure how far scores are from how often they are right, on held-out clips.",
@@ -56,7 +56,10 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def measure_run(path: Path) -> list[dict[str, Any]]:
-    """A row for each way to calibrate; draws the picture.
+    """Measure each way to calibrate, and draw the picture.
+
+    Returns:
+        A row for each way.
 
     Raises:
         ExportError: The run held no classes' clips out, or too few.
@@ -65,27 +68,27 @@ def measure_run(path: Path) -> list[dict[str, Any]]:
     run = RunFolder.open(path)
     config = run.read_json(CONFIG)
     held_out = None if "cross_validation" in config else find_held_out(run, config)
-    if held_out is None or held_out.heard.is_regression:
+    if held_out is None or held_out.outputs.is_regression:
         raise ExportError(f"{path}: held no clips of classes out; name a run that did")
-    heard = held_out.heard
-    if len(heard.targets) < MIN_CLIPS:
+    outputs = held_out.outputs
+    if len(outputs.targets) < MIN_CLIPS:
         raise ExportError(
-            f"{path}: held {len(heard.targets)} clips out, a calibration needs {MIN_CLIPS}; "
+            f"{path}: held {len(outputs.targets)} clips out, a calibration needs {MIN_CLIPS}; "
             "name a run that held out more"
         )
-    error, bins = calibration_error(heard, BOTH, RUNNING)
+    error, bins = calibration_error(outputs, BOTH, RUNNING)
     draw_reliability(run, bins, error, PICTURE, "averages")
-    return measure(heard)
+    return measure(outputs)
 
 
-def measure(heard: WindowLogits) -> list[dict[str, Any]]:
-    """How far averages over `AVERAGE_S` and over whole clips are off, by each way to calibrate."""
+def measure(outputs: WindowLogits) -> list[dict[str, Any]]:
+    """Measure each way's error of averages over `AVERAGE_S` and over whole clips."""
     rows: list[dict[str, Any]] = [
         {
             "calibration": "none",
             "temperature": 1.0,
-            "error": round(_uncalibrated(heard, running_averages), 4),
-            "error_of_clips": round(_uncalibrated(heard, clip_averages), 4),
+            "error": round(_uncalibrated(outputs, running_averages), 4),
+            "error_of_clips": round(_uncalibrated(outputs, clip_averages), 4),
         }
     ]
     for name, fitted, running, whole in (
@@ -96,22 +99,22 @@ def measure(heard: WindowLogits) -> list[dict[str, Any]]:
         rows.append(
             {
                 "calibration": name,
-                "temperature": fit_temperature(heard, fitted),
-                "error": round(calibration_error(heard, fitted, running)[0], 4),
-                "error_of_clips": round(calibration_error(heard, fitted, whole)[0], 4),
+                "temperature": fit_temperature(outputs, fitted),
+                "error": round(calibration_error(outputs, fitted, running)[0], 4),
+                "error_of_clips": round(calibration_error(outputs, fitted, whole)[0], 4),
             }
         )
     return rows
 
 
-def _uncalibrated(heard: WindowLogits, averages: Averages) -> float:
-    scores = averages(heard, 1.0)
-    targets = [np.full(len(own), t) for own, t in zip(scores, heard.targets, strict=True)]
+def _uncalibrated(outputs: WindowLogits, averages: Averaging) -> float:
+    scores = averages(outputs, 1.0)
+    targets = [np.full(len(own), t) for own, t in zip(scores, outputs.targets, strict=True)]
     return reliability(np.concatenate(scores), np.concatenate(targets))[0]
 
 
 def print_results(results: dict[str, list[dict[str, Any]]]) -> None:
-    """The table for people, on standard output."""
+    """Print the table for people, on standard output."""
     from rich.console import Console
     from rich.table import Table
 

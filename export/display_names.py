@@ -1,9 +1,9 @@
 """``python -m export.display_names MODEL.onnx [LABEL=NAME ...]``: names of labels for people.
 
-Most identifiers are read well when their underscores become spaces, which streamclf does by itself;
-the table here has those of ESC-50 that are not. `python -m export` puts it into every new card.
-This command puts it, and names of one's own, into the card of a model file that is there. Only the
-card changes: the graph and its weights stay as they are.
+Most labels read well with spaces in place of underscores, which streamclf does by itself. The table
+in `export.card.label_names` has those of ESC-50 that do not; `python -m export` puts it into every
+new card. This command puts it, and a user's own names, into the card of an existing model file.
+Only the card changes: the graph and its weights stay as they are.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 import msgspec
 import onnx
 
-from export.card.label_names import names_for
+from export.card.label_names import display_names_for
 from export.errors import ExportError
 from export.write_file import write_model
 from streamclf.core.card import METADATA_KEY, Card, format_card, parse_card
@@ -24,11 +24,11 @@ from train.base.exit_codes import exit_codes
 
 
 def name_labels(path: Path, own: Mapping[str, str]) -> Card:
-    """Put the table's names, and others, into the card of a model file beside those it has.
+    """Put the table's names, and others, into the card of a model file, beside those it has.
 
     Args:
         path: The model file.
-        own: Names by label, which win over the table's.
+        own: Names by label, which take precedence over the table's.
 
     Returns:
         The new card.
@@ -45,9 +45,9 @@ def name_labels(path: Path, own: Mapping[str, str]) -> Card:
     if entry is None:
         raise ExportError(f"{path}: has no model card, export it anew with one")
     card = parse_card(entry.value, str(path))
-    names = {**names_for(card.labels), **card.display_names, **own}
-    said = {**msgspec.to_builtins(card), "display_names": names}
-    card = parse_card(msgspec.json.encode(said), str(path))
+    names = {**display_names_for(card.labels), **card.display_names, **own}
+    fields = {**msgspec.to_builtins(card), "display_names": names}
+    card = parse_card(msgspec.json.encode(fields), str(path))
     entry.value = format_card(card)
     write_model(path, model.SerializeToString())
     return card
@@ -55,7 +55,7 @@ def name_labels(path: Path, own: Mapping[str, str]) -> Card:
 
 @exit_codes
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command. Returns the exit code."""
+    """Run the command; return the exit code."""
     parser = Parser(
         prog="python -m export.display_names", description="Name a model's labels for people."
     )

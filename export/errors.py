@@ -1,4 +1,4 @@
-"""What can go wrong in an export: one more leaf of streamclf's tree."""
+"""The exception of export, a leaf of streamclf's exception tree."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""``python -m export.restate MODEL.onnx CHANGES.json``: correct what a model file says of itself.
+"""``python -m export.restate MODEL.onnx CHANGES.json``: correct the card in a model file.
 
-The changes are a JSON merge patch (RFC 7386) of the card: what is named replaces what stands there,
-``null`` takes it out, the rest stays. The graph and its weights stay as they are, byte for byte.
+The changes are a JSON merge patch (RFC 7386) of the card: an entry replaces the card's, ``null``
+deletes it, the rest stays. The graph and its weights stay as they are, byte for byte.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from train.base.arguments import Parser
 from train.base.exit_codes import exit_codes
 
 FIXED = ("task", "labels", "sample_rate", "window_samples", "activation", "stem")
-"""What says how the graph is to be fed and read; another value would make another model."""
+"""Entries that say how the graph is used; another value would make another model."""
 
 
 @exit_codes
 def main(arguments: list[str] | None = None) -> int:
-    """The command; the exit code."""
+    """Run the command; return the exit code."""
     parser = Parser(
         prog="python -m export.restate",
         description="Change the card in a model file; its weights stay as they are.",
@@ -45,12 +45,12 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def restate(path: Path, changes: dict[str, Any]) -> None:
-    """Write a model file anew with a changed card.
+    """Write a model file again with a changed card.
 
     Raises:
-        ExportError: It is no model with a card, or cannot be written, or the changes are of what
-            decides how the graph is used.
-        CardError: The card would not be valid.
+        ExportError: It is no model with a card, cannot be written, or a change is to an entry that
+            says how the graph is used.
+        CardError: The new card would not be valid.
     """
     try:
         model = onnx.load(path)
@@ -70,7 +70,7 @@ def restate(path: Path, changes: dict[str, Any]) -> None:
 
 
 def merge(before: Any, changes: Any) -> Any:
-    """RFC 7386: objects are merged, ``null`` takes out, everything else is replaced."""
+    """Apply a merge patch (RFC 7386): objects merge, ``null`` deletes, all else replaces."""
     if not isinstance(changes, dict):
         return changes
     merged = dict(before) if isinstance(before, dict) else {}

@@ -1,7 +1,7 @@
 """``python -m export.tune RUN``: defaults for events, tuned on soundscapes of the held-out fold.
 
-Each class's held-out clips are dealt into two halves: settings are tuned on scenes of one half and
-judged on scenes of the other. ``events.json`` in the run's folder keeps both; the export takes
+Each class's held-out clips are split into two halves. Settings are tuned on scenes of one half and
+evaluated on scenes of the other. ``events.json`` in the run's folder keeps both; the export takes
 its thresholds and lengths from there, unless a precision is asked for.
 """
 
@@ -13,16 +13,16 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from export.card.held_out import EVENTS
+from export.card.held_out import EVENTS_FILE
 from export.card.temperature import AVERAGE_S, MIN_CLIPS, fit_temperature
-from export.card.tuning import Listening, Tuner, hear_scenes
+from export.card.tuning import EventSettings, Tuner, run_scenes
 from export.errors import ExportError
 from streamclf.core.errors import UsageError
 from train.audio.scenes import make_scenes
 from train.base.arguments import Parser
 from train.base.exit_codes import exit_codes
 from train.datasets import ClipSet
-from train.evaluate import open_data_of
+from train.evaluate import reopen_data
 from train.run_folder.load_network import load_network
 from train.run_folder.run import CONFIG, RunFolder
 
@@ -31,7 +31,7 @@ SNR_DB = (0.0, 10.0, 20.0, 30.0)
 
 @exit_codes
 def main(arguments: list[str] | None = None) -> int:
-    """The command; the exit code."""
+    """Run the command; return the exit code."""
     parser = Parser(
         prog="python -m export.tune",
         description="Tune a run's defaults for events on soundscapes of its held-out fold.",
@@ -69,7 +69,10 @@ def _seconds(text: str) -> list[float]:
 
 
 def tune_run(path: Path, options: argparse.Namespace) -> dict[str, Any]:
-    """Tune and judge; what ``events.json`` says.
+    """Tune settings, and evaluate them.
+
+    Returns:
+        The entries of ``events.json``.
 
     Raises:
         ExportError: The run held no classes' clips out, or too few.
@@ -79,23 +82,23 @@ def tune_run(path: Path, options: argparse.Namespace) -> dict[str, Any]:
     """
     run = RunFolder.open(path)
     config = run.read_json(CONFIG)
-    heard = None if "cross_validation" in config else run.read_held_out()
-    if heard is None or heard.is_regression:
+    outputs = None if "cross_validation" in config else run.read_held_out()
+    if outputs is None or outputs.is_regression:
         raise ExportError(f"{path}: held no clips of classes out; name a run that did")
-    if len(heard.targets) < MIN_CLIPS:
+    if len(outputs.targets) < MIN_CLIPS:
         raise ExportError(
-            f"{path}: held {len(heard.targets)} clips out, tuning needs {MIN_CLIPS}; "
+            f"{path}: held {len(outputs.targets)} clips out, tuning needs {MIN_CLIPS}; "
             "name a run that held out more"
         )
     system, network = load_network(run, config)
     fold = config["data"]["test_fold"]
-    clips = open_data_of(
-        run, system, config, data=options.data, prepared=options.prepared
-    ).of_folds([fold])
-    temperature = fit_temperature(heard)
+    clips = reopen_data(run, system, config, data=options.data, prepared=options.prepared).of_folds(
+        [fold]
+    )
+    temperature = fit_temperature(outputs)
     tuners = [
         Tuner(
-            hear_scenes(
+            run_scenes(
                 network,
                 make_scenes(half, options.scenes, snr_db=SNR_DB, seed=options.seed + number),
                 system.window_samples,
@@ -104,23 +107,23 @@ def tune_run(path: Path, options: argparse.Namespace) -> dict[str, Any]:
         )
         for number, half in enumerate(halve(clips))
     ]  # fmt: skip
-    listening = tuners[0].tune(options.average)
+    settings = tuners[0].tune(options.average)
     result = {
-        "listening": asdict(listening),
+        "listening": asdict(settings),
         "temperature": temperature,
         "fold": fold,
         "scenes": options.scenes,
         "seed": options.seed,
-        "tuned": _figures(tuners[0], listening),
-        "judged": _figures(tuners[1], listening),
-        "untuned": _figures(tuners[1], Listening()),
+        "tuned": _figures(tuners[0], settings),
+        "judged": _figures(tuners[1], settings),
+        "untuned": _figures(tuners[1], EventSettings()),
     }
-    run.write_json(EVENTS, result)
+    run.write_json(EVENTS_FILE, result)
     return result
 
 
 def halve(clips: ClipSet) -> tuple[ClipSet, ClipSet]:
-    """Each class's clips in two halves; clips of one source stay together."""
+    """Split each class's clips into two halves; clips of one source stay together."""
     sides: tuple[list[int], list[int]] = ([], [])
     of_class: dict[float, dict[str, list[int]]] = {}
     for index, clip in enumerate(clips.clips):
@@ -134,15 +137,15 @@ def halve(clips: ClipSet) -> tuple[ClipSet, ClipSet]:
     return clips.take(sorted(sides[0])), clips.take(sorted(sides[1]))
 
 
-def _figures(tuner: Tuner, listening: Listening) -> dict[str, Any]:
-    judged = tuner.judge(listening)
-    levels = {f"{snr:g}": tuner.judge(listening, snr)["events"]["f1"] for snr in SNR_DB}
+def _figures(tuner: Tuner, settings: EventSettings) -> dict[str, Any]:
+    judged = tuner.evaluate(settings)
+    levels = {f"{snr:g}": tuner.evaluate(settings, snr)["events"]["f1"] for snr in SNR_DB}
     names = ("events", "segments", "false_alarms_per_hour", "hours")
     return {name: judged[name] for name in names} | {"event_f1_at_snr_db": levels}
 
 
 def describe(result: dict[str, Any]) -> str:
-    """What was found, in lines."""
+    """Describe the result, in lines."""
     chosen = result["listening"]
     lines = [
         f"on {chosen['on']:g}, off {chosen['on'] * chosen['off_ratio']:.3g}, average "
@@ -150,11 +153,11 @@ def describe(result: dict[str, Any]) -> str:
         f"{chosen['min_duration']:g} s"
     ]
     names = {"tuned": "tuned on", "judged": "other clips", "untuned": "other clips, untuned"}
-    for name, said in names.items():
+    for name, title in names.items():
         row = result[name]
         levels = ", ".join(f"{v} at {k} dB" for k, v in row["event_f1_at_snr_db"].items())
         lines.append(
-            f"{said}: event F1 {row['events']['f1']} ({levels}), precision "
+            f"{title}: event F1 {row['events']['f1']} ({levels}), precision "
             f"{row['events']['precision']}, recall {row['events']['recall']}, segment F1 "
             f"{row['segments']['f1']}, {row['false_alarms_per_hour']:g} false alarms an hour"
         )

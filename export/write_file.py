@@ -1,4 +1,4 @@
-"""Writes a model file whole, or not at all."""
+"""Writing a model file completely, or not at all."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from export.errors import ExportError
 
 
 def write_model(path: Path, content: bytes) -> None:
-    """Put a file in its place when all of it is written.
+    """Write a file beside its place, and rename it when complete.
 
     Raises:
         ExportError: It cannot be written.

@@ -32,7 +32,7 @@ NAMES = {
     "Functions": "detect classify score listen",
     "What they return": "Event Answer ScoreTable",
     "The engine and its model": "Engine Settings Classifier Model find_model Card",
-    "Records": "Block Gap Notice Scores Average EventBegan EventOngoing SoundEvent",
+    "Records": "StreamStarted Block Gap Notice Scores Average EventBegan EventOngoing SoundEvent",
     "Sources": "Source Recording ArraySource Microphone SimulatedMicrophone UrlStream "
     "StandardInput",
     "Sinks": "Sink MemorySink",

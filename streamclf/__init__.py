@@ -6,14 +6,15 @@ The library in one line each::
 
     events = streamclf.detect("day.wav")             # or (array, sample_rate); only="dog,siren"
     answer = streamclf.classify("clip.wav")          # one answer: answer.label, answer.score
-    table = streamclf.score("day.wav").to_pandas()   # every window's scores
+    table = streamclf.score("day.wav").to_pandas()   # the scores of every window
     for event in streamclf.listen():                 # the microphone, until you leave the loop
         print(event.time, event.name, event.onset_s, event.ended)
 
-All else is in the parts that these are made of: a `Source` (`Recording`, `Microphone`, ...), an
-`Engine` with its `Settings`, which yields records with positions in samples, and `Sink`.
+These functions are made of three parts that can also be used alone: a `Source` (`Recording`,
+`Microphone`, ...) delivers audio, an `Engine` with its `Settings` yields records with positions in
+samples, and a `Sink` writes them.
 
-Names are imported when they are first used, so that ``import streamclf`` costs nothing.
+Each name is imported when it is first used, so ``import streamclf`` itself is fast.
 """
 
 import os
@@ -22,8 +23,8 @@ from typing import Any
 
 __version__ = "0.1.0"
 
-# ONNX Runtime (from 1.29 on) reports to its makers which models are run, and when; it decides
-# whether to when it is imported. Who listens at home asks it not to, unless told otherwise.
+# ONNX Runtime (from 1.29 on) reports to its makers which models are run, and when. It reads this
+# variable when it is imported. Reports are off here unless the user has set the variable.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 _HOMES = {
@@ -46,11 +47,12 @@ _HOMES = {
     "ScoreTable": "streamclf.api.functions",
     "Scores": "streamclf.core.records",
     "Settings": "streamclf.core.settings",
-    "SimulatedMicrophone": "streamclf.sources.simulated.simulated",
+    "SimulatedMicrophone": "streamclf.sources.simulated.simulated_microphone",
     "Sink": "streamclf.sinks.base",
     "SoundEvent": "streamclf.core.records",
     "Source": "streamclf.sources.base",
     "StandardInput": "streamclf.sources.stream.standard_input",
+    "StreamStarted": "streamclf.core.records",
     "StreamclfError": "streamclf.core.errors",
     "UrlStream": "streamclf.sources.stream.url_stream",
     "classify": "streamclf.api.functions",
@@ -65,9 +67,9 @@ __all__ = ["__version__", *_HOMES]
 
 def __getattr__(name: str) -> Any:
     if name in _HOMES:
-        from streamclf.core.signatures import show_plainly
+        from streamclf.core.signatures import unquote_annotations
 
-        found = globals()[name] = show_plainly(getattr(import_module(_HOMES[name]), name))
+        found = globals()[name] = unquote_annotations(getattr(import_module(_HOMES[name]), name))
         return found
     raise AttributeError(f"module 'streamclf' has no attribute {name!r}")
 

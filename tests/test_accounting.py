@@ -17,7 +17,7 @@ from streamclf.model.model_file import Model
 from streamclf.pipeline.engine import Engine
 from streamclf.sources.base import Source
 from streamclf.sources.simulated.faults import parse_name
-from streamclf.sources.simulated.simulated import SimulatedMicrophone
+from streamclf.sources.simulated.simulated_microphone import SimulatedMicrophone
 
 KEYS = {
     "sample_rate", "elapsed_samples", "delivered_samples", "gap_samples", "gaps", "windows",

@@ -11,8 +11,7 @@ import numpy as np
 import pytest
 import toys
 
-from streamclf.core.records import EventBegan, EventOngoing, SoundEvent
-from streamclf.sinks.base import StreamInfo
+from streamclf.core.records import EventBegan, EventOngoing, SoundEvent, StreamStarted
 from streamclf.sinks.factory import open_sink
 
 
@@ -37,7 +36,7 @@ def check_lives(lines: list[dict]) -> None:
 
 def test_lines_of_an_event_from_its_begin_to_its_end(tmp_path):
     sink = open_sink(tmp_path / "x.jsonl", begins=True)
-    sink.begin(StreamInfo("a.wav", 8000, ["dog"], "single-label"))
+    sink.begin(StreamStarted("a.wav", 8000, ["dog"], "single-label"))
     for record in [
         EventBegan("dog", 100_000, 0.71234, 108_000),
         EventOngoing("dog", 100_000, 0.9, 348_000),
@@ -58,7 +57,7 @@ def test_files_keep_ended_events_unless_begins_are_asked_for(tmp_path, name):
     texts = []
     for records in ([], [EventBegan("dog", 0, 0.7, 1), EventOngoing("dog", 0, 0.7, 2)]):
         sink = open_sink(tmp_path / name, overwrite=True)
-        sink.begin(StreamInfo("a.wav", 8000, ["dog"], "single-label"))
+        sink.begin(StreamStarted("a.wav", 8000, ["dog"], "single-label"))
         for record in [*records, SoundEvent("dog", 0, 8000, 0.9)]:
             sink.write(record)
         sink.close()

@@ -12,6 +12,7 @@ import toys
 
 from streamclf.checks.bench import Timing, count_microphones, measure, peak_memory_mib, write_noise
 from streamclf.cli.bench import bench as print_bench
+from streamclf.core.errors import ModelError
 from streamclf.core.settings import Settings
 from streamclf.model.classifier import Classifier
 from streamclf.model.model_file import Model
@@ -89,14 +90,31 @@ def test_bench_of_a_hop_off_the_grid_measures_whole_windows(tmp_path):
     assert set(figures["stages"]) == {"decoding"}
 
 
-def test_bench_of_one_graph_has_no_halves_to_measure(tmp_path, monkeypatch):
-    """As on a GPU; the CPU's memory stands in for one's."""
-    monkeypatch.setattr("streamclf.model.stem.one_pass.DEVICES", {"cpu": "cpu"})
-    monkeypatch.setattr("streamclf.model.classifier.DEVICES", {"cpu": "cpu"})
+@pytest.fixture
+def gpu(monkeypatch):
+    """A GPU, for which the CPU and its memory stand in."""
+    for module in ("model.classifier", "model.stem.one_pass", "checks.bench"):
+        monkeypatch.setattr(f"streamclf.{module}.DEVICES", {"cpu": "cpu"})
+    monkeypatch.setattr("streamclf.model.classifier.GPUS", ("cpu",))
+
+
+def test_bench_on_a_gpu_measures_one_graph_beside_whole_windows(tmp_path, gpu):
     path = toys.write_tone_detector(tmp_path / "tones.onnx", toys.toy_card(stem=toys.STEM))
     figures = measure(lambda live: Model(path, provider="cpu", live=live), Settings(), 5)
     assert set(figures["stages"]) == {"decoding"}
+    assert set(figures["baselines"]) == {*BASELINES, "one_graph"}
+    assert figures["baselines"]["one_graph"]["windows_per_s"] > 0
+
+
+def test_bench_says_why_one_graph_is_not_measured(tmp_path, gpu, monkeypatch, capsys):
+    def fails(*halves):
+        raise ModelError("out of memory")
+
+    monkeypatch.setattr("streamclf.model.stem.one_pass.join_and_check", fails)
+    path = toys.write_tone_detector(tmp_path / "tones.onnx", toys.toy_card(stem=toys.STEM))
+    figures = measure(lambda live: Model(path, provider="cpu", live=live), Settings(), 5)
     assert set(figures["baselines"]) == BASELINES
+    assert "out of memory: leave one_graph out" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("seconds", ["0", "4.9", "nan"])
@@ -136,7 +154,7 @@ def test_bare_session_gets_the_windows_that_the_pipeline_scores(tmp_path):
     windows = bench._cut(tmp_path / "n.wav", classifier.model, toys.RATE // 2, Settings())
     expected = classifier.score(np.stack([window.waveform for window in windows]))
     split = classifier.split()
-    _, heads = bench._cut_stretches(split, windows, toys.RATE // 2)
+    _, heads = bench._cut_chunks(split, windows, toys.RATE // 2)
     logits = np.concatenate([split.logits(batch) for batch in heads])
     given = classifier._activate(logits)
     np.testing.assert_allclose(given, expected, atol=1e-5)

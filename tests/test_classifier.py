@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from streamclf.core.errors import ModelError
 from streamclf.core.records import Gap, Notice, Scores, Window
 from streamclf.model.classifier import Classifier, activate, classify, stack
-from streamclf.model.model_file import CardOptions, Model
+from streamclf.model.model_file import Model
+from streamclf.model.options import CardOptions
 
 
 def test_activate_softmax_with_temperature():

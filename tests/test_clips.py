@@ -4,6 +4,7 @@ import errno
 import os
 import sys
 import threading
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
@@ -14,15 +15,14 @@ import toys
 
 from streamclf.core.clip_tags import is_clip
 from streamclf.core.errors import SinkError
-from streamclf.core.records import Average, Block, Gap, Scores, SoundEvent
-from streamclf.sinks.base import StreamInfo
+from streamclf.core.records import Average, Block, Gap, Scores, SoundEvent, StreamStarted
 from streamclf.sinks.clips import clips as clips_module
-from streamclf.sinks.clips.clips import BackgroundClips, ClipSink, name_clip, tell_time
+from streamclf.sinks.clips.clips import BackgroundClips, ClipSink, audiomoth_comment, clip_path
 from streamclf.sources.recording.recording import Recording
 from streamclf.sources.recording.start_time import recorded_at
 
 RATE = 1000
-STREAM = StreamInfo("site/night.wav", RATE, ["dog", "rain"], "single-label")
+STREAM = StreamStarted("site/night.wav", RATE, ["dog", "rain"], "single-label")
 
 
 def ramp(begin: int, end: int) -> Block:
@@ -51,8 +51,8 @@ def clips_below(folder: Path) -> dict[str, list[int]]:
 
 def test_a_clip_is_the_event_and_half_a_second_around_it(tmp_path):
     sink = ClipSink(tmp_path / "clips")
-    hear(sink, 0, 9000)
     sink.begin(STREAM)
+    hear(sink, 0, 9000)
     sink.write(average(0))
     assert not (tmp_path / "clips").exists()
     sink.write(SoundEvent("dog", 2000, 4000, 0.934))
@@ -82,8 +82,8 @@ def test_of_a_long_event_the_last_seconds_are_kept(tmp_path):
 
 def test_audio_waits_for_a_batch_of_windows(tmp_path):
     sink = ClipSink(tmp_path)
-    hear(sink, 0, 90_000)  # a batch: much audio, then all its results
     sink.begin(STREAM)
+    hear(sink, 0, 90_000)  # a batch: much audio, then all its results
     for second in range(12):
         sink.write(average(1000 * second))
     sink.write(SoundEvent("dog", 2000, 3000, 0.5))
@@ -108,11 +108,22 @@ def test_another_stream_has_audio_of_its_own(tmp_path):
     sink.begin(STREAM)
     hear(sink, 0, 5000)
     sink.write(SoundEvent("dog", 1000, 2000, 0.5))
-    # Its first audio comes before it is known that it is another.
+    sink.begin(StreamStarted("other.wav", RATE, ["dog"], "single-label"))
     sink.hear(Block(0, np.full((1, 4000), 0.5, np.float32), RATE))
-    sink.begin(StreamInfo("other.wav", RATE, ["dog"], "single-label"))
     sink.write(SoundEvent("dog", 1000, 3900, 0.5))
     assert set(clips_below(tmp_path)["dog/other/000001.000_50.flac"]) == {16384}
+
+
+def test_a_stream_that_goes_on_where_another_ended_has_its_audio(tmp_path):
+    """As in the dashboard, where another model goes on."""
+    sink = ClipSink(tmp_path)
+    sink.begin(STREAM)
+    hear(sink, 0, 3000)
+    sink.begin(replace(STREAM, position=3000))
+    hear(sink, 3000, 6000)
+    sink.write(SoundEvent("dog", 3200, 4000, 0.5))
+    (samples,) = clips_below(tmp_path).values()
+    assert samples == list(range(2700, 4500))
 
 
 ZONE = timezone(timedelta(hours=1))
@@ -135,13 +146,15 @@ ZONE = timezone(timedelta(hours=1))
     ],
 )  # fmt: skip
 def test_clips_are_named_by_class_recording_and_time(source, label, started, live, name):
-    stream = StreamInfo(source, RATE, [label], "single-label", started, live=live)
-    path = name_clip(stream, SoundEvent(label, 12_500, 14_000, 0.9349))
+    stream = StreamStarted(source, RATE, [label], "single-label", started, live=live)
+    path = clip_path(stream, SoundEvent(label, 12_500, 14_000, 0.9349))
     assert path.as_posix() == name
     if started is not None:
         told = recorded_at(path)
         assert told == (started + timedelta(seconds=12.5)).replace(tzinfo=None, microsecond=0)
-        assert recorded_at(path, tell_time(stream, 12_000)) == started + timedelta(seconds=12)
+        assert recorded_at(path, audiomoth_comment(stream, 12_000)) == started + timedelta(
+            seconds=12
+        )
 
 
 def test_a_clip_that_cannot_be_written_is_said(tmp_path):
@@ -170,7 +183,7 @@ def test_a_full_disk_is_told_and_leaves_no_half_clip(tmp_path, monkeypatch):
 
 
 def test_a_model_that_gives_no_numbers_costs_no_memory(tmp_path, monkeypatch):
-    monkeypatch.setattr(clips_module, "AHEAD_S", 50.0)
+    monkeypatch.setattr(clips_module, "MAX_PENDING_S", 50.0)
     sink = ClipSink(tmp_path)
     sink.begin(STREAM)
     hear(sink, 0, 200_000, step=1000)
@@ -261,7 +274,7 @@ def test_listen_writes_clips_as_file_does(streamclf, write_wav, tone_model, tmp_
 def test_a_clip_tells_when_its_first_sample_sounded(tmp_path, zone):
     started = datetime(2026, 3, 28, 23, 59, 59, 250_000, zone)
     sink = ClipSink(tmp_path)
-    sink.begin(StreamInfo("Mic", RATE, ["dog"], "single-label", started, live=True))
+    sink.begin(StreamStarted("Mic", RATE, ["dog"], "single-label", started, live=True))
     hear(sink, 0, 9000)
     sink.write(SoundEvent("dog", 2000, 4000, 0.934))
     (path,) = tmp_path.rglob("*.flac")

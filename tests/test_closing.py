@@ -32,7 +32,7 @@ def closed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 def test_a_file_opened_anew_is_written_on_though_closing_the_old_one_failed(tmp_path, closed):
     told: list[str] = []
     path = tmp_path / "events.jsonl"
-    target = FileTarget(path, tell=told.append)
+    target = FileTarget(path, report=told.append)
     target.put(b"one\n")
     path.rename(tmp_path / "old.jsonl")
     target.reopen()
@@ -56,7 +56,7 @@ def test_a_file_that_is_rotated_goes_on_though_closing_it_failed(tmp_path, close
     from streamclf.sinks.live.rotation import Rotation
 
     path = tmp_path / "events.csv"
-    target = FileTarget(path, rotation=Rotation(max_bytes=1000), tell=lambda message: None)
+    target = FileTarget(path, rotation=Rotation(max_bytes=1000), report=lambda message: None)
     for number in range(4):
         target.put(f"{number}".encode() * 599 + b"\n")
     lines = sorted(file.read_text() for file in tmp_path.iterdir())

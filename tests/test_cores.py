@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from streamclf.core.cpu_count import count_cores, count_if_fewer, read_quota
+from streamclf.core.cpu_count import count_cores, count_limited_cores, read_quota
 
 
 @pytest.fixture
@@ -77,10 +77,10 @@ def test_cores_are_what_affinity_and_quota_leave(process, tmp_path):
     here = count_cores(tmp_path / "none")
     assert read_quota(tmp_path / "none") is None
     assert 1 <= here <= (os.cpu_count() or 1)
-    assert count_if_fewer(tmp_path / "none") == (here if here < os.cpu_count() else 0)
+    assert count_limited_cores(tmp_path / "none") == (here if here < os.cpu_count() else 0)
     small = process("0::/\n", V2, {"cpu.max": "40000 100000"})
     assert count_cores(small) == 1
-    assert count_if_fewer(small) == (1 if os.cpu_count() > 1 else 0)
+    assert count_limited_cores(small) == (1 if os.cpu_count() > 1 else 0)
     (tmp_path / "sys" / "cpu.max").write_text(f"{100_000 * (here + 3)} 100000\n")
     assert count_cores(small) == here
 

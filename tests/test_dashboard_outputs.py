@@ -21,7 +21,7 @@ def test_a_full_disk_and_what_it_cost_are_on_the_screen(tmp_path, tone_model):
     path = tmp_path / "full.csv"
     path.symlink_to("/dev/full")
     told: queue.SimpleQueue[str] = queue.SimpleQueue()
-    lines = BackgroundLines(FileTarget(path), tell=told.put, limit_bytes=10)
+    lines = BackgroundLines(FileTarget(path), report=told.put, limit_bytes=10)
     source = dashboards.Script(dashboards.SCENE)
     app = dashboards.make_dashboard(tmp_path, tone_model, source, sinks=[CsvSink(lines)])
     app.listener.doors.notices.put(told.get(timeout=30))

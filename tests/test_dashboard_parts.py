@@ -13,10 +13,18 @@ from dashboards import SCENE, Script, drive, heard, make_dashboard, settle, text
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamclf.cli.screen import ScreenOptions
 from streamclf.core.card import Thresholds
 from streamclf.core.errors import SinkError, UsageError
-from streamclf.core.records import Average, Block, EventBegan, EventOngoing, Gap, Scores, SoundEvent
+from streamclf.core.records import (
+    Average,
+    Block,
+    EventBegan,
+    EventOngoing,
+    Gap,
+    Scores,
+    SoundEvent,
+    StreamStarted,
+)
 from streamclf.core.settings import Settings
 from streamclf.dashboard import saved_settings as memory
 from streamclf.dashboard.adjustments import AVERAGES_S, next_step, shift_all, shift_class
@@ -24,13 +32,13 @@ from streamclf.dashboard.audio_columns import COLUMN_S, N_BANDS, Column, ColumnM
 from streamclf.dashboard.disk_list import FiledCourse
 from streamclf.dashboard.history import AUDIO_KEPT_S, MAX_ENTRIES, Course, History, Mean
 from streamclf.dashboard.launch import apply_remembered, write_log
+from streamclf.dashboard.options import ScreenOptions
 from streamclf.dashboard.playhead import Playhead
 from streamclf.dashboard.score_cache import Tape
 from streamclf.dashboard.snapshot import measure, take_picture
 from streamclf.dashboard.web import check_address, without_web
 from streamclf.dashboard.widgets.events import EventList
 from streamclf.dashboard.widgets.row_order import SteadyRows
-from streamclf.sinks.base import StreamInfo
 
 
 def columns_of(waveform, sizes=(400,)):
@@ -97,7 +105,7 @@ def test_history_measures_when_samples_sounded_by_the_block_that_came_soonest():
 def take(history, *results):
     """Write results of a stream of 1000 Hz, with the audio up to when they are known."""
     if history.stream is None:
-        history.begin(StreamInfo("x", 1000, ["dog", "siren"], "single-label"))
+        history.begin(StreamStarted("x", 1000, ["dog", "siren"], "single-label"))
     for result in results:
         history.write(result)
 
@@ -216,7 +224,7 @@ def test_columns_and_means_come_back_from_a_file_as_they_were():
 
 def test_what_is_kept_of_a_recording_takes_no_memory():
     history = History(live=False)
-    history.begin(StreamInfo("a.wav", toys.RATE, ["a", "b"], "single-label"))
+    history.begin(StreamStarted("a.wav", toys.RATE, ["a", "b"], "single-label"))
     (column,) = columns_of(toys.tone(440, 0.1))
 
     def keep(first: int, end: int) -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 
 from streamclf.core.card import Thresholds
-from streamclf.core.records import Gap, SoundEvent
+from streamclf.core.records import Gap, SoundEvent, StreamStarted
 from streamclf.dashboard.audio_columns import Column
 from streamclf.dashboard.health import Health
 from streamclf.dashboard.history import MAX_ENTRIES, Entry, History
@@ -24,7 +24,6 @@ from streamclf.dashboard.widgets.health import describe as describe_health
 from streamclf.dashboard.widgets.large_text import letter
 from streamclf.dashboard.widgets.row_order import PATIENCE_S, CalmRows
 from streamclf.dashboard.widgets.text import fit_words, in_column, join_fitting
-from streamclf.sinks.base import StreamInfo
 
 SCORES = st.dictionaries(st.integers(0, 5), st.integers(1, 20).map(lambda n: n / 20), max_size=6)
 MOMENTS = st.lists(st.tuples(st.integers(1, 8).map(lambda n: n / 4), SCORES), max_size=30)
@@ -200,7 +199,7 @@ def test_long_events_have_lengths_that_fit_their_column():
 
 def test_counts_are_of_the_whole_session_also_of_events_that_the_list_forgot():
     history, card = History(), toys.toy_card(labels=["dog", "siren"])
-    history.begin(StreamInfo("x", 1000, ["dog", "siren"], "single-label"))
+    history.begin(StreamStarted("x", 1000, ["dog", "siren"], "single-label"))
     for number in range(MAX_ENTRIES):
         history.write(SoundEvent("dog", number * 10, number * 10 + 5, 0.9))
     history.write(Gap(10 * MAX_ENTRIES, 10, 1000, "overflow"))

@@ -26,7 +26,11 @@ from streamclf.dashboard.recent_audio import RecentAudio
 from streamclf.dashboard.saved_settings import Remembered
 from streamclf.dashboard.widgets.events import EventList
 from streamclf.sources.microphone import loudspeaker
-from streamclf.sources.microphone.loudspeaker import FakeLoudspeaker, ProcessLoudspeaker, Waiting
+from streamclf.sources.microphone.loudspeaker import (
+    FakeLoudspeaker,
+    PlaybackBuffer,
+    ProcessLoudspeaker,
+)
 
 RATE = 8000
 with_audio = pytest.mark.skipif(
@@ -246,9 +250,9 @@ def test_live_audio_is_kept_for_minutes_in_bounded_memory():
 
 
 def toys_stream():
-    from streamclf.sinks.base import StreamInfo
+    from streamclf.core.records import StreamStarted
 
-    return StreamInfo("x", 22_050, ["a", "b"], "single-label")
+    return StreamStarted("x", 22_050, ["a", "b"], "single-label")
 
 
 @given(
@@ -420,14 +424,14 @@ def test_no_sound_is_sent_to_the_machine_that_serves_a_browser(tmp_path, tone_mo
 
 
 def test_waiting_samples_are_played_in_order_with_silence_behind_and_bounded():
-    waiting = Waiting(6)
-    waiting.put(b"abcd")
-    assert waiting.take(3) == b"abc"
-    assert waiting.take(3) == b"d\0\0"
-    waiting.put(b"0123456789")
-    assert (len(waiting), waiting.take(2)) == (6, b"45")
-    waiting.clear()
-    assert waiting.take(1) == b"\0"
+    buffer = PlaybackBuffer(6)
+    buffer.put(b"abcd")
+    assert buffer.take(3) == b"abc"
+    assert buffer.take(3) == b"d\0\0"
+    buffer.put(b"0123456789")
+    assert (len(buffer), buffer.take(2)) == (6, b"45")
+    buffer.clear()
+    assert buffer.take(1) == b"\0"
 
 
 def until(condition):

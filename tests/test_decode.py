@@ -12,7 +12,7 @@ from readings import check_contiguous, read
 
 from streamclf.core.errors import RecordingError, SourceError, StreamError
 from streamclf.core.records import Block, Gap, Notice
-from streamclf.sources.recording.ffmpeg import Decoder, _Clock
+from streamclf.sources.recording.ffmpeg import Decoder, _FrameTimeline
 from streamclf.sources.recording.recording import Recording
 
 RATE = 48_000
@@ -221,7 +221,7 @@ class Frame:
 
 
 def placed(*frames: Frame) -> list[tuple]:
-    clock = _Clock()
+    clock = _FrameTimeline()
     items = [item for frame in frames for item in clock.place(frame)]
     return [
         ("notice", i.position, i.message)

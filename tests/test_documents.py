@@ -33,7 +33,7 @@ from documents import (
 )
 
 import streamclf as library
-from streamclf.cli import options
+from streamclf.cli.arguments import with_command, with_port
 from streamclf.cli.main import app
 
 ABOUT_TRAINING = {
@@ -78,7 +78,7 @@ def parse(arguments: list[str]) -> None:
     import typer
 
     group = typer.main.get_command(app)
-    name, *rest = options.with_port(options.with_command(app, arguments))
+    name, *rest = with_port(with_command(app, arguments))
     context = group.commands[name].make_context(name, rest)
     if name == "config":
         group.commands["listen"].make_context("listen", list(context.args))

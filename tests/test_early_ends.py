@@ -30,13 +30,13 @@ from streamclf.sinks.base import MemorySink
 from streamclf.sources.array import ArraySource
 from streamclf.sources.base import Source
 from streamclf.sources.clock import SystemClock
-from streamclf.sources.microphone.call_thread import SerialThread
-from streamclf.sources.prefetch import Pump
+from streamclf.sources.microphone.call_thread import CallThread
+from streamclf.sources.prefetch import PrefetchThread
 from streamclf.sources.recording.recording import Recording
 from streamclf.sources.relay import Relay
 from streamclf.sources.simulated.fake_backend import FakeBackend
 from streamclf.sources.simulated.random_blocks import RandomBlocks
-from streamclf.sources.simulated.simulated import SimulatedMicrophone
+from streamclf.sources.simulated.simulated_microphone import SimulatedMicrophone
 from streamclf.sources.stream.raw_format import RawFormat
 from streamclf.sources.stream.standard_input import StandardInput
 from streamclf.sources.stream.url_stream import UrlStream
@@ -57,8 +57,8 @@ def until(happened: Callable[[], object]) -> None:
         time.sleep(0.01)
 
 
-def pumps() -> int:
-    return sum(thread.name == "streamclf-pump" for thread in threading.enumerate())
+def prefetch_threads() -> int:
+    return sum(thread.name == "streamclf-prefetch" for thread in threading.enumerate())
 
 
 class Radio:
@@ -150,13 +150,13 @@ def make_source(write_wav, tmp_path, radio, pipe) -> Callable[[str], Source]:
 
 @pytest.mark.parametrize("name", SOURCES)
 def test_a_stop_before_the_reading_holds(name, make_source, radio):
-    n_pumps = pumps()
+    n_threads = prefetch_threads()
     with make_source(name) as source:
         source.stop()
         assert [*source.blocks(toys.RATE)] == []
         source.stop()
     source.close()
-    assert pumps() == n_pumps
+    assert prefetch_threads() == n_threads
     assert radio.n_calls == 0
 
 
@@ -205,7 +205,7 @@ def test_a_url_stream_left_early_hangs_up(radio, how):
     else:
         source.stop()
     until(lambda: radio.n_gone == 1)
-    until(lambda: not pumps())
+    until(lambda: not prefetch_threads())
 
 
 def test_a_run_that_is_left_early_hangs_up(radio, classifier):
@@ -213,10 +213,10 @@ def test_a_run_that_is_left_early_hangs_up(radio, classifier):
         results = Engine(classifier).run(source)
         next(results)
         results.close()
-    until(lambda: radio.n_gone == 1 and not pumps())
+    until(lambda: radio.n_gone == 1 and not prefetch_threads())
 
 
-def test_a_pump_that_is_left_closes_what_it_read_in_its_thread():
+def test_a_prefetch_thread_that_is_left_closes_what_it_read_in_its_thread():
     closed: SimpleQueue[str] = SimpleQueue()
 
     def produce() -> Iterator[int]:
@@ -225,15 +225,15 @@ def test_a_pump_that_is_left_closes_what_it_read_in_its_thread():
         finally:
             closed.put(threading.current_thread().name)
 
-    for number in Pump(produce, max_items=3):
+    for number in PrefetchThread(produce, max_items=3):
         if number == 1:
             break
-    assert closed.get(timeout=PATIENCE_S) == "streamclf-pump"
+    assert closed.get(timeout=PATIENCE_S) == "streamclf-prefetch"
 
 
 def test_a_device_that_opens_after_it_was_given_up_is_closed():
     """`close` does not wait for a call that hangs; what that opens in the end is closed then."""
-    calls, let_go = SerialThread(SystemClock()), threading.Event()
+    calls, let_go = CallThread(SystemClock()), threading.Event()
     done: SimpleQueue[str] = SimpleQueue()
     with pytest.raises(TimeoutError):
         calls.call(lambda: (let_go.wait(), done.put("opened")), 0.01)
@@ -432,4 +432,4 @@ def test_a_run_stream_closes_its_run_when_a_sink_fails(classifier, radio):
 
     with UrlStream(radio.url) as source, pytest.raises(ZeroDivisionError):
         run_stream(Engine(classifier), source, [Failing()], say=print)
-    until(lambda: not pumps())
+    until(lambda: not prefetch_threads())

@@ -11,7 +11,16 @@ from hypothesis import strategies as st
 
 from streamclf.core.card import Thresholds
 from streamclf.core.errors import SourceError, UsageError
-from streamclf.core.records import Average, Block, EventBegan, EventOngoing, Gap, Notice, SoundEvent
+from streamclf.core.records import (
+    Average,
+    Block,
+    EventBegan,
+    EventOngoing,
+    Gap,
+    Notice,
+    SoundEvent,
+    StreamStarted,
+)
 from streamclf.core.settings import Settings
 from streamclf.model.classifier import Classifier
 from streamclf.model.model_file import Model
@@ -148,9 +157,9 @@ def test_engine_reports_gaps_and_ends_events_before_them(classifier):
     source = ArraySource(loud, toys.RATE, gaps=[(5 * toys.RATE, 2 * toys.RATE)])
     engine = Engine(classifier)
     results = [r for r in engine.run(source) if not isinstance(r, Average)]
-    kinds = [EventBegan, SoundEvent, Gap, EventBegan, SoundEvent]
+    kinds = [StreamStarted, EventBegan, SoundEvent, Gap, EventBegan, SoundEvent]
     assert [type(r) for r in results] == kinds
-    _, before, gap, _, after = results
+    _, _, before, gap, _, after = results
     assert (before.onset, before.offset) == (0, 5 * toys.RATE)
     assert (gap.position, gap.end) == (5 * toys.RATE, 7 * toys.RATE)
     assert (after.onset, after.offset) == (7 * toys.RATE, 12 * toys.RATE)
@@ -162,7 +171,7 @@ def test_engine_reports_gaps_and_ends_events_before_them(classifier):
 def test_engine_writes_values_for_a_regression(tmp_path):
     path = toys.write_loudness_meter(tmp_path / "m.onnx")
     engine = Engine(Classifier(Model(path, provider="cpu")), Settings(average_s=0))
-    results = list(engine.run(ArraySource(toys.tone(1000, 3, level=0.5), toys.RATE)))
+    _, *results = engine.run(ArraySource(toys.tone(1000, 3, level=0.5), toys.RATE))
     assert {type(r) for r in results} == {Average}
     np.testing.assert_allclose([r.values[0] for r in results], 0.125, rtol=1e-3)
 

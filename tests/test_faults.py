@@ -3,7 +3,7 @@
 import pytest
 
 from streamclf.core.errors import UsageError
-from streamclf.sources.simulated.faults import Faults, Spell, parse_name
+from streamclf.sources.simulated.faults import FaultPeriod, Faults, parse_name
 
 
 def test_faults_are_read_from_the_name():
@@ -13,10 +13,10 @@ def test_faults_are_read_from_the_name():
     )
     assert path == "day.wav"
     assert faults == Faults(
-        overflow=Spell(60, 0.2),
-        stall=[Spell(3, 1), Spell(9, 2.5)],
-        unplug=[Spell(20, 5, 44_100)],
-        silence=[Spell(1, 2)],
+        overflow=FaultPeriod(60, 0.2),
+        stall=[FaultPeriod(3, 1), FaultPeriod(9, 2.5)],
+        unplug=[FaultPeriod(20, 5, 44_100)],
+        silence=[FaultPeriod(1, 2)],
         drift=-40.0,
         jitter=5.0,
         rate=8000,

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from streamclf.core.card import Card, Thresholds, format_card, parse_card
 from streamclf.core.errors import CardError, StreamclfError, UsageError
 from streamclf.core.labels import read_labels
-from streamclf.core.settings import choose_thresholds, read_thresholds
+from streamclf.core.thresholds import ThresholdOptions, choose_thresholds, read_thresholds
 
 MORE = int(os.environ.get("STREAMCLF_FUZZ", "1"))
 
@@ -137,10 +137,7 @@ def test_threshold_options_are_taken_or_refused_in_a_line(threshold, shortest, g
         UsageError,
         lambda: choose_thresholds(
             card,
-            precision=precision,
-            threshold=threshold,
-            min_duration_s=shortest,
-            max_gap_s=gap,
+            ThresholdOptions(threshold, precision, min_duration_s=shortest, max_gap_s=gap),
         ),
     )
 

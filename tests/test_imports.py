@@ -50,8 +50,8 @@ def test_exported_names_are_pinned():
     assert sorted(streamclf.__all__) == sorted(
         """__version__ Answer ArraySource Average Block Card Classifier Engine Event EventBegan
         EventOngoing Gap MemorySink Microphone Model Notice Recording ScoreTable Scores Settings
-        SimulatedMicrophone Sink SoundEvent Source StandardInput StreamclfError UrlStream classify
-        detect find_model listen score""".split()
+        SimulatedMicrophone Sink SoundEvent Source StandardInput StreamStarted StreamclfError
+        UrlStream classify detect find_model listen score""".split()
     )
 
 

@@ -32,14 +32,14 @@ from streamclf.core.settings import Settings
 from streamclf.model.classifier import Classifier
 from streamclf.model.model_file import Model
 from streamclf.pipeline.engine import Engine
-from streamclf.runs import batch as batch_module
 from streamclf.runs import jobs as jobs_module
 from streamclf.runs import spool as spool_module
-from streamclf.runs.batch import count_jobs, leaves_core, run_recordings
+from streamclf.runs.batch import count_jobs, has_spare_core, run_recordings
 from streamclf.runs.console import Bars
 from streamclf.runs.jobs import Jobs
 from streamclf.runs.spool import Spool, pack, unpack
 from streamclf.sinks.base import MemorySink
+from streamclf.sources.recording import recording as recording_module
 
 
 @given(st.lists(st.binary(max_size=60), max_size=40), st.integers(1, 200))
@@ -155,7 +155,7 @@ class Held:
 
 
 def test_jobs_run_ahead_of_a_slow_recording_but_not_without_end(classifier, write_wav, monkeypatch):
-    monkeypatch.setattr(jobs_module, "AHEAD", 2)
+    monkeypatch.setattr(jobs_module, "MAX_AHEAD_PER_JOB", 2)
     paths = [write_wav(toys.tone(440, 3, level=0.9), "slow.wav")]
     paths += [write_wav(toys.tone(440, 3), f"{k}.wav") for k in range(9)]
     begun = []
@@ -230,12 +230,14 @@ def test_jobs_hand_on_what_goes_wrong_beside_the_listening(classifier, write_wav
 
     if isinstance(error, OSError):
         report = run_recordings(
-            engines(classifier, 2), paths, lambda path: [], Bars(3), hearers=fail
+            engines(classifier, 2), paths, lambda path: [], Bars(3), audio_sinks=fail
         )
         assert [failure.partition(":")[0] for failure in report.failures] == [str(p) for p in paths]
     else:
         with pytest.raises(type(error), match="oops"):
-            run_recordings(engines(classifier, 2), paths, lambda path: [], Bars(3), hearers=fail)
+            run_recordings(
+                engines(classifier, 2), paths, lambda path: [], Bars(3), audio_sinks=fail
+            )
     jobs = Jobs(engines(classifier, 2), (fail() for _ in range(3)), lambda: False)
     with pytest.raises(type(error), match="oops"):
         list(jobs)
@@ -288,14 +290,14 @@ def test_a_recording_that_cannot_be_opened_for_the_system_is_its_own_line(
     classifier, write_wav, monkeypatch
 ):
     paths = [write_wav(toys.tone(440, 2), f"{k}.wav") for k in range(3)]
-    opening = batch_module.Recording
+    opening = recording_module.Recording
 
     def open_recording(path):
         if path == paths[1]:
             raise OSError(errno.EMFILE, "Too many open files")
         return opening(path)
 
-    monkeypatch.setattr(batch_module, "Recording", open_recording)
+    monkeypatch.setattr(recording_module, "Recording", open_recording)
     for n_jobs in (1, 2):
         report = run_recordings(engines(classifier, n_jobs), paths, lambda path: [], Bars(3))
         assert report.failures == [f"{paths[1]}: cannot be opened: too many open files"]
@@ -406,7 +408,7 @@ def test_a_recording_is_read_ahead_where_the_network_leaves_a_core(
     provider, n_threads, expected, monkeypatch
 ):
     monkeypatch.setattr("streamclf.runs.batch.count_cores", lambda: 4)
-    assert leaves_core(provider, n_threads) is expected
+    assert has_spare_core(provider, n_threads) is expected
 
 
 @pytest.mark.parametrize(

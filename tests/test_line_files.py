@@ -19,10 +19,10 @@ def test_lines_are_whole_when_the_process_is_killed(tmp_path, name):
     script = (
         "import os, sys; from pathlib import Path\n"
         "from streamclf.core.records import SoundEvent\n"
-        "from streamclf.sinks.base import StreamInfo\n"
+        "from streamclf.sinks.base import StreamStarted\n"
         "from streamclf.sinks.factory import open_sink\n"
         "sink = open_sink(Path(sys.argv[1]))\n"
-        "sink.begin(StreamInfo('a', 8000, ['dog'], 'single-label'))\n"
+        "sink.begin(StreamStarted('a', 8000, ['dog'], 'single-label'))\n"
         "for i in range(3): sink.write(SoundEvent('dog', i, i + 8000, 0.5))\n"
         "os._exit(9)\n"
     )

@@ -12,16 +12,15 @@ import pytest
 from live_runs import PATIENCE_S
 
 from streamclf.core.errors import SinkError
-from streamclf.core.records import Average, Scores, SoundEvent
-from streamclf.sinks.base import StreamInfo
+from streamclf.core.records import Average, Scores, SoundEvent, StreamStarted
 from streamclf.sinks.factory import open_scores, open_sink
 from streamclf.sinks.live import background
 from streamclf.sinks.live.background import BackgroundLines
+from streamclf.sinks.live.live_outputs import LiveOutputs
 from streamclf.sinks.live.pipes import FifoTarget, OutputTarget
 from streamclf.sinks.live.targets import Target
-from streamclf.sinks.live.upkeep import Upkeep
 
-STREAM = StreamInfo("Mic", 8000, ["dog", "rain"], "single-label")
+STREAM = StreamStarted("Mic", 8000, ["dog", "rain"], "single-label")
 
 
 class Fickle(Target):
@@ -63,7 +62,7 @@ class Held(Target):
 
 def test_a_full_disk_keeps_lines_in_memory_and_says_so_once(words, patient_end):
     target = Fickle()
-    lines = BackgroundLines(target, tell=words)
+    lines = BackgroundLines(target, report=words)
     for number in range(3):
         lines.write(f"line {number}")
     assert words.until("cannot be written") == (
@@ -80,7 +79,7 @@ def test_a_full_disk_keeps_lines_in_memory_and_says_so_once(words, patient_end):
 
 def test_a_line_of_which_a_part_was_taken_is_written_to_its_end(words, patient_end):
     target = Fickle(room=4)
-    lines = BackgroundLines(target, tell=words)
+    lines = BackgroundLines(target, report=words)
     lines.write("a longer line")
     words.until("cannot be written")
     target.room = 100
@@ -90,7 +89,7 @@ def test_a_line_of_which_a_part_was_taken_is_written_to_its_end(words, patient_e
 
 def test_memory_is_bounded_and_the_lost_lines_are_counted_in_their_place(words, patient_end):
     target = Held()
-    lines = BackgroundLines(target, tell=words, limit_bytes=20)
+    lines = BackgroundLines(target, report=words, limit_bytes=20)
     lines.describe_loss = lambda n_lines: f"<{n_lines} lost>"
     lines.write("123456789")
     assert target.reached.wait(PATIENCE_S)
@@ -115,7 +114,7 @@ def test_memory_is_bounded_and_the_lost_lines_are_counted_in_their_place(words, 
 def test_the_end_does_not_wait_for_a_reader_that_does_not_read(words, monkeypatch):
     monkeypatch.setattr(background, "CLOSE_S", 0.01)
     target = Held()
-    lines = BackgroundLines(target, tell=words)
+    lines = BackgroundLines(target, report=words)
     lines.write("one", "two")
     assert target.reached.wait(PATIENCE_S)
     lines.write("three")
@@ -132,7 +131,7 @@ def test_a_real_full_device_loses_nothing_silently(tmp_path, words, monkeypatch)
     monkeypatch.setattr(background, "CLOSE_S", 0.01)
     path = tmp_path / "full.jsonl"
     path.symlink_to("/dev/full")
-    sink = open_sink(path, upkeep=Upkeep(tell=words))
+    sink = open_sink(path, live_outputs=LiveOutputs(report=words))
     sink.begin(STREAM)
     sink.write(SoundEvent("dog", 0, 8000, 0.9))
     words.until("no space left on device")
@@ -145,7 +144,7 @@ def test_a_file_without_room_holds_whole_lines_until_there_is(tmp_path, words, m
     """A system that takes a part of a line, then nothing, then all again."""
     monkeypatch.setattr(background, "CLOSE_S", PATIENCE_S)
     path = tmp_path / "x.jsonl"
-    lines = Upkeep(tell=words).open(path, overwrite=False)
+    lines = LiveOutputs(report=words).open(path, overwrite=False)
     real, full = os.write, threading.Event()
     full.set()
     seen = []
@@ -171,7 +170,7 @@ def test_a_closed_standard_output_is_told_or_ends_the_run(words):
     for on_gone in (None, lambda: words("stopped")):
         reader, writer = os.pipe()
         os.close(reader)
-        lines = BackgroundLines(OutputTarget("out", writer), tell=words, on_gone=on_gone)
+        lines = BackgroundLines(OutputTarget("out", writer), report=words, on_gone=on_gone)
         lines.write("nobody hears it")
         words.until("stopped" if on_gone else "warning: out: its reader has gone; all else goes on")
         lines.write("nor this")
@@ -185,8 +184,8 @@ def test_a_closed_terminal_is_gone_a_broken_disk_is_not(tmp_path):
     broken = OSError(errno.EIO, "Input/output error")
     master, slave = os.openpty()
     with (tmp_path / "x").open("wb") as file:
-        assert OutputTarget("out", slave).is_gone(broken)
-        assert not OutputTarget("out", file.fileno()).is_gone(broken)
+        assert OutputTarget("out", slave).is_permanent(broken)
+        assert not OutputTarget("out", file.fileno()).is_permanent(broken)
     os.close(master)
     os.close(slave)
 
@@ -195,7 +194,7 @@ def test_a_closed_terminal_is_gone_a_broken_disk_is_not(tmp_path):
 def test_a_named_pipe_waits_for_its_reader_and_for_the_next(tmp_path, words, patient_end):
     path = tmp_path / "x.jsonl"
     os.mkfifo(path)
-    lines = BackgroundLines(FifoTarget(path), tell=words)
+    lines = BackgroundLines(FifoTarget(path), report=words)
     lines.write("one")
     words.until("cannot be written: nobody reads it; lines wait in memory")
     with path.open() as reader:
@@ -210,7 +209,7 @@ def test_a_named_pipe_waits_for_its_reader_and_for_the_next(tmp_path, words, pat
 
 
 def test_json_lines_say_how_many_are_missing(tmp_path):
-    sink = open_sink(tmp_path / "x.jsonl", upkeep=Upkeep())
+    sink = open_sink(tmp_path / "x.jsonl", live_outputs=LiveOutputs())
     sink.begin(STREAM)
     loss = sink._file.describe_loss(7)
     sink.close()
@@ -220,19 +219,19 @@ def test_json_lines_say_how_many_are_missing(tmp_path):
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs Linux's /dev/full")
 def test_scores_npz_loses_whole_rows_while_there_is_no_room(tmp_path, words):
     path = tmp_path / "x.npz"
-    sink = open_scores(path, upkeep=Upkeep(tell=words))
+    sink = open_scores(path, live_outputs=LiveOutputs(report=words))
     sink.begin(STREAM)
     scores = [Scores(8000 * i, 8000, np.array([i, 0], np.float32)) for i in range(4)]
     rows = [Average(each, each.values) for each in scores]
     sink.write(rows[0])
-    roomy = sink._places
+    roomy = sink._positions
     full = Path("/dev/full").open("r+b")  # noqa: SIM115, closing it fails
-    sink._places = full
+    sink._positions = full
     sink.write(rows[1])
     sink.write(rows[2])
     with suppress(OSError):
         full.close()
-    sink._places = roomy
+    sink._positions = roomy
     sink.write(rows[3])
     sink.close()
     assert sink.n_lost == 2

@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 
 from streamclf.core.local_clock import MAX_STEPS, LocalClock
-from streamclf.core.records import Block, Gap, Notice
-from streamclf.sinks.base import StreamInfo
+from streamclf.core.records import Block, Gap, Notice, StreamStarted
 
 RATE = 1000
 BEGAN = 1_700_000_000.0
@@ -197,7 +196,7 @@ def test_a_box_that_listens_through_the_night_keeps_to_the_time_of_the_house(mon
         clocks = Clocks()
         clocks.ahead = datetime.fromisoformat("2026-10-25T02:30:00+02:00").timestamp() - 5.0
         clock, _ = listen([(1800, audio(0, 1800)), (1800, audio(1800 * RATE, 1800))], clocks)
-        stream = StreamInfo("mic", RATE, ["dog"], "single-label", clock=clock)
+        stream = StreamStarted("mic", RATE, ["dog"], "single-label", clock=clock)
         assert stream.time(1799 * RATE) == "2026-10-25T02:59:59.000+02:00"
         assert stream.time(1801 * RATE) == "2026-10-25T02:00:01.000+01:00"
         assert stream.seconds(1801 * RATE) == 1801.0

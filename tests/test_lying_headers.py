@@ -17,7 +17,7 @@ from test_decode import encode
 from test_recording import samples
 
 from streamclf.core.records import Block, Gap, Notice
-from streamclf.sources.containers.survey import survey
+from streamclf.sources.containers.find_parts import find_parts
 from streamclf.sources.recording.recording import Recording
 
 RATE = 48_000
@@ -288,7 +288,7 @@ def test_wav_with_its_size_wrapped_is_found_by_the_chunks_behind(tmp_path, monke
     with path.open("r+b") as file:
         file.seek(44 + 2**32 + 1000)
         file.write(LIST)
-    (part,) = survey(path)
+    (part,) = find_parts(path)
     assert (part.start, part.end) == (44, 44 + 2**32 + 1000)
     assert part.head[:4] == b"RF64"
     with Recording(path) as recording:
@@ -472,6 +472,6 @@ def test_any_header_is_looked_at_without_a_mistake(tmp_path, kind):
         for at in random.integers(0, min(len(data), 120), 4):
             data[at] = random.choice([0, 1, 0x7F, 0x80, 0xFF, int(random.integers(256))])
         path.write_bytes(data)
-        for part in survey(path):
+        for part in find_parts(path):
             assert 0 <= part.start <= len(data)
             assert part.end is None or part.end <= len(data)

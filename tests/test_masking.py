@@ -16,7 +16,8 @@ from streamclf.core.errors import RecordingError, StreamclfError, UsageError
 from streamclf.core.redaction import mask_text, mask_url, one_line, show_safely
 from streamclf.dashboard import web
 from streamclf.dashboard.launch import write_log
-from streamclf.sources.factory import SourceOptions, open_source
+from streamclf.sources.factory import open_source
+from streamclf.sources.options import SourceOptions
 from streamclf.sources.stream.url_stream import UrlStream
 
 ROOT = Path(__file__).parents[1]

@@ -11,13 +11,8 @@ from streamclf.core.card import Threshold, Thresholds, format_card
 from streamclf.core.errors import CardError, ModelError
 from streamclf.core.labels import read_labels
 from streamclf.model.classifier import Classifier
-from streamclf.model.model_file import (
-    CardOptions,
-    Model,
-    bundled_models,
-    find_model,
-    name_for_later,
-)
+from streamclf.model.model_file import Model, bundled_models, find_model, portable_model_name
+from streamclf.model.options import CardOptions
 
 LOUD = toys.tone(1000, 1.5)
 
@@ -275,9 +270,9 @@ def test_a_bare_name_is_a_bundled_models_whatever_lies_here(
 
 def test_a_name_is_kept_so_that_another_folder_gives_no_other_model(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert name_for_later("pocket") == "pocket"
-    assert name_for_later("my/x.onnx") == str(tmp_path / "my" / "x.onnx")
-    assert name_for_later("x.onnx") == str(tmp_path / "x.onnx")
+    assert portable_model_name("pocket") == "pocket"
+    assert portable_model_name("my/x.onnx") == str(tmp_path / "my" / "x.onnx")
+    assert portable_model_name("x.onnx") == str(tmp_path / "x.onnx")
 
 
 @pytest.mark.parametrize(
@@ -317,14 +312,14 @@ def test_a_small_model_runs_on_one_thread_unless_told(
     limit, asked, expected, tone_model, monkeypatch
 ):
     monkeypatch.setattr("streamclf.model.model_file.SMALL_BYTES", limit)
-    monkeypatch.setattr("streamclf.model.model_file.count_if_fewer", lambda: 0)
+    monkeypatch.setattr("streamclf.model.model_file.count_limited_cores", lambda: 0)
     assert Model(tone_model, provider="cpu", n_threads=asked).n_threads == expected
 
 
 def test_a_large_model_takes_no_more_threads_than_this_process_may(tone_model, monkeypatch):
     """ONNX Runtime would count the machine's processors, whatever share of them a container has."""
     monkeypatch.setattr("streamclf.model.model_file.SMALL_BYTES", 1)
-    monkeypatch.setattr("streamclf.model.model_file.count_if_fewer", lambda: 2)
+    monkeypatch.setattr("streamclf.model.model_file.count_limited_cores", lambda: 2)
     assert Model(tone_model, provider="cpu").n_threads == 2
     assert Model(tone_model, provider="cpu", n_threads=3).n_threads == 3
 

@@ -8,6 +8,7 @@ import pytest
 import toys
 
 from streamclf.cli.info_screen import describe_model, list_card, measure_window
+from streamclf.core.card import format_card
 from streamclf.model.model_file import Model
 from streamclf.sources.microphone.devices import advise
 
@@ -91,7 +92,7 @@ def test_a_thousand_labels_leave_room_for_the_rest(tmp_path):
     labels = [f"class number {n}" for n in range(1000)]
     card = toys.toy_card(labels=labels)
     path = toys.write_tone_detector(tmp_path / "m.onnx")
-    path.with_suffix(".json").write_text(__import__("streamclf.core.card").card.format_card(card))
+    path.with_suffix(".json").write_text(format_card(card))
     lines = describe_model(Model(path, provider="cpu"))
     assert "IT CANNOT BE RUN: " in " ".join(lines)  # the toy has four
     assert len(lines) < 30

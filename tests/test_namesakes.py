@@ -6,7 +6,7 @@ import pytest
 from test_microphone import RATE, end_of, gaps, messages, record
 
 from streamclf.core.records import Notice
-from streamclf.sources.microphone.device_identity import Look, Remembered
+from streamclf.sources.microphone.device_identity import DeviceIdentity, ProbeResult
 from streamclf.sources.microphone.devices import InputDevice
 from streamclf.sources.simulated.fake_backend import FakeBackend
 
@@ -26,17 +26,17 @@ def same(index: int) -> InputDevice:
 def test_a_device_is_found_by_name_not_by_index() -> None:
     moved = InputDevice(0, PULSE.name, "ALSA", 32, 44_100.0)
     impostor = InputDevice(5, "other", "ALSA", 1, 44_100.0)
-    assert Remembered(PULSE).find([impostor, moved]) == moved
-    assert Remembered(PULSE).find([impostor]) is None
+    assert DeviceIdentity(PULSE).find([impostor, moved]) == moved
+    assert DeviceIdentity(PULSE).find([impostor]) is None
 
 
 def test_an_alsa_card_is_found_whose_number_changed() -> None:
-    assert Remembered(usb(1)).find([PULSE, usb(4, 1)]) == usb(4, 1)
+    assert DeviceIdentity(usb(1)).find([PULSE, usb(4, 1)]) == usb(4, 1)
 
 
 def test_a_device_is_looked_for_at_its_host_api() -> None:
     elsewhere = InputDevice(1, PULSE.name, "OSS", 1, 44_100.0)
-    assert Remembered(PULSE).find([elsewhere]) is None
+    assert DeviceIdentity(PULSE).find([elsewhere]) is None
 
 
 @pytest.mark.parametrize(
@@ -52,18 +52,18 @@ def test_a_device_is_looked_for_at_its_host_api() -> None:
     ],
 )
 def test_twins_that_were_there_are_left_out(there, lost, now, found, doubt) -> None:
-    device = Remembered.among(there, there[lost])
+    device = DeviceIdentity.among(there, there[lost])
     assert device.find(now) == (None if found is None else now[found])
     if found is not None:
-        assert device.doubt(now[found]) is doubt
+        assert device.may_be_another(now[found]) is doubt
 
 
 def test_a_twin_that_has_gone_is_not_left_out_for_ever() -> None:
-    device = Remembered.among([same(3), same(4)], same(3))
-    assert device.after(Look(there=False, names=None)) == device
-    alone = device.after(Look(there=False, names=()))
+    device = DeviceIdentity.among([same(3), same(4)], same(3))
+    assert device.updated(ProbeResult(present=False, names=None)) == device
+    alone = device.updated(ProbeResult(present=False, names=()))
     assert alone.find([same(3)]) == same(3)
-    assert alone.doubt(same(3))
+    assert alone.may_be_another(same(3))
 
 
 @pytest.mark.parametrize("make", [usb, same])

@@ -11,31 +11,38 @@ from picky import STRIDE, WINDOW, Live, bursts, hear
 
 from streamclf.core.errors import ModelError, ProviderError
 from streamclf.core.records import Notice, Window
+from streamclf.core.settings import Settings
 from streamclf.model.classifier import WHOLE_FIRST, Classifier
 from streamclf.model.model_file import Model
-from streamclf.model.providers import obstacle, open_part
+from streamclf.model.providers import open_part, unavailable_reason
+from streamclf.model.scorer import describe_hop
 from streamclf.model.stem import bound_session, one_pass
 from streamclf.model.stem.bound_session import BoundSession
 from streamclf.model.stem.one_pass import MAX_SHAPES, OnePass, join_and_check, lay_out
-from streamclf.model.stem.shared_frames import DEVICE_BATCH, fit_hop
+from streamclf.model.stem.shared_frames import BATCH, DEVICE_BATCH, fit_hop
 from streamclf.model.stem.split_model import SplitModel, probe_windows
 from streamclf.sources.array import ArraySource
 
 
+def stand_in(patch):
+    """Let the CPU stand in for a GPU, and its memory for the GPU's."""
+    patch.setattr(one_pass, "DEVICES", {"cpu": "cpu"})
+    patch.setattr("streamclf.model.classifier.DEVICES", {"cpu": "cpu"})
+    patch.setattr("streamclf.model.classifier.GPUS", ("cpu",))
+
+
 @pytest.fixture
-def joins(monkeypatch):
-    """The CPU's memory stands in for a GPU's."""
-    monkeypatch.setattr(one_pass, "DEVICES", {"cpu": "cpu"})
-    monkeypatch.setattr("streamclf.model.classifier.DEVICES", {"cpu": "cpu"})
+def gpu(monkeypatch):
+    """A GPU, for which the CPU stands in."""
+    stand_in(monkeypatch)
 
 
 @pytest.fixture(scope="module")
 def joined(picky):
     """A classifier whose halves are one graph."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(one_pass, "DEVICES", {"cpu": "cpu"})
-        patch.setattr("streamclf.model.classifier.DEVICES", {"cpu": "cpu"})
-        classifier = Classifier(Model(picky, provider="cpu"))
+        stand_in(patch)
+        classifier = Classifier(Model(picky, provider="cpu"), one_graph=True)
         classifier.split()
     assert classifier.one_pass is not None
     assert classifier.take_notice() == ""
@@ -108,9 +115,9 @@ def test_the_last_batch_goes_into_the_shape_of_the_others(joined):
     assert len(joined.one_pass._shapes) == 1
 
 
-def test_few_shapes_are_kept(picky, whole, joins):
+def test_few_shapes_are_kept(picky, whole, gpu):
     """Batches that grow all the time, each of another shape."""
-    classifier = Classifier(Model(picky, provider="cpu"))
+    classifier = Classifier(Model(picky, provider="cpu"), one_graph=True)
     classifier.split()
     net = classifier.one_pass
     audio = bursts(100_000)
@@ -123,8 +130,8 @@ def test_few_shapes_are_kept(picky, whole, joins):
 
 
 @pytest.mark.parametrize("live", [True, False])
-def test_the_engine_takes_it_where_a_gpu_runs_the_model(picky, whole, joins, live):
-    classifier = Classifier(Model(picky, provider="cpu", live=live))
+def test_the_engine_takes_it_where_it_was_asked_for(picky, whole, gpu, live):
+    classifier = Classifier(Model(picky, provider="cpu", live=live), one_graph=True)
     assert (classifier.one_pass is not None) == live
     waveform = bursts(60_000)
     kind = Live if live else ArraySource
@@ -138,10 +145,52 @@ def test_the_engine_takes_it_where_a_gpu_runs_the_model(picky, whole, joins, liv
     assert classifier.batch_size(20 * STRIDE) == DEVICE_BATCH
 
 
-def test_halves_go_through_one_graph_too(tmp_path, joins):
+@pytest.mark.parametrize("live", [True, False])
+def test_a_gpu_scores_whole_windows_in_batches_unless_asked(picky, whole, gpu, monkeypatch, live):
+    """The graph is not cut, and where windows lie does not depend on what runs it."""
+    monkeypatch.setattr(Model, "open_part", lambda *content, **how: pytest.fail("it was cut"))
+    classifier = Classifier(Model(picky, provider="cpu", live=live))
+    sizes = []
+    run = classifier._run_batch
+    monkeypatch.setattr(classifier, "_run_batch", lambda s, w: (sizes.append(len(w)), run(s, w))[1])
+    waveform = bursts(60_000)
+    kind = Live if live else ArraySource
+    hop_s = 20.4 * STRIDE / toys.RATE  # which becomes 20 strides where windows share work
+    places, scores, results = hear(classifier, kind(waveform, toys.RATE), hop_s=hop_s)
+    assert len(places) > WHOLE_FIRST
+    assert max(sizes) == (1 if live else BATCH)
+    assert all(size.bit_count() == 1 for size in sizes)
+    assert classifier.one_pass is None
+    assert classifier.split() is None
+    assert not [r for r in results if isinstance(r, Notice)]
+    how = {"hop_s": 20 * STRIDE / toys.RATE}
+    expected_places, expected, _ = hear(whole, ArraySource(waveform, toys.RATE), **how)
+    assert places == expected_places
+    np.testing.assert_allclose(scores, expected, atol=1e-5, rtol=1e-5)
+
+
+def test_a_hop_off_the_grid_is_told_as_it_is_on_a_gpu(picky, gpu):
+    classifier = Classifier(Model(picky, provider="cpu"))
+    near, between = 20.4 * STRIDE / toys.RATE, 2.5 * STRIDE / toys.RATE
+    rounded = describe_hop(Settings(hop_s=near), classifier)
+    assert "at which windows share work on a CPU: it is " in rounded
+    assert describe_hop(Settings(hop_s=between), classifier) == ""  # the graph runs once a window
+
+
+def test_one_graph_without_a_gpu_is_refused(picky):
+    with pytest.raises(ProviderError, match=r"^one_graph is for a model that runs on CUDA, this "):
+        Classifier(Model(picky, provider="cpu"), one_graph=True)
+
+
+def test_one_graph_of_a_model_without_a_stem_is_refused(tone_model, gpu):
+    with pytest.raises(ModelError, match="one_graph needs a card that names a stem"):
+        Classifier(Model(tone_model, provider="cpu"), one_graph=True)
+
+
+def test_halves_go_through_one_graph_too(tmp_path, gpu):
     card = toys.toy_card(window_samples=WINDOW, activation="none", stem=toys.PICKY_STEM)
     path = toys.write_picky_network(tmp_path / "m.onnx", card, element=TensorProto.FLOAT16)
-    classifier = Classifier(Model(path, provider="cpu"))
+    classifier = Classifier(Model(path, provider="cpu"), one_graph=True)
     waveforms = np.stack([bursts(WINDOW, seed) for seed in range(3)])
     before = classifier._run(waveforms)
     assert classifier.split() is not None
@@ -190,8 +239,8 @@ def test_a_recording_that_repeats_old_input_is_noticed(picky, monkeypatch):
 
 
 @pytest.mark.parametrize("fault", ["wrong", "broken", "not a number"])
-def test_where_it_fails_the_halves_go_on_and_it_is_said(
-    picky, whole, joins, monkeypatch, fault
+def test_where_it_fails_the_whole_graph_goes_on_and_it_is_said(
+    picky, whole, gpu, monkeypatch, fault
 ):  # fmt: skip
     runs = BoundSession.run
 
@@ -201,11 +250,13 @@ def test_where_it_fails_the_halves_go_on_and_it_is_said(
         return runs(self, feeds, shape) * (np.nan if fault == "not a number" else 1.1)
 
     monkeypatch.setattr(BoundSession, "run", faulty)
-    classifier = Classifier(Model(picky, provider="cpu"))
+    classifier = Classifier(Model(picky, provider="cpu"), one_graph=True)
     waveform, hop_s = bursts(60_000), 20 * STRIDE / toys.RATE
     _, scores, results = hear(classifier, ArraySource(waveform, toys.RATE), hop_s=hop_s)
     (notice,) = [r for r in results if isinstance(r, Notice)]
-    assert "windows are cut on the CPU: " in notice.message
+    assert f"{picky}: windows share no work: " in notice.message
+    assert notice.message.endswith(": leave one_graph out")
+    assert classifier.one_pass is None
     assert "\n" not in notice.message
     assert ("out of memory on the device" in notice.message) == (fault == "broken")
     _, expected, _ = hear(whole, ArraySource(waveform, toys.RATE), hop_s=hop_s)
@@ -264,12 +315,14 @@ def test_buffers_stay_and_no_recording_serves_two(picky):
     assert session.runs[-1][1] == "3"
 
 
-@pytest.mark.skipif(bool(obstacle("cuda")), reason=f"CUDA: {obstacle('cuda')}")
-def test_cuda_gives_the_scores_of_the_cpu(picky, whole):
-    classifier = Classifier(Model(picky, provider="cuda"))
+@pytest.mark.skipif(bool(unavailable_reason("cuda")), reason=f"CUDA: {unavailable_reason('cuda')}")
+@pytest.mark.parametrize("one_graph", [False, True])
+def test_cuda_gives_the_scores_of_the_cpu(picky, whole, one_graph):
+    classifier = Classifier(Model(picky, provider="cuda"), one_graph=one_graph)
     waveform, hop_s = bursts(60_000), 20 * STRIDE / toys.RATE
     _, scores, results = hear(classifier, ArraySource(waveform, toys.RATE), hop_s=hop_s)
-    assert classifier.one_pass is not None, [r for r in results if isinstance(r, Notice)]
-    assert classifier.one_pass._session._recorded
+    assert not [r for r in results if isinstance(r, Notice)]
+    assert (classifier.one_pass is not None) == one_graph
+    assert not one_graph or classifier.one_pass._session._recorded
     _, expected, _ = hear(whole, ArraySource(waveform, toys.RATE), hop_s=hop_s)
     np.testing.assert_allclose(scores, expected, atol=2e-2 * np.abs(expected).max())

@@ -14,7 +14,7 @@ from live_runs import PATIENCE_S
 from streamclf.core.errors import SinkError
 from streamclf.sinks import output_files
 from streamclf.sinks.lines import LineFile
-from streamclf.sinks.per_recording_files import OwnFiles, partial_of
+from streamclf.sinks.per_recording_files import PerRecordingFiles, partial_path
 
 LONG = 240 * "x"
 
@@ -116,11 +116,11 @@ def test_names_that_no_system_takes_are_lines(streamclf, scene, tone_model, tmp_
 
 def test_a_name_with_room_for_itself_alone_is_used(tmp_path):
     path = tmp_path / (251 * "n" + ".csv")
-    assert partial_of(tmp_path / "x.csv").name == "x.csv.partial"
-    files = OwnFiles([tmp_path / "{stem}.csv"], overwrite=False)
+    assert partial_path(tmp_path / "x.csv").name == "x.csv.partial"
+    files = PerRecordingFiles([tmp_path / "{stem}.csv"], overwrite=False)
     files.open(tmp_path / (251 * "n" + ".wav"))
     assert not path.exists()
-    files.keep(tmp_path / (251 * "n" + ".wav"))
+    files.publish(tmp_path / (251 * "n" + ".wav"))
     assert not files.failures
     assert [each.name for each in tmp_path.iterdir()] == [path.name]
 

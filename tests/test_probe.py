@@ -9,11 +9,11 @@ import audio_server
 import pytest
 
 from streamclf.sources.microphone import probe as module
-from streamclf.sources.microphone.device_identity import Look, Remembered
+from streamclf.sources.microphone.device_identity import DeviceIdentity, ProbeResult
 from streamclf.sources.microphone.devices import InputDevice
 from streamclf.sources.microphone.probe import probe
 
-DEVICE = Remembered(InputDevice(3, "usb", "ALSA", 1, 48_000.0), ("usb", "usb (2)"), 1)
+DEVICE = DeviceIdentity(InputDevice(3, "usb", "ALSA", 1, 48_000.0), ("usb", "usb (2)"), 1)
 
 
 @pytest.mark.parametrize(
@@ -33,14 +33,14 @@ def test_probe_tells_by_the_end_of_the_process(tmp_path: Path, monkeypatch, scri
     program.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(program))
     monkeypatch.setattr(module, "TIMEOUT_S", 2.0)
-    assert probe(DEVICE) == Look(there)
+    assert probe(DEVICE) == ProbeResult(there)
 
 
 def test_probe_without_a_program_leaves_it_to_the_caller(monkeypatch) -> None:
     monkeypatch.setattr(sys, "executable", "")
-    assert probe(DEVICE).there
+    assert probe(DEVICE).present
     monkeypatch.setattr(sys, "executable", "/nowhere/python")
-    assert probe(DEVICE).there
+    assert probe(DEVICE).present
 
 
 def test_probe_tells_which_devices_of_that_make_are_there(tmp_path: Path, monkeypatch) -> None:
@@ -54,7 +54,7 @@ def test_probe_tells_which_devices_of_that_make_are_there(tmp_path: Path, monkey
     ]:
         program.write_text(f"#!/bin/sh\nprintf '%s\\n' '{printed}'\nexit 3\n")
         program.chmod(0o755)
-        assert probe(DEVICE) == Look(there=False, names=names)
+        assert probe(DEVICE) == ProbeResult(present=False, names=names)
 
 
 def test_probe_runs_nothing_that_lies_in_the_working_directory(tmp_path: Path, monkeypatch) -> None:
@@ -67,11 +67,11 @@ def test_probe_runs_nothing_that_lies_in_the_working_directory(tmp_path: Path, m
 
 LOOK = """
 from streamclf.sources.microphone.devices import InputDevice
-from streamclf.sources.microphone.device_identity import Remembered
+from streamclf.sources.microphone.device_identity import DeviceIdentity
 from streamclf.sources.microphone.probe import probe
 import sys
-look = probe(Remembered(InputDevice(-1, sys.argv[1], sys.argv[2], 1, 0.0)))
-print(look.there, *look.names or ())
+result = probe(DeviceIdentity(InputDevice(-1, sys.argv[1], sys.argv[2], 1, 0.0)))
+print(result.present, *result.names or ())
 """
 
 

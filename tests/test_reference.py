@@ -106,16 +106,15 @@ def test_lines_of_recordings_have_the_form_of_their_schemas(streamclf, write_wav
 def test_lines_of_regressions_have_the_form_of_their_schemas(n_values, tmp_path):
     from datetime import datetime
 
-    from streamclf.core.records import Average, Scores
+    from streamclf.core.records import Average, Scores, StreamStarted
     from streamclf.core.stats import Statistics
-    from streamclf.sinks.base import StreamInfo
     from streamclf.sinks.jsonl import JsonLinesSink
     from streamclf.sinks.lines import UNFINISHED, PrintedLines
 
     written: list[str] = []
     sink = JsonLinesSink(PrintedLines(written.append), marks=[UNFINISHED])
     labels = ["near", "far"][:n_values]
-    sink.begin(StreamInfo("m.wav", 8000, labels, "regression", datetime(2026, 6, 1, 4, 30)))
+    sink.begin(StreamStarted("m.wav", 8000, labels, "regression", datetime(2026, 6, 1, 4, 30)))
     values = np.array([0.25, 0.5][:n_values], np.float32)
     answer = Average(Scores(8000, 4000, values, short=True), values)
     sink.write(answer)

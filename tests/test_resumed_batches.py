@@ -19,7 +19,7 @@ from streamclf.pipeline.engine import Engine
 from streamclf.runs.batch import run_recordings
 from streamclf.runs.console import Bars
 from streamclf.sinks.base import MemorySink
-from streamclf.sinks.per_recording_files import OwnFiles
+from streamclf.sinks.per_recording_files import PerRecordingFiles
 
 OUTPUTS = ("-o", "{dir}/{stem}.csv", "-o", "{dir}/{stem}.txt")
 
@@ -98,7 +98,7 @@ def test_what_cannot_be_opened_is_tried_again_and_said(streamclf, recordings, to
 @pytest.mark.parametrize("n_jobs", [1, 2])
 def test_an_interrupted_recording_has_no_name_yet(classifier, recordings, n_jobs, tmp_path):
     del recordings[2]
-    files = OwnFiles([tmp_path / "{stem}.csv"], overwrite=False)
+    files = PerRecordingFiles([tmp_path / "{stem}.csv"], overwrite=False)
     stopped = []
 
     class Interrupting(MemorySink):
@@ -112,7 +112,7 @@ def test_an_interrupted_recording_has_no_name_yet(classifier, recordings, n_jobs
     engines = [Engine(classifier, Settings(hop_s=0.05)) for _ in range(n_jobs)]
     run_recordings(
         engines, recordings, lambda path: [Interrupting(), *files.open(path)],
-        Bars(len(recordings)), on_end=files.keep, interrupted=lambda: bool(stopped),
+        Bars(len(recordings)), on_end=files.publish, interrupted=lambda: bool(stopped),
     )  # fmt: skip
     files.close()
     names = {path.name for path in tmp_path.glob("*.csv*")}
@@ -126,7 +126,7 @@ def test_an_interrupted_recording_has_no_name_yet(classifier, recordings, n_jobs
 
 
 def test_a_full_disk_gives_nothing_a_name(classifier, recordings, tmp_path):
-    files = OwnFiles([tmp_path / "{stem}.csv"], overwrite=True)
+    files = PerRecordingFiles([tmp_path / "{stem}.csv"], overwrite=True)
     (tmp_path / "1.csv").write_text("of yesterday\n")
 
     class Full(MemorySink):
@@ -140,7 +140,7 @@ def test_a_full_disk_gives_nothing_a_name(classifier, recordings, tmp_path):
     with pytest.raises(SinkError, match="the disk is full"):
         run_recordings(
             [Engine(classifier, Settings())], recordings,
-            lambda path: [Full(), *files.open(path)], Bars(5), on_end=files.keep,
+            lambda path: [Full(), *files.open(path)], Bars(5), on_end=files.publish,
         )  # fmt: skip
     files.close()
     assert files.unfinished == [tmp_path / "1.csv.partial"]
@@ -149,13 +149,13 @@ def test_a_full_disk_gives_nothing_a_name(classifier, recordings, tmp_path):
 
 
 def test_a_name_that_was_taken_meanwhile_is_not_replaced(tmp_path):
-    files = OwnFiles([tmp_path / "{stem}.csv"], overwrite=False)
+    files = PerRecordingFiles([tmp_path / "{stem}.csv"], overwrite=False)
     (tmp_path / "a.csv").write_text("another's")
     assert files.open(tmp_path / "a.wav") == []
     assert "a.csv: exists already" in files.failures.pop()
     files.open(tmp_path / "b.wav")
     (tmp_path / "b.csv").mkdir()
-    files.keep(tmp_path / "b.wav")
+    files.publish(tmp_path / "b.wav")
     assert "b.csv: cannot be given its name: is a directory; the results" in files.failures.pop()
     assert (tmp_path / "a.csv").read_text() == "another's"
     assert (tmp_path / "b.csv.partial").is_file()

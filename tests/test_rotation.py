@@ -14,14 +14,14 @@ from test_live_outputs import STREAM
 from streamclf.core.errors import UsageError
 from streamclf.core.records import SoundEvent
 from streamclf.sinks.factory import open_sink
+from streamclf.sinks.live.live_outputs import LiveOutputs
 from streamclf.sinks.live.rotation import Rotation
-from streamclf.sinks.live.targets import HALF_LINE_BYTES, FileTarget
-from streamclf.sinks.live.upkeep import Upkeep
+from streamclf.sinks.live.targets import MAX_UNFINISHED_LINE, FileTarget
 
 
 def test_reopening_goes_over_to_the_new_file(tmp_path, words, patient_end):
     path, moved = tmp_path / "x.csv", tmp_path / "x.csv.1"
-    sink = open_sink(path, upkeep=Upkeep(tell=words))
+    sink = open_sink(path, live_outputs=LiveOutputs(report=words))
     sink.begin(STREAM)
     sink.write(SoundEvent("dog", 0, 8000, 0.9))
     deadline = time.monotonic() + PATIENCE_S
@@ -40,7 +40,7 @@ def test_reopening_goes_over_to_the_new_file(tmp_path, words, patient_end):
 
 def test_rotation_by_size_leaves_whole_lines_and_no_file_too_long(tmp_path, patient_end):
     path = tmp_path / "events.jsonl"
-    lines = Upkeep(rotation=Rotation(max_bytes=100)).open(path, overwrite=False)
+    lines = LiveOutputs(rotation=Rotation(max_bytes=100)).open(path, overwrite=False)
     wanted = [json.dumps({"number": number}) for number in range(50)]
     for line in wanted:
         lines.write(line)
@@ -63,7 +63,7 @@ def test_a_file_is_closed_before_it_is_given_another_name(tmp_path, monkeypatch,
         return real(self, target)
 
     monkeypatch.setattr(Path, "rename", as_windows_does)
-    target = FileTarget(path, rotation=Rotation(max_bytes=10), tell=words)
+    target = FileTarget(path, rotation=Rotation(max_bytes=10), report=words)
     for number in range(3):
         target.put(b"line %d..\n" % number)
     target.close()
@@ -98,7 +98,7 @@ def test_rotation_never_replaces_a_file(tmp_path):
 
 def test_what_cannot_be_set_aside_is_said_and_written_on(tmp_path, words, monkeypatch):
     path = tmp_path / "x.jsonl"
-    target = FileTarget(path, rotation=Rotation(max_bytes=5), tell=words)
+    target = FileTarget(path, rotation=Rotation(max_bytes=5), report=words)
 
     def refuse(self: Path, name: Path) -> None:
         raise PermissionError(errno.EACCES, "Permission denied")
@@ -128,7 +128,7 @@ def test_append_goes_on_and_cuts_half_a_line_off(tmp_path, words, patient_end):
     path = tmp_path / "x.csv"
     header = "type,source,label,onset,offset,score,time,utc_offset\n"
     path.write_text(header + "event,Mic,dog,0.0,1.0,0.9,,\nevent,Mi")
-    sink = open_sink(path, upkeep=Upkeep(append=True, tell=words))
+    sink = open_sink(path, live_outputs=LiveOutputs(append=True, report=words))
     sink.begin(STREAM)
     sink.write(SoundEvent("rain", 8000, 16_000, 0.5))
     sink.close()
@@ -140,17 +140,17 @@ def test_append_goes_on_and_cuts_half_a_line_off(tmp_path, words, patient_end):
 
 def test_append_does_not_cut_what_was_never_lines(tmp_path):
     path = tmp_path / "x.jsonl"
-    path.write_bytes(b"x" * (HALF_LINE_BYTES + 10))
+    path.write_bytes(b"x" * (MAX_UNFINISHED_LINE + 10))
     with pytest.raises(UsageError, match="cannot be continued"):
         FileTarget(path, append=True)
-    assert path.stat().st_size == HALF_LINE_BYTES + 10
+    assert path.stat().st_size == MAX_UNFINISHED_LINE + 10
 
 
 def test_a_file_that_is_there_is_kept_without_append(tmp_path):
     path = tmp_path / "x.jsonl"
     path.write_text("precious")
     with pytest.raises(UsageError, match="exists already"):
-        Upkeep().open(path, overwrite=False)
+        LiveOutputs().open(path, overwrite=False)
     assert path.read_text() == "precious"
-    Upkeep().open(path, overwrite=True).close()
+    LiveOutputs().open(path, overwrite=True).close()
     assert path.read_text() == ""

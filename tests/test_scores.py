@@ -9,8 +9,9 @@ import pytest
 from test_sinks import LABELS, LIVE, RATE, RESULTS, STREAM, window
 
 from streamclf.core.errors import SinkError, UsageError
-from streamclf.sinks.base import StreamInfo
-from streamclf.sinks.factory import check_scores_ending, open_scores
+from streamclf.core.records import StreamStarted
+from streamclf.sinks.factory import open_scores
+from streamclf.sinks.file_names import check_scores_ending
 
 
 def test_scores_end_in_csv_or_npz(tmp_path):
@@ -43,7 +44,7 @@ def test_scores_npz_gives_everything_back(tmp_path):
     sink.write(window(0, 0.1, 0.2, 0.7))
     sink.write(RESULTS[3])
     sink.write(window(4000, 0.3, 0.3, 0.4, averages=(1.0, 0.0, 0.0)))
-    sink.begin(StreamInfo("silent.wav", RATE, LABELS, "single-label"))
+    sink.begin(StreamStarted("silent.wav", RATE, LABELS, "single-label"))
     sink.begin(LIVE)
     sink.write(window(8000, 1.0, 0.0, 0.0))
     sink.close()

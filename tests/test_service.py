@@ -15,10 +15,10 @@ from live_runs import PATIENCE_S
 
 from streamclf.core import log
 from streamclf.core.records import Gap
-from streamclf.runs.systemd import Service
+from streamclf.runs.systemd_notifier import SystemdNotifier
 from streamclf.sources.simulated.fake_backend import FakeBackend
 
-UNIT = Path(__file__).parents[1] / "service" / "streamclf.runs.systemd"
+UNIT = Path(__file__).parents[1] / "service" / "streamclf.service"
 needs_sockets = pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="needs Unix sockets")
 
 
@@ -111,7 +111,7 @@ def wait_for_word(systemd: Systemd, seconds: float) -> bytes:
 def test_a_loss_that_is_handled_keeps_the_service_alive(systemd):
     now = [0.0]
     environment = {"NOTIFY_SOCKET": str(systemd.path), "WATCHDOG_USEC": "120000000"}
-    with Service(lambda: "lost, trying again", environment, lambda: now[0]) as service:
+    with SystemdNotifier(lambda: "lost, trying again", environment, lambda: now[0]) as service:
         service.alive()
         now[0] = 29.0
         service.alive()
@@ -150,7 +150,7 @@ def test_an_unplugged_microphone_is_said_to_systemd_and_survives_its_watchdog(
 @needs_sockets
 def test_without_systemd_nothing_is_sent(systemd):
     for environment in ({}, {"NOTIFY_SOCKET": ""}, {"NOTIFY_SOCKET": "vsock:2:1234"}):
-        with Service(environment=environment) as service:
+        with SystemdNotifier(environment=environment) as service:
             service.alive()
     assert systemd.rest() == []
 
@@ -160,7 +160,7 @@ def test_only_the_process_meant_pings(systemd):
     environment = {
         "NOTIFY_SOCKET": str(systemd.path), "WATCHDOG_USEC": "1000", "WATCHDOG_PID": "1",
     }  # fmt: skip
-    with Service(environment=environment) as service:
+    with SystemdNotifier(environment=environment) as service:
         service.alive()
         service.alive()
     assert "WATCHDOG=1" not in systemd.rest()
@@ -172,14 +172,14 @@ def test_a_socket_without_a_file_is_found():
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
         listener.bind("\0" + name)
         listener.settimeout(PATIENCE_S)
-        with Service(environment={"NOTIFY_SOCKET": "@" + name}) as service:
+        with SystemdNotifier(environment={"NOTIFY_SOCKET": "@" + name}) as service:
             service.alive()
             assert listener.recv(100) == b"READY=1"
 
 
 @needs_sockets
 def test_systemd_that_went_away_ends_nothing(systemd):
-    with Service(environment={"NOTIFY_SOCKET": str(systemd.path)}) as service:
+    with SystemdNotifier(environment={"NOTIFY_SOCKET": str(systemd.path)}) as service:
         systemd.close()
         systemd.path.unlink()
         service.alive()
@@ -222,7 +222,7 @@ def test_the_log_is_json_on_request(streamclf, piece, tone_model):
 
 
 def test_a_log_line_survives_names_that_are_no_text(capfd):
-    log.set_up("json")
+    log.set_up(log.LogOptions("json"))
     log.say("warning: caf\udce9.wav:\n is odd")
     log.set_up()
     assert json.loads(capfd.readouterr().err)["message"] == "caf\\udce9.wav:\\n is odd"

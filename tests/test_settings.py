@@ -5,7 +5,8 @@ import pytest
 
 from streamclf.core.card import Card, Threshold, Thresholds
 from streamclf.core.errors import UsageError
-from streamclf.core.settings import Settings, choose_thresholds, read_thresholds
+from streamclf.core.settings import Settings
+from streamclf.core.thresholds import ThresholdOptions, choose_thresholds, read_thresholds
 
 LABELS = ["dog", "rain"]
 BASE = Thresholds(
@@ -69,7 +70,7 @@ def test_thresholds_are_the_cards_unless_told():
 
 
 def test_one_threshold_holds_for_every_class_and_off_follows():
-    chosen = choose_thresholds(CARD, threshold=0.8)
+    chosen = choose_thresholds(CARD, ThresholdOptions(threshold=0.8))
     assert (chosen.on, chosen.off) == (0.8, 0.4)
     assert chosen.of("dog") == Threshold(0.8, 0.4)
     assert (chosen.min_duration, chosen.max_gap) == (0.2, 1.0)
@@ -77,10 +78,12 @@ def test_one_threshold_holds_for_every_class_and_off_follows():
 
 @pytest.mark.parametrize("threshold", [0, 1])
 def test_thresholds_may_lie_at_their_limits(threshold):
-    assert choose_thresholds(CARD, threshold=threshold).on == threshold
+    assert choose_thresholds(CARD, ThresholdOptions(threshold=threshold)).on == threshold
     always = Thresholds(on=0.0, off=0.0)
     assert (
-        choose_thresholds(msgspec.structs.replace(CARD, thresholds=always), threshold=threshold).off
+        choose_thresholds(
+            msgspec.structs.replace(CARD, thresholds=always), ThresholdOptions(threshold=threshold)
+        ).off
         == threshold
     )
 
@@ -89,11 +92,11 @@ def test_thresholds_may_lie_at_their_limits(threshold):
     ("precision", "expected"), [(0.1, MILD), (0.8, MILD), (0.81, STRICT), (0.95, STRICT)]
 )
 def test_thresholds_for_a_precision_are_the_lowest_that_give_no_less(precision, expected):
-    assert choose_thresholds(CARD, precision=precision) == expected
+    assert choose_thresholds(CARD, ThresholdOptions(target_precision=precision)) == expected
 
 
 def test_options_change_the_thresholds_for_a_precision():
-    chosen = choose_thresholds(CARD, precision=0.9, max_gap_s=3)
+    chosen = choose_thresholds(CARD, ThresholdOptions(target_precision=0.9, max_gap_s=3))
     assert chosen == msgspec.structs.replace(STRICT, max_gap=3.0)
 
 
@@ -110,12 +113,12 @@ def test_options_change_the_thresholds_for_a_precision():
 )  # fmt: skip
 def test_precision_that_the_card_has_no_thresholds_for_is_refused(card, precision, message):
     with pytest.raises(UsageError) as caught:
-        choose_thresholds(card, precision=precision)
+        choose_thresholds(card, ThresholdOptions(target_precision=precision))
     assert str(caught.value) == message
 
 
 def test_durations_are_taken():
-    chosen = choose_thresholds(CARD, min_duration_s=2, max_gap_s=0)
+    chosen = choose_thresholds(CARD, ThresholdOptions(min_duration_s=2, max_gap_s=0))
     assert (chosen.on, chosen.min_duration, chosen.max_gap) == (0.5, 2, 0)
     assert chosen.classes == BASE.classes
 
@@ -136,7 +139,7 @@ def test_durations_are_taken():
 )
 def test_options_that_make_no_sense_are_refused(options, message):
     with pytest.raises(UsageError) as caught:
-        choose_thresholds(CARD, **options)
+        choose_thresholds(CARD, ThresholdOptions(**options))
     assert str(caught.value) == message
 
 
@@ -171,7 +174,9 @@ def test_a_file_may_give_classes_their_own(file):
 
 def test_an_option_overrides_the_file(file):
     path = file("on = 0.6\nmax_gap = 3\n[classes]\nrain = 0.4")
-    chosen = choose_thresholds(CARD, file=path, threshold=0.2, max_gap_s=1.5)
+    chosen = choose_thresholds(
+        CARD, ThresholdOptions(thresholds=path, threshold=0.2, max_gap_s=1.5)
+    )
     assert chosen.of("rain") == Threshold(0.2, 0.1)
     assert chosen.max_gap == 1.5
 
@@ -243,4 +248,4 @@ def test_threshold_file_names_what_is_never_reported(tmp_path):
     assert read_thresholds(path, silent, LABELS).never == ["dog"]
     # A threshold for all classes is none for what is no name to be reported.
     card = msgspec.structs.replace(CARD, thresholds=silent)
-    assert choose_thresholds(card, threshold=0.1).never == ["dog"]
+    assert choose_thresholds(card, ThresholdOptions(threshold=0.1)).never == ["dog"]

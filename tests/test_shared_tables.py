@@ -94,7 +94,7 @@ def test_a_table_cut_anywhere_keeps_whole_recordings_alone(run, recordings, tmp_
         done = [path for path in recordings if state.holds(path)]
         rest = [path for path in recordings if path not in done]
         state.check(rest)
-        state.take_out(rest)
+        state.remove_rows(rest)
         n_whole = sum(end <= size for end in ends[1:])
         assert done == recordings[:n_whole]
         assert table.read_bytes() == whole[: max(ends[n_whole] if size >= ends[0] else 0, 0)]
@@ -283,7 +283,7 @@ def test_a_recording_that_was_given_up_is_heard_again_wherever_it_stands(tmp_pat
         state = SharedTable(table)
         assert [state.holds(path) for path in paths] == [False, True, False]
         state.check([Path("x.wav")])  # what is told as unfinished is never taken for whole
-        assert state.take_out([Path("a.wav")]) == ["a.wav"]
+        assert state.remove_rows([Path("a.wav")]) == ["a.wav"]
     assert table.read_text() == "".join(lines[2:])
 
 
@@ -295,7 +295,7 @@ def test_a_line_that_is_none_of_ours_stays(tmp_path):
     state = SharedTable(table)
     with pytest.raises(UsageError, match=r"ends with rows of x\.wav"):
         state.check([tmp_path / "y.wav"])
-    state.take_out([Path("x.wav")])
+    state.remove_rows([Path("x.wav")])
     assert table.read_text() == before.replace('{"type":"event","source":"x.wav"}\n', "")
 
 

@@ -108,11 +108,11 @@ def test_the_stem_hears_new_audio_and_its_carry_over_alone(split, batch_size, ho
     for start in range(0, 100, batch_size):
         stream.logits(windows[start : start + batch_size])
         n_batches += 1
-    carry_over = counting.reach - STRIDE
-    n_stretches = n_batches + audio.size // (counting.stretch * STRIDE)
+    carry_over = counting.receptive_field - STRIDE
+    n_chunks = n_batches + audio.size // (counting.max_chunk_frames * STRIDE)
     stem = toys.PICKY_STEM
-    left_over = WINDOW - (stem.frames - 1) * stem.step * STRIDE - counting.reach
-    assert audio.size - left_over <= counting.n_samples <= audio.size + n_stretches * carry_over
+    left_over = WINDOW - (stem.frames - 1) * stem.step * STRIDE - counting.receptive_field
+    assert audio.size - left_over <= counting.n_samples <= audio.size + n_chunks * carry_over
 
 
 @pytest.mark.parametrize("n_rows", [2, 3, 5])
@@ -123,7 +123,7 @@ def test_rows_of_the_stem_give_the_frames_of_one_long_row(split, n_rows, batch_s
     logits, counts = {}, {}
     for rows in (1, n_rows):
         counting = Counting(split.split())
-        counting.n_rows = rows
+        counting.max_rows = rows
         stream = SharedStream(counting, WINDOW)
         starts = range(0, len(windows), batch_size)
         parts = [stream.logits(windows[start : start + batch_size]) for start in starts]
@@ -141,19 +141,19 @@ def test_a_stream_keeps_no_more_than_a_window(split):
         (run,) = stream._runs.values()
         kept = sum(frames.nbytes for frames in run._frames)
         assert kept <= 5 * 4 * (WINDOW // STRIDE)
-        assert sum(pending.size for pending in run._pending) < split.split().reach
+        assert sum(pending.size for pending in run._pending) < split.split().receptive_field
 
 
 @pytest.mark.parametrize(
     ("limit", "hop", "expected"),
     [(10**9, 10 * STRIDE, 40), (10**9, STRIDE, 128), (10**9, 1000 * STRIDE, 1), (1, STRIDE, 128)],
 )
-def test_a_small_model_takes_no_more_windows_than_a_stretch_of_its_stem_has(
+def test_a_small_model_takes_no_more_windows_than_a_chunk_of_its_stem_has(
     tmp_path, monkeypatch, limit, hop, expected
 ):
     monkeypatch.setattr("streamclf.model.model_file.SMALL_BYTES", limit)
-    monkeypatch.setattr("streamclf.model.stem.split_model.STRETCH_S", 400 * STRIDE / toys.RATE)
-    monkeypatch.setattr("streamclf.model.stem.split_model.STRETCH_FIELDS", 1)
+    monkeypatch.setattr("streamclf.model.stem.split_model.CHUNK_S", 400 * STRIDE / toys.RATE)
+    monkeypatch.setattr("streamclf.model.stem.split_model.CHUNK_FIELDS", 1)
     path = toys.write_picky_network(tmp_path / "m.onnx")
     assert Classifier(Model(path, provider="cpu")).batch_size(hop) == expected
 

@@ -15,7 +15,7 @@ from streamclf.core.settings import Settings
 from streamclf.model.classifier import Classifier
 from streamclf.model.model_file import Model, find_model
 from streamclf.pipeline.engine import Engine
-from streamclf.pipeline.short_audio import fill_window, weigh
+from streamclf.pipeline.short_audio import fill_window, short_audio_weight
 from streamclf.pipeline.windows import slide
 from streamclf.sources.array import ArraySource
 
@@ -76,11 +76,11 @@ def test_a_filled_window_has_no_click_where_its_audio_ends(n_samples):
 
 
 def test_weight_rises_with_what_was_heard_and_is_1_from_half_a_window_on():
-    weights = [weigh(n, 1000, "mirror") for n in (1, 10, 125, 499, 500, 999, 1000)]
+    weights = [short_audio_weight(n, 1000, "mirror") for n in (1, 10, 125, 499, 500, 999, 1000)]
     assert weights == sorted(weights)
     assert weights[2] == pytest.approx(0.5)
     assert weights[4:] == [1.0, 1.0, 1.0]
-    assert weigh(1, 1000, "zeros") == 1.0
+    assert short_audio_weight(1, 1000, "zeros") == 1.0
 
 
 @pytest.mark.parametrize("label", toys.TONES)
@@ -91,7 +91,7 @@ def test_a_short_tone_is_named_as_a_long_one(tones, label, seconds):
     long = hear(tones, toys.tone(toys.TONES[label], 5.0), toys.RATE)
     assert named(tones, short) == named(tones, long) == label
     (own,), (score, *_) = of(Average, short), of(Average, long)
-    weight = weigh(round(seconds * toys.RATE), toys.WINDOW, "mirror")
+    weight = short_audio_weight(round(seconds * toys.RATE), toys.WINDOW, "mirror")
     assert own.values.max() == pytest.approx(weight * score.values.max(), abs=0.1)
 
 

@@ -13,7 +13,7 @@ from test_lying_headers import FADING, NOISE, flac, frames_of, mp3
 from streamclf.core.errors import RecordingError, UsageError
 from streamclf.core.records import Block, Gap, Notice
 from streamclf.sources.simulated.faults import parse_name
-from streamclf.sources.simulated.simulated import SimulatedMicrophone
+from streamclf.sources.simulated.simulated_microphone import SimulatedMicrophone
 
 RATE = toys.RATE
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from streamclf.core.records import Block, Gap, Notice
 from streamclf.sources.simulated.faults import parse_name
-from streamclf.sources.simulated.simulated import SimulatedMicrophone
+from streamclf.sources.simulated.simulated_microphone import SimulatedMicrophone
 
 RATE = 2000
 LENGTH_S = 15.0

@@ -2,6 +2,7 @@
 
 import csv
 import json
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
@@ -9,20 +10,21 @@ import numpy as np
 import pytest
 
 from streamclf.core.errors import SinkError, UsageError
-from streamclf.core.records import Average, Gap, Notice, Scores, SoundEvent
-from streamclf.sinks.base import MemorySink, Sink, StreamInfo
-from streamclf.sinks.factory import format_of, open_scores, open_sink
+from streamclf.core.records import Average, Gap, Notice, Scores, SoundEvent, StreamStarted
+from streamclf.sinks.base import MemorySink, Sink
+from streamclf.sinks.factory import open_scores, open_sink
+from streamclf.sinks.file_names import format_of
 from streamclf.sinks.lines import LineFile
 from streamclf.sinks.live.targets import FileTarget
 
 RATE = 8000
 LABELS = ["dog", "door, slammed", "rain"]
-STREAM = StreamInfo("a/long.wav", RATE, LABELS, "single-label")
-LIVE = StreamInfo(
+STREAM = StreamStarted("a/long.wav", RATE, LABELS, "single-label")
+LIVE = StreamStarted(
     "Mic", RATE, LABELS, "single-label",
     started=datetime(2026, 3, 29, 1, 59, 59, 900_000, timezone(timedelta(hours=1))),
 )  # fmt: skip
-METER = StreamInfo("meter.wav", RATE, ["power"], "regression")
+METER = StreamStarted("meter.wav", RATE, ["power"], "regression")
 
 
 def window(position: int, *values: float, averages: tuple[float, ...] = ()) -> Average:
@@ -39,13 +41,13 @@ RESULTS = [
 ]
 
 
-def written(path: Path, stream: StreamInfo = STREAM, results: list = RESULTS, **options) -> str:
+def written(path: Path, stream: StreamStarted = STREAM, results: list = RESULTS, **options) -> str:
     sink = open_sink(path, **options)
     fill(sink, stream, results)
     return path.read_text()
 
 
-def fill(sink: Sink, stream: StreamInfo = STREAM, results: list = RESULTS) -> None:
+def fill(sink: Sink, stream: StreamStarted = STREAM, results: list = RESULTS) -> None:
     sink.begin(stream)
     for result in results:
         sink.write(result)
@@ -92,7 +94,7 @@ def test_jsonl_writes_the_values_of_a_regression(tmp_path):
         '{"type":"value","schema":1,"source":"meter.wav","onset":0.0,"offset":1.5,"value":0.123457}',
         '{"type":"gap","schema":1,"source":"meter.wav","onset":1.0,"offset":2.0,"cause":"lost"}',
     ]
-    two = StreamInfo("m", RATE, ["left", "right"], "regression")
+    two = StreamStarted("m", RATE, ["left", "right"], "regression")
     (line,) = written(tmp_path / "y.jsonl", two, [window(0, 1.0, -2.5)]).splitlines()
     assert json.loads(line)["values"] == {"left": 1.0, "right": -2.5}
 
@@ -148,7 +150,7 @@ def test_raven_table_numbers_its_rows(tmp_path):
 
 @pytest.mark.parametrize("name", ["x.txt", "x.selections.txt"])
 def test_tables_of_tabs_hold_against_odd_names(tmp_path, name):
-    stream = StreamInfo("a\tb\n.wav", RATE, ["two\twords\n"], "single-label")
+    stream = StreamStarted("a\tb\n.wav", RATE, ["two\twords\n"], "single-label")
     rows = written(tmp_path / name, stream, [SoundEvent("two\twords\n", 0, 8000, 1.0)])
     last = rows.splitlines()[-1].split("\t")
     assert "two words" in last
@@ -161,7 +163,7 @@ SHOWN = "a\\nb\\tc  d\\r\\x1b[2J\\u2028e.wav"
 
 @pytest.mark.parametrize("chosen", ["text", "csv", "audacity", "raven", "jsonl"])
 def test_a_line_break_in_a_name_breaks_no_line(tmp_path, chosen):
-    stream = StreamInfo(ODD_NAME, RATE, LABELS, "single-label")
+    stream = StreamStarted(ODD_NAME, RATE, LABELS, "single-label")
     sink = open_sink(tmp_path / "odd", chosen)
     sink.begin(stream)
     sink.write(RESULTS[1])
@@ -180,7 +182,7 @@ def test_a_line_break_in_a_name_breaks_no_line(tmp_path, chosen):
 
 def test_scores_of_odd_names_are_a_line_each(tmp_path):
     sink = open_scores(tmp_path / "odd.csv")
-    sink.begin(StreamInfo(ODD_NAME, RATE, LABELS, "single-label"))
+    sink.begin(StreamStarted(ODD_NAME, RATE, LABELS, "single-label"))
     sink.write(RESULTS[0])
     sink.close()
     assert (tmp_path / "odd.csv").read_text().splitlines()[1].startswith(f"{SHOWN},0.0,")
@@ -204,6 +206,18 @@ def test_text_is_a_table_below_each_name(tmp_path):
         "  1:15:16.00 - 1:15:17.00  door, slammed             1.00",
         "     1:00.00 - 1:00:00.00  rain                      0.50",
     ]
+
+
+def test_text_tells_when_a_live_stream_began_as_its_clock_knows_it_by_then(tmp_path):
+    """A server sends at first what it kept: later audio tells that the stream began earlier."""
+
+    class Clock:
+        def moment(self, position: int) -> datetime:
+            return datetime(2026, 3, 29, 1, 59, 50) + timedelta(seconds=position / RATE)
+
+    stream = replace(LIVE, clock=Clock(), live=True)
+    text = written(tmp_path / "x.txt", stream, [RESULTS[1]], chosen="text")
+    assert text.splitlines()[0] == "Mic, from 2026-03-29 01:59:50"
 
 
 def test_memory_keeps_everything_with_its_stream():

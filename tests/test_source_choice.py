@@ -4,8 +4,9 @@ import pytest
 import toys
 
 from streamclf.core.errors import RecordingError, UsageError
-from streamclf.sources.factory import SourceOptions, open_source
-from streamclf.sources.simulated.simulated import SimulatedMicrophone
+from streamclf.sources.factory import open_source
+from streamclf.sources.options import SourceOptions
+from streamclf.sources.simulated.simulated_microphone import SimulatedMicrophone
 from streamclf.sources.stream.standard_input import StandardInput
 from streamclf.sources.stream.url_stream import UrlStream
 

@@ -14,8 +14,8 @@ from live_runs import PATIENCE_S
 
 from streamclf.core import log, standard_streams
 from streamclf.core.errors import StreamError
-from streamclf.core.standard_streams import Nowhere, end_output
-from streamclf.runs.background_log import in_background
+from streamclf.core.standard_streams import ClosedStream, flush_output
+from streamclf.runs.background_log import log_in_background
 from streamclf.runs.console import Bars, has_terminal
 from streamclf.sinks.lines import LineFile
 from streamclf.sinks.live.pipes import OutputTarget
@@ -159,7 +159,7 @@ def test_parts_of_the_library_live_without_standard_streams(monkeypatch):
         monkeypatch.setattr(sys, name, None)
     assert not has_terminal()
     log.say("nobody reads this")
-    with in_background():
+    with log_in_background():
         log.say("nor this")
     with Bars(2) as bars:
         bars.say("nor this")
@@ -168,15 +168,15 @@ def test_parts_of_the_library_live_without_standard_streams(monkeypatch):
 
 
 def test_text_for_nowhere_is_counted(monkeypatch):
-    nowhere = Nowhere()
-    monkeypatch.setattr(sys, "stdout", nowhere)
-    assert end_output() is None
+    closed = ClosedStream()
+    monkeypatch.setattr(sys, "stdout", closed)
+    assert flush_output() is None
     print("lost")
-    assert nowhere.n_written == 5
-    assert end_output() == "standard output is closed"
+    assert closed.n_written == 5
+    assert flush_output() == "standard output is closed"
     with pytest.raises(TypeError):
-        nowhere.write(b"bytes")
-    assert standard_streams.is_closed(nowhere)
+        closed.write(b"bytes")
+    assert standard_streams.is_closed(closed)
 
 
 @pytest.fixture

@@ -211,7 +211,7 @@ def test_standard_input_stops_while_it_waits(raw):
         assert got == []
         os.close(writing)  # lets the pump's thread go
         deadline = time.monotonic() + 20
-        while any(thread.name == "streamclf-pump" for thread in threading.enumerate()):
+        while any(thread.name == "streamclf-prefetch" for thread in threading.enumerate()):
             assert time.monotonic() < deadline
             time.sleep(0.01)
 

@@ -10,13 +10,12 @@ from hypothesis import strategies as st
 
 from streamclf.checks.comparison import compare
 from streamclf.core.card import Card, Thresholds, Unknown
-from streamclf.core.records import Average, EventBegan, Gap, Scores, SoundEvent
+from streamclf.core.records import Average, EventBegan, Gap, Scores, SoundEvent, StreamStarted
 from streamclf.core.settings import Settings
 from streamclf.core.unknown import SILENCE, judge
 from streamclf.pipeline.engine import Engine
-from streamclf.pipeline.events import Found, Timing
+from streamclf.pipeline.events import Detections, Timing
 from streamclf.pipeline.unknown_events import name_unknown
-from streamclf.sinks.base import StreamInfo
 from streamclf.sinks.jsonl import JsonLinesSink
 from streamclf.sources.array import ArraySource
 
@@ -118,7 +117,8 @@ def test_unknown_sounds_and_silence_become_events_on_request():
     # Windows at 3.0 to 5.5 s hold nothing loud; each stands for a hop around its centre.
     assert (events["unknown"].onset, events["unknown"].offset) == (3250, 6250)
     assert engine.statistics.n_unknown == 6
-    assert [r for r in named if not isinstance(r, SoundEvent | EventBegan | Average)] == []
+    others = [r for r in named if not isinstance(r, SoundEvent | EventBegan | Average)]
+    assert [type(r) for r in others] == [StreamStarted]
 
 
 TIMING = Timing(window=10, hop=10, average=30)
@@ -126,13 +126,13 @@ TIMING = Timing(window=10, hop=10, average=30)
 
 def groups(*items):
     """Items that made nothing known, and the stream's end."""
-    return [Found(item, []) for item in (*items, None)]
+    return [Detections(item, []) for item in (*items, None)]
 
 
 def doubtful(position, *told, silent=False):
     """A window that nothing is named in, with what it made known."""
     row = np.zeros(2, np.float32) if silent else np.array([0.5, 0.5], np.float32)
-    return Found(Average(Scores(position, 10, row), row), [*told])
+    return Detections(Average(Scores(position, 10, row), row), [*told])
 
 
 def told_of(found, timing=TIMING):
@@ -141,12 +141,12 @@ def told_of(found, timing=TIMING):
 
 def test_silence_is_told_of_at_once_and_unknown_sounds_once_others_would_have_a_name():
     silence = [doubtful(10 * k, silent=True) for k in range(5)]
-    assert told_of([*silence, Found(None, [])]) == [
+    assert told_of([*silence, Detections(None, [])]) == [
         EventBegan("silence", 0, 1.0, 10),
         SoundEvent("silence", 0, 50, 1.0),
     ]
     unknown = [doubtful(10 * k) for k in range(5)]
-    assert told_of([*unknown, Found(None, [])]) == [
+    assert told_of([*unknown, Detections(None, [])]) == [
         EventBegan("unknown", 0, 0.5, 30),
         SoundEvent("unknown", 0, 50, 0.5),
     ]
@@ -155,7 +155,11 @@ def test_silence_is_told_of_at_once_and_unknown_sounds_once_others_would_have_a_
 def test_no_unknown_sound_lies_inside_a_known_event():
     known = EventBegan("loud", 20, 0.9, 50), SoundEvent("loud", 20, 70, 0.9)
     found = [doubtful(10 * k, *known[: k == 4]) for k in range(9)]
-    found += [doubtful(90, known[1]), *[doubtful(10 * k) for k in range(10, 13)], Found(None, [])]
+    found += [
+        doubtful(90, known[1]),
+        *[doubtful(10 * k) for k in range(10, 13)],
+        Detections(None, []),
+    ]
     told = told_of(found)
     # The known event is found by looking back: the unknown one that was told of ends where it
     # begins, and none lies in it; the next begins behind it.
@@ -170,12 +174,12 @@ def test_no_unknown_sound_lies_inside_a_known_event():
 
 def test_unknown_sound_that_a_known_one_explains_is_never_told_of():
     known = EventBegan("loud", 0, 0.9, 20), SoundEvent("loud", 0, 20, 0.9)
-    found = [doubtful(0), doubtful(10, *known), doubtful(20, silent=True), Found(None, [])]
+    found = [doubtful(0), doubtful(10, *known), doubtful(20, silent=True), Detections(None, [])]
     assert [r.label for r in told_of(found)] == ["loud", "loud", "silence", "silence"]
 
 
 def test_silence_of_hours_goes_on_or_comes_in_pieces():
-    found = [*[doubtful(10 * k, silent=True) for k in range(12)], Found(None, [])]
+    found = [*[doubtful(10 * k, silent=True) for k in range(12)], Detections(None, [])]
     ongoing = told_of(found, replace(TIMING, ongoing=50))
     assert [type(r).__name__ for r in ongoing] == [
         "EventBegan", "EventOngoing", "EventOngoing", "SoundEvent",
@@ -215,7 +219,7 @@ def test_gap_ends_an_unknown_sound():
 def test_updates_begin_with_it(level, label):
     lines = []
     sink = JsonLinesSink(SimpleNamespace(write=lines.append, close=lambda: None), top=2)
-    sink.begin(StreamInfo("x", RATE, CARD.labels, CARD.task, unknown=UNKNOWN))
+    sink.begin(StreamStarted("x", RATE, CARD.labels, CARD.task, unknown=UNKNOWN))
     results, _ = run(make_audio(level), Loudness())
     for result in results:
         sink.write(result)

@@ -49,6 +49,16 @@ def test_verify_finds_all_alike(streamclf, sharing_model, scenes):
     assert "samples" in live
 
 
+def test_verify_says_that_windows_share_nothing_on_a_gpu(
+    streamclf, sharing_model, scenes, monkeypatch
+):
+    monkeypatch.setattr("streamclf.model.classifier.GPUS", ("cpu",))
+    result = streamclf("verify", scenes, "--model", sharing_model, "--provider", "cpu")
+    assert result.code == 0
+    line = next(line for line in result.out.splitlines() if line.startswith("sharing"))
+    assert line.split(maxsplit=2)[1:] == ["none", "windows share no work on cpu"]
+
+
 def test_verify_sees_a_file_that_is_not_heard_to_its_end(
     streamclf, sharing_model, scenes, monkeypatch
 ):
@@ -160,7 +170,7 @@ def test_verify_sees_a_live_path_that_changes_the_audio(
 def cuda_double(monkeypatch, tmp_path):
     """A provider that is here; a test says which model it runs in truth."""
     monkeypatch.setattr(verify, "built_providers", lambda: ["cpu", "cuda"])
-    monkeypatch.setattr(verify, "obstacle", lambda name: None)
+    monkeypatch.setattr(verify, "unavailable_reason", lambda name: None)
     real = self_check.open_model
 
     def play(path) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from streamclf.sources.backoff import BackOff
 from streamclf.sources.clock import StopSignal, SystemClock
-from streamclf.sources.microphone.call_thread import SerialThread
+from streamclf.sources.microphone.call_thread import CallThread
 from streamclf.sources.simulated.fake_backend import FakeClock
 
 
@@ -40,7 +40,7 @@ def test_stop_signal_sleep_lasts_as_long_as_asked() -> None:
 
 
 def test_serial_thread_returns_and_raises_what_the_call_does() -> None:
-    calls = SerialThread(SystemClock())
+    calls = CallThread(SystemClock())
     assert calls.call(lambda: threading.current_thread().name, 10) == "audio system"
     with pytest.raises(ZeroDivisionError):
         calls.call(lambda: 1 // 0, 10)
@@ -48,7 +48,7 @@ def test_serial_thread_returns_and_raises_what_the_call_does() -> None:
 
 
 def test_serial_thread_refuses_calls_while_one_hangs_then_goes_on() -> None:
-    calls = SerialThread(SystemClock())
+    calls = CallThread(SystemClock())
     release = threading.Event()
     with pytest.raises(TimeoutError):
         calls.call(release.wait, 0.01)
@@ -63,7 +63,7 @@ def test_serial_thread_refuses_calls_while_one_hangs_then_goes_on() -> None:
 
 
 def test_serial_thread_that_comes_back_is_used_again() -> None:
-    calls = SerialThread(SystemClock())
+    calls = CallThread(SystemClock())
     release = threading.Event()
     with pytest.raises(TimeoutError):
         calls.call(release.wait, 0.01)
@@ -73,7 +73,7 @@ def test_serial_thread_that_comes_back_is_used_again() -> None:
 
 
 def test_serial_thread_interrupt_ends_a_wait() -> None:
-    calls = SerialThread(SystemClock())
+    calls = CallThread(SystemClock())
     started, release = threading.Event(), threading.Event()
 
     def hang() -> None:

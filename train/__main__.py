@@ -1,4 +1,4 @@
-"""``python -m train``: which commands there are."""
+"""``python -m train``: list the commands."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ HEADINGS = {
 
 
 def main() -> int:
-    """The command; the exit code."""
+    """Print the list; return the exit code."""
     found: dict[str, list[tuple[str, str]]] = {kind: [] for kind in HEADINGS}
     for path in sorted(PACKAGE.rglob("*.py")):
         source = path.read_text(encoding="utf-8")
@@ -40,7 +40,7 @@ def _kind(path: Path, source: str) -> str:
 
 
 def _summary(source: str) -> str:
-    """A file's first line, without the command that stands in front of it."""
+    """The first line of a module's docstring, without the command in front of it."""
     line = (ast.get_docstring(ast.parse(source)) or "").partition("\n")[0]
     return re.sub(r"^``.*?``: ", "", line)
 

@@ -20,11 +20,11 @@ from train.base.exit_codes import exit_codes
 from train.nets.inference import HOP_S
 from train.nets.layers import count_multiply_adds, count_parameters
 from train.run_folder.load_network import load_network
-from train.run_folder.reproduce import describe_form
+from train.run_folder.reproduce import describe_variant
 from train.run_folder.run import CONFIG, RESULT, RunFolder
 
 MEASURED_S = 1.0
-"""Seconds for which each network is timed, one window at a time as in live use."""
+"""Seconds of timing for each network, one window at a time as in live use."""
 
 HEADINGS = {
     "run": "run",
@@ -40,7 +40,7 @@ HEADINGS = {
 
 @exit_codes
 def main(arguments: list[str] | None = None) -> int:
-    """The command; the exit code."""
+    """Run the command; return the exit code."""
     parser = Parser(
         prog="python -m train.compare",
         description="Compare runs: accuracy, size and speed on this machine's processor.",
@@ -66,7 +66,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def print_rows(rows: list[dict[str, Any]], options: argparse.Namespace) -> None:
-    """The runs in the form asked for, on standard output."""
+    """Print the runs on standard output, in the form that the options name."""
     if options.json:
         print(json.dumps(rows, indent=1))
     elif options.csv:
@@ -78,7 +78,7 @@ def print_rows(rows: list[dict[str, Any]], options: argparse.Namespace) -> None:
 
 
 def describe_run(path: Path) -> dict[str, Any]:
-    """A run's figures.
+    """Collect a run's figures.
 
     Raises:
         RunError: It cannot be read.
@@ -95,11 +95,11 @@ def describe_run(path: Path) -> dict[str, Any]:
     window_samples = config["window_samples"]
     window = np.zeros((1, window_samples), dtype=np.float32)
     window[:] = np.random.default_rng(1).uniform(-0.1, 0.1, window.shape)
-    answer = _in_onnx_runtime(model, window) if model else _in_torch(network, window)
+    run_window = _in_onnx_runtime(model, window) if model else _in_torch(network, window)
     low, high = result.get("interval_95", (None, None))
     return {
         "run": str(path),
-        "network": describe_form(config),
+        "network": describe_variant(config),
         "data": f"{config['data']['name']}, fold {result.get('fold', '-')}",
         "clips": result.get("clips"),
         "accuracy": result.get("averaged_windows"),
@@ -110,30 +110,30 @@ def describe_run(path: Path) -> dict[str, Any]:
         "parameters": count_parameters(network),
         "multiply_adds": count_multiply_adds(network, window_samples),
         "megabytes": round(model.stat().st_size / 1e6, 2) if model else None,
-        "x_real_time": round(HOP_S / time_window(answer), 1),
+        "x_real_time": round(HOP_S / time_window(run_window), 1),
         "measured_with": "ONNX Runtime" if model else "torch",
     }
 
 
 def find_model(path: Path) -> Path | None:
-    """The exported model of a run: ``RUN/*.onnx`` or ``RUN.onnx`` beside it."""
+    """Find the exported model of a run: ``RUN/*.onnx``, or ``RUN.onnx`` beside it."""
     beside = path.resolve().with_name(path.resolve().name + ".onnx")
     return next((file for file in (*sorted(path.glob("*.onnx")), beside) if file.is_file()), None)
 
 
-def time_window(answer: Callable[[], object]) -> float:
-    """Median seconds of an answer to one window."""
-    answer()
+def time_window(run_window: Callable[[], object]) -> float:
+    """Median seconds of a call that scores one window."""
+    run_window()
     seconds: list[float] = []
     while sum(seconds) < MEASURED_S and len(seconds) < 1000:
         began = time.perf_counter()
-        answer()
+        run_window()
         seconds.append(time.perf_counter() - began)
     return float(np.median(seconds))
 
 
 def print_table(rows: list[dict[str, Any]]) -> None:
-    """The table for people, on standard output."""
+    """Print the table for people, on standard output."""
     from rich.console import Console
     from rich.table import Table
 
@@ -143,7 +143,7 @@ def print_table(rows: list[dict[str, Any]]) -> None:
         table.add_column(heading, justify="right" if is_number else "left", overflow="fold")
     for row in rows:
         shown = {name: str(row.get(name) or "-") for name in HEADINGS}
-        shown["figure"] = _say_figure(row)
+        shown["figure"] = _format_figure(row)
         shown["parameters"] = f"{row['parameters'] / 1e6:.3f} M"
         shown["multiply_adds"] = f"{row['multiply_adds'] / 1e6:.0f} M"
         shown["speed"] = f"{row['x_real_time']:g} ({row['measured_with']})"
@@ -152,11 +152,11 @@ def print_table(rows: list[dict[str, Any]]) -> None:
     if not console.is_terminal:
         console.width = 200
     console.print(table, highlight=False)
-    said = f"x real time: {HOP_S:g} s (the hop) / the time of one window, alone, on this processor"
-    print(said, file=sys.stderr)
+    note = f"x real time: {HOP_S:g} s (the hop) / the time of one window, alone, on this processor"
+    print(note, file=sys.stderr)
 
 
-def _say_figure(row: dict[str, Any]) -> str:
+def _format_figure(row: dict[str, Any]) -> str:
     spread = row["spread"]
     if row["mean_absolute_error"] is not None:
         text = f"MAE {row['mean_absolute_error']:.3f}"
@@ -178,11 +178,11 @@ def _in_onnx_runtime(model: Path, window: np.ndarray) -> Callable[[], object]:
 def _in_torch(network: torch.nn.Module, window: np.ndarray) -> Callable[[], object]:
     tensor = torch.from_numpy(window)
 
-    def answer() -> object:
+    def run_window() -> object:
         with torch.inference_mode():
             return network(tensor)
 
-    return answer
+    return run_window
 
 
 if __name__ == "__main__":

@@ -1,16 +1,16 @@
 """How much a sound is a cough: a regression on COUGHVID, or a classification.
 
-The network of the tutorial on COUGHVID (L. Orlandic, T. Teijeiro, D. Atienza, "The COUGHVID
-crowdsourcing dataset", Scientific Data 2021), which is that of "PyTorch for Audio" (V. Velardo):
+The network is that of the tutorial on COUGHVID (L. Orlandic, T. Teijeiro, D. Atienza, "The COUGHVID
+crowdsourcing dataset", Scientific Data 2021), which comes from "PyTorch for Audio" (V. Velardo):
 one second at 22,050 Hz as a mel spectrogram of 64 mels and 44 frames, four convolutions, one
-linear layer, sigmoid; the target is the set's own probability that a cough was detected.
-``--classify`` swaps the output for a softmax over cough and no cough, divided at 0.8.
+linear layer, sigmoid. The target is the set's own probability that a cough was detected.
+``--classify`` replaces the output by a softmax over cough and no cough, divided at 0.8.
 
-Where it differs: the mel powers go through a logarithm, and the second is cut from anywhere in
-the recording instead of its beginning, because anywhere is where `streamclf` will hear it. ``--mel
-power`` leaves the logarithm out, as the tutorial does. Such powers reach from 0.02, their median,
-to 10,000: a loud sound holds the fresh network's sigmoid at its end, from where no gradient leads
-back. Figures of both are in `research/results.md`.
+Two things differ from the tutorial. The mel power goes through a logarithm, and the second is cut
+from anywhere in the recording instead of its beginning, as `streamclf` will use it anywhere.
+``--mel power`` leaves the logarithm out, as the tutorial does. Such power values reach from 0.02,
+their median, to 10,000: a loud sound saturates the new network's sigmoid, where the gradient
+vanishes. Figures of both are in `research/results.md`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from train.audio.augment import fit_length, to_device
-from train.audio.sound_store import Material, Spectra, make_material
+from train.audio.sound_store import SpectrumStore, TrainingData, make_training_data
 from train.base.recipe import Recipe
 from train.datasets.prepared import REGRESSION, SINGLE_LABEL, ClipSet
 from train.nets.contract import System
@@ -38,16 +38,16 @@ N_FFT, HOP_LENGTH, N_MELS, N_FRAMES = 1024, 512, 64, 44
 COUGH_FROM = 0.8
 CLASSES = ("no cough", "cough")
 LOG_FULL_SCALE = 18.0
-"""The logarithm's value at full scale: features reach about from 0 to 1."""
+"""The logarithm's value at full scale; divided by it, features lie between about 0 and 1."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class CoughRecipe(Recipe):
-    """What is special here.
+    """The recipe's fields for `cough`.
 
     Attributes:
         classify: Cough and no cough instead of a value.
-        mel: ``log`` of the mel powers, or the ``power`` itself.
+        mel: ``log`` of the mel power, or the ``power`` itself.
     """
 
     classify: bool = False
@@ -55,7 +55,7 @@ class CoughRecipe(Recipe):
 
 
 class CoughBody(nn.Module):
-    """Mel spectrogram to one value, or to logits."""
+    """The trained layers: mel spectrogram to one value, or to logits."""
 
     def __init__(self, n_outputs: int) -> None:
         super().__init__()
@@ -80,10 +80,10 @@ class CoughNet(nn.Module):
         self.body = CoughBody(n_outputs)
 
     def features(self, power: Tensor) -> Tensor:
-        """Power in each mel to what the body takes, any shape."""
+        """Input of the body from power in each mel band, any shape."""
         if self.mel == "log":
             return self.front_end.compress(power) / LOG_FULL_SCALE
-        # As large as the tutorial's, whose spectra are not scaled to full scale.
+        # Scaled to the tutorial's values; its spectra are not relative to full scale.
         return power * (N_FFT / 4) ** 2
 
     def forward(self, waveform: Tensor) -> Tensor:
@@ -105,11 +105,11 @@ class CoughSystem(System):
 
     def __init__(self, recipe: Recipe | None = None) -> None:
         super().__init__(recipe)
-        self._take_task()
+        self._set_task()
 
     @classmethod
     def default_recipe(cls) -> CoughRecipe:
-        """The tutorial's rate and batch; the number of epochs and the rate's fall are ours."""
+        """The tutorial's rate and batch size; number of epochs and schedule are our own choice."""
         return CoughRecipe(
             epochs=50,
             batch_size=128,
@@ -120,7 +120,7 @@ class CoughSystem(System):
 
     @classmethod
     def variants(cls) -> dict[str, Recipe]:
-        """As a regression and as a classification, the latter also by the powers themselves."""
+        """A regression, a classification, and a classification by the power itself."""
         recipe = cls.default_recipe()
         classify = replace(recipe, classify=True)
         return {
@@ -131,7 +131,7 @@ class CoughSystem(System):
 
     @classmethod
     def add_options(cls, parser: ArgumentParser) -> None:
-        """``--classify`` and ``--mel``."""
+        """Add ``--classify`` and ``--mel``."""
         parser.add_argument(
             "--classify", action="store_true", help=f"cough or not (from {COUGH_FROM}), no value"
         )
@@ -140,50 +140,52 @@ class CoughSystem(System):
         )
 
     def adapt(self, clips: ClipSet, options: Namespace) -> ClipSet:
-        """Values turned into classes, where that is asked for."""
+        """Turn values into classes, where that is asked for."""
         if not options.resume:
             self.recipe = replace(self.recipe, classify=options.classify, mel=options.mel)
-        self._take_task()
+        self._set_task()
         if not self.recipe.classify or clips.task == SINGLE_LABEL:
             return clips
         divided = (replace(clip, target=int(clip.target >= COUGH_FROM)) for clip in clips.clips)
         return replace(clips, task=SINGLE_LABEL, labels=CLASSES, clips=tuple(divided))
 
     def build(self, n_classes: int) -> CoughNet:
-        """The network, freshly initialised."""
+        """Build the network with new weights."""
         return CoughNet(n_classes, self.recipe.mel)
 
-    def trainee(self, network: CoughNet) -> nn.Module:
+    def trainable(self, network: CoughNet) -> nn.Module:
         """All but the front end."""
         return network.body
 
     def crops(self, waveform: np.ndarray) -> list[np.ndarray]:
-        """The first second, as in the tutorial, zeros behind a shorter clip."""
+        """The first second, as in the tutorial, with zeros after a shorter clip."""
         return [np.pad(waveform[:WINDOW_SAMPLES], (0, max(0, WINDOW_SAMPLES - len(waveform))))]
 
-    def material(self, network: CoughNet, clips: ClipSet, device: torch.device) -> Material:
+    def training_data(
+        self, network: CoughNet, clips: ClipSet, device: torch.device
+    ) -> TrainingData:
         """The spectra of all clips."""
-        spectra = Spectra(clips, device, network.front_end, network.features)
-        return make_material(clips, device, spectra)
+        spectra = SpectrumStore(clips, device, network.front_end, network.features)
+        return make_training_data(clips, device, spectra)
 
     def batch(
-        self, material: Material, indices: np.ndarray, random: np.random.Generator
+        self, training_data: TrainingData, indices: np.ndarray, random: np.random.Generator
     ) -> tuple[Tensor, Tensor]:
-        """A second of each clip, from any frame on; silence behind a shorter one."""
-        spectra = material.sounds.take(indices)
+        """A second of each clip, from any frame on; silence follows a shorter clip."""
+        spectra = training_data.sounds.take(indices)
         spectra = F.pad(spectra, (0, max(0, N_FRAMES - spectra.shape[-1])))
-        # A shorter clip counts as a second long, silence and all: it stays at the beginning.
-        lengths = material.sounds.lengths[to_device(indices, spectra)].clamp(min=N_FRAMES)
+        # A shorter clip counts as a second long with its silence, so it stays at the beginning.
+        lengths = training_data.sounds.lengths[to_device(indices, spectra)].clamp(min=N_FRAMES)
         places = to_device(random.uniform(0, 1, len(indices)), spectra)
-        return fit_length(spectra, lengths, places, N_FRAMES), material.labels_of(indices)
+        return fit_length(spectra, lengths, places, N_FRAMES), training_data.labels_of(indices)
 
     def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """Mean squared error of the value; of classes the divergence."""
+        """Mean squared error of the value; for classes the divergence."""
         if self.recipe.classify:
             return super().loss(logits, labels)
         return F.mse_loss(logits, labels)
 
-    def _take_task(self) -> None:
+    def _set_task(self) -> None:
         self.task = SINGLE_LABEL if self.recipe.classify else REGRESSION
 
 

@@ -1,10 +1,11 @@
 """``python -m train.cross_dataset MODEL --data DIR --same A=B``: a model on other data, and noise.
 
-A held-out fold is recorded, cut and chosen as the folds that a model learned from, and layers that
-went on from other runs may have heard it. Clips of another data set are not: this says how many of
-them a model file names whose classes it knows, at several levels, as `streamclf file` hears them,
-with the thresholds in its card. ``--noises`` counts what it finds in made noise, ``--tones`` in
-steady tones, sweeps and steps, where there is nothing to find.
+A held-out fold was recorded, cut and chosen like the folds that a model learned from, and layers
+from earlier runs may have been trained on it. Clips of another data set are independent. This
+command measures how many of them a model file recognises, of classes that both have, at several
+levels, by the pipeline of `streamclf file` and the thresholds in its card. ``--noises`` counts what
+it finds in made noise, ``--tones`` in steady tones, sweeps and steps, where there is nothing to
+find.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from streamclf.core.errors import UsageError
 from streamclf.core.records import Average, Block, SoundEvent
 from streamclf.core.settings import Settings
 from streamclf.core.stats import Statistics
-from streamclf.core.unknown import pass_silence
+from streamclf.core.unknown import skip_silence
 from streamclf.model.classifier import Classifier, classify
 from streamclf.model.model_file import Model, find_model
 from streamclf.model.scorer import open_stream
@@ -38,8 +39,8 @@ from train.audio.tones import KINDS, make_tone
 from train.base.arguments import Parser
 from train.base.exit_codes import exit_codes
 from train.datasets import DATASET_NAMES, ClipSet, open_clips
-from train.judging.metrics import interval_95
-from train.levels import check_levels, raise_by
+from train.evaluation.metrics import interval_95
+from train.levels import change_level, check_levels
 
 LEVELS_DB = (0.0, -10.0, -20.0, -30.0, -40.0)
 NOISE_S = 20.0
@@ -49,7 +50,7 @@ NOISE_DB = (-50.0, -12.0)
 
 @exit_codes
 def main(arguments: list[str] | None = None) -> int:
-    """The command; the exit code."""
+    """Run the command; return the exit code."""
     options = _parser().parse_args(arguments)
     if (options.data is None) != (options.same is None):
         raise UsageError("--data and --same belong together: --same THEIRS=OURS names the classes")
@@ -68,15 +69,15 @@ def main(arguments: list[str] | None = None) -> int:
         clips = open_clips(
             options.data, card.sample_rate, dataset=options.dataset, out=options.prepared
         )
-        known = take_known(clips, dict(options.same), card.labels)
+        known = select_known(clips, dict(options.same), card.labels)
         result |= {"data": clips.name, "clips": len(known.clips), "levels": {}}
         for level in options.levels:
-            result["levels"][f"{level:g}"] = measure(classifier, raise_by(known, level))
+            result["levels"][f"{level:g}"] = measure(classifier, change_level(known, level))
     if options.noises:
-        result["noise"] = count_found(classifier, options.noises, options.seed)
+        result["noise"] = count_detections(classifier, options.noises, options.seed)
     if options.tones:
         result["tones"] = {
-            kind: count_found(classifier, options.tones, options.seed, kind) for kind in KINDS
+            kind: count_detections(classifier, options.tones, options.seed, kind) for kind in KINDS
         }
     if options.json:
         print(json.dumps(result, indent=1))
@@ -85,16 +86,16 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def take_known(clips: ClipSet, same: dict[str, str], labels: Sequence[str]) -> ClipSet:
-    """The clips of classes that the model has as well, with its own classes as targets.
+def select_known(clips: ClipSet, same: dict[str, str], labels: Sequence[str]) -> ClipSet:
+    """The clips of classes that the model has as well, with the model's classes as targets.
 
     Args:
-        clips: Another data set.
-        same: Its labels, and what the model calls them.
-        labels: The model's.
+        clips: Clips of another data set.
+        same: The model's label for each label of the data set that it has.
+        labels: The model's labels.
 
     Raises:
-        UsageError: One of them is not there.
+        UsageError: One of the labels does not exist.
     """
     for theirs, ours in same.items():
         for name, known, owner in (
@@ -116,15 +117,19 @@ def take_known(clips: ClipSet, same: dict[str, str], labels: Sequence[str]) -> C
 
 
 def measure(classifier: Classifier, clips: ClipSet) -> dict[str, float]:
-    """Of clips with the model's classes: parts named, found as an event, and called another.
+    """Parts of the clips that are named, found as an event, and called something else.
 
-    ``named`` is right where the highest averaged score is the clip's own class's; ``found`` where
-    an event of it is reported; ``false`` where one of another class is.
+    ``named`` counts clips whose own class has the highest averaged score; ``found`` clips with an
+    event of their class; ``false`` clips with an event of another class.
+
+    Args:
+        classifier: The model, ready to score.
+        clips: Clips with the model's classes as targets.
     """
     named, found, false = 0, 0, 0
     for index, clip in enumerate(clips.clips):
         label = classifier.card.labels[int(clip.target)]
-        best, events = hear(classifier, clips.waveform(index))
+        best, events = classify_clip(classifier, clips.waveform(index))
         named += best == label
         found += label in events
         false += bool(events - {label})
@@ -133,11 +138,13 @@ def measure(classifier: Classifier, clips: ClipSet) -> dict[str, float]:
     return {name: round(count / n_clips, 4) for name, count in counts.items()}
 
 
-def hear(classifier: Classifier, waveform: npt.NDArray[np.float32]) -> tuple[str, set[str]]:
-    """The class of the highest averaged score, and the classes of all events.
+def classify_clip(
+    classifier: Classifier, waveform: npt.NDArray[np.float32]
+) -> tuple[str, set[str]]:
+    """Find the class of the highest averaged score, and the classes of all events.
 
-    Made by the stages of `streamclf.pipeline.engine.Engine`, which take the audio as it is here:
-    mono, at the model's rate.
+    The stages are those of `streamclf.pipeline.engine.Engine`; the audio is already mono and at the
+    model's sample rate.
 
     Args:
         classifier: The model, ready to score.
@@ -154,7 +161,7 @@ def hear(classifier: Classifier, waveform: npt.NDArray[np.float32]) -> tuple[str
     )
     score = open_stream(classifier)
     if card.unknown:
-        score = pass_silence(score, len(card.labels))
+        score = skip_silence(score, len(card.labels))
     block = Block(0, waveform[np.newaxis], rate)
     windows = slide([block], timing.window, timing.hop, fill=card.fill)
     scores = classify(windows, score, classifier.batch_size(timing.hop))
@@ -170,7 +177,7 @@ def hear(classifier: Classifier, waveform: npt.NDArray[np.float32]) -> tuple[str
     return best, events
 
 
-def count_found(
+def count_detections(
     classifier: Classifier, n_sounds: int, seed: int, kind: str = "noise"
 ) -> dict[str, Any]:
     """Count the made noises, or tones of a kind, in which anything is found."""
@@ -182,7 +189,7 @@ def count_found(
             sound = make_noise(random, n_samples, rate)
         else:
             sound = make_tone(random, n_samples, rate, kind)
-        found.append(hear(classifier, at_level(sound, random.uniform(*NOISE_DB)))[1])
+        found.append(classify_clip(classifier, at_level(sound, random.uniform(*NOISE_DB)))[1])
     labels = Counter(label for events in found for label in events)
     return {
         "noises" if kind == "noise" else "tones": n_sounds,
@@ -193,7 +200,7 @@ def count_found(
 
 
 def print_result(result: dict[str, Any]) -> None:
-    """Lines for people, on standard output."""
+    """Print lines for people, on standard output."""
     if "levels" in result:
         n_clips = result["clips"]
         print(f"{result['model']} {result['version']}, {n_clips} clips of {result['data']}:")

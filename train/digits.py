@@ -4,9 +4,9 @@
 torchaudio": M5 (Dai et al., ICASSP 2017) with a first stride of 16, 25,290 parameters for ten
 digits, Adam over 10 epochs. It reached 79 % of its test set (Google Speech Commands).
 
-``--net best`` is ours: a small residual network on a log-mel spectrogram, under 100,000
-parameters, trained with shifts, speed, gain and masks. Its aim is what BC-ResNet-1 shows to be
-possible (B. Kim et al., Interspeech 2021: 96.9 % of 12 commands with 9.2 thousand parameters).
+``--net best`` is our own: a small residual network on a log-mel spectrogram, under 100,000
+parameters, trained with random shift, speed, gain and masks. Its goal is set by BC-ResNet-1 (B. Kim
+et al., Interspeech 2021), which reaches 96.9 % of 12 commands with 9.2 thousand parameters.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from train.audio.augment import crop_scaled, draw_gains, mask_spectrum, to_device
-from train.audio.sound_store import Material, make_material
+from train.audio.sound_store import TrainingData, make_training_data
 from train.base.recipe import Recipe
 from train.datasets.prepared import ClipSet
 from train.nets.contract import System
@@ -38,7 +38,7 @@ WIDEST_MELS, WIDEST_FRAMES = 6, 6
 
 @dataclass(frozen=True, kw_only=True)
 class DigitsRecipe(Recipe):
-    """What is special here.
+    """The recipe's fields for `digits`.
 
     Attributes:
         net: ``m5`` or ``best``.
@@ -48,7 +48,7 @@ class DigitsRecipe(Recipe):
 
 
 class DigitsM5(nn.Module):
-    """The tutorial's network; any waveform of 6,848 samples or more."""
+    """The tutorial's network, for any waveform of 6,848 samples or more."""
 
     def __init__(self, n_classes: int) -> None:
         super().__init__()
@@ -63,7 +63,7 @@ class DigitsM5(nn.Module):
 
 
 class DigitsBody(nn.Module):
-    """Log-mel spectrogram to logits: six residual 3x3 convolutions, halved three times."""
+    """Log-mel spectrogram to logits: six residual 3x3 convolutions, pooled three times."""
 
     def __init__(self, n_classes: int, n_mels: int) -> None:
         super().__init__()
@@ -77,7 +77,7 @@ class DigitsBody(nn.Module):
         )  # fmt: skip
         self.dropout = nn.Dropout(0.2)
         self.output = nn.Linear(64, n_classes)
-        # Channels beside each other: a step takes less time on a CPU.
+        # With channels last a step takes less time on a CPU.
         self.to(memory_format=torch.channels_last)
 
     def forward(self, features: Tensor) -> Tensor:
@@ -100,11 +100,11 @@ class DigitsBest(nn.Module):
 
 
 @dataclass
-class DigitsMaterial(Material):
-    """Clips, and what turns them into features where the network has it.
+class DigitsData(TrainingData):
+    """Clips, and the front end that turns them into features where the network has one.
 
     Attributes:
-        front_end: Nothing for M5.
+        front_end: The front end; None for M5.
     """
 
     front_end: LogMel | None
@@ -123,7 +123,7 @@ class DigitsSystem(System):
 
     @classmethod
     def default_recipe(cls) -> DigitsRecipe:
-        """The tutorial's; its rate drops every 20 epochs, which it does not reach."""
+        """The tutorial's recipe; its rate drops every 20 epochs, which it does not reach."""
         return DigitsRecipe(
             epochs=10,
             batch_size=256,
@@ -152,17 +152,17 @@ class DigitsSystem(System):
 
     @classmethod
     def add_options(cls, parser: ArgumentParser) -> None:
-        """``--net``."""
+        """Add ``--net``."""
         nets = list(cls.variants())
         parser.add_argument(
             "--net", choices=nets, default=nets[0], help="the tutorial's M5, or our own (m5)"
         )
 
     def configure(self, options: Namespace, clips: ClipSet) -> dict[str, Any]:
-        """Take in ``--net``; a resumed run keeps its own.
+        """Take over ``--net``; a resumed run keeps its own.
 
-        The tutorial's rate drops every so many epochs, not at fractions of a schedule. On sets
-        smaller than Speech Commands M5 needs more of them, and then reaches the drops.
+        The tutorial's rate drops at fixed epochs, not at fractions of a schedule. On sets smaller
+        than Speech Commands M5 needs more epochs, and then reaches the drops.
         """
         if not options.resume:
             self.recipe = self.variants()[options.net]
@@ -172,54 +172,54 @@ class DigitsSystem(System):
         return {}
 
     def build(self, n_classes: int) -> nn.Module:
-        """The network, freshly initialised."""
+        """Build the network with new weights."""
         return DigitsM5(n_classes) if self.recipe.net == "m5" else DigitsBest(n_classes)
 
-    def trainee(self, network: nn.Module) -> nn.Module:
-        """All that learns."""
+    def trainable(self, network: nn.Module) -> nn.Module:
+        """All of M5; of the other network all but the front end."""
         return network if self.recipe.net == "m5" else network.body
 
     def front_end(self, network: nn.Module) -> nn.Module | None:
-        """M5's first convolution; the other has fixed filters."""
+        """M5's first convolution; the other network's filters are fixed."""
         return OverWaveform(network.layers[0]) if self.recipe.net == "m5" else None
 
     def crops(self, waveform: np.ndarray) -> list[np.ndarray]:
-        """One: the clip from its beginning, padded or cut to a window."""
+        """One crop: the clip from its beginning, padded or cut to a window."""
         padded = np.pad(waveform[:WINDOW_SAMPLES], (0, max(0, WINDOW_SAMPLES - len(waveform))))
         return [padded]
 
-    def material(self, network: nn.Module, clips: ClipSet, device: torch.device) -> DigitsMaterial:
-        """All clips."""
-        material = make_material(clips, device)
-        return DigitsMaterial(**vars(material), front_end=getattr(network, "front_end", None))
+    def training_data(self, network: nn.Module, clips: ClipSet, device: torch.device) -> DigitsData:
+        """All clips, with the front end."""
+        training_data = make_training_data(clips, device)
+        return DigitsData(**vars(training_data), front_end=getattr(network, "front_end", None))
 
     def batch(
-        self, material: DigitsMaterial, indices: np.ndarray, random: np.random.Generator
+        self, training_data: DigitsData, indices: np.ndarray, random: np.random.Generator
     ) -> tuple[Tensor, Tensor]:
-        """M5 gets the first second of each clip, the other changed log-mel windows.
+        """The first second of each clip for M5; augmented log-mel windows for the other network.
 
-        The tutorial pads with zeros to the batch's longest, which is a second there. Other sets
-        have clips of more, whose padding would drown what `streamclf` hears in its windows.
+        The tutorial pads with zeros to the batch's longest clip, which is a second there. Other
+        sets have longer clips, and such padding would dominate the windows that `streamclf` uses.
         """
-        sounds, labels = material.sounds.take(indices), material.labels_of(indices)
-        if material.front_end is None:
+        sounds, labels = training_data.sounds.take(indices), training_data.labels_of(indices)
+        if training_data.front_end is None:
             return F.pad(sounds, (0, WINDOW_SAMPLES - sounds.shape[1])), labels  # pads or cuts
         n_batch = len(indices)
         rows = to_device(indices, sounds)
-        begins, ends = torch.zeros_like(rows), material.sounds.lengths[rows]
+        begins, ends = torch.zeros_like(rows), training_data.sounds.lengths[rows]
         speeds = to_device(FASTEST ** random.uniform(-1, 1, n_batch), sounds)
         places = to_device(random.uniform(0, 1, n_batch), sounds)
         waveform = crop_scaled(sounds, begins, ends, places, speeds, WINDOW_SAMPLES, pad=0)
         gains = to_device(draw_gains(random, n_batch, -GAIN_DB, GAIN_DB) ** 2, waveform)
         with torch.no_grad():
-            power = material.front_end.power_by_fft(waveform) * gains[:, None, None]
-        features = material.front_end.compress(power)
+            power = training_data.front_end.power_by_fft(waveform) * gains[:, None, None]
+        features = training_data.front_end.compress(power)
         mels, frames = (WIDEST_MELS, 1), (WIDEST_FRAMES, 2)
         return mask_spectrum(features, random, mels=mels, frames=frames), labels
 
 
 class _Residual(nn.Module):
-    """BatchNorm, ReLU and a 3x3 convolution beside the sound as it came."""
+    """BatchNorm, ReLU and a 3x3 convolution, added to the input."""
 
     def __init__(self, n_inputs: int, n_outputs: int) -> None:
         super().__init__()
@@ -228,7 +228,7 @@ class _Residual(nn.Module):
 
     def forward(self, maps: Tensor) -> Tensor:
         changed = self.conv(F.relu(self.norm(maps)))
-        # Twice as many maps: the former ones, each heard twice.
+        # Where the number of maps doubles, the input is repeated.
         return changed + torch.cat([maps] * (changed.shape[1] // maps.shape[1]), dim=1)
 
 

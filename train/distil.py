@@ -85,7 +85,7 @@ def main(arguments: list[str] | None = None) -> int:
     config = describe(options, recipe, training, n_steps)
     if options.resume:
         run = RunFolder.open(options.save)
-        run.hold()
+        run.lock()
         check_same(run, config)
     else:
         RunFolder.check_free(options.save, overwrite=options.overwrite)
@@ -101,7 +101,7 @@ def main(arguments: list[str] | None = None) -> int:
     }
     result |= judge(pupil, judged)
     run.write_json(RESULT, result)
-    run.release()
+    run.unlock()
     print(f"{run.path}: {json.dumps(result)}")
     return 0
 
@@ -286,7 +286,7 @@ def learn(
                           f"{row['error']:.4f}, rate {rate:.2e}, {pace:.2f} s a batch",
                           flush=True)  # fmt: skip
                     sums[:], begun = 0, time.monotonic()
-                asked = interrupt.was_asked()
+                asked = interrupt.was_requested()
                 if asked or time.monotonic() - saved > SAVE_EVERY_S:
                     learner.save(run, progress)
                     run.write_json("history.json", progress.epochs)

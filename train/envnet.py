@@ -1,9 +1,9 @@
-"""EnvNet: sound classification from the raw waveform, learned filters and all.
+"""EnvNet: sound classification from the raw waveform, with learned filters.
 
 Y. Tokozume, T. Harada, "Learning environmental sounds with end-to-end convolutional neural
 network", ICASSP 2017; between-class learning (``--bc``) and strong augmentation (``--strong``)
 from Y. Tokozume, Y. Ushiku, T. Harada, "Learning from Between-class Examples for Deep Sound
-Recognition", ICLR 2018. Facts of training as in the authors' code.
+Recognition", ICLR 2018. Details of the training are as in the authors' code.
 
 Published error, standard and BC: ESC-50 29.2 % and 24.1 %, ESC-10 12.8 % and 11.3 %,
 UrbanSound8K 33.7 % and 28.9 %.
@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from train.audio.augment import crop_scaled, draw_gains, to_device
 from train.audio.mixing import draw_other_class, mix_between_classes, mix_labels
-from train.audio.sound_store import Material, make_material
+from train.audio.sound_store import TrainingData, make_training_data
 from train.base.recipe import Recipe
 from train.datasets.prepared import ClipSet
 from train.nets.contract import System
@@ -36,7 +36,7 @@ STRONGEST_GAIN_DB = 6.0
 
 @dataclass(frozen=True, kw_only=True)
 class EnvNetRecipe(Recipe):
-    """EnvNet's own choices.
+    """The recipe's fields for EnvNet.
 
     Attributes:
         between_classes: Mix two clips of different classes and learn the ratio; the published
@@ -49,11 +49,11 @@ class EnvNetRecipe(Recipe):
 
 
 class EnvNet(nn.Module):
-    """The network; every convolution has neither padding nor bias."""
+    """The network; no convolution has padding or bias."""
 
     def __init__(self, n_classes: int) -> None:
         super().__init__()
-        # Filters over the waveform, then (batch, 40, 1, 150) is turned into a picture.
+        # Filters over the waveform; their output (batch, 40, 1, 150) then becomes an image.
         self.stem = nn.Sequential(
             *conv(1, 40, (1, 8)), *conv(40, 40, (1, 8)), nn.MaxPool2d((1, 160))
         )
@@ -74,12 +74,12 @@ class EnvNet(nn.Module):
 
 
 @dataclass
-class EnvNetMaterial(Material):
-    """Clips with the silence around each told apart from it.
+class EnvNetData(TrainingData):
+    """Clips, with the bounds of the sound within the silence of each.
 
     Attributes:
-        begins: ``(clips,)``, first sample that isn't exactly zero.
-        ends: ``(clips,)``, one behind the last such.
+        begins: ``(clips,)``, first sample that is not exactly zero.
+        ends: ``(clips,)``, one after the last such sample.
     """
 
     begins: Tensor
@@ -87,7 +87,7 @@ class EnvNetMaterial(Material):
 
 
 class EnvNetSystem(System):
-    """Trains `EnvNet`, and other networks that take their crops as it does.
+    """Trains `EnvNet`, and other networks that crop as it does.
 
     Attributes:
         pad: Zeros at both ends of a clip before it is cropped; half a window if not given.
@@ -102,7 +102,7 @@ class EnvNetSystem(System):
 
     @classmethod
     def published(cls, data_name: str) -> EnvNetRecipe:
-        """As published for a data set; for others as for ESC-50."""
+        """The published recipe for a data set; for other sets that for ESC-50."""
         return EnvNetRecipe(
             epochs=400 if data_name == "urbansound8k" else 600,
             batch_size=64,
@@ -115,12 +115,12 @@ class EnvNetSystem(System):
 
     @classmethod
     def default_recipe(cls) -> EnvNetRecipe:
-        """As published for ESC-50."""
+        """The published recipe for ESC-50."""
         return cls.published("esc50")
 
     @classmethod
     def add_options(cls, parser: ArgumentParser) -> None:
-        """``--bc`` and ``--strong``."""
+        """Add ``--bc`` and ``--strong``."""
         parser.add_argument(
             "--bc", action="store_true", help="between-class learning, over twice the epochs"
         )
@@ -129,10 +129,10 @@ class EnvNetSystem(System):
         )
 
     def configure(self, options: Namespace, clips: ClipSet) -> dict[str, Any]:
-        """The data set's schedule with ``--bc`` and ``--strong``; a resumed run keeps its own."""
+        """Set the data set's schedule, ``--bc`` and ``--strong``; a resumed run keeps its own."""
         if not options.resume:
             recipe = self.published(clips.name)
-            # Twice the epochs, of which as many as before to warm up.
+            # Twice the epochs, with as many of them for the warm-up as before.
             longer = 2 if options.bc else 1
             self.recipe = replace(
                 recipe,
@@ -144,54 +144,54 @@ class EnvNetSystem(System):
         return {}
 
     def build(self, n_classes: int) -> EnvNet:
-        """The network, freshly initialised."""
+        """Build the network with new weights."""
         return EnvNet(n_classes)
 
     def crops(self, waveform: np.ndarray) -> list[np.ndarray]:
-        """Ten of the clip with as many zeros around it as in training."""
+        """Ten crops of the clip, with as many zeros around it as in training."""
         return ten_crops(waveform, self.window_samples, self.pad)
 
     def front_end(self, network: nn.Module) -> nn.Module:
         """The two convolutions over the waveform."""
         return OverWaveform(network.stem[:-1], n_axes=2)
 
-    def material(self, network: nn.Module, clips: ClipSet, device: torch.device) -> EnvNetMaterial:
-        """All clips, with the silence around each told apart from it."""
+    def training_data(self, network: nn.Module, clips: ClipSet, device: torch.device) -> EnvNetData:
+        """All clips, with the bounds of the sound in each."""
         bounds = torch.tensor([_bounds(clips.waveform(k)) for k in range(len(clips.clips))])
         begins, ends = bounds.to(device).unbind(dim=1)
-        return EnvNetMaterial(**vars(make_material(clips, device)), begins=begins, ends=ends)
+        return EnvNetData(**vars(make_training_data(clips, device)), begins=begins, ends=ends)
 
     def batch(
-        self, material: EnvNetMaterial, indices: np.ndarray, random: np.random.Generator
+        self, training_data: EnvNetData, indices: np.ndarray, random: np.random.Generator
     ) -> tuple[Tensor, Tensor]:
-        """Crops of the clips; in between-class learning each mixed with one of another class."""
-        waveform = self._crops(material, indices, random)
-        labels = material.labels_of(indices)
+        """Crops of the clips; in between-class learning each is mixed with one of another class."""
+        waveform = self._crops(training_data, indices, random)
+        labels = training_data.labels_of(indices)
         if self.recipe.between_classes:
-            others = draw_other_class(material.targets, indices, random)
+            others = draw_other_class(training_data.targets, indices, random)
             ratios = to_device(random.uniform(1e-6, 1 - 1e-6, len(indices)), waveform)
-            second = self._crops(material, others, random)
+            second = self._crops(training_data, others, random)
             waveform = mix_between_classes(waveform, second, ratios, self.sample_rate)
-            labels = mix_labels(labels, material.labels_of(others), ratios)
+            labels = mix_labels(labels, training_data.labels_of(others), ratios)
         if self.recipe.strong:
             gains = draw_gains(random, len(indices), -STRONGEST_GAIN_DB, STRONGEST_GAIN_DB)
             waveform = waveform * to_device(gains, waveform)[:, None]
         return waveform, labels
 
     def _crops(
-        self, material: EnvNetMaterial, indices: np.ndarray, random: np.random.Generator
+        self, training_data: EnvNetData, indices: np.ndarray, random: np.random.Generator
     ) -> Tensor:
-        sounds = material.sounds.take(indices)
+        sounds = training_data.sounds.take(indices)
         rows = to_device(indices, sounds)
         places = to_device(random.uniform(0, 1, len(indices)), sounds)
         exponents = random.uniform(-1, 1, len(indices)) if self.recipe.strong else np.zeros(1)
         scales = to_device(STRONGEST_SCALE**exponents, sounds).expand(len(indices))
-        begins, ends = material.begins[rows], material.ends[rows]
+        begins, ends = training_data.begins[rows], training_data.ends[rows]
         return crop_scaled(sounds, begins, ends, places, scales, self.window_samples, self.pad)
 
 
 def _bounds(waveform: np.ndarray) -> tuple[int, int]:
-    """First sample that isn't zero and one behind the last; the first sample if all are."""
+    """First sample that is not zero, and one after the last; (0, 1) if all samples are zero."""
     sounding = np.flatnonzero(waveform)
     return (int(sounding[0]), int(sounding[-1]) + 1) if sounding.size else (0, 1)
 

@@ -22,11 +22,11 @@ WARM_UP_EPOCHS = 10
 
 
 class EnvNetV2(nn.Module):
-    """The network; every convolution has neither padding nor bias."""
+    """The network; no convolution has padding or bias."""
 
     def __init__(self, n_classes: int) -> None:
         super().__init__()
-        # Filters over the waveform, then (batch, 64, 1, 260) is turned into a picture.
+        # Filters over the waveform; their output (batch, 64, 1, 260) then becomes an image.
         self.stem = nn.Sequential(
             *conv(1, 32, (1, 64), (1, 2)), *conv(32, 64, (1, 16), (1, 2)), nn.MaxPool2d((1, 64))
         )
@@ -67,7 +67,7 @@ class EnvNetV2System(EnvNetSystem):
 
     @classmethod
     def published(cls, data_name: str) -> EnvNetRecipe:
-        """As published for a data set; for others as for ESC-50."""
+        """The published recipe for a data set; for other sets that for ESC-50."""
         recipe = replace(super().published(data_name), epochs=600)
         if data_name == "esc10":
             return recipe
@@ -81,7 +81,7 @@ class EnvNetV2System(EnvNetSystem):
         )
 
     def build(self, n_classes: int) -> EnvNetV2:
-        """The network, freshly initialised."""
+        """Build the network with new weights."""
         return EnvNetV2(n_classes)
 
 

@@ -1,4 +1,4 @@
-"""``python -m train.evaluate RUN``: judge a run in full, with tables and pictures."""
+"""``python -m train.evaluate RUN``: evaluate a run in full, with tables and pictures."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from train.base.arguments import Parser
 from train.base.exit_codes import exit_codes
 from train.cli import cross_validation
 from train.datasets import ClipSet
-from train.judging.clip_accuracy import describe, judge
-from train.judging.metrics import confusion, reliability
-from train.judging.plots import draw_confusion, draw_reliability, draw_scatter
+from train.evaluation.clip_accuracy import describe, evaluate_network
+from train.evaluation.metrics import confusion, reliability
+from train.evaluation.plots import draw_confusion, draw_reliability, draw_scatter
 from train.nets.contract import System
 from train.nets.inference import WindowLogits
 from train.run_folder.fold_split import check_task, open_data
@@ -32,7 +32,7 @@ N_WORST = 5
 
 @exit_codes
 def main(arguments: list[str] | None = None) -> int:
-    """The command; the exit code."""
+    """Run the command; return the exit code."""
     parser = Parser(
         prog="python -m train.evaluate",
         description="Judge a run on its held-out fold: result.json, tables, pictures.",
@@ -55,7 +55,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def evaluate_folds(options: argparse.Namespace, config: dict[str, Any]) -> None:
-    """Judge every run of a cross-validation on its own held-out fold."""
+    """Evaluate every run of a cross-validation on its own held-out fold."""
     root = RunFolder(options.run)
     if options.fold is not None:
         raise UsageError(
@@ -68,7 +68,10 @@ def evaluate_folds(options: argparse.Namespace, config: dict[str, Any]) -> None:
 
 
 def evaluate(path: Path, options: argparse.Namespace) -> dict[str, Any]:
-    """Judge one run; what ``result.json`` says.
+    """Evaluate one run.
+
+    Returns:
+        The entries of ``result.json``.
 
     Raises:
         UsageError: There is no such fold, or the data has other labels.
@@ -77,7 +80,7 @@ def evaluate(path: Path, options: argparse.Namespace) -> dict[str, Any]:
     run = RunFolder.open(path)
     config = run.read_json(CONFIG)
     system, network = load_network(run, config)
-    clips = open_data_of(run, system, config, data=options.data, prepared=options.prepared)
+    clips = reopen_data(run, system, config, data=options.data, prepared=options.prepared)
     fold = options.fold or config["data"]["test_fold"]
     if fold not in clips.folds:
         there = ", ".join(map(str, clips.folds))
@@ -94,21 +97,21 @@ def evaluate(path: Path, options: argparse.Namespace) -> dict[str, Any]:
     ):
         network.to("cuda")
     held_out = clips.of_folds([fold])
-    result, heard = judge(system, network, held_out, clips.of_folds(trained_on))
+    result, outputs = evaluate_network(system, network, held_out, clips.of_folds(trained_on))
     out = run
     if fold == config["data"]["test_fold"]:
         result = _former(run) | result
-        run.write_held_out(heard)
+        run.write_held_out(outputs)
     else:
         out = run.sub_run(f"evaluated-fold-{fold}")
         out.write_json(CONFIG, config)
     out.write_json(RESULT, result)
-    _write_details(out, result, heard, clips.labels)
+    _write_details(out, result, outputs, clips.labels)
     print(f"{out.path}: {describe(result)}")
     return result
 
 
-def open_data_of(
+def reopen_data(
     run: RunFolder,
     system: System,
     config: dict[str, Any],
@@ -117,25 +120,25 @@ def open_data_of(
     prepared: Path | None = None,
     whole: bool = False,
 ) -> ClipSet:
-    """A run's data as it was opened for training.
+    """Open a run's data as it was opened for training.
 
     Args:
         run: The run folder.
-        system: Of its network.
-        config: Its ``config.json``.
-        data: Where the data set lies now, if not where it was.
-        prepared: Where its prepared clips are.
-        whole: With the classes that the run was trained without.
+        system: System of the run's network.
+        config: The run's ``config.json``.
+        data: Folder of the data set, if not where it was.
+        prepared: Folder of its prepared clips.
+        whole: Include the classes that the run was trained without.
 
     Raises:
-        UsageError: It is not known where the data lies, or it has other labels than the run.
+        UsageError: The place of the data is not known, or it has other labels than the run.
         DatasetError: It cannot be opened.
     """
     recorded = config["data"]
     folder = data or recorded.get("folder")
     if folder is None:
         raise UsageError(f"{run.path}: does not say where its data lies, give --data")
-    # Its own options again, and --resume: the recipe is the run's.
+    # The run's own options, and --resume, so that the recipe is the run's.
     parser = make_parser(type(system))
     own = parser.parse_args(["--data", str(folder), "--resume"])
     for name, value in recorded_options(config).items():
@@ -158,27 +161,27 @@ def open_data_of(
 
 
 def _former(run: RunFolder) -> dict[str, Any]:
-    """What only the training knew: how long it took."""
+    """Entries that only the training knew, such as its duration."""
     former = run.read_json(RESULT) if (run.path / RESULT).exists() else {}
     names = ("epoch", "chosen_by", "minutes_of_steps", "minutes")
     return {name: former[name] for name in names if name in former}
 
 
 def _write_details(
-    run: RunFolder, result: dict[str, Any], heard: WindowLogits, labels: tuple[str, ...]
+    run: RunFolder, result: dict[str, Any], outputs: WindowLogits, labels: tuple[str, ...]
 ) -> None:
-    scores = heard.clip_scores()
-    if heard.is_regression:
-        draw_scatter(run, scores[:, 0], heard.targets)
+    scores = outputs.clip_scores()
+    if outputs.is_regression:
+        draw_scatter(run, scores[:, 0], outputs.targets)
         return
-    counts = confusion(scores, heard.targets)
+    counts = confusion(scores, outputs.targets)
     table = io.StringIO()
     writer = csv.writer(table, lineterminator="\n")
     writer.writerow(["is / named as", *labels])
     writer.writerows([label, *row] for label, row in zip(labels, counts.tolist(), strict=True))
     run.write("confusion.csv", table.getvalue().encode())
     draw_confusion(run, counts, labels, "confusion.png")
-    error, bins = reliability(scores, heard.targets)
+    error, bins = reliability(scores, outputs.targets)
     draw_reliability(run, bins, error)
     classes = [(row["recall"], name) for name, row in result["classes"].items() if row["clips"]]
     worst = ", ".join(f"{name} {recall:.0%}" for recall, name in sorted(classes)[:N_WORST])

@@ -1,9 +1,9 @@
-"""``python -m train.event_scores TRUTH.csv FOUND.csv``: how good found events are.
+"""``python -m train.event_scores TRUTH.csv FOUND.csv``: the accuracy of found events.
 
 Both are tables as ``streamclf file --output found.csv`` writes them: type, source, label, onset,
-offset. Recordings are told apart by their file names, folders do not count. Columns ``snr_db`` and
+offset. Recordings are matched by their file names; folders do not count. Columns ``snr_db`` and
 ``seconds`` of the truth (`train.soundscape` writes them) give figures by level and each recording's
-length; without a length a recording ends with its last event.
+length. Without a length a recording ends with its last event.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from train.base.arguments import Parser
 from train.base.errors import TrainError
 from train.base.exit_codes import exit_codes
 from train.datasets.dataset import number_rows
-from train.judging.event_metrics import COLLAR_S, SEGMENT_S, Event, judge_events
+from train.evaluation.event_metrics import COLLAR_S, SEGMENT_S, Event, evaluate_events
 
 COLUMNS = ("source", "label", "onset", "offset")
 
@@ -30,9 +30,9 @@ class EventTable:
     """A table of events as read.
 
     Attributes:
-        events: In the order of the rows.
+        events: Events in the order of the rows.
         levels: ``snr_db`` of each recording, where the table has it.
-        lengths: Of each recording in seconds, where the table has it.
+        lengths: Length of each recording in seconds, where the table has it.
     """
 
     events: list[Event] = field(default_factory=list)
@@ -42,7 +42,7 @@ class EventTable:
 
 @exit_codes
 def main(arguments: list[str] | None = None) -> int:
-    """The command; the exit code."""
+    """Run the command; return the exit code."""
     parser = Parser(
         prog="python -m train.event_scores",
         description="Judge found events by the true ones, with sed_eval's definitions.",
@@ -66,7 +66,7 @@ def main(arguments: list[str] | None = None) -> int:
             f"{options.found}: has a column snr_db, as only the truth of soundscapes has: name the "
             "truth first, then what was found"
         )
-    result = judge_tables(truth, found, options.collar, options.segment)
+    result = evaluate_tables(truth, found, options.collar, options.segment)
     if options.json:
         print(json.dumps(result, indent=1))
     else:
@@ -75,7 +75,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def read_events(path: Path) -> EventTable:
-    """Read a table; rows of gaps are passed over.
+    """Read a table of events; rows of gaps are passed over.
 
     Raises:
         TrainError: It cannot be read, lacks a column, or a row makes no sense.
@@ -106,13 +106,13 @@ def _take_row(table: EventTable, row: dict[str, str], line: int) -> None:
     table.events.append(Event(source, row["label"], onset, offset))
 
 
-def judge_tables(
+def evaluate_tables(
     truth: EventTable, found: EventTable, collar_s: float = COLLAR_S, segment_s: float = SEGMENT_S
 ) -> dict[str, Any]:
-    """All figures of `judge_events`, and the same by level where the truth has levels.
+    """Compute all figures of `evaluate_events`, and the same by level where the truth has levels.
 
     Raises:
-        TrainError: There is no true event, or none of the found recordings is among the true.
+        TrainError: There is no true event, or a found recording is not among the true ones.
     """
     sources = {event.source for event in truth.events}
     if not sources:
@@ -125,12 +125,12 @@ def judge_tables(
     lengths = {
         source: truth.lengths.get(source, _last_end(source, truth, found)) for source in sources
     }
-    result = judge_events(truth.events, found.events, lengths, collar_s, segment_s)
+    result = evaluate_events(truth.events, found.events, lengths, collar_s, segment_s)
     levels = sorted({level for source, level in truth.levels.items() if source in sources})
     by_level = {}
     for level in levels:
         own = {source: lengths[source] for source in sources if truth.levels.get(source) == level}
-        judged = judge_events(
+        judged = evaluate_events(
             [event for event in truth.events if event.source in own],
             [event for event in found.events if event.source in own],
             own, collar_s, segment_s,
@@ -148,7 +148,7 @@ def _last_end(source: str, *tables: EventTable) -> float:
 
 
 def print_result(result: dict[str, Any]) -> None:
-    """The table for people, on standard output."""
+    """Print the table for people, on standard output."""
     from rich.console import Console
     from rich.table import Table
 
@@ -179,13 +179,13 @@ def _cells(judged: dict[str, Any]) -> list[str]:
     cells = []
     for kind in ("events", "segments"):
         figures = judged[kind]
-        cells += [_say(figures[name]) for name in ("f1", "precision", "recall")]
+        cells += [_format(figures[name]) for name in ("f1", "precision", "recall")]
         if kind == "events":
             cells.append("/".join(str(figures[name]) for name in ("right", "found", "there")))
     return cells
 
 
-def _say(value: float | None) -> str:
+def _format(value: float | None) -> str:
     return "-" if value is None else f"{value:.3f}"
 
 

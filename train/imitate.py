@@ -1,23 +1,24 @@
-"""Teach `pocket` to hear before it learns any names: it imitates YAMNet on mixtures without labels.
+"""Pretrain `pocket` without labels: it imitates YAMNet on mixtures of sounds.
 
     python -m train.imitate --data ESC-50 --folds 1,2,3 --test-fold 4 [--speech-music DIR]
         [--others DIR ...] --teacher yamnet.tflite --save RUN
     python -m train.imitate --start pocket --others FIELD --teacher yamnet.tflite --save RUN
     python -m train.pocket --start RUN ...
 
-A few thousand labelled clips say little of how sounds differ. A teacher that has heard millions
-says of any window what it hears in it: its features and a layer halfway to them, which says other
-things (mean square errors, each value scaled to the same spread), and its scores (cross-entropy).
-Windows are mixed anew for every batch
-(`train.audio.mixtures`) by processes of their own, which ask the teacher, too; what batch ``k``
-holds follows from the seed and ``k``, so that an interrupted run goes on exactly (``--resume``).
+A few thousand labelled clips show little of how sounds differ. A teacher that was trained on
+millions gives targets for any window: its features and some earlier layers, which hold other
+information (mean square errors, each value scaled to the same spread), and its scores
+(cross-entropy). New windows are mixed for every batch (`train.audio.mixtures`) by processes of
+their own, which also run the teacher. Batch ``k`` depends on the seed and ``k`` alone, so an
+interrupted run continues exactly (``--resume``).
 
-Most mixtures the network hears quieter than the teacher, up to 40 dB, and with ``--through-noise``
-under noise that the teacher does not hear, and so learns to hear through it.
+Most mixtures are quieter for the network than for the teacher, by up to 40 dB. With
+``--through-noise`` they are also under noise that the teacher does not get, so that the network
+learns to recognise sounds under noise.
 
-``--start`` goes on from such a run, or from the layers of a model file: those of the bundled one,
-say, that are to know one's own microphones and places better. ``--others`` takes recordings of any
-length from there; nobody need say what is in them.
+``--start`` continues from such a run, or from the layers of a model file. The bundled model, for
+example, can adapt to a user's own microphones and places: ``--others`` takes recordings of any
+length from there, without labels.
 
 Source: knowledge distillation (Hinton et al. 2015) with features as hints (Romero et al. 2015), on
 unlabelled mixtures.
@@ -43,23 +44,24 @@ from train.base.recipe import Recipe
 from train.datasets import ClipSet, open_clips, open_sounds
 from train.nets.pocket_network import SAMPLE_RATE, WIDTHS, WINDOW_SAMPLES, PocketNet
 from train.nets.yamnet import Yamnet
-from train.pocket_parts.imitation import Lessons, judge, learn
-from train.pocket_parts.pretrained_onnx import measure_norms, read_layers, warn_if_heard
-from train.pocket_parts.pretrained_run import IMITATION, read_imitator, shorten
+from train.pocket_parts.imitation import TeacherBatches, explained_variance, learn
+from train.pocket_parts.pretrained_onnx import read_layers, restore_batch_norms, warn_if_trained_on
+from train.pocket_parts.pretrained_run import IMITATION, read_imitator, shorten_text
 from train.run_folder.reproduce import describe_command
 from train.run_folder.run import CONFIG, RESULT, RunFolder
 
 SHARES = {"data": 0.5, "speech and music": 0.1, "others": 0.37}
-"""How often a sound is drawn from each; what is not given leaves its share to the rest."""
+"""Relative frequency of each kind of source; the share of one that is not given goes to the
+others."""
 
 NOISE_SHARE = 0.03
-N_JUDGED = 16
-"""Batches of the held-out fold that the result is judged on."""
+N_TEST_BATCHES = 16
+"""Batches of the held-out fold that the result is measured on."""
 
 
 @exit_codes
 def main(arguments: list[str] | None = None) -> int:
-    """The command; its exit code."""
+    """Run the command; return the exit code."""
     options = make_parser().parse_args(arguments)
     check_options(options)
     if options.threads:
@@ -74,16 +76,16 @@ def main(arguments: list[str] | None = None) -> int:
     )  # fmt: skip
     config = describe(options, recipe, teacher, training)
     start = read_start(options, config, training.sources[0].clips)
-    run = _begin(options, config)
+    run = _open_run(options, config)
     torch.manual_seed(options.seed)
     network = PocketNet(2)
-    lessons = Lessons(
+    batches = TeacherBatches(
         training, options.teacher, network, options.batch, (options.seed, 0), options.steps
     )
     if start.layers is not None:
         network.body.load_state_dict(start.layers, strict=False)
-        measure_norms(network.body, lessons[0][0])
-    imitator = learn(lessons, recipe, run, options, start.learned)
+        restore_batch_norms(network.body, batches[0][0])
+    imitator = learn(batches, recipe, run, options, start.learned)
     drawn = options.steps * options.batch
     result: dict[str, Any] = {"windows": start.windows + drawn}
     for name, before in start.of_these.items():
@@ -92,12 +94,14 @@ def main(arguments: list[str] | None = None) -> int:
     said = ""
     if held_out is not None:
         seed = (options.seed, 2)
-        exam = Lessons(held_out, options.teacher, network, options.batch, seed, N_JUDGED)
-        result["explained_variance"] = judge(imitator, exam)
+        exam = TeacherBatches(
+            held_out, options.teacher, network, options.batch, seed, N_TEST_BATCHES
+        )
+        result["explained_variance"] = explained_variance(imitator, exam)
         said = f", explains {result['explained_variance']:z.1%} of its features' variance on "
         said += f"mixtures of fold {options.test_fold}"
     run.write_json(RESULT, result)
-    run.release()
+    run.unlock()
     print(f"{run.path}: imitates {teacher.about['name']} after {result['windows']:,} windows{said}")
     return 0
 
@@ -105,7 +109,7 @@ def main(arguments: list[str] | None = None) -> int:
 def describe(
     options: argparse.Namespace, recipe: Recipe, teacher: Yamnet, training: Mixtures
 ) -> dict[str, Any]:
-    """For ``config.json``: what decides of the weights, but for what the run begins with."""
+    """Entries for ``config.json`` that decide the weights, except for the start."""
     config = {
         "network": IMITATION,
         "steps": options.steps,
@@ -126,13 +130,13 @@ def describe(
 
 @dataclass(frozen=True)
 class Start:
-    """What a run begins with.
+    """The weights that a run begins with.
 
     Attributes:
-        layers: Of a model file.
-        learned: All of an `Imitator`.
-        windows: How many it has learned from.
-        of_these: How many of them were quieter than the teacher heard them, how many noisier.
+        layers: Layers of a model file.
+        learned: All weights of an `Imitator`.
+        windows: Number of windows it has learned from.
+        of_these: How many of them were quieter than for the teacher, and how many noisier.
     """
 
     layers: dict[str, torch.Tensor] | None
@@ -142,7 +146,7 @@ class Start:
 
 
 def read_start(options: argparse.Namespace, config: dict[str, Any], data: ClipSet) -> Start:
-    """What ``--start`` names; what it was made of goes into ``config``.
+    """Read the weights that ``--start`` names; their origin is added to ``config``.
 
     Raises:
         RunError: It is neither a run of imitation like this one nor a model file of pocket.
@@ -151,7 +155,7 @@ def read_start(options: argparse.Namespace, config: dict[str, Any], data: ClipSe
     layers, learned = None, None
     if options.start is not None and not Path(options.start).is_dir():
         layers, config["layers_of"] = read_layers(options.start, WIDTHS, data)
-        warn_if_heard(config["layers_of"], data)
+        warn_if_trained_on(config["layers_of"], data)
     elif options.start is not None:
         learned, before = read_imitator(Path(options.start), json.loads(json.dumps(config)))
         config["earlier_seeds"] = [*before.get("earlier_seeds", ()), before["seed"]]
@@ -164,7 +168,7 @@ def read_start(options: argparse.Namespace, config: dict[str, Any], data: ClipSe
 
 
 def make_parser() -> Parser:
-    """Its options."""
+    """Make the parser of the command's options."""
     parser = Parser(
         prog="python -m train.imitate",
         description="Train the layers of pocket to hear what YAMNet hears, without labels.",
@@ -199,10 +203,10 @@ def make_parser() -> Parser:
 
 
 def check_options(options: argparse.Namespace) -> None:
-    """Say what makes no sense before any data is opened.
+    """Check the options before any data is opened.
 
     Raises:
-        UsageError: The option, its value and its limit.
+        UsageError: The message has the option, its value and its limit.
     """
     for option, least in (("steps", 1), ("batch", 2), ("workers", 0)):
         value = getattr(options, option)
@@ -226,7 +230,7 @@ def check_options(options: argparse.Namespace) -> None:
 
 
 def open_sources(options: argparse.Namespace) -> tuple[Mixtures, Mixtures | None]:
-    """What is mixed for training, and of the held-out fold for judging, where there is one."""
+    """Open the sounds to mix for training, and those of the held-out fold, where there is one."""
     training, judged = [], []
     if options.data is not None:
         data = open_clips(options.data, SAMPLE_RATE, out=options.prepared)
@@ -245,7 +249,7 @@ def open_sources(options: argparse.Namespace) -> tuple[Mixtures, Mixtures | None
 
 
 def describe_sources(mixtures: Mixtures) -> list[dict[str, Any]]:
-    """For ``config.json``: names, licences and how much there is."""
+    """Entries for ``config.json``: names, licences and amounts of the sources."""
     return [
         {
             "name": source.clips.name,
@@ -268,25 +272,25 @@ def _of_folds(clips: ClipSet, folds: list[int]) -> ClipSet:
     return chosen
 
 
-def _begin(options: argparse.Namespace, config: dict[str, Any]) -> RunFolder:
-    """A new run folder, or that of the run to go on with.
+def _open_run(options: argparse.Namespace, config: dict[str, Any]) -> RunFolder:
+    """Make a new run folder, or open that of the run to be resumed.
 
     Raises:
-        UsageError: That one was begun with other options.
+        UsageError: That run was begun with other options.
     """
     if not options.resume:
         run = RunFolder.create(options.save, IMITATION, overwrite=options.overwrite)
         run.write_json(CONFIG, config)
         return run
     run = RunFolder.open(options.save)
-    run.hold()
+    run.lock()
     begun, now = run.read_json(CONFIG), json.loads(json.dumps(config))
     for name in {**begun, **now}:
-        # Folders may be called otherwise by now; what is in them is compared.
+        # Folders may have other names by now; only their contents are compared.
         if name != "commands" and begun.get(name) != now.get(name):
             raise UsageError(
-                f"{run.path}: was begun with other {name}: {shorten(begun.get(name))}, not "
-                f"{shorten(now.get(name))}; go on with the same options"
+                f"{run.path}: was begun with other {name}: {shorten_text(begun.get(name))}, not "
+                f"{shorten_text(now.get(name))}; go on with the same options"
             )
     return run
 

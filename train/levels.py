@@ -1,8 +1,8 @@
 """``python -m train.levels RUN``: are quiet sounds named as well as loud ones?
 
-Recordings that were made to be heard reach nearly full scale; what a microphone hears from across
-a room often lies 30 dB lower. The held-out fold's clips are heard again at lower levels, in 16 bits
-as a recorder would store them.
+Recordings for listening reach nearly full scale; sounds from across a room often lie 30 dB lower at
+a microphone. This command runs the held-out fold's clips at lower levels, in 16 bits as a recorder
+would store them.
 """
 
 from __future__ import annotations
@@ -20,22 +20,22 @@ from streamclf.core.errors import UsageError
 from train.base.arguments import Parser
 from train.base.exit_codes import exit_codes
 from train.datasets import ClipSet
-from train.evaluate import open_data_of
-from train.judging.metrics import interval_95
-from train.nets.inference import HOP_S, hear_windows
+from train.evaluate import reopen_data
+from train.evaluation.metrics import interval_95
+from train.nets.inference import HOP_S, run_windows
 from train.run_folder.load_network import load_network, open_held_out
 from train.run_folder.run import RunFolder
 
 LEVELS_DB = (0.0, -10.0, -20.0, -30.0, -40.0, -50.0)
 LOWEST_DB = -90.0
-"""Below, nothing of 16 bits is left."""
+"""Below this level nothing is left of 16 bits."""
 
-LEVELS = "levels.json"
+LEVELS_FILE = "levels.json"
 
 
 @exit_codes
 def main(arguments: list[str] | None = None) -> int:
-    """The command; the exit code."""
+    """Run the command; return the exit code."""
     parser = Parser(
         prog="python -m train.levels",
         description="Measure how well a run names the sounds of its held-out fold when quiet.",
@@ -50,7 +50,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     check_levels(options.levels)
     result = measure_levels(options.run, options.levels, options.data, options.prepared)
-    RunFolder.open(options.run).write_json(LEVELS, result)
+    RunFolder.open(options.run).write_json(LEVELS_FILE, result)
     if options.json:
         print(json.dumps(result, indent=1))
         return 0
@@ -62,10 +62,10 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def check_levels(levels: Iterable[float]) -> None:
-    """See that clips can be heard at these levels.
+    """Check that clips can have these levels.
 
     Raises:
-        UsageError: One would clip, or leave nothing.
+        UsageError: A level would clip, or leave nothing.
     """
     for level in levels:
         if not LOWEST_DB <= level <= 0:
@@ -75,19 +75,22 @@ def check_levels(levels: Iterable[float]) -> None:
 def measure_levels(
     path: Path, levels: list[float], data: Path | None = None, prepared: Path | None = None
 ) -> dict[str, Any]:
-    """Accuracy of averaged windows at each level, by its dB; what a model card says of it.
+    """Measure the accuracy of averaged windows at each level, for the model card.
+
+    Returns:
+        Accuracies by the level in dB, the number of clips, and a description of the protocol.
 
     Raises:
         RunError: The run cannot be read, or held no clips of classes out.
     """
     run, config, _ = open_held_out(path)
     system, network = load_network(run, config)
-    clips = open_data_of(run, system, config, data=data, prepared=prepared)
+    clips = reopen_data(run, system, config, data=data, prepared=prepared)
     held_out = clips.of_folds([config["data"]["test_fold"]])
     accuracies = {
         f"{level:g}": round(
-            hear_windows(
-                network, raise_by(held_out, level), system.window_samples, fill=system.fill
+            run_windows(
+                network, change_level(held_out, level), system.window_samples, fill=system.fill
             ).clip_accuracy(),
             4,
         )
@@ -103,11 +106,11 @@ def measure_levels(
     }
 
 
-def raise_by(clips: ClipSet, level_db: float) -> ClipSet:
-    """The clips at another level, rounded to 16 bits again.
+def change_level(clips: ClipSet, level_db: float) -> ClipSet:
+    """Change the level of clips, rounded to 16 bits again.
 
     Args:
-        clips: Of one channel or more.
+        clips: Clips of any number of channels.
         level_db: 0 or less.
     """
     samples = np.concatenate(

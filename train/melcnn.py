@@ -1,14 +1,15 @@
 """A mel-spectrogram CNN for UrbanSound8K, trained in stereo at 44.1 kHz.
 
-The network and recipe of the notebook "Audio Deep Learning Made Simple: Sound Classification"
-(K. Doshi, 2021): four seconds, shifted in time with wrap, log-mel spectrogram, SpecAugment, four
-convolutions. The notebook measures on a random fifth of the clips (``--random-split``), on which
-clips of one recording stand on both sides; here the folds are the default and what counts.
+The network and recipe are those of the notebook "Audio Deep Learning Made Simple: Sound
+Classification" (K. Doshi, 2021): four seconds, shifted in time with wrap, log-mel spectrogram,
+SpecAugment, four convolutions. The notebook measures on a random fifth of the clips
+(``--random-split``), where clips of one recording are on both sides. Here the folds are the
+default, and their figures are the ones that count.
 
-Two things differ. Time is shifted by whole frames (11.6 ms) of spectra that are made once
-(`train.audio.sound_store`), not by samples: to make stereo spectra at 44.1 kHz for every batch took
-four times as long as to learn from them. And the exported network hears one channel, as `streamclf`
-does, and takes it for both.
+Two things differ. Time is shifted by whole frames (11.6 ms) of spectra that are computed once
+(`train.audio.sound_store`), not by samples: computing stereo spectra at 44.1 kHz for every batch
+took four times as long as learning from them. And the exported network has one input channel, as
+`streamclf` does, and uses it for both.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from train.audio.augment import mask_spectrum
-from train.audio.sound_store import Material, Spectra, make_material
+from train.audio.sound_store import SpectrumStore, TrainingData, make_training_data
 from train.base.recipe import Recipe
 from train.datasets.prepared import ClipSet
 from train.nets.contract import System
@@ -33,7 +34,7 @@ WINDOW_SAMPLES = 176_400
 N_FFT, HOP_LENGTH, N_MELS, N_FRAMES = 1024, 512, 64, 344
 TOP_DB = 80.0
 FLOOR = 1e-10 / (N_FFT / 4) ** 2
-"""The notebook's, whose spectra are not scaled to full scale: far below any sound there is."""
+"""The notebook's floor; its spectra are not relative to full scale. It lies far below any sound."""
 
 SMALLEST_DEVIATION_DB = 0.01
 FARTHEST_SHIFT = 0.4
@@ -43,17 +44,17 @@ N_PARTS = 5
 
 @dataclass(frozen=True, kw_only=True)
 class MelCnnRecipe(Recipe):
-    """What is special here.
+    """The recipe's fields for `melcnn`.
 
     Attributes:
-        random_split: The notebook's 80:20 instead of the data set's folds.
+        random_split: The notebook's 80:20 split instead of the data set's folds.
     """
 
     random_split: bool = False
 
 
 class MelCnnBody(nn.Module):
-    """Spectrogram in dB to logits."""
+    """The trained layers: spectrogram in dB to logits."""
 
     def __init__(self, n_classes: int) -> None:
         super().__init__()
@@ -76,7 +77,7 @@ class MelCnn(nn.Module):
 
     def __init__(self, n_classes: int) -> None:
         super().__init__()
-        # As many frames as the notebook's 176,000 samples have.
+        # Gives as many frames as the notebook's 176,000 samples have.
         pad = (N_FFT - HOP_LENGTH) // 2
         self.front_end = LogMel(SAMPLE_RATE, N_FFT, HOP_LENGTH, N_MELS, f_min=0.0, pad=pad)
         self.body = MelCnnBody(n_classes)
@@ -84,17 +85,21 @@ class MelCnn(nn.Module):
     def forward(self, waveform: Tensor) -> Tensor:
         """``(batch, 176400)`` in [-1, 1] -> ``(batch, classes)``."""
         power = self.front_end.power(waveform)
-        return self.body(below_loudest(to_decibels(power[:, None])).expand(-1, 2, -1, -1))
+        return self.body(relative_to_peak(to_decibels(power[:, None])).expand(-1, 2, -1, -1))
 
 
 def to_decibels(power: Tensor) -> Tensor:
-    """Power to dB above the floor, any shape."""
-    # Multiplied, not with the floor itself: the exporter takes such constants for zero.
+    """Convert power to dB above the floor, any shape."""
+    # Divided by the floor beforehand: the exporter takes a constant as small as the floor for zero.
     return torch.log10((power * (1 / FLOOR)).clamp(min=1.0)) * 10
 
 
-def below_loudest(decibels: Tensor) -> Tensor:
-    """``(batch, channels, mels, frames)``, in place: dB below the loudest, from `-TOP_DB` up."""
+def relative_to_peak(decibels: Tensor) -> Tensor:
+    """Convert to dB below the loudest value, from `-TOP_DB` up, in place.
+
+    Args:
+        decibels: ``(batch, channels, mels, frames)``.
+    """
     return decibels.sub_(decibels.amax(dim=(1, 2, 3), keepdim=True)).clamp_(min=-TOP_DB)
 
 
@@ -112,7 +117,7 @@ class MelCnnSystem(System):
 
     @classmethod
     def default_recipe(cls) -> MelCnnRecipe:
-        """The notebook's, with an epoch count at which its curve is flat."""
+        """The notebook's recipe, with a number of epochs at which its curve is flat."""
         return MelCnnRecipe(
             epochs=50,
             batch_size=16,
@@ -124,7 +129,7 @@ class MelCnnSystem(System):
 
     @classmethod
     def add_options(cls, parser: ArgumentParser) -> None:
-        """``--random-split``."""
+        """Add ``--random-split``."""
         parser.add_argument(
             "--random-split",
             action="store_true",
@@ -132,7 +137,7 @@ class MelCnnSystem(System):
         )
 
     def adapt(self, clips: ClipSet, options: Namespace) -> ClipSet:
-        """The clips in five random parts instead of folds, where that is asked for."""
+        """Replace the folds by five random parts, where that is asked for."""
         if not options.resume:
             self.recipe = replace(self.recipe, random_split=options.random_split)
         if not self.recipe.random_split:
@@ -143,41 +148,41 @@ class MelCnnSystem(System):
         return replace(clips, clips=tuple(dealt), fold_names={})
 
     def build(self, n_classes: int) -> MelCnn:
-        """The network, freshly initialised."""
+        """Build the network with new weights."""
         return MelCnn(n_classes)
 
-    def trainee(self, network: MelCnn) -> nn.Module:
+    def trainable(self, network: MelCnn) -> nn.Module:
         """All but the front end."""
         return network.body
 
     def crops(self, waveform: np.ndarray) -> list[np.ndarray]:
-        """One window: the first four seconds, zeros around a shorter clip."""
+        """One window: the first four seconds, with zeros around a shorter clip."""
         missing = max(0, WINDOW_SAMPLES - len(waveform))
         return [np.pad(waveform[:WINDOW_SAMPLES], (missing // 2, missing - missing // 2))]
 
     def card_note(self) -> str:
-        """One channel stands for both."""
+        """The note on its one channel."""
         return "Trained in stereo; the graph takes one channel and feeds it to both."
 
-    def material(self, network: MelCnn, clips: ClipSet, device: torch.device) -> Material:
-        """The spectra of all clips: to make them anew takes longer than to learn from them."""
-        spectra = Spectra(clips, device, network.front_end, to_decibels, N_FRAMES)
-        return make_material(clips, device, spectra)
+    def training_data(self, network: MelCnn, clips: ClipSet, device: torch.device) -> TrainingData:
+        """The spectra of all clips; computing them again takes longer than learning from them."""
+        spectra = SpectrumStore(clips, device, network.front_end, to_decibels, N_FRAMES)
+        return make_training_data(clips, device, spectra)
 
     def batch(
-        self, material: Material, indices: np.ndarray, random: np.random.Generator
+        self, training_data: TrainingData, indices: np.ndarray, random: np.random.Generator
     ) -> tuple[Tensor, Tensor]:
         """Four seconds of each clip, shifted by whole frames, as masked spectrograms."""
         n_batch = len(indices)
         places = random.uniform(0, 1, n_batch)
         shifts = np.floor(random.uniform(0, FARTHEST_SHIFT, n_batch) * N_FRAMES).astype(np.int64)
-        decibels = material.sounds.shifted(indices, places, shifts)
+        decibels = training_data.sounds.shifted(indices, places, shifts)
         if decibels.ndim == 3:
             decibels = decibels[:, None].repeat(1, 2, 1, 1)
-        decibels = below_loudest(decibels)
+        decibels = relative_to_peak(decibels)
         mels, frames = (int(size * WIDEST_MASK) for size in (N_MELS, N_FRAMES))
         decibels = mask_spectrum(decibels, random, mels=(mels, 2), frames=(frames, 2))
-        return decibels, material.labels_of(indices)
+        return decibels, training_data.labels_of(indices)
 
 
 def _conv(n_inputs: int, n_outputs: int, size: int) -> list[nn.Module]:

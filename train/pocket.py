@@ -1,10 +1,10 @@
 """Pocket: a small log-mel network for 16 kHz and 1.5 s, the one that streamclf comes with.
 
-The mel front end of `train.nets.pocket_network` is in the graph and learns nothing, so training
-caches its output and mixes, colours and masks spectrograms instead of waveforms.
+The mel front end of `train.nets.pocket_network` is in the graph and learns nothing. So training
+caches its output, and mixes, colours and masks spectrograms instead of waveforms.
 
-ESC-50 has neither speech nor music, which is what most microphones hear: ``--speech-music`` adds
-both. Windows of made noise alone have all labels alike, so that noise is named without confidence.
+ESC-50 has neither speech nor music, which most microphones pick up most: ``--speech-music`` adds
+both. Windows of made noise alone have all labels alike, so that noise gets no confident label.
 
 Sources: mixup of H. Zhang et al., 2018; SpecAugment of D. Park et al., 2019; noise with even labels
 of D. Hendrycks et al., "Outlier Exposure", ICLR 2019.
@@ -39,32 +39,43 @@ from train.nets.pocket_network import (
 )
 from train.pocket_parts.batches import draw_batch
 from train.pocket_parts.last_layer import fit_last_layer
-from train.pocket_parts.mel_power import PowerMaterial, Powers, make_noises
-from train.pocket_parts.noise_training import THROUGH_NOISE, Before, Hearer
-from train.pocket_parts.pretrained_onnx import measure_norms, read_layers, warn_if_heard
-from train.pocket_parts.pretrained_run import read_imitation, read_named, read_widths
+from train.pocket_parts.mel_power import MelPower, MelPowerData, make_noises
+from train.pocket_parts.noise_training import NOISE_TRAINING_RECIPE, BodyWithFeatures, EarlierSelf
+from train.pocket_parts.pretrained_onnx import read_layers, restore_batch_norms, warn_if_trained_on
+from train.pocket_parts.pretrained_run import read_imitation, read_pocket_run, read_widths
 from train.pocket_parts.recipe import PocketRecipe
 from train.pocket_parts.teacher import HOP_S, soft_labels
 
-N_HEARD = 14
-"""Frames (0.4 s) of a clip that a window at its edge holds at least."""
+MIN_CLIP_FRAMES = 14
+"""Fewest frames (0.4 s) of the clip in a window that reaches beyond its edge."""
 
-RATE_BEHIND_IMITATION = 2e-3
-LAST_LAYER: Any = {
+FINE_TUNING_RATE = 2e-3
+LAST_LAYER_RECIPE: Any = {
     "epochs": 1, "learning_rate": 1e-6, "ema": 0.0, "mixup": 0.0, "noise_share": 0.5,
 }  # fmt: skip
-"""Behind a last layer that is at its optimum one epoch, for the reports, that changes nothing."""
+"""Recipe for a last layer that is at its optimum: one epoch, for the reports, that changes
+nothing."""
 
-N_MEASURED = 256
-"""Windows that say what the layers of a model file hear."""
+N_NORM_WINDOWS = 256
+"""Windows that BatchNorm statistics of a model file's layers are measured on."""
 
 PIECE_S = 5.0
 N_PIECES = 40
-"""Of speech, and of music, in each fold: as many clips of 5 s as five classes of ESC-50 have."""
+"""Pieces of speech, and of music, in each fold: as many clips of 5 s as five classes of ESC-50
+have."""
 
 
 class Pocket(System):
-    """Trains `PocketNet`."""
+    """Trains `PocketNet`.
+
+    Attributes:
+        teacher_labels: ``(clips, windows, classes)`` probabilities from a teacher's features.
+        pretrained_weights: Weights that the layers begin with.
+        has_folded_norms: Whether these come from a model file, with BatchNorms folded in.
+        last_layer: Whether the last layer alone is trained.
+        earlier_weights: Body of the run that noise training starts from.
+        earlier_self: The network with these weights, which gives the targets.
+    """
 
     name = "pocket"
     title = "a small log-mel network for 16 kHz, the bundled one"
@@ -72,16 +83,16 @@ class Pocket(System):
     window_samples = WINDOW_SAMPLES
     recipe_type = PocketRecipe
 
-    soft: Tensor | None = None
-    started_from: dict[str, Tensor] | None = None
-    folded = False
+    teacher_labels: Tensor | None = None
+    pretrained_weights: dict[str, Tensor] | None = None
+    has_folded_norms = False
     last_layer = False
-    named: dict[str, Tensor] | None = None
-    before: Before | None = None
+    earlier_weights: dict[str, Tensor] | None = None
+    earlier_self: EarlierSelf | None = None
 
     @classmethod
     def default_recipe(cls) -> PocketRecipe:
-        """Ours."""
+        """The recipe of the bundled model."""
         return PocketRecipe(
             epochs=240, batch_size=64, optimiser="adamw", learning_rate=4e-3, weight_decay=0.05,
             schedule="one-cycle", warm_up=0.15, clip_norm=5.0, ema=0.998, widths=WIDTHS,
@@ -90,7 +101,7 @@ class Pocket(System):
 
     @classmethod
     def add_options(cls, parser: ArgumentParser) -> None:
-        """Where layers, labels, speech and music come from."""
+        """Add options for the origin of layers, labels, speech and music."""
         option = parser.add_argument
         option("--start", metavar="MODEL",
                help="begin with the layers of a model file ('pocket' is the bundled one), or of a "
@@ -107,10 +118,10 @@ class Pocket(System):
 
     @classmethod
     def check_options(cls, options: Namespace) -> None:
-        """``--last-layer`` needs layers, ``--through-noise`` takes only a run.
+        """Check that ``--last-layer`` has layers, and that ``--through-noise`` has only a run.
 
         Raises:
-            UsageError: The option and the way out.
+            UsageError: They do not; the message says the way out.
         """
         others = options.start or options.teacher or options.last_layer
         if options.through_noise is not None and others:
@@ -125,7 +136,7 @@ class Pocket(System):
             )
 
     def adapt(self, clips: ClipSet, options: Namespace) -> ClipSet:
-        """With speech and music, where they are asked for."""
+        """Add speech and music, where they are asked for."""
         folder = options.speech_music
         if folder is None:
             return clips
@@ -136,115 +147,121 @@ class Pocket(System):
         return join(clips, choose_pieces(others.of_folds(clips.folds), n_samples, N_PIECES))
 
     def configure(self, options: Namespace, clips: ClipSet) -> dict[str, Any]:
-        """Take over what was learned before, fit the teacher's head, if there are any."""
+        """Take over what was learned before, and fit the teacher's head, as the options say."""
         if options.through_noise is not None:
-            self.recipe = replace(self.recipe, **THROUGH_NOISE)
-            self.started_from, about = read_named(options.through_noise, clips, self.recipe.widths)
-            self.named = self.started_from
+            self.recipe = replace(self.recipe, **NOISE_TRAINING_RECIPE)
+            self.pretrained_weights, about = read_pocket_run(
+                options.through_noise, clips, self.recipe.widths
+            )
+            self.earlier_weights = self.pretrained_weights
             return about
         about: dict[str, Any] = {}
         if options.start is not None:
-            self._start(options.start, clips, about)
-            self.recipe = replace(self.recipe, learning_rate=RATE_BEHIND_IMITATION)
+            self._load_layers(options.start, clips, about)
+            self.recipe = replace(self.recipe, learning_rate=FINE_TUNING_RATE)
         if options.last_layer:
             self.last_layer = about["last_layer_alone"] = True
-            self.recipe = replace(self.recipe, **LAST_LAYER)
+            self.recipe = replace(self.recipe, **LAST_LAYER_RECIPE)
         if options.teacher is None:
             return about
         n_others = len(LABELS) if options.speech_music else 0
         taught = np.flatnonzero(clips.targets < len(clips.labels) - n_others)
-        soft, teacher = soft_labels(options.teacher, clips.take(taught.tolist()))
+        teacher_labels, teacher = soft_labels(options.teacher, clips.take(taught.tolist()))
         about["teacher"] = teacher | {"share": self.recipe.teacher_share}
-        self.soft = _one_hot(clips).repeat(1, soft.shape[1], 1)
-        self.soft[torch.from_numpy(taught)] = soft
+        self.teacher_labels = _one_hot(clips).repeat(1, teacher_labels.shape[1], 1)
+        self.teacher_labels[torch.from_numpy(taught)] = teacher_labels
         return about
 
-    def _start(self, name: str, clips: ClipSet, about: dict[str, Any]) -> None:
-        """Take layers over from a run of imitation, or from a model file."""
+    def _load_layers(self, name: str, clips: ClipSet, about: dict[str, Any]) -> None:
+        """Load layers from a run of imitation, or from a model file."""
         widths = self.recipe.widths
         if Path(name).is_dir():
             widths = read_widths(name) or widths
             self.recipe = replace(self.recipe, widths=widths)
-            self.started_from, about["imitation"] = read_imitation(name, widths)
-            before = about["imitation"].pop("layers_of", None)
+            self.pretrained_weights, about["imitation"] = read_imitation(name, widths)
+            model_file = about["imitation"].pop("layers_of", None)
         else:
-            self.folded = True
-            self.started_from, before = read_layers(name, widths, clips)
-        if before is not None:
-            about["layers_of"] = before
-            warn_if_heard(before, clips)
+            self.has_folded_norms = True
+            self.pretrained_weights, model_file = read_layers(name, widths, clips)
+        if model_file is not None:
+            about["layers_of"] = model_file
+            warn_if_trained_on(model_file, clips)
 
     def build(self, n_classes: int) -> PocketNet:
-        """The network, freshly initialised but for what it has learned before."""
+        """Build the network, with new weights where it has no earlier ones."""
         network = PocketNet(n_classes, self.recipe.widths)
-        if self.started_from is not None:
-            network.body.load_state_dict(self.started_from, strict=False)
+        if self.pretrained_weights is not None:
+            network.body.load_state_dict(self.pretrained_weights, strict=False)
         if self.last_layer:
-            network.body.keep_layers()
+            network.body.freeze_layers()
         return network
 
-    def trainee(self, network: nn.Module) -> nn.Module:
-        """All but the front end."""
-        return network.body if self.named is None else Hearer(network.body)
+    def trainable(self, network: nn.Module) -> nn.Module:
+        """All but the front end; noise training needs the last layer's input as an output, too."""
+        return network.body if self.earlier_weights is None else BodyWithFeatures(network.body)
 
-    def material(self, network: PocketNet, clips: ClipSet, device: torch.device) -> PowerMaterial:
+    def training_data(
+        self, network: PocketNet, clips: ClipSet, device: torch.device
+    ) -> MelPowerData:
         """The power in each band of every clip, and where its windows may begin."""
         front_end = network.front_end
         n_frames = front_end.n_frames(WINDOW_SAMPLES)
         with torch.no_grad():
-            powers = Powers.of(clips, front_end, n_frames, N_HEARD, device)
+            mel_power = MelPower.from_clips(clips, front_end, n_frames, MIN_CLIP_FRAMES, device)
             noises = make_noises(front_end, SAMPLE_RATE, device)
         labels = _one_hot(clips).to(device)
-        if self.soft is not None:
+        if self.teacher_labels is not None:
             share = self.recipe.teacher_share
-            labels = (1 - share) * labels + share * self.soft.to(device)
+            labels = (1 - share) * labels + share * self.teacher_labels.to(device)
         targets = torch.from_numpy(clips.targets).to(device)
         hop = HOP_S * SAMPLE_RATE / HOP_LENGTH
-        material = PowerMaterial(powers, noises, labels, targets, hop, front_end, n_frames)
-        if self.named is not None:
+        training_data = MelPowerData(mel_power, noises, labels, targets, hop, front_end, n_frames)
+        if self.earlier_weights is not None:
             body = PocketBody(labels.shape[2], self.recipe.widths)
-            body.load_state_dict(self.named)
-            self.before = material.before = Before(body.to(device), material.middles())
-        return material
+            body.load_state_dict(self.earlier_weights)
+            self.earlier_self = training_data.earlier_self = EarlierSelf(
+                body.to(device), training_data.middle_windows()
+            )
+        return training_data
 
-    def prepare(self, network: PocketNet, material: PowerMaterial) -> None:
-        """Unfold a model file's layers; fit the last layer, where it is to learn alone."""
-        if self.folded:
-            measure_norms(network.body, material.middles(N_MEASURED))
+    def prepare(self, network: PocketNet, training_data: MelPowerData) -> None:
+        """Restore a model file's BatchNorms, and fit the last layer where it alone is trained."""
+        if self.has_folded_norms:
+            restore_batch_norms(network.body, training_data.middle_windows(N_NORM_WINDOWS))
         if self.last_layer:
-            fit_last_layer(network.body, material, partial(self.batch, material))
+            fit_last_layer(network.body, training_data, partial(self.batch, training_data))
 
     def batch(
-        self, material: PowerMaterial, indices: np.ndarray, random: np.random.Generator
+        self, training_data: MelPowerData, indices: np.ndarray, random: np.random.Generator
     ) -> tuple[Tensor, Tensor]:
-        """Windows of the clips, changed and mixed (`train.pocket_parts.batches`)."""
-        return draw_batch(self.recipe, material, indices, random)
+        """Windows of the clips, augmented and mixed (`train.pocket_parts.batches`)."""
+        return draw_batch(self.recipe, training_data, indices, random)
 
-    def conclude(self, network: PocketNet) -> None:
-        """Keep a part of the weights that going on through noise began with."""
-        if self.named is not None:
+    def finish_training(self, network: PocketNet) -> None:
+        """Move the weights of noise training a part of the way back to where it began."""
+        if self.earlier_weights is not None:
             for name, value in network.body.state_dict().items():
                 if value.is_floating_point():
-                    value.lerp_(self.named[name].to(value), self.recipe.kept_share)
+                    value.lerp_(self.earlier_weights[name].to(value), self.recipe.kept_share)
 
     def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """As of every system; through noise its channels' error, too."""
-        if self.before is None:
+        """The loss of every system; in noise training also the error of the channels."""
+        if self.earlier_self is None:
             return super().loss(logits, labels)
-        return self.before.loss(logits, labels)
+        return self.earlier_self.loss(logits, labels)
 
-    def tally(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """How many are named as by the labels, or by itself before."""
-        n_classes = labels.shape[1] if self.before is None else self.before.n_classes
-        return super().tally(logits[:, :n_classes], labels[:, :n_classes])
+    def metric_sum(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Count windows with the class of their label (in noise training, of the earlier self)."""
+        n_classes = labels.shape[1] if self.earlier_self is None else self.earlier_self.n_classes
+        return super().metric_sum(logits[:, :n_classes], labels[:, :n_classes])
 
     def card_note(self) -> str:
-        """What is special about it."""
+        """The note on training with noise alone."""
         return "Noise alone was trained with all labels alike."
 
 
 def _one_hot(clips: ClipSet) -> Tensor:
-    """``(clips, 1, classes)``."""
+    """Labels as probabilities: ``(clips, 1, classes)``."""
     targets = torch.from_numpy(clips.targets)
     return F.one_hot(targets, len(clips.labels)).float()[:, None]
 

@@ -1,14 +1,14 @@
-"""``python -m train.soundscape``: soundscapes of a data set's clips, with the truth beside them.
+"""``python -m train.soundscape``: soundscapes of a data set's clips, with the true events.
 
 ::
 
-    scene-001.wav    16-bit, at the network's rate
+    scene-001.wav    16-bit, at the network's sample rate
     scene-001.txt    its events as Audacity labels
     truth.csv        all events in the columns of streamclf's own CSV, plus the scene's level
                      (snr_db) and length (seconds)
 
-``streamclf file OUT/*.wav --output found.csv`` and ``python -m train.event_scores OUT/truth.csv
-found.csv`` then say what a model hears of them.
+``streamclf file OUT/*.wav --output found.csv`` and
+``python -m train.event_scores OUT/truth.csv found.csv`` then measure how well a model finds them.
 """
 
 from __future__ import annotations
@@ -21,8 +21,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from streamclf.core.records import SoundEvent
-from streamclf.sinks.base import StreamInfo
+from streamclf.core.records import SoundEvent, StreamStarted
 from streamclf.sinks.lines import LineFile
 from streamclf.sinks.tables import AudacitySink, CsvSink
 from train.audio.scenes import Scene, make_scenes
@@ -43,7 +42,7 @@ class TruthSink(CsvSink):
     scene: Scene
 
     def row(
-        self, stream: StreamInfo, label: str | None, onset: int, offset: int, score: float | str
+        self, stream: StreamStarted, label: str | None, onset: int, offset: int, score: float | str
     ) -> str:
         """Format a row."""
         seconds = stream.seconds(len(self.scene.waveform))
@@ -54,7 +53,7 @@ class TruthSink(CsvSink):
 
 @exit_codes
 def main(arguments: list[str] | None = None) -> int:
-    """The command; the exit code."""
+    """Run the command; return the exit code."""
     options = _parser().parse_args(arguments)
     _check(options)
     clips = open_scene_clips(
@@ -83,10 +82,10 @@ def open_scene_clips(
     prepared: Path | None = None,
     speech_music: Path | None = None,
 ) -> ClipSet:
-    """The clips of some folds, with speech and music where they are asked for.
+    """Open the clips of some folds, with speech and music where they are asked for.
 
     Raises:
-        UsageError: A fold is not there, or the set is a regression's.
+        UsageError: A fold does not exist, or the set is a regression's.
         DatasetError: The data cannot be opened.
     """
     clips = open_clips(data, sample_rate, dataset=dataset, out=prepared)
@@ -105,7 +104,7 @@ def open_scene_clips(
             f"{speech_music}: no such folder; python -m train.datasets.speech_music "
             f"{speech_music} --download fetches speech and music into it"
         )
-    # Imported here: only then is torch needed.
+    # Imported here, as only this needs torch.
     from train.pocket import Pocket
 
     others = argparse.Namespace(speech_music=speech_music, download=False)
@@ -113,19 +112,22 @@ def open_scene_clips(
 
 
 def write_scenes(scenes: Iterable[Scene], folder: Path, overwrite: bool = False) -> int:
-    """Write scenes and their truth into a folder; how many events they hold.
+    """Write scenes and their true events into a folder.
+
+    Returns:
+        The number of events.
 
     Raises:
-        UsageError: One of the files is there already.
+        UsageError: One of the files exists already.
         TrainError: The folder or a file cannot be written.
-        SinkError: The same, of a table.
+        SinkError: A table cannot be written.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise TrainError(f"{folder}: cannot be made: {error.strerror}") from error
     if overwrite:
-        # Scenes of an earlier call, of which there may have been more, are not of this truth.
+        # An earlier call may have written more scenes, which do not belong to this truth.
         for path in folder.glob("scene-*"):
             if path.suffix in (".wav", ".txt"):
                 path.unlink()
@@ -151,7 +153,7 @@ def _write_scene(scene: Scene, folder: Path, truth: TruthSink) -> None:
     truth.scene = scene
     names = sorted({event.label for event in scene.events})
     for sink in (truth, labels):
-        sink.begin(StreamInfo(audio.name, scene.sample_rate, names, "single-label"))
+        sink.begin(StreamStarted(audio.name, scene.sample_rate, names, "single-label"))
         for event in scene.events:
             sink.write(SoundEvent(event.label, event.onset, event.offset, 1.0))
     labels.close()
@@ -172,7 +174,7 @@ def _check(options: argparse.Namespace) -> None:
         raise UsageError(f"--rate is {options.rate}, must be 1000 to 192000 Hz")
     if not 0 <= options.seed < 2**31:
         raise UsageError(f"--seed is {options.seed}, must be 0 to {2**31 - 1}")
-    # Before the data is opened, which can take minutes the first time.
+    # Checked before the data is opened, which can take minutes the first time.
     there = [*options.output.glob("scene-*"), *options.output.glob(TRUTH)]
     if there and not options.overwrite:
         raise UsageError(f"{there[0]}: exists: --overwrite replaces it, or name another folder")

@@ -1,19 +1,19 @@
 """``python -m train.unknown RUN``: does a score tell known sounds from unknown ones and noise?
 
-A network names everything, also what it never learned. A score of how known a sound is should be
-low there. Several are compared, each of averages over 3 s as the user sees them:
+A network gives a name to every sound, even to one that it never learned. A score of familiarity
+should be low there. Several scores are compared, each of averages over 3 s as the user sees them:
 
 - ``highest``: the highest averaged score;
-- ``entropy``: less the entropy of the averaged scores, in nats;
-- ``energy``: the logarithm of the summed powers of e of the logits, averaged (Liu et al., "Energy-
+- ``entropy``: minus the entropy of the averaged scores, in nats;
+- ``energy``: the logarithm of the sum of the logits' exponentials, averaged (Liu et al., "Energy-
   based Out-of-distribution Detection", NeurIPS 2020);
 - ``logit``: the highest logit, averaged (Hendrycks et al., "Scaling Out-of-Distribution Detection
   for Real-World Settings", ICML 2022).
 
-Known are the held-out fold's clips of classes that were trained on. Unknown are made noises and
-tones (`train.audio.noise`, `train.audio.tones`), the held-out fold's clips of classes that the run
-was trained without (``--leave-out`` of the training command), and clips of another data set's
-classes (``--unknown``).
+Known sounds are the held-out fold's clips of classes that were trained on. Unknown ones are made
+noises and tones (`train.audio.noise`, `train.audio.tones`), the held-out fold's clips of classes
+that the run was trained without (``--leave-out`` of the training command), and clips of another
+data set's classes (``--unknown``).
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ from train.base.arguments import Parser
 from train.base.exit_codes import exit_codes
 from train.datasets import DATASET_NAMES, ClipSet, open_clips
 from train.datasets.prepared import FULL_SCALE, Clip
-from train.evaluate import open_data_of
-from train.judging.metrics import area_under_curve
-from train.nets.inference import HOP_S, WindowLogits, hear_windows
+from train.evaluate import reopen_data
+from train.evaluation.metrics import area_under_curve
+from train.nets.inference import HOP_S, WindowLogits, run_windows
 from train.run_folder.load_network import load_network, open_held_out
 from train.run_folder.resume import recorded_options
 from train.run_folder.run import RunFolder
@@ -48,14 +48,19 @@ NOISE_DB = (-70.0, -10.0)
 """Level of a made noise in dB of full scale, from and to."""
 
 SCORES = ("highest", "entropy", "energy", "logit")
-UNKNOWN = "unknown.json"
+UNKNOWN_FILE = "unknown.json"
 KEPT = 0.95
 """Part of the known clips that the threshold keeps."""
 
 
 @dataclass(frozen=True)
-class Known:
-    """How known each clip is, by each score: the highest of its averages."""
+class Familiarity:
+    """Familiarity of each clip by each score: the highest of its averages.
+
+    Attributes:
+        scores: ``(clips,)`` for each score.
+        clips: Number of clips.
+    """
 
     scores: dict[str, npt.NDArray[np.float64]]
     clips: int
@@ -63,7 +68,7 @@ class Known:
 
 @exit_codes
 def main(arguments: list[str] | None = None) -> int:
-    """The command; the exit code."""
+    """Run the command; return the exit code."""
     options = _parser().parse_args(arguments)
     if options.noises < 1:
         raise UsageError(f"--noises is {options.noises}, must be 1 or more")
@@ -74,12 +79,12 @@ def main(arguments: list[str] | None = None) -> int:
         print(json.dumps(result, indent=1))
     else:
         print_result(result)
-    RunFolder.open(options.run).write_json(UNKNOWN, describe(result))
+    RunFolder.open(options.run).write_json(UNKNOWN_FILE, describe(result))
     return 0
 
 
 def describe(result: dict[str, Any]) -> dict[str, Any]:
-    """What a model card says of it: of the highest averaged score."""
+    """The entries for a model card, of the highest averaged score."""
     own = result["scores"]["highest"]
     return {
         "area_under_curve": {
@@ -100,14 +105,14 @@ def describe(result: dict[str, Any]) -> dict[str, Any]:
 
 
 def measure_run(path: Path, options: argparse.Namespace) -> dict[str, Any]:
-    """The area under the curve of each score against each kind of unknown sound.
+    """Measure the area under the curve of each score against each kind of unknown sound.
 
     Raises:
         RunError: The run cannot be read, or held no classes' clips out.
         UsageError: ``--unknown`` holds no clips of classes that the run does not know.
         DatasetError: It cannot be opened.
     """
-    run, config, heard = open_held_out(path)
+    run, config, outputs = open_held_out(path)
     system, network = load_network(run, config)
     rate = system.sample_rate
     unknown = {
@@ -117,17 +122,19 @@ def measure_run(path: Path, options: argparse.Namespace) -> dict[str, Any]:
     left_out = recorded_options(config).get("leave_out")
     if left_out:
         fold = config["data"]["test_fold"]
-        clips = open_data_of(
+        clips = reopen_data(
             run, system, config, data=options.data, prepared=options.prepared, whole=True
         ).of_folds([fold])
-        unknown["left out"] = take_unknown(clips, config["labels"], left_out)
+        unknown["left out"] = select_unknown(clips, config["labels"], left_out)
     if options.unknown is not None:
         others = open_clips(options.unknown, rate, dataset=options.dataset)
-        unknown["other data"] = take_unknown(others, config["labels"], options.classes)
-    known = how_known(heard)
+        unknown["other data"] = select_unknown(others, config["labels"], options.classes)
+    known = measure_familiarity(outputs)
     result: dict[str, Any] = {"known": known.clips, "scores": {}}
     others_known = {
-        kind: how_known(hear_windows(network, clips, system.window_samples, fill=system.fill))
+        kind: measure_familiarity(
+            run_windows(network, clips, system.window_samples, fill=system.fill)
+        )
         for kind, clips in unknown.items()
     }
     for name in SCORES:
@@ -146,27 +153,29 @@ def measure_run(path: Path, options: argparse.Namespace) -> dict[str, Any]:
     return result
 
 
-def how_known(heard: WindowLogits) -> Known:
-    """The scores of clips: at the average that is highest, as an event would have it."""
-    logits = heard.logits.astype(np.float64)
+def measure_familiarity(outputs: WindowLogits) -> Familiarity:
+    """Compute the scores of clips, each at the highest average, as an event would have it."""
+    logits = outputs.logits.astype(np.float64)
     peak = logits.max(axis=1, keepdims=True)
     energy = peak[:, 0] + np.log(np.exp(logits - peak).sum(axis=1))
-    scores = heard.scores()
+    scores = outputs.scores()
     rows: dict[str, list[float]] = {name: [] for name in SCORES}
-    for clip in range(len(heard.targets)):
-        own = np.flatnonzero(heard.clip == clip)
+    for clip in range(len(outputs.targets)):
+        own = np.flatnonzero(outputs.clip == clip)
         average = _average(scores[own])
         rows["highest"].append(float(average.max()))
         entropy = -(average * np.log(np.maximum(average, 1e-12))).sum(axis=1)
         rows["entropy"].append(float(-entropy.min()))
         rows["energy"].append(float(_average(energy[own, None]).max()))
         rows["logit"].append(float(_average(peak[own]).max()))
-    return Known({name: np.array(values) for name, values in rows.items()}, len(heard.targets))
+    return Familiarity(
+        {name: np.array(values) for name, values in rows.items()}, len(outputs.targets)
+    )
 
 
 def make_noises(n: int, sample_rate: int) -> ClipSet:
-    """Made noises of many levels, as clips."""
-    random = np.random.default_rng(1)  # not those that training draws
+    """Make noises of many levels, as clips."""
+    random = np.random.default_rng(1)  # not the noises that training draws
     n_samples = round(NOISE_S * sample_rate)
     levels = random.uniform(*NOISE_DB, n)
     sounds = [at_level(make_noise(random, n_samples, sample_rate), level) for level in levels]
@@ -174,7 +183,7 @@ def make_noises(n: int, sample_rate: int) -> ClipSet:
 
 
 def make_tones(n: int, sample_rate: int) -> ClipSet:
-    """Made tones of many levels, as clips: steady ones, sweeps and steps in turn."""
+    """Make tones of many levels, as clips: steady ones, sweeps and steps in turn."""
     random = np.random.default_rng(1)
     n_samples = round(NOISE_S * sample_rate)
     levels = random.uniform(*NOISE_DB, n)
@@ -198,11 +207,16 @@ def _as_clips(sounds: list[npt.NDArray[np.float64]], sample_rate: int, name: str
     )  # fmt: skip
 
 
-def take_unknown(clips: ClipSet, known: list[str], labels: list[str] | None) -> ClipSet:
+def select_unknown(clips: ClipSet, known: list[str], labels: list[str] | None) -> ClipSet:
     """The clips whose class the network does not know.
 
+    Args:
+        clips: Clips of a data set.
+        known: The network's labels.
+        labels: Labels to select; all unknown ones if not given.
+
     Raises:
-        UsageError: There are none, or a class named is known to it or not there.
+        UsageError: There are none, or a label is known to the network or not in the data.
     """
     wanted = labels or [label for label in clips.labels if label not in known]
     for label in wanted:
@@ -221,7 +235,7 @@ def take_unknown(clips: ClipSet, known: list[str], labels: list[str] | None) -> 
 
 
 def _average(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """``(averages, ...)``: means over `AVERAGE_S`, or over all windows where there are fewer."""
+    """Means over `AVERAGE_S`, ``(averages, ...)``; over all windows where there are fewer."""
     n_windows = min(len(values), max(1, round(AVERAGE_S / HOP_S)))
     sums = np.cumsum(np.concatenate([np.zeros_like(values[:1]), values]), axis=0)
     return (sums[n_windows:] - sums[:-n_windows]) / n_windows
@@ -234,7 +248,7 @@ def _area(known: npt.NDArray[np.float64], unknown: npt.NDArray[np.float64]) -> f
 
 
 def print_result(result: dict[str, Any]) -> None:
-    """The table for people, on standard output."""
+    """Print the table for people, on standard output."""
     from rich.console import Console
     from rich.table import Table
 

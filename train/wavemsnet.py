@@ -6,16 +6,16 @@ Convolutional Neural Network", IJCNN 2018. Training has two phases::
     python -m train.wavemsnet --phase 1 --data ESC-50 --save runs/first
     python -m train.wavemsnet --phase 2 --from runs/first --data ESC-50 --save runs/second
 
-In phase 1 the back end sees the waveform map twice; in phase 2 a log-mel map takes the second
-place, the branches over the waveform stay as they are and the rest goes on learning.
+In phase 1 the back end gets the waveform map twice. In phase 2 a log-mel map replaces the second
+one, the branches over the waveform are frozen and the rest continues to learn.
 
 ``--front-end fixed`` learns no filters over the waveform: the first convolution of each branch is a
 bank of Hann-windowed cosines, their frequencies evenly on the ERB scale
-(`train.nets.log_mel.wavelets`; the kernels are too short for gammatones). It shows what learning
-the filters is worth.
+(`train.nets.log_mel.wavelets`; the kernels are too short for gammatones). The comparison shows what
+learning the filters is worth.
 
-Published accuracy: ESC-10 93.75 %, ESC-50 79.10 %; trained on three folds, with the epoch chosen
-on the fold it is reported for.
+Published accuracy: ESC-10 93.75 %, ESC-50 79.10 %, trained on three folds, with the epoch chosen
+on the same fold that the accuracy is reported for.
 """
 
 from __future__ import annotations
@@ -45,16 +45,16 @@ BRANCHES = ((11, 1, 5, 150), (51, 5, 25, 30), (101, 10, 50, 15))
 """Kernel, stride and padding of the first convolution, and the pool, of each time scale."""
 
 LOG_FULL_SCALE = 18.0
-"""The logarithm's value at full scale: the map reaches about from 0 to 1."""
+"""The logarithm's value at full scale; divided by it, the map lies between about 0 and 1."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class WaveMsRecipe(EnvNetRecipe):
-    """What is special here.
+    """The recipe's fields for WaveMsNet.
 
     Attributes:
         phase: 1, or 2 with the log-mel map.
-        filters: Whether the first convolutions are ``learned`` or ``fixed`` ones.
+        filters: Whether the first convolutions are ``learned`` or ``fixed``.
     """
 
     phase: Literal[1, 2] = 1
@@ -62,7 +62,7 @@ class WaveMsRecipe(EnvNetRecipe):
 
 
 class WaveMsNet(nn.Module):
-    """The network of either phase; they have the same weights."""
+    """The network of either phase; both have the same weights."""
 
     def __init__(self, n_classes: int, phase: int = 1, filters: str = "learned") -> None:
         super().__init__()
@@ -89,14 +89,14 @@ class WaveMsNet(nn.Module):
 
     def forward(self, waveform: Tensor) -> Tensor:
         """``(batch, 66150)`` in [-1, 1] -> ``(batch, classes)``."""
-        heard = torch.cat([branch(waveform[:, None]) for branch in self.branches], dim=1)
-        second = heard
+        learned = torch.cat([branch(waveform[:, None]) for branch in self.branches], dim=1)
+        second = learned
         if self.phase == 2:
             second = self.front_end(waveform) / LOG_FULL_SCALE
-        return self.head(self.layers(torch.stack([heard, second], dim=1)))
+        return self.head(self.layers(torch.stack([learned, second], dim=1)))
 
     def train(self, mode: bool = True) -> WaveMsNet:
-        """As any module; in phase 2 the branches' statistics stay as they are."""
+        """Set the mode as in any module; in phase 2 the branches' statistics stay as they are."""
         super().train(mode)
         if self.phase == 2:
             self.branches.eval()
@@ -117,7 +117,7 @@ class WaveMsSystem(EnvNetSystem):
 
     @classmethod
     def published(cls, data_name: str) -> WaveMsRecipe:
-        """As published, for either phase and any data set."""
+        """The published recipe, for either phase and any data set."""
         return WaveMsRecipe(
             epochs=160,
             batch_size=32,
@@ -140,7 +140,7 @@ class WaveMsSystem(EnvNetSystem):
 
     @classmethod
     def add_options(cls, parser: ArgumentParser) -> None:
-        """``--phase``, ``--from`` and ``--front-end``, beside EnvNet's own."""
+        """Add ``--phase``, ``--from`` and ``--front-end``, beside EnvNet's own options."""
         super().add_options(parser)
         add = parser.add_argument
         add("--phase", type=int, choices=(1, 2), default=1, help="2 adds the log-mel map (1)")
@@ -154,7 +154,11 @@ class WaveMsSystem(EnvNetSystem):
 
     @classmethod
     def check_options(cls, options: Namespace) -> None:
-        """Phase 2 goes on from a run, phase 1 from none."""
+        """Check that phase 2 starts from a run, and phase 1 from none.
+
+        Raises:
+            UsageError: It is not so; the message says the way out.
+        """
         if not options.resume and (options.phase == 2) != (options.first is not None):
             raise UsageError(
                 f"--phase {options.phase} {'needs' if options.phase == 2 else 'has no'} --from: "
@@ -162,7 +166,7 @@ class WaveMsSystem(EnvNetSystem):
             )
 
     def configure(self, options: Namespace, clips: ClipSet) -> dict[str, Any]:
-        """Take in the phase, and in phase 2 the first run's weights.
+        """Take over the phase, and in phase 2 the first run's weights.
 
         Raises:
             UsageError: The first run is of another network or data.
@@ -189,7 +193,7 @@ class WaveMsSystem(EnvNetSystem):
                     f"{len(config['labels'])} classes; give one of wavemsnet --phase 1 with these "
                     f"{len(clips.labels)}"
                 )
-            # Else clips that judge phase 2 might have been learned in phase 1.
+            # Otherwise phase 1 might have learned clips that phase 2 is evaluated on.
             if (data["origin"], data["folds"]) != (clips.origin, list(clips.folds)):
                 raise UsageError(
                     f"--from {run.path}: was trained on folds {data['folds']} of {data['name']}; "
@@ -207,7 +211,7 @@ class WaveMsSystem(EnvNetSystem):
         return about
 
     def build(self, n_classes: int) -> WaveMsNet:
-        """The network, freshly initialised or with the first phase's weights."""
+        """Build the network, with new weights or those of the first phase."""
         network = WaveMsNet(n_classes, self.recipe.phase, self.recipe.filters)
         if self.first_weights is not None:
             network.load_state_dict(self.first_weights)

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from train.audio.augment import fit_length, to_device
-from train.audio.sound_store import Material, make_material
+from train.audio.sound_store import TrainingData, make_training_data
 from train.base.recipe import Recipe
 from train.datasets.prepared import ClipSet
 from train.nets.contract import System
@@ -29,7 +29,7 @@ from train.nets.log_mel import OverWaveform
 
 WINDOW_SAMPLES = 32000
 QUIETEST = 1e-5
-"""A standard deviation below this is taken for it: silence stays silence."""
+"""Smallest standard deviation that is divided by, so that silence stays silence."""
 
 FILTERS = {3: 256, 5: 128, 11: 64, 18: 64, 34: 48}
 GROUPS = {
@@ -39,12 +39,12 @@ GROUPS = {
     18: [(64, 4), (128, 4), (256, 4), (512, 4)],
     34: [(48, 3), (96, 4), (192, 6), (384, 3)],
 }
-"""Channels and convolutions of each group; of M34-res, pairs of them."""
+"""Channels and convolutions of each group; pairs of convolutions for M34-res."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class WaveMxRecipe(Recipe):
-    """What is special here.
+    """The recipe's fields for these networks.
 
     Attributes:
         depth: Layers with weights: 3, 5, 11, 18 or 34.
@@ -54,12 +54,12 @@ class WaveMxRecipe(Recipe):
 
 
 class WaveMxNet(nn.Module):
-    """One of the five; no convolution has a bias, each is followed by BatchNorm and ReLU."""
+    """One of the five networks; no convolution has a bias, and BatchNorm and ReLU follow each."""
 
     def __init__(self, depth: int, n_classes: int) -> None:
         super().__init__()
         n_maps = FILTERS[depth]
-        # 32,000 samples -> 8,000 -> 2,000, then 500, 125 and 32 behind the groups.
+        # 32,000 samples -> 8,000 -> 2,000, then 500, 125 and 32 after the groups.
         self.stem = nn.Sequential(*_conv(1, n_maps, 80, 4, 38), nn.MaxPool1d(4))
         layers: list[nn.Module] = []
         for n_outputs, repeats in GROUPS[depth]:
@@ -70,7 +70,7 @@ class WaveMxNet(nn.Module):
                     layers += _conv(n_maps, n_outputs, 3, 1, 1)
                 n_maps = n_outputs
             layers.append(nn.MaxPool1d(4, ceil_mode=True))
-        # Behind the fourth group comes the global average, not another pool.
+        # The fourth group is followed by the global average, not by another pool.
         self.layers = nn.Sequential(*layers[: -1 if len(GROUPS[depth]) == 4 else None])
         self.output = nn.Linear(n_maps, n_classes)
         for module in self.modules():
@@ -96,7 +96,7 @@ class WaveMxSystem(System):
 
     @classmethod
     def default_recipe(cls) -> WaveMxRecipe:
-        """As far as published, at the upper end of its epochs; batch size and rate are ours."""
+        """The recipe as far as published, with most epochs; batch size and rate are our own."""
         return WaveMxRecipe(
             epochs=400,
             batch_size=64,
@@ -108,60 +108,62 @@ class WaveMxSystem(System):
 
     @classmethod
     def variants(cls) -> dict[str, Recipe]:
-        """One a depth."""
+        """A variant for each depth."""
         return {f"m{depth}": replace(cls.default_recipe(), depth=depth) for depth in GROUPS}
 
     @classmethod
     def add_options(cls, parser: ArgumentParser) -> None:
-        """``--depth``."""
+        """Add ``--depth``."""
         parser.add_argument(
             "--depth", type=int, choices=list(GROUPS), default=11, help="layers (11)"
         )
 
     def configure(self, options: Namespace, clips: ClipSet) -> dict[str, Any]:
-        """Take in ``--depth``; a resumed run keeps its own."""
+        """Take over ``--depth``; a resumed run keeps its own."""
         if not options.resume:
             self.recipe = replace(self.recipe, depth=options.depth)
         return {}
 
     def build(self, n_classes: int) -> WaveMxNet:
-        """The network, freshly initialised."""
+        """Build the network with new weights."""
         return WaveMxNet(self.recipe.depth, n_classes)
 
     def front_end(self, network: WaveMxNet) -> nn.Module:
-        """The first convolution, without what standardises."""
+        """The first convolution, without the standardisation."""
         return OverWaveform(network.stem[:-1])
 
     def crops(self, waveform: np.ndarray) -> list[np.ndarray]:
-        """One window: the first four seconds, zeros behind a shorter clip."""
+        """One window: the first four seconds, with zeros after a shorter clip."""
         return [np.pad(waveform[:WINDOW_SAMPLES], (0, max(0, WINDOW_SAMPLES - len(waveform))))]
 
-    def material(self, network: nn.Module, clips: ClipSet, device: torch.device) -> Material:
+    def training_data(
+        self, network: nn.Module, clips: ClipSet, device: torch.device
+    ) -> TrainingData:
         """All clips."""
-        return make_material(clips, device)
+        return make_training_data(clips, device)
 
     def batch(
-        self, material: Material, indices: np.ndarray, random: np.random.Generator
+        self, training_data: TrainingData, indices: np.ndarray, random: np.random.Generator
     ) -> tuple[Tensor, Tensor]:
-        """Four seconds of each clip, from anywhere in it; zeros behind a shorter one."""
-        sounds = material.sounds.take(indices)
-        lengths = material.sounds.lengths[to_device(indices, sounds)]
-        # A shorter clip counts as a window long, zeros and all: it stays at the beginning.
+        """Four seconds of each clip, from anywhere in it; zeros follow a shorter clip."""
+        sounds = training_data.sounds.take(indices)
+        lengths = training_data.sounds.lengths[to_device(indices, sounds)]
+        # A shorter clip counts as a window long with its zeros, so it stays at the beginning.
         lengths = lengths.clamp(min=WINDOW_SAMPLES)
         sounds = F.pad(sounds, (0, max(0, WINDOW_SAMPLES - sounds.shape[1])))
         places = to_device(random.uniform(0, 1, len(indices)), sounds)
-        return fit_length(sounds, lengths, places, WINDOW_SAMPLES), material.labels_of(indices)
+        return fit_length(sounds, lengths, places, WINDOW_SAMPLES), training_data.labels_of(indices)
 
 
 def standardise(waveform: Tensor) -> Tensor:
-    """``(batch, samples)`` to mean 0 and standard deviation 1 each; silence to zeros."""
+    """Scale waveforms ``(batch, samples)`` to mean 0 and standard deviation 1; silence to zeros."""
     centred = waveform - waveform.mean(dim=1, keepdim=True)
     deviation = centred.square().mean(dim=1, keepdim=True).sqrt()
     return centred / deviation.clamp(min=QUIETEST)
 
 
 class _Pair(nn.Module):
-    """Two convolutions beside the sound as it came, BatchNorm behind their sum."""
+    """Two convolutions added to the input, with BatchNorm after the sum."""
 
     def __init__(self, n_inputs: int, n_outputs: int) -> None:
         super().__init__()
@@ -173,7 +175,7 @@ class _Pair(nn.Module):
 
     def forward(self, maps: Tensor) -> Tensor:
         changed = self.layers(maps)
-        # Twice as many maps: the former ones, each taken twice.
+        # Where the number of maps doubles, the input is repeated.
         maps = torch.cat([maps] * (changed.shape[1] // maps.shape[1]), dim=1)
         return F.relu(self.norm(maps + changed))
 

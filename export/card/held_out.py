@@ -1,8 +1,8 @@
-"""What a model is judged by: clips that its run, or other runs of the same recipe, did not see.
+"""The clips that a model is evaluated on, held out by its run or by other runs of its recipe.
 
-A run that held a fold out is judged by that fold. One that was trained on every fold has nothing
-left to be judged by; then other runs of the same network, labels and recipe stand for it, each of
-which held a fold out, or a cross-validation, which held out every fold once.
+A run that held a fold out is evaluated on that fold. A run that was trained on every fold has no
+clips left. Other runs of the same network, labels and recipe then stand for it: runs that held a
+fold out, or a cross-validation, which held out every fold once.
 """
 
 from __future__ import annotations
@@ -19,41 +19,41 @@ from export.errors import ExportError
 from train.nets.inference import WindowLogits
 from train.run_folder.run import CONFIG, RESULT, RunFolder
 
-EVENTS = "events.json"
-"""What `export.tune` found for a run."""
+EVENTS_FILE = "events.json"
+"""File of `export.tune` in a run folder."""
 
-UNKNOWN = "unknown.json"
-"""What `train.unknown` found for it."""
+UNKNOWN_FILE = "unknown.json"
+"""File of `train.unknown` in a run folder."""
 
-LEVELS = "levels.json"
-"""What `train.levels` found for it."""
+LEVELS_FILE = "levels.json"
+"""File of `train.levels` in a run folder."""
 
-SAME = ("network", "task", "labels", "sample_rate", "window_samples", "recipe")
-"""What two configurations must share for one run to stand for the other."""
+SAME_FIELDS = ("network", "task", "labels", "sample_rate", "window_samples", "recipe")
+"""Entries that two configurations must share for one run to stand for the other."""
 
 
-LENGTH = ("epochs", "plan")
-"""Of a recipe, what may differ."""
+LENGTH_FIELDS = ("epochs", "plan")
+"""Fields of the recipe that may differ."""
 
 
 @dataclass(frozen=True)
 class HeldOut:
-    """What was said of clips not trained on.
+    """The outputs for clips that were not trained on.
 
     Attributes:
-        heard: Of the clips of all the runs.
+        outputs: Outputs for the clips of all the runs.
         results: Each run's ``result.json``.
-        folds: That each of them held out.
-        trained_on: The folds that each of them was trained on.
+        folds: The fold that each run held out.
+        trained_on: The folds that each run was trained on.
         data: Name of the data set.
-        tuned: What each run's ``events.json`` says, where it has one.
-        unknown: What the first run's ``unknown.json`` says, if it has one.
-        levels: The same of ``levels.json``.
-        names: Of the runs that stand for the exported one; none where it is judged itself.
-        epochs: That each of these was trained for.
+        tuned: Each run's ``events.json``, where it has one.
+        unknown: The first run's ``unknown.json``, if it has one.
+        levels: The first run's ``levels.json``, if it has one.
+        names: Names of the runs that stand for the exported one; empty if it is evaluated itself.
+        epochs: Epochs that each run was trained for.
     """
 
-    heard: WindowLogits
+    outputs: WindowLogits
     results: tuple[dict[str, Any], ...]
     folds: tuple[int, ...]
     trained_on: tuple[tuple[int, ...], ...]
@@ -65,7 +65,7 @@ class HeldOut:
     epochs: tuple[int, ...] = ()
 
     def mean(self, name: str) -> float | None:
-        """A figure of the results, weighed by their clips; nothing where one lacks it."""
+        """The mean of a figure over the results, weighted by clips; None where it is missing."""
         if any(result.get(name) is None for result in self.results):
             return None
         clips = [result["clips"] for result in self.results]
@@ -75,12 +75,12 @@ class HeldOut:
 def find_held_out(
     run: RunFolder, config: dict[str, Any], others: Sequence[Path] = ()
 ) -> HeldOut | None:
-    """What a run is to be judged by; nothing where it held no fold out and none stands for it.
+    """Find the held-out clips of a run; None if it held no fold out and no other run stands for it.
 
     Args:
         run: The run to be exported.
         config: Its configuration.
-        others: Runs that stand for it, or cross-validations; the run itself if none.
+        others: Runs that stand for it, or cross-validations; the run itself if empty.
 
     Raises:
         ExportError: One of the others is of another recipe, or held no fold out, or two held out
@@ -111,9 +111,9 @@ def _expand(run: RunFolder) -> list[tuple[RunFolder, dict[str, Any]]]:
 
 
 def _without_epochs(entry: Any) -> Any:
-    """A recipe is the same over more or fewer epochs, which the card tells."""
+    """An entry without the length of the schedule, which may differ and is in the card."""
     if isinstance(entry, dict):
-        return {name: value for name, value in entry.items() if name not in LENGTH}
+        return {name: value for name, value in entry.items() if name not in LENGTH_FIELDS}
     return entry
 
 
@@ -121,7 +121,7 @@ def _check_same(
     run: RunFolder, config: dict[str, Any], other: RunFolder, own: dict[str, Any]
 ) -> None:
     where = f"--calibrated-by {other.path}"
-    for name in SAME:
+    for name in SAME_FIELDS:
         if _without_epochs(own.get(name)) == _without_epochs(config.get(name)):
             continue
         what = name
@@ -129,7 +129,7 @@ def _check_same(
             fields = sorted(set(config["recipe"]) | set(own["recipe"]))
             what = next(
                 f for f in fields
-                if f not in LENGTH and config["recipe"].get(f) != own["recipe"].get(f)
+                if f not in LENGTH_FIELDS and config["recipe"].get(f) != own["recipe"].get(f)
             )  # fmt: skip
             values = own["recipe"].get(what), config["recipe"].get(what)
             what = f"{what} is {values[0]}, that of {run.path} is {values[1]}"
@@ -155,36 +155,36 @@ def _check_same(
 
 
 def _first(runs: Sequence[tuple[RunFolder, dict[str, Any]]], name: str) -> dict[str, Any]:
-    """What the first run says that has such a file."""
+    """The contents of a file from the first run that has it."""
     return next((run.read_json(name) for run, _ in runs if (run.path / name).exists()), {})
 
 
-def _join_weights(heard: Sequence[WindowLogits]) -> npt.NDArray[np.float32] | None:
-    if all(one.weight is None for one in heard):
+def _join_weights(outputs: Sequence[WindowLogits]) -> npt.NDArray[np.float32] | None:
+    if all(one.weight is None for one in outputs):
         return None
-    ones = [np.ones(len(one.clip), np.float32) for one in heard]
-    own = (one.weight for one in heard)
+    ones = [np.ones(len(one.clip), np.float32) for one in outputs]
+    own = (one.weight for one in outputs)
     return np.concatenate([w if w is not None else o for w, o in zip(own, ones, strict=True)])
 
 
 def _join(runs: Sequence[tuple[RunFolder, dict[str, Any]]], names: tuple[str, ...]) -> HeldOut:
-    heard = [run.read_held_out() for run, _ in runs]
-    n_before = np.cumsum([0, *(len(one.targets) for one in heard)])
+    outputs = [run.read_held_out() for run, _ in runs]
+    n_before = np.cumsum([0, *(len(one.targets) for one in outputs)])
     results = [run.read_json(RESULT) for run, _ in runs]
     return HeldOut(
         WindowLogits(
-            np.concatenate([one.logits for one in heard]),
-            np.concatenate([one.clip + n for one, n in zip(heard, n_before, strict=False)]),
-            np.concatenate([one.targets for one in heard]),
-            _join_weights(heard),
+            np.concatenate([one.logits for one in outputs]),
+            np.concatenate([one.clip + n for one, n in zip(outputs, n_before, strict=False)]),
+            np.concatenate([one.targets for one in outputs]),
+            _join_weights(outputs),
         ),
-        tuple({"clips": len(h.targets), **r} for h, r in zip(heard, results, strict=True)),
+        tuple({"clips": len(h.targets), **r} for h, r in zip(outputs, results, strict=True)),
         tuple(config["data"]["test_fold"] for _, config in runs),
         tuple(tuple(config["data"]["folds"]) for _, config in runs),
         runs[0][1]["data"]["name"],
-        tuple(run.read_json(EVENTS) for run, _ in runs if (run.path / EVENTS).exists()),
-        _first(runs, UNKNOWN),
-        _first(runs, LEVELS),
+        tuple(run.read_json(EVENTS_FILE) for run, _ in runs if (run.path / EVENTS_FILE).exists()),
+        _first(runs, UNKNOWN_FILE),
+        _first(runs, LEVELS_FILE),
         names,
         tuple(config["recipe"]["epochs"] for _, config in runs),
     )

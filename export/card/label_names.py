@@ -1,4 +1,4 @@
-"""Names of labels for people, where spaces in place of underscores are not enough."""
+"""Names of labels for people, where replacing underscores by spaces is not enough."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ DISPLAY_NAMES = {
     "door_wood_knock": "door, wood knock",
     "drinking_sipping": "drinking, sipping",
 }
-"""Of ESC-50, as its authors write them."""
+"""Names of ESC-50's labels as its authors write them."""
 
 
-def names_for(labels: Sequence[str]) -> dict[str, str]:
-    """The table's names of these labels."""
+def display_names_for(labels: Sequence[str]) -> dict[str, str]:
+    """The table's names of some labels."""
     return {label: DISPLAY_NAMES[label] for label in labels if label in DISPLAY_NAMES}

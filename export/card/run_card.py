@@ -1,4 +1,4 @@
-"""The card of a run: what the model file will say of itself."""
+"""The model card of a run."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from typing import Any
 
 import msgspec
 
+from export.card.describe_run import describe_data, describe_licence, describe_network
 from export.card.held_out import HeldOut, find_held_out
-from export.card.label_names import names_for
+from export.card.label_names import display_names_for
 from export.card.temperature import (
     AVERAGE_S,
     BOTH,
@@ -29,24 +30,23 @@ from export.card.thresholds import (
     PRIOR_EVENTS,
     TARGET_PRECISION,
     choose_thresholds,
-    find_sure,
-    find_unknown,
+    find_confident_threshold,
+    find_unknown_threshold,
 )
 from export.card.tuned_defaults import join_tuned
 from streamclf.core.card import Card, Thresholds, Unknown
 from train.base.errors import RunError
-from train.judging.metrics import interval_95
+from train.evaluation.metrics import interval_95
 from train.nets.contract import System
 from train.nets.inference import HOP_S
-from train.run_folder.reproduce import list_commands
 from train.run_folder.run import RunFolder
 
 TEMPERATURE_APPLIES = (
     "to averages, not to windows: mean[c] over the windows of softmax(logits)[c], then "
     "mean[c] ** (1 / temperature) / sum over k of mean[k] ** (1 / temperature)"
 )
-"""What another runtime must do with the card's temperature: to sharpen windows and average them
-then leaves scores that are too low for how often they are right."""
+"""Instruction for other runtimes, in the card. Sharpening each window before the average gives
+scores that are too low for how often they are right."""
 
 
 def make_card(
@@ -60,40 +60,40 @@ def make_card(
     precision: float | None,
     calibrated_by: Sequence[Path] = (),
 ) -> Card:
-    """Put the card together from the run's folder.
+    """Make the card from the run's folder.
 
     Args:
         run: The run folder.
         config: Its ``config.json``.
-        system: Of its network, with its recipe.
-        name: Of the model.
-        version: Of the model.
-        licence: Of the weights; follows from the data's if not given.
-        precision: Part of the events that should be right, for the thresholds; those tuned on
-            soundscapes hold if not given.
+        system: System of its network, with its recipe.
+        name: Name of the model.
+        version: Version of the model.
+        licence: Licence of the weights; follows from the data's if not given.
+        precision: Part of the events that should be right, for the thresholds; if not given, those
+            tuned on soundscapes are used.
         calibrated_by: Runs of the same recipe that held a fold out, if this one did not.
 
     Raises:
         ExportError: One of these runs cannot stand for this one.
-        RunError: The configuration lacks something a card needs.
+        RunError: The configuration lacks something that a card needs.
     """
     try:
         held_out = find_held_out(run, config, calibrated_by)
         never = config.get("background", [])
-        judged = _judge(held_out, system, config["labels"], never, precision)
+        judged = _evaluate(held_out, system, config["labels"], never, precision)
         return Card(
             name=name,
             version=version,
             task=system.task,
             activation="none" if system.task == "regression" else "softmax",
             labels=config["labels"],
-            display_names=names_for(config["labels"]),
+            display_names=display_names_for(config["labels"]),
             sample_rate=config["sample_rate"],
             window_samples=config["window_samples"],
             fill=system.fill,
-            training_data=_describe_data(config),
-            licence=licence or _licence(config),
-            description=_describe_network(config, system),
+            training_data=describe_data(config),
+            licence=licence or describe_licence(config),
+            description=describe_network(config, system),
             **judged,
         )
     except KeyError as error:
@@ -102,21 +102,21 @@ def make_card(
         ) from error
 
 
-def _judge(
+def _evaluate(
     held_out: HeldOut | None,
     system: System,
     labels: list[str],
     never: list[str],
     precision: float | None,
 ) -> dict[str, Any]:
-    """The card's fields that come of clips not trained on, and figures."""
+    """The card's fields that come from held-out clips."""
     if held_out is not None and system.task == "regression":
         return {"accuracy": _errors(held_out)}
     judged: dict[str, Any] = {}
-    if held_out is not None and len(held_out.heard.targets) < MIN_CLIPS:
-        judged = _judge_few(held_out, [labels.index(label) for label in never])
+    if held_out is not None and len(held_out.outputs.targets) < MIN_CLIPS:
+        judged = _evaluate_few(held_out, [labels.index(label) for label in never])
     elif held_out is not None:
-        judged = _judge_many(held_out, labels, never, precision)
+        judged = _evaluate_many(held_out, labels, never, precision)
     if never:
         own = judged.get("thresholds", Thresholds())
         judged["thresholds"] = msgspec.structs.replace(own, never=never)
@@ -127,62 +127,64 @@ def _judge(
     return judged
 
 
-def _judge_few(held_out: HeldOut, silent: list[int]) -> dict[str, Any]:
-    """What few clips tell; temperature and a threshold a class they would set by accident.
+def _evaluate_few(held_out: HeldOut, silent: list[int]) -> dict[str, Any]:
+    """The fields from clips too few for a temperature and a threshold for each class.
 
-    What is less sure than nearly all that is known can be told from less: from `FEW_CLIPS` on
-    there is a threshold of unknown sounds, and one for events that nearly all known clips reach.
+    From `FEW_CLIPS` on they are enough for two thresholds: one of unknown sounds, below nearly all
+    known clips, and one for events that nearly all known clips reach.
     """
     accuracy = _figures(held_out)
-    if len(held_out.heard.targets) < FEW_CLIPS:
+    if len(held_out.outputs.targets) < FEW_CLIPS:
         return {"accuracy": accuracy}
-    unknown = Unknown(threshold=find_unknown(held_out.heard, 1.0))
+    unknown = Unknown(threshold=find_unknown_threshold(held_out.outputs, 1.0))
     accuracy["unknown"] = {"known_kept": KEPT, **held_out.unknown}
-    on = max(Thresholds().on, unknown.threshold, find_sure(held_out.heard, 1.0, silent))
+    on = max(
+        Thresholds().on, unknown.threshold, find_confident_threshold(held_out.outputs, 1.0, silent)
+    )
     thresholds = Thresholds(on=on, off=round(on * OFF_RATIO, 3))
     return {"accuracy": accuracy, "unknown": unknown, "thresholds": thresholds}
 
 
-def _judge_many(
+def _evaluate_many(
     held_out: HeldOut, labels: list[str], never: list[str], precision: float | None
 ) -> dict[str, Any]:
     """Temperature, thresholds and figures."""
-    heard = held_out.heard
-    temperature = fit_temperature(heard)
+    outputs = held_out.outputs
+    temperature = fit_temperature(outputs)
     accuracy = _figures(held_out) | {"calibration": _calibration(held_out)}
-    unknown = Unknown(threshold=find_unknown(heard, temperature))
+    unknown = Unknown(threshold=find_unknown_threshold(outputs, temperature))
     accuracy["unknown"] = {"known_kept": KEPT, **held_out.unknown}
     if held_out.levels:
         accuracy["levels"] = held_out.levels
     tuned = join_tuned(held_out.tuned)
     if tuned:
         own = "those of this card" if precision is None else "tuned, not those of this card"
-        settings = msgspec.to_builtins(tuned.listening.thresholds)
+        settings = msgspec.to_builtins(tuned.settings.thresholds)
         del settings["classes"]
         accuracy["soundscapes"] = tuned.figures | {"thresholds": own, "tuned": settings}
-    off_ratio = tuned.listening.off_ratio if tuned else OFF_RATIO
+    off_ratio = tuned.settings.off_ratio if tuned else OFF_RATIO
 
     def choose(precision: float) -> tuple[Thresholds, dict[str, Any]]:
         thresholds, events = choose_thresholds(
-            heard, temperature, precision, labels, off_ratio, unknown.threshold, never
+            outputs, temperature, precision, labels, off_ratio, unknown.threshold, never
         )
         if tuned:
             thresholds = msgspec.structs.replace(
                 thresholds,
-                min_duration=tuned.listening.min_duration,
-                max_gap=tuned.listening.max_gap,
+                min_duration=tuned.settings.min_duration,
+                max_gap=tuned.settings.max_gap,
             )
         return thresholds, events
 
     found = {part: choose(part) for part in PRECISIONS}
     reached = {part: chosen for part, (chosen, events) in found.items() if events["reached"]}
     if tuned and precision is None:
-        # What counts as unknown must be no event.
-        on = max(tuned.listening.on, unknown.threshold)
-        thresholds = replace(tuned.listening, on=on).thresholds
+        # A sound that counts as unknown must not be an event.
+        on = max(tuned.settings.on, unknown.threshold)
+        thresholds = replace(tuned.settings, on=on).thresholds
     else:
         if precision is None:
-            # Nobody asked for it: the best that can be had instead.
+            # No precision was asked for, so the highest that can be reached is used instead.
             lower = [part for part in reached if part <= TARGET_PRECISION]
             precision = max(lower, default=TARGET_PRECISION)
         thresholds, events = choose(precision)
@@ -204,19 +206,19 @@ def _judge_many(
 
 
 def _figures(held_out: HeldOut) -> dict[str, Any]:
-    heard = held_out.heard
-    n_clips = len(heard.targets)
-    accuracy = heard.clip_accuracy()  # no temperature changes which average is the highest
+    outputs = held_out.outputs
+    n_clips = len(outputs.targets)
+    accuracy = outputs.clip_accuracy()  # no temperature changes which average is the highest
     low, high = interval_95(round(accuracy * n_clips), n_clips)
     published = held_out.mean("published_crops")
     if published is None:
-        # The first runs call it by the only protocol there was.
+        # The first runs name it after the only protocol there was.
         published = held_out.mean("ten_crops")
     return {
         **_origin(held_out),
         "averaged_windows": round(accuracy, 4),
         "interval_95": [round(low, 4), round(high, 4)],
-        "single_windows": round(heard.window_accuracy(), 4),
+        "single_windows": round(outputs.window_accuracy(), 4),
         "published_crops": None if published is None else round(published, 4),
         "protocol": (
             f"averaged_windows: mean of the scores of a window every {HOP_S:g} s of a clip; "
@@ -227,10 +229,10 @@ def _figures(held_out: HeldOut) -> dict[str, Any]:
 
 
 def _calibration(held_out: HeldOut) -> dict[str, Any]:
-    """How far scores are from how often they are right, on clips that set no temperature."""
+    """The calibration error on clips that the temperature was not fitted to."""
     return {
-        "error": round(calibration_error(held_out.heard, BOTH, RUNNING)[0], 4),
-        "error_of_clips": round(calibration_error(held_out.heard, BOTH, WHOLE)[0], 4),
+        "error": round(calibration_error(held_out.outputs, BOTH, RUNNING)[0], 4),
+        "error_of_clips": round(calibration_error(held_out.outputs, BOTH, WHOLE)[0], 4),
         "applied": TEMPERATURE_APPLIES,
         "protocol": (
             "expected calibration error over ten bins of the highest score, averaged over "
@@ -242,12 +244,12 @@ def _calibration(held_out: HeldOut) -> dict[str, Any]:
 
 
 def _origin(held_out: HeldOut) -> dict[str, Any]:
-    """Which clips the figures are of, and whose."""
+    """The clips that the figures are of, and the runs that held them out."""
     one_fold = len(held_out.folds) == 1
     origin: dict[str, Any] = {
         "data": held_out.data,
         "fold": held_out.folds[0] if one_fold else list(held_out.folds),
-        "clips": len(held_out.heard.targets),
+        "clips": len(held_out.outputs.targets),
     }
     if held_out.names:
         runs = zip(
@@ -265,13 +267,13 @@ def _origin(held_out: HeldOut) -> dict[str, Any]:
 
 
 def _errors(held_out: HeldOut) -> dict[str, Any]:
-    """A regression's figures, as its training or evaluation found them."""
+    """A regression's figures, as its training or evaluation measured them."""
     names = ("mean_absolute_error", "interval_95", "median_baseline", "spearman",
              "area_under_curve", "positive_from")  # fmt: skip
     if len(held_out.results) == 1:
         figures = {name: held_out.results[0].get(name) for name in names}
     else:
-        # An interval is not to be averaged, and one of all clips cannot be had from the folds'.
+        # Intervals cannot be averaged, and the folds' intervals do not give that of all clips.
         figures = {name: held_out.mean(name) for name in names if name != "interval_95"}
     return {
         **_origin(held_out),
@@ -281,72 +283,3 @@ def _errors(held_out: HeldOut) -> dict[str, Any]:
             "saying the training clips' median; the fold decided nothing in training"
         ),
     }
-
-
-def _describe_network(config: dict[str, Any], system: System) -> str:
-    text = f"{config['network']}: {config['title']}. {config['parameters']:,} parameters, "
-    text += f"{config['recipe']['epochs']} epochs, seed {config['seed']}. {system.card_note()}"
-    return f"{text.strip()} Made by {'; then '.join(list_commands(config))}."
-
-
-def _describe_data(config: dict[str, Any]) -> str:
-    data = config["data"]
-    folds = ", ".join(map(str, data["folds"]))
-    text = f"{data['name']}, folds {folds}: {data['clips']} clips ({data['citation']}; "
-    text += f"{data['licence']})."
-    if "teacher" in config:
-        # Who goes on from a run has labels of that run's, not of its own recipe.
-        share = config["teacher"].get("share", config["recipe"]["teacher_share"])
-        text += (
-            f" {share:.0%} of each label from a teacher: logistic "
-            f"regression on the features in {config['teacher']['file']}, fitted across these "
-            "folds, so that no clip was labelled by a head that had seen it; the features' own "
-            "network was trained on AudioSet."
-        )
-    if before := config.get("layers_of"):
-        text += (
-            f" It began with the layers of {before['name']}, version {before['version']} "
-            f"({before['file']}, SHA-256 {before['sha256']}), which learned from: "
-            f"{before['training_data'] or 'its card does not say'}"
-        )
-        if before["heard_before"]:
-            text += f" So {data['name']} was known to it: figures of held-out clips flatter it."
-    if "imitation" in config:
-        text += _describe_imitation(config["imitation"])
-    if config.get("last_layer_alone"):
-        text += " Of the labels only its last layer learned."
-    if "through_noise" in config:
-        epochs = config["recipe"]["epochs"]
-        text += f" Then it learned for {epochs} epochs to say under noise what it said without."
-    return text
-
-
-def _describe_imitation(imitation: dict[str, Any]) -> str:
-    sources = "; ".join(
-        f"{source['name']}, {source['hours']:.1f} h"
-        + (f" of folds {', '.join(map(str, source['folds']))}" if source["folds"] else "")
-        + f" ({source['licence']})"
-        for source in imitation["sources"]
-    )
-    text = (
-        f" Before it learned any labels it learned to give what {imitation['teacher']['name']} "
-        f"(trained on AudioSet) says of {imitation['windows']:,} windows mixed from {sources}."
-    )
-    if "windows_quieter" in imitation:
-        n_windows = f"{imitation['windows_quieter']:,}"
-        text += f" Most of {n_windows} of these it heard quieter than "
-        text += f"{imitation['teacher']['name']} did, by up to {imitation['quieter']['db']:g} dB."
-    if "windows_through_noise" in imitation:
-        n_windows = f"{imitation['windows_through_noise']:,}"
-        text += f" Most of {n_windows} of these it heard under noise that "
-        text += f"{imitation['teacher']['name']} did not hear."
-    return text
-
-
-def _licence(config: dict[str, Any]) -> str:
-    data = config["data"]
-    text = f"{data['licence']}, as the recordings of {data['name']} it was trained on"
-    before = config.get("layers_of")
-    if before and before["licence"] not in ("", text):
-        text += f"; {before['licence']}, as {before['name']}, whose layers it has"
-    return text

@@ -1,14 +1,14 @@
 """Thresholds for a wanted precision, for all classes together and for each.
 
 A clip counts as an event of a label if its averaged score reaches the label's threshold anywhere in
-the clip; it is right if the label is the clip's.
+the clip. The event is right if the label is the clip's.
 
-A class has few clips, too few to know its precision at a threshold by them alone. So each class is
-credited with `PRIOR_EVENTS` more events, of which as many are right as of all classes' events at
-the same threshold: where a class says little its threshold stays near the common one.
+A class has too few clips to know its precision at a threshold from them alone. So each class is
+credited with `PRIOR_EVENTS` more events, as many of them right as in the precision of all classes
+at the same threshold. The threshold of a class with few clips then stays near the common one.
 
-Where no threshold reaches the precision, the common one is so high that nothing is reported: what
-was asked for is that little is wrong, and few events that are wrong are no answer to that.
+If no threshold reaches the precision, the common one is so high that nothing is reported: the user
+asked for few errors, and a few events that are wrong would not be that.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from train.nets.inference import WindowLogits
 
 TARGET_PRECISION = 0.9
 PRECISIONS = (0.6, 0.7, 0.8, 0.85, 0.9, 0.95)
-"""Those that may be asked for when listening."""
+"""Precisions that a user may ask for when listening."""
 
 KEPT = 0.95
 """Part of the averages of known clips that must not count as unknown."""
@@ -33,14 +33,14 @@ KEPT = 0.95
 OFF_RATIO = 0.6
 PRIOR_EVENTS = 10
 
-SUREST = 0.9
-"""No sound as sure as this is unknown, however sure the network was of all that judged it."""
+MAX_UNKNOWN_THRESHOLD = 0.9
+"""Highest threshold of unknown sounds, however high the scores of the held-out clips are."""
 
 GRID = np.round(np.arange(0.2, 0.96, 0.01), 2)
 
 
 def choose_thresholds(
-    heard: WindowLogits,
+    outputs: WindowLogits,
     temperature: float,
     precision: float,
     labels: list[str] | None = None,
@@ -48,23 +48,24 @@ def choose_thresholds(
     lowest: float = 0.0,
     never: Collection[str] = (),
 ) -> tuple[Thresholds, dict[str, Any]]:
-    """The lowest thresholds at which enough of the events are right.
+    """Choose the lowest thresholds at which enough of the events are right.
 
     Args:
-        heard: What the network said of clips it was not trained on.
-        temperature: Of the scores.
+        outputs: Outputs for clips that the network was not trained on.
+        temperature: Temperature of the scores.
         precision: Part of the events that should be right.
-        labels: Of the classes, for thresholds of their own; one for all if not given.
+        labels: Labels of the classes, for a threshold each; one for all classes if not given.
         off_ratio: ``off`` as a part of ``on``.
-        lowest: No threshold is below it; what is unknown must be no event.
-        never: Labels that are never reported; their clips are other sounds.
+        lowest: Lower limit of all thresholds, as an unknown sound must not be an event.
+        never: Labels that are never reported; their clips count as other sounds.
 
     Returns:
-        The thresholds, and the precision (None: there are no events) and recall they had on these
-        clips and, chosen on the other parts of them, on each part. ``reached`` says whether any
-        common threshold gives the precision, ``best`` which is the highest there is.
+        The thresholds, and figures: precision (None if there are no events) and recall on these
+        clips, and ``cross_fitted``, the same with thresholds chosen on the other parts of the
+        clips. ``reached`` says whether any common threshold gives the precision, ``best`` is the
+        highest precision of any.
     """
-    peaks, own = _peaks(heard, temperature)
+    peaks, own = _peaks(outputs, temperature)
     silent = [label in never for label in labels or []]
     if any(silent):
         peaks[:, silent], own[:, silent] = 0.0, False
@@ -83,53 +84,59 @@ def choose_thresholds(
         "best": round(float(pooled.max()), 4),
         **_figures(peaks >= on, own),
     }
-    if len(heard.targets) >= 2 * N_PARTS:
+    if len(outputs.targets) >= 2 * N_PARTS:
         figures["cross_fitted"] = _cross_fitted(peaks, own, precision, bool(labels), lowest)
     chosen = Thresholds(on=common, off=round(common * off_ratio, 3), classes=classes)
     return chosen, figures
 
 
-def find_unknown(heard: WindowLogits, temperature: float) -> float:
-    """The averaged score that most averages of known clips reach in some class."""
-    highest = np.concatenate([clip.max(axis=1) for clip in RUNNING(heard, temperature)])
-    return min(round(float(np.quantile(highest, 1 - KEPT)), 4), SUREST)
+def find_unknown_threshold(outputs: WindowLogits, temperature: float) -> float:
+    """Find the averaged score that most averages of known clips reach in some class."""
+    highest = np.concatenate([clip.max(axis=1) for clip in RUNNING(outputs, temperature)])
+    return min(round(float(np.quantile(highest, 1 - KEPT)), 4), MAX_UNKNOWN_THRESHOLD)
 
 
-def find_sure(heard: WindowLogits, temperature: float, silent: Sequence[int] = ()) -> float:
-    """The averaged score that nearly all known clips reach somewhere, where they are few.
+def find_confident_threshold(
+    outputs: WindowLogits, temperature: float, silent: Sequence[int] = ()
+) -> float:
+    """Find the averaged score that nearly all known clips reach somewhere, where they are few.
 
     Args:
-        heard: What the network said of clips it was not trained on.
-        temperature: Of the scores.
-        silent: Classes that are never reported; their clips are none that must be found.
+        outputs: Outputs for clips that the network was not trained on.
+        temperature: Temperature of the scores.
+        silent: Classes that are never reported; their clips need not be found.
     """
-    peaks, own = _peaks(heard, temperature)
-    found = peaks[own][~np.isin(heard.targets, silent)]
-    return min(round(float(np.quantile(found, 1 - KEPT)), 4), SUREST) if found.size else SUREST
+    peaks, own = _peaks(outputs, temperature)
+    found = peaks[own][~np.isin(outputs.targets, silent)]
+    return (
+        min(round(float(np.quantile(found, 1 - KEPT)), 4), MAX_UNKNOWN_THRESHOLD)
+        if found.size
+        else MAX_UNKNOWN_THRESHOLD
+    )
 
 
 def _peaks(
-    heard: WindowLogits, temperature: float
+    outputs: WindowLogits, temperature: float
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
-    """``(clips, classes)``: each class's highest average, and whether the clip is of it."""
-    averages = RUNNING(heard, temperature)
+    """Each class's highest average, and whether the clip is of that class: ``(clips, classes)``."""
+    averages = RUNNING(outputs, temperature)
     peaks = np.stack([average.max(axis=0) for average in averages])
     own = np.zeros(peaks.shape, dtype=bool)
-    own[np.arange(len(heard.targets)), heard.targets] = True
+    own[np.arange(len(outputs.targets)), outputs.targets] = True
     return peaks, own
 
 
 def _counts(
     peaks: npt.NDArray[np.float64], own: npt.NDArray[np.bool_]
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """``(grid, classes)``: events of each class at each threshold, and those that are right."""
+    """Events of each class at each threshold, and those that are right: ``(grid, classes)``."""
     events = np.stack([(peaks >= on).sum(axis=0) for on in GRID])
     right = np.stack([((peaks >= on) & own).sum(axis=0) for on in GRID])
     return events, right
 
 
 def _pooled(peaks: npt.NDArray[np.float64], own: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
-    """``(grid,)``: the precision of all classes together; 0 where nothing reaches a threshold."""
+    """The precision of all classes together, ``(grid,)``; 0 where no clip reaches a threshold."""
     events, right = _counts(peaks, own)
     return right.sum(axis=1) / np.maximum(1, events.sum(axis=1))
 
@@ -141,13 +148,13 @@ def _per_class(
     pooled = _pooled(peaks, own)
     shrunk = (right + PRIOR_EVENTS * pooled[:, None]) / (events + PRIOR_EVENTS)
     on = np.array([_lowest(column, precision) for column in shrunk.T])
-    # A class that is never right often enough must not get by with less than the others.
+    # A class that never reaches the precision must not get a lower threshold than the others.
     never = (shrunk < precision).all(axis=0)
     return np.where(never, np.maximum(on, _common(peaks, own, precision)), on)
 
 
 def _common(peaks: npt.NDArray[np.float64], own: npt.NDArray[np.bool_], precision: float) -> float:
-    """The lowest threshold at which enough of all events are right, or one that lets none pass."""
+    """The lowest threshold at which enough of all events are right, or one that no clip reaches."""
     pooled = _pooled(peaks, own)
     if pooled.max() >= precision:
         return _lowest(pooled, precision)

@@ -1,4 +1,4 @@
-"""What `export.tune` found, read back for the card."""
+"""The results of `export.tune`, read back for the card."""
 
 from __future__ import annotations
 
@@ -8,37 +8,37 @@ from typing import Any
 
 import numpy as np
 
-from export.card.tuning import Listening
+from export.card.tuning import EventSettings
 from export.errors import ExportError
 
 
 @dataclass(frozen=True)
 class Tuned:
-    """Settings for events, and what they are worth.
+    """Tuned settings for events, and their accuracy.
 
     Attributes:
-        listening: The settings.
-        figures: On soundscapes of clips that they were not tuned on.
+        settings: The settings.
+        figures: Figures on soundscapes of clips that they were not tuned on.
     """
 
-    listening: Listening
+    settings: EventSettings
     figures: dict[str, Any]
 
 
-def join_tuned(said: Sequence[dict[str, Any]]) -> Tuned | None:
-    """Several runs' ``events.json`` as one: medians of settings, means of figures.
+def join_tuned(results: Sequence[dict[str, Any]]) -> Tuned | None:
+    """Join several runs' ``events.json``: medians of settings, means of figures.
 
     Raises:
-        ExportError: One of them lacks something.
+        ExportError: One of them is incomplete.
     """
-    if not said:
+    if not results:
         return None
     try:
-        chosen = [asdict(Listening(**one["listening"])) for one in said]
+        chosen = [asdict(EventSettings(**one["listening"])) for one in results]
         medians = {
             name: round(float(np.median([one[name] for one in chosen])), 3) for name in chosen[0]
         }
-        judged = [one["judged"] for one in said]
+        judged = [one["judged"] for one in results]
         figures = {
             "event_f1": _mean([one["events"]["f1"] for one in judged]),
             "event_precision": _mean([one["events"]["precision"] or 0.0 for one in judged]),
@@ -60,7 +60,7 @@ def join_tuned(said: Sequence[dict[str, Any]]) -> Tuned | None:
         "noise, settings tuned on the other half; onset within 1 s, offset within 1 s or half of "
         "the event's length; with windows averaged over average_s; as by sed_eval"
     )
-    return Tuned(Listening(**medians), figures)
+    return Tuned(EventSettings(**medians), figures)
 
 
 def _mean(values: Sequence[float | None]) -> float:

@@ -1,7 +1,7 @@
-"""Averaging, thresholds and lengths under which most events are right, found on soundscapes.
+"""Tuning of averaging, thresholds and lengths for most right events, on soundscapes.
 
-The network hears each scene once; after that only averages and events are made anew, as
-`streamclf.pipeline.engine.Engine.judge` makes them.
+The network runs over each scene once. After that only averages and events are computed again, as by
+`streamclf.pipeline.engine.Engine.judge`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from streamclf.pipeline.average import average
 from streamclf.pipeline.events import Timing, detect
 from streamclf.pipeline.windows import slide
 from train.audio.scenes import Scene
-from train.judging.event_metrics import Event, judge_events
+from train.evaluation.event_metrics import Event, evaluate_events
 from train.nets.inference import HOP_S, softmax
 
 CHOICES = {
@@ -30,17 +30,17 @@ CHOICES = {
     "max_gap": [0.0, 0.5, 1.0, 1.5],
     "min_duration": [0.0, 0.5, 1.0],
 }
-"""What is tried of each setting, one after another. No longer least duration: a single bark
-becomes an event about as long as a window, and must not be dropped for longer sounds' sake. No
-lower ``off``: at 0.1 the bundled network gained 0.02 of event F1, at 0.05 it lost 0.1, where what
-is left of any class's score keeps an event on."""
+"""Values that are tried for each setting, one setting after another. A longer minimum duration is
+not tried: a single bark makes an event about as long as a window, and must not be dropped in favour
+of longer sounds. A lower ``off`` is not tried: at 0.1 the bundled network gained 0.02 of event F1,
+but at 0.05 it lost 0.1, as the low scores that remain in any class keep an event on."""
 
 N_ROUNDS = 3
 
 
 @dataclass(frozen=True)
-class Listening:
-    """The settings that are tuned; seconds, and averaged scores."""
+class EventSettings:
+    """The settings that are tuned: averaged scores, and durations in seconds."""
 
     on: float = 0.5
     off_ratio: float = 0.6
@@ -50,19 +50,19 @@ class Listening:
 
     @property
     def thresholds(self) -> Thresholds:
-        """For the card."""
+        """The settings as thresholds for the card."""
         off = round(self.on * self.off_ratio, 3)
         return Thresholds(on=self.on, off=off, min_duration=self.min_duration, max_gap=self.max_gap)
 
 
 @dataclass(frozen=True, eq=False)
-class HeardScene:
-    """A scene as a network heard it.
+class SceneLogits:
+    """The logits of a network for a scene.
 
     Attributes:
-        scene: With its events.
-        positions: Of the windows.
-        n_samples: Of real audio in each.
+        scene: The scene, with its events.
+        positions: Position of each window.
+        n_samples: Samples of real audio in each window.
         logits: ``(windows, classes)``.
     """
 
@@ -72,12 +72,12 @@ class HeardScene:
     logits: npt.NDArray[np.float32]
 
 
-def hear_scenes(
+def run_scenes(
     network: nn.Module, scenes: Iterable[Scene], window_samples: int, hop_s: float = HOP_S
-) -> list[HeardScene]:
+) -> list[SceneLogits]:
     """Run a network over the windows of scenes, as the engine cuts them."""
     network.eval()
-    heard = []
+    found = []
     for scene in scenes:
         block = Block(0, scene.waveform[np.newaxis], scene.sample_rate)
         windows = list(slide([block], window_samples, round(hop_s * scene.sample_rate)))
@@ -85,86 +85,86 @@ def hear_scenes(
             batch = torch.from_numpy(np.stack([window.waveform for window in windows]))
             logits = network(batch).float().numpy()
         positions = [window.position for window in windows]
-        heard.append(HeardScene(scene, positions, [w.n_samples for w in windows], logits))
-    return heard
+        found.append(SceneLogits(scene, positions, [w.n_samples for w in windows], logits))
+    return found
 
 
 def find_events(
-    heard: HeardScene,
+    scene_logits: SceneLogits,
     labels: Sequence[str],
     window_samples: int,
     temperature: float,
-    listening: Listening,
+    settings: EventSettings,
     hop_s: float = HOP_S,
 ) -> list[Event]:
-    """The events that the engine would find in a scene."""
-    rate = heard.scene.sample_rate
-    scores = softmax(heard.logits, temperature).astype(np.float32)
+    """Find the events that the engine would find in a scene."""
+    rate = scene_logits.scene.sample_rate
+    scores = softmax(scene_logits.logits, temperature).astype(np.float32)
     timing = Timing(
         window=window_samples,
         hop=round(hop_s * rate),
-        average=round(listening.average_s * rate),
-        min_duration=round(listening.min_duration * rate),
-        max_gap=round(listening.max_gap * rate),
+        average=round(settings.average_s * rate),
+        min_duration=round(settings.min_duration * rate),
+        max_gap=round(settings.max_gap * rate),
     )
-    items = map(Scores, heard.positions, heard.n_samples, scores)
+    items = map(Scores, scene_logits.positions, scene_logits.n_samples, scores)
     averages = average(items, timing.average, temperature=temperature)
-    found = detect(averages, list(labels), listening.thresholds, timing)
+    found = detect(averages, list(labels), settings.thresholds, timing)
     return [
-        Event(heard.scene.name, event.label, event.onset / rate, event.offset / rate)
+        Event(scene_logits.scene.name, event.label, event.onset / rate, event.offset / rate)
         for event in found
         if isinstance(event, SoundEvent)
     ]
 
 
 class Tuner:
-    """Judges settings on scenes, and finds good ones.
+    """Evaluates settings on scenes, and finds good ones.
 
     Args:
-        heard: The scenes as heard.
-        labels: Of the network.
-        window_samples: Of the network.
-        temperature: Of the scores.
+        scenes: Logits of the scenes.
+        labels: Labels of the network.
+        window_samples: Length of the network's input.
+        temperature: Temperature of the scores.
     """
 
     def __init__(
         self,
-        heard: Sequence[HeardScene],
+        scenes: Sequence[SceneLogits],
         labels: Sequence[str],
         window_samples: int,
         temperature: float,
     ) -> None:
-        self._heard, self._labels = heard, labels
+        self._scenes, self._labels = scenes, labels
         self._window_samples, self._temperature = window_samples, temperature
 
-    def judge(self, listening: Listening, snr_db: float | None = None) -> dict:
-        """Judge the events of one level's scenes, or of all (`judge_events`)."""
-        own = [h for h in self._heard if snr_db is None or h.scene.snr_db == snr_db]
+    def evaluate(self, settings: EventSettings, snr_db: float | None = None) -> dict:
+        """Evaluate the events of one level's scenes, or of all (`evaluate_events`)."""
+        own = [h for h in self._scenes if snr_db is None or h.scene.snr_db == snr_db]
         found = [
             event
-            for heard in own
+            for scene_logits in own
             for event in find_events(
-                heard, self._labels, self._window_samples, self._temperature, listening
+                scene_logits, self._labels, self._window_samples, self._temperature, settings
             )
         ]
-        scenes = [heard.scene for heard in own]
+        scenes = [scene_logits.scene for scene_logits in own]
         truth = [
             Event(s.name, e.label, e.onset / s.sample_rate, e.offset / s.sample_rate)
             for s in scenes
             for e in s.events
         ]
         lengths = {scene.name: len(scene.waveform) / scene.sample_rate for scene in scenes}
-        return judge_events(truth, found, lengths)
+        return evaluate_events(truth, found, lengths)
 
-    def tune(self, averages_s: Sequence[float] = (AVERAGE_S,)) -> Listening:
-        """The settings with the best event F1, each tried in turn with the others kept.
+    def tune(self, averages_s: Sequence[float] = (AVERAGE_S,)) -> EventSettings:
+        """Find the settings with the best event F1; each is tried in turn with the others fixed.
 
         Args:
-            averages_s: Lengths of averages to choose from. The card holds none, so that others
-                than the engine's own are for whoever sets it when listening.
+            averages_s: Lengths of averages to choose from. The card has none: other lengths than
+                the engine's own are for users who set it when listening.
         """
         choices = {**CHOICES, "average_s": averages_s}
-        best = Listening(average_s=averages_s[0])
+        best = EventSettings(average_s=averages_s[0])
         best_f1 = self._f1(best)
         for _ in range(N_ROUNDS):
             before = best
@@ -177,5 +177,5 @@ class Tuner:
                 break
         return best
 
-    def _f1(self, listening: Listening) -> float:
-        return self.judge(listening)["events"]["f1"] or 0.0
+    def _f1(self, settings: EventSettings) -> float:
+        return self.evaluate(settings)["events"]["f1"] or 0.0

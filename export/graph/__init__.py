@@ -1,1 +1,1 @@
-"""The graph of an exported model: how it is made, stored and compared."""
+"""The graph of an exported model: tracing, number formats, comparison."""

@@ -1,4 +1,4 @@
-"""Does the file say what the network says?"""
+"""Comparison of a graph's outputs in ONNX Runtime with the network's in torch."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ TOLERANCE = 1e-4
 """Largest difference allowed between two logits."""
 
 LARGE = 10.0
-"""Logits above this may differ by as much more: float32 has seven digits, wherever the point is."""
+"""Logits above this may differ in proportion, as float32 has seven digits."""
 
 
 def compare(
@@ -24,17 +24,17 @@ def compare(
     *,
     tolerance: float = TOLERANCE,
 ) -> float:
-    """Run torch and ONNX Runtime on fresh random input of several levels, down to silence.
+    """Run torch and ONNX Runtime on new random input of several levels, down to silence.
 
     Args:
-        network: The truth.
-        model: The graph that shall agree with it.
-        window_samples: Of its input.
-        seed: Of the input; nothing means another one each time.
+        network: The reference.
+        model: The graph to compare with it.
+        window_samples: Length of the input.
+        seed: Seed of the input; another one each time if not given.
         tolerance: Largest difference allowed.
 
     Returns:
-        The largest difference, where logits are above `LARGE` for each that much of them.
+        The largest difference; where logits are above `LARGE`, relative to them.
 
     Raises:
         ExportError: The graph does not run, or differs by more than ``tolerance``.
@@ -57,7 +57,7 @@ def compare(
                     f"the graph gives {given.shape} where the network gives {expected.shape}; "
                     "nothing was written: its forward() must keep the batch in front"
                 )
-            # A NaN on either side must not pass as agreement.
+            # NaN on either side counts as an infinite difference, below.
             scale = max(1.0, float(np.abs(expected).max()) / LARGE)
             difference = np.abs(given - expected).max() / scale
             worst = max(worst, float(difference) if np.isfinite(difference) else np.inf)

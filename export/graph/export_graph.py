@@ -1,4 +1,4 @@
-"""A run's network as an ONNX graph: one file, everything from the waveform on inside."""
+"""Tracing a run's network as an ONNX graph, in which everything from the waveform on is inside."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ INPUT = "waveform"
 def make_graph(network: nn.Module, window_samples: int, output: str) -> onnx.ModelProto:
     """Trace the network: ``waveform (batch, window_samples)`` -> ``output (batch, classes)``."""
     example = torch.zeros(2, window_samples)
-    # The exporter logs and warns about its own workings; none of it is for whoever exports.
+    # The exporter logs and warns about its internals, which does not help a user.
     loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
@@ -42,7 +42,7 @@ def make_graph(network: nn.Module, window_samples: int, output: str) -> onnx.Mod
 
 
 def _forget_origins(model: onnx.ModelProto) -> None:
-    """Drop what the exporter notes at every node: file names and stacks of this machine."""
+    """Delete the exporter's notes at every node: file names and stack traces of this machine."""
     for node in model.graph.node:
         del node.metadata_props[:]
         node.doc_string = ""

@@ -1,9 +1,9 @@
-"""Weights stored as float16, computed with as float32.
+"""Weights stored as float16, with arithmetic in float32.
 
-Each is followed by a Cast, which ONNX Runtime folds when it opens the file: half the size, the
-same arithmetic and speed. Computing in float16 as well is no gain on a CPU, whose kernels convert
-back and forth. The constants of a mel front end stay whole: they are few, and at half the digits
-they were the largest error by far (0.065 on the bundled network's logits, 0.005 without).
+Each tensor is followed by a Cast, which ONNX Runtime folds when it opens the file: half the size,
+the same arithmetic and speed. Arithmetic in float16 is no gain on a CPU, whose kernels convert back
+and forth. The constants of a mel front end stay float32: they are few, and as float16 they caused
+the largest error by far (0.065 on the bundled network's logits, 0.005 without).
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from onnx import TensorProto, helper, numpy_helper
 from export.graph.float_nodes import mel_nodes
 
 MIN_SIZE = 1024
-"""Smaller tensors, scales and biases, keep their digits: they save next to nothing."""
+"""Smaller tensors, scales and biases, stay float32: they save next to nothing."""
 
 TOLERANCE = 0.05
 """Largest difference allowed between two logits: a score moves by an eightieth at most."""
 
 
-def store_half(model: onnx.ModelProto) -> onnx.ModelProto:
-    """The same graph with its large weights in half the bytes; inputs and outputs as before."""
+def store_float16(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Copy a graph with its large weights stored as float16; inputs and outputs stay the same."""
     stored = onnx.ModelProto()
     stored.CopyFrom(model)
     casts = []

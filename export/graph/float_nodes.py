@@ -1,4 +1,4 @@
-"""Which nodes of a graph stay float, whatever its other weights are stored as."""
+"""The nodes of a graph that stay float, whatever its other weights are stored as."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import onnx
 
 
 def mel_nodes(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
-    """The mel front end: all that a logarithm is taken of, and the logarithm.
+    """The mel front end: everything that a logarithm is taken of, and the logarithm.
 
-    80 dB of power between silence and full scale need more digits than the weights behind it.
+    80 dB of power between silence and full scale need more digits than the weights after it.
     """
     made_by = {output: node for node in graph.node for output in node.output}
     found: list[onnx.NodeProto] = []
@@ -22,7 +22,7 @@ def mel_nodes(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
 
 
 def first_layers(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
-    """What takes the waveform itself, up to and with the first convolution on each way.
+    """The nodes that process the waveform itself, up to the first convolution on each path.
 
     Quiet sounds would be lost in a waveform of 8 bits.
     """
@@ -37,9 +37,9 @@ def first_layers(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
 
 
 def thin_layers(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
-    """The convolutions that hear one map each, up to the first that mixes maps.
+    """The convolutions within single maps, up to the first one that mixes maps.
 
-    Large maps and nine products a value: 8 bits cost there more than they save.
+    They have large maps and nine products for a value: 8 bits cost more there than they save.
     """
     shapes = {tensor.name: tensor.dims for tensor in graph.initializer}
     front = mel_nodes(graph)
@@ -54,10 +54,10 @@ def thin_layers(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
 
 
 def mean_layers(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
-    """Means over an axis, and all behind them, where no convolution follows.
+    """Means over an axis, and everything after them, where no convolution follows.
 
-    There channels of many scales meet in one tensor, of which 8 bits would leave the small ones
-    nothing; and there is hardly any work to save.
+    Channels of different scales meet there in one tensor, in which 8 bits would leave nothing of
+    the small ones; and there is hardly any work to save.
     """
     behind: set[str] = set()
     found = []

@@ -1,4 +1,4 @@
-"""The forms a model file can take: as trained, with half the bytes, or in 8 bits."""
+"""The number formats of a model file: as trained, float16 weights, or 8 bits."""
 
 from __future__ import annotations
 
@@ -16,23 +16,24 @@ from export.graph.compare_outputs import compare
 from export.graph.export_graph import make_graph
 from export.graph.prune import prune
 from streamclf.core.card import Card
-from train.evaluate import open_data_of
+from train.evaluate import reopen_data
 from train.nets.contract import System
 from train.nets.inference import WindowLogits
 from train.run_folder.load_network import load_network
 from train.run_folder.run import CONFIG, RunFolder
 
-Form: TypeAlias = Literal["float32", "half", "int8"]
+NumberFormat: TypeAlias = Literal["float32", "half", "int8"]
 
 
 @dataclass(frozen=True)
-class Formed:
-    """A graph in its form.
+class FormattedGraph:
+    """A graph in its number format.
 
     Attributes:
         model: The graph.
-        difference: The largest between torch and ONNX Runtime; in 8 bits that of the graph before.
-        quantised: Of 8 bits, what they are worth.
+        difference: Largest difference between torch and ONNX Runtime; for 8 bits that of the graph
+            before quantisation.
+        quantised: Accuracy and speed in 8 bits; None for other formats.
     """
 
     model: onnx.ModelProto
@@ -40,70 +41,72 @@ class Formed:
     quantised: int8.Quantised | None = None
 
     def complete(self, card: Card) -> Card:
-        """The card with what the form changes."""
+        """The card with the entries that the format changes."""
         if self.quantised is None:
             return card
-        accuracy = int8.judged(self.quantised, card.accuracy)
+        accuracy = int8.update_accuracy(self.quantised, card.accuracy)
         note = f"{card.description} Weights and activations in 8 bits."
         return msgspec.structs.replace(card, accuracy=accuracy, description=note)
 
 
-class JudgedAnew(RunFolder):
-    """A run whose held-out clips were heard again, by another form of its network."""
+class ReevaluatedRun(RunFolder):
+    """A run whose held-out clips were run again, by another format of its network."""
 
-    def __init__(self, run: RunFolder, heard: WindowLogits) -> None:
+    def __init__(self, run: RunFolder, outputs: WindowLogits) -> None:
         super().__init__(run.path, writes=False)
-        self._heard = heard
+        self._heard = outputs
 
     def read_held_out(self) -> WindowLogits:
-        """What was heard now."""
+        """The new outputs."""
         return self._heard
 
 
-def form_graph(
+def build_graph(
     run: RunFolder,
     config: dict[str, Any],
     system: System,
     network: nn.Module,
-    form: Form,
+    number_format: NumberFormat,
     *,
     output: str,
     data: Path | None = None,
     prepared: Path | None = None,
     judged_by: Path | None = None,
-) -> tuple[Formed, RunFolder]:
-    """Trace a run's network and bring the graph into a form, checked at every step.
+) -> tuple[FormattedGraph, RunFolder]:
+    """Trace a run's network and convert the graph to a number format, checked at every step.
 
     Args:
         run: The run folder.
         config: Its ``config.json``.
-        system: Of its network.
-        network: With its weights.
-        form: Which.
+        system: System of its network.
+        network: The network, with its weights.
+        number_format: The format.
         output: Name of the graph's output.
-        data: Where the data set lies, if not where it was; 8 bits need it.
-        prepared: Where its prepared clips are.
-        judged_by: A run of the same recipe that held a fold out, which shows what 8 bits cost
-            where this one held none out.
+        data: Folder of the data set, if not where it was; 8 bits need it.
+        prepared: Folder of its prepared clips.
+        judged_by: A run of the same recipe that held a fold out, which shows the loss by 8 bits if
+            this one held none out.
 
     Returns:
         The graph, and the run to describe it by.
 
     Raises:
-        ExportError: The form does not say what the network says.
-        UsageError: 8 bits need data that is not known.
+        ExportError: The graph's outputs differ from the network's.
+        UsageError: 8 bits need data whose place is not known.
     """
     window_samples = config["window_samples"]
     model = prune(make_graph(network, window_samples, output))
     difference = compare(network, model, window_samples)
-    if form == "half":
-        model = float16.store_half(model)
+    if number_format == "half":
+        model = float16.store_float16(model)
         difference = compare(network, model, window_samples, tolerance=float16.TOLERANCE)
-    if form != "int8":
-        return Formed(model, difference), run
+    if number_format != "int8":
+        return FormattedGraph(model, difference), run
     if config["data"]["test_fold"]:
         quantised = _quantise(run, config, system, model, data, prepared)
-        return Formed(quantised.model, difference, quantised), JudgedAnew(run, quantised.heard)
+        return FormattedGraph(quantised.model, difference, quantised), ReevaluatedRun(
+            run, quantised.outputs
+        )
     if judged_by is None:
         raise ExportError(
             f"--int8: {run.path} held no fold out, so nothing shows what 8 bits cost: try --half, "
@@ -114,10 +117,10 @@ def form_graph(
     _, twin = load_network(other, own)
     graph = prune(make_graph(twin, window_samples, output))
     shown = _quantise(other, own, system, graph, data, prepared)
-    clips = open_data_of(run, system, config, data=data, prepared=prepared)
+    clips = reopen_data(run, system, config, data=data, prepared=prepared)
     windows = int8.draw_windows(clips.of_folds(config["data"]["folds"]), window_samples)
-    quantised = replace(shown, model=int8.put_in_8_bits(model, windows))
-    return Formed(quantised.model, difference, quantised), run
+    quantised = replace(shown, model=int8.quantise_graph(model, windows))
+    return FormattedGraph(quantised.model, difference, quantised), run
 
 
 def _quantise(
@@ -128,13 +131,15 @@ def _quantise(
     data: Path | None,
     prepared: Path | None,
 ) -> int8.Quantised:
-    """A run's graph in 8 bits, judged on the fold that it held out."""
+    """Quantise a run's graph to 8 bits, and evaluate it on the fold that the run held out."""
     fold, folds = config["data"]["test_fold"], config["data"]["folds"]
-    clips = open_data_of(run, system, config, data=data, prepared=prepared)
+    clips = reopen_data(run, system, config, data=data, prepared=prepared)
     training, held_out = clips.of_folds(folds), clips.of_folds([fold])
     if not training.clips or not held_out.clips:
         raise ExportError(
             f"--int8: the data lacks clips of folds {folds} or {fold}, which {run.path} was "
             "trained and judged on: give its own with --data"
         )
-    return int8.quantise(model, training, held_out, config["window_samples"], system.fill)
+    return int8.quantise_and_evaluate(
+        model, training, held_out, config["window_samples"], system.fill
+    )

@@ -1,9 +1,10 @@
-"""Weights and activations in 8 bits: static quantisation by ONNX Runtime, judged on clips.
+"""Weights and activations in 8 bits: static quantisation by ONNX Runtime, evaluated on clips.
 
-QDQ, U8S8, a scale a channel; 7 bits of a weight, so that every processor computes the same. The
-ranges come from windows of the clips the network was trained on. The mel front end stays float,
-of a network over waveforms the first layer, what is over single maps before maps are mixed, and
-what is behind the last convolutions' means.
+The format is QDQ, U8S8, with a scale for each channel, and 7 bits for a weight, so that every
+processor computes the same. The ranges come from windows of the clips that the network was trained
+on. These stay float: the mel front end; in a network over waveforms the first layer; convolutions
+within single maps, before maps are mixed; and everything after the means that follow the last
+convolutions.
 """
 
 from __future__ import annotations
@@ -26,77 +27,77 @@ from export.errors import ExportError
 from export.graph.float_nodes import first_layers, mean_layers, mel_nodes, thin_layers
 from streamclf.core.card import Fill
 from train.datasets import ClipSet
-from train.nets.inference import WindowLogits, hear_windows
+from train.nets.inference import WindowLogits, run_windows
 
 MAX_LOSS = 0.01
-"""Accuracy (a regression's mean absolute error) may be worse by this much."""
+"""Largest loss of accuracy (for a regression: largest rise of the mean absolute error)."""
 
 N_CALIBRATION = 256
-"""Windows that the ranges are taken from."""
+"""Windows that the ranges are measured on."""
 
 N_TIMED = 8
-"""Windows a batch when speed is compared."""
+"""Windows in a batch when speed is compared."""
 
 
 @dataclass(frozen=True)
 class Quantised:
-    """A graph in 8 bits, and what it is worth.
+    """A graph in 8 bits, with its accuracy and speed.
 
     Attributes:
         model: The graph.
-        heard: What it said of the held-out clips.
+        outputs: Its outputs for the held-out clips.
         before: Accuracy of averaged windows in float32; a regression's mean absolute error.
         after: The same in 8 bits.
-        speed: Times as many windows a second as in float32, on one thread of this machine.
+        speed: Speed relative to float32, on one thread of this machine.
     """
 
     model: onnx.ModelProto
-    heard: WindowLogits
+    outputs: WindowLogits
     before: float
     after: float
     speed: float
 
 
-def quantise(
+def quantise_and_evaluate(
     model: onnx.ModelProto,
     training: ClipSet,
     held_out: ClipSet,
     window_samples: int,
     fill: Fill = "mirror",
 ) -> Quantised:
-    """Quantise a graph and judge it beside the original.
+    """Quantise a graph and compare it with the original.
 
     Args:
-        model: In float32.
+        model: The graph in float32.
         training: Clips of the folds the network was trained on, for the ranges.
         held_out: Clips of the fold that decided nothing.
-        window_samples: Of the graph's input.
-        fill: What fills it where a clip is shorter.
+        window_samples: Length of the graph's input.
+        fill: What fills the input where a clip is shorter.
 
     Raises:
         ExportError: 8 bits cost more than `MAX_LOSS`, or the graph cannot be quantised.
     """
-    small = put_in_8_bits(model, draw_windows(training, window_samples))
-    truth = hear_windows(GraphNetwork(model), held_out, window_samples, fill=fill)
-    heard = hear_windows(GraphNetwork(small), held_out, window_samples, fill=fill)
-    if heard.is_regression:
-        before, after, loss = truth.clip_error(), heard.clip_error(), 1.0
+    small = quantise_graph(model, draw_windows(training, window_samples))
+    truth = run_windows(GraphNetwork(model), held_out, window_samples, fill=fill)
+    outputs = run_windows(GraphNetwork(small), held_out, window_samples, fill=fill)
+    if outputs.is_regression:
+        before, after, loss = truth.clip_error(), outputs.clip_error(), 1.0
     else:
-        before, after, loss = truth.clip_accuracy(), heard.clip_accuracy(), -1.0
+        before, after, loss = truth.clip_accuracy(), outputs.clip_accuracy(), -1.0
     if loss * (after - before) > MAX_LOSS + 1e-9:
-        what = "mean absolute error rises" if heard.is_regression else "accuracy falls"
+        what = "mean absolute error rises" if outputs.is_regression else "accuracy falls"
         raise ExportError(
-            f"--int8: {what} from {before:.1%} to {after:.1%} on {len(heard.targets)} held-out "
+            f"--int8: {what} from {before:.1%} to {after:.1%} on {len(outputs.targets)} held-out "
             f"clips, {MAX_LOSS * 100:g} point is the limit: try --half; nothing was written"
         )
     windows = draw_windows(training, window_samples, N_TIMED)
-    return Quantised(small, heard, before, after, compare_speed(model, small, windows))
+    return Quantised(small, outputs, before, after, compare_speed(model, small, windows))
 
 
 def draw_windows(
     clips: ClipSet, window_samples: int, n_windows: int = N_CALIBRATION
 ) -> npt.NDArray[np.float32]:
-    """``(n_windows, window_samples)``: a window somewhere in each of so many clips."""
+    """Draw a random window of each of ``n_windows`` clips: ``(n_windows, window_samples)``."""
     random = np.random.default_rng(1)
     indices = random.permutation(np.resize(random.permutation(len(clips.clips)), n_windows))
     windows = np.zeros((n_windows, window_samples), dtype=np.float32)
@@ -112,7 +113,11 @@ def draw_windows(
 def compare_speed(
     model: onnx.ModelProto, other: onnx.ModelProto, windows: npt.NDArray[np.float32]
 ) -> float:
-    """How many times as fast the other graph is, in turns on this thread; the best of each."""
+    """Measure the other graph's speed relative to the first's, in turns on this thread.
+
+    Returns:
+        The ratio of the best times.
+    """
     sessions = [_open(model, n_threads=1), _open(other, n_threads=1)]
     best = [np.inf, np.inf]
     for _ in range(10):
@@ -124,12 +129,12 @@ def compare_speed(
 
 
 class GraphNetwork(nn.Module):
-    """A graph where a network is asked for; it learns nothing."""
+    """A graph as a torch module, for functions that take a network; it learns nothing."""
 
     def __init__(self, model: onnx.ModelProto) -> None:
         super().__init__()
         self.session = _open(model)
-        self.place = nn.Parameter(torch.zeros(0))  # says on which device it is
+        self.place = nn.Parameter(torch.zeros(0))  # shows the device that it is on
 
     def forward(self, waveform: Tensor) -> Tensor:
         """``(batch, samples)`` -> ``(batch, classes)``."""
@@ -137,12 +142,12 @@ class GraphNetwork(nn.Module):
         return torch.from_numpy(given)
 
 
-def judged(quantised: Quantised, accuracy: dict[str, Any]) -> dict[str, Any]:
-    """A card's figures with those that 8 bits change."""
+def update_accuracy(quantised: Quantised, accuracy: dict[str, Any]) -> dict[str, Any]:
+    """Update a card's figures that 8 bits change."""
     before, after = round(quantised.before, 4), round(quantised.after, 4)
-    # Heard in float32 and not again.
+    # Figures that were measured in float32 alone are left out.
     kept = {name: value for name, value in accuracy.items() if name not in _OF_FLOAT32}
-    if quantised.heard.is_regression:
+    if quantised.outputs.is_regression:
         kept.pop("interval_95", None)
         kept["mean_absolute_error"] = after
     protocol = "the same clips and windows in both, at a temperature of 1"
@@ -152,8 +157,8 @@ def judged(quantised: Quantised, accuracy: dict[str, Any]) -> dict[str, Any]:
 _OF_FLOAT32 = ("published_crops", "spearman", "area_under_curve")
 
 
-def put_in_8_bits(model: onnx.ModelProto, windows: npt.NDArray[np.float32]) -> onnx.ModelProto:
-    """The graph with ranges taken from windows ``(windows, window_samples)``; unjudged.
+def quantise_graph(model: onnx.ModelProto, windows: npt.NDArray[np.float32]) -> onnx.ModelProto:
+    """Quantise a graph with ranges measured on windows ``(windows, window_samples)``.
 
     Raises:
         ExportError: It cannot be quantised.
@@ -174,7 +179,7 @@ def put_in_8_bits(model: onnx.ModelProto, windows: npt.NDArray[np.float32]) -> o
         node.name = node.name or f"node_{index}"
     root = logging.getLogger()
     level = root.level
-    root.setLevel(logging.ERROR)  # it advises at length on the root logger
+    root.setLevel(logging.ERROR)  # the quantiser logs long advice on the root logger
     try:
         with tempfile.TemporaryDirectory(prefix="streamclf-") as folder:
             path = Path(folder) / "int8.onnx"
@@ -183,11 +188,11 @@ def put_in_8_bits(model: onnx.ModelProto, windows: npt.NDArray[np.float32]) -> o
                 path,
                 Reader(),
                 per_channel=True,
-                # Signed ones ONNX Runtime turns into these on x86, but for those that two layers
-                # read: there it computes in float32.
+                # On x86 ONNX Runtime converts signed activations to these, except where two layers
+                # read them: there it computes in float32.
                 activation_type=QuantType.QUInt8,
                 weight_type=QuantType.QInt8,
-                # 7 bits for weights: of 8, x86 without VNNI lets sums of products overflow.
+                # 7 bits for weights: with 8, sums of products overflow on x86 without VNNI.
                 reduce_range=True,
                 nodes_to_exclude=sorted(
                     {
@@ -196,11 +201,11 @@ def put_in_8_bits(model: onnx.ModelProto, windows: npt.NDArray[np.float32]) -> o
                         for node in layers(named.graph)
                     }
                 ),
-                # All 8 bits for what ReLU leaves: twice the steps, and ReLU costs nothing.
+                # All 8 bits for the range above 0 that ReLU leaves: twice as many steps.
                 extra_options={"ActivationSymmetric": False, "WeightSymmetric": True},
             )
             return onnx.load(path)
-    except Exception as error:  # onnxruntime.quantization raises whatever comes
+    except Exception as error:  # onnxruntime.quantization raises exceptions of any type
         raise ExportError(f"--int8: the graph cannot be quantised: {error}: try --half") from error
     finally:
         root.setLevel(level)

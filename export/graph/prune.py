@@ -1,7 +1,7 @@
-"""Without what a graph does not need: ONNX Runtime's own optimiser, at the level that stays ONNX.
+"""Removing what a graph does not need, by ONNX Runtime's own optimiser at its basic level.
 
-The basic level folds constants and BatchNorms and drops what nothing reads; the levels above it
-write operators of ONNX Runtime's own, for the processor at hand.
+The basic level folds constants and BatchNorms and drops unused nodes. The levels above it write
+operators that only ONNX Runtime has, for the processor at hand.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from export.errors import ExportError
 
 
 def prune(model: onnx.ModelProto) -> onnx.ModelProto:
-    """The same function with fewer nodes and constants; names of tensors that remain are kept.
+    """Simplify a graph: fewer nodes and constants, the same function; tensors keep their names.
 
     Raises:
         ExportError: ONNX Runtime cannot open the graph.
@@ -38,7 +38,7 @@ def prune(model: onnx.ModelProto) -> onnx.ModelProto:
                 f"the graph does not run: {error}; nothing was written: does the network use "
                 "layers that ONNX lacks?"
             ) from error
-    # ONNX Runtime names every set of operators it knows, used or not.
+    # ONNX Runtime lists every operator set it knows, used or not.
     used = {node.domain for node in pruned.graph.node}
     kept = [opset for opset in pruned.opset_import if opset.domain in used]
     del pruned.opset_import[:]

@@ -1,1 +1,1 @@
-"""Where a graph can be cut so that overlapping windows share what comes before."""
+"""The search for the stem: the part of a graph whose work overlapping windows can share."""

@@ -1,4 +1,4 @@
-"""Tensors through which everything flows on its way from a graph's input to its output."""
+"""The dominators of a graph: tensors that every path from input to output passes through."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import onnx
 from streamclf.model.stem.cut_graph import POINTWISE
 
 
-def flow_through(graph: onnx.GraphProto) -> list[str]:
-    """Tensors that the output depends on the input by alone, from the input on.
+def find_dominators(graph: onnx.GraphProto) -> list[str]:
+    """List the tensors that every path to the output passes through, from the input on.
 
-    Those that only a pointwise node takes are left out: behind it one shares more.
+    A tensor that only a pointwise node takes is left out, as more can be shared after that node.
     """
     moving = _moving(graph)
     chain = []

@@ -1,7 +1,7 @@
-"""Where a graph can be cut so that overlapping windows share what comes before.
+"""The search for the stem: where a graph can be cut so that overlapping windows share work.
 
-Found by trial, not by knowing layers: of each tensor through which everything flows, ONNX Runtime
-shows whether its frames depend on where the window begins.
+It works by trial, without knowledge of layers: for each tensor that every path passes through, ONNX
+Runtime shows whether its frames depend on where the window begins.
 """
 
 from __future__ import annotations
@@ -12,16 +12,16 @@ import numpy as np
 import onnx
 
 from export.errors import ExportError
-from export.stem.dominators import flow_through, nodes_between
+from export.stem.dominators import find_dominators, nodes_between
 from export.stem.trials import PLACES, Trials, UnshareableError, open_graph, run
 from streamclf.core.card import Stem
 from streamclf.core.errors import ModelError
 from streamclf.model.stem import cut_graph
 
 HOP_S = 0.5
-"""The hop of who asks for none."""
+"""The default hop."""
 COARSEST_S = 0.1
-"""Windows should begin at least this close together if wanted."""
+"""Largest distance of window starts that the stem must allow."""
 WORST_ROUNDING = 0.01
 TOLERANCE = 1e-5
 """Largest difference between a logit by stem and head and one by the whole graph."""
@@ -29,7 +29,7 @@ TOLERANCE = 1e-5
 
 @dataclass(frozen=True)
 class Finding:
-    """What a search for the stem brought.
+    """The result of a search for the stem.
 
     Attributes:
         stem: Where to cut; None if nowhere.
@@ -55,28 +55,28 @@ def find_stem(
         ExportError: A stem was found, but windows through it get other logits.
     """
     graph = cut_graph.load_graph(model.SerializeToString())
-    tries = Trials(graph, window_samples)
-    chain = flow_through(graph.graph)
+    trials = Trials(graph, window_samples)
+    chain = find_dominators(graph.graph)
     stems: dict[str, Stem] = {}
     last, obstacle = graph.graph.input[0].name, ""
     for tensor in chain:
         try:
-            stems[tensor] = tries.plain(tensor)
+            stems[tensor] = trials.try_cut(tensor)
         except UnshareableError as error:
             nodes = nodes_between(graph.graph, last, tensor)
-            obstacle = _explain(nodes, tries.axes.get(last), str(error))
+            obstacle = _explain(nodes, trials.axes.get(last), str(error))
             break
         last = tensor
-    worked = [tensor for tensor in stems if tries.works(tensor)]
+    worked = [tensor for tensor in stems if trials.has_work_before(tensor)]
     fitting = [tensor for tensor in worked if _fits(stems[tensor].stride, sample_rate)]
     if not worked:
         return Finding(None, f"{obstacle}, before anything worth sharing")
     if not fitting:
         strides = ", ".join(sorted({f"{stems[t].stride / sample_rate:g}" for t in worked}))
         return Finding(None, f"no hop of {HOP_S:g} s fits its frames, which are {strides} s apart")
-    stem = _deepen(tries, stems, fitting[-1], window_samples / (HOP_S * sample_rate))
+    stem = _deepen(trials, stems, fitting[-1], window_samples / (HOP_S * sample_rate))
     try:
-        _prove(graph, model, stem, tries, tolerance)
+        _prove(graph, model, stem, trials, tolerance)
     except ExportError:
         if not any("QuantizeLinear" in node.op_type for node in graph.graph.node):
             raise
@@ -90,19 +90,19 @@ def _fits(stride: int, sample_rate: int) -> bool:
     return stride <= COARSEST_S * sample_rate and abs(rounded - hop) <= WORST_ROUNDING * hop
 
 
-def _deepen(tries: Trials, stems: dict[str, Stem], base: str, overlap: float) -> Stem:
-    """Go on behind the last stride that fits, with dilations in place of strides.
+def _deepen(trials: Trials, stems: dict[str, Stem], base: str, overlap: float) -> Stem:
+    """Search deeper, after the last stride that fits, with dilations in place of strides.
 
     A layer that is dilated by a step runs at every place instead of every ``step``-th, but once
-    instead of for every window: that pays as long as windows overlap more often than that.
+    instead of for every window. That pays as long as windows overlap more often than that.
     """
     stem = stems[base]
     names = list(stems)
     for tensor in names[names.index(base) + 1 :]:
-        if stem.step > overlap and tries.convolves(stem.tensor, tensor):
+        if stem.step > overlap and trials.has_convolution_between(stem.tensor, tensor):
             break
         try:
-            stem = tries.spread(stems[base], stems[tensor])
+            stem = trials.try_dilated_cut(stems[base], stems[tensor])
         except (ModelError, UnshareableError):
             break
     return stem
@@ -112,22 +112,22 @@ def _prove(
     graph: onnx.ModelProto,
     model: onnx.ModelProto,
     stem: Stem,
-    tries: Trials,
+    trials: Trials,
     tolerance: float,
 ) -> None:
     """Compare windows through stem and head with windows through the whole graph."""
-    axis = tries.axes[stem.base or stem.tensor]
+    axis = trials.axes[stem.base or stem.tensor]
     session = open_graph(cut_graph.cut_stem(graph, stem, axis))
     head = onnx.ModelProto()
     head.CopyFrom(graph)
     kind = {"tensor(float)": 1, "tensor(float16)": 10}[session.get_outputs()[0].type]
     cut_graph.keep_head(head, stem.tensor, kind)
     second, whole = open_graph(head), open_graph(model)
-    waveform = tries.probe(stem.stride)
+    waveform = trials.probe(stem.stride)
     frames, span = run(session, waveform), (stem.frames - 1) * stem.step + 1
     for place in PLACES:
         start = place * stem.stride
-        expected = run(whole, waveform[:, start : start + tries.window_samples])
+        expected = run(whole, waveform[:, start : start + trials.window_samples])
         given = run(second, np.take(frames, range(place, place + span, stem.step), axis))
         difference = float(np.abs(given - expected).max())
         if not difference <= tolerance * max(1.0, float(np.abs(expected).max())):

@@ -1,4 +1,4 @@
-"""Cuts tried on audio: do a tensor's frames depend on the window that they are in?"""
+"""Trial cuts of a graph on audio: do a tensor's frames depend on the window that they are in?"""
 
 from __future__ import annotations
 
@@ -15,17 +15,22 @@ from streamclf.model.stem import cut_graph
 Array = npt.NDArray[Any]
 
 EXACT = 1e-5
-"""Largest difference between two frames that are the same, relative to the largest number."""
+"""Largest difference between two frames that count as equal, relative to the largest number."""
 PLACES = (0, 1, 4, 11)
-"""Strides from the start of the probe to windows that are compared."""
+"""Strides from the start of the probe to the windows that are compared."""
 
 
 class UnshareableError(Exception):
-    """A tensor whose frames depend on the window around them."""
+    """A tensor's frames depend on the window around them."""
 
 
 class Trials:
-    """Tries cuts of one graph on one stretch of audio."""
+    """Tries cuts of one graph on one stretch of audio.
+
+    Attributes:
+        window_samples: Length of a window.
+        axes: Time axis of each tensor that was tried.
+    """
 
     def __init__(self, graph: onnx.ModelProto, window_samples: int) -> None:
         self._graph = graph
@@ -33,7 +38,7 @@ class Trials:
         self.axes: dict[str, int] = {}
 
     def probe(self, stride: int) -> npt.NDArray[np.float32]:
-        """Loud noise with a constant in it next to silence and other levels, ``(1, samples)``."""
+        """Noise of many levels with an offset, after a stretch of silence: ``(1, samples)``."""
         random = np.random.default_rng(self.window_samples)
         n_samples = self.window_samples + PLACES[-1] * stride
         levels = 10 ** random.uniform(-4, -0.3, n_samples // 300 + 1)
@@ -41,11 +46,14 @@ class Trials:
         waveform[: n_samples // 5] = 0
         return np.clip(waveform, -1, 1).astype(np.float32)[np.newaxis]
 
-    def plain(self, tensor: str) -> Stem:
-        """See whether a tensor's frames are those of the audio, whatever window they are in.
+    def try_cut(self, tensor: str) -> Stem:
+        """Check that a tensor's frames depend on the audio alone, not on the window they are in.
+
+        Returns:
+            A stem that is cut there.
 
         Raises:
-            UnshareableError: They are not.
+            UnshareableError: They depend on the window.
         """
         session = open_graph(cut_graph.cut_stem(self._graph, Stem(tensor, 1, 1)))
         axis = self.axes[tensor] = _time_axis(session, self.window_samples)
@@ -55,43 +63,43 @@ class Trials:
         self._compare(session, axis, stem, session)
         return stem
 
-    def spread(self, base: Stem, plain: Stem) -> Stem:
-        """See whether a tensor's frames at every place of a base are those of its own strides.
+    def try_dilated_cut(self, base: Stem, cut: Stem) -> Stem:
+        """Check that a tensor's frames, at every place of a base, are those of its own strides.
 
         Args:
-            base: Where strides begin to be turned into dilations.
-            plain: The tensor, as it is without.
+            base: Where strides begin to be replaced by dilations.
+            cut: The cut at the tensor, without dilations.
+
+        Returns:
+            A stem that is cut there, with dilations.
 
         Raises:
-            ModelError: A layer in between cannot be spread.
-            UnshareableError: They are not.
+            ModelError: A layer in between cannot be dilated.
+            UnshareableError: The frames differ.
         """
         axis = self.axes[base.tensor]
-        step = cut_graph.step_between(self._graph, base.tensor, plain.tensor, axis)
+        step = cut_graph.step_between(self._graph, base.tensor, cut.tensor, axis)
         stem = Stem(
-            plain.tensor, base.stride, plain.frames, step, base.tensor if step > 1 else None,
-            plain.receptive_field,
+            cut.tensor, base.stride, cut.frames, step, base.tensor if step > 1 else None,
+            cut.receptive_field,
         )  # fmt: skip
         session = open_graph(cut_graph.cut_stem(self._graph, stem, axis))
-        own = open_graph(cut_graph.cut_stem(self._graph, Stem(plain.tensor, 1, 1)))
+        own = open_graph(cut_graph.cut_stem(self._graph, Stem(cut.tensor, 1, 1)))
         self._compare(session, axis, stem, own)
         return stem
 
-    def works(self, tensor: str) -> bool:
-        """Whether anything before a tensor is worth sharing."""
-        return self._slides(self._graph.graph.input[0].name, tensor)
+    def has_work_before(self, tensor: str) -> bool:
+        """Whether there is work before a tensor that is worth sharing."""
+        return self.has_convolution_between(self._graph.graph.input[0].name, tensor)
 
-    def convolves(self, start: str, tensor: str) -> bool:
-        """Whether a convolution lies between two tensors."""
-        return self._slides(start, tensor)
-
-    def _slides(self, start: str, tensor: str) -> bool:
+    def has_convolution_between(self, start: str, tensor: str) -> bool:
+        """Whether a convolution or a product of matrices lies between two tensors."""
         nodes = nodes_between(self._graph.graph, start, tensor)
         return any("Conv" in node.op_type or "MatMul" in node.op_type for node in nodes)
 
     def _field_and_stride(self, session: Any, axis: int) -> tuple[int, int]:
-        """Samples that a frame hears, and samples from one frame to the next."""
-        # Not from the first: a pooling takes what is shorter than its kernel, too.
+        """Samples that a frame depends on, and samples from one frame to the next."""
+        # Not measured on one frame, as a pooling takes input shorter than its kernel, too.
         two, three = (_fewest_samples(session, axis, n, 4 * self.window_samples) for n in (2, 3))
         return two - (three - two), three - two
 
@@ -125,7 +133,7 @@ def _time_axis(session: Any, window_samples: int) -> int:
 
 
 def _fewest_samples(session: Any, axis: int, n_frames: int, enough: int) -> int:
-    """The fewest samples that give so many frames: by doubling, then by bisection."""
+    """The fewest samples that give ``n_frames`` frames: by doubling, then by bisection."""
 
     def reached(n_samples: int) -> bool:
         try:
@@ -166,7 +174,7 @@ def open_graph(model: onnx.ModelProto) -> Any:
 
 
 def run(session: Any, values: Array) -> Array:
-    """The only output of a session with one input.
+    """Run a session with one input and one output.
 
     Raises:
         UnshareableError: It fails on this shape, or gives nothing.

@@ -1,1 +1,1 @@
-"""The library's functions for Python programs."""
+"""Functions for Python programs, exported by the package `streamclf`."""

@@ -1,7 +1,8 @@
-"""The library in one line each: `detect`, `classify`, `score` and `listen`.
+"""Simple functions for Python programs: `detect`, `classify`, `score` and `listen`.
 
-What they do is done by `streamclf.pipeline.engine.Engine`, which has all settings and gives records
-with positions in samples. Here a file or an array goes in, and seconds come out.
+They take a file or an array and return times in seconds. The work is done by
+`streamclf.pipeline.engine.Engine`, which has all settings and yields records with positions in
+samples.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
+from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -23,19 +25,20 @@ import numpy.typing as npt
 from streamclf.core.errors import SourceError, StreamclfError, UsageError
 from streamclf.core.label_choice import choose_labels
 from streamclf.core.log import say
-from streamclf.core.records import Average, Change, Gap, Notice, Result, SoundEvent
-from streamclf.core.settings import Settings, choose_thresholds
+from streamclf.core.options import declared_options
+from streamclf.core.records import Average, Change, Gap, Notice, Result, SoundEvent, StreamStarted
+from streamclf.core.settings import Settings
+from streamclf.core.thresholds import ThresholdOptions, choose_thresholds
 from streamclf.core.unknown import judge
 from streamclf.model.classifier import Classifier
 from streamclf.model.model_file import Model, find_model
 from streamclf.pipeline.engine import Engine
-from streamclf.runs.batch import leaves_core
-from streamclf.runs.runner import stream_info
-from streamclf.sinks.base import StreamInfo
-from streamclf.sinks.summary import WholeMean
+from streamclf.runs.batch import has_spare_core
+from streamclf.sinks.summary import RecordingMean
 from streamclf.sources.array import ArraySource
 from streamclf.sources.base import Source
-from streamclf.sources.factory import SourceOptions, open_source
+from streamclf.sources.factory import open_source
+from streamclf.sources.options import SourceOptions
 from streamclf.sources.recording.recording import Recording
 
 if TYPE_CHECKING:
@@ -43,35 +46,27 @@ if TYPE_CHECKING:
 
 Audio: TypeAlias = "str | os.PathLike[str] | npt.ArrayLike | Source"
 """A recording's path, an array ``(samples,)`` or ``(channels, samples)``, or an opened source."""
-_ARGUMENTS = {
-    "--target-precision": "target_precision",
-    "--threshold": "threshold",
-    "--only": "only",
-    "--hop": "hop_s",
-    "--average": "average_s",
-    "--source": "source",
-    "--device": "device",
-    "--speed": "speed",
-}
-"""What options of the command line are called here."""
 AnyModel: TypeAlias = "str | os.PathLike[str] | Model | Classifier"
 """A bundled model's name, an ``.onnx`` file, or an open model."""
 
 
 @dataclass(frozen=True)
 class Event:
-    """A sound that was heard.
+    """A sound that was found.
 
     Attributes:
         label: One of the model's labels.
-        name: What people read in its place.
-        onset_s: Where it begins, in seconds from the start.
-        offset_s: Where it ends; of one that has not ended, how far was heard when it was told.
-        score: The highest averaged score while it lasted, or up to then, 0..1.
-        time: When it began, in local time; None where nothing tells it.
-        source: The recording's path, the microphone's name, ...
-        ended: Whether it has ended. The begin of an event and its end have label and onset alike.
-        short: Whether it was found in audio shorter than the model's window, which says less.
+        name: Name of the label for people.
+        onset_s: Its beginning, in seconds from the start.
+        offset_s: Its end in seconds from the start; while it goes on, the end of the audio that
+            had been scored.
+        score: The highest averaged score so far, 0..1.
+        time: Local time of its beginning; None where that is unknown.
+        source: Path of the recording, name of the microphone, ...
+        ended: Whether it has ended. An event that is reported at its beginning and at its end has
+            the same label and onset in both.
+        short: Whether it was found in audio shorter than the model's window, which is less
+            reliable.
     """
 
     label: str
@@ -86,19 +81,21 @@ class Event:
 
     @property
     def duration_s(self) -> float:
-        """How long it lasted, or has lasted, in seconds."""
+        """Duration so far in seconds."""
         return self.offset_s - self.onset_s
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What a whole recording is.
+    """Result for a whole recording.
 
     Attributes:
-        scores: By label, in falling order: the mean over all windows. Of a regression its values.
-        known: Whether it is a sound that the model knows, where its card tells that.
-        source: The recording's path.
-        short: Whether it is shorter than the model's window, which says less.
+        scores: Mean score over all windows for each label, highest first; for a regression, its
+            values in the order of the labels.
+        known: Whether the sound is one that the model knows; True if its card has no rule for
+            unknown sounds.
+        source: Path of the recording.
+        short: Whether the audio is shorter than the model's window, which is less reliable.
     """
 
     scores: dict[str, float]
@@ -108,25 +105,25 @@ class Answer:
 
     @property
     def label(self) -> str:
-        """The best label."""
+        """Label with the highest score; for a regression, the first one."""
         return next(iter(self.scores))
 
     @property
     def score(self) -> float:
-        """That of the best label; of a regression, its (first) value."""
+        """Highest score, 0..1; for a regression, the first value."""
         return next(iter(self.scores.values()))
 
 
 @dataclass(frozen=True, eq=False)
 class ScoreTable:
-    """The scores of every window.
+    """Scores of all windows.
 
     Attributes:
-        labels: Of the columns.
-        onset_s: Where each window begins, in seconds, ``(windows,)``.
-        offset_s: Where its audio ends.
-        values: ``(windows, classes)`` float32.
-        source: The recording's path.
+        labels: Labels of the columns.
+        onset_s: Beginning of each window in seconds, ``(windows,)``.
+        offset_s: End of each window's audio in seconds, ``(windows,)``.
+        values: Scores, ``(windows, classes)`` float32.
+        source: Path of the recording.
     """
 
     labels: list[str]
@@ -136,7 +133,7 @@ class ScoreTable:
     source: str
 
     def to_pandas(self) -> pandas.DataFrame:
-        """A data frame with a column a label, by where the windows begin (``onset_s``).
+        """Return a data frame with one column a label and the index ``onset_s``.
 
         Raises:
             ImportError: pandas is not installed.
@@ -162,29 +159,32 @@ def detect(
 ) -> list[Event]:
     """Find the sounds in a recording or an array.
 
-    What is missing of a damaged recording is logged as a warning; what was found before stands.
+    Missing audio of a damaged recording is logged as a warning; events found before it are
+    returned.
 
     Args:
         audio: A path, an array or an opened source.
-        sample_rate: Of an array, in Hz.
+        sample_rate: Sample rate of an array in Hz.
         model: A bundled model's name, an ``.onnx`` file, or an open model.
-        threshold: Averaged score at which an event begins, for every label; the model's unless
-            given.
-        target_precision: The model's thresholds at which such a part of the events is right.
-        only: Events of these labels alone; identifiers or display names.
+        threshold: Averaged score at which an event begins, for every label; the model's own by
+            default.
+        target_precision: Share of events that should be right, 0..1; selects thresholds from the
+            model's card.
+        only: Labels whose events are returned, as identifiers or display names; all by default.
         hop_s: Seconds between the starts of two windows.
-        average_s: Seconds to average over; 0: none.
+        average_s: Seconds to average scores over; 0 for no averaging.
 
     Returns:
         The events, in the order in which they ended.
 
     Raises:
-        StreamclfError: The model or the audio cannot be opened, or an argument makes no sense.
+        StreamclfError: The model or the audio cannot be opened, or an argument is out of range.
     """
-    engine = _engine(model, hop_s, average_s, threshold, target_precision, only)
+    thresholds = ThresholdOptions(threshold, target_precision, only=_name_labels(only))
+    engine = _engine(model, hop_s, average_s, thresholds)
     with _open(audio, sample_rate) as source:
-        told = [_event(result, info) for result, info in _hear(engine, source)]
-    return [event for event in told if event is not None and event.ended]
+        events = [_event(result, info) for result, info in _run(engine, source)]
+    return [event for event in events if event is not None and event.ended]
 
 
 def classify(
@@ -195,27 +195,27 @@ def classify(
     only: str | Sequence[str] | None = None,
     hop_s: float = 0.5,
 ) -> Answer:
-    """Say in one answer what a recording or an array is: its best labels, or a value.
+    """Classify a whole recording or array: the mean scores of its labels, or a value.
 
     Args:
         audio: A path, an array or an opened source.
-        sample_rate: Of an array, in Hz.
+        sample_rate: Sample rate of an array in Hz.
         model: A bundled model's name, an ``.onnx`` file, or an open model.
-        only: Choose among these labels alone; identifiers or display names.
+        only: Labels to choose among, as identifiers or display names; all by default.
         hop_s: Seconds between the starts of two windows.
 
     Raises:
         StreamclfError: The model or the audio cannot be opened, there is no audio, or an argument
-            makes no sense.
+            is out of range.
     """
-    engine = _engine(model, hop_s, 0.0, None, None, only)
+    engine = _engine(model, hop_s, 0.0, ThresholdOptions(only=_name_labels(only)))
     with _open(audio, sample_rate) as source:
-        mean, info = WholeMean(), None
-        for result, info in _hear(engine, source):
+        mean, info = RecordingMean(), None
+        for result, info in _run(engine, source):
             if isinstance(result, Average):
-                mean = mean if mean.n_windows else WholeMean(info.temperature)
+                mean = mean if mean.n_windows else RecordingMean(info.temperature)
                 mean.add(result)
-    answer = mean.take()
+    answer = mean.compute()
     if answer is None or info is None:
         raise SourceError(f"{source.name}: holds no audio: there is nothing to answer")
     card = engine.card
@@ -242,17 +242,17 @@ def score(
 
     Args:
         audio: A path, an array or an opened source.
-        sample_rate: Of an array, in Hz.
+        sample_rate: Sample rate of an array in Hz.
         model: A bundled model's name, an ``.onnx`` file, or an open model.
         hop_s: Seconds between the starts of two windows.
-        average_s: Seconds to average over; 0: each window for itself.
+        average_s: Seconds to average scores over; 0 for the scores of single windows.
 
     Raises:
-        StreamclfError: The model or the audio cannot be opened, or an argument makes no sense.
+        StreamclfError: The model or the audio cannot be opened, or an argument is out of range.
     """
-    engine = _engine(model, hop_s, average_s, None, None, None)
+    engine = _engine(model, hop_s, average_s, ThresholdOptions())
     with _open(audio, sample_rate) as source:
-        rows = [result for result, _ in _hear(engine, source) if isinstance(result, Average)]
+        rows = [result for result, _ in _run(engine, source) if isinstance(result, Average)]
     rate, labels = engine.card.sample_rate, engine.card.labels
     values = np.array([row.values for row in rows], dtype=np.float32)
     return ScoreTable(
@@ -277,31 +277,34 @@ def listen(
     hop_s: float = 0.5,
     average_s: float = 3.0,
 ) -> Iterator[Event]:
-    """Listen to a microphone or a stream, and give each event as soon as it is known.
+    """Listen to a microphone or a stream, and yield each event as soon as it is known.
 
-    Where the engine tells that an event began, it is given twice: when it began (`Event.ended` is
-    false), and when it has ended. Lost audio and devices are logged as warnings and waited for.
-    Leaving the loop ends listening.
+    An event whose beginning is reported is yielded twice: when it begins (`Event.ended` is false)
+    and when it has ended. Lost audio and lost devices are logged as warnings, and a lost device is
+    waited for. Leaving the loop ends listening.
 
     Args:
-        source: None for a microphone, or a URL, ``-`` (standard input), ``sim:FILE`` (a recording
-            as if it were a microphone), or an opened source, which the caller closes.
-        device: The microphone, by index or part of its name; the default one unless given.
-        duration_s: End after so many seconds of audio.
-        speed: Of ``sim:``, times real pace; 0: as fast as it goes.
+        source: None for a microphone, a URL, ``-`` (standard input), ``sim:FILE`` (a recording
+            played as a microphone), or an opened source, which the caller closes.
+        device: The microphone, by index or part of its name; the system's default by default.
+        duration_s: Seconds of audio after which to end; None for no limit.
+        speed: Speed of ``sim:FILE`` in multiples of real time; 0 for as fast as possible.
         model: A bundled model's name, an ``.onnx`` file, or an open model.
-        threshold: Averaged score at which an event begins, for every label.
-        target_precision: The model's thresholds at which such a part of the events is right.
-        only: Events of these labels alone; identifiers or display names.
+        threshold: Averaged score at which an event begins, for every label; the model's own by
+            default.
+        target_precision: Share of events that should be right, 0..1; selects thresholds from the
+            model's card.
+        only: Labels whose events are yielded, as identifiers or display names; all by default.
         hop_s: Seconds between the starts of two windows.
-        average_s: Seconds to average over; 0: none.
+        average_s: Seconds to average scores over; 0 for no averaging.
 
     Raises:
-        StreamclfError: The model or the source cannot be opened, or an argument makes no sense.
+        StreamclfError: The model or the source cannot be opened, or an argument is out of range.
     """
     if duration_s is not None and not duration_s > 0:
         raise UsageError(f"duration_s is {duration_s}, must be above 0 seconds")
-    engine = _engine(model, hop_s, average_s, threshold, target_precision, only, live=True)
+    thresholds = ThresholdOptions(threshold, target_precision, only=_name_labels(only))
+    engine = _engine(model, hop_s, average_s, thresholds, live=True)
     if isinstance(source, Source):
         return _listen(engine, source, duration_s)
     wanted = None if device is None else str(device)
@@ -313,40 +316,42 @@ def listen(
 def _open_and_listen(
     engine: Engine, options: SourceOptions, duration_s: float | None
 ) -> Iterator[Event]:
-    """Open the source no sooner than somebody listens, who will come to close it."""
+    """Open the source when the first event is asked for, so that it is certain to be closed."""
     with _errors_of_arguments(), open_source(options) as source:
         yield from _listen(engine, source, duration_s)
 
 
 def _listen(engine: Engine, source: Source, duration_s: float | None) -> Iterator[Event]:
     end_s = math.inf if duration_s is None else duration_s
-    for result, info in _hear(engine, source):
+    for result, info in _run(engine, source):
         if (event := _event(result, info)) is not None:
             yield event
         elif isinstance(result, Average) and result.end >= end_s * info.sample_rate:
             engine.stop()
 
 
-def _hear(engine: Engine, source: Source) -> Iterator[tuple[Result, StreamInfo]]:
-    """The results of a stream; what went wrong with it is logged, and raised if nothing was heard.
+def _run(engine: Engine, source: Source) -> Iterator[tuple[Result, StreamStarted]]:
+    """Yield the results of a stream; errors are logged, or raised if there was no audio.
 
     Raises:
-        SourceError: No audio came at all.
+        SourceError: The source failed before its stream began.
     """
-    info: StreamInfo | None = None
+    info: StreamStarted | None = None
     try:
         with closing(engine.run(source)) as results:
             for result in results:
-                info = info or stream_info(engine, source)
-                _warn(result, info)
-                yield result, info
+                if isinstance(result, StreamStarted):
+                    info = result
+                elif info is not None:
+                    _log_loss(result, info)
+                    yield result, info
     except SourceError as error:
         if info is None:
             raise
         say(f"warning: {error}")
 
 
-def _warn(result: Result, info: StreamInfo) -> None:
+def _log_loss(result: Result, info: StreamStarted) -> None:
     if isinstance(result, Gap):
         length_s, at_s = result.n_samples / info.sample_rate, info.seconds(result.position)
         say(f"warning: {info.source}: {length_s:.2f} s are missing at {at_s:g} s: {result.cause}")
@@ -354,8 +359,12 @@ def _warn(result: Result, info: StreamInfo) -> None:
         say(f"warning: {info.source}: {result.message}")
 
 
-def _event(result: Result, info: StreamInfo) -> Event | None:
-    """What a record tells of an event, whether it ends one or tells of one that still sounds."""
+def _event(result: Result, info: StreamStarted) -> Event | None:
+    """Convert a record of an event, at its beginning, while it goes on or at its end.
+
+    Returns:
+        The event; None for other records.
+    """
     if isinstance(result, Average | Gap | Notice | Change):
         return None
     return Event(
@@ -375,38 +384,50 @@ def _engine(
     model: AnyModel,
     hop_s: float,
     average_s: float,
-    threshold: float | None,
-    target_precision: float | None,
-    only: str | Sequence[str] | None,
+    thresholds: ThresholdOptions,
     *,
     live: bool = False,
 ) -> Engine:
     classifier = _classifier(model, live)
     card = classifier.card
-    text = only if only is None or isinstance(only, str) else ",".join(only)
     with _errors_of_arguments():
         settings = Settings(
             hop_s,
             average_s,
-            thresholds=choose_thresholds(card, precision=target_precision, threshold=threshold),
-            labels=choose_labels(card, text, None),
+            thresholds=choose_thresholds(card, thresholds),
+            labels=choose_labels(card, thresholds.only, thresholds.leave_out),
         )
     engine = Engine(classifier, settings)
     opened = classifier.model
-    engine.read_ahead = not live and leaves_core(opened.provider, opened.n_threads)
+    engine.read_ahead = not live and has_spare_core(opened.provider, opened.n_threads)
     return engine
+
+
+def _name_labels(only: str | Sequence[str] | None) -> str | None:
+    """Names of labels as one text."""
+    return only if only is None or isinstance(only, str) else ",".join(only)
 
 
 @contextmanager
 def _errors_of_arguments() -> Iterator[None]:
-    """Let errors speak of arguments, where the parts below speak of options."""
+    """Rename options of the command line in error messages to arguments of these functions."""
     try:
         yield
     except StreamclfError as error:
+        arguments = {
+            option.flag: field
+            for group in (SourceOptions, Settings, ThresholdOptions)
+            for field, option in declared_options(group).items()
+            if field in _ARGUMENTS
+        }
         message = re.sub(
-            rf"({'|'.join(_ARGUMENTS)})(?![\w-])", lambda option: _ARGUMENTS[option[0]], str(error)
+            r"--[a-z-]*[a-z]", lambda found: arguments.get(found[0], found[0]), str(error)
         )
         raise type(error)(message) from error
+
+
+_ARGUMENTS = {*signature(detect).parameters, *signature(listen).parameters}
+"""Fields of the groups of options that are arguments here."""
 
 
 def _classifier(model: AnyModel, live: bool) -> Classifier:
@@ -421,7 +442,7 @@ def _classifier(model: AnyModel, live: bool) -> Classifier:
 
 @lru_cache(maxsize=4)
 def _open_classifier(path: Path, live: bool, changed_ns: int, n_bytes: int) -> Classifier:
-    """Open a model once for many calls; one that has changed is another."""
+    """Open a model once for many calls; a file that has changed is opened anew."""
     return Classifier(Model(path, live=live))
 
 

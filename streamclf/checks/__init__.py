@@ -1,1 +1,1 @@
-"""Checks of an installation: is it true (`verify`), is it fast (`bench`)."""
+"""Checks of an installation: of its results (`verify`) and of its speed (`bench`)."""

@@ -1,12 +1,13 @@
-"""How fast a model listens here: the pipeline, its stages and what else could be done instead.
+"""Speed of a model on this machine: the whole pipeline, its stages, and baselines.
 
-Everything is measured in one run on the same noise, round after round in turn, so that the ratios
-hold even where other work disturbs them; medians are reported. The baselines:
+Everything is measured on the same noise in one run. The measurements take turns, round after round,
+so that their ratios hold even if other work disturbs them. Medians are reported. The baselines:
 
-- ``window_at_a_time``: each window through the whole graph by itself, nothing shared;
-- ``batched``: whole windows, many at once;
-- ``bare_session``: a bare loop over the sessions that the engine uses, on input already cut: what
-  the arithmetic costs, without decoding, resampling, cutting, averaging and events.
+- ``window_at_a_time``: each window through the whole graph by itself, with nothing shared;
+- ``batched``: whole windows in batches;
+- ``one_graph``: on CUDA, a `Classifier` with ``one_graph`` in place of the default;
+- ``bare_session``: a plain loop over the sessions that the engine uses, on windows already cut. It
+  is the cost of the arithmetic, without decoding, resampling, cutting, averaging and events.
 """
 
 from __future__ import annotations
@@ -29,39 +30,44 @@ import soundfile
 from streamclf.core import child_python
 from streamclf.core.cpu_count import count_cores
 from streamclf.core.errors import UsageError
+from streamclf.core.log import say
 from streamclf.core.records import Block, Window
 from streamclf.core.settings import Settings
 from streamclf.model.classifier import Array, Classifier, stack
 from streamclf.model.model_file import Model
-from streamclf.model.stem.shared_frames import BATCH, SHARED_BATCH
+from streamclf.model.stem.shared_frames import BATCH, DEVICES, SHARED_BATCH
 from streamclf.pipeline.engine import Engine
 from streamclf.pipeline.mixdown import mix_down
 from streamclf.pipeline.resample import resample
 from streamclf.pipeline.windows import slide
 from streamclf.sources.recording.recording import Recording
-from streamclf.sources.simulated.simulated import SimulatedMicrophone
+from streamclf.sources.simulated.simulated_microphone import SimulatedMicrophone
 
 RATE, CHANNELS = 48_000, 2
-"""Of the recording that is made for it."""
+"""Rate in Hz and channels of the generated recording."""
 
 ROUNDS = 3
-MOST_ALONE = 100
-"""Windows that go through the whole graph one by one: a large network would take minutes else."""
+"""Repetitions of each measurement."""
+MAX_SINGLE_WINDOWS = 100
+"""Most windows that go through the whole graph one by one; a large network would take minutes for
+all."""
 LIVE_WINDOWS = 100
-KEPT_FREE = 0.25
-"""Part of the processors that is left to everything else when microphones are counted."""
-SHORTEST_S = 5.0
+"""Most windows in the measurement of the latency."""
+RESERVED_FRACTION = 0.25
+"""Part of processors and memory that is left to other programs when microphones are counted."""
+MIN_SECONDS = 5.0
+"""Shortest recording that is measured, in seconds."""
 
 
 @dataclass
 class Timing:
-    """What something cost, a value a round.
+    """Measured times of one task, with a value for each round.
 
     Attributes:
-        audio_s: Seconds of audio that one round goes through.
-        n_windows: Windows of one round.
+        audio_s: Seconds of audio that one round processes.
+        n_windows: Number of windows in one round; 0 if it has none.
         wall_s: Seconds of each round.
-        cpu_s: Seconds of processor time of each round, all threads together.
+        cpu_s: Processor seconds of each round, summed over all threads.
     """
 
     audio_s: float
@@ -70,14 +76,14 @@ class Timing:
     cpu_s: list[float] = field(default_factory=list)
 
     def run(self, work: Callable[[], object]) -> None:
-        """Do it once more."""
+        """Run and measure the task once."""
         wall, cpu = time.perf_counter(), time.process_time()
         work()
         self.wall_s.append(time.perf_counter() - wall)
         self.cpu_s.append(time.process_time() - cpu)
 
     def figures(self) -> dict[str, float]:
-        """Medians: times real time, windows a second, CPU seconds an hour of audio."""
+        """Return medians: multiples of real time, windows a second, CPU seconds an hour."""
         wall, cpu = statistics.median(self.wall_s), statistics.median(self.cpu_s)
         figures = {
             "x_real_time": self.audio_s / wall,
@@ -91,21 +97,21 @@ class Timing:
 def measure(
     open_model: Callable[[bool], Model], settings: Settings, seconds: float
 ) -> dict[str, Any]:
-    """Measure a model.
+    """Measure the speed of a model.
 
     Args:
-        open_model: Opens it; told whether for live listening.
-        settings: How to listen.
-        seconds: Of audio.
+        open_model: Opens the model; its argument says whether for live use.
+        settings: Settings of the engine.
+        seconds: Seconds of audio.
 
     Returns:
         Figures, ready for JSON.
 
     Raises:
-        UsageError: There is too little audio to measure anything.
+        UsageError: ``seconds`` is below `MIN_SECONDS`.
     """
-    if not seconds >= SHORTEST_S:
-        raise UsageError(f"--seconds {seconds}: must be {SHORTEST_S:g} or more")
+    if not seconds >= MIN_SECONDS:
+        raise UsageError(f"--seconds {seconds}: must be {MIN_SECONDS:g} or more")
     model = open_model(False)
     classifier = Classifier(model)
     classifier.split()
@@ -114,7 +120,7 @@ def measure(
         path = Path(folder) / "noise.wav"
         write_noise(path, seconds)
         pipeline, decoding = Timing(seconds), Timing(seconds)
-        _run_engine(engine, path)  # opened, allocated, warm
+        _run_engine(engine, path)  # a first run opens and allocates everything
         peak_mib = peak_memory_mib()
         hop = round(engine.hop_s * model.card.sample_rate)
         windows = _cut(path, model, hop, settings)
@@ -149,7 +155,7 @@ def measure(
 
 
 def write_noise(path: Path, seconds: float) -> None:
-    """A stereo WAV of noise whose level changes, of any length in little memory."""
+    """Write noise whose level changes every second, as stereo WAV, in little memory."""
     random = np.random.default_rng(1)
     left = round(seconds * RATE)
     with soundfile.SoundFile(path, "w", RATE, CHANNELS, subtype="PCM_16") as file:
@@ -161,7 +167,7 @@ def write_noise(path: Path, seconds: float) -> None:
 
 
 def peak_memory_mib() -> float:
-    """The most memory that this process has held so far, in MiB; 0 where the system won't say."""
+    """Return the peak memory of this process so far, in MiB; 0 if the system does not tell."""
     try:
         import resource
     except ImportError:  # Windows
@@ -183,7 +189,7 @@ def _decode(path: Path, sample_rate: int) -> list[Block]:
 
 
 def _cut(path: Path, model: Model, hop: int, settings: Settings) -> list[Window]:
-    """The recording's windows, but the last where it is moved back to the recording's end."""
+    """Cut the recording into windows at multiples of the hop, without a last one moved back."""
     card = model.card
     items = slide(iter(_decode(path, card.sample_rate)), card.window_samples, hop, fill=card.fill)
     windows = [item for item in items if isinstance(item, Window)]
@@ -193,23 +199,18 @@ def _cut(path: Path, model: Model, hop: int, settings: Settings) -> list[Window]
 def _stages(
     classifier: Classifier, windows: list[Window], hop: int
 ) -> dict[str, tuple[Timing, Callable[[], object]]]:
-    """Stem, head and both without anything around them, on input already cut."""
+    """Return the tasks that run stem, head and both alone, on windows already cut."""
     split, card = classifier.split(), classifier.card
     audio_s = len(windows) * hop / card.sample_rate
-    if one_pass := classifier.one_pass:
-        size = classifier.batch_size(hop)
-        parts = [windows[k : k + size] for k in range(0, len(windows), size)]
-        bare = lambda: [one_pass.logits(part) for part in parts]  # noqa: E731
-        return {"bare_session": (Timing(audio_s, len(windows)), bare)}
     if split is None or hop % split.stem.stride:
         batches = _batches(stack(windows), classifier.model.fixed_batch or BATCH)
         bare = lambda: [classifier.score(batch) for batch in batches]  # noqa: E731
         return {"bare_session": (Timing(audio_s, len(windows)), bare)}
-    stretches, heads = _cut_stretches(split, windows, hop)
+    chunks, heads = _cut_chunks(split, windows, hop)
 
     def run_stem() -> None:
-        for stretch in stretches:
-            split.frames(stretch)
+        for chunk in chunks:
+            split.frames(chunk)
 
     def run_head() -> None:
         for batch in heads:
@@ -226,32 +227,37 @@ def _stages(
     }
 
 
-def _cut_stretches(split: Any, windows: list[Window], hop: int) -> tuple[list[Array], list[Array]]:
-    """What the stem hears, and what the head gets of it, for windows on one grid."""
+def _cut_chunks(split: Any, windows: list[Window], hop: int) -> tuple[list[Array], list[Array]]:
+    """Cut the inputs of the stem and of the head, for windows on one grid of strides."""
     stride = split.stem.stride
     audio = np.concatenate([*(w.waveform[:hop] for w in windows[:-1]), windows[-1].waveform])
-    n_frames = (audio.size - split.reach) // stride + 1
-    edges = [(k, min(k + split.stretch, n_frames) - 1) for k in range(0, n_frames, split.stretch)]
-    stretches = [
-        audio[np.newaxis, first * stride : last * stride + split.reach] for first, last in edges
+    n_frames = (audio.size - split.receptive_field) // stride + 1
+    edges = [
+        (k, min(k + split.max_chunk_frames, n_frames) - 1)
+        for k in range(0, n_frames, split.max_chunk_frames)
     ]
-    frames = np.concatenate([split.frames(stretch) for stretch in stretches], axis=split.axis)
+    chunks = [
+        audio[np.newaxis, first * stride : last * stride + split.receptive_field]
+        for first, last in edges
+    ]
+    frames = np.concatenate([split.frames(chunk) for chunk in chunks], axis=split.axis)
     places = [(window.position - windows[0].position) // stride for window in windows]
     heads = [
         np.concatenate([split.window(frames, k) for k in places[n : n + SHARED_BATCH]])
         for n in range(0, len(places), SHARED_BATCH)
     ]
-    return stretches, heads
+    return chunks, heads
 
 
 def _baselines(
     open_model: Callable[[bool], Model], classifier: Classifier, windows: list[Window], hop: int
 ) -> dict[str, tuple[Timing, Callable[[], object]]]:
-    whole = Classifier(open_model(False))  # never split: it scores no stream
+    whole = Classifier(open_model(False))  # never split, because it scores no stream
     hop_s = hop / classifier.card.sample_rate
     waveforms = stack(windows)
     batches = _batches(waveforms, BATCH)
-    alone = _batches(waveforms[:MOST_ALONE], 1)
+    alone = _batches(waveforms[:MAX_SINGLE_WINDOWS], 1)
+    can_join = whole.model.provider in DEVICES and whole.model.can_split
     return {
         "window_at_a_time": (
             Timing(len(alone) * hop_s, len(alone)),
@@ -261,7 +267,24 @@ def _baselines(
             Timing(len(windows) * hop_s, len(windows)),
             lambda: [whole.score(batch) for batch in batches],
         ),
+        **(_in_one_graph(open_model, windows, hop) if can_join else {}),
     }
+
+
+def _in_one_graph(
+    open_model: Callable[[bool], Model], windows: list[Window], hop: int
+) -> dict[str, tuple[Timing, Callable[[], object]]]:
+    """Windows in one graph on a GPU; where that fails, it is said and not measured."""
+    classifier = Classifier(open_model(False), one_graph=True)
+    size = classifier.batch_size(hop)
+    classifier.split()
+    one_pass = classifier.one_pass
+    if one_pass is None:
+        say(f"warning: {classifier.take_notice()}")
+        return {}
+    parts = [windows[k : k + size] for k in range(0, len(windows), size)]
+    timing = Timing(len(windows) * hop / classifier.card.sample_rate, len(windows))
+    return {"one_graph": (timing, lambda: [one_pass.logits(part) for part in parts])}
 
 
 def _batches(waveforms: Array, size: int) -> list[Array]:
@@ -271,14 +294,14 @@ def _batches(waveforms: Array, size: int) -> list[Array]:
 def _latency(
     open_model: Callable[[bool], Model], settings: Settings, windows: list[Window]
 ) -> dict[str, float]:
-    """Milliseconds from a window's last sample to its scores, listening live."""
+    """Measure the milliseconds from a window's last sample to its scores in a live run."""
     score = Classifier(open_model(True)).open_stream()
     taken = []
     for window in windows[: LIVE_WINDOWS + 3]:
         began = time.perf_counter()
         score([window])
         taken.append((time.perf_counter() - began) * 1000)
-    # The first of a stream brings a whole window of new audio, the others a hop.
+    # The first window of a stream has a whole window of new audio, the others one hop.
     later = taken[3:] or taken
     return {f"p{p}": round(float(np.percentile(later, p)), 3) for p in (50, 95, 99)}
 
@@ -286,7 +309,7 @@ def _latency(
 def _live(
     open_model: Callable[[bool], Model], settings: Settings, path: Path, seconds: float
 ) -> Timing:
-    """What a recording costs that comes as a microphone's audio does, window by window."""
+    """Measure a recording that arrives as from a microphone, window by window."""
     engine, live = Engine(Classifier(open_model(True)), settings), Timing(seconds)
 
     def listen() -> None:
@@ -294,7 +317,7 @@ def _live(
             for _ in engine.run(microphone):
                 pass
 
-    listen()  # opened, allocated, warm
+    listen()  # a first run opens and allocates everything
     for _ in range(ROUNDS):
         live.run(listen)
     return live
@@ -303,25 +326,26 @@ def _live(
 def count_microphones(
     live: Timing, window_s: float, hop_s: float, memory_mib: float, *, on_cpu: bool
 ) -> int:
-    """How many microphones this machine keeps up with, each listened to by a process of its own.
+    """Count the microphones that this machine keeps up with, in one process each.
 
     Args:
-        live: What one of them costs.
-        window_s: Seconds that nearly all windows take; no more than a hop may pass.
+        live: Times of one microphone.
+        window_s: Seconds from a window's last sample to its scores, as 95th percentile. If they
+            exceed the hop, the result is 0.
         hop_s: The hop in seconds.
-        memory_mib: That a process takes.
-        on_cpu: Whether the processors run the model. A GPU is used by one window at a time.
+        memory_mib: Memory of one process.
+        on_cpu: Whether the model runs on the CPU. A GPU processes one window at a time.
     """
     if window_s > hop_s:
         return 0
     busy = statistics.median(live.cpu_s if on_cpu else live.wall_s) / live.audio_s
     by_time = (count_cores() if on_cpu else 1) / busy
     by_memory = _memory_mib() / max(memory_mib, 1.0)
-    return int((1 - KEPT_FREE) * min(by_time, by_memory))
+    return int((1 - RESERVED_FRACTION) * min(by_time, by_memory))
 
 
 def _memory_mib() -> float:
-    """MiB that this machine has; infinite where the system won't say."""
+    """Return the memory of this machine in MiB; infinite if the system does not tell."""
     try:
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**20
     except (AttributeError, ValueError, OSError):  # Windows
@@ -329,7 +353,7 @@ def _memory_mib() -> float:
 
 
 def _start_up(folder: Path, model: Path) -> float:
-    """Seconds that `streamclf file` takes on one second of audio, as a process of its own."""
+    """Measure the seconds that a process `streamclf file` takes for one second of audio."""
     clip = folder / "second.wav"
     write_noise(clip, 1.0)
     command = [sys.executable, "-m", "streamclf", "file", str(clip), "--model", str(model)]

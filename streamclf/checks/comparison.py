@@ -1,4 +1,4 @@
-"""Two runs over the same audio, result by result: where they differ, and by how much."""
+"""Comparison of two runs over the same audio, result by result."""
 
 from __future__ import annotations
 
@@ -10,18 +10,26 @@ import numpy as np
 import numpy.typing as npt
 
 from streamclf.core.card import Card
-from streamclf.core.records import Average, EventBegan, EventOngoing, Gap, Result, SoundEvent
+from streamclf.core.records import (
+    Average,
+    EventBegan,
+    EventOngoing,
+    Gap,
+    Result,
+    SoundEvent,
+    StreamStarted,
+)
 
 
 @dataclass
 class Comparison:
-    """How alike two runs were.
+    """Differences between two runs.
 
     Attributes:
-        n_windows: Compared.
-        n_events: Compared; each had one begin.
-        difference: The largest between two scores, of windows, averages and events.
-        fault: The first thing that one run has and the other has not; empty if there is none.
+        n_windows: Number of compared windows.
+        n_events: Number of compared events; each began once.
+        difference: Largest difference between two scores of windows, averages or events.
+        fault: Description of the first result that only one run has; empty if there is none.
     """
 
     n_windows: int = 0
@@ -30,56 +38,58 @@ class Comparison:
     fault: str = ""
 
     def within(self, limit: float) -> bool:
-        """Whether nothing differs by more."""
-        # Written so that NaN does not pass.
+        """Whether the runs have the same results, and no scores differ by more than a limit."""
+        # The order of the comparison makes NaN fail.
         return not self.fault and self.difference <= limit
 
 
-def compare(expected: Iterable[Result], found: Iterable[Result], card: Card) -> Comparison:
-    """Compare two runs while they go on; nothing is kept of either.
+def compare(
+    expected: Iterable[StreamStarted | Result], found: Iterable[StreamStarted | Result], card: Card
+) -> Comparison:
+    """Compare two runs while they go on, without storing their results.
 
     Args:
-        expected: The run that the other is measured by.
-        found: The other.
-        card: Of the model of both.
+        expected: Results of the reference run.
+        found: Results of the other run.
+        card: Card of the model of both runs.
     """
     comparison = Comparison()
-    lives = _Lives()
+    order = _EventOrder()
     for one, other in zip_longest(_compared(expected), _compared(found)):
         if one is None or other is None or not _same_place(one, other):
             a, b = describe(one, card), describe(other, card)
             comparison.fault = f"{b} where {a} was expected"
             break
-        if fault := lives.take(other):
+        if fault := order.take(other):
             comparison.fault = f"{describe(other, card)} {fault}"
             break
         if isinstance(one, Average) and isinstance(other, Average):
             comparison.n_windows += 1
-            _widen(comparison, one.scores.values, other.scores.values)
-            _widen(comparison, one.values, other.values)
+            _note_difference(comparison, one.scores.values, other.scores.values)
+            _note_difference(comparison, one.values, other.values)
         elif isinstance(one, SoundEvent) and isinstance(other, SoundEvent):
             comparison.n_events += 1
-            _widen(comparison, np.array(one.score), np.array(other.score))
+            _note_difference(comparison, np.array(one.score), np.array(other.score))
         elif isinstance(one, EventBegan | EventOngoing) and isinstance(other, type(one)):
-            _widen(comparison, np.array(one.score), np.array(other.score))
-    if not comparison.fault and lives.open:
-        comparison.fault = f"the event {min(lives.open)} began and never ended"
+            _note_difference(comparison, np.array(one.score), np.array(other.score))
+    if not comparison.fault and order.open:
+        comparison.fault = f"the event {min(order.open)} began and never ended"
     return comparison
 
 
-class _Lives:
-    """Whether each event began once before it ended once, with the same id.
+class _EventOrder:
+    """Check that each event begins once, then ends once, with the same id.
 
     Attributes:
-        open: Those that have begun.
+        open: Ids of the events that have begun and not ended.
     """
 
     def __init__(self) -> None:
         self.open: set[str] = set()
-        self._ended: dict[str, int] = {}  # where the newest event of each label ended
+        self._ended: dict[str, int] = {}  # label -> offset of its last event
 
     def take(self, result: Result) -> str:
-        """Take the next result; what is wrong with it, empty if nothing is."""
+        """Check the next result; return a description of the fault, empty if there is none."""
         if isinstance(result, EventBegan):
             again = result.id in self.open or result.onset < self._ended.get(result.label, 0)
             self.open.add(result.id)
@@ -93,9 +103,9 @@ class _Lives:
 
 
 def difference_of(one: npt.NDArray[np.generic], other: npt.NDArray[np.generic]) -> float:
-    """The largest between two arrays, as a part of their size where values pass 1.
+    """Return the largest difference between two arrays, relative for values above 1.
 
-    Infinite where they have other shapes, or one holds what is no number.
+    It is infinite if the shapes differ or a value is NaN.
     """
     if one.shape != other.shape:
         return float("inf")
@@ -105,7 +115,7 @@ def difference_of(one: npt.NDArray[np.generic], other: npt.NDArray[np.generic]) 
 
 
 def describe(result: Result | None, card: Card) -> str:
-    """A result for people."""
+    """Describe a result in a message."""
     rate = card.sample_rate
     if isinstance(result, SoundEvent):
         return f"an event {result.label} {result.onset / rate:.2f}-{result.offset / rate:.2f} s"
@@ -121,7 +131,7 @@ def describe(result: Result | None, card: Card) -> str:
     return "nothing"
 
 
-def _compared(results: Iterable[Result]) -> Iterator[Result]:
+def _compared(results: Iterable[StreamStarted | Result]) -> Iterator[Result]:
     kinds = Average | EventBegan | EventOngoing | SoundEvent | Gap
     return (result for result in results if isinstance(result, kinds))
 
@@ -137,7 +147,7 @@ def _same_place(one: Result, other: Result) -> bool:
     return one == other
 
 
-def _widen(
+def _note_difference(
     comparison: Comparison, one: npt.NDArray[np.generic], other: npt.NDArray[np.generic]
 ) -> None:
     comparison.difference = max(comparison.difference, difference_of(one, other))

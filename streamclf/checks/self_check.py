@@ -1,4 +1,4 @@
-"""A quick check of what will run a model: `listen --self-check`."""
+"""Quick check of the model on its execution provider, for `listen --self-check`."""
 
 from __future__ import annotations
 
@@ -6,21 +6,24 @@ from dataclasses import replace
 
 from streamclf.checks.verify import Opener, check_provider
 from streamclf.model.model_file import Model
-from streamclf.model.providers import Provider
-from streamclf.runs.engine_setup import ModelOptions, open_model
+from streamclf.model.options import ModelOptions, Provider
+from streamclf.runs.engine_setup import open_model
 
 
 def self_check(model: ModelOptions) -> str:
-    """Try what will run the model; returns what was found, in a line.
+    """Compare the model's logits on its provider with those on the CPU.
+
+    Returns:
+        The finding, in one line.
 
     Raises:
-        ModelError: It does not give the scores that the CPU gives.
+        ModelError: The logits differ by more than the tolerance.
     """
     return check_provider(make_opener(model))
 
 
 def make_opener(options: ModelOptions) -> Opener:
-    """What opens the model anew, for another provider, live, or for its logits."""
+    """Make a function that opens the model for another provider, for live use, or for logits."""
 
     def opened(
         *, provider: Provider | None = None, live: bool = False, logits: bool = False

@@ -1,4 +1,4 @@
-"""Sounds of many kinds, made from a seed: what to try a model on where no recording is at hand."""
+"""Synthetic sounds of many kinds, to check a model without a recording."""
 
 from __future__ import annotations
 
@@ -10,20 +10,22 @@ import numpy.typing as npt
 import soundfile
 
 RATE, CHANNELS = 44_100, 2
-"""So that they pass through mixing and, with most models, through resampling."""
+"""Rate in Hz and channels of the sounds, chosen so that they pass through mixing and, with most
+models, through resampling."""
 SOUND_S = 2.5
+"""Length of each sound, in seconds."""
 
 _Values = npt.NDArray[np.float64]
 _Random = np.random.Generator
 
 
 def write_sounds(path: Path, seconds: float, seed: int) -> None:
-    """Write sounds, one after the other, as stereo WAV.
+    """Write sounds, one after the other, as stereo WAV with 16 bits.
 
     Args:
-        path: Of 16 bits.
-        seconds: Length, about.
-        seed: The same seed makes the same sounds.
+        path: The file.
+        seconds: Approximate length of the file.
+        seed: The same seed gives the same sounds.
     """
     random = np.random.default_rng(seed)
     with soundfile.SoundFile(path, "w", RATE, CHANNELS, subtype="PCM_16") as file:
@@ -31,7 +33,7 @@ def write_sounds(path: Path, seconds: float, seed: int) -> None:
             kind = _KINDS[number % len(_KINDS)]
             level = 10 ** random.uniform(-2.5, -0.3)
             sound = level * kind(random, round(SOUND_S * RATE))
-            # Loud and soft, and not alike on both sides.
+            # Each channel has a level of its own, and faint noise of its own.
             sides = sound[:, np.newaxis] * random.uniform(0.3, 1.0, CHANNELS)
             file.write(sides + 10**-4 * random.uniform(-1, 1, sides.shape))
 

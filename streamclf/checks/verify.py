@@ -1,9 +1,9 @@
-"""Whether this installation keeps what streamclf promises, with this model, on this audio.
+"""Verification of this installation with one model and one recording.
 
-What is heard of the recording is held against what FFmpeg decodes of it. The file path (batches,
-the stem shared) is the measure of the rest. The live path gets the same recording in
-blocks of random sizes, one window at a time; each provider of ONNX Runtime runs the file path
-again; and windows that share the stem are compared on logits with windows that share nothing.
+The decoded audio is compared with FFmpeg's. The file path (batches, with a shared stem) is the
+reference for the other checks. The live path gets the same recording in blocks of random sizes,
+one window at a time. Each provider of ONNX Runtime repeats the file path. The logits of windows
+that share the stem are compared with those of windows that share nothing.
 """
 
 from __future__ import annotations
@@ -20,18 +20,19 @@ import numpy as np
 from streamclf.checks.comparison import Comparison, compare, difference_of
 from streamclf.checks.synthetic_sounds import write_sounds
 from streamclf.core.errors import ModelError, ProviderError, SourceError
-from streamclf.core.records import Notice, Result, Window
+from streamclf.core.records import Notice, Result, StreamStarted, Window
 from streamclf.core.settings import Settings
-from streamclf.core.stats import count
+from streamclf.core.text_format import format_count
 from streamclf.model.classifier import Array, Classifier, stack
-from streamclf.model.providers import Provider, built_providers, obstacle
+from streamclf.model.options import Provider
+from streamclf.model.providers import built_providers, unavailable_reason
 from streamclf.model.stem.shared_frames import SHARED_BATCH
 from streamclf.model.stem.split_model import COARSE_TOLERANCE
 from streamclf.pipeline.engine import Engine
 from streamclf.pipeline.mixdown import mix_down
 from streamclf.pipeline.resample import resample
 from streamclf.pipeline.windows import slide
-from streamclf.sources.recording.ffmpeg import count_seconds
+from streamclf.sources.recording.ffmpeg import count_decoded_seconds
 from streamclf.sources.recording.piped import check_can_reread
 from streamclf.sources.recording.recording import Recording
 from streamclf.sources.simulated.random_blocks import RandomBlocks
@@ -39,42 +40,44 @@ from streamclf.sources.simulated.random_blocks import RandomBlocks
 if TYPE_CHECKING:
     from streamclf.model.model_file import Model
 
-SAME = 1e-5
-"""Largest difference between two scores or logits that counts as none, as a part of values above
-1. Sums in another order gave up to 1.4e-6 in 12,000 windows of real sounds."""
+TOLERANCE = 1e-5
+"""Largest accepted difference between two scores or logits; it is relative for values above 1. Sums
+in another order gave up to 1.4e-6 in 12,000 windows of real sounds."""
 COARSE = COARSE_TOLERANCE
-"""Where a provider or model rounds (TF32, halves, integers): one layer then differs by as much
-between two batch sizes."""
+"""The same for providers or models that round (TF32, float16, integers), where one layer differs by
+as much between two batch sizes."""
 
 SELF_CHECK_S = 12.5
-SHORTER_S = 0.02
-"""Between two decoders of one file: less than the shortest frame that encoders make."""
+"""Seconds of synthetic sounds for the self-check."""
+DECODER_TOLERANCE_S = 0.02
+"""Largest accepted difference between two decoders of one file, in seconds. It is shorter than any
+encoder's frame."""
 
 
 class Opener(Protocol):
-    """Opens the model to be verified."""
+    """Function that opens the model under test."""
 
     def __call__(
         self, *, provider: Provider | None = None, live: bool = False, logits: bool = False
     ) -> Model:
-        """Open it.
+        """Open the model.
 
         Args:
-            provider: None for the one asked for.
-            live: For live listening.
-            logits: Without an activation, so that scores are logits.
+            provider: Execution provider; None for the requested one.
+            live: Open it for live use.
+            logits: Leave out the activation, so that scores are logits.
         """
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What one check found.
+    """Result of one check.
 
     Attributes:
-        name: Of the check.
+        name: Name of the check.
         verdict: One word or two.
-        text: The rest of the line.
-        good: Whether it is as promised.
+        text: Details, for the rest of the line.
+        good: Whether the check passed.
     """
 
     name: str
@@ -90,13 +93,13 @@ class Verification:
     """All checks of one model on one recording.
 
     Args:
-        open_model: Opens it.
+        open_model: Opens the model.
         path: The recording.
-        settings: How to listen.
-        seed: For the sizes of blocks.
+        settings: Settings of the engine.
+        seed: Seed for the sizes of the blocks.
 
     Attributes:
-        failure: What is wrong with the recording itself, as the first run met it.
+        failure: Error of the recording itself; None if it is readable to its end.
     """
 
     def __init__(self, open_model: Opener, path: Path, settings: Settings, seed: int) -> None:
@@ -111,10 +114,10 @@ class Verification:
         self._coarse = is_coarse(self._model)
 
     def findings(self) -> Iterator[Finding]:
-        """Make the checks, one after the other.
+        """Run the checks, one after the other.
 
         Raises:
-            StreamclfError: Something cannot be run at all.
+            StreamclfError: A check cannot be run.
         """
         yield self._live_path()
         yield self._decoding()
@@ -123,27 +126,29 @@ class Verification:
         yield self._sharing()
 
     def describe(self) -> str:
-        """The measure, once a check was made."""
+        """Describe the reference run; only valid after the first check."""
         heard = self._engine.statistics
-        what = f"{count(heard.n_windows, 'window')}, {count(heard.n_events, 'event')}"
+        what = f"{format_count(heard.n_windows, 'window')}, {format_count(heard.n_events, 'event')}"
         return f"{what} on {self._model.provider}, every {self._engine.hop_s:g} s"
 
-    def _file_path(self, engine: Engine, opened: ExitStack) -> Iterator[Result]:
-        """The results of the recording; what is wrong with it is kept."""
+    def _file_path(self, engine: Engine, opened: ExitStack) -> Iterator[StreamStarted | Result]:
+        """Return the results of the recording on the file path; store its error in `failure`."""
         results = engine.run(opened.enter_context(Recording(self._path)))
         opened.callback(results.close)
         return self._until_failure(results)
 
-    def _until_failure(self, results: Iterator[Result]) -> Iterator[Result]:
+    def _until_failure(
+        self, results: Iterator[StreamStarted | Result]
+    ) -> Iterator[StreamStarted | Result]:
         try:
             yield from results
         except SourceError as error:
             self.failure = error
 
     def _decoding(self) -> Finding:
-        """Hold what is heard of the file against what FFmpeg decodes, header or no header."""
+        """Compare the length of the decoded audio with FFmpeg's, whatever the header states."""
         name = "decoding"
-        decoded_s = count_seconds(self._path)
+        decoded_s = count_decoded_seconds(self._path)
         if decoded_s is None:
             return Finding(name, "none", "FFmpeg decodes nothing of it to compare with")
         heard_s = 0.0
@@ -151,7 +156,7 @@ class Verification:
             for item in recording.blocks(self._engine.card.sample_rate):
                 if not isinstance(item, Notice):
                     heard_s += item.n_samples / item.sample_rate
-        good = heard_s >= decoded_s - SHORTER_S
+        good = heard_s >= decoded_s - DECODER_TOLERANCE_S
         text = f"{heard_s:.2f} s heard or told as missing, FFmpeg alone decodes {decoded_s:.2f} s"
         return Finding(name, "whole" if good else "SHORTER", text, good)
 
@@ -162,12 +167,12 @@ class Verification:
             live = self._until_failure(engine.run(source))
             found = compare(self._file_path(self._engine, opened), live, engine.card)
         n_blocks, smallest, largest = source.sizes
-        blocks = f"{count(n_blocks, 'block')} of {smallest} to {largest} samples"
-        return _finding("live path", found, self._limit(self._model), blocks)
+        blocks = f"{format_count(n_blocks, 'block')} of {smallest} to {largest} samples"
+        return _judge("live path", found, self._limit(self._model), blocks)
 
     def _provider(self, provider: Provider) -> Finding:
         name = f"provider {provider}"
-        reason = obstacle(provider)
+        reason = unavailable_reason(provider)
         if reason is not None:
             return Finding(name, "not here", reason)
         try:
@@ -178,12 +183,12 @@ class Verification:
         with ExitStack() as opened:
             expected = self._file_path(self._engine, opened)
             found = compare(expected, self._file_path(engine, opened), engine.card)
-        # Where every score is near 0 only logits tell one network from another.
+        # If all scores are near 0, only logits show differences between networks.
         plain = Classifier(self._open_model(logits=True))
         other = Classifier(self._open_model(provider=provider, logits=True))
         logits, _ = self._compare_logits(plain, lambda windows: other.score(stack(windows)))
         limit = self._limit(model)
-        finding = _finding(name, found, limit, f"logits differ by {logits:.2g}")
+        finding = _judge(name, found, limit, f"logits differ by {logits:.2g}")
         same = finding.good and logits <= limit
         return finding if same else replace(finding, verdict="DIFFERS", good=False)
 
@@ -195,6 +200,9 @@ class Verification:
             return Finding(name, "none", f"windows share no work: {why}")
         if not shared.model.can_split:
             return Finding(name, "none", "the graph takes batches of one size only")
+        if not shared.shares:
+            why = f"windows share no work on {shared.model.provider}"
+            return Finding(name, "none", why)
         if shared.split() is None:
             return Finding(name, "DIFFERS", shared.take_notice(), good=False)
         plain, score = Classifier(self._open_model(logits=True)), shared.open_stream()
@@ -203,14 +211,14 @@ class Verification:
         good = difference <= limit
         text = (
             f"logits by the shared stem differ by {difference:.2g}, the limit is {limit:.0e}; "
-            f"{count(n_windows, 'window')}, cut at {shared.card.stem.tensor!r}"
+            f"{format_count(n_windows, 'window')}, cut at {shared.card.stem.tensor!r}"
         )
         return Finding(name, "exact" if good else "DIFFERS", text, good)
 
     def _compare_logits(
         self, plain: Classifier, score: Callable[[Sequence[Window]], Array]
     ) -> tuple[float, int]:
-        """The largest difference over the recording's windows, and how many these are."""
+        """Return the largest difference over the recording's windows, and their number."""
         difference, n_windows = 0.0, 0
         for windows in cut_windows(self._path, self._engine, self._settings.channel):
             found = difference_of(plain.score(stack(windows)), score(windows))
@@ -219,11 +227,11 @@ class Verification:
 
     def _limit(self, model: Model) -> float:
         same_device = model.provider == self._model.provider == "cpu"
-        return SAME if same_device and not self._coarse else COARSE
+        return TOLERANCE if same_device and not self._coarse else COARSE
 
 
 def cut_windows(path: Path, engine: Engine, channel: int | None) -> Iterator[list[Window]]:
-    """A recording's windows, in batches of growing sizes; what is wrong with it just ends them."""
+    """Yield a recording's windows in batches of growing size, up to an error of the recording."""
     card, size = engine.card, 1
     hop = round(engine.hop_s * card.sample_rate)
     batch: list[Window] = []
@@ -240,11 +248,12 @@ def cut_windows(path: Path, engine: Engine, channel: int | None) -> Iterator[lis
         yield batch
 
 
-def _finding(name: str, found: Comparison, limit: float, more: str = "") -> Finding:
+def _judge(name: str, found: Comparison, limit: float, more: str = "") -> Finding:
     good = found.within(limit)
     text = (
         f"scores differ by {found.difference:.2g}, the limit is {limit:.0e}; "
-        f"{count(found.n_windows, 'window')}, {count(found.n_events, 'event')} with their begins"
+        f"{format_count(found.n_windows, 'window')}, "
+        f"{format_count(found.n_events, 'event')} with their begins"
     )
     if found.fault:
         text = f"{found.fault}; before it {text}"
@@ -252,26 +261,26 @@ def _finding(name: str, found: Comparison, limit: float, more: str = "") -> Find
 
 
 def is_coarse(model: Model) -> bool:
-    """Whether a model computes in halves or integers."""
+    """Whether a model computes in float16 or in integers."""
     if model.input_type == "tensor(float16)":
         return True
-    import onnx  # only what really looks at the graph imports it
+    import onnx  # imported late, because the import is slow
 
     graph = onnx.load(model.path, load_external_data=False).graph
     return any("Linear" in node.op_type or "Integer" in node.op_type for node in graph.node)
 
 
 def check_provider(open_model: Opener) -> str:
-    """Compare what a model will listen with, on logits, with its plain graph on the CPU.
+    """Compare a model's logits in live use with those of its whole graph on the CPU.
 
     Args:
-        open_model: Opens it.
+        open_model: Opens the model.
 
     Returns:
-        What was found, in a line.
+        The finding, in one line.
 
     Raises:
-        ModelError: The scores differ.
+        ModelError: The logits differ by more than the tolerance.
     """
     scorer = Classifier(open_model(live=True, logits=True))
     model = scorer.model
@@ -283,11 +292,11 @@ def check_provider(open_model: Opener) -> str:
     score = scorer.open_stream()
     logits = np.concatenate([score([window]) for window in windows])
     difference = difference_of(plain.score(stack(windows)), logits)
-    limit = SAME if model.provider == "cpu" and not is_coarse(model) else COARSE
+    limit = TOLERANCE if model.provider == "cpu" and not is_coarse(model) else COARSE
     found = f"{model.provider} gives logits that differ by {difference:.2g} from the plain CPU's"
     if not difference <= limit:
         raise ModelError(
             f"self-check: {found}, the limit is {limit:.0e}: use --provider cpu, "
             "or see streamclf verify"
         )
-    return f"self-check: {found}, within {limit:.0e}, in {count(len(windows), 'window')}"
+    return f"self-check: {found}, within {limit:.0e}, in {format_count(len(windows), 'window')}"

@@ -9,7 +9,7 @@ import json
 import os
 import re
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeAlias
 
 import typer
 from typer.core import TyperOption
@@ -55,6 +55,12 @@ class ConfiguredCommand(HelpfulCommand):
                     raise UsageError(f"{origin}: {error.message}") from error
             raise
 
+    def begin(self, ctx: Any) -> None:
+        """Say where options come from, beside the command line."""
+        super().begin(ctx)
+        for line in describe_origins(ctx):
+            say(line)
+
     def invoke(self, ctx: Any) -> Any:
         """Run it; an error that names an option says where its value came from."""
         try:
@@ -80,6 +86,19 @@ def load_config(context: typer.Context, value: Path | None) -> Path | None:
         defaults[str(options[key].name)] = _check(context, file, key, options[key], said)
     context.default_map = defaults
     return value
+
+
+Config: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        is_eager=True,
+        callback=load_config,
+        envvar="STREAMCLF_CONFIG",
+        help="Options from a TOML file; else the user's own (see config).",
+        rich_help_panel="Other",
+    ),
+]
 
 
 def is_check(context: typer.Context) -> bool:

@@ -10,27 +10,29 @@ from typing import TYPE_CHECKING
 
 from streamclf.cli import screen as ui
 from streamclf.cli.reports import describe_provider, say_found
-from streamclf.cli.screen import ScreenOptions
 from streamclf.core.cpu_count import count_cores
 from streamclf.core.errors import FAILED, INTERRUPTED, OK, UsageError
 from streamclf.core.settings import Settings
 from streamclf.core.standard_streams import is_terminal
+from streamclf.core.thresholds import ThresholdOptions
+from streamclf.dashboard.options import ScreenOptions
 from streamclf.model.model_file import Model
+from streamclf.model.options import ModelOptions
 from streamclf.pipeline.engine import Engine
-from streamclf.runs.batch import BatchReport, count_jobs, leaves_core, run_recordings
+from streamclf.runs.batch import BatchReport, count_jobs, has_spare_core, run_recordings
 from streamclf.runs.console import Bars, say
-from streamclf.runs.engine_setup import ModelOptions, ThresholdOptions, open_engine
+from streamclf.runs.engine_setup import open_engine
 from streamclf.runs.interrupts import Interrupts
 from streamclf.runs.outputs import (
-    OutputOptions,
     check_clips,
     check_outputs,
-    make_clips,
+    make_clip_sinks,
     open_sinks,
     write_stats,
 )
-from streamclf.sinks.factory import Format
-from streamclf.sinks.per_recording_files import OwnFiles, is_template
+from streamclf.sinks.file_names import Format, is_template
+from streamclf.sinks.options import OutputOptions
+from streamclf.sinks.per_recording_files import PerRecordingFiles
 from streamclf.sources.recording.find_recordings import find_recordings
 
 if TYPE_CHECKING:
@@ -48,6 +50,8 @@ def file(
     jobs: int | None = None,
 ) -> int:
     """Listen to recordings, several at once. Returns the exit code."""
+    if settings.ongoing_s is not None:
+        outputs = replace(outputs, begins=True)
     found = find_recordings(names)
     paths, missing = found.paths, found.errors
     for note in found.notes:
@@ -60,14 +64,14 @@ def file(
     check_outputs(outputs, paths)
     resumption = _resume(outputs)
     if resumption is not None:
-        paths = resumption.leave_out_done(paths)
+        paths = resumption.select_remaining(paths)
         if not (paths or missing):
             return OK
     engines, opened = _open_engines(count_jobs(jobs, len(paths)), model, settings, thresholds)
     card = engines[0].card
     check_clips(outputs, card)
     if resumption is not None:
-        resumption.make_room()
+        resumption.remove_stale_rows()
 
     def stop() -> None:
         for each in engines:
@@ -85,8 +89,8 @@ def file(
             lambda path: [*sinks, *files.open(path)],
             bars,
             interrupted=lambda: interrupts.happened,
-            on_end=files.keep,
-            hearers=lambda: make_clips(outputs),
+            on_end=files.publish,
+            audio_sinks=lambda: make_clip_sinks(outputs),
             averages=outputs.needs_averages(card),
         )
     for partial in files.unfinished:
@@ -143,10 +147,10 @@ def _resume(outputs: OutputOptions) -> Resumption | None:
     return Resumption(outputs)
 
 
-def _own_files(outputs: OutputOptions) -> OwnFiles:
+def _own_files(outputs: OutputOptions) -> PerRecordingFiles:
     """The files of each recording's own."""
     own = [path for path in outputs.files if is_template(path)]
-    return OwnFiles(
+    return PerRecordingFiles(
         own,
         overwrite=outputs.overwrite or outputs.resume,
         n_best=outputs.n_best,
@@ -162,7 +166,7 @@ def _open_engines(
         # They share the session; together they shall keep every core busy, once.
         model = replace(model, n_threads=max(1, count_cores() // n_jobs))
     first, opened = open_engine(model, settings, thresholds, live=False)
-    first.read_ahead = n_jobs == 1 and leaves_core(opened.provider, opened.n_threads)
+    first.read_ahead = n_jobs == 1 and has_spare_core(opened.provider, opened.n_threads)
     others = [Engine(first.scorer, first.settings) for _ in range(n_jobs - 1)]
     return [first, *others], opened
 

@@ -12,6 +12,9 @@ from typing import Any
 
 from typer.core import TyperCommand, TyperGroup
 
+from streamclf.cli.options import Group
+from streamclf.core import log
+
 PANELS = ("Arguments", "Source", "Model", "Events", "Output", "Screen", "Logging", "Other")
 """The order of the groups."""
 _RANGE = re.compile(r";? x>=\d+(?=\])|  \[x>=\d+\]")
@@ -29,6 +32,16 @@ def _write_epilog(command: TyperCommand | TyperGroup, formatter: Any) -> None:
 
 class HelpfulCommand(TyperCommand):
     """A command that shows its options in groups, and examples as they are typed."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run it, after what comes before every command."""
+        self.begin(ctx)
+        return super().invoke(ctx)
+
+    def begin(self, ctx: Any) -> None:
+        """Let the log speak as it is asked to, before anything is told."""
+        if "log_level" in ctx.params:
+            log.set_up(Group(log.LogOptions).fill(dict(ctx.params)))
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
         """Name the arguments as the help does: ``PATH...``, not ``{PATH...}``."""

@@ -7,7 +7,8 @@ import msgspec
 from streamclf.cli.info_screen import describe_model, list_card
 from streamclf.cli.reports import print_json
 from streamclf.core.redaction import show_safely
-from streamclf.model.model_file import CardOptions, Model, find_model
+from streamclf.model.model_file import Model, find_model
+from streamclf.model.options import CardOptions
 
 
 def info(name: str, options: CardOptions, *, as_json: bool, everything: bool = False) -> None:

@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 
 from streamclf.cli import screen as ui
 from streamclf.cli.reports import describe_provider, say_found
-from streamclf.cli.screen import ScreenOptions
 from streamclf.core.card import Card
-from streamclf.core.errors import FAILED, INTERRUPTED, OK, UsageError
+from streamclf.core.errors import FAILED, INTERRUPTED, OK
 from streamclf.core.records import Average
 from streamclf.core.settings import Settings
 from streamclf.core.stats import describe_counts
+from streamclf.core.thresholds import ThresholdOptions
+from streamclf.dashboard.options import ScreenOptions
 from streamclf.model.model_file import Model
+from streamclf.model.options import ModelOptions
 from streamclf.pipeline.engine import Engine
-from streamclf.runs.background_log import in_background
+from streamclf.runs.background_log import log_in_background
 from streamclf.runs.console import has_terminal, say
-from streamclf.runs.engine_setup import ModelOptions, ThresholdOptions, open_engine
+from streamclf.runs.engine_setup import open_engine
 from streamclf.runs.interrupts import Interrupts
 from streamclf.runs.outputs import (
-    OutputOptions,
     check_clips,
     check_outputs,
     open_sinks,
@@ -28,8 +28,10 @@ from streamclf.runs.outputs import (
     write_stats,
 )
 from streamclf.runs.runner import run_stream
-from streamclf.runs.systemd import Service
-from streamclf.sources.factory import SourceOptions, open_source
+from streamclf.runs.systemd_notifier import SystemdNotifier
+from streamclf.sinks.options import OutputOptions
+from streamclf.sources.factory import open_source
+from streamclf.sources.options import SourceOptions
 
 
 def listen(
@@ -39,32 +41,30 @@ def listen(
     thresholds: ThresholdOptions,
     outputs: OutputOptions,
     screen: ScreenOptions | None = None,
-    *,
-    duration_s: float | None = None,
 ) -> int:
     """Listen to a live source until it ends, or is interrupted. Returns the exit code."""
-    _check_duration(duration_s)
+    outputs = replace(outputs, begins=True)
     check_outputs(outputs, [])
     screen = screen or ScreenOptions(ui=False)
     if screen.web is not None:
         return ui.serve(screen)
     # Who asks for a format asks for lines; a pipe leaves no keyboard to the dashboard.
-    lines = outputs.format is not None or outputs.top > 0 or source_options.source == "-"
+    lines = outputs.format is not None or outputs.updates or source_options.source == "-"
     if screen.wanted(by_default=not lines):
         code, statistics = ui.show(
             screen,
             lambda model, settings: _open_engine(model, settings, thresholds),
-            lambda device: open_source(ui.with_device(source_options, device)),
+            lambda device: open_source(ui.with_device(source_options, device), settings.channel),
             model,
             settings,
             outputs,
-            duration_s=duration_s,
+            duration_s=source_options.duration_s,
         )
         say(statistics.summary())
         write_stats(outputs.stats, statistics)
         return code
-    with in_background():
-        return _listen(source_options, model, settings, thresholds, outputs, duration_s)
+    with log_in_background():
+        return _listen(source_options, model, settings, thresholds, outputs)
 
 
 def check_listen(
@@ -74,23 +74,15 @@ def check_listen(
     thresholds: ThresholdOptions,
     outputs: OutputOptions,
     screen: ScreenOptions | None = None,
-    *,
-    duration_s: float | None = None,
 ) -> int:
     """Check what `listen` is given, the model and the thresholds; opens and creates nothing else.
 
     Raises:
         StreamclfError: It could not begin.
     """
-    _check_duration(duration_s)
     check_outputs(replace(outputs, overwrite=True, append=False), [])
     _open_engine(model, settings, thresholds)
     return OK
-
-
-def _check_duration(duration_s: float | None) -> None:
-    if duration_s is not None and not (math.isfinite(duration_s) and duration_s > 0):
-        raise UsageError(f"--duration {duration_s}: must be above 0 seconds")
 
 
 def _open_engine(
@@ -111,17 +103,20 @@ def _listen(
     settings: Settings,
     thresholds: ThresholdOptions,
     outputs: OutputOptions,
-    duration_s: float | None,
 ) -> int:
+    duration_s = source_options.duration_s
     engine, opened = _open_engine(model, settings, thresholds)
     check_clips(outputs, engine.card)
     with (
-        open_source(source_options) as source,
+        open_source(source_options, settings.channel) as source,
         open_sinks(
-            outputs, outputs.files, default="jsonl", upkeep=outputs.upkeep(say, source.stop)
+            outputs,
+            outputs.files,
+            default="jsonl",
+            live_outputs=outputs.live_outputs(say, source.stop),
         ) as sinks,
         Interrupts(source.stop, None if has_terminal() else lambda: reopen(sinks)) as interrupts,
-        Service(lambda: f"{source.name}: {describe_counts(engine.statistics)}") as service,
+        SystemdNotifier(lambda: f"{source.name}: {describe_counts(engine.statistics)}") as service,
     ):
         source.on_waiting = service.alive
 
@@ -130,7 +125,7 @@ def _listen(
 
         def say_aloud(message: str) -> None:
             say(message)
-            service.tell(message.removeprefix("warning: "))
+            service.set_status(message.removeprefix("warning: "))
             service.alive()
 
         def end_in_time(average: Average) -> None:
@@ -140,7 +135,7 @@ def _listen(
         try:
             run_stream(
                 engine, source, sinks, say=say_aloud, on_start=say_start, on_average=end_in_time,
-                on_audio=service.hear,
+                on_audio=service.note_audio,
             )  # fmt: skip
         finally:
             if engine.statistics.delivered_samples:

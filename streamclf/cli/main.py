@@ -10,12 +10,20 @@ import typer
 
 from streamclf import __version__
 from streamclf.cli import config as cli_config
-from streamclf.cli import examples, model_commands, option_groups, options
+from streamclf.cli import examples, model_commands
+from streamclf.cli.arguments import only_named, with_command, with_port
 from streamclf.cli.help_text import HelpfulCommand, HelpfulGroup
-from streamclf.cli.option_groups import grouped
+from streamclf.cli.options import Fields, grouped, with_invocation
 from streamclf.core import standard_streams
 from streamclf.core.errors import StreamclfError, UsageError
+from streamclf.core.log import LogOptions
 from streamclf.core.redaction import mask_text
+from streamclf.core.settings import Settings
+from streamclf.core.thresholds import ThresholdOptions
+from streamclf.dashboard.options import ScreenOptions
+from streamclf.model.options import ModelOptions
+from streamclf.sinks.options import OutputOptions
+from streamclf.sources.options import SourceOptions
 
 app = typer.Typer(
     name="streamclf",
@@ -54,65 +62,22 @@ def _main(
 def listen(
     *,
     context: typer.Context,
-    config: options.Config = None,
-    source: option_groups.Source,
-    duration: Annotated[
-        float | None,
-        typer.Option(
-            metavar="SECONDS", help="End after so many seconds of audio.", rich_help_panel="Source"
-        ),
-    ] = None,
-    updates: Annotated[
-        bool,
-        typer.Option(
-            "--updates",
-            help="Also write a line with the best labels at each hop.",
-            rich_help_panel="Output",
-        ),
-    ] = False,
-    top: options.Top = 5,
-    screen: option_groups.Screen,
-    model: option_groups.Model,
-    self_check: options.SelfCheck = False,
-    listening: option_groups.Listening,
-    fixed_hop: options.FixedHop = False,
-    thresholds: option_groups.Thresholds,
-    unknown: options.NameUnknown = False,
-    ongoing: options.Ongoing = None,
-    outputs: option_groups.Outputs,
-    clips_limit: options.ClipsLimit = None,
-    append: options.Append = False,
-    rotate: options.Rotate = None,
-    card: option_groups.Card,
-    logging: option_groups.Logging,
+    config: cli_config.Config = None,
+    source: SourceOptions,
+    model: ModelOptions,
+    settings: Annotated[Settings, Fields(without=("batch_size",))],
+    thresholds: ThresholdOptions,
+    outputs: Annotated[OutputOptions, Fields(without=("begins", "summary", "resume"))],
+    screen: ScreenOptions,
+    log: LogOptions,
 ) -> None:
     """Listen to a microphone (or another live source); tell sound events as they begin and end."""
     from streamclf.cli.listen import check_listen
     from streamclf.cli.listen import listen as listen_live
-    from streamclf.core import log
 
-    logging.set_up()
-    checks = cli_config.is_check(context)
-    for line in cli_config.describe_origins(context):
-        log.say(line)
-    run_listen = check_listen if checks else listen_live
-    raise typer.Exit(
-        run_listen(
-            source.read(listening.channel),
-            model.read(card, self_check=self_check),
-            listening.read(fixed_hop=fixed_hop, name_unknown=unknown, ongoing_s=ongoing),
-            thresholds.read(),
-            outputs.read(
-                top=top if updates else 0,
-                append=append,
-                rotate=rotate,
-                clips_limit=clips_limit,
-                begins=True,
-            ),
-            screen.read(context),
-            duration_s=duration,
-        )
-    )
+    run_listen = check_listen if cli_config.is_check(context) else listen_live
+    screen = with_invocation(screen, context)
+    raise typer.Exit(run_listen(source, model, settings, thresholds, outputs, screen))
 
 
 @app.command(cls=HelpfulCommand, epilog=examples.FILE)
@@ -124,48 +89,31 @@ def file(
         list[str],
         typer.Argument(metavar="PATH...", help="Recordings, folders, or patterns in quotes."),
     ],
-    model: option_groups.Model,
-    listening: option_groups.Listening,
-    thresholds: option_groups.Thresholds,
-    unknown: options.NameUnknown = False,
-    begins: options.Begins = False,
-    ongoing: options.Ongoing = None,
-    outputs: option_groups.Outputs,
-    summary: options.Summary = False,
-    top: options.Best = 5,
-    resume: options.Resume = False,
-    jobs: options.Jobs = None,
-    batch: Annotated[
+    model: Annotated[ModelOptions, Fields(without=("self_check",))],
+    jobs: Annotated[
         int | None,
         typer.Option(
-            metavar="WINDOWS",
-            help="Windows scored at once; by default as many as make it fast.",
+            "--jobs",
+            "-j",
+            min=1,
+            metavar="N",
+            help="Recordings heard at the same time; by default one for each free core.",
             rich_help_panel="Model",
         ),
     ] = None,
-    screen: option_groups.Screen,
-    card: option_groups.Card,
-    logging: option_groups.Logging,
+    settings: Annotated[Settings, Fields(without=("fixed_hop",))],
+    thresholds: ThresholdOptions,
+    outputs: Annotated[
+        OutputOptions, Fields(without=("updates", "append", "rotate", "clips_limit"))
+    ],
+    screen: ScreenOptions,
+    log: LogOptions,
 ) -> None:
     """Find the sound events in recordings of any length."""
     from streamclf.cli.file import file as hear_files
 
-    logging.set_up()
-    raise typer.Exit(
-        hear_files(
-            paths,
-            model.read(card),
-            listening.read(batch_size=batch, name_unknown=unknown, ongoing_s=ongoing),
-            thresholds.read(),
-            outputs.read(
-                resume=resume,
-                n_best=top if summary else 0,
-                begins=begins or ongoing is not None,
-            ),
-            screen.read(context),
-            jobs=jobs,
-        )
-    )
+    screen = with_invocation(screen, context)
+    raise typer.Exit(hear_files(paths, model, settings, thresholds, outputs, screen, jobs=jobs))
 
 
 @app.command(cls=HelpfulCommand, epilog=examples.DEVICES)
@@ -196,7 +144,7 @@ def main() -> None:
     """Run the command line; every failure is one line and an exit code."""
     standard_streams.secure()
     code = run(sys.argv[1:])
-    lost = standard_streams.end_output()
+    lost = standard_streams.flush_output()
     if lost:
         _fail(f"{lost}: what was printed is lost; send it to a file or a pipe", 1)
     sys.exit(code or int(lost is not None))
@@ -205,8 +153,8 @@ def main() -> None:
 def run(arguments: list[str]) -> int:
     """Run a command line; returns the exit code (0 fine, 1 failed, 2 usage, 130 interrupted)."""
     try:
-        arguments = options.with_port(options.with_command(app, arguments))
-        lean = options.only_named(app, arguments)
+        arguments = with_port(with_command(app, arguments))
+        lean = only_named(app, arguments)
         return lean(arguments, prog_name="streamclf", standalone_mode=False, obj=arguments) or 0
     except UsageError as error:
         return _fail(str(error), 2)
@@ -227,7 +175,7 @@ def run(arguments: list[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except Exception as error:
-        if standard_streams.is_of_output(error):
+        if standard_streams.is_output_error(error):
             return 1  # `main` says why
         if os.environ.get("STREAMCLF_TRACEBACK"):
             import traceback

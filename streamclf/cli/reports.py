@@ -10,14 +10,12 @@ from streamclf.core.stats import Statistics
 from streamclf.model.model_file import Model
 from streamclf.pipeline.engine import Engine
 from streamclf.runs.console import say
-from streamclf.runs.found_summary import describe_found
-from streamclf.runs.runner import describe_stream
+from streamclf.runs.event_summary import summarise_events
 
 
 def say_found(statistics: Statistics, engine: Engine) -> None:
     """Say what was found, or what came nearest."""
-    thresholds = describe_stream(engine, "", None).thresholds
-    if found := describe_found(statistics, engine.card, thresholds):
+    if found := summarise_events(statistics, engine.card, engine.onset_thresholds):
         say(found)
 
 

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import os
-import sys
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
 from streamclf.core.errors import ModelError, SourceError, UsageError
-from streamclf.core.standard_streams import is_terminal
-from streamclf.model.model_file import CardOptions, bundled_models, find_model
+from streamclf.model.model_file import bundled_models, find_model
+from streamclf.model.options import CardOptions
 from streamclf.runs.console import say
 from streamclf.runs.outputs import check_clips, close_sinks, open_files
 from streamclf.sources.recording.piped import check_can_reread
@@ -21,72 +19,16 @@ from streamclf.sources.recording.recording import Recording
 if TYPE_CHECKING:
     from streamclf.core.settings import Settings
     from streamclf.core.stats import Statistics
+    from streamclf.dashboard.options import ScreenOptions
     from streamclf.dashboard.saved_settings import Remembered
     from streamclf.model.model_file import Model
+    from streamclf.model.options import ModelOptions
     from streamclf.pipeline.engine import Engine
-    from streamclf.runs.engine_setup import ModelOptions
-    from streamclf.runs.outputs import OutputOptions
+    from streamclf.sinks.options import OutputOptions
     from streamclf.sources.base import Source
-    from streamclf.sources.factory import SourceOptions
+    from streamclf.sources.options import SourceOptions
 
 OpenEngine = Callable[["ModelOptions", "Settings"], "tuple[Engine, Model]"]
-
-
-@dataclass(frozen=True)
-class ScreenOptions:
-    """What the command line says of the dashboard.
-
-    Attributes:
-        ui: Wanted, unwanted, or None for where there is a terminal.
-        web: Port to serve it at; None for the terminal.
-        web_host: Address to serve it at.
-        allow_network: Whether that may be one that others reach.
-        fresh: Ignore the settings of the last session, and leave them to the next.
-        given: Names of the options that the user gave.
-        arguments: The command line, to run it anew for a browser.
-    """
-
-    ui: bool | None = None
-    web: int | None = None
-    web_host: str | None = None
-    allow_network: bool = False
-    fresh: bool = False
-    given: Collection[str] = ()
-    arguments: tuple[str, ...] = ()
-
-    def __post_init__(self) -> None:
-        for option, given in [
-            ("--web-host", self.web_host is not None),
-            ("--web-allow-network", self.allow_network),
-        ]:
-            if given and self.web is None:
-                raise UsageError(f"{option} goes with --web")
-        if self.web is not None and self.ui is False:
-            raise UsageError("--web shows the dashboard, --no-ui does not: leave one out")
-
-    def wanted(self, *, by_default: bool) -> bool:
-        """Whether to show the dashboard on this terminal.
-
-        Raises:
-            UsageError: It was asked for, and there is no terminal for it.
-        """
-        lacking = _lacking()
-        if self.ui and lacking:
-            raise UsageError(f"--ui {lacking}; --web shows the dashboard in a browser")
-        return self.ui if self.ui is not None else by_default and not lacking
-
-
-def _lacking() -> str:
-    """What the dashboard needs and does not find here; empty if it can be shown."""
-    # textual-serve runs the program without a terminal, and says so by this variable.
-    if "TEXTUAL_DRIVER" in os.environ:
-        return ""
-    if not all(is_terminal(stream) for stream in (sys.stdin, sys.stdout, sys.stderr)):
-        return "needs a terminal"
-    kind = os.environ.get("TERM", "")
-    if kind in ("dumb", "unknown"):
-        return f"needs a terminal that can move its cursor, TERM is {kind}"
-    return ""
 
 
 def serve(options: ScreenOptions) -> int:
@@ -98,7 +40,7 @@ def serve(options: ScreenOptions) -> int:
     from streamclf.dashboard import web
 
     assert options.web is not None
-    host = web.check_address(options.web_host, options.web, allowed=options.allow_network)
+    host = web.check_address(options.web_host, options.web, allowed=options.web_allow_network)
     return web.serve(list(options.arguments), host, options.web)
 
 
@@ -152,7 +94,7 @@ def show(
         notices.put(f"settings of the last session: {told}; --fresh begins without them")
     if chosen != engine.settings:
         engine = type(engine)(engine.scorer, chosen)
-    sinks = open_files(outputs, outputs.files, outputs.upkeep(notices.put))
+    sinks = open_files(outputs, outputs.files, outputs.live_outputs(notices.put))
     try:
         doors = Doors(
             open_named, open_source, _device_names,

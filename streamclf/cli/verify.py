@@ -10,8 +10,8 @@ from streamclf.checks.synthetic_sounds import write_sounds
 from streamclf.checks.verify import Finding, Verification
 from streamclf.core.errors import FAILED, OK
 from streamclf.core.settings import Settings
+from streamclf.model.options import ModelOptions
 from streamclf.runs.console import say
-from streamclf.runs.engine_setup import ModelOptions
 
 
 def verify(model: ModelOptions, settings: Settings, path: Path | None, seed: int) -> int:

@@ -1,1 +1,1 @@
-"""What every room may use: records, the card, settings, errors, and small tools."""
+"""Records, the model card, settings, errors and small tools that every other package may use."""

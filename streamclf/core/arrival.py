@@ -1,27 +1,42 @@
-"""When audio sounded, told by when it arrived: a block may be held up, but never comes too soon."""
+"""Estimate of when live audio sounded, from the times at which its blocks arrived.
+
+A block may be delayed on its way, but it never arrives before it has sounded. So the block with
+the smallest delay gives the best estimate.
+"""
 
 from __future__ import annotations
 
 
-class Soonest:
-    """The smallest delay between a place in a stream and the arrival of its audio.
+class EarliestArrival:
+    """The smallest difference between a block's arrival and its place in the stream.
 
     Args:
-        creep: How much slower than it says the device's clock may run: the estimate rises by so
-            many seconds for each of audio that comes later than it says.
+        max_slow_rate: Largest rate error of a slow device clock, as a fraction. While blocks arrive
+            later than the estimate says, it may rise by this many seconds per second of audio.
+        offset: Estimate to start from, in seconds; None to start from the first block.
 
     Attributes:
-        offset: Arrival minus place, in seconds, of the blocks that came soonest; None before any.
+        offset: The estimate: arrival time minus place in the stream, in seconds; None before the
+            first block.
     """
 
-    def __init__(self, creep: float, offset: float | None = None) -> None:
+    def __init__(self, max_slow_rate: float, offset: float | None = None) -> None:
         self.offset = offset
-        self._creep = creep
+        self._max_slow_rate = max_slow_rate
 
     def add(self, end_s: float, arrived: float, length_s: float) -> float:
-        """Take note of a block of ``length_s`` that ends at ``end_s``; returns the new offset."""
+        """Update the estimate with one block.
+
+        Args:
+            end_s: Place of the block's end in the stream, in seconds.
+            arrived: Time of its arrival, in seconds of any clock.
+            length_s: Length of the block in seconds.
+
+        Returns:
+            The new offset in seconds.
+        """
         offset = arrived - end_s
         if self.offset is not None:
-            offset = min(offset, self.offset + self._creep * length_s)
+            offset = min(offset, self.offset + self._max_slow_rate * length_s)
         self.offset = offset
         return offset

@@ -1,7 +1,8 @@
-"""The model card: what a model file says of itself.
+"""The model card: a model file's description of itself.
 
-An ONNX file carries it as JSON in the metadata property ``streamclf``; a sidecar ``NAME.json``
-has the same fields. The exporter writes it, the runtime reads it, both through this module.
+An ONNX file carries the card as JSON in the metadata property ``streamclf``; a sidecar
+``NAME.json`` has the same fields. The exporter writes cards and the runtime reads them, both
+through this module.
 """
 
 from __future__ import annotations
@@ -17,13 +18,13 @@ from streamclf.core.errors import CardError
 METADATA_KEY = "streamclf"
 FORMAT = 1
 MAX_CARD_BYTES = 4_000_000
-"""A card above this is refused unread: the largest real one (10,000 labels) takes 0.5 MB."""
+"""A larger card is refused without parsing; the largest real one (10,000 labels) has 0.5 MB."""
 MAX_LABELS = 100_000
 MAX_LABEL_LENGTH = 500
 MAX_SAMPLE_RATE = 1_000_000
-"""Hz; recorders of bats and whales stay below."""
+"""Hz; recorders for bats and whales stay below it."""
 MAX_WINDOW_SAMPLES = 6_000_000
-"""Two minutes at 48 kHz; a window and a batch of them are held in memory."""
+"""Two minutes at 48 kHz. A batch of windows is held in memory, so their size must be bounded."""
 
 Task = Literal["single-label", "multi-label", "regression"]
 Activation = Literal["softmax", "sigmoid", "none"]
@@ -35,7 +36,7 @@ NotNegative = Annotated[float, msgspec.Meta(ge=0, le=86_400)]
 
 
 class Threshold(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Hysteresis for one class: an event begins at ``on`` and ends below ``off``."""
+    """Hysteresis for one class: an event begins at ``on`` and ends below ``off``, both 0..1."""
 
     on: Probability
     off: Probability
@@ -46,16 +47,16 @@ class Threshold(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Thresholds(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """When an averaged score becomes an event.
+    """Rules that turn averaged scores into events.
 
     Attributes:
         on: Averaged score at which an event begins.
         off: Averaged score below which it ends.
         min_duration: Seconds; shorter events are dropped.
         max_gap: Seconds; pauses up to this long are bridged.
-        classes: Thresholds of their own for some labels.
-        never: Labels of which no event is reported, however sure: what a model knows in order to
-            call nothing else by another name.
+        classes: Thresholds of single labels; they replace ``on`` and ``off``.
+        never: Labels that are never reported as events, whatever their score. A model has such
+            classes so that their sounds are not mistaken for those of another class.
     """
 
     on: Probability = 0.5
@@ -70,22 +71,23 @@ class Thresholds(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError(f"off is {self.off}, must not be above on, {self.on}")
 
     def of(self, label: str) -> Threshold:
-        """The thresholds that hold for a label."""
+        """Return the thresholds of a label."""
         return self.classes.get(label) or Threshold(self.on, self.off)
 
 
 class Stem(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The part of the graph whose work overlapping windows can share.
+    """The first part of the graph, whose work overlapping windows can share.
 
     Attributes:
         tensor: Name of the tensor at which the graph can be cut.
-        stride: Samples between the places where windows that share may begin, which are also
-            where the stem's frames begin.
-        frames: Frames that one window holds.
-        step: How many such places one frame of a window lies behind the last; above 1 where
-            later strides were turned into dilations.
-        base: The tensor from which on strides are turned into dilations, if ``step`` is above 1.
-        receptive_field: Samples that one frame hears, where known.
+        stride: Samples between the beginnings of two neighbouring frames of the stem. Windows
+            share work when their starts lie a multiple of ``stride`` apart.
+        frames: Number of frames in one window.
+        step: Distance between two neighbouring frames of one window, in strides. It is above 1
+            where later strides were turned into dilations.
+        base: Name of the tensor after which strides are turned into dilations; given where
+            ``step`` is above 1.
+        receptive_field: Number of samples that one frame depends on; None where unknown.
     """
 
     tensor: str
@@ -97,11 +99,11 @@ class Stem(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Unknown(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How a sound that the model does not know is told from those it does.
+    """Rule that tells sounds unknown to the model from known ones.
 
     Attributes:
-        threshold: Where no averaged score reaches it, the sound is unknown.
-        score: What is compared with it: the highest averaged score.
+        threshold: A sound is unknown while its ``score`` is below this.
+        score: The score that is compared: ``highest`` is the highest averaged score.
     """
 
     threshold: Probability
@@ -109,36 +111,41 @@ class Unknown(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Card(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a model is, hears and was trained on.
+    """Description of a model: its input, its output, its training and its licence.
 
     Attributes:
         format: Version of this layout.
-        name: What the model is called.
-        version: Of the model, any text.
+        name: Name of the model.
+        version: Version of the model, any text.
         task: ``single-label`` (softmax), ``multi-label`` (sigmoid) or ``regression``.
-        labels: One a class, in the output's order; of a regression, what the values mean.
-        display_names: What people read in place of a label; see `display_name` for the others.
-        sample_rate: In Hz.
-        window_samples: Samples the network hears at once, at ``sample_rate``.
-        fill: What fills a window where there is less audio than that: the audio itself, mirrored,
-            or zeros behind it, for a network that learned short sounds so
-            (`streamclf.pipeline.short_audio`).
-        activation: What turns the graph's output into scores.
-        temperature: Of averages, not of the windows in them (`streamclf.core.temperature`): the
-            mean over windows of ``softmax(logits)`` to the power of ``1 / temperature``, divided by
-            its sum over the classes. For one window alone that is ``softmax(logits /
-            temperature)``. A runtime that tempers windows and averages them then has scores that
-            say too little.
-        thresholds: When scores become events.
-        precisions: Thresholds for other parts of the events that should be right, which are the
-            keys, such as "0.8".
-        unknown: How unknown sounds are told; with it, silence is told without the network.
-        stem: Where the graph can be cut, if its windows can share work.
-        stem_note: Why it can be cut there and no deeper, or nowhere.
-        training_data: What it was trained on.
-        licence: Under which terms the weights may be used.
-        accuracy: Figures with how they were measured, free form.
-        description: A sentence or two.
+        labels: One label a class, in the order of the output; for a regression, the meaning of
+            each value.
+        display_names: Names shown to people in place of labels. A label without one is shown as
+            `display_name` says.
+        sample_rate: Sample rate of the input in Hz.
+        window_samples: Length of the network's input in samples, at ``sample_rate``.
+        fill: Padding of a window that has less audio than that. ``mirror`` repeats the audio
+            reflected; ``zeros`` appends zeros, for a network that was trained on short sounds in
+            this way (`streamclf.pipeline.short_audio`).
+        activation: Function that turns the output of the graph into scores.
+        temperature: Temperature of averaged scores, not of single windows
+            (`streamclf.core.temperature`): the mean over windows of ``softmax(logits)``, raised to
+            ``1 / temperature`` and divided by its sum over the classes. For one window alone this
+            is ``softmax(logits / temperature)``. A runtime that applies it to each window before
+            averaging gets scores that are not sure enough.
+        thresholds: Rules that turn scores into events.
+        precisions: Other thresholds, each for the precision that is its key: with those of "0.8",
+            at least 80 % of the events should be right.
+        unknown: Rule that detects unknown sounds; with it, silence is detected without the network.
+        stem: Place where the graph can be cut so that windows share work; None where they cannot.
+        stem_note: Reason why the graph can be cut there and no deeper, or nowhere.
+        training_data: Data sets that the model was trained on.
+        licence: Terms under which the weights may be used.
+        accuracy: Figures and how they were measured, free form.
+        description: One or two sentences.
+
+    Raises:
+        ValueError: A value is out of range, or two of them contradict each other.
     """
 
     name: str
@@ -199,17 +206,17 @@ class Card(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         return self.window_samples / self.sample_rate
 
     def display_name(self, label: str) -> str:
-        """What people read in place of a label: the card's own name for it, or it without ``_``."""
+        """Return the name shown to people: the card's own, or the label with ``_`` as blanks."""
         return self.display_names.get(label) or label.replace("_", " ").strip() or label
 
     @property
     def output_name(self) -> str:
-        """What the graph's output is called."""
+        """Name of the graph's output, see `output_name`."""
         return output_name(self.task)
 
 
 def output_name(task: Task) -> str:
-    """What a graph's output is called: ``value`` of a regression, ``logits`` otherwise."""
+    """Return the name of a graph's output: ``value`` for a regression, ``logits`` otherwise."""
     return "value" if task == "regression" else "logits"
 
 
@@ -221,7 +228,7 @@ def _is_part(text: str) -> bool:
 
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
-"""What could end a line, or make a terminal do or show something else."""
+"""Characters that end a line, or that a terminal takes as commands."""
 
 
 def _check_labels(labels: list[str]) -> None:
@@ -261,11 +268,11 @@ def parse_card(text: str | bytes, origin: str) -> Card:
     """Read and check a card.
 
     Args:
-        text: The JSON.
-        origin: The file it came from, for messages.
+        text: The card as JSON.
+        origin: Name of its file, for error messages.
 
     Raises:
-        CardError: It is no JSON, lacks a field, has one too many, or a value is out of range.
+        CardError: The text is not JSON, a field is missing or unknown, or a value is out of range.
     """
     if len(text) > MAX_CARD_BYTES:
         raise CardError(
@@ -281,6 +288,11 @@ def parse_card(text: str | bytes, origin: str) -> Card:
 
 
 def format_card(card: Card, *, indent: int = 0) -> str:
-    """Write a card as JSON, every field included."""
+    """Write a card as JSON with all its fields.
+
+    Args:
+        card: The card.
+        indent: Blanks a level; 0 writes everything into one line.
+    """
     text = msgspec.json.encode(card)
     return (msgspec.json.format(text, indent=indent) if indent else text).decode()

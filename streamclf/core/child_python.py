@@ -1,4 +1,4 @@
-"""Processes of streamclf's own: how another Python finds this package, and nothing else."""
+"""Environment in which a Python process started by streamclf finds this package."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import sys
 
 
 def environment() -> dict[str, str]:
-    """The environment for ``python -m streamclf...``.
+    """Return the environment variables for ``python -m streamclf...``.
 
-    Without ``PYTHONSAFEPATH`` Python would take modules from the working directory first: a file
-    ``sounddevice.py`` among the recordings would be run.
+    Without ``PYTHONSAFEPATH`` Python would look for modules in the working directory first, and
+    would run a file ``sounddevice.py`` that lies among the recordings.
     """
     path = os.pathsep.join(folder for folder in sys.path if folder)
     return {**os.environ, "PYTHONPATH": path, "PYTHONSAFEPATH": "1"}

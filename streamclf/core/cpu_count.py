@@ -1,8 +1,8 @@
-"""Processors that this process may use: fewer than the machine has, where it was given a share.
+"""Number of processors that this process may use, which may be fewer than the machine has.
 
-A container's share (``docker run --cpus 2``, Kubernetes' limits) is a quota of its control group:
-so much processor time in each period. Affinity does not show it, and threads beyond it are halted
-until the next period begins.
+A container's limit (``docker run --cpus 2``, limits in Kubernetes) is a quota of its control group:
+an amount of processor time in each period. The processor affinity does not show this limit. Threads
+that exceed it are halted until the next period begins.
 """
 
 from __future__ import annotations
@@ -16,28 +16,29 @@ _PROCESS = Path("/proc/self")
 
 
 def count_cores(process: Path = _PROCESS) -> int:
-    """How many threads can work at a time.
+    """Count the threads that can work at the same time.
 
     Args:
-        process: Where the system describes this process; another for tests.
+        process: Folder in which the system describes this process; tests pass another.
     """
     allowed = _count_allowed()
     quota = read_quota(process)
-    # Rounded down, as Rust's available_parallelism does: one thread more would be halted.
+    # Rounded down, as Rust's available_parallelism does: one more thread would often be halted.
     return allowed if quota is None else max(1, min(allowed, math.floor(quota)))
 
 
-def count_if_fewer(process: Path = _PROCESS) -> int:
-    """How many threads can work at a time, if the machine has more processors; 0 if not.
+def count_limited_cores(process: Path = _PROCESS) -> int:
+    """Count the threads that can work at the same time; 0 if every processor may be used.
 
-    ONNX Runtime counts those of the machine by itself, whatever share of it this process has.
+    ONNX Runtime counts the processors of the whole machine by itself, so it must be told of a
+    smaller number.
     """
     n_cores = count_cores(process)
     return n_cores if n_cores < (os.cpu_count() or 1) else 0
 
 
 def _count_allowed() -> int:
-    if hasattr(os, "process_cpu_count"):  # from Python 3.13 on; heeds PYTHON_CPU_COUNT, too
+    if hasattr(os, "process_cpu_count"):  # from Python 3.13 on; also reads PYTHON_CPU_COUNT
         return os.process_cpu_count() or 1
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
@@ -45,10 +46,10 @@ def _count_allowed() -> int:
 
 
 def read_quota(process: Path = _PROCESS) -> float | None:
-    """Processors' worth of time that the control groups of this process leave it; None: no limit.
+    """Read the limit that control groups set for this process, in processors; None for no limit.
 
     Args:
-        process: Where the system describes this process.
+        process: Folder in which the system describes this process.
     """
     try:
         groups = (process / "cgroup").read_text().splitlines()
@@ -67,7 +68,14 @@ def read_quota(process: Path = _PROCESS) -> float | None:
 
 @dataclass(frozen=True)
 class _Mount:
-    """A mounted hierarchy of control groups: where it is, what part of it, under which rules."""
+    """A mounted hierarchy of control groups.
+
+    Attributes:
+        root: Path within the hierarchy that is mounted.
+        point: Folder where it is mounted.
+        kind: ``cgroup`` (version 1) or ``cgroup2``.
+        options: Mount options; in version 1 they name the controllers.
+    """
 
     root: str
     point: Path
@@ -76,7 +84,7 @@ class _Mount:
 
     @classmethod
     def parse(cls, line: str) -> _Mount | None:
-        """Read a line of mountinfo; None if it is none of control groups."""
+        """Read a line of mountinfo; None if it describes another kind of file system."""
         fields = line.split()
         if "-" not in fields[6:]:
             return None
@@ -88,17 +96,17 @@ class _Mount:
         return cls(fields[3], Path(point), kind, options.split(","))
 
     def holds(self, controllers: str) -> bool:
-        """Whether a line of /proc/self/cgroup speaks of this hierarchy, and of processors."""
+        """Whether this hierarchy limits processors for a line of /proc/self/cgroup."""
         if self.kind == "cgroup2":
             return not controllers
         return "cpu" in controllers.split(",") and "cpu" in self.options
 
 
 def _quotas(mount: _Mount, path: str) -> list[float]:
-    """The quotas of a group and of all above it, as far as they can be seen."""
+    """Read the quotas of a group and of all groups above it, as far as they are visible."""
     try:
         inside = PurePosixPath(path).relative_to(mount.root)
-    except ValueError:  # what is mounted here is of elsewhere, such as a container's own
+    except ValueError:  # the mounted part lies elsewhere: a container sees only its own group
         inside = PurePosixPath()
     found = []
     for group in (inside, *inside.parents):
@@ -119,7 +127,7 @@ def _quota_v1(folder: Path) -> float | None:
 
 
 def _ratio(quota: str, period: str) -> float | None:
-    """Processors; None where there is no limit, which is ``max`` or -1."""
+    """Divide a quota by its period; None where there is no limit, written as ``max`` or -1."""
     if not (quota.isdecimal() and period.isdecimal() and int(period)):
         return None
     return int(quota) / int(period)

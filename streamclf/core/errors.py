@@ -1,19 +1,19 @@
-"""Everything that can go wrong, as one tree.
+"""All errors of streamclf, as one tree.
 
 ::
 
-    StreamclfError              anything below; the message is one line
-      UsageError                options that make no sense, told before audio is opened (exit 2)
-      SourceError               audio cannot be had
+    StreamclfError              base of all errors below
+      UsageError                wrong options, reported before audio is opened (exit code 2)
+      SourceError               a source delivers no audio
         RecordingError          a file on disk
         DeviceError             a microphone, or PortAudio itself
         StreamError             a URL or standard input
       ModelError                a model file cannot be used
-        CardError               what the model file says of itself is wrong or missing
-        ProviderError           the execution provider asked for is not to be had
+        CardError               the card of a model is wrong or missing
+        ProviderError           the requested execution provider is not available
       SinkError                 results cannot be written
 
-A message names the value, the limit and the way out, in one line.
+Each message is one line that names the value, the limit and the way out.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ OK, FAILED, INTERRUPTED = 0, 1, 130
 
 
 class StreamclfError(Exception):
-    """Any failure that streamclf explains; ``str()`` of it is one line, without passwords."""
+    """Base of all errors that streamclf explains; its text is one line, without passwords."""
 
     def __init__(self, message: object) -> None:
         super().__init__(mask_text(one_line(str(message).strip())))
@@ -36,11 +36,11 @@ class UsageError(StreamclfError):
 
 
 class SourceError(StreamclfError):
-    """Audio cannot be had from a source."""
+    """A source delivers no audio."""
 
 
 class RecordingError(SourceError):
-    """A recording on disk cannot be read, or not to its end."""
+    """A recording on disk cannot be read, or cannot be read to its end."""
 
 
 class DeviceError(SourceError):
@@ -56,12 +56,12 @@ class ModelError(StreamclfError):
 
 
 class CardError(ModelError):
-    """What a model file says of itself is missing, malformed or contradicts the graph."""
+    """The card of a model is missing, malformed or contradicts the graph."""
 
 
 class ProviderError(ModelError):
-    """The execution provider that was asked for is not to be had."""
+    """The requested execution provider is not available."""
 
 
 class SinkError(StreamclfError):
-    """Results cannot be written where they should go."""
+    """Results cannot be written to their file, folder or stream."""

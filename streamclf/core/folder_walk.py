@@ -1,10 +1,10 @@
-"""What lies below a folder, for all who look for audio: one rule for recordings and for training.
+"""Search for audio files below a folder, by the same rules for recordings and for training data.
 
-- What is hidden is left alone (names that begin with a dot), and so are the folders in which
-  systems keep what was thrown away, snapshots and thumbnails (`SYSTEM_FOLDERS`).
-- Links are followed, and each real folder is walked once: links may form a ring. A folder that is
-  reached both ways has its own name, not the link's.
-- A folder that may not be read costs what lies in it, and is told.
+- Hidden files and folders (names that begin with a dot) are skipped. So are the folders in which
+  systems keep deleted files, snapshots and thumbnails (`SYSTEM_FOLDERS`).
+- Links are followed. Each real folder is visited once, because links may form a ring. A folder
+  that is reached both directly and through a link is reported under its own name.
+- A folder that cannot be read is skipped and reported.
 """
 
 from __future__ import annotations
@@ -21,45 +21,45 @@ SYSTEM_FOLDERS = frozenset(
         "@recycle", "@recently-snapshot",  # QNAP
     ]
 )  # fmt: skip
-"""In lower case; each system names them so."""
+"""Names in lower case, as each system gives them."""
 
 
 def is_hidden(name: str) -> bool:
-    """Whether a file or folder of this name is left alone wherever folders are walked."""
+    """Whether a file or folder of this name is skipped in every search."""
     return name.startswith(".") or name.lower() in SYSTEM_FOLDERS
 
 
-class Walk:
-    """Walks folders, each real one once over all that it is asked for.
+class FolderWalk:
+    """Search of folders that visits each real folder once, over all calls.
 
     Args:
-        skip: Asked of each folder below the one that is walked; True leaves it out.
+        skip: Called for each folder below the top one; True skips the folder.
 
     Attributes:
-        failures: What could not be read: the path and why.
-        astray: Links that lead nowhere, but for those that `files` names.
+        failures: Paths that could not be read, each with the reason.
+        broken_links: Broken links, except those that `files` returns.
     """
 
     def __init__(self, skip: Callable[[Path], bool] = lambda folder: False) -> None:
         self.failures: list[tuple[Path, str]] = []
-        self.astray: list[Path] = []
+        self.broken_links: list[Path] = []
         self._skip = skip
         self._walked: set[tuple[int, int] | str] = set()
 
     def has_walked(self, folder: Path) -> bool:
-        """Whether the walk has been in a folder, by whatever name."""
+        """Whether a folder was visited, under this name or another."""
         try:
             return _identity(folder) in self._walked
         except OSError:
             return False
 
     def files(self, top: Path, endings: frozenset[str]) -> list[Path]:
-        """Files with certain endings at any depth below a folder, sorted.
+        """Find files with certain endings at any depth below a folder, sorted.
 
         Args:
-            top: The folder; its own name does not matter.
-            endings: In lower case, with the dot. A link with such an ending that leads nowhere is
-                among the files, so that whoever opens it is told.
+            top: The folder to search; it is searched even if its own name is hidden.
+            endings: Endings in lower case, with the dot. A broken link with such an ending is
+                among the files, so that opening it reports the fault.
         """
         found: list[Path] = []
         for _, paths in self.folders(top):
@@ -67,14 +67,14 @@ class Walk:
                 if path.suffix.lower() in endings:
                     found.append(path)
                 elif path.is_symlink() and not path.exists():
-                    self.astray.append(path)
+                    self.broken_links.append(path)
         return sorted(found)
 
     def folders(self, top: Path) -> Iterator[tuple[Path, list[Path]]]:
-        """Each folder from ``top`` down, with its files and the links that lead nowhere."""
+        """Yield each folder from ``top`` down, with its files and broken links."""
         folders, links = [top], list[Path]()
         while folders or links:
-            # Real folders come first, so that a link does not give its name to what it leads to.
+            # Real folders come first, so that a folder is reported under its own name.
             folder = folders.pop() if folders else links.pop()
             try:
                 identity = _identity(folder)
@@ -90,7 +90,7 @@ class Walk:
             yield folder, files
 
     def _read(self, folder: Path) -> tuple[list[Path], list[Path], list[Path]]:
-        """Real folders in it, links to folders, and files; each sorted."""
+        """List the real folders, the links to folders and the files of a folder, each sorted."""
         below, linked, files = list[Path](), list[Path](), list[Path]()
         try:
             with os.scandir(folder) as entries:
@@ -104,9 +104,9 @@ class Walk:
                                 (linked if entry.is_symlink() else below).append(path)
                         elif entry.is_file() or (entry.is_symlink() and not path.exists()):
                             files.append(path)
-                    except OSError as error:  # a link into a ring, or through a closed folder
+                    except OSError as error:  # a ring of links, or a link through a closed folder
                         self._fail(path, error)
-        except OSError as error:  # what was read before it stands
+        except OSError as error:  # entries read before the error are kept
             self._fail(folder, error)
         return sorted(below), sorted(linked), sorted(files)
 
@@ -116,5 +116,5 @@ class Walk:
 
 def _identity(folder: Path) -> tuple[int, int] | str:
     status = folder.stat()
-    # Some of Windows' file systems number nothing.
+    # Some file systems of Windows have no file numbers.
     return (status.st_dev, status.st_ino) if status.st_ino else os.path.realpath(folder)

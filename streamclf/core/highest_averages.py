@@ -1,4 +1,4 @@
-"""The highest average of each class and where it was: what to say where no event was found."""
+"""Highest averaged score of each class and its place, shown where no event was found."""
 
 from __future__ import annotations
 
@@ -8,14 +8,16 @@ import numpy as np
 import numpy.typing as npt
 
 from streamclf.core.records import Average
+from streamclf.core.text_format import format_place
 
-N_TOLD = 3
-WORTH_TELLING = 0.05
-"""Averages below this say of no class that it may have sounded."""
+N_SHOWN = 3
+"""Number of classes shown."""
+MIN_SHOWN = 0.05
+"""Lowest average shown; below it, nothing suggests that the class sounded."""
 
 
-class Highest:
-    """The highest averages of one recording, or of several together."""
+class HighestAverages:
+    """Highest averaged score of each class, over one recording or several."""
 
     def __init__(self) -> None:
         self._values: npt.NDArray[np.float32] | None = None
@@ -23,9 +25,9 @@ class Highest:
         self._sources: list[str] = []
 
     def add(self, average: Average) -> None:
-        """Take the next average."""
+        """Update with the next average."""
         values = average.values
-        if self._values is None or self._values.size != values.size:  # another model's
+        if self._values is None or self._values.size != values.size:  # from another model
             self._values = values.copy()
             self._positions = np.full(values.size, average.position, dtype=np.int64)
             self._sources = [""] * values.size
@@ -37,8 +39,13 @@ class Highest:
             for index in np.flatnonzero(risen):
                 self._sources[index] = ""
 
-    def join(self, other: Highest, source: str) -> None:
-        """Take over what is higher in another recording."""
+    def merge(self, other: HighestAverages, source: str) -> None:
+        """Update with the highest averages of another recording.
+
+        Args:
+            other: Those averages.
+            source: Name of that recording.
+        """
         if other._values is None:
             return
         if self._values is None or self._values.size != other._values.size:
@@ -57,36 +64,29 @@ class Highest:
         sample_rate: int,
         display_name: Callable[[str], str],
     ) -> str:
-        """The highest averages for people; empty where nothing is worth telling.
+        """Describe the highest averages for people; empty where all are too low.
 
         Args:
-            labels: Of the classes, in their order.
-            thresholds: Of the labels that count.
-            sample_rate: At which positions count, in Hz.
-            display_name: What people read in place of a label.
+            labels: Labels of the classes, in the order of the output.
+            thresholds: Threshold of each label that may be shown.
+            sample_rate: Sample rate of the positions in Hz.
+            display_name: Returns the name shown to people for a label.
         """
         if self._values is None or self._values.size != len(labels):
             return ""
         order = [
             int(index)
             for index in np.argsort(-self._values, kind="stable")
-            if labels[index] in thresholds and self._values[index] >= WORTH_TELLING
+            if labels[index] in thresholds and self._values[index] >= MIN_SHOWN
         ]
-        told: list[str] = []
-        for index in order[:N_TOLD]:
+        parts: list[str] = []
+        for index in order[:N_SHOWN]:
             label = labels[index]
             source = f" of {self._sources[index]}" if self._sources[index] else ""
             limit = f"{thresholds[label]:.2f}"
-            told.append(
+            parts.append(
                 f"{display_name(label)} {self._values[index]:.2f} at "
                 f"{format_place(self._positions[index] / sample_rate)}{source}, "
-                + (f"its threshold is {limit}" if not told else f"threshold {limit}")
+                + (f"its threshold is {limit}" if not parts else f"threshold {limit}")
             )
-        return "; ".join(told)
-
-
-def format_place(seconds: float) -> str:
-    """A place in a recording for people: ``0:12``, ``1:02:03``."""
-    minutes, rest = divmod(int(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+        return "; ".join(parts)

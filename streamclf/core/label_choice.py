@@ -1,4 +1,4 @@
-"""Which labels a user means: by identifier or by display name, the nearest ones where none fits."""
+"""Choice of labels by name: as identifier or display name, with suggestions where none fits."""
 
 from __future__ import annotations
 
@@ -11,26 +11,28 @@ from streamclf.core.records import Result
 from streamclf.core.unknown import SILENCE_LABEL, UNKNOWN_LABEL
 
 N_NEAREST = 3
-"""So many names are suggested in place of one that no label has."""
+"""Number of labels suggested for a name that fits none."""
 
 
 def choose_labels(
     card: Card, only: str | None, leave_out: str | None, *, name_unknown: bool = False
 ) -> frozenset[str] | None:
-    """Find the labels whose events count.
+    """Find the labels whose events are reported.
 
     Args:
-        card: The model's.
-        only: Names separated by commas, as identifiers or as people read them; None for all.
-        leave_out: Names in the same way whose events do not count.
-        name_unknown: Whether there are events ``unknown`` and ``silence``. They count unless they
-            are left out, or one of them alone is named in ``only``.
+        card: Card of the model.
+        only: Names of the labels to report, separated by commas, as identifiers or display names;
+            None for all.
+        leave_out: Names of the labels not to report, in the same form.
+        name_unknown: Whether the run makes events ``unknown`` and ``silence``. Both are reported,
+            unless they are left out or ``only`` names just one of them.
 
     Returns:
-        The labels, or None where all count.
+        The labels, or None where all are reported.
 
     Raises:
-        UsageError: A name fits no label, nothing is left, or the model finds no events.
+        UsageError: A name fits no label, no label is left, or the model is a regression, which
+            finds no events.
     """
     if only is None and leave_out is None:
         return None
@@ -52,7 +54,7 @@ def choose_labels(
 
 
 def keep_chosen(results: Iterable[Result], labels: frozenset[str]) -> Iterator[Result]:
-    """Pass on all results but what belongs to events of other labels."""
+    """Yield all results except those of events with other labels."""
     for result in results:
         label = getattr(result, "label", None)
         if label is None or label in labels:
@@ -60,7 +62,7 @@ def keep_chosen(results: Iterable[Result], labels: frozenset[str]) -> Iterator[R
 
 
 def _find(option: str, text: str, card: Card, labels: list[str]) -> Iterator[str]:
-    """The labels that a text names. A display name may hold commas, so the longest fit counts."""
+    """Find the labels named in a text; the longest match counts, as display names hold commas."""
     exact, plain = _exact_names(card, labels), _plain_names(card, labels)
     parts = text.split(",")
     start = 0
@@ -71,11 +73,11 @@ def _find(option: str, text: str, card: Card, labels: list[str]) -> Iterator[str
             if found or end == start + 1:
                 break
         if name or len(parts) == 1:
-            yield _one(option, name, found, card, labels)
+            yield _pick_label(option, name, found, card, labels)
         start = end
 
 
-def _one(option: str, name: str, found: list[str], card: Card, labels: list[str]) -> str:
+def _pick_label(option: str, name: str, found: list[str], card: Card, labels: list[str]) -> str:
     if not name:
         raise UsageError(f"{option} names no label: dog,siren would be two (streamclf info)")
     if len(found) > 1:
@@ -92,7 +94,7 @@ def _one(option: str, name: str, found: list[str], card: Card, labels: list[str]
 
 
 def _exact_names(card: Card, labels: list[str]) -> dict[str, list[str]]:
-    """The label of each identifier, and of each display name that is no identifier."""
+    """Map each identifier to its label, and each display name that is not also an identifier."""
     names = {label: [label] for label in labels}
     for label in labels:
         names.setdefault(card.display_name(label), [label])
@@ -100,7 +102,7 @@ def _exact_names(card: Card, labels: list[str]) -> dict[str, list[str]]:
 
 
 def _plain_names(card: Card, labels: list[str]) -> dict[str, list[str]]:
-    """The labels that a name may mean whose case and punctuation are another's."""
+    """Map each name without case and punctuation to the labels that it may mean."""
     names: dict[str, list[str]] = {}
     for label in labels:
         for name in {_plain(label), _plain(card.display_name(label))} - {""}:
@@ -109,21 +111,23 @@ def _plain_names(card: Card, labels: list[str]) -> dict[str, list[str]]:
 
 
 def _plain(name: str) -> str:
-    """A name without case and punctuation, by which two spellings are the same."""
+    """Reduce a name to its words in lower case, so that spellings of one name are equal."""
     return " ".join(re.findall(r"[^\W_]+", name.casefold()))
 
 
-def suggest_labels(name: str, labels: Iterable[str], shown: Callable[[str], str] = str) -> str:
-    """Labels that look alike, or of which one word is meant, as a question in brackets.
+def suggest_labels(
+    name: str, labels: Iterable[str], display_name: Callable[[str], str] = str
+) -> str:
+    """Suggest labels of similar spelling, or with one word in common, as a question in brackets.
 
     Args:
-        name: That no label has.
-        labels: Among these.
-        shown: What people read in place of a label.
+        name: A name that fits no label.
+        labels: The labels to choose from.
+        display_name: Returns the name shown to people for a label.
     """
-    import difflib  # a slip of the pen alone needs it
+    import difflib  # loaded only when a name is wrong
 
-    names = {_plain(called): label for label in labels for called in (label, shown(label))}
+    names = {_plain(called): label for label in labels for called in (label, display_name(label))}
     plain = _plain(name)
     near = difflib.get_close_matches(plain, names, n=N_NEAREST, cutoff=0.6)
     words = [known for known in names if plain and plain in known.split()]

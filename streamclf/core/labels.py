@@ -1,4 +1,4 @@
-"""Label files, for models that bring no card."""
+"""Label files, for models without a card."""
 
 from __future__ import annotations
 
@@ -6,16 +6,19 @@ import csv
 from pathlib import Path
 
 from streamclf.core.errors import CardError
-from streamclf.core.text_files import read_small
+from streamclf.core.text_files import read_text_file
 
 
 def read_labels(path: Path) -> list[str]:
-    """Read a label file: a label a line, or a CSV with a column that holds them.
+    """Read a label file: one label a line, or a CSV file with a column of labels.
+
+    The column is called ``display_name``, ``label`` or ``name``; the first of these that is there
+    counts.
 
     Raises:
-        CardError: The file is missing, not text, or a CSV without such a column.
+        CardError: The file is missing, is not text, or is a CSV file without such a column.
     """
-    text = read_small(path, f"{path}: the label file", CardError)
+    text = read_text_file(path, f"{path}: the label file", CardError)
     if path.suffix.lower() != ".csv":
         return [line.strip() for line in text.splitlines() if line.strip()]
     try:

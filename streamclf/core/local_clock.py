@@ -1,8 +1,9 @@
-"""Local time of live audio: positions are the truth, what the clock says is only written beside.
+"""Local time of live audio, derived from positions in the stream and from the system's clock.
 
-A device's clock is some tens of ppm fast or slow, which is a minute in a week or two, and a server
-sends at first what it kept for the purpose. So local time is not counted on from the first sample:
-blocks tell when their samples had sounded at the latest, and the soonest of them tell it best.
+The clock of a device is some tens of ppm fast or slow, which makes a minute in a week or two. A
+server begins with audio that it has buffered. So local time cannot be counted on from the first
+sample. Instead, each block shows when its samples had sounded at the latest, and the blocks with
+the smallest delay show it best.
 """
 
 from __future__ import annotations
@@ -13,31 +14,33 @@ from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from operator import itemgetter
 
-from streamclf.core.arrival import Soonest
+from streamclf.core.arrival import EarliestArrival
 from streamclf.core.records import Block, Gap, Notice
-from streamclf.core.stats import format_length
+from streamclf.core.text_format import format_length
 
-JUMP_S = 0.5
-"""Smaller steps of the system's clock are what keeping it right takes."""
-CREEP = 5e-4
-"""A device's clock may be this much slow before its audio counts as late."""
-FAST = 2e-3
-"""No device's clock is that much fast: audio that comes so soon had waited somewhere."""
-HASTE_S = 0.005
-"""By so much blocks may come sooner than all before them without saying anything."""
-STEP_S = 0.05
-"""A drift is followed in steps of so much."""
+CLOCK_JUMP_S = 0.5
+"""Seconds; smaller steps of the system's clock are ordinary corrections and are not reported."""
+MAX_SLOW_RATE = 5e-4
+"""Rate error of a device's slow clock that is followed; audio beyond it counts as late."""
+MAX_FAST_RATE = 2e-3
+"""Rate error that no device's fast clock reaches; audio that is earlier had been buffered."""
+EARLY_TOLERANCE_S = 0.005
+"""Seconds by which a block may be earlier than all before it without any consequence."""
+DRIFT_STEP_S = 0.05
+"""Seconds; drift of the device's clock is followed in steps of this size."""
 MAX_STEPS = 1000
+"""Number of steps kept for looking up past positions."""
 
 
 class LocalClock:
-    """Tells when the samples of one live stream sounded, and notices when the clock is set.
+    """Local time of the samples of one live stream, with a notice when the system's clock is set.
 
-    `moment` may be asked from any thread.
+    `moment` may be called from any thread.
 
     Args:
-        wall: Seconds of the system's clock.
-        now: Monotonic seconds, by which it is told that the other one was set.
+        wall: Returns the seconds of the system's clock; `time.time` by default.
+        now: Returns monotonic seconds, which reveal that the system's clock was set;
+            `time.monotonic` by default.
     """
 
     def __init__(
@@ -47,16 +50,21 @@ class LocalClock:
     ) -> None:
         self._wall = wall or time.time
         self._now = now or time.monotonic
-        self._ahead_s = self._wall() - self._now()
-        self._soonest = Soonest(CREEP)
+        self._wall_offset_s = self._wall() - self._now()
+        self._earliest = EarliestArrival(MAX_SLOW_RATE)
         self._rate = 1
-        self._piece = 0  # where the audio that came without a loss begins
-        # From which position on the stream's first sample sounded when, by the system's clock.
-        # Replaced, never changed, as sinks and the dashboard read it meanwhile.
+        self._segment_start = 0  # position where the current audio without a gap begins
+        # Pairs: a position, and the time of the stream's first sample that holds from there on, by
+        # the system's clock. The tuple is replaced and never changed, because sinks and the
+        # dashboard read it from other threads.
         self._steps: tuple[tuple[int, float], ...] = ()
 
     def moment(self, position: int) -> datetime | None:
-        """When a sample sounded, in local time; None before any audio came."""
+        """Return the local time at which a sample sounded; None before the first audio.
+
+        Args:
+            position: Index of the sample in the stream.
+        """
         steps = self._steps
         if not steps:
             return None
@@ -67,50 +75,54 @@ class LocalClock:
     def watch(
         self, items: Iterable[Block | Gap | Notice], keeps_time: Callable[[], bool] = lambda: True
     ) -> Iterator[Block | Gap | Notice]:
-        """Pass everything on, behind a notice where the clock was set.
+        """Yield all items unchanged, and a notice in front of the first item after a clock change.
 
         Args:
-            items: At one rate, as they arrive.
-            keeps_time: Whether they arrive as they sound. Else time is counted on from the first.
+            items: Items as they arrive, all at one sample rate.
+            keeps_time: Whether items arrive when they sound. If not, time is counted on from the
+                first block.
         """
         for item in items:
-            ahead_s = self._wall() - self._now()
-            set_by_s = ahead_s - self._ahead_s
-            if abs(set_by_s) > JUMP_S:
-                self._ahead_s = ahead_s
+            wall_offset_s = self._wall() - self._now()
+            set_by_s = wall_offset_s - self._wall_offset_s
+            if abs(set_by_s) > CLOCK_JUMP_S:
+                self._wall_offset_s = wall_offset_s
                 if self._steps:
                     self._step(item.position, self._steps[-1][1] + set_by_s)
-                    self._piece = item.position
-                yield _tell(item, set_by_s)
+                    self._segment_start = item.position
+                yield _describe_jump(item, set_by_s)
             if isinstance(item, Block):
                 self._follow(item, keeps_time())
             elif isinstance(item, Gap):
-                self._piece = item.end
+                self._segment_start = item.end
             yield item
 
     def _follow(self, block: Block, keeps_time: bool) -> None:
         rate = self._rate = block.sample_rate
-        offset_s = self._soonest.add(block.end / rate, self._now(), block.n_samples / rate)
-        began_s = offset_s + self._ahead_s
+        offset_s = self._earliest.add(block.end / rate, self._now(), block.n_samples / rate)
+        began_s = offset_s + self._wall_offset_s
         if not self._steps:
-            self._piece = block.position
+            self._segment_start = block.position
             self._steps = ((block.position, began_s),)
         elif keeps_time:
-            sooner_s = self._steps[-1][1] - began_s
-            age_s = (block.end - max(self._steps[-1][0], self._piece)) / rate
-            if sooner_s > HASTE_S + FAST * age_s:
-                # What came before it had waited as well, as far back as its clock cannot explain.
-                reach = max(block.end - round(sooner_s / FAST * rate), self._piece)
+            earlier_s = self._steps[-1][1] - began_s
+            age_s = (block.end - max(self._steps[-1][0], self._segment_start)) / rate
+            if earlier_s > EARLY_TOLERANCE_S + MAX_FAST_RATE * age_s:
+                # This block is earlier than any drift explains, so the audio before it was late
+                # too: the new time also holds for as far back as drift alone cannot explain.
+                reach = max(
+                    block.end - round(earlier_s / MAX_FAST_RATE * rate), self._segment_start
+                )
                 before = tuple(step for step in self._steps if step[0] < reach)
                 self._steps = (*before[1 - MAX_STEPS :], (reach, began_s))
-            elif abs(sooner_s) >= STEP_S:
+            elif abs(earlier_s) >= DRIFT_STEP_S:
                 self._step(block.position, began_s)
 
     def _step(self, position: int, began_s: float) -> None:
         self._steps = (*self._steps[1 - MAX_STEPS :], (position, began_s))
 
 
-def _tell(item: Block | Gap | Notice, set_by_s: float) -> Notice:
+def _describe_jump(item: Block | Gap | Notice, set_by_s: float) -> Notice:
     way = "forward" if set_by_s > 0 else "back"
     return Notice(
         item.position,

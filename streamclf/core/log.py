@@ -1,15 +1,17 @@
-"""The log: standard error, a line a message, as text or JSON."""
+"""The log: one line a message on standard error, as text or JSON."""
 
 from __future__ import annotations
 
 import logging
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal, TypeAlias
+from typing import ClassVar, Literal, TypeAlias
 
 import msgspec
 
+from streamclf.core.options import option
 from streamclf.core.redaction import mask_text, one_line
 from streamclf.core.standard_streams import is_closed
 
@@ -22,12 +24,12 @@ _PREFIXES = {"warning: ": logging.WARNING, "error: ": logging.ERROR}
 
 
 def _message(record: logging.LogRecord) -> str:
-    """One line, without passwords and without what a terminal would obey."""
+    """Return the message as one line, without passwords and without control characters."""
     return one_line(mask_text(record.getMessage().strip()))
 
 
 class _TextFormatter(logging.Formatter):
-    """For people: ``streamclf: warning: ...``."""
+    """Format for people: ``streamclf: warning: ...``."""
 
     def format(self, record: logging.LogRecord) -> str:
         prefix = next((text for text, level in _PREFIXES.items() if level == record.levelno), "")
@@ -35,14 +37,14 @@ class _TextFormatter(logging.Formatter):
 
 
 class _JsonFormatter(logging.Formatter):
-    """For machines: an object a line; ``time`` is ISO 8601 with offset."""
+    """Format for machines: one JSON object a line; ``time`` is ISO 8601 with UTC offset."""
 
     def format(self, record: logging.LogRecord) -> str:
         moment = datetime.fromtimestamp(record.created).astimezone()
         fields = {
             "time": moment.isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
-            # File names may hold bytes that are no text.
+            # File names may hold bytes that are not valid text.
             "message": _message(record).encode(*_AS_TEXT).decode(),
         }
         return msgspec.json.encode(fields).decode()
@@ -55,10 +57,10 @@ _FORMATTERS: dict[LogFormat, type[logging.Formatter]] = {
 
 
 class LineHandler(logging.Handler):
-    """Hands each message on as one line.
+    """Log handler that writes each message as one line.
 
     Attributes:
-        write: Takes the line with its line break; None writes to standard error.
+        write: Function that takes the line with its line break; None for standard error.
     """
 
     def __init__(self) -> None:
@@ -78,22 +80,44 @@ class LineHandler(logging.Handler):
 HANDLER = LineHandler()
 
 
-def set_up(format_: LogFormat = "text", level: LogLevel = "info") -> None:
-    """Say how to log and what; each command begins with it."""
-    HANDLER.setFormatter(_FORMATTERS[format_]())
+@dataclass(frozen=True)
+class LogOptions:
+    """Options for the messages on standard error.
+
+    Attributes:
+        format: ``text`` for people, ``json`` for machines.
+        level: Lowest level that is logged.
+        quiet: Log nothing below a warning, whatever the level.
+    """
+
+    panel: ClassVar[str] = "Logging"
+
+    format: LogFormat = option(
+        "text", "--log-format", help="Form of the messages on standard error."
+    )
+    level: LogLevel = option(
+        "info", "--log-level", help="Lowest level of the messages on standard error."
+    )
+    quiet: bool = option(False, "--quiet", "-q", help="Say nothing but warnings and errors.")
+
+
+def set_up(options: LogOptions = LogOptions()) -> None:
+    """Set the format and the lowest level of the log; each command calls it first."""
+    HANDLER.setFormatter(_FORMATTERS[options.format]())
     HANDLER.write = None
     LOGGER.handlers = [HANDLER]
     LOGGER.propagate = False
-    LOGGER.setLevel(level.upper())
+    level = logging.getLevelName(options.level.upper())
+    LOGGER.setLevel(max(level, logging.WARNING) if options.quiet else level)
 
 
-def tells_progress() -> bool:
-    """Whether more than warnings and errors are said."""
+def logs_progress() -> bool:
+    """Whether messages below warnings are logged."""
     return LOGGER.isEnabledFor(logging.INFO)
 
 
 def say(message: str) -> None:
-    """Log a message; ``warning:`` or ``error:`` in front of it say of which level it is."""
+    """Log a message; it is of level info unless it begins with ``warning:`` or ``error:``."""
     for prefix, level in _PREFIXES.items():
         if message.startswith(prefix):
             LOGGER.log(level, "%s", message.removeprefix(prefix))

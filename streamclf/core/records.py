@@ -1,24 +1,118 @@
-"""What flows from stage to stage.
+"""Records that pass from stage to stage.
 
-Records are immutable. Positions and lengths are integer counts of samples from the stream's
-start; seconds are derived from them when something is written, and never added up. A source
-counts at its own sample rate; from :mod:`streamclf.pipeline.resample` on, everything counts at the
-model's.
+Records are immutable. Positions count samples from the start of the stream, lengths count samples;
+both are integers. Seconds are derived from them when something is written, and never added up. A
+source counts at its own sample rate. From :mod:`streamclf.pipeline.resample` on, all positions and
+lengths are at the model's rate.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 if TYPE_CHECKING:
-    from streamclf.core.card import Thresholds
+    from streamclf.core.card import Task, Thresholds, Unknown
 
 Waveform: TypeAlias = npt.NDArray[np.float32]
 """float32 in [-1, 1]; ``(channels, samples)`` in a `Block`, ``(samples,)`` in a `Window`."""
+
+
+class StreamClock(Protocol):
+    """Interface of a clock for the samples of a live stream (`streamclf.core.local_clock`)."""
+
+    def moment(self, position: int) -> datetime | None:
+        """Return the local time at which a sample sounded; None before the first audio."""
+
+
+@dataclass(frozen=True, slots=True)
+class StreamStarted:
+    """Beginning of a stream: the first record of each, before its first audio, gap or notice.
+
+    A stream is one run of an engine over a source. A source that delivers nothing has no stream.
+
+    Attributes:
+        source: Name of the source.
+        sample_rate: Sample rate of the model in Hz, to which all positions refer.
+        labels: Labels of the model.
+        task: Task of the model.
+        started: Local time of the first sample. A recording's file states it, with or without an
+            offset from UTC; for a live stream, it is the time known when the first audio arrived.
+        unknown: Rule of the model's card for unknown sounds; None if such sounds are not detected.
+        clock: Clock of a live stream, which becomes more accurate with all its audio; else None.
+        live: Whether audio arrives in real time.
+        display_names: Names shown to people in place of labels; a label without one is shown
+            itself.
+        thresholds: Averaged score at which an event begins, for the labels whose events are
+            reported.
+        temperature: Temperature of averaged scores, see `streamclf.core.temperature`.
+        run: Name that tells this run over a live source from others; empty for recordings, whose
+            events are the same in each run.
+        position: Index of the first sample; above 0 where the stream continues another one.
+    """
+
+    source: str
+    sample_rate: int
+    labels: list[str]
+    task: Task
+    started: datetime | None = None
+    unknown: Unknown | None = None
+    clock: StreamClock | None = None
+    live: bool = False
+    display_names: Mapping[str, str] = field(default_factory=dict)
+    thresholds: Mapping[str, float] = field(default_factory=dict)
+    temperature: float = 1.0
+    run: str = ""
+    position: int = 0
+
+    def display_name(self, label: str) -> str:
+        """Return the name shown to people for a label."""
+        return self.display_names.get(label, label)
+
+    def event_id(self, record_id: str) -> str:
+        """Return a name of an event that is unique over several runs.
+
+        Args:
+            record_id: The event's ``id`` in its records, which is unique within the stream.
+        """
+        return f"{record_id}@{self.run}" if self.run else record_id
+
+    def seconds(self, position: int) -> float:
+        """Convert a position to seconds from the stream's start, to the microsecond."""
+        return round(position / self.sample_rate, 6)
+
+    def moment(self, position: int) -> datetime | None:
+        """Return the local time at which a sample sounded; None where it is unknown."""
+        if self.clock is not None:
+            return self.clock.moment(position)
+        if self.started is None:
+            return None
+        return self.started + timedelta(seconds=position / self.sample_rate)
+
+    def wall_clock(self, position: int) -> tuple[str, str]:
+        """Write a position as local time without an offset, and that offset (``+02:00``).
+
+        Both have the same form in every row of a table. They are empty where they are unknown.
+        """
+        moment = self.moment(position)
+        if moment is None:
+            return "", ""
+        text, plain = moment.isoformat(timespec="milliseconds"), moment.replace(tzinfo=None)
+        wall = plain.isoformat(timespec="milliseconds")
+        return wall, text.removeprefix(wall)
+
+    def time(self, position: int) -> str | None:
+        """Write a position as local time in ISO 8601, with its offset from UTC if it is known.
+
+        None where the local time is unknown.
+        """
+        moment = self.moment(position)
+        return moment.isoformat(timespec="milliseconds") if moment is not None else None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -28,7 +122,7 @@ class Block:
     Attributes:
         position: Index of the first sample, at ``sample_rate``, from the stream's start.
         waveform: ``(channels, samples)`` float32, full scale = 1.
-        sample_rate: In Hz.
+        sample_rate: Sample rate in Hz.
     """
 
     position: int
@@ -42,7 +136,7 @@ class Block:
 
     @property
     def end(self) -> int:
-        """Position just behind the last sample."""
+        """Position just after the last sample."""
         return self.position + self.n_samples
 
 
@@ -52,8 +146,8 @@ class Gap:
 
     Attributes:
         position: Index of the first missing sample, at ``sample_rate``.
-        n_samples: How many are missing.
-        sample_rate: In Hz.
+        n_samples: Number of missing samples.
+        sample_rate: Sample rate in Hz.
         cause: One or two words: ``overflow``, ``device lost``, ``truncated``, ...
     """
 
@@ -64,19 +158,19 @@ class Gap:
 
     @property
     def end(self) -> int:
-        """Position just behind the last missing sample."""
+        """Position just after the last missing sample."""
         return self.position + self.n_samples
 
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """Something the listener should be told, at its place in the stream.
+    """A message for the user, at its place in the stream.
 
     Attributes:
-        position: Where in the stream, at ``sample_rate``.
-        sample_rate: In Hz.
-        message: One line.
-        level: ``info`` for what is good to know, ``warning`` for what may cost results.
+        position: Place in the stream in samples, at ``sample_rate``.
+        sample_rate: Sample rate in Hz.
+        message: One line of text.
+        level: ``warning`` if results may be lost or wrong, else ``info``.
     """
 
     position: int
@@ -87,15 +181,16 @@ class Notice:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """Another way of listening, from here on.
+    """New settings that hold from this place in the stream on.
 
-    It flows with the audio, so that each stage goes over to it at the same place.
+    The record passes through the stages with the audio, so that all of them change at the same
+    sample.
 
     Attributes:
-        position: Index of the first sample that comes behind it, at the model's rate.
+        position: Index of the first sample after it, at the model's rate.
         hop: Samples between the starts of two windows.
-        average: Samples that scores are averaged over; 0 for none.
-        thresholds: When scores become events.
+        average: Length in samples that scores are averaged over; 0 for no averaging.
+        thresholds: Rules that turn scores into events.
     """
 
     position: int
@@ -106,13 +201,13 @@ class Change:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Window:
-    """The classifier's input.
+    """Input of the classifier.
 
     Attributes:
-        position: Index of the first sample.
+        position: Index of the first sample, at the model's rate.
         waveform: ``(window_samples,)`` float32.
-        n_samples: Samples of audio that it stands for; fewer than ``window_samples`` only where
-            there is no more between two gaps. What fills the rest was made
+        n_samples: Number of samples that are audio; fewer than ``window_samples`` only where the
+            audio between two gaps is shorter than a window. The rest is padding
             (`streamclf.pipeline.short_audio`).
     """
 
@@ -122,19 +217,19 @@ class Window:
 
     @property
     def end(self) -> int:
-        """Position just behind the last sample of audio that it stands for."""
+        """Position just after the last sample of audio; padding does not count."""
         return self.position + self.n_samples
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Scores:
-    """What the network says of one window.
+    """Output of the network for one window.
 
     Attributes:
-        position: Index of the window's first sample.
-        n_samples: Samples of audio that the window stands for.
+        position: Index of the window's first sample, at the model's rate.
+        n_samples: Number of samples of audio in the window, without padding.
         values: ``(classes,)`` float32: probabilities, or a regression's values.
-        short: Whether these are fewer than a window has.
+        short: Whether the window was padded, because the audio was shorter.
     """
 
     position: int
@@ -144,16 +239,16 @@ class Scores:
 
     @property
     def end(self) -> int:
-        """Position just behind the last sample of audio that the window stands for."""
+        """Position just after the window's last sample of audio; padding does not count."""
         return self.position + self.n_samples
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Average:
-    """Scores averaged over the windows that ended lately.
+    """Scores averaged over the newest windows.
 
     Attributes:
-        scores: The newest window's own scores.
+        scores: Scores of the newest window alone.
         values: ``(classes,)`` float32: the averaged scores.
     """
 
@@ -167,20 +262,21 @@ class Average:
 
     @property
     def end(self) -> int:
-        """Position just behind the last sample of audio that the newest window stands for."""
+        """Position just after the newest window's last sample of audio."""
         return self.scores.end
 
 
 @dataclass(frozen=True, slots=True)
 class EventBegan:
-    """A sound that is heard now; a `SoundEvent` with the same id follows when it has ended.
+    """Beginning of an event; a `SoundEvent` with the same id follows when the event has ended.
 
     Attributes:
         label: One of the model's labels.
-        onset: Position of its first sample; that of its `SoundEvent` is the same.
-        score: The highest averaged score so far, 0..1, or that of the newest window where it is
-            sure by itself and higher; so it may exceed that of the `SoundEvent`.
-        position: How much had been heard when it became known: just behind the last sample.
+        onset: Position of the event's first sample, the same as in its `SoundEvent`.
+        score: The highest averaged score so far, 0..1. Where the event began because of the newest
+            window alone, it is that window's score if that is higher; so it may exceed the score
+            of the `SoundEvent`.
+        position: Position just after the last sample that had been scored when the event began.
     """
 
     label: str
@@ -190,19 +286,19 @@ class EventBegan:
 
     @property
     def id(self) -> str:
-        """Unique within the stream, see `event_id`."""
+        """Name of the event, unique within the stream, see `event_id`."""
         return event_id(self.label, self.onset)
 
 
 @dataclass(frozen=True, slots=True)
 class EventOngoing:
-    """A sound that was told of and still goes on.
+    """Report that an event that has begun still goes on.
 
     Attributes:
-        label: As when it began.
-        onset: As when it began.
+        label: Label of its `EventBegan`.
+        onset: Onset of its `EventBegan`.
         score: The highest averaged score so far, 0..1.
-        position: How much has been heard: just behind the last sample.
+        position: Position just after the last sample that has been scored.
     """
 
     label: str
@@ -212,18 +308,18 @@ class EventOngoing:
 
     @property
     def id(self) -> str:
-        """As when it began."""
+        """Name of the event, as in its `EventBegan`, see `event_id`."""
         return event_id(self.label, self.onset)
 
 
 @dataclass(frozen=True, slots=True)
 class SoundEvent:
-    """A sound with a name, a beginning and an end.
+    """A complete event: a sound with a label, a beginning and an end.
 
     Attributes:
         label: One of the model's labels.
         onset: Position of its first sample.
-        offset: Position just behind its last sample.
+        offset: Position just after its last sample.
         score: The highest averaged score while it lasted, 0..1.
         short: Whether it was found in audio shorter than the model's window.
     """
@@ -236,24 +332,26 @@ class SoundEvent:
 
     @property
     def id(self) -> str:
-        """That of the `EventBegan` before it, see `event_id`."""
+        """Name of the event, as in its `EventBegan`, see `event_id`."""
         return event_id(self.label, self.onset)
 
 
 def event_id(label: str, onset: int) -> str:
-    """What an event is called from its begin to its end.
+    """Return the name that an event has from its beginning to its end.
 
-    Events of one label never overlap, so label and onset name one event of a stream. Nothing else
-    goes into it: the same audio gives the same ids, live or from disk and however it is cut.
+    Events of one label never overlap, so label and onset identify an event within a stream. The
+    name depends on nothing else: the same audio gives the same names, live or from disk, and for
+    every block size.
     """
     return f"{label}-{onset}"
 
 
 Result: TypeAlias = Average | EventBegan | EventOngoing | SoundEvent | Gap | Notice | Change
-"""What comes out of the engine, in the order in which it became known."""
+"""Records that the engine yields after a `StreamStarted`, in the order in which they are known."""
 
 
 def rescale(position: int, from_rate: int, to_rate: int) -> int:
-    """Convert a position between sample rates, rounded to the nearest sample, exactly."""
-    # Python's integers: a float has no room for the product after some weeks, NumPy's after years.
+    """Convert a position between sample rates, exactly rounded to the nearest sample."""
+    # Python's integers are unbounded. A float cannot hold the product exactly after some weeks of
+    # audio, an integer of NumPy's overflows after years.
     return (2 * int(position) * int(to_rate) + int(from_rate)) // (2 * int(from_rate))

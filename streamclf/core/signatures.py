@@ -1,8 +1,8 @@
-"""Signatures as `help` should show them: ``path: Path``, not ``path: 'Path'``.
+"""Readable signatures in `help`: ``path: Path`` in place of ``path: 'Path'``.
 
-Annotations here are not evaluated (``from __future__ import annotations``), so Python keeps them as
-text and shows them in quotes. Evaluated they would be long: ``numpy.ndarray[tuple[typing.Any, ...``
-in place of ``Waveform``.
+The code uses ``from __future__ import annotations``, so Python keeps annotations as text and shows
+them in quotes. Evaluating them would make them long: ``numpy.ndarray[tuple[typing.Any, ...`` in
+place of ``Waveform``.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-class _Plain(str):
-    """Text that is shown without quotes."""
+class _Unquoted(str):
+    """String whose ``repr`` has no quotes."""
 
     __slots__ = ()
 
@@ -22,13 +22,13 @@ class _Plain(str):
         return str(self)
 
 
-def show_plainly(item: T) -> T:
-    """Show the annotations of a function, or of a class's own functions, without quotes."""
+def unquote_annotations(item: T) -> T:
+    """Remove the quotes from the shown annotations of a function, or of a class's functions."""
     inside = list(vars(item).values()) if isinstance(item, type) else []
     for function in [item, *inside]:
         function = getattr(function, "__func__", function)  # of class and static methods
         if isinstance(function, FunctionType):
             for name, text in function.__annotations__.items():
                 if type(text) is str:
-                    function.__annotations__[name] = _Plain(text)
+                    function.__annotations__[name] = _Unquoted(text)
     return item

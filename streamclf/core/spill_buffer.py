@@ -1,4 +1,4 @@
-"""Bytes at places of their own: in memory while they are few, then in a temporary file."""
+"""Buffer of bytes: in memory while it is small, then in a temporary file."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from io import BytesIO
 from typing import Any
 
 
-class Scratch:
-    """A file that is written whole or not at all: what was written before a failure can be read.
+class SpillBuffer:
+    """Random-access buffer of bytes that moves to a temporary file when it grows.
 
-    Nothing is buffered on the way, so that a full disk is told by the write that it has no room
-    for. By one thread at a time.
+    Data written before a failed write can still be read. Writes to the file are unbuffered, so
+    the write that fills the disk is the one that raises. One thread at a time may use it.
 
     Args:
-        in_memory: Bytes; beyond them it goes on in a temporary file.
+        in_memory: Size in bytes up to which the data stays in memory.
     """
 
     def __init__(self, in_memory: int) -> None:
@@ -28,10 +28,10 @@ class Scratch:
         return bool(self._file.closed)
 
     def write(self, place: int, data: bytes) -> None:
-        """Write all of ``data`` at a place.
+        """Write all of ``data``, beginning at byte ``place``.
 
         Raises:
-            OSError: There is no room for it, or no temporary file.
+            OSError: The disk is full, or a temporary file cannot be made.
         """
         if isinstance(self._file, BytesIO) and place + len(data) > self._in_memory:
             self._move()
@@ -39,7 +39,7 @@ class Scratch:
         _write_all(self._file, data)
 
     def read(self, place: int, n_bytes: int) -> bytes:
-        """What was written at a place.
+        """Read bytes that were written, beginning at byte ``place``.
 
         Raises:
             OSError: The disk fails.
@@ -49,16 +49,16 @@ class Scratch:
         return data
 
     def clear(self) -> None:
-        """Give back all room."""
+        """Drop all data and free its memory or disk space."""
         self._file.truncate(0)
 
     def close(self) -> None:
-        """Give back all room, for good. Safe to call twice."""
+        """Drop all data for good. Safe to call twice."""
         self._file.close()
 
     def _move(self) -> None:
-        """Go on in a temporary file; what is in memory stays there if that has no room."""
-        # Closed with this object, at the latest.
+        """Copy the data to a temporary file and continue there; on failure it stays in memory."""
+        # The file is closed when this object is collected, at the latest.
         file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115
         try:
             _write_all(file, self._file.getvalue())

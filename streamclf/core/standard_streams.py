@@ -1,4 +1,4 @@
-"""Standard streams as they are found: closed, at a terminal, or set so that a write never waits."""
+"""Standard streams in every state: closed, a terminal, or set to non-blocking."""
 
 from __future__ import annotations
 
@@ -11,39 +11,39 @@ from typing import Any
 _POLL_S = 0.01
 
 
-class Nowhere(io.TextIOBase):
-    """Stands for a standard stream that was closed before the program began.
+class ClosedStream(io.TextIOBase):
+    """Replacement of a standard stream that was closed before the program began.
 
     Attributes:
-        n_written: Characters that nobody will see.
+        n_written: Number of characters that were written and dropped.
     """
 
     def __init__(self) -> None:
         self.n_written = 0
 
     def writable(self) -> bool:
-        """As a stream of text is."""
+        """Return True, as writable streams do."""
         return True
 
     def write(self, text: str) -> int:
-        """Count the text, and drop it."""
+        """Count the characters of a text and drop it."""
         if not isinstance(text, str):
             raise TypeError(f"text is wanted, not {type(text).__name__}")
         self.n_written += len(text)
         return len(text)
 
 
-class _Patient(io.FileIO):
-    """A descriptor that is waited for, though the process that handed it on set it not to wait.
+class _BlockingFile(io.FileIO):
+    """File descriptor whose writes block, even if another process set it to non-blocking.
 
     Attributes:
-        lost: Why a write failed; None while none did.
+        lost: The error of a failed write; None while none failed.
     """
 
     lost: OSError | None = None
 
     def write(self, data: Any) -> int:
-        """Write what there is room for, at least a byte."""
+        """Write as many bytes as there is room for; wait until this is at least one."""
         try:
             while (n_written := super().write(data)) is None:
                 wait_for_room(self.fileno())
@@ -56,17 +56,17 @@ class _Patient(io.FileIO):
 def secure() -> None:
     """Make the standard streams safe to use; called once, before anything else is opened.
 
-    A file opened while one of the numbers 0 to 2 is free would get it, and messages for standard
-    error would be written over its content. Whoever shares a pipe or a terminal may have set it
-    not to wait, or do so later.
+    A file opened while one of the descriptors 0 to 2 is free would get that number, and messages
+    for standard error would overwrite its content. And another process that shares a pipe or a
+    terminal may have set it to non-blocking, or may do so later.
     """
     for number in range(3):
-        _occupy(number)
-    sys.stdout = _usable(sys.stdout)
-    sys.stderr = _usable(sys.stderr)
+        _open_if_closed(number)
+    sys.stdout = _make_usable(sys.stdout)
+    sys.stderr = _make_usable(sys.stderr)
 
 
-def _occupy(number: int) -> None:
+def _open_if_closed(number: int) -> None:
     try:
         os.fstat(number)
     except OSError:
@@ -77,14 +77,14 @@ def _occupy(number: int) -> None:
         os.set_inheritable(number, True)
 
 
-def _usable(stream: Any) -> Any:
+def _make_usable(stream: Any) -> Any:
     if stream is None:
-        return Nowhere()
+        return ClosedStream()
     if os.name != "posix":
         return stream
     try:
-        raw = _Patient(stream.fileno(), "w", closefd=False)
-    except (OSError, ValueError):  # it was opened for reading, or is no file
+        raw = _BlockingFile(stream.fileno(), "w", closefd=False)
+    except (OSError, ValueError):  # opened for reading, or without a descriptor
         return stream
     stream.flush()
     return io.TextIOWrapper(
@@ -93,21 +93,21 @@ def _usable(stream: Any) -> Any:
 
 
 def is_closed(stream: object) -> bool:
-    """Whether a standard stream, such as `sys.stdout`, leads nowhere."""
-    return stream is None or isinstance(stream, Nowhere)
+    """Whether a standard stream, such as `sys.stdout`, was closed before the program began."""
+    return stream is None or isinstance(stream, ClosedStream)
 
 
 def is_terminal(stream: Any) -> bool:
-    """Whether a standard stream is there and a terminal."""
+    """Whether a standard stream is a terminal; a missing stream is none."""
     return stream is not None and bool(stream.isatty())
 
 
 def wait_for_room(descriptor: int, timeout_s: float | None = None) -> bool:
-    """Wait until a descriptor that does not wait by itself can be written to.
+    """Wait until a non-blocking descriptor can be written to.
 
     Args:
-        descriptor: Of a pipe, a socket or a terminal.
-        timeout_s: How long at most; None for ever.
+        descriptor: Descriptor of a pipe, a socket or a terminal.
+        timeout_s: Longest wait in seconds; None for no limit.
 
     Returns:
         Whether there may be room now.
@@ -122,24 +122,25 @@ def wait_for_room(descriptor: int, timeout_s: float | None = None) -> bool:
     return bool(poll.poll(None if timeout_s is None else 1000 * timeout_s))
 
 
-def is_of_output(error: BaseException) -> bool:
-    """Whether standard output raised an error, as a full disk does; `end_output` then says why."""
+def is_output_error(error: BaseException) -> bool:
+    """Whether an error came from standard output, as on a full disk; `flush_output` explains it."""
     raw = getattr(getattr(sys.stdout, "buffer", None), "raw", None)
-    return isinstance(raw, _Patient) and raw.lost is error
+    return isinstance(raw, _BlockingFile) and raw.lost is error
 
 
-def end_output() -> str | None:
-    """Write what was printed, at the end of the program.
+def flush_output() -> str | None:
+    """Flush standard output at the end of the program.
 
     Returns:
-        Why it is lost; empty where its reader has gone, None where nothing is lost.
+        The reason why output was lost: empty where its reader has gone, None where nothing was
+        lost.
     """
-    if isinstance(sys.stdout, Nowhere):
+    if isinstance(sys.stdout, ClosedStream):
         return "standard output is closed" if sys.stdout.n_written else None
     try:
         sys.stdout.flush()
     except OSError as error:
-        # The interpreter flushes once more at its end, and would say so in words of its own.
+        # The interpreter flushes again when it exits, and would print a traceback of its own.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         if isinstance(error, BrokenPipeError):
             return ""

@@ -1,4 +1,4 @@
-"""What a run did, in numbers: audio, gaps, windows, and how fast."""
+"""Statistics of a run: audio, gaps, windows, events and speed."""
 
 from __future__ import annotations
 
@@ -8,23 +8,24 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from streamclf.core.card import Unknown
-from streamclf.core.highest_averages import Highest
+from streamclf.core.highest_averages import HighestAverages
 from streamclf.core.records import Average, Result, SoundEvent, rescale
+from streamclf.core.text_format import format_count, format_length
 from streamclf.core.unknown import SILENCE_LABEL, UNKNOWN_LABEL, judge
 
 MAX_LISTED = 10_000
-"""Gaps and hops that are listed one by one; of older ones the sums remain."""
+"""Number of gaps, and of hop changes, that are listed singly; older ones count in the sums only."""
 
 
 @dataclass(frozen=True, slots=True)
 class HopChange:
-    """A hop that overload widened, or that was narrowed again.
+    """Change of the hop, widened by overload or narrowed again.
 
     Attributes:
-        position: Of the audio that had arrived, at the model's rate.
-        before_s: Hop in seconds.
+        position: Position of the newest audio that had arrived, at the model's rate.
+        before_s: Hop before the change, in seconds.
         hop_s: Hop from here on, in seconds.
-        reason: In words.
+        reason: Reason in words.
     """
 
     position: int
@@ -34,29 +35,32 @@ class HopChange:
 
 
 class GapLog:
-    """The gaps of a run: the newest one by one, all of them by cause."""
+    """Gaps of a run: the newest are listed singly, and all are counted by cause.
+
+    Attributes:
+        by_cause: Number of gaps, and of samples, for each cause.
+    """
 
     def __init__(self) -> None:
         self.by_cause: dict[str, list[int]] = {}
-        """Number of gaps, and of samples."""
         self._listed: deque[tuple[str, int, int, str]] = deque(maxlen=MAX_LISTED)
 
     def __iter__(self) -> Iterator[tuple[str, int, int, str]]:
         return iter(self._listed)
 
     def add(self, cause: str, position: int, n_samples: int, source: str = "") -> None:
-        """Take note of a gap."""
+        """Add a gap."""
         self._listed.append((cause, position, n_samples, source))
         self._count(cause, 1, n_samples)
 
     def extend(self, other: GapLog, source: str) -> None:
-        """Take over another run's gaps, counted at the same rate."""
+        """Add the gaps of another run at the same sample rate."""
         self._listed.extend((*gap[:3], gap[3] or source) for gap in other)
         for cause, (n_gaps, n_samples) in other.by_cause.items():
             self._count(cause, n_gaps, n_samples)
 
     def at_rate(self, from_rate: int, to_rate: int) -> GapLog:
-        """The same gaps, counted at another rate; none vanishes."""
+        """Return the same gaps counted at another rate; none shrinks to zero samples."""
         log = GapLog()
         rest = {cause: list(counts) for cause, counts in self.by_cause.items()}
         for cause, position, n_samples, source in self._listed:
@@ -77,25 +81,29 @@ class GapLog:
 
 @dataclass
 class Statistics:
-    """Counts of one run; all lengths at the model's rate.
+    """Counts of one run; all lengths are in samples at the model's rate.
 
     Attributes:
-        sample_rate: The model's, in Hz; of several models', the first's.
+        sample_rate: Sample rate of the model in Hz; where there are several models, that of the
+            first.
         elapsed_samples: Length of the stream, from its first position to its last.
         delivered_samples: Audio that arrived.
-        gap_samples: Audio known to be missing. With what arrived, it is what elapsed.
-        n_gaps: How many gaps.
+        gap_samples: Audio that is missing; ``delivered_samples + gap_samples`` is
+            ``elapsed_samples``.
+        n_gaps: Number of gaps.
         gaps: The gaps.
         n_windows: Windows scored.
-        n_skipped: Windows that overload left out, in gaps.
-        n_undefined: Windows left out since the model gave no numbers for them.
-        n_short: Windows that were all the audio between two gaps, and not full.
-        hops: How overload changed the hop.
-        drift_ppm: How much faster than it says the source's clock runs; None if unknown.
+        n_skipped: Windows left out because of overload; their audio is among the gaps.
+        n_non_finite: Windows left out because the model's output was not finite; written as
+            ``windows_undefined``.
+        n_short: Windows that were padded, because the audio between two gaps was shorter.
+        hops: Changes of the hop because of overload, the newest `MAX_LISTED`.
+        n_hop_changes: Number of all such changes.
+        drift_ppm: Rate error of the source's clock in ppm, above 0 if it is fast; None if unknown.
         n_events: Events found.
-        events_by_label: The same, by label.
-        highest: The highest averages.
-        n_unknown: Windows whose averaged scores name nothing that the model knows.
+        events_by_label: Events found, by label.
+        highest: Highest average of each class.
+        n_unknown: Windows whose averaged scores were those of an unknown sound.
         n_silent: Windows that held no sound.
         scoring_s: Seconds spent in the network.
         elapsed_s: Seconds from the first block to the last result.
@@ -109,14 +117,14 @@ class Statistics:
     gaps: GapLog = field(default_factory=GapLog)
     n_windows: int = 0
     n_skipped: int = 0
-    n_undefined: int = 0
+    n_non_finite: int = 0
     n_short: int = 0
     hops: deque[HopChange] = field(default_factory=lambda: deque(maxlen=MAX_LISTED))
     n_hop_changes: int = 0
     drift_ppm: float | None = None
     n_events: int = 0
     events_by_label: Counter[str] = field(default_factory=Counter)
-    highest: Highest = field(default_factory=Highest)
+    highest: HighestAverages = field(default_factory=HighestAverages)
     n_unknown: int = 0
     n_silent: int = 0
     scoring_s: float = 0.0
@@ -128,13 +136,13 @@ class Statistics:
         return self.delivered_samples / self.sample_rate
 
     def add_gap(self, cause: str, position: int, n_samples: int) -> None:
-        """Take note of audio that is missing."""
+        """Count a gap."""
         self.gap_samples += n_samples
         self.n_gaps += 1
         self.gaps.add(cause, position, n_samples)
 
     def add_hop(self, change: HopChange) -> None:
-        """Take note of another hop."""
+        """Count a change of the hop."""
         self.n_hop_changes += 1
         self.hops.append(change)
 
@@ -144,7 +152,12 @@ class Statistics:
         return self.scoring_s / self.audio_s if self.delivered_samples else 0.0
 
     def count(self, result: Result, unknown: Unknown | None) -> None:
-        """Take note of a result; ``unknown`` is the model card's."""
+        """Count a result.
+
+        Args:
+            result: The result.
+            unknown: Rule of the model's card for unknown sounds; None for none.
+        """
         if isinstance(result, Average):
             self.n_windows += 1
             self.highest.add(result)
@@ -157,11 +170,11 @@ class Statistics:
             self.events_by_label[result.label] += 1
 
     def add(self, other: Statistics, source: str = "") -> None:
-        """Add another run's counts to these, at the rate of the first.
+        """Add the counts of another run, converted to the sample rate of the first run.
 
         Args:
-            other: The run's.
-            source: What it listened to.
+            other: Statistics of the other run.
+            source: Name of its source.
         """
         if not self.elapsed_samples:
             self.sample_rate = other.sample_rate
@@ -169,7 +182,7 @@ class Statistics:
         self.elapsed_samples += other.elapsed_samples
         self.gaps.extend(other.gaps, source)
         self.n_skipped += other.n_skipped
-        self.n_undefined += other.n_undefined
+        self.n_non_finite += other.n_non_finite
         self.n_short += other.n_short
         self.hops.extend(other.hops)
         self.n_hop_changes += other.n_hop_changes
@@ -180,14 +193,14 @@ class Statistics:
         self.n_windows += other.n_windows
         self.n_events += other.n_events
         self.events_by_label.update(other.events_by_label)
-        self.highest.join(other.highest, source)
+        self.highest.merge(other.highest, source)
         self.n_unknown += other.n_unknown
         self.n_silent += other.n_silent
         self.scoring_s += other.scoring_s
         self.elapsed_s += other.elapsed_s
 
     def at_rate(self, sample_rate: int) -> Statistics:
-        """The same counts, lengths at another rate; what arrived and is missing still is all."""
+        """Return the same counts with lengths at another rate; delivered + gaps = elapsed holds."""
         if sample_rate == self.sample_rate:
             return self
         gaps = self.gaps.at_rate(self.sample_rate, sample_rate)
@@ -208,16 +221,18 @@ class Statistics:
         )
 
     def summary(self) -> str:
-        """One line for people."""
-        skipped = count(self.n_skipped, "window") + " skipped"
+        """Describe the run for people in one line."""
+        skipped = format_count(self.n_skipped, "window") + " skipped"
         parts = [
-            f"heard {format_length(self.audio_s)} in {count(self.n_windows, 'window')}: "
-            f"{count(self.n_events, 'event')}, {self.describe_gaps() or 'no gaps'}"
+            f"heard {format_length(self.audio_s)} in {format_count(self.n_windows, 'window')}: "
+            f"{format_count(self.n_events, 'event')}, {self.describe_gaps() or 'no gaps'}"
             f"{self._describe_rest()}",
-            f"hop changed {count(self.n_hop_changes, 'time')}" if self.n_hop_changes else "",
+            f"hop changed {format_count(self.n_hop_changes, 'time')}" if self.n_hop_changes else "",
             skipped if self.n_skipped else "",
-            f"{count(self.n_undefined, 'window')} without scores" if self.n_undefined else "",
-            f"{count(self.n_short, 'piece')} shorter than a window" if self.n_short else "",
+            f"{format_count(self.n_non_finite, 'window')} without scores"
+            if self.n_non_finite
+            else "",
+            f"{format_count(self.n_short, 'piece')} shorter than a window" if self.n_short else "",
             f"the device's clock is off by {self.drift_ppm:+.0f} ppm"
             if self.drift_ppm is not None
             else "",
@@ -226,18 +241,18 @@ class Statistics:
         return "; ".join(part for part in parts if part)
 
     def _describe_rest(self) -> str:
-        """How much of the time nothing was heard, or nothing that the model knows."""
+        """Describe the shares of windows with unknown sounds and with silence."""
         shares = {"unknown": self.n_unknown, "silent": self.n_silent}
         return "".join(
             f", {n / self.n_windows:.0%} of the windows {name}" for name, n in shares.items() if n
         )
 
     def _describe_load(self) -> str:
-        """How much of the time the model needed: above 100 % it does not keep up."""
+        """Describe the load of the model; above 100 % it does not keep up."""
         return f"the model was busy for {self.real_time_factor:.1%} of the time"
 
     def describe_gaps(self) -> str:
-        """Number, length and causes of the gaps, for people; empty if there are none."""
+        """Describe the number, length and causes of the gaps for people; empty without gaps."""
         if not self.n_gaps:
             return ""
         causes = [
@@ -250,10 +265,10 @@ class Statistics:
             if len(causes) > 1
             else f"{length}, {next(iter(self.gaps.by_cause))}"
         )
-        return f"{count(self.n_gaps, 'gap')} ({shown})"
+        return f"{format_count(self.n_gaps, 'gap')} ({shown})"
 
     def as_json(self) -> dict[str, Any]:
-        """What ``--stats`` writes: delivered and gap samples are the elapsed ones."""
+        """Return the fields that ``--stats`` writes; delivered + gap samples = elapsed samples."""
         return {
             "sample_rate": self.sample_rate,
             "elapsed_samples": self.elapsed_samples,
@@ -271,7 +286,7 @@ class Statistics:
             },
             "windows": self.n_windows,
             "windows_skipped": self.n_skipped,
-            "windows_undefined": self.n_undefined,
+            "windows_undefined": self.n_non_finite,
             "windows_short": self.n_short,
             "events": self.n_events,
             "events_by_label": dict(self.events_by_label.most_common()),
@@ -287,23 +302,11 @@ class Statistics:
 
 
 def describe_counts(counts: Statistics) -> str:
-    """What was found and what is missing: ``20 windows: 3 events, no gaps``."""
+    """Describe windows, events and gaps for people: ``20 windows: 3 events, no gaps``."""
     missing = format_length(counts.gap_samples / counts.sample_rate)
-    gaps = f"{count(counts.n_gaps, 'gap')} ({missing})" if counts.n_gaps else "no gaps"
-    return f"{count(counts.n_windows, 'window')}: {count(counts.n_events, 'event')}, {gaps}"
-
-
-def count(number: int, noun: str) -> str:
-    """Write a number of things: ``1 window``, ``2 windows``."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
-
-
-def format_length(seconds: float) -> str:
-    """Write a length for people: ``4.2 s``, ``3 min 20 s``, ``2 h 05 min``."""
-    if seconds < 60:
-        return f"{seconds:.2f} s" if seconds < 1 else f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes < 60:
-        return f"{minutes} min {rest:02d} s"
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes:02d} min"
+    gaps = f"{format_count(counts.n_gaps, 'gap')} ({missing})" if counts.n_gaps else "no gaps"
+    windows, events = (
+        format_count(counts.n_windows, "window"),
+        format_count(counts.n_events, "event"),
+    )
+    return f"{windows}: {events}, {gaps}"

@@ -1,9 +1,9 @@
-"""A temperature for averages.
+"""Temperature scaling of averaged probabilities.
 
-Windows of one sound disagree, so an average of their scores says less than it knows, however sharp
-each of them is. A card's temperature is therefore applied to the average: the mean of the windows'
-plain probabilities, each raised to one over the temperature, in proportion. Applied to one window
-it is the same as dividing the logits by it.
+Windows of one sound disagree, so their averaged scores are less sure than they should be, however
+sure each window is. A card's temperature is therefore applied to the average: the mean of the
+windows' plain probabilities, each raised to one over the temperature, then scaled to the same sum.
+For a single window this equals dividing the logits by the temperature.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ Values = npt.NDArray[np.float64]
 
 
 def temper(values: Values, temperature: float) -> Values:
-    """Sharpen probabilities (below 1) or flatten them (above 1); their sum stays.
+    """Sharpen or flatten probabilities; their sum stays the same.
 
     Args:
         values: ``(classes,)``, none negative.
-        temperature: Above 0.
+        temperature: Above 0: below 1 sharpens, above 1 flattens.
     """
-    # Divided by the highest, so that none of the powers is too small to be held.
+    # Dividing by the highest value keeps the largest power at 1, so that not all underflow.
     highest = values.max(initial=0.0)
     if temperature == 1 or highest <= 0:
         return values
@@ -30,5 +30,5 @@ def temper(values: Values, temperature: float) -> Values:
 
 
 def untemper(values: Values, temperature: float) -> Values:
-    """What `temper` made these of."""
+    """Undo `temper`."""
     return temper(values, 1 / temperature)

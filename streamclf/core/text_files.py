@@ -1,4 +1,4 @@
-"""Text that people write: files of settings, read up to a limit, and sizes such as ``10MB``."""
+"""Text that people write: small files such as settings, and sizes such as ``10MB``."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from pathlib import Path
 from streamclf.core.errors import StreamclfError
 
 MAX_BYTES = 4_000_000
-"""The largest real one, a card of 10,000 labels, has 0.5 MB."""
+"""Largest file that is read; the largest real one, a card of 10,000 labels, has 0.5 MB."""
 
 
-def read_small(path: Path, where: str, kind: type[StreamclfError]) -> str:
-    """Read a text file.
+def read_text_file(path: Path, where: str, kind: type[StreamclfError]) -> str:
+    """Read a text file of at most `MAX_BYTES`.
 
     Args:
-        path: UTF-8, with or without a byte order mark.
-        where: What the error message begins with.
-        kind: What is raised.
+        path: A file in UTF-8, with or without a byte order mark.
+        where: Beginning of the error message.
+        kind: Class of the error that is raised.
 
     Raises:
-        StreamclfError: Of that kind: it is missing, too large, or no text.
+        StreamclfError: The file is missing, too large, or not text; the error is of class ``kind``.
     """
     try:
         with path.open("rb") as file:
@@ -43,6 +43,10 @@ _UNITS = {"": 1, "k": 1000, "m": 1000**2, "g": 1000**3}
 
 
 def read_size(text: str) -> int | None:
-    """Bytes of ``10MB``, ``500 kB``, ``1G`` (thousands, millions, ...); None if it is no size."""
+    """Read a size such as ``10MB``, ``500 kB`` or ``1G``, with units of 1000, 1000² and 1000³.
+
+    Returns:
+        The size in bytes; None if the text is not a size.
+    """
     found = _SIZE.fullmatch(text.strip())
     return round(float(found[1]) * _UNITS[found[2].lower()]) if found else None

@@ -1,8 +1,9 @@
-"""What is no known sound: silence, which the network is not asked about, and unknown sounds.
+"""Detection of silence and of sounds that the model does not know.
 
-A window is silent if no sample of it reaches `SILENCE` of full scale. Its scores are all nought.
-An average is of silence if its newest window is silent, of an unknown sound if no class reaches
-the threshold in the model's card, which the exporter set so that most known sounds are above it.
+A window is silent if all its samples are below `SILENCE` of full scale. It does not go through the
+network; all its scores are 0. An average counts as silence if its newest window is silent. It
+counts as an unknown sound if no class reaches the threshold in the model's card, which the exporter
+chose so that most known sounds exceed it.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from streamclf.core.records import (
 )
 
 SILENCE = 1e-4
-"""-80 dB: three steps of 16 bits. What a microphone hears of a quiet room is above it."""
+"""-80 dB: three steps of 16-bit audio. A microphone in a quiet room records more than this."""
 
 
 Verdict: TypeAlias = Literal["known", "unknown", "silence"]
@@ -30,43 +31,43 @@ SILENCE_LABEL: Literal["silence"] = "silence"
 Array: TypeAlias = npt.NDArray[np.float32]
 
 
-def pass_silence(
+def skip_silence(
     score: Callable[[list[Window]], Array], n_labels: int
 ) -> Callable[[list[Window]], Array]:
-    """Keep silent windows from the network.
+    """Wrap a scoring function so that silent windows do not go through the network.
 
     Args:
-        score: Turns windows into ``(windows, classes)``.
-        n_labels: So many classes.
+        score: Turns windows into scores of shape ``(windows, classes)``.
+        n_labels: Number of classes.
 
     Returns:
-        The same, but for silent windows the scores are 0.
+        A function like ``score`` that returns scores of 0 for silent windows.
     """
 
     def score_sound(windows: list[Window]) -> Array:
-        heard = [not _is_silent(window.waveform) for window in windows]
-        if all(heard):
+        is_sound = [not _is_silent(window.waveform) for window in windows]
+        if all(is_sound):
             return score(windows)
         scores = np.zeros((len(windows), n_labels), dtype=np.float32)
-        if any(heard):
-            sounding = [window for window, own in zip(windows, heard, strict=True) if own]
-            scores[heard] = score(sounding)
+        if any(is_sound):
+            sounding = [window for window, own in zip(windows, is_sound, strict=True) if own]
+            scores[is_sound] = score(sounding)
         return scores
 
     return score_sound
 
 
 def _is_silent(waveform: Waveform) -> bool:
-    # Hardly any sound needs more than a look at every hundredth sample.
+    # For nearly every sound, every hundredth sample already shows that the window is not silent.
     return not any(np.abs(part).max() >= SILENCE for part in (waveform[::100], waveform))
 
 
 def judge(average: Average, unknown: Unknown) -> tuple[Verdict, float]:
-    """Whether an average is of a known sound, and how sure that is.
+    """Judge whether an average is a known sound, an unknown one or silence.
 
     Returns:
-        ``known`` with the highest averaged score, ``unknown`` with what that lacks to 1, or
-        ``silence`` with 1.
+        The verdict and its certainty, 0..1: ``known`` with the highest averaged score, ``unknown``
+        with 1 minus the highest averaged score, or ``silence`` with 1.
     """
     if not average.scores.values.any():
         return SILENCE_LABEL, 1.0

@@ -1,4 +1,4 @@
-"""The user's own folders, for settings and for the log; there may be none."""
+"""Folders of the user for settings and for the log; there may be none."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from pathlib import Path
 
 
 def find_folder(ask: Callable[[], Path]) -> Path | None:
-    """A folder below the user's home; None for a user that has none.
+    """Find a folder below the user's home; None for a user without a home.
 
     Args:
-        ask: Says where it is, as `platformdirs.user_config_path` does.
+        ask: Returns the folder's path, as `platformdirs.user_config_path` does.
     """
     try:
         folder = ask()
-    except (RuntimeError, KeyError, OSError):  # the user has no home, or is not known here
+    except (RuntimeError, KeyError, OSError):  # the user has no home, or is unknown to the system
         return None
-    # Else "~/.config" would be a folder in whatever directory one stands in.
+    # A relative path such as "~/.config" would be a folder in the working directory.
     return folder if folder.is_absolute() else None

@@ -19,7 +19,7 @@ from streamclf.dashboard.widgets.current_labels import Now
 from streamclf.dashboard.widgets.events import EventList
 from streamclf.dashboard.widgets.help import Help
 from streamclf.dashboard.widgets.picker import Picker
-from streamclf.model.model_file import name_for_later
+from streamclf.model.model_file import portable_model_name
 
 if TYPE_CHECKING:
     from streamclf.dashboard.listener import Listener
@@ -205,7 +205,7 @@ class Actions(App[int]):
 
     def _use_model(self, name: str) -> None:
         self.listener.use_model(name)
-        self.remembered.model = name_for_later(name)
+        self.remembered.model = portable_model_name(name)
         if self.is_silent() and self.listener.chosen is not self.listener.engine:
             text = f"no audio just now: {name} takes over as soon as some comes"
             self.call_from_thread(self.notify, text, markup=False)

@@ -21,7 +21,7 @@ from textual.screen import Screen
 from textual.timer import Timer
 from textual.widgets import Footer
 
-from streamclf.core.stats import format_length
+from streamclf.core.text_format import format_length
 from streamclf.dashboard.actions import Actions
 from streamclf.dashboard.health import HealthMeter
 from streamclf.dashboard.keys import KEYS, keys_for

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from typing import Generic, TypeVar
 
 from streamclf.core.errors import SinkError
-from streamclf.core.spill_buffer import Scratch
+from streamclf.core.spill_buffer import SpillBuffer
 
 IN_MEMORY = 1_000_000
 """Bytes; what is kept of a short recording needs no file."""
@@ -28,7 +28,7 @@ class Filed:
     """Bytes in a temporary file, once they are many; may be asked from any thread."""
 
     def __init__(self) -> None:
-        self._scratch = Scratch(IN_MEMORY)
+        self._scratch = SpillBuffer(IN_MEMORY)
         self._lock = threading.Lock()
         self.size = 0
 

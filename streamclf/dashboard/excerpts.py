@@ -95,9 +95,9 @@ class Excerpts:
 
     def _find(self, seconds: float) -> Iterator[Block]:
         """Look for a place by time stamps: a day of MP3 is not decoded to hear its end."""
-        from streamclf.sources.recording.ffmpeg import blocks_from
+        from streamclf.sources.recording.ffmpeg import decode_from
 
-        return blocks_from(self._path, seconds)
+        return decode_from(self._path, seconds)
 
     def _next(self) -> bool:
         """Have the next piece at hand; False at the end."""

@@ -11,12 +11,11 @@ import soundfile
 
 from streamclf.core.clip_tags import MADE_BY
 from streamclf.core.errors import SinkError, SourceError
-from streamclf.core.records import Block, Waveform
-from streamclf.core.stats import format_length
+from streamclf.core.records import Block, StreamStarted, Waveform
+from streamclf.core.text_format import format_length
 from streamclf.dashboard.history import AUDIO_KEPT_S, History
 from streamclf.pipeline.mixdown import mix_down
 from streamclf.pipeline.resample import resample
-from streamclf.sinks.base import StreamInfo
 from streamclf.sinks.factory import open_sink
 from streamclf.sinks.lines import LineFile
 from streamclf.sinks.tables import csv_line
@@ -75,7 +74,7 @@ def export_events(history: History, folder: Path) -> Path:
     if not results:
         raise SinkError("there are no events yet to export: wait for one, or lower the thresholds")
     path = free_path(folder, "events", ".csv")
-    stream: StreamInfo | None = None
+    stream: StreamStarted | None = None
     with closing(open_sink(path)) as sink:
         for info, result in results:
             if info is not stream:

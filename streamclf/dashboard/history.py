@@ -19,7 +19,7 @@ from typing import Generic, Literal, TypeVar, get_args
 import numpy as np
 import numpy.typing as npt
 
-from streamclf.core.arrival import Soonest
+from streamclf.core.arrival import EarliestArrival
 from streamclf.core.records import (
     Average,
     Block,
@@ -30,13 +30,14 @@ from streamclf.core.records import (
     Notice,
     Result,
     SoundEvent,
+    StreamStarted,
     Waveform,
 )
 from streamclf.core.unknown import Verdict, judge
 from streamclf.dashboard.audio_columns import Column, ColumnMaker
 from streamclf.dashboard.disk_list import FiledCourse
 from streamclf.dashboard.recent_audio import RecentAudio, join
-from streamclf.sinks.base import Sink, StreamInfo
+from streamclf.sinks.base import Sink
 
 KEPT_S = 600.0
 """Of a live stream, so much can be looked back upon."""
@@ -184,10 +185,10 @@ class History(Sink):
         self.entries: deque[Entry] = deque()
         self._forgotten: Counter[str] = Counter()
         self._open: dict[str, tuple[str, Entry]] = {}  # by id: the label, and what is listed
-        self.results: deque[tuple[StreamInfo, Result]] = deque(maxlen=10 * MAX_ENTRIES)
-        self.stream: StreamInfo | None = None
+        self.results: deque[tuple[StreamStarted, Result]] = deque(maxlen=10 * MAX_ENTRIES)
+        self.stream: StreamStarted | None = None
         self.end_s = 0.0
-        self.soonest = Soonest(creep=1e-4)
+        self.soonest = EarliestArrival(max_slow_rate=1e-4)
         self.lag_s = 0.0
         self._heard_at: float | None = None
         self._audio = RecentAudio(AUDIO_KEPT_S)
@@ -195,7 +196,7 @@ class History(Sink):
         self._rate = 0
         self._drawn_until = 0
 
-    def begin(self, stream: StreamInfo) -> None:
+    def begin(self, stream: StreamStarted) -> None:
         """Take note of the stream; another model's scores are not comparable."""
         with self.lock:
             if self.stream is not None and self.stream.labels != stream.labels:

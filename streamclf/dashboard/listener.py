@@ -26,7 +26,7 @@ from streamclf.dashboard.messages import (
 from streamclf.dashboard.score_cache import Tape
 from streamclf.model.model_file import Model
 from streamclf.pipeline.engine import Engine
-from streamclf.runs.runner import run_stream, stream_info
+from streamclf.runs.runner import run_stream
 from streamclf.sinks.base import Sink
 from streamclf.sources.base import Source
 from streamclf.sources.microphone.loudspeaker import Loudspeaker
@@ -236,7 +236,7 @@ class Listener:
         except SourceError as error:
             self.history.tell("warning", str(error))
             return error
-        self.history.begin(stream_info(self.engine, self.relay))
+        self.history.begin(self.engine.announce(self.relay))
         for result in self.engine.judge(tape):
             self.history.write(result)
             self._post(StateChanged())

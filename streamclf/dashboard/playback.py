@@ -7,7 +7,7 @@ from pathlib import Path
 
 from streamclf.core.errors import SinkError
 from streamclf.core.records import Waveform
-from streamclf.core.stats import format_length
+from streamclf.core.text_format import format_length
 from streamclf.dashboard.audio_player import Aloud, Clip
 from streamclf.dashboard.excerpts import Excerpts
 from streamclf.dashboard.history import AUDIO_KEPT_S, Entry, History

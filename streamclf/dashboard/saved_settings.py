@@ -11,7 +11,7 @@ import msgspec
 import platformdirs
 
 from streamclf.core.user_folders import find_folder
-from streamclf.model.model_file import is_bare
+from streamclf.model.model_file import is_bundled_name
 
 View = Literal["spectrogram", "waveform"]
 
@@ -67,7 +67,7 @@ def load_settings(path: Path | None = None) -> Remembered:
         found = msgspec.json.decode(path.read_bytes(), type=Remembered)
     except (OSError, msgspec.DecodeError):
         return Remembered()
-    if found.model and not (is_bare(found.model) or Path(found.model).is_absolute()):
+    if found.model and not (is_bundled_name(found.model) or Path(found.model).is_absolute()):
         found.model = None
     return found
 

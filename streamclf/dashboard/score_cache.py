@@ -6,7 +6,7 @@ import struct
 from collections.abc import Iterator
 
 from streamclf.core.errors import SourceError
-from streamclf.core.records import Average, Gap, Notice, Result, Scores
+from streamclf.core.records import Average, Gap, Notice, Result, Scores, StreamStarted
 from streamclf.dashboard.disk_list import Filed
 from streamclf.runs.spool import pack, unpack
 
@@ -26,7 +26,7 @@ class Tape:
         error: Why the recording could not be heard to its end.
     """
 
-    def __init__(self, results: Iterator[Result]) -> None:
+    def __init__(self, results: Iterator[StreamStarted | Result]) -> None:
         self.error: SourceError | None = None
         self._results = results
         self._filed = Filed()

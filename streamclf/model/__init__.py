@@ -1,1 +1,1 @@
-"""The model: its file, what runs it, and the scores that it gives."""
+"""Models: their files, their execution providers, and the scores that they give to audio."""

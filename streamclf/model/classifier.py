@@ -1,4 +1,4 @@
-"""Windows -> scores."""
+"""Classification of windows: from audio to scores."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from streamclf.core.errors import CardError, ModelError
+from streamclf.core.errors import CardError, ModelError, ProviderError
 from streamclf.core.records import Change, Gap, Notice, Scores, Window
 from streamclf.model.model_file import Model
+from streamclf.model.providers import GPUS
 from streamclf.model.stem.shared_frames import (
     BATCH,
     DEVICE_BATCH,
@@ -20,11 +21,10 @@ from streamclf.model.stem.shared_frames import (
     SharedStream,
 )
 from streamclf.model.stem.split_model import (
-    Probe,
     SplitModel,
+    chunk_samples,
     probe_windows,
     split_and_check,
-    stretch_of,
 )
 
 if TYPE_CHECKING:
@@ -34,37 +34,48 @@ Array = npt.NDArray[np.float32]
 
 
 WHOLE_FIRST = 32
-"""So many windows of recordings go through the whole graph before it is cut in two: importing onnx
-and cutting costs as much time, and who hears a short clip should not wait for it."""
+"""Windows of recordings that the whole graph scores before it is cut in two. Importing onnx and
+cutting take as long as these windows, and a short clip should not wait for that."""
 WHOLE_BATCH = 8
-"""Windows at once until then; the halves take larger batches in less memory."""
+"""Batch size of the whole graph until then; stem and head take larger batches in less memory."""
 
 
 class Classifier:
     """A model's session as a function from waveforms to scores.
 
-    Where the card names a stem, the windows of a stream share its work (`open_stream`): live from
-    the first one on, in recordings once there are many. From then on the whole graph's session is
-    closed. A stem that isn't what the card says is noticed when the graph is cut, and not used.
-    On a GPU both halves are then one graph, which is given audio instead of windows (`one_pass`).
+    If the card names a stem, the windows of a stream share its work (`open_stream`): in live use
+    from the first window on, in recordings after `WHOLE_FIRST` windows. The session of the whole
+    graph is then closed. A stem that differs from the card is noticed when the graph is cut, and is
+    not used. On a GPU windows share nothing: the whole graph takes whole windows in batches. With
+    ``one_graph`` stem and head are joined there into one graph, which takes audio instead of
+    windows (`streamclf.model.stem.one_pass`). That has not been measured on a GPU yet.
 
     Args:
-        model: An open model. It is run once here, on silence, which warms it up and shows
-            whether its output fits its card.
+        model: An open model. It is run once on silence, which warms it up and checks its output
+            against its card.
+        one_graph: Run stem and head as one graph on a CUDA device, so that windows share work
+            there. If that fails, a notice says so, and the whole graph is used.
 
     Attributes:
         model: As given.
         card: Its card.
-        one_pass: What the windows of streams go through on a GPU, once the graph is cut.
+        shares: Whether the windows of a stream are to share work, if the card names a stem.
+        one_pass: The joined graph of ``one_graph``; None before the model's graph is cut.
 
     Raises:
         CardError: The output has another number of classes than the card has labels.
-        ModelError: The graph fails on a window of its own size.
+        ModelError: The graph fails on a window of its own size, or ``one_graph`` is requested for
+            a model without a stem.
+        ProviderError: ``one_graph`` is requested, and the model does not run on CUDA.
     """
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: Model, *, one_graph: bool = False) -> None:
         self.model = model
         self.card = model.card
+        self.shares = one_graph or model.provider not in GPUS
+        self._one_graph = one_graph
+        if one_graph:
+            _check_one_graph(model)
         self._split: SplitModel | None = None
         self.one_pass: OnePass | None = None
         self._obstacle = "" if model.can_split else "no stem"
@@ -83,24 +94,27 @@ class Classifier:
 
     @property
     def stride(self) -> int:
-        """Samples between the places where windows that share work begin; 1 if none do."""
+        """Grid, in samples, on which windows share work; 1 if they share none.
+
+        It is the same on a GPU, where windows share nothing: hops must not depend on the machine.
+        """
         return self.card.stem.stride if self.card.stem and not self._obstacle else 1
 
     def batch_size(self, hop: int) -> int:
-        """Windows at once in recordings, unless told otherwise.
+        """Return the default number of windows in a batch of a recording.
 
         Args:
-            hop: Samples between the starts of two.
+            hop: Samples between the starts of two windows.
         """
         stem = self.card.stem
-        if self.stride == 1 or stem is None:
+        if self.stride == 1 or stem is None or not self.shares:
             return BATCH
-        if self.model.provider in DEVICES:
+        if self._one_graph:
             return DEVICE_BATCH
         if not self.model.small:
             return SHARED_BATCH
-        # A small network's frames are most of what is moved: no more of them than one stretch has.
-        return max(1, min(round(stretch_of(self.card, stem) / hop), SHARED_BATCH))
+        # A small network spends most time on moving frames: a batch has those of one chunk at most.
+        return max(1, min(round(chunk_samples(self.card, stem) / hop), SHARED_BATCH))
 
     def score(self, waveforms: Array) -> Array:
         """Classify a batch.
@@ -114,17 +128,18 @@ class Classifier:
         return self._activate(self._run(waveforms))
 
     def open_stream(self) -> Callable[[Sequence[Window]], Array]:
-        """Begin to score the windows of one stream, which share what work they can.
+        """Begin to score the windows of one stream, with work shared where possible.
 
         Returns:
-            A function from windows, in order and each only once, to ``(windows, classes)``.
+            A function that takes windows, in order and each only once, and returns scores
+            ``(windows, classes)``.
         """
         shared: SharedStream | OnePass | None = None
 
         def score(windows: Sequence[Window]) -> Array:
             nonlocal shared
             parts = []
-            while windows and not self._obstacle:
+            while windows and self.shares and not self._obstacle:
                 if self._split is not None or self._n_whole >= WHOLE_FIRST:
                     split = self._split or self.split()
                     if split is None:
@@ -144,44 +159,37 @@ class Classifier:
         return score
 
     def split(self) -> SplitModel | None:
-        """Cut the graph at its stem, if that is not done yet.
+        """Cut the graph at its stem, unless that has been done.
 
         Returns:
-            The halves; None where the card names no stem, or none that holds: `take_notice` then
-            says why.
+            Stem and head. None if windows share nothing on this provider, or if the card names no
+            stem or a wrong one: `take_notice` then says why.
         """
         with self._lock:
-            if self._split is None and not self._obstacle:
+            if self._split is None and self.shares and not self._obstacle:
                 probe = probe_windows(self.card)
                 whole = self._run(probe.whole)
                 self.model.release()
+                way_out = "export it anew"
                 try:
                     split = split_and_check(self.model, probe, whole)
-                    self._join(split, probe, whole)
+                    if self._one_graph:
+                        from streamclf.model.stem.one_pass import join_and_check
+
+                        way_out = "leave one_graph out"
+                        self.one_pass = join_and_check(split, self.model, probe, whole)
                     self._split = split  # last: other threads go by it
                 except Exception as error:
-                    # Whatever it is: the whole graph answers as well, only slower.
+                    # Any error: the whole graph gives the same scores, only more slowly.
                     self._obstacle = _describe(error)
                     self._notice = (
-                        f"{self.model.path}: windows share no work: {self._obstacle}: "
-                        "export it anew"
+                        f"{self.model.path}: windows share no work: {self._obstacle}: {way_out}"
                     )
                     self.model.reopen()
             return self._split
 
-    def _join(self, split: SplitModel, probe: Probe, whole: Array) -> None:
-        """Where a GPU runs the halves, put them into one graph."""
-        if self.model.provider not in DEVICES:
-            return
-        from streamclf.model.stem.one_pass import join_and_check
-
-        try:
-            self.one_pass = join_and_check(split, self.model, probe, whole)
-        except Exception as error:
-            self._notice = f"{self.model.path}: windows are cut on the CPU: {_describe(error)}"
-
     def take_notice(self) -> str:
-        """What a listener should be told; empty if nothing, and after it was told."""
+        """Return the notice for the listener, and clear it; empty if there is none."""
         notice, self._notice = self._notice, ""
         return notice
 
@@ -189,7 +197,7 @@ class Classifier:
         return activate(logits, self.card.activation, self.card.temperature)
 
     def _run(self, waveforms: Array) -> Array:
-        """Logits of windows that share nothing."""
+        """Compute the logits of windows that share nothing."""
         session = self.model.session
         if session is None and self._split is None:
             with self._lock:  # another thread is cutting the graph
@@ -200,8 +208,8 @@ class Classifier:
             assert self._split is not None
             return self._split.separately(waveforms)
         size = {"single": 1}.get(self.model.layout, self.model.fixed_batch)
-        if size is None and self.model.provider in ("cuda", "tensorrt"):
-            # They prepare anew for each shape: a last batch is filled up to a power of two.
+        if size is None and self.model.provider in GPUS:
+            # These providers prepare each new shape, so a last batch is padded to a power of two.
             size = 1 << (len(waveforms) - 1).bit_length()
         if size is None:
             return self._run_batch(session, waveforms)
@@ -243,8 +251,27 @@ class Classifier:
         return output.reshape(n_windows, -1)
 
 
+def _check_one_graph(model: Model) -> None:
+    """Refuse ``one_graph`` for a provider or a model that cannot run it.
+
+    Raises:
+        ProviderError: The model does not run on CUDA.
+        ModelError: The model has no stem, or takes only batches of one size.
+    """
+    if model.provider not in DEVICES:
+        raise ProviderError(
+            f"one_graph is for a model that runs on CUDA, this one runs on {model.provider} "
+            f"({model.provider_reason}): open it with provider='cuda', or leave one_graph out"
+        )
+    if not model.can_split:
+        raise ModelError(
+            f"{model.path}: one_graph needs a card that names a stem, and batches of any size: "
+            "export it anew, or leave one_graph out"
+        )
+
+
 def _describe(error: Exception) -> str:
-    """Why the graph could not be cut; of an error that nobody foresaw, its kind as well."""
+    """Explain why the graph could not be cut; the type of an unexpected error is included."""
     reason = " ".join(str(error).split())[:200]
     return reason if isinstance(error, ModelError) else f"{type(error).__name__}: {reason}"
 
@@ -262,7 +289,7 @@ def activate(logits: Array, activation: str, temperature: float = 1.0) -> Array:
 
 
 def stack(windows: Sequence[Window]) -> Array:
-    """The windows' audio: ``(windows, window_samples)``."""
+    """Stack the audio of windows: ``(windows, window_samples)``."""
     return np.stack([window.waveform for window in windows])
 
 
@@ -276,7 +303,7 @@ def classify(
     Args:
         items: Windows, gaps, notices and changes.
         score: Turns windows into ``(windows, classes)``.
-        batch_size: Windows at once; 1 scores each as soon as it is there.
+        batch_size: Windows per batch; 1 scores each window as soon as it comes.
     """
     batch: list[Window] = []
     for item in items:

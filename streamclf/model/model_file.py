@@ -1,12 +1,11 @@
-"""A model file opened: its graph in an ONNX Runtime session, and its card.
+"""An opened model file: its graph in an ONNX Runtime session, and its card.
 
-The card is looked for in the file's metadata, then in a sidecar ``NAME.json``; without either,
-`CardOptions` must say what the model hears (``--labels --sample-rate --window``).
+The card is read from the file's metadata, or else from a JSON file beside it, ``NAME.json``.
+Without either, `CardOptions` must describe the model (``--labels --sample-rate --window``).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,51 +20,27 @@ from streamclf.core.card import (
     output_name,
     parse_card,
 )
-from streamclf.core.cpu_count import count_if_fewer
+from streamclf.core.cpu_count import count_limited_cores
 from streamclf.core.errors import CardError, ModelError
 from streamclf.core.labels import read_labels
-from streamclf.core.text_files import read_small
-from streamclf.model.providers import Provider, open_part, open_session
+from streamclf.core.text_files import read_text_file
+from streamclf.model.options import CardOptions, Provider
+from streamclf.model.providers import open_part, open_session
 from streamclf.model.vetting.vetting import vet_model
 
 BUNDLED = Path(__file__).parents[1] / "models"
-DEFAULT_MODEL = "pocket"
 
 MAX_BATCH = 1024
-"""A graph that insists on larger batches is refused: each is filled up with silence."""
+"""Largest fixed batch size of a graph. Short batches are padded with silence, so a larger one would
+waste most of the work."""
 
 _NUMBERS = frozenset(["tensor(float)", "tensor(float16)", "tensor(double)"])
 
 InputLayout = Literal["batch", "batch-channel", "single"]
 
 
-@dataclass(frozen=True)
-class CardOptions:
-    """What a user says of a model on the command line; overrides what the model says itself.
-
-    Attributes:
-        labels: A text file with a label a line, or a CSV with a column ``display_name``,
-            ``label`` or ``name``.
-        sample_rate: In Hz.
-        window_s: Window length in seconds.
-        activation: What turns the output into scores.
-        task: What the model does.
-    """
-
-    labels: Path | str | None = None
-    sample_rate: int | None = None
-    window_s: float | None = None
-    activation: Activation | None = None
-    task: Task | None = None
-
-    @property
-    def given(self) -> bool:
-        """Whether anything was said at all."""
-        return self != CardOptions()
-
-
 SMALL_BYTES = 4_000_000
-"""A network of fewer bytes is done before a second thread is of much use."""
+"""Size below which one thread is enough: such a network finishes before a second one helps."""
 
 
 class Model:
@@ -73,32 +48,33 @@ class Model:
 
     Args:
         path: The ``.onnx`` file, or the name of a bundled model, such as ``pocket``.
-        provider: The execution provider wanted.
-        options: What the user says of the model.
-        n_threads: For ONNX Runtime; 0: one for a network below `SMALL_BYTES`, else as it decides,
-            or as many as this process may use where the machine has more.
-        live: Live sessions run a window now and then: their threads must not spin in between.
+        provider: The requested execution provider.
+        options: Fields of the card that the user overrides.
+        n_threads: Number of threads. 0 takes one thread for a network below `SMALL_BYTES`. For
+            larger networks it leaves the choice to ONNX Runtime, unless this process may use only
+            some of the machine's processors: then it takes as many threads as those.
+        live: Whether windows come one at a time; threads then do not spin between them.
 
     Attributes:
         path: The file.
         card: The model card.
         session: The ONNX Runtime session of the whole graph; None between `release` and `reopen`.
         live: As given.
-        small: Whether its file and the weights beside it are below `SMALL_BYTES` together.
-        n_threads: That run it on a CPU; 0 if ONNX Runtime decides.
-        provider: The provider really used.
-        provider_reason: Why ``auto`` took it.
-        input_name: Of the graph's waveform input.
-        output_name: Of the output that is read.
+        small: Whether the file and its external weights are smaller than `SMALL_BYTES` together.
+        n_threads: Number of threads on a CPU; 0 if ONNX Runtime decides.
+        provider: The provider in use.
+        provider_reason: The reason why ``auto`` chose it.
+        input_name: Name of the graph's waveform input.
+        output_name: Name of the output that is read.
         layout: ``batch`` (batch, samples), ``batch-channel`` (batch, 1, samples) or
             ``single`` (samples,).
-        fixed_batch: The batch size the graph insists on, or None.
-        notice: What was seen in the graph because nothing said it; empty if nothing was.
+        fixed_batch: The only batch size that the graph takes, or None.
+        notice: A property of the graph that the card does not state; empty if there is none.
 
     Raises:
-        ModelError: The file is missing, no ONNX, or takes no waveform.
-        CardError: Nothing says what it hears, or what is said contradicts the graph.
-        ProviderError: The provider asked for is not to be had.
+        ModelError: The file is missing, is no ONNX file, or takes no waveform.
+        CardError: The model is not described, or its description contradicts the graph.
+        ProviderError: The requested provider cannot run here.
     """
 
     def __init__(
@@ -113,7 +89,7 @@ class Model:
         self.path = path = find_model(path)
         self.live = live
         self.small = vet_model(path) < SMALL_BYTES
-        self.n_threads = n_threads or (1 if self.small else count_if_fewer())
+        self.n_threads = n_threads or (1 if self.small else count_limited_cores())
         self.session: Any
         self.session, self.provider, self.provider_reason = open_session(
             path, provider, n_threads=self.n_threads, live=live, vetted=True
@@ -126,14 +102,19 @@ class Model:
             ) from error
 
     def _read(self, options: CardOptions) -> None:
-        """See what the graph takes and what its card says."""
+        """Read input, output and card from the graph.
+
+        Raises:
+            ModelError: The graph's input or output is not that of a streamclf model.
+            CardError: There is no card, or it contradicts the graph.
+        """
         path = self.path
         node = _waveform_input(path, self.session)
         self.input_name: str = node.name
         self.input_type: str = node.type
-        self.layout, samples, self.fixed_batch = _layout(path, node)
+        self.layout, samples, self.fixed_batch = _input_layout(path, node)
         self.card, self.notice = _read_card(path, self.session, options, samples)
-        self.output_name = _output(path, self.session, self.card.output_name)
+        self.output_name = _choose_output(path, self.session, self.card.output_name)
         if samples is not None and samples != self.card.window_samples:
             raise CardError(
                 f"{path}: the graph takes windows of {samples} samples, the card says "
@@ -142,20 +123,20 @@ class Model:
 
     @property
     def can_split(self) -> bool:
-        """Whether the card names a stem, and batches of any size can be fed to it."""
+        """Whether the card names a stem, and the graph takes batches of any size."""
         return self.card.stem is not None and self.layout == "batch" and self.fixed_batch is None
 
     def open_part(self, content: bytes, *, recorded: bool = False) -> Any:
-        """Open a part of the graph, as ONNX, in a session of its own (`providers.open_part`)."""
+        """Open a part of the graph in a session of its own (`providers.open_part`)."""
         threads = self.n_threads
         return open_part(content, self.path, self.provider, n_threads=threads, recorded=recorded)
 
     def release(self) -> None:
-        """Close the whole graph's session: its parts take over, and hold the weights again."""
+        """Close the session of the whole graph, whose parts hold the weights in their sessions."""
         self.session = None
 
     def reopen(self) -> None:
-        """Open the whole graph's session again, after all."""
+        """Open the session of the whole graph again."""
         provider: Any = self.provider
         self.session, _, _ = open_session(
             self.path, provider, n_threads=self.n_threads, live=self.live
@@ -163,16 +144,16 @@ class Model:
 
 
 def find_model(name: str | Path) -> Path:
-    """Turn ``--model`` into a path: a file, or the name of a bundled model.
+    """Find a model by the path of its file or by the name of a bundled model.
 
-    A bare name is a bundled model's, whatever lies in the working directory; a file's has a folder
-    in front or ends in ``.onnx``. A `Path` is a file's in any case.
+    A text without a folder and without ``.onnx`` names a bundled model, even if the working
+    directory holds a file of that name. A `Path` always names a file.
 
     Raises:
-        ModelError: It is neither.
+        ModelError: There is no such file or bundled model.
     """
     bundled = bundled_models()
-    if isinstance(name, str) and is_bare(name):
+    if isinstance(name, str) and is_bundled_name(name):
         if name.removeprefix("pocket-") in bundled:
             return bundled[name.removeprefix("pocket-")]
         raise ModelError(
@@ -194,18 +175,18 @@ def find_model(name: str | Path) -> Path:
     return path
 
 
-def is_bare(name: str) -> bool:
-    """Whether a name can only be a bundled model's: without a folder, and without ``.onnx``."""
+def is_bundled_name(name: str) -> bool:
+    """Whether a name is that of a bundled model: it has neither a folder nor ``.onnx``."""
     return Path(name).name == name and not name.lower().endswith(".onnx")
 
 
-def name_for_later(name: str) -> str:
-    """A name that finds the same model from whatever folder it is asked for later."""
-    return name if is_bare(name) else str(Path(name).absolute())
+def portable_model_name(name: str) -> str:
+    """Return a name that finds the same model from any working directory."""
+    return name if is_bundled_name(name) else str(Path(name).absolute())
 
 
 def bundled_models() -> dict[str, Path]:
-    """The models that come with streamclf, by name: ``pocket``, and ``esc10`` of pocket-esc10."""
+    """Return the bundled models by name, without the prefix ``pocket-`` (``esc10``)."""
     paths = sorted(BUNDLED.glob("*.onnx"))
     return {path.stem.removeprefix("pocket-"): path for path in paths}
 
@@ -225,8 +206,12 @@ def _waveform_input(path: Path, session: Any) -> Any:
     return inputs[0]
 
 
-def _output(path: Path, session: Any, preferred: str) -> str:
-    """The name of the output to read: the preferred one, or the first."""
+def _choose_output(path: Path, session: Any, preferred: str) -> str:
+    """Return the name of the output to read: the preferred one, or else the first.
+
+    Raises:
+        ModelError: The graph has no output, or this one holds no numbers.
+    """
     types = {node.name: node.type for node in session.get_outputs()}
     name = preferred if preferred in types else next(iter(types), "")
     if types.get(name) not in _NUMBERS:
@@ -238,8 +223,14 @@ def _output(path: Path, session: Any, preferred: str) -> str:
     return name
 
 
-def _layout(path: Path, node: Any) -> tuple[InputLayout, int | None, int | None]:
-    """Recognise the input's shape: layout, samples a window and batch size where fixed."""
+def _input_layout(path: Path, node: Any) -> tuple[InputLayout, int | None, int | None]:
+    """Return the layout of the input, its window length in samples, and its batch size.
+
+    Window length and batch size are None if the graph takes any.
+
+    Raises:
+        ModelError: The shape is not that of a waveform, or the batch size exceeds `MAX_BATCH`.
+    """
     shape = node.shape
     batch = shape[0] if len(shape) > 1 and isinstance(shape[0], int) else None
     samples = shape[-1] if shape and isinstance(shape[-1], int) else None
@@ -263,26 +254,39 @@ def _layout(path: Path, node: Any) -> tuple[InputLayout, int | None, int | None]
 def _read_card(
     path: Path, session: Any, options: CardOptions, samples: int | None
 ) -> tuple[Card, str]:
-    """The card as it is written, found in the graph and said by the user; and what was found."""
-    said: dict[str, Any] = {}
+    """Combine the written card, the graph and the user's options into one card.
+
+    Args:
+        path: The model file.
+        session: The session of its graph.
+        options: Fields that the user overrides.
+        samples: Window length that the graph fixes, or None.
+
+    Returns:
+        The card, and a notice about the activation; the notice may be empty.
+
+    Raises:
+        CardError: The card or a required option is missing, or they contradict each other.
+    """
+    given: dict[str, Any] = {}
     if options.labels is not None:
-        said["labels"] = read_labels(Path(options.labels))
+        given["labels"] = read_labels(Path(options.labels))
     if options.sample_rate is not None:
-        said["sample_rate"] = options.sample_rate
+        given["sample_rate"] = options.sample_rate
     if options.task is not None:
-        said["task"] = options.task
-    card, activation_said = _written_card(path, session, options)
+        given["task"] = options.task
+    card, has_activation = _find_card(path, session, options)
     rate = options.sample_rate or (card.sample_rate if card else None)
     if options.window_s is not None and rate:
-        said["window_samples"] = round(options.window_s * rate)
+        given["window_samples"] = round(options.window_s * rate)
     elif samples is not None and card is None:
-        said["window_samples"] = samples
+        given["window_samples"] = samples
     missing = [
         option
         for option, field in [
             ("--labels", "labels"), ("--sample-rate", "sample_rate"), ("--window", "window_samples")
         ]
-        if card is None and field not in said
+        if card is None and field not in given
     ]  # fmt: skip
     if missing:
         raise CardError(
@@ -291,19 +295,19 @@ def _read_card(
         )
     notice = ""
     if options.activation is not None:
-        said["activation"] = options.activation
+        given["activation"] = options.activation
     elif card is None:
-        said["activation"] = _activation_of(path, said.get("task", "single-label"))
-    elif not activation_said and card.activation == "none" and card.task != "regression":
+        given["activation"] = _detect_activation(path, given.get("task", "single-label"))
+    elif not has_activation and card.activation == "none" and card.task != "regression":
         notice = (
             f"{path}: the card names no activation, and the graph ends in one: none is applied "
             "after it (--activation says otherwise)"
         )
-    if not said and card is not None:
+    if not given and card is not None:
         return card, notice
-    known = msgspec.to_builtins(card) if card else {"name": path.stem}
+    fields = msgspec.to_builtins(card) if card else {"name": path.stem}
     try:
-        return msgspec.convert({**known, **said}, Card), notice
+        return msgspec.convert({**fields, **given}, Card), notice
     except msgspec.ValidationError as error:
         raise CardError(
             f"{path}: what was said of the model does not fit: {error}: correct --labels, "
@@ -311,10 +315,14 @@ def _read_card(
         ) from error
 
 
-def _written_card(path: Path, session: Any, options: CardOptions) -> tuple[Card | None, bool]:
-    """The card in the file or beside it, and whether it names an activation.
+def _find_card(path: Path, session: Any, options: CardOptions) -> tuple[Card | None, bool]:
+    """Read the card from the file or from the JSON file beside it.
 
-    Where it names none, the graph is looked at: a softmax applied twice flattens every score.
+    If the card names no activation, the graph's last operators decide, because a softmax applied
+    twice would flatten all scores.
+
+    Returns:
+        The card, or None; and whether the card names an activation.
     """
     text = session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
     origin = path
@@ -322,18 +330,18 @@ def _written_card(path: Path, session: Any, options: CardOptions) -> tuple[Card 
         origin = path.with_suffix(".json")
         if not origin.is_file():
             return None, False
-        text = read_small(origin, f"{origin}: the model card", CardError)
-    fields = _fields_of(text)
+        text = read_text_file(origin, f"{origin}: the model card", CardError)
+    fields = _decode_fields(text)
     if fields is None or "activation" in fields:
         return parse_card(text, str(origin)), True
     task = options.task or fields.get("task", "single-label")
-    activation = options.activation or _activation_of(path, task)
+    activation = options.activation or _detect_activation(path, task)
     completed = msgspec.json.encode({**fields, "task": task, "activation": activation})
     return parse_card(completed, str(origin)), False
 
 
-def _fields_of(text: str | bytes) -> dict[str, Any] | None:
-    """What a card says, unchecked; None where it is not even an object."""
+def _decode_fields(text: str | bytes) -> dict[str, Any] | None:
+    """Decode a card without checking its fields; None if it is no JSON object."""
     if len(text) > MAX_CARD_BYTES:
         return None
     try:
@@ -343,9 +351,9 @@ def _fields_of(text: str | bytes) -> dict[str, Any] | None:
     return fields if isinstance(fields, dict) else None
 
 
-def _activation_of(path: Path, task: Task) -> Activation:
-    """See whether a graph of which nobody says so ends in an activation of its own."""
-    import onnx  # only models whose card does not tell need it
+def _detect_activation(path: Path, task: Task) -> Activation:
+    """Return ``none`` if the graph ends in an activation, else the usual one for the task."""
+    import onnx  # imported late: only models whose card names no activation need it
 
     graph = onnx.load(path, load_external_data=False).graph
     made_by = {output: node for node in graph.node for output in node.output}

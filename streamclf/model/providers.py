@@ -1,7 +1,7 @@
-"""Execution providers: what was asked for is what runs, or an error says why not.
+"""Execution providers of ONNX Runtime, without a silent fallback to the CPU.
 
-ONNX Runtime answers a provider that it cannot load with a line in its log and a silent CPU. Here
-the session's own list of providers is compared with the request after opening.
+If ONNX Runtime cannot load a provider, it logs a line and uses the CPU. This module compares the
+providers of the opened session with the requested one, and raises an error if they differ.
 """
 
 from __future__ import annotations
@@ -10,12 +10,11 @@ import ctypes
 import os
 import sys
 from pathlib import Path
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Any, get_args
 
 from streamclf.core.errors import ModelError, ProviderError
+from streamclf.model.options import Provider
 from streamclf.model.vetting.vetting import vet_model
-
-Provider: TypeAlias = Literal["auto", "cpu", "cuda", "tensorrt", "coreml", "openvino"]
 
 NAMES: dict[str, str] = {
     "cpu": "CPUExecutionProvider",
@@ -24,12 +23,14 @@ NAMES: dict[str, str] = {
     "coreml": "CoreMLExecutionProvider",
     "openvino": "OpenVINOExecutionProvider",
 }
+GPUS = ("cuda", "tensorrt")
+"""Providers that run on an NVIDIA GPU. They prepare each new input shape, which takes time."""
 _OPTIONS: dict[str, dict[str, str]] = {
     # EXHAUSTIVE, the default, searches again at each new shape.
     "cuda": {"cudnn_conv_algo_search": "HEURISTIC"},
 }
-_RECORDING: dict[str, dict[str, str]] = {"cuda": {"enable_cuda_graph": "1"}}
-_FATAL = 4
+_CUDA_GRAPH_OPTIONS: dict[str, dict[str, str]] = {"cuda": {"enable_cuda_graph": "1"}}
+_LOG_FATAL = 4
 
 
 def open_session(
@@ -44,23 +45,23 @@ def open_session(
 
     Args:
         path: The file.
-        provider: The one wanted; ``auto`` takes CUDA where it works.
-        n_threads: 0 leaves it to ONNX Runtime.
-        live: Whether windows come now and then: threads must not spin in between.
-        vetted: Whether `vet_model` has looked through the file already.
+        provider: The requested provider; ``auto`` takes CUDA where it works.
+        n_threads: Number of threads; 0 leaves the choice to ONNX Runtime.
+        live: Whether windows come one at a time; threads then do not spin between them.
+        vetted: Whether `vet_model` has checked the file already.
 
     Returns:
-        The session, the provider it really uses (a key of `NAMES`), and why.
+        The session, the provider that it uses (a key of `NAMES`), and the reason for that choice.
 
     Raises:
         ModelError: The file is missing, unreadable, no ONNX model, or refused by `vet_model`.
-        ProviderError: The provider asked for cannot run here.
+        ProviderError: The requested provider cannot run here.
     """
     if not vetted:
         vet_model(path)
     if provider != "auto":
         return _open_with(path, provider, n_threads, live), provider, "as asked for"
-    reason = obstacle("cuda")
+    reason = unavailable_reason("cuda")
     if reason is None:
         try:
             return _open_with(path, "cuda", n_threads, live), "cuda", "a CUDA device is here"
@@ -70,15 +71,19 @@ def open_session(
 
 
 def built_providers() -> list[Provider]:
-    """The providers that ONNX Runtime was built with here, whether or not they run."""
+    """List the providers that this ONNX Runtime was built with, whether or not they run."""
     import onnxruntime
 
     available = onnxruntime.get_available_providers()
     return [key for key in get_args(Provider) if NAMES.get(key) in available]
 
 
-def obstacle(provider: str) -> str | None:
-    """What keeps a provider from running here, as far as can be seen without trying."""
+def unavailable_reason(provider: str) -> str | None:
+    """Explain why a provider cannot run here; None if no reason is found without trying it.
+
+    Args:
+        provider: A key of `NAMES`.
+    """
     import onnxruntime
 
     available = onnxruntime.get_available_providers()
@@ -87,7 +92,7 @@ def obstacle(provider: str) -> str | None:
         return (
             f"onnxruntime {onnxruntime.__version__} was built without {provider} (it has {built})"
         )
-    if provider in ("cuda", "tensorrt") and sys.platform != "darwin" and not _nvidia_driver():
+    if provider in GPUS and sys.platform != "darwin" and not _nvidia_driver():
         return "no NVIDIA driver here"
     return None
 
@@ -103,23 +108,23 @@ def _nvidia_driver() -> bool:
 def open_part(
     content: bytes, path: Path, provider: str, *, n_threads: int = 0, recorded: bool = False
 ) -> Any:
-    """Open a part of a model that a session has run as a whole before.
+    """Open a part of a model whose whole graph has been opened before.
 
     Args:
-        content: The part, as ONNX.
-        path: The file it is from, for messages.
-        provider: The provider that ran the whole.
-        n_threads: For ONNX Runtime; 0 leaves it to decide.
-        recorded: Whether CUDA may record runs of it and repeat them.
+        content: The part, as bytes of an ONNX file.
+        path: The model file, for messages.
+        provider: The provider that ran the whole graph.
+        n_threads: Number of threads; 0 leaves the choice to ONNX Runtime.
+        recorded: Whether CUDA records the runs as a CUDA graph and repeats it.
 
     Raises:
         ModelError: The part does not run by itself.
-        ProviderError: The provider does not take it, or cannot record all of it.
+        ProviderError: The provider cannot run the part, or cannot record all of it.
     """
-    # Parts take turns: one's threads must not spin while the other's work.
-    settings = _RECORDING.get(provider, {}) if recorded else {}
+    # Parts run in turns: the threads of one must not spin while the other works.
+    settings = _CUDA_GRAPH_OPTIONS.get(provider, {}) if recorded else {}
     session = _open_with(path, provider, n_threads, True, content, settings)
-    # ONNX Runtime keeps what it was opened from as long as the session lives: twice the weights.
+    # ONNX Runtime keeps these bytes as long as the session lives, a second copy of the weights.
     session._model_bytes = None
     return session
 
@@ -134,39 +139,39 @@ def _open_with(
 ) -> Any:
     import onnxruntime
 
-    reason = obstacle(provider)
+    reason = unavailable_reason(provider)
     if reason is not None:
         raise ProviderError(
             f"provider {provider} was asked for: {reason}: use --provider auto or cpu"
         )
-    if provider in ("cuda", "tensorrt") and hasattr(onnxruntime, "preload_dlls"):
+    if provider in GPUS and hasattr(onnxruntime, "preload_dlls"):
         onnxruntime.preload_dlls()
     options = onnxruntime.SessionOptions()
-    options.log_severity_level = _FATAL
+    options.log_severity_level = _LOG_FATAL
     options.intra_op_num_threads = n_threads
     if live:
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    wanted: list[Any] = [(NAMES[provider], _OPTIONS.get(provider, {}) | (settings or {}))]
+    requested: list[Any] = [(NAMES[provider], _OPTIONS.get(provider, {}) | (settings or {}))]
     if provider != "cpu":
-        # What the provider cannot run falls to the CPU, operator by operator.
-        wanted.append(NAMES["cpu"])
-    onnxruntime.set_default_logger_severity(_FATAL)
+        # The CPU runs single operators that the provider does not support.
+        requested.append(NAMES["cpu"])
+    onnxruntime.set_default_logger_severity(_LOG_FATAL)
     if os.environ.get("ORT_DISABLE_TELEMETRY") != "0":
-        # On Windows, and where it was imported before us, the variable says nothing.
+        # The variable has no effect on Windows, or if onnxruntime was imported before streamclf.
         onnxruntime.disable_telemetry_events()
     try:
         given = str(path) if content is None else content
-        # Its fallback tries once more, with words on standard output, which is for results.
+        # ONNX Runtime's own fallback prints to standard output, which is for results alone.
         session = onnxruntime.InferenceSession(
-            given, options, providers=wanted, enable_fallback=False
+            given, options, providers=requested, enable_fallback=False
         )
     except Exception as error:  # ONNX Runtime raises types of its own that share no base
         if provider != "cpu":
             raise ProviderError(
-                f"provider {provider} was asked for, and failed with {path}: {_short(error)}: "
+                f"provider {provider} was asked for, and failed with {path}: {_shorten(error)}: "
                 "use --provider auto or cpu"
             ) from error
-        raise ModelError(f"{path}: is no ONNX model that runs here: {_short(error)}") from error
+        raise ModelError(f"{path}: is no ONNX model that runs here: {_shorten(error)}") from error
     if NAMES[provider] not in session.get_providers():
         raise ProviderError(
             f"provider {provider} was asked for, ONNX Runtime {onnxruntime.__version__} took "
@@ -176,6 +181,6 @@ def _open_with(
     return session
 
 
-def _short(error: Exception) -> str:
+def _shorten(error: Exception) -> str:
     text = " ".join(str(error).split())
     return text if len(text) <= 200 else text[:200] + "..."

@@ -1,4 +1,4 @@
-"""What the engine asks of a classifier, and what follows from it for hop and batch."""
+"""The interface of a classifier to the engine, and the hop and batch size that follow from it."""
 
 from __future__ import annotations
 
@@ -14,78 +14,85 @@ from streamclf.model.stem.split_model import Array
 
 
 class Scorer(Protocol):
-    """What the engine asks of a classifier; `Classifier` is the real one."""
+    """A classifier, as the engine uses it; the real one is `Classifier`."""
 
     @property
     def card(self) -> Card:
-        """What it hears and names."""
+        """The model card."""
 
     def score(self, waveforms: Array) -> Array:
-        """Turn ``(windows, window_samples)`` into scores ``(windows, classes)``."""
+        """Compute scores ``(windows, classes)`` from audio ``(windows, window_samples)``."""
 
 
-class Sharer(Protocol):
-    """A scorer whose windows share work."""
+class SharingScorer(Protocol):
+    """A scorer whose overlapping windows share work."""
+
+    @property
+    def shares(self) -> bool:
+        """Whether the windows of a stream share work on the model's provider."""
 
     @property
     def stride(self) -> int:
-        """Samples between the places where windows that share begin."""
+        """Grid of positions, in samples, on which windows must begin to share work."""
 
     def batch_size(self, hop: int) -> int:
-        """Windows at once in recordings, a hop of samples apart, unless told otherwise."""
+        """Return the default number of windows in a batch of a recording, for a hop in samples."""
 
     def open_stream(self) -> Callable[[Sequence[Window]], Array]:
-        """Begin to score the windows of one stream, in order."""
+        """Return a function that scores the windows of one stream, in order."""
 
     def take_notice(self) -> str:
-        """What a listener should be told; empty if nothing."""
+        """Return the notice for the listener, and clear it; empty if there is none."""
 
 
-def as_sharer(scorer: Scorer) -> Sharer | None:
-    """The scorer, if its windows share work.
+def as_sharing_scorer(scorer: Scorer) -> SharingScorer | None:
+    """Return the scorer if its windows share work, else None.
 
-    Asked at every block of audio: `isinstance` of a protocol would take as long as resampling it.
+    The engine calls this for every block of audio, where `isinstance` of a protocol would take as
+    long as the resampling.
     """
-    return cast(Sharer, scorer) if hasattr(scorer, "open_stream") else None
+    return cast(SharingScorer, scorer) if hasattr(scorer, "open_stream") else None
 
 
 def open_stream(scorer: Scorer) -> Callable[[Sequence[Window]], Array]:
-    """Begin to score the windows of one stream, in order, sharing work where that can be."""
-    sharer = as_sharer(scorer)
-    return sharer.open_stream() if sharer else lambda windows: scorer.score(stack(windows))
+    """Return a function that scores the windows of one stream, in order, with work shared."""
+    sharing = as_sharing_scorer(scorer)
+    return sharing.open_stream() if sharing else lambda windows: scorer.score(stack(windows))
 
 
-def stride_of(scorer: Scorer) -> int:
-    """Samples between the places where windows that share work begin; 1 if none do."""
-    sharer = as_sharer(scorer)
-    return sharer.stride if sharer else 1
+def sharing_stride(scorer: Scorer) -> int:
+    """Return the grid, in samples, on which windows share work; 1 if they share none."""
+    sharing = as_sharing_scorer(scorer)
+    return sharing.stride if sharing else 1
 
 
-def usual_batch(scorer: Scorer, hop: int) -> int:
-    """Windows at once in recordings, a hop of samples apart, unless told otherwise."""
-    sharer = as_sharer(scorer)
-    return sharer.batch_size(hop) if sharer else BATCH
+def default_batch_size(scorer: Scorer, hop: int) -> int:
+    """Return the default number of windows in a batch of a recording, for a hop in samples."""
+    sharing = as_sharing_scorer(scorer)
+    return sharing.batch_size(hop) if sharing else BATCH
 
 
-def real_hop(settings: Settings, scorer: Scorer) -> int:
-    """Samples between the starts of two windows.
+def effective_hop(settings: Settings, scorer: Scorer) -> int:
+    """Return the hop that is used, in samples: as requested, or fitted to the scorer's stride.
 
     Raises:
         UsageError: The hop is shorter than a sample.
     """
     hop = settings.hop_samples(scorer.card.sample_rate)
-    return fit_hop(hop, stride_of(scorer), exact=settings.exact_hop)
+    return fit_hop(hop, sharing_stride(scorer), exact=settings.exact_hop)
 
 
 def describe_hop(settings: Settings, scorer: Scorer) -> str:
-    """What a listener should know of the hop, in a line; empty if it is as asked for."""
-    rate, stride = scorer.card.sample_rate, stride_of(scorer)
-    real = real_hop(settings, scorer)
-    n_grids = count_grids(real, stride)
+    """Explain in one line how the hop differs from the requested one; empty if it does not."""
+    rate, stride = scorer.card.sample_rate, sharing_stride(scorer)
+    effective = effective_hop(settings, scorer)
+    sharing = as_sharing_scorer(scorer)
+    shares = sharing is not None and sharing.shares
+    n_grids = count_grids(effective, stride) if shares else 1
     no_multiple = (
         f"--hop {settings.hop_s:g} s is no multiple of {stride / rate:g} s, "
-        "at which windows share work: "
+        f"at which windows share work{'' if shares else ' on a CPU'}: "
     )
-    if real != settings.hop_samples(rate):
-        return f"{no_multiple}it is {real / rate:g} s; --exact-hop keeps it"
+    if effective != settings.hop_samples(rate):
+        return f"{no_multiple}it is {effective / rate:g} s; --exact-hop keeps it"
     return f"{no_multiple}the shared part runs {n_grids} times" if n_grids > 1 else ""

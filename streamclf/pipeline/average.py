@@ -1,8 +1,8 @@
-"""Scores -> averaged scores.
+"""Averaging of scores over time.
 
-The average at a window is taken over the windows that ended in the last ``average`` samples,
-itself included, all behind the last gap. It is defined by positions alone, so neither block nor
-batch sizes change it. A temperature is applied to the average, not to what it is made of
+The average at a window covers the windows that ended in the last ``average`` samples, this window
+included, back to the last gap. It depends on positions alone, so the sizes of blocks and batches
+do not change it. A temperature is applied to the average, not to the single scores
 (`streamclf.core.temperature`).
 """
 
@@ -28,12 +28,14 @@ def average(
 
     Args:
         items: Scores in the order of their positions.
-        n_samples: How far back, counted between the ends of windows; 0 for no averaging. A
-            `Change` to another length begins with the windows still remembered.
-        kind: ``mean`` weighs the windows alike; ``exponential`` lets the weight of a window
-            fall with its age, with a time constant of half of ``n_samples``, which gives the
-            same mean age.
-        temperature: Of probabilities: that of the scores given, which the averages shall have.
+        n_samples: Length of the average, measured between the ends of windows; 0 for no averaging.
+            After a `Change` to another length, the average starts from the windows still stored.
+        kind: ``mean`` gives all windows the same weight. ``exponential`` lets the weight fall with
+            age; its time constant is half of ``n_samples``, which gives the same mean age.
+        temperature: Temperature of the given probabilities, and of the averages.
+
+    Yields:
+        An `Average` for each of the scores; gaps, notices and changes as they came.
     """
     state = _make(n_samples, kind)
     for item in items:
@@ -58,14 +60,14 @@ def _make(n_samples: int, kind: AverageKind) -> _Mean | _Exponential:
 
 
 class _Mean:
-    """The windows of the last ``n_samples``."""
+    """Mean of the windows of the last ``n_samples``."""
 
     def __init__(self, n_samples: int) -> None:
         self.resize(n_samples)
         self._recent: deque[tuple[int, Values]] = deque()
 
     def resize(self, n_samples: int) -> None:
-        """Look further back, or less far."""
+        """Change the length of the average."""
         self._n_samples = n_samples
 
     def add(self, position: int, values: Values) -> Values:
@@ -73,13 +75,13 @@ class _Mean:
         while self._recent and self._recent[0][0] <= position - self._n_samples:
             self._recent.popleft()
         self._recent.append((position, values))
-        # Summed anew each time: a running sum would drift over days.
+        # A running sum would drift over days, so the sum is computed from scratch.
         total = sum((own for _, own in self._recent), np.zeros_like(values))
         return total / len(self._recent)
 
 
 class _Exponential:
-    """All windows since the last gap, the older the lighter."""
+    """Mean of all windows since the last gap, weighted less with age."""
 
     def __init__(self, n_samples: int) -> None:
         self.resize(n_samples)
@@ -88,7 +90,7 @@ class _Exponential:
         self._position = 0
 
     def resize(self, n_samples: int) -> None:
-        """Forget faster, or slower."""
+        """Change the length of the average, which sets the time constant."""
         self._time_constant = n_samples / 2
 
     def add(self, position: int, values: Values) -> Values:

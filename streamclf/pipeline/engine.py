@@ -1,9 +1,9 @@
-"""Wires the stages: source -> mono -> the model's rate -> windows -> scores -> averages -> events.
+"""The engine: source, mono, resampling, windows, scores, averages and events as one pipeline.
 
-Each stage is a generator over the one before it, so audio is pulled through in the reader's own
-thread, and memory holds a window and a batch whatever the length of the stream. Only sources
-that must not wait (a microphone's callback, a pipe, a network) have threads of their own, behind
-a bounded queue; and recordings, on request, whose next blocks are made while the network runs.
+Each stage is a generator over the stage before it. Audio is therefore pulled through in the thread
+of the reader, and memory holds one window and one batch, whatever the length of the stream. Sources
+that must not wait (a microphone's callback, a pipe, a network) have threads of their own with a
+bounded queue. Recordings can have such a thread as well, which decodes while the network runs.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import queue
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import replace
+from itertools import chain
 
 from streamclf.core.card import Thresholds
 from streamclf.core.errors import SourceError, UsageError
@@ -24,24 +25,26 @@ from streamclf.core.records import (
     Notice,
     Result,
     Scores,
+    StreamStarted,
     Window,
 )
 from streamclf.core.settings import Settings
 from streamclf.core.stats import Statistics
-from streamclf.core.unknown import pass_silence
+from streamclf.core.unknown import skip_silence
 from streamclf.model.classifier import Array, classify
 from streamclf.model.scorer import (
     Scorer,
-    as_sharer,
+    as_sharing_scorer,
+    default_batch_size,
     describe_hop,
+    effective_hop,
     open_stream,
-    real_hop,
-    usual_batch,
 )
+from streamclf.pipeline.announcement import announce
 from streamclf.pipeline.average import average
-from streamclf.pipeline.events import Timing, detect, find
+from streamclf.pipeline.events import Timing, detect, detect_grouped
 from streamclf.pipeline.mixdown import mix_down
-from streamclf.pipeline.non_finite import leave_out_undefined
+from streamclf.pipeline.non_finite import drop_non_finite
 from streamclf.pipeline.overload import Overload
 from streamclf.pipeline.resample import resample
 from streamclf.pipeline.short_audio import weigh_short
@@ -52,24 +55,24 @@ from streamclf.sources.prefetch import read_ahead
 
 
 class Engine:
-    """Listens to one source after another with one model.
+    """Engine that processes one source after another with one model.
 
     Args:
         scorer: The model, ready to score.
-        settings: How to listen.
-        now: Monotonic seconds, by which it is told whether listening keeps up.
+        settings: Hop, averaging, thresholds and other settings.
+        now: Returns monotonic seconds, which show whether processing keeps up with the audio.
 
     Attributes:
         card: The model's card.
         scorer: As given.
         settings: As given.
-        thresholds: Those in force.
-        statistics: Of the current run, or the last.
-        clock: Tells when the samples of a live stream sounded.
-        source_rate: Rate in Hz at which audio arrives; None before it came.
-        overload: Widens the hop, for the time being, when listening is slower than the audio.
-        read_ahead: Whether audio is read and resampled in a thread, ahead of the network. Whoever
-            sets it closes what `run` gave before the source.
+        thresholds: The thresholds in force.
+        statistics: Statistics of the current run, or of the last one.
+        clock: Local time of the samples of a live stream.
+        source_rate: Sample rate of the arriving audio in Hz; None before the first audio.
+        overload: Widens the hop for a while when processing is slower than the audio.
+        read_ahead: Whether a thread reads and resamples audio ahead of the network. The generator
+            from `run` must then be closed before the source.
 
     Raises:
         UsageError: The settings do not fit the model.
@@ -113,16 +116,35 @@ class Engine:
 
     @property
     def hop_s(self) -> float:
-        """Seconds between the starts of two windows: as asked for, or what the model shares at."""
+        """Seconds between the starts of two windows: as requested, or fitted to the stride."""
         return self._hop(self.settings) / self.card.sample_rate
 
     @property
     def hop_notice(self) -> str:
-        """What a listener should know of the hop, in a line; empty if it is as asked for."""
+        """A line about how the hop differs from the requested one; empty if it does not."""
         return describe_hop(self.settings, self.scorer)
 
+    @property
+    def onset_thresholds(self) -> dict[str, float]:
+        """Averaged score at which an event begins, for the labels of requested events."""
+        chosen = self.settings.labels
+        return {
+            label: self.thresholds.of(label).on
+            for label in self.card.labels
+            if chosen is None or label in chosen
+        }
+
+    def announce(self, source: Source, position: int = 0) -> StreamStarted:
+        """Describe the stream that a source is about to deliver; `run` yields the same record.
+
+        Args:
+            source: An open source; the first audio of a live one must have arrived.
+            position: Position of the first sample, at the model's rate.
+        """
+        return announce(source, self.card, self.onset_thresholds, self.clock, position)
+
     def _hop(self, settings: Settings) -> int:
-        return real_hop(settings, self.scorer)
+        return effective_hop(settings, self.scorer)
 
     def run(
         self,
@@ -130,26 +152,27 @@ class Engine:
         on_start: Callable[[], None] = lambda: None,
         *,
         on_audio: Callable[[Block | Gap], None] = lambda item: None,
-    ) -> Generator[Result, None, None]:
-        """Listen to a source to its end, or until `stop`, which counts from this call on.
+    ) -> Generator[StreamStarted | Result, None, None]:
+        """Process a source to its end, or until `stop`, which takes effect from this call on.
 
-        Positions begin with that of the source's first item, so that a run reads on where another
-        was cut on the same timeline.
+        Positions begin at the position of the source's first item, so that a run can continue the
+        timeline of an earlier one.
 
         Args:
-            source: Opened; the caller closes it.
+            source: An open source; the caller closes it.
             on_start: Called when the first audio has arrived.
-            on_audio: Shown the mono audio at the model's rate as it arrives, and what is missing.
+            on_audio: Called with the mono audio at the model's rate as it arrives, and with gaps.
 
         Yields:
-            Averages (a window each), the events that began and ended with them, gaps, notices and
-            changes.
+            One `StreamStarted` as soon as the first audio, gap or notice has arrived, before the
+            calls of ``on_start`` and ``on_audio``; none if nothing arrives. Then averages, one for
+            each window, with the events that began or ended there, gaps, notices and changes.
 
         Raises:
             SourceError: Audio cannot be had, or not to its end. All that could be found before
                 it was yielded, open events included.
         """
-        # Not in the generator, which begins with the first result that is asked for.
+        # Not in the generator, whose code runs only when the first result is requested.
         self._source = source
         self.statistics = Statistics(self.card.sample_rate)
         if self.overload.reason:
@@ -163,10 +186,15 @@ class Engine:
         source: Source,
         on_start: Callable[[], None],
         on_audio: Callable[[Block | Gap], None],
-    ) -> Generator[Result, None, None]:
+    ) -> Generator[StreamStarted | Result, None, None]:
         errors: list[SourceError] = []
         began = time.perf_counter()
-        for result in self._results(source, errors, on_start, on_audio):
+        items = self._listen(source, errors)
+        first = next(items, None)
+        if first is not None:
+            yield self.announce(source, first.position)
+            items = chain((first,), items)
+        for result in self._results(items, on_start, on_audio, live=source.live):
             self.statistics.count(result, self.card.unknown)
             self.statistics.elapsed_s = time.perf_counter() - began
             self.statistics.drift_ppm = source.drift_ppm
@@ -191,7 +219,7 @@ class Engine:
             return averages
         found: Iterator[Result]
         if self.settings.name_unknown and card.unknown:
-            groups = find(averages, card.labels, self.thresholds, self._timing)
+            groups = detect_grouped(averages, card.labels, self.thresholds, self._timing)
             found = name_unknown(groups, card.unknown, lambda: self._timing)
         else:
             found = detect(averages, card.labels, self.thresholds, self._timing)
@@ -208,7 +236,7 @@ class Engine:
             source.stop()
 
     def change(self, settings: Settings) -> None:
-        """Go over to another hop, average and thresholds with the next audio that arrives.
+        """Change hop, average and thresholds from the next audio that arrives on.
 
         May be called from another thread. The kind of average and the channel stay.
 
@@ -218,7 +246,7 @@ class Engine:
         settings.hop_samples(self.card.sample_rate)
         self.settings = settings
         self.thresholds = settings.thresholds or self.card.thresholds
-        self.overload.forget()
+        self.overload.reset()
         self._changes.put(settings)
 
     def _make_overload(self) -> Overload:
@@ -231,13 +259,8 @@ class Engine:
             now=self._now,
         )
 
-    def _results(
-        self,
-        source: Source,
-        errors: list[SourceError],
-        on_start: Callable[[], None],
-        on_audio: Callable[[Block | Gap], None],
-    ) -> Iterator[Result]:
+    def _listen(self, source: Source, errors: list[SourceError]) -> Iterator[Block | Gap | Notice]:
+        """Yield the source's audio, mono and at the model's rate, up to its end or first error."""
         rate, settings = self.card.sample_rate, self.settings
         items = self.overload.watch(_read(source, rate), lambda: source.pace)
         items = _until_error(self._note_rate(items), errors)
@@ -247,16 +270,28 @@ class Engine:
             items = read_ahead(items)
         if source.live:
             items = self.clock.watch(items, lambda: source.keeps_time)
+        return items
+
+    def _results(
+        self,
+        items: Iterable[Block | Gap | Notice],
+        on_start: Callable[[], None],
+        on_audio: Callable[[Block | Gap], None],
+        *,
+        live: bool,
+    ) -> Iterator[Result]:
+        """Yield the results for mono audio at the model's rate."""
+        settings = self.settings
         changing = self._insert_changes(self._count(items, on_start, on_audio))
         windows = slide(changing, self._timing.window, self._timing.hop, fill=self.card.fill)
-        batch_size = settings.batch_size or usual_batch(self.scorer, self._timing.hop)
-        batch_size = 1 if source.live else batch_size
+        batch_size = settings.batch_size or default_batch_size(self.scorer, self._timing.hop)
+        batch_size = 1 if live else batch_size
         scores = self._add_notices(classify(windows, self._open_stream(), batch_size))
-        defined = leave_out_undefined(scores, self.statistics)
+        defined = drop_non_finite(scores, self.statistics)
         return self.judge(weigh_short(defined, self.card, self.statistics))
 
     def _open_stream(self) -> Callable[[list[Window]], Array]:
-        """Score windows, taking the time."""
+        """Return a function that scores windows and measures the time."""
         score = open_stream(self.scorer)
 
         def timed(windows: list[Window]) -> Array:
@@ -265,15 +300,15 @@ class Engine:
             self.statistics.scoring_s += time.perf_counter() - began
             return scores
 
-        return pass_silence(timed, len(self.card.labels)) if self.card.unknown else timed
+        return skip_silence(timed, len(self.card.labels)) if self.card.unknown else timed
 
     def _add_notices(
         self, items: Iterable[Scores | Gap | Notice | Change]
     ) -> Iterator[Scores | Gap | Notice | Change]:
-        """Pass on what the scorer has to tell."""
-        sharer = as_sharer(self.scorer)
+        """Add the scorer's notices to the stream."""
+        sharing = as_sharing_scorer(self.scorer)
         for item in items:
-            if message := sharer.take_notice() if sharer else "":
+            if message := sharing.take_notice() if sharing else "":
                 yield Notice(item.position, self.card.sample_rate, message)
             yield item
 
@@ -286,7 +321,7 @@ class Engine:
     def _insert_changes(
         self, items: Iterable[Block | Gap | Notice]
     ) -> Iterator[Block | Gap | Notice | Change]:
-        """Put a change in front of the audio that arrives first after it was asked for."""
+        """Put each requested change before the next audio that arrives."""
         for item in items:
             while not self._changes.empty():
                 settings = self._changes.get()
@@ -323,7 +358,7 @@ class Engine:
 
 
 def _read(source: Source, sample_rate: int) -> Iterator[Block | Gap | Notice]:
-    """The source's audio; a disk or device that fails is the source's own failure."""
+    """Yield the source's audio; turn an error of the disk or device into one of the source."""
     try:
         yield from source.blocks(sample_rate)
     except OSError as error:
@@ -336,7 +371,7 @@ def _read(source: Source, sample_rate: int) -> Iterator[Block | Gap | Notice]:
 def _until_error(
     items: Iterable[Block | Gap | Notice], errors: list[SourceError]
 ) -> Iterator[Block | Gap | Notice]:
-    """End the stream where the source fails, so that all stages behind it finish their work."""
+    """End the stream at an error of the source, so that all later stages finish their work."""
     try:
         yield from items
     except SourceError as error:

@@ -1,27 +1,27 @@
-"""Averaged scores -> sound events: when they begin, and when they have ended.
+"""Detection of sound events in averaged scores.
 
-The average says *whether* there is a sound, the windows say *where*:
+The averages decide *whether* a class sounds, the scores of single windows decide *where*:
 
-- A class turns on when its averaged score reaches ``on``, or sooner where the windows alone are
-  sure (`streamclf.pipeline.evidence`), and off when the average falls below ``off``.
-- An average lags behind: it still holds what sounded ``average`` seconds ago. So the place of
-  an event is taken from the windows' own scores: it is where they stay at ``off`` or above,
-  across pauses of up to ``max_gap``. Once the average is on, that is also looked for in the
-  windows before, as far back as `LOOK_BACK` says: a sound that is hard to hear turns the average on
-  late. Of several such stretches those count of which a window reached ``on`` by itself; if none
-  did, the last.
-- A window is longer than a hop, and a sound is heard from some moment after it enters a window
-  until some moment before it has left, on average while it reaches the window's centre. So a
-  window's score stands for one hop around its centre, its cell, and an event reaches from its
-  first window's cell to its last one's. The first and the last window of a stretch of audio
-  stand for the rest of it on their side as well.
+- A class turns on when its averaged score reaches ``on``, or sooner when the evidence of single
+  windows suffices (`streamclf.pipeline.evidence`). It turns off when the average falls below
+  ``off``.
+- An average lags: it still holds the sound of ``average`` samples ago. The limits of an event
+  therefore come from the windows' own scores. An event covers the windows that score ``off`` or
+  more, and bridges pauses of up to ``max_gap``. A faint sound turns the average on late, so the
+  detector then also searches the windows before, as far back as `LOOK_BACK`. If it finds several
+  runs of windows there, it keeps each run in which a window reached ``on`` by itself, or else the
+  last run.
+- A window is longer than a hop. A sound is detected, on average, while it reaches the centre of
+  the window. The score of a window therefore stands for one hop around its centre, its cell, and an
+  event reaches from the cell of its first window to the cell of its last. After a gap, the first
+  cell starts where the audio starts; before a gap, the last cell ends where the audio ends.
 
-An event is told of as soon as its class is on, and it is sure to last ``min_duration``: its onset
-is final by then, since only what has been heard already is looked back upon. It ends once no pause
-can be bridged any more.
+An event is announced when its class is on and it has lasted ``min_duration``. Its onset is final
+then, because the detector searches backwards only at the moment when the class turns on. The event
+ends when the pause after it is longer than ``max_gap``.
 
-A sound longer than a window is thus found where it lies, to about a hop; a much shorter one
-becomes an event about as long as a window, with the sound in the middle.
+The limits of a sound longer than a window are right to about one hop. A much shorter sound becomes
+an event about as long as a window, with the sound in its middle.
 """
 
 from __future__ import annotations
@@ -48,22 +48,24 @@ from streamclf.core.settings import Begin
 from streamclf.pipeline.evidence import RULES, Evidence
 
 LOOK_BACK = 3
-"""So many averages, or windows where they are longer, are looked through for an event's begin."""
+"""How far back to search for an onset, in lengths of the average or of the window, whichever is
+longer."""
 
 
 @dataclass(frozen=True)
 class Timing:
-    """The lengths that place an event, in samples.
+    """Lengths that the detection of events uses, in samples.
 
     Attributes:
         window: Length of a window.
-        hop: Distance between windows.
-        average: How far back the average looks.
+        hop: Distance between the starts of two windows.
+        average: Length of the averaging; 0 for none.
         min_duration: Shorter events are dropped.
-        max_gap: Pauses up to this long are bridged.
-        max_duration: Events end and begin anew when they have lasted so long; 0: they last.
-        ongoing: Between two `EventOngoing` of an event; 0: there are none.
-        begin: Whether a class turns on by its average alone, or by sure windows as well.
+        max_gap: Pauses up to this long do not end an event.
+        max_duration: A longer event is split into events of this length; 0 for no limit.
+        ongoing: Distance between two `EventOngoing` of one event; 0 for none.
+        begin: ``patient`` turns a class on by its average alone; ``sure`` and ``eager`` also
+            by the evidence of single windows.
     """
 
     window: int
@@ -76,68 +78,74 @@ class Timing:
     begin: Begin = "sure"
 
 
-Told: TypeAlias = EventBegan | EventOngoing | SoundEvent
+EventRecord: TypeAlias = EventBegan | EventOngoing | SoundEvent
 Item: TypeAlias = Average | Gap | Notice | Change
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """What one item made known.
+class Detections:
+    """One item of the stream, and the event records that it caused.
 
     Attributes:
-        item: An average, gap, notice or change; None at the stream's end.
-        told: What became known by it, in the order of onsets: behind an average, before a gap.
+        item: An average, gap, notice or change; None at the end of the stream.
+        records: Event records in the order of onsets. They follow an average and precede a gap.
     """
 
     item: Item | None
-    told: list[Told]
+    records: list[EventRecord]
 
-    def results(self) -> Iterator[Item | Told]:
-        """All of it, in order."""
+    def results(self) -> Iterator[Item | EventRecord]:
+        """Yield the item and its records in the order of the output stream."""
         if not isinstance(self.item, Average):
-            yield from self.told
+            yield from self.records
         if self.item is not None:
             yield self.item
         if isinstance(self.item, Average):
-            yield from self.told
+            yield from self.records
 
 
 def detect(
     items: Iterable[Item], labels: list[str], thresholds: Thresholds, timing: Timing
-) -> Iterator[Item | Told]:
-    """Find events; averages, gaps, notices and changes pass through.
+) -> Iterator[Item | EventRecord]:
+    """Detect events; averages, gaps, notices and changes pass through.
 
-    An event's begin follows the average that made it known, its end the average that ended it; all
-    open events end before a gap and at the stream's end. What becomes known together comes in the
-    order of onsets. Each `EventBegan` is followed by one `SoundEvent` with the same onset.
+    An event record follows the average that caused it. All open events end before a gap and at the
+    end of the stream. Records of one average come in the order of onsets. Each `EventBegan` is
+    followed by one `SoundEvent` with the same onset.
+
+    Args:
+        items: One stream, in order; averages hold ``(classes,)`` scores in 0..1.
+        labels: Names of the classes, in the order of the scores.
+        thresholds: ``on`` and ``off`` scores, until a `Change`.
+        timing: Lengths in samples; a `Change` replaces its hop and average.
     """
-    for found in find(items, labels, thresholds, timing):
-        yield from found.results()
+    for detections in detect_grouped(items, labels, thresholds, timing):
+        yield from detections.results()
 
 
-def find(
+def detect_grouped(
     items: Iterable[Item], labels: list[str], thresholds: Thresholds, timing: Timing
-) -> Iterator[Found]:
-    """Find events, as `detect` does; what each item made known comes together."""
+) -> Iterator[Detections]:
+    """Detect events as `detect` does, and yield each item together with its records."""
     segment = _Segment(labels, thresholds, timing)
     for item in items:
-        told: list[Told] = []
+        records: list[EventRecord] = []
         if isinstance(item, Average):
-            told = segment.add(item)
+            records = segment.add(item)
         elif isinstance(item, Gap):
-            told = segment.finish()
+            records = segment.finish()
             segment = _Segment(labels, thresholds, timing)
         elif isinstance(item, Change):
             thresholds = item.thresholds
             timing = replace(timing, hop=item.hop, average=item.average)
             segment.retune(thresholds, timing)
-        yield Found(item, told)
-    yield Found(None, segment.finish())
+        yield Detections(item, records)
+    yield Detections(None, segment.finish())
 
 
 @dataclass(slots=True)
 class _Cell:
-    """The stretch of audio that a window's score stands for."""
+    """The piece of audio that a window's score stands for: one hop around the window's centre."""
 
     start: int
     end: int
@@ -145,49 +153,51 @@ class _Cell:
 
 
 @dataclass(slots=True)
-class _Run:
-    """An event in the making.
+class _OpenEvent:
+    """An event that has not ended.
 
     Attributes:
-        onset: Of its first window's cell.
-        offset: Of its last one's.
-        sure: Whether one of its windows, or the average, reached ``on``.
+        onset: Start of its first window's cell.
+        offset: End of its last window's cell.
+        confirmed: Whether one of its windows, or the average, reached ``on``.
         peak: Its highest average.
         newest: Its newest average.
-        told_by: The newest average, or the newest window's score where that is sure by itself.
-        told: Until where it was told of: when it began, or was last said to go on; None: never.
+        newest_evidence: The newest average, or the newest window's score if that is higher and the
+            evidence of single windows sufficed.
+        announced_until: End of the audio when its last `EventBegan` or `EventOngoing` was due; None
+            before it is announced.
     """
 
     onset: int
     offset: int
-    sure: bool = False
+    confirmed: bool = False
     peak: float = 0.0
     newest: float = 0.0
-    told_by: float = 0.0
-    told: int | None = None
+    newest_evidence: float = 0.0
+    announced_until: int | None = None
 
-    def take(self, score: float, best: float) -> None:
-        """Take the newest average, and what speaks for the event now."""
-        self.newest, self.told_by, self.peak = score, best, max(self.peak, score)
+    def update(self, score: float, turn_on_score: float) -> None:
+        """Note the newest average, and the newest score that can turn the class on."""
+        self.newest, self.newest_evidence, self.peak = score, turn_on_score, max(self.peak, score)
 
 
 @dataclass(slots=True)
-class _Track:
-    """What is known of one class.
+class _ClassState:
+    """The state of one class.
 
     Attributes:
-        on: Whether it is on.
-        rising: Whether it is, although the average has not reached ``off`` yet.
-        run: Its open event.
+        on: Whether the class is on.
+        rising: Whether it turned on by single windows, while its average is still below ``off``.
+        event: Its open event.
     """
 
     on: bool = False
     rising: bool = False
-    run: _Run | None = None
+    event: _OpenEvent | None = None
 
 
 class _Segment:
-    """The events between two gaps."""
+    """Detector for the audio between two gaps."""
 
     def __init__(self, labels: list[str], thresholds: Thresholds, timing: Timing) -> None:
         self._labels = labels
@@ -195,13 +205,13 @@ class _Segment:
         self._evidence = Evidence(len(labels), rule) if rule else None
         self.retune(thresholds, timing)
         self._cells: deque[_Cell] = deque()
-        self._tracks: dict[int, _Track] = {}
+        self._states: dict[int, _ClassState] = {}
         self._last: Average | None = None
         self._start = 0
-        self._told_until: dict[int, int] = {}  # where each class's last event ended
+        self._last_offsets: dict[int, int] = {}  # class index -> offset of its last event
 
     def retune(self, thresholds: Thresholds, timing: Timing) -> None:
-        """Go on with other thresholds and lengths; open events stay open until they end."""
+        """Use other thresholds and lengths from now on; open events stay open."""
         per_class = [thresholds.of(label) for label in self._labels]
         self._on = np.array([t.on for t in per_class], dtype=np.float32)
         self._on[[label in thresholds.never for label in self._labels]] = np.inf
@@ -210,46 +220,58 @@ class _Segment:
         if self._evidence is not None:
             self._evidence.retune(self._on)
 
-    def add(self, average: Average) -> list[Told]:
-        """Take the next average; give what it made known."""
+    def add(self, average: Average) -> list[EventRecord]:
+        """Take the next average, and return the event records that it causes."""
         cell = self._cell(average)
-        best = self._best(average)
+        turn_on_scores = self._turn_on_scores(average)
         self._last = average
-        ended: list[tuple[int, _Run]] = []
-        for risen in np.flatnonzero(best >= self._on):
-            self._tracks.setdefault(int(risen), _Track())
-        for index, track in list(self._tracks.items()):
-            scores = float(average.values[index]), float(best[index])
-            ended += [(index, run) for run in self._advance(index, track, cell, *scores)]
-            if track.run is None and not track.on:
-                del self._tracks[index]
-        return self._tell(ended)
+        ended: list[tuple[int, _OpenEvent]] = []
+        for index_on in np.flatnonzero(turn_on_scores >= self._on):
+            self._states.setdefault(int(index_on), _ClassState())
+        for index, state in list(self._states.items()):
+            scores = float(average.values[index]), float(turn_on_scores[index])
+            ended += [(index, event) for event in self._advance(index, state, cell, *scores)]
+            if state.event is None and not state.on:
+                del self._states[index]
+        return self._report(ended)
 
-    def finish(self) -> list[Told]:
-        """Give the events still open, as the audio ends here."""
+    def finish(self) -> list[EventRecord]:
+        """End all open events, because the audio ends here, and return their records."""
         if self._last is None:
             return []
-        runs = [(k, track.run) for k, track in self._tracks.items() if track.run and track.run.sure]
-        for _, run in runs:
-            run.offset = self._last.end if run.offset == self._cells[-1].end else run.offset
-        self._tracks.clear()
-        return self._tell(runs)
+        events = [
+            (k, state.event)
+            for k, state in self._states.items()
+            if state.event and state.event.confirmed
+        ]
+        for _, event in events:
+            event.offset = self._last.end if event.offset == self._cells[-1].end else event.offset
+        self._states.clear()
+        return self._report(events)
 
-    def _best(self, average: Average) -> npt.NDArray[np.float32]:
-        """``(classes,)``: averages, or the newest window's scores where they are sure at once."""
+    def _turn_on_scores(self, average: Average) -> npt.NDArray[np.float32]:
+        """Return the scores that can turn a class on, ``(classes,)``.
+
+        They are the averages, or the newest window's scores where these are higher and the evidence
+        of single windows suffices.
+        """
         if self._evidence is None:
             return average.values
-        held = {index for index, end in self._told_until.items() if end > average.position}
-        for index, track in self._tracks.items():
-            run = track.run
-            if run is not None and run.told is not None and run.offset > average.position:
+        held = {index for index, end in self._last_offsets.items() if end > average.position}
+        for index, state in self._states.items():
+            event = state.event
+            if (
+                event is not None
+                and event.announced_until is not None
+                and event.offset > average.position
+            ):
                 held.add(index)
-        beside = np.full(len(self._labels), bool(held))
+        other_event = np.full(len(self._labels), bool(held))
         if len(held) == 1:
-            beside[held.pop()] = False
+            other_event[held.pop()] = False
         hop, window = self._timing.hop, self._timing.window
         new = hop if self._last is None else min(average.position - self._last.position, hop)
-        sure = self._evidence.add(average.scores.values, new / window, beside)
+        sure = self._evidence.add(average.scores.values, new / window, other_event)
         return np.maximum(average.values, sure)
 
     def _cell(self, average: Average) -> _Cell:
@@ -258,7 +280,7 @@ class _Segment:
         if self._last is None:
             self._start = average.position
         start = self._cells[-1].end if self._cells else self._start
-        # Behind a change to a shorter hop the last window's cell may reach beyond this one's.
+        # After a change to a shorter hop the cell before may reach beyond the end of this one.
         cell = _Cell(start, max(end, start + 1), average.scores.values)
         self._cells.append(cell)
         horizon = end - LOOK_BACK * max(timing.average, timing.window)
@@ -267,112 +289,133 @@ class _Segment:
         return cell
 
     def _advance(
-        self, index: int, track: _Track, cell: _Cell, score: float, best: float
-    ) -> Iterator[_Run]:
-        if not track.on and best >= self._on[index]:
-            track.on, track.rising = True, True
-            yield from self._look_back(index, track, score, best)
-        elif track.on and self._turns_off(index, track, cell, score):
-            track.on = False
-        elif track.on:
-            yield from self._extend(index, track, cell)
-        track.rising &= score < self._off[index]
-        run = track.run
-        if run is None:
+        self, index: int, state: _ClassState, cell: _Cell, score: float, turn_on_score: float
+    ) -> Iterator[_OpenEvent]:
+        if not state.on and turn_on_score >= self._on[index]:
+            state.on, state.rising = True, True
+            yield from self._look_back(index, state, score, turn_on_score)
+        elif state.on and self._turns_off(index, state, cell, score):
+            state.on = False
+        elif state.on:
+            yield from self._extend(index, state, cell)
+        state.rising &= score < self._off[index]
+        event = state.event
+        if event is None:
             return
-        if track.on:
-            run.take(score, best)
-        # Looked at from where the next cell will begin: then no pause can be bridged any more.
-        if self._has_ended(run, cell.end):
-            yield from self._close(index, track, run)
+        if state.on:
+            event.update(score, turn_on_score)
+        # The next cell begins at cell.end: if the pause up to there is too long, the event is over.
+        if self._has_ended(event, cell.end):
+            yield from self._close(index, state, event)
 
-    def _turns_off(self, index: int, track: _Track, cell: _Cell, score: float) -> bool:
-        """Whether the average has fallen; one that still has to rise is waited for."""
+    def _turns_off(self, index: int, state: _ClassState, cell: _Cell, score: float) -> bool:
+        """Whether the average has fallen below ``off``.
+
+        A class that single windows turned on stays on while its average has yet to rise and its
+        windows score ``off`` or more.
+        """
         below = score < self._off[index]
-        return bool(below and not (track.rising and cell.scores[index] >= self._off[index]))
+        return bool(below and not (state.rising and cell.scores[index] >= self._off[index]))
 
-    def _look_back(self, index: int, track: _Track, score: float, best: float) -> Iterator[_Run]:
-        """Find where, in the windows up to now, the sound lies that turned the class on."""
-        known_until = track.run.offset if track.run else self._told_until.get(index, self._start)
+    def _look_back(
+        self, index: int, state: _ClassState, score: float, turn_on_score: float
+    ) -> Iterator[_OpenEvent]:
+        """Find the windows up to now that hold the sound which turned the class on."""
+        known_until = (
+            state.event.offset if state.event else self._last_offsets.get(index, self._start)
+        )
         fresh = [cell for cell in self._cells if cell.start >= known_until]
         cell = self._cells[-1]
         since = cell.end - self._timing.average if score >= self._on[index] else cell.start
         explained = False
         for cell in fresh:
-            for run in self._extend(index, track, cell):
-                # What ended before the average began is not what turned it on.
-                if run.offset > since:
+            for event in self._extend(index, state, cell):
+                # An event that ended before the average began did not turn the class on.
+                if event.offset > since:
                     explained = True
-                    run.take(score, best)
-                    yield run
-        if track.run is None and fresh and not explained:
-            # An exponential average may reach `on` through windows further back than it looks.
+                    event.update(score, turn_on_score)
+                    yield event
+        if state.event is None and fresh and not explained:
+            # An exponential average may reach `on` through windows before the searched ones.
             loudest = max(fresh, key=lambda cell: float(cell.scores[index]))
-            track.run = _Run(loudest.start, loudest.end)
-        if track.run is not None and not explained:
-            track.run.sure = True
+            state.event = _OpenEvent(loudest.start, loudest.end)
+        if state.event is not None and not explained:
+            state.event.confirmed = True
 
-    def _extend(self, index: int, track: _Track, cell: _Cell) -> Iterator[_Run]:
-        score, run = cell.scores[index], track.run
-        if run is not None and self._has_ended(run, cell.start):
-            yield from self._close(index, track, run)
-            run = None
+    def _extend(self, index: int, state: _ClassState, cell: _Cell) -> Iterator[_OpenEvent]:
+        score, event = cell.scores[index], state.event
+        if event is not None and self._has_ended(event, cell.start):
+            yield from self._close(index, state, event)
+            event = None
         if score >= self._off[index]:
-            run = track.run = run or _Run(cell.start, cell.end)
-            run.offset = cell.end
-            run.sure |= bool(score >= self._on[index])
+            event = state.event = event or _OpenEvent(cell.start, cell.end)
+            event.offset = cell.end
+            event.confirmed |= bool(score >= self._on[index])
 
-    def _close(self, index: int, track: _Track, run: _Run) -> Iterator[_Run]:
-        track.run = None
-        if run.sure:
-            self._told_until[index] = run.offset
-            yield run
+    def _close(self, index: int, state: _ClassState, event: _OpenEvent) -> Iterator[_OpenEvent]:
+        state.event = None
+        if event.confirmed:
+            self._last_offsets[index] = event.offset
+            yield event
 
-    def _has_ended(self, run: _Run, position: int) -> bool:
-        """Whether the pause from an event to a position is too long to bridge."""
-        pause = position - run.offset
+    def _has_ended(self, event: _OpenEvent, position: int) -> bool:
+        """Whether the pause from the event's offset to a position is longer than ``max_gap``."""
+        pause = position - event.offset
         return pause > self._timing.max_gap
 
-    def _tell(self, ended: list[tuple[int, _Run]]) -> list[Told]:
-        """What is to be told now of events that ended, and of those that are open."""
-        told: list[tuple[int, int, Told]] = []
-        for index, run in ended:
-            records = [*self._go_on(index, run), *self._end(index, run)]
-            told += [(record.onset, index, record) for record in records]
-        for index, track in self._tracks.items():
-            if track.run is not None and track.run.sure:
-                records = [*self._go_on(index, track.run), *self._say_ongoing(index, track.run)]
-                told += [(record.onset, index, record) for record in records]
-        return [record for _, _, record in sorted(told, key=lambda each: each[:2])]
+    def _report(self, ended: list[tuple[int, _OpenEvent]]) -> list[EventRecord]:
+        """Return the records that are due now, of ended and of open events, by onset."""
+        due: list[tuple[int, int, EventRecord]] = []
+        for index, event in ended:
+            records = [*self._announce(index, event), *self._end(index, event)]
+            due += [(record.onset, index, record) for record in records]
+        for index, state in self._states.items():
+            if (open_event := state.event) is not None and open_event.confirmed:
+                records = [
+                    *self._announce(index, open_event),
+                    *self._repeat_ongoing(index, open_event),
+                ]
+                due += [(record.onset, index, record) for record in records]
+        return [record for _, _, record in sorted(due, key=lambda each: each[:2])]
 
-    def _go_on(self, index: int, run: _Run) -> Iterator[Told]:
-        """Tell of an event once it has lasted long enough; end it and begin it anew in time."""
-        label, timing, position = self._labels[index], self._timing, self._heard
+    def _announce(self, index: int, event: _OpenEvent) -> Iterator[EventRecord]:
+        """Announce an event that has lasted ``min_duration``, and split it at ``max_duration``."""
+        label, timing, position = self._labels[index], self._timing, self._audio_end
         while True:
-            lasted = min(run.offset, position) - run.onset
-            if run.told is None and lasted >= timing.min_duration:
-                run.told = position
-                yield EventBegan(label, run.onset, max(run.peak, run.told_by), position)
-            if run.told is None or not timing.max_duration or lasted <= timing.max_duration:
+            lasted = min(event.offset, position) - event.onset
+            if event.announced_until is None and lasted >= timing.min_duration:
+                event.announced_until = position
+                yield EventBegan(
+                    label, event.onset, max(event.peak, event.newest_evidence), position
+                )
+            if (
+                event.announced_until is None
+                or not timing.max_duration
+                or lasted <= timing.max_duration
+            ):
                 break
-            yield SoundEvent(label, run.onset, run.onset + timing.max_duration, run.peak)
-            run.onset, run.told = run.onset + timing.max_duration, None
-            run.peak = run.newest
+            yield SoundEvent(label, event.onset, event.onset + timing.max_duration, event.peak)
+            event.onset, event.announced_until = event.onset + timing.max_duration, None
+            event.peak = event.newest
 
-    def _say_ongoing(self, index: int, run: _Run) -> Iterator[Told]:
+    def _repeat_ongoing(self, index: int, event: _OpenEvent) -> Iterator[EventRecord]:
         every = self._timing.ongoing
-        if run.told is not None and every and self._heard - run.told >= every:
-            run.told += (self._heard - run.told) // every * every
-            yield EventOngoing(self._labels[index], run.onset, run.peak, self._heard)
+        if (
+            event.announced_until is not None
+            and every
+            and self._audio_end - event.announced_until >= every
+        ):
+            event.announced_until += (self._audio_end - event.announced_until) // every * every
+            yield EventOngoing(self._labels[index], event.onset, event.peak, self._audio_end)
 
-    def _end(self, index: int, run: _Run) -> Iterator[Told]:
-        """Tell the end of what was told of."""
-        if run.told is not None:
-            offset = min(run.offset, self._heard)
+    def _end(self, index: int, event: _OpenEvent) -> Iterator[EventRecord]:
+        """Yield the `SoundEvent` of an event that was announced."""
+        if event.announced_until is not None:
+            offset = min(event.offset, self._audio_end)
             short = self._last is not None and self._last.scores.short
-            yield SoundEvent(self._labels[index], run.onset, offset, run.peak, short)
+            yield SoundEvent(self._labels[index], event.onset, offset, event.peak, short)
 
     @property
-    def _heard(self) -> int:
-        """How much has been heard."""
+    def _audio_end(self) -> int:
+        """Position just after the last sample so far."""
         return self._last.end if self._last else 0

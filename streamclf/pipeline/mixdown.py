@@ -1,4 +1,4 @@
-"""Blocks of any channels -> mono blocks of finite samples."""
+"""Mixing of channels to mono, and removal of invalid samples."""
 
 from __future__ import annotations
 
@@ -8,16 +8,15 @@ import numpy as np
 
 from streamclf.core.errors import SourceError
 from streamclf.core.records import Block, Gap, Notice, Waveform
-from streamclf.pipeline.phase import Phase
+from streamclf.pipeline.phase_check import PhaseCheck
 
-LOUDEST_PLAUSIBLE = 16.0
-"""Float files may pass full scale; beyond this they hold integers that nobody scaled."""
-LARGEST_SAMPLE = 2.0**32
-"""No integers reach further: beyond it are bytes of something else, and networks overflow."""
-
-
-MOST_CHANNELS = 1024
-"""libsndfile's limit."""
+MAX_PLAUSIBLE_PEAK = 16.0
+"""Peak, in multiples of full scale, above which float samples are taken for unscaled integers."""
+MAX_SAMPLE = 2.0**32
+"""Largest valid sample, as no 32-bit integer exceeds it. Larger values are no audio, and networks
+overflow on them."""
+MAX_CHANNELS = 1024
+"""The limit of libsndfile."""
 
 _NO_AUDIO = "samples that are no audio (NaN, Inf or above 2^32)"
 _HALVES = np.full(2, 0.5, dtype=np.float32)
@@ -26,40 +25,40 @@ _HALVES = np.full(2, 0.5, dtype=np.float32)
 def mix_down(
     items: Iterable[Block | Gap | Notice], channel: int | None = None
 ) -> Iterator[Block | Gap | Notice]:
-    """Average the channels, or take one; replace what is no audio by zeros and say so.
+    """Average the channels, or select one; replace invalid samples by zeros, with a notice.
 
     Args:
         items: Blocks ``(channels, samples)``.
-        channel: Number of the channel to take, from 1; None averages all.
+        channel: Number of the channel to select, from 1; None averages all.
 
     Yields:
-        Blocks ``(1, samples)``; gaps and notices as they came, and a notice where channels cancel
-        each other.
+        Blocks ``(1, samples)`` float32; gaps and notices as they came; notices where channels
+        cancel each other, samples are invalid, or samples exceed `MAX_PLAUSIBLE_PEAK`.
 
     Raises:
-        SourceError: The audio has fewer channels than the one asked for, or a block is turned.
+        SourceError: The audio lacks the requested channel, or a block has another shape.
     """
     n_bad, said_loud = 0, False
-    phase = Phase() if channel is None else None
+    phase = PhaseCheck() if channel is None else None
     position, sample_rate = 0, 1
     for item in items:
         if not isinstance(item, Block):
             yield item
             continue
-        waveform = _take(_checked(item.waveform), channel)
+        waveform = _select_channel(_as_float32(item.waveform), channel)
         position, sample_rate = item.end, int(item.sample_rate)
-        if phase is not None and (words := phase.hear(item, waveform)):
-            yield Notice(item.position, sample_rate, words)
-        # One pass serves both checks: NaN survives max().
+        if phase is not None and (message := phase.add(item, waveform)):
+            yield Notice(item.position, sample_rate, message)
+        # max() keeps NaN, so the peak serves both checks.
         peak = float(np.abs(waveform).max(initial=0.0))
-        if not peak <= LARGEST_SAMPLE:
-            waveform, n_new = _replace(waveform)
+        if not peak <= MAX_SAMPLE:
+            waveform, n_replaced = _zero_bad_samples(waveform)
             if not n_bad:
-                at = item.position / sample_rate
-                message = f"{_NO_AUDIO} from {at:.2f} s on: replaced by zeros"
+                begin_s = item.position / sample_rate
+                message = f"{_NO_AUDIO} from {begin_s:.2f} s on: replaced by zeros"
                 yield Notice(item.position, sample_rate, message)
-            n_bad += n_new
-        elif peak > LOUDEST_PLAUSIBLE and not said_loud:
+            n_bad += n_replaced
+        elif peak > MAX_PLAUSIBLE_PEAK and not said_loud:
             said_loud = True
             message = (
                 f"samples reach {peak:.0f} times full scale: scores will mean little, "
@@ -67,29 +66,29 @@ def mix_down(
             )
             yield Notice(item.position, sample_rate, message)
         yield Block(item.position, waveform, sample_rate)
-    if phase is not None and (words := phase.end()):
-        yield Notice(position, sample_rate, words)
+    if phase is not None and (message := phase.end()):
+        yield Notice(position, sample_rate, message)
     if n_bad:
         message = f"{_NO_AUDIO}: {n_bad} replaced by zeros"
         yield Notice(position, sample_rate, message)
 
 
-def _checked(waveform: Waveform) -> Waveform:
-    """A source's own waveform, once it is seen to be one.
+def _as_float32(waveform: Waveform) -> Waveform:
+    """Check the shape of a source's waveform, and convert it to float32.
 
     Raises:
-        SourceError: It is turned, or has no channels.
+        SourceError: It does not have the shape ``(channels, samples)``, or has too many channels.
     """
-    if waveform.ndim != 2 or waveform.shape[0] > MOST_CHANNELS:
+    if waveform.ndim != 2 or waveform.shape[0] > MAX_CHANNELS:
         raise SourceError(
             f"a block's waveform has shape {waveform.shape}, must be (channels, samples) with up "
-            f"to {MOST_CHANNELS} channels: transpose it (waveform.T), or give one channel as "
+            f"to {MAX_CHANNELS} channels: transpose it (waveform.T), or give one channel as "
             "waveform[np.newaxis]"
         )
     return waveform if waveform.dtype == np.float32 else waveform.astype(np.float32)
 
 
-def _take(waveform: Waveform, channel: int | None) -> Waveform:
+def _select_channel(waveform: Waveform, channel: int | None) -> Waveform:
     n_channels = waveform.shape[0]
     if channel is not None:
         if not 1 <= channel <= n_channels:
@@ -101,11 +100,11 @@ def _take(waveform: Waveform, channel: int | None) -> Waveform:
     if n_channels == 1:
         return waveform
     if n_channels == 2:
-        # The mean to the last bit, as halving is exact, ten times as fast.
+        # Equal to the mean in every bit, because halving is exact, and ten times as fast.
         return (_HALVES @ waveform)[np.newaxis]
     return np.asarray(waveform.mean(axis=0, keepdims=True), dtype=np.float32)
 
 
-def _replace(waveform: Waveform) -> tuple[Waveform, int]:
-    good = np.abs(waveform) <= LARGEST_SAMPLE
+def _zero_bad_samples(waveform: Waveform) -> tuple[Waveform, int]:
+    good = np.abs(waveform) <= MAX_SAMPLE
     return np.where(good, waveform, np.float32(0)), int(good.size - good.sum())

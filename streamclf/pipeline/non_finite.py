@@ -1,7 +1,7 @@
-"""Windows for which the network gives no numbers: left out, said, counted.
+"""Removal of windows whose scores are not finite numbers.
 
-A network whose arithmetic overflows on some sound gives ``nan``. In an average one such window
-would turn every later one into nothing, and a listener into one that finds nothing any more.
+A network gives ``nan`` if its arithmetic overflows on some sound. One such window would make every
+later average ``nan``, and no event would be found any more.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from streamclf.core.records import Change, Gap, Notice, Scores
 from streamclf.core.stats import Statistics
 
 
-def leave_out_undefined(
+def drop_non_finite(
     items: Iterable[Scores | Gap | Notice | Change], statistics: Statistics
 ) -> Iterator[Scores | Gap | Notice | Change]:
-    """Pass on all but scores that are not finite; the first of them is said."""
+    """Drop and count scores that are not finite; a notice takes the place of the first."""
     for item in items:
         if not isinstance(item, Scores) or np.isfinite(item.values).all():
             yield item
             continue
-        if not statistics.n_undefined:
+        if not statistics.n_non_finite:
             bad = item.values[~np.isfinite(item.values)][0]
             seconds = item.position / statistics.sample_rate
             yield Notice(
@@ -31,4 +31,4 @@ def leave_out_undefined(
                 f"the model gives {bad} instead of scores for the window at {seconds:.2f} s, which "
                 "is left out, as all like it will be: export the model in float32, or take another",
             )
-        statistics.n_undefined += 1
+        statistics.n_non_finite += 1

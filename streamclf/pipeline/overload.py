@@ -1,8 +1,8 @@
-"""What to do when listening is slower than the audio: wider hops, and at last skipped audio.
+"""Reaction to overload: wider hops first, and skipped audio as the last resort.
 
-Audio that comes at its own pace waits in the source while the stages are busy. How much waits is
-reckoned from two clocks alone: what the stages take, and what the audio lasts. Nothing is skipped
-before the hop is as wide as it may be, and whatever is skipped is a gap.
+A live source buffers audio while the stages are busy. The length of this backlog is computed from
+two durations: the time that the stages take, and the time that the audio lasts. Audio is skipped
+only at the widest allowed hop, and every skipped stretch becomes a gap.
 """
 
 from __future__ import annotations
@@ -16,44 +16,46 @@ from streamclf.core.records import Block, Gap, Notice
 from streamclf.core.stats import HopChange, Statistics
 
 HOPS_S = (0.5, 1.0, 1.5)
-"""Hops to go over to, as far as they are wider than the one asked for."""
+"""Wider hops, in seconds, that replace the requested hop one after another."""
 OVERLOAD = "overload"
-WAITING_S = 2.0
-"""Seconds of waiting audio, more than at the last step, at which the next step is taken. A
-microphone's ring holds ten."""
-SKIP_S = 6.0
-"""Seconds of waiting audio, at least, at which audio is skipped."""
-CAUGHT_UP_S = 0.25
-WAITED_S = 0.02
-"""A source that lets one wait so long has nothing more in store."""
-LOAD_OVER_S = 10.0
-"""Seconds of audio over which the load is averaged, and to wait before a narrower hop is tried."""
-ROOM = 0.7
-"""A narrower hop must promise to leave this much of the time at most in use."""
+STEP_BACKLOG_S = 2.0
+"""Growth of the backlog since the last step, in seconds, that triggers the next step. The ring
+buffer of a microphone holds 10 s."""
+SKIP_BACKLOG_S = 6.0
+"""Smallest backlog, in seconds, at which audio is skipped."""
+CAUGHT_UP_BACKLOG_S = 0.25
+IDLE_WAIT_S = 0.02
+"""A source that took this many seconds to deliver an item has no backlog."""
+LOAD_TIME_CONSTANT_S = 10.0
+"""Seconds of audio over which the load is averaged, and before a narrower hop is tried."""
+MAX_NARROWED_LOAD = 0.7
+"""Largest predicted load at which the hop is narrowed."""
 RELAPSE_S = 60.0
+"""Seconds of audio after narrowing; a wider hop within them doubles the next wait."""
 MAX_PATIENCE_S = 320.0
+"""Longest wait before a narrower hop is tried, in seconds of audio."""
 
 
 class Overload:
-    """Keeps the hop as narrow as the machine bears.
+    """Controller that keeps the hop as narrow as the machine's speed allows.
 
     Args:
-        hop_s: Gives the hop asked for, in seconds.
-        longest_s: No hop may be wider, or audio between the windows would go unheard.
-        use_hop: Told the hop to go over to with the next audio, in seconds.
-        statistics: Where steps and skipped windows are counted.
+        hop_s: Returns the requested hop, in seconds.
+        max_hop_s: Widest hop, in seconds: with a wider one, windows would leave out audio.
+        set_hop: Called with the hop to use from the next audio on, in seconds.
+        statistics: Counts steps and skipped windows.
         fixed: Keep the hop, and skip audio at once.
-        now: Monotonic seconds.
+        now: Returns monotonic seconds.
 
     Attributes:
-        reason: Why the hop is wider than asked for; empty if it is not.
+        reason: Why the hop is wider than requested; empty if it is not.
     """
 
     def __init__(
         self,
         hop_s: Callable[[], float],
-        longest_s: float,
-        use_hop: Callable[[float], None],
+        max_hop_s: float,
+        set_hop: Callable[[float], None],
         statistics: Statistics,
         *,
         fixed: bool = False,
@@ -61,16 +63,16 @@ class Overload:
     ) -> None:
         self.reason = ""
         self._hop_s = hop_s
-        self._longest_s = longest_s
-        self._use_hop = use_hop
+        self._max_hop_s = max_hop_s
+        self._set_hop = set_hop
         self._statistics = statistics
         self._fixed = fixed
         self._now = now
         self._level = 0
-        self._waiting_s = self._step_at_s = 0.0
-        self._busy_s = self._heard_s = 0.0
-        self._since_step_s, self._patience_s = 0.0, LOAD_OVER_S
-        self._narrowed_s = math.inf
+        self._backlog_s = self._step_backlog_s = 0.0
+        self._busy_s = self._audio_s = 0.0
+        self._since_step_s, self._patience_s = 0.0, LOAD_TIME_CONSTANT_S
+        self._since_narrowed_s = math.inf
         self._skipped: Gap | None = None
 
     @property
@@ -80,26 +82,30 @@ class Overload:
 
     @property
     def load(self) -> float:
-        """Time taken / time that the audio lasted, lately; above 1 falls behind."""
-        return self._busy_s / self._heard_s if self._heard_s else 0.0
+        """Recent processing time / audio time; a load above 1 makes the backlog grow."""
+        return self._busy_s / self._audio_s if self._audio_s else 0.0
 
-    def forget(self) -> None:
-        """Begin with the hop asked for, as it is another one now."""
+    def reset(self) -> None:
+        """Start again from the requested hop, because the request has changed."""
         self._level, self.reason = 0, ""
         self._since_step_s = 0.0
 
     def watch(
         self, items: Iterable[Block | Gap | Notice], pace: Callable[[], float | None]
     ) -> Iterator[Block | Gap | Notice]:
-        """Pass audio on, less what must be skipped, and say what is changed.
+        """Pass audio on, without the audio that must be skipped, and give notice of each step.
 
         Args:
-            items: Of a source.
-            pace: Gives the source's, which may go over from one device to another; where it is
-                None nothing is lost by being slow, nor done here.
+            items: The items of one source.
+            pace: Returns the source's pace, which may change with its device: seconds of audio
+                per second, or None for a source that loses nothing while it waits. With None
+                all items pass unchanged.
+
+        Raises:
+            SourceError: The source fails. Skipped audio is recorded as a gap before.
         """
         source = iter(items)
-        asked = self._now()
+        requested_s = self._now()
         while True:
             try:
                 item = next(source, None)
@@ -109,16 +115,18 @@ class Overload:
             if item is None:
                 yield from self._end_skipping()
                 return
-            came = self._now()
+            arrived_s = self._now()
             yield from self._handle(item)
             speed = pace()
-            had_to_wait = came - asked > WAITED_S
-            asked = self._now()
+            source_was_idle = arrived_s - requested_s > IDLE_WAIT_S
+            requested_s = self._now()
             if speed is None:
-                self._waiting_s = self._step_at_s = 0.0
+                self._backlog_s = self._step_backlog_s = 0.0
             else:
                 n_samples = 0 if isinstance(item, Notice) else item.end - item.position
-                self._reckon(asked - came, n_samples / item.sample_rate / speed, had_to_wait)
+                self._update_backlog(
+                    requested_s - arrived_s, n_samples / item.sample_rate / speed, source_was_idle
+                )
 
     def _handle(self, item: Block | Gap | Notice) -> Iterator[Block | Gap | Notice]:
         if isinstance(item, Notice):
@@ -140,23 +148,31 @@ class Overload:
             yield from self._end_skipping()
         yield item
 
-    def _reckon(self, busy_s: float, lasted_s: float, had_to_wait: bool) -> None:
-        """Take note of what an item took, and how long it lasted."""
-        waiting_s = 0.0 if had_to_wait else self._waiting_s
-        self._waiting_s = max(waiting_s + busy_s - lasted_s, 0.0)
-        self._step_at_s = min(self._step_at_s, self._waiting_s)
-        fading = math.exp(-lasted_s / LOAD_OVER_S)
+    def _update_backlog(self, busy_s: float, audio_s: float, source_was_idle: bool) -> None:
+        """Update backlog and load.
+
+        Args:
+            busy_s: Seconds that the stages took for the item.
+            audio_s: Seconds of audio in the item.
+            source_was_idle: Whether the source had no backlog.
+        """
+        backlog_s = 0.0 if source_was_idle else self._backlog_s
+        self._backlog_s = max(backlog_s + busy_s - audio_s, 0.0)
+        self._step_backlog_s = min(self._step_backlog_s, self._backlog_s)
+        fading = math.exp(-audio_s / LOAD_TIME_CONSTANT_S)
         if self._skipped is None:
             self._busy_s = fading * self._busy_s + busy_s
-            self._heard_s = fading * self._heard_s + lasted_s
-        self._since_step_s += lasted_s
-        self._narrowed_s += lasted_s
+            self._audio_s = fading * self._audio_s + audio_s
+        self._since_step_s += audio_s
+        self._since_narrowed_s += audio_s
 
     def _must_skip(self) -> bool:
         if self._skipped is not None:
-            return self._waiting_s > CAUGHT_UP_S
+            return self._backlog_s > CAUGHT_UP_BACKLOG_S
         widest = self._level == len(self._steps()) - 1
-        return widest and self._waiting_s > max(SKIP_S, self._step_at_s + WAITING_S)
+        return widest and self._backlog_s > max(
+            SKIP_BACKLOG_S, self._step_backlog_s + STEP_BACKLOG_S
+        )
 
     def _end_skipping(self) -> Iterator[Gap | Notice]:
         gap, self._skipped = self._skipped, None
@@ -173,39 +189,39 @@ class Overload:
         yield gap
 
     def _step(self) -> str:
-        """Widen or narrow the hop, if it is time; what to say then."""
+        """Widen or narrow the hop if necessary; return the notice, or an empty text."""
         steps = self._steps()
-        if self._waiting_s > self._step_at_s + WAITING_S and self._level < len(steps) - 1:
-            if self._narrowed_s < RELAPSE_S:
+        if self._backlog_s > self._step_backlog_s + STEP_BACKLOG_S and self._level < len(steps) - 1:
+            if self._since_narrowed_s < RELAPSE_S:
                 self._patience_s = min(2 * self._patience_s, MAX_PATIENCE_S)
             else:
-                self._patience_s = LOAD_OVER_S
-            self._step_at_s = self._waiting_s
-            reason = f"{self._load_text()}, {self._waiting_s:.1f} s wait"
+                self._patience_s = LOAD_TIME_CONSTANT_S
+            self._step_backlog_s = self._backlog_s
+            reason = f"{self._load_text()}, {self._backlog_s:.1f} s wait"
             return self._go_to(self._level + 1, reason)
         if not self._level or self._since_step_s <= self._patience_s:
             return ""
-        load_then = self.load * steps[self._level] / steps[self._level - 1]
-        if load_then >= ROOM or self._waiting_s >= CAUGHT_UP_S:
+        predicted_load = self.load * steps[self._level] / steps[self._level - 1]
+        if predicted_load >= MAX_NARROWED_LOAD or self._backlog_s >= CAUGHT_UP_BACKLOG_S:
             return ""
-        self._narrowed_s = 0.0
+        self._since_narrowed_s = 0.0
         return self._go_to(self._level - 1, f"there is room again, {self._load_text()}")
 
     def _go_to(self, level: int, reason: str) -> str:
         before_s, self._level = self.hop_s, level
         hop_s = self.hop_s
         self.reason = reason if level else ""
-        self._since_step_s = self._busy_s = self._heard_s = 0.0
+        self._since_step_s = self._busy_s = self._audio_s = 0.0
         self._statistics.add_hop(
             HopChange(self._statistics.elapsed_samples, before_s, hop_s, reason)
         )
-        self._use_hop(hop_s)
+        self._set_hop(hop_s)
         return f"hop {hop_s:g} s instead of {before_s:g} s: {reason}"
 
     def _steps(self) -> list[float]:
-        asked = self._hop_s()
-        wider = [hop_s for hop_s in HOPS_S if asked < hop_s <= self._longest_s]
-        return [asked] if self._fixed else [asked, *wider]
+        requested = self._hop_s()
+        wider = [hop_s for hop_s in HOPS_S if requested < hop_s <= self._max_hop_s]
+        return [requested] if self._fixed else [requested, *wider]
 
     def _load_text(self) -> str:
         return f"a second of audio takes {self.load:.2f} s"

@@ -1,9 +1,9 @@
-"""Blocks of any rate -> blocks of the model's rate, as one continuous stream.
+"""Resampling to the model's rate, as one continuous stream.
 
-Between two gaps the audio passes through one stream resampler (soxr, HQ), so that the result is
-the same whatever the block sizes. From here on, positions count at the model's rate: they begin
-where the first item lies, follow the samples that came out, and at each gap they are set to where
-the source's clock says.
+The audio between two gaps passes through one streaming resampler (soxr, HQ quality), so the result
+does not depend on the sizes of the blocks. After this stage, positions count samples at the
+model's rate. They begin at the position of the first item and follow the resampled samples; each
+gap sets them to the position that the source's clock gives.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from streamclf.core.records import Block, Gap, Notice, Waveform, rescale
 def resample(
     items: Iterable[Block | Gap | Notice], sample_rate: int
 ) -> Iterator[Block | Gap | Notice]:
-    """Bring mono blocks to one sample rate.
+    """Resample mono blocks to one sample rate.
 
     Args:
         items: Blocks ``(1, samples)`` at any rate; the rate may change from block to block.
-        sample_rate: The rate wanted, in Hz.
+        sample_rate: Rate of the result, in Hz.
 
     Yields:
         Contiguous blocks ``(1, samples)``, gaps and notices, all counted at ``sample_rate``.
@@ -66,7 +66,7 @@ def _block(position: int, waveform: Waveform, sample_rate: int) -> Iterator[Bloc
 
 
 class _Segment:
-    """The audio between two gaps, on its way through one resampler."""
+    """Resampler for the audio between two gaps."""
 
     def __init__(self, input_rate: int, output_rate: int) -> None:
         self.input_rate = input_rate
@@ -77,13 +77,13 @@ class _Segment:
         )
 
     def push(self, waveform: Waveform) -> Waveform:
-        """Take ``(samples,)``, give what is ready."""
+        """Take ``(samples,)``, and return the resampled samples that are ready."""
         if self._resampler is None:
             return waveform
         return np.asarray(self._resampler.resample_chunk(waveform), dtype=np.float32)
 
     def flush(self) -> Waveform:
-        """Give what the filter still holds."""
+        """Return the samples that the filter still holds."""
         empty = np.zeros(0, dtype=np.float32)
         if self._resampler is None:
             return empty

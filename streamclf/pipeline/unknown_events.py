@@ -1,6 +1,6 @@
-"""Averages that name nothing -> events of unknown sounds and of silence, beside the known ones.
+"""Events of unknown sounds and of silence, added to the events of the model's own classes.
 
-What an average says is told by `streamclf.core.unknown.judge`.
+`streamclf.core.unknown.judge` decides whether an average is known, unknown or silent.
 """
 
 from __future__ import annotations
@@ -11,140 +11,144 @@ from dataclasses import dataclass
 from streamclf.core.card import Unknown
 from streamclf.core.records import Average, EventBegan, EventOngoing, Gap, Result, SoundEvent
 from streamclf.core.unknown import SILENCE_LABEL, UNKNOWN_LABEL, judge
-from streamclf.pipeline.events import Found, Timing, Told
+from streamclf.pipeline.events import Detections, EventRecord, Timing
 
 
 def name_unknown(
-    found: Iterable[Found], unknown: Unknown, timing: Callable[[], Timing]
+    detections: Iterable[Detections], unknown: Unknown, timing: Callable[[], Timing]
 ) -> Iterator[Result]:
-    """Add events ``unknown`` and ``silence`` to the results; all of them pass through.
+    """Add events ``unknown`` and ``silence`` to the results; all given results pass through.
 
-    Silence is where the silent windows are, and is told of at once. An unknown sound is where the
-    averages say so, each standing for a hop around its newest window's centre, and where no known
-    event lies: it is told of once it has lasted as long as an average looks back, by when what is
-    known has its name. A begin follows the average that made it known, an end the average that
-    ended it; all of them end before a gap, as the events of `streamclf.pipeline.events.detect` do.
+    A ``silence`` event covers the silent windows and is announced at once. An ``unknown`` event
+    covers the averages that are unknown and lie outside all known events; each average stands for
+    one hop around the centre of its newest window. It is announced once it has lasted the length
+    of an average, because by then a known sound has turned its class on. Records follow the average
+    that caused them, and all events end before a gap, as in `streamclf.pipeline.events.detect`.
 
     Args:
-        found: Of one stream, in order.
-        unknown: Of the model's card.
-        timing: Gives the lengths in force.
+        detections: One stream, in order.
+        unknown: The model's settings for unknown sounds, from its card.
+        timing: Returns the lengths in force.
     """
-    naming = _Naming(unknown)
-    for each in found:
-        if isinstance(each.item, Average):
-            yield each.item
-            yield from naming.heed(each.told)
-            yield from each.told
-            yield from naming.add(each.item, timing())
+    tracker = _UnknownTracker(unknown)
+    for detection in detections:
+        if isinstance(detection.item, Average):
+            yield detection.item
+            yield from tracker.take_known(detection.records)
+            yield from detection.records
+            yield from tracker.add(detection.item, timing())
         else:
-            if each.item is None or isinstance(each.item, Gap):
-                yield from naming.break_off()
-            yield from each.results()
+            if detection.item is None or isinstance(detection.item, Gap):
+                yield from tracker.break_off()
+            yield from detection.results()
 
 
 @dataclass(slots=True)
-class _Stretch:
-    """An event of this module in the making."""
+class _OpenEvent:
+    """An event ``unknown`` or ``silence`` that has not ended."""
 
     label: str
     onset: int
     offset: int
     score: float
     newest: float = 0.0
-    told: int | None = None
+    announced_until: int | None = None
 
 
-class _Naming:
-    """What is unknown or silent, and where known events lie."""
+class _UnknownTracker:
+    """The open event ``unknown`` or ``silence``, and the places of known events."""
 
     def __init__(self, unknown: Unknown) -> None:
         self._unknown = unknown
-        self._open: set[str] = set()
+        self._open_ids: set[str] = set()
         self._known_until = 0
-        self._since: int | None = None  # since when averages say that a sound is unknown
-        self._stretch: _Stretch | None = None
-        self._heard, self._short = 0, False
+        self._unknown_since: int | None = None  # position since which the averages are unknown
+        self._event: _OpenEvent | None = None
+        self._audio_end, self._short = 0, False
 
-    def heed(self, told: list[Told]) -> Iterator[Told]:
-        """Make room for known events; an unknown sound ends where one begins."""
-        for record in told:
+    def take_known(self, records: list[EventRecord]) -> Iterator[EventRecord]:
+        """Take the records of known events; end an unknown event where a known one begins."""
+        for record in records:
             if isinstance(record, SoundEvent):
-                self._open.discard(record.id)
+                self._open_ids.discard(record.id)
                 self._known_until = max(self._known_until, record.offset)
             elif isinstance(record, EventBegan):
-                self._open.add(record.id)
-            stretch = self._stretch
-            if stretch is None or stretch.label != UNKNOWN_LABEL:
+                self._open_ids.add(record.id)
+            event = self._event
+            if event is None or event.label != UNKNOWN_LABEL:
                 continue
             if isinstance(record, EventBegan):
-                # What was told cannot be taken back: some of it stays.
-                least = stretch.onset + (stretch.told is not None)
-                stretch.offset = max(least, min(stretch.offset, record.onset))
+                # An announced event cannot be withdrawn: it keeps at least one sample.
+                least = event.onset + (event.announced_until is not None)
+                event.offset = max(least, min(event.offset, record.onset))
                 yield from self.end()
 
-    def add(self, average: Average, timing: Timing) -> Iterator[Told]:
-        """Take the next average."""
-        self._heard, self._short = average.end, average.scores.short
-        now = self._look(average, timing.hop)
-        stretch = self._stretch
-        if stretch and now and stretch.label == now.label:
-            stretch.offset, stretch.newest = now.offset, now.score
-            stretch.score = max(stretch.score, now.score)
+    def add(self, average: Average, timing: Timing) -> Iterator[EventRecord]:
+        """Take the next average, and yield the records that it causes."""
+        self._audio_end, self._short = average.end, average.scores.short
+        now = self._judge(average, timing.hop)
+        event = self._event
+        if event and now and event.label == now.label:
+            event.offset, event.newest = now.offset, now.score
+            event.score = max(event.score, now.score)
         else:
             yield from self.end()
-            self._stretch = stretch = now
-        if stretch is not None:
-            hold = 0 if stretch.label == SILENCE_LABEL else timing.average
-            yield from self._go_on(stretch, timing, hold)
+            self._event = event = now
+        if event is not None:
+            hold = 0 if event.label == SILENCE_LABEL else timing.average
+            yield from self._announce(event, timing, hold)
 
-    def _go_on(self, stretch: _Stretch, timing: Timing, hold: int) -> Iterator[Told]:
-        """Tell of what has lasted long enough; end it and begin it anew in time."""
-        if stretch.told is None and self._heard - stretch.onset >= hold:
-            yield self._begin(stretch)
+    def _announce(self, event: _OpenEvent, timing: Timing, hold: int) -> Iterator[EventRecord]:
+        """Announce an event that has lasted ``hold``; split it at the maximum duration."""
+        if event.announced_until is None and self._audio_end - event.onset >= hold:
+            yield self._begin(event)
         most = timing.max_duration
-        while stretch.told is not None and most and stretch.offset - stretch.onset > most:
-            end = stretch.onset + most
-            yield SoundEvent(stretch.label, stretch.onset, end, stretch.score)
-            stretch.onset, stretch.score = end, stretch.newest
-            yield self._begin(stretch)
+        while event.announced_until is not None and most and event.offset - event.onset > most:
+            end = event.onset + most
+            yield SoundEvent(event.label, event.onset, end, event.score)
+            event.onset, event.score = end, event.newest
+            yield self._begin(event)
         every = timing.ongoing
-        if stretch.told is not None and every and self._heard - stretch.told >= every:
-            stretch.told += (self._heard - stretch.told) // every * every
-            yield EventOngoing(stretch.label, stretch.onset, stretch.score, self._heard)
+        if (
+            event.announced_until is not None
+            and every
+            and self._audio_end - event.announced_until >= every
+        ):
+            event.announced_until += (self._audio_end - event.announced_until) // every * every
+            yield EventOngoing(event.label, event.onset, event.score, self._audio_end)
 
-    def break_off(self) -> Iterator[Told]:
-        """End what is going on, as the audio ends here."""
-        self._since = None
-        self._open.clear()
+    def break_off(self) -> Iterator[EventRecord]:
+        """End the open event, and forget known ones, because the audio ends here."""
+        self._unknown_since = None
+        self._open_ids.clear()
         yield from self.end()
 
-    def end(self) -> Iterator[Told]:
-        """End what is going on."""
-        stretch, self._stretch = self._stretch, None
-        if stretch is not None and stretch.offset > stretch.onset:
-            if stretch.told is None:
-                yield self._begin(stretch)
-            place = (stretch.onset, stretch.offset)
-            yield SoundEvent(stretch.label, *place, stretch.score, self._short)
+    def end(self) -> Iterator[EventRecord]:
+        """End the open event."""
+        event, self._event = self._event, None
+        if event is not None and event.offset > event.onset:
+            if event.announced_until is None:
+                yield self._begin(event)
+            place = (event.onset, event.offset)
+            yield SoundEvent(event.label, *place, event.score, self._short)
 
-    def _begin(self, stretch: _Stretch) -> EventBegan:
-        stretch.told = self._heard
-        return EventBegan(stretch.label, stretch.onset, stretch.score, self._heard)
+    def _begin(self, event: _OpenEvent) -> EventBegan:
+        event.announced_until = self._audio_end
+        return EventBegan(event.label, event.onset, event.score, self._audio_end)
 
-    def _look(self, average: Average, hop: int) -> _Stretch | None:
+    def _judge(self, average: Average, hop: int) -> _OpenEvent | None:
         verdict, score = judge(average, self._unknown)
         if verdict == SILENCE_LABEL:
-            self._since = None
-            return _Stretch(verdict, average.position, average.end, score, score)
+            self._unknown_since = None
+            return _OpenEvent(verdict, average.position, average.end, score, score)
         if verdict == "known":
-            self._since = None
+            self._unknown_since = None
             return None
         centre = (average.position + average.end - hop) // 2
-        if self._since is None:
-            self._since = max(0, centre)
-        # While a known event may still be going on, it is; behind its end the sound was unknown.
-        onset, offset = max(self._known_until, self._since), centre + hop
-        if self._open or offset <= onset:
+        if self._unknown_since is None:
+            self._unknown_since = max(0, centre)
+        # Unknown audio begins after the last known event has ended.
+        onset, offset = max(self._known_until, self._unknown_since), centre + hop
+        if self._open_ids or offset <= onset:
             return None
-        return _Stretch(verdict, onset, offset, score, score)
+        return _OpenEvent(verdict, onset, offset, score, score)

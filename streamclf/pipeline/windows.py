@@ -1,10 +1,11 @@
-"""Blocks -> windows every hop.
+"""Cutting of blocks into windows, one every hop.
 
-Windows start where the audio begins, at first and behind every gap, then every hop. None
-spans a gap. Where audio is left behind the last full window, one more window holds it: moved back,
-so that it ends where the audio ends and is full of it. Audio shorter than a window is filled up to
-one (`streamclf.pipeline.short_audio`). So every sample is heard (as long as the hop is not longer
-than the window), and no two block sizes give other windows.
+The first window starts where the audio begins, at the start of the stream and after each gap; the
+next ones follow every hop. No window spans a gap. If audio remains after the last full window, one
+more window ends where the audio ends, and overlaps the window before by more than usual. Audio
+shorter than a window is extended to one (`streamclf.pipeline.short_audio`). Every sample is
+therefore in a window, provided that the hop is not longer than the window, and the windows do not
+depend on the sizes of the blocks.
 """
 
 from __future__ import annotations
@@ -29,10 +30,13 @@ def slide(
     """Cut contiguous mono blocks into windows.
 
     Args:
-        items: Blocks ``(1, samples)``, each beginning where the last one ended.
+        items: Blocks ``(1, samples)``, each beginning where the block before or a gap ended.
         window_samples: Length of a window.
         hop_samples: Distance between the starts of two windows, until a `Change`.
-        fill: Of the model's card: what fills a window where audio is shorter.
+        fill: How shorter audio is extended to a window, from the model's card.
+
+    Yields:
+        Windows ``(window_samples,)``; gaps, notices and changes as they came.
     """
     segment: _Segment | None = None
     for item in items:
@@ -54,25 +58,25 @@ def slide(
 
 
 class _Segment:
-    """The audio since the last gap that windows still need."""
+    """The audio since the last gap, without the samples that no later window needs."""
 
     def __init__(self, start: int, window_samples: int) -> None:
         self._window_samples = window_samples
         self._next = start  # position of the next window
         self._start = start  # position of the first sample kept
-        self._end = start  # position behind the last sample
-        self._heard = start  # position behind the last window
+        self._end = start  # position just after the last sample
+        self._windows_end = start  # position just after the last window
         self._pieces: deque[Waveform] = deque()
 
     def push(self, waveform: Waveform) -> None:
-        """Append ``(samples,)``; forget what no window needs, a hop longer than one jumps over."""
+        """Append ``(samples,)``; drop whole pieces between windows where the hop exceeds them."""
         self._pieces.append(waveform)
         self._end += waveform.size
         while self._pieces and self._start + self._pieces[0].size <= self._needed:
             self._start += self._pieces.popleft().size
 
     def full_windows(self, hop_samples: int) -> Iterator[Window]:
-        """Yield each window whose samples are all here, and forget what none needs any more."""
+        """Yield each window whose samples are complete, and drop the samples no longer needed."""
         size = self._window_samples
         if self._end < self._next + size:
             return
@@ -80,15 +84,18 @@ class _Segment:
         while self._next + size <= self._end:
             first = self._next - self._start
             yield Window(self._next, audio[first : first + size], size)
-            self._heard = self._next + size
+            self._windows_end = self._next + size
             self._next += hop_samples
-        # A copy, so that the windows handed on do not keep the whole block alive, nor it them.
+        # A copy: a view would keep the whole block in memory.
         self._pieces = deque([audio[self._needed - self._start :].copy()])
         self._start = self._needed
 
     def last_window(self, fill: Fill) -> Iterator[Window]:
-        """Yield what no window holds yet, with the audio before it, or filled where none is."""
-        if self._end <= self._heard or self._end <= self._next:
+        """Yield a window over the samples that no window holds yet.
+
+        It holds the audio before them as well; audio shorter than a window is extended.
+        """
+        if self._end <= self._windows_end or self._end <= self._next:
             return
         audio, size = self._audio(), self._window_samples
         if audio.size < size:
@@ -98,7 +105,7 @@ class _Segment:
 
     @property
     def _needed(self) -> int:
-        """Position from which on samples are needed: by the next window, or by the last."""
+        """Position of the first sample that the next window, or the last one, needs."""
         return max(self._start, min(self._next, self._end - self._window_samples))
 
     def _audio(self) -> Waveform:

@@ -1,1 +1,1 @@
-"""Runs: an engine over a source into sinks, for one stream or for many recordings."""
+"""Runs: one engine or several, from sources to sinks, for a live stream or many recordings."""

@@ -1,4 +1,4 @@
-"""The log of a live run, written by a thread of its own."""
+"""Log of a live run, written by a thread."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from streamclf.sinks.live.pipes import OutputTarget
 
 
 @contextmanager
-def in_background() -> Iterator[None]:
-    """Let a thread write the log, so that nobody who logs waits for a reader who does not read.
+def log_in_background() -> Iterator[None]:
+    """Let a thread write the log, so that a slow reader of standard error delays no other thread.
 
-    What that reader has not taken in the end is lost.
+    Lines that the reader has not taken at the end are lost.
     """
     if is_closed(sys.stderr):
         yield
@@ -29,5 +29,5 @@ def in_background() -> Iterator[None]:
         yield
     finally:
         lines.close()
-        # Who has not read until now would hold up the end as well.
+        # A reader that still does not read would delay the end as well.
         HANDLER.write = (lambda line: None) if lines.n_lost else None

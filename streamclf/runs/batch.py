@@ -1,4 +1,4 @@
-"""Recordings in their order: what one cannot deliver does not stop the others."""
+"""Processing of many recordings in order; a failing recording does not stop the others."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ from streamclf.core.card import Card
 from streamclf.core.cpu_count import count_cores
 from streamclf.core.errors import SourceError
 from streamclf.core.records import Average
-from streamclf.core.stats import Statistics, count, format_length
+from streamclf.core.stats import Statistics
+from streamclf.core.text_format import format_count, format_length
 from streamclf.pipeline.engine import Engine
 from streamclf.runs.console import Bars
-from streamclf.runs.runner import describe_stream, run_stream, write_results
+from streamclf.runs.runner import run_stream, write_results
 from streamclf.sinks.base import Sink
 from streamclf.sources.recording.recording import Recording, open_recording
 
@@ -26,13 +27,13 @@ if TYPE_CHECKING:
 
 @dataclass
 class BatchReport:
-    """How a batch went.
+    """Result of a batch.
 
     Attributes:
-        statistics: Summed over the recordings.
-        n_recordings: That were to be done.
-        n_done: That were read to their end, as far as their files promise it to lie.
-        failures: What went wrong, a line each.
+        statistics: Statistics, summed over the recordings.
+        n_recordings: Number of recordings in the batch.
+        n_done: Number of recordings that were read to the end that their headers state.
+        failures: Errors of recordings, one line each.
     """
 
     statistics: Statistics
@@ -41,18 +42,22 @@ class BatchReport:
     failures: list[str] = field(default_factory=list)
 
     def summary(self, *, events: bool = True) -> str:
-        """One line for people, with the number of events where they were asked for."""
+        """Describe the batch in one line for people.
+
+        Args:
+            events: Include the number of events.
+        """
         total = self.statistics
-        what = count(self.n_recordings, "recording")
+        what = format_count(self.n_recordings, "recording")
         if self.n_done != self.n_recordings:
             what = f"{self.n_done} of {what}"
         speed = total.audio_s / total.elapsed_s if total.elapsed_s else 0.0
         gaps = f", {total.describe_gaps()}" if total.n_gaps else ""
-        found = f", {count(total.n_events, 'event')}" if events else ""
+        found = f", {format_count(total.n_events, 'event')}" if events else ""
         return (
             f"{what}, {format_length(total.audio_s)} of audio in "
             f"{format_length(total.elapsed_s)} ({speed:.0f}x real time), "
-            f"{count(total.n_windows, 'window')}{found}{gaps}"
+            f"{format_count(total.n_windows, 'window')}{found}{gaps}"
         )
 
 
@@ -64,32 +69,36 @@ def run_recordings(
     *,
     interrupted: Callable[[], bool] = lambda: False,
     on_end: Callable[[Path], None] = lambda path: None,
-    hearers: Callable[[], list[Sink]] = list,
+    audio_sinks: Callable[[], list[Sink]] = list,
     averages: bool = True,
 ) -> BatchReport:
-    """Listen to recordings; results are written in the order of the paths.
+    """Process recordings, and write their results in the order of the paths.
 
     Args:
-        engines: As many recordings are listened to at once; all over one scorer.
+        engines: Engines with the same scorer; each processes one recording at a time.
         paths: The recordings.
-        sinks_for: The sinks that a recording's results go to.
-        bars: Progress, and where notices are said.
-        interrupted: Asked after each recording; True leaves the rest.
-        on_end: Called when a recording was read to its end, damaged or not, and all is written.
-        hearers: Makes the sinks of a recording that need its audio as well; they are written to in
-            the thread that listens.
-        averages: Whether the sinks want every average. Else of several recordings at once only
-            events, gaps and notices wait for their turn, and what tells progress.
+        sinks_for: Returns the sinks for a recording's results.
+        bars: Progress bars, which also log notices.
+        interrupted: Called after each recording; True leaves out the rest.
+        on_end: Called when a recording has been read to its end, damaged or not, and its results
+            are written.
+        audio_sinks: Makes the sinks of a recording that also need its audio. They are used in the
+            thread that processes it.
+        averages: Whether the sinks need every average. If not, only events, gaps, notices and a few
+            averages for the progress bar are stored for recordings that wait for their turn.
+
+    Returns:
+        The report of the batch.
 
     Raises:
-        SinkError: Results cannot be written; no recording after it would fare better.
+        SinkError: Results cannot be written, which ends the batch.
     """
     report = BatchReport(Statistics(engines[0].card.sample_rate), len(paths))
     if len(engines) == 1:
         _run_in_turn(
             engines[0],
             paths,
-            lambda path: [*sinks_for(path), *hearers()],
+            lambda path: [*sinks_for(path), *audio_sinks()],
             bars,
             report,
             interrupted,
@@ -99,7 +108,7 @@ def run_recordings(
     from streamclf.runs.jobs import Jobs
 
     began = time.perf_counter()
-    with closing(Jobs(engines, paths, interrupted, hearers, averages=averages)) as jobs:
+    with closing(Jobs(engines, paths, interrupted, audio_sinks, averages=averages)) as jobs:
         for job in jobs:
             sinks = _write_job(job, engines[0], sinks_for, bars, report, began)
             _end(sinks, job.statistics, whole=job.whole)
@@ -155,7 +164,7 @@ def _run_alone(
         _advance(bars, average, engine.card, engine.statistics.elapsed_s)
 
     def end_if_interrupted() -> None:
-        if interrupted():  # before the engine knew the recording
+        if interrupted():  # the signal may have come before the engine had the recording
             recording.stop()
 
     run_stream(
@@ -176,10 +185,10 @@ def _write_job(
     report: BatchReport,
     began: float,
 ) -> list[Sink]:
-    """Write a recording's results as they come, or all that are there since it was ahead.
+    """Write the results of a job, as they come, until they end.
 
     Returns:
-        The sinks that they were written to.
+        The sinks of the recording.
     """
     heard_s = report.statistics.audio_s
     sinks: list[Sink] = []
@@ -188,7 +197,6 @@ def _write_job(
         sinks = sinks_for(job.path)
         write_results(
             job.results,
-            lambda: describe_stream(engine, job.name, job.started),
             sinks,
             say=bars.say,
             on_average=lambda average: _advance(
@@ -217,15 +225,15 @@ def _advance(
 
 
 def count_jobs(asked: int | None, n_recordings: int) -> int:
-    """How many recordings to listen to at once: as asked for, or as many as there are cores."""
+    """Return the number of recordings to process at once: as requested, or one for each core."""
     return max(1, min(asked or count_cores(), n_recordings))
 
 
-def leaves_core(provider: str, n_threads: int) -> bool:
-    """Whether a core is free to read ahead; where none is, that costs more than it saves.
+def has_spare_core(provider: str, n_threads: int) -> bool:
+    """Whether a core is free for reading ahead; without one, reading ahead slows the run down.
 
     Args:
-        provider: What runs the network.
-        n_threads: That it runs on; 0 takes every core.
+        provider: Execution provider of the network.
+        n_threads: Threads of the network; 0 means all cores.
     """
     return provider != "cpu" or 0 < n_threads < count_cores()

@@ -1,4 +1,4 @@
-"""Standard error: everything that is not a result."""
+"""Standard error, which carries everything but results."""
 
 from __future__ import annotations
 
@@ -14,25 +14,24 @@ if TYPE_CHECKING:
 
 
 def say(message: str) -> None:
-    """Log one line; one that begins with ``warning:`` or ``error:`` is of that level."""
+    """Log one line; the prefix ``warning:`` or ``error:`` sets its level."""
     log.say(message)
 
 
 def has_terminal() -> bool:
-    """Whether this process belongs to a terminal, whose end it should not outlive."""
+    """Whether this process belongs to a terminal, and should end when the terminal closes."""
     return any(is_terminal(stream) for stream in (sys.stdin, sys.stdout, sys.stderr))
 
 
 class Bars:
-    """Progress bars on standard error, one a recording and one over all.
+    """Progress bars on standard error, for the current recording and for all recordings.
 
-    There are none off a terminal, nor where only warnings and errors are to be said.
-
-    While they are shown, what goes to the terminal must go through `print` and `say`, which
-    write above them.
+    Bars are shown only on a terminal, and not if only warnings and errors are logged. While they
+    are shown, all other text for the terminal must go through `print` and `say`, which write above
+    the bars.
 
     Args:
-        n_recordings: How many will come; a bar over all is shown above one.
+        n_recordings: Number of recordings. The bar for all recordings needs two or more.
     """
 
     def __init__(self, n_recordings: int) -> None:
@@ -42,7 +41,7 @@ class Bars:
         self._current: TaskID | None = None
 
     def __enter__(self) -> Self:
-        if not (is_terminal(sys.stderr) and log.tells_progress()):
+        if not (is_terminal(sys.stderr) and log.logs_progress()):
             return self
         from rich.console import Console  # only a terminal needs it
         from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
@@ -81,12 +80,17 @@ class Bars:
             self._current = self._progress.add_task(short, total=duration_s, note="")
 
     def advance_to(self, seconds: float, note: str = "") -> None:
-        """Move the recording's bar."""
+        """Move the bar of the current recording.
+
+        Args:
+            seconds: Seconds of audio processed.
+            note: Text beside the bar.
+        """
         if self._progress is not None and self._current is not None:
             self._progress.update(self._current, completed=seconds, note=note)
 
     def end(self, n_done: int) -> None:
-        """Take the recording's bar away and move the one over all."""
+        """Remove the bar of the current recording, and move the bar for all recordings."""
         if self._progress is None:
             return
         if self._current is not None:

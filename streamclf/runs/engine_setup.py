@@ -1,48 +1,24 @@
-"""From what the user says of model and thresholds to an engine that is ready to listen."""
+"""Construction of an engine from the options for model and thresholds."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 
 from streamclf.core.label_choice import choose_labels
-from streamclf.core.settings import Settings, choose_thresholds
+from streamclf.core.settings import Settings
+from streamclf.core.thresholds import ThresholdOptions, choose_thresholds
 from streamclf.model.classifier import Classifier
-from streamclf.model.model_file import CardOptions, Model, find_model
-from streamclf.model.providers import Provider
+from streamclf.model.model_file import Model, find_model
+from streamclf.model.options import ModelOptions
 from streamclf.pipeline.engine import Engine
 from streamclf.runs.console import say
 
 
-@dataclass(frozen=True)
-class ModelOptions:
-    """Which model, what runs it, and whether to try that first."""
-
-    name: str
-    provider: Provider
-    n_threads: int
-    card: CardOptions
-    self_check: bool = False
-
-
-@dataclass(frozen=True)
-class ThresholdOptions:
-    """What the command line says of when a score becomes an event, and of which labels."""
-
-    threshold: float | None = None
-    file: Path | None = None
-    min_duration_s: float | None = None
-    max_gap_s: float | None = None
-    precision: float | None = None
-    only: str | None = None
-    leave_out: str | None = None
-
-
 def open_model(model: ModelOptions, live: bool) -> Model:
-    """Open the model, for windows one by one or in batches.
+    """Open the model, for windows one at a time (``live``) or in batches.
 
     Raises:
-        ModelError: It cannot be opened.
+        ModelError: The model cannot be opened.
     """
     return Model(
         find_model(model.name),
@@ -56,11 +32,11 @@ def open_model(model: ModelOptions, live: bool) -> Model:
 def open_engine(
     model: ModelOptions, settings: Settings, thresholds: ThresholdOptions, *, live: bool
 ) -> tuple[Engine, Model]:
-    """Open the model and what listens with it; what is odd about the settings is said.
+    """Open the model, make an engine with it, and log notices about unusual settings.
 
     Raises:
         ModelError: The model cannot be opened.
-        UsageError: Settings or thresholds do not fit it.
+        UsageError: Settings or thresholds do not fit the model.
     """
     opened = open_model(model, live)
     card = opened.card
@@ -71,14 +47,7 @@ def open_engine(
             f"warning: --hop {settings.hop_s:g} s is longer than the window of "
             f"{card.window_s:g} s: the audio in between is not heard"
         )
-    chosen = choose_thresholds(
-        card,
-        precision=thresholds.precision,
-        file=thresholds.file,
-        threshold=thresholds.threshold,
-        min_duration_s=thresholds.min_duration_s,
-        max_gap_s=thresholds.max_gap_s,
-    )
+    chosen = choose_thresholds(card, thresholds)
     labels = choose_labels(
         card, thresholds.only, thresholds.leave_out, name_unknown=settings.name_unknown
     )

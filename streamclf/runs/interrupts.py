@@ -13,20 +13,20 @@ _ENDING = [signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "
 
 
 class Interrupts:
-    """While entered, SIGINT, SIGTERM and SIGHUP end the run as if its stream had ended.
+    """Context in which SIGINT, SIGTERM and SIGHUP end the run as if its stream had ended.
 
-    A second SIGINT raises KeyboardInterrupt, for a run that does not end. Who started the process
-    with a signal ignored (`nohup`) wants it ignored.
+    A second SIGINT raises KeyboardInterrupt, in case the run does not end. A signal that was
+    ignored when the process started (`nohup`) stays ignored.
 
-    A thread acts on the signals. Python's own handlers run in the main thread, which a signal
-    does not wake if it comes a moment before the thread waits for audio that never arrives.
+    A thread acts on the signals. Python's own handlers run in the main thread, and a signal that
+    comes just before this thread waits for audio would not wake it.
 
     Args:
-        stop: Called by a signal.
-        reopen: Called by SIGHUP, which then ends nothing.
+        stop: Called on each signal that ends the run.
+        reopen: Called on SIGHUP, which then does not end the run; None for no such function.
 
     Attributes:
-        happened: Whether a signal came that ends the run.
+        happened: Whether a signal has come that ends the run.
     """
 
     def __init__(self, stop: Callable[[], None], reopen: Callable[[], None] | None = None) -> None:
@@ -52,8 +52,8 @@ class Interrupts:
         for number in _ENDING:
             before = signal.getsignal(number)
             if before != signal.SIG_IGN:
-                # Noted first: the thread leaves alone what it does not find here, and a signal
-                # may come as soon as there is a handler.
+                # Stored before the handler is set: a signal may come at once, and the thread
+                # ignores signals that are not stored.
                 self._before[number] = before
                 signal.signal(number, self._handle)
         return self
@@ -75,7 +75,7 @@ class Interrupts:
             self._sockets = None
 
     def _watch(self) -> None:
-        """Act on each signal: the system writes its number."""
+        """Act on each signal, whose number the system writes to the socket."""
         assert self._sockets is not None
         while numbers := self._sockets[0].recv(64):
             for number in numbers:

@@ -1,4 +1,4 @@
-"""Several recordings at once: a thread each listens, one reader takes the results in order."""
+"""Processing of several recordings at once, in one thread each, with results read in order."""
 
 from __future__ import annotations
 
@@ -6,73 +6,78 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from pathlib import Path
 from queue import SimpleQueue
 
 from streamclf.core.errors import SourceError
-from streamclf.core.records import Average, Result
+from streamclf.core.records import Average, Result, StreamStarted
 from streamclf.core.stats import Statistics
 from streamclf.pipeline.engine import Engine
 from streamclf.runs.runner import run_stream
 from streamclf.runs.spool import Spool
-from streamclf.sinks.base import Sink, StreamInfo
+from streamclf.sinks.base import Sink
 from streamclf.sources.recording.recording import open_recording
 
-AHEAD = 4
-"""Recordings a job that may be done before their turn; their results wait in temporary files."""
+MAX_AHEAD_PER_JOB = 4
+"""Most recordings per thread that may be started before their turn; their results wait in temporary
+files."""
 
 PROGRESS_S = 10.0
-"""Of averages that no output wants one is kept for so many seconds of audio, to tell progress."""
+"""Seconds of audio between two averages that are kept for the progress bar, if no output needs all
+averages."""
 
-PATIENCE_S = 0.5
-"""How long the end waits for a thread that is inside the network."""
+JOIN_TIMEOUT_S = 0.5
+"""Longest wait, in seconds, for a thread to end, which may be running the network."""
 
 
 @dataclass(eq=False)
 class Job:
-    """A recording that is listened to.
+    """The processing of one recording.
 
     Attributes:
-        path: Of the recording.
-        name: What results call it.
-        duration_s: As its header tells.
-        started: When it began, as it tells itself.
-        results: As they are found.
-        statistics: Once the results have ended.
-        averages: Whether the results hold every average, not only events, gaps and notices.
-        error: What ended them, if it was not the end of the recording.
-        whole: Whether all of it was listened to, once the results have ended.
+        path: Path of the recording.
+        name: Name of the recording in results.
+        duration_s: Duration according to its header, or None.
+        results: The `StreamStarted` and the results in order, as they are found.
+        statistics: Statistics of the recording, set when the results end.
+        averages: Whether the results hold every average, besides events, gaps and notices.
+        error: The error that ended the results; None at the end of the recording.
+        whole: Whether the recording was processed to its end, set when the results end.
     """
 
     path: Path
     name: str = ""
     averages: bool = True
     duration_s: float | None = None
-    started: datetime | None = None
-    results: Spool[Result] = field(default_factory=Spool)
+    results: Spool[StreamStarted | Result] = field(default_factory=Spool)
     statistics: Statistics = field(default_factory=Statistics)
     error: BaseException | None = None
     whole: bool = False
     _opened: SimpleQueue[bool] = field(default_factory=SimpleQueue)
 
     def wait(self) -> bool:
-        """Wait until the recording is open; False if it cannot be opened. To be asked once."""
+        """Wait until the recording is open; False if that failed. May be called only once."""
         return self._opened.get()
 
     def listen(
         self,
         engine: Engine,
         stopped: Callable[[], bool],
-        hearers: Callable[[], Sequence[Sink]] = tuple,
+        audio_sinks: Callable[[], Sequence[Sink]] = tuple,
     ) -> None:
-        """Run the engine; whatever goes wrong is kept for the reader, who is never left waiting."""
+        """Run the engine over the recording; store any error for the reader of the results.
+
+        Args:
+            engine: Engine of this thread.
+            stopped: Returns whether the batch has been stopped.
+            audio_sinks: Makes the sinks that also need the recording's audio.
+        """
         try:
-            self._listen(engine, stopped, hearers)
+            self._listen(engine, stopped, audio_sinks)
             self.whole = not stopped()
         except SourceError as error:
             self.error = error
-            self.whole = not stopped()  # no more of it can be had
+            self.whole = not stopped()  # the rest of the recording cannot be read
         except OSError as error:
             reason = error.strerror or str(error)
             self.error = SourceError(f"{self.path}: {reason[:1].lower()}{reason[1:]}")
@@ -88,31 +93,31 @@ class Job:
         self,
         engine: Engine,
         stopped: Callable[[], bool],
-        hearers: Callable[[], Sequence[Sink]],
+        audio_sinks: Callable[[], Sequence[Sink]],
     ) -> None:
         with open_recording(self.path) as recording:
             self.name, self.duration_s = recording.name, recording.duration_s
-            self.started = recording.started
-            keeping = _Keeping(self, stopped, recording.stop)
-            sinks = [*hearers(), keeping]
+            spool_sink = _SpoolSink(self, stopped, recording.stop)
+            sinks = [*audio_sinks(), spool_sink]
             self._opened.put(True)
             run_stream(engine, recording, sinks, say=lambda message: None)
 
 
-class _Keeping(Sink):
-    """Keeps a job's results for its reader, and ends it when all is to end."""
+class _SpoolSink(Sink):
+    """Sink that puts a job's results into its spool, and stops the job with the batch."""
 
     def __init__(self, job: Job, stopped: Callable[[], bool], stop: Callable[[], None]) -> None:
         self._job, self._stopped, self._stop = job, stopped, stop
-        self._told_s = -PROGRESS_S
+        self._progress_s = -PROGRESS_S
         self._rate = 1
 
-    def begin(self, stream: StreamInfo) -> None:
-        """Take note of the rate."""
+    def begin(self, stream: StreamStarted) -> None:
+        """Put the start of the stream into the spool, before its results."""
         self._rate = stream.sample_rate
+        self._job.results.put(stream)
 
     def write(self, result: Result) -> None:
-        """Put it into the spool, if anybody wants it."""
+        """Put the result into the spool, if the reader needs it."""
         if self._is_wanted(result):
             self._job.results.put(result)
         if self._stopped():
@@ -122,9 +127,9 @@ class _Keeping(Sink):
         if self._job.averages or not isinstance(result, Average):
             return True
         end_s = result.end / self._rate
-        if end_s - self._told_s < PROGRESS_S:
+        if end_s - self._progress_s < PROGRESS_S:
             return False
-        self._told_s = end_s
+        self._progress_s = end_s
         return True
 
     def close(self) -> None:
@@ -132,16 +137,16 @@ class _Keeping(Sink):
 
 
 class Jobs:
-    """Runs engines over recordings, each in a thread; iterates over the jobs in the paths' order.
+    """Jobs over recordings, run by one thread per engine; iteration yields them in the given order.
 
-    Threads may share a model: ONNX Runtime lets them share a session. All waiting is on
-    SimpleQueue, so that a signal is handled at once.
+    The threads share one model, as ONNX Runtime allows for a session. The reader waits only on
+    SimpleQueue, so that signals are handled at once.
 
     Args:
-        engines: One for each recording at a time, over one scorer.
+        engines: One engine for each thread, with the same scorer.
         paths: The recordings.
-        interrupted: Asked before each recording and at each result; True leaves the rest.
-        hearers: Makes the sinks of a recording that need its audio as well.
+        interrupted: Called before each recording and at each result; True ends the batch.
+        audio_sinks: Makes the sinks of a recording that also need its audio.
         averages: Whether the jobs' results hold every average.
     """
 
@@ -150,20 +155,20 @@ class Jobs:
         engines: Sequence[Engine],
         paths: Sequence[Path],
         interrupted: Callable[[], bool],
-        hearers: Callable[[], list[Sink]] = list,
+        audio_sinks: Callable[[], list[Sink]] = list,
         *,
         averages: bool = True,
     ) -> None:
         self._averages = averages
         self._paths = iter(paths)
         self._interrupted = interrupted
-        self._hearers = hearers
+        self._audio_sinks = audio_sinks
         self._closed = False
         self._lock = threading.Lock()
-        self._begun: deque[Job] = deque(maxlen=(AHEAD + 1) * len(engines))
+        self._started_jobs: deque[Job] = deque(maxlen=(MAX_AHEAD_PER_JOB + 1) * len(engines))
         self._jobs: SimpleQueue[Job | BaseException | None] = SimpleQueue()
         self._turns: SimpleQueue[None] = SimpleQueue()
-        for _ in range(AHEAD * len(engines)):
+        for _ in range(MAX_AHEAD_PER_JOB * len(engines)):
             self._turns.put(None)
         self._threads = [
             threading.Thread(target=self._work, args=(engine,), name="streamclf-job", daemon=True)
@@ -181,14 +186,14 @@ class Jobs:
             self._turns.put(None)
 
     def close(self) -> None:
-        """End all that still run; what nobody has read of their results is lost."""
+        """End all running jobs; results that have not been read are lost."""
         self._closed = True
         for _ in self._threads:
             self._turns.put(None)
         for thread in self._threads:
             if thread.ident is not None:
-                thread.join(PATIENCE_S)
-        for job in self._begun:
+                thread.join(JOIN_TIMEOUT_S)
+        for job in self._started_jobs:
             job.results.close()
 
     def _stopped(self) -> bool:
@@ -197,17 +202,17 @@ class Jobs:
     def _work(self, engine: Engine) -> None:
         try:
             while (job := self._begin()) is not None:
-                job.listen(engine, self._stopped, self._hearers)
+                job.listen(engine, self._stopped, self._audio_sinks)
         except BaseException as error:  # noqa: BLE001, RUF100 - raised in the reader
             self._jobs.put(error)
 
     def _begin(self) -> Job | None:
-        """The next recording's job, once it may be begun; None where no more are to be."""
+        """Wait until the next recording may be started, and return its job; None after the last."""
         self._turns.get()
         with self._lock:
             path = None if self._stopped() else next(self._paths, None)
             job = None if path is None else Job(path, averages=self._averages)
             if job is not None:
-                self._begun.append(job)
+                self._started_jobs.append(job)
             self._jobs.put(job)
             return job

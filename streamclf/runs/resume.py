@@ -1,25 +1,26 @@
-"""A batch that goes on: which recordings are still to be heard, and what becomes of their rows."""
+"""Resumption of a batch: the recordings that remain, and their rows in shared tables."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
 
-from streamclf.core.stats import count
+from streamclf.core.text_format import format_count
 from streamclf.runs.console import say
-from streamclf.runs.outputs import OutputOptions, is_done
+from streamclf.runs.outputs import is_done
+from streamclf.sinks.options import OutputOptions
 from streamclf.sinks.shared_tables import SharedTable
 
 
 class Resumption:
-    """What an earlier run left.
+    """Resumption of a batch from the outputs of an earlier run.
 
     Args:
-        outputs: Where results go.
+        outputs: The outputs of the batch.
 
     Raises:
-        UsageError: A table of many recordings is none that can be gone on with.
-        SinkError: It cannot be read.
+        UsageError: A table of many recordings cannot be continued.
+        SinkError: A table cannot be read.
     """
 
     def __init__(self, outputs: OutputOptions) -> None:
@@ -27,12 +28,15 @@ class Resumption:
         self._tables = [SharedTable(path) for path in outputs.shared if path.is_file()]
         self._rest: list[Path] = []
 
-    def leave_out_done(self, paths: Sequence[Path]) -> list[Path]:
-        """The recordings that are still to be heard; says how many are not.
+    def select_remaining(self, paths: Sequence[Path]) -> list[Path]:
+        """Return the recordings that remain, and log the number of those done before.
+
+        Args:
+            paths: All recordings of the batch.
 
         Raises:
-            UsageError: A table holds a part of a recording that is not named, or cannot tell two
-                recordings apart.
+            UsageError: A table holds a part of a recording that is not in the batch, or gives two
+                recordings the same name.
         """
         for table in self._tables:
             table.check_names(paths)
@@ -45,20 +49,20 @@ class Resumption:
             or not all(table.holds(path) for table in self._tables)
         ]
         n_done = len(paths) - len(self._rest)
-        say(f"{n_done} of {count(len(paths), 'recording')} had been done before")
+        say(f"{n_done} of {format_count(len(paths), 'recording')} had been done before")
         if self._rest:
             for table in self._tables:
                 table.check(self._rest)
         return self._rest
 
-    def make_room(self) -> None:
-        """Take the rows of recordings that are heard anew out of the tables; says of which.
+    def remove_stale_rows(self) -> None:
+        """Remove the rows of the remaining recordings from the tables, and log it.
 
         Raises:
             SinkError: A table cannot be written.
         """
         for table in self._tables:
-            names = table.take_out(self._rest)
+            names = table.remove_rows(self._rest)
             if names:
                 which = names[0] if len(names) == 1 else f"{len(names)} recordings"
                 say(f"{table.path}: rows of {which}, heard anew now, are taken out")

@@ -1,16 +1,13 @@
-"""An engine run over a source into sinks."""
+"""One run of an engine, from a source to sinks."""
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Callable, Iterable
 from contextlib import closing
-from dataclasses import replace
-from datetime import UTC, datetime
 
-from streamclf.core.records import Average, Block, Gap, Notice, Result
+from streamclf.core.records import Average, Block, Gap, Notice, Result, StreamStarted
 from streamclf.pipeline.engine import Engine
-from streamclf.sinks.base import Sink, StreamInfo
+from streamclf.sinks.base import Sink
 from streamclf.sources.base import Source
 
 
@@ -24,19 +21,19 @@ def run_stream(
     on_average: Callable[[Average], None] = lambda average: None,
     on_audio: Callable[[Block | Gap], None] = lambda item: None,
 ) -> None:
-    """Listen to a source to its end and write what is found.
+    """Process a source to its end, and write the results.
 
     Args:
-        engine: Runs once here.
-        source: Opened; the caller closes it.
-        sinks: Each is shown the audio and gets every result.
-        say: Told the notices, a line each.
+        engine: The engine, which runs once.
+        source: An open source; the caller closes it.
+        sinks: Each gets the start of the stream, then its audio and every result.
+        say: Called with each notice, as one line.
         on_start: Called when the first audio has arrived.
         on_average: Called at each window.
-        on_audio: Shown the mono audio at the model's rate, and what is missing.
+        on_audio: Called with the mono audio at the model's rate, and with gaps.
 
     Raises:
-        SourceError: After all results before it were written.
+        SourceError: The source failed; all results before that are written.
         SinkError: A sink failed.
     """
     sinks = list(sinks)
@@ -47,78 +44,39 @@ def run_stream(
             sink.hear(item)
 
     with closing(engine.run(source, on_start, on_audio=hear)) as results:
-        write_results(
-            results, lambda: stream_info(engine, source), sinks, say=say, on_average=on_average
-        )
+        write_results(results, sinks, say=say, on_average=on_average)
 
 
 def write_results(
-    results: Iterable[Result],
-    info: Callable[[], StreamInfo],
+    results: Iterable[StreamStarted | Result],
     sinks: Iterable[Sink],
     *,
     say: Callable[[str], None],
     on_average: Callable[[Average], None] = lambda average: None,
 ) -> None:
-    """Write a stream's results.
+    """Write the results of one stream.
 
     Args:
-        results: Of one stream.
-        info: Asked for the stream once its first result is there.
-        sinks: Each gets every result.
-        say: Told the notices, a line each.
+        results: The `StreamStarted` of the stream, then its results; there may be none at all.
+        sinks: Each gets the start of the stream and every result.
+        say: Called with each notice, as one line.
         on_average: Called at each window.
 
     Raises:
         SinkError: A sink failed.
     """
-    stream: StreamInfo | None = None
+    source = ""
     for result in results:
-        if stream is None:
-            stream = info()
+        if isinstance(result, StreamStarted):
+            source = result.source
             for sink in sinks:
-                sink.begin(stream)
+                sink.begin(result)
+            continue
         for sink in sinks:
             sink.write(result)
         if isinstance(result, Notice):
             prefix = "warning: " if result.level == "warning" else ""
-            named = stream.source in result.message
-            say(prefix + (result.message if named else f"{stream.source}: {result.message}"))
+            named = source in result.message
+            say(prefix + (result.message if named else f"{source}: {result.message}"))
         elif isinstance(result, Average):
             on_average(result)
-
-
-def stream_info(engine: Engine, source: Source) -> StreamInfo:
-    """What sinks need to know of the stream that the engine is listening to."""
-    info = describe_stream(engine, source.name, source.started)
-    if not source.live:
-        return info
-    clock = engine.clock
-    started = clock.moment(0)
-    return replace(info, started=started, clock=clock, live=True, run=_name_run(started))
-
-
-def describe_stream(engine: Engine, name: str, started: datetime | None) -> StreamInfo:
-    """What sinks need to know of a recording, by what the engine listens with."""
-    card, chosen = engine.card, engine.settings.labels
-    return StreamInfo(
-        name,
-        card.sample_rate,
-        card.labels,
-        card.task,
-        started,
-        card.unknown,
-        display_names={label: card.display_name(label) for label in card.labels},
-        thresholds={
-            label: engine.thresholds.of(label).on
-            for label in card.labels
-            if chosen is None or label in chosen
-        },
-        temperature=card.temperature if card.activation == "softmax" else 1.0,
-    )
-
-
-def _name_run(started: datetime | None) -> str:
-    """When a live stream began, and something that differs where a clock begins anew each time."""
-    moment = (started or datetime.now()).astimezone(UTC)
-    return f"{moment:%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}"

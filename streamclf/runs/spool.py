@@ -1,6 +1,6 @@
-"""Results on their way from one thread to another, however far behind the reader is.
+"""Queue of results between two threads, which continues on disk when the reader is far behind.
 
-They are kept as bytes, and nothing is unpickled.
+Results are stored as bytes. They are not pickled, so reading them runs no code.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import dataclasses
 import tempfile
 import threading
 from collections.abc import Iterator
+from datetime import datetime
 from functools import cache
 from queue import SimpleQueue
 from typing import Any, Generic, TypeVar
@@ -17,33 +18,33 @@ import msgspec
 import numpy as np
 
 from streamclf.core import records
-from streamclf.core.card import Threshold, Thresholds
-from streamclf.core.spill_buffer import Scratch
+from streamclf.core.card import Threshold, Thresholds, Unknown
+from streamclf.core.spill_buffer import SpillBuffer
 
 T = TypeVar("T")
 
 IN_MEMORY = 1_000_000
-"""Bytes; beyond them a spool goes on in a temporary file."""
+"""Most bytes that a spool holds in memory; more go to a temporary file."""
 
 
 class Spool(Generic[T]):
-    """A queue of any length in little memory: one thread puts, another iterates, once.
+    """Queue of any length in little memory, for one thread that puts and one that iterates once.
 
-    Waiting for an item can be interrupted by a signal. What was read makes room: whenever nothing
-    is left to read, the file begins anew.
+    A signal can interrupt the wait for an item. Whenever all items have been read, the file is
+    used from its start again.
     """
 
     def __init__(self) -> None:
-        self._scratch = Scratch(IN_MEMORY)
+        self._scratch = SpillBuffer(IN_MEMORY)
         self._lock = threading.Lock()
         self._sizes: SimpleQueue[int] = SimpleQueue()
-        self._begin = self._end = 0  # of what is not read yet
+        self._begin = self._end = 0  # range of bytes that are not read yet
 
     def put(self, item: T) -> None:
         """Append an item.
 
         Raises:
-            OSError: There is no room for it; what was put before can be read.
+            OSError: The disk is full; items before this one can still be read.
         """
         data = pack(item)
         with self._lock:
@@ -57,16 +58,16 @@ class Spool(Generic[T]):
         self._sizes.put(len(data))
 
     def finish(self) -> None:
-        """Say that nothing follows."""
+        """End the queue: no item follows."""
         self._sizes.put(0)
 
     def wait(self) -> None:
-        """Wait until nothing follows; what is in the spool is lost."""
+        """Wait for `finish`, and drop all items."""
         while self._sizes.get():
             pass
 
     def close(self) -> None:
-        """Release the file; nobody reads what is put from now on. Safe to call twice."""
+        """Release the file; items that are put later are dropped. Safe to call twice."""
         with self._lock:
             self._scratch.close()
 
@@ -80,7 +81,7 @@ class Spool(Generic[T]):
             yield unpack(data)
 
     def _begin_anew(self) -> None:
-        """Give the disk back what was read, if that is much."""
+        """Start at the beginning again, and free the file if it was large."""
         if self._end > IN_MEMORY:
             self._scratch.clear()
         self._begin = self._end = 0
@@ -97,18 +98,19 @@ def _describe(error: OSError) -> str:
 _KINDS: dict[str, Any] = {
     kind.__name__: kind
     for kind in (
-        records.Average, records.Scores, records.EventBegan, records.EventOngoing,
-        records.SoundEvent, records.Gap, records.Notice, records.Change, Thresholds, Threshold,
+        records.StreamStarted, records.Average, records.Scores, records.EventBegan,
+        records.EventOngoing, records.SoundEvent, records.Gap, records.Notice, records.Change,
+        Thresholds, Threshold, Unknown,
     )
 }  # fmt: skip
-_KIND, _ARRAY = "kind", "array"
+_KIND, _ARRAY, _MAPPING, _MOMENT = "kind", "array", "mapping", "moment"
 
 
 def pack(item: object) -> bytes:
-    """Turn a result into bytes.
+    """Turn a result, or the `StreamStarted` of a recording, into bytes.
 
     Raises:
-        TypeError: It holds something that results do not hold.
+        TypeError: It holds a value of an unknown type, such as the clock of a live stream.
     """
     return msgspec.msgpack.encode(_plain(item))
 
@@ -117,7 +119,7 @@ def unpack(data: bytes) -> Any:
     """Turn bytes from `pack` into an equal result.
 
     Raises:
-        msgspec.DecodeError: They are none.
+        msgspec.DecodeError: The bytes are not from `pack`.
     """
     return _result(msgspec.msgpack.decode(data))
 
@@ -140,7 +142,9 @@ def _plain(value: Any) -> Any:
     if isinstance(value, np.generic):
         return value.item()
     if isinstance(value, dict):
-        return [[key, _plain(item)] for key, item in value.items()]
+        return {_MAPPING: [[key, _plain(item)] for key, item in value.items()]}
+    if isinstance(value, datetime):  # a zone of its own becomes its offset from UTC
+        return {_MOMENT: value.isoformat()}
     return value
 
 
@@ -150,9 +154,9 @@ def _result(plain: Any) -> Any:
     if _ARRAY in plain:
         values = np.frombuffer(plain[_ARRAY], dtype=plain["type"])
         return values.reshape(plain["shape"])
+    if _MAPPING in plain:
+        return {key: _result(value) for key, value in plain[_MAPPING]}
+    if _MOMENT in plain:
+        return datetime.fromisoformat(plain[_MOMENT])
     fields = [_result(value) for value in plain["fields"]]
-    kind = _KINDS[plain[_KIND]]
-    if kind is Thresholds:  # whose classes are pairs, as a dictionary's keys are texts alone
-        place = _names(kind).index("classes")
-        fields[place] = {key: _result(value) for key, value in fields[place]}
-    return kind(*fields)
+    return _KINDS[plain[_KIND]](*fields)

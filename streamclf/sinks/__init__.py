@@ -1,1 +1,1 @@
-"""Where results go: one contract (`Sink`) for all, chosen by a file's ending."""
+"""Sinks: destinations of results, with one interface (`Sink`), chosen by a file's ending."""

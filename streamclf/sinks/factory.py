@@ -1,6 +1,6 @@
-"""From what the user asks for to sinks: formats by name, files by extension.
+"""Construction of sinks from a file name or a format.
 
-Kinds that hardly any run needs are imported when they are asked for: starting takes long enough.
+Kinds of sinks that few runs need are imported when they are requested, to keep starting fast.
 """
 
 from __future__ import annotations
@@ -8,45 +8,18 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Collection
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING
 
 from streamclf.core.errors import UsageError
 from streamclf.core.standard_streams import is_terminal
 from streamclf.sinks.base import Sink
+from streamclf.sinks.file_names import Format, check_scores_ending, format_of
 from streamclf.sinks.jsonl import N_BEST, JsonLinesSink
 from streamclf.sinks.lines import LineFile, Lines, PrintedLines
 from streamclf.sinks.tables import AudacitySink, CsvSink, RavenSink, TextSink
 
 if TYPE_CHECKING:
-    from streamclf.sinks.live.upkeep import Upkeep
-
-Format: TypeAlias = Literal["jsonl", "csv", "audacity", "raven", "text"]
-
-_ENDINGS: dict[str, Format] = {
-    ".selections.txt": "raven",
-    ".raven.txt": "raven",
-    ".jsonl": "jsonl",
-    ".ndjson": "jsonl",
-    ".csv": "csv",
-    ".txt": "audacity",
-}
-"""Longer endings first."""
-
-
-def format_of(path: Path) -> Format:
-    """The format that a file's name asks for.
-
-    Raises:
-        UsageError: No format has this ending.
-    """
-    name = path.name.lower()
-    for ending, chosen in _ENDINGS.items():
-        if name.endswith(ending):
-            return chosen
-    raise UsageError(
-        f"--output {path}: the ending says no format; .jsonl, .csv, .txt (Audacity labels) "
-        "and .selections.txt (Raven) are known"
-    )
+    from streamclf.sinks.live.live_outputs import LiveOutputs
 
 
 def open_sink(
@@ -58,7 +31,7 @@ def open_sink(
     overwrite: bool = False,
     append: bool = False,
     write: Callable[[str], None] | None = None,
-    upkeep: Upkeep | None = None,
+    live_outputs: LiveOutputs | None = None,
     marks: Collection[str] = (),
     n_best: int = 0,
 ) -> Sink:
@@ -67,24 +40,25 @@ def open_sink(
     Args:
         path: The file, or None for standard output.
         chosen: The format; None takes it from the file's ending.
-        top: Of JSON Lines: how many classes to show of each window, 0 for no such lines.
-        begins: Of JSON Lines and text: also tell when events begin.
-        overwrite: Replace a file that is there.
-        append: Go on with a file that is there, of a batch.
-        write: Writes to standard output, in place of writing there directly.
-        upkeep: Of a live run: nothing that becomes of the file holds up who writes.
-        marks: Which lines about recordings JSON Lines and CSV have: ``heard``, ``unfinished``.
-        n_best: Write one answer a recording in place of its events, of so many classes; 0: events.
+        top: Number of classes that JSON Lines show for each window; 0 for no such lines.
+        begins: Also write a line when an event begins, in JSON Lines and text.
+        overwrite: Replace an existing file.
+        append: Continue an existing file of a batch.
+        write: Function that prints to standard output; None writes there directly.
+        live_outputs: Options of a live run, whose files are written by a thread; None for a batch.
+        marks: Kinds of lines about recordings in JSON Lines and CSV: ``heard``, ``unfinished``.
+        n_best: Number of classes in one answer for each recording, which replaces its events; 0
+            writes events.
 
     Raises:
-        UsageError: The format is unknown, or the file is there already.
+        UsageError: The format is unknown, or the file exists already.
         SinkError: The file cannot be created.
     """
     if chosen is None:
         if path is None:
             raise UsageError("standard output needs a --format")
         chosen = format_of(path)
-    file: Lines = _open_lines(path, overwrite, upkeep, append)
+    file: Lines = _open_lines(path, overwrite, live_outputs, append)
     if path is None and write is not None and is_terminal(sys.stdout):
         file = PrintedLines(write)
     sink: Sink
@@ -103,33 +77,32 @@ def open_sink(
 
 
 def _open_lines(
-    path: Path | None, overwrite: bool, upkeep: Upkeep | None, append: bool = False
+    path: Path | None, overwrite: bool, live_outputs: LiveOutputs | None, append: bool = False
 ) -> Lines:
-    if upkeep is not None:
-        return upkeep.open(path, overwrite=overwrite)
+    if live_outputs is not None:
+        return live_outputs.open(path, overwrite=overwrite)
     return LineFile(path, overwrite=overwrite, append=append)
 
 
-def open_scores(path: Path, *, overwrite: bool = False, upkeep: Upkeep | None = None) -> Sink:
+def open_scores(
+    path: Path, *, overwrite: bool = False, live_outputs: LiveOutputs | None = None
+) -> Sink:
     """Open a sink for the scores of every window, .csv or .npz.
 
+    Args:
+        path: The file.
+        overwrite: Replace an existing file.
+        live_outputs: Options of a live run, whose files are written by a thread; None for a batch.
+
     Raises:
-        UsageError: The ending is another, or the file is there already.
+        UsageError: The file has another ending, or exists already.
         SinkError: The file cannot be created.
     """
     from streamclf.sinks.scores import ScoresCsvSink, ScoresNpzSink
 
     check_scores_ending(path)
     if path.suffix.lower() == ".npz":
-        return ScoresNpzSink(path, overwrite=overwrite, tell=upkeep.tell if upkeep else None)
-    return ScoresCsvSink(_open_lines(path, overwrite, upkeep))
-
-
-def check_scores_ending(path: Path) -> None:
-    """Refuse a name for scores that ends neither in .csv nor in .npz.
-
-    Raises:
-        UsageError: It does.
-    """
-    if path.suffix.lower() not in (".csv", ".npz"):
-        raise UsageError(f"--scores {path}: must end in .csv or .npz")
+        return ScoresNpzSink(
+            path, overwrite=overwrite, report=live_outputs.report if live_outputs else None
+        )
+    return ScoresCsvSink(_open_lines(path, overwrite, live_outputs))

@@ -1,6 +1,6 @@
-"""JSON Lines: one object a line; ``type`` says of which kind, ``schema`` in which version.
+"""JSON Lines: one object per line, with its kind in ``type`` and its version in ``schema``.
 
-The fields of each kind are in `streamclf.sinks.json_records`.
+`streamclf.sinks.json_records` defines the fields of each kind.
 """
 
 from __future__ import annotations
@@ -11,10 +11,17 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from streamclf.core.records import Average, EventBegan, EventOngoing, Gap, Result, SoundEvent
+from streamclf.core.records import (
+    Average,
+    EventBegan,
+    EventOngoing,
+    Gap,
+    Result,
+    SoundEvent,
+    StreamStarted,
+)
 from streamclf.core.stats import Statistics
 from streamclf.core.unknown import judge
-from streamclf.sinks.base import StreamInfo
 from streamclf.sinks.json_records import (
     BeginLine,
     EventLine,
@@ -33,20 +40,21 @@ from streamclf.sinks.lines import HEARD, Lines, LineSink
 
 _ENCODER = msgspec.json.Encoder()
 N_BEST = 5
+"""Default number of classes in the answer for a whole recording."""
 
 
 class JsonLinesSink(LineSink):
-    """Writes events and gaps; a regression's values; on request begins, and the top scores.
+    """Sink for events and gaps, or the values of a regression, as JSON Lines.
 
-    What was found in audio shorter than the model's window has ``"short": true``.
+    Results from audio shorter than the model's window have ``"short": true``.
 
     Args:
-        file: Where the lines go.
-        begins: Also a line ``begin`` for each event as soon as it is known, and ``ongoing`` where
-            events tell that they go on; the line of its end has the same id.
-        top: With a number, a line ``update`` with so many top averages follows each window.
-        marks: Which lines about recordings are written: ``heard``, ``unfinished``.
-        n_best: Classes in the answer for a whole recording.
+        file: Destination of the lines.
+        begins: Also write a line ``begin`` when an event is announced, and lines ``ongoing`` while
+            it lasts. The line of its end has the same id.
+        top: Number of classes in a line ``update`` after each window; 0 for no such lines.
+        marks: Kinds of lines about recordings to write: ``heard``, ``unfinished``.
+        n_best: Number of classes in the answer for a whole recording.
     """
 
     def __init__(
@@ -63,7 +71,7 @@ class JsonLinesSink(LineSink):
         file.describe_loss = self._describe_loss
 
     def write(self, result: Result) -> None:
-        """Write a line, if the result is of a kind that is written."""
+        """Write a result as a line, if it is of a requested kind."""
         line = self._line(result, self._stream) if self._stream else None
         if line is not None:
             self._file.write(_encode(line))
@@ -73,16 +81,18 @@ class JsonLinesSink(LineSink):
         if self._stream is None:
             return
         stream = self._stream
-        said: dict[str, Any] = (
+        answer_fields: dict[str, Any] = (
             _values(answer, stream)
             if stream.task == "regression"
             else {"labels": top_labels(answer, stream, self._n_best, chosen_only=True)}
         )
         place = _place(stream, answer.position, answer.end)
-        self._file.write(_encode(SummaryLine(**place, **said, **_mark(answer.scores.short))))
+        self._file.write(
+            _encode(SummaryLine(**place, **answer_fields, **_short_field(answer.scores.short)))
+        )
 
-    def mark(self, kind: str, stream: StreamInfo, statistics: Statistics) -> str:
-        """A line about a recording."""
+    def mark(self, kind: str, stream: StreamStarted, statistics: Statistics) -> str:
+        """Format the line about a recording."""
         place = _place(stream, 0, statistics.elapsed_samples)
         line = HeardLine if kind == HEARD else UnfinishedLine
         return _encode(line(**place, events=statistics.n_events))
@@ -91,22 +101,22 @@ class JsonLinesSink(LineSink):
         source = self._stream.source if self._stream else None
         return _encode(LossLine(source=source, lines=n_lines))
 
-    def _line(self, result: Result, stream: StreamInfo) -> JsonRecord | None:
+    def _line(self, result: Result, stream: StreamStarted) -> JsonRecord | None:
         if isinstance(result, SoundEvent):
             return EventLine(
                 id=stream.event_id(result.id),
                 label=result.label,
                 score=round(result.score, 4),
                 **_place(stream, result.onset, result.offset),
-                **_mark(result.short),
+                **_short_field(result.short),
             )
         if isinstance(result, EventBegan | EventOngoing):
-            return _life(result, stream) if self._begins else None
+            return _begin_or_ongoing_line(result, stream) if self._begins else None
         if isinstance(result, Gap):
             return GapLine(cause=result.cause, **_place(stream, result.position, result.end))
         if isinstance(result, Average) and (stream.task == "regression" or self._top):
             place = _place(stream, result.position, result.end)
-            mark = _mark(result.scores.short)
+            mark = _short_field(result.scores.short)
             if stream.task == "regression":
                 return ValueLine(**place, **_values(result, stream), **mark)
             return UpdateLine(**place, top=top_labels(result, stream, self._top), **mark)
@@ -117,7 +127,9 @@ def _encode(line: JsonRecord) -> str:
     return _ENCODER.encode(line).decode()
 
 
-def _life(result: EventBegan | EventOngoing, stream: StreamInfo) -> BeginLine | OngoingLine:
+def _begin_or_ongoing_line(
+    result: EventBegan | EventOngoing, stream: StreamStarted
+) -> BeginLine | OngoingLine:
     line = BeginLine if isinstance(result, EventBegan) else OngoingLine
     return line(
         id=stream.event_id(result.id),
@@ -130,8 +142,8 @@ def _life(result: EventBegan | EventOngoing, stream: StreamInfo) -> BeginLine | 
     )
 
 
-def _values(average: Average, stream: StreamInfo) -> dict[str, Any]:
-    """A regression's one value, or its values by label."""
+def _values(average: Average, stream: StreamStarted) -> dict[str, Any]:
+    """Return a regression's only value, or its values by label."""
     values = {
         label: round(float(value), 6)
         for label, value in zip(stream.labels, average.values, strict=True)
@@ -140,15 +152,18 @@ def _values(average: Average, stream: StreamInfo) -> dict[str, Any]:
 
 
 def top_labels(
-    average: Average, stream: StreamInfo, n_labels: int, *, chosen_only: bool = False
+    average: Average, stream: StreamStarted, n_labels: int, *, chosen_only: bool = False
 ) -> list[Label]:
-    """The highest averaged scores, in falling order; unknown sounds and silence go first.
+    """List the labels with the highest averaged scores, after an unknown sound or silence.
 
     Args:
         average: The scores.
-        stream: What they belong to.
-        n_labels: So many.
-        chosen_only: Of the labels whose events count.
+        stream: The stream of the scores.
+        n_labels: Number of labels.
+        chosen_only: Only list labels whose events are requested.
+
+    Returns:
+        ``label`` and ``score`` of each, in falling order of scores.
     """
     order = [
         index
@@ -162,13 +177,13 @@ def top_labels(
     return [Label(label=label, score=round(score, 4)) for label, score in rows]
 
 
-def _mark(short: bool) -> dict[str, Any]:
-    """What a result of audio shorter than the model's window has more than others."""
+def _short_field(short: bool) -> dict[str, Any]:
+    """Return the field that marks results of audio shorter than the model's window."""
     return {"short": True} if short else {}
 
 
-def _place(stream: StreamInfo, onset: int, offset: int) -> dict[str, Any]:
-    """Source, onset, offset and, where it is known, local time."""
+def _place(stream: StreamStarted, onset: int, offset: int) -> dict[str, Any]:
+    """Return the fields source, onset, offset and, if it is known, local time."""
     return {
         "source": stream.source,
         "onset": stream.seconds(onset),
@@ -177,6 +192,6 @@ def _place(stream: StreamInfo, onset: int, offset: int) -> dict[str, Any]:
     }
 
 
-def _time(stream: StreamInfo, position: int) -> dict[str, Any]:
+def _time(stream: StreamStarted, position: int) -> dict[str, Any]:
     time = stream.time(position)
     return {} if time is None else {"time": time}

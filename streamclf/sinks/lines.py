@@ -1,4 +1,4 @@
-"""A file, or standard output, written in whole lines."""
+"""Output in whole lines, to a file or to standard output."""
 
 from __future__ import annotations
 
@@ -10,87 +10,103 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 
 from streamclf.core.errors import SinkError
+from streamclf.core.records import StreamStarted
 from streamclf.core.standard_streams import wait_for_room
 from streamclf.core.stats import Statistics
-from streamclf.sinks.base import Sink, StreamInfo
+from streamclf.sinks.base import Sink
 from streamclf.sinks.output_files import is_special, open_special, open_to_append, reason_of
 
 HEARD, UNFINISHED = "heard", "unfinished"
-"""The type of a line or row about a recording that was heard to its end, or was not."""
+"""Types of a line or row about a recording that was processed to its end, or was not."""
 
 
 class Lines(ABC):
-    """Something that takes whole lines.
+    """Destination of whole lines.
 
     Attributes:
-        describe_loss: Writes a line about so many lost ones, in their place; None writes none.
+        describe_loss: Formats a line that takes the place of lost lines, from their number; None
+            for no such line.
     """
 
     describe_loss: Callable[[int], str] | None = None
 
     @property
     def n_lost(self) -> int:
-        """Lines that could not be written, and will not be."""
+        """Number of lines that are lost."""
         return 0
 
     def write_header(self, line: str) -> None:
-        """Begin a file with a line, and each other one that takes its place."""
+        """Set the first line of the file, and of each file that follows it."""
         self.write(line)
 
     @abstractmethod
     def write(self, *lines: str) -> None:
-        """Append lines, given without their line breaks."""
+        """Append lines, given without their line breaks.
+
+        Raises:
+            SinkError: The lines cannot be written.
+        """
 
     def reopen(self) -> None:
-        """Open the file of this name anew, where another may have moved it away."""
+        """Reopen the file of this name, because it may have been moved away."""
 
     def finish(self) -> None:
-        """Begin to end; does not wait."""
+        """Begin to close, without waiting."""
 
     @abstractmethod
     def close(self) -> None:
-        """Finish."""
+        """Close the destination.
+
+        Raises:
+            SinkError: The last lines cannot be written.
+        """
 
 
 class LineSink(Sink):
-    """A sink whose results become lines; the subclass says which.
+    """Sink that writes results as lines, in the format of its subclass.
 
     Args:
-        file: Where the lines go.
-        marks: Which lines about recordings are written: `HEARD`, `UNFINISHED`.
+        file: Destination of the lines.
+        marks: Kinds of lines about recordings to write: `HEARD`, `UNFINISHED`.
     """
 
     def __init__(self, file: Lines, *, marks: Collection[str] = ()) -> None:
         self._file = file
         self._marks = marks
-        self._stream: StreamInfo | None = None
+        self._stream: StreamStarted | None = None
 
     @property
     def n_lost(self) -> int:
-        """Lines that could not be written, and will not be."""
+        """Number of lines that are lost."""
         return self._file.n_lost
 
-    def begin(self, stream: StreamInfo) -> None:
-        """Take note of the stream."""
+    def begin(self, stream: StreamStarted) -> None:
+        """Note the stream."""
         self._stream = stream
 
     def end(self, statistics: Statistics, *, whole: bool = True) -> None:
-        """Write a line about the recording, where that was asked for."""
+        """Write the line about the recording, if it is requested."""
         stream, self._stream = self._stream, None
         kind = HEARD if whole else UNFINISHED
         if stream is not None and kind in self._marks:
             self._file.write(self.mark(kind, stream, statistics))
 
-    def mark(self, kind: str, stream: StreamInfo, statistics: Statistics) -> str:
-        """The line that says how far a recording was heard."""
+    def mark(self, kind: str, stream: StreamStarted, statistics: Statistics) -> str:
+        """Format the line about a recording.
+
+        Args:
+            kind: `HEARD` or `UNFINISHED`.
+            stream: The recording.
+            statistics: Statistics of the recording.
+        """
         raise NotImplementedError
 
     def reopen(self) -> None:
-        """Open the file of this name anew."""
+        """Reopen the file of this name."""
         self._file.reopen()
 
     def finish(self) -> None:
-        """Let what waits be written."""
+        """Begin to write the waiting lines, without waiting for it."""
         self._file.finish()
 
     def close(self) -> None:
@@ -99,17 +115,17 @@ class LineSink(Sink):
 
 
 class PrintedLines(Lines):
-    """Lines handed to a function, such as one that prints above a progress bar.
+    """Lines that are passed to a function, such as one that prints above a progress bar.
 
     Args:
-        write: Takes text with its line breaks.
+        write: Function that takes text with line breaks.
     """
 
     def __init__(self, write: Callable[[str], None]) -> None:
         self._write = write
 
     def write(self, *lines: str) -> None:
-        """Hand the lines on."""
+        """Pass the lines to the function."""
         self._write("".join(f"{line}\n" for line in lines))
 
     def close(self) -> None:
@@ -117,16 +133,16 @@ class PrintedLines(Lines):
 
 
 class LineFile(Lines):
-    """Appends whole lines, each handed to the system at once, so that a crash leaves no half.
+    """File of whole lines, each written by one system call, so that a crash leaves no partial line.
 
     Args:
-        path: The file, None for standard output; a named pipe or a device is written to as it is.
-        overwrite: Replace a file that is there.
-        append: Go on with a file that is there, whose last line is whole.
+        path: A file, a named pipe or a device; None for standard output.
+        overwrite: Replace an existing file.
+        append: Continue an existing file, whose last line must be complete.
 
     Raises:
-        UsageError: The file is there and may not be replaced.
-        SinkError: It cannot be created.
+        UsageError: The file exists and may not be replaced.
+        SinkError: The file cannot be created.
     """
 
     def __init__(self, path: Path | None, *, overwrite: bool = False, append: bool = False) -> None:
@@ -139,11 +155,11 @@ class LineFile(Lines):
         if is_special(path):
             self._descriptor = open_special(path)
         else:
-            how = os.O_TRUNC if overwrite else 0 if append else os.O_EXCL
-            self._descriptor = open_to_append(path, how)
+            flags = os.O_TRUNC if overwrite else 0 if append else os.O_EXCL
+            self._descriptor = open_to_append(path, flags)
 
     def write_header(self, line: str) -> None:
-        """Begin the file with a line, where it is not gone on with."""
+        """Write the first line, unless an existing file is continued."""
         if self._owned and self._descriptor is not None and os.fstat(self._descriptor).st_size:
             return
         self.write(line)
@@ -152,8 +168,8 @@ class LineFile(Lines):
         """Append lines, given without their line breaks.
 
         Raises:
-            SinkError: The disk is full, nobody reads the pipe any more, ...
-            BrokenPipeError: Nobody reads standard output any more.
+            SinkError: The file cannot be written, for example because the disk is full.
+            BrokenPipeError: Standard output has lost its reader.
         """
         if self._descriptor is None:
             raise SinkError(f"{self.name}: is closed already")
@@ -168,13 +184,13 @@ class LineFile(Lines):
                 if not self._owned:
                     raise
                 raise SinkError(f"{self.name}: nobody reads it any more: start again") from error
-            self._take_back(n_written)
+            self._undo_partial_write(n_written)
             raise SinkError(
                 f"{self.name}: cannot be written: {reason_of(error)}; the lines before are kept"
             ) from error
 
     def _put(self, data: memoryview) -> int:
-        """Write what there is room for, though who shares the descriptor set it not to wait."""
+        """Write as many bytes as fit; wait also if the descriptor does not block."""
         assert self._descriptor is not None
         while True:
             try:
@@ -182,8 +198,8 @@ class LineFile(Lines):
             except BlockingIOError:
                 wait_for_room(self._descriptor)
 
-    def _take_back(self, n_bytes: int) -> None:
-        """Cut off what a full disk took of the last lines."""
+    def _undo_partial_write(self, n_bytes: int) -> None:
+        """Cut off the part of the last lines that was written before a failure."""
         if self._descriptor is not None and self._owned and n_bytes:
             with contextlib.suppress(OSError):
                 os.ftruncate(self._descriptor, os.fstat(self._descriptor).st_size - n_bytes)
@@ -192,9 +208,9 @@ class LineFile(Lines):
         """Close the file; standard output stays open.
 
         Raises:
-            SinkError: The disk failed, and tells so only now.
+            SinkError: The disk reports a failure on closing.
         """
-        # Forgotten first: its number may be another file's, even where closing fails.
+        # Set to None first: even if closing fails, the number may soon belong to another file.
         descriptor, self._descriptor = self._descriptor, None
         if descriptor is None or not self._owned:
             return

@@ -1,4 +1,4 @@
-"""Files that results go into: whether they are there, how they come to be, what to say if not."""
+"""Output files: whether they exist, how they are opened, and the errors if that fails."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _APPEND = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0)
 
 
 def is_there(path: Path) -> bool:
-    """Whether there is something of this name; what cannot be looked at is not."""
+    """Whether something of this name exists; False if the system refuses to tell."""
     try:
         return path.exists()
     except OSError:  # the name is too long, or a folder above may not be entered
@@ -21,7 +21,7 @@ def is_there(path: Path) -> bool:
 
 
 def holds_something(path: Path) -> bool:
-    """Whether there is a file or a folder of this name; a device or a pipe holds nothing."""
+    """Whether a file or a folder of this name exists; devices and pipes hold nothing."""
     try:
         return path.is_file() or path.is_dir()
     except OSError:
@@ -29,18 +29,18 @@ def holds_something(path: Path) -> bool:
 
 
 def is_special(path: Path) -> bool:
-    """Whether there is something of this name that is neither file nor folder."""
+    """Whether something of this name exists that is neither a file nor a folder."""
     return is_there(path) and not holds_something(path)
 
 
 def open_special(path: Path) -> int:
-    """Open a device, or a named pipe, whose reader is waited for.
+    """Open a device, or a named pipe; wait until a reader has opened the pipe.
 
     Returns:
-        The descriptor, which waits where there is no room.
+        A descriptor whose writes wait until the reader takes the data.
 
     Raises:
-        SinkError: It cannot be opened.
+        SinkError: The device or pipe cannot be opened.
     """
     flags = os.O_WRONLY | os.O_APPEND | getattr(os, "O_BINARY", 0)
     at_once = getattr(os, "O_NONBLOCK", 0)  # Windows has no pipes of this kind
@@ -60,18 +60,18 @@ def open_special(path: Path) -> int:
 
 
 def open_to_append(path: Path, flags: int = 0) -> int:
-    """Open a file for appending; it and its folder are made where they are not there.
+    """Open a file for appending; create it and its folder if they are missing.
 
     Args:
         path: The file.
-        flags: Of `os.open`, besides those for appending.
+        flags: Flags of `os.open` besides those for appending.
 
     Returns:
         The descriptor.
 
     Raises:
-        UsageError: ``flags`` ask for a new file, and it is there already.
-        SinkError: It cannot be created.
+        UsageError: ``flags`` require a new file, but it exists.
+        SinkError: The file cannot be created.
     """
     make_folder(path)
     try:
@@ -83,10 +83,10 @@ def open_to_append(path: Path, flags: int = 0) -> int:
 
 
 def try_to_create(path: Path) -> None:
-    """See at the beginning whether a file can be created that is written in the end.
+    """Check at the start of a run that a file which is written at the end can be created.
 
     Raises:
-        SinkError: It cannot.
+        SinkError: The file cannot be created.
     """
     there = is_there(path)
     if is_special(path):
@@ -97,10 +97,10 @@ def try_to_create(path: Path) -> None:
 
 
 def make_folder(path: Path) -> None:
-    """Make the folder that a file is to lie in.
+    """Create the folder of a file.
 
     Raises:
-        SinkError: It cannot be made.
+        SinkError: The folder cannot be created.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -116,17 +116,22 @@ def make_folder(path: Path) -> None:
 
 
 def cannot_create(path: Path, error: Exception) -> SinkError:
-    """What to say of a file that cannot be created."""
+    """Make the error for a file that cannot be created."""
     return SinkError(f"{path}: cannot be created: {reason_of(error)}; name another file")
 
 
 def reason_of(error: Exception) -> str:
-    """The system's word for what failed."""
+    """Return the system's reason for an error, in lower case."""
     return (getattr(error, "strerror", None) or str(error)).lower()
 
 
 def already_exists(path: Path, go_on: str = "") -> UsageError:
-    """What to say of an output that must not be replaced; ``go_on`` is how it could be gone on."""
+    """Make the error for an output that exists and must not be replaced.
+
+    Args:
+        path: The output.
+        go_on: Advice on continuing the file; empty if it cannot be continued.
+    """
     ways = f", {go_on}" if go_on else ""
     return UsageError(
         f"{path}: exists already: add --overwrite to replace it{ways}, or name another file"

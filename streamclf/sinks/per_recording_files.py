@@ -1,7 +1,7 @@
-"""The files of one recording after another; each has its name once its recording was heard whole.
+"""Output files of single recordings, which get their names when the recording is complete.
 
-Until then it is called ``NAME.partial``. So what stands under its own name is complete, whatever
-ends a batch, and a later run can tell which recordings are still to be done.
+Until then a file is called ``NAME.partial``. A file under its own name is therefore complete,
+whatever ends a batch, and a later run can tell which recordings remain.
 """
 
 from __future__ import annotations
@@ -14,47 +14,39 @@ from pathlib import Path
 
 from streamclf.core.errors import StreamclfError
 from streamclf.sinks.base import Sink
-from streamclf.sinks.factory import format_of, open_sink
+from streamclf.sinks.factory import open_sink
+from streamclf.sinks.file_names import format_of, output_for
 from streamclf.sinks.output_files import already_exists, is_special, is_there, reason_of
 
 PARTIAL = ".partial"
-LONGEST_NAME = 255
-"""Bytes, or letters, that file systems take."""
+MAX_NAME_LENGTH = 255
+"""Longest name of a file, in bytes."""
 
 
-def partial_of(path: Path) -> Path:
-    """What a file is called until it is whole."""
-    n_left = LONGEST_NAME - len(os.fsencode(path.name))
+def partial_path(path: Path) -> Path:
+    """Return the name of an output file before it is complete."""
+    n_left = MAX_NAME_LENGTH - len(os.fsencode(path.name))
     if not 0 <= n_left < len(PARTIAL):
         return path.with_name(path.name + PARTIAL)
-    # There is room for its own name, but not for more.
+    # The name itself fits, but not with the ending.
     digest = hashlib.sha256(os.fsencode(path.name)).hexdigest()[:16]
     return path.with_name(digest + PARTIAL)
 
 
-def output_for(template: Path, recording: Path) -> Path:
-    """Fill ``{stem}`` (the recording's name without ending) and ``{dir}`` (its folder) in."""
-    text = str(template).replace("{stem}", recording.stem).replace("{dir}", str(recording.parent))
-    return Path(text)
-
-
-def is_template(path: Path) -> bool:
-    """Whether a name stands for a file a recording."""
-    return "{stem}" in str(path) or "{dir}" in str(path)
-
-
-class OwnFiles:
-    """Opens a recording's sinks, and closes those of the one before.
+class PerRecordingFiles:
+    """Sinks of the current recording; opening the next recording's sinks closes them.
 
     Args:
         templates: Names with ``{stem}`` or ``{dir}``.
-        overwrite: Replace files that are there.
-        n_best: Write one answer a recording in place of its events, of so many classes; 0: events.
-        begins: Lines for events that begin, too.
+        overwrite: Replace existing files.
+        n_best: Number of classes in one answer for each recording, which replaces its events; 0
+            writes events.
+        begins: Also write a line when an event begins.
 
     Attributes:
-        unfinished: What has no name of its own, as its recording was not heard to its end.
-        failures: Files that could not be created or named, a line each; all else went on.
+        unfinished: Files that kept their partial name because the recording was not completed.
+        failures: Errors about files that could not be created or renamed, one line each. The other
+            files are written all the same.
     """
 
     def __init__(
@@ -74,9 +66,9 @@ class OwnFiles:
         self.failures: list[str] = []
 
     def open(self, recording: Path) -> list[Sink]:
-        """Sinks for a recording; what is left of an earlier run's is replaced.
+        """Open the sinks of a recording, and replace partial files of an earlier run.
 
-        One that cannot be created is told in `failures`, and the others are there all the same.
+        A file that cannot be created is added to `failures`; the other sinks are returned.
         """
         self.close()
         self._recording = recording
@@ -89,12 +81,12 @@ class OwnFiles:
         return sinks
 
     def _open(self, path: Path) -> Sink:
-        if is_special(path):  # a pipe, which holds nothing to be lost
+        if is_special(path):  # a pipe or device has no partial name
             sink = open_sink(path, begins=self._begins, n_best=self._n_best)
         else:
             if is_there(path) and not self._overwrite:
                 raise already_exists(path)
-            partial = partial_of(path)
+            partial = partial_path(path)
             sink = open_sink(
                 partial,
                 format_of(path),
@@ -106,12 +98,12 @@ class OwnFiles:
         self._sinks.callback(sink.close)
         return sink
 
-    def keep(self, recording: Path) -> None:
-        """Give the files of a recording that was heard to its end their names.
+    def publish(self, recording: Path) -> None:
+        """Close the files of a completed recording, and give them their names.
 
-        Those for which that is not possible stay as they are, and are told in `failures`.
+        A file that cannot be renamed keeps its partial name and is added to `failures`.
         """
-        if recording != self._recording:  # it could not be opened, and has none
+        if recording != self._recording:  # it could not be opened, so it has no files
             return
         self._sinks.close()
         names, self._names = self._names, []
@@ -125,7 +117,7 @@ class OwnFiles:
                 )
 
     def close(self) -> None:
-        """Close what is open; what has no name of its own yet is told in `unfinished`."""
+        """Close all files; those with a partial name are added to `unfinished`."""
         self._sinks.close()
         self.unfinished += [partial for partial, _ in self._names]
         self._names = []

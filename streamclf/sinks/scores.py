@@ -1,4 +1,4 @@
-"""The scores of every window, before averaging: CSV, or NumPy's .npz."""
+"""Scores of every window before averaging, as CSV or NumPy's .npz."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from typing import IO
 import numpy as np
 
 from streamclf.core.errors import SinkError, UsageError
-from streamclf.core.records import Average, Result
-from streamclf.sinks.base import Sink, StreamInfo
+from streamclf.core.records import Average, Result, StreamStarted
+from streamclf.sinks.base import Sink
 from streamclf.sinks.lines import LineFile, LineSink
 from streamclf.sinks.output_files import is_special
 from streamclf.sinks.tables import csv_line
 
 
 class ScoresCsvSink(LineSink):
-    """A row a window: source, onset, offset, then a column a label.
+    """CSV table with a row for each window: source, onset, offset, then a column for each label.
 
     Args:
-        file: Where the lines go.
+        file: Destination of the lines.
     """
 
-    def begin(self, stream: StreamInfo) -> None:
+    def begin(self, stream: StreamStarted) -> None:
         """Write the header, once."""
         if self._stream is None:
             self._file.write_header(csv_line(["source", "onset", "offset", *stream.labels]))
@@ -35,33 +35,35 @@ class ScoresCsvSink(LineSink):
         """Write the newest window's own scores."""
         if isinstance(result, Average) and self._stream is not None:
             place = [self._stream.seconds(result.position), self._stream.seconds(result.end)]
-            # 9 digits give a float32 back exactly.
+            # 9 digits represent a float32 exactly.
             values = [f"{value:.9g}" for value in result.scores.values]
             self._file.write(csv_line([self._stream.source, *place, *values]))
 
 
 class ScoresNpzSink(Sink):
-    """Arrays ``scores`` (windows, classes) float32, ``onset``, ``offset`` (windows,) float64,
-    ``source`` (windows,) int32 into ``sources``, and ``labels``.
+    """NumPy archive with the scores of all windows.
 
-    Rows are kept in temporary files until the end, so that memory stays flat.
+    Its arrays are ``scores`` (windows, classes) float32; ``onset`` and ``offset`` (windows,)
+    float64 in seconds; ``source`` (windows,) int32, the index into ``sources``; and ``labels``.
+    Rows lie in temporary files until the end, so that memory stays flat.
 
     Args:
         path: The .npz file.
-        overwrite: Replace a file that is there.
-        tell: Of a live run: rows for which there is no room are lost, and said here in a line.
+        overwrite: Replace an existing file.
+        report: Called with one line when rows are lost because the disk is full, and when writing
+            succeeds again, in a live run. With None such a failure raises an error.
 
     Raises:
-        UsageError: The file is there and may not be replaced, or is none.
-        SinkError: It cannot be created.
-    """  # noqa: D205
+        UsageError: The file exists and may not be replaced, or is a device or pipe.
+        SinkError: The file cannot be created.
+    """
 
     def __init__(
         self,
         path: Path,
         *,
         overwrite: bool = False,
-        tell: Callable[[str], None] | None = None,
+        report: Callable[[str], None] | None = None,
     ) -> None:
         if is_special(path):
             raise UsageError(
@@ -69,18 +71,18 @@ class ScoresNpzSink(Sink):
             )
         LineFile(path, overwrite=overwrite).close()  # claims the name now, not hours later
         self._path = path
-        self._tell = tell
+        self._report = report
         self._n_rows = self._n_lost = 0
         self._failing = False
-        # Closed in close(): they live as long as the sink.
+        # close() closes them.
         self._scores: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115
-        self._places: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115
+        self._positions: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115
         self._sources: list[str] = []
-        self._stream: StreamInfo | None = None
+        self._stream: StreamStarted | None = None
         self._closed = False
 
-    def begin(self, stream: StreamInfo) -> None:
-        """Take note of the stream."""
+    def begin(self, stream: StreamStarted) -> None:
+        """Note the stream and its name."""
         self._stream = stream
         self._sources.append(stream.source)
 
@@ -90,40 +92,44 @@ class ScoresNpzSink(Sink):
             stream = self._stream
             onset, offset = stream.seconds(result.position), stream.seconds(result.end)
             place = np.array([onset, offset, len(self._sources) - 1], dtype=np.float64)
-            self._keep(result.scores.values.astype(np.float32).tobytes(), place.tobytes())
+            self._append_row(result.scores.values.astype(np.float32).tobytes(), place.tobytes())
 
-    def _keep(self, scores: bytes, place: bytes) -> None:
-        """Append a row to both files, or to none."""
+    def _append_row(self, scores: bytes, place: bytes) -> None:
+        """Append a row to both files, or to neither."""
         try:
-            for file, row in [(self._scores, scores), (self._places, place)]:
+            for file, row in [(self._scores, scores), (self._positions, place)]:
                 file.seek(self._n_rows * len(row))
                 file.write(row)
-                if self._tell is not None:
-                    file.flush()  # so that a full disk is seen at the row it has no room for
+                if self._report is not None:
+                    file.flush()  # a full disk is then noticed at the row that does not fit
         except OSError as error:
-            self._lose(error)
+            self._count_loss(error)
         else:
             self._n_rows += 1
-            if self._failing and self._tell is not None:
-                self._tell(f"{self._path}: is written again, {self._n_lost} rows were lost")
+            if self._failing and self._report is not None:
+                self._report(f"{self._path}: is written again, {self._n_lost} rows were lost")
             self._failing = False
 
-    def _lose(self, error: OSError) -> None:
+    def _count_loss(self, error: OSError) -> None:
         reason = f"{self._path}: cannot be written: {error.strerror}"
-        if self._tell is None:
+        if self._report is None:
             raise SinkError(reason) from error
         if not self._failing:
-            self._tell(f"warning: {reason}; rows are lost until there is room")
+            self._report(f"warning: {reason}; rows are lost until there is room")
         self._failing = True
         self._n_lost += 1
 
     @property
     def n_lost(self) -> int:
-        """Rows that could not be kept."""
+        """Number of rows that are lost."""
         return self._n_lost
 
     def close(self) -> None:
-        """Write the .npz."""
+        """Write the .npz file. Safe to call twice.
+
+        Raises:
+            SinkError: The file cannot be written.
+        """
         if self._closed:
             return
         self._closed = True
@@ -137,11 +143,11 @@ class ScoresNpzSink(Sink):
             raise SinkError(f"{self._path}: cannot be written: {error.strerror}") from error
         finally:
             self._scores.close()
-            self._places.close()
+            self._positions.close()
 
     def _arrays(self) -> dict[str, np.ndarray]:
         labels = self._stream.labels if self._stream else []
-        places = _array(self._places, np.dtype(np.float64), self._n_rows, 3)
+        places = _array(self._positions, np.dtype(np.float64), self._n_rows, 3)
         return {
             "scores": _array(self._scores, np.dtype(np.float32), self._n_rows, len(labels)),
             "onset": places[:, 0],

@@ -1,15 +1,15 @@
-"""Tables of many recordings that a batch goes on with: which recordings they hold to their end.
+"""Tables of many recordings that a resumed batch continues.
 
-With ``--resume`` a row ``heard`` follows the rows of each recording that was heard to its end, in
-the table itself, so that the two cannot part; one that had to be given up has a row ``unfinished``.
-Rows are appended in the order of the recordings, by one process. So whatever ends it, only the last
-recording of a table can be there in part without a word: one that has neither row behind it, and no
-other recording either. (A table that was begun without ``--resume`` is read by the same rule; it
-does not tell of recordings without events, which are heard again.)
+With ``--resume`` the rows of a recording that was processed to its end are followed by a row
+``heard``; a recording that had to be given up has a row ``unfinished``. These rows lie in the table
+itself, so that they cannot get separated from it. One process appends the rows in the order of the
+recordings. After any interruption, therefore, only the last recording can be incomplete without
+such a row. A table that was started without ``--resume`` is read by the same rule; it does not name
+recordings without events, so these are processed again.
 
-Before the batch goes on, half a line at the end and all rows of recordings that are heard anew are
-taken out: by cutting the file where they are its end, which is one step, else by a new file in its
-place.
+Before the batch continues, an unfinished line at the end and all rows of recordings that are
+processed again are removed. If they are at the end, the file is truncated in one step, else it is
+replaced by a new file.
 """
 
 from __future__ import annotations
@@ -26,32 +26,32 @@ import msgspec
 
 from streamclf.core.errors import SinkError, UsageError
 from streamclf.core.redaction import one_line
-from streamclf.sinks.factory import format_of
+from streamclf.sinks.file_names import format_of
 from streamclf.sinks.lines import HEARD, UNFINISHED
 from streamclf.sinks.tables import CsvSink
 
 _TEXT = ("utf-8", "backslashreplace")
 _NEW = ".new"
-_LONGEST_HALF = 65_536
-"""What is longer than this is no half line of ours."""
+_MAX_UNFINISHED_LINE = 65_536
+"""Longest unfinished line, in bytes, at the end of a table."""
 
 
 class _Line(msgspec.Struct):
-    """What is asked of a line of JSON Lines."""
+    """Fields of a JSON line that matter here."""
 
     type: str | None = None
     source: str | None = None
 
 
 @dataclass
-class _Stretch:
-    """Consecutive rows of one recording, in bytes from the table's start.
+class _RowRange:
+    """Consecutive rows of one recording, as a range of bytes in the table.
 
     Attributes:
-        source: The recording; None for rows that no recording is known of.
-        start: Of its first row.
-        end: Behind its last row.
-        heard: Whether it was heard to its end, as the last row says; None if none says so.
+        source: The recording; None for rows that name no recording.
+        start: Start of the first row.
+        end: End of the last row.
+        heard: True if the last row is ``heard``, False if it is ``unfinished``, else None.
     """
 
     source: str | None
@@ -61,19 +61,19 @@ class _Stretch:
 
 
 class SharedTable:
-    """A table that an earlier run left.
+    """A table of an earlier run.
 
     Args:
         path: The file, CSV or JSON Lines.
 
     Raises:
-        UsageError: It is no table of this kind.
-        SinkError: It cannot be read.
+        UsageError: The file is no table of events.
+        SinkError: The file cannot be read.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._stretches: list[_Stretch] = []
+        self._ranges: list[_RowRange] = []
         self._header_end = 0
         try:
             with path.open("rb") as file:
@@ -83,20 +83,19 @@ class SharedTable:
         except OSError as error:
             reason = (error.strerror or str(error)).lower()
             raise SinkError(f"{path}: cannot be read: {reason}; name another file") from error
-        last = max((n for n, one in enumerate(self._stretches) if one.source), default=None)
+        last = max((n for n, one in enumerate(self._ranges) if one.source), default=None)
         self._done = {
-            stretch.source
-            for number, stretch in enumerate(self._stretches)
-            if stretch.source is not None
-            and (stretch.heard or (stretch.heard is None and number != last))
+            rows.source
+            for number, rows in enumerate(self._ranges)
+            if rows.source is not None and (rows.heard or (rows.heard is None and number != last))
         }
-        end = self._stretches[last] if last is not None else None
+        end = self._ranges[last] if last is not None else None
         self._unfinished = end.source if end is not None and end.heard is None else None
         if self._unfinished is not None:
             self._done.discard(self._unfinished)
 
     def _read(self, file: BinaryIO) -> int:
-        """Take note of the rows; returns where the last whole one ends."""
+        """Read the ranges of rows; return the end of the last complete row."""
         as_csv = format_of(self.path) == "csv"
         end = 0
         for text, start, end in _rows(file, quoted=as_csv):
@@ -105,26 +104,26 @@ class SharedTable:
                 self._header_end = end
                 continue
             kind, source = _parse_csv(text) if as_csv else _parse_json(text)
-            last = self._stretches[-1] if self._stretches else None
+            last = self._ranges[-1] if self._ranges else None
             if last is None or last.source != source or last.heard is not None:
-                last = _Stretch(source, start, end)
-                self._stretches.append(last)
+                last = _RowRange(source, start, end)
+                self._ranges.append(last)
             last.end = end
             last.heard = {HEARD: True, UNFINISHED: False}.get(kind or "")
         file.seek(end)
-        self._check_half(file.read(_LONGEST_HALF), as_csv, first=not end)
+        self._check_unfinished_line(file.read(_MAX_UNFINISHED_LINE), as_csv, first=not end)
         return end
 
-    def _check_half(self, half: bytes, as_csv: bool, *, first: bool) -> None:
-        """Refuse what stands behind the last line break if it is no half line of ours."""
+    def _check_unfinished_line(self, unfinished: bytes, as_csv: bool, *, first: bool) -> None:
+        """Refuse bytes after the last line break that are no unfinished row of such a table."""
         begin = CsvSink.header.encode() if as_csv else b'{"type":"'
-        ours = half[: len(begin)] == begin[: len(half)] or (as_csv and not first)
-        if not half.strip(b"\0"):
-            return  # what a power cut leaves of a line that was not on the disk yet
-        if not ours or len(half) == _LONGEST_HALF:
+        ours = unfinished[: len(begin)] == begin[: len(unfinished)] or (as_csv and not first)
+        if not unfinished.strip(b"\0"):
+            return  # a power cut leaves zeros in place of a line that was not on the disk
+        if not ours or len(unfinished) == _MAX_UNFINISHED_LINE:
             raise UsageError(
-                f"--resume: {self.path} ends with {half[:40].decode(*_TEXT)!r}, which is no line "
-                "of a table of events: name another file"
+                f"--resume: {self.path} ends with {unfinished[:40].decode(*_TEXT)!r}, which is no "
+                "line of a table of events: name another file"
             )
 
     def _check_header(self, text: bytes) -> None:
@@ -136,7 +135,7 @@ class SharedTable:
             )
 
     def holds(self, recording: Path) -> bool:
-        """Whether it holds a recording to its end, as that is now."""
+        """Whether the table holds a recording completely, and is newer than the recording."""
         try:
             newer = recording.stat().st_mtime_ns > self._changed_ns
         except OSError:
@@ -144,10 +143,13 @@ class SharedTable:
         return not newer and self._name(recording) in self._done
 
     def check_names(self, recordings: Collection[Path]) -> None:
-        """See whether it can tell the recordings of a batch apart.
+        """Check that the table names each recording of a batch differently.
+
+        Args:
+            recordings: All recordings of the batch.
 
         Raises:
-            UsageError: It shows two of them by one name, so that one would pass for the other.
+            UsageError: Two recordings have the same name in the table.
         """
         named: dict[str, Path] = {}
         for recording in recordings:
@@ -159,10 +161,13 @@ class SharedTable:
                 )
 
     def check(self, recordings: Collection[Path]) -> None:
-        """See whether a batch of these recordings can go on with it.
+        """Check that a batch includes the recording that the table holds in part.
+
+        Args:
+            recordings: The recordings that remain.
 
         Raises:
-            UsageError: A recording of which it holds a part is not among them.
+            UsageError: It does not.
         """
         if self._unfinished is None or self._unfinished in set(map(self._name, recordings)):
             return
@@ -171,35 +176,38 @@ class SharedTable:
             "its end and is not among the recordings: name it as well, or another table"
         )
 
-    def take_out(self, recordings: Collection[Path]) -> list[str]:
-        """Take out half a line and the rows of recordings that are heard anew.
+    def remove_rows(self, recordings: Collection[Path]) -> list[str]:
+        """Remove an unfinished line and the rows of recordings that are processed again.
+
+        Args:
+            recordings: The recordings that are processed again.
 
         Returns:
-            The recordings of which there were rows.
+            Names of the recordings that had rows.
 
         Raises:
-            SinkError: It cannot be written; it stays as it is.
+            SinkError: The table cannot be written; it is unchanged.
         """
         names = set(map(self._name, recordings))
-        gone = [stretch for stretch in self._stretches if stretch.source in names]
-        kept = [stretch for stretch in self._stretches if stretch.source not in names]
+        removed = [rows for rows in self._ranges if rows.source in names]
+        kept = [rows for rows in self._ranges if rows.source not in names]
         end = kept[-1].end if kept else self._header_end
         try:
-            if gone and gone[0].start < end:
-                self._write_anew(kept)
+            if removed and removed[0].start < end:
+                self._rewrite(kept)
             elif end < self._size:
                 os.truncate(self.path, end)
         except OSError as error:
             reason = (error.strerror or str(error)).lower()
             raise SinkError(f"{self.path}: cannot go on: {reason}; name another file") from error
-        return list(dict.fromkeys(stretch.source for stretch in gone if stretch.source))
+        return list(dict.fromkeys(rows.source for rows in removed if rows.source))
 
     def _name(self, recording: Path) -> str:
-        """A recording as the rows name it; a row of CSV shows control characters."""
+        """Return the name of a recording in the rows; CSV escapes control characters."""
         name = os.fsencode(recording).decode(*_TEXT)
         return one_line(name) if format_of(self.path) == "csv" else name
 
-    def _write_anew(self, kept: list[_Stretch]) -> None:
+    def _rewrite(self, kept: list[_RowRange]) -> None:
         part = self.path.with_name(self.path.name + _NEW)
         try:
             with self.path.open("rb") as old, part.open("wb") as new:
@@ -215,7 +223,7 @@ class SharedTable:
 
 
 def _rows(file: BinaryIO, *, quoted: bool) -> Iterator[tuple[bytes, int, int]]:
-    """Whole rows with the bytes where they start and end; a quoted cell may hold line breaks."""
+    """Yield complete rows with their start and end in bytes; quoted cells may hold line breaks."""
     start, row = 0, b""
     for line in file:
         row += line

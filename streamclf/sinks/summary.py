@@ -1,24 +1,24 @@
-"""One answer a recording in place of its events: the mean of all its windows' scores."""
+"""One answer for each recording in place of its events: the mean of all windows' scores."""
 
 from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
 
-from streamclf.core.records import Average, Block, Gap, Notice, Result, Scores
+from streamclf.core.records import Average, Block, Gap, Notice, Result, Scores, StreamStarted
 from streamclf.core.stats import Statistics
 from streamclf.core.temperature import temper, untemper
-from streamclf.sinks.base import Sink, StreamInfo
+from streamclf.sinks.base import Sink
 
 
-class WholeMean:
-    """The mean of the windows' scores, with the temperature of an average.
+class RecordingMean:
+    """Mean of all windows' scores, with the temperature applied to the mean.
 
     Args:
-        temperature: Of the scores.
+        temperature: Temperature of the scores.
 
     Attributes:
-        n_windows: So many were taken.
+        n_windows: Number of windows so far.
     """
 
     def __init__(self, temperature: float = 1.0) -> None:
@@ -29,15 +29,15 @@ class WholeMean:
         self._short = True
 
     def add(self, average: Average) -> None:
-        """Take a window."""
+        """Add the scores of a window."""
         values = untemper(average.scores.values.astype(np.float64), self._temperature)
         self._total = values if self._total is None else self._total + values
         self.n_windows += 1
         self._end = average.end
         self._short &= average.scores.short
 
-    def take(self) -> Average | None:
-        """The mean of what was taken, as an average of one long window; None of nothing."""
+    def compute(self) -> Average | None:
+        """Return the mean as the average of one long window, or None if there are no windows."""
         if self._total is None:
             return None
         mean = self._total / self.n_windows
@@ -46,50 +46,50 @@ class WholeMean:
 
 
 class SummarySink(Sink):
-    """Hands a sink one answer a recording, and what is missing of it, in place of its events.
+    """Sink that passes one answer for each recording on, and its gaps, but not its events.
 
     Args:
-        sink: Writes it.
+        sink: The sink that writes them.
     """
 
     def __init__(self, sink: Sink) -> None:
         self._sink = sink
-        self._mean = WholeMean()
+        self._mean = RecordingMean()
 
     @property
     def n_lost(self) -> int:
-        """Lines that could not be written, and will not be."""
+        """Number of lines that are lost."""
         return self._sink.n_lost
 
-    def begin(self, stream: StreamInfo) -> None:
-        """Take note of the stream."""
-        self._mean = WholeMean(stream.temperature)
+    def begin(self, stream: StreamStarted) -> None:
+        """Begin the mean of a new stream."""
+        self._mean = RecordingMean(stream.temperature)
         self._sink.begin(stream)
 
     def hear(self, item: Block | Gap) -> None:
-        """Hand it on."""
+        """Pass the audio on."""
         self._sink.hear(item)
 
     def write(self, result: Result) -> None:
-        """Take a window; hand on what is missing."""
+        """Add a window to the mean; pass gaps and notices on."""
         if isinstance(result, Average):
             self._mean.add(result)
         elif isinstance(result, Gap | Notice):
             self._sink.write(result)
 
     def end(self, statistics: Statistics, *, whole: bool = True) -> None:
-        """Write the answer, if all was heard."""
-        answer, self._mean = self._mean.take(), WholeMean()
+        """Write the answer, if the recording was processed to its end."""
+        answer, self._mean = self._mean.compute(), RecordingMean()
         if answer is not None and whole:
             self._sink.summarise(answer)
         self._sink.end(statistics, whole=whole)
 
     def reopen(self) -> None:
-        """Hand it on."""
+        """Reopen the file of the sink."""
         self._sink.reopen()
 
     def finish(self) -> None:
-        """Hand it on."""
+        """Begin to close the sink, without waiting."""
         self._sink.finish()
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""Tables of events: CSV, Audacity labels, Raven selection tables, and one for people."""
+"""Tables of events: CSV, Audacity labels, Raven selection tables, and text for people."""
 
 from __future__ import annotations
 
@@ -8,20 +8,21 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import ClassVar
 
-from streamclf.core.highest_averages import WORTH_TELLING
-from streamclf.core.records import Average, EventBegan, Gap, Result, SoundEvent
+from streamclf.core.highest_averages import MIN_SHOWN
+from streamclf.core.records import Average, EventBegan, Gap, Result, SoundEvent, StreamStarted
 from streamclf.core.redaction import one_line
 from streamclf.core.stats import Statistics
-from streamclf.sinks.base import StreamInfo
 from streamclf.sinks.jsonl import N_BEST, top_labels
 from streamclf.sinks.lines import Lines, LineSink
 
 
 class TableSink(LineSink):
-    """A text table, a row a result; the subclass says what the rows are.
+    """Table with one row for each result, in the format of its subclass.
 
     Args:
-        file: Where the lines go.
+        file: Destination of the lines.
+        marks: Kinds of rows about recordings to write: ``heard``, ``unfinished``.
+        n_best: Number of classes in the answer for a whole recording.
     """
 
     header: ClassVar[str | None] = None
@@ -40,21 +41,23 @@ class TableSink(LineSink):
             self._file.write(self.row(self._stream, label, onset, offset, score))
 
     def row(
-        self, stream: StreamInfo, label: str | None, onset: int, offset: int, score: float | str
+        self, stream: StreamStarted, label: str | None, onset: int, offset: int, score: float | str
     ) -> str:
         """Format a row.
 
         Args:
-            stream: What the result belongs to.
-            label: Of the event or value; None for a gap.
-            onset: Position.
-            offset: Position.
-            score: Of the event, the value, or a gap's cause.
+            stream: The stream of the result.
+            label: Label of the event or value; None for a gap.
+            onset: Position of the first sample.
+            offset: Position just after the last sample.
+            score: Score of the event, the value, or the cause of the gap.
         """
         raise NotImplementedError
 
 
-def _rows(result: Result, stream: StreamInfo) -> Iterator[tuple[str | None, int, int, float | str]]:
+def _rows(
+    result: Result, stream: StreamStarted
+) -> Iterator[tuple[str | None, int, int, float | str]]:
     if isinstance(result, SoundEvent):
         yield result.label, result.onset, result.offset, round(result.score, 4)
     elif isinstance(result, Gap):
@@ -65,16 +68,16 @@ def _rows(result: Result, stream: StreamInfo) -> Iterator[tuple[str | None, int,
 
 
 class CsvSink(TableSink):
-    """Columns type, source, label, onset, offset, score, time, utc_offset.
+    """CSV table with the columns type, source, label, onset, offset, score, time, utc_offset.
 
-    A gap has its cause as label. ``time`` is local and has no offset in any row, so that a table of
-    many recordings has times of one form; the offset from UTC is a column of its own.
+    The label of a gap is its cause. ``time`` is local time without an offset, so that all rows have
+    one form; the column ``utc_offset`` holds the offset from UTC.
     """
 
     header = "type,source,label,onset,offset,score,time,utc_offset"
 
     def row(
-        self, stream: StreamInfo, label: str | None, onset: int, offset: int, score: float | str
+        self, stream: StreamStarted, label: str | None, onset: int, offset: int, score: float | str
     ) -> str:
         """Format a row."""
         kind = "value" if stream.task == "regression" else "event"
@@ -83,38 +86,44 @@ class CsvSink(TableSink):
         return self._line(stream, kind, name, onset, offset, number)
 
     def summarise(self, answer: Average) -> None:
-        """Write a row ``summary`` for each of the best labels, or of a regression's values."""
+        """Write a row ``summary`` for each of the best labels or each value of a regression."""
         if self._stream is not None:
             for label, score in _answer(answer, self._stream, self._n_best):
                 place = (answer.position, answer.end)
                 self._file.write(self._line(self._stream, "summary", label, *place, score))
 
-    def mark(self, kind: str, stream: StreamInfo, statistics: Statistics) -> str:
-        """A row about a recording."""
+    def mark(self, kind: str, stream: StreamStarted, statistics: Statistics) -> str:
+        """Format the row about a recording."""
         return self._line(stream, kind, "", 0, statistics.elapsed_samples, "")
 
     def _line(
-        self, stream: StreamInfo, kind: str, name: object, onset: int, offset: int, number: object
+        self,
+        stream: StreamStarted,
+        kind: str,
+        name: object,
+        onset: int,
+        offset: int,
+        number: object,
     ) -> str:
         place = (stream.seconds(onset), stream.seconds(offset))
         return csv_line([kind, stream.source, name, *place, number, *stream.wall_clock(onset)])
 
 
 class AudacitySink(TableSink):
-    """Audacity labels: onset, offset, label, separated by tabs. One recording a file."""
+    """Audacity labels: onset, offset, label, separated by tabs; one recording per file."""
 
     def row(
-        self, stream: StreamInfo, label: str | None, onset: int, offset: int, score: float | str
+        self, stream: StreamStarted, label: str | None, onset: int, offset: int, score: float | str
     ) -> str:
         """Format a row."""
         text = f"gap: {score}" if label is None else label
         if stream.task == "regression" and label is not None:
             text = f"{label} {score}"
-        return f"{stream.seconds(onset):.6f}\t{stream.seconds(offset):.6f}\t{_words(text)}"
+        return f"{stream.seconds(onset):.6f}\t{stream.seconds(offset):.6f}\t{_tab_safe(text)}"
 
 
 class RavenSink(TableSink):
-    """A Raven selection table; times count from the beginning of each file."""
+    """Raven selection table; times count from the beginning of each recording."""
 
     header = (
         "Selection\tView\tChannel\tBegin Time (s)\tEnd Time (s)\tLow Freq (Hz)\t"
@@ -126,7 +135,7 @@ class RavenSink(TableSink):
         self._n_rows = 0
 
     def row(
-        self, stream: StreamInfo, label: str | None, onset: int, offset: int, score: float | str
+        self, stream: StreamStarted, label: str | None, onset: int, offset: int, score: float | str
     ) -> str:
         """Format a row."""
         self._n_rows += 1
@@ -135,16 +144,16 @@ class RavenSink(TableSink):
         text, number = ("gap: " + str(score), "") if label is None else (label, str(score))
         band = ["0", str(stream.sample_rate // 2)]
         cells = [str(self._n_rows), "Spectrogram 1", "1", begin, end, *band, one_line(name), begin]
-        return "\t".join([*cells, _words(text), number])
+        return "\t".join([*cells, _tab_safe(text), number])
 
 
 class TextSink(TableSink):
-    """A table for people, with display names; it says where a recording has no events.
+    """Text table for people, with display names and a line for each recording without events.
 
     Args:
-        file: Where the lines go.
-        begins: Also a row for each event as soon as it is known, with its end left open.
-        n_best: Classes in the answer for a whole recording.
+        file: Destination of the lines.
+        begins: Also write a row when an event is announced, without its end.
+        n_best: Number of classes in the answer for a whole recording.
     """
 
     def __init__(self, file: Lines, *, begins: bool = False, n_best: int = N_BEST) -> None:
@@ -154,22 +163,22 @@ class TextSink(TableSink):
         self._answered = False
 
     def summarise(self, answer: Average) -> None:
-        """Write the best labels, or a regression's values, in a line."""
+        """Write the best labels, or the values of a regression, in one line."""
         stream = self._stream
         if stream is None:
             return
         best = _answer(answer, stream, self._n_best)
         if stream.task != "regression":
-            best = [pair for pair in best if pair[1] >= WORTH_TELLING] or best[:1]
+            best = [pair for pair in best if pair[1] >= MIN_SHOWN] or best[:1]
         parts = [f"{stream.display_name(name)} {number:.2f}" for name, number in best]
         self._file.write(f"{self._title(stream)}  {', '.join(parts)}")
         self._answered = True
 
     def end(self, statistics: Statistics, *, whole: bool = True) -> None:
-        """Say that there were no events, and what came nearest to being one."""
+        """Write a line if the recording has no events, with the highest averages."""
         stream = self._stream
-        told = statistics.n_events or self._answered or not whole
-        if stream is not None and not told and stream.task != "regression":
+        has_content = statistics.n_events or self._answered or not whole
+        if stream is not None and not has_content and stream.task != "regression":
             nearest = statistics.highest.describe(
                 stream.labels, stream.thresholds, stream.sample_rate, stream.display_name
             )
@@ -178,35 +187,36 @@ class TextSink(TableSink):
         super().end(statistics, whole=whole)
 
     def write(self, result: Result) -> None:
-        """Write a row for each event, gap or value, and for each begin if that is wanted."""
+        """Write a row for each event, gap or value, and for each begin if it is requested."""
         if self._begins and isinstance(result, EventBegan) and self._stream is not None:
             name, score = self._stream.display_name(result.label), f"{result.score:.2f}"
             self._file.write(self._line(self._stream, result.onset, "...", name, score))
         super().write(result)
 
     def row(
-        self, stream: StreamInfo, label: str | None, onset: int, offset: int, score: float | str
+        self, stream: StreamStarted, label: str | None, onset: int, offset: int, score: float | str
     ) -> str:
-        """Format a row, below the stream's name where it is the first."""
+        """Format a row; the first one of a stream comes below the stream's name."""
         text, number = f"[gap: {score}]", ""
         if label is not None:
             text, number = stream.display_name(label), f"{score:.2f}"
-        return self._line(stream, onset, _clock(stream.seconds(offset)), text, number)
+        return self._line(stream, onset, _format_time(stream.seconds(offset)), text, number)
 
-    def _line(self, stream: StreamInfo, onset: int, end: str, text: str, number: str) -> str:
-        begin = _clock(stream.seconds(onset))
+    def _line(self, stream: StreamStarted, onset: int, end: str, text: str, number: str) -> str:
+        begin = _format_time(stream.seconds(onset))
         return f"{self._title(stream)}  {begin:>10} - {end:>10}  {text:<24} {number:>5}"
 
-    def _title(self, stream: StreamInfo) -> str:
-        """The stream's name with its line break, where nothing was shown of it yet."""
-        began = f", from {stream.started:%Y-%m-%d %H:%M:%S}" if stream.started else ""
+    def _title(self, stream: StreamStarted) -> str:
+        """Return the line with the stream's name, or an empty text if it has been written."""
+        moment = stream.moment(0)  # a live stream's clock knows it better now than at its start
+        began = f", from {moment:%Y-%m-%d %H:%M:%S}" if moment else ""
         title = "" if self._shown == stream.source else f"{one_line(stream.source)}{began}\n"
         self._shown = stream.source
         return title
 
 
-def _answer(answer: Average, stream: StreamInfo, n_best: int) -> list[tuple[str, float]]:
-    """What is said of a whole recording: labels and scores, or a regression's names and values."""
+def _answer(answer: Average, stream: StreamStarted, n_best: int) -> list[tuple[str, float]]:
+    """Return the answer for a recording: labels and scores, or names and values of a regression."""
     if stream.task == "regression":
         pairs = zip(stream.labels, answer.values, strict=True)
         return [(label, round(float(value), 6)) for label, value in pairs]
@@ -214,17 +224,17 @@ def _answer(answer: Average, stream: StreamInfo, n_best: int) -> list[tuple[str,
     return [(row.label, row.score) for row in best]
 
 
-def _clock(seconds: float) -> str:
+def _format_time(seconds: float) -> str:
     minutes, rest = divmod(round(seconds, 2), 60)
     hours, minutes = divmod(int(minutes), 60)
     return f"{hours}:{minutes:02d}:{rest:05.2f}" if hours else f"{minutes}:{rest:05.2f}"
 
 
 def csv_line(cells: list[object]) -> str:
-    r"""One line of CSV, quoted where needed, without its line break.
+    r"""Format one row of CSV, quoted where necessary, without its line break.
 
-    CSV may hold line breaks in quotes, but whoever reads a file of lines line by line, or sets it
-    aside at a line's end, would cut such a row in two: texts show theirs as ``\n``.
+    Line breaks in texts are written as ``\n``. CSV allows line breaks in quotes, but programs that
+    read line by line, and rotation at the end of a line, would cut such a row in two.
     """
     text = io.StringIO()
     shown = [one_line(cell) if isinstance(cell, str) else cell for cell in cells]
@@ -232,6 +242,6 @@ def csv_line(cells: list[object]) -> str:
     return text.getvalue()
 
 
-def _words(label: str) -> str:
-    """A label that cannot break a table of tabs: white space of any kind becomes a blank."""
+def _tab_safe(label: str) -> str:
+    """Replace all white space in a label by blanks, so that it fits into a cell between tabs."""
     return one_line(" ".join(label.split()))

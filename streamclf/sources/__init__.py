@@ -1,1 +1,1 @@
-"""Where audio comes from: one file a kind, one contract (`Source`) for all."""
+"""Sources of audio: one file for each kind, one interface (`Source`) for all."""

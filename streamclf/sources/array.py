@@ -1,4 +1,4 @@
-"""Audio from memory, for the library's users and for tests."""
+"""Source of audio in memory, for users of the library and for tests."""
 
 from __future__ import annotations
 
@@ -15,9 +15,8 @@ from streamclf.sources.base import Source
 
 DEFAULT_BLOCK_SAMPLES = 65_536
 
-
-MOST_CHANNELS = 256
-"""An array of more is turned, or no audio."""
+MAX_CHANNELS = 256
+"""An array with more channels is transposed by mistake, or is not audio."""
 
 Layout = Literal["channels first", "channels last"]
 
@@ -28,15 +27,15 @@ class ArraySource(Source):
     Args:
         waveform: ``(samples,)`` or ``(channels, samples)``, an array or a list: float in [-1, 1],
             or integers of 8, 16 or 32 bits at their full scale.
-        sample_rate: In Hz.
+        sample_rate: Sample rate in Hz.
         layout: ``channels last`` takes ``(samples, channels)``, as soundfile reads it.
         block_samples: Samples a block, or a sequence of block sizes of which the last repeats.
-        gaps: Stretches ``(position, n_samples)`` to leave out and report as gaps.
-        name: What results call it.
+        gaps: Gaps ``(position, n_samples)`` to insert: audio that is reported as missing.
+        name: Name of the source in results.
 
     Raises:
-        SourceError: It is no waveform, has more channels than samples or than `MOST_CHANNELS`, or
-            the rate is none.
+        SourceError: The array is not a waveform, it has more channels than samples or than
+            `MAX_CHANNELS`, or the sample rate or block size is not a whole number above 0.
     """
 
     def __init__(
@@ -57,7 +56,7 @@ class ArraySource(Source):
             array = array.T
         self._waveform = to_float(array)
         _check_channels(self._waveform.shape, layout)
-        self._faint = _is_unscaled(array)
+        self._is_unscaled_input = _is_unscaled(array)
         self._sample_rate = whole_number(sample_rate, "sample_rate", " Hz")
         sizes = block_samples if isinstance(block_samples, Iterable) else [block_samples]
         self._sizes = [whole_number(size, "block_samples") for size in sizes]
@@ -72,9 +71,9 @@ class ArraySource(Source):
         return float(self._waveform.shape[1] / self._sample_rate)
 
     def blocks(self, sample_rate: int) -> Iterator[Block | Gap | Notice]:
-        """Yield the array in blocks; gaps where they were asked for."""
-        if self._faint:
-            yield Notice(0, self._sample_rate, _FAINT)
+        """Yield the array in blocks, and the gaps that were asked for."""
+        if self._is_unscaled_input:
+            yield Notice(0, self._sample_rate, _UNSCALED_NOTICE)
         position, n_blocks = 0, 0
         for start, n_missing in [*self._gaps, (self._waveform.shape[1], 0)]:
             while position < start and not self._stopped:
@@ -91,17 +90,22 @@ class ArraySource(Source):
         self._stopped = True
 
 
-_FAINT = (
+_UNSCALED_NOTICE = (
     "32-bit integers within the range of 16 bits are 96 dB below full scale, which is nearly "
     "silence: if they are 16-bit samples, give them as int16"
 )
 
 
 def whole_number(value: object, name: str, unit: str = "") -> int:
-    """A whole number above 0, of Python, NumPy or a float without a fraction.
+    """Convert a value to a whole number above 0; a float without a fraction is accepted.
+
+    Args:
+        value: The value: a number of Python or NumPy.
+        name: Name of the value, for the error message.
+        unit: Unit of the value with a blank before it, for the error message.
 
     Raises:
-        SourceError: It is none.
+        SourceError: The value is not a whole number above 0.
     """
     number = float(value) if isinstance(value, Real) else 0.0
     whole = int(number) if number.is_integer() else 0
@@ -128,7 +132,7 @@ def _as_array(waveform: npt.ArrayLike) -> npt.NDArray[np.generic]:
 
 def _check_channels(shape: tuple[int, ...], layout: Layout) -> None:
     n_channels, n_samples = shape
-    if n_channels > MOST_CHANNELS or n_channels > n_samples > 0:
+    if n_channels > MAX_CHANNELS or n_channels > n_samples > 0:
         way = (
             "transpose it (waveform.T), or give layout='channels last'"
             if layout == "channels first"
@@ -136,24 +140,24 @@ def _check_channels(shape: tuple[int, ...], layout: Layout) -> None:
         )
         raise SourceError(
             f"waveform is read as {n_channels} channels of {n_samples} samples, must be (channels, "
-            f"samples) with no more channels than samples, and up to {MOST_CHANNELS}: {way}"
+            f"samples) with no more channels than samples, and up to {MAX_CHANNELS}: {way}"
         )
 
 
 def _is_unscaled(array: npt.NDArray[np.generic]) -> bool:
-    """Whether 32-bit integers hold 16-bit samples, as those of a list or a sum do."""
+    """Whether 32-bit integers hold 16-bit samples, as arrays made from a list or a sum do."""
     if array.dtype != np.int32 or not array.size:
         return False
     return 0 < max(-int(array.min()), int(array.max())) <= 2**15
 
 
 def to_float(waveform: npt.NDArray[np.generic]) -> npt.NDArray[np.float32]:
-    """Bring samples to ``(channels, samples)`` float32 with full scale = 1.
+    """Convert samples to ``(channels, samples)`` float32 with full scale = 1.
 
-    Integers are divided by their full scale (unsigned ones are centred first).
+    Integers are divided by their full scale; unsigned ones are centred first.
 
     Raises:
-        SourceError: The array has more than two dimensions, or no numbers.
+        SourceError: The array has no or more than two dimensions, or does not hold numbers.
     """
     if waveform.ndim not in (1, 2):
         raise SourceError(
@@ -165,5 +169,5 @@ def to_float(waveform: npt.NDArray[np.generic]) -> npt.NDArray[np.float32]:
         waveform = centred / half
     elif waveform.dtype.kind != "f":
         raise SourceError(f"waveform has type {waveform.dtype}, must be float or integer")
-    with np.errstate(over="ignore"):  # too large for float32 is infinite, and told as such
+    with np.errstate(over="ignore"):  # too large for float32 becomes infinite, reported later
         return np.atleast_2d(waveform.astype(np.float32, copy=False))

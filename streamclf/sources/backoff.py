@@ -1,4 +1,4 @@
-"""How long to wait before trying again."""
+"""Delays between attempts to connect again."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ class BackOff:
         self._next_s = first_s
 
     def next_s(self) -> float:
-        """Seconds to wait before the coming attempt."""
+        """Return the delay before the next attempt, in seconds."""
         delay_s = self._next_s
         self._next_s = min(2 * delay_s, self._limit_s)
         return delay_s
 
     def reset(self) -> None:
-        """Begin again: the attempt succeeded."""
+        """Start again from ``first_s``, after an attempt that succeeded."""
         self._next_s = self._first_s

@@ -1,4 +1,4 @@
-"""The contract that every source of audio keeps."""
+"""Interface of all sources of audio."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ from typing import ClassVar, Literal, Self, TypeAlias
 
 from streamclf.core.records import Block, Gap, Notice
 
-KEPT = "; the results of the rest are kept"
-"""Ends what is said of a recording that is damaged or cut short."""
+RESULTS_KEPT = "; the results of the rest are kept"
+"""End of the messages about a recording that is damaged or cut short."""
 
 State: TypeAlias = Literal["listening", "stalled", "lost", "reconnecting"]
-"""How a live source fares: audio comes; it has not come for a moment; it is gone; it is tried
-again just now."""
+"""State of a live source: audio arrives, audio has paused for a moment, the device or server is
+gone, or a connection is being attempted."""
 
 
 class Source(ABC):
-    """Somewhere audio comes from.
+    """A source of audio.
 
-    `blocks` may be iterated once. What it yields is gapless: each `Block` or `Gap` begins where
-    the one before it ended (at the same sample rate; when the rate changes, the position is
-    the old end rounded to the new rate). `Notice` records carry words, no time.
+    `blocks` may be iterated once. Its records leave no holes: each `Block` or `Gap` begins where
+    the one before it ended. When the sample rate changes, the new position is the old end rounded
+    to the new rate. `Notice` records carry a message and take no time.
 
     Attributes:
-        name: What results call this source (a path as given, a device's name, a masked URL).
-        live: Whether audio arrives at the pace of the clock, so that waiting for a batch of
-            windows would delay results.
-        on_waiting: Called now and then, by the thread that waits, while lost audio is waited for,
-            so that it can be told from a thread that hangs.
+        name: Name of the source in results: a path as given, a device's name, a masked URL.
+        live: Whether audio arrives in real time, so that waiting for a batch of windows would
+            delay results.
+        on_waiting: Called from time to time while the source waits for lost audio, in the waiting
+            thread. A watchdog can thereby tell that thread from one that hangs.
     """
 
     name: str
@@ -39,35 +39,35 @@ class Source(ABC):
 
     @property
     def duration_s(self) -> float | None:
-        """Length in seconds where it is known beforehand, for progress bars."""
+        """Length in seconds, for progress bars; None where it is not known beforehand."""
         return None
 
     @property
     def started(self) -> datetime | None:
-        """When its first sample sounded, where a recording says so."""
+        """Time at which the first sample sounded; None unless a recording's file tells it."""
         return None
 
     @property
     def keeps_time(self) -> bool:
-        """Whether audio arrives as it sounds, so that its arrival tells when that was."""
+        """Whether audio arrives when it sounds, so that local time follows from its arrival."""
         return self.live
 
     @property
     def pace(self) -> float | None:
-        """Times real time at which audio comes, whether it is read or not.
+        """Speed at which audio arrives, in multiples of real time.
 
-        None where audio waits until it is read: then being slow loses nothing.
+        None where audio waits until it is read; a slow reader then loses nothing.
         """
         return None
 
     @property
     def state(self) -> State:
-        """How it fares; may be asked from any thread."""
+        """State of the source; may be read from any thread."""
         return "listening"
 
     @property
     def drift_ppm(self) -> float | None:
-        """How much faster than it says the source's clock runs, in ppm; None if unknown."""
+        """Rate error of the source's clock in ppm, above 0 if it is fast; None if unknown."""
         return None
 
     @abstractmethod
@@ -75,22 +75,23 @@ class Source(ABC):
         """Yield the audio from its beginning.
 
         Args:
-            sample_rate: The rate in Hz that the consumer would like best. A source that can
-                choose delivers it; any other delivers its own, as each block says.
+            sample_rate: Preferred sample rate in Hz. A source that can choose its rate delivers
+                this one. Any other delivers its own, which each block states.
 
         Raises:
-            SourceError: Audio cannot be had, or not to its end. What came before it stands.
+            SourceError: The audio cannot be read, or not to its end. Blocks yielded before the
+                error are valid.
         """
 
     def tell_waiting(self) -> None:
-        """Say that this thread is alive and waits for lost audio."""
+        """Report that this thread is alive and waits for lost audio."""
         if self.on_waiting is not None:
             self.on_waiting()
 
     def stop(self) -> None:
         """Make `blocks` end soon, as if the stream had ended.
 
-        Called from another thread or a signal handler; wakes a source that waits.
+        It may be called from another thread or from a signal handler, and wakes a waiting source.
         """
 
     def close(self) -> None:

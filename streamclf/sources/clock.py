@@ -1,4 +1,4 @@
-"""Waiting: the one place where live sources meet real time, so that tests can replace it."""
+"""Time and waiting for live sources; tests replace the clock."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ class Clock(Protocol):
     """Monotonic time, and waiting on a queue."""
 
     def now(self) -> float:
-        """Seconds of a clock that setting the system's time does not move."""
+        """Return the seconds of a monotonic clock, unaffected by changes of the system's time."""
         ...
 
     def wait(self, items: queue.SimpleQueue[T], timeout_s: float) -> T:
-        """Take the next item, waiting for it at most ``timeout_s``.
+        """Take the next item, waiting for it at most ``timeout_s`` seconds.
 
         Raises:
-            queue.Empty: None came in time.
+            queue.Empty: No item came in time.
         """
         ...
 
@@ -30,19 +30,19 @@ class SystemClock:
     """The machine's own clock."""
 
     def now(self) -> float:
-        """`time.monotonic`."""
+        """Return `time.monotonic`."""
         return time.monotonic()
 
     def wait(self, items: queue.SimpleQueue[T], timeout_s: float) -> T:
-        """Block on the queue, without polling."""
+        """Wait on the queue, without polling."""
         return items.get(timeout=max(0.0, timeout_s))
 
 
 class StopSignal:
-    """A flag that stays up once set, and ends a sleep at once.
+    """Flag that stays set, and that ends a sleep at once.
 
-    Built on `queue.SimpleQueue` because its ``put`` may be called from a signal handler that
-    interrupted the very thread that sleeps; a `threading.Event` can deadlock there.
+    It uses `queue.SimpleQueue` because ``put`` may be called from a signal handler that interrupts
+    the sleeping thread itself; a `threading.Event` can deadlock there.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -55,16 +55,20 @@ class StopSignal:
         return self._is_set
 
     def set(self) -> None:
-        """Raise the flag and end any sleep."""
+        """Set the flag and end the current sleep."""
         self._is_set = True
         self._wakes.put(None)
 
     def wake(self) -> None:
-        """End a sleep, or the next one, without raising the flag."""
+        """End the current sleep, or the next one, without setting the flag."""
         self._wakes.put(None)
 
     def sleep(self, seconds: float) -> bool:
-        """Sleep; returns early, and True, when the flag is up."""
+        """Sleep for at most that long.
+
+        Returns:
+            Whether the flag is set; setting it ends the sleep.
+        """
         if not self._is_set:
             with suppress(queue.Empty):
                 self._clock.wait(self._wakes, seconds)

@@ -1,66 +1,32 @@
-"""From ``--source`` and its options to a source."""
+"""Opening of the source that ``--source`` and its options describe."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 from streamclf.core.errors import UsageError
 from streamclf.core.redaction import mask_url
 from streamclf.sources.base import Source
+from streamclf.sources.options import SourceOptions
 
 
-@dataclass(frozen=True)
-class SourceOptions:
-    """What the command line says of the source.
-
-    Attributes:
-        source: None for a microphone, ``-``, ``sim:FILE`` or a URL.
-        device: The microphone, by index or part of its name.
-        reconnect: Whether a lost microphone or network stream is waited for.
-        raw: Layout of headerless samples on standard input.
-        speed: Of a simulated microphone, times real pace.
-        loop: Whether a simulated microphone begins again.
-        channel: The one that will be listened to, from 1; a microphone records up to it.
-    """
-
-    source: str | None = None
-    device: str | None = None
-    reconnect: bool = True
-    raw: str | None = None
-    speed: float | None = None
-    loop: bool = False
-    channel: int | None = None
-
-    def __post_init__(self) -> None:
-        simulated = self.source is not None and self.source.startswith("sim:")
-        lost = self.source is None or "://" in self.source
-        for option, given, fits, needs in [
-            ("--device", self.device is not None, self.source is None, "a microphone"),
-            ("--no-reconnect", not self.reconnect, lost, "a microphone or a URL"),
-            ("--raw", self.raw is not None, self.source == "-", "--source -"),
-            ("--speed", self.speed is not None, simulated, "--source sim:FILE"),
-            ("--loop", self.loop, simulated, "--source sim:FILE"),
-        ]:
-            if given and not fits:
-                heard = mask_url(self.source) if self.source else "the microphone"
-                raise UsageError(f"{option} goes with {needs}, the source here is {heard}")
-
-
-def open_source(options: SourceOptions) -> Source:
+def open_source(options: SourceOptions, channel: int | None = None) -> Source:
     """Open a live source.
 
+    Args:
+        options: The source and its options.
+        channel: The channel that will be classified, from 1. A microphone is opened with at least
+            this many channels.
+
     Raises:
-        UsageError: The source is none of those known.
-        SourceError: It cannot be opened.
+        UsageError: The source is of no known kind.
+        SourceError: The source cannot be opened.
     """
     name = options.source
     if name is None:
         from streamclf.sources.microphone.microphone import Microphone
 
-        return Microphone(
-            device=options.device, channels=options.channel, reconnect=options.reconnect
-        )
+        return Microphone(device=options.device, channels=channel, reconnect=options.reconnect)
     if name == "-":
         from streamclf.sources.stream.raw_format import RawFormat
         from streamclf.sources.stream.standard_input import StandardInput
@@ -68,7 +34,7 @@ def open_source(options: SourceOptions) -> Source:
         return StandardInput(RawFormat.parse(options.raw) if options.raw else None)
     if name.startswith("sim:"):
         from streamclf.sources.simulated.faults import parse_name
-        from streamclf.sources.simulated.simulated import SimulatedMicrophone
+        from streamclf.sources.simulated.simulated_microphone import SimulatedMicrophone
 
         path, faults = parse_name(name.removeprefix("sim:"))
         speed = 1.0 if options.speed is None else options.speed
@@ -91,5 +57,5 @@ def open_source(options: SourceOptions) -> Source:
 def _exists(name: str) -> bool:
     try:
         return Path(name).exists()
-    except OSError:  # the name is too long, or a folder above may not be entered
+    except OSError:  # the name is too long, or a folder above it is closed to this user
         return False

@@ -1,6 +1,6 @@
-"""Iterators run in a thread of their own, a little ahead of whoever reads them.
+"""Iteration in a separate thread, a few items ahead of the reader.
 
-A reader that waits for one can be ended, and decoding overlaps with the network.
+Decoding overlaps with the network, and a reader that waits for an item can be stopped.
 """
 
 from __future__ import annotations
@@ -14,34 +14,34 @@ T = TypeVar("T")
 
 
 class _End:
-    """Marks the end of the stream, with the error that ended it."""
+    """Mark for the end of the items, with the error that ended them."""
 
     def __init__(self, error: BaseException | None = None) -> None:
         self.error = error
 
 
-class Pump(Generic[T]):
-    """Iterates in a daemon thread, at most ``max_items`` ahead of the reader.
+class PrefetchThread(Generic[T]):
+    """Iterator that runs in a daemon thread, at most ``max_items`` ahead of the reader.
 
-    `stop` may be called from another thread or from a signal handler: it relies on SimpleQueue
-    alone, which a handler may enter while the main thread is inside it. A reader that leaves early
-    stops the thread as well.
+    `stop` may be called from another thread or from a signal handler: it uses only SimpleQueue,
+    which a handler may enter while the main thread is inside it. The thread also stops when the
+    reader stops iterating early.
 
     Args:
-        produce: Called in the thread, unless `stop` was called before the reader came; what it
-            yields is handed on, what it raises is raised in the reader. A generator is closed in
-            the thread.
-        max_items: How far the thread may run ahead.
+        produce: Called in the thread; its items go to the reader, and its errors are raised in the
+            reader. A generator is closed in the thread. If `stop` is called before the first item
+            is read, it is never called.
+        max_items: Number of items by which the thread may be ahead.
     """
 
     def __init__(self, produce: Callable[[], Iterator[T]], max_items: int = 16) -> None:
         self._produce = produce
         self._items: SimpleQueue[T | _End] = SimpleQueue()
         self._room: SimpleQueue[None] = SimpleQueue()
-        for _ in range(max_items - 1):  # one more may wait to be taken
+        for _ in range(max_items - 1):  # the thread holds one more item that waits for room
             self._room.put(None)
         self._stopped = False
-        self._thread = threading.Thread(target=self._run, name="streamclf-pump", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="streamclf-prefetch", daemon=True)
 
     def __iter__(self) -> Iterator[T]:
         if self._stopped:
@@ -65,13 +65,17 @@ class Pump(Generic[T]):
         return self._stopped
 
     def stop(self) -> None:
-        """End the iteration after what is already queued."""
+        """End the iteration after the items that are already queued."""
         self._stopped = True
         self._items.put(_End())
         self._room.put(None)
 
     def join(self, timeout_s: float) -> bool:
-        """Wait until the thread has ended; False if it has not by then."""
+        """Wait until the thread has ended.
+
+        Returns:
+            Whether it has ended within ``timeout_s`` seconds.
+        """
         if self._thread.ident is not None:
             self._thread.join(timeout_s)
         return not self._thread.is_alive()
@@ -95,22 +99,23 @@ class Pump(Generic[T]):
 
 
 MAX_ITEMS = 4
-"""Blocks ahead: enough for either side never to wait for the other, few enough to end at once."""
+"""Number of blocks read ahead: enough that neither thread waits for the other, and few enough that
+stopping is immediate."""
 
-PATIENCE_S = 0.5
-"""How long the end waits for the thread; only a disk that hangs takes longer than one block."""
+JOIN_TIMEOUT_S = 0.5
+"""Longest wait for the thread to end; only a disk that hangs takes longer than this for a block."""
 
 
 def read_ahead(items: Iterable[T], max_items: int = MAX_ITEMS) -> Generator[T, None, None]:
-    """Yield the items, in order, while the next ones are made in a thread.
+    """Yield items in their order while a thread makes the next ones.
 
     Decoding, resampling and the network all release the interpreter's lock, so they overlap where
-    a core is free. What the iterable raises is raised here, after all that came before it. When
-    this generator is closed the thread has ended, so that a file can be closed behind it.
+    a core is free. An error of the iterable is raised here, after the items before it. Closing
+    this generator waits for the thread to end, so that its file can be closed afterwards.
     """
-    pump = Pump(lambda: iter(items), max_items)
+    thread = PrefetchThread(lambda: iter(items), max_items)
     try:
-        yield from pump
+        yield from thread
     finally:
-        pump.stop()
-        pump.join(PATIENCE_S)
+        thread.stop()
+        thread.join(JOIN_TIMEOUT_S)

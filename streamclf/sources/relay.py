@@ -1,4 +1,4 @@
-"""Sources one after another on one timeline, for listeners who change their microphone."""
+"""Several sources one after another on one timeline, for changing the microphone in a run."""
 
 from __future__ import annotations
 
@@ -11,21 +11,23 @@ from streamclf.sources.base import Source, State
 from streamclf.sources.clock import Clock, SystemClock
 
 SWITCHED = "device changed"
+"""Cause of the gap between two sources."""
 
 
 class Relay(Source):
-    """Delivers a source, and after `switch` another one, with a gap for the time in between.
+    """Source that delivers another source, and after `switch` the next, with a gap between them.
 
-    Unlike other sources it may be read again where the last reading ended, after `cut`: that is
-    how a model is changed without losing audio. Positions count on through all of it.
+    Positions continue over all sources. After `cut`, `blocks` may be called again and continues
+    where it ended, unlike that of other sources; a model is changed in this way without losing
+    audio.
 
     Args:
-        source: The first.
-        clock: Measures the gaps; the system's unless given.
+        source: The first source.
+        clock: Clock that measures the gaps; the system's by default.
 
     Attributes:
-        position: Behind the last sample delivered or missing, at ``sample_rate``.
-        sample_rate: Of the audio delivered last, in Hz.
+        position: Position just after the last sample delivered or missing, at ``sample_rate``.
+        sample_rate: Sample rate of the last record, in Hz.
     """
 
     def __init__(self, source: Source, clock: Clock | None = None) -> None:
@@ -37,13 +39,13 @@ class Relay(Source):
         self._items: Iterator[Block | Gap | Notice] | None = None
         self._next: Source | None = None
         self._lock = threading.Lock()
-        self._heard_at: float | None = None
-        self._heard_from: Source | None = None
+        self._delivered_at: float | None = None
+        self._delivered_from: Source | None = None
         self._cut = self._stopped = self._exhausted = False
 
     @property
     def name(self) -> str:  # type: ignore[override]
-        """Of the source that is being read."""
+        """Name of the source that is being read."""
         return self._source.name
 
     @property
@@ -58,36 +60,36 @@ class Relay(Source):
 
     @property
     def started(self) -> datetime | None:
-        """When the recording that is being read began, where it says so."""
+        """Time at which the recording that is being read began; None if unknown."""
         return self._source.started
 
     @property
     def keeps_time(self) -> bool:
-        """Whether the audio of the source that is being read arrives as it sounds."""
+        """Whether audio of the source that is being read arrives when it sounds."""
         return self._source.keeps_time
 
     @property
     def pace(self) -> float | None:
-        """Of the source that is being read."""
+        """Speed of the source that is being read, in multiples of real time, see `Source.pace`."""
         return self._source.pace
 
     @property
     def state(self) -> State:
-        """Of the source that is being read."""
+        """State of the source that is being read."""
         return self._source.state
 
     @property
     def drift_ppm(self) -> float | None:
-        """Of the source that is being read."""
+        """Rate error in ppm of the clock of the source that is being read."""
         return self._source.drift_ppm
 
     def blocks(self, sample_rate: int) -> Iterator[Block | Gap | Notice]:
         """Yield audio until the source ends, or until `stop` or `cut`.
 
         Raises:
-            SourceError: The source fails; `switch` to another and read again.
+            SourceError: The source fails; after `switch` to another, `blocks` may be called again.
         """
-        while self._go_on():
+        while self._take_next():
             if self._items is None:
                 self._items = self._source.blocks(sample_rate)
             for item in self._items:
@@ -100,43 +102,43 @@ class Relay(Source):
 
     @property
     def has_ended(self) -> bool:
-        """Whether its source came to its end, and none was switched to."""
+        """Whether the source has ended and no other one follows."""
         return self._exhausted and self._next is None
 
     @property
     def has_next(self) -> bool:
-        """Whether there is a source that was switched to and is not read yet."""
+        """Whether a source given to `switch` has not been read yet."""
         return self._next is not None
 
     def switch(self, source: Source) -> None:
-        """Go over to another source, which is closed here; may be called from another thread.
+        """Continue with another source, which this object closes; any thread may call this.
 
-        The newest wins: one that was switched to before and is not read yet is closed unread, as
-        any is after `stop`.
+        A source given earlier that has not been read yet is closed unread. After `stop`, the new
+        source is closed unread.
         """
         with self._lock:
-            left, self._next = self._next, source
+            unread, self._next = self._next, source
             if self._stopped:
-                left, self._next = source, left
-            # The one that is read now: it may be another as soon as the lock is free.
+                unread, self._next = source, unread
+            # Taken under the lock, because another thread may replace it afterwards.
             present = self._source
-        if left is not None:
-            left.close()
+        if unread is not None:
+            unread.close()
         present.stop()
 
     def cut(self) -> None:
-        """End `blocks` behind the next item, or before the first; reading again goes on there."""
+        """End `blocks` after the next record, or before the first; a new call continues there."""
         self._cut = True
 
     def stop(self) -> None:
-        """End for good."""
+        """End `blocks` for good; the current source is stopped."""
         with self._lock:
             self._stopped = True
             present = self._source
         present.stop()
 
     def close(self) -> None:
-        """Release the sources; nothing is read from now on."""
+        """Release the sources; no audio is read afterwards."""
         self.stop()
         with self._lock:
             following, self._next = self._next, None
@@ -144,8 +146,8 @@ class Relay(Source):
         if following is not None:
             following.close()
 
-    def _go_on(self) -> bool:
-        """Take up the next source, if there is one; False if the reading is to end."""
+    def _take_next(self) -> bool:
+        """Change to the next source if there is one; returns False if `blocks` must end."""
         with self._lock:
             if self._must_end():
                 return False
@@ -158,14 +160,14 @@ class Relay(Source):
         return True
 
     def _must_end(self) -> bool:
-        """Whether the reading is to end here; a cut, which is for one reading, is then made."""
+        """Whether `blocks` must end here; this clears the request made by `cut`."""
         if self._cut:
             self._cut = False
             return True
         return self._stopped
 
     def _place(self, item: Block | Gap | Notice) -> Iterator[Block | Gap | Notice]:
-        """Count on from the item before, which is where each begins; sources leave no holes."""
+        """Yield a record at its position on the common timeline, after the record before it."""
         if item.sample_rate != self.sample_rate:
             doubled = 2 * self.position * item.sample_rate + self.sample_rate
             self.position = doubled // (2 * self.sample_rate)
@@ -175,22 +177,22 @@ class Relay(Source):
             return
         if isinstance(item, Gap):
             yield Gap(self.position, item.n_samples, item.sample_rate, item.cause)
-            if self._heard_at is not None:
-                # Accounted for, and not to be told once more by the next source.
-                self._heard_at += item.n_samples / item.sample_rate
+            if self._delivered_at is not None:
+                # This gap is reported already; the gap before the next source must not repeat it.
+                self._delivered_at += item.n_samples / item.sample_rate
         else:
             yield from self._bridge(item)
             yield Block(self.position, item.waveform, item.sample_rate)
-            self._heard_at = self._clock.now()
-            self._heard_from = self._source
+            self._delivered_at = self._clock.now()
+            self._delivered_from = self._source
         self.position += item.end - item.position
 
     def _bridge(self, block: Block) -> Iterator[Gap]:
-        """The gap between the last source's audio and the first block of the next."""
-        # Between recordings no sound is missed, however long one waits.
-        if not self.live or self._heard_at is None or self._heard_from is self._source:
+        """Yield the gap between the last audio of a source and the first block of the next."""
+        # Between two recordings nothing is missing, whatever time has passed.
+        if not self.live or self._delivered_at is None or self._delivered_from is self._source:
             return
-        missing_s = self._clock.now() - self._heard_at
+        missing_s = self._clock.now() - self._delivered_at
         n_samples = round(missing_s * block.sample_rate) - block.n_samples
         if n_samples > 0:
             yield Gap(self.position, n_samples, block.sample_rate, SWITCHED)

@@ -13,7 +13,7 @@ torch = pytest.importorskip("torch")
 from safetensors.torch import load_file
 
 from train.imitate import main
-from train.nets.yamnet import N_SAID, N_SCORES
+from train.nets.yamnet import N_OUTPUTS, N_SCORES
 
 
 class PretendYamnet:
@@ -21,10 +21,10 @@ class PretendYamnet:
 
     def __init__(self, path: Path) -> None:
         self.about = {"name": "a pretended YAMNet", "file": path.name, "sha256": "0"}
-        ways = np.random.default_rng(7).normal(size=(8, N_SAID))
+        ways = np.random.default_rng(7).normal(size=(8, N_OUTPUTS))
         self._ways = ways.astype(np.float32)
 
-    def hear(self, waveforms: np.ndarray) -> np.ndarray:
+    def predict(self, waveforms: np.ndarray) -> np.ndarray:
         power = np.abs(np.fft.rfft(waveforms)) ** 2
         bands = np.log1p(np.stack([b.sum(axis=1) for b in np.array_split(power, 8, axis=1)], 1))
         said = bands @ self._ways

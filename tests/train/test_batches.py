@@ -24,7 +24,7 @@ from train.audio.mixing import (
     mix_labels,
     mixup,
 )
-from train.audio.sound_store import Sounds
+from train.audio.sound_store import WaveformStore
 from train.digits import DigitsSystem
 from train.melcnn import MelCnnSystem
 from train.nets.inference import ten_crops
@@ -191,9 +191,9 @@ def test_between_class_mix_at_the_higher_rate_has_longer_frames():
 def test_sounds_left_on_disk_are_those_in_memory(system, monkeypatch):
     clips = make_clips(system)
     indices = np.array([2, 0, 3, 2])
-    held = Sounds(clips, torch.device("cpu"))
+    held = WaveformStore(clips, torch.device("cpu"))
     monkeypatch.setattr("train.audio.sound_store.fits_in_memory", lambda *_: False)
-    read = Sounds(clips, torch.device("cpu"))
+    read = WaveformStore(clips, torch.device("cpu"))
     assert torch.equal(read.take(indices), held.take(indices))
     assert read.take(indices[:2]).shape[-1] == clips.clips[2].n_samples
     np.testing.assert_array_equal(read.take(np.array([1]))[0], clips.waveform(1))

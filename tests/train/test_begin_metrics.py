@@ -6,8 +6,8 @@ import pytest
 
 pytest.importorskip("networkx")
 
-from train.judging.begin_metrics import Begin, judge_begins
-from train.judging.event_metrics import Event
+from train.evaluation.begin_metrics import Begin, evaluate_begins
+from train.evaluation.event_metrics import Event
 
 pytestmark = pytest.mark.train
 
@@ -15,7 +15,7 @@ TRUTH = [Event("a", "dog", 10.0, 12.0), Event("a", "dog", 20.0, 22.0), Event("b"
 
 
 def judged(*begins: Begin):
-    return judge_begins(TRUTH, begins)
+    return evaluate_begins(TRUTH, begins)
 
 
 def test_delays_are_from_the_true_onset_to_when_it_was_told():
@@ -43,7 +43,7 @@ def test_begin_is_right_while_its_label_sounds(begin, n_right):
 
 def test_each_true_event_takes_one_begin():
     figures = judged(Begin("a", "dog", 10.0, 11.0), Begin("a", "dog", 11.5, 12.5))
-    assert (len(figures.delays), figures.n_told, figures.precision) == (1, 2, 0.5)
+    assert (len(figures.delays), figures.n_reported, figures.precision) == (1, 2, 0.5)
 
 
 def test_nothing_told_has_no_precision():

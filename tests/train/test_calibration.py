@@ -24,7 +24,7 @@ from export.card.temperature import (
     take_clips,
     tempered_after,
 )
-from export.card.thresholds import choose_thresholds, find_unknown
+from export.card.thresholds import choose_thresholds, find_unknown_threshold
 from export.errors import ExportError
 from train.nets.inference import WindowLogits, softmax
 from train.run_folder.run import RunFolder
@@ -136,12 +136,12 @@ def test_class_that_is_never_right_often_enough_has_no_lower_threshold():
 
 def test_threshold_of_unknown_sounds_keeps_most_known_clips():
     heard = make_uneven(400)
-    threshold = find_unknown(heard, 1.0)
+    threshold = find_unknown_threshold(heard, 1.0)
     highest = softmax(heard.logits.astype(np.float64)).max(axis=1)
     assert (highest >= threshold).mean() == pytest.approx(0.95, abs=0.005)
     # However sure it was of these, what is as sure as this is known.
     sure = WindowLogits(100 * heard.logits, heard.clip, heard.targets)
-    assert find_unknown(sure, 1.0) == 0.9
+    assert find_unknown_threshold(sure, 1.0) == 0.9
 
 
 def test_no_event_is_less_sure_than_what_counts_as_unknown():

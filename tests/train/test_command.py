@@ -153,7 +153,7 @@ def test_interruption_before_the_first_step_begins_anew_by_the_command_it_names(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(Pocket, "material", interrupt)
+        patch.setattr(Pocket, "training_data", interrupt)
         assert train("--epochs", 2, "--seed", 5) == 130
     said = capsys.readouterr().err
     assert f"the same command with --resume --save {tmp_path / 'run'} begins anew" in said

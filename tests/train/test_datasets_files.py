@@ -20,7 +20,7 @@ from train.base.errors import DatasetError
 from train.datasets import fits_in_memory, open_clips, progress
 from train.datasets.decode import decode, read_clip
 from train.datasets.make_coughvid import write_webm
-from train.datasets.prepare import only_one
+from train.datasets.prepare import preparation_lock
 from train.datasets.prepared import Clip, ClipSet, free_memory
 from train.datasets.progress import show_progress
 
@@ -210,7 +210,7 @@ def test_one_prepares_and_the_others_wait_for_it(make_esc, tmp_path, capsys):
     folder, out = make_esc(), tmp_path / "out"
     opened: list[ClipSet] = []
     waiting = threading.Thread(target=lambda: opened.append(open_clips(folder, 16000, out=out)))
-    with only_one(out):
+    with preparation_lock(out):
         waiting.start()
         waiting.join(0.3)
         assert waiting.is_alive()

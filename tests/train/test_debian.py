@@ -87,7 +87,7 @@ def test_speech_and_music_are_fetched_into_languages_and_albums(debian, tmp_path
 
 
 def test_as_many_as_wanted_are_taken_from_first_to_last(tmp_path, monkeypatch):
-    monkeypatch.setattr("train.datasets.debian_sounds.N_OF_EACH", 3)
+    monkeypatch.setattr("train.datasets.debian_sounds.MAX_PER_PACKAGE", 3)
     make_package(tmp_path / "many", [f"{k}.wav" for k in range(9)])
     (tmp_path / "many/usr/share/many/again.wav").symlink_to("0.wav")
     (tmp_path / "many/usr/share/many/5.wav").write_bytes(bytes(4_000_001))

@@ -8,7 +8,7 @@ import toys
 
 pytest.importorskip("torch")
 
-from export.card.label_names import DISPLAY_NAMES, names_for
+from export.card.label_names import DISPLAY_NAMES, display_names_for
 from export.display_names import main
 from streamclf.core.card import METADATA_KEY, parse_card
 from streamclf.model.model_file import Model, bundled_models
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.train
 def test_bundled_models_have_the_names_of_the_table():
     for path in bundled_models().values():
         card = Model(path, provider="cpu").card
-        assert card.display_names == names_for(card.labels)
+        assert card.display_names == display_names_for(card.labels)
     names = [card.display_name(label) for label in ("car_horn", "dog")]
     assert names == ["car horn", "dog"]
     card = Model(bundled_models()["pocket"], provider="cpu").card

@@ -9,7 +9,7 @@ import pytest
 import torch
 from distilling import TONES, make_clips, run, small, sounds, teacher
 
-from export.card.run_card import _describe_data
+from export.card.describe_run import describe_data
 from train import distil, imitate
 from train.audio.tracks import Tracks
 from train.cli.network_command import main as train_network
@@ -144,7 +144,7 @@ def test_labels_begin_as_the_teacher_says_them_of_its_own_features(teacher) -> N
     pupil = Pupil()
     pupil.head.load_state_dict(ear.network.classifier.state_dict())
     schooling = Schooling(None, ear.front_end, torch.zeros(0))
-    schooling.trainee(pupil)
+    schooling.trainable(pupil)
     schooling.teacher_head = ear.network.classifier
     said = torch.rand(5, N_FEATURES + 272)
     pupil.measure(said)
@@ -226,7 +226,7 @@ def test_pocket_takes_the_wider_layers_and_tells_whose_they_are(
     config = named.read_json("config.json")
     assert tuple(config["recipe"]["widths"]) == WIDE
     assert config["imitation"]["teacher"]["name"] == "EfficientAT mn04_as"
-    assert "EfficientAT mn04_as (trained on AudioSet)" in _describe_data(config)
+    assert "EfficientAT mn04_as (trained on AudioSet)" in describe_data(config)
     assert "python -m train.distil" in list_commands(config)[0]
     layers = distil.RunFolder.open(tmp_path / "run").read_tensors(distil.WEIGHTS)[0]
     kept = named.read_tensors(distil.WEIGHTS)[0]

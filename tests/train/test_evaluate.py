@@ -15,7 +15,7 @@ torch = pytest.importorskip("torch")
 import export.__main__ as export_main
 from train import compare, evaluate
 from train.cli.network_command import main as train
-from train.judging.clip_accuracy import judge
+from train.evaluation.clip_accuracy import evaluate_network
 from train.run_folder.run import RunFolder
 
 pytestmark = pytest.mark.train
@@ -93,7 +93,7 @@ def test_judge_of_a_regression_is_beside_the_median(make_esc):
         def crops(self, waveform):
             return [waveform[:16000]]
 
-    result, heard = judge(Stand(), Half(), clips)
+    result, heard = evaluate_network(Stand(), Half(), clips)
     expected = np.abs(clips.targets - 0.5).mean()
     assert result["mean_absolute_error"] == pytest.approx(expected, abs=1e-4)
     assert result["median_baseline"] == result["mean_absolute_error"]

@@ -6,14 +6,14 @@ import pytest
 
 pytest.importorskip("networkx")
 
-from train.event_scores import main
-from train.judging.event_metrics import (
+from train.evaluation.event_metrics import (
     Event,
     count_events,
     count_false_alarms,
     count_segments,
-    judge_events,
+    evaluate_events,
 )
+from train.event_scores import main
 
 pytestmark = pytest.mark.train
 
@@ -74,11 +74,11 @@ def test_false_alarms_are_those_whose_class_does_not_sound():
     truth = [dog(0, 5), dog(20, 25, label="cat")]
     found = [dog(4, 9), dog(5, 9), dog(20, 25), dog(20, 21, label="cat")]
     assert count_false_alarms(truth, found) == 2
-    assert judge_events(truth, found, {"a": 1800.0})["false_alarms_per_hour"] == 4
+    assert evaluate_events(truth, found, {"a": 1800.0})["false_alarms_per_hour"] == 4
 
 
 def test_figures_of_nothing_found():
-    judged = judge_events([dog(0, 5)], [], {"a": 60.0})
+    judged = evaluate_events([dog(0, 5)], [], {"a": 60.0})
     assert judged["events"]["f1"] == judged["events"]["recall"] == 0
     assert judged["events"]["precision"] is None
 

@@ -18,7 +18,7 @@ from export.card.temperature import (
     fit_temperature,
     running_averages,
 )
-from export.card.thresholds import choose_thresholds, find_sure
+from export.card.thresholds import choose_thresholds, find_confident_threshold
 from export.errors import ExportError
 from export.graph.compare_outputs import compare
 from export.graph.export_graph import make_graph
@@ -327,11 +327,13 @@ def test_few_sure_clips_let_no_unsure_event_pass():
     scores = np.linspace(0.88, 0.99, 20)
     logits = np.log(np.stack([scores, 1 - scores], axis=1)).astype(np.float32)
     heard = WindowLogits(logits, np.arange(20), np.zeros(20, dtype=np.int64))
-    assert find_sure(heard, 1.0) == pytest.approx(np.quantile(scores, 0.05), abs=1e-3)
+    assert find_confident_threshold(heard, 1.0) == pytest.approx(
+        np.quantile(scores, 0.05), abs=1e-3
+    )
     # Clips of what is never reported need not be found.
     mixed = WindowLogits(np.concatenate([logits, logits]), np.arange(40), np.repeat([0, 1], 20))
-    assert find_sure(mixed, 1.0) < 0.2
-    assert find_sure(mixed, 1.0, [1]) == find_sure(heard, 1.0)
+    assert find_confident_threshold(mixed, 1.0) < 0.2
+    assert find_confident_threshold(mixed, 1.0, [1]) == find_confident_threshold(heard, 1.0)
 
 
 @pytest.mark.parametrize("n_clips", [0, 20, 200])

@@ -19,7 +19,7 @@ import export.__main__ as export_main
 from export.errors import ExportError
 from export.graph.compare_outputs import compare
 from export.graph.export_graph import make_graph
-from export.graph.float16 import TOLERANCE, store_half
+from export.graph.float16 import TOLERANCE, store_float16
 from export.graph.float_nodes import first_layers, mel_nodes
 from export.graph.prune import prune
 from streamclf.core.card import METADATA_KEY
@@ -94,7 +94,7 @@ def test_prune_says_that_a_graph_does_not_run():
 def test_half_has_half_the_weights_and_says_the_same():
     network = WaveformNet().eval()
     whole = prune(make_graph(network, WINDOW, "logits"))
-    halved = store_half(whole)
+    halved = store_float16(whole)
     onnx.checker.check_model(halved, full_check=True)
     assert halved.ByteSize() < 0.53 * whole.ByteSize()
     assert 0 < compare(network, halved, WINDOW, tolerance=TOLERANCE) < TOLERANCE
@@ -109,9 +109,9 @@ def test_half_leaves_the_mel_front_end_and_what_would_overflow(graph):
     model.CopyFrom(graph)
     weight = next(t for t in model.graph.initializer if t.name == "layers.3.weight")
     weight.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(weight) * 1e9, weight.name))
-    halved = {t.name for t in store_half(model).graph.initializer if t.data_type == 10}
+    halved = {t.name for t in store_float16(model).graph.initializer if t.data_type == 10}
     assert halved == {"layers.0.weight.half"}
-    assert {t.name for t in store_half(graph).graph.initializer if t.data_type == 10} == {
+    assert {t.name for t in store_float16(graph).graph.initializer if t.data_type == 10} == {
         "layers.0.weight.half",
         "layers.3.weight.half",
     }

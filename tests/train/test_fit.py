@@ -17,11 +17,12 @@ from lightning_fabric import Fabric
 from train.base.errors import RunError
 from train.base.recipe import Recipe
 from train.datasets import open_clips
+from train.loop.batches import Batches
 from train.loop.budget import Budget
-from train.loop.fit import Batches, fit
+from train.loop.fit import fit
 from train.nets.contract import System
-from train.nets.inference import hear_windows
-from train.run_folder.learned_filters import read_film
+from train.nets.inference import run_windows
+from train.run_folder.learned_filters import read_filter_history
 from train.run_folder.run import RunFolder
 
 pytestmark = pytest.mark.train
@@ -67,15 +68,15 @@ class Tiny(System):
             torch.nn.Linear(self.width, n_classes),
         )
 
-    def material(self, network, clips, device):
+    def training_data(self, network, clips, device):
         self.n_batches = 0
         return torch.from_numpy(clips.matrix() / 32768.0).float(), clips.targets
 
-    def batch(self, material, indices, random):
+    def batch(self, training_data, indices, random):
         self.n_batches += 1
         if self.n_batches == self.stop_at:
             os.kill(os.getpid(), signal.SIGINT)
-        sounds, targets = material
+        sounds, targets = training_data
         starts = random.integers(0, sounds.shape[1] - 1024, len(indices))
         rows = [sounds[i, s : s + 1024] for i, s in zip(indices, starts, strict=True)]
         return torch.stack(rows), torch.eye(3)[targets[indices]]
@@ -195,7 +196,7 @@ def test_best_epochs_are_chosen_by_the_validation_clips(clips, tmp_path):
     assert note["epoch"] == str(ranking[0] + 1)
     best, _ = run.read_tensors(f"checkpoints/best-{ranking[0] + 1:05d}.safetensors")
     assert all(torch.equal(best[name], value) for name, value in network.state_dict().items())
-    heard = hear_windows(network, clips.of_folds([2]), 1024)
+    heard = run_windows(network, clips.of_folds([2]), 1024)
     assert heard.clip_accuracy() == scores[ranking[0]]
 
 
@@ -248,7 +249,7 @@ def test_film_of_the_filters_has_a_frame_an_epoch(clips, tmp_path, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         train(clips, run, stop_at=8)
     train(clips, run, resume=True)
-    epochs, frames, frequencies = read_film(run)
+    epochs, frames, frequencies = read_filter_history(run)
     assert frequencies[-1] < 8000
     assert epochs.tolist() == list(range(7))
     assert frames.shape == (7, 5, 96)

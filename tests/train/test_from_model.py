@@ -17,17 +17,17 @@ from tiny_sets import write
 from torch import nn
 
 from export.__main__ import main as export
-from export.card.run_card import _describe_data, _licence
+from export.card.describe_run import describe_data, describe_licence
 from export.graph.export_graph import make_graph
-from export.graph.float16 import store_half
-from export.graph.int8 import put_in_8_bits
+from export.graph.float16 import store_float16
+from export.graph.int8 import quantise_graph
 from export.graph.prune import prune
 from streamclf.core.card import METADATA_KEY
 from streamclf.model.model_file import BUNDLED
 from train.base.errors import RunError
 from train.cli.network_command import main
 from train.nets.pocket_network import WIDTHS, WINDOW_SAMPLES, PocketBody, PocketNet
-from train.pocket_parts.pretrained_onnx import measure_norms, read_layers
+from train.pocket_parts.pretrained_onnx import read_layers, restore_batch_norms
 from train.run_folder.reproduce import list_commands
 
 pytestmark = pytest.mark.train
@@ -81,8 +81,8 @@ def heard(network: PocketNet, layers: dict) -> tuple[torch.Tensor, torch.Tensor]
     ("form", "error"),
     [
         (lambda graph: graph, 1e-5),
-        (store_half, 5e-3),
-        (lambda graph: put_in_8_bits(graph, noise(40).numpy()), 0.05),
+        (store_float16, 5e-3),
+        (lambda graph: quantise_graph(graph, noise(40).numpy()), 0.05),
     ],
     ids=["float32", "half", "int8"],
 )
@@ -106,7 +106,7 @@ def test_measured_norms_say_the_same_and_can_be_trained_on(tmp_path):
     with torch.no_grad():
         before = body.eval().pooled(features)
         body.train()
-        measure_norms(body, features)
+        restore_batch_norms(body, features)
         assert body.training
         after = body.eval().pooled(features)
         torch.testing.assert_close(after, before, rtol=1e-4, atol=1e-4)
@@ -156,23 +156,23 @@ def test_figures_of_what_the_layers_have_heard_before_come_with_a_warning(
         config = json.loads((save / "config.json").read_text())
         assert config["layers_of"]["heard_before"] == heard
         warning = f"So {config['data']['name']} was known to it: figures of held-out clips flatter"
-        assert (warning in _describe_data(config)) == heard
+        assert (warning in describe_data(config)) == heard
 
 
 def test_the_card_says_whose_layers_they_are_and_under_which_licence(named, tmp_path):
     _, save = named
     config = json.loads((save / "config.json").read_text())
-    said = _describe_data(config)
+    said = describe_data(config)
     assert "It began with the layers of pocket, version" in said
     assert "which learned from: esc50 + speech-music" in said
-    assert _licence(config).endswith("as pocket, whose layers it has")
-    assert "CC BY-NC" in _licence(config)
+    assert describe_licence(config).endswith("as pocket, whose layers it has")
+    assert "CC BY-NC" in describe_licence(config)
     own = config | {"layers_of": config["layers_of"] | {"licence": ""}}
-    same = own | {"layers_of": own["layers_of"] | {"licence": _licence(own)}}
-    assert _licence(same) == _licence(own)
+    same = own | {"layers_of": own["layers_of"] | {"licence": describe_licence(own)}}
+    assert describe_licence(same) == describe_licence(own)
     assert export([str(save), "-o", str(tmp_path / "mine.onnx")]) == 0
     layers, about = read_layers(str(tmp_path / "mine.onnx"), WIDTHS, OURS)
-    assert about["licence"] == _licence(config)
+    assert about["licence"] == describe_licence(config)
     bundled, _ = read_layers("pocket", WIDTHS, OURS)
     torch.testing.assert_close(layers["layers.33.weight"], bundled["layers.33.weight"])
 
@@ -183,7 +183,7 @@ def test_through_noise_goes_on_with_such_a_run(named, tmp_path):
     assert main("pocket", [*arguments, *go_on]) == 0
     config = json.loads((tmp_path / "on" / "config.json").read_text())
     assert config["layers_of"]["name"] == "pocket"
-    assert "to say under noise" in _describe_data(config)
+    assert "to say under noise" in describe_data(config)
     assert len(list_commands(config)) == 2
 
 

@@ -15,8 +15,8 @@ from streamclf.pipeline.windows import slide
 from train.datasets import open_clips
 from train.nets.inference import (
     WindowLogits,
-    hear_crops,
-    hear_windows,
+    run_crops,
+    run_windows,
     softmax,
     ten_crops,
     trim_zeros,
@@ -63,7 +63,7 @@ def test_hear_windows_gives_what_the_engine_cuts_and_weighs(tmp_path, n_samples,
     clips = open_clips(tmp_path / "set", 16000, dataset="folder", out=tmp_path / "prepared")
     network = Loudness()
     network.scale.data.fill_(1e-4)
-    heard = hear_windows(network, clips, 24000, fill=fill)
+    heard = run_windows(network, clips, 24000, fill=fill)
     block = Block(0, clips.waveform(0)[np.newaxis], 16000)
     windows = list(slide([block], 24000, 8000, fill=fill))
     seen = torch.cat(network.seen).numpy()[: len(windows)]
@@ -82,7 +82,7 @@ def test_hear_windows_gives_what_the_engine_cuts_and_weighs(tmp_path, n_samples,
 def test_hear_windows_gives_the_windows_the_user_hears(make_esc):
     clips = open_clips(make_esc(folds=1, seconds=2.0), 16000)
     network = Loudness().train()
-    heard = hear_windows(network, clips, 24000)
+    heard = run_windows(network, clips, 24000)
     seen = torch.cat(network.seen).numpy()
     assert network.training
     assert heard.clip.tolist() == [clip for clip in range(6) for _ in range(2)]
@@ -93,7 +93,7 @@ def test_hear_windows_gives_the_windows_the_user_hears(make_esc):
 def test_hear_windows_puts_zeros_behind_a_short_clip_where_a_network_learned_them(make_esc):
     clips = open_clips(make_esc(folds=1, seconds=1.0), 16000)
     network = Loudness()
-    heard = hear_windows(network, clips, 24000, fill="zeros")
+    heard = run_windows(network, clips, 24000, fill="zeros")
     assert len(heard.logits) == 6
     assert heard.weight is None
     seen = torch.cat(network.seen).numpy()
@@ -104,7 +104,7 @@ def test_hear_windows_puts_zeros_behind_a_short_clip_where_a_network_learned_the
 def test_hear_crops_takes_ten_from_end_to_end(make_esc):
     clips = open_clips(make_esc(folds=1, seconds=2.0), 16000)
     network = Loudness()
-    heard = hear_crops(network, clips, lambda waveform: ten_crops(waveform, 24014))
+    heard = run_crops(network, clips, lambda waveform: ten_crops(waveform, 24014))
     seen = torch.cat(network.seen).numpy().reshape(6, 10, 24014)
     assert len(heard.logits) == 60
     padded = np.pad(trim_zeros(clips.waveform(2)), 12007)

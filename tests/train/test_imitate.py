@@ -12,11 +12,11 @@ torch = pytest.importorskip("torch")
 from imitating import PretendYamnet, assert_same, teach, weights_of
 from tiny_sets import make_speech_music, write
 
-from export.card.run_card import _describe_data
+from export.card.describe_run import describe_data
 from train import imitate
 from train.cli.network_command import main as train_network
 from train.datasets import open_clips
-from train.nets.yamnet import N_SAID
+from train.nets.yamnet import N_OUTPUTS
 from train.pocket import Pocket
 
 __all__ = ["teach"]
@@ -51,7 +51,7 @@ def test_imitation_learns_and_pocket_starts_from_it(teach, capsys):
     named = json.loads((teach.folder / "named" / "config.json").read_text())
     assert named["imitation"]["windows"] == 480
     assert named["recipe"]["learning_rate"] == 2e-3
-    text = _describe_data(named)
+    text = describe_data(named)
     assert "learned to give what a pretended YAMNet (trained on AudioSet) says of 480" in text
     assert "of folds 1, 2 (" in text
 
@@ -85,7 +85,7 @@ def test_the_last_layer_alone_learns_names_and_the_others_stay(teach, capsys):
     assert result["averaged_windows"] == 1
     config = json.loads((teach.folder / "named" / "config.json").read_text())
     assert config["recipe"]["epochs"] == 1
-    assert _describe_data(config).endswith("Of the labels only its last layer learned.")
+    assert describe_data(config).endswith("Of the labels only its last layer learned.")
     capsys.readouterr()
     assert train_network("pocket", [*pocket[:-2], "--save", str(teach.folder / "x")]) == 2
     assert "--last-layer keeps layers that --start names" in capsys.readouterr().err
@@ -94,7 +94,9 @@ def test_the_last_layer_alone_learns_names_and_the_others_stay(teach, capsys):
 def test_interrupted_imitation_goes_on_to_the_same_weights(teach, monkeypatch):
     assert teach("--steps", "6", "--workers", "0", save="whole")[0] == 0
     asked = iter([False, False, True])
-    monkeypatch.setattr("train.base.interrupt.Interrupt.was_asked", lambda _: next(asked, False))
+    monkeypatch.setattr(
+        "train.base.interrupt.Interrupt.was_requested", lambda _: next(asked, False)
+    )
     code, said = teach("--steps", "6", "--workers", "0", save="parts")
     assert code == 130
     assert "--resume --save" in said
@@ -134,7 +136,7 @@ def test_resume_with_another_length_is_refused(teach):
 
 def test_a_loss_that_is_no_number_ends_the_run(teach, monkeypatch):
     monkeypatch.setattr(
-        PretendYamnet, "hear", lambda self, w: np.full((len(w), N_SAID), np.nan, "f")
+        PretendYamnet, "predict", lambda self, w: np.full((len(w), N_OUTPUTS), np.nan, "f")
     )
     code, said = teach("--steps", "2")
     assert code == 1

@@ -13,7 +13,7 @@ torch = pytest.importorskip("torch")
 from imitating import teach, weights_of
 from safetensors.torch import load_file, save_file
 
-from export.card.run_card import _describe_data, _describe_imitation
+from export.card.describe_run import _describe_imitation, describe_data
 from train.cli.network_command import main as train_network
 from train.datasets import open_clips
 from train.nets.log_mel import LogMel
@@ -110,7 +110,7 @@ def test_imitation_goes_on_from_the_layers_of_a_model_file(teach, capsys):
     named = json.loads((teach.folder / "named" / "config.json").read_text())
     assert named["layers_of"]["name"] == "pocket"
     assert "layers_of" not in named["imitation"]
-    text = _describe_data(named)
+    text = describe_data(named)
     assert "It began with the layers of pocket, version " in text
     assert "says of 16 windows" in text
     again = ["--steps", "2", "--start", str(teach.folder / "imitation"), "--seed", "2"]

@@ -34,10 +34,10 @@ def graph(tones):
 
 
 def test_int8_keeps_the_accuracy_and_the_front_end(tones, graph):
-    quantised = int8.quantise(graph, tones.of_folds([0]), tones.of_folds([1]), WINDOW)
+    quantised = int8.quantise_and_evaluate(graph, tones.of_folds([0]), tones.of_folds([1]), WINDOW)
     assert quantised.before == quantised.after == 1.0
     assert quantised.speed > 0
-    assert np.abs(quantised.heard.logits).max() > 0
+    assert np.abs(quantised.outputs.logits).max() > 0
     onnx.checker.check_model(quantised.model, full_check=True)
     types = {t.name: t.data_type for t in quantised.model.graph.initializer}
     front = {name for node in mel_nodes(quantised.model.graph) for name in node.input}
@@ -53,16 +53,16 @@ def test_int8_that_costs_accuracy_is_refused(tones, graph, monkeypatch):
     draw = int8.draw_windows
     monkeypatch.setattr(int8, "draw_windows", lambda *given: draw(*given) * np.float32(1e-6))
     with pytest.raises(ExportError, match=r"--int8: accuracy falls from 100.0% to .* 1 point is"):
-        int8.quantise(graph, tones.of_folds([0]), tones.of_folds([1]), WINDOW)
+        int8.quantise_and_evaluate(graph, tones.of_folds([0]), tones.of_folds([1]), WINDOW)
 
 
 def test_int8_of_a_regression_is_judged_by_its_error(monkeypatch):
     clips = make_clips(task=REGRESSION)
     model = prune(make_graph(fitted(clips, 1), WINDOW, "value"))
-    quantised = int8.quantise(model, clips.of_folds([0]), clips.of_folds([1]), WINDOW)
+    quantised = int8.quantise_and_evaluate(model, clips.of_folds([0]), clips.of_folds([1]), WINDOW)
     assert quantised.after <= quantised.before + 0.01 < 0.2
     card = {"mean_absolute_error": 0.9, "spearman": 0.5, "interval_95": [0, 1], "clips": 20}
-    assert int8.judged(quantised, card) == {
+    assert int8.update_accuracy(quantised, card) == {
         "mean_absolute_error": round(quantised.after, 4),
         "clips": 20,
         "int8": {
@@ -74,7 +74,7 @@ def test_int8_of_a_regression_is_judged_by_its_error(monkeypatch):
     draw = int8.draw_windows
     monkeypatch.setattr(int8, "draw_windows", lambda *given: draw(*given) * np.float32(1e-6))
     with pytest.raises(ExportError, match="mean absolute error rises from"):
-        int8.quantise(model, clips.of_folds([0]), clips.of_folds([1]), WINDOW)
+        int8.quantise_and_evaluate(model, clips.of_folds([0]), clips.of_folds([1]), WINDOW)
 
 
 def test_calibration_takes_every_clip_before_any_twice(tones):
@@ -98,7 +98,7 @@ def test_layers_whose_input_is_read_twice_run_in_8_bits(tmp_path):
     options = onnxruntime.SessionOptions()
     options.optimized_model_filepath = str(tmp_path / "run.onnx")
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
-    quantised = int8.put_in_8_bits(graph, noise).SerializeToString()
+    quantised = int8.quantise_graph(graph, noise).SerializeToString()
     onnxruntime.InferenceSession(quantised, options, providers=["CPUExecutionProvider"])
     run = [node.op_type for node in onnx.load(tmp_path / "run.onnx").graph.node]
     # Six separable blocks are twelve, of which the first half of the first stays float.
@@ -127,7 +127,7 @@ def test_layers_over_single_maps_stay_float_until_maps_are_mixed():
     depthwise = [s for s in shapes.values() if len(s) == 4 and s[1] == 1 and s[0] > 1]
     assert len(depthwise) == 7
     noise = np.random.default_rng(1).normal(0, 0.1, (8, WINDOW_SAMPLES)).astype(np.float32)
-    quantised = int8.put_in_8_bits(graph, noise)
+    quantised = int8.quantise_graph(graph, noise)
     weights = {tensor.name: tensor.data_type for tensor in quantised.graph.initializer}
     for node in thin:
         assert weights[node.input[1]] == TensorProto.FLOAT

@@ -11,11 +11,11 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from train.audio.distance import draw_settings
+from train.audio.listening_conditions import draw_conditions
 from train.datasets import open_clips
 from train.pocket import Pocket
 from train.pocket_parts import last_layer
-from train.pocket_parts.last_layer import Averages, fit_last_layer, fit_logistic
+from train.pocket_parts.last_layer import WindowAverages, fit_last_layer, fit_logistic
 from train.pocket_parts.mel_power import draw_noise
 
 pytestmark = pytest.mark.train
@@ -66,7 +66,7 @@ def test_probabilities_of_one_and_nought_are_classes():
 def test_averages_are_of_scores_and_each_counts_once():
     logits = torch.log(torch.tensor([[0.9, 0.1], [0.5, 0.5], [0.2, 0.8], [0.3, 0.7]]))
     rows, of = torch.tensor([0, 1, 3]), torch.tensor([0, 0, 1])
-    averages = Averages(rows, of, torch.tensor([0, 1]))
+    averages = WindowAverages(rows, of, torch.tensor([0, 1]))
     expected = -(np.log(0.7) + np.log(0.7)) / 2
     assert averages.loss(logits).item() == pytest.approx(expected, abs=1e-5)
 
@@ -84,7 +84,7 @@ def test_a_window_that_holds_the_sound_speaks_for_those_that_do_not():
     labels = targets.repeat_interleave(4)
     plain, averaging = torch.nn.Linear(3, 2), torch.nn.Linear(3, 2)
     fit_logistic(plain, rows, labels, 1e-3)
-    averages = Averages(torch.arange(4 * n_clips), of, targets)
+    averages = WindowAverages(torch.arange(4 * n_clips), of, targets)
     fit_logistic(averaging, rows, labels, 1e-3, averages)
     with torch.no_grad():
         losses = [averages.loss(layer(rows)).item() for layer in (plain, averaging)]
@@ -94,7 +94,7 @@ def test_a_window_that_holds_the_sound_speaks_for_those_that_do_not():
 
 def test_settings_are_as_it_is_quieter_and_over_noise():
     loudest = torch.linspace(1, 100, 400)
-    plain, quiet, noisy = draw_settings(loudest, 7, np.random.default_rng(0))
+    plain, quiet, noisy = draw_conditions(loudest, 7, np.random.default_rng(0))
     assert (plain.levels == 1).all()
     assert (plain.noise == 0).all()
     assert (quiet.noise == 0).all()
@@ -107,7 +107,7 @@ def test_settings_are_as_it_is_quieter_and_over_noise():
     assert set(noisy.rows) == set(range(7))
 
 
-class Listening:
+class EventSettings:
     """A body that keeps what it hears."""
 
     def __init__(self):
@@ -121,23 +121,23 @@ class Listening:
 
 def fit(clips):
     system = Pocket()
-    material = system.material(system.build(3), clips, torch.device("cpu"))
-    assert material.n_frames == 59
-    body = Listening()
+    training_data = system.training_data(system.build(3), clips, torch.device("cpu"))
+    assert training_data.n_frames == 59
+    body = EventSettings()
     fit_last_layer(
-        body, material, lambda i, _: (torch.full((len(i), 64, 59), 5.0), torch.eye(3)[i % 3])
+        body, training_data, lambda i, _: (torch.full((len(i), 64, 59), 5.0), torch.eye(3)[i % 3])
     )
-    return body.heard, material
+    return body.heard, training_data
 
 
 def test_every_window_is_heard_as_it_is_quieter_over_noise_and_as_often_changed(make_esc):
-    heard, material = fit(open_clips(make_esc(folds=1, seconds=3.0), 16000))
+    heard, training_data = fit(open_clips(make_esc(folds=1, seconds=3.0), 16000))
     # Windows of 1.5 s every half second in 3 s, three times, eight that are changed, four of noise.
     assert len(heard) == 3 * 4 + 8 + 4
     assert all((features == 5).all() for features in heard[4:12])
-    start = material.powers.margin
-    power = material.powers.power[:, :, start + 20 : start + 79]
-    torch.testing.assert_close(heard[1], material.front_end.compress(power))
+    start = training_data.mel_power.margin
+    power = training_data.mel_power.power[:, :, start + 20 : start + 79]
+    torch.testing.assert_close(heard[1], training_data.front_end.compress(power))
     # All windows of a clip are as much quieter.
     quieter = [torch.expm1(heard[n]).amax(dim=(1, 2)) for n in (12, 13)]
     plain = [torch.expm1(heard[n]).amax(dim=(1, 2)) for n in (0, 1)]
@@ -150,13 +150,13 @@ def test_windows_are_heard_some_at_a_time_with_the_same_outcome(make_esc, monkey
     """On a processor a few fit its cache; how many there are together is no matter of learning."""
     clips = open_clips(make_esc(folds=1, seconds=3.0), 16000)
     system = Pocket()
-    material = system.material(system.build(3), clips, torch.device("cpu"))
+    training_data = system.training_data(system.build(3), clips, torch.device("cpu"))
 
     def fitted(n_at_once):
-        monkeypatch.setattr(last_layer, "windows_at_once", lambda device: n_at_once)
+        monkeypatch.setattr(last_layer, "inference_batch_size", lambda device: n_at_once)
         torch.manual_seed(1)
         network = system.build(3).eval()
-        fit_last_layer(network.body, material, partial(system.batch, material))
+        fit_last_layer(network.body, training_data, partial(system.batch, training_data))
         return network.body.output.weight.detach()
 
     whole = fitted(128)
@@ -185,15 +185,15 @@ def test_noise_alone_is_named_without_confidence(make_esc, monkeypatch):
     """Windows of it have all labels alike."""
     clips = open_clips(make_esc(folds=1, seconds=3.0), 16000)
     system = Pocket()
-    material = system.material(system.build(3), clips, torch.device("cpu"))
+    training_data = system.training_data(system.build(3), clips, torch.device("cpu"))
     network = system.build(3)
-    noise = draw_noise(material.noises, 200, material.n_frames, np.random.default_rng(7))
-    heard = material.front_end.compress(1e-3 * noise)
+    noise = draw_noise(training_data.noises, 200, training_data.n_frames, np.random.default_rng(7))
+    heard = training_data.front_end.compress(1e-3 * noise)
 
     def surest(n_alone):
-        monkeypatch.setattr(last_layer, "N_ALONE", n_alone)
+        monkeypatch.setattr(last_layer, "N_NOISE_WINDOWS", n_alone)
         network.eval()
-        fit_last_layer(network.body, material, partial(system.batch, material))
+        fit_last_layer(network.body, training_data, partial(system.batch, training_data))
         with torch.no_grad():
             scores = network.body.output(network.body.pooled(heard)).softmax(dim=1)
         return scores.amax(dim=1).mean().item()

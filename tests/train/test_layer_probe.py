@@ -97,5 +97,5 @@ def test_probe_hears_every_half_second(make_esc, monkeypatch) -> None:
     pupil = Pupil().eval()
     features, logits = probe.hear(pupil, clips)
     n_windows = 1 + (clips.clips[0].n_samples - 24000) // 8000
-    assert features.shape == (len(clips.clips), n_windows, 2 * sum(pupil.body.n_levels))
+    assert features.shape == (len(clips.clips), n_windows, 2 * sum(pupil.body.level_channels))
     assert logits.shape == (len(clips.clips), n_windows, 527)

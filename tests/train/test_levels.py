@@ -13,7 +13,7 @@ from export.__main__ import main as export
 from streamclf.model.model_file import Model
 from train.cli.network_command import main as train_main
 from train.datasets import open_clips
-from train.levels import main, raise_by
+from train.levels import change_level, main
 from train.run_folder.run import RunFolder
 
 pytestmark = pytest.mark.train
@@ -22,13 +22,13 @@ pytestmark = pytest.mark.train
 def test_clips_are_scaled_and_rounded_where_they_lie(make_esc):
     clips = open_clips(make_esc(folds=2), 16000)
     second = clips.of_folds([2])
-    quiet = raise_by(second, -20.0)
+    quiet = change_level(second, -20.0)
     assert quiet.targets.tolist() == second.targets.tolist()
     for index in range(len(second.clips)):
         before, after = second.waveform(index), quiet.waveform(index)
         np.testing.assert_allclose(after, before / 10, atol=0.5001 / 32768)
         np.testing.assert_array_equal(after * 32768, np.rint(after * 32768))
-    assert raise_by(second, 0.0).samples.tolist() == np.concatenate(
+    assert change_level(second, 0.0).samples.tolist() == np.concatenate(
         [np.rint(second.waveform(k) * 32768) for k in range(len(second.clips))]
     ).tolist()  # fmt: skip
 

@@ -5,7 +5,7 @@ import pytest
 
 pytest.importorskip("torch")
 
-from train.judging.metrics import (
+from train.evaluation.metrics import (
     area_under_curve,
     confusion,
     interval_95,

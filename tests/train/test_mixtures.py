@@ -17,7 +17,7 @@ from train.audio.mixtures import Mixtures, Source
 from train.base.errors import DatasetError, UsageError
 from train.datasets import Clip, ClipSet, open_clips
 from train.nets.pocket_network import WINDOW_SAMPLES
-from train.nets.yamnet import HINTS, N_SAID, N_SCORES, STARTS, Yamnet
+from train.nets.yamnet import HINTS, N_OUTPUTS, N_SCORES, STARTS, Yamnet
 
 pytestmark = pytest.mark.train
 
@@ -136,8 +136,8 @@ def test_yamnet_hears_silence_and_speaks_in_scores():
     pytest.importorskip("ai_edge_litert")
     teacher = Yamnet(Path(__file__).parents[3] / "shared/data/teachers/yamnet.tflite")
     random = np.random.default_rng(1)
-    heard = teacher.hear(np.stack([np.zeros(24_000), random.normal(0, 0.1, 24_000)]).astype("f"))
-    assert heard.shape == (2, N_SAID)
+    heard = teacher.predict(np.stack([np.zeros(24_000), random.normal(0, 0.1, 24_000)]).astype("f"))
+    assert heard.shape == (2, N_OUTPUTS)
     scores = heard[:, -N_SCORES:]
     assert scores.min() >= 0
     assert scores.max() <= 1
@@ -149,5 +149,5 @@ def test_yamnet_hears_silence_and_speaks_in_scores():
         assert (maximum >= mean).all()
         assert maximum.max() > mean.max()
     assert np.argmax(scores[0]) == 494  # "Silence" in its class map
-    first = teacher.hear(np.zeros((1, 15_600), np.float32))
+    first = teacher.predict(np.zeros((1, 15_600), np.float32))
     np.testing.assert_allclose(first[0], heard[0], atol=1e-5)

@@ -27,7 +27,7 @@ from streamclf.model.stem.shared_frames import SharedStream
 from train import envnet, envnetv2, wavemsnet
 from train.datasets.prepared import REGRESSION
 from train.nets.contract import find_system
-from train.nets.inference import hear_windows
+from train.nets.inference import run_windows
 from train.run_folder.run import RunFolder
 
 pytestmark = pytest.mark.train
@@ -44,8 +44,8 @@ class Made:
         self.network = self.system.build(len(self.clips.labels))
 
     def batch(self, n_batch=2):
-        material = self.system.material(self.network, self.clips, torch.device("cpu"))
-        return self.system.batch(material, np.arange(n_batch), np.random.default_rng(1))
+        training_data = self.system.training_data(self.network, self.clips, torch.device("cpu"))
+        return self.system.batch(training_data, np.arange(n_batch), np.random.default_rng(1))
 
     def write_run(self, folder: Path) -> None:
         """As training leaves it, without the training."""
@@ -144,7 +144,7 @@ def test_batch_is_what_its_seed_says(made):
 
 
 def test_whole_network_hears_clips_of_any_length(made):
-    heard = hear_windows(made.network, made.clips.take([0, 2]), made.system.window_samples)
+    heard = run_windows(made.network, made.clips.take([0, 2]), made.system.window_samples)
     assert set(heard.clip) == {0, 1}
     assert np.isfinite(heard.logits).all()
 
@@ -239,12 +239,12 @@ def test_step_lowers_the_loss(made):
     system = made.system
     recipe = replace(system.recipe, learning_rate=system.recipe.learning_rate / 100)
     inputs, labels = made.batch()
-    trainee = system.trainee(made.network.train())
-    optimiser = recipe.optimiser_for(trainee)
+    trainable = system.trainable(made.network.train())
+    optimiser = recipe.optimiser_for(trainable)
 
     def loss():
         torch.manual_seed(1)  # the same dropout
-        return system.loss(trainee(inputs), labels)
+        return system.loss(trainable(inputs), labels)
 
     before = loss()
     before.backward()

@@ -16,7 +16,7 @@ from train.cough import COUGH_FROM, CoughNet, CoughSystem
 from train.digits import DigitsBest, DigitsM5, DigitsSystem
 from train.envnet import EnvNet, EnvNetSystem
 from train.envnetv2 import EnvNetV2, EnvNetV2System
-from train.melcnn import MelCnn, MelCnnSystem, below_loudest, to_decibels
+from train.melcnn import MelCnn, MelCnnSystem, relative_to_peak, to_decibels
 from train.nets.log_mel import wavelets
 from train.wavemsnet import BRANCHES, WaveMsNet, WaveMsSystem
 from train.wavemxnet import GROUPS, WaveMxNet, standardise
@@ -131,7 +131,7 @@ def test_standardise_gives_each_window_deviation_one_and_leaves_silence():
 
 def test_melcnn_hears_nothing_80_db_below_the_loudest():
     power = torch.tensor([1.0, 1e-4, 1e-7, 1e-9, 0.0])[None, None, None]
-    decibels = below_loudest(to_decibels(power))
+    decibels = relative_to_peak(to_decibels(power))
     torch.testing.assert_close(decibels[0, 0, 0], torch.tensor([0.0, -40, -70, -80, -80]))
     # Cached spectra are laid into zeros: those must be silence.
     assert to_decibels(torch.zeros(1)).item() == 0
@@ -141,7 +141,7 @@ def test_melcnn_takes_one_channel_for_both():
     network = MelCnn(3).eval()
     random = torch.Generator().manual_seed(1)
     waveform = torch.rand(1, 176_400, generator=random) - 0.5
-    decibels = below_loudest(to_decibels(network.front_end.power(waveform)[:, None]))
+    decibels = relative_to_peak(to_decibels(network.front_end.power(waveform)[:, None]))
     with torch.no_grad():
         expected = network.body(torch.cat([decibels, decibels], dim=1))
         torch.testing.assert_close(network(waveform), expected)
@@ -162,14 +162,14 @@ def test_melcnn_random_split_is_four_to_one_and_seeded():
 def test_digits_m5_gets_the_first_second_of_each_clip():
     clips = make_clips(DigitsSystem)
     system = DigitsSystem()
-    material = system.material(system.build(2), clips, torch.device("cpu"))
+    training_data = system.training_data(system.build(2), clips, torch.device("cpu"))
     random = np.random.default_rng(1)
-    waveform, _ = system.batch(material, np.array([0, 2]), random)
+    waveform, _ = system.batch(training_data, np.array([0, 2]), random)
     assert waveform.shape == (2, 8000)
     np.testing.assert_array_equal(waveform[1], clips.waveform(2)[:8000])
     np.testing.assert_array_equal(waveform[0, :2400], clips.waveform(0))
     assert not waveform[0, 2400:].any()
-    waveform, _ = system.batch(material, np.array([0, 0]), random)
+    waveform, _ = system.batch(training_data, np.array([0, 0]), random)
     assert waveform.shape == (2, 8000)
 
 

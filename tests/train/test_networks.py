@@ -41,9 +41,9 @@ def test_batch_gives_windows_and_probabilities(make_esc, system_type):
     system = system_type()
     with torch.device("cpu"):
         network = PocketNet(3) if system_type is Pocket else None
-    material = system.material(network, clips, torch.device("cpu"))
-    inputs, labels = system.batch(material, np.arange(6), np.random.default_rng(1))
-    again, _ = system.batch(material, np.arange(6), np.random.default_rng(1))
+    training_data = system.training_data(network, clips, torch.device("cpu"))
+    inputs, labels = system.batch(training_data, np.arange(6), np.random.default_rng(1))
+    again, _ = system.batch(training_data, np.arange(6), np.random.default_rng(1))
     assert inputs.shape[0] == 6
     assert torch.equal(inputs, again)
     torch.testing.assert_close(labels.sum(dim=1), torch.ones(6))
@@ -56,11 +56,11 @@ def test_envnet_trims_silence_and_crops_within_half_a_window_of_it(make_esc):
     padded[0] = 0
     system = EnvNetSystem()
     clips = type(clips)(**{**vars(clips), "samples": padded.ravel()})
-    material = system.material(None, clips, torch.device("cpu"))
-    assert (material.begins[1:] >= 10000).all()
-    assert (material.begins[1:] < 10010).all()
-    assert (material.begins[0], material.ends[0]) == (0, 1)
-    crops, _ = system.batch(material, np.ones(50, dtype=int), np.random.default_rng(1))
+    training_data = system.training_data(None, clips, torch.device("cpu"))
+    assert (training_data.begins[1:] >= 10000).all()
+    assert (training_data.begins[1:] < 10010).all()
+    assert (training_data.begins[0], training_data.ends[0]) == (0, 1)
+    crops, _ = system.batch(training_data, np.ones(50, dtype=int), np.random.default_rng(1))
     sounding = (crops != 0).float().mean(dim=1)
     assert sounding.min() > 0.45
 
@@ -69,8 +69,8 @@ def test_envnet_between_classes_mixes_two_classes(make_esc):
     clips = open_clips(make_esc(folds=1), 16000)
     recipe = EnvNetSystem.default_recipe()
     system = EnvNetSystem(type(recipe)(**{**vars(recipe), "between_classes": True}))
-    material = system.material(None, clips, torch.device("cpu"))
-    waveform, labels = system.batch(material, np.arange(6), np.random.default_rng(1))
+    training_data = system.training_data(None, clips, torch.device("cpu"))
+    waveform, labels = system.batch(training_data, np.arange(6), np.random.default_rng(1))
     assert ((labels > 0).sum(dim=1) == 2).all()
     # Divided by the root of the squares' sum: as loud as a single clip, 0.3 * sqrt(2) at most.
     assert waveform.abs().max() < 0.3 * 1.5 + 0.1

@@ -7,7 +7,7 @@ import pytest
 torch = pytest.importorskip("torch")
 Image = pytest.importorskip("PIL.Image")
 
-from train.judging import plots
+from train.evaluation import plots
 from train.run_folder.learned_filters import (
     FILTERS,
     N_FREQUENCIES,

@@ -25,11 +25,11 @@ from train.datasets.speech_music import choose_pieces, cut_into_pieces
 from train.nets.pocket_network import HOP_LENGTH, PocketNet
 from train.pocket import Pocket
 from train.pocket_parts.mel_power import (
-    Powers,
+    MelPower,
     add_noise,
+    audible_starts,
     colour,
     draw_noise,
-    loud_starts,
     quieten,
     shift_bands,
 )
@@ -43,11 +43,11 @@ PLAIN = replace(
 
 
 @pytest.fixture
-def material(make_esc):
+def training_data(make_esc):
     """Pocket with nothing but mixing, and its material of six clips of three classes."""
     system = Pocket(PLAIN)
     clips = open_clips(make_esc(folds=1), 16000)
-    return system, system.material(system.build(3), clips, torch.device("cpu"))
+    return system, system.training_data(system.build(3), clips, torch.device("cpu"))
 
 
 def test_pocket_is_small():
@@ -105,7 +105,7 @@ def test_last_layer_is_given_mean_and_maximum_of_three_levels():
 
 def test_layers_that_are_kept_hear_the_same_whatever_is_heard_beside_them():
     body = PocketNet(3).body
-    body.keep_layers()
+    body.freeze_layers()
     windows = torch.rand(4, 64, 58, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
         torch.testing.assert_close(body.pooled(windows)[:1], body.pooled(windows[:1]))
@@ -125,10 +125,10 @@ def test_windows_share_all_of_pocket_but_mean_and_maximum():
     assert not any(node.op_type == "Conv" for node in head.graph.node)
 
 
-def test_pocket_mixup_keeps_the_first_clip_in_front(material):
-    system, material = material
+def test_pocket_mixup_keeps_the_first_clip_in_front(training_data):
+    system, training_data = training_data
     indices = np.array([0, 2, 4, 0, 2, 4])
-    _, labels = system.batch(material, indices, np.random.default_rng(1))
+    _, labels = system.batch(training_data, indices, np.random.default_rng(1))
     assert labels.argmax(dim=1).tolist() == [0, 1, 2, 0, 1, 2]
     assert ((labels > 0).sum(dim=1) == 2).all()
 
@@ -137,11 +137,13 @@ def test_pocket_labels_follow_the_window_that_was_cut(make_esc):
     clips = open_clips(make_esc(folds=1), 16000)
     system = Pocket(replace(PLAIN, mixup=0.0))
     # A teacher that is sure of another class from half a second on.
-    system.soft = torch.eye(3)[torch.tensor([[0, 1]] * 6)]
-    material = system.material(system.build(3), clips, torch.device("cpu"))
-    starts = np.array([-40, 0, 8000, 8000, 4400, 3600]) // HOP_LENGTH + material.powers.margin
-    material.powers.inner = [np.array([start]) for start in starts]
-    _, labels = system.batch(material, np.arange(6), np.random.default_rng(1))
+    system.teacher_labels = torch.eye(3)[torch.tensor([[0, 1]] * 6)]
+    training_data = system.training_data(system.build(3), clips, torch.device("cpu"))
+    starts = (
+        np.array([-40, 0, 8000, 8000, 4400, 3600]) // HOP_LENGTH + training_data.mel_power.margin
+    )
+    training_data.mel_power.inner = [np.array([start]) for start in starts]
+    _, labels = system.batch(training_data, np.arange(6), np.random.default_rng(1))
     teachers = (labels - 0.5 * torch.eye(3)[clips.targets]).argmax(dim=1)
     assert teachers.tolist() == [0, 0, 1, 1, 1, 0]
 
@@ -149,8 +151,8 @@ def test_pocket_labels_follow_the_window_that_was_cut(make_esc):
 def test_pocket_noise_alone_has_all_labels_alike(make_esc):
     system = Pocket(replace(PLAIN, noise_alone=0.5))
     clips = open_clips(make_esc(folds=1), 16000)
-    material = system.material(system.build(3), clips, torch.device("cpu"))
-    _, labels = system.batch(material, np.arange(6).repeat(50), np.random.default_rng(1))
+    training_data = system.training_data(system.build(3), clips, torch.device("cpu"))
+    _, labels = system.batch(training_data, np.arange(6).repeat(50), np.random.default_rng(1))
     even = (labels == 1 / 3).all(dim=1).float().mean()
     assert 0.4 < even < 0.6
     torch.testing.assert_close(labels.sum(dim=1), torch.ones(300))
@@ -160,21 +162,21 @@ def test_loud_starts_leave_silence_out():
     power = torch.zeros(2, 4, 100)
     power[0, :, 60] = 1.0
     power[1, :, :] = 1.0
-    starts = loud_starts(power, 20)
+    starts = audible_starts(power, 20)
     assert starts[0].tolist() == list(range(41, 61))
     assert starts[1].tolist() == list(range(81))
 
 
-def test_edges_hold_some_of_the_clip_and_some_silence(material):
-    _, material = material
-    powers = material.powers
+def test_edges_hold_some_of_the_clip_and_some_silence(training_data):
+    _, training_data = training_data
+    mel_power = training_data.mel_power
     random = np.random.default_rng(1)
-    n_frames = material.front_end.n_frames(24000)
-    inner = powers.cut(np.arange(6), powers.draw_starts(np.arange(6), random, 0.0), n_frames)
+    n_frames = training_data.front_end.n_frames(24000)
+    inner = mel_power.cut(np.arange(6), mel_power.draw_starts(np.arange(6), random, 0.0), n_frames)
     assert (inner.sum(dim=1) > 0).all()
     for _ in range(20):
-        starts = powers.draw_starts(np.arange(6), random, 1.0)
-        sounding = (powers.cut(np.arange(6), starts, n_frames).sum(dim=1) > 0).sum(dim=1)
+        starts = mel_power.draw_starts(np.arange(6), random, 1.0)
+        sounding = (mel_power.cut(np.arange(6), starts, n_frames).sum(dim=1) > 0).sum(dim=1)
         assert (sounding >= 14).all()
         assert (sounding < n_frames).all()
 
@@ -182,9 +184,9 @@ def test_edges_hold_some_of_the_clip_and_some_silence(material):
 def test_a_clip_shorter_than_a_window_is_cut_all_the_same(make_esc):
     clips = open_clips(make_esc(folds=1, seconds=0.7), 16000)
     network = PocketNet(3)
-    powers = Powers.of(clips, network.front_end, 59, 14, torch.device("cpu"))
-    starts = powers.draw_starts(np.arange(6), np.random.default_rng(1), 0.5)
-    assert powers.cut(np.arange(6), starts, 59).shape == (6, 64, 59)
+    mel_power = MelPower.from_clips(clips, network.front_end, 59, 14, torch.device("cpu"))
+    starts = mel_power.draw_starts(np.arange(6), np.random.default_rng(1), 0.5)
+    assert mel_power.cut(np.arange(6), starts, 59).shape == (6, 64, 59)
 
 
 def test_noise_has_its_level_and_is_seeded():
@@ -222,9 +224,9 @@ def test_pocket_says_of_quiet_windows_what_the_loud_ones_are(make_esc):
     network, draws = PocketNet(3), []
     for share in (0.0, 1.0):
         system = Pocket(replace(PLAIN, quiet_share=share, widest_mels=0, widest_frames=0))
-        system.named = network.body.state_dict()
-        material = system.material(network, clips, torch.device("cpu"))
-        draws.append(system.batch(material, np.arange(6), np.random.default_rng(5)))
+        system.earlier_weights = network.body.state_dict()
+        training_data = system.training_data(network, clips, torch.device("cpu"))
+        draws.append(system.batch(training_data, np.arange(6), np.random.default_rng(5)))
     (loud, said), (quiet, as_well) = draws
     torch.testing.assert_close(said, as_well)
     assert (quiet < loud - 0.01).flatten(1).any(dim=1).all()

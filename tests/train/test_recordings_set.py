@@ -23,7 +23,7 @@ from train.datasets import open_sounds, recordings
 from train.datasets.command import main
 from train.datasets.decode import duration_of, read_clip
 from train.datasets.open_dataset import prepared_folder
-from train.datasets.recordings import cut
+from train.datasets.recordings import split_into_minutes
 
 __all__ = ["teach"]
 
@@ -55,8 +55,8 @@ def frequency(samples: np.ndarray, rate: int) -> float:
     [(0.0, [0]), (1.0, [0]), (60.0, [0]), (61.0, [0]), (61.6, [0, 60]), (180.0, [0, 60, 120])],
 )
 def test_a_recording_is_cut_into_minutes(seconds, begins):
-    assert [begin for begin, _ in cut(seconds)] == begins
-    assert all(end - begin == 60 for begin, end in cut(seconds))
+    assert [begin for begin, _ in split_into_minutes(seconds)] == begins
+    assert all(end - begin == 60 for begin, end in split_into_minutes(seconds))
 
 
 @pytest.mark.parametrize(
@@ -118,7 +118,7 @@ def test_long_recordings_are_heard_a_minute_at_a_time(tmp_path, monkeypatch, cap
 
 def test_of_very_many_hours_some_are_taken_and_it_is_said(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(recordings, "STRETCH_S", 2.0)
-    monkeypatch.setattr(recordings, "MOST_HOURS", 6 / 3600)
+    monkeypatch.setattr(recordings, "MAX_HOURS", 6 / 3600)
     soundfile.write(tmp_path / "night.wav", steps(14), 16000)
     clips = open_sounds(tmp_path, 8000)
     assert [clip.filename for clip in clips.clips] == ["night.wav#0", "night.wav#6", "night.wav#12"]

@@ -20,7 +20,7 @@ from train import envnet, envnetv2, imitate, wavemsnet
 from train.cli.network_command import main
 from train.compare import describe_run
 from train.run_folder.load_network import load_network
-from train.run_folder.reproduce import NOT_DECIDING, describe_command, list_commands
+from train.run_folder.reproduce import IRRELEVANT_OPTIONS, describe_command, list_commands
 from train.run_folder.resume import record_options
 from train.run_folder.run import RunFolder
 from train.run_folder.run_options import make_parser
@@ -50,7 +50,7 @@ def parsers():
 def every_option():
     for script, parser in parsers().items():
         for action in parser._actions:
-            if action.dest not in NOT_DECIDING:
+            if action.dest not in IRRELEVANT_OPTIONS:
                 yield pytest.param(script, action.dest, id=f"{script}-{action.option_strings[0]}")
 
 
@@ -72,11 +72,11 @@ def test_every_option_that_decides_comes_back_from_the_command(script, dest):
 def test_options_that_decide_nothing_are_those_of_place_and_machine():
     """A new option is named by the card unless somebody says here that it decides nothing."""
     known = {action.dest for parser in parsers().values() for action in parser._actions}
-    assert known >= NOT_DECIDING
+    assert known >= IRRELEVANT_OPTIONS
     assert {
         "help", "data", "prepared", "save", "overwrite", "resume", "keep", "threads",
         "accelerator", "workers", "download",
-    } == NOT_DECIDING  # fmt: skip
+    } == IRRELEVANT_OPTIONS  # fmt: skip
 
 
 def commands_of(path: Path) -> list[str]:

@@ -106,7 +106,7 @@ def test_folder_that_a_living_run_writes_is_refused(tmp_path, trainer):
     for begin in (
         lambda: RunFolder.create(path, "pocket", overwrite=True),
         lambda: RunFolder.check_free(path, overwrite=True),
-        lambda: RunFolder.open(path).hold(),
+        lambda: RunFolder.open(path).lock(),
     ):
         with pytest.raises(RunError, match="a training that is running writes into it: wait"):
             begin()
@@ -118,12 +118,12 @@ def test_lock_dies_with_its_process(tmp_path, trainer):
     trainer.wait()
     run = RunFolder.create(tmp_path / "held", "pocket", overwrite=True)
     assert [path.name for path in run.path.iterdir()] == [".lock"]
-    run.release()
+    run.unlock()
     assert list(run.path.iterdir()) == []
 
 
 def test_two_runs_of_one_process_do_not_share_a_folder(run):
     with pytest.raises(RunError, match="a training that is running writes into it"):
         RunFolder.create(run.path, "pocket", overwrite=True)
-    run.release()
-    RunFolder.create(run.path, "pocket", overwrite=True).release()
+    run.unlock()
+    RunFolder.create(run.path, "pocket", overwrite=True).unlock()

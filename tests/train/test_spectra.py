@@ -98,7 +98,7 @@ def test_power_by_fft_is_the_graphs(pad):
 def test_shifted_spectra_are_cut_as_if_the_clips_were_fitted_and_rolled(monkeypatch):
     clips, indices = make_clips(MelCnnSystem), np.array([2, 0, 3, 2, 1])
     network = MelCnnSystem().build(2)
-    spectra = MelCnnSystem().material(network, clips, torch.device("cpu")).sounds
+    spectra = MelCnnSystem().training_data(network, clips, torch.device("cpu")).sounds
     random = np.random.default_rng(1)
     places, shifts = random.uniform(0, 1, 5), random.integers(0, 344, 5)
     lengths, held = spectra.lengths[indices], spectra.take(indices)
@@ -107,7 +107,7 @@ def test_shifted_spectra_are_cut_as_if_the_clips_were_fitted_and_rolled(monkeypa
     assert given.abs().max() > 1
     assert torch.equal(given, expected)
     monkeypatch.setattr("train.audio.sound_store.free_memory", lambda: 0)
-    made = MelCnnSystem().material(network, clips, torch.device("cpu")).sounds
+    made = MelCnnSystem().training_data(network, clips, torch.device("cpu")).sounds
     torch.testing.assert_close(made.shifted(indices, places, shifts), given)
 
 
@@ -115,20 +115,20 @@ def test_shifted_spectra_are_cut_as_if_the_clips_were_fitted_and_rolled(monkeypa
 def test_spectra_made_once_are_what_the_front_end_hears(system, monkeypatch):
     clips = make_clips(system)
     network = system().build(2)
-    material = system().material(network, clips, torch.device("cpu"))
+    training_data = system().training_data(network, clips, torch.device("cpu"))
     indices = np.array([2, 0, 3, 2])
-    held = material.sounds.take(indices)
+    held = training_data.sounds.take(indices)
     monkeypatch.setattr("train.audio.sound_store.free_memory", lambda: 0)
-    made = system().material(network, clips, torch.device("cpu")).sounds.take(indices)
+    made = system().training_data(network, clips, torch.device("cpu")).sounds.take(indices)
     torch.testing.assert_close(made, held)
 
     front_end, hop_length = network.front_end, network.front_end.hop_length
     longest = torch.from_numpy(clips.waveform(1))
     power = front_end.power(longest[..., 10 * hop_length :].reshape(system.n_channels, -1))
-    whole = material.sounds.take(np.array([1])).view(system.n_channels, *held.shape[-2:])
+    whole = training_data.sounds.take(np.array([1])).view(system.n_channels, *held.shape[-2:])
     # But for the mirrored outermost frames, a cut at a frame sees what a window there would.
-    inner = material.sounds.scale(power)[..., 1:-2]
+    inner = training_data.sounds.scale(power)[..., 1:-2]
     torch.testing.assert_close(whole[..., 11 : 11 + inner.shape[-1]], inner, atol=1e-3, rtol=1e-3)
-    assert material.sounds.lengths.tolist() == [front_end.n_frames(n) for n in clips.lengths]
-    assert not whole[..., int(material.sounds.lengths[1]) + 2 :].any()
-    assert not held[1][..., int(material.sounds.lengths[0]) + 2 :].any()
+    assert training_data.sounds.lengths.tolist() == [front_end.n_frames(n) for n in clips.lengths]
+    assert not whole[..., int(training_data.sounds.lengths[1]) + 2 :].any()
+    assert not held[1][..., int(training_data.sounds.lengths[0]) + 2 :].any()

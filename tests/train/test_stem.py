@@ -135,13 +135,13 @@ def test_frames_too_far_apart_for_any_hop_are_no_stem():
 def test_a_stem_that_changes_logits_stops_the_export(monkeypatch):
     """As if the trials had been wrong: the proof looks at logits, and says so."""
     layers = nn.Sequential(conv(1, 6, 400, 160), nn.MaxPool1d(3))
-    monkeypatch.setattr(stems, "_deepen", lambda tries, found, base, overlap: found[base])
-    right = stems.Trials.plain
+    monkeypatch.setattr(stems, "_deepen", lambda trials, found, base, overlap: found[base])
+    right = stems.Trials.try_cut
 
     def wrong(self, tensor):
         stem = right(self, tensor)
         return type(stem)(tensor, stem.stride // 2, stem.frames, receptive_field=400)
 
-    monkeypatch.setattr(stems.Trials, "plain", wrong)
+    monkeypatch.setattr(stems.Trials, "try_cut", wrong)
     with pytest.raises(ExportError, match="get logits that differ by"):
         find(Pooled(Over(layers), nn.Identity(), 6))

@@ -14,12 +14,12 @@ torch = pytest.importorskip("torch")
 
 from safetensors.torch import load_file, save_file
 
-from export.card.run_card import _describe_data
+from export.card.describe_run import describe_data
 from train.cli.network_command import main
 from train.datasets import open_clips
 from train.pocket import Pocket
-from train.pocket_parts.noise_training import THROUGH_NOISE
-from train.pocket_parts.pretrained_run import read_named
+from train.pocket_parts.noise_training import NOISE_TRAINING_RECIPE
+from train.pocket_parts.pretrained_run import read_pocket_run
 from train.run_folder.reproduce import list_commands
 from train.run_folder.run import RunFolder
 
@@ -67,11 +67,11 @@ def test_labels_are_what_it_says_before_noise_is_laid_over(make_esc):
     body = {name: value.clone() for name, value in network.body.state_dict().items()}
     systems = Pocket(recipe), Pocket(replace(recipe, noise_share=0.0))
     for system in systems:
-        system.named = body
-    noisy, clean = (s.material(s.build(3), clips, torch.device("cpu")) for s in systems)
+        system.earlier_weights = body
+    noisy, clean = (s.training_data(s.build(3), clips, torch.device("cpu")) for s in systems)
     draws = [
-        system.batch(material, np.arange(6), np.random.default_rng(5))
-        for system, material in zip(systems, (noisy, clean), strict=True)
+        system.batch(training_data, np.arange(6), np.random.default_rng(5))
+        for system, training_data in zip(systems, (noisy, clean), strict=True)
     ]
     (heard, said), (without, as_well) = draws
     assert not torch.allclose(heard, without, atol=0.1)
@@ -82,7 +82,7 @@ def test_labels_are_what_it_says_before_noise_is_laid_over(make_esc):
     # No label of the clips is left in them.
     assert not torch.isclose(said[:, :3], said[:, :3].round()).any()
     # As it began it says all of it of windows without noise, and less of it through noise.
-    hearer = systems[0].trainee(network)
+    hearer = systems[0].trainable(network)
     losses = [systems[0].loss(hearer(features), said).item() for features in (without, heard)]
     assert losses[0] < 1e-5 < 0.01 < losses[1]
 
@@ -91,12 +91,12 @@ def test_noise_alone_has_even_labels_and_asks_nothing_of_channels(make_esc):
     clips = open_clips(make_esc(folds=1), 16000)
     system = Pocket(replace(Pocket.default_recipe(), noise_alone=1.0))
     network = system.build(3)
-    system.named = network.body.state_dict()
-    material = system.material(network, clips, torch.device("cpu"))
-    features, said = system.batch(material, np.arange(6), np.random.default_rng(5))
+    system.earlier_weights = network.body.state_dict()
+    training_data = system.training_data(network, clips, torch.device("cpu"))
+    features, said = system.batch(training_data, np.arange(6), np.random.default_rng(5))
     torch.testing.assert_close(said[:, :3], torch.full((6, 3), 1 / 3))
     assert said[:, 3:].isnan().all()
-    given = system.trainee(network)(features).detach().requires_grad_()
+    given = system.trainable(network)(features).detach().requires_grad_()
     loss = system.loss(given, said)
     loss.backward()
     assert loss.isfinite()
@@ -118,7 +118,7 @@ def test_a_run_goes_on_from_another_and_says_so(train):
     assert config["recipe"]["noise_share"] == 0.8
     assert config["through_noise"]["epochs"] == 2
     assert "Then it learned for 2 epochs to say under noise what it said without." in (
-        _describe_data(config)
+        describe_data(config)
     )
     first, second = list_commands(config)
     assert first == "python -m train.pocket --folds 1 --test-fold 2 --epochs 2 --seed 1"
@@ -132,7 +132,7 @@ def test_the_weights_it_ends_with_are_for_most_those_it_began_with(train):
     run = RunFolder.open(train.folder / "part")
     config = run.read_json("config.json")
     kept = config["recipe"]["kept_share"]
-    assert kept == THROUGH_NOISE["kept_share"] == 0.65
+    assert kept == NOISE_TRAINING_RECIPE["kept_share"] == 0.65
     # The same run with none of them kept; going on with a finished run only ends it anew.
     config["recipe"]["kept_share"] = 0.0
     run.write_json("config.json", config)
@@ -158,7 +158,9 @@ def test_a_run_that_was_interrupted_asks_the_network_it_began_with(train, monkey
     given = ["--through-noise", train.folder / "plain", "--epochs", 3]
     assert train(*given, save="whole")[0] == 0
     asked = iter([False, True])
-    monkeypatch.setattr("train.base.interrupt.Interrupt.was_asked", lambda _: next(asked, False))
+    monkeypatch.setattr(
+        "train.base.interrupt.Interrupt.was_requested", lambda _: next(asked, False)
+    )
     assert train(*given, save="parts")[0] == 130
     assert train("--resume", save="parts")[0] == 0
     whole, parts = (weights_of(train.folder / name) for name in ("whole", "parts"))
@@ -212,7 +214,7 @@ def test_what_named_the_first_clips_is_told_of_the_last(train):
     told = {"teacher": {"file": "t.npz", "sha256": "0"}, "last_layer_alone": True}
     run.write_json("config.json", config | told)
     clips = open_clips(train.data, 16000).of_folds([1])
-    body, about = read_named(run.path, clips, Pocket().recipe.widths)
+    body, about = read_pocket_run(run.path, clips, Pocket().recipe.widths)
     assert {name: about[name] for name in told} == told
     assert about["through_noise"]["epochs"] == 2
     Pocket().build(3).body.load_state_dict(body)

@@ -12,7 +12,7 @@ from test_export import make_run
 
 import export.__main__ as export_main
 from export.card import tuning
-from export.card.tuning import Listening, Tuner, find_events, hear_scenes
+from export.card.tuning import EventSettings, Tuner, find_events, run_scenes
 from export.tune import halve
 from export.tune import main as tune_main
 from streamclf import ArraySource, Engine, Settings, SoundEvent
@@ -47,7 +47,7 @@ def clips(make_esc):
 @pytest.fixture
 def heard(clips):
     scenes = make_scenes(clips, 4, seconds=30, snr_db=(20.0, 30.0))
-    return hear_scenes(ToneNet(), scenes, WINDOW)
+    return run_scenes(ToneNet(), scenes, WINDOW)
 
 
 def test_found_events_are_the_engines(heard):
@@ -62,7 +62,7 @@ def test_found_events_are_the_engines(heard):
                 logits = ToneNet()(torch.from_numpy(waveforms)).numpy()
             return softmax(logits, 0.5).astype(np.float32)
 
-    listening = Listening(on=0.6, off_ratio=0.5, average_s=2.0, max_gap=0.5, min_duration=1.0)
+    listening = EventSettings(on=0.6, off_ratio=0.5, average_s=2.0, max_gap=0.5, min_duration=1.0)
     settings = Settings(average_s=2.0, thresholds=listening.thresholds)
     n_events = 0
     for one in heard:
@@ -82,10 +82,12 @@ def test_tuning_finds_more_than_it_began_with(heard, monkeypatch):
     tuner = Tuner(heard, LABELS, WINDOW, 1.0)
     monkeypatch.setattr(tuning, "CHOICES", {"on": [0.3, 0.5, 0.9], "max_gap": [0.0, 1.0]})
     best = tuner.tune([4.0, 2.0])
-    before, after = (tuner.judge(x)["events"]["f1"] for x in (Listening(average_s=4.0), best))
+    before, after = (
+        tuner.evaluate(x)["events"]["f1"] for x in (EventSettings(average_s=4.0), best)
+    )
     assert after > before
     assert tuner.tune().average_s == 3.0
-    only = tuner.judge(best, 20.0)
+    only = tuner.evaluate(best, 20.0)
     assert only["recordings"] == 2
 
 

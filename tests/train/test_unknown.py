@@ -13,14 +13,14 @@ from train.datasets import open_clips
 from train.nets.inference import WindowLogits
 from train.run_folder.fold_split import leave_out
 from train.run_folder.run import RunFolder
-from train.unknown import SCORES, how_known, main, make_noises
+from train.unknown import SCORES, main, make_noises, measure_familiarity
 
 pytestmark = pytest.mark.train
 
 
 def test_sure_windows_are_more_known_than_even_ones():
     logits = np.array([[9.0, 0, 0]] * 8 + [[1.0, 1, 1]] * 8, dtype=np.float32)
-    known = how_known(WindowLogits(logits, np.arange(2).repeat(8), np.array([0, 0])))
+    known = measure_familiarity(WindowLogits(logits, np.arange(2).repeat(8), np.array([0, 0])))
     for name in SCORES:
         sure, even = known.scores[name]
         assert sure > even, name
@@ -30,7 +30,7 @@ def test_known_is_what_three_seconds_say():
     # Six windows make an average; one sure window of eight is not enough.
     logits = np.zeros((8, 3), dtype=np.float32)
     logits[4, 0] = 50.0
-    known = how_known(WindowLogits(logits, np.zeros(8, dtype=int), np.array([0])))
+    known = measure_familiarity(WindowLogits(logits, np.zeros(8, dtype=int), np.array([0])))
     assert known.scores["highest"][0] == pytest.approx((1 + 5 / 3) / 6)
     assert known.scores["logit"][0] == pytest.approx(50 / 6)
 

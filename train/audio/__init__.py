@@ -1,1 +1,1 @@
-"""Sounds as training hears them: cut, changed, mixed, and laid over noise."""
+"""Sounds in training: cutting, changing, mixing, and adding noise."""

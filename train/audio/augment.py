@@ -1,7 +1,7 @@
-"""Cutting and changing sounds: whole batches at a time, on the device they lie on.
+"""Cutting and augmenting sounds, in whole batches, on the device they lie on.
 
-Chance comes as a ``numpy`` generator and is drawn on the host, a few numbers a clip, so that a
-seed means the same on every device.
+Random numbers come from a ``numpy`` generator on the host, a few for each clip, so that a seed
+gives the same result on every device.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 
 def to_device(values: np.ndarray, like: Tensor) -> Tensor:
-    """Drawn numbers as a tensor beside another; floating ones become float32."""
+    """Move random numbers to the device of a tensor; floats become float32."""
     tensor = torch.from_numpy(np.ascontiguousarray(values))
     if tensor.is_floating_point():
         tensor = tensor.float()
@@ -27,12 +27,12 @@ def cut(sounds: Tensor, rows: np.ndarray, starts: np.ndarray, length: int) -> Te
         sounds: ``(sounds, ..., time)``.
         rows: ``(batch,)``, which sound.
         starts: ``(batch,)``, where each stretch begins; it must lie within the sound.
-        length: Of a stretch.
+        length: Length of a stretch.
 
     Returns:
         ``(batch, ..., length)``.
     """
-    # Views, copied at once: an index of them all takes three times as long.
+    # Stacking views takes a third of the time of indexing with a tensor of all positions.
     places = zip(rows.tolist(), starts.tolist(), strict=True)
     return torch.stack([sounds[row, ..., start : start + length] for row, start in places])
 
@@ -48,18 +48,19 @@ def crop_scaled(
 ) -> Tensor:
     """Random crops of zero-padded, time-scaled waveforms, as EnvNet's authors cut them.
 
-    Each sound is stretched by linear interpolation to ``1 / scale`` of its length, padded with
-    zeros at both ends and cropped; all in one look-up.
+    Each sound is resampled by linear interpolation to ``1 / scale`` of its length, padded with
+    zeros at both ends and cropped, all in one gather.
 
     Args:
         sounds: ``(batch, samples)``, floating.
         begins: ``(batch,)``, first sample of the sound itself.
-        ends: ``(batch,)``, one behind its last.
-        places: ``(batch,)`` in [0, 1): where in the padded sound the crop lies.
-        scales: ``(batch,)``: samples of the sound a sample of the crop; 1 leaves it as it is.
+        ends: ``(batch,)``, one after its last sample.
+        places: ``(batch,)`` in [0, 1), position of the crop within the padded sound.
+        scales: ``(batch,)``, samples of the sound for each sample of the crop; 1 leaves it as it
+            is.
         length: Samples of a crop.
-        pad: Zeros at either end, ``length // 2`` as published if not given. A sound that is
-            shorter than a crop all the same lies somewhere in it, at the place among the possible.
+        pad: Zeros at either end, ``length // 2`` as published if not given. A sound that is still
+            shorter than a crop lies at a random place within it.
 
     Returns:
         ``(batch, length)`` float32 at the scale of ``sounds``.
@@ -70,9 +71,10 @@ def crop_scaled(
     room = scaled + 2 * pad - length
     starts = torch.floor(places * (room.abs() + 1)) * room.sign() - pad
     steps = starts[:, None] + torch.arange(length, device=sounds.device)
-    # 1 within the sound, 0 beyond: steps are whole numbers, and comparing takes four times as long.
+    # 1 within the sound, 0 beyond. This works as steps are whole numbers; comparing takes four
+    # times as long.
     inside = (steps + 1).clamp_(0, 1).mul_((scaled[:, None] - steps).clamp_(0, 1))
-    # Each lies between two samples of the sound; behind the last one it is the last.
+    # Each position lies between two samples of the sound, or on the last one.
     positions = torch.minimum(steps.mul_(scales[:, None]), (n_samples - 1)[:, None]).clamp_(min=0)
     index = positions.long().add_(begins[:, None])
     upper = F.pad(sounds, (0, 1))[:, 1:].gather(1, index)
@@ -86,15 +88,16 @@ def fit_length(
     length: int,
     shifts: Tensor | None = None,
 ) -> Tensor:
-    """Cut a random stretch out of each longer sound, put each shorter one somewhere in silence.
+    """Cut a random stretch out of each longer sound, and place each shorter one in silence.
 
-    Then move it later, if asked to; what leaves at its end comes in at its beginning.
+    With ``shifts``, the result is then moved later; what leaves at its end comes in at its
+    beginning.
 
     Args:
         sounds: ``(batch, ..., samples)``.
         lengths: ``(batch,)``, of each sound itself.
-        places: ``(batch,)`` in [0, 1): where among the possible places.
-        length: Wanted.
+        places: ``(batch,)`` in [0, 1), position among the possible ones.
+        length: Wanted length.
         shifts: ``(batch,)``, in samples.
 
     Returns:
@@ -109,27 +112,27 @@ def fit_length(
     inside = (index >= 0) & (index < lengths[:, None])
     shape = (len(sounds), *[1] * (sounds.ndim - 2), length)
     index = index.clamp(0, sounds.shape[-1] - 1).view(shape).expand(*sounds.shape[:-1], length)
-    # A product: where() takes ten times as long to spread its mask.
+    # Multiplied, as where() takes ten times as long to broadcast its mask.
     return sounds.gather(-1, index).mul_(inside.view(shape))
 
 
 def draw_gains(random: np.random.Generator, n: int, low_db: float, high_db: float) -> np.ndarray:
-    """``(n,)`` factors of amplitude, evenly spread in dB."""
+    """Draw ``(n,)`` factors of amplitude, uniform in dB."""
     return 10 ** (random.uniform(low_db, high_db, n) / 20)
 
 
 def mask_bands(
     features: Tensor, random: np.random.Generator, *, axis: int, widest: int, n_masks: int
 ) -> Tensor:
-    """SpecAugment: fill bands of a spectrogram with its mean, in place.
+    """Fill bands of a spectrogram with its mean, in place (SpecAugment).
 
     Args:
-        features: ``(batch, ..., mels, frames)``; channels of a clip are masked alike. They are
-            changed and returned.
-        random: Draws width (0 to ``widest``) and place of each band, evenly.
+        features: ``(batch, ..., mels, frames)``, changed and returned. Channels of a clip are
+            masked alike.
+        random: Draws width (0 to ``widest``) and position of each band, uniformly.
         axis: 1 masks mels, 2 masks frames.
-        widest: Of a band.
-        n_masks: Bands a clip.
+        widest: Largest width of a band.
+        n_masks: Bands for each clip.
 
     Source: Park et al., "SpecAugment", Interspeech 2019.
     """
@@ -143,13 +146,13 @@ def mask_spectrum(
     mels: tuple[int, int],
     frames: tuple[int, int],
 ) -> Tensor:
-    """SpecAugment along both axes at once, as `mask_bands` along one, in place as there.
+    """Mask bands along both axes at once, in place, as `mask_bands` does along one.
 
     Args:
-        features: ``(batch, ..., mels, frames)``.
-        random: As there.
-        mels: Widest band and how many.
-        frames: The same of the other axis.
+        features: ``(batch, ..., mels, frames)``, changed and returned.
+        random: As in `mask_bands`.
+        mels: Widest band of mels, and how many bands.
+        frames: The same for frames.
     """
     first = _draw_bands(features, random, 1, *mels)
     second = _draw_bands(features, random, 2, *frames)
@@ -159,7 +162,7 @@ def mask_spectrum(
 def _draw_bands(
     features: Tensor, random: np.random.Generator, axis: int, widest: int, n_masks: int
 ) -> Tensor:
-    """1 where bands lie, else 0; one axis as long as that of ``features``, the others 1."""
+    """A mask of 1 inside the bands and 0 outside, of size 1 along axes that are not masked."""
     n_batch, size = features.shape[0], features.shape[axis - 3]
     widths = random.integers(0, min(widest, size) + 1, (n_batch, n_masks))
     begins = np.floor(random.uniform(0, 1, (n_batch, n_masks)) * (size - widths + 1))
@@ -172,5 +175,5 @@ def _draw_bands(
 
 def _fill_with_mean(features: Tensor, mask: Tensor) -> Tensor:
     means = features.mean(dim=tuple(range(1, features.ndim)), keepdim=True)
-    # The same as where(), in half the time: at weights of 0 and 1 it gives either to the last bit.
+    # Takes half the time of where(); at weights of 0 and 1 the result is exact.
     return features.lerp_(means, mask.to(features.dtype))

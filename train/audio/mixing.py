@@ -1,4 +1,4 @@
-"""Mixing two sounds into one: between-class learning and mixup, on whole batches.
+"""Mixing two sounds into one, on whole batches: between-class learning and mixup.
 
 Between-class (BC) learning: Y. Tokozume, Y. Ushiku, T. Harada, "Learning from Between-class
 Examples for Deep Sound Recognition", ICLR 2018. Mixup: H. Zhang et al., ICLR 2018.
@@ -16,7 +16,7 @@ FLOOR_DB = -80.0
 
 
 def a_weighting(frequencies: np.ndarray) -> np.ndarray:
-    """A-weighting in dB (IEC 61672), not below -80; ``frequencies`` in Hz."""
+    """A-weighting in dB (IEC 61672) at ``frequencies`` in Hz, not below -80 dB."""
     squared = np.maximum(np.asarray(frequencies, dtype=np.float64), 1e-3) ** 2
     weight = 2.0 + 20 * (
         2 * np.log10(12194.0)
@@ -49,7 +49,7 @@ def a_weighted_level(waveform: Tensor, sample_rate: int) -> Tensor:
 
 
 def mix_between_classes(first: Tensor, second: Tensor, ratios: Tensor, sample_rate: int) -> Tensor:
-    """Mix crops so that each is heard in its ratio, whatever their levels.
+    """Mix crops so that each is perceived in its ratio, whatever their levels.
 
     Args:
         first: ``(batch, samples)``.
@@ -58,7 +58,7 @@ def mix_between_classes(first: Tensor, second: Tensor, ratios: Tensor, sample_ra
         sample_rate: In Hz.
 
     Returns:
-        ``(batch, samples)`` with the energy of either, were they independent.
+        ``(batch, samples)``, with the energy of either crop if they were independent.
     """
     difference = a_weighted_level(first, sample_rate) - a_weighted_level(second, sample_rate)
     weight = 1 / (1 + 10 ** (difference / 20) * (1 - ratios) / ratios)
@@ -68,20 +68,20 @@ def mix_between_classes(first: Tensor, second: Tensor, ratios: Tensor, sample_ra
 
 
 def mix_labels(first: Tensor, second: Tensor, ratios: Tensor) -> Tensor:
-    """``(batch, classes)``: the labels in the given ratio."""
+    """Mix labels in the given ratio: ``(batch, classes)``."""
     return ratios[:, None] * first + (1 - ratios[:, None]) * second
 
 
 def mixup(
     inputs: Tensor, labels: Tensor, random: np.random.Generator, alpha: float
 ) -> tuple[Tensor, Tensor]:
-    """Mix each clip of a batch with the one before it, itself having the larger share.
+    """Mix each clip of a batch with the one before it, with the larger share for itself.
 
     Args:
-        inputs: ``(batch, ...)``, whatever may be added.
+        inputs: ``(batch, ...)``, anything that can be added.
         labels: ``(batch, classes)``.
-        random: Draws a ratio a clip from Beta(alpha, alpha).
-        alpha: Above 0; 1 spreads the ratios evenly.
+        random: Draws a ratio for each clip from Beta(alpha, alpha).
+        alpha: Above 0; 1 makes the ratios uniform.
 
     Returns:
         Mixed inputs and labels.
@@ -96,18 +96,21 @@ def mixup(
 def draw_other_class(
     targets: np.ndarray, chosen: np.ndarray, random: np.random.Generator
 ) -> np.ndarray:
-    """For each chosen clip a random one of another class, evenly among those.
+    """Draw, for each chosen clip, a random clip of another class, uniformly.
 
     Args:
         targets: ``(clips,)``, class of every clip.
         chosen: ``(batch,)``, indices of clips.
-        random: The source of chance.
+        random: Source of random numbers.
+
+    Returns:
+        ``(batch,)``, indices of clips.
     """
     order = np.argsort(targets, kind="stable")
     counts = np.bincount(targets)
     firsts = np.cumsum(counts) - counts
     own = targets[chosen]
-    # Counted along the clips sorted by class, skipping the block of the clip's own class.
+    # Positions in the clips sorted by class, without the block of the clip's own class.
     places = np.floor(random.uniform(0, 1, len(chosen)) * (len(targets) - counts[own])).astype(int)
     places += np.where(places >= firsts[own], counts[own], 0)
     return order[places]

@@ -1,4 +1,4 @@
-"""Noise as it lies under recordings: hiss, rumble, hum, swells; all made, none recorded."""
+"""Made noise, as it lies under recordings: hiss, rumble, hum, swells."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ LOUDNESS = 0.1
 def make_noise(
     random: np.random.Generator, n_samples: int, sample_rate: int
 ) -> npt.NDArray[np.float32]:
-    """Stationary or slowly swelling noise of a random colour.
+    """Make stationary or slowly swelling noise of a random colour.
 
-    A spectrum that falls by 0 to 9 dB an octave above a random corner, in a third of the cases cut
-    to a band, in a fifth with the hum of the mains and its harmonics, in a third swelling.
+    Its spectrum falls by 0 to 9 dB an octave above a random corner. In a third of the cases it is
+    cut to a band, in a fifth it has mains hum with harmonics, in a third it swells.
 
     Args:
-        random: The source of chance.
-        n_samples: Its length.
+        random: Source of random numbers.
+        n_samples: Length of the noise.
         sample_rate: In Hz.
 
     Returns:
@@ -46,7 +46,7 @@ def make_noise(
 
 
 def at_level(noise: npt.NDArray[np.float32], level_db: float) -> npt.NDArray[np.float64]:
-    """``(samples,)`` in [-1, 1]: a made noise at a level in dB of full scale (of a square wave)."""
+    """Scale a made noise to a level in dB of full scale (of a square wave), within [-1, 1]."""
     return np.clip(noise / LOUDNESS * 10 ** (level_db / 20), -1, 1)
 
 

@@ -1,10 +1,9 @@
-"""Soundscapes: clips at known times over noise, to find out where a network hears them.
+"""Soundscapes: clips at known times over noise, to measure where a network finds them.
 
-A scene has noise of one level and colour (`train.audio.noise`) and, in it, one clip after another,
-each so loud that its loudest part stands the scene's ``snr_db`` above the noise. Digital silence
-and quiet tails are cut off first, so that an event reaches from where its clip begins to sound to
-where it ends. Classes come in turn, each class's clips in turn, in an order and at distances that
-the seed draws.
+A scene has noise of one level and colour (`train.audio.noise`) and one clip after another, each at
+such a level that its loudest part is the scene's ``snr_db`` above the noise. Digital silence and
+quiet tails are cut off first, so that an event lasts as long as its sound. Classes come in turn,
+and each class's clips in turn, in an order and at distances that are drawn from the seed.
 """
 
 from __future__ import annotations
@@ -20,26 +19,26 @@ from train.base.errors import UsageError
 from train.datasets.prepared import ClipSet
 
 FRAME_S = 0.05
-"""Length over which loudness is measured."""
+"""Length of the frames whose power is measured."""
 
 QUIET = 1e-4
 """Frames at a clip's ends with less than this part of its loudest frame's power are cut off."""
 
 PAUSE_S = (1.0, 6.0)
-"""Between two events, from and to."""
+"""Pause between two events, from and to."""
 
 EARLIER_S = 2.0
-"""By how much an event may begin before the last one's end, where events may overlap."""
+"""Longest time by which an event may begin before the last one's end, where events may overlap."""
 
 LEVEL_DB = (-35.0, -15.0)
-"""Of the loudest frame of a scene's events, in dB of full scale, from and to."""
+"""Level of the loudest frame of a scene's events, in dB of full scale, from and to."""
 
 PEAK = 0.99
 
 
 @dataclass(frozen=True)
 class TrueEvent:
-    """A sound with its place, in samples from the scene's start."""
+    """A sound with its position, in samples from the scene's start."""
 
     label: str
     onset: int
@@ -51,11 +50,11 @@ class Scene:
     """A soundscape.
 
     Attributes:
-        name: ``scene-001``.
+        name: Name as in ``scene-001``.
         waveform: ``(samples,)`` float32 in [-1, 1].
         sample_rate: In Hz.
         snr_db: Loudest frame of each event over the noise's mean.
-        events: In the order of their onsets.
+        events: The events, in the order of their onsets.
     """
 
     name: str
@@ -74,14 +73,14 @@ def make_scenes(
     seed: int = 1,
     overlap: bool = False,
 ) -> Iterator[Scene]:
-    """Make scenes, the same ones from the same clips and the same seed.
+    """Make scenes; the same clips and the same seed give the same scenes.
 
     Args:
-        clips: Of one channel; those without sound are passed over.
-        n_scenes: How many.
-        seconds: Length of each.
-        snr_db: The scenes' levels, in turn.
-        seed: Of everything drawn.
+        clips: Clips of one channel; those without sound are passed over.
+        n_scenes: How many scenes.
+        seconds: Length of a scene.
+        snr_db: Levels of the scenes, in turn.
+        seed: Seed of everything drawn at random.
         overlap: Whether events may begin before the last one's end.
 
     Raises:
@@ -98,7 +97,7 @@ def make_scenes(
 
 
 def trim(waveform: np.ndarray, sample_rate: int) -> npt.NDArray[np.float32]:
-    """A clip from its first frame that is not quiet to its last; empty where all is silence."""
+    """Cut the quiet frames off both ends of a clip; a silent clip becomes empty."""
     power = frame_power(waveform, sample_rate)
     loud = np.flatnonzero((power >= QUIET * power.max(initial=0)) & (power > 0))
     if not loud.size:
@@ -108,7 +107,7 @@ def trim(waveform: np.ndarray, sample_rate: int) -> npt.NDArray[np.float32]:
 
 
 class _Deck:
-    """Sounds dealt class by class; nothing comes again before all others have come."""
+    """Sounds dealt class by class, as from a deck; none comes again before all others came."""
 
     def __init__(self, clips: ClipSet, random: np.random.Generator) -> None:
         self.sample_rate = clips.sample_rate
@@ -121,14 +120,17 @@ class _Deck:
         self._kept: list[tuple[str, npt.NDArray[np.float32]]] = []
 
     def put_back(self, label: str, sound: npt.NDArray[np.float32]) -> None:
-        """Deal a sound that found no room again, so that long ones come as often as short ones."""
+        """Keep a sound that did not fit for the next scene; else long sounds would be too rare."""
         self._kept.append((label, sound))
 
     def deal(self, n_longest: int) -> tuple[str, npt.NDArray[np.float32]]:
-        """The next sound that is not longer than that, by its label, trimmed.
+        """Deal the next sound of at most ``n_longest`` samples.
+
+        Returns:
+            Its label, and the trimmed sound.
 
         Raises:
-            UsageError: There is none.
+            UsageError: No sound is that short.
         """
         if self._kept:
             return self._kept.pop()
@@ -167,7 +169,7 @@ def _make_scene(
         if overlap and events:
             earliest -= PAUSE_S[0] + EARLIER_S
         onset = end + round(random.uniform(earliest, latest) * sample_rate)
-        # A whole pause to the end as well, so that no event is known by the scene's end.
+        # The end of the scene is a pause away, too, so that it does not give the last event away.
         room = n_samples - round(PAUSE_S[0] * sample_rate)
         label, sound = deck.deal(room - round(PAUSE_S[1] * sample_rate))
         same = [event.offset for event in events if event.label == label]
@@ -189,7 +191,7 @@ def _frame(sample_rate: int) -> int:
 
 
 def frame_power(waveform: np.ndarray, sample_rate: int) -> npt.NDArray[np.float64]:
-    """``(frames,)``: mean square of each; the last one may be shorter."""
+    """``(frames,)``, mean square of each frame; the last frame may be shorter."""
     frame = _frame(sample_rate)
     starts = np.arange(0, len(waveform), frame)
     if not starts.size:

@@ -1,9 +1,9 @@
-"""What batches are cut from: a set's sounds and labels, as near to the network as they fit.
+"""Stores of a set's sounds and labels, on the device where they fit.
 
-The sounds are waveforms, or, for networks whose own work is small beside the spectra of what they
-hear, mel spectra of whole clips, made once. A cut then lies at a frame, and its outermost frames
-see what lies beside the cut in the clip, where a window alone would be mirrored; everything
-between is what the network's front end says of those samples.
+A store holds waveforms, or mel spectra of whole clips that are computed once, for networks whose
+own work is small beside the spectra. A window of such spectra begins at a frame. Its outermost
+frames contain audio beside the window, where a single window would be mirrored; all others are what
+the network's front end computes.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ from train.datasets.prepared import (
 )
 from train.nets.log_mel import LogMel
 
-AT_ONCE = 16
-"""Clips whose spectra are made together."""
+SPECTRA_PER_BATCH = 16
+"""Clips whose spectra are computed together."""
 
 
-class Sounds:
+class WaveformStore:
     """The waveforms of clips of any length, a batch at a time.
 
-    They lie on the device as int16 where they fit (and unless ``whole`` is False); otherwise each
+    They lie on the device as int16 where they fit (and unless ``whole`` is False). Otherwise each
     batch is read from disk.
 
     Attributes:
@@ -49,14 +49,14 @@ class Sounds:
         self._whole = torch.from_numpy(clips.matrix()).to(device) if fits else None
 
     def take(self, indices: np.ndarray) -> Tensor:
-        """Some clips whole.
+        """Take some whole clips.
 
         Args:
             indices: ``(batch,)``.
 
         Returns:
-            ``(batch, samples)`` float32 in [-1, 1) of one channel, ``(batch, channels, samples)``
-            of more; as long as the longest of these clips, zeros behind the others.
+            ``(batch, samples)`` float32 in [-1, 1) for one channel, ``(batch, channels, samples)``
+            for more; as long as the longest of these clips, with zeros after the others.
         """
         longest = int(self.clips.lengths[indices].max())
         if self._whole is None:
@@ -67,12 +67,12 @@ class Sounds:
         return rows.float().mul_(1 / FULL_SCALE)
 
 
-class Spectra:
+class SpectrumStore:
     """The mel spectra of clips of any length, a batch at a time.
 
-    They lie on the device where they fit; otherwise those of each batch are made when it is cut.
-    Where no clip is longer than a window they lie there twice, one behind the other: a window that
-    is shifted with wrap is then one stretch, which takes a third of the time.
+    They lie on the device where they fit. Otherwise those of each batch are computed when it is
+    cut. If no clip is longer than a window, each spectrum is stored twice, one after the other: a
+    window that is shifted with wrap is then one stretch, which takes a third of the time.
 
     Attributes:
         lengths: ``(clips,)``, frames of each clip, on the device.
@@ -86,17 +86,17 @@ class Spectra:
         scale: Callable[[Tensor], Tensor],
         n_window: int = 0,
     ) -> None:
-        """Make them.
+        """Compute the spectra.
 
         Args:
-            clips: Of a set.
+            clips: The clips of a set.
             device: Where batches are wanted.
-            front_end: Gives the power in each mel.
-            scale: What a batch shall hold instead of a power, say its logarithm; of nought nought.
-            n_window: Frames of the windows that `shifted` is asked for.
+            front_end: Computes the power in each mel band.
+            scale: Converts power to what a batch holds, for example its logarithm; it maps 0 to 0.
+            n_window: Frames of the windows that `shifted` returns.
         """
         self.front_end, self.scale = front_end, scale
-        self._sounds = Sounds(clips, device, whole=False)
+        self._sounds = WaveformStore(clips, device, whole=False)
         hop_length = front_end.hop_length
         self._n_samples = -(-int(clips.lengths.max()) // hop_length) * hop_length
         frames = [max(1, front_end.n_frames(n)) for n in clips.lengths.tolist()]
@@ -109,21 +109,22 @@ class Spectra:
         free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else free_memory()
         self._whole: Tensor | None = None
         if n_bytes <= free * MEMORY_SHARE:
-            parts = np.split(np.arange(len(frames)), range(AT_ONCE, len(frames), AT_ONCE))
+            bounds = range(SPECTRA_PER_BATCH, len(frames), SPECTRA_PER_BATCH)
+            parts = np.split(np.arange(len(frames)), bounds)
             self._whole = torch.cat([self._make(part) for part in parts])
             if self._twice:
                 self._whole = torch.cat([self._whole, self._whole], dim=-1)
 
     def take(self, indices: np.ndarray) -> Tensor:
-        """Some clips whole.
+        """Take some whole clips.
 
         Args:
             indices: ``(batch,)``.
 
         Returns:
-            ``(batch, mels, frames)`` float32 of one channel, ``(batch, channels, mels, frames)``
-            of more; as many frames as the longest clip of the set has, or a window if that is
-            more, silence behind the others.
+            ``(batch, mels, frames)`` float32 for one channel, ``(batch, channels, mels, frames)``
+            for more; as many frames as the longest clip of the set has, or a window if that is
+            more, with silence after the others.
         """
         if self._whole is None:
             return self._make(indices)
@@ -131,11 +132,11 @@ class Spectra:
         return kept.index_select(0, to_device(indices, kept))
 
     def shifted(self, indices: np.ndarray, places: np.ndarray, shifts: np.ndarray) -> Tensor:
-        """Windows of some clips, shifted with wrap: `fit_length` of what `take` gives.
+        """Cut a window of each clip, shifted with wrap: `fit_length` of the result of `take`.
 
         Args:
             indices: ``(batch,)``.
-            places: ``(batch,)`` in [0, 1): where among the possible places.
+            places: ``(batch,)`` in [0, 1), position among the possible ones.
             shifts: ``(batch,)``, in whole frames.
 
         Returns:
@@ -151,7 +152,7 @@ class Spectra:
 
     def _make(self, indices: np.ndarray) -> Tensor:
         sounds = self._sounds.take(indices)
-        # One length for all, so that a clip's frames do not depend on who is beside it.
+        # All are padded to one length, so that a clip's frames do not depend on the other clips.
         waveform = F.pad(sounds, (0, self._n_samples - sounds.shape[-1]))
         with torch.no_grad():
             power = self.front_end.power_by_fft(waveform.flatten(0, -2))
@@ -165,31 +166,31 @@ class Spectra:
 
 
 @dataclass
-class Material:
-    """Clips with what a network should say of them.
+class TrainingData:
+    """Clips with the labels that a network is to learn.
 
     Attributes:
         sounds: Their waveforms, or their spectra.
-        labels: ``(clips, classes)`` probabilities; of a regression ``(clips, 1)`` values.
+        labels: ``(clips, classes)`` probabilities; a regression's values ``(clips, 1)``.
         targets: ``(clips,)``, on the host.
     """
 
-    sounds: Sounds | Spectra
+    sounds: WaveformStore | SpectrumStore
     labels: Tensor
     targets: np.ndarray
 
     def labels_of(self, indices: np.ndarray) -> Tensor:
-        """``(batch, classes)``."""
+        """Labels of some clips: ``(batch, classes)``."""
         return self.labels[to_device(indices, self.labels)]
 
 
-def make_material(
-    clips: ClipSet, device: torch.device, sounds: Sounds | Spectra | None = None
-) -> Material:
-    """A set's sounds, waveforms unless given, and its labels, on the device."""
+def make_training_data(
+    clips: ClipSet, device: torch.device, sounds: WaveformStore | SpectrumStore | None = None
+) -> TrainingData:
+    """Put a set's sounds (waveforms unless given) and its labels on the device."""
     targets = torch.from_numpy(clips.targets)
     if clips.task == REGRESSION:
         labels = targets[:, None]
     else:
         labels = F.one_hot(targets, len(clips.labels)).float()
-    return Material(sounds or Sounds(clips, device), labels.to(device), clips.targets)
+    return TrainingData(sounds or WaveformStore(clips, device), labels.to(device), clips.targets)

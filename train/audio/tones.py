@@ -1,7 +1,7 @@
-"""Tones that nobody should be told of: steady ones, sweeps, steps; all made.
+"""Made tones that must not be reported: steady ones, sweeps, steps.
 
-Test signals, hums, whistling fans and feedback sound like this. Noise alone says little of them: a
-model that finds nothing in any noise may take a sweep for a siren.
+Test signals, hums, whistling fans and feedback sound like this. Noise alone does not show how a
+model reacts to them: a model that finds nothing in any noise may take a sweep for a siren.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from train.audio.noise import LOUDNESS
 
 LOWEST_HZ = 60.0
 HIGHEST_PART = 0.4
-"""Of the sample rate."""
+"""Highest frequency as a part of the sample rate."""
 SWEEP_S = (2.0, 20.0)
-"""How long a sweep takes from one end to the other, from and to."""
+"""Duration of a sweep from one end to the other, from and to."""
 STEP_S = (0.15, 2.0)
-"""How long a step lasts."""
+"""Duration of a step, from and to."""
 
 KINDS = ("steady", "sweep", "steps")
 
@@ -25,11 +25,11 @@ KINDS = ("steady", "sweep", "steps")
 def make_tone(
     random: np.random.Generator, n_samples: int, sample_rate: int, kind: str
 ) -> npt.NDArray[np.float32]:
-    """A tone of a random number of harmonics.
+    """Make a tone with a random number of harmonics.
 
     Args:
-        random: The source of chance.
-        n_samples: Its length.
+        random: Source of random numbers.
+        n_samples: Length of the tone.
         sample_rate: In Hz.
         kind: ``steady``; ``sweep``, up and down between two frequencies an octave or more apart; or
             ``steps`` from one frequency to another.
@@ -42,7 +42,7 @@ def make_tone(
     n_harmonics = int(random.choice([1, 1, 3, 8]))
     waves = np.zeros(n_samples)
     for harmonic in range(1, n_harmonics + 1):
-        # None at or above half the rate, where it would come back as another frequency.
+        # Harmonics near or above half the sample rate are left out, as they would alias.
         fits = LOWEST_HZ * 2**octaves * harmonic < 0.48 * sample_rate
         waves += fits * np.sin(2 * np.pi * harmonic * turns) / harmonic
     return (LOUDNESS * waves / max(float(np.sqrt(np.mean(waves**2))), 1e-12)).astype(np.float32)
@@ -51,7 +51,7 @@ def make_tone(
 def _frequencies(
     random: np.random.Generator, n_samples: int, sample_rate: int, kind: str
 ) -> npt.NDArray[np.float64]:
-    """``(n_samples,)`` in octaves above `LOWEST_HZ`."""
+    """The frequency at each sample, ``(n_samples,)``, in octaves above `LOWEST_HZ`."""
     highest = np.log2(HIGHEST_PART * sample_rate / LOWEST_HZ)
     if kind == "steady":
         return np.full(n_samples, random.uniform(0, highest))

@@ -1,1 +1,1 @@
-"""What every part of training uses: errors, options of commands, recipes."""
+"""Basics for every part of training: errors, options of commands, recipes."""

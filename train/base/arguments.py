@@ -1,4 +1,4 @@
-"""The options of a command: what is wrong with them is said in one line."""
+"""A parser for the options of a command, which reports each mistake in one line."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from streamclf.core.errors import UsageError
 
 
 class Parser(argparse.ArgumentParser):
-    """argparse's, whose errors are `UsageError` without the usage in front of them."""
+    """An `argparse.ArgumentParser` that raises `UsageError` without printing the usage."""
 
     def parse_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:
-        """As argparse's; an option that does not exist is told before anything else is missed.
+        """Parse the options; an option that does not exist is reported before any other mistake.
 
         Raises:
-            UsageError: An option is misspelt, lacks its value, has a wrong one, or is missing.
+            UsageError: An option is misspelt, lacks its value, has a wrong value, or is missing.
         """
         given = sys.argv[1:] if args is None else list(args)
         self._check_names(given)
         return super().parse_args(given, namespace)
 
     def error(self, message: str) -> NoReturn:
-        """Say what argparse found, and where the options are listed.
+        """Raise what argparse found, with the command that lists the options.
 
         Raises:
             UsageError: Always.
@@ -38,7 +38,7 @@ class Parser(argparse.ArgumentParser):
             if word == "--":
                 return
             name = word.partition("=")[0]
-            # argparse takes a word with a space in it for a value, and a name's beginning for it.
+            # argparse takes a word with a space for a value, and accepts the beginning of a name.
             if not name.startswith("--") or " " in word or any(k.startswith(name) for k in known):
                 continue
             nearest = get_close_matches(name, known, n=1)

@@ -1,4 +1,4 @@
-"""Where a training runs: processor, one card or several, and in what precision."""
+"""The devices of a training: CPU, one GPU or several, and the precision they compute in."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from streamclf.core.errors import UsageError
 
 
 def make_fabric(accelerator: str, precision: str, devices: int = 1) -> Fabric:
-    """Lightning Fabric on as many devices as asked for, one process each.
+    """Start Lightning Fabric on as many devices as asked for, one process for each.
 
-    From here on all processes run the same command; those beside the first are silent.
+    From here on all processes run the same command; all but the first are silent.
 
     Args:
-        accelerator: ``auto``, ``cpu``, ``cuda``.
-        precision: As Fabric names it; ``tf32`` rounds the factors of products to 10 bits on cards
-            that can; ``auto`` is ``tf32`` on a card and ``32-true`` elsewhere.
-        devices: Several train by DDP: each takes its share of every batch.
+        accelerator: ``auto``, ``cpu`` or ``cuda``.
+        precision: As Fabric names it. ``tf32`` rounds the factors of products to 10 bits on GPUs
+            that can; ``auto`` is ``tf32`` on a GPU and ``32-true`` elsewhere.
+        devices: Number of devices. Several train by DDP, each on its share of every batch.
 
     Raises:
-        UsageError: There is no such accelerator or precision, or there are fewer devices.
+        UsageError: The accelerator or precision does not exist, or there are fewer devices.
     """
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     torch.backends.cudnn.benchmark = False
@@ -45,6 +45,6 @@ def make_fabric(accelerator: str, precision: str, devices: int = 1) -> Fabric:
             f"--accelerator {accelerator} --devices {devices} --precision {precision}: {error}"
         ) from error
     if fabric.global_rank:
-        # What they would say, the first one says.
+        # The first process prints the same.
         sys.stdout = sys.stderr = open(os.devnull, "w")  # noqa: PTH123, SIM115
     return fabric

@@ -1,11 +1,11 @@
-"""Everything that can go wrong in training, as one branch of streamclf's tree.
+"""The exceptions of training, a branch of streamclf's exception tree.
 
 ::
 
     StreamclfError
       TrainError                anything below
         DatasetError            a data set is missing, broken or of the wrong kind
-          DataNotFoundError     it was not named, and is nowhere
+          DataNotFoundError     no folder was named, and none was found
         RunError                a run folder cannot be written, read or continued
 
 Options that make no sense raise streamclf's own `UsageError`.
@@ -34,10 +34,10 @@ class DatasetError(TrainError):
 
 
 class DataNotFoundError(DatasetError):
-    """A data set that nobody named is nowhere.
+    """A data set whose folder was not named is in none of the usual places.
 
     Attributes:
-        way_out: How to get it, on a line of its own.
+        way_out: How to get the data set, as a line of its own.
     """
 
     def __init__(self, message: str, way_out: str) -> None:

@@ -1,4 +1,4 @@
-"""How a command ends: its exit code, and what it says of an error."""
+"""The end of a command: its exit code and its error message."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ def exit_codes(command: Callable[Arguments, int]) -> Callable[Arguments, int]:
     """Turn a command's errors into a line on standard error and an exit code.
 
     Returns:
-        The command; what it returns, 2 where it was used wrongly, 1 where it failed, 130 where
-        Ctrl-C ended it.
+        The command. It returns what the original returns, 2 after wrong usage, 1 after another
+        error and 130 after Ctrl-C.
     """
 
     @wraps(command)

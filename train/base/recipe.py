@@ -1,4 +1,4 @@
-"""How a network is trained, as data: what is written into a run's ``config.json``."""
+"""The recipe of a training as data, as it is written into a run's ``config.json``."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from torch import nn
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """What every network's recipe has; a network's own subclass adds what is its own.
+    """The fields of every network's recipe; a network's own subclass adds its own fields.
 
     Attributes:
         epochs: Length of the schedule.
-        plan: ``(epochs behind it, length)`` of each length that the schedule was given, the first
+        plan: ``(epochs before it, length)`` of each length that the schedule was given, the first
             one's ``(0, length)``; empty where it had `epochs` from the beginning.
-        batch_size: Clips a step.
-        optimiser: ``sgd`` is Nesterov's with ``momentum``; ``adam`` adds the decay to the gradient
-            (L2), ``adamw`` takes it off the weights.
-        learning_rate: The highest.
-        schedule: ``steps`` multiplies by 0.1 at each of ``drops``; ``one-cycle`` rises and falls
-            along cosines with its peak at ``warm_up``, ``one-cycle-linear`` along lines;
+        batch_size: Clips of a step.
+        optimiser: ``sgd`` is SGD with Nesterov ``momentum``; ``adam`` adds the weight decay to the
+            gradient (L2), ``adamw`` subtracts it from the weights.
+        learning_rate: The highest rate of the schedule.
+        schedule: ``steps`` multiplies the rate by 0.1 at each of ``drops``; ``one-cycle`` rises and
+            falls along cosines with its peak at ``warm_up``, ``one-cycle-linear`` along lines;
             ``cosine`` falls along a cosine.
         drops: Fractions of the schedule.
         warm_up: Fraction of the schedule; before it ``steps`` trains at a tenth of the rate and
             ``cosine`` rises linearly.
         clip_norm: Gradients are scaled down to this norm; 0 leaves them alone.
         ema: Decay per step of the averaged weights that are kept as the result; 0 keeps the
-            last ones.
+            last weights.
     """
 
     epochs: int
@@ -48,16 +48,26 @@ class Recipe:
     plan: tuple[tuple[int, int], ...] = ()
 
     def shortened(self, epochs: int) -> Self:
-        """The same schedule over fewer (or more) epochs: drops and warm-up are fractions."""
+        """The same schedule over another number of epochs: drops and warm-up are fractions."""
         return replace(self, epochs=epochs, plan=())
 
-    def planned_anew(self, behind: int, epochs: int) -> Self:
-        """The same schedule, of which what is left ``behind`` so many epochs has another length."""
+    def replanned(self, behind: int, epochs: int) -> Self:
+        """The same schedule with another length from here on.
+
+        Args:
+            behind: Epochs done.
+            epochs: The new length of the whole schedule.
+        """
         plan = self.plan or ((0, self.epochs),)
         return replace(self, epochs=epochs, plan=(*plan, (behind, epochs)))
 
     def progress_at(self, step: int, per_epoch: int) -> float:
-        """The fraction of the schedule that lies behind a step; it goes on where a plan changes."""
+        """The fraction of the schedule that is done at a step, continuous where the plan changes.
+
+        Args:
+            step: Steps done.
+            per_epoch: Steps of an epoch.
+        """
         if not self.plan:
             return step / (self.epochs * per_epoch)
         progress, epoch = 0.0, step / per_epoch
@@ -87,9 +97,9 @@ class Recipe:
         return self.learning_rate * (1e-4 + (1 - 1e-4) * left)
 
     def optimiser_for(self, module: nn.Module) -> torch.optim.Optimizer:
-        """The optimiser over what a module learns."""
+        """Make the optimiser of a module's parameters."""
         if self.optimiser == "adamw":
-            # Decay pulls weights to zero; gains, offsets and biases have no reason to go there.
+            # Decay pulls parameters to zero, which is right for weights, not for gains or biases.
             weights = [p for p in module.parameters() if p.ndim > 1]
             others = [p for p in module.parameters() if p.ndim <= 1]
             groups = [
@@ -110,12 +120,12 @@ class Recipe:
         )
 
     def as_json(self) -> dict[str, Any]:
-        """For ``config.json``."""
+        """The recipe as a dictionary for ``config.json``."""
         return asdict(self)
 
     @classmethod
     def from_json(cls, fields: dict[str, Any]) -> Self:
-        """Back from ``config.json``."""
+        """The recipe from its dictionary in ``config.json``."""
         return cls(**{name: _as_tuple(value) for name, value in fields.items()})
 
 

@@ -1,4 +1,4 @@
-"""What happens before a command's own code: importing torch takes seconds."""
+"""Settings that must be made before a command imports torch, which takes seconds."""
 
 from __future__ import annotations
 
@@ -7,29 +7,30 @@ import sys
 from types import TracebackType
 
 INTERRUPTED = 130
-"""The exit code of a command that Ctrl-C ended."""
+"""The exit code of a command that was ended by Ctrl-C."""
 
 
-def let_threads_sleep() -> None:
-    """Let threads of a command that have nothing to do sleep, instead of turning round and round.
+def wait_passively() -> None:
+    """Let a command's idle OpenMP threads sleep instead of spinning.
 
     OpenMP's threads wait for each other at every layer of a network. Where other work keeps the
-    processor busy, those that turn take its time from the one that is waited for: on two such cores
-    a training took 127 seconds of them instead of 20. It must be said before torch is imported.
+    processor busy, spinning threads take time from the thread that they wait for: on two such cores
+    a training took 127 seconds of CPU time instead of 20. The variable must be set before torch is
+    imported.
     """
     if _is_command():
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 def _is_command() -> bool:
-    """Whether this is ``python -m``: Python calls itself so while it imports that package."""
+    """Whether this is ``python -m``, whose ``argv`` is ``-m`` while Python imports the package."""
     return sys.argv[:1] == ["-m"]
 
 
-def end_quietly() -> None:
+def hide_interrupt_traceback() -> None:
     """Let Ctrl-C during a command's imports end it with a line instead of a traceback.
 
-    Whoever imports the package from a program of their own keeps their own ways.
+    A program that imports the package keeps its own exception hook.
     """
     if _is_command():
         sys.excepthook = _say_interrupted

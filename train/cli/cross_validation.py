@@ -1,4 +1,4 @@
-"""``--folds all``: every fold held out once, a run each, then mean and spread."""
+"""Cross-validation, ``--folds all``: a run for each held-out fold, then mean and spread."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from typing import Any
 
 import numpy as np
 
-from train.judging.metrics import interval_95
+from train.evaluation.metrics import interval_95
 from train.nets.contract import System
 from train.run_folder.fold_split import open_data
-from train.run_folder.resume import record_options, take_over_options
+from train.run_folder.resume import adopt_options, record_options
 from train.run_folder.run import CONFIG, RESULT, RunFolder
 from train.run_folder.run_options import ALL_FOLDS
 
-SAID = ("averaged_windows", "published_crops")
+REPORTED = ("averaged_windows", "published_crops")
 
 
-def is_meant(options: argparse.Namespace) -> bool:
-    """Whether the options ask for a cross-validation, or go on with one."""
+def is_requested(options: argparse.Namespace) -> bool:
+    """Whether the options ask for a cross-validation, or resume one."""
     if options.resume and (options.save / CONFIG).is_file():
         return "cross_validation" in RunFolder.open(options.save).read_json(CONFIG)
     return options.folds == ALL_FOLDS
@@ -32,17 +32,25 @@ def cross_validate(
     options: argparse.Namespace,
     train: Callable[[type[System], argparse.Namespace], RunFolder],
 ) -> RunFolder:
-    """Train a run a fold, into sub-folders; those that are finished are not done again.
+    """Train a run for each fold in a sub-folder; finished runs are not done again.
+
+    Args:
+        system_type: The network.
+        options: Options of the command.
+        train: Trains one run.
+
+    Returns:
+        The folder that holds the folds' runs and their common result.
 
     Raises:
-        TrainError: As a single run does.
+        TrainError: As for a single run.
     """
     if options.save and not options.resume:
         RunFolder.check_free(options.save, overwrite=options.overwrite)
     folds = _folds_of(system_type, options)
     if options.resume:
         root = RunFolder.open(options.save)
-        root.hold()
+        root.lock()
     else:
         root = RunFolder.create(options.save, system_type.name, overwrite=options.overwrite)
         about = {
@@ -66,13 +74,13 @@ def cross_validate(
         train(system_type, own)
     result = summarise([root.sub_run(f"fold-{fold}").read_json(RESULT) for fold in folds])
     root.write_json(RESULT, result)
-    root.release()
+    root.unlock()
     print(f"{root.path}: {describe(result)}")
     return root
 
 
 def summarise(results: list[dict[str, Any]]) -> dict[str, Any]:
-    """The folds' results as one: mean, spread (standard deviation) and every fold's own."""
+    """Summarise the folds' results: mean, spread (standard deviation), and each fold's own."""
     clips = sum(result["clips"] for result in results)
     names = ("averaged_windows", "single_windows", "published_crops", "mean_absolute_error",
              "median_baseline", "calibration_error")  # fmt: skip
@@ -88,7 +96,7 @@ def summarise(results: list[dict[str, Any]]) -> dict[str, Any]:
             summary[name] = round(float(np.mean(values)), 4)
             summary[f"{name}_spread"] = round(float(np.std(values, ddof=1)), 4)
     if "averaged_windows" in summary:
-        # Each clip was held out once: together they are one sample of so many clips.
+        # Each clip was held out once, so together the folds are one sample of all clips.
         right = sum(round(result["averaged_windows"] * result["clips"]) for result in results)
         summary["interval_95"] = [round(x, 4) for x in interval_95(right, clips)]
     summary["folds"] = {result["fold"]: result for result in results}
@@ -96,7 +104,7 @@ def summarise(results: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def describe(summary: dict[str, Any]) -> str:
-    """A cross-validation in a line."""
+    """Describe a cross-validation in a line."""
     n_folds = len(summary["folds"])
     if "mean_absolute_error" in summary:
         return (
@@ -104,16 +112,16 @@ def describe(summary: dict[str, Any]) -> str:
             f"{summary['mean_absolute_error_spread']:.3f} over {n_folds} folds"
         )
     low, high = summary["interval_95"]
-    said = [f"{summary[name]:.1%} +- {summary[f'{name}_spread']:.1%}" for name in SAID]
+    figures = [f"{summary[name]:.1%} +- {summary[f'{name}_spread']:.1%}" for name in REPORTED]
     return (
-        f"{said[0]} over {n_folds} folds by averaged windows (of all {summary['clips']} clips, "
-        f"95 % interval {low:.1%} to {high:.1%}), {said[1]} by the published crops"
+        f"{figures[0]} over {n_folds} folds by averaged windows (of all {summary['clips']} clips, "
+        f"95 % interval {low:.1%} to {high:.1%}), {figures[1]} by the published crops"
     )
 
 
 def _folds_of(system_type: type[System], options: argparse.Namespace) -> list[int]:
     if options.resume:
         config = RunFolder.open(options.save).read_json(CONFIG)
-        take_over_options(system_type, options, config["options"])
+        adopt_options(system_type, options, config["options"])
         return config["cross_validation"]
     return list(open_data(system_type(), options).folds)

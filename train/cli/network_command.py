@@ -18,9 +18,9 @@ from train.base.devices import make_fabric
 from train.base.exit_codes import exit_codes
 from train.cli import cross_validation
 from train.datasets import ClipSet
-from train.judging.clip_accuracy import describe, judge
-from train.judging.plots import draw_run
-from train.loop.budget import Budget, make_budget, shorten
+from train.evaluation.clip_accuracy import describe, evaluate_network
+from train.evaluation.plots import draw_run
+from train.loop.budget import Budget, fit_schedule, make_budget
 from train.loop.fit import fit
 from train.loop.periodic_evaluation import window_loss
 from train.nets.contract import System, find_system
@@ -29,10 +29,10 @@ from train.run_folder.checkpoint import read_progress
 from train.run_folder.fold_split import Split, check_task, find_background, open_data, split_clips
 from train.run_folder.load_network import read_recipe
 from train.run_folder.resume import (
+    adopt_run_options,
     check_same_data,
     check_same_teacher,
     record_options,
-    take_over,
 )
 from train.run_folder.run import CONFIG, RESULT, WEIGHTS, RunFolder
 from train.run_folder.run_options import check_options, make_parser, set_recipe
@@ -42,35 +42,38 @@ FORMAT = 2
 
 @exit_codes
 def main(name: str, arguments: list[str] | None = None) -> int:
-    """Run the command of a network; the exit code."""
+    """Run the command of a network; return the exit code."""
     system_type = find_system(name)
     parser = make_parser(system_type)
     options = parser.parse_args(arguments)
     check_options(options)
     system_type.check_options(options)
-    if cross_validation.is_meant(options):
+    if cross_validation.is_requested(options):
         cross_validation.cross_validate(system_type, options, train)
     else:
         run = train(system_type, options)
         if run.writes:
-            _say_next(run, name)
+            _print_next_steps(run, name)
     return 0
 
 
 def train(system_type: type[System], options: argparse.Namespace) -> RunFolder:
-    """Train as the options say; the run folder.
+    """Train as the options say.
+
+    Returns:
+        The run folder.
 
     Raises:
-        UsageError: Options that make no sense.
+        UsageError: The options make no sense together.
         TrainError: Data or run folder cannot be used.
     """
     check_options(options)
     started = time.monotonic()
     if options.threads:
         torch.set_num_threads(options.threads)
-    run = _open_former(system_type, options)
+    run = _open_resumed(system_type, options)
     if run is None and options.save:
-        # Now, not when the data is open, which can take minutes the first time.
+        # Checked before the data is opened, which can take minutes the first time.
         RunFolder.check_free(options.save, overwrite=options.overwrite)
     fabric = make_fabric(options.accelerator, options.precision, options.devices)
     system = system_type(None if run is None else read_recipe(system_type, run.read_json(CONFIG)))
@@ -85,27 +88,27 @@ def train(system_type: type[System], options: argparse.Namespace) -> RunFolder:
         about = {"full_epochs": system.recipe.epochs, **about}
         if background := find_background(split.training, options):
             about["background"] = background
-        run, budget = _plan(system, split, options, fabric, about, opened)
+        run, budget = _start_run(system, split, options, fabric, about, opened)
     else:
-        budget = _go_on(system, split, options, fabric, about, run, opened)
+        budget = _resume_run(system, split, options, fabric, about, run, opened)
     try:
-        _say_start(system, split, run, fabric, options)
+        _print_start(system, split, run, fabric, options)
         _train(system, split, options, fabric, run, budget, started)
     finally:
-        run.release()
+        run.unlock()
     fabric.barrier()
     return run
 
 
-def _open_former(system_type: type[System], options: argparse.Namespace) -> RunFolder | None:
-    """The run to go on with, whose options are taken over; None where one is to begin.
+def _open_resumed(system_type: type[System], options: argparse.Namespace) -> RunFolder | None:
+    """Open the run to be resumed, and adopt its options; None where a new run begins.
 
-    A run of which no step was saved begins anew, by its own options.
+    A run of which no step was saved begins again, with its own options.
     """
     if not options.resume:
         return None
     run = RunFolder.open(options.save)
-    take_over(system_type, options, run)
+    adopt_run_options(system_type, options, run)
     if read_progress(run) is None and "options" in run.read_json(CONFIG):
         print(f"{run.path}: no step of it was saved, it begins anew", file=sys.stderr)
         options.resume, options.overwrite = False, True
@@ -113,7 +116,7 @@ def _open_former(system_type: type[System], options: argparse.Namespace) -> RunF
     return run
 
 
-def _plan(
+def _start_run(
     system: System,
     split: Split,
     options: argparse.Namespace,
@@ -121,19 +124,19 @@ def _plan(
     about: dict[str, Any],
     opened: float,
 ) -> tuple[RunFolder, Budget | None]:
-    """Fix the length of a new run, and make its folder."""
+    """Decide the length of a new run, and make its folder."""
     tried = build(system, split.training, options.seed)
     budget = _budget(system, tried, split, options, about["full_epochs"], opened)
-    system.recipe = shorten(
+    system.recipe = fit_schedule(
         system, tried, split.training, fabric,
         epochs=options.epochs, replan=options.replan, budget=budget,
     )  # fmt: skip
     network = build(system, split.training, options.seed)
     config = _config(system, network, split, options, fabric, about)
-    return _begin(system, network, options, fabric, config), budget
+    return _create_folder(system, network, options, fabric, config), budget
 
 
-def _go_on(
+def _resume_run(
     system: System,
     split: Split,
     options: argparse.Namespace,
@@ -142,14 +145,14 @@ def _go_on(
     run: RunFolder,
     opened: float,
 ) -> Budget | None:
-    """Check that a run may go on with this data, and hold its folder."""
+    """Check that a run may continue with this data, and lock its folder."""
     config = run.read_json(CONFIG)
     check_same_data(run, split.training, options)
     check_same_teacher(run, about)
     system.recipe = read_recipe(type(system), config)
     run.writes = fabric.is_global_zero
     if run.writes:
-        run.hold()
+        run.lock()
     network = build(system, split.training, options.seed)
     full_epochs = config.get("full_epochs", system.recipe.epochs)
     return _budget(system, network, split, options, full_epochs, opened)
@@ -164,7 +167,7 @@ def _train(
     budget: Budget | None,
     started: float,
 ) -> None:
-    """Go through the schedule, or the rest of it, and judge what comes out."""
+    """Run the rest of the schedule, and evaluate the result."""
     former = read_progress(run) if options.resume and run.writes else None
     network = build(system, split.training, options.seed)
     try:
@@ -194,7 +197,7 @@ def _budget(
     full_epochs: int,
     began: float,
 ) -> Budget | None:
-    """The budget that is asked for, if one is."""
+    """Make the budget of ``--budget-minutes``; None without that option."""
     if not options.budget_minutes:
         return None
     return make_budget(
@@ -204,19 +207,19 @@ def _budget(
 
 
 def build(system: System, clips: ClipSet, seed: int) -> nn.Module:
-    """The network, drawn from the seed alone."""
+    """Build the network, with initial weights that depend on the seed alone."""
     torch.manual_seed(seed)
     return system.build(len(clips.labels))
 
 
-def _begin(
+def _create_folder(
     system: System,
     network: nn.Module,
     options: argparse.Namespace,
     fabric: Fabric,
     config: dict[str, Any],
 ) -> RunFolder:
-    """Make the run folder, with what is known before the first step in it."""
+    """Make the run folder and write what is known before the first step."""
     if not fabric.is_global_zero:
         fabric.barrier()
         return RunFolder(options.save or RunFolder.default_path(system.name), writes=False)
@@ -234,14 +237,14 @@ def _begin(
 def _finish(
     system: System, network: nn.Module, split: Split, run: RunFolder, minutes: float
 ) -> None:
-    """Judge the network, draw the run, say how it went."""
+    """Evaluate the network, draw the run's pictures and print the result."""
     history = run.read_json("history.json")
     steps = sum(row["seconds"] for row in history) / 60
     took = f"{minutes:.1f} minutes, {steps:.1f} of them steps"
-    said = f"trained on every fold, nothing held out, {took}"
+    text = f"trained on every fold, nothing held out, {took}"
     if split.held_out is not None:
-        result, heard = judge(system, network, split.held_out, split.training)
-        run.write_held_out(heard)
+        result, outputs = evaluate_network(system, network, split.held_out, split.training)
+        run.write_held_out(outputs)
         result["epoch"] = int(run.read_tensors(WEIGHTS)[1]["epoch"])
         result["chosen_by"] = "validation clips" if split.validation else "the schedule's end"
         result["minutes_of_steps"] = round(steps, 1)
@@ -250,17 +253,17 @@ def _finish(
         if split.validation is None:
             key = "mean_absolute_error" if system.task == "regression" else "averaged_windows"
             history[-1]["held_out_clips"] = result[key]
-            history[-1]["held_out_loss"] = window_loss(system, heard)
+            history[-1]["held_out_loss"] = window_loss(system, outputs)
             if "single_windows" in result:
                 history[-1]["held_out_windows"] = result["single_windows"]
             run.write_json("history.json", history)
-        said = f"{describe(result)}, {took}"
+        text = f"{describe(result)}, {took}"
     draw_run(run, system, network)
-    print(f"{run.path}: {said}")
+    print(f"{run.path}: {text}")
 
 
-def _say_next(run: RunFolder, name: str) -> None:
-    """The two commands that lead from a run to listening, to be copied."""
+def _print_next_steps(run: RunFolder, name: str) -> None:
+    """Print the two commands that lead from a run to listening, ready to be copied."""
     model = Path(f"{name}.onnx")
     if model.exists():
         model = Path(f"{run.path.name}.onnx")
@@ -321,7 +324,7 @@ def _config(
     }
 
 
-def _say_start(
+def _print_start(
     system: System, split: Split, run: RunFolder, fabric: Fabric, options: argparse.Namespace
 ) -> None:
     held = f"held out: fold {split.held_out.folds[0]}" if split.held_out else "nothing held out"

@@ -1,8 +1,8 @@
-"""Data sets, one a file: provenance, licence, expected counts, and how each is read.
+"""Data sets, a module for each: provenance, licence, expected counts, and how it is read.
 
-`open_clips` is the one door: from a folder in a set's official layout, or a prepared one, to a
-`ClipSet` at the network's rate. A new data set adds a module with a `DataSet` and ``DATASETS``,
-and a line in `MODULES`.
+`open_clips` opens any of them: from a folder in a set's official layout, or a prepared one, to a
+`ClipSet` at the network's sample rate. A new data set needs a module with a `DataSet` and
+``DATASETS``, and a line in `MODULES`.
 """
 
 from __future__ import annotations
@@ -52,10 +52,10 @@ MODULES = {
     "debian-sounds": "debian_sounds",
     "folder": "folder",
 }
-"""Which file each set is in, in the order in which a folder is recognised."""
+"""Module of each data set, in the order in which a folder is recognised."""
 
 DATASET_NAMES = (AUTO, *MODULES)
-"""What ``--dataset`` takes."""
+"""Values of ``--dataset``."""
 
 
 def open_clips(
@@ -68,20 +68,20 @@ def open_clips(
     out: Path | None = None,
     skip_broken: bool = False,
 ) -> ClipSet:
-    """Open a data set in its official layout, or a prepared folder, at a rate.
+    """Open a data set in its official layout, or a prepared folder, at a sample rate.
 
     Args:
-        folder: Where it is.
+        folder: Folder of the data set.
         sample_rate: The network's, in Hz.
         channels: 1 (stereo is averaged) or 2 (mono is doubled).
-        dataset: One of `DATASET_NAMES`; ``auto`` recognises it by its layout.
+        dataset: One of `DATASET_NAMES`; ``auto`` recognises the set by its layout.
         esc10: The same as ``dataset="esc10"``.
-        out: Where prepared clips go (the user's cache).
+        out: Folder for prepared clips (the user's cache).
         skip_broken: Leave out clips that do not decode.
 
     Raises:
         DatasetError: There is no such folder, no known data set in it, something in it is broken,
-            or a prepared one's rate differs.
+            or a prepared one's sample rate differs.
         UsageError: There is no such data set.
     """
     from train.datasets.open_dataset import open_dataset
@@ -98,7 +98,7 @@ def open_clips(
 
 
 def open_sounds(folder: Path, sample_rate: int) -> ClipSet:
-    """Open whatever sounds there are, of one channel, whether somebody has labelled them or not.
+    """Open any sounds, labelled or not, as clips of one channel.
 
     Args:
         folder: A known data set, a prepared folder, or audio in folders of any depth.
@@ -118,34 +118,34 @@ def open_sounds(folder: Path, sample_rate: int) -> ClipSet:
         chosen = recognise(folder)
     except DatasetError:
         chosen = RECORDINGS
-    # A folder a class says nothing of how long its recordings are.
+    # Recordings in class folders may be long, so they are cut like any other recordings.
     chosen = RECORDINGS if chosen.name == "folder" else chosen
     return open_dataset(chosen, folder, sample_rate, skip_broken=True)
 
 
 def find_dataset(name: str) -> DataSet:
-    """The data set of a name.
+    """Find a data set by its name.
 
     Raises:
-        UsageError: There is none.
+        UsageError: There is none of that name.
     """
     if name not in MODULES:
         raise UsageError(f"{name!r} is no data set; there are {', '.join(DATASET_NAMES)}")
-    # Imported here, so that python -m train.datasets.NAME runs the file once.
+    # Imported here, so that python -m train.datasets.NAME runs the module only once.
     module = importlib.import_module(f"train.datasets.{MODULES[name]}")
     return next(dataset for dataset in module.DATASETS if dataset.name == name)
 
 
 def recognise(folder: Path) -> DataSet:
-    """The data set that lies in a folder, by its layout.
+    """Find the data set that lies in a folder, by its layout.
 
     Raises:
-        DatasetError: None is known that looks like it.
+        DatasetError: No known data set looks like it.
     """
     for name in MODULES:
         dataset = find_dataset(name)
         if dataset.recognises(folder):
-            return dataset.part_in(folder)
+            return dataset.subset_in(folder)
     raise DatasetError(
         f"{folder}: no data set known here; expected is ESC-50 (meta/esc50.csv), UrbanSound8K "
         "(metadata/UrbanSound8K.csv), Speech Commands (testing_list.txt), FSDD (recordings/), "

@@ -1,7 +1,8 @@
-"""``python -m train.datasets.cache``: what is in the user's cache, to list or to delete it.
+"""``python -m train.datasets.cache``: list or delete what is in the user's cache.
 
-Clips are prepared once for each data set, place and rate, and kept there; ``--download`` fetches
-data sets into it where no folder is named. Nothing is lost with it but the time to do it again.
+Clips are prepared once for each data set, place and sample rate, and kept there. ``--download``
+fetches data sets into it where no folder is named. Deleting it costs nothing but the time to
+prepare and fetch again.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ ALL = "all"
 
 @exit_codes
 def main(arguments: list[str] | None = None) -> int:
-    """The command; the exit code."""
+    """Run the command; return the exit code."""
     parser = Parser(
         prog="python -m train.datasets.cache",
         description="List the data sets and prepared clips in the user's cache, or delete some.",
@@ -43,7 +44,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def list_entries() -> list[Path]:
-    """Folders in the cache that this package wrote: fetched sets, and clips, even half of them."""
+    """Folders that this package wrote into the cache: fetched sets, and clips, even unfinished."""
     cache = cache_folder()
     sets = {place for name in MODULES for place in find_dataset(name).places}
     names = [path.name for path in cache.iterdir() if path.is_dir()] if cache.is_dir() else []
@@ -51,11 +52,11 @@ def list_entries() -> list[Path]:
 
 
 def delete(names: Sequence[str], entries: Sequence[Path]) -> None:
-    """Delete entries by their names; all are checked first.
+    """Delete entries by their names; all names are checked first.
 
     Raises:
         UsageError: There is no such entry.
-        DatasetError: One cannot be deleted.
+        DatasetError: An entry cannot be deleted.
     """
     by_name = {path.name: path for path in entries}
     if list(names) == [ALL]:

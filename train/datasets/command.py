@@ -17,7 +17,7 @@ from train.datasets.prepared import REGRESSION, UNLABELLED
 
 @exit_codes
 def main(module: str, arguments: list[str] | None = None) -> int:
-    """Run the command of a data set's file; the exit code."""
+    """Run the command of a data set's module; return the exit code."""
     datasets = importlib.import_module(f"train.datasets.{module}").DATASETS
     parser = _parser(module, datasets)
     options = parser.parse_args(arguments)
@@ -25,12 +25,12 @@ def main(module: str, arguments: list[str] | None = None) -> int:
 
 
 def _choose(datasets: tuple[DataSet, ...], options: argparse.Namespace) -> DataSet:
-    """The set that is asked for; otherwise the first, or that part of it which is there alone."""
+    """Choose the set of ``--dataset``; else the first one, or the subset that the folder holds."""
     if options.dataset is not None:
         return next(each for each in datasets if each.name == options.dataset)
     first, folder = datasets[0], options.folder or find_folder(datasets[0])
     is_there = folder is not None and folder.is_dir() and first.recognises(folder)
-    return first.part_in(folder) if is_there else first
+    return first.subset_in(folder) if is_there else first
 
 
 def _run(dataset: DataSet, options: argparse.Namespace, command: str) -> int:
@@ -65,7 +65,7 @@ def _run(dataset: DataSet, options: argparse.Namespace, command: str) -> int:
 
 
 def validate(dataset: DataSet, folder: Path) -> int:
-    """Name every clip that is missing or does not decode, a line each; 1 where there are any."""
+    """Print a line for every clip that is missing or does not decode; return 1 if there are any."""
     listing = list_clips(dataset, folder)
     broken = find_broken(listing.recordings)
     for filename in listing.missing:

@@ -7,14 +7,14 @@ CC BY 4.0.
 
 Official layout: ``UUID.json`` beside ``UUID.webm``, ``.ogg`` or ``.wav``, in the folder itself
 or in its ``public_dataset/``. The values in the json are strings (``"cough_detected": "0.9609"``).
-Where a recording has no json, the line of ``metadata_compiled.csv`` counts, which may be absent
-too.
+If a recording has no json, its line of ``metadata_compiled.csv`` is used, where there is one.
 
-The target is ``cough_detected``, in [0, 1]: a regression. Who recorded what isn't told, so five
-folds are made from a hash of the UUID: a recording's fold never changes, whatever else is there.
+The target is ``cough_detected``, in [0, 1]: a regression. The set does not say who made which
+recording, so five folds are made from a hash of the UUID: a recording's fold never changes,
+whatever else is there.
 
-`train.datasets.make_coughvid` makes a set of this layout with made-up values; it is recognised as
-``coughvid-made``, so that no figure reached on it passes for one of COUGHVID.
+`train.datasets.make_coughvid` makes a set of this layout with made-up values. It is recognised as
+``coughvid-made``, so that no figure measured on it passes for one of COUGHVID.
 """
 
 from __future__ import annotations
@@ -36,37 +36,37 @@ N_FOLDS = 5
 TARGET = "cough_detected"
 TABLE = "metadata_compiled.csv"
 MADE = "MADE.txt"
-"""Lies beside recordings whose values were made up."""
+"""File beside recordings whose values were made up."""
 
-N_LOOKED_AT = 20
-"""So many json files tell whether a folder is this set; some lack the value."""
+N_JSON_CHECKED = 20
+"""How many json files are read to recognise the set; some of them lack the value."""
 
 
 def fold_of(uuid: str) -> int:
-    """The fold of a recording, 1 to 5, evenly spread and for ever the same."""
+    """The fold of a recording, 1 to 5, uniformly distributed and always the same."""
     return 1 + int.from_bytes(hashlib.sha256(uuid.encode()).digest()[:8], "big") % N_FOLDS
 
 
 @dataclass(frozen=True, kw_only=True)
 class CoughVid(DataSet):
-    """Every recording with a usable ``cough_detected``."""
+    """All recordings with a usable ``cough_detected``."""
 
     layout: str = "UUID.json beside UUID.webm, .ogg or .wav"
     task: str = REGRESSION
     made: bool = False
 
     def recognises(self, folder: Path) -> bool:
-        """By a json with ``cough_detected`` or the compiled table."""
+        """Recognise a json with ``cough_detected``, or the compiled table."""
         root = _root(folder)
         if self.made:
             return (root / MADE).is_file()
         if (root / TABLE).is_file():
             return True
-        some = itertools.islice(root.glob("*.json"), N_LOOKED_AT)
+        some = itertools.islice(root.glob("*.json"), N_JSON_CHECKED)
         return any(_from_json(path) is not None for path in some)
 
     def list_clips(self, folder: Path) -> Listing:
-        """The recordings by UUID; those without a value are counted in the notes."""
+        """List the recordings by UUID; those without a value are counted in the notes."""
         root = _root(folder)
         there = names_in(root)
         audio = {Path(name).stem: name for name in sorted(there) if _is_audio(name)}
@@ -119,7 +119,7 @@ def _from_table(path: Path) -> dict[str, float]:
 
 
 def _value(text: object) -> float | None:
-    """A certainty, which comes as a string; nothing if it is not in [0, 1]."""
+    """Parse a certainty, which is a string; None if it is not in [0, 1]."""
     try:
         value = float(text)  # type: ignore[arg-type]
     except (TypeError, ValueError):

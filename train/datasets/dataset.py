@@ -1,6 +1,6 @@
-"""What a data set's file must offer: where it is from, and a list of its clips.
+"""The interface of a data set's module: where the set is from, and a list of its clips.
 
-Opening, preparing and checking are the same for all of them (`train.datasets.open_dataset`).
+Opening, preparing and checking are the same for all data sets (`train.datasets.open_dataset`).
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ class Recording:
 
     Attributes:
         path: The file.
-        filename: As the data set calls it.
-        fold: From 1.
+        filename: Its name in the data set.
+        fold: Number of its fold, from 1.
         target: Index into the labels; in a regression the value, in [0, 1].
-        source: What a split must not divide: the recording it was cut from, the speaker.
-        stretch: Where in the file the clip begins and ends, in seconds; None: it is all of it.
+        source: What a split must not divide: the recording it was cut from, or the speaker.
+        stretch: Start and end of the clip in the file, in seconds; None for all of the file.
     """
 
     path: Path
@@ -44,10 +44,10 @@ class Listing:
 
     Attributes:
         recordings: The clips that are there.
-        labels: One a class, in the order of the targets.
-        missing: Clips that the set's own table names and that are not there.
-        notes: What else the user should know, a line each.
-        fold_names: What folds are called, where they have names.
+        labels: Label of each class, in the order of the targets.
+        missing: Clips that are in the set's own table but not in the folder.
+        notes: Notices for the user, a line each.
+        fold_names: Names of folds that have names.
     """
 
     recordings: tuple[Recording, ...]
@@ -62,17 +62,17 @@ class DataSet(ABC):
     """A data set: its provenance, and how its official folder is read.
 
     Attributes:
-        name: As ``--dataset`` takes it.
-        title: What it is, in a line.
-        url: Where it comes from.
-        licence: Of the recordings.
-        citation: Whom to name.
+        name: Name as in ``--dataset``.
+        title: Description in a line.
+        url: Where the set comes from.
+        licence: Licence of the recordings.
+        citation: Citation that the authors ask for.
         layout: What the official folder holds, for error messages.
-        n_clips: How many there are in the whole set; 0 where that is not known.
-        n_classes: Likewise; 0 where it is not known, or in a regression.
+        n_clips: Clips of the whole set; 0 where that is not known.
+        n_classes: Classes of the whole set; 0 where that is not known, or in a regression.
         task: ``single-label``, ``regression`` or ``unlabelled``.
-        places: What its folder is called when unpacked; there it is looked for (`places`).
-        megabytes: To be fetched; 0 where that is not known.
+        places: Names of its folder when unpacked, under which it is looked for.
+        megabytes: Size of the download; 0 where that is not known.
     """
 
     name: str
@@ -91,17 +91,18 @@ class DataSet(ABC):
     """Whether `download` can fetch it."""
 
     leaves_out_broken: ClassVar[bool] = False
-    """Whether clips that do not decode are left out unasked: a collection of what others made."""
+    """Whether clips that do not decode are left out unasked, as in a collection from many
+    authors."""
 
     @abstractmethod
     def recognises(self, folder: Path) -> bool:
         """Whether a folder looks like this set in its official layout."""
 
-    def part_in(self, folder: Path) -> DataSet:
-        """The part of this set, a set of its own, whose clips alone are in a folder; or this one.
+    def subset_in(self, folder: Path) -> DataSet:
+        """The subset that a folder holds, where that is a data set of its own; else this set.
 
         Args:
-            folder: One that `recognises` knows.
+            folder: A folder that `recognises` accepts.
         """
         return self
 
@@ -125,12 +126,12 @@ class DataSet(ABC):
 def read_table(
     table: Path, columns: Sequence[str], integers: Sequence[str] = ()
 ) -> list[dict[str, str]]:
-    """Read a csv with a header.
+    """Read a csv file with a header.
 
     Args:
         table: The file.
-        columns: Those it must have.
-        integers: Those that must hold integers.
+        columns: Columns that it must have.
+        integers: Columns that must hold integers.
 
     Raises:
         DatasetError: It is missing, empty or malformed; the message names line and column.
@@ -149,15 +150,15 @@ def read_table(
 
 
 def number_rows(table: Path, columns: Sequence[str] = ()) -> Iterator[tuple[int, dict[str, str]]]:
-    """The rows of a csv with a header, each with the number of the line that it ends in.
+    """Read the rows of a csv file with a header, each with the number of the line that it ends in.
 
     Args:
         table: The file.
-        columns: Those that its header must have.
+        columns: Columns that its header must have.
 
     Raises:
         OSError: It cannot be read.
-        ValueError: A column is missing, a row is no csv, or no UTF-8 text; the message names its
+        ValueError: A column is missing, a row is not csv, or not UTF-8 text; the message names its
             line.
     """
     content = table.read_bytes()
@@ -194,12 +195,21 @@ def _check_row(
 
 
 def names_in(folder: Path) -> set[str]:
-    """Names of what lies in a folder; none where there is no such folder."""
+    """Names of the files and folders in a folder; none if there is no such folder."""
     return {path.name for path in folder.iterdir()} if folder.is_dir() else set()
 
 
 def pick_name(filename: str, there: set[str], endings: Iterable[str]) -> str | None:
-    """The name under which a clip is there, which may have been converted to another format."""
+    """Find the name of a clip's file, which may have been converted to another format.
+
+    Args:
+        filename: Its name in the set's table.
+        there: Names of the files that are there.
+        endings: Other endings to try.
+
+    Returns:
+        The name; None if the clip is missing.
+    """
     stem = Path(filename).stem
     names = (filename, *(stem + ending for ending in endings))
     return next((name for name in names if name in there), None)

@@ -1,4 +1,4 @@
-"""Sounds out of Debian's packages: fetched with apt-get, unpacked with dpkg-deb; no root needed."""
+"""Sounds from Debian's packages: fetched with apt-get, unpacked with dpkg-deb, without root."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from train.base.errors import DatasetError
 from train.datasets.progress import show_progress
 
 SOURCES = "SOURCES.txt"
-"""Names packages and versions."""
+"""File with the names and versions of the packages."""
 
 
 def fetch_packages(
     packages: Sequence[str], folder: Path, take: Callable[[str, Path], None]
 ) -> None:
-    """Fetch packages one by one and take out of each what is wanted.
+    """Fetch packages one by one and take the wanted files out of each.
 
     Args:
-        packages: Their names.
-        folder: Where `SOURCES` goes, once all are there.
-        take: Is given a package's name and the folder that it was unpacked into, which is deleted
-            behind it.
+        packages: Names of the packages.
+        folder: Folder that `SOURCES` is written into once all packages were taken.
+        take: Called with a package's name and the folder that it was unpacked into, which is
+            deleted afterwards.
 
     Raises:
         DatasetError: A tool is missing, or a package cannot be fetched or unpacked.
@@ -54,13 +54,13 @@ def fetch_packages(
 
 
 def keep_sound(path: Path, folder: Path) -> None:
-    """Copy a file, named by its last folders as well: two may share a name."""
+    """Copy a file under a name that contains its last folders, as two files may share a name."""
     folder.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(path, folder / "-".join(path.parts[-3:]))
 
 
 def keep_copyright(unpacked: Path, folder: Path) -> None:
-    """Copy a package's ``copyright`` file, which goes where its sounds go."""
+    """Copy a package's ``copyright`` file into the folder of its sounds."""
     for path in unpacked.glob("usr/share/doc/*/copyright"):
         shutil.copyfile(path, folder / f"{path.parent.name}.copyright")
 

@@ -1,9 +1,9 @@
 """Everyday and odd sounds from Debian's packages, without labels: for `train.imitate`.
 
-What games, drum kits, drawing programs and desktops bring along: animals, engines, doors, steps,
-weather, voices, tools, alarms, instruments. About 4 GB of packages (free licences, mostly GPL and
-CC BY-SA; each one's ``copyright`` file is kept beside its sounds), of which a few hundred short
-recordings each are taken: 1.1 GB. A package's folder is its kind.
+The packages are games, drum kits, drawing programs and desktops; their sounds are animals, engines,
+doors, steps, weather, voices, tools, alarms, instruments. Of about 4 GB of packages (free licences,
+mostly GPL and CC BY-SA; each one's ``copyright`` file is kept beside its sounds) a few hundred
+short recordings each are taken: 1.1 GB. Each package has a folder.
 
     python -m train.datasets.debian_sounds DIR --download
 """
@@ -37,8 +37,8 @@ wesnoth-1.16-data widelands-data workrave-data
 """.split()
 )
 
-N_OF_EACH = 500
-"""Recordings of a package, evenly from all there are by name."""
+MAX_PER_PACKAGE = 500
+"""Most recordings of a package, taken evenly from all in the order of their names."""
 
 MAX_BYTES = 4_000_000
 """Larger files are music."""
@@ -48,13 +48,13 @@ SPOKEN = "_desc"
 
 
 class DebianSounds(Folder):
-    """A folder a package."""
+    """A folder for each package."""
 
     downloads: ClassVar[bool] = True
     leaves_out_broken: ClassVar[bool] = True
 
     def recognises(self, folder: Path) -> bool:
-        """By the list of packages beside a folder of one of them."""
+        """Recognise the list of packages beside a folder of one of them."""
         return (folder / SOURCES).is_file() and any((folder / name).is_dir() for name in PACKAGES)
 
     def download(self, folder: Path) -> None:
@@ -63,7 +63,7 @@ class DebianSounds(Folder):
 
 
 def take_sounds(unpacked: Path, folder: Path) -> None:
-    """Copy a package's sounds, as many as are wanted."""
+    """Copy a package's sounds, at most `MAX_PER_PACKAGE`."""
     there = sorted(
         path
         for path in unpacked.rglob("*")
@@ -74,7 +74,7 @@ def take_sounds(unpacked: Path, folder: Path) -> None:
         and path.stat().st_size <= MAX_BYTES
     )
     if there:
-        chosen = np.linspace(0, len(there) - 1, min(N_OF_EACH, len(there))).astype(int)
+        chosen = np.linspace(0, len(there) - 1, min(MAX_PER_PACKAGE, len(there))).astype(int)
         for index in chosen:
             keep_sound(there[index], folder)
         keep_copyright(unpacked, folder)

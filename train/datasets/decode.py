@@ -1,6 +1,6 @@
-"""Any audio file as samples, by the same libraries as `streamclf file` reads it with.
+"""Decoding of any audio file, with the libraries that `streamclf file` uses.
 
-Never ``torchaudio.load``: since 2.9 it needs torchcodec, which needs a matching FFmpeg beside it.
+``torchaudio.load`` is never used: since 2.9 it needs torchcodec, which needs a matching FFmpeg.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ import numpy.typing as npt
 import soundfile
 import soxr
 
-from streamclf.sources.containers.part import NEXT_TO_NOTHING_S, Part
-from streamclf.sources.containers.survey import survey
+from streamclf.sources.containers.find_parts import find_parts
+from streamclf.sources.containers.part import NEGLIGIBLE_S, Part
 from train.base.errors import DatasetError
 from train.datasets.prepared import FULL_SCALE
 
@@ -26,32 +26,32 @@ _ENDINGS = (
 AUDIO_ENDINGS = frozenset([*_ENDINGS.split(), ".g722"])
 
 MAX_SECONDS = 3600
-"""A longer file is no clip."""
+"""Longest clip; a longer file is refused."""
 
 SEEK_EARLIER_S = 1.0
-"""How far before a stretch decoding begins: codecs need a moment of what comes before."""
+"""Seconds before a stretch at which decoding begins, as codecs need some of the preceding audio."""
 
 
 Stretch = tuple[float, float]
-"""Where a part of a file begins and ends, in seconds."""
+"""Start and end of a part of a file, in seconds."""
 
 
 def read_clip(
     path: Path, sample_rate: int, channels: int = 1, stretch: Stretch | None = None
 ) -> npt.NDArray[np.int16]:
-    """Decode a clip, mix it, resample it.
+    """Decode a clip, mix it down and resample it.
 
-    One channel is the mean of all there are; of two, a stereo clip gives its own and any other
-    clip its mean twice. What isn't a number counts as silence.
+    One channel is the mean of all channels. For two channels a stereo clip keeps its own, and any
+    other clip gives its mean twice. NaN and infinity become silence.
 
     Args:
         path: Any audio file.
-        sample_rate: Wanted, in Hz.
-        channels: Wanted, 1 or 2.
-        stretch: Take that part alone, of a file of any length.
+        sample_rate: Wanted sample rate in Hz.
+        channels: Wanted channels, 1 or 2.
+        stretch: Read this part alone, of a file of any length.
 
     Returns:
-        ``(samples,)`` of one channel, ``(samples, 2)`` of two.
+        ``(samples,)`` for one channel, ``(samples, 2)`` for two.
 
     Raises:
         DatasetError: It does not decode, is cut off, or holds no audio.
@@ -69,10 +69,12 @@ def read_clip(
 
 
 def decode(path: Path, stretch: Stretch | None = None) -> tuple[npt.NDArray[np.float32], int]:
-    """Decode a file, or a stretch of it: no more than that is held, and what follows may lack.
+    """Decode a file, or a stretch of it.
+
+    For a stretch no more than that is held in memory, and the rest of the file may be missing.
 
     Returns:
-        ``(samples, channels)`` float32 in [-1, 1], and the rate in Hz.
+        ``(samples, channels)`` float32 in [-1, 1], and the sample rate in Hz.
 
     Raises:
         DatasetError: It does not decode or holds no audio; a whole file is cut off, or holds more
@@ -91,16 +93,16 @@ def decode(path: Path, stretch: Stretch | None = None) -> tuple[npt.NDArray[np.f
 
 
 def duration_of(path: Path) -> float:
-    """How long a file is, in seconds; 0 where nothing can tell. Decodes next to nothing of it."""
+    """Duration of a file in seconds, 0 if it cannot be told; hardly any of it is decoded."""
     try:
-        return sum(_duration_of(path, part) for part in survey(path))
+        return sum(_duration_of(path, part) for part in find_parts(path))
     except OSError:
         return 0.0
 
 
 def _parts(path: Path, stretch: Stretch | None) -> Iterator[tuple[Part, Stretch | None]]:
-    """A file's parts, and which stretch of each is wanted."""
-    parts = survey(path)
+    """The parts of a file, each with the stretch of it that is wanted."""
+    parts = find_parts(path)
     if stretch is None or len(parts) == 1:
         yield from ((part, stretch) for part in parts)
         return
@@ -115,7 +117,7 @@ def _parts(path: Path, stretch: Stretch | None) -> Iterator[tuple[Part, Stretch 
 def _join(
     pieces: list[tuple[npt.NDArray[np.float32], int]],
 ) -> tuple[npt.NDArray[np.float32], int]:
-    """Parts one behind the other, at the first one's rate; mixed where their channels differ."""
+    """Join parts at the first one's sample rate, mixed down where their channels differ."""
     rate = pieces[0][1]
     waveforms = [soxr.resample(waveform, own, rate) for waveform, own in pieces]
     if len({waveform.shape[1] for waveform in waveforms}) > 1:
@@ -133,7 +135,7 @@ def _decode(path: Path, part: Part, stretch: Stretch | None) -> tuple[npt.NDArra
             reason = error
     try:
         waveform, rate = _by_ffmpeg(path, part, stretch)
-        if not waveform.size:  # FFmpeg takes much for audio, and then finds none
+        if not waveform.size:  # FFmpeg may take other data for audio, and then decodes nothing
             raise ValueError("holds no audio that can be decoded")
     except (av.FFmpegError, ValueError, IndexError) as error:
         why = getattr(reason or error, "error_string", str(reason or error)).rstrip(".")
@@ -154,10 +156,11 @@ def _duration_of(path: Path, part: Part) -> float:
         with part.open(path) as opened, av.open(opened, format=_format_of(path)) as container:
             stream = container.streams.audio[0]
             if stream.duration is not None and part.kind != "MP3":
-                # A FLAC cut out of a longer one tells the length of that, from its beginning on.
+                # The header of a FLAC that was cut out of a longer one has the longer one's length,
+                # counted from its beginning.
                 before = (stream.start_time or 0) if part.kind == "FLAC" else 0
                 return float((stream.duration - before) * stream.time_base)
-            # Written live, it has no length in its header: that of its last packet.
+            # A file that was written live has no length in its header: its last packet tells it.
             ends = [p.pts + (p.duration or 0) for p in container.demux(stream) if p.pts is not None]
             begin = stream.start_time or 0
             return float(max(max(ends, default=0) - begin, 0) * stream.time_base)
@@ -233,5 +236,5 @@ def _check_length(path: Path, seconds: float) -> None:
 
 
 def _check_whole(path: Path, n_samples: int, promised: int, sample_rate: int) -> None:
-    if promised - n_samples >= NEXT_TO_NOTHING_S * sample_rate:
+    if promised - n_samples >= NEGLIGIBLE_S * sample_rate:
         raise DatasetError(f"{path}: is cut off: {n_samples} of {promised} samples are there")

@@ -12,13 +12,13 @@ from train.base.errors import DatasetError
 from train.datasets.progress import show_progress
 
 MAX_BYTES = 4_000_000_000
-"""An archive that unpacks to more than this is refused."""
+"""Largest unpacked size of an archive."""
 
 
 def fetch_zip(url: str, folder: Path) -> None:
-    """Download a zip whose single top folder becomes ``folder``, whole or not at all.
+    """Download a zip and unpack its single top folder as ``folder``, completely or not at all.
 
-    Where the folder holds something already, that stays beside what is unpacked.
+    Files that the folder already holds stay.
 
     Raises:
         DatasetError: It cannot be fetched, is no zip, or holds paths that lead out of the folder.
@@ -46,11 +46,11 @@ def fetch_zip(url: str, folder: Path) -> None:
 
 
 def unpack_zip(archive, folder: Path) -> None:
-    """Unpack a zip into a folder, leaving its top folder out.
+    """Unpack a zip into a folder, without its top folder.
 
     Args:
         archive: An open binary file.
-        folder: Where; made if missing.
+        folder: Target folder, created if missing.
 
     Raises:
         DatasetError: A member's path leads out of the folder, or it unpacks to too much.
@@ -74,7 +74,7 @@ def unpack_zip(archive, folder: Path) -> None:
 
 
 def _download(url: str, target) -> None:
-    # Not urlopen's every scheme: a data set's address is https, in this package's own code.
+    # urlopen takes other schemes, too; a data set's address in this package is always https.
     if not url.startswith("https://"):
         raise DatasetError(f"{url}: only https:// is fetched")
     with urllib.request.urlopen(url, timeout=60) as response:  # noqa: S310

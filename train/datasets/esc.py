@@ -5,7 +5,7 @@ Citation: K. J. Piczak, "ESC: Dataset for Environmental Sound Classification", A
 2015, doi:10.1145/2733373.2806390. Licence: ESC-50 CC BY-NC 3.0, the ESC-10 part CC BY 3.0; the
 authors of the single clips are named in the set's ``LICENSE``.
 
-Official layout: ``meta/esc50.csv`` and ``audio/``, whose files may be wav, flac or ogg whatever
+Official layout: ``meta/esc50.csv`` and ``audio/``, whose files may be wav, flac or ogg, whatever
 ending the csv gives them. ``python -m train.datasets.esc DIR`` prepares it; training does so by
 itself at first use.
 """
@@ -43,21 +43,21 @@ class Esc(DataSet):
     downloads: ClassVar[bool] = True
 
     def recognises(self, folder: Path) -> bool:
-        """By its table."""
+        """Recognise the set by its table."""
         return (folder / "meta" / "esc50.csv").is_file()
 
-    def part_in(self, folder: Path) -> DataSet:
-        """ESC-10 where no other clips are there: another licence holds for these."""
+    def subset_in(self, folder: Path) -> DataSet:
+        """ESC-10 if only its clips are there, as another licence holds for them."""
         try:
             rows = read_table(folder / "meta" / "esc50.csv", COLUMNS)
-        except DatasetError:  # said when the clips are listed
+        except DatasetError:  # reported when the clips are listed
             return self
         there = names_in(folder / "audio")
         own = [row for row in rows if pick_name(Path(row["filename"]).name, there, ENDINGS)]
         return ESC10 if own and all(map(_is_esc10, own)) else self
 
     def list_clips(self, folder: Path) -> Listing:
-        """The table's clips, whatever their files' endings."""
+        """List the table's clips, whatever the endings of their files."""
         rows = read_table(folder / "meta" / "esc50.csv", COLUMNS, ("fold", "target"))
         if self.only_esc10:
             rows = [row for row in rows if _is_esc10(row)]

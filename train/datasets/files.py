@@ -1,11 +1,11 @@
-"""The audio files below a folder, by the rules of `streamclf.core.folder_walk`."""
+"""The audio files in a folder tree, by the rules of `streamclf.core.folder_walk`."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
 
-from streamclf.core.folder_walk import Walk
+from streamclf.core.folder_walk import FolderWalk
 from train.base.errors import DatasetError
 from train.datasets.decode import AUDIO_ENDINGS
 
@@ -16,17 +16,18 @@ def audio_below(
     skip: Callable[[Path], bool] = lambda folder: False,
     on_failure: Callable[[str], None] | None = None,
 ) -> list[Path]:
-    """Audio at any depth, sorted, each real folder once; nothing that is hidden.
+    """Find audio files at any depth, sorted; each real folder once, and nothing hidden.
 
     Args:
-        folder: Where to look.
-        skip: Asked of each folder below it; True leaves it out.
-        on_failure: Told of each folder that cannot be read, in a line; None: that is an error.
+        folder: Folder to search.
+        skip: Called with each folder below it; True leaves that folder out.
+        on_failure: Called with a line for each folder that cannot be read; None makes that an
+            error.
 
     Raises:
-        DatasetError: A folder cannot be read: a set without it would be another set.
+        DatasetError: A folder cannot be read, without which the set would be another one.
     """
-    walk = Walk(skip)
+    walk = FolderWalk(skip)
     files = walk.files(folder, AUDIO_ENDINGS)
     for path, reason in walk.failures:
         message = f"{path}: cannot be read: {reason}"

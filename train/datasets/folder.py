@@ -1,19 +1,19 @@
-"""A folder a class: anyone's own sounds, in any audio format.
+"""A folder for each class: your own sounds, in any audio format.
 
 Layout: ``CLASS/NAME.wav``, or ``CLASS/RECORDING/NAME.wav`` where clips were cut from recordings.
-The classes are the folders' names, sorted; hidden folders and those that begin with ``_`` are left
-out, so are files that are no audio.
+The classes are the folders' names, sorted. Hidden folders, folders whose names begin with ``_`` and
+files that are no audio are left out.
 
-Clips cut from one recording sound alike, and a network that has heard one of them knows the
-others: they must be in the same fold. The source of a clip is
+Clips cut from one recording sound alike, and a network that was trained on one of them recognises
+the others. So they must be in the same fold. The source of a clip is
 
 - its ``RECORDING`` folder, where there is one;
 - otherwise its name without the number at the end (``kitchen-3.wav`` and ``kitchen_12.wav`` are of
   ``kitchen``), whichever class it is in;
-- itself, where all of a class would otherwise be of one source (``dog/dog_001.wav``, ...): such
-  numbers say nothing of where the clips are from. This is said when it happens.
+- itself, where all clips of a class would otherwise be of one source (``dog/dog_001.wav``, ...):
+  such numbers say nothing about where the clips are from. A notice says when this happens.
 
-Whole sources go into five folds so that each fold gets its share of each class; adding files may
+Whole sources go into five folds so that each fold gets its share of each class. Adding files may
 move others to another fold.
 """
 
@@ -35,14 +35,14 @@ _NUMBER = re.compile(r"[-_ ]*[-_][0-9]+$")
 
 
 class Folder(DataSet):
-    """One's own sounds."""
+    """A user's own sounds, in a folder for each class."""
 
     def recognises(self, folder: Path) -> bool:
-        """By two folders or more with audio in them."""
+        """Recognise two or more folders with audio in them."""
         return len([name for name in _class_names(folder) if _files(folder / name)]) >= 2
 
     def list_clips(self, folder: Path) -> Listing:
-        """All audio of all classes, split by source."""
+        """List all audio of all classes, split by source."""
         files = {name: _files(folder / name) for name in _class_names(folder)}
         labels = tuple(name for name, paths in files.items() if paths)
         entries, alone = [], []
@@ -64,7 +64,7 @@ class Folder(DataSet):
 
 
 def source_of(path: Path) -> str:
-    """What a clip was cut from, by its path within its class's folder."""
+    """The source of a clip, by its path within its class's folder."""
     if len(path.parts) > 1:
         return path.parent.as_posix()
     return _NUMBER.sub("", path.stem) or path.stem
@@ -73,7 +73,7 @@ def source_of(path: Path) -> str:
 def spread_sources(sources: Sequence[str], targets: Sequence[int]) -> list[int]:
     """The fold of each clip, 1 to 5: whole sources, each class spread as evenly as that allows.
 
-    The largest sources are placed first, each where its classes are rarest so far.
+    The largest sources are placed first, each in the fold where its classes are rarest so far.
     """
     contents: dict[str, Counter[int]] = {}
     for source, target in zip(sources, targets, strict=True):
@@ -97,7 +97,7 @@ def _class_names(folder: Path) -> list[str]:
 
 
 def _files(folder: Path) -> list[Path]:
-    """Audio in a class's folder or one below."""
+    """Audio in a class's folder or one level below."""
     return [path for path in audio_below(folder) if len(path.relative_to(folder).parts) <= 2]
 
 

@@ -5,9 +5,9 @@ Z. Jackson, C. Souza, J. Flaks, Y. Pan, H. Nicolas, A. Thite, "Jakobovski/free-s
 v1.0.8", 2018, doi:10.5281/zenodo.1342401. Licence: CC BY-SA 4.0.
 
 Official layout: ``recordings/DIGIT_SPEAKER_INDEX.wav`` (or flac). The official test split is the
-clips of index 0 to 4, by speakers that are in the training split too: fold 1 is ``train``, fold 2
-``test``. ``fsdd-speakers`` makes a fold of each speaker, which asks the harder question of a voice
-never heard.
+clips of index 0 to 4, by speakers that are in the training split, too: fold 1 is ``train``, fold 2
+``test``. ``fsdd-speakers`` makes a fold of each speaker, which tests with voices that are new to
+the network.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ from train.datasets.speech_commands import DIGITS
 URL = "https://github.com/Jakobovski/free-spoken-digit-dataset/archive/refs/tags/v1.0.10.zip"
 SPEAKERS = ("george", "jackson", "lucas", "nicolas", "theo", "yweweler")
 N_TAKES = 50
-"""Of each digit by each speaker."""
+"""Recordings of each digit by each speaker."""
 
 N_TEST = 5
-"""Of these, the first so many are the official test split."""
+"""How many of these, from the first on, are the official test split."""
 
 _FILENAME = re.compile(r"([0-9])_([A-Za-z]+)_([0-9]+)\.(?:wav|flac|ogg)")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Fsdd(DataSet):
-    """All of it, split officially or by speaker."""
+    """The whole set, split officially or by speaker."""
 
     url: str = "https://github.com/Jakobovski/free-spoken-digit-dataset"
     licence: str = "CC BY-SA 4.0"
@@ -56,11 +56,11 @@ class Fsdd(DataSet):
     downloads: ClassVar[bool] = True
 
     def recognises(self, folder: Path) -> bool:
-        """By its files' names."""
+        """Recognise the set by its files' names."""
         return any(map(_FILENAME.fullmatch, names_in(folder / "recordings")))
 
     def list_clips(self, folder: Path) -> Listing:
-        """Every clip whose name says digit, speaker and index; the source is the speaker."""
+        """List every clip whose name has digit, speaker and index; the source is the speaker."""
         matches = [
             match
             for name in names_in(folder / "recordings")
@@ -93,7 +93,7 @@ class Fsdd(DataSet):
         return Listing(recordings, labels, missing, fold_names=names)
 
     def download(self, folder: Path) -> None:
-        """Fetch it (16 MB)."""
+        """Fetch the set (16 MB)."""
         from train.datasets.download import fetch_zip
 
         fetch_zip(URL, folder)

@@ -1,4 +1,4 @@
-"""Where data sets lie that nobody names: in the working directory, or in the user's cache."""
+"""The places where data sets are looked for: the working directory and the user's cache."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from train.datasets.dataset import DataSet
 from train.datasets.prepared import REGRESSION
 
 PREPARED = "prepared-"
-"""What names of folders of prepared clips begin with."""
+"""Prefix of the names of folders with prepared clips."""
 
 
 def cache_folder() -> Path:
-    """The user's cache, for sets that were fetched and clips that were prepared.
+    """The user's cache, for fetched sets and prepared clips.
 
-    It is the system's own place for such things: ``~/.cache/streamclf`` on Linux, where
+    It is the system's own place for such files: ``~/.cache/streamclf`` on Linux, where
     ``XDG_CACHE_HOME`` moves it.
     """
     import platformdirs
@@ -26,23 +26,23 @@ def cache_folder() -> Path:
 
 
 def find_folder(dataset: DataSet) -> Path | None:
-    """The first folder that holds a set in its official layout; None where none does."""
+    """The first folder that holds a set in its official layout; None if there is none."""
     return next((path for path in _candidates(dataset) if _holds(path, dataset)), None)
 
 
 def find_or_fetch(
     dataset: DataSet, *, download: bool, wanted_by: str, option: str = "--data"
 ) -> Path:
-    """The folder of a set; it is said which one was found.
+    """Find the folder of a set, and say on standard error which one it is.
 
     Args:
-        dataset: Which.
-        download: Fetch it into the user's cache where it is not found.
-        wanted_by: Who asks, for messages.
-        option: What would have named the folder, for messages.
+        dataset: The set.
+        download: Fetch it into the user's cache if it is not found.
+        wanted_by: Name of the command, for messages.
+        option: Option that could have named the folder, for messages.
 
     Raises:
-        DataNotFoundError: It is nowhere; what is needed, and how to get it.
+        DataNotFoundError: It is nowhere; the message says what is needed and how to get it.
         DatasetError: It cannot be fetched.
     """
     found = find_folder(dataset)
@@ -65,12 +65,12 @@ def _candidates(dataset: DataSet) -> Iterator[Path]:
 def _holds(folder: Path, dataset: DataSet) -> bool:
     try:
         return folder.is_dir() and dataset.recognises(folder)
-    except OSError:  # a folder that may not be looked into
+    except OSError:  # a folder that must not be read
         return False
 
 
 def _describe_absence(dataset: DataSet, wanted_by: str, option: str) -> DataNotFoundError:
-    """What is needed, and how to get it."""
+    """The error for a missing set: what is needed, and how to get it."""
     names = ", ".join(f"./{name}" for name in dataset.places) or "."
     needs = f"{wanted_by} needs {dataset.title}: it is neither here ({names}) nor in "
     needs += str(cache_folder())

@@ -1,17 +1,17 @@
-"""Make a set in COUGHVID's layout from one's own coughs and other sounds.
+"""Make a set in COUGHVID's layout from your own coughs and other sounds.
 
-For trying the cough regressor where COUGHVID itself is not at hand. Recordings and mixtures are
-real sounds; the values are **made up here**, from how each recording was made:
+It serves to try the cough regressor where COUGHVID itself is not at hand. Recordings and mixtures
+are real sounds; the values are **made up**, from how each recording was made:
 
 - a cough alone: 0.95 to 1;
 - a cough together with another sound, ``d`` dB louder than it, from -15 to 15:
   ``1 / (1 + 10 ** (-d / 10))``, the cough's part of the power;
 - another sound alone: 0 to 0.05.
 
-So that nothing but the sound tells which is which, all of them pass through 16 kHz, last equally
-long, lie on the same faint noise and get a random level; their loudest moment comes 0.2 to 0.8 s
-after the beginning. Two thirds are written as WebM with Opus, one third as Ogg with Vorbis, both at
-48 kHz. All that is made from one recording lands in the same fold (`coughvid.fold_of`).
+Nothing but the sound must show which kind a recording is. So all of them pass through 16 kHz, last
+equally long, lie on the same faint noise and get a random level; their loudest moment comes 0.2 to
+0.8 s after the beginning. Two thirds are written as WebM with Opus, one third as Ogg with Vorbis,
+both at 48 kHz. All that is made from one recording lands in the same fold (`coughvid.fold_of`).
 
 ``python -m train.datasets.make_coughvid OUT --coughs DIR --sounds DIR``
 """
@@ -39,7 +39,7 @@ from train.datasets.prepared import FULL_SCALE
 from train.datasets.progress import show_progress
 
 RATE = 48000
-HEARD_RATE = 16000
+MIX_RATE = 16000
 KINDS = ("cough", "both", "sound")
 NOISE_DB = -60.0
 NOTE = (
@@ -47,7 +47,7 @@ NOTE = (
     "up from how each was mixed: see made_from in each json.\n"
 )
 _ESC_COUGHING = "-24"
-"""How the names of ESC-50's own coughs end."""
+"""End of the names of ESC-50's own coughs."""
 
 
 def make_coughvid(
@@ -59,18 +59,21 @@ def make_coughvid(
     seconds: float = 3.0,
     seed: int = 1,
 ) -> int:
-    """Write the set; how many recordings there are.
+    """Write the set.
 
     Args:
-        out: A folder that is not there yet, or empty.
+        out: A folder that does not exist yet, or is empty.
         coughs: A folder of recordings of coughs, in any format.
         sounds: A folder of other sounds; ESC-50's clips of coughing are left out.
-        n_clips: A third of each kind.
-        seconds: Of a recording.
-        seed: Of everything drawn at random.
+        n_clips: Recordings to make, a third of each kind.
+        seconds: Length of a recording.
+        seed: Seed of everything drawn at random.
+
+    Returns:
+        The number of recordings.
 
     Raises:
-        DatasetError: A folder has no audio, a clip doesn't decode, or ``out`` holds files.
+        DatasetError: A folder has no audio, a clip does not decode, or ``out`` holds files.
     """
     if out.exists() and any(out.iterdir()):
         raise DatasetError(f"{out}: holds files; name an empty folder")
@@ -84,7 +87,7 @@ def make_coughvid(
     with show_progress(f"making {out}", n_clips, "recordings") as update:
         for number in range(n_clips):
             kind, turn = KINDS[number % 3], number // 3
-            waveform: npt.NDArray[np.float64] = np.zeros(round(seconds * HEARD_RATE))
+            waveform: npt.NDArray[np.float64] = np.zeros(round(seconds * MIX_RATE))
             names = []
             louder = 0.0
             cough = cough_paths[turn % len(cough_paths)]
@@ -118,11 +121,11 @@ def _find(folder: Path) -> list[Path]:
 
 
 def _stretch(path: Path, seconds: float, random: np.random.Generator) -> npt.NDArray[np.float64]:
-    """The part around the loudest moment, at a common level; ``(samples,)`` at 16 kHz."""
-    waveform = read_clip(path, HEARD_RATE) / FULL_SCALE
-    n_frame, length = HEARD_RATE // 20, round(seconds * HEARD_RATE)
+    """The part around the loudest moment, at a common level: ``(samples,)`` at 16 kHz."""
+    waveform = read_clip(path, MIX_RATE) / FULL_SCALE
+    n_frame, length = MIX_RATE // 20, round(seconds * MIX_RATE)
     power = np.convolve(waveform**2, np.ones(n_frame) / n_frame, mode="same")
-    begin = max(0, int(power.argmax()) - round(random.uniform(0.2, 0.8) * HEARD_RATE))
+    begin = max(0, int(power.argmax()) - round(random.uniform(0.2, 0.8) * MIX_RATE))
     part = waveform[begin : begin + length]
     part = np.pad(part, (0, length - len(part)))
     return 0.1 * part / np.sqrt(power.max() + 1e-12)
@@ -138,13 +141,13 @@ def _write(
     made_from: str,
     random: np.random.Generator,
 ) -> None:
-    """A recording and its json; the UUID is one that falls into the fold."""
+    """Write a recording and its json, under a UUID that falls into the fold."""
     tries = (uuid.uuid5(uuid.NAMESPACE_URL, f"{seed}/{number}/{k}") for k in range(10_000))
     name = next(str(each) for each in tries if fold_of(str(each)) == fold)
     waveform = waveform + random.normal(0, 10 ** (NOISE_DB / 20), waveform.size)
     peak = 10 ** (random.uniform(-20, -1) / 20)
     waveform *= peak / np.abs(waveform).max()
-    loud = soxr.resample(waveform.astype(np.float32), HEARD_RATE, RATE)
+    loud = soxr.resample(waveform.astype(np.float32), MIX_RATE, RATE)
     if number % 9 < 6:
         write_webm(out / f"{name}.webm", loud)
     else:
@@ -171,7 +174,7 @@ def write_webm(path: Path, waveform: npt.NDArray[np.float32]) -> None:
 
 @exit_codes
 def main(arguments: list[str] | None = None) -> int:
-    """The command; its exit code."""
+    """Run the command; return the exit code."""
     parser = Parser(
         prog="python -m train.datasets.make_coughvid",
         description="Make a set in COUGHVID's layout from coughs and other sounds; the values "

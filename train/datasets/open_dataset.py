@@ -1,4 +1,4 @@
-"""From an official folder to clips, for every data set alike."""
+"""Opening a data set's official folder as clips, the same for every data set."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from train.base.errors import DatasetError
 from train.datasets.dataset import DataSet, Listing, Recording
 from train.datasets.decode import read_clip
 from train.datasets.locations import PREPARED, cache_folder
-from train.datasets.prepare import describe_broken, only_one, prepare
+from train.datasets.prepare import describe_broken, preparation_lock, prepare
 from train.datasets.prepared import REGRESSION, UNLABELLED, ClipSet, is_prepared, open_prepared
 from train.datasets.progress import show_progress
 
@@ -29,15 +29,15 @@ def open_dataset(
     out: Path | None = None,
     skip_broken: bool = False,
 ) -> ClipSet:
-    """Open a set at a rate, preparing it at first use.
+    """Open a set at a sample rate, and prepare it at first use.
 
     Args:
-        dataset: Which.
-        folder: In its official layout.
+        dataset: The set.
+        folder: Folder in its official layout.
         sample_rate: In Hz; clips are resampled to it.
         channels: 1 or 2.
-        out: Where to prepare; otherwise in the user's cache. What an earlier version prepared
-            beside the set is used as long as it is whole and of the same files.
+        out: Folder for prepared clips; the user's cache if not given. Clips that an earlier version
+            prepared beside the set are used as long as they are complete and from the same files.
         skip_broken: Leave out clips that do not decode.
 
     Raises:
@@ -60,8 +60,8 @@ def open_dataset(
     }
     target = out or _choose_target(folder, table, channels)
     if not _is_current(target, table):
-        with only_one(target):
-            # Once more: another process may have prepared it while this one waited.
+        with preparation_lock(target):
+            # Checked again: another process may have prepared it while this one waited.
             if not _is_current(target, table):
                 _prepare(target, listing, table, channels, skip_broken=skip_broken)
     opened = open_prepared(target)
@@ -92,11 +92,11 @@ def _prepare(
 
 
 def list_clips(dataset: DataSet, folder: Path) -> Listing:
-    """A folder's clips; says on standard error what of the set is not there.
+    """List a folder's clips, and say on standard error what of the set is missing.
 
     Raises:
-        DatasetError: There is no such folder, a table is missing or malformed, or there are not
-            two classes.
+        DatasetError: There is no such folder, a table is missing or malformed, or there are fewer
+            than two classes.
     """
     if not folder.is_dir():
         way_out = "; --download fetches the set into it" if dataset.downloads else ""
@@ -130,7 +130,7 @@ def _name_some(names: Sequence[str]) -> str:
 
 
 def find_broken(recordings: Sequence[Recording]) -> list[str]:
-    """Decode every clip; why each of the broken ones does not."""
+    """Decode every clip; return a line for each clip that does not decode, with the reason."""
     broken = []
     with show_progress("decoding", len(recordings), "clips") as update:
         for number, recording in enumerate(recordings, start=1):
@@ -143,7 +143,7 @@ def find_broken(recordings: Sequence[Recording]) -> list[str]:
 
 
 def prepared_folder(folder: Path, name: str, sample_rate: int, channels: int = 1) -> Path:
-    """Where the prepared clips of a folder go: into the user's cache, under a name of their own."""
+    """The folder for a set's prepared clips: in the user's cache, under a name of its own."""
     key = hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:12]
     return cache_folder() / f"{_leaf(name, sample_rate, channels)}-{key}"
 
@@ -153,7 +153,7 @@ def _leaf(name: str, sample_rate: int, channels: int) -> str:
 
 
 def _choose_target(folder: Path, table: dict[str, Any], channels: int) -> Path:
-    """In the user's cache, unless an earlier version's clips lie beside the set, whole."""
+    """The folder in the user's cache, or one beside the set with an earlier version's clips."""
     name, sample_rate = table["name"], table["sample_rate"]
     target = prepared_folder(folder, name, sample_rate, channels)
     beside = folder / _leaf(name, sample_rate, channels)
@@ -170,10 +170,10 @@ def _choose_target(folder: Path, table: dict[str, Any], channels: int) -> Path:
 
 
 def _is_current(target: Path, table: dict[str, Any]) -> bool:
-    """Whether a folder holds these very clips.
+    """Whether a folder holds exactly these clips.
 
     Raises:
-        DatasetError: It holds something else, which is not ours to replace.
+        DatasetError: It holds other files, which must not be replaced.
     """
     if is_prepared(target):
         opened = open_prepared(target)
@@ -200,7 +200,7 @@ def _check_targets(dataset: DataSet, folder: Path, targets: Sequence[int | float
 
 
 def _stamp(listing: Listing) -> str:
-    """Changes when a file is written anew, even if its size stays the same."""
+    """A digest that changes when a file is written again, even if its size stays the same."""
     digest = hashlib.sha256()
     for clip in listing.recordings:
         digest.update(str(clip.path.stat().st_mtime_ns).encode())
@@ -208,7 +208,7 @@ def _stamp(listing: Listing) -> str:
 
 
 def _digest(listing: Listing, sample_rate: int, channels: int) -> str:
-    """Changes when a file's size, its label, its fold or the rate does; a copy's is the same."""
+    """A digest of sizes, labels, folds and sample rate, the same for a copy of the files."""
     digest = hashlib.sha256(str(sample_rate).encode())
     if channels != 1:
         digest.update(f" {channels} channels ".encode())

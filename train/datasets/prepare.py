@@ -1,8 +1,9 @@
 """Preparing a data set: decoded and resampled once, into one array and a table.
 
-The array grows in a hidden folder beside its place, with a journal of what is in it, and both are
-renamed into place when whole. So an interruption, even a kill, costs nothing but the clips being
-decoded at that moment: the same command goes on from the journal. A failure leaves nothing.
+The array grows in a hidden folder beside its final place, with a journal of what is in it, and both
+are renamed into place when complete. So an interruption, even a kill, costs nothing but the clips
+that are being decoded at that moment: the same command continues from the journal. A failure leaves
+nothing behind.
 """
 
 from __future__ import annotations
@@ -29,21 +30,22 @@ from train.datasets.prepared import FORMAT, Clip
 from train.datasets.progress import show_progress
 
 HEADER_BYTES = 128
-"""Of ``samples.npy``: written when the length is known."""
+"""Size of the header of ``samples.npy``, which is written when the length is known."""
 
 BATCH = 64
-"""Clips decoded side by side before they are written."""
+"""Clips decoded in parallel before they are written."""
 
 Read = Callable[[Recording], npt.NDArray[np.int16]]
 
 
 @dataclass
 class _Journal:
-    """What is in the unfinished array.
+    """A list of the clips in the unfinished array.
 
     Attributes:
+        path: File of the journal.
         origin: Digest and stamp of the files it is made from.
-        entries: ``{"n": samples}`` or ``{"broken": why}`` a recording, in order.
+        entries: ``{"n": samples}`` or ``{"broken": why}`` for each recording, in order.
     """
 
     path: Path
@@ -68,19 +70,20 @@ def prepare(
     channels: int,
     skip_broken: bool = False,
 ) -> None:
-    """Write a prepared folder, whole or not at all.
+    """Write a prepared folder, completely or not at all.
 
     Args:
-        target: Where; what is there already is replaced.
+        target: The folder; one that exists is replaced.
         recordings: The clips.
-        read: Gives a clip's samples at the set's rate: ``(samples,)`` or ``(samples, channels)``.
-        table: The other entries of ``clips.json``; ``origin`` and ``stamp`` tell whether a
-            preparation that was interrupted may go on.
-        channels: Of the samples.
-        skip_broken: Leave out what does not decode.
+        read: Returns a clip's samples at the set's rate: ``(samples,)`` or ``(samples, channels)``.
+        table: The other entries of ``clips.json``; ``origin`` and ``stamp`` tell whether an
+            interrupted preparation may continue.
+        channels: Channels of the samples.
+        skip_broken: Leave out clips that do not decode.
 
     Raises:
-        DatasetError: The folder cannot be written, or clips do not decode: named and counted.
+        DatasetError: The folder cannot be written, or clips do not decode, which are then counted
+            and named.
     """
     partial = target.with_name(f".{target.name}.partial")
     journal = _Journal(partial, [], [])
@@ -116,7 +119,7 @@ def prepare(
 
 
 def describe_broken(reasons: Sequence[str], n_clips: int) -> str:
-    """Count and name the clips that don't decode, in a line."""
+    """Count and name the clips that do not decode, in a line."""
     more = f"; and {len(reasons) - 3} more (--validate names all)" if len(reasons) > 3 else ""
     return (
         f"{len(reasons)} of {n_clips} clips cannot be used: {'; '.join(reasons[:3])}{more}; "
@@ -125,11 +128,12 @@ def describe_broken(reasons: Sequence[str], n_clips: int) -> str:
 
 
 @contextmanager
-def only_one(target: Path) -> Iterator[None]:
+def preparation_lock(target: Path) -> Iterator[None]:
     """Let one process at a time prepare a folder; the others wait until it is done."""
     try:
         import fcntl
-    except ImportError:  # Windows: two at once would each spoil the other's, which both then say
+    except ImportError:
+        # Windows has no fcntl. There, two processes at once would both end with an error.
         yield
         return
     lock = target.with_name(f".{target.name}.lock")
@@ -154,7 +158,7 @@ def only_one(target: Path) -> Iterator[None]:
 
 
 def _open_journal(partial: Path, origin: list[str], channels: int) -> _Journal:
-    """The journal of an interrupted preparation of the same files, or a new one."""
+    """Open the journal of an interrupted preparation of the same files, or a new one."""
     path = partial / "journal.jsonl"
     entries = _read_entries(path, origin)
     n_bytes = HEADER_BYTES + sum(entry.get("n", 0) for entry in entries) * channels * 2
@@ -173,7 +177,7 @@ def _read_entries(path: Path, origin: list[str]) -> list[dict[str, Any]]:
         head, *lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
         if json.loads(head)["origin"] != origin:
             return []
-        # The last line may be half of one.
+        # The last line may be incomplete.
         return [json.loads(line) for line in lines if line.endswith("\n")]
     except (OSError, ValueError, KeyError, TypeError):
         return []
@@ -187,7 +191,7 @@ def _decode_rest(
     what: str,
     channels: int,
 ) -> None:
-    """Decode what the journal lacks, a batch of clips side by side, written in order."""
+    """Decode what the journal lacks: a batch of clips in parallel, written in order."""
 
     def try_read(recording: Recording) -> npt.NDArray[np.int16] | str:
         try:
@@ -247,7 +251,7 @@ def _finish(
 
 
 def _array_header(shape: tuple[int, ...]) -> bytes:
-    """The first 128 bytes of an int16 ``.npy`` (format 1.0), whatever its shape."""
+    """The 128 bytes at the beginning of an int16 ``.npy`` file (format 1.0) of any shape."""
     about = f"{{'descr': '<i2', 'fortran_order': False, 'shape': {shape}, }}"
     n_bytes = HEADER_BYTES - 10
     return b"\x93NUMPY\x01\x00" + struct.pack("<H", n_bytes) + f"{about:<{n_bytes - 1}}\n".encode()

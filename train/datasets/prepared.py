@@ -1,12 +1,12 @@
-"""Clips ready for training: one array of samples and one table, whatever data set they are of.
+"""Clips ready for training: one array of samples and one table, for any data set.
 
-A prepared folder holds ``samples.npy`` (int16, all clips one behind the other, memory-mapped
+A prepared folder holds ``samples.npy`` (int16, all clips one after the other, memory-mapped
 when opened) and ``clips.json`` (where each clip lies, its target and fold, where the set is from
-and under which licence). `train.datasets.prepare` writes it; training reads it through
+and under which licence). `train.datasets.prepare` writes it. Training reads it through
 `open_prepared` and needs to know nothing else about the set.
 
-Small sets are taken whole, to lie on the device (`ClipSet.matrix`); larger ones stay on disk and
-are read a stretch at a time (`ClipSet.stretches`). `fits_in_memory` decides.
+Small sets are read completely, to lie on the device (`ClipSet.matrix`). Larger ones stay on disk
+and are read a stretch at a time (`ClipSet.stretches`). `fits_in_memory` decides.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ from train.base.errors import DatasetError
 
 FORMAT = 2
 READABLE = (1, FORMAT)
-"""Format 1 knew one channel and single labels alone."""
+"""Format 1 has one channel and single labels alone."""
 
 FULL_SCALE = 32768
-"""An int16 sample divided by it lies in [-1, 1)."""
+"""An int16 sample divided by this lies in [-1, 1)."""
 
 SINGLE_LABEL = "single-label"
 REGRESSION = "regression"
 UNLABELLED = "unlabelled"
 
 MEMORY_SHARE = 0.5
-"""Of the free memory, what the clips may take; the network and its batches need the rest."""
+"""Part of the free memory that the clips may take; network and batches need the rest."""
 
 
 @dataclass(frozen=True)
@@ -41,12 +41,12 @@ class Clip:
     """One labelled recording.
 
     Attributes:
-        filename: As the data set calls it.
+        filename: Its name in the data set.
         fold: The data set's own split; clips of one source share it.
         target: Index into the set's labels; in a regression the value itself, in [0, 1].
-        source: The recording it was cut from, or who spoke: what a split must not divide.
+        source: The recording it was cut from, or the speaker: what a split must not divide.
         offset: Index of its first frame in the array.
-        n_samples: Of each channel, at the set's rate.
+        n_samples: Samples of each channel, at the set's rate.
     """
 
     filename: str
@@ -62,20 +62,20 @@ class ClipSet:
     """Clips with their samples.
 
     Attributes:
-        name: Of the data set.
+        name: Name of the data set.
         sample_rate: In Hz.
-        labels: One a class, in the order of the targets; in a regression the value's name.
+        labels: Label of each class, in the order of the targets; in a regression the value's name.
         clips: The table.
-        samples: int16, all clips one behind the other: ``(frames,)`` of one channel,
-            ``(frames, channels)`` of more.
-        licence: Of the recordings.
-        citation: Whom to name.
+        samples: int16, all clips one after the other: ``(frames,)`` for one channel, else
+            ``(frames, channels)``.
+        licence: Licence of the recordings.
+        citation: Citation that the authors ask for.
         origin: Digest of what it was prepared from.
         channels: 1 or 2.
         task: ``single-label``, ``regression`` or ``unlabelled``.
-        fold_names: What a fold is called, where it has a name (``{1: "train", ...}``).
+        fold_names: Names of folds that have names (``{1: "train", ...}``).
         skipped: Clips that did not decode and were left out.
-        stamp: Changes when one of the files is written anew.
+        stamp: Digest that changes when one of the files is written again.
     """
 
     name: str
@@ -115,12 +115,12 @@ class ClipSet:
 
     @property
     def matrix_bytes(self) -> int:
-        """How much memory `matrix` takes."""
+        """Size of `matrix` in bytes."""
         longest = int(self.lengths.max(initial=0))
         return len(self.clips) * longest * self.channels * np.dtype(np.int16).itemsize
 
     def fold_name(self, fold: int) -> str:
-        """What the data set calls a fold; its number where it has no name."""
+        """The data set's name of a fold; its number where it has no name."""
         return self.fold_names.get(fold, str(fold))
 
     def of_folds(self, folds: Iterable[int]) -> ClipSet:
@@ -129,11 +129,11 @@ class ClipSet:
         return replace(self, clips=tuple(clip for clip in self.clips if clip.fold in wanted))
 
     def take(self, indices: Iterable[int]) -> ClipSet:
-        """Some of the clips, in this order."""
+        """Some of the clips, in the order of the indices."""
         return replace(self, clips=tuple(self.clips[index] for index in indices))
 
     def limited(self, n_clips: int) -> ClipSet:
-        """At most ``n_clips`` of them, in turn from every class, for quick trials.
+        """At most ``n_clips`` of the clips, in turn from every class, for quick trials.
 
         In a regression a fifth of the range counts as a class.
         """
@@ -148,16 +148,16 @@ class ClipSet:
         return self.take(sorted(index for _, _, index in sorted(ranks)[:n_clips]))
 
     def waveform(self, index: int) -> npt.NDArray[np.float32]:
-        """A clip's ``(samples,)`` float32 in [-1, 1); ``(channels, samples)`` of more than one."""
+        """A clip as float32 in [-1, 1): ``(samples,)``, or for two channels ``(2, samples)``."""
         clip = self.clips[index]
         part = self.samples[clip.offset : clip.offset + clip.n_samples]
         return np.ascontiguousarray(part.T, dtype=np.float32) / np.float32(FULL_SCALE)
 
     def matrix(self) -> npt.NDArray[np.int16]:
-        """All of it: int16, zeros behind the clips shorter than the longest.
+        """All clips as one int16 array, with zeros after clips shorter than the longest.
 
         Returns:
-            ``(clips, samples)`` of one channel, ``(clips, channels, samples)`` of more.
+            ``(clips, samples)`` for one channel, else ``(clips, channels, samples)``.
         """
         everything = np.arange(len(self.clips))
         longest = int(self.lengths.max(initial=0))
@@ -166,15 +166,15 @@ class ClipSet:
     def stretches(
         self, indices: npt.ArrayLike, starts: npt.ArrayLike, length: int
     ) -> npt.NDArray[np.int16]:
-        """A stretch of each of some clips, read from disk where they lie there.
+        """Read a stretch of each of some clips, from disk where they lie there.
 
         Args:
             indices: ``(batch,)``, which clips.
-            starts: ``(batch,)``, where in the clip each begins; may be negative.
+            starts: ``(batch,)``, start of each stretch in its clip; may be negative.
             length: Samples of a stretch; zeros where it reaches beyond the clip.
 
         Returns:
-            ``(batch, length)`` int16 of one channel, ``(batch, channels, length)`` of more.
+            ``(batch, length)`` int16 for one channel, else ``(batch, channels, length)``.
         """
         middle = () if self.channels == 1 else (self.channels,)
         indices, starts = np.asarray(indices), np.asarray(starts)
@@ -189,10 +189,10 @@ class ClipSet:
 
 
 def join(clips: ClipSet, others: ClipSet) -> ClipSet:
-    """Two sets as one: the second's labels come behind the first's; folds keep their numbers.
+    """Join two sets: the second's labels come after the first's; folds keep their numbers.
 
     Raises:
-        DatasetError: They differ in rate, channels or task, or share a label.
+        DatasetError: They differ in sample rate, channels or task, or share a label.
     """
     for what in ("sample_rate", "channels", "task"):
         if getattr(clips, what) != getattr(others, what):
@@ -222,11 +222,11 @@ def join(clips: ClipSet, others: ClipSet) -> ClipSet:
 
 
 def fits_in_memory(clips: ClipSet, free_bytes: int | None = None) -> bool:
-    """Whether `ClipSet.matrix` may be held whole; if not, read `ClipSet.stretches` as needed.
+    """Whether `ClipSet.matrix` may be held in memory; if not, read `ClipSet.stretches` as needed.
 
     Args:
-        clips: As they will be held.
-        free_bytes: Of the device they shall lie on; the host's free memory where not given.
+        clips: The clips to be held.
+        free_bytes: Free memory of the device; the host's free memory if not given.
     """
     free = free_memory() if free_bytes is None else free_bytes
     return clips.matrix_bytes <= free * MEMORY_SHARE
@@ -252,7 +252,7 @@ def open_prepared(folder: Path) -> ClipSet:
     """Open a prepared folder; the samples stay on disk until they are used.
 
     Raises:
-        DatasetError: The table or the array is missing, malformed, or they don't fit together.
+        DatasetError: The table or the array is missing, malformed, or they do not fit together.
     """
     try:
         table = json.loads((folder / "clips.json").read_text(encoding="utf-8"))

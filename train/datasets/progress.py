@@ -1,4 +1,4 @@
-"""How far a long job is, on standard error: a bar on a terminal, lines elsewhere."""
+"""The progress of a long job, on standard error: a bar on a terminal, lines elsewhere."""
 
 from __future__ import annotations
 
@@ -8,20 +8,23 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 LINE_EVERY_S = 10.0
-"""Off a terminal: seconds between two lines."""
+"""Seconds between two lines where there is no terminal."""
 
 
 @contextmanager
 def show_progress(
     what: str, total: int, unit: str, done: int = 0
 ) -> Iterator[Callable[[int], None]]:
-    """Show a job's progress; gives a function that takes how many are done by now.
+    """Show a job's progress.
 
     Args:
         what: The job, as in ``preparing esc50``.
-        total: How many there are.
-        unit: Of what.
-        done: How many were done before.
+        total: Number of items.
+        unit: Plural name of the items.
+        done: Items done before.
+
+    Yields:
+        A function that takes the number of items done so far.
     """
     if sys.stderr.isatty():
         with _bar(what, total, unit, done) as update:

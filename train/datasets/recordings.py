@@ -1,9 +1,9 @@
-"""Recordings of any length, in any folders, that nobody has labelled: for `train.imitate`.
+"""Recordings of any length, in any folders, without labels: for `train.imitate`.
 
-Weeks of field recordings, say. A file is taken as minutes (`STRETCH_S`), each one a clip that is
-sought and decoded alone: memory does not grow with the recording. Of more than `MOST_HOURS` evenly
-spread minutes are taken. What does not decode is left out and counted; the end of a recording
-that was cut off is no loss.
+They may be weeks of field recordings. A file is cut into stretches of a minute (`STRETCH_S`), each
+a clip that is sought and decoded alone, so memory does not grow with the recording. If there are
+more than `MAX_HOURS`, evenly spread minutes are taken. Files that do not decode are left out and
+counted; a missing end of a truncated recording does no harm.
 
     python -m train.datasets.recordings DIR
 """
@@ -23,9 +23,9 @@ from train.datasets.folder import spread_sources
 from train.datasets.prepared import UNLABELLED, is_prepared
 
 STRETCH_S = 60.0
-MOST_HOURS = 24.0
+MAX_HOURS = 24.0
 SHORTEST_S = 1.5
-"""What is left behind a file's last whole minute is a clip if it lasts as long."""
+"""Shortest rest after a file's last whole minute that becomes a clip."""
 
 
 class Recordings(DataSet):
@@ -34,19 +34,21 @@ class Recordings(DataSet):
     leaves_out_broken: ClassVar[bool] = True
 
     def recognises(self, folder: Path) -> bool:
-        """Never: `train.datasets.open_sounds` asks for it."""
+        """Recognise nothing: `train.datasets.open_sounds` selects this set itself."""
         return False
 
     def list_clips(self, folder: Path) -> Listing:
-        """Its minutes; whole files are in one fold."""
+        """List the minutes of all files; each file is in one fold."""
         notes: list[str] = []
         files = audio_below(folder, skip=is_prepared, on_failure=notes.append)
-        minutes = [(path, stretch) for path in files for stretch in cut(duration_of(path))]
-        n_most = round(MOST_HOURS * 3600 / STRETCH_S)
+        minutes = [
+            (path, stretch) for path in files for stretch in split_into_minutes(duration_of(path))
+        ]
+        n_most = round(MAX_HOURS * 3600 / STRETCH_S)
         if len(minutes) > n_most:
             hours = len(minutes) * STRETCH_S / 3600
             notes.append(
-                f"{hours:.0f} h of recordings, {MOST_HOURS:.0f} h of them are taken, a minute "
+                f"{hours:.0f} h of recordings, {MAX_HOURS:.0f} h of them are taken, a minute "
                 "at a time and evenly spread"
             )
             chosen = np.linspace(0, len(minutes) - 1, n_most).astype(int)
@@ -60,8 +62,8 @@ class Recordings(DataSet):
         return Listing(recordings, ("sound",), notes=tuple(notes))
 
 
-def cut(seconds: float) -> list[tuple[float, float]]:
-    """Where each minute of a file begins and ends; of one whose length is not known the first."""
+def split_into_minutes(seconds: float) -> list[tuple[float, float]]:
+    """Start and end of each minute of a file; the first minute if its duration is unknown."""
     begins = np.arange(0.0, max(seconds - SHORTEST_S, 0.0) + 1e-9, STRETCH_S).tolist()
     return [(begin, begin + STRETCH_S) for begin in begins]
 

@@ -5,12 +5,12 @@ arXiv:1804.03209 (version 0.02: 105,829 clips of 35 words, 38,908 of them digits
 CC BY 4.0.
 
 Official layout: ``WORD/SPEAKER_nohash_N.wav``, ``validation_list.txt`` and ``testing_list.txt``.
-The lists divide by speaker; what neither names is for training. Fold 1 is ``train``, 2
+The lists divide by speaker; clips in neither list are for training. Fold 1 is ``train``, 2
 ``validation``, 3 ``test``. ``speech-commands`` is the ten digits, ``speech-commands-all`` every
 word. ``_background_noise_`` is left out.
 
 ``--download`` fetches version 0.02 (2.3 GB) through torchaudio, which checks its digest; decoding
-is our own.
+is done by this package.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ VERSION = "speech_commands_v0.02"
 
 @dataclass(frozen=True, kw_only=True)
 class SpeechCommands(DataSet):
-    """All words, or some."""
+    """All words, or some of them."""
 
     url: str = "https://arxiv.org/abs/1804.03209"
     licence: str = "CC BY 4.0"
@@ -50,11 +50,11 @@ class SpeechCommands(DataSet):
     downloads: ClassVar[bool] = True
 
     def recognises(self, folder: Path) -> bool:
-        """By its lists."""
+        """Recognise the set by its lists."""
         return _root(folder) is not None
 
     def list_clips(self, folder: Path) -> Listing:
-        """The words' clips; the source is the speaker."""
+        """List the words' clips; the source is the speaker."""
         root = _root(folder)
         if root is None:
             raise DatasetError(f"{folder}: no testing_list.txt; expected is {self.layout}")
@@ -104,7 +104,7 @@ class SpeechCommands(DataSet):
 
 
 def _root(folder: Path) -> Path | None:
-    """Where the lists are: here, or where torchaudio unpacks the archive."""
+    """The folder of the lists: this one, or the one where torchaudio unpacks the archive."""
     places = (folder, folder / VERSION, folder / "SpeechCommands" / VERSION)
     return next((place for place in places if (place / LISTS[3]).is_file()), None)
 

@@ -1,4 +1,4 @@
-"""Speech and music from Debian's packages, to go with sets of other sounds that have neither.
+"""Speech and music from Debian's packages, to complement sets of other sounds.
 
 Speech: the telephone prompts of Asterisk in five languages (16 kHz, one speaker each; CC BY-SA)
 and the spoken descriptions of Tux Paint's stamps in eleven (several speakers; GPL). Music: the
@@ -7,8 +7,8 @@ scores of The Battle for Wesnoth, SuperTux, Extreme Tux Racer and LinCity-NG (GP
 ``copyright`` file is kept beside its sounds.
 
 Layout: ``speech/LANGUAGE/NAME.g722`` (or ogg, wav, flac, mp3) and ``music/ALBUM/NAME.ogg``. Folds
-keep whole languages and whole albums apart, Wesnoth's long score alone is spread over three folds
-by track; languages and albums of one's own go where their names' order puts them.
+keep whole languages and whole albums apart; only Wesnoth's long score is spread over three folds by
+track. Other languages and albums are put into folds by the order of their names.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ SPREAD = "wesnoth"
 """The album whose tracks are spread over the first three folds."""
 
 ANY_LANGUAGE = "*"
-"""Stands for the language that a file's own name ends in."""
+"""Stands for the language code at the end of a file's name."""
 
 PACKAGES = {
     **{
@@ -56,22 +56,22 @@ PACKAGES = {
     "extremetuxracer-data": ("music", "etr", "usr/**/music/*.ogg"),
     "lincity-ng-data": ("music", "lincity-ng", "usr/**/music/**/*.ogg"),
 }
-"""Debian package -> class, language or album, and where its sounds lie."""
+"""Class, language or album, and pattern of the sounds of each Debian package."""
 
 _MIN_BYTES = 4000
 """Shorter prompts are pauses and beeps."""
 
-_CUT_SHORT = ("northerners.ogg",)
-"""Its last page is missing in the package."""
+_TRUNCATED = ("northerners.ogg",)
+"""Files whose last page is missing in the package."""
 
 
 class SpeechMusic(DataSet):
-    """Both classes."""
+    """Speech and music, as two classes."""
 
     downloads: ClassVar[bool] = True
 
     def recognises(self, folder: Path) -> bool:
-        """By its two folders, which hold folders alone, and no other beside them."""
+        """Recognise two folders of these names that hold only folders, with no other beside."""
         beside = {p.name for p in folder.iterdir() if p.is_dir() and not is_prepared(p)}
         inner = [path for label in LABELS for path in (folder / label).glob("*")]
         seen = {name for name in beside if name[0] != "_" and not is_hidden(name)}
@@ -80,7 +80,7 @@ class SpeechMusic(DataSet):
         )
 
     def list_clips(self, folder: Path) -> Listing:
-        """Every recording; its source is its language, or its album and track."""
+        """List every recording; its source is its language, or its album and track."""
         recordings = []
         for target, label in enumerate(LABELS):
             groups = sorted(
@@ -106,11 +106,12 @@ class SpeechMusic(DataSet):
 
 
 def cut_into_pieces(clips: ClipSet, n_samples: int) -> ClipSet:
-    """The same audio as clips of one length, each within one source; rests are left out.
+    """Cut the audio into clips of one length, each within one source; remainders are left out.
 
     Args:
-        clips: Recordings of any length, one behind the other in the array, a source's together.
-        n_samples: Of a piece; recordings shorter than that run on into the next of their source.
+        clips: Recordings of any length, one after the other in the array, a source's together.
+        n_samples: Length of a piece; recordings shorter than that run on into the next recording of
+            their source.
     """
     pieces: list[Clip] = []
     run: list[Clip] = []
@@ -130,7 +131,7 @@ def cut_into_pieces(clips: ClipSet, n_samples: int) -> ClipSet:
 
 
 def choose_pieces(clips: ClipSet, n_samples: int, n_each: int) -> ClipSet:
-    """Pieces of one length, at most ``n_each`` of a class and fold, evenly from all there are."""
+    """Cut pieces of one length; take at most ``n_each`` of a class and fold, evenly from all."""
     pieces = cut_into_pieces(clips, n_samples)
     groups: dict[tuple[float, int], list[int]] = {}
     for index, clip in enumerate(pieces.clips):
@@ -152,7 +153,7 @@ def _take_sounds(unpacked: Path, folder: Path, label: str, group: str, pattern: 
     for path in sorted(set(unpacked.glob(pattern))):
         name = path.stem[-2:] if group == ANY_LANGUAGE else group
         known = name in FOLD_OF or name == SPREAD
-        if known and path.name not in _CUT_SHORT and path.stat().st_size >= _MIN_BYTES:
+        if known and path.name not in _TRUNCATED and path.stat().st_size >= _MIN_BYTES:
             keep_sound(path, folder / label / name)
     keep_copyright(unpacked, folder / label)
 

@@ -6,9 +6,9 @@ for Urban Sound Research", ACM Multimedia 2014, doi:10.1145/2647868.2655045. Lic
 the authors of the recordings are named in the set's ``FREESOUNDCREDITS.txt``.
 
 Official layout: ``metadata/UrbanSound8K.csv`` and ``audio/fold1`` to ``audio/fold10``. The files
-are as they were uploaded: 8 to 96 kHz, mono or stereo, 8-bit to float. Clips last as long as they
-do; what a shorter one is padded with is the network's choice. The folds keep clips of one
-recording together: comparing networks by any other split flatters them.
+are as they were uploaded: 8 to 96 kHz, mono or stereo, 8-bit to float. Clips keep their lengths;
+the network chooses how a shorter one is padded. The folds keep clips of one recording together; any
+other split gives figures that are too good.
 
 ``python -m train.datasets.urbansound8k DIR`` prepares it; training does so at first use.
 """
@@ -25,14 +25,14 @@ ENDINGS = (".wav", ".flac", ".ogg")
 
 
 class UrbanSound8k(DataSet):
-    """All of it, or the folds that are there."""
+    """The whole set, or the folds that are there."""
 
     def recognises(self, folder: Path) -> bool:
-        """By its table."""
+        """Recognise the set by its table."""
         return (folder / "metadata" / "UrbanSound8K.csv").is_file()
 
     def list_clips(self, folder: Path) -> Listing:
-        """The table's clips; the source is the Freesound recording."""
+        """List the table's clips; the source is the Freesound recording."""
         table = folder / "metadata" / "UrbanSound8K.csv"
         rows = read_table(table, COLUMNS, ("fold", "classID"))
         there: dict[int, set[str]] = {}

@@ -47,7 +47,7 @@ class Pupil(nn.Module):
     def __init__(self, widths: Sequence[int] = WIDE) -> None:
         super().__init__()
         self.body = PocketBody(2, widths)
-        *_, middle, last = self.body.n_levels
+        *_, middle, last = self.body.level_channels
         self.features = nn.Linear(2 * last, N_FEATURES)
         self.hints = nn.Linear(2 * middle, N_HINTS)
         self.head = EfficientAT().classifier
@@ -103,7 +103,7 @@ class Schooling:
         self._weights = column_weights(100)
         self.teacher_head: nn.Module | None = None
 
-    def trainee(self, network: Pupil) -> Pupil:
+    def trainable(self, network: Pupil) -> Pupil:
         """All of it."""
         self.network = network
         return network
@@ -168,6 +168,6 @@ class Schooling:
         error, hinted, entropy = self.errors(given, said)
         return (error + hinted + SCORES_WEIGHT * entropy).mean()
 
-    def tally(self, given: Tensor, said: Tensor) -> Tensor:
+    def metric_sum(self, given: Tensor, said: Tensor) -> Tensor:
         """The features' errors, summed."""
         return self.errors(given, said)[0].sum()

@@ -1,1 +1,1 @@
-"""The training loop: read `fit` from top to bottom."""
+"""The training loop; `train.loop.fit` is where it begins."""

@@ -1,9 +1,10 @@
-"""How long a schedule may be: so many epochs, or so many minutes on this machine.
+"""The length of a schedule: a number of epochs, or a number of minutes on this machine.
 
-Minutes are reckoned before the first step from a few steps, and anew as the run goes on: a machine
-has other work, too, and looks at the held-out fold take their time. A schedule that gets another
-length goes on from where it stands and comes to its end with the last epoch; what it became is in
-the recipe (`Recipe.plan`), so that the run can be made again without a clock.
+Minutes are turned into epochs before the first step, from the time of a few steps, and again as the
+run goes on: the machine may have other work, and evaluations of the held-out fold take time. A
+schedule that gets another length continues from where it stands and reaches its end with the last
+epoch. The lengths are recorded in the recipe (`Recipe.plan`), so that the run can be reproduced
+without a clock.
 """
 
 from __future__ import annotations
@@ -18,34 +19,35 @@ from torch import nn
 
 from train.base.recipe import Recipe
 from train.datasets.prepared import ClipSet
-from train.judging.clip_accuracy import judge
+from train.evaluation.clip_accuracy import evaluate_network
 from train.loop.learner import Learner
 from train.nets.contract import System
 
-LOOKS_SHARE = 0.1
-"""Part of the time that looks at the held-out fold may take, which are for the curves alone."""
+EVALUATION_SHARE = 0.1
+"""Part of the time that evaluations of the held-out fold may take; they serve the curves alone."""
 
-RECKONED_EVERY = 0.05
-"""Part of the budget between two reckonings, and of the epochs left that a change is worth."""
+REPLAN_SHARE = 0.05
+"""Part of the budget between two replannings, and part of the epochs left that a change must
+reach."""
 
-N_JUDGED = 8
-"""Held-out clips that say how long judging all of them takes."""
+N_TIMED_CLIPS = 8
+"""Held-out clips that are timed to estimate how long the evaluation of all of them takes."""
 
 
 @dataclass
 class Budget:
-    """The minutes that a run is to take, from its opened data to its result.
+    """The minutes that a run may take, from the opened data to the result.
 
     Attributes:
-        seconds: In all.
-        judging_s: What judging the held-out fold takes at the end.
-        full_epochs: Of the full schedule, which is never exceeded.
-        began: When this session did, by the clock.
-        before_s: What earlier sessions took.
-        looks_s: What looks at the held-out fold took.
-        reckoned_s: What had elapsed when it was last reckoned.
+        seconds: The whole budget.
+        judging_s: Time that the evaluation of the held-out fold takes at the end.
+        full_epochs: Length of the full schedule, which is never exceeded.
+        began: Start of this session, by the clock.
+        before_s: Time that earlier sessions took.
+        evaluations_s: Time that evaluations of the held-out fold took so far.
+        replanned_s: Elapsed time at the last replanning.
         marks: ``(epochs done, seconds elapsed)`` at this session's start and each epoch's end.
-        clock: Seconds since any moment.
+        clock: Returns seconds since any fixed moment.
     """
 
     seconds: float
@@ -53,50 +55,58 @@ class Budget:
     full_epochs: int
     began: float
     before_s: float = 0.0
-    looks_s: float = 0.0
-    reckoned_s: float = 0.0
+    evaluations_s: float = 0.0
+    replanned_s: float = 0.0
     marks: list[tuple[int, float]] = field(default_factory=list)
     clock: Callable[[], float] = time.monotonic
 
     @property
     def elapsed_s(self) -> float:
-        """What the run has taken so far."""
+        """Seconds that the run has taken so far, in all its sessions."""
         return self.before_s + self.clock() - self.began
 
-    def allows_look(self) -> bool:
-        """Whether there is time for another look at the held-out fold."""
-        return self.looks_s + self.judging_s <= LOOKS_SHARE * self.elapsed_s
+    def allows_evaluation(self) -> bool:
+        """Whether there is time for another evaluation of the held-out fold."""
+        return self.evaluations_s + self.judging_s <= EVALUATION_SHARE * self.elapsed_s
 
-    def fitting(self, epoch_s: float) -> int:
-        """How many epochs of so many seconds fit into what is left; at least one."""
+    def fitting_epochs(self, epoch_s: float) -> int:
+        """How many epochs of ``epoch_s`` seconds fit into what is left; at least one."""
         left = self.seconds - self.judging_s - self.elapsed_s
         return max(1, int(left / max(epoch_s, 1e-9)))
 
     def start(self, epoch: int, before_s: float) -> None:
-        """Begin to count the time of epochs, behind so many of them and so many seconds."""
+        """Begin to count the time of epochs.
+
+        Args:
+            epoch: Epochs that earlier sessions finished.
+            before_s: Seconds that earlier sessions took.
+        """
         self.before_s = before_s
         self.marks = [(epoch, self.elapsed_s)]
 
-    def reckon(self, recipe: Recipe, epoch: int) -> Recipe:
-        """The recipe with the length that fits, as the epochs so far went.
+    def replan(self, recipe: Recipe, epoch: int) -> Recipe:
+        """Choose the length that fits, by the pace of the epochs so far.
 
         Args:
-            recipe: As it is.
+            recipe: The recipe as it is.
             epoch: Epochs done; not the last one.
+
+        Returns:
+            The recipe with the new length, or unchanged where the difference is small.
         """
         self.marks.append((epoch, self.elapsed_s))
-        if self.elapsed_s - self.reckoned_s < RECKONED_EVERY * self.seconds:
+        if self.elapsed_s - self.replanned_s < REPLAN_SHARE * self.seconds:
             return recipe
-        if recipe.plan and epoch <= recipe.plan[-1][0]:  # a resumed run has planned further
+        if recipe.plan and epoch <= recipe.plan[-1][0]:  # a resumed run has a later plan already
             return recipe
-        self.reckoned_s = self.elapsed_s
-        # The later half of the epochs: what the machine does now counts, but not one epoch alone.
+        self.replanned_s = self.elapsed_s
+        # The pace of the later half of the epochs: it shows the present load, not one epoch alone.
         earlier, then = self.marks[(len(self.marks) - 1) // 2]
         pace = (self.elapsed_s - then) / (epoch - earlier)
-        length = min(epoch + self.fitting(pace), self.full_epochs)
-        if abs(length - recipe.epochs) < max(1, RECKONED_EVERY * (recipe.epochs - epoch)):
+        length = min(epoch + self.fitting_epochs(pace), self.full_epochs)
+        if abs(length - recipe.epochs) < max(1, REPLAN_SHARE * (recipe.epochs - epoch)):
             return recipe
-        return recipe.planned_anew(epoch, length)
+        return recipe.replanned(epoch, length)
 
 
 def make_budget(
@@ -108,17 +118,26 @@ def make_budget(
     full_epochs: int,
     began: float,
 ) -> Budget:
-    """A budget that knows how long judging takes; it is tried on a few clips."""
+    """Make a budget; a few clips are evaluated to estimate the time of the final evaluation.
+
+    Args:
+        system: System of the network.
+        network: Any state of it.
+        held_out: The fold that is evaluated at the end, if there is one.
+        minutes: The whole budget.
+        full_epochs: Length of the full schedule.
+        began: Start of this session, by the monotonic clock.
+    """
     judging_s = 0.0
     if held_out is not None:
-        some = held_out.limited(N_JUDGED)
+        some = held_out.limited(N_TIMED_CLIPS)
         before = time.monotonic()
-        judge(system, network.eval(), some)
+        evaluate_network(system, network.eval(), some)
         judging_s = (time.monotonic() - before) * len(held_out.clips) / len(some.clips)
     return Budget(minutes * 60, judging_s, full_epochs, began)
 
 
-def shorten(
+def fit_schedule(
     system: System,
     network: nn.Module,
     training: ClipSet,
@@ -128,42 +147,42 @@ def shorten(
     replan: list[tuple[int, int]] | None = None,
     budget: Budget | None = None,
 ) -> Recipe:
-    """The system's recipe over fewer epochs, its schedule with it.
+    """Shorten the system's recipe to a number of epochs or to a budget, its whole schedule with it.
 
     Args:
-        system: Whose recipe it is.
-        network: To try a few steps on; it is spoiled by them.
-        training: The clips.
+        system: System that has the recipe.
+        network: Network to time a few steps on, which changes its weights.
+        training: The training clips.
         fabric: The devices.
-        epochs: So many, be it more than the full schedule has.
-        replan: ``(epochs behind it, length)``: where it is given another length.
-        budget: As many epochs as fit into it, at most the full schedule.
+        epochs: Number of epochs, even where that is more than the full schedule has.
+        replan: ``(epochs before it, length)`` of each later change of the length.
+        budget: Time to fill with epochs, at most with the full schedule.
     """
     recipe = system.recipe
     if epochs:
         recipe = recipe.shortened(epochs)
         for behind, length in replan or []:
-            recipe = recipe.planned_anew(behind, length)
+            recipe = recipe.replanned(behind, length)
         return recipe
     if budget:
         step_s = time_step(system, network, training, fabric)
         epoch_s = step_s * max(1, round(len(training.clips) / recipe.batch_size))
-        # One process measures, all go by it.
-        fitting = fabric.broadcast(min(budget.fitting(epoch_s), recipe.epochs))
-        return recipe.shortened(fitting)
+        # One process measures; all use its result.
+        fitting_epochs = fabric.broadcast(min(budget.fitting_epochs(epoch_s), recipe.epochs))
+        return recipe.shortened(fitting_epochs)
     return recipe
 
 
 def time_step(system: System, network: nn.Module, training: ClipSet, fabric: Fabric) -> float:
-    """Seconds of one training step, tried on a network that is thrown away afterwards."""
+    """Median seconds of a training step, measured on a network that is thrown away afterwards."""
     learner = Learner(system, network, fabric)
-    material = system.material(network, training, fabric.device)
+    training_data = system.training_data(network, training, fabric.device)
     random = np.random.default_rng(0)
     n_batch = min(system.recipe.batch_size, len(training.clips))
     seconds = []
     for step in range(8):
         began = time.perf_counter()
-        inputs, labels = system.batch(material, np.arange(n_batch), random)
+        inputs, labels = system.batch(training_data, np.arange(n_batch), random)
         learner.learn(inputs, labels, system.recipe.learning_rate, step).tolist()
         seconds.append(time.perf_counter() - began)
     return float(np.median(seconds[2:]))

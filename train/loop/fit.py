@@ -1,9 +1,9 @@
-"""The loop: cut a batch, step, average the weights; read it from top to bottom.
+"""The training loop: cut a batch, make a step, average the weights.
 
-All chance of a step comes from the run's seed and the step's number, so nothing of it needs
-saving: a run that was interrupted and continued ends with the very weights it would have had.
-The held-out fold is looked at for the history's sake and decides nothing; where an epoch is to be
-chosen, it is by clips of the training folds that were set aside for it.
+All randomness of a step comes from the run's seed and the step's number, so no generator's state
+has to be saved: an interrupted and resumed run ends with exactly the weights that an uninterrupted
+one has. The held-out fold is evaluated for the history alone and decides nothing. Where an epoch
+is chosen, it is chosen by clips of the training folds that were set aside for that.
 """
 
 from __future__ import annotations
@@ -17,18 +17,19 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
-from train.base.errors import RunError, UsageError
+from train.base.errors import RunError
 from train.base.interrupt import Interrupt
 from train.base.recipe import Recipe
 from train.datasets.prepared import ClipSet
-from train.loop.batch_norm import N_BATCHES, measure_statistics
+from train.loop.batch_norm import N_BATCHES, recompute_statistics
+from train.loop.batches import Batches
 from train.loop.budget import Budget
 from train.loop.learner import Learner
-from train.loop.periodic_evaluation import Looks
-from train.loop.progress import Teller
+from train.loop.periodic_evaluation import PeriodicEvaluation
+from train.loop.progress_display import ProgressDisplay
 from train.nets.contract import System
 from train.run_folder.checkpoint import Progress, load_best
-from train.run_folder.learned_filters import FilterFilm
+from train.run_folder.learned_filters import FilterHistory
 from train.run_folder.run import CONFIG, WEIGHTS, RunFolder
 
 SAVE_EVERY_S = 120.0
@@ -53,175 +54,192 @@ def fit(
     """Train a network by its system's recipe, to the schedule's end.
 
     Args:
-        system: Cuts batches, knows the loss and the recipe.
+        system: Cuts batches, defines the loss and has the recipe.
         network: Freshly built.
         training: The clips to learn from.
         held_out: The test fold, for the history.
-        run: Where everything is written.
-        fabric: The devices; every process of several takes its share of each batch.
-        seed: Of all that is drawn at random.
-        resume: Go on from the run's checkpoint.
-        validation: Clips that choose the epoch; the last one counts where there are none.
-        keep: How many of the best epochs' weights are kept, by the validation clips.
-        budget: The time it may take; the schedule is fitted to it anew as it goes.
-        began: When the command did, by the monotonic clock; now if not given.
-        full_epochs: Of the full schedule, to tell a shortened one.
+        run: The folder that everything is written into.
+        fabric: The devices; of several processes each takes its share of every batch.
+        seed: Seed of everything drawn at random.
+        resume: Continue from the run's checkpoint.
+        validation: Clips that choose the epoch; without them the last epoch is the result.
+        keep: How many of the best epochs' weights to keep, by the validation clips.
+        budget: The time that the run may take; the schedule is fitted to it again after epochs.
+        began: Start of the command, by the monotonic clock; now if not given.
+        full_epochs: Length of the full schedule, to recognise a shortened one.
 
     Returns:
         The network with its final weights: the averaged ones where the recipe averages.
 
     Raises:
-        KeyboardInterrupt: Ctrl-C; the state is saved, ``resume`` goes on from it.
-        RunError: There is nothing to resume, the run folder cannot be written, or the loss is not
-            finite any more.
+        KeyboardInterrupt: Ctrl-C; the state is saved, and ``resume`` continues from it.
+        RunError: There is nothing to resume, the run folder cannot be written, or the loss is no
+            longer finite.
     """
-    recipe = system.recipe
     learner = Learner(system, network, fabric)
-    batches = Batches(system, network, training, fabric, seed)
-    if not resume:
-        system.prepare(network, batches.material)
-    progress = learner.load(run) if resume else Progress()
-    if budget:
-        budget.start(progress.step // batches.per_epoch, progress.elapsed)
-    began = (time.monotonic() if began is None else began) - progress.elapsed
-    measure = "error" if system.task == "regression" else "accuracy"
-    film = FilterFilm(system, run, recipe.epochs, resume=resume)
-    looks = Looks(system, network, learner.average, validation, held_out, run, keep, budget)
-    saved = time.monotonic()
-    if progress.step == 0 and run.writes:
-        film.take(network, 0)
-
-    with (
-        Interrupt(fabric) as interrupt,
-        Teller(recipe, batches.per_epoch, progress.step, measure) as teller,
-    ):
-        learner.trainee.train()
-        sums = torch.tensor(progress.sums[:3], device=fabric.device)
-        while progress.step < recipe.epochs * batches.per_epoch:
-            step_began = time.perf_counter()
-            inputs, labels = batches.cut(progress.step)
-            rate = recipe.rate_at(recipe.progress_at(progress.step, batches.per_epoch))
-            sums += learner.learn(inputs, labels, rate, progress.step)
-            progress.step += 1
-
-            epoch, place = divmod(progress.step, batches.per_epoch)
-            finished, last = place == 0, place == 0 and epoch == recipe.epochs
-            asked = interrupt.was_asked()
-            saving = asked or time.monotonic() - saved > SAVE_EVERY_S
-            # Reading a number makes the host wait for the card: not at every step.
-            if finished or saving or teller.is_due():
-                progress.sums[:3] = _read_sums(sums, run, progress.step, rate)
-            progress.sums[3] += time.perf_counter() - step_began
-            if finished or teller.is_due():
-                teller.tell_step(progress.step, progress.sums)
-            if finished:
-                row = _finish_epoch(progress, epoch, rate, measure)
-                sums.zero_()
-                if run.writes:
-                    film.take(network, epoch, last=last)
-                    row |= looks.look(progress, recipe.epochs)
-                if budget and not last:
-                    recipe = teller.recipe = _plan_anew(system, run, fabric, budget, epoch)
-                teller.tell_epoch(row, progress.step, len(training.clips))
-                run.write_json("history.json", progress.epochs)
-            if saving:
-                progress.elapsed = time.monotonic() - began
-                learner.save(run, progress)
-                saved = time.monotonic()
-            if asked and not last:
-                print(f"saved; --resume --save {run.path} goes on", file=sys.stderr)
-                raise KeyboardInterrupt
-
-    progress.elapsed = time.monotonic() - began
-    learner.save(run, progress)
+    evaluation = PeriodicEvaluation(
+        system, network, learner.average, validation, held_out, run, keep, budget
+    )
+    session = _Session(
+        learner, network, training, run, evaluation,
+        seed=seed, resume=resume, budget=budget, began=began,
+    )  # fmt: skip
+    session.train()
+    recipe = session.recipe
     lagging = recipe.epochs < full_epochs and not recipe.ema and validation is None
-    return _conclude(learner, network, batches, run, progress, full_epochs if lagging else 0)
+    return session.keep_result(full_epochs if lagging else 0)
 
 
-def _conclude(
-    learner: Learner,
-    network: nn.Module,
-    batches: Batches,
-    run: RunFolder,
-    progress: Progress,
-    full_epochs: int,
-) -> nn.Module:
-    """Put the weights that are kept into the network, and write them.
-
-    Args:
-        learner: With the averaged weights.
-        network: That learned.
-        batches: What it learned from.
-        run: Where they are written.
-        progress: With the best epochs, if clips chose one.
-        full_epochs: Of the full schedule, where this one is too short for BatchNorm's statistics.
-    """
-    system = learner.system
-    learner.trainee.load_state_dict(learner.average)
-    chosen = progress.best and run.writes
-    epoch = load_best(run, network, progress) if chosen else system.recipe.epochs
-    if full_epochs:
-        _measure_again(system, learner.trainee, batches, run, full_epochs)
-    system.conclude(network)
-    run.write_tensors(WEIGHTS, network.state_dict(), {"epoch": str(epoch)})
-    return network.eval()
-
-
-def _measure_again(
-    system: System, trainee: nn.Module, batches: Batches, run: RunFolder, full_epochs: int
-) -> None:
-    """Measure BatchNorm's statistics again, and say so.
-
-    Not where clips chose an epoch, which they did with the statistics that it had, nor of averaged
-    weights, whose statistics are averaged, too.
-    """
-    recipe = system.recipe
-    steps = recipe.epochs * batches.per_epoch + np.arange(N_BATCHES)
-    if measure_statistics(trainee, (batches.cut(int(step))[0] for step in steps)) and run.writes:
-        print(
-            f"BatchNorm's statistics are measured again over {N_BATCHES} training batches: after "
-            f"{recipe.epochs} of {full_epochs} epochs they lag behind the weights",
-            file=sys.stderr,
-        )
-        run.write_json(CONFIG, run.read_json(CONFIG) | {"statistics_batches": N_BATCHES})
-
-
-class Batches:
-    """Each epoch's clips in an order of its own, cut and mixed a batch at a time.
+class _Session:
+    """One start of a training command: from new or saved weights to the schedule's end or Ctrl-C.
 
     Attributes:
-        per_epoch: How many.
+        learner: The network with its optimiser.
+        recipe: The system's; a budget may change the length of its schedule.
+        evaluation: Evaluates the network after some of the epochs.
+        batches: What it learns from.
+        progress: How far the run is.
     """
 
     def __init__(
-        self, system: System, network: nn.Module, clips: ClipSet, fabric: Fabric, seed: int
+        self,
+        learner: Learner,
+        network: nn.Module,
+        training: ClipSet,
+        run: RunFolder,
+        evaluation: PeriodicEvaluation,
+        *,
+        seed: int,
+        resume: bool,
+        budget: Budget | None,
+        began: float | None,
     ) -> None:
-        self.system, self.fabric, self.seed = system, fabric, seed
-        self.material = system.material(network, clips, fabric.device)
-        self.n_clips = len(clips.clips)
-        self.per_epoch = max(1, round(self.n_clips / system.recipe.batch_size))
+        self.learner, self.network, self.run = learner, network, run
+        self.system, self.fabric = learner.system, learner.fabric
+        self.evaluation, self.budget = evaluation, budget
+        self.recipe = self.system.recipe
+        self.batches = Batches(self.system, network, training, self.fabric, seed)
+        if not resume:
+            self.system.prepare(network, self.batches.training_data)
+        self.progress = self.learner.load(run) if resume else Progress()
+        if budget:
+            budget.start(self.progress.step // self.batches.per_epoch, self.progress.elapsed)
+        self.began = (time.monotonic() if began is None else began) - self.progress.elapsed
+        self.measure = "error" if self.system.task == "regression" else "accuracy"
+        self.filters = FilterHistory(self.system, run, self.recipe.epochs, resume=resume)
 
-    def cut(self, step: int) -> tuple[Tensor, Tensor]:
-        """This process's share of a step's batch; what follows from it is seeded, too.
+    def train(self) -> None:
+        """Make the steps that are left, and save the state.
 
         Raises:
-            UsageError: A batch has fewer clips than there are processes.
+            KeyboardInterrupt: Ctrl-C; the state is saved.
+            RunError: The loss is no longer finite.
         """
-        epoch, place = divmod(step, self.per_epoch)
-        order = np.random.default_rng((self.seed, 0, epoch)).permutation(self.n_clips)
-        indices = _share(np.array_split(order, self.per_epoch)[place], self.fabric)
-        rank = self.fabric.global_rank
-        torch.manual_seed((self.seed << 32) + step + rank * 2**24)
-        random = np.random.default_rng((self.seed, 1 + rank, step))
-        return self.system.batch(self.material, indices, random)
+        progress, batches, learner = self.progress, self.batches, self.learner
+        saved = time.monotonic()
+        if progress.step == 0 and self.run.writes:
+            self.filters.record(self.network, 0)
+        with (
+            Interrupt(self.fabric) as interrupt,
+            ProgressDisplay(self.recipe, batches.per_epoch, progress.step, self.measure) as display,
+        ):
+            learner.trainable.train()
+            sums = torch.tensor(progress.sums[:3], device=self.fabric.device)
+            while progress.step < self.recipe.epochs * batches.per_epoch:
+                step_began = time.perf_counter()
+                inputs, labels = batches.cut(progress.step)
+                rate = self.recipe.rate_at(
+                    self.recipe.progress_at(progress.step, batches.per_epoch)
+                )
+                sums += learner.learn(inputs, labels, rate, progress.step)
+                progress.step += 1
+
+                epoch, place = divmod(progress.step, batches.per_epoch)
+                finished, last = place == 0, place == 0 and epoch == self.recipe.epochs
+                requested = interrupt.was_requested()
+                saving = requested or time.monotonic() - saved > SAVE_EVERY_S
+                # Reading a number makes the host wait for the GPU, so it is not done at every step.
+                if finished or saving or display.is_due():
+                    progress.sums[:3] = _read_sums(sums, self.run, progress.step, rate)
+                progress.sums[3] += time.perf_counter() - step_began
+                if finished or display.is_due():
+                    display.show_step(progress.step, progress.sums)
+                if finished:
+                    self._finish_epoch(epoch, rate, display, last=last)
+                    sums.zero_()
+                if saving:
+                    self._save()
+                    saved = time.monotonic()
+                if requested and not last:
+                    print(f"saved; --resume --save {self.run.path} goes on", file=sys.stderr)
+                    raise KeyboardInterrupt
+        self._save()
+
+    def _finish_epoch(
+        self, epoch: int, rate: float, display: ProgressDisplay, *, last: bool
+    ) -> None:
+        """Record a finished epoch, evaluate the network where it is time, replan the schedule."""
+        row = _add_row(self.progress, epoch, rate, self.measure)
+        if self.run.writes:
+            self.filters.record(self.network, epoch, last=last)
+            row |= self.evaluation.evaluate(self.progress, self.recipe.epochs)
+        if self.budget and not last:
+            self.recipe = display.recipe = _replan(
+                self.system, self.run, self.fabric, self.budget, epoch
+            )
+        display.show_epoch(row, self.progress.step, self.batches.n_clips)
+        self.run.write_json("history.json", self.progress.epochs)
+
+    def _save(self) -> None:
+        self.progress.elapsed = time.monotonic() - self.began
+        self.learner.save(self.run, self.progress)
+
+    def keep_result(self, full_epochs: int) -> nn.Module:
+        """Put the final weights into the network, and write them.
+
+        Args:
+            full_epochs: Length of the full schedule where this one was too short for BatchNorm's
+                statistics (`train.loop.batch_norm`), else 0.
+
+        Returns:
+            The network, in evaluation mode.
+        """
+        network, run = self.network, self.run
+        self.learner.trainable.load_state_dict(self.learner.average)
+        chosen = self.progress.best and run.writes
+        epoch = load_best(run, network, self.progress) if chosen else self.system.recipe.epochs
+        if full_epochs:
+            self._recompute_statistics(full_epochs)
+        self.system.finish_training(network)
+        run.write_tensors(WEIGHTS, network.state_dict(), {"epoch": str(epoch)})
+        return network.eval()
+
+    def _recompute_statistics(self, full_epochs: int) -> None:
+        """Recompute BatchNorm's statistics, and say so.
+
+        This is not done where clips chose an epoch, as they chose it with the statistics that it
+        had, nor for averaged weights, whose statistics are averaged, too.
+        """
+        epochs, run = self.system.recipe.epochs, self.run
+        steps = epochs * self.batches.per_epoch + np.arange(N_BATCHES)
+        inputs = (self.batches.cut(int(step))[0] for step in steps)
+        if recompute_statistics(self.learner.trainable, inputs) and run.writes:
+            print(
+                f"BatchNorm's statistics are measured again over {N_BATCHES} training batches: "
+                f"after {epochs} of {full_epochs} epochs they lag behind the weights",
+                file=sys.stderr,
+            )
+            run.write_json(CONFIG, run.read_json(CONFIG) | {"statistics_batches": N_BATCHES})
 
 
-def _plan_anew(
-    system: System, run: RunFolder, fabric: Fabric, budget: Budget, epoch: int
-) -> Recipe:
-    """Fit the rest of the schedule to what is left of the budget; the recipe, kept in the run."""
-    # One process measures, all go by it.
-    recipe: Recipe = fabric.broadcast(budget.reckon(system.recipe, epoch))
+def _replan(system: System, run: RunFolder, fabric: Fabric, budget: Budget, epoch: int) -> Recipe:
+    """Fit the rest of the schedule to what is left of the budget.
+
+    Returns:
+        The recipe with the new length, which is written into the run's ``config.json``, too.
+    """
+    # One process measures; all use its result.
+    recipe: Recipe = fabric.broadcast(budget.replan(system.recipe, epoch))
     if recipe != system.recipe:
         print(
             f"epoch {epoch}: {recipe.epochs} epochs fit into the budget, not "
@@ -234,19 +252,8 @@ def _plan_anew(
     return recipe
 
 
-def _share(indices: np.ndarray, fabric: Fabric) -> np.ndarray:
-    """This process's part of a batch."""
-    if fabric.world_size == 1:
-        return indices
-    if len(indices) < fabric.world_size:
-        raise UsageError(
-            f"--devices is {fabric.world_size}, more than the {len(indices)} clips of a batch"
-        )
-    return np.array_split(indices, fabric.world_size)[fabric.global_rank]
-
-
 def _read_sums(sums: Tensor, run: RunFolder, step: int, rate: float) -> list[float]:
-    """This process's sums as numbers, checked."""
+    """This process's sums as numbers; the loss among them must be finite."""
     numbers = sums.tolist()
     if not np.isfinite(numbers[0]):
         raise RunError(
@@ -256,12 +263,13 @@ def _read_sums(sums: Tensor, run: RunFolder, step: int, rate: float) -> list[flo
     return numbers
 
 
-def _finish_epoch(progress: Progress, epoch: int, rate: float, measure: str) -> dict[str, Any]:
-    loss, tally, clips, seconds = progress.sums
+def _add_row(progress: Progress, epoch: int, rate: float, measure: str) -> dict[str, Any]:
+    """Turn the sums of a finished epoch into a row of the history, and begin new ones."""
+    loss, metric_sum, clips, seconds = progress.sums
     row = {
         "epoch": epoch,
         "loss": loss / clips,
-        measure: tally / clips,
+        measure: metric_sum / clips,
         "learning_rate": rate,
         "seconds": round(seconds, 3),
     }

@@ -1,4 +1,4 @@
-"""What learns: the network, its optimiser and its averaged weights; a step, and its state."""
+"""The learner: a network with its optimiser and its averaged weights."""
 
 from __future__ import annotations
 
@@ -12,36 +12,36 @@ from train.run_folder.run import RunFolder
 
 
 class Learner:
-    """A network that learns by its system's recipe, on one device or its share of several.
+    """A network in training by its system's recipe, on one device or several.
 
     Attributes:
-        trainee: The part of the network that learns.
+        trainable: The part of the network that is trained.
         average: Its averaged weights; the weights themselves where the recipe averages none.
     """
 
     def __init__(self, system: System, network: nn.Module, fabric: Fabric) -> None:
         self.system, self.recipe, self.fabric = system, system.recipe, fabric
         network.to(fabric.device)
-        self.trainee = system.trainee(network)
-        optimiser = self.recipe.optimiser_for(self.trainee)
-        self._module, self._optimiser = fabric.setup(self.trainee, optimiser)
-        state = self.trainee.state_dict()
+        self.trainable = system.trainable(network)
+        optimiser = self.recipe.optimiser_for(self.trainable)
+        self._module, self._optimiser = fabric.setup(self.trainable, optimiser)
+        state = self.trainable.state_dict()
         if self.recipe.ema:
             state = {name: value.clone() for name, value in state.items()}
         self.average: dict[str, Tensor] = state
 
     def learn(self, inputs: Tensor, labels: Tensor, rate: float, step: int) -> Tensor:
-        """Make a step.
+        """Make a training step.
 
         Args:
             inputs: From `System.batch`.
-            labels: ``(batch, classes)``, or a regression's values ``(batch, 1)``.
+            labels: ``(batch, classes)`` probabilities, or a regression's values ``(batch, 1)``.
             rate: The learning rate.
-            step: Its number, from 0.
+            step: The step's number, from 0.
 
         Returns:
-            ``(3,)`` on the device: the sum of the clips' losses, of their tallies (see
-            `System.tally`), and how many there are.
+            ``(3,)`` on the device: the sum of the clips' losses, the sum of their metric (see
+            `System.metric_sum`), and the number of clips.
         """
         for group in self._optimiser.param_groups:
             group["lr"] = rate
@@ -61,25 +61,30 @@ class Learner:
             if self.recipe.ema:
                 self._follow(step + 1)
             n = len(labels)
-            return torch.stack([loss * n, self.system.tally(logits, labels), loss.new_tensor(n)])
+            return torch.stack(
+                [loss * n, self.system.metric_sum(logits, labels), loss.new_tensor(n)]
+            )
 
     def _follow(self, n_steps: int) -> None:
-        """Exponential moving average; it follows faster at the start, with little to go by."""
+        """Update the exponential moving average; it follows faster at the start, over few steps."""
         decay = min(self.recipe.ema, n_steps / (n_steps + 9))
-        for name, value in self.trainee.state_dict().items():
+        for name, value in self.trainable.state_dict().items():
             if value.is_floating_point():
                 self.average[name].lerp_(value, 1 - decay)
             else:
                 self.average[name].copy_(value)
 
     def save(self, run: RunFolder, progress: Progress) -> None:
-        """Write all that a run goes on from."""
-        save_checkpoint(run, self.trainee, self._optimiser, self.average, progress)
+        """Write everything that is needed to resume the run."""
+        save_checkpoint(run, self.trainable, self._optimiser, self.average, progress)
 
     def load(self, run: RunFolder) -> Progress:
-        """Take up a saved state; where the run stood.
+        """Load a saved state.
+
+        Returns:
+            How far the run was.
 
         Raises:
-            RunError: There is no checkpoint, or it is of another network.
+            RunError: There is no checkpoint, or it belongs to another network.
         """
-        return load_checkpoint(run, self.trainee, self._optimiser, self.average)
+        return load_checkpoint(run, self.trainable, self._optimiser, self.average)

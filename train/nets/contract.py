@@ -1,4 +1,4 @@
-"""What a network's file must offer so that the shared loop, evaluation and export can use it."""
+"""The interface of a network's module, for the shared loop, evaluation and export."""
 
 from __future__ import annotations
 
@@ -21,23 +21,24 @@ from train.nets.inference import ten_crops
 
 
 class System(ABC):
-    """A network with its recipe: one a file, instantiated with the command's choices.
+    """A network with its recipe, instantiated with the command's choices; one in a module.
 
     Randomness comes from the ``numpy`` generator that `batch` is given, and from torch's global
-    one (dropout); both are seeded anew at every step from the run's seed and the step's number.
+    generator (dropout). Both are seeded again at every step from the run's seed and the step's
+    number.
 
     Attributes:
-        name: As in ``python -m train.NAME``.
-        title: What it is, in a line.
-        sample_rate: In Hz.
-        window_samples: Samples the network hears at once.
-        n_channels: Of the clips it is trained on; the network itself always hears one.
+        name: Name of the module, as in ``python -m train.NAME``.
+        title: Description in a line.
+        sample_rate: Sample rate in Hz.
+        window_samples: Length of the network's input in samples.
+        n_channels: Channels of the clips it is trained on; the network itself always has one.
         fill: What fills a window where a recording is shorter: ``zeros`` for a network that is
-            trained on short clips with zeros behind them.
-        dataset: The data set it is trained on where none is named.
-        task: A ``regression`` has one value in [0, 1] a clip instead of classes: ``build(1)``,
-            targets ``(batch, 1)``, and a `loss` of its own.
-        recipe: How it is trained; all that `build` must know again at export is in it.
+            trained on short clips with zeros after them.
+        dataset: Data set it is trained on where none is named.
+        task: ``single-label`` or ``regression``. A regression has one value in [0, 1] for a clip
+            instead of classes: ``build(1)``, targets ``(batch, 1)``, and a `loss` of its own.
+        recipe: The recipe; it has everything that `build` must know again at export.
     """
 
     name: ClassVar[str]
@@ -57,118 +58,122 @@ class System(ABC):
     @classmethod
     @abstractmethod
     def default_recipe(cls) -> Recipe:
-        """The full schedule, as published where there is a publication."""
+        """The recipe of the full schedule, as published where there is a publication."""
 
     @classmethod
     def variants(cls) -> dict[str, Recipe]:
-        """The forms of the network that a recipe can ask for, each by a short name."""
+        """The forms of the network that a recipe can select, each by a short name."""
         return {"default": cls.default_recipe()}
 
     @classmethod
     def add_options(cls, parser: ArgumentParser) -> None:
-        """Add options of this network's own to the command."""
+        """Add this network's own options to the command."""
 
     @classmethod
     def check_options(cls, options: Namespace) -> None:
-        """Say what makes no sense among the options of its own, before any data is opened.
+        """Check this network's own options before any data is opened.
 
         Raises:
-            UsageError: The option and the way out.
+            UsageError: Options make no sense together; the message says the way out.
         """
 
     def adapt(self, clips: ClipSet, options: Namespace) -> ClipSet:
-        """The clips as this network takes them, before they are split by fold."""
+        """The clips in the form that this network takes, before they are split by fold."""
         return clips
 
     def configure(self, options: Namespace, clips: ClipSet) -> dict[str, Any]:
-        """Take the command's own options in, with the clips to train on.
+        """Take over this network's own options.
+
+        Args:
+            options: Options of the command.
+            clips: The training clips.
 
         Returns:
-            What ``config.json`` should say of them.
+            Entries for ``config.json``.
         """
         return {}
 
     @abstractmethod
     def build(self, n_classes: int) -> nn.Module:
-        """The whole network: ``(batch, window_samples)`` in [-1, 1] -> ``(batch, classes)``."""
+        """Build the network: ``(batch, window_samples)`` in [-1, 1] -> ``(batch, classes)``."""
 
-    def trainee(self, network: nn.Module) -> nn.Module:
-        """The part that learns; `batch` makes its inputs."""
+    def trainable(self, network: nn.Module) -> nn.Module:
+        """The part of the network that is trained; `batch` makes its inputs."""
         return network
 
     @abstractmethod
-    def material(self, network: nn.Module, clips: ClipSet, device: torch.device) -> Any:
-        """What batches are cut from, made once and kept on the device."""
+    def training_data(self, network: nn.Module, clips: ClipSet, device: torch.device) -> Any:
+        """The training clips as `batch` takes them, made once and kept on the device."""
 
-    def prepare(self, network: nn.Module, material: Any) -> None:
-        """Do what a new training begins with, before its first step; most do nothing."""
+    def prepare(self, network: nn.Module, training_data: Any) -> None:
+        """Prepare a new training before its first step; most networks need nothing."""
 
-    def conclude(self, network: nn.Module) -> None:
-        """Do what a training ends with, to the weights that are kept; most do nothing."""
+    def finish_training(self, network: nn.Module) -> None:
+        """Change the weights that a training keeps, at its end; most networks need nothing."""
 
     @abstractmethod
     def batch(
-        self, material: Any, indices: np.ndarray, random: np.random.Generator
+        self, training_data: Any, indices: np.ndarray, random: np.random.Generator
     ) -> tuple[Tensor, Tensor]:
         """Cut, augment and mix a batch on the device.
 
         Args:
-            material: From `material`.
+            training_data: From `training_data`.
             indices: ``(batch,)``, the clips to take.
-            random: The only source of chance.
+            random: Source of all random numbers.
 
         Returns:
-            The trainee's input, and ``(batch, classes)`` probabilities it should give.
+            The input of the trainable part, and ``(batch, classes)`` probabilities as its target.
         """
 
     def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Kullback-Leibler divergence from the labels, summed over classes, mean over the batch."""
         return F.kl_div(F.log_softmax(logits, dim=1), labels, reduction="batchmean")
 
-    def tally(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """Of a batch, for the history: how many are right, or a regression's absolute errors."""
+    def metric_sum(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """A batch's right answers, or a regression's summed absolute errors, for the history."""
         if self.task == "regression":
             return (logits.float() - labels).abs().sum()
         return (logits.argmax(dim=1) == labels.argmax(dim=1)).sum()
 
     def crops(self, waveform: np.ndarray) -> list[np.ndarray]:
-        """The crops of a clip that the published protocol averages; EnvNet's ten by default.
+        """The crops of a clip that the published protocol averages; by default EnvNet's ten.
 
         Args:
             waveform: ``(samples,)``, mixed down.
 
         Returns:
-            Each ``(window_samples,)``.
+            Crops of ``(window_samples,)`` each.
         """
         return ten_crops(waveform, self.window_samples)
 
     def front_end(self, network: nn.Module) -> nn.Module | None:
-        """What learns filters over the waveform, whose responses to sines are drawn.
+        """The layers that learn filters over the waveform; their frequency responses are drawn.
 
         Returns:
-            ``(batch, samples)`` -> ``(batch, filters, ..., time)``, any number of samples that
-            holds a frame; nothing where no filters are learned.
+            A module ``(batch, samples)`` -> ``(batch, filters, ..., time)`` for any number of
+            samples that holds a frame; None where no filters are learned.
         """
         return None
 
     def kernels(self, network: nn.Module) -> Tensor | None:
         """The first layer's kernels, to be drawn: ``(kernels, ..., length)``."""
-        for module in self.trainee(network).modules():
+        for module in self.trainable(network).modules():
             if isinstance(module, nn.Conv1d | nn.Conv2d):
                 return module.weight
         return None
 
     def card_note(self) -> str:
-        """What the model card should say that is special about this network; a sentence."""
+        """A sentence for the model card about what is special in this network."""
         return ""
 
 
 def find_system(name: str) -> type[System]:
-    """The system of ``train/NAME.py``.
+    """Find the system of ``train/NAME.py``.
 
     Raises:
-        RunError: There is none. The name is checked first: importing runs code, and this one may
-            come from a file somebody sent.
+        RunError: There is none. The name is checked first: importing runs code, and this name may
+            come from a file that somebody sent.
     """
     if re.fullmatch(r"[a-z][a-z0-9_]*", name):
         try:

@@ -1,14 +1,15 @@
-"""The DFT of every frame of a waveform, as a few convolutions of small kernels.
+"""The DFT of every frame of a waveform, as a few convolutions with small kernels.
 
-Cooley & Tukey's two steps with ``n_fft = n_phases * n_taps`` and sample ``n = n_phases * tap +
-phase``: a DFT of ``n_taps`` points in each phase, with the window and a stride over the frames,
-then for each of its frequencies a DFT of ``n_phases`` points across the phases, turned by the
-twiddle factors. Every step is a convolution without padding: the same in torch and in ONNX, at
-home on every provider, and indifferent to the waveform's length. At 640 points it takes an eighth
-of the multiply-adds and of the constants of one convolution with all cosines and sines.
+This is Cooley and Tukey's method in two steps, with ``n_fft = n_phases * n_taps`` and sample
+``n = n_phases * tap + phase``. The first step is a DFT of ``n_taps`` points in each phase, with the
+window and a stride over the frames. The second is, for each of its frequencies, a DFT of
+``n_phases`` points across the phases, with the twiddle factors. Every step is a convolution without
+padding: it is the same in torch and in ONNX, every execution provider has it, and the waveform may
+have any length. At 640 points it takes an eighth of the multiply-adds and of the constants of one
+convolution with all cosines and sines.
 
 Sources: J. W. Cooley and J. W. Tukey, "An algorithm for the machine calculation of complex Fourier
-series", 1965; of real input half of the spectrum says it all.
+series", 1965. The input is real, so half of the spectrum suffices.
 """
 
 from __future__ import annotations
@@ -23,15 +24,15 @@ from torch.nn import functional as F
 
 
 class FramePower(nn.Module):
-    """Waveform to power spectrum of its frames, all frequencies but nought.
+    """Power spectrum of a waveform's frames, at all frequencies but 0 Hz.
 
     Args:
         window: ``(n_fft,)``, with the scale in it; ``n_fft`` is even.
         hop_length: Samples between frames.
 
     Attributes:
-        bins: ``(n_fft // 2,)``, which frequency each row of the output is, 1 to ``n_fft // 2``:
-            the order in which the second step leaves them.
+        bins: ``(n_fft // 2,)``, the frequency of each row of the output, 1 to ``n_fft // 2``, in
+            the order that the second step leaves.
     """
 
     def __init__(self, window: npt.NDArray[np.float64], hop_length: int) -> None:
@@ -45,7 +46,7 @@ class FramePower(nn.Module):
         )
         first, across = first_kernels(window, n_phases), np.arange(n_taps * n_phases)
         real, imaginary, self.bins = second_kernels(len(window), n_phases)
-        # From a phase after the other to a frequency after the other.
+        # Reorders channels from phase-major to frequency-major.
         order = across.reshape(n_phases, n_taps).T.ravel()
         for name, kernels in (
             ("deal", np.eye(n_phases)),
@@ -69,7 +70,7 @@ class FramePower(nn.Module):
 
 
 def choose_phases(n_fft: int, hop_length: int) -> int:
-    """The number of phases that takes the fewest multiply-adds a frame.
+    """Choose the number of phases that takes the fewest multiply-adds a frame.
 
     It divides the hop, so that every frame begins in phase 0, and leaves an even number of taps.
 
@@ -87,10 +88,10 @@ def choose_phases(n_fft: int, hop_length: int) -> int:
 
 
 def first_kernels(window: npt.NDArray[np.float64], n_phases: int) -> npt.NDArray[np.float64]:
-    """``(phases, components, taps)``: the windowed DFT over the taps of each phase.
+    """Kernels of the first step, ``(phases, components, taps)``: a DFT of each phase's taps.
 
-    The components are the real parts of frequencies 0 and ``taps / 2``, which have no other, then
-    real and imaginary part of each frequency between.
+    The components are the real parts of frequencies 0 and ``taps / 2``, whose imaginary parts are
+    0, then the real and the imaginary part of each frequency between.
     """
     taps = window.reshape(-1, n_phases)
     n_taps = len(taps)
@@ -104,19 +105,19 @@ def first_kernels(window: npt.NDArray[np.float64], n_phases: int) -> npt.NDArray
 def second_kernels(
     n_fft: int, n_phases: int
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], npt.NDArray[np.int64]]:
-    """The twiddled DFT across the phases.
+    """Kernels of the second step: the DFT across the phases, with twiddle factors.
 
     Returns:
-        Kernels ``(groups, phases, 2 * phases)`` of the real and of the imaginary parts, and the
+        Kernels ``(groups, phases, 2 * phases)`` for the real and for the imaginary parts, and the
         frequency of each, ``(groups * phases,)``. The first group takes the components 0 and
-        ``taps / 2``, every other one the real and imaginary part of one frequency of the taps.
+        ``taps / 2``, every other group the real and imaginary part of one frequency of the taps.
     """
     n_taps = n_fft // n_phases
     n_groups = n_taps // 2
     real = np.zeros((n_groups, n_phases, 2 * n_phases))
     imaginary = np.zeros_like(real)
     bins = np.zeros((n_groups, n_phases), dtype=np.int64)
-    # Frequency nought is left out, so that both halves together have as many as there are phases.
+    # Frequency 0 is left out; the two halves together then have as many rows as there are phases.
     lowest = np.arange(n_taps, n_fft // 2 + 1, n_taps)
     middle = np.arange(n_taps // 2, n_fft // 2 + 1, n_taps)
     bins[0] = np.concatenate([lowest, middle])
@@ -131,7 +132,7 @@ def second_kernels(
         cosines, sines = _waves(frequencies, n_fft, n_phases)
         real[group] = np.concatenate([cosines, sines], axis=1)
         imaginary[group] = np.concatenate([-sines, cosines], axis=1)
-        # Beyond the middle it is the mirror image, of the same power.
+        # Above the Nyquist frequency the spectrum is a mirror image of the same power.
         bins[group] = np.minimum(frequencies, n_fft - frequencies)
     return real, imaginary, bins.ravel()
 

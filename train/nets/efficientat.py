@@ -2,8 +2,8 @@
 
 F. Schmid, K. Koutini, G. Widmer: Efficient Large-Scale Audio Tagging via Transformer-to-CNN
 Knowledge Distillation, ICASSP 2023, https://github.com/fschmid56/EfficientAT (MIT). The weights are
-the file that the authors publish, ``mn04_as_mAP_432.pt`` (release v0.0.1). It hears at 32 kHz, and
-well only stretches of 5 s and more: a shorter one is repeated (`repeat`).
+the file that the authors publish, ``mn04_as_mAP_432.pt`` (release v0.0.1). The network takes audio
+at 32 kHz and works well on 5 s and more; a shorter recording is repeated (`repeat`).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ SAMPLE_RATE = 32_000
 N_FEATURES = 384
 N_LABELS = 527
 BEST_S = 10.0
-"""Seconds that it was trained to hear at a time; below 5 s it knows much less."""
+"""Seconds that it was trained on at a time; below 5 s it recognises much less."""
 
 N_MELS = 128
 N_FFT = 1024
@@ -33,9 +33,9 @@ HIGHEST_HZ = 15_000.0
 PRE_EMPHASIS = 0.97
 FLOOR = 1e-5
 WIDTH = 0.4
-"""Of MobileNetV3-large: the part of its channels that is there."""
+"""The fraction of MobileNetV3-large's channels that this network has."""
 EPS = 1e-3
-"""Of each BatchNorm."""
+"""Epsilon of each BatchNorm."""
 
 
 @dataclass(frozen=True)
@@ -45,10 +45,10 @@ class Bottleneck:
     Attributes:
         kernel: Side of the depthwise convolution's kernel.
         expanded: Channels of the depthwise convolution.
-        out: Channels behind it.
+        out: Channels of the output.
         squeezes: Whether squeeze-and-excitation follows the depthwise convolution.
         hard: Whether its activations are Hardswish, else ReLU.
-        stride: Of the depthwise convolution.
+        stride: Stride of the depthwise convolution.
     """
 
     kernel: int
@@ -83,7 +83,7 @@ HIDDEN = 1280
 
 
 def round_channels(n_channels: float) -> int:
-    """The nearest multiple of 8, but never less than 0.9 of what is wanted."""
+    """Round to a multiple of 8, but never to less than 0.9 of the wanted number."""
     rounded = max(8, int(n_channels + 4) // 8 * 8)
     return rounded + 8 if rounded < 0.9 * n_channels else rounded
 
@@ -93,7 +93,7 @@ def _scaled(n_channels: int) -> int:
 
 
 class FrontEnd(nn.Module):
-    """Waveform to log-mel powers of Kaldi's bands, 100 frames a second."""
+    """Log-mel power of a waveform in Kaldi's bands, 100 frames a second."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -118,7 +118,7 @@ class FrontEnd(nn.Module):
 
 
 class Normed(nn.Sequential):
-    """A convolution that keeps the size (but for its stride), BatchNorm, activation."""
+    """A convolution that keeps the size (except for its stride), BatchNorm, activation."""
 
     def __init__(
         self, n_in: int, n_out: int, kernel: int, activation: nn.Module,
@@ -132,7 +132,7 @@ class Normed(nn.Sequential):
 
 
 class SqueezeExcite(nn.Module):
-    """Channels weighed by what all of the map says of them (Hu et al., CVPR 2018)."""
+    """Weights for the channels from their means over the whole map (Hu et al., CVPR 2018)."""
 
     def __init__(self, n_channels: int) -> None:
         super().__init__()
@@ -143,7 +143,7 @@ class SqueezeExcite(nn.Module):
         self.conc_se_layers = nn.ModuleList([layers])
 
     def forward(self, maps: Tensor) -> Tensor:
-        """``(batch, channels, mels, frames)``, the same shape."""
+        """``(batch, channels, mels, frames)`` -> the same shape."""
         (layers,) = self.conc_se_layers
         scale = layers.fc2(F.relu(layers.fc1(maps.mean(dim=(2, 3)))))
         return maps * torch.sigmoid(scale)[:, :, None, None]
@@ -171,7 +171,7 @@ class Residual(nn.Module):
         self.adds = block.stride == 1 and n_in == n_out
 
     def forward(self, maps: Tensor) -> Tensor:
-        """``(batch, channels, mels, frames)``; both axes are halved where the stride is 2."""
+        """``(batch, channels, mels, frames)``; a stride of 2 halves the last two axes."""
         return maps + self.block(maps) if self.adds else self.block(maps)
 
 
@@ -179,9 +179,9 @@ class EfficientAT(nn.Module):
     """The network of mn04_as, front end included.
 
     Attributes:
-        front_end: Waveform to log-mel powers.
-        features: The convolutions; state dicts call them so.
-        classifier: The head; state dicts call it so.
+        front_end: Log-mel power of the waveform.
+        features: The convolutions, by their name in the published state dict.
+        classifier: The head, by its name in the published state dict.
     """
 
     def __init__(self) -> None:
@@ -206,7 +206,10 @@ class EfficientAT(nn.Module):
 
 
 def open_efficientat(path: Path) -> tuple[EfficientAT, str]:
-    """The network with the weights that its authors publish, and the file's SHA-256.
+    """Open the network with the weights that its authors publish.
+
+    Returns:
+        The network in evaluation mode, and the SHA-256 of the file.
 
     Raises:
         DatasetError: The file is missing, or holds other weights.
@@ -219,18 +222,18 @@ def open_efficientat(path: Path) -> tuple[EfficientAT, str]:
         network.load_state_dict(learned)
     except OSError as error:
         raise DatasetError(f"{path}: cannot be read: {error.strerror}; {expected}") from error
-    except Exception as error:  # rubbish makes torch raise nearly anything
+    except Exception as error:  # torch raises nearly anything for a damaged file
         reason = str(error).strip().splitlines()[0] if str(error).strip() else "no weights"
         raise DatasetError(f"{path}: no weights of mn04_as ({reason}); {expected}") from error
     return network.eval(), digest
 
 
 def repeat(waveform: Tensor, n_samples: int) -> Tensor:
-    """Say a short stretch again and again, as its network hears no short ones well.
+    """Repeat a short waveform, as the network works poorly on short ones.
 
     Args:
         waveform: ``(batch, samples)``.
-        n_samples: How long it shall be; a longer waveform stays as it is.
+        n_samples: Wanted length; a longer waveform is returned unchanged.
     """
     n_times = math.ceil(n_samples / waveform.shape[1])
     if n_times <= 1:

@@ -1,7 +1,7 @@
-"""Running a network over clips: as the user hears it, and by the published protocol.
+"""Inference over clips: as the user gets it, and by the published protocol.
 
-Both average scores (softmax; a regression's values), never logits, over every window there is:
-quiet ones count.
+Both average scores (softmax; a regression's values), never logits, over all windows, quiet ones
+included.
 """
 
 from __future__ import annotations
@@ -15,26 +15,26 @@ import torch
 from torch import nn
 
 from streamclf.core.card import Fill
-from streamclf.pipeline.short_audio import fill_window, weigh
+from streamclf.pipeline.short_audio import fill_window, short_audio_weight
 from train.datasets.prepared import ClipSet
-from train.nets.layers import windows_at_once
+from train.nets.layers import inference_batch_size
 
 HOP_S = 0.5
-"""Seconds between the starts of two windows, as `streamclf` has it unless told otherwise."""
+"""Seconds between the starts of two windows, the default of `streamclf`."""
 
 N_CROPS = 10
 
 
 @dataclass(frozen=True)
 class WindowLogits:
-    """What a network said of the windows of a set of clips.
+    """The outputs of a network for the windows of a set of clips.
 
     Attributes:
-        logits: ``(windows, classes)`` float32; of a regression ``(windows, 1)``, its values.
-        clip: ``(windows,)``, index of the clip each is of; in order.
-        targets: ``(clips,)``, classes; of a regression float32, the values sought.
-        weight: ``(windows,)``, what `streamclf` multiplies the scores of each by, which is below 1
-            for a clip shorter than a window; 1 for all if not given.
+        logits: ``(windows, classes)`` float32; a regression's values ``(windows, 1)``.
+        clip: ``(windows,)``, index of the clip of each window, in order.
+        targets: ``(clips,)``, classes; a regression's float32 target values.
+        weight: ``(windows,)``, the factor by which `streamclf` multiplies the scores of each
+            window, below 1 for a clip shorter than a window; 1 for all if not given.
     """
 
     logits: npt.NDArray[np.float32]
@@ -44,11 +44,11 @@ class WindowLogits:
 
     @property
     def is_regression(self) -> bool:
-        """Whether targets are values, not classes."""
+        """Whether the targets are values, not classes."""
         return self.targets.dtype.kind == "f"
 
     def scores(self, temperature: float = 1.0) -> npt.NDArray[np.float64]:
-        """``(windows, classes)``: weighed softmax, or a regression's values."""
+        """``(windows, classes)``: weighted softmax, or a regression's values."""
         if self.is_regression:
             return self.logits.astype(np.float64)
         scores = softmax(self.logits, temperature)
@@ -61,32 +61,32 @@ class WindowLogits:
         return sums / np.bincount(self.clip, minlength=len(self.targets))[:, None]
 
     def clip_accuracy(self, temperature: float = 1.0) -> float:
-        """Part of the clips whose averaged windows name them."""
+        """Part of the clips that are recognised by their averaged scores."""
         return float((self.clip_scores(temperature).argmax(axis=1) == self.targets).mean())
 
     def clip_error(self) -> float:
-        """Of a regression: mean absolute error of the clips' averages."""
+        """Mean absolute error of the clips' averages, in a regression."""
         return float(np.abs(self.clip_scores()[:, 0] - self.targets).mean())
 
     def window_accuracy(self) -> float:
-        """Part of the single windows that name their clip."""
+        """Part of the single windows that are recognised as their clip's class."""
         return float((self.logits.argmax(axis=1) == self.targets[self.clip]).mean())
 
 
 def softmax(logits: np.ndarray, temperature: float = 1.0) -> npt.NDArray[np.float64]:
-    """Logits to scores along the last axis, in float64."""
+    """Softmax of logits along the last axis, in float64."""
     scaled = np.asarray(logits, dtype=np.float64) / temperature
-    powers = np.exp(scaled - scaled.max(axis=-1, keepdims=True))
-    return powers / powers.sum(axis=-1, keepdims=True)
+    exponentials = np.exp(scaled - scaled.max(axis=-1, keepdims=True))
+    return exponentials / exponentials.sum(axis=-1, keepdims=True)
 
 
 def window_starts(n_samples: int, window_samples: int, hop_samples: int) -> list[int]:
-    """Where windows begin so that all of a recording is heard; the last ends where it ends."""
+    """Starts of windows that cover a whole recording; the last window ends at its end."""
     last = max(0, n_samples - window_samples)
     return [*range(0, last, hop_samples), last]
 
 
-def hear_windows(
+def run_windows(
     network: nn.Module,
     clips: ClipSet,
     window_samples: int,
@@ -98,9 +98,9 @@ def hear_windows(
 
     Args:
         network: In any mode.
-        clips: What it hears.
-        window_samples: Of its input.
-        hop_s: Between the starts of two windows.
+        clips: The clips.
+        window_samples: Length of the network's input.
+        hop_s: Seconds between the starts of two windows.
         fill: `System.fill` of the network.
     """
     hop_samples = round(hop_s * clips.sample_rate)
@@ -111,17 +111,17 @@ def hear_windows(
         starts = window_starts(len(waveform), window_samples, hop_samples)
         return [waveform[start : start + window_samples] for start in starts]
 
-    heard = _hear(network, clips, windows)
-    weights = [weigh(clip.n_samples, window_samples, fill) for clip in clips.clips]
-    weight = np.array(weights, dtype=np.float32)[heard.clip]
-    return heard if (weight == 1).all() else replace(heard, weight=weight)
+    outputs = _run(network, clips, windows)
+    weights = [short_audio_weight(clip.n_samples, window_samples, fill) for clip in clips.clips]
+    weight = np.array(weights, dtype=np.float32)[outputs.clip]
+    return outputs if (weight == 1).all() else replace(outputs, weight=weight)
 
 
-def hear_crops(
+def run_crops(
     network: nn.Module, clips: ClipSet, crops: Callable[[np.ndarray], list[np.ndarray]]
 ) -> WindowLogits:
     """Run a network over the crops of its published protocol (`System.crops`)."""
-    return _hear(network, clips, crops)
+    return _run(network, clips, crops)
 
 
 def ten_crops(
@@ -129,12 +129,12 @@ def ten_crops(
 ) -> list[np.ndarray]:
     """Ten crops of a clip, as EnvNet's authors take them.
 
-    Zeros at both ends are trimmed, ``pad`` are put there instead, and the crops are spread evenly
-    from end to end.
+    Zeros at both ends are trimmed, ``pad`` zeros are put there instead, and the crops are spread
+    evenly from end to end.
 
     Args:
         waveform: ``(samples,)``.
-        window_samples: Of a crop.
+        window_samples: Length of a crop.
         pad: Zeros at either end, ``window_samples // 2`` as published if not given.
     """
     padded = np.pad(trim_zeros(waveform), window_samples // 2 if pad is None else pad)
@@ -144,12 +144,12 @@ def ten_crops(
 
 
 def trim_zeros(waveform: np.ndarray) -> np.ndarray:
-    """Without the exact zeros at both ends; a silent clip keeps one sample."""
+    """Trim the exact zeros at both ends; a silent clip keeps one sample."""
     sounding = np.flatnonzero(waveform)
     return waveform[sounding[0] : sounding[-1] + 1] if sounding.size else waveform[:1]
 
 
-def _hear(
+def _run(
     network: nn.Module,
     clips: ClipSet,
     split: Callable[[np.ndarray], list[np.ndarray]],
@@ -160,7 +160,7 @@ def _hear(
     network.eval()
     logits, owners = [], []
     with torch.inference_mode():
-        for windows, batch_owners in _batches(clips, split, windows_at_once(device)):
+        for windows, batch_owners in _batches(clips, split, inference_batch_size(device)):
             batch = torch.from_numpy(np.stack(windows)).to(device)
             logits.append(network(batch).float().cpu().numpy())
             owners += batch_owners
@@ -174,7 +174,7 @@ def _batches(
     windows, owners = [], []
     for index in range(len(clips.clips)):
         waveform = clips.waveform(index)
-        # The network hears one channel, as in streamclf.
+        # The network has one input channel, as in streamclf.
         mono = waveform if waveform.ndim == 1 else waveform.mean(axis=0)
         for window in split(mono):
             windows.append(window)

@@ -1,4 +1,4 @@
-"""What a network is made of, and what a window costs."""
+"""Layers of networks, and measurements of a network's size and cost."""
 
 from __future__ import annotations
 
@@ -9,31 +9,32 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 
-def windows_at_once(device: torch.device) -> int:
-    """How many windows to run together where nothing is learned from them.
+def inference_batch_size(device: torch.device) -> int:
+    """How many windows to run together for inference.
 
-    On a processor few: what layers hand on then stays in its cache. `pocket` takes half the time
-    that it takes with 128 at once; of the others measured none takes more.
+    On a processor the number is small, so that what layers hand on stays in its cache. `pocket`
+    takes half the time that it takes with 128 windows at once; no other network measured takes
+    more.
     """
     return 16 if device.type == "cpu" else 128
 
 
 class Body(Protocol):
-    """Layers with a last one behind them."""
+    """Layers with a last, linear one after them."""
 
     output: nn.Linear
 
     def pooled(self, features: Tensor) -> Tensor:
-        """``(batch, mels, frames)`` -> ``(batch, channels)``: what the last layer is given."""
+        """``(batch, mels, frames)`` -> ``(batch, channels)``: the input of the last layer."""
 
 
 def count_parameters(network: nn.Module) -> int:
-    """Of all that is learned."""
+    """Number of parameters that are learned."""
     return sum(p.numel() for p in network.parameters())
 
 
 def count_multiply_adds(network: nn.Module, window_samples: int) -> int:
-    """Multiply-adds of one window: all convolutions and products, fixed front ends included."""
+    """Multiply-adds of one window, in all convolutions and products, fixed front ends included."""
     was_training = network.training
     network.eval()
     with torch.inference_mode(), FlopCounterMode(display=False) as counter:
@@ -43,7 +44,7 @@ def count_multiply_adds(network: nn.Module, window_samples: int) -> int:
 
 
 def describe_layers(network: nn.Module, window_samples: int) -> str:
-    """The layers as a table: shapes of one window, kernels, parameters, multiply-adds."""
+    """A table of the layers: shapes of one window, kernels, parameters, multiply-adds."""
     import torchinfo
 
     was_training = network.training
@@ -57,7 +58,7 @@ def describe_layers(network: nn.Module, window_samples: int) -> str:
         verbose=0,
     )
     network.train(was_training)
-    # The rows alone: the sums below them leave fixed front ends out.
+    # Only the rows are kept: the sums below them leave out fixed front ends.
     rows = str(table).split("Total params:")[0].rstrip()
     return (
         f"{rows}\n\nA window of {window_samples:,} samples: "
@@ -67,14 +68,14 @@ def describe_layers(network: nn.Module, window_samples: int) -> str:
 
 
 def conv_block(n_inputs: int, n_outputs: int, stride: int = 1) -> list[nn.Module]:
-    """Convolution 3x3, BatchNorm, ReLU; padded and strided along frequency alone."""
+    """A 3x3 convolution, BatchNorm and ReLU; padding and stride along frequency alone."""
     conv = nn.Conv2d(n_inputs, n_outputs, 3, stride=(stride, 1), padding=(1, 0), bias=False)
     nn.init.kaiming_normal_(conv.weight, nonlinearity="relu")
     return [conv, nn.BatchNorm2d(n_outputs), nn.ReLU(inplace=True)]
 
 
 def separable_block(n_inputs: int, n_outputs: int) -> list[nn.Module]:
-    """As `conv_block`, separable: each channel by itself, then all of them at each point."""
+    """A separable `conv_block`: 3x3 within each channel, then 1x1 across channels."""
     depthwise = nn.Conv2d(n_inputs, n_inputs, 3, padding=(1, 0), groups=n_inputs, bias=False)
     nn.init.kaiming_normal_(depthwise.weight, mode="fan_out", nonlinearity="linear")
     pointwise = nn.Conv2d(n_inputs, n_outputs, 1, bias=False)

@@ -1,10 +1,10 @@
-"""What `train.pocket` trains: a small network over log-mel spectrograms.
+"""The network that `train.pocket` trains: small, over log-mel spectrograms.
 
-64 mels of 40 ms frames every 25 ms, a 3x3 convolution and six separable ones with pooling, mean
-over frequency, one linear layer: 0.61 M parameters. It is given the mean over time and the maximum
-of what three of the layers make, not of the last alone: what distinguishes two sounds may be gone
-behind layers that learned something else. Nothing is padded along time, so that windows which
-overlap share all of it but mean and maximum; frames are 0.1 s apart.
+It has 64 mel bands of 40 ms frames every 25 ms, a 3x3 convolution and six separable ones with
+pooling, a mean over frequency and one linear layer: 0.61 M parameters. The linear layer gets the
+mean over time and the maximum of the outputs of three layers, not of the last one alone: what
+distinguishes two sounds may be lost after layers that learned something else. Nothing is padded
+along time, so overlapping windows share everything but mean and maximum; frames are 0.1 s apart.
 
 Sources: separable convolutions of A. Howard et al., "MobileNets", 2017; mean and maximum of Q. Kong
 et al., "PANNs", 2020; several levels of J. Lee and J. Nam, "Multi-Level and Multi-Scale Feature
@@ -31,20 +31,21 @@ HOP_LENGTH = 400
 N_MELS = 64
 
 WIDTHS = (48, 96, 192, 192, 384, 384, 512)
-"""Channels behind each of the seven blocks."""
+"""Channels of each of the seven blocks."""
 
 
 class PocketBody(nn.Module):
-    """Log-mel spectrogram to logits.
+    """The trained layers: log-mel spectrogram to logits.
 
     Attributes:
-        n_levels: Channels of each level.
+        level_channels: Channels of each of the three levels that the last layer gets.
+        frozen: Whether all layers but the last keep their weights.
     """
 
     def __init__(self, n_classes: int, widths: Sequence[int], n_mels: int = N_MELS) -> None:
         super().__init__()
         a, b, c, d, e, f, g = widths
-        # Running statistics, not the window's own: how loud a window is stays audible.
+        # Normalised by running statistics, not the window's own, so that loudness is preserved.
         self.scale = nn.BatchNorm1d(n_mels)
         levels = [
             [
@@ -60,44 +61,45 @@ class PocketBody(nn.Module):
         ]
         self.layers = nn.Sequential(*chain.from_iterable(levels))
         self._ends = list(accumulate(len(level) for level in levels))
-        self.n_levels = (d, f, g)
+        self.level_channels = (d, f, g)
         self.dropout = nn.Dropout(0.2)
-        self.output = nn.Linear(2 * sum(self.n_levels), n_classes)
-        self.kept = False
-        # Channels beside each other: a training step takes a third less time on a CPU.
+        self.output = nn.Linear(2 * sum(self.level_channels), n_classes)
+        self.frozen = False
+        # With channels last a training step takes a third less time on a CPU.
         self.to(memory_format=torch.channels_last)
 
-    def keep_layers(self) -> None:
-        """Let the last layer alone learn; the others keep weights and statistics."""
-        self.kept = True
+    def freeze_layers(self) -> None:
+        """Let the last layer alone learn; the others keep their weights and statistics."""
+        self.frozen = True
         self.requires_grad_(False)
         self.output.requires_grad_(True)
         self.train(self.training)
 
     def train(self, mode: bool = True) -> Self:
-        """As of every module; layers that are kept stay as they judge."""
+        """Set the mode as in every module, but keep frozen layers in evaluation mode."""
         super().train(mode)
-        if self.kept:
+        if self.frozen:
             self.scale.eval()
             self.layers.eval()
         return self
 
     def pooled(self, features: Tensor) -> Tensor:
-        """``(batch, mels, frames)`` -> ``(batch, channels)``: what the output layer sees."""
+        """The input of the last layer: ``(batch, mels, frames)`` -> ``(batch, channels)``."""
         *earlier, last = self.levels(features)
         n_frames = last.shape[2]
-        # Of an earlier level what a frame of the last one comes from: one tensor of frames, where
-        # the exporter finds all that windows share before it.
+        # Each frame of an earlier level is pooled over the frames that one frame of the last level
+        # depends on. All levels then form one tensor of frames, at which the exporter can cut off
+        # everything that windows share.
         spans = [level.shape[2] - n_frames + 1 for level in earlier]
         means = [F.avg_pool1d(*pair, stride=1) for pair in zip(earlier, spans, strict=True)]
         maxima = [F.max_pool1d(*pair, stride=1) for pair in zip(earlier, spans, strict=True)]
         frames = torch.cat([*means, last, *maxima], dim=1)
-        n_means, n_earlier = sum(self.n_levels), sum(self.n_levels[:-1])
+        n_means, n_earlier = sum(self.level_channels), sum(self.level_channels[:-1])
         mean, maximum = frames[:, :n_means].mean(dim=2), frames[:, n_earlier:].amax(dim=2)
         return torch.cat([mean, maximum], dim=1)
 
     def levels(self, features: Tensor) -> list[Tensor]:
-        """``(batch, channels, frames)`` each, of three layers, 0.1 s apart: means over mels."""
+        """Means over mels of three layers: ``(batch, channels, frames)``, frames 0.1 s apart."""
         maps, levels = self.scale(features)[:, None], []
         for begin, end in pairwise([0, *self._ends]):
             maps = self.layers[begin:end](maps)
@@ -110,7 +112,7 @@ class PocketBody(nn.Module):
 
 
 class PocketNet(nn.Module):
-    """The whole of it: front end and body."""
+    """The whole network: front end and body."""
 
     def __init__(self, n_classes: int, widths: Sequence[int] = WIDTHS) -> None:
         super().__init__()

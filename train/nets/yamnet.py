@@ -1,7 +1,8 @@
-"""YAMNet as a teacher: what it makes of a sound, before and behind its last layer.
+"""YAMNet as a teacher: its scores, and features from before its last layer.
 
-M. Plakal, D. Ellis: YAMNet, https://github.com/tensorflow/models/tree/master/research/audioset/yamnet
-(Apache-2.0), trained on AudioSet. It is run from its TFLite file by ai-edge-litert.
+M. Plakal, D. Ellis: YAMNet,
+https://github.com/tensorflow/models/tree/master/research/audioset/yamnet (Apache-2.0), trained on
+AudioSet. It is run from its TFLite file by ai-edge-litert.
 """
 
 from __future__ import annotations
@@ -17,31 +18,31 @@ import numpy.typing as npt
 from train.base.errors import DatasetError, UsageError
 
 SAMPLE_RATE = 16000
-HEARD_SAMPLES = 15_600
+INPUT_SAMPLES = 15_600
 N_FEATURES = 1024
 N_SCORES = 521
 
 HINTS = {"layer6": 512, "layer9": 1024, "layer12": 1024}
-"""Layers whose maps say of ESC-50's classes what the last one's do not (research/trials.md), and
-how many values of each are taught: its maps' means over frequency, of each the mean over time, then
-of each the maximum."""
+"""Layers whose maps say something about ESC-50's classes that the last layer's do not
+(research/trials.md), with the number of values that are taught of each: the maps' means over
+frequency, of each the mean over time, then of each the maximum."""
 
 N_HINTS = sum(HINTS.values())
-N_SAID = N_FEATURES + N_HINTS + N_SCORES
+N_OUTPUTS = N_FEATURES + N_HINTS + N_SCORES
 
 STARTS = tuple(accumulate(HINTS.values(), initial=N_FEATURES))
-"""Where in what it says each hint begins, and then the scores."""
+"""Offsets of the hints in an output, and of the scores after them."""
 
 
 class Yamnet:
     """The teacher, opened from its file.
 
     Attributes:
-        about: What ``config.json`` should say of it.
+        about: Entries for ``config.json``.
     """
 
     def __init__(self, path: Path) -> None:
-        """Open it.
+        """Open the file.
 
         Raises:
             UsageError: ai-edge-litert is not installed.
@@ -56,13 +57,14 @@ class Yamnet:
         try:
             digest = hashlib.sha256(path.read_bytes()).hexdigest()
             with warnings.catch_warnings():
-                # All tensors are kept, as the features are none of the outputs; it warns of that.
+                # All tensors are kept, as the features are not among the outputs. The interpreter
+                # warns about that.
                 warnings.simplefilter("ignore")
                 self._net = Interpreter(
                     str(path), num_threads=1, experimental_preserve_all_tensors=True
                 )
             self._net.allocate_tensors()
-            (heard,) = self._net.get_input_details()
+            (waveform,) = self._net.get_input_details()
             (scores,) = self._net.get_output_details()
             features = [
                 tensor["index"]
@@ -77,38 +79,38 @@ class Yamnet:
                 and 2 * tensor["shape"][-1] == n_values
             ]
             shapes = (
-                tuple(heard["shape"].tolist()),
+                tuple(waveform["shape"].tolist()),
                 tuple(scores["shape"].tolist()),
                 (len(features), len(hints)),
             )
-            if shapes != ((HEARD_SAMPLES,), (1, N_SCORES), (1, len(HINTS))):
+            if shapes != ((INPUT_SAMPLES,), (1, N_SCORES), (1, len(HINTS))):
                 raise ValueError(f"takes {shapes[0]} and gives {shapes[1]}")
         except (OSError, ValueError, RuntimeError) as error:
             raise DatasetError(
                 f"{path}: no usable YAMNet: {error}; expected is the TFLite file that takes "
-                f"({HEARD_SAMPLES},) samples and gives (1, {N_SCORES}) scores"
+                f"({INPUT_SAMPLES},) samples and gives (1, {N_SCORES}) scores"
             ) from error
-        self._input, self._scores = heard["index"], scores["index"]
+        self._input, self._scores = waveform["index"], scores["index"]
         self._features, self._hints = features[0], hints
         self.about = {"name": "YAMNet", "file": path.name, "sha256": digest}
 
-    def hear(self, waveforms: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """What it makes of windows.
+    def predict(self, waveforms: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """Run the teacher on windows.
 
         Args:
-            waveforms: ``(batch, samples)`` in [-1, 1] at 16 kHz, `HEARD_SAMPLES` or more; of longer
-                ones it hears the first and the last stretch and means both, of maxima it takes the
-                higher one.
+            waveforms: ``(batch, samples)`` in [-1, 1] at 16 kHz, `INPUT_SAMPLES` or more. Longer
+                windows are run twice, on their first and on their last `INPUT_SAMPLES`; the two
+                outputs are averaged, and of maxima the higher is taken.
 
         Returns:
-            ``(batch, N_SAID)``: features, then what each of `HINTS` says, then scores.
+            ``(batch, N_OUTPUTS)``: features, then the values of each of `HINTS`, then scores.
         """
-        starts = sorted({0, waveforms.shape[1] - HEARD_SAMPLES})
-        said = np.zeros((len(waveforms), N_SAID), np.float32)
-        features, *hints, scores = np.split(said, STARTS, axis=1)  # views
+        starts = sorted({0, waveforms.shape[1] - INPUT_SAMPLES})
+        outputs = np.zeros((len(waveforms), N_OUTPUTS), np.float32)
+        features, *hints, scores = np.split(outputs, STARTS, axis=1)  # views
         for row, waveform in enumerate(waveforms):
             for start in starts:
-                self._net.set_tensor(self._input, waveform[start : start + HEARD_SAMPLES])
+                self._net.set_tensor(self._input, waveform[start : start + INPUT_SAMPLES])
                 self._net.invoke()
                 features[row] += self._net.get_tensor(self._features)[0] / len(starts)
                 for hint, tensor in zip(hints, self._hints, strict=True):
@@ -117,4 +119,4 @@ class Yamnet:
                     means += maps.mean(axis=0) / len(starts)
                     np.maximum(highest, maps.max(axis=0), out=highest)
                 scores[row] += self._net.get_tensor(self._scores)[0] / len(starts)
-        return said
+        return outputs

@@ -1,4 +1,4 @@
-"""How `pocket` cuts, changes and mixes a batch: powers in mel bands in, features and labels out."""
+"""Batches of `pocket`: cut from mel power, augmented and mixed; features and labels come out."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from train.audio.augment import draw_gains, mask_bands, to_device
 from train.audio.mixing import mixup
 from train.pocket_parts.mel_power import (
     NOISE_POWER,
-    PowerMaterial,
-    Powers,
+    MelPower,
+    MelPowerData,
     add_noise,
     colour,
     draw_noise,
@@ -23,33 +23,38 @@ from train.pocket_parts.recipe import PocketRecipe
 
 
 def draw_batch(
-    recipe: PocketRecipe, material: PowerMaterial, indices: np.ndarray, random: np.random.Generator
+    recipe: PocketRecipe,
+    training_data: MelPowerData,
+    indices: np.ndarray,
+    random: np.random.Generator,
 ) -> tuple[Tensor, Tensor]:
-    """Windows of clips: coloured, mixed in pairs, over noise, masked; a few of noise alone.
+    """Cut windows of clips: coloured, mixed in pairs, over noise, masked; a few are noise alone.
 
-    Of a network that learns to hear through noise the labels are what it said before of the windows
-    without noise, as loud as the clips are, then what its last layer was given: nan where noise is
-    alone.
+    In noise training (`train.pocket_parts.noise_training`) the labels are the outputs of the
+    network as it was before, for the windows without noise at the clips' own levels: class
+    probabilities, then the input of the last layer. The latter is nan for windows of noise alone.
 
     Args:
-        recipe: What is done, and how often.
-        material: What windows are cut from.
+        recipe: Which augmentation, and how often.
+        training_data: The data that windows are cut from.
         indices: ``(batch,)``, the clips to take.
-        random: The only source of chance.
+        random: Source of all random numbers.
 
     Returns:
         ``(batch, mels, frames)``, and ``(batch, classes)`` or ``(batch, classes + channels)``.
     """
-    front_end = material.front_end
-    power, starts = _cut(recipe, material.powers, indices, random, material.n_frames)
-    places = np.rint((starts - material.powers.margin) / material.label_hop).astype(int)
-    places = np.clip(places, 0, material.labels.shape[1] - 1)
-    labels = material.labels[to_device(indices, power), to_device(places, power)]
+    front_end = training_data.front_end
+    power, starts = _cut(recipe, training_data.mel_power, indices, random, training_data.n_frames)
+    places = np.rint((starts - training_data.mel_power.margin) / training_data.label_hop).astype(
+        int
+    )
+    places = np.clip(places, 0, training_data.labels.shape[1] - 1)
+    labels = training_data.labels[to_device(indices, power), to_device(places, power)]
     if recipe.mixup:
         power, labels = mixup(power, labels, random, recipe.mixup)
-    if material.before is not None:
-        labels = material.before.say(front_end.compress(power))
-    noise = draw_noise(material.noises, len(power), power.shape[2], random)
+    if training_data.earlier_self is not None:
+        labels = training_data.earlier_self.predict(front_end.compress(power))
+    noise = draw_noise(training_data.noises, len(power), power.shape[2], random)
     power = add_noise(power, noise, random, recipe.noise_share, recipe.snr_db)
     if recipe.quiet_share:
         power = quieten(power, random, recipe.quiet_share, recipe.quiet_db)
@@ -57,7 +62,7 @@ def draw_batch(
     if n_alone:
         levels = to_device(10 ** random.uniform(*NOISE_POWER, n_alone), power)
         power[:n_alone] = noise[:n_alone] * levels[:, None, None]
-        n_classes = material.labels.shape[2]
+        n_classes = training_data.labels.shape[2]
         labels[:n_alone] = math.nan
         labels[:n_alone, :n_classes] = 1 / n_classes
     features = front_end.compress(power)
@@ -69,14 +74,14 @@ def draw_batch(
 
 def _cut(
     recipe: PocketRecipe,
-    powers: Powers,
+    mel_power: MelPower,
     indices: np.ndarray,
     random: np.random.Generator,
     n_frames: int,
 ) -> tuple[Tensor, np.ndarray]:
-    """Windows of clips, at a pitch, colour and level of their own, and where they begin."""
-    starts = powers.draw_starts(indices, random, recipe.edge_share)
-    power = powers.cut(indices, starts, n_frames)
+    """Windows of clips, with random pitch, colour and level, and the frames where they begin."""
+    starts = mel_power.draw_starts(indices, random, recipe.edge_share)
+    power = mel_power.cut(indices, starts, n_frames)
     if recipe.shift_bands:
         shifts = random.integers(-recipe.shift_bands, recipe.shift_bands + 1, len(indices))
         power = shift_bands(power, shifts)

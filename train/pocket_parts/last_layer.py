@@ -1,13 +1,14 @@
-"""The last layer fitted alone, to its optimum, on what the layers before it make of windows.
+"""Fitting the last layer alone, to its optimum, on the features of the frozen layers.
 
-A logistic regression has one optimum, and its search needs no schedule. What layers have learned
-by imitation stays as it is: training them on with a few thousand labels makes them forget more of
-it than the labels teach (research/trials.md).
+A logistic regression has one optimum, and finding it needs no schedule. The layers that learned by
+imitation stay as they are: training them on with a few thousand labels makes them forget more than
+the labels teach (research/trials.md).
 
-Not every window of a dog's clip holds its bark, and what the user is shown is the average of some
-seconds. So a second optimum has one term more: the average over the windows of 3 s is to name the
-clip, as it is, quieter and over noise. A window that holds little may then say little, and one that
-holds the sound speaks for the others. What is kept lies half way between the two.
+Not every window of a dog's clip holds its bark, and the user is shown an average over some seconds.
+So a second optimum has one more term: the average over the windows of 3 s is to give the clip's
+class, for the clip as it is, quieter, and over noise. A window that holds little of the sound may
+then have low scores, and one that holds the sound counts for the others. The result lies half way
+between the two optima.
 
 Sources: linear probing; A. Kumar et al., "Fine-Tuning can Distort Pretrained Features and
 Underperform Out-of-Distribution", ICLR 2022. Labels of bags of instances: multiple-instance
@@ -27,51 +28,51 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from train.audio.augment import to_device
-from train.audio.distance import Setting, draw_settings
-from train.nets.layers import Body, windows_at_once
-from train.pocket_parts.mel_power import NOISE_POWER, PowerMaterial, draw_noise
+from train.audio.listening_conditions import ListeningCondition, draw_conditions
+from train.nets.layers import Body, inference_batch_size
+from train.pocket_parts.mel_power import NOISE_POWER, MelPowerData, draw_noise
 
 WEIGHT_DECAY = 3e-3
 N_CHANGED = 8
-"""Windows of each clip that are changed as in training; beside them all its windows as they are."""
+"""Augmented windows of each clip, beside all its windows as they are."""
 
-AVERAGED = 4
-"""Windows of an average: one every half second, of 1.5 s each, covers 3 s."""
+N_AVERAGED = 4
+"""Windows of an average: one every half second, of 1.5 s each, which covers 3 s."""
 
 AVERAGES_WEIGHT = 2.0
-"""Of the averages' loss beside the windows'."""
+"""Weight of the averages' loss relative to the windows'."""
 
 AVERAGES_DECAY = 6e-3
-"""The weight decay beside both."""
+"""Weight decay of the optimum with both losses."""
 
 KEPT_SHARE = 0.5
-"""Of the optimum of windows alone in the result: averages alone name clips best, and find fewer
-events."""
+"""Share of the optimum of windows alone in the result. The averages' optimum recognises clips best,
+but finds fewer events."""
 
-N_ALONE = 4
+N_NOISE_WINDOWS = 4
 """Windows of noise alone for each clip, with all labels alike."""
 
 TINY = 1e-6
-"""A score's floor in a logarithm."""
+"""Floor of a score in a logarithm."""
 
-BATCH = 128
+BATCH_SIZE = 128
 NO_AVERAGE = -1
 
-FAINT = math.log(2)
-"""Where no band of a window reaches it, the power is below the front end's floor: silence, which no
-network is asked about."""
+SILENCE_LEVEL = math.log(2)
+"""Windows in which no band reaches this are below the front end's floor: silence, on which no
+network is run."""
 
-Draw = Callable[[np.ndarray, np.random.Generator], tuple[Tensor, Tensor]]
+DrawBatch = Callable[[np.ndarray, np.random.Generator], tuple[Tensor, Tensor]]
 
 
 @dataclass(frozen=True, eq=False)
-class Averages:
-    """Which rows are averaged, and what the averages are to name.
+class WindowAverages:
+    """Averages of windows, with their classes.
 
     Attributes:
-        rows: ``(n,)``.
-        of: ``(n,)``: the average that each of these belongs to.
-        targets: ``(averages,)`` classes.
+        rows: ``(n,)``, rows of the windows that are averaged.
+        of: ``(n,)``, the average that each of these belongs to.
+        targets: ``(averages,)``, classes.
     """
 
     rows: Tensor
@@ -86,17 +87,17 @@ class Averages:
         n_rows = torch.bincount(self.of, minlength=shape[0])[:, None]
         return F.nll_loss((sums / n_rows + TINY).log(), self.targets)
 
-    def and_of(self, other: Averages, n_before: int) -> Averages:
-        """With another's, whose rows come behind ``n_before`` others."""
-        return Averages(
+    def joined_with(self, other: WindowAverages, n_before: int) -> WindowAverages:
+        """Join with other averages, whose rows come after ``n_before`` rows."""
+        return WindowAverages(
             torch.cat([self.rows, other.rows + n_before]),
             torch.cat([self.of, other.of + len(self.targets)]),
             torch.cat([self.targets, other.targets]),
         )
 
 
-class Rows:
-    """What the layers make of windows, with labels, and which of them are averaged."""
+class WindowRows:
+    """Windows as rows: features from the layers, labels, and averages over some of the rows."""
 
     def __init__(self) -> None:
         self._features: list[Tensor] = []
@@ -106,107 +107,115 @@ class Rows:
         self._n_averages = 0
 
     def begin_averages(self, targets: Tensor) -> Tensor:
-        """``(clips,)``: numbers of new averages, one a clip, that are to name ``targets``."""
+        """Begin averages, one for each clip, with the classes ``targets``; return their numbers."""
         first, self._n_averages = self._n_averages, self._n_averages + len(targets)
         self._targets.append(targets)
         return torch.arange(first, self._n_averages, device=targets.device)
 
     def add(self, features: Tensor, labels: Tensor, averages: Tensor | None = None) -> None:
-        """Take windows: ``(windows, channels)``, ``(windows, classes)``, and averages' numbers."""
+        """Add windows.
+
+        Args:
+            features: ``(windows, channels)``.
+            labels: ``(windows, classes)``.
+            averages: ``(windows,)``, the average that each window belongs to; none if not given.
+        """
         self._features.append(features)
         self._labels.append(labels)
         none = torch.full((len(labels),), NO_AVERAGE, device=labels.device)
         self._averages.append(none if averages is None else averages)
 
-    def all(self) -> tuple[Tensor, Tensor, Averages]:
-        """Features, labels, and those of the averages of which anything is heard."""
+    def all(self) -> tuple[Tensor, Tensor, WindowAverages]:
+        """All features, labels, and those averages that have any windows."""
         number = torch.cat(self._averages)
         averaged = torch.nonzero(number != NO_AVERAGE)[:, 0]
         left, of = number[averaged].unique(return_inverse=True)
-        averages = Averages(averaged, of, torch.cat(self._targets)[left])
+        averages = WindowAverages(averaged, of, torch.cat(self._targets)[left])
         return torch.cat(self._features), torch.cat(self._labels), averages
 
 
-def fit_last_layer(body: Body, material: PowerMaterial, draw: Draw) -> None:
-    """Fit the last layer: half way between what names windows best, and averages of them.
+def fit_last_layer(body: Body, training_data: MelPowerData, draw: DrawBatch) -> None:
+    """Fit the last layer: half way between the optimum for windows and that for averages of them.
 
-    First to windows as they are and changed; then to windows in other settings, too, and to the
-    averages of those. To no window in which nothing of its clip is heard, but, both times, to noise
-    alone, with all labels alike.
+    The first optimum is of windows as they are and augmented. The second is of windows under other
+    conditions, too, and of averages of those. Windows in which nothing of their clip is audible are
+    left out; windows of noise alone, with all labels alike, are in both.
 
     Args:
-        body: Whose last layer is fitted, in place.
-        material: The clips.
-        draw: Makes features and labels of changed windows of some clips.
+        body: Network whose last layer is fitted, in place.
+        training_data: The clips.
+        draw: Makes features and labels of augmented windows of some clips.
     """
     random = np.random.default_rng(0)
-    rows, others = Rows(), Rows()
+    rows, others = WindowRows(), WindowRows()
     with torch.no_grad():
-        n_clips = len(material.labels)
-        for indices in np.array_split(np.arange(n_clips), -(-n_clips // BATCH)):
-            loudest = material.loudest(indices)
-            plain, *further = draw_settings(loudest, len(material.noises), random)
-            _hear(body, material, indices, plain, random, rows)
+        n_clips = len(training_data.labels)
+        for indices in np.array_split(np.arange(n_clips), -(-n_clips // BATCH_SIZE)):
+            loudest = training_data.peak_power(indices)
+            unchanged, *changed_conditions = draw_conditions(
+                loudest, len(training_data.noises), random
+            )
+            _add_windows(body, training_data, indices, unchanged, random, rows)
             for _ in range(N_CHANGED):
-                changed, said = draw(indices, random)
-                rows.add(_pool(body, changed), said)
-            for setting in further:
-                _hear(body, material, indices, setting, random, others)
-            for _ in range(N_ALONE):
-                _hear_noise(body, material, len(indices), random, rows)
+                augmented, probabilities = draw(indices, random)
+                rows.add(_pool(body, augmented), probabilities)
+            for condition in changed_conditions:
+                _add_windows(body, training_data, indices, condition, random, others)
+            for _ in range(N_NOISE_WINDOWS):
+                _add_noise_windows(body, training_data, len(indices), random, rows)
     features, labels, averages = rows.all()
     fit_logistic(body.output, features, labels, WEIGHT_DECAY)
     alone = [parameter.detach().clone() for parameter in body.output.parameters()]
     more, more_labels, more_averages = others.all()
     features, labels = torch.cat([features, more]), torch.cat([labels, more_labels])
-    averages = averages.and_of(more_averages, len(features) - len(more))
+    averages = averages.joined_with(more_averages, len(features) - len(more))
     fit_logistic(body.output, features, labels, AVERAGES_DECAY, averages)
     with torch.no_grad():
         for parameter, before in zip(body.output.parameters(), alone, strict=True):
             parameter.lerp_(before, KEPT_SHARE)
 
 
-def _hear(
+def _add_windows(
     body: Body,
-    material: PowerMaterial,
+    training_data: MelPowerData,
     indices: np.ndarray,
-    setting: Setting,
+    condition: ListeningCondition,
     random: np.random.Generator,
-    rows: Rows,
+    rows: WindowRows,
 ) -> None:
-    """All windows of some clips in a setting, but for those in which nothing of a clip is heard."""
-    n_frames = material.n_frames
-    clips = to_device(indices, material.labels)
-    for number in range(material.n_windows):
-        if number % AVERAGED == 0:
-            averages = rows.begin_averages(material.targets[clips])
-        starts = np.full(len(indices), material.start_of(number))
-        power = material.powers.cut(indices, starts, n_frames)
-        noise = draw_noise(material.noises, len(indices), n_frames, random, setting.rows)
-        both = (power + noise * setting.noise[:, None, None]) * setting.levels[:, None, None]
-        heard = material.front_end.compress(both)
-        audible = heard.amax(dim=(1, 2)) >= FAINT
-        audible &= power.sum(dim=1).amax(dim=1) >= setting.noise
-        place = min(number, material.labels.shape[1] - 1)
-        labels = material.labels[clips[audible], place]
-        rows.add(_pool(body, heard[audible]), labels, averages[audible])
+    """Add all windows of some clips under a condition, but those in which the clip is inaudible."""
+    n_frames = training_data.n_frames
+    clips = to_device(indices, training_data.labels)
+    for number in range(training_data.n_windows):
+        if number % N_AVERAGED == 0:
+            averages = rows.begin_averages(training_data.targets[clips])
+        starts = np.full(len(indices), training_data.start_of(number))
+        power = training_data.mel_power.cut(indices, starts, n_frames)
+        noise = draw_noise(training_data.noises, len(indices), n_frames, random, condition.rows)
+        both = (power + noise * condition.noise[:, None, None]) * condition.levels[:, None, None]
+        features = training_data.front_end.compress(both)
+        audible = features.amax(dim=(1, 2)) >= SILENCE_LEVEL
+        audible &= power.sum(dim=1).amax(dim=1) >= condition.noise
+        place = min(number, training_data.labels.shape[1] - 1)
+        labels = training_data.labels[clips[audible], place]
+        rows.add(_pool(body, features[audible]), labels, averages[audible])
 
 
 def _pool(body: Body, features: Tensor) -> Tensor:
-    """What the last layer is given of windows, some at a time."""
-    parts = features.split(windows_at_once(features.device))
+    """The inputs of the last layer for windows, computed some windows at a time."""
+    parts = features.split(inference_batch_size(features.device))
     return torch.cat([body.pooled(part) for part in parts])
 
 
-def _hear_noise(
-    body: Body, material: PowerMaterial, n: int, random: np.random.Generator, rows: Rows
+def _add_noise_windows(
+    body: Body, training_data: MelPowerData, n: int, random: np.random.Generator, rows: WindowRows
 ) -> None:
-    """Windows of noise alone, which are to be named without confidence."""
-    noise = draw_noise(material.noises, n, material.n_frames, random)
-    powers = to_device(10 ** random.uniform(*NOISE_POWER, n), noise)
-    heard = material.front_end.compress(noise * powers[:, None, None])
-    n_classes = material.labels.shape[2]
-    rows.add(_pool(body, heard), heard.new_full((n, n_classes), 1 / n_classes))
+    """Add windows of noise alone, for which the network is to be unsure."""
+    noise = draw_noise(training_data.noises, n, training_data.n_frames, random)
+    levels = to_device(10 ** random.uniform(*NOISE_POWER, n), noise)
+    features = training_data.front_end.compress(noise * levels[:, None, None])
+    n_classes = training_data.labels.shape[2]
+    rows.add(_pool(body, features), features.new_full((n, n_classes), 1 / n_classes))
 
 
 def fit_logistic(
@@ -214,16 +223,17 @@ def fit_logistic(
     features: Tensor,
     labels: Tensor,
     weight_decay: float,
-    averages: Averages | None = None,
+    averages: WindowAverages | None = None,
 ) -> None:
-    """Logistic regression on standardised features, to its optimum.
+    """Fit a logistic regression on standardised features, to its optimum.
 
     Args:
-        layer: What is fitted, in place; what it holds before does not matter.
+        layer: Layer that is fitted, in place; its weights before do not matter.
         features: ``(rows, channels)``.
         labels: ``(rows,)`` classes, or ``(rows, classes)`` probabilities.
-        weight_decay: Of the standardised weights, per mean loss.
-        averages: What averages of rows are to name as well; from the optimum without.
+        weight_decay: Decay of the standardised weights, per mean loss.
+        averages: Averages of rows with a loss of their own; the search for that optimum begins at
+            the optimum without them.
     """
     mean, deviation = features.mean(dim=0), features.std(dim=0) + 1e-5
     standardised = (features - mean).div_(deviation)
@@ -238,16 +248,16 @@ def fit_logistic(
             total = total + AVERAGES_WEIGHT * averages.loss(logits)
         return total
 
-    _search(layer, partial(loss, averaging=False))
+    _minimise(layer, partial(loss, averaging=False))
     if averages is not None:
-        _search(layer, partial(loss, averaging=True))
+        _minimise(layer, partial(loss, averaging=True))
     with torch.no_grad():
         layer.weight /= deviation
         layer.bias -= layer.weight @ mean
 
 
-def _search(layer: nn.Linear, loss: Callable[[], Tensor]) -> None:
-    """Go from where the layer is to the nearest optimum."""
+def _minimise(layer: nn.Linear, loss: Callable[[], Tensor]) -> None:
+    """Go from the layer's present weights to the nearest optimum."""
     search = torch.optim.LBFGS(
         layer.parameters(), max_iter=100, history_size=10, line_search_fn="strong_wolfe"
     )

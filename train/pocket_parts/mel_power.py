@@ -1,7 +1,7 @@
-"""Windows of power in mel bands: cut from whole clips, coloured, laid over noise; on the device.
+"""Windows of mel power: cut from whole clips, coloured, laid over noise; on the device.
 
-A front end that learns nothing is run once over all clips; what is done to a window afterwards is
-done to powers in mel bands, where sounds add up and gains multiply.
+A front end that learns nothing is run once over all clips. Windows are augmented as power in mel
+bands, where sounds add up and gains multiply.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from train.audio.augment import cut, draw_gains, to_device
 from train.audio.noise import make_noise
 from train.datasets.prepared import FULL_SCALE, ClipSet
 from train.nets.log_mel import LogMel
-from train.pocket_parts.noise_training import Before
+from train.pocket_parts.noise_training import EarlierSelf
 
 QUIET = 1e-4
 """Windows whose loudest frame is this far (-40 dB) below the clip's are not cut."""
@@ -25,18 +25,19 @@ QUIET = 1e-4
 N_NOISES = 128
 NOISE_S = 6.0
 NOISE_POWER = (-8.0, -1.0)
-"""Decades of a frame's power where there is noise alone."""
+"""Power of a frame of noise alone, as a power of ten, from and to."""
 
 
 @dataclass
-class Powers:
-    """Clips as power in mel bands, with silence in front of and behind each.
+class MelPower:
+    """Clips as power in mel bands, with silence before and after each.
 
     Attributes:
         power: ``(clips, mels, frames)``.
         margin: Frames of silence at either end.
-        inner: For each clip the frames at which a window begins that lies within it.
-        edges: The same of windows that reach into the silence, but hold some of the sound.
+        inner: For each clip the start frames of windows within it.
+        edges: For each clip the start frames of windows that reach into the silence, but hold some
+            of the sound.
     """
 
     power: Tensor
@@ -45,27 +46,33 @@ class Powers:
     edges: list[np.ndarray]
 
     @classmethod
-    def of(
-        cls, clips: ClipSet, front_end: LogMel, n_frames: int, n_heard: int, device: torch.device
-    ) -> Powers:
+    def from_clips(
+        cls,
+        clips: ClipSet,
+        front_end: LogMel,
+        n_frames: int,
+        min_clip_frames: int,
+        device: torch.device,
+    ) -> MelPower:
         """Run the front end over clips.
 
         Args:
-            clips: Of one channel.
-            front_end: Whose power is taken.
-            n_frames: Of a window.
-            n_heard: Frames of the clip that a window reaching beyond it must still hold.
-            device: Where the powers shall lie.
+            clips: Clips of one channel.
+            front_end: Computes the power.
+            n_frames: Frames of a window.
+            min_clip_frames: Frames of the clip that a window reaching beyond it must still hold.
+            device: Device for the power.
         """
         rows = torch.from_numpy(clips.matrix()).split(64)
-        powers = [front_end.power_by_fft(row.to(device).float() / FULL_SCALE) for row in rows]
-        margin = n_frames - n_heard
-        power = F.pad(torch.cat(powers), (margin, margin))
-        starts = loud_starts(power, n_frames)
+        parts = [front_end.power_by_fft(row.to(device).float() / FULL_SCALE) for row in rows]
+        margin = n_frames - min_clip_frames
+        power = F.pad(torch.cat(parts), (margin, margin))
+        starts = audible_starts(power, n_frames)
         last = power.shape[2] - margin - n_frames
         inner = [own[(own >= margin) & (own <= last)] for own in starts]
         edges = [own[(own < margin) | (own > last)] for own in starts]
-        # A clip shorter than a window has none within it, a loud one whole none at its edges.
+        # A clip shorter than a window has no inner windows, and some clips have no audible edge
+        # windows. All of the clip's windows are used instead.
         inner = [near if len(near) else own for near, own in zip(inner, starts, strict=True)]
         edges = [far if len(far) else own for far, own in zip(edges, starts, strict=True)]
         return cls(power, margin, inner, edges)
@@ -73,7 +80,13 @@ class Powers:
     def draw_starts(
         self, indices: np.ndarray, random: np.random.Generator, edge_share: float
     ) -> np.ndarray:
-        """``(batch,)``: where a window of each clip begins, some of them at the clips' edges."""
+        """Draw the start frame of a window of each clip: ``(batch,)``.
+
+        Args:
+            indices: ``(batch,)``, the clips.
+            random: Source of random numbers.
+            edge_share: Part of the windows that reach beyond their clip.
+        """
         at_edge = random.random(len(indices)) < edge_share
         return np.array(
             [
@@ -83,67 +96,67 @@ class Powers:
         )
 
     def cut(self, indices: np.ndarray, starts: np.ndarray, n_frames: int) -> Tensor:
-        """``(batch, mels, n_frames)``."""
+        """Cut a window of each of some clips: ``(batch, mels, n_frames)``."""
         return cut(self.power, indices, starts, n_frames)
 
 
 @dataclass
-class PowerMaterial:
-    """What batches are cut from.
+class MelPowerData:
+    """The data that batches are cut from.
 
     Attributes:
         powers: The clips.
-        noises: Made ones, as powers.
-        labels: ``(clips, places, classes)``: the label of a window that begins at ``place``
-            times ``label_hop``.
-        targets: ``(clips,)``: classes.
+        noises: Made noises, as mel power.
+        labels: ``(clips, places, classes)``, the label of a window that begins at frame
+            ``place * label_hop``.
+        targets: ``(clips,)``, classes.
         label_hop: Frames from one place to the next.
-        front_end: For its logarithm.
-        n_frames: Of a window.
-        before: What a network said before it went on, which stands for the labels.
+        front_end: Its logarithm turns power into features.
+        n_frames: Frames of a window.
+        earlier_self: The network as it was before noise training; its outputs replace the labels.
     """
 
-    powers: Powers
+    mel_power: MelPower
     noises: Tensor
     labels: Tensor
     targets: Tensor
     label_hop: float
     front_end: LogMel
     n_frames: int
-    before: Before | None = None
+    earlier_self: EarlierSelf | None = None
 
-    def loudest(self, indices: np.ndarray) -> Tensor:
-        """``(clips,)``: the power of the loudest frame of each of some clips."""
-        return self.powers.power[to_device(indices, self.labels)].sum(dim=1).amax(dim=1)
+    def peak_power(self, indices: np.ndarray) -> Tensor:
+        """Power of the loudest frame of each of some clips: ``(clips,)``."""
+        return self.mel_power.power[to_device(indices, self.labels)].sum(dim=1).amax(dim=1)
 
     @property
     def n_windows(self) -> int:
-        """Of a clip, one every ``label_hop`` frames."""
-        clip_frames = self.powers.power.shape[2] - 2 * self.powers.margin
+        """Windows of a clip, one every ``label_hop`` frames."""
+        clip_frames = self.mel_power.power.shape[2] - 2 * self.mel_power.margin
         return 1 + max(0, int((clip_frames - self.n_frames) / self.label_hop))
 
     def start_of(self, number: int) -> int:
-        """The frame at which a window of a clip begins."""
-        return self.powers.margin + round(number * self.label_hop)
+        """The start frame of a clip's window number ``number``."""
+        return self.mel_power.margin + round(number * self.label_hop)
 
-    def middles(self, n_most: int | None = None) -> Tensor:
-        """``(windows, mels, frames)``: the middle window of each clip.
+    def middle_windows(self, max_clips: int | None = None) -> Tensor:
+        """The middle window of each clip, as features: ``(windows, mels, frames)``.
 
         Args:
-            n_most: Of so many clips at most, from all over the set.
+            max_clips: Take at most so many clips, from all over the set.
         """
-        power = self.powers.power
+        power = self.mel_power.power
         begin = (power.shape[2] - self.n_frames) // 2
-        step = 1 if n_most is None else -(-len(power) // n_most)
+        step = 1 if max_clips is None else -(-len(power) // max_clips)
         return self.front_end.compress(power[::step, :, begin : begin + self.n_frames])
 
 
-def loud_starts(power: Tensor, n_frames: int) -> list[np.ndarray]:
-    """For each clip the frames at which a window begins that holds some of its sound.
+def audible_starts(power: Tensor, n_frames: int) -> list[np.ndarray]:
+    """For each clip the start frames of windows that hold some of its sound.
 
     Args:
         power: ``(clips, mels, frames)``; many clips of ESC-50 end in digital silence.
-        n_frames: Of a window.
+        n_frames: Frames of a window.
     """
     loudness = power.sum(dim=1)
     if loudness.shape[1] < n_frames:
@@ -154,7 +167,7 @@ def loud_starts(power: Tensor, n_frames: int) -> list[np.ndarray]:
 
 
 def make_noises(front_end: LogMel, sample_rate: int, device: torch.device) -> Tensor:
-    """``(N_NOISES, mels, frames)``: made noises as powers, the same ones each time."""
+    """Make noises as mel power, ``(N_NOISES, mels, frames)``, the same ones each time."""
     random = np.random.default_rng(0)
     n_samples = round(NOISE_S * sample_rate)
     noises = np.stack([make_noise(random, n_samples, sample_rate) for _ in range(N_NOISES)])
@@ -168,14 +181,14 @@ def draw_noise(
     random: np.random.Generator,
     rows: np.ndarray | None = None,
 ) -> Tensor:
-    """``(n, mels, n_frames)``: stretches whose mean frame has a power of 1 in all.
+    """Draw stretches of noise, ``(n, mels, n_frames)``, whose mean frame has a total power of 1.
 
     Args:
         noises: From `make_noises`.
-        n: How many.
-        n_frames: Of each.
-        random: The source of chance.
-        rows: ``(n,)``: of which noise each is; drawn unless given.
+        n: Number of stretches.
+        n_frames: Frames of a stretch.
+        random: Source of random numbers.
+        rows: ``(n,)``, the noise of each stretch; drawn unless given.
     """
     if rows is None:
         rows = random.integers(0, len(noises), n)
@@ -191,14 +204,14 @@ def add_noise(
     share: float,
     snr_db: tuple[float, float],
 ) -> Tensor:
-    """Lay noise under some of the windows.
+    """Add noise to some of the windows.
 
     Args:
         power: ``(batch, mels, frames)``.
         noise: The same shape, from `draw_noise`.
-        random: The source of chance.
-        share: Part of the windows that get any.
-        snr_db: From and to: the loudest frame's power over the noise's mean frame.
+        random: Source of random numbers.
+        share: Part of the windows that get noise.
+        snr_db: The loudest frame's power over the noise's mean frame, from and to.
     """
     loudest = power.sum(dim=1).amax(dim=1)
     ratios = 10 ** (-random.uniform(*snr_db, len(power)) / 10)
@@ -207,13 +220,13 @@ def add_noise(
 
 
 def quieten(power: Tensor, random: np.random.Generator, share: float, deepest_db: float) -> Tensor:
-    """Make some of the windows quieter, by anything up to ``deepest_db``.
+    """Make some of the windows quieter, by up to ``deepest_db``.
 
     Args:
-        power: ``(batch, mels, frames)``, with all that is heard in them.
-        random: The source of chance.
+        power: ``(batch, mels, frames)``, noise included.
+        random: Source of random numbers.
         share: Part of the windows.
-        deepest_db: How much quieter, at most.
+        deepest_db: Largest attenuation.
     """
     levels = draw_gains(random, len(power), -deepest_db, 0.0) ** 2
     levels[random.random(len(power)) >= share] = 1
@@ -221,7 +234,7 @@ def quieten(power: Tensor, random: np.random.Generator, share: float, deepest_db
 
 
 def shift_bands(power: Tensor, shifts: np.ndarray) -> Tensor:
-    """Move each window's spectrum up by some bands, which is a change of pitch; 0 fills in."""
+    """Shift each window's spectrum up by some bands, which raises its pitch; zeros fill the gap."""
     bands = torch.arange(power.shape[1], device=power.device)
     lines = (bands - to_device(shifts, power)[:, None])[:, :, None]
     inside = (lines >= 0) & (lines < len(bands))
@@ -231,7 +244,14 @@ def shift_bands(power: Tensor, shifts: np.ndarray) -> Tensor:
 def colour(
     power: Tensor, random: np.random.Generator, deviation_db: float, n_knots: int = 6
 ) -> Tensor:
-    """Pass each window through a filter of its own: random gains, linear in dB between knots."""
+    """Filter each window at random: gains drawn at knots, linear in dB between them.
+
+    Args:
+        power: ``(batch, mels, frames)``.
+        random: Source of random numbers.
+        deviation_db: Standard deviation of the gains at the knots.
+        n_knots: Number of knots, evenly over the mel bands.
+    """
     knots = to_device(random.normal(0, deviation_db, (len(power), 1, n_knots)), power)
     gains = F.interpolate(knots, power.shape[1], mode="linear", align_corners=True)[:, 0]
     return power * 10 ** (gains[:, :, None] / 10)

@@ -1,8 +1,9 @@
-"""Where `pocket` may start from without a run: the layers of a model file, the bundled one's say.
+"""Layers from a model file, such as the bundled one, as a start for `pocket`.
 
-What a network learned by imitation serves other sounds as well; with the file at hand nobody needs
-the hours that took. ONNX Runtime says what the weights are, stored in 8 bits, as float16 or whole.
-BatchNorms are folded into convolutions there: `measure_norms` gives back what training on needs.
+Layers that learned by imitation serve other sounds as well, and with the file at hand nobody has to
+spend those hours again. ONNX Runtime computes the weights, whether they are stored in 8 bits, as
+float16 or float32. BatchNorms are folded into convolutions in the file; `restore_batch_norms`
+restores what further training needs.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from train.datasets import ClipSet
 from train.nets.pocket_network import WINDOW_SAMPLES, PocketBody
 
 LAYER = re.compile(r"body\.layers\.(\d+)\.weight(_DequantizeLinear_Output)?")
-"""What the exporter calls a convolution's weights, and what `--int8` calls them."""
+"""The exporter's name for a convolution's weights, and the name that `--int8` gives them."""
 
 SCALE = ("weight", "bias", "running_mean", "running_var")
 
@@ -36,18 +37,19 @@ SCALE = ("weight", "bias", "running_mean", "running_var")
 def read_layers(
     name: str, widths: Sequence[int], clips: ClipSet
 ) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """The layers in a model file of pocket, and what ``config.json`` should say of it.
+    """Read the layers in a model file of pocket.
 
     Args:
-        name: A bundled model's, or the file.
-        widths: Of the recipe.
-        clips: What is trained on now; it is said whether the layers have heard the like.
+        name: A bundled model's name, or the file.
+        widths: Widths of the recipe.
+        clips: The clips to train on, to find out whether the layers have learned from that data
+            set.
 
     Returns:
-        Parameters of a `PocketBody` but for its last layer's.
+        Parameters of a `PocketBody` without its last layer, and an entry for ``config.json``.
 
     Raises:
-        RunError: There is no such file, it is another network's, or of another width.
+        RunError: There is no such file, or it is of another network or another width.
     """
     try:
         path = find_model(name)
@@ -58,7 +60,7 @@ def read_layers(
     body = PocketBody(1, widths)
     for layer in body.layers:
         if isinstance(layer, nn.BatchNorm2d):
-            # Folded, it adds its bias and nothing else.
+            # A folded BatchNorm adds its bias and nothing else.
             layer.running_var.fill_(1 - layer.eps)
     layers = body.state_dict()
     for key in _stored(body):
@@ -77,17 +79,17 @@ def read_layers(
         "version": card.version,
         "training_data": card.training_data,
         "licence": card.licence,
-        "heard_before": _has_heard(card.training_data, clips),
+        "heard_before": _was_trained_on(card.training_data, clips),
     }
     return {k: v for k, v in layers.items() if not k.startswith("output")}, about
 
 
-def warn_if_heard(before: dict[str, Any], clips: ClipSet) -> None:
-    """Say on standard error that layers have heard what is trained on now.
+def warn_if_trained_on(before: dict[str, Any], clips: ClipSet) -> None:
+    """Warn on standard error if layers have learned from the data set that is trained on now.
 
     Args:
-        before: From `read_layers`.
-        clips: What is trained on now.
+        before: Entry from `read_layers`.
+        clips: The clips to train on.
     """
     if before["heard_before"]:
         print(
@@ -97,12 +99,12 @@ def warn_if_heard(before: dict[str, Any], clips: ClipSet) -> None:
         )
 
 
-def measure_norms(body: PocketBody, features: Tensor) -> None:
-    """Give folded BatchNorms the statistics of what they hear; what the layers say stays.
+def restore_batch_norms(body: PocketBody, features: Tensor) -> None:
+    """Give folded BatchNorms the statistics of their inputs; the layers' outputs stay the same.
 
     Args:
-        body: Whose layers came from a model file, in place.
-        features: ``(windows, mels, frames)`` of what it is to be trained on.
+        body: Network with layers from a model file, changed in place.
+        features: ``(windows, mels, frames)`` of the clips to train on.
     """
     hooks = []
     norms = [layer for layer in body.layers if isinstance(layer, nn.BatchNorm2d)]
@@ -127,7 +129,7 @@ def measure_norms(body: PocketBody, features: Tensor) -> None:
 
 
 def _read_tensors(path: Path) -> dict[str, Any]:
-    """Of each layer weights and bias, and of `PocketBody.scale` all, as parameters are called."""
+    """Read each layer's weights and bias, and `PocketBody.scale`, by their parameters' names."""
     graph = load_graph(path)
     names: dict[str, str] = {}
     for node in graph.graph.node:
@@ -141,7 +143,7 @@ def _read_tensors(path: Path) -> dict[str, Any]:
     if not names:
         return {}
     del graph.graph.output[:]
-    # Weights do not depend on what is heard; ONNX Runtime gives them as they are computed with.
+    # Weights do not depend on the input. ONNX Runtime gives them in the form it computes with.
     for name in names.values():
         graph.graph.output.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, None))
     options = onnxruntime.SessionOptions()
@@ -150,20 +152,20 @@ def _read_tensors(path: Path) -> dict[str, Any]:
     session = onnxruntime.InferenceSession(
         graph.SerializeToString(), options, providers=["CPUExecutionProvider"]
     )
-    heard = np.zeros((1, WINDOW_SAMPLES), np.float32)
-    values = session.run(list(names.values()), {session.get_inputs()[0].name: heard})
+    silence = np.zeros((1, WINDOW_SAMPLES), np.float32)
+    values = session.run(list(names.values()), {session.get_inputs()[0].name: silence})
     return dict(zip(names, values, strict=True))
 
 
-def _has_heard(training_data: str, clips: ClipSet) -> bool:
-    """Whether a card's text names a data set: by name, or by whom that set asks to be named."""
+def _was_trained_on(training_data: str, clips: ClipSet) -> bool:
+    """Whether a card's text names a data set: by its name, or by its citation."""
     cited = [part for part in clips.citation.split("; ") if part != "none"]
     by_name = training_data.startswith(f"{clips.name},")
     return by_name or any(part in training_data for part in cited)
 
 
 def _stored(body: PocketBody) -> list[str]:
-    """What a model file holds of it, but for its last layer."""
+    """Names of the parameters that a model file holds, without the last layer's."""
     names = [f"scale.{name}" for name in SCALE]
     for number, layer in enumerate(body.layers):
         if isinstance(layer, nn.Conv2d):

@@ -1,4 +1,4 @@
-"""Where `pocket` may start from: layers that learned to hear by imitation (`train.imitate`)."""
+"""Weights from earlier runs as a start for `pocket`: of imitation, or of `train.pocket` itself."""
 
 from __future__ import annotations
 
@@ -17,15 +17,18 @@ from train.run_folder.reproduce import list_commands
 from train.run_folder.run import CONFIG, RESULT, WEIGHTS, RunFolder
 
 IMITATION = "imitation"
-"""What such a run calls its network."""
+"""The network's name in a run of `train.imitate`."""
 
-NAMED = "pocket"
+POCKET = "pocket"
 
 
 def read_imitation(
     path: str | Path, widths: Sequence[int]
 ) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """The layers of a run of `train.imitate`, and what ``config.json`` should say of it.
+    """Read the layers of a run of `train.imitate`.
+
+    Returns:
+        The layers' parameters, and an entry for ``config.json``.
 
     Raises:
         RunError: It is no such run, has not ended, or is of another width.
@@ -51,26 +54,26 @@ def read_widths(path: str | Path) -> tuple[int, ...]:
 
 
 def read_imitator(path: Path, like: dict[str, Any]) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """The same with the heads that imitate, for a run that goes on learning where it ended.
+    """Read the layers and the imitating heads of a run, for a run that continues its learning.
 
     Args:
         path: The run to start from.
-        like: ``config.json`` of the run to be: teacher, sources and test fold must be the same,
-            or its mixtures may hold what this one is to be judged by; the seed must not, or they
-            are the ones it has learned from.
+        like: ``config.json`` of the new run. Teacher, sources and test fold must be the same, or
+            the old run's mixtures may hold clips that the new one is evaluated on. The seed must
+            differ, or the new mixtures are those that were learned from already.
 
     Returns:
-        The averaged weights, and what is known of that run.
+        The averaged weights, and what is known of the old run.
 
     Raises:
-        RunError: As above, or that run differs where it must not.
+        RunError: As for `read_imitation`, or the two runs do not go together.
     """
     run, about = _open(path, like["widths"])
     for name in ("teacher", "sources", "test_fold"):
         if about[name] != like[name]:
             raise RunError(
-                f"{path}: has another {name}, {shorten(about[name])}, not {shorten(like[name])}; "
-                "start from a run with the same options"
+                f"{path}: has another {name}, {shorten_text(about[name])}, not "
+                f"{shorten_text(like[name])}; start from a run with the same options"
             )
     if like["seed"] in (about["seed"], *about.get("earlier_seeds", ())):
         raise RunError(f"{path}: has heard the mixtures of --seed {like['seed']}; give another")
@@ -79,37 +82,40 @@ def read_imitator(path: Path, like: dict[str, Any]) -> tuple[dict[str, Tensor], 
     return {k.removeprefix(part): v for k, v in tensors.items() if k.startswith(part)}, about
 
 
-def read_named(
+def read_pocket_run(
     path: Path, clips: ClipSet, widths: Sequence[int]
 ) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """The body of a run of `train.pocket` that has ended, and what ``config.json`` should say.
+    """Read the body of a finished run of `train.pocket`.
 
     Args:
         path: The run.
-        clips: What is trained on now: classes and folds must be those of that run.
-        widths: Of the recipe.
+        clips: The clips to train on; classes and folds must be those of that run.
+        widths: Widths of the recipe.
+
+    Returns:
+        The body's parameters, and entries for ``config.json``.
 
     Raises:
         RunError: It is no such run, has not ended, or differs where it must not.
     """
     run = RunFolder.open(path)
     config = run.read_json(CONFIG)
-    if config.get("network") != NAMED:
+    if config.get("network") != POCKET:
         raise RunError(f"{path}: a run of {config.get('network')}, --through-noise takes one of "
-                       f"{NAMED}; python -m train.{NAMED} makes it")  # fmt: skip
+                       f"{POCKET}; python -m train.{POCKET} makes it")  # fmt: skip
     now = {"labels": list(clips.labels), "folds": list(clips.folds), "widths": list(widths)}
     there = {**config, "folds": config["data"]["folds"], "widths": config["recipe"]["widths"]}
     for name, value in now.items():
         if list(there[name]) != value:
-            raise RunError(f"{path}: has other {name}, {shorten(there[name])}, not "
-                           f"{shorten(value)}; go on with the same ones")  # fmt: skip
+            raise RunError(f"{path}: has other {name}, {shorten_text(there[name])}, not "
+                           f"{shorten_text(value)}; go on with the same ones")  # fmt: skip
     weights, _ = run.read_tensors(WEIGHTS)
     part = "body."
     body = {k.removeprefix(part): v for k, v in weights.items() if k.startswith(part)}
     for name, value in PocketBody(len(clips.labels), widths).state_dict().items():
         if name not in body or body[name].shape != value.shape:
             there = tuple(body[name].shape) if name in body else "missing"
-            raise RunError(f"{path}: of another version of {NAMED}, its {name} is {there}, not "
+            raise RunError(f"{path}: of another version of {POCKET}, its {name} is {there}, not "
                            f"{tuple(value.shape)}; train it anew")  # fmt: skip
     kept = ("imitation", "layers_of", "last_layer_alone", "teacher")
     about = {name: config[name] for name in kept if name in config}  # fmt: skip
@@ -119,8 +125,8 @@ def read_named(
     return body, about | {"through_noise": before}
 
 
-def shorten(value: Any) -> str:
-    """Fit for a message of one line."""
+def shorten_text(value: Any) -> str:
+    """Shorten a value for a message of one line."""
     text = str(value)
     return text if len(text) <= 60 else text[:60] + "..."
 

@@ -1,4 +1,4 @@
-"""How `pocket` is trained."""
+"""The recipe of `pocket`."""
 
 from __future__ import annotations
 
@@ -9,25 +9,24 @@ from train.base.recipe import Recipe
 
 @dataclass(frozen=True, kw_only=True)
 class PocketRecipe(Recipe):
-    """Pocket's own choices.
+    """The recipe's fields for `pocket`.
 
     Attributes:
         mixup: Parameter of the Beta distribution of ratios; 0 does not mix.
-        gain_db: Random gain, plus or minus.
-        shift_bands: Mels by which a spectrum is moved at most, up or down.
-        colour_db: Deviation of the gains of a random filter.
+        gain_db: Largest random gain, up or down.
+        shift_bands: Most mels by which a spectrum is shifted, up or down.
+        colour_db: Standard deviation of the gains of a random filter.
         edge_share: Part of the windows that reach beyond their clip.
-        noise_share: Part of the windows that have noise under them.
-        snr_db: How far that lies below their loudest frame, from and to.
-        quiet_share: Part of the windows that are quieter still, noise and all.
-        quiet_db: By how much, at most.
+        noise_share: Part of the windows with noise.
+        snr_db: Level of their loudest frame over the noise, from and to.
+        quiet_share: Part of the windows that are made quieter, noise included.
+        quiet_db: Largest attenuation of these.
         noise_alone: Part of the windows that are noise alone, with all labels alike.
-        widest_mels: SpecAugment's widest band of mels; two a clip.
-        widest_frames: SpecAugment's widest band of frames; two a clip.
+        widest_mels: SpecAugment's widest band of mels; two for each clip.
+        widest_frames: SpecAugment's widest band of frames; two for each clip.
         teacher_share: Part of each label that comes from the teacher, where there is one.
-        kept_share: Of a run that goes on through noise, the part of the weights it began with in
-            those it ends with.
-        widths: Channels behind each of the seven blocks.
+        kept_share: Share of the weights that noise training began with in those it ends with.
+        widths: Channels of each of the seven blocks.
     """
 
     mixup: float = 0.5
@@ -45,4 +44,4 @@ class PocketRecipe(Recipe):
     teacher_share: float = 0.7
     kept_share: float = 0.0
     widths: tuple[int, ...] = (32, 64, 128, 128, 256, 256, 384)
-    """As in the runs that say nothing of it."""
+    """The default is that of old runs, whose recipe has no widths."""

@@ -1,9 +1,9 @@
 """Soft labels from a teacher's features, fitted across folds.
 
-The features are a file made beforehand: ``clip`` (names), ``window_embedding`` (clips, windows,
+The features are a file made beforehand: ``clip`` (names) and ``window_embedding`` (clips, windows,
 features) of 1.5 s windows every 0.5 s. A logistic regression on them is the teacher's head. The
-soft labels of a fold come from a head that has seen the other training folds alone: on clips it
-was fitted to a head is surer than it has reason to be. The test fold is never looked at.
+soft labels of a fold come from a head that was fitted to the other training folds alone, as a head
+is overconfident on clips that it was fitted to. The test fold is never used.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ HOP_S = 0.5
 
 
 def soft_labels(path: Path, clips: ClipSet, weight_decay: float = 3e-3) -> tuple[Tensor, dict]:
-    """The teacher's opinion of every window of every clip, out of fold.
+    """Compute the teacher's labels for every window of every clip, out of fold.
 
     Args:
         path: The features (NPZ).
         clips: The training clips, of two folds or more.
-        weight_decay: Of the heads' weights, per mean loss.
+        weight_decay: Decay of the heads' weights, per mean loss.
 
     Returns:
-        ``(clips, windows, classes)`` probabilities, and what ``config.json`` should say.
+        ``(clips, windows, classes)`` probabilities, and an entry for ``config.json``.
 
     Raises:
         DatasetError: The file is unreadable, or lacks one of the clips.

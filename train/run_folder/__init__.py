@@ -1,1 +1,1 @@
-"""The run folder: everything about one training, and how to go on from it."""
+"""The run folder: everything about one training, and how to resume it."""

@@ -1,7 +1,8 @@
-"""The state of a run in one file, so that it can go on as if nothing had happened.
+"""The state of a run in one file, from which it can be resumed as if nothing had happened.
 
-What a step draws at random follows from the run's seed and the step's number (`train.loop.fit`), so
-weights, their average, the optimiser's state and the history are all there is to it.
+Everything that a step draws at random follows from the run's seed and the step's number
+(`train.loop.fit`). So the state consists of the weights, their average, the optimiser's state and
+the history.
 """
 
 from __future__ import annotations
@@ -18,21 +19,21 @@ from train.base.errors import RunError
 from train.run_folder.run import RunFolder
 
 LAST = "checkpoints/last.safetensors"
-FORMERLY = "checkpoint.safetensors"
-"""Where the first runs have it."""
+OLD_LAST = "checkpoint.safetensors"
+"""Name of the checkpoint in the first runs."""
 
 
 @dataclass
 class Progress:
-    """Where a run stands.
+    """The progress of a run.
 
     Attributes:
         step: Steps made.
-        epochs: Finished epochs, a row each.
-        sums: Of the epoch that is running: loss, right answers (a regression: absolute errors),
+        epochs: Finished epochs, a row of the history each.
+        sums: Sums over the running epoch: loss, right answers (a regression: absolute errors),
             clips, seconds.
         best: The best epochs by the validation clips: ``[score, epoch]``, best first.
-        elapsed: Seconds that the run has taken in all its sessions, looks and all.
+        elapsed: Seconds that the run has taken in all its sessions, evaluations included.
     """
 
     step: int = 0
@@ -44,15 +45,15 @@ class Progress:
 
 def save_checkpoint(
     run: RunFolder,
-    trainee: nn.Module,
+    trainable: nn.Module,
     optimiser: torch.optim.Optimizer,
     average: dict[str, Tensor],
     progress: Progress,
 ) -> None:
-    """Write all that a run goes on from, in one file."""
-    weights = trainee.state_dict()
+    """Write everything that is needed to resume a run, in one file."""
+    weights = trainable.state_dict()
     tensors = {f"weights/{name}": value for name, value in weights.items()}
-    # Without averaging they are the very same tensors.
+    # Without averaging these are the same tensors as the weights, and are not written twice.
     tensors |= {
         f"average/{name}": value
         for name, value in average.items()
@@ -66,12 +67,12 @@ def save_checkpoint(
 
 
 def read_progress(run: RunFolder) -> Progress | None:
-    """Where a run stood when it was last saved; None where it never was.
+    """Read how far a run was when it was last saved; None if it never was.
 
     Raises:
         RunError: The checkpoint is damaged.
     """
-    path = next((run.path / name for name in (LAST, FORMERLY) if (run.path / name).exists()), None)
+    path = next((run.path / name for name in (LAST, OLD_LAST) if (run.path / name).exists()), None)
     if path is None:
         return None
     try:
@@ -83,20 +84,20 @@ def read_progress(run: RunFolder) -> Progress | None:
 
 def load_checkpoint(
     run: RunFolder,
-    trainee: nn.Module,
+    trainable: nn.Module,
     optimiser: torch.optim.Optimizer,
     average: dict[str, Tensor],
 ) -> Progress:
-    """Put a saved state into the network, the optimiser and the average, in place.
+    """Load a saved state into the network, the optimiser and the average, in place.
 
     Returns:
-        Where the run stood.
+        How far the run was.
 
     Raises:
-        RunError: There is no checkpoint, or it is of another network.
+        RunError: There is no checkpoint, or it belongs to another network.
     """
-    former = not (run.path / LAST).exists() and (run.path / FORMERLY).exists()
-    tensors, note = run.read_tensors(FORMERLY if former else LAST)
+    former = not (run.path / LAST).exists() and (run.path / OLD_LAST).exists()
+    tensors, note = run.read_tensors(OLD_LAST if former else LAST)
     parts: dict[str, dict[str, Tensor]] = {"weights": {}, "average": {}, "optimiser": {}}
     try:
         for key, value in tensors.items():
@@ -106,7 +107,7 @@ def load_checkpoint(
         for key, value in parts["optimiser"].items():
             index, name = key.split("/", 1)
             states.setdefault(int(index), {})[name] = value
-        trainee.load_state_dict(parts["weights"])
+        trainable.load_state_dict(parts["weights"])
         for name, value in average.items():
             value.copy_((parts["average"] or parts["weights"])[name])
         optimiser.load_state_dict({**optimiser.state_dict(), "state": states})
@@ -120,7 +121,16 @@ def load_checkpoint(
 def keep_best(
     run: RunFolder, network: nn.Module, progress: Progress, score: float, epoch: int, n: int
 ) -> None:
-    """Keep the network's present weights if they are among the ``n`` best by their score."""
+    """Keep the network's present weights if they are among the ``n`` best by their score.
+
+    Args:
+        run: Run folder that they are written into.
+        network: The network.
+        progress: Its ``best`` is updated.
+        score: Score of the present weights; higher is better.
+        epoch: Epoch of the present weights.
+        n: How many to keep.
+    """
     ranking = sorted([*progress.best, [score, epoch]], key=lambda row: (-row[0], row[1]))
     progress.best = ranking[:n]
     if [score, epoch] in progress.best:
@@ -131,7 +141,11 @@ def keep_best(
 
 
 def load_best(run: RunFolder, network: nn.Module, progress: Progress) -> int:
-    """Put the best kept weights into the network; the epoch they are of."""
+    """Load the best of the kept weights into the network.
+
+    Returns:
+        The epoch of these weights.
+    """
     epoch = int(progress.best[0][1])
     network.load_state_dict(run.read_tensors(_best_name(epoch))[0])
     return epoch

@@ -1,4 +1,4 @@
-"""Which clips are trained on, which choose the epoch, which judge: by fold, never by clip."""
+"""The split of a data set by fold: clips to train on, to choose the epoch by, and to test on."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from train.nets.contract import System
 from train.run_folder.run import CONFIG, RunFolder
 from train.run_folder.run_options import BACKGROUND
 
-FAR_OFF = 0.25
-"""Part of the wanted number of clips by which whole sources may miss it without a word."""
+PART_TOLERANCE = 0.25
+"""Relative deviation from the wanted part of the clips that is accepted without a notice."""
 
 
 @dataclass(frozen=True)
@@ -26,9 +26,9 @@ class Split:
     """The clips of a run.
 
     Attributes:
-        training: To learn from.
-        validation: Of the training folds, set aside to choose the epoch.
-        held_out: The test fold; decides nothing.
+        training: Clips to learn from.
+        validation: Clips of the training folds, set aside to choose the epoch.
+        held_out: The test fold, which decides nothing.
     """
 
     training: ClipSet
@@ -37,10 +37,10 @@ class Split:
 
 
 def choose_data(system_type: type[System], options: argparse.Namespace) -> Path:
-    """The folder of the clips: the one named, that of the run to go on with, or one that is found.
+    """Find the folder of the clips: the one named, the resumed run's, or one in the usual places.
 
-    With ``--download`` the data set is fetched: into the folder named where that is not there or
-    empty, else into the user's cache where it is not found.
+    With ``--download`` the data set is fetched: into the folder named if that is missing or empty,
+    or into the user's cache if no folder is named and none is found.
 
     Raises:
         DatasetError: The data set is nowhere (`DataNotFoundError`), or cannot be fetched.
@@ -58,7 +58,7 @@ def choose_data(system_type: type[System], options: argparse.Namespace) -> Path:
 
 
 def _recorded_folder(options: argparse.Namespace) -> Path | None:
-    """Where the data of the run to go on with lay, if it still does."""
+    """The data folder of the run to be resumed, if it still exists."""
     if not options.resume:
         return None
     recorded = RunFolder.open(options.save).read_json(CONFIG).get("data", {}).get("folder")
@@ -66,11 +66,11 @@ def _recorded_folder(options: argparse.Namespace) -> Path | None:
 
 
 def open_data(system: System, options: argparse.Namespace) -> ClipSet:
-    """The clips as the options name them and the network takes them.
+    """Open the clips that the options name, in the form that the network takes.
 
     Args:
-        system: Of the network.
-        options: ``data`` is set to the folder where it names none (`choose_data`).
+        system: System of the network.
+        options: Options of the command; ``data`` is set where it names no folder (`choose_data`).
     """
     options.data = choose_data(type(system), options)
     clips = open_clips(
@@ -87,7 +87,7 @@ def open_data(system: System, options: argparse.Namespace) -> ClipSet:
 
 
 def leave_out(clips: ClipSet, labels: list[str]) -> ClipSet:
-    """The clips of the other classes alone, with their labels numbered anew.
+    """Leave out the clips of some classes, and number the other labels again.
 
     Raises:
         UsageError: There is no such class, or fewer than two would be left.
@@ -109,7 +109,7 @@ def leave_out(clips: ClipSet, labels: list[str]) -> ClipSet:
 
 
 def find_background(clips: ClipSet, options: argparse.Namespace) -> list[str]:
-    """The classes that are learned and never reported.
+    """The background classes: those that are learned and never reported.
 
     Raises:
         UsageError: There is no such class, or none would be left to report.
@@ -126,10 +126,10 @@ def find_background(clips: ClipSet, options: argparse.Namespace) -> list[str]:
 
 
 def check_task(system: System, clips: ClipSet) -> None:
-    """Refuse classes where a network learns values, and the other way round.
+    """Refuse clips with classes for a network that learns values, and the other way round.
 
     Raises:
-        UsageError: They don't fit together.
+        UsageError: Network and clips do not fit together.
     """
     if system.task != clips.task:
         raise UsageError(
@@ -139,10 +139,10 @@ def check_task(system: System, clips: ClipSet) -> None:
 
 
 def split_clips(clips: ClipSet, options: argparse.Namespace) -> Split:
-    """Deal the clips out as the options say.
+    """Split the clips by fold as the options say.
 
     Raises:
-        UsageError: A fold isn't there, or is on two sides.
+        UsageError: A fold does not exist, or is on two sides.
     """
     there = clips.folds
     test = there[-1] if options.test_fold is None else options.test_fold
@@ -167,8 +167,8 @@ def split_clips(clips: ClipSet, options: argparse.Namespace) -> Split:
         raise UsageError("no fold is left to train on; choose with --folds or --test-fold 0")
     validation = None if chooser is None else clips.of_folds([chooser])
     if options.validation_part:
-        training, validation = set_aside(training, options.validation_part, options.seed)
-        _say_part(training, validation, options.validation_part)
+        training, validation = take_validation_part(training, options.validation_part, options.seed)
+        _warn_about_part(training, validation, options.validation_part)
     if options.max_clips:
         training = training.limited(options.max_clips)
         validation = validation and validation.limited(options.max_clips)
@@ -178,16 +178,21 @@ def split_clips(clips: ClipSet, options: argparse.Namespace) -> Split:
     return Split(training, validation, held_out)
 
 
-def set_aside(clips: ClipSet, part: float, seed: int) -> tuple[ClipSet, ClipSet]:
-    """Take a part of the clips away: whole sources, of every class as nearly that part as can be.
+def take_validation_part(clips: ClipSet, part: float, seed: int) -> tuple[ClipSet, ClipSet]:
+    """Set a part of the clips aside: whole sources, as nearly that part of every class as possible.
 
-    A source may speak for several classes (a speaker says all digits), so that no class can be
-    dealt out by itself: sources are taken in a drawn order while each brings the classes nearer to
-    their parts, then those that fit best, until no other brings the number of clips nearer. Every
-    class keeps a clip to learn from.
+    A source may have clips of several classes (a speaker says all digits), so classes cannot be
+    split one by one. Sources are tried in a random order and taken as long as each brings the
+    classes nearer to their parts. Then the sources that fit best are taken, until no other brings
+    the number of clips nearer. Every class keeps at least one clip to learn from.
+
+    Args:
+        clips: The training clips.
+        part: Part to set aside, above 0 and below 1.
+        seed: Seed of the order.
 
     Returns:
-        What is left, and what was taken.
+        The clips that are left, and those set aside.
 
     Raises:
         UsageError: There are too few sources to take any.
@@ -207,10 +212,10 @@ def set_aside(clips: ClipSet, part: float, seed: int) -> tuple[ClipSet, ClipSet]
     return replace(clips, clips=kept), replace(clips, clips=aside)
 
 
-def _say_part(kept: ClipSet, aside: ClipSet, part: float) -> None:
-    """Say where whole sources come to another part than the one asked for."""
+def _warn_about_part(kept: ClipSet, aside: ClipSet, part: float) -> None:
+    """Say so where whole sources make another part than the one asked for."""
     n_aside, n_clips = len(aside.clips), len(kept.clips) + len(aside.clips)
-    if abs(n_aside / n_clips - part) > FAR_OFF * part:
+    if abs(n_aside / n_clips - part) > PART_TOLERANCE * part:
         n_sources = len({clip.source for clip in aside.clips})
         print(
             f"--validation-part is {part:g}; sources are set aside whole, so that it is "
@@ -221,7 +226,7 @@ def _say_part(kept: ClipSet, aside: ClipSet, part: float) -> None:
 
 
 def _count_sources(clips: ClipSet) -> npt.NDArray[np.int64]:
-    """``(sources, classes)``: clips; the values of a regression are one class."""
+    """Count clips of each source and class: ``(sources, classes)``; a regression has one class."""
     rows: dict[str, int] = {}
     sources = [rows.setdefault(clip.source, len(rows)) for clip in clips.clips]
     is_regression = clips.task != "single-label"
@@ -234,19 +239,22 @@ def _count_sources(clips: ClipSet) -> npt.NDArray[np.int64]:
 def _choose_sources(
     counts: npt.NDArray[np.int64], part: float, order: npt.NDArray[np.int64]
 ) -> list[int]:
-    """Which sources to set aside.
+    """Choose the sources to set aside.
 
     Args:
-        counts: ``(sources, classes)``: clips.
-        part: Of the clips, the one wanted.
-        order: In which sources are tried.
+        counts: ``(sources, classes)``, clips.
+        part: Part of the clips that is wanted.
+        order: Order in which sources are tried.
+
+    Returns:
+        Row numbers of the chosen sources.
     """
     clips = counts.sum(axis=0)
     wanted = part * clips
     taken = np.zeros_like(clips)
 
     def miss(rows: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
-        """How far off the classes are, with each of these sources beside what is taken."""
+        """Distance of the classes from their parts if each of these sources were taken, too."""
         return ((taken + rows - wanted) ** 2 / wanted).sum(axis=-1)
 
     def leaves_some(rows: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
@@ -262,7 +270,7 @@ def _choose_sources(
     while True:
         rest = np.setdiff1d(order, chosen)
         rest = rest[leaves_some(counts[rest])]
-        # Of equally good ones the first of the order.
+        # Among equally good sources the first of the order is taken.
         rest = rest[np.argsort(np.argsort(order)[rest])]
         if not rest.size:
             return chosen

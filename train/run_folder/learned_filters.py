@@ -1,11 +1,12 @@
-"""What a learned front end listens to, epoch by epoch: its answers to sines.
+"""The frequency responses of a learned front end, epoch by epoch.
 
-A filter that is followed by others, by ReLU and by pooling has no kernel one could look at; what
-it answers to a sine of each frequency can be measured all the same.
+A filter that is followed by other filters, by ReLU and by pooling has no kernel to look at. Its
+response to a sine of each frequency can still be measured.
 
-One sine is not enough. A filter with a stride hears a sine of ``sample_rate / stride`` at the same
-place of its period each time, and answers to the phase instead of the frequency: answers are means
-over phases. At half the rate a sine may be all zeros: the frequencies stop below.
+One phase of a sine is not enough. A filter with a stride meets a sine of ``sample_rate / stride``
+at the same place of its period each time, and then responds to the phase instead of the frequency.
+So responses are means over phases. At half the sample rate a sine may be all zeros, so the
+frequencies stop below it.
 """
 
 from __future__ import annotations
@@ -22,25 +23,28 @@ from train.run_folder.run import RunFolder
 FILTERS = "filters.safetensors"
 LOWEST_HZ, HIGHEST_HZ = 10.0, 8000.0
 HIGHEST_PART = 0.475
-"""Of the sample rate: a twentieth below the frequency that cannot be told from its mirror image."""
+"""Highest frequency as a part of the sample rate: a twentieth below the Nyquist frequency, where a
+sine cannot be told from its mirror image."""
 N_FREQUENCIES = 96
 N_PHASES = 8
 SINE_S = 0.05
-N_FRAMES = 60
-"""Of the film, at most."""
+MAX_SNAPSHOTS = 60
+"""Most epochs whose responses are kept."""
 
 
 def sine_frequencies(sample_rate: int) -> npt.NDArray[np.float64]:
-    """``(96,)`` in Hz, evenly on the mel scale, up to 8 kHz or a little below half the rate."""
+    """``(96,)`` frequencies in Hz, evenly on the mel scale, up to 8 kHz or just below Nyquist."""
     highest = min(HIGHEST_HZ, HIGHEST_PART * sample_rate)
     return mel_to_hz(np.linspace(*hz_to_mel(np.array([LOWEST_HZ, highest])), N_FREQUENCIES))
 
 
 def measure_filters(system: System, network: nn.Module) -> npt.NDArray[np.float32] | None:
-    """``(filters, frequencies)``: the mean magnitude of each filter's answers to each sine.
+    """Measure the mean magnitude of each filter's response to each sine.
 
-    The mean is over time and over `N_PHASES` phases, evenly over a period. Nothing where the
-    network has no learned front end.
+    The mean is over time and over `N_PHASES` phases, spread evenly over a period.
+
+    Returns:
+        ``(filters, frequencies)``; None where the network has no learned front end.
     """
     front_end = system.front_end(network)
     if front_end is None:
@@ -62,26 +66,32 @@ def measure_filters(system: System, network: nn.Module) -> npt.NDArray[np.float3
 
 
 def _magnitude(answers: torch.Tensor) -> torch.Tensor:
-    """``(batch, filters, ..., time)`` -> ``(batch, filters)``."""
+    """Mean magnitude over time: ``(batch, filters, ..., time)`` -> ``(batch, filters)``."""
     return answers.float().abs().flatten(2).mean(dim=2)
 
 
-class FilterFilm:
-    """Keeps the answers of some epochs in the run folder: a few kilobytes each."""
+class FilterHistory:
+    """The responses at some of the epochs, kept in the run folder: a few kilobytes an epoch."""
 
     def __init__(self, system: System, run: RunFolder, n_epochs: int, *, resume: bool) -> None:
         self.system, self.run = system, run
-        self.every = max(1, round(n_epochs / N_FRAMES))
+        self.every = max(1, round(n_epochs / MAX_SNAPSHOTS))
         self.frequencies = sine_frequencies(system.sample_rate)
         self.epochs, self.frames = [], []
         if resume and (run.path / FILTERS).exists():
-            epochs, frames, frequencies = read_film(run)
-            # What an earlier version measured otherwise is no part of this film.
+            epochs, frames, frequencies = read_filter_history(run)
+            # Responses to other frequencies, from an earlier version, are not continued.
             if np.allclose(frequencies, self.frequencies):
                 self.epochs, self.frames = epochs.tolist(), list(frames)
 
-    def take(self, network: nn.Module, epoch: int, *, last: bool = False) -> None:
-        """Take a frame if the epoch (0 is before the first) is one of those to keep."""
+    def record(self, network: nn.Module, epoch: int, *, last: bool = False) -> None:
+        """Measure and keep the responses of an epoch, if it is one of those to keep.
+
+        Args:
+            network: The network as it is now.
+            epoch: Number of the epoch; 0 is before the first.
+            last: Keep it in any case.
+        """
         if (epoch % self.every and not last) or epoch in self.epochs:
             return
         answers = measure_filters(self.system, network)
@@ -97,17 +107,20 @@ class FilterFilm:
         self.run.write_tensors(FILTERS, tensors)
 
 
-def read_film(
+def read_filter_history(
     run: RunFolder,
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float16], npt.NDArray[np.float64]]:
-    """The epochs that were kept, ``(epochs, filters, frequencies)`` of them, and these in Hz.
+    """Read the kept responses.
+
+    Returns:
+        The epochs, their responses ``(epochs, filters, frequencies)``, and the frequencies in Hz.
 
     Raises:
         RunError: The file is missing or damaged.
     """
     tensors, _ = run.read_tensors(FILTERS)
     found = {name: tensor.numpy() for name, tensor in tensors.items()}
-    # The first runs have sines evenly in octaves up to 8 kHz, and do not say so.
+    # The first runs used sines evenly in octaves up to 8 kHz, and have no list of frequencies.
     n_frequencies = found["answers"].shape[2]
     frequencies = found.get("frequencies", np.geomspace(LOWEST_HZ, HIGHEST_HZ, n_frequencies))
     return found["epochs"], found["answers"], frequencies

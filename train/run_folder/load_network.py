@@ -1,4 +1,4 @@
-"""A finished run as a network again."""
+"""Loading a finished run as a network."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from train.run_folder.run import CONFIG, WEIGHTS, RunFolder
 
 
 def load_network(run: RunFolder, config: dict[str, Any]) -> tuple[System, nn.Module]:
-    """A run's system and its network with its weights, on the CPU, ready to be used.
+    """Load a run's system, and its network with the trained weights, on the CPU in evaluation mode.
 
     Raises:
-        RunError: The network is unknown, its training has not ended, or the weights are of
-            another one.
+        RunError: The network is unknown, its training has not ended, or the weights belong to
+            another network.
     """
     system_type = find_system(str(config.get("network")))
     if not (run.path / WEIGHTS).exists():
@@ -40,24 +40,30 @@ def load_network(run: RunFolder, config: dict[str, Any]) -> tuple[System, nn.Mod
 
 
 def open_held_out(path: Path) -> tuple[RunFolder, dict[str, Any], WindowLogits]:
-    """A run that held clips of classes out: its folder, ``config.json``, what it said of them.
+    """Open a run that held out clips of classes.
+
+    Returns:
+        The folder, its ``config.json``, and the network's outputs for the held-out clips.
 
     Raises:
-        RunError: The run cannot be read, or held none out.
+        RunError: The run cannot be read, or held no such clips out.
     """
     run = RunFolder.open(path)
     config = run.read_json(CONFIG)
-    heard = None if "cross_validation" in config else run.read_held_out()
-    if heard is None or heard.is_regression:
+    outputs = None if "cross_validation" in config else run.read_held_out()
+    if outputs is None or outputs.is_regression:
         raise RunError(f"{path}: held no clips of classes out; name a run that did")
-    return run, config, heard
+    return run, config, outputs
 
 
 def read_recipe(system_type: type[System], config: dict[str, Any]) -> Recipe:
-    """A run's recipe; where it lacks a field, since it is older, that did nothing then.
+    """Read a run's recipe.
+
+    A field that an older run lacks gets its default, which is what that run did.
 
     Raises:
-        RunError: It has something that this network's recipe has not, or lacks what every one has.
+        RunError: It has a field that this network's recipe lacks, or lacks one that every recipe
+            has.
     """
     known = {field.name: field for field in dataclasses.fields(system_type.recipe_type)}
     foreign = sorted(set(config["recipe"]) - set(known))

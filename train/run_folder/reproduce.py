@@ -1,7 +1,7 @@
-"""How to make a run again: its command and those of the runs it went on from, for the card.
+"""The commands that reproduce a run and the runs it started from, for the model card.
 
-Options are taken from the parser of the command itself: whatever it takes and what is not in
-`NOT_DECIDING` decides of the weights, so that a new option cannot be forgotten.
+The options are taken from the parser of the command itself. Every option of the parser that is not
+in `IRRELEVANT_OPTIONS` is taken to decide the weights, so a new option cannot be forgotten.
 """
 
 from __future__ import annotations
@@ -15,52 +15,53 @@ from typing import Any
 from train.nets.contract import find_system
 from train.run_folder.run_options import make_parser
 
-NOT_DECIDING = frozenset(
+IRRELEVANT_OPTIONS = frozenset(
     ["help", "data", "prepared", "save", "overwrite", "resume", "keep", "threads", "accelerator",
      "workers", "download"]
 )  # fmt: skip
-"""Options that say where and by what, not what. Of data only the name is told, never where it lay;
-sums in another order (threads, another processor) differ in their last digits."""
+"""Options that do not decide the weights: where things lie, and on what machine the run was made.
+Only the name of the data is recorded, never its path. Sums in another order (other threads,
+another processor) differ in the last digits alone."""
 
 
 def describe_command(
     script: str, parser: argparse.ArgumentParser, options: Mapping[str, Any]
 ) -> str:
-    """What to type, but for where the data lies.
+    """Write a command line, without the place of the data.
 
     Args:
-        script: Behind ``python -m train.``.
-        parser: Its options.
-        options: By their names in Python.
+        script: Name of the command after ``python -m train.``.
+        parser: The command's parser.
+        options: Options by their names in Python.
     """
     words = [f"python -m train.{script}"]
     for action in parser._actions:
-        if action.dest not in NOT_DECIDING:
+        if action.dest not in IRRELEVANT_OPTIONS:
             words += _describe_option(action, options)
     return " ".join(words)
 
 
 def list_commands(config: Mapping[str, Any]) -> list[str]:
-    """All commands that led to a run of a network, the first one first.
+    """List all commands that led to a run of a network, the first one first.
 
     Args:
-        config: Its ``config.json``, which holds the commands of the runs before it: of imitation,
-            of the run that it goes on from through noise, or of its first phase.
+        config: The run's ``config.json``. It records the commands of the runs before it: of an
+            imitation, of the run that its noise training started from, or of its first phase.
     """
     before = next(
         (config[name] for name in ("through_noise", "imitation", "first") if config.get(name)), {}
     )
     network = config["network"]
     parser = make_parser(find_system(network))
-    own = describe_command(network, parser, decided_options(config))
+    own = describe_command(network, parser, effective_options(config))
     return [*before.get("commands", ()), own]
 
 
-def decided_options(config: Mapping[str, Any]) -> dict[str, Any]:
-    """A run's options with what was decided by its data and its time instead of by them.
+def effective_options(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of a run, with what its data and its budget decided in place of what was typed.
 
-    The folds are told as they were, since a whole data set has more; epochs that were run stand
-    for a budget of minutes.
+    The folds are named as they were used, since a complete data set may have more. A budget of
+    minutes is replaced by the epochs that it allowed.
     """
     options = dict(config.get("options", {}))
     data, recipe = config.get("data", {}), config.get("recipe", {})
@@ -77,20 +78,20 @@ def decided_options(config: Mapping[str, Any]) -> dict[str, Any]:
     return options
 
 
-def describe_form(config: Mapping[str, Any]) -> str:
-    """A run's network with its own options, to tell its forms apart: ``wavemxnet --depth 3``."""
+def describe_variant(config: Mapping[str, Any]) -> str:
+    """Name a run's network with its own options, as in ``wavemxnet --depth 3``."""
     system_type = find_system(str(config["network"]))
     own = argparse.ArgumentParser(add_help=False)
     system_type.add_options(own)
     words = [system_type.name]
     for action in own._actions:
-        if action.dest not in NOT_DECIDING:
+        if action.dest not in IRRELEVANT_OPTIONS:
             words += _describe_option(action, config.get("options", {}))
     return " ".join(words)
 
 
 def _describe_option(action: argparse.Action, options: Mapping[str, Any]) -> list[str]:
-    """An option and its value, the default too: another version may have another."""
+    """An option and its value, even where it is the default: another version may have another."""
     value = options.get(action.dest)
     if value is None or value is False or value == [] or value == "auto":
         return []

@@ -1,4 +1,4 @@
-"""Going on with a run: by its own options, on the same clips, or not at all."""
+"""Resuming a run: with its own options and on the same clips, or not at all."""
 
 from __future__ import annotations
 
@@ -14,30 +14,32 @@ from train.run_folder.load_network import read_recipe
 from train.run_folder.run import CONFIG, RunFolder
 from train.run_folder.run_options import make_parser
 
-OF_THE_MACHINE = {
+MACHINE_OPTIONS = {
     "data", "download", "prepared", "save", "overwrite", "resume", "threads", "accelerator",
 }  # fmt: skip
-"""Options that say where, not what."""
+"""Options about places and the machine, which do not decide the result."""
 
 
 def record_options(options: argparse.Namespace) -> dict[str, Any]:
-    """The options that decide what comes out, for ``config.json``."""
+    """The options that decide the result, for ``config.json``."""
     return {
         name: str(value.resolve()) if isinstance(value, Path) else value
         for name, value in sorted(vars(options).items())
-        if name not in OF_THE_MACHINE
+        if name not in MACHINE_OPTIONS
     }
 
 
-def take_over(system_type: type[System], options: argparse.Namespace, run: RunFolder) -> System:
-    """Resume by the run's own options and recipe.
+def adopt_run_options(
+    system_type: type[System], options: argparse.Namespace, run: RunFolder
+) -> System:
+    """Put a run's own options in place of those given, and load its recipe.
 
     Returns:
-        The system with its recipe.
+        The system with the run's recipe.
 
     Raises:
-        UsageError: The run is of another network, or was begun with other options than given.
-        RunError: Its configuration lacks something.
+        UsageError: The run is of another network, or was begun with other options than those given.
+        RunError: Its configuration is incomplete.
     """
     config = run.read_json(CONFIG)
     try:
@@ -46,29 +48,32 @@ def take_over(system_type: type[System], options: argparse.Namespace, run: RunFo
                 f"{run.path}: a run of {config['network']}, not of {system_type.name}; "
                 f"python -m train.{config['network']} goes on with it"
             )
-        take_over_options(system_type, options, recorded_options(config))
+        adopt_options(system_type, options, recorded_options(config))
         return system_type(read_recipe(system_type, config))
     except (KeyError, TypeError) as error:
         raise RunError(f"{run.path / CONFIG}: lacks {error}; train anew") from error
 
 
-def take_over_options(
+def adopt_options(
     system_type: type[System], options: argparse.Namespace, recorded: dict[str, Any]
 ) -> None:
-    """Put the recorded options in place of those given.
+    """Put recorded options in place of those given.
 
     Raises:
         UsageError: Another value was given for one of them.
     """
     parser = make_parser(system_type)
     for name, value in recorded.items():
-        if name in OF_THE_MACHINE:  # recorded once, by older versions
+        if name in MACHINE_OPTIONS:  # older versions recorded these, too
             continue
         _take_over_option(parser, options, name, value)
 
 
 def recorded_options(config: dict[str, Any]) -> dict[str, Any]:
-    """The options a run was begun with; of the first runs what else their configuration tells."""
+    """The options that a run was begun with.
+
+    The first runs have no record of them; what else their configuration tells is used instead.
+    """
     if "options" in config:
         return config["options"]
     data = config["data"]
@@ -81,10 +86,10 @@ def recorded_options(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def check_same_data(run: RunFolder, clips: ClipSet, options: argparse.Namespace) -> None:
-    """Refuse other clips than the run was begun with.
+    """Refuse other clips than those the run was begun with.
 
     Raises:
-        UsageError: They are.
+        UsageError: The clips differ.
     """
     data = run.read_json(CONFIG)["data"]
     if (data["name"], data["origin"]) != (clips.name, clips.origin):
@@ -98,7 +103,7 @@ def check_same_teacher(run: RunFolder, about: dict[str, Any]) -> None:
     """Refuse another teacher, or none, where the run was begun with one.
 
     Raises:
-        UsageError: It is.
+        UsageError: The teacher differs.
     """
     config = run.read_json(CONFIG)
     for name in ("through_noise", "teacher"):
@@ -126,5 +131,5 @@ def _take_over_option(
 
 
 def option_type(parser: argparse.ArgumentParser, name: str) -> Any:
-    """What an option's text is turned into."""
+    """The type that an option's text is converted to."""
     return next((action.type for action in parser._actions if action.dest == name), None)

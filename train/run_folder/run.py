@@ -1,21 +1,21 @@
-"""The run folder: everything about one training, and nothing that must be unpickled.
+"""The run folder: everything about one training, in formats that need no unpickling.
 
 ::
 
     config.json               network, recipe, data, seed: enough to train it again
-    history.json              a row an epoch
+    history.json              a row for each epoch
     network.txt               every layer, its shapes, parameters and multiply-adds
-    weights.safetensors       the result: the last epoch's (averaged where the recipe averages), or
-                              the best one's, judged on clips kept apart from training for it
+    weights.safetensors       the result: the last epoch's weights (averaged where the recipe
+                              averages), or those of the best epoch, chosen by validation clips
     checkpoints/last          the state of the loop, for --resume (safetensors, too)
     checkpoints/best-EPOCH    weights of the best epochs
     held_out.safetensors      logits of the held-out fold's windows, for temperature and thresholds
     result.json               accuracy on the held-out fold
-    filters.safetensors       what a learned front end answers to sines, now and then
+    filters.safetensors       frequency responses of a learned front end at some of the epochs
     losses.png, accuracies.png, filters.png, filters.gif, kernels.png
 
-`train.evaluate` adds its tables and pictures; a cross-validation (``--folds all``) has a run a
-fold in ``fold-1``, ``fold-2``, ... and a ``result.json`` of them all.
+`train.evaluate` adds its tables and pictures. A cross-validation (``--folds all``) has a run for
+each fold in ``fold-1``, ``fold-2``, ... and a ``result.json`` of all of them.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from train.base.errors import RunError
 from train.nets.inference import WindowLogits
 
 LOCK = ".lock"
-"""There while a process writes into the folder; locked as long as that process lives."""
+"""Lock file that exists while a process writes into the folder; its lock ends with the process."""
 
 CONFIG = "config.json"
 RESULT = "result.json"
@@ -47,11 +47,11 @@ WEIGHTS = "weights.safetensors"
 
 
 class RunFolder:
-    """One run's folder; every file in it is replaced whole.
+    """The folder of one run; every file in it is replaced as a whole.
 
     Attributes:
-        path: Of the folder.
-        writes: False beside the first of several processes, which would write the same.
+        path: Path of the folder.
+        writes: Whether this process writes. Of several processes only the first one does.
     """
 
     def __init__(self, path: Path, *, writes: bool = True) -> None:
@@ -61,35 +61,40 @@ class RunFolder:
 
     @staticmethod
     def default_path(name: str) -> Path:
-        """Where a run goes that is given no folder."""
+        """The folder of a run whose command names none."""
         return Path("runs") / f"{name}-{datetime.now():%Y%m%d-%H%M%S}"
 
     @classmethod
     def create(cls, path: Path | None, name: str, *, overwrite: bool) -> RunFolder:
-        """Make a new run folder, ``runs/NAME-DATE`` where no path is given, and hold it.
+        """Make a new run folder, ``runs/NAME-DATE`` if no path is given, and lock it.
+
+        Args:
+            path: The folder.
+            name: Name of the network, for the default path.
+            overwrite: Replace a run that exists there.
 
         Raises:
-            RunError: It exists and holds something, another process writes into it, or it cannot
-                be made.
+            RunError: The folder exists and holds something, another process writes into it, or it
+                cannot be made.
         """
         run = cls(path or cls.default_path(name))
         try:
             replaces = cls.check_free(run.path, overwrite=overwrite)
             run.path.mkdir(parents=True, exist_ok=True)
-            run.hold()
+            run.lock()
             if replaces:
                 run._empty()
         except OSError as error:
             raise RunError(f"{run.path}: cannot make the run folder: {error}") from error
         return run
 
-    def hold(self) -> None:
-        """Keep every other process from training into this folder, until `release`.
+    def lock(self) -> None:
+        """Keep every other process from training into this folder, until `unlock`.
 
-        The lock dies with the process, however that ends.
+        The lock ends with the process, however that ends.
 
         Raises:
-            RunError: One does already.
+            RunError: Another process has locked it.
         """
         lock = FileLock(self.path / LOCK)
         try:
@@ -103,18 +108,19 @@ class RunFolder:
             raise RunError(f"{self.path}: cannot be written: {error}") from error
         self._lock = lock
 
-    def release(self) -> None:
-        """Let others train into this folder."""
+    def unlock(self) -> None:
+        """Let other processes train into this folder."""
         if self._lock is None:
             return
-        # While it is held, so that nobody waits for a file that is gone; Windows keeps it open.
+        # Deleted before the release, so that no process waits for a file that is gone. Windows
+        # cannot delete it while it is open.
         with suppress(OSError):
             (self.path / LOCK).unlink()
         self._lock.release()
         self._lock = None
 
     def _empty(self) -> None:
-        """Delete what is in the folder; the lock stays."""
+        """Delete everything in the folder but the lock."""
         for entry in self.path.iterdir():
             if entry.is_dir() and not entry.is_symlink():
                 shutil.rmtree(entry)
@@ -123,11 +129,18 @@ class RunFolder:
 
     @classmethod
     def check_free(cls, path: Path, *, overwrite: bool) -> bool:
-        """Refuse a folder that a new run must not take; whether there is a run to be replaced.
+        """Refuse a folder that a new run must not use.
+
+        Args:
+            path: The folder.
+            overwrite: Allow a run that exists there.
+
+        Returns:
+            Whether there is a run to be replaced.
 
         Raises:
-            RunError: It is no folder, holds something, cannot be looked into, or a living process
-                trains into it.
+            RunError: It is no folder, holds something, cannot be read, or another process trains
+                into it.
         """
         try:
             if not path.exists() or (path.is_dir() and _is_empty(path)):
@@ -139,33 +152,33 @@ class RunFolder:
                 f"{path}: exists; --resume continues it, --overwrite replaces it, "
                 "or name another folder with --save"
             )
-        # Only ever a run is deleted, not whatever folder --save happened to name.
+        # Only runs are deleted, not any folder that --save happens to name.
         if not (path / CONFIG).is_file():
             raise RunError(f"{path}: exists and is no run folder: name another with --save")
         former = cls(path)
-        former.hold()
-        former.release()
+        former.lock()
+        former.unlock()
         return True
 
     @classmethod
     def open(cls, path: Path) -> RunFolder:
-        """An existing run folder.
+        """Open an existing run folder.
 
         Raises:
-            RunError: It is none.
+            RunError: The path is no run folder.
         """
         if not (path / CONFIG).is_file():
             raise RunError(f"{path}: no run folder, it has no {CONFIG}; training makes one")
         return cls(path)
 
     def sub_run(self, name: str) -> RunFolder:
-        """A run inside this one, of a cross-validation."""
+        """The folder of a run inside this one, as a cross-validation has them."""
         return RunFolder(self.path / name, writes=self.writes)
 
     def discard(self) -> None:
-        """Delete a folder that could not be begun."""
+        """Delete a folder whose run could not be started."""
         shutil.rmtree(self.path, ignore_errors=True)
-        self.release()
+        self.unlock()
 
     def write_json(self, name: str, content: Any) -> None:
         """Write one of the JSON files."""
@@ -175,7 +188,7 @@ class RunFolder:
         """Read one of the JSON files.
 
         Raises:
-            RunError: It is missing or no JSON.
+            RunError: It is missing or not JSON.
         """
         try:
             return json.loads((self.path / name).read_text(encoding="utf-8"))
@@ -185,17 +198,17 @@ class RunFolder:
     def write_tensors(
         self, name: str, tensors: dict[str, Any], note: dict[str, str] | None = None
     ) -> None:
-        """Write named tensors or arrays, with text beside them."""
+        """Write named tensors or arrays, with text as metadata."""
         if not self.writes:
             return
         arrays = {key: np.asarray(_as_array(value), order="C") for key, value in tensors.items()}
         with self._replacing(name) as partial:
             save_file(arrays, partial, metadata=note)
-            # save_file lets the owner alone read it.
+            # save_file makes a file that only its owner can read.
             shutil.copymode(self.path / CONFIG, partial)
 
     def read_tensors(self, name: str) -> tuple[dict[str, Tensor], dict[str, str]]:
-        """Read named tensors and the text beside them.
+        """Read named tensors and the text in the metadata.
 
         Raises:
             RunError: The file is missing or damaged.
@@ -209,15 +222,15 @@ class RunFolder:
             raise RunError(f"{path}: cannot be read: {error}; train anew") from error
         return {key: torch.from_numpy(array) for key, array in arrays.items()}, note
 
-    def write_held_out(self, heard: WindowLogits) -> None:
-        """Keep what the network said of the held-out fold."""
-        arrays = {"logits": heard.logits, "clip": heard.clip, "targets": heard.targets}
-        if heard.weight is not None:
-            arrays["weight"] = heard.weight
+    def write_held_out(self, outputs: WindowLogits) -> None:
+        """Keep the network's outputs for the held-out fold."""
+        arrays = {"logits": outputs.logits, "clip": outputs.clip, "targets": outputs.targets}
+        if outputs.weight is not None:
+            arrays["weight"] = outputs.weight
         self.write_tensors("held_out.safetensors", arrays)
 
     def read_held_out(self) -> WindowLogits | None:
-        """What the network said of the held-out fold; nothing where no fold was held out."""
+        """Read the network's outputs for the held-out fold; None if no fold was held out."""
         if not (self.path / "held_out.safetensors").exists():
             return None
         tensors, _ = self.read_tensors("held_out.safetensors")
@@ -236,7 +249,7 @@ class RunFolder:
 
     @contextmanager
     def _replacing(self, name: str) -> Iterator[Path]:
-        """A file to write to, which takes its place when it is whole and goes when it isn't."""
+        """Give a temporary file that replaces the target once it is complete, or is deleted."""
         target = self.path / name
         partial = target.with_name(f".{target.name}.partial")
         try:

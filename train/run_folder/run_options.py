@@ -1,4 +1,4 @@
-"""The options that all networks' commands share, and what they mean."""
+"""The options that all networks' commands share, and their checks."""
 
 from __future__ import annotations
 
@@ -16,16 +16,26 @@ from train.nets.contract import System
 ALL_FOLDS = "all"
 SMALLEST_BATCH = 2
 BACKGROUND = "background"
-"""A class of this name is one of what is not to be reported."""
+"""Name of a class that is taken as background: learned, but never reported."""
 
 
 def make_parser(system_type: type[System]) -> Parser:
-    """The options of a network's command."""
+    """Make the parser of a network's command, with the network's own options."""
     parser = Parser(
         prog=f"python -m train.{system_type.name}", description=f"Train {system_type.title}."
     )
+    _add_data(parser, system_type.dataset)
+    _add_schedule(parser, system_type.default_recipe())
+    _add_run_folder(parser)
+    _add_machine(parser)
+    system_type.add_options(parser)
+    return parser
+
+
+def _add_data(parser: argparse.ArgumentParser, dataset: str) -> None:
+    """Add the options about data; ``dataset`` is used where none is named."""
     data = parser.add_argument_group("data").add_argument
-    own = find_dataset(system_type.dataset)
+    own = find_dataset(dataset)
     data(
         "--data",
         type=Path,
@@ -68,13 +78,16 @@ def make_parser(system_type: type[System]) -> Parser:
     data("--validation-fold", type=int, help="a fold that is not trained on but chooses the epoch")
     data("--validation-part", type=float, help="the same with a part of the training folds: 0.1")
 
-    _add_schedule(parser, system_type.default_recipe())
+
+def _add_run_folder(parser: argparse.ArgumentParser) -> None:
     run = parser.add_argument_group("run folder").add_argument
     run("--save", type=Path, metavar="RUN", help="the run folder (runs/NAME-DATE)")
     run("--overwrite", action="store_true", help="replace an existing run folder")
     run("--resume", action="store_true", help="go on with the run that --save names")
     run("--keep", type=int, default=1, help="how many of the best epochs' weights to keep (1)")
 
+
+def _add_machine(parser: argparse.ArgumentParser) -> None:
     machine = parser.add_argument_group("machine").add_argument
     machine("--threads", type=int, help="CPU threads (torch's own choice)")
     machine("--accelerator", default="auto", help="auto, cpu, cuda (auto)")
@@ -84,8 +97,6 @@ def make_parser(system_type: type[System]) -> Parser:
         default="auto",
         help="32-true, tf32, bf16-mixed, 16-mixed (tf32 on a card, 32-true elsewhere)",
     )
-    system_type.add_options(parser)
-    return parser
 
 
 def _add_schedule(parser: argparse.ArgumentParser, recipe: Recipe) -> None:
@@ -109,20 +120,20 @@ def _add_schedule(parser: argparse.ArgumentParser, recipe: Recipe) -> None:
 
 
 def set_recipe(recipe: Recipe, options: argparse.Namespace) -> Recipe:
-    """The recipe with what the options say of it."""
-    said = {
+    """Put the options' values into the recipe."""
+    given = {
         "learning_rate": options.lr,
         "batch_size": options.batch_size,
         "weight_decay": options.weight_decay,
     }
-    return replace(recipe, **{name: value for name, value in said.items() if value is not None})
+    return replace(recipe, **{name: value for name, value in given.items() if value is not None})
 
 
 def check_options(options: argparse.Namespace) -> None:
-    """Say what makes no sense before any data is opened.
+    """Check the options before any data is opened.
 
     Raises:
-        UsageError: The option, its value and its limit.
+        UsageError: The message has the option, its value and its limit.
     """
     for option in ("epochs", "budget_minutes", "max_clips", "threads", "devices", "keep"):
         value = getattr(options, option)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from rich.text import Text
 from textual.widgets import Static
 
-from streamclf.core.stats import count
+from streamclf.core.text_format import format_count
 from streamclf.dashboard.health import Health
 from streamclf.dashboard.widgets.text import join_fitting
 
@@ -29,11 +29,11 @@ def describe(health: Health) -> Iterator[str]:
     if health.overload:
         yield f"OVERLOAD {health.overload}"
     if health.n_gaps:
-        yield f"lost {health.dropped_s:.1f} s in {count(health.n_gaps, 'gap')}"
+        yield f"lost {health.dropped_s:.1f} s in {format_count(health.n_gaps, 'gap')}"
     else:
         yield "nothing lost"
     if health.n_lost:
-        yield f"outputs lost {count(health.n_lost, 'line')}"
+        yield f"outputs lost {format_count(health.n_lost, 'line')}"
     if health.real_time_factor > 0:
         pace = 1 / health.real_time_factor
         yield f"keeps up {pace:.0f}x" if pace >= 1.5 else f"TOO SLOW, {pace:.2f}x"

@@ -1,10 +1,10 @@
-"""A session run on buffers of its own: what a GPU is given, and gives, stays where it was.
+"""A session that runs on fixed buffers, so that data on a GPU stays at one address.
 
-Buffers lie on the device, allocated once a shape (IO binding): a run copies its input in, its
-output out, and nothing else. With fixed shapes and addresses CUDA can record the calls of a run as
-one graph and repeat that by a single one.
+The buffers lie on the device and are allocated once for each shape (IO binding). A run copies its
+input in and its output out, and nothing else. With fixed shapes and addresses, CUDA can record the
+calls of a run as one graph and repeat them by a single call.
 
-The host's side is not pinned: at 64 kB a second of audio, that copy is nothing to wait for.
+The memory on the host is not pinned: a second of audio is 64 kB, which is copied in no time.
 
 Source: ONNX Runtime's documentation, "I/O Binding" and "Using CUDA Graphs in the CUDA EP".
 """
@@ -24,7 +24,7 @@ GRAPH_ID = "gpu_graph_id"
 
 @dataclass(frozen=True)
 class _Binding:
-    """Buffers of one shape, bound to a session."""
+    """Buffers for one set of shapes, bound to a session."""
 
     inputs: dict[str, Any]
     output: Any
@@ -33,12 +33,12 @@ class _Binding:
 
 
 class BoundSession:
-    """Runs a session on buffers that stay; by one thread at a time.
+    """A session with fixed buffers; threads take turns to run it.
 
     Args:
-        session: Open, and nobody else's.
-        output_name: Of the output that is read.
-        device: Where the buffers lie, as ONNX Runtime calls it: ``cuda``, ``cpu``.
+        session: An open session that nothing else uses.
+        output_name: Name of the output that is read.
+        device: Device of the buffers, as ONNX Runtime names it: ``cuda`` or ``cpu``.
         recorded: Whether the session was opened to record CUDA graphs.
     """
 
@@ -54,14 +54,14 @@ class BoundSession:
     def run(
         self, feeds: Mapping[str, npt.NDArray[Any]], output_shape: tuple[int, ...]
     ) -> npt.NDArray[Any]:
-        """Run it.
+        """Run the session once.
 
         Args:
-            feeds: An array for each input.
-            output_shape: Of the output.
+            feeds: Name of each input -> its array.
+            output_shape: Shape of the output.
 
         Returns:
-            The output, in memory of its own.
+            A copy of the output.
         """
         key = (output_shape, *(values.shape for values in feeds.values()))
         with self._lock:
@@ -74,7 +74,7 @@ class BoundSession:
             return np.array(binding.output.numpy())
 
     def forget(self) -> None:
-        """Let go of all buffers."""
+        """Release all buffers."""
         with self._lock:
             self._bindings.clear()
 
@@ -94,7 +94,7 @@ class BoundSession:
         bound.bind_ortvalue_output(self._output_name, output)
         options = onnxruntime.RunOptions()
         if self._recorded:
-            # A recording belongs to its buffers: no number is given twice.
+            # A recorded graph belongs to its buffers, so each number is used only once.
             self._n_bound += 1
             options.add_run_config_entry(GRAPH_ID, str(self._n_bound))
         return _Binding(inputs, output, bound, options)

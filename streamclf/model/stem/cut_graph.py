@@ -1,10 +1,11 @@
-"""A model's graph cut in two at one tensor, in memory.
+"""Cutting of a model's graph at one tensor, in memory.
 
-The part before the cut, the stem, takes a waveform of any length. Where its layers are to be
-shared by windows that begin off the grid of their strides, `spread` turns strides into dilations
-(the *algorithme à trous*, M. Holschneider et al., 1990): the same numbers, at every place.
+The part before the cut, the stem, takes a waveform of any length. Windows that begin between two
+strides of the stem's layers can share frames only if the stem computes the frames in between as
+well. `spread` turns the strides of these layers into dilations (the *algorithme à trous*,
+M. Holschneider et al., 1990), which gives the same numbers at every place.
 
-Importing onnx takes longer than scoring a short clip, so only what really cuts imports this.
+Importing onnx takes longer than scoring a short clip, so this module is imported only for cutting.
 """
 
 from __future__ import annotations
@@ -19,42 +20,47 @@ from onnx import helper, utils
 from streamclf.core.card import Stem
 from streamclf.core.errors import ModelError
 
-FREE = "samples"
-"""Name of the waveform's time axis once its length is free."""
+TIME_AXIS = "samples"
+"""Name of the waveform's time axis in a graph that takes any length."""
 
 POINTWISE = frozenset(
     "Abs Add BatchNormalization Cast Clip DequantizeLinear Div Elu Erf Exp Gelu HardSigmoid "
     "HardSwish Identity LeakyRelu Log Mul Neg Pow QuantizeLinear Relu Sigmoid Softplus Sqrt Sub "
     "Tanh".split()
 )
+"""Operators that compute each element from the element at the same place."""
 _SLIDING = frozenset(["AveragePool", "Conv", "FusedConv", "MaxPool"])
+"""Operators with a kernel, strides and dilations."""
 
 
 def load_graph(source: Path | bytes) -> Any:
-    """Read a model, its waveform's length free and all noted shapes forgotten.
+    """Read a model, make the length of its waveform free, and remove all stored shapes.
+
+    Args:
+        source: Path of the file, or its bytes.
 
     Raises:
-        ModelError: It cannot be read.
+        ModelError: The file cannot be read.
     """
     try:
         model = onnx.load_from_string(source) if isinstance(source, bytes) else onnx.load(source)
     except Exception as error:  # protobuf raises types of its own
         raise ModelError(f"the graph cannot be read to be cut: {error}") from error
     del model.graph.value_info[:]
-    model.graph.input[0].type.tensor_type.shape.dim[-1].dim_param = FREE
+    model.graph.input[0].type.tensor_type.shape.dim[-1].dim_param = TIME_AXIS
     return model
 
 
 def cut_stem(model: Any, stem: Stem, axis: int | None = None) -> Any:
-    """The graph from the waveform to the stem's tensor.
+    """Extract the part of a graph from the waveform to the stem's tensor.
 
     Args:
-        model: From `load_graph`; not changed.
-        stem: Where to cut.
-        axis: The time axis of the base tensor, counted from 0; only a stem with steps needs it.
+        model: A model from `load_graph`; it is not changed.
+        stem: The stem, which names the tensor.
+        axis: Time axis of the base tensor, counted from 0; only a stem with a base needs it.
 
     Raises:
-        ModelError: There is no such tensor, or a layer in between cannot be spread.
+        ModelError: There is no such tensor, or a layer's strides cannot become dilations.
     """
     _check(model, stem.tensor)
     part = _extract(model, [model.graph.input[0].name], [stem.tensor])
@@ -65,51 +71,52 @@ def cut_stem(model: Any, stem: Stem, axis: int | None = None) -> Any:
 
 
 def keep_head(model: Any, tensor: str, element: int) -> None:
-    """Leave of a model what leads from a tensor to its outputs.
+    """Remove everything from a model but the part from a tensor to the outputs.
 
-    In place: the head of a large network is most of it, and a copy as large again.
+    The model is changed in place, because the head is most of a large network and a copy would
+    need as much memory again.
 
     Args:
-        model: From `load_graph`; changed.
-        tensor: The new input.
-        element: Its type, as ONNX counts them.
+        model: A model from `load_graph`; it is changed.
+        tensor: Name of the new input.
+        element: Number of its data type in ONNX.
 
     Raises:
-        ModelError: There is no such tensor, or the output also needs what comes before it.
+        ModelError: There is no such tensor, or the outputs also depend on tensors before it.
     """
     _check(model, tensor)
     graph = model.graph
     made_by = {name: node for node in graph.node for name in node.output}
-    wanted, seen = [value.name for value in graph.output], {tensor}
-    while wanted:
-        name = wanted.pop()
-        if name not in seen:
-            seen.add(name)
-            wanted += made_by[name].input if name in made_by else ()
-    if graph.input[0].name in seen:
+    pending, reached = [value.name for value in graph.output], {tensor}
+    while pending:
+        name = pending.pop()
+        if name not in reached:
+            reached.add(name)
+            pending += made_by[name].input if name in made_by else ()
+    if graph.input[0].name in reached:
         raise ModelError(f"the graph cannot be cut at {tensor!r}: some of it flows past there")
     for values, names in (
         (graph.node, [node.output[0] for node in graph.node]),
         (graph.initializer, [value.name for value in graph.initializer]),
     ):
         for index in reversed(range(len(names))):
-            if names[index] not in seen or names[index] == tensor:
+            if names[index] not in reached or names[index] == tensor:
                 del values[index]
     del graph.input[:]
     graph.input.append(helper.make_tensor_value_info(tensor, element, None))
 
 
 def spread(part: Any, base: str, tensor: str, axis: int) -> None:
-    """Turn strides along time into dilations behind a tensor, so that no frame is left out.
+    """Turn strides along time into dilations after a tensor, so that no frame is left out.
 
     Args:
-        part: The graph that ends in ``tensor``; changed.
-        base: The strides of the nodes behind it are turned.
-        tensor: Where to stop.
-        axis: The time axis of both, counted from 0.
+        part: The graph that ends in ``tensor``; it is changed.
+        base: Name of the tensor after which strides are changed.
+        tensor: Name of the last tensor.
+        axis: Time axis of both tensors, counted from 0.
 
     Raises:
-        ModelError: A node in between is no convolution, no pooling and nothing pointwise.
+        ModelError: A node in between is neither a convolution, nor max pooling, nor pointwise.
     """
     steps = {base: 1}
     for node in part.graph.node:
@@ -128,7 +135,14 @@ def spread(part: Any, base: str, tensor: str, axis: int) -> None:
 
 
 def step_between(model: Any, base: str, tensor: str, axis: int) -> int:
-    """The product of the strides along time between two tensors, counted on a chain."""
+    """Multiply the strides along time between two tensors of a chain.
+
+    Args:
+        model: The graph.
+        base: Name of the first tensor.
+        tensor: Name of the last tensor.
+        axis: Time axis of both, counted from 0.
+    """
     steps = {base: 1}
     for node in model.graph.node:
         moving = [name for name in node.input if name in steps]
@@ -139,12 +153,12 @@ def step_between(model: Any, base: str, tensor: str, axis: int) -> int:
 
 
 def describe(node: Any) -> str:
-    """A node's kind and name, for people."""
+    """Name a node in a message, by its operator and name."""
     return f"{node.op_type} {node.name or node.output[0]!r}"
 
 
 def attribute(node: Any, name: str) -> list[int]:
-    """A list of integers that a node carries; empty if it doesn't."""
+    """Return an attribute of a node that is a list of integers; empty if it has none."""
     values: Iterable[Any] = (a for a in node.attribute if a.name == name)
     return [int(value) for a in values for value in a.ints]
 
@@ -155,7 +169,7 @@ def _stride(node: Any, spatial: int) -> int:
 
 
 def _dilate(node: Any, spatial: int, step: int) -> int:
-    """Give a node ``step`` times its dilation and a stride of 1; returns its own stride."""
+    """Multiply a node's dilation by ``step`` and set its stride to 1; return its former stride."""
     kernel = attribute(node, "kernel_shape")
     if not 0 <= spatial < len(kernel):
         raise ModelError(f"{describe(node)} does not slide along time")
@@ -179,6 +193,6 @@ def _check(model: Any, tensor: str) -> None:
 def _extract(model: Any, inputs: list[str], outputs: list[str]) -> Any:
     extractor = utils.Extractor(model)
     for name in outputs:
-        # Without type and shape: the runtime finds them itself.
+        # Type and shape are left out: ONNX Runtime infers them.
         extractor.value_infos.setdefault(name, onnx.ValueInfoProto(name=name))
     return extractor.extract_model(inputs, outputs)

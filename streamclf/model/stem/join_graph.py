@@ -1,4 +1,4 @@
-"""Stem and head of a graph in one again, with the choice of each window's frames in between."""
+"""Joining of stem and head into one graph that also selects the frames of each window."""
 
 from __future__ import annotations
 
@@ -12,24 +12,26 @@ from streamclf.core.errors import ModelError
 from streamclf.model.stem.cut_graph import cut_stem, keep_head
 
 PLACES = "frames_of_windows"
-"""Name of the input that says which frames each window holds: ``(windows, frames)`` int64."""
+"""Name of the input with the indices of each window's frames, ``(windows, frames)`` int64."""
 
 
 def join_at_windows(model: Any, stem: Stem, axis: int, rank: int, element: int) -> bytes:
-    """A graph from ``(1, samples)`` of audio and `PLACES` to what the windows in it give.
+    """Build a graph that computes the outputs of windows from audio and `PLACES`.
+
+    The audio is ``(1, samples)``. Each row of `PLACES` selects the frames of one window.
 
     Args:
-        model: From `surgery.load_graph`; changed.
-        stem: Where windows are cut.
-        axis: The time axis of the stem's tensor, counted from 0.
-        rank: Axes of that tensor.
-        element: Its type, as ONNX counts them.
+        model: A model from `cut_graph.load_graph`; it is changed.
+        stem: The stem whose tensor holds the frames.
+        axis: Time axis of the stem's tensor, counted from 0.
+        rank: Number of axes of that tensor.
+        element: Number of its data type in ONNX.
 
     Returns:
-        The graph, as ONNX.
+        The bytes of the graph as an ONNX file.
 
     Raises:
-        ModelError: It cannot be cut there, or has a tensor of a name that is needed.
+        ModelError: The graph cannot be cut at the stem, or has a tensor with a reserved name.
     """
     front = cut_stem(model, stem, axis)
     keep_head(model, stem.tensor, element)
@@ -39,7 +41,7 @@ def join_at_windows(model: Any, stem: Stem, axis: int, rank: int, element: int) 
         raise ModelError(f"the graph cannot be joined: it has a tensor {min(taken)!r} already")
     for node in front.graph.node:
         _rename(node.output, stem.tensor, every)
-    # (1, ..., time, ...) -> (..., time, ...) -> (..., windows, frames, ...) -> windows in front.
+    # Shapes: (1, ..., time, ...), (..., time, ...), (..., windows, frames, ...), (windows, ...).
     others = [k for k in range(rank) if k != axis - 1]
     choosing = [
         helper.make_node("Gather", [every, first], [row], axis=0),

@@ -1,8 +1,8 @@
-"""A model in one graph again: audio in, the logits of all windows in it out.
+"""A model as one graph for GPUs: audio goes in, the logits of all its windows come out.
 
-What costs on a GPU is the way there and back, and every call. So stem, choice of each window's
-frames and head are one graph there: audio goes in once, however many windows overlap in it,
-nothing but logits comes out, and a batch is one call of a shape that it had before.
+On a GPU, transfers and calls cost most. Stem, selection of each window's frames and head therefore
+form one graph: audio is transferred once, however many windows overlap in it, only logits come
+back, and each batch is one call of a shape that occurred before.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from streamclf.model.stem.split_model import Array, Probe, SplitModel, tolerance
 MAX_SHAPES = 8
 """Shapes that buffers are kept for."""
 ROOMY = 4
-"""A batch goes into the buffers of a larger shape, but of no more than so many times its audio."""
+"""Largest size of the buffers that a batch may use, as a multiple of its audio."""
 
 
 class OnePass:
-    """Stem and head of a model in a graph that takes audio, and the places of windows in it.
+    """Stem and head of a model in one graph, which takes audio and the places of its windows.
 
     Args:
-        split: The same model in its halves, which have shown what the stem's tensor looks like.
+        split: The same model as stem and head, whose frames have been inspected.
         model: The model.
         recorded: Whether runs are recorded and repeated as CUDA graphs.
 
@@ -64,7 +64,7 @@ class OnePass:
         self._shapes: list[tuple[int, int]] = []  # (samples, windows)
 
     def logits(self, windows: Sequence[Window]) -> Array:
-        """Score windows; those that overlap share what they can.
+        """Compute the logits of windows; overlapping windows share frames.
 
         Args:
             windows: In order.
@@ -79,7 +79,7 @@ class OnePass:
         shape = n_samples, n_windows = self._room_for(audio.size, len(places))
         heard = np.zeros((1, n_samples), self._dtype)
         heard[0, : audio.size] = audio
-        # What fills the batch up is the first window's place once more.
+        # Rows that pad the batch repeat the first window.
         starts = np.zeros((n_windows, 1), np.int64)
         starts[: len(places), 0] = places
         frames = starts + np.arange(self.stem.frames) * self.stem.step
@@ -92,9 +92,9 @@ class OnePass:
         return np.asarray(output[: len(windows)], dtype=np.float32)
 
     def _room_for(self, n_samples: int, n_windows: int) -> tuple[int, int]:
-        """The shape of the buffers that a batch goes into: few different ones.
+        """Return the shape of the buffers for a batch, out of few different shapes.
 
-        A GPU prepares anew for each, so a recording's last, shorter batch is filled up.
+        A GPU prepares each new shape, so the last, shorter batch of a recording is padded.
         """
         fitting = [
             shape
@@ -111,7 +111,7 @@ class OnePass:
 
 
 class _Stretch:
-    """Unbroken audio that windows on one grid of strides lie in."""
+    """Audio without a gap that contains windows on one grid of strides."""
 
     def __init__(self, start: int) -> None:
         self.start = self.end = start
@@ -124,15 +124,15 @@ class _Stretch:
 
 
 def lay_out(windows: Sequence[Window], stride: int) -> tuple[Array, npt.NDArray[np.int64]]:
-    """The audio that windows hear, one stretch of it behind the other.
+    """Concatenate the audio of windows, with overlapping audio only once.
 
     Args:
-        windows: In order. One that begins on another grid than the last or behind a gap shares
-            nothing with it, and one that audio does not fill shares nothing with any.
-        stride: Of the grids, in samples.
+        windows: Windows in order. A window on another grid of strides or after a gap shares nothing
+            with the one before. A window that audio does not fill shares nothing with any other.
+        stride: Stride of the grids, in samples.
 
     Returns:
-        ``(samples,)``, and ``(windows,)``: where in it each window begins, in strides.
+        The audio ``(samples,)``, and the start of each window in it, in strides, ``(windows,)``.
     """
     stretches: list[_Stretch] = []
     newest: dict[int, _Stretch] = {}

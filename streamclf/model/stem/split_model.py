@@ -1,4 +1,8 @@
-"""A model in two sessions: a stem over audio of any length, a head over windows of its frames."""
+"""A model split into two sessions: a stem for audio of any length, and a head for single windows.
+
+The stem computes frames from audio. The head computes the logits of a window from its frames, so
+that overlapping windows share the work of the stem.
+"""
 
 from __future__ import annotations
 
@@ -19,17 +23,17 @@ if TYPE_CHECKING:
 Array = npt.NDArray[np.float32]
 
 TOLERANCE = 1e-4
-"""Largest difference between a logit by stem and head and one by the whole graph, at opening."""
+"""Largest accepted difference between logits of stem and head and those of the whole graph."""
 COARSE_TOLERANCE = 2e-2
-"""The same where the graph computes in halves, in integers, or on a device that rounds its inputs
-(a GPU's TF32): there the same layer differs by as much between two shapes."""
-STRETCH_S = 4.0
-"""Seconds of audio that the stem hears at once, at most: more would take memory."""
-STRETCH_FIELDS = 16
-"""Or so many times what a frame hears, if that is more: what it hears is heard twice at each
-stretch's end."""
-ELEMENTS = {"tensor(float)": 1, "tensor(float16)": 10, "tensor(double)": 11}
-"""Types of numbers, as ONNX Runtime calls and as ONNX counts them."""
+"""The same for float16, integers, and devices that round their inputs (TF32 on a GPU): there one
+layer differs by as much between two batch shapes."""
+CHUNK_S = 4.0
+"""Longest audio, in seconds, that the stem processes at once, to limit memory."""
+CHUNK_FIELDS = 16
+"""The same limit in receptive fields of a frame; the larger of the two applies. The stem processes
+one receptive field of audio twice at each end of a chunk."""
+ELEMENT_TYPES = {"tensor(float)": 1, "tensor(float16)": 10, "tensor(double)": 11}
+"""Names of number types in ONNX Runtime -> their numbers in ONNX."""
 
 
 class SplitModel:
@@ -39,18 +43,18 @@ class SplitModel:
         model: An open model whose card names a stem.
 
     Attributes:
-        stem: From the card.
-        axis: The frames' time axis.
-        rank: Axes of the frames, the batch's among them.
-        element: Their type, as ONNX counts them.
-        reach: Samples that one frame hears, or a little more.
-        coarse: Whether it computes in halves, in integers, or on an accelerator.
-        stretch: Frames that the stem makes at once, at most.
-        n_rows: Parts that it makes them in, side by side, at most: ONNX Runtime's threads share
-            rows better than one long row.
+        stem: Description of the stem, from the card.
+        axis: Time axis of the frames.
+        rank: Number of axes of the frames, including the batch axis.
+        element: Number of their data type in ONNX.
+        receptive_field: Samples of audio that one frame depends on, or a few more.
+        coarse: Whether the model computes in float16, in integers, or on an accelerator.
+        max_chunk_frames: Most frames that the stem computes at once.
+        max_rows: Most rows that a chunk is divided into, because ONNX Runtime's threads share
+            several rows better than one long row.
 
     Raises:
-        ModelError: The graph cannot be cut there, or the card is wrong about what comes out.
+        ModelError: The graph cannot be cut at the stem, or its frames differ from the card.
     """
 
     def __init__(self, model: Model) -> None:
@@ -61,15 +65,15 @@ class SplitModel:
             raise ModelError(f"{model.path}: the card names no stem")
         self.stem = stem
         self._window_samples = model.card.window_samples
-        self._half = model.input_type == "tensor(float16)"
-        self.reach = reach_of(model.card, stem)
-        if self.reach < 1:
+        self._takes_float16 = model.input_type == "tensor(float16)"
+        self.receptive_field = receptive_field_of(model.card, stem)
+        if self.receptive_field < 1:
             raise ModelError(
                 f"{stem.frames} frames, {stem.step} x {stem.stride} samples apart, do not fit "
                 f"into a window of {self._window_samples}"
             )
-        self.stretch = max(1, round(stretch_of(model.card, stem) / stem.stride))
-        self.n_rows = (model.n_threads or count_cores()) if model.provider == "cpu" else 1
+        self.max_chunk_frames = max(1, round(chunk_samples(model.card, stem) / stem.stride))
+        self.max_rows = (model.n_threads or count_cores()) if model.provider == "cpu" else 1
         graph = cut_graph.load_graph(Path(model.path))
         quantised = any("Linear" in node.op_type for node in graph.graph.node)
         axis = None
@@ -80,41 +84,52 @@ class SplitModel:
         self._stem = model.open_part(cut_graph.cut_stem(graph, stem, axis).SerializeToString())
         self.axis = self._find_axis()
         node = self._stem.get_outputs()[0]
-        if node.type not in ELEMENTS:
+        if node.type not in ELEMENT_TYPES:
             raise ModelError(f"the tensor {stem.tensor!r} holds {node.type}, no numbers to share")
-        self.element = ELEMENTS[node.type]
+        self.element = ELEMENT_TYPES[node.type]
         cut_graph.keep_head(graph, stem.tensor, self.element)
         content = graph.SerializeToString()
-        del graph  # before the session makes one more copy of the weights
+        del graph  # the session makes one more copy of the weights
         self._head = model.open_part(content)
         self._output_name = model.output_name
-        halves = self._half or node.type == "tensor(float16)"
+        halves = self._takes_float16 or node.type == "tensor(float16)"
         self.coarse = halves or quantised or model.provider != "cpu"
 
     def frames(self, waveforms: Array) -> npt.NDArray[Any]:
-        """Run the stem: ``(batch, samples)`` -> ``(batch, ..., frames, ...)``.
+        """Compute frames ``(batch, ..., frames, ...)`` from audio ``(batch, samples)``.
 
         Raises:
-            ModelError: The graph fails on audio of this length.
+            ModelError: The stem fails on audio of this length.
         """
-        shaped = waveforms.astype(np.float16) if self._half else waveforms
+        shaped = waveforms.astype(np.float16) if self._takes_float16 else waveforms
         frames: npt.NDArray[Any] = self._run(self._stem, shaped)
         return frames
 
     def logits(self, windows: npt.NDArray[Any]) -> Array:
-        """Run the head: the frames of windows, ``(batch, ..., frames, ...)`` -> logits."""
+        """Compute logits ``(batch, classes)`` from the frames of windows.
+
+        Args:
+            windows: ``(batch, ..., frames, ...)``.
+
+        Raises:
+            ModelError: The head fails on frames of this shape.
+        """
         output = self._run(self._head, windows, self._output_name)
         return np.asarray(output, dtype=np.float32).reshape(len(windows), -1)
 
     def separately(self, waveforms: Array) -> Array:
-        """Logits of windows, ``(windows, window_samples)``, that share nothing."""
+        """Compute the logits of windows, ``(windows, window_samples)``, that share no frames."""
         return self.logits(self.window(self.frames(waveforms), 0))
 
     def window(self, frames: npt.NDArray[Any], place: int) -> npt.NDArray[Any]:
-        """The view of a window's frames, the first of which is at ``place``.
+        """Return a view of the frames of one window.
+
+        Args:
+            frames: Frames of the audio that contains the window.
+            place: Index of the window's first frame.
 
         Raises:
-            ModelError: There are fewer.
+            ModelError: The audio has too few frames.
         """
         span = (self.stem.frames - 1) * self.stem.step
         view = self.take(frames, slice(place, place + span + 1, self.stem.step))
@@ -126,22 +141,31 @@ class SplitModel:
         return view
 
     def take(self, frames: npt.NDArray[Any], times: slice) -> npt.NDArray[Any]:
-        """A view of frames along time."""
+        """Return a view of a slice of the frames along time."""
         return frames[(*[slice(None)] * self.axis, times)]
 
     def _find_axis(self) -> int:
-        """See which axis of the stem's output grows with the audio, and that it does so duly."""
-        stem, extra = self.stem, 4
-        silence = np.zeros((1, self._window_samples + extra * stem.stride), dtype=np.float32)
-        few = self.frames(silence[:, : self._window_samples]).shape
-        more = self.frames(silence).shape
-        axes = [i for i, (a, b) in enumerate(zip(few, more, strict=False)) if a != b]
-        if len(few) != len(more) or len(axes) != 1 or more[axes[0]] - few[axes[0]] != extra:
+        """Find the axis of the stem's output that grows by one frame with each stride of audio.
+
+        Raises:
+            ModelError: No axis does, or several axes do.
+        """
+        stem, n_extra = self.stem, 4
+        silence = np.zeros((1, self._window_samples + n_extra * stem.stride), dtype=np.float32)
+        shape_short = self.frames(silence[:, : self._window_samples]).shape
+        shape_long = self.frames(silence).shape
+        axes = [i for i, (a, b) in enumerate(zip(shape_short, shape_long, strict=False)) if a != b]
+        if (
+            len(shape_short) != len(shape_long)
+            or len(axes) != 1
+            or shape_long[axes[0]] - shape_short[axes[0]] != n_extra
+        ):
             raise ModelError(
                 f"the card says that {stem.tensor!r} has a frame every {stem.stride} samples; "
-                f"its shape is {few} for a window and {more} for {extra} strides more"
+                f"its shape is {shape_short} for a window and {shape_long} for {n_extra} strides "
+                "more"
             )
-        self.rank = len(few)
+        self.rank = len(shape_short)
         return axes[0]
 
     def _run(self, session: Any, values: npt.NDArray[Any], output: str | None = None) -> Any:
@@ -153,25 +177,28 @@ class SplitModel:
             raise ModelError(f"the cut graph fails on {values.shape}: {reason}") from error
 
 
-def reach_of(card: Card, stem: Stem) -> int:
-    """Samples that one frame hears, or a little more; below 1 where the frames do not fit."""
+def receptive_field_of(card: Card, stem: Stem) -> int:
+    """Return the samples that one frame depends on, or a few more.
+
+    The result is below 1 if the frames of the stem do not fit into a window.
+    """
     span = (stem.frames - 1) * stem.step * stem.stride
     return min(stem.receptive_field or card.window_samples, card.window_samples - span)
 
 
-def stretch_of(card: Card, stem: Stem) -> float:
-    """Samples that the stem hears at once, at most."""
-    return max(STRETCH_S * card.sample_rate, STRETCH_FIELDS * reach_of(card, stem))
+def chunk_samples(card: Card, stem: Stem) -> float:
+    """Return the most samples that the stem processes at once."""
+    return max(CHUNK_S * card.sample_rate, CHUNK_FIELDS * receptive_field_of(card, stem))
 
 
 @dataclass(frozen=True)
 class Probe:
-    """A stretch of audio to try a split model on.
+    """Test audio for a split model.
 
     Attributes:
         waveform: ``(samples,)``.
-        places: Where its windows begin, in strides.
-        whole: ``(windows, window_samples)``, those windows.
+        places: Start of each of its windows, in strides.
+        whole: ``(windows, window_samples)``, the windows.
     """
 
     waveform: Array
@@ -180,9 +207,10 @@ class Probe:
 
 
 def probe_windows(card: Card) -> Probe:
-    """Noise whose level jumps, the same at every call, and windows of it.
+    """Make noise whose level jumps, equal at every call, and cut windows from it.
 
-    Even noise would not do: many a network says nearly the same of any stretch of it.
+    Noise of one level would not do, because many networks give all its windows nearly the same
+    logits.
     """
     assert card.stem is not None
     random, stride = np.random.default_rng(1), card.stem.stride
@@ -197,23 +225,26 @@ def probe_windows(card: Card) -> Probe:
 
 
 def split_and_check(model: Model, probe: Probe, whole: Array) -> SplitModel:
-    """Split a model whose whole has just been run on a probe.
+    """Split a model, and compare its logits with those of the whole graph.
 
     Args:
-        model: Open.
-        probe: From `probe_windows`.
-        whole: ``(windows, classes)``, logits of its windows by the whole graph.
+        model: An open model whose card names a stem.
+        probe: The test audio, from `probe_windows`.
+        whole: ``(windows, classes)``, logits of the probe's windows from the whole graph.
 
     Raises:
-        ModelError: The graph cannot be cut where the card says, or windows that share the stem
-            do not get the same logits.
+        ModelError: The graph cannot be cut at the stem, or the logits differ by more than the
+            tolerance.
     """
     split = SplitModel(model)
     frames = split.frames(probe.waveform[np.newaxis])
-    few = split.frames(probe.waveform[np.newaxis, : split.reach + 2 * split.stem.stride])
-    if few.shape[split.axis] < 3:
+    short_frames = split.frames(
+        probe.waveform[np.newaxis, : split.receptive_field + 2 * split.stem.stride]
+    )
+    if short_frames.shape[split.axis] < 3:
         raise ModelError(
-            f"frames of {split.stem.tensor!r} hear more than the {split.reach} samples of its card"
+            f"frames of {split.stem.tensor!r} hear more than the {split.receptive_field} samples "
+            "of its card"
         )
     shared = split.logits(np.concatenate([split.window(frames, k) for k in probe.places]))
     limit = tolerance(split.coarse, whole)
@@ -228,6 +259,11 @@ def split_and_check(model: Model, probe: Probe, whole: Array) -> SplitModel:
 
 
 def tolerance(coarse: bool, whole: Array) -> float:
-    """How far logits may lie from those of the whole graph, ``whole``."""
+    """Return the largest accepted difference from the logits of the whole graph, ``whole``.
+
+    Args:
+        coarse: Whether the model computes with less precision than float32.
+        whole: Logits of the whole graph.
+    """
     limit = COARSE_TOLERANCE if coarse else TOLERANCE
     return limit * max(1.0, float(np.abs(whole).max()))

@@ -1,1 +1,1 @@
-"""Model files looked through before ONNX Runtime opens them."""
+"""Checks of model files before ONNX Runtime opens them."""

@@ -1,4 +1,4 @@
-"""Model files of other kinds than ONNX, told by their first bytes, and what to do with each."""
+"""Recognition of other file formats by their first bytes, with advice on converting them."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ _THEN = "and give that with --labels, --sample-rate and --window"
 
 
 def describe_foreign(path: Path) -> str:
-    """What a file is if it is no ONNX model, with the way out; empty where that is not known.
+    """Name the format of a file that is no ONNX model, with advice; empty if it is unknown.
 
     Raises:
-        OSError: It cannot be read.
+        OSError: The file cannot be read.
     """
     with path.open("rb") as file:
         head = file.read(HEAD_BYTES)

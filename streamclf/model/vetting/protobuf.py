@@ -1,8 +1,7 @@
-"""Protobuf messages walked without being loaded: what is in a file, before anything believes it.
+"""Reader for protobuf messages that looks at their structure and skips their contents.
 
-ONNX files are protobuf (https://protobuf.dev/programming-guides/encoding/). Reading one with the
-library copies every weight; this looks at the structure alone and steps over the rest, so a file
-of 200 MB takes as long as one of 1 MB.
+ONNX files are protobuf (https://protobuf.dev/programming-guides/encoding/). The protobuf library
+copies every weight; this reader steps over them, so a file of 200 MB takes as long as one of 1 MB.
 """
 
 from __future__ import annotations
@@ -14,12 +13,14 @@ from typing import TypeAlias
 Bytes: TypeAlias = memoryview
 
 VARINT, FIXED64, LENGTH, FIXED32 = 0, 1, 2, 5
-"""Wire types; 3 and 4 (groups) are in no ONNX file."""
+"""Wire types. ONNX files do not contain the types 3 and 4 (groups)."""
 _MAX_FIELDS = 2_000_000
-"""Large graphs have some 100,000; a file of nothing but fields would take hours."""
+"""Most fields in a file. Large graphs have some 100,000; a file of nothing but fields would take
+hours."""
 _MAX_TEXT = 65_536
+"""Longest name, in bytes."""
 _MAX_PACKED = 65_536
-"""Bytes of a name, and of a list of integers: longer ones are nowhere of use here."""
+"""Longest list of integers, in bytes."""
 
 
 class WireError(ValueError):
@@ -31,10 +32,10 @@ class Field:
     """One field of a message.
 
     Attributes:
-        number: As the message's definition counts.
-        kind: The wire type.
-        value: Of a varint; 0 otherwise.
-        data: Of everything else, the bytes.
+        number: Field number in the definition of the message.
+        kind: Wire type.
+        value: Value of a varint; 0 for other wire types.
+        data: Bytes of a field of another wire type; empty for a varint.
     """
 
     number: int
@@ -47,17 +48,17 @@ class Field:
         """The bytes as text.
 
         Raises:
-            WireError: There are too many for a name.
+            WireError: The text is longer than any name.
         """
         if len(self.data) > _MAX_TEXT:
             raise WireError(f"a name has {len(self.data)} bytes, the limit is {_MAX_TEXT}")
         return bytes(self.data).decode("utf-8", "backslashreplace")
 
     def integers(self) -> list[int]:
-        """The signed 64-bit integers of a repeated field, packed or not.
+        """Decode the signed 64-bit integers of a repeated field, packed or not.
 
         Raises:
-            WireError: There are too many, or one is cut short.
+            WireError: The list is too long, or ends within a number.
         """
         if len(self.data) > _MAX_PACKED:
             raise WireError(f"a list has {len(self.data)} bytes, the limit is {_MAX_PACKED}")
@@ -71,10 +72,10 @@ class Field:
 
 
 class Reader:
-    """Reads messages of one file, so many fields and no more.
+    """Reader for the messages of one file, with a limit on their fields.
 
     Args:
-        max_fields: Of all messages together.
+        max_fields: Most fields of all messages together.
     """
 
     def __init__(self, max_fields: int = _MAX_FIELDS) -> None:
@@ -85,7 +86,7 @@ class Reader:
         """Yield a message's fields in order.
 
         Raises:
-            WireError: It is no protobuf, is cut short, or there are too many.
+            WireError: The bytes are no protobuf, are cut short, or hold too many fields.
         """
         at, empty = 0, data[:0]
         while at < len(data):
@@ -113,8 +114,8 @@ class Reader:
 
 
 def _varint(data: Bytes, at: int) -> tuple[int, int]:
-    """An unsigned integer of up to 64 bits, and where it ends."""
-    if at < len(data) and data[at] < 0x80:  # as most are
+    """Decode an unsigned integer of up to 64 bits; return it and the index after its end."""
+    if at < len(data) and data[at] < 0x80:  # most numbers fit into one byte
         return data[at], at + 1
     value = 0
     for shift in range(0, 70, 7):

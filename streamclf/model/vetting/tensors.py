@@ -1,7 +1,7 @@
-"""The tensors of a model file: what each says of itself, and whether that can be.
+"""Checks of the tensors in a model file: their shapes, and the data that they have.
 
-A TensorProto is read by its field numbers (onnx.proto; a test compares them), its values only
-where they are few enough to be a shape.
+A TensorProto is read by its field numbers (onnx.proto; a test compares them). Its values are read
+only if they are few enough to be a shape.
 """
 
 from __future__ import annotations
@@ -15,28 +15,28 @@ from streamclf.model.vetting.protobuf import VARINT, Bytes, Field, Reader
 
 MAX_DIMENSIONS = 64
 _DATA = frozenset([4, 5, 6, 7, 9, 10, 11])
-"""The fields that hold values, one a type."""
+"""Numbers of the fields that hold values, one for each data type."""
 _EXTERNAL = 1
-"""``data_location`` of values in another file."""
-SHORT = 64
-"""Bytes; no list of integers that is a shape has more."""
+"""Value of ``data_location`` for values in another file."""
+MAX_SHAPE_BYTES = 64
+"""Longest list of integers, in bytes, that counts as a shape."""
 
 
 class RefusedError(ValueError):
-    """A model file says what cannot be, or wants what it must not have."""
+    """The model file contradicts itself, or uses something forbidden."""
 
 
 @dataclass
 class Tensor:
-    """What a TensorProto says of itself.
+    """A tensor, as its TensorProto describes it.
 
     Attributes:
-        name: Empty where it has none.
+        name: Its name; empty if it has none.
         dims: Its shape.
-        n_data_bytes: Of its values in the file.
-        integers: The values, where they are few and may be 64-bit integers.
-        external: Where its values are, if not in the file.
-        is_external: Whether it says that they are not.
+        n_data_bytes: Bytes of its values in the model file.
+        integers: Its values, if they are few and may be 64-bit integers.
+        external: Location, offset and length of values outside the model file.
+        is_external: Whether ``data_location`` says that the values are outside.
     """
 
     name: str = ""
@@ -51,7 +51,7 @@ def read_tensor(reader: Reader, data: Bytes) -> Tensor:
     """Read a TensorProto.
 
     Raises:
-        WireError: It is none.
+        WireError: The bytes are no TensorProto.
     """
     tensor = Tensor()
     for item in reader.fields(data):
@@ -61,7 +61,7 @@ def read_tensor(reader: Reader, data: Bytes) -> Tensor:
             tensor.name = item.text
         elif item.number in _DATA:
             tensor.n_data_bytes += len(item.data) if item.kind != VARINT else 1
-            if item.number in (7, 9) and tensor.n_data_bytes <= SHORT:
+            if item.number in (7, 9) and tensor.n_data_bytes <= MAX_SHAPE_BYTES:
                 tensor.integers += _integers(item)
         elif item.number == 13:
             pair = {entry.number: entry.text for entry in reader.fields(item.data)}
@@ -79,22 +79,22 @@ def _integers(item: Field) -> list[int]:
 
 
 def check_tensor(tensor: Tensor, folder: Path) -> int:
-    """Refuse a tensor without the data for its shape.
+    """Refuse a tensor that has less data than its shape needs.
 
     Args:
-        tensor: As the file describes it.
-        folder: The model's, where data outside the file may lie.
+        tensor: The tensor, as the file describes it.
+        folder: Folder of the model, which must also hold its external data.
 
     Returns:
-        How many bytes of it lie outside the file.
+        Number of bytes of the tensor outside the model file.
 
     Raises:
-        RefusedError: It is one.
+        RefusedError: The shape is impossible, or data is missing or lies elsewhere.
     """
     check_dims(f"tensor {tensor.name!r}", tensor.dims)
     outside = tensor.is_external or bool(tensor.external)
     n_bytes = _external_bytes(tensor, folder) if outside else tensor.n_data_bytes
-    # Two elements in a byte are the most that any type packs.
+    # The densest data types pack two elements into a byte.
     if math.prod(tensor.dims) > 2 * n_bytes:
         raise RefusedError(
             f"tensor {tensor.name!r} has the shape {show_shape(tensor.dims)}, "
@@ -104,10 +104,14 @@ def check_tensor(tensor: Tensor, folder: Path) -> int:
 
 
 def check_dims(what: str, dims: list[int]) -> None:
-    """Refuse a shape that no tensor has.
+    """Refuse a shape with negative sizes or too many dimensions.
+
+    Args:
+        what: The thing that has the shape, for the message.
+        dims: The shape.
 
     Raises:
-        RefusedError: It is one.
+        RefusedError: The shape is impossible.
     """
     if len(dims) > MAX_DIMENSIONS or any(n < 0 for n in dims):
         raise RefusedError(
@@ -117,10 +121,10 @@ def check_dims(what: str, dims: list[int]) -> None:
 
 
 def _external_bytes(tensor: Tensor, folder: Path) -> int:
-    """How much data a tensor has in a file beside the model.
+    """Return the number of bytes that a tensor has in a file beside the model.
 
     Raises:
-        RefusedError: The file lies elsewhere, is missing, or is shorter than said.
+        RefusedError: The file lies elsewhere, is missing, or is shorter than the tensor states.
     """
     location = tensor.external.get("location", "")
     what = f"tensor {tensor.name!r} is in the file {location!r}"
@@ -133,7 +137,7 @@ def _external_bytes(tensor: Tensor, folder: Path) -> int:
         or any(letter in location for letter in "*?\0")  # marks of ONNX Runtime's own, and NUL
     )
     home = folder.resolve()
-    # Resolved, so that a symbolic link leads nowhere else either.
+    # Resolved, because a symbolic link could lead out of the folder.
     if odd or not (home / location).resolve().is_relative_to(home):
         raise RefusedError(
             f"{what}, outside the model's folder: put it there, as a plain file, "
@@ -156,6 +160,6 @@ def _external_bytes(tensor: Tensor, folder: Path) -> int:
 
 
 def show_shape(dims: list[int]) -> str:
-    """A shape for people."""
+    """Describe a shape in a message."""
     shown = " x ".join(str(n) for n in dims[:8])
     return f"{shown} x ..." if len(dims) > 8 else shown or "of a single number"

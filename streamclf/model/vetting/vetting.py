@@ -1,9 +1,10 @@
-"""A model file looked through before ONNX Runtime opens it.
+"""Check of a model file before ONNX Runtime opens it.
 
-Opening a file that someone else made must cost no more than the file is worth, and read nothing
-but the file: no tensor larger than its data, no weights from outside its folder, no operators
-that load something else. Newer versions of ONNX Runtime refuse some of this themselves; this does
-not depend on which is installed. The field numbers are those of onnx.proto (a test compares).
+A file from someone else must not cost more memory or time than its size suggests, and must not
+read anything but itself. So no tensor may be larger than its data, no weights may lie outside the
+model's folder, and no operator may load another file. Newer versions of ONNX Runtime refuse some of
+this themselves; this check does not depend on the installed version. The field numbers are those of
+onnx.proto (a test compares them).
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from streamclf.core.errors import ModelError
 from streamclf.model.vetting.foreign_formats import describe_foreign
 from streamclf.model.vetting.protobuf import VARINT, Bytes, Reader, WireError
 from streamclf.model.vetting.tensors import (
-    SHORT,
+    MAX_SHAPE_BYTES,
     RefusedError,
     check_dims,
     check_tensor,
@@ -27,15 +28,15 @@ from streamclf.model.vetting.tensors import (
 )
 
 MAX_FILE_BYTES = 2 * 1024**3
-"""Protobuf knows no larger messages."""
+"""The largest protobuf message."""
 MAX_NODES = 100_000
 MAX_GRAPH_DEPTH = 8
-MAX_MADE = 2**28
-"""Elements of a tensor that is made of little: a sparse one, or one of a constant shape."""
+MAX_GENERATED_ELEMENTS = 2**28
+"""Most elements of a tensor that needs little data: a sparse one, or one filled from a shape."""
 DOMAINS = frozenset(["", "ai.onnx", "ai.onnx.ml", "com.microsoft", "com.microsoft.nchwc"])
-"""Operators that ONNX Runtime itself has. Others come from libraries, or from the file."""
+"""Domains of ONNX Runtime's own operators. Others need libraries, or functions in the file."""
 FORBIDDEN = frozenset(["EPContext", "PyOp", "PythonOp", "PythonOpGrad"])
-"""Operators among those that load something else than the file."""
+"""Operators of these domains that load something outside the file."""
 
 CHILDREN: dict[str, dict[int, str]] = {
     "ModelProto": {7: "GraphProto", 20: "TrainingInfoProto", 25: "FunctionProto"},
@@ -49,20 +50,21 @@ CHILDREN: dict[str, dict[int, str]] = {
     },
     "SparseTensorProto": {1: "TensorProto", 2: "TensorProto"},
 }  # fmt: skip
-"""Which messages hold which, as far as tensors and operators are concerned."""
+"""Types of messages -> numbers of the fields that lead to tensors or operators -> their types."""
 _GRAPH, _METADATA = 7, 14  # of a ModelProto
-_SHAPED = {"ConstantOfShape": 0, "Expand": 1, "Tile": 1}
-"""Operators that make much of little, and which of their inputs says how much."""
+_GENERATING_OPERATORS = {"ConstantOfShape": 0, "Expand": 1, "Tile": 1}
+"""Operators whose output may be much larger than their input, and the index of the input that sets
+its size."""
 
 
 def vet_model(path: Path) -> int:
-    """Refuse a file that ONNX Runtime had better not open.
+    """Refuse a model file that is unsafe to open.
 
     Returns:
-        Bytes of the file, and of the weights that it has in files beside it.
+        Bytes of the file and of its weights in other files.
 
     Raises:
-        ModelError: It is missing, too large, no ONNX model, or wants what it must not have.
+        ModelError: The file is missing, too large, no ONNX model, or uses something forbidden.
     """
     try:
         with path.open("rb") as file:
@@ -77,21 +79,21 @@ def vet_model(path: Path) -> int:
                     "keep weights in a file beside it (ONNX's external data)"
                 )
             with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-                vetting = _Vetting(path.parent)
-                reason = _fault(content, vetting)
+                inspection = _Inspection(path.parent)
+                reason = _find_fault(content, inspection)
     except OSError as error:
         raise ModelError(f"{path}: the model cannot be opened: {error.strerror}") from error
     if reason:
         raise ModelError(f"{path}: {reason}")
-    return n_bytes + vetting.n_bytes_beside
+    return n_bytes + inspection.n_bytes_beside
 
 
-def _fault(content: mmap.mmap, vetting: _Vetting) -> str:
-    """What is wrong with a model; empty if nothing is."""
+def _find_fault(content: mmap.mmap, inspection: _Inspection) -> str:
+    """Return the reason why a model is refused; empty if it is accepted."""
     with memoryview(content) as data:
-        # A traceback would hold views of the file, which then could not be closed.
+        # Caught here: a traceback would keep views of the file, which then could not be closed.
         try:
-            vetting.model(data)
+            inspection.check_model(data)
         except RefusedError as error:
             return str(error)
         except WireError as error:
@@ -99,14 +101,14 @@ def _fault(content: mmap.mmap, vetting: _Vetting) -> str:
     return ""
 
 
-class _Vetting:
-    """One file being looked through.
+class _Inspection:
+    """Inspection of one model file.
 
     Args:
-        folder: Where it lies.
+        folder: Folder of the file.
 
     Attributes:
-        n_bytes_beside: Of tensors whose values lie in files beside it.
+        n_bytes_beside: Bytes of tensors whose values lie in files beside the model.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -115,16 +117,16 @@ class _Vetting:
         self._reader = Reader()
         self._n_nodes = 0
         self._domains = set(DOMAINS)
-        self._used: dict[str, str] = {}  # by domain, an operator
-        self._products: dict[str, int] = {}  # of short lists of integers, by name
-        self._shapes: list[tuple[str, str]] = []  # of which operator, the name of the list
+        self._operator_by_domain: dict[str, str] = {}  # domain -> the first operator of it
+        self._products: dict[str, int] = {}  # name of a short list of integers -> their product
+        self._shapes: list[tuple[str, str]] = []  # (operator, name of the list that sets its size)
 
-    def model(self, data: Bytes) -> None:
-        """Look through a ModelProto.
+    def check_model(self, data: Bytes) -> None:
+        """Check a ModelProto.
 
         Raises:
-            RefusedError: Something in it must not be.
-            WireError: It is none.
+            RefusedError: It contradicts itself, or uses something forbidden.
+            WireError: The bytes are no ModelProto.
         """
         n_graphs = 0
         for item in self._reader.fields(data):
@@ -137,7 +139,7 @@ class _Vetting:
         if not n_graphs:
             raise WireError("it holds no graph")
         self._visit("ModelProto", data, 0)
-        for domain, operator in self._used.items():
+        for domain, operator in self._operator_by_domain.items():
             if domain not in self._domains:
                 raise RefusedError(
                     f"operator {operator} is of the domain {domain!r}, must be of "
@@ -145,14 +147,14 @@ class _Vetting:
                     "export the model with standard operators"
                 )
         for operator, name in self._shapes:
-            if self._products.get(name, 0) > MAX_MADE:
+            if self._products.get(name, 0) > MAX_GENERATED_ELEMENTS:
                 raise RefusedError(
                     f"operator {operator} makes {self._products[name]} values of each that it is "
-                    f"given, the limit is {MAX_MADE}: export the model anew"
+                    f"given, the limit is {MAX_GENERATED_ELEMENTS}: export the model anew"
                 )
 
     def _visit(self, kind: str, data: Bytes, depth: int) -> None:
-        """Look at a message, then at all below it."""
+        """Check a message, then all messages in it."""
         if kind == "GraphProto":
             depth += 1
             if depth > MAX_GRAPH_DEPTH:
@@ -199,42 +201,42 @@ class _Vetting:
                 f"operator {operator} loads something else than this file: "
                 "export the model without it"
             )
-        self._used.setdefault(domain, operator)
+        self._operator_by_domain.setdefault(domain, operator)
         for value in values if operator == "Constant" else ():
             self._constant(outputs[0] if outputs else "", value)
-        place = _SHAPED.get(operator, len(inputs))
+        place = _GENERATING_OPERATORS.get(operator, len(inputs))
         self._shapes += [(operator, name) for name in inputs[place : place + 1]]
 
     def _constant(self, output: str, attribute: Bytes) -> None:
-        """Note a list of integers that a Constant operator holds."""
+        """Note the list of integers that a Constant operator holds."""
         integers: list[int] = []
         for item in self._reader.fields(attribute):
             if item.number == 5:
                 integers += read_tensor(self._reader, item.data).integers
-            elif item.number == 8 and len(item.data) <= SHORT:
+            elif item.number == 8 and len(item.data) <= MAX_SHAPE_BYTES:
                 integers += item.integers()
-        self._note(output, integers)
+        self._note_product(output, integers)
 
-    def _note(self, name: str, integers: list[int]) -> None:
+    def _note_product(self, name: str, integers: list[int]) -> None:
         product = math.prod(max(n, 1) for n in integers)
-        # Graphs within graphs may use a name twice: the larger counts.
+        # Nested graphs may use a name twice: the larger product counts.
         self._products[name] = max(self._products.get(name, 0), product)
 
     def _function(self, data: Bytes) -> None:
-        """A function in the file brings its domain with it; what it is made of is looked at too."""
+        """Allow the domain of a function in the file; `_visit` checks its operators."""
         self._domains |= {item.text for item in self._reader.fields(data) if item.number == 10}
 
     def _tensor(self, data: Bytes) -> None:
         tensor = read_tensor(self._reader, data)
         self.n_bytes_beside += check_tensor(tensor, self._folder)
-        self._note(tensor.name, tensor.integers)
+        self._note_product(tensor.name, tensor.integers)
 
     def _sparse(self, data: Bytes) -> None:
         items = [item for item in self._reader.fields(data) if item.number == 3]
         dims = [n for item in items for n in item.integers()]
         check_dims("a sparse tensor", dims)
-        if math.prod(dims) > MAX_MADE:
+        if math.prod(dims) > MAX_GENERATED_ELEMENTS:
             raise RefusedError(
-                f"a sparse tensor has the shape {show_shape(dims)}, the limit is {MAX_MADE} "
-                "elements: export the model with smaller layers"
+                f"a sparse tensor has the shape {show_shape(dims)}, the limit is "
+                f"{MAX_GENERATED_ELEMENTS} elements: export the model with smaller layers"
             )

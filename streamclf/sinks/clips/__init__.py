@@ -1,1 +1,1 @@
-"""The audio of each event, as a file."""
+"""Audio clips of events."""

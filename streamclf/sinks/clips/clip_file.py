@@ -1,4 +1,4 @@
-"""A clip as a file: its name, what is in it, and how it is written."""
+"""Clip files: their names, their tags, and how they are written."""
 
 from __future__ import annotations
 
@@ -12,22 +12,21 @@ import soundfile
 
 from streamclf.core.clip_tags import MADE_BY
 from streamclf.core.errors import SinkError
-from streamclf.core.records import SoundEvent, Waveform
-from streamclf.sinks.base import StreamInfo
+from streamclf.core.records import SoundEvent, StreamStarted, Waveform
 
-_LONGEST_NAME = 80
+_MAX_NAME = 80
 
 
 @dataclass(frozen=True, eq=False)
 class Clip:
-    """What becomes of an event.
+    """The audio of an event, and the file for it.
 
     Attributes:
         path: The file.
         waveform: ``(samples,)`` in [-1, 1].
-        rate: In Hz.
-        label: The event's; the file's title.
-        comment: When its first sample sounded, as `recorded_at` reads it; empty if not known.
+        rate: Sample rate in Hz.
+        label: Label of the event, which becomes the title of the file.
+        comment: Time of the first sample, as `recorded_at` reads it; empty if unknown.
     """
 
     path: Path
@@ -37,25 +36,27 @@ class Clip:
     comment: str
 
 
-def name_clip(stream: StreamInfo, event: SoundEvent) -> Path:
-    """``LABEL/RECORDING/TIME_SCORE.flac``: by the clock where that is known, else in seconds.
+def clip_path(stream: StreamStarted, event: SoundEvent) -> Path:
+    """Return the path of a clip, ``LABEL/RECORDING/TIME_SCORE.flac``, inside the clips folder.
 
-    `streamclf.core.clip_tags.CLIP_NAME` matches the file's name.
+    TIME is local time if it is known, else seconds from the start of the recording. A live stream
+    has a folder for each day in place of the recording. `streamclf.core.clip_tags.CLIP_NAME`
+    matches the file's name.
     """
     when = f"{stream.seconds(event.onset):010.3f}"
     if (text := stream.time(event.onset)) is not None:
-        # As recorders name their files, so that a clip tells when it was.
+        # The form that recorders use in file names, so that streamclf can read it from a clip.
         when = re.sub(r"[-:]", "", text[:19]).replace("T", "_") + f"_{text[20:23]}"
     if stream.live:
         place = f"{stream.source} {text[:10]}" if text else stream.source
     else:
         place = re.sub(r"\.\w{1,5}$", "", stream.source)
     score = f"{round(100 * event.score):02d}"
-    return Path(tidy(event.label)) / tidy(place) / f"{when}_{score}.flac"
+    return Path(safe_name(event.label)) / safe_name(place) / f"{when}_{score}.flac"
 
 
-def tell_time(stream: StreamInfo, position: int) -> str:
-    """When a sample sounded, in the words of AudioMoth's comment; empty where that is not known."""
+def audiomoth_comment(stream: StreamStarted, position: int) -> str:
+    """Format the time of a sample as AudioMoth does in its comments; empty if unknown."""
     text = stream.time(position)
     if text is None:
         return ""
@@ -67,25 +68,27 @@ def tell_time(stream: StreamInfo, position: int) -> str:
 
 
 def encode_clip(clip: Clip) -> bytes:
-    """What goes into the file: mono, 16 bits."""
-    # In memory: libsndfile refuses names that are no UTF-8, and does not tell a full disk.
+    """Encode a clip as FLAC, mono, 16 bits."""
+    # In memory: libsndfile refuses names that are not UTF-8, and does not report a full disk.
     encoded = io.BytesIO()
     with soundfile.SoundFile(
         encoded, "w", clip.rate, channels=1, format="FLAC", subtype="PCM_16"
     ) as file:
         file.title = clip.label
         file.software = MADE_BY
-        if clip.comment:  # libsndfile takes no empty one
+        if clip.comment:  # libsndfile refuses an empty comment
             file.comment = clip.comment
         file.write(clip.waveform)
     return encoded.getvalue()
 
 
 def write_clip(path: Path, encoded: bytes) -> None:
-    """Write a clip, whole or not at all; one of the same name is of the same event, and replaced.
+    """Write a clip, whole or not at all.
+
+    An existing clip of the same name is of the same event, and is replaced.
 
     Raises:
-        SinkError: It cannot be written.
+        SinkError: The clip cannot be written.
     """
     partial = path.with_name(f".{path.name}.partial")
     try:
@@ -99,7 +102,7 @@ def write_clip(path: Path, encoded: bytes) -> None:
         raise SinkError(f"{path}: the clip cannot be written: {reason}") from error
 
 
-def tidy(name: str) -> str:
-    """Fit for a folder on any system."""
+def safe_name(name: str) -> str:
+    """Turn a text into a folder name that is valid on any system."""
     tidied = re.sub(r"[^\w .+-]+", "_", name).strip(" ._")
-    return tidied[-_LONGEST_NAME:].strip(" ._") or "_"
+    return tidied[-_MAX_NAME:].strip(" ._") or "_"

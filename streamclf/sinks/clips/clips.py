@@ -1,10 +1,11 @@
-"""The audio of each event as a FLAC file: to hear what was found, and to learn from it.
+"""Sink that writes the audio of each event as a FLAC file, to listen to or to train with.
 
-``FOLDER/LABEL/RECORDING/TIME_SCORE.flac`` is a folder a class, a subfolder for each recording or
-day, as ``python -m train.pocket --data FOLDER`` takes it, once what is wrong has been moved.
+``FOLDER/LABEL/RECORDING/TIME_SCORE.flac`` has a folder for each class, with a subfolder for each
+recording or day. ``python -m train.pocket --data FOLDER`` reads this form, once wrong clips have
+been moved.
 
-Only the last seconds of audio are kept until the event they belong to has ended. A live run's
-files are written by a thread of their own (`BackgroundClips`).
+Only the last seconds of audio are kept in memory, until the events in them have ended. The clips
+of a live run are written by a thread (`BackgroundClips`).
 """
 
 from __future__ import annotations
@@ -17,87 +18,100 @@ from pathlib import Path
 
 import numpy as np
 
-from streamclf.core.records import Average, Block, Gap, Result, SoundEvent, Waveform
-from streamclf.core.stats import count
+from streamclf.core.records import Average, Block, Gap, Result, SoundEvent, StreamStarted, Waveform
+from streamclf.core.text_format import format_count
 from streamclf.core.unknown import SILENCE_LABEL
-from streamclf.sinks.base import Sink, StreamInfo
-from streamclf.sinks.clips.clip_file import Clip, encode_clip, name_clip, tell_time, write_clip
-from streamclf.sinks.clips.quota import ClipRoom
+from streamclf.sinks.base import Sink
+from streamclf.sinks.clips.clip_file import (
+    Clip,
+    audiomoth_comment,
+    clip_path,
+    encode_clip,
+    write_clip,
+)
+from streamclf.sinks.clips.quota import ClipQuota
 
 MARGIN_S = 0.5
-"""Heard before and behind the event, where there is any."""
+"""Seconds of audio that a clip holds before and after its event, as far as there is audio."""
 
-LONGEST_S = 15.0
-"""Of a longer event its last seconds."""
+MAX_CLIP_S = 15.0
+"""Longest clip, in seconds without its margins; of a longer event the last seconds are kept."""
 
-KEPT_S = 30.0
-"""Before the newest window: an event is known some seconds after it ended."""
+KEPT_AUDIO_S = 30.0
+"""Seconds of audio kept before the newest window, because an event ends some seconds after its
+sound."""
 
-AHEAD_S = 1800.0
-"""Audio that waits for its windows' results at most: of a batch it does, and of a model that gives
-no numbers none come."""
+MAX_PENDING_S = 1800.0
+"""Most seconds of audio kept while results are pending. In a batch results come late, and a model
+whose scores are not finite gives none."""
 
 LIMIT_BYTES = 32_000_000
-"""Of clips that wait to be written by a live run, half a minute of them at once."""
+"""Most bytes of audio that wait to be written by a live run, for half a minute's events."""
 
 CLOSE_S = 0.5
+"""Longest wait, in seconds, for clips to be written when the sink closes."""
 
 
 class ClipSink(Sink):
-    """Writes each event's audio; mono, 16 bits, at the model's rate: what the network heard.
+    """Sink that writes the audio of each event, mono, 16 bits, at the model's sample rate.
 
     Args:
-        folder: Created with the first clip.
+        folder: Folder of the clips; it is created with the first clip.
     """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._stream: StreamInfo | None = None
+        self._stream: StreamStarted | None = None
         self._blocks: deque[Block] = deque()
         self._end = self._rate = 0
 
-    def begin(self, stream: StreamInfo) -> None:
-        """Take note of the stream; its first audio may have been heard already."""
-        self._stream = stream
+    def begin(self, stream: StreamStarted) -> None:
+        """Note the stream; a stream that continues the last one keeps its audio."""
+        if stream.position < self._end or stream.sample_rate != self._rate:
+            self._blocks.clear()
+        self._stream, self._rate = stream, stream.sample_rate
 
     def hear(self, item: Block | Gap) -> None:
-        """Keep audio until it is known what is in it."""
-        if item.position < self._end or item.sample_rate != self._rate:
-            self._blocks.clear()  # another stream
-        self._end, self._rate = item.end, item.sample_rate
+        """Keep audio until its results have come."""
+        self._end = item.end
         if isinstance(item, Block):
             self._blocks.append(item)
-        self._forget(item.end - round(AHEAD_S * self._rate))
+        self._forget(item.end - round(MAX_PENDING_S * self._rate))
 
     def write(self, result: Result) -> None:
-        """Write an event's clip; let go of audio that no event will need.
+        """Write the clip of an event; drop audio that no later event needs.
 
         Raises:
-            SinkError: It cannot be written.
+            SinkError: The clip cannot be written.
         """
         if isinstance(result, Average):
-            self._forget(result.position - round(KEPT_S * self._rate))
+            self._forget(result.position - round(KEPT_AUDIO_S * self._rate))
         elif isinstance(result, SoundEvent) and result.label != SILENCE_LABEL and self._stream:
             margin = round(MARGIN_S * self._rate)
             end = result.offset + margin
-            begin = max(result.onset - margin, end - round((LONGEST_S + MARGIN_S) * self._rate))
+            begin = max(result.onset - margin, end - round((MAX_CLIP_S + MARGIN_S) * self._rate))
             begin, waveform = self._cut(begin, end)
             if waveform.size:
-                path = self._folder / name_clip(self._stream, result)
-                comment = tell_time(self._stream, begin)
+                path = self._folder / clip_path(self._stream, result)
+                comment = audiomoth_comment(self._stream, begin)
                 self._save(Clip(path, waveform, self._rate, result.label, comment))
 
     def close(self) -> None:
-        """Let go of the audio."""
+        """Release the audio."""
         self._blocks.clear()
 
     def _forget(self, oldest: int) -> None:
-        """Let go of the audio before a position."""
+        """Drop the blocks that end before a position."""
         while self._blocks and self._blocks[0].end <= oldest:
             self._blocks.popleft()
 
     def _cut(self, begin: int, end: int) -> tuple[int, Waveform]:
-        """Where what is kept begins, and ``(samples,)`` of it; zeros where some is missing."""
+        """Cut audio from the kept blocks.
+
+        Returns:
+            The position of the first sample, and ``(samples,)`` with zeros in place of gaps. Both
+            ends may lie within the requested range, if no more audio is kept.
+        """
         parts = [block for block in self._blocks if block.end > begin and block.position < end]
         if not parts:
             return begin, np.zeros(0, np.float32)
@@ -105,8 +119,8 @@ class ClipSink(Sink):
         waveform = np.zeros(end - begin, np.float32)
         for block in parts:
             first, last = max(block.position, begin), min(block.end, end)
-            heard = block.waveform[0, first - block.position : last - block.position]
-            waveform[first - begin : last - begin] = heard
+            samples = block.waveform[0, first - block.position : last - block.position]
+            waveform[first - begin : last - begin] = samples
         return begin, waveform
 
     def _save(self, clip: Clip) -> None:
@@ -114,30 +128,30 @@ class ClipSink(Sink):
 
 
 class BackgroundClips(ClipSink):
-    """The same without ever waiting for the disk; clips that cannot be written are counted.
+    """Clip sink that never waits for the disk; it counts the clips that cannot be written.
 
     Args:
-        folder: Created with the first clip.
-        tell: Told what goes wrong, and that it goes on, in a line; from the thread.
-        room: Keeps the folder to a size; None: it may grow.
-        limit_bytes: Of audio that waits to be written.
+        folder: Folder of the clips; it is created with the first clip.
+        report: Called with one line about each failure and recovery, from the thread.
+        quota: Limit for the size of the folder; None for no limit.
+        limit_bytes: Most bytes of audio that wait to be written.
     """
 
     def __init__(
         self,
         folder: Path,
-        tell: Callable[[str], None],
-        room: ClipRoom | None = None,
+        report: Callable[[str], None],
+        quota: ClipQuota | None = None,
         *,
         limit_bytes: int = LIMIT_BYTES,
     ) -> None:
         super().__init__(folder)
-        self._tell = tell
-        self._room = room
-        self._n_gone = 0
+        self._report = report
+        self._quota = quota
+        self._n_deleted = 0
         self._limit_bytes = limit_bytes
         self._clips: queue.SimpleQueue[Clip | None] = queue.SimpleQueue()
-        # Each counted by one thread alone.
+        # Each counter is changed by one thread only.
         self._n_put = self._n_written = self._n_failed = self._n_dropped = 0
         self._bytes_put = self._bytes_taken = 0
         self._finished = self._closed = False
@@ -146,18 +160,18 @@ class BackgroundClips(ClipSink):
 
     @property
     def n_lost(self) -> int:
-        """Clips that were not written, and will not be."""
-        left = self._n_put - self._n_written if self._closed else self._n_failed
-        return self._n_dropped + left
+        """Number of clips that are lost."""
+        n_unwritten = self._n_put - self._n_written if self._closed else self._n_failed
+        return self._n_dropped + n_unwritten
 
     def finish(self) -> None:
-        """Write what waits and end; does not wait."""
+        """Let the thread write the waiting clips and end; do not wait for it."""
         if not self._finished:
             self._finished = True
             self._clips.put(None)
 
     def close(self) -> None:
-        """End; what is not written by then is lost, and said. Safe to call twice."""
+        """End the thread; report the clips that are not written in time. Safe to call twice."""
         super().close()
         if self._closed:
             return
@@ -165,7 +179,9 @@ class BackgroundClips(ClipSink):
         self._thread.join(CLOSE_S)
         self._closed = True
         if self.n_lost:
-            self._tell(f"warning: {self._folder}: lost {count(self.n_lost, 'clip')} in all")
+            self._report(
+                f"warning: {self._folder}: lost {format_count(self.n_lost, 'clip')} in all"
+            )
 
     def _save(self, clip: Clip) -> None:
         n_bytes = clip.waveform.nbytes
@@ -181,26 +197,26 @@ class BackgroundClips(ClipSink):
         while (clip := self._clips.get()) is not None:
             try:
                 self._write(clip)
-            except Exception as error:  # of whatever kind: the thread goes on
+            except Exception as error:  # any error: the thread must go on
                 self._n_failed += 1
                 if not failing:
-                    self._tell(f"warning: {error}; clips are left out until they can be written")
+                    self._report(f"warning: {error}; clips are left out until they can be written")
                 failing = True
             else:
                 self._n_written += 1
                 if failing:
-                    self._tell(f"{self._folder}: clips are written again")
+                    self._report(f"{self._folder}: clips are written again")
                 failing = False
             self._bytes_taken += clip.waveform.nbytes
 
     def _write(self, clip: Clip) -> None:
         encoded = encode_clip(clip)
-        if self._room is not None:
-            n_gone = self._room.make(len(encoded))
-            if n_gone and not self._n_gone:
-                self._tell(
+        if self._quota is not None:
+            n_deleted = self._quota.reserve(len(encoded))
+            if n_deleted and not self._n_deleted:
+                self._report(
                     f"{self._folder}: the clips reach --clips-limit: from now on the oldest of "
                     "the label that takes most are deleted"
                 )
-            self._n_gone += n_gone
+            self._n_deleted += n_deleted
         write_clip(clip.path, encoded)

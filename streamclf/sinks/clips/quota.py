@@ -1,7 +1,7 @@
-"""How much of a disk clips may take, and which go when it is taken.
+"""Limit for the size of the clips folder.
 
-A microphone beside a road hears cars all day and an owl once a week: the clip that goes is the
-oldest of the label that takes most, so that what is rare stays.
+A microphone beside a road records cars all day and an owl once a week. When the folder is full,
+the oldest clips of the label that uses most space are deleted, so that rare sounds stay.
 """
 
 from __future__ import annotations
@@ -15,38 +15,39 @@ import soundfile
 from streamclf.core.clip_tags import CLIP_NAME
 from streamclf.core.errors import SinkError, UsageError
 from streamclf.core.text_files import read_size
-from streamclf.sinks.clips.clip_file import tidy
+from streamclf.sinks.clips.clip_file import safe_name
 
-SMALLEST_BYTES = 1_000_000
-"""Twice the longest clip at 16 kHz."""
+MIN_LIMIT_BYTES = 1_000_000
+"""Smallest limit: twice the longest clip at 16 kHz."""
 
-KEPT_PART = 0.95
-"""Of the limit, once clips had to go: so that a folder is not looked through for each clip."""
+KEPT_FRACTION = 0.95
+"""Part of the limit that is used after a deletion, so that not every clip needs a search of the
+folder."""
 
 
 def read_limit(text: str) -> int:
-    """Bytes of ``--clips-limit``.
+    """Read ``--clips-limit`` in bytes.
 
     Raises:
-        UsageError: It is no size, or too small for any use.
+        UsageError: The text is no size, or the size is below `MIN_LIMIT_BYTES`.
     """
     n_bytes = read_size(text)
-    if n_bytes is None or n_bytes < SMALLEST_BYTES:
+    if n_bytes is None or n_bytes < MIN_LIMIT_BYTES:
         raise UsageError(
             f"--clips-limit {text}: must be a size of 1MB or more, such as 500MB, 20GB"
         )
     return n_bytes
 
 
-class ClipRoom:
-    """Keeps the clips in a folder to a size.
+class ClipQuota:
+    """Limit for the size of all clips in a folder.
 
-    Only what lies where it was written goes: whatever has another name, or was moved to another
-    label by somebody who listened to it, stays and is not counted.
+    Files with other names are neither counted nor deleted. A clip that somebody has moved to the
+    folder of another label is never deleted.
 
     Args:
-        folder: Of ``LABEL/RECORDING/TIME_SCORE.flac``.
-        limit_bytes: Of all clips together.
+        folder: Folder of clips ``LABEL/RECORDING/TIME_SCORE.flac``.
+        limit_bytes: Largest size of all clips together.
     """
 
     def __init__(self, folder: Path, limit_bytes: int) -> None:
@@ -54,40 +55,52 @@ class ClipRoom:
         self._limit_bytes = limit_bytes
         self._n_bytes: int | None = None
 
-    def make(self, n_bytes: int) -> int:
-        """Make room for a clip of so many bytes, and count it. Returns how many clips went.
+    def reserve(self, n_bytes: int) -> int:
+        """Reserve space for a clip, and delete old clips if necessary.
+
+        Args:
+            n_bytes: Size of the clip.
+
+        Returns:
+            Number of deleted clips.
 
         Raises:
             SinkError: A clip cannot be deleted.
         """
-        n_gone = 0
+        n_deleted = 0
         if self._n_bytes is None or self._n_bytes + n_bytes > self._limit_bytes:
-            n_gone = self._clear(n_bytes)
+            n_deleted = self._delete_oldest(n_bytes)
         assert self._n_bytes is not None
         self._n_bytes += n_bytes
-        return n_gone
+        return n_deleted
 
-    def _clear(self, n_bytes: int) -> int:
-        """Look through the folder, which others may have changed; delete what must go."""
+    def _delete_oldest(self, n_bytes: int) -> int:
+        """Measure the folder, which others may have changed, and delete clips if necessary.
+
+        Returns:
+            Number of deleted clips.
+        """
         clips = self._find()
-        taken = {label: sum(size for _, _, size in found) for label, found in clips.items()}
-        n_gone = 0
-        if sum(taken.values()) + n_bytes > self._limit_bytes:
-            allowed = max(KEPT_PART * self._limit_bytes - n_bytes, 0)
-            while sum(taken.values()) > allowed:
-                label = max(taken, key=lambda each: taken[each])
+        bytes_by_label = {
+            label: sum(size for _, _, size in found) for label, found in clips.items()
+        }
+        n_deleted = 0
+        if sum(bytes_by_label.values()) + n_bytes > self._limit_bytes:
+            allowed = max(KEPT_FRACTION * self._limit_bytes - n_bytes, 0)
+            while sum(bytes_by_label.values()) > allowed:
+                label = max(bytes_by_label, key=lambda each: bytes_by_label[each])
                 _, path, size = clips[label].popleft()
-                taken[label] -= size
-                n_gone += _delete(path)
-        self._n_bytes = sum(taken.values())
-        return n_gone
+                bytes_by_label[label] -= size
+                n_deleted += _delete(path)
+        self._n_bytes = sum(bytes_by_label.values())
+        return n_deleted
 
     def _find(self) -> dict[str, deque[tuple[float, Path, int]]]:
-        """Of each label's folder when each clip was written, which it is and its bytes, by age."""
+        """Return label -> clips, the oldest first: time of writing, path, bytes."""
         found: dict[str, list[tuple[float, Path, int]]] = {}
         for path in self._folder.glob("*/*/*.flac"):
             if CLIP_NAME.fullmatch(path.name):
-                with suppress(OSError):  # gone since
+                with suppress(OSError):  # deleted meanwhile
                     status = path.stat()
                     label = path.parent.parent.name
                     found.setdefault(label, []).append((status.st_mtime, path, status.st_size))
@@ -95,8 +108,8 @@ class ClipRoom:
 
 
 def _delete(path: Path) -> bool:
-    """Delete a clip that lies where it was written, and its folder once that is empty."""
-    if not _lies_where_written(path):
+    """Delete a clip that nobody has moved, and its folder if that is empty; False if it stays."""
+    if not _is_in_place(path):
         return False
     try:
         path.unlink(missing_ok=True)
@@ -108,9 +121,9 @@ def _delete(path: Path) -> bool:
     return True
 
 
-def _lies_where_written(path: Path) -> bool:
+def _is_in_place(path: Path) -> bool:
     try:
         with path.open("rb") as file, soundfile.SoundFile(file) as clip:
-            return tidy(clip.title) == path.parent.parent.name
+            return safe_name(clip.title) == path.parent.parent.name
     except (OSError, soundfile.LibsndfileError):
-        return False  # nothing that was written here can be read so
+        return False  # streamclf did not write this file

@@ -1,1 +1,1 @@
-"""Outputs of a live run: written by a thread of their own, rotated, opened anew."""
+"""Outputs of a live run: written by a thread, rotated, reopened."""

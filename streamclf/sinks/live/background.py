@@ -1,7 +1,7 @@
-"""Lines written by a thread of their own, so that no disk and no reader holds the audio up.
+"""Lines written by a thread, so that neither a disk nor a reader delays the audio.
 
-What cannot be written now waits in memory, up to a limit, and is written as soon as that is
-possible again. Lines beyond the limit are lost; they are counted, and said where they are missing.
+Lines that cannot be written wait in memory, up to a limit, and are written as soon as possible.
+Lines beyond the limit are lost and counted; a line in their place states their number.
 """
 
 from __future__ import annotations
@@ -15,75 +15,77 @@ from contextlib import suppress
 from typing import TypeAlias
 
 from streamclf.core.errors import SinkError
-from streamclf.core.stats import count, format_length
+from streamclf.core.text_format import format_count, format_length
 from streamclf.sinks.lines import Lines
 from streamclf.sinks.live.targets import Target
 
 LIMIT_BYTES = 4_000_000
-"""Of lines that wait. Events take days to fill it, the top classes of each hop over an hour."""
+"""Most bytes of waiting lines. Events take days to fill it, the top classes of each hop over an
+hour."""
 SYNC_EVERY_S = 5.0
-"""A power cut costs the lines of the last so many seconds at most."""
+"""Seconds between two flushes to the disk; a power cut loses the lines of this time at most."""
 RETRY_FIRST_S, RETRY_LIMIT_S = 0.1, 5.0
+"""First and longest pause, in seconds, between two tries to write."""
 CLOSE_S = 0.3
-"""How long the end waits for lines to be written."""
+"""Longest wait, in seconds, for lines to be written when the output closes."""
 
 _Item: TypeAlias = tuple[bytes, int]
-"""Whole lines, and how many results they hold."""
+"""Whole lines, and the number of results in them."""
 _NOTHING: _Item = (b"", 0)
 
 
 class BackgroundLines(Lines):
-    """Takes lines without ever waiting; one thread may write at a time.
+    """Output that takes lines without ever waiting, from one thread at a time.
 
     Args:
-        target: Where they go.
-        tell: Told what goes wrong, and that it goes on, in a line; from either thread.
-        on_gone: Called, in place of a word, when standard output has no reader any more.
-        limit_bytes: Of lines that wait.
+        target: Destination of the lines.
+        report: Called with one line about each failure and recovery, from either thread.
+        on_gone: Called when the target has lost its reader for good; None reports it in a line.
+        limit_bytes: Most bytes of waiting lines.
     """
 
     def __init__(
         self,
         target: Target,
         *,
-        tell: Callable[[str], None] = lambda message: None,
+        report: Callable[[str], None] = lambda message: None,
         on_gone: Callable[[], None] | None = None,
         limit_bytes: int = LIMIT_BYTES,
     ) -> None:
         self.name = target.name
         self._target = target
-        self._tell = tell
+        self._report = report
         self._on_gone = on_gone
         self._limit_bytes = limit_bytes
-        # SimpleQueue, because a signal handler puts as well.
+        # SimpleQueue, because a signal handler also puts items.
         self._items: queue.SimpleQueue[_Item] = queue.SimpleQueue()
         self._wakes: queue.SimpleQueue[None] = queue.SimpleQueue()
-        self._n_put = self._n_taken = 0  # bytes; each is written by one thread alone
+        self._n_put = self._n_taken = 0  # bytes; each counter is changed by one thread only
         self._lines_put = self._lines_taken = 0
-        self._n_dropped = self._n_untold = 0
+        self._n_dropped = self._n_unreported = 0
         self._close_by: float | None = None
         self._failed_at: float | None = None
         self._gone = self._closed = False
-        self._reopens = False
+        self._reopen_requested = False
         self._thread = threading.Thread(target=self._work, name="streamclf-lines", daemon=True)
         self._thread.start()
 
     @property
     def n_lost(self) -> int:
-        """Lines that were not written, and will not be."""
+        """Number of lines that are lost."""
         left = self._lines_put - self._lines_taken if self._closed else 0
         return self._n_dropped + left
 
     def write_header(self, line: str) -> None:
-        """Begin this file, and each that takes its place, with a line."""
+        """Set the first line of this file, and of each file that follows it."""
         self._target.header = _encode(line)
         self._items.put(_NOTHING)
 
     def write(self, *lines: str) -> None:
-        """Append lines, given without their line breaks. Never waits.
+        """Append lines, given without their line breaks, without waiting.
 
         Raises:
-            SinkError: After `close`.
+            SinkError: The output is closed.
         """
         if self._closed:
             raise SinkError(f"{self.name}: is closed already")
@@ -91,7 +93,7 @@ class BackgroundLines(Lines):
         if self._gone or self._n_put - self._n_taken + len(data) > self._limit_bytes:
             self._drop(len(lines))
             return
-        self._say_loss()
+        self._report_loss()
         self._put(data, len(lines))
 
     def _put(self, data: bytes, n_lines: int) -> None:
@@ -100,30 +102,30 @@ class BackgroundLines(Lines):
         self._items.put((data, n_lines))
 
     def _drop(self, n_lines: int) -> None:
-        if not self._n_untold and not self._gone:
-            self._tell(
+        if not self._n_unreported and not self._gone:
+            self._report(
                 f"warning: {self.name}: {self._limit_bytes / 1e6:g} MB of lines wait to be "
                 "written: those that follow are lost until there is room"
             )
         self._n_dropped += n_lines
-        self._n_untold += n_lines
+        self._n_unreported += n_lines
 
-    def _say_loss(self) -> None:
-        """Put a line about lost ones in their place."""
-        if self._n_untold:
-            lost = count(self._n_untold, "line")
-            self._tell(f"warning: {self.name}: lost {lost}, there is room again")
+    def _report_loss(self) -> None:
+        """Report lost lines, and put a line about them in their place."""
+        if self._n_unreported:
+            lost = format_count(self._n_unreported, "line")
+            self._report(f"warning: {self.name}: lost {lost}, there is room again")
             if self.describe_loss is not None:
-                self._put(_encode(self.describe_loss(self._n_untold)), 0)
-            self._n_untold = 0
+                self._put(_encode(self.describe_loss(self._n_unreported)), 0)
+            self._n_unreported = 0
 
     def reopen(self) -> None:
-        """Open the file of this name anew, for the next line; safe in a signal handler."""
-        self._reopens = True
+        """Reopen the file of this name for the next line; safe in a signal handler."""
+        self._reopen_requested = True
         self._wake()
 
     def finish(self) -> None:
-        """Write what is there and end; does not wait."""
+        """Let the thread write the waiting lines and end; do not wait for it."""
         if self._close_by is None:
             self._close_by = time.monotonic() + CLOSE_S
             self._wake()
@@ -133,26 +135,26 @@ class BackgroundLines(Lines):
         self._wakes.put(None)
 
     def close(self) -> None:
-        """End; what cannot be written by then is lost, and said. Safe to call twice."""
+        """End the thread; report the lines that are not written in time. Safe to call twice."""
         if self._closed:
             return
         if not self._gone:
-            self._say_loss()
+            self._report_loss()
         self.finish()
         assert self._close_by is not None
         self._thread.join(max(self._close_by - time.monotonic(), 0) + RETRY_FIRST_S)
         self._closed = True
         if self.n_lost and not (self._gone and self._on_gone):
-            self._tell(f"warning: {self.name}: lost {count(self.n_lost, 'line')} in all")
+            self._report(f"warning: {self.name}: lost {format_count(self.n_lost, 'line')} in all")
 
-    # What follows runs in the thread.
+    # The methods below run in the thread.
 
     def _work(self) -> None:
         try:
             self._run()
-        except Exception as error:  # of whatever kind: nobody else would hear of it
+        except Exception as error:  # any error, because nothing else would report it
             self._gone = True
-            self._tell(
+            self._report(
                 f"warning: {self.name}: is written no more, by a mistake in streamclf itself: "
                 f"{type(error).__name__}: {error}; all else goes on"
             )
@@ -178,14 +180,14 @@ class BackgroundLines(Lines):
             self._target.close()
 
     def _next(self, until: float | None) -> _Item:
-        """The next lines; none where there is something else to do."""
+        """Return the next lines, or none when another task is due."""
         timeout_s = None if until is None else max(until - time.monotonic(), 0)
         with suppress(queue.Empty):
             return self._items.get(timeout=timeout_s)
         return _NOTHING
 
     def _deliver(self, data: bytes) -> bool:
-        """Write, as often as it takes; False when there is no more use in trying."""
+        """Write lines, with as many tries as necessary; False if writing has become impossible."""
         rest, pause_s = data, RETRY_FIRST_S
         while True:
             try:
@@ -207,29 +209,29 @@ class BackgroundLines(Lines):
         return True
 
     def _fail(self, error: OSError) -> bool:
-        """Say that it cannot be written, once; False if it never will."""
-        if self._target.is_gone(error):
+        """Report a failure once; False if it is permanent."""
+        if self._target.is_permanent(error):
             self._gone = True
             if self._on_gone is not None:
                 self._on_gone()
             else:
-                self._tell(f"warning: {self.name}: its reader has gone; all else goes on")
+                self._report(f"warning: {self.name}: its reader has gone; all else goes on")
             return False
         if self._failed_at is None:
             self._failed_at = time.monotonic()
-            self._tell(
+            self._report(
                 f"warning: {self.name}: cannot be written: {_reason(error)}; lines wait in memory"
             )
         return True
 
     def _recovered(self) -> None:
         if self._failed_at is not None:
-            away = format_length(time.monotonic() - self._failed_at)
-            self._tell(f"{self.name}: is written again, after {away}")
+            outage = format_length(time.monotonic() - self._failed_at)
+            self._report(f"{self.name}: is written again, after {outage}")
             self._failed_at = None
 
     def _pause(self, seconds: float) -> bool:
-        """Wait before another try; False when the end has no more time for one."""
+        """Wait before another try; False if the output closes before it."""
         if self._close_by is not None:
             seconds = min(seconds, RETRY_FIRST_S)
         with suppress(queue.Empty):
@@ -238,13 +240,13 @@ class BackgroundLines(Lines):
         return self._close_by is None or time.monotonic() < self._close_by
 
     def _reopen_if_asked(self) -> None:
-        if not self._reopens:
+        if not self._reopen_requested:
             return
-        self._reopens = False
+        self._reopen_requested = False
         self._sync()
         try:
             if self._target.reopen():
-                self._tell(f"{self.name}: opened anew")
+                self._report(f"{self.name}: opened anew")
         except OSError as error:
             self._fail(error)
 
@@ -252,7 +254,7 @@ class BackgroundLines(Lines):
         try:
             self._target.sync()
         except OSError as error:
-            self._tell(f"warning: {self.name}: may not be on the disk: {_reason(error)}")
+            self._report(f"warning: {self.name}: may not be on the disk: {_reason(error)}")
 
 
 def _reason(error: OSError) -> str:

@@ -1,4 +1,4 @@
-"""What a live run writes into and cannot open anew by itself: named pipes, standard output."""
+"""Targets of a live run that cannot simply be reopened: named pipes and standard output."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from pathlib import Path
 from streamclf.core.standard_streams import wait_for_room
 from streamclf.sinks.live.targets import Target
 
-_ROOM_S = 0.1
+_WAIT_S = 0.1
 
 
 class FifoTarget(Target):
-    """A named pipe, whose reader may be late, slow, or gone for a while.
+    """A named pipe, whose reader may be late, slow, or absent for a while.
 
-    It stays open while nobody reads: what is in it is there for the next reader.
+    The pipe stays open without a reader, so that the next reader gets the data in it.
 
     Args:
         path: The named pipe.
@@ -28,11 +28,11 @@ class FifoTarget(Target):
         self._descriptor: int | None = None
 
     def put(self, data: bytes) -> int:
-        """Write what there is room for.
+        """Write as many bytes as the pipe takes.
 
         Raises:
-            BlockingIOError: There is no room now.
-            OSError: Nobody reads.
+            BlockingIOError: The pipe is full.
+            OSError: The pipe has no reader.
         """
         if self._descriptor is None:
             self._descriptor = os.open(self._path, os.O_WRONLY | os.O_NONBLOCK)
@@ -45,24 +45,24 @@ class FifoTarget(Target):
             self.header = b""
 
     def reopen(self) -> bool:
-        """Wait for a reader of the pipe that has the name now."""
+        """Close the pipe; the next write opens the pipe that has the name then."""
         self.close()
         return True
 
     def close(self) -> None:
-        """Let go of it; a reader sees its end."""
-        # Forgotten first: its number may be another file's, even where closing fails.
+        """Close the pipe; a reader sees its end."""
+        # Set to None first: even if closing fails, the number may soon belong to another file.
         descriptor, self._descriptor = self._descriptor, None
         if descriptor is not None:
             os.close(descriptor)
 
 
 class OutputTarget(Target):
-    """Standard output or standard error, never closed here; who read them does not come back.
+    """Standard output or standard error; it is never closed, and a lost reader does not come back.
 
     Args:
-        name: What messages call it.
-        descriptor: Its number.
+        name: Name in messages.
+        descriptor: Its file descriptor.
     """
 
     def __init__(self, name: str, descriptor: int) -> None:
@@ -71,26 +71,26 @@ class OutputTarget(Target):
 
     @classmethod
     def standard_output(cls) -> OutputTarget:
-        """Results for whoever reads them."""
+        """Make the target for results on standard output."""
         sys.stdout.flush()
         return cls("standard output", sys.stdout.fileno())
 
-    def is_gone(self, error: OSError) -> bool:
-        """Whether nobody reads it any more, or its terminal was closed."""
+    def is_permanent(self, error: OSError) -> bool:
+        """Whether the error means that the reader has gone or the terminal was closed."""
         if error.errno == errno.EIO:
             return os.isatty(self._descriptor)
         return error.errno in (errno.EPIPE, errno.EBADF)
 
     def put(self, data: bytes) -> int:
-        """Write; waits for a reader that is slow.
+        """Write, and wait for a slow reader.
 
         Raises:
-            BlockingIOError: It is one that does not wait, and there was no room for a moment.
+            BlockingIOError: The descriptor does not block, and stayed full for `_WAIT_S`.
         """
         try:
             return os.write(self._descriptor, data)
         except BlockingIOError:
-            if not wait_for_room(self._descriptor, _ROOM_S):
+            if not wait_for_room(self._descriptor, _WAIT_S):
                 raise
             return os.write(self._descriptor, data)
 

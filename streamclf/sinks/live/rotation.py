@@ -1,4 +1,4 @@
-"""When a file that is written for days is set aside for a new one, and what it is called then."""
+"""Rotation of files that are written for days: when a new file starts, and the old one's name."""
 
 from __future__ import annotations
 
@@ -15,11 +15,12 @@ _LONG_ENDINGS = (".selections.txt", ".raven.txt")
 
 @dataclass(frozen=True)
 class Rotation:
-    """When to begin a new file.
+    """Condition for starting a new file.
 
     Attributes:
-        max_bytes: A line that would make the file longer goes into the next; None: no limit.
-        daily: The first line of a day, local time, goes into the next.
+        max_bytes: Largest size of a file; the line that would exceed it starts the next file. None
+            for no limit.
+        daily: Start a new file with the first line of each day, in local time.
     """
 
     max_bytes: int | None = None
@@ -30,7 +31,7 @@ class Rotation:
         """Read ``10MB``, ``500 kB``, ``1G`` (thousands, millions, ... of bytes) or ``daily``.
 
         Raises:
-            UsageError: It is neither.
+            UsageError: The text is neither a size of 1 kB or more nor ``daily``.
         """
         if text.strip().lower() == "daily":
             return cls(daily=True)
@@ -41,22 +42,22 @@ class Rotation:
             )
         return cls(max_bytes=n_bytes)
 
-    def is_due(self, n_bytes: int, n_more: int, begun: datetime, now: datetime) -> bool:
-        """Whether what comes belongs into a new file.
+    def is_due(self, n_bytes: int, n_more: int, started: datetime, now: datetime) -> bool:
+        """Whether the next lines belong into a new file.
 
         Args:
-            n_bytes: Size of the file that is written.
-            n_more: Size of what comes.
-            begun: When the file was begun, or last written where an earlier run began it.
+            n_bytes: Size of the current file.
+            n_more: Size of the next lines.
+            started: Local time when the file was started, or last written by an earlier run.
             now: Local time.
         """
         if self.daily:
-            return now.date() != begun.date()
+            return now.date() != started.date()
         return self.max_bytes is not None and n_bytes + n_more > self.max_bytes
 
-    def name_for(self, path: Path, begun: datetime, now: datetime) -> Path:
-        """A free name for the file that is set aside: its day, or the moment it was full."""
-        stamp = f"{begun:%Y-%m-%d}" if self.daily else f"{now:%Y-%m-%dT%H-%M-%S}"
+    def name_for(self, path: Path, started: datetime, now: datetime) -> Path:
+        """Return an unused name for the old file, with its day or the time when it was full."""
+        stamp = f"{started:%Y-%m-%d}" if self.daily else f"{now:%Y-%m-%dT%H-%M-%S}"
         ending = next((end for end in _LONG_ENDINGS if path.name.lower().endswith(end)), "")
         ending = path.name[-len(ending) :] if ending else path.suffix
         stem = path.name.removesuffix(ending)

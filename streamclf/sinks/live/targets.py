@@ -1,4 +1,4 @@
-"""What lines are written into by a live run: a file that may fill up or move, a pipe."""
+"""Targets for the lines of a live run: files whose disk may be full and which others may move."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from streamclf.core.errors import SinkError, UsageError
 from streamclf.sinks.live.rotation import Rotation
 from streamclf.sinks.output_files import is_special, is_there, open_to_append, reason_of
 
-HALF_LINE_BYTES = 65_536
-"""What is longer than this is no half line of ours."""
+MAX_UNFINISHED_LINE = 65_536
+"""Longest unfinished line, in bytes, at the end of a file that can be continued."""
 
 
 class Target(ABC):
-    """Somewhere bytes go, called from the writing thread alone once it is open.
+    """Destination of bytes; once it is open, only the writing thread uses it.
 
     Attributes:
-        name: What messages call it.
-        header: Begins each new file; with its line break.
+        name: Name in messages.
+        header: First line of each new file, with its line break.
     """
 
     header = b""
@@ -34,43 +34,46 @@ class Target(ABC):
 
     @abstractmethod
     def put(self, data: bytes) -> int:
-        """Write whole lines, or the rest of one; returns how many bytes were taken.
+        """Write whole lines, or the rest of one.
+
+        Returns:
+            Number of bytes written.
 
         Raises:
-            OSError: Nothing was taken.
+            OSError: Nothing was written.
         """
 
-    def is_gone(self, error: OSError) -> bool:
-        """Whether what failed so will never succeed again."""
+    def is_permanent(self, error: OSError) -> bool:
+        """Whether writing will never succeed again after this error."""
         return False
 
     def begin(self) -> None:
-        """Write the header, where there is none yet.
+        """Write the header, unless it has been written.
 
         Raises:
-            OSError: It cannot be written.
+            OSError: The header cannot be written.
         """
 
     def reopen(self) -> bool:
-        """Open the file of this name anew; False where that means nothing.
+        """Reopen the file of this name; False if this target cannot be reopened.
 
         Raises:
-            OSError: It cannot be opened.
+            OSError: The file cannot be opened.
         """
         return False
 
     def recover(self) -> None:
-        """Make ready for another try after a failure.
+        """Prepare for another try after a failure.
 
         Raises:
-            OSError: There is no use in trying yet.
+            OSError: The failure persists.
         """
 
     def sync(self) -> None:
-        """Have the system bring to the disk what was written.
+        """Flush the written data to the disk.
 
         Raises:
-            OSError: The disk refuses.
+            OSError: The disk fails.
         """
 
     def close(self) -> None:
@@ -78,19 +81,19 @@ class Target(ABC):
 
 
 class FileTarget(Target):
-    """A file, which can be set aside for a new one, moved away by others, or be full for a while.
+    """A file that can be rotated, may be moved away by others, and whose disk may be full.
 
     Args:
-        path: The file; a device is written to as it is.
-        overwrite: Replace a file that is there.
-        append: Go on with a file that is there; half a line at its end is cut off.
-        rotation: When to begin a new file.
-        tell: Told what was cut off, in a line.
-        now: Local time.
+        path: The file, or a device.
+        overwrite: Replace an existing file.
+        append: Continue an existing file; an unfinished line at its end is cut off.
+        rotation: Condition for starting a new file; None for no rotation.
+        report: Called with one line about each failure, and about a line that was cut off.
+        now: Returns local time.
 
     Raises:
-        UsageError: The file is there and may neither be replaced nor continued.
-        SinkError: It cannot be created.
+        UsageError: The file exists and may neither be replaced nor continued.
+        SinkError: The file cannot be created.
     """
 
     def __init__(
@@ -100,12 +103,12 @@ class FileTarget(Target):
         overwrite: bool = False,
         append: bool = False,
         rotation: Rotation | None = None,
-        tell: Callable[[str], None] = lambda message: None,
+        report: Callable[[str], None] = lambda message: None,
         now: Callable[[], datetime] = datetime.now,
     ) -> None:
         super().__init__(str(path))
         self._path = path
-        self._tell = tell
+        self._report = report
         self._rotation = rotation or Rotation()
         self._now = now
         replace = os.O_TRUNC if overwrite else 0 if append else os.O_EXCL
@@ -113,7 +116,7 @@ class FileTarget(Target):
         self._descriptor: int | None = open_to_append(path, 0 if is_special(path) else new)
         try:
             self._measure()
-            too_long = len(self._half_line()) == HALF_LINE_BYTES
+            too_long = len(self._unfinished_line()) == MAX_UNFINISHED_LINE
         except OSError as error:
             self.close()
             reason = reason_of(error)
@@ -121,16 +124,16 @@ class FileTarget(Target):
         if too_long:
             self.close()
             raise UsageError(
-                f"{path}: cannot be continued: its last {HALF_LINE_BYTES} bytes hold no line "
+                f"{path}: cannot be continued: its last {MAX_UNFINISHED_LINE} bytes hold no line "
                 "break; name another file"
             )
 
     @property
-    def _number(self) -> int:
-        """The open file's.
+    def _open_descriptor(self) -> int:
+        """The descriptor of the open file.
 
         Raises:
-            OSError: There is none.
+            OSError: No file is open.
         """
         if self._descriptor is None:
             raise OSError(errno.EBADF, os.strerror(errno.EBADF))
@@ -141,34 +144,34 @@ class FileTarget(Target):
         return os.open(self._path, flags, 0o666)
 
     def _measure(self) -> None:
-        """Look at what the file holds; half a line, which a power cut can leave, is cut off."""
-        status = os.fstat(self._number)
+        """Measure the file, and cut off an unfinished line, which a power cut may have left."""
+        status = os.fstat(self._open_descriptor)
         self._regular = stat.S_ISREG(status.st_mode)
         self._size = status.st_size if self._regular else 0
-        self._begun = datetime.fromtimestamp(status.st_mtime) if self._size else self._now()
-        half = self._half_line()
-        if 0 < len(half) < HALF_LINE_BYTES:
-            self._size -= len(half)
-            os.ftruncate(self._number, self._size)
-            text = half[:200].decode("utf-8", "backslashreplace")
-            self._tell(f"warning: {self.name}: half a line at its end was cut off: {text}")
+        self._started = datetime.fromtimestamp(status.st_mtime) if self._size else self._now()
+        unfinished = self._unfinished_line()
+        if 0 < len(unfinished) < MAX_UNFINISHED_LINE:
+            self._size -= len(unfinished)
+            os.ftruncate(self._open_descriptor, self._size)
+            text = unfinished[:200].decode("utf-8", "backslashreplace")
+            self._report(f"warning: {self.name}: half a line at its end was cut off: {text}")
 
-    def _half_line(self) -> bytes:
-        """What stands behind the last line break, at most `HALF_LINE_BYTES`."""
+    def _unfinished_line(self) -> bytes:
+        """Return the bytes after the last line break, at most `MAX_UNFINISHED_LINE`."""
         if not self._size:
             return b""
         with self._path.open("rb") as file:
-            file.seek(max(self._size - HALF_LINE_BYTES, 0))
+            file.seek(max(self._size - MAX_UNFINISHED_LINE, 0))
             end = file.read()
         return end[end.rfind(b"\n") + 1 :]
 
     def put(self, data: bytes) -> int:
-        """Append whole lines, all of them or none."""
+        """Append whole lines, all of them or none; rotate before if that is due."""
         now = self._now()
         if self._size <= len(self.header):
-            self._begun = now
-        elif self._rotation.is_due(self._size, len(data), self._begun, now):
-            self._set_aside(now)
+            self._started = now
+        elif self._rotation.is_due(self._size, len(data), self._started, now):
+            self._rotate(now)
         self.begin()
         self._append(data)
         return len(data)
@@ -182,49 +185,49 @@ class FileTarget(Target):
         n_written = 0
         try:
             while n_written < len(data):
-                n_written += os.write(self._number, data[n_written:])
+                n_written += os.write(self._open_descriptor, data[n_written:])
         except OSError:
             if n_written:
-                # What a full disk took of the last lines.
+                # Remove the part of the lines that fit on a full disk.
                 with contextlib.suppress(OSError):
-                    size = os.fstat(self._number).st_size
-                    os.ftruncate(self._number, size - n_written)
+                    size = os.fstat(self._open_descriptor).st_size
+                    os.ftruncate(self._open_descriptor, size - n_written)
             raise
         self._size += len(data) if self._regular else 0
 
-    def _set_aside(self, now: datetime) -> None:
+    def _rotate(self, now: datetime) -> None:
         self.sync()
-        name = self._rotation.name_for(self._path, self._begun, now)
-        self.close()  # Windows gives no file that is open another name
+        name = self._rotation.name_for(self._path, self._started, now)
+        self.close()  # Windows does not rename open files
         try:
             self._path.rename(name)
         except FileNotFoundError:
-            pass  # others have moved it away
+            pass  # somebody has moved it away
         except OSError as error:
             reason = (error.strerror or str(error)).lower()
-            self._tell(
+            self._report(
                 f"warning: {self.name}: cannot be set aside as {name.name}: {reason}; "
                 "it is not rotated any more"
             )
             self._rotation = Rotation()
         self.reopen()
-        self._begun = now
+        self._started = now
 
     def reopen(self) -> bool:
-        """Go on with the file that has the name now, or with a new one."""
+        """Continue with the file that has the name now, or with a new one."""
         before, self._descriptor = self._descriptor, self._open()
         self._release(before)
         self._measure()
         return True
 
     def recover(self) -> None:
-        """Reopen: the disk may have been taken away and be back."""
+        """Reopen the file, because the disk may have been removed and be back."""
         self.reopen()
 
     def sync(self) -> None:
-        """`os.fsync`."""
+        """Flush the file to the disk with `os.fsync`."""
         if self._regular:
-            os.fsync(self._number)
+            os.fsync(self._open_descriptor)
 
     def close(self) -> None:
         """Close the file. Safe to call twice."""
@@ -232,10 +235,11 @@ class FileTarget(Target):
         self._release(before)
 
     def _release(self, descriptor: int | None) -> None:
-        """Close a file that is written to no more.
+        """Close a descriptor once.
 
-        Its number is free whatever the system says of it, and may be another file's next: closed
-        once, never again. A disk that fails (NFS tells so only now) is a word, no reason to stop.
+        The descriptor is free even after an error, and may belong to another file next, so it must
+        not be closed twice. An error of the disk (NFS reports some only now) is reported, and the
+        run goes on.
         """
         if descriptor is None:
             return
@@ -243,4 +247,4 @@ class FileTarget(Target):
             os.close(descriptor)
         except OSError as error:
             reason = (error.strerror or str(error)).lower()
-            self._tell(f"warning: {self.name}: its last lines may not be on the disk: {reason}")
+            self._report(f"warning: {self.name}: its last lines may not be on the disk: {reason}")

@@ -1,1 +1,1 @@
-"""What the bytes of an audio file say: where its audio lies, what its header promises."""
+"""Bytes of audio files: where the audio lies, and which length the header states."""

@@ -1,4 +1,4 @@
-"""FLAC (RFC 9639): whether its header counts right, by its first and its last frame."""
+"""FLAC (RFC 9639): check of the header's sample count against the first and last frame."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from typing import BinaryIO
 from streamclf.sources.containers.part import Part
 
 _MARK = re.compile(rb"fLaC[\x00\x80]\x00\x00\x22")
-"""Begins a stream: the mark, and the header of its first block, which is 34 bytes long."""
-_HEAD = 4 + 4 + 34
-_MOST_BLOCKS = 10_000
-_TAIL = 131_072
-_READ_AHEAD = 65_536
-"""More than a decoder reads ahead of what it delivers."""
+"""Beginning of a stream: the mark, and the header of its first block, which has 34 bytes."""
+_HEAD_BYTES = 4 + 4 + 34
+_MAX_BLOCKS = 10_000
+_TAIL_BYTES = 131_072
+_READ_AHEAD_BYTES = 65_536
+"""Bytes; a decoder never reads further ahead of the samples that it delivers."""
 
 
 @dataclass(frozen=True)
 class StreamInfo:
-    """What the first block says.
+    """Fields of the first block (STREAMINFO).
 
     Attributes:
-        block_samples: Samples of a block, where all but the last have as many.
-        max_frame_bytes: Of the largest frame; 0 if unknown.
-        n_samples: A channel; 0 if unknown.
+        block_samples: Samples a channel in each block but the last, where all have the same size.
+        max_frame_bytes: Size of the largest frame in bytes; 0 if unknown.
+        n_samples: Samples a channel in the stream; 0 if unknown.
     """
 
     block_samples: int
@@ -32,20 +32,23 @@ class StreamInfo:
     n_samples: int
 
 
-def survey(file: BinaryIO, start: int, size: int) -> Part:
-    """Decide who reads a FLAC: libsndfile needs a true count, and a first frame of number 0.
+def find_part(file: BinaryIO, start: int, size: int) -> Part:
+    """Describe a FLAC stream and choose its decoder.
+
+    libsndfile needs a correct sample count, and a first frame with number 0; FFmpeg reads the
+    others.
 
     Args:
         file: The file.
-        start: Where it begins, tags left out.
-        size: Of the file.
+        start: First byte of the stream, after any tags.
+        size: Size of the file in bytes.
     """
     info, audio = _read_head(file, start)
     if info is None:
         return Part(start, reader="any", kind="FLAC")
     file.seek(audio)
     first = _parse_frame(file.read(16), info)
-    # One cut out of a longer one promises the whole of that; its own end is the file's.
+    # A stream cut out of a longer one still states the length of the longer one.
     if not info.n_samples or first is None or first[0]:
         return Part(start, reader="ffmpeg", kind="FLAC")
     last = _find_last(file, audio, size, info)
@@ -55,8 +58,18 @@ def survey(file: BinaryIO, start: int, size: int) -> Part:
 
 
 def find_next(file: BinaryIO, start: int, read_to: int, size: int) -> int | None:
-    """Where another FLAC begins behind one that has been read; None if there is none."""
-    at = max(read_to - _READ_AHEAD, start + _HEAD)
+    """Find another FLAC stream after one that has been read.
+
+    Args:
+        file: The file.
+        start: First byte of the stream that has been read.
+        read_to: Byte that its decoder has reached.
+        size: Size of the file in bytes.
+
+    Returns:
+        First byte of the other stream; None if there is none.
+    """
+    at = max(read_to - _READ_AHEAD_BYTES, start + _HEAD_BYTES)
     keep = b""
     file.seek(at)
     while at < size:
@@ -71,18 +84,23 @@ def find_next(file: BinaryIO, start: int, read_to: int, size: int) -> int | None
 
 
 def _read_head(file: BinaryIO, mark: int) -> tuple[StreamInfo | None, int]:
-    """The first block, and where the frames begin."""
+    """Read the first block, and find the byte at which the frames begin."""
     file.seek(mark)
-    head = file.read(_HEAD)
-    if len(head) < _HEAD or head[:4] != b"fLaC" or head[4] & 0x7F or head[5:8] != b"\x00\x00\x22":
+    head = file.read(_HEAD_BYTES)
+    if (
+        len(head) < _HEAD_BYTES
+        or head[:4] != b"fLaC"
+        or head[4] & 0x7F
+        or head[5:8] != b"\x00\x00\x22"
+    ):
         return None, mark
     info = head[8:]
     n_samples = (info[13] & 15) << 32 | int.from_bytes(info[14:18], "big")
     found = StreamInfo(
         int.from_bytes(info[0:2], "big"), int.from_bytes(info[7:10], "big"), n_samples
     )
-    is_last, at = bool(head[4] & 0x80), mark + _HEAD
-    for _ in range(_MOST_BLOCKS):
+    is_last, at = bool(head[4] & 0x80), mark + _HEAD_BYTES
+    for _ in range(_MAX_BLOCKS):
         if is_last:
             break
         file.seek(at)
@@ -95,8 +113,8 @@ def _read_head(file: BinaryIO, mark: int) -> tuple[StreamInfo | None, int]:
 
 
 def _find_last(file: BinaryIO, audio: int, size: int, info: StreamInfo) -> int:
-    """Position behind the last frame of a file, in samples; 0 if none is found."""
-    at = max(audio, size - max(_TAIL, 2 * info.max_frame_bytes))
+    """Find the end of the last frame of a file, as a position in samples; 0 if none is found."""
+    at = max(audio, size - max(_TAIL_BYTES, 2 * info.max_frame_bytes))
     file.seek(at)
     tail = file.read(size - at)
     where = len(tail)
@@ -108,7 +126,7 @@ def _find_last(file: BinaryIO, audio: int, size: int, info: StreamInfo) -> int:
 
 
 def _parse_frame(head: bytes, info: StreamInfo) -> tuple[int, int] | None:
-    """Position of a frame's first sample, and how many it holds; None where there is no frame."""
+    """Read the position of a frame's first sample and its length; None where there is no frame."""
     if len(head) < 6 or head[0] != 0xFF or head[1] & 0xFE != 0xF8 or head[3] & 1:
         return None
     coded, rate = head[2] >> 4, head[2] & 15
@@ -134,7 +152,7 @@ def _block_samples(coded: int, extra: bytes) -> int:
 
 
 def _coded_number(head: bytes) -> tuple[int, int]:
-    """The number behind four bytes, coded as in UTF-8, and where it ends; -1 for none."""
+    """Read the number at byte 4, coded like UTF-8, and the byte after it; -1 for no number."""
     first = head[4]
     n_ones = 8 - (first ^ 0xFF).bit_length()
     if n_ones == 0:

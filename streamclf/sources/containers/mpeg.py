@@ -1,4 +1,4 @@
-"""MPEG audio (MP3, MP2, ADTS): how many samples a file says that it holds, where it says so.
+"""MPEG audio (MP3, MP2, ADTS): number of samples that a file states, where it states one.
 
 Sources: ISO 11172-3, the Xing and LAME tags (gabriel.mp3-tech.org/mp3infotag.html) and
 Fraunhofer's VBRI.
@@ -14,22 +14,23 @@ from streamclf.sources.containers.part import Part, Reader
 
 _RATES = (44_100, 48_000, 32_000)
 _SCALES = {3: 1, 2: 2, 0: 4}
-"""By the version's bits: 3 is MPEG 1, 2 is MPEG 2, 0 is MPEG 2.5."""
-_SEARCHED = 65_536
+"""Divisor of the sample rate by the bits of the version: 3 is MPEG 1, 2 MPEG 2, 0 MPEG 2.5."""
+_SEARCHED_BYTES = 65_536
 _HEADER = re.compile(rb"\xff[\xe2-\xff]")
 _FRAMES, _BYTES, _TABLE, _QUALITY = 1, 2, 4, 8
-"""Flags of a Xing tag: what it holds, in this order."""
+"""Flags of a Xing tag for its fields, in the order of the fields."""
 
 
 @dataclass(frozen=True)
 class Frame:
-    """An MPEG audio frame, by its header.
+    """Header of an MPEG audio frame.
 
     Attributes:
-        n_samples: A channel.
-        sample_rate: In Hz.
-        side_bytes: Between the header and a Xing tag.
-        is_free: Whether its length is told by nothing ("free format", which FFmpeg cannot read).
+        n_samples: Samples a channel.
+        sample_rate: Sample rate in Hz.
+        side_bytes: Number of bytes between the header and a Xing tag.
+        is_free: Whether the frame does not state its length ("free format", which FFmpeg cannot
+            read).
     """
 
     n_samples: int
@@ -38,8 +39,8 @@ class Frame:
     is_free: bool
 
 
-def behind_tag(file: BinaryIO, start: int) -> int:
-    """First byte behind the ID3v2 tags at ``start``."""
+def skip_tags(file: BinaryIO, start: int) -> int:
+    """Return the first byte after the ID3v2 tags at ``start``."""
     for _ in range(16):
         file.seek(start)
         head = file.read(10)
@@ -51,15 +52,15 @@ def behind_tag(file: BinaryIO, start: int) -> int:
 
 
 def is_frame(head: bytes) -> bool:
-    """Whether bytes begin like MPEG audio or ADTS."""
+    """Whether bytes begin with a frame of MPEG audio or ADTS."""
     if len(head) < 4:
         return False
     is_adts = head[0] == 0xFF and head[1] & 0xF6 == 0xF0
-    return is_adts or parse(head) is not None
+    return is_adts or parse_frame(head) is not None
 
 
-def parse(head: bytes) -> Frame | None:
-    """Read a frame's header."""
+def parse_frame(head: bytes) -> Frame | None:
+    """Read a frame's header; None if the bytes are not one."""
     if len(head) < 4 or head[0] != 0xFF or head[1] & 0xE0 != 0xE0:
         return None
     version, layer = head[1] >> 3 & 3, 4 - (head[1] >> 1 & 3)
@@ -73,29 +74,29 @@ def parse(head: bytes) -> Frame | None:
     return Frame(n_samples, _RATES[rate] // _SCALES[version], side, bit_rate == 0)
 
 
-def survey(file: BinaryIO, start: int, audio: int) -> Part:
-    """Find what an MPEG audio file promises.
+def find_part(file: BinaryIO, start: int, audio: int) -> Part:
+    """Describe an MPEG audio file, with the length that it states.
 
     Args:
         file: The file.
-        start: Where it begins.
-        audio: Where its first frame is expected, behind tags.
+        start: First byte of the file.
+        audio: Byte at which the first frame is expected, after tags.
     """
     file.seek(audio)
-    head = file.read(_SEARCHED)
+    head = file.read(_SEARCHED_BYTES)
     for found in _HEADER.finditer(head):
-        frame = parse(head[found.start() : found.start() + 4])
+        frame = parse_frame(head[found.start() : found.start() + 4])
         if frame is None:
             continue
         tag = head[found.start() + 4 : found.start() + 4 + 512]
-        promised_s = _counted(tag, frame) / frame.sample_rate
+        promised_s = _read_count(tag, frame) / frame.sample_rate
         reader: Reader = "libsndfile" if frame.is_free else "ffmpeg"
         return Part(start, reader=reader, kind="MP3", promised_s=promised_s)
     return Part(start, reader="ffmpeg", kind="MP3")
 
 
-def _counted(tag: bytes, frame: Frame) -> int:
-    """Samples that the first frame counts; 0 where it counts none."""
+def _read_count(tag: bytes, frame: Frame) -> int:
+    """Read the sample count from a tag in the first frame; 0 where there is none."""
     if tag[32:36] == b"VBRI":
         return int.from_bytes(tag[46:50], "big") * frame.n_samples
     xing = tag[frame.side_bytes :]

@@ -1,6 +1,7 @@
-"""Ogg: its links (a chain of streams, one behind the other) and whether its last page is whole.
+"""Ogg: the links of a chained file, and a check whether its last page is whole.
 
-Each link may have another codec, rate or number of channels (RFC 3533, section 4).
+A chained file holds several streams one after the other, called links. Each link may have another
+codec, sample rate or number of channels (RFC 3533, section 4).
 """
 
 from __future__ import annotations
@@ -13,20 +14,20 @@ from typing import BinaryIO
 from streamclf.sources.containers.part import Part
 
 _MARK = b"OggS"
-_HEAD = 27
+_HEAD_BYTES = 27
 _BEGINS, _ENDS = 2, 4
-"""Flags of a page: the first of its stream, the last."""
+"""Flags of the first and of the last page of a stream."""
 
 
 @dataclass
 class _Link:
-    """A stream, or several side by side.
+    """A link of the chain: one stream, or several multiplexed ones.
 
     Attributes:
         start: First byte.
-        serials: Of its streams.
-        ended: Those whose last page was seen.
-        is_begun: Whether a page followed those that begin streams.
+        serials: Serial numbers of its streams.
+        ended: Serial numbers of the streams whose last page was found.
+        is_begun: Whether a page followed the first pages of the streams.
     """
 
     start: int
@@ -35,26 +36,26 @@ class _Link:
     is_begun: bool = False
 
 
-def survey(file: BinaryIO, start: int, size: int) -> Iterator[Part]:
-    """Find the links of an Ogg file, by the headers of its pages.
+def find_parts(file: BinaryIO, start: int, size: int) -> Iterator[Part]:
+    """Describe the links of an Ogg file, from the headers of its pages.
 
     Args:
         file: The file.
-        start: Where it begins.
-        size: Of the file.
+        start: First byte of the Ogg data.
+        size: Size of the file in bytes.
     """
     with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         links, end = _walk(data, start, size)
-        torn = data[end : end + 4] == _MARK[: size - end] if end < size else False
+        is_torn = data[end : end + 4] == _MARK[: size - end] if end < size else False
     for link, following in zip(links, [*links[1:], None], strict=True):
         is_last = following is None
         cut_off = ""
         remarks: tuple[str, ...] = ()
-        if is_last and torn:
+        if is_last and is_torn:
             cut_off = "its last page is missing or damaged"
         elif not link.ended >= link.serials:
             remarks = ("its last page has no mark of an end: nothing else says that it is cut",)
-        if is_last and not torn and end < size:
+        if is_last and not is_torn and end < size:
             remarks += (f"{size - end} bytes behind its last page are no audio",)
         yield Part(
             link.start,
@@ -67,13 +68,13 @@ def survey(file: BinaryIO, start: int, size: int) -> Iterator[Part]:
 
 
 def _walk(data: mmap.mmap, start: int, size: int) -> tuple[list[_Link], int]:
-    """The links, and where the last whole page ends."""
+    """Find the links, and the end of the last whole page."""
     links: list[_Link] = []
     at = end = start
-    while 0 <= at <= size - _HEAD:
-        n_segments = data[at + 26]
-        behind = at + _HEAD + n_segments + sum(data[at + _HEAD : at + _HEAD + n_segments])
-        if data[at : at + 4] != _MARK or behind > size:
+    while 0 <= at <= size - _HEAD_BYTES:
+        body = at + _HEAD_BYTES + data[at + 26]
+        page_end = body + sum(data[at + _HEAD_BYTES : body])
+        if data[at : at + 4] != _MARK or page_end > size:
             at = data.find(_MARK, at + 1)
             continue
         flags, serial = data[at + 5], data[at + 14 : at + 18]
@@ -85,5 +86,5 @@ def _walk(data: mmap.mmap, start: int, size: int) -> tuple[list[_Link], int]:
             link.is_begun = link.is_begun or not flags & _BEGINS
             if flags & _ENDS:
                 link.ended.add(serial)
-        at = end = behind
+        at = end = page_end
     return links or [_Link(start, set(), set())], end

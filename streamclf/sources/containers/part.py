@@ -1,4 +1,4 @@
-"""A stretch of a file that one decoder reads from its beginning to its end."""
+"""Parts of files, each of which one decoder reads from its beginning to its end."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
 Reader = Literal["libsndfile", "ffmpeg", "any"]
-"""Who reads it: one library alone; ``any`` tries libsndfile, then FFmpeg."""
+"""The library that decodes a part; ``any`` tries libsndfile, then FFmpeg."""
 
-
-NEXT_TO_NOTHING_S = 0.05
-"""Audio shorter than this is next to nothing: less than any window, and than two frames of MP3."""
+NEGLIGIBLE_S = 0.05
+"""Missing audio below this length in seconds is ignored; it is less than two frames of MP3, and
+less than any window."""
 
 
 @dataclass(frozen=True)
 class Part:
-    """Where audio lies in a file, and how it is to be read.
+    """A part of a file that holds audio, and how to read it.
 
     Attributes:
         start: First byte.
-        end: Byte behind the last one; None for the end of the file.
-        head: Header to read in place of all bytes before ``start``; empty where the part brings
-            its own.
-        reader: Who reads it.
+        end: Byte after the last one; None for the end of the file.
+        head: Header to read in place of all bytes before ``start``; empty where the part has its
+            own.
+        reader: The library that decodes it.
         kind: Short name of the format (``WAV``, ``FLAC``, ...); empty if unknown.
-        promised_samples: Samples a channel that the header promises; 0 for no promise.
-        promised_s: The same in seconds, where samples cannot be told.
-        cut_off: Why the last bytes show that the file is cut short; empty if they do not.
-        remarks: What is odd about it, a line each; nothing is missing for it.
+        promised_samples: Samples a channel that the header states; 0 if it states none.
+        promised_s: Length in seconds that the header states, where samples cannot be known; else 0.
+        cut_off: Evidence in the last bytes that the file is truncated, in words; empty for none.
+        remarks: Oddities that cost no audio, one line each.
     """
 
     start: int = 0
@@ -48,20 +48,27 @@ class Part:
 
     @property
     def is_whole_file(self) -> bool:
-        """Whether a decoder may simply be given the path."""
+        """Whether the part is the whole file, so that a decoder can open it by its path."""
         return self.start == 0 and self.end is None and not self.head
 
-    def behind(self, head: bytes, start: int, end: int) -> Part:
-        """The same, with another header before its bytes."""
+    def with_header(self, head: bytes, start: int, end: int) -> Part:
+        """Return the same part with another header, first byte and end."""
         return replace(self, head=head, start=start, end=end)
 
     def open(self, path: Path) -> PartFile:
-        """Open it as a file of its own."""
+        """Open the part as a file."""
         return PartFile(path, self.start, self.end, self.head)
 
 
 class PartFile(io.RawIOBase):
-    """A header, then a stretch of a file, to be read as one file."""
+    """A header followed by a range of a file, readable as one file.
+
+    Args:
+        path: The file.
+        start: First byte of the range.
+        end: Byte after the range; None for the end of the file.
+        head: Header that comes before it.
+    """
 
     def __init__(self, path: Path, start: int, end: int | None, head: bytes = b"") -> None:
         self._file = path.open("rb", buffering=0)
@@ -72,28 +79,28 @@ class PartFile(io.RawIOBase):
         self._position = 0
 
     def readable(self) -> bool:
-        """Always."""
+        """Return True."""
         return True
 
     def seekable(self) -> bool:
-        """Always."""
+        """Return True."""
         return True
 
     def __len__(self) -> int:
         return self._size
 
     def tell(self) -> int:
-        """Position from the beginning of the header."""
+        """Return the position in bytes from the beginning of the header."""
         return self._position
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """Go to a position."""
+        """Move to a position, and return it."""
         base = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._size}[whence]
         self._position = max(base + offset, 0)
         return self._position
 
     def readinto(self, buffer: WriteableBuffer) -> int:
-        """Read as many bytes as there is room for, fewer at the header's end."""
+        """Read into a buffer; a read ends at the end of the header, even if there is more room."""
         view = memoryview(buffer).cast("B")
         if self._position < len(self._head):
             data = self._head[self._position : self._position + len(view)]

@@ -1,1 +1,1 @@
-"""The microphone: the audio system behind it, and how a lost device is found again."""
+"""The microphone: access to the audio system, and recovery of a lost device."""

@@ -1,4 +1,4 @@
-"""The seam between the microphone and the audio system."""
+"""Interface between the microphone and the audio system."""
 
 from __future__ import annotations
 
@@ -6,32 +6,33 @@ from collections.abc import Callable
 from typing import Protocol, TypeAlias
 
 from streamclf.core.records import Waveform
-from streamclf.sources.microphone.device_identity import Look, Remembered
+from streamclf.sources.microphone.device_identity import DeviceIdentity, ProbeResult
 from streamclf.sources.microphone.devices import InputDevice
 
 Callback: TypeAlias = Callable[[Waveform, bool, float], None]
-"""``(samples, channels)`` float32 valid during the call, overflow flag, ADC time in seconds."""
+"""Function that takes a block: ``(samples, channels)`` float32, valid only during the call; whether
+the audio system lost audio before it; ADC time of its first sample in seconds."""
 
 
 class OpenStream(Protocol):
-    """A device that records.
+    """An open device that records.
 
     Attributes:
-        latency_s: Seconds of audio that the audio system may hold back.
+        latency_s: Seconds of audio that the audio system may buffer.
     """
 
     latency_s: float
 
     def close(self) -> None:
-        """Stop recording and release the device. May hang when the sound server froze."""
+        """Stop recording and release the device; may hang if the sound server does."""
         ...
 
 
 class Backend(Protocol):
-    """An audio system. Only one thread at a time may call it."""
+    """An audio system; only one thread at a time may call it."""
 
     def list_devices(self) -> list[InputDevice]:
-        """The devices that can record, as last seen."""
+        """List the devices that can record, as of the last `reset`."""
         ...
 
     def open(
@@ -43,24 +44,32 @@ class Backend(Protocol):
         callback: Callback,
         finished: Callable[[], None],
     ) -> OpenStream:
-        """Start recording: ``callback`` gets every block, ``finished`` is called at the end.
+        """Start recording.
+
+        Args:
+            device: The device.
+            sample_rate: Sample rate in Hz.
+            channels: Number of channels.
+            block_samples: Samples a block.
+            callback: Called with each block, in a thread of the audio system.
+            finished: Called when the stream ends, also when it ends by itself.
 
         Raises:
-            DeviceError: The device refuses, for instance the sample rate.
+            DeviceError: The device refuses, for instance because of the sample rate.
         """
         ...
 
-    def probe(self, lost: Remembered) -> Look:
-        """See whether a device that was lost can be opened again, as far as can be told cheaply.
+    def probe(self, lost: DeviceIdentity) -> ProbeResult:
+        """Find out whether a lost device can be opened again.
 
-        Unlike `reset` it leaves nothing behind, however often it is called.
+        Unlike `reset`, it leaks nothing, however often it is called.
         """
         ...
 
     def reset(self) -> None:
-        """Look for devices anew. No stream may be open."""
+        """Update the list of devices; no stream may be open."""
         ...
 
     def abandon(self) -> None:
-        """Give up on a call that hangs: the process must be able to end without it."""
+        """Give up on a call that hangs, so that the process can exit without it."""
         ...

@@ -1,8 +1,8 @@
-"""Calls into a library that may never come back, one at a time, each with a deadline.
+"""Calls into a library that may hang, made one at a time by a thread, each with a deadline.
 
 Closing a stream whose sound server has frozen blocks inside PortAudio for half a minute or for
-ever, and no other thread may call PortAudio meanwhile. So one daemon thread makes all the calls;
-whoever asked waits as long as it likes and no longer.
+ever, and no other thread may call PortAudio meanwhile. So one daemon thread makes all calls, and
+each caller waits only until its own deadline.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from streamclf.sources.clock import Clock
 T = TypeVar("T")
 
 
-class _Job(Generic[T]):
-    """A call and its outcome."""
+class _Call(Generic[T]):
+    """A call and its result or error."""
 
     def __init__(self, function: Callable[[], T]) -> None:
         self._function = function
@@ -29,7 +29,7 @@ class _Job(Generic[T]):
     def run(self) -> None:
         try:
             self._result.append(self._function())
-        except BaseException as error:  # noqa: BLE001, RUF100 - handed to the caller
+        except BaseException as error:  # noqa: BLE001, RUF100 - raised in the caller
             self._error = error
         self.done.put(True)
 
@@ -40,25 +40,29 @@ class _Job(Generic[T]):
 
 
 class Caller(Protocol):
-    """What makes calls with a deadline."""
+    """Interface for calls with a deadline."""
 
     def call(self, function: Callable[[], T], timeout_s: float) -> T:
-        """The function's result or exception; `TimeoutError` past the deadline."""
+        """Call a function; returns its result or raises its error.
+
+        Raises:
+            TimeoutError: The deadline has passed, or `interrupt` was called.
+        """
         ...
 
     def interrupt(self) -> None:
-        """End the wait of a `call` in progress, and of all to come, by `TimeoutError`."""
+        """Make the `call` in progress, and all later ones, raise `TimeoutError`."""
         ...
 
     def close(self, function: Callable[[], None], timeout_s: float) -> bool:
-        """Make a last call, even after `interrupt`; False if it did not come back in time."""
+        """Make a last call, even after `interrupt`; returns whether it ended in time."""
         ...
 
 
-class SerialThread:
-    """Makes calls on one daemon thread, in order.
+class CallThread:
+    """Daemon thread that makes calls in their order.
 
-    A call past its deadline goes on; until it comes back every later one is refused.
+    A call past its deadline continues in the thread. Until it ends, later calls time out.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -70,10 +74,11 @@ class SerialThread:
         self._turn = threading.Lock()
 
     def call(self, function: Callable[[], T], timeout_s: float) -> T:
-        """Run ``function`` on the thread and return what it returns, or raise what it raises.
+        """Call a function in the thread; returns its result or raises its error.
 
         Raises:
-            TimeoutError: It took longer, or an earlier one is still not back, or `interrupt`.
+            TimeoutError: The call took longer, an earlier call has not ended, or `interrupt` was
+                called.
         """
         if not self._turn.acquire(timeout=timeout_s):
             raise TimeoutError
@@ -90,24 +95,27 @@ class SerialThread:
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, name="audio system", daemon=True)
             self._thread.start()
-        job = _Job(function)
+        job = _Call(function)
         self._running = job.done
         self._jobs.put(job.run)
         self._await_running(deadline)
         return job.outcome()
 
     def interrupt(self) -> None:
-        """End the wait of the call in progress; safe from a signal handler."""
+        """Make the call in progress, and all later ones, time out; safe from a signal handler."""
         self._interrupted = True
         running = self._running
         if running is not None:
             running.put(False)
 
     def close(self, function: Callable[[], None], timeout_s: float) -> bool:
-        """Make a last call, even after `interrupt`, and end the thread; False if it hangs.
+        """Make a last call, even after `interrupt`, and end the thread.
 
-        Where an earlier call hangs, the last one follows should that come back after all: what it
-        opened is not left open.
+        If an earlier call hangs, the last one is made when that call ends after all, so that
+        nothing stays open.
+
+        Returns:
+            Whether the last call ended in time.
         """
         if self._thread is None:
             return True
@@ -115,7 +123,7 @@ class SerialThread:
         try:
             self.call(function, timeout_s)
         except TimeoutError:
-            self._jobs.put(_Job(function).run)
+            self._jobs.put(_Call(function).run)
             return False
         finally:
             self._jobs.put(None)

@@ -1,6 +1,6 @@
-"""From a wanted device to a ring that fills: everything that talks to the audio system.
+"""Opening of a microphone: all calls to the audio system that connect a device to a ring.
 
-All of it runs where the microphone makes its calls, on one thread at a time.
+They run in the thread in which the microphone makes its calls.
 """
 
 from __future__ import annotations
@@ -10,13 +10,13 @@ from dataclasses import dataclass, replace
 from streamclf.core.errors import DeviceError
 from streamclf.sources.clock import Clock
 from streamclf.sources.microphone.backend import Backend, OpenStream
-from streamclf.sources.microphone.device_identity import Remembered
+from streamclf.sources.microphone.device_identity import DeviceIdentity
 from streamclf.sources.microphone.devices import InputDevice, choose_input
 from streamclf.sources.microphone.ring import CAPACITY_S, Ring
 
 BLOCK_S = 0.1
 MAX_DEFAULT_CHANNELS = 2
-"""Sound servers claim dozens of channels for a microphone that has one or two."""
+"""Channels recorded by default: sound servers report dozens for a microphone with one or two."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -24,12 +24,12 @@ class Connection:
     """An open microphone.
 
     Attributes:
-        device: What was opened.
-        ring: What the callback fills.
-        sample_rate: In Hz, as opened.
-        latency_s: Seconds of audio that the audio system may hold back.
-        refusal: Why the wanted rate was refused; empty if it was not.
-        doubtful: Whether it may be another than the one that was lost, of the same make.
+        device: The device.
+        ring: The ring that the callback fills.
+        sample_rate: Sample rate in Hz.
+        latency_s: Seconds of audio that the audio system may buffer.
+        refusal: Reason why the wanted sample rate was refused; empty if it was not.
+        ambiguous: Whether this may be another device of the same make than the one that was lost.
     """
 
     device: InputDevice
@@ -37,19 +37,19 @@ class Connection:
     sample_rate: int
     latency_s: float
     refusal: str
-    doubtful: bool = False
+    ambiguous: bool = False
 
 
 class Connector:
-    """Opens the wanted device, and the same one again.
+    """Opener of the wanted device, and of the same device after it was lost.
 
     Args:
         backend: The audio system.
-        clock: For the rings.
-        wanted: Index, part of a name, or None for the default device.
-        channels: How many to record; None for all the device has, but at most two.
-        block_s: Seconds of audio a block.
-        capacity_s: Seconds of audio in a ring.
+        clock: Clock of the rings.
+        wanted: Index or part of a name; None for the default device.
+        channels: Number of channels to record; None for all of the device, at most two.
+        block_s: Length of a block in seconds.
+        capacity_s: Capacity of a ring in seconds.
     """
 
     def __init__(
@@ -67,16 +67,20 @@ class Connector:
         self._channels = channels
         self._block_s = block_s
         self._capacity_s = capacity_s
-        self._lost: Remembered | None = None
+        self._lost: DeviceIdentity | None = None
         self._stream: OpenStream | None = None
 
     def connect(self, sample_rate: int) -> Connection:
-        """Open the device: the wanted one, from the second time on the one it was, by name.
+        """Open the wanted device; from the second call on, the device that was opened before.
+
+        Args:
+            sample_rate: Wanted sample rate in Hz. A device that refuses it is opened at its
+                default rate.
 
         Raises:
-            DeviceError: It is not there, or cannot be opened.
+            DeviceError: The device is not there, or cannot be opened.
         """
-        # A call that its caller gave up on may have opened a stream in the end.
+        # An earlier call that timed out may have opened a stream in the end.
         self.close()
         device = self._find()
         channels = self._n_channels(device)
@@ -91,9 +95,9 @@ class Connector:
                 connection = self._open(device, own_rate, channels, refusal)
             except DeviceError as second:
                 raise _cannot_open(device, str(second)) from second
-        doubtful = self._lost is not None and self._lost.doubt(device)
-        self._lost = Remembered.among(self._backend.list_devices(), device)
-        return replace(connection, doubtful=doubtful)
+        ambiguous = self._lost is not None and self._lost.may_be_another(device)
+        self._lost = DeviceIdentity.among(self._backend.list_devices(), device)
+        return replace(connection, ambiguous=ambiguous)
 
     def close(self) -> None:
         """Close the stream, if one is open."""
@@ -105,10 +109,10 @@ class Connector:
         lost = self._lost
         if lost is None:
             return choose_input(self._backend.list_devices(), self._wanted)
-        look = self._backend.probe(lost)
-        self._lost = lost.after(look)
+        result = self._backend.probe(lost)
+        self._lost = lost.updated(result)
         found = None
-        if look.there:
+        if result.present:
             self._backend.reset()
             found = lost.find(self._backend.list_devices())
         if found is None:

@@ -1,4 +1,4 @@
-"""Which microphones there are, and which one is meant."""
+"""List of microphones, and choice of one by index or name."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ class InputDevice:
     """An audio device that can record.
 
     Attributes:
-        index: PortAudio's number for it; changes when devices come and go.
-        name: As the host API calls it.
+        index: Number in PortAudio's list; it changes when devices come and go.
+        name: Name given by the host API.
         host_api: ``ALSA``, ``Core Audio``, ``Windows WASAPI``, ...
-        channels: The most it records at once.
-        default_sample_rate: In Hz.
-        is_default: Whether the system records from it unless told otherwise.
+        channels: Largest number of channels.
+        default_sample_rate: Default sample rate in Hz.
+        is_default: Whether it is the system's default input.
     """
 
     index: int
@@ -32,15 +32,15 @@ class InputDevice:
 
     @property
     def full_name(self) -> str:
-        """Name and host API: tells apart what one system lists under several host APIs."""
+        """Name and host API, because a device may be listed under several host APIs."""
         return f"{self.name}, {self.host_api}"
 
 
 class DeviceLister(Protocol):
-    """An audio system that can be asked for its devices."""
+    """An audio system that lists its devices."""
 
     def list_devices(self) -> list[InputDevice]:
-        """The devices that can record, in the system's order."""
+        """List the devices that can record, in the system's order."""
         ...
 
 
@@ -57,10 +57,10 @@ def list_inputs(backend: DeviceLister) -> list[InputDevice]:
 
 
 def advise(system: str = sys.platform) -> list[str]:
-    """What to do where there is no microphone, in lines.
+    """Return lines of advice for a system without a microphone.
 
     Args:
-        system: As `sys.platform` calls it.
+        system: Name of the system, as in `sys.platform`.
     """
     look = {
         "darwin": "System Settings > Privacy & Security > Microphone lets this terminal record",
@@ -80,7 +80,7 @@ def advise(system: str = sys.platform) -> list[str]:
 
 
 def no_input_device() -> DeviceError:
-    """What is said where nothing can record."""
+    """Make the error for a system without any input device."""
     return DeviceError(
         "no input device: the system shows 0 microphones, 1 is needed; plug one in, start the "
         "sound server, or listen to something else with --source"
@@ -88,37 +88,37 @@ def no_input_device() -> DeviceError:
 
 
 def choose_input(inputs: Sequence[InputDevice], wanted: int | str | None) -> InputDevice:
-    """Find the device that is meant.
+    """Choose a device by index or name.
 
     Args:
-        inputs: What there is.
+        inputs: The devices to choose from.
         wanted: An index (an int, or digits), a part of a name or of ``name, host API`` in any
             case, or None for the default device.
 
     Raises:
-        DeviceError: None fits, or several do and none of them exactly.
+        DeviceError: No device fits, or several fit and not exactly one of them has that full name.
     """
     if not inputs:
         raise no_input_device()
     if wanted is None:
         return next((device for device in inputs if device.is_default), inputs[0])
     if not isinstance(wanted, str) or wanted.strip().isdecimal():
-        return _by_index(inputs, int(wanted))  # NumPy's numbers, too
+        return _by_index(inputs, int(wanted))  # int() because NumPy's integers are accepted
     part = wanted.strip().casefold()
-    # "pulse" means the device of that name, not every device of the host API PulseAudio.
+    # "pulse" must find the device of that name, not every device of the host API PulseAudio.
     found = [device for device in inputs if part in device.name.casefold()]
     found = found or [device for device in inputs if part in device.full_name.casefold()]
     exact = [
         device for device in found if part in (device.name.casefold(), device.full_name.casefold())
     ]
     if not found:
-        raise DeviceError(f"no microphone is called {wanted!r}; there is {_listed(inputs)}")
+        raise DeviceError(f"no microphone is called {wanted!r}; there is {_format_list(inputs)}")
     for candidates in (exact, found):
         if len(candidates) == 1:
             return candidates[0]
     raise DeviceError(
         f"{len(exact or found)} microphones are called {wanted!r}, it must be 1; say more of the "
-        f"name, or its index: {_listed(exact or found)}"
+        f"name, or its index: {_format_list(exact or found)}"
     )
 
 
@@ -126,8 +126,8 @@ def _by_index(inputs: Sequence[InputDevice], index: int) -> InputDevice:
     for device in inputs:
         if device.index == index:
             return device
-    raise DeviceError(f"no microphone has index {index}; there is {_listed(inputs)}")
+    raise DeviceError(f"no microphone has index {index}; there is {_format_list(inputs)}")
 
 
-def _listed(devices: Sequence[InputDevice]) -> str:
+def _format_list(devices: Sequence[InputDevice]) -> str:
     return "; ".join(f"{device.index}: {device.full_name}" for device in devices)

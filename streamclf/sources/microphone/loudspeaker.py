@@ -1,12 +1,13 @@
-"""A loudspeaker: audio that is to be heard goes to a process of its own, which plays it.
+"""Playback on the loudspeaker, in a separate process.
 
-PortAudio takes calls from one thread at a time, looks for lost microphones by starting anew, which
-would end everything that plays, and may hang for ever when the sound server does. In a process of
-its own none of that reaches whoever listens.
+PortAudio takes calls from one thread at a time. A search for a lost microphone restarts it, which
+would end all playback, and it may hang for ever when the sound server does. A separate process
+keeps both away from the process that listens.
 
 The process reads messages from its standard input: the number of samples as a little-endian int32,
-then the samples as float32; -1 drops what waits to be played; the end of input lets it finish and
-exit. It answers one line: ``ready``, or why it cannot play.
+then the samples as float32. A number of -1 drops the samples that wait to be played. At the end of
+its input the process plays the rest and exits. It writes one line: ``ready``, or the reason why it
+cannot play.
 """
 
 from __future__ import annotations
@@ -27,20 +28,22 @@ from streamclf.core.errors import DeviceError
 from streamclf.core.records import Waveform
 
 START_S = 10.0
-"""A sound server that froze never answers."""
+"""Longest wait in seconds for the process to start; a frozen sound server never answers."""
 FINISH_S = 2.0
-MOST_WAITING_S = 1.0
-"""More than this is late for what is on the screen, as when the device's clock is slow."""
+"""Longest time in seconds for playing the rest when the loudspeaker is closed."""
+MAX_WAITING_S = 1.0
+"""Longest audio in seconds that waits to be played. More would lag behind the screen; it collects
+when the device's clock is slow."""
 _LENGTH = struct.Struct("<i")
 _FLUSH = -1
 _READY = "ready"
 
 
 class Loudspeaker(Protocol):
-    """Plays mono audio, piece behind piece."""
+    """Interface of a loudspeaker that plays mono audio."""
 
     def play(self, waveform: Waveform) -> None:
-        """Play ``(samples,)`` behind what waits to be played; does not wait for it.
+        """Queue a waveform ``(samples,)`` float32 for playing; does not wait.
 
         Raises:
             DeviceError: The loudspeaker is gone.
@@ -48,7 +51,7 @@ class Loudspeaker(Protocol):
         ...
 
     def flush(self) -> None:
-        """Drop what waits to be played.
+        """Drop the audio that waits to be played.
 
         Raises:
             DeviceError: The loudspeaker is gone.
@@ -56,18 +59,18 @@ class Loudspeaker(Protocol):
         ...
 
     def close(self) -> None:
-        """Play what waits, for at most `FINISH_S`, and release the device."""
+        """Play the waiting audio for at most `FINISH_S`, and release the device."""
         ...
 
 
 def open_loudspeaker(sample_rate: int) -> Loudspeaker:
-    """Open the system's default loudspeaker. May take a second.
+    """Open the system's default loudspeaker, which may take a second.
 
     Args:
-        sample_rate: Of what is to be played, in Hz.
+        sample_rate: Sample rate of the audio to be played, in Hz.
 
     Raises:
-        DeviceError: There is none, or it does not answer.
+        DeviceError: There is no loudspeaker, or the sound server does not answer.
     """
     return ProcessLoudspeaker(sample_rate)
 
@@ -76,10 +79,10 @@ class ProcessLoudspeaker:
     """The system's default loudspeaker, played by another process.
 
     Args:
-        sample_rate: In Hz.
+        sample_rate: Sample rate of the audio to be played, in Hz.
 
     Raises:
-        DeviceError: There is none, or it does not answer.
+        DeviceError: There is no loudspeaker, or the sound server does not answer.
     """
 
     def __init__(self, sample_rate: int) -> None:
@@ -95,18 +98,18 @@ class ProcessLoudspeaker:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
-                # Ctrl-C is meant for the one who listens.
+                # Ctrl-C is meant for the main process alone.
                 start_new_session=True,
             )
         except OSError as error:
             raise DeviceError(f"no loudspeaker: {error.strerror or error}") from error
-        said = self._first_line()
-        if said != _READY:
+        answer = self._first_line()
+        if answer != _READY:
             self._end()
-            raise DeviceError(said or "no loudspeaker: the sound server does not answer")
+            raise DeviceError(answer or "no loudspeaker: the sound server does not answer")
 
     def play(self, waveform: Waveform) -> None:
-        """Play ``(samples,)`` behind what waits to be played.
+        """Queue a waveform ``(samples,)`` for playing.
 
         Raises:
             DeviceError: The loudspeaker is gone.
@@ -115,7 +118,7 @@ class ProcessLoudspeaker:
         self._send(_LENGTH.pack(waveform.size) + data)
 
     def flush(self) -> None:
-        """Drop what waits to be played.
+        """Drop the audio that waits to be played.
 
         Raises:
             DeviceError: The loudspeaker is gone.
@@ -123,7 +126,7 @@ class ProcessLoudspeaker:
         self._send(_LENGTH.pack(_FLUSH))
 
     def close(self) -> None:
-        """Play what waits, for at most `FINISH_S`, and release the device."""
+        """Play the waiting audio for at most `FINISH_S`, and release the device."""
         with contextlib.suppress(OSError):
             self._stdin.close()
         with contextlib.suppress(subprocess.TimeoutExpired):
@@ -135,14 +138,14 @@ class ProcessLoudspeaker:
         return self._process.stdin
 
     def _first_line(self) -> str:
-        """What it answers; empty where it does not in time."""
+        """Read the answer of the process; empty if it does not answer in time."""
         assert self._process.stdout is not None
-        giving_up = threading.Timer(START_S, self._process.kill)
-        giving_up.start()
+        deadline = threading.Timer(START_S, self._process.kill)
+        deadline.start()
         try:
             return self._process.stdout.readline().decode("utf-8", "replace").strip()
         finally:
-            giving_up.cancel()
+            deadline.cancel()
 
     def _send(self, data: bytes) -> None:
         try:
@@ -161,15 +164,15 @@ class ProcessLoudspeaker:
 
 
 class FakeLoudspeaker:
-    """A loudspeaker that remembers what it was given, for tests and for machines without one.
+    """Loudspeaker that keeps the audio in memory, for tests and for machines without one.
 
     Args:
-        sample_rate: In Hz.
+        sample_rate: Sample rate of the audio in Hz.
 
     Attributes:
-        played: All pieces, in order; those that were dropped are among them.
-        n_flushes: How often what waited was dropped.
-        closed: Whether it was released.
+        played: All waveforms in their order, including those dropped by `flush`.
+        n_flushes: Number of calls of `flush`.
+        closed: Whether `close` was called.
     """
 
     def __init__(self, sample_rate: int) -> None:
@@ -180,31 +183,31 @@ class FakeLoudspeaker:
 
     @property
     def sound(self) -> Waveform:
-        """Everything that was played, ``(samples,)``."""
+        """All audio that was played, ``(samples,)`` float32."""
         return np.concatenate([*self.played, np.zeros(0, np.float32)])
 
     def play(self, waveform: Waveform) -> None:
-        """Remember it."""
+        """Keep a waveform."""
         self.played.append(waveform)
 
     def flush(self) -> None:
-        """Count it."""
+        """Count the call."""
         self.n_flushes += 1
 
     def close(self) -> None:
-        """Be released."""
+        """Set `closed`."""
         self.closed = True
 
 
-class Waiting:
-    """Samples that wait to be played, between the thread that reads and the device's.
+class PlaybackBuffer:
+    """Samples that wait to be played, shared by the reading thread and that of the device.
 
     Attributes:
-        most_bytes: Beyond so many the oldest are dropped.
+        max_bytes: Size above which the oldest samples are dropped.
     """
 
-    def __init__(self, most_bytes: int = 1 << 20) -> None:
-        self.most_bytes = most_bytes
+    def __init__(self, max_bytes: int = 1 << 20) -> None:
+        self.max_bytes = max_bytes
         self._data = bytearray()
         self._lock = threading.Lock()
 
@@ -215,50 +218,50 @@ class Waiting:
         """Append samples."""
         with self._lock:
             self._data += data
-            del self._data[: max(len(self._data) - self.most_bytes, 0)]
+            del self._data[: max(len(self._data) - self.max_bytes, 0)]
 
     def take(self, n_bytes: int) -> bytes:
-        """Take the oldest; silence where there are no more."""
+        """Take the oldest ``n_bytes``, padded with silence."""
         with self._lock:
             data = bytes(self._data[:n_bytes])
             del self._data[:n_bytes]
         return data.ljust(n_bytes, b"\0")
 
     def clear(self) -> None:
-        """Drop all."""
+        """Drop all samples."""
         with self._lock:
             self._data.clear()
 
 
 def main(sample_rate: int) -> int:
-    """Play what comes on standard input; the exit code."""
+    """Play the audio that comes on standard input; returns the exit code."""
     from streamclf.sources.microphone.portaudio import open_output
 
-    waiting = Waiting()
+    buffer = PlaybackBuffer()
     try:
-        output = open_output(sample_rate, waiting.take, lambda: os._exit(0))
+        output = open_output(sample_rate, buffer.take, lambda: os._exit(0))
     except DeviceError as error:
         print(error, flush=True)
         return 1
-    waiting.most_bytes = 4 * round(MOST_WAITING_S * output.sample_rate)
+    buffer.max_bytes = 4 * round(MAX_WAITING_S * output.sample_rate)
     print(_READY, flush=True)
     adapt = _resampler(sample_rate, output.sample_rate)
     source = sys.stdin.buffer
     while len(head := source.read(_LENGTH.size)) == _LENGTH.size:
         (n_samples,) = _LENGTH.unpack(head)
         if n_samples == _FLUSH:
-            waiting.clear()
+            buffer.clear()
         else:
-            waiting.put(adapt(source.read(4 * n_samples)))
+            buffer.put(adapt(source.read(4 * n_samples)))
     deadline = time.monotonic() + FINISH_S
-    while len(waiting) and time.monotonic() < deadline:
+    while len(buffer) and time.monotonic() < deadline:
         time.sleep(0.01)
     output.finish()
     return 0
 
 
 def _resampler(from_hz: int, to_hz: int) -> Any:
-    """From bytes to bytes, at another rate where the device takes no other."""
+    """Return a function from bytes to bytes that converts the sample rate, if it must change."""
     if from_hz == to_hz:
         return lambda data: data
     import soxr
@@ -273,6 +276,6 @@ def _resampler(from_hz: int, to_hz: int) -> Any:
 
 
 if __name__ == "__main__":
-    # What PortAudio does at the end of a process may hang, as finishing may: whoever started this
-    # process ends it then.
+    # Finishing may hang; the parent process then kills this one. _exit, because PortAudio's own
+    # clean-up at the end of a process may hang as well.
     os._exit(main(int(sys.argv[1])))

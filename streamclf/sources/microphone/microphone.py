@@ -1,4 +1,4 @@
-"""The microphone: a device that may refuse a rate, lose audio, vanish and come back."""
+"""The microphone: a source that survives refused sample rates, lost audio and lost devices."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from streamclf.sources.backoff import BackOff
 from streamclf.sources.base import Source, State
 from streamclf.sources.clock import Clock, StopSignal, SystemClock
 from streamclf.sources.microphone.backend import Backend
-from streamclf.sources.microphone.call_thread import Caller, SerialThread
+from streamclf.sources.microphone.call_thread import Caller, CallThread
 from streamclf.sources.microphone.connection import BLOCK_S, Connection, Connector
 from streamclf.sources.microphone.devices import InputDevice
 from streamclf.sources.microphone.drift import DriftMeter
@@ -21,37 +21,42 @@ from streamclf.sources.microphone.portaudio import PortAudioBackend
 from streamclf.sources.microphone.ring import CAPACITY_S, Captured
 from streamclf.sources.microphone.timeline import Timeline
 
-STALLED_S = 1.0
-"""Where the newest block is older, audio stalls; it may still go on as if nothing had been."""
-STALL_S = 2.0
-"""A device that delivered, and then nothing for so long, is lost."""
-FIRST_BLOCK_S = 5.0
-"""A sound server that idled takes up to 2 s before its first block."""
+STALLED_AFTER_S = 1.0
+"""Age of the newest block in seconds at which the device counts as stalled; it may recover."""
+LOST_AFTER_S = 2.0
+"""Seconds without a block after which a device that has delivered audio counts as lost."""
+FIRST_BLOCK_TIMEOUT_S = 5.0
+"""Longest wait in seconds for the first block; a sound server that was idle takes up to 2 s."""
 OVERSLEPT_S = 0.5
-"""A wait that took so much longer than asked for: the process was frozen, not the device."""
+"""Seconds by which a wait may exceed its timeout; a longer one shows that this process was frozen,
+and not the device."""
 ROUNDING_S = 1e-3
+"""Seconds of missing audio that count as rounding."""
 OPEN_TIMEOUT_S = 10.0
 CLOSE_TIMEOUT_S = 2.0
 
 
 class Microphone(Source):
-    """A microphone, found again when it was lost.
+    """A microphone that is found again after it was lost.
 
-    Finding it again initialises PortAudio anew, which ends every other stream that the process
-    has open: one microphone a process.
+    A process can have only one microphone: finding a lost one restarts PortAudio, which ends all
+    streams of the process.
 
     Args:
-        device: Its index, a part of its name, or None for the system's default.
-        channels: How many to record; None for all it has, but at most two.
-        reconnect: Whether to wait for a device that was lost; else `blocks` raises.
-        backend: The audio system; PortAudio unless given.
-        clock: Time and waiting; the system's unless given.
-        calls: What calls the audio system; a thread unless given.
-        block_s: Seconds of audio a block.
+        device: Index or part of the name of the device; None for the system's default.
+        channels: Number of channels to record; None for all of the device, at most two.
+        reconnect: Whether to wait for a lost device; otherwise `blocks` raises.
+        backend: The audio system; PortAudio by default.
+        clock: Clock for time and waiting; the system's by default.
+        calls: Caller of the audio system; a thread by default.
+        block_s: Length of a block in seconds.
         capacity_s: Seconds of audio that are kept for a slow reader.
 
     Attributes:
-        name: The device's name once it is open, before that what was asked for.
+        name: Name of the device; before it is opened, the ``device`` that was asked for.
+
+    Raises:
+        DeviceError: ``channels`` is below 1.
     """
 
     live = True
@@ -74,7 +79,7 @@ class Microphone(Source):
         self._reconnects = reconnect
         self._backend = backend or PortAudioBackend()
         self._clock = clock or SystemClock()
-        self._calls = calls or SerialThread(self._clock)
+        self._calls = calls or CallThread(self._clock)
         self._connector = Connector(
             self._backend, self._clock, device, channels, block_s, capacity_s
         )
@@ -84,35 +89,35 @@ class Microphone(Source):
         self._closed = False
         self._state: State = "listening"
         self._drift: DriftMeter | None = None
-        self._over: float | None = None
+        self._ended_at: float | None = None
 
     @property
     def pace(self) -> float:
-        """A microphone waits for nobody."""
+        """Real time: a microphone does not wait for its reader."""
         return 1.0
 
     @property
     def state(self) -> State:
-        """By the age of the newest block: one that is late is known before it is missed."""
+        """State of the device; while it is open, it follows from the age of the newest block."""
         connection = self._connection
         newest = connection.ring.newest if connection is not None else None
         if self._state != "listening" or newest is None:
             return self._state
-        return "stalled" if self._clock.now() - newest > STALLED_S else "listening"
+        return "stalled" if self._clock.now() - newest > STALLED_AFTER_S else "listening"
 
     @property
     def drift_ppm(self) -> float | None:
-        """Of the device's clock against the system's monotonic one."""
+        """Rate error of the device's clock in ppm, above 0 if it is fast; None if unknown."""
         return self._drift.ppm if self._drift is not None else None
 
     def blocks(self, sample_rate: int) -> Iterator[Block | Gap | Notice]:
-        """Yield what the device hears until `stop`, and word of what it could not hear.
+        """Yield the audio of the device until `stop`, with gaps for missing audio.
 
         Args:
-            sample_rate: Asked of the device in Hz; where it refuses, its default is taken.
+            sample_rate: Wanted sample rate in Hz. If the device refuses it, its default is used.
 
         Raises:
-            DeviceError: It cannot be opened; or it was lost and ``reconnect`` is off.
+            DeviceError: The device cannot be opened, or it was lost and ``reconnect`` is off.
         """
         if self._stop.is_set() or self._closed:
             return
@@ -122,13 +127,13 @@ class Microphone(Source):
                 return
             timeline = Timeline(connection.sample_rate, self._clock.now(), connection.latency_s)
             self._drift = timeline.drift
-            yield from self._tell_refusal(connection, sample_rate, timeline)
+            yield from self._report_refusal(connection, sample_rate, timeline)
             while connection is not None:
                 reason = yield from self._listen(connection, timeline)
                 if self._stop.is_set():
                     return
-                if self._over is not None:
-                    yield from self._finish(timeline, self._over)
+                if self._ended_at is not None:
+                    yield from self._account_until(timeline, self._ended_at)
                     return
                 self._state = "lost"
                 if not self._reconnects:
@@ -143,10 +148,10 @@ class Microphone(Source):
             self.close()
 
     def list_inputs(self) -> list[InputDevice]:
-        """The devices that can record; safe while this one is open, from any thread.
+        """List the devices that can record; any thread may call this while the device is open.
 
         Raises:
-            DeviceError: They cannot be listed just now.
+            DeviceError: The audio system fails, or is busy.
         """
         try:
             return self._calls.call(self._backend.list_devices, CLOSE_TIMEOUT_S)
@@ -154,7 +159,7 @@ class Microphone(Source):
             raise DeviceError("microphones cannot be listed: the audio system is busy") from None
 
     def stop(self) -> None:
-        """End `blocks` at once, whatever it waits for; what is in the ring is left there."""
+        """End `blocks` at once, even while it waits; audio in the ring is dropped."""
         self._stop.set()
         connection = self._connection
         if connection is not None:
@@ -162,21 +167,21 @@ class Microphone(Source):
         self._calls.interrupt()
 
     def finish(self, time: float) -> None:
-        """Say that nothing more will ever sound; `blocks` ends behind what is in the ring.
+        """End `blocks` after the audio in the ring, because the sound is over.
 
-        Only what pretends to be a device knows that.
+        Only a simulated device can know that.
 
         Args:
-            time: The clock's seconds at which the sound was over.
+            time: Seconds of the clock at which the sound ended.
         """
-        self._over = time
+        self._ended_at = time
         if self._connection is not None:
             self._connection.ring.finish()
         self._stop.wake()
 
     def close(self) -> None:
-        """Release the device; a call to it that hangs is left behind after a moment."""
-        with self._closing:  # the reader closes as well, when it has ended
+        """Release the device; a call that hangs is abandoned after `CLOSE_TIMEOUT_S`."""
+        with self._closing:  # `blocks` calls this as well when it ends
             if self._closed:
                 return
             self._closed = True
@@ -184,7 +189,7 @@ class Microphone(Source):
             self._backend.abandon()
 
     def _open(self, sample_rate: int) -> Connection | None:
-        """Connect for the first time; None if `stop` was called meanwhile."""
+        """Connect for the first time; returns None if `stop` was called meanwhile."""
         try:
             return self._connect(sample_rate)
         except TimeoutError:
@@ -198,11 +203,11 @@ class Microphone(Source):
     def _connect(self, sample_rate: int) -> Connection:
         connection = self._calls.call(lambda: self._connector.connect(sample_rate), OPEN_TIMEOUT_S)
         self.name = connection.device.name
-        # From here on `stop` wakes this ring; who waits on it looks at the signal first.
+        # From here on `stop` wakes this ring; a reader checks the signal before it waits.
         self._connection = connection
         return connection
 
-    def _tell_refusal(
+    def _report_refusal(
         self, connection: Connection, sample_rate: int, timeline: Timeline
     ) -> Iterator[Notice]:
         if connection.refusal:
@@ -217,37 +222,37 @@ class Microphone(Source):
     def _listen(
         self, connection: Connection, timeline: Timeline
     ) -> Generator[Block | Gap, None, str]:
-        """Yield audio until the device is lost; returns why (or anything after `stop`)."""
-        limit_s = STALL_S if timeline.position else FIRST_BLOCK_S
-        deadline = self._clock.now() + limit_s
+        """Yield audio until the device is lost; returns the reason (any text after `stop`)."""
+        timeout_s = LOST_AFTER_S if timeline.position else FIRST_BLOCK_TIMEOUT_S
+        deadline = self._clock.now() + timeout_s
         while not self._stop.is_set():
             captured = connection.ring.read(deadline - self._clock.now())
             if self._stop.is_set():
                 break
             if captured is not None:
                 yield from timeline.place(captured)
-                limit_s = STALL_S
-                # What the ring had no room for shows as well that the device lives.
-                deadline = (connection.ring.newest or captured.arrived) + limit_s
+                timeout_s = LOST_AFTER_S
+                # Blocks dropped by a full ring also show that the device works.
+                deadline = (connection.ring.newest or captured.arrived) + timeout_s
             elif connection.ring.finished:
                 return "the audio system ended its stream"
             else:
                 late_s = self._clock.now() - deadline
                 if 0 <= late_s < OVERSLEPT_S:
-                    return f"no audio for {limit_s:g} s"
+                    return f"no audio for {timeout_s:g} s"
                 if late_s >= OVERSLEPT_S:
-                    deadline = self._clock.now() + limit_s
+                    deadline = self._clock.now() + timeout_s
         return ""
 
     def _await_return(
         self, sample_rate: int, timeline: Timeline
     ) -> Generator[Block | Gap | Notice, None, Connection | None]:
-        """Try until the device delivers again; None if `stop` was called."""
+        """Try to open the device until it delivers audio; returns None after `stop` or `finish`."""
         with suppress(TimeoutError):
             self._calls.call(self._connector.close, CLOSE_TIMEOUT_S)
         lost_since = timeline.end_time
         back_off = BackOff()
-        while not self._stop.sleep(back_off.next_s()) and self._over is None:
+        while not self._stop.sleep(back_off.next_s()) and self._ended_at is None:
             self.tell_waiting()
             self._state = "reconnecting"
             try:
@@ -255,20 +260,21 @@ class Microphone(Source):
             except (DeviceError, TimeoutError):
                 self._state = "lost"
                 continue
-            first = None if self._stop.is_set() else connection.ring.read(FIRST_BLOCK_S)
+            first = None if self._stop.is_set() else connection.ring.read(FIRST_BLOCK_TIMEOUT_S)
             if first is not None and not self._stop.is_set():
                 away_s = self._clock.now() - lost_since
                 self._state = "listening"
                 yield from self._resume(connection, first, timeline, away_s)
-                yield from self._tell_refusal(connection, sample_rate, timeline)
+                yield from self._report_refusal(connection, sample_rate, timeline)
                 yield from timeline.place(first)
                 return connection
             self._state = "lost"
-        yield from self._finish(timeline, self._clock.now() if self._over is None else self._over)
+        ended_at = self._clock.now() if self._ended_at is None else self._ended_at
+        yield from self._account_until(timeline, ended_at)
         return None
 
-    def _finish(self, timeline: Timeline, time: float) -> Iterator[Gap]:
-        """Account for the time up to the end, if more is missing than a rounding."""
+    def _account_until(self, timeline: Timeline, time: float) -> Iterator[Gap]:
+        """Yield the gap up to a time, unless it is no more than rounding."""
         if time - timeline.end_time > ROUNDING_S:
             gap = timeline.lose_until(time)
             if gap is not None:
@@ -277,7 +283,7 @@ class Microphone(Source):
     def _resume(
         self, connection: Connection, first: Captured, timeline: Timeline, away_s: float
     ) -> Iterator[Gap | Notice]:
-        """Account for the time away, and go over to the new rate if it changed."""
+        """Yield the gap of the lost time and a notice; change to the new sample rate if any."""
         onset = first.arrived - first.n_samples / connection.sample_rate
         gap = timeline.lose_until(onset)
         if gap is not None:
@@ -287,10 +293,10 @@ class Microphone(Source):
             message += f", at {connection.sample_rate} Hz instead of {timeline.sample_rate} Hz"
             timeline.change_rate(connection.sample_rate)
         timeline.latency_s = connection.latency_s
-        if connection.doubtful:
+        if connection.ambiguous:
             message += (
                 "; another of the same make was there, and they cannot be told apart: this may be "
                 "the other (keep one of each make, or listen with --no-reconnect)"
             )
-        level: Literal["info", "warning"] = "warning" if connection.doubtful else "info"
+        level: Literal["info", "warning"] = "warning" if connection.ambiguous else "info"
         yield Notice(timeline.position, timeline.sample_rate, message, level)

@@ -1,15 +1,14 @@
 """PortAudio: microphones and the loudspeaker, through sounddevice.
 
-Everything that imports sounddevice is here, also for what plays
-(`streamclf.sources.microphone.loudspeaker`).
-What was found about PortAudio (19.6, ALSA, with PulseAudio behind it), and decides how
+Only this module imports sounddevice, also for `streamclf.sources.microphone.loudspeaker`.
+These observations of PortAudio (19.6, ALSA, with PulseAudio behind it) decide how
 `streamclf.sources.microphone.microphone` uses it:
 
-- When the sound server dies the stream ends by itself: the finished callback is called at once.
-- When the server freezes nothing is called any more, aborting the stream takes 30 s and closing
-  it may never return. So callers make every call on one thread, with a deadline.
-- Devices are listed once, when PortAudio is initialised; only a new initialisation sees others.
-- PortAudio and ALSA write about failures on standard error, from C.
+- When the sound server dies, the stream ends: the finished callback is called at once.
+- When the server freezes, no callback is called any more, aborting the stream takes 30 s, and
+  closing it may never return. So all calls are made by one thread, with a deadline.
+- PortAudio lists devices when it is initialised; only a new initialisation finds new devices.
+- PortAudio and ALSA write about failures to standard error, from C.
 """
 
 from __future__ import annotations
@@ -22,16 +21,16 @@ from typing import Any
 from streamclf.core.errors import DeviceError
 from streamclf.core.records import Waveform
 from streamclf.sources.microphone.backend import Callback, OpenStream
-from streamclf.sources.microphone.device_identity import Look, Remembered
+from streamclf.sources.microphone.device_identity import DeviceIdentity, ProbeResult
 from streamclf.sources.microphone.devices import InputDevice
 from streamclf.sources.microphone.probe import probe
 
 
 class PortAudioBackend:
-    """PortAudio, through sounddevice, which is imported when first needed."""
+    """PortAudio through sounddevice, which is imported when it is first needed."""
 
     def list_devices(self) -> list[InputDevice]:
-        """The devices that can record.
+        """List the devices that can record.
 
         Raises:
             DeviceError: There is no PortAudio library, or it fails.
@@ -65,10 +64,10 @@ class PortAudioBackend:
         callback: Callback,
         finished: Callable[[], None],
     ) -> OpenStream:
-        """Open and start an input stream of float32 samples.
+        """Open and start an input stream of float32 samples, see `Backend.open`.
 
         Raises:
-            DeviceError: PortAudio refuses; the message is PortAudio's, without the device.
+            DeviceError: PortAudio refuses; the message is PortAudio's, without the device's name.
         """
         sounddevice = _import_sounddevice()
 
@@ -82,7 +81,7 @@ class PortAudioBackend:
                 channels=channels,
                 blocksize=block_samples,
                 dtype="float32",
-                # Answers may be a little late; audio must not be lost.
+                # A high latency, because results may be a little late but audio must not be lost.
                 latency="high",
                 callback=on_block,
                 finished_callback=finished,
@@ -96,19 +95,19 @@ class PortAudioBackend:
             raise DeviceError(error) from error
         return _PortAudioStream(stream)
 
-    def probe(self, lost: Remembered) -> Look:
-        """Look in another process, which takes what PortAudio leaks with it."""
+    def probe(self, lost: DeviceIdentity) -> ProbeResult:
+        """Search for a lost device in another process; memory that PortAudio leaks ends with it."""
         return probe(lost)
 
     def reset(self) -> None:
         """Terminate PortAudio and initialise it again.
 
         Raises:
-            DeviceError: It cannot be initialised.
+            DeviceError: PortAudio cannot be initialised.
         """
         sounddevice = _import_sounddevice()
         try:
-            # An earlier reset may have failed half way; each initialisation counts.
+            # Initialisations are counted, and an earlier reset may have failed half way.
             while sounddevice._initialized:
                 sounddevice._terminate()
             sounddevice._initialize()
@@ -116,7 +115,7 @@ class PortAudioBackend:
             raise DeviceError(f"PortAudio cannot start: {error}") from error
 
     def abandon(self) -> None:
-        """Keep sounddevice from terminating PortAudio at exit, which would hang as well."""
+        """Keep sounddevice from terminating PortAudio at exit, which would hang too."""
         atexit.unregister(_import_sounddevice()._exit_handler)
 
 
@@ -128,18 +127,19 @@ class _PortAudioStream:
         self.latency_s = float(stream.latency)
 
     def close(self) -> None:
-        # abort, not stop: what is still in the device's buffers is not waited for.
+        # abort does not wait for the device's buffers, as stop would.
         self._stream.abort()
         self._stream.close()
 
 
 @dataclass(frozen=True)
 class Output:
-    """A device that plays.
+    """An open device that plays.
 
     Attributes:
-        sample_rate: In Hz; another than was asked for where the device refuses that.
-        finish: Waits until what it took was heard, and stops. May hang with the sound server.
+        sample_rate: Sample rate in Hz; the device's default if it refused the wanted one.
+        finish: Waits until all samples have been played, and stops; may hang if the sound server
+            does.
     """
 
     sample_rate: int
@@ -149,12 +149,12 @@ class Output:
 def open_output(
     sample_rate: int, take: Callable[[int], bytes], finished: Callable[[], object]
 ) -> Output:
-    """Start to play on the default loudspeaker, mono float32.
+    """Start playing mono float32 samples on the default loudspeaker.
 
     Args:
-        sample_rate: In Hz.
-        take: Gives exactly as many bytes of samples as it is asked for; called by the device.
-        finished: Called when it stops, also by itself as when the sound server dies.
+        sample_rate: Wanted sample rate in Hz.
+        take: Returns exactly the given number of bytes of samples; called in the device's thread.
+        finished: Called when playback ends, also when it ends because the sound server died.
 
     Raises:
         DeviceError: There is no loudspeaker, or it cannot be opened.
@@ -188,7 +188,7 @@ def open_output(
 
 
 def _default_input(sounddevice: Any, host_apis: Any) -> int:
-    """Index of the default input device, -1 if there is none."""
+    """Return the index of the default input device, -1 if there is none."""
     chosen = sounddevice.default.device[0]
     if chosen >= 0:
         return int(chosen)
@@ -200,7 +200,7 @@ def _import_sounddevice(wanted: str = "microphone") -> Any:
     """Import sounddevice, which loads and initialises PortAudio.
 
     Args:
-        wanted: What there is none of without it.
+        wanted: Kind of device that needs it, for the error message.
 
     Raises:
         DeviceError: There is no PortAudio library, or it does not start.

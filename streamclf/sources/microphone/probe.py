@@ -1,7 +1,7 @@
-"""A short-lived process that looks whether a lost microphone can be opened again.
+"""Search for a lost microphone by a short-lived process that tries to open it.
 
-Every new initialisation of PortAudio leaks some 12 kB (ALSA's configuration, its connection to
-the sound server), and a call into it may hang for ever. In a process of its own both end with it.
+Each initialisation of PortAudio leaks about 12 kB (ALSA's configuration, its connection to the
+sound server), and a call into it may hang for ever. A separate process ends with both.
 """
 
 from __future__ import annotations
@@ -11,21 +11,24 @@ import subprocess
 import sys
 
 from streamclf.core import child_python
-from streamclf.sources.microphone.device_identity import Look, Remembered
+from streamclf.sources.microphone.device_identity import DeviceIdentity, ProbeResult
 
 TIMEOUT_S = 6.0
-THERE, AWAY = 0, 3
-"""Exit codes; any other says nothing of the device."""
+PRESENT, ABSENT = 0, 3
+"""Exit codes of the process; any other code tells nothing about the device."""
 
 
-def probe(lost: Remembered) -> Look:
-    """See whether a device is there and can be opened; it is, as well, where that cannot be told.
+def probe(lost: DeviceIdentity) -> ProbeResult:
+    """Find out whether a lost device is connected and can be opened.
 
     Args:
-        lost: As it was, and which others of its make were there.
+        lost: The device, and the other devices of its make.
+
+    Returns:
+        The result; the device counts as connected where the process cannot tell.
     """
     if not sys.executable:
-        return Look(there=True)
+        return ProbeResult(present=True)
     device = lost.device
     arguments = [device.name, device.host_api, str(lost.place), *lost.twins]
     try:
@@ -36,20 +39,23 @@ def probe(lost: Remembered) -> Look:
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             timeout=TIMEOUT_S,
-            # Ctrl-C is meant for the one who listens.
+            # Ctrl-C is meant for the main process alone.
             start_new_session=True,
             check=False,
         )
     except subprocess.TimeoutExpired:
-        return Look(there=False)
+        return ProbeResult(present=False)
     except OSError:
-        return Look(there=True)
-    # Killed by a signal: what crashes there would have crashed here.
-    return Look(done.returncode != AWAY and done.returncode >= 0, _names(done.stdout))
+        return ProbeResult(present=True)
+    # A negative code is a crash by a signal, which opening the device here would cause as well.
+    return ProbeResult(done.returncode != ABSENT and done.returncode >= 0, _names(done.stdout))
 
 
 def _names(printed: bytes) -> tuple[str, ...] | None:
-    """What `main` prints, if it came so far; the audio system may have said something before."""
+    """Read the names printed by the process; None if it printed none.
+
+    The audio system may have printed other lines before them.
+    """
     try:
         names = json.loads(printed.splitlines()[-1])
     except (IndexError, ValueError):

@@ -1,4 +1,4 @@
-"""The process that `probe` starts: it opens PortAudio, looks for a device, and ends."""
+"""Program started by `probe`: it searches for a device, tries to open it, and exits."""
 
 from __future__ import annotations
 
@@ -8,31 +8,41 @@ import signal
 import sys
 
 from streamclf.core.errors import DeviceError
-from streamclf.sources.microphone.device_identity import Remembered
+from streamclf.sources.microphone.device_identity import DeviceIdentity
 from streamclf.sources.microphone.devices import InputDevice
 from streamclf.sources.microphone.portaudio import PortAudioBackend
-from streamclf.sources.microphone.probe import AWAY, THERE, TIMEOUT_S
+from streamclf.sources.microphone.probe import ABSENT, PRESENT, TIMEOUT_S
 
 
 def main(name: str, host_api: str, place: str, *twins: str) -> int:
-    """Look for a device and open it; the exit code. Prints the names of all of its make."""
+    """Search for a device, print the names of all of its make, and open it.
+
+    Args:
+        name: Name of the device.
+        host_api: Its host API.
+        place: Number of devices with the same name before it in the system's list.
+        *twins: Names of the other devices of its make that were connected with it.
+
+    Returns:
+        The exit code.
+    """
     backend = PortAudioBackend()
-    lost = Remembered(InputDevice(-1, name, host_api, 1, 0.0), twins, int(place))
+    lost = DeviceIdentity(InputDevice(-1, name, host_api, 1, 0.0), twins, int(place))
     try:
         inputs = backend.list_devices()
         print(json.dumps(lost.names_in(inputs)), flush=True)
         found = lost.find(inputs)
         if found is None:
-            return AWAY
+            return ABSENT
         rate = round(found.default_sample_rate)
         backend.open(found, rate, 1, rate // 10, lambda *_: None, lambda: None)
     except DeviceError:
-        return AWAY
-    return THERE
+        return ABSENT
+    return PRESENT
 
 
 if __name__ == "__main__":
     if hasattr(signal, "alarm"):
-        signal.alarm(round(2 * TIMEOUT_S))  # should nobody be left who waits
-    # Nothing is closed: a sound server that hangs would hold that up.
+        signal.alarm(round(2 * TIMEOUT_S))  # ends this process if its parent is gone
+    # _exit closes nothing, because that would hang with a sound server that hangs.
     os._exit(main(*sys.argv[1:]))

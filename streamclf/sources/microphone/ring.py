@@ -1,9 +1,9 @@
-"""The bounded ring between the audio callback and the reader.
+"""Ring buffer of limited size between the audio callback and the reader.
 
-The callback runs on a thread of the audio system that must never wait: it copies into a slot
-allocated beforehand and puts the slot's index on a queue. When the reader is too slow and no
-slot is free the frames are dropped, counted, and the count travels with the next block, so that
-the gap lies exactly where the audio was lost.
+The callback runs in a thread of the audio system that must never wait. It copies samples into a
+slot allocated beforehand and puts the slot's index on a queue. When the reader is too slow and no
+slot is free, samples are dropped and counted. The count is stored with the next block, so that the
+gap lies exactly where audio was lost.
 """
 
 from __future__ import annotations
@@ -18,18 +18,19 @@ from streamclf.core.records import Waveform
 from streamclf.sources.clock import Clock
 
 CAPACITY_S = 10.0
+"""Seconds of audio kept for a slow reader."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Captured:
-    """One block as the callback saw it.
+    """One block as the callback received it.
 
     Attributes:
-        waveform: ``(channels, samples)`` float32, the reader's own copy.
+        waveform: ``(channels, samples)`` float32, a copy.
         n_dropped: Samples dropped just before it because the ring was full.
-        overflowed: Whether the audio system said that it lost audio before it.
-        adc_time: Seconds, on the audio system's own clock, of its first sample; 0 if unknown.
-        arrived: Monotonic seconds when the callback got it.
+        overflowed: Whether the audio system reported a loss before it.
+        adc_time: Time of its first sample in seconds of the audio system's clock; 0 if unknown.
+        arrived: Time at which the callback received it, in monotonic seconds.
     """
 
     waveform: Waveform
@@ -46,7 +47,7 @@ class Captured:
 
 @dataclass(slots=True)
 class _Slot:
-    """A block's place in the ring; ``frames`` is ``(block_samples, channels)`` float32."""
+    """Memory for one block in the ring; ``frames`` is ``(block_samples, channels)`` float32."""
 
     frames: Waveform
     n_samples: int = 0
@@ -57,14 +58,19 @@ class _Slot:
 
 
 class Ring:
-    """At most ``capacity_s`` seconds of audio, one writer, one reader.
+    """Ring buffer of ``capacity_s`` seconds of audio for one writer and one reader.
 
     Args:
-        sample_rate: In Hz.
-        channels: Channels of every block.
-        block_samples: Samples a slot; longer input takes several slots.
-        clock: Gives the arrival times and waits for the reader.
+        sample_rate: Sample rate in Hz.
+        channels: Number of channels.
+        block_samples: Samples a slot; a longer block takes several slots.
+        clock: Clock for arrival times and for the reader's wait.
         capacity_s: Seconds of audio kept for a slow reader.
+
+    Attributes:
+        finished: Whether the audio system ended the stream.
+        newest: Arrival of the newest block in monotonic seconds, including dropped blocks; None
+            before the first.
     """
 
     def __init__(
@@ -90,15 +96,14 @@ class Ring:
         self._lost_overflow = False
         self.finished = False
         self.newest: float | None = None
-        """Monotonic seconds when the newest block came, also one that was dropped."""
 
     def write(self, indata: Waveform, overflowed: bool, adc_time: float) -> None:
-        """Take what the callback got; never waits.
+        """Store a block from the callback; never waits.
 
         Args:
             indata: ``(samples, channels)`` float32, valid only during the call.
-            overflowed: The audio system's flag: it lost audio before this block.
-            adc_time: Seconds, on the audio system's clock, of the first sample.
+            overflowed: Whether the audio system lost audio before this block.
+            adc_time: Time of the first sample in seconds of the audio system's clock.
         """
         arrived = self.newest = self._clock.now()
         for start in range(0, len(indata), self._block_samples):
@@ -120,9 +125,12 @@ class Ring:
             self._filled.put(index)
 
     def read(self, timeout_s: float) -> Captured | None:
-        """Wait for the next block, at most ``timeout_s``; None if none came or `wake` was called.
+        """Wait for the next block, at most ``timeout_s`` seconds.
 
-        What was written before `wake` or `finish` is still delivered before they take effect.
+        Blocks written before `wake` or `finish` are delivered before those take effect.
+
+        Returns:
+            The block; None if none came in time, or `wake` or `finish` was called.
         """
         try:
             index = self._clock.wait(self._filled, timeout_s)
@@ -142,10 +150,10 @@ class Ring:
         return captured
 
     def wake(self) -> None:
-        """End the reader's wait; safe from any thread and from a signal handler."""
+        """End the reader's wait; safe to call from any thread and from a signal handler."""
         self._filled.put(None)
 
     def finish(self) -> None:
-        """Say that no more audio will come (the audio system ended the stream)."""
+        """Mark the end of the audio, when the audio system has ended the stream."""
         self.finished = True
         self.wake()

@@ -1,1 +1,1 @@
-"""Recordings: how they are found, read and dated."""
+"""Recordings on disk or through a pipe: finding, reading and dating them."""

@@ -1,4 +1,4 @@
-"""Anything FFmpeg opens -> blocks, through PyAV: files, URLs and encoded standard input."""
+"""Decoding by FFmpeg through PyAV: files, URLs and encoded standard input."""
 
 from __future__ import annotations
 
@@ -12,39 +12,39 @@ import numpy as np
 from streamclf.core.errors import SourceError, StreamError
 from streamclf.core.records import Block, Gap, Notice, Waveform, rescale
 from streamclf.sources.array import to_float
-from streamclf.sources.base import KEPT
-from streamclf.sources.containers.part import NEXT_TO_NOTHING_S, Part
+from streamclf.sources.base import RESULTS_KEPT
+from streamclf.sources.containers.part import NEGLIGIBLE_S, Part
 
 JUMP_S = 0.1
-"""Time stamps this far ahead of the samples delivered mean that audio is missing."""
-JUMP_BEHIND_DAMAGE_S = 0.002
-"""The same behind a packet that could not be decoded: containers round to milliseconds."""
-LONGEST_JUMP_S = 24 * 3600.0
-"""Beyond it the time stamps are not to be believed (a wrapped or restarted clock)."""
+"""Seconds; if a time stamp is further than this ahead of the samples, audio is missing."""
+JUMP_AFTER_DAMAGE_S = 0.002
+"""The same limit after a packet that could not be decoded; containers round to milliseconds."""
+MAX_JUMP_S = 24 * 3600.0
+"""Seconds; a larger jump of the time stamps comes from a wrapped or restarted clock."""
 LATE_START = "late start"
 """Cause of the gap before audio that begins later than the video beside it."""
 
 
 class Decoder:
-    """One audio stream of a container: the first that can be decoded.
+    """Decoder of the first usable audio stream of a container.
 
     Args:
         source: A path, a URL, or a binary file object to read from.
-        options: FFmpeg's, such as ``{"rtsp_transport": "tcp"}``.
-        timeout_s: For opening and for each read of a network source.
-        part: What is known of a recording beforehand.
+        options: Options of FFmpeg, such as ``{"rtsp_transport": "tcp"}``.
+        timeout_s: Timeout in seconds for opening and for each read of a network source.
+        part: The part of a recording to decode; None for other sources.
         first_track: Number of the first audio stream to consider, from 0.
-        block_samples: Samples that are gathered into a block; 0 for blocks as they are decoded.
-        as_played: Whether positions are a player's, as those of a part are: before audio that
-            begins later than the video beside it lies a gap.
+        block_samples: Number of samples that are joined into a block; 0 for blocks as decoded.
+        as_played: Whether positions count from where a player begins: audio that begins later than
+            its video then has a gap before it. This always holds for a ``part``.
 
     Attributes:
-        next_track: Number of the next audio stream, if there is one.
-        comment: Empty: FFmpeg tells it in too many ways.
-        read_to: 0: FFmpeg reads to the end of the file.
+        next_track: Number of the next audio stream; None if there is none.
+        comment: Empty, because comments have no common form in FFmpeg.
+        read_to: 0, because FFmpeg reads to the end of the file.
 
     Raises:
-        StreamError: It cannot be opened or holds no audio.
+        StreamError: The source cannot be opened, or holds no audio.
     """
 
     comment = ""
@@ -87,27 +87,27 @@ class Decoder:
 
     @property
     def duration_s(self) -> float | None:
-        """Length in seconds where the container tells it, or FFmpeg reckons it."""
+        """Length in seconds that the container states or FFmpeg estimates; None if unknown."""
         return self._part.promised_s or self._duration_s
 
     def blocks(self, stopped: Callable[[], bool]) -> Iterator[Block | Gap | Notice]:
         """Yield decoded blocks; jumps of the time stamps become gaps.
 
         Args:
-            stopped: Asked before each packet; True ends the stream.
+            stopped: Called before each packet; True ends the stream.
 
         Raises:
-            SourceError: Reading failed, or nothing at all could be decoded.
+            SourceError: Reading failed, audio is missing or damaged, or nothing could be decoded.
         """
         if self._remark:
             yield Notice(0, 1, self._remark)
-        clock = _Clock(self._begin_s() if self._is_as_played else None)
+        timeline = _FrameTimeline(self._begin_s() if self._is_as_played else None)
         damage = _Damage()
-        items = self._items(clock, damage, stopped)
-        yield from gather(items, self._block_samples) if self._block_samples else items
+        items = self._items(timeline, damage, stopped)
+        yield from join_blocks(items, self._block_samples) if self._block_samples else items
         if damage.is_stopped:
             return
-        yield from self._conclude(clock, damage)
+        yield from self._report_missing(timeline, damage)
 
     def close(self) -> None:
         """Close the container."""
@@ -116,9 +116,9 @@ class Decoder:
             self._file.close()
 
     def _items(
-        self, clock: _Clock, damage: _Damage, stopped: Callable[[], bool]
+        self, timeline: _FrameTimeline, damage: _Damage, stopped: Callable[[], bool]
     ) -> Iterator[Block | Gap | Notice]:
-        """Decode to the end, or to where reading fails."""
+        """Decode to the end, or until reading fails."""
         try:
             for packet in self._container.demux(self._stream):
                 if stopped():
@@ -127,56 +127,58 @@ class Decoder:
                 try:
                     frames = packet.decode()
                 except self._errors:
-                    # The gap in the time stamps accounts for what it held.
+                    # The jump of the time stamps after it becomes the gap.
                     damage.add(packet)
-                    clock.is_damaged = True
+                    timeline.is_damaged = True
                     continue
                 for frame in frames:
-                    yield from clock.place(frame)
+                    yield from timeline.place(frame)
         except self._errors as error:
             damage.end = self._why(error)
-            # Its threads hold what was read before.
+            # The threads of the decoder still hold frames read before the error.
             with suppress(*self._errors, EOFError):
                 for frame in self._stream.codec_context.decode(None):
-                    yield from clock.place(frame)
+                    yield from timeline.place(frame)
 
-    def _conclude(self, clock: _Clock, damage: _Damage) -> Iterator[Gap | Notice]:
-        """Say what is missing: a notice where it is next to nothing, else an error."""
-        if clock.position == 0:
+    def _report_missing(self, timeline: _FrameTimeline, damage: _Damage) -> Iterator[Gap | Notice]:
+        """Report missing audio: as a notice where it is negligible, else as an error."""
+        if timeline.position == 0:
             if damage.end:
                 raise StreamError(f"reading failed at 0.00 s: {damage.end}")
             raise SourceError("holds no audio that can be decoded")
-        rate, heard_s = clock.sample_rate, clock.position / clock.sample_rate
-        promised_s = self._promised_s(clock)
-        missing_s = promised_s - heard_s
+        rate, decoded_s = timeline.sample_rate, timeline.position / timeline.sample_rate
+        promised_s = self._promised_s(timeline)
+        missing_s = promised_s - decoded_s
         faults = []
         if damage.is_audible:
             faults.append(f"{damage} could not be decoded")
-        elif self._part.kind == "FLAC" and clock.missing_s:
-            # Its frames are numbered: what is missing has been there.
-            faults.append(f"the data is damaged at {clock.missing_at_s:.2f} s")
+        elif self._part.kind == "FLAC" and timeline.missing_s:
+            # Frames of FLAC are numbered, so missing frames were in the file before.
+            faults.append(f"the data is damaged at {timeline.missing_at_s:.2f} s")
         if missing_s >= self._slack_s():
-            yield Gap(clock.position, round(missing_s * rate), rate, "truncated")
+            yield Gap(timeline.position, round(missing_s * rate), rate, "truncated")
             faults.append(
-                f"is cut short: the header promises {promised_s:.2f} s, {heard_s:.2f} s are there"
+                f"is cut short: the header promises {promised_s:.2f} s, {decoded_s:.2f} s are there"
             )
         elif damage.end and not promised_s:
-            raise StreamError(f"reading failed at {heard_s:.2f} s: {damage.end}")
+            raise StreamError(f"reading failed at {decoded_s:.2f} s: {damage.end}")
         elif damage.end:
-            message = f"what follows its audio at {heard_s:.2f} s is none: {damage.end}"
-            yield Notice(clock.position, rate, message)
+            message = f"what follows its audio at {decoded_s:.2f} s is none: {damage.end}"
+            yield Notice(timeline.position, rate, message)
         elif self._part.cut_off and not promised_s:
-            faults.append(f"is cut short at {heard_s:.2f} s: {self._part.cut_off}")
+            faults.append(f"is cut short at {decoded_s:.2f} s: {self._part.cut_off}")
         elif self._part.cut_off:
-            yield Notice(clock.position, rate, f"{self._part.cut_off} behind its audio")
+            yield Notice(timeline.position, rate, f"{self._part.cut_off} behind its audio")
         elif damage.n_packets and not faults:
             lost_ms = 1000 * (damage.seconds or 0.0)
-            yield Notice(clock.position, rate, f"{damage} ({lost_ms:.0f} ms) could not be decoded")
+            yield Notice(
+                timeline.position, rate, f"{damage} ({lost_ms:.0f} ms) could not be decoded"
+            )
         if faults:
-            raise SourceError("; ".join(faults) + KEPT)
+            raise SourceError("; ".join(faults) + RESULTS_KEPT)
 
     def _choose(self, first_track: int) -> Any:
-        """The first audio stream whose coding FFmpeg knows."""
+        """Choose the first audio stream whose coding FFmpeg knows."""
         tracks = list(self._container.streams.audio)
         for number in range(first_track, len(tracks)):
             if tracks[number].codec_context is not None:
@@ -192,7 +194,7 @@ class Decoder:
         raise StreamError(f"holds {known}")
 
     def _begin_s(self) -> float | None:
-        """When a player's clock begins, where the audio has company."""
+        """Return the time stamp at which a player begins; None for a container with one stream."""
         others = [*self._container.streams.video, *self._container.streams.audio]
         others = [stream for stream in others if not _is_picture(stream)]
         times = [
@@ -202,34 +204,39 @@ class Decoder:
         ]
         return min(times) if len(others) > 1 and times else None
 
-    def _promised_s(self, clock: _Clock) -> float:
-        """Length that the header tells, from a player's 0 on; 0 where FFmpeg only estimates it."""
+    def _promised_s(self, timeline: _FrameTimeline) -> float:
+        """Return the length that the header states, in seconds; 0 where FFmpeg only estimates it.
+
+        It counts from the position at which a player begins.
+        """
         if self._part.promised_s:
             return self._part.promised_s
         if self._part.promised_samples:
-            return self._part.promised_samples / clock.sample_rate
-        if self._telling() is None or (self._part.cut_off and self._telling() in _BY_BYTES):
+            return self._part.promised_samples / timeline.sample_rate
+        container = self._length_format()
+        if container is None or (self._part.cut_off and container in _BY_BYTES):
             return 0.0
         if self._stream.duration and self._stream.time_base:
-            told_s = float(self._stream.duration * self._stream.time_base) + clock.late_s
-        # Beside a video, audio may well end sooner.
+            stated_s = float(self._stream.duration * self._stream.time_base) + timeline.late_s
+        # The length of the container may be that of its video, and audio may end sooner.
         elif len(self._container.streams) > 1:
             return 0.0
         else:
-            told_s = self._duration_s or 0.0
-        # Some count from 0, some from the first time stamp.
-        begun_s = max(clock.begin_s, 0.0) if self._telling() in _FROM_ZERO else 0.0
-        return max(told_s - begun_s, 0.0)
+            stated_s = self._duration_s or 0.0
+        # Some containers count the length from 0, others from the first time stamp.
+        begun_s = max(timeline.begin_s, 0.0) if container in _FROM_ZERO else 0.0
+        return max(stated_s - begun_s, 0.0)
 
-    def _telling(self) -> str | None:
+    def _length_format(self) -> str | None:
+        """Return the name of the container if its header states a length, else None."""
         names = self._container.format.name.split(",")
         return next((name for name in names if name in _SLACK_S), None)
 
     def _slack_s(self) -> float:
         part = self._part
         if part.promised_s or part.promised_samples or part.cut_off:
-            return NEXT_TO_NOTHING_S
-        return _SLACK_S.get(self._telling() or "", NEXT_TO_NOTHING_S)
+            return NEGLIGIBLE_S
+        return _SLACK_S.get(self._length_format() or "", NEGLIGIBLE_S)
 
     def _why(self, error: BaseException) -> str:
         if isinstance(error, self._exit_error) and self._timeout_s:
@@ -243,18 +250,22 @@ _SLACK_S = {
     "asf": 0.5,
     "flv": 0.1,
     "avi": 0.5,
-    "flac": NEXT_TO_NOTHING_S,
-    "wv": NEXT_TO_NOTHING_S,
-    "tta": NEXT_TO_NOTHING_S,
-    "ape": NEXT_TO_NOTHING_S,
+    "flac": NEGLIGIBLE_S,
+    "wv": NEGLIGIBLE_S,
+    "tta": NEGLIGIBLE_S,
+    "ape": NEGLIGIBLE_S,
 }
-"""Containers whose header tells the length, and by how much it may be above the audio's."""
+"""Containers whose header states the length, with the seconds by which that may exceed the audio's
+own."""
 _FROM_ZERO = ("matroska", "flac")
-"""Those whose length counts from 0 on, wherever the first time stamp lies."""
+"""Containers whose length counts from 0, wherever the first time stamp lies."""
 
 
-def count_seconds(path: Path) -> float | None:
-    """Seconds that FFmpeg decodes of a file, whatever its header says; None for none."""
+def count_decoded_seconds(path: Path) -> float | None:
+    """Count the seconds of audio that FFmpeg decodes from a file; None if there is none.
+
+    The header's length plays no part in it.
+    """
     import av
 
     seconds = 0.0
@@ -267,11 +278,15 @@ def count_seconds(path: Path) -> float | None:
     return seconds or None
 
 
-def blocks_from(path: Path, seconds: float) -> Iterator[Block]:
-    """Decode a file from a little before a place on, which its time stamps tell.
+def decode_from(path: Path, seconds: float) -> Iterator[Block]:
+    """Decode a file from shortly before a place on, which is found by time stamps.
 
-    That is soon had, however far the place is; and good for ears, not for results: nothing is
-    said of what is missing, and it ends where reading fails.
+    This is fast for any place, and is meant for playback, not for results: missing audio is not
+    reported, and decoding ends without an error where reading fails.
+
+    Args:
+        path: The file.
+        seconds: The place.
     """
     import av
 
@@ -293,17 +308,17 @@ def blocks_from(path: Path, seconds: float) -> Iterator[Block]:
 
 
 _BY_BYTES = ("asf", "avi")
-"""Those whose length FFmpeg reckons anew by the bytes that are there."""
+"""Containers whose length FFmpeg recalculates from the size of the file."""
 
 
 class _Damage:
-    """What could not be decoded or read.
+    """Record of packets that could not be decoded, and of the end of reading.
 
     Attributes:
-        n_packets: Not decoded.
-        seconds: That they held; None where one does not tell.
-        end: Why reading failed; empty if it came to the end.
-        is_stopped: Whether somebody ended it.
+        n_packets: Number of packets that could not be decoded.
+        seconds: Length of their audio; None where a packet does not state its length.
+        end: Reason why reading failed; empty if it reached the end.
+        is_stopped: Whether reading was stopped on request.
     """
 
     def __init__(self) -> None:
@@ -317,11 +332,11 @@ class _Damage:
 
     @property
     def is_audible(self) -> bool:
-        """Whether more than next to nothing could not be decoded."""
-        return self.seconds is None or self.seconds >= NEXT_TO_NOTHING_S
+        """Whether the audio that could not be decoded is too long to be ignored."""
+        return self.seconds is None or self.seconds >= NEGLIGIBLE_S
 
     def add(self, packet: Any) -> None:
-        """Count a packet."""
+        """Count a packet that could not be decoded."""
         self.n_packets += 1
         if not packet.duration or self.seconds is None:
             self.seconds = None
@@ -330,7 +345,7 @@ class _Damage:
 
 
 def _is_picture(stream: Any) -> bool:
-    """Whether a video is a cover."""
+    """Whether a video stream is a still cover picture."""
     disposition = getattr(stream, "disposition", None)
     return bool(disposition is not None and int(disposition) & _ATTACHED_PICTURE)
 
@@ -338,13 +353,15 @@ def _is_picture(stream: Any) -> bool:
 _ATTACHED_PICTURE = 0x400
 
 
-def gather(items: Iterable[Block | Gap | Notice], n_samples: int) -> Iterator[Block | Gap | Notice]:
-    """Make blocks of at most ``n_samples``: joined of short ones, for each costs something."""
+def join_blocks(
+    items: Iterable[Block | Gap | Notice], n_samples: int
+) -> Iterator[Block | Gap | Notice]:
+    """Join short blocks into blocks of at most ``n_samples``, because each block has a cost."""
     held: list[Block] = []
     n_held = 0
     for item in items:
-        if held and not (isinstance(item, Block) and _alike(held[0], item)):
-            yield _join(held)
+        if held and not (isinstance(item, Block) and _can_join(held[0], item)):
+            yield _concatenate(held)
             held, n_held = [], 0
         if not isinstance(item, Block):
             yield item
@@ -352,42 +369,42 @@ def gather(items: Iterable[Block | Gap | Notice], n_samples: int) -> Iterator[Bl
         held.append(item)
         n_held += item.n_samples
         while n_held >= n_samples:
-            whole = _join(held)
+            whole = _concatenate(held)
             rest = Block(
                 whole.position + n_samples, whole.waveform[:, n_samples:], whole.sample_rate
             )
             yield Block(whole.position, whole.waveform[:, :n_samples], whole.sample_rate)
             held, n_held = ([rest] if rest.n_samples else []), rest.n_samples
     if held:
-        yield _join(held)
+        yield _concatenate(held)
 
 
-def _alike(one: Block, other: Block) -> bool:
-    """Whether two blocks can be one."""
+def _can_join(one: Block, other: Block) -> bool:
+    """Whether two blocks have the same sample rate and number of channels."""
     return (one.sample_rate, len(one.waveform)) == (other.sample_rate, len(other.waveform))
 
 
-def _join(blocks: list[Block]) -> Block:
+def _concatenate(blocks: list[Block]) -> Block:
     if len(blocks) == 1:
         return blocks[0]
     waveform = np.concatenate([block.waveform for block in blocks], axis=1)
     return Block(blocks[0].position, waveform, blocks[0].sample_rate)
 
 
-class _Clock:
-    """Gives each decoded frame its place, by counting samples and by its time stamp.
+class _FrameTimeline:
+    """Positions of decoded frames, from a count of samples and from time stamps.
 
     Args:
-        begin_s: Time stamp at which a player's clock begins; None for that of the first frame.
+        begin_s: Time stamp at which a player begins; None for that of the first frame.
 
     Attributes:
-        position: Behind the last sample, at ``sample_rate``.
-        sample_rate: In Hz, of the last frame.
+        position: Position just after the last sample, at ``sample_rate``.
+        sample_rate: Sample rate of the last frame, in Hz.
         begin_s: Time stamp of the first sample; 0 where there is none.
-        late_s: How long after a player's 0 the first sample sounds.
-        is_damaged: Whether something before the next frame could not be decoded.
-        missing_s: Found missing by time stamps.
-        missing_at_s: Where the first of it was.
+        late_s: Seconds from where a player begins to the first sample.
+        is_damaged: Whether a packet before the next frame could not be decoded.
+        missing_s: Seconds of audio that time stamps showed to be missing.
+        missing_at_s: Place of the first missing audio, in seconds.
     """
 
     def __init__(self, begin_s: float | None = None) -> None:
@@ -402,7 +419,7 @@ class _Clock:
         self._origin_s: float | None = None
 
     def place(self, frame: Any) -> Iterator[Block | Gap | Notice]:
-        """Yield the frame as a block, behind the gap in front of it if there is one."""
+        """Yield a frame as a block, after the gap before it if there is one."""
         rate = int(frame.sample_rate)
         if rate != self.sample_rate:
             if self.position:
@@ -411,32 +428,32 @@ class _Clock:
             self.position = rescale(self.position, self.sample_rate, rate)
             self.sample_rate = rate
         if frame.time is not None:
-            yield from self._compare(frame.time)
+            yield from self._compare_time(frame.time)
         self.is_damaged = False
         waveform = _waveform(frame)
         if waveform.shape[1]:
             yield Block(self.position, waveform, rate)
             self.position += waveform.shape[1]
 
-    def _compare(self, time_s: float) -> Iterator[Gap]:
-        """Compare a frame's time stamp with the samples counted so far."""
+    def _compare_time(self, time_s: float) -> Iterator[Gap]:
+        """Compare a frame's time stamp with the sample count; yields the gap between them."""
         rate, cause = self.sample_rate, "missing in the stream"
-        jump_s = JUMP_BEHIND_DAMAGE_S if self.is_damaged else JUMP_S
+        jump_s = JUMP_AFTER_DAMAGE_S if self.is_damaged else JUMP_S
         if self._origin_s is None:
             self._origin_s = self.begin_s = time_s
-            if self._first_s is not None and JUMP_S < time_s - self._first_s < LONGEST_JUMP_S:
+            if self._first_s is not None and JUMP_S < time_s - self._first_s < MAX_JUMP_S:
                 self._origin_s, cause = self._first_s, LATE_START
                 self.late_s = time_s - self._first_s
         counted_s = self.position / rate
         ahead_s = time_s - self._origin_s - counted_s
-        if jump_s < ahead_s < LONGEST_JUMP_S:
+        if jump_s < ahead_s < MAX_JUMP_S:
             n_samples = round(ahead_s * rate)
             if cause != LATE_START:
                 self.missing_at_s = self.missing_at_s if self.missing_s else counted_s
                 self.missing_s += ahead_s
             yield Gap(self.position, n_samples, rate, cause)
             self.position += n_samples
-        elif not -JUMP_S < ahead_s < LONGEST_JUMP_S:
+        elif not -JUMP_S < ahead_s < MAX_JUMP_S:
             self._origin_s = time_s - counted_s
 
 

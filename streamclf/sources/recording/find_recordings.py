@@ -1,4 +1,4 @@
-"""What a user names on the command line -> recordings."""
+"""Search for the recordings that names on the command line stand for."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from pathlib import Path
 
 from streamclf.core.clip_tags import is_clip
 from streamclf.core.errors import RecordingError
-from streamclf.core.folder_walk import Walk, is_hidden
+from streamclf.core.folder_walk import FolderWalk, is_hidden
+from streamclf.core.text_format import format_count
 from streamclf.sources.recording.playlists import check_name
 
 SUFFIXES = frozenset(
@@ -20,17 +21,17 @@ SUFFIXES = frozenset(
     .voc .sph .webm .m4a .m4b .aac .mp4 .m4v .mov .mkv .mka .wma .wmv .asf .avi .3gp .amr .ac3
     .wv .ape .tta .mpg .mpeg .ts .flv""".split()
 )
-"""Files with these endings are taken from a folder; a file named itself may have any."""
+"""Endings of the files taken from a folder; a file named by itself may have any ending."""
 
 
 @dataclass
-class Found:
-    """What names stand for.
+class FoundRecordings:
+    """Recordings found for names on the command line.
 
     Attributes:
         paths: The recordings in order, each once.
-        errors: One for each name that gave none, and for each folder that could not be read.
-        notes: What was left out on purpose, a line each.
+        errors: An error for each name without a recording, and for each unreadable folder.
+        notes: Messages about files that were left out on purpose, one line each.
     """
 
     paths: list[Path] = field(default_factory=list)
@@ -39,24 +40,25 @@ class Found:
 
 
 def looks_like_recordings(name: str) -> bool:
-    """Whether a word is a file, a folder, a pattern, or at least looks like the name of one."""
+    """Whether a word is a file, a folder or a pattern, or looks like the name of one."""
     try:
         if Path(name).exists():
             return True
-    except (OSError, ValueError):  # too long, or with a null character
+    except (OSError, ValueError):  # a name that is too long, or has a null character
         return False
     looks = Path(name).suffix.lower() in SUFFIXES or "/" in name or os.sep in name
     return "://" not in name and (looks or glob.has_magic(name))
 
 
-def find_recordings(names: Iterable[str]) -> Found:
-    """Expand files, folders (with all below them, see `streamclf.core.folder_walk`) and patterns.
+def find_recordings(names: Iterable[str]) -> FoundRecordings:
+    """Find the recordings for names of files, folders and patterns.
 
-    Clips that streamclf wrote are left out of folders; a name or a pattern without ``**`` has them
-    heard.
+    A folder stands for all files below it, see `streamclf.core.folder_walk`. Clips that streamclf
+    wrote are left out of folders and of patterns with ``**``; they can be named themselves, or by
+    another pattern.
 
     Args:
-        names: As given on the command line; ``-`` is standard input.
+        names: Names as given on the command line; ``-`` is standard input.
     """
     finder = _Finder()
     found: dict[Path, None] = {}
@@ -64,55 +66,60 @@ def find_recordings(names: Iterable[str]) -> Found:
         try:
             found.update(dict.fromkeys(finder.expand(name)))
         except RecordingError as error:
-            finder.tell(error)
-    finder.tell_failures()
-    return Found(list(found), finder.errors, finder.notes)
+            finder.add_error(error)
+    finder.report_failures()
+    return FoundRecordings(list(found), finder.errors, finder.notes)
 
 
 class _Finder:
-    """Expands names one after the other; a folder that was walked is not walked again."""
+    """Search that takes one name after another, and does not visit a folder twice.
+
+    Attributes:
+        errors: Errors found so far, each once.
+        notes: Messages about files that were left out on purpose, one line each.
+    """
 
     def __init__(self) -> None:
         self.errors: list[RecordingError] = []
         self.notes: list[str] = []
-        self._walk = Walk()
+        self._walk = FolderWalk()
         self._failures: dict[Path, str] = {}
 
-    def tell(self, error: RecordingError) -> None:
-        """Keep an error, each once."""
+    def add_error(self, error: RecordingError) -> None:
+        """Add an error, unless it was added before."""
         if str(error) not in map(str, self.errors):
             self.errors.append(error)
 
-    def tell_failures(self) -> None:
-        """Turn what could not be read, and links that lead nowhere, into lines."""
+    def report_failures(self) -> None:
+        """Add an error for each unreadable path, and a note for each broken link."""
         self._failures.update(self._walk.failures)
         for path, reason in self._failures.items():
-            self.tell(
+            self.add_error(
                 RecordingError(f"{path}: cannot be read: {reason}; what lies there is not heard")
             )
-        for path in self._walk.astray:
+        for path in self._walk.broken_links:
             self.notes.append(f"warning: {path}: is a link to what is not there, and left out")
 
     def expand(self, name: str) -> list[Path]:
-        """The recordings that a name stands for.
+        """Return the recordings that a name stands for.
 
         Raises:
-            RecordingError: There are none.
+            RecordingError: The name stands for none.
         """
         check_name(name)
         path = Path(name)
         if path == Path("-"):
-            # A file of that name must not be taken for standard input.
+            # A file with the name "-", given as "./-", must not be taken for standard input.
             return [path if name == "-" else path.absolute()]
         try:
             is_folder, exists = path.is_dir(), path.exists()
-        except OSError as error:  # the name is too long, or a folder above may not be entered
+        except OSError as error:  # the name is too long, or a folder above it is closed
             reason = (error.strerror or str(error)).lower()
             raise RecordingError(f"{name}: cannot be opened: {reason}") from error
         if is_folder:
             return self._in_folder(name, path)
         if exists or not glob.has_magic(name):
-            return [path]  # if it is missing, opening it says so
+            return [path]  # if the file is missing, opening it reports that
         return self._matching(name)
 
     def _in_folder(self, name: str, path: Path) -> list[Path]:
@@ -122,30 +129,30 @@ class _Finder:
         files = [file for file in every if not is_clip(file)]
         if every and not files:
             raise RecordingError(
-                f"{name}: the folder holds nothing but {_count_clips(len(every))} that streamclf "
-                "cut from recordings: name the files themselves to hear them"
+                f"{name}: the folder holds nothing but {format_count(len(every), 'clip')} that "
+                "streamclf cut from recordings: name the files themselves to hear them"
             )
         if not (files or known or failed):
             raise RecordingError(
                 f"{name}: the folder holds no audio files (looked for {', '.join(_COMMON)}, ...)"
             )
-        self._tell_clips(path, len(every) - len(files))
+        self._note_clips(path, len(every) - len(files))
         return files
 
     def _below(self, folder: Path) -> list[Path]:
         return self._leave_out_clips(folder, self._walk.files(folder, SUFFIXES))
 
     def _leave_out_clips(self, folder: Path, files: Sequence[Path]) -> list[Path]:
-        """The files without what streamclf cut from them before."""
+        """Return the files that are not clips written by streamclf."""
         rest = [path for path in files if not is_clip(path)]
-        self._tell_clips(folder, len(files) - len(rest))
+        self._note_clips(folder, len(files) - len(rest))
         return rest
 
-    def _tell_clips(self, folder: Path, n_clips: int) -> None:
+    def _note_clips(self, folder: Path, n_clips: int) -> None:
         if n_clips:
             self.notes.append(
-                f"{folder}: {_count_clips(n_clips)} that streamclf cut from recordings left out "
-                "(name the files themselves to hear them)"
+                f"{folder}: {format_count(n_clips, 'clip')} that streamclf cut from recordings "
+                "left out (name the files themselves to hear them)"
             )
 
     def _matching(self, name: str) -> list[Path]:
@@ -174,16 +181,17 @@ class _Finder:
         return files
 
     def _match(self, base: Path, parts: Sequence[str]) -> Iterator[Path]:
-        """What matches a pattern's parts below a folder; as `glob`, but tells what it cannot read.
+        """Yield the paths below a folder that match the parts of a pattern.
 
-        And ``**`` goes through links as a folder's walk does, each real folder once.
+        This works like `glob`, but it records paths that cannot be read. ``**`` follows links and
+        visits each real folder once, as `FolderWalk` does.
         """
         if not parts:
             yield base
             return
         first, *rest = parts
         if first == "**":
-            walk = Walk()
+            walk = FolderWalk()
             for folder, files in walk.folders(base):
                 yield from self._match(folder, rest) if rest else iter([folder, *files])
             self._failures.update(walk.failures)
@@ -203,12 +211,8 @@ class _Finder:
             return []
 
 
-def _count_clips(n_clips: int) -> str:
-    return "1 clip" if n_clips == 1 else f"{n_clips} clips"
-
-
 def _each_once(files: Iterable[Path]) -> list[Path]:
-    """Files sorted; of names of one that go through links to folders, the real or shortest one."""
+    """Sort files, and keep one name of each: the one without links, else the shortest."""
     real = functools.cache(os.path.realpath)
     chosen: dict[tuple[str, str], tuple[bool, int, str]] = {}
     for file in files:

@@ -1,4 +1,4 @@
-"""A part of a file through libsndfile, read on behind damage."""
+"""Reading of a part of a file through libsndfile, which continues after damaged data."""
 
 from __future__ import annotations
 
@@ -12,32 +12,34 @@ import soundfile
 
 from streamclf.core.errors import SourceError
 from streamclf.core.records import Block, Gap, Notice, Waveform
-from streamclf.sources.base import KEPT
-from streamclf.sources.containers.part import NEXT_TO_NOTHING_S, Part, PartFile
+from streamclf.sources.base import RESULTS_KEPT
+from streamclf.sources.containers.part import NEGLIGIBLE_S, Part, PartFile
 
 BLOCK_SAMPLES = 65_536
-"""Of blocks a quarter as long, what each block costs beside its samples is a tenth of all."""
+"""Samples a block; with blocks of 16k samples, the overhead per block was 10 % of the time."""
 _SEARCH_SAMPLES = 1024
-"""Near damage, reads are this short, so that the last good samples are not lost with it."""
+"""Samples a read near damage: short, so that few good samples are lost with the damaged ones."""
 
 
 class SndfileReader:
-    """A part of a file, delivered in blocks of at most `BLOCK_SAMPLES`.
+    """Reader of a part of a file, in blocks of at most `BLOCK_SAMPLES`.
 
     Args:
         path: The file.
-        part: Of it.
+        part: The part to read.
 
     Attributes:
-        next_track: None: there is but one.
-        comment: In its metadata.
-        duration_s: By its header.
-        sample_rate: In Hz.
+        next_track: None, because such files have a single track.
+        comment: Comment in the metadata.
+        format: libsndfile's name of the format.
+        duration_s: Length in seconds that the header states.
+        is_empty: Whether the header states no samples.
+        sample_rate: Sample rate in Hz.
         read_to: Byte that the decoder had reached at the end; 0 where that does not matter.
 
     Raises:
-        soundfile.LibsndfileError: libsndfile does not read it.
-        TypeError: The name is that of headerless audio.
+        soundfile.LibsndfileError: libsndfile cannot read the part.
+        TypeError: The file's name has the ending of headerless audio.
     """
 
     next_track: int | None = None
@@ -57,13 +59,13 @@ class SndfileReader:
         self._begin = 0
 
     def blocks(self, stopped: Callable[[], bool]) -> Iterator[Block | Gap | Notice]:
-        """Yield the part at its own rate; what is missing is a gap.
+        """Yield the part at its own sample rate; missing samples become gaps.
 
         Args:
-            stopped: Asked before each block; True ends the part.
+            stopped: Called before each block; True ends the part.
 
         Raises:
-            SourceError: The data is damaged or cut short, after all that could be read.
+            SourceError: The data is damaged or truncated; raised after all readable samples.
         """
         file, rate, position, size = self._file, self.sample_rate, self._begin, BLOCK_SAMPLES
         promised = max(self._part.promised_samples, int(file.frames))
@@ -73,13 +75,13 @@ class SndfileReader:
                 waveform = _read_block(file, size)
             except soundfile.LibsndfileError as error:
                 if size == BLOCK_SAMPLES:
-                    reason = tidy(error.error_string)
+                    reason = clean_reason(error.error_string)
                     file, size = self._reopen(), _SEARCH_SAMPLES
                     if _can_read(file, position):
-                        continue  # good samples come first
+                        continue  # some samples before the damage can still be read
                 file, resumed = self._search(position, promised, stopped)
                 if resumed >= promised:
-                    break  # nothing can be read behind it: it is cut short
+                    break  # nothing can be read after the damage: the file counts as truncated
                 fault = fault or f"the data is damaged at {position / rate:.2f} s ({reason})"
                 yield Gap(position, resumed - position, rate, "damaged")
                 position, size = resumed, BLOCK_SAMPLES
@@ -91,7 +93,7 @@ class SndfileReader:
         if stopped():
             return
         missing_s = (promised - position) / rate
-        if 0 < missing_s < NEXT_TO_NOTHING_S and not fault:
+        if 0 < missing_s < NEGLIGIBLE_S and not fault:
             message = f"the header promises {missing_s * 1000:.1f} ms more than the file holds"
             yield Notice(position, rate, message, "info")
         elif missing_s > 0:
@@ -105,10 +107,10 @@ class SndfileReader:
         if self._part.kind == "FLAC":
             self.read_to = self._part.start + self._tell()
         if fault:
-            raise SourceError(f"{fault}{KEPT}")
+            raise SourceError(f"{fault}{RESULTS_KEPT}")
 
     def skip(self, seconds: float) -> int:
-        """Begin there, or at the beginning where there is nothing to be read; the position."""
+        """Begin at a place, or at 0 if no sample can be read there; returns the position."""
         position = round(seconds * self.sample_rate)
         if _can_read(self._file, position):
             self._begin = position
@@ -123,7 +125,7 @@ class SndfileReader:
             self._bytes.close()
 
     def _tell(self) -> int:
-        """Bytes read so far."""
+        """Return the number of bytes read so far."""
         if self._bytes is not None:
             return self._bytes.tell()
         return os.lseek(self._number, 0, os.SEEK_CUR)
@@ -134,14 +136,14 @@ class SndfileReader:
             self._bytes = self._part.open(self._path)
             return soundfile.SoundFile(self._bytes)
         if self._part.kind == "FLAC":
-            # By its number, so that the byte it was read to can be asked for.
+            # Opened by descriptor, so that the byte reached can be found out.
             self._number = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
             return soundfile.SoundFile(self._number)
-        # As bytes, for soundfile refuses names that are no UTF-8.
+        # The name is given as bytes, because soundfile refuses names that are not UTF-8.
         return soundfile.SoundFile(self._path if os.name == "nt" else os.fsencode(self._path))
 
     def _reopen(self) -> soundfile.SoundFile:
-        """Open anew: libsndfile does not recover from an error."""
+        """Open the file again, because libsndfile does not recover from an error."""
         self.close()
         self._file = self._open()
         return self._file
@@ -149,7 +151,11 @@ class SndfileReader:
     def _search(
         self, position: int, end: int, stopped: Callable[[], bool]
     ) -> tuple[soundfile.SoundFile, int]:
-        """Where behind damage reading can go on, or ``end``: twice as far ahead at each try."""
+        """Find a position after damage where samples can be read, doubling the distance each time.
+
+        Returns:
+            The file, and the position; ``end`` where nothing can be read.
+        """
         ahead, file = _SEARCH_SAMPLES, self._file
         while position + ahead < end and not stopped():
             file = self._reopen()
@@ -160,9 +166,9 @@ class SndfileReader:
 
 
 def _read_block(file: soundfile.SoundFile, size: int) -> Waveform:
-    """``(channels, samples)``."""
+    """Read at most ``size`` samples a channel, as ``(channels, samples)``."""
     if file.subtype == "PCM_16":
-        # The same values, at less than half of libsndfile's cost.
+        # This gives the same values as libsndfile's conversion in less than half the time.
         samples = file.read(size, dtype="int16", always_2d=True).T
         waveform: Waveform = np.multiply(samples, np.float32(1 / 32768), dtype=np.float32)
         return waveform
@@ -180,6 +186,6 @@ def _can_read(file: soundfile.SoundFile, position: int) -> bool:
     return found
 
 
-def tidy(reason: str) -> str:
-    """A reason of libsndfile's, without what begins and ends it."""
+def clean_reason(reason: str) -> str:
+    """Strip the prefix and the full stop of an error message of libsndfile."""
     return re.sub(r"^Error (in|:|opening) *:? *", "", reason).strip(". ")

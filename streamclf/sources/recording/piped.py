@@ -1,7 +1,7 @@
-"""A recording that comes through a pipe: ``-``, ``/dev/stdin``, ``<(...)``, a named pipe, a device.
+"""Recordings from a pipe: ``-``, ``/dev/stdin``, ``<(...)``, a named pipe, a device.
 
-It is read forward, once, by FFmpeg, in a thread: whoever waits for a writer that never comes is
-woken by `Piped.stop`.
+FFmpeg reads them forward, once, in a thread. So `PipedRecording.stop` can end a wait for a writer
+that never comes.
 """
 
 from __future__ import annotations
@@ -19,33 +19,33 @@ from typing import Any, Protocol
 
 from streamclf.core.errors import RecordingError, SourceError
 from streamclf.core.records import Block, Gap, Notice
-from streamclf.sources.prefetch import Pump
-from streamclf.sources.recording.piped_sizes import LeftOutError, Sizes, names_size
+from streamclf.sources.prefetch import PrefetchThread
+from streamclf.sources.recording.piped_pcm import LeftOutError, PipedPcm, states_size
 from streamclf.sources.recording.promised_length import (
+    mp3_samples,
     promised_samples,
-    samples_of_mp3,
-    without_padding,
+    remove_padding,
 )
 
 STANDARD_INPUT = Path("-")
 
-TELL_AFTER_S = 1.0
-"""Of waiting for the first byte."""
+NOTICE_AFTER_S = 1.0
+"""Seconds of waiting for the first byte after which a notice is given."""
 
 _WAKE_S = 0.2
-"""How often a thread that waits looks whether it is to end."""
+"""Seconds between two checks of a waiting thread whether to stop."""
 
 _HEAD_BYTES = 65_536
 _KIND_BYTES = 12
-"""Of a RIFF file and its kin, as many bytes tell what it is."""
+"""Number of bytes that identify RIFF and related formats."""
 _SLACK_S = 0.05
-"""Less than this is not missing: encoders round."""
+"""Seconds; less than this does not count as missing, because encoders round lengths."""
 
 _DESCRIPTOR = re.compile(r"/(?:dev|proc/self)/fd/(\d{1,6})")
 
 
 def is_piped(path: Path) -> bool:
-    """Whether a path is read forward alone: a pipe, a socket or a device."""
+    """Whether a path can only be read forward: a pipe, a socket or a device."""
     if path == STANDARD_INPUT:
         return True
     try:
@@ -55,43 +55,43 @@ def is_piped(path: Path) -> bool:
     return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
 
 
-def redirected(path: Path) -> Path:
-    """The path itself, or for ``-`` the file that standard input is redirected from, if it is one.
+def resolve_redirect(path: Path) -> Path:
+    """Return the path, or for ``-`` a path of the file that standard input is redirected from.
 
-    Such a file is read as any other, from its beginning.
+    Such a file is read like any other, from its beginning.
     """
-    behind = Path("/dev/stdin")
+    stdin_path = Path("/dev/stdin")
     try:
-        given = path == STANDARD_INPUT and sys.stdin is not None
-        if given and stat.S_ISREG(os.fstat(0).st_mode) and behind.exists():
-            return behind
-    except OSError:  # opening it says so
+        is_redirected = path == STANDARD_INPUT and sys.stdin is not None
+        if is_redirected and stat.S_ISREG(os.fstat(0).st_mode) and stdin_path.exists():
+            return stdin_path
+    except OSError:  # opening it reports the error
         pass
     return path
 
 
 def check_can_reread(path: Path, what: str) -> None:
-    """Refuse a pipe where audio is read more than once.
+    """Refuse a pipe for a task that reads audio more than once.
 
     Args:
-        path: Of the recording.
-        what: What wants to, as the subject of a sentence.
+        path: Path of the recording.
+        what: Name of the task, as the subject of a sentence.
 
     Raises:
-        RecordingError: It can be read once.
+        RecordingError: The recording can be read only once.
     """
-    if is_piped(redirected(path)):
+    if is_piped(resolve_redirect(path)):
         raise RecordingError(
             f"{path}: comes through a pipe, which can be read once; {what} reads more than once: "
             "write it into a file first"
         )
 
 
-class Piped:
-    """Audio that comes through a pipe.
+class PipedRecording:
+    """Reader of a recording that comes through a pipe.
 
     Args:
-        path: ``-`` is standard input.
+        path: The pipe; ``-`` is standard input.
 
     Raises:
         RecordingError: Standard input is closed, or a terminal.
@@ -99,39 +99,40 @@ class Piped:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._pump = Pump(self._produce)
+        self._thread = PrefetchThread(self._produce)
         if _descriptor(path) == 0:
             _check_standard_input(path)
 
     def blocks(self) -> Iterator[Block | Gap | Notice]:
-        """Yield blocks as they come; to be iterated once.
+        """Yield blocks as they come; may be iterated once.
 
         Raises:
-            SourceError: Nothing came, what came is no audio, or it ends before its promised end.
+            SourceError: No bytes came, they are not audio, or the audio is shorter than its header
+                states.
         """
-        yield from self._pump
+        yield from self._thread
 
     def stop(self) -> None:
-        """End, even while waiting; may be called from a signal handler."""
-        self._pump.stop()
+        """Stop reading, even while waiting; may be called from a signal handler."""
+        self._thread.stop()
 
     def close(self) -> None:
         """End the thread, which closes the pipe."""
-        self._pump.stop()
-        self._pump.join(2 * _WAKE_S)
+        self._thread.stop()
+        self._thread.join(2 * _WAKE_S)
 
     def _produce(self) -> Iterator[Block | Gap | Notice]:
-        pipe = _Pipe(self._path, lambda: self._pump.stopped)
+        pipe = _Pipe(self._path, lambda: self._thread.stopped)
         with closing(pipe):
             yield from self._wait(pipe)
-            if not self._pump.stopped:
+            if not self._thread.stopped:
                 yield from self._decode(pipe)
 
     def _wait(self, pipe: _Pipe) -> Iterator[Notice]:
-        """Until there is something to read; says so if that takes time."""
+        """Wait until there is something to read; yields a notice if that takes long."""
         began, said = time.monotonic(), False
-        while not (pipe.is_ready() or self._pump.stopped):
-            if not said and time.monotonic() - began > TELL_AFTER_S:
+        while not (pipe.is_ready() or self._thread.stopped):
+            if not said and time.monotonic() - began > NOTICE_AFTER_S:
                 said = True
                 yield Notice(0, 1, "nothing has come through this pipe yet, waiting", "info")
 
@@ -139,15 +140,15 @@ class Piped:
         position, rate, is_cut = 0, 1, False
         fault: SourceError | None = None
         try:
-            items = decode_forward(pipe, lambda: self._pump.stopped, RAW, as_played=True)
-            for item in without_padding(items, lambda: samples_of_mp3(pipe.head)):
+            items = decode_forward(pipe, lambda: self._thread.stopped, RAW_HINT, as_played=True)
+            for item in remove_padding(items, lambda: mp3_samples(pipe.head)):
                 yield item
                 if not isinstance(item, Notice):
                     position, rate = item.end, item.sample_rate
                 is_cut = is_cut or (isinstance(item, Gap) and item.cause == "truncated")
         except SourceError as error:
             fault = error
-        if self._pump.stopped:
+        if self._thread.stopped:
             return
         promised = promised_samples(pipe.head, rate)
         missing = promised - position
@@ -157,15 +158,15 @@ class Piped:
                 f"is cut short: the header promises {promised / rate:.2f} s, {position / rate:.2f} "
                 "s came through the pipe; the results of the rest are kept"
             )
-        # Where all came that was promised, what follows are tags or other bytes.
+        # If all stated samples came, an error after them is about tags or other bytes.
         is_cut = is_cut or missing > _SLACK_S * rate
         is_lost = is_cut or not promised or isinstance(fault, LeftOutError)
         if fault is not None and is_lost:
             raise fault
 
 
-class Forward(Protocol):
-    """What can be read forward, and keeps how it began.
+class ForwardFile(Protocol):
+    """A file that is read forward only, and keeps its first bytes.
 
     Attributes:
         head: The first bytes that came.
@@ -174,58 +175,58 @@ class Forward(Protocol):
     head: bytes
 
     def read(self, size: int) -> bytes | None:
-        """Some bytes; none at the end."""
+        """Return at least one and at most ``size`` bytes; none at the end."""
 
 
 def decode_forward(
-    file: Forward, stopped: Callable[[], bool], raw_hint: str, *, as_played: bool = False
+    file: ForwardFile, stopped: Callable[[], bool], raw_hint: str, *, as_played: bool = False
 ) -> Iterator[Block | Gap | Notice]:
-    """Decode what comes through a pipe.
+    """Decode audio from a pipe.
 
     Args:
-        file: Read to its end.
-        stopped: Asked before each packet; True ends the stream.
-        raw_hint: What to do about headerless samples.
-        as_played: Whether positions are a player's, as a recording's are.
+        file: The pipe; it is read to its end.
+        stopped: Called before each packet; True ends the stream.
+        raw_hint: Advice for headerless samples, for the error message.
+        as_played: Whether positions count from where a player begins, see `Decoder`.
 
     Raises:
-        SourceError: Nothing came, it is no audio, or reading failed; says what to do.
+        SourceError: No bytes came, they are not audio, or reading failed.
     """
     from streamclf.sources.recording.ffmpeg import Decoder
 
     can_seek = _may_seek(file)
-    sizes = Sizes(file)
-    heard, position, rate = False, 0, 1
+    pcm = PipedPcm(file)
+    has_audio, position, rate = False, 0, 1
     try:
-        with closing(Decoder(file if can_seek else sizes, as_played=as_played)) as decoder:
+        with closing(Decoder(file if can_seek else pcm, as_played=as_played)) as decoder:
             for item in decoder.blocks(stopped):
-                heard = True
+                has_audio = True
                 if not isinstance(item, Notice):
                     position, rate = item.end, item.sample_rate
                 yield item
     except SourceError as error:
         if stopped():
             return
-        if heard:
+        if has_audio:
             raise
         raise SourceError(_why_no_audio(file.head, error, raw_hint)) from error
-    for remark in sizes.remarks():
+    for remark in pcm.remarks():
         yield Notice(position, rate, remark, "info")
-    if sizes.fault:
-        raise LeftOutError(sizes.fault)
+    if pcm.fault:
+        raise LeftOutError(pcm.fault)
 
 
 def _may_seek(file: Any) -> bool:
-    """Whether FFmpeg may seek: in a file, but where a size might end it too soon."""
+    """Whether FFmpeg may seek: in a file whose header states no size that needs correction."""
     if not getattr(file, "seekable", bool)():
         return False
     place = file.tell()
     begins = file.read(_KIND_BYTES)
     file.seek(place)
-    return not names_size(begins or b"")
+    return not states_size(begins or b"")
 
 
-RAW = (
+RAW_HINT = (
     "if it is a file, give the file itself; for headerless samples use "
     "streamclf listen --source - --raw s16le:16000:1"
 )
@@ -243,10 +244,17 @@ def _why_no_audio(head: bytes, error: SourceError, raw_hint: str) -> str:
 
 
 class _Pipe:
-    """What FFmpeg reads from: waits for bytes no longer than it is wanted.
+    """Pipe for FFmpeg to read from; waiting for bytes ends when ``stopped`` says so.
+
+    Args:
+        path: The pipe.
+        stopped: Called while waiting; True ends the wait.
 
     Attributes:
         head: The first bytes that came.
+
+    Raises:
+        SourceError: The pipe cannot be opened.
     """
 
     def __init__(self, path: Path, stopped: Callable[[], bool]) -> None:
@@ -254,8 +262,9 @@ class _Pipe:
         self._stopped = stopped
         number = _descriptor(path)
         try:
-            # Opened anew, a socket is refused, and a pipe of another user.
-            # A named pipe without a writer would not be opened until it has one.
+            # An open descriptor is duplicated, because opening its path again fails for a socket
+            # and for a pipe of another user. O_NONBLOCK: opening a named pipe would otherwise wait
+            # for a writer.
             flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)
             self._fd = os.open(path, flags) if number is None else os.dup(number)
         except OSError as error:
@@ -266,15 +275,15 @@ class _Pipe:
             self._poll.register(self._fd, select.POLLIN)
 
     def is_ready(self) -> bool:
-        """Whether a read will not wait; waits a moment for that. Also at the end of the pipe."""
+        """Wait a moment; whether a read returns at once, with bytes or with the end of the pipe."""
         return self._poll is None or bool(self._poll.poll(1000 * _WAKE_S))
 
     def read(self, size: int) -> bytes:
-        """At least a byte; none at the end, and when it is to end."""
+        """Return at least one and at most ``size`` bytes; none at the end or when stopped."""
         while not self._stopped():
             if not self.is_ready():
                 continue
-            with suppress(BlockingIOError):  # another reader was sooner
+            with suppress(BlockingIOError):  # another reader of the pipe took the bytes
                 data = os.read(self._fd, size)
                 if len(self.head) < _HEAD_BYTES:
                     self.head += data[: _HEAD_BYTES - len(self.head)]
@@ -286,7 +295,7 @@ class _Pipe:
 
 
 def _descriptor(path: Path) -> int | None:
-    """The number of a file that this process has open, if the path names one."""
+    """Return the descriptor that a path names, of a file that this process has open; else None."""
     text = path.as_posix()
     if text in (STANDARD_INPUT.as_posix(), "/dev/stdin"):
         return 0
@@ -295,7 +304,7 @@ def _descriptor(path: Path) -> int | None:
 
 
 def _check_standard_input(path: Path) -> None:
-    # Where it was closed from the beginning, number 0 may be any file by now.
+    # If standard input was closed from the beginning, descriptor 0 may be any file by now.
     if sys.stdin is None:
         raise RecordingError(f"{path}: standard input is closed: pipe a recording in")
     if os.isatty(0):

@@ -1,4 +1,4 @@
-"""Names that stand for no recording, and what to do with them instead."""
+"""Playlists and URLs in place of recordings, with error messages that say what to do."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from streamclf.core.errors import RecordingError
 from streamclf.core.redaction import mask_url
 
 PLAYLISTS = frozenset([".pls", ".m3u", ".m3u8", ".xspf", ".asx", ".wax", ".wvx", ".ram"])
-"""Endings of files that say where audio is, and hold none."""
+"""Endings of playlists, which name audio and hold none."""
 
 FILE_PLAYLIST = (
     "is a playlist, not audio: give the recordings that it names; streamclf listen --source URL "
@@ -25,10 +25,10 @@ _HEADS = (b"#EXTM3U", b"[playlist]", b"<asx", b"<ASX", b"#EXTINF")
 
 
 def check_name(name: str) -> None:
-    """Refuse what names a stream.
+    """Refuse a URL as the name of a recording.
 
     Raises:
-        RecordingError: It is a URL.
+        RecordingError: The name is a URL.
     """
     if _URL.match(name):
         shown = mask_url(name)
@@ -38,12 +38,12 @@ def check_name(name: str) -> None:
 
 
 def is_playlist(path: Path, head: bytes) -> bool:
-    """Whether a file that holds no audio is a playlist, by its beginning or its name."""
+    """Whether a file without audio is a playlist, judged by its first bytes or its name."""
     begins_so = head.lstrip(b"\xef\xbb\xbf\r\n\t ").startswith(_HEADS)
     return begins_so or path.suffix.lower() in PLAYLISTS
 
 
 def names_playlist(url: str) -> bool:
-    """Whether a URL's path ends as a playlist's does (HLS, an ``.m3u8``, is opened by FFmpeg)."""
+    """Whether a URL is that of a playlist, except HLS (``.m3u8``), which FFmpeg opens."""
     path = urlsplit(url).path.lower()
     return any(path.endswith(ending) for ending in PLAYLISTS - {".m3u8"})

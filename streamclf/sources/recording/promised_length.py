@@ -1,6 +1,6 @@
-"""What the head of a file promises of its length, for audio that cannot be sought.
+"""Length that the head of a file states, for audio from a pipe.
 
-FFmpeg tells no length of what comes through a pipe, and gives an MP3's padding as if it were audio.
+FFmpeg reports no length for audio from a pipe, and delivers the padding of an MP3 as audio.
 """
 
 from __future__ import annotations
@@ -10,34 +10,37 @@ from collections.abc import Callable, Iterator
 
 from streamclf.core.records import Block, Gap, Notice
 
-MOST_PADDING = 2304
-"""Samples that an MP3's encoder may have added at its end: two frames."""
+MAX_PADDING_SAMPLES = 2304
+"""Largest number of samples that an MP3 encoder adds at the end: two frames."""
 
-_PIPED_NEAR = (2**31, 2**32)
-_PIPED_WITHIN = 0x1_0000
-"""Programs that write a WAV into a pipe give a size near these: it is no promise."""
+_PLACEHOLDERS = (2**31, 2**32)
+_PLACEHOLDER_TOLERANCE = 0x1_0000
+"""Sizes near these are placeholders of programs that write a WAV file into a pipe."""
 
 _UNCOMPRESSED = frozenset([1, 3, 6, 7, 0xFFFE])
 
 
 def promised_samples(head: bytes, rate: int) -> int:
-    """Samples per channel that a WAV, FLAC, WavPack or MP3 promises; 0 where none are.
+    """Read the number of samples a channel that the head of a WAV, FLAC, WavPack or MP3 states.
 
     Args:
-        head: The first bytes of the file, some 64 kB.
-        rate: In Hz, of the audio in it.
+        head: The first bytes of the file, about 64 kB.
+        rate: Sample rate of the audio in Hz.
+
+    Returns:
+        The number; 0 where none is stated.
     """
     if head.startswith(b"RIFF"):
-        return _of_wav(head, rate)
+        return _wav_samples(head, rate)
     if head.startswith(b"fLaC") and len(head) >= 26:
-        return int.from_bytes(head[18:26], "big") & (1 << 36) - 1  # behind rate, channels, bits
+        return int.from_bytes(head[18:26], "big") & (1 << 36) - 1  # after rate, channels, bits
     if head.startswith(b"wvpk") and len(head) >= 16:
         (n_samples,) = struct.unpack_from("<I", head, 12)
         return 0 if n_samples == 0xFFFFFFFF else int(n_samples)
-    return samples_of_mp3(head)
+    return mp3_samples(head)
 
 
-def _of_wav(head: bytes, rate: int) -> int:
+def _wav_samples(head: bytes, rate: int) -> int:
     place, bytes_a_second = 12, 0
     while place + 8 <= len(head):
         name, (size,) = head[place : place + 4], struct.unpack_from("<I", head, place + 4)
@@ -46,14 +49,14 @@ def _of_wav(head: bytes, rate: int) -> int:
             if coding in _UNCOMPRESSED:
                 (bytes_a_second,) = struct.unpack_from("<I", head, place + 16)
         if name == b"data":
-            piped = any(abs(size - near) <= _PIPED_WITHIN for near in _PIPED_NEAR)
+            piped = any(abs(size - near) <= _PLACEHOLDER_TOLERANCE for near in _PLACEHOLDERS)
             return 0 if piped or not bytes_a_second else size * rate // bytes_a_second
         place += 8 + size + size % 2
     return 0
 
 
-def samples_of_mp3(head: bytes) -> int:
-    """Samples per channel by the tag in an MP3's first frame (Xing's, LAME's); 0 without one."""
+def mp3_samples(head: bytes) -> int:
+    """Read the samples a channel from the Xing or LAME tag in an MP3's first frame; 0 for none."""
     place = 0
     if head[:3] == b"ID3" and len(head) >= 10:  # its size is in seven bits of each byte
         place = 10 + sum((byte & 0x7F) << 7 * (3 - i) for i, byte in enumerate(head[6:10]))
@@ -74,25 +77,26 @@ def samples_of_mp3(head: bytes) -> int:
     return int(max(n_frames * (1152 if first_version else 576) - n_added, 0))
 
 
-def without_padding(
+def remove_padding(
     items: Iterator[Block | Gap | Notice], promised: Callable[[], int]
 ) -> Iterator[Block | Gap | Notice]:
-    """Leave out what lies behind the promised end of an MP3, where that is but its padding.
+    """Remove the samples after the stated end of an MP3, if they are no more than padding.
 
     Args:
-        items: As decoded.
-        promised: Samples per channel; asked when the first item is there. 0 leaves all as it is.
+        items: Records as decoded.
+        promised: Returns the stated samples a channel, 0 to remove nothing; called when the first
+            record has come.
     """
     held: list[Block] = []
     end: int | None = None
     for item in items:
         end = promised() if end is None else end
         held += [item] if isinstance(item, Block) else []
-        padded = isinstance(item, Block) and 0 < item.end - end <= MOST_PADDING and end > 0
+        padded = isinstance(item, Block) and 0 < item.end - end <= MAX_PADDING_SAMPLES and end > 0
         if padded:
             continue
         if not isinstance(item, Block) or item.end > end:
-            end = 0  # there is more than was promised, as in files that were joined
+            end = 0  # there is more audio than stated, as in joined files: nothing is removed
         yield from held
         held.clear()
         if not isinstance(item, Block):

@@ -1,4 +1,4 @@
-"""Recordings on disk, streamed in blocks: through libsndfile what it reads best, else FFmpeg."""
+"""Recordings on disk, read in blocks by libsndfile or FFmpeg."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ import soundfile
 
 from streamclf.core.errors import RecordingError, SourceError
 from streamclf.core.records import Block, Gap, Notice, rescale
-from streamclf.sources.base import KEPT, Source
+from streamclf.sources.base import RESULTS_KEPT, Source
+from streamclf.sources.containers.find_parts import find_parts, find_parts_after
 from streamclf.sources.containers.part import Part
-from streamclf.sources.containers.survey import behind, survey
-from streamclf.sources.recording.libsndfile import BLOCK_SAMPLES, SndfileReader, tidy
-from streamclf.sources.recording.piped import Piped, is_piped, redirected
+from streamclf.sources.recording.libsndfile import BLOCK_SAMPLES, SndfileReader, clean_reason
+from streamclf.sources.recording.piped import PipedRecording, is_piped, resolve_redirect
 from streamclf.sources.recording.playlists import FILE_PLAYLIST, is_playlist
 from streamclf.sources.recording.start_time import recorded_at
 
@@ -28,29 +28,31 @@ if TYPE_CHECKING:
 __all__ = ["BLOCK_SAMPLES", "Recording"]
 
 _BY_FFMPEG = ("MP3", "OGG")
-"""libsndfile estimates the length of an MP3, and reads one link of an Ogg chain."""
+"""Formats left to FFmpeg: libsndfile only estimates the length of an MP3, and reads only one link
+of a chained Ogg file."""
 
 
 class Recording(Source):
-    """One audio file, delivered in blocks of at most `BLOCK_SAMPLES`, never loaded whole.
+    """One audio file, delivered in blocks of at most `BLOCK_SAMPLES` and never loaded whole.
 
-    A file may hold several recordings one behind the other (a chain of Ogg streams, WAV files
-    joined): they are heard as one. What its decoder delivers is the recording; what its header
-    promises beyond that is a gap.
+    A file may hold several recordings one after the other (a chain of Ogg streams, joined WAV
+    files); they are read as one. The samples that the decoder delivers are the recording. Further
+    samples that the header states are a gap.
 
     Args:
-        path: WAV of every width, FLAC, AIFF, AU, ... through libsndfile; MP3, Ogg, webm, m4a,
-            mp4, mkv, wma, ... through FFmpeg (PyAV). ``-`` is standard input; that, pipes and
-            devices are read forward by FFmpeg (`streamclf.sources.recording.piped`).
+        path: The file. WAV of every width, FLAC, AIFF, AU, ... are read by libsndfile; MP3, Ogg,
+            webm, m4a, mp4, mkv, wma, ... by FFmpeg (PyAV). ``-`` is standard input. Standard
+            input, pipes and devices are read forward by FFmpeg
+            (`streamclf.sources.recording.piped`).
 
     Raises:
-        RecordingError: It is missing, unreadable, empty or no audio. What is wrong further on
-            is raised by `blocks` after the last good block.
+        RecordingError: The file is missing, unreadable, empty or not audio. A fault further on in
+            the file is raised by `blocks`, after the last good block.
     """
 
     def __init__(self, path: Path | str) -> None:
-        self.path = redirected(Path(path))
-        # A name that is no UTF-8 must not break what writes it.
+        self.path = resolve_redirect(Path(path))
+        # A name that is not UTF-8 is escaped, so that it can be written anywhere.
         self.name = os.fsencode(path).decode("utf-8", "backslashreplace")
         self._stopped = False
         self._read_to = 0
@@ -60,50 +62,50 @@ class Recording(Source):
         self._parts: deque[Part] = deque()
         self._faults: list[str] = []
         self._reader: SndfileReader | Decoder | None = None
-        self._piped = Piped(self.path) if is_piped(self.path) else None
+        self._piped = PipedRecording(self.path) if is_piped(self.path) else None
         if self._piped is None:
-            self._survey()
+            self._open_parts()
 
-    def _survey(self) -> None:
-        """Look at a file's bytes, and open the first of its parts."""
+    def _open_parts(self) -> None:
+        """Find the parts of the file, and open the first."""
         path = self.path
         _check_readable(path)
         try:
-            self._parts = deque(survey(self.path))
+            self._parts = deque(find_parts(self.path))
         except OSError as error:
             raise RecordingError(f"{path}: {_why_unreadable(error)}") from error
         self._reader = self._open_first()
         self._comment = self._reader.comment
         self._duration_s = self._reader.duration_s
         if self._duration_s is not None and len(self._parts) > 1:
-            # By their bytes, for a chain may have thousands of links.
-            self._duration_s *= _share(self.path, self._parts[0])
+            # Estimated from the bytes, because a chain may have thousands of links.
+            self._duration_s *= _size_ratio(self.path, self._parts[0])
 
     @property
     def is_piped(self) -> bool:
-        """Whether it is read forward, once, as it comes."""
+        """Whether the recording comes through a pipe and can be read only once."""
         return self._piped is not None
 
     @property
     def duration_s(self) -> float | None:
-        """Length in seconds as the header tells it or as its bit rate lets expect: a claim."""
+        """Length in seconds that the header states or the bit rate suggests; it may be wrong."""
         return self._duration_s
 
     @property
     def started(self) -> datetime | None:
-        """When it began, as the recorder wrote it down (see `recorded_at`)."""
+        """Time of the first sample, as the recorder wrote it (see `recorded_at`)."""
         return None if self._piped else recorded_at(self.path, self._comment)
 
     def blocks(self, sample_rate: int) -> Iterator[Block | Gap | Notice]:
-        """Yield the recording at its own rate; a missing end is reported as a gap.
+        """Yield the recording at its own sample rate; a missing end is reported as a gap.
 
         Raises:
-            RecordingError: The data is damaged or cut short, after all that could be read.
+            RecordingError: The data is damaged or truncated; raised after all readable samples.
         """
         if self._piped is not None:
-            yield from self._forward(self._piped)
+            yield from self._piped_blocks(self._piped)
             return
-        end = _End(*self._begin)
+        end = _EndOfAudio(*self._begin)
         while self._parts and not self._stopped:
             part = self._parts.popleft()
             for remark in part.remarks:
@@ -112,18 +114,23 @@ class Recording(Source):
             try:
                 yield from self._read(part, end)
             except SourceError as error:
-                self._note(error)
+                self._add_fault(error)
             if self._read_to and not self._stopped:
-                self._parts.extend(behind(self.path, part, self._read_to))
+                self._parts.extend(find_parts_after(self.path, part, self._read_to))
             self.close()
         if self._faults:
-            kept = KEPT if end.position else ""
+            kept = RESULTS_KEPT if end.position else ""
             raise RecordingError(f"{self.name}: {'; '.join(self._faults)}{kept}")
 
     def skip(self, seconds: float) -> bool:
-        """Let `blocks` begin there; False, and they begin at 0, where that cannot be done exactly.
+        """Make `blocks` begin at a place, if that is possible to the sample.
 
-        Blocks tell their positions in any case.
+        Args:
+            seconds: The place.
+
+        Returns:
+            Whether `blocks` will begin there; otherwise it begins at 0. Blocks have their true
+            positions in both cases.
         """
         if not isinstance(self._reader, SndfileReader) or len(self._parts) > 1:
             return False
@@ -131,7 +138,7 @@ class Recording(Source):
         return self._begin[0] > 0
 
     def stop(self) -> None:
-        """End after the current block; a pipe at once."""
+        """End `blocks` after the current block; reading from a pipe ends at once."""
         self._stopped = True
         if self._piped is not None:
             self._piped.stop()
@@ -143,8 +150,8 @@ class Recording(Source):
         if self._reader is not None:
             self._reader.close()
 
-    def _forward(self, piped: Piped) -> Iterator[Block | Gap | Notice]:
-        """Yield what comes through a pipe."""
+    def _piped_blocks(self, piped: PipedRecording) -> Iterator[Block | Gap | Notice]:
+        """Yield the blocks of a pipe."""
         try:
             yield from piped.blocks()
         except SourceError as error:
@@ -152,8 +159,8 @@ class Recording(Source):
             prefix = "" if message.startswith(self.name) else f"{self.name}: "
             raise RecordingError(f"{prefix}{message}") from error
 
-    def _read(self, part: Part, end: _End) -> Iterator[Block | Gap | Notice]:
-        """Read a part, by another of its tracks where the first cannot be decoded."""
+    def _read(self, part: Part, end: _EndOfAudio) -> Iterator[Block | Gap | Notice]:
+        """Read a part; if its first track cannot be decoded, read the next one."""
         reader = self._reader
         if end.n_parts or reader is None:
             reader = self._reader = _open(self.path, part)
@@ -176,28 +183,28 @@ class Recording(Source):
             reader = self._reader = _open_decoder(self.path, part, following)
 
     def _open_first(self) -> SndfileReader | Decoder:
-        """Open the first part that can be opened; what is wrong with those before it is kept."""
+        """Open the first part that can be opened; the faults of those before it are kept."""
         while True:
             try:
                 return _open(self.path, self._parts[0])
             except RecordingError as error:
                 if len(self._parts) == 1:
                     raise
-                self._note(error)
+                self._add_fault(error)
                 self._parts.popleft()
 
-    def _note(self, error: SourceError) -> None:
-        """Keep what is wrong until all is read."""
-        self._faults.append(str(error).removeprefix(f"{self.name}: ").removesuffix(KEPT))
+    def _add_fault(self, error: SourceError) -> None:
+        """Keep a fault, to be raised when all is read."""
+        self._faults.append(str(error).removeprefix(f"{self.name}: ").removesuffix(RESULTS_KEPT))
 
 
-class _End:
-    """Counts samples over parts that follow one another.
+class _EndOfAudio:
+    """End of the audio read so far, counted over parts that follow one another.
 
     Attributes:
-        position: Behind the last sample, at ``sample_rate``.
-        sample_rate: In Hz, of what came last.
-        n_parts: Begun so far.
+        position: Position just after the last sample, at ``sample_rate``.
+        sample_rate: Sample rate of the last record, in Hz.
+        n_parts: Number of parts begun.
     """
 
     def __init__(self, position: int, sample_rate: int) -> None:
@@ -206,7 +213,7 @@ class _End:
         self.n_parts = 0
 
     def place(self, item: Block | Gap | Notice) -> Iterator[Block | Gap | Notice]:
-        """Yield what a part holds at its place in the whole."""
+        """Yield a record of a part at its position in the whole recording."""
         rate = item.sample_rate
         if isinstance(item, Notice):
             place = rescale(self.position, self.sample_rate, rate)
@@ -225,8 +232,8 @@ class _End:
         self.position += item.n_samples
 
 
-def _share(path: Path, part: Part) -> float:
-    """How many times as many bytes as a part the whole file has."""
+def _size_ratio(path: Path, part: Part) -> float:
+    """Return the size of the whole file divided by that of a part."""
     size = path.stat().st_size
     return size / max((part.end or size) - part.start, 1)
 
@@ -247,7 +254,7 @@ def _why_unreadable(error: OSError) -> str:
 
 
 def _open(path: Path, part: Part) -> SndfileReader | Decoder:
-    """Open a part with the library that reads it."""
+    """Open a part with the library that can read it."""
     if part.reader == "ffmpeg":
         try:
             return _open_decoder(path, part)
@@ -259,16 +266,16 @@ def _open(path: Path, part: Part) -> SndfileReader | Decoder:
     try:
         reader = SndfileReader(path, part)
     except (soundfile.LibsndfileError, TypeError):
-        # TypeError: soundfile takes .raw for headerless audio and asks for its parameters.
+        # TypeError: soundfile takes a name ending in .raw for headerless audio.
         return _open_decoder(path, part)
     if reader.is_empty or (part.reader == "any" and reader.format in _BY_FFMPEG):
-        reader.close()  # FFmpeg may find audio behind a header that was never completed
+        reader.close()  # FFmpeg may find audio after a header that was never completed
         return _open_decoder(path, part)
     return reader
 
 
 def _open_instead(path: Path, part: Part) -> SndfileReader | None:
-    """Open by libsndfile what FFmpeg refuses for an oddity of its header; None where it can't."""
+    """Open a part that FFmpeg refuses by libsndfile; None where that fails as well."""
     with suppress(soundfile.LibsndfileError, TypeError):
         reader = SndfileReader(path, part)
         if not reader.is_empty:
@@ -288,7 +295,7 @@ def _open_decoder(path: Path, part: Part, first_track: int = 0) -> Decoder:
 
 
 def _why_not_audio(path: Path, part: Part, error: SourceError) -> str:
-    """Say the likeliest thing about a file that neither library opens."""
+    """Return the most likely reason why neither library opens a file."""
     with path.open("rb") as file:
         head = file.read(512)
     if is_playlist(path, head):
@@ -303,7 +310,9 @@ def _why_not_audio(path: Path, part: Part, error: SourceError) -> str:
         SndfileReader(path, part).close()
     except soundfile.LibsndfileError as sndfile_error:
         if sndfile_error.code != 1:  # 1: format not recognised
-            return f"the header is damaged or cut short ({tidy(sndfile_error.error_string)})"
+            return (
+                f"the header is damaged or cut short ({clean_reason(sndfile_error.error_string)})"
+            )
     except TypeError:
         return "headerless audio: pipe it in with --source - --raw FORMAT:RATE:CHANNELS"
     return f"{error}; it may be damaged or cut short"
@@ -313,7 +322,7 @@ def open_recording(path: Path) -> Recording:
     """Open a recording.
 
     Raises:
-        RecordingError: It cannot be opened, whatever the system says of it.
+        RecordingError: The recording cannot be opened; errors of the system are included.
     """
     try:
         return Recording(path)

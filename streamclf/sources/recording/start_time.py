@@ -1,4 +1,6 @@
-"""When a recording began, as recorders write it down: into the file, else into its name.
+"""Time at which a recording began, which recorders write into the file or into its name.
+
+These are tried in turn:
 
 - GUANO (Wildlife Acoustics, Titley, Pettersson, ...): a chunk ``guan``, its ``Timestamp``;
 - AudioMoth's comment, ``Recorded at 19:17:30 10/12/2021 (UTC+1) by AudioMoth ...``;
@@ -17,12 +19,12 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import BinaryIO
 
-from streamclf.sources.recording.times_in_names import in_reason, make_time, named_time
+from streamclf.sources.recording.times_in_names import make_time, plausible_time, time_in_name
 
-_MOST_BYTES = 65_536
-"""Of a chunk; what is longer says other things than this."""
+_MAX_CHUNK_BYTES = 65_536
+"""Largest chunk that is read; a longer one does not hold the time."""
 
-_MOST_CHUNKS = 1000
+_MAX_CHUNKS = 1000
 
 _GUANO = re.compile(r"^\s*Timestamp\s*:\s*(\S[^\r\n]*?)\s*$", re.MULTILINE)
 _AUDIOMOTH = re.compile(
@@ -32,23 +34,24 @@ _DATE = re.compile(r"(\d{4})[-_:. ](\d\d)[-_:. ](\d\d)(\d\d)[-_:. ](\d\d)[-_:. ]
 
 
 def recorded_at(path: Path, comment: str = "") -> datetime | None:
-    """Time of a recording's first sample.
+    """Find the time of a recording's first sample.
 
     Args:
         path: The file.
-        comment: In its metadata.
+        comment: Comment in its metadata.
 
     Returns:
-        With the offset from UTC where the recorder tells it; None where nothing tells the time.
+        The time, with an offset from UTC where the recorder wrote one; None where the time is not
+        known.
     """
     chunks = _read_chunks(path)
-    told = (
+    times = (
         _from_guano(chunks.get(b"guan", b"").decode("utf-8", "replace")),
         _from_comment(comment),
         _from_broadcast(chunks.get(b"bext", b"").decode("latin-1")),
-        named_time(path.absolute()),
+        time_in_name(path.absolute()),
     )
-    return next((time for time in told if time is not None), None)
+    return next((time for time in times if time is not None), None)
 
 
 def _from_guano(text: str) -> datetime | None:
@@ -56,7 +59,7 @@ def _from_guano(text: str) -> datetime | None:
     if found is None:
         return None
     try:
-        return in_reason(datetime.fromisoformat(found[1]))
+        return plausible_time(datetime.fromisoformat(found[1]))
     except ValueError:
         return None
 
@@ -71,12 +74,12 @@ def _from_comment(comment: str) -> datetime | None:
 
 
 def _from_broadcast(chunk: str) -> datetime | None:
-    found = _DATE.match(chunk[320:338])  # behind description, originator and its reference
+    found = _DATE.match(chunk[320:338])  # after the description, originator and reference
     return make_time(found.groups()) if found else None
 
 
 def _read_chunks(path: Path) -> dict[bytes, bytes]:
-    """What a WAV holds in ``guan`` and ``bext``; nothing of anything else."""
+    """Read the chunks ``guan`` and ``bext`` of a WAV file; empty for other files."""
     try:
         with path.open("rb") as file:
             return dict(_walk(file))
@@ -89,12 +92,12 @@ def _walk(file: BinaryIO) -> Iterator[tuple[bytes, bytes]]:
     if head[:4] not in (b"RIFF", b"RF64", b"BW64") or head[8:] != b"WAVE":
         return
     data_bytes = 0
-    for _ in range(_MOST_CHUNKS):
+    for _ in range(_MAX_CHUNKS):
         head = file.read(8)
         if len(head) < 8:
             return
         name, (size,) = head[:4], struct.unpack("<I", head[4:])
-        if name in (b"guan", b"bext", b"ds64") and size <= _MOST_BYTES:
+        if name in (b"guan", b"bext", b"ds64") and size <= _MAX_CHUNK_BYTES:
             chunk = file.read(size)
             if name == b"ds64" and len(chunk) >= 16:
                 (data_bytes,) = struct.unpack("<Q", chunk[8:16])

@@ -1,6 +1,6 @@
-"""When a recording began, by its name: what recorders and the programs behind them call files.
+"""Time at which a recording began, read from its name as recorders and their programs write it.
 
-Recognised are, with examples:
+These forms are recognised:
 
 - date and time of day, with any separators: ``20240601_043000`` (AudioMoth, Song Meter SM3, SM4,
   Mini, Swift), ``SITE_20110601$043000`` (Song Meter SM2, triggered), ``2024-06-01 04.30.00``,
@@ -16,9 +16,9 @@ Recognised are, with examples:
 - ``front-1717216200.123456-x7k2p9`` (Frigate's events), and folders with the date:
   ``2024-06-01/04/CAMERA/30.00.mp4`` (Frigate), ``2024-06-01/04-30-00.mp4`` (motionEye).
 
-Years of two digits tell nothing elsewhere: ``240601_0001`` is the first of a day with one maker and
-a minute with another, and ``010624`` is a day in 2001 or in 2024. Numbers with letters behind them
-are no times either, nor is a date alone.
+Other names with a year of two digits are ambiguous and are ignored: ``240601_0001`` is the first
+recording of a day from one maker and a minute from another, and ``010624`` is a day in 2001 or in
+2024. Numbers followed by letters are ignored as well, and so is a date without a time of day.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _ISO = re.compile(
     _DATE + "T" + _SECONDS + r"(?:[.,](?P<f>\d{1,6})|(?P<ms>\d{3})(?=Z))?"
     r"(?P<zone>Z|[+-]\d\d:?\d\d)?(?!\d)"
 )
-# Behind any other separator than ISO's T a minus and digits are more likely a number.
+# Where the separator is not ISO's T, a minus with digits is more likely a number than an offset.
 _PLAIN = re.compile(
     _DATE + r"(?:[ _$-]| at )" + _SECONDS + r"(?:\.(?P<f>\d{3}(?:\d{3})?))?"
     r"(?P<zone>\+(?:0\d|1[0-4]):?(?:00|15|30|45))?(?!\d)(?![ \u202f]?[AaPp][Mm](?![A-Za-z]))"
@@ -65,14 +65,14 @@ _EARLIEST_AUDIOMOTH = datetime(2016, 1, 1, tzinfo=UTC)
 _LATEST = datetime(2038, 1, 1, tzinfo=UTC)
 
 
-def named_time(path: PurePath) -> datetime | None:
-    """Time of a recording's first sample, as its name or its folders tell it.
+def time_in_name(path: PurePath) -> datetime | None:
+    """Read the time of a recording's first sample from its name or its folders.
 
     Args:
-        path: With as many folders above it as are known.
+        path: The file, with as many folders above it as are known.
 
     Returns:
-        With the offset from UTC where the name tells it; None where it tells no time.
+        The time, with an offset from UTC where the name holds one; None where it holds no time.
     """
     return next((time for time in _candidates(path) if time is not None), None)
 
@@ -103,17 +103,17 @@ def _by_folders(path: PurePath) -> datetime | None:
 
 
 def _time_of(found: re.Match[str]) -> datetime | None:
-    told = found.groupdict()
-    year, hour, second = found["Y"], int(found["h"]), told.get("s") or "00"
-    if half := told.get("half"):  # of the day
+    fields = found.groupdict()
+    year, hour, second = found["Y"], int(found["h"]), fields.get("s") or "00"
+    if half := fields.get("half"):  # AM or PM
         if not 1 <= hour <= 12:
             return None
         hour = hour % 12 + 12 * (half in "Pp")
     year = f"20{year}" if len(year) == 2 else year
     parts = [year, *found.group("M", "D"), str(hour), found["m"], second]
-    # An offset that there is not is a number that means something else.
-    time = make_time(parts, told.get("zone") or "") or make_time(parts)
-    fraction = told.get("f") or told.get("ms") or ""
+    # An impossible offset is a number with another meaning.
+    time = make_time(parts, fields.get("zone") or "") or make_time(parts)
+    fraction = fields.get("f") or fields.get("ms") or ""
     return time and time + timedelta(microseconds=int(fraction.ljust(6, "0")))
 
 
@@ -123,21 +123,24 @@ def _since_1970(seconds: float) -> datetime | None:
 
 
 def make_time(parts: Sequence[str], zone: str = "") -> datetime | None:
-    """From year to second, and the offset; None where there is no such time.
+    """Make a time of its parts.
 
     Args:
-        parts: Six numbers.
-        zone: ``Z``, ``+1``, ``+0100``, ``-5:30``; empty where nothing is said.
+        parts: Six numbers from year to second.
+        zone: Offset from UTC: ``Z``, ``+1``, ``+0100``, ``-5:30``; empty for none.
+
+    Returns:
+        The time; None where the parts are not a valid or plausible time.
     """
     year, month, day, hour, minute, second = map(int, parts)
     try:
-        return in_reason(datetime(year, month, day, hour, minute, second, tzinfo=_zone(zone)))
+        return plausible_time(datetime(year, month, day, hour, minute, second, tzinfo=_zone(zone)))
     except ValueError:
         return None
 
 
-def in_reason(time: datetime) -> datetime | None:
-    """The time, but none where a recorder's clock was never set."""
+def plausible_time(time: datetime) -> datetime | None:
+    """Return the time if it is plausible; None where a recorder's clock was not set."""
     return time if time.year in YEARS and (time.year, time.month, time.day) > (1970, 1, 1) else None
 
 

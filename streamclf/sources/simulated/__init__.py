@@ -1,1 +1,1 @@
-"""Simulated microphones: a recording as if it were live, with scripted faults."""
+"""Simulated microphones, which play a recording as live audio with scripted faults."""

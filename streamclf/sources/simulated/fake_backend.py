@@ -1,7 +1,7 @@
-"""A pretended audio system in pretended time: devices come, go, stall and overflow by script.
+"""A fake audio system with its own clock: devices come, go, stall and overflow by script.
 
-It sits at the seam where PortAudio sits, so that everything a `Microphone` does about faults can
-be tried without a microphone, and hours pass in milliseconds::
+It replaces PortAudio, so that the handling of faults by `Microphone` can be tested without a
+microphone, and hours pass in milliseconds::
 
     audio = FakeBackend()
     audio.clock.at(3.0, audio.unplug)
@@ -25,7 +25,7 @@ import numpy.typing as npt
 
 from streamclf.core.errors import DeviceError
 from streamclf.sources.microphone.backend import Callback
-from streamclf.sources.microphone.device_identity import Look, Remembered
+from streamclf.sources.microphone.device_identity import DeviceIdentity, ProbeResult
 from streamclf.sources.microphone.devices import InputDevice
 from streamclf.sources.microphone.microphone import Microphone
 
@@ -35,7 +35,7 @@ FAKE_DEVICE = InputDevice(0, "fake microphone", "Fake", 1, 16_000.0, is_default=
 
 
 class FakeClock:
-    """Time that passes only while someone waits; what is due then happens on the way."""
+    """Clock whose time passes only while a thread waits; scheduled actions run meanwhile."""
 
     def __init__(self) -> None:
         self._now = 0.0
@@ -43,15 +43,19 @@ class FakeClock:
         self._numbers = itertools.count()
 
     def now(self) -> float:
-        """Seconds since the clock was made."""
+        """Return the seconds since the clock was made."""
         return self._now
 
     def at(self, time: float, action: Callable[[], None]) -> None:
-        """Have ``action`` happen at ``time``."""
+        """Schedule an action for a time in seconds of this clock."""
         heapq.heappush(self._due, (time, next(self._numbers), action))
 
     def wait(self, items: queue.SimpleQueue[T], timeout_s: float) -> T:
-        """Let time pass until there is an item, or ``timeout_s`` is over."""
+        """Let time pass until there is an item, or for ``timeout_s`` seconds.
+
+        Raises:
+            queue.Empty: No item came in time.
+        """
         deadline = self._now + max(0.0, timeout_s)
         while True:
             try:
@@ -66,17 +70,17 @@ class FakeClock:
 
 
 class InlineCalls:
-    """Makes the calls where it is called; one that would hang raises `TimeoutError` at once."""
+    """A `Caller` without a thread; a call that would hang raises `TimeoutError` at once."""
 
     def call(self, function: Callable[[], T], timeout_s: float) -> T:
-        """Call it."""
+        """Call the function; returns its result."""
         return function()
 
     def interrupt(self) -> None:
-        """Nothing waits."""
+        """Do nothing, because no call waits."""
 
     def close(self, function: Callable[[], None], timeout_s: float) -> bool:
-        """Call it; False if it would hang."""
+        """Call the function; returns False if it would hang."""
         try:
             function()
         except TimeoutError:
@@ -85,14 +89,24 @@ class InlineCalls:
 
 
 class FakeBackend:
-    """An audio system whose devices hear ``sound``.
+    """A fake audio system whose devices record ``sound``.
 
-    Like PortAudio it sees devices that came or went only after `reset`.
+    Like PortAudio, it lists devices that were plugged in or out only after `reset`.
 
     Args:
-        devices: What is plugged in.
-        sound: From times in seconds ``(samples,)`` to the waveform ``(samples,)``; 440 Hz.
+        devices: Devices that are plugged in.
+        sound: Function from times in seconds ``(samples,)`` to a waveform ``(samples,)``; a tone
+            of 440 Hz by default.
         refused_rates: Sample rates in Hz that every device refuses.
+
+    Attributes:
+        clock: Clock of the audio system.
+        streams: All streams opened so far.
+        open_attempts: Times of all calls of `open`, in seconds of the clock.
+        n_resets: Number of calls of `reset`.
+        probes: Times of all calls of `probe`, in seconds of the clock.
+        hangs: Whether every call hangs.
+        abandoned: Whether `abandon` was called.
     """
 
     def __init__(
@@ -121,7 +135,7 @@ class FakeBackend:
         channels: int | None = None,
         reconnect: bool = True,
     ) -> Microphone:
-        """A `Microphone` on this audio system, in its time."""
+        """Make a `Microphone` on this audio system, with its clock."""
         return Microphone(
             device,
             channels=channels,
@@ -132,7 +146,7 @@ class FakeBackend:
         )
 
     def list_devices(self) -> list[InputDevice]:
-        """What was plugged in at the last `reset`."""
+        """List the devices that were plugged in at the last `reset`."""
         return list(self._seen)
 
     def open(
@@ -144,7 +158,12 @@ class FakeBackend:
         callback: Callback,
         finished: Callable[[], None],
     ) -> FakeStream:
-        """Start recording; the first block is due after its own length."""
+        """Start recording; the first block comes after its own length.
+
+        Raises:
+            DeviceError: The device is unplugged, or refuses the sample rate.
+            TimeoutError: The audio system hangs.
+        """
         self.open_attempts.append(self.clock.now())
         if self.hangs:
             raise TimeoutError
@@ -156,23 +175,23 @@ class FakeBackend:
         self.streams.append(stream)
         return stream
 
-    def probe(self, lost: Remembered) -> Look:
-        """Whether the device is there now, and which others of its make."""
+    def probe(self, lost: DeviceIdentity) -> ProbeResult:
+        """Find out whether the device is plugged in, and the names of all of its make."""
         self.probes.append(self.clock.now())
-        there = lost.find(self.devices) is not None
-        return Look(there, lost.names_in(self.devices))
+        present = lost.find(self.devices) is not None
+        return ProbeResult(present, lost.names_in(self.devices))
 
     def reset(self) -> None:
-        """See the devices that there are now."""
+        """Update the list of devices."""
         self.n_resets += 1
         self._seen = list(self.devices)
 
     def abandon(self) -> None:
-        """Note that the microphone gave up on a call."""
+        """Record that the microphone gave up on a call."""
         self.abandoned = True
 
     def unplug(self, *devices: InputDevice) -> None:
-        """Pull ``devices``, or every one; open streams end."""
+        """Unplug these devices, or all; their streams end."""
         pulled = devices or tuple(self.devices)
         self._unplugged = list(pulled)
         self.devices = [each for each in self.devices if each not in pulled]
@@ -181,28 +200,28 @@ class FakeBackend:
                 stream.end()
 
     def plug(self, *devices: InputDevice) -> None:
-        """Plug ``devices`` in, or those that were pulled."""
+        """Plug these devices in, or those that were unplugged last."""
         self.devices = list(devices or self._unplugged)
         self.hangs = False
 
     def freeze(self) -> None:
-        """Nothing is delivered any more and every call hangs, until `plug`."""
+        """Make streams deliver no more audio and every call hang, until `plug`."""
         self.unplug_quietly()
         self.hangs = True
 
     def unplug_quietly(self) -> None:
-        """Pull every device without a word: streams deliver nothing more."""
+        """Unplug all devices without a report: streams deliver no more audio, and do not end."""
         self._unplugged, self.devices = self.devices, []
         for stream in self.streams:
             stream.silent = True
 
     def overflow(self, n_samples: int) -> None:
-        """Lose ``n_samples`` before the next block, and say that something was lost."""
+        """Lose ``n_samples`` before the next block, which reports an overflow."""
         self.streams[-1].overflow(n_samples)
 
 
 class FakeStream:
-    """An open fake device: delivers blocks as time passes."""
+    """An open fake device that delivers blocks as time passes."""
 
     latency_s = 0.1
 
@@ -230,14 +249,18 @@ class FakeStream:
         self._schedule()
 
     def close(self) -> None:
-        """Stop delivering."""
+        """Stop recording.
+
+        Raises:
+            TimeoutError: The audio system hangs.
+        """
         if self._backend.hangs:
             raise TimeoutError
         self.end()
         self.closed = True
 
     def end(self) -> None:
-        """Deliver nothing more, and say so once."""
+        """End the stream, and report it once."""
         if not self.silent:
             self.silent = True
             self._finished()
@@ -257,7 +280,7 @@ class FakeStream:
         if self.silent:
             return
         if self._backend.clock.now() < self._due():
-            # An overflow moved the block's end while it was recorded.
+            # An overflow during this block moved its end.
             self._schedule()
             return
         onset = self._started + self._n_samples / self._sample_rate

@@ -1,4 +1,4 @@
-"""Time for a simulated device: as fast as real time, faster, or as fast as anybody waits."""
+"""Clock of a simulated device, which runs in real time, faster, or without any waiting."""
 
 from __future__ import annotations
 
@@ -14,14 +14,15 @@ T = TypeVar("T")
 
 
 class PacedClock:
-    """A `Clock` at which things are due, such as a device's next block.
+    """A `Clock` with scheduled actions, such as the next block of a device.
 
-    What is due happens in the thread of whoever waits, as if it had happened at its time: a
-    reader that was busy finds the blocks of that time in the ring, or what was left of them.
+    Actions run in the thread that waits on the clock, as if they had run at their time. So a
+    reader that was busy finds the blocks of that time in the ring, or those that had room in it.
 
     Args:
-        speed: Times real time; 0 lets time pass only while someone waits, and then at once.
-        base: Real time.
+        speed: Speed in multiples of real time. With 0, time passes only while a thread waits, and
+            then without delay.
+        base: Clock of real time; the system's by default.
     """
 
     def __init__(self, speed: float, base: Clock | None = None) -> None:
@@ -34,7 +35,7 @@ class PacedClock:
         self._numbers = itertools.count()
 
     def now(self) -> float:
-        """Seconds since the clock was first read; while something happens, when it was due."""
+        """Return the seconds since the first call; during an action, its scheduled time."""
         if self._acting is not None:
             return self._acting
         if not self._speed:
@@ -45,14 +46,14 @@ class PacedClock:
         return (now - self._started) * self._speed
 
     def at(self, time: float, action: Callable[[], None]) -> None:
-        """Have ``action`` happen at ``time``."""
+        """Schedule an action for a time in seconds of this clock."""
         heapq.heappush(self._due, (time, next(self._numbers), action))
 
     def wait(self, items: queue.SimpleQueue[T], timeout_s: float) -> T:
-        """Take the next item, waiting for it at most ``timeout_s``.
+        """Take the next item, waiting for it at most ``timeout_s`` seconds of this clock.
 
         Raises:
-            queue.Empty: None came in time.
+            queue.Empty: No item came in time.
         """
         now = self.now()
         deadline = now + max(0.0, timeout_s)
@@ -65,11 +66,11 @@ class PacedClock:
                     raise
             target = min(deadline, self._due[0][0] if self._due else deadline)
             if self._speed:
-                # Whoever puts something there, such as a stop, ends the wait.
+                # An item put by another thread, such as a request to stop, ends the wait.
                 try:
                     return self._base.wait(items, max(target - now, 0.0) / self._speed)
                 except queue.Empty:
-                    # A timer may go off a little early; what was waited for is due all the same.
+                    # The wait may end slightly early; the next action is due nevertheless.
                     now = max(self.now(), target)
             else:
                 now = self._hand = max(target, self._hand)

@@ -1,4 +1,4 @@
-"""A recording as a live source delivers it: in blocks of any size, none like the other."""
+"""A recording in blocks of random sizes, as a live source may deliver them."""
 
 from __future__ import annotations
 
@@ -13,21 +13,22 @@ from streamclf.core.records import Block, Gap, Notice, Waveform
 from streamclf.sources.base import Source
 from streamclf.sources.recording.recording import Recording
 
-LONGEST_S = 1.0
+MAX_BLOCK_S = 1.0
+"""Length of the longest block in seconds."""
 
 
 class RandomBlocks(Source):
-    """A recording, cut anew: blocks from one sample to a second, at no pace.
+    """A recording in blocks of one sample to one second, read as fast as possible.
 
     Args:
         path: The recording.
-        seed: The same seed cuts alike.
+        seed: Seed of the random sizes; the same seed gives the same blocks.
 
     Attributes:
-        sizes: Of the blocks so far: how many, the smallest and the largest, in samples.
+        sizes: Number of blocks so far, and the sizes of the smallest and the largest in samples.
 
     Raises:
-        RecordingError: It cannot be opened.
+        RecordingError: The recording cannot be opened.
     """
 
     live: ClassVar[bool] = True
@@ -41,14 +42,14 @@ class RandomBlocks(Source):
 
     @property
     def duration_s(self) -> float | None:
-        """Length in seconds as the header tells it."""
+        """Length in seconds that the header states; None if unknown."""
         return self._recording.duration_s
 
     def blocks(self, sample_rate: int) -> Iterator[Block | Gap | Notice]:
-        """Yield the recording at its own rate; gaps and notices where they are.
+        """Yield the recording at its own sample rate, with its gaps and notices.
 
         Raises:
-            RecordingError: The data is damaged or cut short, after all that could be read.
+            RecordingError: The data is damaged or truncated; raised after all readable samples.
         """
         held: list[Block] = []
         failure: SourceError | None = None
@@ -58,14 +59,14 @@ class RandomBlocks(Source):
                     yield from self._cut(held, None)
                     yield item
                     continue
-                if held and not _alike(held[-1], item):
+                if held and not _can_join(held[-1], item):
                     yield from self._cut(held, None)
                 held.append(item)
                 while sum(block.n_samples for block in held) >= self._wanted:
                     yield from self._cut(held, self._wanted)
                     self._wanted = self._size(item.sample_rate)
         except SourceError as error:
-            failure = error  # what came before it stands
+            failure = error  # raised after the audio before it
         yield from self._cut(held, None)
         if failure is not None:
             raise failure
@@ -79,11 +80,11 @@ class RandomBlocks(Source):
         self._recording.close()
 
     def _size(self, sample_rate: int) -> int:
-        # Small ones as often as large ones.
-        return int(np.exp(self._random.uniform(0, np.log(LONGEST_S * sample_rate))))
+        # Uniform on a logarithmic scale, so that small blocks are as frequent as large ones.
+        return int(np.exp(self._random.uniform(0, np.log(MAX_BLOCK_S * sample_rate))))
 
     def _cut(self, held: list[Block], n_samples: int | None) -> Iterator[Block]:
-        """Take so many samples, or all, from the blocks held, as one."""
+        """Yield one block of ``n_samples`` from the blocks held; None for all their samples."""
         if not held:
             return
         position, rate = held[0].position, held[0].sample_rate
@@ -98,6 +99,6 @@ class RandomBlocks(Source):
         yield Block(position, whole[:, :size], rate)
 
 
-def _alike(one: Block, other: Block) -> bool:
-    """Whether two blocks can be one."""
+def _can_join(one: Block, other: Block) -> bool:
+    """Whether two blocks have the same sample rate and number of channels."""
     return (one.sample_rate, len(one.waveform)) == (other.sample_rate, len(other.waveform))

@@ -1,1 +1,1 @@
-"""Streams: a URL, or standard input."""
+"""Audio streams from a URL or from standard input."""

@@ -1,4 +1,4 @@
-"""The layout of headerless samples, as ``--raw`` says it."""
+"""Format of headerless samples, as ``--raw`` states it."""
 
 from __future__ import annotations
 
@@ -12,21 +12,19 @@ from streamclf.core.records import Waveform
 from streamclf.sources.array import to_float
 
 _NUMBER = re.compile(r"[0-9]{1,7}")
-
-
 _RAW = re.compile(r"(?P<kind>[usf])(?P<bits>8|16|24|32|64)(?P<order>le|be)?")
 
 
 @dataclass(frozen=True)
 class RawFormat:
-    """The layout of headerless samples, as ``FORMAT:RATE:CHANNELS`` says it.
+    """Format of headerless samples.
 
     Attributes:
         kind: ``u`` unsigned, ``s`` signed, ``f`` float.
-        n_bytes: A sample.
+        n_bytes: Bytes a sample.
         order: ``<`` little endian, ``>`` big endian.
-        sample_rate: In Hz.
-        n_channels: Interleaved.
+        sample_rate: Sample rate in Hz.
+        n_channels: Number of interleaved channels.
     """
 
     kind: str
@@ -42,10 +40,13 @@ class RawFormat:
 
     @classmethod
     def parse(cls, text: str) -> RawFormat:
-        """Read ``s16le:16000:1`` (u8, s8, s16, s24, s32, f32, f64, each with le or be).
+        """Read a format such as ``s16le:16000:1``.
+
+        The samples are u8, s8, s16, s24, s32, f32 or f64, each with le or be; little endian and
+        one channel are the defaults.
 
         Raises:
-            UsageError: It is not of that form.
+            UsageError: The text is not of the form ``FORMAT:RATE:CHANNELS``.
         """
         name, _, rest = text.lower().partition(":")
         rate, _, channels = rest.partition(":")
@@ -63,7 +64,7 @@ class RawFormat:
         return cls(kind, bits // 8, order, int(rate), n_channels)
 
     def decode(self, data: bytes) -> Waveform:
-        """Turn whole frames into ``(channels, samples)`` float32, full scale = 1."""
+        """Convert samples of all channels to ``(channels, samples)`` float32, full scale = 1."""
         if self.n_bytes == 3:
             samples = self._widen(data)
         else:
@@ -72,7 +73,7 @@ class RawFormat:
         return np.ascontiguousarray(to_float(frames))
 
     def _widen(self, data: bytes) -> np.ndarray:
-        """24-bit samples as 32-bit ones, the low byte zero."""
+        """Convert 24-bit samples to 32-bit ones, with a low byte of zero."""
         triples = np.frombuffer(data, dtype=np.uint8).reshape(-1, 3)
         wide = np.zeros((len(triples), 4), dtype=np.uint8)
         wide[:, 1:] = triples if self.order == "<" else triples[:, ::-1]
@@ -80,6 +81,4 @@ class RawFormat:
 
 
 _KINDS = {("u", 8), ("s", 8), ("s", 16), ("s", 24), ("s", 32), ("f", 32), ("f", 64)}
-
-
 _NUMPY = {"u": "u", "s": "i", "f": "f"}

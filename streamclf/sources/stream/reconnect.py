@@ -1,4 +1,4 @@
-"""A network stream that is called again when it breaks off."""
+"""Decoding of a network stream that is opened again after its connection was lost."""
 
 from __future__ import annotations
 
@@ -13,63 +13,64 @@ from streamclf.sources.clock import Clock, StopSignal
 from streamclf.sources.recording.ffmpeg import Decoder
 
 CONNECTION_LOST = "connection lost"
-STALLED_S = 1.0
-"""Where nothing came for so long, the stream stalls; the read times out later."""
-STEADY_S = 10.0
-"""A connection that held for so much audio is worth calling again at once."""
+STALLED_AFTER_S = 1.0
+"""Seconds without audio after which the stream counts as stalled; the read times out later."""
+STEADY_AFTER_S = 10.0
+"""Seconds of audio after which a connection counts as steady; the delays then start anew."""
 
 
-class Redial:
-    """Decodes one connection after another, on one timeline.
+class ReconnectingDecoder:
+    """Decoder of one connection after another, on one timeline.
 
-    A stream of known length is a recording somewhere else: its end is its end, and what breaks it
-    off is raised. One without a length is live, and is waited for.
+    A stream of known length is a recording on a server: its end is final, and an error that ends it
+    is raised. A stream without a length is live, and is opened again when its connection is lost.
 
     Args:
-        dial: Opens the stream.
-        clock: Measures how long it was gone.
-        redials: Whether to call again at all.
+        open_decoder: Opens the stream.
+        clock: Clock that measures how long the connection was lost.
+        reconnects: Whether to open a live stream again.
         on_waiting: Called at each attempt.
 
     Attributes:
-        position: Behind the last sample, at ``sample_rate``.
-        sample_rate: Of the last sample, in Hz.
+        position: Position just after the last sample, at ``sample_rate``.
+        sample_rate: Sample rate of the last record, in Hz.
     """
 
     def __init__(
         self,
-        dial: Callable[[], Decoder],
+        open_decoder: Callable[[], Decoder],
         clock: Clock,
         *,
-        redials: bool = True,
+        reconnects: bool = True,
         on_waiting: Callable[[], None] = lambda: None,
     ) -> None:
         self.position = 0
         self.sample_rate = 1
-        self._dial = dial
+        self._open = open_decoder
         self._clock = clock
-        self._redials = redials
+        self._reconnects = reconnects
         self._on_waiting = on_waiting
         self._stop = StopSignal(clock)
         self._state: State = "listening"
-        self._heard_at: float | None = None
+        self._received_at: float | None = None
         self._is_back = False
 
     @property
     def state(self) -> State:
-        """By the age of the newest block, as long as the connection stands."""
-        heard_at = self._heard_at
-        if self._state != "listening" or heard_at is None:
+        """State of the stream; while connected, it follows from the age of the newest block."""
+        received_at = self._received_at
+        if self._state != "listening" or received_at is None:
             return self._state
-        return "stalled" if self._clock.now() - heard_at > STALLED_S else "listening"
+        return "stalled" if self._clock.now() - received_at > STALLED_AFTER_S else "listening"
 
     def items(self) -> Iterator[Block | Gap | Notice]:
-        """Yield audio until the stream ends, or `stop`.
+        """Yield audio until the stream ends or `stop` is called.
 
         Raises:
-            SourceError: It cannot be opened at first; or it broke off, and is not called again.
+            SourceError: The first attempt to open the stream failed, or the connection was lost
+                and the stream is not opened again.
         """
-        decoder: Decoder | None = None if self._stop.is_set() else self._dial()
+        decoder: Decoder | None = None if self._stop.is_set() else self._open()
         back_off = BackOff()
         while decoder is not None:
             began = self.position / self.sample_rate
@@ -79,44 +80,49 @@ class Redial:
                 for item in decoder.blocks(self._stop.is_set):
                     yield from self._place(item)
             except SourceError as error:
-                if not (is_live and self._redials and self._heard_at is not None):
+                if not (is_live and self._reconnects and self._received_at is not None):
                     raise
                 reason = str(error)
             finally:
                 decoder.close()
-            if self._stop.is_set() or not (is_live and self._redials):
+            if self._stop.is_set() or not (is_live and self._reconnects):
                 return
-            if self.position / self.sample_rate - began >= STEADY_S:
+            if self.position / self.sample_rate - began >= STEADY_AFTER_S:
                 back_off.reset()
             self._state = "lost"
             message = f"connection lost: {reason}; trying again"
             yield Notice(self.position, self.sample_rate, message)
-            decoder = self._call_again(back_off)
+            decoder = self._reconnect(back_off)
 
     def stop(self) -> None:
-        """End at the next packet, or at once between two connections."""
+        """Stop at the next packet, or at once between two connections."""
         self._stop.set()
 
-    def missing(self, position: int, sample_rate: int) -> Gap | None:
-        """What has passed since a position that was delivered last, if the connection is lost."""
-        if self._state == "listening" or self._heard_at is None:
+    def missing_since(self, position: int, sample_rate: int) -> Gap | None:
+        """Return the gap from the last position delivered to now; None while connected.
+
+        Args:
+            position: The position, at ``sample_rate``.
+            sample_rate: Sample rate in Hz.
+        """
+        if self._state == "listening" or self._received_at is None:
             return None
-        n_samples = round((self._clock.now() - self._heard_at) * sample_rate)
+        n_samples = round((self._clock.now() - self._received_at) * sample_rate)
         return Gap(position, n_samples, sample_rate, CONNECTION_LOST) if n_samples > 0 else None
 
-    def _call_again(self, back_off: BackOff) -> Decoder | None:
-        """Try until somebody answers; None after `stop`."""
+    def _reconnect(self, back_off: BackOff) -> Decoder | None:
+        """Try to open the stream until it succeeds; returns None after `stop`."""
         while not self._stop.sleep(back_off.next_s()):
             self._state = "reconnecting"
             self._on_waiting()
             with suppress(SourceError):
                 self._is_back = True
-                return self._dial()
+                return self._open()
             self._state = "lost"
         return None
 
     def _place(self, item: Block | Gap | Notice) -> Iterator[Block | Gap | Notice]:
-        """Count on from what came before, across the time without a connection."""
+        """Yield a record at its position, after all before it and the time without connection."""
         changed = item.sample_rate != self.sample_rate and self.position > 0
         before = self.sample_rate
         if item.sample_rate != self.sample_rate:
@@ -127,9 +133,9 @@ class Redial:
             return
         if isinstance(item, Block):
             now = self._clock.now()
-            if self._is_back and self._heard_at is not None:
-                yield from self._resume(item, now - self._heard_at, before if changed else 0)
-            self._is_back, self._heard_at, self._state = False, now, "listening"
+            if self._is_back and self._received_at is not None:
+                yield from self._resume(item, now - self._received_at, before if changed else 0)
+            self._is_back, self._received_at, self._state = False, now, "listening"
             yield Block(self.position, item.waveform, item.sample_rate)
         else:
             yield Gap(self.position, item.n_samples, item.sample_rate, item.cause)

@@ -1,4 +1,4 @@
-"""Standard input: audio that is piped in, raw or encoded."""
+"""Live audio from standard input, raw or encoded."""
 
 from __future__ import annotations
 
@@ -11,28 +11,24 @@ from streamclf.core.errors import SourceError, StreamError
 from streamclf.core.records import Block, Gap, Notice
 from streamclf.core.standard_streams import is_closed
 from streamclf.sources.base import Source
-from streamclf.sources.prefetch import Pump
+from streamclf.sources.prefetch import PrefetchThread
 from streamclf.sources.recording.piped import decode_forward
 from streamclf.sources.stream.raw_format import RawFormat
 
 RAW_BLOCK_S = 0.05
-
-
-RAW = "for headerless samples give --raw s16le:16000:1"
-
-
+"""Length of a block of raw samples in seconds."""
+RAW_HINT = "for headerless samples give --raw s16le:16000:1"
 _HEAD_BYTES = 512
 
 
 class StandardInput(Source):
-    """Audio piped in: raw if a format is given, otherwise whatever FFmpeg recognises.
+    """Audio from standard input: raw samples of a given format, or any format FFmpeg recognises.
 
-    The pipe itself holds the writer back, so nothing is lost when scoring is slower.
+    The writer of the pipe waits while scoring is slower than the audio, so nothing is lost.
 
     Args:
-        raw: The layout of headerless samples, such as ``s16le:16000:1``, or None for an encoded
-            format.
-        file: Where to read; standard input unless told otherwise.
+        raw: Format of headerless samples, such as ``s16le:16000:1``; None for an encoded format.
+        file: File to read; standard input by default.
 
     Raises:
         StreamError: Standard input is closed.
@@ -43,33 +39,33 @@ class StandardInput(Source):
     def __init__(self, raw: RawFormat | str | None = None, file: BinaryIO | None = None) -> None:
         self.name = "-"
         self._raw = RawFormat.parse(raw) if isinstance(raw, str) else raw
-        # Unbuffered: a thread that waits inside a buffered reader cannot be left at exit.
+        # Unbuffered, because a thread that waits in a buffered reader blocks the program's exit.
         self._file: BinaryIO | FileIO = file if file is not None else _standard_input()
-        self._pump = Pump(self._produce)
+        self._thread = PrefetchThread(self._produce)
 
     def blocks(self, sample_rate: int) -> Iterator[Block | Gap | Notice]:
         """Yield blocks as they arrive.
 
         Raises:
-            StreamError: Nothing came, or what came is no audio.
+            StreamError: No bytes came, or they are not audio.
         """
-        yield from self._pump
+        yield from self._thread
 
     def stop(self) -> None:
-        """End, even while waiting for input."""
-        self._pump.stop()
+        """Stop, even while waiting for input."""
+        self._thread.stop()
 
     def close(self) -> None:
-        """End the thread; where it waits for input, with what comes next."""
-        self._pump.stop()
+        """Stop the thread; if it waits for input, it ends when the next bytes come."""
+        self._thread.stop()
 
     def _produce(self) -> Iterator[Block | Gap | Notice]:
         if self._raw is not None:
             yield from self._read_raw(self._raw)
             return
-        file = _Watched(self._file)
+        file = _HeadKeepingFile(self._file)
         try:
-            yield from decode_forward(file, lambda: self._pump.stopped, RAW)
+            yield from decode_forward(file, lambda: self._thread.stopped, RAW_HINT)
         except SourceError as error:
             mark = " " if str(error).startswith(("is ", "ended ")) else ": "
             raise StreamError(f"standard input{mark}{error}") from error
@@ -77,7 +73,7 @@ class StandardInput(Source):
     def _read_raw(self, raw: RawFormat) -> Iterator[Block | Gap | Notice]:
         position, rest = 0, b""
         size = max(int(RAW_BLOCK_S * raw.sample_rate), 1) * raw.frame_bytes
-        # read1 gives what is there instead of waiting for a full block.
+        # read1 returns the bytes that are there instead of waiting for a full block.
         read = getattr(self._file, "read1", self._file.read)
         while data := read(size):
             data = rest + data
@@ -95,8 +91,8 @@ class StandardInput(Source):
             yield Notice(position, raw.sample_rate, message)
 
 
-class _Watched:
-    """A file that knows how it began; FFmpeg does not tell."""
+class _HeadKeepingFile:
+    """File that keeps its first bytes, for error messages; FFmpeg does not keep them."""
 
     def __init__(self, file: BinaryIO | FileIO) -> None:
         self._file = file
@@ -108,7 +104,7 @@ class _Watched:
         return data
 
     def __getattr__(self, name: str) -> object:
-        return getattr(self._file, name)  # seeking, where the file can
+        return getattr(self._file, name)  # the methods for seeking, if the file has them
 
 
 def _standard_input() -> FileIO:

@@ -1,4 +1,4 @@
-"""Network streams, through FFmpeg."""
+"""Network streams, read by FFmpeg."""
 
 from __future__ import annotations
 
@@ -11,30 +11,32 @@ from streamclf.core.records import Block, Gap, Notice
 from streamclf.core.redaction import mask_url
 from streamclf.sources.base import Source, State
 from streamclf.sources.clock import Clock, SystemClock
-from streamclf.sources.prefetch import Pump
+from streamclf.sources.prefetch import PrefetchThread
 from streamclf.sources.recording.ffmpeg import Decoder
 from streamclf.sources.recording.playlists import STREAM_PLAYLIST, names_playlist
-from streamclf.sources.stream.reconnect import Redial
+from streamclf.sources.stream.reconnect import ReconnectingDecoder
 
 NETWORK_TIMEOUT_S = 10.0
-PATIENCE_S = 0.5
-"""How long the end waits for a thread that reads from the network; it ends by itself later, at the
-latest when the read has timed out."""
+JOIN_TIMEOUT_S = 0.5
+"""Longest wait in seconds for the thread that reads from the network. A thread that is left behind
+ends by itself, at the latest when its read times out."""
 
 
 class UrlStream(Source):
-    """A network stream: rtsp, http, rtmp, udp or whatever else FFmpeg opens.
+    """A network stream: rtsp, http, rtmp, udp or any other protocol that FFmpeg opens.
 
-    A live one that breaks off, or changes to a codec that FFmpeg cannot follow, is opened anew.
+    A live stream is opened again when its connection is lost, or when it changes to a codec that
+    FFmpeg cannot follow.
 
     Args:
-        url: Passwords in it are masked wherever it is shown.
-        timeout_s: For connecting and for each read.
-        reconnect: Whether a live stream that broke off is waited for; else `blocks` raises.
-        clock: Measures the time without it; the system's unless given.
+        url: Address of the stream. Passwords in it are masked wherever it is shown.
+        timeout_s: Timeout in seconds for connecting and for each read.
+        reconnect: Whether to open a live stream again after its connection was lost; otherwise
+            `blocks` raises.
+        clock: Clock that measures the time without connection; the system's by default.
 
     Raises:
-        UsageError: It is no URL.
+        UsageError: The text is not a URL.
     """
 
     live: ClassVar[bool] = True
@@ -54,53 +56,54 @@ class UrlStream(Source):
         self.name = mask_url(url)
         self._url = url
         self._timeout_s = timeout_s
-        self._redial = Redial(
-            self._dial, clock or SystemClock(), redials=reconnect, on_waiting=self.tell_waiting
+        self._decoder = ReconnectingDecoder(
+            self._open, clock or SystemClock(), reconnects=reconnect, on_waiting=self.tell_waiting
         )
-        self._pump = Pump(self._redial.items)
+        self._thread = PrefetchThread(self._decoder.items)
 
     @property
     def pace(self) -> float:
-        """A server sends what sounds, and cuts off who does not keep up."""
+        """Real time: a server drops clients that do not keep up."""
         return 1.0
 
     @property
     def state(self) -> State:
-        """Of the connection."""
-        return self._redial.state
+        """State of the connection."""
+        return self._decoder.state
 
     def blocks(self, sample_rate: int) -> Iterator[Block | Gap | Notice]:
         """Yield blocks as they arrive, and a gap for the time without a connection.
 
         Raises:
-            StreamError: The stream cannot be opened, or broke off and is not waited for.
+            StreamError: The stream cannot be opened, or its connection was lost and it is not
+                opened again.
         """
         position, rate = 0, 1
-        for item in self._pump:
+        for item in self._thread:
             yield item
             position = item.position if isinstance(item, Notice) else item.end
             rate = item.sample_rate
-        gap = self._redial.missing(position, rate)
+        gap = self._decoder.missing_since(position, rate)
         if gap is not None:
             yield gap
 
     def stop(self) -> None:
-        """End, even while waiting for the network."""
-        self._redial.stop()
-        self._pump.stop()
+        """Stop, even while waiting for the network."""
+        self._decoder.stop()
+        self._thread.stop()
 
     def close(self) -> None:
-        """Hang up, and end the thread."""
+        """Close the connection and end the thread."""
         self.stop()
-        self._pump.join(PATIENCE_S)
+        self._thread.join(JOIN_TIMEOUT_S)
 
-    def _dial(self) -> Decoder:
+    def _open(self) -> Decoder:
         options = {"rtsp_transport": "tcp"} if self._url.startswith("rtsp") else {}
         return UrlDecoder(self._url, self.name, options, self._timeout_s)
 
 
 class UrlDecoder(Decoder):
-    """A decoder whose errors name the stream, without its password."""
+    """Decoder whose errors name the stream, without its password."""
 
     def __init__(self, url: str, name: str, options: dict[str, str], timeout_s: float) -> None:
         self._url, self._name = url, name
@@ -110,10 +113,10 @@ class UrlDecoder(Decoder):
             raise self._named(_explain(url, error)) from error
 
     def blocks(self, stopped: Callable[[], bool]) -> Iterator[Block | Gap | Notice]:
-        """As a decoder's.
+        """Yield decoded blocks, as `Decoder.blocks` does.
 
         Raises:
-            StreamError: Reading failed.
+            StreamError: Reading failed, or nothing could be decoded.
         """
         try:
             yield from super().blocks(stopped)
@@ -125,9 +128,9 @@ class UrlDecoder(Decoder):
 
 
 def _explain(url: str, error: SourceError) -> SourceError:
-    """What to do about a URL that was reached and is no audio, where that can be told."""
+    """Return a better error for a URL that answers but is a playlist, else the given error."""
     import av
 
-    # FFmpeg takes some text for subtitles, and then finds no audio beside them.
+    # FFmpeg takes some text files for subtitles, and reports that there is no audio.
     reached = error.__cause__ is None or isinstance(error.__cause__, av.InvalidDataError)
     return SourceError(STREAM_PLAYLIST) if reached and names_playlist(url) else error

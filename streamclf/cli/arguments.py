@@ -1,0 +1,42 @@
+"""What is done to a command line before it is read: what a newcomer leaves out is put in."""
+
+from __future__ import annotations
+
+import copy
+from itertools import zip_longest
+
+import typer
+
+WEB_PORT = "8787"
+BESIDE = {"config": ["listen"]}
+"""Commands that ask another about its options."""
+
+
+def with_command(app: typer.Typer, arguments: list[str]) -> list[str]:
+    """Put `file` in front of what a newcomer types: a recording, a folder or a pattern."""
+    commands = {c.callback.__name__ for c in app.registered_commands if c.callback}
+    if not arguments or arguments[0] in commands or arguments[0].startswith("-"):
+        return arguments
+    from streamclf.sources.recording.find_recordings import looks_like_recordings
+
+    return ["file", *arguments] if looks_like_recordings(arguments[0]) else arguments
+
+
+def with_port(arguments: list[str]) -> list[str]:
+    """Give ``--web`` its usual port where none follows."""
+    filled = []
+    for argument, following in zip_longest(arguments, arguments[1:], fillvalue=""):
+        bare = argument == "--web" and not following.isdecimal()
+        filled += ["--web", WEB_PORT] if bare else [argument]
+    return filled
+
+
+def only_named(app: typer.Typer, arguments: list[str]) -> typer.Typer:
+    """The app with the command that comes first alone: reading all options takes its time."""
+    wanted = {arguments[0], *BESIDE.get(arguments[0], ())} if arguments else set()
+    named = [c for c in app.registered_commands if c.callback and c.callback.__name__ in wanted]
+    if not named:
+        return app
+    lean = copy.copy(app)
+    lean.registered_commands = named
+    return lean

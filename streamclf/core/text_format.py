@@ -1,0 +1,26 @@
+"""Text for people: counts with their nouns, durations, and places in a recording."""
+
+from __future__ import annotations
+
+
+def format_count(number: int, noun: str) -> str:
+    """Write a number with its noun: ``1 window``, ``2 windows``."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def format_length(seconds: float) -> str:
+    """Write a duration for people: ``4.2 s``, ``3 min 20 s``, ``2 h 05 min``."""
+    if seconds < 60:
+        return f"{seconds:.2f} s" if seconds < 1 else f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest:02d} s"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02d} min"
+
+
+def format_place(seconds: float) -> str:
+    """Write a place in a recording for people: ``0:12``, ``1:02:03``."""
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"

@@ -1,0 +1,57 @@
+"""What the names of output files say: their format, and whether each recording has its own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+from streamclf.core.errors import UsageError
+
+Format: TypeAlias = Literal["jsonl", "csv", "audacity", "raven", "text"]
+
+_ENDINGS: dict[str, Format] = {
+    ".selections.txt": "raven",
+    ".raven.txt": "raven",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".csv": "csv",
+    ".txt": "audacity",
+}
+"""Longer endings first."""
+
+
+def format_of(path: Path) -> Format:
+    """The format that a file's name asks for.
+
+    Raises:
+        UsageError: No format has this ending.
+    """
+    name = path.name.lower()
+    for ending, chosen in _ENDINGS.items():
+        if name.endswith(ending):
+            return chosen
+    raise UsageError(
+        f"--output {path}: the ending says no format; .jsonl, .csv, .txt (Audacity labels) "
+        "and .selections.txt (Raven) are known"
+    )
+
+
+def check_scores_ending(path: Path) -> None:
+    """Refuse a name for scores that ends neither in .csv nor in .npz.
+
+    Raises:
+        UsageError: It does.
+    """
+    if path.suffix.lower() not in (".csv", ".npz"):
+        raise UsageError(f"--scores {path}: must end in .csv or .npz")
+
+
+def output_for(template: Path, recording: Path) -> Path:
+    """Fill ``{stem}`` (the recording's name without ending) and ``{dir}`` (its folder) in."""
+    text = str(template).replace("{stem}", recording.stem).replace("{dir}", str(recording.parent))
+    return Path(text)
+
+
+def is_template(path: Path) -> bool:
+    """Whether a name stands for a file a recording."""
+    return "{stem}" in str(path) or "{dir}" in str(path)

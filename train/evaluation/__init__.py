@@ -1,0 +1,1 @@
+"""Evaluation of a network: figures, each from its definition, and pictures."""

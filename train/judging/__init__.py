@@ -1,1 +1,0 @@
-"""What a network is worth: figures, each from its definition, and pictures."""
