@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
 from pathlib import Path
 
@@ -9,16 +10,20 @@ from export.card.model_warnings import list_warnings
 from export.card.thresholds import TARGET_PRECISION
 from export.export_run import export
 from export.graph.formats import FormattedGraph
+from export.published import export_published, export_pupil
 from streamclf.core.card import Card
 from streamclf.core.errors import UsageError
 from train.base.arguments import Parser
 from train.base.exit_codes import exit_codes
+from train.distillation.wide import PUPIL
 
 
 @exit_codes
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; return the exit code."""
     options = _parser().parse_args(arguments)
+    if options.run.suffix == ".pt" or (options.run / PUPIL).exists():
+        return _export_published(options)
     if options.target_precision is not None and not 0 < options.target_precision <= 1:
         raise UsageError(
             f"--target-precision is {options.target_precision:g}, must be above 0 and at most 1"
@@ -50,7 +55,7 @@ def main(arguments: list[str] | None = None) -> int:
 def _parser() -> Parser:
     parser = Parser(prog="python -m export", description="Turn a training run into a model file.")
     add = parser.add_argument
-    add("run", type=Path, help="the run folder")
+    add("run", type=Path, help="the run folder, or EfficientAT's mn04_as_mAP_432.pt")
     add("-o", "--output", type=Path, required=True, metavar="NAME.onnx", help="the model file")
     add("--name", help="of the model, for its card (the file's)")
     add("--version", default="1", help="of the model, for its card (1)")
@@ -82,8 +87,37 @@ def _parser() -> Parser:
     add("--prepared", type=Path, help="of --int8: its prepared clips")
     add("--calibrated-by", type=Path, action="append", default=[], metavar="CVRUN", help="a run of "
         "the same recipe that held a fold out, where RUN did not; repeatable")  # fmt: skip
+    add("--labels", type=Path, metavar="CSV", help="of mn04_as_mAP_432.pt and its pupil: "
+        "AudioSet's labels, class_labels_indices.csv")  # fmt: skip
+    add("--window", type=float, default=10.0, metavar="SECONDS",
+        help="of mn04_as_mAP_432.pt: what it hears at a time, 5 to 10 (10)")  # fmt: skip
     add("--overwrite", action="store_true", help="replace an existing file")
     return parser
+
+
+def _export_published(options: argparse.Namespace) -> int:
+    """Export published weights, or their pupil; refuse what only labels can give."""
+    for option in ("number_format", "data", "prepared", "calibrated_by", "target_precision",
+                   "licence"):  # fmt: skip
+        if getattr(options, option) not in (None, [], "float32"):
+            name = "half or --int8" if option == "number_format" else option.replace("_", "-")
+            raise UsageError(
+                f"--{name} is for runs that learned from labels, {options.run.name} did not: leave "
+                "it out"
+            )
+    if options.run.is_dir():
+        card, difference = export_pupil(
+            options.run, options.output, options.labels, overwrite=options.overwrite
+        )
+    else:
+        card, difference = export_published(
+            options.run, options.output, options.labels, options.window, overwrite=options.overwrite
+        )
+    size = options.output.stat().st_size / 1e6
+    print(f"{options.output}: {size:.2f} MB, {len(card.labels)} label(s), torch and ONNX Runtime "
+          f"differ by {difference:.1g}")  # fmt: skip
+    print(describe_stem(card))
+    return 0
 
 
 def _describe_int8(graph: FormattedGraph) -> str:

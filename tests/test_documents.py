@@ -49,6 +49,7 @@ ABOUT_TRAINING = {
     "docs/how-to/training.md",
     "docs/models/pocket-esc10.md",
     "docs/models/pocket.md",
+    "docs/reference/free-sounds.md",
     "docs/tutorials/own-sounds.md",
 }
 """Pages that also name options of `python -m train...`, `export` or `benchmarks`."""

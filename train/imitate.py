@@ -212,6 +212,11 @@ def check_options(options: argparse.Namespace) -> None:
         value = getattr(options, option)
         if value < least:
             raise UsageError(f"--{option} is {value}, must be {least} or more")
+    if options.teacher.suffix == ".pt":
+        raise UsageError(
+            f"--teacher is {options.teacher.name}, weights of EfficientAT, must be YAMNet's TFLite "
+            "file; python -m train.distil learns from EfficientAT"
+        )
     if options.resume and options.overwrite:
         raise UsageError("--resume goes on with a run, --overwrite deletes it: give one of them")
     if options.data is None:

@@ -42,7 +42,7 @@ from train.pocket_parts.last_layer import fit_last_layer
 from train.pocket_parts.mel_power import MelPower, MelPowerData, make_noises
 from train.pocket_parts.noise_training import NOISE_TRAINING_RECIPE, BodyWithFeatures, EarlierSelf
 from train.pocket_parts.pretrained_onnx import read_layers, restore_batch_norms, warn_if_trained_on
-from train.pocket_parts.pretrained_run import read_imitation, read_pocket_run
+from train.pocket_parts.pretrained_run import read_imitation, read_pocket_run, read_widths
 from train.pocket_parts.recipe import PocketRecipe
 from train.pocket_parts.teacher import HOP_S, soft_labels
 
@@ -176,6 +176,8 @@ class Pocket(System):
         """Load layers from a run of imitation, or from a model file."""
         widths = self.recipe.widths
         if Path(name).is_dir():
+            widths = read_widths(name) or widths
+            self.recipe = replace(self.recipe, widths=widths)
             self.pretrained_weights, about["imitation"] = read_imitation(name, widths)
             model_file = about["imitation"].pop("layers_of", None)
         else:

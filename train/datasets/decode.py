@@ -153,7 +153,7 @@ def _duration_of(path: Path, part: Part) -> float:
         except (soundfile.SoundFileError, RuntimeError):
             pass
     try:
-        with part.open(path) as opened, av.open(opened) as container:
+        with part.open(path) as opened, av.open(opened, format=_format_of(path)) as container:
             stream = container.streams.audio[0]
             if stream.duration is not None and part.kind != "MP3":
                 # The header of a FLAC that was cut out of a longer one has the longer one's length,
@@ -189,7 +189,7 @@ def _by_ffmpeg(
     first: float | None = None
     parts: list[npt.NDArray[np.float32]] = []
     n_samples = 0
-    with part.open(path) as opened, av.open(opened) as container:
+    with part.open(path) as opened, av.open(opened, format=_format_of(path)) as container:
         stream = container.streams.audio[0]
         if stream.codec_context is None:
             raise DatasetError(f"{path}: holds audio in a coding that FFmpeg does not know")
@@ -221,6 +221,11 @@ def _by_ffmpeg(
         too_early = max(0, round((begin - first) * rate))
         waveform = waveform[too_early : too_early + round((end - begin) * rate)]
     return waveform, rate
+
+
+def _format_of(path: Path) -> str | None:
+    """What FFmpeg cannot tell by a file's beginning: G.722 has none but its own samples."""
+    return "g722" if path.suffix.lower() == ".g722" else None
 
 
 def _check_length(path: Path, seconds: float) -> None:

@@ -35,7 +35,22 @@ def read_imitation(
     """
     run, about = _open(Path(path), widths)
     weights, _ = run.read_tensors(WEIGHTS)
+    for name, value in PocketBody(1, widths).state_dict().items():
+        fits = name in weights and weights[name].shape == value.shape
+        if not fits and not name.startswith("output."):
+            raise RunError(f"{path}: its layers are {list(widths)} wide by its {CONFIG}, not by "
+                           f"its {WEIGHTS} ({name}); imitate anew")  # fmt: skip
     return weights, about
+
+
+def read_widths(path: str | Path) -> tuple[int, ...]:
+    """How wide the layers of a run of imitation are; nothing of another run.
+
+    Raises:
+        RunError: There is no run.
+    """
+    config = RunFolder.open(Path(path)).read_json(CONFIG)
+    return tuple(config.get("widths", ())) if config.get("network") == IMITATION else ()
 
 
 def read_imitator(path: Path, like: dict[str, Any]) -> tuple[dict[str, Tensor], dict[str, Any]]:

@@ -1,0 +1,204 @@
+"""Model files of AudioSet's 527 labels: of EfficientAT's published weights, and of its pupil.
+
+    python -m export mn04_as_mAP_432.pt --labels class_labels_indices.csv -o mn04.onnx
+    python -m export RUN_OF_DISTIL --labels class_labels_indices.csv -o wide.onnx
+
+Of the published weights the front end goes into the graph as convolutions (`train.nets.dft`), as
+everywhere here; the engine brings the audio to its 32 kHz. It hears 10 s at a time, or, with
+``--window 5``, half of that, and knows less by shorter windows. Its windows share no work:
+squeeze-and-excitation takes each window together.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import onnx
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from export.errors import ExportError
+from export.graph.compare_outputs import compare
+from export.graph.export_graph import make_graph
+from export.graph.prune import prune
+from export.stem.find_stem import find_stem
+from export.write_file import write_model
+from streamclf.core.card import METADATA_KEY, Card, Thresholds, format_card, parse_card
+from streamclf.core.errors import UsageError
+from train.datasets.audioset import read_label_names
+from train.distillation.wide import Wide, read_pupil
+from train.nets.dft import FramePower
+from train.nets.efficientat import (
+    FLOOR,
+    HOP_LENGTH,
+    N_FFT,
+    N_LABELS,
+    PRE_EMPHASIS,
+    SAMPLE_RATE,
+    WIN_LENGTH,
+    EfficientAT,
+    open_efficientat,
+)
+from train.nets.pocket_network import SAMPLE_RATE as POCKET_RATE
+from train.nets.pocket_network import WINDOW_SAMPLES
+from train.run_folder.run import CONFIG, RESULT, RunFolder
+
+WINDOWS_S = (5.0, 10.0)
+"""How long it may hear at a time, from and to: below that padding is most of what it hears."""
+
+THRESHOLDS = Thresholds(on=0.5, off=0.3)
+
+
+class Exportable(nn.Module):
+    """The network with its front end as convolutions: logits of a waveform."""
+
+    def __init__(self, network: EfficientAT) -> None:
+        super().__init__()
+        self.network = network
+        margin = (N_FFT - WIN_LENGTH) // 2
+        window = np.pad(network.front_end.window.double().numpy(), margin)
+        self.frame_power = FramePower(window, HOP_LENGTH)
+        # Its lowest band begins at 0 Hz, where a triangle's edge is nought: no bin is lost.
+        banks = network.front_end.banks[:, self.frame_power.bins, None]
+        self.register_buffer("banks", banks, persistent=False)
+
+    def forward(self, waveform: Tensor) -> Tensor:
+        """``(batch, samples)`` in [-1, 1] at 32 kHz -> ``(batch, 527)``."""
+        emphasised = waveform[:, 1:] - PRE_EMPHASIS * waveform[:, :-1]
+        half = N_FFT // 2
+        padded = F.pad(emphasised[:, None], (half, half), mode="reflect")
+        power = F.conv1d(self.frame_power(padded), self.banks)
+        mel = (torch.log(power + FLOOR) + 4.5) / 5.0
+        features = self.network.features(mel[:, None]).mean(dim=(2, 3))
+        return self.network.classifier(features)
+
+
+def export_published(
+    path: Path, output: Path, labels: Path | None, window_s: float, *, overwrite: bool = False
+) -> tuple[Card, float]:
+    """Write the model file of the published weights, whole and checked, or not at all.
+
+    Returns:
+        The card, and how far ONNX Runtime is from torch.
+
+    Raises:
+        UsageError: The labels are missing, or the window is too short or too long.
+        DatasetError: A file is missing or another one.
+        ExportError: The file exists, cannot be written, or would not say what the network says.
+    """
+    names = read_names(path, output, labels, overwrite=overwrite)
+    if not WINDOWS_S[0] <= window_s <= WINDOWS_S[1]:
+        raise UsageError(
+            f"--window is {window_s:g} s, must be {WINDOWS_S[0]:g} to {WINDOWS_S[1]:g} s for "
+            f"{path.name}"
+        )
+    teacher, digest = open_efficientat(path)
+    card = describe(output.stem, names, round(window_s * SAMPLE_RATE), digest)
+    return write(Exportable(teacher).eval(), card, output)
+
+
+def export_pupil(
+    path: Path, output: Path, labels: Path | None, *, overwrite: bool = False
+) -> tuple[Card, float]:
+    """Write the model file of a run of `train.distil`, as above; its windows share their layers.
+
+    Raises:
+        RunError: The run has not ended.
+    """
+    names = read_names(path, output, labels, overwrite=overwrite)
+    run = RunFolder.open(path)
+    network = Wide(read_pupil(run)).eval()
+    card = describe_pupil(output.stem, names, run.read_json(CONFIG), run.read_json(RESULT))
+    return write(network, card, output)
+
+
+def read_names(path: Path, output: Path, labels: Path | None, *, overwrite: bool) -> list[str]:
+    """AudioSet's labels, if a file may be written."""
+    if labels is None:
+        raise UsageError(
+            "--labels is missing: name AudioSet's class_labels_indices.csv, the names of what "
+            f"{path.name} says"
+        )
+    if output.suffix != ".onnx":
+        raise ExportError(f"{output}: must end in .onnx")
+    if output.exists() and not overwrite:
+        raise ExportError(f"{output}: exists; --overwrite replaces it")
+    names = read_label_names(labels)
+    if len(names) != N_LABELS:
+        raise ExportError(f"{labels}: names {len(names)} labels, must be {N_LABELS}")
+    return names
+
+
+def write(network: nn.Module, card: Card, output: Path) -> tuple[Card, float]:
+    """Trace, compare, find what windows share, check and write."""
+    model = prune(make_graph(network, card.window_samples, "logits"))
+    difference = compare(network, model, card.window_samples)
+    found = find_stem(model, card.window_samples, card.sample_rate)
+    card = msgspec.structs.replace(card, stem=found.stem, stem_note=found.note)
+    model.producer_name = "streamclf"
+    entry = model.metadata_props.add()
+    entry.key, entry.value = METADATA_KEY, format_card(card)
+    onnx.checker.check_model(model, full_check=True)
+    parse_card(entry.value, str(output))
+    write_model(output, model.SerializeToString())
+    return card, difference
+
+
+def describe(name: str, labels: list[str], window_samples: int, digest: str) -> Card:
+    """Its card; thresholds are not tuned."""
+    return Card(
+        name=name,
+        labels=labels,
+        sample_rate=SAMPLE_RATE,
+        window_samples=window_samples,
+        task="multi-label",
+        activation="sigmoid",
+        thresholds=THRESHOLDS,
+        training_data="AudioSet (Gemmeke et al. 2017), by its authors; nothing was trained here.",
+        licence="MIT (F. Schmid, K. Koutini, G. Widmer)",
+        accuracy={"mAP": 0.432, "protocol": "AudioSet's evaluation set, as the authors publish it"},
+        description=(
+            "EfficientAT mn04_as, everyday sounds by AudioSet's 527 labels, several at once. "
+            f"Weights as published (SHA-256 {digest}); thresholds are not tuned."
+        ),
+    )
+
+
+def describe_pupil(
+    name: str, labels: list[str], config: dict[str, Any], result: dict[str, Any]
+) -> Card:
+    """The card of a pupil; thresholds are not tuned."""
+    (source,) = config["sources"]
+    teacher = config["teacher"]
+    return Card(
+        name=name,
+        labels=labels,
+        sample_rate=POCKET_RATE,
+        window_samples=WINDOW_SAMPLES,
+        task="multi-label",
+        activation="sigmoid",
+        thresholds=THRESHOLDS,
+        training_data=(
+            f"{source['name']}, {source['hours']:.1f} h ({source['licence']}), without labels: it "
+            f"learned to say of {result['windows']:,} windows mixed from them what "
+            f"{teacher['name']} ({teacher['file']}, SHA-256 {teacher['sha256']}; trained on "
+            "AudioSet) says of them."
+        ),
+        licence="MIT",
+        accuracy={
+            "explained_variance": result["explained_variance"],
+            "agreement": result["agreement"],
+            "protocol": (
+                "of the teacher's features, and how often both put the same label first, on "
+                f"mixtures of sources it had not heard: {', '.join(config['held_out'])}"
+            ),
+        },
+        description=(
+            "Everyday sounds by AudioSet's 527 labels, several at once. Thresholds are not tuned. "
+            f"Made by: {'; '.join(config['commands'])}"
+        ),
+    )

@@ -1,0 +1,77 @@
+"""A few tones, and weights of nobody in particular, for the long imitation of EfficientAT."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from train import distil
+from train.datasets import prepared
+from train.datasets.prepared import Clip, ClipSet
+from train.distillation import heard
+from train.nets.efficientat import EfficientAT
+
+RATE = 16000
+
+TONES = [
+    (f"{'pingus-data' if k % 4 == 0 else 'a'}/{k}", 200.0 + 170 * k, 0.5 + k % 3) for k in range(12)
+]
+
+
+@pytest.fixture
+def teacher(tmp_path: Path) -> Path:
+    """Weights of nobody in particular, as the authors' file holds theirs."""
+    torch.manual_seed(4)
+    network = EfficientAT()
+    path = tmp_path / "mn04.pt"
+    torch.save(network.state_dict(), path)
+    return path
+
+
+@pytest.fixture
+def sounds(tmp_path: Path) -> Path:
+    """A prepared folder."""
+    clips = make_clips(*TONES)
+    folder = tmp_path / "prepared"
+    folder.mkdir()
+    np.save(folder / "samples.npy", clips.samples)
+    table = {
+        "format": prepared.FORMAT, "name": "made", "licence": "MIT", "citation": "none",
+        "origin": "0", "sample_rate": 16000, "labels": ["sound"], "task": "unlabelled",
+        "clips": [clip.__dict__ for clip in clips.clips],
+    }  # fmt: skip
+    (folder / "clips.json").write_text(json.dumps(table))
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch) -> None:
+    """Shards of eight mixtures."""
+    monkeypatch.setattr(heard, "PER_SHARD", 8)
+    monkeypatch.setattr(distil, "PER_SHARD", 8)
+    monkeypatch.setattr(distil, "TOGETHER", 2)
+    monkeypatch.setattr(distil, "EVERY", 1)
+
+
+def make_clips(*tones: tuple[str, float, float]) -> ClipSet:
+    """Clips of a source, a pitch and a length each."""
+    clips, parts, at = [], [], 0
+    for number, (source, hz, seconds) in enumerate(tones):
+        n = round(seconds * RATE)
+        parts.append(0.5 * np.sin(2 * np.pi * hz * np.arange(n) / RATE))
+        clips.append(Clip(f"{number}.wav", 1, 0, source, at, n))
+        at += n
+    samples = np.rint(np.concatenate(parts) * 32767).astype(np.int16)
+    return ClipSet("made", RATE, ("sound",), tuple(clips), samples, "MIT", "none", "0")
+
+
+def run(sounds: Path, teacher: Path, cache: Path, save: Path, *more: str) -> int:
+    return distil.main(
+        ["--sounds", str(sounds), "--teacher", str(teacher), "--shards", "2", "--passes", "2",
+         "--batch", "4", "--cache", str(cache), "--save", str(save), "--precision", "32-true",
+         "--accelerator", "cpu", *more]
+    )  # fmt: skip

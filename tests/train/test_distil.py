@@ -1,0 +1,256 @@
+"""Imitation of EfficientAT: what is kept of what it heard, who learns from it, and going on."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from distilling import TONES, make_clips, run, small, sounds, teacher
+
+from export.card.describe_run import describe_data
+from train import distil, imitate
+from train.audio.tracks import Tracks
+from train.cli.network_command import main as train_network
+from train.distillation.heard import Ear, Heard, column_weights, hear_columns
+from train.distillation.pupil import (
+    CROP_FRAMES,
+    HOP,
+    SMALLEST_SPREAD,
+    WIDE,
+    Pupil,
+    Schooling,
+    n_windows,
+)
+from train.nets.efficientat import N_FEATURES, N_LABELS, EfficientAT
+from train.nets.pocket_network import WINDOW_SAMPLES, PocketNet
+from train.pocket_parts.mel_power import make_noises
+from train.run_folder.reproduce import list_commands
+
+__all__ = ["small", "sounds", "teacher"]
+
+pytestmark = pytest.mark.train
+
+
+def test_columns_average_to_what_the_teacher_says_of_all_of_it() -> None:
+    network = EfficientAT().eval()
+    waveforms = 0.1 * torch.randn(2, 320000, generator=torch.Generator().manual_seed(1))
+    with torch.inference_mode():
+        columns, hints = hear_columns(network, waveforms)
+        features, _ = network(waveforms)
+    assert columns.shape == (2, 32, 384)
+    assert hints.shape == (2, 32, 272)
+    torch.testing.assert_close(columns.mean(dim=1), features)
+
+
+def test_columns_of_a_window_are_those_that_lie_in_it() -> None:
+    weights = column_weights(86)
+    torch.testing.assert_close(weights.sum(dim=1), torch.ones(86))
+    middles = torch.arange(32) * 0.32
+    for start in (0, 17, 85):
+        inside = (middles > start * 0.1 - 0.16) & (middles < start * 0.1 + 1.66)
+        assert (weights[start] > 0).equal(inside)
+
+
+def test_shard_is_made_once_and_the_same_wherever_it_is_made(teacher, tmp_path) -> None:
+    tracks = Tracks(make_clips(*TONES))
+    first = Heard(tmp_path / "a", tracks, teacher, 1)
+    shard = first.get(3)
+    assert shard["spectra"].shape == (8, 64, 399)
+    assert shard["features"].dtype == torch.float16
+    again = Heard(tmp_path / "b", tracks, teacher, 1).get(3)
+    for name, value in shard.items():
+        torch.testing.assert_close(value, again[name])
+    # It needs no sounds any more.
+    kept = Heard(tmp_path / "a", None, teacher, 1).get(3)
+    torch.testing.assert_close(kept["spectra"], shard["spectra"])
+    with pytest.raises(FileNotFoundError):
+        Heard(tmp_path / "a", None, teacher, 1).get(4)
+
+
+def test_pupil_hears_each_window_as_if_it_were_alone() -> None:
+    torch.manual_seed(0)
+    pupil = Pupil().eval()
+    assert sum(p.numel() for p in pupil.body.parameters()) < 1_000_000
+    front_end = PocketNet(2).front_end
+    waveform = 0.1 * torch.randn(1, 64240, generator=torch.Generator().manual_seed(2))
+    spectra = front_end.compress(front_end.power_by_fft(waveform))
+    assert spectra.shape[2] == CROP_FRAMES
+    with torch.inference_mode():
+        all_at_once = pupil(spectra)
+        assert len(all_at_once) == n_windows(CROP_FRAMES)
+        for number in (0, 4, len(all_at_once) - 1):
+            begin = number * HOP * 1600
+            alone = waveform[:, begin : begin + WINDOW_SAMPLES]
+            said = pupil(front_end.compress(front_end.power_by_fft(alone)))
+            torch.testing.assert_close(said[0], all_at_once[number], atol=1e-4, rtol=1e-3)
+
+
+def test_what_was_said_of_a_crop_is_of_its_own_windows(teacher) -> None:
+    ear = Ear(teacher)
+    mixtures = Tracks(make_clips(*TONES)).draw(np.random.default_rng(1), 3)
+    shard = ear.hear(mixtures, 16000)
+    noises = make_noises(ear.front_end, 16000, torch.device("cpu"))
+    schooling = Schooling(None, ear.front_end, noises)
+    starts = np.array([0, 10, 59])
+    said = schooling.said(shard, np.arange(3), starts, CROP_FRAMES)
+    count = n_windows(CROP_FRAMES)
+    assert said.shape == (3 * count, 384 + 272)
+    columns = torch.cat([shard["features"], shard["hints"]], dim=2).float()
+    weights = column_weights(100)
+    for row, start in enumerate(starts.tolist()):
+        for window in (0, count - 1):
+            wanted = weights[start + HOP * window] @ columns[row]
+            torch.testing.assert_close(said[row * count + window], wanted)
+
+
+def test_what_windows_are_said_to_hold_is_scaled_to_one_spread() -> None:
+    torch.manual_seed(2)
+    shard = {
+        "spectra": torch.zeros(8, 64, 399).half(),
+        "features": (3 + torch.randn(8, 32, 384)).half(),
+        "hints": (1 + 0.1 * torch.randn(8, 32, 272)).half(),
+    }
+    said = Schooling(None, PocketNet(2).front_end, torch.zeros(0)).all_said(shard)
+    assert len(said) == 8 * n_windows(CROP_FRAMES)
+    pupil = Pupil()
+    pupil.measure(said)
+    scaled = (said - pupil.mean) / pupil.spread
+    torch.testing.assert_close(scaled.mean(dim=0), torch.zeros(656), atol=1e-3, rtol=0)
+    spread = said.std(dim=0)
+    heard = spread > SMALLEST_SPREAD
+    assert heard.any()
+    torch.testing.assert_close(scaled.std(dim=0)[heard], torch.ones(int(heard.sum())))
+
+
+def test_batches_are_finite_and_follow_from_their_generator(teacher) -> None:
+    ear = Ear(teacher)
+    shard = ear.hear(Tracks(make_clips(*TONES)).draw(np.random.default_rng(1), 4), 16000)
+    schooling = Schooling(
+        None, ear.front_end, make_noises(ear.front_end, 16000, torch.device("cpu"))
+    )
+    first, second = (
+        schooling.batch(shard, np.array([1, 3]), np.random.default_rng(6)) for _ in range(2)
+    )
+    assert first[0].shape == (2, 64, CROP_FRAMES)
+    assert first[0].isfinite().all()
+    for a, b in zip(first, second, strict=True):
+        torch.testing.assert_close(a, b)
+
+
+def test_labels_begin_as_the_teacher_says_them_of_its_own_features(teacher) -> None:
+    ear = Ear(teacher)
+    pupil = Pupil()
+    pupil.head.load_state_dict(ear.network.classifier.state_dict())
+    schooling = Schooling(None, ear.front_end, torch.zeros(0))
+    schooling.trainable(pupil)
+    schooling.teacher_head = ear.network.classifier
+    said = torch.rand(5, N_FEATURES + 272)
+    pupil.measure(said)
+    scaled = (said - pupil.mean) / pupil.spread
+    with torch.no_grad():
+        logits = ear.network.classifier(said[:, :N_FEATURES])
+        error, hinted, entropy = schooling.errors(torch.cat([scaled, logits], dim=1), said)
+        other = schooling.errors(torch.cat([scaled, logits + 1], dim=1), said)[2]
+    torch.testing.assert_close(error, torch.zeros(5))
+    torch.testing.assert_close(hinted, torch.zeros(5))
+    assert (entropy < other).all()
+    assert logits.shape == (5, N_LABELS)
+
+
+class StoppedError(Exception):
+    """As if the machine had stopped."""
+
+
+def test_run_that_stops_goes_on_to_the_same_weights(sounds, teacher, tmp_path, monkeypatch, capsys):
+    assert run(sounds, teacher, tmp_path / "cache", tmp_path / "whole") == 0
+    said = json.loads(capsys.readouterr().out.splitlines()[-1].split(": ", 1)[1])
+    assert said["windows"] == 2 * 2 * 2 * 4 * n_windows(CROP_FRAMES)
+    assert {"explained_variance", "agreement"} <= set(said)
+
+    learn = distil.Learner.learn
+
+    def stop(self, *arguments):
+        if arguments[-1] == 5:
+            raise StoppedError
+        return learn(self, *arguments)
+
+    monkeypatch.setattr(distil, "SAVE_EVERY_S", 0.0)
+    with monkeypatch.context() as patch:
+        patch.setattr(distil.Learner, "learn", stop)
+        with pytest.raises(StoppedError):
+            run(sounds, teacher, tmp_path / "cache", tmp_path / "parts")
+    assert run(sounds, teacher, tmp_path / "cache", tmp_path / "parts", "--resume") == 0
+    weights = [
+        distil.RunFolder.open(tmp_path / name).read_tensors(distil.WEIGHTS)[0]
+        for name in ("whole", "parts")
+    ]
+    for name, value in weights[0].items():
+        torch.testing.assert_close(value, weights[1][name])
+
+
+def test_held_out_sources_are_not_learned_from(sounds, teacher, tmp_path) -> None:
+    options = distil.make_parser().parse_args(
+        ["--sounds", str(sounds), "--teacher", str(teacher), "--cache", str(tmp_path),
+         "--save", str(tmp_path / "run")]
+    )  # fmt: skip
+    training, judged = distil.open_heard(options)
+    assert {source.split("/")[0] for source in training.tracks.sources} == {"a"}
+    assert {source.split("/")[0] for source in judged.tracks.sources} == {"pingus-data"}
+
+
+def test_schedule_may_become_longer_but_sounds_stay(sounds, teacher, tmp_path, capsys) -> None:
+    run(sounds, teacher, tmp_path / "cache", tmp_path / "run")
+    assert (
+        run(sounds, teacher, tmp_path / "cache", tmp_path / "run", "--resume", "--passes", "3") == 0
+    )
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert config["passes"] == 3
+    assert config["plan"] == [2, 3]
+    assert (
+        run(sounds, teacher, tmp_path / "cache", tmp_path / "run", "--resume", "--seed", "2") == 2
+    )
+    assert "was begun with other seed: 1, not 2" in capsys.readouterr().err
+
+
+def test_pocket_takes_the_wider_layers_and_tells_whose_they_are(
+    sounds, teacher, tmp_path, make_esc
+) -> None:
+    assert run(sounds, teacher, tmp_path / "cache", tmp_path / "run") == 0
+    data = make_esc(folds=3, per_class=1)
+    arguments = ["--data", str(data), "--test-fold", "3", "--threads", "1", "--last-layer"]
+    arguments += ["--start", str(tmp_path / "run"), "--save", str(tmp_path / "named")]
+    assert train_network("pocket", arguments) == 0
+    named = distil.RunFolder.open(tmp_path / "named")
+    config = named.read_json("config.json")
+    assert tuple(config["recipe"]["widths"]) == WIDE
+    assert config["imitation"]["teacher"]["name"] == "EfficientAT mn04_as"
+    assert "EfficientAT mn04_as (trained on AudioSet)" in describe_data(config)
+    assert "python -m train.distil" in list_commands(config)[0]
+    layers = distil.RunFolder.open(tmp_path / "run").read_tensors(distil.WEIGHTS)[0]
+    kept = named.read_tensors(distil.WEIGHTS)[0]
+    for name, value in layers.items():
+        torch.testing.assert_close(kept[f"body.{name}"], value)
+
+
+def test_another_process_makes_what_is_missing(sounds, teacher, tmp_path) -> None:
+    assert run(sounds, teacher, tmp_path / "cache", tmp_path / "run", "--only-hear") == 0
+    assert not (tmp_path / "run").exists()
+    names = sorted(path.name for path in (tmp_path / "cache" / "training").iterdir())
+    assert names == ["00000.safetensors", "00001.safetensors"]
+
+
+def test_imitation_of_yamnet_names_the_command_that_takes_efficientat(teacher, tmp_path, capsys):
+    arguments = [
+        "--others",
+        str(tmp_path),
+        "--teacher",
+        str(teacher),
+        "--save",
+        str(tmp_path / "r"),
+    ]
+    assert imitate.main(arguments) == 2
+    message = capsys.readouterr().err
+    assert "python -m train.distil learns from EfficientAT" in message
+    assert len(message.strip().splitlines()) == 1

@@ -1,0 +1,120 @@
+"""A model file of weights that others published."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+from distilling import run, small, sounds, teacher
+
+from export.__main__ import main
+from export.published import Exportable
+from streamclf.core.card import METADATA_KEY, parse_card
+from train.distillation.wide import read_pupil
+from train.nets.efficientat import SAMPLE_RATE, EfficientAT
+from train.nets.pocket_network import PocketNet
+from train.run_folder.run import RunFolder
+
+__all__ = ["small", "sounds", "teacher"]
+
+pytestmark = pytest.mark.train
+
+
+@pytest.fixture
+def published(tmp_path: Path) -> Path:
+    """Weights of nobody in particular, as the authors' file holds theirs."""
+    torch.manual_seed(4)
+    torch.save(EfficientAT().state_dict(), tmp_path / "mn04.pt")
+    rows = [f'{k},/m/{k},"Sound, number {k}"' for k in range(527)]
+    (tmp_path / "labels.csv").write_text("index,mid,display_name\n" + "\n".join(rows) + "\n")
+    return tmp_path
+
+
+def test_front_end_of_the_graph_is_that_of_the_network() -> None:
+    torch.manual_seed(1)
+    network = EfficientAT().eval()
+    for level in (0.5, 1e-3, 0.0):
+        waveform = level * torch.randn(2, 5 * SAMPLE_RATE)
+        with torch.inference_mode():
+            expected = network(waveform)[1]
+            given = Exportable(network).eval()(waveform)
+        torch.testing.assert_close(given, expected, atol=1e-4, rtol=1e-4)
+
+
+def test_published_weights_become_a_model_of_several_labels_at_once(published, capsys) -> None:
+    output = published / "mn04.onnx"
+    code = main(
+        [str(published / "mn04.pt"), "--labels", str(published / "labels.csv"), "--window", "5",
+         "-o", str(output)]
+    )  # fmt: skip
+    assert code == 0
+    assert "527 label(s), torch and ONNX Runtime differ by" in capsys.readouterr().out
+    session = onnxruntime.InferenceSession(output, providers=["CPUExecutionProvider"])
+    card = parse_card(session.get_modelmeta().custom_metadata_map[METADATA_KEY], "mn04")
+    assert (card.task, card.activation) == ("multi-label", "sigmoid")
+    assert (card.sample_rate, card.window_samples) == (32000, 160000)
+    assert card.labels[1] == "Sound, number 1"
+    assert card.licence.startswith("MIT")
+    waveform = 0.1 * np.random.default_rng(1).standard_normal((3, 160000)).astype(np.float32)
+    (logits,) = session.run(None, {"waveform": waveform})
+    network = EfficientAT()
+    network.load_state_dict(torch.load(published / "mn04.pt", weights_only=True))
+    with torch.inference_mode():
+        expected = network.eval()(torch.from_numpy(waveform))[1].numpy()
+    np.testing.assert_allclose(logits, expected, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ([], "--labels is missing"),
+        (["--labels", "LABELS", "--window", "1.5"], "--window is 1.5 s, must be 5 to 10 s"),
+        (["--labels", "LABELS", "--int8"], "--half or --int8 is for runs that learned from labels"),
+        (
+            ["--labels", "LABELS", "--licence", "MIT"],
+            "--licence is for runs that learned from labels",
+        ),
+        (["--labels", "mn04.pt"], "(AudioSet's class_labels_indices.csv)"),
+    ],
+)
+def test_what_makes_no_sense_is_told_in_a_line(published, capsys, more, said) -> None:
+    there = {"LABELS": "labels.csv"}
+    more = [str(published / there.get(x, x)) if x[0] in "Lm" else x for x in more]
+    code = main([str(published / "mn04.pt"), "-o", str(published / "x.onnx"), *more])
+    message = capsys.readouterr().err
+    assert code != 0
+    assert said in message
+    assert len(message.strip().splitlines()) == 1
+    assert not (published / "x.onnx").exists()
+
+
+def test_wrong_labels_are_told(published, capsys) -> None:
+    (published / "few.csv").write_text("index,mid,display_name\n0,/m/0,Dog\n")
+    arguments = [str(published / "mn04.pt"), "-o", str(published / "x.onnx")]
+    assert main([*arguments, "--labels", str(published / "few.csv")]) != 0
+    assert "names 1 labels, must be 527" in capsys.readouterr().err
+
+
+def test_pupil_becomes_a_model_whose_windows_share_its_layers(
+    published, sounds, teacher, tmp_path, capsys
+) -> None:
+    assert run(sounds, teacher, tmp_path / "cache", tmp_path / "run") == 0
+    output = tmp_path / "wide.onnx"
+    labels = str(published / "labels.csv")
+    assert main([str(tmp_path / "run"), "--labels", labels, "-o", str(output)]) == 0
+    assert "at hops of whole multiples of 0.1 s" in capsys.readouterr().out
+    session = onnxruntime.InferenceSession(output, providers=["CPUExecutionProvider"])
+    card = parse_card(session.get_modelmeta().custom_metadata_map[METADATA_KEY], "wide")
+    assert (card.task, card.sample_rate, card.window_samples) == ("multi-label", 16000, 24000)
+    assert "EfficientAT mn04_as" in card.training_data
+    assert "python -m train.distil" in card.description
+    pupil = read_pupil(RunFolder.open(tmp_path / "run"))
+    waveform = 0.1 * torch.randn(2, 24000, generator=torch.Generator().manual_seed(1))
+    front_end = PocketNet(2).front_end
+    with torch.inference_mode():
+        expected = pupil(front_end.compress(front_end.power_by_fft(waveform)))[:, -527:]
+    (logits,) = session.run(None, {"waveform": waveform.numpy()})
+    np.testing.assert_allclose(logits, expected.numpy(), atol=1e-3)

@@ -1,0 +1,137 @@
+"""Sounds that are free for every use: taken, refused, told in a table."""
+
+from __future__ import annotations
+
+import stat
+import subprocess
+from pathlib import Path
+
+import pytest
+from tiny_sets import write
+
+from train.base.errors import DatasetError
+from train.datasets import free_sounds
+from train.datasets.command import main
+from train.datasets.free_sounds import FREE_SOUNDS, Repository
+
+pytestmark = pytest.mark.train
+
+MIXED = """Format: https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/
+
+Files: *
+License: GPL-2+
+
+Files: sounds/wolf.wav
+License: CC-BY-NC-3.0
+"""
+
+
+@pytest.fixture
+def world(tmp_path, monkeypatch) -> Path:
+    """A Debian of two tools and packages, and a repository that has been cloned already."""
+    tools, packages = tmp_path / "bin", tmp_path / "packages"
+    scripts = {
+        "apt-get": f'test -d "{packages}/$3" && echo "$3" > "$3_1.0_all.deb" || '
+        '{ echo "E: Unable to locate package $3" >&2; exit 100; }',
+        "dpkg-deb": f'cp -r "{packages}/$(cat "$2")/." "$3"',
+    }
+    tools.mkdir()
+    for name, script in scripts.items():
+        tool = tools / name
+        tool.write_text(f"#!/bin/sh\n{script}\n")
+        tool.chmod(tool.stat().st_mode | stat.S_IXUSR)
+    monkeypatch.setenv("PATH", str(tools), prepend=":")
+    monkeypatch.setattr(free_sounds, "PACKAGES", ("bambam", "krank", "silent"))
+    monkeypatch.setattr(free_sounds, "speak", lambda folder: write(folder / "de-n0.wav"))
+    monkeypatch.setattr(
+        free_sounds, "render_instruments", lambda font, folder: write(folder / "000-n0.wav")
+    )
+    monkeypatch.setattr(
+        free_sounds, "write_made_sounds", lambda folder: write(folder / "beeps-n0.wav")
+    )
+    repository = Repository("owner/beasts", "sounds", "LIST.md", "file")
+    monkeypatch.setattr(free_sounds, "REPOSITORIES", (repository,))
+    make_package(packages / "bambam", {"dog.wav": 300.0, "cat.wav": 400.0}, "GPL-3, see /GPL-3")
+    make_package(
+        packages / "krank", {"wolf.wav": 500.0, "pop.wav": 600.0, "same.wav": 300.0}, MIXED
+    )
+    make_package(packages / "silent", {"hiss.wav": 700.0}, "Made by me; for personal use only.")
+    make_package(packages / free_sounds.SOUNDFONT, {}, "MIT")
+    make_repository(tmp_path / "sounds" / "archives" / "owner+beasts", tmp_path / "work")
+    return tmp_path / "sounds"
+
+
+def make_package(folder: Path, sounds: dict[str, float], licence: str) -> None:
+    for name, frequency in sounds.items():
+        write(folder / "usr/share" / folder.name / "sounds" / name, frequency=frequency)
+    document = folder / "usr/share/doc" / folder.name / "copyright"
+    document.parent.mkdir(parents=True)
+    document.write_text(licence)
+
+
+def make_repository(bare: Path, work: Path) -> None:
+    for number, name in enumerate(("bear.wav", "crow.wav", "nobody.wav")):
+        write(work / "sounds" / name, frequency=800.0 + 100 * number)
+    (work / "LIST.md").write_text(
+        "| File | License |\n| ---- | ------- |\n| bear | CC0 |\n| crow | CC BY-NC 4.0 |\n"
+    )
+    bare.parent.mkdir(parents=True)
+    who = ["-c", "user.name=x", "-c", "user.email=x@y", "-c", "commit.gpgsign=false"]
+    for arguments in (["init", "-q"], ["add", "."], [*who, "commit", "-qm", "sounds"]):
+        subprocess.run(["git", *arguments], cwd=work, check=True)
+    subprocess.run(["git", "clone", "-q", "--bare", str(work), str(bare)], check=True)
+
+
+def test_what_is_free_is_taken_and_the_table_says_what_is_not(world) -> None:
+    FREE_SOUNDS.download(world)
+    there = {
+        path.relative_to(world).as_posix()
+        for path in world.rglob("*.wav")
+        if "archives" not in path.parts
+    }
+    assert there == {
+        "bambam/bambam-sounds-dog.wav", "bambam/bambam-sounds-cat.wav",
+        # The wolf is not free, the third is the dog again.
+        "krank/krank-sounds-pop.wav",
+        "owner+beasts/bear.wav", "voices/de-n0.wav", "instruments/000-n0.wav", "made/beeps-n0.wav",
+    }  # fmt: skip
+    table = {
+        row.split("\t")[0]: row.split("\t")[1:]
+        for row in (world / "LICENCES.tsv").read_text().splitlines()
+    }
+    assert table["bambam"] == ["1.0_all", "GPL-3 (2)", "none"]
+    assert table["krank"] == ["1.0_all", "GPL-2+ (1)", "CC-BY-NC-3.0 (1)"]
+    assert table["silent"] == ["1.0_all", "", "personal use only (1)"]
+    assert table["github.com/owner/beasts"][1:] == ["CC0 (1)", "CC BY-NC 4.0 (1), not told (1)"]
+    assert FREE_SOUNDS.recognises(world)
+
+
+def test_set_opens_without_labels_and_without_what_was_refused(world, tmp_path, capsys) -> None:
+    assert main("free_sounds", [str(world), "--download", "--out", str(tmp_path / "out")]) == 0
+    assert "free-sounds: 7 clips, no labels" in capsys.readouterr().out
+
+
+def test_packages_that_lie_there_are_not_fetched_again(world, tmp_path) -> None:
+    FREE_SOUNDS.download(world)
+    (tmp_path / "bin" / "apt-get").write_text("#!/bin/sh\nexit 1\n")
+    FREE_SOUNDS.download(world)
+
+
+def test_package_that_cannot_be_fetched_is_named_with_the_way_out(world, monkeypatch) -> None:
+    monkeypatch.setattr(free_sounds, "PACKAGES", ("nowhere",))
+    with pytest.raises(DatasetError, match=r"nowhere: .*Unable to locate.*run apt-get update"):
+        FREE_SOUNDS.download(world)
+
+
+def test_long_recording_is_taken_by_its_middle(world) -> None:
+    FREE_SOUNDS.download(world)
+    write(world / "voices" / "long-n0.wav", seconds=150.0)
+    listing = FREE_SOUNDS.list_clips(world)
+    (long,) = (each for each in listing.recordings if "long" in each.filename)
+    assert long.stretch == pytest.approx((45.0, 105.0), abs=0.1)
+
+
+def test_every_source_is_named_once() -> None:
+    names = [*free_sounds.PACKAGES, *(each.name for each in free_sounds.REPOSITORIES)]
+    assert len(names) == len(set(names))
+    assert not set(free_sounds.NOTHING_FREE) & set(names)

@@ -1,0 +1,101 @@
+"""Counting sounds by what a teacher hears, and judging layers before they are done."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from distilling import TONES, run, small, sounds, teacher
+
+from train import hear_sources, probe
+from train.datasets.audioset import ESC50_MEANS
+from train.distillation.pupil import Pupil
+from train.hear_sources import MOST, weigh
+
+__all__ = ["small", "sounds", "teacher"]
+
+pytestmark = pytest.mark.train
+
+
+@pytest.fixture
+def labels(tmp_path: Path) -> Path:
+    """A table of 527 labels, those that mean ESC-50's classes among them."""
+    names = list(dict.fromkeys(each for means in ESC50_MEANS.values() for each in means))
+    names += [f"Sound {k}" for k in range(527 - len(names))]
+    rows = [f'{k},/m/{k},"{name}"' for k, name in enumerate(names)]
+    path = tmp_path / "labels.csv"
+    path.write_text("index,mid,display_name\n" + "\n".join(rows) + "\n")
+    return path
+
+
+def test_sources_of_a_common_label_are_drawn_less_often_but_more_in_all() -> None:
+    labels = np.array([0] * 400 + [1] * 100 + [2])
+    weights = weigh(labels)
+    assert weights.mean() == pytest.approx(1)
+    assert weights[0] == pytest.approx(weights[400] / 2)
+    in_all = [weights[labels == label].sum() for label in (0, 1)]
+    assert in_all[0] == pytest.approx(2 * in_all[1])
+    # A single source of its label is drawn more often, but not without end.
+    assert 0.9 * MOST < weights[-1] < MOST * 1.1
+
+
+def test_each_source_is_heard_once_and_written_with_its_weight(
+    sounds, teacher, labels, tmp_path, capsys
+):
+    def hear(*more: str) -> dict[str, np.ndarray]:
+        target = tmp_path / "weights.npz"
+        arguments = [str(sounds), "--teacher", str(teacher), "--labels", str(labels)]
+        assert hear_sources.main([*arguments, "-o", str(target), *more]) == 0
+        with np.load(target) as file:
+            return dict(file)
+
+    heard = hear()
+    assert heard["source"].tolist() == [source for source, *_ in TONES]
+    assert heard["scores"].shape == (len(TONES), 527)
+    counts = Counter(heard["label"].tolist())
+    assert "12 sources" in capsys.readouterr().out
+    assert len(counts) <= len(TONES)
+    # What was heard before is taken from there.
+    known = tmp_path / "known.npz"
+    scores = np.zeros((1, 527), np.float16)
+    scores[0, 5] = 1
+    np.savez(known, source=np.array([TONES[2][0]]), scores=scores)
+    again = hear("--known", str(known))
+    assert again["label"][2] == 5
+    np.testing.assert_array_equal(np.delete(again["label"], 2), np.delete(heard["label"], 2))
+
+
+def test_checkpoint_is_judged_by_its_averaged_weights(
+    sounds, teacher, labels, tmp_path, make_esc, capsys
+) -> None:
+    assert run(sounds, teacher, tmp_path / "cache", tmp_path / "run") == 0
+    capsys.readouterr()
+    pupil, step = probe.read_pupil(tmp_path / "run")
+    assert step == 8
+    kept = probe.RunFolder.open(tmp_path / "run").read_tensors("pupil.safetensors")[0]
+    for name, value in pupil.state_dict().items():
+        torch.testing.assert_close(value, kept[name])
+    data = make_esc(folds=2, per_class=1)
+    arguments = ["--data", str(data), "--folds", "1", "--test-fold", "2"]
+    assert probe.main([str(tmp_path / "run"), *arguments]) == 0
+    assert "held-out" not in capsys.readouterr().out
+    more = ["--cache", str(tmp_path / "cache"), "--teacher", str(teacher), "--labels", str(labels)]
+    assert probe.main([str(tmp_path / "run"), *arguments, *more]) == 0
+    said = capsys.readouterr().out
+    result = probe.RunFolder.open(tmp_path / "run").read_json("result.json")
+    assert f"explains {result['explained_variance']:.1%}" in said
+    assert f"{result['agreement']:.1%} of windows" in said
+    assert "step 8: logistic regression names" in said
+    assert "by AudioSet's names, without training" in said
+
+
+def test_probe_hears_every_half_second(make_esc, monkeypatch) -> None:
+    clips = probe.open_clips(make_esc(folds=1, per_class=1), 16000)
+    pupil = Pupil().eval()
+    features, logits = probe.hear(pupil, clips)
+    n_windows = 1 + (clips.clips[0].n_samples - 24000) // 8000
+    assert features.shape == (len(clips.clips), n_windows, 2 * sum(pupil.body.level_channels))
+    assert logits.shape == (len(clips.clips), n_windows, 527)

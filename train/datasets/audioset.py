@@ -1,0 +1,88 @@
+"""AudioSet's labels, and which of them mean a class of ESC-50.
+
+J. Gemmeke et al., Audio Set, ICASSP 2017; the list of labels is Google's (CC BY 4.0).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from train.base.errors import DatasetError
+from train.datasets.dataset import read_table
+
+ESC50_MEANS = {
+    "airplane": ("Fixed-wing aircraft, airplane", "Aircraft", "Jet engine", "Aircraft engine",
+                 "Propeller, airscrew"),
+    "breathing": ("Breathing", "Pant", "Gasp", "Wheeze"),
+    "brushing_teeth": ("Toothbrush", "Electric toothbrush"),
+    "can_opening": ("Burst, pop", "Crack"),
+    "car_horn": ("Vehicle horn, car horn, honking", "Toot", "Air horn, truck horn"),
+    "cat": ("Cat", "Meow", "Purr", "Caterwaul"),
+    "chainsaw": ("Chainsaw",),
+    "chirping_birds": ("Bird", "Bird vocalization, bird call, bird song", "Chirp, tweet"),
+    "church_bells": ("Church bell", "Change ringing (campanology)", "Bell"),
+    "clapping": ("Clapping", "Applause"),
+    "clock_alarm": ("Alarm clock", "Beep, bleep", "Buzzer", "Alarm"),
+    "clock_tick": ("Tick-tock", "Tick", "Clock"),
+    "coughing": ("Cough", "Throat clearing"),
+    "cow": ("Cattle, bovinae", "Moo"),
+    "crackling_fire": ("Fire", "Crackle"),
+    "crickets": ("Cricket",),
+    "crow": ("Crow", "Caw"),
+    "crying_baby": ("Baby cry, infant cry",),
+    "dog": ("Dog", "Bark", "Bow-wow", "Yip"),
+    "door_wood_creaks": ("Creak", "Squeak"),
+    "door_wood_knock": ("Knock",),
+    "drinking_sipping": ("Gargling", "Gurgling", "Slosh"),
+    "engine": ("Engine", "Idling", "Engine starting", "Medium engine (mid frequency)",
+               "Heavy engine (low frequency)", "Engine knocking"),
+    "fireworks": ("Fireworks", "Firecracker"),
+    "footsteps": ("Walk, footsteps", "Run"),
+    "frog": ("Frog", "Croak"),
+    "glass_breaking": ("Shatter", "Glass", "Breaking"),
+    "hand_saw": ("Sawing",),
+    "helicopter": ("Helicopter",),
+    "hen": ("Chicken, rooster", "Cluck", "Fowl"),
+    "insects": ("Insect", "Fly, housefly", "Buzz", "Bee, wasp, etc.", "Mosquito"),
+    "keyboard_typing": ("Typing", "Computer keyboard", "Typewriter"),
+    "laughing": ("Laughter", "Giggle", "Belly laugh", "Chuckle, chortle", "Snicker",
+                 "Baby laughter"),
+    "mouse_click": ("Clicking",),
+    "pig": ("Pig", "Oink"),
+    "pouring_water": ("Pour", "Fill (with liquid)", "Trickle, dribble"),
+    "rain": ("Rain", "Rain on surface"),
+    "rooster": ("Crowing, cock-a-doodle-doo",),
+    "sea_waves": ("Waves, surf", "Ocean"),
+    "sheep": ("Sheep", "Bleat", "Goat"),
+    "siren": ("Siren", "Civil defense siren", "Police car (siren)", "Ambulance (siren)",
+              "Fire engine, fire truck (siren)", "Emergency vehicle"),
+    "sneezing": ("Sneeze",),
+    "snoring": ("Snoring",),
+    "thunderstorm": ("Thunder", "Thunderstorm"),
+    "toilet_flush": ("Toilet flush",),
+    "train": ("Train", "Rail transport", "Railroad car, train wagon", "Train whistle",
+              "Train horn", "Train wheels squealing", "Subway, metro, underground"),
+    "vacuum_cleaner": ("Vacuum cleaner",),
+    "washing_machine": ("Mechanisms",),
+    "water_drops": ("Drip", "Raindrop", "Plop"),
+    "wind": ("Wind", "Wind noise (microphone)"),
+}  # fmt: skip
+"""Of a class of ESC-50 the labels that mean it; the highest of their scores is its own."""
+
+
+def read_label_names(path: Path) -> list[str]:
+    """AudioSet's display names, in the order of its outputs.
+
+    Raises:
+        DatasetError: The file is missing or another one.
+    """
+    try:
+        return [row["display_name"] for row in read_table(path, ["display_name"])]
+    except DatasetError as error:
+        raise DatasetError(f"{error} (AudioSet's class_labels_indices.csv)") from error
+
+
+def columns_of(names: list[str], labels: tuple[str, ...]) -> list[list[int]]:
+    """Which of AudioSet's outputs mean each of some classes of ESC-50."""
+    place = {name: k for k, name in enumerate(names)}
+    return [[place[each] for each in ESC50_MEANS[label] if each in place] for label in labels]

@@ -1,0 +1,379 @@
+"""Everyday sounds that are free for every use, from wherever a program can fetch them.
+
+Games, desktops, telephones, drum kits and lessons bring sounds along: animals, engines, doors,
+steps, weather, voices, tools, alarms, instruments. They come from Debian's packages (apt-get) and
+from public repositories (git), whose licences the program reads (`train.datasets.licences`): what
+is not free for every use, or does not say that it is, is left out. Beside them it makes sounds that
+nobody needs to record: voices of espeak-ng in many languages, instruments of free soundfonts by
+fluidsynth, alarms, beeps, rings and hums (`train.datasets.made_sounds`).
+
+    python -m train.datasets.free_sounds DIR --download
+
+needs apt-get, git, espeak-ng, fluidsynth, some 9 GB of packages, and an hour. What lies in
+``DIR/archives`` already (``PACKAGE_*.deb``, ``OWNER+NAME`` of a repository) is not fetched again.
+``DIR/LICENCES.tsv`` is the table of all sources: package, version, licences, how many sounds were
+taken and how many refused.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+
+from train.base.errors import DatasetError
+from train.datasets import debian_sounds, speech_music
+from train.datasets.archives import open_archives
+from train.datasets.dataset import DataSet, Listing, Recording
+from train.datasets.debian_packages import SOURCES
+from train.datasets.decode import AUDIO_ENDINGS, duration_of
+from train.datasets.files import audio_below
+from train.datasets.folder import source_of, spread_sources
+from train.datasets.instruments import PACKAGE as SOUNDFONT
+from train.datasets.instruments import render_instruments
+from train.datasets.licences import is_free, licence_in, read_copyright, read_table
+from train.datasets.made_sounds import write_made_sounds
+from train.datasets.prepared import UNLABELLED, is_prepared
+from train.datasets.progress import show_progress
+from train.datasets.voices import speak
+
+NOTHING_FREE = ("btanks-data", "hydrogen-drumkits", "hydrogen-drumkits-effects")
+"""Packages of `train.datasets.debian_sounds` whose sounds are under a licence of their own, or are
+not named in the file that tells their licences."""
+
+PACKAGES = tuple(
+    sorted(
+        {*debian_sounds.PACKAGES, *speech_music.PACKAGES} - set(NOTHING_FREE)
+        | set(
+            """
+0ad-data asc-music asterisk-moh-opsound-g722 baresip-core bomber bumprace-data chromium-bsu-data
+deepin-sound-theme dreamchess-data flightgear-data-base freeciv-data gcin-voice gcompris-qt-data
+glob2-data granatier kanagram khangman klettres-data ktuberling-data linphone-common
+minetest-mod-homedecor minetest-mod-mesecons minetest-mod-mobs-redo minetest-mod-nether naev-data
+openarena-data openclonk-data opencity-data pathological performous pidgin-data pingus-data
+pokerth-data psi-plus-sounds pysiogame ri-li-data singularity-music supertuxkart-data toppler
+torcs-data trigger-rally-data tuxmath-data tuxtype-data twinkle-common ufoai-sound wordwarvi-sound
+xmoto-data yaru-theme-sound 7kaa-data
+""".split()
+        )
+    )
+)
+"""Of Debian's main section."""
+
+
+@dataclass(frozen=True)
+class Repository:
+    """Sounds in a public repository.
+
+    Attributes:
+        name: OWNER/NAME.
+        folder: Where its sounds lie.
+        table: The file that tells their licences: a Markdown table, or a licence of all of them.
+        column: How the table's column of file names begins; empty where the licence is of all.
+        prefix: Of the files' names, which the table leaves out.
+    """
+
+    name: str
+    folder: str
+    table: str
+    column: str = ""
+    prefix: str = ""
+
+
+REPOSITORIES = (
+    Repository("RedundantC/wis_part1", "mods/sounds/sounds", "mods/sounds/sources.md", "filename",
+               "sounds_"),
+    Repository("AntumMT/game-antum", "mods/audio/sounds/sounds", "mods/audio/sounds/sources.md",
+               "filename", "sounds_"),
+    Repository("rafaelmardojai/blanket", "data/resources/sounds", "SOUNDS_LICENSING.md", "sound"),
+    Repository("Calinou/kenney-interface-sounds", "addons/kenney_interface_sounds",
+               "addons/kenney_interface_sounds/LICENSE.txt"),
+    Repository("covid19-cough/dataset", "raw", "LICENSE"),
+    Repository("OpenTTD/OpenSFX", "src/wav", "LICENSE"),
+    Repository("freedoom/freedoom", "sounds", "COPYING.adoc"),
+    Repository("jtgsystems/modern-alarm-clock", "public/sfx", f"docs/{'soundscape-assets'}.md",
+               "soundscape"),
+)  # fmt: skip
+
+HEARD_ELSEWHERE = ("sounds_bumble_bee_02", "sounds_rain_light", "sounds_rain_medium")
+"""Recordings of Freesound (99955, 163264, 157149) that ESC-50 has as well, which judges."""
+
+N_OF_EACH = 500
+"""Recordings of a source, evenly from all there are by name."""
+
+MAX_BYTES = 12_000_000
+MOST_S = 60.0
+"""What is taken of a longer recording: its middle."""
+
+ARCHIVES, LICENCES = "archives", "LICENCES.tsv"
+MADE = ("voices", "instruments", "made")
+
+
+@dataclass
+class Taken:
+    """A row of the table of sources."""
+
+    source: str
+    version: str
+    licences: Counter[str] = field(default_factory=Counter)
+    refused: Counter[str] = field(default_factory=Counter)
+
+    def row(self) -> str:
+        """Source, version, licences with numbers of sounds, and what was refused."""
+        return "\t".join(
+            [self.source, self.version, _count(self.licences), _count(self.refused) or "none"]
+        )
+
+
+class FreeSounds(DataSet):
+    """A folder a source."""
+
+    downloads: ClassVar[bool] = True
+    leaves_out_broken: ClassVar[bool] = True
+
+    def recognises(self, folder: Path) -> bool:
+        """By its table of sources."""
+        return (folder / LICENCES).is_file() and (folder / SOURCES).is_file()
+
+    def list_clips(self, folder: Path) -> Listing:
+        """Every recording, or its middle; whole sources (numbered takes) are in one fold."""
+        entries = []
+        labels = sorted(
+            path.name
+            for path in folder.iterdir()
+            if path.is_dir() and path.name != ARCHIVES and not is_prepared(path)
+        )
+        for target, label in enumerate(labels):
+            for path in audio_below(folder / label):
+                source = f"{label}/{source_of(path.relative_to(folder / label))}"
+                entries.append((path, target, source))
+        folds = spread_sources([source for *_, source in entries], [each[1] for each in entries])
+        recordings = tuple(
+            Recording(path, path.relative_to(folder).as_posix(), fold, 0, source, _middle(path))
+            for (path, _, source), fold in zip(entries, folds, strict=True)
+        )
+        return Listing(recordings, ("sound",))
+
+    def download(self, folder: Path) -> None:
+        """Fetch packages and repositories, read their licences, take the sounds, make others."""
+        archives = folder / ARCHIVES
+        archives.mkdir(parents=True, exist_ok=True)
+        rows, seen = [], set[str]()
+        steps = len(PACKAGES) + len(REPOSITORIES) + len(MADE)
+        with show_progress("fetching", steps, "sources") as update:
+            for number, package in enumerate(PACKAGES, start=1):
+                rows.append(take_package(package, archives, folder / package, seen))
+                update(number)
+            for number, repository in enumerate(REPOSITORIES, start=len(PACKAGES) + 1):
+                place = folder / repository.name.replace("/", "+")
+                rows.append(take_repository(repository, archives, place, seen))
+                update(number)
+            rows += make_sounds(folder, archives)
+            update(steps)
+        header = "source\tversion\tlicences (sounds)\trefused (sounds)"
+        table = [header, *(row.row() for row in rows)]
+        (folder / LICENCES).write_text("\n".join(table) + "\n", encoding="utf-8")
+        names = [f"{row.source} {row.version}" for row in rows]
+        (folder / SOURCES).write_text("\n".join(names) + "\n", encoding="utf-8")
+
+
+def take_package(package: str, archives: Path, folder: Path, seen: set[str]) -> Taken:
+    """Fetch a package, unless it is there, and take its free sounds.
+
+    Args:
+        package: Its name.
+        archives: Where packages lie.
+        folder: For the sounds.
+        seen: Digests of what was taken before: the same sound is taken once.
+
+    Raises:
+        DatasetError: It cannot be fetched or unpacked.
+    """
+    archive = fetch_archive(package, archives)
+    taken = Taken(package, archive.stem.removeprefix(f"{package}_"))
+    with tempfile.TemporaryDirectory() as work:
+        root = Path(work)
+        try:
+            subprocess.run(["dpkg-deb", "-x", str(archive), work], check=True, capture_output=True)
+        except (OSError, subprocess.CalledProcessError) as error:
+            raise DatasetError(f"{archive}: cannot be unpacked: {error}; delete it") from error
+        document = root / "usr/share/doc" / package / "copyright"
+        if not document.is_file():
+            taken.refused["no copyright file"] += 1
+            return taken
+        text = document.read_text(encoding="utf-8", errors="replace")
+        licences = read_copyright(text)
+        open_archives(root)
+        free = []
+        for path in sounds_below(root):
+            licence = licences.of(path.relative_to(root).as_posix())
+            if licence and is_free(licence):
+                free.append((path, licence))
+            else:
+                taken.refused[licence or licences.refusal or "not told"] += 1
+        _keep(free, root, folder, taken, seen)
+        if taken.licences:
+            (folder / "copyright").write_text(text, encoding="utf-8")
+    return taken
+
+
+def fetch_archive(package: str, archives: Path) -> Path:
+    """The file of a package; fetched with apt-get unless it lies there.
+
+    Raises:
+        DatasetError: It cannot be fetched.
+    """
+    there = sorted(archives.glob(f"{package}_*.deb"))
+    if there:
+        return there[-1]
+    if shutil.which("apt-get") is None:
+        raise DatasetError(
+            f"--download: {package} comes from Debian and apt-get is not here; put its .deb file "
+            f"into {archives}"
+        )
+    result = subprocess.run(
+        ["apt-get", "download", "-q", package], cwd=archives, capture_output=True, text=True
+    )
+    there = sorted(archives.glob(f"{package}_*.deb"))
+    if result.returncode or not there:
+        reason = " ".join(result.stderr.split())[-200:] or "no such package"
+        raise DatasetError(
+            f"{package}: apt-get cannot fetch it: {reason}; run apt-get update and try again"
+        )
+    return there[-1]
+
+
+def take_repository(repository: Repository, archives: Path, folder: Path, seen: set[str]) -> Taken:
+    """Clone a repository, unless it is there, and take its free sounds.
+
+    Raises:
+        DatasetError: It cannot be cloned, or its table of licences is gone.
+    """
+    clone = archives / repository.name.replace("/", "+")
+    if not clone.exists():
+        url = f"https://github.com/{repository.name}"
+        _git("clone", "--quiet", "--bare", "--depth", "1", url, str(clone))
+    commit = _git("-C", str(clone), "rev-parse", "--short", "HEAD").decode().strip()
+    taken = Taken(f"github.com/{repository.name}", commit)
+    document = _git("-C", str(clone), "show", f"HEAD:{repository.table}")
+    text = document.decode("utf-8", errors="replace")
+    rows = read_table(text, repository.column, repository.prefix) if repository.column else []
+    everything = ", ".join(read_copyright(text).names) if not repository.column else ""
+    listing = _git("-C", str(clone), "ls-tree", "-r", "--name-only", "HEAD", repository.folder)
+    free = []
+    with tempfile.TemporaryDirectory() as work:
+        for name in sorted(listing.decode().splitlines()):
+            if Path(name).suffix.lower() not in AUDIO_ENDINGS:
+                continue
+            if Path(name).stem in HEARD_ELSEWHERE:
+                taken.refused["in ESC-50 as well"] += 1
+                continue
+            licence = everything or licence_in(rows, Path(name).stem)
+            if not licence or not is_free(licence):
+                taken.refused[licence or "not told"] += 1
+                continue
+            try:
+                content = _git("-C", str(clone), "show", f"HEAD:{name}")
+            except DatasetError:
+                taken.refused["not in the clone"] += 1
+                continue
+            path = Path(work) / Path(name).name
+            path.write_bytes(content)
+            free.append((path, licence))
+        _keep(free, Path(work), folder, taken, seen)
+    if taken.licences:
+        (folder / "copyright").write_bytes(document)
+    return taken
+
+
+def make_sounds(folder: Path, archives: Path) -> list[Taken]:
+    """Voices, instruments and made sounds, each in a folder of its own; rows of the table."""
+    speak(folder / "voices")
+    font = fetch_archive(SOUNDFONT, archives)
+    render_instruments(font, folder / "instruments")
+    write_made_sounds(folder / "made")
+    n_of = {name: len(audio_below(folder / name)) for name in MADE}
+    return [
+        Taken("voices: espeak-ng", "made here", Counter({"a program's output": n_of["voices"]})),
+        Taken(f"instruments: {SOUNDFONT}", font.stem.removeprefix(f"{SOUNDFONT}_"),
+              Counter({"MIT": n_of["instruments"]})),
+        Taken("made: train.datasets.made_sounds", "made here", Counter({"MIT": n_of["made"]})),
+    ]  # fmt: skip
+
+
+def sounds_below(root: Path) -> list[Path]:
+    """The sounds of an unpacked package, sorted, but for very long ones."""
+    return sorted(
+        path
+        for path in root.rglob("*")
+        if path.suffix.lower() in AUDIO_ENDINGS
+        and path.is_file()
+        and not path.is_symlink()
+        and path.stat().st_size <= MAX_BYTES
+    )
+
+
+def _keep(
+    free: list[tuple[Path, str]], root: Path, folder: Path, taken: Taken, seen: set[str]
+) -> None:
+    if not free:
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    chosen = np.linspace(0, len(free) - 1, min(N_OF_EACH, len(free))).astype(int)
+    for index in chosen:
+        path, licence = free[index]
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        if digest in seen:
+            continue
+        seen.add(digest)
+        shutil.copyfile(path, folder / "-".join(path.relative_to(root).parts[-3:]))
+        taken.licences[licence] += 1
+
+
+def _middle(path: Path) -> tuple[float, float] | None:
+    seconds = duration_of(path)
+    if seconds <= MOST_S:
+        return None
+    return (seconds - MOST_S) / 2, (seconds + MOST_S) / 2
+
+
+def _count(counter: Counter[str]) -> str:
+    return ", ".join(f"{name} ({n})" for name, n in counter.most_common())
+
+
+def _git(*arguments: str) -> bytes:
+    try:
+        return subprocess.run(["git", *arguments], check=True, capture_output=True).stdout
+    except FileNotFoundError as error:
+        raise DatasetError("--download: git is not here; install it") from error
+    except subprocess.CalledProcessError as error:
+        reason = " ".join(error.stderr.decode(errors="replace").split())[-200:]
+        raise DatasetError(f"git {' '.join(arguments)}: {reason}") from error
+
+
+FREE_SOUNDS = FreeSounds(
+    name="free-sounds",
+    title="sounds of all kinds, free for every use, for imitation",
+    url="https://packages.debian.org and public repositories",
+    licence="free for every use: GPL, CC BY-SA, CC BY, CC0, MIT and others, as LICENCES.tsv says",
+    citation="Debian packages " + ", ".join(PACKAGES) + "; "
+    + ", ".join(f"github.com/{each.name}" for each in REPOSITORIES),
+    layout="SOURCE/NAME.ogg and LICENCES.tsv",
+    task=UNLABELLED,
+    places=("free-sounds",),
+    megabytes=9000,
+)  # fmt: skip
+DATASETS = (FREE_SOUNDS,)
+
+if __name__ == "__main__":
+    from train.datasets.command import main
+
+    sys.exit(main("free_sounds"))

@@ -1,0 +1,370 @@
+"""Teach layers like pocket's what EfficientAT hears, without labels: long, kept, and resumable.
+
+    python -m train.distil --sounds PREPARED [--weights NPZ] --teacher mn04_as_mAP_432.pt
+        --shards 240 --passes 6 --cache DIR --save RUN [--resume]
+
+Mixtures of ten seconds are heard by the teacher once (`train.distillation.heard`) and by the pupil
+(`train.distillation.pupil`) in every pass: another four seconds of each, quieter, coloured, under
+noise that the teacher did not hear. The first pass makes the shards as it goes, unless
+``--only-hear`` in another process has made them; a run that stops at any time goes on from its last
+checkpoint, at most `SAVE_EVERY_S` before (``--resume``), exactly.
+
+Sources: knowledge distillation (Hinton et al. 2015) with features as hints (Romero et al. 2015);
+teacher: EfficientAT's mn04_as (`train.nets.efficientat`).
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import math
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from train.audio.tracks import Tracks
+from train.base.arguments import Parser
+from train.base.devices import make_fabric
+from train.base.errors import RunError, UsageError
+from train.base.exit_codes import exit_codes
+from train.base.interrupt import Interrupt
+from train.base.recipe import Recipe
+from train.datasets.prepared import ClipSet, open_prepared
+from train.distillation.heard import PER_SHARD, Heard
+from train.distillation.pupil import CROP_FRAMES, QUIET_DB, QUIET_SHARE, WIDE, Pupil, Schooling
+from train.distillation.pupil import n_windows as count_windows
+from train.distillation.wide import PUPIL
+from train.loop.learner import Learner
+from train.pocket_parts.mel_power import make_noises
+from train.pocket_parts.pretrained_run import IMITATION
+from train.run_folder.checkpoint import Progress
+from train.run_folder.reproduce import describe_command
+from train.run_folder.run import CONFIG, RESULT, WEIGHTS, RunFolder
+
+SAVE_EVERY_S = 300.0
+TOGETHER = 4
+"""Shards whose mixtures share batches."""
+
+N_MEASURED = 2
+"""Shards that say how far what the teacher says spreads."""
+
+N_JUDGED = 2
+"""Shards of the held-out sources."""
+
+HELD_OUT = ("openclonk-data", "freeciv-data", "linphone-common", "lincity-ng-data", "pingus-data",
+            "7kaa-data", "asc-music", "asterisk-core-sounds-ru-g722")  # fmt: skip
+"""Packages that nothing is learned from, to judge by."""
+
+SCHEDULE = ("passes", "recipe", "steps", "commands")
+"""What of a run's description its length changes."""
+
+EVERY = 50
+"""Steps of a row of history."""
+
+
+@exit_codes
+def main(arguments: list[str] | None = None) -> int:
+    """The command; its exit code."""
+    options = make_parser().parse_args(arguments)
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    training, judged = open_heard(options)
+    if options.only_hear:
+        return hear_all(training, judged, options)
+    recipe = Recipe(
+        epochs=options.passes, batch_size=options.batch, optimiser="adamw", learning_rate=3e-3,
+        weight_decay=0.02, schedule="one-cycle", warm_up=0.02, clip_norm=5.0, ema=0.998,
+    )  # fmt: skip
+    n_steps = options.passes * len(group_numbers(options.shards)) * steps_of_group(options)
+    config = describe(options, recipe, training, n_steps)
+    if options.resume:
+        run = RunFolder.open(options.save)
+        run.lock()
+        check_same(run, config)
+    else:
+        RunFolder.check_free(options.save, overwrite=options.overwrite)
+        run = RunFolder.create(options.save, IMITATION, overwrite=options.overwrite)
+        run.write_json(CONFIG, config)
+    torch.manual_seed(options.seed)
+    pupil = learn(training, judged, recipe, run, options)
+    n_windows = n_steps * options.batch * count_windows(CROP_FRAMES)
+    result = {
+        "windows": n_windows,
+        "windows_quieter": n_windows,
+        "windows_through_noise": n_windows,
+    }
+    result |= judge(pupil, judged)
+    run.write_json(RESULT, result)
+    run.unlock()
+    print(f"{run.path}: {json.dumps(result)}")
+    return 0
+
+
+def make_parser() -> Parser:
+    """Its options."""
+    parser = Parser(
+        prog="python -m train.distil",
+        description="Train layers like pocket's to hear what EfficientAT hears, without labels.",
+    )
+    option = parser.add_argument
+    option("--sounds", type=Path, required=True, metavar="PREPARED",
+           help="prepared at 16 kHz (train.datasets.free_sounds DIR --out PREPARED)")  # fmt: skip
+    option("--weights", type=Path, metavar="NPZ", help="how often each source is drawn (python -m "
+           "train.hear_sources)")  # fmt: skip
+    option("--teacher", type=Path, required=True, metavar="PT", help="mn04_as_mAP_432.pt")
+    option("--shards", type=int, default=240, help=f"of {PER_SHARD} mixtures each (240)")
+    option("--passes", type=int, default=6, help="how often each mixture is heard (6)")
+    option("--batch", type=int, default=32, help="mixtures a batch (32)")
+    option("--seed", type=int, default=1, help="of everything drawn at random (1)")
+    option("--cache", type=Path, required=True, metavar="DIR", help="where shards are kept")
+    option("--only-hear", action="store_true", help="make the shards, from the last to the first, "
+           "and learn nothing")  # fmt: skip
+    option("--threads", type=int, default=1, help="CPU threads (1)")
+    option("--accelerator", default="auto", help="auto, cpu, cuda (auto)")
+    option("--precision", default="bf16-mixed", help="32-true or bf16-mixed (bf16-mixed)")
+    option("--save", type=Path, metavar="RUN", help="the run folder")
+    option("--overwrite", action="store_true", help="replace an existing run folder")
+    option("--resume", action="store_true", help="go on with the run that --save names")
+    return parser
+
+
+def open_heard(options: argparse.Namespace) -> tuple[Heard, Heard]:
+    """Shards of what is learned from, and of what is held out."""
+    if options.save is None and not options.only_hear:
+        raise UsageError("--save is missing: name the run's folder")
+    for option, least in (("shards", N_MEASURED), ("passes", 1), ("batch", 2)):
+        if getattr(options, option) < least:
+            raise UsageError(f"--{option} is {getattr(options, option)}, must be {least} or more")
+    clips = open_prepared(options.sounds)
+    held = [k for k, clip in enumerate(clips.clips) if clip.source.split("/")[0] in HELD_OUT]
+    others = sorted(set(range(len(clips.clips))) - set(held))
+    weights = read_weights(options.weights)
+    make = lambda rows: _tracks(clips.take(rows), weights)  # noqa: E731
+    training = Heard(options.cache / "training", make(others), options.teacher, options.seed)
+    judged = Heard(options.cache / "judged", make(held or others), options.teacher, 10_000)
+    return training, judged
+
+
+def read_weights(path: Path | None) -> dict[str, float]:
+    """How often each source is drawn; empty where they are all alike."""
+    if path is None:
+        return {}
+    with np.load(path, allow_pickle=False) as file:
+        return dict(zip(file["source"].tolist(), file["weight"].tolist(), strict=True))
+
+
+def _tracks(clips: ClipSet, weights: dict[str, float]) -> Tracks:
+    sources = dict.fromkeys(clip.source for clip in clips.clips)
+    return Tracks(clips, [weights.get(source, 1.0) for source in sources])
+
+
+def describe(
+    options: argparse.Namespace, recipe: Recipe, training: Heard, n_steps: int
+) -> dict[str, Any]:
+    """For ``config.json``: what decides of the weights; as of a run of `train.imitate`."""
+    clips = training.tracks.clips
+    digest = hashlib.sha256(options.teacher.read_bytes()).hexdigest()
+    return {
+        "network": IMITATION,
+        "widths": list(WIDE),
+        "recipe": recipe.as_json(),
+        "shards": options.shards,
+        "passes": options.passes,
+        "steps": n_steps,
+        "seed": options.seed,
+        "test_fold": 0,
+        "precision": options.precision,
+        "teacher": {"name": "EfficientAT mn04_as", "file": options.teacher.name, "sha256": digest},
+        "held_out": list(HELD_OUT),
+        "quieter": {"share": QUIET_SHARE, "db": QUIET_DB},
+        "through_noise": True,
+        "sources": [
+            {
+                "name": clips.name,
+                "folds": [],
+                "clips": len(clips.clips),
+                "sources": len(training.tracks.sources),
+                "hours": round(float(clips.lengths.sum()) / clips.sample_rate / 3600, 2),
+                "licence": clips.licence,
+                "citation": clips.citation,
+                "share": 1.0,
+                "origin": clips.origin,
+            }
+        ],
+        "commands": [describe_command("distil", make_parser(), vars(options))],
+    }
+
+
+def check_same(run: RunFolder, config: dict[str, Any]) -> None:
+    """That a run goes on as it began.
+
+    Raises:
+        UsageError: It was begun with other options.
+    """
+    begun, now = run.read_json(CONFIG), json.loads(json.dumps(config))
+    for name in now:
+        if name in SCHEDULE:
+            continue  # it may be made longer or shorter; each length is written down
+        if begun.get(name) != now[name]:
+            raise UsageError(
+                f"{run.path}: was begun with other {name}: {str(begun.get(name))[:60]}, not "
+                f"{str(now[name])[:60]}; go on with the same options"
+            )
+    if begun["passes"] != now["passes"]:
+        begun["plan"] = [*begun.get("plan", [begun["passes"]]), now["passes"]]
+        run.write_json(CONFIG, begun | {name: now[name] for name in SCHEDULE})
+
+
+def hear_all(training: Heard, judged: Heard, options: argparse.Namespace) -> int:
+    """Make what shards are missing, the last first: a run that learns makes the first itself."""
+    for number in range(options.shards - 1, -1, -1):
+        if not training.path(number).exists():
+            training.make(number)
+    for number in range(N_JUDGED):
+        if not judged.path(number).exists():
+            judged.make(number)
+    return 0
+
+
+def learn(
+    training: Heard, judged: Heard, recipe: Recipe, run: RunFolder, options: argparse.Namespace
+) -> Pupil:
+    """Go through the shards, some at a time; what is kept are the averaged weights.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C; the state is saved.
+        RunError: The loss is not finite any more, or the run cannot be written.
+    """
+    from train.nets.efficientat import open_efficientat
+
+    fabric = make_fabric(options.accelerator, options.precision)
+    device = fabric.device
+    pupil = Pupil()
+    teacher, _ = open_efficientat(options.teacher)
+    pupil.head.load_state_dict(teacher.classifier.state_dict())
+    front_end = training.front_end
+    schooling = Schooling(recipe, front_end, make_noises(front_end, 16000, torch.device("cpu")))
+    if not options.resume:
+        first = [training.get(number) for number in range(N_MEASURED)]
+        pupil.measure(torch.cat([schooling.all_said(shard) for shard in first]))
+    schooling.teacher_head = teacher.classifier.to(device).requires_grad_(False)
+    learner = Learner(schooling, pupil.to(device), fabric)
+    progress = learner.load(run) if options.resume else Progress()
+    per_group, n_groups = steps_of_group(options), len(group_numbers(options.shards))
+    n_steps = n_groups * per_group * options.passes
+    saved = begun = time.monotonic()
+    pupil.train()
+    sums = np.zeros(3)
+    with Interrupt(fabric) as interrupt:
+        while progress.step < n_steps:
+            lesson, within = divmod(progress.step, per_group)
+            group, rows = read_group(training, options, lesson, n_groups)
+            for k in range(within, per_group):
+                random = np.random.default_rng((options.seed, 1, progress.step))
+                chosen = rows[k * options.batch : (k + 1) * options.batch]
+                inputs, said = schooling.batch(group, chosen, random)
+                rate = recipe.rate_at(progress.step / n_steps)
+                totals = learner.learn(inputs.to(device), said.to(device), rate, progress.step)
+                loss, error, n = totals.tolist()
+                if not math.isfinite(loss):
+                    raise RunError(f"{run.path}: the loss is {loss} at batch {progress.step}; take "
+                                   "another --seed")  # fmt: skip
+                progress.step += 1
+                sums += (loss / n, error / n, 1)
+                if progress.step % EVERY == 0:
+                    row = {"step": progress.step, "loss": sums[0] / sums[2],
+                           "error": sums[1] / sums[2]}  # fmt: skip
+                    progress.epochs.append(row)
+                    pace = (time.monotonic() - begun) / EVERY
+                    print(f"{progress.step} of {n_steps}: loss {row['loss']:.4f}, error "
+                          f"{row['error']:.4f}, rate {rate:.2e}, {pace:.2f} s a batch",
+                          flush=True)  # fmt: skip
+                    sums[:], begun = 0, time.monotonic()
+                asked = interrupt.was_requested()
+                if asked or time.monotonic() - saved > SAVE_EVERY_S:
+                    learner.save(run, progress)
+                    run.write_json("history.json", progress.epochs)
+                    saved = time.monotonic()
+                if asked and progress.step < n_steps:
+                    print(f"saved; --resume --save {run.path} goes on", file=sys.stderr)
+                    raise KeyboardInterrupt
+    learner.save(run, progress)
+    run.write_json("history.json", progress.epochs)
+    pupil.load_state_dict(learner.average)
+    kept = {k: v for k, v in pupil.body.state_dict().items() if not k.startswith("output.")}
+    run.write_tensors(PUPIL, dict(pupil.state_dict()))
+    run.write_tensors(WEIGHTS, kept)
+    return pupil.eval()
+
+
+def group_numbers(n_shards: int) -> range:
+    """Groups of shards in a pass."""
+    return range(-(-n_shards // TOGETHER))
+
+
+def steps_of_group(options: argparse.Namespace) -> int:
+    """Batches of a group."""
+    return TOGETHER * PER_SHARD // options.batch
+
+
+def read_group(
+    heard: Heard, options: argparse.Namespace, lesson: int, n_groups: int
+) -> tuple[dict[str, Tensor], np.ndarray]:
+    """Some shards together and the order of their mixtures; another grouping in each pass."""
+    turn, place = divmod(lesson, n_groups)
+    order = np.arange(options.shards)
+    if turn:
+        order = np.random.default_rng((options.seed, 2, turn)).permutation(options.shards)
+    numbers = np.resize(order, n_groups * TOGETHER)[place * TOGETHER : (place + 1) * TOGETHER]
+    shards = [heard.get(int(number)) for number in numbers]
+    group = {name: torch.cat([shard[name] for shard in shards]) for name in shards[0]}
+    rows = np.random.default_rng((options.seed, 3, lesson)).permutation(TOGETHER * PER_SHARD)
+    return group, rows
+
+
+@torch.no_grad()
+def judge(pupil: Pupil, judged: Heard) -> dict[str, float]:
+    """On sources that it has not learned from: what it explains, and how often it agrees.
+
+    Returns:
+        ``explained_variance`` of the teacher's features by window, and ``agreement``: how often
+        both put the same label first.
+    """
+    from train.nets.efficientat import N_FEATURES, N_LABELS, open_efficientat
+
+    device = next(pupil.parameters()).device
+    head = open_efficientat(judged.teacher)[0].classifier.to(device)
+    schooling = Schooling(None, judged.front_end, torch.zeros(0))
+    pupil.eval()
+    wanted, given, same = [], [], []
+    for number in range(N_JUDGED):
+        shard = judged.get(number)
+        for begin in range(0, len(shard["spectra"]), 16):
+            rows = np.arange(begin, min(begin + 16, len(shard["spectra"])))
+            starts = np.full(len(rows), 20)
+            first = 20 * 4
+            spectra = shard["spectra"][rows, :, first : first + CROP_FRAMES].float().to(device)
+            said = schooling.said(shard, rows, starts, CROP_FRAMES).to(device)
+            answer = pupil(spectra)
+            scaled = (said - pupil.mean) / pupil.spread
+            wanted.append(scaled[:, :N_FEATURES])
+            given.append(answer[:, :N_FEATURES])
+            top = head(said[:, :N_FEATURES]).argmax(dim=1)
+            same.append(answer[:, -N_LABELS:].argmax(dim=1) == top)
+    all_wanted, all_given = torch.cat(wanted), torch.cat(given)
+    error = (all_given - all_wanted).square().mean()
+    spread = (all_wanted - all_wanted.mean(dim=0)).square().mean()
+    return {
+        "explained_variance": round(1 - float(error / spread), 4),
+        "agreement": round(float(torch.cat(same).float().mean()), 4),
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main())
