@@ -383,8 +383,10 @@ def test_a_recording_is_played_along_and_muted(tmp_path, tone_model, write_wav):
         await pilot.press("0")
         await settle(pilot, lambda: len(shop.speakers) == 2 and shop.speakers[1].played)
         assert not app.saved_settings.muted
+        # On a busy machine it may have caught up already, which flushes too.
+        before = shop.speakers[1].n_flushes
         await pilot.press("space")
-        await settle(pilot, lambda: shop.speakers[1].n_flushes == 1)
+        await settle(pilot, lambda: shop.speakers[1].n_flushes > before)
         assert "paused" in text_of(app)
         await pilot.press("tab", "down", "enter")
         await settle(pilot, lambda: len(shop.speakers) == 3 and shop.speakers[2].played)

@@ -163,7 +163,8 @@ def test_command_lines_of_training_are_taken_by_its_commands(page, monkeypatch):
             continue
         is_whole = not any("..." in word or "[" in word or word == "N" for word in words)
         monkeypatch.setattr(sys, "argv", [module, *words])
-        monkeypatch.delitem(sys.modules, module, raising=False)  # it is run, not imported
+        for imported in (module, f"{module}.__main__"):  # it is run, not imported
+            monkeypatch.delitem(sys.modules, imported, raising=False)
         with pytest.raises(ParserReached) as stopped:
             runpy.run_module(module, run_name="__main__")
         parser = stopped.value.args[0]
