@@ -11,7 +11,7 @@ import toys
 
 from streamclf import __version__
 from streamclf.cli import main
-from streamclf.cli.arguments import only_named
+from streamclf.cli.arguments import load_single_command
 
 COMMANDS = "listen file devices info bench verify config".split()
 LISTEN = [sys.executable, "-m", "streamclf", "listen"]
@@ -33,16 +33,16 @@ def test_help_names_the_commands(streamclf):
 def test_a_command_alone_is_what_it_is_beside_the_others(streamclf, monkeypatch, command):
     """Only the command that is run reads its options; the rest of the app is left out."""
     alone = streamclf(command, "--help")
-    lean = only_named(main.app, [command, "x"])
+    lean = load_single_command(main.app, [command, "x"])
     assert len(lean.registered_commands) == (2 if command == "config" else 1)
-    monkeypatch.setattr(main, "only_named", lambda app, arguments: app)
+    monkeypatch.setattr(main, "load_single_command", lambda app, arguments: app)
     assert alone == streamclf(command, "--help")
     assert alone.code == 0
 
 
 @pytest.mark.parametrize("arguments", [[], ["--version"], ["fiel"], ["--help", "file"]])
 def test_without_a_command_first_all_are_there(arguments):
-    assert only_named(main.app, arguments) is main.app
+    assert load_single_command(main.app, arguments) is main.app
 
 
 @pytest.mark.parametrize("command", ["listen", "file", "devices", "info"])

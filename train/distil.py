@@ -62,7 +62,7 @@ HELD_OUT = ("openclonk-data", "freeciv-data", "linphone-common", "lincity-ng-dat
 """Packages that nothing is learned from, to judge by."""
 
 SCHEDULE = ("passes", "recipe", "steps", "commands")
-"""What of a run's description its length changes."""
+"""Fields of a run's description that depend on its length."""
 
 EVERY = 50
 """Steps of a row of history."""

@@ -1,4 +1,4 @@
-"""What a set of sounds holds, as a teacher hears it: sources by AudioSet label.
+"""Counts of the sources in a set of sounds, by the AudioSet label that a teacher gives.
 
     python -m train.hear_sources PREPARED --teacher mn04_as_mAP_432.pt --labels LABELS.csv -o NPZ
 

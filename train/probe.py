@@ -1,4 +1,4 @@
-"""What layers have learned so far, asked of a labelled set: cheap enough for every checkpoint.
+"""A quick test of what layers have learned, on a labelled set; cheap enough for every checkpoint.
 
     python -m train.probe RUN --data ESC-50 --folds 1,2,3 --test-fold 4 --labels LABELS.csv
 

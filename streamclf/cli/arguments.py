@@ -1,4 +1,4 @@
-"""What is done to a command line before it is read: what a newcomer leaves out is put in."""
+"""Completion of a command line before it is parsed: words that newcomers leave out are added."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def with_port(arguments: list[str]) -> list[str]:
     return filled
 
 
-def only_named(app: typer.Typer, arguments: list[str]) -> typer.Typer:
+def load_single_command(app: typer.Typer, arguments: list[str]) -> typer.Typer:
     """The app with the command that comes first alone: reading all options takes its time."""
     wanted = {arguments[0], *BESIDE.get(arguments[0], ())} if arguments else set()
     named = [c for c in app.registered_commands if c.callback and c.callback.__name__ in wanted]

@@ -31,7 +31,7 @@ PREFIX = "STREAMCLF_"
 _FILE, _CHECK = "streamclf.cli.config_file", "streamclf.check"
 _NOT_IN_FILE = ("config", "help")
 _OTHER_VARIABLES = ("STREAMCLF_TRACEBACK", "STREAMCLF_DATA")
-"""What has the prefix and is no option."""
+"""Environment variables that have the prefix and are no options."""
 
 
 class ConfiguredCommand(HelpfulCommand):
@@ -107,7 +107,7 @@ def is_check(context: typer.Context) -> bool:
 
 
 def describe_origins(context: typer.Context) -> list[str]:
-    """What to say of where options come from, beside the command line: a line each."""
+    """Describe the sources of options other than the command line, one line each."""
     path = _file_in_use(context)
     lines = [f"settings of {path}"] if path and not is_check(context) else []
     if find_unread(path) is not None:

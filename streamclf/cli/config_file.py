@@ -17,7 +17,7 @@ _PLACE = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
 
 @dataclass(frozen=True)
 class ConfigFile:
-    """What a file says.
+    """A settings file that was read.
 
     Attributes:
         path: The file.
@@ -30,12 +30,12 @@ class ConfigFile:
     lines: dict[str, int]
 
     def place(self, key: str) -> str:
-        """Where a key stands, as compilers write it."""
+        """Position of a key as ``FILE:LINE``, as compilers write it."""
         return f"{self.path}:{self.lines[key]}"
 
 
 def user_config() -> Path | None:
-    """Where the user's own file is looked for; None for a user without a home."""
+    """Path of the user's own file; None for a user without a home."""
     import platformdirs
 
     folder = find_folder(lambda: platformdirs.user_config_path("streamclf"))

@@ -139,7 +139,7 @@ def _say_report(report: BatchReport, engine: Engine, opened: Model, outputs: Out
 
 
 def _resume(outputs: OutputOptions) -> Resumption | None:
-    """What an earlier run left, where it is to be gone on with."""
+    """Return what an earlier run has left to do, if this run continues it."""
     if not outputs.resume:
         return None
     from streamclf.runs.resume import Resumption  # which few need
@@ -172,7 +172,7 @@ def _open_engines(
 
 
 def _format(outputs: OutputOptions) -> Format:
-    """Of standard output."""
+    """Format of standard output."""
     return outputs.format or _default_format()
 
 

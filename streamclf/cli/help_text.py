@@ -18,7 +18,7 @@ from streamclf.core import log
 PANELS = ("Arguments", "Source", "Model", "Events", "Output", "Screen", "Logging", "Other")
 """The order of the groups."""
 _RANGE = re.compile(r";? x>=\d+(?=\])|  \[x>=\d+\]")
-"""What Typer says of a lowest value; an error tells it whom it concerns."""
+"""Typer's note about a lowest value; the error message names the value instead."""
 _COLUMN = 26
 """The longest option that has its help in the same line."""
 

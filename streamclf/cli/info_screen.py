@@ -1,4 +1,4 @@
-"""What `info` shows of a model: one screen that a person reads, or all that its card says."""
+"""The screens of `info`: one page for people, or every field of the card."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from streamclf.model.model_file import Model, bundled_models
 
 WIDTH = 80
 MOST_ROWS = 14
-"""Of labels: more do not fit on one screen beside the rest."""
+"""Most lines of labels that fit on the screen beside the rest."""
 MEASURED_S = 0.2
 """How long the speed is measured: nobody waits for it."""
 

@@ -11,7 +11,7 @@ import typer
 from streamclf import __version__
 from streamclf.cli import config as cli_config
 from streamclf.cli import examples, model_commands
-from streamclf.cli.arguments import only_named, with_command, with_port
+from streamclf.cli.arguments import load_single_command, with_command, with_port
 from streamclf.cli.help_text import HelpfulCommand, HelpfulGroup
 from streamclf.cli.typer_parameters import Fields, grouped, with_invocation
 from streamclf.core import standard_streams
@@ -155,7 +155,7 @@ def run(arguments: list[str]) -> int:
     """Run a command line; returns the exit code (0 fine, 1 failed, 2 usage, 130 interrupted)."""
     try:
         arguments = with_port(with_command(app, arguments))
-        lean = only_named(app, arguments)
+        lean = load_single_command(app, arguments)
         return lean(arguments, prog_name="streamclf", standalone_mode=False, obj=arguments) or 0
     except UsageError as error:
         return _fail(str(error), 2)

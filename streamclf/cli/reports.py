@@ -1,4 +1,4 @@
-"""What commands say of a run, and how they print."""
+"""Messages about a run, and printing, for all commands."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def say_found(statistics: Statistics, engine: Engine) -> None:
 
 
 def describe_provider(model: Model) -> str:
-    """What runs the model, and why."""
+    """Describe the provider that runs the model, and why it was chosen."""
     return f"{model.provider} ({model.provider_reason})"
 
 

@@ -1,4 +1,4 @@
-"""What the commands do when a dashboard is wanted; textual is imported no sooner."""
+"""The dashboard as the commands open it; textual is imported only when it is wanted."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From groups of options to a command that Typer reads.
+"""Groups of options as the parameters of a Typer command.
 
 `grouped` replaces the parameters of a command that are groups (`streamclf.core.declare_option`) by
 one parameter an option, and hands the groups to the command, filled. Nowhere else does a
@@ -23,7 +23,7 @@ from streamclf.dashboard.options import ScreenOptions
 
 @dataclass(frozen=True)
 class Fields:
-    """Which options of a group a command has, in its annotation; all others keep their defaults.
+    """Selection of the options of a group that a command has; all others keep their defaults.
 
     ``settings: Annotated[Settings, Fields(without=("batch_size",))]``
 
@@ -161,6 +161,6 @@ def _make_parameter(group: Any, field: str) -> inspect.Parameter:
 
 
 def _name_parameter(option: Option) -> str:
-    """What Typer calls an option: ``max_gap`` of ``--max-gap``, ``except_`` of ``--except``."""
+    """Typer's name of an option: ``max_gap`` for ``--max-gap``, ``except_`` for ``--except``."""
     name = option.flag.removeprefix("--").replace("-", "_")
     return f"{name}_" if iskeyword(name) else name

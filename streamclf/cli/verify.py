@@ -52,4 +52,4 @@ def verify(model: ModelOptions, settings: Settings, path: Path | None, seed: int
 
 
 SOUNDS_S = 60.0
-"""So long that recordings, too, come to share the stem."""
+"""Length of the made sounds, in seconds: long enough for recordings to share the stem."""

@@ -42,7 +42,7 @@ class Option:
 
     @property
     def flag(self) -> str:
-        """What messages call it: ``--ui`` of ``--ui/--no-ui``."""
+        """Name in messages: ``--ui`` for ``--ui/--no-ui``."""
         return self.names[0].split("/")[0]
 
 

@@ -1,4 +1,4 @@
-"""What a user says of the model: which, what runs it, and what it hears if no card says so."""
+"""Options of the model: its file, its provider, and the card fields for files without a card."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Provider: TypeAlias = Literal["auto", "cpu", "cuda", "tensorrt", "coreml", "open
 
 @dataclass(frozen=True)
 class CardOptions:
-    """What a user says of a model; overrides what the model says itself.
+    """Card fields that the user gives; each overrides the one in the model file.
 
     Attributes:
         labels: A text file with a label a line, or a CSV with a column ``display_name``,
@@ -64,7 +64,7 @@ class CardOptions:
 
 @dataclass(frozen=True)
 class ModelOptions:
-    """Which model, what runs it, and whether to try that first.
+    """The choice of the model, of its provider, and of the self-check.
 
     Attributes:
         name: An ``.onnx`` file, or the name of a bundled model.

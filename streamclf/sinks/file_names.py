@@ -1,4 +1,4 @@
-"""What the names of output files say: their format, and whether each recording has its own."""
+"""Names of output files: formats by ending, and templates for one file a recording."""
 
 from __future__ import annotations
 

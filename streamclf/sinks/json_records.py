@@ -57,7 +57,7 @@ class Label(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class JsonRecord(msgspec.Struct, frozen=True, kw_only=True, tag_field="type"):
-    """What all lines have: their type first, and the version of their form."""
+    """Fields of every line: its type comes first, then the version of its form."""
 
     schema: Version = SCHEMA
 

@@ -1,4 +1,4 @@
-"""Where results go, as the user says it: files, formats, and what belongs into them."""
+"""Options of the outputs: files, formats, and the kinds of records in them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class OutputOptions:
-    """Where results go besides standard output, and in which form.
+    """The outputs of a run, besides and including standard output.
 
     Attributes:
         files: For events, a sink each; a name with ``{stem}`` or ``{dir}`` is a file a recording.
@@ -182,7 +182,7 @@ class OutputOptions:
         return [path for path in self.files if not is_template(path)]
 
     def clip_quota(self) -> ClipQuota | None:
-        """What keeps the clips' folder to its size, where it has one."""
+        """Return the limit for the clips folder; None for no limit."""
         if self.clips is None or self.clips_limit is None:
             return None
         from streamclf.sinks.clips.quota import ClipQuota, read_limit

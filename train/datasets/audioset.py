@@ -67,7 +67,7 @@ ESC50_MEANS = {
     "water_drops": ("Drip", "Raindrop", "Plop"),
     "wind": ("Wind", "Wind noise (microphone)"),
 }  # fmt: skip
-"""Of a class of ESC-50 the labels that mean it; the highest of their scores is its own."""
+"""AudioSet labels for each class of ESC-50; the class gets the highest of their scores."""
 
 
 def read_label_names(path: Path) -> list[str]:
@@ -83,6 +83,6 @@ def read_label_names(path: Path) -> list[str]:
 
 
 def columns_of(names: list[str], labels: tuple[str, ...]) -> list[list[int]]:
-    """Which of AudioSet's outputs mean each of some classes of ESC-50."""
+    """Indices of AudioSet's outputs for each of the given classes of ESC-50."""
     place = {name: k for k, name in enumerate(names)}
     return [[place[each] for each in ESC50_MEANS[label] if each in place] for label in labels]

@@ -224,7 +224,7 @@ def _by_ffmpeg(
 
 
 def _format_of(path: Path) -> str | None:
-    """What FFmpeg cannot tell by a file's beginning: G.722 has none but its own samples."""
+    """Return the name of a format that FFmpeg cannot detect: G.722 has no header, only samples."""
     return "g722" if path.suffix.lower() == ".g722" else None
 
 

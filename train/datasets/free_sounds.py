@@ -66,7 +66,7 @@ xmoto-data yaru-theme-sound 7kaa-data
         )
     )
 )
-"""Of Debian's main section."""
+"""Packages of Debian's main section."""
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ N_OF_EACH = 500
 
 MAX_BYTES = 12_000_000
 MOST_S = 60.0
-"""What is taken of a longer recording: its middle."""
+"""Seconds taken from the middle of a longer recording."""
 
 ARCHIVES, LICENCES = "archives", "LICENCES.tsv"
 MADE = ("voices", "instruments", "made")

@@ -58,7 +58,7 @@ NAMED_IN_TEXT = {
     "zlib": r"This software is provided 'as-is'",
     "Free Art": r"Free Art License",
 }
-"""What a plain text is said to grant, by what stands in it."""
+"""Licences of plain texts, by a phrase that stands in each."""
 
 
 def is_free(licence: str) -> bool:
@@ -82,7 +82,7 @@ class Paragraph:
 
 @dataclass(frozen=True)
 class Licences:
-    """What a package's ``copyright`` file says.
+    """The licences in a package's ``copyright`` file.
 
     Attributes:
         paragraphs: In its order; none where it is plain text.

@@ -116,7 +116,7 @@ def low_battery(random: Random) -> Waveform:
 
 
 def beeps(random: Random) -> Waveform:
-    """Of a microwave oven, a washing machine, a monitor."""
+    """Make the beeps of a microwave oven, a washing machine or a monitor."""
     hz, on = random.uniform(800, 4200), random.uniform(0.06, 0.9)
     gap, n = random.uniform(0.08, 1.0), int(random.integers(2, 10))
     shape = str(random.choice(["sine", "square"]))
@@ -252,7 +252,7 @@ def steady_tone(random: Random) -> Waveform:
 
 
 def hum(random: Random) -> Waveform:
-    """Of the mains, a transformer, a refrigerator."""
+    """Make the hum of the mains, a transformer or a refrigerator."""
     mains = float(random.choice([50.0, 60.0]))
     time = np.arange(8 * SAMPLE_RATE) / SAMPLE_RATE
     wave = np.zeros(len(time))
@@ -286,7 +286,7 @@ def engine(random: Random) -> Waveform:
 
 
 def propeller(random: Random) -> Waveform:
-    """Of an aeroplane, or a helicopter's rotor: thumps and a drone."""
+    """Make an aeroplane's drone, or the thumps of a helicopter's rotor."""
     n = 9 * SAMPLE_RATE
     time = np.arange(n) / SAMPLE_RATE
     rotor = random.random() < 0.5
@@ -367,4 +367,4 @@ KINDS: dict[str, Callable[[Random], Waveform]] = {
         sweep, steady_tone, hum, fan, engine, propeller, ticking, whistle, morse, buzzer,
     )
 }  # fmt: skip
-"""What is made, by name."""
+"""Makers of sounds, by name."""

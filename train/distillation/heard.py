@@ -1,4 +1,4 @@
-"""What a teacher heard in mixtures, kept on disk: asked once, taught many times.
+"""Outputs of a teacher for mixtures, kept on disk: computed once, used in many epochs.
 
 EfficientAT takes longer for ten seconds than the network that learns from it. So mixtures are made
 and heard once, some hundreds a file (a shard): their spectra as the pupil takes them, and what the
@@ -37,7 +37,7 @@ COLUMN_S = 0.32
 
 N_COLUMNS = 32
 HINT_LAYER = 12
-"""Of its convolutions: behind it, maps twice as fine in time."""
+"""Index of the convolution after which the maps are twice as fine in time."""
 
 N_HINTS = 272
 STEP_S = 0.1
@@ -67,7 +67,7 @@ class Heard:
         return PocketNet(2).front_end
 
     def path(self, number: int) -> Path:
-        """Where a shard lies."""
+        """Path of a shard."""
         return self.folder / f"{number:05d}.safetensors"
 
     def get(self, number: int) -> dict[str, Tensor]:
@@ -125,7 +125,7 @@ class Ear:
 
 
 def hear_columns(network: EfficientAT, waveforms: Tensor) -> tuple[Tensor, Tensor]:
-    """What the teacher makes of each 0.32 s of ten seconds, before their mean.
+    """Outputs of the teacher for each 0.32 s of ten seconds, before their mean.
 
     Args:
         network: The teacher.

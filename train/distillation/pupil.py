@@ -1,4 +1,4 @@
-"""What learns from EfficientAT: pocket's layers, wider, with heads that say what it says."""
+"""The network that learns from EfficientAT: wider pocket layers, with heads for its outputs."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ WIDE = (48, 96, 192, 256, 448, 512, 640)
 """Channels of the layers; `train.nets.pocket_network.WIDTHS` are the bundled model's."""
 
 CROP_FRAMES = 160
-"""Of the pupil's spectra (4 s): what is heard at a time."""
+"""Frames of the pupil's spectra in one crop (4 s)."""
 
 HOP = 3
 """Steps of 0.1 s between its windows in there."""
@@ -96,7 +96,7 @@ def n_windows(n_frames: int) -> int:
 
 
 class Schooling:
-    """What `train.loop.learner.Learner` needs to know, and how batches are cut from shards."""
+    """The system for `train.loop.learner.Learner`, and the batches cut from shards."""
 
     def __init__(self, recipe: Recipe, front_end: LogMel, noises: Tensor) -> None:
         self.recipe, self.front_end, self.noises = recipe, front_end, noises
