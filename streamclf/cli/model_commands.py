@@ -1,4 +1,4 @@
-"""The commands about models: what one says of itself, how fast it is, and whether it is true."""
+"""The commands about models, as declared: `info`, `bench` and `verify`."""
 
 from __future__ import annotations
 

@@ -141,6 +141,10 @@ class Block:
         """Position just after the last sample."""
         return self.position + self.n_samples
 
+    def has_format_of(self, other: Block) -> bool:
+        """Whether two blocks have the same sample rate and number of channels."""
+        return (self.sample_rate, len(self.waveform)) == (other.sample_rate, len(other.waveform))
+
 
 @dataclass(frozen=True, slots=True)
 class Gap:

@@ -360,7 +360,7 @@ def join_blocks(
     held: list[Block] = []
     n_held = 0
     for item in items:
-        if held and not (isinstance(item, Block) and _can_join(held[0], item)):
+        if held and not (isinstance(item, Block) and item.has_format_of(held[0])):
             yield _concatenate(held)
             held, n_held = [], 0
         if not isinstance(item, Block):
@@ -377,11 +377,6 @@ def join_blocks(
             held, n_held = ([rest] if rest.n_samples else []), rest.n_samples
     if held:
         yield _concatenate(held)
-
-
-def _can_join(one: Block, other: Block) -> bool:
-    """Whether two blocks have the same sample rate and number of channels."""
-    return (one.sample_rate, len(one.waveform)) == (other.sample_rate, len(other.waveform))
 
 
 def _concatenate(blocks: list[Block]) -> Block:

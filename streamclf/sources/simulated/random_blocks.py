@@ -59,7 +59,7 @@ class RandomBlocks(Source):
                     yield from self._cut(held, None)
                     yield item
                     continue
-                if held and not _can_join(held[-1], item):
+                if held and not item.has_format_of(held[-1]):
                     yield from self._cut(held, None)
                 held.append(item)
                 while sum(block.n_samples for block in held) >= self._wanted:
@@ -97,8 +97,3 @@ class RandomBlocks(Source):
         count, smallest, largest = self.sizes
         self.sizes = (count + 1, min(smallest or size, size), max(largest, size))
         yield Block(position, whole[:, :size], rate)
-
-
-def _can_join(one: Block, other: Block) -> bool:
-    """Whether two blocks have the same sample rate and number of channels."""
-    return (one.sample_rate, len(one.waveform)) == (other.sample_rate, len(other.waveform))
