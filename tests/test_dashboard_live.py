@@ -202,17 +202,19 @@ def free_port() -> int:
 def test_web_shows_the_dashboard_in_a_browser(tmp_path, tone_model, write_wav):
     path, port = write_wav(toys.tone(1000, 120)), free_port()
     arguments = ["listen", "--source", f"sim:{path}", "--model", str(tone_model)]
-    server = subprocess.Popen(
-        [sys.executable, "-m", "streamclf", *arguments, "--web", str(port)],
-        env=home(tmp_path), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-        start_new_session=True,
-    )  # fmt: skip
+    log = tmp_path / "server.log"
+    # A file and not a pipe: the server would stand still once a pipe that nobody reads is full.
+    with log.open("w") as output:
+        server = subprocess.Popen(
+            [sys.executable, "-m", "streamclf", *arguments, "--web", str(port)],
+            env=home(tmp_path), stdout=output, stderr=output, start_new_session=True,
+        )  # fmt: skip
     try:
         asyncio.run(until_it_shows(palette()[-1], f"http://127.0.0.1:{port}", tmp_path))
     finally:
         os.killpg(server.pid, signal.SIGINT)
-        said = server.communicate(timeout=PATIENCE_S)[0]
-    assert f"http://127.0.0.1:{port}" in said
+        server.wait(timeout=PATIENCE_S)
+    assert f"http://127.0.0.1:{port}" in log.read_text()
 
 
 async def until_it_shows(colour: str, address: str, folder: Path) -> None:
@@ -225,7 +227,7 @@ async def until_it_shows(colour: str, address: str, folder: Path) -> None:
     )  # fmt: skip
     try:
         # Chromium draws without a GPU: 13 s of two idle cores, and the other tests want them too.
-        async with asyncio.timeout(4 * PATIENCE_S), aiohttp.ClientSession() as session:
+        async with asyncio.timeout(2 * PATIENCE_S), aiohttp.ClientSession() as session:
             while not (await is_up(session, address) and (profile / "DevToolsActivePort").exists()):
                 await asyncio.sleep(0.2)
             port = (profile / "DevToolsActivePort").read_text().split()[0]
