@@ -22,15 +22,13 @@ IMPULSE_RESPONSE_S = 0.128
 """Length of the filter: after it, the slowest pole (7.7 ms) has decayed by 16 time constants. What
 is cut off changes the weighting by less than 0.001 dB at 20 Hz."""
 PARTS = 4
-"""Number of stretches that a second is filtered in. Their transforms fit into a processor's cache:
-at 48 kHz they take half of the time that one transform of the whole second takes."""
+"""Number of stretches that a second is filtered in. They are transformed side by side, and fit into
+a processor's cache: half of the time that one transform of the whole second takes."""
 MAX_TAPS = 2**17
 """Longest filter, long enough for 1 MHz. At a higher rate, such as that of a damaged header, low
 frequencies are weighted less exactly."""
 MAX_SECOND = 2**20
 """Most samples that count as a second, for the same reason."""
-_TAKES_OUT = np.lib.NumpyVersion(np.__version__) >= "2.0.0"
-"""Whether the transforms write into memory that they are given."""
 _LOW_POLES_HZ = POLES_HZ[:4]
 
 
@@ -44,11 +42,7 @@ def a_weight_db(frequency_hz: npt.ArrayLike) -> Array:
 
 
 class AWeighting:
-    """A-weighting at one sample rate, a second at a time.
-
-    It remembers nothing of the audio. Its memory for results is used again, because asking the
-    system for fresh memory takes as long as the transforms; so each thread needs a filter of its
-    own.
+    """A-weighting at one sample rate, a second at a time. It remembers nothing of the audio.
 
     Args:
         sample_rate: In Hz.
@@ -59,16 +53,11 @@ class AWeighting:
     """
 
     def __init__(self, sample_rate: int) -> None:
-        self.impulse_response = design_a_weighting(sample_rate)
+        self.impulse_response = _design(sample_rate)
         self.n_history = self.impulse_response.size - 1
         self._n_step = -(-min(sample_rate, MAX_SECOND) // PARTS)
         self._n_transform = _fast_length(self.n_history + self._n_step)
         self._response = np.fft.rfft(self.impulse_response, self._n_transform)
-        self._padded = np.zeros((PARTS - 1) * self._n_step + self._n_transform)
-        parts = np.lib.stride_tricks.sliding_window_view(self._padded, self._n_transform)
-        self._parts = parts[:: self._n_step]
-        self._spectra = np.empty((PARTS, self._response.size), dtype=np.complex128)
-        self._filtered = np.empty((PARTS, self._n_transform))
 
     def apply(self, waveform: npt.NDArray[Any]) -> Array:
         """Filter up to a second.
@@ -81,18 +70,20 @@ class AWeighting:
         """
         n_samples = waveform.size - self.n_history
         n_parts = -(-n_samples // self._n_step)
-        self._padded[: waveform.size] = waveform
-        self._padded[waveform.size :] = 0
-        parts, spectra = self._parts[:n_parts], self._spectra[:n_parts]
-        filtered = self._filtered[:n_parts]
-        if _TAKES_OUT:
-            np.fft.rfft(parts, out=spectra)
-            spectra *= self._response
-            np.fft.irfft(spectra, self._n_transform, out=filtered)
-        else:
-            filtered[:] = np.fft.irfft(np.fft.rfft(parts) * self._response, self._n_transform)
+        padded = np.zeros((n_parts - 1) * self._n_step + self._n_transform)
+        padded[: waveform.size] = waveform
+        parts = np.lib.stride_tricks.sliding_window_view(padded, self._n_transform)
+        spectra = np.fft.rfft(parts[:: self._n_step])
+        spectra *= self._response
+        filtered = np.fft.irfft(spectra, self._n_transform)
         valid = filtered[:, self.n_history : self.n_history + self._n_step]
         return valid.reshape(-1)[:n_samples]
+
+
+@lru_cache(maxsize=4)
+def a_weighting(sample_rate: int) -> AWeighting:
+    """The filter for a sample rate, made once for all streams that have it."""
+    return AWeighting(sample_rate)
 
 
 def _gain(frequency_hz: Array) -> Array:
@@ -107,9 +98,8 @@ def _formula(frequency_hz: Array) -> Array:
     return gain
 
 
-@lru_cache(maxsize=4)
-def design_a_weighting(sample_rate: int) -> Array:
-    """Make the impulse response ``(n,)`` of the filter, once for all streams of a sample rate.
+def _design(sample_rate: int) -> Array:
+    """Make the impulse response.
 
     The zeros and the low poles have an exact digital counterpart, whose response is long. What is
     left of the formula is a smooth curve without zeros. Its response of minimum phase is short, and

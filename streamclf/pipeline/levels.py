@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from streamclf.core.records import Block, Gap
-from streamclf.pipeline.a_weighting import MAX_SECOND, AWeighting
+from streamclf.pipeline.a_weighting import MAX_SECOND, a_weighting
 
 TIME_CONSTANT_S = 0.125
 """Time weighting F: squares are averaged exponentially with this time constant."""
@@ -128,7 +128,7 @@ class _Segment:
     def __init__(self, position: int, sample_rate: int) -> None:
         self.sample_rate = sample_rate
         self._position = position
-        self._filter = AWeighting(sample_rate)
+        self._filter = a_weighting(sample_rate)
         self._n_history = self._filter.n_history
         self._n_second = min(sample_rate, MAX_SECOND)
         self._buffer = np.empty(self._n_history + self._n_second, dtype=np.float32)
@@ -160,7 +160,8 @@ class _Segment:
             self._mirror()
         samples = stretch[self._n_history :].astype(np.float64)
         mean = float(samples.mean())
-        z_energy = float(samples @ samples) / n_samples - mean * mean
+        samples *= samples  # no dot product, which would start a thread for each core
+        z_energy = float(samples.mean()) - mean * mean
         squares = self._filter.apply(stretch)
         squares *= squares
         a_energy = float(squares.mean())
