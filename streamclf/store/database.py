@@ -172,9 +172,7 @@ def _connect_unchanging(path: Path) -> sqlite3.Connection | None:
         return None
     uri = f"{path.absolute().as_uri()}?immutable=1"
     try:
-        connection = sqlite3.connect(
-            uri, uri=True, isolation_level=None, check_same_thread=False
-        )
+        connection = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
     except sqlite3.OperationalError:
         return None
     try:
@@ -251,6 +249,11 @@ def is_damage(error: sqlite3.Error) -> bool:
         sqlite3.SQLITE_CORRUPT,
         sqlite3.SQLITE_NOTADB,
     )
+
+
+def is_passing(error: sqlite3.Error) -> bool:
+    """Whether an error passes by itself: another process writes, or the disk is full."""
+    return _is_busy(error) or getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_FULL
 
 
 def reason_of(error: Exception) -> str:

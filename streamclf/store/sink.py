@@ -6,6 +6,7 @@ import secrets
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -31,6 +32,16 @@ Statement: TypeAlias = tuple[str, dict[str, Any]]
 LIMIT_EVENTS = 100_000
 """Most begins, ends and gaps of a stream that wait to be written, some 30 MB."""
 
+_OUTDATE = """
+UPDATE runs SET state = 'cut'
+WHERE state = 'ended' AND recording_id = (
+    SELECT id FROM recordings
+    WHERE path = :path AND (bytes != :bytes OR modified_us != :modified_us)
+)"""
+"""What was heard of a file that has changed since is not all of it."""
+_RECORDING = """
+INSERT INTO recordings (path, bytes, modified_us) VALUES (:path, :bytes, :modified_us)
+ON CONFLICT (path) DO UPDATE SET bytes = excluded.bytes, modified_us = excluded.modified_us"""
 _RUN = "(SELECT id FROM runs WHERE token = :run)"
 _INSERT_RUN = """
 INSERT INTO runs (token, source_id, model_id, recording_id, writer, sample_rate, first_position,
@@ -188,18 +199,11 @@ class StoreSink(Sink):
             ),
         ]
         if recording:
-            self._opening.append(
-                (
-                    "INSERT INTO recordings (path, bytes, modified_us) VALUES (:path, :bytes, "
-                    ":modified_us) ON CONFLICT (path) DO UPDATE SET bytes = excluded.bytes, "
-                    "modified_us = excluded.modified_us",
-                    {
-                        "path": recording.path,
-                        "bytes": recording.n_bytes,
-                        "modified_us": recording.modified_us,
-                    },
-                )
-            )
+            file = {
+                "path": recording.path, "bytes": recording.n_bytes,
+                "modified_us": recording.modified_us,
+            }  # fmt: skip
+            self._opening += [(_OUTDATE, file), (_RECORDING, file)]
         begun_us, offset_min = to_us(self._moment(position))
         values = {
             "run": self._run, "source": source, "sha256": model,
@@ -379,7 +383,7 @@ class StoreSink(Sink):
             self._counts_taken = _Counts(self._run, self._end, self._heard, self._gap)
             if self._minutes is not None and self._n_heard > self._n_written:
                 statements += self._state_counts()
-        return [(sql, _with_hash(values)) for sql, values in statements]
+        return [(sql, _bind(values)) for sql, values in statements]
 
     def acknowledge(self) -> None:
         """Forget what `take` returned, because it has been written."""
@@ -394,6 +398,12 @@ class StoreSink(Sink):
                 minute = self._changed.get(position)
                 if minute is not None and minute.heard == heard:
                     del self._changed[position]
+
+    def lose(self, n_rows: int) -> None:
+        """Count rows that cannot be written."""
+        with self._lock:
+            self._lost += n_rows
+            self._n_lost += n_rows
 
     def begin_anew(self) -> None:
         """State again what the store that is no more did not hold.
@@ -455,7 +465,16 @@ class _Counts:
     gap: int = 0
 
 
-def _with_hash(values: dict[str, Any]) -> dict[str, Any]:
-    """Replace a model by the hash of its file, which is read in the store's thread."""
-    model = values.get("sha256")
-    return {**values, "sha256": hash_model(model)} if isinstance(model, ModelIdentity) else values
+def _bind(values: dict[str, Any]) -> dict[str, Any]:
+    """Return values as SQLite takes them.
+
+    A model is replaced by the hash of its file, which is read in the store's thread. In texts,
+    what UTF-8 cannot hold is escaped.
+    """
+    bound = dict(values)
+    for name, value in values.items():
+        if isinstance(value, ModelIdentity):
+            bound[name] = hash_model(value)
+        elif isinstance(value, str) and not value.isascii():
+            bound[name] = value.encode("utf-8", "backslashreplace").decode()
+    return bound
