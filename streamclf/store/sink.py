@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -21,6 +21,7 @@ from streamclf.core.records import (
     StreamStarted,
 )
 from streamclf.core.stats import Statistics
+from streamclf.pipeline.levels import LevelMeter, LevelPiece
 from streamclf.sinks.base import Sink
 from streamclf.store.minutes import Minute, MinuteCounter, to_us
 from streamclf.store.recordings import StoredRecording, hash_model
@@ -68,9 +69,14 @@ _GAP = f"""
 INSERT INTO gaps (run_id, position, n_samples, begun_us, cause)
 VALUES ({_RUN}, :position, :n_samples, :begun_us, :cause)"""
 _MINUTE = f"""
-INSERT INTO levels (run_id, position, minute_us, utc_offset_min, heard_samples)
-VALUES ({_RUN}, :position, :minute_us, :utc_offset_min, :heard)
-ON CONFLICT (run_id, position) DO UPDATE SET heard_samples = excluded.heard_samples"""
+INSERT INTO levels (run_id, position, minute_us, utc_offset_min, heard_samples,
+                    laeq, lamax, la10, la50, la90, zeq)
+VALUES ({_RUN}, :position, :minute_us, :utc_offset_min, :heard,
+        :laeq, :lamax, :la10, :la50, :la90, :zeq)
+ON CONFLICT (run_id, position) DO UPDATE SET
+    heard_samples = excluded.heard_samples, laeq = excluded.laeq, lamax = excluded.lamax,
+    la10 = excluded.la10, la50 = excluded.la50, la90 = excluded.la90, zeq = excluded.zeq"""
+_LEVELS = ("laeq", "lamax", "la10", "la50", "la90", "zeq")
 _CUT_EVENTS = f"{CLOSE_EVENTS} AND run_id = {_RUN}"
 _END_RUN = "UPDATE runs SET state = :state WHERE token = :run"
 _OLDER = f"""
@@ -133,7 +139,8 @@ class StoreSink(Sink):
         self._in_flight: list[Statement] = []
         self._open_events: dict[tuple[str, int], Statement] = {}
         self._n_heard = self._n_taken = self._n_written = 0  # items; what counts belong to
-        self._taken: dict[int, int] = {}
+        self._taken: dict[int, tuple[int, int]] = {}  # position -> samples heard, changes
+        self._meter = LevelMeter()
         self.closed = False
 
     @property
@@ -232,6 +239,23 @@ class StoreSink(Sink):
         if isinstance(item, Gap):
             self._wake_if_live()
 
+    def measure(self, item: Block | Gap) -> None:
+        """Measure the sound levels of the source's audio."""
+        self._note_levels(self._meter.add(item))
+
+    def _note_levels(self, pieces: Sequence[LevelPiece]) -> None:
+        if pieces:
+            with self._lock:
+                self._add_levels(pieces)
+
+    def _add_levels(self, pieces: Sequence[LevelPiece]) -> None:
+        if self._minutes is None:
+            return
+        for piece in pieces:
+            for minute in self._minutes.measure(piece):
+                self._changed[minute.position] = minute
+                self._n_heard += 1
+
     def _add_gap(self, gap: Gap) -> None:
         begun_us, _ = to_us(self._moment(gap.position))
         values = {
@@ -328,6 +352,7 @@ class StoreSink(Sink):
     def _end_run(self, state: str) -> None:
         if self._minutes is None:
             return
+        self._add_levels(self._meter.end())
         if self._is_part:
             state = "cut"
         ending: list[Statement] = [
@@ -343,19 +368,7 @@ class StoreSink(Sink):
 
     def _state_counts(self) -> list[Statement]:
         """Return statements for the minutes that changed and for the run's counts."""
-        statements: list[Statement] = [
-            (
-                _MINUTE,
-                {
-                    "run": self._run,
-                    "position": minute.position,
-                    "minute_us": minute.minute_us,
-                    "utc_offset_min": minute.utc_offset_min,
-                    "heard": minute.heard,
-                },
-            )
-            for minute in self._changed.values()
-        ]
+        statements = [self._state_minute(minute) for minute in self._changed.values()]
         first = self._first if self._first is not None else self._end
         begun_us, offset_min = to_us(self._moment(first))
         values = {
@@ -364,6 +377,15 @@ class StoreSink(Sink):
             "utc_offset_min": offset_min,
         }  # fmt: skip
         return [*statements, (_COUNT, values)]
+
+    def _state_minute(self, minute: Minute) -> Statement:
+        levels = minute.levels()
+        values = {name: getattr(levels, name) if levels else None for name in _LEVELS}
+        values |= {
+            "run": self._run, "position": minute.position, "minute_us": minute.minute_us,
+            "utc_offset_min": minute.utc_offset_min, "heard": minute.heard,
+        }  # fmt: skip
+        return _MINUTE, values
 
     # The methods below are called by the store's thread.
 
@@ -379,7 +401,10 @@ class StoreSink(Sink):
             statements = list(self._in_flight)
             # Newer counts replace older ones, so those that could not be written are not kept.
             self._n_taken = self._n_heard
-            self._taken = {minute.position: minute.heard for minute in self._changed.values()}
+            self._taken = {
+                position: (minute.heard, minute.n_changes)
+                for position, minute in self._changed.items()
+            }
             self._counts_taken = _Counts(self._run, self._end, self._heard, self._gap)
             if self._minutes is not None and self._n_heard > self._n_written:
                 statements += self._state_counts()
@@ -393,10 +418,13 @@ class StoreSink(Sink):
             if self._counts_taken.run != self._run:  # the run has ended since
                 return
             self._counts_written = self._counts_taken
-            self._minute_written = max(self._taken.items(), default=self._minute_written)
-            for position, heard in self._taken.items():
+            if self._taken:
+                newest = max(self._taken)
+                if self._minute_written is None or newest >= self._minute_written[0]:
+                    self._minute_written = (newest, self._taken[newest][0])
+            for position, (_, n_changes) in self._taken.items():
                 minute = self._changed.get(position)
-                if minute is not None and minute.heard == heard:
+                if minute is not None and minute.n_changes == n_changes:
                     del self._changed[position]
 
     def lose(self, n_rows: int) -> None:
