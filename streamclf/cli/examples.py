@@ -77,3 +77,39 @@ Examples:
   streamclf config --check                  exit code 2 if listen cannot start
   streamclf config --show --config box.toml  the same with another file
 """
+
+STORE = """
+Examples:
+  streamclf store check                     is the store sound, do its sums add up
+  streamclf store import day.jsonl          take lines of an earlier run
+  streamclf store export -o all.jsonl       all events and gaps as lines
+"""
+
+STORE_IMPORT = """
+Examples:
+  streamclf store import day.jsonl          what listen -o day.jsonl wrote
+  streamclf store import *.jsonl            several files, such as rotated ones
+  streamclf store import all.jsonl --folder /data
+                                            recordings were named from /data on
+"""
+
+STORE_EXPORT = """
+Examples:
+  streamclf store export -o all.jsonl       a file of lines
+  streamclf store export | grep siren       lines for another program
+  streamclf store export --store field.db   another store
+"""
+
+STORE_CHECK = """
+Examples:
+  streamclf store check                     your store
+  streamclf store check field.db            another one
+  streamclf store check --clips heard       and whether its clips are there
+"""
+
+STORE_VACUUM = """
+Examples:
+  streamclf store vacuum                    after events were deleted
+  streamclf store vacuum --store field.db   another store
+  streamclf store check                     how much it holds
+"""

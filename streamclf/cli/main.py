@@ -10,7 +10,7 @@ import typer
 
 from streamclf import __version__
 from streamclf.cli import config as cli_config
-from streamclf.cli import examples, model_commands
+from streamclf.cli import examples, model_commands, store_commands
 from streamclf.cli.arguments import load_single_command, with_command, with_port
 from streamclf.cli.help_text import HelpfulCommand, HelpfulGroup
 from streamclf.cli.typer_parameters import Fields, grouped, with_invocation
@@ -173,6 +173,7 @@ app.command(
     short_help="Show or check what `listen` would do.",
     context_settings={"ignore_unknown_options": True, "allow_extra_args": True},
 )(cli_config.config)
+app.add_typer(store_commands.app)
 
 
 def main() -> None:
