@@ -43,6 +43,15 @@ Dates: today, yesterday, monday, 2026-11-01, '7 days ago', '3 hours ago', a time
 such as 22:00, or a day and a time. --until takes all of a day.
 """
 
+REPORT = """
+Examples:
+  streamclf report --week -o week.html      the last seven days
+  streamclf report --since 2026-11-01 --until 2026-11-30 -o november.html
+                                            a month
+  streamclf report --day --source yard -o today.html --overwrite
+                                            today, of one source
+"""
+
 DEVICES = """
 Examples:
   streamclf devices                         the microphones of this machine

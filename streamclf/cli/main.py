@@ -14,6 +14,7 @@ from streamclf.cli import examples, model_commands
 from streamclf.cli.arguments import load_single_command, with_command, with_port
 from streamclf.cli.help_text import HelpfulCommand, HelpfulGroup
 from streamclf.cli.question_options import AnswerOptions, QuestionOptions
+from streamclf.cli.report import ReportOptions
 from streamclf.cli.typer_parameters import Fields, grouped, with_invocation
 from streamclf.core import standard_streams
 from streamclf.core.errors import StreamclfError, UsageError
@@ -127,6 +128,17 @@ def heard(*, question: QuestionOptions, answer: AnswerOptions) -> None:
     from streamclf.cli.heard import heard as answer_question
 
     raise typer.Exit(answer_question(question, answer))
+
+
+@app.command(
+    cls=HelpfulCommand, epilog=examples.REPORT, short_help="Write a page about what was heard."
+)
+@grouped
+def report(*, question: QuestionOptions, page: ReportOptions) -> None:
+    """Write one page about what was heard, when, how loud it was, and what was missed."""
+    from streamclf.cli.report import report as write_report
+
+    raise typer.Exit(write_report(question, page))
 
 
 @app.command(cls=HelpfulCommand, epilog=examples.DEVICES)

@@ -76,6 +76,17 @@ class QuestionOptions:
         if not 0 <= self.min_score <= 1:
             raise UsageError(f"--min-score {self.min_score:g}: must be 0 to 1")
 
+    @property
+    def path(self) -> Path:
+        """Path of the store.
+
+        Raises:
+            StoreError: None is named, and the user has no home.
+        """
+        from streamclf.store.database import default_store
+
+        return self.store or default_store()
+
     @contextmanager
     def open(self) -> Iterator[sqlite3.Connection]:
         """Open the store to ask it.
@@ -86,12 +97,11 @@ class QuestionOptions:
         from streamclf.store.database import (
             DamagedStoreError,
             connect_to_read,
-            default_store,
             is_damage,
             reason_of,
         )
 
-        path = self.store or default_store()
+        path = self.path
         connection = connect_to_read(path)
         try:
             yield connection
@@ -117,8 +127,8 @@ class QuestionOptions:
         until = None if self.until is None else read_date(self.until, "--until", end=True, now=now)
         if since is not None and since > now:
             raise UsageError(
-                f"--since {self.since}: {since:%Y-%m-%d %H:%M} has not come yet; "
-                f"'yesterday {since:%H:%M}' has"
+                f"--since {self.since}: {since:%Y-%m-%d %H:%M} has not come yet: name an earlier "
+                f"time, such as 'yesterday {since:%H:%M}'"
             )
         if since is not None and until is not None and until <= since:
             raise UsageError(
