@@ -84,7 +84,9 @@ def describe_range(question: Question) -> str:
         return f"Since {_describe_begin(since)}"
     if whole and _last_day(until) == since.date():
         return f"{since:%A} {_day(since)}"
-    return f"{_describe_begin(since)} to {_describe_end(until)}"
+    begin, end = _describe_begin(since), _describe_end(until)
+    year = f" {since.year}"
+    return f"{begin.replace(year, '') if year in end else begin} to {end}"
 
 
 def _describe_begin(moment: datetime) -> str:
@@ -112,6 +114,8 @@ def _describe_heard(connection: sqlite3.Connection, question: Question, n_events
     heard = hours_heard(connection, question, ["source"])
     missing_s = sum(each.seconds for each in list_missing(connection, question))
     hours = sum(heard.values())
+    if not hours and not n_events:
+        return "No event, and nothing listened"
     if not hours:
         return f"{format_count(n_events, 'event')}; how long was listened is not known"
     of = format_count(len(heard), "source")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import ClassVar
 
@@ -71,10 +71,10 @@ def report(asked: QuestionOptions, page: ReportOptions) -> int:
         question = asked.ask(connection)
         if not question.has_range:
             question = of_last_days(question, 1 if page.day else DAYS_OF_WEEK)
-        title = describe_range(question)
         if question.since is None:
             begun = measure_extent(connection).first_heard or now
             question = replace(question, since=min(begun, question.until or now))
+        title = describe_range(replace(question, until=question.until or _end_of_day(now)))
         text = make_report(
             connection,
             replace(question, until=question.until or now),
@@ -86,3 +86,9 @@ def report(asked: QuestionOptions, page: ReportOptions) -> int:
         part.write_text(text, encoding="utf-8")
     print(page.output)
     return OK
+
+
+def _end_of_day(now: datetime) -> datetime:
+    from streamclf.core.dates import midnight
+
+    return midnight(now.date() + timedelta(days=1))

@@ -356,6 +356,16 @@ def list_missing(connection: sqlite3.Connection, question: Question) -> list[Mis
     return sorted((Missing(*row) for row in rows), key=lambda each: (-each.seconds, each.cause))
 
 
+def find_first_runs(connection: sqlite3.Connection) -> dict[str, datetime]:
+    """Tell for each live source when it was first heard."""
+    rows = connection.execute(
+        "SELECT sources.name, min(begun_us), utc_offset_min FROM runs "
+        "JOIN sources ON sources.id = source_id "
+        "WHERE recording_id IS NULL AND utc_offset_min IS NOT NULL GROUP BY sources.name"
+    )
+    return {name: local_time(us, offset_min) for name, us, offset_min in rows}
+
+
 @dataclass(frozen=True, slots=True)
 class Level:
     """How loud an hour was, or a day.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from importlib import resources
@@ -22,6 +22,7 @@ from streamclf.store.queries import (
     Missing,
     count_events,
     count_untimed,
+    find_first_runs,
     hours_heard,
     list_levels,
     list_missing,
@@ -37,8 +38,12 @@ LONGEST_HOURLY_DAYS = 15
 """Longest time, in days, that is drawn hour by hour; a longer one is drawn day by day."""
 N_SHADES = 8
 """Shades of the map above none."""
-FLOOR_DB = 10.0
+LAST_MARK, LAST_NARROW = 96.0, 84.0
+"""Places, in per cent of the axis, after which a text has no room; the second on a narrow screen."""
+STEP_DB = 10.0
 """Steps of the levels' axis."""
+SHORTEST_REST_S = 60.0
+"""Shortest time in which nothing listened that is told; hours are known to the minute."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +72,11 @@ class Axis:
         return cls(first, first + max(n_cells, 1) * timedelta(hours=step_h), step_h)
 
     @property
+    def is_short(self) -> bool:
+        """Whether it is two days long at most, so that single hours can be told."""
+        return self.last - self.first <= timedelta(days=2)
+
+    @property
     def n_cells(self) -> int:
         """Number of cells."""
         return (self.last - self.first) // timedelta(hours=self.step_h)
@@ -80,9 +90,9 @@ class Axis:
         return round(100 * ((moment - self.first) / (self.last - self.first)), 3)
 
     def marks(self) -> list[dict[str, Any]]:
-        """Times with a text below the axis: place, text, and whether narrow screens leave it out."""
+        """List times with a text below the axis; narrow screens leave out those that are minor."""
         days = (self.last - self.first) / timedelta(days=1)
-        if days <= 2:
+        if self.is_short:
             hours = range(0, round(24 * days) + 1, 3)
             moments = [
                 self.first.replace(hour=self.first.hour // 3 * 3) + timedelta(hours=h)
@@ -97,10 +107,15 @@ class Axis:
             texts = [
                 f"{m:{form}} {m.day}" if every == 1 else f"{m.day} {m:{form}}" for m in moments
             ]
-        shown = [(m, t) for m, t in zip(moments, texts, strict=True) if self.first <= m < self.last]
+        shown = [
+            (self.place(moment), text)
+            for moment, text in zip(moments, texts, strict=True)
+            if self.first <= moment and self.place(moment) < LAST_MARK
+        ]
+        crowded = len(shown) > 5
         return [
-            {"place": self.place(m), "text": t, "minor": bool(number % 2) and len(shown) > 5}
-            for number, (m, t) in enumerate(shown)
+            {"place": place, "text": text, "minor": (number % 2 and crowded) or place > LAST_NARROW}
+            for number, (place, text) in enumerate(shown)
         ]
 
 
@@ -162,12 +177,16 @@ def _facts(
         "n_more": max(len(rates) - N_LABELS, 0),
         "map": _map(connection, question),
         "columns": _columns(connection, question, axis),
+        "columns_step": "hour" if axis.is_short else "day",
         "marks": axis.marks(),
         "step": "hour" if axis.step_h == 1 else "day",
         "levels": _levels(connection, question, axis, names, shown),
         "coverage": _coverage(connection, question, axis, names, shown, now),
         "n_more_sources": len(heard) - len(names),
-        "missed": _missed(missing, shown),
+        "missed": [
+            *_missed(missing, shown),
+            *_unheard(connection, question, heard, missing, shown, now),
+        ],
         "n_open": sum(rate.count.n_open for rate in rates),
         "n_cut": sum(rate.count.n_cut for rate in rates),
         "n_untimed": count_untimed(connection, question),
@@ -181,6 +200,14 @@ def _hours(hours: float) -> str:
     return f"{hours:,.0f}" if hours >= 10 else f"{hours:.1f}"
 
 
+def _per_hour(rate: float | None) -> str:
+    if rate is None:
+        return "-"
+    if 0 < rate < 0.01:
+        return "< 0.01"
+    return f"{rate:.{0 if rate >= 100 else 1 if rate >= 10 else 2}f}"
+
+
 def _label_rows(rates: Sequence[Rate]) -> list[dict[str, Any]]:
     most = max((rate.count.n_events for rate in rates), default=1)
     return [
@@ -188,7 +215,7 @@ def _label_rows(rates: Sequence[Rate]) -> list[dict[str, Any]]:
             "label": one_line(str(rate.count.key[0])),
             "n": f"{rate.count.n_events:,}",
             "part": round(100 * rate.count.n_events / most, 1),
-            "per_hour": "-" if rate.per_hour is None else f"{rate.per_hour:.3g}",
+            "per_hour": _per_hour(rate.per_hour),
             "minutes": f"{rate.count.sounding_s / 60:,.1f}",
             "last": f"{rate.count.last:%a %d %b, %H:%M}" if rate.count.last else "",
             "highest": f"{rate.count.highest_score:.2f}",
@@ -200,7 +227,9 @@ def _label_rows(rates: Sequence[Rate]) -> list[dict[str, Any]]:
 
 def _map(connection: sqlite3.Connection, question: Question) -> dict[str, Any]:
     counted = count_heat_map(connection, question, N_LABELS)
-    rates = counted.rates if counted.has_hours else counted.n_events
+    rates: Sequence[Sequence[float | None]] = (
+        counted.rates if counted.has_hours else counted.n_events
+    )
     most = max((rate or 0 for row in rates for rate in row), default=0) or 1
     rows = []
     for label, numbers, row in zip(counted.labels, counted.n_events, rates, strict=True):
@@ -208,17 +237,17 @@ def _map(connection: sqlite3.Connection, question: Question) -> dict[str, Any]:
         for hour, (n_events, rate) in enumerate(zip(numbers, row, strict=True)):
             told = f"{one_line(label)}, {hour:02}:00: {format_count(n_events, 'event')}"
             if counted.has_hours and rate is not None:
-                told += f", {rate:.3g} in an hour heard"
+                told += f", {_per_hour(rate)} in an hour heard"
             elif counted.has_hours:
                 told += ", nothing was heard"
             # By the square root, so that what is rare is seen beside what is frequent.
-            shade = "x" if rate is None else max(round((rate / most) ** 0.5 * N_SHADES), rate > 0)
-            cells.append({"shade": int(shade) if shade != "x" else shade, "told": told})
+            step = max(round(((rate or 0) / most) ** 0.5 * N_SHADES), int(n_events > 0))
+            cells.append({"shade": "x" if rate is None else str(step), "told": told})
         rows.append({"label": one_line(label), "cells": cells})
     deaf = counted.has_hours and not all(counted.hours)
     return {
         "rows": rows,
-        "most": f"{most:.3g}",
+        "most": _per_hour(most) if counted.has_hours else f"{most:.0f}",
         "per_hour": counted.has_hours,
         "deaf": deaf,
         "n_left_out": counted.n_left_out,
@@ -230,7 +259,7 @@ def _columns(
     connection: sqlite3.Connection, question: Question, axis: Axis
 ) -> list[dict[str, Any]]:
     """Events of each day; of each hour where the time is two days at most."""
-    hourly = axis.last - axis.first <= timedelta(days=2)
+    hourly = axis.is_short
     counts = count_events(connection, question, ["day", "hour"] if hourly else ["day"])
     numbers: dict[datetime, int] = {}
     for each in counts:
@@ -278,9 +307,9 @@ def _levels(
         if not levels:
             continue
         values = [v for each in levels for v in (each.laeq, each.la10, each.la90) if v is not None]
-        low = FLOOR_DB * (min(values) // FLOOR_DB)
-        high = FLOOR_DB * -(-max(values) // FLOOR_DB)
-        high = max(high, low + 2 * FLOOR_DB)
+        low = STEP_DB * (min(values) // STEP_DB)
+        high = STEP_DB * -(-max(values) // STEP_DB)
+        high = max(high, low + 2 * STEP_DB)
         unit = "dB(A)" if name in calibrated else "dB(A) re full scale"
         loudest = max(levels, key=lambda each: each.laeq or -1e9)
         drawn.append(
@@ -292,10 +321,10 @@ def _levels(
                 + (f", {loudest.begun:%H:%M}" if axis.step_h == 1 else ""),
                 "steps": [
                     {
-                        "text": f"{low + n * FLOOR_DB:.0f}",
-                        "place": 100 * n * FLOOR_DB / (high - low),
+                        "text": f"{low + n * STEP_DB:.0f}",
+                        "place": 100 * n * STEP_DB / (high - low),
                     }
-                    for n in range(round((high - low) / FLOOR_DB) + 1)
+                    for n in range(round((high - low) / STEP_DB) + 1)
                 ],
                 "lines": _lines(levels, axis, low, high),
             }
@@ -393,3 +422,31 @@ def _missed(missing: Sequence[Missing], shown: dict[str, str]) -> list[dict[str,
         }
         for each in missing
     ]
+
+
+def _unheard(
+    connection: sqlite3.Connection,
+    question: Question,
+    heard: dict[str, float],
+    missing: Sequence[Missing],
+    shown: dict[str, str],
+    now: datetime,
+) -> Iterator[dict[str, Any]]:
+    """List how long nothing listened to a live source, since it was heard for the first time."""
+    assert question.since is not None
+    assert question.until is not None
+    lost: defaultdict[str, float] = defaultdict(float)
+    for each in missing:
+        lost[each.source] += each.seconds
+    for name, begun in sorted(find_first_runs(connection).items()):
+        if name not in heard:
+            continue
+        due = min(question.until, now) - max(question.since, begun)
+        rest_s = due.total_seconds() - heard[name] * 3600 - lost[name]
+        if rest_s > SHORTEST_REST_S:
+            yield {
+                "source": shown[name],
+                "cause": "nothing listened",
+                "n": "",
+                "length": format_length(rest_s),
+            }
