@@ -287,9 +287,5 @@ def _ways_out(extent: Extent, question: Question) -> Iterator[str]:
         return
     first, last = extent.first.date(), extent.last.date()
     span = f"on {first}" if first == last else f"from {first} to {last}"
-    yield (
-        f"The store holds {format_count(extent.n_events, 'event')} {span}: "
-        f"ask --since {first}, or fewer conditions"
-        if question.has_range
-        else f"The store holds {format_count(extent.n_events, 'event')} {span}: ask for less"
-    )
+    ask = f"--since {first} asks for all" if question.has_range else "ask for less"
+    yield f"The store holds {format_count(extent.n_events, 'event')} {span}: {ask}"

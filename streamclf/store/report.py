@@ -39,7 +39,7 @@ LONGEST_HOURLY_DAYS = 15
 N_SHADES = 8
 """Shades of the map above none."""
 LAST_MARK, LAST_NARROW = 96.0, 84.0
-"""Places, in per cent of the axis, after which a text has no room; the second on a narrow screen."""
+"""Places in per cent of the axis after which a text has no room; the second on narrow screens."""
 STEP_DB = 10.0
 """Steps of the levels' axis."""
 SHORTEST_REST_S = 60.0
