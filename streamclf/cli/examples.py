@@ -31,6 +31,27 @@ ending and {dir} for its folder, so that each recording gets its own file. Any
 other name is one file for all recordings.
 """
 
+HEARD = """
+Examples:
+  streamclf heard                           today, by label
+  streamclf heard --since 'last monday' --label dog --by hour
+                                            when the dog barks, and how often
+  streamclf heard --since yesterday -o events.csv
+                                            a row for each event
+
+Dates: today, yesterday, monday, 2026-11-01, '7 days ago', '3 hours ago', a time
+such as 22:00, or a day and a time. --until takes all of a day.
+"""
+
+REPORT = """
+Examples:
+  streamclf report --week -o week.html      the last seven days
+  streamclf report --since 2026-11-01 --until 2026-11-30 -o november.html
+                                            a month
+  streamclf report --day --source yard -o today.html --overwrite
+                                            today, of one source
+"""
+
 DEVICES = """
 Examples:
   streamclf devices                         the microphones of this machine
