@@ -16,7 +16,7 @@ from streamclf.core.settings import Settings
 from streamclf.core.standard_streams import is_terminal
 from streamclf.core.thresholds import ThresholdOptions
 from streamclf.dashboard.options import ScreenOptions
-from streamclf.model.model_file import Model
+from streamclf.model.model_file import Model, find_model
 from streamclf.model.options import ModelOptions
 from streamclf.pipeline.engine import Engine
 from streamclf.runs.batch import BatchReport, count_jobs, has_spare_core, run_recordings
@@ -26,7 +26,8 @@ from streamclf.runs.interrupts import Interrupts
 from streamclf.runs.outputs import (
     check_clips,
     check_outputs,
-    make_clip_sinks,
+    make_audio_sinks,
+    open_batch_store,
     open_sinks,
     write_stats,
 )
@@ -62,7 +63,7 @@ def file(
             raise missing[0]
         return _show_recording(screen, paths, model, settings, thresholds, outputs)
     check_outputs(outputs, paths)
-    resumption = _resume(outputs)
+    resumption = _resume(outputs, model)
     if resumption is not None:
         paths = resumption.select_remaining(paths)
         if not (paths or missing):
@@ -79,6 +80,7 @@ def file(
 
     with (
         Bars(len(paths)) as bars,
+        open_batch_store(outputs) as store,
         open_sinks(outputs, outputs.shared, default=_default_format(), bars=bars) as sinks,
         Interrupts(stop) as interrupts,
         closing(_own_files(outputs)) as files,
@@ -90,7 +92,7 @@ def file(
             bars,
             interrupted=lambda: interrupts.happened,
             on_end=files.publish,
-            audio_sinks=lambda: make_clip_sinks(outputs),
+            audio_sinks=lambda: make_audio_sinks(outputs, store),
             averages=outputs.needs_averages(card),
         )
     for partial in files.unfinished:
@@ -138,13 +140,13 @@ def _say_report(report: BatchReport, engine: Engine, opened: Model, outputs: Out
         say_found(report.statistics, engine)
 
 
-def _resume(outputs: OutputOptions) -> Resumption | None:
+def _resume(outputs: OutputOptions, model: ModelOptions) -> Resumption | None:
     """Return what an earlier run has left to do, if this run continues it."""
     if not outputs.resume:
         return None
     from streamclf.runs.resume import Resumption  # which few need
 
-    return Resumption(outputs)
+    return Resumption(outputs, find_model(model.name))
 
 
 def _own_files(outputs: OutputOptions) -> PerRecordingFiles:

@@ -12,6 +12,7 @@
         CardError               the card of a model is wrong or missing
         ProviderError           the requested execution provider is not available
       SinkError                 results cannot be written
+        StoreError              the store cannot be opened, read or written
       CalibrationError          what was heard is no calibrator's tone
 
 Each message is one line that names the value, the limit and the way out.
@@ -66,6 +67,10 @@ class ProviderError(ModelError):
 
 class SinkError(StreamclfError):
     """Results cannot be written to their file, folder or stream."""
+
+
+class StoreError(SinkError):
+    """The store cannot be opened, read or written."""
 
 
 class CalibrationError(StreamclfError):

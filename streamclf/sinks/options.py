@@ -33,13 +33,14 @@ class OutputOptions:
         begins: Whether there are lines for events that begin, too.
         scores: For those of each window.
         stats: For what was heard and lost.
+        store: File that remembers what was heard, see `streamclf.store`.
         clips: Folder for the audio of each event.
         overwrite: Whether files that are there are replaced.
         clips_limit: What the clips' folder may hold (live), such as ``20GB``.
         append: Whether to go on with files that are there (live).
         rotate: When to begin new files (live), see `Rotation`.
         resume: Whether to leave out recordings whose own files are there already, and those that
-            tables of many recordings hold to their end.
+            tables of many recordings, or the store, hold to their end.
 
     Raises:
         UsageError: What is asked for does not go together, or a name says no format.
@@ -83,6 +84,13 @@ class OutputOptions:
         "--stats",
         metavar="FILE",
         help="Write statistics of the audio that was heard and lost, as JSON.",
+    )
+    store: Path | None = option(
+        None,
+        "--store",
+        metavar="FILE",
+        help="Also remember events, gaps and levels in this store (a SQLite file), which heard "
+        "asks.",
     )
     clips: Path | None = option(
         None,
@@ -142,10 +150,11 @@ class OutputOptions:
         self.clip_quota()
 
     def _check_resume(self) -> None:
-        if not self.files:
+        if not self.files and self.store is None:
             raise UsageError(
-                "--resume goes by --output, which tells what is done: a table of all, as in "
-                "all.csv, or files of each recording's own, as in '{dir}/{stem}.csv'; there is none"
+                "--resume goes by --output or --store, which tell what is done: a table of all, as "
+                "in all.csv, files of each recording's own, as in '{dir}/{stem}.csv', or a store; "
+                "there is none"
             )
         shared = [path for path in self.shared if format_of(path) not in ("csv", "jsonl")]
         if shared or (self.scores and not is_template(self.scores)):
@@ -169,7 +178,7 @@ class OutputOptions:
     @property
     def written(self) -> bool:
         """Whether anything is written besides standard output."""
-        return bool(self.files or self.scores or self.clips or self.stats)
+        return bool(self.files or self.scores or self.clips or self.stats or self.store)
 
     def needs_averages(self, card: Card) -> bool:
         """Whether an output holds more than events and gaps: something of every window."""

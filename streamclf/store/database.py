@@ -1,0 +1,329 @@
+"""Opening of the store's file: settings of the connection, migrations, and damage."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+from streamclf.core.errors import StoreError
+from streamclf.core.user_folders import find_folder
+from streamclf.store.schema import APPLICATION_ID, MIGRATIONS, VERSION
+
+NAME = "streamclf.db"
+BUSY_S = 5.0
+"""Longest wait, in seconds, for another process that writes the same store."""
+ENDINGS = (".db", ".sqlite", ".sqlite3")
+"""Endings by which a file is taken for a store though nothing in it can be read."""
+COMPANIONS = ("-wal", "-shm")
+"""Endings of the files that SQLite keeps beside an open store."""
+
+
+def default_store() -> Path:
+    """Path of the store of this user.
+
+    Raises:
+        StoreError: The user has no home.
+    """
+    import platformdirs
+
+    folder = find_folder(lambda: platformdirs.user_data_path("streamclf"))
+    if folder is None:
+        raise StoreError("there is no home folder for a store: name its file by --store FILE")
+    return folder / NAME
+
+
+def connect(path: Path, *, create: bool = False) -> sqlite3.Connection:
+    """Open a store, and bring a store of an earlier version up to date.
+
+    The connection may be used from one thread at a time. Transactions are explicit, see
+    `transaction`.
+
+    Args:
+        path: The file.
+        create: Make the store, and the folders above it, if it is not there.
+
+    Raises:
+        StoreError: There is no such file, it cannot be read or written, or it is no store.
+        DamagedStoreError: The file is damaged.
+    """
+    _check_place(path, create=create)
+    try:
+        if create:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        # Absolute, because SQLite takes some relative names, such as ":memory:", for no file.
+        connection = sqlite3.connect(
+            path.absolute(), timeout=BUSY_S, isolation_level=None, check_same_thread=False
+        )
+    except (OSError, ValueError, sqlite3.OperationalError) as error:
+        raise _refusal(path, error) from error
+    return _prepared(connection, path)
+
+
+def _check_place(path: Path, *, create: bool) -> None:
+    """Refuse a path where there is no store, and can be none.
+
+    Raises:
+        StoreError: It is a folder, or there is nothing and nothing shall be made.
+    """
+    try:
+        if path.is_dir():
+            raise StoreError(f"{path}: is a folder, and a store is a file: name a file in it")
+        there = path.is_file()
+    except (OSError, ValueError) as error:  # ValueError: a name with a null character
+        raise _refusal(path, error) from error
+    if not create and not there:
+        raise StoreError(
+            f"{path}: there is no store: `streamclf serve`, or `listen` and `file` with --store, "
+            "write one"
+        )
+
+
+def _prepared(connection: sqlite3.Connection, path: Path) -> sqlite3.Connection:
+    try:
+        _prepare(connection, path)
+    except sqlite3.DatabaseError as error:
+        connection.close()
+        if not is_damage(error):
+            raise _refusal(path, error) from error
+        if not _was_a_store(path):
+            raise StoreError(
+                f"{path}: is not a store, and may be a file of yours: name another file"
+            ) from error
+        raise DamagedStoreError(path, reason_of(error)) from error
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _refusal(path: Path, error: Exception) -> StoreError:
+    """Say why a store cannot be opened, and what to do."""
+    reason = reason_of(error)
+    if _is_busy(error):
+        ways = "another program locks it: end that program, or wait"
+    elif os.access(path, os.F_OK) and not os.access(path, os.R_OK | os.W_OK):
+        ways = "give yourself the rights to read and write it, or name another file"
+    elif not os.access(path.parent, os.F_OK | os.W_OK | os.X_OK):
+        ways = f"give yourself the rights to write into {path.parent}, or name another file"
+    else:
+        ways = "make room, or name another file"
+    return StoreError(f"{path}: cannot be opened: {reason}; {ways}")
+
+
+def _is_busy(error: Exception) -> bool:
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in (
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_LOCKED,
+    )
+
+
+def _was_a_store(path: Path) -> bool:
+    """Whether a file that SQLite cannot read was a store, and is no other file of the user's.
+
+    Its header tells so. Where the header is gone, its ending or SQLite's files beside it must do.
+    """
+    try:
+        with path.open("rb") as file:
+            header = file.read(100)
+    except OSError:
+        return False
+    if header.startswith(b"SQLite format 3\0"):
+        # A file that is too short to hold the number may be a store that was cut off.
+        return len(header) < 72 or header[68:72] == APPLICATION_ID.to_bytes(4)
+    companions = (path.with_name(path.name + ending) for ending in COMPANIONS)
+    return path.suffix.lower() in ENDINGS or any(each.exists() for each in companions)
+
+
+def connect_to_read(path: Path) -> sqlite3.Connection:
+    """Open a store for questions alone; nothing can be written through the connection.
+
+    Raises:
+        StoreError: There is no such file, it cannot be read, or it is no store.
+        DamagedStoreError: The file is damaged.
+    """
+    try:
+        connection = connect(path)
+    except DamagedStoreError:
+        raise
+    except StoreError:
+        unchanging = _connect_unchanging(path)
+        if unchanging is None:
+            raise
+        connection = unchanging
+    connection.execute("PRAGMA query_only = ON")
+    return connection
+
+
+def _connect_unchanging(path: Path) -> sqlite3.Connection | None:
+    """Open a store on a disk, or in a folder, that cannot be written; None where it could be.
+
+    SQLite needs a file beside the store to read it while others write. Where there can be none,
+    nobody writes the store either, so it can be read as it is.
+    """
+    log = path.with_name(path.name + COMPANIONS[0])
+    if os.access(path.parent, os.W_OK) and os.access(path, os.W_OK):
+        return None
+    if not os.access(path, os.R_OK) or (log.exists() and log.stat().st_size):
+        return None
+    uri = f"{path.absolute().as_uri()}?immutable=1"
+    try:
+        connection = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
+    except sqlite3.OperationalError:
+        return None
+    try:
+        version, application, _ = _identify(connection)
+    except sqlite3.DatabaseError:
+        version = application = 0
+    if (version, application) == (VERSION, APPLICATION_ID):
+        return connection
+    connection.close()
+    return None
+
+
+class DamagedStoreError(StoreError):
+    """The file of a store is damaged.
+
+    Attributes:
+        path: The file.
+    """
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(
+            f"{path}: is damaged: {reason}; move it away to begin anew, or recover what is in it "
+            "with sqlite3's .recover"
+        )
+        self.path = path
+        self.reason = reason
+
+
+def set_aside(path: Path) -> Path:
+    """Rename a damaged store, so that a new one can begin under its name.
+
+    Returns:
+        Its new path, beside the old one.
+
+    Raises:
+        StoreError: It cannot be renamed.
+    """
+    stem = f"{path.name}.damaged-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
+    taken, n = path.with_name(stem), 1
+    while taken.exists():
+        n += 1
+        taken = path.with_name(f"{stem}-{n}")
+    try:
+        path.rename(taken)
+        for ending in COMPANIONS:
+            companion = path.with_name(path.name + ending)
+            if companion.exists():
+                companion.rename(taken.with_name(taken.name + ending))
+    except OSError as error:
+        raise StoreError(f"{path}: is damaged and cannot be renamed: {reason_of(error)}") from error
+    return taken
+
+
+@contextmanager
+def transaction(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
+    """Run statements that are written together, or not at all.
+
+    Raises:
+        sqlite3.Error: Nothing was written.
+    """
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield connection
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+
+
+def is_damage(error: sqlite3.Error) -> bool:
+    """Whether an error tells that the file itself is damaged, or is no database."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in (
+        sqlite3.SQLITE_CORRUPT,
+        sqlite3.SQLITE_NOTADB,
+    )
+
+
+def is_passing(error: sqlite3.Error) -> bool:
+    """Whether an error passes by itself: another process writes, or the disk is full."""
+    return _is_busy(error) or getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_FULL
+
+
+def reason_of(error: Exception) -> str:
+    """Describe an error of the disk or of SQLite in a few words."""
+    text = getattr(error, "strerror", None) or str(error)
+    return text[:1].lower() + text[1:]
+
+
+def _identify(connection: sqlite3.Connection) -> tuple[int, int, int]:
+    """Read a file's version, the number of its program, and its number of tables."""
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    (application,) = connection.execute("PRAGMA application_id").fetchone()
+    (n_tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+    return version, application, n_tables
+
+
+def _prepare(connection: sqlite3.Connection, path: Path) -> None:
+    version, application, n_tables = _identify(connection)
+    if application != APPLICATION_ID and (n_tables or application):
+        raise StoreError(f"{path}: is a database of another program: name another file")
+    if version > VERSION:
+        raise StoreError(
+            f"{path}: is a store of version {version}, this streamclf knows {VERSION} at most: "
+            "install a newer streamclf, or name another file"
+        )
+    _write_ahead(connection)
+    connection.execute("PRAGMA synchronous = NORMAL")
+    connection.execute("PRAGMA foreign_keys = ON")
+    if version < VERSION:
+        _migrate(connection)
+
+
+def _write_ahead(connection: sqlite3.Connection) -> None:
+    """Let others read while one writes. A new store that another process makes is waited for.
+
+    Raises:
+        sqlite3.OperationalError: It is locked for longer than `BUSY_S`.
+    """
+    until = time.monotonic() + BUSY_S
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            # SQLite itself does not wait where two processes make the same file.
+            if not _is_busy(error) or time.monotonic() >= until:
+                raise
+            time.sleep(0.01)
+        else:
+            return
+
+
+def _migrate(connection: sqlite3.Connection) -> None:
+    """Bring the store to this version, in one transaction."""
+    with transaction(connection):
+        # Another process may have done it since: the version counts that is read inside.
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        for statements in MIGRATIONS[version:]:
+            for statement in _split(statements):
+                connection.execute(statement)
+        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        connection.execute(f"PRAGMA user_version = {VERSION}")
+    # The file's own header tells from now on whose it is, whatever happens to the log beside it.
+    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+
+def _split(statements: str) -> Iterator[str]:
+    """Yield the single statements; `executescript` would end the transaction."""
+    statement = ""
+    for line in statements.splitlines(keepends=True):
+        statement += line
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""

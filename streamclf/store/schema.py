@@ -1,0 +1,131 @@
+"""The tables of the store, and the steps from each of its versions to the next.
+
+All times are microseconds since 1970-01-01 UTC; ``utc_offset_min`` beside them is the place's
+offset from UTC in minutes, by which local days and hours are told. They are NULL where nothing
+tells the time, such as in a recording without a date. Positions and lengths are in samples at the
+run's ``sample_rate``. They are exact, and stand beside the times.
+
+A rule holds after each transaction: in each run, the ``heard_samples`` of its `levels` add up to
+its ``heard_samples``, the ``n_samples`` of its `gaps` to its ``gap_samples``, and both together
+to its ``elapsed_samples``.
+"""
+
+from __future__ import annotations
+
+LOCAL_HOUR = "(onset_us / 60000000 + coalesce(utc_offset_min, 0)) / 60"
+"""Hours from 1970-01-01 to an event's onset by the place's own clock. SQLite takes an index of an
+expression only where a query has the same expression, so all write it by this name."""
+LOCAL_HOUR_OF_MINUTE = LOCAL_HOUR.replace("onset_us", "minute_us")
+"""The same of a row in `levels`."""
+
+APPLICATION_ID = 0x73636C66
+"""Number in the file's header, ``sclf``, by which ``file`` and streamclf tell a store."""
+
+_VERSION_1 = f"""
+CREATE TABLE sources (
+    id INTEGER PRIMARY KEY,
+    name TEXT NOT NULL UNIQUE,          -- a microphone's, a stream's, or a folder of recordings
+    calibration_db REAL                 -- added to dBFS for dB SPL; NULL: levels are dBFS
+);
+CREATE TABLE models (
+    id INTEGER PRIMARY KEY,
+    name TEXT NOT NULL,
+    version TEXT NOT NULL,
+    sha256 TEXT NOT NULL UNIQUE
+);
+CREATE TABLE recordings (
+    id INTEGER PRIMARY KEY,
+    path TEXT NOT NULL UNIQUE,          -- absolute
+    bytes INTEGER NOT NULL,
+    modified_us INTEGER NOT NULL
+);
+CREATE TABLE runs (                     -- one model over one stream, from its begin to its end
+    id INTEGER PRIMARY KEY,
+    token TEXT NOT NULL UNIQUE,
+    source_id INTEGER NOT NULL REFERENCES sources,
+    model_id INTEGER NOT NULL REFERENCES models,
+    recording_id INTEGER REFERENCES recordings,   -- NULL: live
+    writer TEXT NOT NULL,               -- the process that writes it, see `streamclf.store.writers`
+    sample_rate INTEGER NOT NULL,
+    first_position INTEGER NOT NULL,
+    begun_us INTEGER,                   -- when its first sample sounded
+    utc_offset_min INTEGER,
+    elapsed_samples INTEGER NOT NULL DEFAULT 0,
+    heard_samples INTEGER NOT NULL DEFAULT 0,
+    gap_samples INTEGER NOT NULL DEFAULT 0,
+    rows_lost INTEGER NOT NULL DEFAULT 0,         -- events that could not be written in time
+    state TEXT NOT NULL CHECK (state IN ('open', 'ended', 'cut'))
+                                        -- cut: its process was killed, or its recording not ended
+);
+CREATE TABLE events (
+    id INTEGER PRIMARY KEY,
+    run_id INTEGER NOT NULL REFERENCES runs ON DELETE CASCADE,
+    source_id INTEGER NOT NULL REFERENCES sources,
+    label TEXT NOT NULL,
+    onset_us INTEGER,
+    offset_us INTEGER,                  -- NULL: it still sounds, or the time is unknown
+    utc_offset_min INTEGER,
+    began_us INTEGER,                   -- when its begin was known; NULL in recordings
+    score REAL NOT NULL,                -- when it began
+    highest_score REAL NOT NULL,
+    onset INTEGER NOT NULL,             -- position of its first sample
+    offset INTEGER,                     -- position after its last sample; NULL: it still sounds
+    short INTEGER NOT NULL DEFAULT 0,   -- found in audio shorter than the model's window
+    state TEXT NOT NULL CHECK (state IN ('open', 'ended', 'cut')),
+    UNIQUE (run_id, label, onset)
+);
+CREATE INDEX events_by_onset ON events (onset_us);
+CREATE INDEX events_by_label ON events     -- holds all that `heard` counts, and so does the next
+    (label, onset_us, source_id, run_id, utc_offset_min, offset_us, highest_score);
+CREATE INDEX events_by_hour ON events
+    ({LOCAL_HOUR}, run_id, onset_us, utc_offset_min, offset_us, highest_score);
+CREATE INDEX events_cut ON events (onset_us) WHERE state = 'cut';
+CREATE INDEX events_open ON events (run_id) WHERE state = 'open';
+CREATE TABLE gaps (                     -- audio that is known to be missing
+    id INTEGER PRIMARY KEY,
+    run_id INTEGER NOT NULL REFERENCES runs ON DELETE CASCADE,
+    position INTEGER NOT NULL,
+    n_samples INTEGER NOT NULL,
+    begun_us INTEGER,
+    cause TEXT NOT NULL
+);
+CREATE INDEX gaps_by_run ON gaps (run_id, position);
+CREATE INDEX gaps_by_time ON gaps (begun_us);
+CREATE TABLE levels (                   -- a row a minute in which something was heard
+    run_id INTEGER NOT NULL REFERENCES runs ON DELETE CASCADE,
+    position INTEGER NOT NULL,          -- of the first sample
+    minute_us INTEGER,                  -- the local clock's full minute
+    utc_offset_min INTEGER,
+    heard_samples INTEGER NOT NULL,
+    laeq REAL, lamax REAL, la10 REAL, la50 REAL, la90 REAL, zeq REAL,   -- dB re full scale
+    PRIMARY KEY (run_id, position)
+) WITHOUT ROWID;
+CREATE INDEX levels_by_minute ON levels (minute_us);
+CREATE INDEX levels_by_hour ON levels ({LOCAL_HOUR_OF_MINUTE}, run_id, minute_us, heard_samples);
+CREATE TABLE clips (                    -- a row outlives its file
+    id INTEGER PRIMARY KEY,
+    event_id INTEGER NOT NULL UNIQUE REFERENCES events ON DELETE CASCADE,
+    folder TEXT NOT NULL,               -- of the clips, absolute
+    path TEXT NOT NULL,                 -- below that folder
+    bytes INTEGER NOT NULL,
+    written_us INTEGER NOT NULL,
+    kept INTEGER NOT NULL DEFAULT 0,    -- somebody wants it kept
+    gone_us INTEGER,                    -- when its file went; NULL: it is there
+    gone_why TEXT                       -- 'limit', 'age', 'deleted' (by somebody else)
+);
+CREATE INDEX clips_there ON clips (written_us) WHERE gone_us IS NULL;
+CREATE TABLE reviews (                  -- what somebody said of an event; the newest row counts
+    id INTEGER PRIMARY KEY,
+    event_id INTEGER NOT NULL REFERENCES events ON DELETE CASCADE,
+    reviewed_us INTEGER NOT NULL,
+    verdict TEXT NOT NULL CHECK (verdict IN ('right', 'wrong')),
+    label TEXT                          -- what it was, where somebody said so
+);
+CREATE INDEX reviews_by_event ON reviews (event_id, reviewed_us);
+"""
+
+MIGRATIONS = (_VERSION_1,)
+"""Statements that lead from version ``i`` of the store to ``i + 1``; version 0 is an empty file."""
+
+VERSION = len(MIGRATIONS)
+"""Version of the store that this streamclf writes, in the file's ``user_version``."""
