@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from streamclf.core.card import Card
 from streamclf.core.errors import SinkError, UsageError
+from streamclf.core.speech_labels import find_speech_labels
 from streamclf.core.standard_streams import is_closed
 from streamclf.core.stats import Statistics
 from streamclf.runs.console import Bars, say
@@ -61,7 +63,14 @@ def open_files(
         if outputs.clips is not None and live_outputs is not None:
             from streamclf.sinks.clips.clips import BackgroundClips
 
-            sinks.append(BackgroundClips(outputs.clips, live_outputs.report, outputs.clip_quota()))
+            sinks.append(
+                BackgroundClips(
+                    outputs.clips,
+                    live_outputs.report,
+                    outputs.clip_quota(),
+                    speech=outputs.speech_judge(),
+                )
+            )
     except BaseException:
         close_sinks(sinks)
         raise
@@ -194,11 +203,43 @@ def _suggest_continuing(
 
 
 def check_clips(outputs: OutputOptions, card: Card) -> None:
-    """Refuse clips with a regression, which finds no events."""
-    if outputs.clips is not None and card.task == "regression":
+    """Refuse clips with a regression, which finds no events, and clips that cannot be judged.
+
+    Raises:
+        UsageError: The model finds no events, or tells no speech where clips may hold none.
+    """
+    if outputs.clips is None:
+        return
+    if card.task == "regression":
         raise UsageError(
             f"--clips writes the audio of events, and {card.name} gives values: leave it out"
         )
+    if outputs.privacy is not None and not find_speech_labels(card.labels, card.display_names):
+        raise UsageError(
+            f"--privacy speech: {card.name} has no label of speech to judge clips by: take a model "
+            "that has one (pocket), or leave --clips out"
+        )
+
+
+class ClipTally:
+    """Number of clips that a batch withheld, counted by the threads of all its recordings."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self.n_withheld = 0
+
+    def withhold(self) -> None:
+        """Count a clip."""
+        with self._lock:
+            self.n_withheld += 1
+
+    def describe(self) -> str:
+        """Say what was withheld; empty if nothing was."""
+        if not self.n_withheld:
+            return ""
+        from streamclf.sinks.clips.clips import describe_withheld
+
+        return describe_withheld(self.n_withheld)
 
 
 @contextmanager
@@ -217,13 +258,15 @@ def open_batch_store(outputs: OutputOptions) -> Iterator[Store | None]:
         yield store
 
 
-def make_audio_sinks(outputs: OutputOptions, store: Store | None) -> list[Sink]:
+def make_audio_sinks(outputs: OutputOptions, store: Store | None, tally: ClipTally) -> list[Sink]:
     """Make the sinks of one recording that need its audio: its clips, and its part of the store."""
     sinks: list[Sink] = []
     if outputs.clips is not None:
         from streamclf.sinks.clips.clips import ClipSink
 
-        sinks.append(ClipSink(outputs.clips))
+        sinks.append(
+            ClipSink(outputs.clips, speech=outputs.speech_judge(), on_withheld=tally.withhold)
+        )
     if store is not None:
         sinks.append(store.sink())
     return sinks

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Literal, TypeAlias
 
 from streamclf.core.declare_option import option
 from streamclf.core.errors import UsageError
@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 
     from streamclf.core.card import Card
     from streamclf.sinks.clips.quota import ClipQuota
+    from streamclf.sinks.clips.speech import SpeechJudge
     from streamclf.sinks.live.live_outputs import LiveOutputs
+
+Privacy: TypeAlias = Literal["speech"]
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,7 @@ class OutputOptions:
         clips: Folder for the audio of each event.
         overwrite: Whether files that are there are replaced.
         clips_limit: What the clips' folder may hold (live), such as ``20GB``.
+        privacy: What no file may hold; None for no such thing.
         append: Whether to go on with files that are there (live).
         rotate: When to begin new files (live), see `Rotation`.
         resume: Whether to leave out recordings whose own files are there already, and those that
@@ -105,6 +109,11 @@ class OutputOptions:
         metavar="SIZE",
         help="Maximum size of the clips folder (500MB, 20GB); when it is full, the oldest clips of "
         "the label that uses most space are deleted.",
+    )
+    privacy: Privacy | None = option(
+        None,
+        "--privacy",
+        help="Write no audio that holds speech, or may: such clips are left out (speech).",
     )
     append: bool = option(False, "--append", help="Append to output files that exist.")
     rotate: str | None = option(
@@ -197,6 +206,14 @@ class OutputOptions:
         from streamclf.sinks.clips.quota import ClipQuota, read_limit
 
         return ClipQuota(self.clips, read_limit(self.clips_limit))
+
+    def speech_judge(self) -> SpeechJudge | None:
+        """Return a judge for the clips of one stream; None where all clips may be written."""
+        if self.clips is None or self.privacy is None:
+            return None
+        from streamclf.sinks.clips.speech import SpeechJudge
+
+        return SpeechJudge()
 
     def live_outputs(
         self, tell: Callable[[str], None], on_gone: Callable[[], None] | None = None
