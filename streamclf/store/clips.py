@@ -1,0 +1,55 @@
+"""Clips of events in the store: where their files lie, and whether somebody wants them kept.
+
+A row outlives its file. All functions take part in the caller's transaction, if there is one.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import PurePath
+
+
+def note_clip(
+    connection: sqlite3.Connection,
+    run_token: str,
+    label: str,
+    onset: int,
+    path: PurePath,
+    n_bytes: int,
+    written_us: int,
+) -> bool:
+    """Note that the clip of an event was written; a clip written anew takes the place of the old.
+
+    Args:
+        connection: The store.
+        run_token: The run's name.
+        label: Label of the event.
+        onset: Position of its first sample.
+        path: The file, below the folder of the clips.
+        n_bytes: Its size.
+        written_us: When it was written, in microseconds since 1970-01-01 UTC.
+
+    Returns:
+        Whether the event is in the store. A clip of an event that was lost has no row.
+    """
+    cursor = connection.execute(
+        "INSERT INTO clips (event_id, path, bytes, written_us) "
+        "SELECT events.id, ?, ?, ? FROM events JOIN runs ON runs.id = events.run_id "
+        "WHERE runs.token = ? AND events.label = ? AND events.onset = ? "
+        "ON CONFLICT (event_id) DO UPDATE SET path = excluded.path, bytes = excluded.bytes, "
+        "written_us = excluded.written_us, gone_us = NULL, gone_why = NULL",
+        (path.as_posix(), n_bytes, written_us, run_token, label, onset),
+    )
+    return cursor.rowcount > 0
+
+
+def keep_clip(connection: sqlite3.Connection, event_id: int, *, kept: bool = True) -> bool:
+    """Say whether the clip of an event is kept, whatever its age and its size.
+
+    Returns:
+        Whether the event has a clip that is still there.
+    """
+    cursor = connection.execute(
+        "UPDATE clips SET kept = ? WHERE event_id = ? AND gone_us IS NULL", (kept, event_id)
+    )
+    return cursor.rowcount > 0

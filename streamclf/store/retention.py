@@ -1,0 +1,339 @@
+"""Deletion of clips that are too old or too many, with their rows in the store kept.
+
+A sweep looks at each clip's file first. What somebody moved, deleted or replaced by a link is noted
+in its row and is not touched. A file that is back in its place counts again, and what somebody
+changed stays. No link is followed, and nothing outside the folder is deleted. A file is deleted in
+the transaction that notes it, after a last look at whether somebody wants it kept meanwhile.
+"""
+
+from __future__ import annotations
+
+import errno
+import sqlite3
+import stat
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path, PurePosixPath
+
+from streamclf.core.text_format import format_count
+from streamclf.store.clip_limits import Choice, ClipLimits, StoredClip, Why, choose_clips
+from streamclf.store.database import transaction
+
+EVERY_S = 600.0
+"""Seconds between two sweeps."""
+
+SOONEST_S = 10.0
+"""Seconds between two sweeps if the clips written since the last one pass the limit."""
+
+AT_ONCE = 50
+"""Files deleted in one transaction; others that write the store wait so long."""
+
+
+@dataclass
+class Sweep:
+    """What a sweep did.
+
+    Attributes:
+        folder: Folder of the clips.
+        limits: Limits that it enforced.
+        gone: Clips deleted by cause: ``age``, ``limit``.
+        gone_bytes: Bytes of the deleted clips.
+        n_missing: Clips whose files somebody had moved or deleted.
+        n_back: Clips whose files had been missing and are back.
+        failures: Clips that could not be deleted, or not even looked at, by cause.
+        used_bytes: Bytes of the clips that are there.
+        choice: What held others back.
+        n_unreachable: Clips in the store while the folder itself is not there, or is empty.
+    """
+
+    folder: Path
+    limits: ClipLimits
+    gone: Counter[str] = field(default_factory=Counter)
+    gone_bytes: int = 0
+    n_missing: int = 0
+    n_back: int = 0
+    failures: Counter[str] = field(default_factory=Counter)
+    used_bytes: int = 0
+    choice: Choice = field(default_factory=Choice)
+    n_unreachable: int = 0
+
+    @property
+    def changed(self) -> bool:
+        """Whether there is something to tell: clips went, or should have gone."""
+        limit = self.limits.limit_bytes
+        over = limit is not None and self.used_bytes > limit
+        found = self.n_missing or self.n_back or self.n_unreachable
+        return bool(self.gone or self.failures or found or over)
+
+    def __str__(self) -> str:
+        if self.n_unreachable:
+            return (
+                f"clips: {self.folder} is not there, or is empty: nothing is deleted or noted of "
+                f"the {format_count(self.n_unreachable, 'clip')} in it: is its disk there?"
+            )
+        parts = [f"clips: {self._describe_gone()}, {self._describe_use()}"]
+        if self.n_missing:
+            parts.append(f"{self.n_missing} were moved or deleted by somebody else")
+        if self.n_back:
+            parts.append(f"{self.n_back} are back in their places")
+        if self.failures:
+            causes = ", ".join(self.failures)
+            parts.append(f"{self.failures.total()} cannot be deleted: {causes}")
+        parts += self._describe_stay()
+        return "; ".join(parts)
+
+    def _describe_gone(self) -> str:
+        names = {"age": "by age", "limit": "by size"}
+        causes = ", ".join(
+            f"{self.gone[why]} {name}" for why, name in names.items() if why in self.gone
+        )
+        size = f" ({_format_bytes(self.gone_bytes)}: {causes})" if self.gone else ""
+        return f"{self.gone.total()} deleted{size}"
+
+    def _describe_use(self) -> str:
+        limit = self.limits.limit_bytes
+        of = "" if limit is None else f" of {_format_bytes(limit)}"
+        return f"{_format_bytes(self.used_bytes)}{of} used"
+
+    def _describe_stay(self) -> Iterator[str]:
+        choice = self.choice
+        if choice.n_old_held or choice.n_old_best:
+            n = choice.n_old_held + choice.n_old_best
+            noun, verb = ("old one", "stays") if n == 1 else ("old ones", "stay")
+            yield f"{n} {noun} {verb}: {_describe_held(choice.n_old_held, choice.n_old_best)}"
+        if choice.n_held or choice.n_best:
+            yield (f"more than the limit stays: {_describe_held(choice.n_held, choice.n_best)}")
+
+
+def sweep(connection: sqlite3.Connection, folder: Path, limits: ClipLimits, now_us: int) -> Sweep:
+    """Delete the clips that exceed the limits, and note which files are gone.
+
+    Args:
+        connection: The store, outside a transaction.
+        folder: Folder of the clips.
+        limits: What the clips may take.
+        now_us: Now, in microseconds since 1970-01-01 UTC.
+
+    Returns:
+        What was done. Whether a file cannot be deleted is told there, and stops nothing.
+
+    Raises:
+        sqlite3.Error: The store cannot be read or written.
+    """
+    result = Sweep(folder, limits)
+    listed = _list_clips(connection, None)
+    if not _holds_something(folder):
+        # A disk that is not mounted has lost nothing.
+        result.n_unreachable = len(listed)
+        return result
+    there, missing = _look_at_files(folder, listed, result.failures)
+    lost = _list_clips(connection, "deleted")
+    back = [clip for clip in _look_at_files(folder, lost, Counter())[0] if not clip.held]
+    if missing or back:
+        with transaction(connection):
+            _note_gone(connection, missing, "deleted", now_us)
+            _note_gone(connection, back, None, None)
+        result.n_missing, result.n_back = len(missing), len(back)
+    there += back
+    result.choice = choose_clips(there, limits, now_us)
+    for first in range(0, len(result.choice.gone), AT_ONCE):
+        with transaction(connection):
+            for clip, why in result.choice.gone[first : first + AT_ONCE]:
+                _delete(connection, folder, clip, why, now_us, result)
+    result.used_bytes = sum(clip.n_bytes for clip in there) - result.gone_bytes
+    return result
+
+
+class Sweeper:
+    """Timing of the sweeps: at the start, then every `EVERY_S`, and sooner when clips are too many.
+
+    Args:
+        folder: Folder of the clips.
+        limits: What the clips may take.
+        now: Returns monotonic seconds.
+    """
+
+    def __init__(
+        self, folder: Path, limits: ClipLimits, now: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._folder = folder
+        self._limits = limits
+        self._now = now
+        self._used_bytes = 0
+        self._swept_at: float | None = None
+
+    @property
+    def is_due(self) -> bool:
+        """Whether it is time for a sweep."""
+        if self._swept_at is None:
+            return True
+        since_s, limit = self._now() - self._swept_at, self._limits.limit_bytes
+        full = limit is not None and self._used_bytes > limit
+        return since_s >= (SOONEST_S if full else EVERY_S)
+
+    def note_written(self, n_bytes: int) -> None:
+        """Count a clip that was written since the last sweep."""
+        self._used_bytes += n_bytes
+
+    def sweep(self, connection: sqlite3.Connection, now_us: int) -> Sweep:
+        """Sweep, as `sweep` does.
+
+        Raises:
+            sqlite3.Error: The store cannot be read or written; the next sweep is due as if it had.
+        """
+        self._swept_at = self._now()
+        result = sweep(connection, self._folder, self._limits, now_us)
+        self._used_bytes = result.used_bytes
+        return result
+
+
+def _holds_something(folder: Path) -> bool:
+    try:
+        return next(folder.iterdir(), None) is not None
+    except OSError:
+        return False
+
+
+def _list_clips(connection: sqlite3.Connection, why: str | None) -> list[StoredClip]:
+    """List the clips that went for a cause, or that are there (None), each file once."""
+    rows = connection.execute(
+        "SELECT clips.id, clips.path, events.label, events.highest_score, clips.written_us, "
+        "clips.bytes, clips.kept OR "
+        "EXISTS (SELECT 1 FROM reviews WHERE reviews.event_id = clips.event_id) "
+        "FROM clips JOIN events ON events.id = clips.event_id "
+        "WHERE clips.gone_why IS ? ORDER BY clips.id",
+        (why,),
+    )
+    found: dict[str, StoredClip] = {}
+    for number, path, label, score, written_us, n_bytes, held in rows:
+        before = found.get(path)
+        ids = (*before.ids, number) if before else (number,)
+        if before is not None:
+            score, held = max(score, before.score), held or before.held
+        found[path] = StoredClip(ids, path, label, score, written_us, n_bytes, bool(held))
+    return list(found.values())
+
+
+def _look_at_files(
+    folder: Path, clips: list[StoredClip], failures: Counter[str]
+) -> tuple[list[StoredClip], list[StoredClip]]:
+    """Look at the files of clips.
+
+    Args:
+        folder: Folder of the clips.
+        clips: The clips.
+        failures: Counts those of which the system does not say whether they are there.
+
+    Returns:
+        The clips whose files are in their places, with their true sizes, and those whose are not.
+    """
+    there, missing = [], []
+    is_real: dict[PurePosixPath, bool] = {}
+    for clip in clips:
+        try:
+            size = _size_in_place(folder, clip.path, is_real)
+        except OSError as error:
+            failures[_reason(error)] += 1
+            continue
+        if size is None:
+            missing.append(clip)
+        elif size == clip.n_bytes:
+            there.append(clip)
+        else:  # somebody changed it
+            there.append(replace(clip, n_bytes=size, held=True))
+    return there, missing
+
+
+def _size_in_place(folder: Path, name: str, is_real: dict[PurePosixPath, bool]) -> int | None:
+    """Return the size of a clip's file; None if none is there that streamclf may delete.
+
+    Args:
+        folder: Folder of the clips.
+        name: Path of the file below it, as the store has it.
+        is_real: Folders below it that were looked at already, and whether they are no links.
+
+    Raises:
+        OSError: The system does not say what is there.
+    """
+    path = PurePosixPath(name)
+    if path.is_absolute() or ".." in path.parts or not path.parts or Path(name).drive:
+        return None
+    try:
+        for above in reversed(path.parents[:-1]):
+            if above not in is_real:
+                is_real[above] = stat.S_ISDIR((folder / above).lstat().st_mode)
+            if not is_real[above]:
+                return None
+        status = (folder / path).lstat()
+    except ValueError:  # a name with a null character
+        return None
+    except OSError as error:
+        if error.errno in _NOT_THERE:
+            return None
+        raise
+    return status.st_size if stat.S_ISREG(status.st_mode) else None
+
+
+def _delete(
+    connection: sqlite3.Connection,
+    folder: Path,
+    clip: StoredClip,
+    why: Why,
+    now_us: int,
+    result: Sweep,
+) -> None:
+    """Delete a clip's file and note it, unless somebody wants it kept since the choice."""
+    held = (
+        "SELECT 1 FROM clips WHERE id = ? AND "
+        "(kept OR EXISTS (SELECT 1 FROM reviews WHERE reviews.event_id = clips.event_id))"
+    )
+    if any(connection.execute(held, (number,)).fetchone() for number in clip.ids):
+        return
+    path = folder / clip.path
+    try:
+        if _size_in_place(folder, clip.path, {}) != clip.n_bytes:
+            return  # touched since: the next sweep sees to it
+        path.unlink()
+    except OSError as error:
+        result.failures[_reason(error)] += 1
+        return
+    with suppress(OSError):  # others are in it
+        path.parent.rmdir()
+    _note_gone(connection, [clip], why, now_us)
+    result.gone[why] += 1
+    result.gone_bytes += clip.n_bytes
+
+
+def _note_gone(
+    connection: sqlite3.Connection, clips: list[StoredClip], why: str | None, when_us: int | None
+) -> None:
+    """Note in rows why and when their clips went; None for both notes that they are there."""
+    connection.executemany(
+        "UPDATE clips SET gone_us = ?, gone_why = ? WHERE id = ?",
+        [(when_us, why, number) for clip in clips for number in clip.ids],
+    )
+
+
+_NOT_THERE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.EINVAL})
+"""Errors that say that no such file is there, or can be there."""
+
+
+def _reason(error: OSError) -> str:
+    return (error.strerror or str(error)).lower()
+
+
+def _describe_held(n_held: int, n_best: int) -> str:
+    parts = [f"{n_held} kept or reviewed"] if n_held else []
+    parts += [f"{n_best} best of their label"] if n_best else []
+    return ", ".join(parts)
+
+
+def _format_bytes(n_bytes: int) -> str:
+    """Write a size as ``--clips-limit`` takes it: ``8.2 GB``."""
+    for unit, size in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if n_bytes >= size:
+            return f"{n_bytes / size:.3g} {unit}"
+    return f"{n_bytes} bytes"
