@@ -41,9 +41,10 @@ class StoredClip:
     """A clip whose file is there.
 
     Attributes:
-        ids: Rows that name the file; more than one if a recording was heard twice.
+        ids: Rows that name the file; more than one if a recording was heard twice, none for a clip
+            that the store does not know.
         path: The file, below the folder of the clips.
-        label: Label of the event.
+        label: Label of the event, as a folder is named after it.
         score: The highest score of the event.
         written_us: When the file was written, in microseconds since 1970-01-01 UTC.
         n_bytes: Size of the file.

@@ -4,11 +4,16 @@ A sweep looks at each clip's file first. What somebody moved, deleted or replace
 in its row and is not touched. A file that is back in its place counts again, and what somebody
 changed stays. No link is followed, and nothing outside the folder is deleted. A file is deleted in
 the transaction that notes it, after a last look at whether somebody wants it kept meanwhile.
+
+Clips of which the store has no row count as well, such as those of runs without a store: else the
+folder would grow beyond its limit. Of these, as of a folder without a store, those that somebody
+renamed or moved to another label stay (`streamclf.sinks.clips.quota`).
 """
 
 from __future__ import annotations
 
 import errno
+import os
 import sqlite3
 import stat
 import time
@@ -18,8 +23,11 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
+from streamclf.core.clip_tags import CLIP_NAME
 from streamclf.core.text_format import format_count
-from streamclf.store.clip_limits import Choice, ClipLimits, StoredClip, Why, choose_clips
+from streamclf.sinks.clips.clip_file import safe_name
+from streamclf.sinks.clips.quota import is_in_place
+from streamclf.store.clip_limits import Choice, ClipLimits, StoredClip, choose_clips
 from streamclf.store.database import transaction
 
 EVERY_S = 600.0
@@ -62,11 +70,14 @@ class Sweep:
 
     @property
     def changed(self) -> bool:
-        """Whether there is something to tell: clips went, or should have gone."""
+        """Whether rows or files changed."""
+        return bool(self.gone or self.n_missing or self.n_back)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the clips still take more than the limit."""
         limit = self.limits.limit_bytes
-        over = limit is not None and self.used_bytes > limit
-        found = self.n_missing or self.n_back or self.n_unreachable
-        return bool(self.gone or self.failures or found or over)
+        return limit is not None and self.used_bytes > limit
 
     def __str__(self) -> str:
         if self.n_unreachable:
@@ -137,14 +148,21 @@ def sweep(connection: sqlite3.Connection, folder: Path, limits: ClipLimits, now_
             _note_gone(connection, missing, "deleted", now_us)
             _note_gone(connection, back, None, None)
         result.n_missing, result.n_back = len(missing), len(back)
-    there += back
-    result.choice = choose_clips(there, limits, now_us)
-    for first in range(0, len(result.choice.gone), AT_ONCE):
-        with transaction(connection):
-            for clip, why in result.choice.gone[first : first + AT_ONCE]:
-                _delete(connection, folder, clip, why, now_us, result)
-    result.used_bytes = sum(clip.n_bytes for clip in there) - result.gone_bytes
-    return result
+    known = {clip.path for clips in (listed, lost) for clip in clips}
+    there += [*back, *_find_unlisted(folder, known, result.failures)]
+    while True:
+        result.choice = choose_clips(there, limits, now_us)
+        refused = _delete_chosen(connection, result, now_us)
+        result.used_bytes = result.choice.used_bytes
+        if not refused:
+            return result
+        # Others may go in place of those that turn out to have to stay.
+        chosen = {clip.path for clip, _ in result.choice.gone}
+        there = [
+            replace(clip, held=True) if clip.path in refused else clip
+            for clip in there
+            if clip.path in refused or clip.path not in chosen
+        ]
 
 
 class Sweeper:
@@ -164,6 +182,7 @@ class Sweeper:
         self._now = now
         self._used_bytes = 0
         self._swept_at: float | None = None
+        self._trouble: tuple[bool, ...] = ()
 
     @property
     def is_due(self) -> bool:
@@ -171,23 +190,31 @@ class Sweeper:
         if self._swept_at is None:
             return True
         since_s, limit = self._now() - self._swept_at, self._limits.limit_bytes
-        full = limit is not None and self._used_bytes > limit
+        # Where the last sweep could not reach the limit, the next one comes in its turn.
+        full = limit is not None and self._used_bytes > limit and not any(self._trouble)
         return since_s >= (SOONEST_S if full else EVERY_S)
 
     def note_written(self, n_bytes: int) -> None:
         """Count a clip that was written since the last sweep."""
         self._used_bytes += n_bytes
 
-    def sweep(self, connection: sqlite3.Connection, now_us: int) -> Sweep:
+    def sweep(self, connection: sqlite3.Connection, now_us: int) -> str:
         """Sweep, as `sweep` does.
 
+        Returns:
+            What is to be told, in one line: that clips went, or that the limits cannot be kept,
+            which is told once. Empty for nothing.
+
         Raises:
-            sqlite3.Error: The store cannot be read or written; the next sweep is due as if it had.
+            sqlite3.Error: The store cannot be read or written; the next sweep comes in its turn.
         """
         self._swept_at = self._now()
         result = sweep(connection, self._folder, self._limits, now_us)
         self._used_bytes = result.used_bytes
-        return result
+        before = self._trouble or (False,) * 3
+        self._trouble = (result.is_over, bool(result.failures), bool(result.n_unreachable))
+        fresh = any(now and not then for now, then in zip(self._trouble, before, strict=True))
+        return str(result) if result.changed or fresh else ""
 
 
 def _holds_something(folder: Path) -> bool:
@@ -208,13 +235,51 @@ def _list_clips(connection: sqlite3.Connection, why: str | None) -> list[StoredC
         (why,),
     )
     found: dict[str, StoredClip] = {}
-    for number, path, label, score, written_us, n_bytes, held in rows:
+    for number, name, label, score, written_us, n_bytes, held in rows:
+        path = str(PurePosixPath(name))
         before = found.get(path)
         ids = (*before.ids, number) if before else (number,)
         if before is not None:
             score, held = max(score, before.score), held or before.held
-        found[path] = StoredClip(ids, path, label, score, written_us, n_bytes, bool(held))
+        found[path] = StoredClip(
+            ids, path, safe_name(label), score, written_us, n_bytes, bool(held)
+        )
     return list(found.values())
+
+
+def _find_unlisted(folder: Path, known: set[str], failures: Counter[str]) -> Iterator[StoredClip]:
+    """Find the clips in a folder, by their names, that the store has no row of."""
+    for label in _folders_in(folder, failures):
+        for place in _folders_in(Path(label.path), failures):
+            for entry in _entries_in(Path(place.path), failures):
+                path = f"{label.name}/{place.name}/{entry.name}"
+                if not CLIP_NAME.fullmatch(entry.name) or path in known:
+                    continue
+                with suppress(OSError):  # deleted meanwhile
+                    status = entry.stat(follow_symlinks=False)
+                    if stat.S_ISREG(status.st_mode):
+                        score = int(Path(entry.name).stem.rpartition("_")[2]) / 100
+                        written_us = status.st_mtime_ns // 1000
+                        yield StoredClip((), path, label.name, score, written_us, status.st_size)
+
+
+def _folders_in(folder: Path, failures: Counter[str]) -> Iterator[os.DirEntry[str]]:
+    """Yield the folders in a folder, without links to others."""
+    for entry in _entries_in(folder, failures):
+        with suppress(OSError):
+            if entry.is_dir(follow_symlinks=False):
+                yield entry
+
+
+def _entries_in(folder: Path, failures: Counter[str]) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(folder) as entries:
+            return list(entries)
+    except FileNotFoundError:  # deleted meanwhile
+        return []
+    except OSError as error:
+        failures[_reason(error)] += 1
+        return []
 
 
 def _look_at_files(
@@ -277,34 +342,43 @@ def _size_in_place(folder: Path, name: str, is_real: dict[PurePosixPath, bool]) 
     return status.st_size if stat.S_ISREG(status.st_mode) else None
 
 
-def _delete(
-    connection: sqlite3.Connection,
-    folder: Path,
-    clip: StoredClip,
-    why: Why,
-    now_us: int,
-    result: Sweep,
-) -> None:
-    """Delete a clip's file and note it, unless somebody wants it kept since the choice."""
+def _delete_chosen(connection: sqlite3.Connection, result: Sweep, now_us: int) -> set[str]:
+    """Delete the chosen clips, and return the paths of those that have to stay."""
+    refused = set()
+    gone = result.choice.gone
+    for first in range(0, len(gone), AT_ONCE):
+        with transaction(connection):
+            for clip, why in gone[first : first + AT_ONCE]:
+                if _delete(connection, result, clip):
+                    _note_gone(connection, [clip], why, now_us)
+                    result.gone[why] += 1
+                    result.gone_bytes += clip.n_bytes
+                else:
+                    refused.add(clip.path)
+    return refused
+
+
+def _delete(connection: sqlite3.Connection, result: Sweep, clip: StoredClip) -> bool:
+    """Delete a clip's file; False if it has to stay."""
     held = (
         "SELECT 1 FROM clips WHERE id = ? AND "
         "(kept OR EXISTS (SELECT 1 FROM reviews WHERE reviews.event_id = clips.event_id))"
     )
     if any(connection.execute(held, (number,)).fetchone() for number in clip.ids):
-        return
-    path = folder / clip.path
+        return False
+    path = result.folder / clip.path
     try:
-        if _size_in_place(folder, clip.path, {}) != clip.n_bytes:
-            return  # touched since: the next sweep sees to it
+        if _size_in_place(result.folder, clip.path, {}) != clip.n_bytes:
+            return False
+        if not clip.ids and not is_in_place(path):
+            return False  # somebody's own file, or one that was moved here
         path.unlink()
     except OSError as error:
         result.failures[_reason(error)] += 1
-        return
+        return False
     with suppress(OSError):  # others are in it
         path.parent.rmdir()
-    _note_gone(connection, [clip], why, now_us)
-    result.gone[why] += 1
-    result.gone_bytes += clip.n_bytes
+    return True
 
 
 def _note_gone(
@@ -326,7 +400,7 @@ def _reason(error: OSError) -> str:
 
 
 def _describe_held(n_held: int, n_best: int) -> str:
-    parts = [f"{n_held} kept or reviewed"] if n_held else []
+    parts = [f"{n_held} kept, reviewed or changed"] if n_held else []
     parts += [f"{n_best} best of their label"] if n_best else []
     return ", ".join(parts)
 
