@@ -51,7 +51,7 @@ def add(
     add_event(store, label, onset, score)
     written_us = NOW_US - round(days * DAY_US)
     os.utime(path, (written_us / 1e6, written_us / 1e6))
-    assert note_clip(store, "run", label, onset, name, len(encoded), written_us)
+    assert note_clip(store, "run", label, onset, folder, name, len(encoded), written_us)
     return path
 
 
@@ -81,17 +81,17 @@ def gone(store: Connection) -> dict[int, str]:
     )
 
 
-def test_a_clip_is_noted_for_its_event_and_anew_when_it_is_written_anew(store):
+def test_a_clip_is_noted_for_its_event_and_anew_when_it_is_written_anew(store, folder):
     add_event(store, "dog", 5)
     name = PurePosixPath("dog/yard/a.flac")
-    assert note_clip(store, "run", "dog", 5, name, 7, 1)
+    assert note_clip(store, "run", "dog", 5, folder, name, 7, 1)
     store.execute("UPDATE clips SET kept = 1, gone_us = 3, gone_why = 'age'")
-    assert note_clip(store, "run", "dog", 5, name.with_name("b.flac"), 8, 2)
+    assert note_clip(store, "run", "dog", 5, folder, name.with_name("b.flac"), 8, 2)
     assert store.execute(
-        "SELECT path, bytes, written_us, kept, gone_us, gone_why FROM clips"
-    ).fetchall() == [("dog/yard/b.flac", 8, 2, 1, None, None)]
+        "SELECT folder, path, bytes, written_us, kept, gone_us, gone_why FROM clips"
+    ).fetchall() == [(str(folder), "dog/yard/b.flac", 8, 2, 1, None, None)]
     for token, label, onset in [("other", "dog", 5), ("run", "cat", 5), ("run", "dog", 6)]:
-        assert not note_clip(store, token, label, onset, name, 7, 1)
+        assert not note_clip(store, token, label, onset, folder, name, 7, 1)
 
 
 def test_a_clip_is_kept_while_it_is_there(store, folder):
@@ -199,7 +199,7 @@ def test_nothing_is_followed_out_of_the_folder(store, folder, tmp_path, name):
     before = {path: path.lstat().st_mtime_ns for path in tmp_path.rglob("*")}
     add_event(store, "dog", 7)
     size = there.stat().st_size
-    assert note_clip(store, "run", "dog", 7, PurePosixPath("x"), size, 1)
+    assert note_clip(store, "run", "dog", 7, folder, PurePosixPath("x"), size, 1)
     store.execute("UPDATE clips SET path = ? WHERE path = 'x'", (name,))
     result = sweep(store, folder, ClipLimits(days=1), NOW_US)
     assert gone(store) == {7: "deleted"}
@@ -218,7 +218,7 @@ def test_a_file_of_two_rows_stays_if_one_of_them_is_kept(store, folder):
     add_event(store, "dog", 2)
     name = PurePosixPath(path.relative_to(folder))
     size = path.stat().st_size
-    assert note_clip(store, "run", "dog", 2, name, size, 5)
+    assert note_clip(store, "run", "dog", 2, folder, name, size, 5)
     store.execute("UPDATE clips SET path = 'dog/./yard/' || substr(path, 10) WHERE written_us = 5")
     keep_clip(store, event_of(store, 1))
     result = sweep(store, folder, ClipLimits(days=1), NOW_US)
@@ -376,3 +376,12 @@ def test_sweeps_come_in_their_turn_and_sooner_when_there_is_too_much(store, fold
     now_s += 1
     assert sweeper.is_due
     assert sweeper.sweep(store, NOW_US) == ""
+
+
+def test_clips_of_another_folder_are_left_alone(store, folder, tmp_path, monkeypatch):
+    add(store, folder, 1, days=9)
+    add(store, tmp_path / "other", 2, days=9)
+    monkeypatch.chdir(tmp_path)
+    result = sweep(store, Path("other/../clips"), ClipLimits(days=1), NOW_US)
+    assert (result.gone, gone(store)) == ({"age": 1}, {1: "age"})
+    assert left(tmp_path / "other") == ["000002"]

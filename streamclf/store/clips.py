@@ -5,8 +5,9 @@ A row outlives its file. All functions take part in the caller's transaction, if
 
 from __future__ import annotations
 
+import os
 import sqlite3
-from pathlib import PurePath
+from pathlib import Path, PurePath
 
 
 def note_clip(
@@ -14,6 +15,7 @@ def note_clip(
     run_token: str,
     label: str,
     onset: int,
+    folder: Path,
     path: PurePath,
     n_bytes: int,
     written_us: int,
@@ -25,7 +27,8 @@ def note_clip(
         run_token: The run's name.
         label: Label of the event.
         onset: Position of its first sample.
-        path: The file, below the folder of the clips.
+        folder: Folder of the clips.
+        path: The file, below that folder.
         n_bytes: Its size.
         written_us: When it was written, in microseconds since 1970-01-01 UTC.
 
@@ -33,14 +36,19 @@ def note_clip(
         Whether the event is in the store. A clip of an event that was lost has no row.
     """
     cursor = connection.execute(
-        "INSERT INTO clips (event_id, path, bytes, written_us) "
-        "SELECT events.id, ?, ?, ? FROM events JOIN runs ON runs.id = events.run_id "
+        "INSERT INTO clips (event_id, folder, path, bytes, written_us) "
+        "SELECT events.id, ?, ?, ?, ? FROM events JOIN runs ON runs.id = events.run_id "
         "WHERE runs.token = ? AND events.label = ? AND events.onset = ? "
-        "ON CONFLICT (event_id) DO UPDATE SET path = excluded.path, bytes = excluded.bytes, "
-        "written_us = excluded.written_us, gone_us = NULL, gone_why = NULL",
-        (path.as_posix(), n_bytes, written_us, run_token, label, onset),
+        "ON CONFLICT (event_id) DO UPDATE SET folder = excluded.folder, path = excluded.path, "
+        "bytes = excluded.bytes, written_us = excluded.written_us, gone_us = NULL, gone_why = NULL",
+        (name_folder(folder), path.as_posix(), n_bytes, written_us, run_token, label, onset),
     )
     return cursor.rowcount > 0
+
+
+def name_folder(folder: Path) -> str:
+    """Name a folder of clips as the store does: by its absolute path, links as they are."""
+    return os.path.abspath(folder)  # noqa: PTH100 - Path.absolute leaves ".." in it
 
 
 def keep_clip(connection: sqlite3.Connection, event_id: int, *, kept: bool = True) -> bool:

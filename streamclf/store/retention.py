@@ -28,6 +28,7 @@ from streamclf.core.text_format import format_count
 from streamclf.sinks.clips.clip_file import safe_name
 from streamclf.sinks.clips.quota import is_in_place
 from streamclf.store.clip_limits import Choice, ClipLimits, StoredClip, choose_clips
+from streamclf.store.clips import name_folder
 from streamclf.store.database import transaction
 
 EVERY_S = 600.0
@@ -124,7 +125,7 @@ def sweep(connection: sqlite3.Connection, folder: Path, limits: ClipLimits, now_
 
     Args:
         connection: The store, outside a transaction.
-        folder: Folder of the clips.
+        folder: Folder of the clips; those of other folders in the same store are left alone.
         limits: What the clips may take.
         now_us: Now, in microseconds since 1970-01-01 UTC.
 
@@ -135,13 +136,13 @@ def sweep(connection: sqlite3.Connection, folder: Path, limits: ClipLimits, now_
         sqlite3.Error: The store cannot be read or written.
     """
     result = Sweep(folder, limits)
-    listed = _list_clips(connection, None)
+    listed = _list_clips(connection, folder, None)
     if not _holds_something(folder):
         # A disk that is not mounted has lost nothing.
         result.n_unreachable = len(listed)
         return result
     there, missing = _look_at_files(folder, listed, result.failures)
-    lost = _list_clips(connection, "deleted")
+    lost = _list_clips(connection, folder, "deleted")
     back = [clip for clip in _look_at_files(folder, lost, Counter())[0] if not clip.held]
     if missing or back:
         with transaction(connection):
@@ -224,15 +225,15 @@ def _holds_something(folder: Path) -> bool:
         return False
 
 
-def _list_clips(connection: sqlite3.Connection, why: str | None) -> list[StoredClip]:
-    """List the clips that went for a cause, or that are there (None), each file once."""
+def _list_clips(connection: sqlite3.Connection, folder: Path, why: str | None) -> list[StoredClip]:
+    """List a folder's clips that went for a cause, or that are there (None), each file once."""
     rows = connection.execute(
         "SELECT clips.id, clips.path, events.label, events.highest_score, clips.written_us, "
         "clips.bytes, clips.kept OR "
         "EXISTS (SELECT 1 FROM reviews WHERE reviews.event_id = clips.event_id) "
         "FROM clips JOIN events ON events.id = clips.event_id "
-        "WHERE clips.gone_why IS ? ORDER BY clips.id",
-        (why,),
+        "WHERE clips.folder = ? AND clips.gone_why IS ? ORDER BY clips.id",
+        (name_folder(folder), why),
     )
     found: dict[str, StoredClip] = {}
     for number, name, label, score, written_us, n_bytes, held in rows:
