@@ -8,10 +8,11 @@ below the barks, and over a floor of faint noise. The engine finds events, and t
 their clips, as ``streamclf file --clips`` does; its judge of speech has several thresholds and
 margins. A clip holds speech if `LEAST_S` of it are active speech: frames of 20 ms within
 `ACTIVE_DB` of the loudest of their recording. Missed is such a clip that is written. Levels are
-those of active frames.
+those of active frames. Each cell holds the part of the clips with speech that are missed, and the
+seconds of active speech in them.
 
-The first column is what is paid for it: clips of the same dogs without any speech that are
-withheld. ``--over all`` takes ESC-50's other sounds in place of dogs.
+The rows "none" are what is paid for it: the part of the clips of the same dogs, without any speech,
+that are withheld. ``--over all`` takes ESC-50's other sounds in place of dogs.
 """
 
 from __future__ import annotations
@@ -36,8 +37,8 @@ from train.audio.noise import at_level, make_noise
 Waveform = npt.NDArray[np.float32]
 
 LEVELS_DB = (0, -6, -12, -20, -30)
-THRESHOLDS = (0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.2)
-MARGINS_S = (0.0, 1.0, 2.0)
+THRESHOLDS = (0.02, 0.03, 0.05, 0.1)
+MARGINS_S = (1.0, 2.0, 3.0, 5.0)
 MINUTES = 12.0
 BARK_DB = -20.0
 FLOOR_DB = -75.0
@@ -90,15 +91,16 @@ def main() -> None:
             found = judge_scene(scorer, scene, level_db, options.hop, random)
             counts[scene.name] = counts.get(scene.name, 0) + found
         counts["all"] = sum(counts.values())
-        for name, (n_clips, *n_passed) in counts.items():
-            # Without speech what counts is what is withheld.
-            shares = [(n_clips - n if level_db is None else n) / max(n_clips, 1) for n in n_passed]
+        for name, (all_clips, *passed) in counts.items():
+            n_clips, n_samples = all_clips
             level = "none" if level_db is None else f"{level_db} dB"
-            print(
-                f"{level} | {name} | {n_clips} | "
-                + " | ".join(f"{100 * share:.1f}" for share in shares),
-                flush=True,
-            )
+            cells = [f"{n_clips} ({n_samples / rate:.0f} s)"]
+            for n, spoken in passed:
+                if level_db is None:  # what counts is what is withheld
+                    cells.append(f"{100 * (1 - n / max(n_clips, 1)):.1f}")
+                else:
+                    cells.append(f"{100 * n / max(n_clips, 1):.1f} ({spoken / rate:.0f} s)")
+            print(f"{level} | {name} | {' | '.join(cells)}", flush=True)
 
 
 def read_sounds(data: Path, rate: int, over: str) -> Iterator[Waveform]:
@@ -165,7 +167,11 @@ def judge_scene(
     hop_s: float,
     random: np.random.Generator,
 ) -> npt.NDArray[np.int64]:
-    """Count the clips with speech (all, where nobody speaks), and those that each judge passes."""
+    """Count the clips with speech (all, where nobody speaks), and those that each judge passes.
+
+    Returns:
+        ``(1 + judges, 2)``: clips, and samples of active speech in them.
+    """
     rate = scorer.card.sample_rate
     floor = at_level(make_noise(random, len(scene.background), rate), FLOOR_DB)
     mixed = scene.background + floor
@@ -189,7 +195,7 @@ def judge_scene(
             else:
                 sink.write(result)
         sink.close()
-        counts.append(sink.n_clips)
+        counts.append((sink.n_clips, sink.n_spoken))
     return np.array(counts)
 
 
@@ -201,7 +207,7 @@ class _CountingSink(ClipSink):
     ) -> None:
         super().__init__(Path("none"), speech=judge)
         self._active, self._least = active, round(LEAST_S * rate)
-        self.n_clips = 0
+        self.n_clips = self.n_spoken = 0
 
     def _save(self, event_clip: EventClip) -> None:
         if event_clip.event.label == "speech":
@@ -210,7 +216,9 @@ class _CountingSink(ClipSink):
             self.n_clips += 1
         else:
             spoken = int(self._active[event_clip.begin : event_clip.end].sum())
-            self.n_clips += spoken >= self._least
+            if spoken >= self._least:
+                self.n_clips += 1
+                self.n_spoken += spoken
 
 
 def _parser() -> argparse.ArgumentParser:
