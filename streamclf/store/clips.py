@@ -8,6 +8,17 @@ from __future__ import annotations
 import os
 import sqlite3
 from pathlib import Path, PurePath
+from typing import Any
+
+NOTE_CLIP = """
+INSERT INTO clips (event_id, folder, path, bytes, written_us)
+SELECT events.id, :folder, :path, :bytes, :written_us
+FROM events JOIN runs ON runs.id = events.run_id
+WHERE runs.token = :run AND events.label = :label AND events.onset = :onset
+ON CONFLICT (event_id) DO UPDATE SET
+    folder = excluded.folder, path = excluded.path, bytes = excluded.bytes,
+    written_us = excluded.written_us, gone_us = NULL, gone_why = NULL"""
+"""SQL that notes a clip for its event, if the store has the event."""
 
 
 def note_clip(
@@ -36,14 +47,25 @@ def note_clip(
         Whether the event is in the store. A clip of an event that was lost has no row.
     """
     cursor = connection.execute(
-        "INSERT INTO clips (event_id, folder, path, bytes, written_us) "
-        "SELECT events.id, ?, ?, ?, ? FROM events JOIN runs ON runs.id = events.run_id "
-        "WHERE runs.token = ? AND events.label = ? AND events.onset = ? "
-        "ON CONFLICT (event_id) DO UPDATE SET folder = excluded.folder, path = excluded.path, "
-        "bytes = excluded.bytes, written_us = excluded.written_us, gone_us = NULL, gone_why = NULL",
-        (name_folder(folder), path.as_posix(), n_bytes, written_us, run_token, label, onset),
+        NOTE_CLIP, state_clip(run_token, label, onset, folder, path, n_bytes, written_us)
     )
     return cursor.rowcount > 0
+
+
+def state_clip(
+    run_token: str,
+    label: str,
+    onset: int,
+    folder: Path,
+    path: PurePath,
+    n_bytes: int,
+    written_us: int,
+) -> dict[str, Any]:
+    """Return the values of `NOTE_CLIP` for what `note_clip` takes."""
+    return {
+        "run": run_token, "label": label, "onset": onset, "folder": name_folder(folder),
+        "path": path.as_posix(), "bytes": n_bytes, "written_us": written_us,
+    }  # fmt: skip
 
 
 def name_folder(folder: Path) -> str:

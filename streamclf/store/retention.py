@@ -27,6 +27,7 @@ from streamclf.core.clip_tags import CLIP_NAME
 from streamclf.core.text_format import format_count
 from streamclf.sinks.clips.clip_file import safe_name
 from streamclf.sinks.clips.quota import is_in_place
+from streamclf.sinks.options import OutputOptions
 from streamclf.store.clip_limits import Choice, ClipLimits, StoredClip, choose_clips
 from streamclf.store.clips import name_folder
 from streamclf.store.database import transaction
@@ -120,7 +121,26 @@ class Sweep:
             yield (f"more than the limit stays: {_describe_held(choice.n_held, choice.n_best)}")
 
 
-def sweep(connection: sqlite3.Connection, folder: Path, limits: ClipLimits, now_us: int) -> Sweep:
+def clip_limits(outputs: OutputOptions) -> ClipLimits:
+    """Return the limits of the options.
+
+    Raises:
+        UsageError: ``--clips-limit`` is no size.
+    """
+    return ClipLimits(outputs.clip_limit_bytes(), outputs.clips_days, outputs.clips_min or 0)
+
+
+class _InterruptedError(Exception):
+    """The sweep is to end."""
+
+
+def sweep(
+    connection: sqlite3.Connection,
+    folder: Path,
+    limits: ClipLimits,
+    now_us: int,
+    interrupted: Callable[[], bool] = lambda: False,
+) -> Sweep:
     """Delete the clips that exceed the limits, and note which files are gone.
 
     Args:
@@ -128,6 +148,7 @@ def sweep(connection: sqlite3.Connection, folder: Path, limits: ClipLimits, now_
         folder: Folder of the clips; those of other folders in the same store are left alone.
         limits: What the clips may take.
         now_us: Now, in microseconds since 1970-01-01 UTC.
+        interrupted: Called often; True ends the sweep, whose next one does the rest.
 
     Returns:
         What was done. Whether a file cannot be deleted is told there, and stops nothing.
@@ -136,27 +157,41 @@ def sweep(connection: sqlite3.Connection, folder: Path, limits: ClipLimits, now_
         sqlite3.Error: The store cannot be read or written.
     """
     result = Sweep(folder, limits)
+    with suppress(_InterruptedError):
+        _sweep(connection, result, now_us, interrupted)
+    return result
+
+
+def _sweep(
+    connection: sqlite3.Connection, result: Sweep, now_us: int, interrupted: Callable[[], bool]
+) -> None:
+    folder, limits = result.folder, result.limits
+
+    def go_on() -> None:
+        if interrupted():
+            raise _InterruptedError
+
     listed = _list_clips(connection, folder, None)
     if not _holds_something(folder):
         # A disk that is not mounted has lost nothing.
         result.n_unreachable = len(listed)
-        return result
-    there, missing = _look_at_files(folder, listed, result.failures)
+        return
+    there, missing = _look_at_files(folder, listed, result.failures, go_on)
     lost = _list_clips(connection, folder, "deleted")
-    back = [clip for clip in _look_at_files(folder, lost, Counter())[0] if not clip.held]
+    back = [clip for clip in _look_at_files(folder, lost, Counter(), go_on)[0] if not clip.held]
     if missing or back:
         with transaction(connection):
             _note_gone(connection, missing, "deleted", now_us)
             _note_gone(connection, back, None, None)
         result.n_missing, result.n_back = len(missing), len(back)
     known = {clip.path for clips in (listed, lost) for clip in clips}
-    there += [*back, *_find_unlisted(folder, known, result.failures)]
+    there += [*back, *_find_unlisted(folder, known, result.failures, go_on)]
     while True:
         result.choice = choose_clips(there, limits, now_us)
-        refused = _delete_chosen(connection, result, now_us)
+        refused = _delete_chosen(connection, result, now_us, go_on)
         result.used_bytes = result.choice.used_bytes
         if not refused:
-            return result
+            return
         # Others may go in place of those that turn out to have to stay.
         chosen = {clip.path for clip, _ in result.choice.gone}
         there = [
@@ -199,7 +234,12 @@ class Sweeper:
         """Count a clip that was written since the last sweep."""
         self._used_bytes += n_bytes
 
-    def sweep(self, connection: sqlite3.Connection, now_us: int) -> str:
+    def sweep(
+        self,
+        connection: sqlite3.Connection,
+        now_us: int,
+        interrupted: Callable[[], bool] = lambda: False,
+    ) -> str:
         """Sweep, as `sweep` does.
 
         Returns:
@@ -210,7 +250,7 @@ class Sweeper:
             sqlite3.Error: The store cannot be read or written; the next sweep comes in its turn.
         """
         self._swept_at = self._now()
-        result = sweep(connection, self._folder, self._limits, now_us)
+        result = sweep(connection, self._folder, self._limits, now_us, interrupted)
         self._used_bytes = result.used_bytes
         before = self._trouble or (False,) * 3
         self._trouble = (result.is_over, bool(result.failures), bool(result.n_unreachable))
@@ -248,10 +288,13 @@ def _list_clips(connection: sqlite3.Connection, folder: Path, why: str | None) -
     return list(found.values())
 
 
-def _find_unlisted(folder: Path, known: set[str], failures: Counter[str]) -> Iterator[StoredClip]:
+def _find_unlisted(
+    folder: Path, known: set[str], failures: Counter[str], go_on: Callable[[], None]
+) -> Iterator[StoredClip]:
     """Find the clips in a folder, by their names, that the store has no row of."""
     for label in _folders_in(folder, failures):
         for place in _folders_in(Path(label.path), failures):
+            go_on()
             for entry in _entries_in(Path(place.path), failures):
                 path = f"{label.name}/{place.name}/{entry.name}"
                 if not CLIP_NAME.fullmatch(entry.name) or path in known:
@@ -284,7 +327,7 @@ def _entries_in(folder: Path, failures: Counter[str]) -> list[os.DirEntry[str]]:
 
 
 def _look_at_files(
-    folder: Path, clips: list[StoredClip], failures: Counter[str]
+    folder: Path, clips: list[StoredClip], failures: Counter[str], go_on: Callable[[], None]
 ) -> tuple[list[StoredClip], list[StoredClip]]:
     """Look at the files of clips.
 
@@ -292,6 +335,7 @@ def _look_at_files(
         folder: Folder of the clips.
         clips: The clips.
         failures: Counts those of which the system does not say whether they are there.
+        go_on: Called for each of them; raises to end the sweep.
 
     Returns:
         The clips whose files are in their places, with their true sizes, and those whose are not.
@@ -299,6 +343,7 @@ def _look_at_files(
     there, missing = [], []
     is_real: dict[PurePosixPath, bool] = {}
     for clip in clips:
+        go_on()
         try:
             size = _size_in_place(folder, clip.path, is_real)
         except OSError as error:
@@ -343,11 +388,14 @@ def _size_in_place(folder: Path, name: str, is_real: dict[PurePosixPath, bool]) 
     return status.st_size if stat.S_ISREG(status.st_mode) else None
 
 
-def _delete_chosen(connection: sqlite3.Connection, result: Sweep, now_us: int) -> set[str]:
+def _delete_chosen(
+    connection: sqlite3.Connection, result: Sweep, now_us: int, go_on: Callable[[], None]
+) -> set[str]:
     """Delete the chosen clips, and return the paths of those that have to stay."""
     refused = set()
     gone = result.choice.gone
     for first in range(0, len(gone), AT_ONCE):
+        go_on()
         with transaction(connection):
             for clip, why in gone[first : first + AT_ONCE]:
                 if _delete(connection, result, clip):
