@@ -2,11 +2,11 @@
 
     python -m benchmarks.speech_in_clips --dogs ESC-50 cs=FOLDER nl=FOLDER ... [--model M]
 
-``LANGUAGE=FOLDER`` are recordings of speech, twelve minutes of each at most. They are laid, with
-pauses in between, over dogs that bark every few seconds (ESC-50, clips of all folds), 0 to 30 dB
-below the barks, and over a floor of faint noise. The engine finds events, and the clip sink cuts
-their clips, as ``streamclf file --clips`` does; its judge of speech has several thresholds and
-margins. A clip holds speech if `LEAST_S` of it are active speech: frames of 20 ms within
+``LANGUAGE=FOLDER`` are recordings of speech, twelve minutes of each at most (``--minutes``). They
+are laid, with pauses in between (4 s on average, ``--pause``), over dogs that bark every few
+seconds (ESC-50, clips of all folds), 0 to 30 dB below the barks, and over a floor of faint noise.
+The engine finds events, and the clip sink cuts their clips, as ``streamclf file --clips`` does; its
+judge of speech has several thresholds and margins. A clip holds speech if `LEAST_S` of it are active speech: frames of 20 ms within
 `ACTIVE_DB` of the loudest of their recording. Missed is such a clip that is written. Levels are
 those of active frames. Each cell holds the part of the clips with speech that are missed, and the
 seconds of active speech in them.
@@ -39,7 +39,6 @@ Waveform = npt.NDArray[np.float32]
 LEVELS_DB = (0, -6, -12, -20, -30)
 THRESHOLDS = (0.02, 0.03, 0.05, 0.1)
 MARGINS_S = (1.0, 2.0, 3.0, 5.0)
-MINUTES = 12.0
 BARK_DB = -20.0
 FLOOR_DB = -75.0
 LEAST_S = 0.2
@@ -78,7 +77,7 @@ def main() -> None:
     scenes = []
     for named in options.speech:
         name, _, folder = named.partition("=")
-        scenes += make_scenes(name, folder, sounds, random, rate)
+        scenes += make_scenes(name, folder, sounds, random, rate, options)
     speech_s = sum(int(scene.active.sum()) for scene in scenes) / rate
     hours = sum(len(scene.background) for scene in scenes) / rate / 3600
     print(f"{speech_s / 60:.0f} min of active speech in {hours:.2f} h, {options.hop:g} s hop")
@@ -116,22 +115,27 @@ def read_sounds(data: Path, rate: int, over: str) -> Iterator[Waveform]:
 
 
 def make_scenes(
-    name: str, folder: str, sounds: list[Waveform], random: np.random.Generator, rate: int
+    name: str,
+    folder: str,
+    sounds: list[Waveform],
+    random: np.random.Generator,
+    rate: int,
+    options: argparse.Namespace,
 ) -> Iterator[Scene]:
-    """Scenes of `SCENE_S`, up to `MINUTES` of active speech."""
+    """Scenes of `SCENE_S`, up to the minutes of active speech that are asked for."""
     recordings = [each for each in read_recordings(folder, rate) if each.size > 0.5 * rate]
     random.shuffle(recordings)
-    left, size = MINUTES * 60 * rate, round(SCENE_S * rate)
+    left, size = options.minutes * 60 * rate, round(SCENE_S * rate)
     while left > 0 and recordings:
         background, speech = np.zeros(size, np.float32), np.zeros(size, np.float32)
         active = np.zeros(size, np.bool_)
-        at = round(random.exponential(4.0) * rate)
+        at = round(random.exponential(options.pause) * rate)
         while recordings and at + recordings[-1].size < size:
             said = to_level(recordings.pop(), rate, BARK_DB)
             end = at + said.size
             speech[at:end] = said
             active[at:end] = is_active(said, rate)
-            at = end + round((0.5 + random.exponential(3.5)) * rate)
+            at = end + round((0.5 + random.exponential(options.pause - 0.5)) * rate)
         if recordings and recordings[-1].size >= size:
             recordings.pop()
         at = 0
@@ -228,6 +232,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--over", choices=("dogs", "all"), default="dogs")
     parser.add_argument("--model", default="pocket")
     parser.add_argument("--hop", type=float, default=0.5)
+    parser.add_argument("--minutes", type=float, default=12.0, help="of active speech, each (12)")
+    parser.add_argument("--pause", type=float, default=4.0, help="mean pause in seconds (4)")
     parser.add_argument("--seed", type=int, default=5)
     return parser
 

@@ -18,9 +18,10 @@ import sqlite3
 import stat
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path, PurePosixPath
 
 from streamclf.core.clip_tags import CLIP_NAME
@@ -171,21 +172,23 @@ def _sweep(
         if interrupted():
             raise _InterruptedError
 
-    listed = _list_clips(connection, folder, None)
+    files = _find_files(folder, result.failures, go_on)
+    listed = _list_clips(connection, folder, None, files)
     if not _holds_something(folder):
         # A disk that is not mounted has lost nothing.
         result.n_unreachable = len(listed)
         return
-    there, missing = _look_at_files(folder, listed, result.failures, go_on)
-    lost = _list_clips(connection, folder, "deleted")
-    back = [clip for clip in _look_at_files(folder, lost, Counter(), go_on)[0] if not clip.held]
+    there, missing = _look_at_files(folder, listed, files, result.failures, go_on)
+    lost = _list_clips(connection, folder, "deleted", files)
+    found, _ = _look_at_files(folder, lost, files, Counter(), go_on)
+    back = [clip for clip in found if not clip.held]
     if missing or back:
         with transaction(connection):
             _note_gone(connection, missing, "deleted", now_us)
             _note_gone(connection, back, None, None)
         result.n_missing, result.n_back = len(missing), len(back)
     known = {clip.path for clips in (listed, lost) for clip in clips}
-    there += [*back, *_find_unlisted(folder, known, result.failures, go_on)]
+    there += [*back, *(file for path, file in files.items() if path not in known)]
     while True:
         result.choice = choose_clips(there, limits, now_us)
         refused = _delete_chosen(connection, result, now_us, go_on)
@@ -265,7 +268,9 @@ def _holds_something(folder: Path) -> bool:
         return False
 
 
-def _list_clips(connection: sqlite3.Connection, folder: Path, why: str | None) -> list[StoredClip]:
+def _list_clips(
+    connection: sqlite3.Connection, folder: Path, why: str | None, files: Container[str]
+) -> list[StoredClip]:
     """List a folder's clips that went for a cause, or that are there (None), each file once."""
     rows = connection.execute(
         "SELECT clips.id, clips.path, events.label, events.highest_score, clips.written_us, "
@@ -276,35 +281,38 @@ def _list_clips(connection: sqlite3.Connection, folder: Path, why: str | None) -
         (name_folder(folder), why),
     )
     found: dict[str, StoredClip] = {}
+    label_of = cache(safe_name)
     for number, name, label, score, written_us, n_bytes, held in rows:
-        path = str(PurePosixPath(name))
+        path = name if name in files else str(PurePosixPath(name))
         before = found.get(path)
         ids = (*before.ids, number) if before else (number,)
         if before is not None:
             score, held = max(score, before.score), held or before.held
-        found[path] = StoredClip(
-            ids, path, safe_name(label), score, written_us, n_bytes, bool(held)
-        )
+        found[path] = StoredClip(ids, path, label_of(label), score, written_us, n_bytes, bool(held))
     return list(found.values())
 
 
-def _find_unlisted(
-    folder: Path, known: set[str], failures: Counter[str], go_on: Callable[[], None]
-) -> Iterator[StoredClip]:
-    """Find the clips in a folder, by their names, that the store has no row of."""
+def _find_files(
+    folder: Path, failures: Counter[str], go_on: Callable[[], None]
+) -> dict[str, StoredClip]:
+    """Find the files in a folder that are clips by their names, behind no link, by their paths."""
+    found = {}
     for label in _folders_in(folder, failures):
         for place in _folders_in(Path(label.path), failures):
             go_on()
             for entry in _entries_in(Path(place.path), failures):
                 path = f"{label.name}/{place.name}/{entry.name}"
-                if not CLIP_NAME.fullmatch(entry.name) or path in known:
+                if not CLIP_NAME.fullmatch(entry.name):
                     continue
                 with suppress(OSError):  # deleted meanwhile
                     status = entry.stat(follow_symlinks=False)
                     if stat.S_ISREG(status.st_mode):
-                        score = int(Path(entry.name).stem.rpartition("_")[2]) / 100
+                        score = int(entry.name[:-5].rpartition("_")[2]) / 100
                         written_us = status.st_mtime_ns // 1000
-                        yield StoredClip((), path, label.name, score, written_us, status.st_size)
+                        found[path] = StoredClip(
+                            (), path, label.name, score, written_us, status.st_size
+                        )
+    return found
 
 
 def _folders_in(folder: Path, failures: Counter[str]) -> Iterator[os.DirEntry[str]]:
@@ -327,13 +335,18 @@ def _entries_in(folder: Path, failures: Counter[str]) -> list[os.DirEntry[str]]:
 
 
 def _look_at_files(
-    folder: Path, clips: list[StoredClip], failures: Counter[str], go_on: Callable[[], None]
+    folder: Path,
+    clips: list[StoredClip],
+    files: Mapping[str, StoredClip],
+    failures: Counter[str],
+    go_on: Callable[[], None],
 ) -> tuple[list[StoredClip], list[StoredClip]]:
     """Look at the files of clips.
 
     Args:
         folder: Folder of the clips.
         clips: The clips.
+        files: The files that were found there already.
         failures: Counts those of which the system does not say whether they are there.
         go_on: Called for each of them; raises to end the sweep.
 
@@ -345,7 +358,8 @@ def _look_at_files(
     for clip in clips:
         go_on()
         try:
-            size = _size_in_place(folder, clip.path, is_real)
+            file = files.get(clip.path)
+            size = file.n_bytes if file else _size_in_place(folder, clip.path, is_real)
         except OSError as error:
             failures[_reason(error)] += 1
             continue
