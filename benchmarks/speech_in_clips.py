@@ -6,10 +6,12 @@
 are laid, with pauses in between (4 s on average, ``--pause``), over dogs that bark every few
 seconds (ESC-50, clips of all folds), 0 to 30 dB below the barks, and over a floor of faint noise.
 The engine finds events, and the clip sink cuts their clips, as ``streamclf file --clips`` does; its
-judge of speech has several thresholds and margins. A clip holds speech if `LEAST_S` of it are active speech: frames of 20 ms within
-`ACTIVE_DB` of the loudest of their recording. Missed is such a clip that is written. Levels are
-those of active frames. Each cell holds the part of the clips with speech that are missed, and the
-seconds of active speech in them.
+judge of speech has several thresholds and margins.
+
+A clip holds speech if `LEAST_S` of it are active speech: frames of 20 ms within `ACTIVE_DB` of the
+loudest of their recording. Missed is such a clip that is written. Levels are those of active
+frames. Each cell holds the part of the clips with speech that are missed, and the seconds of active
+speech in them.
 
 The rows "none" are what is paid for it: the part of the clips of the same dogs, without any speech,
 that are withheld. ``--over all`` takes ESC-50's other sounds in place of dogs.
