@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, TypeAlias
 
 from streamclf.core.records import (
@@ -23,6 +23,7 @@ from streamclf.core.records import (
 from streamclf.core.stats import Statistics
 from streamclf.pipeline.levels import LevelMeter, LevelPiece
 from streamclf.sinks.base import Sink
+from streamclf.store.clips import NOTE_CLIP, state_clip
 from streamclf.store.minutes import Minute, MinuteCounter, to_us
 from streamclf.store.recordings import StoredRecording, hash_model
 from streamclf.store.writers import CLOSE_EVENTS
@@ -93,6 +94,17 @@ _MOVE_REVIEWS = f"""
 UPDATE reviews SET event_id = ({_SAME_EVENT})
 WHERE event_id IN (SELECT id FROM events WHERE run_id IN ({_OLDER})) AND EXISTS ({_SAME_EVENT})"""
 """What somebody said of an event holds for the same event of a recording that is heard again."""
+_KEEP_CLIPS = f"""
+UPDATE clips SET kept = 1 WHERE event_id IN (
+    SELECT new.id FROM clips AS before JOIN events AS old ON old.id = before.event_id
+    JOIN events AS new ON new.run_id = {_RUN} AND new.label = old.label AND new.onset = old.onset
+    WHERE before.kept AND old.run_id IN ({_OLDER}))"""
+_SAME_EVENT_OF_CLIP = _SAME_EVENT.replace("reviews.", "clips.")
+_MOVE_CLIPS = f"""
+UPDATE OR IGNORE clips SET event_id = ({_SAME_EVENT_OF_CLIP})
+WHERE event_id IN (SELECT id FROM events WHERE run_id IN ({_OLDER}))
+  AND EXISTS ({_SAME_EVENT_OF_CLIP})"""
+"""So does that its clip is kept; a clip that was not written again is that of the same event."""
 
 
 class StoreSink(Sink):
@@ -324,6 +336,26 @@ class StoreSink(Sink):
         except (OverflowError, OSError, ValueError):  # a year that no clock knows
             return None
 
+    def note_clip(
+        self, stream: StreamStarted, event: SoundEvent, folder: Path, path: PurePath, n_bytes: int
+    ) -> None:
+        """Note that the clip of an event was written; from any thread, and after the run as well.
+
+        Args:
+            stream: Stream of the event, one that this sink was given.
+            event: The event, which this sink was given or is given before it ends.
+            folder: Folder of the clips.
+            path: The file, below that folder.
+            n_bytes: Its size.
+        """
+        with self._lock:
+            run = self._run if stream is self._stream else stream.run
+            values = state_clip(
+                run, event.label, event.onset, folder, path, n_bytes, time.time_ns() // 1000
+            )
+            self._waiting.append((NOTE_CLIP, values))
+        self._wake_if_live()
+
     def end(self, statistics: Statistics, *, whole: bool = True) -> None:
         """End the run of a recording, and wait until it is written.
 
@@ -361,7 +393,10 @@ class StoreSink(Sink):
             (_END_RUN, {"run": self._run, "state": state}),
         ]
         if state == "ended" and self._recording is not None:
-            ending += [(_MOVE_REVIEWS, {"run": self._run}), (_DELETE_OLDER, {"run": self._run})]
+            ending += [
+                (sql, {"run": self._run})
+                for sql in (_MOVE_REVIEWS, _KEEP_CLIPS, _MOVE_CLIPS, _DELETE_OLDER)
+            ]
         # The rows of a run that follows come after these.
         self._opening = [*self._opening, *self._waiting, *ending]
         self._waiting, self._changed, self._minutes = [], {}, None
