@@ -26,7 +26,8 @@ from streamclf.runs.interrupts import Interrupts
 from streamclf.runs.outputs import (
     check_clips,
     check_outputs,
-    make_clip_sinks,
+    make_audio_sinks,
+    open_batch_store,
     open_sinks,
     write_stats,
 )
@@ -79,6 +80,7 @@ def file(
 
     with (
         Bars(len(paths)) as bars,
+        open_batch_store(outputs) as store,
         open_sinks(outputs, outputs.shared, default=_default_format(), bars=bars) as sinks,
         Interrupts(stop) as interrupts,
         closing(_own_files(outputs)) as files,
@@ -90,7 +92,7 @@ def file(
             bars,
             interrupted=lambda: interrupts.happened,
             on_end=files.publish,
-            audio_sinks=lambda: make_clip_sinks(outputs),
+            audio_sinks=lambda: make_audio_sinks(outputs, store),
             averages=outputs.needs_averages(card),
         )
     for partial in files.unfinished:

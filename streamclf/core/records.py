@@ -33,6 +33,21 @@ class StreamClock(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class ModelIdentity:
+    """The model that hears a stream.
+
+    Attributes:
+        name: Name on its card.
+        version: Version on its card.
+        file: Path of its file; empty where it has none.
+    """
+
+    name: str
+    version: str
+    file: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class StreamStarted:
     """Beginning of a stream: the first record of each, before its first audio, gap or notice.
 
@@ -56,6 +71,7 @@ class StreamStarted:
         run: Name that tells this run over a live source from others; empty for recordings, whose
             events are the same in each run.
         position: Index of the first sample; above 0 where the stream continues another one.
+        model: The model; None where it is unknown.
     """
 
     source: str
@@ -71,6 +87,7 @@ class StreamStarted:
     temperature: float = 1.0
     run: str = ""
     position: int = 0
+    model: ModelIdentity | None = None
 
     def display_name(self, label: str) -> str:
         """Return the name shown to people for a label."""

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 from streamclf.core.card import Card
 from streamclf.core.local_clock import LocalClock
-from streamclf.core.records import StreamStarted
+from streamclf.core.records import ModelIdentity, StreamStarted
 from streamclf.sources.base import Source
 
 
@@ -18,6 +18,7 @@ def announce(
     thresholds: Mapping[str, float],
     clock: LocalClock,
     position: int = 0,
+    model_file: str = "",
 ) -> StreamStarted:
     """Describe the stream that a source is about to deliver.
 
@@ -27,6 +28,7 @@ def announce(
         thresholds: Averaged score at which an event begins, for the labels of requested events.
         clock: The clock of a live stream.
         position: Position of the first sample, at the model's rate.
+        model_file: Path of the model's file; empty where it has none.
     """
     live = source.live
     started = clock.moment(0) if live else source.started
@@ -44,6 +46,7 @@ def announce(
         temperature=card.temperature if card.activation == "softmax" else 1.0,
         run=_name_run(started) if live else "",
         position=position,
+        model=ModelIdentity(card.name, card.version, model_file),
     )
 
 

@@ -141,7 +141,9 @@ class Engine:
             source: An open source; the first audio of a live one must have arrived.
             position: Position of the first sample, at the model's rate.
         """
-        return announce(source, self.card, self.onset_thresholds, self.clock, position)
+        model = getattr(self.scorer, "model", None)  # a scorer of the library's user may have none
+        file = "" if model is None else str(model.path)
+        return announce(source, self.card, self.onset_thresholds, self.clock, position, file)
 
     def _hop(self, settings: Settings) -> int:
         return effective_hop(settings, self.scorer)

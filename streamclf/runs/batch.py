@@ -98,7 +98,8 @@ def run_recordings(
         _run_in_turn(
             engines[0],
             paths,
-            lambda path: [*sinks_for(path), *audio_sinks()],
+            sinks_for,
+            audio_sinks,
             bars,
             report,
             interrupted,
@@ -124,6 +125,7 @@ def _run_in_turn(
     engine: Engine,
     paths: Sequence[Path],
     sinks_for: Callable[[Path], list[Sink]],
+    audio_sinks: Callable[[], list[Sink]],
     bars: Bars,
     report: BatchReport,
     interrupted: Callable[[], bool],
@@ -133,11 +135,12 @@ def _run_in_turn(
         if interrupted():
             break
         sinks: list[Sink] = []
+        own: list[Sink] = []
         try:
             with open_recording(path) as recording:
                 bars.begin(recording.name, recording.duration_s)
-                sinks = sinks_for(path)
-                _run_alone(engine, recording, sinks, bars, interrupted)
+                sinks, own = sinks_for(path), audio_sinks()
+                _run_alone(engine, recording, [*sinks, *own], bars, interrupted)
         except SourceError as error:
             report.failures.append(str(error))
         else:
@@ -148,7 +151,9 @@ def _run_in_turn(
             engine.statistics = Statistics(engine.card.sample_rate)
             bars.end(report.n_done + len(report.failures))
         whole = not interrupted()
-        _end(sinks, statistics, whole=whole)
+        _end([*sinks, *own], statistics, whole=whole)
+        for sink in own:
+            sink.close()
         if whole:
             on_end(path)
 

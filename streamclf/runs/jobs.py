@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from queue import SimpleQueue
 
-from streamclf.core.errors import SourceError
+from streamclf.core.errors import SinkError, SourceError
 from streamclf.core.records import Average, Result, StreamStarted
 from streamclf.core.stats import Statistics
 from streamclf.pipeline.engine import Engine
@@ -72,8 +72,9 @@ class Job:
             stopped: Returns whether the batch has been stopped.
             audio_sinks: Makes the sinks that also need the recording's audio.
         """
+        sinks: list[Sink] = []
         try:
-            self._listen(engine, stopped, audio_sinks)
+            self._listen(engine, stopped, audio_sinks, sinks)
             self.whole = not stopped()
         except SourceError as error:
             self.error = error
@@ -86,21 +87,32 @@ class Job:
         finally:
             self.statistics = engine.statistics
             engine.statistics = Statistics(engine.card.sample_rate)
+            self._end(sinks)
             self._opened.put(False)
             self.results.finish()
+
+    def _end(self, sinks: Sequence[Sink]) -> None:
+        """End the sinks of this thread; their error is raised in the reader, as any other."""
+        try:
+            for sink in sinks:
+                sink.end(self.statistics, whole=self.whole)
+                sink.close()
+        except SinkError as error:
+            self.error, self.whole = self.error or error, False
 
     def _listen(
         self,
         engine: Engine,
         stopped: Callable[[], bool],
         audio_sinks: Callable[[], Sequence[Sink]],
+        sinks: list[Sink],
     ) -> None:
         with open_recording(self.path) as recording:
             self.name, self.duration_s = recording.name, recording.duration_s
             spool_sink = _SpoolSink(self, stopped, recording.stop)
-            sinks = [*audio_sinks(), spool_sink]
+            sinks += audio_sinks()
             self._opened.put(True)
-            run_stream(engine, recording, sinks, say=lambda message: None)
+            run_stream(engine, recording, [*sinks, spool_sink], say=lambda message: None)
 
 
 class _SpoolSink(Sink):

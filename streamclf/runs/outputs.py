@@ -28,6 +28,7 @@ from streamclf.sinks.output_files import (
 
 if TYPE_CHECKING:
     from streamclf.sinks.live.live_outputs import LiveOutputs
+    from streamclf.store.store import Store
 
 
 def open_files(
@@ -35,7 +36,8 @@ def open_files(
 ) -> list[Sink]:
     """Open sinks for files and scores; the caller closes them with `close_sinks`.
 
-    A live run also gets a sink for clips. In a batch `make_clip_sinks` makes it for each recording.
+    A live run also gets sinks for clips and the store. In a batch `make_audio_sinks` makes them for
+    each recording.
 
     Raises:
         UsageError: A file exists already.
@@ -51,6 +53,11 @@ def open_files(
             sinks.append(
                 open_scores(outputs.scores, overwrite=outputs.overwrite, live_outputs=live_outputs)
             )
+        if outputs.store is not None and live_outputs is not None:
+            from streamclf.store.store import Store
+
+            store = Store(outputs.store, report=live_outputs.report, live=True)
+            sinks.append(store.sink(on_close=store.close))
         if outputs.clips is not None and live_outputs is not None:
             from streamclf.sinks.clips.clips import BackgroundClips
 
@@ -194,13 +201,32 @@ def check_clips(outputs: OutputOptions, card: Card) -> None:
         )
 
 
-def make_clip_sinks(outputs: OutputOptions) -> list[Sink]:
-    """Make the sink for the clips of one recording, if clips are requested."""
-    if outputs.clips is None:
-        return []
-    from streamclf.sinks.clips.clips import ClipSink
+@contextmanager
+def open_batch_store(outputs: OutputOptions) -> Iterator[Store | None]:
+    """Open the store of a batch, and close it at the end; None if no store is requested.
 
-    return [ClipSink(outputs.clips)]
+    Raises:
+        StoreError: The store cannot be opened.
+    """
+    if outputs.store is None:
+        yield None
+        return
+    from streamclf.store.store import Store
+
+    with Store(outputs.store, report=say, live=False) as store:
+        yield store
+
+
+def make_audio_sinks(outputs: OutputOptions, store: Store | None) -> list[Sink]:
+    """Make the sinks of one recording that need its audio: its clips, and its part of the store."""
+    sinks: list[Sink] = []
+    if outputs.clips is not None:
+        from streamclf.sinks.clips.clips import ClipSink
+
+        sinks.append(ClipSink(outputs.clips))
+    if store is not None:
+        sinks.append(store.sink())
+    return sinks
 
 
 def is_done(outputs: OutputOptions, recording: Path) -> bool:

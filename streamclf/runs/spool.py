@@ -98,9 +98,9 @@ def _describe(error: OSError) -> str:
 _KINDS: dict[str, Any] = {
     kind.__name__: kind
     for kind in (
-        records.StreamStarted, records.Average, records.Scores, records.EventBegan,
-        records.EventOngoing, records.SoundEvent, records.Gap, records.Notice, records.Change,
-        Thresholds, Threshold, Unknown,
+        records.StreamStarted, records.ModelIdentity, records.Average, records.Scores,
+        records.EventBegan, records.EventOngoing, records.SoundEvent, records.Gap, records.Notice,
+        records.Change, Thresholds, Threshold, Unknown,
     )
 }  # fmt: skip
 _KIND, _ARRAY, _MAPPING, _MOMENT = "kind", "array", "mapping", "moment"

@@ -33,6 +33,7 @@ class OutputOptions:
         begins: Whether there are lines for events that begin, too.
         scores: For those of each window.
         stats: For what was heard and lost.
+        store: File that remembers what was heard, see `streamclf.store`.
         clips: Folder for the audio of each event.
         overwrite: Whether files that are there are replaced.
         clips_limit: What the clips' folder may hold (live), such as ``20GB``.
@@ -83,6 +84,13 @@ class OutputOptions:
         "--stats",
         metavar="FILE",
         help="Write statistics of the audio that was heard and lost, as JSON.",
+    )
+    store: Path | None = option(
+        None,
+        "--store",
+        metavar="FILE",
+        help="Also remember events, gaps and levels in this store (a SQLite file), which heard "
+        "asks.",
     )
     clips: Path | None = option(
         None,
@@ -169,7 +177,7 @@ class OutputOptions:
     @property
     def written(self) -> bool:
         """Whether anything is written besides standard output."""
-        return bool(self.files or self.scores or self.clips or self.stats)
+        return bool(self.files or self.scores or self.clips or self.stats or self.store)
 
     def needs_averages(self, card: Card) -> bool:
         """Whether an output holds more than events and gaps: something of every window."""

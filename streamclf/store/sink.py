@@ -1,0 +1,450 @@
+"""Sink that hands a stream's events, gaps and minutes to the store's writer."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from streamclf.core.records import (
+    Block,
+    EventBegan,
+    EventOngoing,
+    Gap,
+    ModelIdentity,
+    Result,
+    SoundEvent,
+    StreamStarted,
+)
+from streamclf.core.stats import Statistics
+from streamclf.sinks.base import Sink
+from streamclf.store.minutes import Minute, MinuteCounter, to_us
+
+Statement: TypeAlias = tuple[str, dict[str, Any]]
+"""An SQL statement and its named values."""
+
+LIMIT_EVENTS = 100_000
+"""Most begins, ends and gaps of a stream that wait to be written, some 30 MB."""
+
+_RUN = "(SELECT id FROM runs WHERE token = :run)"
+_INSERT_RUN = """
+INSERT INTO runs (token, source_id, model_id, recording_id, writer, sample_rate, first_position,
+                  begun_us, utc_offset_min, state)
+VALUES (:run, (SELECT id FROM sources WHERE name = :source),
+        (SELECT id FROM models WHERE sha256 = :sha256),
+        (SELECT id FROM recordings WHERE path = :path),
+        :writer, :sample_rate, :first_position, :begun_us, :utc_offset_min, 'open')"""
+_COUNT = """
+UPDATE runs SET elapsed_samples = :elapsed, heard_samples = :heard, gap_samples = :gap,
+                rows_lost = :lost, begun_us = :begun_us, utc_offset_min = :utc_offset_min
+WHERE token = :run"""
+_EVENT = f"""
+INSERT INTO events (run_id, source_id, label, onset_us, offset_us, utc_offset_min, began_us, score,
+                    highest_score, onset, offset, short, state)
+VALUES ({_RUN}, (SELECT source_id FROM runs WHERE token = :run), :label, :onset_us, :offset_us,
+        :utc_offset_min, :began_us, :score, :highest_score, :onset, :offset, :short, :state)
+ON CONFLICT (run_id, label, onset) DO UPDATE SET
+    onset_us = excluded.onset_us, offset_us = excluded.offset_us,
+    highest_score = excluded.highest_score, offset = excluded.offset, short = excluded.short,
+    state = excluded.state"""
+_GAP = f"""
+INSERT INTO gaps (run_id, position, n_samples, begun_us, cause)
+VALUES ({_RUN}, :position, :n_samples, :begun_us, :cause)"""
+_MINUTE = f"""
+INSERT INTO levels (run_id, position, minute_us, utc_offset_min, heard_samples)
+VALUES ({_RUN}, :position, :minute_us, :utc_offset_min, :heard)
+ON CONFLICT (run_id, position) DO UPDATE SET heard_samples = excluded.heard_samples"""
+_CUT_EVENTS = f"""
+UPDATE events SET state = 'cut', offset = max(onset, :end), offset_us = max(onset_us, :end_us)
+WHERE run_id = {_RUN} AND state = 'open'"""
+_END_RUN = "UPDATE runs SET state = :state WHERE token = :run"
+_OLDER = f"""
+SELECT id FROM runs
+WHERE recording_id = (SELECT recording_id FROM runs WHERE token = :run)
+  AND model_id = (SELECT model_id FROM runs WHERE token = :run)
+  AND state != 'open' AND id != {_RUN}"""
+_DELETE_OLDER = f"DELETE FROM runs WHERE id IN ({_OLDER})"
+_SAME_EVENT = f"""
+SELECT new.id FROM events AS old JOIN events AS new
+    ON new.run_id = {_RUN} AND new.label = old.label AND new.onset = old.onset
+WHERE old.id = reviews.event_id"""
+_MOVE_REVIEWS = f"""
+UPDATE reviews SET event_id = ({_SAME_EVENT})
+WHERE event_id IN (SELECT id FROM events WHERE run_id IN ({_OLDER})) AND EXISTS ({_SAME_EVENT})"""
+"""What somebody said of an event holds for the same event of a recording that is heard again."""
+
+
+@dataclass(frozen=True)
+class StoredRecording:
+    """A recording as the store knows it.
+
+    Attributes:
+        path: Absolute path.
+        n_bytes: Size of the file.
+        modified_us: Time of its last change, in microseconds UTC.
+    """
+
+    path: str
+    n_bytes: int
+    modified_us: int
+
+    @classmethod
+    def of(cls, path: Path) -> StoredRecording:
+        """Describe a recording.
+
+        Raises:
+            OSError: It cannot be found.
+        """
+        status = path.stat()
+        return cls(text_of(path.absolute()), status.st_size, status.st_mtime_ns // 1000)
+
+    @property
+    def source(self) -> str:
+        """Name of its source, the folder that it lies in."""
+        return str(Path(self.path).parent)
+
+
+def text_of(path: Path) -> str:
+    """Write a path as text that any file can hold; a name that is not UTF-8 is escaped."""
+    return str(path).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+@lru_cache(maxsize=32)
+def hash_model(model: ModelIdentity | None) -> str:
+    """Return the SHA-256 of a model's file; of its name where there is no file."""
+    digest = hashlib.sha256()
+    if model is None:
+        return digest.hexdigest()
+    try:
+        with Path(model.file).open("rb") as file:
+            while chunk := file.read(1 << 20):
+                digest.update(chunk)
+    except OSError:
+        digest = hashlib.sha256(f"{model.name}\0{model.version}".encode())
+    return digest.hexdigest()
+
+
+class StoreSink(Sink):
+    """Sink of one stream after another, written by the store's thread.
+
+    What is to be written waits here. Minutes and counts replace their older values, so an outage of
+    the disk costs memory by its events alone, up to `LIMIT_EVENTS`; what comes beyond is lost and
+    counted.
+
+    Args:
+        writer: Name of this process in the store.
+        source: Name of the source; None takes the stream's own.
+        live: Whether audio cannot wait. Otherwise a full memory waits for the disk.
+        wake: Called when something is to be written soon.
+        flush: Called to wait until all is written, in runs that are not live.
+        on_close: Called when the sink has been closed.
+    """
+
+    def __init__(
+        self,
+        writer: str,
+        source: str | None,
+        *,
+        live: bool,
+        wake: Callable[[], None],
+        flush: Callable[[], None],
+        on_close: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._writer, self._source, self._live = writer, source, live
+        self._wake, self._flush, self._on_close = wake, flush, on_close
+        self._lock = threading.Lock()
+        self._stream: StreamStarted | None = None
+        self._run = ""
+        self._recording: StoredRecording | None = None
+        self._minutes: MinuteCounter | None = None
+        self._changed: dict[int, Minute] = {}
+        self._first: int | None = None
+        self._end = self._heard = self._gap = self._lost = self._n_lost = 0
+        self._opening: list[Statement] = []
+        self._waiting: list[Statement] = []
+        self._in_flight: list[Statement] = []
+        self._open_events: dict[tuple[str, int], Statement] = {}
+        self._n_heard = self._n_taken = self._n_written = 0  # items; what counts belong to
+        self._taken: dict[int, int] = {}
+        self.closed = False
+
+    @property
+    def n_lost(self) -> int:
+        """Number of begins, ends and gaps that are lost."""
+        return self._n_lost + (self.n_waiting if self.closed else 0)
+
+    @property
+    def n_waiting(self) -> int:
+        """Number of begins, ends and gaps that are not written yet."""
+        waiting = [*self._in_flight, *self._opening, *self._waiting]
+        return sum(sql in (_EVENT, _GAP) for sql, _ in waiting)
+
+    @property
+    def settled(self) -> bool:
+        """Whether the sink is closed, and all it held is written."""
+        return self.closed and not (self._in_flight or self._opening or self._waiting)
+
+    def begin(self, stream: StreamStarted) -> None:
+        """Begin a run; a run that was open ends."""
+        with self._lock:
+            self._end_run("ended" if self._live else "cut")
+            self._stream = stream
+            self._begin_run(stream.position, stream.run)
+        self._wake_if_live()
+
+    def _wake_if_live(self) -> None:
+        """Have it written soon; a run that is not live is written at its end."""
+        if self._live:
+            self._wake()
+
+    def _begin_run(self, position: int, token: str = "") -> None:
+        stream = self._stream
+        assert stream is not None
+        self._run = token or f"{self._writer}-{secrets.token_hex(4)}"
+        self._first, self._end = None, position
+        self._heard = self._gap = self._lost = 0
+        self._minutes = MinuteCounter(stream)
+        self._changed = {}
+        self._open_events = {}
+        self._recording = None
+        if not stream.live:
+            try:
+                self._recording = StoredRecording.of(Path(stream.source))
+            except (OSError, ValueError):  # it has gone since, or has a name that is no path
+                self._recording = None
+        self._state_run(position)
+
+    def _state_run(self, position: int) -> None:
+        """Note the rows that a run's other rows refer to."""
+        stream, recording = self._stream, self._recording
+        assert stream is not None
+        source = self._source or (recording.source if recording else stream.source)
+        model = stream.model or ModelIdentity("unknown", "")
+        self._opening += [
+            ("INSERT OR IGNORE INTO sources (name) VALUES (:name)", {"name": source}),
+            (
+                "INSERT OR IGNORE INTO models (name, version, sha256) VALUES (:name, :version, "
+                ":sha256)",
+                {"name": model.name, "version": model.version, "sha256": model},
+            ),
+        ]
+        if recording:
+            self._opening.append(
+                (
+                    "INSERT INTO recordings (path, bytes, modified_us) VALUES (:path, :bytes, "
+                    ":modified_us) ON CONFLICT (path) DO UPDATE SET bytes = excluded.bytes, "
+                    "modified_us = excluded.modified_us",
+                    {
+                        "path": recording.path,
+                        "bytes": recording.n_bytes,
+                        "modified_us": recording.modified_us,
+                    },
+                )
+            )
+        begun_us, offset_min = to_us(stream.moment(position))
+        values = {
+            "run": self._run, "source": source, "sha256": model,
+            "path": recording.path if recording else None, "writer": self._writer,
+            "sample_rate": stream.sample_rate, "first_position": position,
+            "begun_us": begun_us, "utc_offset_min": offset_min,
+        }  # fmt: skip
+        self._opening.append((_INSERT_RUN, values))
+
+    def hear(self, item: Block | Gap) -> None:
+        """Count audio and gaps."""
+        with self._lock:
+            if self._minutes is None:
+                return
+            if self._first is None:
+                self._first = item.position
+            self._end = item.end
+            self._n_heard += 1
+            if isinstance(item, Gap):
+                self._gap += item.n_samples
+                self._add_gap(item)
+            else:
+                self._heard += item.n_samples
+                for minute in self._minutes.add(item):
+                    self._changed[minute.position] = minute
+        if isinstance(item, Gap):
+            self._wake_if_live()
+
+    def _add_gap(self, gap: Gap) -> None:
+        begun_us, _ = to_us(self._moment(gap.position))
+        values = {
+            "run": self._run, "position": gap.position, "n_samples": gap.n_samples,
+            "begun_us": begun_us, "cause": gap.cause,
+        }  # fmt: skip
+        # A gap that were lost would break the sums: there is always room for one more.
+        self._waiting.append((_GAP, values))
+
+    def write(self, result: Result) -> None:
+        """Note an event's begin or end.
+
+        Raises:
+            StoreError: The store cannot be written, in a run that is not live.
+        """
+        if not isinstance(result, EventBegan | EventOngoing | SoundEvent):
+            return
+        with self._lock:
+            full = len(self._waiting) >= LIMIT_EVENTS
+        if full and not self._live:
+            self._flush()
+        with self._lock:
+            if len(self._waiting) >= LIMIT_EVENTS:
+                self._lost += 1
+                self._n_lost += 1
+                return
+            self._waiting.append(self._state_event(result))
+        self._wake_if_live()
+
+    def _state_event(self, event: EventBegan | EventOngoing | SoundEvent) -> Statement:
+        key = (event.label, event.onset)
+        before = self._open_events.get(key)
+        began = before[1] if before else {}
+        onset_us, offset_min = to_us(self._moment(event.onset))
+        ended = isinstance(event, SoundEvent)
+        offset = event.offset if isinstance(event, SoundEvent) else None
+        values = {
+            "run": self._run, "label": event.label, "onset": event.onset, "offset": offset,
+            "onset_us": onset_us,
+            "offset_us": to_us(self._moment(offset))[0] if offset is not None else None,
+            "utc_offset_min": offset_min, "score": began.get("score", event.score),
+            "highest_score": event.score,
+            "began_us": began.get("began_us", self._now_us() if not ended else None),
+            "short": int(isinstance(event, SoundEvent) and event.short),
+            "state": "ended" if ended else "open",
+        }  # fmt: skip
+        statement = (_EVENT, values)
+        if ended:
+            self._open_events.pop(key, None)
+        else:
+            self._open_events[key] = statement
+        return statement
+
+    def _now_us(self) -> int | None:
+        return time.time_ns() // 1000 if self._live else None
+
+    def _moment(self, position: int) -> Any:
+        assert self._stream is not None
+        return self._stream.moment(position)
+
+    def end(self, statistics: Statistics, *, whole: bool = True) -> None:
+        """End the run of a recording, and wait until it is written.
+
+        Raises:
+            StoreError: The store cannot be written.
+        """
+        with self._lock:
+            self._end_run("ended" if whole else "cut")
+        self._wake()
+        if not self._live:
+            self._flush()
+
+    def finish(self) -> None:
+        """End the run; the store's writer writes what waits."""
+        with self._lock:
+            if not self.closed:
+                self._end_run("ended" if self._live else "cut")
+            self.closed = True
+        self._wake()
+
+    def close(self) -> None:
+        """End the run, see `finish`; the store's own `close` waits for it."""
+        self.finish()
+        self._on_close()
+
+    def _end_run(self, state: str) -> None:
+        if self._minutes is None:
+            return
+        end_us = to_us(self._moment(self._end))[0]
+        ending: list[Statement] = [
+            *self._state_counts(),
+            (_CUT_EVENTS, {"run": self._run, "end": self._end, "end_us": end_us}),
+            (_END_RUN, {"run": self._run, "state": state}),
+        ]
+        if state == "ended" and self._recording is not None:
+            ending += [(_MOVE_REVIEWS, {"run": self._run}), (_DELETE_OLDER, {"run": self._run})]
+        # The rows of a run that follows come after these.
+        self._opening = [*self._opening, *self._waiting, *ending]
+        self._waiting, self._changed, self._minutes = [], {}, None
+
+    def _state_counts(self) -> list[Statement]:
+        """Return statements for the minutes that changed and for the run's counts."""
+        statements: list[Statement] = [
+            (
+                _MINUTE,
+                {
+                    "run": self._run,
+                    "position": minute.position,
+                    "minute_us": minute.minute_us,
+                    "utc_offset_min": minute.utc_offset_min,
+                    "heard": minute.heard,
+                },
+            )
+            for minute in self._changed.values()
+        ]
+        first = self._first if self._first is not None else self._end
+        begun_us, offset_min = to_us(self._moment(first))
+        values = {
+            "run": self._run, "elapsed": self._end - first, "heard": self._heard,
+            "gap": self._gap, "lost": self._lost, "begun_us": begun_us,
+            "utc_offset_min": offset_min,
+        }  # fmt: skip
+        return [*statements, (_COUNT, values)]
+
+    # The methods below are called by the store's thread.
+
+    def take(self) -> list[Statement]:
+        """Return what is to be written together, in order; empty if nothing has changed.
+
+        The same statements are returned again, with those that have come since, until `acknowledge`
+        is called.
+        """
+        with self._lock:
+            self._in_flight += [*self._opening, *self._waiting]
+            self._opening, self._waiting = [], []
+            statements = list(self._in_flight)
+            # Newer counts replace older ones, so those that could not be written are not kept.
+            self._n_taken = self._n_heard
+            self._taken = {minute.position: minute.heard for minute in self._changed.values()}
+            if self._minutes is not None and self._n_heard > self._n_written:
+                statements += self._state_counts()
+        return [(sql, _with_hash(values)) for sql, values in statements]
+
+    def acknowledge(self) -> None:
+        """Forget what `take` returned, because it has been written."""
+        with self._lock:
+            self._in_flight = []
+            self._n_written = self._n_taken
+            for position, heard in self._taken.items():
+                minute = self._changed.get(position)
+                if minute is not None and minute.heard == heard:
+                    del self._changed[position]
+
+    def begin_anew(self) -> None:
+        """State the run that is open as a new one, because the store that held it is no more.
+
+        Its events that still sound, and what had not been written yet, are stated again.
+        """
+        with self._lock:
+            self._in_flight, self._opening, self._waiting = [], [], []
+            if self._minutes is None:
+                return
+            sounding = list(self._open_events.items())
+            self._begin_run(self._end)
+            for key, (sql, values) in sounding:
+                self._open_events[key] = (sql, {**values, "run": self._run})
+            self._waiting = list(self._open_events.values())
+
+
+def _with_hash(values: dict[str, Any]) -> dict[str, Any]:
+    """Replace a model by the hash of its file, which is read in the store's thread."""
+    model = values.get("sha256")
+    return {**values, "sha256": hash_model(model)} if isinstance(model, ModelIdentity) else values

@@ -1,0 +1,327 @@
+"""The store of a process: one file, one thread that writes it, a sink for each stream."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Self
+
+from streamclf.core.errors import StoreError
+from streamclf.core.text_format import format_count, format_length
+from streamclf.store.database import (
+    DamagedStoreError,
+    connect,
+    is_damage,
+    reason_of,
+    set_aside,
+    transaction,
+)
+from streamclf.store.sink import Statement, StoreSink
+from streamclf.store.writers import WriterLock, close_dead_runs
+
+COUNT_EVERY_S = 10.0
+"""Seconds between two writes while no event begins or ends; a kill loses the counts of this time at
+most. It is not shorter, because each write wears a memory card."""
+RETRY_FIRST_S, RETRY_LIMIT_S = 0.2, 10.0
+"""First and longest pause, in seconds, between two tries to write."""
+GIVE_UP_S = 30.0
+"""Seconds after which a run that is not live gives up writing."""
+CLOSE_S = 5.0
+"""Longest wait, in seconds, for the last rows to be written when the store closes."""
+
+
+class Store:
+    """An open store that is written.
+
+    Audio never waits for it: sinks keep what a thread writes, all of a moment in one transaction.
+    So after a kill at any moment the store's sums are right, and the next start closes what was
+    open.
+
+    Args:
+        path: The file, which is made if it is not there.
+        report: Called with one line about each failure and recovery, from any thread.
+        live: Whether audio cannot wait. Otherwise a sink waits for the disk, and an error of the
+            disk that lasts for `GIVE_UP_S` is raised.
+
+    Attributes:
+        path: As given.
+
+    Raises:
+        StoreError: The store cannot be opened or written.
+    """
+
+    def __init__(self, path: Path, *, report: Callable[[str], None], live: bool) -> None:
+        self.path = path
+        self._report, self._live = report, live
+        self._connection, self._lock = _open(path, report)
+        self._inode = _inode(path)
+        self._sinks: list[StoreSink] = []
+        self._changed = threading.Condition()
+        self._requested = self._written = 0
+        self._urgent = False
+        self._close_by: float | None = None
+        self._closed = False
+        self._failed_at: float | None = None
+        self._error: StoreError | None = None
+        self._thread = threading.Thread(target=self._work, name="streamclf-store", daemon=True)
+        self._thread.start()
+
+    def sink(
+        self, source: str | None = None, on_close: Callable[[], None] = lambda: None
+    ) -> StoreSink:
+        """Make a sink for one stream after another.
+
+        Args:
+            source: Name of the source; None takes each stream's own name, and for a recording the
+                folder that it lies in.
+            on_close: Called when the sink has been closed, such as the store's own `close`.
+        """
+        sink = StoreSink(
+            self._lock.token,
+            source,
+            live=self._live,
+            wake=self._wake,
+            flush=self.flush,
+            on_close=on_close,
+        )
+        with self._changed:
+            self._sinks = [*(each for each in self._sinks if not each.settled), sink]
+        return sink
+
+    def flush(self) -> None:
+        """Wait until all that sinks hold now is written.
+
+        Raises:
+            StoreError: It cannot be written.
+        """
+        with self._changed:
+            self._requested += 1
+            mine = self._requested
+            self._changed.notify_all()
+            self._changed.wait_for(
+                lambda: self._written >= mine or self._error or not self._thread.is_alive()
+            )
+            if self._error:
+                raise self._error
+            if self._written < mine:
+                raise StoreError(f"{self.path}: is written no more; what was written is kept")
+
+    def _wake(self) -> None:
+        with self._changed:
+            self._urgent = True
+            self._changed.notify_all()
+
+    def close(self) -> None:
+        """End all runs, write what waits, and release the file. Safe to call twice.
+
+        Rows that cannot be written in time are counted and reported.
+        """
+        if self._closed:
+            return
+        self._closed = True
+        for sink in self._sinks:
+            sink.finish()
+        with self._changed:
+            self._close_by = time.monotonic() + CLOSE_S
+            self._changed.notify_all()
+        self._thread.join(CLOSE_S + RETRY_FIRST_S)
+        n_waiting = sum(sink.n_waiting for sink in self._sinks)
+        if n_waiting:
+            self._report(
+                f"warning: {self.path}: {format_count(n_waiting, 'row')} could not be written "
+                "before the end, and are lost"
+            )
+        n_lost = sum(sink.n_lost for sink in self._sinks)
+        if n_lost > n_waiting:
+            self._report(f"warning: {self.path}: lost {format_count(n_lost, 'row')} in all")
+        if not self._thread.is_alive():
+            self._lock.release()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    # The methods below run in the thread.
+
+    def _work(self) -> None:
+        try:
+            while self._write_next():
+                pass
+        except Exception as error:  # any error, because nothing else would report it
+            self._report(
+                f"warning: {self.path}: is written no more, by a mistake in streamclf itself: "
+                f"{type(error).__name__}: {error}; all else goes on"
+            )
+        finally:
+            with suppress(sqlite3.Error):
+                self._connection.close()
+            with self._changed:
+                self._changed.notify_all()
+
+    def _write_next(self) -> bool:
+        """Wait for changes, and write them; False at the end."""
+        with self._changed:
+            self._changed.wait_for(
+                lambda: self._urgent or self._requested > self._written or self._close_by,
+                COUNT_EVERY_S,
+            )
+            self._urgent = False
+            requested, ending, sinks = self._requested, self._close_by is not None, self._sinks
+        pause_s = RETRY_FIRST_S
+        while not self._write(sinks):
+            if self._gives_up():
+                return False
+            self._pause(pause_s)
+            pause_s = min(2 * pause_s, RETRY_LIMIT_S)
+        with self._changed:
+            self._written = requested
+            self._changed.notify_all()
+        return not ending
+
+    def _write(self, sinks: list[StoreSink]) -> bool:
+        """Write what the sinks hold, all or nothing; False if it has to be tried again."""
+        try:
+            if self._inode != _inode(self.path):
+                self._report(f"warning: {self.path}: was moved or deleted; a new store begins")
+                self._begin_anew(sinks)
+            self._execute([statement for sink in sinks for statement in sink.take()])
+        except sqlite3.IntegrityError:
+            return self._write_singly(sinks)
+        except sqlite3.DatabaseError as error:
+            if is_damage(error):
+                self._replace(sinks, reason_of(error))
+            else:
+                self._fail(reason_of(error))
+            return False
+        except StoreError as error:
+            self._fail(str(error).removeprefix(f"{self.path}: "))
+            return False
+        for sink in sinks:
+            sink.acknowledge()
+        if self._failed_at is not None:
+            outage = format_length(time.monotonic() - self._failed_at)
+            self._report(f"{self.path}: is written again, after {outage}")
+            self._failed_at = None
+        return True
+
+    def _execute(self, statements: list[Statement]) -> None:
+        if statements:
+            with transaction(self._connection):
+                for sql, values in statements:
+                    self._connection.execute(sql, values)
+
+    def _write_singly(self, sinks: list[StoreSink]) -> bool:
+        """Write each sink's rows by themselves, because some do not fit into the tables.
+
+        That happens when somebody has deleted the rows of a run that is open. The run then begins
+        anew.
+        """
+        for sink in sinks:
+            try:
+                self._execute(sink.take())
+            except sqlite3.IntegrityError as error:
+                self._report(
+                    f"warning: {self.path}: rows of an open run were deleted ({error}): it begins "
+                    "anew"
+                )
+                sink.begin_anew()
+            except sqlite3.DatabaseError as error:
+                self._fail(reason_of(error))
+                return False
+            else:
+                sink.acknowledge()
+        return True
+
+    def _replace(self, sinks: list[StoreSink], reason: str) -> None:
+        """Put a damaged store aside, and begin a new one."""
+        with suppress(sqlite3.Error):
+            self._connection.close()
+        try:
+            self._report(_describe_aside(self.path, reason, set_aside(self.path)))
+            self._begin_anew(sinks)
+        except StoreError as error:
+            self._fail(str(error))
+
+    def _begin_anew(self, sinks: list[StoreSink]) -> None:
+        with suppress(sqlite3.Error):
+            self._connection.close()
+        self._connection = connect(self.path, create=True)
+        self._inode = _inode(self.path)
+        for sink in sinks:
+            sink.begin_anew()
+
+    def _fail(self, reason: str) -> None:
+        if self._failed_at is None:
+            self._failed_at = time.monotonic()
+            self._report(f"warning: {self.path}: cannot be written: {reason}; rows wait in memory")
+
+    def _gives_up(self) -> bool:
+        now = time.monotonic()
+        if self._close_by is not None and now >= self._close_by:
+            return True
+        if self._live or self._failed_at is None or now - self._failed_at < GIVE_UP_S:
+            return False
+        with self._changed:
+            self._error = StoreError(
+                f"{self.path}: could not be written for {GIVE_UP_S:g} s: make room or end what "
+                "locks it, then run again with --resume"
+            )
+            self._changed.notify_all()
+        return True
+
+    def _pause(self, seconds: float) -> None:
+        with self._changed:
+            if self._close_by is None:
+                self._changed.wait_for(lambda: self._close_by is not None, seconds)
+            else:
+                self._changed.wait(min(seconds, RETRY_FIRST_S))
+
+
+def _open(path: Path, report: Callable[[str], None]) -> tuple[sqlite3.Connection, WriterLock]:
+    """Open the store, or a new one in place of a damaged one, and close what a kill left open."""
+    for _ in range(2):
+        try:
+            connection = connect(path, create=True)
+        except DamagedStoreError as error:
+            _put_aside(path, error.reason, report)
+            continue
+        lock = WriterLock(path)
+        try:
+            recovery = close_dead_runs(connection, path)
+            if recovery is not None:
+                report(f"{path}: {recovery.describe()}")
+                (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+                if found != "ok":
+                    raise sqlite3.DatabaseError(str(found).splitlines()[0])
+            return connection, lock
+        except sqlite3.OperationalError as error:
+            connection.close()
+            lock.release()
+            raise StoreError(f"{path}: cannot be written: {reason_of(error)}") from error
+        except sqlite3.DatabaseError as error:
+            connection.close()
+            lock.release()
+            _put_aside(path, reason_of(error), report)
+    raise StoreError(f"{path}: cannot be opened: name another file")
+
+
+def _put_aside(path: Path, reason: str, report: Callable[[str], None]) -> None:
+    report(_describe_aside(path, reason, set_aside(path)))
+
+
+def _describe_aside(path: Path, reason: str, aside: Path) -> str:
+    return f"warning: {path}: is damaged ({reason}): it is now {aside.name}, and a new store begins"
+
+
+def _inode(path: Path) -> tuple[int, int] | None:
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
