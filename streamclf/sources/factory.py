@@ -43,12 +43,39 @@ def open_source(options: SourceOptions, channel: int | None = None) -> Source:
         from streamclf.sources.stream.url_stream import UrlStream
 
         return UrlStream(name, reconnect=options.reconnect)
+    raise _unknown_kind(name)
+
+
+def check_source(options: SourceOptions) -> None:
+    """Check what can be told of a source without opening it.
+
+    Raises:
+        UsageError: The source is of no known kind, or its faults or its speed are out of range.
+    """
+    name = options.source
+    if name is None or name == "-":
+        return
+    if name.startswith("sim:"):
+        from streamclf.sources.simulated.faults import parse_name
+        from streamclf.sources.simulated.paced_clock import check_speed
+
+        parse_name(name.removeprefix("sim:"))
+        check_speed(1.0 if options.speed is None else options.speed)
+    elif "://" in name:
+        from streamclf.sources.stream.url_stream import check_url
+
+        check_url(name)
+    else:
+        raise _unknown_kind(name)
+
+
+def _unknown_kind(name: str) -> UsageError:
     if _exists(name):
-        raise UsageError(
+        return UsageError(
             f"--source {name}: is a file: streamclf file {name} analyses it, "
             f"--source sim:{name} plays it as a microphone"
         )
-    raise UsageError(
+    return UsageError(
         f"--source {mask_url(name)}: must be - (standard input), sim:FILE or a URL such as "
         "rtsp://...; a microphone is chosen by --device"
     )
