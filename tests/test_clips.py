@@ -290,7 +290,7 @@ def test_clips_need_a_folder(streamclf, write_wav, tone_model):
     result = streamclf("file", path, "--model", tone_model, "--clips", "x", "--web")
     assert result.code == 2
     assert (
-        "--output, --scores, --clips, --stats and --format cannot go with the dashboard"
+        "--output, --scores, --clips, --stats, --store and --format cannot go with the"
         in result.err
     )
 

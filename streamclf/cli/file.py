@@ -16,7 +16,7 @@ from streamclf.core.settings import Settings
 from streamclf.core.standard_streams import is_terminal
 from streamclf.core.thresholds import ThresholdOptions
 from streamclf.dashboard.options import ScreenOptions
-from streamclf.model.model_file import Model
+from streamclf.model.model_file import Model, find_model
 from streamclf.model.options import ModelOptions
 from streamclf.pipeline.engine import Engine
 from streamclf.runs.batch import BatchReport, count_jobs, has_spare_core, run_recordings
@@ -63,7 +63,7 @@ def file(
             raise missing[0]
         return _show_recording(screen, paths, model, settings, thresholds, outputs)
     check_outputs(outputs, paths)
-    resumption = _resume(outputs)
+    resumption = _resume(outputs, model)
     if resumption is not None:
         paths = resumption.select_remaining(paths)
         if not (paths or missing):
@@ -140,13 +140,13 @@ def _say_report(report: BatchReport, engine: Engine, opened: Model, outputs: Out
         say_found(report.statistics, engine)
 
 
-def _resume(outputs: OutputOptions) -> Resumption | None:
+def _resume(outputs: OutputOptions, model: ModelOptions) -> Resumption | None:
     """Return what an earlier run has left to do, if this run continues it."""
     if not outputs.resume:
         return None
     from streamclf.runs.resume import Resumption  # which few need
 
-    return Resumption(outputs)
+    return Resumption(outputs, find_model(model.name))
 
 
 def _own_files(outputs: OutputOptions) -> PerRecordingFiles:

@@ -137,8 +137,9 @@ def show_recording(
         )
     if outputs.written or outputs.format:
         raise UsageError(
-            "--output, --scores, --clips, --stats and --format cannot go with the dashboard, where "
-            "settings may change: leave out --ui, or press e in it to export the events"
+            "--output, --scores, --clips, --stats, --store and --format cannot go with the "
+            "dashboard, where settings may change: leave out --ui, or press e in it to export "
+            "the events"
         )
     check_can_reread(paths[0], "the dashboard")
     if screen.web is not None:

@@ -10,6 +10,7 @@ from streamclf.runs.console import say
 from streamclf.runs.outputs import is_done
 from streamclf.sinks.options import OutputOptions
 from streamclf.sinks.shared_tables import SharedTable
+from streamclf.store.recordings import StoredRecording
 
 
 class Resumption:
@@ -17,14 +18,16 @@ class Resumption:
 
     Args:
         outputs: The outputs of the batch.
+        model: File of the model; a store holds recordings as heard by one model.
 
     Raises:
         UsageError: A table of many recordings cannot be continued.
-        SinkError: A table cannot be read.
+        SinkError: A table or the store cannot be read.
     """
 
-    def __init__(self, outputs: OutputOptions) -> None:
+    def __init__(self, outputs: OutputOptions, model: Path) -> None:
         self._outputs = outputs
+        self._stored = _find_stored(outputs, model)
         self._tables = [SharedTable(path) for path in outputs.shared if path.is_file()]
         self._rest: list[Path] = []
 
@@ -46,6 +49,7 @@ class Resumption:
             for path in paths
             if missing
             or not is_done(self._outputs, path)
+            or not (self._stored is None or _is_stored(path, self._stored))
             or not all(table.holds(path) for table in self._tables)
         ]
         n_done = len(paths) - len(self._rest)
@@ -66,3 +70,22 @@ class Resumption:
             if names:
                 which = names[0] if len(names) == 1 else f"{len(names)} recordings"
                 say(f"{table.path}: rows of {which}, heard anew now, are taken out")
+
+
+def _find_stored(outputs: OutputOptions, model: Path) -> set[StoredRecording] | None:
+    """Find the recordings that the store holds to their end; None if there is no store to ask."""
+    if outputs.store is None:
+        return None
+    if not outputs.store.exists():
+        return set()
+    from streamclf.store.recordings import find_whole_recordings
+
+    return find_whole_recordings(outputs.store, model)
+
+
+def _is_stored(path: Path, stored: set[StoredRecording]) -> bool:
+    """Whether the store holds a recording, which has not changed since."""
+    try:
+        return StoredRecording.of(path) in stored
+    except OSError:
+        return False

@@ -40,7 +40,7 @@ class OutputOptions:
         append: Whether to go on with files that are there (live).
         rotate: When to begin new files (live), see `Rotation`.
         resume: Whether to leave out recordings whose own files are there already, and those that
-            tables of many recordings hold to their end.
+            tables of many recordings, or the store, hold to their end.
 
     Raises:
         UsageError: What is asked for does not go together, or a name says no format.
@@ -150,10 +150,11 @@ class OutputOptions:
         self.clip_quota()
 
     def _check_resume(self) -> None:
-        if not self.files:
+        if not self.files and self.store is None:
             raise UsageError(
-                "--resume goes by --output, which tells what is done: a table of all, as in "
-                "all.csv, or files of each recording's own, as in '{dir}/{stem}.csv'; there is none"
+                "--resume goes by --output or --store, which tell what is done: a table of all, as "
+                "in all.csv, files of each recording's own, as in '{dir}/{stem}.csv', or a store; "
+                "there is none"
             )
         shared = [path for path in self.shared if format_of(path) not in ("csv", "jsonl")]
         if shared or (self.scores and not is_template(self.scores)):

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import secrets
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -25,6 +22,7 @@ from streamclf.core.records import (
 from streamclf.core.stats import Statistics
 from streamclf.sinks.base import Sink
 from streamclf.store.minutes import Minute, MinuteCounter, to_us
+from streamclf.store.recordings import StoredRecording, hash_model
 
 Statement: TypeAlias = tuple[str, dict[str, Any]]
 """An SQL statement and its named values."""
@@ -78,56 +76,6 @@ _MOVE_REVIEWS = f"""
 UPDATE reviews SET event_id = ({_SAME_EVENT})
 WHERE event_id IN (SELECT id FROM events WHERE run_id IN ({_OLDER})) AND EXISTS ({_SAME_EVENT})"""
 """What somebody said of an event holds for the same event of a recording that is heard again."""
-
-
-@dataclass(frozen=True)
-class StoredRecording:
-    """A recording as the store knows it.
-
-    Attributes:
-        path: Absolute path.
-        n_bytes: Size of the file.
-        modified_us: Time of its last change, in microseconds UTC.
-    """
-
-    path: str
-    n_bytes: int
-    modified_us: int
-
-    @classmethod
-    def of(cls, path: Path) -> StoredRecording:
-        """Describe a recording.
-
-        Raises:
-            OSError: It cannot be found.
-        """
-        status = path.stat()
-        return cls(text_of(path.absolute()), status.st_size, status.st_mtime_ns // 1000)
-
-    @property
-    def source(self) -> str:
-        """Name of its source, the folder that it lies in."""
-        return str(Path(self.path).parent)
-
-
-def text_of(path: Path) -> str:
-    """Write a path as text that any file can hold; a name that is not UTF-8 is escaped."""
-    return str(path).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-
-
-@lru_cache(maxsize=32)
-def hash_model(model: ModelIdentity | None) -> str:
-    """Return the SHA-256 of a model's file; of its name where there is no file."""
-    digest = hashlib.sha256()
-    if model is None:
-        return digest.hexdigest()
-    try:
-        with Path(model.file).open("rb") as file:
-            while chunk := file.read(1 << 20):
-                digest.update(chunk)
-    except OSError:
-        digest = hashlib.sha256(f"{model.name}\0{model.version}".encode())
-    return digest.hexdigest()
 
 
 class StoreSink(Sink):
@@ -193,7 +141,7 @@ class StoreSink(Sink):
     def begin(self, stream: StreamStarted) -> None:
         """Begin a run; a run that was open ends."""
         with self._lock:
-            self._end_run("ended" if self._live else "cut")
+            self._end_run("ended" if stream.live else "cut")
             self._stream = stream
             self._begin_run(stream.position, stream.run)
         self._wake_if_live()

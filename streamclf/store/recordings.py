@@ -1,0 +1,83 @@
+"""Recordings as the store knows them."""
+
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+from contextlib import closing
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from streamclf.core.errors import StoreError
+from streamclf.core.records import ModelIdentity
+from streamclf.store.database import connect_to_read, reason_of
+
+
+@dataclass(frozen=True)
+class StoredRecording:
+    """A recording as the store knows it.
+
+    Attributes:
+        path: Absolute path.
+        n_bytes: Size of the file.
+        modified_us: Time of its last change, in microseconds UTC.
+    """
+
+    path: str
+    n_bytes: int
+    modified_us: int
+
+    @classmethod
+    def of(cls, path: Path) -> StoredRecording:
+        """Describe a recording.
+
+        Raises:
+            OSError: It cannot be found.
+        """
+        status = path.stat()
+        return cls(text_of(path.absolute()), status.st_size, status.st_mtime_ns // 1000)
+
+    @property
+    def source(self) -> str:
+        """Name of its source, the folder that it lies in."""
+        return str(Path(self.path).parent)
+
+
+def text_of(path: Path) -> str:
+    """Write a path as text that any file can hold; a name that is not UTF-8 is escaped."""
+    return str(path).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+@lru_cache(maxsize=32)
+def hash_model(model: ModelIdentity) -> str:
+    """Return the SHA-256 of a model's file; of its name and version where there is no file."""
+    try:
+        with Path(model.file).open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return hashlib.sha256(f"{model.name}\0{model.version}".encode()).hexdigest()
+
+
+def find_whole_recordings(store: Path, model: Path) -> set[StoredRecording]:
+    """Find the recordings that a model has heard to their end.
+
+    Args:
+        store: The store.
+        model: File of the model.
+
+    Raises:
+        StoreError: The store cannot be read.
+    """
+    sha256 = hash_model(ModelIdentity("", "", str(model)))
+    with closing(connect_to_read(store)) as connection:
+        try:
+            rows = connection.execute(
+                "SELECT path, bytes, modified_us FROM recordings JOIN runs "
+                "ON runs.recording_id = recordings.id JOIN models ON runs.model_id = models.id "
+                "WHERE runs.state = 'ended' AND models.sha256 = ?",
+                (sha256,),
+            ).fetchall()
+        except sqlite3.Error as error:
+            raise StoreError(f"{store}: cannot be read: {reason_of(error)}") from error
+    return {StoredRecording(*row) for row in rows}
