@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +14,7 @@ from streamclf.core.settings import Settings
 from streamclf.core.thresholds import ThresholdOptions
 from streamclf.model.options import ModelOptions
 from streamclf.runs.serve.options import ServedOptions
-from streamclf.sinks.file_names import format_of, is_template
+from streamclf.sinks.file_names import Format, format_of, is_template
 from streamclf.sinks.options import OutputOptions
 from streamclf.sources.factory import check_source
 from streamclf.sources.options import SourceOptions
@@ -76,20 +76,53 @@ class StreamPlan:
 
 
 @dataclass(frozen=True)
+class WritingOptions:
+    """How a serving process writes, whatever it writes: options that hold for all sources.
+
+    Attributes:
+        store: File that remembers what is heard.
+        format: Format of standard output; None writes nothing there.
+        n_updated: Number of labels in a line for each window; 0 for no such lines.
+        append: Whether files that exist are continued.
+        rotate: When new files begin, see `Rotation`.
+    """
+
+    store: Path
+    format: Format | None = None
+    n_updated: int = 0
+    append: bool = False
+    rotate: str | None = None
+
+    @classmethod
+    def of(cls, streams: Sequence[StreamPlan], default_store: Callable[[], Path]) -> WritingOptions:
+        """Take the options from the plans of streams, which agree about them.
+
+        Raises:
+            StoreError: No store is named, and there is no place for the default one.
+        """
+        # Only a stream that writes files may have been told how.
+        writing = next((each.outputs for each in streams if each.outputs.files), streams[0].outputs)
+        return cls(
+            writing.store or default_store(),
+            writing.format or ("jsonl" if writing.updates else None),
+            writing.n_updated,
+            writing.append,
+            writing.rotate,
+        )
+
+
+@dataclass(frozen=True)
 class ServePlan:
     """All sources of a serving process.
 
     Attributes:
         streams: A plan for each source.
-        store: File that remembers what is heard.
-        outputs: Options that all outputs share: whether and how standard output is written, and
-            how files are continued and rotated.
+        writing: What holds for all outputs.
         notes: Lines about the settings that people should read.
     """
 
     streams: tuple[StreamPlan, ...]
-    store: Path
-    outputs: OutputOptions
+    writing: WritingOptions
     notes: tuple[str, ...] = ()
 
     def check(self) -> None:

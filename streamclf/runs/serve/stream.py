@@ -26,6 +26,37 @@ from streamclf.sources.retried import STEADY_AFTER_S, RetriedSource
 StreamState: TypeAlias = Literal["heard", "lost", "ended", "failed"]
 
 
+@dataclass(frozen=True)
+class Counts:
+    """Figures of a stream that any thread may read while it runs.
+
+    Attributes:
+        windows: Windows scored.
+        events: Events found.
+        gaps: Number of gaps.
+        gap_s: Their length in seconds.
+    """
+
+    windows: int = 0
+    events: int = 0
+    gaps: int = 0
+    gap_s: float = 0.0
+
+    @classmethod
+    def of(cls, statistics: Statistics) -> Counts:
+        """Take the figures of one run."""
+        gap_s = statistics.gap_samples / statistics.sample_rate
+        return cls(statistics.n_windows, statistics.n_events, statistics.n_gaps, gap_s)
+
+    def __add__(self, other: Counts) -> Counts:
+        return Counts(
+            self.windows + other.windows,
+            self.events + other.events,
+            self.gaps + other.gaps,
+            self.gap_s + other.gap_s,
+        )
+
+
 @dataclass(frozen=True, eq=False)
 class Hearing:
     """What a source is heard with: an engine that has not run yet, and the sinks of its results.
@@ -89,7 +120,7 @@ class ServedStream:
         self._on_ended = on_ended
         self._engine = hearing.engine
         self._past = Statistics(hearing.engine.card.sample_rate)
-        self._n_past = (0, 0, 0, 0.0)  # windows, events, gaps, seconds of gaps
+        self._past_counts = Counts()
         self._stop = StopSignal(clock or SystemClock())
         self._next: Hearing | None = None
         self._lock = threading.Lock()
@@ -118,9 +149,9 @@ class ServedStream:
         return self._n_lost + sum(sink.n_lost for sink in self.hearing.sinks)
 
     @property
-    def counts(self) -> tuple[int, int, int, float]:
-        """Windows, events, gaps, and seconds of gaps so far; may be read from any thread."""
-        return _add(self._n_past, _count(self._engine.statistics))
+    def counts(self) -> Counts:
+        """Figures so far; may be read from any thread."""
+        return self._past_counts + Counts.of(self._engine.statistics)
 
     @property
     def statistics(self) -> Statistics:
@@ -232,7 +263,7 @@ class ServedStream:
             )  # fmt: skip
         finally:
             self._past.add(engine.statistics)
-            self._n_past = _count(self._past)
+            self._past_counts = Counts.of(self._past)
             engine.statistics = Statistics(engine.card.sample_rate)
 
     def _report_start(self) -> None:
@@ -244,18 +275,6 @@ class ServedStream:
 
     def _show_life(self) -> None:
         self._note_alive(self)
-
-
-def _count(statistics: Statistics) -> tuple[int, int, int, float]:
-    gap_s = statistics.gap_samples / statistics.sample_rate
-    return statistics.n_windows, statistics.n_events, statistics.n_gaps, gap_s
-
-
-def _add(
-    left: tuple[int, int, int, float], right: tuple[int, int, int, float]
-) -> tuple[int, int, int, float]:
-    windows, events, gaps, gap_s = (a + b for a, b in zip(left, right, strict=True))
-    return int(windows), int(events), int(gaps), gap_s
 
 
 def _describe(error: Exception) -> str:
