@@ -11,7 +11,7 @@ from typing import Literal, TypeAlias
 
 from streamclf.core.errors import FAILED, INTERRUPTED, OK, StreamclfError
 from streamclf.core.settings import Settings
-from streamclf.core.text_format import format_count, format_length
+from streamclf.core.text_format import format_count
 from streamclf.model.classifier import Classifier
 from streamclf.model.options import ModelOptions
 from streamclf.pipeline.engine import Engine
@@ -170,13 +170,8 @@ class Server:
         states = [f"{len(streams) - len(lost) - len(ended)} heard"]
         states += [f"{len(lost)} lost ({', '.join(lost)})"] if lost else []
         states += [f"{len(ended)} ended ({', '.join(ended)})"] if ended else []
-        gaps = "no gaps"
-        if counts.gaps:
-            gaps = f"{format_count(counts.gaps, 'gap')} ({format_length(counts.gap_s)})"
-        return (
-            f"{format_count(len(streams), 'source')}: {', '.join(states)}; "
-            f"{format_count(counts.windows, 'window')}: {format_count(counts.events, 'event')}, {gaps}"
-        )
+        heard = f"{format_count(len(streams), 'source')}: {', '.join(states)}"
+        return f"{heard}; {counts.describe()}"
 
     def _describe_start(self) -> str:
         return (

@@ -11,6 +11,7 @@ from streamclf.core.errors import SourceError, StreamclfError
 from streamclf.core.records import Block, Gap
 from streamclf.core.settings import Settings
 from streamclf.core.stats import Statistics
+from streamclf.core.text_format import format_count, format_length
 from streamclf.model.classifier import Classifier
 from streamclf.pipeline.engine import Engine
 from streamclf.runs.engine_setup import describe_engine
@@ -47,6 +48,14 @@ class Counts:
         """Take the figures of one run."""
         gap_s = statistics.gap_samples / statistics.sample_rate
         return cls(statistics.n_windows, statistics.n_events, statistics.n_gaps, gap_s)
+
+    def describe(self) -> str:
+        """Describe the figures for people: ``20 windows: 3 events, 1 gap (2.0 s)``."""
+        gaps = "no gaps"
+        if self.gaps:
+            gaps = f"{format_count(self.gaps, 'gap')} ({format_length(self.gap_s)})"
+        windows, events = format_count(self.windows, "window"), format_count(self.events, "event")
+        return f"{windows}: {events}, {gaps}"
 
     def __add__(self, other: Counts) -> Counts:
         return Counts(
