@@ -98,12 +98,12 @@ def load_config(context: typer.Context, value: Path | None) -> Path | None:
         return value
     options = {_key(option).replace("-", "_"): option for option in _options(context.command)}
     file, table = context.meta.get(_TABLE) or (_read(context, path, options), None)
-    if SOURCES in file.others and context.info_name == "serve":
-        file = settings_of(file, table)
-    _FILES[context] = file
+    has_tables = SOURCES in file.others and context.info_name == "serve"
+    settings = settings_of(file, table) if has_tables else file
+    _FILES[context] = settings if table else file  # the tables need all that holds for them
     defaults: dict[str, Any] = {}
-    for key, said in file.values.items():
-        defaults[str(options[key].name)] = _check(context, file, key, options[key], said)
+    for key, said in settings.values.items():
+        defaults[str(options[key].name)] = _check(context, settings, key, options[key], said)
     context.default_map = defaults
     return value
 

@@ -265,11 +265,9 @@ class Server:
         return prepared
 
     def _open_sinks(self, plan: StreamPlan) -> list[Sink]:
-        assert self._store is not None
         outputs = replace(plan.outputs, begins=True, store=None)
-        sinks: list[Sink] = [self._store.sink(source=plan.name)]
+        sinks = open_files(outputs, outputs.files, self._outputs)
         try:
-            sinks += open_files(outputs, outputs.files, self._outputs)
             if self._prints:
                 writing = self._plan.writing
                 sinks.append(
@@ -311,9 +309,11 @@ class Server:
             retries=plan.source.reconnect,
             clock=self._clock,
         )
+        assert self._store is not None
         return ServedStream(
             hearing,
             source,
+            self._store.sink(source=plan.name),
             report=report,
             note_alive=self._alive.note,
             on_ended=self._note_end,
@@ -337,8 +337,7 @@ class Server:
         for stream in streams:
             report = _reporter(stream.name)
             if stream.join(max(until - time.monotonic(), 0.0)):
-                for line in stream.summarise():
-                    report(line)
+                report(stream.summarise())
             else:
                 self._alive.leave(stream)
                 report(f"warning: does not end within {END_S:g} s, and is left behind")

@@ -73,7 +73,7 @@ class Hearing:
     Attributes:
         plan: The plan that it was made from.
         engine: The engine.
-        sinks: Open sinks, which whoever hears closes.
+        sinks: Open sinks besides the store's, which whoever hears closes.
     """
 
     plan: StreamPlan
@@ -101,6 +101,7 @@ class ServedStream:
     Args:
         hearing: What it is heard with at first.
         source: The source, which the stream closes.
+        memory: The store's sink, which the stream closes.
         report: Called with one line of text, without the stream's name.
         note_alive: Called with the stream whenever it has heard audio, or waits for lost audio.
         on_ended: Called with the stream, in its thread, when it has ended.
@@ -115,6 +116,7 @@ class ServedStream:
         self,
         hearing: Hearing,
         source: RetriedSource,
+        memory: Sink,
         *,
         report: Callable[[str], None],
         note_alive: Callable[[ServedStream], None] = lambda stream: None,
@@ -124,6 +126,7 @@ class ServedStream:
         self.hearing = hearing
         self.failed = False
         self._source = source
+        self._memory = memory
         self._report = report
         self._note_alive = note_alive
         self._on_ended = on_ended
@@ -155,7 +158,8 @@ class ServedStream:
     @property
     def n_lost(self) -> int:
         """Number of results that could not be written."""
-        return self._n_lost + sum(sink.n_lost for sink in self.hearing.sinks)
+        sinks = [self._memory, *self.hearing.sinks]
+        return self._n_lost + sum(sink.n_lost for sink in sinks)
 
     @property
     def counts(self) -> Counts:
@@ -204,13 +208,13 @@ class ServedStream:
             unused.close()
         self._source.cut()
 
-    def summarise(self) -> list[str]:
-        """Describe what was heard in one or two lines, once the stream has ended."""
+    def summarise(self) -> str:
+        """Describe what was heard in one line, once the stream has ended."""
         if not self._past.delivered_samples:
-            return ["nothing was heard"]
+            return "nothing was heard"
         engine = self.hearing.engine
         found = summarise_events(self._past, engine.card, engine.onset_thresholds)
-        return [*([found] if found else []), self._past.summary()]
+        return "; ".join(part for part in (self._past.summary(), found) if part)
 
     # The methods below run in the thread.
 
@@ -224,6 +228,7 @@ class ServedStream:
             if unused is not None:
                 unused.close()
             self.hearing.close()
+            self._memory.close()
             self._ended = True
             self._on_ended(self)
 
@@ -264,7 +269,7 @@ class ServedStream:
             self.hearing = Hearing(hearing.plan, self._engine, hearing.sinks)
 
     def _hear(self) -> None:
-        engine, sinks = self._engine, self.hearing.sinks
+        engine, sinks = self._engine, [self._memory, *self.hearing.sinks]
         try:
             run_stream(
                 engine, self._source, sinks, say=self._report, on_start=self._report_start,
