@@ -27,7 +27,7 @@ from streamclf.sinks import json_records
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 NOTE = "<!-- Written by scripts/reference.py: change the code, not this page. -->"
-GROUPS = ("Source", "Model", "Events", "Output", "Screen", "Logging", "Other")
+GROUPS = ("Calibrator", "Source", "Model", "Events", "Output", "Screen", "Logging", "Other")
 NAMES = {
     "Functions": "detect classify score listen",
     "What they return": "Event Answer ScoreTable",

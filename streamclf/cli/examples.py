@@ -56,6 +56,18 @@ Examples:
   streamclf devices --json                  the same for a script
 """
 
+CALIBRATE = """
+Examples:
+  streamclf calibrate                       the microphone, with 94 dB on it
+  streamclf calibrate --level 114 --device usb
+                                            a louder one, on another microphone
+  streamclf calibrate --source rtsp://host/cam --seconds 10
+                                            the microphone of a camera
+
+Put the calibrator over the microphone, switch it on, and start this. The line
+that it prints goes into streamclf.toml.
+"""
+
 INFO = """
 Examples:
   streamclf info                            the default model

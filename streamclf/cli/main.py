@@ -159,6 +159,40 @@ def devices(
     raise typer.Exit(print_devices(as_json=json))
 
 
+@app.command(
+    cls=HelpfulCommand,
+    epilog=examples.CALIBRATE,
+    short_help="Measure a sound calibrator's tone, for levels in dB SPL.",
+)
+@grouped
+def calibrate(
+    *,
+    level: Annotated[
+        float,
+        typer.Option(
+            "--level",
+            metavar="DB",
+            help="Level of the calibrator's tone in dB SPL, as its label says: mostly 94 or 114.",
+            rich_help_panel="Calibrator",
+        ),
+    ] = 94.0,
+    seconds: Annotated[
+        float,
+        typer.Option(
+            metavar="SECONDS",
+            help="Length of the measurement, 1 to 60 s.",
+            rich_help_panel="Calibrator",
+        ),
+    ] = 5.0,
+    source: Annotated[SourceOptions, Fields(without=("reconnect", "duration_s"))],
+    settings: Annotated[Settings, Fields(only=("channel",))],
+) -> None:
+    """Measure a sound calibrator's tone, and print what to add to dBFS for dB SPL."""
+    from streamclf.cli.calibrate import calibrate as measure
+
+    raise typer.Exit(measure(source, settings.channel, level_db=level, seconds=seconds))
+
+
 for _command, _epilog, _short in [
     (model_commands.info, examples.INFO, "Show what a model names, how well, and its licence."),
     (model_commands.bench, examples.BENCH, "Measure how fast a model listens here."),

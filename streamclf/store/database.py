@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -15,6 +17,8 @@ from streamclf.store.schema import APPLICATION_ID, MIGRATIONS, VERSION
 NAME = "streamclf.db"
 BUSY_S = 5.0
 """Longest wait, in seconds, for another process that writes the same store."""
+ENDINGS = (".db", ".sqlite", ".sqlite3")
+"""Endings by which a file is taken for a store though nothing in it can be read."""
 COMPANIONS = ("-wal", "-shm")
 """Endings of the files that SQLite keeps beside an open store."""
 
@@ -47,30 +51,92 @@ def connect(path: Path, *, create: bool = False) -> sqlite3.Connection:
         StoreError: There is no such file, it cannot be read or written, or it is no store.
         DamagedStoreError: The file is damaged.
     """
-    if not create and not path.is_file():
+    _check_place(path, create=create)
+    try:
+        if create:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        # Absolute, because SQLite takes some relative names, such as ":memory:", for no file.
+        connection = sqlite3.connect(
+            path.absolute(), timeout=BUSY_S, isolation_level=None, check_same_thread=False
+        )
+    except (OSError, ValueError, sqlite3.OperationalError) as error:
+        raise _refusal(path, error) from error
+    return _prepared(connection, path)
+
+
+def _check_place(path: Path, *, create: bool) -> None:
+    """Refuse a path where there is no store, and can be none.
+
+    Raises:
+        StoreError: It is a folder, or there is nothing and nothing shall be made.
+    """
+    try:
+        if path.is_dir():
+            raise StoreError(f"{path}: is a folder, and a store is a file: name a file in it")
+        there = path.is_file()
+    except (OSError, ValueError) as error:  # ValueError: a name with a null character
+        raise _refusal(path, error) from error
+    if not create and not there:
         raise StoreError(
             f"{path}: there is no store: `streamclf serve`, or `listen` and `file` with --store, "
             "write one"
         )
-    try:
-        if create:
-            path.parent.mkdir(parents=True, exist_ok=True)
-        connection = sqlite3.connect(
-            path, timeout=BUSY_S, isolation_level=None, check_same_thread=False
-        )
-    except (OSError, sqlite3.OperationalError) as error:
-        raise StoreError(f"{path}: cannot be opened: {reason_of(error)}") from error
+
+
+def _prepared(connection: sqlite3.Connection, path: Path) -> sqlite3.Connection:
     try:
         _prepare(connection, path)
     except sqlite3.DatabaseError as error:
         connection.close()
-        if is_damage(error):
-            raise DamagedStoreError(path, reason_of(error)) from error
-        raise StoreError(f"{path}: cannot be opened: {reason_of(error)}") from error
+        if not is_damage(error):
+            raise _refusal(path, error) from error
+        if not _was_a_store(path):
+            raise StoreError(
+                f"{path}: is not a store, and may be a file of yours: name another file"
+            ) from error
+        raise DamagedStoreError(path, reason_of(error)) from error
     except BaseException:
         connection.close()
         raise
     return connection
+
+
+def _refusal(path: Path, error: Exception) -> StoreError:
+    """Say why a store cannot be opened, and what to do."""
+    reason = reason_of(error)
+    if _is_busy(error):
+        ways = "another program locks it: end that program, or wait"
+    elif os.access(path, os.F_OK) and not os.access(path, os.R_OK | os.W_OK):
+        ways = "give yourself the rights to read and write it, or name another file"
+    elif not os.access(path.parent, os.F_OK | os.W_OK | os.X_OK):
+        ways = f"give yourself the rights to write into {path.parent}, or name another file"
+    else:
+        ways = "make room, or name another file"
+    return StoreError(f"{path}: cannot be opened: {reason}; {ways}")
+
+
+def _is_busy(error: Exception) -> bool:
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in (
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_LOCKED,
+    )
+
+
+def _was_a_store(path: Path) -> bool:
+    """Whether a file that SQLite cannot read was a store, and is no other file of the user's.
+
+    Its header tells so. Where the header is gone, its ending or SQLite's files beside it must do.
+    """
+    try:
+        with path.open("rb") as file:
+            header = file.read(100)
+    except OSError:
+        return False
+    if header.startswith(b"SQLite format 3\0"):
+        # A file that is too short to hold the number may be a store that was cut off.
+        return len(header) < 72 or header[68:72] == APPLICATION_ID.to_bytes(4)
+    companions = (path.with_name(path.name + ending) for ending in COMPANIONS)
+    return path.suffix.lower() in ENDINGS or any(each.exists() for each in companions)
 
 
 def connect_to_read(path: Path) -> sqlite3.Connection:
@@ -80,9 +146,43 @@ def connect_to_read(path: Path) -> sqlite3.Connection:
         StoreError: There is no such file, it cannot be read, or it is no store.
         DamagedStoreError: The file is damaged.
     """
-    connection = connect(path)
+    try:
+        connection = connect(path)
+    except DamagedStoreError:
+        raise
+    except StoreError:
+        unchanging = _connect_unchanging(path)
+        if unchanging is None:
+            raise
+        connection = unchanging
     connection.execute("PRAGMA query_only = ON")
     return connection
+
+
+def _connect_unchanging(path: Path) -> sqlite3.Connection | None:
+    """Open a store on a disk, or in a folder, that cannot be written; None where it could be.
+
+    SQLite needs a file beside the store to read it while others write. Where there can be none,
+    nobody writes the store either, so it can be read as it is.
+    """
+    log = path.with_name(path.name + COMPANIONS[0])
+    if os.access(path.parent, os.W_OK) and os.access(path, os.W_OK):
+        return None
+    if not os.access(path, os.R_OK) or (log.exists() and log.stat().st_size):
+        return None
+    uri = f"{path.absolute().as_uri()}?immutable=1"
+    try:
+        connection = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
+    except sqlite3.OperationalError:
+        return None
+    try:
+        version, application, _ = _identify(connection)
+    except sqlite3.DatabaseError:
+        version = application = 0
+    if (version, application) == (VERSION, APPLICATION_ID):
+        return connection
+    connection.close()
+    return None
 
 
 class DamagedStoreError(StoreError):
@@ -151,16 +251,27 @@ def is_damage(error: sqlite3.Error) -> bool:
     )
 
 
+def is_passing(error: sqlite3.Error) -> bool:
+    """Whether an error passes by itself: another process writes, or the disk is full."""
+    return _is_busy(error) or getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_FULL
+
+
 def reason_of(error: Exception) -> str:
     """Describe an error of the disk or of SQLite in a few words."""
     text = getattr(error, "strerror", None) or str(error)
     return text[:1].lower() + text[1:]
 
 
-def _prepare(connection: sqlite3.Connection, path: Path) -> None:
+def _identify(connection: sqlite3.Connection) -> tuple[int, int, int]:
+    """Read a file's version, the number of its program, and its number of tables."""
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     (application,) = connection.execute("PRAGMA application_id").fetchone()
     (n_tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+    return version, application, n_tables
+
+
+def _prepare(connection: sqlite3.Connection, path: Path) -> None:
+    version, application, n_tables = _identify(connection)
     if application != APPLICATION_ID and (n_tables or application):
         raise StoreError(f"{path}: is a database of another program: name another file")
     if version > VERSION:
@@ -168,11 +279,30 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
             f"{path}: is a store of version {version}, this streamclf knows {VERSION} at most: "
             "install a newer streamclf, or name another file"
         )
-    connection.execute("PRAGMA journal_mode = WAL")
+    _write_ahead(connection)
     connection.execute("PRAGMA synchronous = NORMAL")
     connection.execute("PRAGMA foreign_keys = ON")
     if version < VERSION:
         _migrate(connection)
+
+
+def _write_ahead(connection: sqlite3.Connection) -> None:
+    """Let others read while one writes. A new store that another process makes is waited for.
+
+    Raises:
+        sqlite3.OperationalError: It is locked for longer than `BUSY_S`.
+    """
+    until = time.monotonic() + BUSY_S
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            # SQLite itself does not wait where two processes make the same file.
+            if not _is_busy(error) or time.monotonic() >= until:
+                raise
+            time.sleep(0.01)
+        else:
+            return
 
 
 def _migrate(connection: sqlite3.Connection) -> None:
@@ -185,6 +315,8 @@ def _migrate(connection: sqlite3.Connection) -> None:
                 connection.execute(statement)
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         connection.execute(f"PRAGMA user_version = {VERSION}")
+    # The file's own header tells from now on whose it is, whatever happens to the log beside it.
+    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
 def _split(statements: str) -> Iterator[str]:

@@ -94,7 +94,8 @@ CREATE INDEX levels_by_minute ON levels (minute_us, run_id, heard_samples);
 CREATE TABLE clips (                    -- a row outlives its file
     id INTEGER PRIMARY KEY,
     event_id INTEGER NOT NULL UNIQUE REFERENCES events ON DELETE CASCADE,
-    path TEXT NOT NULL,                 -- below the folder of the clips
+    folder TEXT NOT NULL,               -- of the clips, absolute
+    path TEXT NOT NULL,                 -- below that folder
     bytes INTEGER NOT NULL,
     written_us INTEGER NOT NULL,
     kept INTEGER NOT NULL DEFAULT 0,    -- somebody wants it kept

@@ -5,7 +5,8 @@ from __future__ import annotations
 import secrets
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -20,9 +21,11 @@ from streamclf.core.records import (
     StreamStarted,
 )
 from streamclf.core.stats import Statistics
+from streamclf.pipeline.levels import LevelMeter, LevelPiece
 from streamclf.sinks.base import Sink
 from streamclf.store.minutes import Minute, MinuteCounter, to_us
 from streamclf.store.recordings import StoredRecording, hash_model
+from streamclf.store.writers import CLOSE_EVENTS
 
 Statement: TypeAlias = tuple[str, dict[str, Any]]
 """An SQL statement and its named values."""
@@ -30,6 +33,16 @@ Statement: TypeAlias = tuple[str, dict[str, Any]]
 LIMIT_EVENTS = 100_000
 """Most begins, ends and gaps of a stream that wait to be written, some 30 MB."""
 
+_OUTDATE = """
+UPDATE runs SET state = 'cut'
+WHERE state = 'ended' AND recording_id = (
+    SELECT id FROM recordings
+    WHERE path = :path AND (bytes != :bytes OR modified_us != :modified_us)
+)"""
+"""What was heard of a file that has changed since is not all of it."""
+_RECORDING = """
+INSERT INTO recordings (path, bytes, modified_us) VALUES (:path, :bytes, :modified_us)
+ON CONFLICT (path) DO UPDATE SET bytes = excluded.bytes, modified_us = excluded.modified_us"""
 _RUN = "(SELECT id FROM runs WHERE token = :run)"
 _INSERT_RUN = """
 INSERT INTO runs (token, source_id, model_id, recording_id, writer, sample_rate, first_position,
@@ -39,8 +52,9 @@ VALUES (:run, (SELECT id FROM sources WHERE name = :source),
         (SELECT id FROM recordings WHERE path = :path),
         :writer, :sample_rate, :first_position, :begun_us, :utc_offset_min, 'open')"""
 _COUNT = """
-UPDATE runs SET elapsed_samples = :elapsed, heard_samples = :heard, gap_samples = :gap,
-                rows_lost = :lost, begun_us = :begun_us, utc_offset_min = :utc_offset_min
+UPDATE runs SET first_position = :first, elapsed_samples = :elapsed, heard_samples = :heard,
+                gap_samples = :gap, rows_lost = :lost, begun_us = :begun_us,
+                utc_offset_min = :utc_offset_min
 WHERE token = :run"""
 _EVENT = f"""
 INSERT INTO events (run_id, source_id, label, onset_us, offset_us, utc_offset_min, began_us, score,
@@ -55,12 +69,15 @@ _GAP = f"""
 INSERT INTO gaps (run_id, position, n_samples, begun_us, cause)
 VALUES ({_RUN}, :position, :n_samples, :begun_us, :cause)"""
 _MINUTE = f"""
-INSERT INTO levels (run_id, position, minute_us, utc_offset_min, heard_samples)
-VALUES ({_RUN}, :position, :minute_us, :utc_offset_min, :heard)
-ON CONFLICT (run_id, position) DO UPDATE SET heard_samples = excluded.heard_samples"""
-_CUT_EVENTS = f"""
-UPDATE events SET state = 'cut', offset = max(onset, :end), offset_us = max(onset_us, :end_us)
-WHERE run_id = {_RUN} AND state = 'open'"""
+INSERT INTO levels (run_id, position, minute_us, utc_offset_min, heard_samples,
+                    laeq, lamax, la10, la50, la90, zeq)
+VALUES ({_RUN}, :position, :minute_us, :utc_offset_min, :heard,
+        :laeq, :lamax, :la10, :la50, :la90, :zeq)
+ON CONFLICT (run_id, position) DO UPDATE SET
+    heard_samples = excluded.heard_samples, laeq = excluded.laeq, lamax = excluded.lamax,
+    la10 = excluded.la10, la50 = excluded.la50, la90 = excluded.la90, zeq = excluded.zeq"""
+_LEVELS = ("laeq", "lamax", "la10", "la50", "la90", "zeq")
+_CUT_EVENTS = f"{CLOSE_EVENTS} AND run_id = {_RUN}"
 _END_RUN = "UPDATE runs SET state = :state WHERE token = :run"
 _OLDER = f"""
 SELECT id FROM runs
@@ -114,12 +131,16 @@ class StoreSink(Sink):
         self._changed: dict[int, Minute] = {}
         self._first: int | None = None
         self._end = self._heard = self._gap = self._lost = self._n_lost = 0
+        self._counts_taken = self._counts_written = _Counts()
+        self._minute_written: tuple[int, int] | None = None  # position, samples
+        self._is_part = False  # of a recording, because the store that held its begin is no more
         self._opening: list[Statement] = []
         self._waiting: list[Statement] = []
         self._in_flight: list[Statement] = []
         self._open_events: dict[tuple[str, int], Statement] = {}
         self._n_heard = self._n_taken = self._n_written = 0  # items; what counts belong to
-        self._taken: dict[int, int] = {}
+        self._taken: dict[int, tuple[int, int]] = {}  # position -> samples heard, changes
+        self._meter = LevelMeter()
         self.closed = False
 
     @property
@@ -157,6 +178,8 @@ class StoreSink(Sink):
         self._run = token or f"{self._writer}-{secrets.token_hex(4)}"
         self._first, self._end = None, position
         self._heard = self._gap = self._lost = 0
+        self._counts_taken = self._counts_written = _Counts(end=position)
+        self._minute_written, self._is_part = None, False
         self._minutes = MinuteCounter(stream)
         self._changed = {}
         self._open_events = {}
@@ -183,19 +206,12 @@ class StoreSink(Sink):
             ),
         ]
         if recording:
-            self._opening.append(
-                (
-                    "INSERT INTO recordings (path, bytes, modified_us) VALUES (:path, :bytes, "
-                    ":modified_us) ON CONFLICT (path) DO UPDATE SET bytes = excluded.bytes, "
-                    "modified_us = excluded.modified_us",
-                    {
-                        "path": recording.path,
-                        "bytes": recording.n_bytes,
-                        "modified_us": recording.modified_us,
-                    },
-                )
-            )
-        begun_us, offset_min = to_us(stream.moment(position))
+            file = {
+                "path": recording.path, "bytes": recording.n_bytes,
+                "modified_us": recording.modified_us,
+            }  # fmt: skip
+            self._opening += [(_OUTDATE, file), (_RECORDING, file)]
+        begun_us, offset_min = to_us(self._moment(position))
         values = {
             "run": self._run, "source": source, "sha256": model,
             "path": recording.path if recording else None, "writer": self._writer,
@@ -223,6 +239,23 @@ class StoreSink(Sink):
         if isinstance(item, Gap):
             self._wake_if_live()
 
+    def measure(self, item: Block | Gap) -> None:
+        """Measure the sound levels of the source's audio."""
+        self._note_levels(self._meter.add(item))
+
+    def _note_levels(self, pieces: Sequence[LevelPiece]) -> None:
+        if pieces:
+            with self._lock:
+                self._add_levels(pieces)
+
+    def _add_levels(self, pieces: Sequence[LevelPiece]) -> None:
+        if self._minutes is None:
+            return
+        for piece in pieces:
+            for minute in self._minutes.measure(piece):
+                self._changed[minute.position] = minute
+                self._n_heard += 1
+
     def _add_gap(self, gap: Gap) -> None:
         begun_us, _ = to_us(self._moment(gap.position))
         values = {
@@ -248,6 +281,8 @@ class StoreSink(Sink):
             if len(self._waiting) >= LIMIT_EVENTS:
                 self._lost += 1
                 self._n_lost += 1
+                if isinstance(result, SoundEvent):
+                    self._open_events.pop((result.label, result.onset), None)
                 return
             self._waiting.append(self._state_event(result))
         self._wake_if_live()
@@ -259,10 +294,13 @@ class StoreSink(Sink):
         onset_us, offset_min = to_us(self._moment(event.onset))
         ended = isinstance(event, SoundEvent)
         offset = event.offset if isinstance(event, SoundEvent) else None
+        offset_us = None
+        if onset_us is not None and offset is not None and self._stream is not None:
+            # By its samples: a clock that is set back meanwhile makes no event end before it began.
+            offset_us = onset_us + (offset - event.onset) * 1_000_000 // self._stream.sample_rate
         values = {
             "run": self._run, "label": event.label, "onset": event.onset, "offset": offset,
-            "onset_us": onset_us,
-            "offset_us": to_us(self._moment(offset))[0] if offset is not None else None,
+            "onset_us": onset_us, "offset_us": offset_us,
             "utc_offset_min": offset_min, "score": began.get("score", event.score),
             "highest_score": event.score,
             "began_us": began.get("began_us", self._now_us() if not ended else None),
@@ -281,7 +319,10 @@ class StoreSink(Sink):
 
     def _moment(self, position: int) -> Any:
         assert self._stream is not None
-        return self._stream.moment(position)
+        try:
+            return self._stream.moment(position)
+        except (OverflowError, OSError, ValueError):  # a year that no clock knows
+            return None
 
     def end(self, statistics: Statistics, *, whole: bool = True) -> None:
         """End the run of a recording, and wait until it is written.
@@ -311,10 +352,12 @@ class StoreSink(Sink):
     def _end_run(self, state: str) -> None:
         if self._minutes is None:
             return
-        end_us = to_us(self._moment(self._end))[0]
+        self._add_levels(self._meter.end())
+        if self._is_part:
+            state = "cut"
         ending: list[Statement] = [
             *self._state_counts(),
-            (_CUT_EVENTS, {"run": self._run, "end": self._end, "end_us": end_us}),
+            (_CUT_EVENTS, {"run": self._run}),
             (_END_RUN, {"run": self._run, "state": state}),
         ]
         if state == "ended" and self._recording is not None:
@@ -325,27 +368,24 @@ class StoreSink(Sink):
 
     def _state_counts(self) -> list[Statement]:
         """Return statements for the minutes that changed and for the run's counts."""
-        statements: list[Statement] = [
-            (
-                _MINUTE,
-                {
-                    "run": self._run,
-                    "position": minute.position,
-                    "minute_us": minute.minute_us,
-                    "utc_offset_min": minute.utc_offset_min,
-                    "heard": minute.heard,
-                },
-            )
-            for minute in self._changed.values()
-        ]
+        statements = [self._state_minute(minute) for minute in self._changed.values()]
         first = self._first if self._first is not None else self._end
         begun_us, offset_min = to_us(self._moment(first))
         values = {
-            "run": self._run, "elapsed": self._end - first, "heard": self._heard,
+            "run": self._run, "first": first, "elapsed": self._end - first, "heard": self._heard,
             "gap": self._gap, "lost": self._lost, "begun_us": begun_us,
             "utc_offset_min": offset_min,
         }  # fmt: skip
         return [*statements, (_COUNT, values)]
+
+    def _state_minute(self, minute: Minute) -> Statement:
+        levels = minute.levels()
+        values = {name: getattr(levels, name) if levels else None for name in _LEVELS}
+        values |= {
+            "run": self._run, "position": minute.position, "minute_us": minute.minute_us,
+            "utc_offset_min": minute.utc_offset_min, "heard": minute.heard,
+        }  # fmt: skip
+        return _MINUTE, values
 
     # The methods below are called by the store's thread.
 
@@ -361,38 +401,108 @@ class StoreSink(Sink):
             statements = list(self._in_flight)
             # Newer counts replace older ones, so those that could not be written are not kept.
             self._n_taken = self._n_heard
-            self._taken = {minute.position: minute.heard for minute in self._changed.values()}
+            self._taken = {
+                position: (minute.heard, minute.n_changes)
+                for position, minute in self._changed.items()
+            }
+            self._counts_taken = _Counts(self._run, self._end, self._heard, self._gap)
             if self._minutes is not None and self._n_heard > self._n_written:
                 statements += self._state_counts()
-        return [(sql, _with_hash(values)) for sql, values in statements]
+        return [(sql, _bind(values)) for sql, values in statements]
 
     def acknowledge(self) -> None:
         """Forget what `take` returned, because it has been written."""
         with self._lock:
             self._in_flight = []
             self._n_written = self._n_taken
-            for position, heard in self._taken.items():
+            if self._counts_taken.run != self._run:  # the run has ended since
+                return
+            self._counts_written = self._counts_taken
+            if self._taken:
+                newest = max(self._taken)
+                if self._minute_written is None or newest >= self._minute_written[0]:
+                    self._minute_written = (newest, self._taken[newest][0])
+            for position, (_, n_changes) in self._taken.items():
                 minute = self._changed.get(position)
-                if minute is not None and minute.heard == heard:
+                if minute is not None and minute.n_changes == n_changes:
                     del self._changed[position]
 
-    def begin_anew(self) -> None:
-        """State the run that is open as a new one, because the store that held it is no more.
+    def lose(self, n_rows: int) -> None:
+        """Count rows that cannot be written."""
+        with self._lock:
+            self._lost += n_rows
+            self._n_lost += n_rows
 
-        Its events that still sound, and what had not been written yet, are stated again.
+    def begin_anew(self) -> None:
+        """State again what the store that is no more did not hold.
+
+        The run that is open goes on as a new one from the place up to which the old store held it,
+        with the events that still sound. Rows of an ended run of which the old store held a part
+        are lost, and counted.
         """
         with self._lock:
+            waiting = [*self._in_flight, *self._opening, *self._waiting]
             self._in_flight, self._opening, self._waiting = [], [], []
-            if self._minutes is None:
-                return
-            sounding = list(self._open_events.items())
-            self._begin_run(self._end)
-            for key, (sql, values) in sounding:
-                self._open_events[key] = (sql, {**values, "run": self._run})
-            self._waiting = list(self._open_events.values())
+            whole = {values["run"] for sql, values in waiting if sql == _INSERT_RUN}
+            open_run = self._run if self._minutes is not None else ""
+            rest: list[Statement] = []
+            for sql, values in waiting:
+                run = values.get("run")
+                if run is None or run in whole:
+                    self._opening.append((sql, values))
+                elif sql in (_EVENT, _GAP):
+                    if run == open_run:
+                        rest.append((sql, values))
+                    else:
+                        self._n_lost += 1
+            if open_run and open_run not in whole:
+                self._continue_run(rest)
+
+    def _continue_run(self, rest: list[Statement]) -> None:
+        """Begin a new run where what is written of this one ends."""
+        written, minute_written = self._counts_written, self._minute_written
+        end, heard, gap, lost = self._end, self._heard, self._gap, self._lost
+        minutes, changed, sounding = self._minutes, self._changed, self._open_events
+        self._begin_run(written.end)
+        self._is_part = self._recording is not None
+        self._first, self._end, self._lost = written.end, end, lost
+        self._heard, self._gap = heard - written.heard, gap - written.gap
+        self._minutes = minutes
+        for minute in changed.values():
+            if minute_written and minute.position == minute_written[0]:
+                minute.heard -= minute_written[1]
+                minute.position = max(minute.position, written.end)
+            if minute.heard:
+                self._changed[minute.position] = minute
+        for key, (sql, values) in sounding.items():
+            self._open_events[key] = (sql, {**values, "run": self._run})
+        self._waiting = [
+            *self._open_events.values(),
+            *((sql, {**values, "run": self._run}) for sql, values in rest),
+        ]
+        self._n_heard += 1  # so that the counts are written
 
 
-def _with_hash(values: dict[str, Any]) -> dict[str, Any]:
-    """Replace a model by the hash of its file, which is read in the store's thread."""
-    model = values.get("sha256")
-    return {**values, "sha256": hash_model(model)} if isinstance(model, ModelIdentity) else values
+@dataclass(frozen=True)
+class _Counts:
+    """Counts of a run that are written together."""
+
+    run: str = ""
+    end: int = 0
+    heard: int = 0
+    gap: int = 0
+
+
+def _bind(values: dict[str, Any]) -> dict[str, Any]:
+    """Return values as SQLite takes them.
+
+    A model is replaced by the hash of its file, which is read in the store's thread. In texts,
+    what UTF-8 cannot hold is escaped.
+    """
+    bound = dict(values)
+    for name, value in values.items():
+        if isinstance(value, ModelIdentity):
+            bound[name] = hash_model(value)
+        elif isinstance(value, str) and not value.isascii():
+            bound[name] = value.encode("utf-8", "backslashreplace").decode()
+    return bound

@@ -16,12 +16,13 @@ from streamclf.store.database import (
     DamagedStoreError,
     connect,
     is_damage,
+    is_passing,
     reason_of,
     set_aside,
     transaction,
 )
 from streamclf.store.sink import Statement, StoreSink
-from streamclf.store.writers import WriterLock, close_dead_runs
+from streamclf.store.writers import WriterLock, close_dead_runs, remove_old_locks
 
 COUNT_EVERY_S = 10.0
 """Seconds between two writes while no event begins or ends; a kill loses the counts of this time at
@@ -59,6 +60,8 @@ class Store:
         self._report, self._live = report, live
         self._connection, self._lock = _open(path, report)
         self._inode = _inode(path)
+        self._is_open, self._is_aside = True, False
+        self._lost_before = 0
         self._sinks: list[StoreSink] = []
         self._changed = threading.Condition()
         self._requested = self._written = 0
@@ -187,28 +190,56 @@ class Store:
     def _write(self, sinks: list[StoreSink]) -> bool:
         """Write what the sinks hold, all or nothing; False if it has to be tried again."""
         try:
-            if self._inode != _inode(self.path):
-                self._report(f"warning: {self.path}: was moved or deleted; a new store begins")
-                self._begin_anew(sinks)
+            self._reopen(sinks)
             self._execute([statement for sink in sinks for statement in sink.take()])
         except sqlite3.IntegrityError:
             return self._write_singly(sinks)
         except sqlite3.DatabaseError as error:
-            if is_damage(error):
-                self._replace(sinks, reason_of(error))
-            else:
-                self._fail(reason_of(error))
+            self._fail(error)
             return False
         except StoreError as error:
-            self._fail(str(error).removeprefix(f"{self.path}: "))
+            self._report_failure(str(error).removeprefix(f"{self.path}: "))
             return False
         for sink in sinks:
             sink.acknowledge()
-        if self._failed_at is not None:
-            outage = format_length(time.monotonic() - self._failed_at)
-            self._report(f"{self.path}: is written again, after {outage}")
-            self._failed_at = None
+        self._report_recovery()
         return True
+
+    def _reopen(self, sinks: list[StoreSink]) -> None:
+        """Open the file under the store's name, if it is not the one that is open.
+
+        Raises:
+            StoreError: It cannot be opened.
+            sqlite3.DatabaseError: It is damaged.
+        """
+        inode = _inode(self.path)
+        if self._is_open and inode == self._inode:
+            return
+        is_same = inode is not None and inode == self._inode
+        self._close_connection()
+        try:
+            self._connection = connect(self.path, create=True)
+        except DamagedStoreError as error:
+            self._put_aside(error.reason, inode)
+            self._connection = connect(self.path, create=True)
+            is_same = False
+        else:
+            if not is_same and not self._is_aside:
+                self._report(f"warning: {self.path}: was moved or deleted; a new store begins")
+        self._is_open, self._is_aside = True, False
+        if not is_same:
+            self._inode = _inode(self.path)
+            for sink in sinks:
+                sink.begin_anew()
+
+    def _close_connection(self) -> None:
+        """Close the connection; a file that was moved gets what its log holds."""
+        if self._is_open:
+            self._is_open = False
+            with suppress(sqlite3.Error):
+                self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            with suppress(sqlite3.Error):
+                self._connection.close()
 
     def _execute(self, statements: list[Statement]) -> None:
         if statements:
@@ -224,42 +255,77 @@ class Store:
         """
         for sink in sinks:
             try:
-                self._execute(sink.take())
-            except sqlite3.IntegrityError as error:
-                self._report(
-                    f"warning: {self.path}: rows of an open run were deleted ({error}): it begins "
-                    "anew"
-                )
-                sink.begin_anew()
+                try:
+                    self._execute(sink.take())
+                except sqlite3.IntegrityError as error:
+                    self._report(
+                        f"warning: {self.path}: rows of an open run were deleted ({error}): it "
+                        "begins anew"
+                    )
+                    sink.begin_anew()
+                    self._execute_fitting(sink)
             except sqlite3.DatabaseError as error:
-                self._fail(reason_of(error))
+                self._fail(error)
                 return False
-            else:
-                sink.acknowledge()
+            sink.acknowledge()
         return True
 
-    def _replace(self, sinks: list[StoreSink], reason: str) -> None:
-        """Put a damaged store aside, and begin a new one."""
-        with suppress(sqlite3.Error):
-            self._connection.close()
-        try:
-            self._report(_describe_aside(self.path, reason, set_aside(self.path)))
-            self._begin_anew(sinks)
-        except StoreError as error:
-            self._fail(str(error))
+    def _execute_fitting(self, sink: StoreSink) -> None:
+        """Write a sink's rows, without those that fit into no table."""
+        n_refused = 0
+        with transaction(self._connection):
+            for sql, values in sink.take():
+                try:
+                    self._connection.execute(sql, values)
+                except sqlite3.IntegrityError:
+                    n_refused += 1
+        if n_refused:
+            sink.lose(n_refused)
+            self._report(
+                f"warning: {self.path}: {format_count(n_refused, 'row')} did not fit into its "
+                "tables, and are lost"
+            )
 
-    def _begin_anew(self, sinks: list[StoreSink]) -> None:
-        with suppress(sqlite3.Error):
-            self._connection.close()
-        self._connection = connect(self.path, create=True)
-        self._inode = _inode(self.path)
-        for sink in sinks:
-            sink.begin_anew()
+    def _fail(self, error: sqlite3.DatabaseError) -> None:
+        """Tell of an error, and do what may end it before the next try."""
+        if is_damage(error):
+            inode = self._inode
+            self._close_connection()
+            try:
+                self._put_aside(reason_of(error), inode)
+            except StoreError as refusal:
+                self._report_failure(str(refusal).removeprefix(f"{self.path}: "))
+            return
+        self._report_failure(reason_of(error))
+        if not is_passing(error):
+            self._close_connection()  # a new connection may do what this one cannot
 
-    def _fail(self, reason: str) -> None:
+    def _put_aside(self, reason: str, inode: tuple[int, int] | None) -> None:
+        """Put a damaged store aside, unless another process has done so.
+
+        Raises:
+            StoreError: It cannot be renamed.
+        """
+        if _put_aside(self.path, reason, inode, self._report):
+            self._is_aside = True
+
+    def _report_failure(self, reason: str) -> None:
         if self._failed_at is None:
             self._failed_at = time.monotonic()
+            self._lost_before = self._count_lost()
             self._report(f"warning: {self.path}: cannot be written: {reason}; rows wait in memory")
+
+    def _report_recovery(self) -> None:
+        if self._failed_at is None:
+            return
+        outage = format_length(time.monotonic() - self._failed_at)
+        n_lost = self._count_lost() - self._lost_before
+        lost = f"; {format_count(n_lost, 'row')} had no room in memory, and are lost"
+        self._report(f"{self.path}: is written again, after {outage}{lost if n_lost else ''}")
+        self._failed_at = None
+
+    def _count_lost(self) -> int:
+        return sum(sink.n_lost for sink in self._sinks)
 
     def _gives_up(self) -> bool:
         now = time.monotonic()
@@ -286,33 +352,54 @@ class Store:
 def _open(path: Path, report: Callable[[str], None]) -> tuple[sqlite3.Connection, WriterLock]:
     """Open the store, or a new one in place of a damaged one, and close what a kill left open."""
     for _ in range(2):
+        inode = _inode(path)
         try:
-            connection = connect(path, create=True)
+            return _open_sound(path, report)
         except DamagedStoreError as error:
-            _put_aside(path, error.reason, report)
-            continue
-        lock = WriterLock(path)
-        try:
-            recovery = close_dead_runs(connection, path)
-            if recovery is not None:
-                report(f"{path}: {recovery.describe()}")
-                (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
-                if found != "ok":
-                    raise sqlite3.DatabaseError(str(found).splitlines()[0])
-            return connection, lock
-        except sqlite3.OperationalError as error:
-            connection.close()
-            lock.release()
-            raise StoreError(f"{path}: cannot be written: {reason_of(error)}") from error
-        except sqlite3.DatabaseError as error:
-            connection.close()
-            lock.release()
-            _put_aside(path, reason_of(error), report)
+            _put_aside(path, error.reason, inode, report)
     raise StoreError(f"{path}: cannot be opened: name another file")
 
 
-def _put_aside(path: Path, reason: str, report: Callable[[str], None]) -> None:
+def _open_sound(path: Path, report: Callable[[str], None]) -> tuple[sqlite3.Connection, WriterLock]:
+    connection = connect(path, create=True)
+    try:
+        lock = WriterLock(path)
+    except StoreError:
+        connection.close()
+        raise
+    try:
+        recovery = close_dead_runs(connection, path)
+        if recovery is not None:
+            report(f"{path}: {recovery.describe()}")
+            (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+            if found != "ok":
+                raise DamagedStoreError(path, " ".join(str(found).split()))
+        remove_old_locks(path)
+    except BaseException as error:
+        connection.close()
+        lock.release()
+        if isinstance(error, sqlite3.DatabaseError):
+            if is_damage(error):
+                raise DamagedStoreError(path, reason_of(error)) from error
+            raise StoreError(
+                f"{path}: cannot be written: {reason_of(error)}; make room, or end what locks it"
+            ) from error
+        raise
+    return connection, lock
+
+
+def _put_aside(
+    path: Path, reason: str, inode: tuple[int, int] | None, report: Callable[[str], None]
+) -> bool:
+    """Put a damaged store aside; False if another process has put a new one in its place.
+
+    Raises:
+        StoreError: It cannot be renamed.
+    """
+    if _inode(path) != inode:
+        return False
     report(_describe_aside(path, reason, set_aside(path)))
+    return True
 
 
 def _describe_aside(path: Path, reason: str, aside: Path) -> str:

@@ -7,8 +7,10 @@ any more, and closes them at the last audio that is known.
 
 from __future__ import annotations
 
+import glob
 import secrets
 import sqlite3
+import time
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -21,6 +23,9 @@ from streamclf.store.database import reason_of, transaction
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
+
+
+_MARK = "-writer-"
 
 
 class WriterLock:
@@ -70,8 +75,10 @@ class Recovery:
         """Describe it in one line for people."""
         until = ""
         if self.until_us is not None:
-            moment = datetime.fromtimestamp(self.until_us / 1e6).astimezone()
-            until = f", at the last audio that is known, {moment:%Y-%m-%d %H:%M:%S}"
+            # A year that no clock knows is not told.
+            with suppress(OverflowError, OSError, ValueError):
+                moment = datetime.fromtimestamp(self.until_us / 1e6).astimezone()
+                until = f", at the last audio that is known, {moment:%Y-%m-%d %H:%M:%S}"
         return (
             f"{format_count(self.n_runs, 'run')} of a process that was killed "
             f"{'is' if self.n_runs == 1 else 'are'} closed with "
@@ -104,7 +111,7 @@ def close_dead_runs(connection: sqlite3.Connection, path: Path) -> Recovery | No
         open_runs = f"SELECT id FROM runs WHERE state = 'open' AND writer IN ({marks})"
         (n_runs,) = connection.execute(f"SELECT count(*) FROM ({open_runs})", dead).fetchone()
         (until_us,) = connection.execute(
-            "SELECT max(begun_us + elapsed_samples * 1000000 / sample_rate) FROM runs "
+            f"SELECT max(begun_us + {LENGTH_US.format('elapsed_samples')}) FROM runs "
             f"WHERE id IN ({open_runs})",
             dead,
         ).fetchone()
@@ -115,15 +122,29 @@ def close_dead_runs(connection: sqlite3.Connection, path: Path) -> Recovery | No
     return Recovery(n_runs, n_events, until_us)
 
 
-CLOSE_EVENTS = """
-UPDATE events SET
-    state = 'cut',
-    offset = max(onset, (SELECT first_position + elapsed_samples FROM runs WHERE id = run_id)),
-    offset_us = max(onset_us, (
-        SELECT begun_us + elapsed_samples * 1000000 / sample_rate FROM runs WHERE id = run_id
-    ))
+LENGTH_US = "({0} / sample_rate * 1000000 + {0} % sample_rate * 1000000 / sample_rate)"
+"""SQL of a length in microseconds, from samples: in integers, which years of audio fit into."""
+CLOSE_EVENTS = f"""
+UPDATE events SET (state, offset, offset_us) = (
+    SELECT 'cut', onset + n_samples, onset_us + {LENGTH_US.format("n_samples")} FROM (
+        SELECT sample_rate, max(0, first_position + elapsed_samples - onset) AS n_samples
+        FROM runs WHERE id = run_id
+    )
+)
 WHERE state = 'open'"""
 """Ends events at the last audio of their run that is known."""
+
+
+def remove_old_locks(path: Path) -> None:
+    """Delete the files of locks that nobody holds; a kill leaves one.
+
+    Files of the last minute stay, because their writers may be about to lock them.
+    """
+    before = time.time() - 60
+    for file in path.parent.glob(f"{glob.escape(path.name)}{_MARK}*"):
+        with suppress(OSError):
+            if file.stat().st_mtime < before:
+                _is_alive(path, file.name.removeprefix(f"{path.name}{_MARK}"))
 
 
 def _is_alive(path: Path, writer: str) -> bool:
@@ -143,7 +164,7 @@ def _is_alive(path: Path, writer: str) -> bool:
 
 
 def _lock_file(path: Path, writer: str) -> Path:
-    return path.with_name(f"{path.name}-writer-{writer}")
+    return path.with_name(f"{path.name}{_MARK}{writer}")
 
 
 def _try_lock(file: Path) -> BaseFileLock | None:
