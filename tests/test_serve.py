@@ -297,9 +297,9 @@ def test_a_changed_hop_and_threshold_hold_from_the_next_audio_on(serve, plan_of,
     tuned.end()
     assert serving.join() == 0
     assert (windows, more) == (10, 23)  # starts at 0, 0.5 .. 4.5, then 5, 5.25 .. 10.5
-    (event,) = [line for line in map(json.loads, lines.read_text().splitlines())
-                if line["type"] == "event"]  # fmt: skip
-    assert event["onset"] >= 3.0  # nothing was found while the threshold was out of reach
+    begins = [json.loads(line) for line in lines.read_text().splitlines() if '"begin"' in line]
+    assert [line["label"] for line in begins] == ["middle"]
+    assert begins[0]["known"] >= 6.0  # nothing was found while the threshold was out of reach
 
 
 @pytest.mark.parametrize(
