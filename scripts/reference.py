@@ -88,7 +88,7 @@ def commands() -> Iterator[Command]:
     from streamclf.cli.main import app
 
     group: Any = typer.main.get_command(app)
-    for name, command in group.commands.items():
+    for name, command in _flatten(group):
         options = [_option(parameter) for parameter in command.params]
         yield Command(
             name,
@@ -96,6 +96,15 @@ def commands() -> Iterator[Command]:
             options,
             (command.epilog or "").strip(),
         )
+
+
+def _flatten(group: Any, above: str = "") -> Iterator[tuple[str, Any]]:
+    """The commands of a group, and of the groups in it: `store check`."""
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from _flatten(command, f"{above}{name} ")
+        else:
+            yield f"{above}{name}", command
 
 
 def _option(parameter: Any) -> Option:
@@ -144,7 +153,10 @@ def command_line() -> str:
         "",
         "| command | what it does |",
         "|---|---|",
-        *(f"| [`{each.name}`](#{each.name}) | {_cell(each.help)} |" for each in every),
+        *(
+            f"| [`{each.name}`](#{each.name.replace(' ', '-')}) | {_cell(each.help)} |"
+            for each in every
+        ),
         "",
         "**Exit codes**: 0 fine, 1 failed (in a batch: something failed, all else is done), 2 "
         "wrong usage, 130 interrupted.",
@@ -214,6 +226,19 @@ def _examples() -> dict[type[json_records.JsonRecord], json_records.JsonRecord]:
         json_records.SummaryLine: json_records.SummaryLine(**place, labels=best),
         json_records.HeardLine: json_records.HeardLine(**place, events=1),
         json_records.UnfinishedLine: json_records.UnfinishedLine(**place, events=1),
+        json_records.CountLine: json_records.CountLine(
+            hour=22,
+            source="yard",
+            events=12,
+            open=0,
+            cut=0,
+            minutes=3.5,
+            hours_heard=7.0,
+            per_hour=1.7143,
+            first="2026-11-21T22:04:13.500+01:00",
+            last="2026-11-27T22:51:40.000+01:00",
+            score=0.93,
+        ),
         json_records.LossLine: json_records.LossLine(source="USB microphone", lines=12),
     }
 

@@ -6,6 +6,7 @@ import copy
 from itertools import zip_longest
 
 import typer
+from typer.models import TyperInfo
 
 WEB_PORT = "8787"
 BESIDE = {"config": ["listen"]}
@@ -15,6 +16,7 @@ BESIDE = {"config": ["listen"]}
 def with_command(app: typer.Typer, arguments: list[str]) -> list[str]:
     """Put `file` in front of what a newcomer types: a recording, a folder or a pattern."""
     commands = {c.callback.__name__ for c in app.registered_commands if c.callback}
+    commands |= _groups(app).keys()
     if not arguments or arguments[0] in commands or arguments[0].startswith("-"):
         return arguments
     from streamclf.sources.recording.find_recordings import looks_like_recordings
@@ -35,8 +37,18 @@ def load_single_command(app: typer.Typer, arguments: list[str]) -> typer.Typer:
     """The app with the command that comes first alone: reading all options takes its time."""
     wanted = {arguments[0], *BESIDE.get(arguments[0], ())} if arguments else set()
     named = [c for c in app.registered_commands if c.callback and c.callback.__name__ in wanted]
-    if not named:
+    groups = [group for name, group in _groups(app).items() if name in wanted]
+    if not named and not groups:
         return app
     lean = copy.copy(app)
-    lean.registered_commands = named
+    lean.registered_commands, lean.registered_groups = named, groups
     return lean
+
+
+def _groups(app: typer.Typer) -> dict[str, TyperInfo]:
+    """The groups of commands by name."""
+    return {
+        str(group.typer_instance.info.name): group
+        for group in app.registered_groups
+        if group.typer_instance
+    }

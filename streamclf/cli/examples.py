@@ -49,6 +49,27 @@ ending and {dir} for its folder, so that each recording gets its own file. Any
 other name is one file for all recordings.
 """
 
+HEARD = """
+Examples:
+  streamclf heard                           today, by label
+  streamclf heard --since 'last monday' --label dog --by hour
+                                            when the dog barks, and how often
+  streamclf heard --since yesterday -o events.csv
+                                            a row for each event
+
+Dates: today, yesterday, monday, 2026-11-01, '7 days ago', '3 hours ago', a time
+such as 22:00, or a day and a time. --until takes all of a day.
+"""
+
+REPORT = """
+Examples:
+  streamclf report --week -o week.html      the last seven days
+  streamclf report --since 2026-11-01 --until 2026-11-30 -o november.html
+                                            a month
+  streamclf report --day --source yard -o today.html --overwrite
+                                            today, of one source
+"""
+
 DEVICES = """
 Examples:
   streamclf devices                         the microphones of this machine
@@ -94,4 +115,40 @@ Examples:
   streamclf config --show                   all options and their origins
   streamclf config --check                  exit code 2 if listen cannot start
   streamclf config --show --config box.toml  the same with another file
+"""
+
+STORE = """
+Examples:
+  streamclf store check                     is the store sound, do its sums add up
+  streamclf store import day.jsonl          take lines of an earlier run
+  streamclf store export -o all.jsonl       all events and gaps as lines
+"""
+
+STORE_IMPORT = """
+Examples:
+  streamclf store import day.jsonl          what listen -o day.jsonl wrote
+  streamclf store import *.jsonl            several files, such as rotated ones
+  streamclf store import all.jsonl --folder /data
+                                            recordings were named from /data on
+"""
+
+STORE_EXPORT = """
+Examples:
+  streamclf store export -o all.jsonl       a file of lines
+  streamclf store export | grep siren       lines for another program
+  streamclf store export --store field.db   another store
+"""
+
+STORE_CHECK = """
+Examples:
+  streamclf store check                     your store
+  streamclf store check field.db            another one
+  streamclf store check --clips heard       and whether its clips are there
+"""
+
+STORE_VACUUM = """
+Examples:
+  streamclf store vacuum                    after events were deleted
+  streamclf store vacuum --store field.db   another store
+  streamclf store check                     how much it holds
 """

@@ -10,9 +10,11 @@ import typer
 
 from streamclf import __version__
 from streamclf.cli import config as cli_config
-from streamclf.cli import examples, model_commands
+from streamclf.cli import examples, model_commands, store_commands
 from streamclf.cli.arguments import load_single_command, with_command, with_port
 from streamclf.cli.help_text import HelpfulCommand, HelpfulGroup
+from streamclf.cli.question_options import AnswerOptions, QuestionOptions
+from streamclf.cli.report import ReportOptions
 from streamclf.cli.typer_parameters import Fields, grouped, with_invocation
 from streamclf.core import standard_streams
 from streamclf.core.errors import StreamclfError, UsageError
@@ -149,6 +151,28 @@ def serve(
     raise typer.Exit(serve_sources(context, options, check=check))
 
 
+@app.command(
+    cls=HelpfulCommand, epilog=examples.HEARD, short_help="Ask what was heard, and how often."
+)
+@grouped
+def heard(*, question: QuestionOptions, answer: AnswerOptions) -> None:
+    """Answer questions about what was heard; without any, about today."""
+    from streamclf.cli.heard import heard as answer_question
+
+    raise typer.Exit(answer_question(question, answer))
+
+
+@app.command(
+    cls=HelpfulCommand, epilog=examples.REPORT, short_help="Write a page about what was heard."
+)
+@grouped
+def report(*, question: QuestionOptions, page: ReportOptions) -> None:
+    """Write one page about what was heard, when, how loud it was, and what was missed."""
+    from streamclf.cli.report import report as write_report
+
+    raise typer.Exit(write_report(question, page))
+
+
 @app.command(cls=HelpfulCommand, epilog=examples.DEVICES)
 def devices(
     json: Annotated[bool, typer.Option("--json", help="Print the list as JSON.")] = False,
@@ -205,6 +229,7 @@ app.command(
     short_help="Show or check what `listen` would do.",
     context_settings={"ignore_unknown_options": True, "allow_extra_args": True},
 )(cli_config.config)
+app.add_typer(store_commands.app)
 
 
 def main() -> None:

@@ -23,6 +23,7 @@ from streamclf.sinks.base import Sink
 from streamclf.sources.backoff import BackOff
 from streamclf.sources.clock import Clock, StopSignal, SystemClock
 from streamclf.sources.retried import STEADY_AFTER_S, RetriedSource
+from streamclf.store.sink import StoreSink
 
 StreamState: TypeAlias = Literal["heard", "lost", "ended", "failed"]
 
@@ -116,7 +117,7 @@ class ServedStream:
         self,
         hearing: Hearing,
         source: RetriedSource,
-        memory: Sink,
+        memory: StoreSink,
         *,
         report: Callable[[str], None],
         note_alive: Callable[[ServedStream], None] = lambda stream: None,
@@ -270,6 +271,7 @@ class ServedStream:
 
     def _hear(self) -> None:
         engine, sinks = self._engine, [self._memory, *self.hearing.sinks]
+        self._memory.calibration_db = self.hearing.plan.served.calibration_db
         try:
             run_stream(
                 engine, self._source, sinks, say=self._report, on_start=self._report_start,
