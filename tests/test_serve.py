@@ -252,6 +252,27 @@ def test_a_model_that_cannot_be_opened_ends_it_before_anything_is_heard(plan_of,
     assert not store.exists()
 
 
+def test_only_one_microphone_is_recorded_by_the_process_itself(plan_of, monkeypatch):
+    """A second one found again would end the stream of the first."""
+    from streamclf.runs.serve import server
+
+    opened = []
+    monkeypatch.setattr(
+        server, "open_source",
+        lambda source, channel, **options: opened.append((source.device or source.source, options)),
+    )  # fmt: skip
+    sim = {"source": SourceOptions("sim:x.wav")}
+    plan = plan_of(a={}, sim=sim, b={}, c={})
+    made = server.Server(plan, lambda: plan)
+    for stream in (*plan.streams, plan.streams[0], plan.streams[2]):
+        made._open_source(stream)
+    assert opened == [
+        ("a", {"beside_others": False}), ("sim:x.wav", {}), ("b", {"beside_others": True}),
+        ("c", {"beside_others": True}), ("a", {"beside_others": False}),
+        ("b", {"beside_others": True}),
+    ]  # fmt: skip
+
+
 # ---------------------------------------------------------------- SIGHUP
 
 
@@ -533,6 +554,22 @@ def test_a_source_that_is_waited_for_counts_as_alive(serve, plan_of):
     assert before >= 1
     assert "1 lost (hall)" in serving.server.describe()
     assert serving.end() == 0
+
+
+def test_a_calibration_is_stated_in_the_store(serve, plan_of, store):
+    serving = serve(plan_of(a={"served": ServedOptions(name="a", calibration_db=93.5)}, b={}))
+    a, b = settled(serving, "a", "b")
+    for source in (a, b):
+        source.feed(toys.silence(2))
+        source.drain()
+    again = plan_of(a={}, b={"served": ServedOptions(name="b", calibration_db=80.0)})
+    assert serving.reload(again).endswith("a changes, b changes")
+    for source in (a, b):
+        source.feed(toys.silence(2))
+        source.end()
+    assert serving.join() == 0
+    found = dict(rows(store, "SELECT name, calibration_db FROM sources"))
+    assert found == {"a": 93.5, "b": 80.0}
 
 
 def test_the_status_sums_up(serve, plan_of):

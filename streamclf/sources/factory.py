@@ -10,13 +10,17 @@ from streamclf.sources.base import Source
 from streamclf.sources.options import SourceOptions
 
 
-def open_source(options: SourceOptions, channel: int | None = None) -> Source:
+def open_source(
+    options: SourceOptions, channel: int | None = None, *, beside_others: bool = False
+) -> Source:
     """Open a live source.
 
     Args:
         options: The source and its options.
         channel: The channel that will be classified, from 1. A microphone is opened with at least
             this many channels.
+        beside_others: Whether this process has a microphone already. Another one is then recorded
+            by a process of its own.
 
     Raises:
         UsageError: The source is of no known kind.
@@ -26,7 +30,14 @@ def open_source(options: SourceOptions, channel: int | None = None) -> Source:
     if name is None:
         from streamclf.sources.microphone.microphone import Microphone
 
-        return Microphone(device=options.device, channels=channel, reconnect=options.reconnect)
+        backend = None
+        if beside_others:
+            from streamclf.sources.microphone.child_backend import ChildBackend
+
+            backend = ChildBackend()
+        return Microphone(
+            options.device, channels=channel, reconnect=options.reconnect, backend=backend
+        )
     if name == "-":
         from streamclf.sources.stream.raw_format import RawFormat
         from streamclf.sources.stream.standard_input import StandardInput

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import queue
+import threading
 import time
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
@@ -100,7 +101,9 @@ class Server:
         self.models = SharedModels(say, self_check)
         self._plan = plan
         self._read_plan = read_plan
-        self._open_plan = open_plan or _open_source
+        self._open_plan = open_plan or self._open_source
+        self._choosing = threading.Lock()
+        self._microphone = ""  # the stream whose microphone is recorded by this process itself
         self._service = service or SystemdNotifier(self.describe)
         self._clock = clock
         self._alive = AliveTogether(self._service.alive)
@@ -320,6 +323,15 @@ class Server:
             clock=self._clock,
         )
 
+    def _open_source(self, plan: StreamPlan) -> Source:
+        """Open the source of a plan; only one microphone can be recorded by this process itself."""
+        if not plan.is_microphone:
+            return open_source(plan.source, plan.settings.channel)
+        with self._choosing:
+            self._microphone = self._microphone or plan.name
+            beside_others = self._microphone != plan.name
+        return open_source(plan.source, plan.settings.channel, beside_others=beside_others)
+
     def _note_end(self, stream: ServedStream) -> None:
         self._alive.leave(stream)
         self._messages.put("ended")
@@ -346,10 +358,6 @@ class Server:
         self._outputs.close()
         if self._store is not None:
             self._store.close()
-
-
-def _open_source(plan: StreamPlan) -> Source:
-    return open_source(plan.source, plan.settings.channel)
 
 
 def _compare(stream: ServedStream | None, plan: StreamPlan, engine: Engine) -> _Way:
