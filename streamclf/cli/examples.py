@@ -18,6 +18,24 @@ Each option can also be set in a file (see streamclf config), or in the
 environment (STREAMCLF_HOP=0.25).
 """
 
+SERVE = """
+Examples:
+  streamclf serve                           the default microphone, remembered
+  streamclf serve --config box.toml         the sources of a file
+  streamclf serve --config box.toml --check exit code 2 if it cannot start
+
+The file has a table for each source, and options for all above them:
+  model = "pocket"
+  [[sources]]
+  name = "yard"
+  device = "usb"
+  [[sources]]
+  name = "gate"
+  url = "rtsp://host/cam"
+  only = "siren,dog"
+SIGHUP reads the file anew: sources that did not change lose nothing.
+"""
+
 FILE = """
 Examples:
   streamclf file night.wav -o night.txt     labels to open in Audacity

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from streamclf.cli import screen as ui
-from streamclf.cli.reports import describe_provider, say_found
+from streamclf.cli.reports import say_found
 from streamclf.core.cpu_count import count_cores
 from streamclf.core.errors import FAILED, INTERRUPTED, OK, UsageError
 from streamclf.core.settings import Settings
@@ -21,7 +21,7 @@ from streamclf.model.options import ModelOptions
 from streamclf.pipeline.engine import Engine
 from streamclf.runs.batch import BatchReport, count_jobs, has_spare_core, run_recordings
 from streamclf.runs.console import Bars, say
-from streamclf.runs.engine_setup import open_engine
+from streamclf.runs.engine_setup import describe_provider, open_engine
 from streamclf.runs.interrupts import Interrupts
 from streamclf.runs.outputs import (
     ClipTally,

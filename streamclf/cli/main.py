@@ -24,6 +24,7 @@ from streamclf.core.settings import Settings
 from streamclf.core.thresholds import ThresholdOptions
 from streamclf.dashboard.options import ScreenOptions
 from streamclf.model.options import ModelOptions
+from streamclf.runs.serve.options import ServedOptions
 from streamclf.sinks.options import OutputOptions
 from streamclf.sources.options import SourceOptions
 
@@ -118,6 +119,37 @@ def file(
 
     screen = with_invocation(screen, context)
     raise typer.Exit(hear_files(paths, model, settings, thresholds, outputs, screen, jobs=jobs))
+
+
+@app.command(
+    cls=cli_config.ConfiguredCommand,
+    epilog=examples.SERVE,
+    short_help="Hear several sources day and night, and remember.",
+)
+@grouped
+def serve(
+    *,
+    context: typer.Context,
+    config: cli_config.Config = None,
+    check: Annotated[
+        bool,
+        typer.Option("--check", help="Only check whether it could start; exit with code 2 if not."),
+    ] = False,
+    served: ServedOptions,
+    source: Annotated[SourceOptions, Fields(without=("raw", "duration_s"))],
+    model: ModelOptions,
+    settings: Annotated[Settings, Fields(without=("batch_size",))],
+    thresholds: ThresholdOptions,
+    outputs: Annotated[
+        OutputOptions, Fields(without=("begins", "summary", "resume", "scores", "stats"))
+    ],
+    log: LogOptions,
+) -> None:
+    """Hear several sources day and night, and remember what they hear in a store."""
+    from streamclf.cli.serve import serve as serve_sources
+
+    options = (served, source, model, settings, thresholds, outputs)
+    raise typer.Exit(serve_sources(context, options, check=check))
 
 
 @app.command(

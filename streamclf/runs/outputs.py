@@ -143,10 +143,10 @@ def open_sinks(
         UsageError: A file exists already, or there is no output at all.
         SinkError: A file cannot be created.
     """
-    has_standard_output = _has_standard_output(outputs)
+    to_standard_output = has_standard_output(outputs)
     sinks = open_files(outputs, files, live_outputs)
     try:
-        if has_standard_output:
+        if to_standard_output:
             write = bars.print if bars else None
             chosen = outputs.format or default
             sinks.append(
@@ -165,7 +165,7 @@ def open_sinks(
         close_sinks(sinks)
 
 
-def _has_standard_output(outputs: OutputOptions) -> bool:
+def has_standard_output(outputs: OutputOptions) -> bool:
     """Whether standard output is open for results.
 
     Raises:

@@ -52,6 +52,10 @@ VALUES (:run, (SELECT id FROM sources WHERE name = :source),
         (SELECT id FROM models WHERE sha256 = :sha256),
         (SELECT id FROM recordings WHERE path = :path),
         :writer, :sample_rate, :first_position, :begun_us, :utc_offset_min, 'open')"""
+_SOURCE = """
+INSERT INTO sources (name, calibration_db) VALUES (:name, :calibration_db)
+ON CONFLICT (name) DO UPDATE SET calibration_db = excluded.calibration_db
+WHERE excluded.calibration_db IS NOT NULL"""
 _COUNT = """
 UPDATE runs SET first_position = :first, elapsed_samples = :elapsed, heard_samples = :heard,
                 gap_samples = :gap, rows_lost = :lost, begun_us = :begun_us,
@@ -121,6 +125,11 @@ class StoreSink(Sink):
         wake: Called when something is to be written soon.
         flush: Called to wait until all is written, in runs that are not live.
         on_close: Called when the sink has been closed.
+
+    Attributes:
+        calibration_db: What is stated of the source with its next run: decibels that lead from full
+            scale to sound pressure; None leaves what the store knows.
+        closed: Whether nothing follows.
     """
 
     def __init__(
@@ -153,6 +162,7 @@ class StoreSink(Sink):
         self._n_heard = self._n_taken = self._n_written = 0  # items; what counts belong to
         self._taken: dict[int, tuple[int, int]] = {}  # position -> samples heard, changes
         self._meter = LevelMeter()
+        self.calibration_db: float | None = None
         self.closed = False
 
     @property
@@ -210,7 +220,7 @@ class StoreSink(Sink):
         source = self._source or (recording.source if recording else stream.source)
         model = stream.model or ModelIdentity("unknown", "")
         self._opening += [
-            ("INSERT OR IGNORE INTO sources (name) VALUES (:name)", {"name": source}),
+            (_SOURCE, {"name": source, "calibration_db": self.calibration_db}),
             (
                 "INSERT OR IGNORE INTO models (name, version, sha256) VALUES (:name, :version, "
                 ":sha256)",
