@@ -8,12 +8,13 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import time
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from typing import TypeAlias, TypeVar
 
 from aiohttp import web
 
-from streamclf.core.errors import StoreError
+from streamclf.core.errors import StoreError, UsageError
 from streamclf.store.database import (
     DamagedStoreError,
     connect,
@@ -22,9 +23,30 @@ from streamclf.store.database import (
     reason_of,
     transaction,
 )
+from streamclf.store.days import place_time
 from streamclf.web.context import CONTEXT
+from streamclf.web.rendering import refuse
 
 Answer = TypeVar("Answer")
+Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+def understands(handler: Handler) -> Handler:
+    """Make a handler name the value that is wrong in an address, in place of an answer."""
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        try:
+            return await handler(request)
+        except UsageError as error:
+            text = str(error)
+            return refuse(request, 400, f"{text[:1].upper()}{text[1:]}.")
+
+    return answer
+
+
+def place_now(store: sqlite3.Connection) -> datetime:
+    """Return the present by the place's clock, without an offset."""
+    return place_time(store, datetime.now(UTC))
 
 
 async def ask(request: web.Request, question: Callable[[sqlite3.Connection], Answer]) -> Answer:

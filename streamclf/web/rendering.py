@@ -12,6 +12,7 @@ from aiohttp import web
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from streamclf.web.context import CONTEXT
+from streamclf.web.words import FILTERS
 
 TOKEN = "csrf"  # noqa: S105 - the key's name
 """Key, in a request, of the token that its page's forms send; also the name of their field."""
@@ -22,13 +23,15 @@ MAY_LOG_OUT = "may_log_out"
 @cache
 def environment() -> Environment:
     """The templates; what they show is escaped."""
-    return Environment(
+    made = Environment(
         loader=PackageLoader("streamclf.web"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    made.filters.update(FILTERS)
+    return made
 
 
 def link(request: web.Request, path: str) -> str:
