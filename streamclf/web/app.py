@@ -7,13 +7,19 @@ from pathlib import Path
 
 from aiohttp import web
 
+from streamclf.web import api
 from streamclf.web.connections import Connections
 from streamclf.web.context import CONTEXT, WebContext
-from streamclf.web.pages import login
+from streamclf.web.pages import day, events, login, sounds
 from streamclf.web.security import MAX_BODY, Gate
 
 STATIC = Path(__file__).with_name("static")
-_PAGES: tuple[Callable[[web.Application, WebContext], None], ...] = ()
+_PAGES: tuple[Callable[[web.Application, WebContext], None], ...] = (
+    api.add_routes,
+    day.add_routes,
+    events.add_routes,
+    sounds.add_routes,
+)
 """What adds the pages."""
 
 
