@@ -176,7 +176,7 @@ def describe_one(
 
 
 def _try(store: sqlite3.Connection, moment: datetime, label: str) -> list[dict[str, Any]]:
-    """Tell what other thresholds would have left; the lowest one that changes nothing comes first."""
+    """Tell what other thresholds would have left, from the highest that changes nothing on."""
     tried = try_thresholds(store, label, moment - timedelta(days=TRIED_DAYS), (0.0, *THRESHOLDS))
     everything, *rest = tried
     if not everything.n_events:
