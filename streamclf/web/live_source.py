@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import threading
 import time
-from collections import deque
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any, TypeAlias
@@ -106,12 +105,13 @@ class LiveSource:
         elif isinstance(result, SoundEvent):
             self._end_event(stream, result)
         elif isinstance(result, Gap):
-            length_s = round(result.n_samples / result.sample_rate, 3)
-            place = {"at": _ms(stream.moment(result.position)), "length_s": length_s}
-            self._publish("gap", {"source": self.name, "cause": result.cause, **place})
+            at, length_s = _ms(stream.moment(result.position)), _length_s(result)
+            gap = {"source": self.name, "cause": result.cause, "at": at, "length_s": length_s}
+            self._publish("gap", gap)
         elif isinstance(result, Notice):
-            place = {"at": _ms(stream.moment(result.position)), "level": result.level}
-            self._publish("notice", {"source": self.name, "message": result.message, **place})
+            at, level = _ms(stream.moment(result.position)), result.level
+            notice = {"source": self.name, "message": result.message, "at": at, "level": level}
+            self._publish("notice", notice)
 
     def end_events(self) -> None:
         """End events whose end nobody will tell: where a run fails in the middle of them."""
@@ -188,7 +188,7 @@ class LiveSource:
         heard_at, now = self._heard_at, self._now()
         # Nothing has come yet: it may still be on its way.
         silent_s = now - (self._began_at if heard_at is None else heard_at)
-        told = state.state if state is not None else "heard"
+        told: str = state.state if state is not None else "heard"
         if told == "heard" and heard_at is None:
             told = "waiting"
         if told in ("heard", "waiting") and silent_s > LATE_S:
@@ -289,6 +289,10 @@ def _pack(columns: list[NumberedColumn]) -> Json:
     bands = b"".join(each.column.bands.tobytes() for each in columns)
     missing = [each.number for each in columns if each.column.missing]
     return {"runs": runs, "bands": base64.b64encode(bands).decode(), "missing": missing}
+
+
+def _length_s(gap: Gap) -> float:
+    return round(gap.n_samples / gap.sample_rate, 3)
 
 
 def _score(score: float) -> float:
