@@ -6,7 +6,9 @@ from pathlib import Path
 
 from aiohttp import web
 
+from streamclf.web import live
 from streamclf.web.context import CONTEXT, WebContext
+from streamclf.web.pages import health, now
 
 STATIC = Path(__file__).with_name("static")
 MAX_BODY = 1_000_000
@@ -20,6 +22,8 @@ def build_app(context: WebContext) -> web.Application:
     """
     pages = web.Application(client_max_size=MAX_BODY)
     pages.router.add_static("/static", STATIC)
+    for module in (live, now, health):
+        module.add_routes(pages, context)
     if not context.options.base_path:
         pages[CONTEXT] = context
         return pages

@@ -24,7 +24,7 @@ from streamclf.web.hub import LiveHub, server_sent
 FRAMES_PER_S = 5
 HEALTH_EVERY_S = 5.0
 HEARTBEAT_S = 15.0
-"""Seconds after which a comment shows viewers, and proxies between, that the stream is alive."""
+"""Seconds after which viewers, and proxies between, are shown that the stream is alive."""
 STUCK_S = 30.0
 """Seconds that one write may take, before a viewer who reads nothing any more is let go."""
 MOST_VIEWERS = 100
@@ -72,7 +72,7 @@ class Broadcast:
             self.n_viewers -= 1
             if not self.n_viewers and self._task is not None:
                 self._task.cancel()
-                self._task = None
+                self._task, self.frames = None, b""  # old ones tell nobody how it is later
 
     async def beat(self) -> None:
         """Wait for the next beat, or for the end."""
@@ -159,7 +159,7 @@ class _Viewer:
         self._written_at = time.monotonic()
 
     async def write(self, data: bytes) -> None:
-        """Write an event, or now and then a comment in place of nothing.
+        """Write an event, or now and then a sign of life in place of nothing.
 
         Raises:
             ConnectionError: The viewer is gone.
@@ -168,7 +168,7 @@ class _Viewer:
         if not data:
             if time.monotonic() - self._written_at < HEARTBEAT_S:
                 return
-            data = b": alive\n\n"
+            data = b"event: alive\ndata: {}\n\n"
         async with asyncio.timeout(STUCK_S):
             await self._response.write(data)
         self._written_at = time.monotonic()
