@@ -1,10 +1,10 @@
 """What sounds now, as server-sent events and as JSON.
 
 ``/api/live`` sends ``reset`` (everything as it is), then each ``began``, ``ended``, ``gap``,
-``notice``, ``source`` and ``gone`` with an id, and ``frames`` (levels, sounds and new columns of all
-sources) a few times a second without one. A viewer who comes back with ``Last-Event-ID``, or with
-``?after=ID``, gets what it missed and nothing twice. ``/api/live?of=health`` sends how the process
-fares instead.
+``notice``, ``source`` and ``gone`` with an id. In between come, without an id, the ``pictures``
+drawn so far, and a few times a second ``frames``: levels, sounds and new columns of all sources. A
+viewer who comes back with ``Last-Event-ID``, or with ``?after=ID``, gets what it missed and nothing
+twice. ``/api/live?of=health`` sends how the process fares instead.
 """
 
 from __future__ import annotations
