@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import NamedTuple, TypeAlias
 
@@ -67,7 +67,7 @@ class Choice:
         with_clip: Only events whose clip is there.
     """
 
-    question: Question = Question()
+    question: Question = field(default_factory=Question)
     first_day: date | None = None
     last_day: date | None = None
     hour: int | None = None
@@ -91,9 +91,7 @@ class Choice:
         if self.hour is not None:
             where.add(f"{LOCAL_HOUR} % 24 = ?", self.hour)
         if self.with_clip:
-            where.add(
-                "EXISTS (SELECT 1 FROM clips WHERE event_id = events.id AND gone_us IS NULL)"
-            )
+            where.add("EXISTS (SELECT 1 FROM clips WHERE event_id = events.id AND gone_us IS NULL)")
         where.add_range(self.question, "onset_us")
         where.add_events(self.question)
         return where
@@ -242,7 +240,9 @@ def _find_older(
 ) -> list[Position]:
     found: list[Position] = []
     if older is None or older.onset_us is not None:
-        conditions: list[_Condition] = [("onset_us IS NOT NULL", ())] if older is None else [_before(older)]
+        conditions: list[_Condition] = (
+            [("onset_us IS NOT NULL", ())] if older is None else [_before(older)]
+        )
         found = _search(connection, choice, conditions, "onset_us DESC, events.id DESC", limit)
     if len(found) < limit and not choice.is_timed:
         conditions = [("onset_us IS NULL", ())]

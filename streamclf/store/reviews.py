@@ -65,5 +65,7 @@ def review_event(
 
 def list_said_labels(connection: sqlite3.Connection) -> list[str]:
     """List what people said that events were, in alphabetical order."""
-    rows = connection.execute("SELECT DISTINCT label FROM reviews WHERE label IS NOT NULL ORDER BY 1")
+    rows = connection.execute(
+        "SELECT DISTINCT label FROM reviews WHERE label IS NOT NULL ORDER BY 1"
+    )
     return [label for (label,) in rows]
