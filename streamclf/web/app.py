@@ -2,32 +2,50 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from aiohttp import web
 
 from streamclf.web import live
+from streamclf.web.connections import Connections
 from streamclf.web.context import CONTEXT, WebContext
-from streamclf.web.pages import health, now
+from streamclf.web.pages import health, login, now
+from streamclf.web.security import MAX_BODY, Gate
 
 STATIC = Path(__file__).with_name("static")
-MAX_BODY = 1_000_000
-"""Longest body of a request, in bytes."""
+_PAGES: tuple[Callable[[web.Application, WebContext], None], ...] = (
+    live.add_routes,
+    now.add_routes,
+    health.add_routes,
+)
+"""What adds the pages."""
 
 
-def build_app(context: WebContext) -> web.Application:
+def build_app(context: WebContext, connections: Connections | None = None) -> web.Application:
     """Make the application with all pages.
 
-    Each page's module adds its own: ``module.add_routes(pages, context)``.
+    Args:
+        context: What all pages share.
+        connections: The open connections, whose time is limited; None for no limits.
     """
+    gate = Gate(context, connections)
     pages = web.Application(client_max_size=MAX_BODY)
     pages.router.add_static("/static", STATIC)
-    for module in (live, now, health):
-        module.add_routes(pages, context)
-    if not context.options.base_path:
-        pages[CONTEXT] = context
-        return pages
-    app = web.Application(client_max_size=MAX_BODY)
+    login.add_routes(pages, context, gate)
+    for add_routes in _PAGES:
+        add_routes(pages, context)
+    app = pages
+    if base := context.options.base_path:
+        app = web.Application(client_max_size=MAX_BODY)
+        app.router.add_get(base, _show_first_page)
+        app.add_subapp(base, pages)
     app[CONTEXT] = context
-    app.add_subapp(context.options.base_path, pages)
+    app.middlewares.append(gate.middleware)
+    app.on_response_prepare.append(gate.add_headers)
     return app
+
+
+async def _show_first_page(request: web.Request) -> web.StreamResponse:
+    base = request.config_dict[CONTEXT].options.base_path
+    return web.Response(status=303, headers={"Location": f"{base.rpartition('/')[2]}/"})

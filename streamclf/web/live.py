@@ -147,14 +147,15 @@ async def stream_live(request: web.Request) -> web.StreamResponse:
         with contextlib.suppress(ConnectionError, TimeoutError):
             await response.prepare(request)
             await response.write(f"retry: {_RETRY_MS}\n\n".encode())
-            await send(broadcast, _Viewer(response).write, seen)
+            await send(broadcast, _Viewer(request, response).write, seen)
     return response
 
 
 class _Viewer:
     """A viewer, who is let go when it reads nothing any more."""
 
-    def __init__(self, response: web.StreamResponse) -> None:
+    def __init__(self, request: web.Request, response: web.StreamResponse) -> None:
+        self._request = request
         self._response = response
         self._written_at = time.monotonic()
 
@@ -169,8 +170,14 @@ class _Viewer:
             if time.monotonic() - self._written_at < HEARTBEAT_S:
                 return
             data = b"event: alive\ndata: {}\n\n"
-        async with asyncio.timeout(STUCK_S):
-            await self._response.write(data)
+        try:
+            async with asyncio.timeout(STUCK_S):
+                await self._response.write(data)
+        except TimeoutError:
+            # Whatever is sent after this, the end of the answer included, would wait as well.
+            if self._request.transport is not None:
+                self._request.transport.abort()
+            raise
         self._written_at = time.monotonic()
 
 
