@@ -28,7 +28,6 @@ from streamclf.core.records import (
 from streamclf.core.settings import Settings
 from streamclf.dashboard import saved_settings as memory
 from streamclf.dashboard.adjustments import AVERAGES_S, next_step, shift_all, shift_class
-from streamclf.dashboard.audio_columns import COLUMN_S, N_BANDS, Column, ColumnMaker, band_hz
 from streamclf.dashboard.history import AUDIO_KEPT_S, MAX_ENTRIES, AveragePoint, History
 from streamclf.dashboard.launch import apply_saved_settings, write_log
 from streamclf.dashboard.options import ScreenOptions
@@ -39,6 +38,7 @@ from streamclf.dashboard.time_series import DiskTimeSeries, TimeSeries
 from streamclf.dashboard.web import check_address, without_web
 from streamclf.dashboard.widgets.events import EventList
 from streamclf.dashboard.widgets.row_order import SteadyRows
+from streamclf.pipeline.audio_columns import COLUMN_S, N_BANDS, Column, ColumnMaker, band_hz
 
 
 def columns_of(waveform, sizes=(400,)):
