@@ -7,13 +7,18 @@ from pathlib import Path
 
 from aiohttp import web
 
+from streamclf.web import live
 from streamclf.web.connections import Connections
 from streamclf.web.context import CONTEXT, WebContext
-from streamclf.web.pages import login
+from streamclf.web.pages import health, login, now
 from streamclf.web.security import MAX_BODY, Gate
 
 STATIC = Path(__file__).with_name("static")
-_PAGES: tuple[Callable[[web.Application, WebContext], None], ...] = ()
+_PAGES: tuple[Callable[[web.Application, WebContext], None], ...] = (
+    live.add_routes,
+    now.add_routes,
+    health.add_routes,
+)
 """What adds the pages."""
 
 

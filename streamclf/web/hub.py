@@ -119,13 +119,12 @@ class LiveHub:
             "id": newest_id,
             "now": round(time.time() * 1000),
             "sources": [
-                {**source.describe(self.state_of(source.name)), "scale": source.scale(),
-                 "open": open_events}
+                {**source.describe(self.state_of(source.name)), "open": open_events}
                 for source, open_events in sources
             ],
             "ended": ended[::-1],
             "troubles": troubles[::-1],
-        }  # fmt: skip
+        }
 
     def frames(self) -> list[Json]:
         """Describe levels, sounds and new columns of all sources; for one caller alone."""

@@ -1,10 +1,10 @@
 """What sounds now, as server-sent events and as JSON.
 
 ``/api/live`` sends ``reset`` (everything as it is), then each ``began``, ``ended``, ``gap``,
-``notice``, ``source`` and ``gone`` with an id, and ``frames`` (levels, sounds and new columns of all
-sources) a few times a second without one. A viewer who comes back with ``Last-Event-ID``, or with
-``?after=ID``, gets what it missed and nothing twice. ``/api/live?of=health`` sends how the process
-fares instead.
+``notice``, ``source`` and ``gone`` with an id. In between come, without an id, the ``pictures``
+drawn so far, and a few times a second ``frames``: levels, sounds and new columns of all sources. A
+viewer who comes back with ``Last-Event-ID``, or with ``?after=ID``, gets what it missed and nothing
+twice. ``/api/live?of=health`` sends how the process fares instead.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from streamclf.web.hub import LiveHub, server_sent
 FRAMES_PER_S = 5
 HEALTH_EVERY_S = 5.0
 HEARTBEAT_S = 15.0
-"""Seconds after which a comment shows viewers, and proxies between, that the stream is alive."""
+"""Seconds after which viewers, and proxies between, are shown that the stream is alive."""
 STUCK_S = 30.0
 """Seconds that one write may take, before a viewer who reads nothing any more is let go."""
 MOST_VIEWERS = 100
@@ -72,7 +72,7 @@ class Broadcast:
             self.n_viewers -= 1
             if not self.n_viewers and self._task is not None:
                 self._task.cancel()
-                self._task = None
+                self._task, self.frames = None, b""  # old ones tell nobody how it is later
 
     async def beat(self) -> None:
         """Wait for the next beat, or for the end."""
@@ -147,19 +147,20 @@ async def stream_live(request: web.Request) -> web.StreamResponse:
         with contextlib.suppress(ConnectionError, TimeoutError):
             await response.prepare(request)
             await response.write(f"retry: {_RETRY_MS}\n\n".encode())
-            await send(broadcast, _Viewer(response).write, seen)
+            await send(broadcast, _Viewer(request, response).write, seen)
     return response
 
 
 class _Viewer:
     """A viewer, who is let go when it reads nothing any more."""
 
-    def __init__(self, response: web.StreamResponse) -> None:
+    def __init__(self, request: web.Request, response: web.StreamResponse) -> None:
+        self._request = request
         self._response = response
         self._written_at = time.monotonic()
 
     async def write(self, data: bytes) -> None:
-        """Write an event, or now and then a comment in place of nothing.
+        """Write an event, or now and then a sign of life in place of nothing.
 
         Raises:
             ConnectionError: The viewer is gone.
@@ -168,9 +169,15 @@ class _Viewer:
         if not data:
             if time.monotonic() - self._written_at < HEARTBEAT_S:
                 return
-            data = b": alive\n\n"
-        async with asyncio.timeout(STUCK_S):
-            await self._response.write(data)
+            data = b"event: alive\ndata: {}\n\n"
+        try:
+            async with asyncio.timeout(STUCK_S):
+                await self._response.write(data)
+        except TimeoutError:
+            # Whatever is sent after this, the end of the answer included, would wait as well.
+            if self._request.transport is not None:
+                self._request.transport.abort()
+            raise
         self._written_at = time.monotonic()
 
 

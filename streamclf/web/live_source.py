@@ -24,9 +24,9 @@ from streamclf.core.records import (
 )
 from streamclf.core.stats import Statistics
 from streamclf.core.unknown import judge
-from streamclf.pipeline.audio_columns import N_BANDS, band_hz
 from streamclf.runs.health import LiveState
 from streamclf.sinks.base import Sink
+from streamclf.web.health_texts import explain_cause
 from streamclf.web.live_audio import LiveAudio, NumberedColumn
 
 Json: TypeAlias = dict[str, Any]
@@ -34,13 +34,11 @@ Json: TypeAlias = dict[str, Any]
 Publish: TypeAlias = Callable[[str, Json], None]
 """Takes the kind and the data of what happened."""
 
-N_SOUNDS = 5
+N_SOUNDS = 4
 LEAST_SCORE = 0.05
 """Lowest score of a sound that is shown."""
 LATE_S = 5.0
 """Seconds without audio after which a source counts as late, and its scores as old."""
-MARKED_HZ = (200, 500, 1000, 2000, 5000, 10_000)
-"""Frequencies that a picture is labelled with."""
 
 
 class LiveSource:
@@ -106,8 +104,8 @@ class LiveSource:
             self._end_event(stream, result)
         elif isinstance(result, Gap):
             at, length_s = _ms(stream.moment(result.position)), _length_s(result)
-            gap = {"source": self.name, "cause": result.cause, "at": at, "length_s": length_s}
-            self._publish("gap", gap)
+            gap = {"source": self.name, "cause": result.cause, "why": explain_cause(result.cause)}
+            self._publish("gap", {**gap, "at": at, "length_s": length_s})
         elif isinstance(result, Notice):
             at, level = _ms(stream.moment(result.position)), result.level
             notice = {"source": self.name, "message": result.message, "at": at, "level": level}
@@ -165,6 +163,7 @@ class LiveSource:
         return {
             "source": self.name,
             **described,
+            "rate": self._sample_rate,
             "level": None if level is None else round(level.db, 1),
             "peak": None if level is None else round(level.peak_db, 1),
             "clipped": level is not None and level.clipped,
@@ -221,21 +220,6 @@ class LiveSource:
         ]
         verdict = judge(average, stream.unknown)[0] if stream.unknown else "known"
         return {"sounds": sounds, "verdict": verdict, "scored": is_score}
-
-    def scale(self) -> list[Json]:
-        """Frequencies beside a picture: text, and height from 0 at its bottom to 1 at its top."""
-        rate = self._sample_rate
-        if not rate:
-            return []
-        centres = [band_hz(rate, band) for band in range(N_BANDS)]
-        return [
-            {
-                "text": f"{hz / 1000:g} kHz" if hz >= 1000 else f"{hz} Hz",
-                "at": round(float(np.interp(hz, centres, np.arange(N_BANDS))) / N_BANDS, 3),
-            }
-            for hz in MARKED_HZ
-            if centres[0] <= hz <= 0.95 * centres[-1]
-        ]
 
 
 class LiveSink(Sink):
