@@ -13,6 +13,7 @@ from aiohttp import web
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from streamclf.web.context import CONTEXT
+from streamclf.web.words import FILTERS
 
 _PLAIN = "/?&=%#:;,+!$()*@~'"
 """What stays as it is in an address. Line breaks and backslashes, for example, do not."""
@@ -27,13 +28,15 @@ MAY_LOG_OUT: web.RequestKey[bool] = web.RequestKey("may_log_out", bool)
 @cache
 def environment() -> Environment:
     """The templates; what they show is escaped."""
-    return Environment(
+    made = Environment(
         loader=PackageLoader("streamclf.web"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    made.filters.update(FILTERS)
+    return made
 
 
 def own_path(request: web.Request) -> str | None:
