@@ -7,7 +7,7 @@ from pathlib import Path
 
 from aiohttp import web
 
-from streamclf.web import api, live
+from streamclf.web import api, live, media
 from streamclf.web.connections import Connections
 from streamclf.web.context import CONTEXT, WebContext
 from streamclf.web.pages import day, events, health, login, now, sounds
@@ -17,6 +17,7 @@ STATIC = Path(__file__).with_name("static")
 _PAGES: tuple[Callable[[web.Application, WebContext], None], ...] = (
     live.add_routes,
     api.add_routes,
+    media.add_routes,
     now.add_routes,
     day.add_routes,
     events.add_routes,

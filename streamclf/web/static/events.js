@@ -1,7 +1,7 @@
-// Makes lists of events quicker: reviews without a new page, keys, spectrograms. All of it works
-// without this script as well, by forms.
+// Makes lists of events quicker: reviews without a new page, keys, pictures beside the sound. All of
+// it works without this script as well, by forms.
 
-import { draw } from "./spectrogram.js";
+import { showPicture } from "./clip_picture.js";
 
 const form = document.getElementById("acts");
 const said = document.getElementById("said");
@@ -129,7 +129,7 @@ document.addEventListener(
   "play",
   (event) => {
     for (const other of document.querySelectorAll("audio")) if (other !== event.target) other.pause();
-    draw(event.target);
+    showPicture(event.target);
   },
   true,
 );
