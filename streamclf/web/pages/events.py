@@ -33,7 +33,7 @@ from streamclf.web.asking import ask, change, now, understands
 from streamclf.web.context import WebContext
 from streamclf.web.filters import Filters, Query, write_query
 from streamclf.web.rendering import redirect, render
-from streamclf.web.words import WHY_GONE, name_label, tell_day, tell_score
+from streamclf.web.words import WHY_GONE, name_label, tell_day, tell_moment, tell_score
 
 N_EVENTS = 30
 """Events of a page."""
@@ -150,17 +150,28 @@ def group_by_day(
     ]
 
 
-def describe_entry(entry: Entry, shown: Mapping[str, str]) -> dict[str, Any]:
-    """Describe an event for its row."""
+def describe_entry(
+    entry: Entry, shown: Mapping[str, str], today: date | None = None
+) -> dict[str, Any]:
+    """Describe an event for its row.
+
+    Args:
+        entry: The event.
+        shown: What to show for the names of sources.
+        today: Today, if its day is to be told as well.
+    """
     event, clip = entry.event, entry.clip
     name = name_label(event.label)
-    length = "sounds now"
+    length = ""
     if event.offset is not None:
         length = format_length((event.offset - event.onset) / event.sample_rate)
     elif event.state == "cut":
         length = "cut off"
     time = event.time
-    when = f"{time:%H:%M:%S}" if time is not None else f"{event.onset_s:,.1f} s from the start"
+    if time is None:
+        when = f"{event.onset_s:,.1f} s from the start"
+    else:
+        when = f"{time:%H:%M:%S}" if today is None else tell_moment(time, today)
     return {
         "row": event.row,
         "label": event.label,

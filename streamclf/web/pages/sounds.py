@@ -165,7 +165,7 @@ def describe_one(
                 for hour in range(24)
             ],
         ),
-        "best": [describe_entry(each, shown) for each in find_best(store, label, N_BEST)],
+        "best": [describe_entry(each, shown, today) for each in find_best(store, label, N_BEST)],
         "verdicts": verdicts,
         "was": [(name_label(one_line(text)), n) for text, n in verdicts.was],
         "labels": list_names(store),
