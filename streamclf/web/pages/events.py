@@ -123,8 +123,30 @@ def describe_page(
         "labels": list_names(store),
         "scores": [(f"{score:g}", tell_score(score)) for score in SCORES],
         "today": today,
+        "chosen": describe_filters(filters, today, shown),
         "is_empty": not entries and not filters.is_set,
     }
+
+
+def describe_filters(filters: Filters, today: date, shown: Mapping[str, str]) -> str:
+    """Describe filters in a few words; empty for none."""
+    first, last = filters.first_day, filters.last_day
+    parts = [*map(name_label, filters.labels)]
+    parts += [one_line(shown.get(name, name)) for name in filters.sources]
+    if first is not None and first == last:
+        parts.append(tell_day(first, today))
+    else:
+        parts += [f"from {tell_day(first, today)}"] if first else []
+        parts += [f"to {tell_day(last, today)}"] if last else []
+    if filters.hour is not None:
+        parts.append(f"{filters.hour:02}:00 to {(filters.hour + 1) % 24:02}:00")
+    parts += [f"at least {tell_score(filters.min_score)}"] if filters.min_score else []
+    parts += [_REVIEWED[filters.reviewed]] if filters.reviewed else []
+    parts += ["with a sound to play"] if filters.with_clip else []
+    return ", ".join(parts)
+
+
+_REVIEWED = {"right": "said right", "wrong": "said wrong", "not": "nothing said yet"}
 
 
 def list_names(store: sqlite3.Connection) -> list[str]:
