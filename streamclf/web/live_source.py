@@ -34,8 +34,8 @@ Json: TypeAlias = dict[str, Any]
 Publish: TypeAlias = Callable[[str, Json], None]
 """Takes the kind and the data of what happened."""
 
-N_SOUNDS = 4
-LEAST_SCORE = 0.05
+N_SOUNDS = 3
+LEAST_SCORE = 0.02
 """Lowest score of a sound that is shown."""
 LATE_S = 5.0
 """Seconds without audio after which a source counts as late, and its scores as old."""
@@ -49,6 +49,10 @@ class LiveSource:
         publish: Called with each begin, end, gap and notice.
         lock: Lock of the hub, held for microseconds.
         now: Returns monotonic seconds.
+
+    Attributes:
+        name: Name of the source.
+        closed: Whether nothing follows.
     """
 
     def __init__(
@@ -59,6 +63,7 @@ class LiveSource:
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         self.name = name
+        self.closed = False
         self._publish = publish
         self._lock = lock
         self._now = now
@@ -67,6 +72,7 @@ class LiveSource:
         self._stream: StreamStarted | None = None
         self._average: Average | None = None
         self._heard_at: float | None = None
+        self._heard_ms: int | None = None
         self._sample_rate = 0
         self._open: dict[str, Json] = {}
         self._framed = -1  # number of the column that the last frame ended with
@@ -86,6 +92,7 @@ class LiveSource:
         self._sample_rate = item.sample_rate
         if isinstance(item, Block):
             self._heard_at = self._now()
+            self._heard_ms = round(time.time() * 1000)
 
     def write(self, result: Result) -> None:
         """Take a result."""
@@ -194,7 +201,7 @@ class LiveSource:
             told = "late"
         return {
             "state": told,
-            "silent_s": round(silent_s) if told in ("late", "lost") else 0,
+            "last_heard": self._heard_ms if told not in ("heard", "waiting") else None,
             "hop_s": state.hop_s if state is not None else None,
             "overload": state.overload if state is not None else "",
         }
@@ -233,7 +240,6 @@ class LiveSink(Sink):
     def __init__(self, source: LiveSource, on_close: Callable[[], None]) -> None:
         self._source = source
         self._on_close = on_close
-        self._closed = False
 
     def begin(self, stream: StreamStarted) -> None:
         """Note the stream."""
@@ -252,10 +258,10 @@ class LiveSink(Sink):
         self._source.end_events()
 
     def close(self) -> None:
-        """End the events, and take the source off the page."""
-        if not self._closed:
-            self._closed = True
+        """End the events, and take the source off the page, unless its state is still told."""
+        if not self._source.closed:
             self._source.end_events()
+            self._source.closed = True
             self._on_close()
 
 

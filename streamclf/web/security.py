@@ -52,7 +52,8 @@ class Gate:
         self._options = context.options
         self._file = KeyFile(context.keys)
         self._cookie = cookie_name(str(context.keys or context.store))
-        self._connections = connections or Connections()
+        # One without a single connection is false, and still the one to use.
+        self._connections = Connections() if connections is None else connections
         self._hashing = asyncio.Lock()
 
     @property

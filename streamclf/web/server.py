@@ -46,7 +46,8 @@ class WebServer:
     ) -> None:
         self.port = context.options.port
         self._context = context
-        self._connections = connections or Connections()
+        # One without a single connection is false, and still the one to use.
+        self._connections = Connections() if connections is None else connections
         self._build = build
         self._loop: asyncio.AbstractEventLoop | None = None
         self._end: asyncio.Event | None = None
