@@ -21,7 +21,7 @@ CHROMIUM = next(
 needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here")
 
 
-class Browser:
+class Chromium:
     """A browser with one page.
 
     Args:
@@ -41,7 +41,7 @@ class Browser:
         self._numbers = itertools.count(1)
         self._answers: dict[int, asyncio.Future[dict[str, Any]]] = {}
 
-    async def __aenter__(self) -> Browser:
+    async def __aenter__(self) -> Chromium:
         assert CHROMIUM is not None
         self._folder = tempfile.TemporaryDirectory(prefix="streamclf-chromium-")
         profile = Path(self._folder.name)
