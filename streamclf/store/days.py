@@ -220,6 +220,66 @@ def _place(key: tuple[object, ...], first_day: date) -> tuple[int, int]:
     return (day - first_day).days, int(str(hour))
 
 
+@dataclass(slots=True)
+class LabelTotal:
+    """Events of one label in a time.
+
+    Attributes:
+        label: The label.
+        n_events: Number of events.
+        sounding_s: Their lengths together.
+        last: Last onset, by the place's clock.
+        highest_score: Highest score of any.
+    """
+
+    label: str
+    n_events: int = 0
+    sounding_s: float = 0.0
+    last: datetime | None = None
+    highest_score: float = 0.0
+
+
+@dataclass(frozen=True)
+class LabelTable:
+    """Sounds of a time.
+
+    Attributes:
+        first_day: First day.
+        last_day: Last day.
+        heard_h: Hours heard.
+        labels: The labels that have events, those with most events first.
+    """
+
+    first_day: date
+    last_day: date
+    heard_h: float
+    labels: list[LabelTotal]
+
+
+def count_labels(
+    connection: sqlite3.Connection, first_day: date, last_day: date, labels: Sequence[str] = ()
+) -> LabelTable:
+    """Count the events of each label in these days."""
+    question = around(first_day, last_day, Question(labels=tuple(labels)))
+    totals: dict[str, LabelTotal] = {}
+    for each in count_events(connection, question, ["label", "day"]):
+        label, day = each.key
+        assert isinstance(day, date)
+        if first_day <= day <= last_day:
+            total = totals.setdefault(str(label), LabelTotal(str(label)))
+            total.n_events += each.n_events
+            total.sounding_s += each.sounding_s
+            total.highest_score = max(total.highest_score, each.highest_score)
+            total.last = each.last  # days come in their order
+    heard_h = sum(
+        hours
+        for (day, *_), hours in hours_heard(connection, question, ["day"]).items()
+        if isinstance(day, date) and first_day <= day <= last_day
+    )
+    found = sorted(totals.values(), key=lambda each: (-each.n_events, each.label))
+    return LabelTable(first_day, last_day, heard_h, found)
+
+
 @dataclass(frozen=True, slots=True)
 class AtThreshold:
     """What a threshold would have left of the events that were found.

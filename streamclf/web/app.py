@@ -7,7 +7,7 @@ from pathlib import Path
 
 from aiohttp import web
 
-from streamclf.web import live
+from streamclf.web import live, media
 from streamclf.web.connections import Connections
 from streamclf.web.context import CONTEXT, WebContext
 from streamclf.web.pages import health, login, now
@@ -16,6 +16,7 @@ from streamclf.web.security import MAX_BODY, Gate
 STATIC = Path(__file__).with_name("static")
 _PAGES: tuple[Callable[[web.Application, WebContext], None], ...] = (
     live.add_routes,
+    media.add_routes,
     now.add_routes,
     health.add_routes,
 )

@@ -7,28 +7,43 @@ from __future__ import annotations
 
 from functools import cache
 from typing import Any
+from urllib.parse import quote
 
 from aiohttp import web
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from streamclf.web.context import CONTEXT
+from streamclf.web.words import FILTERS
 
-TOKEN = "csrf"  # noqa: S105 - the key's name
-"""Key, in a request, of the token that its page's forms send; also the name of their field."""
-MAY_LOG_OUT = "may_log_out"
+_PLAIN = "/?&=%#:;,+!$()*@~'"
+"""What stays as it is in an address. Line breaks and backslashes, for example, do not."""
+TOKEN_FIELD = "csrf"  # noqa: S105 - the field's name
+"""Field in which forms send their token."""
+TOKEN: web.RequestKey[str] = web.RequestKey("csrf", str)
+"""Key, in a request, of the token that its page's forms send."""
+MAY_LOG_OUT: web.RequestKey[bool] = web.RequestKey("may_log_out", bool)
 """Key, in a request, of whether somebody is logged in."""
 
 
 @cache
 def environment() -> Environment:
     """The templates; what they show is escaped."""
-    return Environment(
+    made = Environment(
         loader=PackageLoader("streamclf.web"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    made.filters.update(FILTERS)
+    return made
+
+
+def own_path(request: web.Request) -> str | None:
+    """Path of a request below the base path, as it was sent; None for one beside it."""
+    base = request.config_dict[CONTEXT].options.base_path
+    path = request.rel_url.raw_path
+    return path.removeprefix(base) if path == base or path.startswith(f"{base}/") else None
 
 
 def link(request: web.Request, path: str) -> str:
@@ -38,8 +53,7 @@ def link(request: web.Request, path: str) -> str:
         request: The request.
         path: The other page, from the root of the pages, with or without ``/`` in front.
     """
-    base = request.config_dict[CONTEXT].options.base_path
-    own = request.rel_url.raw_path.removeprefix(base).lstrip("/")
+    own = (own_path(request) or "").lstrip("/")
     # "./" in front, so that no path is taken for another host or a scheme.
     return ("../" * own.count("/") or "./") + path.lstrip("/")
 
@@ -66,14 +80,14 @@ def render(request: web.Request, name: str, status: int = 200, **values: Any) ->
 
 def redirect(request: web.Request, path: str) -> web.Response:
     """Send a browser to another page, after a form was taken."""
-    return web.Response(status=303, headers={"Location": link(request, path)})
+    place = quote(link(request, path), safe=_PLAIN)
+    return web.Response(status=303, headers={"Location": place})
 
 
 def wants_page(request: web.Request) -> bool:
     """Whether who asks can show a page, and is no program or script."""
-    base = request.config_dict[CONTEXT].options.base_path
-    path = request.rel_url.raw_path.removeprefix(base)
-    return "text/html" in request.headers.get("Accept", "") and not path.startswith("/api/")
+    accepted = "text/html" in request.headers.get("Accept", "")
+    return accepted and not (own_path(request) or "").startswith("/api/")
 
 
 def refuse(request: web.Request, status: int, text: str) -> web.Response:

@@ -17,7 +17,15 @@ from streamclf.web.connections import Connections
 from streamclf.web.context import WebContext
 from streamclf.web.keys import KeyFile, Keys
 from streamclf.web.options import PageOptions
-from streamclf.web.rendering import MAY_LOG_OUT, TOKEN, redirect, refuse, wants_page
+from streamclf.web.rendering import (
+    MAY_LOG_OUT,
+    TOKEN,
+    TOKEN_FIELD,
+    own_path,
+    redirect,
+    refuse,
+    wants_page,
+)
 from streamclf.web.sessions import LASTS_S, Session, Sessions, cookie_name, is_token, token_of
 from streamclf.web.viewer import Viewer, find_viewer, is_forwarded, is_local, may_name
 
@@ -27,14 +35,15 @@ BODY_S = 20.0
 """Time in which a request's body must be there."""
 OPEN_PATHS = ("/login", "/api/session", "/static/style.css", "/static/icon.svg")
 """All that somebody sees who is not logged in: the form of the password, and its looks."""
+_OPEN = (*OPEN_PATHS, "")  # the base path alone only leads to the first page
 TOKEN_HEADER = "X-CSRF-Token"  # noqa: S105 - the header's name
 _SAFE = ("GET", "HEAD", "OPTIONS")
 _SHOWN = 100
 _Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
-SESSION = "session"
+SESSION: web.RequestKey[Session] = web.RequestKey("session", Session)
 """Key, in a request, of the session that it belongs to."""
-VIEWER = "viewer"
+VIEWER: web.RequestKey[Viewer] = web.RequestKey("viewer", Viewer)
 """Key, in a request, of who asks."""
 
 
@@ -86,7 +95,7 @@ class Gate:
 
     async def add_headers(self, request: web.Request, response: web.StreamResponse) -> None:
         """Add what each answer tells a browser: to load nothing from elsewhere, for example."""
-        viewer: Viewer | None = request.get(VIEWER)
+        viewer = request.get(VIEWER)
         framed = viewer is not None and viewer.through_ingress
         framers = "'self'" if framed else "'none'"
         headers = response.headers
@@ -126,7 +135,7 @@ class Gate:
         self, request: web.Request, response: web.StreamResponse, session: Session
     ) -> None:
         """Give a browser its session."""
-        viewer: Viewer = request[VIEWER]
+        viewer = request[VIEWER]
         response.set_cookie(
             self._cookie,
             self.sessions.write(session, self.keys),
@@ -155,7 +164,7 @@ class Gate:
         session = request[SESSION] = known or self.sessions.begin("guest")
         request[TOKEN] = token_of(session, keys)
         request[MAY_LOG_OUT] = session.is_owner and keys.password is not None
-        if not (session.is_owner or keys.password is None or self._is_open(request)):
+        if not (session.is_owner or keys.password is None or own_path(request) in _OPEN):
             response = self._ask_password(request)
         elif request.method not in _SAFE and not await _has_token(request, session, keys):
             response = refuse(request, 403, "The form is too old: load the page again, then retry.")
@@ -165,14 +174,10 @@ class Gate:
             self.write_cookie(request, response, session)
         return response
 
-    def _is_open(self, request: web.Request) -> bool:
-        path = request.rel_url.raw_path.removeprefix(self._options.base_path)
-        return path in OPEN_PATHS
-
     def _ask_password(self, request: web.Request) -> web.StreamResponse:
         if not wants_page(request) or request.method not in _SAFE:
             return refuse(request, 401, "Log in first.")
-        path = request.rel_url.raw_path_qs.removeprefix(self._options.base_path)
+        path = f"{own_path(request) or '/'}?{request.rel_url.raw_query_string}".rstrip("?")
         return redirect(request, f"/login?{urlencode({'next': path})}")
 
 
@@ -220,7 +225,7 @@ async def _has_token(request: web.Request, session: Session, keys: Keys) -> bool
         "multipart/form-data",
     ):
         async with asyncio.timeout(BODY_S):
-            field = (await request.post()).get(TOKEN)
+            field = (await request.post()).get(TOKEN_FIELD)
         said = field if isinstance(field, str) else None
     elif said is not None and request.can_read_body:
         async with asyncio.timeout(BODY_S):

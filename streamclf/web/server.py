@@ -13,6 +13,7 @@ from typing import Self
 from aiohttp import web
 
 from streamclf.core.errors import UsageError
+from streamclf.core.log import LOGGER
 from streamclf.web.app import build_app
 from streamclf.web.connections import Connections
 from streamclf.web.context import WebContext
@@ -20,8 +21,9 @@ from streamclf.web.keys import KeyFile
 from streamclf.web.options import PageOptions
 from streamclf.web.security import lacks_password
 
-STOP_S = 0.5
-"""Time in which answers that go on, such as event streams, may end."""
+STOP_S = 0.2
+"""Time in which answers that go on, such as event streams, may end by themselves."""
+_JOIN_S = 3.0
 _LINGER_S = 2.0
 _BACKLOG = 128
 
@@ -83,7 +85,7 @@ class WebServer:
             with suppress(RuntimeError):  # the loop has ended
                 self._loop.call_soon_threadsafe(self._end.set)
         if self._thread is not None:
-            self._thread.join(2 * STOP_S)
+            self._thread.join(_JOIN_S)
 
     @property
     def url(self) -> str:
@@ -107,6 +109,7 @@ class WebServer:
         runner = web.AppRunner(
             self._build(self._context, self._connections),
             access_log=None,
+            logger=LOGGER.getChild("page"),
             handle_signals=False,
             shutdown_timeout=STOP_S,
             lingering_time=_LINGER_S,

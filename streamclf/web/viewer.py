@@ -20,7 +20,7 @@ FORWARDED = (
     "X-Ingress-Path", "X-Real-IP",
 )  # fmt: skip
 """Headers by which a proxy says for whom it asks."""
-_PREFIX = re.compile(r"(/[\w.~-]+)+")
+_PREFIX = re.compile(r"(/[\w.~-]+)+", re.ASCII)
 _LOCAL_NAME = "localhost"
 
 

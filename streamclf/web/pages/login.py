@@ -77,4 +77,4 @@ class _LoginPage:
         )
 
     def _may_pass(self, request: web.Request) -> bool:
-        return self._gate.keys.password is None or bool(request[SESSION].is_owner)
+        return self._gate.keys.password is None or request[SESSION].is_owner
