@@ -28,6 +28,7 @@ from streamclf.runs.health import LiveState
 from streamclf.sinks.base import Sink
 from streamclf.web.health_texts import explain_cause
 from streamclf.web.live_audio import LiveAudio, NumberedColumn
+from streamclf.web.words import name_label
 
 Json: TypeAlias = dict[str, Any]
 """Plain values that JSON can hold."""
@@ -37,6 +38,8 @@ Publish: TypeAlias = Callable[[str, Json], None]
 N_SOUNDS = 3
 LEAST_SCORE = 0.02
 """Lowest score of a sound that is shown."""
+LONGEST_NOTICE = 500
+"""Characters of a notice, so that what is kept of them is bounded."""
 LATE_S = 5.0
 """Seconds without audio after which a source counts as late, and its scores as old."""
 
@@ -115,7 +118,8 @@ class LiveSource:
             self._publish("gap", {**gap, "at": at, "length_s": length_s})
         elif isinstance(result, Notice):
             at, level = _ms(stream.moment(result.position)), result.level
-            notice = {"source": self.name, "message": result.message, "at": at, "level": level}
+            message = result.message[:LONGEST_NOTICE]
+            notice = {"source": self.name, "message": message, "at": at, "level": level}
             self._publish("notice", notice)
 
     def end_events(self) -> None:
@@ -147,7 +151,7 @@ class LiveSource:
             "id": stream.event_id(event.id),
             "source": self.name,
             "label": event.label,
-            "name": stream.display_name(event.label),
+            "name": name_label(stream.display_name(event.label)),
             "onset": _ms(stream.moment(event.onset)),
         }
 
@@ -217,7 +221,7 @@ class LiveSource:
         sounds = [
             {
                 "label": label,
-                "name": stream.display_name(label),
+                "name": name_label(stream.display_name(label)),
                 "score": round(float(values[index]), 3),
                 "above": is_score and float(values[index]) >= stream.thresholds.get(label, np.inf),
             }
