@@ -152,9 +152,13 @@ TABLE = "[[sources]]\n"
         (f"{TABLE}max-gap = 1\nmax_gap = 2\n", ":5: max_gap is said already in line 4"),
         (f'{TABLE}s = """\n[[sources]]\n"""\n', ":4: s is unknown"),
         (f'{TABLE}name = """\n{TABLE}"""\n{TABLE}hopp = 1\n', ":8: hopp is unknown"),
-        ("port = 0\n", ":3: port is 0, must be a whole number from 1 to 65535"),
-        ('port = "80"\n', ":3: port is '80', must be a whole number"),
-        ("port = true\n", ":3: port is True, must be a whole number"),
+        ("port = 65536\n", ":3: --port 65536: must be from 1 to 65535, or 0 for no page"),
+        ('port = "80"\n', ':3: port is "80", must be a whole number'),
+        ("port = true\n", ":3: port is true, must be a whole number"),
+        ('port = 8787\nhost = "0.0.0.0"\n', ":4: --host 0.0.0.0: other machines can reach this"),
+        ('port = 8787\nproxy = "10.0.0.1"\n', ":4: --proxy 10.0.0.1: others can reach the page"),
+        ('base-path = "/a b"\n', ":3: --base-path /a b: must be of letters"),
+        (f"{TABLE}port = 1\n", ":4: port holds for all sources: put it above the first"),
         ("hopp = 1\n", ":3: hopp is unknown (did you mean hop?): streamclf serve --help lists"),
         ('rotate = "daily"\n', ":3: --rotate goes with --output"),
         ('hop = 0\n[[sources]]\nname = "a"\n', ":3: --hop 0.0: must be above 0"),
@@ -179,8 +183,6 @@ def test_check_is_fine_and_creates_nothing(streamclf, box, tmp_path, tone_model)
     result = streamclf("serve", "--config", path, "--check")
     assert result.code == 0
     assert result.err.splitlines() == [
-        f"streamclf: {path}:3: port 8787 is kept for the page, which is not there yet: it stays "
-        "closed",
         f"{path}: fine: a",
     ]
     assert sorted(tmp_path.rglob("*")) == before
@@ -246,8 +248,8 @@ def test_the_keys_that_a_command_leaves_are_those_that_only_the_other_has():
     keys = {name: set(cli_config.keys_of(commands[name])) for name in ("listen", "serve")}
     assert set(cli_config.OTHERS_KEYS["serve"]) == keys["listen"] - keys["serve"]
     others = set(cli_config.OTHERS_KEYS["listen"])
-    assert others - {"sources", "port"} == keys["serve"] - keys["listen"]
-    assert set(FOR_ALL) - {"port"} <= keys["serve"]
+    assert others - {"sources"} == keys["serve"] - keys["listen"]
+    assert set(FOR_ALL) <= keys["serve"]
 
 
 def test_variables_of_the_other_command_are_known(streamclf, tone_model, monkeypatch):

@@ -33,6 +33,8 @@ STATE_WORDS = {
     "failed": "failed",
 }
 """What a page says of the state of a source."""
+LEAST_DRIFT_S = 0.1
+"""Seconds a day from which on a clock counts as fast or slow."""
 LEAST_ROOM_BYTES = 500_000_000
 """Room on a disk from which on downwards a warning is shown."""
 
@@ -76,29 +78,29 @@ def process_facts(health: Json) -> list[Fact]:
         ("since", "Since", _moment(health.get("started"))),
         ("free", "Room on the disk", format_bytes(store.get("disk_free_bytes"))),
         ("size", "Memory of sounds", format_bytes(store.get("bytes"))),
-        ("cpu", "Share of a processor core", f"{health.get('cpu_percent', 0.0):.1f} %"),
-        ("version", "Version of streamclf", str(health.get("version", "unknown"))),
+        ("cpu", "Of one processor", _percent(health.get("cpu_percent", 0.0))),
+        ("version", "Version", str(health.get("version", "unknown"))),
     ]
     return facts if store else [fact for fact in facts if fact[0] not in ("free", "size")]
 
 
 def source_facts(source: Json) -> list[Fact]:
     """Facts of one source."""
+    work = f"every {source['hop_s']:g} s, busy for {_percent(100 * source['load'])} of the time"
     return [
         ("heard", "Heard", format_span(source["heard_s"])),
-        ("lost", "Lost", describe_lost(source)),
         ("events", "Sounds found", f"{source['n_events']:,}"),
-        ("hop", "Looks", f"every {source['hop_s']:g} s"),
-        ("load", "The model is busy for", f"{source['load']:.1%} of the time"),
-        ("drift", "Its clock", _describe_drift(source["drift_ppm"])),
+        ("lost", "Lost", describe_lost(source)),
         ("model", "Model", f"{source['model']} {source['model_version']}".strip()),
+        ("work", "Asks its model", work),
+        ("drift", "Its clock", _describe_drift(source["drift_ppm"])),
     ]
 
 
 def describe_lost(source: Json) -> str:
     """Say how much audio was lost, and why."""
     if not source["n_gaps"]:
-        return "nothing"
+        return "nothing" if source["heard_s"] else "it was never heard yet"
     causes = sorted(source["lost"].items(), key=lambda pair: -pair[1])
     if len(causes) == 1:
         why = explain_cause(causes[0][0])
@@ -162,11 +164,17 @@ def _moment(started: str | None) -> str:
     if started is None:
         return "unknown"
     moment = datetime.fromisoformat(started)
-    return f"{moment.day} {moment:%b %H:%M}"
+    return f"{moment.day} {moment:%b}, {moment:%H:%M}"
 
 
 def _describe_drift(ppm: float | None) -> str:
     if ppm is None:
         return "not known yet"
     seconds = abs(ppm) * 86_400 / 1e6
-    return f"{seconds:.1f} s a day {'fast' if ppm >= 0 else 'slow'} ({ppm:+.0f} ppm)"
+    if seconds < LEAST_DRIFT_S:
+        return "right"
+    return f"{seconds:.1f} s a day {'fast' if ppm > 0 else 'slow'} ({abs(ppm):.0f} ppm)"
+
+
+def _percent(share: float) -> str:
+    return f"{share:.1f} %"

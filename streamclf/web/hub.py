@@ -70,9 +70,10 @@ class LiveHub:
         self._sources: dict[str, LiveSource] = {}
 
     def sink(self, name: str) -> Sink:
-        """Make a sink that shows a source under its name, until it is closed.
+        """Make a sink that shows a source under its name.
 
-        A source of the same name that has not been closed gives way.
+        A source of the same name gives way. A sink that is closed stays as long as its state is
+        told: as failed, for example.
         """
         source = LiveSource(name, self._publish, self._lock, self._now)
         with self._lock:
@@ -81,7 +82,7 @@ class LiveHub:
                 before.end_events()
             self._sources[name] = source
             self._publish("source", {"source": name})
-        return LiveSink(source, lambda: self._remove(source))
+        return LiveSink(source, self._drop_gone)
 
     @property
     def newest_id(self) -> str:
@@ -110,6 +111,7 @@ class LiveHub:
 
     def snapshot(self) -> Json:
         """Describe everything as it is now, with the id of the newest message in it."""
+        self._drop_gone()
         for source in self._listed():
             source.draw()  # without the lock, which the audio needs
         with self._lock:
@@ -128,6 +130,7 @@ class LiveHub:
 
     def frames(self) -> list[Json]:
         """Describe levels, sounds and new columns of all sources; for one caller alone."""
+        self._drop_gone()
         return [source.frame(self.state_of(source.name)) for source in self._listed()]
 
     def pictures(self) -> dict[str, Json]:
@@ -138,11 +141,14 @@ class LiveHub:
         with self._lock:
             return list(self._sources.values())
 
-    def _remove(self, source: LiveSource) -> None:
-        with self._lock:
-            if self._sources.get(source.name) is source:
-                del self._sources[source.name]
-                self._publish("gone", {"source": source.name})
+    def _drop_gone(self) -> None:
+        """Forget sources that are closed, and of whose state nobody tells."""
+        for source in self._listed():
+            if source.closed and self.state_of(source.name) is None:
+                with self._lock:
+                    if self._sources.get(source.name) is source:
+                        del self._sources[source.name]
+                        self._publish("gone", {"source": source.name})
 
     def _publish(self, kind: str, data: Json) -> None:
         with self._lock:

@@ -86,12 +86,6 @@ class KeyFile:
             return self._keys
 
 
-def keys_beside(store: Path) -> Path:
-    """Path of the key file that belongs to a store."""
-    real = store.resolve()
-    return real.with_name(f"{real.name}-page.json")
-
-
 def set_password(path: Path, password: str) -> None:
     """Set the password; ends all sessions.
 

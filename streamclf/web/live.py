@@ -20,6 +20,7 @@ from aiohttp import web
 from streamclf.web.context import CONTEXT, WebContext
 from streamclf.web.health_texts import health_texts
 from streamclf.web.hub import LiveHub, server_sent
+from streamclf.web.rendering import refuse
 
 FRAMES_PER_S = 5
 HEALTH_EVERY_S = 5.0
@@ -136,10 +137,8 @@ async def stream_live(request: web.Request) -> web.StreamResponse:
     """Send what sounds now, until the viewer goes or the application ends."""
     broadcast = request.app[BROADCAST]
     if broadcast.n_viewers >= MOST_VIEWERS:
-        raise web.HTTPServiceUnavailable(
-            text=f"{MOST_VIEWERS} viewers look on already, which is the limit: close a page",
-            headers={"Retry-After": "30"},
-        )
+        text = f"{MOST_VIEWERS} viewers look on already, the limit: close one of the pages."
+        return refuse(request, 503, text)
     seen = request.headers.get("Last-Event-ID") or request.query.get("after") or ""
     send = _send_health if request.query.get("of") == "health" else _send_sounds
     response = web.StreamResponse(headers=_HEADERS)

@@ -28,15 +28,18 @@ from streamclf.runs.health import LiveState
 from streamclf.sinks.base import Sink
 from streamclf.web.health_texts import explain_cause
 from streamclf.web.live_audio import LiveAudio, NumberedColumn
+from streamclf.web.words import name_label
 
 Json: TypeAlias = dict[str, Any]
 """Plain values that JSON can hold."""
 Publish: TypeAlias = Callable[[str, Json], None]
 """Takes the kind and the data of what happened."""
 
-N_SOUNDS = 4
-LEAST_SCORE = 0.05
+N_SOUNDS = 3
+LEAST_SCORE = 0.02
 """Lowest score of a sound that is shown."""
+LONGEST_NOTICE = 500
+"""Characters of a notice, so that what is kept of them is bounded."""
 LATE_S = 5.0
 """Seconds without audio after which a source counts as late, and its scores as old."""
 
@@ -49,6 +52,10 @@ class LiveSource:
         publish: Called with each begin, end, gap and notice.
         lock: Lock of the hub, held for microseconds.
         now: Returns monotonic seconds.
+
+    Attributes:
+        name: Name of the source.
+        closed: Whether nothing follows.
     """
 
     def __init__(
@@ -59,6 +66,7 @@ class LiveSource:
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         self.name = name
+        self.closed = False
         self._publish = publish
         self._lock = lock
         self._now = now
@@ -67,6 +75,7 @@ class LiveSource:
         self._stream: StreamStarted | None = None
         self._average: Average | None = None
         self._heard_at: float | None = None
+        self._heard_ms: int | None = None
         self._sample_rate = 0
         self._open: dict[str, Json] = {}
         self._framed = -1  # number of the column that the last frame ended with
@@ -86,6 +95,7 @@ class LiveSource:
         self._sample_rate = item.sample_rate
         if isinstance(item, Block):
             self._heard_at = self._now()
+            self._heard_ms = round(time.time() * 1000)
 
     def write(self, result: Result) -> None:
         """Take a result."""
@@ -108,7 +118,8 @@ class LiveSource:
             self._publish("gap", {**gap, "at": at, "length_s": length_s})
         elif isinstance(result, Notice):
             at, level = _ms(stream.moment(result.position)), result.level
-            notice = {"source": self.name, "message": result.message, "at": at, "level": level}
+            message = result.message[:LONGEST_NOTICE]
+            notice = {"source": self.name, "message": message, "at": at, "level": level}
             self._publish("notice", notice)
 
     def end_events(self) -> None:
@@ -140,7 +151,7 @@ class LiveSource:
             "id": stream.event_id(event.id),
             "source": self.name,
             "label": event.label,
-            "name": stream.display_name(event.label),
+            "name": name_label(stream.display_name(event.label)),
             "onset": _ms(stream.moment(event.onset)),
         }
 
@@ -194,7 +205,7 @@ class LiveSource:
             told = "late"
         return {
             "state": told,
-            "silent_s": round(silent_s) if told in ("late", "lost") else 0,
+            "last_heard": self._heard_ms if told not in ("heard", "waiting") else None,
             "hop_s": state.hop_s if state is not None else None,
             "overload": state.overload if state is not None else "",
         }
@@ -210,7 +221,7 @@ class LiveSource:
         sounds = [
             {
                 "label": label,
-                "name": stream.display_name(label),
+                "name": name_label(stream.display_name(label)),
                 "score": round(float(values[index]), 3),
                 "above": is_score and float(values[index]) >= stream.thresholds.get(label, np.inf),
             }
@@ -233,7 +244,6 @@ class LiveSink(Sink):
     def __init__(self, source: LiveSource, on_close: Callable[[], None]) -> None:
         self._source = source
         self._on_close = on_close
-        self._closed = False
 
     def begin(self, stream: StreamStarted) -> None:
         """Note the stream."""
@@ -252,10 +262,10 @@ class LiveSink(Sink):
         self._source.end_events()
 
     def close(self) -> None:
-        """End the events, and take the source off the page."""
-        if not self._closed:
-            self._closed = True
+        """End the events, and take the source off the page, unless its state is still told."""
+        if not self._source.closed:
             self._source.end_events()
+            self._source.closed = True
             self._on_close()
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import TypeAlias
 from urllib.parse import urlencode
 
 from aiohttp import web
 
-from streamclf.core.errors import StreamclfError
+from streamclf.core.errors import StreamclfError, UsageError
 from streamclf.core.redaction import one_line
 from streamclf.runs.console import say
 from streamclf.web.attempts import Attempts
@@ -61,7 +62,8 @@ class Gate:
         self._options = context.options
         self._file = KeyFile(context.keys)
         self._cookie = cookie_name(str(context.keys or context.store))
-        self._connections = connections or Connections()
+        # One without a single connection is false, and still the one to use.
+        self._connections = Connections() if connections is None else connections
         self._hashing = asyncio.Lock()
 
     @property
@@ -178,6 +180,22 @@ class Gate:
             return refuse(request, 401, "Log in first.")
         path = f"{own_path(request) or '/'}?{request.rel_url.raw_query_string}".rstrip("?")
         return redirect(request, f"/login?{urlencode({'next': path})}")
+
+
+def check_access(options: PageOptions, keys: Path | None) -> None:
+    """Refuse an address that others can reach, where no password is set.
+
+    Args:
+        options: Where the page is.
+        keys: File of the password; None if there is none.
+
+    Raises:
+        UsageError: There is no password.
+        StoreError: The file of the password cannot be read.
+    """
+    problem = lacks_password(options)
+    if problem and KeyFile(keys).keys.password is None:
+        raise UsageError(problem)
 
 
 def lacks_password(options: PageOptions) -> str:

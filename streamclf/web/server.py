@@ -17,9 +17,8 @@ from streamclf.core.log import LOGGER
 from streamclf.web.app import build_app
 from streamclf.web.connections import Connections
 from streamclf.web.context import WebContext
-from streamclf.web.keys import KeyFile
 from streamclf.web.options import PageOptions
-from streamclf.web.security import lacks_password
+from streamclf.web.security import check_access
 
 STOP_S = 0.2
 """Time in which answers that go on, such as event streams, may end by themselves."""
@@ -48,7 +47,8 @@ class WebServer:
     ) -> None:
         self.port = context.options.port
         self._context = context
-        self._connections = connections or Connections()
+        # One without a single connection is false, and still the one to use.
+        self._connections = Connections() if connections is None else connections
         self._build = build
         self._loop: asyncio.AbstractEventLoop | None = None
         self._end: asyncio.Event | None = None
@@ -63,7 +63,7 @@ class WebServer:
                 taken.
             StoreError: The file of the password cannot be read.
         """
-        check_access(self._context)
+        check_access(self._context.options, self._context.keys)
         sockets = _bind(self._context.options)
         self.port = sockets[0].getsockname()[1]
         self._thread = threading.Thread(
@@ -127,18 +127,6 @@ class WebServer:
             for server in servers:
                 server.close()
             await runner.cleanup()
-
-
-def check_access(context: WebContext) -> None:
-    """Refuse an address that others can reach, where no password is set.
-
-    Raises:
-        UsageError: There is no password.
-        StoreError: The file of the password cannot be read.
-    """
-    problem = lacks_password(context.options)
-    if problem and KeyFile(context.keys).keys.password is None:
-        raise UsageError(problem)
 
 
 def _bind(options: PageOptions) -> list[socket.socket]:

@@ -44,7 +44,7 @@ async def show(request: web.Request) -> web.Response:
 
 _EMPTY: dict[str, Any] = {
     "source": "", "state": "waiting", "level": None, "sounds": [], "overload": "",
-    "clipped": False, "muted": False, "verdict": None, "scored": True,
+    "last_heard": None, "clipped": False, "muted": False, "verdict": None, "scored": True,
 }  # fmt: skip
 """A source of which nothing is known yet: what a script fills."""
 

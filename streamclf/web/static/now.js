@@ -48,6 +48,9 @@ class Card {
     const overload = this.find(".overload");
     overload.hidden = !source.overload;
     if (source.overload) write(overload, `The computer is too slow: it looks every ${source.hop_s} s.`);
+    const lastHeard = this.find(".last-heard");
+    lastHeard.hidden = source.state === "heard" || source.state === "waiting";
+    write(lastHeard, source.last_heard ? `Last heard at ${clock(source.last_heard)}.` : "Never heard yet.");
     this.showLevel(source);
     this.showSounds(source);
     this.picture.mark(source.rate);
@@ -88,7 +91,7 @@ class Card {
       write(row.querySelector(".much"), scored ? `${Math.round(100 * sound.score)} %` : `${sound.score}`);
     });
     const none = this.find(".none");
-    none.hidden = sounds.length > 0;
+    none.hidden = sounds.length > 0 || this.state !== "heard";
     write(none, verdict === "silence" ? "Silence." : "Nothing stands out.");
   }
 

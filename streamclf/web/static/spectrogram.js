@@ -4,7 +4,7 @@ const N_BANDS = 64;
 const N_COLUMNS = 300;
 const N_SHADES = 9;
 const LOWEST_HZ = 50;
-const MARKS = [200, 500, 1000, 2000, 5000, 10000];
+const MARKS = [500, 2000, 5000, 10000];
 const shades = new Uint32Array(256);
 let lost = 0;
 
