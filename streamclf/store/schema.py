@@ -31,7 +31,8 @@ CREATE TABLE models (
     id INTEGER PRIMARY KEY,
     name TEXT NOT NULL,
     version TEXT NOT NULL,
-    sha256 TEXT NOT NULL UNIQUE
+    sha256 TEXT NOT NULL UNIQUE,
+    display_names TEXT NOT NULL DEFAULT '{}'      -- JSON object: label -> name shown to people
 );
 CREATE TABLE recordings (
     id INTEGER PRIMARY KEY,

@@ -28,7 +28,7 @@ from streamclf.store.writers import WriterLock, close_dead_runs, remove_old_lock
 COUNT_EVERY_S = 10.0
 """Seconds between two writes while no event begins or ends; a kill loses the counts of this time at
 most. It is not shorter, because each write wears a memory card."""
-RETRY_FIRST_S, RETRY_LIMIT_S = 0.2, 10.0
+RETRY_FIRST_S, RETRY_LIMIT_S = 0.2, 2.0
 """First and longest pause, in seconds, between two tries to write."""
 GIVE_UP_S = 30.0
 """Seconds after which a run that is not live gives up writing."""
