@@ -32,7 +32,7 @@ CREATE TABLE models (
     name TEXT NOT NULL,
     version TEXT NOT NULL,
     sha256 TEXT NOT NULL UNIQUE,
-    display_names TEXT NOT NULL DEFAULT '{}'      -- JSON object: label -> name shown to people
+    display_names TEXT NOT NULL DEFAULT '{{}}'    -- JSON object: label -> name shown to people
 );
 CREATE TABLE recordings (
     id INTEGER PRIMARY KEY,
