@@ -12,6 +12,7 @@ from typing import Self
 
 from streamclf.core.errors import StoreError
 from streamclf.core.text_format import format_count, format_length
+from streamclf.store.clip_limits import ClipLimits
 from streamclf.store.database import (
     DamagedStoreError,
     connect,
@@ -97,10 +98,18 @@ class Store:
             self._sinks = [*(each for each in self._sinks if not each.settled), sink]
         return sink
 
-    def look_after(self, sweeper: Sweeper) -> None:
-        """Sweep a folder of clips now and then, see `streamclf.store.retention`."""
+    def look_after(self, folder: Path, limits: ClipLimits) -> Sweeper:
+        """Sweep a folder of clips now and then; other limits than before replace them.
+
+        Returns:
+            What is told of the clips that are written there.
+        """
         with self._changed:
-            self._sweepers = [*self._sweepers, sweeper]
+            others = [each for each in self._sweepers if not each.is_of(folder)]
+            own = [each for each in self._sweepers if each.is_of(folder, limits)]
+            sweeper = own[0] if own else Sweeper(folder, limits)
+            self._sweepers = [*others, sweeper]
+            return sweeper
 
     def flush(self) -> None:
         """Wait until all that sinks hold now is written.
