@@ -102,7 +102,8 @@ CREATE TABLE levels (                   -- a row a minute in which something was
     PRIMARY KEY (run_id, position)
 ) WITHOUT ROWID;
 CREATE INDEX levels_by_minute ON levels (minute_us);
-CREATE INDEX levels_by_hour ON levels ({LOCAL_HOUR_OF_MINUTE}, run_id, minute_us, heard_samples);
+CREATE INDEX levels_by_hour ON levels
+    ({LOCAL_HOUR_OF_MINUTE}, run_id, minute_us, utc_offset_min, heard_samples);
 CREATE TABLE clips (                    -- a row outlives its file
     id INTEGER PRIMARY KEY,
     event_id INTEGER NOT NULL UNIQUE REFERENCES events ON DELETE CASCADE,
