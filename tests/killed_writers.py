@@ -49,8 +49,15 @@ def write(path: Path, run: str, told: int) -> None:
             os.write(told, f"end {run} {label} {onset}\n".encode())
 
 
-def kill_a_writer(path: Path, run: str, after_s: float) -> list[str]:
-    """Start a writer, kill it, and return what it told."""
+def kill_a_writer(path: Path, run: str, after_s: float, *, begun: bool = False) -> list[str]:
+    """Start a writer, kill it, and return what it told.
+
+    Args:
+        path: The store.
+        run: Name of the writer's run.
+        after_s: Seconds until the kill.
+        begun: Count them from its first row on, however long the start takes.
+    """
     reading, writing = os.pipe()
     child = os.fork()
     if not child:
@@ -60,10 +67,11 @@ def kill_a_writer(path: Path, run: str, after_s: float) -> list[str]:
         finally:
             os._exit(1)  # a writer ends by its kill alone
     os.close(writing)
-    time.sleep(after_s)
-    os.kill(child, signal.SIGKILL)
     with open(reading) as pipe:  # noqa: PTH123 - a descriptor
-        told = pipe.read().splitlines()
+        first = pipe.readline() if begun else ""
+        time.sleep(after_s)
+        os.kill(child, signal.SIGKILL)
+        told = (first + pipe.read()).splitlines()
     _, status = os.waitpid(child, 0)
     if not os.WIFSIGNALED(status):
         told.append("broke off by itself")
@@ -101,7 +109,8 @@ def main(folder: Path, n_kills: int, seed: int) -> None:
     n_told = n_cut = 0
     for kill in range(n_kills):
         path = folder / f"{kill // KILLS_PER_STORE}.db"
-        told += kill_a_writer(path, f"r{kill}", moments.uniform(0, LONGEST_S))
+        after_s = moments.uniform(0, LONGEST_S)
+        told += kill_a_writer(path, f"r{kill}", after_s, begun=kill % 2 == 0)
         if path.exists() and path.stat().st_size:
             wrong += [f"kill {kill}: {fault}" for fault in faults(path)]
         if (kill + 1) % KILLS_PER_STORE == 0:
