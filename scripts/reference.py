@@ -27,7 +27,7 @@ from streamclf.sinks import json_records
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 NOTE = "<!-- Written by scripts/reference.py: change the code, not this page. -->"
-GROUPS = ("Source", "Model", "Events", "Output", "Screen", "Logging", "Other")
+GROUPS = ("Calibrator", "Source", "Model", "Events", "Output", "Screen", "Logging", "Other")
 NAMES = {
     "Functions": "detect classify score listen",
     "What they return": "Event Answer ScoreTable",
@@ -226,6 +226,19 @@ def _examples() -> dict[type[json_records.JsonRecord], json_records.JsonRecord]:
         json_records.SummaryLine: json_records.SummaryLine(**place, labels=best),
         json_records.HeardLine: json_records.HeardLine(**place, events=1),
         json_records.UnfinishedLine: json_records.UnfinishedLine(**place, events=1),
+        json_records.CountLine: json_records.CountLine(
+            hour=22,
+            source="yard",
+            events=12,
+            open=0,
+            cut=0,
+            minutes=3.5,
+            hours_heard=7.0,
+            per_hour=1.7143,
+            first="2026-11-21T22:04:13.500+01:00",
+            last="2026-11-27T22:51:40.000+01:00",
+            score=0.93,
+        ),
         json_records.LossLine: json_records.LossLine(source="USB microphone", lines=12),
     }
 

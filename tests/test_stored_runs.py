@@ -178,3 +178,31 @@ def test_an_event_is_a_row_from_its_begin_on(tmp_path):
     assert rows(path, "SELECT state, elapsed_samples FROM runs") == [("ended", 1600)]
     assert said == []
     assert [each.name for each in tmp_path.iterdir()] == ["x.db"]
+
+
+@pytest.mark.parametrize("sample_rate", [8000, 48_000])
+def test_levels_are_those_of_the_audio_minute_by_minute(
+    sample_rate, tmp_path, tone_model, streamclf, write_wav
+):
+    """Of a recording that begins 10 s before a full minute, and gets 20 dB quieter there."""
+    seconds = np.arange(40 * sample_rate) / sample_rate
+    loudness = np.where(seconds < 10, 0.5, 0.05)
+    sound = (loudness * np.sin(2 * np.pi * 1000 * seconds)).astype(np.float32)
+    path = write_wav(sound, "20260701_043050.wav", sample_rate)
+    for jobs in (1, 2):
+        store = tmp_path / f"{jobs}.db"
+        command = ["file", path, "--model", tone_model, "--store", store, "--jobs", jobs]
+        assert streamclf(*command).code == 0
+        question = (
+            "SELECT minute_us / 60000000 % 60, 1.0 * heard_samples / (SELECT sample_rate FROM "
+            "runs), laeq, zeq, lamax, la10, la50, la90 FROM levels ORDER BY position"
+        )
+        first, second = rows(store, question)
+        assert first[:2] == (30, 10)
+        assert second[:2] == (31, 30)
+        loud, quiet = 20 * np.log10(0.5), 20 * np.log10(0.05)
+        assert first[2:] == pytest.approx((loud,) * 6, abs=0.1)
+        # The time weighting still falls from the loud part when the minute begins.
+        assert second[2:4] == pytest.approx((quiet, quiet), abs=0.1)
+        assert quiet + 15 < second[4] < loud + 0.1
+        assert second[5:] == pytest.approx((quiet,) * 3, abs=0.5)

@@ -8,8 +8,11 @@ from __future__ import annotations
 import json
 import os
 import re
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, TypeAlias
+from weakref import WeakKeyDictionary
 
 import typer
 from typer.core import TyperOption
@@ -24,12 +27,26 @@ from streamclf.cli.config_file import (
     user_config,
 )
 from streamclf.cli.help_text import HelpfulCommand
+from streamclf.cli.source_tables import SOURCES, SourceTable, settings_of
 from streamclf.core.errors import StreamclfError, UsageError
 from streamclf.core.log import say
 
 PREFIX = "STREAMCLF_"
-_FILE, _CHECK = "streamclf.cli.config_file", "streamclf.check"
-_NOT_IN_FILE = ("config", "help")
+PORT = "port"
+"""Key of the page's port, which no option sets yet."""
+_CHECK, _TABLE = "streamclf.check", "streamclf.table"
+_NOT_IN_FILE = ("config", "help", "check")
+_FILES: WeakKeyDictionary[Any, ConfigFile] = WeakKeyDictionary()
+"""The settings file that each context has read."""
+_ONLY_SERVE = (SOURCES, PORT, "name", "calibration_db")
+_ONLY_LISTEN = (
+    "duration", "raw", "scores", "stats", "ui", "web", "web_host", "web_allow_network", "fresh",
+)  # fmt: skip
+OTHERS_KEYS = {
+    "listen": dict.fromkeys(_ONLY_SERVE, "serve"),
+    "serve": dict.fromkeys(_ONLY_LISTEN, "listen"),
+}
+"""Keys that a command leaves to another one, so that one file serves both."""
 _OTHER_VARIABLES = ("STREAMCLF_TRACEBACK", "STREAMCLF_DATA")
 """Environment variables that have the prefix and are no options."""
 
@@ -40,7 +57,8 @@ class ConfiguredCommand(HelpfulCommand):
     def __init__(self, *arguments: Any, **keywords: Any) -> None:
         super().__init__(*arguments, **keywords)
         for option in _options(self):
-            option.envvar = PREFIX + _key(option).replace("-", "_").upper()
+            if _key(option) != "check":
+                option.envvar = PREFIX + _key(option).replace("-", "_").upper()
             option.show_envvar = False
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
@@ -66,7 +84,7 @@ class ConfiguredCommand(HelpfulCommand):
         try:
             return super().invoke(ctx)
         except UsageError as error:
-            raise UsageError(_with_origin(ctx, str(error))) from error
+            raise UsageError(with_origin(ctx, str(error))) from error
 
 
 def load_config(context: typer.Context, value: Path | None) -> Path | None:
@@ -79,13 +97,68 @@ def load_config(context: typer.Context, value: Path | None) -> Path | None:
     if path is None or context.resilient_parsing:
         return value
     options = {_key(option).replace("-", "_"): option for option in _options(context.command)}
-    file = read_config(path, [key for key in options if key not in _NOT_IN_FILE])
-    context.meta[_FILE] = file
+    file, table = context.meta.get(_TABLE) or (_read(context, path, options), None)
+    has_tables = SOURCES in file.others and context.info_name == "serve"
+    settings = settings_of(file, table) if has_tables else file
+    _FILES[context] = settings if table else file  # the tables need all that holds for them
     defaults: dict[str, Any] = {}
-    for key, said in file.values.items():
-        defaults[str(options[key].name)] = _check(context, file, key, options[key], said)
+    for key, said in settings.values.items():
+        defaults[str(options[key].name)] = _check(context, settings, key, options[key], said)
     context.default_map = defaults
     return value
+
+
+def _read(context: typer.Context, path: Path, options: Iterable[str]) -> ConfigFile:
+    command = context.info_name or ""
+    own = (SOURCES, PORT) if command == "serve" else ()
+    listing = "streamclf serve --help" if command == "serve" else "streamclf config --show"
+    return read_config(
+        path,
+        [key for key in options if key not in _NOT_IN_FILE],
+        [*own, *OTHERS_KEYS.get(command, ())],
+        listing,
+    )
+
+
+def file_of(context: typer.Context) -> ConfigFile | None:
+    """The settings file of a context; None if there is none."""
+    return _FILES.get(context)
+
+
+def keys_of(command: Any) -> list[str]:
+    """The keys that a command takes from a file, with ``_``."""
+    keys = [_key(option) for option in _options(command)]
+    return [key.replace("-", "_") for key in keys if key not in _NOT_IN_FILE]
+
+
+@contextmanager
+def context_of_table(
+    context: typer.Context, file: ConfigFile, table: SourceTable
+) -> Iterator[typer.Context]:
+    """The context of the same command line with the settings of one source.
+
+    Raises:
+        UsageError: A value in the table is wrong. Names file and line.
+    """
+    context.meta[_TABLE] = (file, table)
+    try:
+        with again(context) as inner:
+            yield inner
+    finally:
+        context.meta[_TABLE] = None
+
+
+@contextmanager
+def again(context: typer.Context) -> Iterator[typer.Context]:
+    """The context of the same command line, whose settings file is read anew.
+
+    Raises:
+        UsageError: The settings are wrong.
+    """
+    arguments = list(context.obj or [])[1:]
+    made: Any = context.command.make_context(context.info_name, arguments, parent=context.parent)
+    with made as inner:
+        yield inner
 
 
 Config: TypeAlias = Annotated[
@@ -109,23 +182,45 @@ def is_check(context: typer.Context) -> bool:
 def describe_origins(context: typer.Context) -> list[str]:
     """Describe the sources of options other than the command line, one line each."""
     path = _file_in_use(context)
-    lines = [f"settings of {path}"] if path and not is_check(context) else []
+    checks = is_check(context) or context.params.get("check")
+    lines = [f"settings of {path}"] if path and not checks else []
+    lines += _describe_unused(context)
     if find_unread(path) is not None:
         lines.append(
             f"warning: ./{NAME} is not read, as no folder that one stands in gives orders: "
             f"--config {NAME} takes its settings"
         )
-    known = [
-        PREFIX + _key(option).replace("-", "_").upper() for option in _options(context.command)
-    ]
+    keys = [*keys_of(context.command), "config", *OTHERS_KEYS.get(context.info_name or "", ())]
+    known = [PREFIX + key.upper() for key in keys]
     for name in sorted(os.environ):
         if name.startswith(PREFIX) and name not in (*known, *_OTHER_VARIABLES):
             lines.append(f"warning: {name} is unknown{nearest(name, known)}: it is ignored")
     return lines
 
 
+def _describe_unused(context: typer.Context) -> list[str]:
+    """Name the keys of the file that belong to another command."""
+    file = file_of(context)
+    others = OTHERS_KEYS.get(context.info_name or "", {})
+    if file is None:
+        return []
+    lines = []
+    for key in file.others:
+        if key == SOURCES and key in others:
+            lines.append(
+                f"{file.place(key)}: [[{SOURCES}]] are for streamclf serve; listen hears one "
+                "source, chosen by --device or --source"
+            )
+        elif key in others:
+            shown = key.replace("_", "-")
+            lines.append(
+                f"{file.place(key)}: {shown} is for streamclf {others[key]}, and is not used here"
+            )
+    return lines
+
+
 def _file_in_use(context: typer.Context) -> Path | None:
-    file: ConfigFile | None = context.meta.get(_FILE)
+    file = file_of(context)
     return file.path if file is not None else None
 
 
@@ -183,6 +278,9 @@ def _check(
     """A value as the command line would have given it."""
     values = said if option.multiple and isinstance(said, list) else [said]
     kind = option.type.name
+    place = file.place(key)
+    if key == "source" and file.line is not None:
+        key = "url"  # its name in a table
     for value in values:
         if option.is_flag:
             fits, must = isinstance(value, bool), "true or false"
@@ -197,23 +295,31 @@ def _check(
             if isinstance(value, str) and "\0" in value:  # what no command line can say
                 fits, must = False, "a text without a null character"
         if not fits:
-            raise UsageError(f"{file.place(key)}: {key} is {_as_toml(said)}, must be {must}")
+            raise UsageError(f"{place}: {key} is {_as_toml(said)}, must be {must}")
     try:
         option.type_cast_value(context, values if option.multiple else said)
     except typer.BadParameter as error:
-        raise UsageError(f"{file.place(key)}: {key}: {error.message}") from error
+        raise UsageError(f"{place}: {key}: {error.message}") from error
     return values if option.multiple else said
 
 
-def _with_origin(context: typer.Context, message: str) -> str:
-    """Put the place in front of a message such as ``--hop -1.0: must be above 0``."""
+def is_on_command_line(context: typer.Context, message: str) -> bool:
+    """Whether the option that a message begins with was given on the command line."""
+    option = _option_of(context, message)
+    return option is not None and _origin(context, option, None) == "command line"
+
+
+def _option_of(context: typer.Context, message: str) -> TyperOption | None:
     found = re.match(r"--([a-z-]+)", message)
-    if not found:
-        return message
-    file: ConfigFile | None = context.meta.get(_FILE)
-    key = found[1]
-    option = next((each for each in _options(context.command) if _key(each) == key), None)
-    origin = _origin(context, option, file) if option is not None else ""
+    return next(
+        (each for each in _options(context.command) if found and _key(each) == found[1]), None
+    )
+
+
+def with_origin(context: typer.Context, message: str) -> str:
+    """Put the place in front of a message such as ``--hop -1.0: must be above 0``."""
+    option = _option_of(context, message)
+    origin = _origin(context, option, file_of(context)) if option is not None else ""
     return f"{origin}: {message}" if origin not in ("", "default", "command line") else message
 
 
@@ -232,7 +338,7 @@ def _show(context: typer.Context) -> list[str]:
     """All options as TOML, each with its origin as a comment."""
     from streamclf.core.redaction import mask_url
 
-    file: ConfigFile | None = context.meta.get(_FILE)
+    file = file_of(context)
     rows = []
     for option in _options(context.command):
         key = _key(option)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,15 +23,22 @@ class ConfigFile:
         path: The file.
         values: By key as written, with ``_`` in place of ``-``.
         lines: Where each key stands, from 1.
+        text: The whole file.
+        others: Values of keys that are no options of this command.
+        line: Where the table begins whose keys these are; None for the whole file.
     """
 
     path: Path
     values: dict[str, Any]
     lines: dict[str, int]
+    text: str = ""
+    others: dict[str, Any] = field(default_factory=dict)
+    line: int | None = None
 
     def place(self, key: str) -> str:
-        """Position of a key as ``FILE:LINE``, as compilers write it."""
-        return f"{self.path}:{self.lines[key]}"
+        """Position of a key as ``FILE:LINE``, as compilers write it; else that of its table."""
+        line = self.lines.get(key, self.line)
+        return f"{self.path}:{line}" if line is not None else str(self.path)
 
 
 def user_config() -> Path | None:
@@ -71,12 +78,19 @@ def _is_file(path: Path) -> bool:
         return False
 
 
-def read_config(path: Path, known: Iterable[str]) -> ConfigFile:
+def read_config(
+    path: Path,
+    known: Iterable[str],
+    others: Collection[str] = (),
+    listing: str = "streamclf config --show",
+) -> ConfigFile:
     """Read a file.
 
     Args:
         path: The file.
         known: The keys that it may have, with ``-``; the file may write ``_`` instead.
+        others: Keys that it may have, too, and that are no options of this command.
+        listing: The command that lists the keys.
 
     Raises:
         UsageError: It cannot be read, is no TOML, or has an unknown key. Names file and line.
@@ -96,15 +110,16 @@ def read_config(path: Path, known: Iterable[str]) -> ConfigFile:
     except RecursionError as error:
         raise UsageError(f"{path}: is no TOML: it is nested too deeply") from error
     names = [name.replace("-", "_") for name in known]
-    config = ConfigFile(path, {}, {})
+    config = ConfigFile(path, {}, {}, text)
     for key, value in said.items():
         line = find_line(text, key)
         name = key.replace("-", "_")
-        if name not in names:
-            raise UsageError(f"{path}:{line}: {_describe_unknown(key, names)}")
-        if name in config.values:
+        if name not in names and name not in others:
+            raise UsageError(f"{path}:{line}: {describe_unknown(key, [*names, *others], listing)}")
+        if name in config.lines:
             raise UsageError(f"{path}:{line}: {key} is said already in line {config.lines[name]}")
-        config.values[name], config.lines[name] = value, line
+        config.lines[name] = line
+        (config.values if name in names else config.others)[name] = value
     return config
 
 
@@ -117,12 +132,13 @@ def find_line(text: str, key: str) -> int:
     lines = text.splitlines()
     looks_right = re.compile(rf"\s*\[*\s*[\"']?{re.escape(key)}[\"']?\s*[=.\]]")
     for number, line in enumerate(lines):
-        if looks_right.match(line) and _is_whole("\n".join(lines[:number])):
+        if looks_right.match(line) and is_whole("\n".join(lines[:number])):
             return number + 1
     return 1  # a key written with escapes
 
 
-def _is_whole(text: str) -> bool:
+def is_whole(text: str) -> bool:
+    """Whether the beginning of a file ends outside of strings and lists."""
     import tomllib
 
     try:
@@ -139,9 +155,16 @@ def _describe_syntax(path: Path, text: str, message: str) -> str:
     return f"{path}:{number}: is no TOML: {_PLACE.sub('', message).lower()}{column}"
 
 
-def _describe_unknown(key: str, names: list[str]) -> str:
+def describe_unknown(key: str, names: list[str], listing: str = "streamclf config --show") -> str:
+    """Describe a key that is unknown, with the one that may be meant.
+
+    Args:
+        key: As it was written.
+        names: The keys that there are.
+        listing: The command that lists them.
+    """
     hint = nearest(key.replace("-", "_"), names).replace("_", "-")
-    return f"{key} is unknown{hint}: streamclf config --show lists all that there is"
+    return f"{key} is unknown{hint}: {listing} lists all that there is"
 
 
 def nearest(name: str, names: list[str]) -> str:

@@ -18,6 +18,24 @@ Each option can also be set in a file (see streamclf config), or in the
 environment (STREAMCLF_HOP=0.25).
 """
 
+SERVE = """
+Examples:
+  streamclf serve                           the default microphone, remembered
+  streamclf serve --config box.toml         the sources of a file
+  streamclf serve --config box.toml --check exit code 2 if it cannot start
+
+The file has a table for each source, and options for all above them:
+  model = "pocket"
+  [[sources]]
+  name = "yard"
+  device = "usb"
+  [[sources]]
+  name = "gate"
+  url = "rtsp://host/cam"
+  only = "siren,dog"
+SIGHUP reads the file anew: sources that did not change lose nothing.
+"""
+
 FILE = """
 Examples:
   streamclf file night.wav -o night.txt     labels to open in Audacity
@@ -31,11 +49,44 @@ ending and {dir} for its folder, so that each recording gets its own file. Any
 other name is one file for all recordings.
 """
 
+HEARD = """
+Examples:
+  streamclf heard                           today, by label
+  streamclf heard --since 'last monday' --label dog --by hour
+                                            when the dog barks, and how often
+  streamclf heard --since yesterday -o events.csv
+                                            a row for each event
+
+Dates: today, yesterday, monday, 2026-11-01, '7 days ago', '3 hours ago', a time
+such as 22:00, or a day and a time. --until takes all of a day.
+"""
+
+REPORT = """
+Examples:
+  streamclf report --week -o week.html      the last seven days
+  streamclf report --since 2026-11-01 --until 2026-11-30 -o november.html
+                                            a month
+  streamclf report --day --source yard -o today.html --overwrite
+                                            today, of one source
+"""
+
 DEVICES = """
 Examples:
   streamclf devices                         the microphones of this machine
   streamclf listen --device usb             the microphone with usb in its name
   streamclf devices --json                  the same for a script
+"""
+
+CALIBRATE = """
+Examples:
+  streamclf calibrate                       the microphone, with 94 dB on it
+  streamclf calibrate --level 114 --device usb
+                                            a louder one, on another microphone
+  streamclf calibrate --source rtsp://host/cam --seconds 10
+                                            the microphone of a camera
+
+Put the calibrator over the microphone, switch it on, and start this. The line
+that it prints goes into streamclf.toml.
 """
 
 INFO = """

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from streamclf.cli import screen as ui
-from streamclf.cli.reports import describe_provider, say_found
+from streamclf.cli.reports import say_found
 from streamclf.core.cpu_count import count_cores
 from streamclf.core.errors import FAILED, INTERRUPTED, OK, UsageError
 from streamclf.core.settings import Settings
@@ -21,9 +21,10 @@ from streamclf.model.options import ModelOptions
 from streamclf.pipeline.engine import Engine
 from streamclf.runs.batch import BatchReport, count_jobs, has_spare_core, run_recordings
 from streamclf.runs.console import Bars, say
-from streamclf.runs.engine_setup import open_engine
+from streamclf.runs.engine_setup import describe_provider, open_engine
 from streamclf.runs.interrupts import Interrupts
 from streamclf.runs.outputs import (
+    ClipTally,
     check_clips,
     check_outputs,
     make_audio_sinks,
@@ -74,6 +75,8 @@ def file(
     if resumption is not None:
         resumption.remove_stale_rows()
 
+    tally = ClipTally()
+
     def stop() -> None:
         for each in engines:
             each.stop()
@@ -92,7 +95,7 @@ def file(
             bars,
             interrupted=lambda: interrupts.happened,
             on_end=files.publish,
-            audio_sinks=lambda: make_audio_sinks(outputs, store),
+            audio_sinks=lambda: make_audio_sinks(outputs, store, tally),
             averages=outputs.needs_averages(card),
         )
     for partial in files.unfinished:
@@ -100,6 +103,8 @@ def file(
     report.failures[:0] = [str(error) for error in missing]
     report.n_recordings += len(missing)
     _say_report(report, engines[0], opened, outputs)
+    if withheld := tally.describe():
+        say(f"{outputs.clips}: {withheld}")
     _say_failures(report.failures, report.n_recordings)
     for failure in files.failures:
         say(f"error: {failure}")

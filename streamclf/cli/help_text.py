@@ -15,7 +15,9 @@ from typer.core import TyperCommand, TyperGroup
 from streamclf.cli.typer_parameters import Group
 from streamclf.core import log
 
-PANELS = ("Arguments", "Source", "Model", "Events", "Output", "Screen", "Logging", "Other")
+PANELS = (
+    "Arguments", "Calibrator", "Source", "Model", "Events", "Output", "Screen", "Logging", "Other",
+)  # fmt: skip
 """The order of the groups."""
 _RANGE = re.compile(r";? x>=\d+(?=\])|  \[x>=\d+\]")
 """Typer's note about a lowest value; the error message names the value instead."""

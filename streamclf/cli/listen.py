@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from streamclf.cli import screen as ui
-from streamclf.cli.reports import describe_provider, say_found
-from streamclf.core.card import Card
+from streamclf.cli.reports import say_found
 from streamclf.core.errors import FAILED, INTERRUPTED, OK
 from streamclf.core.records import Average
 from streamclf.core.settings import Settings
@@ -18,7 +17,7 @@ from streamclf.model.options import ModelOptions
 from streamclf.pipeline.engine import Engine
 from streamclf.runs.background_log import log_in_background
 from streamclf.runs.console import has_terminal, say
-from streamclf.runs.engine_setup import open_engine
+from streamclf.runs.engine_setup import describe_engine, open_engine
 from streamclf.runs.interrupts import Interrupts
 from streamclf.runs.outputs import (
     check_clips,
@@ -81,7 +80,8 @@ def check_listen(
         StreamclfError: It could not begin.
     """
     check_outputs(replace(outputs, overwrite=True, append=False), [])
-    _open_engine(model, settings, thresholds)
+    engine, _ = _open_engine(model, settings, thresholds)
+    check_clips(outputs, engine.card)
     return OK
 
 
@@ -121,7 +121,7 @@ def _listen(
         source.on_waiting = service.alive
 
         def say_start() -> None:
-            say(f"listening to {source.name} with {_describe(engine, opened)}; Ctrl-C ends")
+            say(f"listening to {source.name} with {describe_engine(engine, opened)}; Ctrl-C ends")
 
         def say_aloud(message: str) -> None:
             say(message)
@@ -145,13 +145,3 @@ def _listen(
     if interrupts.happened:
         return INTERRUPTED
     return FAILED if any(sink.n_lost for sink in sinks) else OK
-
-
-def _describe(engine: Engine, model: Model) -> str:
-    card: Card = engine.card
-    settings = engine.settings
-    average = f"averaged over {settings.average_s:g} s" if settings.average_s else "not averaged"
-    return (
-        f"{card.name} ({len(card.labels)} labels) on {describe_provider(model)}, "
-        f"a window of {card.window_s:g} s every {engine.hop_s:g} s, {average}"
-    )

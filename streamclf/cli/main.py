@@ -13,6 +13,8 @@ from streamclf.cli import config as cli_config
 from streamclf.cli import examples, model_commands, store_commands
 from streamclf.cli.arguments import load_single_command, with_command, with_port
 from streamclf.cli.help_text import HelpfulCommand, HelpfulGroup
+from streamclf.cli.question_options import AnswerOptions, QuestionOptions
+from streamclf.cli.report import ReportOptions
 from streamclf.cli.typer_parameters import Fields, grouped, with_invocation
 from streamclf.core import standard_streams
 from streamclf.core.errors import StreamclfError, UsageError
@@ -22,6 +24,7 @@ from streamclf.core.settings import Settings
 from streamclf.core.thresholds import ThresholdOptions
 from streamclf.dashboard.options import ScreenOptions
 from streamclf.model.options import ModelOptions
+from streamclf.runs.serve.options import ServedOptions
 from streamclf.sinks.options import OutputOptions
 from streamclf.sources.options import SourceOptions
 
@@ -105,7 +108,8 @@ def file(
     settings: Annotated[Settings, Fields(without=("fixed_hop",))],
     thresholds: ThresholdOptions,
     outputs: Annotated[
-        OutputOptions, Fields(without=("updates", "append", "rotate", "clips_limit"))
+        OutputOptions,
+        Fields(without=("updates", "append", "rotate", "clips_limit", "clips_days", "clips_min")),
     ],
     screen: ScreenOptions,
     log: LogOptions,
@@ -117,6 +121,59 @@ def file(
     raise typer.Exit(hear_files(paths, model, settings, thresholds, outputs, screen, jobs=jobs))
 
 
+@app.command(
+    cls=cli_config.ConfiguredCommand,
+    epilog=examples.SERVE,
+    short_help="Hear several sources day and night, and remember.",
+)
+@grouped
+def serve(
+    *,
+    context: typer.Context,
+    config: cli_config.Config = None,
+    check: Annotated[
+        bool,
+        typer.Option("--check", help="Only check whether it could start; exit with code 2 if not."),
+    ] = False,
+    served: ServedOptions,
+    source: Annotated[SourceOptions, Fields(without=("raw", "duration_s"))],
+    model: ModelOptions,
+    settings: Annotated[Settings, Fields(without=("batch_size",))],
+    thresholds: ThresholdOptions,
+    outputs: Annotated[
+        OutputOptions, Fields(without=("begins", "summary", "resume", "scores", "stats"))
+    ],
+    log: LogOptions,
+) -> None:
+    """Hear several sources day and night, and remember what they hear in a store."""
+    from streamclf.cli.serve import serve as serve_sources
+
+    options = (served, source, model, settings, thresholds, outputs)
+    raise typer.Exit(serve_sources(context, options, check=check))
+
+
+@app.command(
+    cls=HelpfulCommand, epilog=examples.HEARD, short_help="Ask what was heard, and how often."
+)
+@grouped
+def heard(*, question: QuestionOptions, answer: AnswerOptions) -> None:
+    """Answer questions about what was heard; without any, about today."""
+    from streamclf.cli.heard import heard as answer_question
+
+    raise typer.Exit(answer_question(question, answer))
+
+
+@app.command(
+    cls=HelpfulCommand, epilog=examples.REPORT, short_help="Write a page about what was heard."
+)
+@grouped
+def report(*, question: QuestionOptions, page: ReportOptions) -> None:
+    """Write one page about what was heard, when, how loud it was, and what was missed."""
+    from streamclf.cli.report import report as write_report
+
+    raise typer.Exit(write_report(question, page))
+
+
 @app.command(cls=HelpfulCommand, epilog=examples.DEVICES)
 def devices(
     json: Annotated[bool, typer.Option("--json", help="Print the list as JSON.")] = False,
@@ -125,6 +182,40 @@ def devices(
     from streamclf.cli.devices import devices as print_devices
 
     raise typer.Exit(print_devices(as_json=json))
+
+
+@app.command(
+    cls=HelpfulCommand,
+    epilog=examples.CALIBRATE,
+    short_help="Measure a sound calibrator's tone, for levels in dB SPL.",
+)
+@grouped
+def calibrate(
+    *,
+    level: Annotated[
+        float,
+        typer.Option(
+            "--level",
+            metavar="DB",
+            help="Level of the calibrator's tone in dB SPL, as its label says: mostly 94 or 114.",
+            rich_help_panel="Calibrator",
+        ),
+    ] = 94.0,
+    seconds: Annotated[
+        float,
+        typer.Option(
+            metavar="SECONDS",
+            help="Length of the measurement, 1 to 60 s.",
+            rich_help_panel="Calibrator",
+        ),
+    ] = 5.0,
+    source: Annotated[SourceOptions, Fields(without=("reconnect", "duration_s"))],
+    settings: Annotated[Settings, Fields(only=("channel",))],
+) -> None:
+    """Measure a sound calibrator's tone, and print what to add to dBFS for dB SPL."""
+    from streamclf.cli.calibrate import calibrate as measure
+
+    raise typer.Exit(measure(source, settings.channel, level_db=level, seconds=seconds))
 
 
 for _command, _epilog, _short in [

@@ -7,7 +7,6 @@ from typing import Any
 import msgspec
 
 from streamclf.core.stats import Statistics
-from streamclf.model.model_file import Model
 from streamclf.pipeline.engine import Engine
 from streamclf.runs.console import say
 from streamclf.runs.event_summary import summarise_events
@@ -17,11 +16,6 @@ def say_found(statistics: Statistics, engine: Engine) -> None:
     """Say what was found, or what came nearest."""
     if found := summarise_events(statistics, engine.card, engine.onset_thresholds):
         say(found)
-
-
-def describe_provider(model: Model) -> str:
-    """Describe the provider that runs the model, and why it was chosen."""
-    return f"{model.provider} ({model.provider_reason})"
 
 
 def print_json(value: Any) -> None:

@@ -13,6 +13,7 @@
         ProviderError           the requested execution provider is not available
       SinkError                 results cannot be written
         StoreError              the store cannot be opened, read or written
+      CalibrationError          what was heard is no calibrator's tone
 
 Each message is one line that names the value, the limit and the way out.
 """
@@ -70,3 +71,7 @@ class SinkError(StreamclfError):
 
 class StoreError(SinkError):
     """The store cannot be opened, read or written."""
+
+
+class CalibrationError(StreamclfError):
+    """What was heard is not the steady tone of a sound calibrator."""

@@ -69,7 +69,7 @@ def _find(option: str, text: str, card: Card, labels: list[str]) -> Iterator[str
     while start < len(parts):
         for end in range(len(parts), start, -1):
             name = ",".join(parts[start:end]).strip()
-            found = exact.get(name) or plain.get(_plain(name), [])
+            found = exact.get(name) or plain.get(plain_name(name), [])
             if found or end == start + 1:
                 break
         if name or len(parts) == 1:
@@ -105,12 +105,12 @@ def _plain_names(card: Card, labels: list[str]) -> dict[str, list[str]]:
     """Map each name without case and punctuation to the labels that it may mean."""
     names: dict[str, list[str]] = {}
     for label in labels:
-        for name in {_plain(label), _plain(card.display_name(label))} - {""}:
+        for name in {plain_name(label), plain_name(card.display_name(label))} - {""}:
             names.setdefault(name, []).append(label)
     return names
 
 
-def _plain(name: str) -> str:
+def plain_name(name: str) -> str:
     """Reduce a name to its words in lower case, so that spellings of one name are equal."""
     return " ".join(re.findall(r"[^\W_]+", name.casefold()))
 
@@ -127,8 +127,10 @@ def suggest_labels(
     """
     import difflib  # loaded only when a name is wrong
 
-    names = {_plain(called): label for label in labels for called in (label, display_name(label))}
-    plain = _plain(name)
+    names = {
+        plain_name(called): label for label in labels for called in (label, display_name(label))
+    }
+    plain = plain_name(name)
     near = difflib.get_close_matches(plain, names, n=N_NEAREST, cutoff=0.6)
     words = [known for known in names if plain and plain in known.split()]
     found = list(dict.fromkeys(names[known] for known in [*near, *words]))[:N_NEAREST]

@@ -70,6 +70,7 @@ class Settings:
         "--channel",
         metavar="N",
         help="Channel to listen to, counted from 1; by default the mean of all channels.",
+        panel="Source",
     )
     batch_size: int | None = option(
         None,

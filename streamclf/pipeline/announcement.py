@@ -53,4 +53,4 @@ def announce(
 def _name_run(started: datetime | None) -> str:
     """Name a live run by its start time, and by a random part, in case the clock was reset."""
     moment = (started or datetime.now()).astimezone(UTC)
-    return f"{moment:%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}"
+    return f"{moment:%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}"

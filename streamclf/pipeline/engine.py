@@ -53,6 +53,10 @@ from streamclf.pipeline.windows import slide
 from streamclf.sources.base import Source
 from streamclf.sources.prefetch import read_ahead
 
+FULL_RATE = 48_000
+"""Sample rate in Hz that a source is asked for at least where its own audio is wanted: what people
+hear reaches to 20 kHz."""
+
 
 class Engine:
     """Engine that processes one source after another with one model.
@@ -154,6 +158,7 @@ class Engine:
         on_start: Callable[[], None] = lambda: None,
         *,
         on_audio: Callable[[Block | Gap], None] = lambda item: None,
+        on_source_audio: Callable[[Block | Gap], None] | None = None,
     ) -> Generator[StreamStarted | Result, None, None]:
         """Process a source to its end, or until `stop`, which takes effect from this call on.
 
@@ -164,6 +169,10 @@ class Engine:
             source: An open source; the caller closes it.
             on_start: Called when the first audio has arrived.
             on_audio: Called with the mono audio at the model's rate as it arrives, and with gaps.
+            on_source_audio: Called with the mono audio at the source's own rate as it arrives, and
+                with gaps, before all else that is done with it. A source that can choose its rate
+                is then asked for `FULL_RATE` at least. With `read_ahead` it is called in
+                the thread that reads ahead. An error that it raises ends the run.
 
         Yields:
             One `StreamStarted` as soon as the first audio, gap or notice has arrived, before the
@@ -181,17 +190,18 @@ class Engine:
             self._changes.put(self.settings)  # the hop asked for, until this run is too slow too
         self.overload = self._make_overload()
         self.clock = LocalClock()
-        return self._run(source, on_start, on_audio)
+        return self._run(source, on_start, on_audio, on_source_audio)
 
     def _run(
         self,
         source: Source,
         on_start: Callable[[], None],
         on_audio: Callable[[Block | Gap], None],
+        on_source_audio: Callable[[Block | Gap], None] | None,
     ) -> Generator[StreamStarted | Result, None, None]:
         errors: list[SourceError] = []
         began = time.perf_counter()
-        items = self._listen(source, errors)
+        items = self._listen(source, errors, on_source_audio)
         first = next(items, None)
         if first is not None:
             yield self.announce(source, first.position)
@@ -261,12 +271,20 @@ class Engine:
             now=self._now,
         )
 
-    def _listen(self, source: Source, errors: list[SourceError]) -> Iterator[Block | Gap | Notice]:
+    def _listen(
+        self,
+        source: Source,
+        errors: list[SourceError],
+        on_source_audio: Callable[[Block | Gap], None] | None,
+    ) -> Iterator[Block | Gap | Notice]:
         """Yield the source's audio, mono and at the model's rate, up to its end or first error."""
         rate, settings = self.card.sample_rate, self.settings
-        items = self.overload.watch(_read(source, rate), lambda: source.pace)
+        asked = rate if on_source_audio is None else max(rate, FULL_RATE)
+        items = self.overload.watch(_read(source, asked), lambda: source.pace)
         items = _until_error(self._note_rate(items), errors)
         items = _until_error(mix_down(items, settings.channel), errors)
+        if on_source_audio is not None:
+            items = _tell(items, on_source_audio)
         items = resample(items, rate)
         if self.read_ahead:
             items = read_ahead(items)
@@ -368,6 +386,16 @@ def _read(source: Source, sample_rate: int) -> Iterator[Block | Gap | Notice]:
         raise SourceError(
             f"{source.name}: cannot be read on: {reason}; what came before is kept"
         ) from error
+
+
+def _tell(
+    items: Iterable[Block | Gap | Notice], on_audio: Callable[[Block | Gap], None]
+) -> Iterator[Block | Gap | Notice]:
+    """Call a function with audio and gaps as they pass."""
+    for item in items:
+        if not isinstance(item, Notice):
+            on_audio(item)
+        yield item
 
 
 def _until_error(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 from streamclf.core.label_choice import choose_labels
@@ -39,11 +40,25 @@ def open_engine(
         UsageError: Settings or thresholds do not fit the model.
     """
     opened = open_model(model, live)
-    card = opened.card
     if opened.notice:
         say(opened.notice)
+    return make_engine(Classifier(opened), settings, thresholds, say), opened
+
+
+def make_engine(
+    classifier: Classifier,
+    settings: Settings,
+    thresholds: ThresholdOptions,
+    report: Callable[[str], None],
+) -> Engine:
+    """Make an engine with an open model, and report unusual settings, a line each.
+
+    Raises:
+        UsageError: Settings or thresholds do not fit the model.
+    """
+    card = classifier.card
     if settings.hop_s > card.window_s:
-        say(
+        report(
             f"warning: --hop {settings.hop_s:g} s is longer than the window of "
             f"{card.window_s:g} s: the audio in between is not heard"
         )
@@ -51,7 +66,22 @@ def open_engine(
     labels = choose_labels(
         card, thresholds.only, thresholds.leave_out, name_unknown=settings.name_unknown
     )
-    engine = Engine(Classifier(opened), replace(settings, thresholds=chosen, labels=labels))
+    engine = Engine(classifier, replace(settings, thresholds=chosen, labels=labels))
     if engine.hop_notice:
-        say(engine.hop_notice)
-    return engine, opened
+        report(engine.hop_notice)
+    return engine
+
+
+def describe_engine(engine: Engine, model: Model) -> str:
+    """Describe a model and its windows for people: ``pocket (52 labels) on cpu (...), ...``."""
+    card, settings = engine.card, engine.settings
+    average = f"averaged over {settings.average_s:g} s" if settings.average_s else "not averaged"
+    return (
+        f"{card.name} ({len(card.labels)} labels) on {describe_provider(model)}, "
+        f"a window of {card.window_s:g} s every {engine.hop_s:g} s, {average}"
+    )
+
+
+def describe_provider(model: Model) -> str:
+    """Describe the provider that runs the model, and why it was chosen."""
+    return f"{model.provider} ({model.provider_reason})"

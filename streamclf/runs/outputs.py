@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import sys
+import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
 from streamclf.core.card import Card
 from streamclf.core.errors import SinkError, UsageError
+from streamclf.core.speech_labels import find_speech_labels
 from streamclf.core.standard_streams import is_closed
 from streamclf.core.stats import Statistics
 from streamclf.runs.console import Bars, say
@@ -27,7 +29,10 @@ from streamclf.sinks.output_files import (
 )
 
 if TYPE_CHECKING:
+    from streamclf.core.records import SoundEvent, StreamStarted
+    from streamclf.sinks.clips.clips import OnWritten
     from streamclf.sinks.live.live_outputs import LiveOutputs
+    from streamclf.store.sink import StoreSink
     from streamclf.store.store import Store
 
 
@@ -53,19 +58,46 @@ def open_files(
             sinks.append(
                 open_scores(outputs.scores, overwrite=outputs.overwrite, live_outputs=live_outputs)
             )
+        on_written: OnWritten | None = None
         if outputs.store is not None and live_outputs is not None:
             from streamclf.store.store import Store
 
             store = Store(outputs.store, report=live_outputs.report, live=True)
-            sinks.append(store.sink(on_close=store.close))
+            store_sink = store.sink(on_close=store.close)
+            sinks.append(store_sink)
+            if outputs.clips is not None:
+                on_written = _keep_clips(store, store_sink, outputs, outputs.clips)
         if outputs.clips is not None and live_outputs is not None:
             from streamclf.sinks.clips.clips import BackgroundClips
 
-            sinks.append(BackgroundClips(outputs.clips, live_outputs.report, outputs.clip_quota()))
+            # After the store's sink: so it is closed first, and notes its last clips in time.
+            sinks.append(
+                BackgroundClips(
+                    outputs.clips,
+                    live_outputs.report,
+                    outputs.clip_quota(),
+                    speech=outputs.speech_judge(),
+                    on_written=on_written,
+                )
+            )
     except BaseException:
         close_sinks(sinks)
         raise
     return sinks
+
+
+def _keep_clips(store: Store, sink: StoreSink, outputs: OutputOptions, folder: Path) -> OnWritten:
+    """Have a store look after the clips of a live run; return what notes each of them."""
+    from streamclf.store.retention import Sweeper, clip_limits
+
+    sweeper = Sweeper(folder, clip_limits(outputs))
+    store.look_after(sweeper)
+
+    def note(stream: StreamStarted, event: SoundEvent, path: PurePath, n_bytes: int) -> None:
+        sweeper.note_written(n_bytes)
+        sink.note_clip(stream, event, folder, path, n_bytes)
+
+    return note
 
 
 def _open_file(path: Path, outputs: OutputOptions, live_outputs: LiveOutputs | None) -> Sink:
@@ -111,10 +143,10 @@ def open_sinks(
         UsageError: A file exists already, or there is no output at all.
         SinkError: A file cannot be created.
     """
-    has_standard_output = _has_standard_output(outputs)
+    to_standard_output = has_standard_output(outputs)
     sinks = open_files(outputs, files, live_outputs)
     try:
-        if has_standard_output:
+        if to_standard_output:
             write = bars.print if bars else None
             chosen = outputs.format or default
             sinks.append(
@@ -133,7 +165,7 @@ def open_sinks(
         close_sinks(sinks)
 
 
-def _has_standard_output(outputs: OutputOptions) -> bool:
+def has_standard_output(outputs: OutputOptions) -> bool:
     """Whether standard output is open for results.
 
     Raises:
@@ -194,11 +226,43 @@ def _suggest_continuing(
 
 
 def check_clips(outputs: OutputOptions, card: Card) -> None:
-    """Refuse clips with a regression, which finds no events."""
-    if outputs.clips is not None and card.task == "regression":
+    """Refuse clips with a regression, which finds no events, and clips that cannot be judged.
+
+    Raises:
+        UsageError: The model finds no events, or tells no speech where clips may hold none.
+    """
+    if outputs.clips is None:
+        return
+    if card.task == "regression":
         raise UsageError(
             f"--clips writes the audio of events, and {card.name} gives values: leave it out"
         )
+    if outputs.privacy is not None and not find_speech_labels(card.labels, card.display_names):
+        raise UsageError(
+            f"--privacy speech: {card.name} has no label of speech to judge clips by: take a model "
+            "that has one (pocket), or leave --clips out"
+        )
+
+
+class ClipTally:
+    """Number of clips that a batch withheld, counted by the threads of all its recordings."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self.n_withheld = 0
+
+    def withhold(self) -> None:
+        """Count a clip."""
+        with self._lock:
+            self.n_withheld += 1
+
+    def describe(self) -> str:
+        """Say what was withheld; empty if nothing was."""
+        if not self.n_withheld:
+            return ""
+        from streamclf.sinks.clips.clips import describe_withheld
+
+        return describe_withheld(self.n_withheld)
 
 
 @contextmanager
@@ -217,15 +281,27 @@ def open_batch_store(outputs: OutputOptions) -> Iterator[Store | None]:
         yield store
 
 
-def make_audio_sinks(outputs: OutputOptions, store: Store | None) -> list[Sink]:
+def make_audio_sinks(outputs: OutputOptions, store: Store | None, tally: ClipTally) -> list[Sink]:
     """Make the sinks of one recording that need its audio: its clips, and its part of the store."""
-    sinks: list[Sink] = []
-    if outputs.clips is not None:
+    folder = outputs.clips
+    store_sink = store.sink() if store is not None else None
+    # The store's sink comes first, so that it has an event before its clip.
+    sinks: list[Sink] = [store_sink] if store_sink is not None else []
+    if folder is not None:
         from streamclf.sinks.clips.clips import ClipSink
 
-        sinks.append(ClipSink(outputs.clips))
-    if store is not None:
-        sinks.append(store.sink())
+        def note(stream: StreamStarted, event: SoundEvent, path: PurePath, n_bytes: int) -> None:
+            if store_sink is not None:
+                store_sink.note_clip(stream, event, folder, path, n_bytes)
+
+        sinks.append(
+            ClipSink(
+                folder,
+                speech=outputs.speech_judge(),
+                on_written=note,
+                on_withheld=tally.withhold,
+            )
+        )
     return sinks
 
 

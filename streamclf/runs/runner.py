@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import threading
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
 
 from streamclf.core.records import Average, Block, Gap, Notice, Result, StreamStarted
@@ -37,14 +38,64 @@ def run_stream(
         SinkError: A sink failed.
     """
     sinks = list(sinks)
+    measuring = [sink for sink in sinks if type(sink).measure is not Sink.measure]
+    held = _HeldAudio(measuring) if measuring else None
 
     def hear(item: Block | Gap) -> None:
+        if held is not None:
+            held.release()
         on_audio(item)
         for sink in sinks:
             sink.hear(item)
 
-    with closing(engine.run(source, on_start, on_audio=hear)) as results:
-        write_results(results, sinks, say=say, on_average=on_average)
+    run = engine.run(
+        source, on_start, on_audio=hear, on_source_audio=held.take if held is not None else None
+    )
+    try:
+        with closing(run) as results:
+            write_results(results, sinks, say=say, on_average=on_average)
+    finally:
+        if held is not None:
+            held.end()
+
+
+class _HeldAudio:
+    """Audio for sinks that measure it, which is held back until their stream has begun.
+
+    It arrives before the stream can be announced, maybe in another thread; that is a few blocks at
+    most.
+    """
+
+    def __init__(self, sinks: Sequence[Sink]) -> None:
+        self._sinks: Sequence[Sink] = sinks
+        self._held: list[Block | Gap] = []
+        self._released = False
+        self._lock = threading.Lock()
+
+    def take(self, item: Block | Gap) -> None:
+        """Hand on a block or a gap, or hold it back."""
+        with self._lock:
+            if self._released:
+                self._measure(item)
+            else:
+                self._held.append(item)
+
+    def release(self) -> None:
+        """Hand on what is held back, and all that follows."""
+        if not self._released:
+            with self._lock:
+                for item in self._held:
+                    self._measure(item)
+                self._held, self._released = [], True
+
+    def end(self) -> None:
+        """Hand on nothing any more, even if a thread that hangs goes on later."""
+        with self._lock:
+            self._sinks = ()
+
+    def _measure(self, item: Block | Gap) -> None:
+        for sink in self._sinks:
+            sink.measure(item)
 
 
 def write_results(

@@ -11,7 +11,8 @@ from streamclf.core.stats import Statistics
 class Sink(ABC):
     """Destination of results.
 
-    `begin` is called first for each stream, before its audio (`hear`) and its results (`write`).
+    `begin` is called first for each stream, before its audio (`hear`, `measure`) and its results
+    (`write`).
     `end` is called after the results of a recording, `close` once at the end. A stream without any
     audio, gap or notice does not begin, such as an empty recording or a source that cannot be
     opened.
@@ -28,6 +29,15 @@ class Sink(ABC):
 
     def hear(self, item: Block | Gap) -> None:
         """Take mono audio at the model's rate, or a gap in it, before its results."""
+
+    def measure(self, item: Block | Gap) -> None:
+        """Take mono audio at the source's own rate, or a gap in it, soon after it has arrived.
+
+        It runs ahead of `hear` and `write`: where a thread reads ahead it is called in that thread,
+        while other methods run. Its calls follow each other, the first after `begin` and the last
+        before `end`. An error that it raises ends the run. It costs nothing in a sink that does not
+        override it.
+        """
 
     @abstractmethod
     def write(self, result: Result) -> None:

@@ -49,6 +49,11 @@ Values: TypeAlias = Annotated[
 ]
 
 
+Recording: TypeAlias = Annotated[
+    str, _says("Path of the recording, where `source` is its folder (lines of `heard`).")
+]
+
+
 class Label(msgspec.Struct, frozen=True, kw_only=True):
     """A label and its score."""
 
@@ -90,6 +95,7 @@ class OngoingLine(JsonRecord, frozen=True, kw_only=True, tag="ongoing"):
     known: Known
     score: Annotated[float, _says("Highest averaged score so far, from 0 to 1.")]
     time: Time | UnsetType = UNSET
+    recording: Recording | UnsetType = UNSET
 
 
 class EventLine(JsonRecord, frozen=True, kw_only=True, tag="event"):
@@ -103,6 +109,17 @@ class EventLine(JsonRecord, frozen=True, kw_only=True, tag="event"):
     time: Time | UnsetType = UNSET
     score: Annotated[float, _says("Highest averaged score while it lasted, from 0 to 1.")]
     short: Short | UnsetType = UNSET
+    cut: (
+        Annotated[
+            bool,
+            _says(
+                "True where its run ended without warning, so that the end is the last audio that "
+                "is known; absent elsewhere (lines of `heard`)."
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+    recording: Recording | UnsetType = UNSET
 
 
 class GapLine(JsonRecord, frozen=True, kw_only=True, tag="gap"):
@@ -183,6 +200,32 @@ class LossLine(JsonRecord, frozen=True, kw_only=True, tag="loss"):
     lines: Annotated[int, _says("Number of lines lost in this place.", ge=1)]
 
 
+class CountLine(JsonRecord, frozen=True, kw_only=True, tag="count"):
+    """Events of a group, counted (`heard --by`)."""
+
+    label: LabelName | UnsetType = UNSET
+    source: Source | UnsetType = UNSET
+    model: Annotated[str, _says("Name and version of the model.")] | UnsetType = UNSET
+    day: Annotated[str, _says("Day by the place's clock, ISO 8601.")] | UnsetType = UNSET
+    hour: (
+        Annotated[int, _says("Hour of the day by the place's clock.", ge=0, le=23)] | UnsetType
+    ) = UNSET
+    events: Annotated[int, _says("Number of events.", ge=0)]
+    open: Annotated[int, _says("Number of those that still sound.", ge=0)]
+    cut: Annotated[int, _says("Number of those whose run ended without warning.", ge=0)]
+    minutes: Annotated[float, _says("Their lengths together, in minutes.", ge=0)]
+    hours_heard: Annotated[float, _says("Hours in which they could have been heard.", ge=0)]
+    per_hour: (
+        Annotated[float, _says("Events in an hour heard; absent where nothing was heard.", ge=0)]
+        | UnsetType
+    ) = UNSET
+    first: Annotated[str, _says("Local time of the first onset.")] | UnsetType = UNSET
+    last: Annotated[str, _says("Local time of the last onset.")] | UnsetType = UNSET
+    score: (
+        Annotated[float, _says("Highest score of any; absent where there is no event.")] | UnsetType
+    ) = UNSET
+
+
 LINES: tuple[type[JsonRecord], ...] = (
     BeginLine,
     OngoingLine,
@@ -194,6 +237,7 @@ LINES: tuple[type[JsonRecord], ...] = (
     HeardLine,
     UnfinishedLine,
     LossLine,
+    CountLine,
 )
 """Every type of line."""
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from streamclf.core.errors import SinkError, UsageError
@@ -136,3 +138,34 @@ def already_exists(path: Path, go_on: str = "") -> UsageError:
     return UsageError(
         f"{path}: exists already: add --overwrite to replace it{ways}, or name another file"
     )
+
+
+@contextmanager
+def write_whole(path: Path, *, overwrite: bool) -> Iterator[Path]:
+    """Write a file under another name beside it; it gets its own name once it is whole.
+
+    Args:
+        path: The file.
+        overwrite: Whether a file that is there is replaced.
+
+    Yields:
+        The path to write to.
+
+    Raises:
+        UsageError: The file exists and may not be replaced.
+        SinkError: It cannot be written.
+    """
+    if is_there(path) and not overwrite:
+        raise already_exists(path)
+    if is_there(path) and not path.is_file():
+        raise SinkError(f"{path}: is no file, which is written whole: name another")
+    make_folder(path)
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        yield part
+        part.replace(path)
+    except OSError as error:
+        raise cannot_create(path, error) from error
+    finally:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)

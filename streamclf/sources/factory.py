@@ -10,13 +10,17 @@ from streamclf.sources.base import Source
 from streamclf.sources.options import SourceOptions
 
 
-def open_source(options: SourceOptions, channel: int | None = None) -> Source:
+def open_source(
+    options: SourceOptions, channel: int | None = None, *, beside_others: bool = False
+) -> Source:
     """Open a live source.
 
     Args:
         options: The source and its options.
         channel: The channel that will be classified, from 1. A microphone is opened with at least
             this many channels.
+        beside_others: Whether this process has a microphone already. Another one is then recorded
+            by a process of its own.
 
     Raises:
         UsageError: The source is of no known kind.
@@ -26,7 +30,14 @@ def open_source(options: SourceOptions, channel: int | None = None) -> Source:
     if name is None:
         from streamclf.sources.microphone.microphone import Microphone
 
-        return Microphone(device=options.device, channels=channel, reconnect=options.reconnect)
+        backend = None
+        if beside_others:
+            from streamclf.sources.microphone.child_backend import ChildBackend
+
+            backend = ChildBackend()
+        return Microphone(
+            options.device, channels=channel, reconnect=options.reconnect, backend=backend
+        )
     if name == "-":
         from streamclf.sources.stream.raw_format import RawFormat
         from streamclf.sources.stream.standard_input import StandardInput
@@ -43,12 +54,39 @@ def open_source(options: SourceOptions, channel: int | None = None) -> Source:
         from streamclf.sources.stream.url_stream import UrlStream
 
         return UrlStream(name, reconnect=options.reconnect)
+    raise _unknown_kind(name)
+
+
+def check_source(options: SourceOptions) -> None:
+    """Check what can be told of a source without opening it.
+
+    Raises:
+        UsageError: The source is of no known kind, or its faults or its speed are out of range.
+    """
+    name = options.source
+    if name is None or name == "-":
+        return
+    if name.startswith("sim:"):
+        from streamclf.sources.simulated.faults import parse_name
+        from streamclf.sources.simulated.paced_clock import check_speed
+
+        parse_name(name.removeprefix("sim:"))
+        check_speed(1.0 if options.speed is None else options.speed)
+    elif "://" in name:
+        from streamclf.sources.stream.url_stream import check_url
+
+        check_url(name)
+    else:
+        raise _unknown_kind(name)
+
+
+def _unknown_kind(name: str) -> UsageError:
     if _exists(name):
-        raise UsageError(
+        return UsageError(
             f"--source {name}: is a file: streamclf file {name} analyses it, "
             f"--source sim:{name} plays it as a microphone"
         )
-    raise UsageError(
+    return UsageError(
         f"--source {mask_url(name)}: must be - (standard input), sim:FILE or a URL such as "
         "rtsp://...; a microphone is chosen by --device"
     )

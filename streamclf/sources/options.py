@@ -72,12 +72,16 @@ class SourceOptions:
         None, "--duration", metavar="SECONDS", help="Amount of audio after which listening ends."
     )
 
+    @property
+    def can_be_lost(self) -> bool:
+        """Whether the source is of a kind that is waited for when it is lost."""
+        return self.source is None or "://" in self.source
+
     def __post_init__(self) -> None:
         simulated = self.source is not None and self.source.startswith("sim:")
-        can_be_lost = self.source is None or "://" in self.source
         for name, given, fits, needs in [
             ("--device", self.device is not None, self.source is None, "a microphone"),
-            ("--no-reconnect", not self.reconnect, can_be_lost, "a microphone or a URL"),
+            ("--no-reconnect", not self.reconnect, self.can_be_lost, "a microphone or a URL"),
             ("--raw", self.raw is not None, self.source == "-", "--source -"),
             ("--speed", self.speed is not None, simulated, "--source sim:FILE"),
             ("--loop", self.loop, simulated, "--source sim:FILE"),

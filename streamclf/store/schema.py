@@ -12,10 +12,16 @@ to its ``elapsed_samples``.
 
 from __future__ import annotations
 
+LOCAL_HOUR = "(onset_us / 60000000 + coalesce(utc_offset_min, 0)) / 60"
+"""Hours from 1970-01-01 to an event's onset by the place's own clock. SQLite takes an index of an
+expression only where a query has the same expression, so all write it by this name."""
+LOCAL_HOUR_OF_MINUTE = LOCAL_HOUR.replace("onset_us", "minute_us")
+"""The same of a row in `levels`."""
+
 APPLICATION_ID = 0x73636C66
 """Number in the file's header, ``sclf``, by which ``file`` and streamclf tell a store."""
 
-_VERSION_1 = """
+_VERSION_1 = f"""
 CREATE TABLE sources (
     id INTEGER PRIMARY KEY,
     name TEXT NOT NULL UNIQUE,          -- a microphone's, a stream's, or a folder of recordings
@@ -69,7 +75,11 @@ CREATE TABLE events (
     UNIQUE (run_id, label, onset)
 );
 CREATE INDEX events_by_onset ON events (onset_us);
-CREATE INDEX events_by_label ON events (label, onset_us, offset_us, source_id, highest_score);
+CREATE INDEX events_by_label ON events     -- holds all that `heard` counts, and so does the next
+    (label, onset_us, source_id, run_id, utc_offset_min, offset_us, highest_score);
+CREATE INDEX events_by_hour ON events
+    ({LOCAL_HOUR}, run_id, onset_us, utc_offset_min, offset_us, highest_score);
+CREATE INDEX events_cut ON events (onset_us) WHERE state = 'cut';
 CREATE INDEX events_open ON events (run_id) WHERE state = 'open';
 CREATE TABLE gaps (                     -- audio that is known to be missing
     id INTEGER PRIMARY KEY,
@@ -90,11 +100,13 @@ CREATE TABLE levels (                   -- a row a minute in which something was
     laeq REAL, lamax REAL, la10 REAL, la50 REAL, la90 REAL, zeq REAL,   -- dB re full scale
     PRIMARY KEY (run_id, position)
 ) WITHOUT ROWID;
-CREATE INDEX levels_by_minute ON levels (minute_us, run_id, heard_samples);
+CREATE INDEX levels_by_minute ON levels (minute_us);
+CREATE INDEX levels_by_hour ON levels ({LOCAL_HOUR_OF_MINUTE}, run_id, minute_us, heard_samples);
 CREATE TABLE clips (                    -- a row outlives its file
     id INTEGER PRIMARY KEY,
     event_id INTEGER NOT NULL UNIQUE REFERENCES events ON DELETE CASCADE,
-    path TEXT NOT NULL,                 -- below the folder of the clips
+    folder TEXT NOT NULL,               -- of the clips, absolute
+    path TEXT NOT NULL,                 -- below that folder
     bytes INTEGER NOT NULL,
     written_us INTEGER NOT NULL,
     kept INTEGER NOT NULL DEFAULT 0,    -- somebody wants it kept

@@ -5,9 +5,9 @@ from __future__ import annotations
 import secrets
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, TypeAlias
 
 from streamclf.core.records import (
@@ -21,7 +21,9 @@ from streamclf.core.records import (
     StreamStarted,
 )
 from streamclf.core.stats import Statistics
+from streamclf.pipeline.levels import LevelMeter, LevelPiece
 from streamclf.sinks.base import Sink
+from streamclf.store.clips import NOTE_CLIP, state_clip
 from streamclf.store.minutes import Minute, MinuteCounter, to_us
 from streamclf.store.recordings import StoredRecording, hash_model
 from streamclf.store.writers import CLOSE_EVENTS
@@ -50,6 +52,10 @@ VALUES (:run, (SELECT id FROM sources WHERE name = :source),
         (SELECT id FROM models WHERE sha256 = :sha256),
         (SELECT id FROM recordings WHERE path = :path),
         :writer, :sample_rate, :first_position, :begun_us, :utc_offset_min, 'open')"""
+_SOURCE = """
+INSERT INTO sources (name, calibration_db) VALUES (:name, :calibration_db)
+ON CONFLICT (name) DO UPDATE SET calibration_db = excluded.calibration_db
+WHERE excluded.calibration_db IS NOT NULL"""
 _COUNT = """
 UPDATE runs SET first_position = :first, elapsed_samples = :elapsed, heard_samples = :heard,
                 gap_samples = :gap, rows_lost = :lost, begun_us = :begun_us,
@@ -68,9 +74,14 @@ _GAP = f"""
 INSERT INTO gaps (run_id, position, n_samples, begun_us, cause)
 VALUES ({_RUN}, :position, :n_samples, :begun_us, :cause)"""
 _MINUTE = f"""
-INSERT INTO levels (run_id, position, minute_us, utc_offset_min, heard_samples)
-VALUES ({_RUN}, :position, :minute_us, :utc_offset_min, :heard)
-ON CONFLICT (run_id, position) DO UPDATE SET heard_samples = excluded.heard_samples"""
+INSERT INTO levels (run_id, position, minute_us, utc_offset_min, heard_samples,
+                    laeq, lamax, la10, la50, la90, zeq)
+VALUES ({_RUN}, :position, :minute_us, :utc_offset_min, :heard,
+        :laeq, :lamax, :la10, :la50, :la90, :zeq)
+ON CONFLICT (run_id, position) DO UPDATE SET
+    heard_samples = excluded.heard_samples, laeq = excluded.laeq, lamax = excluded.lamax,
+    la10 = excluded.la10, la50 = excluded.la50, la90 = excluded.la90, zeq = excluded.zeq"""
+_LEVELS = ("laeq", "lamax", "la10", "la50", "la90", "zeq")
 _CUT_EVENTS = f"{CLOSE_EVENTS} AND run_id = {_RUN}"
 _END_RUN = "UPDATE runs SET state = :state WHERE token = :run"
 _OLDER = f"""
@@ -87,6 +98,17 @@ _MOVE_REVIEWS = f"""
 UPDATE reviews SET event_id = ({_SAME_EVENT})
 WHERE event_id IN (SELECT id FROM events WHERE run_id IN ({_OLDER})) AND EXISTS ({_SAME_EVENT})"""
 """What somebody said of an event holds for the same event of a recording that is heard again."""
+_KEEP_CLIPS = f"""
+UPDATE clips SET kept = 1 WHERE event_id IN (
+    SELECT new.id FROM clips AS before JOIN events AS old ON old.id = before.event_id
+    JOIN events AS new ON new.run_id = {_RUN} AND new.label = old.label AND new.onset = old.onset
+    WHERE before.kept AND old.run_id IN ({_OLDER}))"""
+_SAME_EVENT_OF_CLIP = _SAME_EVENT.replace("reviews.", "clips.")
+_MOVE_CLIPS = f"""
+UPDATE OR IGNORE clips SET event_id = ({_SAME_EVENT_OF_CLIP})
+WHERE event_id IN (SELECT id FROM events WHERE run_id IN ({_OLDER}))
+  AND EXISTS ({_SAME_EVENT_OF_CLIP})"""
+"""So does that its clip is kept; a clip that was not written again is that of the same event."""
 
 
 class StoreSink(Sink):
@@ -103,6 +125,11 @@ class StoreSink(Sink):
         wake: Called when something is to be written soon.
         flush: Called to wait until all is written, in runs that are not live.
         on_close: Called when the sink has been closed.
+
+    Attributes:
+        calibration_db: What is stated of the source with its next run: decibels that lead from full
+            scale to sound pressure; None leaves what the store knows.
+        closed: Whether nothing follows.
     """
 
     def __init__(
@@ -133,7 +160,9 @@ class StoreSink(Sink):
         self._in_flight: list[Statement] = []
         self._open_events: dict[tuple[str, int], Statement] = {}
         self._n_heard = self._n_taken = self._n_written = 0  # items; what counts belong to
-        self._taken: dict[int, int] = {}
+        self._taken: dict[int, tuple[int, int]] = {}  # position -> samples heard, changes
+        self._meter = LevelMeter()
+        self.calibration_db: float | None = None
         self.closed = False
 
     @property
@@ -191,7 +220,7 @@ class StoreSink(Sink):
         source = self._source or (recording.source if recording else stream.source)
         model = stream.model or ModelIdentity("unknown", "")
         self._opening += [
-            ("INSERT OR IGNORE INTO sources (name) VALUES (:name)", {"name": source}),
+            (_SOURCE, {"name": source, "calibration_db": self.calibration_db}),
             (
                 "INSERT OR IGNORE INTO models (name, version, sha256) VALUES (:name, :version, "
                 ":sha256)",
@@ -231,6 +260,23 @@ class StoreSink(Sink):
                     self._changed[minute.position] = minute
         if isinstance(item, Gap):
             self._wake_if_live()
+
+    def measure(self, item: Block | Gap) -> None:
+        """Measure the sound levels of the source's audio."""
+        self._note_levels(self._meter.add(item))
+
+    def _note_levels(self, pieces: Sequence[LevelPiece]) -> None:
+        if pieces:
+            with self._lock:
+                self._add_levels(pieces)
+
+    def _add_levels(self, pieces: Sequence[LevelPiece]) -> None:
+        if self._minutes is None:
+            return
+        for piece in pieces:
+            for minute in self._minutes.measure(piece):
+                self._changed[minute.position] = minute
+                self._n_heard += 1
 
     def _add_gap(self, gap: Gap) -> None:
         begun_us, _ = to_us(self._moment(gap.position))
@@ -300,6 +346,26 @@ class StoreSink(Sink):
         except (OverflowError, OSError, ValueError):  # a year that no clock knows
             return None
 
+    def note_clip(
+        self, stream: StreamStarted, event: SoundEvent, folder: Path, path: PurePath, n_bytes: int
+    ) -> None:
+        """Note that the clip of an event was written; from any thread, and after the run as well.
+
+        Args:
+            stream: Stream of the event, one that this sink was given.
+            event: The event, which this sink was given or is given before it ends.
+            folder: Folder of the clips.
+            path: The file, below that folder.
+            n_bytes: Its size.
+        """
+        with self._lock:
+            run = self._run if stream is self._stream else stream.run
+            values = state_clip(
+                run, event.label, event.onset, folder, path, n_bytes, time.time_ns() // 1000
+            )
+            self._waiting.append((NOTE_CLIP, values))
+        self._wake_if_live()
+
     def end(self, statistics: Statistics, *, whole: bool = True) -> None:
         """End the run of a recording, and wait until it is written.
 
@@ -328,6 +394,7 @@ class StoreSink(Sink):
     def _end_run(self, state: str) -> None:
         if self._minutes is None:
             return
+        self._add_levels(self._meter.end())
         if self._is_part:
             state = "cut"
         ending: list[Statement] = [
@@ -336,26 +403,17 @@ class StoreSink(Sink):
             (_END_RUN, {"run": self._run, "state": state}),
         ]
         if state == "ended" and self._recording is not None:
-            ending += [(_MOVE_REVIEWS, {"run": self._run}), (_DELETE_OLDER, {"run": self._run})]
+            ending += [
+                (sql, {"run": self._run})
+                for sql in (_MOVE_REVIEWS, _KEEP_CLIPS, _MOVE_CLIPS, _DELETE_OLDER)
+            ]
         # The rows of a run that follows come after these.
         self._opening = [*self._opening, *self._waiting, *ending]
         self._waiting, self._changed, self._minutes = [], {}, None
 
     def _state_counts(self) -> list[Statement]:
         """Return statements for the minutes that changed and for the run's counts."""
-        statements: list[Statement] = [
-            (
-                _MINUTE,
-                {
-                    "run": self._run,
-                    "position": minute.position,
-                    "minute_us": minute.minute_us,
-                    "utc_offset_min": minute.utc_offset_min,
-                    "heard": minute.heard,
-                },
-            )
-            for minute in self._changed.values()
-        ]
+        statements = [self._state_minute(minute) for minute in self._changed.values()]
         first = self._first if self._first is not None else self._end
         begun_us, offset_min = to_us(self._moment(first))
         values = {
@@ -364,6 +422,15 @@ class StoreSink(Sink):
             "utc_offset_min": offset_min,
         }  # fmt: skip
         return [*statements, (_COUNT, values)]
+
+    def _state_minute(self, minute: Minute) -> Statement:
+        levels = minute.levels()
+        values = {name: getattr(levels, name) if levels else None for name in _LEVELS}
+        values |= {
+            "run": self._run, "position": minute.position, "minute_us": minute.minute_us,
+            "utc_offset_min": minute.utc_offset_min, "heard": minute.heard,
+        }  # fmt: skip
+        return _MINUTE, values
 
     # The methods below are called by the store's thread.
 
@@ -379,7 +446,10 @@ class StoreSink(Sink):
             statements = list(self._in_flight)
             # Newer counts replace older ones, so those that could not be written are not kept.
             self._n_taken = self._n_heard
-            self._taken = {minute.position: minute.heard for minute in self._changed.values()}
+            self._taken = {
+                position: (minute.heard, minute.n_changes)
+                for position, minute in self._changed.items()
+            }
             self._counts_taken = _Counts(self._run, self._end, self._heard, self._gap)
             if self._minutes is not None and self._n_heard > self._n_written:
                 statements += self._state_counts()
@@ -393,10 +463,13 @@ class StoreSink(Sink):
             if self._counts_taken.run != self._run:  # the run has ended since
                 return
             self._counts_written = self._counts_taken
-            self._minute_written = max(self._taken.items(), default=self._minute_written)
-            for position, heard in self._taken.items():
+            if self._taken:
+                newest = max(self._taken)
+                if self._minute_written is None or newest >= self._minute_written[0]:
+                    self._minute_written = (newest, self._taken[newest][0])
+            for position, (_, n_changes) in self._taken.items():
                 minute = self._changed.get(position)
-                if minute is not None and minute.heard == heard:
+                if minute is not None and minute.n_changes == n_changes:
                     del self._changed[position]
 
     def lose(self, n_rows: int) -> None:

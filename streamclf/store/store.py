@@ -21,6 +21,7 @@ from streamclf.store.database import (
     set_aside,
     transaction,
 )
+from streamclf.store.retention import Sweeper
 from streamclf.store.sink import Statement, StoreSink
 from streamclf.store.writers import WriterLock, close_dead_runs, remove_old_locks
 
@@ -63,6 +64,7 @@ class Store:
         self._is_open, self._is_aside = True, False
         self._lost_before = 0
         self._sinks: list[StoreSink] = []
+        self._sweepers: list[Sweeper] = []
         self._changed = threading.Condition()
         self._requested = self._written = 0
         self._urgent = False
@@ -94,6 +96,11 @@ class Store:
         with self._changed:
             self._sinks = [*(each for each in self._sinks if not each.settled), sink]
         return sink
+
+    def look_after(self, sweeper: Sweeper) -> None:
+        """Sweep a folder of clips now and then, see `streamclf.store.retention`."""
+        with self._changed:
+            self._sweepers = [*self._sweepers, sweeper]
 
     def flush(self) -> None:
         """Wait until all that sinks hold now is written.
@@ -185,7 +192,23 @@ class Store:
         with self._changed:
             self._written = requested
             self._changed.notify_all()
+        if not ending:
+            self._sweep()
         return not ending
+
+    def _sweep(self) -> None:
+        """Sweep the clips whose turn it is; the end of the store interrupts it."""
+        for sweeper in self._sweepers:
+            if not sweeper.is_due:
+                continue
+            try:
+                told = sweeper.sweep(
+                    self._connection, time.time_ns() // 1000, lambda: self._close_by is not None
+                )
+            except sqlite3.Error as error:
+                told = f"warning: {self.path}: clips are not looked after: {reason_of(error)}"
+            if told:
+                self._report(told)
 
     def _write(self, sinks: list[StoreSink]) -> bool:
         """Write what the sinks hold, all or nothing; False if it has to be tried again."""

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from streamclf.sinks.lines import Lines
 from streamclf.sinks.live.background import BackgroundLines
 from streamclf.sinks.live.pipes import FifoTarget, OutputTarget
 from streamclf.sinks.live.rotation import Rotation
@@ -28,8 +29,17 @@ class LiveOutputs:
     report: Callable[[str], None] = lambda message: None
     on_gone: Callable[[], None] | None = None
 
-    def open(self, path: Path | None, *, overwrite: bool) -> BackgroundLines:
+    def open(self, path: Path | None, *, overwrite: bool) -> Lines:
         """Open a file or a named pipe, or standard output for None.
+
+        Raises:
+            UsageError: The file exists and may neither be replaced nor continued.
+            SinkError: The file cannot be created.
+        """
+        return self.open_lines(path, overwrite=overwrite)
+
+    def open_lines(self, path: Path | None, *, overwrite: bool) -> BackgroundLines:
+        """Open as `open` does, and start the thread that writes.
 
         Raises:
             UsageError: The file exists and may neither be replaced nor continued.

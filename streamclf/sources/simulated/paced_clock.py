@@ -8,9 +8,20 @@ import queue
 from collections.abc import Callable
 from typing import TypeVar
 
+from streamclf.core.errors import UsageError
 from streamclf.sources.clock import Clock, SystemClock
 
 T = TypeVar("T")
+
+
+def check_speed(speed: float) -> None:
+    """Check the speed of a simulated device.
+
+    Raises:
+        UsageError: It is below 0 or not finite.
+    """
+    if not 0 <= speed < float("inf"):
+        raise UsageError(f"--speed {speed}: must be 0 (as fast as it goes) or above")
 
 
 class PacedClock:

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import ClassVar
 
-from streamclf.core.errors import UsageError
 from streamclf.core.records import Block, Gap, Notice
 from streamclf.sources.base import Source, State
 from streamclf.sources.clock import Clock
@@ -14,7 +13,7 @@ from streamclf.sources.microphone.microphone import Microphone
 from streamclf.sources.microphone.ring import CAPACITY_S
 from streamclf.sources.simulated.fake_backend import InlineCalls
 from streamclf.sources.simulated.faults import Faults
-from streamclf.sources.simulated.paced_clock import PacedClock
+from streamclf.sources.simulated.paced_clock import PacedClock, check_speed
 from streamclf.sources.simulated.recording_player import RecordingPlayer
 from streamclf.sources.simulated.simulated_device import SimulatedBackend
 
@@ -52,8 +51,7 @@ class SimulatedMicrophone(Source):
         block_s: float = BLOCK_S,
         clock: Clock | None = None,
     ) -> None:
-        if not 0 <= speed < float("inf"):
-            raise UsageError(f"--speed {speed}: must be 0 (as fast as it goes) or above")
+        check_speed(speed)
         self.name = f"sim:{path}"
         self._speed = speed
         self._faults = faults or Faults()

@@ -22,6 +22,18 @@ JOIN_TIMEOUT_S = 0.5
 ends by itself, at the latest when its read times out."""
 
 
+def check_url(url: str) -> None:
+    """Check the form of a URL.
+
+    Raises:
+        UsageError: The text is not a URL.
+    """
+    try:
+        urlsplit(url)
+    except ValueError as error:
+        raise UsageError(f"--source {mask_url(url)}: is no URL: {error}") from error
+
+
 class UrlStream(Source):
     """A network stream: rtsp, http, rtmp, udp or any other protocol that FFmpeg opens.
 
@@ -49,10 +61,7 @@ class UrlStream(Source):
         reconnect: bool = True,
         clock: Clock | None = None,
     ) -> None:
-        try:
-            urlsplit(url)
-        except ValueError as error:
-            raise UsageError(f"--source {mask_url(url)}: is no URL: {error}") from error
+        check_url(url)
         self.name = mask_url(url)
         self._url = url
         self._timeout_s = timeout_s

@@ -1,0 +1,99 @@
+"""The command `heard`: questions about what was heard, and their answers."""
+
+from __future__ import annotations
+
+import sqlite3
+import sys
+from typing import TYPE_CHECKING
+
+from streamclf.cli.question_options import AnswerOptions, QuestionOptions, of_today
+from streamclf.core.errors import OK
+from streamclf.core.text_format import format_count
+from streamclf.runs.console import say
+
+if TYPE_CHECKING:
+    from streamclf.store.question import Question
+
+
+def heard(asked: QuestionOptions, answer: AnswerOptions) -> int:
+    """Answer a question. Returns the exit code.
+
+    Raises:
+        UsageError: A date, a label or a source is none, or a file exists.
+        StoreError: The store cannot be opened or read.
+        SinkError: A file cannot be written.
+    """
+    with asked.open() as connection:
+        question = asked.ask(connection)
+        if not question.has_range and not answer.of_everything:
+            question = of_today(question)
+        if answer.plot is not None:
+            _draw(connection, question, answer)
+        elif answer.row_format is not None:
+            _write_rows(connection, question, answer)
+        else:
+            from streamclf.cli.heard_screen import describe
+
+            sys.stdout.write(
+                "".join(f"{line}\n" for line in describe(connection, question, answer.groups))
+            )
+    return OK
+
+
+def _draw(connection: sqlite3.Connection, question: Question, answer: AnswerOptions) -> None:
+    from streamclf.cli.heard_screen import describe_range
+    from streamclf.store.heat_map import draw_heat_map
+
+    assert answer.plot is not None
+    title = describe_range(question)
+    n_labels = draw_heat_map(
+        connection, question, answer.plot, title=title, overwrite=answer.overwrite
+    )
+    say(f"{answer.plot}: {format_count(n_labels, 'label')} over the hours of the day")
+
+
+def _write_rows(connection: sqlite3.Connection, question: Question, answer: AnswerOptions) -> None:
+    from streamclf.store import event_rows
+
+    form = answer.row_format
+    assert form is not None
+    if form == "audacity":
+        _check_single(connection, question)
+    if answer.by:
+        from streamclf.store.rates import list_rates
+
+        rates = list_rates(connection, question, answer.groups)
+        rows = (event_rows.count_values(rate, answer.groups) for rate in rates)
+        kinds = {
+            name: event_rows.COUNT_KINDS[name] for name in event_rows.count_names(answer.groups)
+        }
+        lines = event_rows.count_lines(rates, answer.groups, form)
+    else:
+        from streamclf.store.listing import list_events
+
+        events = list_events(connection, question)
+        rows = (event_rows.event_values(event) for event in events)
+        kinds = event_rows.EVENT_KINDS
+        lines = event_rows.event_lines(events, form)
+    if form == "parquet":
+        assert answer.output is not None
+        event_rows.write_parquet(rows, kinds, answer.output, overwrite=answer.overwrite)
+    else:
+        event_rows.write_lines(lines, answer.output, overwrite=answer.overwrite)
+
+
+def _check_single(connection: sqlite3.Connection, question: Question) -> None:
+    """Refuse labels of several recordings in one file, as their times would be mixed up.
+
+    Raises:
+        UsageError: There are several.
+    """
+    from streamclf.core.errors import UsageError
+    from streamclf.store.listing import count_runs
+
+    n_runs = count_runs(connection, question)
+    if n_runs > 1:
+        raise UsageError(
+            f"--format audacity: its times are those of one recording, and these events lie in "
+            f"{n_runs}: choose one by --source FILE, or take raven or csv"
+        )

@@ -1,0 +1,179 @@
+"""The command `serve`: several sources, heard day and night and remembered."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, TypeAlias
+
+import typer
+
+from streamclf.cli import config as cli_config
+from streamclf.cli.config_file import ConfigFile, user_config
+from streamclf.cli.source_tables import SourceTable, read_source_tables
+from streamclf.core.errors import OK, StreamclfError, UsageError
+from streamclf.core.settings import Settings
+from streamclf.core.thresholds import ThresholdOptions
+from streamclf.model.options import ModelOptions
+from streamclf.runs.console import say
+from streamclf.runs.serve.options import ServedOptions
+from streamclf.runs.serve.plan import ServePlan, StreamPlan, WritingOptions
+from streamclf.runs.serve.server import Server
+from streamclf.sinks.options import OutputOptions
+from streamclf.sources.options import SourceOptions
+from streamclf.store.database import default_store
+
+Groups: TypeAlias = tuple[
+    ServedOptions, SourceOptions, ModelOptions, Settings, ThresholdOptions, OutputOptions
+]
+"""The options of one source."""
+_COLLECTED = "streamclf.serve.collected"
+_HIGHEST_PORT = 65_535
+
+
+def serve(context: typer.Context, options: Groups, *, check: bool) -> int:
+    """Hear all sources of the settings until they end, or are interrupted.
+
+    Args:
+        context: The context of the command, which knows the settings file.
+        options: Those that hold for all sources.
+        check: Whether only to check whether it could start.
+
+    Returns:
+        The exit code.
+    """
+    collected: list[Groups] | None = context.meta.get(_COLLECTED)
+    if collected is not None:
+        collected.append(options)
+        return OK
+    if check:
+        return _check(context, options)
+    plan = _read_plan(context, options)
+    plan.check()
+    for note in plan.notes:
+        say(note)
+    return Server(plan, lambda: _read_again(context), self_check=_self_check).run()
+
+
+def _check(context: typer.Context, options: Groups) -> int:
+    """Check the settings and open the models; creates nothing.
+
+    Raises:
+        UsageError: It could not begin.
+    """
+    try:
+        plan = _read_plan(context, options)
+        plan.check()
+        Server(plan, lambda: plan, self_check=_self_check).check()
+    except StreamclfError as error:
+        raise UsageError(error) from error
+    for note in plan.notes:
+        say(note)
+    file = cli_config.file_of(context)
+    where = file.path if file else f"no file ({user_config() or 'no home folder to look in'})"
+    names = ", ".join(stream.name for stream in plan.streams)
+    typer.echo(f"{where}: fine: {names}", err=True)
+    return OK
+
+
+def _self_check(options: ModelOptions) -> str:
+    from streamclf.checks.self_check import self_check  # which few ask for
+
+    return self_check(options)
+
+
+def _read_again(context: typer.Context) -> ServePlan:
+    """Read the settings file anew, with the same command line.
+
+    Raises:
+        UsageError: The settings are wrong.
+    """
+    with cli_config.again(context) as anew:
+        return _read_plan(anew, _collect(anew))
+
+
+def _read_plan(context: typer.Context, options: Groups) -> ServePlan:
+    """Make the plan that a context's settings describe.
+
+    Raises:
+        UsageError: The settings are wrong. Names file and line.
+    """
+    file = cli_config.file_of(context)
+    tables = read_source_tables(file, cli_config.keys_of(context.command)) if file else []
+    if file is None or not tables:
+        streams = [StreamPlan(*options, place=partial(cli_config.with_origin, context))]
+    else:
+        _refuse_single_source(options)
+        streams = [_read_table(context, file, table) for table in tables]
+    writing = WritingOptions.of(streams, default_store)
+    return ServePlan(tuple(streams), writing, tuple(_notes(file)))
+
+
+def _read_table(context: typer.Context, file: ConfigFile, table: SourceTable) -> StreamPlan:
+    with cli_config.context_of_table(context, file, table) as inner:
+        place = partial(_place_in_table, inner, table)
+        try:
+            return StreamPlan(*_collect(inner), place=place)
+        except UsageError as error:
+            raise UsageError(place(str(error))) from error
+
+
+def _place_in_table(context: typer.Context, table: SourceTable, message: str) -> str:
+    """Put the place of an option, or else of the table, in front of an error."""
+    placed = cli_config.with_origin(context, message)
+    file = cli_config.file_of(context)
+    if (
+        placed == message
+        and file is not None
+        and not cli_config.is_on_command_line(context, message)
+    ):
+        placed = f"{file.path}:{table.line}: {message}"
+    return placed.replace("--source ", "url ")
+
+
+def _collect(context: typer.Context) -> Groups:
+    """Let the command hand over the options of a context.
+
+    Raises:
+        UsageError: An option makes no sense.
+    """
+    collected: list[Groups] = []
+    context.meta[_COLLECTED] = collected
+    run: Callable[..., Any] = context.command.callback  # type: ignore[assignment]
+    try:
+        context.invoke(run, **context.params)
+    except typer.Exit:
+        pass
+    finally:
+        context.meta[_COLLECTED] = None
+    (options,) = collected
+    return options
+
+
+def _refuse_single_source(options: Groups) -> None:
+    """Refuse options of the command line that choose one source, where the file has several."""
+    served, source, *_ = options
+    for flag, given in [
+        ("--source", source.source), ("--device", source.device), ("--name", served.name)
+    ]:  # fmt: skip
+        if given is not None:
+            raise UsageError(
+                f"{flag} {given}: the settings file has sources of its own, [[sources]]: leave it "
+                "out, or name another file by --config"
+            )
+
+
+def _notes(file: ConfigFile | None) -> list[str]:
+    """Check the port, and tell that nothing uses it yet.
+
+    Raises:
+        UsageError: It is no port.
+    """
+    if file is None or cli_config.PORT not in file.others:
+        return []
+    port, where = file.others[cli_config.PORT], file.place(cli_config.PORT)
+    if not isinstance(port, int) or isinstance(port, bool) or not 1 <= port <= _HIGHEST_PORT:
+        raise UsageError(
+            f"{where}: port is {port!r}, must be a whole number from 1 to {_HIGHEST_PORT}"
+        )
+    return [f"{where}: port {port} is kept for the page, which is not there yet: it stays closed"]

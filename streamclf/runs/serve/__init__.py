@@ -1,0 +1,1 @@
+"""Several sources heard by one process, day and night: `streamclf serve`."""

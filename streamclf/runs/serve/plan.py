@@ -1,0 +1,179 @@
+"""What a serving process is to hear, and with what, as the settings say it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from streamclf.core.errors import ModelError, UsageError
+from streamclf.core.redaction import mask_text, mask_url, one_line
+from streamclf.core.settings import Settings
+from streamclf.core.thresholds import ThresholdOptions
+from streamclf.model.options import ModelOptions
+from streamclf.runs.serve.options import ServedOptions
+from streamclf.sinks.file_names import Format, format_of, is_template
+from streamclf.sinks.options import OutputOptions
+from streamclf.sources.factory import check_source
+from streamclf.sources.options import SourceOptions
+
+DEFAULT_MICROPHONE = "microphone"
+"""Name of the system's default microphone, whichever device that is."""
+
+
+@dataclass(frozen=True)
+class StreamPlan:
+    """One source, and how it is heard.
+
+    Attributes:
+        served: Its name and calibration, as they were given.
+        source: The source.
+        model: The model that hears it.
+        settings: Settings of the engine, without thresholds and labels.
+        thresholds: Options that choose thresholds and labels.
+        outputs: Its outputs, besides the store.
+        place: Puts the place where an option was said in front of an error, which begins with that
+            option.
+    """
+
+    served: ServedOptions
+    source: SourceOptions
+    model: ModelOptions
+    settings: Settings
+    thresholds: ThresholdOptions
+    outputs: OutputOptions
+    place: Callable[[str], str] = field(default=str, compare=False, repr=False)
+
+    @property
+    def name(self) -> str:
+        """Identity of the source in results and in the store; it holds no password."""
+        if self.served.name is not None:
+            return one_line(mask_text(self.served.name)).strip()
+        if self.source.source is not None:
+            return mask_url(self.source.source)
+        return DEFAULT_MICROPHONE if self.source.device is None else self.source.device.strip()
+
+    @property
+    def is_microphone(self) -> bool:
+        """Whether the source is a microphone."""
+        return self.source.source is None
+
+    def opens_like(self, other: StreamPlan) -> bool:
+        """Whether both open the same source in the same way."""
+        return (self.source, self.settings.channel) == (other.source, other.settings.channel)
+
+    @contextmanager
+    def telling_place(self) -> Iterator[None]:
+        """Context in which an error tells where the settings say what is wrong."""
+        try:
+            yield
+        except UsageError as error:
+            raise UsageError(self.place(str(error))) from error
+        except ModelError as error:
+            raise type(error)(self.place(f"--model {error}")) from error
+
+
+@dataclass(frozen=True)
+class WritingOptions:
+    """How a serving process writes, whatever it writes: options that hold for all sources.
+
+    Attributes:
+        store: File that remembers what is heard.
+        format: Format of standard output; None writes nothing there.
+        n_updated: Number of labels in a line for each window; 0 for no such lines.
+        append: Whether files that exist are continued.
+        rotate: When new files begin, see `Rotation`.
+    """
+
+    store: Path
+    format: Format | None = None
+    n_updated: int = 0
+    append: bool = False
+    rotate: str | None = None
+
+    @classmethod
+    def of(cls, streams: Sequence[StreamPlan], default_store: Callable[[], Path]) -> WritingOptions:
+        """Take the options from the plans of streams, which agree about them.
+
+        Raises:
+            StoreError: No store is named, and there is no place for the default one.
+        """
+        # Only a stream that writes files may have been told how.
+        writing = next((each.outputs for each in streams if each.outputs.files), streams[0].outputs)
+        return cls(
+            writing.store or default_store(),
+            writing.format or ("jsonl" if writing.updates else None),
+            writing.n_updated,
+            writing.append,
+            writing.rotate,
+        )
+
+
+@dataclass(frozen=True)
+class ServePlan:
+    """All sources of a serving process.
+
+    Attributes:
+        streams: A plan for each source.
+        writing: What holds for all outputs.
+        notes: Lines about the settings that people should read.
+    """
+
+    streams: tuple[StreamPlan, ...]
+    writing: WritingOptions
+    notes: tuple[str, ...] = ()
+
+    def check(self) -> None:
+        """Check all that can be told before a model or a source is opened.
+
+        Raises:
+            UsageError: Two sources have one name, a source is of no known kind, or outputs do not
+                go together.
+        """
+        counts = Counter(stream.name for stream in self.streams)
+        for stream in self.streams:
+            with stream.telling_place():
+                if stream.source.source == "-":
+                    raise UsageError("--source -: standard input is for streamclf listen")
+                check_source(stream.source)
+                if not stream.name:
+                    raise UsageError("--name: is empty: give the source a name, or leave it out")
+                if counts[stream.name] > 1:
+                    raise UsageError(
+                        f"--name {stream.name}: {counts[stream.name]} sources have this name, it "
+                        "must be 1: give each a name of its own"
+                    )
+        self._check_outputs()
+
+    def _check_outputs(self) -> None:
+        writers = Counter(path.absolute() for each in self.streams for path in each.outputs.files)
+        limits: dict[Path, str | None] = {}
+        for stream in self.streams:
+            outputs = stream.outputs
+            with stream.telling_place():
+                for path in outputs.files:
+                    _check_file(path, writers[path.absolute()])
+                if outputs.clips is None:
+                    continue
+                limit = limits.setdefault(outputs.clips.absolute(), outputs.clips_limit)
+                if limit != outputs.clips_limit:
+                    raise UsageError(
+                        f"--clips-limit {outputs.clips_limit or 'none'}: another source limits the "
+                        f"same folder, {outputs.clips}, by {limit or 'none'}: give both one limit, "
+                        "or a folder each"
+                    )
+
+
+def _check_file(path: Path, n_writers: int) -> None:
+    if is_template(path):
+        raise UsageError(
+            f"--output {path}: {{stem}} and {{dir}} stand for a recording's name, and there is "
+            "none: name a file"
+        )
+    if n_writers > 1 and format_of(path) == "audacity":
+        raise UsageError(
+            f"--output {path}: Audacity labels do not say which source they belong to, and "
+            f"{n_writers} sources write them: name a file for each"
+        )

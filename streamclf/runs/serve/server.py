@@ -1,0 +1,412 @@
+"""The process that hears several sources: it starts them, changes them on demand, and ends them."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from typing import Literal, TypeAlias
+
+from streamclf.core.errors import FAILED, INTERRUPTED, OK, StreamclfError
+from streamclf.core.settings import Settings
+from streamclf.core.text_format import format_count
+from streamclf.model.classifier import Classifier
+from streamclf.model.options import ModelOptions
+from streamclf.pipeline.engine import Engine
+from streamclf.runs.background_log import log_in_background
+from streamclf.runs.console import has_terminal, say
+from streamclf.runs.engine_setup import make_engine
+from streamclf.runs.interrupts import Interrupts
+from streamclf.runs.outputs import (
+    check_clips,
+    check_outputs,
+    close_sinks,
+    has_standard_output,
+    open_files,
+)
+from streamclf.runs.serve.alive import AliveTogether
+from streamclf.runs.serve.models import SharedModels
+from streamclf.runs.serve.plan import ServePlan, StreamPlan
+from streamclf.runs.serve.store_lock import lock_store
+from streamclf.runs.serve.stream import Counts, Hearing, ServedStream
+from streamclf.runs.systemd_notifier import SystemdNotifier
+from streamclf.sinks.base import Sink
+from streamclf.sinks.factory import open_sink
+from streamclf.sinks.live.rotation import Rotation
+from streamclf.sinks.live.shared_outputs import SharedOutputs
+from streamclf.sinks.options import OutputOptions
+from streamclf.sources.base import Source
+from streamclf.sources.clock import Clock
+from streamclf.sources.factory import open_source
+from streamclf.sources.retried import RetriedSource
+from streamclf.store.store import Store
+
+END_S = 5.0
+"""Longest wait, in seconds, for all streams together to end; one that hangs is left behind."""
+
+_Message: TypeAlias = Literal["stop", "reload", "ended"]
+_Way: TypeAlias = Literal["begin", "tune", "change", "keep"]
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    """What a plan asks for, made ready: nothing of it can fail any more.
+
+    Attributes:
+        way: ``begin`` a stream (in place of one of its name, if there is one), ``tune`` its engine,
+            ``change`` what it is heard with, or ``keep`` it as it is.
+        plan: The plan.
+        classifier: Its model.
+        settings: Settings of the engine, with thresholds and labels.
+        hearing: For ``begin`` and ``change``.
+    """
+
+    way: _Way
+    plan: StreamPlan
+    classifier: Classifier
+    settings: Settings
+    hearing: Hearing | None = None
+
+
+class Server:
+    """Several sources heard by one process.
+
+    Args:
+        plan: What to hear, checked.
+        read_plan: Reads the settings anew, for SIGHUP.
+        self_check: Compares a model's provider with the CPU.
+        open_plan: Opens the source of a plan; tests replace it.
+        service: Told that the process is ready and alive.
+        clock: Clock of pauses and lost audio; the system's by default.
+
+    Attributes:
+        streams: The streams by name.
+        models: The open models.
+    """
+
+    def __init__(
+        self,
+        plan: ServePlan,
+        read_plan: Callable[[], ServePlan],
+        *,
+        self_check: Callable[[ModelOptions], str] = lambda options: "",
+        open_plan: Callable[[StreamPlan], Source] | None = None,
+        service: SystemdNotifier | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        self.streams: dict[str, ServedStream] = {}
+        self.models = SharedModels(say, self_check)
+        self._plan = plan
+        self._read_plan = read_plan
+        self._open_plan = open_plan or self._open_source
+        self._choosing = threading.Lock()
+        self._microphone = ""  # the stream whose microphone is recorded by this process itself
+        self._service = service or SystemdNotifier(self.describe)
+        self._clock = clock
+        self._alive = AliveTogether(self._service.alive)
+        self._messages: queue.SimpleQueue[_Message] = queue.SimpleQueue()
+        rotate = plan.writing.rotate
+        rotation = Rotation.parse(rotate) if rotate is not None else None
+        self._outputs = SharedOutputs(plan.writing.append, rotation, say)
+        self._store: Store | None = None
+        self._prints = False
+
+    def run(self) -> int:
+        """Hear all sources until they end, or a signal ends them. Returns the exit code.
+
+        Raises:
+            StreamclfError: It cannot begin; nothing was heard.
+        """
+        plan = self._plan
+        self._prints = plan.writing.format is not None and has_standard_output(
+            OutputOptions(store=plan.writing.store)
+        )
+        engines = [self._make_engine(stream) for stream in plan.streams]
+        ended: list[ServedStream] = []
+        with ExitStack() as stack:
+            stack.enter_context(log_in_background())
+            stack.enter_context(lock_store(plan.writing.store))
+            self._check_files(plan.streams)
+            self._store = Store(plan.writing.store, report=say, live=True)
+            stack.callback(self._close_outputs)
+            prepared = self._prepare(engines)
+            reload = None if has_terminal() else lambda: self._messages.put("reload")
+            interrupts = stack.enter_context(Interrupts(self.stop, reload))
+            stack.enter_context(self._service)
+            say(self._describe_start())
+            try:
+                self._apply(prepared)
+                self._work()
+            finally:
+                ended = self._end_all()
+        if interrupts.happened:
+            return INTERRUPTED
+        failed = any(stream.failed or stream.n_lost for stream in ended)
+        return FAILED if failed or self._outputs.n_lost else OK
+
+    def check(self) -> None:
+        """Open the models, and check that all settings fit them; listens to nothing.
+
+        Raises:
+            StreamclfError: It could not begin.
+        """
+        for stream in self._plan.streams:
+            self._make_engine(stream)
+
+    def stop(self) -> None:
+        """Let all streams end soon; safe to call from any thread."""
+        self._messages.put("stop")
+
+    def reload(self) -> None:
+        """Read the settings anew, and take changes over; safe to call from any thread."""
+        self._messages.put("reload")
+
+    def describe(self) -> str:
+        """Describe all sources in one line, for ``systemctl status``."""
+        streams = [*self.streams.values()]
+        lost = [stream.name for stream in streams if stream.state == "lost"]
+        ended = [stream.name for stream in streams if stream.state in ("ended", "failed")]
+        counts = sum((stream.counts for stream in streams), Counts())
+        states = [f"{len(streams) - len(lost) - len(ended)} heard"]
+        states += [f"{len(lost)} lost ({', '.join(lost)})"] if lost else []
+        states += [f"{len(ended)} ended ({', '.join(ended)})"] if ended else []
+        heard = f"{format_count(len(streams), 'source')}: {', '.join(states)}"
+        return f"{heard}; {counts.describe()}"
+
+    def _describe_start(self) -> str:
+        return (
+            f"serving {format_count(len(self._plan.streams), 'source')} with "
+            f"{format_count(self.models.n_open, 'model')}; {self._plan.writing.store} remembers "
+            "what they hear; Ctrl-C ends"
+        )
+
+    def _work(self) -> None:
+        """Act on messages until all streams have ended or shall end."""
+        while any(stream.state in ("heard", "lost") for stream in self.streams.values()):
+            message = self._messages.get()
+            if message == "stop":
+                return
+            if message == "reload":
+                self._take_over_settings()
+
+    def _take_over_settings(self) -> None:
+        """Read the settings anew; with a mistake in them, those before stay in force."""
+        self._outputs.reopen()
+        try:
+            plan = self._read_plan()
+            plan.check()
+            prepared = self._prepare_changes(plan)
+        except StreamclfError as error:
+            say(f"error: {error}; the settings that were in force stay")
+            return
+        for note in plan.notes:
+            say(note)
+        if plan.writing != self._plan.writing:
+            say("warning: the store, and how outputs are written, change at the next start alone")
+        gone = [name for name in self.streams if name not in {each.name for each in plan.streams}]
+        words = [_describe_change(each, self.streams) for each in prepared if each.way != "keep"]
+        words += [f"{name} ends" for name in gone]
+        say(f"settings read anew: {', '.join(words) or 'nothing changes'}")
+        self._end([self.streams.pop(name) for name in gone])
+        self._plan = replace(plan, writing=self._plan.writing)
+        self._apply(prepared)
+
+    def _prepare_changes(self, plan: ServePlan) -> list[_Prepared]:
+        engines = [self._make_engine(stream, quiet=True) for stream in plan.streams]
+        self._check_files(plan.streams)
+        return self._prepare(engines)
+
+    def _make_engine(
+        self, plan: StreamPlan, *, quiet: bool = False
+    ) -> tuple[StreamPlan, Classifier, Engine]:
+        """Open the model of a stream, and make an engine with it.
+
+        Raises:
+            StreamclfError: The model cannot be opened, or the settings do not fit it. The message
+                tells where they stand.
+        """
+        report = _reporter(plan.name)
+        with plan.telling_place():
+            classifier = self.models.open(plan.model)
+            check_clips(plan.outputs, classifier.card)
+            engine = make_engine(
+                classifier, plan.settings, plan.thresholds,
+                (lambda message: None) if quiet else report,
+            )  # fmt: skip
+        return plan, classifier, engine
+
+    def _check_files(self, plans: Iterable[StreamPlan]) -> None:
+        """Refuse outputs that would replace files."""
+        for plan in plans:
+            new = tuple(path for path in plan.outputs.files if not self._outputs.holds(path))
+            with plan.telling_place():
+                check_outputs(replace(plan.outputs, files=new), [])
+
+    def _prepare(self, planned: Iterable[tuple[StreamPlan, Classifier, Engine]]) -> list[_Prepared]:
+        """Make ready what differs from what is heard now.
+
+        Raises:
+            StreamclfError: An output cannot be opened; nothing is left open.
+        """
+        prepared: list[_Prepared] = []
+        try:
+            for plan, classifier, engine in planned:
+                way = _compare(self.streams.get(plan.name), plan, engine)
+                hearing = None
+                if way in ("begin", "change"):
+                    with plan.telling_place():
+                        hearing = Hearing(plan, engine, self._open_sinks(plan))
+                prepared.append(_Prepared(way, plan, classifier, engine.settings, hearing))
+        except BaseException:
+            for each in prepared:
+                if each.hearing is not None:
+                    each.hearing.close()
+            raise
+        return prepared
+
+    def _open_sinks(self, plan: StreamPlan) -> list[Sink]:
+        outputs = replace(plan.outputs, begins=True, store=None)
+        sinks = open_files(outputs, outputs.files, self._outputs)
+        try:
+            if self._prints:
+                writing = self._plan.writing
+                sinks.append(
+                    open_sink(
+                        None, writing.format, top=writing.n_updated, begins=True,
+                        live_outputs=self._outputs,
+                    )
+                )  # fmt: skip
+        except BaseException:
+            close_sinks(sinks)
+            raise
+        return sinks
+
+    def _apply(self, prepared: list[_Prepared]) -> None:
+        """Carry out what was made ready."""
+        beginning = [each for each in prepared if each.way == "begin"]
+        replaced = [each.plan.name for each in beginning if each.plan.name in self.streams]
+        self._end([self.streams.pop(name) for name in replaced])
+        for each in prepared:
+            if each.way == "tune":
+                self.streams[each.plan.name].tune(each.plan, each.settings)
+            elif each.way == "change" and each.hearing is not None:
+                self.streams[each.plan.name].change(each.hearing)
+        new = [self._make_stream(each.hearing) for each in beginning if each.hearing is not None]
+        self.streams |= {stream.name: stream for stream in new}
+        for stream in new:  # all of them before the first can give a sign of life
+            self._alive.join(stream)
+        for stream in new:
+            stream.start()
+        self.models.keep([each.classifier for each in prepared])
+
+    def _make_stream(self, hearing: Hearing) -> ServedStream:
+        plan = hearing.plan
+        report = _reporter(plan.name)
+        source = RetriedSource(
+            plan.name,
+            lambda: self._open_plan(plan),
+            report=report,
+            retries=plan.source.reconnect,
+            clock=self._clock,
+        )
+        assert self._store is not None
+        return ServedStream(
+            hearing,
+            source,
+            self._store.sink(source=plan.name),
+            report=report,
+            note_alive=self._alive.note,
+            on_ended=self._note_end,
+            clock=self._clock,
+        )
+
+    def _open_source(self, plan: StreamPlan) -> Source:
+        """Open the source of a plan; only one microphone can be recorded by this process itself."""
+        if not plan.is_microphone:
+            return open_source(plan.source, plan.settings.channel)
+        with self._choosing:
+            self._microphone = self._microphone or plan.name
+            beside_others = self._microphone != plan.name
+        return open_source(plan.source, plan.settings.channel, beside_others=beside_others)
+
+    def _note_end(self, stream: ServedStream) -> None:
+        self._alive.leave(stream)
+        self._messages.put("ended")
+
+    def _end_all(self) -> list[ServedStream]:
+        streams = [*self.streams.values()]
+        self._end(streams)
+        return streams
+
+    def _end(self, streams: list[ServedStream]) -> None:
+        """Let streams end together, and say what each has heard."""
+        for stream in streams:
+            stream.stop()
+        until = time.monotonic() + END_S
+        for stream in streams:
+            report = _reporter(stream.name)
+            if stream.join(max(until - time.monotonic(), 0.0)):
+                report(stream.summarise())
+            else:
+                self._alive.leave(stream)
+                report(f"warning: does not end within {END_S:g} s, and is left behind")
+
+    def _close_outputs(self) -> None:
+        self._outputs.close()
+        if self._store is not None:
+            self._store.close()
+
+
+def _compare(stream: ServedStream | None, plan: StreamPlan, engine: Engine) -> _Way:
+    """Find the gentlest way from what is heard now to what a plan asks for."""
+    if stream is None:
+        return "begin"
+    before = stream.hearing
+    alike = before.classifier is engine.scorer and (before.plan.served, before.plan.outputs) == (
+        plan.served,
+        plan.outputs,
+    )
+    opens_alike = before.plan.opens_like(plan)
+    if alike and opens_alike and before.engine.settings == engine.settings:
+        return "keep"
+    if not opens_alike or stream.state in ("ended", "failed"):
+        return "begin"
+    return "tune" if alike and _can_tune(before.engine.settings, engine.settings) else "change"
+
+
+def _can_tune(before: Settings, after: Settings) -> bool:
+    """Whether `Engine.change` is enough to get from some settings to others."""
+    old, new = before.thresholds, after.thresholds
+    if old is None or new is None:
+        return False
+    if (old.min_duration, old.max_gap) != (new.min_duration, new.max_gap):
+        return False
+    return after == replace(
+        before,
+        hop_s=after.hop_s,
+        average_s=after.average_s,
+        exact_hop=after.exact_hop,
+        thresholds=after.thresholds,
+    )
+
+
+def _describe_change(each: _Prepared, streams: dict[str, ServedStream]) -> str:
+    if each.way == "begin":
+        return f"{each.plan.name} begins{' anew' if each.plan.name in streams else ''}"
+    return f"{each.plan.name} changes"
+
+
+def _reporter(name: str) -> Callable[[str], None]:
+    """Return a function that logs a line with a stream's name in front of it."""
+
+    def report(message: str) -> None:
+        for level in ("warning: ", "error: "):
+            if message.startswith(level):
+                say(f"{level}{name}: {message.removeprefix(level).removeprefix(f'{name}: ')}")
+                return
+        say(f"{name}: {message.removeprefix(f'{name}: ')}")
+
+    return report

@@ -1,0 +1,299 @@
+"""One source among several, heard in a thread of its own until it ends or is stopped."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from streamclf.core.errors import SourceError, StreamclfError
+from streamclf.core.records import Block, Gap
+from streamclf.core.settings import Settings
+from streamclf.core.stats import Statistics
+from streamclf.core.text_format import format_count, format_length
+from streamclf.model.classifier import Classifier
+from streamclf.pipeline.engine import Engine
+from streamclf.runs.engine_setup import describe_engine
+from streamclf.runs.event_summary import summarise_events
+from streamclf.runs.outputs import close_sinks
+from streamclf.runs.runner import run_stream
+from streamclf.runs.serve.plan import StreamPlan
+from streamclf.sinks.base import Sink
+from streamclf.sources.backoff import BackOff
+from streamclf.sources.clock import Clock, StopSignal, SystemClock
+from streamclf.sources.retried import STEADY_AFTER_S, RetriedSource
+from streamclf.store.sink import StoreSink
+
+StreamState: TypeAlias = Literal["heard", "lost", "ended", "failed"]
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Figures of a stream that any thread may read while it runs.
+
+    Attributes:
+        windows: Windows scored.
+        events: Events found.
+        gaps: Number of gaps.
+        gap_s: Their length in seconds.
+    """
+
+    windows: int = 0
+    events: int = 0
+    gaps: int = 0
+    gap_s: float = 0.0
+
+    @classmethod
+    def of(cls, statistics: Statistics) -> Counts:
+        """Take the figures of one run."""
+        gap_s = statistics.gap_samples / statistics.sample_rate
+        return cls(statistics.n_windows, statistics.n_events, statistics.n_gaps, gap_s)
+
+    def describe(self) -> str:
+        """Describe the figures for people: ``20 windows: 3 events, 1 gap (2.0 s)``."""
+        gaps = "no gaps"
+        if self.gaps:
+            gaps = f"{format_count(self.gaps, 'gap')} ({format_length(self.gap_s)})"
+        windows, events = format_count(self.windows, "window"), format_count(self.events, "event")
+        return f"{windows}: {events}, {gaps}"
+
+    def __add__(self, other: Counts) -> Counts:
+        return Counts(
+            self.windows + other.windows,
+            self.events + other.events,
+            self.gaps + other.gaps,
+            self.gap_s + other.gap_s,
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Hearing:
+    """What a source is heard with: an engine that has not run yet, and the sinks of its results.
+
+    Attributes:
+        plan: The plan that it was made from.
+        engine: The engine.
+        sinks: Open sinks besides the store's, which whoever hears closes.
+    """
+
+    plan: StreamPlan
+    engine: Engine
+    sinks: Sequence[Sink]
+
+    @property
+    def classifier(self) -> Classifier:
+        """The model, which other streams may use as well."""
+        scorer = self.engine.scorer
+        assert isinstance(scorer, Classifier)
+        return scorer
+
+    def close(self) -> None:
+        """Close the sinks."""
+        close_sinks([*self.sinks])
+
+
+class ServedStream:
+    """A source that is heard in a thread of its own.
+
+    Whatever fails in it is its own: it is told in a line, and tried again. Audio and gaps add up
+    over all runs of its engine.
+
+    Args:
+        hearing: What it is heard with at first.
+        source: The source, which the stream closes.
+        memory: The store's sink, which the stream closes.
+        report: Called with one line of text, without the stream's name.
+        note_alive: Called with the stream whenever it has heard audio, or waits for lost audio.
+        on_ended: Called with the stream, in its thread, when it has ended.
+        clock: Clock of the pauses between two tries; the system's by default.
+
+    Attributes:
+        hearing: What it is heard with now.
+        failed: Whether it ended because its source failed and is not tried again.
+    """
+
+    def __init__(
+        self,
+        hearing: Hearing,
+        source: RetriedSource,
+        memory: StoreSink,
+        *,
+        report: Callable[[str], None],
+        note_alive: Callable[[ServedStream], None] = lambda stream: None,
+        on_ended: Callable[[ServedStream], None] = lambda stream: None,
+        clock: Clock | None = None,
+    ) -> None:
+        self.hearing = hearing
+        self.failed = False
+        self._source = source
+        self._memory = memory
+        self._report = report
+        self._note_alive = note_alive
+        self._on_ended = on_ended
+        self._engine = hearing.engine
+        self._past = Statistics(hearing.engine.card.sample_rate)
+        self._past_counts = Counts()
+        self._stop = StopSignal(clock or SystemClock())
+        self._next: Hearing | None = None
+        self._lock = threading.Lock()
+        self._n_lost = 0
+        self._ended = False
+        self._thread = threading.Thread(
+            target=self._run, name=f"streamclf-{hearing.plan.name}", daemon=True
+        )
+        source.on_waiting = self._show_life
+
+    @property
+    def name(self) -> str:
+        """Name of the source."""
+        return self.hearing.plan.name
+
+    @property
+    def state(self) -> StreamState:
+        """Whether it is heard; may be read from any thread."""
+        if self._ended:
+            return "failed" if self.failed else "ended"
+        return "heard" if self._source.state in ("listening", "stalled") else "lost"
+
+    @property
+    def n_lost(self) -> int:
+        """Number of results that could not be written."""
+        sinks = [self._memory, *self.hearing.sinks]
+        return self._n_lost + sum(sink.n_lost for sink in sinks)
+
+    @property
+    def counts(self) -> Counts:
+        """Figures so far; may be read from any thread."""
+        return self._past_counts + Counts.of(self._engine.statistics)
+
+    @property
+    def statistics(self) -> Statistics:
+        """Statistics over all runs, once the stream has ended."""
+        return self._past
+
+    def start(self) -> None:
+        """Begin to listen."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Let it end soon, as if its source had ended; safe to call from any thread."""
+        self._stop.set()
+        self._source.stop()
+
+    def join(self, timeout_s: float) -> bool:
+        """Wait until it has ended; returns whether it has."""
+        self._thread.join(timeout_s)
+        return not self._thread.is_alive()
+
+    def tune(self, plan: StreamPlan, settings: Settings) -> None:
+        """Change hop, average and thresholds from the next audio on.
+
+        Raises:
+            UsageError: The settings do not fit the model.
+        """
+        with self._lock:
+            target = self._next or self.hearing
+            target.engine.change(settings)
+            changed = Hearing(plan, target.engine, target.sinks)
+            if self._next is None:
+                self.hearing = changed
+            else:
+                self._next = changed
+
+    def change(self, hearing: Hearing) -> None:
+        """Hear the same source with something else from the next audio on; no audio is lost."""
+        with self._lock:
+            unused, self._next = self._next, hearing
+        if unused is not None:
+            unused.close()
+        self._source.cut()
+
+    def summarise(self) -> str:
+        """Describe what was heard in one line, once the stream has ended."""
+        if not self._past.delivered_samples:
+            return "nothing was heard"
+        engine = self.hearing.engine
+        found = summarise_events(self._past, engine.card, engine.onset_thresholds)
+        return "; ".join(part for part in (self._past.summary(), found) if part)
+
+    # The methods below run in the thread.
+
+    def _run(self) -> None:
+        try:
+            self._hear_to_the_end()
+        finally:
+            self._source.close()
+            with self._lock:
+                unused, self._next = self._next, None
+            if unused is not None:
+                unused.close()
+            self.hearing.close()
+            self._memory.close()
+            self._ended = True
+            self._on_ended(self)
+
+    def _hear_to_the_end(self) -> None:
+        back_off = BackOff()
+        while not (self._stop.is_set() or self._source.has_ended):
+            self._take_over()
+            try:
+                self._hear()
+            except SourceError as error:  # it is not to be tried again
+                self.failed = True
+                self._report(f"error: {error}")
+                return
+            except Exception as error:  # any error: it must not end the other streams
+                self._report(f"error: {_describe(error)}; listening begins anew")
+                if self._engine.statistics.audio_s >= STEADY_AFTER_S:
+                    back_off.reset()
+                self._show_life()
+                self._stop.sleep(back_off.next_s())
+                self._renew_engine()
+
+    def _take_over(self) -> None:
+        """Take what was given to `change` since the last run."""
+        with self._lock:
+            following, self._next = self._next, None
+            if following is None:
+                return
+            before, self.hearing = self.hearing, following
+            self._engine = following.engine
+        before.close()
+        self._n_lost += sum(sink.n_lost for sink in before.sinks)
+
+    def _renew_engine(self) -> None:
+        """Make the engine anew, as one that failed cannot be trusted."""
+        with self._lock:
+            hearing = self.hearing
+            self._engine = Engine(hearing.engine.scorer, hearing.engine.settings)
+            self.hearing = Hearing(hearing.plan, self._engine, hearing.sinks)
+
+    def _hear(self) -> None:
+        engine, sinks = self._engine, [self._memory, *self.hearing.sinks]
+        self._memory.calibration_db = self.hearing.plan.served.calibration_db
+        try:
+            run_stream(
+                engine, self._source, sinks, say=self._report, on_start=self._report_start,
+                on_audio=self._note_audio,
+            )  # fmt: skip
+        finally:
+            self._past.add(engine.statistics)
+            self._past_counts = Counts.of(self._past)
+            engine.statistics = Statistics(engine.card.sample_rate)
+
+    def _report_start(self) -> None:
+        hearing = self.hearing
+        self._report(f"listening with {describe_engine(hearing.engine, hearing.classifier.model)}")
+
+    def _note_audio(self, item: Block | Gap) -> None:
+        self._show_life()
+
+    def _show_life(self) -> None:
+        self._note_alive(self)
+
+
+def _describe(error: Exception) -> str:
+    if isinstance(error, StreamclfError):
+        return str(error)
+    return f"a mistake in streamclf itself: {type(error).__name__}: {error}"

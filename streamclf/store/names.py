@@ -1,0 +1,167 @@
+"""Names in the store: labels and sources, found by what people write."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import sqlite3
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import PurePath
+
+from streamclf.core.errors import UsageError
+from streamclf.core.label_choice import plain_name, suggest_labels
+
+N_LISTED = 6
+"""Most names that an error lists."""
+
+_LABELS = """
+WITH RECURSIVE found(label) AS (
+    SELECT min(label) FROM events
+    UNION ALL
+    SELECT (SELECT min(label) FROM events WHERE label > found.label) FROM found
+    WHERE found.label IS NOT NULL
+)
+SELECT label FROM found WHERE label IS NOT NULL"""
+"""Every label once, by a search of the index each, not by all its rows."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """A source.
+
+    Attributes:
+        id: Its row.
+        name: Its name.
+        calibration_db: Added to dBFS for dB SPL; None where levels are dBFS.
+    """
+
+    id: int
+    name: str
+    calibration_db: float | None
+
+
+def list_labels(connection: sqlite3.Connection) -> list[str]:
+    """Every label that has an event, in alphabetical order."""
+    return [label for (label,) in connection.execute(_LABELS)]
+
+
+def list_sources(connection: sqlite3.Connection) -> list[Source]:
+    """Every source, in the order of their names."""
+    rows = connection.execute("SELECT id, name, calibration_db FROM sources ORDER BY name")
+    return [Source(*row) for row in rows]
+
+
+def find_labels(connection: sqlite3.Connection, names: Sequence[str]) -> tuple[str, ...]:
+    """Find labels by their names; case and punctuation do not matter where one is meant.
+
+    Raises:
+        UsageError: A name fits no label that was heard.
+    """
+    known = list_labels(connection)
+    found: dict[str, None] = {}
+    for name in [part for text in names for part in _split(text, known)]:
+        fitting = [name] if name in known else _with_plain_name(name, known)
+        if not fitting:
+            near = suggest_labels(name, known) or _list(known)
+            raise UsageError(f"--label {name}: the store has no event of this name{near}")
+        found.update(dict.fromkeys(fitting))
+    return tuple(found)
+
+
+def _split(text: str, known: list[str]) -> list[str]:
+    """Split a text at its commas, unless it is a label with a comma in it."""
+    if text in known or not text.strip(", "):
+        return [text]
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def _with_plain_name(name: str, known: list[str]) -> list[str]:
+    plain = plain_name(name)
+    return [label for label in known if plain and plain_name(label) == plain]
+
+
+def find_sources(
+    connection: sqlite3.Connection, patterns: Sequence[str]
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Find sources and recordings by name, by the end of a path, or by a pattern.
+
+    Args:
+        connection: The store.
+        patterns: Each a name, the last parts of a path (``site-3``, ``site-3/night.wav``), or a
+            pattern with ``*``, ``?`` or ``[...]``.
+
+    Returns:
+        Rows of `sources`, and rows of `recordings`.
+
+    Raises:
+        UsageError: A pattern fits nothing.
+    """
+    sources = [(each.id, each.name) for each in list_sources(connection)]
+    source_ids: dict[int, None] = {}
+    recording_ids: dict[int, None] = {}
+    recordings: list[tuple[int, str]] | None = None
+    for pattern in patterns:
+        if found := _find(pattern, sources):
+            source_ids.update(dict.fromkeys(found))
+            continue
+        if recordings is None:
+            recordings = connection.execute("SELECT id, path FROM recordings").fetchall()
+        if not (found := _find(pattern, recordings)):
+            names = [name for _, name in sources]
+            near = difflib.get_close_matches(pattern, [_last(name) for name in names], n=3)
+            told = f" (did you mean {', '.join(near)}?)" if near else _list(names)
+            raise UsageError(f"--source {pattern}: the store has no source of this name{told}")
+        recording_ids.update(dict.fromkeys(found))
+    return tuple(source_ids), tuple(recording_ids)
+
+
+def _find(pattern: str, named: Iterable[tuple[int, str]]) -> list[int]:
+    """Find names: equal ones, else those that end so, else those that the pattern fits."""
+    named = list(named)
+    tail = "/" + pattern.replace("\\", "/").strip("/")
+    for fits in (
+        lambda name: name == pattern,
+        lambda name: name.replace("\\", "/").rstrip("/").endswith(tail),
+        lambda name: name.casefold() == pattern.casefold(),
+        lambda name: fnmatchcase(name, pattern) or fnmatchcase(name.replace("\\", "/"), "*" + tail),
+    ):
+        if found := [row for row, name in named if pattern and fits(name)]:
+            return found
+    return []
+
+
+def _last(name: str) -> str:
+    """Last part of a path; another name as it is."""
+    return PurePath(name).name if PurePath(name).is_absolute() else name
+
+
+def _list(names: Sequence[str]) -> str:
+    if not names:
+        return "; it is empty"
+    more = f" and {len(names) - N_LISTED} more" if len(names) > N_LISTED else ""
+    return f"; it has {', '.join(names[:N_LISTED])}{more}"
+
+
+def shorten_names(names: Iterable[str]) -> dict[str, str]:
+    """Leave out the folders that all paths among names have in common.
+
+    Returns:
+        What to show for each name.
+    """
+    names = list(names)
+    paths = [name for name in names if PurePath(name).is_absolute()]
+    if not paths:
+        return {name: name for name in names}
+    try:
+        above = PurePath(os.path.commonpath(paths))
+    except ValueError:  # they lie on several drives
+        return {name: name for name in names}
+    shown = {name: name for name in names}
+    for name in paths:
+        # The folder above all others is shown by its own name.
+        shown[name] = str(PurePath(name).relative_to(above).as_posix())
+        if shown[name] == ".":
+            shown[name] = above.name or name
+    return shown if len(set(shown.values())) == len(shown) else {name: name for name in names}
