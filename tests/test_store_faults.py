@@ -10,7 +10,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import pytest
 from killed_writers import kill_a_writer
@@ -312,6 +312,42 @@ def test_minutes_go_on_in_a_new_store_where_the_old_one_ends(tmp_path, words):
     question = "SELECT position, minute_us / 60000000 % 60, heard_samples FROM levels"
     assert rows(moved, question) == [(0, 30, 4000)]
     assert rows(path, question) == [(4000, 30, 6000), (10_000, 31, 6000)]
+    assert faults(path) == []
+
+
+def test_levels_that_come_late_are_no_samples_twice(tmp_path, words):
+    path, moved = tmp_path / "x.db", tmp_path / "moved.db"
+    with Store(path, report=words, live=True) as opened:
+        made = opened.sink()
+        made.begin(made_stream())
+        for position in (0, 10_000, 20_000):
+            made.hear(block(position, 10_000))
+            opened.flush()
+        path.rename(moved)
+        made.measure(block(0, 30_000))  # of both minutes, whose samples are written
+        made.hear(block(30_000, 2000))
+        opened.flush()
+    assert rows(path, "SELECT first_position, elapsed_samples FROM runs") == [(30_000, 2000)]
+    assert faults(path) == []
+    assert faults(moved) == []
+
+
+def test_a_clip_of_an_event_that_waited_is_noted_in_the_new_store(tmp_path, words):
+    path = tmp_path / "x.db"
+    opened, made, position = begun(path, words)
+    with opened:
+        stream = made._stream
+        with locked(path):
+            event = SoundEvent("cat", position, position + 500, 0.9)
+            made.hear(block(position, 1000))
+            made.write(event)
+            words.until("rows wait in memory")
+            made.note_clip(stream, event, tmp_path, PurePath("cat") / "1.flac", 77)
+            path.rename(tmp_path / "moved.db")
+        opened.flush()
+    assert rows(path, "SELECT label, bytes FROM clips JOIN events ON event_id = events.id") == [
+        ("cat", 77)
+    ]
     assert faults(path) == []
 
 
@@ -694,7 +730,7 @@ def test_a_run_whose_writer_lives_is_left_alone(tmp_path, words):
 
 WRITE = """
 import sys
-from pathlib import Path
+from pathlib import Path, PurePath
 from stored import hear_event, made_stream
 from streamclf.store.store import Store
 sys.stdin.readline()
