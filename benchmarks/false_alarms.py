@@ -127,7 +127,7 @@ def make_pieces(
 
 def read_recordings(folder: str, rate: int) -> Iterator[Waveform]:
     """Each recording below a folder, mixed down, at a sample rate; broken ones are passed over."""
-    paths, _ = find_recordings([folder])
+    paths = find_recordings([folder]).paths
     for path in paths:
         try:
             with Recording(path) as recording:

@@ -94,6 +94,7 @@ def make_dashboard(
     settings: Settings | None = None,
     sinks=(),
     open_loudspeaker: Callable[[int], Loudspeaker] | None = None,
+    may_save_audio: bool = True,
 ) -> Dashboard:
     """A dashboard that listens to a script, or shows a recording."""
     models = {"tones": model, **(models or {})}
@@ -116,6 +117,7 @@ def make_dashboard(
         sinks=sinks,
         recording=recording,
         open_loudspeaker=open_loudspeaker,
+        may_save_audio=may_save_audio,
     )
     engine, opened = open_model("tones", settings)
     source = Recording(recording) if recording else source

@@ -169,6 +169,30 @@ def test_a_lost_source_is_refused_and_not_waited_for():
         calibrate(Lost(), 94.0, 5.0)
 
 
+@pytest.mark.parametrize("arguments", [["--device", "usb"], ["--source", "rtsp://host/cam"]])
+def test_nobody_waits_for_a_lost_source_with_a_calibrator_in_hand(
+    streamclf, monkeypatch, arguments
+):
+    opened = []
+
+    def open_source(options, channel):
+        opened.append(options.reconnect)
+        return ArraySource(tone(-20).astype(np.float32)[np.newaxis], RATE)
+
+    monkeypatch.setattr("streamclf.cli.calibrate.open_source", open_source)
+    assert streamclf("calibrate", *arguments).out == "calibration-db = 114.0\n"
+    assert opened == [False]
+
+
+def test_notices_of_the_source_are_told(streamclf, write_wav):
+    broken = tone(-23.3)
+    broken[RATE // 4] = np.nan
+    path = write_wav(broken, "tone.wav", RATE, subtype="FLOAT")
+    result = streamclf("calibrate", "--source", f"sim:{path}", "--speed", 0)
+    assert result.out == "calibration-db = 117.3\n"
+    assert "streamclf: warning: samples that are no audio (NaN, Inf or above 2^32)" in result.err
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

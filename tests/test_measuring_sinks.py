@@ -90,7 +90,7 @@ def stereo(seconds: float, left_db: float = -20.0) -> np.ndarray:
 
 
 def test_a_sink_measures_the_mono_audio_at_the_rate_of_the_source(engine, ahead):
-    sink, waveform = Meter(), stereo(3.4)
+    sink, waveform = Meter(), stereo(23.4)  # far more blocks than are read ahead
     with ArraySource(waveform, RATE) as source:
         run_stream(engine, source, [MemorySink(), sink], say=print)
     sink.close()
@@ -101,8 +101,23 @@ def test_a_sink_measures_the_mono_audio_at_the_rate_of_the_source(engine, ahead)
     assert len(sink.threads) == 1 + ahead
     levels = sink.summary.levels()
     assert levels is not None
-    assert levels.heard_s == pytest.approx(3.4)
+    assert levels.heard_s == pytest.approx(23.4)
     assert levels.laeq == pytest.approx(-26.02, abs=0.02)  # the mean of a channel and silence
+
+
+def test_a_source_is_asked_for_all_that_people_hear_if_it_is_measured(engine):
+    """A microphone is otherwise opened at the model's rate, which has no treble."""
+    asked = []
+
+    class Choosing(ArraySource):
+        def blocks(self, sample_rate: int) -> Iterator[Block | Gap | Notice]:
+            asked.append(sample_rate)
+            return super().blocks(sample_rate)
+
+    for sinks in ([MemorySink()], [Meter()]):
+        with Choosing(stereo(2), RATE) as source:
+            run_stream(engine, source, sinks, say=print)
+    assert asked == [toys.RATE, 48_000]
 
 
 def test_the_channel_that_is_heard_is_measured(tone_model):

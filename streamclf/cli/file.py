@@ -24,6 +24,7 @@ from streamclf.runs.console import Bars, say
 from streamclf.runs.engine_setup import describe_provider, open_engine
 from streamclf.runs.interrupts import Interrupts
 from streamclf.runs.outputs import (
+    ClipTally,
     check_clips,
     check_outputs,
     make_audio_sinks,
@@ -74,6 +75,8 @@ def file(
     if resumption is not None:
         resumption.remove_stale_rows()
 
+    tally = ClipTally()
+
     def stop() -> None:
         for each in engines:
             each.stop()
@@ -92,7 +95,7 @@ def file(
             bars,
             interrupted=lambda: interrupts.happened,
             on_end=files.publish,
-            audio_sinks=lambda: make_audio_sinks(outputs, store),
+            audio_sinks=lambda: make_audio_sinks(outputs, store, tally),
             averages=outputs.needs_averages(card),
         )
     for partial in files.unfinished:
@@ -100,6 +103,8 @@ def file(
     report.failures[:0] = [str(error) for error in missing]
     report.n_recordings += len(missing)
     _say_report(report, engines[0], opened, outputs)
+    if withheld := tally.describe():
+        say(f"{outputs.clips}: {withheld}")
     _say_failures(report.failures, report.n_recordings)
     for failure in files.failures:
         say(f"error: {failure}")

@@ -80,7 +80,8 @@ def check_listen(
         StreamclfError: It could not begin.
     """
     check_outputs(replace(outputs, overwrite=True, append=False), [])
-    _open_engine(model, settings, thresholds)
+    engine, _ = _open_engine(model, settings, thresholds)
+    check_clips(outputs, engine.card)
     return OK
 
 

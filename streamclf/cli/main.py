@@ -108,7 +108,8 @@ def file(
     settings: Annotated[Settings, Fields(without=("fixed_hop",))],
     thresholds: ThresholdOptions,
     outputs: Annotated[
-        OutputOptions, Fields(without=("updates", "append", "rotate", "clips_limit"))
+        OutputOptions,
+        Fields(without=("updates", "append", "rotate", "clips_limit", "clips_days", "clips_min")),
     ],
     screen: ScreenOptions,
     log: LogOptions,

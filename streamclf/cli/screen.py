@@ -78,7 +78,9 @@ def show(
 
     def open_named(name: str, settings: Settings | None) -> tuple[Engine, Model]:
         named = replace(model, name=name, card=model.card if name == model.name else CardOptions())
-        return open_engine(named, settings or base)
+        opened = open_engine(named, settings or base)
+        check_clips(outputs, opened[0].card)
+        return opened
 
     base = settings
     engine, opened = open_engine(first, settings)
@@ -103,7 +105,7 @@ def show(
         openers = Openers(
             open_named, open_source, _device_names,
             lambda: [*dict.fromkeys([*bundled_models(), model.name, first.name])],
-            sinks, duration_s, recording, notices, open_loudspeaker,
+            sinks, duration_s, recording, notices, open_loudspeaker, outputs.privacy is None,
         )  # fmt: skip
         source = open_source(device)
         code, statistics = open_dashboard(

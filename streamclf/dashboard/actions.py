@@ -255,6 +255,10 @@ class Actions(App[int]):
 
     def action_save_clip(self) -> None:
         """Save the audio and scores of the seconds before the displayed moment."""
+        if not self.listener.openers.may_save_audio:
+            text = "the last 30 s may hold speech, and --privacy speech writes none: start without"
+            self.notify(text, severity="error", markup=False)
+            return
         to_s = self.playhead.at(self.listener.history.end_s)
         recording = self.listener.openers.recording
         self._save(lambda: export.save_clip(self.listener.history, recording, to_s, self.folder))

@@ -53,6 +53,7 @@ class Openers:
         notices: Messages of the sinks.
         open_loudspeaker: Opens the system's loudspeaker, given a sample rate in Hz; None for no
             sound.
+        may_save_audio: Whether a file may hold audio, whatever is said in it.
     """
 
     open_model: Callable[[str, Settings | None], tuple[Engine, Model]]
@@ -64,6 +65,7 @@ class Openers:
     recording: Path | None = None
     notices: queue.SimpleQueue[str] = field(default_factory=queue.SimpleQueue)
     open_loudspeaker: Callable[[int], Loudspeaker] | None = None
+    may_save_audio: bool = True
 
     @property
     def n_lost(self) -> int:

@@ -53,6 +53,10 @@ from streamclf.pipeline.windows import slide
 from streamclf.sources.base import Source
 from streamclf.sources.prefetch import read_ahead
 
+FULL_RATE = 48_000
+"""Sample rate in Hz that a source is asked for at least where its own audio is wanted: what people
+hear reaches to 20 kHz."""
+
 
 class Engine:
     """Engine that processes one source after another with one model.
@@ -166,7 +170,8 @@ class Engine:
             on_start: Called when the first audio has arrived.
             on_audio: Called with the mono audio at the model's rate as it arrives, and with gaps.
             on_source_audio: Called with the mono audio at the source's own rate as it arrives, and
-                with gaps, before all else that is done with it. With `read_ahead` it is called in
+                with gaps, before all else that is done with it. A source that can choose its rate
+                is then asked for `FULL_RATE` at least. With `read_ahead` it is called in
                 the thread that reads ahead. An error that it raises ends the run.
 
         Yields:
@@ -274,7 +279,8 @@ class Engine:
     ) -> Iterator[Block | Gap | Notice]:
         """Yield the source's audio, mono and at the model's rate, up to its end or first error."""
         rate, settings = self.card.sample_rate, self.settings
-        items = self.overload.watch(_read(source, rate), lambda: source.pace)
+        asked = rate if on_source_audio is None else max(rate, FULL_RATE)
+        items = self.overload.watch(_read(source, asked), lambda: source.pace)
         items = _until_error(self._note_rate(items), errors)
         items = _until_error(mix_down(items, settings.channel), errors)
         if on_source_audio is not None:

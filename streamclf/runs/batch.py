@@ -151,8 +151,10 @@ def _run_in_turn(
             engine.statistics = Statistics(engine.card.sample_rate)
             bars.end(report.n_done + len(report.failures))
         whole = not interrupted()
-        _end([*sinks, *own], statistics, whole=whole)
-        for sink in own:
+        _end(sinks, statistics, whole=whole)
+        # As far as one of them has something to tell another, it is the later one that tells.
+        for sink in reversed(own):
+            sink.end(statistics, whole=whole)
             sink.close()
         if whole:
             on_end(path)

@@ -94,7 +94,7 @@ class Job:
     def _end(self, sinks: Sequence[Sink]) -> None:
         """End the sinks of this thread; their error is raised in the reader, as any other."""
         try:
-            for sink in sinks:
+            for sink in reversed(sinks):  # a clip's sink tells the store's of its last clips
                 sink.end(self.statistics, whole=self.whole)
                 sink.close()
         except SinkError as error:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
 from streamclf.core.card import Card
 from streamclf.core.errors import SinkError, UsageError
+from streamclf.core.speech_labels import find_speech_labels
 from streamclf.core.standard_streams import is_closed
 from streamclf.core.stats import Statistics
 from streamclf.runs.console import Bars, say
@@ -27,17 +29,31 @@ from streamclf.sinks.output_files import (
 )
 
 if TYPE_CHECKING:
+    from streamclf.core.records import SoundEvent, StreamStarted
+    from streamclf.sinks.clips.clips import OnWritten
     from streamclf.sinks.live.live_outputs import LiveOutputs
+    from streamclf.store.sink import StoreSink
     from streamclf.store.store import Store
 
 
 def open_files(
-    outputs: OutputOptions, files: Sequence[Path], live_outputs: LiveOutputs | None
+    outputs: OutputOptions,
+    files: Sequence[Path],
+    live_outputs: LiveOutputs | None,
+    *,
+    on_clip: OnWritten | None = None,
 ) -> list[Sink]:
     """Open sinks for files and scores; the caller closes them with `close_sinks`.
 
     A live run also gets sinks for clips and the store. In a batch `make_audio_sinks` makes them for
     each recording.
+
+    Args:
+        outputs: The outputs.
+        files: Their files.
+        live_outputs: Options of a live run; None for a batch.
+        on_clip: Called when a clip is on the disk, where the caller has opened the store; None
+            opens it here.
 
     Raises:
         UsageError: A file exists already.
@@ -53,19 +69,58 @@ def open_files(
             sinks.append(
                 open_scores(outputs.scores, overwrite=outputs.overwrite, live_outputs=live_outputs)
             )
-        if outputs.store is not None and live_outputs is not None:
+        if outputs.store is not None and live_outputs is not None and on_clip is None:
             from streamclf.store.store import Store
 
             store = Store(outputs.store, report=live_outputs.report, live=True)
-            sinks.append(store.sink(on_close=store.close))
+            store_sink = store.sink(on_close=store.close)
+            sinks.append(store_sink)
+            if outputs.clips is not None:
+                on_clip = keep_clips(store, outputs, outputs.clips, lambda: store_sink)
         if outputs.clips is not None and live_outputs is not None:
             from streamclf.sinks.clips.clips import BackgroundClips
 
-            sinks.append(BackgroundClips(outputs.clips, live_outputs.report, outputs.clip_quota()))
+            # After the store's sink: so it is closed first, and notes its last clips in time.
+            sinks.append(
+                BackgroundClips(
+                    outputs.clips,
+                    live_outputs.report,
+                    outputs.clip_quota(),
+                    speech=outputs.speech_judge(),
+                    on_written=on_clip,
+                )
+            )
     except BaseException:
         close_sinks(sinks)
         raise
     return sinks
+
+
+def keep_clips(
+    store: Store, outputs: OutputOptions, folder: Path, sink: Callable[[], StoreSink | None]
+) -> OnWritten:
+    """Have a store look after the clips of a live run.
+
+    Args:
+        store: The store.
+        outputs: The outputs of the run, with the limits of the clips.
+        folder: Folder of the clips.
+        sink: Returns the store's sink of the run.
+
+    Returns:
+        What notes a clip, to be called when it is on the disk.
+    """
+    from streamclf.store.retention import clip_limits
+
+    sweeper = store.look_after(folder, clip_limits(outputs))
+
+    def note(stream: StreamStarted, event: SoundEvent, path: PurePath, n_bytes: int) -> None:
+        sweeper.note_written(n_bytes)
+        memory = sink()
+        if memory is not None:
+            memory.note_clip(stream, event, folder, path, n_bytes)
+
+    return note
 
 
 def _open_file(path: Path, outputs: OutputOptions, live_outputs: LiveOutputs | None) -> Sink:
@@ -154,8 +209,10 @@ def check_outputs(outputs: OutputOptions, recordings: list[Path]) -> None:
     """Refuse outputs that would replace files or each other, before the first is created.
 
     Raises:
-        UsageError: Two outputs share a file, or a file exists that may not be replaced.
+        UsageError: Two outputs share a file, a file exists that may not be replaced, or an option
+            needs a store.
     """
+    outputs.check_store()
     claimed: dict[Path, Path | None] = {outputs.scores: None} if outputs.scores else {}
     if outputs.stats is not None:
         _claim(claimed, outputs.stats, None)
@@ -194,11 +251,43 @@ def _suggest_continuing(
 
 
 def check_clips(outputs: OutputOptions, card: Card) -> None:
-    """Refuse clips with a regression, which finds no events."""
-    if outputs.clips is not None and card.task == "regression":
+    """Refuse clips with a regression, which finds no events, and clips that cannot be judged.
+
+    Raises:
+        UsageError: The model finds no events, or tells no speech where clips may hold none.
+    """
+    if outputs.clips is None:
+        return
+    if card.task == "regression":
         raise UsageError(
             f"--clips writes the audio of events, and {card.name} gives values: leave it out"
         )
+    if outputs.privacy is not None and not find_speech_labels(card.labels, card.display_names):
+        raise UsageError(
+            f"--privacy speech: {card.name} has no label of speech to judge clips by: take a model "
+            "that has one (pocket), or leave --clips out"
+        )
+
+
+class ClipTally:
+    """Number of clips that a batch withheld, counted by the threads of all its recordings."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self.n_withheld = 0
+
+    def withhold(self) -> None:
+        """Count a clip."""
+        with self._lock:
+            self.n_withheld += 1
+
+    def describe(self) -> str:
+        """Say what was withheld; empty if nothing was."""
+        if not self.n_withheld:
+            return ""
+        from streamclf.sinks.clips.clips import describe_withheld
+
+        return describe_withheld(self.n_withheld)
 
 
 @contextmanager
@@ -217,15 +306,27 @@ def open_batch_store(outputs: OutputOptions) -> Iterator[Store | None]:
         yield store
 
 
-def make_audio_sinks(outputs: OutputOptions, store: Store | None) -> list[Sink]:
+def make_audio_sinks(outputs: OutputOptions, store: Store | None, tally: ClipTally) -> list[Sink]:
     """Make the sinks of one recording that need its audio: its clips, and its part of the store."""
-    sinks: list[Sink] = []
-    if outputs.clips is not None:
+    folder = outputs.clips
+    store_sink = store.sink() if store is not None else None
+    # The store's sink comes first, so that it has an event before its clip.
+    sinks: list[Sink] = [store_sink] if store_sink is not None else []
+    if folder is not None:
         from streamclf.sinks.clips.clips import ClipSink
 
-        sinks.append(ClipSink(outputs.clips))
-    if store is not None:
-        sinks.append(store.sink())
+        def note(stream: StreamStarted, event: SoundEvent, path: PurePath, n_bytes: int) -> None:
+            if store_sink is not None:
+                store_sink.note_clip(stream, event, folder, path, n_bytes)
+
+        sinks.append(
+            ClipSink(
+                folder,
+                speech=outputs.speech_judge(),
+                on_written=note,
+                on_withheld=tally.withhold,
+            )
+        )
     return sinks
 
 

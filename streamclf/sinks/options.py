@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Literal, TypeAlias
 
 from streamclf.core.declare_option import option
 from streamclf.core.errors import UsageError
@@ -17,7 +17,12 @@ if TYPE_CHECKING:
 
     from streamclf.core.card import Card
     from streamclf.sinks.clips.quota import ClipQuota
+    from streamclf.sinks.clips.speech import SpeechJudge
     from streamclf.sinks.live.live_outputs import LiveOutputs
+
+Privacy: TypeAlias = Literal["speech"]
+MAX_DAYS = 36_500
+"""Most days that clips may be kept: a century, which a time in microseconds can hold."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +42,9 @@ class OutputOptions:
         clips: Folder for the audio of each event.
         overwrite: Whether files that are there are replaced.
         clips_limit: What the clips' folder may hold (live), such as ``20GB``.
+        clips_days: Days after which a clip is deleted (live, with a store).
+        clips_min: Clips of each label that stay all the same (live, with a store).
+        privacy: What no file may hold; None for no such thing.
         append: Whether to go on with files that are there (live).
         rotate: When to begin new files (live), see `Rotation`.
         resume: Whether to leave out recordings whose own files are there already, and those that
@@ -103,8 +111,29 @@ class OutputOptions:
         None,
         "--clips-limit",
         metavar="SIZE",
-        help="Maximum size of the clips folder (500MB, 20GB); when it is full, the oldest clips of "
-        "the label that uses most space are deleted.",
+        help="Maximum size of the clips folder (500MB, 20GB); when it is full, clips of the label "
+        "that uses most space are deleted: the oldest, or with --store those with the lowest "
+        "scores.",
+    )
+    clips_days: float | None = option(
+        None,
+        "--clips-days",
+        metavar="DAYS",
+        help="Delete clips after this many days (with --store); clips that are kept or reviewed "
+        "stay.",
+    )
+    clips_min: int | None = option(
+        None,
+        "--clips-min",
+        metavar="N",
+        minimum=1,
+        help="Number of clips of each label that are never deleted (with --store): those with the "
+        "highest scores.",
+    )
+    privacy: Privacy | None = option(
+        None,
+        "--privacy",
+        help="Write no audio that holds speech, or may: such clips are left out (speech).",
     )
     append: bool = option(False, "--append", help="Append to output files that exist.")
     rotate: str | None = option(
@@ -145,9 +174,32 @@ class OutputOptions:
             self._check_resume()
         if self.clips is not None and is_there(self.clips) and not self.clips.is_dir():
             raise UsageError(f"--clips {self.clips}: is a file, clips need a folder: name one")
-        if self.clips_limit is not None and self.clips is None:
-            raise UsageError("--clips-limit goes with --clips")
-        self.clip_quota()
+        for name, value in [("--clips-limit", self.clips_limit), *self._kept_by_store()]:
+            if value is not None and self.clips is None:
+                raise UsageError(f"{name} goes with --clips")
+        if self.clips_days is not None and not 0 < self.clips_days <= MAX_DAYS:
+            raise UsageError(
+                f"--clips-days {self.clips_days:g}: must be above 0 days, up to {MAX_DAYS}"
+            )
+        self.clip_limit_bytes()
+
+    def _kept_by_store(self) -> list[tuple[str, float | None]]:
+        """The options that only a store can keep, each with its value."""
+        return [("--clips-days", self.clips_days), ("--clips-min", self.clips_min)]
+
+    def check_store(self) -> None:
+        """Refuse options that need a store, if there is none.
+
+        Not checked when the options are made, as `serve` has a store that no option names.
+
+        Raises:
+            UsageError: There is no store.
+        """
+        for name, value in self._kept_by_store():
+            if value is not None and self.store is None:
+                raise UsageError(
+                    f"{name} goes by what a store knows of the clips: add --store FILE"
+                )
 
     def _check_resume(self) -> None:
         if not self.files and self.store is None:
@@ -190,13 +242,34 @@ class OutputOptions:
         """Files that hold all recordings."""
         return [path for path in self.files if not is_template(path)]
 
-    def clip_quota(self) -> ClipQuota | None:
-        """Return the limit for the clips folder; None for no limit."""
-        if self.clips is None or self.clips_limit is None:
-            return None
-        from streamclf.sinks.clips.quota import ClipQuota, read_limit
+    def clip_limit_bytes(self) -> int | None:
+        """Return the most bytes of all clips together; None for no limit.
 
-        return ClipQuota(self.clips, read_limit(self.clips_limit))
+        Raises:
+            UsageError: The text is no size, or too small a one.
+        """
+        if self.clips_limit is None:
+            return None
+        from streamclf.sinks.clips.quota import read_limit
+
+        return read_limit(self.clips_limit)
+
+    def clip_quota(self) -> ClipQuota | None:
+        """Return the limit for the clips folder; None for none, or where a store keeps to it."""
+        limit_bytes = self.clip_limit_bytes()
+        if self.clips is None or limit_bytes is None or self.store is not None:
+            return None
+        from streamclf.sinks.clips.quota import ClipQuota
+
+        return ClipQuota(self.clips, limit_bytes)
+
+    def speech_judge(self) -> SpeechJudge | None:
+        """Return a judge for the clips of one stream; None where all clips may be written."""
+        if self.clips is None or self.privacy is None:
+            return None
+        from streamclf.sinks.clips.speech import SpeechJudge
+
+        return SpeechJudge()
 
     def live_outputs(
         self, tell: Callable[[str], None], on_gone: Callable[[], None] | None = None

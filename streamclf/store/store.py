@@ -12,6 +12,7 @@ from typing import Self
 
 from streamclf.core.errors import StoreError
 from streamclf.core.text_format import format_count, format_length
+from streamclf.store.clip_limits import ClipLimits
 from streamclf.store.database import (
     DamagedStoreError,
     connect,
@@ -21,13 +22,14 @@ from streamclf.store.database import (
     set_aside,
     transaction,
 )
+from streamclf.store.retention import Sweeper
 from streamclf.store.sink import Statement, StoreSink
 from streamclf.store.writers import WriterLock, close_dead_runs, remove_old_locks
 
 COUNT_EVERY_S = 10.0
 """Seconds between two writes while no event begins or ends; a kill loses the counts of this time at
 most. It is not shorter, because each write wears a memory card."""
-RETRY_FIRST_S, RETRY_LIMIT_S = 0.2, 10.0
+RETRY_FIRST_S, RETRY_LIMIT_S = 0.2, 2.0
 """First and longest pause, in seconds, between two tries to write."""
 GIVE_UP_S = 30.0
 """Seconds after which a run that is not live gives up writing."""
@@ -63,6 +65,7 @@ class Store:
         self._is_open, self._is_aside = True, False
         self._lost_before = 0
         self._sinks: list[StoreSink] = []
+        self._sweepers: list[Sweeper] = []
         self._changed = threading.Condition()
         self._requested = self._written = 0
         self._urgent = False
@@ -94,6 +97,19 @@ class Store:
         with self._changed:
             self._sinks = [*(each for each in self._sinks if not each.settled), sink]
         return sink
+
+    def look_after(self, folder: Path, limits: ClipLimits) -> Sweeper:
+        """Sweep a folder of clips now and then; other limits than before replace them.
+
+        Returns:
+            What is told of the clips that are written there.
+        """
+        with self._changed:
+            others = [each for each in self._sweepers if not each.is_of(folder)]
+            own = [each for each in self._sweepers if each.is_of(folder, limits)]
+            sweeper = own[0] if own else Sweeper(folder, limits)
+            self._sweepers = [*others, sweeper]
+            return sweeper
 
     def flush(self) -> None:
         """Wait until all that sinks hold now is written.
@@ -185,7 +201,23 @@ class Store:
         with self._changed:
             self._written = requested
             self._changed.notify_all()
+        if not ending:
+            self._sweep()
         return not ending
+
+    def _sweep(self) -> None:
+        """Sweep the clips whose turn it is; the end of the store interrupts it."""
+        for sweeper in self._sweepers:
+            if not sweeper.is_due:
+                continue
+            try:
+                told = sweeper.sweep(
+                    self._connection, time.time_ns() // 1000, lambda: self._close_by is not None
+                )
+            except sqlite3.Error as error:
+                told = f"warning: {self.path}: clips are not looked after: {reason_of(error)}"
+            if told:
+                self._report(told)
 
     def _write(self, sinks: list[StoreSink]) -> bool:
         """Write what the sinks hold, all or nothing; False if it has to be tried again."""

@@ -92,14 +92,22 @@ def write_clip(path: Path, encoded: bytes) -> None:
     """
     partial = path.with_name(f".{path.name}.partial")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_bytes(encoded)
-        partial.replace(path)
+        try:
+            _put(path, partial, encoded)
+        except FileNotFoundError:
+            # A folder that was empty is deleted with the last clip in it, maybe just now.
+            _put(path, partial, encoded)
     except OSError as error:
         with suppress(OSError):
             partial.unlink(missing_ok=True)
         reason = (error.strerror or str(error)).lower()
         raise SinkError(f"{path}: the clip cannot be written: {reason}") from error
+
+
+def _put(path: Path, partial: Path, encoded: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial.write_bytes(encoded)
+    partial.replace(path)
 
 
 def safe_name(name: str) -> str:

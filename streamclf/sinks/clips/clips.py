@@ -5,7 +5,8 @@ recording or day. ``python -m train.pocket --data FOLDER`` reads this form, once
 been moved.
 
 Only the last seconds of audio are kept in memory, until the events in them have ended. The clips
-of a live run are written by a thread (`BackgroundClips`).
+of a live run are written by a thread (`BackgroundClips`). With ``--privacy speech`` a clip waits in
+memory until the windows around it were judged (`streamclf.sinks.clips.speech`).
 """
 
 from __future__ import annotations
@@ -14,11 +15,14 @@ import queue
 import threading
 from collections import deque
 from collections.abc import Callable
-from pathlib import Path
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+from typing import TypeAlias
 
 import numpy as np
 
 from streamclf.core.records import Average, Block, Gap, Result, SoundEvent, StreamStarted, Waveform
+from streamclf.core.stats import Statistics
 from streamclf.core.text_format import format_count
 from streamclf.core.unknown import SILENCE_LABEL
 from streamclf.sinks.base import Sink
@@ -30,6 +34,7 @@ from streamclf.sinks.clips.clip_file import (
     write_clip,
 )
 from streamclf.sinks.clips.quota import ClipQuota
+from streamclf.sinks.clips.speech import SpeechJudge
 
 MARGIN_S = 0.5
 """Seconds of audio that a clip holds before and after its event, as far as there is audio."""
@@ -52,23 +57,72 @@ CLOSE_S = 0.5
 """Longest wait, in seconds, for clips to be written when the sink closes."""
 
 
+OnWritten: TypeAlias = Callable[[StreamStarted, SoundEvent, PurePath, int], None]
+"""Called when a clip is on the disk: stream, event, path below the folder of the clips, bytes."""
+
+
+@dataclass(frozen=True, eq=False)
+class EventClip:
+    """A clip, and the event that it belongs to.
+
+    Attributes:
+        clip: The audio, and the file for it.
+        stream: Stream of the event.
+        event: The event.
+        begin: Position of the clip's first sample.
+    """
+
+    clip: Clip
+    stream: StreamStarted
+    event: SoundEvent
+    begin: int
+
+    @property
+    def end(self) -> int:
+        """Position just after the clip's last sample."""
+        return self.begin + self.clip.waveform.size
+
+
 class ClipSink(Sink):
     """Sink that writes the audio of each event, mono, 16 bits, at the model's sample rate.
 
     Args:
         folder: Folder of the clips; it is created with the first clip.
+        speech: Judge of speech; clips that hold speech, or may, are withheld. None writes all.
+        on_written: Called when a clip is on the disk, from the thread that wrote it. It must not
+            raise, and it must not wait.
+        on_withheld: Called for each clip that was withheld, from the thread of the stream.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        speech: SpeechJudge | None = None,
+        on_written: OnWritten | None = None,
+        on_withheld: Callable[[], None] | None = None,
+    ) -> None:
         self._folder = folder
         self._stream: StreamStarted | None = None
         self._blocks: deque[Block] = deque()
         self._end = self._rate = 0
+        self._speech = speech
+        self._waiting: deque[EventClip] = deque()
+        self._on_written = on_written
+        self._on_withheld = on_withheld
 
     def begin(self, stream: StreamStarted) -> None:
-        """Note the stream; a stream that continues the last one keeps its audio."""
-        if stream.position < self._end or stream.sample_rate != self._rate:
+        """Note the stream; a stream that continues the last one keeps its audio.
+
+        Raises:
+            SinkError: A clip of the stream before cannot be written.
+        """
+        self._decide(final=True)
+        continued = stream.position >= self._end and stream.sample_rate == self._rate
+        if not continued:
             self._blocks.clear()
+        if self._speech is not None:
+            self._speech.begin(stream, continued=continued and self._stream is not None)
         self._stream, self._rate = stream, stream.sample_rate
 
     def hear(self, item: Block | Gap) -> None:
@@ -85,6 +139,9 @@ class ClipSink(Sink):
             SinkError: The clip cannot be written.
         """
         if isinstance(result, Average):
+            if self._speech is not None:
+                self._speech.add(result)
+                self._decide()
             self._forget(result.position - round(KEPT_AUDIO_S * self._rate))
         elif isinstance(result, SoundEvent) and result.label != SILENCE_LABEL and self._stream:
             margin = round(MARGIN_S * self._rate)
@@ -94,16 +151,55 @@ class ClipSink(Sink):
             if waveform.size:
                 path = self._folder / clip_path(self._stream, result)
                 comment = audiomoth_comment(self._stream, begin)
-                self._save(Clip(path, waveform, self._rate, result.label, comment))
+                clip = Clip(path, waveform, self._rate, result.label, comment)
+                self._waiting.append(EventClip(clip, self._stream, result, begin))
+                self._decide()
+
+    def end(self, statistics: Statistics, *, whole: bool = True) -> None:
+        """Write the clips that waited for windows after them, as far as these came.
+
+        Raises:
+            SinkError: A clip cannot be written.
+        """
+        self._decide(final=True)
 
     def close(self) -> None:
-        """Release the audio."""
+        """Release the audio.
+
+        Raises:
+            SinkError: A clip that waited cannot be written.
+        """
+        self._decide(final=True)
         self._blocks.clear()
+
+    def _decide(self, *, final: bool = False) -> None:
+        """Write or withhold the clips that can be judged by now.
+
+        Args:
+            final: Whether no further window of this stream comes.
+        """
+        waiting = len(self._waiting)
+        for _ in range(waiting):
+            clip = self._waiting.popleft()
+            if self._speech is None:
+                self._save(clip)
+            elif not (final or self._speech.has_judged(clip.end)):
+                self._waiting.append(clip)  # in turn: all others follow it
+            elif self._speech.is_speech_label(
+                clip.event.label
+            ) or not self._speech.is_free_of_speech(clip.begin, clip.end, self._end):
+                if self._on_withheld is not None:
+                    self._on_withheld()
+            else:
+                self._save(clip)
 
     def _forget(self, oldest: int) -> None:
         """Drop the blocks that end before a position."""
         while self._blocks and self._blocks[0].end <= oldest:
             self._blocks.popleft()
+        if self._speech is not None:
+            kept = self._blocks[0].position if self._blocks else oldest
+            self._speech.forget(min([kept, *(clip.begin for clip in self._waiting)]))
 
     def _cut(self, begin: int, end: int) -> tuple[int, Waveform]:
         """Cut audio from the kept blocks.
@@ -123,8 +219,16 @@ class ClipSink(Sink):
             waveform[first - begin : last - begin] = samples
         return begin, waveform
 
-    def _save(self, clip: Clip) -> None:
-        write_clip(clip.path, encode_clip(clip))
+    def _save(self, event_clip: EventClip) -> None:
+        clip = event_clip.clip
+        encoded = encode_clip(clip)
+        write_clip(clip.path, encoded)
+        self._report_written(event_clip, len(encoded))
+
+    def _report_written(self, event_clip: EventClip, n_bytes: int) -> None:
+        if self._on_written is not None:
+            path = event_clip.clip.path.relative_to(self._folder)
+            self._on_written(event_clip.stream, event_clip.event, path, n_bytes)
 
 
 class BackgroundClips(ClipSink):
@@ -135,6 +239,8 @@ class BackgroundClips(ClipSink):
         report: Called with one line about each failure and recovery, from the thread.
         quota: Limit for the size of the folder; None for no limit.
         limit_bytes: Most bytes of audio that wait to be written.
+        speech: As in `ClipSink`. What was withheld is reported in a line at the end.
+        on_written: As in `ClipSink`.
     """
 
     def __init__(
@@ -144,15 +250,20 @@ class BackgroundClips(ClipSink):
         quota: ClipQuota | None = None,
         *,
         limit_bytes: int = LIMIT_BYTES,
+        speech: SpeechJudge | None = None,
+        on_written: OnWritten | None = None,
     ) -> None:
-        super().__init__(folder)
+        super().__init__(
+            folder, speech=speech, on_written=on_written, on_withheld=self._note_withheld
+        )
         self._report = report
         self._quota = quota
         self._n_deleted = 0
         self._limit_bytes = limit_bytes
-        self._clips: queue.SimpleQueue[Clip | None] = queue.SimpleQueue()
+        self._clips: queue.SimpleQueue[EventClip | None] = queue.SimpleQueue()
         # Each counter is changed by one thread only.
         self._n_put = self._n_written = self._n_failed = self._n_dropped = 0
+        self._n_withheld = 0
         self._bytes_put = self._bytes_taken = 0
         self._finished = self._closed = False
         self._thread = threading.Thread(target=self._run, name="streamclf-clips", daemon=True)
@@ -166,6 +277,7 @@ class BackgroundClips(ClipSink):
 
     def finish(self) -> None:
         """Let the thread write the waiting clips and end; do not wait for it."""
+        self._decide(final=True)
         if not self._finished:
             self._finished = True
             self._clips.put(None)
@@ -182,9 +294,14 @@ class BackgroundClips(ClipSink):
             self._report(
                 f"warning: {self._folder}: lost {format_count(self.n_lost, 'clip')} in all"
             )
+        if self._n_withheld:
+            self._report(f"{self._folder}: {describe_withheld(self._n_withheld)}")
 
-    def _save(self, clip: Clip) -> None:
-        n_bytes = clip.waveform.nbytes
+    def _note_withheld(self) -> None:
+        self._n_withheld += 1
+
+    def _save(self, clip: EventClip) -> None:
+        n_bytes = clip.clip.waveform.nbytes
         if self._bytes_put - self._bytes_taken + n_bytes > self._limit_bytes:
             self._n_dropped += 1
             return
@@ -207,10 +324,10 @@ class BackgroundClips(ClipSink):
                 if failing:
                     self._report(f"{self._folder}: clips are written again")
                 failing = False
-            self._bytes_taken += clip.waveform.nbytes
+            self._bytes_taken += clip.clip.waveform.nbytes
 
-    def _write(self, clip: Clip) -> None:
-        encoded = encode_clip(clip)
+    def _write(self, event_clip: EventClip) -> None:
+        encoded = encode_clip(event_clip.clip)
         if self._quota is not None:
             n_deleted = self._quota.reserve(len(encoded))
             if n_deleted and not self._n_deleted:
@@ -219,4 +336,14 @@ class BackgroundClips(ClipSink):
                     "the label that takes most are deleted"
                 )
             self._n_deleted += n_deleted
-        write_clip(clip.path, encoded)
+        write_clip(event_clip.clip.path, encoded)
+        self._report_written(event_clip, len(encoded))
+
+
+def describe_withheld(n_clips: int) -> str:
+    """Say in a few words how many clips were withheld."""
+    verb, held = ("was", "it holds") if n_clips == 1 else ("were", "they hold")
+    return (
+        f"{format_count(n_clips, 'clip')} {verb} not written, for --privacy speech: {held} "
+        "speech, or may"
+    )

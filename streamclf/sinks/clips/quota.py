@@ -109,7 +109,7 @@ class ClipQuota:
 
 def _delete(path: Path) -> bool:
     """Delete a clip that nobody has moved, and its folder if that is empty; False if it stays."""
-    if not _is_in_place(path):
+    if not is_in_place(path):
         return False
     try:
         path.unlink(missing_ok=True)
@@ -121,7 +121,11 @@ def _delete(path: Path) -> bool:
     return True
 
 
-def _is_in_place(path: Path) -> bool:
+def is_in_place(path: Path) -> bool:
+    """Whether a file is a clip that nobody has moved: its title is the name of its label's folder.
+
+    The file is read, with no regard to its name.
+    """
     try:
         with path.open("rb") as file, soundfile.SoundFile(file) as clip:
             return safe_name(clip.title) == path.parent.parent.name
