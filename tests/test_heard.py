@@ -119,6 +119,21 @@ def test_without_a_question_it_is_about_today(streamclf, tmp_path):
     assert "old" in streamclf("heard", "--store", store, "--by", "label").out
 
 
+def test_people_read_the_names_of_labels(streamclf, tmp_path):
+    store = make_store(
+        tmp_path / "s.db",
+        [Run("yard", MONDAY, 60, [("clock_alarm", 1), Heard("dog", 2, None)],
+             display_names={"clock_alarm": "Clock alarm", "dog": "Dog"})],
+    )  # fmt: skip
+    out = streamclf("heard", "--store", store, "--by", "label").out
+    assert "  Clock alarm  " in out
+    assert "Still sounding: Dog (yard" in out
+    page = tmp_path / "page.html"
+    streamclf("report", "--store", store, "-o", page, "--since", "2026-03-23")
+    assert page.read_text(encoding="utf-8").count("Clock alarm") >= 3
+    assert "clock_alarm" in streamclf("heard", "--store", store, "--format", "csv").out
+
+
 def test_an_empty_answer_says_the_way_out(heard, streamclf, tmp_path):
     lines = heard("--since", "2026-03-24").out.splitlines()
     assert lines[1] == "No event, and nothing listened"
@@ -153,7 +168,7 @@ def test_csv_is_read_by_its_reader(heard, tmp_path):
     assert heard("-o", file, "--source", "yard").code == 0
     with file.open(newline="", encoding="utf-8") as opened:
         rows = list(csv.DictReader(opened))
-    keys = "source label onset offset score time utc_offset recording state".split()
+    keys = "source label onset offset score time utc_offset folder state".split()
     assert [tuple(row[key] for key in keys) for row in rows[:2]] == EVENTS
     assert [row["label"] for row in rows] == ["rain", "dog", "dog"]
     assert {row["type"] for row in rows} == {"event"}
@@ -161,7 +176,9 @@ def test_csv_is_read_by_its_reader(heard, tmp_path):
     assert [row["label"] for row in everything] == ["cat", "dog", "rain", "dog", "dog", "crow"]
     assert everything[0]["offset"] == ""
     assert everything[0]["state"] == "open"
-    assert (everything[-1]["time"], everything[-1]["recording"]) == ("", "/field/b/2.wav")
+    assert [everything[-1][key] for key in ("time", "source", "folder")] == [
+        "", "/field/b/2.wav", "/field/b",
+    ]  # fmt: skip
 
 
 def test_json_lines_are_read_by_their_types(heard):
@@ -174,10 +191,8 @@ def test_json_lines_are_read_by_their_types(heard):
     assert rain.cut is True
     assert (dog.id.split("@")[0], dog.onset, dog.score) == ("dog-960000", 60.0, 0.75)
     assert isinstance(dog, EventLine)
-    assert (dog.offset, dog.cut, dog.recording) == (62.5, msgspec.UNSET, msgspec.UNSET)
-    assert (recorded.id, recorded.source, recorded.recording) == (
-        "dog-24000", "/field/a", "/field/a/1.wav",
-    )  # fmt: skip
+    assert (dog.offset, dog.cut) == (62.5, msgspec.UNSET)
+    assert (recorded.id, recorded.source) == ("dog-24000", "/field/a/1.wav")
     assert crow.time is msgspec.UNSET
 
 
