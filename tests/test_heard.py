@@ -131,6 +131,7 @@ def test_people_read_the_names_of_labels(streamclf, tmp_path):
     page = tmp_path / "page.html"
     streamclf("report", "--store", store, "-o", page, "--since", "2026-03-23")
     assert page.read_text(encoding="utf-8").count("Clock alarm") >= 3
+    assert "  Clock alarm  " in streamclf("heard", "--store", store, "--format", "text").out
     assert "clock_alarm" in streamclf("heard", "--store", store, "--format", "csv").out
 
 

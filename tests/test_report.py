@@ -101,7 +101,7 @@ def test_a_page_tells_what_when_how_loud_and_what_was_missed(report):
     assert page.texts[:3] == ["Heard: Fri 20 Mar to Thu 26 Mar 2026", "What was heard",
                               "Fri 20 Mar to Thu 26 Mar 2026"]  # fmt: skip
     assert (
-        "Events | 28 | Different sounds | 1 | Hours of audio | 168 | Audio missing | 10 min 00 s"
+        "Events | 28 | Different sounds | 1 | Audio heard | 168 h | Audio missing | 10 min 00 s"
         in told
     )
     assert "dog | 28 | 0.17 | 0.9 | 0.90 | Thu 26 Mar, 07:06" in told

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -42,15 +42,25 @@ RAVEN_HEADER = (
 _encode = msgspec.json.Encoder().encode
 
 
-def event_lines(events: Iterable[StoredEvent], form: RowFormat) -> Iterator[str]:
-    """Write events as lines of a format, with its header."""
+def event_lines(
+    events: Iterable[StoredEvent], form: RowFormat, shown: Mapping[str, str]
+) -> Iterator[str]:
+    """Write events as lines of a format, with its header.
+
+    Args:
+        events: The events.
+        form: The format.
+        shown: Names of labels that people read, for text.
+    """
     if form == "csv":
         yield EVENT_COLUMNS
     if form == "raven":
         yield RAVEN_HEADER
-    write = _LINES[form]
     for number, event in enumerate(events, 1):
-        yield write(event, number)
+        if form == "text":
+            yield _text(event, shown.get(event.label, event.label))
+        else:
+            yield _LINES[form](event, number)
 
 
 def _csv(event: StoredEvent, number: int) -> str:
@@ -114,7 +124,7 @@ def _end_s(event: StoredEvent) -> float:
     return max(event.elapsed / event.sample_rate, event.onset_s)
 
 
-def _text(event: StoredEvent, number: int) -> str:
+def _text(event: StoredEvent, name: str) -> str:
     moment = event.time
     when = "(no time)" if moment is None else f"{moment:%Y-%m-%d %H:%M:%S}"
     if event.offset_s is None:
@@ -123,7 +133,7 @@ def _text(event: StoredEvent, number: int) -> str:
         length = f"{event.offset_s - event.onset_s:.1f} s"
         length += "?" if event.state == "cut" else ""
     at = "" if event.recording is None else f" at {event.onset_s:.1f} s"
-    label = one_line(event.label)
+    label = one_line(name)
     place = f"{one_line(event.stream)}{at}"
     return f"{when:<19}  {length:>8}  {event.highest_score:.2f}  {label:<20}  {place}"
 
@@ -138,7 +148,6 @@ _LINES: dict[RowFormat, Callable[[StoredEvent, int], str]] = {
     "jsonl": _json,
     "audacity": _audacity,
     "raven": _raven,
-    "text": _text,
 }
 
 

@@ -171,7 +171,7 @@ def _facts(
         "title": title,
         "n_events": n_events,
         "n_labels": len(rates),
-        "hours": _hours(sum(heard.values())),
+        "heard": _length(sum(heard.values())),
         "n_sources": len(heard),
         "missing": format_length(sum(each.seconds for each in missing)) if missing else "nothing",
         "labels": _label_rows(rates[:N_LABELS], read_display_names(connection)),
@@ -197,8 +197,8 @@ def _facts(
     }
 
 
-def _hours(hours: float) -> str:
-    return f"{hours:,.0f}" if hours >= 10 else f"{hours:.1f}"
+def _length(hours: float) -> str:
+    return f"{hours:,.0f} h" if hours >= 10 else format_length(hours * 3600)
 
 
 def _per_hour(rate: float | None) -> str:
@@ -386,7 +386,7 @@ def _coverage(
         rows.append(
             {
                 "name": shown[name],
-                "hours": _hours(totals[name]),
+                "heard": _length(totals[name]),
                 "bars": [
                     {"x": start, "width": length, "part": part}
                     for start, length, part in _join_equal(cells)
