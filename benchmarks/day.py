@@ -141,6 +141,7 @@ def spend_day(folder: Path, arguments: argparse.Namespace, mounted: bool) -> Non
             if mounted and n_filled < 3 and chance.random() < 0.02:
                 fill(folder, 12)
                 n_filled += 1
+                time.sleep(4)  # what waited in memory is written now; a kill would lose it
             hours = elapsed_h(folder / "day.db")
             if len(hours) == len(FAULTS) and min(hours.values()) >= arguments.hours:
                 last = True

@@ -175,15 +175,18 @@ def command_line() -> str:
 
 
 def configuration() -> str:
-    """The page of all settings of `listen`."""
-    (listen,) = (each for each in commands() if each.name == "listen")
+    """The page of all settings of `listen` and `serve`."""
+    every = {each.name: each for each in commands()}
+    listen = every["listen"]
     lines = [
         "# Configuration",
         "",
         NOTE,
         "",
-        "Each option of `streamclf listen` may stand in a settings file or in the environment. "
-        "[Always on](../how-to/always-on.md) says where the file is and how to check it.",
+        "Each option of `streamclf listen` and `streamclf serve` may stand in a settings file or "
+        "in the environment. [Always on](../how-to/always-on.md) says where the file is and how to "
+        "check it. One file may be for both commands: each leaves out, in a line, what only the "
+        "other one has.",
         "",
         "The command line wins over the environment, the environment over the file, and the file "
         "over the default. `-` and `_` mean the same in a key.",
@@ -199,6 +202,7 @@ def configuration() -> str:
                     f"| `{option.key}` | `{name}` | {_cell(option.value)} | {option.default} | "
                     f"{_cell(option.help)} |"
                 )
+    lines += _source_tables(every["serve"], {option.key for option in listen.options})
     lines += [
         "",
         "`STREAMCLF_CONFIG` names the settings file, as `--config` does. Two variables are no "
@@ -206,6 +210,39 @@ def configuration() -> str:
         "`ORT_DISABLE_TELEMETRY=0` leaves ONNX Runtime's reports to its makers switched on.",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _source_tables(serve: Command, known: set[str]) -> Iterator[str]:
+    """The section of the tables that `serve` reads, for what is not said of `listen` already."""
+    from streamclf.cli.source_tables import FOR_ALL
+
+    keys = {option.key for option in serve.options} - {"", "config", "help", "check"}
+    left_out = sorted(known - keys - {"", "config", "help"})
+    for_all = sorted(key.replace("_", "-") for key in FOR_ALL)
+    yield from (
+        "",
+        "## Sources of `serve`",
+        "",
+        "`streamclf serve` reads a table `[[sources]]` for each source. What stands above the "
+        "tables holds for all sources, and a key in a table wins over it. The environment and the "
+        "command line win over both.",
+        "",
+        "| key in a table | value | meaning |",
+        "|---|---|---|",
+        "| `url` | text | URL, or sim:FILE; it is called `source` above the tables. Without `url` "
+        "and `device` the source is the default microphone. |",
+    )
+    for option in serve.options:
+        if option.key in keys - known:
+            yield f"| `{option.key}` | {_cell(option.value)} | {_cell(option.help)} |"
+    yield from (
+        "",
+        "Every other key of `serve` may stand in a table, except those that hold for the whole "
+        f"process: {', '.join(f'`{key}`' for key in for_all)}. `port` is kept for the page, which "
+        "is not there yet.",
+        "",
+        f"Only `listen` has {', '.join(f'`{key}`' for key in left_out)}.",
+    )
 
 
 def _examples() -> dict[type[json_records.JsonRecord], json_records.JsonRecord]:

@@ -192,7 +192,8 @@ def test_settings_of_a_page_are_taken_by_the_program(page, tmp_path, streamclf):
         file = tmp_path / "file.toml"
         file.write_text(code, encoding="utf-8")
         option = "--thresholds" if re.search(r"(?m)^on = ", code) else "--config"
-        result = streamclf("config", "--check", option, file)
+        command = ["serve"] if "[[sources]]" in code else ["config"]
+        result = streamclf(*command, "--check", option, file)
         assert result.code == 0, result.err
 
 

@@ -204,6 +204,7 @@ def test_the_command_line_wins_over_a_table_and_a_table_over_the_file(streamclf,
 def test_keys_above_hold_for_the_sources_that_they_make_sense_for(streamclf, box, scene):
     path = box(
         'speed = 0\nappend = true\nrotate = "daily"\nno-reconnect = true\nclips-limit = "1GB"\n'
+        "clips-days = 30\nclips-min = 5\n"
         f'{TABLE}name = "a"\nurl = "sim:{scene}"\n{TABLE}name = "b"\nurl = "sim:{scene}"\n'
         f'output = ["b.csv"]\n{TABLE}name = "c"\nurl = "rtsp://me:secret@127.0.0.1:1/cam"\n'
     )

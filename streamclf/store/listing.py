@@ -36,7 +36,7 @@ class StoredEvent:
         state: ``open`` while it sounds; ``cut`` if its run ended without warning.
         elapsed: Samples of its run so far.
         verdict: What somebody said of it last.
-        clip: Path of its clip below the clips' folder; None if there is none.
+        clip: Path of its clip; None if there is none.
     """
 
     row: int
@@ -87,7 +87,7 @@ SELECT events.id, sources.name, recordings.path, models.name || ' ' || models.ve
        highest_score, short, events.state, runs.first_position + runs.elapsed_samples,
        (SELECT verdict FROM reviews WHERE event_id = events.id
         ORDER BY reviewed_us DESC, reviews.id DESC LIMIT 1),
-       (SELECT path FROM clips WHERE event_id = events.id AND gone_us IS NULL)
+       (SELECT folder || '/' || path FROM clips WHERE event_id = events.id AND gone_us IS NULL)
 FROM events
 JOIN runs ON runs.id = events.run_id
 JOIN sources ON sources.id = events.source_id

@@ -31,7 +31,8 @@ CREATE TABLE models (
     id INTEGER PRIMARY KEY,
     name TEXT NOT NULL,
     version TEXT NOT NULL,
-    sha256 TEXT NOT NULL UNIQUE
+    sha256 TEXT NOT NULL UNIQUE,
+    display_names TEXT NOT NULL DEFAULT '{{}}'    -- JSON object: label -> name shown to people
 );
 CREATE TABLE recordings (
     id INTEGER PRIMARY KEY,
@@ -101,7 +102,8 @@ CREATE TABLE levels (                   -- a row a minute in which something was
     PRIMARY KEY (run_id, position)
 ) WITHOUT ROWID;
 CREATE INDEX levels_by_minute ON levels (minute_us);
-CREATE INDEX levels_by_hour ON levels ({LOCAL_HOUR_OF_MINUTE}, run_id, minute_us, heard_samples);
+CREATE INDEX levels_by_hour ON levels
+    ({LOCAL_HOUR_OF_MINUTE}, run_id, minute_us, utc_offset_min, heard_samples);
 CREATE TABLE clips (                    -- a row outlives its file
     id INTEGER PRIMARY KEY,
     event_id INTEGER NOT NULL UNIQUE REFERENCES events ON DELETE CASCADE,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 import threading
 import time
@@ -222,9 +223,14 @@ class StoreSink(Sink):
         self._opening += [
             (_SOURCE, {"name": source, "calibration_db": self.calibration_db}),
             (
-                "INSERT OR IGNORE INTO models (name, version, sha256) VALUES (:name, :version, "
-                ":sha256)",
-                {"name": model.name, "version": model.version, "sha256": model},
+                "INSERT OR IGNORE INTO models (name, version, sha256, display_names) "
+                "VALUES (:name, :version, :sha256, :display_names)",
+                {
+                    "name": model.name,
+                    "version": model.version,
+                    "sha256": model,
+                    "display_names": json.dumps(dict(stream.display_names)),
+                },
             ),
         ]
         if recording:

@@ -1,0 +1,1 @@
+"""The page: what was heard and what sounds now, for any browser."""
