@@ -382,6 +382,22 @@ def test_a_hangup_reads_the_file_anew(start, endless, tmp_path, piece):
         assert (elapsed, missing) == (heard, 0)
 
 
+def test_a_file_that_is_gone_ends_no_source(start, endless, tmp_path):
+    """An editor may rename it for a moment; no option names the user's own file."""
+    own = tmp_path / "config" / "streamclf" / "streamclf.toml"
+    own.parent.mkdir(parents=True)
+    endless().rename(own)
+    environment = {**os.environ, "XDG_CONFIG_HOME": str(tmp_path / "config")}
+    serving = start(env=environment)
+    serving.until("listening")
+    serving.until("listening")
+    own.rename(tmp_path / "moved.toml")
+    serving.process.send_signal(signal.SIGHUP)
+    assert f"error: {own}: cannot be read: no such file or directory; " in serving.until("stay")
+    assert serving.end(signal.SIGTERM) == 130
+    assert set(runs_of(tmp_path / "box.db")) == {"yard", "hall"}
+
+
 def test_a_second_one_on_the_same_store_is_refused(start, streamclf, endless, tmp_path):
     path = endless()
     serving = start("--config", path)
