@@ -25,19 +25,19 @@ CREATE TABLE events (
     onset INTEGER NOT NULL,             -- position of its first sample
     offset INTEGER,                     -- position after its last sample; NULL: it still sounds
     short INTEGER NOT NULL DEFAULT 0,   -- found in audio shorter than the model's window
-    state TEXT NOT NULL CHECK (state IN ('open', 'ended', 'cut')),
+    state TEXT NOT NULL CHECK (state IN ('open', 'ended', 'cut')),   -- cut: it ends with its run
     UNIQUE (run_id, label, onset)
 );
-INSERT INTO "events" VALUES(1,1,1,'dog',1782880250000000,1782880250500000,0,1795687278093045,0.7,0.7,0,500,0,'ended');
-INSERT INTO "events" VALUES(2,1,1,'dog',1782880251500000,1782880252000000,0,1795687278093105,0.7,0.7,1500,2000,0,'ended');
-INSERT INTO "events" VALUES(3,2,1,'cat',1782880251000000,NULL,0,1795687278093211,0.6,0.6,1000,NULL,0,'open');
+INSERT INTO "events" VALUES(1,1,1,'dog',1782880250000000,1782880250500000,0,1795687664880148,0.7,0.7,0,500,0,'ended');
+INSERT INTO "events" VALUES(2,1,1,'dog',1782880251500000,1782880252000000,0,1795687664880211,0.7,0.7,1500,2000,0,'ended');
+INSERT INTO "events" VALUES(3,2,1,'cat',1782880251000000,NULL,0,1795687664880307,0.6,0.6,1000,NULL,0,'open');
 CREATE TABLE gaps (                     -- audio that is known to be missing
     id INTEGER PRIMARY KEY,
     run_id INTEGER NOT NULL REFERENCES runs ON DELETE CASCADE,
     position INTEGER NOT NULL,
     n_samples INTEGER NOT NULL,
     begun_us INTEGER,
-    cause TEXT NOT NULL
+    cause TEXT NOT NULL                 -- one or two words: overflow, device lost, ...
 );
 INSERT INTO "gaps" VALUES(1,1,1000,500,1782880251000000,'overflow');
 CREATE TABLE levels (                   -- a row a minute in which something was heard
@@ -76,12 +76,12 @@ CREATE TABLE reviews (                  -- what somebody said of an event; the n
 INSERT INTO "reviews" VALUES(1,1,2,'right',NULL);
 CREATE TABLE runs (                     -- one model over one stream, from its begin to its end
     id INTEGER PRIMARY KEY,
-    token TEXT NOT NULL UNIQUE,
+    token TEXT NOT NULL UNIQUE,         -- its name; live, that behind the @ in ids of events
     source_id INTEGER NOT NULL REFERENCES sources,
     model_id INTEGER NOT NULL REFERENCES models,
     recording_id INTEGER REFERENCES recordings,   -- NULL: live
-    writer TEXT NOT NULL,               -- the process that writes it, see `streamclf.store.writers`
-    sample_rate INTEGER NOT NULL,
+    writer TEXT NOT NULL,               -- the process that writes it; import: it is from lines
+    sample_rate INTEGER NOT NULL,       -- in Hz, of all positions and lengths of the run
     first_position INTEGER NOT NULL,
     begun_us INTEGER,                   -- when its first sample sounded
     utc_offset_min INTEGER,
@@ -90,10 +90,11 @@ CREATE TABLE runs (                     -- one model over one stream, from its b
     gap_samples INTEGER NOT NULL DEFAULT 0,
     rows_lost INTEGER NOT NULL DEFAULT 0,         -- events that could not be written in time
     state TEXT NOT NULL CHECK (state IN ('open', 'ended', 'cut'))
-                                        -- cut: its process was killed, or its recording not ended
+                                        -- open: it goes on; cut: its process was killed, or its
+                                        -- recording not heard to its end, or nothing says that
 );
-INSERT INTO "runs" VALUES(1,'r1',1,1,NULL,'20261126T100118Z-ce299aa3',1000,0,1782880250000000,0,2500,2000,500,0,'ended');
-INSERT INTO "runs" VALUES(2,'r2',1,1,NULL,'20261126T100118Z-ce299aa3',1000,0,1782880250000000,0,2500,2500,0,0,'open');
+INSERT INTO "runs" VALUES(1,'r1',1,1,NULL,'20261126T100744Z-b7f5dd3e',1000,0,1782880250000000,0,2500,2000,500,0,'ended');
+INSERT INTO "runs" VALUES(2,'r2',1,1,NULL,'20261126T100744Z-b7f5dd3e',1000,0,1782880250000000,0,2500,2500,0,0,'open');
 INSERT INTO "runs" VALUES(3,'r3',1,1,1,'x',8000,0,NULL,NULL,0,0,0,0,'ended');
 CREATE TABLE sources (
     id INTEGER PRIMARY KEY,
