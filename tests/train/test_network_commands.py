@@ -9,6 +9,8 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from cases import do_least
+
 from train import wavemsnet
 from train.cli.network_command import main
 from train.run_folder.run import RunFolder
@@ -18,9 +20,9 @@ pytestmark = pytest.mark.train
 
 @pytest.fixture(autouse=True)
 def narrow(monkeypatch):
-    """Hidden layers of 64 instead of 4,096, and statistics of a single batch."""
+    """Hidden layers of 64 instead of 4,096, and as little beside the steps as can be."""
     monkeypatch.setattr(wavemsnet, "N_HIDDEN", 64)
-    monkeypatch.setattr("train.loop.fit.N_BATCHES", 1)
+    do_least(monkeypatch)
 
 
 @pytest.fixture
