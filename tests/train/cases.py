@@ -6,7 +6,6 @@ import re
 from pathlib import Path
 
 import numpy as np
-import pytest
 
 import train
 from train.datasets.prepared import REGRESSION, Clip, ClipSet
@@ -24,17 +23,6 @@ CASES = {
     for variant, recipe in system.variants().items()
 }
 SECONDS = (0.3, 6.0, 1.1, 4.2)
-
-
-def do_least(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let runs of large networks do little beside their steps.
-
-    Statistics of a single batch, responses of learned filters to sines of a single phase, and two
-    crops of a clip by the published protocol: what a command leaves behind has the same shape.
-    """
-    monkeypatch.setattr("train.loop.fit.N_BATCHES", 1)
-    monkeypatch.setattr("train.run_folder.learned_filters.N_PHASES", 1)
-    monkeypatch.setattr("train.nets.inference.N_CROPS", 2)
 
 
 def make_clips(system) -> ClipSet:

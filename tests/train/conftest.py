@@ -22,7 +22,7 @@ try:
 except ModuleNotFoundError:
     pass  # each module here skips itself, and says why
 else:
-    from graphs import MadeNoises, TracedGraphs
+    from graphs import MadeNoises, TracedGraphs, run_few_crops
 
     import train.audio.mixtures
     import train.audio.tracks
@@ -94,7 +94,10 @@ def made_noises() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def quick_runs(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leave out what takes toy runs most of their time: pictures.
+    """Leave out what takes toy runs most of their time.
+
+    Responses of learned filters are measured by sines of a single phase, and the published protocol
+    takes two crops of a clip: what a command leaves behind has the same shape.
 
     A test that looks at pictures is marked ``pictures``; `test_network_contract` draws those of
     each network. Nor is coverage measured in the processes that a test starts: it is of the
@@ -103,6 +106,9 @@ def quick_runs(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) 
     for name in ("COVERAGE_PROCESS_START", "COVERAGE_PROCESS_CONFIG"):
         monkeypatch.delenv(name, raising=False)
     command = sys.modules.get("train.cli.network_command")
+    if "train.evaluation.clip_accuracy" in sys.modules:
+        monkeypatch.setattr("train.evaluation.clip_accuracy.run_crops", run_few_crops)
+        monkeypatch.setattr("train.run_folder.learned_filters.N_PHASES", 1)
     if command is not None and request.node.get_closest_marker("pictures") is None:
         monkeypatch.setattr(command, "draw_run", lambda run, system, network: None)
 

@@ -1,10 +1,11 @@
-"""What takes a toy run its time, made once: graphs of networks, and noises."""
+"""What takes a toy run its time: made once, as graphs and noises are, or less of it."""
 
 from __future__ import annotations
 
 import copy
 import functools
 import hashlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ from torch import nn
 
 from export.graph.export_graph import make_graph
 from train.audio.noise import make_noise
+from train.datasets.prepared import ClipSet
+from train.nets.inference import WindowLogits, run_crops
 from train.pocket_parts.mel_power import make_noises
 
 
@@ -36,12 +39,17 @@ class TracedGraphs:
         path = self.folder / f"{name}.onnx"
         with FileLock(path.with_suffix(".lock")):
             if not path.exists():
-                with pytest.MonkeyPatch.context() as patch:
-                    registry, read_once = registry_reader()
-                    patch.setattr(registry, "from_torchlib", read_once)
-                    graph = make_graph(network, window_samples, output)
+                graph = trace(network, window_samples, output)
                 path.write_bytes(graph.SerializeToString())
         return onnx.load(path)
+
+
+def trace(network: nn.Module, window_samples: int, output: str) -> onnx.ModelProto:
+    """`make_graph` in less time."""
+    registry, read_once = registry_reader()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(registry, "from_torchlib", read_once)
+        return make_graph(network, window_samples, output)
 
 
 @functools.cache
@@ -85,6 +93,13 @@ class MadeNoises:
         if name not in self._made:
             self._made[name] = make_noises(front_end, sample_rate, device)
         return self._made[name].clone()
+
+
+def run_few_crops(network: nn.Module, clips: ClipSet, crops: Callable) -> WindowLogits:
+    """`train.nets.inference.run_crops`, of which the usual ten are two."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("train.nets.inference.N_CROPS", 2)
+        return run_crops(network, clips, crops)
 
 
 def describe_network(network: nn.Module, *more: object) -> str:

@@ -13,7 +13,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from cases import CASES, SYSTEMS, do_least
+from cases import CASES, SYSTEMS
 
 from export.card.run_card import make_card
 from train import envnet, envnetv2, imitate, wavemsnet
@@ -90,10 +90,10 @@ def commands_of(path: Path) -> list[str]:
 
 @pytest.fixture
 def train(make_esc, tmp_path, monkeypatch):
-    """Train on a few tones, with narrow hidden layers and as little beside the steps as can be."""
+    """Train on a few tones, with narrow hidden layers and statistics of a single batch."""
     for module in (envnet, envnetv2, wavemsnet):
         monkeypatch.setattr(module, "N_HIDDEN", 16)
-    do_least(monkeypatch)
+    monkeypatch.setattr("train.loop.fit.N_BATCHES", 1)
     data = make_esc(folds=3, per_class=1, seconds=0.5)
 
     def run(network, save, *options):
