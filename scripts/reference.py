@@ -129,7 +129,7 @@ def _option(parameter: Any) -> Option:
     if parameter.secondary_opts:
         names += f" / {', '.join(parameter.secondary_opts)}"
     default = parameter.default
-    has_default = default is not None and default is not False and default != ()
+    has_default = default is not None and default is not False and default not in ((), "")
     long_names = [name for name in parameter.opts if name.startswith("--")]
     return Option(
         usage=shown if is_argument else names if is_flag else f"{names} {shown}",
@@ -217,7 +217,8 @@ def _source_tables(serve: Command, known: set[str]) -> Iterator[str]:
     """The section of the tables that `serve` reads, for what is not said of `listen` already."""
     from streamclf.cli.source_tables import FOR_ALL
 
-    keys = {option.key for option in serve.options} - {"", "config", "help", "check"}
+    keys = {option.key for option in serve.options}
+    keys -= {"", "config", "help", "check", "set-password"}
     left_out = sorted(known - keys - {"", "config", "help"})
     for_all = sorted(key.replace("_", "-") for key in FOR_ALL)
     yield from (
@@ -234,13 +235,14 @@ def _source_tables(serve: Command, known: set[str]) -> Iterator[str]:
         "and `device` the source is the default microphone. |",
     )
     for option in serve.options:
-        if option.key in keys - known:
+        if option.key in keys - known - {*for_all}:
             yield f"| `{option.key}` | {_cell(option.value)} | {_cell(option.help)} |"
     yield from (
         "",
         "Every other key of `serve` may stand in a table, except those that hold for the whole "
-        f"process: {', '.join(f'`{key}`' for key in for_all)}. `port` is kept for the page, which "
-        "is not there yet.",
+        f"process: {', '.join(f'`{key}`' for key in for_all)}.",
+        "",
+        "`port` is the page's: 8787, or 0 for no page. `listen` has `web` in its place.",
         "",
         f"Only `listen` has {', '.join(f'`{key}`' for key in left_out)}.",
     )
