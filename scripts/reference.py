@@ -4,9 +4,9 @@
     python scripts/reference.py --check    names them and ends with exit code 1
 
 The pages: the command line and the configuration, from the commands; JSON Lines and their schemas,
-from the types that write them; the tables of the store, from the statements that make them; the
-public names of Python, with their modules; a page for each bundled model, from the card in its
-file.
+from the types that write them; the API of the page, likewise; the tables of the store, from the
+statements that make them; the public names of Python, with their modules; a page for each bundled
+model, from the card in its file.
 """
 
 from __future__ import annotations
@@ -522,6 +522,13 @@ def _code(usage: str) -> str:
     return "`" + usage.replace("|", "\\|") + "`"
 
 
+def openapi() -> str:
+    """The description of the API of the page, from the types that write its answers."""
+    from streamclf.web.description import openapi
+
+    return json.dumps(openapi(), indent=2) + "\n"
+
+
 def pages() -> dict[Path, str]:
     """Every page that is written here, by its path."""
     reference = DOCS / "reference"
@@ -531,6 +538,7 @@ def pages() -> dict[Path, str]:
         reference / "json-lines.md": json_lines(),
         reference / "store.md": store_tables(),
         reference / "api.md": python_names(),
+        reference / "openapi.json": openapi(),
     }
     made |= {reference / "schema" / f"{kind}.json": text for kind, text in schemas().items()}
     return made | {DOCS / "models" / f"{file}.md": model_page(file) for file in MODELS}
