@@ -145,7 +145,7 @@ def _write(path: Path, keys: Keys) -> None:
 
 
 def _give_to_owner_of(folder: Path, file: int) -> None:
-    """Give a file that root has made to the owner of its folder: a service has a user of its own."""
+    """Give what root has made to the owner of its folder: a service has a user of its own."""
     if hasattr(os, "geteuid") and os.geteuid() == 0:
         owner = folder.stat()
         os.fchown(file, owner.st_uid, owner.st_gid)
