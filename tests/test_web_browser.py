@@ -127,7 +127,8 @@ def test_keys_review_and_a_review_survives_a_restart(serve):
         for key in "jj":
             await browser.ask(press(key))
         assert await browser.ask("document.activeElement.id") == "event-3"
-        await browser.ask(press("j") + press("y").join(["; ", ""]))
+        await browser.ask(press("j"))
+        await browser.ask(press("y"))
         await browser.until(f"{tags.format(2)} === 'right'")
         await browser.ask(press("y"))
         await browser.until(f"{tags.format(2)} === ''")
@@ -173,17 +174,17 @@ def test_all_of_it_works_without_script(serve):
     async def look(browser: Chromium, address: str) -> None:
         await browser.go(address + "/events")
         await browser.ask("document.querySelector('#event-2 [data-act=right]').click()")
-        await browser.until("document.body.innerText.includes('1 event marked as right.')")
+        await browser.until("document.body?.innerText.includes('1 event marked as right.')")
         await browser.ask("document.querySelector('#event-4 [name=id]').click()")
         await browser.ask("document.querySelector('#event-3 [name=id]').click()")
         await browser.ask("document.querySelector('#actions [value=wrong]').click()")
-        await browser.until("document.body.innerText.includes('2 events marked as wrong.')")
+        await browser.until("document.body?.innerText.includes('2 events marked as wrong.')")
         await browser.ask("document.querySelector('#event-4 .more').open = true; 0")
         await browser.ask("document.querySelector('#event-4 .was input[name=label]').value = 'owl'")
         await browser.ask("document.querySelector('#event-4 .was button').click()")
-        await browser.until("document.body.innerText.includes('it was owl')")
+        await browser.until("document.body?.innerText.includes('it was owl')")
         await browser.go(address + "/day")
         await browser.ask("document.querySelector('td a[href*=\"label=dog\"]').click()")
-        await browser.until("document.body.innerText.includes('Only dog, Today')")
+        await browser.until("document.body?.innerText.includes('Only dog, Today')")
 
     see(serve, look, size=PHONE, script=False)
