@@ -12,7 +12,7 @@ from streamclf.cli.arguments import with_command
 from streamclf.cli.help_text import PANELS
 from streamclf.cli.main import app
 
-COMMANDS = "listen file devices calibrate info bench verify config".split()
+COMMANDS = "listen serve file heard report devices calibrate info bench verify config".split()
 
 
 def sections(text: str) -> dict[str, list[str]]:

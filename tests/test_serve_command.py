@@ -204,6 +204,7 @@ def test_the_command_line_wins_over_a_table_and_a_table_over_the_file(streamclf,
 def test_keys_above_hold_for_the_sources_that_they_make_sense_for(streamclf, box, scene):
     path = box(
         'speed = 0\nappend = true\nrotate = "daily"\nno-reconnect = true\nclips-limit = "1GB"\n'
+        "clips-days = 30\nclips-min = 5\n"
         f'{TABLE}name = "a"\nurl = "sim:{scene}"\n{TABLE}name = "b"\nurl = "sim:{scene}"\n'
         f'output = ["b.csv"]\n{TABLE}name = "c"\nurl = "rtsp://me:secret@127.0.0.1:1/cam"\n'
     )
@@ -337,6 +338,22 @@ def test_a_hangup_reads_the_file_anew(start, endless, tmp_path, piece):
     assert serving.end(signal.SIGTERM) == 130
     for ((_, elapsed, heard, missing),) in runs_of(tmp_path / "box.db").values():
         assert (elapsed, missing) == (heard, 0)
+
+
+def test_a_file_that_is_gone_ends_no_source(start, endless, tmp_path):
+    """An editor may rename it for a moment; no option names the user's own file."""
+    own = tmp_path / "config" / "streamclf" / "streamclf.toml"
+    own.parent.mkdir(parents=True)
+    endless().rename(own)
+    environment = {**os.environ, "XDG_CONFIG_HOME": str(tmp_path / "config")}
+    serving = start(env=environment)
+    serving.until("listening")
+    serving.until("listening")
+    own.rename(tmp_path / "moved.toml")
+    serving.process.send_signal(signal.SIGHUP)
+    assert f"error: {own}: cannot be read: no such file or directory; " in serving.until("stay")
+    assert serving.end(signal.SIGTERM) == 130
+    assert set(runs_of(tmp_path / "box.db")) == {"yard", "hall"}
 
 
 def test_a_second_one_on_the_same_store_is_refused(start, streamclf, endless, tmp_path):
