@@ -12,9 +12,7 @@ from streamclf.cli.arguments import with_command
 from streamclf.cli.help_text import PANELS
 from streamclf.cli.main import app
 
-COMMANDS = (
-    "listen serve file heard report devices calibrate info bench verify config store".split()
-)
+COMMANDS = "listen serve file heard report devices calibrate info bench verify config store".split()
 GROUPED = [f"store {name}" for name in ("import", "export", "check", "vacuum")]
 
 
