@@ -20,7 +20,7 @@ import pytest
 import toys
 from stored import RATE, block, change, faults, hear_event, hear_gap, made_stream, rows
 
-from streamclf.core.records import EventBegan, SoundEvent
+from streamclf.core.records import EventBegan, EventOngoing, SoundEvent
 from streamclf.sinks import json_records
 from streamclf.sinks.jsonl import JsonLinesSink
 from streamclf.sinks.lines import PrintedLines
@@ -336,8 +336,9 @@ def write_random_runs(path: Path, seed: int, n_runs: int = 6) -> None:
                 position = hear_event(sink, position, n_samples, chance.choice(["dog", "a-b@c"]),
                                       score)  # fmt: skip
             if chance.random() < 0.5:
-                sink.write(EventBegan("cut", position, 0.5, position))
                 sink.hear(block(position, 1234))
+                sink.write(EventBegan("cut", position, 0.5, position + 600))
+                sink.write(EventOngoing("cut", position, 0.75, position + 1200))
             sink.close()
             began += timedelta(hours=7, milliseconds=chance.randrange(1000))
 
