@@ -4,8 +4,9 @@
     python scripts/reference.py --check    names them and ends with exit code 1
 
 The pages: the command line and the configuration, from the commands; JSON Lines and their schemas,
-from the types that write them; the public names of Python, with their modules; a page for each
-bundled model, from the card in its file.
+from the types that write them; the tables of the store, from the statements that make them; the
+public names of Python, with their modules; a page for each bundled model, from the card in its
+file.
 """
 
 from __future__ import annotations
@@ -336,6 +337,68 @@ def _kind_of(field: dict[str, Any]) -> str:
     return str(field["type"])
 
 
+def store_tables() -> str:
+    """The page of the store's tables, from the comments of the statements that make them."""
+    from streamclf.store import schema
+
+    statements = "".join(schema.MIGRATIONS)
+    lines = [
+        "# Store",
+        "",
+        NOTE,
+        "",
+        f"The store is one SQLite file, here in version {schema.VERSION} "
+        "(`PRAGMA user_version`). Any program that reads SQLite may ask it while streamclf writes "
+        "it. [The store](../explanation/store.md) says what it promises, and "
+        "[how to look after it](../how-to/store.md).",
+        "",
+        *_dedent_paragraphs(schema.__doc__ or ""),
+    ]
+    made = re.finditer(
+        r"^CREATE TABLE (\w+) \(([^\n]*)\n(.*?)^\)", statements, re.MULTILINE | re.DOTALL
+    )
+    for name, about, body in (table.groups() for table in made):
+        lines += ["", f"## {name}", ""]
+        if about.strip():
+            lines += [f"{_sentence(about)}.", ""]
+        lines += ["| column | type | meaning |", "|---|---|---|"]
+        lines += [
+            f"| `{column}` | {kind} | {_cell(note)} |" for column, kind, note in _columns(body)
+        ]
+    return "\n".join(lines) + "\n"
+
+
+def _columns(body: str) -> Iterator[tuple[str, str, str]]:
+    """The columns of a table: name, type, and comment, which may go on in the lines below it."""
+    rows: list[list[str]] = []
+    for line in body.splitlines():
+        declared, _, note = line.partition("--")
+        words = declared.split()
+        if words and words[0].islower():
+            refers = re.search(r"REFERENCES (\w+)", declared)
+            kind = words[1].strip(",") + (f", row of [{refers[1]}](#{refers[1]})" if refers else "")
+            rows.append([words[0], kind, note.strip()])
+        elif not words and rows:
+            rows[-1][2] = f"{rows[-1][2]} {note.strip()}".strip()
+        for further in re.findall(r", (\w+) (?:REAL|INTEGER|TEXT)\b", declared):
+            rows.append([further, words[1].strip(","), note.strip()])
+    for column, kind, note in rows:
+        yield column, kind, note
+
+
+def _sentence(comment: str) -> str:
+    text = comment.strip().removeprefix("--").strip()
+    return text[:1].upper() + text[1:]
+
+
+def _dedent_paragraphs(text: str) -> Iterator[str]:
+    """The paragraphs of a docstring but the first, with code as Markdown writes it."""
+    for number, paragraph in enumerate(text.strip().split("\n\n")[1:]):
+        if number:
+            yield ""
+        yield paragraph.replace("\n", " ").replace("``", "`")
+
+
 def python_names() -> str:
     """The page of the public names; mkdocstrings puts their docstrings into it."""
     lines = [
@@ -464,6 +527,7 @@ def pages() -> dict[Path, str]:
         reference / "command-line.md": command_line(),
         reference / "configuration.md": configuration(),
         reference / "json-lines.md": json_lines(),
+        reference / "store.md": store_tables(),
         reference / "api.md": python_names(),
     }
     made |= {reference / "schema" / f"{kind}.json": text for kind, text in schemas().items()}

@@ -321,6 +321,20 @@ def test_names_are_found_as_people_write_them(ask):
             find_sources(store, [nothing])
 
 
+def test_labels_are_found_by_the_names_that_people_read(ask):
+    store = ask(
+        Run("yard", MONDAY, 1, [("alarm", 0), ("dog", 0)],
+            display_names={"alarm": "Smoke alarm, beeping", "dog": "Dog", "cat": "Cat"}),
+    )  # fmt: skip
+    for name in ("Smoke alarm, beeping", "alarm", "smoke-alarm beeping", "Alarm"):
+        assert find_labels(store, [name]) == ("alarm",)
+    assert find_labels(store, ["Dog,smoke alarm beeping"]) == ("dog", "alarm")
+    with pytest.raises(UsageError, match=r"did you mean dog\?"):
+        find_labels(store, ["Doge"])
+    with pytest.raises(UsageError, match="no event of this name"):
+        find_labels(store, ["Cat"])
+
+
 def test_every_label_is_listed_once(ask):
     store = ask(Run("yard", MONDAY, 60, [(name, n) for n in range(3) for name in ("b", "a", "é")]))
     assert list_labels(store) == ["a", "b", "é"]

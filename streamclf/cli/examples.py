@@ -143,7 +143,7 @@ STORE_CHECK = """
 Examples:
   streamclf store check                     your store
   streamclf store check field.db            another one
-  streamclf store check --clips heard       and whether its clips are there
+  streamclf store check --clips             and whether its clips are there
 """
 
 STORE_VACUUM = """

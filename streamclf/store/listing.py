@@ -60,6 +60,16 @@ class StoredEvent:
     clip: str | None
 
     @property
+    def stream(self) -> str:
+        """Name of the stream, the same that `listen` and `file` write: a recording's path."""
+        return self.source if self.recording is None else self.recording
+
+    @property
+    def folder(self) -> str | None:
+        """Name of the source that a recording belongs to; None for a live stream."""
+        return None if self.recording is None else self.source
+
+    @property
     def id(self) -> str:
         """Identifier, the same that `listen` and `file` write in their lines."""
         name = event_id(self.label, self.onset)

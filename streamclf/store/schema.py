@@ -42,12 +42,12 @@ CREATE TABLE recordings (
 );
 CREATE TABLE runs (                     -- one model over one stream, from its begin to its end
     id INTEGER PRIMARY KEY,
-    token TEXT NOT NULL UNIQUE,
+    token TEXT NOT NULL UNIQUE,         -- its name; live, that behind the @ in ids of events
     source_id INTEGER NOT NULL REFERENCES sources,
     model_id INTEGER NOT NULL REFERENCES models,
     recording_id INTEGER REFERENCES recordings,   -- NULL: live
-    writer TEXT NOT NULL,               -- the process that writes it, see `streamclf.store.writers`
-    sample_rate INTEGER NOT NULL,
+    writer TEXT NOT NULL,               -- the process that writes it; import: it is from lines
+    sample_rate INTEGER NOT NULL,       -- in Hz, of all positions and lengths of the run
     first_position INTEGER NOT NULL,
     begun_us INTEGER,                   -- when its first sample sounded
     utc_offset_min INTEGER,
@@ -56,7 +56,8 @@ CREATE TABLE runs (                     -- one model over one stream, from its b
     gap_samples INTEGER NOT NULL DEFAULT 0,
     rows_lost INTEGER NOT NULL DEFAULT 0,         -- events that could not be written in time
     state TEXT NOT NULL CHECK (state IN ('open', 'ended', 'cut'))
-                                        -- cut: its process was killed, or its recording not ended
+                                        -- open: it goes on; cut: its process was killed, or its
+                                        -- recording not heard to its end, or nothing says that
 );
 CREATE TABLE events (
     id INTEGER PRIMARY KEY,
@@ -72,7 +73,7 @@ CREATE TABLE events (
     onset INTEGER NOT NULL,             -- position of its first sample
     offset INTEGER,                     -- position after its last sample; NULL: it still sounds
     short INTEGER NOT NULL DEFAULT 0,   -- found in audio shorter than the model's window
-    state TEXT NOT NULL CHECK (state IN ('open', 'ended', 'cut')),
+    state TEXT NOT NULL CHECK (state IN ('open', 'ended', 'cut')),   -- cut: it ends with its run
     UNIQUE (run_id, label, onset)
 );
 CREATE INDEX events_by_onset ON events (onset_us);
@@ -88,7 +89,7 @@ CREATE TABLE gaps (                     -- audio that is known to be missing
     position INTEGER NOT NULL,
     n_samples INTEGER NOT NULL,
     begun_us INTEGER,
-    cause TEXT NOT NULL
+    cause TEXT NOT NULL                 -- one or two words: overflow, device lost, ...
 );
 CREATE INDEX gaps_by_run ON gaps (run_id, position);
 CREATE INDEX gaps_by_time ON gaps (begun_us);

@@ -1,16 +1,25 @@
-"""What takes a toy run its time, made once: graphs of networks and the noises of pocket."""
+"""What takes a toy run its time: made once, as graphs and noises are, or less of it."""
 
 from __future__ import annotations
 
+import copy
+import functools
 import hashlib
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import onnx
+import pytest
 import torch
 from filelock import FileLock
 from torch import nn
 
 from export.graph.export_graph import make_graph
+from train.audio.noise import make_noise
+from train.datasets.prepared import ClipSet
+from train.nets.inference import WindowLogits, run_crops
 from train.pocket_parts.mel_power import make_noises
 
 
@@ -30,24 +39,67 @@ class TracedGraphs:
         path = self.folder / f"{name}.onnx"
         with FileLock(path.with_suffix(".lock")):
             if not path.exists():
-                path.write_bytes(make_graph(network, window_samples, output).SerializeToString())
+                graph = trace(network, window_samples, output)
+                path.write_bytes(graph.SerializeToString())
         return onnx.load(path)
 
 
+def trace(network: nn.Module, window_samples: int, output: str) -> onnx.ModelProto:
+    """`make_graph` in less time."""
+    registry, read_once = registry_reader()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(registry, "from_torchlib", read_once)
+        return make_graph(network, window_samples, output)
+
+
+@functools.cache
+def registry_reader() -> tuple[type, staticmethod]:
+    """The exporter's registry of operators, and how to read it once a process, not once a trace.
+
+    It takes a fifth of the time of a short trace. Imported here, as few tests trace anything.
+    """
+    from torch.onnx._internal.exporter._registration import ONNXRegistry
+
+    return ONNXRegistry, staticmethod(functools.cache(ONNXRegistry.from_torchlib))
+
+
 class MadeNoises:
-    """`make_noises` that makes the same noises once: they are most of pocket's shortest runs."""
+    """Noises that are made once a process: they are most of the shortest runs.
+
+    What is handed out is a copy, and a generator goes on as if it had drawn them.
+    """
 
     def __init__(self) -> None:
         self._made: dict[str, torch.Tensor] = {}
+        self._waveforms: dict[str, tuple[np.ndarray, dict[str, Any]]] = {}
+
+    def make_noise(
+        self, random: np.random.Generator, n_samples: int, sample_rate: int
+    ) -> np.ndarray:
+        """`train.audio.noise.make_noise`, made now or before."""
+        name = f"{random.bit_generator.state} {n_samples} {sample_rate}"
+        if name not in self._waveforms:
+            noise = make_noise(random, n_samples, sample_rate)
+            self._waveforms[name] = noise, copy.deepcopy(random.bit_generator.state)
+        noise, state = self._waveforms[name]
+        random.bit_generator.state = state
+        return noise.copy()
 
     def make_noises(
         self, front_end: nn.Module, sample_rate: int, device: torch.device
     ) -> torch.Tensor:
-        """The noises, made now or before."""
+        """`train.pocket_parts.mel_power.make_noises`, made now or before."""
         name = describe_network(front_end, sample_rate, str(device))
         if name not in self._made:
             self._made[name] = make_noises(front_end, sample_rate, device)
         return self._made[name].clone()
+
+
+def run_few_crops(network: nn.Module, clips: ClipSet, crops: Callable) -> WindowLogits:
+    """`train.nets.inference.run_crops`, of which the usual ten are two."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("train.nets.inference.N_CROPS", 2)
+        return run_crops(network, clips, crops)
 
 
 def describe_network(network: nn.Module, *more: object) -> str:
