@@ -4,9 +4,9 @@
     python scripts/reference.py --check    names them and ends with exit code 1
 
 The pages: the command line and the configuration, from the commands; JSON Lines and their schemas,
-from the types that write them; the tables of the store, from the statements that make them; the
-public names of Python, with their modules; a page for each bundled model, from the card in its
-file.
+from the types that write them; the API of the page, likewise; the tables of the store, from the
+statements that make them; the public names of Python, with their modules; a page for each bundled
+model, from the card in its file.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from streamclf.sinks import json_records
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 NOTE = "<!-- Written by scripts/reference.py: change the code, not this page. -->"
-GROUPS = ("Calibrator", "Source", "Model", "Events", "Output", "Screen", "Logging", "Other")
+GROUPS = ("Calibrator", "Source", "Model", "Events", "Output", "Screen", "Page", "Logging", "Other")
 NAMES = {
     "Functions": "detect classify score listen",
     "What they return": "Event Answer ScoreTable",
@@ -129,7 +129,7 @@ def _option(parameter: Any) -> Option:
     if parameter.secondary_opts:
         names += f" / {', '.join(parameter.secondary_opts)}"
     default = parameter.default
-    has_default = default is not None and default is not False and default != ()
+    has_default = default is not None and default is not False and default not in ((), "")
     long_names = [name for name in parameter.opts if name.startswith("--")]
     return Option(
         usage=shown if is_argument else names if is_flag else f"{names} {shown}",
@@ -217,7 +217,8 @@ def _source_tables(serve: Command, known: set[str]) -> Iterator[str]:
     """The section of the tables that `serve` reads, for what is not said of `listen` already."""
     from streamclf.cli.source_tables import FOR_ALL
 
-    keys = {option.key for option in serve.options} - {"", "config", "help", "check"}
+    keys = {option.key for option in serve.options}
+    keys -= {"", "config", "help", "check", "set-password"}
     left_out = sorted(known - keys - {"", "config", "help"})
     for_all = sorted(key.replace("_", "-") for key in FOR_ALL)
     yield from (
@@ -234,13 +235,14 @@ def _source_tables(serve: Command, known: set[str]) -> Iterator[str]:
         "and `device` the source is the default microphone. |",
     )
     for option in serve.options:
-        if option.key in keys - known:
+        if option.key in keys - known - {*for_all}:
             yield f"| `{option.key}` | {_cell(option.value)} | {_cell(option.help)} |"
     yield from (
         "",
         "Every other key of `serve` may stand in a table, except those that hold for the whole "
-        f"process: {', '.join(f'`{key}`' for key in for_all)}. `port` is kept for the page, which "
-        "is not there yet.",
+        f"process: {', '.join(f'`{key}`' for key in for_all)}.",
+        "",
+        "`port` is the page's: 8787, or 0 for no page. `listen` has `web` in its place.",
         "",
         f"Only `listen` has {', '.join(f'`{key}`' for key in left_out)}.",
     )
@@ -520,6 +522,13 @@ def _code(usage: str) -> str:
     return "`" + usage.replace("|", "\\|") + "`"
 
 
+def openapi() -> str:
+    """The description of the API of the page, from the types that write its answers."""
+    from streamclf.web.description import openapi
+
+    return json.dumps(openapi(), indent=2) + "\n"
+
+
 def pages() -> dict[Path, str]:
     """Every page that is written here, by its path."""
     reference = DOCS / "reference"
@@ -529,6 +538,7 @@ def pages() -> dict[Path, str]:
         reference / "json-lines.md": json_lines(),
         reference / "store.md": store_tables(),
         reference / "api.md": python_names(),
+        reference / "openapi.json": openapi(),
     }
     made |= {reference / "schema" / f"{kind}.json": text for kind, text in schemas().items()}
     return made | {DOCS / "models" / f"{file}.md": model_page(file) for file in MODELS}

@@ -52,10 +52,15 @@ def tone_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session", autouse=True)
 def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Keep what tests write out of the user's folders, in the processes that they start too."""
+    """Keep what tests write out of the user's folders, in the processes that they start too.
+
+    And let `serve` show no page where a test does not ask for one.
+    """
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
         patch.setenv("XDG_DATA_HOME", str(tmp_path_factory.mktemp("data")))
+        # Several tests run at once, and each would want the usual port.
+        patch.setenv("STREAMCLF_PORT", "0")
         yield
 
 
@@ -80,6 +85,12 @@ def streamclf(capfd: pytest.CaptureFixture[str]) -> Callable[..., CommandResult]
         return CommandResult(code, captured.out, captured.err)
 
     return run
+
+
+@pytest.fixture
+def on_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the dashboard find a terminal that suits it."""
+    monkeypatch.setattr("streamclf.dashboard.options._lacking", lambda: "")
 
 
 @pytest.fixture

@@ -282,12 +282,12 @@ def test_a_clip_tells_when_its_first_sample_sounded(tmp_path, zone):
         assert recording.started == started + timedelta(seconds=1.5)
 
 
-def test_clips_need_a_folder(streamclf, write_wav, tone_model):
+def test_clips_need_a_folder(streamclf, write_wav, tone_model, on_terminal):
     path = write_wav(toys.tone(440, 2), "a.wav")
     result = streamclf("file", path, "--model", tone_model, "--clips", path)
     assert result.code == 2
     assert result.err.endswith("a.wav: is a file, clips need a folder: name one\n")
-    result = streamclf("file", path, "--model", tone_model, "--clips", "x", "--web")
+    result = streamclf("file", path, "--model", tone_model, "--clips", "x", "--ui")
     assert result.code == 2
     assert (
         "--output, --scores, --clips, --stats, --store and --format cannot go with the"

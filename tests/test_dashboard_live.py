@@ -1,37 +1,25 @@
-"""The real program in a real terminal (tmux), and in a browser, with real audio."""
+"""The real program in a real terminal (tmux), with real audio."""
 
 from __future__ import annotations
 
-import asyncio
-import base64
-import io
 import json
 import os
 import re
 import shlex
 import shutil
-import signal
-import socket
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 
-import aiohttp
 import audio_server
-import av
 import numpy as np
 import pytest
 import soundfile
 import toys
 
-from streamclf.dashboard.widgets.palette import palette
-
 PATIENCE_S = 60
-CHROMIUM = next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
-)
 pytestmark = pytest.mark.slow
 no_tmux = pytest.mark.skipif(shutil.which("tmux") is None, reason="tmux is missing")
 
@@ -190,86 +178,6 @@ def test_fresh_leaves_the_saved_settings_as_they_are(tmp_path, tone_model, write
         settings = json.loads(saved.read_text())
         assert settings["thresholds"] == {"tones": pytest.approx(0.55)}
         assert settings["view"] == "spectrogram"
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here")
-def test_web_shows_the_dashboard_in_a_browser(tmp_path, tone_model, write_wav):
-    path, port = write_wav(toys.tone(1000, 120)), free_port()
-    arguments = ["listen", "--source", f"sim:{path}", "--model", str(tone_model)]
-    log = tmp_path / "server.log"
-    # A file and not a pipe: the server would stand still once a pipe that nobody reads is full.
-    with log.open("w") as output:
-        server = subprocess.Popen(
-            [sys.executable, "-m", "streamclf", *arguments, "--web", str(port)],
-            env=home(tmp_path), stdout=output, stderr=output, start_new_session=True,
-        )  # fmt: skip
-    try:
-        asyncio.run(until_it_shows(palette()[-1], f"http://127.0.0.1:{port}", tmp_path))
-    finally:
-        os.killpg(server.pid, signal.SIGINT)
-        server.wait(timeout=PATIENCE_S)
-    assert f"http://127.0.0.1:{port}" in log.read_text()
-
-
-async def until_it_shows(colour: str, address: str, folder: Path) -> None:
-    """Open a page in Chromium, and wait until a good part of it has a colour."""
-    profile = folder / "chromium"
-    options = ["--headless", "--no-sandbox", "--disable-gpu", "--window-size=1200,800"]
-    browser = await asyncio.create_subprocess_exec(
-        CHROMIUM, *options, f"--user-data-dir={profile}", "--remote-debugging-port=0",
-        "about:blank", stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
-    try:
-        # Chromium draws without a GPU: 13 s of two idle cores, and the other tests want them too.
-        async with asyncio.timeout(2 * PATIENCE_S), aiohttp.ClientSession() as session:
-            while not (await is_up(session, address) and (profile / "DevToolsActivePort").exists()):
-                await asyncio.sleep(0.2)
-            port = (profile / "DevToolsActivePort").read_text().split()[0]
-            async with session.get(f"http://127.0.0.1:{port}/json") as answer:
-                (page, *_) = [p for p in await answer.json() if p["type"] == "page"]
-            async with session.ws_connect(page["webSocketDebuggerUrl"], max_msg_size=0) as socket:
-                await command(socket, "Page.navigate", url=address)
-                wanted = [int(colour[i : i + 2], 16) for i in (1, 3, 5)]
-                while True:
-                    shot = await command(socket, "Page.captureScreenshot")
-                    # While the page is on its way there is none.
-                    if "data" in shot:
-                        picture = decode(base64.b64decode(shot["data"]))
-                        if (np.abs(picture - wanted).max(axis=2) < 12).mean() > 0.01:
-                            return
-                    await asyncio.sleep(1.0)  # each picture takes the page's time
-    finally:
-        browser.terminate()
-        await browser.wait()
-
-
-async def is_up(session: aiohttp.ClientSession, address: str) -> bool:
-    try:
-        async with session.get(address) as answer:
-            return answer.status == 200
-    except aiohttp.ClientError:
-        return False
-
-
-async def command(socket: aiohttp.ClientWebSocketResponse, method: str, **params: object) -> dict:
-    """A command of the DevTools protocol, and its result."""
-    await socket.send_json({"id": 1, "method": method, "params": params})
-    while True:
-        answer = await socket.receive_json()
-        if answer.get("id") == 1:
-            return answer.get("result", {})
-
-
-def decode(png: bytes) -> np.ndarray:
-    """Pixels ``(height, width, 3)``."""
-    with av.open(io.BytesIO(png)) as container:
-        return next(container.decode(video=0)).to_ndarray(format="rgb24").astype(int)
 
 
 @no_tmux

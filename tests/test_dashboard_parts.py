@@ -1,7 +1,6 @@
 """What the dashboard is made of, piece by piece."""
 
 import itertools
-import os
 import tracemalloc
 from dataclasses import replace
 from pathlib import Path
@@ -28,7 +27,6 @@ from streamclf.core.records import (
 from streamclf.core.settings import Settings
 from streamclf.dashboard import saved_settings as memory
 from streamclf.dashboard.adjustments import AVERAGES_S, next_step, shift_all, shift_class
-from streamclf.dashboard.audio_columns import COLUMN_S, N_BANDS, Column, ColumnMaker, band_hz
 from streamclf.dashboard.history import AUDIO_KEPT_S, MAX_ENTRIES, AveragePoint, History
 from streamclf.dashboard.launch import apply_saved_settings, write_log
 from streamclf.dashboard.options import ScreenOptions
@@ -36,9 +34,9 @@ from streamclf.dashboard.playhead import Playhead
 from streamclf.dashboard.score_cache import ScoreCache
 from streamclf.dashboard.snapshot import measure, take_snapshot
 from streamclf.dashboard.time_series import DiskTimeSeries, TimeSeries
-from streamclf.dashboard.web import check_address, without_web
 from streamclf.dashboard.widgets.events import EventList
 from streamclf.dashboard.widgets.row_order import SteadyRows
+from streamclf.pipeline.audio_columns import COLUMN_S, N_BANDS, Column, ColumnMaker, band_hz
 
 
 def columns_of(waveform, sizes=(400,)):
@@ -388,34 +386,17 @@ def test_sizes_may_change_while_it_runs(tmp_path, tone_model):
     drive(app, script)
 
 
-def test_web_stays_on_this_machine_unless_told_twice(capsys):
-    assert check_address(None, 8787, allowed=False) == "127.0.0.1"
-    assert check_address("::1", 8787, allowed=False) == "::1"
-    with pytest.raises(UsageError, match="without a password"):
-        check_address("0.0.0.0", 8787, allowed=False)
-    assert not capsys.readouterr().err
-    assert check_address("0.0.0.0", 8787, allowed=True) == "0.0.0.0"
-    assert "ssh -L 8787:127.0.0.1:8787" in capsys.readouterr().err
-    with pytest.raises(UsageError, match="must lie between 1 and 65535"):
-        check_address(None, 0, allowed=False)
-
-
-def test_web_runs_the_same_command_line_without_the_web():
-    given = "listen --web 8787 --hop 1 --web-host=::1 --web-allow-network --web-host x --top 3"
-    assert without_web(given.split()) == "listen --hop 1 --top 3".split()
-
-
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["listen", "--web-host", "0.0.0.0"], "--web-host goes with --web"),
-        (["listen", "--web", "--no-ui"], "leave one out"),
-        (["listen", "--web", "--web-host", "0.0.0.0"], "--web-allow-network"),
+        (["listen", "--web", "--ui"], "leave one out"),
+        (["listen", "--web", "0"], "--web 0: must lie between 1 and 65535 (8787 is usual)"),
+        (["listen", "--web", "--host", "0.0.0.0"], "`streamclf serve --set-password`"),
+        (["file", "x.wav", "--web"], "`streamclf listen --web --source sim:FILE` on the page"),
         (["listen", "--ui"], "--ui needs a terminal"),
     ],
 )
 def test_options_that_cannot_work(streamclf, arguments, words):
-    assert "TEXTUAL_DRIVER" not in os.environ
     result = streamclf(*arguments)
     assert result.code == 2
     assert words in result.err
@@ -428,12 +409,11 @@ def test_a_terminal_that_cannot_move_its_cursor_gets_lines(monkeypatch):
     assert ScreenOptions().wanted(by_default=True)
     monkeypatch.setenv("TERM", "dumb")
     assert not ScreenOptions().wanted(by_default=True)
-    with pytest.raises(UsageError, match="TERM is dumb; --web"):
+    with pytest.raises(UsageError, match="TERM is dumb; listen --web"):
         ScreenOptions(ui=True).wanted(by_default=True)
 
 
-def test_the_dashboard_shows_one_recording(streamclf, write_wav, monkeypatch):
-    monkeypatch.setenv("TEXTUAL_DRIVER", "textual.drivers.headless_driver:HeadlessDriver")
+def test_the_dashboard_shows_one_recording(streamclf, write_wav, on_terminal):
     paths = [write_wav(toys.tone(440, 1), f"{i}.wav") for i in range(2)]
     result = streamclf("file", *paths, "--ui")
     assert (result.code, "shows one recording" in result.err) == (2, True)

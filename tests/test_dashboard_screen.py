@@ -22,7 +22,6 @@ from rich.cells import cell_len
 
 from streamclf.core.card import Thresholds
 from streamclf.core.records import Gap, SoundEvent, StreamStarted
-from streamclf.dashboard.audio_columns import Column
 from streamclf.dashboard.health import Health
 from streamclf.dashboard.history import MAX_ENTRIES, Entry, History
 from streamclf.dashboard.snapshot import measure, take_snapshot
@@ -40,6 +39,7 @@ from streamclf.dashboard.widgets.health import describe as describe_health
 from streamclf.dashboard.widgets.large_text import render_large
 from streamclf.dashboard.widgets.row_order import SWAP_DELAY_S, DampedRows
 from streamclf.dashboard.widgets.text import fit_exactly, fit_words, join_fitting
+from streamclf.pipeline.audio_columns import Column
 
 SCORES = st.dictionaries(st.integers(0, 5), st.integers(1, 20).map(lambda n: n / 20), max_size=6)
 MOMENTS = st.lists(st.tuples(st.integers(1, 8).map(lambda n: n / 4), SCORES), max_size=30)

@@ -160,8 +160,8 @@ def test_labels_and_selections_hold_no_answers(streamclf, scene, output):
     assert len(result.err.splitlines()) == 1
 
 
-def test_the_dashboard_gives_no_answers(streamclf, scene):
-    result = streamclf("file", scene, "--summary", "--web")
+def test_the_dashboard_gives_no_answers(streamclf, scene, on_terminal):
+    result = streamclf("file", scene, "--summary", "--ui")
     assert result.code == 2
     assert "--summary is written when a recording has ended" in result.err
 

@@ -1,10 +1,8 @@
 """Passwords and control characters never come out."""
 
 import ast
-import io
 import json
 import logging
-import sys
 from pathlib import Path
 
 import pytest
@@ -14,7 +12,6 @@ from hypothesis import strategies as st
 from streamclf.core import log
 from streamclf.core.errors import RecordingError, StreamclfError, UsageError
 from streamclf.core.redaction import mask_text, mask_url, one_line, show_safely
-from streamclf.dashboard import web
 from streamclf.dashboard.launch import write_log
 from streamclf.sources.factory import open_source
 from streamclf.sources.options import SourceOptions
@@ -114,20 +111,6 @@ def test_tracebacks_and_logs_hold_no_password(tmp_path, streamclf, monkeypatch):
     except ValueError as error:
         written = write_log(error, tmp_path / "log.txt")
     assert "rtsp://me:***@" in written.read_text()
-
-
-def test_the_web_server_shows_no_password(monkeypatch):
-    told = io.StringIO()
-    monkeypatch.setattr(sys, "stderr", told)
-    monkeypatch.setattr("textual_serve.server.Server.serve", serve_nothing)
-    web.serve(["listen", "--source", URL, "--web"], "127.0.0.1", 8787)
-    assert "Serving" in told.getvalue()
-    assert "secret" not in told.getvalue()
-
-
-def serve_nothing(server):
-    """Say what the real server says when it starts."""
-    server.console.print(f"Serving {server.command!r} on {server.public_url}")
 
 
 def test_control_characters_do_not_reach_the_terminal(streamclf, write_wav, tone_model):

@@ -398,7 +398,7 @@ def test_stop_and_close_end_the_thread(fifo):
     assert threading.active_count() <= before
 
 
-def test_what_reads_more_than_once_refuses_a_pipe(streamclf, fifo, tone_model):
+def test_what_reads_more_than_once_refuses_a_pipe(streamclf, fifo, tone_model, on_terminal):
     told = "comes through a pipe, which can be read once; {} reads more than once"
     result = streamclf("verify", fifo, "--model", tone_model)
     assert result.code == 1
@@ -406,7 +406,7 @@ def test_what_reads_more_than_once_refuses_a_pipe(streamclf, fifo, tone_model):
     result = streamclf("listen", "--source", f"sim:{fifo}", "--loop", "--model", tone_model)
     assert result.code == 1
     assert told.format("--loop") in result.err
-    result = streamclf("file", "--web", "--model", tone_model, fifo)
+    result = streamclf("file", "--ui", "--model", tone_model, fifo)
     assert result.code == 1
     assert told.format("the dashboard") in result.err
 

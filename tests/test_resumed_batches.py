@@ -194,10 +194,12 @@ def test_a_killed_batch_goes_on_to_the_same_files(write_wav, tone_model, tmp_pat
         (["-o", "{stem}.csv", "--scores", "all.npz"], "all.npz is shared by all"),
         ([], "there is none"),
         (["-o", "{stem}.csv", "--overwrite"], "--overwrite replaces it: leave one out"),
-        (["-o", "{stem}.csv", "--web"], "cannot go with the dashboard"),
+        (["-o", "{stem}.csv", "--ui"], "cannot go with the dashboard"),
     ],
 )
-def test_resume_needs_an_output_that_tells_what_is_done(streamclf, recordings, arguments, said):
+def test_resume_needs_an_output_that_tells_what_is_done(
+    streamclf, recordings, arguments, said, on_terminal
+):
     result = streamclf("file", recordings[0], "--resume", *arguments)
     assert result.code == 2
     assert said in result.err

@@ -2,13 +2,9 @@
 
 import json
 import os
-import queue
 import signal
 import socket
 import sqlite3
-import subprocess
-import sys
-import threading
 from pathlib import Path
 
 import platformdirs
@@ -17,7 +13,7 @@ import toys
 import typer
 from hypothesis import given
 from hypothesis import strategies as st
-from live_runs import PATIENCE_S
+from live_runs import PATIENCE_S, Process
 from serving import rows, runs_of
 
 from streamclf.cli import config as cli_config
@@ -152,16 +148,22 @@ TABLE = "[[sources]]\n"
         (f"{TABLE}max-gap = 1\nmax_gap = 2\n", ":5: max_gap is said already in line 4"),
         (f'{TABLE}s = """\n[[sources]]\n"""\n', ":4: s is unknown"),
         (f'{TABLE}name = """\n{TABLE}"""\n{TABLE}hopp = 1\n', ":8: hopp is unknown"),
-        ("port = 0\n", ":3: port is 0, must be a whole number from 1 to 65535"),
-        ('port = "80"\n', ":3: port is '80', must be a whole number"),
-        ("port = true\n", ":3: port is True, must be a whole number"),
+        ("port = 65536\n", ":3: --port 65536: must be from 1 to 65535, or 0 for no page"),
+        ('port = "80"\n', ':3: port is "80", must be a whole number'),
+        ("port = true\n", ":3: port is true, must be a whole number"),
+        ('port = 8787\nhost = "0.0.0.0"\n', ":4: --host 0.0.0.0: other machines can reach this"),
+        ('port = 8787\nproxy = "10.0.0.1"\n', ":4: --proxy 10.0.0.1: others can reach the page"),
+        ('base-path = "/a b"\n', ":3: --base-path /a b: must be of letters"),
+        (f"{TABLE}port = 1\n", ":4: port holds for all sources: put it above the first"),
         ("hopp = 1\n", ":3: hopp is unknown (did you mean hop?): streamclf serve --help lists"),
         ('rotate = "daily"\n', ":3: --rotate goes with --output"),
         ('hop = 0\n[[sources]]\nname = "a"\n', ":3: --hop 0.0: must be above 0"),
     ],
 )
-def test_a_mistake_is_one_line_with_its_place(streamclf, box, tmp_path, text, words):
+def test_a_mistake_is_one_line_with_its_place(streamclf, box, tmp_path, monkeypatch, text, words):
     path = box(text)
+    if "port" in text:
+        monkeypatch.delenv("STREAMCLF_PORT")
     for command in (["serve", "--check"], ["serve"]):
         result = streamclf(*command, "--config", path)
         assert result.code in (1, 2)
@@ -179,8 +181,6 @@ def test_check_is_fine_and_creates_nothing(streamclf, box, tmp_path, tone_model)
     result = streamclf("serve", "--config", path, "--check")
     assert result.code == 0
     assert result.err.splitlines() == [
-        f"streamclf: {path}:3: port 8787 is kept for the page, which is not there yet: it stays "
-        "closed",
         f"{path}: fine: a",
     ]
     assert sorted(tmp_path.rglob("*")) == before
@@ -247,8 +247,8 @@ def test_the_keys_that_a_command_leaves_are_those_that_only_the_other_has():
     keys = {name: set(cli_config.keys_of(commands[name])) for name in ("listen", "serve")}
     assert set(cli_config.OTHERS_KEYS["serve"]) == keys["listen"] - keys["serve"]
     others = set(cli_config.OTHERS_KEYS["listen"])
-    assert others - {"sources", "port"} == keys["serve"] - keys["listen"]
-    assert set(FOR_ALL) - {"port"} <= keys["serve"]
+    assert others - {"sources"} == keys["serve"] - keys["listen"]
+    assert set(FOR_ALL) <= keys["serve"]
 
 
 def test_variables_of_the_other_command_are_known(streamclf, tone_model, monkeypatch):
@@ -283,54 +283,12 @@ def test_the_line_of_a_key_is_found_in_its_table(tables, above):
 # ---------------------------------------------------------------- the process
 
 
-class Process:
-    """`streamclf serve` in a process of its own, and the lines that it says."""
-
-    def __init__(self, *arguments, **options):
-        command = [sys.executable, "-m", "streamclf", "serve", *map(str, arguments)]
-        self.process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-            text=True, **options,
-        )  # fmt: skip
-        self.said = []
-        self._lines = queue.SimpleQueue()
-        self._thread = threading.Thread(target=self._read)
-        self._thread.start()
-
-    def _read(self):
-        for line in self.process.stderr:
-            self._lines.put(line.rstrip("\n"))
-
-    def until(self, part):
-        while True:
-            self.said.append(self._lines.get(timeout=PATIENCE_S))
-            if part in self.said[-1]:
-                return self.said[-1]
-
-    def end(self, sent):
-        self.process.send_signal(sent)
-        return self.wait()
-
-    def wait(self):
-        self.process.wait(PATIENCE_S)
-        self._thread.join()
-        while not self._lines.empty():
-            self.said.append(self._lines.get())
-        return self.process.returncode
-
-    def close(self):
-        self.process.kill()
-        self.wait()
-        self.process.stdout.close()
-        self.process.stderr.close()
-
-
 @pytest.fixture
 def start():
     started = []
 
     def begin(*arguments, **options):
-        started.append(Process(*arguments, **options))
+        started.append(Process("serve", *arguments, **options))
         return started[-1]
 
     yield begin

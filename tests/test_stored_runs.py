@@ -139,9 +139,11 @@ def test_live_audio_is_remembered_as_the_same_audio_of_a_recording(
     assert began == 1
 
 
-def test_a_recording_on_the_screen_is_not_remembered(tmp_path, tone_model, streamclf, write_wav):
+def test_a_recording_on_the_screen_is_not_remembered(
+    tmp_path, tone_model, streamclf, write_wav, on_terminal
+):
     path = write_wav(toys.silence(3))
-    result = streamclf("file", path, "--web", "--store", tmp_path / "x.db", "--model", tone_model)
+    result = streamclf("file", path, "--ui", "--store", tmp_path / "x.db", "--model", tone_model)
     assert result.code == 2
     assert "--store and --format cannot go with the dashboard" in result.err
     assert not (tmp_path / "x.db").exists()

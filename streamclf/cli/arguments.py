@@ -8,6 +8,8 @@ from itertools import zip_longest
 import typer
 from typer.models import TyperInfo
 
+from streamclf.core.errors import UsageError
+
 WEB_PORT = "8787"
 BESIDE = {"config": ["listen"]}
 """Commands that ask another about its options."""
@@ -25,7 +27,16 @@ def with_command(app: typer.Typer, arguments: list[str]) -> list[str]:
 
 
 def with_port(arguments: list[str]) -> list[str]:
-    """Give ``--web`` its usual port where none follows."""
+    """Give ``--web`` its usual port where none follows.
+
+    Raises:
+        UsageError: It stands in a command that has no page.
+    """
+    if arguments[:1] == ["file"] and any(each.partition("=")[0] == "--web" for each in arguments):
+        raise UsageError(
+            "--web: the page shows what is heard live: --ui shows a recording in this terminal, "
+            "and `streamclf listen --web --source sim:FILE` on the page"
+        )
     filled = []
     for argument, following in zip_longest(arguments, arguments[1:], fillvalue=""):
         bare = argument == "--web" and not following.isdecimal()

@@ -32,15 +32,14 @@ from streamclf.core.errors import StreamclfError, UsageError
 from streamclf.core.log import say
 
 PREFIX = "STREAMCLF_"
-PORT = "port"
-"""Key of the page's port, which no option sets yet."""
 _CHECK, _TABLE = "streamclf.check", "streamclf.table"
-_NOT_IN_FILE = ("config", "help", "check")
+_NOT_IN_FILE = ("config", "help", "check", "set-password", "set_password")
+_NOT_IN_ENVIRONMENT = ("check", "set-password")
 _FILES: WeakKeyDictionary[Any, ConfigFile] = WeakKeyDictionary()
 """The settings file that each context has read."""
-_ONLY_SERVE = (SOURCES, PORT, "name", "calibration_db")
+_ONLY_SERVE = (SOURCES, "port", "name", "calibration_db")
 _ONLY_LISTEN = (
-    "duration", "raw", "scores", "stats", "ui", "web", "web_host", "web_allow_network", "fresh",
+    "duration", "raw", "scores", "stats", "ui", "web", "fresh",
 )  # fmt: skip
 OTHERS_KEYS = {
     "listen": dict.fromkeys(_ONLY_SERVE, "serve"),
@@ -57,7 +56,7 @@ class ConfiguredCommand(HelpfulCommand):
     def __init__(self, *arguments: Any, **keywords: Any) -> None:
         super().__init__(*arguments, **keywords)
         for option in _options(self):
-            if _key(option) != "check":
+            if _key(option) not in _NOT_IN_ENVIRONMENT:
                 option.envvar = PREFIX + _key(option).replace("-", "_").upper()
             option.show_envvar = False
 
@@ -110,7 +109,7 @@ def load_config(context: typer.Context, value: Path | None) -> Path | None:
 
 def _read(context: typer.Context, path: Path, options: Iterable[str]) -> ConfigFile:
     command = context.info_name or ""
-    own = (SOURCES, PORT) if command == "serve" else ()
+    own = (SOURCES,) if command == "serve" else ()
     listing = "streamclf serve --help" if command == "serve" else "streamclf config --show"
     return read_config(
         path,

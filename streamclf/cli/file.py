@@ -59,7 +59,7 @@ def file(
     for note in found.notes:
         say(note)
     screen = screen or ScreenOptions()
-    if screen.web is not None or screen.wanted(by_default=False):
+    if screen.wanted(by_default=False):
         if missing:
             raise missing[0]
         return _show_recording(screen, paths, model, settings, thresholds, outputs)
@@ -124,7 +124,7 @@ def _show_recording(
 ) -> int:
     """Show a recording in the dashboard."""
     if outputs.n_best:
-        raise UsageError("--summary is written when a recording has ended: leave out --ui, --web")
+        raise UsageError("--summary is written when a recording has ended: leave out --ui")
     return ui.show_recording(
         screen,
         paths,

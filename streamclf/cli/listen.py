@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 from streamclf.cli import screen as ui
+from streamclf.cli.page import NO_PAGE, check_page, make_hub, open_page, store_of_page
 from streamclf.cli.reports import say_found
-from streamclf.core.errors import FAILED, INTERRUPTED, OK
+from streamclf.core.errors import FAILED, INTERRUPTED, OK, UsageError
 from streamclf.core.records import Average
 from streamclf.core.settings import Settings
+from streamclf.core.standard_streams import is_terminal
 from streamclf.core.stats import describe_counts
 from streamclf.core.thresholds import ThresholdOptions
 from streamclf.dashboard.options import ScreenOptions
@@ -18,6 +24,7 @@ from streamclf.pipeline.engine import Engine
 from streamclf.runs.background_log import log_in_background
 from streamclf.runs.console import has_terminal, say
 from streamclf.runs.engine_setup import describe_engine, open_engine
+from streamclf.runs.health import ProcessHealth, SourceHealth, SourceState, live_state
 from streamclf.runs.interrupts import Interrupts
 from streamclf.runs.outputs import (
     check_clips,
@@ -29,8 +36,10 @@ from streamclf.runs.outputs import (
 from streamclf.runs.runner import run_stream
 from streamclf.runs.systemd_notifier import SystemdNotifier
 from streamclf.sinks.options import OutputOptions
+from streamclf.sources.base import Source
 from streamclf.sources.factory import open_source
 from streamclf.sources.options import SourceOptions
+from streamclf.web.options import DEFAULT_PORT, HIGHEST_PORT, PageOptions
 
 
 def listen(
@@ -40,13 +49,13 @@ def listen(
     thresholds: ThresholdOptions,
     outputs: OutputOptions,
     screen: ScreenOptions | None = None,
+    page: PageOptions = NO_PAGE,
 ) -> int:
     """Listen to a live source until it ends, or is interrupted. Returns the exit code."""
     outputs = replace(outputs, begins=True)
     check_outputs(outputs, [])
     screen = screen or ScreenOptions(ui=False)
-    if screen.web is not None:
-        return ui.serve(screen)
+    page = replace(page, port=_port_of(screen))
     # Who asks for a format asks for lines; a pipe leaves no keyboard to the dashboard.
     lines = outputs.format is not None or outputs.updates or source_options.source == "-"
     if screen.wanted(by_default=not lines):
@@ -62,8 +71,17 @@ def listen(
         say(statistics.summary())
         write_stats(outputs.stats, statistics)
         return code
+    # Who looks at the page has no use for lines in a terminal, unless they are asked for.
+    prints = lines or not page.port or not is_terminal(sys.stdout)
     with log_in_background():
-        return _listen(source_options, model, settings, thresholds, outputs)
+        if not page.port:
+            return _listen(source_options, model, settings, thresholds, outputs)
+        with store_of_page(outputs.store) as (store, keys):
+            check_page(page, keys)
+            outputs = replace(outputs, store=store)
+            return _listen(
+                source_options, model, settings, thresholds, outputs, page, keys, prints=prints
+            )
 
 
 def check_listen(
@@ -73,6 +91,7 @@ def check_listen(
     thresholds: ThresholdOptions,
     outputs: OutputOptions,
     screen: ScreenOptions | None = None,
+    page: PageOptions = NO_PAGE,
 ) -> int:
     """Check what `listen` is given, the model and the thresholds; opens and creates nothing else.
 
@@ -80,9 +99,28 @@ def check_listen(
         StreamclfError: It could not begin.
     """
     check_outputs(replace(outputs, overwrite=True, append=False), [])
+    page = replace(page, port=_port_of(screen))
+    if page.port:
+        with store_of_page(outputs.store) as (_, keys):
+            check_page(page, keys)
     engine, _ = _open_engine(model, settings, thresholds)
     check_clips(outputs, engine.card)
     return OK
+
+
+def _port_of(screen: ScreenOptions | None) -> int:
+    """The page's port; 0 for no page.
+
+    Raises:
+        UsageError: It is no port.
+    """
+    if screen is None or screen.web is None:
+        return 0
+    if not 1 <= screen.web <= HIGHEST_PORT:
+        raise UsageError(
+            f"--web {screen.web}: must lie between 1 and {HIGHEST_PORT} ({DEFAULT_PORT} is usual)"
+        )
+    return screen.web
 
 
 def _open_engine(
@@ -103,22 +141,44 @@ def _listen(
     settings: Settings,
     thresholds: ThresholdOptions,
     outputs: OutputOptions,
+    page: PageOptions = NO_PAGE,
+    keys: Path | None = None,
+    *,
+    prints: bool = True,
 ) -> int:
     duration_s = source_options.duration_s
     engine, opened = _open_engine(model, settings, thresholds)
     check_clips(outputs, engine.card)
+    hub = make_hub(page)
+    clock = ProcessHealth(outputs.store)
+    heard: list[Callable[[], SourceHealth]] = []
+
+    def describe_health() -> dict[str, Any]:
+        return clock.describe([describe() for describe in heard])
+
     with (
         open_source(source_options, settings.channel) as source,
+        open_page(page, outputs.store, keys, hub, describe_health),
         open_sinks(
             outputs,
             outputs.files,
             default="jsonl",
             live_outputs=outputs.live_outputs(say, source.stop),
+            prints=prints,
         ) as sinks,
         Interrupts(source.stop, None if has_terminal() else lambda: reopen(sinks)) as interrupts,
         SystemdNotifier(lambda: f"{source.name}: {describe_counts(engine.statistics)}") as service,
     ):
         source.on_waiting = service.alive
+        if hub is not None:
+            hub.state_of = lambda name: live_state(_state_of(source), engine)
+            sinks.append(hub.sink(source.name))
+
+        def describe_source() -> SourceHealth:
+            n_lost = sum(sink.n_lost for sink in sinks)
+            return SourceHealth.of(source.name, _state_of(source), engine, (), n_lost)
+
+        heard.append(describe_source)
 
         def say_start() -> None:
             say(f"listening to {source.name} with {describe_engine(engine, opened)}; Ctrl-C ends")
@@ -145,3 +205,7 @@ def _listen(
     if interrupts.happened:
         return INTERRUPTED
     return FAILED if any(sink.n_lost for sink in sinks) else OK
+
+
+def _state_of(source: Source) -> SourceState:
+    return "heard" if source.state in ("listening", "stalled") else "lost"

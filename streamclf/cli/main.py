@@ -27,6 +27,7 @@ from streamclf.model.options import ModelOptions
 from streamclf.runs.serve.options import ServedOptions
 from streamclf.sinks.options import OutputOptions
 from streamclf.sources.options import SourceOptions
+from streamclf.web.options import PageOptions
 
 app = typer.Typer(
     name="streamclf",
@@ -72,6 +73,7 @@ def listen(
     thresholds: ThresholdOptions,
     outputs: Annotated[OutputOptions, Fields(without=("begins", "summary", "resume"))],
     screen: ScreenOptions,
+    page: Annotated[PageOptions, Fields(without=("port",))],
     log: LogOptions,
 ) -> None:
     """Listen to a microphone (or another live source); tell sound events as they begin and end."""
@@ -80,7 +82,7 @@ def listen(
 
     run_listen = check_listen if cli_config.is_check(context) else listen_live
     screen = with_invocation(screen, context)
-    raise typer.Exit(run_listen(source, model, settings, thresholds, outputs, screen))
+    raise typer.Exit(run_listen(source, model, settings, thresholds, outputs, screen, page))
 
 
 @app.command(cls=HelpfulCommand, epilog=examples.FILE)
@@ -111,7 +113,7 @@ def file(
         OutputOptions,
         Fields(without=("updates", "append", "rotate", "clips_limit", "clips_days", "clips_min")),
     ],
-    screen: ScreenOptions,
+    screen: Annotated[ScreenOptions, Fields(without=("web",))],
     log: LogOptions,
 ) -> None:
     """Find the sound events in recordings of any length."""
@@ -143,13 +145,23 @@ def serve(
     outputs: Annotated[
         OutputOptions, Fields(without=("begins", "summary", "resume", "scores", "stats"))
     ],
+    page: PageOptions,
+    set_password: Annotated[
+        bool,
+        typer.Option(
+            "--set-password",
+            help="Only set the page's password: asked for on a terminal, else a line of standard "
+            "input.",
+            rich_help_panel="Page",
+        ),
+    ] = False,
     log: LogOptions,
 ) -> None:
     """Hear several sources day and night, and remember what they hear in a store."""
     from streamclf.cli.serve import serve as serve_sources
 
     options = (served, source, model, settings, thresholds, outputs)
-    raise typer.Exit(serve_sources(context, options, check=check))
+    raise typer.Exit(serve_sources(context, options, page, check=check, set_password=set_password))
 
 
 @app.command(

@@ -31,19 +31,6 @@ if TYPE_CHECKING:
 OpenEngine = Callable[["ModelOptions", "Settings"], "tuple[Engine, Model]"]
 
 
-def serve(options: ScreenOptions) -> int:
-    """Serve the dashboard to a browser. Returns the exit code.
-
-    Raises:
-        UsageError: The address is open to the network, or the port is none.
-    """
-    from streamclf.dashboard import web
-
-    assert options.web is not None
-    host = web.check_address(options.web_host, options.web, allowed=options.web_allow_network)
-    return web.serve(list(options.arguments), host, options.web)
-
-
 def show(
     screen: ScreenOptions,
     open_engine: OpenEngine,
@@ -144,8 +131,6 @@ def show_recording(
             "the events"
         )
     check_can_reread(paths[0], "the dashboard")
-    if screen.web is not None:
-        return serve(screen)
     code, _ = show(
         screen, open_engine, lambda device: Recording(paths[0]), model, settings, outputs,
         recording=paths[0],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any, TypeAlias
 
@@ -10,6 +11,7 @@ import typer
 
 from streamclf.cli import config as cli_config
 from streamclf.cli.config_file import ConfigFile, user_config
+from streamclf.cli.page import check_page, keys_of_page, make_hub, open_page, set_page_password
 from streamclf.cli.source_tables import SourceTable, read_source_tables
 from streamclf.core.errors import OK, StreamclfError, UsageError
 from streamclf.core.settings import Settings
@@ -22,40 +24,64 @@ from streamclf.runs.serve.server import Server
 from streamclf.sinks.options import OutputOptions
 from streamclf.sources.options import SourceOptions
 from streamclf.store.database import default_store
+from streamclf.web.options import PageOptions
 
 Groups: TypeAlias = tuple[
     ServedOptions, SourceOptions, ModelOptions, Settings, ThresholdOptions, OutputOptions
 ]
 """The options of one source."""
 _COLLECTED = "streamclf.serve.collected"
-_HIGHEST_PORT = 65_535
+_PAGE_STAYS = "warning: where the page is, and who may see it, changes at the next start alone"
 
 
-def serve(context: typer.Context, options: Groups, *, check: bool) -> int:
+def serve(
+    context: typer.Context,
+    options: Groups,
+    page: PageOptions,
+    *,
+    check: bool,
+    set_password: bool = False,
+) -> int:
     """Hear all sources of the settings until they end, or are interrupted.
 
     Args:
         context: The context of the command, which knows the settings file.
         options: Those that hold for all sources.
+        page: Where the page is, and who may see it.
         check: Whether only to check whether it could start.
+        set_password: Whether only to set the page's password.
 
     Returns:
         The exit code.
     """
-    collected: list[Groups] | None = context.meta.get(_COLLECTED)
+    collected: list[tuple[Groups, PageOptions]] | None = context.meta.get(_COLLECTED)
     if collected is not None:
-        collected.append(options)
+        collected.append((options, page))
         return OK
+    if set_password and check:
+        raise UsageError("--check and --set-password: give one of them")
     if check:
-        return _check(context, options)
+        return _check(context, options, page)
     plan = _read_plan(context, options)
+    if set_password:
+        return set_page_password(plan.writing.store)
     plan.check()
     for note in plan.notes:
         say(note)
-    return Server(plan, lambda: _read_again(context), self_check=_self_check).run()
+    hub, store = make_hub(page), plan.writing.store
+    server = Server(
+        plan,
+        lambda: _read_again(context, page),
+        self_check=_self_check,
+        view=hub.sink if hub is not None else None,
+    )
+    if hub is not None:
+        hub.state_of = server.live_state
+    with open_page(page, store, keys_of_page(store), hub, server.describe_health):
+        return server.run()
 
 
-def _check(context: typer.Context, options: Groups) -> int:
+def _check(context: typer.Context, options: Groups, page: PageOptions) -> int:
     """Check the settings and open the models; creates nothing.
 
     Raises:
@@ -64,6 +90,7 @@ def _check(context: typer.Context, options: Groups) -> int:
     try:
         plan = _read_plan(context, options)
         plan.check()
+        check_page(page, keys_of_page(plan.writing.store))
         Server(plan, lambda: plan, self_check=_self_check).check()
     except StreamclfError as error:
         raise UsageError(error) from error
@@ -82,8 +109,12 @@ def _self_check(options: ModelOptions) -> str:
     return self_check(options)
 
 
-def _read_again(context: typer.Context) -> ServePlan:
+def _read_again(context: typer.Context, page: PageOptions) -> ServePlan:
     """Read the settings file anew, with the same command line.
+
+    Args:
+        context: The context of the command.
+        page: Where the page is now.
 
     Raises:
         UsageError: The settings are wrong.
@@ -92,7 +123,11 @@ def _read_again(context: typer.Context) -> ServePlan:
         before, now = cli_config.file_of(context), cli_config.file_of(anew)
         if before is not None and now is None:  # what is left is no order to hear something else
             raise UsageError(f"{before.path}: cannot be read: no such file or directory")
-        return _read_plan(anew, _collect(anew))
+        options, wanted = _collect(anew)
+        plan = _read_plan(anew, options)
+    if wanted != page:
+        plan = replace(plan, notes=(*plan.notes, _PAGE_STAYS))
+    return plan
 
 
 def _read_plan(context: typer.Context, options: Groups) -> ServePlan:
@@ -109,14 +144,14 @@ def _read_plan(context: typer.Context, options: Groups) -> ServePlan:
         _refuse_single_source(options)
         streams = [_read_table(context, file, table) for table in tables]
     writing = WritingOptions.of(streams, default_store)
-    return ServePlan(tuple(streams), writing, tuple(_notes(file)))
+    return ServePlan(tuple(streams), writing)
 
 
 def _read_table(context: typer.Context, file: ConfigFile, table: SourceTable) -> StreamPlan:
     with cli_config.context_of_table(context, file, table) as inner:
         place = partial(_place_in_table, inner, table)
         try:
-            return StreamPlan(*_collect(inner), place=place)
+            return StreamPlan(*_collect(inner)[0], place=place)
         except UsageError as error:
             raise UsageError(place(str(error))) from error
 
@@ -134,13 +169,13 @@ def _place_in_table(context: typer.Context, table: SourceTable, message: str) ->
     return placed.replace("--source ", "url ")
 
 
-def _collect(context: typer.Context) -> Groups:
+def _collect(context: typer.Context) -> tuple[Groups, PageOptions]:
     """Let the command hand over the options of a context.
 
     Raises:
         UsageError: An option makes no sense.
     """
-    collected: list[Groups] = []
+    collected: list[tuple[Groups, PageOptions]] = []
     context.meta[_COLLECTED] = collected
     run: Callable[..., Any] = context.command.callback  # type: ignore[assignment]
     try:
@@ -149,8 +184,8 @@ def _collect(context: typer.Context) -> Groups:
         pass
     finally:
         context.meta[_COLLECTED] = None
-    (options,) = collected
-    return options
+    (found,) = collected
+    return found
 
 
 def _refuse_single_source(options: Groups) -> None:
@@ -164,19 +199,3 @@ def _refuse_single_source(options: Groups) -> None:
                 f"{flag} {given}: the settings file has sources of its own, [[sources]]: leave it "
                 "out, or name another file by --config"
             )
-
-
-def _notes(file: ConfigFile | None) -> list[str]:
-    """Check the port, and tell that nothing uses it yet.
-
-    Raises:
-        UsageError: It is no port.
-    """
-    if file is None or cli_config.PORT not in file.others:
-        return []
-    port, where = file.others[cli_config.PORT], file.place(cli_config.PORT)
-    if not isinstance(port, int) or isinstance(port, bool) or not 1 <= port <= _HIGHEST_PORT:
-        raise UsageError(
-            f"{where}: port is {port!r}, must be a whole number from 1 to {_HIGHEST_PORT}"
-        )
-    return [f"{where}: port {port} is kept for the page, which is not there yet: it stays closed"]

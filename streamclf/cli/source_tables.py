@@ -13,7 +13,8 @@ from streamclf.core.errors import UsageError
 
 SOURCES = "sources"
 FOR_ALL = (
-    "store", "port", "format", "updates", "top", "append", "overwrite", "rotate",
+    "store", "format", "updates", "top", "append", "overwrite", "rotate",
+    "port", "host", "base_path", "proxy", "public_url",
     "log_format", "log_level", "quiet",
 )  # fmt: skip
 """Keys that hold for the whole process, with ``_``."""

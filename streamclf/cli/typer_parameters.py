@@ -119,9 +119,9 @@ def grouped(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def with_invocation(screen: ScreenOptions, context: typer.Context) -> ScreenOptions:
-    """The same, with what the dashboard asks of the command line: itself, and what it named."""
+    """The same, with what the command line named."""
     given = {name for name in context.params if _is_given(context, name)}
-    return replace(screen, given=given, arguments=tuple(context.obj or ()))
+    return replace(screen, given=given)
 
 
 def _is_given(context: typer.Context, name: str) -> bool:

@@ -153,8 +153,7 @@ class Dashboard(Actions, App[int]):
             self.listener.history,
             self.playhead,
             openers.recording,
-            # For a browser, the loudspeaker would be that of the server, not of the user.
-            None if "TEXTUAL_DRIVER" in os.environ else openers.open_loudspeaker,
+            openers.open_loudspeaker,
             say,
             muted=self.saved_settings.muted,
         )

@@ -33,9 +33,9 @@ from streamclf.core.records import (
     Waveform,
 )
 from streamclf.core.unknown import Verdict, judge
-from streamclf.dashboard.audio_columns import Column, ColumnMaker
 from streamclf.dashboard.recent_audio import RecentAudio, join_pieces
 from streamclf.dashboard.time_series import DiskTimeSeries, TimeSeries
+from streamclf.pipeline.audio_columns import Column, ColumnMaker
 from streamclf.sinks.base import Sink
 
 KEPT_S = 600.0

@@ -19,12 +19,9 @@ class ScreenOptions:
 
     Attributes:
         ui: Whether to show it; None to decide by the command and the terminal.
-        web: Port of the page in a browser; None for the terminal.
-        web_host: Address of the page; None for this machine only.
-        web_allow_network: Whether other machines may reach that address.
+        web: Port of the page in a browser; None for no page.
         fresh: Whether to ignore the settings of the last session and keep them unchanged.
         given: Names of the options that the user gave.
-        arguments: Command line, which is run again for a browser.
 
     Raises:
         UsageError: The options contradict each other.
@@ -39,15 +36,7 @@ class ScreenOptions:
         "does not.",
     )
     web: int | None = option(
-        None, "--web", metavar="[PORT]", help="Show the dashboard in a browser on this machine."
-    )
-    web_host: str | None = option(
-        None, "--web-host", metavar="ADDRESS", help="Address for --web instead of 127.0.0.1."
-    )
-    web_allow_network: bool = option(
-        False,
-        "--web-allow-network",
-        help="Allow other machines to reach --web; there is no password.",
+        None, "--web", metavar="[PORT]", help="Show the page in a browser, in place of a dashboard."
     )
     fresh: bool = option(
         False,
@@ -55,17 +44,10 @@ class ScreenOptions:
         help="Ignore the settings of the last session, and do not change them.",
     )
     given: Collection[str] = ()
-    arguments: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        for name, given in [
-            ("--web-host", self.web_host is not None),
-            ("--web-allow-network", self.web_allow_network),
-        ]:
-            if given and self.web is None:
-                raise UsageError(f"{name} goes with --web")
-        if self.web is not None and self.ui is False:
-            raise UsageError("--web shows the dashboard, --no-ui does not: leave one out")
+        if self.web is not None and self.ui:
+            raise UsageError("--ui shows the dashboard, and --web the page: leave one out")
 
     def wanted(self, *, by_default: bool) -> bool:
         """Whether to show the dashboard on this terminal.
@@ -75,15 +57,12 @@ class ScreenOptions:
         """
         lacking = _lacking()
         if self.ui and lacking:
-            raise UsageError(f"--ui {lacking}; --web shows the dashboard in a browser")
-        return self.ui if self.ui is not None else by_default and not lacking
+            raise UsageError(f"--ui {lacking}; listen --web shows a page in a browser")
+        return self.ui if self.ui is not None else by_default and not lacking and self.web is None
 
 
 def _lacking() -> str:
     """Describe what the terminal lacks for the dashboard; empty if it lacks nothing."""
-    # textual-serve runs the program without a terminal, and sets this variable.
-    if "TEXTUAL_DRIVER" in os.environ:
-        return ""
     if not all(is_terminal(stream) for stream in (sys.stdin, sys.stdout, sys.stderr)):
         return "needs a terminal"
     kind = os.environ.get("TERM", "")

@@ -16,10 +16,7 @@ from streamclf.sources.microphone.loudspeaker import Loudspeaker
 
 MARGIN_S = 0.25
 """Seconds played before and after an event, so that its attack is audible."""
-NO_SOUND_IN_BROWSER = (
-    "no sound in a browser: it would come out of the machine that serves the page; "
-    "run the dashboard in a terminal there to hear it"
-)
+NO_LOUDSPEAKER = "no sound: this dashboard was opened without a loudspeaker"
 
 
 class RecordingTrack:
@@ -119,7 +116,7 @@ class Playback:
             Text that tells the user what was done.
         """
         if self._player is None:
-            return NO_SOUND_IN_BROWSER
+            return NO_LOUDSPEAKER
         if self._player.is_playing_clip:
             self._player.stop_clip()
             return "stopped"
@@ -132,7 +129,7 @@ class Playback:
     def play_event(self, entry: Entry) -> None:
         """Play an event. A recording that is being played only moves there, with its sound."""
         if self._player is None:
-            self._say(NO_SOUND_IN_BROWSER)
+            self._say(NO_LOUDSPEAKER)
         elif not (self._player.is_following and self._playhead.playing):
             self._player.play(ClipTrack(lambda: self._load(entry)))
         else:

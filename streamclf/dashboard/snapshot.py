@@ -10,8 +10,8 @@ import numpy.typing as npt
 
 from streamclf.core.card import Card, Thresholds
 from streamclf.core.unknown import Verdict
-from streamclf.dashboard.audio_columns import COLUMN_S, Column
 from streamclf.dashboard.history import AveragePoint, Entry, History
+from streamclf.pipeline.audio_columns import COLUMN_S, Column
 
 SPECTRUM_COLUMNS = 400
 TIMELINE_S = 300.0

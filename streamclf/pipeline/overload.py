@@ -78,7 +78,9 @@ class Overload:
     @property
     def hop_s(self) -> float:
         """The hop in force, in seconds."""
-        return self._steps()[self._level]
+        steps = self._steps()
+        # Another thread may ask while a new hop, with fewer steps above it, is taken over.
+        return steps[min(self._level, len(steps) - 1)]
 
     @property
     def load(self) -> float:

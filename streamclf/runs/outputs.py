@@ -159,14 +159,17 @@ def open_sinks(
     default: Format,
     bars: Bars | None = None,
     live_outputs: LiveOutputs | None = None,
+    prints: bool = True,
 ) -> Iterator[list[Sink]]:
     """Open sinks for standard output, files and scores, and close them at the end.
+
+    With ``prints=False`` nothing goes to standard output.
 
     Raises:
         UsageError: A file exists already, or there is no output at all.
         SinkError: A file cannot be created.
     """
-    to_standard_output = has_standard_output(outputs)
+    to_standard_output = prints and has_standard_output(outputs)
     sinks = open_files(outputs, files, live_outputs)
     try:
         if to_standard_output:

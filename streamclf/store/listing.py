@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
 from streamclf.core.event_id import event_id
 from streamclf.store.queries import local_time
-from streamclf.store.question import Question, Where
+from streamclf.store.question import Question, Where, marks
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +122,14 @@ def list_events(connection: sqlite3.Connection, question: Question) -> Iterator[
 def _read(connection: sqlite3.Connection, rest: str, where: Where) -> Iterator[StoredEvent]:
     for row in connection.execute(_SELECT + rest, where.values):
         yield StoredEvent(*row)
+
+
+def read_events(connection: sqlite3.Connection, rows: Sequence[int]) -> list[StoredEvent]:
+    """Read events by their rows, in that order; rows that are not there are left out."""
+    where = Where()
+    where.add(f"events.id IN ({marks(tuple(rows))})", *rows)
+    found = {event.row: event for event in _read(connection, str(where), where)}
+    return [found[row] for row in rows if row in found]
 
 
 def list_open(connection: sqlite3.Connection, question: Question) -> list[StoredEvent]:

@@ -23,8 +23,10 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path, PurePosixPath
+from typing import Literal
 
 from streamclf.core.clip_tags import CLIP_NAME
+from streamclf.core.errors import SinkError
 from streamclf.core.text_format import format_count
 from streamclf.sinks.clips.clip_file import safe_name
 from streamclf.sinks.clips.quota import is_in_place
@@ -447,6 +449,52 @@ def _delete(connection: sqlite3.Connection, result: Sweep, clip: StoredClip) -> 
     with suppress(OSError):  # others are in it
         path.parent.rmdir()
     return True
+
+
+def remove_clip(
+    connection: sqlite3.Connection, event_id: int, now_us: int
+) -> Literal["gone", "kept", "none"]:
+    """Delete the file of an event's clip because somebody asks for it, and note that it went.
+
+    Args:
+        connection: The store, inside a transaction of the caller.
+        event_id: Row of the event.
+        now_us: Now, in microseconds since 1970-01-01 UTC.
+
+    Returns:
+        ``kept`` where somebody wants the clip kept, so that it stays; ``none`` where there is no
+        file of it.
+
+    Raises:
+        SinkError: The file cannot be deleted.
+    """
+    row = connection.execute(
+        "SELECT folder, path FROM clips WHERE event_id = ? AND gone_us IS NULL", (event_id,)
+    ).fetchone()
+    if row is None:
+        return "none"
+    folder, name = Path(row[0]), row[1]
+    # A recording that was heard twice has two events and one file.
+    same = "folder = ? AND path = ? AND gone_us IS NULL"
+    (kept,) = connection.execute(f"SELECT max(kept) FROM clips WHERE {same}", row).fetchone()
+    if kept:
+        return "kept"
+    path = folder / name
+    try:
+        there = _size_in_place(folder, name, {}) is not None
+        if there:
+            path.unlink(missing_ok=True)
+    except OSError as error:
+        raise SinkError(
+            f"{path}: the clip cannot be deleted: {_reason(error)}; give yourself the rights to "
+            "write into its folder"
+        ) from error
+    connection.execute(
+        f"UPDATE clips SET gone_us = ?, gone_why = 'deleted' WHERE {same}", (now_us, *row)
+    )
+    with suppress(OSError):  # others are in it
+        path.parent.rmdir()
+    return "gone" if there else "none"
 
 
 def _note_gone(

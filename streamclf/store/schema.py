@@ -114,7 +114,7 @@ CREATE TABLE clips (                    -- a row outlives its file
     written_us INTEGER NOT NULL,
     kept INTEGER NOT NULL DEFAULT 0,    -- somebody wants it kept
     gone_us INTEGER,                    -- when its file went; NULL: it is there
-    gone_why TEXT                       -- 'limit', 'age', 'deleted' (by somebody else)
+    gone_why TEXT                       -- 'limit', 'age', 'deleted' (by somebody)
 );
 CREATE INDEX clips_there ON clips (written_us) WHERE gone_us IS NULL;
 CREATE TABLE reviews (                  -- what somebody said of an event; the newest row counts

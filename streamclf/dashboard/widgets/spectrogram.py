@@ -9,10 +9,10 @@ import numpy as np
 from rich.segment import Segment
 from rich.style import Style
 
-from streamclf.dashboard.audio_columns import N_BANDS, Column, band_hz
 from streamclf.dashboard.snapshot import Snapshot
 from streamclf.dashboard.widgets.canvas import SHADES, Canvas, two_colour_style
 from streamclf.dashboard.widgets.palette import N_SHADES
+from streamclf.pipeline.audio_columns import N_BANDS, Column, band_hz
 
 SCALE_WIDTH = 6
 

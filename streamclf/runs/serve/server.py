@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from streamclf.core.errors import FAILED, INTERRUPTED, OK, StreamclfError
 from streamclf.core.settings import Settings
@@ -19,6 +19,7 @@ from streamclf.pipeline.engine import Engine
 from streamclf.runs.background_log import log_in_background
 from streamclf.runs.console import has_terminal, say
 from streamclf.runs.engine_setup import make_engine
+from streamclf.runs.health import LiveState, ProcessHealth
 from streamclf.runs.interrupts import Interrupts
 from streamclf.runs.outputs import (
     check_clips,
@@ -84,6 +85,7 @@ class Server:
         read_plan: Reads the settings anew, for SIGHUP.
         self_check: Compares a model's provider with the CPU.
         open_plan: Opens the source of a plan; tests replace it.
+        view: Makes the sink of those who look on, by a source's name; None where nobody can.
         service: Told that the process is ready and alive.
         clock: Clock of pauses and lost audio; the system's by default.
 
@@ -99,6 +101,7 @@ class Server:
         *,
         self_check: Callable[[ModelOptions], str] = lambda options: "",
         open_plan: Callable[[StreamPlan], Source] | None = None,
+        view: Callable[[str], Sink] | None = None,
         service: SystemdNotifier | None = None,
         clock: Clock | None = None,
     ) -> None:
@@ -107,6 +110,8 @@ class Server:
         self._plan = plan
         self._read_plan = read_plan
         self._open_plan = open_plan or self._open_source
+        self._view = view
+        self._health = ProcessHealth(plan.writing.store)
         self._choosing = threading.Lock()
         self._microphone = ""  # the stream whose microphone is recorded by this process itself
         self._service = service or SystemdNotifier(self.describe)
@@ -181,6 +186,15 @@ class Server:
         states += [f"{len(ended)} ended ({', '.join(ended)})"] if ended else []
         heard = f"{format_count(len(streams), 'source')}: {', '.join(states)}"
         return f"{heard}; {counts.describe()}"
+
+    def live_state(self, name: str) -> LiveState | None:
+        """Tell how a source fares at this moment; None for one that is not heard any more."""
+        stream = self.streams.get(name)
+        return None if stream is None else stream.live_state
+
+    def describe_health(self) -> dict[str, Any]:
+        """Describe how the process and its sources fare, see `ProcessHealth.describe`."""
+        return self._health.describe([stream.health for stream in [*self.streams.values()]])
 
     def _describe_start(self) -> str:
         return (
@@ -332,6 +346,7 @@ class Server:
             hearing,
             source,
             memory,
+            view=self._view(plan.name) if self._view is not None else None,
             report=report,
             note_alive=self._alive.note,
             on_ended=self._note_end,

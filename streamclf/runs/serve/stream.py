@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
 
 from streamclf.core.errors import SourceError, StreamclfError
 from streamclf.core.records import Block, Gap
@@ -16,6 +15,7 @@ from streamclf.model.classifier import Classifier
 from streamclf.pipeline.engine import Engine
 from streamclf.runs.engine_setup import describe_engine
 from streamclf.runs.event_summary import summarise_events
+from streamclf.runs.health import LiveState, SourceHealth, SourceState, live_state
 from streamclf.runs.outputs import close_sinks
 from streamclf.runs.runner import run_stream
 from streamclf.runs.serve.plan import StreamPlan
@@ -24,8 +24,6 @@ from streamclf.sources.backoff import BackOff
 from streamclf.sources.clock import Clock, StopSignal, SystemClock
 from streamclf.sources.retried import STEADY_AFTER_S, RetriedSource
 from streamclf.store.sink import StoreSink
-
-StreamState: TypeAlias = Literal["heard", "lost", "ended", "failed"]
 
 
 @dataclass(frozen=True)
@@ -103,6 +101,7 @@ class ServedStream:
         hearing: What it is heard with at first.
         source: The source, which the stream closes.
         memory: The store's sink, which the stream closes.
+        view: Sink of those who look on, which the stream closes; None for none.
         report: Called with one line of text, without the stream's name.
         note_alive: Called with the stream whenever it has heard audio, or waits for lost audio.
         on_ended: Called with the stream, in its thread, when it has ended.
@@ -119,6 +118,7 @@ class ServedStream:
         source: RetriedSource,
         memory: StoreSink,
         *,
+        view: Sink | None = None,
         report: Callable[[str], None],
         note_alive: Callable[[ServedStream], None] = lambda stream: None,
         on_ended: Callable[[ServedStream], None] = lambda stream: None,
@@ -128,6 +128,7 @@ class ServedStream:
         self.failed = False
         self._source = source
         self._memory = memory
+        self._view = view
         self._report = report
         self._note_alive = note_alive
         self._on_ended = on_ended
@@ -150,7 +151,7 @@ class ServedStream:
         return self.hearing.plan.name
 
     @property
-    def state(self) -> StreamState:
+    def state(self) -> SourceState:
         """Whether it is heard; may be read from any thread."""
         if self._ended:
             return "failed" if self.failed else "ended"
@@ -171,6 +172,16 @@ class ServedStream:
     def statistics(self) -> Statistics:
         """Statistics over all runs, once the stream has ended."""
         return self._past
+
+    @property
+    def live_state(self) -> LiveState:
+        """How the source fares at this moment; may be read from any thread."""
+        return live_state(self.state, self._engine)
+
+    @property
+    def health(self) -> SourceHealth:
+        """How the source has fared so far; may be read from any thread."""
+        return SourceHealth.of(self.name, self.state, self._engine, [self._past], self.n_lost)
 
     def start(self) -> None:
         """Begin to listen."""
@@ -230,6 +241,8 @@ class ServedStream:
                 unused.close()
             self.hearing.close()
             self._memory.close()
+            if self._view is not None:
+                self._view.close()
             self._ended = True
             self._on_ended(self)
 
@@ -271,6 +284,7 @@ class ServedStream:
 
     def _hear(self) -> None:
         engine, sinks = self._engine, [self._memory, *self.hearing.sinks]
+        sinks += [self._view] if self._view is not None else []
         self._memory.calibration_db = self.hearing.plan.served.calibration_db
         try:
             run_stream(

@@ -1,0 +1,176 @@
+"""How a process that hears sources fares: what it heard, what it lost and why, and what is left."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+from streamclf import __version__
+from streamclf.core.stats import Statistics
+from streamclf.pipeline.engine import Engine
+
+SourceState: TypeAlias = Literal["heard", "lost", "ended", "failed"]
+
+
+@dataclass(frozen=True, slots=True)
+class LiveState:
+    """How a source fares at this moment.
+
+    Attributes:
+        state: Whether it is heard.
+        hop_s: Seconds between two windows.
+        overload: Why the hop is wider than requested; empty if it is not.
+    """
+
+    state: SourceState
+    hop_s: float
+    overload: str
+
+
+@dataclass(frozen=True, slots=True)
+class SourceHealth:
+    """How a source has fared since the process began.
+
+    Attributes:
+        name: Name of the source.
+        state: Whether it is heard now.
+        model: Name of its model.
+        model_version: Version of its model.
+        hop_s: Seconds between two windows.
+        requested_hop_s: The same, as requested.
+        overload: Why the hop is wider than requested; empty if it is not.
+        heard_s: Seconds of audio heard.
+        lost_s: Seconds of audio lost.
+        lost: Seconds of audio lost, by cause.
+        n_gaps: Number of gaps.
+        n_windows: Windows scored.
+        n_skipped: Windows left out because of overload.
+        n_events: Events found.
+        n_unwritten: Results that no output holds.
+        drift_ppm: Rate error of its clock in ppm, above 0 if it is fast; None if unknown.
+        load: Time spent in the model / audio time; above 1 it does not keep up.
+    """
+
+    name: str
+    state: SourceState
+    model: str
+    model_version: str
+    hop_s: float
+    requested_hop_s: float
+    overload: str
+    heard_s: float
+    lost_s: float
+    lost: dict[str, float]
+    n_gaps: int
+    n_windows: int
+    n_skipped: int
+    n_events: int
+    n_unwritten: int
+    drift_ppm: float | None
+    load: float
+
+    @classmethod
+    def of(
+        cls,
+        name: str,
+        state: SourceState,
+        engine: Engine,
+        past: Sequence[Statistics] = (),
+        n_unwritten: int = 0,
+    ) -> SourceHealth:
+        """Take the figures of a source; any thread may do so while it is heard.
+
+        Args:
+            name: Its name.
+            state: Whether it is heard.
+            engine: Its engine.
+            past: Statistics of the runs before the engine's present one.
+            n_unwritten: Results that no output holds.
+        """
+        runs = [*past, engine.statistics]
+        lost: dict[str, float] = {}
+        for run in runs:
+            for cause, (_, n_samples) in list(run.gaps.by_cause.items()):
+                lost[cause] = lost.get(cause, 0.0) + n_samples / run.sample_rate
+        heard_s = sum(run.audio_s for run in runs)
+        live = live_state(state, engine)
+        return cls(
+            name=name, state=state,
+            model=engine.card.name, model_version=engine.card.version,
+            hop_s=live.hop_s, requested_hop_s=engine.hop_s, overload=live.overload,
+            heard_s=round(heard_s, 3),
+            lost_s=round(sum(run.gap_samples / run.sample_rate for run in runs), 3),
+            lost={cause: round(seconds, 3) for cause, seconds in lost.items()},
+            n_gaps=sum(run.n_gaps for run in runs),
+            n_windows=sum(run.n_windows for run in runs),
+            n_skipped=sum(run.n_skipped for run in runs),
+            n_events=sum(run.n_events for run in runs),
+            n_unwritten=n_unwritten,
+            drift_ppm=_rounded(engine.statistics.drift_ppm),
+            load=round(sum(run.scoring_s for run in runs) / heard_s, 4) if heard_s else 0.0,
+        )  # fmt: skip
+
+
+def live_state(state: SourceState, engine: Engine) -> LiveState:
+    """Tell how a source fares at this moment, and how its engine keeps up."""
+    return LiveState(state, engine.overload.hop_s, engine.overload.reason)
+
+
+class ProcessHealth:
+    """Clock of a process, from its start.
+
+    Args:
+        store: The store that it writes; None for none.
+    """
+
+    def __init__(self, store: Path | None) -> None:
+        self._store = store
+        self._started = datetime.now().astimezone()
+        self._began_s = time.monotonic()
+        self._cpu_s = time.process_time()
+
+    def describe(self, sources: Sequence[SourceHealth]) -> dict[str, Any]:
+        """Describe how the process fares, in plain values that JSON can hold."""
+        uptime_s = time.monotonic() - self._began_s
+        cpu_s = time.process_time() - self._cpu_s
+        return {
+            "version": __version__,
+            "started": self._started.isoformat(timespec="seconds"),
+            "uptime_s": round(uptime_s, 1),
+            "cpu_percent": round(100 * cpu_s / uptime_s, 1) if uptime_s > 0 else 0.0,
+            "sources": [asdict(source) for source in sources],
+            "store": None if self._store is None else describe_store(self._store),
+        }
+
+
+def describe_store(store: Path) -> dict[str, Any]:
+    """Describe a store's file, and the room on its disk, in bytes; None where it is unknown."""
+    beside = [store, store.with_name(f"{store.name}-wal"), store.with_name(f"{store.name}-shm")]
+    sizes = [size for path in beside if (size := _size(path)) is not None]
+    try:
+        disk = shutil.disk_usage(store.absolute().parent)
+    except OSError:
+        disk = None
+    return {
+        "path": os.fspath(store),
+        "bytes": sum(sizes) if sizes else None,
+        "disk_free_bytes": disk.free if disk else None,
+        "disk_bytes": disk.total if disk else None,
+    }
+
+
+def _size(path: Path) -> int | None:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return None
+
+
+def _rounded(ppm: float | None) -> float | None:
+    return None if ppm is None else round(ppm, 1)

@@ -1,0 +1,444 @@
+"""The JSON API of the store, below ``/api/``: events, days, levels, labels, clips and reviews.
+
+The pages show what the same functions find. `OPERATIONS` describes it, see
+`streamclf.web.openapi`.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import TypeVar, cast
+
+import msgspec
+from aiohttp import web
+from msgspec import UNSET
+
+from streamclf.core.errors import UsageError
+from streamclf.store.browse import Entry, Position, StoredClip, find_entry, find_page
+from streamclf.store.clips import keep_clip
+from streamclf.store.days import LabelTable, count_labels, count_table, levels_of_days, list_gaps
+from streamclf.store.retention import remove_clip
+from streamclf.store.reviews import review_event
+from streamclf.web import records
+from streamclf.web.asking import ask, change, place_now, understands
+from streamclf.web.context import WebContext
+from streamclf.web.filters import Filters, read_day, read_whole
+from streamclf.web.openapi import Operation, Parameter
+from streamclf.web.words import name_label
+
+N_EVENTS, MOST_EVENTS = 50, 500
+"""Events of an answer: usually, and at most."""
+MOST_DAYS = 366
+"""Most days of one answer."""
+_Body = TypeVar("_Body")
+
+_DAY = {"type": "string", "format": "date"}
+_POSITION = {"type": "string"}
+_FILTERS = (
+    Parameter("label", "Events of this label alone.", {"type": "string"}, repeated=True),
+    Parameter("source", "Events of this source alone.", {"type": "string"}, repeated=True),
+    Parameter("date", "Events of this day, by the place's own clock.", _DAY),
+    Parameter("from", "Events from this day on.", _DAY),
+    Parameter("to", "Events up to this day, all of it.", _DAY),
+    Parameter(
+        "hour",
+        "Events of this hour of the day.",
+        {"type": "integer", "minimum": 0, "maximum": 23},
+    ),
+    Parameter(
+        "score",
+        "Events whose highest score is at least this.",
+        {"type": "number", "minimum": 0, "maximum": 1},
+    ),
+    Parameter(
+        "reviewed",
+        "Events of which this was said last; `not` for those of which nothing was said.",
+        {"type": "string", "enum": ["right", "wrong", "not"]},
+    ),
+    Parameter("clip", "1: events whose clip is there.", {"type": "string", "enum": ["0", "1"]}),
+)
+_DAYS = (
+    Parameter("date", "This day; today by default.", _DAY),
+    Parameter("from", "First day.", _DAY),
+    Parameter("to", f"Last day, at most {MOST_DAYS} days after the first.", _DAY),
+)
+
+OPERATIONS = (
+    Operation(
+        "GET",
+        "/api/events",
+        "List events, the newest first.",
+        records.EventsAnswer,
+        (
+            *_FILTERS,
+            Parameter("older", "Events before this position.", _POSITION),
+            Parameter("newer", "Events after this position, the nearest ones.", _POSITION),
+            Parameter(
+                "limit",
+                "Most events of an answer.",
+                {"type": "integer", "minimum": 1, "maximum": MOST_EVENTS, "default": N_EVENTS},
+            ),
+        ),
+    ),
+    Operation("GET", "/api/events/{id}", "Tell of one event.", records.EventAnswer, may_lack=True),
+    Operation(
+        "POST",
+        "/api/events/{id}/review",
+        "Say that an event is right or wrong, or what it was. No file moves.",
+        records.EventAnswer,
+        body=records.ReviewOrder,
+        may_lack=True,
+    ),
+    Operation(
+        "POST",
+        "/api/events/{id}/keep",
+        "Keep the clip of an event, or let it go when its time has come.",
+        records.EventAnswer,
+        body=records.KeepOrder,
+        may_lack=True,
+    ),
+    Operation(
+        "POST",
+        "/api/events/{id}/delete",
+        "Delete the clip of an event. The event itself stays.",
+        records.DeleteAnswer,
+        may_lack=True,
+    ),
+    Operation(
+        "GET",
+        "/api/days",
+        "Count events by label: by hour of one day, or by day of several.",
+        records.DaysAnswer,
+        _DAYS,
+    ),
+    Operation(
+        "GET",
+        "/api/levels",
+        "Tell how loud each hour was; of more than 15 days, each day.",
+        records.LevelsAnswer,
+        _DAYS,
+    ),
+    Operation(
+        "GET",
+        "/api/labels",
+        "List the sounds of a time, the most frequent first.",
+        records.LabelsAnswer,
+        (
+            Parameter("date", "This day; by default the last 30 days.", _DAY),
+            *_DAYS[1:],
+        ),
+    ),
+    Operation(
+        "GET",
+        "/api/clips/{id}",
+        "Tell of one clip and its event.",
+        records.ClipAnswer,
+        may_lack=True,
+    ),
+)
+"""What this module answers."""
+
+
+def add_routes(app: web.Application, context: WebContext) -> None:
+    """Add the API to the application."""
+    for operation, handler in zip(
+        OPERATIONS,
+        (
+            list_events, show_event, review, keep, delete, show_days, show_levels, show_labels,
+            show_clip,
+        ),
+        strict=True,
+    ):  # fmt: skip
+        path = operation.path.replace("{id}", r"{id:[0-9]{1,18}}")
+        app.router.add_route(operation.method, path, understands(handler))
+
+
+def _answer(record: msgspec.Struct) -> web.Response:
+    return web.Response(body=msgspec.json.encode(record), content_type="application/json")
+
+
+def record_clip(clip: StoredClip) -> records.ClipRecord:
+    """Return the record of a clip."""
+    return records.ClipRecord(
+        id=clip.row,
+        there=clip.is_there,
+        bytes=clip.n_bytes,
+        kept=clip.kept,
+        url=f"{MEDIA}/{clip.row}" if clip.is_there else UNSET,
+        gone=UNSET if clip.is_there else clip.gone_why or "deleted",
+    )
+
+
+MEDIA = "media/clips"
+"""Address of the clips' files, below the root of the pages."""
+
+
+def record_event(entry: Entry) -> records.EventRecord:
+    """Return the record of an event."""
+    event = entry.event
+    return records.EventRecord(
+        id=event.row,
+        event=event.id,
+        label=event.label,
+        name=name_label(event.label),
+        source=event.source,
+        recording=UNSET if event.recording is None else event.recording,
+        model=event.model,
+        time=UNSET if event.time is None else event.time.isoformat(timespec="milliseconds"),
+        onset=event.onset_s,
+        offset=UNSET if event.offset_s is None else event.offset_s,
+        score=round(event.highest_score, 4),
+        state=event.state,
+        verdict=UNSET if event.verdict is None else cast(records.Verdict, event.verdict),
+        said=UNSET if entry.said_label is None else entry.said_label,
+        clip=UNSET if entry.clip is None else record_clip(entry.clip),
+    )
+
+
+async def list_events(request: web.Request) -> web.Response:
+    """Answer with a page of events."""
+    filters = Filters.read(request.query)
+    older, newer = (_read_position(request, key) for key in ("older", "newer"))
+    limit = read_whole(request.query, "limit", 1, MOST_EVENTS, N_EVENTS)
+    page = await ask(
+        request,
+        lambda store: find_page(store, filters.choose(store), limit, older=older, newer=newer),
+    )
+    entries = page.entries
+    return _answer(
+        records.EventsAnswer(
+            events=[record_event(each) for each in entries],
+            older=str(entries[-1].position) if page.has_older and entries else UNSET,
+            newer=str(entries[0].position) if page.has_newer and entries else UNSET,
+        )
+    )
+
+
+def _read_position(request: web.Request, key: str) -> Position | None:
+    text = request.query.get(key)
+    return Position.read(text) if text else None
+
+
+def _number(request: web.Request) -> int:
+    return int(request.match_info["id"])
+
+
+def _no_event(number: int) -> web.HTTPNotFound:
+    return web.HTTPNotFound(text=f"The store has no event {number}.")
+
+
+async def show_event(request: web.Request) -> web.Response:
+    """Answer with one event."""
+    entry = await ask(request, lambda store: find_entry(store, _number(request)))
+    if entry is None:
+        raise _no_event(_number(request))
+    return _answer(records.EventAnswer(event=record_event(entry)))
+
+
+async def _read_body(request: web.Request, kind: type[_Body]) -> _Body:
+    """Read the body of a request.
+
+    Raises:
+        UsageError: It is no JSON, or not of this type.
+    """
+    try:
+        return msgspec.json.decode(await request.read(), type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        reason = str(error)
+        raise UsageError(f"the body is not as `{kind.__name__}` is: {reason}") from error
+
+
+async def review(request: web.Request) -> web.Response:
+    """Note what somebody says of an event."""
+    order = await _read_body(request, records.ReviewOrder)
+    return _answer(
+        records.EventAnswer(
+            event=await _change_event(
+                request,
+                lambda store, now_us: review_event(
+                    store, _number(request), order.verdict, order.label, now_us
+                ),
+            )
+        )
+    )
+
+
+async def keep(request: web.Request) -> web.Response:
+    """Keep a clip, or let it go."""
+    order = await _read_body(request, records.KeepOrder)
+    return _answer(
+        records.EventAnswer(
+            event=await _change_event(
+                request,
+                lambda store, _: keep_clip(store, _number(request), kept=order.kept),
+                "The event {} has no clip that is there.",
+            )
+        )
+    )
+
+
+async def _change_event(
+    request: web.Request,
+    step: Callable[[sqlite3.Connection, int], bool],
+    problem: str = "The store has no event {}.",
+) -> records.EventRecord:
+    number = _number(request)
+
+    def work(store: sqlite3.Connection, now_us: int) -> Entry | None:
+        return find_entry(store, number) if step(store, now_us) else None
+
+    entry = await change(request, work)
+    if entry is None:
+        raise web.HTTPNotFound(text=problem.format(number))
+    return record_event(entry)
+
+
+async def delete(request: web.Request) -> web.Response:
+    """Delete a clip."""
+    number = _number(request)
+
+    def work(store: sqlite3.Connection, now_us: int) -> tuple[str, Entry | None]:
+        result = remove_clip(store, number, now_us)
+        return result, find_entry(store, number)
+
+    result, entry = await change(request, work)
+    if entry is None:
+        raise _no_event(number)
+    return _answer(
+        records.DeleteAnswer(
+            result="gone" if result == "gone" else "kept" if result == "kept" else "none",
+            event=record_event(entry),
+        )
+    )
+
+
+def _read_days(
+    request: web.Request, store: sqlite3.Connection, n_days: int = 1
+) -> tuple[datetime, datetime]:
+    """Read the first and the last day; by default the last days up to now.
+
+    Raises:
+        UsageError: They are no days, or too many.
+    """
+    query = request.query
+    day = read_day(query, "date")
+    first, last = read_day(query, "from") or day, read_day(query, "to") or day
+    if last is None:
+        last = place_now(store).date()
+        last = max(last, first) if first is not None else last
+    if first is None:
+        first = last - timedelta(days=n_days - 1)
+    if not 0 <= (last - first).days < MOST_DAYS:
+        raise UsageError(
+            f"from {first} to {last}: must be from 1 to {MOST_DAYS} days: ask for fewer"
+        )
+    begin, end = (datetime(each.year, each.month, each.day) for each in (first, last))
+    return begin, end
+
+
+async def show_days(request: web.Request) -> web.Response:
+    """Answer with events by label and time."""
+
+    def work(store: sqlite3.Connection) -> records.DaysAnswer:
+        first, last = (each.date() for each in _read_days(request, store))
+        table = count_table(store, first, last)
+        return records.DaysAnswer(
+            first=str(first),
+            last=str(last),
+            step_hours=1 if table.step_h == 1 else 24,
+            times=[each.isoformat(timespec="minutes") for each in table.begins],
+            hours_heard=[round(each, 4) for each in table.heard_h],
+            labels=[
+                records.LabelCounts(label=label, name=name_label(label), events=counts)
+                for label, counts in zip(table.labels, table.n_events, strict=True)
+            ],
+            gaps=[
+                records.GapRecord(
+                    source=gap.source,
+                    cause=gap.cause,
+                    time=gap.begun.isoformat(timespec="seconds"),
+                    seconds=round(gap.seconds, 3),
+                )
+                for gap in list_gaps(store, first, last)
+            ],
+        )
+
+    return _answer(await ask(request, work))
+
+
+LONGEST_HOURLY_DAYS = 15
+"""Most days whose levels are told hour by hour."""
+
+
+async def show_levels(request: web.Request) -> web.Response:
+    """Answer with levels."""
+
+    def work(store: sqlite3.Connection) -> records.LevelsAnswer:
+        first, last = (each.date() for each in _read_days(request, store))
+        step_h = 1 if (last - first).days < LONGEST_HOURLY_DAYS else 24
+        return records.LevelsAnswer(
+            step_hours=1 if step_h == 1 else 24,
+            levels=[
+                records.LevelRecord(
+                    source=level.source,
+                    time=level.begun.isoformat(timespec="minutes"),
+                    laeq=_db(level.laeq),
+                    la10=_db(level.la10),
+                    la90=_db(level.la90),
+                    lamax=_db(level.lamax),
+                    hours_heard=round(level.heard_h, 4),
+                )
+                for level in levels_of_days(store, first, last, step_h=step_h)
+            ],
+        )
+
+    return _answer(await ask(request, work))
+
+
+def _db(value: float | None) -> records.Db:
+    return UNSET if value is None else round(value, 2)
+
+
+async def show_labels(request: web.Request) -> web.Response:
+    """Answer with the sounds of a time."""
+
+    def work(store: sqlite3.Connection) -> LabelTable:
+        first, last = _read_days(request, store, 30)
+        return count_labels(store, first.date(), last.date())
+
+    table = await ask(request, work)
+    return _answer(
+        records.LabelsAnswer(
+            first=str(table.first_day),
+            last=str(table.last_day),
+            hours_heard=round(table.heard_h, 4),
+            labels=[
+                records.LabelRecord(
+                    label=count.label,
+                    name=name_label(count.label),
+                    events=count.n_events,
+                    minutes=round(count.sounding_s / 60, 3),
+                    per_hour=round(count.n_events / table.heard_h, 4) if table.heard_h else UNSET,
+                    last=UNSET if count.last is None else count.last.isoformat("T", "seconds"),
+                    score=round(count.highest_score, 4),
+                )
+                for count in table.labels
+            ],
+        )
+    )
+
+
+async def show_clip(request: web.Request) -> web.Response:
+    """Answer with one clip."""
+    number = _number(request)
+
+    def work(store: sqlite3.Connection) -> Entry | None:
+        row = store.execute("SELECT event_id FROM clips WHERE id = ?", (number,)).fetchone()
+        return None if row is None else find_entry(store, row[0])
+
+    entry = await ask(request, work)
+    if entry is None or entry.clip is None:
+        raise web.HTTPNotFound(text=f"The store has no clip {number}.")
+    return _answer(records.ClipAnswer(clip=record_clip(entry.clip), event=record_event(entry)))

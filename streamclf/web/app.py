@@ -1,0 +1,56 @@
+"""The application: all pages behind one gate."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from aiohttp import web
+
+from streamclf.web import api, live, media
+from streamclf.web.connections import Connections
+from streamclf.web.context import CONTEXT, WebContext
+from streamclf.web.pages import day, events, health, login, now, sounds
+from streamclf.web.security import MAX_BODY, Gate
+
+STATIC = Path(__file__).with_name("static")
+_PAGES: tuple[Callable[[web.Application, WebContext], None], ...] = (
+    live.add_routes,
+    api.add_routes,
+    media.add_routes,
+    now.add_routes,
+    day.add_routes,
+    events.add_routes,
+    sounds.add_routes,
+    health.add_routes,
+)
+"""What adds the pages."""
+
+
+def build_app(context: WebContext, connections: Connections | None = None) -> web.Application:
+    """Make the application with all pages.
+
+    Args:
+        context: What all pages share.
+        connections: The open connections, whose time is limited; None for no limits.
+    """
+    gate = Gate(context, connections)
+    pages = web.Application(client_max_size=MAX_BODY)
+    pages.router.add_static("/static", STATIC)
+    login.add_routes(pages, context, gate)
+    for add_routes in _PAGES:
+        add_routes(pages, context)
+    app = pages
+    if base := context.options.base_path:
+        app = web.Application(client_max_size=MAX_BODY)
+        app.router.add_get(base, _show_first_page)
+        app.add_subapp(base, pages)
+    app[CONTEXT] = context
+    app.middlewares.append(gate.middleware)
+    app.on_response_prepare.append(gate.add_headers)
+    return app
+
+
+async def _show_first_page(request: web.Request) -> web.StreamResponse:
+    base = request.config_dict[CONTEXT].options.base_path
+    return web.Response(status=303, headers={"Location": f"{base.rpartition('/')[2]}/"})

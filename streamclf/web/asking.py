@@ -1,0 +1,103 @@
+"""Questions to the store from a page: a short connection each, in a thread of its own.
+
+So no page waits for another, and the event loop waits for none.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import time
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from typing import TypeAlias, TypeVar
+
+from aiohttp import web
+
+from streamclf.core.errors import StoreError, UsageError
+from streamclf.store.database import (
+    DamagedStoreError,
+    connect,
+    connect_to_read,
+    is_damage,
+    reason_of,
+    transaction,
+)
+from streamclf.store.days import place_time
+from streamclf.web.context import CONTEXT
+from streamclf.web.rendering import refuse
+
+Answer = TypeVar("Answer")
+Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+def understands(handler: Handler) -> Handler:
+    """Make a handler name the value that is wrong in an address, in place of an answer."""
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        try:
+            return await handler(request)
+        except UsageError as error:
+            text = str(error)
+            return refuse(request, 400, f"{text[:1].upper()}{text[1:]}.")
+
+    return answer
+
+
+def now() -> datetime:
+    """Return the present, with an offset."""
+    return datetime.now(UTC)
+
+
+def place_now(store: sqlite3.Connection) -> datetime:
+    """Return the present by the place's clock, without an offset."""
+    return place_time(store, now())
+
+
+async def ask(request: web.Request, question: Callable[[sqlite3.Connection], Answer]) -> Answer:
+    """Ask the store.
+
+    Args:
+        request: The request that wants to know.
+        question: Called in another thread with a connection that reads alone.
+
+    Raises:
+        StoreError: The store cannot be read.
+    """
+    return await asyncio.to_thread(_run, request, question, connect_to_read)
+
+
+async def change(request: web.Request, step: Callable[[sqlite3.Connection, int], Answer]) -> Answer:
+    """Change the store, all of it or nothing.
+
+    Args:
+        request: The request that wants it.
+        step: Called in another thread with a connection in a transaction, and the present in
+            microseconds since 1970-01-01 UTC.
+
+    Raises:
+        StoreError: The store cannot be written.
+    """
+
+    def write(connection: sqlite3.Connection) -> Answer:
+        with transaction(connection):
+            return step(connection, time.time_ns() // 1000)
+
+    return await asyncio.to_thread(_run, request, write, connect)
+
+
+def _run(
+    request: web.Request,
+    question: Callable[[sqlite3.Connection], Answer],
+    opened: Callable[..., sqlite3.Connection],
+) -> Answer:
+    path = request.config_dict[CONTEXT].store
+    connection = opened(path)
+    try:
+        return question(connection)
+    except sqlite3.DatabaseError as error:
+        if is_damage(error):
+            raise DamagedStoreError(path, reason_of(error)) from error
+        raise StoreError(f"{path}: cannot be asked now: {reason_of(error)}; try again") from error
+    finally:
+        connection.close()

@@ -1,0 +1,39 @@
+"""What all pages share: where the store is, what sounds now, how the process fares."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+
+from streamclf import __version__
+from streamclf.web.options import PageOptions
+
+
+@dataclass(frozen=True)
+class WebContext:
+    """What all pages share.
+
+    Attributes:
+        store: The store that the pages ask.
+        options: Who may see the pages, and by which names.
+        keys: File of the password and of the sessions' secret; None for no password, and for a
+            secret that lasts as long as the process.
+        hub: What sounds now; None where nothing is heard by this process.
+        health: Describes how the process fares: plain values that JSON can hold.
+        version: Version of streamclf.
+    """
+
+    store: Path
+    options: PageOptions = field(default_factory=PageOptions)
+    keys: Path | None = None
+    hub: Any = None
+    health: Callable[[], dict[str, Any]] = dict
+    version: str = __version__
+
+
+CONTEXT: web.AppKey[WebContext] = web.AppKey("context", WebContext)
+"""Key of the context in the application."""

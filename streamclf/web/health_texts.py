@@ -1,0 +1,180 @@
+"""How the process fares, in words that everyone in the house understands."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import Any, TypeAlias
+
+from streamclf.core.text_format import format_count, format_length
+
+Json: TypeAlias = Mapping[str, Any]
+Fact: TypeAlias = tuple[str, str, str]
+"""Key, name and text of a fact."""
+
+_WHY = {
+    "overflow": "the computer did not take the sound in time",
+    "overload": "the computer was too slow",
+    "source lost": "the microphone or stream was away",
+    "device lost": "the microphone was away",
+    "device changed": "another microphone was chosen",
+    "connection lost": "the connection was away",
+    "missing in the stream": "the stream left it out",
+    "left out": "it was left out",
+    "truncated": "the recording is cut short",
+    "damaged": "the recording is damaged",
+}
+STATE_WORDS = {
+    "heard": "listening",
+    "waiting": "waiting for sound",
+    "late": "no sound arrives",
+    "lost": "lost, tried again and again",
+    "ended": "ended",
+    "failed": "failed",
+}
+"""What a page says of the state of a source."""
+LEAST_DRIFT_S = 0.1
+"""Seconds a day from which on a clock counts as fast or slow."""
+LEAST_ROOM_BYTES = 500_000_000
+"""Room on a disk from which on downwards a warning is shown."""
+
+
+def explain_cause(cause: str) -> str:
+    """Say in plain words why audio was lost; a cause of which nothing is known is said itself."""
+    return _WHY.get(cause, cause)
+
+
+def format_bytes(n_bytes: float | None) -> str:
+    """Write a size for people: ``3.4 GB``, of a thousand million bytes."""
+    if n_bytes is None:
+        return "unknown"
+    size = float(n_bytes)
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if size < 1000:
+            return f"{size:.0f} {unit}" if unit == "bytes" or size >= 100 else f"{size:.1f} {unit}"
+        size /= 1000
+    return f"{size:.1f} TB"
+
+
+def format_span(seconds: float) -> str:
+    """Write a long time for people: ``4 s``, ``12 min``, ``3 h 05 min``, ``12 days 3 h``."""
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    minutes = int(seconds // 60)
+    if minutes < 60:
+        return f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    if hours < 24:
+        return f"{hours} h {minutes:02d} min"
+    days, hours = divmod(hours, 24)
+    return f"{format_count(days, 'day')} {hours} h"
+
+
+def process_facts(health: Json) -> list[Fact]:
+    """Facts of the whole process."""
+    store = health.get("store") or {}
+    facts = [
+        ("uptime", "Listening for", format_span(health.get("uptime_s", 0.0))),
+        ("since", "Since", _moment(health.get("started"))),
+        ("free", "Room on the disk", format_bytes(store.get("disk_free_bytes"))),
+        ("size", "Memory of sounds", format_bytes(store.get("bytes"))),
+        ("cpu", "Of one processor", _percent(health.get("cpu_percent", 0.0))),
+        ("version", "Version", str(health.get("version", "unknown"))),
+    ]
+    return facts if store else [fact for fact in facts if fact[0] not in ("free", "size")]
+
+
+def source_facts(source: Json) -> list[Fact]:
+    """Facts of one source."""
+    work = f"every {source['hop_s']:g} s, busy for {_percent(100 * source['load'])} of the time"
+    return [
+        ("heard", "Heard", format_span(source["heard_s"])),
+        ("events", "Sounds found", f"{source['n_events']:,}"),
+        ("lost", "Lost", describe_lost(source)),
+        ("model", "Model", f"{source['model']} {source['model_version']}".strip()),
+        ("work", "Asks its model", work),
+        ("drift", "Its clock", _describe_drift(source["drift_ppm"])),
+    ]
+
+
+def describe_lost(source: Json) -> str:
+    """Say how much audio was lost, and why."""
+    if not source["n_gaps"]:
+        return "nothing" if source["heard_s"] else "it was never heard yet"
+    causes = sorted(source["lost"].items(), key=lambda pair: -pair[1])
+    if len(causes) == 1:
+        why = explain_cause(causes[0][0])
+    else:
+        why = ", ".join(f"{explain_cause(cause)} ({format_length(s)})" for cause, s in causes)
+    return f"{format_length(source['lost_s'])} in {format_count(source['n_gaps'], 'gap')}: {why}"
+
+
+def troubles(health: Json) -> Iterator[str]:
+    """Say what somebody should look after."""
+    for source in health.get("sources", ()):
+        name = source["name"]
+        if source["state"] == "lost":
+            yield f"{name} is lost: nothing is heard of it. It is tried again and again."
+        elif source["state"] == "failed":
+            yield f"{name} has failed, and is not tried again."
+        if source["overload"]:
+            yield (
+                f"The computer is too slow for {name}: it looks every {source['hop_s']:g} s "
+                f"instead of every {source['requested_hop_s']:g} s."
+            )
+        if source["n_unwritten"]:
+            yield f"{format_count(source['n_unwritten'], 'result')} of {name} could not be written."
+    free = (health.get("store") or {}).get("disk_free_bytes")
+    if free is not None and free < LEAST_ROOM_BYTES:
+        yield f"The disk is nearly full: {format_bytes(free)} are left."
+
+
+def verdict(health: Json) -> str:
+    """Say in one sentence how it is."""
+    sources = health.get("sources", ())
+    if not sources:
+        return "Nothing is heard by this process."
+    heard = sum(source["state"] == "heard" for source in sources)
+    lost_s = sum(source["lost_s"] for source in sources)
+    lost = f"{format_length(lost_s)} of sound were lost" if lost_s else "nothing was lost"
+    if heard == len(sources):
+        who = "The source is" if heard == 1 else f"All {heard} sources are"
+    else:
+        who = f"{heard} of {format_count(len(sources), 'source')} are"
+    return f"{who} heard, and {lost} since the start."
+
+
+def health_texts(health: Json) -> dict[str, Any]:
+    """All texts of the page by their keys, so that a page can replace those that have changed."""
+    texts = {f"process/{key}": text for key, _, text in process_facts(health)}
+    for source in health.get("sources", ()):
+        name = source["name"]
+        texts[f"{name}/state"] = STATE_WORDS[source["state"]]
+        texts |= {f"{name}/{key}": text for key, _, text in source_facts(source)}
+    return {
+        "verdict": verdict(health),
+        "troubles": list(troubles(health)),
+        "states": {source["name"]: source["state"] for source in health.get("sources", ())},
+        "texts": texts,
+        "time": f"{datetime.now().astimezone():%H:%M:%S}",
+    }
+
+
+def _moment(started: str | None) -> str:
+    if started is None:
+        return "unknown"
+    moment = datetime.fromisoformat(started)
+    return f"{moment.day} {moment:%b}, {moment:%H:%M}"
+
+
+def _describe_drift(ppm: float | None) -> str:
+    if ppm is None:
+        return "not known yet"
+    seconds = abs(ppm) * 86_400 / 1e6
+    if seconds < LEAST_DRIFT_S:
+        return "right"
+    return f"{seconds:.1f} s a day {'fast' if ppm > 0 else 'slow'} ({abs(ppm):.0f} ppm)"
+
+
+def _percent(share: float) -> str:
+    return f"{share:.1f} %"

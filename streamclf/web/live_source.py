@@ -1,0 +1,298 @@
+"""State of one source as a page shows it: what sounds, what sounded, what is lost or late."""
+
+from __future__ import annotations
+
+import base64
+import threading
+import time
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from streamclf.core.records import (
+    Average,
+    Block,
+    EventBegan,
+    EventOngoing,
+    Gap,
+    Notice,
+    Result,
+    SoundEvent,
+    StreamStarted,
+)
+from streamclf.core.stats import Statistics
+from streamclf.core.unknown import judge
+from streamclf.runs.health import LiveState
+from streamclf.sinks.base import Sink
+from streamclf.web.health_texts import explain_cause
+from streamclf.web.live_audio import LiveAudio, NumberedColumn
+from streamclf.web.words import name_label
+
+Json: TypeAlias = dict[str, Any]
+"""Plain values that JSON can hold."""
+Publish: TypeAlias = Callable[[str, Json], None]
+"""Takes the kind and the data of what happened."""
+
+N_SOUNDS = 3
+LEAST_SCORE = 0.02
+"""Lowest score of a sound that is shown."""
+LONGEST_NOTICE = 500
+"""Characters of a notice, so that what is kept of them is bounded."""
+LATE_S = 5.0
+"""Seconds without audio after which a source counts as late, and its scores as old."""
+
+
+class LiveSource:
+    """State of one source.
+
+    Args:
+        name: Name of the source.
+        publish: Called with each begin, end, gap and notice.
+        lock: Lock of the hub, held for microseconds.
+        now: Returns monotonic seconds.
+
+    Attributes:
+        name: Name of the source.
+        closed: Whether nothing follows.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        publish: Publish,
+        lock: threading.RLock,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.name = name
+        self.closed = False
+        self._publish = publish
+        self._lock = lock
+        self._now = now
+        self._began_at = now()
+        self._audio = LiveAudio()
+        self._stream: StreamStarted | None = None
+        self._average: Average | None = None
+        self._heard_at: float | None = None
+        self._heard_ms: int | None = None
+        self._sample_rate = 0
+        self._open: dict[str, Json] = {}
+        self._framed = -1  # number of the column that the last frame ended with
+
+    # What follows is called in the thread of the audio.
+
+    def begin(self, stream: StreamStarted) -> None:
+        """Note the stream whose results follow; events of one before end."""
+        with self._lock:
+            self.end_events()
+            self._stream = stream
+            self._average = None
+
+    def hear(self, item: Block | Gap) -> None:
+        """Take audio or a gap."""
+        self._audio.hear(item)
+        self._sample_rate = item.sample_rate
+        if isinstance(item, Block):
+            self._heard_at = self._now()
+            self._heard_ms = round(time.time() * 1000)
+
+    def write(self, result: Result) -> None:
+        """Take a result."""
+        stream = self._stream
+        if stream is None:
+            return
+        if isinstance(result, Average):
+            self._average = result
+        elif isinstance(result, EventBegan):
+            self._begin_event(stream, result)
+        elif isinstance(result, EventOngoing):
+            with self._lock:
+                if (event := self._open.get(stream.event_id(result.id))) is not None:
+                    event["score"] = _score(result.score)
+        elif isinstance(result, SoundEvent):
+            self._end_event(stream, result)
+        elif isinstance(result, Gap):
+            at, length_s = _ms(stream.moment(result.position)), _length_s(result)
+            gap = {"source": self.name, "cause": result.cause, "why": explain_cause(result.cause)}
+            self._publish("gap", {**gap, "at": at, "length_s": length_s})
+        elif isinstance(result, Notice):
+            at, level = _ms(stream.moment(result.position)), result.level
+            message = result.message[:LONGEST_NOTICE]
+            notice = {"source": self.name, "message": message, "at": at, "level": level}
+            self._publish("notice", notice)
+
+    def end_events(self) -> None:
+        """End events whose end nobody will tell: where a run fails in the middle of them."""
+        with self._lock:
+            for event in self._open.values():
+                length_s = max(time.time() - (event["onset"] or 0) / 1000, 0.0)
+                length = None if event["onset"] is None else round(length_s, 3)
+                self._publish("ended", {**event, "length_s": length, "cut": True})
+            self._open.clear()
+
+    def _begin_event(self, stream: StreamStarted, event: EventBegan) -> None:
+        began = {**self._describe(stream, event), "score": _score(event.score)}
+        with self._lock:
+            self._open[began["id"]] = began
+            self._publish("began", began)
+
+    def _end_event(self, stream: StreamStarted, event: SoundEvent) -> None:
+        described = self._describe(stream, event)
+        length_s = (event.offset - event.onset) / stream.sample_rate
+        with self._lock:
+            begun = self._open.pop(described["id"], described)
+            # Local time becomes more exact with the audio; what was told stays as it was told.
+            ended = {**begun, "score": _score(event.score), "length_s": round(length_s, 3)}
+            self._publish("ended", {**ended, "cut": False})
+
+    def _describe(self, stream: StreamStarted, event: EventBegan | SoundEvent) -> Json:
+        return {
+            "id": stream.event_id(event.id),
+            "source": self.name,
+            "label": event.label,
+            "name": name_label(stream.display_name(event.label)),
+            "onset": _ms(stream.moment(event.onset)),
+        }
+
+    # What follows is called by whoever looks.
+
+    def draw(self) -> None:
+        """Draw the audio that has come since the last call; it takes a while."""
+        self._audio.draw()
+
+    def open_events(self) -> list[Json]:
+        """The events that sound now, the oldest first."""
+        with self._lock:
+            return [dict(event) for event in self._open.values()]
+
+    def describe(self, state: LiveState | None) -> Json:
+        """Describe level and sounds as they were drawn last, and how the source fares."""
+        described = self._describe_state(state)
+        heard = described["state"] == "heard"
+        level = self._audio.level() if heard else None
+        return {
+            "source": self.name,
+            **described,
+            "rate": self._sample_rate,
+            "level": None if level is None else round(level.db, 1),
+            "peak": None if level is None else round(level.peak_db, 1),
+            "clipped": level is not None and level.clipped,
+            "muted": level is not None and level.muted,
+            **self._judge(old=not heard),
+        }
+
+    def frame(self, state: LiveState | None) -> Json:
+        """Describe level and sounds, with the columns that have come since the last frame."""
+        self.draw()
+        columns = self._audio.columns(self._framed)
+        if columns:
+            self._framed = columns[-1].number
+        return {**self.describe(state), **_pack(columns)}
+
+    def picture(self) -> Json:
+        """The columns that are kept, for whoever comes anew."""
+        return _pack(self._audio.columns())
+
+    def _describe_state(self, state: LiveState | None) -> Json:
+        heard_at, now = self._heard_at, self._now()
+        # Nothing has come yet: it may still be on its way.
+        silent_s = now - (self._began_at if heard_at is None else heard_at)
+        told: str = state.state if state is not None else "heard"
+        if told == "heard" and heard_at is None:
+            told = "waiting"
+        if told in ("heard", "waiting") and silent_s > LATE_S:
+            told = "late"
+        return {
+            "state": told,
+            "last_heard": self._heard_ms if told not in ("heard", "waiting") else None,
+            "hop_s": state.hop_s if state is not None else None,
+            "overload": state.overload if state is not None else "",
+        }
+
+    def _judge(self, *, old: bool) -> Json:
+        """The strongest sounds, and whether the model knows what it hears."""
+        average, stream = self._average, self._stream
+        if average is None or stream is None or old or average.values.size != len(stream.labels):
+            return {"sounds": [], "verdict": None, "scored": True}
+        values = average.values
+        is_score = stream.task != "regression"
+        order = np.argsort(values)[::-1][:N_SOUNDS] if is_score else np.arange(values.size)
+        sounds = [
+            {
+                "label": label,
+                "name": name_label(stream.display_name(label)),
+                "score": round(float(values[index]), 3),
+                "above": is_score and float(values[index]) >= stream.thresholds.get(label, np.inf),
+            }
+            for index in order[:N_SOUNDS]
+            if not is_score or values[index] >= LEAST_SCORE
+            for label in [stream.labels[int(index)]]
+        ]
+        verdict = judge(average, stream.unknown)[0] if stream.unknown else "known"
+        return {"sounds": sounds, "verdict": verdict, "scored": is_score}
+
+
+class LiveSink(Sink):
+    """Sink that shows a stream's audio and results to whoever looks.
+
+    Args:
+        source: The source that it feeds.
+        on_close: Called once, when nothing follows.
+    """
+
+    def __init__(self, source: LiveSource, on_close: Callable[[], None]) -> None:
+        self._source = source
+        self._on_close = on_close
+
+    def begin(self, stream: StreamStarted) -> None:
+        """Note the stream."""
+        self._source.begin(stream)
+
+    def hear(self, item: Block | Gap) -> None:
+        """Keep the newest audio."""
+        self._source.hear(item)
+
+    def write(self, result: Result) -> None:
+        """Tell of a result."""
+        self._source.write(result)
+
+    def end(self, statistics: Statistics, *, whole: bool = True) -> None:
+        """End the events of the stream."""
+        self._source.end_events()
+
+    def close(self) -> None:
+        """End the events, and take the source off the page, unless its state is still told."""
+        if not self._source.closed:
+            self._source.end_events()
+            self._source.closed = True
+            self._on_close()
+
+
+def _pack(columns: list[NumberedColumn]) -> Json:
+    """Columns for a page: the number of each, its bands in base64, and which are missing.
+
+    Runs of numbers are written as the first number and how many follow each other.
+    """
+    runs: list[list[int]] = []
+    for each in columns:
+        if runs and runs[-1][0] + runs[-1][1] == each.number:
+            runs[-1][1] += 1
+        else:
+            runs.append([each.number, 1])
+    bands = b"".join(each.column.bands.tobytes() for each in columns)
+    missing = [each.number for each in columns if each.column.missing]
+    return {"runs": runs, "bands": base64.b64encode(bands).decode(), "missing": missing}
+
+
+def _length_s(gap: Gap) -> float:
+    return round(gap.n_samples / gap.sample_rate, 3)
+
+
+def _score(score: float) -> float:
+    return round(float(score), 3)
+
+
+def _ms(moment: datetime | None) -> int | None:
+    """Milliseconds since 1970, as scripts count; None where the time is unknown."""
+    return None if moment is None else round(moment.timestamp() * 1000)

@@ -1,0 +1,1 @@
+"""The pages: one module each, whose `add_routes` adds it to the application."""

@@ -1,0 +1,26 @@
+"""The page Health: whether all is heard, what was lost and why, and what room is left."""
+
+from __future__ import annotations
+
+import asyncio
+
+from aiohttp import web
+
+from streamclf.web.context import CONTEXT, WebContext
+from streamclf.web.health_texts import health_texts, process_facts, source_facts
+from streamclf.web.rendering import render
+
+
+def add_routes(app: web.Application, context: WebContext) -> None:
+    """Add the page."""
+    app.router.add_get("/health", show)
+
+
+async def show(request: web.Request) -> web.Response:
+    """Show how the process and its sources fare."""
+    health = await asyncio.to_thread(request.config_dict[CONTEXT].health)
+    sources = [(source, source_facts(source)) for source in health.get("sources", ())]
+    return render(
+        request, "health.html", page="health", said=health_texts(health),
+        facts=process_facts(health), sources=sources, store=health.get("store"),
+    )  # fmt: skip

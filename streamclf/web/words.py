@@ -1,0 +1,86 @@
+"""Words and numbers as people read them on the pages."""
+
+from __future__ import annotations
+
+from datetime import date, datetime, timedelta
+
+from streamclf.core.redaction import one_line
+from streamclf.core.text_format import format_count, format_length
+
+WHY_GONE = {
+    "limit": "Its sound made room for newer ones.",
+    "age": "Its sound was kept for as long as you set, and is gone.",
+    "deleted": "Its sound was deleted.",
+}
+"""Why a clip is not there any more, by the store's word for it."""
+
+
+def name_label(label: str) -> str:
+    """Name a label as people write it: ``crackling_fire`` is ``crackling fire``."""
+    text = one_line(label)
+    return text if " " in text else text.replace("_", " ").strip() or text
+
+
+def tell_score(score: float) -> str:
+    """Write a score in per cent; only what is certain is 100 %."""
+    return f"{min(int(100 * score + 1e-9), 100)} %"
+
+
+def tell_day(day: date, today: date) -> str:
+    """Name a day: Today, Yesterday, or Thursday 26 November 2026."""
+    if day == today:
+        return "Today"
+    if day == today - timedelta(days=1):
+        return "Yesterday"
+    year = "" if day.year == today.year else f" {day.year}"
+    return f"{day:%A} {day.day} {day:%B}{year}"
+
+
+def tell_date(day: date) -> str:
+    """Write a day with its weekday: Thursday 26 November 2026."""
+    return f"{day:%A} {day.day} {day:%B} {day.year}"
+
+
+def tell_moment(moment: datetime | None, today: date) -> str:
+    """Write a time, with its day if that is not today."""
+    if moment is None:
+        return ""
+    day = moment.date()
+    if day == today:
+        return f"{moment:%H:%M}"
+    if day == today - timedelta(days=1):
+        return f"yesterday {moment:%H:%M}"
+    if timedelta(0) < today - day < timedelta(days=7):
+        return f"{moment:%A %H:%M}"
+    year = "" if day.year == today.year else f" {day.year}"
+    return f"{day.day} {day:%b}{year}, {moment:%H:%M}"
+
+
+def tell_hours(hours: float) -> str:
+    """Write hours heard: ``7.5 hours``, ``24 hours``, ``12 minutes``."""
+    if hours < 1:
+        return format_count(round(60 * hours), "minute")
+    text = f"{hours:,.1f}".removesuffix(".0") if hours < 100 else f"{hours:,.0f}"
+    return f"{text} hour" if text == "1" else f"{text} hours"
+
+
+def tell_rate(n_events: int, hours: float) -> str:
+    """Write how often something was heard in an hour of listening; empty if nobody listened."""
+    if hours <= 0:
+        return ""
+    rate = n_events / hours
+    if 0 < rate < 0.01:
+        return "less than 0.01"
+    return f"{rate:,.{0 if rate >= 100 else 1 if rate >= 10 else 2}f}"
+
+
+FILTERS = {
+    "label": name_label,
+    "score": tell_score,
+    "duration": format_length,
+    "hours": tell_hours,
+    "counted": format_count,
+    "line": one_line,
+    "number": lambda number: f"{number:,}",
+}
+"""Filters of the templates."""
