@@ -18,6 +18,6 @@ root=$PWD
 cd "$called_from"
 case "${1:-}" in
     '') exec streamclf file "$root/examples/afternoon.flac" ;;
-    listen | serve | file | heard | report | devices | calibrate | info | bench | verify | config | -*) exec streamclf "$@" ;;
+    listen | serve | file | heard | report | devices | calibrate | info | bench | verify | config | store | -*) exec streamclf "$@" ;;
     *) exec streamclf file "$@" ;;
 esac

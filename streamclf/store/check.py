@@ -136,9 +136,12 @@ def check_store(path: Path, *, clips: bool = False) -> StoreCheck:
 
 
 def _check_file(connection: sqlite3.Connection) -> Iterator[str]:
-    for (found,) in connection.execute(f"PRAGMA integrity_check({MAX_LISTED})"):
-        if found != "ok":
-            yield "file: " + " ".join(str(found).split())
+    yield from _limit(
+        f"file: {line}"
+        for (found,) in connection.execute("PRAGMA integrity_check")
+        for line in str(found).splitlines()
+        if found != "ok" and not line.startswith("***")
+    )
     yield from _limit(
         f"{table} {row}: there is no row in {parent} that it names"
         for table, row, parent, _ in connection.execute("PRAGMA foreign_key_check")

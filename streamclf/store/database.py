@@ -195,10 +195,7 @@ class DamagedStoreError(StoreError):
     """
 
     def __init__(self, path: Path, reason: str) -> None:
-        super().__init__(
-            f"{path}: is damaged: {reason}; move it away to begin anew, or recover what is in it "
-            "with sqlite3's .recover"
-        )
+        super().__init__(f"{path}: is damaged: {reason}; move it away to begin anew")
         self.path = path
         self.reason = reason
 

@@ -41,13 +41,14 @@ _KNOWN = "onset + max(0, coalesce(began_us - onset_us, 0)) / 1000000.0 * :sample
 """SQL of the position that had been heard when an event was known, by the time of the clock."""
 _ROWS = f"""
 SELECT {_BEGIN}, CAST(iif({_KNOWN} <= :end, {_KNOWN}, onset) AS INTEGER) AS place, label,
-       onset, NULL, score, onset_us, utc_offset_min, 0
+       onset, NULL, score, onset_us, utc_offset_min, 0, 0
 FROM events WHERE run_id = :run AND (began_us IS NOT NULL OR state != 'ended')
 UNION ALL
-SELECT {_EVENT}, offset, label, onset, offset, highest_score, onset_us, utc_offset_min, short
-FROM events WHERE run_id = :run AND state = 'ended'
+SELECT {_EVENT}, offset, label, onset, offset, highest_score, onset_us, utc_offset_min, short,
+       state = 'cut'
+FROM events WHERE run_id = :run AND state != 'open'
 UNION ALL
-SELECT {_GAP}, position + n_samples, cause, position, n_samples, NULL, begun_us, NULL, 0
+SELECT {_GAP}, position + n_samples, cause, position, n_samples, NULL, begun_us, NULL, 0, 0
 FROM gaps WHERE run_id = :run
 ORDER BY place, 1"""
 
@@ -109,7 +110,7 @@ def _lines(connection: sqlite3.Connection, run: _Run) -> Iterator[JsonRecord]:
 
 
 def _line(run: _Run, row: tuple[Any, ...]) -> JsonRecord:
-    kind, place, name, onset, end, score, us, offset_min, short = row
+    kind, place, name, onset, end, score, us, offset_min, short, cut = row
     fields: dict[str, Any] = {
         "source": run.source,
         "onset": run.seconds(onset),
@@ -125,8 +126,7 @@ def _line(run: _Run, row: tuple[Any, ...]) -> JsonRecord:
     }
     if kind == _BEGIN:
         return BeginLine(**fields, known=run.seconds(place))
-    if short:
-        fields["short"] = True
+    fields |= {name: True for name, is_so in (("short", short), ("cut", cut)) if is_so}
     return EventLine(**fields, offset=run.seconds(end))
 
 

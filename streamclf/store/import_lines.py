@@ -193,7 +193,7 @@ class LineImport:
                 f"it goes from {line.onset} s to {fields['end']} s: {_LONGEST_S:g} s at most"
             )
         if isinstance(line, EventLine):
-            fields["short"] = int(line.short is True)
+            fields |= {"short": int(line.short is True), "number": int(line.cut is True)}
         elif isinstance(line, GapLine):
             fields["label"] = line.cause
         elif isinstance(line, HeardLine | UnfinishedLine):

@@ -344,12 +344,12 @@ class RunImport:
         rows = self._connection.execute(
             "SELECT kind, label, iif(abs(1.0 * position / :rate - onset) <= 0.00001, position, "
             "CAST(round(onset * :rate) AS INTEGER)) AS place, onset, end, score, us, offset_min, "
-            "short FROM temp.lines WHERE stream = :stream AND kind IN ('begin', 'event') "
+            "short, number FROM temp.lines WHERE stream = :stream AND kind IN ('begin', 'event') "
             "ORDER BY label, place, kind",
             {"rate": self._rate, "stream": self._stream.id},
         )
         event: dict[str, Any] | None = None
-        for kind, label, place, onset, end, score, us, offset_min, short in rows:
+        for kind, label, place, onset, end, score, us, offset_min, short, cut in rows:
             if event is None or (label, place) != (event["label"], event["onset"]):
                 if event is not None:
                     yield event
@@ -363,7 +363,7 @@ class RunImport:
                     event["began_us"] = us + round((end - onset) * 1e6)
             else:
                 event |= {
-                    "state": "ended", "highest_score": score, "short": short,
+                    "state": "cut" if cut else "ended", "highest_score": score, "short": short,
                     "offset": max(self._position(end), place),
                 }  # fmt: skip
         if event is not None:

@@ -23,7 +23,8 @@ STAGE = (
     "CREATE TEMP TABLE waiting (n INTEGER PRIMARY KEY, began_us INTEGER, onset REAL, mark INTEGER)",
 )
 """The lines with their values. ``label`` is a gap's cause; ``end`` is an offset, or where a begin
-was known; ``us`` is the time of ``onset``; ``number`` counts a mark's events, or lines lost."""
+was known; ``us`` is the time of ``onset``; ``number`` counts a mark's events, or lines
+lost; at an event, it is 1 if the event was cut."""
 MARKS = ("heard", "unfinished")
 UNNAMED = "lines-"
 """Begin of the names of runs that no line names."""

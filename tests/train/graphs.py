@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import onnx
+import onnx_ir
 import pytest
 import torch
 from filelock import FileLock
@@ -24,9 +25,11 @@ from train.pocket_parts.mel_power import make_noises
 
 
 class TracedGraphs:
-    """`make_graph` that traces no network twice, not even in another process of the session.
+    """`make_graph` that traces no kind of network twice, in whichever process of the session.
 
-    A trace takes seconds. What is handed out is a copy, for exports go on changing their graph.
+    A trace takes seconds, and depends on what a network is made of; its weights are put in
+    afterwards, before the graph is optimised. Exports compare what comes of it with the network,
+    as they always do. `test_network_contract` traces each network that there is.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -34,14 +37,29 @@ class TracedGraphs:
         self.folder.mkdir(parents=True, exist_ok=True)
 
     def make_graph(self, network: nn.Module, window_samples: int, output: str) -> onnx.ModelProto:
-        """The graph of the network, traced now or before."""
-        name = describe_network(network, window_samples, output)
-        path = self.folder / f"{name}.onnx"
-        with FileLock(path.with_suffix(".lock")):
-            if not path.exists():
-                graph = trace(network, window_samples, output)
-                path.write_bytes(graph.SerializeToString())
-        return onnx.load(path)
+        """The graph of the network, of a trace made now or before."""
+        kind = describe_network(network, window_samples, output, numbers=False)
+        path = self.folder / f"{kind}.onnx"
+        export = torch.onnx.export
+
+        def export_once(*arguments: Any, **options: Any) -> torch.onnx.ONNXProgram:
+            with FileLock(path.with_suffix(".lock")):
+                if not path.exists():
+                    program = export(*arguments, optimize=False, **options)
+                    onnx_ir.save(program.model, path)
+            model = onnx_ir.load(path)
+            for name, value in {**dict(network.named_parameters()),
+                                **dict(network.named_buffers())}.items():  # fmt: skip
+                if name in model.graph.initializers:
+                    tensor = onnx_ir.tensor(value.detach().numpy(), name=name)
+                    model.graph.initializers[name].const_value = tensor
+            program = torch.onnx.ONNXProgram(model, None)
+            program.optimize()
+            return program
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(torch.onnx, "export", export_once)
+            return trace(network, window_samples, output)
 
 
 def trace(network: nn.Module, window_samples: int, output: str) -> onnx.ModelProto:
@@ -89,7 +107,7 @@ class MadeNoises:
         self, front_end: nn.Module, sample_rate: int, device: torch.device
     ) -> torch.Tensor:
         """`train.pocket_parts.mel_power.make_noises`, made now or before."""
-        name = describe_network(front_end, sample_rate, str(device))
+        name = describe_network(front_end, sample_rate, str(device), numbers=True)
         if name not in self._made:
             self._made[name] = make_noises(front_end, sample_rate, device)
         return self._made[name].clone()
@@ -102,8 +120,11 @@ def run_few_crops(network: nn.Module, clips: ClipSet, crops: Callable) -> Window
         return run_crops(network, clips, crops)
 
 
-def describe_network(network: nn.Module, *more: object) -> str:
-    """A digest of all that a trace depends on: classes, attributes and each number."""
+def describe_network(network: nn.Module, *more: object, numbers: bool) -> str:
+    """A digest of all that a trace depends on: classes, attributes, names and shapes.
+
+    With ``numbers`` it is of each weight too.
+    """
     digest = hashlib.sha256(repr(more).encode())
     for name, module in network.named_modules():
         kind = type(module)
@@ -116,5 +137,6 @@ def describe_network(network: nn.Module, *more: object) -> str:
         digest.update(about.encode())
         for key, tensor in (*module.named_parameters("", False), *module.named_buffers("", False)):
             digest.update(f"{key} {tensor.dtype} {tuple(tensor.shape)}".encode())
-            digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+            if numbers:
+                digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()
