@@ -16,8 +16,8 @@ from streamclf.core.records import Average, StreamStarted
 from streamclf.core.speech_labels import find_speech_labels
 
 THRESHOLD = 0.05
-"""Score of speech, 0..1, from which a window holds speech. The bundled model gives noise all labels
-alike, 0.02 each, so a much lower one would withhold every clip."""
+"""Score of speech, 0..1, from which a window holds speech. The bundled model gives noise the same
+score for every label, 0.02, so a much lower threshold would withhold every clip."""
 
 MARGIN_S = 5.0
 """Seconds before and after a clip that must be free of speech, too. A bark may cover a word that is
