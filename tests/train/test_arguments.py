@@ -110,7 +110,11 @@ def test_what_looks_like_an_option_may_be_a_value(capsys):
 
 @pytest.mark.parametrize(
     ("name", "said", "expected"),
-    [("train.envnet", None, "PASSIVE"), ("export", None, "PASSIVE"), ("export", "active", "ACTIVE")],
+    [
+        ("train.envnet", None, "PASSIVE"),
+        ("export", None, "PASSIVE"),
+        ("export", "active", "ACTIVE"),
+    ],
 )
 def test_threads_of_commands_sleep_while_they_wait(name, said, expected, monkeypatch):
     """OpenMP says itself how it was told to wait, so the word must reach it before it is loaded."""
