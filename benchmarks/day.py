@@ -2,7 +2,7 @@
 
     python benchmarks/day.py [--hours 24] [--kills 12] [--folder DIR]
 
-Three simulated microphones play the example recording again and again as fast as this machine can:
+Three simulated microphones play the example recording again and again, as fast as this machine can:
 one overflows and drifts, one is unplugged and stalls, one jitters and is silent for a while. Their
 store and their lines lie on a disk of 64 MB (a tmpfs, if this process may mount one). The process
 is killed (SIGKILL) at random moments and started again, and the disk is filled to its last byte for
@@ -124,7 +124,7 @@ def spend_day(folder: Path, arguments: argparse.Namespace, mounted: bool) -> Non
         f'[[sources]]\nname = "{name}"\nurl = "sim:{EXAMPLE}?{faults}"\nloop = true\nspeed = 0\n'
         for name, faults in FAULTS.items()
     ]
-    head = f'store = "{folder}/day.db"\noutput = ["{folder}/day.jsonl"]\nappend = true\n'
+    head = f'hop = 1.0\nstore = "{folder}/day.db"\noutput = ["{folder}/day.jsonl"]\nappend = true\n'
     config.write_text("\n".join([head, *tables]))
     began, chance, n_killed, n_filled = time.monotonic(), random.Random(0), 0, 0
     log = folder / "log"
@@ -141,6 +141,7 @@ def spend_day(folder: Path, arguments: argparse.Namespace, mounted: bool) -> Non
             if mounted and n_filled < 3 and chance.random() < 0.02:
                 fill(folder, 12)
                 n_filled += 1
+                time.sleep(4)  # what waited in memory is written now; a kill would lose it
             hours = elapsed_h(folder / "day.db")
             if len(hours) == len(FAULTS) and min(hours.values()) >= arguments.hours:
                 last = True

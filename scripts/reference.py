@@ -4,8 +4,9 @@
     python scripts/reference.py --check    names them and ends with exit code 1
 
 The pages: the command line and the configuration, from the commands; JSON Lines and their schemas,
-from the types that write them; the public names of Python, with their modules; a page for each
-bundled model, from the card in its file.
+from the types that write them; the API of the page, likewise; the tables of the store, from the
+statements that make them; the public names of Python, with their modules; a page for each bundled
+model, from the card in its file.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from streamclf.sinks import json_records
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 NOTE = "<!-- Written by scripts/reference.py: change the code, not this page. -->"
-GROUPS = ("Calibrator", "Source", "Model", "Events", "Output", "Screen", "Logging", "Other")
+GROUPS = ("Calibrator", "Source", "Model", "Events", "Output", "Screen", "Page", "Logging", "Other")
 NAMES = {
     "Functions": "detect classify score listen",
     "What they return": "Event Answer ScoreTable",
@@ -128,7 +129,7 @@ def _option(parameter: Any) -> Option:
     if parameter.secondary_opts:
         names += f" / {', '.join(parameter.secondary_opts)}"
     default = parameter.default
-    has_default = default is not None and default is not False and default != ()
+    has_default = default is not None and default is not False and default not in ((), "")
     long_names = [name for name in parameter.opts if name.startswith("--")]
     return Option(
         usage=shown if is_argument else names if is_flag else f"{names} {shown}",
@@ -175,15 +176,18 @@ def command_line() -> str:
 
 
 def configuration() -> str:
-    """The page of all settings of `listen`."""
-    (listen,) = (each for each in commands() if each.name == "listen")
+    """The page of all settings of `listen` and `serve`."""
+    every = {each.name: each for each in commands()}
+    listen = every["listen"]
     lines = [
         "# Configuration",
         "",
         NOTE,
         "",
-        "Each option of `streamclf listen` may stand in a settings file or in the environment. "
-        "[Always on](../how-to/always-on.md) says where the file is and how to check it.",
+        "Each option of `streamclf listen` and `streamclf serve` may stand in a settings file or "
+        "in the environment. [Always on](../how-to/always-on.md) says where the file is and how to "
+        "check it. One file may be for both commands: each leaves out, in a line, what only the "
+        "other one has.",
         "",
         "The command line wins over the environment, the environment over the file, and the file "
         "over the default. `-` and `_` mean the same in a key.",
@@ -199,6 +203,7 @@ def configuration() -> str:
                     f"| `{option.key}` | `{name}` | {_cell(option.value)} | {option.default} | "
                     f"{_cell(option.help)} |"
                 )
+    lines += _source_tables(every["serve"], {option.key for option in listen.options})
     lines += [
         "",
         "`STREAMCLF_CONFIG` names the settings file, as `--config` does. Two variables are no "
@@ -206,6 +211,41 @@ def configuration() -> str:
         "`ORT_DISABLE_TELEMETRY=0` leaves ONNX Runtime's reports to its makers switched on.",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _source_tables(serve: Command, known: set[str]) -> Iterator[str]:
+    """The section of the tables that `serve` reads, for what is not said of `listen` already."""
+    from streamclf.cli.source_tables import FOR_ALL
+
+    keys = {option.key for option in serve.options}
+    keys -= {"", "config", "help", "check", "set-password"}
+    left_out = sorted(known - keys - {"", "config", "help"})
+    for_all = sorted(key.replace("_", "-") for key in FOR_ALL)
+    yield from (
+        "",
+        "## Sources of `serve`",
+        "",
+        "`streamclf serve` reads a table `[[sources]]` for each source. What stands above the "
+        "tables holds for all sources, and a key in a table wins over it. The environment and the "
+        "command line win over both.",
+        "",
+        "| key in a table | value | meaning |",
+        "|---|---|---|",
+        "| `url` | text | URL, or sim:FILE; it is called `source` above the tables. Without `url` "
+        "and `device` the source is the default microphone. |",
+    )
+    for option in serve.options:
+        if option.key in keys - known - {*for_all}:
+            yield f"| `{option.key}` | {_cell(option.value)} | {_cell(option.help)} |"
+    yield from (
+        "",
+        "Every other key of `serve` may stand in a table, except those that hold for the whole "
+        f"process: {', '.join(f'`{key}`' for key in for_all)}.",
+        "",
+        "`port` is the page's: 8787, or 0 for no page. `listen` has `web` in its place.",
+        "",
+        f"Only `listen` has {', '.join(f'`{key}`' for key in left_out)}.",
+    )
 
 
 def _examples() -> dict[type[json_records.JsonRecord], json_records.JsonRecord]:
@@ -297,6 +337,68 @@ def _kind_of(field: dict[str, Any]) -> str:
     if field["type"] == "array":
         return "array of `label`, `score`"
     return str(field["type"])
+
+
+def store_tables() -> str:
+    """The page of the store's tables, from the comments of the statements that make them."""
+    from streamclf.store import schema
+
+    statements = "".join(schema.MIGRATIONS)
+    lines = [
+        "# Store",
+        "",
+        NOTE,
+        "",
+        f"The store is one SQLite file, here in version {schema.VERSION} "
+        "(`PRAGMA user_version`). Any program that reads SQLite may ask it while streamclf writes "
+        "it. [The store](../explanation/store.md) says what it promises, and "
+        "[how to look after it](../how-to/store.md).",
+        "",
+        *_dedent_paragraphs(schema.__doc__ or ""),
+    ]
+    made = re.finditer(
+        r"^CREATE TABLE (\w+) \(([^\n]*)\n(.*?)^\)", statements, re.MULTILINE | re.DOTALL
+    )
+    for name, about, body in (table.groups() for table in made):
+        lines += ["", f"## {name}", ""]
+        if about.strip():
+            lines += [f"{_sentence(about)}.", ""]
+        lines += ["| column | type | meaning |", "|---|---|---|"]
+        lines += [
+            f"| `{column}` | {kind} | {_cell(note)} |" for column, kind, note in _columns(body)
+        ]
+    return "\n".join(lines) + "\n"
+
+
+def _columns(body: str) -> Iterator[tuple[str, str, str]]:
+    """The columns of a table: name, type, and comment, which may go on in the lines below it."""
+    rows: list[list[str]] = []
+    for line in body.splitlines():
+        declared, _, note = line.partition("--")
+        words = declared.split()
+        if words and words[0].islower():
+            refers = re.search(r"REFERENCES (\w+)", declared)
+            kind = words[1].strip(",") + (f", row of [{refers[1]}](#{refers[1]})" if refers else "")
+            rows.append([words[0], kind, note.strip()])
+        elif not words and rows:
+            rows[-1][2] = f"{rows[-1][2]} {note.strip()}".strip()
+        for further in re.findall(r", (\w+) (?:REAL|INTEGER|TEXT)\b", declared):
+            rows.append([further, words[1].strip(","), note.strip()])
+    for column, kind, note in rows:
+        yield column, kind, note
+
+
+def _sentence(comment: str) -> str:
+    text = comment.strip().removeprefix("--").strip()
+    return text[:1].upper() + text[1:]
+
+
+def _dedent_paragraphs(text: str) -> Iterator[str]:
+    """The paragraphs of a docstring but the first, with code as Markdown writes it."""
+    for number, paragraph in enumerate(text.strip().split("\n\n")[1:]):
+        if number:
+            yield ""
+        yield paragraph.replace("\n", " ").replace("``", "`")
 
 
 def python_names() -> str:
@@ -420,6 +522,13 @@ def _code(usage: str) -> str:
     return "`" + usage.replace("|", "\\|") + "`"
 
 
+def openapi() -> str:
+    """The description of the API of the page, from the types that write its answers."""
+    from streamclf.web.description import openapi
+
+    return json.dumps(openapi(), indent=2) + "\n"
+
+
 def pages() -> dict[Path, str]:
     """Every page that is written here, by its path."""
     reference = DOCS / "reference"
@@ -427,7 +536,9 @@ def pages() -> dict[Path, str]:
         reference / "command-line.md": command_line(),
         reference / "configuration.md": configuration(),
         reference / "json-lines.md": json_lines(),
+        reference / "store.md": store_tables(),
         reference / "api.md": python_names(),
+        reference / "openapi.json": openapi(),
     }
     made |= {reference / "schema" / f"{kind}.json": text for kind, text in schemas().items()}
     return made | {DOCS / "models" / f"{file}.md": model_page(file) for file in MODELS}

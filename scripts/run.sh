@@ -9,7 +9,7 @@ called_from=$PWD
 cd "$(dirname "$0")/.."
 . scripts/setup.sh
 case "${1:-}" in
-    listen | devices | calibrate) need_packages libportaudio2 ;;
+    listen | serve | devices | calibrate) need_packages libportaudio2 ;;
 esac
 make_venv
 say "setting streamclf up in .venv"
@@ -18,6 +18,6 @@ root=$PWD
 cd "$called_from"
 case "${1:-}" in
     '') exec streamclf file "$root/examples/afternoon.flac" ;;
-    listen | file | devices | calibrate | info | bench | verify | config | -*) exec streamclf "$@" ;;
+    listen | serve | file | heard | report | devices | calibrate | info | bench | verify | config | store | -*) exec streamclf "$@" ;;
     *) exec streamclf file "$@" ;;
 esac

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes.util
+import functools
 import importlib.util
 import os
 import shutil
@@ -23,6 +24,7 @@ ctl.!default { type pulse }
 """
 
 
+@functools.cache
 def available() -> str:
     """Why no server can be started here; empty if one can."""
     for program, package in [
@@ -36,8 +38,11 @@ def available() -> str:
         return "PortAudio is missing: apt install libportaudio2"
     if importlib.util.find_spec("sounddevice") is None:
         return "sounddevice is missing: pip install sounddevice"
-    plugins = [*Path("/usr/lib").glob("**/alsa-lib/libasound_module_pcm_pulse.so")]
-    if not plugins:
+    # Debian has a folder for each architecture. To search all below /usr/lib takes half a second.
+    places = [
+        *Path("/usr/lib").glob("*/alsa-lib"), Path("/usr/lib/alsa-lib"), Path("/usr/lib64/alsa-lib")
+    ]  # fmt: skip
+    if not any((place / "libasound_module_pcm_pulse.so").exists() for place in places):
         return "ALSA's pulse plugin is missing: apt install libasound2-plugins"
     return ""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import queue
 import subprocess
 import sys
+import threading
 
 PATIENCE_S = 60
 
@@ -52,3 +53,48 @@ class Listeners:
             for pipe in (process.stdin, process.stdout, process.stderr):
                 if pipe is not None:
                     pipe.close()
+
+
+class Process:
+    """A command in a process of its own, and the lines that it says."""
+
+    def __init__(self, *arguments: object, **options: object) -> None:
+        command = [sys.executable, "-m", "streamclf", *map(str, arguments)]
+        self.process = subprocess.Popen(
+            command,
+            **{
+                "stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE,
+                "text": True, **options,
+            },
+        )  # fmt: skip
+        self.said: list[str] = []
+        self._lines: queue.SimpleQueue[str] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._read)
+        self._thread.start()
+
+    def _read(self) -> None:
+        for line in self.process.stderr:
+            self._lines.put(line.rstrip("\n"))
+
+    def until(self, part: str) -> str:
+        while True:
+            self.said.append(self._lines.get(timeout=PATIENCE_S))
+            if part in self.said[-1]:
+                return self.said[-1]
+
+    def end(self, sent: int) -> int:
+        self.process.send_signal(sent)
+        return self.wait()
+
+    def wait(self) -> int:
+        self.process.wait(PATIENCE_S)
+        self._thread.join()
+        while not self._lines.empty():
+            self.said.append(self._lines.get())
+        return self.process.returncode
+
+    def close(self) -> None:
+        self.process.kill()
+        self.wait()
+        self.process.stdout.close()
+        self.process.stderr.close()

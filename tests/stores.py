@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -36,6 +37,7 @@ class Run:
     model: str = "pocket"
     level: float | None = None
     calibration_db: float | None = None
+    display_names: dict[str, str] = field(default_factory=dict)
     sample_rate: int = RATE
     state: str = "ended"
 
@@ -81,8 +83,9 @@ def _add_run(connection, run: Run) -> None:
         "INSERT INTO sources (name, calibration_db) VALUES (?, ?) ON CONFLICT DO NOTHING",
         run.source, run.calibration_db,
     )  # fmt: skip
-    add("INSERT OR IGNORE INTO models (name, version, sha256) VALUES (?, '8', ?)", run.model,
-        f"sha of {run.model}")  # fmt: skip
+    add("INSERT OR IGNORE INTO models (name, version, sha256, display_names) "
+        "VALUES (?, '8', ?, ?)",
+        run.model, f"sha of {run.model}", json.dumps(run.display_names))  # fmt: skip
     if run.recording is not None:
         add("INSERT OR IGNORE INTO recordings (path, bytes, modified_us) VALUES (?, 1000, 0)",
             run.recording)  # fmt: skip

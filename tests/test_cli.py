@@ -13,7 +13,7 @@ from streamclf import __version__
 from streamclf.cli import main
 from streamclf.cli.arguments import load_single_command
 
-COMMANDS = "listen file devices calibrate info bench verify config".split()
+COMMANDS = "listen serve file heard report devices calibrate info bench verify config".split()
 LISTEN = [sys.executable, "-m", "streamclf", "listen"]
 
 

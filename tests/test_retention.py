@@ -26,8 +26,10 @@ NOISE = np.random.default_rng(1).uniform(-1, 1, 2000).astype("f")
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Connection]:
     with closing(connect(tmp_path / "a.db", create=True)) as connection:
-        connection.execute("INSERT INTO sources VALUES (1, 'yard', NULL)")
-        connection.execute("INSERT INTO models VALUES (1, 'm', '1', 'x')")
+        connection.execute("INSERT INTO sources (id, name) VALUES (1, 'yard')")
+        connection.execute(
+            "INSERT INTO models (id, name, version, sha256) VALUES (1, 'm', '1', 'x')"
+        )
         connection.execute(
             "INSERT INTO runs (id, token, source_id, model_id, writer, sample_rate, "
             "first_position, state) VALUES (1, 'run', 1, 1, 'w', 1000, 0, 'open')"

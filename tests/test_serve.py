@@ -1,6 +1,7 @@
 """`streamclf serve`: several sources in one process, apart in trouble and together at the end."""
 
 import json
+import os
 import threading
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from streamclf.runs.serve.alive import AliveTogether
 from streamclf.runs.serve.options import ServedOptions
 from streamclf.runs.serve.plan import ServePlan, StreamPlan, WritingOptions
 from streamclf.runs.systemd_notifier import SystemdNotifier
+from streamclf.sinks.clips.clip_file import Clip, encode_clip, write_clip
 from streamclf.sinks.options import OutputOptions
 from streamclf.sources.options import SourceOptions
 
@@ -442,13 +444,50 @@ def test_sources_share_a_file_and_each_line_says_whose_it_is(serve, plan_of, tmp
     assert row.startswith("event,yard,middle")
 
 
+def test_clips_of_all_sources_are_noted_and_looked_after(serve, plan_of, store, tmp_path):
+    folder = tmp_path / "clips"
+    worse, best = (folder / f"owl/Mic/20200101_000000_000_{score}.flac" for score in (80, 90))
+    for old in (worse, best):
+        write_clip(old, encode_clip(Clip(old, toys.tone(1000, 2), RATE, "owl", "")))
+        os.utime(old, (1e9, 1e9))
+    kept = {"outputs": OutputOptions(clips=folder, clips_days=7, clips_min=1)}
+    serving = serve(plan_of(yard=kept, hall=kept))
+    for source in settled(serving, "yard", "hall"):
+        source.feed(np.concatenate([toys.tone(1000, 4), toys.silence(6), toys.tone(440, 4)]))
+        source.drain()
+    assert "1 old one stays: 1 best of their label" in serving.words.until("clips: 1 deleted (")
+    other = {"outputs": OutputOptions(clips=folder, clips_days=7, clips_min=1, updates=True)}
+    serving.reload(plan_of(yard=other, hall=kept))  # other sinks for the yard
+    for name in ("yard", "hall"):
+        source = serving.source(name)
+        source.feed(np.concatenate([toys.silence(6), toys.tone(1000, 4)]))
+        source.end()
+    assert serving.join() == 0
+    files = {str(path) for path in folder.rglob("*.flac")}
+    assert str(worse) not in files
+    noted = rows(
+        store,
+        "SELECT sources.name, clips.folder || '/' || clips.path FROM clips "
+        "JOIN events ON events.id = event_id JOIN sources ON sources.id = source_id",
+    )
+    assert {path for _, path in noted} == files - {str(best)} < files
+    assert all(f"/{name} " in path for name, path in noted)
+    assert {name for name, _ in noted} == {"yard", "hall"}
+
+
 def test_plans_that_do_not_go_together_are_refused(plan_of, tmp_path):
     txt = OutputOptions(files=(tmp_path / "a.txt",))
     clips = tmp_path / "clips"
     limits = [OutputOptions(clips=clips, clips_limit=limit) for limit in ("1GB", "2GB")]
+    days = [OutputOptions(clips=clips, clips_days=days) for days in (2.0, None)]
     for plan, part in [
         (plan_of(a={"outputs": txt}, b={"outputs": txt}), "Audacity labels do not say which"),
         (plan_of(a={"outputs": limits[0]}, b={"outputs": limits[1]}), "--clips-limit 2GB: another"),
+        (
+            plan_of(a={"outputs": days[0]}, b={"outputs": days[1]}),
+            "--clips-days none: another source limits the same folder, "
+            f"{clips}, by 2: give both one limit",
+        ),
         (plan_of(a={"outputs": OutputOptions(files=(Path("{stem}.csv"),))}), "there is none"),
         (plan_of(a={"source": SourceOptions("-")}), "--source -: standard input"),
         (plan_of(a={"source": SourceOptions("sim:x.wav?fire=3")}), "no fault is called 'fire'"),

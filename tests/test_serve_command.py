@@ -2,13 +2,9 @@
 
 import json
 import os
-import queue
 import signal
 import socket
 import sqlite3
-import subprocess
-import sys
-import threading
 from pathlib import Path
 
 import platformdirs
@@ -17,7 +13,7 @@ import toys
 import typer
 from hypothesis import given
 from hypothesis import strategies as st
-from live_runs import PATIENCE_S
+from live_runs import PATIENCE_S, Process
 from serving import rows, runs_of
 
 from streamclf.cli import config as cli_config
@@ -164,8 +160,10 @@ TABLE = "[[sources]]\n"
         ('hop = 0\n[[sources]]\nname = "a"\n', ":3: --hop 0.0: must be above 0"),
     ],
 )
-def test_a_mistake_is_one_line_with_its_place(streamclf, box, tmp_path, text, words):
+def test_a_mistake_is_one_line_with_its_place(streamclf, box, tmp_path, monkeypatch, text, words):
     path = box(text)
+    if "port" in text:
+        monkeypatch.delenv("STREAMCLF_PORT")
     for command in (["serve", "--check"], ["serve"]):
         result = streamclf(*command, "--config", path)
         assert result.code in (1, 2)
@@ -206,6 +204,7 @@ def test_the_command_line_wins_over_a_table_and_a_table_over_the_file(streamclf,
 def test_keys_above_hold_for_the_sources_that_they_make_sense_for(streamclf, box, scene):
     path = box(
         'speed = 0\nappend = true\nrotate = "daily"\nno-reconnect = true\nclips-limit = "1GB"\n'
+        "clips-days = 30\nclips-min = 5\n"
         f'{TABLE}name = "a"\nurl = "sim:{scene}"\n{TABLE}name = "b"\nurl = "sim:{scene}"\n'
         f'output = ["b.csv"]\n{TABLE}name = "c"\nurl = "rtsp://me:secret@127.0.0.1:1/cam"\n'
     )
@@ -284,54 +283,12 @@ def test_the_line_of_a_key_is_found_in_its_table(tables, above):
 # ---------------------------------------------------------------- the process
 
 
-class Process:
-    """`streamclf serve` in a process of its own, and the lines that it says."""
-
-    def __init__(self, *arguments, **options):
-        command = [sys.executable, "-m", "streamclf", "serve", *map(str, arguments)]
-        self.process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-            text=True, **options,
-        )  # fmt: skip
-        self.said = []
-        self._lines = queue.SimpleQueue()
-        self._thread = threading.Thread(target=self._read)
-        self._thread.start()
-
-    def _read(self):
-        for line in self.process.stderr:
-            self._lines.put(line.rstrip("\n"))
-
-    def until(self, part):
-        while True:
-            self.said.append(self._lines.get(timeout=PATIENCE_S))
-            if part in self.said[-1]:
-                return self.said[-1]
-
-    def end(self, sent):
-        self.process.send_signal(sent)
-        return self.wait()
-
-    def wait(self):
-        self.process.wait(PATIENCE_S)
-        self._thread.join()
-        while not self._lines.empty():
-            self.said.append(self._lines.get())
-        return self.process.returncode
-
-    def close(self):
-        self.process.kill()
-        self.wait()
-        self.process.stdout.close()
-        self.process.stderr.close()
-
-
 @pytest.fixture
 def start():
     started = []
 
     def begin(*arguments, **options):
-        started.append(Process(*arguments, **options))
+        started.append(Process("serve", *arguments, **options))
         return started[-1]
 
     yield begin
@@ -381,6 +338,22 @@ def test_a_hangup_reads_the_file_anew(start, endless, tmp_path, piece):
     assert serving.end(signal.SIGTERM) == 130
     for ((_, elapsed, heard, missing),) in runs_of(tmp_path / "box.db").values():
         assert (elapsed, missing) == (heard, 0)
+
+
+def test_a_file_that_is_gone_ends_no_source(start, endless, tmp_path):
+    """An editor may rename it for a moment; no option names the user's own file."""
+    own = tmp_path / "config" / "streamclf" / "streamclf.toml"
+    own.parent.mkdir(parents=True)
+    endless().rename(own)
+    environment = {**os.environ, "XDG_CONFIG_HOME": str(tmp_path / "config")}
+    serving = start(env=environment)
+    serving.until("listening")
+    serving.until("listening")
+    own.rename(tmp_path / "moved.toml")
+    serving.process.send_signal(signal.SIGHUP)
+    assert f"error: {own}: cannot be read: no such file or directory; " in serving.until("stay")
+    assert serving.end(signal.SIGTERM) == 130
+    assert set(runs_of(tmp_path / "box.db")) == {"yard", "hall"}
 
 
 def test_a_second_one_on_the_same_store_is_refused(start, streamclf, endless, tmp_path):

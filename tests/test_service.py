@@ -201,9 +201,9 @@ def test_the_unit_is_one(tmp_path):
 
 def test_the_example_configuration_is_right(streamclf, tone_model):
     path = UNIT.with_name("streamclf.toml")
-    result = streamclf("config", "--check", "--config", path, "--model", tone_model)
+    result = streamclf("serve", "--check", "--config", path, "--model", tone_model)
     assert result.code == 0
-    assert result.err.endswith(f"{path}: fine\n")
+    assert result.err.endswith(f"{path}: fine: microphone\n")
 
 
 def test_the_log_is_json_on_request(streamclf, piece, tone_model):

@@ -13,6 +13,9 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
+KINDS = (
+    ".py", ".onnx", ".tcss", ".txt", ".typed", ".html", ".css", ".js", ".svg", ".json", ".md",
+)  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +51,7 @@ def test_wheel_holds_the_runtime_whole_and_nothing_else(wheel):
     there = {
         str(path.relative_to(ROOT))
         for path in (ROOT / "streamclf").rglob("*")
-        if path.is_file() and path.suffix in (".py", ".onnx", ".tcss", ".txt", ".typed")
+        if path.is_file() and path.suffix in KINDS
     }
     assert "streamclf/py.typed" in there
     assert names == there | {"streamclf/py.typed"}
@@ -71,7 +74,7 @@ def test_metadata_names_the_licences_of_code_and_weights(metadata):
 
 
 def test_wheel_promises_nothing_that_it_lacks(metadata):
-    assert metadata.get_all("Provides-Extra") is None
+    assert metadata.get_all("Provides-Extra") == ["parquet", "plot"]
     needed = " ".join(metadata.get_all("Requires-Dist"))
     assert "onnxruntime" in needed
     assert "torch" not in needed

@@ -119,7 +119,7 @@ Examples:
 
 STORE = """
 Examples:
-  streamclf store check                     is the store sound, do its sums add up
+  streamclf store check                     is it sound, do its sums add up
   streamclf store import day.jsonl          take lines of an earlier run
   streamclf store export -o all.jsonl       all events and gaps as lines
 """
@@ -143,7 +143,7 @@ STORE_CHECK = """
 Examples:
   streamclf store check                     your store
   streamclf store check field.db            another one
-  streamclf store check --clips heard       and whether its clips are there
+  streamclf store check --clips             and whether its clips are there
 """
 
 STORE_VACUUM = """

@@ -69,12 +69,13 @@ def _write_rows(connection: sqlite3.Connection, question: Question, answer: Answ
         }
         lines = event_rows.count_lines(rates, answer.groups, form)
     else:
+        from streamclf.store.display_names import read_display_names
         from streamclf.store.listing import list_events
 
         events = list_events(connection, question)
         rows = (event_rows.event_values(event) for event in events)
         kinds = event_rows.EVENT_KINDS
-        lines = event_rows.event_lines(events, form)
+        lines = event_rows.event_lines(events, form, read_display_names(connection))
     if form == "parquet":
         assert answer.output is not None
         event_rows.write_parquet(rows, kinds, answer.output, overwrite=answer.overwrite)

@@ -10,6 +10,7 @@ from itertools import groupby
 from streamclf.cli.text_table import Column, Look, format_table
 from streamclf.core.redaction import one_line
 from streamclf.core.text_format import format_count, format_length
+from streamclf.store.display_names import read_display_names
 from streamclf.store.listing import list_open
 from streamclf.store.names import list_sources, shorten_names
 from streamclf.store.queries import (
@@ -196,14 +197,18 @@ def _group_columns(
     connection: sqlite3.Connection, rates: list[Rate], by: Sequence[By]
 ) -> Iterator[Column]:
     """Make the columns of the groups; what is the same as in the row above is left out."""
-    shown = shorten_names(each.name for each in list_sources(connection)) if "source" in by else {}
+    shown: dict[By, dict[str, str]] = {}
+    if "source" in by:
+        shown["source"] = shorten_names(each.name for each in list_sources(connection))
+    if "label" in by:
+        shown["label"] = read_display_names(connection)
     above: tuple[Value, ...] = ()
     cells: list[list[str]] = [[] for _ in by]
     for rate in rates:
         key = rate.count.key
         for place, value in enumerate(key):
             same = place < len(key) - 1 and key[: place + 1] == above[: place + 1]
-            cells[place].append("" if same else _name(value, by[place], shown))
+            cells[place].append("" if same else _name(value, by[place], shown.get(by[place], {})))
         above = key
     for each, texts in zip(by, cells, strict=True):
         yield Column(each, texts)
@@ -214,7 +219,7 @@ def _name(value: Value, kind: By, shown: dict[str, str]) -> str:
         return f"{value:02}:00"
     if isinstance(value, date):
         return f"{value:%a %Y-%m-%d}"
-    return shown.get(str(value), str(value)) if kind == "source" else str(value)
+    return shown.get(str(value), str(value))
 
 
 def _hours(rate: Rate) -> str:
@@ -244,9 +249,9 @@ def _describe_states(
 ) -> Iterator[str]:
     """Name what still sounds, and count what was cut off."""
     if any(rate.count.n_open for rate in rates):
-        sounding = list_open(connection, question)
+        sounding, shown = list_open(connection, question), read_display_names(connection)
         named = [
-            f"{one_line(each.label)} ({one_line(each.source)}"
+            f"{one_line(shown.get(each.label, each.label))} ({one_line(each.source)}"
             + (f", since {each.time:%H:%M:%S})" if each.time else ")")
             for each in sounding[:N_SOUNDING]
         ]

@@ -120,6 +120,9 @@ def _read_again(context: typer.Context, page: PageOptions) -> ServePlan:
         UsageError: The settings are wrong.
     """
     with cli_config.again(context) as anew:
+        before, now = cli_config.file_of(context), cli_config.file_of(anew)
+        if before is not None and now is None:  # what is left is no order to hear something else
+            raise UsageError(f"{before.path}: cannot be read: no such file or directory")
         options, wanted = _collect(anew)
         plan = _read_plan(anew, options)
     if wanted != page:

@@ -95,7 +95,7 @@ def settings_of(file: ConfigFile, table: SourceTable | None) -> ConfigFile:
         "no_reconnect": not simulated,
         "append": bool(values.get("output")),
         "rotate": bool(values.get("output")),
-        "clips_limit": "clips" in values,
+        **dict.fromkeys(("clips_limit", "clips_days", "clips_min"), "clips" in values),
     }
     if table is None:
         fits |= dict.fromkeys(("speed", "loop"), False)

@@ -12,21 +12,19 @@ from streamclf.runs.console import say
 from streamclf.store.database import connect, default_store
 
 
-def check(file: Path | None, store: Path | None, clips: Path | None) -> int:
+def check(file: Path | None, store: Path | None, *, clips: bool) -> int:
     """Print what does not add up, or what the store holds. Returns the exit code.
 
     Raises:
-        UsageError: Two stores are named, or the folder of the clips is none.
+        UsageError: Two stores are named.
         StoreError: The store cannot be read.
     """
     from streamclf.store.check import check_store
 
     if file is not None and store is not None:
         raise UsageError(f"FILE {file} and --store {store} both name a store: leave one out")
-    if clips is not None and not clips.is_dir():
-        raise UsageError(f"--clips {clips}: is not a folder: name the folder of the clips")
     path = file or store or default_store()
-    found = check_store(path, clips)
+    found = check_store(path, clips=clips)
     if not found.faults:
         print(f"{path}: fine: {found.counts}")
         return OK

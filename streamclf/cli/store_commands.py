@@ -93,15 +93,14 @@ def check(
         typer.Argument(metavar="[FILE]", help="The store, the same as with --store."),
     ] = None,
     clips: Annotated[
-        Path | None,
-        typer.Option("--clips", metavar="FOLDER", help="Also look for the clips in this folder."),
-    ] = None,
+        bool, typer.Option("--clips", help="Also look for the files of the clips.")
+    ] = False,
     store: StoreFile = None,
 ) -> None:
     """Check that the store is sound and its sums add up; exit code 1 and a line if not."""
     from streamclf.cli.store import check as check_sums
 
-    raise typer.Exit(check_sums(file, store, clips))
+    raise typer.Exit(check_sums(file, store, clips=clips))
 
 
 @app.command(cls=HelpfulCommand, epilog=examples.STORE_VACUUM)

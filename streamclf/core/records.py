@@ -107,11 +107,14 @@ class StreamStarted:
 
     def moment(self, position: int) -> datetime | None:
         """Return the local time at which a sample sounded; None where it is unknown."""
-        if self.clock is not None:
-            return self.clock.moment(position)
-        if self.started is None:
+        try:
+            if self.clock is not None:
+                return self.clock.moment(position)
+            if self.started is None:
+                return None
+            return self.started + timedelta(seconds=position / self.sample_rate)
+        except (OverflowError, OSError, ValueError):  # a year that no clock knows
             return None
-        return self.started + timedelta(seconds=position / self.sample_rate)
 
     def wall_clock(self, position: int) -> tuple[str, str]:
         """Write a position as local time without an offset, and that offset (``+02:00``).

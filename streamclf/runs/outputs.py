@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
@@ -37,12 +37,23 @@ if TYPE_CHECKING:
 
 
 def open_files(
-    outputs: OutputOptions, files: Sequence[Path], live_outputs: LiveOutputs | None
+    outputs: OutputOptions,
+    files: Sequence[Path],
+    live_outputs: LiveOutputs | None,
+    *,
+    on_clip: OnWritten | None = None,
 ) -> list[Sink]:
     """Open sinks for files and scores; the caller closes them with `close_sinks`.
 
     A live run also gets sinks for clips and the store. In a batch `make_audio_sinks` makes them for
     each recording.
+
+    Args:
+        outputs: The outputs.
+        files: Their files.
+        live_outputs: Options of a live run; None for a batch.
+        on_clip: Called when a clip is on the disk, where the caller has opened the store; None
+            opens it here.
 
     Raises:
         UsageError: A file exists already.
@@ -58,15 +69,14 @@ def open_files(
             sinks.append(
                 open_scores(outputs.scores, overwrite=outputs.overwrite, live_outputs=live_outputs)
             )
-        on_written: OnWritten | None = None
-        if outputs.store is not None and live_outputs is not None:
+        if outputs.store is not None and live_outputs is not None and on_clip is None:
             from streamclf.store.store import Store
 
             store = Store(outputs.store, report=live_outputs.report, live=True)
             store_sink = store.sink(on_close=store.close)
             sinks.append(store_sink)
             if outputs.clips is not None:
-                on_written = _keep_clips(store, store_sink, outputs, outputs.clips)
+                on_clip = keep_clips(store, outputs, outputs.clips, lambda: store_sink)
         if outputs.clips is not None and live_outputs is not None:
             from streamclf.sinks.clips.clips import BackgroundClips
 
@@ -77,7 +87,7 @@ def open_files(
                     live_outputs.report,
                     outputs.clip_quota(),
                     speech=outputs.speech_judge(),
-                    on_written=on_written,
+                    on_written=on_clip,
                 )
             )
     except BaseException:
@@ -86,16 +96,29 @@ def open_files(
     return sinks
 
 
-def _keep_clips(store: Store, sink: StoreSink, outputs: OutputOptions, folder: Path) -> OnWritten:
-    """Have a store look after the clips of a live run; return what notes each of them."""
-    from streamclf.store.retention import Sweeper, clip_limits
+def keep_clips(
+    store: Store, outputs: OutputOptions, folder: Path, sink: Callable[[], StoreSink | None]
+) -> OnWritten:
+    """Have a store look after the clips of a live run.
 
-    sweeper = Sweeper(folder, clip_limits(outputs))
-    store.look_after(sweeper)
+    Args:
+        store: The store.
+        outputs: The outputs of the run, with the limits of the clips.
+        folder: Folder of the clips.
+        sink: Returns the store's sink of the run.
+
+    Returns:
+        What notes a clip, to be called when it is on the disk.
+    """
+    from streamclf.store.retention import clip_limits
+
+    sweeper = store.look_after(folder, clip_limits(outputs))
 
     def note(stream: StreamStarted, event: SoundEvent, path: PurePath, n_bytes: int) -> None:
         sweeper.note_written(n_bytes)
-        sink.note_clip(stream, event, folder, path, n_bytes)
+        memory = sink()
+        if memory is not None:
+            memory.note_clip(stream, event, folder, path, n_bytes)
 
     return note
 
@@ -189,8 +212,10 @@ def check_outputs(outputs: OutputOptions, recordings: list[Path]) -> None:
     """Refuse outputs that would replace files or each other, before the first is created.
 
     Raises:
-        UsageError: Two outputs share a file, or a file exists that may not be replaced.
+        UsageError: Two outputs share a file, a file exists that may not be replaced, or an option
+            needs a store.
     """
+    outputs.check_store()
     claimed: dict[Path, Path | None] = {outputs.scores: None} if outputs.scores else {}
     if outputs.stats is not None:
         _claim(claimed, outputs.stats, None)

@@ -49,11 +49,6 @@ Values: TypeAlias = Annotated[
 ]
 
 
-Recording: TypeAlias = Annotated[
-    str, _says("Path of the recording, where `source` is its folder (lines of `heard`).")
-]
-
-
 class Label(msgspec.Struct, frozen=True, kw_only=True):
     """A label and its score."""
 
@@ -95,7 +90,6 @@ class OngoingLine(JsonRecord, frozen=True, kw_only=True, tag="ongoing"):
     known: Known
     score: Annotated[float, _says("Highest averaged score so far, from 0 to 1.")]
     time: Time | UnsetType = UNSET
-    recording: Recording | UnsetType = UNSET
 
 
 class EventLine(JsonRecord, frozen=True, kw_only=True, tag="event"):
@@ -119,7 +113,6 @@ class EventLine(JsonRecord, frozen=True, kw_only=True, tag="event"):
         ]
         | UnsetType
     ) = UNSET
-    recording: Recording | UnsetType = UNSET
 
 
 class GapLine(JsonRecord, frozen=True, kw_only=True, tag="gap"):

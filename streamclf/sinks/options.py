@@ -174,25 +174,32 @@ class OutputOptions:
             self._check_resume()
         if self.clips is not None and is_there(self.clips) and not self.clips.is_dir():
             raise UsageError(f"--clips {self.clips}: is a file, clips need a folder: name one")
-        self._check_retention()
-
-    def _check_retention(self) -> None:
-        for name, value, needs_store in [
-            ("--clips-limit", self.clips_limit, False),
-            ("--clips-days", self.clips_days, True),
-            ("--clips-min", self.clips_min, True),
-        ]:
+        for name, value in [("--clips-limit", self.clips_limit), *self._kept_by_store()]:
             if value is not None and self.clips is None:
                 raise UsageError(f"{name} goes with --clips")
-            if value is not None and needs_store and self.store is None:
-                raise UsageError(
-                    f"{name} goes by what a store knows of the clips: add --store FILE"
-                )
         if self.clips_days is not None and not 0 < self.clips_days <= MAX_DAYS:
             raise UsageError(
                 f"--clips-days {self.clips_days:g}: must be above 0 days, up to {MAX_DAYS}"
             )
         self.clip_limit_bytes()
+
+    def _kept_by_store(self) -> list[tuple[str, float | None]]:
+        """The options that only a store can keep, each with its value."""
+        return [("--clips-days", self.clips_days), ("--clips-min", self.clips_min)]
+
+    def check_store(self) -> None:
+        """Refuse options that need a store, if there is none.
+
+        Not checked when the options are made, as `serve` has a store that no option names.
+
+        Raises:
+            UsageError: There is no store.
+        """
+        for name, value in self._kept_by_store():
+            if value is not None and self.store is None:
+                raise UsageError(
+                    f"{name} goes by what a store knows of the clips: add --store FILE"
+                )
 
     def _check_resume(self) -> None:
         if not self.files and self.store is None:

@@ -157,7 +157,6 @@ class RetriedSource(Source):
                     raise _as_source_error(self.name, error) from error
             if self._position / self._sample_rate - began_s >= STEADY_AFTER_S:
                 back_off.reset()
-            self.tell_waiting()
             self._stop.sleep(back_off.next_s())
         yield from self._account_until_now()
 

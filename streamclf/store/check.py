@@ -106,12 +106,12 @@ class StoreCheck:
     counts: str
 
 
-def check_store(path: Path, clips: Path | None = None) -> StoreCheck:
+def check_store(path: Path, *, clips: bool = False) -> StoreCheck:
     """Check a store; another process may write it meanwhile.
 
     Args:
         path: The store.
-        clips: Folder of the clips, whose files are looked for; None leaves them out.
+        clips: Look for the files of the clips, too.
 
     Raises:
         StoreError: There is no store, it is damaged so that it cannot be read, or is locked.
@@ -124,8 +124,8 @@ def check_store(path: Path, clips: Path | None = None) -> StoreCheck:
             faults += _check_file(connection)
             for question in _PROMISES:
                 faults += _find_broken(connection, question)
-            if clips is not None:
-                faults += _limit(_check_clips(connection, clips))
+            if clips:
+                faults += _limit(_check_clips(connection))
             counts = _count(connection)
         except sqlite3.DatabaseError as error:
             # What was found before tells more than the error that it led to.
@@ -136,9 +136,12 @@ def check_store(path: Path, clips: Path | None = None) -> StoreCheck:
 
 
 def _check_file(connection: sqlite3.Connection) -> Iterator[str]:
-    for (found,) in connection.execute(f"PRAGMA integrity_check({MAX_LISTED})"):
-        if found != "ok":
-            yield "file: " + " ".join(str(found).split())
+    yield from _limit(
+        f"file: {line}"
+        for (found,) in connection.execute("PRAGMA integrity_check")
+        for line in str(found).splitlines()
+        if found != "ok" and not line.startswith("***")
+    )
     yield from _limit(
         f"{table} {row}: there is no row in {parent} that it names"
         for table, row, parent, _ in connection.execute("PRAGMA foreign_key_check")
@@ -149,16 +152,16 @@ def _find_broken(connection: sqlite3.Connection, question: str) -> Iterator[str]
     return _limit(line for (line,) in connection.execute(question))
 
 
-def _check_clips(connection: sqlite3.Connection, folder: Path) -> Iterator[str]:
-    rows = connection.execute("SELECT id, path, bytes FROM clips WHERE gone_us IS NULL")
-    for number, name, n_bytes in rows:
-        size: int | None = None
+def _check_clips(connection: sqlite3.Connection) -> Iterator[str]:
+    rows = connection.execute("SELECT id, folder, path, bytes FROM clips WHERE gone_us IS NULL")
+    for number, folder, name, n_bytes in rows:
+        file, size = Path(folder) / name, -1
         with suppress(OSError, ValueError):
-            size = (folder / name).stat().st_size
-        if size is None:
-            yield f"clip {number}: {folder / name} is not there, and its row does not say so"
+            size = file.stat().st_size
+        if size < 0:
+            yield f"clip {number}: {file} is not there, and its row does not say so"
         elif size != n_bytes:
-            yield f"clip {number}: {folder / name} has {size} bytes, its row says {n_bytes}"
+            yield f"clip {number}: {file} has {size} bytes, its row says {n_bytes}"
 
 
 def _limit(lines: Iterator[str]) -> Iterator[str]:

@@ -106,6 +106,8 @@ def _refusal(path: Path, error: Exception) -> StoreError:
     reason = reason_of(error)
     if _is_busy(error):
         ways = "another program locks it: end that program, or wait"
+    elif isinstance(error, ValueError):
+        ways = "name another file"
     elif os.access(path, os.F_OK) and not os.access(path, os.R_OK | os.W_OK):
         ways = "give yourself the rights to read and write it, or name another file"
     elif not os.access(path.parent, os.F_OK | os.W_OK | os.X_OK):
@@ -193,10 +195,7 @@ class DamagedStoreError(StoreError):
     """
 
     def __init__(self, path: Path, reason: str) -> None:
-        super().__init__(
-            f"{path}: is damaged: {reason}; move it away to begin anew, or recover what is in it "
-            "with sqlite3's .recover"
-        )
+        super().__init__(f"{path}: is damaged: {reason}; move it away to begin anew")
         self.path = path
         self.reason = reason
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -29,7 +29,7 @@ N_IN_GROUP = 50_000
 """Rows of a row group of Parquet."""
 
 EVENT_COLUMNS = (
-    "type,source,label,onset,offset,score,time,utc_offset,recording,state,verdict,model,clip"
+    "type,source,label,onset,offset,score,time,utc_offset,folder,state,verdict,model,clip"
 )
 """The columns that `file` and `listen` write, and what only the store knows."""
 COUNT_COLUMNS = (
@@ -42,23 +42,33 @@ RAVEN_HEADER = (
 _encode = msgspec.json.Encoder().encode
 
 
-def event_lines(events: Iterable[StoredEvent], form: RowFormat) -> Iterator[str]:
-    """Write events as lines of a format, with its header."""
+def event_lines(
+    events: Iterable[StoredEvent], form: RowFormat, shown: Mapping[str, str]
+) -> Iterator[str]:
+    """Write events as lines of a format, with its header.
+
+    Args:
+        events: The events.
+        form: The format.
+        shown: Names of labels that people read, for text.
+    """
     if form == "csv":
         yield EVENT_COLUMNS
     if form == "raven":
         yield RAVEN_HEADER
-    write = _LINES[form]
     for number, event in enumerate(events, 1):
-        yield write(event, number)
+        if form == "text":
+            yield _text(event, shown.get(event.label, event.label))
+        else:
+            yield _LINES[form](event, number)
 
 
 def _csv(event: StoredEvent, number: int) -> str:
     wall, offset = _wall_clock(event.time)
     place = [event.onset_s, "" if event.offset_s is None else event.offset_s]
-    known = [event.recording or "", event.state, event.verdict or "", event.model, event.clip or ""]
+    known = [event.folder or "", event.state, event.verdict or "", event.model, event.clip or ""]
     score = round(event.highest_score, 4)
-    return csv_line(["event", event.source, event.label, *place, score, wall, offset, *known])
+    return csv_line(["event", event.stream, event.label, *place, score, wall, offset, *known])
 
 
 def _wall_clock(moment: datetime | None) -> tuple[str, str]:
@@ -79,12 +89,11 @@ def json_record(event: StoredEvent) -> EventLine | OngoingLine:
     moment = event.time
     same: dict[str, Any] = {
         "id": event.id,
-        "source": event.source,
+        "source": event.stream,
         "label": event.label,
         "onset": event.onset_s,
         "score": round(event.highest_score, 4),
         "time": UNSET if moment is None else moment.isoformat(timespec="milliseconds"),
-        "recording": UNSET if event.recording is None else event.recording,
     }
     if event.offset_s is None:
         return OngoingLine(**same, known=round(event.elapsed / event.sample_rate, 6))
@@ -115,9 +124,8 @@ def _end_s(event: StoredEvent) -> float:
     return max(event.elapsed / event.sample_rate, event.onset_s)
 
 
-def _text(event: StoredEvent, number: int) -> str:
+def _text(event: StoredEvent, name: str) -> str:
     moment = event.time
-    place = event.source if event.recording is None else event.recording
     when = "(no time)" if moment is None else f"{moment:%Y-%m-%d %H:%M:%S}"
     if event.offset_s is None:
         length = "sounds"
@@ -125,8 +133,9 @@ def _text(event: StoredEvent, number: int) -> str:
         length = f"{event.offset_s - event.onset_s:.1f} s"
         length += "?" if event.state == "cut" else ""
     at = "" if event.recording is None else f" at {event.onset_s:.1f} s"
-    label = one_line(event.label)
-    return f"{when:<19}  {length:>8}  {event.highest_score:.2f}  {label:<20}  {one_line(place)}{at}"
+    label = one_line(name)
+    place = f"{one_line(event.stream)}{at}"
+    return f"{when:<19}  {length:>8}  {event.highest_score:.2f}  {label:<20}  {place}"
 
 
 def _cell(text: str) -> str:
@@ -139,7 +148,6 @@ _LINES: dict[RowFormat, Callable[[StoredEvent, int], str]] = {
     "jsonl": _json,
     "audacity": _audacity,
     "raven": _raven,
-    "text": _text,
 }
 
 
@@ -246,7 +254,7 @@ def _arrow_type(pyarrow: Any, kind: str) -> Any:
 EVENT_KINDS = {
     "id": "string", "source": "string", "label": "string", "onset": "float64",
     "offset": "float64", "score": "float64", "time": "time", "utc_offset_min": "int32",
-    "recording": "string", "state": "string", "verdict": "string", "model": "string",
+    "folder": "string", "state": "string", "verdict": "string", "model": "string",
     "clip": "string",
 }  # fmt: skip
 """Columns of events in Parquet."""
@@ -262,8 +270,8 @@ COUNT_KINDS = {
 def event_values(event: StoredEvent) -> dict[str, Any]:
     """The values of an event in Parquet."""
     return {
-        "id": event.id, "source": event.source, "label": event.label, "onset": event.onset_s,
+        "id": event.id, "source": event.stream, "label": event.label, "onset": event.onset_s,
         "offset": event.offset_s, "score": round(event.highest_score, 4), "time": event.onset_us,
-        "utc_offset_min": event.utc_offset_min, "recording": event.recording,
+        "utc_offset_min": event.utc_offset_min, "folder": event.folder,
         "state": event.state, "verdict": event.verdict, "model": event.model, "clip": event.clip,
     }  # fmt: skip

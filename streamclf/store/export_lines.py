@@ -29,7 +29,7 @@ CHUNK = 1000
 """Lines that are yielded together."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_BEGIN, _EVENT, _GAP = 0, 1, 2
+_GAP, _BEGIN, _EVENT = 0, 1, 2
 _RUNS = """
 SELECT runs.id, token, coalesce(path, sources.name), recording_id IS NULL, sample_rate,
        first_position, elapsed_samples, begun_us, utc_offset_min, state,
@@ -37,20 +37,20 @@ SELECT runs.id, token, coalesce(path, sources.name), recording_id IS NULL, sampl
 FROM runs JOIN sources ON source_id = sources.id
 LEFT JOIN recordings ON recording_id = recordings.id
 ORDER BY begun_us, runs.id"""
-_KNOWN = (
-    "max(onset, onset + coalesce(began_us - onset_us, 0) / 1000000 * :sample_rate"
-    " + coalesce(began_us - onset_us, 0) % 1000000 * :sample_rate / 1000000)"
-)
+_KNOWN = "onset + max(0, coalesce(began_us - onset_us, 0)) / 1000000.0 * :sample_rate"
+"""SQL of the position that had been heard when an event was known, by the time of the clock."""
 _ROWS = f"""
-SELECT {_BEGIN}, {_KNOWN} AS place, label, onset, NULL, score, onset_us, utc_offset_min, 0
+SELECT {_BEGIN}, CAST(iif({_KNOWN} <= :end, {_KNOWN}, onset) AS INTEGER) AS place, label,
+       onset, NULL, score, onset_us, utc_offset_min, 0, 0
 FROM events WHERE run_id = :run AND (began_us IS NOT NULL OR state != 'ended')
 UNION ALL
-SELECT {_EVENT}, offset, label, onset, offset, highest_score, onset_us, utc_offset_min, short
-FROM events WHERE run_id = :run AND state = 'ended'
+SELECT {_EVENT}, offset, label, onset, offset, highest_score, onset_us, utc_offset_min, short,
+       state = 'cut'
+FROM events WHERE run_id = :run AND state != 'open'
 UNION ALL
-SELECT {_GAP}, position + n_samples, cause, position, n_samples, NULL, begun_us, NULL, 0
+SELECT {_GAP}, position + n_samples, cause, position, n_samples, NULL, begun_us, NULL, 0, 0
 FROM gaps WHERE run_id = :run
-ORDER BY place"""
+ORDER BY place, 1"""
 
 
 @dataclass(frozen=True)
@@ -66,6 +66,10 @@ class _Run:
     utc_offset_min: int | None
     state: str
     n_events: int
+
+    @property
+    def end(self) -> int:
+        return self.first + self.elapsed
 
     def seconds(self, position: int) -> float:
         return round(position / self.sample_rate, 6)
@@ -99,12 +103,14 @@ def export(path: Path) -> Generator[list[str]]:
 
 
 def _lines(connection: sqlite3.Connection, run: _Run) -> Iterator[JsonRecord]:
-    rows = connection.execute(_ROWS, {"run": run.id, "sample_rate": run.sample_rate})
+    rows = connection.execute(
+        _ROWS, {"run": run.id, "sample_rate": run.sample_rate, "end": run.end}
+    )
     return chain((_line(run, row) for row in rows), _mark(run))
 
 
 def _line(run: _Run, row: tuple[Any, ...]) -> JsonRecord:
-    kind, place, name, onset, end, score, us, offset_min, short = row
+    kind, place, name, onset, end, score, us, offset_min, short, cut = row
     fields: dict[str, Any] = {
         "source": run.source,
         "onset": run.seconds(onset),
@@ -120,8 +126,7 @@ def _line(run: _Run, row: tuple[Any, ...]) -> JsonRecord:
     }
     if kind == _BEGIN:
         return BeginLine(**fields, known=run.seconds(place))
-    if short:
-        fields["short"] = True
+    fields |= {name: True for name, is_so in (("short", short), ("cut", cut)) if is_so}
     return EventLine(**fields, offset=run.seconds(end))
 
 
@@ -133,7 +138,7 @@ def _mark(run: _Run) -> Iterator[JsonRecord]:
     yield line(
         source=run.source,
         onset=run.seconds(run.first),
-        offset=run.seconds(run.first + run.elapsed),
+        offset=run.seconds(run.end),
         **_time(run.begun_us, run.utc_offset_min),
         events=run.n_events,
     )

@@ -11,6 +11,7 @@ from typing import Any
 from streamclf.core.errors import UsageError
 from streamclf.core.redaction import one_line
 from streamclf.sinks.output_files import write_whole
+from streamclf.store.display_names import read_display_names
 from streamclf.store.queries import count_events, hours_heard
 from streamclf.store.question import Question
 
@@ -26,7 +27,7 @@ class HeatMap:
     """Events by label and hour of the day.
 
     Attributes:
-        labels: The labels, those with most events first.
+        labels: The labels as people read them, those with most events first.
         n_events: Events of each label and hour, ``(labels, 24)``.
         hours: Hours heard in each hour of the day.
         n_left_out: Labels that are not among them.
@@ -61,8 +62,9 @@ def count_heat_map(
         counted.setdefault(str(label), [0] * 24)[int(str(hour))] += each.n_events
     heard = hours_heard(connection, question, ["hour"])
     labels = sorted(counted, key=lambda label: (-sum(counted[label]), label))
+    shown = read_display_names(connection)
     return HeatMap(
-        labels[:n_shown],
+        [one_line(shown.get(label, label)) for label in labels[:n_shown]],
         [counted[label] for label in labels[:n_shown]],
         [heard.get((hour,), 0.0) for hour in range(24)],
         max(len(labels) - n_shown, 0),
@@ -136,7 +138,7 @@ def _fill(figure: Any, counted: HeatMap, title: str) -> None:
     )
     axes.invert_yaxis()
     places = [number + 0.5 for number in range(len(counted.labels))]
-    axes.set_yticks(places, [one_line(label)[:40] for label in counted.labels])
+    axes.set_yticks(places, [label[:40] for label in counted.labels])
     axes.set_xticks(range(0, 25, 3), [f"{hour:02}:00" for hour in range(0, 25, 3)])
     axes.tick_params(length=0)
     for side in axes.spines.values():

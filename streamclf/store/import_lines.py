@@ -28,9 +28,9 @@ from streamclf.sinks.json_records import (
     UnfinishedLine,
 )
 from streamclf.store.database import reason_of
-from streamclf.store.imported_run import Counts, RunImport
+from streamclf.store.imported_run import UNKNOWN_RATE, Counts, RunImport
 from streamclf.store.minutes import to_us
-from streamclf.store.staging import STAGE, assign_lines, find_stream, list_streams
+from streamclf.store.staging import STAGE, assign_lines, find_stream, list_streams, tell_rates
 
 LONGEST_LINE = 1_000_000
 """Bytes; a longer line is none of streamclf's."""
@@ -149,8 +149,11 @@ class LineImport:
         """
         try:
             assign_lines(self._connection)
+            # Runs of which no line tells the rate are taken for runs of the model of the others.
+            rates = tell_rates(self._connection)
+            rate = rates[0] if len(rates) == 1 else UNKNOWN_RATE
             for stream in list_streams(self._connection):
-                RunImport(self._connection, stream, self._folder, self._imported).write()
+                RunImport(self._connection, stream, self._folder, rate, self._imported).write()
         except sqlite3.DatabaseError as error:
             raise StoreError(
                 f"the store cannot be written: {reason_of(error)}; make room or end what locks "
@@ -190,7 +193,7 @@ class LineImport:
                 f"it goes from {line.onset} s to {fields['end']} s: {_LONGEST_S:g} s at most"
             )
         if isinstance(line, EventLine):
-            fields["short"] = int(line.short is True)
+            fields |= {"short": int(line.short is True), "number": int(line.cut is True)}
         elif isinstance(line, GapLine):
             fields["label"] = line.cause
         elif isinstance(line, HeardLine | UnfinishedLine):

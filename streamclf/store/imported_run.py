@@ -13,7 +13,7 @@ from streamclf.core.records import ModelIdentity
 from streamclf.store.database import transaction
 from streamclf.store.minutes import MINUTE_US
 from streamclf.store.recordings import hash_model
-from streamclf.store.staging import NEAR_US, UNNAMED, StagedStream
+from streamclf.store.staging import NEAR_US, UNNAMED, StagedStream, tell_rates
 
 WRITER = "import"
 """Name of the writer of imported runs; it lives in no process."""
@@ -21,8 +21,6 @@ UNKNOWN_RATE = 1_000_000
 """Rate of runs whose rate no line tells: their positions are the microseconds of the lines."""
 BATCH = 2000
 """Events that are written together; other writers wait so long."""
-_SURE_S = 0.1
-"""Seconds from which on the position and the onset of an event tell the rate exactly."""
 
 _EVENT = """
 INSERT INTO events (run_id, source_id, label, onset_us, offset_us, utc_offset_min, began_us, score,
@@ -81,15 +79,21 @@ class RunImport:
         connection: A connection to the store, with the staged lines.
         stream: The lines.
         folder: Folder that relative names of recordings start from.
+        rate: Sample rate in Hz where the lines tell none.
         counts: Where what is new is counted.
     """
 
     def __init__(
-        self, connection: sqlite3.Connection, stream: StagedStream, folder: Path, counts: Counts
+        self,
+        connection: sqlite3.Connection,
+        stream: StagedStream,
+        folder: Path,
+        rate: int,
+        counts: Counts,
     ) -> None:
         self._connection, self._stream, self._counts = connection, stream, counts
         self._recording = None if stream.run else str(folder / stream.source)
-        self._rate = self._tell_rate() or UNKNOWN_RATE
+        self._rate = self._tell_rate() or rate
 
     def write(self) -> None:
         """Write what the store does not hold yet.
@@ -120,14 +124,16 @@ class RunImport:
     # The run.
 
     def _tell_rate(self) -> int | None:
-        """Return the sample rate that an event's position and onset tell; None where none does."""
-        rate = self._ask(
-            "SELECT CAST(round(position / onset) AS INTEGER) FROM temp.lines WHERE "
-            "stream = :stream AND kind IN ('begin', 'event') AND onset >= :sure AND position > 0 "
-            "ORDER BY onset DESC LIMIT 1",
-            sure=_SURE_S,
+        """Return the sample rate: that of its events, or of the recording as the store has it."""
+        told = tell_rates(self._connection, self._stream.id)
+        if told or self._recording is None:
+            return told[0] if told else None
+        rate: int | None = self._ask(
+            "SELECT sample_rate FROM runs WHERE recording_id = (SELECT id FROM recordings "
+            "WHERE path = :path) ORDER BY id DESC LIMIT 1",
+            path=self._recording,
         )
-        return rate if rate is not None and 0 < rate <= UNKNOWN_RATE else None
+        return rate
 
     def _find_run(self) -> _Run | None:
         """Find the run that the lines belong to, if the store has it."""
@@ -338,12 +344,12 @@ class RunImport:
         rows = self._connection.execute(
             "SELECT kind, label, iif(abs(1.0 * position / :rate - onset) <= 0.00001, position, "
             "CAST(round(onset * :rate) AS INTEGER)) AS place, onset, end, score, us, offset_min, "
-            "short FROM temp.lines WHERE stream = :stream AND kind IN ('begin', 'event') "
+            "short, number FROM temp.lines WHERE stream = :stream AND kind IN ('begin', 'event') "
             "ORDER BY label, place, kind",
             {"rate": self._rate, "stream": self._stream.id},
         )
         event: dict[str, Any] | None = None
-        for kind, label, place, onset, end, score, us, offset_min, short in rows:
+        for kind, label, place, onset, end, score, us, offset_min, short, cut in rows:
             if event is None or (label, place) != (event["label"], event["onset"]):
                 if event is not None:
                     yield event
@@ -357,7 +363,7 @@ class RunImport:
                     event["began_us"] = us + round((end - onset) * 1e6)
             else:
                 event |= {
-                    "state": "ended", "highest_score": score, "short": short,
+                    "state": "cut" if cut else "ended", "highest_score": score, "short": short,
                     "offset": max(self._position(end), place),
                 }  # fmt: skip
         if event is not None:

@@ -13,6 +13,12 @@ from streamclf.store.queries import Level
 
 LONGEST_HOURLY_DAYS = 15
 """Longest time, in days, that is drawn hour by hour; a longer one is drawn day by day."""
+LONGEST_WEEKLY_DAYS = 100
+"""Longest time, in days, whose axis names weeks; that of a longer one names months."""
+LONGEST_YEAR_DAYS = 366
+"""Longest time, in days, whose axis needs no years."""
+N_MONTHS = 13
+"""Most months that an axis names."""
 LAST_MARK, LAST_NARROW = 96.0, 84.0
 """Places in per cent of the axis after which a text has no room; the second on narrow screens."""
 STEP_DB = 10.0
@@ -73,13 +79,18 @@ class Axis:
             ]
             texts = [f"{m:%H:%M}" for m in moments]
         else:
-            every = 1 if days <= 15 else 7 if days <= 100 else 30
             start = self.first.replace(hour=0)
-            moments = [start + timedelta(days=n) for n in range(0, int(days) + 1, every)]
-            form = "%a" if every == 1 else "%b"
-            texts = [
-                f"{m:{form}} {m.day}" if every == 1 else f"{m.day} {m:{form}}" for m in moments
-            ]
+            moments = [start + timedelta(days=number) for number in range(int(days) + 1)]
+            if days > LONGEST_WEEKLY_DAYS:
+                step = next(n for n in (1, 2, 3, 6, 12, 120) if days / 30 / n <= N_MONTHS)
+                moments = [
+                    moment
+                    for moment in moments
+                    if moment.day == 1 and (12 * moment.year + moment.month - 1) % step == 0
+                ]
+            elif days > LONGEST_HOURLY_DAYS:
+                moments = moments[::7]
+            texts = [name_day(moment, days) for moment in moments]
         shown = [
             (self.place(moment), text)
             for moment, text in zip(moments, texts, strict=True)
@@ -90,6 +101,15 @@ class Axis:
             {"place": place, "text": text, "minor": (number % 2 and crowded) or place > LAST_NARROW}
             for number, (place, text) in enumerate(shown)
         ]
+
+
+def name_day(moment: datetime, days: float) -> str:
+    """Write a day of a time that is so many days long."""
+    if days <= LONGEST_HOURLY_DAYS:
+        return f"{moment:%a} {moment.day}"
+    if days > LONGEST_YEAR_DAYS:
+        return f"{moment:%b} {moment.year}"
+    return f"{moment.day} {moment:%b}"
 
 
 def plot_levels(

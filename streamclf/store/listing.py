@@ -36,7 +36,7 @@ class StoredEvent:
         state: ``open`` while it sounds; ``cut`` if its run ended without warning.
         elapsed: Samples of its run so far.
         verdict: What somebody said of it last.
-        clip: Path of its clip below the clips' folder; None if there is none.
+        clip: Path of its clip; None if there is none.
     """
 
     row: int
@@ -58,6 +58,16 @@ class StoredEvent:
     elapsed: int
     verdict: str | None
     clip: str | None
+
+    @property
+    def stream(self) -> str:
+        """Name of the stream, the same that `listen` and `file` write: a recording's path."""
+        return self.source if self.recording is None else self.recording
+
+    @property
+    def folder(self) -> str | None:
+        """Name of the source that a recording belongs to; None for a live stream."""
+        return None if self.recording is None else self.source
 
     @property
     def id(self) -> str:
@@ -87,7 +97,7 @@ SELECT events.id, sources.name, recordings.path, models.name || ' ' || models.ve
        highest_score, short, events.state, runs.first_position + runs.elapsed_samples,
        (SELECT verdict FROM reviews WHERE event_id = events.id
         ORDER BY reviewed_us DESC, reviews.id DESC LIMIT 1),
-       (SELECT path FROM clips WHERE event_id = events.id AND gone_us IS NULL)
+       (SELECT folder || '/' || path FROM clips WHERE event_id = events.id AND gone_us IS NULL)
 FROM events
 JOIN runs ON runs.id = events.run_id
 JOIN sources ON sources.id = events.source_id

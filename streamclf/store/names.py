@@ -12,6 +12,7 @@ from pathlib import PurePath
 
 from streamclf.core.errors import UsageError
 from streamclf.core.label_choice import plain_name, suggest_labels
+from streamclf.store.display_names import read_display_names
 
 N_LISTED = 6
 """Most names that an error lists."""
@@ -54,32 +55,42 @@ def list_sources(connection: sqlite3.Connection) -> list[Source]:
 
 
 def find_labels(connection: sqlite3.Connection, names: Sequence[str]) -> tuple[str, ...]:
-    """Find labels by their names; case and punctuation do not matter where one is meant.
+    """Find labels by their names, or by the names that people read.
+
+    Case and punctuation do not matter where no name is written so.
 
     Raises:
         UsageError: A name fits no label that was heard.
     """
-    known = list_labels(connection)
+    if not names:
+        return ()
+    shown = {label: label for label in list_labels(connection)}
+    shown |= {k: v for k, v in read_display_names(connection).items() if k in shown}
     found: dict[str, None] = {}
-    for name in [part for text in names for part in _split(text, known)]:
-        fitting = [name] if name in known else _with_plain_name(name, known)
+    for name in [part for text in names for part in _split(text, shown)]:
+        fitting = _fitting(name, shown)
         if not fitting:
-            near = suggest_labels(name, known) or _list(known)
+            near = suggest_labels(name, shown, shown.__getitem__) or _list(list(shown))
             raise UsageError(f"--label {name}: the store has no event of this name{near}")
         found.update(dict.fromkeys(fitting))
     return tuple(found)
 
 
-def _split(text: str, known: list[str]) -> list[str]:
-    """Split a text at its commas, unless it is a label with a comma in it."""
-    if text in known or not text.strip(", "):
+def _split(text: str, shown: dict[str, str]) -> list[str]:
+    """Split a text at its commas, unless it is a name with a comma in it."""
+    if _fitting(text, shown) or not text.strip(", "):
         return [text]
     return [part.strip() for part in text.split(",") if part.strip()]
 
 
-def _with_plain_name(name: str, known: list[str]) -> list[str]:
+def _fitting(name: str, shown: dict[str, str]) -> list[str]:
+    """The labels that a name may mean, each of which has such a name."""
+    if name in shown:
+        return [name]
     plain = plain_name(name)
-    return [label for label in known if plain and plain_name(label) == plain]
+    return [label for label, read in shown.items() if read == name] or [
+        label for label, read in shown.items() if plain and plain in map(plain_name, (label, read))
+    ]
 
 
 def find_sources(

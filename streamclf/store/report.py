@@ -13,8 +13,9 @@ from typing import Any
 from streamclf import __version__
 from streamclf.core.redaction import one_line
 from streamclf.core.text_format import format_count, format_length
+from streamclf.store.display_names import read_display_names
 from streamclf.store.heat_map import count_heat_map
-from streamclf.store.level_plot import Axis, plot_levels
+from streamclf.store.level_plot import LONGEST_HOURLY_DAYS, Axis, name_day, plot_levels
 from streamclf.store.names import list_sources, shorten_names
 from streamclf.store.queries import (
     Missing,
@@ -89,10 +90,10 @@ def _facts(
         "title": title,
         "n_events": n_events,
         "n_labels": len(rates),
-        "hours": _hours(sum(heard.values())),
+        "heard": _length(sum(heard.values())),
         "n_sources": len(heard),
         "missing": format_length(sum(each.seconds for each in missing)) if missing else "nothing",
-        "labels": _label_rows(rates[:N_LABELS]),
+        "labels": _label_rows(rates[:N_LABELS], read_display_names(connection)),
         "n_more": max(len(rates) - N_LABELS, 0),
         "map": _map(connection, question),
         "columns": _columns(connection, question, axis),
@@ -115,8 +116,8 @@ def _facts(
     }
 
 
-def _hours(hours: float) -> str:
-    return f"{hours:,.0f}" if hours >= 10 else f"{hours:.1f}"
+def _length(hours: float) -> str:
+    return f"{hours:,.0f} h" if hours >= 10 else format_length(hours * 3600)
 
 
 def _per_hour(rate: float | None) -> str:
@@ -127,11 +128,11 @@ def _per_hour(rate: float | None) -> str:
     return f"{rate:.{0 if rate >= 100 else 1 if rate >= 10 else 2}f}"
 
 
-def _label_rows(rates: Sequence[Rate]) -> list[dict[str, Any]]:
+def _label_rows(rates: Sequence[Rate], shown: dict[str, str]) -> list[dict[str, Any]]:
     most = max((rate.count.n_events for rate in rates), default=1)
     return [
         {
-            "label": one_line(str(rate.count.key[0])),
+            "label": one_line(shown.get(str(rate.count.key[0]), str(rate.count.key[0]))),
             "n": f"{rate.count.n_events:,}",
             "part": round(100 * rate.count.n_events / most, 1),
             "per_hour": _per_hour(rate.per_hour),
@@ -154,7 +155,7 @@ def _map(connection: sqlite3.Connection, question: Question) -> dict[str, Any]:
     for label, numbers, row in zip(counted.labels, counted.n_events, rates, strict=True):
         cells = []
         for hour, (n_events, rate) in enumerate(zip(numbers, row, strict=True)):
-            told = f"{one_line(label)}, {hour:02}:00: {format_count(n_events, 'event')}"
+            told = f"{label}, {hour:02}:00: {format_count(n_events, 'event')}"
             if counted.has_hours and rate is not None:
                 told += f", {_per_hour(rate)} in an hour heard"
             elif counted.has_hours:
@@ -162,7 +163,7 @@ def _map(connection: sqlite3.Connection, question: Question) -> dict[str, Any]:
             # By the square root, so that what is rare is seen beside what is frequent.
             step = max(round(((rate or 0) / most) ** 0.5 * N_SHADES), int(n_events > 0))
             cells.append({"shade": "x" if rate is None else str(step), "told": told})
-        rows.append({"label": one_line(label), "cells": cells})
+        rows.append({"label": label, "cells": cells})
     deaf = counted.has_hours and not all(counted.hours)
     return {
         "rows": rows,
@@ -196,8 +197,8 @@ def _columns(
         {
             "n": numbers.get(moment, 0),
             "part": round(100 * numbers.get(moment, 0) / most, 1),
-            "text": (f"{moment:%H}" if hourly else f"{moment:%a} {moment.day}")
-            if len(moments) <= 31 or not number % n_marks
+            "text": (f"{moment:%H}" if hourly else name_day(moment, len(moments)))
+            if len(moments) <= LONGEST_HOURLY_DAYS or hourly or not number % n_marks
             else "",
             "minor": len(moments) > 8 and number % 3 != 0,
             "told": f"{moment:%a %d %b}"
@@ -245,7 +246,7 @@ def _coverage(
         rows.append(
             {
                 "name": shown[name],
-                "hours": _hours(totals[name]),
+                "heard": _length(totals[name]),
                 "bars": [
                     {"x": start, "width": length, "part": part}
                     for start, length, part in _join_equal(cells)

@@ -225,6 +225,11 @@ class Sweeper:
         self._swept_at: float | None = None
         self._trouble: tuple[bool, ...] = ()
 
+    def is_of(self, folder: Path, limits: ClipLimits | None = None) -> bool:
+        """Whether this looks after a folder, and by some limits if they are given."""
+        same = name_folder(folder) == name_folder(self._folder)
+        return same and limits in (None, self._limits)
+
     @property
     def is_due(self) -> bool:
         """Whether it is time for a sweep."""

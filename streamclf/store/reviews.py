@@ -8,6 +8,7 @@ row of an event counts. A reviewed event's clip is kept whatever its age and its
 from __future__ import annotations
 
 import sqlite3
+from dataclasses import dataclass
 
 from streamclf.core.errors import UsageError
 from streamclf.core.redaction import one_line
@@ -69,3 +70,33 @@ def list_said_labels(connection: sqlite3.Connection) -> list[str]:
         "SELECT DISTINCT label FROM reviews WHERE label IS NOT NULL ORDER BY 1"
     )
     return [label for (label,) in rows]
+
+
+@dataclass(frozen=True)
+class Verdicts:
+    """What people said of a label's events.
+
+    Attributes:
+        n_right: Events that were right.
+        n_wrong: Events that were wrong.
+        was: What the wrong ones were instead, with their numbers, the most frequent first.
+    """
+
+    n_right: int
+    n_wrong: int
+    was: list[tuple[str, int]]
+
+
+def count_verdicts(connection: sqlite3.Connection, label: str) -> Verdicts:
+    """Count what people said last of each event of a label."""
+    rows = connection.execute(
+        "SELECT verdict, reviews.label, count(*) FROM reviews "
+        "JOIN events ON events.id = reviews.event_id WHERE events.label = ? AND reviews.id = "
+        "(SELECT id FROM reviews AS newest WHERE newest.event_id = events.id "
+        "ORDER BY reviewed_us DESC, id DESC LIMIT 1) GROUP BY 1, 2",
+        (label,),
+    ).fetchall()
+    right = sum(n for verdict, _, n in rows if verdict == "right")
+    wrong = sum(n for verdict, _, n in rows if verdict == "wrong")
+    was = [(text, n) for verdict, text, n in rows if verdict == "wrong" and text is not None]
+    return Verdicts(right, wrong, sorted(was, key=lambda each: (-each[1], each[0])))

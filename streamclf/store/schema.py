@@ -31,7 +31,8 @@ CREATE TABLE models (
     id INTEGER PRIMARY KEY,
     name TEXT NOT NULL,
     version TEXT NOT NULL,
-    sha256 TEXT NOT NULL UNIQUE
+    sha256 TEXT NOT NULL UNIQUE,
+    display_names TEXT NOT NULL DEFAULT '{{}}'    -- JSON object: label -> name shown to people
 );
 CREATE TABLE recordings (
     id INTEGER PRIMARY KEY,
@@ -41,12 +42,12 @@ CREATE TABLE recordings (
 );
 CREATE TABLE runs (                     -- one model over one stream, from its begin to its end
     id INTEGER PRIMARY KEY,
-    token TEXT NOT NULL UNIQUE,
+    token TEXT NOT NULL UNIQUE,         -- its name; live, that behind the @ in ids of events
     source_id INTEGER NOT NULL REFERENCES sources,
     model_id INTEGER NOT NULL REFERENCES models,
     recording_id INTEGER REFERENCES recordings,   -- NULL: live
-    writer TEXT NOT NULL,               -- the process that writes it, see `streamclf.store.writers`
-    sample_rate INTEGER NOT NULL,
+    writer TEXT NOT NULL,               -- the process that writes it; import: it is from lines
+    sample_rate INTEGER NOT NULL,       -- in Hz, of all positions and lengths of the run
     first_position INTEGER NOT NULL,
     begun_us INTEGER,                   -- when its first sample sounded
     utc_offset_min INTEGER,
@@ -55,7 +56,8 @@ CREATE TABLE runs (                     -- one model over one stream, from its b
     gap_samples INTEGER NOT NULL DEFAULT 0,
     rows_lost INTEGER NOT NULL DEFAULT 0,         -- events that could not be written in time
     state TEXT NOT NULL CHECK (state IN ('open', 'ended', 'cut'))
-                                        -- cut: its process was killed, or its recording not ended
+                                        -- open: it goes on; cut: its process was killed, or its
+                                        -- recording not heard to its end, or nothing says that
 );
 CREATE TABLE events (
     id INTEGER PRIMARY KEY,
@@ -71,7 +73,7 @@ CREATE TABLE events (
     onset INTEGER NOT NULL,             -- position of its first sample
     offset INTEGER,                     -- position after its last sample; NULL: it still sounds
     short INTEGER NOT NULL DEFAULT 0,   -- found in audio shorter than the model's window
-    state TEXT NOT NULL CHECK (state IN ('open', 'ended', 'cut')),
+    state TEXT NOT NULL CHECK (state IN ('open', 'ended', 'cut')),   -- cut: it ends with its run
     UNIQUE (run_id, label, onset)
 );
 CREATE INDEX events_by_onset ON events (onset_us);
@@ -87,7 +89,7 @@ CREATE TABLE gaps (                     -- audio that is known to be missing
     position INTEGER NOT NULL,
     n_samples INTEGER NOT NULL,
     begun_us INTEGER,
-    cause TEXT NOT NULL
+    cause TEXT NOT NULL                 -- one or two words: overflow, device lost, ...
 );
 CREATE INDEX gaps_by_run ON gaps (run_id, position);
 CREATE INDEX gaps_by_time ON gaps (begun_us);
@@ -101,7 +103,8 @@ CREATE TABLE levels (                   -- a row a minute in which something was
     PRIMARY KEY (run_id, position)
 ) WITHOUT ROWID;
 CREATE INDEX levels_by_minute ON levels (minute_us);
-CREATE INDEX levels_by_hour ON levels ({LOCAL_HOUR_OF_MINUTE}, run_id, minute_us, heard_samples);
+CREATE INDEX levels_by_hour ON levels
+    ({LOCAL_HOUR_OF_MINUTE}, run_id, minute_us, utc_offset_min, heard_samples);
 CREATE TABLE clips (                    -- a row outlives its file
     id INTEGER PRIMARY KEY,
     event_id INTEGER NOT NULL UNIQUE REFERENCES events ON DELETE CASCADE,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 import threading
 import time
@@ -24,7 +25,7 @@ from streamclf.core.stats import Statistics
 from streamclf.pipeline.levels import LevelMeter, LevelPiece
 from streamclf.sinks.base import Sink
 from streamclf.store.clips import NOTE_CLIP, state_clip
-from streamclf.store.minutes import Minute, MinuteCounter, to_us
+from streamclf.store.minutes import N_RECENT, Minute, MinuteCounter, to_us
 from streamclf.store.recordings import StoredRecording, hash_model
 from streamclf.store.writers import CLOSE_EVENTS
 
@@ -153,7 +154,7 @@ class StoreSink(Sink):
         self._first: int | None = None
         self._end = self._heard = self._gap = self._lost = self._n_lost = 0
         self._counts_taken = self._counts_written = _Counts()
-        self._minute_written: tuple[int, int] | None = None  # position, samples
+        self._minutes_written: dict[int, int] = {}  # position -> samples, of the newest
         self._is_part = False  # of a recording, because the store that held its begin is no more
         self._opening: list[Statement] = []
         self._waiting: list[Statement] = []
@@ -201,7 +202,7 @@ class StoreSink(Sink):
         self._first, self._end = None, position
         self._heard = self._gap = self._lost = 0
         self._counts_taken = self._counts_written = _Counts(end=position)
-        self._minute_written, self._is_part = None, False
+        self._minutes_written, self._is_part = {}, False
         self._minutes = MinuteCounter(stream)
         self._changed = {}
         self._open_events = {}
@@ -222,9 +223,14 @@ class StoreSink(Sink):
         self._opening += [
             (_SOURCE, {"name": source, "calibration_db": self.calibration_db}),
             (
-                "INSERT OR IGNORE INTO models (name, version, sha256) VALUES (:name, :version, "
-                ":sha256)",
-                {"name": model.name, "version": model.version, "sha256": model},
+                "INSERT OR IGNORE INTO models (name, version, sha256, display_names) "
+                "VALUES (:name, :version, :sha256, :display_names)",
+                {
+                    "name": model.name,
+                    "version": model.version,
+                    "sha256": model,
+                    "display_names": json.dumps(dict(stream.display_names)),
+                },
             ),
         ]
         if recording:
@@ -341,10 +347,7 @@ class StoreSink(Sink):
 
     def _moment(self, position: int) -> Any:
         assert self._stream is not None
-        try:
-            return self._stream.moment(position)
-        except (OverflowError, OSError, ValueError):  # a year that no clock knows
-            return None
+        return self._stream.moment(position)
 
     def note_clip(
         self, stream: StreamStarted, event: SoundEvent, folder: Path, path: PurePath, n_bytes: int
@@ -463,10 +466,9 @@ class StoreSink(Sink):
             if self._counts_taken.run != self._run:  # the run has ended since
                 return
             self._counts_written = self._counts_taken
-            if self._taken:
-                newest = max(self._taken)
-                if self._minute_written is None or newest >= self._minute_written[0]:
-                    self._minute_written = (newest, self._taken[newest][0])
+            self._minutes_written |= {place: heard for place, (heard, _) in self._taken.items()}
+            for place in sorted(self._minutes_written)[:-N_RECENT]:
+                del self._minutes_written[place]
             for position, (_, n_changes) in self._taken.items():
                 minute = self._changed.get(position)
                 if minute is not None and minute.n_changes == n_changes:
@@ -495,17 +497,17 @@ class StoreSink(Sink):
                 run = values.get("run")
                 if run is None or run in whole:
                     self._opening.append((sql, values))
-                elif sql in (_EVENT, _GAP):
+                elif sql in (_EVENT, _GAP, NOTE_CLIP):
                     if run == open_run:
                         rest.append((sql, values))
                     else:
-                        self._n_lost += 1
+                        self._n_lost += sql != NOTE_CLIP
             if open_run and open_run not in whole:
                 self._continue_run(rest)
 
     def _continue_run(self, rest: list[Statement]) -> None:
         """Begin a new run where what is written of this one ends."""
-        written, minute_written = self._counts_written, self._minute_written
+        written, minutes_written = self._counts_written, self._minutes_written
         end, heard, gap, lost = self._end, self._heard, self._gap, self._lost
         minutes, changed, sounding = self._minutes, self._changed, self._open_events
         self._begin_run(written.end)
@@ -514,8 +516,8 @@ class StoreSink(Sink):
         self._heard, self._gap = heard - written.heard, gap - written.gap
         self._minutes = minutes
         for minute in changed.values():
-            if minute_written and minute.position == minute_written[0]:
-                minute.heard -= minute_written[1]
+            if minute.position in minutes_written:
+                minute.heard -= minutes_written[minute.position]
                 minute.position = max(minute.position, written.end)
             if minute.heard:
                 self._changed[minute.position] = minute

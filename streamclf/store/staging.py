@@ -23,11 +23,12 @@ STAGE = (
     "CREATE TEMP TABLE waiting (n INTEGER PRIMARY KEY, began_us INTEGER, onset REAL, mark INTEGER)",
 )
 """The lines with their values. ``label`` is a gap's cause; ``end`` is an offset, or where a begin
-was known; ``us`` is the time of ``onset``; ``number`` counts a mark's events, or lines lost."""
+was known; ``us`` is the time of ``onset``; ``number`` counts a mark's events, or lines
+lost; at an event, it is 1 if the event was cut."""
 MARKS = ("heard", "unfinished")
 UNNAMED = "lines-"
 """Begin of the names of runs that no line names."""
-NEAR_US = 500_000
+NEAR_US, NEAR_S = 500_000, 0.01
 DRIFT = 5e-4
 """Microseconds, and the rate, by which the begin of a run may differ as its lines tell it."""
 
@@ -92,17 +93,19 @@ class _Place:
         stream: Its number; 0 for none.
         began_us: When its first sample sounded, as its newest line tells; None where unknown.
         onset: Of that line, in seconds.
+        reached: How far its lines have come, in seconds.
         is_over: Whether a mark has ended it.
     """
 
     stream: int = 0
     began_us: int | None = None
     onset: float = 0.0
+    reached: float = 0.0
     is_over: bool = False
 
     def distance(self, began_us: int | None, onset: float) -> float:
         """Return by how much more a begin differs than it may, in us; 0 if it may be the same."""
-        if not self.stream or self.is_over:
+        if not self.stream or self.is_over or onset < self.reached - NEAR_S:
             return float("inf")
         if began_us is None or self.began_us is None:
             return 0.0
@@ -121,35 +124,42 @@ class _Assignment:
 
     def run(self) -> None:
         rows = self._connection.execute(
-            "SELECT n, stream, kind, us - CAST(round(onset * 1000000) AS INTEGER), onset "
+            "SELECT n, stream, kind, us - CAST(round(onset * 1000000) AS INTEGER), onset, end "
             "FROM temp.lines WHERE stream IN (SELECT id FROM temp.streams WHERE source = ?) "
             "ORDER BY n",
             (self._source,),
         )
-        for n, stream, kind, began_us, onset in rows:
+        for n, stream, kind, began_us, onset, end in rows:
             if stream != self._unnamed:
-                self._go_on(stream, began_us, onset)
+                self._go_on(stream, began_us, onset, end)
                 continue
+            if onset is None:  # lines were lost here
+                onset = end = self._place.reached
             is_mark = kind in MARKS
             self._has_marks |= is_mark
-            if self._place.distance(began_us, onset) == 0 and not self._waits:
+            place = end if is_mark else onset  # a mark tells of the whole run
+            if self._place.distance(began_us, place) == 0 and not self._waits:
                 self._assign(n, self._place.stream)
                 self._place.is_over |= is_mark
+                self._place.reached = max(self._place.reached, end)
             else:
                 self._waits = True
                 self._connection.execute(
-                    "INSERT INTO temp.waiting VALUES (?, ?, ?, ?)", (n, began_us, onset, is_mark)
+                    "INSERT INTO temp.waiting VALUES (?, ?, ?, ?)", (n, began_us, place, is_mark)
                 )
         self._settle(self._place)
 
-    def _go_on(self, stream: int, began_us: int | None, onset: float) -> None:
+    def _go_on(self, stream: int, began_us: int | None, onset: float, end: float) -> None:
         """Note a line that names its run; what waits belongs before it, or to it."""
         before = self._place
         place = _Place(stream, began_us, onset)
-        if began_us is None and stream == before.stream:
-            place.began_us, place.onset = before.began_us, before.onset
+        if stream == before.stream:
+            place.reached = max(before.reached, end)
+            if began_us is None:
+                place.began_us, place.onset = before.began_us, before.onset
         if self._waits:
             self._settle(place)
+        place.reached = max(place.reached, end)
         self._place = place
 
     def _settle(self, after: _Place) -> None:
@@ -189,3 +199,20 @@ def list_streams(connection: sqlite3.Connection) -> Iterator[StagedStream]:
     )
     for row in rows:
         yield StagedStream(*row)
+
+
+def tell_rates(connection: sqlite3.Connection, stream: int | None = None) -> list[int]:
+    """Return the sample rates that the positions and onsets of events tell, two at most.
+
+    Args:
+        connection: A connection with staged lines.
+        stream: The stream; None for all.
+    """
+    rows = connection.execute(
+        "SELECT DISTINCT CAST(round(position / onset) AS INTEGER) FROM temp.lines WHERE "
+        "(:stream IS NULL OR stream = :stream) AND kind IN ('begin', 'event') "
+        # Seconds are rounded to microseconds: early ones do not tell the rate exactly.
+        "AND onset * onset > 0.000002 * position AND position > 0 LIMIT 2",
+        {"stream": stream},
+    )
+    return [rate for (rate,) in rows if 0 < rate <= 10_000_000]

@@ -12,6 +12,7 @@ from typing import Self
 
 from streamclf.core.errors import StoreError
 from streamclf.core.text_format import format_count, format_length
+from streamclf.store.clip_limits import ClipLimits
 from streamclf.store.database import (
     DamagedStoreError,
     connect,
@@ -28,7 +29,7 @@ from streamclf.store.writers import WriterLock, close_dead_runs, remove_old_lock
 COUNT_EVERY_S = 10.0
 """Seconds between two writes while no event begins or ends; a kill loses the counts of this time at
 most. It is not shorter, because each write wears a memory card."""
-RETRY_FIRST_S, RETRY_LIMIT_S = 0.2, 10.0
+RETRY_FIRST_S, RETRY_LIMIT_S = 0.2, 2.0
 """First and longest pause, in seconds, between two tries to write."""
 GIVE_UP_S = 30.0
 """Seconds after which a run that is not live gives up writing."""
@@ -97,10 +98,18 @@ class Store:
             self._sinks = [*(each for each in self._sinks if not each.settled), sink]
         return sink
 
-    def look_after(self, sweeper: Sweeper) -> None:
-        """Sweep a folder of clips now and then, see `streamclf.store.retention`."""
+    def look_after(self, folder: Path, limits: ClipLimits) -> Sweeper:
+        """Sweep a folder of clips now and then; other limits than before replace them.
+
+        Returns:
+            What is told of the clips that are written there.
+        """
         with self._changed:
-            self._sweepers = [*self._sweepers, sweeper]
+            others = [each for each in self._sweepers if not each.is_of(folder)]
+            own = [each for each in self._sweepers if each.is_of(folder, limits)]
+            sweeper = own[0] if own else Sweeper(folder, limits)
+            self._sweepers = [*others, sweeper]
+            return sweeper
 
     def flush(self) -> None:
         """Wait until all that sinks hold now is written.

@@ -7,17 +7,21 @@ from pathlib import Path
 
 from aiohttp import web
 
-from streamclf.web import live, media
+from streamclf.web import api, live, media
 from streamclf.web.connections import Connections
 from streamclf.web.context import CONTEXT, WebContext
-from streamclf.web.pages import health, login, now
+from streamclf.web.pages import day, events, health, login, now, sounds
 from streamclf.web.security import MAX_BODY, Gate
 
 STATIC = Path(__file__).with_name("static")
 _PAGES: tuple[Callable[[web.Application, WebContext], None], ...] = (
     live.add_routes,
+    api.add_routes,
     media.add_routes,
     now.add_routes,
+    day.add_routes,
+    events.add_routes,
+    sounds.add_routes,
     health.add_routes,
 )
 """What adds the pages."""

@@ -44,9 +44,14 @@ def understands(handler: Handler) -> Handler:
     return answer
 
 
+def now() -> datetime:
+    """Return the present, with an offset."""
+    return datetime.now(UTC)
+
+
 def place_now(store: sqlite3.Connection) -> datetime:
     """Return the present by the place's clock, without an offset."""
-    return place_time(store, datetime.now(UTC))
+    return place_time(store, now())
 
 
 async def ask(request: web.Request, question: Callable[[sqlite3.Connection], Answer]) -> Answer:

@@ -135,12 +135,20 @@ def _write(path: Path, keys: Keys) -> None:
         number, aside = tempfile.mkstemp(prefix=f"{path.name}-", dir=path.parent)
         with os.fdopen(number, "w", encoding="utf-8") as file:
             file.write(text)
+            _give_to_owner_of(path.parent, number)
         Path(aside).replace(path)
     except OSError as error:
         if aside is not None:
             with suppress(OSError):
                 Path(aside).unlink()
         raise _refusal(path, error) from error
+
+
+def _give_to_owner_of(folder: Path, file: int) -> None:
+    """Give what root has made to the owner of its folder: a service has a user of its own."""
+    if hasattr(os, "geteuid") and os.geteuid() == 0:
+        owner = folder.stat()
+        os.fchown(file, owner.st_uid, owner.st_gid)
 
 
 def _refusal(path: Path, error: OSError) -> StoreError:

@@ -94,9 +94,9 @@ def describe(operations: Iterable[Operation], version: str) -> dict[str, Any]:
 
 
 def _describe(each: Operation, of: dict[Any, Any]) -> dict[str, Any]:
-    words = re.findall(r"[a-z]+", each.path.replace("{id}", ""))
+    words = re.findall(r"[a-z]+", each.path.removeprefix("/api").replace("{id}", ""))
     described: dict[str, Any] = {
-        "operationId": "_".join([each.method.lower(), *words[1:]])
+        "operationId": "_".join([each.method.lower(), *words])
         + ("_by_id" if each.path.endswith("{id}") else ""),
         "summary": each.summary,
     }

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import ipaddress
 from dataclasses import dataclass
 from typing import ClassVar
-from urllib.parse import urlsplit
 
 from streamclf.core.declare_option import option
 from streamclf.core.errors import UsageError
@@ -63,13 +61,7 @@ class PageOptions:
             raise UsageError(f"--host: is empty: name an address, or leave it out for {LOOPBACK}")
         object.__setattr__(self, "base_path", _checked_path(self.base_path))
         for proxy in self.proxies:
-            try:
-                ipaddress.ip_network(proxy, strict=False)
-            except ValueError as error:
-                raise UsageError(
-                    f"--proxy {proxy}: must be an address such as 192.168.1.5, or a network such "
-                    "as 172.30.32.0/23"
-                ) from error
+            _check_network(proxy)
         if self.public_url is not None:
             _check_url(self.public_url)
 
@@ -94,7 +86,21 @@ def _checked_path(path: str) -> str:
     return "".join(f"/{part}" for part in parts)
 
 
+def _check_network(proxy: str) -> None:
+    import ipaddress  # which few need
+
+    try:
+        ipaddress.ip_network(proxy, strict=False)
+    except ValueError as error:
+        raise UsageError(
+            f"--proxy {proxy}: must be an address such as 192.168.1.5, or a network such as "
+            "172.30.32.0/23"
+        ) from error
+
+
 def _check_url(url: str) -> None:
+    from urllib.parse import urlsplit
+
     try:
         parts = urlsplit(url)
         fine = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0

@@ -53,7 +53,7 @@ class ClipRecord(msgspec.Struct, frozen=True, kw_only=True):
     there: Annotated[bool, says("Whether its file is there, so that it can be played.")]
     bytes: Annotated[int, says("Size of its file.", ge=0)]
     kept: Annotated[bool, says("Whether somebody wants it kept, whatever its age and its size.")]
-    url: Annotated[str, says("Address of its file, from this answer's own.")] | UnsetType = UNSET
+    url: Annotated[str, says("Path of its file below the address of the page.")] | UnsetType = UNSET
     gone: Annotated[str, says("Why it is gone: `limit`, `age`, `deleted`.")] | UnsetType = UNSET
 
 

@@ -58,7 +58,7 @@ def link(request: web.Request, path: str) -> str:
     return ("../" * own.count("/") or "./") + path.lstrip("/")
 
 
-def render(request: web.Request, name: str, status: int = 200, **values: Any) -> web.Response:
+def render(request: web.Request, name: str, /, status: int = 200, **values: Any) -> web.Response:
     """Make a page of a template.
 
     Besides the values a template has ``link("/day")``, ``csrf`` (the token that each form sends as

@@ -77,9 +77,9 @@ def tell_rate(n_events: int, hours: float) -> str:
 FILTERS = {
     "label": name_label,
     "score": tell_score,
-    "length": format_length,
+    "duration": format_length,
     "hours": tell_hours,
-    "count": format_count,
+    "counted": format_count,
     "line": one_line,
     "number": lambda number: f"{number:,}",
 }

@@ -22,7 +22,13 @@ try:
 except ModuleNotFoundError:
     pass  # each module here skips itself, and says why
 else:
-    from graphs import MadeNoises, TracedGraphs
+    from graphs import MadeNoises, TracedGraphs, run_few_crops
+
+    import train.audio.mixtures
+    import train.audio.tracks
+    import train.distil
+    import train.pocket
+    import train.pocket_parts.mel_power
 
     # What is trained here is so small that threads cost more than they bring.
     torch.set_num_threads(1)
@@ -73,17 +79,25 @@ def make_esc(tmp_path: Path) -> Callable[..., Path]:
     return make
 
 
-@pytest.fixture(scope="session")
-def made_noises() -> MadeNoises:
-    """The noises that pocket trains with, made once."""
-    return MadeNoises()
+@pytest.fixture(scope="session", autouse=True)
+def made_noises() -> Iterator[None]:
+    """Noises that runs mix with, made once: what is drawn stays the same."""
+    with pytest.MonkeyPatch.context() as patch:
+        if "train.pocket" in sys.modules:
+            made = MadeNoises()
+            for module in (train.audio.mixtures, train.audio.tracks, train.pocket_parts.mel_power):
+                patch.setattr(module, "make_noise", made.make_noise)
+            for module in (train.pocket, train.distil):
+                patch.setattr(module, "make_noises", made.make_noises)
+        yield
 
 
 @pytest.fixture(autouse=True)
-def quick_runs(
-    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, made_noises: MadeNoises
-) -> None:
-    """Leave out what takes toy runs nine tenths of their time: pictures, and noises made anew.
+def quick_runs(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave out what takes toy runs most of their time.
+
+    Responses of learned filters are measured by sines of a single phase, and the published protocol
+    takes two crops of a clip: what a command leaves behind has the same shape.
 
     A test that looks at pictures is marked ``pictures``; `test_network_contract` draws those of
     each network. Nor is coverage measured in the processes that a test starts: it is of the
@@ -92,11 +106,11 @@ def quick_runs(
     for name in ("COVERAGE_PROCESS_START", "COVERAGE_PROCESS_CONFIG"):
         monkeypatch.delenv(name, raising=False)
     command = sys.modules.get("train.cli.network_command")
-    pocket = sys.modules.get("train.pocket")
+    if "train.evaluation.clip_accuracy" in sys.modules:
+        monkeypatch.setattr("train.evaluation.clip_accuracy.run_crops", run_few_crops)
+        monkeypatch.setattr("train.run_folder.learned_filters.N_PHASES", 1)
     if command is not None and request.node.get_closest_marker("pictures") is None:
         monkeypatch.setattr(command, "draw_run", lambda run, system, network: None)
-    if pocket is not None:
-        monkeypatch.setattr(pocket, "make_noises", made_noises.make_noises)
 
 
 @pytest.fixture(scope="session")
@@ -114,6 +128,8 @@ def make_graph(traced_graphs: TracedGraphs) -> Iterator[Callable[..., onnx.Model
     with pytest.MonkeyPatch.context() as patch:
         if "export.graph.formats" in sys.modules:
             patch.setattr("export.graph.formats.make_graph", traced_graphs.make_graph)
+        if "export.published" in sys.modules:
+            patch.setattr("export.published.make_graph", traced_graphs.make_graph)
         yield traced_graphs.make_graph
 
 

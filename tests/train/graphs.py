@@ -1,23 +1,35 @@
-"""What takes a toy run its time, made once: graphs of networks and the noises of pocket."""
+"""What takes a toy run its time: made once, as graphs and noises are, or less of it."""
 
 from __future__ import annotations
 
+import copy
+import functools
 import hashlib
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import onnx
+import onnx_ir
+import pytest
 import torch
 from filelock import FileLock
 from torch import nn
 
 from export.graph.export_graph import make_graph
+from train.audio.noise import make_noise
+from train.datasets.prepared import ClipSet
+from train.nets.inference import WindowLogits, run_crops
 from train.pocket_parts.mel_power import make_noises
 
 
 class TracedGraphs:
-    """`make_graph` that traces no network twice, not even in another process of the session.
+    """`make_graph` that traces no kind of network twice, in whichever process of the session.
 
-    A trace takes seconds. What is handed out is a copy, for exports go on changing their graph.
+    A trace takes seconds, and depends on what a network is made of; its weights are put in
+    afterwards, before the graph is optimised. Exports compare what comes of it with the network,
+    as they always do. `test_network_contract` traces each network that there is.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -25,33 +37,94 @@ class TracedGraphs:
         self.folder.mkdir(parents=True, exist_ok=True)
 
     def make_graph(self, network: nn.Module, window_samples: int, output: str) -> onnx.ModelProto:
-        """The graph of the network, traced now or before."""
-        name = describe_network(network, window_samples, output)
-        path = self.folder / f"{name}.onnx"
-        with FileLock(path.with_suffix(".lock")):
-            if not path.exists():
-                path.write_bytes(make_graph(network, window_samples, output).SerializeToString())
-        return onnx.load(path)
+        """The graph of the network, of a trace made now or before."""
+        kind = describe_network(network, window_samples, output, numbers=False)
+        path = self.folder / f"{kind}.onnx"
+        export = torch.onnx.export
+
+        def export_once(*arguments: Any, **options: Any) -> torch.onnx.ONNXProgram:
+            with FileLock(path.with_suffix(".lock")):
+                if not path.exists():
+                    program = export(*arguments, optimize=False, **options)
+                    onnx_ir.save(program.model, path)
+            model = onnx_ir.load(path)
+            for name, value in {**dict(network.named_parameters()),
+                                **dict(network.named_buffers())}.items():  # fmt: skip
+                if name in model.graph.initializers:
+                    tensor = onnx_ir.tensor(value.detach().numpy(), name=name)
+                    model.graph.initializers[name].const_value = tensor
+            program = torch.onnx.ONNXProgram(model, None)
+            program.optimize()
+            return program
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(torch.onnx, "export", export_once)
+            return trace(network, window_samples, output)
+
+
+def trace(network: nn.Module, window_samples: int, output: str) -> onnx.ModelProto:
+    """`make_graph` in less time."""
+    registry, read_once = registry_reader()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(registry, "from_torchlib", read_once)
+        return make_graph(network, window_samples, output)
+
+
+@functools.cache
+def registry_reader() -> tuple[type, staticmethod]:
+    """The exporter's registry of operators, and how to read it once a process, not once a trace.
+
+    It takes a fifth of the time of a short trace. Imported here, as few tests trace anything.
+    """
+    from torch.onnx._internal.exporter._registration import ONNXRegistry
+
+    return ONNXRegistry, staticmethod(functools.cache(ONNXRegistry.from_torchlib))
 
 
 class MadeNoises:
-    """`make_noises` that makes the same noises once: they are most of pocket's shortest runs."""
+    """Noises that are made once a process: they are most of the shortest runs.
+
+    What is handed out is a copy, and a generator goes on as if it had drawn them.
+    """
 
     def __init__(self) -> None:
         self._made: dict[str, torch.Tensor] = {}
+        self._waveforms: dict[str, tuple[np.ndarray, dict[str, Any]]] = {}
+
+    def make_noise(
+        self, random: np.random.Generator, n_samples: int, sample_rate: int
+    ) -> np.ndarray:
+        """`train.audio.noise.make_noise`, made now or before."""
+        name = f"{random.bit_generator.state} {n_samples} {sample_rate}"
+        if name not in self._waveforms:
+            noise = make_noise(random, n_samples, sample_rate)
+            self._waveforms[name] = noise, copy.deepcopy(random.bit_generator.state)
+        noise, state = self._waveforms[name]
+        random.bit_generator.state = state
+        return noise.copy()
 
     def make_noises(
         self, front_end: nn.Module, sample_rate: int, device: torch.device
     ) -> torch.Tensor:
-        """The noises, made now or before."""
-        name = describe_network(front_end, sample_rate, str(device))
+        """`train.pocket_parts.mel_power.make_noises`, made now or before."""
+        name = describe_network(front_end, sample_rate, str(device), numbers=True)
         if name not in self._made:
             self._made[name] = make_noises(front_end, sample_rate, device)
         return self._made[name].clone()
 
 
-def describe_network(network: nn.Module, *more: object) -> str:
-    """A digest of all that a trace depends on: classes, attributes and each number."""
+def run_few_crops(network: nn.Module, clips: ClipSet, crops: Callable) -> WindowLogits:
+    """`train.nets.inference.run_crops`, of which the usual ten are two."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("train.nets.inference.N_CROPS", 2)
+        return run_crops(network, clips, crops)
+
+
+def describe_network(network: nn.Module, *more: object, numbers: bool) -> str:
+    """A digest of all that a trace depends on: classes, attributes, names and shapes.
+
+    With ``numbers`` it is of each weight too.
+    """
     digest = hashlib.sha256(repr(more).encode())
     for name, module in network.named_modules():
         kind = type(module)
@@ -64,5 +137,6 @@ def describe_network(network: nn.Module, *more: object) -> str:
         digest.update(about.encode())
         for key, tensor in (*module.named_parameters("", False), *module.named_buffers("", False)):
             digest.update(f"{key} {tensor.dtype} {tuple(tensor.shape)}".encode())
-            digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+            if numbers:
+                digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()

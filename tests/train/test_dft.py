@@ -7,8 +7,8 @@ import pytest
 torch = pytest.importorskip("torch")
 onnx = pytest.importorskip("onnx")
 import onnxruntime
+from graphs import trace
 
-from export.graph.export_graph import make_graph
 from train.nets.dft import FramePower, choose_phases
 from train.nets.log_mel import LogMel, hann_window, mel_filters
 
@@ -60,7 +60,7 @@ def test_phases_divide_the_hop_and_leave_even_taps(n_fft, hop_length):
 
 
 def session(network, n_samples):
-    content = make_graph(network.eval(), n_samples, "features").SerializeToString()
+    content = trace(network.eval(), n_samples, "features").SerializeToString()
     return onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"]), len(content)
 
 
@@ -93,7 +93,7 @@ def test_frames_do_not_depend_on_where_the_waveform_begins():
 
 def test_graph_of_log_mel_takes_any_length_once_its_axis_is_freed():
     # The shared stem runs over stretches of any length: no size of the window may be in the nodes.
-    model = make_graph(LogMel(16000, 640, 400, 64).eval(), 24000, "features")
+    model = trace(LogMel(16000, 640, 400, 64).eval(), 24000, "features")
     del model.graph.value_info[:]
     model.graph.input[0].type.tensor_type.shape.dim[1].dim_param = "samples"
     model.graph.output[0].type.tensor_type.shape.dim[2].dim_param = "frames"

@@ -5,10 +5,10 @@ import pytest
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("onnx")
+from graphs import trace
 from torch import nn
 
 from export.errors import ExportError
-from export.graph.export_graph import make_graph
 from export.stem import find_stem as stems
 from export.stem.find_stem import find_stem
 from train.nets.log_mel import LogMel
@@ -61,7 +61,7 @@ class Standardised(Over):
 
 def find(network: nn.Module, window: int = WINDOW, rate: int = RATE):
     torch.manual_seed(1)
-    return find_stem(make_graph(network.eval(), window, "logits"), window, rate)
+    return find_stem(trace(network.eval(), window, "logits"), window, rate)
 
 
 def test_stem_of_a_network_without_padding_is_all_that_convolves():

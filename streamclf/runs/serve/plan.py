@@ -149,7 +149,7 @@ class ServePlan:
 
     def _check_outputs(self) -> None:
         writers = Counter(path.absolute() for each in self.streams for path in each.outputs.files)
-        limits: dict[Path, str | None] = {}
+        limits: dict[Path, OutputOptions] = {}
         for stream in self.streams:
             outputs = stream.outputs
             with stream.telling_place():
@@ -157,13 +157,22 @@ class ServePlan:
                     _check_file(path, writers[path.absolute()])
                 if outputs.clips is None:
                     continue
-                limit = limits.setdefault(outputs.clips.absolute(), outputs.clips_limit)
-                if limit != outputs.clips_limit:
-                    raise UsageError(
-                        f"--clips-limit {outputs.clips_limit or 'none'}: another source limits the "
-                        f"same folder, {outputs.clips}, by {limit or 'none'}: give both one limit, "
-                        "or a folder each"
-                    )
+                other = limits.setdefault(outputs.clips.absolute(), outputs)
+                for name, mine, limit in [
+                    ("--clips-limit", outputs.clips_limit, other.clips_limit),
+                    ("--clips-days", outputs.clips_days, other.clips_days),
+                    ("--clips-min", outputs.clips_min, other.clips_min),
+                ]:
+                    if mine != limit:
+                        raise UsageError(
+                            f"{name} {_or_none(mine)}: another source limits the same folder, "
+                            f"{outputs.clips}, by {_or_none(limit)}: give both one limit, or a "
+                            "folder each"
+                        )
+
+
+def _or_none(value: float | str | None) -> str:
+    return "none" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _check_file(path: Path, n_writers: int) -> None:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from typing import Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from streamclf.core.errors import FAILED, INTERRUPTED, OK, StreamclfError
 from streamclf.core.settings import Settings
@@ -26,6 +26,7 @@ from streamclf.runs.outputs import (
     check_outputs,
     close_sinks,
     has_standard_output,
+    keep_clips,
     open_files,
 )
 from streamclf.runs.serve.alive import AliveTogether
@@ -43,7 +44,11 @@ from streamclf.sources.base import Source
 from streamclf.sources.clock import Clock
 from streamclf.sources.factory import open_source
 from streamclf.sources.retried import RetriedSource
+from streamclf.store.sink import StoreSink
 from streamclf.store.store import Store
+
+if TYPE_CHECKING:
+    from streamclf.sinks.clips.clips import OnWritten
 
 END_S = 5.0
 """Longest wait, in seconds, for all streams together to end; one that hangs is left behind."""
@@ -117,6 +122,7 @@ class Server:
         rotation = Rotation.parse(rotate) if rotate is not None else None
         self._outputs = SharedOutputs(plan.writing.append, rotation, say)
         self._store: Store | None = None
+        self._memories: dict[str, StoreSink] = {}  # by the stream's name, after its end as well
         self._prints = False
 
     def run(self) -> int:
@@ -257,7 +263,9 @@ class Server:
         for plan in plans:
             new = tuple(path for path in plan.outputs.files if not self._outputs.holds(path))
             with plan.telling_place():
-                check_outputs(replace(plan.outputs, files=new), [])
+                # There is always a store, named or not.
+                store = self._plan.writing.store
+                check_outputs(replace(plan.outputs, files=new, store=store), [])
 
     def _prepare(self, planned: Iterable[tuple[StreamPlan, Classifier, Engine]]) -> list[_Prepared]:
         """Make ready what differs from what is heard now.
@@ -282,8 +290,14 @@ class Server:
         return prepared
 
     def _open_sinks(self, plan: StreamPlan) -> list[Sink]:
-        outputs = replace(plan.outputs, begins=True, store=None)
-        sinks = open_files(outputs, outputs.files, self._outputs)
+        assert self._store is not None
+        outputs = replace(plan.outputs, begins=True, store=self._store.path)
+        on_clip: OnWritten = _ignore_clip
+        if outputs.clips is not None:
+            on_clip = keep_clips(
+                self._store, outputs, outputs.clips, lambda: self._memories.get(plan.name)
+            )
+        sinks = open_files(outputs, outputs.files, self._outputs, on_clip=on_clip)
         try:
             if self._prints:
                 writing = self._plan.writing
@@ -327,10 +341,11 @@ class Server:
             clock=self._clock,
         )
         assert self._store is not None
+        memory = self._memories[plan.name] = self._store.sink(source=plan.name)
         return ServedStream(
             hearing,
             source,
-            self._store.sink(source=plan.name),
+            memory,
             view=self._view(plan.name) if self._view is not None else None,
             report=report,
             note_alive=self._alive.note,
@@ -373,6 +388,10 @@ class Server:
         self._outputs.close()
         if self._store is not None:
             self._store.close()
+
+
+def _ignore_clip(*clip: object) -> None:
+    """Take the news of a clip where there are none."""
 
 
 def _compare(stream: ServedStream | None, plan: StreamPlan, engine: Engine) -> _Way:

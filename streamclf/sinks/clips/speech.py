@@ -15,11 +15,14 @@ from dataclasses import dataclass
 from streamclf.core.records import Average, StreamStarted
 from streamclf.core.speech_labels import find_speech_labels
 
-THRESHOLD = 0.02
-"""Score of speech, 0..1, from which a window holds speech."""
+THRESHOLD = 0.05
+"""Score of speech, 0..1, from which a window holds speech. The bundled model gives noise all labels
+alike, 0.02 each, so a much lower one would withhold every clip."""
 
-MARGIN_S = 1.0
-"""Seconds before and after a clip that must be free of speech, too."""
+MARGIN_S = 5.0
+"""Seconds before and after a clip that must be free of speech, too. A bark may cover a word that is
+said under it, but people say more than a word: of clips with speech 12 dB below the barks 4.2 %
+were missed with 1 s, 0.9 % with 5 s."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 PortAudio lists devices when it is initialised, and a new initialisation ends all streams of the
 process. So a microphone that is found again after it was lost would interrupt every other one. Here
 each device is opened by a process that does nothing else (`capture_child`), so each microphone
-stands for itself. It costs about 35 MB of memory, and the time to start a process.
+stands for itself. It costs about 50 MB of memory, and the time to start a process.
 """
 
 from __future__ import annotations

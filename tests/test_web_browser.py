@@ -1,0 +1,190 @@
+"""The pages of the store in a real browser: on a phone and at a desk, light and dark."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+from collections.abc import Awaitable, Callable
+
+import av
+import numpy as np
+import pytest
+from axe import SERIOUS, load_axe
+from chromium import DESK, PHONE, Chromium, needs_chromium
+from histories import CLIP_S, NOW, make_history
+from pages import make_context
+
+from streamclf.web.pages import day, events, sounds
+from streamclf.web.server import WebServer
+
+pytestmark = [pytest.mark.slow, needs_chromium]
+PAGES = {
+    "/day": ["Today", "What, and when", "crackling fire", "How loud", "device lost"],
+    "/day?days=7": ["20 November to 26 November", "All sounds"],
+    "/day?date=2026-11-24": ["All was quiet."],
+    "/events": ["Events", "6 events", "sounds now", "it was hen", "Its sound made room"],
+    "/events?label=dog&date=2026-11-26": ["2 events", "Only dog, Today"],
+    "/sounds": ["3 sounds", "crackling fire", "Heard before that"],
+    "/sound?label=dog": ["Day by day", "By hour of the day", "Another threshold"],
+}
+
+
+@pytest.fixture
+def serve(tmp_path, monkeypatch):
+    """Starts a server of the store; called again, it starts the next one after a restart."""
+    for module in (day, events, sounds):
+        monkeypatch.setattr(module, "now", lambda: NOW)
+    make_history(tmp_path)
+    return lambda: WebServer(make_context(tmp_path))
+
+
+def see(
+    serve: Callable[[], WebServer],
+    look: Callable[[Chromium, str], Awaitable[None]],
+    **options: object,
+) -> None:
+    """Look at the pages with a browser."""
+
+    async def run(address: str) -> None:
+        async with Chromium(**options) as browser:
+            await look(browser, address)
+            assert browser.said == []
+
+    with serve() as server:
+        asyncio.run(run(f"http://127.0.0.1:{server.port}"))
+
+
+def pixels(png: bytes) -> np.ndarray:
+    """Pixels ``(height, width, 3)``."""
+    with av.open(io.BytesIO(png)) as container:
+        return next(container.decode(video=0)).to_ndarray(format="rgb24")
+
+
+@pytest.mark.parametrize("size", [PHONE, DESK], ids=["phone", "desk"])
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+def test_pages_are_read_and_seen(serve, size, dark):
+    axe = load_axe()
+
+    async def look(browser: Chromium, address: str) -> None:
+        for path, words in PAGES.items():
+            await browser.go(address + path)
+            text = await browser.text("main")
+            assert [word for word in words if word not in text] == [], path
+            wide = await browser.ask("document.documentElement.scrollWidth")
+            assert wide <= size[0], f"{path} is wider than the screen"
+            shown = pixels(await browser.picture())
+            assert shown.shape[:2] == (size[1], size[0])
+            ground = np.median(shown.reshape(-1, 3), axis=0).mean()
+            assert (ground < 60) == dark
+            assert len(np.unique(shown.reshape(-1, 3), axis=0)) > 60  # it is drawn
+            await browser.ask(f"{axe}; 0")
+            assert await browser.ask(SERIOUS) == [], path
+
+    see(serve, look, size=size, dark=dark)
+
+
+def test_controls_are_big_enough_for_a_thumb(serve):
+    small = """[...document.querySelectorAll("button, .button, nav a, input, select, summary")]
+      .filter(each => each.checkVisibility() && each.type !== "checkbox")
+      .filter(each => each.getBoundingClientRect().height < 43)
+      .map(each => each.outerHTML.slice(0, 100))"""
+
+    async def look(browser: Chromium, address: str) -> None:
+        for path in PAGES:
+            await browser.go(address + path)
+            assert await browser.ask(small) == [], path
+
+    see(serve, look, size=PHONE)
+
+
+def test_a_clip_is_played_with_its_picture(serve):
+    audio = "document.querySelector('#event-2 audio')"
+
+    async def look(browser: Chromium, address: str) -> None:
+        await browser.go(address + "/events")
+        await browser.ask("document.querySelector('#event-2').focus()")
+        for kind in ("keyDown", "keyUp"):  # a real key: only people may start a sound
+            await browser.tell("Input.dispatchKeyEvent", type=kind, key=" ", code="Space", text=" ")
+        await browser.until(f"{audio}.currentTime > 0.2")
+        assert await browser.ask(f"{audio}.duration") == pytest.approx(CLIP_S, abs=0.1)
+        await browser.until("document.querySelector('#event-2 .clip-picture img').naturalWidth > 0")
+        where = "parseFloat(document.querySelector('#event-2 .clip-picture i').style.left)"
+        await browser.until(f"{where} > 5")
+
+    see(serve, look, size=PHONE)
+
+
+def press(key: str) -> str:
+    event = f"new KeyboardEvent('keydown', {{key: '{key}', bubbles: true, cancelable: true}})"
+    return f"document.activeElement.dispatchEvent({event}); 0"
+
+
+def test_keys_review_and_a_review_survives_a_restart(serve):
+    tags = "document.querySelector('#event-{} .tags').innerText"
+
+    async def say(browser: Chromium, address: str) -> None:
+        await browser.go(address + "/events")
+        for key in "jj":
+            await browser.ask(press(key))
+        assert await browser.ask("document.activeElement.id") == "event-3"
+        await browser.ask(press("j"))
+        await browser.ask(press("y"))
+        await browser.until(f"{tags.format(2)} === 'right'")
+        await browser.ask(press("y"))
+        await browser.until(f"{tags.format(2)} === ''")
+        await browser.ask(press("n"))
+        await browser.until(f"{tags.format(2)} === 'wrong'")
+        await browser.ask(press("w"))
+        await browser.ask("document.activeElement.value = 'crackling fire'; 0")
+        await browser.ask("document.activeElement.form.requestSubmit()")
+        await browser.until(f"{tags.format(2)} === 'it was crackling fire'")
+        await browser.ask(press("s"))
+        await browser.until(f"{tags.format(2)}.includes('kept')")
+
+    async def read(browser: Chromium, address: str) -> None:
+        await browser.go(address + "/events")
+        shown = await browser.text("#event-2 .tags")
+        assert shown.split("\n") == ["it was crackling fire", "kept"]
+
+    see(serve, say)
+    see(serve, read)
+
+
+def test_several_are_chosen_and_changed_at_once(serve):
+    async def look(browser: Chromium, address: str) -> None:
+        await browser.go(address + "/events")
+        assert not await browser.ask("document.getElementById('actions').checkVisibility()")
+        for event in (2, 4):
+            await browser.ask(f"document.querySelector('#event-{event} [name=id]').click()")
+        assert "2 chosen" in await browser.text("#actions")
+        await browser.ask("document.querySelector('#actions [value=right]').click()")
+        await browser.until("document.querySelectorAll('.event.right').length === 3")
+        assert "2 of 6 events changed." in await browser.text("#said")
+        # Deleting asks first, and takes the players away.
+        await browser.ask("window.confirm = () => true; 0")
+        await browser.ask("document.querySelector('#event-2 [name=id]').click()")
+        await browser.ask("document.querySelector('#actions [data-act=delete]').click()")
+        await browser.until("!document.querySelector('#event-2 audio')")
+        assert "Its sound was deleted." in await browser.text("#event-2")
+
+    see(serve, look, size=PHONE)
+
+
+def test_all_of_it_works_without_script(serve):
+    async def look(browser: Chromium, address: str) -> None:
+        await browser.go(address + "/events")
+        await browser.ask("document.querySelector('#event-2 [data-act=right]').click()")
+        await browser.until("document.body?.innerText.includes('1 event marked as right.')")
+        await browser.ask("document.querySelector('#event-4 [name=id]').click()")
+        await browser.ask("document.querySelector('#event-3 [name=id]').click()")
+        await browser.ask("document.querySelector('#actions [value=wrong]').click()")
+        await browser.until("document.body?.innerText.includes('2 events marked as wrong.')")
+        await browser.ask("document.querySelector('#event-4 .more').open = true; 0")
+        await browser.ask("document.querySelector('#event-4 .was input[name=label]').value = 'owl'")
+        await browser.ask("document.querySelector('#event-4 .was button').click()")
+        await browser.until("document.body?.innerText.includes('it was owl')")
+        await browser.go(address + "/day")
+        await browser.ask("document.querySelector('td a[href*=\"label=dog\"]').click()")
+        await browser.until("document.body?.innerText.includes('Only dog, Today')")
+
+    see(serve, look, size=PHONE, script=False)
