@@ -21,7 +21,7 @@ from streamclf.web.charts import draw_heard, draw_levels, draw_map, list_missing
 from streamclf.web.context import WebContext
 from streamclf.web.filters import EARLIEST, LATEST, read_day, read_whole
 from streamclf.web.rendering import render
-from streamclf.web.words import tell_date, tell_day
+from streamclf.web.words import LabelNames, tell_date, tell_day
 
 N_LABELS = 20
 """Most labels of the map, if not all are asked for."""
@@ -85,7 +85,7 @@ def describe_day(
         "missing_s": sum(each.seconds for each in gaps),
         "n_gaps": len(gaps),
         "busiest": _find_busiest(table.begins, table.totals, n_days),
-        "rows": draw_map(table, n_labels),
+        "rows": draw_map(table, n_labels, LabelNames(store)),
         "begins": table.begins,
         "n_past": n_past,
         "heard": draw_heard(table, n_past),
