@@ -30,7 +30,7 @@ class Chromium:
         script: Whether the page may run scripts.
 
     Attributes:
-        said: Errors and warnings of the page.
+        said: Errors of the page.
     """
 
     def __init__(
@@ -145,7 +145,7 @@ class Chromium:
                 self.said.append(details.get("exception", {}).get("description", str(details)))
             elif said.get("method") == "Log.entryAdded":
                 entry = said["params"]["entry"]
-                if entry["level"] in ("error", "warning"):
+                if entry["level"] == "error":
                     self.said.append(f"{entry['text']} {entry.get('url', '')}".strip())
 
 
