@@ -14,6 +14,8 @@ from streamclf.core.errors import StreamclfError
 from streamclf.core.settings import Settings
 from streamclf.dashboard import adjustments, export
 from streamclf.dashboard.keys import keys_for
+from streamclf.dashboard.past.days import PastDays
+from streamclf.dashboard.past.screen import PastScreen
 from streamclf.dashboard.saved_settings import log_path, settings_path
 from streamclf.dashboard.widgets.current_labels import CurrentLabels
 from streamclf.dashboard.widgets.events import EventList
@@ -69,6 +71,15 @@ class Actions(App[int]):
             f"Settings: {settings}\nLog: {log_path() or 'a temporary file'}"
         )
         self.push_screen(Help(keys, about))
+
+    def action_past(self) -> None:
+        """Show the days that the store remembers; listening continues."""
+        store = self.listener.openers.store
+        if store is None:
+            self.notify("no store remembers any day: begin with --store FILE")
+            return
+        playback = self.playback
+        self.push_screen(PastScreen(PastDays(store), playback.play_clip, playback.stop_clip))
 
     def action_pause(self) -> None:
         """Freeze the view or continue it; listening continues in either case."""
