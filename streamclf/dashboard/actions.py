@@ -7,8 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from textual.app import App
-
 from streamclf.core.card import Thresholds
 from streamclf.core.errors import StreamclfError
 from streamclf.core.settings import Settings
@@ -17,6 +15,7 @@ from streamclf.dashboard.keys import keys_for
 from streamclf.dashboard.past.days import PastDays
 from streamclf.dashboard.past.screen import PastScreen
 from streamclf.dashboard.saved_settings import log_path, settings_path
+from streamclf.dashboard.terminal_app import TerminalApp
 from streamclf.dashboard.widgets.current_labels import CurrentLabels
 from streamclf.dashboard.widgets.events import EventList
 from streamclf.dashboard.widgets.help import Help
@@ -30,7 +29,7 @@ if TYPE_CHECKING:
     from streamclf.dashboard.saved_settings import SavedSettings
 
 
-class Actions(App[int]):
+class Actions(TerminalApp):
     """The actions of the dashboard, without its layout.
 
     Attributes:
@@ -294,11 +293,3 @@ class Actions(App[int]):
             self.notify(f"{path}: {error.strerror}", severity="error", markup=False)
         else:
             self.notify(f"written: {path.name}", markup=False)
-
-    async def action_quit(self) -> None:
-        """End the app with exit code 0."""
-        self.exit(0)
-
-    def action_interrupt(self) -> None:
-        """End the app with exit code 130, as by Ctrl-C."""
-        self.exit(130)
