@@ -41,7 +41,7 @@ def store(tmp_path):
                 ],
                 display_names={"crackling_fire": "Fire, crackling"},
             ),
-            Run("yard", EARLIER, HOUR_S, [Heard("rain", 60.0)]),
+            Run("yard", EARLIER, HOUR_S, [Heard("heavy_rain", 60.0)]),
             Run("yard", TODAY, 60.0),  # which tells the place's offset from UTC
         ],
     )
@@ -132,13 +132,14 @@ def test_right_and_wrong_are_rows_of_the_store(app, store):
     async def script(pilot):
         await yesterday(pilot)
         await pilot.press("y")  # on the map it says nothing of any event
+        assert "Esc Back" in text_of(app).splitlines()[-1]
         await pilot.press("tab", "y", "n")
         await settle(pilot, lambda: len(verdicts(store)) == 3)
         await settle(pilot, lambda: "✗ wrong" in text_of(app) and "✓ right" in text_of(app))
         await pilot.press("k", "u")
         await settle(pilot, lambda: len(verdicts(store)) == 2)
 
-    drive(app, script, (120, 40))
+    drive(app, script)
     assert sorted(verdicts(store)) == [("dog", "wrong"), ("siren", "right")]
 
 
@@ -195,6 +196,7 @@ def test_days_without_events_lead_to_the_last_that_has_some(store):
     empty = past.day(day_beside(past.day(YESTERDAY.date()), -1))
     assert not empty.table.labels
     assert day_beside(empty, -1) == EARLIER.date()
+    assert past.day(EARLIER.date()).name("heavy_rain") == "heavy rain"
     assert day_beside(past.day(EARLIER.date()), 1) == (EARLIER + timedelta(days=1)).date()
 
 

@@ -94,7 +94,10 @@ class PastDays:
             shown = day or today
             table = count_table(store, shown, shown)
             before = None if table.labels else find_day_before(store, shown)
-            return PastDay(shown, today, table, before, read_display_names(store))
+            # As the dashboard names a label to which its model gives no name.
+            plain = {label: label.replace("_", " ").strip() or label for label in table.labels}
+            names = {**plain, **read_display_names(store)}
+            return PastDay(shown, today, table, before, names)
 
         return self._run(work, connect_to_read)
 

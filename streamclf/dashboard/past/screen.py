@@ -37,8 +37,8 @@ class PastScreen(ModalScreen[None]):
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("left_square_bracket", "step(-1)", "Day before", key_display="["),
-        Binding("right_square_bracket", "step(1)", "Day after", key_display="]"),
+        Binding("left_square_bracket", "step(-1)", "Day", key_display="[ ]"),
+        Binding("right_square_bracket", "step(1)", "Day after", show=False),
         Binding("t", "today", "Today"),
         Binding("0", "stop", "Silence"),
         Binding("escape,q", "leave", "Back", key_display="Esc"),

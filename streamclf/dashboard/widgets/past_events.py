@@ -32,7 +32,7 @@ class PastEventList(OptionList):
         Binding("enter,space", "select", "Play", key_display="Enter"),
         Binding("y", "review('right')", "Right"),
         Binding("n", "review('wrong')", "Wrong"),
-        Binding("u", "review('')", "Take back"),
+        Binding("u", "review('')", "Undo"),
         Binding("j", "cursor_down", "Down", show=False),
         Binding("k", "cursor_up", "Up", show=False),
     ]
