@@ -100,6 +100,7 @@ def test_a_page_that_others_can_reach_needs_a_password(serve, options):
 def test_this_machine_alone_needs_no_password(serve):
     browser = Browser(serve())
     assert browser.session()["needs_password"] is False
+    assert "logout" not in browser.ask("/health").text
     assert browser.ask("/login").status == 303  # to the first page
 
 
@@ -407,6 +408,7 @@ def test_a_logged_out_session_opens_nothing(serve):
     browser.log_in()
     stolen = dict(browser.cookies)
     assert browser.session()["may_log_out"] is True
+    assert 'action="./logout"' in browser.ask("/health").text
     assert browser.post("/logout").headers["Location"] == "./login"
     for cookies in (browser.cookies, stolen):
         browser.cookies = dict(cookies)
@@ -526,6 +528,12 @@ def test_a_broken_file_of_keys_opens_nothing(tmp_path, text):
         assert browser.ask("/api/probe/stream").status == 503
     with pytest.raises(StoreError, match="holds no keys of the page: delete it"):
         WebServer(context).__enter__()
+
+
+def test_keys_that_cannot_be_kept_are_told_at_the_start(tmp_path):
+    (tmp_path / "page.json").mkdir()
+    with pytest.raises(StoreError, match=r"page\.json: cannot be read or written: "):
+        WebServer(make_context(tmp_path)).__enter__()
 
 
 def test_without_a_password_none_is_right():

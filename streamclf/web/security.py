@@ -193,8 +193,9 @@ def check_access(options: PageOptions, keys: Path | None) -> None:
         UsageError: There is no password.
         StoreError: The file of the password cannot be read.
     """
+    known = KeyFile(keys).keys  # which tells at the start, not to each visitor, what is wrong
     problem = lacks_password(options)
-    if problem and KeyFile(keys).keys.password is None:
+    if problem and known.password is None:
         raise UsageError(problem)
 
 
