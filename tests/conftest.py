@@ -92,7 +92,7 @@ def streamclf(capfd: pytest.CaptureFixture[str]) -> Callable[..., CommandResult]
 @pytest.fixture
 def on_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the dashboard find a terminal that suits it."""
-    monkeypatch.setattr("streamclf.dashboard.options._lacking", lambda: "")
+    monkeypatch.setattr("streamclf.dashboard.options.lacks_terminal", lambda: "")
 
 
 @pytest.fixture
