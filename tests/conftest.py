@@ -81,6 +81,7 @@ def streamclf(capfd: pytest.CaptureFixture[str]) -> Callable[..., CommandResult]
 
     def run(*arguments: object) -> CommandResult:
         capfd.readouterr()
+        log.set_up()  # as in a new process, whatever the run before has chosen
         code = main.run([str(argument) for argument in arguments])
         captured = capfd.readouterr()
         log.set_up()  # what a command was told about its log is not for the next one

@@ -107,6 +107,16 @@ def test_every_option_of_listen_can_stand_in_the_file(streamclf, write_config):
         ("min-gap = 1\n", ":1: min-gap is unknown (did you mean m"),
         ("max-gap = 1\nmax_gap = 2\n", ":2: max_gap is said already in line 1"),
         ('model = "tones"\nhop = "fast"\n', ':2: hop is "fast", must be a number'),
+        (
+            "[[source]]\nhop = 1\n",
+            ":1: source is unknown as a table: the only tables are [[sources]]",
+        ),
+        (
+            "[source]\nhop = 1\n",
+            ":1: source is unknown as a table: the only tables are [[sources]]",
+        ),
+        ("store = 5\n", ":1: store is 5, must be a text in quotes"),
+        ("thresholds = 5\n", ":1: thresholds is 5, must be a text in quotes"),
         ("hop = true\n", ":1: hop is true, must be a number"),
         ("top = 2.5\n", ":1: top is 2.5, must be a whole number"),
         ("updates = 1\n", ":1: updates is 1, must be true or false"),

@@ -267,6 +267,7 @@ def test_a_plot_is_a_picture(heard, tmp_path, ending):
         from xml.etree import ElementTree
 
         assert ElementTree.fromstring(content).tag.endswith("svg")
+        assert b"grey: nothing listened in this hour" in content  # it may well have sounded
     assert [path.name for path in tmp_path.iterdir() if path.suffix == ".part"] == []
     again = heard("--plot", file)
     assert again.code == 2
@@ -320,7 +321,7 @@ def test_extras_that_are_missing_are_named(heard, monkeypatch, tmp_path, module,
         (["--by", "day", "--by", "day"], "--by day: is given twice"),
         (["--by", "day", "--format", "raven"], "--by asks for counts: take csv, jsonl or parquet"),
         (["--format", "parquet"], "name a file by --output"),
-        (["-o", "a.xlsx"], "the ending says no format"),
+        (["-o", "a.xlsx"], "the ending says no format; .jsonl, .csv, .parquet, .txt (Audacity"),
         (["--plot", "a.pdf"], "must end in .png or .svg"),
         (["--plot", "a.png", "--by", "day"], "leave --by, --format and --output out"),
     ],

@@ -35,6 +35,8 @@ URL = "rtsp://me:secret@127.0.0.1:1/live"
         ("http://:secret@host/", "http://:***@host/"),
         ("rtsp:/me:secret@host", "rtsp:/me:***@host"),
         ("me:secret@host/1", "me:***@host/1"),
+        ("rtsp//me:secret@host/1", "rtsp//me:***@host/1"),
+        ("me:secret@host//1", "me:***@host//1"),
         ("http://h/1?token=secret&n=2", "http://h/1?token=***&n=2"),
         ("http://h/1?n=2&ApiKey=secret#x", "http://h/1?n=2&ApiKey=***#x"),
         ("rtsp://h/user=me&password=secret&channel=1", "rtsp://h/user=me&password=***&channel=1"),

@@ -395,6 +395,7 @@ def test_settings_with_a_mistake_leave_all_as_it_was(serve, plan_of, store, tmp_
     yard, hall = settled(serving, "yard", "hall")
     for wrong, part in [
         (UsageError("box.toml:3: hop is fast"), "box.toml:3: hop is fast"),
+        (TypeError("no number"), "a mistake in streamclf itself: TypeError: no number"),
         (plan_of(yard={"thresholds": ThresholdOptions(only="dgo")}), "--only dgo: is no label"),
         (plan_of(yard={"model": ModelOptions("none.onnx")}), "--model none.onnx: no such model"),
         (plan_of(new={}, yard={"outputs": OutputOptions(files=(taken,))}), "exists already"),
@@ -416,7 +417,9 @@ def test_settings_with_a_mistake_leave_all_as_it_was(serve, plan_of, store, tmp_
 def test_what_can_only_change_at_a_start_is_said(serve, plan_of, tmp_path):
     serving = serve(plan_of(yard={}))
     (yard,) = settled(serving, "yard")
-    elsewhere = plan_of(WritingOptions(tmp_path / "other.db"), yard={})
+    other = tmp_path / "other.db"
+    outputs = OutputOptions(store=other, format="csv", overwrite=True)
+    elsewhere = plan_of(WritingOptions(other), yard={"outputs": outputs})
     assert serving.reload(elsewhere).endswith("nothing changes")
     assert any("change at the next start alone" in line for line in serving.words.told)
     yard.end()

@@ -125,6 +125,8 @@ TABLE = "[[sources]]\n"
         (f'{TABLE}name = "a"\n{TABLE}name = "b"\nhop = -1\n', ":7: --hop -1.0: must be above 0"),
         (f'{TABLE}nam = "a"\n', ":4: nam is unknown (did you mean name?): streamclf serve --help"),
         (f'{TABLE}source = "sim:x"\n', ":4: source is called url in [[sources]]: write url"),
+        ('[[source]]\nname = "a"\n', ":3: source is unknown as a table: the only tables are"),
+        (f"{TABLE}clips = 5\n", ":4: clips is 5, must be a text in quotes"),
         (f"{TABLE}port = 80\n", ":4: port holds for all sources: put it above the first"),
         (f'{TABLE}store = "x"\n', ":4: store holds for all sources"),
         (f'{TABLE}log-level = "debug"\n', ":4: log-level holds for all sources"),
@@ -418,3 +420,14 @@ def test_lines_on_standard_output_come_from_all_sources(start, endless):
     while seen != {"yard", "hall"}:
         seen.add(json.loads(serving.process.stdout.readline())["source"])
     assert serving.end(signal.SIGINT) == 130
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs a folder that takes no files")
+def test_a_place_for_no_store_is_not_said_to_be_in_use(streamclf, tone_model):
+    """The lock beside the store cannot be made there, as nothing can."""
+    result = streamclf("serve", "--model", tone_model, "--store", "/proc/x.db")
+    assert result.code == 1
+    assert result.err == (
+        "streamclf: error: /proc/x.db: cannot be opened: no such file or directory; make room, or "
+        "name another file\n"
+    )

@@ -4,7 +4,7 @@ import pytest
 import toys
 
 from streamclf.core.errors import RecordingError, UsageError
-from streamclf.sources.factory import open_source
+from streamclf.sources.factory import check_source, open_source
 from streamclf.sources.options import SourceOptions
 from streamclf.sources.simulated.simulated_microphone import SimulatedMicrophone
 from streamclf.sources.stream.standard_input import StandardInput
@@ -78,6 +78,28 @@ def test_a_file_as_source_shows_both_ways_out(write_wav):
     )
 
 
+def test_a_folder_as_source_is_not_said_to_play_as_a_microphone(tmp_path):
+    for check in (open_source, check_source):
+        with pytest.raises(UsageError) as caught:
+            check(SourceOptions(str(tmp_path)))
+        assert str(caught.value) == (
+            f"--source {tmp_path}: is a folder: streamclf file {tmp_path} analyses the recordings "
+            "in it"
+        )
+
+
+@pytest.mark.parametrize("name", ["http://me:secret@radio/1", "sim:a.wav"])
+def test_a_device_that_is_a_source_is_refused(name):
+    shown = name.replace("secret", "***")
+    for check in (open_source, check_source):
+        with pytest.raises(UsageError) as caught:
+            check(SourceOptions(device=name))
+        assert str(caught.value) == (
+            f"--device {shown}: is no microphone: a URL and sim:FILE are chosen by --source, and "
+            "by url in [[sources]]"
+        )
+
+
 @pytest.mark.parametrize("name", ["mic", "x" * 300, "nowhere.wav"])
 def test_anything_else_is_refused(name):
     with pytest.raises(UsageError) as caught:
@@ -91,8 +113,8 @@ def test_anything_else_is_refused(name):
 def test_no_source_is_a_microphone(monkeypatch):
     made = []
 
-    def microphone(**options):
-        made.append(options)
+    def microphone(device, **options):
+        made.append({"device": device, **options})
         return "the microphone"
 
     monkeypatch.setattr("streamclf.sources.microphone.microphone.Microphone", microphone)

@@ -170,8 +170,19 @@ def test_a_store_that_is_not_there_is_a_line(command, tmp_path, streamclf):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_two_stores_are_one_too_many(store, streamclf):
-    result = streamclf("store", "check", store, "--store", store)
+@pytest.mark.parametrize("command", ["check", "export", "vacuum"])
+def test_a_store_may_be_named_without_its_option(command, store, streamclf):
+    named, chosen = (
+        streamclf("store", command, store),
+        streamclf("store", command, "--store", store),
+    )
+    assert (named.code, named.out) == (0, chosen.out)
+    assert named.out
+
+
+@pytest.mark.parametrize("command", ["check", "export", "vacuum"])
+def test_two_stores_are_one_too_many(command, store, streamclf):
+    result = streamclf("store", command, store, "--store", store)
     assert result.code == 2
     assert "both name a store: leave one out" in result.err
 

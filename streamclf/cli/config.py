@@ -288,7 +288,8 @@ def _check(
             fits = isinstance(value, number) and not isinstance(value, bool)
             must = "a number" if kind.startswith("float") else "a whole number"
         else:
-            fits = isinstance(value, str) or (isinstance(value, int) and not option.multiple)
+            numbers = kind != "path" and not option.multiple  # device = 2 is a text, too
+            fits = isinstance(value, str) or (isinstance(value, int) and numbers)
             fits, must = fits and not isinstance(value, bool), "a text in quotes"
             must += ", or a list of such texts" if option.multiple else ""
             if isinstance(value, str) and "\0" in value:  # what no command line can say

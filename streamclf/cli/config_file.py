@@ -114,6 +114,11 @@ def read_config(
     for key, value in said.items():
         line = find_line(text, key)
         name = key.replace("-", "_")
+        if name not in others and _is_table(value):
+            raise UsageError(
+                f"{path}:{line}: {key} is unknown as a table: the only tables are [[sources]], one "
+                "for each source of streamclf serve"
+            )
         if name not in names and name not in others:
             raise UsageError(f"{path}:{line}: {describe_unknown(key, [*names, *others], listing)}")
         if name in config.lines:
@@ -121,6 +126,11 @@ def read_config(
         config.lines[name] = line
         (config.values if name in names else config.others)[name] = value
     return config
+
+
+def _is_table(value: object) -> bool:
+    """Whether a value was written as a table, or as several of one name."""
+    return any(isinstance(each, dict) for each in (value if isinstance(value, list) else [value]))
 
 
 def find_line(text: str, key: str) -> int:

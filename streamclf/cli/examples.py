@@ -144,7 +144,7 @@ STORE_EXPORT = """
 Examples:
   streamclf store export -o all.jsonl       a file of lines
   streamclf store export | grep siren       lines for another program
-  streamclf store export --store field.db   another store
+  streamclf store export field.db           another store
 """
 
 STORE_CHECK = """
@@ -157,6 +157,6 @@ Examples:
 STORE_VACUUM = """
 Examples:
   streamclf store vacuum                    after events were deleted
-  streamclf store vacuum --store field.db   another store
+  streamclf store vacuum field.db           another store
   streamclf store check                     how much it holds
 """

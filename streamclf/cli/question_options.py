@@ -227,7 +227,7 @@ class AnswerOptions:
             return "parquet"
         from streamclf.sinks.file_names import format_of
 
-        return format_of(self.output)
+        return format_of(self.output, ".parquet")
 
     @property
     def of_everything(self) -> bool:

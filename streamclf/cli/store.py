@@ -21,9 +21,7 @@ def check(file: Path | None, store: Path | None, *, clips: bool) -> int:
     """
     from streamclf.store.check import check_store
 
-    if file is not None and store is not None:
-        raise UsageError(f"FILE {file} and --store {store} both name a store: leave one out")
-    path = file or store or default_store()
+    path = _choose(file, store)
     found = check_store(path, clips=clips)
     if not found.faults:
         print(f"{path}: fine: {found.counts}")
@@ -34,31 +32,45 @@ def check(file: Path | None, store: Path | None, *, clips: bool) -> int:
     return FAILED
 
 
-def vacuum(store: Path | None) -> int:
+def vacuum(file: Path | None, store: Path | None) -> int:
     """Compact the store, and print its sizes. Returns the exit code.
 
     Raises:
+        UsageError: Two stores are named.
         StoreError: It cannot be compacted.
     """
     from streamclf.store.compact import compact, describe_compaction
 
-    path = store or default_store()
+    path = _choose(file, store)
     print(f"{path}: {describe_compaction(compact(path))}")
     return OK
 
 
-def export_lines(output: Path | None, store: Path | None, *, overwrite: bool) -> int:
+def _choose(file: Path | None, store: Path | None) -> Path:
+    """Choose the store that is named as an argument or by ``--store``, or else the user's.
+
+    Raises:
+        UsageError: Both name one.
+    """
+    if file is not None and store is not None:
+        raise UsageError(f"FILE {file} and --store {store} both name a store: leave one out")
+    return file or store or default_store()
+
+
+def export_lines(
+    file: Path | None, store: Path | None, output: Path | None, *, overwrite: bool
+) -> int:
     """Write the store as JSON Lines. Returns the exit code.
 
     Raises:
-        UsageError: The output exists.
+        UsageError: The output exists, or two stores are named.
         SinkError: The output cannot be written.
         StoreError: The store cannot be read.
     """
     from streamclf.sinks.lines import LineFile
     from streamclf.store.export_lines import export
 
-    path = store or default_store()
+    path = _choose(file, store)
     if output is None:
         sys.stdout.flush()
     elif output.exists() and output.samefile(path):

@@ -27,6 +27,9 @@ StoreFile = Annotated[
         "--store", metavar="FILE", help="The store; by default streamclf.db in your data folder."
     ),
 ]
+StoreArgument = Annotated[
+    Path | None, typer.Argument(metavar="[FILE]", help="The store, the same as with --store.")
+]
 
 
 @app.command(
@@ -65,6 +68,7 @@ def import_(
     short_help="Write the store as JSON Lines.",
 )
 def export(
+    file: StoreArgument = None,
     output: Annotated[
         Path | None,
         typer.Option(
@@ -79,7 +83,7 @@ def export(
     """Write all events and gaps of the store as JSON Lines, in the form of listen and file."""
     from streamclf.cli.store import export_lines
 
-    raise typer.Exit(export_lines(output, store, overwrite=overwrite))
+    raise typer.Exit(export_lines(file, store, output, overwrite=overwrite))
 
 
 @app.command(
@@ -88,10 +92,7 @@ def export(
     short_help="Check that its sums add up.",
 )
 def check(
-    file: Annotated[
-        Path | None,
-        typer.Argument(metavar="[FILE]", help="The store, the same as with --store."),
-    ] = None,
+    file: StoreArgument = None,
     clips: Annotated[
         bool, typer.Option("--clips", help="Also look for the files of the clips.")
     ] = False,
@@ -104,8 +105,8 @@ def check(
 
 
 @app.command(cls=HelpfulCommand, epilog=examples.STORE_VACUUM)
-def vacuum(store: StoreFile = None) -> None:
+def vacuum(file: StoreArgument = None, store: StoreFile = None) -> None:
     """Give the room of deleted rows back to the disk."""
     from streamclf.cli.store import vacuum as compact_store
 
-    raise typer.Exit(compact_store(store))
+    raise typer.Exit(compact_store(file, store))

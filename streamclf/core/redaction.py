@@ -8,6 +8,7 @@ HIDDEN = "***"
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:/{1,3}[^\s'\"<>]*[^\s'\"<>:,.;)]")
 """A URL within a sentence, without the punctuation mark after it."""
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*//")
 _HOST = re.compile(r"[^:@/?#]*(:[0-9]*)?$|\[[0-9A-Fa-f:.]*\](:[0-9]*)?$")
 _SECRET = re.compile(
     r"(?P<key>(?:^|[?&;/#,])(?:[A-Za-z0-9_.-]*(?:password|passwd|passphrase|secret|token|apikey"
@@ -23,6 +24,10 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2
 def mask_url(url: str) -> str:
     """Mask the passwords of a URL: the one before the host, and those in parameters."""
     scheme, mark, rest = url.partition(":/")
+    if not mark and _SCHEME.match(
+        url
+    ):  # whoever forgot the colon has typed a password all the same
+        scheme, mark, rest = url.partition("//")
     slashes = rest[: len(rest) - len(rest.lstrip("/"))]
     rest = rest[len(slashes) :] if mark else url
     authority = re.split(r"[/?#]", rest, maxsplit=1)[0]

@@ -20,8 +20,12 @@ _ENDINGS: dict[str, Format] = {
 """Longer endings first."""
 
 
-def format_of(path: Path) -> Format:
+def format_of(path: Path, also: str = "") -> Format:
     """The format that a file's name asks for.
+
+    Args:
+        path: The file.
+        also: Another ending that the error names, known to who asks.
 
     Raises:
         UsageError: No format has this ending.
@@ -31,8 +35,8 @@ def format_of(path: Path) -> Format:
         if name.endswith(ending):
             return chosen
     raise UsageError(
-        f"--output {path}: the ending says no format; .jsonl, .csv, .txt (Audacity labels) "
-        "and .selections.txt (Raven) are known"
+        f"--output {path}: the ending says no format; .jsonl, .csv, "
+        f"{also and f'{also}, '}.txt (Audacity labels) and .selections.txt (Raven) are known"
     )
 
 

@@ -23,11 +23,12 @@ def open_source(
             by a process of its own.
 
     Raises:
-        UsageError: The source is of no known kind.
+        UsageError: The source is of no known kind, or a URL was given as a microphone.
         SourceError: The source cannot be opened.
     """
     name = options.source
     if name is None:
+        _check_device(options.device)
         from streamclf.sources.microphone.microphone import Microphone
 
         backend = None
@@ -64,9 +65,11 @@ def check_source(options: SourceOptions) -> None:
         UsageError: The source is of no known kind, or its faults or its speed are out of range.
     """
     name = options.source
-    if name is None or name == "-":
+    if name is None:
+        _check_device(options.device)
+    elif name == "-":
         return
-    if name.startswith("sim:"):
+    elif name.startswith("sim:"):
         from streamclf.sources.simulated.faults import parse_name
         from streamclf.sources.simulated.paced_clock import check_speed
 
@@ -80,7 +83,19 @@ def check_source(options: SourceOptions) -> None:
         raise _unknown_kind(name)
 
 
+def _check_device(name: str | None) -> None:
+    if name is not None and (name.startswith("sim:") or "://" in name):
+        raise UsageError(
+            f"--device {mask_url(name)}: is no microphone: a URL and sim:FILE are chosen by "
+            "--source, and by url in [[sources]]"
+        )
+
+
 def _unknown_kind(name: str) -> UsageError:
+    if _is_folder(name):
+        return UsageError(
+            f"--source {name}: is a folder: streamclf file {name} analyses the recordings in it"
+        )
     if _exists(name):
         return UsageError(
             f"--source {name}: is a file: streamclf file {name} analyses it, "
@@ -90,6 +105,13 @@ def _unknown_kind(name: str) -> UsageError:
         f"--source {mask_url(name)}: must be - (standard input), sim:FILE or a URL such as "
         "rtsp://...; a microphone is chosen by --device"
     )
+
+
+def _is_folder(name: str) -> bool:
+    try:
+        return Path(name).is_dir()
+    except OSError:
+        return False
 
 
 def _exists(name: str) -> bool:

@@ -60,7 +60,7 @@ def connect(path: Path, *, create: bool = False) -> sqlite3.Connection:
             path.absolute(), timeout=BUSY_S, isolation_level=None, check_same_thread=False
         )
     except (OSError, ValueError, sqlite3.OperationalError) as error:
-        raise _refusal(path, error) from error
+        raise refusal(path, error) from error
     return _prepared(connection, path)
 
 
@@ -75,7 +75,7 @@ def _check_place(path: Path, *, create: bool) -> None:
             raise StoreError(f"{path}: is a folder, and a store is a file: name a file in it")
         there = path.is_file()
     except (OSError, ValueError) as error:  # ValueError: a name with a null character
-        raise _refusal(path, error) from error
+        raise refusal(path, error) from error
     if not create and not there:
         raise StoreError(
             f"{path}: there is no store: `streamclf serve`, or `listen` and `file` with --store, "
@@ -89,7 +89,7 @@ def _prepared(connection: sqlite3.Connection, path: Path) -> sqlite3.Connection:
     except sqlite3.DatabaseError as error:
         connection.close()
         if not is_damage(error):
-            raise _refusal(path, error) from error
+            raise refusal(path, error) from error
         if not _was_a_store(path):
             raise StoreError(
                 f"{path}: is not a store, and may be a file of yours: name another file"
@@ -101,7 +101,7 @@ def _prepared(connection: sqlite3.Connection, path: Path) -> sqlite3.Connection:
     return connection
 
 
-def _refusal(path: Path, error: Exception) -> StoreError:
+def refusal(path: Path, error: Exception) -> StoreError:
     """Say why a store cannot be opened, and what to do."""
     reason = reason_of(error)
     if _is_busy(error):

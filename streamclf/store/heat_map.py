@@ -151,4 +151,4 @@ def _fill(figure: Any, counted: HeatMap, title: str) -> None:
     for text in [axes.title, *axes.get_yticklabels()]:
         text.set_parse_math(False)  # a label may hold a $
     if counted.has_hours and not all(counted.hours):
-        axes.set_xlabel("grey: nothing was heard in this hour", fontsize=9)
+        axes.set_xlabel("grey: nothing listened in this hour", fontsize=9)

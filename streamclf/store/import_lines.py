@@ -138,7 +138,8 @@ class LineImport:
                 connection.execute("COMMIT")
             self._imported.n_broken += n_broken
         if n_broken > MAX_TOLD:
-            self._report(f"warning: {name}: {n_broken - MAX_TOLD} more lines cannot be read")
+            more = format_count(n_broken - MAX_TOLD, "more line")
+            self._report(f"warning: {name}: {more} cannot be read")
 
     def write(self) -> Imported:
         """Write what was gathered into the store.

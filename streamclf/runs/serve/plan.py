@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 from streamclf.core.errors import ModelError, UsageError
@@ -21,6 +21,9 @@ from streamclf.sources.options import SourceOptions
 
 DEFAULT_MICROPHONE = "microphone"
 """Name of the system's default microphone, whichever device that is."""
+
+_OF_THE_PROCESS = ("store", "format", "updates", "top", "append", "overwrite", "rotate")
+"""Options of outputs that `WritingOptions` hold, or that matter at the start alone."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,12 @@ class StreamPlan:
         if self.source.source is not None:
             return mask_url(self.source.source)
         return DEFAULT_MICROPHONE if self.source.device is None else self.source.device.strip()
+
+    @property
+    def own_outputs(self) -> dict[str, object]:
+        """Its options of outputs, without those that hold for the whole process."""
+        options = {each.name: getattr(self.outputs, each.name) for each in fields(self.outputs)}
+        return {name: value for name, value in options.items() if name not in _OF_THE_PROCESS}
 
     @property
     def is_microphone(self) -> bool:

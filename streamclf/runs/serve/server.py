@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from streamclf.core.errors import FAILED, INTERRUPTED, OK, StreamclfError
+from streamclf.core.errors import FAILED, INTERRUPTED, OK
 from streamclf.core.settings import Settings
 from streamclf.core.text_format import format_count
 from streamclf.model.classifier import Classifier
@@ -33,7 +33,7 @@ from streamclf.runs.serve.alive import AliveTogether
 from streamclf.runs.serve.models import SharedModels
 from streamclf.runs.serve.plan import ServePlan, StreamPlan
 from streamclf.runs.serve.store_lock import lock_store
-from streamclf.runs.serve.stream import Counts, Hearing, ServedStream
+from streamclf.runs.serve.stream import Counts, Hearing, ServedStream, describe_error
 from streamclf.runs.systemd_notifier import SystemdNotifier
 from streamclf.sinks.base import Sink
 from streamclf.sinks.factory import open_sink
@@ -219,8 +219,8 @@ class Server:
             plan = self._read_plan()
             plan.check()
             prepared = self._prepare_changes(plan)
-        except StreamclfError as error:
-            say(f"error: {error}; the settings that were in force stay")
+        except Exception as error:  # the sources are heard on, whatever is wrong with a file
+            say(f"error: {describe_error(error)}; the settings that were in force stay")
             return
         for note in plan.notes:
             say(note)
@@ -399,9 +399,12 @@ def _compare(stream: ServedStream | None, plan: StreamPlan, engine: Engine) -> _
     if stream is None:
         return "begin"
     before = stream.hearing
-    alike = before.classifier is engine.scorer and (before.plan.served, before.plan.outputs) == (
+    alike = before.classifier is engine.scorer and (
+        before.plan.served,
+        before.plan.own_outputs,
+    ) == (
         plan.served,
-        plan.outputs,
+        plan.own_outputs,
     )
     opens_alike = before.plan.opens_like(plan)
     if alike and opens_alike and before.engine.settings == engine.settings:

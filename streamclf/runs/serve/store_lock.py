@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from errno import ENOENT
+from os import strerror
 from pathlib import Path
 
 from streamclf.core.errors import StoreError
-from streamclf.store.database import reason_of
+from streamclf.store.database import refusal
 
 
 @contextmanager
@@ -26,12 +28,14 @@ def lock_store(store: Path) -> Iterator[None]:
         file.parent.mkdir(parents=True, exist_ok=True)
         lock.acquire(blocking=False)
     except Timeout:
+        if not file.exists():  # such as in /proc
+            raise refusal(store, FileNotFoundError(ENOENT, strerror(ENOENT))) from None
         raise StoreError(
             f"{store}: another streamclf serve writes this store: end that one, add the sources to "
             "its settings and reload it, or name another store by --store"
         ) from None
     except (OSError, NotImplementedError) as error:
-        raise StoreError(f"{file}: cannot be locked: {reason_of(error)}") from error
+        raise refusal(store, error) from error
     try:
         yield
     finally:

@@ -257,7 +257,7 @@ class ServedStream:
                 self._report(f"error: {error}")
                 return
             except Exception as error:  # any error: it must not end the other streams
-                self._report(f"error: {_describe(error)}; listening begins anew")
+                self._report(f"error: {describe_error(error)}; listening begins anew")
                 if self._engine.statistics.audio_s >= STEADY_AFTER_S:
                     back_off.reset()
                 self._show_life()
@@ -307,7 +307,8 @@ class ServedStream:
         self._note_alive(self)
 
 
-def _describe(error: Exception) -> str:
+def describe_error(error: Exception) -> str:
+    """Describe an error in a line; one that is not our own is a mistake in streamclf."""
     if isinstance(error, StreamclfError):
         return str(error)
     return f"a mistake in streamclf itself: {type(error).__name__}: {error}"
