@@ -1,6 +1,6 @@
 """CPU of the live page: `streamclf serve` without viewers, and with twenty of them.
 
-Run ``python benchmarks/viewers.py``. One process hears simulated microphones with the bundled model;
+Run ``python benchmarks/viewers.py``. A process hears simulated microphones with the bundled model;
 viewers read its stream of events as browsers do. Without and with viewers are measured in turn in
 the same process. Limit: 10 % of a core for twenty viewers, and no audio lost.
 """
