@@ -16,6 +16,7 @@ import toys
 from live_runs import PATIENCE_S, Listeners, Words
 
 from streamclf.cli import main
+from streamclf.core import log
 from streamclf.model.classifier import Classifier
 from streamclf.model.model_file import Model
 from streamclf.sinks.live import background
@@ -82,6 +83,7 @@ def streamclf(capfd: pytest.CaptureFixture[str]) -> Callable[..., CommandResult]
         capfd.readouterr()
         code = main.run([str(argument) for argument in arguments])
         captured = capfd.readouterr()
+        log.set_up()  # what a command was told about its log is not for the next one
         return CommandResult(code, captured.out, captured.err)
 
     return run

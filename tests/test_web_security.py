@@ -425,6 +425,27 @@ def test_a_new_password_ends_all_sessions_at_once(serve, tmp_path):
     assert browser.log_in("another password").status == 303
 
 
+@pytest.mark.parametrize("how", ["log out", "new password"])
+def test_an_event_stream_ends_with_its_session(serve, tmp_path, monkeypatch, how):
+    monkeypatch.setattr("streamclf.web.security.CHECK_S", 0.05)
+    server = serve(password=PASSWORD)
+    browser = Browser(server)
+    browser.log_in()
+    cookie = "; ".join(f"{key}={value}" for key, value in browser.cookies.items())
+    with socket.create_connection(("127.0.0.1", server.port), PATIENCE_S) as raw:
+        raw.sendall(
+            f"GET /api/live HTTP/1.1\r\nHost: {browser.host}\r\nCookie: {cookie}\r\n\r\n".encode()
+        )
+        assert raw.recv(15).startswith(b"HTTP/1.1 200 ")
+        if how == "log out":
+            browser.post("/logout")
+        else:
+            set_password(tmp_path / "page.json", "another password")
+        with suppress(ConnectionError):
+            while raw.recv(10_000):
+                pass
+
+
 def test_a_session_outlasts_the_process(tmp_path):
     context = make_context(tmp_path, password=PASSWORD)
     with WebServer(context, build=build_with_probes) as server:

@@ -25,8 +25,8 @@ from streamclf.web.words import LabelNames, tell_date, tell_day
 
 N_LABELS = 20
 """Most labels of the map, if not all are asked for."""
-MOST_LABELS = 300
-"""Most labels of the map, if all are asked for: more make no page that can be read."""
+MOST_LABELS = 40
+"""Most labels of the map, if more are asked for: still more make no page that can be read."""
 N_GAPS = 12
 """Most gaps in the list."""
 WEEK_DAYS = 7
@@ -81,6 +81,7 @@ def describe_day(
         "n_events": sum(table.totals),
         "n_labels": len(table.labels),
         "n_more": max(len(table.labels) - n_labels, 0),
+        "shows_most": n_labels == MOST_LABELS,
         "heard_h": sum(table.heard_h),
         "missing_s": sum(each.seconds for each in gaps),
         "n_gaps": len(gaps),

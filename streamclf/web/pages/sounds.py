@@ -24,8 +24,8 @@ from streamclf.web.words import LabelNames, tell_date, tell_moment, tell_rate, t
 PERIODS = {7: "7 days", 30: "30 days", 365: "A year"}
 """Times to choose from, by their days."""
 DEFAULT_DAYS = 30
-N_LABELS = 60
-"""Labels of a page, if no other ones are asked for."""
+N_LABELS, MOST_LABELS = 60, 400
+"""Labels of a page: usually, and if more are asked for."""
 N_BEST = 6
 """Best clips of a label."""
 TRIED_DAYS = 7
@@ -75,7 +75,7 @@ def describe_all(
         for each in table.labels
         if wanted.casefold() in names(each.label).casefold() or wanted in each.label
     ]
-    shown = fitting if everything else fitting[:N_LABELS]
+    shown = fitting[: MOST_LABELS if everything else N_LABELS]
     most = max((each.n_events for each in shown), default=1)
     heard = {each.label for each in table.labels}
     earlier = [
@@ -90,6 +90,7 @@ def describe_all(
         "heard_h": table.heard_h,
         "n_labels": len(table.labels),
         "n_more": len(fitting) - len(shown),
+        "everything": everything,
         "rows": [_row(each, names(each.label), table.heard_h, most, today) for each in shown],
         "earlier": earlier[:N_LABELS],
         "n_more_earlier": max(len(earlier) - N_LABELS, 0),
