@@ -1,8 +1,10 @@
 """CPU of the live page: `streamclf serve` without viewers, and with twenty of them.
 
-Run ``python benchmarks/live_page.py``. One process hears simulated microphones with the bundled model;
-viewers read its stream of events as browsers do. Without and with viewers are measured in turn in
-the same process. Limit: 10 % of a core for twenty viewers, and no audio lost.
+    python benchmarks/live_page.py [--viewers 20] [--sources 3] [--seconds 15] [--rounds 3]
+
+One process hears simulated microphones with the bundled model; viewers read its stream of events as
+browsers do. Both are measured in turn in the same process. Limits: 10 % of a core more for twenty
+viewers, and no audio lost.
 """
 
 from __future__ import annotations
