@@ -77,11 +77,11 @@ def export_lines(
         raise UsageError(f"--output {output}: is the store itself: name another file")
     with closing(export(path)) as lines:
         first = next(lines, None)  # before a file is made or replaced
-        with closing(LineFile(output, overwrite=overwrite)) as file:
+        with closing(LineFile(output, overwrite=overwrite)) as target:
             if first is not None:
-                file.write(*first)
+                target.write(*first)
             for chunk in lines:
-                file.write(*chunk)
+                target.write(*chunk)
     return OK
 
 
