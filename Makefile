@@ -1,4 +1,4 @@
-.PHONY: run test check format docs
+.PHONY: run test check coverage format docs
 
 run:        ## set up and hear the example recording
 	sh scripts/run.sh
@@ -8,6 +8,9 @@ test:       ## set everything up, run all checks and tests
 
 check:      ## the checks without the tests, in the present environment
 	ruff check . && ruff format --check . && mypy && lint-imports --no-cache
+
+coverage:   ## how much of the runtime the tests reach
+	sh scripts/coverage.sh
 
 docs:       ## the pages that the code writes, and the site in build/site
 	python scripts/reference.py && sh scripts/docs.sh

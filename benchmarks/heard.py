@@ -43,7 +43,7 @@ QUESTIONS = {
 }  # fmt: skip
 
 
-def fill(path: Path, n_events: int) -> None:
+def fill(path: Path, n_events: int, n_labels: int = 50) -> None:
     """Make the store; its last event is of a minute ago."""
     chance = random.Random(1)
     end = datetime.now(UTC).replace(second=0, microsecond=0) - timedelta(minutes=1)
@@ -67,7 +67,7 @@ def fill(path: Path, n_events: int) -> None:
             "INSERT INTO events (run_id, source_id, label, onset_us, offset_us, utc_offset_min, "
             "began_us, score, highest_score, onset, offset, state) "
             "VALUES (?, ?, ?, ?, ?, 60, ?, 0.5, ?, ?, ?, 'ended')",
-            _events(chance, begin_us, n_events),
+            _events(chance, begin_us, n_events, n_labels),
         )
         connection.executemany(
             "INSERT INTO levels (run_id, position, minute_us, utc_offset_min, heard_samples, laeq, "
@@ -81,10 +81,13 @@ def fill(path: Path, n_events: int) -> None:
     connection.close()
 
 
-def _events(chance: random.Random, begin_us: int, n_events: int) -> Iterator[tuple[object, ...]]:
+def _events(
+    chance: random.Random, begin_us: int, n_events: int, n_labels: int
+) -> Iterator[tuple[object, ...]]:
     for place_us in sorted(chance.randrange(N_DAYS * DAY_US) for _ in range(n_events)):
         source = chance.randrange(N_SOURCES)
-        label = f"label_{min(int(chance.expovariate(0.12)), 49):02}"
+        number = min(int(chance.expovariate(6 / n_labels)), n_labels - 1)
+        label = f"label_{number:02}"
         onset_us, length_us = begin_us + place_us, chance.randrange(1, 20) * 500_000
         onset = (place_us % DAY_US) * RATE // 1_000_000
         yield (

@@ -2,6 +2,7 @@
 #
 #   need_packages NAME...   installs Debian packages, where that is possible without a question
 #   make_venv               makes .venv and puts it first in PATH
+#   run_tests ARGUMENT...   runs pytest in several processes
 
 say() { printf '%s\n' "$*" >&2; }
 
@@ -40,4 +41,14 @@ make_venv() {
     fi
     PATH="$PWD/.venv/bin:$PATH"
     export PATH
+}
+
+# One process more than there are processors for this container: some tests wait for servers and
+# clocks. Each begins with a row of files and ends with what another has left, so that none waits;
+# what hangs is told after ten minutes. Without compiled files every process compiles the tests anew.
+run_tests() {
+    unset PYTHONDONTWRITEBYTECODE
+    PYTEST_XDIST_AUTO_NUM_WORKERS=$(python -c 'from streamclf.core.cpu_count import count_cores; print(count_cores() + 1)')
+    export PYTEST_XDIST_AUTO_NUM_WORKERS
+    exec python -m pytest -n auto --dist worksteal --timeout 600 "$@"
 }

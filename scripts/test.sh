@@ -13,14 +13,15 @@ make_venv
 say "setting everything up in .venv"
 pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
 pip install --quiet --disable-pip-version-check --group train --group dev --editable .
+# Most of it is a download and an installation: it runs beside the checks.
+sh scripts/wheel.sh &
+wheel=$!
+trap 'kill "$wheel" 2>/dev/null' EXIT
 ruff check .
 ruff format --check .
 mypy
 lint-imports --no-cache
 sh scripts/docs.sh
-sh scripts/wheel.sh
-# As many workers as there are processors for this container. Each begins with a row of files and
-# ends with what another has left, so that none waits; what hangs is told after ten minutes.
-PYTEST_XDIST_AUTO_NUM_WORKERS=$(python -c 'from streamclf.core.cpu_count import count_cores; print(count_cores())')
-export PYTEST_XDIST_AUTO_NUM_WORKERS
-exec python -m pytest -n auto --dist worksteal --timeout 600 --cov --cov-report=term:skip-covered --cov-fail-under=90 "$@"
+wait "$wheel"
+trap - EXIT
+run_tests "$@"

@@ -30,7 +30,7 @@ class Chromium:
         script: Whether the page may run scripts.
 
     Attributes:
-        said: Errors and warnings of the page.
+        said: Errors of the page.
     """
 
     def __init__(
@@ -53,6 +53,15 @@ class Chromium:
             stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
         )  # fmt: skip
         self._session = aiohttp.ClientSession()
+        try:
+            await self._connect(profile, width, height)
+        except BaseException:  # nothing ends a context that was not entered
+            await self._session.close()
+            await self._end()
+            raise
+        return self
+
+    async def _connect(self, profile: Path, width: int, height: int) -> None:
         async with asyncio.timeout(PATIENCE_S):
             port = await _first_line(profile / "DevToolsActivePort")
             pages: list[dict[str, Any]] = []
@@ -73,12 +82,14 @@ class Chromium:
         scheme = {"name": "prefers-color-scheme", "value": "dark" if self._dark else "light"}
         await self.tell("Emulation.setEmulatedMedia", features=[scheme])
         await self.tell("Emulation.setScriptExecutionDisabled", value=not self._script)
-        return self
 
     async def __aexit__(self, *_: object) -> None:
         self._reader.cancel()
         await self._socket.close()
         await self._session.close()
+        await self._end()
+
+    async def _end(self) -> None:
         self._process.terminate()
         await self._process.wait()
         for _ in range(50):  # its children write for a moment longer
@@ -145,7 +156,7 @@ class Chromium:
                 self.said.append(details.get("exception", {}).get("description", str(details)))
             elif said.get("method") == "Log.entryAdded":
                 entry = said["params"]["entry"]
-                if entry["level"] in ("error", "warning"):
+                if entry["level"] == "error":
                     self.said.append(f"{entry['text']} {entry.get('url', '')}".strip())
 
 

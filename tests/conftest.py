@@ -82,6 +82,7 @@ def streamclf(capfd: pytest.CaptureFixture[str]) -> Callable[..., CommandResult]
         capfd.readouterr()
         code = main.run([str(argument) for argument in arguments])
         captured = capfd.readouterr()
+        log.set_up()  # what a command was told about its log is not for the next one
         return CommandResult(code, captured.out, captured.err)
 
     return run
@@ -90,7 +91,7 @@ def streamclf(capfd: pytest.CaptureFixture[str]) -> Callable[..., CommandResult]
 @pytest.fixture
 def on_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the dashboard find a terminal that suits it."""
-    monkeypatch.setattr("streamclf.dashboard.options._lacking", lambda: "")
+    monkeypatch.setattr("streamclf.dashboard.options.lacks_terminal", lambda: "")
 
 
 @pytest.fixture

@@ -95,6 +95,7 @@ def make_dashboard(
     sinks=(),
     open_loudspeaker: Callable[[int], Loudspeaker] | None = None,
     may_save_audio: bool = True,
+    store: Path | None = None,
 ) -> Dashboard:
     """A dashboard that listens to a script, or shows a recording."""
     models = {"tones": model, **(models or {})}
@@ -118,6 +119,7 @@ def make_dashboard(
         recording=recording,
         open_loudspeaker=open_loudspeaker,
         may_save_audio=may_save_audio,
+        store=store,
     )
     engine, opened = open_model("tones", settings)
     source = Recording(recording) if recording else source

@@ -29,7 +29,8 @@ def make_history(folder: Path) -> Path:
     path = make_store(
         folder / "store.db",
         [
-            Run("yard", TODAY - timedelta(days=2), 86400, level=-50, calibration_db=100),
+            Run("yard", TODAY - timedelta(days=2), 86400, level=-50, calibration_db=100,
+                display_names={"cat": "house cat"}),
             Run("yard", TODAY, 9.4 * hour, [
                 Heard("dog", 7 * hour, 2.5, 0.9, verdicts=["right"]),
                 Heard("dog", 7.5 * hour, 3, 0.6),

@@ -160,6 +160,13 @@ def test_a_mistake_in_the_environment_names_the_variable(streamclf, tone_model, 
     assert result.err.startswith("streamclf: error: STREAMCLF_HOP: 'fast' is not a valid float")
 
 
+def test_variables_of_other_commands_are_known(streamclf, tone_model, monkeypatch):
+    monkeypatch.setenv("STREAMCLF_PASSWORD", "what attach logs in with")
+    result = streamclf("config", "--check", "--model", tone_model)
+    assert result.code == 0
+    assert "STREAMCLF_PASSWORD" not in result.err
+
+
 def test_a_variable_that_is_no_option_is_said(streamclf, tone_model, monkeypatch):
     monkeypatch.setenv("STREAMCLF_MINDURATION", "1")
     result = streamclf("config", "--check", "--model", tone_model)

@@ -239,7 +239,7 @@ def test_files_of_its_own_and_a_table_are_done_together(run, recordings, tmp_pat
 @pytest.mark.slow
 @pytest.mark.parametrize("n_jobs", [1, 2])
 def test_interrupted_it_says_what_is_unfinished(write_wav, tone_model, tmp_path, n_jobs):
-    long = np.concatenate([toys.tone(hz, 2) for hz in (440, 2500) * 20])
+    long = np.concatenate([toys.tone(hz, 2) for hz in (440, 2500) * 10])
     paths = [write_wav(long, f"{number}.wav") for number in range(4)]
     command = [sys.executable, "-m", "streamclf", "file", *map(str, paths), "--model",
                str(tone_model), "--hop", "0.005", "--average", "0",

@@ -106,7 +106,7 @@ def test_an_event_tells_all_that_is_known_of_it(api):
         "id": 3,
         "event": api.get("events/3")["event"]["event"],
         "label": "cat",
-        "name": "cat",
+        "name": "house cat",
         "source": "yard",
         "model": "pocket 8",
         "time": "2026-11-26T07:30:10.000+01:00",
@@ -116,6 +116,7 @@ def test_an_event_tells_all_that_is_known_of_it(api):
         "state": "ended",
         "verdict": "wrong",
         "said": "hen",
+        "said_name": "hen",
         "clip": {
             "id": 3, "there": True, "bytes": api.get("clips/3")["clip"]["bytes"], "kept": False,
             "url": "media/clips/3",

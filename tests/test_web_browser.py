@@ -83,6 +83,19 @@ def test_pages_are_read_and_seen(serve, size, dark):
     see(serve, look, size=size, dark=dark)
 
 
+def test_what_axe_looks_for_it_finds(serve):
+    """Else the test above could not fail."""
+
+    async def look(browser: Chromium, address: str) -> None:
+        await browser.go(address + "/events")
+        await browser.ask(f"{load_axe()}; document.body.append(document.createElement('button'))")
+        (found,) = await browser.ask(SERIOUS)
+        assert found.startswith("button-name")
+
+    load_axe()
+    see(serve, look)
+
+
 def test_controls_are_big_enough_for_a_thumb(serve):
     small = """[...document.querySelectorAll("button, .button, nav a, input, select, summary")]
       .filter(each => each.checkVisibility() && each.type !== "checkbox")

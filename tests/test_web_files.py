@@ -8,8 +8,9 @@ from pathlib import Path
 from urllib.parse import urljoin, urlsplit
 
 import pytest
-from histories import NOW, make_history
+from histories import NOW, TODAY, make_history
 from pages import Browser, make_context
+from stores import Run, make_store
 
 import streamclf.web
 from streamclf.web.pages import day, events, sounds
@@ -114,6 +115,24 @@ def test_a_page_weighs_little_with_all_that_it_loads(browser, path):
                     for each in re.findall(r"^import .*\"(.*)\";$", found.text, flags=re.M)
                 ]
     assert sum(loaded.values()) < MOST_BYTES
+
+
+@pytest.mark.parametrize(
+    "path", ["/day", "/day?all=1", "/day?all=1&days=7", "/events", "/sounds", "/sounds?all=1"]
+)
+def test_a_page_of_a_thousand_busy_sounds_weighs_little_too(tmp_path, monkeypatch, path):
+    for module in (day, events, sounds):
+        monkeypatch.setattr(module, "now", lambda: NOW)
+    heard = [
+        (f"a_rather_long_name_of_a_sound_{label:03}", 3600.0 * hour + label)
+        for label in range(1000)
+        for hour in (range(24) if label < 100 else [label % 24])
+    ]
+    make_store(tmp_path / "store.db", [Run("yard", TODAY, 86400, heard, level=-40)])
+    with WebServer(make_context(tmp_path)) as server:
+        browser = Browser(server)
+        loaded = sum(path.stat().st_size for path in TEXTS if path.suffix in (".css", ".js"))
+        assert loaded + len(browser.ask(path).body) < MOST_BYTES
 
 
 @pytest.mark.parametrize("path", PATHS)

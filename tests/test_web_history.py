@@ -138,7 +138,7 @@ def test_events_tell_what_was_said_and_what_became_of_their_sounds(browser):
     assert "6 events" in text
     assert "Today crackling fire" not in text  # a checkbox with its name stands between
     assert "crackling fire sounds now 09:29:00 · 70 % · yard" in text
-    assert "cat it was hen 07:30:10 · 3.0 s · 50 % · yard" in text
+    assert "house cat it was hen 07:30:10 · 3.0 s · 50 % · yard" in text
     assert "dog right 07:00:00" in text
     assert "Yesterday" in text
     assert "Its sound made room for newer ones." in text
@@ -221,6 +221,9 @@ def test_forms_say_right_and_wrong_and_what_it_was(browser, tmp_path):
     assert "1 event marked as right." in browser.read(where)
     browser.act(act="was:2", label="crackling fire")
     assert verdict(tmp_path, 2) == ("wrong", "crackling_fire")  # the label of that name
+    browser.act(act="was:2", label="House cat")
+    assert verdict(tmp_path, 2) == ("wrong", "cat")
+    assert "dog it was house cat" in browser.read("/events")
     browser.act(act="was:2", label="my own kettle")
     assert verdict(tmp_path, 2) == ("wrong", "my own kettle")
     assert "What was said of 1 event is taken back." in browser.read(browser.act(act="none:2"))
@@ -295,7 +298,7 @@ def test_forms_need_the_token(browser):
 def test_sounds_are_listed_by_how_often_they_were_heard(browser):
     text = browser.read("/sounds")
     assert "3 sounds in 57.4 hours" in text
-    assert re.search(r"dog 3 0\.05 7\.5 s 90 % 07:30 cat 1", text)
+    assert re.search(r"dog 3 0\.05 7\.5 s 90 % 07:30 house cat 1", text)
     assert "Heard before that owl" in text
     assert browser.links("/sounds")["dog"] == "/sound?label=dog&days=30"
     text = browser.read("/sounds?find=fire")

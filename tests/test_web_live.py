@@ -67,7 +67,13 @@ async def open_when_served(browser, process, port, path=""):
 
 
 LIVE = "document.querySelector('#connection')?.dataset.state === 'live'"
+SOUNDING = "document.querySelector('#sounding').textContent"
 CARD = "document.querySelector('#sources [data-source=\"yard\"]')"
+
+
+def shows(selector, text):
+    """Whether an element has a text."""
+    return f"document.querySelector({selector!r}).textContent.includes({text!r})"
 
 
 def colours_in(selector):
@@ -90,26 +96,30 @@ def test_now_moves_and_goes_on_after_the_server_was_killed(serve, write_wav, por
             await open_when_served(browser, process, port)
             await browser.until(LIVE)
             await browser.until(f"{CARD}?.dataset.state === 'heard'")
-            await browser.until("document.querySelector('#sounding').innerText.includes('middle')")
-            counting = await browser.text("#sounding")
-            await browser.until(f"document.querySelector('#sounding').innerText !== {counting!r}")
+            await browser.until(shows("#sounding", "middle"))
+            counting = await browser.ask(SOUNDING)
+            await browser.until(f"{SOUNDING} !== {counting!r}")
             told = await browser.text("#told")
             await browser.until(f"{colours_in('#sources canvas')} > 5")
-            await browser.until(f"{CARD}?.querySelector('.db').innerText.includes('−10 dB')")
-            await browser.until("document.querySelector('#ended').innerText.includes('middle')")
-            await browser.until("document.querySelector('#troubles').innerText.includes('0.50 s')")
+            await browser.until(f"{CARD}?.querySelector('.db').textContent.includes('−10 dB')")
+            await browser.until(shows("#ended", "middle"))
+            await browser.until(
+                "document.querySelector('#troubles').textContent.includes('0.50 s')"
+            )
             hall = await browser.text("#sources [data-source='hall']")
             width = await browser.ask("document.documentElement.scrollWidth")
 
             process.send_signal(signal.SIGKILL)
             process.wait()
-            await browser.until("document.querySelector('#connection').innerText.includes('recon')")
+            await browser.until(
+                "document.querySelector('#connection').textContent.includes('recon')"
+            )
             process = serve(source)
             await browser.until(LIVE)
-            await browser.until("document.querySelector('#sounding').innerText.includes('middle')")
+            await browser.until(shows("#sounding", "middle"))
             await browser.until("!document.querySelector('#sources [data-source=\"hall\"]')")
             once = await browser.ask("document.querySelectorAll('#sources > *').length")
-            await browser.until("document.querySelector('#sounding').innerText.includes('low')")
+            await browser.until(shows("#sounding", "low"))
             return counting, told, hall, width, once, browser.said
 
     counting, told, hall, width, once, said = asyncio.run(look())
@@ -138,7 +148,7 @@ def test_a_hidden_page_draws_nothing_and_shows_all_again_later(serve, write_wav,
             await browser.ask(f"({hide})(true)")
             drawn = "document.querySelector('#sources canvas').toDataURL()"
             before, level = await browser.ask(drawn), await browser.text("#sources .level")
-            await browser.until("document.querySelector('#ended').innerText.includes('middle')")
+            await browser.until(shows("#ended", "middle"))
             hidden, level_later = await browser.ask(drawn), await browser.text("#sources .level")
             await browser.ask(f"({hide})(false)")
             await browser.until(f"{drawn} !== {before!r}")
@@ -154,13 +164,13 @@ def test_without_script_the_page_is_whole_and_says_how_it_moves_on(serve, write_
         async with Chromium(PHONE, script=False) as browser:
             process = serve(("yard", f"sim:{path}"))
             await open_when_served(browser, process, port)
-            while "middle" not in await browser.text("#sounding"):
+            while "middle" not in await browser.ask(SOUNDING):
                 await browser.go(f"http://127.0.0.1:{port}/")
             return await browser.text("main"), browser.said
 
     text, said = asyncio.run(look())
     assert "allow scripts and it moves by itself" in text
-    assert re.search(r"middle\s+for \d+ s · yard", text)
+    assert re.search(r"Middle\s+for \d+ s · yard", text)
     assert not said
 
 
@@ -173,8 +183,9 @@ def test_health_counts_up(serve, write_wav, port, size, dark):
             process = serve(("yard", f"sim:{path}"))
             await open_when_served(browser, process, port, "health")
             await browser.until(LIVE)
-            heard = "document.querySelector('[data-key=\"yard/heard\"]').innerText"
-            before = await browser.ask(heard)
+            # The page may be there before its sources are.
+            heard = "document.querySelector('[data-key=\"yard/heard\"]')?.textContent"
+            before = await browser.until(heard)
             await browser.until(f"{heard} !== {before!r}")
             width = await browser.ask("document.documentElement.scrollWidth")
             return await browser.text("main"), width, browser.said
@@ -196,17 +207,17 @@ def test_everything_on_a_page_has_a_name(serve, write_wav, port, path):
             process = serve(("yard", f"sim:{wav}"))
             await open_when_served(browser, process, port, path)
             await browser.until(LIVE)
-            await browser.until("document.querySelector('[data-source=\"yard\"]')")
+            await browser.until("document.querySelector('[data-source=\"yard\"]') !== null")
             tree = await browser.tell("Accessibility.getFullAXTree")
             return tree["nodes"]
 
     nodes = [node for node in asyncio.run(look()) if not node.get("ignored")]
     named = {"link", "button", "meter", "image", "img", "article", "navigation", "heading"}
-    roles = {node["role"]["value"] for node in nodes}
+    roles = {node["role"]["value"].lower() for node in nodes}
     nameless = [
         node
         for node in nodes
-        if node["role"]["value"] in named and not node.get("name", {}).get("value")
+        if node["role"]["value"].lower() in named and not node.get("name", {}).get("value")
     ]
     assert not nameless
     assert {"link", "heading", "status"} <= roles

@@ -100,6 +100,7 @@ def test_a_page_that_others_can_reach_needs_a_password(serve, options):
 def test_this_machine_alone_needs_no_password(serve):
     browser = Browser(serve())
     assert browser.session()["needs_password"] is False
+    assert "logout" not in browser.ask("/health").text
     assert browser.ask("/login").status == 303  # to the first page
 
 
@@ -407,6 +408,7 @@ def test_a_logged_out_session_opens_nothing(serve):
     browser.log_in()
     stolen = dict(browser.cookies)
     assert browser.session()["may_log_out"] is True
+    assert 'action="./logout"' in browser.ask("/health").text
     assert browser.post("/logout").headers["Location"] == "./login"
     for cookies in (browser.cookies, stolen):
         browser.cookies = dict(cookies)
@@ -421,6 +423,27 @@ def test_a_new_password_ends_all_sessions_at_once(serve, tmp_path):
     assert browser.ask("/api/probe/stream").status == 401
     assert browser.log_in().status == 401
     assert browser.log_in("another password").status == 303
+
+
+@pytest.mark.parametrize("how", ["log out", "new password"])
+def test_an_event_stream_ends_with_its_session(serve, tmp_path, monkeypatch, how):
+    monkeypatch.setattr("streamclf.web.security.CHECK_S", 0.05)
+    server = serve(password=PASSWORD)
+    browser = Browser(server)
+    browser.log_in()
+    cookie = "; ".join(f"{key}={value}" for key, value in browser.cookies.items())
+    with socket.create_connection(("127.0.0.1", server.port), PATIENCE_S) as raw:
+        raw.sendall(
+            f"GET /api/live HTTP/1.1\r\nHost: {browser.host}\r\nCookie: {cookie}\r\n\r\n".encode()
+        )
+        assert raw.recv(15).startswith(b"HTTP/1.1 200 ")
+        if how == "log out":
+            browser.post("/logout")
+        else:
+            set_password(tmp_path / "page.json", "another password")
+        with suppress(ConnectionError):
+            while raw.recv(10_000):
+                pass
 
 
 def test_a_session_outlasts_the_process(tmp_path):
@@ -526,6 +549,12 @@ def test_a_broken_file_of_keys_opens_nothing(tmp_path, text):
         assert browser.ask("/api/probe/stream").status == 503
     with pytest.raises(StoreError, match="holds no keys of the page: delete it"):
         WebServer(context).__enter__()
+
+
+def test_keys_that_cannot_be_kept_are_told_at_the_start(tmp_path):
+    (tmp_path / "page.json").mkdir()
+    with pytest.raises(StoreError, match=r"page\.json: cannot be read or written: "):
+        WebServer(make_context(tmp_path)).__enter__()
 
 
 def test_without_a_password_none_is_right():

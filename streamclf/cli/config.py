@@ -46,7 +46,7 @@ OTHERS_KEYS = {
     "serve": dict.fromkeys(_ONLY_LISTEN, "listen"),
 }
 """Keys that a command leaves to another one, so that one file serves both."""
-_OTHER_VARIABLES = ("STREAMCLF_TRACEBACK", "STREAMCLF_DATA")
+_OTHER_VARIABLES = ("STREAMCLF_TRACEBACK", "STREAMCLF_DATA", "STREAMCLF_PASSWORD")
 """Environment variables that have the prefix and are no options."""
 
 

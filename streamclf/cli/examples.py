@@ -49,6 +49,14 @@ ending and {dir} for its folder, so that each recording gets its own file. Any
 other name is one file for all recordings.
 """
 
+ATTACH = """
+Examples:
+  streamclf attach                          the serve of this machine
+  streamclf attach http://box:8787/         that of another one; asks for the password
+  STREAMCLF_PASSWORD=... streamclf attach https://sounds.example/
+                                            a password that nobody types
+"""
+
 HEARD = """
 Examples:
   streamclf heard                           today, by label

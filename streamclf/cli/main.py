@@ -165,6 +165,26 @@ def serve(
 
 
 @app.command(
+    cls=HelpfulCommand, epilog=examples.ATTACH, short_help="Show a running serve in this terminal."
+)
+@grouped
+def attach(
+    *,
+    url: Annotated[
+        str,
+        typer.Argument(
+            metavar="[URL]", help="Address of the page, which serve names at its start."
+        ),
+    ] = "http://127.0.0.1:8787/",
+    screen: Annotated[ScreenOptions, Fields(only=("fresh",))],
+) -> None:
+    """Show a running serve in this terminal; it needs no microphone and changes nothing."""
+    from streamclf.cli.attach import attach as attach_to_page
+
+    raise typer.Exit(attach_to_page(url, fresh=screen.fresh))
+
+
+@app.command(
     cls=HelpfulCommand, epilog=examples.HEARD, short_help="Ask what was heard, and how often."
 )
 @grouped

@@ -8,13 +8,14 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
-from streamclf.core.errors import ModelError, SourceError, UsageError
+from streamclf.core.errors import ModelError, SourceError, StoreError, UsageError
 from streamclf.model.model_file import bundled_models, find_model
 from streamclf.model.options import CardOptions
 from streamclf.runs.console import say
 from streamclf.runs.outputs import check_clips, close_sinks, open_files
 from streamclf.sources.recording.piped import check_can_reread
 from streamclf.sources.recording.recording import Recording
+from streamclf.store.database import default_store
 
 if TYPE_CHECKING:
     from streamclf.core.settings import Settings
@@ -93,6 +94,7 @@ def show(
             open_named, open_source, _device_names,
             lambda: [*dict.fromkeys([*bundled_models(), model.name, first.name])],
             sinks, duration_s, recording, notices, open_loudspeaker, outputs.privacy is None,
+            outputs.store or _own_store(),
         )  # fmt: skip
         source = open_source(device)
         code, statistics = open_dashboard(
@@ -136,6 +138,15 @@ def show_recording(
         recording=paths[0],
     )  # fmt: skip
     return code
+
+
+def _own_store() -> Path | None:
+    """The user's own store, if it is there."""
+    try:
+        path = default_store()
+    except StoreError:  # there is no home folder
+        return None
+    return path if path.is_file() else None
 
 
 def _choose_model(

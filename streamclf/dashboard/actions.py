@@ -7,14 +7,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from textual.app import App
-
 from streamclf.core.card import Thresholds
 from streamclf.core.errors import StreamclfError
 from streamclf.core.settings import Settings
 from streamclf.dashboard import adjustments, export
 from streamclf.dashboard.keys import keys_for
+from streamclf.dashboard.past.days import PastDays
+from streamclf.dashboard.past.screen import PastScreen
 from streamclf.dashboard.saved_settings import log_path, settings_path
+from streamclf.dashboard.terminal_app import TerminalApp
 from streamclf.dashboard.widgets.current_labels import CurrentLabels
 from streamclf.dashboard.widgets.events import EventList
 from streamclf.dashboard.widgets.help import Help
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from streamclf.dashboard.saved_settings import SavedSettings
 
 
-class Actions(App[int]):
+class Actions(TerminalApp):
     """The actions of the dashboard, without its layout.
 
     Attributes:
@@ -69,6 +70,15 @@ class Actions(App[int]):
             f"Settings: {settings}\nLog: {log_path() or 'a temporary file'}"
         )
         self.push_screen(Help(keys, about))
+
+    def action_past(self) -> None:
+        """Show the days that the store remembers; listening continues."""
+        store = self.listener.openers.store
+        if store is None:
+            self.notify("no store remembers any day: begin with --store FILE")
+            return
+        playback = self.playback
+        self.push_screen(PastScreen(PastDays(store), playback.play_clip, playback.stop_clip))
 
     def action_pause(self) -> None:
         """Freeze the view or continue it; listening continues in either case."""
@@ -283,11 +293,3 @@ class Actions(App[int]):
             self.notify(f"{path}: {error.strerror}", severity="error", markup=False)
         else:
             self.notify(f"written: {path.name}", markup=False)
-
-    async def action_quit(self) -> None:
-        """End the app with exit code 0."""
-        self.exit(0)
-
-    def action_interrupt(self) -> None:
-        """End the app with exit code 130, as by Ctrl-C."""
-        self.exit(130)

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
-import os
-import signal
-import threading
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
 
-from textual.app import App, ComposeResult, SystemCommand
+from textual.app import ComposeResult, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
-from textual.driver import Driver
 from textual.message import Message
 from textual.screen import Screen
 from textual.timer import Timer
@@ -38,7 +33,6 @@ from streamclf.dashboard.playhead import Playhead
 from streamclf.dashboard.refresh_rate import RefreshRate
 from streamclf.dashboard.saved_settings import SavedSettings
 from streamclf.dashboard.snapshot import Level, Snapshot, take_snapshot
-from streamclf.dashboard.terminal import make_hangup_safe
 from streamclf.dashboard.widgets.canvas import Canvas
 from streamclf.dashboard.widgets.counts import Counts
 from streamclf.dashboard.widgets.current_labels import CurrentLabels
@@ -53,10 +47,9 @@ from streamclf.dashboard.widgets.timeline import Timeline
 from streamclf.dashboard.widgets.waveform import WaveformView
 
 HEALTH_EVERY_S = 0.5
-INTERRUPTED = 130
 
 
-class Dashboard(Actions, App[int]):
+class Dashboard(Actions):
     """Screen that shows live what streamclf hears.
 
     Args:
@@ -68,8 +61,6 @@ class Dashboard(Actions, App[int]):
         meter: Meter of latency, frame rate and load.
         refresh_rate: Current frame rate.
         reason: Reason why listening ended; None while it runs.
-        failure: Exception that ended the app; None if there was none.
-        has_terminal: Whether the terminal still exists.
     """
 
     CSS_PATH = "dashboard.tcss"
@@ -99,10 +90,8 @@ class Dashboard(Actions, App[int]):
         self.playhead = Playhead(live=self.listener.relay.live, now=now)
         self.playback = self._make_playback()
         self.reason: str | None = None
-        self.failure: Exception | None = None
         self.folder = Path.cwd()
         self._now = now
-        self.has_terminal = True
         self._dirty = True
         self._drawn_at = now()
         self._timer: Timer | None = None
@@ -127,14 +116,10 @@ class Dashboard(Actions, App[int]):
 
     def on_mount(self) -> None:
         """Start listening and drawing."""
-        if self.saved_settings.theme in self.available_themes:
-            self.theme = self.saved_settings.theme
-        elif self.console.color_system in ("standard", "windows"):
-            # With 16 colours, the dark greys of other themes all become black.
-            self.theme = "ansi-dark"
+        self.choose_theme(self.saved_settings.theme)
         self.arrange()
         self.query_one("#now").focus()
-        self._end_on_signals()
+        self.end_on_signals()
         self.listener.start()
         self.playback.start()
         self._timer = self.set_timer(self.refresh_rate.interval_s, self._frame)
@@ -162,21 +147,6 @@ class Dashboard(Actions, App[int]):
         """Show a line, such as why audio could not be played."""
         self._dirty = True
         self.notify(message.line, severity="warning", timeout=10, markup=False)
-
-    def get_driver_class(self) -> type[Driver]:
-        """Textual's driver, changed to survive the loss of the terminal."""
-        return make_hangup_safe(super().get_driver_class(), self._lose_terminal)
-
-    def _lose_terminal(self) -> None:
-        """End as by a signal, once the terminal is gone."""
-        self.has_terminal = False
-        self.exit(INTERRUPTED)
-
-    def _end_on_signals(self) -> None:
-        if threading.current_thread() is threading.main_thread() and os.name == "posix":
-            loop = asyncio.get_running_loop()
-            for number in (signal.SIGTERM, signal.SIGHUP):
-                loop.add_signal_handler(number, self.exit, INTERRUPTED)
 
     def arrange(self) -> None:
         """Show the widgets that fit the view and the model's task."""
@@ -355,9 +325,3 @@ class Dashboard(Actions, App[int]):
             if key.action.partition("(")[0] == action and key.recordings not in (None, recording):
                 return False
         return True
-
-    def _handle_exception(self, error: Exception) -> None:
-        """Keep the exception for the log, and end without printing it to the terminal."""
-        self.failure = self.failure or error
-        super()._handle_exception(error)
-        self._exit_renderables.clear()

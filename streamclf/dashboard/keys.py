@@ -64,6 +64,7 @@ KEYS = (
     Key("v", "v", "view", "View", "spectrogram or waveform"),
     Key("t", "t", "pick_theme", "Theme", "choose the colours"),
     Key("slash", "/", "filter", "Filter", "filter the events; Escape shows all"),
+    Key("y", "y", "past", "Days", "the days that the store remembers"),
     Key("s", "s", "save_clip", "Clip", "save the last 30 s as WAV with scores", True),
     Key("e", "e", "export", "Export", "write the session's events as CSV"),
     Key("p", "p", "save_screen", "Screenshot", "save the screen as SVG"),

@@ -16,8 +16,15 @@ from streamclf.core.settings import Settings
 from streamclf.core.stats import Statistics
 from streamclf.dashboard.adjustments import set_on
 from streamclf.dashboard.app import Dashboard
+from streamclf.dashboard.attached.app import AttachedDashboard
+from streamclf.dashboard.attached.client import PageClient
 from streamclf.dashboard.listener import Listener, Openers, Post
-from streamclf.dashboard.saved_settings import SavedSettings, log_path, save_settings
+from streamclf.dashboard.saved_settings import (
+    SavedSettings,
+    load_settings,
+    log_path,
+    save_settings,
+)
 from streamclf.dashboard.terminal import discard_output
 from streamclf.model.model_file import Model
 from streamclf.pipeline.engine import Engine
@@ -62,15 +69,45 @@ def open_dashboard(
         app.listener.stop()
         if save:
             save_settings(app.saved_settings)
-    if isinstance(app.failure, StreamclfError):
-        raise app.failure
-    if app.failure is not None:
-        path = write_log(app.failure)
-        kind = f"{type(app.failure).__name__}: {app.failure}"
-        raise StreamclfError(f"the dashboard failed ({kind}); {path} holds the details")
+    raise_failure(app.failure)
     if app.listener.error is not None:
         raise app.listener.error
     return (1 if code is None else code), app.listener.statistics
+
+
+def open_attached(client: PageClient, *, fresh: bool = False) -> int:
+    """Show a running `serve` until the user quits. Returns the exit code.
+
+    Args:
+        client: Client of its page, logged in.
+        fresh: Whether to ignore the theme of the last session.
+
+    Raises:
+        StreamclfError: The screen failed; the message names the log file.
+    """
+    app = AttachedDashboard(client, None if fresh else load_settings().theme)
+    try:
+        code = app.run()
+    finally:
+        if not app.has_terminal:
+            discard_output()
+        app.stop()
+    raise_failure(app.failure)
+    return 1 if code is None else code
+
+
+def raise_failure(failure: Exception | None) -> None:
+    """Raise what ended an app, if anything did; what is unexpected is in the log.
+
+    Raises:
+        StreamclfError: Something did.
+    """
+    if isinstance(failure, StreamclfError):
+        raise failure
+    if failure is not None:
+        path = write_log(failure)
+        kind = f"{type(failure).__name__}: {failure}"
+        raise StreamclfError(f"the dashboard failed ({kind}); {path} holds the details")
 
 
 def apply_saved_settings(

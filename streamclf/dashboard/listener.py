@@ -54,6 +54,7 @@ class Openers:
         open_loudspeaker: Opens the system's loudspeaker, given a sample rate in Hz; None for no
             sound.
         may_save_audio: Whether a file may hold audio, whatever is said in it.
+        store: Store whose days can be looked at; None if there is none.
     """
 
     open_model: Callable[[str, Settings | None], tuple[Engine, Model]]
@@ -66,6 +67,7 @@ class Openers:
     notices: queue.SimpleQueue[str] = field(default_factory=queue.SimpleQueue)
     open_loudspeaker: Callable[[int], Loudspeaker] | None = None
     may_save_audio: bool = True
+    store: Path | None = None
 
     @property
     def n_lost(self) -> int:

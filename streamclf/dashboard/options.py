@@ -55,13 +55,13 @@ class ScreenOptions:
         Raises:
             UsageError: The user asked for it, and there is no suitable terminal.
         """
-        lacking = _lacking()
+        lacking = lacks_terminal()
         if self.ui and lacking:
             raise UsageError(f"--ui {lacking}; listen --web shows a page in a browser")
         return self.ui if self.ui is not None else by_default and not lacking and self.web is None
 
 
-def _lacking() -> str:
+def lacks_terminal() -> str:
     """Describe what the terminal lacks for the dashboard; empty if it lacks nothing."""
     if not all(is_terminal(stream) for stream in (sys.stdin, sys.stdout, sys.stderr)):
         return "needs a terminal"

@@ -135,6 +135,22 @@ class Playback:
         else:
             self._player.stop_clip()  # the recording itself is played from there
 
+    def play_clip(self, load: Callable[[], tuple[Waveform, int]]) -> None:
+        """Play a piece of audio, in place of the recording that is being played.
+
+        Args:
+            load: Returns ``(samples,)`` and their sample rate in Hz; called in another thread.
+        """
+        if self._player is None:
+            self._say(NO_LOUDSPEAKER)
+        else:
+            self._player.play(ClipTrack(load))
+
+    def stop_clip(self) -> None:
+        """Stop the event or clip that is being played, if there is one."""
+        if self._player is not None:
+            self._player.stop_clip()
+
     def _load(self, entry: Entry) -> tuple[Waveform, int]:
         from_s, to_s = max(entry.onset_s - MARGIN_S, 0.0), entry.offset_s + MARGIN_S
         if self._recording is not None:

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from pathlib import Path, PurePath
+import stat
+from pathlib import Path, PurePath, PurePosixPath
 from typing import Any
 
 NOTE_CLIP = """
@@ -19,6 +20,9 @@ ON CONFLICT (event_id) DO UPDATE SET
     folder = excluded.folder, path = excluded.path, bytes = excluded.bytes,
     written_us = excluded.written_us, gone_us = NULL, gone_why = NULL"""
 """SQL that notes a clip for its event, if the store has the event."""
+
+_ENDING = ".flac"
+_MAGIC = b"fLaC"
 
 
 def note_clip(
@@ -83,3 +87,22 @@ def keep_clip(connection: sqlite3.Connection, event_id: int, *, kept: bool = Tru
         "UPDATE clips SET kept = ? WHERE event_id = ? AND gone_us IS NULL", (kept, event_id)
     )
     return cursor.rowcount > 0
+
+
+def find_clip_file(folder: str, path: str) -> Path | None:
+    """Return the file of a clip; None unless it is one below its folder, whatever its row says.
+
+    A store may have come from elsewhere, and its rows must not open other files.
+    """
+    parts = PurePosixPath(path)
+    if parts.is_absolute() or ".." in parts.parts or parts.suffix.lower() != _ENDING:
+        return None
+    try:
+        root = Path(folder).resolve(strict=True)
+        file = (root / parts).resolve(strict=True)
+        if not file.is_relative_to(root) or not stat.S_ISREG(file.stat().st_mode):
+            return None
+        with file.open("rb") as opened:
+            return file if opened.read(len(_MAGIC)) == _MAGIC else None
+    except (OSError, ValueError):
+        return None

@@ -29,7 +29,7 @@ Key: TypeAlias = tuple[Value, ...]
 """Values of the groups, in the order that was asked for."""
 
 _NO_OFFSET = 1023
-_PACKED = f"(onset_us * 2048 + coalesce(utc_offset_min, {_NO_OFFSET}) + 1024)"
+PACKED = f"(onset_us * 2048 + coalesce(utc_offset_min, {_NO_OFFSET}) + 1024)"
 """An onset with its offset from UTC in one number, so that the first row brings its own offset."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -88,8 +88,8 @@ class _Sum:
             key,
             self.n_events,
             self.sounding_us / 1e6,
-            _unpack(self.first),
-            _unpack(self.last),
+            unpack(self.first),
+            unpack(self.last),
             self.highest_score,
             self.n_open,
             self.n_cut,
@@ -105,7 +105,8 @@ def local_time(us: int, utc_offset_min: int | None) -> datetime:
     return moment.astimezone(timezone(timedelta(minutes=utc_offset_min)))
 
 
-def _unpack(packed: int | None) -> datetime | None:
+def unpack(packed: int | None) -> datetime | None:
+    """Return the local time that `PACKED` holds."""
     if packed is None:
         return None
     us, offset = divmod(packed, 2048)
@@ -220,8 +221,8 @@ def count_events(
         {
             "count(*)": "sum",
             "sum(offset_us - onset_us)": "sum",
-            f"min({_PACKED})": "min",
-            f"max({_PACKED})": "max",
+            f"min({PACKED})": "min",
+            f"max({PACKED})": "max",
             "max(highest_score)": "max",
             "sum(onset_us IS NULL)": "sum",
         },

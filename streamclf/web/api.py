@@ -18,7 +18,7 @@ from msgspec import UNSET
 from streamclf.core.errors import UsageError
 from streamclf.store.browse import Entry, Position, StoredClip, find_entry, find_page
 from streamclf.store.clips import keep_clip
-from streamclf.store.days import LabelTable, count_labels, count_table, levels_of_days, list_gaps
+from streamclf.store.days import count_labels, count_table, levels_of_days, list_gaps
 from streamclf.store.retention import remove_clip
 from streamclf.store.reviews import review_event
 from streamclf.web import records
@@ -26,7 +26,7 @@ from streamclf.web.asking import ask, change, place_now, understands
 from streamclf.web.context import WebContext
 from streamclf.web.filters import Filters, read_day, read_whole
 from streamclf.web.openapi import Operation, Parameter
-from streamclf.web.words import name_label
+from streamclf.web.words import LabelNames
 
 N_EVENTS, MOST_EVENTS = 50, 500
 """Events of an answer: usually, and at most."""
@@ -175,14 +175,14 @@ MEDIA = "media/clips"
 """Address of the clips' files, below the root of the pages."""
 
 
-def record_event(entry: Entry) -> records.EventRecord:
+def record_event(entry: Entry, names: LabelNames) -> records.EventRecord:
     """Return the record of an event."""
     event = entry.event
     return records.EventRecord(
         id=event.row,
         event=event.id,
         label=event.label,
-        name=name_label(event.label),
+        name=names(event.label),
         source=event.source,
         recording=UNSET if event.recording is None else event.recording,
         model=event.model,
@@ -193,6 +193,7 @@ def record_event(entry: Entry) -> records.EventRecord:
         state=event.state,
         verdict=UNSET if event.verdict is None else cast(records.Verdict, event.verdict),
         said=UNSET if entry.said_label is None else entry.said_label,
+        said_name=UNSET if entry.said_label is None else names(entry.said_label),
         clip=UNSET if entry.clip is None else record_clip(entry.clip),
     )
 
@@ -202,18 +203,17 @@ async def list_events(request: web.Request) -> web.Response:
     filters = Filters.read(request.query)
     older, newer = (_read_position(request, key) for key in ("older", "newer"))
     limit = read_whole(request.query, "limit", 1, MOST_EVENTS, N_EVENTS)
-    page = await ask(
-        request,
-        lambda store: find_page(store, filters.choose(store), limit, older=older, newer=newer),
-    )
-    entries = page.entries
-    return _answer(
-        records.EventsAnswer(
-            events=[record_event(each) for each in entries],
+
+    def work(store: sqlite3.Connection) -> records.EventsAnswer:
+        page = find_page(store, filters.choose(store), limit, older=older, newer=newer)
+        entries, names = page.entries, LabelNames(store)
+        return records.EventsAnswer(
+            events=[record_event(each, names) for each in entries],
             older=str(entries[-1].position) if page.has_older and entries else UNSET,
             newer=str(entries[0].position) if page.has_newer and entries else UNSET,
         )
-    )
+
+    return _answer(await ask(request, work))
 
 
 def _read_position(request: web.Request, key: str) -> Position | None:
@@ -231,10 +231,15 @@ def _no_event(number: int) -> web.HTTPNotFound:
 
 async def show_event(request: web.Request) -> web.Response:
     """Answer with one event."""
-    entry = await ask(request, lambda store: find_entry(store, _number(request)))
-    if entry is None:
+    event = await ask(request, lambda store: _find_event(store, _number(request)))
+    if event is None:
         raise _no_event(_number(request))
-    return _answer(records.EventAnswer(event=record_event(entry)))
+    return _answer(records.EventAnswer(event=event))
+
+
+def _find_event(store: sqlite3.Connection, number: int) -> records.EventRecord | None:
+    entry = find_entry(store, number)
+    return None if entry is None else record_event(entry, LabelNames(store))
 
 
 async def _read_body(request: web.Request, kind: type[_Body]) -> _Body:
@@ -286,32 +291,28 @@ async def _change_event(
 ) -> records.EventRecord:
     number = _number(request)
 
-    def work(store: sqlite3.Connection, now_us: int) -> Entry | None:
-        return find_entry(store, number) if step(store, now_us) else None
+    def work(store: sqlite3.Connection, now_us: int) -> records.EventRecord | None:
+        return _find_event(store, number) if step(store, now_us) else None
 
-    entry = await change(request, work)
-    if entry is None:
+    event = await change(request, work)
+    if event is None:
         raise web.HTTPNotFound(text=problem.format(number))
-    return record_event(entry)
+    return event
 
 
 async def delete(request: web.Request) -> web.Response:
     """Delete a clip."""
     number = _number(request)
 
-    def work(store: sqlite3.Connection, now_us: int) -> tuple[str, Entry | None]:
+    def work(store: sqlite3.Connection, now_us: int) -> records.DeleteAnswer | None:
         result = remove_clip(store, number, now_us)
-        return result, find_entry(store, number)
+        event = _find_event(store, number)
+        return None if event is None else records.DeleteAnswer(result=result, event=event)
 
-    result, entry = await change(request, work)
-    if entry is None:
+    answer = await change(request, work)
+    if answer is None:
         raise _no_event(number)
-    return _answer(
-        records.DeleteAnswer(
-            result="gone" if result == "gone" else "kept" if result == "kept" else "none",
-            event=record_event(entry),
-        )
-    )
+    return _answer(answer)
 
 
 def _read_days(
@@ -343,7 +344,7 @@ async def show_days(request: web.Request) -> web.Response:
 
     def work(store: sqlite3.Connection) -> records.DaysAnswer:
         first, last = (each.date() for each in _read_days(request, store))
-        table = count_table(store, first, last)
+        table, names = count_table(store, first, last), LabelNames(store)
         return records.DaysAnswer(
             first=str(first),
             last=str(last),
@@ -351,7 +352,7 @@ async def show_days(request: web.Request) -> web.Response:
             times=[each.isoformat(timespec="minutes") for each in table.begins],
             hours_heard=[round(each, 4) for each in table.heard_h],
             labels=[
-                records.LabelCounts(label=label, name=name_label(label), events=counts)
+                records.LabelCounts(label=label, name=names(label), events=counts)
                 for label, counts in zip(table.labels, table.n_events, strict=True)
             ],
             gaps=[
@@ -404,20 +405,17 @@ def _db(value: float | None) -> records.Db:
 async def show_labels(request: web.Request) -> web.Response:
     """Answer with the sounds of a time."""
 
-    def work(store: sqlite3.Connection) -> LabelTable:
+    def work(store: sqlite3.Connection) -> records.LabelsAnswer:
         first, last = _read_days(request, store, 30)
-        return count_labels(store, first.date(), last.date())
-
-    table = await ask(request, work)
-    return _answer(
-        records.LabelsAnswer(
+        table, names = count_labels(store, first.date(), last.date()), LabelNames(store)
+        return records.LabelsAnswer(
             first=str(table.first_day),
             last=str(table.last_day),
             hours_heard=round(table.heard_h, 4),
             labels=[
                 records.LabelRecord(
                     label=count.label,
-                    name=name_label(count.label),
+                    name=names(count.label),
                     events=count.n_events,
                     minutes=round(count.sounding_s / 60, 3),
                     per_hour=round(count.n_events / table.heard_h, 4) if table.heard_h else UNSET,
@@ -427,18 +425,23 @@ async def show_labels(request: web.Request) -> web.Response:
                 for count in table.labels
             ],
         )
-    )
+
+    return _answer(await ask(request, work))
 
 
 async def show_clip(request: web.Request) -> web.Response:
     """Answer with one clip."""
     number = _number(request)
 
-    def work(store: sqlite3.Connection) -> Entry | None:
+    def work(store: sqlite3.Connection) -> records.ClipAnswer | None:
         row = store.execute("SELECT event_id FROM clips WHERE id = ?", (number,)).fetchone()
-        return None if row is None else find_entry(store, row[0])
+        entry = None if row is None else find_entry(store, row[0])
+        if entry is None or entry.clip is None:
+            return None
+        event = record_event(entry, LabelNames(store))
+        return records.ClipAnswer(clip=record_clip(entry.clip), event=event)
 
-    entry = await ask(request, work)
-    if entry is None or entry.clip is None:
+    answer = await ask(request, work)
+    if answer is None:
         raise web.HTTPNotFound(text=f"The store has no clip {number}.")
-    return _answer(records.ClipAnswer(clip=record_clip(entry.clip), event=record_event(entry)))
+    return _answer(answer)

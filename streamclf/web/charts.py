@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -15,7 +15,6 @@ from streamclf.store.level_plot import Axis, plot_levels
 from streamclf.store.names import Source, shorten_names
 from streamclf.store.queries import Level
 from streamclf.web.filters import write_query
-from streamclf.web.words import name_label
 
 N_SHADES = 8
 """Shades of a map above none."""
@@ -50,7 +49,7 @@ class Cell:
     query: str
 
 
-def draw_map(table: DayTable, n_shown: int) -> list[dict[str, Any]]:
+def draw_map(table: DayTable, n_shown: int, name_of: Callable[[str], str]) -> list[dict[str, Any]]:
     """Draw events by label and time: a row for each label, all together in the first."""
     rows = []
     shown = list(zip(table.labels, table.n_events, strict=True))[:n_shown]
@@ -58,7 +57,7 @@ def draw_map(table: DayTable, n_shown: int) -> list[dict[str, Any]]:
     most = max((n for _, counts in shown for n in counts), default=0)
     everything: list[tuple[str | None, Sequence[int]]] = [(None, table.totals)]
     for label, counts in [*everything, *shown]:
-        name = "All sounds" if label is None else name_label(label)
+        name = "All sounds" if label is None else name_of(label)
         cells = []
         for begin, n, heard in zip(table.begins, counts, table.heard_h, strict=True):
             when = f"{begin:%H}:00" if table.step_h == 1 else f"{begin:%A} {begin.day} {begin:%B}"

@@ -5,19 +5,18 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import sqlite3
-import stat
 from collections import OrderedDict
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from aiohttp import web
 
 from streamclf.core.errors import RecordingError
+from streamclf.store.clips import find_clip_file
 from streamclf.web.asking import ask
 from streamclf.web.context import WebContext
 from streamclf.web.spectrogram_png import DARK, LIGHT, draw_clip
 
 FLAC = "audio/flac"
-_ENDING, _MAGIC = ".flac", b"fLaC"
 _KEPT_PICTURES = 200
 _LARGEST_ROW = 2**63 - 1
 _GONE = {
@@ -97,29 +96,10 @@ async def _find(request: web.Request) -> Path:
     folder, path, gone_us, why = found
     if gone_us is not None:
         raise web.HTTPNotFound(text=_GONE.get(why or "", _MOVED))
-    file = await asyncio.to_thread(_check_file, folder, path)
+    file = await asyncio.to_thread(find_clip_file, folder, path)
     if file is None:
         raise web.HTTPNotFound(text=_MOVED)
     return file
-
-
-def _check_file(folder: str, path: str) -> Path | None:
-    """Return the file if it is a clip below its folder, whatever the store says of it.
-
-    A store may have come from elsewhere, and its rows must not open other files.
-    """
-    parts = PurePosixPath(path)
-    if parts.is_absolute() or ".." in parts.parts or parts.suffix.lower() != _ENDING:
-        return None
-    try:
-        root = Path(folder).resolve(strict=True)
-        file = (root / parts).resolve(strict=True)
-        if not file.is_relative_to(root) or not stat.S_ISREG(file.stat().st_mode):
-            return None
-        with file.open("rb") as opened:
-            return file if opened.read(len(_MAGIC)) == _MAGIC else None
-    except (OSError, ValueError):
-        return None
 
 
 def _plain(name: str) -> str:

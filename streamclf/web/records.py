@@ -79,6 +79,7 @@ class EventRecord(msgspec.Struct, frozen=True, kw_only=True):
     ]
     verdict: Annotated[Verdict, says("What somebody said of it last.")] | UnsetType = UNSET
     said: Annotated[str, says("What it was instead, where somebody said so.")] | UnsetType = UNSET
+    said_name: Annotated[str, says("Name of that for people.")] | UnsetType = UNSET
     clip: ClipRecord | UnsetType = UNSET
 
 

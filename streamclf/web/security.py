@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TypeAlias
 from urllib.parse import urlencode
@@ -14,7 +15,7 @@ from streamclf.core.errors import StreamclfError, UsageError
 from streamclf.core.redaction import one_line
 from streamclf.runs.console import say
 from streamclf.web.attempts import Attempts
-from streamclf.web.connections import Connections
+from streamclf.web.connections import Connections, abort
 from streamclf.web.context import WebContext
 from streamclf.web.keys import KeyFile, Keys
 from streamclf.web.options import PageOptions
@@ -34,6 +35,8 @@ MAX_BODY = 1_000_000
 """Longest body of a request, in bytes."""
 BODY_S = 20.0
 """Time in which a request's body must be there."""
+CHECK_S = 5.0
+"""Time after which an answer that goes on is ended, once its viewer is logged out."""
 OPEN_PATHS = ("/login", "/api/session", "/static/style.css", "/static/icon.svg")
 """All that somebody sees who is not logged in: the form of the password, and its looks."""
 _OPEN = (*OPEN_PATHS, "")  # the base path alone only leads to the first page
@@ -169,11 +172,30 @@ class Gate:
             response = self._ask_password(request)
         elif request.method not in _SAFE and not await _has_token(request, session, keys):
             response = refuse(request, 403, "The form is too old: load the page again, then retry.")
+        elif session.is_owner and keys.password is not None:
+            response = await self._answer_owner(request, handler)
         else:
             response = await handler(request)
         if known is None and not response.prepared and self._cookie not in response.cookies:
             self.write_cookie(request, response, session)
         return response
+
+    async def _answer_owner(self, request: web.Request, handler: _Handler) -> web.StreamResponse:
+        """Answer somebody who is logged in, as long as they are: an event stream may go on."""
+
+        async def watch() -> None:
+            # A file of keys that cannot be read lets nobody in, and so nobody stay.
+            with suppress(StreamclfError):
+                while self.sessions.read(request.cookies.get(self._cookie), self.keys) is not None:
+                    await asyncio.sleep(CHECK_S)
+            if request.transport is not None:
+                abort(request.transport)
+
+        watching = asyncio.create_task(watch())
+        try:
+            return await handler(request)
+        finally:
+            watching.cancel()
 
     def _ask_password(self, request: web.Request) -> web.StreamResponse:
         if not wants_page(request) or request.method not in _SAFE:
@@ -193,8 +215,9 @@ def check_access(options: PageOptions, keys: Path | None) -> None:
         UsageError: There is no password.
         StoreError: The file of the password cannot be read.
     """
+    known = KeyFile(keys).keys  # which tells at the start, not to each visitor, what is wrong
     problem = lacks_password(options)
-    if problem and KeyFile(keys).keys.password is None:
+    if problem and known.password is None:
         raise UsageError(problem)
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import sqlite3
 from datetime import date, datetime, timedelta
 
 from streamclf.core.redaction import one_line
 from streamclf.core.text_format import format_count, format_length
+from streamclf.store.display_names import read_display_names
 
 WHY_GONE = {
     "limit": "Its sound made room for newer ones.",
@@ -19,6 +21,21 @@ def name_label(label: str) -> str:
     """Name a label as people write it: ``crackling_fire`` is ``crackling fire``."""
     text = one_line(label)
     return text if " " in text else text.replace("_", " ").strip() or text
+
+
+class LabelNames:
+    """Names of labels as people read them, which the models in the store gave.
+
+    Args:
+        store: The store.
+    """
+
+    def __init__(self, store: sqlite3.Connection) -> None:
+        self._given = read_display_names(store)
+
+    def __call__(self, label: str) -> str:
+        """Name a label, or what somebody wrote in place of one."""
+        return name_label(self._given.get(label, label))
 
 
 def tell_score(score: float) -> str:

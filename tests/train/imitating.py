@@ -40,6 +40,8 @@ def teach(monkeypatch, make_esc, tmp_path, capsys):
     # What a few dozen batches can teach: how loud windows are that differ in that.
     monkeypatch.setattr("train.audio.mixtures.PEAK_DB", (-40.0, 0.0))
     monkeypatch.setattr("train.audio.mixtures.QUIET_SHARE", 0.0)
+    # As many as tell that it was measured.
+    monkeypatch.setattr("train.imitate.N_TEST_BATCHES", 4)
     labelled = make_esc(folds=3, per_class=1)
 
     def run(*arguments: str, save: str = "imitation", data: bool = True) -> tuple[int, str]:

@@ -108,16 +108,22 @@ def test_what_looks_like_an_option_may_be_a_value(capsys):
     assert "--budget-minutes is -1.0, must be above 0" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("name", ["train.envnet", "export"])
-def test_threads_of_commands_sleep_while_they_wait(name, monkeypatch):
+@pytest.mark.parametrize(
+    ("name", "said", "expected"),
+    [
+        ("train.envnet", None, "PASSIVE"),
+        ("export", None, "PASSIVE"),
+        ("export", "active", "ACTIVE"),
+    ],
+)
+def test_threads_of_commands_sleep_while_they_wait(name, said, expected, monkeypatch):
     """OpenMP says itself how it was told to wait, so the word must reach it before it is loaded."""
-    for said, expected in ((None, "PASSIVE"), ("active", "ACTIVE")):
-        monkeypatch.setenv("OMP_DISPLAY_ENV", "true")
-        monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
-        if said:
-            monkeypatch.setenv("OMP_WAIT_POLICY", said)
-        run = [sys.executable, "-m", name, "--help"]
-        told = subprocess.run(run, cwd=ROOT, check=True, capture_output=True, text=True).stderr
-        if "OMP_WAIT_POLICY" not in told:
-            pytest.skip("this torch has another OpenMP")
-        assert f"OMP_WAIT_POLICY = '{expected}'" in told
+    monkeypatch.setenv("OMP_DISPLAY_ENV", "true")
+    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    if said:
+        monkeypatch.setenv("OMP_WAIT_POLICY", said)
+    run = [sys.executable, "-m", name, "--help"]
+    told = subprocess.run(run, cwd=ROOT, check=True, capture_output=True, text=True).stderr
+    if "OMP_WAIT_POLICY" not in told:
+        pytest.skip("this torch has another OpenMP")
+    assert f"OMP_WAIT_POLICY = '{expected}'" in told

@@ -44,11 +44,14 @@ class Canvas(Widget):
 
     def draw_padded(self, width: int, height: int) -> list[Strip]:
         """Draw lines that fill the widget exactly."""
-        snapshot = self.snapshot
-        lines = self.draw(snapshot, width, height) if snapshot and width and height else []
+        lines = self.draw_lines(width, height) if width and height else []
         style = self.rich_style
         lines = lines[:height] + [[] for _ in range(height - len(lines))]
         return [Strip(line).adjust_cell_length(width, style).simplify() for line in lines]
+
+    def draw_lines(self, width: int, height: int) -> list[list[Segment]]:
+        """Draw what there is to draw in ``width`` by ``height`` cells; nothing before the first."""
+        return self.draw(self.snapshot, width, height) if self.snapshot else []
 
     def draw(self, snapshot: Snapshot, width: int, height: int) -> list[list[Segment]]:
         """Draw a snapshot in ``width`` by ``height`` cells; return one list of segments a line."""

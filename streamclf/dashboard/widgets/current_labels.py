@@ -79,8 +79,9 @@ class CurrentLabels(Canvas, can_focus=True):
         style = self.component_style("now--above" if above else "now--below")
         filled = bar(score, bar_width)
         rest = ["·"] * (bar_width - len(filled))
-        tick = min(int(on * bar_width), bar_width - 1)
-        if tick >= len(filled):
+        # A threshold above 1 is never reached, or not known.
+        tick = min(int(min(on, 1.0) * bar_width), bar_width - 1)
+        if tick >= len(filled) and on <= 1:
             rest[tick - len(filled)] = "│"
         chosen = snapshot.card.labels[index] == self.selected
         name_style = style + self.component_style("now--selected") if chosen else style

@@ -21,12 +21,12 @@ from streamclf.web.charts import draw_heard, draw_levels, draw_map, list_missing
 from streamclf.web.context import WebContext
 from streamclf.web.filters import EARLIEST, LATEST, read_day, read_whole
 from streamclf.web.rendering import render
-from streamclf.web.words import tell_date, tell_day
+from streamclf.web.words import LabelNames, tell_date, tell_day
 
 N_LABELS = 20
 """Most labels of the map, if not all are asked for."""
-MOST_LABELS = 300
-"""Most labels of the map, if all are asked for: more make no page that can be read."""
+MOST_LABELS = 40
+"""Most labels of the map, if more are asked for: still more make no page that can be read."""
 N_GAPS = 12
 """Most gaps in the list."""
 WEEK_DAYS = 7
@@ -81,11 +81,12 @@ def describe_day(
         "n_events": sum(table.totals),
         "n_labels": len(table.labels),
         "n_more": max(len(table.labels) - n_labels, 0),
+        "shows_most": n_labels == MOST_LABELS,
         "heard_h": sum(table.heard_h),
         "missing_s": sum(each.seconds for each in gaps),
         "n_gaps": len(gaps),
         "busiest": _find_busiest(table.begins, table.totals, n_days),
-        "rows": draw_map(table, n_labels),
+        "rows": draw_map(table, n_labels, LabelNames(store)),
         "begins": table.begins,
         "n_past": n_past,
         "heard": draw_heard(table, n_past),

@@ -33,7 +33,7 @@ from streamclf.web.asking import ask, change, now, understands
 from streamclf.web.context import WebContext
 from streamclf.web.filters import Filters, Query, write_query
 from streamclf.web.rendering import redirect, render
-from streamclf.web.words import WHY_GONE, name_label, tell_day, tell_moment, tell_score
+from streamclf.web.words import WHY_GONE, LabelNames, tell_day, tell_moment, tell_score
 
 N_EVENTS = 30
 """Events of a page."""
@@ -108,14 +108,14 @@ def describe_page(
         n_events = count_chosen(store, choice)
     entries = page.entries
     sources = [each.name for each in list_sources(store)]
-    shown = shorten_names(sources)
+    shown, names = shorten_names(sources), LabelNames(store)
     return {
         "filters": filters,
         "problem": f"{problem[:1].upper()}{problem[1:]}." if problem else "",
         "n_events": f"more than {MOST_COUNTED:,} events"
         if n_events > MOST_COUNTED
         else format_count(n_events, "event"),
-        "days": group_by_day(entries, today, shown),
+        "days": group_by_day(entries, today, shown, names),
         "older": filters.query(older=entries[-1].position) if page.has_older and entries else "",
         "newer": filters.query(newer=entries[0].position) if page.has_newer and entries else "",
         "newest": filters.query(),
@@ -123,15 +123,17 @@ def describe_page(
         "labels": list_names(store),
         "scores": [(f"{score:g}", tell_score(score)) for score in SCORES],
         "today": today,
-        "chosen": describe_filters(filters, today, shown),
+        "chosen": describe_filters(filters, today, shown, names),
         "is_empty": not entries and not filters.is_set,
     }
 
 
-def describe_filters(filters: Filters, today: date, shown: Mapping[str, str]) -> str:
+def describe_filters(
+    filters: Filters, today: date, shown: Mapping[str, str], names: LabelNames
+) -> str:
     """Describe filters in a few words; empty for none."""
     first, last = filters.first_day, filters.last_day
-    parts = [*map(name_label, filters.labels)]
+    parts = [*map(names, filters.labels)]
     parts += [one_line(shown.get(name, name)) for name in filters.sources]
     if first is not None and first == last:
         parts.append(tell_day(first, today))
@@ -151,12 +153,13 @@ _REVIEWED = {"right": "said right", "wrong": "said wrong", "not": "nothing said 
 
 def list_names(store: sqlite3.Connection) -> list[str]:
     """List all sounds that may be chosen: those that were heard, and those that people named."""
-    heard = {name_label(label) for label in list_labels(store)}
-    return sorted({*heard, *map(one_line, list_said_labels(store))}, key=str.casefold)
+    names = LabelNames(store)
+    every = {*list_labels(store), *list_said_labels(store)}
+    return sorted({names(label) for label in every}, key=str.casefold)
 
 
 def group_by_day(
-    entries: Sequence[Entry], today: date, shown: Mapping[str, str]
+    entries: Sequence[Entry], today: date, shown: Mapping[str, str], names: LabelNames
 ) -> list[tuple[str, list[dict[str, Any]]]]:
     """Put events under the headings of their days."""
 
@@ -166,24 +169,25 @@ def group_by_day(
     return [
         (
             "Without a date" if day is None else tell_day(day, today),
-            [describe_entry(each, shown) for each in group],
+            [describe_entry(each, shown, names) for each in group],
         )
         for day, group in groupby(entries, day_of)
     ]
 
 
 def describe_entry(
-    entry: Entry, shown: Mapping[str, str], today: date | None = None
+    entry: Entry, shown: Mapping[str, str], names: LabelNames, today: date | None = None
 ) -> dict[str, Any]:
     """Describe an event for its row.
 
     Args:
         entry: The event.
         shown: What to show for the names of sources.
+        names: Names of labels.
         today: Today, if its day is to be told as well.
     """
     event, clip = entry.event, entry.clip
-    name = name_label(event.label)
+    name = names(event.label)
     length = ""
     if event.offset is not None:
         length = format_length((event.offset - event.onset) / event.sample_rate)
@@ -206,7 +210,7 @@ def describe_entry(
         "recording": "" if event.recording is None else one_line(event.recording),
         "state": event.state,
         "verdict": event.verdict,
-        "said": None if entry.said_label is None else name_label(entry.said_label),
+        "said": None if entry.said_label is None else names(entry.said_label),
         "media": f"{MEDIA}/{clip.row}" if clip is not None and clip.is_there else None,
         "kept": clip is not None and clip.kept,
         "why_gone": ""
@@ -275,7 +279,8 @@ def act_on(
 def resolve_label(store: sqlite3.Connection, text: str) -> str | None:
     """Return the label that people mean by a name; what is no label stays as it was written."""
     text = one_line(text).strip()
-    by_name = {name_label(label).casefold(): label for label in list_labels(store)}
+    names = LabelNames(store)
+    by_name = {names(label).casefold(): label for label in list_labels(store)}
     return by_name.get(text.casefold(), text) or None
 
 

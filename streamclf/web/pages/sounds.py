@@ -9,7 +9,6 @@ from typing import Any
 from aiohttp import web
 
 from streamclf.core.errors import UsageError
-from streamclf.core.redaction import one_line
 from streamclf.store.browse import find_best
 from streamclf.store.days import LabelTotal, count_days, count_labels, place_time, try_thresholds
 from streamclf.store.names import list_labels, list_sources, shorten_names
@@ -20,13 +19,13 @@ from streamclf.web.context import WebContext
 from streamclf.web.filters import Query, write_query
 from streamclf.web.pages.events import describe_entry, list_names, tell_done
 from streamclf.web.rendering import render
-from streamclf.web.words import name_label, tell_date, tell_moment, tell_rate, tell_score
+from streamclf.web.words import LabelNames, tell_date, tell_moment, tell_rate, tell_score
 
 PERIODS = {7: "7 days", 30: "30 days", 365: "A year"}
 """Times to choose from, by their days."""
 DEFAULT_DAYS = 30
-N_LABELS = 60
-"""Labels of a page, if no other ones are asked for."""
+N_LABELS, MOST_LABELS = 60, 400
+"""Labels of a page: usually, and if more are asked for."""
 N_BEST = 6
 """Best clips of a label."""
 TRIED_DAYS = 7
@@ -70,18 +69,19 @@ def describe_all(
     """Describe the sounds of the last days."""
     today = place_time(store, moment).date()
     table = count_labels(store, today - timedelta(days=n_days - 1), today)
+    names = LabelNames(store)
     fitting = [
         each
         for each in table.labels
-        if wanted.casefold() in name_label(each.label).casefold() or wanted in each.label
+        if wanted.casefold() in names(each.label).casefold() or wanted in each.label
     ]
-    shown = fitting if everything else fitting[:N_LABELS]
+    shown = fitting[: MOST_LABELS if everything else N_LABELS]
     most = max((each.n_events for each in shown), default=1)
     heard = {each.label for each in table.labels}
     earlier = [
-        name_label(label)
+        names(label)
         for label in list_labels(store)
-        if label not in heard and wanted.casefold() in name_label(label).casefold()
+        if label not in heard and wanted.casefold() in names(label).casefold()
     ]
     return {
         "n_days": n_days,
@@ -90,16 +90,17 @@ def describe_all(
         "heard_h": table.heard_h,
         "n_labels": len(table.labels),
         "n_more": len(fitting) - len(shown),
-        "rows": [_row(each, table.heard_h, most, today) for each in shown],
+        "everything": everything,
+        "rows": [_row(each, names(each.label), table.heard_h, most, today) for each in shown],
         "earlier": earlier[:N_LABELS],
         "n_more_earlier": max(len(earlier) - N_LABELS, 0),
     }
 
 
-def _row(total: LabelTotal, heard_h: float, most: int, today: date) -> dict[str, Any]:
+def _row(total: LabelTotal, name: str, heard_h: float, most: int, today: date) -> dict[str, Any]:
     return {
         "label": total.label,
-        "name": name_label(total.label),
+        "name": name,
         "n": total.n_events,
         "part": round(100 * total.n_events / most, 1),
         "per_hour": tell_rate(total.n_events, heard_h),
@@ -139,10 +140,10 @@ def describe_one(
     table = count_labels(store, first, today, [label])
     total = table.labels[0] if table.labels else LabelTotal(label)
     shown = shorten_names(each.name for each in list_sources(store))
-    verdicts = count_verdicts(store, label)
+    verdicts, names = count_verdicts(store, label), LabelNames(store)
     return {
         "label": label,
-        "name": name_label(label),
+        "name": names(label),
         "n_days": n_days,
         "periods": PERIODS,
         "total": total,
@@ -165,9 +166,11 @@ def describe_one(
                 for hour in range(24)
             ],
         ),
-        "best": [describe_entry(each, shown, today) for each in find_best(store, label, N_BEST)],
+        "best": [
+            describe_entry(each, shown, names, today) for each in find_best(store, label, N_BEST)
+        ],
         "verdicts": verdicts,
-        "was": [(name_label(one_line(text)), n) for text, n in verdicts.was],
+        "was": [(names(text), n) for text, n in verdicts.was],
         "labels": list_names(store),
         "tried": _try(store, moment, label),
         "tried_days": TRIED_DAYS,

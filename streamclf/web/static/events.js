@@ -53,7 +53,7 @@ function show(row, event) {
   }
   const tags = [];
   if (event.state === "open") tags.push(tag("sounds now", "warm"));
-  if (event.said) tags.push(tag(`it was ${event.said.replaceAll("_", " ")}`, "bad"));
+  if (event.said) tags.push(tag(`it was ${event.said_name}`, "bad"));
   else if (event.verdict) tags.push(tag(event.verdict, event.verdict === "right" ? "good" : "bad"));
   if (kept) tags.push(tag("kept", ""));
   row.querySelector(".tags").replaceChildren(...tags);

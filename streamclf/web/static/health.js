@@ -7,6 +7,11 @@ const texts = new Map(
 );
 
 function show(said) {
+  const shown = [...document.querySelectorAll("[data-source]")].map((each) => each.dataset.source);
+  if (shown.sort().join("\n") !== Object.keys(said.states).sort().join("\n")) {
+    location.reload(); // there are other sources now, which the server renders
+    return;
+  }
   const verdict = document.getElementById("verdict");
   if (verdict.textContent !== said.verdict) verdict.textContent = said.verdict;
   for (const [key, text] of Object.entries(said.texts)) {

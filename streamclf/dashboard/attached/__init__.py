@@ -1,0 +1,1 @@
+"""A running `serve` in this terminal, over the interface of its page."""

@@ -1,0 +1,1 @@
+"""The days in a store, as the dashboard shows them."""

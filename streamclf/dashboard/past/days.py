@@ -1,0 +1,195 @@
+"""Questions of the dashboard to a store: a day, its events, their audio, and what people say."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import TypeVar
+
+from streamclf.core.errors import SinkError, StoreError
+from streamclf.core.records import Waveform
+from streamclf.dashboard.excerpts import Excerpts
+from streamclf.store.browse import Choice, Entry, find_entry, find_page
+from streamclf.store.clips import find_clip_file
+from streamclf.store.database import (
+    DamagedStoreError,
+    connect,
+    connect_to_read,
+    is_damage,
+    reason_of,
+    transaction,
+)
+from streamclf.store.days import DayTable, count_table, find_day_before, place_time
+from streamclf.store.display_names import read_display_names
+from streamclf.store.question import Question, Verdict
+from streamclf.store.reviews import review_event
+
+MOST_EVENTS = 300
+"""Most events that are listed at once, the newest ones."""
+LONGEST_PLAYED_S = 300.0
+"""Seconds of a clip that are played: 58 MB at 48 kHz."""
+_Answer = TypeVar("_Answer")
+
+
+@dataclass(frozen=True)
+class PastDay:
+    """A day in the store.
+
+    Attributes:
+        day: The day.
+        today: The present day by the place's own clock.
+        table: Events by label and hour.
+        before: Last day before it that has an event; None if there is none, or if the day itself
+            has events.
+        names: Names shown to people, by label.
+    """
+
+    day: date
+    today: date
+    table: DayTable
+    before: date | None
+    names: dict[str, str]
+
+    def name(self, label: str) -> str:
+        """Name of a label as people read it."""
+        return self.names.get(label, label)
+
+
+@dataclass(frozen=True)
+class PastEvents:
+    """Events of a day, of an hour of it, of one label or of all.
+
+    Attributes:
+        entries: The events, the newest first.
+        has_more: Whether there are more, which are older.
+    """
+
+    entries: list[Entry]
+    has_more: bool
+
+
+class PastDays:
+    """Access to a store, by a short connection for each question. Every method may take a while.
+
+    Args:
+        path: The store.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def day(self, day: date | None) -> PastDay:
+        """Describe a day; None for today.
+
+        Raises:
+            StoreError: The store cannot be read.
+        """
+
+        def work(store: sqlite3.Connection) -> PastDay:
+            today = place_time(store, datetime.now(UTC)).date()
+            shown = day or today
+            table = count_table(store, shown, shown)
+            before = None if table.labels else find_day_before(store, shown)
+            # As the dashboard names a label to which its model gives no name.
+            plain = {label: label.replace("_", " ").strip() or label for label in table.labels}
+            names = {**plain, **read_display_names(store)}
+            return PastDay(shown, today, table, before, names)
+
+        return self._run(work, connect_to_read)
+
+    def events(self, day: date, hour: int | None, label: str | None) -> PastEvents:
+        """List the events of a day.
+
+        Args:
+            day: The day.
+            hour: Hour of it; None for all.
+            label: Label of the events; None for all.
+
+        Raises:
+            StoreError: The store cannot be read.
+        """
+        question = Question(labels=() if label is None else (label,))
+
+        def work(store: sqlite3.Connection) -> PastEvents:
+            page = find_page(store, Choice(question, day, day, hour), MOST_EVENTS)
+            return PastEvents(page.entries, page.has_older)
+
+        return self._run(work, connect_to_read)
+
+    def review(self, row: int, verdict: Verdict | None) -> Entry | None:
+        """Note what somebody says of an event; None takes back all that was said.
+
+        Returns:
+            The event as it is now; None if it is gone.
+
+        Raises:
+            StoreError: The store cannot be written.
+        """
+
+        def work(store: sqlite3.Connection) -> Entry | None:
+            with transaction(store):
+                review_event(store, row, verdict, None, time.time_ns() // 1000)
+            return find_entry(store, row)
+
+        return self._run(work, connect)
+
+    def load_audio(self, entry: Entry) -> tuple[Waveform, int]:
+        """Read the clip of an event.
+
+        Returns:
+            ``(samples,)`` and their sample rate in Hz.
+
+        Raises:
+            StreamclfError: There is no clip, or it cannot be read.
+        """
+        clip = entry.clip
+        if clip is None:
+            raise SinkError(f"{entry.event.label}: no clip was saved: --clips FOLDER saves them")
+        if not clip.is_there:
+            raise SinkError(f"{entry.event.label}: its clip was deleted: choose another event")
+
+        def work(store: sqlite3.Connection) -> tuple[str, str]:
+            found: tuple[str, str] = store.execute(
+                "SELECT folder, path FROM clips WHERE id = ?", (clip.row,)
+            ).fetchone() or ("", "")
+            return found
+
+        path = find_clip_file(*self._run(work, connect_to_read))
+        if path is None:
+            raise SinkError(f"{entry.event.label}: its clip was moved or deleted: choose another")
+        excerpts = Excerpts(path)
+        try:
+            return excerpts.read(0.0, LONGEST_PLAYED_S), excerpts.sample_rate
+        finally:
+            excerpts.close()
+
+    def _run(
+        self,
+        work: Callable[[sqlite3.Connection], _Answer],
+        open_store: Callable[[Path], sqlite3.Connection],
+    ) -> _Answer:
+        connection = open_store(self.path)
+        try:
+            return work(connection)
+        except sqlite3.DatabaseError as error:
+            if is_damage(error):
+                raise DamagedStoreError(self.path, reason_of(error)) from error
+            reason = reason_of(error)
+            raise StoreError(f"{self.path}: cannot be asked now: {reason}; try again") from error
+        finally:
+            connection.close()
+
+
+def day_beside(shown: PastDay, step: int) -> date:
+    """Return the day before or after; from an empty day back, the last one that has events."""
+    if step < 0 and shown.before is not None:
+        return shown.before
+    try:
+        beside = shown.day + timedelta(days=step)
+    except OverflowError:
+        return shown.day
+    return min(beside, max(shown.today, shown.day))

@@ -1,0 +1,154 @@
+"""Screen of the days in a store: when what was heard, the events, their audio, right or wrong."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from datetime import date, timedelta
+from typing import ClassVar
+
+from rich.text import Text
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.screen import ModalScreen
+from textual.widgets import Footer, Static
+
+from streamclf.core.errors import StreamclfError
+from streamclf.core.records import Waveform
+from streamclf.core.text_format import format_count
+from streamclf.dashboard.past.days import PastDay, PastDays, day_beside
+from streamclf.dashboard.widgets.day_map import DayMap
+from streamclf.dashboard.widgets.past_events import PastEventList
+from streamclf.dashboard.widgets.text import join_fitting
+from streamclf.store.browse import Entry
+from streamclf.store.question import Verdict
+
+Load = Callable[[], tuple[Waveform, int]]
+Play = Callable[[Load], object]
+
+
+class PastScreen(ModalScreen[None]):
+    """Screen of the days in a store. Questions run in threads, and the newest answer counts.
+
+    Args:
+        past: The store.
+        play: Plays a piece of audio, which is loaded in another thread.
+        stop: Stops it.
+    """
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("left_square_bracket", "step(-1)", "Day", key_display="[ ]"),
+        Binding("right_square_bracket", "step(1)", "Day after", show=False),
+        Binding("t", "today", "Today"),
+        Binding("0", "stop", "Silence"),
+        Binding("escape,q", "leave", "Back", key_display="Esc"),
+    ]
+
+    def __init__(self, past: PastDays, play: Play, stop: Callable[[], object]) -> None:
+        super().__init__()
+        self._past = past
+        self._play = play
+        self._stop = stop
+        self.shown: PastDay | None = None
+
+    def compose(self) -> ComposeResult:
+        """Make the title, the map, the list and the keys."""
+        yield Static("reading the store ...", id="past-title")
+        yield DayMap(id="past-map")
+        yield PastEventList(id="past-events")
+        yield Footer(show_command_palette=False)
+
+    def on_mount(self) -> None:
+        """Show today."""
+        self.query_one(DayMap).focus()
+        self._show_day(None)
+
+    def action_step(self, step: int) -> None:
+        """Show the day before or after."""
+        if self.shown is not None:
+            self._show_day(day_beside(self.shown, step))
+
+    def action_today(self) -> None:
+        """Show today."""
+        self._show_day(None)
+
+    def action_stop(self) -> None:
+        """Stop what is played."""
+        self._stop()
+
+    def action_leave(self) -> None:
+        """Go back to what sounds now."""
+        self._stop()
+        self.dismiss(None)
+
+    def on_day_map_moved(self) -> None:
+        """List the events of the chosen hour and label."""
+        self._list_events()
+
+    def on_past_event_list_chosen(self, message: PastEventList.Chosen) -> None:
+        """Play an event."""
+        entry = message.entry
+        self._play(lambda: self._past.load_audio(entry))
+
+    def on_past_event_list_reviewed(self, message: PastEventList.Reviewed) -> None:
+        """Note what the user says of an event."""
+        self.run_worker(self._review(message.entry, message.verdict), group="review")
+
+    def _show_day(self, day: date | None) -> None:
+        self.run_worker(self._read_day(day), group="day", exclusive=True)
+
+    def _list_events(self) -> None:
+        self.run_worker(self._read_events(), group="events", exclusive=True)
+
+    async def _read_day(self, day: date | None) -> None:
+        try:
+            self.shown = await asyncio.to_thread(self._past.day, day)
+        except StreamclfError as error:
+            self._say(error)
+            return
+        self.query_one(DayMap).show_day(self.shown.table, self.shown.names)
+        self.query_one("#past-title", Static).update(
+            Text(_describe(self.shown, self.size.width - 2), no_wrap=True)
+        )
+        self._list_events()
+
+    async def _read_events(self) -> None:
+        shown, chosen = self.shown, self.query_one(DayMap)
+        if shown is None:
+            return
+        hour, label = chosen.hour, chosen.label
+        try:
+            found = await asyncio.to_thread(self._past.events, shown.day, hour, label)
+        except StreamclfError as error:
+            self._say(error)
+            return
+        when = "" if hour is None else f", {hour:02d}:00 to {hour + 1:02d}:00"
+        what = "events" if label is None else shown.name(label)
+        more = f", the newest {len(found.entries)}" if found.has_more else ""
+        self.query_one(PastEventList).show(found.entries, shown.names, f"{what}{when}{more}")
+
+    async def _review(self, entry: Entry, verdict: Verdict | None) -> None:
+        try:
+            changed = await asyncio.to_thread(self._past.review, entry.event.row, verdict)
+        except StreamclfError as error:
+            self._say(error)
+            return
+        if changed is not None:
+            self.query_one(PastEventList).replace(changed)
+
+    def _say(self, error: StreamclfError) -> None:
+        self.notify(str(error), severity="error", markup=False)
+
+
+def _describe(shown: PastDay, width: int) -> str:
+    near = {shown.today: "today", shown.today - timedelta(days=1): "yesterday"}
+    day, table = shown.day, shown.table
+    heard_h = sum(table.heard_h)
+    parts = [
+        f"{day:%A} {day.day} {day:%B} {day.year}",
+        near.get(day, ""),
+        format_count(sum(table.totals), "event"),
+        f"{heard_h:.1f} h heard",
+        f"before it, {shown.before.isoformat()} has events: [" if shown.before else "",
+    ]
+    return join_fitting(parts, " │ ", width)

@@ -1,0 +1,119 @@
+"""List of the events of a day in a store, with what somebody said of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
+
+from rich.text import Text
+from textual.binding import Binding, BindingType
+from textual.markup import escape
+from textual.message import Message
+from textual.widgets import OptionList
+from textual.widgets.option_list import Option
+
+from streamclf.dashboard.widgets.canvas import bar
+from streamclf.dashboard.widgets.events import format_short
+from streamclf.dashboard.widgets.text import fit_exactly, fit_words
+from streamclf.store.browse import Entry
+from streamclf.store.question import Verdict
+
+CLIP, OPEN = "♪", "●"
+VERDICTS: dict[str | None, str] = {None: "", "right": "✓ right", "wrong": "✗ wrong"}
+BAR_WIDTH, VERDICT_WIDTH = 5, 8
+FIXED_WIDTH = 9 + 2 + 9 + BAR_WIDTH + 1 + 5 + VERDICT_WIDTH
+"""Cells of a line besides the label and the source."""
+
+
+class PastEventList(OptionList):
+    """List of events, the newest first. Enter plays one; y, n and u say what it was."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter,space", "select", "Play", key_display="Enter"),
+        Binding("y", "review('right')", "Right"),
+        Binding("n", "review('wrong')", "Wrong"),
+        Binding("u", "review('')", "Undo"),
+        Binding("j", "cursor_down", "Down", show=False),
+        Binding("k", "cursor_up", "Up", show=False),
+    ]
+
+    class Chosen(Message):
+        """The user wants to hear an event.
+
+        Attributes:
+            entry: The event.
+        """
+
+        def __init__(self, entry: Entry) -> None:
+            self.entry = entry
+            super().__init__()
+
+    class Reviewed(Message):
+        """The user says what an event was.
+
+        Attributes:
+            entry: The event.
+            verdict: Whether it was right; None takes back what was said.
+        """
+
+        def __init__(self, entry: Entry, verdict: Verdict | None) -> None:
+            self.entry = entry
+            self.verdict = verdict
+            super().__init__()
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self.entries: list[Entry] = []
+        self._names: Mapping[str, str] = {}
+
+    def show(self, entries: Sequence[Entry], names: Mapping[str, str], title: str) -> None:
+        """Show events under a title, with the names of their labels."""
+        self.entries, self._names = list(entries), names
+        self.border_title = escape(title)
+        self.clear_options()
+        self.add_options([Option(self._line(entry)) for entry in self.entries])
+        if self.entries:
+            self.highlighted = 0
+
+    def replace(self, entry: Entry) -> None:
+        """Show an event anew, if it is still listed."""
+        for index, each in enumerate(self.entries):
+            if each.event.row == entry.event.row:
+                self.entries[index] = entry
+                self.replace_option_prompt_at_index(index, self._line(entry))
+
+    def on_resize(self) -> None:
+        """Fit the lines to the new width."""
+        for index, entry in enumerate(self.entries):
+            self.replace_option_prompt_at_index(index, self._line(entry))
+
+    def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
+        """Post which event is to be played."""
+        event.stop()
+        self.post_message(self.Chosen(self.entries[event.option_index]))
+
+    def action_review(self, verdict: str) -> None:
+        """Post what the user says of the selected event, and go to the next one."""
+        if self.highlighted is None or not self.entries:
+            return
+        said: Verdict | None = "right" if verdict == "right" else "wrong" if verdict else None
+        self.post_message(self.Reviewed(self.entries[self.highlighted], said))
+        if said is not None:
+            self.highlighted = min(self.highlighted + 1, len(self.entries) - 1)
+
+    def _line(self, entry: Entry) -> Text:
+        event = entry.event
+        time = f"{event.time:%H:%M:%S}" if event.time else ""
+        sign = CLIP if entry.clip and entry.clip.is_there else " "
+        end_s = event.offset_s
+        length = OPEN if end_s is None else format_short(end_s - event.onset_s)
+        score = event.highest_score
+        text = Text(f"{time:>8} {sign} {length:>8} {bar(score, BAR_WIDTH).ljust(BAR_WIDTH)} ")
+        text.append(f"{score:4.2f} ")
+        room = max(self.scrollable_content_region.width - FIXED_WIDTH - 2, 8)
+        name = fit_words(self._names.get(event.label, event.label), room)
+        text.append(name, style="bold")
+        rest = room - len(name) - 3
+        text.append(f"   {fit_exactly(event.source, rest)}" if rest > 3 else " " * (rest + 3))
+        text.append(f" {VERDICTS[event.verdict]}")
+        return text
