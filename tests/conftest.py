@@ -16,7 +16,6 @@ import toys
 from live_runs import PATIENCE_S, Listeners, Words
 
 from streamclf.cli import main
-from streamclf.core import log
 from streamclf.model.classifier import Classifier
 from streamclf.model.model_file import Model
 from streamclf.sinks.live import background
@@ -81,7 +80,6 @@ def streamclf(capfd: pytest.CaptureFixture[str]) -> Callable[..., CommandResult]
 
     def run(*arguments: object) -> CommandResult:
         capfd.readouterr()
-        log.set_up()  # as in a new process, whatever the run before has chosen
         code = main.run([str(argument) for argument in arguments])
         captured = capfd.readouterr()
         log.set_up()  # what a command was told about its log is not for the next one

@@ -17,7 +17,7 @@ from streamclf.store import retention
 from streamclf.store.clip_limits import DAY_US, ClipLimits
 from streamclf.store.clips import keep_clip, note_clip
 from streamclf.store.database import connect
-from streamclf.store.retention import Sweeper, sweep
+from streamclf.store.retention import Sweep, Sweeper, sweep
 
 NOW_US = 1_800_000_000_000_000
 NOISE = np.random.default_rng(1).uniform(-1, 1, 2000).astype("f")
@@ -387,3 +387,8 @@ def test_clips_of_another_folder_are_left_alone(store, folder, tmp_path, monkeyp
     result = sweep(store, Path("other/../clips"), ClipLimits(days=1), NOW_US)
     assert (result.gone, gone(store)) == ({"age": 1}, {1: "age"})
     assert left(tmp_path / "other") == ["000002"]
+
+
+def test_one_clip_that_is_gone_is_told_as_one(tmp_path):
+    told = str(Sweep(tmp_path, ClipLimits(), n_missing=1))
+    assert "; 1 was moved or deleted by somebody else" in told

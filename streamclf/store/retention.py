@@ -92,7 +92,8 @@ class Sweep:
             )
         parts = [f"clips: {self._describe_gone()}, {self._describe_use()}"]
         if self.n_missing:
-            parts.append(f"{self.n_missing} were moved or deleted by somebody else")
+            were = "was" if self.n_missing == 1 else "were"
+            parts.append(f"{self.n_missing} {were} moved or deleted by somebody else")
         if self.n_back:
             parts.append(f"{self.n_back} are back in their places")
         if self.failures:
