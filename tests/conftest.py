@@ -16,6 +16,7 @@ import toys
 from live_runs import PATIENCE_S, Listeners, Words
 
 from streamclf.cli import main
+from streamclf.core import log
 from streamclf.model.classifier import Classifier
 from streamclf.model.model_file import Model
 from streamclf.sinks.live import background
