@@ -207,7 +207,10 @@ def test_everything_on_a_page_has_a_name(serve, write_wav, port, path):
             process = serve(("yard", f"sim:{wav}"))
             await open_when_served(browser, process, port, path)
             await browser.until(LIVE)
-            await browser.until("document.querySelector('[data-source=\"yard\"]') !== null")
+            # Before it is heard, a source shows no meter.
+            await browser.until(
+                "document.querySelector('[data-source=\"yard\"]')?.dataset.state === 'heard'"
+            )
             tree = await browser.tell("Accessibility.getFullAXTree")
             return tree["nodes"]
 
