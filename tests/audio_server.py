@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 from typing import Self
 
-START_TIMEOUT_S = 10.0
+START_TIMEOUT_S = 60.0
 
 # The system's own configuration defines what "pulse" needs; without it the type alone does.
 ASOUND = """

@@ -10,6 +10,7 @@ import numpy as np
 import onnx
 import pytest
 import toys
+from live_runs import PATIENCE_S
 from onnx import TensorProto
 from picky import WINDOW, bursts, hear
 
@@ -135,13 +136,13 @@ def test_threads_that_share_a_model_do_not_miss_it_while_it_is_cut(tmp_path, mon
     def release_slowly() -> None:
         release()
         released.set()
-        go_on.wait(10)
+        go_on.wait(PATIENCE_S)
 
     monkeypatch.setattr(classifier.model, "release", release_slowly)
     with ThreadPoolExecutor(2) as pool:
         cut = pool.submit(classifier.split)
-        assert released.wait(10)
+        assert released.wait(PATIENCE_S)
         scored = pool.submit(classifier.score, waveforms)
         go_on.set()
-        np.testing.assert_allclose(scored.result(10), expected, atol=1e-5)
-        assert cut.result(10) is not None
+        np.testing.assert_allclose(scored.result(PATIENCE_S), expected, atol=1e-5)
+        assert cut.result(PATIENCE_S) is not None

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import toys
 from dashboards import SCENE, Script, drive, heard, make_dashboard, messages_of, settle, text_of
+from live_runs import PATIENCE_S
 
 from streamclf.core.errors import DeviceError
 from streamclf.core.records import EventBegan, SoundEvent
@@ -67,7 +68,7 @@ def test_another_model_goes_on_with_the_same_audio(tmp_path, tone_model):
         def blocks(self, sample_rate):
             for item in super().blocks(sample_rate):
                 if item.position >= 4 * toys.RATE:
-                    gate.wait(30)
+                    gate.wait(PATIENCE_S)
                 yield item
 
     app = make_dashboard(tmp_path, tone_model, Gated(SCENE), models={"loudness": other})
@@ -100,7 +101,7 @@ def test_events_that_go_on_end_once_over_changes_of_settings_and_models(tmp_path
             for item in super().blocks(sample_rate):
                 for number, step in enumerate(steps):
                     if item.position >= (4 + 2 * number) * toys.RATE:
-                        step.wait(30)
+                        step.wait(PATIENCE_S)
                 yield item
 
     memory = MemorySink()
@@ -142,7 +143,7 @@ def test_a_model_chosen_without_audio_waits_and_says_so(tmp_path, tone_model):
         def blocks(self, sample_rate):
             for item in super().blocks(sample_rate):
                 if item.position >= 4 * toys.RATE:
-                    gate.wait(30)
+                    gate.wait(PATIENCE_S)
                 yield item
 
     app = make_dashboard(

@@ -8,6 +8,7 @@ import pytest
 import soundfile
 import toys
 from dashboards import SCENE, Script, drive, heard, make_dashboard, settle, text_of
+from live_runs import PATIENCE_S
 from textual.command import CommandPalette
 
 from streamclf.core.clip_tags import is_clip
@@ -51,7 +52,7 @@ def test_pause_freezes_the_view_and_goes_on_listening(tmp_path, tone_model):
         def blocks(self, sample_rate):
             for item in super().blocks(sample_rate):
                 if item.position >= 5 * toys.RATE:
-                    gate.wait(30)
+                    gate.wait(PATIENCE_S)
                 yield item
 
     app = make_dashboard(tmp_path, tone_model, Gated(SCENE))

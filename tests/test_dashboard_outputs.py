@@ -9,6 +9,7 @@ import dashboards
 import numpy as np
 import pytest
 import toys
+from live_runs import PATIENCE_S
 from test_dashboard_live import Terminal, home, no_tmux
 
 from streamclf.sinks.live.background import BackgroundLines
@@ -24,7 +25,7 @@ def test_a_full_disk_and_what_it_cost_are_on_the_screen(tmp_path, tone_model):
     lines = BackgroundLines(FileTarget(path), report=told.put, limit_bytes=10)
     source = dashboards.Script(dashboards.SCENE)
     app = dashboards.make_dashboard(tmp_path, tone_model, source, sinks=[CsvSink(lines)])
-    app.listener.openers.notices.put(told.get(timeout=30))
+    app.listener.openers.notices.put(told.get(timeout=PATIENCE_S))
 
     async def script(pilot):
         await dashboards.settle(pilot, lambda: app.listener.openers.n_lost)

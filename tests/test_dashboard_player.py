@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import toys
 from dashboards import drive, heard, make_dashboard, messages_of, settle, text_of
+from live_runs import PATIENCE_S
 from test_lying_headers import FADING, NOISE, flac, mp3
 
 from streamclf.core.card import Thresholds
@@ -204,7 +205,7 @@ def test_player_takes_settings_while_it_still_listens(player, monkeypatch, key):
         hear(item, now)
         if item.end > 8 * toys.RATE:
             halfway.set()
-            gate.wait(30)
+            gate.wait(PATIENCE_S)
 
     monkeypatch.setattr(player.listener.history, "take_audio", hear_slowly)
 

@@ -11,6 +11,7 @@ import numpy as np
 import pyte
 import pytest
 import toys
+from live_runs import PATIENCE_S
 
 
 def start(*arguments, stdin: int | None = None) -> subprocess.Popen:
@@ -29,7 +30,7 @@ def test_an_interrupt_ends_listening_with_what_was_found(scene, tone_model, numb
     for _ in range(3):  # lines come, so it listens
         assert json.loads(process.stdout.readline())["type"] in ("update", "begin")
     process.send_signal(number)
-    out, err = process.communicate(timeout=30)
+    out, err = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 130
     assert json.loads(out.splitlines()[-1])["label"] == "quiet"
     assert "heard " in err
@@ -42,7 +43,7 @@ def test_an_interrupt_ends_waiting_for_standard_input(tone_model):
         process.stdin.flush()
         assert "listening to -" in process.stderr.readline()
         process.send_signal(signal.SIGINT)
-        assert process.wait(timeout=30) == 130
+        assert process.wait(timeout=PATIENCE_S) == 130
         assert "heard 0." in process.stderr.read()
 
 
@@ -76,7 +77,7 @@ def test_a_reader_that_goes_away_ends_the_run_quietly(scene, tone_model):
     with process:
         process.stdout.readline()
         process.stdout.close()
-        assert process.wait(timeout=30) == 1
+        assert process.wait(timeout=PATIENCE_S) == 1
         assert "rror" not in process.stderr.read()
 
 

@@ -3,6 +3,7 @@ import threading
 import numpy as np
 import pytest
 import toys
+from live_runs import PATIENCE_S
 
 from streamclf.core.errors import RecordingError, SourceError
 from streamclf.core.records import Average, Gap, Notice
@@ -188,7 +189,7 @@ def test_prefetch_thread_waits_for_a_reader_that_takes_its_time():
     thread = PrefetchThread(lambda: Counting(), max_items=3)
     reader = iter(thread)
     assert next(reader) == 1
-    assert blocked.wait(10)  # 2, 3 and 4 are ahead of the reader
+    assert blocked.wait(PATIENCE_S)  # 2, 3 and 4 are ahead of the reader
     assert not wait_for_change(lambda: produced, 4)
     assert next(reader) == 2
     thread.stop()
@@ -215,7 +216,7 @@ def test_prefetch_thread_stops_a_reader_that_waits():
     thread = PrefetchThread(produce)
     reader = iter(thread)
     assert next(reader) == 1
-    assert waiting.wait(10)
+    assert waiting.wait(PATIENCE_S)
     stopper = threading.Thread(target=thread.stop)
     stopper.start()
     assert list(reader) == []

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import audio_server
 import pytest
+from live_runs import PATIENCE_S
 
 from streamclf.sources.microphone import probe as module
 from streamclf.sources.microphone.device_identity import DeviceIdentity, ProbeResult
@@ -32,7 +33,7 @@ def test_probe_tells_by_the_end_of_the_process(tmp_path: Path, monkeypatch, scri
     program.write_text(f"#!/bin/sh\n{script}\n")
     program.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(program))
-    monkeypatch.setattr(module, "TIMEOUT_S", 2.0)
+    monkeypatch.setattr(module, "TIMEOUT_S", 2.0 if "sleep" in script else PATIENCE_S)
     assert probe(DEVICE) == ProbeResult(there)
 
 

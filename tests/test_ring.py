@@ -7,6 +7,7 @@ import threading
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
+from live_runs import PATIENCE_S
 
 from streamclf.sources.clock import SystemClock
 from streamclf.sources.microphone.ring import Ring
@@ -104,7 +105,7 @@ def test_ring_wake_ends_a_wait_in_another_thread() -> None:
     reader = threading.Thread(target=lambda: results.append(ring.read(60)))
     reader.start()
     ring.wake()
-    reader.join(10)
+    reader.join(PATIENCE_S)
     assert results == [None]
 
 

@@ -8,6 +8,7 @@ import av
 import numpy as np
 import pytest
 import toys
+from live_runs import PATIENCE_S
 from test_lying_headers import FADING, NOISE, flac, frames_of, mp3
 
 from streamclf.core.errors import RecordingError, UsageError
@@ -159,7 +160,7 @@ def test_simulated_stops_while_it_waits(sound):
     thread = threading.Thread(target=lambda: got.extend(microphone.blocks(RATE)), daemon=True)
     thread.start()
     microphone.stop()
-    thread.join(20)
+    thread.join(PATIENCE_S)
     assert not thread.is_alive()
     assert got == []
     microphone.close()

@@ -14,6 +14,7 @@ import soundfile
 import toys
 from hypothesis import given
 from hypothesis import strategies as st
+from live_runs import PATIENCE_S
 
 from streamclf.core.errors import StreamError, UsageError
 from streamclf.core.records import Block, Notice
@@ -206,11 +207,11 @@ def test_standard_input_stops_while_it_waits(raw):
         reader = threading.Thread(target=lambda: got.extend(source.blocks(8000)), daemon=True)
         reader.start()
         source.stop()
-        reader.join(20)
+        reader.join(PATIENCE_S)
         assert not reader.is_alive()
         assert got == []
         os.close(writing)  # lets the pump's thread go
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + PATIENCE_S
         while any(thread.name == "streamclf-prefetch" for thread in threading.enumerate()):
             assert time.monotonic() < deadline
             time.sleep(0.01)

@@ -215,7 +215,7 @@ def test_one_prepares_and_the_others_wait_for_it(make_esc, tmp_path, capsys):
         waiting.join(0.3)
         assert waiting.is_alive()
         assert not out.exists()
-    waiting.join(20)
+    waiting.join(60)
     assert len(opened[0].clips) == 18
     assert "waiting for another process to prepare it" in capsys.readouterr().err
     assert not list(tmp_path.glob(".*"))

@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[2]
 def run(*arguments) -> subprocess.CompletedProcess:
     command = [sys.executable, "-m", "train.pocket", "--accelerator", "cpu", "--devices", "2"]
     command += ["--threads", "1", *map(str, arguments)]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
 
 
 def test_two_processes_make_one_run_and_fail_in_one_line(make_esc, tmp_path):
