@@ -22,7 +22,7 @@ try:
 except ModuleNotFoundError:
     pass  # each module here skips itself, and says why
 else:
-    from graphs import MadeNoises, TracedGraphs, run_few_crops
+    from graphs import MadeNoises, TracedGraphs, measure_filters_roughly, run_few_crops
 
     import train.audio.mixtures
     import train.audio.tracks
@@ -108,7 +108,9 @@ def quick_runs(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) 
     command = sys.modules.get("train.cli.network_command")
     if "train.evaluation.clip_accuracy" in sys.modules:
         monkeypatch.setattr("train.evaluation.clip_accuracy.run_crops", run_few_crops)
-        monkeypatch.setattr("train.run_folder.learned_filters.N_PHASES", 1)
+        monkeypatch.setattr(
+            "train.run_folder.learned_filters.measure_filters", measure_filters_roughly
+        )
     if command is not None and request.node.get_closest_marker("pictures") is None:
         monkeypatch.setattr(command, "draw_run", lambda run, system, network: None)
 

@@ -20,8 +20,10 @@ from torch import nn
 from export.graph.export_graph import make_graph
 from train.audio.noise import make_noise
 from train.datasets.prepared import ClipSet
+from train.nets.contract import System
 from train.nets.inference import WindowLogits, run_crops
 from train.pocket_parts.mel_power import make_noises
+from train.run_folder.learned_filters import measure_filters
 
 
 class TracedGraphs:
@@ -118,6 +120,13 @@ def run_few_crops(network: nn.Module, clips: ClipSet, crops: Callable) -> Window
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("train.nets.inference.N_CROPS", 2)
         return run_crops(network, clips, crops)
+
+
+def measure_filters_roughly(system: System, network: nn.Module) -> np.ndarray | None:
+    """`train.run_folder.learned_filters.measure_filters` of one phase, where it takes eight."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("train.run_folder.learned_filters.N_PHASES", 1)
+        return measure_filters(system, network)
 
 
 def describe_network(network: nn.Module, *more: object, numbers: bool) -> str:
