@@ -56,4 +56,4 @@ def test_lines_lost_while_the_dashboard_ran_are_said_when_it_has_ended(
         terminal.until("listening", "device;", "▲   2.")  # an event has ended
         terminal.press("q")
         shown = terminal.until("exit code 1").replace("\n", "")
-    assert re.search(r"full\.csv: lost [12] lines? in all", shown)
+    assert re.search(r"full\.csv: lost [12] lines? ?in ?all", shown)
