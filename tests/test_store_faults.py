@@ -637,6 +637,10 @@ def test_a_folder_is_no_store(tmp_path):
     assert "cannot be opened" in connect_refused(tmp_path / "null\0.db")
     with pytest.raises(StoreError, match="there is no store"):
         connect(tmp_path / "none.db")
+    (tmp_path / "empty.db").touch()
+    with pytest.raises(StoreError, match="there is no store"):
+        connect(tmp_path / "empty.db")
+    assert (tmp_path / "empty.db").stat().st_size == 0, "a question makes no store of a file"
 
 
 @pytest.mark.parametrize(

@@ -73,7 +73,7 @@ def _check_place(path: Path, *, create: bool) -> None:
     try:
         if path.is_dir():
             raise StoreError(f"{path}: is a folder, and a store is a file: name a file in it")
-        there = path.is_file()
+        there = path.is_file() and path.stat().st_size > 0  # a question makes no store of a file
     except (OSError, ValueError) as error:  # ValueError: a name with a null character
         raise refusal(path, error) from error
     if not create and not there:
