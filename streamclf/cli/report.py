@@ -33,7 +33,7 @@ class ReportOptions:
     week: bool = option(
         False,
         "--week",
-        help="Report the last seven days, today included; so it is by default.",
+        help="Report the last seven days, today included (the default).",
         panel="Events",
     )
     day: bool = option(False, "--day", help="Report today.", panel="Events")

@@ -27,89 +27,29 @@ from streamclf.sinks.base import Sink
 from streamclf.store.clips import NOTE_CLIP, state_clip
 from streamclf.store.minutes import N_RECENT, Minute, MinuteCounter, to_us
 from streamclf.store.recordings import StoredRecording, hash_model
-from streamclf.store.writers import CLOSE_EVENTS
+from streamclf.store.statements import (
+    COUNT_RUN,
+    CUT_EVENTS,
+    DELETE_OLDER_RUNS,
+    END_RUN,
+    INSERT_GAP,
+    INSERT_RUN,
+    KEEP_CLIPS,
+    LEVELS,
+    MOVE_CLIPS,
+    MOVE_REVIEWS,
+    OUTDATE_RECORDING,
+    UPSERT_EVENT,
+    UPSERT_MINUTE,
+    UPSERT_RECORDING,
+    UPSERT_SOURCE,
+)
 
 Statement: TypeAlias = tuple[str, dict[str, Any]]
 """An SQL statement and its named values."""
 
 LIMIT_EVENTS = 100_000
 """Most begins, ends and gaps of a stream that wait to be written, some 30 MB."""
-
-_OUTDATE = """
-UPDATE runs SET state = 'cut'
-WHERE state = 'ended' AND recording_id = (
-    SELECT id FROM recordings
-    WHERE path = :path AND (bytes != :bytes OR modified_us != :modified_us)
-)"""
-"""What was heard of a file that has changed since is not all of it."""
-_RECORDING = """
-INSERT INTO recordings (path, bytes, modified_us) VALUES (:path, :bytes, :modified_us)
-ON CONFLICT (path) DO UPDATE SET bytes = excluded.bytes, modified_us = excluded.modified_us"""
-_RUN = "(SELECT id FROM runs WHERE token = :run)"
-_INSERT_RUN = """
-INSERT INTO runs (token, source_id, model_id, recording_id, writer, sample_rate, first_position,
-                  begun_us, utc_offset_min, state)
-VALUES (:run, (SELECT id FROM sources WHERE name = :source),
-        (SELECT id FROM models WHERE sha256 = :sha256),
-        (SELECT id FROM recordings WHERE path = :path),
-        :writer, :sample_rate, :first_position, :begun_us, :utc_offset_min, 'open')"""
-_SOURCE = """
-INSERT INTO sources (name, calibration_db) VALUES (:name, :calibration_db)
-ON CONFLICT (name) DO UPDATE SET calibration_db = excluded.calibration_db
-WHERE excluded.calibration_db IS NOT NULL"""
-_COUNT = """
-UPDATE runs SET first_position = :first, elapsed_samples = :elapsed, heard_samples = :heard,
-                gap_samples = :gap, rows_lost = :lost, begun_us = :begun_us,
-                utc_offset_min = :utc_offset_min
-WHERE token = :run"""
-_EVENT = f"""
-INSERT INTO events (run_id, source_id, label, onset_us, offset_us, utc_offset_min, began_us, score,
-                    highest_score, onset, offset, short, state)
-VALUES ({_RUN}, (SELECT source_id FROM runs WHERE token = :run), :label, :onset_us, :offset_us,
-        :utc_offset_min, :began_us, :score, :highest_score, :onset, :offset, :short, :state)
-ON CONFLICT (run_id, label, onset) DO UPDATE SET
-    onset_us = excluded.onset_us, offset_us = excluded.offset_us,
-    highest_score = excluded.highest_score, offset = excluded.offset, short = excluded.short,
-    state = excluded.state"""
-_GAP = f"""
-INSERT INTO gaps (run_id, position, n_samples, begun_us, cause)
-VALUES ({_RUN}, :position, :n_samples, :begun_us, :cause)"""
-_MINUTE = f"""
-INSERT INTO levels (run_id, position, minute_us, utc_offset_min, heard_samples,
-                    laeq, lamax, la10, la50, la90, zeq)
-VALUES ({_RUN}, :position, :minute_us, :utc_offset_min, :heard,
-        :laeq, :lamax, :la10, :la50, :la90, :zeq)
-ON CONFLICT (run_id, position) DO UPDATE SET
-    heard_samples = excluded.heard_samples, laeq = excluded.laeq, lamax = excluded.lamax,
-    la10 = excluded.la10, la50 = excluded.la50, la90 = excluded.la90, zeq = excluded.zeq"""
-_LEVELS = ("laeq", "lamax", "la10", "la50", "la90", "zeq")
-_CUT_EVENTS = f"{CLOSE_EVENTS} AND run_id = {_RUN}"
-_END_RUN = "UPDATE runs SET state = :state WHERE token = :run"
-_OLDER = f"""
-SELECT id FROM runs
-WHERE recording_id = (SELECT recording_id FROM runs WHERE token = :run)
-  AND model_id = (SELECT model_id FROM runs WHERE token = :run)
-  AND state != 'open' AND id != {_RUN}"""
-_DELETE_OLDER = f"DELETE FROM runs WHERE id IN ({_OLDER})"
-_SAME_EVENT = f"""
-SELECT new.id FROM events AS old JOIN events AS new
-    ON new.run_id = {_RUN} AND new.label = old.label AND new.onset = old.onset
-WHERE old.id = reviews.event_id"""
-_MOVE_REVIEWS = f"""
-UPDATE reviews SET event_id = ({_SAME_EVENT})
-WHERE event_id IN (SELECT id FROM events WHERE run_id IN ({_OLDER})) AND EXISTS ({_SAME_EVENT})"""
-"""What somebody said of an event holds for the same event of a recording that is heard again."""
-_KEEP_CLIPS = f"""
-UPDATE clips SET kept = 1 WHERE event_id IN (
-    SELECT new.id FROM clips AS before JOIN events AS old ON old.id = before.event_id
-    JOIN events AS new ON new.run_id = {_RUN} AND new.label = old.label AND new.onset = old.onset
-    WHERE before.kept AND old.run_id IN ({_OLDER}))"""
-_SAME_EVENT_OF_CLIP = _SAME_EVENT.replace("reviews.", "clips.")
-_MOVE_CLIPS = f"""
-UPDATE OR IGNORE clips SET event_id = ({_SAME_EVENT_OF_CLIP})
-WHERE event_id IN (SELECT id FROM events WHERE run_id IN ({_OLDER}))
-  AND EXISTS ({_SAME_EVENT_OF_CLIP})"""
-"""So does that its clip is kept; a clip that was not written again is that of the same event."""
 
 
 class StoreSink(Sink):
@@ -175,7 +115,7 @@ class StoreSink(Sink):
     def n_waiting(self) -> int:
         """Number of begins, ends and gaps that are not written yet."""
         waiting = [*self._in_flight, *self._opening, *self._waiting]
-        return sum(sql in (_EVENT, _GAP) for sql, _ in waiting)
+        return sum(sql in (UPSERT_EVENT, INSERT_GAP) for sql, _ in waiting)
 
     @property
     def settled(self) -> bool:
@@ -221,7 +161,7 @@ class StoreSink(Sink):
         source = self._source or (recording.source if recording else stream.source)
         model = stream.model or ModelIdentity("unknown", "")
         self._opening += [
-            (_SOURCE, {"name": source, "calibration_db": self.calibration_db}),
+            (UPSERT_SOURCE, {"name": source, "calibration_db": self.calibration_db}),
             (
                 "INSERT OR IGNORE INTO models (name, version, sha256, display_names) "
                 "VALUES (:name, :version, :sha256, :display_names)",
@@ -238,7 +178,7 @@ class StoreSink(Sink):
                 "path": recording.path, "bytes": recording.n_bytes,
                 "modified_us": recording.modified_us,
             }  # fmt: skip
-            self._opening += [(_OUTDATE, file), (_RECORDING, file)]
+            self._opening += [(OUTDATE_RECORDING, file), (UPSERT_RECORDING, file)]
         begun_us, offset_min = to_us(self._moment(position))
         values = {
             "run": self._run, "source": source, "sha256": model,
@@ -246,7 +186,7 @@ class StoreSink(Sink):
             "sample_rate": stream.sample_rate, "first_position": position,
             "begun_us": begun_us, "utc_offset_min": offset_min,
         }  # fmt: skip
-        self._opening.append((_INSERT_RUN, values))
+        self._opening.append((INSERT_RUN, values))
 
     def hear(self, item: Block | Gap) -> None:
         """Count audio and gaps."""
@@ -290,8 +230,8 @@ class StoreSink(Sink):
             "run": self._run, "position": gap.position, "n_samples": gap.n_samples,
             "begun_us": begun_us, "cause": gap.cause,
         }  # fmt: skip
-        # A gap that were lost would break the sums: there is always room for one more.
-        self._waiting.append((_GAP, values))
+        # There is always room for a gap, because the sums would not add up without it.
+        self._waiting.append((INSERT_GAP, values))
 
     def write(self, result: Result) -> None:
         """Note an event's begin or end.
@@ -335,7 +275,7 @@ class StoreSink(Sink):
             "short": int(isinstance(event, SoundEvent) and event.short),
             "state": "ended" if ended else "open",
         }  # fmt: skip
-        statement = (_EVENT, values)
+        statement = (UPSERT_EVENT, values)
         if ended:
             self._open_events.pop(key, None)
         else:
@@ -402,13 +342,13 @@ class StoreSink(Sink):
             state = "cut"
         ending: list[Statement] = [
             *self._state_counts(),
-            (_CUT_EVENTS, {"run": self._run}),
-            (_END_RUN, {"run": self._run, "state": state}),
+            (CUT_EVENTS, {"run": self._run}),
+            (END_RUN, {"run": self._run, "state": state}),
         ]
         if state == "ended" and self._recording is not None:
             ending += [
                 (sql, {"run": self._run})
-                for sql in (_MOVE_REVIEWS, _KEEP_CLIPS, _MOVE_CLIPS, _DELETE_OLDER)
+                for sql in (MOVE_REVIEWS, KEEP_CLIPS, MOVE_CLIPS, DELETE_OLDER_RUNS)
             ]
         # The rows of a run that follows come after these.
         self._opening = [*self._opening, *self._waiting, *ending]
@@ -424,16 +364,16 @@ class StoreSink(Sink):
             "gap": self._gap, "lost": self._lost, "begun_us": begun_us,
             "utc_offset_min": offset_min,
         }  # fmt: skip
-        return [*statements, (_COUNT, values)]
+        return [*statements, (COUNT_RUN, values)]
 
     def _state_minute(self, minute: Minute) -> Statement:
         levels = minute.levels()
-        values = {name: getattr(levels, name) if levels else None for name in _LEVELS}
+        values = {name: getattr(levels, name) if levels else None for name in LEVELS}
         values |= {
             "run": self._run, "position": minute.position, "minute_us": minute.minute_us,
             "utc_offset_min": minute.utc_offset_min, "heard": minute.heard,
         }  # fmt: skip
-        return _MINUTE, values
+        return UPSERT_MINUTE, values
 
     # The methods below are called by the store's thread.
 
@@ -490,14 +430,14 @@ class StoreSink(Sink):
         with self._lock:
             waiting = [*self._in_flight, *self._opening, *self._waiting]
             self._in_flight, self._opening, self._waiting = [], [], []
-            whole = {values["run"] for sql, values in waiting if sql == _INSERT_RUN}
+            whole = {values["run"] for sql, values in waiting if sql == INSERT_RUN}
             open_run = self._run if self._minutes is not None else ""
             rest: list[Statement] = []
             for sql, values in waiting:
                 run = values.get("run")
                 if run is None or run in whole:
                     self._opening.append((sql, values))
-                elif sql in (_EVENT, _GAP, NOTE_CLIP):
+                elif sql in (UPSERT_EVENT, INSERT_GAP, NOTE_CLIP):
                     if run == open_run:
                         rest.append((sql, values))
                     else:
