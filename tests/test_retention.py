@@ -114,7 +114,7 @@ def test_what_is_old_goes_and_its_row_stays(store, folder):
     assert gone(store) == {3: "age", 4: "age"}
     assert store.execute("SELECT min(gone_us) FROM clips").fetchone() == (NOW_US,)
     size = result.gone_bytes / 1000
-    assert str(result) == f"clips: 2 deleted ({size:.3g} kB: 2 by age), {1.5 * size:.3g} kB used"
+    assert str(result) == f"clips: 2 deleted ({size:.1f} kB: 2 by age), {1.5 * size:.1f} kB used"
     assert not sweep(store, folder, ClipLimits(days=25), NOW_US).changed
 
 

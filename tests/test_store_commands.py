@@ -21,6 +21,7 @@ import toys
 from stored import RATE, block, change, faults, hear_event, hear_gap, made_stream, rows
 
 from streamclf.core.records import EventBegan, EventOngoing, SoundEvent
+from streamclf.core.text_format import format_bytes
 from streamclf.sinks import json_records
 from streamclf.sinks.jsonl import JsonLinesSink
 from streamclf.sinks.lines import PrintedLines
@@ -205,6 +206,15 @@ def test_a_folder_called_store_is_no_recording(tmp_path, monkeypatch, streamclf)
 # Vacuum.
 
 
+@pytest.mark.parametrize(
+    ("n_bytes", "text"),
+    [(0, "0 bytes"), (999, "999 bytes"), (1000, "1.0 kB"), (123_456, "123 kB"),
+     (8_200_000_000, "8.2 GB"), (3.5e12, "3.5 TB")],
+)  # fmt: skip
+def test_sizes_are_written_for_people(n_bytes, text):
+    assert format_bytes(n_bytes) == text
+
+
 def test_vacuum_gives_room_back(tmp_path, streamclf):
     path = tmp_path / "x.db"
     with Store(path, report=print, live=True) as opened:
@@ -217,9 +227,8 @@ def test_vacuum_gives_room_back(tmp_path, streamclf):
     result = streamclf("store", "vacuum", "--store", path)
     assert result.code == 0
     assert path.stat().st_size < before / 2
-    assert result.out == (
-        f"{path}: {before / 1e6:.2f} MB before, {path.stat().st_size / 1e6:.2f} MB now\n"
-    )
+    sizes = (format_bytes(before), format_bytes(path.stat().st_size))
+    assert result.out == f"{path}: {sizes[0]} before, {sizes[1]} now\n"
     assert faults(path) == []
 
 
@@ -229,7 +238,7 @@ def test_vacuum_without_room_is_refused(store, streamclf, monkeypatch):
     before = store.read_bytes()
     result = streamclf("store", "vacuum", "--store", store)
     assert (result.code, result.out) == (1, "")
-    assert "is compacted with 2 times as much free; 0.01 MB are free: make room" in result.err
+    assert "is compacted with 2 times as much free; 5.0 kB are free: make room" in result.err
     assert store.read_bytes() == before
 
 

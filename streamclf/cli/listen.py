@@ -15,7 +15,7 @@ from streamclf.core.errors import FAILED, INTERRUPTED, OK, UsageError
 from streamclf.core.records import Average
 from streamclf.core.settings import Settings
 from streamclf.core.standard_streams import is_terminal
-from streamclf.core.stats import describe_counts
+from streamclf.core.stats import Counts
 from streamclf.core.thresholds import ThresholdOptions
 from streamclf.dashboard.options import ScreenOptions
 from streamclf.model.model_file import Model
@@ -167,7 +167,9 @@ def _listen(
             prints=prints,
         ) as sinks,
         Interrupts(source.stop, None if has_terminal() else lambda: reopen(sinks)) as interrupts,
-        SystemdNotifier(lambda: f"{source.name}: {describe_counts(engine.statistics)}") as service,
+        SystemdNotifier(
+            lambda: f"{source.name}: {Counts.of(engine.statistics).describe()}"
+        ) as service,
     ):
         source.on_waiting = service.alive
         if hub is not None:

@@ -301,12 +301,40 @@ class Statistics:
         }
 
 
-def describe_counts(counts: Statistics) -> str:
-    """Describe windows, events and gaps for people: ``20 windows: 3 events, no gaps``."""
-    missing = format_length(counts.gap_samples / counts.sample_rate)
-    gaps = f"{format_count(counts.n_gaps, 'gap')} ({missing})" if counts.n_gaps else "no gaps"
-    windows, events = (
-        format_count(counts.n_windows, "window"),
-        format_count(counts.n_events, "event"),
-    )
-    return f"{windows}: {events}, {gaps}"
+@dataclass(frozen=True)
+class Counts:
+    """Figures of a stream that any thread may read while it runs.
+
+    Attributes:
+        windows: Windows scored.
+        events: Events found.
+        gaps: Number of gaps.
+        gap_s: Their length in seconds.
+    """
+
+    windows: int = 0
+    events: int = 0
+    gaps: int = 0
+    gap_s: float = 0.0
+
+    @classmethod
+    def of(cls, statistics: Statistics) -> Counts:
+        """Take the figures of one run."""
+        gap_s = statistics.gap_samples / statistics.sample_rate
+        return cls(statistics.n_windows, statistics.n_events, statistics.n_gaps, gap_s)
+
+    def describe(self) -> str:
+        """Describe the figures for people: ``20 windows: 3 events, 1 gap (2.0 s)``."""
+        gaps = "no gaps"
+        if self.gaps:
+            gaps = f"{format_count(self.gaps, 'gap')} ({format_length(self.gap_s)})"
+        windows, events = format_count(self.windows, "window"), format_count(self.events, "event")
+        return f"{windows}: {events}, {gaps}"
+
+    def __add__(self, other: Counts) -> Counts:
+        return Counts(
+            self.windows + other.windows,
+            self.events + other.events,
+            self.gaps + other.gaps,
+            self.gap_s + other.gap_s,
+        )

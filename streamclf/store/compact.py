@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from streamclf.core.errors import StoreError
+from streamclf.core.text_format import format_bytes
 from streamclf.store.database import COMPANIONS, connect, reason_of
 
 COPIES = 2
@@ -41,8 +42,8 @@ def compact(path: Path) -> Compaction:
         free = shutil.disk_usage(path.absolute().parent).free
         if free < COPIES * before:
             raise StoreError(
-                f"{path}: has {_megabytes(before)}, and is compacted with {COPIES} times as much "
-                f"free; {_megabytes(free)} are free: make room"
+                f"{path}: has {format_bytes(before)}, and is compacted with {COPIES} times as much "
+                f"free; {format_bytes(free)} are free: make room"
             )
         try:
             connection.execute("VACUUM")
@@ -57,13 +58,9 @@ def compact(path: Path) -> Compaction:
 
 def describe_compaction(sizes: Compaction) -> str:
     """Describe it in one line for people."""
-    return f"{_megabytes(sizes.before)} before, {_megabytes(sizes.after)} now"
+    return f"{format_bytes(sizes.before)} before, {format_bytes(sizes.after)} now"
 
 
 def _measure(path: Path) -> int:
     files = [path, path.with_name(path.name + COMPANIONS[0])]
     return sum(file.stat().st_size for file in files if file.exists())
-
-
-def _megabytes(n_bytes: int) -> str:
-    return f"{n_bytes / 1e6:.2f} MB"

@@ -27,10 +27,11 @@ from typing import Literal
 
 from streamclf.core.clip_tags import CLIP_NAME
 from streamclf.core.errors import SinkError
-from streamclf.core.text_format import format_count
+from streamclf.core.text_format import format_bytes, format_count
 from streamclf.sinks.clips.clip_file import safe_name
 from streamclf.sinks.clips.quota import is_in_place
 from streamclf.sinks.options import OutputOptions
+from streamclf.sinks.output_files import reason_of
 from streamclf.store.clip_limits import Choice, ClipLimits, StoredClip, choose_clips
 from streamclf.store.clips import name_folder
 from streamclf.store.database import transaction
@@ -107,13 +108,13 @@ class Sweep:
         causes = ", ".join(
             f"{self.gone[why]} {name}" for why, name in names.items() if why in self.gone
         )
-        size = f" ({_format_bytes(self.gone_bytes)}: {causes})" if self.gone else ""
+        size = f" ({format_bytes(self.gone_bytes)}: {causes})" if self.gone else ""
         return f"{self.gone.total()} deleted{size}"
 
     def _describe_use(self) -> str:
         limit = self.limits.limit_bytes
-        of = "" if limit is None else f" of {_format_bytes(limit)}"
-        return f"{_format_bytes(self.used_bytes)}{of} used"
+        of = "" if limit is None else f" of {format_bytes(limit)}"
+        return f"{format_bytes(self.used_bytes)}{of} used"
 
     def _describe_stay(self) -> Iterator[str]:
         choice = self.choice
@@ -338,7 +339,7 @@ def _entries_in(folder: Path, failures: Counter[str]) -> list[os.DirEntry[str]]:
     except FileNotFoundError:  # deleted meanwhile
         return []
     except OSError as error:
-        failures[_reason(error)] += 1
+        failures[reason_of(error)] += 1
         return []
 
 
@@ -369,7 +370,7 @@ def _look_at_files(
             file = files.get(clip.path)
             size = file.n_bytes if file else _size_in_place(folder, clip.path, is_real)
         except OSError as error:
-            failures[_reason(error)] += 1
+            failures[reason_of(error)] += 1
             continue
         if size is None:
             missing.append(clip)
@@ -445,7 +446,7 @@ def _delete(connection: sqlite3.Connection, result: Sweep, clip: StoredClip) -> 
             return False  # somebody's own file, or one that was moved here
         path.unlink()
     except OSError as error:
-        result.failures[_reason(error)] += 1
+        result.failures[reason_of(error)] += 1
         return False
     with suppress(OSError):  # others are in it
         path.parent.rmdir()
@@ -487,7 +488,7 @@ def remove_clip(
             path.unlink(missing_ok=True)
     except OSError as error:
         raise SinkError(
-            f"{path}: the clip cannot be deleted: {_reason(error)}; give yourself the rights to "
+            f"{path}: the clip cannot be deleted: {reason_of(error)}; give yourself the rights to "
             "write into its folder"
         ) from error
     connection.execute(
@@ -512,19 +513,7 @@ _NOT_THERE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOO
 """Errors that say that no such file is there, or can be there."""
 
 
-def _reason(error: OSError) -> str:
-    return (error.strerror or str(error)).lower()
-
-
 def _describe_held(n_held: int, n_best: int) -> str:
     parts = [f"{n_held} kept, reviewed or changed"] if n_held else []
     parts += [f"{n_best} best of their label"] if n_best else []
     return ", ".join(parts)
-
-
-def _format_bytes(n_bytes: int) -> str:
-    """Write a size as ``--clips-limit`` takes it: ``8.2 GB``."""
-    for unit, size in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
-        if n_bytes >= size:
-            return f"{n_bytes / size:.3g} {unit}"
-    return f"{n_bytes} bytes"

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any, TypeAlias
 
-from streamclf.core.text_format import format_count, format_length
+from streamclf.core.text_format import format_bytes, format_count, format_length
 
 Json: TypeAlias = Mapping[str, Any]
 Fact: TypeAlias = tuple[str, str, str]
@@ -44,16 +44,8 @@ def explain_cause(cause: str) -> str:
     return _WHY.get(cause, cause)
 
 
-def format_bytes(n_bytes: float | None) -> str:
-    """Write a size for people: ``3.4 GB``, of a thousand million bytes."""
-    if n_bytes is None:
-        return "unknown"
-    size = float(n_bytes)
-    for unit in ("bytes", "kB", "MB", "GB"):
-        if size < 1000:
-            return f"{size:.0f} {unit}" if unit == "bytes" or size >= 100 else f"{size:.1f} {unit}"
-        size /= 1000
-    return f"{size:.1f} TB"
+def _format_size(n_bytes: float | None) -> str:
+    return "unknown" if n_bytes is None else format_bytes(n_bytes)
 
 
 def format_span(seconds: float) -> str:
@@ -76,8 +68,8 @@ def process_facts(health: Json) -> list[Fact]:
     facts = [
         ("uptime", "Listening for", format_span(health.get("uptime_s", 0.0))),
         ("since", "Since", _moment(health.get("started"))),
-        ("free", "Room on the disk", format_bytes(store.get("disk_free_bytes"))),
-        ("size", "Memory of sounds", format_bytes(store.get("bytes"))),
+        ("free", "Room on the disk", _format_size(store.get("disk_free_bytes"))),
+        ("size", "Memory of sounds", _format_size(store.get("bytes"))),
         ("cpu", "Of one processor", _percent(health.get("cpu_percent", 0.0))),
         ("version", "Version", str(health.get("version", "unknown"))),
     ]

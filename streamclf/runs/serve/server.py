@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from streamclf.core.errors import FAILED, INTERRUPTED, OK
 from streamclf.core.settings import Settings
+from streamclf.core.stats import Counts
 from streamclf.core.text_format import format_count
 from streamclf.model.classifier import Classifier
 from streamclf.model.options import ModelOptions
@@ -33,7 +34,7 @@ from streamclf.runs.serve.alive import AliveTogether
 from streamclf.runs.serve.models import SharedModels
 from streamclf.runs.serve.plan import ServePlan, StreamPlan
 from streamclf.runs.serve.store_lock import lock_store
-from streamclf.runs.serve.stream import Counts, Hearing, ServedStream, describe_error
+from streamclf.runs.serve.stream import Hearing, ServedStream, describe_error
 from streamclf.runs.systemd_notifier import SystemdNotifier
 from streamclf.sinks.base import Sink
 from streamclf.sinks.factory import open_sink

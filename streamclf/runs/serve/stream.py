@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from streamclf.core.errors import SourceError, StreamclfError
 from streamclf.core.records import Block, Gap
 from streamclf.core.settings import Settings
-from streamclf.core.stats import Statistics
-from streamclf.core.text_format import format_count, format_length
+from streamclf.core.stats import Counts, Statistics
 from streamclf.model.classifier import Classifier
 from streamclf.pipeline.engine import Engine
 from streamclf.runs.engine_setup import describe_engine
@@ -24,45 +23,6 @@ from streamclf.sources.backoff import BackOff
 from streamclf.sources.clock import Clock, StopSignal, SystemClock
 from streamclf.sources.retried import STEADY_AFTER_S, RetriedSource
 from streamclf.store.sink import StoreSink
-
-
-@dataclass(frozen=True)
-class Counts:
-    """Figures of a stream that any thread may read while it runs.
-
-    Attributes:
-        windows: Windows scored.
-        events: Events found.
-        gaps: Number of gaps.
-        gap_s: Their length in seconds.
-    """
-
-    windows: int = 0
-    events: int = 0
-    gaps: int = 0
-    gap_s: float = 0.0
-
-    @classmethod
-    def of(cls, statistics: Statistics) -> Counts:
-        """Take the figures of one run."""
-        gap_s = statistics.gap_samples / statistics.sample_rate
-        return cls(statistics.n_windows, statistics.n_events, statistics.n_gaps, gap_s)
-
-    def describe(self) -> str:
-        """Describe the figures for people: ``20 windows: 3 events, 1 gap (2.0 s)``."""
-        gaps = "no gaps"
-        if self.gaps:
-            gaps = f"{format_count(self.gaps, 'gap')} ({format_length(self.gap_s)})"
-        windows, events = format_count(self.windows, "window"), format_count(self.events, "event")
-        return f"{windows}: {events}, {gaps}"
-
-    def __add__(self, other: Counts) -> Counts:
-        return Counts(
-            self.windows + other.windows,
-            self.events + other.events,
-            self.gaps + other.gaps,
-            self.gap_s + other.gap_s,
-        )
 
 
 @dataclass(frozen=True, eq=False)
