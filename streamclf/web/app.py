@@ -7,7 +7,7 @@ from pathlib import Path
 
 from aiohttp import web
 
-from streamclf.web import api, live, media
+from streamclf.web import api, listening, live, media
 from streamclf.web.connections import Connections
 from streamclf.web.context import CONTEXT, WebContext
 from streamclf.web.pages import day, events, health, login, now, sounds
@@ -38,6 +38,7 @@ def build_app(context: WebContext, connections: Connections | None = None) -> we
     pages = web.Application(client_max_size=MAX_BODY)
     pages.router.add_static("/static", STATIC)
     login.add_routes(pages, context, gate)
+    listening.add_routes(pages, context, gate)
     for add_routes in _PAGES:
         add_routes(pages, context)
     app = pages
