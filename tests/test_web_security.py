@@ -19,10 +19,11 @@ from streamclf.core.log import LOGGER
 from streamclf.web import attempts as pauses
 from streamclf.web.app import STATIC, build_app
 from streamclf.web.attempts import Attempts
+from streamclf.web.bodies import MAX_BODY
 from streamclf.web.connections import Connections
 from streamclf.web.keys import KeyFile, Keys, set_password
 from streamclf.web.options import PageOptions
-from streamclf.web.security import MAX_BODY, OPEN_PATHS
+from streamclf.web.security import OPEN_PATHS
 from streamclf.web.server import WebServer
 from streamclf.web.sessions import LASTS_S, Sessions
 from streamclf.web.viewer import Viewer, may_name

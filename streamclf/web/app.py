@@ -8,10 +8,11 @@ from pathlib import Path
 from aiohttp import web
 
 from streamclf.web import api, live, media
+from streamclf.web.bodies import MAX_BODY
 from streamclf.web.connections import Connections
 from streamclf.web.context import CONTEXT, WebContext
 from streamclf.web.pages import day, events, health, login, now, sounds
-from streamclf.web.security import MAX_BODY, Gate
+from streamclf.web.security import Gate
 
 STATIC = Path(__file__).with_name("static")
 _PAGES: tuple[Callable[[web.Application, WebContext], None], ...] = (

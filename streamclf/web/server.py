@@ -13,12 +13,12 @@ from typing import Self
 from aiohttp import web
 
 from streamclf.core.errors import UsageError
-from streamclf.core.log import LOGGER
 from streamclf.web.app import build_app
 from streamclf.web.connections import Connections
 from streamclf.web.context import WebContext
 from streamclf.web.options import PageOptions
 from streamclf.web.security import check_access
+from streamclf.web.visitors_log import make_log
 
 STOP_S = 0.2
 """Time in which answers that go on, such as event streams, may end by themselves."""
@@ -108,7 +108,7 @@ class WebServer:
         runner = web.AppRunner(
             self._build(self._context, self._connections),
             access_log=None,
-            logger=LOGGER.getChild("page"),
+            logger=make_log(),
             handle_signals=False,
             shutdown_timeout=STOP_S,
             lingering_time=_LINGER_S,
