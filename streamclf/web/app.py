@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 from aiohttp import web
 
-from streamclf.web import api, listening, live, media
+from streamclf.web import api, listening, live, media, static_files
+from streamclf.web.bodies import MAX_BODY
 from streamclf.web.connections import Connections
 from streamclf.web.context import CONTEXT, WebContext
 from streamclf.web.pages import day, events, health, login, now, sounds
-from streamclf.web.security import MAX_BODY, Gate
+from streamclf.web.security import Gate
 
-STATIC = Path(__file__).with_name("static")
 _PAGES: tuple[Callable[[web.Application, WebContext], None], ...] = (
     live.add_routes,
     api.add_routes,
@@ -36,7 +35,7 @@ def build_app(context: WebContext, connections: Connections | None = None) -> we
     """
     gate = Gate(context, connections)
     pages = web.Application(client_max_size=MAX_BODY)
-    pages.router.add_static("/static", STATIC)
+    static_files.add_routes(pages)
     login.add_routes(pages, context, gate)
     listening.add_routes(pages, context, gate)
     for add_routes in _PAGES:

@@ -30,6 +30,7 @@ from streamclf.store.retention import remove_clip
 from streamclf.store.reviews import list_said_labels, review_event
 from streamclf.web.api import MEDIA
 from streamclf.web.asking import ask, change, now, understands
+from streamclf.web.bodies import read_form
 from streamclf.web.context import WebContext
 from streamclf.web.filters import Filters, Query, write_query
 from streamclf.web.rendering import redirect, render
@@ -222,8 +223,7 @@ def describe_entry(
 
 async def act(request: web.Request) -> web.StreamResponse:
     """Do what a form asks for, and go back to where it was."""
-    form = await request.post()
-    texts = MultiDict((key, value) for key, value in form.items() if isinstance(value, str))
+    texts = await read_form(request)
     word, _, row = texts.get("act", "").partition(":")
     rows = [row] if row else texts.getall("id", [])
     if any(not (each.isascii() and each.isdecimal() and len(each) < 19) for each in rows):

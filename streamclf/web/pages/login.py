@@ -7,6 +7,7 @@ import math
 from aiohttp import web
 
 from streamclf.core.text_format import format_count
+from streamclf.web.bodies import read_form
 from streamclf.web.context import WebContext
 from streamclf.web.rendering import MAY_LOG_OUT, TOKEN, redirect, render
 from streamclf.web.security import SESSION, VIEWER, Gate
@@ -34,15 +35,12 @@ class _LoginPage:
 
     async def log_in(self, request: web.Request) -> web.StreamResponse:
         """Look at the password."""
-        form = await request.post()
-        password, following = form.get("password"), form.get("next")
-        following = following if isinstance(following, str) else ""
+        form = await read_form(request)
+        following = form.get("next", "")
         if self._gate.keys.password is None:
             return redirect(request, following)
         address = request[VIEWER].address
-        pause_s = await self._gate.check_password(
-            password if isinstance(password, str) else "", address
-        )
+        pause_s = await self._gate.check_password(form.get("password", ""), address)
         if pause_s is not None:
             problem, status = "This is not the password.", 401
             if pause_s > 0:
