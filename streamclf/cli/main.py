@@ -138,7 +138,19 @@ def serve(
         typer.Option("--check", help="Only check whether it could start; exit with code 2 if not."),
     ] = False,
     served: ServedOptions,
-    source: Annotated[SourceOptions, Fields(without=("raw", "duration_s"))],
+    source: Annotated[
+        SourceOptions,
+        Fields(
+            without=("raw", "duration_s"),
+            helps=(
+                (
+                    "source",
+                    "Source to use instead of a microphone: a URL, or sim:FILE (a recording, as if "
+                    "live).",
+                ),
+            ),
+        ),
+    ],
     model: ModelOptions,
     settings: Annotated[Settings, Fields(without=("batch_size",))],
     thresholds: ThresholdOptions,

@@ -30,10 +30,12 @@ class Fields:
     Attributes:
         only: The options of these fields alone; empty for all.
         without: All options but those of these fields.
+        helps: Fields whose options mean something else here, each with its help.
     """
 
     only: tuple[str, ...] = ()
     without: tuple[str, ...] = ()
+    helps: tuple[tuple[str, str], ...] = ()
 
     def choose(self, options: dict[str, Option]) -> dict[str, Option]:
         """Choose among the options of a group.
@@ -41,10 +43,15 @@ class Fields:
         Raises:
             ValueError: A field is no option of the group.
         """
-        if unknown := {*self.only, *self.without} - set(options):
+        helps = dict(self.helps)
+        if unknown := {*self.only, *self.without, *helps} - set(options):
             raise ValueError(f"{', '.join(unknown)}: no option, there are {', '.join(options)}")
         kept = self.only or options.keys() - set(self.without)
-        return {name: option for name, option in options.items() if name in kept}
+        return {
+            name: replace(option, help=helps.get(name, option.help))
+            for name, option in options.items()
+            if name in kept
+        }
 
 
 class Group:
