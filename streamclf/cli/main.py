@@ -123,6 +123,12 @@ def file(
     raise typer.Exit(hear_files(paths, model, settings, thresholds, outputs, screen, jobs=jobs))
 
 
+SERVED_SOURCE = (
+    "Source to use instead of a microphone: a URL, or sim:FILE (a recording, as if live)."
+)
+"""Help of the source, which is never standard input here."""
+
+
 @app.command(
     cls=cli_config.ConfiguredCommand,
     epilog=examples.SERVE,
@@ -142,13 +148,7 @@ def serve(
         SourceOptions,
         Fields(
             without=("raw", "duration_s"),
-            helps=(
-                (
-                    "source",
-                    "Source to use instead of a microphone: a URL, or sim:FILE (a recording, as if "
-                    "live).",
-                ),
-            ),
+            helps=(("source", SERVED_SOURCE),),
         ),
     ],
     model: ModelOptions,

@@ -77,7 +77,9 @@ class Group:
 
     def parameters(self) -> Iterator[inspect.Parameter]:
         """A parameter an option of the group itself."""
-        return (_make_parameter(self._kind, name) for name in self._options)
+        return (
+            _make_parameter(self._kind, name, option.help) for name, option in self._options.items()
+        )
 
     def inner_parameters(self) -> Iterator[inspect.Parameter]:
         """A parameter an option of the groups inside."""
@@ -141,7 +143,7 @@ _read_hints = functools.cache(get_type_hints)
 
 
 @functools.cache
-def _make_parameter(group: Any, field: str) -> inspect.Parameter:
+def _make_parameter(group: Any, field: str, text: str) -> inspect.Parameter:
     """The parameter that Typer makes an option of."""
     option, kind = declared_options(group)[field], _read_hints(group)[field]
     default = getattr(group, field)
@@ -155,7 +157,7 @@ def _make_parameter(group: Any, field: str) -> inspect.Parameter:
     read = typer.Option(
         *option.names,
         metavar=option.metavar,
-        help=option.help,
+        help=text,
         rich_help_panel=option.panel or group.panel,
         min=option.minimum,
     )
