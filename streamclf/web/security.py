@@ -286,12 +286,10 @@ def _explain(request: web.Request, error: web.HTTPError) -> web.StreamResponse:
     """Make a small page of an error that aiohttp or a page raised."""
     if error.content_type == "application/json":
         raise error
-    text = _TEXTS.get(error.status)
+    text = _TEXTS.get(error.status, f"{error.reason}.")
     if isinstance(error, web.HTTPRequestEntityTooLarge):
         text = "The request is too long: send less. The limit is 1 MB, and 64 kB before the login."
-    elif text is None:
-        text = f"{error.reason}."
-    elif error.status == 404 and error.text and not error.text.startswith("404"):
+    elif error.text and not error.text.startswith(str(error.status)):
         text = error.text
     response = refuse(request, error.status, text)
     if isinstance(error, web.HTTPMethodNotAllowed):
