@@ -30,7 +30,14 @@ from streamclf.web.rendering import (
     wants_page,
 )
 from streamclf.web.sessions import LASTS_S, Session, Sessions, cookie_name, is_token, token_of
-from streamclf.web.viewer import Viewer, find_viewer, is_forwarded, is_local, may_name
+from streamclf.web.viewer import (
+    Viewer,
+    find_viewer,
+    is_forwarded,
+    is_local,
+    is_sent_elsewhere,
+    may_name,
+)
 
 CHECK_S = 5.0
 """Time after which an answer that goes on is ended, once its viewer is logged out."""
@@ -60,6 +67,7 @@ class Gate:
 
     def __init__(self, context: WebContext, connections: Connections | None = None) -> None:
         self.attempts = Attempts()
+        self._tried: str | None = None
         self.sessions = Sessions()
         self._options = context.options
         self._file = KeyFile(context.keys)
@@ -122,10 +130,12 @@ class Gate:
         Returns:
             None if it is right; else the pause in seconds before the next try, which may be 0.0.
         """
+        keys = self.keys
+        if keys.password != self._tried:  # nobody has tried the new one yet
+            self.attempts, self._tried = Attempts(), keys.password
         pause_s = self.attempts.begin(address)
         if pause_s > 0:
             return pause_s
-        keys = self.keys
         # One after the other, so that many tries at once leave the processor to the audio.
         async with self._hashing:
             right = await asyncio.to_thread(keys.matches, password)
@@ -153,7 +163,7 @@ class Gate:
     async def _answer(self, request: web.Request, handler: _Handler) -> web.StreamResponse:
         options = self._options
         viewer = request[VIEWER] = find_viewer(request, options)
-        if not may_name(viewer, options):
+        if not may_name(viewer, options) or is_sent_elsewhere(request, viewer, options):
             return refuse(request, 403, _foreign_name(viewer))
         keys = self.keys
         if keys.password is None and (problem := lacks_password(options)):
