@@ -12,7 +12,7 @@ import pytest
 import toys
 from live_runs import PATIENCE_S
 from lives import Feed, events, until
-from pages import make_context
+from pages import Browser, make_context
 
 from streamclf.runs.health import LiveState
 from streamclf.web import live
@@ -387,3 +387,8 @@ def test_health_goes_on_by_itself(serve, fare, monkeypatch):
         return before.data["texts"]["process/uptime"], after.data["texts"]["process/uptime"]
 
     assert run(look()) == ("1 h 01 min", "2 h 02 min")
+
+
+def test_the_head_of_a_stream_takes_no_place(serve):
+    answer = Browser(serve()).ask("/api/live", "HEAD", Accept="*/*")
+    assert (answer.status, answer.headers["Allow"]) == (405, "GET")

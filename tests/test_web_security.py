@@ -338,6 +338,30 @@ def test_a_login_leads_to_pages_of_its_own_alone(serve, following):
     assert "X" not in answer.headers
 
 
+@pytest.mark.parametrize(
+    "following",
+    [
+        "/../other",
+        "..",
+        "/a/../../../other?x=/y",
+        "/%2e%2e/other",
+        "/.%2E/other",
+        "/..\\other",
+        "./x",
+    ],
+)
+def test_a_login_leads_to_no_page_beside_these(serve, following):
+    """Under a base path or behind a proxy, others have pages on the same host."""
+    browser = Browser(serve(password=PASSWORD))
+    assert browser.log_in(following=following).headers["Location"] == "./"
+
+
+def test_a_login_keeps_dots_that_lead_nowhere(serve):
+    browser = Browser(serve(password=PASSWORD))
+    answer = browser.log_in(following="/events?label=..&source=/a/../b")
+    assert answer.headers["Location"] == "./events?label=..&source=/a/../b"
+
+
 def test_a_wrong_password_opens_nothing(serve, log):
     browser = Browser(serve(password=PASSWORD))
     for wrong in ("", "correct horse", PASSWORD + "x", PASSWORD.upper(), "x" * 5000):

@@ -114,7 +114,8 @@ def add_routes(app: web.Application, context: WebContext) -> None:
     hub = context.hub if context.hub is not None else LiveHub()
     broadcast = app[BROADCAST] = Broadcast(hub, context.health)
     app.on_shutdown.append(broadcast.close)
-    app.router.add_get("/api/live", stream_live)
+    # Whoever asks for its head alone would have a place for ever, and get nothing.
+    app.router.add_get("/api/live", stream_live, allow_head=False)
     app.router.add_get("/api/health", show_health)
     app.router.add_get("/api/sources", show_sources)
 
