@@ -1,5 +1,7 @@
 """The page of real runs: `serve`, `listen --web`, the password, and audio that never waits."""
 
+import http.client
+import io
 import json
 import os
 import pty
@@ -9,7 +11,10 @@ import stat
 import subprocess
 import sys
 import threading
+from urllib.parse import urlencode
 
+import av
+import numpy as np
 import pytest
 import toys
 from live_runs import PATIENCE_S, Process
@@ -234,3 +239,28 @@ def test_check_and_set_password_do_not_go_together(streamclf):
 @pytest.mark.parametrize("module", ["cli.main", "cli.listen", "cli.serve", "cli.file", "cli.page"])
 def test_commands_without_a_page_import_nothing_of_it(module):
     assert not modules_after(f"import streamclf.{module}") & MODULES
+
+
+@pytest.mark.parametrize("command", ["serve", "listen"])
+def test_whoever_has_the_password_may_listen_live(command, start, sound, tone_model, tmp_path):
+    store, port = tmp_path / "box.db", free_port()
+    assert set_password(store, f"{PASSWORD}\n").returncode == 0
+    shown = {"serve": ["--port", port, "--name", "yard"], "listen": ["--web", port, "--no-ui"]}
+    run = start(command, *sound, "--model", tone_model, "--store", store, *shown[command])
+    run.until("the page is at")
+    browser = Browser(At(port))
+    assert browser.log_in().status == 303
+    run.until("listening")
+    (source,) = json.loads(browser.ask("/api/sources").text)["sources"]
+    assert source["may_be_heard"]
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE_S)
+    cookies = "; ".join(f"{key}={value}" for key, value in browser.cookies.items())
+    link = f"/media/live.mp3?{urlencode({'source': source['source']})}"
+    connection.request("GET", link, headers={"Cookie": cookies})
+    answer = connection.getresponse()
+    assert answer.status == 200
+    with av.open(io.BytesIO(answer.read(40_000)), format="mp3") as container:
+        heard = np.concatenate([frame.to_ndarray()[0] for frame in container.decode(audio=0)])
+    connection.close()
+    assert np.abs(heard).max() == pytest.approx(0.3, abs=0.05)  # the tone, and no silence alone
+    assert run.end(signal.SIGTERM) == 130

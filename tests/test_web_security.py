@@ -7,25 +7,30 @@ import stat
 import threading
 import time
 from contextlib import ExitStack, suppress
+from dataclasses import replace
 
 import pytest
 from aiohttp import web
 from live_runs import PATIENCE_S
 from pages import PASSWORD, Browser, make_context
 from serving import Heard
+from stores import make_store
 
 from streamclf.core.errors import StoreError, UsageError
 from streamclf.core.log import LOGGER
 from streamclf.web import attempts as pauses
-from streamclf.web.app import STATIC, build_app
+from streamclf.web.app import build_app
 from streamclf.web.attempts import Attempts
 from streamclf.web.bodies import MAX_BODY
 from streamclf.web.connections import Connections
+from streamclf.web.ended_sessions import EndedSessions
+from streamclf.web.hub import LiveHub
 from streamclf.web.keys import KeyFile, Keys, set_password
 from streamclf.web.options import PageOptions
 from streamclf.web.security import OPEN_PATHS
 from streamclf.web.server import WebServer
 from streamclf.web.sessions import LASTS_S, Sessions
+from streamclf.web.static_files import FOLDER, marked, static_mark
 from streamclf.web.viewer import Viewer, may_name
 
 NEIGHBOUR = "192.168.1.77"
@@ -284,11 +289,12 @@ def test_the_gate_stands_in_front_of_everything(serve):
             token = browser.session()["csrf"]
             answer = browser.ask(path, method, X_CSRF_Token=token, Accept="*/*")
             assert answer.status == 401, (method, path)
-    closed = [each for each in STATIC.rglob("*") if each.is_file()]
-    closed = [each.relative_to(STATIC).as_posix() for each in closed]
+    closed = [each for each in FOLDER.rglob("*") if each.is_file()]
+    closed = [each.relative_to(FOLDER).as_posix() for each in closed]
     for name in closed:
         if f"/static/{name}" not in OPEN_PATHS:
-            assert browser.ask(f"/static/{name}", Accept="*/*").status == 401, name
+            for link in (f"/static/{name}", marked(f"/static/{name}")):
+                assert browser.ask(link, Accept="*/*").status == 401, link
     assert browser.ask("/not/there", Accept="*/*").status == 401
 
 
@@ -497,6 +503,115 @@ def test_a_logged_out_session_opens_nothing(serve):
     for cookies in (browser.cookies, stolen):
         browser.cookies = dict(cookies)
         assert browser.ask("/api/probe/stream").status == 401
+
+
+def test_a_logged_out_session_stays_so_after_a_restart(tmp_path):
+    context = make_context(tmp_path, password=PASSWORD)
+    with WebServer(context) as server:
+        browser = Browser(server)
+        browser.log_in()
+        stays = Browser(server)
+        stays.log_in()
+        stolen = dict(browser.cookies)
+        browser.post("/logout")
+    if os.name == "posix":
+        ended = tmp_path / "page-ended.txt"
+        assert stat.S_IMODE(ended.stat().st_mode) == 0o600
+    with WebServer(context) as server:
+        for known, status in ((stolen, 401), (stays.cookies, 200)):
+            browser = Browser(server)
+            browser.cookies = dict(known)
+            assert browser.ask("/api/live", "HEAD").status == status
+
+
+def test_a_logout_in_one_process_counts_in_another(tmp_path):
+    path, clock = tmp_path / "ended.txt", Clock()
+    here, there = EndedSessions(path, clock), EndedSessions(path, clock)
+    here.add("a", 2000)
+    assert "a" in there
+    there.add("b", 3000)
+    assert "b" in here
+    assert "c" not in here
+
+
+def test_the_file_of_logouts_stays_small(tmp_path, monkeypatch):
+    path, clock = tmp_path / "ended.txt", Clock()
+    monkeypatch.setattr("streamclf.web.ended_sessions.LARGEST", 200)
+    ended = EndedSessions(path, clock)
+    for number in range(100):
+        clock.now = 10.0 * number
+        ended.add(f"session-{number:03}", round(clock.now) + 50)
+    assert path.stat().st_size < 300
+    again = EndedSessions(path, clock)
+    assert "session-099" in again
+    assert "session-010" not in again
+
+
+def test_a_logout_that_cannot_be_noted_holds_as_long_as_the_process(tmp_path, log):
+    (tmp_path / "ended.txt").mkdir()
+    ended = EndedSessions(tmp_path / "ended.txt", Clock())
+    ended.add("a", 1000)
+    assert "a" in ended
+    assert "a logout cannot be noted: is a directory" in log.told[0]
+
+
+@pytest.mark.parametrize("name", ["style.css", "now.js"])
+def test_a_browser_keeps_style_and_scripts(serve, name):
+    browser = Browser(serve())
+    fresh = browser.ask(marked(f"/static/{name}"), Accept="*/*")
+    assert fresh.headers["Cache-Control"] == "private, max-age=31536000, immutable"
+    for link in (f"/static/{name}", f"/static/0123456789ab/{name}"):
+        other = browser.ask(link, Accept="*/*")
+        assert other.body == fresh.body
+        assert other.headers["Cache-Control"] == "private, no-cache"
+        again = browser.ask(link, Accept="*/*", If_None_Match=other.headers["ETag"])
+        assert (again.status, again.body) == (304, b"")
+
+
+def test_before_the_store_is_there_a_page_says_so_and_comes_by_itself(tmp_path):
+    context = replace(make_context(tmp_path), hub=LiveHub())
+    with WebServer(context) as server:
+        browser = Browser(server)
+        for path in ("/day", "/events", "/sounds"):
+            early = browser.ask(path)
+            assert (early.status, early.headers["Retry-After"]) == (503, "2")
+            assert "streamclf is starting" in early.text
+            assert '<meta http-equiv="refresh" content="2">' in early.text
+        assert browser.ask("/").status == browser.ask("/health").status == 200
+        answer = browser.ask("/api/events", Accept="application/json")
+        assert json.loads(answer.text)["error"].startswith("The store is being opened")
+        context.store.touch()  # as it is for a moment while it is made
+        assert browser.ask("/day").status == 503
+        context.store.unlink()
+        make_store(context.store, [])
+        assert browser.ask("/day").status == 200
+    # Where nothing makes one, it is a mistake, and no start.
+    context.store.unlink()
+    with WebServer(replace(context, hub=None)) as server:
+        assert "refresh" not in Browser(server).ask("/day").text
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"GET / HTTP/9.9\r\n\r\n", b"\x16\x03\x01\x02\x00\x01", b"HELO box\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: a\r\nno header\r\n\r\n",
+    ],
+)  # fmt: skip
+def test_what_is_no_request_is_answered_in_the_pages_own_words(serve, said):
+    server = serve()
+    with socket.create_connection(("127.0.0.1", server.port), PATIENCE_S) as raw:
+        raw.sendall(said + b"\r\n\r\n")
+        answer = b""
+        with suppress(ConnectionError):
+            while piece := raw.recv(10_000):
+                answer += piece
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert head[9:12] == b"400"
+    assert json.loads(body) == {"error": "This is no request that can be read."}
+    assert b"Server: streamclf" in head
+    for word in (b"aiohttp", b"Python", b"Expected"):
+        assert word not in answer
 
 
 def test_a_new_password_ends_all_sessions_at_once(serve, tmp_path):
@@ -777,7 +892,7 @@ def test_all_pages_stand_under_the_base_path(serve):
     asked = browser.ask("/house/sounds/events/7?x=1")
     assert asked.headers["Location"] == "../login?next=%2Fevents%2F7%3Fx%3D1"
     page = browser.ask("/house/sounds/login")
-    assert 'href="./static/style.css"' in page.text
+    assert f'href="./static/{static_mark()}/style.css"' in page.text
     assert browser.ask("/house/sounds/static/style.css").status == 200
     for path in ("/static/style.css", "/login", "/house/soundslogin", "/house"):
         assert browser.ask(path, Accept="*/*").status == 401

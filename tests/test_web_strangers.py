@@ -183,7 +183,7 @@ def test_dates_that_are_none_are_answered(serve, log, header, day):
         f"GET /static/style.css HTTP/1.1\r\nHost: 127.0.0.1:{server.port}\r\nConnection: close\r\n"
         f"Range: bytes=0-9\r\n{header}: Thu, 99 Nov {day} 99:99:99 GMT\r\n\r\n".encode(),
     )
-    assert answer[:12] in (b"HTTP/1.1 206", b"HTTP/1.1 400", b"HTTP/1.1 412")
+    assert answer[9:12] in (b"200", b"206", b"400", b"412")
     assert not log.told
 
 

@@ -174,6 +174,7 @@ def _listen(
         source.on_waiting = service.alive
         if hub is not None:
             hub.state_of = lambda name: live_state(_state_of(source), engine)
+            hub.may_be_heard = lambda name: outputs.privacy is None
             sinks.append(hub.sink(source.name))
 
         def describe_source() -> SourceHealth:

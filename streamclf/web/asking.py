@@ -10,6 +10,7 @@ import sqlite3
 import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TypeAlias, TypeVar
 
 from aiohttp import web
@@ -27,7 +28,7 @@ from streamclf.store.days import place_time
 from streamclf.web.context import CONTEXT
 from streamclf.web.places import PLACES
 from streamclf.web.rendering import refuse
-from streamclf.web.security import VIEWER
+from streamclf.web.viewer import VIEWER
 
 LONGEST_S = 60.0
 """Longest time for an answer."""
@@ -35,6 +36,14 @@ _STEPS = 50_000
 """Steps of SQLite, some milliseconds, after which it is asked whether to go on."""
 Answer = TypeVar("Answer")
 Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+YOUNG_S = 10.0
+"""Age in seconds up to which a store that cannot be read is one that is still being made."""
+
+
+class StartingError(StoreError):
+    """The store is not there yet, and this process is about to make it."""
 
 
 def understands(handler: Handler) -> Handler:
@@ -128,8 +137,16 @@ def _run(
     question: Callable[[sqlite3.Connection], Answer],
     opened: Callable[..., sqlite3.Connection],
 ) -> Answer:
-    path = request.config_dict[CONTEXT].store
-    connection = opened(path)
+    context = request.config_dict[CONTEXT]
+    path = context.store
+    try:
+        connection = opened(path)
+    except DamagedStoreError:
+        raise
+    except StoreError as error:
+        if context.hub is not None and _is_young(path):
+            raise StartingError(f"{path}: is not there yet; try again") from error
+        raise
     try:
         return question(connection)
     except sqlite3.DatabaseError as error:
@@ -138,3 +155,14 @@ def _run(
         raise StoreError(f"{path}: cannot be asked now: {reason_of(error)}; try again") from error
     finally:
         connection.close()
+
+
+def _is_young(path: Path) -> bool:
+    """Whether there is no store yet, or it has just been made."""
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+    return path.is_file() and (not status.st_size or time.time() - status.st_mtime < YOUNG_S)

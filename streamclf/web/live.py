@@ -114,8 +114,7 @@ def add_routes(app: web.Application, context: WebContext) -> None:
     hub = context.hub if context.hub is not None else LiveHub()
     broadcast = app[BROADCAST] = Broadcast(hub, context.health)
     app.on_shutdown.append(broadcast.close)
-    # Whoever asks for its head alone would have a place for ever, and get nothing.
-    app.router.add_get("/api/live", stream_live, allow_head=False)
+    app.router.add_get("/api/live", stream_live)
     app.router.add_get("/api/health", show_health)
     app.router.add_get("/api/sources", show_sources)
 
@@ -143,6 +142,8 @@ async def stream_live(request: web.Request) -> web.StreamResponse:
     seen = request.headers.get("Last-Event-ID") or request.query.get("after") or ""
     send = _send_health if request.query.get("of") == "health" else _send_sounds
     response = web.StreamResponse(headers=_HEADERS)
+    if request.method == "HEAD":  # which would have a place for ever, and get nothing
+        return response
     async with broadcast.viewing():
         with contextlib.suppress(ConnectionError, TimeoutError):
             await response.prepare(request)

@@ -14,6 +14,7 @@ from aiohttp import web
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from streamclf.web.context import CONTEXT
+from streamclf.web.static_files import marked
 from streamclf.web.words import FILTERS
 
 _PLAIN = "/?&=%#:;,+!$()*@~'"
@@ -56,7 +57,7 @@ def link(request: web.Request, path: str) -> str:
     """
     own = (own_path(request) or "").lstrip("/")
     # "./" in front, so that no path is taken for another host or a scheme.
-    return ("../" * own.count("/") or "./") + path.lstrip("/")
+    return ("../" * own.count("/") or "./") + marked(path.lstrip("/"))
 
 
 def render(request: web.Request, name: str, /, status: int = 200, **values: Any) -> web.Response:
@@ -99,6 +100,24 @@ def refuse(request: web.Request, status: int, text: str) -> web.Response:
     if wants_page(request):
         return render(request, "error.html", status, title=_TITLES.get(status, "Error"), text=text)
     return web.json_response({"error": text}, status=status)
+
+
+AGAIN_S = 2
+"""Seconds after which a browser that came too early asks again by itself."""
+
+
+def tell_starting(request: web.Request) -> web.Response:
+    """Answer somebody who comes while the store is still being opened."""
+    if wants_page(request):
+        text = "What was heard is being opened. This page comes by itself in a moment."
+        answer = render(
+            request, "error.html", 503, title="streamclf is starting", text=text, again_s=AGAIN_S
+        )
+    else:
+        text = "The store is being opened: ask again in a moment."
+        answer = web.json_response({"error": text}, status=503)
+    answer.headers["Retry-After"] = str(AGAIN_S)
+    return answer
 
 
 _TITLES = {

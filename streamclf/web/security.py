@@ -14,10 +14,12 @@ from aiohttp import web
 from streamclf.core.errors import StreamclfError, UsageError
 from streamclf.core.redaction import one_line
 from streamclf.runs.console import say
+from streamclf.web.asking import StartingError
 from streamclf.web.attempts import Attempts
 from streamclf.web.bodies import check_body, read_form, take_body
 from streamclf.web.connections import Connections, abort
 from streamclf.web.context import WebContext
+from streamclf.web.ended_sessions import EndedSessions
 from streamclf.web.keys import KeyFile, Keys
 from streamclf.web.options import PageOptions
 from streamclf.web.rendering import (
@@ -27,10 +29,13 @@ from streamclf.web.rendering import (
     own_path,
     redirect,
     refuse,
+    tell_starting,
     wants_page,
 )
 from streamclf.web.sessions import LASTS_S, Session, Sessions, cookie_name, is_token, token_of
+from streamclf.web.static_files import marked
 from streamclf.web.viewer import (
+    VIEWER,
     Viewer,
     find_viewer,
     is_forwarded,
@@ -41,7 +46,11 @@ from streamclf.web.viewer import (
 
 CHECK_S = 5.0
 """Time after which an answer that goes on is ended, once its viewer is logged out."""
-OPEN_PATHS = ("/login", "/api/session", "/static/style.css", "/static/icon.svg")
+OPEN_PATHS = (
+    "/login", "/api/session",
+    "/static/style.css", "/static/icon.svg",
+    marked("/static/style.css"), marked("/static/icon.svg"),
+)  # fmt: skip
 """All that somebody sees who is not logged in: the form of the password, and its looks."""
 _OPEN = (*OPEN_PATHS, "")  # the base path alone only leads to the first page
 TOKEN_HEADER = "X-CSRF-Token"  # noqa: S105 - the header's name
@@ -53,8 +62,6 @@ _Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 SESSION: web.RequestKey[Session] = web.RequestKey("session", Session)
 """Key, in a request, of the session that it belongs to."""
-VIEWER: web.RequestKey[Viewer] = web.RequestKey("viewer", Viewer)
-"""Key, in a request, of who asks."""
 
 
 class Gate:
@@ -68,7 +75,7 @@ class Gate:
     def __init__(self, context: WebContext, connections: Connections | None = None) -> None:
         self.attempts = Attempts()
         self._tried: str | None = None
-        self.sessions = Sessions()
+        self.sessions = Sessions(ended=EndedSessions(_ended_beside(context.keys)))
         self._options = context.options
         self._file = KeyFile(context.keys)
         self._cookie = cookie_name(str(context.keys or context.store))
@@ -95,6 +102,8 @@ class Gate:
                 return _explain(request, error)
             except TimeoutError:
                 return refuse(request, 408, "The request did not arrive in time: try again.")
+            except StartingError:
+                return tell_starting(request)
             except StreamclfError as error:
                 say(f"warning: the page: {error}")
                 return refuse(request, 503, _sentence(str(error)))
@@ -222,6 +231,11 @@ class Gate:
             return refuse(request, 401, "Log in first.")
         path = f"{own_path(request) or '/'}?{request.rel_url.raw_query_string}".rstrip("?")
         return redirect(request, f"/login?{urlencode({'next': path})}")
+
+
+def _ended_beside(keys: Path | None) -> Path | None:
+    """Path of the file of ended sessions."""
+    return None if keys is None else keys.with_name(f"{keys.stem}-ended.txt")
 
 
 def check_access(options: PageOptions, keys: Path | None) -> None:

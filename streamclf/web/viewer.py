@@ -51,6 +51,10 @@ class Viewer:
         return f"{self.scheme}://{self.host.removesuffix(usual)}".lower()
 
 
+VIEWER: web.RequestKey[Viewer] = web.RequestKey("viewer", Viewer)
+"""Key, in a request, of who asks."""
+
+
 def find_viewer(request: web.Request, options: PageOptions) -> Viewer:
     """Find who asks. What only a proxy may say is read where the proxy is a named one."""
     peer = _peer(request)
