@@ -334,7 +334,7 @@ def test_the_first_page_is_whole_without_script(serve, hub, yard):
     text = " ".join(run(get(serve(), "/")).split())
     for part in (
         "<strong>low tone</strong>", "<h2>yard</h2>", "<h2>hall</h2>", "listening",
-        "lost, tried again and again", "Never heard yet.", "-20 dB", "70 %", "3.5 s · yard",
+        "lost, tried again and again", "Never heard yet.", "−20 dB", "70 %", "3.5 s · yard",
         "0.50 s lost: the microphone or stream was away", "&lt;b&gt;bold&lt;/b&gt;",
         "allow scripts and it moves by itself",
     ):  # fmt: skip
