@@ -191,6 +191,30 @@ def test_the_public_name_is_answered(serve):
 
 
 @pytest.mark.parametrize(
+    "host", ["[::1]:8787", "[::1]", "LOCALHOST", "localhost:", "127.0.0.1:80", "[::ffff:127.0.0.1]"]
+)
+def test_its_own_names_are_answered_however_they_are_written(serve, host):
+    assert Browser(serve(), host=host).ask("/api/session").status == 200
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "localhost.", "127.0.0.1.", "127.1", "2130706433", "0x7f000001", "localhost, evil.example",
+        "localhost/", "localhost#", "localhost?", "user@localhost", "[localhost]", "localhost:1:2",
+        "localhost:99999", "0.0.0.0", "[::]", "\xff", "localhost\t.evil.example",
+    ],
+)  # fmt: skip
+def test_what_only_looks_like_its_own_name_is_refused(serve, host):
+    assert Browser(serve(), host=host).ask("/api/session").status in (400, 403)
+
+
+def test_a_public_name_with_an_umlaut_is_answered(serve):
+    server = serve(password=PASSWORD, public_url="https://h\u00f6ren.example")
+    assert Browser(server, host="xn--hren-5qa.example").ask().status == 200
+
+
+@pytest.mark.parametrize(
     "target",
     [
         "http://evil.example",

@@ -87,7 +87,7 @@ def is_sent_elsewhere(request: web.Request, viewer: Viewer, options: PageOptions
     if viewer.through_proxy:
         return False
     try:
-        target = request.url.authority
+        target = request.url.raw_authority
     except ValueError:
         return True
     return not may_name(replace(viewer, host=target), options)
@@ -130,7 +130,15 @@ def own_names(options: PageOptions) -> frozenset[str]:
         names |= {own, short, f"{short}.local"}
     if options.public_url is not None:
         names.add(urlsplit(options.public_url).hostname or "")
-    return frozenset(names - {""})
+    return frozenset({*names, *map(_in_ascii, names)} - {""})
+
+
+def _in_ascii(name: str) -> str:
+    """The name as browsers send it: ``xn--mnchen-3ya.example`` for one with an umlaut."""
+    try:
+        return name.encode("idna").decode()
+    except UnicodeError:  # it is too long for any host
+        return name
 
 
 def is_local(host: str) -> bool:
