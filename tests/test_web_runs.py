@@ -11,6 +11,8 @@ import stat
 import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, suppress
 from urllib.parse import urlencode
 
 import av
@@ -128,13 +130,57 @@ def test_two_hundred_slow_connections_leave_the_audio_alone(serve, tmp_path):
     assert gaps == 0
 
 
+def test_no_attack_costs_audio(serve, tmp_path):
+    """What a stranger can send, each in some number at once, while a source is heard."""
+    set_password(tmp_path / "box.db", f"{PASSWORD}\n")
+    run, at = serve("--host", "0.0.0.0")
+    run.until("listening")
+    host = f"Host: 127.0.0.1:{at.port}\r\n"
+    form = "Content-Type: application/x-www-form-urlencoded\r\n"
+    attacks = [
+        f"GET /login HTTP/1.1\r\n{host}\r\n" * 40,
+        f"POST /login HTTP/1.1\r\n{host}{form}Content-Length: 60000\r\n\r\ncsrf=",
+        f"POST /login HTTP/1.1\r\n{host}Content-Type: {';' * 8000}\r\nContent-Length: 1\r\n\r\nx",
+        f"POST /login HTTP/1.1\r\n{host}{form}Content-Length: 60000\r\n\r\n{'a&' * 30_000}",
+        f"POST /x HTTP/1.1\r\n{host}Transfer-Encoding: chunked\r\n\r\n" + "1;" + "x" * 60_000,
+        f"GET /static/style.css HTTP/1.1\r\n{host}\r\n" * 200,  # whose answers nobody reads
+        f"GET / HTTP/1.1\r\n{host}broken\r\n\r\n",
+        f"CONNECT x:1 HTTP/1.1\r\n{host}\r\n" + "x" * 60_000,
+        f"GET /api/live HTTP/1.1\r\n{host}Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n",
+    ]
+    with ExitStack() as stack:
+        for attack in attacks * 12:
+            raw = stack.enter_context(socket.create_connection(("127.0.0.1", at.port), PATIENCE_S))
+            raw.setblocking(False)
+            with suppress(OSError):
+                raw.send(attack.encode())
+        with ThreadPoolExecutor(20) as pool:
+            codes = list(pool.map(lambda _: Browser(at).log_in("wrong").status, range(20)))
+        assert sorted(set(codes)) == [401, 429]
+        assert Browser(at).ask("/login").status == 200
+        assert run.end(signal.SIGTERM) == 130
+    assert len([line for line in run.said if "the page: a request was broken" in line]) <= 1
+    assert not [line for line in run.said if "error" in line]
+    connection = connect_to_read(tmp_path / "box.db")
+    ((elapsed, heard, gaps),) = connection.execute(
+        "SELECT elapsed_samples, heard_samples, gap_samples FROM runs"
+    )
+    connection.close()
+    assert elapsed == heard > 0
+    assert gaps == 0
+
+
 def test_listen_shows_the_same_page_and_remembers_as_long_as_it_runs(
-    start, sound, tone_model, tmp_path
+    start, write_wav, tone_model, tmp_path
 ):
     port = free_port()
+    # A browser reads a line break in another way where it stands in a page's attribute.
+    path = write_wav(toys.tone(1000, 20)).rename(tmp_path / "a\rb<b>.wav")
     env = {**os.environ, "TMPDIR": str(tmp_path / "temporary")}
     (tmp_path / "temporary").mkdir()
-    run = start("listen", *sound, "--model", tone_model, "--web", port, env=env)
+    run = start(
+        "listen", "--source", f"sim:{path}", "--loop", "--model", tone_model, "--web", port, env=env
+    )
     run.until(f"the page is at http://127.0.0.1:{port}/")
     run.until("listening to")
     browser = Browser(At(port))
@@ -142,6 +188,11 @@ def test_listen_shows_the_same_page_and_remembers_as_long_as_it_runs(
         assert browser.ask(path).status in (200, 303)
     health = json.loads(browser.ask("/api/health", Accept="*/*").text)
     assert [each["state"] for each in health["sources"]] == ["heard"]
+    live = json.loads(browser.ask("/api/sources", Accept="*/*").text)
+    name = f"sim:{tmp_path}/a\\rb<b>.wav"
+    assert [each["name"] for each in health["sources"]] == [name]
+    assert [each["source"] for each in live["sources"]] == [name]
+    assert 'b&lt;b&gt;.wav"' in browser.ask("/").text
     assert run.end(signal.SIGINT) == 130
     assert not list((tmp_path / "temporary").iterdir())
 

@@ -190,6 +190,48 @@ def test_the_public_name_is_answered(serve):
     assert server.url == "https://house.example/sounds"
 
 
+@pytest.mark.parametrize(
+    "host", ["[::1]:8787", "[::1]", "LOCALHOST", "localhost:", "127.0.0.1:80", "[::ffff:127.0.0.1]"]
+)
+def test_its_own_names_are_answered_however_they_are_written(serve, host):
+    assert Browser(serve(), host=host).ask("/api/session").status == 200
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "localhost.", "127.0.0.1.", "127.1", "2130706433", "0x7f000001", "localhost, evil.example",
+        "localhost/", "localhost#", "localhost?", "user@localhost", "[localhost]", "localhost:1:2",
+        "localhost:99999", "0.0.0.0", "[::]", "\xff", "localhost\t.evil.example",
+    ],
+)  # fmt: skip
+def test_what_only_looks_like_its_own_name_is_refused(serve, host):
+    assert Browser(serve(), host=host).ask("/api/session").status in (400, 403)
+
+
+def test_a_public_name_with_an_umlaut_is_answered(serve):
+    server = serve(password=PASSWORD, public_url="https://h\u00f6ren.example")
+    assert Browser(server, host="xn--hren-5qa.example").ask().status == 200
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "http://evil.example",
+        "https://evil.example",
+        "http://a:b@127.0.0.1",
+        "ftp://[::2]",
+        "http://x@y",
+    ],
+)
+def test_a_first_line_with_a_foreign_name_is_refused(serve, target):
+    browser = Browser(serve())
+    assert browser.ask(f"{target}/api/session", Accept="*/*").status == 403
+    own = browser.ask(f"https://{browser.host}/api/session")
+    assert own.status == 200
+    assert "secure" not in browser.set_cookies[0].lower()  # whoever asks says nothing of that
+
+
 # From which page.
 
 
@@ -326,6 +368,30 @@ def test_a_login_leads_to_pages_of_its_own_alone(serve, following):
     assert "X" not in answer.headers
 
 
+@pytest.mark.parametrize(
+    "following",
+    [
+        "/../other",
+        "..",
+        "/a/../../../other?x=/y",
+        "/%2e%2e/other",
+        "/.%2E/other",
+        "/..\\other",
+        "./x",
+    ],
+)
+def test_a_login_leads_to_no_page_beside_these(serve, following):
+    """Under a base path or behind a proxy, others have pages on the same host."""
+    browser = Browser(serve(password=PASSWORD))
+    assert browser.log_in(following=following).headers["Location"] == "./"
+
+
+def test_a_login_keeps_dots_that_lead_nowhere(serve):
+    browser = Browser(serve(password=PASSWORD))
+    answer = browser.log_in(following="/events?label=..&source=/a/../b")
+    assert answer.headers["Location"] == "./events?label=..&source=/a/../b"
+
+
 def test_a_wrong_password_opens_nothing(serve, log):
     browser = Browser(serve(password=PASSWORD))
     for wrong in ("", "correct horse", PASSWORD + "x", PASSWORD.upper(), "x" * 5000):
@@ -401,6 +467,47 @@ def test_addresses_without_number_do_not_help():
     tried = Attempts(Clock())
     let = sum(tried.begin(f"2001:db8::{i:x}") == 0 for i in range(100))
     assert let == pauses.FREE
+
+
+@pytest.mark.parametrize("n_strangers", [1, 3])
+def test_few_strangers_keep_nobody_else_waiting(n_strangers):
+    """Whoever goes on for ever is slowed down, and that is all."""
+    clock = Clock()
+    tried = Attempts(clock)
+    for day_s in range(0, 24 * 3600, 10):
+        clock.now = 1000.0 + day_s
+        for i in range(n_strangers):
+            tried.begin(f"10.6.6.{i}")
+        if day_s > 3600 and day_s % 1800 == 0:
+            assert tried.begin(NEIGHBOUR) == 0
+            tried.forgive(NEIGHBOUR)
+            tried._known.clear()
+
+
+def test_nobody_keeps_those_out_who_were_in_before():
+    clock = Clock()
+    tried = Attempts(clock)
+    assert tried.begin(NEIGHBOUR) == 0
+    tried.forgive(NEIGHBOUR)
+    let = sum(tried.begin(f"10.0.{i // 250}.{i % 250}") == 0 for i in range(5000))
+    assert let == pauses.FREE_OF_ALL
+    assert 0 < tried.begin("192.168.1.78") <= pauses.PAUSE_OF_ALL_S
+    for _ in range(pauses.FREE):
+        assert tried.begin(NEIGHBOUR) == 0
+    assert tried.begin(NEIGHBOUR) > 0  # for wrong ones of its own it waits like everybody
+    clock.now += pauses.PAUSE_OF_ALL_S
+    assert tried.begin("192.168.1.78") == 0
+    assert tried.begin("192.168.1.79") > 0
+    assert len(tried._counts) <= 1000
+
+
+def test_a_new_password_ends_the_pauses(serve, tmp_path):
+    browser = Browser(serve(password=PASSWORD))
+    for _ in range(pauses.FREE):
+        browser.log_in("wrong")
+    assert browser.log_in().status == 429
+    set_password(tmp_path / "page.json", "another password")
+    assert browser.log_in("another password").status == 303
 
 
 def test_the_right_password_forgives_what_its_address_got_wrong():
@@ -727,6 +834,41 @@ def test_a_named_proxy_tells_who_asks_and_by_which_name(serve):
     assert browser.ask("/login", X_Forwarded_Host="evil.example").status == 403
 
 
+@pytest.mark.parametrize(
+    ("said", "hosts", "allowed"),
+    [
+        ("house.example", "house.example", True),
+        ("house.example:443", "house.example", True),
+        ("upstream, house.example", "house.example", True),  # the first one is the sender's own
+        ("house.example, evil.example", "house.example", False),
+        ("house.example\r\nX-Forwarded-Host: evil.example", "house.example", False),
+        ("evil.example\r\nX-Forwarded-Host: house.example", "house.example", True),
+    ],
+)
+def test_what_a_sender_says_for_a_proxy_counts_for_nothing(serve, said, hosts, allowed):
+    server = serve(password=PASSWORD, proxies=("127.0.0.1",), public_url=f"https://{hosts}")
+    browser = Browser(server)
+    lines = (
+        f"GET /api/session HTTP/1.1\r\nHost: {browser.host}\r\nX-Forwarded-Host: {said}\r\n"
+        f"X-Forwarded-Proto: ftp, https\r\nOrigin: https://{hosts}\r\n\r\n"
+    )
+    with socket.create_connection(("127.0.0.1", server.port), PATIENCE_S) as raw:
+        raw.sendall(lines.encode())
+        assert raw.recv(12) == (b"HTTP/1.1 200" if allowed else b"HTTP/1.1 403")
+
+
+def test_of_two_named_proxies_the_farther_one_is_believed(serve):
+    server = serve(
+        password=PASSWORD, proxies=("127.0.0.1", "10.0.0.0/8"), public_url="https://house.example"
+    )
+    browser = Browser(
+        server, X_Forwarded_For=f"{NEIGHBOUR}, 10.0.0.9", X_Forwarded_Proto="https, http",
+        X_Forwarded_Host="evil.example, house.example, inner:8080",
+    )  # fmt: skip
+    assert browser.ask("/api/session", Origin="https://house.example").status == 200
+    assert "; secure" in browser.set_cookies[0].lower()
+
+
 def test_a_named_proxy_counts_wrong_passwords_by_who_asks(serve, log):
     server = serve(password=PASSWORD, proxies=("127.0.0.1",))
     for i in range(6):
@@ -734,6 +876,14 @@ def test_a_named_proxy_counts_wrong_passwords_by_who_asks(serve, log):
         assert browser.log_in("wrong").status == (401 if i < 5 else 429)
     assert Browser(server, X_Forwarded_For="192.168.1.78").log_in("wrong").status == 401
     assert f"wrong password from {NEIGHBOUR}" in log.told[0]
+
+
+def test_a_line_of_ones_own_before_the_proxys_gives_no_new_tries(serve):
+    """Some proxies, HAProxy for one, add a line of their own and leave the sender's as it is."""
+    server = serve(password=PASSWORD, proxies=("127.0.0.1",))
+    for i in range(6):
+        browser = Browser(server, X_Forwarded_For=f"{i}.6.6.6", x_forwarded_for=NEIGHBOUR)
+        assert browser.log_in("wrong").status == (401 if i < 5 else 429)
 
 
 def test_ingress_shows_the_page_in_a_frame_under_its_own_path(serve):

@@ -11,6 +11,7 @@ from streamclf.web.bodies import MAX_BODY
 from streamclf.web.connections import Connections
 from streamclf.web.context import CONTEXT, WebContext
 from streamclf.web.pages import day, events, health, login, now, sounds
+from streamclf.web.places import PLACES, Places
 from streamclf.web.security import Gate
 
 _PAGES: tuple[Callable[[web.Application, WebContext], None], ...] = (
@@ -46,6 +47,8 @@ def build_app(context: WebContext, connections: Connections | None = None) -> we
         app.router.add_get(base, _show_first_page)
         app.add_subapp(base, pages)
     app[CONTEXT] = context
+    places = app[PLACES] = Places()
+    app.on_shutdown.append(places.close)
     app.middlewares.append(gate.middleware)
     app.on_response_prepare.append(gate.add_headers)
     return app

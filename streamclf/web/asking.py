@@ -1,11 +1,11 @@
 """Questions to the store from a page: a short connection each, in a thread of its own.
 
-So no page waits for another, and the event loop waits for none.
+So the event loop waits for none. A question ends when nobody waits for its answer any more.
 """
 
 from __future__ import annotations
 
-import asyncio
+import math
 import sqlite3
 import time
 from collections.abc import Awaitable, Callable
@@ -26,8 +26,14 @@ from streamclf.store.database import (
 )
 from streamclf.store.days import place_time
 from streamclf.web.context import CONTEXT
+from streamclf.web.places import PLACES
 from streamclf.web.rendering import refuse
+from streamclf.web.viewer import VIEWER
 
+LONGEST_S = 60.0
+"""Longest time for an answer."""
+_STEPS = 50_000
+"""Steps of SQLite, some milliseconds, after which it is asked whether to go on."""
 Answer = TypeVar("Answer")
 Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -72,8 +78,37 @@ async def ask(request: web.Request, question: Callable[[sqlite3.Connection], Ans
 
     Raises:
         StoreError: The store cannot be read.
+        ConnectionError: Who asked has gone.
+        web.HTTPServiceUnavailable: It takes too long.
     """
-    return await asyncio.to_thread(_run, request, question, connect_to_read)
+    places = request.config_dict[PLACES]
+    deadline_s = math.inf
+
+    def is_over() -> bool:
+        return places.closing or time.monotonic() > deadline_s or _has_gone(request)
+
+    def read(connection: sqlite3.Connection) -> Answer:
+        nonlocal deadline_s
+        deadline_s = time.monotonic() + LONGEST_S
+        connection.set_progress_handler(is_over, _STEPS)
+        return question(connection)
+
+    try:
+        return await places.run(
+            request[VIEWER].address, lambda: _run(request, read, connect_to_read)
+        )
+    except StoreError as error:
+        if _has_gone(request):
+            raise ConnectionResetError("who asked has gone") from error
+        if time.monotonic() > deadline_s:
+            raise web.HTTPServiceUnavailable(
+                text=f"This takes longer than {LONGEST_S:g} s: ask for fewer days."
+            ) from error
+        raise
+
+
+def _has_gone(request: web.Request) -> bool:
+    return request.transport is None or request.transport.is_closing()
 
 
 async def change(request: web.Request, step: Callable[[sqlite3.Connection, int], Answer]) -> Answer:
@@ -92,7 +127,9 @@ async def change(request: web.Request, step: Callable[[sqlite3.Connection, int],
         with transaction(connection):
             return step(connection, time.time_ns() // 1000)
 
-    return await asyncio.to_thread(_run, request, write, connect)
+    return await request.config_dict[PLACES].run(
+        request[VIEWER].address, lambda: _run(request, write, connect)
+    )
 
 
 def _run(

@@ -5,9 +5,10 @@ So they hold under any base path, whether or not whoever is in front says what i
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from aiohttp import web
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -80,7 +81,10 @@ def render(request: web.Request, name: str, /, status: int = 200, **values: Any)
 
 
 def redirect(request: web.Request, path: str) -> web.Response:
-    """Send a browser to another page, after a form was taken."""
+    """Send a browser to another page; to the first one in place of one outside these pages."""
+    steps = re.split(r"[?#]", path, maxsplit=1)[0].replace("\\", "/").split("/")
+    if any(unquote(step) in (".", "..") for step in steps):
+        path = "/"
     place = quote(link(request, path), safe=_PLAIN)
     return web.Response(status=303, headers={"Location": place})
 

@@ -34,7 +34,15 @@ from streamclf.web.rendering import (
 )
 from streamclf.web.sessions import LASTS_S, Session, Sessions, cookie_name, is_token, token_of
 from streamclf.web.static_files import marked
-from streamclf.web.viewer import Viewer, find_viewer, is_forwarded, is_local, may_name
+from streamclf.web.viewer import (
+    VIEWER,
+    Viewer,
+    find_viewer,
+    is_forwarded,
+    is_local,
+    is_sent_elsewhere,
+    may_name,
+)
 
 CHECK_S = 5.0
 """Time after which an answer that goes on is ended, once its viewer is logged out."""
@@ -54,8 +62,6 @@ _Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 SESSION: web.RequestKey[Session] = web.RequestKey("session", Session)
 """Key, in a request, of the session that it belongs to."""
-VIEWER: web.RequestKey[Viewer] = web.RequestKey("viewer", Viewer)
-"""Key, in a request, of who asks."""
 
 
 class Gate:
@@ -68,6 +74,7 @@ class Gate:
 
     def __init__(self, context: WebContext, connections: Connections | None = None) -> None:
         self.attempts = Attempts()
+        self._tried: str | None = None
         self.sessions = Sessions(ended=EndedSessions(_ended_beside(context.keys)))
         self._options = context.options
         self._file = KeyFile(context.keys)
@@ -132,10 +139,12 @@ class Gate:
         Returns:
             None if it is right; else the pause in seconds before the next try, which may be 0.0.
         """
+        keys = self.keys
+        if keys.password != self._tried:  # nobody has tried the new one yet
+            self.attempts, self._tried = Attempts(), keys.password
         pause_s = self.attempts.begin(address)
         if pause_s > 0:
             return pause_s
-        keys = self.keys
         # One after the other, so that many tries at once leave the processor to the audio.
         async with self._hashing:
             right = await asyncio.to_thread(keys.matches, password)
@@ -163,7 +172,7 @@ class Gate:
     async def _answer(self, request: web.Request, handler: _Handler) -> web.StreamResponse:
         options = self._options
         viewer = request[VIEWER] = find_viewer(request, options)
-        if not may_name(viewer, options):
+        if not may_name(viewer, options) or is_sent_elsewhere(request, viewer, options):
             return refuse(request, 403, _foreign_name(viewer))
         keys = self.keys
         if keys.password is None and (problem := lacks_password(options)):
@@ -301,12 +310,10 @@ def _explain(request: web.Request, error: web.HTTPError) -> web.StreamResponse:
     """Make a small page of an error that aiohttp or a page raised."""
     if error.content_type == "application/json":
         raise error
-    text = _TEXTS.get(error.status)
+    text = _TEXTS.get(error.status, f"{error.reason}.")
     if isinstance(error, web.HTTPRequestEntityTooLarge):
         text = "The request is too long: send less. The limit is 1 MB, and 64 kB before the login."
-    elif text is None:
-        text = f"{error.reason}."
-    elif error.status == 404 and error.text and not error.text.startswith("404"):
+    elif error.text and not error.text.startswith(str(error.status)):
         text = error.text
     response = refuse(request, error.status, text)
     if isinstance(error, web.HTTPMethodNotAllowed):

@@ -10,7 +10,8 @@ from streamclf.core.text_format import format_count
 from streamclf.web.bodies import read_form
 from streamclf.web.context import WebContext
 from streamclf.web.rendering import MAY_LOG_OUT, TOKEN, redirect, render
-from streamclf.web.security import SESSION, VIEWER, Gate
+from streamclf.web.security import SESSION, Gate
+from streamclf.web.viewer import VIEWER
 
 
 def add_routes(app: web.Application, context: WebContext, gate: Gate) -> None:
@@ -57,7 +58,8 @@ class _LoginPage:
 
     async def log_out(self, request: web.Request) -> web.StreamResponse:
         """End the session."""
-        self._gate.sessions.end(request[SESSION])
+        if request[SESSION].is_owner:  # others have nothing that could end
+            self._gate.sessions.end(request[SESSION])
         answer = redirect(request, "/login")
         self._gate.write_cookie(request, answer, self._gate.sessions.begin("guest"))
         return answer
