@@ -73,6 +73,12 @@ def test_a_clip_is_played_whole_and_in_parts(browser, folder):
     assert (again.status, again.body) == (304, b"")
 
 
+@pytest.mark.parametrize("header", ["If-Modified-Since", "If-Unmodified-Since", "If-Range"])
+def test_a_date_that_is_none_is_answered(browser, header):
+    date = {header: "Thu, 99 Nov 99999999999999 99:99:99 GMT"}
+    assert browser.ask("/media/clips/1", Range="bytes=0-9", **date).status == 400
+
+
 def test_a_picture_shows_where_the_sound_is(browser):
     answer = browser.ask("/media/clips/1/picture")
     assert (answer.status, answer.headers["Content-Type"]) == (200, "image/png")
