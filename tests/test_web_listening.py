@@ -20,6 +20,7 @@ from lives import stream
 from pages import PASSWORD, Browser, make_context
 
 from streamclf.core.records import Block, Gap
+from streamclf.runs.health import LiveState
 from streamclf.web import listening, live_sound
 from streamclf.web.hub import LiveHub
 from streamclf.web.live_sound import LEAD_S
@@ -46,10 +47,12 @@ class Ears:
     def sound(self):
         return self.hub.sound(SOURCE)
 
-    def hear(self, waveform, block=800):
-        for start in range(0, len(waveform), block):
-            piece = waveform[np.newaxis, start : start + block]
-            self.sink.measure(Block(self.position, piece, self.rate))
+    def hear(self, waveform, n_samples=800):
+        for start in range(0, len(waveform), n_samples):
+            piece = waveform[np.newaxis, start : start + n_samples]
+            block = Block(self.position, piece, self.rate)
+            self.sink.measure(block)
+            self.sink.hear(block)
             self.position += piece.shape[1]
 
     def lose(self, seconds):
@@ -239,7 +242,7 @@ def test_a_stream_that_comes_in_bursts_is_heard_whole():
     for _ in range(5):
         wall.now += 4.0
         ears.sound.make()
-        ears.hear(toys.tone(1000, 4.0, ears.rate), block=ears.rate)
+        ears.hear(toys.tone(1000, 4.0, ears.rate), n_samples=ears.rate)
         ears.sound.make()
     # 4 s of silence before the first burst, less what a source may be behind, then every sample.
     assert made_s(ears.sound) == pytest.approx(3.0 + 5 * 4.0, abs=0.1)
@@ -249,7 +252,7 @@ def test_a_source_that_runs_ahead_does_not_fill_memory(monkeypatch):
     wall = Wall()
     ears = listened(wall)
     for _ in range(10):
-        ears.hear(toys.tone(1000, 10.0, ears.rate), block=ears.rate)
+        ears.hear(toys.tone(1000, 10.0, ears.rate), n_samples=ears.rate)
     ears.sound.make()
     assert made_s(ears.sound) < live_sound.MOST_AHEAD_S + LEAD_S + 0.1
     assert len(ears.sound._frames) * FRAME_S < live_sound.KEPT_S + 0.1
@@ -420,7 +423,7 @@ def test_a_listener_who_does_not_read_is_let_go_and_holds_up_nobody(serve, monke
 
     def feed():
         while not ended.is_set():
-            ears.hear(toys.tone(1000, 1.0, ears.rate), block=ears.rate)
+            ears.hear(toys.tone(1000, 1.0, ears.rate), n_samples=ears.rate)
             time.sleep(0.01)
 
     feeding = threading.Thread(target=feed)
@@ -517,12 +520,14 @@ CLICK = {"expression": "document.querySelector('.hear a').click()", "userGesture
 @needs_chromium
 def test_a_browser_plays_it_and_stops_when_it_may_no_more(serve, ears):
     port = serve(ears).port
+    ears.hub.state_of = lambda name: LiveState("heard", 0.5, "", 94.0)
     playing = "document.querySelector('.hear audio')?.currentTime > 0.5"
 
     async def look():
         async with Chromium(PHONE) as browser:
             await come_in(browser, port)
             await browser.until("document.querySelector('#connection').dataset.state === 'live'")
+            await browser.until("document.querySelector('.db').textContent === '84 dB SPL'")
             await browser.tell("Runtime.evaluate", **CLICK)
             await browser.until(playing)
             assert (await browser.text(".hear .word")) == "Stop listening"

@@ -21,6 +21,7 @@ from streamclf.store.clips import keep_clip
 from streamclf.store.days import count_labels, count_table, levels_of_days, list_gaps
 from streamclf.store.retention import remove_clip
 from streamclf.store.reviews import review_event
+from streamclf.store.said_labels import find_said_label
 from streamclf.web import records
 from streamclf.web.asking import ask, change, place_now, understands
 from streamclf.web.context import WebContext
@@ -32,6 +33,8 @@ N_EVENTS, MOST_EVENTS = 50, 500
 """Events of an answer: usually, and at most."""
 MOST_DAYS = 366
 """Most days of one answer."""
+MEDIA = "media/clips"
+"""Address of the clips' files, below the root of the pages."""
 _Body = TypeVar("_Body")
 
 _DAY = {"type": "string", "format": "date"}
@@ -171,10 +174,6 @@ def record_clip(clip: StoredClip) -> records.ClipRecord:
     )
 
 
-MEDIA = "media/clips"
-"""Address of the clips' files, below the root of the pages."""
-
-
 def record_event(entry: Entry, names: LabelNames) -> records.EventRecord:
     """Return the record of an event."""
     event = entry.event
@@ -263,11 +262,15 @@ async def review(request: web.Request) -> web.Response:
             event=await _change_event(
                 request,
                 lambda store, now_us: review_event(
-                    store, _number(request), order.verdict, order.label, now_us
+                    store, _number(request), order.verdict, _said(store, order), now_us
                 ),
             )
         )
     )
+
+
+def _said(store: sqlite3.Connection, order: records.ReviewOrder) -> str | None:
+    return None if order.label is None else find_said_label(store, order.label)
 
 
 async def keep(request: web.Request) -> web.Response:
