@@ -5,7 +5,7 @@ import http.client
 import json
 import socket
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 
 import pytest
 from aiohttp import web
@@ -174,6 +174,20 @@ def test_a_body_that_comes_slowly_is_taken_all_the_same(serve):
         connection.send(body[at : at + 20])
     assert connection.getresponse().status == 303
     connection.close()
+
+
+def test_requests_whose_answers_nobody_fetches_are_not_taken_without_end(serve):
+    """Each would be some kilobytes of memory. aiohttp sees to that from version 3.14.1 on."""
+    server, most = serve(), 30_000_000
+    request = f"GET /static/style.css HTTP/1.1\r\nHost: 127.0.0.1:{server.port}\r\n\r\n".encode()
+    sent = 0
+    with socket.create_connection(("127.0.0.1", server.port), PATIENCE_S) as raw:
+        raw.settimeout(1.0)
+        with suppress(TimeoutError):
+            while sent < most:
+                sent += raw.send(request * 1000)
+    assert sent < most
+    assert Browser(server).ask("/login").status == 200
 
 
 # Headers and paths.
