@@ -293,6 +293,26 @@ def test_commands_without_a_page_import_nothing_of_it(module):
 
 
 @pytest.mark.parametrize("command", ["serve", "listen"])
+def test_privacy_keeps_everybody_from_listening_live(command, start, sound, tone_model, tmp_path):
+    store, port = tmp_path / "box.db", free_port()
+    assert set_password(store, f"{PASSWORD}\n").returncode == 0
+    shown = {"serve": ["--port", port, "--name", "yard"], "listen": ["--web", port, "--no-ui"]}
+    run = start(
+        command, *sound, "--model", tone_model, "--store", store, "--privacy", "speech",
+        *shown[command],
+    )  # fmt: skip
+    run.until("the page is at")
+    browser = Browser(At(port))
+    assert browser.log_in().status == 303
+    run.until("listening")
+    (source,) = json.loads(browser.ask("/api/sources").text)["sources"]
+    assert not source["may_be_heard"]
+    link = f"/media/live.mp3?{urlencode({'source': source['source']})}"
+    assert browser.ask(link, Accept="audio/*").status == 403
+    assert run.end(signal.SIGTERM) == 130
+
+
+@pytest.mark.parametrize("command", ["serve", "listen"])
 def test_whoever_has_the_password_may_listen_live(command, start, sound, tone_model, tmp_path):
     store, port = tmp_path / "box.db", free_port()
     assert set_password(store, f"{PASSWORD}\n").returncode == 0
