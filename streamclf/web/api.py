@@ -25,7 +25,7 @@ from streamclf.store.said_labels import find_said_label
 from streamclf.web import records
 from streamclf.web.asking import ask, change, place_now, understands
 from streamclf.web.context import WebContext
-from streamclf.web.filters import Filters, read_day, read_whole
+from streamclf.web.filters import MOST_CHOSEN, Filters, read_day, read_whole
 from streamclf.web.openapi import Operation, Parameter
 from streamclf.web.words import LabelNames
 
@@ -40,8 +40,18 @@ _Body = TypeVar("_Body")
 _DAY = {"type": "string", "format": "date"}
 _POSITION = {"type": "string"}
 _FILTERS = (
-    Parameter("label", "Events of this label alone.", {"type": "string"}, repeated=True),
-    Parameter("source", "Events of this source alone.", {"type": "string"}, repeated=True),
+    Parameter(
+        "label",
+        f"Events of this label alone; at most {MOST_CHOSEN}.",
+        {"type": "string"},
+        repeated=True,
+    ),
+    Parameter(
+        "source",
+        f"Events of this source alone; at most {MOST_CHOSEN}.",
+        {"type": "string"},
+        repeated=True,
+    ),
     Parameter("date", "Events of this day, by the place's own clock.", _DAY),
     Parameter("from", "Events from this day on.", _DAY),
     Parameter("to", "Events up to this day, all of it.", _DAY),
