@@ -134,6 +134,11 @@ class ServePlan:
     writing: WritingOptions
     notes: tuple[str, ...] = ()
 
+    @property
+    def audible(self) -> frozenset[str]:
+        """Names of the sources to which people may listen: those without `privacy`."""
+        return frozenset(each.name for each in self.streams if each.outputs.privacy is None)
+
     def check(self) -> None:
         """Check all that can be told before a model or a source is opened.
 
