@@ -27,7 +27,8 @@ from streamclf.cli.config_file import (
     user_config,
 )
 from streamclf.cli.help_text import HelpfulCommand
-from streamclf.cli.source_tables import SOURCES, SourceTable, settings_of
+from streamclf.cli.source_tables import SOURCES, settings_of
+from streamclf.cli.tables import Table
 from streamclf.core.errors import StreamclfError, UsageError
 from streamclf.core.log import say
 
@@ -132,7 +133,7 @@ def keys_of(command: Any) -> list[str]:
 
 @contextmanager
 def context_of_table(
-    context: typer.Context, file: ConfigFile, table: SourceTable
+    context: typer.Context, file: ConfigFile, table: Table
 ) -> Iterator[typer.Context]:
     """The context of the same command line with the settings of one source.
 
