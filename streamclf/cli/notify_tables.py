@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TypeVar
 
-from streamclf.cli.config_file import ConfigFile, nearest
+from streamclf.cli.config_file import NOTIFY_TABLES, ConfigFile, nearest
 from streamclf.cli.tables import Table, read_options, read_tables
 from streamclf.core.errors import UsageError
 from streamclf.notify.mqtt.options import MqttOptions
@@ -13,9 +13,7 @@ from streamclf.notify.options import NotifyPlan
 from streamclf.notify.rules import Rule
 from streamclf.notify.targets.options import TargetOptions
 
-RULES, TARGETS, MQTT = "rules", "targets", "mqtt"
-NOTIFY_TABLES = (RULES, TARGETS, MQTT)
-"""Names of the tables that this module reads."""
+RULES, TARGETS, MQTT = NOTIFY_TABLES
 LISTING = "docs/reference/configuration.md"
 """What lists their keys."""
 

@@ -11,6 +11,7 @@ import typer
 
 from streamclf.cli import config as cli_config
 from streamclf.cli.config_file import ConfigFile, user_config
+from streamclf.cli.notify_tables import read_notify_tables
 from streamclf.cli.page import check_page, keys_of_page, make_hub, open_page, set_page_password
 from streamclf.cli.source_tables import read_source_tables
 from streamclf.cli.tables import Table
@@ -145,7 +146,7 @@ def _read_plan(context: typer.Context, options: Groups) -> ServePlan:
         _refuse_single_source(options)
         streams = [_read_table(context, file, table) for table in tables]
     writing = WritingOptions.of(streams, default_store)
-    return ServePlan(tuple(streams), writing)
+    return ServePlan(tuple(streams), writing, notify=read_notify_tables(file))
 
 
 def _read_table(context: typer.Context, file: ConfigFile, table: Table) -> StreamPlan:

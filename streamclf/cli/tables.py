@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 from streamclf.cli.config_file import ConfigFile, describe_unknown, is_whole
 from streamclf.core.errors import UsageError
+from streamclf.core.redaction import HIDDEN
 from streamclf.core.table_keys import convert, keys_of
 
 T = TypeVar("T")
@@ -88,9 +89,7 @@ def find_tables(file: ConfigFile, name: str, *, several: bool = True) -> list[Ra
     places = _find_places(file.text, name, several)
     if len(places) != len(tables):  # written in brackets, as a list or as an inline table
         places = [(file.lines[name], file.lines[name])] * len(tables)
-    return [
-        RawTable(table, first, end) for table, (first, end) in zip(tables, places, strict=True)
-    ]
+    return [RawTable(table, first, end) for table, (first, end) in zip(tables, places, strict=True)]
 
 
 def read_tables(file: ConfigFile, name: str, *, several: bool = True) -> list[Table]:
@@ -146,6 +145,7 @@ def read_options(kind: type[T], table: Table, listing: str) -> T:
         given[by_name[said]] = read = convert(key, value)
         if read is None:
             shown = json.dumps(value, default=str, ensure_ascii=False)
+            shown = HIDDEN if key.secret else shown
             raise UsageError(f"{table.place(said)}: {key.name} is {shown}, must be {key.must}")
     for name, key in keys.items():
         if key.required and name not in given:

@@ -71,6 +71,7 @@ class Key:
         choices: The texts that it may be; empty for any.
         required: Whether each table must have it.
         default: The field's value where nothing is said.
+        secret: Whether messages must not show its value: that of a field without ``repr``.
     """
 
     name: str
@@ -79,6 +80,7 @@ class Key:
     choices: tuple[str, ...]
     required: bool
     default: Any
+    secret: bool = False
 
     @property
     def must(self) -> str:
@@ -100,7 +102,9 @@ def keys_of(kind: type[Any]) -> dict[str, Key]:
         missing = each.default is MISSING and each.default_factory is MISSING
         default = None if each.default is MISSING else each.default
         name = each.name.replace("_", "-")
-        keys[each.name] = Key(name, form, helps.get(each.name, ""), choices, missing, default)
+        keys[each.name] = Key(
+            name, form, helps.get(each.name, ""), choices, missing, default, not each.repr
+        )
     return keys
 
 

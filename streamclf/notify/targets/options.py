@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from streamclf.core.errors import UsageError
 from streamclf.core.redaction import mask_url
+from streamclf.core.table_keys import Duration, Words
 
 Kind: TypeAlias = Literal["webhook", "apprise", "exec"]
 Attachment: TypeAlias = Literal["clip", "picture", "none"]
@@ -63,7 +64,7 @@ class TargetOptions:
     apprise: str | None = field(default=None, repr=False)
     apprise_file: Path | None = None
     apprise_env: str | None = None
-    exec: tuple[str, ...] = ()
+    exec: Words = ()
     token_file: Path | None = None
     token_env: str | None = None
     secret_file: Path | None = None
@@ -72,8 +73,8 @@ class TargetOptions:
     ca_file: Path | None = None
     attach: Attachment | None = None
     folder: Path | None = None
-    timeout: float | None = None
-    max_age: float | None = None
+    timeout: Duration | None = None
+    max_age: Duration | None = None
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):
