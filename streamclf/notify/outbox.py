@@ -178,9 +178,7 @@ class Outbox:
         """Note a message soon; safe to call from any thread, and never waits for the disk."""
         self._put(message.token, _Pending(message))
 
-    def settle(
-        self, token: str, target: str, state: State, tries: int, reason: str | None
-    ) -> None:
+    def settle(self, token: str, target: str, state: State, tries: int, reason: str | None) -> None:
         """Note soon how a delivery ended; safe to call from any thread.
 
         Args:
@@ -205,9 +203,10 @@ class Outbox:
     def flush(self, timeout_s: float) -> bool:
         """Wait until all is noted; returns whether it is."""
         with self._changed:
-            return self._changed.wait_for(
-                lambda: not (self._pending or self._writing), timeout_s
-            ) or self._store is None
+            return (
+                self._changed.wait_for(lambda: not (self._pending or self._writing), timeout_s)
+                or self._store is None
+            )
 
     def close(self, timeout_s: float) -> None:
         """Note what is left, as far as there is time, and end."""
@@ -240,15 +239,21 @@ class Outbox:
                 if error:
                     self._keep(batch)
                 self._changed.notify_all()
-            if not error:
-                continue
-            pause_s = self._back_off.next_s()
-            with self._changed:
+            if error and not self._pause():
+                return
+
+    def _pause(self) -> bool:
+        """Wait before the next try; returns whether there is time for one."""
+        pause_s = self._back_off.next_s()
+        with self._changed:
+            if self._close_by is None:
                 self._changed.wait_for(lambda: self._close_by is not None, pause_s)
-                if self._close_by is not None and time.monotonic() + pause_s > self._close_by:
-                    return
-            if self._close_by is not None:
-                time.sleep(min(pause_s, RETRY_FIRST_S))
+                return True
+            left_s = self._close_by - time.monotonic()
+        if left_s <= 0:
+            return False
+        time.sleep(min(pause_s, left_s, RETRY_FIRST_S))
+        return True
 
     def _keep(self, batch: dict[str, _Pending]) -> None:
         """Keep what could not be written, before what has come since."""

@@ -91,7 +91,7 @@ class CommandTarget(Target):
         self._closed = True
         process = self._process
         if process is not None:
-            _signal_group(process, signal.SIGTERM)
+            _end_group(process)
 
 
 def _talk(process: subprocess.Popen[bytes], line: bytes, timeout_s: float) -> tuple[bytes, bool]:
