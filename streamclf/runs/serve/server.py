@@ -18,7 +18,8 @@ from streamclf.core.stats import Counts
 from streamclf.core.text_format import format_count
 from streamclf.model.classifier import Classifier
 from streamclf.model.options import ModelOptions
-from streamclf.notify.notifier import NoRules, Notifier
+from streamclf.notify.cut_events import find_open_events, read_cut_events
+from streamclf.notify.notifier import Notifier
 from streamclf.pipeline.engine import Engine
 from streamclf.runs.background_log import log_in_background
 from streamclf.runs.console import has_terminal, say
@@ -148,10 +149,11 @@ class Server:
             stack.enter_context(log_in_background())
             stack.enter_context(lock_store(plan.writing.store))
             self._check_files(plan.streams)
+            unended = find_open_events(plan.writing.store)
             self._store = Store(plan.writing.store, report=say, live=True)
             stack.callback(self._close_outputs)
             stack.callback(notifier.close)
-            notifier.start()
+            notifier.start(read_cut_events(plan.writing.store, unended))
             prepared = self._prepare(engines)
             reload = None if has_terminal() else lambda: self._messages.put("reload")
             interrupts = stack.enter_context(Interrupts(self.stop, reload))
@@ -340,13 +342,12 @@ class Server:
             self._notifier.note_clip(stream.event_id(event.id), folder / path)
 
     def _make_notifier(self) -> Notifier:
-        """Open the targets and read the rules of the plan; sends nothing.
+        """Open the targets of the plan; sends nothing.
 
         Raises:
-            UsageError: They make no sense.
+            UsageError: One cannot be opened.
         """
-        store = self._plan.writing.store
-        return Notifier(self._plan.notify, store, make_book=lambda plan: NoRules(), report=say)
+        return Notifier(self._plan.notify, self._plan.writing.store, report=say)
 
     def _make_ears(self, plan: StreamPlan) -> list[Sink]:
         """Make the sinks of those who are told what a source hears."""
