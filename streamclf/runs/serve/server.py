@@ -20,6 +20,7 @@ from streamclf.model.classifier import Classifier
 from streamclf.model.options import ModelOptions
 from streamclf.notify.cut_events import find_open_events, read_cut_events
 from streamclf.notify.notifier import Notifier
+from streamclf.notify.store_history import StoreHistory
 from streamclf.pipeline.engine import Engine
 from streamclf.runs.background_log import log_in_background
 from streamclf.runs.console import has_terminal, say
@@ -347,7 +348,8 @@ class Server:
         Raises:
             UsageError: One cannot be opened.
         """
-        return Notifier(self._plan.notify, self._plan.writing.store, report=say)
+        store = self._plan.writing.store
+        return Notifier(self._plan.notify, store, StoreHistory(store, say), report=say)
 
     def _make_ears(self, plan: StreamPlan) -> list[Sink]:
         """Make the sinks of those who are told what a source hears."""
