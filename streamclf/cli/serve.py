@@ -146,7 +146,8 @@ def _read_plan(context: typer.Context, options: Groups) -> ServePlan:
         _refuse_single_source(options)
         streams = [_read_table(context, file, table) for table in tables]
     writing = WritingOptions.of(streams, default_store)
-    return ServePlan(tuple(streams), writing, notify=read_notify_tables(file))
+    notify = read_notify_tables(file, [stream.name for stream in streams])
+    return ServePlan(tuple(streams), writing, notify=notify)
 
 
 def _read_table(context: typer.Context, file: ConfigFile, table: Table) -> StreamPlan:

@@ -253,6 +253,8 @@ class RuleBook:
     def _count(self, rule: Rule, sound: _Sound, moment_us: int, known_us: int) -> Iterator[Message]:
         """Count a sound of a ``begin`` or ``end`` rule, and tell it if it may be told."""
         state, onset_us = self._state(rule, sound), sound.onset_us
+        if state.told is not None and state.told.moment_us == _tick(moment_us):
+            return  # the process before was killed after it had told of this sound
         heard_us, state.heard_us = state.heard_us, onset_us
         if rule.within is not None:
             state.onsets.append(onset_us)

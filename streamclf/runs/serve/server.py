@@ -19,6 +19,7 @@ from streamclf.core.text_format import format_count
 from streamclf.model.classifier import Classifier
 from streamclf.model.options import ModelOptions
 from streamclf.notify.cut_events import find_open_events, read_cut_events
+from streamclf.notify.label_check import describe_unheard
 from streamclf.notify.notifier import Notifier
 from streamclf.notify.store_history import StoreHistory
 from streamclf.pipeline.engine import Engine
@@ -144,6 +145,7 @@ class Server:
             OutputOptions(store=plan.writing.store)
         )
         engines = [self._make_engine(stream) for stream in plan.streams]
+        _warn_of_labels(plan, engines)
         self._notifier = notifier = self._make_notifier()
         ended: list[ServedStream] = []
         with ExitStack() as stack:
@@ -176,8 +178,8 @@ class Server:
         Raises:
             StreamclfError: It could not begin.
         """
-        for stream in self._plan.streams:
-            self._make_engine(stream)
+        engines = [self._make_engine(stream) for stream in self._plan.streams]
+        _warn_of_labels(self._plan, engines)
         self._make_notifier().close()
 
     def stop(self) -> None:
@@ -255,7 +257,9 @@ class Server:
     def _prepare_changes(self, plan: ServePlan) -> list[_Prepared]:
         engines = [self._make_engine(stream, quiet=True) for stream in plan.streams]
         self._check_files(plan.streams)
-        return self._prepare(engines)
+        prepared = self._prepare(engines)
+        _warn_of_labels(plan, engines)
+        return prepared
 
     def _make_engine(
         self, plan: StreamPlan, *, quiet: bool = False
@@ -479,6 +483,18 @@ def _describe_change(each: _Prepared, streams: dict[str, ServedStream]) -> str:
     if each.way == "begin":
         return f"{each.plan.name} begins{' anew' if each.plan.name in streams else ''}"
     return f"{each.plan.name} changes"
+
+
+def _warn_of_labels(
+    plan: ServePlan, engines: Iterable[tuple[StreamPlan, Classifier, Engine]]
+) -> None:
+    """Name the sounds that rules are about and that no source reports."""
+    heard = {
+        stream.name: {label: engine.card.display_name(label) for label in engine.reported_labels}
+        for stream, _, engine in engines
+    }
+    for line in describe_unheard(plan.notify.rules, heard):
+        say(line)
 
 
 def _reporter(name: str) -> Callable[[str], None]:
