@@ -78,7 +78,9 @@ class MessageRecord(JsonRecord, frozen=True, kw_only=True, tag="message"):
         Annotated[float, _says("How long it lasted, in seconds; absent while it goes on.")]
         | UnsetType
     ) = UNSET
-    count: Annotated[int, _says("How often the sound was heard, for a rule with `repeats`.")] = 1
+    count: Annotated[
+        int, _says("How often the sound was heard, for a rule with `repeats`; else 1.")
+    ]
     clip: (
         Annotated[str, _says("Path of the event's clip; only `streamclf rules --test` names it.")]
         | UnsetType
