@@ -35,7 +35,7 @@ from streamclf.notify.heard_time import HeardTime
 from streamclf.notify.history import History, NoHistory, Told
 from streamclf.notify.hours import local_day
 from streamclf.notify.messages import Message
-from streamclf.notify.rules import DAY_S, Rule
+from streamclf.notify.rules import DAY_S, MOST_REPEATS, Rule
 from streamclf.notify.templates import fill_template
 
 SETTLED_US = 2_500_000
@@ -300,7 +300,8 @@ class RuleBook:
         state = self._labels.get(key)
         if state is None:
             history = self._history
-            told, heard_us, onsets = history.last_told(rule, source, label), None, deque[int]()
+            told, heard_us = history.last_told(rule, source, label), None
+            onsets: deque[int] = deque(maxlen=MOST_REPEATS)
             if rule.rare is not None:
                 heard_us = history.last_heard(rule, source, label, onset_us)
             if rule.within is not None:
