@@ -52,7 +52,7 @@ class Hearing:
     heard_s: float
     sounds: tuple[Sound, ...] = ()
     gaps: tuple[tuple[float, float], ...] = ()
-    pieces_s: float = 5.0
+    pieces_s: float = 10.0
 
     @property
     def spans(self) -> list[tuple[float, float]]:

@@ -315,6 +315,7 @@ class RuleBook:
 
     def _begin_quiets(self, name: str, source: _SourceState, before_us: int) -> None:
         """Begin what ``quiet`` rules know of a source with what the history knows."""
+        fresh: list[_QuietState] = []
         for rule in self._rules:
             if rule.on != "quiet" or not rule.hears(name) or (rule.name, name) in self._quiets:
                 continue
@@ -326,9 +327,11 @@ class RuleBook:
             state.told = self._history.last_told(rule, name, label)
             state.since_us, state.label, state.name = past.offset_us, past.label, past.name
             state.over = state.told is not None and state.told.moment_us > past.offset_us
-            if source.heard.until_us is None:
-                for span in self._history.heard_spans(name, past.offset_us, before_us):
-                    source.heard.add(*span)
+            fresh.append(state)
+        if fresh and source.heard.until_us is None:
+            since_us = min(state.since_us or 0 for state in fresh)
+            for span in self._history.heard_spans(name, since_us, before_us):
+                source.heard.add(*span)
 
     def _break_quiet(
         self, rule: Rule, sound: _Sound, source: _SourceState, known_us: int
@@ -413,7 +416,7 @@ class RuleBook:
             event_id=first.event_id,
             score=sound.score,
             onset_us=sound.onset_us,
-            offset_us=sound.offset_us,
+            offset_us=sound.offset_us if rule.on == "end" else None,
             count=count,
             moment_us=moment_us,
         )

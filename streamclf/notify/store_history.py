@@ -27,6 +27,8 @@ AND (:lasting_us = 0 OR offset_us - onset_us >= :lasting_us)"""
 _LAST_TOLD = """
 SELECT body FROM messages WHERE rule = :rule AND source = :source AND label = :label
 AND occasion != 'test' ORDER BY told_us DESC, id DESC LIMIT 1"""
+_LAST_OF_RULES = """
+SELECT rule, max(told_us) FROM messages WHERE occasion != 'test' GROUP BY rule"""
 _ONSETS = f"""
 SELECT onset_us FROM events WHERE label = :label AND onset_us >= :since_us
 AND onset_us < :before_us AND {_COUNTS} ORDER BY onset_us"""
@@ -141,3 +143,8 @@ def _values(rule: Rule, source: str) -> dict[str, Any]:
         "min_score": rule.min_score,
         "lasting_us": round(rule.lasting * 1_000_000),
     }
+
+
+def last_messages(connection: sqlite3.Connection) -> dict[str, int]:
+    """Find when each rule told last, in microseconds since 1970-01-01 UTC."""
+    return dict(connection.execute(_LAST_OF_RULES).fetchall())
