@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from streamclf.core.errors import UsageError
 from streamclf.core.redaction import one_line
 from streamclf.core.text_format import format_count
 from streamclf.notify.delivery import Delivery
@@ -71,7 +72,7 @@ class Notifier:
         now_us: Returns microseconds since 1970-01-01 UTC.
 
     Raises:
-        UsageError: A target cannot be opened.
+        UsageError: A target cannot be opened; the message begins with its name.
     """
 
     def __init__(
@@ -110,7 +111,10 @@ class Notifier:
         opened: list[tuple[TargetOptions, Target]] = []
         try:
             for options in plan.targets:
-                opened.append((options, self._open_target(options)))
+                try:
+                    opened.append((options, self._open_target(options)))
+                except UsageError as error:
+                    raise UsageError(f"target {options.name}: {error}") from error
         except BaseException:
             for _, target in opened:
                 target.close()
