@@ -75,7 +75,7 @@ def serve(
         plan,
         lambda: _read_again(context, page),
         self_check=_self_check,
-        view=hub.sink if hub is not None else None,
+        views=[hub.sink] if hub is not None else [],
     )
     if hub is not None:
         hub.state_of = server.live_state

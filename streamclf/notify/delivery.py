@@ -40,7 +40,9 @@ class Settle(Protocol):
 
     def __call__(
         self, token: str, target: str, state: State, tries: int, reason: str | None
-    ) -> None: ...
+    ) -> None:
+        """Note it soon, without waiting."""
+        ...
 
 
 @dataclass

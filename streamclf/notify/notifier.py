@@ -47,6 +47,14 @@ class Book(Protocol):
         ...
 
 
+class NoRules:
+    """A book without rules."""
+
+    def feed(self, happening: Happening) -> list[Message]:
+        """Nothing."""
+        return []
+
+
 @dataclass(frozen=True)
 class Prepared:
     """A plan made ready: nothing of it can fail any more.
@@ -132,6 +140,7 @@ class Notifier:
         waiting = self._outbox.restore([options.name for options in first.plan.targets])
         for options, target in first.targets:
             self._begin_delivery(options, target, waiting[options.name])
+        self._outbox.start()
         self._thread.start()
 
     def take_over(self, prepared: Prepared) -> None:
@@ -154,16 +163,14 @@ class Notifier:
             delivery.give_up("the settings have no such target any more")
             delivery.join(0.0)
 
-    def sink(self, name: str, *, clips: bool = False) -> Sink:
-        """Make the sink of a source.
-
-        Args:
-            name: Name of the source.
-            clips: Whether its events have clips, which `note_clip` tells of.
-        """
-        with self._clip_came:
-            (self._with_clips.add if clips else self._with_clips.discard)(name)
+    def sink(self, name: str) -> Sink:
+        """Make the sink of a source, by its name."""
         return HappeningSink(name, self._take, self._now_us)
+
+    def expect_clips(self, name: str, expected: bool) -> None:
+        """Note whether the events of a source have clips, which `note_clip` tells of."""
+        with self._clip_came:
+            (self._with_clips.add if expected else self._with_clips.discard)(name)
 
     def note_clip(self, event_id: str, path: Path) -> None:
         """Note the clip of an event, from any thread."""

@@ -112,7 +112,10 @@ class Outbox:
         self._failing = ""
         self._sweep_at = time.monotonic()
         self._thread = threading.Thread(target=self._work, name="streamclf-outbox", daemon=True)
-        if store is not None:
+
+    def start(self) -> None:
+        """Begin to write; until then what is to be noted waits."""
+        if self._store is not None:
             self._thread.start()
 
     def restore(self, targets: Collection[str]) -> dict[str, list[Message]]:
@@ -210,7 +213,7 @@ class Outbox:
 
     def close(self, timeout_s: float) -> None:
         """Note what is left, as far as there is time, and end."""
-        if self._store is None:
+        if self._store is None or self._thread.ident is None:
             return
         with self._changed:
             self._close_by = time.monotonic() + timeout_s

@@ -159,9 +159,12 @@ class HappeningSink(Sink):
         """Tell of the audio since the last time."""
         if self._from is None or self._until <= self._from:
             return
-        until_us = max(self._us(stream, self._until), self._from_us)
+        until_us = self._us(stream, self._until)
+        from_us = self._from_us
+        if until_us <= from_us:  # the clock was set back
+            from_us = until_us - (self._until - self._from) * 1_000_000 // stream.sample_rate
         _, offset_min = to_us(stream.moment(self._until))
-        self._take(AudioHeard(self._name, self._from_us, until_us, offset_min or 0))
+        self._take(AudioHeard(self._name, from_us, until_us, offset_min or 0))
         # What follows joins it, also where the clock has become more exact meanwhile.
         self._from, self._from_us = self._until, until_us
 
