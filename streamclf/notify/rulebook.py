@@ -246,9 +246,7 @@ class RuleBook:
         sound.done.add(rule.name)
         yield from self._count(rule, sound, moment_us, known_us)
 
-    def _count(
-        self, rule: Rule, sound: _Sound, moment_us: int, known_us: int
-    ) -> Iterator[Message]:
+    def _count(self, rule: Rule, sound: _Sound, moment_us: int, known_us: int) -> Iterator[Message]:
         """Count a sound of a ``begin`` or ``end`` rule, and tell it if it may be told."""
         state, onset_us = self._state(rule, sound), sound.onset_us
         heard_us, state.heard_us = state.heard_us, onset_us
@@ -337,9 +335,7 @@ class RuleBook:
         if rule.name not in sound.done:
             sound.done.add(rule.name)
             # It may have been quiet for long enough before, and not be told yet.
-            yield from self._tell_quiet(
-                rule, sound.first.source, source, sound.onset_us, known_us
-            )
+            yield from self._tell_quiet(rule, sound.first.source, source, sound.onset_us, known_us)
             if state.since_us is None or sound.onset_us >= state.since_us:
                 state.over = False
         offset_us = sound.offset_us

@@ -98,8 +98,7 @@ class Rule:
         ]:  # fmt: skip
             if not 0 <= seconds <= LONGEST_S:
                 raise UsageError(
-                    f"{key} {seconds:g} s: must be at most {LONGEST_S // DAY_S} days, "
-                    f"{LONGEST_S} s"
+                    f"{key} {seconds:g} s: must be at most {LONGEST_S // DAY_S} days, {LONGEST_S} s"
                 )
         for key, number, limit in [
             ("repeats", self.repeats, MOST_REPEATS), ("rare", self.rare, MOST_DAYS)

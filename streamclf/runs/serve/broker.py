@@ -22,7 +22,7 @@ from streamclf.notify.mqtt.today import count_today
 from streamclf.pipeline.engine import Engine
 from streamclf.runs.serve.plan import StreamPlan
 from streamclf.runs.serve.stream import ServedStream
-from streamclf.sources.retried import PAUSED
+from streamclf.sources.pause import PAUSED
 
 
 def make_publisher(
