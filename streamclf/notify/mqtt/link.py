@@ -30,6 +30,17 @@ class BrokerError(StreamclfError):
     """The broker is not there, does not let in, or is gone."""
 
 
+class _ClosedSocket(ssl.SSLSocket):
+    """Encrypted socket that is closed where its begin fails; paho leaves it open."""
+
+    def do_handshake(self, block: bool = False) -> None:
+        try:
+            super().do_handshake(block)
+        except OSError:
+            self.close()
+            raise
+
+
 def make_tls(options: MqttOptions) -> ssl.SSLContext | None:
     """Make what encrypts connections; None where they are not encrypted.
 
@@ -55,6 +66,7 @@ def make_tls(options: MqttOptions) -> ssl.SSLContext | None:
                 f"certificate-file {options.certificate_file}: {_reason(error)}: name a "
                 "certificate and by key-file its key (PEM), without a password"
             ) from error
+    context.sslsocket_class = _ClosedSocket
     return context
 
 
@@ -241,7 +253,7 @@ def _explain(error: Exception, options: MqttOptions) -> str:
             f"its certificate is not accepted: {error.verify_message.rstrip('.')}: name by ca-file "
             "who signed it, and by host the name that stands in it"
         )
-    if isinstance(error, ssl.SSLError):
+    if isinstance(error, ssl.SSLError | ConnectionResetError) and options.uses_tls:
         return f"the encrypted connection fails: {_reason(error)}: is port the one for TLS?"
     if isinstance(error, socket.gaierror):
         return "no machine of this name is known: check host"

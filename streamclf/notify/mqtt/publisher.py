@@ -135,6 +135,7 @@ class MqttPublisher:
         """Describe how it fares, in plain values; any thread may ask."""
         return {
             "broker": self._options.address,
+            "topic": self._topics.root,
             "state": self._state,
             "reason": self._reason,
             "waiting": len(self._outgoing) + len(self._inbox),
@@ -357,7 +358,7 @@ class MqttPublisher:
             self._publish_availability(link, told)
             at, before = self._published.get(id, (0.0, None))
             slow_due = now - self._measured_at.get(id, -LEVEL_EVERY_S) >= LEVEL_EVERY_S
-            if slow_due or not told.available:
+            if slow_due or not told.available or told.level is None:
                 self._measured_at[id] = now
                 self._sources.measure(told, self._sinks.get(told.announced.name))
             state = told.state()

@@ -105,19 +105,17 @@ class ToldSource:
 
 
 def differs_at_once(state: Json, before: Json) -> bool:
-    """Whether something has happened between two states; a level alone is nothing."""
+    """Whether something has happened between two states; another level alone is nothing."""
+    known = (state["level"] is None, before["level"] is None)
     slow = {"level": None, "lost_s": None}
-    return {**state, **slow} != {**before, **slow}
+    return known[0] is not known[1] or {**state, **slow} != {**before, **slow}
 
 
 def differs(state: Json, before: Json) -> bool:
     """Whether a state is worth a message beside the one before."""
     if differs_at_once(state, before):
         return True
-    level, level_before = state["level"], before["level"]
-    if level is None or level_before is None:
-        return level is not level_before
-    if abs(level - level_before) >= LEVEL_STEP_DB:
+    if state["level"] is not None and abs(state["level"] - before["level"]) >= LEVEL_STEP_DB:
         return True
     return bool(abs(state["lost_s"] - before["lost_s"]) >= LOST_STEP_S)
 
