@@ -213,8 +213,8 @@ def test_what_happened_in_an_outage_arrives_once_and_in_order(broker, tmp_path, 
     assert heard.json_of("/state")[-1]["on"]["dog"] == "OFF"
     until(lambda: not box.publisher.describe()["waiting"], "the last one is not confirmed")
     assert box.publisher.describe() == {
-        "broker": f"127.0.0.1:{other.port}", "topic": box.topic, "state": "connected", "reason": "", "waiting": 0,
-        "sent": 10, "dropped": 0,
+        "broker": f"127.0.0.1:{other.port}", "topic": box.topic, "state": "connected",
+        "reason": "", "waiting": 0, "sent": 10, "dropped": 0,
     }  # fmt: skip
 
 
