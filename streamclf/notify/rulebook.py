@@ -44,6 +44,8 @@ window and the longest pause within a sound, of the models that come with stream
 QUIET_SETTLED_US = 10_000_000
 """The same before there surely was no sound: an onset lies up to three averages before its sound is
 known."""
+MOST_SOUNDS = 2000
+"""Sounds that are there at one source, several times as many as a model has labels."""
 _TICK_US = 1000
 """Moments are compared in milliseconds, which is what the store keeps of a message."""
 
@@ -99,7 +101,7 @@ class _QuietState:
     Attributes:
         told: Its last message.
         since_us: When the last sound ended; None if none was heard.
-        since_heard_us: Heard time up to then.
+        since_heard_us: Heard time up to then; None while that is not known.
         label: That sound.
         name: That sound as people read it.
         over: Whether this quiet has been told.
@@ -107,7 +109,7 @@ class _QuietState:
 
     told: Told | None
     since_us: int | None = None
-    since_heard_us: int = 0
+    since_heard_us: int | None = None
     label: str = ""
     name: str = ""
     over: bool = False
@@ -119,7 +121,7 @@ class _SourceState:
 
     Attributes:
         heard: Its heard time.
-        sounds: Sounds that are there, by label.
+        sounds: Sounds that are there, by event.
         utc_offset_min: The newest offset of the place.
     """
 
@@ -194,15 +196,17 @@ class RuleBook:
     # ------------------------------------------------------------ sounds
 
     def _hear(self, happening: SoundHappened, source: _SourceState) -> Iterator[Message]:
-        sound = source.sounds.get(happening.label)
-        if sound is None or sound.first.event_id != happening.event_id:
+        sound = source.sounds.get(happening.event_id)
+        if sound is None:
             sound = _Sound(happening, happening.score, happening.utc_offset_min)
-            source.sounds[happening.label] = sound
+            source.sounds[happening.event_id] = sound
+            while len(source.sounds) > MOST_SOUNDS:  # whose end nobody told
+                del source.sounds[next(iter(source.sounds))]
         sound.score = max(sound.score, happening.score)
         sound.utc_offset_min = happening.utc_offset_min
         if happening.phase == "end":
             sound.offset_us = happening.offset_us
-            del source.sounds[happening.label]
+            del source.sounds[happening.event_id]
         for rule in self._rules:
             if not rule.is_about(happening.source, happening.label, happening.name):
                 continue
@@ -249,14 +253,16 @@ class RuleBook:
     def _count(self, rule: Rule, sound: _Sound, moment_us: int, known_us: int) -> Iterator[Message]:
         """Count a sound of a ``begin`` or ``end`` rule, and tell it if it may be told."""
         state, onset_us = self._state(rule, sound), sound.onset_us
+        if state.told is not None and state.told.moment_us == _tick(moment_us):
+            return  # the process before was killed after it had told of this sound
         heard_us, state.heard_us = state.heard_us, onset_us
         if rule.within is not None:
             state.onsets.append(onset_us)
             while onset_us - state.onsets[0] > _to_us(rule.within):
                 state.onsets.popleft()
-        if rule.rare is not None and heard_us is not None:
-            if onset_us - heard_us < rule.rare * DAY_S * 1_000_000:
-                return
+        rare_us = (rule.rare or 0) * DAY_S * 1_000_000
+        if heard_us is not None and 0 <= onset_us - heard_us < rare_us:
+            return
         if rule.within is not None and len(state.onsets) < rule.repeats:
             return
         zone = sound.utc_offset_min
@@ -309,6 +315,7 @@ class RuleBook:
 
     def _begin_quiets(self, name: str, source: _SourceState, before_us: int) -> None:
         """Begin what ``quiet`` rules know of a source with what the history knows."""
+        fresh: list[_QuietState] = []
         for rule in self._rules:
             if rule.on != "quiet" or not rule.hears(name) or (rule.name, name) in self._quiets:
                 continue
@@ -320,10 +327,11 @@ class RuleBook:
             state.told = self._history.last_told(rule, name, label)
             state.since_us, state.label, state.name = past.offset_us, past.label, past.name
             state.over = state.told is not None and state.told.moment_us > past.offset_us
-            if source.heard.until_us is None:
-                for span in self._history.heard_spans(name, past.offset_us, before_us):
-                    source.heard.add(*span)
-            state.since_heard_us = source.heard.at(past.offset_us)
+            fresh.append(state)
+        if fresh and source.heard.until_us is None:
+            since_us = min(state.since_us or 0 for state in fresh)
+            for span in self._history.heard_spans(name, since_us, before_us):
+                source.heard.add(*span)
 
     def _break_quiet(
         self, rule: Rule, sound: _Sound, source: _SourceState, known_us: int
@@ -340,7 +348,7 @@ class RuleBook:
                 state.over = False
         offset_us = sound.offset_us
         if offset_us is not None and (state.since_us is None or offset_us >= state.since_us):
-            state.since_us, state.since_heard_us = offset_us, source.heard.at(offset_us)
+            state.since_us, state.since_heard_us = offset_us, None
             state.label, state.name = sound.first.label, sound.first.name
 
     def _consider_quiet(
@@ -358,8 +366,10 @@ class RuleBook:
     ) -> Iterator[Message]:
         """Tell that it is quiet, if it was due up to a moment and is not told yet."""
         state = self._quiets[rule.name, name]
-        if state.since_us is None or state.over:
+        if state.since_us is None or state.over or source.heard_until_us < state.since_us:
             return
+        if state.since_heard_us is None:
+            state.since_heard_us = source.heard.at(state.since_us)
         reached_us = source.heard.reached(state.since_heard_us + _to_us(rule.lasting))
         if reached_us is None:
             return
@@ -406,7 +416,7 @@ class RuleBook:
             event_id=first.event_id,
             score=sound.score,
             onset_us=sound.onset_us,
-            offset_us=sound.offset_us,
+            offset_us=sound.offset_us if rule.on == "end" else None,
             count=count,
             moment_us=moment_us,
         )
@@ -417,9 +427,9 @@ def _is_over(rule: Rule, told: Told | None, moment_us: int, zone: int) -> bool:
     """Whether a rule may tell again: after its cooldown, and on another day."""
     if told is None:
         return True
-    if rule.first_of_day:
-        if local_day(told.moment_us, told.utc_offset_min) == local_day(moment_us, zone):
-            return False
+    told_day = local_day(told.moment_us, told.utc_offset_min)
+    if rule.first_of_day and told_day == local_day(moment_us, zone):
+        return False
     passed_us = _tick(moment_us) - told.moment_us
     return not 0 <= passed_us < _to_us(rule.cooldown)  # below 0: the clock was set back
 

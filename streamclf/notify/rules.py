@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Literal, TypeAlias
 
 from streamclf.core.errors import UsageError
@@ -151,10 +151,6 @@ class Rule:
         """The hours in which it tells; None for all."""
         return None if self.hours is None else Hours.read(self.hours)
 
-    @cached_property
-    def _plain_labels(self) -> frozenset[str]:
-        return frozenset(map(plain_name, self.labels)) - {""}
-
     def is_about(self, source: str, label: str, name: str) -> bool:
         """Whether it is about a sound of a source.
 
@@ -171,6 +167,21 @@ class Rule:
 
     def names(self, label: str, name: str) -> bool:
         """Whether it is about a sound; case and punctuation do not matter."""
-        if not self.labels or label in self.labels or name in self.labels:
-            return True
-        return not {plain_name(label), plain_name(name)}.isdisjoint(self._plain_labels)
+        return not self.labels or any(is_called(said, label, name) for said in self.labels)
+
+
+def is_called(said: str, label: str, name: str) -> bool:
+    """Whether a text names a sound; case and punctuation do not matter.
+
+    Args:
+        said: What somebody wrote.
+        label: The model's identifier of the sound.
+        name: The sound as people read it.
+    """
+    if said in (label, name):
+        return True
+    plain = _plain(said)
+    return bool(plain) and plain in (_plain(label), _plain(name))
+
+
+_plain = lru_cache(10_000)(plain_name)

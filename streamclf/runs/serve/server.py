@@ -18,7 +18,10 @@ from streamclf.core.stats import Counts
 from streamclf.core.text_format import format_count
 from streamclf.model.classifier import Classifier
 from streamclf.model.options import ModelOptions
-from streamclf.notify.notifier import NoRules, Notifier
+from streamclf.notify.cut_events import find_open_events, read_cut_events
+from streamclf.notify.label_check import describe_unheard
+from streamclf.notify.notifier import Notifier
+from streamclf.notify.store_history import StoreHistory
 from streamclf.pipeline.engine import Engine
 from streamclf.runs.background_log import log_in_background
 from streamclf.runs.console import has_terminal, say
@@ -133,7 +136,7 @@ class Server:
         self._store: Store | None = None
         self._notifier: Notifier | None = None
         self._page = page
-        self._publisher = self._make_publisher(plan)
+        self._publisher: MqttPublisher | None = None
         self._paused: set[str] = set()
         self._memories: dict[str, StoreSink] = {}  # by the stream's name, after its end as well
         self._prints = False
@@ -149,19 +152,23 @@ class Server:
             OutputOptions(store=plan.writing.store)
         )
         engines = [self._make_engine(stream) for stream in plan.streams]
+        _warn_of_labels(plan, engines)
         self._notifier = notifier = self._make_notifier()
         ended: list[ServedStream] = []
         with ExitStack() as stack:
             stack.enter_context(log_in_background())
             stack.enter_context(lock_store(plan.writing.store))
             self._check_files(plan.streams)
+            unended = find_open_events(plan.writing.store)
             self._store = Store(plan.writing.store, report=say, live=True)
             stack.callback(self._close_outputs)
             stack.callback(notifier.close)
-            notifier.start()
+            cut = read_cut_events(plan.writing.store, unended)
+            notifier.start(cut)
+            self._publisher = self._make_publisher(plan)
             if self._publisher is not None:
                 stack.callback(self._publisher.close)
-                self._publisher.start()
+                self._publisher.start(cut)
             prepared = self._prepare(engines)
             reload = None if has_terminal() else lambda: self._messages.put("reload")
             interrupts = stack.enter_context(Interrupts(self.stop, reload))
@@ -183,8 +190,8 @@ class Server:
         Raises:
             StreamclfError: It could not begin.
         """
-        for stream in self._plan.streams:
-            self._make_engine(stream)
+        engines = [self._make_engine(stream) for stream in self._plan.streams]
+        _warn_of_labels(self._plan, engines)
         self._make_notifier().close()
         if self._plan.notify.mqtt is not None:
             from streamclf.runs.serve.broker import check_broker
@@ -232,9 +239,11 @@ class Server:
     def describe_health(self) -> dict[str, Any]:
         """Describe how the process and its sources fare, see `ProcessHealth.describe`."""
         described = self._health.describe([stream.health for stream in [*self.streams.values()]])
+        if self._notifier is not None:
+            described |= self._notifier.describe()
         if self._publisher is not None:
-            described["mqtt"] = self._publisher.describe()
-        return described | (self._notifier.describe() if self._notifier is not None else {})
+            described["targets"] = [*described.get("targets", []), self._publisher.describe()]
+        return described
 
     def _describe_start(self) -> str:
         return (
@@ -284,7 +293,9 @@ class Server:
     def _prepare_changes(self, plan: ServePlan) -> list[_Prepared]:
         engines = [self._make_engine(stream, quiet=True) for stream in plan.streams]
         self._check_files(plan.streams)
-        return self._prepare(engines)
+        prepared = self._prepare(engines)
+        _warn_of_labels(plan, engines)
+        return prepared
 
     def _make_engine(
         self, plan: StreamPlan, *, quiet: bool = False
@@ -372,13 +383,13 @@ class Server:
             self._notifier.note_clip(stream.event_id(event.id), folder / path)
 
     def _make_notifier(self) -> Notifier:
-        """Open the targets and read the rules of the plan; sends nothing.
+        """Open the targets of the plan; sends nothing.
 
         Raises:
-            UsageError: They make no sense.
+            UsageError: One cannot be opened.
         """
         store = self._plan.writing.store
-        return Notifier(self._plan.notify, store, make_book=lambda plan: NoRules(), report=say)
+        return Notifier(self._plan.notify, store, StoreHistory(store, say), report=say)
 
     def _make_publisher(self, plan: ServePlan) -> MqttPublisher | None:
         """Make the client of the broker that a plan names; None if it names none."""
@@ -556,6 +567,18 @@ def _describe_change(each: _Prepared, streams: dict[str, ServedStream]) -> str:
     if each.way == "begin":
         return f"{each.plan.name} begins{' anew' if each.plan.name in streams else ''}"
     return f"{each.plan.name} changes"
+
+
+def _warn_of_labels(
+    plan: ServePlan, engines: Iterable[tuple[StreamPlan, Classifier, Engine]]
+) -> None:
+    """Name the sounds that rules are about and that no source reports."""
+    heard = {
+        stream.name: {label: engine.card.display_name(label) for label in engine.reported_labels}
+        for stream, _, engine in engines
+    }
+    for line in describe_unheard(plan.notify.rules, heard):
+        say(line)
 
 
 def _reporter(name: str) -> Callable[[str], None]:
