@@ -118,6 +118,8 @@ class HomeAssistant:
                 assert event["event_type"] in config["event_types"]
                 entity.fired.append(event)
             return
+        if not value.strip():  # nothing for this entity
+            return
         names = {config.get("payload_on"): "on", config.get("payload_off"): "off"}
         entity.state = names.get(value, value) if "payload_on" in config else value
         if not entity.states or entity.states[-1] != entity.state:

@@ -31,7 +31,9 @@ START_US = 1_790_000_000_000_000
 class Box:
     """A publisher, and a kitchen that a test lets hear something."""
 
-    def __init__(self, folder: Path, options: MqttOptions, *sources: SourceFacts) -> None:
+    def __init__(
+        self, folder: Path, options: MqttOptions, *sources: SourceFacts, start: bool = True
+    ) -> None:
         self.sources = list(sources or (KITCHEN,))
         self.words = Words()
         self.asked: list[tuple[object, ...]] = []
@@ -40,7 +42,8 @@ class Box:
         self.publisher.control = self
         self._sinks = {each.name: self.publisher.sink(each.name) for each in self.sources}
         self.hear()
-        self.publisher.start()
+        if start:
+            self.publisher.start()
 
     @property
     def topic(self) -> str:
@@ -195,7 +198,7 @@ def test_what_happened_in_an_outage_arrives_once_and_in_order(broker, tmp_path, 
     listener.until(lambda: len(listener.of("/event")) == 2)
     broker.kill()
     box.words.until("the connection is lost")
-    assert box.publisher.describe()["state"] == "away"
+    assert box.publisher.describe()["state"] == "failing"
     box.bark(2, 3, 4)
     box.begin(5)
     until(lambda: box.publisher.describe()["waiting"] == 7, "they do not wait")
@@ -212,9 +215,11 @@ def test_what_happened_in_an_outage_arrives_once_and_in_order(broker, tmp_path, 
     assert numbers(heard.json_of("/event")) == barks(2, 3, 4, 5)
     assert heard.json_of("/state")[-1]["on"]["dog"] == "OFF"
     until(lambda: not box.publisher.describe()["waiting"], "the last one is not confirmed")
-    assert box.publisher.describe() == {
-        "broker": f"127.0.0.1:{other.port}", "topic": box.topic, "state": "connected",
-        "reason": "", "waiting": 0, "sent": 10, "dropped": 0,
+    described = box.publisher.describe()
+    assert described.pop("last_sent") is not None
+    assert described == {
+        "name": "mqtt", "kind": "mqtt", "where": f"127.0.0.1:{other.port}", "topic": box.topic,
+        "state": "fine", "trouble": "", "waiting": 0, "n_sent": 10, "n_failed": 0, "n_lost": 0,
     }  # fmt: skip
 
 
@@ -264,7 +269,7 @@ def test_the_queue_is_bounded(tmp_path, close, monkeypatch) -> None:
     box.publisher.take_over(at(broker))
     listener.until(lambda: len(listener.of("/event")) == 4)
     assert numbers(listener.json_of("/event")) == barks(2, 3)
-    assert box.publisher.describe()["dropped"] == 4
+    assert box.publisher.describe()["n_lost"] == 4
 
 
 def test_the_last_will_tells_that_the_box_is_gone(broker, tmp_path, close) -> None:
@@ -479,6 +484,23 @@ def test_an_unknown_host_and_an_empty_port_are_explained(tmp_path, close) -> Non
     unknown = MqttOptions("no-such-machine.invalid", 1883)
     box = close(Box(tmp_path, unknown))
     assert "check host" in box.words.until("no machine of this name is known")
+
+
+def test_events_that_a_kill_cut_are_ended_by_the_next_process(broker, tmp_path, close) -> None:
+    listener = close(Subscriber(broker, "streamclf/+/+/event"))
+    box = close(Box(tmp_path, at(broker), start=False))
+    onset_us = START_US
+    cut = [
+        SoundHappened(
+            phase, "dog-7@before", "kitchen", "dog", "Dog", 0.9, onset_us, onset_us,
+            onset_us + 1_000_000 if phase == "end" else None,
+        )
+        for phase in ("begin", "end")
+    ]  # fmt: skip
+    box.publisher.start([*cut, replace(cut[1], source="attic")])
+    box.bark(8)
+    listener.until(lambda: len(listener.of("/event")) == 3)
+    assert numbers(listener.json_of("/event")) == [("end", "dog-7"), *barks(8)]
 
 
 def test_a_label_that_no_source_has_is_told_with_a_guess(broker, tmp_path, close) -> None:

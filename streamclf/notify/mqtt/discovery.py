@@ -161,7 +161,8 @@ class _Entities:
         return self._entity(
             "binary_sensor", f"sound-{key}", name,
             device_class=device_class_of(label, name),
-            value_template=f"{{{{ value_json.on['{key}'] }}}}",
+            # A state from before the label was chosen has nothing of it, which is no mistake.
+            value_template=f"{{{{ value_json.on.get('{key}', '') }}}}",
             payload_on="ON", payload_off="OFF", expire_after=EXPIRE_S,
         )  # fmt: skip
 
@@ -234,7 +235,7 @@ class _Entities:
         return self._entity(
             "number", f"threshold-{key}", f"{name} threshold", heard=False,
             command_topic=self._topics.threshold(self._source.id, key),
-            value_template=f"{{{{ value_json.thresholds['{key}'] }}}}",
+            value_template=f"{{{{ value_json.thresholds.get('{key}') }}}}",
             min=LOWEST_THRESHOLD, max=1.0, step=THRESHOLD_STEP, mode="box", retain=False,
             entity_category="config", icon="mdi:tune-vertical",
         )  # fmt: skip

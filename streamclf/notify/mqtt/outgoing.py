@@ -6,6 +6,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, TypeAlias
 
 Json: TypeAlias = dict[str, Any]
@@ -34,10 +35,12 @@ class Outgoing:
     Attributes:
         n_sent: Messages that the broker has.
         n_dropped: Messages that were dropped because too many waited.
+        sent_at: When the broker confirmed the newest; None before the first.
     """
 
     def __init__(self, report: Callable[[str], None], limit: int = LIMIT) -> None:
         self.n_sent = self.n_dropped = 0
+        self.sent_at: datetime | None = None
         self._report = report
         self._limit = limit
         self._waiting: deque[_Waiting] = deque()
@@ -82,6 +85,7 @@ class Outgoing:
         self._under_way = None
         self._waiting.popleft()
         self.n_sent += 1
+        self.sent_at = datetime.now().astimezone()
         return True
 
     def begin_anew(self) -> None:

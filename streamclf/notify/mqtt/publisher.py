@@ -15,7 +15,7 @@ import socket
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -29,7 +29,7 @@ from streamclf.notify.mqtt.link import Link
 from streamclf.notify.mqtt.options import MqttOptions
 from streamclf.notify.mqtt.outgoing import LIMIT, Outgoing
 from streamclf.notify.mqtt.sink import MqttSink
-from streamclf.notify.mqtt.told import ToldSource, differs, differs_at_once
+from streamclf.notify.mqtt.told import ToldSource, describe_sound, differs, differs_at_once
 from streamclf.notify.mqtt.told_sources import ToldSources
 from streamclf.notify.mqtt.topics import OFFLINE, ONLINE, Topics
 from streamclf.sources.backoff import BackOff
@@ -95,6 +95,7 @@ class MqttPublisher:
         self._sources = ToldSources(file, report, count_today)
         self._outgoing = Outgoing(report)
         self._topics = Topics.of(options, self._sources.box)
+        self._cut: list[SoundHappened] = []
         self._link: Link | None = None
         self._facts_due = 0.0
         self._away_at = now()
@@ -111,8 +112,14 @@ class MqttPublisher:
             self._sinks[name] = sink
         return sink
 
-    def start(self) -> None:
-        """Begin to connect; it does not wait."""
+    def start(self, cut: Iterable[SoundHappened] = ()) -> None:
+        """Begin to connect; it does not wait.
+
+        Args:
+            cut: Begins and ends of events that were cut with the process before: their begins were
+                told, and nobody has told their ends.
+        """
+        self._cut = [happened for happened in cut if happened.phase == "end"]
         self._thread.start()
 
     def take_over(self, options: MqttOptions) -> None:
@@ -132,15 +139,20 @@ class MqttPublisher:
             self._woken.close()
 
     def describe(self) -> Json:
-        """Describe how it fares, in plain values; any thread may ask."""
+        """Describe how it fares, as any target does; any thread may ask."""
+        sent_at = self._outgoing.sent_at
         return {
-            "broker": self._options.address,
+            "name": "mqtt",
+            "kind": "mqtt",
+            "where": self._options.address,
             "topic": self._topics.root,
-            "state": self._state,
-            "reason": self._reason,
+            "state": "failing" if self._state == "away" else "fine",
+            "trouble": self._reason,
             "waiting": len(self._outgoing) + len(self._inbox),
-            "sent": self._outgoing.n_sent,
-            "dropped": self._outgoing.n_dropped + self._n_unheard,
+            "n_sent": self._outgoing.n_sent,
+            "n_failed": 0,
+            "n_lost": self._outgoing.n_dropped + self._n_unheard,
+            "last_sent": sent_at and sent_at.isoformat(timespec="seconds"),
         }
 
     def _put(self, happened: SoundHappened) -> None:
@@ -166,6 +178,8 @@ class MqttPublisher:
                 self._tell(options)
                 back_off.reset()
                 continue
+            except UsageError as error:  # a secret may come later than the process
+                self._note_away(f"[mqtt] {error}")
             except StreamclfError as error:
                 self._note_away(str(error))
             except Exception as error:  # what fails here must not end the telling
@@ -261,6 +275,12 @@ class MqttPublisher:
             sinks = dict(self._sinks)
         if self._sources.look(self.describe_sources(), sinks, options, now):
             self._must_announce = True
+        if self._sources.by_id and self._cut:
+            cut, self._cut = self._cut, []
+            for happened in cut:
+                if (told := self._sources.find(happened.source)) is not None:
+                    topic = self._topics.event(told.announced.id)
+                    self._outgoing.add(topic, describe_sound(happened), happened.known_us)
 
     def _take(self, link: Link | None) -> None:
         """Apply what the streams have put in, one after another."""
@@ -269,22 +289,16 @@ class MqttPublisher:
                 if not self._inbox:
                     return
                 happened = self._inbox.popleft()
-            try:
-                applied = self._sources.apply(happened)
-            except KeyError:  # a source that is new since the last look
+            told = self._sources.find(happened.source)
+            if told is None or not told.available:  # it is heard, and the last look was too early
                 self._facts_due = 0.0
                 self._look(self._options)
-                try:
-                    applied = self._sources.apply(happened)
-                except KeyError:
-                    self._n_unheard += 1
-                    continue
-            if applied is None:
+                told = self._sources.find(happened.source)
+            if told is None:
+                self._n_unheard += 1
                 continue
-            told, message = applied
-            if not told.available:  # it is heard, as something was heard there
-                self._facts_due = 0.0
-                self._look(self._options)
+            if (message := told.apply(happened)) is None:
+                continue
             self._outgoing.add(self._topics.event(told.announced.id), message, happened.known_us)
             if link is not None and told.announced.id in self._published:
                 self._publish_state(link, told)  # at once: a short sound begins and ends

@@ -66,7 +66,7 @@ class ToldSource:
                 return None
         else:
             return None
-        told = _describe(happened)
+        told = describe_sound(happened)
         self._last = {key: told[key] for key in told if key not in ("event_type", "phase", "id")}
         self._last["label"] = happened.label
         return told
@@ -120,7 +120,8 @@ def differs(state: Json, before: Json) -> bool:
     return bool(abs(state["lost_s"] - before["lost_s"]) >= LOST_STEP_S)
 
 
-def _describe(happened: SoundHappened) -> Json:
+def describe_sound(happened: SoundHappened) -> Json:
+    """Describe a begin or an end, as it goes to the topic of events."""
     told = {
         "event_type": happened.label,
         "phase": happened.phase,

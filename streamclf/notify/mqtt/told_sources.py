@@ -7,7 +7,6 @@ from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
-from streamclf.notify.happenings import SoundHappened
 from streamclf.notify.mqtt.choose import choose, find_unknown
 from streamclf.notify.mqtt.discovery import AnnouncedSource, Json, platforms
 from streamclf.notify.mqtt.facts import SourceFacts
@@ -95,15 +94,10 @@ class ToldSources:
         self._warn_of_labels(options)
         return bool(left) or any(changed)
 
-    def apply(self, happened: SoundHappened) -> tuple[ToldSource, Json] | None:
-        """Note a begin or an end; returns its source and the message, or None if there is none.
-
-        Raises:
-            KeyError: The source is not known yet.
-        """
-        told = self.by_id[self._ids[happened.source]]
-        message = told.apply(happened)
-        return None if message is None else (told, message)
+    def find(self, name: str) -> ToldSource | None:
+        """Find a source by its name; None if it is not known yet."""
+        id = self._ids.get(name)
+        return None if id is None else self.by_id[id]
 
     def note_announced(self, device: Json) -> None:
         """Remember what was announced, so that it can be taken away one day."""

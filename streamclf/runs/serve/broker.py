@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 
 from streamclf.core.card import Threshold, Thresholds
+from streamclf.core.errors import UsageError
 from streamclf.core.redaction import mask_url
 from streamclf.core.settings import Settings
 from streamclf.core.unknown import SILENCE_LABEL, UNKNOWN_LABEL
@@ -59,10 +60,13 @@ def check_broker(options: MqttOptions) -> None:
     """Check all that can be told without the broker: files of certificates and the password.
 
     Raises:
-        UsageError: A file cannot be used. The message begins with its key.
+        UsageError: A file cannot be used.
     """
-    make_tls(options)
-    options.read_password()
+    try:
+        make_tls(options)
+        options.read_password()
+    except UsageError as error:
+        raise UsageError(f"[mqtt] {error}") from error
 
 
 def describe_source(stream: ServedStream) -> SourceFacts:
