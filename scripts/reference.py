@@ -261,14 +261,14 @@ def _notify_tables() -> Iterator[str]:
     kinds: list[tuple[str, str, type[Any]]] = [
         (
             "Rules",
-            "A table `[[rules]]` for each rule: what is told, and to whom. [Write "
-            "rules](../how-to/rules.md) has examples, and says what exactly counts.",
+            "A table `[[rules]]` for each rule: what is told, and to whom. [Be "
+            "told](../how-to/telling.md) has examples, and says what exactly counts.",
             Rule,
         ),
         (
             "Targets",
-            "A table `[[targets]]` for each target of messages. [Be told](../how-to/telling.md) "
-            "has examples.",
+            "A table `[[targets]]` for each target of messages. [Set up who is "
+            "told](../how-to/targets.md) has examples.",
             TargetOptions,
         ),
         ("MQTT", "One table `[mqtt]`: the broker, and what is told there.", MqttOptions),
@@ -382,7 +382,8 @@ def messages() -> str:
         NOTE,
         "",
         "A rule's message, as a webhook gets it in the body of a request, and a command on its "
-        "standard input, in one line. [Be told](../how-to/telling.md) says how they are set up. "
+        "standard input, in one line. [Set up who is told](../how-to/targets.md) says how they "
+        "come there. "
         f"`schema` is the version of this form, {json_records.SCHEMA}; it grows when a field goes "
         "or means something else. [Its JSON Schema](schema/message.json) describes it as well.",
         *_describe_fields(MessageRecord, example),

@@ -323,7 +323,7 @@ def test_the_version_stands_in_one_place():
 
 
 @pytest.mark.skipif(os.name == "nt", reason="a recipe for sh")
-@pytest.mark.parametrize("name", ["README.md", "docs/how-to/alarms.md", "docs/tutorials/box.md"])
+@pytest.mark.parametrize("name", ["README.md", "docs/how-to/telling.md", "docs/tutorials/box.md"])
 def test_the_alarm_of_a_page_rings_while_it_sounds(name, tmp_path):
     """The recipe as it stands there, on the example recording in place of the microphone."""
     (recipe,) = (code for code in blocks(ROOT / name, "") if "notify-send" in code)
