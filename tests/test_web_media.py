@@ -13,9 +13,9 @@ import toys
 from pages import Browser, make_context
 from stores import Heard, Run, make_store
 
+from streamclf.pipeline.spectrogram_png import MAX_SAMPLES, draw_clip, encode_png
 from streamclf.store.database import connect
 from streamclf.web.server import WebServer
-from streamclf.web.spectrogram_png import MAX_SAMPLES, draw_clip, encode_png
 
 BEGUN = datetime(2026, 11, 21, 10, 0, tzinfo=UTC)
 LENGTH_S = 2.0
@@ -71,6 +71,12 @@ def test_a_clip_is_played_whole_and_in_parts(browser, folder):
     assert browser.ask("/media/clips/1", Range=f"bytes={len(known)}-").status == 416
     again = browser.ask("/media/clips/1", If_None_Match=whole.headers["ETag"])
     assert (again.status, again.body) == (304, b"")
+
+
+@pytest.mark.parametrize("header", ["If-Modified-Since", "If-Unmodified-Since", "If-Range"])
+def test_a_date_that_is_none_is_answered(browser, header):
+    date = {header: "Thu, 99 Nov 99999999999999 99:99:99 GMT"}
+    assert browser.ask("/media/clips/1", Range="bytes=0-9", **date).status == 400
 
 
 def test_a_picture_shows_where_the_sound_is(browser):

@@ -5,9 +5,10 @@ import http.client
 import json
 import socket
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 
 import pytest
+from aiohttp import web
 from live_runs import PATIENCE_S
 from pages import PASSWORD, Browser, make_context
 from serving import Heard
@@ -83,11 +84,14 @@ def post(server, kind, body, *more):
         (";" * 8000, b"csrf=x"),
     ],
 )  # fmt: skip
-def test_a_broken_form_is_a_form_without_token_and_no_line_in_the_log(serve, log, kind, body):
-    server = serve()
-    begun = time.process_time()
-    assert post(server, kind, body).startswith(b"HTTP/1.1 403 ")
-    assert time.process_time() - begun < 1.0  # a type of 8 kB took longer than that
+def test_a_broken_form_is_a_form_without_token_and_no_line_in_the_log(
+    serve, log, monkeypatch, kind, body
+):
+    def read_for_a_second(self):
+        raise AssertionError("aiohttp takes a second for a type of 8 kB")
+
+    monkeypatch.setattr(web.Request, "content_type", property(read_for_a_second))
+    assert post(serve(), kind, body).startswith(b"HTTP/1.1 403 ")
     assert not log.told
 
 
@@ -137,13 +141,14 @@ def test_bodies_that_do_not_come_take_nobodys_place(serve):
     server = serve(connections)
     head = (
         f"POST /login HTTP/1.1\r\nHost: 127.0.0.1:{server.port}\r\nContent-Type: {FORM}\r\n"
-        "Content-Length: 9000\r\n\r\n"
+        "Content-Length: 9000\r\nExpect: 100-continue\r\n\r\n"
     ).encode()
     slow = []
     try:
         for _ in range(40):
             slow.append(socket.create_connection(("127.0.0.1", server.port), PATIENCE_S))
-            slow[-1].sendall(head + b"csrf=")
+            slow[-1].sendall(head)
+            assert slow[-1].recv(12) == b"HTTP/1.1 100"  # the body is waited for
         for _ in range(20):
             assert Browser(server).ask("/login").status == 200
         assert len(connections) <= 20
@@ -171,20 +176,21 @@ def test_a_body_that_comes_slowly_is_taken_all_the_same(serve):
     connection.close()
 
 
+def test_requests_whose_answers_nobody_fetches_are_not_taken_without_end(serve):
+    """Each would be some kilobytes of memory. aiohttp sees to that from version 3.14.1 on."""
+    server, most = serve(), 30_000_000
+    request = f"GET /static/style.css HTTP/1.1\r\nHost: 127.0.0.1:{server.port}\r\n\r\n".encode()
+    sent = 0
+    with socket.create_connection(("127.0.0.1", server.port), PATIENCE_S) as raw:
+        raw.settimeout(1.0)
+        with suppress(TimeoutError):
+            while sent < most:
+                sent += raw.send(request * 1000)
+    assert sent < most
+    assert Browser(server).ask("/login").status == 200
+
+
 # Headers and paths.
-
-
-@pytest.mark.parametrize("header", ["If-Modified-Since", "If-Unmodified-Since", "If-Range"])
-@pytest.mark.parametrize("day", ["99999999999999", "0000", "2026"])
-def test_dates_that_are_none_are_answered(serve, log, header, day):
-    server = serve()
-    answer = send(
-        server,
-        f"GET /static/style.css HTTP/1.1\r\nHost: 127.0.0.1:{server.port}\r\nConnection: close\r\n"
-        f"Range: bytes=0-9\r\n{header}: Thu, 99 Nov {day} 99:99:99 GMT\r\n\r\n".encode(),
-    )
-    assert answer[9:12] in (b"200", b"206", b"400", b"412")
-    assert not log.told
 
 
 @pytest.mark.parametrize("path", ["/static/" + "x" * 300, "/static" + "/x" * 3000])

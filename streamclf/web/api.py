@@ -25,7 +25,7 @@ from streamclf.store.said_labels import find_said_label
 from streamclf.web import records
 from streamclf.web.asking import ask, change, place_now, understands
 from streamclf.web.context import WebContext
-from streamclf.web.filters import Filters, read_day, read_whole
+from streamclf.web.filters import MOST_CHOSEN, Filters, read_day, read_whole
 from streamclf.web.openapi import Operation, Parameter
 from streamclf.web.words import LabelNames
 
@@ -33,13 +33,25 @@ N_EVENTS, MOST_EVENTS = 50, 500
 """Events of an answer: usually, and at most."""
 MOST_DAYS = 366
 """Most days of one answer."""
+MEDIA = "media/clips"
+"""Address of the clips' files, below the root of the pages."""
 _Body = TypeVar("_Body")
 
 _DAY = {"type": "string", "format": "date"}
 _POSITION = {"type": "string"}
 _FILTERS = (
-    Parameter("label", "Events of this label alone.", {"type": "string"}, repeated=True),
-    Parameter("source", "Events of this source alone.", {"type": "string"}, repeated=True),
+    Parameter(
+        "label",
+        f"Events of this label alone; at most {MOST_CHOSEN}.",
+        {"type": "string"},
+        repeated=True,
+    ),
+    Parameter(
+        "source",
+        f"Events of this source alone; at most {MOST_CHOSEN}.",
+        {"type": "string"},
+        repeated=True,
+    ),
     Parameter("date", "Events of this day, by the place's own clock.", _DAY),
     Parameter("from", "Events from this day on.", _DAY),
     Parameter("to", "Events up to this day, all of it.", _DAY),
@@ -170,10 +182,6 @@ def record_clip(clip: StoredClip) -> records.ClipRecord:
         url=f"{MEDIA}/{clip.row}" if clip.is_there else UNSET,
         gone=UNSET if clip.is_there else clip.gone_why or "deleted",
     )
-
-
-MEDIA = "media/clips"
-"""Address of the clips' files, below the root of the pages."""
 
 
 def record_event(entry: Entry, names: LabelNames) -> records.EventRecord:

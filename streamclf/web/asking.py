@@ -81,11 +81,10 @@ async def ask(request: web.Request, question: Callable[[sqlite3.Connection], Ans
         ConnectionError: Who asked has gone.
         web.HTTPServiceUnavailable: It takes too long.
     """
-    places = request.config_dict[PLACES]
     deadline_s = math.inf
 
     def is_over() -> bool:
-        return places.closing or time.monotonic() > deadline_s or _has_gone(request)
+        return time.monotonic() > deadline_s or _has_gone(request)
 
     def read(connection: sqlite3.Connection) -> Answer:
         nonlocal deadline_s
@@ -94,7 +93,7 @@ async def ask(request: web.Request, question: Callable[[sqlite3.Connection], Ans
         return question(connection)
 
     try:
-        return await places.run(
+        return await request.config_dict[PLACES].run(
             request[VIEWER].address, lambda: _run(request, read, connect_to_read)
         )
     except StoreError as error:

@@ -32,14 +32,9 @@ class _Own:
 
 
 class Places:
-    """Places of an application.
-
-    Attributes:
-        closing: Whether the application ends, and with it every question.
-    """
+    """Places of an application."""
 
     def __init__(self) -> None:
-        self.closing = False
         self._threads = ThreadPoolExecutor(AT_ONCE, "streamclf-page-store")
         self._all = asyncio.Semaphore(AT_ONCE)
         self._own: dict[str, _Own] = {}
@@ -58,8 +53,7 @@ class Places:
             return await asyncio.get_running_loop().run_in_executor(self._threads, question)
 
     async def close(self, app: web.Application | None = None) -> None:
-        """End all questions."""
-        self.closing = True
+        """Begin no further question; those that go on end with the connection of who asked."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     @asynccontextmanager

@@ -56,7 +56,6 @@ _OPEN = (*OPEN_PATHS, "")  # the base path alone only leads to the first page
 TOKEN_HEADER = "X-CSRF-Token"  # noqa: S105 - the header's name
 _SAFE = ("GET", "HEAD", "OPTIONS")
 _SHOWN = 100
-_LONGEST_PATH = 200
 _LONGEST_REASON = 500
 _Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -110,7 +109,7 @@ class Gate:
             except ConnectionError:  # who asked has gone
                 raise
             except Exception as error:  # any error: a page must not end the others
-                path, reason = request.path[:_LONGEST_PATH], str(error)[:_LONGEST_REASON]
+                path, reason = request.path[:_SHOWN], str(error)[:_LONGEST_REASON]
                 say(f"error: the page: {path}: {type(error).__name__}: {reason}")
                 return refuse(request, 500, "This is a mistake in streamclf: the log tells more.")
 
@@ -183,7 +182,7 @@ class Gate:
             return refuse(request, 403, "Another page asks for this, and only this one may.")
         known = self.sessions.read(request.cookies.get(self._cookie), keys)
         session = request[SESSION] = known or self.sessions.begin("guest")
-        _check_headers(request)
+        _check_dates(request)
         check_body(request, is_known=session.is_owner or keys.password is None)
         request[TOKEN] = token_of(session, keys)
         request[MAY_LOG_OUT] = session.is_owner and keys.password is not None
@@ -292,14 +291,12 @@ def _is_from_elsewhere(request: web.Request, viewer: Viewer) -> bool:
     return site not in ("same-origin", "none") and not led
 
 
-def _check_headers(request: web.Request) -> None:
-    """Refuse what aiohttp would only stumble over in the middle of its answer.
+def _check_dates(request: web.Request) -> None:
+    """Refuse dates that aiohttp would only stumble over in the middle of its answer.
 
     Raises:
-        web.HTTPError: The path is longer than any that leads somewhere, or a date is none.
+        web.HTTPBadRequest: A date is none.
     """
-    if len(own_path(request) or "") > _LONGEST_PATH:  # which a file system may not even look up
-        raise web.HTTPNotFound
     try:
         _ = request.if_modified_since, request.if_unmodified_since, request.if_range
     except (ValueError, OverflowError) as error:

@@ -261,7 +261,10 @@ def describe_state(source: RemoteSource) -> str:
             return ""
         unit = "dB" if calibration_db is None else "dB SPL"
         return f"{level + (calibration_db or 0.0):.0f} {unit}"
-    words = {"waiting": "waiting", "late": "LATE", "lost": "NO AUDIO", "failed": "FAILED"}
+    words = {
+        "waiting": "waiting", "paused": "paused", "late": "LATE", "lost": "NO AUDIO",
+        "failed": "FAILED",
+    }  # fmt: skip
     return words.get(source.state, source.state.upper())
 
 

@@ -238,7 +238,7 @@ async def act(request: web.Request) -> web.StreamResponse:
         done = await change(
             request, lambda store, now_us: act_on(store, word, numbers, label, now_us)
         )
-    return redirect(request, f"{_way_back(texts, done)}")
+    return redirect(request, _way_back(texts, done))
 
 
 def act_on(
