@@ -24,11 +24,11 @@ from test_dashboard_sound import Shop
 from test_web_runs import free_port
 
 from streamclf.core.errors import SinkError, UsageError
-from streamclf.dashboard.attached.app import AttachedDashboard, describe_health
+from streamclf.dashboard.attached.app import AttachedDashboard, describe_health, describe_state
 from streamclf.dashboard.attached.client import PageClient, PageError, PasswordError, Stop
 from streamclf.dashboard.attached.days import RemoteDays
 from streamclf.dashboard.attached.server_sent import ServerSent, read_events
-from streamclf.dashboard.attached.state import RemoteState
+from streamclf.dashboard.attached.state import RemoteSource, RemoteState
 from streamclf.dashboard.history import Entry
 from streamclf.dashboard.past.days import PastDays
 from streamclf.dashboard.widgets.current_labels import CurrentLabels
@@ -423,3 +423,17 @@ def test_a_page_that_is_not_understood_is_a_line(serve, history, monkeypatch):
     for question in (lambda far: far.day(None), lambda far: far.events(date.today(), None, None)):
         with pytest.raises(PageError, match="is serve of another version"):
             question(RemoteDays(client))
+
+
+@pytest.mark.parametrize(
+    ("frame", "said"),
+    [
+        ({"state": "heard", "level": -20.4, "calibration_db": 94.0}, "74 dB SPL"),
+        ({"state": "heard", "level": -20.4, "calibration_db": None}, "-20 dB"),
+        ({"state": "heard", "level": -20.4}, "-20 dB"),  # a page of an earlier version
+        ({"state": "heard", "level": None, "calibration_db": 94.0}, ""),
+        ({"state": "lost", "level": None, "calibration_db": 94.0}, "NO AUDIO"),
+    ],
+)
+def test_a_calibrated_source_tells_sound_pressure(frame, said):
+    assert describe_state(RemoteSource("yard", frame)) == said

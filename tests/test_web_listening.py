@@ -437,6 +437,27 @@ def test_a_listener_who_does_not_read_is_let_go_and_holds_up_nobody(serve, monke
         feeding.join()
 
 
+@pytest.mark.parametrize("how", ["leave", "privacy"])
+def test_what_is_encoded_while_all_is_forgotten_is_forgotten_too(ears, monkeypatch, how):
+    """Nobody waits for the encoder meanwhile."""
+    encode = Mp3Encoder.encode
+
+    def slowly(self, waveform):
+        if how == "leave":
+            ears.sound.leave()
+            ears.sound.enter()  # somebody else
+        ears.private = how == "privacy"
+        return encode(self, waveform)
+
+    ears.sound.enter()
+    ears.sound.make()
+    ears.hear(toys.tone(1000, 1.0, ears.rate), n_samples=ears.rate)
+    monkeypatch.setattr(Mp3Encoder, "encode", slowly)
+    n_before = ears.sound._n_frames
+    ears.sound.make()
+    assert ears.sound._n_frames == n_before
+
+
 def test_a_listener_far_behind_is_told_so(ears):
     ears.sound.enter()
     place = ears.sound.place()

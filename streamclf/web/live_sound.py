@@ -93,12 +93,17 @@ class LiveSound:
                 if not self._n_listeners:
                     return
                 items, self._waiting, self._waiting_s = self._waiting, deque(), 0.0
-            if self._encoding is None:
-                self._encoding = _Encoding(self._now)
-            frames = self._encoding.go_on(items)
+                encoding = self._encoding
+            if encoding is None:
+                encoding = _Encoding(self._now)
+                with self._lock:
+                    self._encoding = encoding if self._n_listeners else None
+            frames = encoding.go_on(items)
             with self._lock:
-                self._frames.extend(frames)
-                self._n_frames += len(frames)
+                # All may have been forgotten meanwhile, which waits for no encoder.
+                if self._encoding is encoding and self._may_be_heard():
+                    self._frames.extend(frames)
+                    self._n_frames += len(frames)
 
     def place(self) -> int:
         """Number of the frame with which a listener begins who comes now."""
@@ -114,7 +119,7 @@ class LiveSound:
             return list(islice(self._frames, len(self._frames) - n_wanted, None))
 
     def _forget(self) -> None:
-        with self._making, self._lock:
+        with self._lock:
             self._waiting, self._waiting_s = deque(), 0.0
             self._frames.clear()
             self._encoding = None

@@ -223,7 +223,7 @@ class AttachedDashboard(TerminalApp):
 
     def _describe_sources(self) -> list[str]:
         return [
-            f"{'▸' if name == self.selected else ''}{name} {_describe_state(source)}".strip()
+            f"{'▸' if name == self.selected else ''}{name} {describe_state(source)}".strip()
             for name, source in self.state.sources.items()
         ]
 
@@ -253,7 +253,8 @@ class AttachedDashboard(TerminalApp):
         self.draw()
 
 
-def _describe_state(source: RemoteSource) -> str:
+def describe_state(source: RemoteSource) -> str:
+    """Describe how a source fares: its level, or what is wrong with it."""
     level, calibration_db = source.frame.get("level"), source.frame.get("calibration_db")
     if source.state == "heard":
         if level is None:
