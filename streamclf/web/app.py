@@ -7,7 +7,7 @@ from pathlib import Path
 
 from aiohttp import web
 
-from streamclf.web import api, live, media
+from streamclf.web import api, live, media, metrics
 from streamclf.web.connections import Connections
 from streamclf.web.context import CONTEXT, WebContext
 from streamclf.web.pages import day, events, health, login, now, sounds
@@ -23,6 +23,7 @@ _PAGES: tuple[Callable[[web.Application, WebContext], None], ...] = (
     events.add_routes,
     sounds.add_routes,
     health.add_routes,
+    metrics.add_routes,
 )
 """What adds the pages."""
 

@@ -137,6 +137,11 @@ class LiveHub:
         """The kept columns of all sources, for a viewer who comes anew."""
         return {source.name: source.picture() for source in self._listed()}
 
+    def levels(self) -> dict[str, float]:
+        """Level in dBFS of each source that is heard at this moment."""
+        levels = {source.name: source.level_db() for source in self._listed()}
+        return {name: level for name, level in levels.items() if level is not None}
+
     def _listed(self) -> list[LiveSource]:
         with self._lock:
             return list(self._sources.values())
