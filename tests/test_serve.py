@@ -133,6 +133,23 @@ def test_a_source_that_fails_comes_back_and_disturbs_no_other(serve, plan_of, st
     assert rows(store, "SELECT cause FROM gaps") == ([("source lost",)] if missing else [])
 
 
+def test_a_source_that_is_never_there_is_a_gap_from_start_to_end(serve, plan_of, store):
+    serving = serve(plan_of(gate={}, yard={}))
+    (yard,) = settled(serving, "yard")
+    for attempt in range(2):
+        serving.source("gate", attempt).fail(StreamError("no such camera"))
+    yard.feed(toys.silence(2))
+    yard.drain()
+    serving.server.stop()
+    serving.join()
+    ((first, elapsed, heard, missing),) = runs_of(store)["gate"]
+    assert (first, heard) == (0, 0)
+    assert elapsed == missing > 0
+    ((cause, begun_us),) = rows(store, "SELECT cause, begun_us FROM gaps")
+    assert cause == "source lost"
+    assert begun_us is not None
+
+
 def test_a_mistake_in_one_stream_ends_no_other_and_loses_no_audio(
     serve, plan_of, store, monkeypatch
 ):
