@@ -62,6 +62,10 @@ OTHER_PROGRAMS = {
     "--check",  # scripts/reference.py
     "--strict",  # zensical
     "--group",  # pip
+    "--device",  # docker
+    "--rm",
+    "--user",
+    "--volume",
     "--editable",
     "--dist",  # pytest
     "--snapshot-update",  # pytest
