@@ -133,8 +133,12 @@ def check(streamclf, settings, tmp_path, **changes):
     assert (result.code, result.err.count("\n")) == (0, 1), result.err
 
 
-def test_the_settings_of_the_image_are_right(streamclf, tmp_path):
-    check(streamclf, ROOT / "container" / "streamclf.toml", tmp_path)
+@pytest.mark.parametrize("name", ["streamclf.toml", "compose.toml"])
+def test_the_settings_of_containers_are_right(streamclf, tmp_path, name):
+    (tmp_path / "password").write_text("for the broker\n")
+    secret = str(tmp_path / "password")
+    changes = {"/run/secrets/mqtt_password": secret} if name == "compose.toml" else {}
+    check(streamclf, ROOT / "container" / name, tmp_path, **changes)
 
 
 def test_compose_mounts_what_its_settings_name(steps):

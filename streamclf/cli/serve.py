@@ -11,6 +11,7 @@ import typer
 
 from streamclf.cli import config as cli_config
 from streamclf.cli.config_file import ConfigFile, user_config
+from streamclf.cli.notify_tables import read_notify_tables
 from streamclf.cli.page import (
     Told,
     check_page,
@@ -19,7 +20,8 @@ from streamclf.cli.page import (
     open_page,
     set_page_password,
 )
-from streamclf.cli.source_tables import SourceTable, read_source_tables
+from streamclf.cli.source_tables import read_source_tables
+from streamclf.cli.tables import Table
 from streamclf.core.errors import OK, StreamclfError, UsageError
 from streamclf.core.settings import Settings
 from streamclf.core.thresholds import ThresholdOptions
@@ -152,10 +154,10 @@ def _read_plan(context: typer.Context, options: Groups) -> ServePlan:
         _refuse_single_source(options)
         streams = [_read_table(context, file, table) for table in tables]
     writing = WritingOptions.of(streams, default_store)
-    return ServePlan(tuple(streams), writing)
+    return ServePlan(tuple(streams), writing, notify=read_notify_tables(file))
 
 
-def _read_table(context: typer.Context, file: ConfigFile, table: SourceTable) -> StreamPlan:
+def _read_table(context: typer.Context, file: ConfigFile, table: Table) -> StreamPlan:
     with cli_config.context_of_table(context, file, table) as inner:
         place = partial(_place_in_table, inner, table)
         try:
@@ -164,7 +166,7 @@ def _read_table(context: typer.Context, file: ConfigFile, table: SourceTable) ->
             raise UsageError(place(str(error))) from error
 
 
-def _place_in_table(context: typer.Context, table: SourceTable, message: str) -> str:
+def _place_in_table(context: typer.Context, table: Table, message: str) -> str:
     """Put the place of an option, or else of the table, in front of an error."""
     placed = cli_config.with_origin(context, message)
     file = cli_config.file_of(context)

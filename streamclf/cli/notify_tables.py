@@ -1,0 +1,73 @@
+"""Tables ``[[rules]]``, ``[[targets]]`` and ``[mqtt]`` in `streamclf.toml`: who is told what."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypeVar
+
+from streamclf.cli.config_file import NOTIFY_TABLES, ConfigFile, nearest
+from streamclf.cli.tables import Table, read_options, read_tables
+from streamclf.core.errors import UsageError
+from streamclf.notify.mqtt.options import MqttOptions
+from streamclf.notify.options import NotifyPlan
+from streamclf.notify.rules import Rule
+from streamclf.notify.targets.options import TargetOptions
+
+RULES, TARGETS, MQTT = NOTIFY_TABLES
+LISTING = "docs/reference/configuration.md"
+"""What lists their keys."""
+
+T = TypeVar("T", Rule, TargetOptions)
+
+
+def read_notify_tables(file: ConfigFile | None) -> NotifyPlan:
+    """Read who is told what.
+
+    Args:
+        file: The settings file; None for none, which tells nobody.
+
+    Raises:
+        UsageError: A table makes no sense, or a rule names a target that there is not. Names file
+            and line.
+    """
+    if file is None:
+        return NotifyPlan()
+    targets = _read_named(TargetOptions, read_tables(file, TARGETS))
+    tables = read_tables(file, RULES)
+    rules = _read_named(Rule, tables)
+    names = [target.name for target in targets]
+    for table, rule in zip(tables, rules, strict=True):
+        _check_targets(table, rule, names)
+    brokers = read_tables(file, MQTT, several=False)
+    mqtt = read_options(MqttOptions, brokers[0], LISTING) if brokers else None
+    return NotifyPlan(tuple(rules), tuple(targets), mqtt)
+
+
+def _read_named(kind: type[T], tables: Sequence[Table]) -> list[T]:
+    """Read tables of one kind, each with a name of its own.
+
+    Raises:
+        UsageError: A table makes no sense, or two have one name.
+    """
+    found: list[T] = []
+    lines: dict[str, int] = {}
+    for table in tables:
+        options = read_options(kind, table, LISTING)
+        if options.name in lines:
+            raise UsageError(
+                f"{table.place('name')}: name {options.name}: the table in line "
+                f"{lines[options.name]} has this name: give each one of its own"
+            )
+        lines[options.name] = table.line
+        found.append(options)
+    return found
+
+
+def _check_targets(table: Table, rule: Rule, names: list[str]) -> None:
+    """Refuse a rule that names a target that there is not."""
+    for name in rule.to:
+        if name not in names:
+            there = f"there are {', '.join(names)}" if names else "there are no [[targets]]"
+            raise UsageError(
+                f"{table.place('to')}: to {name}: is no target{nearest(name, names)}: {there}"
+            )
