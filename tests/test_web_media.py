@@ -15,7 +15,7 @@ from stores import Heard, Run, make_store
 
 from streamclf.store.database import connect
 from streamclf.web.server import WebServer
-from streamclf.web.spectrogram_png import encode_png
+from streamclf.pipeline.spectrogram_png import encode_png
 
 BEGUN = datetime(2026, 11, 21, 10, 0, tzinfo=UTC)
 LENGTH_S = 2.0

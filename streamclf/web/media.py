@@ -11,10 +11,10 @@ from pathlib import Path
 from aiohttp import web
 
 from streamclf.core.errors import RecordingError
+from streamclf.pipeline.spectrogram_png import DARK, LIGHT, draw_clip
 from streamclf.store.clips import find_clip_file
 from streamclf.web.asking import ask
 from streamclf.web.context import WebContext
-from streamclf.web.spectrogram_png import DARK, LIGHT, draw_clip
 
 FLAC = "audio/flac"
 _KEPT_PICTURES = 200
