@@ -183,7 +183,7 @@ DOCUMENTED = {
 def assembled(tmp_path_factory):
     folder = tmp_path_factory.mktemp("addon") / "streamclf"
     run = subprocess.run(
-        [sys.executable, ROOT / "scripts" / "homeassistant.py", folder],
+        [sys.executable, ROOT / "scripts" / "addon.py", folder],
         capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert str(folder) in run.stdout

@@ -1,6 +1,6 @@
 """Put the add-on of Home Assistant together: a folder that the Supervisor builds by itself.
 
-    python scripts/homeassistant.py [FOLDER]
+    python scripts/addon.py [FOLDER]
 
 FOLDER is build/homeassistant/streamclf by default. Copy it to the share "addons" of a Home
 Assistant. Its Dockerfile is this project's own with homeassistant/Dockerfile.end behind it.
