@@ -139,6 +139,7 @@ def test_errors_name_file_and_line(read, tmp_path, text, said):
         ("5m", 300.0),
         ("2h", 7200.0),
         ("1d", 86400.0),
+        ("1h30m", 5400.0),
         (90, 90.0),
         (1.5, 1.5),
         (0, 0.0),

@@ -374,6 +374,31 @@ def test_troubles_are_told_first(serve, fare):
         assert part in text, part
 
 
+def test_targets_of_messages_have_a_line_of_their_own(serve, fare):
+    hook = {
+        "name": "hook", "kind": "webhook", "where": "https://h/***", "state": "fine",
+        "trouble": "", "waiting": 0, "n_sent": 1234, "n_failed": 0, "n_lost": 0,
+        "last_sent": "2026-11-21T10:00:00+01:00",
+    }  # fmt: skip
+    phone = {
+        **hook, "name": "phone", "kind": "apprise", "where": "ntfy", "state": "failing",
+        "trouble": "no answer within 30 s", "waiting": 2, "n_failed": 3, "n_lost": 4, "n_sent": 0,
+        "last_sent": None,
+    }  # fmt: skip
+    fare["targets"], fare["rules"] = [hook, phone], {"n_rules": 1, "n_told": 9, "n_lost": 7}
+    text = " ".join(run(get(serve(), "/health")).split())
+    for part in (
+        "Messages to hook", "https://h/*** (webhook)", "1,234, the last at 21 Nov, 10:00",
+        'data-target="phone" data-state="failing"', "0, the last never",
+        "3 given up, 4 lost because too many waited",
+        "phone takes no messages: no answer within 30 s. 2 messages wait and are tried again.",
+        "4 messages to phone were lost: too many waited.",
+        "7 happenings came faster than the rules could follow.",
+    ):  # fmt: skip
+        assert part in text, part
+    assert "hook takes no messages" not in text
+
+
 def test_health_goes_on_by_itself(serve, fare, monkeypatch):
     monkeypatch.setattr(live, "HEALTH_EVERY_S", 0.2)
     server = serve()

@@ -13,9 +13,9 @@ import toys
 from pages import Browser, make_context
 from stores import Heard, Run, make_store
 
+from streamclf.pipeline.spectrogram_png import encode_png
 from streamclf.store.database import connect
 from streamclf.web.server import WebServer
-from streamclf.pipeline.spectrogram_png import encode_png
 
 BEGUN = datetime(2026, 11, 21, 10, 0, tzinfo=UTC)
 LENGTH_S = 2.0

@@ -20,15 +20,16 @@ LISTING = "docs/reference/configuration.md"
 T = TypeVar("T", Rule, TargetOptions)
 
 
-def read_notify_tables(file: ConfigFile | None) -> NotifyPlan:
+def read_notify_tables(file: ConfigFile | None, sources: Sequence[str] = ()) -> NotifyPlan:
     """Read who is told what.
 
     Args:
         file: The settings file; None for none, which tells nobody.
+        sources: Names of the sources that there are; none where they are not known.
 
     Raises:
-        UsageError: A table makes no sense, or a rule names a target that there is not. Names file
-            and line.
+        UsageError: A table makes no sense, or a rule names a target or a source that there is not.
+            Names file and line.
     """
     if file is None:
         return NotifyPlan()
@@ -37,7 +38,9 @@ def read_notify_tables(file: ConfigFile | None) -> NotifyPlan:
     rules = _read_named(Rule, tables)
     names = [target.name for target in targets]
     for table, rule in zip(tables, rules, strict=True):
-        _check_targets(table, rule, names)
+        _check_names(table, "to", rule.to, "target", names, "there are no [[targets]]")
+        if sources:
+            _check_names(table, "sources", rule.sources, "source", sources)
     brokers = read_tables(file, MQTT, several=False)
     mqtt = read_options(MqttOptions, brokers[0], LISTING) if brokers else None
     return NotifyPlan(tuple(rules), tuple(targets), mqtt)
@@ -63,11 +66,21 @@ def _read_named(kind: type[T], tables: Sequence[Table]) -> list[T]:
     return found
 
 
-def _check_targets(table: Table, rule: Rule, names: list[str]) -> None:
-    """Refuse a rule that names a target that there is not."""
-    for name in rule.to:
+def _check_names(
+    table: Table,
+    key: str,
+    said: Sequence[str],
+    kind: str,
+    names: Sequence[str],
+    otherwise: str = "",
+) -> None:
+    """Refuse a rule that names a target or a source that there is not.
+
+    Raises:
+        UsageError: It names one. The message has file and line.
+    """
+    for name in said:
         if name not in names:
-            there = f"there are {', '.join(names)}" if names else "there are no [[targets]]"
-            raise UsageError(
-                f"{table.place('to')}: to {name}: is no target{nearest(name, names)}: {there}"
-            )
+            there = f"there are {', '.join(names)}" if names else otherwise
+            near = nearest(name, [*names])
+            raise UsageError(f"{table.place(key)}: {key} {name}: is no {kind}{near}: {there}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any, TypeAlias
 
 import typer
@@ -82,13 +83,42 @@ def serve(
         plan,
         lambda: _read_again(context, page),
         self_check=_self_check,
-        view=hub.sink if hub is not None else None,
+        views=[hub.sink] if hub is not None else [],
     )
     if hub is not None:
         hub.state_of = server.live_state
     told = Told(server.describe_health, server.figures, lambda: server.pulse.is_alive)
     with open_page(page, store, keys_of_page(store), hub, told):
         return server.run()
+
+
+def read_settings(context: typer.Context, config: Path | None) -> tuple[ServePlan, str]:
+    """Read what `serve` would do, for another command; opens nothing.
+
+    Args:
+        context: The context of that command.
+        config: The settings file that was given; None for the user's own.
+
+    Returns:
+        The plan, and what to call the file in messages.
+
+    Raises:
+        UsageError: The settings are wrong. Names file and line.
+    """
+    assert context.parent is not None
+    command = context.parent.command.get_command(context.parent, "serve")  # type: ignore[attr-defined]
+    arguments = [] if config is None else ["--config", str(config)]
+    made: Any = command.make_context(
+        "serve", [*arguments], parent=context.parent, obj=["serve", *arguments]
+    )
+    with made as inner:
+        plan = _read_plan(inner, _collect(inner)[0])
+        return plan, _name_file(inner)
+
+
+def _name_file(context: typer.Context) -> str:
+    file = cli_config.file_of(context)
+    return str(file.path) if file else f"no file ({user_config() or 'no home folder to look in'})"
 
 
 def _check(context: typer.Context, options: Groups, page: PageOptions) -> int:
@@ -106,10 +136,8 @@ def _check(context: typer.Context, options: Groups, page: PageOptions) -> int:
         raise UsageError(error) from error
     for note in plan.notes:
         say(note)
-    file = cli_config.file_of(context)
-    where = file.path if file else f"no file ({user_config() or 'no home folder to look in'})"
     names = ", ".join(stream.name for stream in plan.streams)
-    typer.echo(f"{where}: fine: {names}", err=True)
+    typer.echo(f"{_name_file(context)}: fine: {names}", err=True)
     return OK
 
 
@@ -154,7 +182,8 @@ def _read_plan(context: typer.Context, options: Groups) -> ServePlan:
         _refuse_single_source(options)
         streams = [_read_table(context, file, table) for table in tables]
     writing = WritingOptions.of(streams, default_store)
-    return ServePlan(tuple(streams), writing, notify=read_notify_tables(file))
+    notify = read_notify_tables(file, [stream.name for stream in streams])
+    return ServePlan(tuple(streams), writing, notify=notify)
 
 
 def _read_table(context: typer.Context, file: ConfigFile, table: Table) -> StreamPlan:

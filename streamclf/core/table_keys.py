@@ -44,7 +44,7 @@ Words: TypeAlias = Annotated[tuple[str, ...], "words"]
 DURATION_FORMS = 'such as "10s", "5m", "2h" or "1d", or a number of seconds'
 """The forms of a duration, for messages and help."""
 _UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-_DURATION = re.compile(r"(\d{1,9}(?:\.\d{1,6})?)\s*([smhd])")
+_PART = re.compile(r"(\d{1,9}(?:\.\d{1,6})?)\s*([smhd])\s*")
 _FORMS: dict[Form, str] = {
     "text": "a text in quotes",
     "texts": "a text in quotes, or a list of such texts",
@@ -139,7 +139,7 @@ def read_duration(said: object) -> float | None:
     """Read a duration.
 
     Args:
-        said: A text with a unit, such as ``"10s"``, or a number of seconds.
+        said: A text with units, such as ``"10s"`` or ``"1h30m"``, or a number of seconds.
 
     Returns:
         Seconds; None if it is no duration.
@@ -148,8 +148,9 @@ def read_duration(said: object) -> float | None:
         return None
     if isinstance(said, int | float):
         return float(said) if 0 <= said < math.inf else None
-    found = _DURATION.fullmatch(said.strip()) if isinstance(said, str) else None
-    return float(found[1]) * _UNITS_S[found[2]] if found else None
+    if not isinstance(said, str) or not said.strip() or _PART.sub("", said.strip()):
+        return None
+    return sum(float(number) * _UNITS_S[unit] for number, unit in _PART.findall(said))
 
 
 def convert(key: Key, said: object) -> Any:

@@ -40,7 +40,9 @@ class Settle(Protocol):
 
     def __call__(
         self, token: str, target: str, state: State, tries: int, reason: str | None
-    ) -> None: ...
+    ) -> None:
+        """Note it soon, without waiting."""
+        ...
 
 
 @dataclass
@@ -257,8 +259,10 @@ class Delivery:
                 recovered, self._trouble = bool(self._trouble), ""
             else:
                 self._fail(waiting, target, error)
-            n_waiting = len(self._queue)
+            n_waiting, stopped = len(self._queue), self._stopped
             self._changed.notify_all()
+        if stopped:  # a command that was ended with this process has not failed
+            return
         if error is not None:
             self._tell_failure(waiting, error)
         elif recovered:
@@ -268,12 +272,13 @@ class Delivery:
 
     def _fail(self, waiting: _Waiting, target: Target, error: DeliveryError) -> None:
         """Keep a message for another try, or give it up."""
+        if self._stopped:  # it stays in the store as one that waits
+            self._queue.appendleft(waiting)
+            return
         waiting.reason = self._trouble = str(error)
         if error.lasting:
             self._n_failed += 1
             self._note(waiting, "failed", str(error))
-            return
-        if self._stopped:  # it stays in the store as one that waits
             return
         self._queue.appendleft(waiting)
         if target is not self._target:  # new settings have come meanwhile

@@ -78,7 +78,13 @@ class MessageRecord(JsonRecord, frozen=True, kw_only=True, tag="message"):
         Annotated[float, _says("How long it lasted, in seconds; absent while it goes on.")]
         | UnsetType
     ) = UNSET
-    count: Annotated[int, _says("How often the sound was heard, for a rule with `repeats`.")] = 1
+    count: Annotated[
+        int, _says("How often the sound was heard, for a rule with `repeats`; else 1.")
+    ]
+    clip: (
+        Annotated[str, _says("Path of the event's clip; only `streamclf rules --test` names it.")]
+        | UnsetType
+    ) = UNSET
 
 
 def local_time(moment_us: int, utc_offset_min: int) -> str:

@@ -29,7 +29,9 @@ class Message:
         onset_us: When the sound began; with ``quiet`` when the quiet did.
         offset_us: When it ended; None while it goes on.
         count: How often the sound was heard, for a rule with ``repeats``; else 1.
-        targets: Names of the targets that it goes to.
+        targets: Names of the targets that it goes to; empty where the rule names none.
+        moment_us: The moment that it is about, from which the rule's cooldown counts; None for one
+            that counts for nothing.
     """
 
     token: str
@@ -47,3 +49,4 @@ class Message:
     onset_us: int | None = None
     offset_us: int | None = None
     count: int = 1
+    moment_us: int | None = None

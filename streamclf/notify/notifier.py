@@ -9,17 +9,19 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from streamclf.core.text_format import format_count
 from streamclf.notify.delivery import Delivery
-from streamclf.notify.happenings import Happening
+from streamclf.notify.happenings import Happening, SoundHappened
+from streamclf.notify.history import History
 from streamclf.notify.messages import Message
 from streamclf.notify.options import NotifyPlan
 from streamclf.notify.outbox import Outbox
+from streamclf.notify.rulebook import RuleBook
 from streamclf.notify.sink import HappeningSink
 from streamclf.notify.targets.base import Target
 from streamclf.notify.targets.factory import open_target
@@ -39,26 +41,16 @@ NOTE_S = 1.0
 TELL_EVERY_S = 60.0
 
 
-class Book(Protocol):
-    """What decides what is told, see `streamclf.notify.rulebook`."""
-
-    def feed(self, happening: Happening) -> list[Message]:
-        """Return what is to be told because of what happened."""
-        ...
-
-
 @dataclass(frozen=True)
 class Prepared:
     """A plan made ready: nothing of it can fail any more.
 
     Attributes:
         plan: The plan.
-        book: Its rules.
         targets: Its targets with their options, open.
     """
 
     plan: NotifyPlan
-    book: Book
     targets: tuple[tuple[TargetOptions, Target], ...]
 
 
@@ -68,32 +60,33 @@ class Notifier:
     Args:
         plan: Who is told what.
         store: The store that remembers what was told; None for none.
-        make_book: Makes the rules of a plan.
+        history: What is known of the time before.
         report: Called with one line about what was told and what failed, from any thread.
         open_target: Opens a target; tests replace it.
         now_us: Returns microseconds since 1970-01-01 UTC.
 
     Raises:
-        UsageError: A target cannot be opened, or rules make no sense.
+        UsageError: A target cannot be opened.
     """
 
     def __init__(
         self,
         plan: NotifyPlan,
         store: Path | None,
+        history: History | None = None,
         *,
-        make_book: Callable[[NotifyPlan], Book],
         report: Callable[[str], None],
         open_target: Callable[[TargetOptions], Target] = open_target,
         now_us: Callable[[], int] = lambda: time.time_ns() // 1000,
     ) -> None:
-        self._make_book, self._open_target = make_book, open_target
+        self._open_target = open_target
         self._report, self._now_us = report, now_us
         self._first: Prepared | None = self.prepare(plan)
-        self._plan, self._book = plan, self._first.book
+        self._plan = plan
+        self._book = RuleBook(plan.rules, history)  # which the thread alone uses
         self._outbox = Outbox(store, report, now_us)
         self._deliveries: dict[str, Delivery] = {}
-        self._queue: deque[Happening] = deque()
+        self._queue: deque[Happening | NotifyPlan] = deque()
         self._changed = threading.Condition()
         self._busy = self._closing = False
         self._n_told = self._n_lost = self._n_lost_told = 0
@@ -104,12 +97,11 @@ class Notifier:
         self._thread = threading.Thread(target=self._work, name="streamclf-notify", daemon=True)
 
     def prepare(self, plan: NotifyPlan) -> Prepared:
-        """Open the targets and read the rules of a plan; sends nothing.
+        """Open the targets of a plan; sends nothing.
 
         Raises:
-            UsageError: A target cannot be opened, or rules make no sense.
+            UsageError: A target cannot be opened.
         """
-        book = self._make_book(plan)
         opened: list[tuple[TargetOptions, Target]] = []
         try:
             for options in plan.targets:
@@ -118,10 +110,13 @@ class Notifier:
             for _, target in opened:
                 target.close()
             raise
-        return Prepared(plan, book, tuple(opened))
+        return Prepared(plan, tuple(opened))
 
-    def start(self) -> None:
+    def start(self, cut: Sequence[SoundHappened] = ()) -> None:
         """Take up what waited when the last process ended, and begin.
+
+        Args:
+            cut: Events whose end nobody told yet, because that process was killed.
 
         Raises:
             StoreError: The store cannot be read.
@@ -132,6 +127,8 @@ class Notifier:
         waiting = self._outbox.restore([options.name for options in first.plan.targets])
         for options, target in first.targets:
             self._begin_delivery(options, target, waiting[options.name])
+        self._tell_cut(cut)
+        self._outbox.start()
         self._thread.start()
 
     def take_over(self, prepared: Prepared) -> None:
@@ -147,23 +144,23 @@ class Notifier:
             else:
                 self._begin_delivery(options, target, [])
         with self._changed:
-            self._plan, self._book = prepared.plan, prepared.book
+            self._plan = prepared.plan
+            self._queue.append(prepared.plan)
+            self._changed.notify_all()
             for delivery in gone:
                 del self._deliveries[delivery.name]
         for delivery in gone:
             delivery.give_up("the settings have no such target any more")
             delivery.join(0.0)
 
-    def sink(self, name: str, *, clips: bool = False) -> Sink:
-        """Make the sink of a source.
-
-        Args:
-            name: Name of the source.
-            clips: Whether its events have clips, which `note_clip` tells of.
-        """
-        with self._clip_came:
-            (self._with_clips.add if clips else self._with_clips.discard)(name)
+    def sink(self, name: str) -> Sink:
+        """Make the sink of a source, by its name."""
         return HappeningSink(name, self._take, self._now_us)
+
+    def expect_clips(self, name: str, expected: bool) -> None:
+        """Note whether the events of a source have clips, which `note_clip` tells of."""
+        with self._clip_came:
+            (self._with_clips.add if expected else self._with_clips.discard)(name)
 
     def note_clip(self, event_id: str, path: Path) -> None:
         """Note the clip of an event, from any thread."""
@@ -173,8 +170,13 @@ class Notifier:
                 self._clips.popitem(last=False)
             self._clip_came.notify_all()
 
-    def tell(self, message: Message) -> None:
-        """Deliver a message to its targets; from any thread."""
+    def tell(self, message: Message, age_s: float = 0.0) -> None:
+        """Deliver a message to its targets; from any thread.
+
+        Args:
+            message: The message; one that names no targets goes to all.
+            age_s: How long ago it was to be told, in seconds.
+        """
         if not message.targets:
             message = replace(message, targets=tuple(each.name for each in self._plan.targets))
         self._outbox.add(message)
@@ -183,7 +185,7 @@ class Notifier:
             deliveries = [self._deliveries.get(name) for name in message.targets]
         for delivery in deliveries:
             if delivery is not None:
-                delivery.put(message)
+                delivery.put(message, age_s)
         names = ", ".join(message.targets) or "nobody"
         self._report(f"rule {message.rule}: {message.text} (to {names})")
 
@@ -239,6 +241,13 @@ class Notifier:
             self._deliveries[options.name] = delivery
         delivery.start()
 
+    def _tell_cut(self, cut: Sequence[SoundHappened]) -> None:
+        """Tell what was not told before a kill of the events that it cut short."""
+        for happening in cut if self._plan.rules else ():
+            for message in self._feed(happening):
+                if not self._outbox.holds(message.token):
+                    self.tell(message, max(self._now_us() - message.told_us, 0) / 1e6)
+
     def _find_clip(self, message: Message) -> Path | None:
         """Find the clip of an event that has ended, waiting for one that is sure to come."""
         event_id = message.event_id
@@ -270,20 +279,27 @@ class Notifier:
                 self._changed.wait_for(lambda: self._queue or self._closing)
                 if not self._queue:
                     return
-                happening, book = self._queue.popleft(), self._book
+                item = self._queue.popleft()
                 n_lost = self._n_lost - self._n_lost_told
-            try:
-                for message in book.feed(happening):
+            if isinstance(item, NotifyPlan):
+                self._book.change(item.rules)
+            else:
+                for message in self._feed(item):
                     self.tell(message)
-            except Exception as error:  # any error: the thread must go on
-                self._tell_now_and_then(
-                    f"error: rules: a mistake in streamclf itself: {type(error).__name__}: {error}"
-                )
             if n_lost and self._tell_now_and_then(
                 f"warning: rules: more happened than they could follow; {n_lost} happenings were "
                 "left out"
             ):
                 self._n_lost_told += n_lost
+
+    def _feed(self, happening: Happening) -> list[Message]:
+        try:
+            return self._book.feed(happening)
+        except Exception as error:  # any error: the thread must go on
+            self._tell_now_and_then(
+                f"error: rules: a mistake in streamclf itself: {type(error).__name__}: {error}"
+            )
+            return []
 
     def _tell_now_and_then(self, line: str) -> bool:
         now = time.monotonic()

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import msgspec
 
@@ -57,6 +57,7 @@ AND NOT EXISTS (
 )
 AND EXISTS (
     SELECT 1 FROM messages AS later WHERE later.rule = messages.rule
+    AND later.occasion = messages.occasion
     AND later.source = messages.source AND later.label = messages.label
     AND later.id > messages.id
 )"""
@@ -112,7 +113,10 @@ class Outbox:
         self._failing = ""
         self._sweep_at = time.monotonic()
         self._thread = threading.Thread(target=self._work, name="streamclf-outbox", daemon=True)
-        if store is not None:
+
+    def start(self) -> None:
+        """Begin to write; until then what is to be noted waits."""
+        if self._store is not None:
             self._thread.start()
 
     def restore(self, targets: Collection[str]) -> dict[str, list[Message]]:
@@ -147,6 +151,15 @@ class Outbox:
             found[name] = messages[-LIMIT_WAITING:]
         return found
 
+    def holds(self, token: str) -> bool:
+        """Whether a message is in the store already; False where that cannot be told."""
+        if self._store is None:
+            return False
+        try:
+            return bool(self._read("SELECT 1 FROM messages WHERE token = ?", (token,)))
+        except StoreError:
+            return False
+
     def find_clip(self, event_id: str) -> Path | None:
         """Find the clip of an event in the store; None where there is none, or it cannot be told.
 
@@ -164,7 +177,7 @@ class Outbox:
         path = Path(rows[0][0], rows[0][1]) if rows else None
         return path if path is not None and path.is_file() else None
 
-    def _read(self, sql: str, values: tuple[object, ...] = ()) -> list[tuple[str, str, int, str]]:
+    def _read(self, sql: str, values: tuple[object, ...] = ()) -> list[Any]:
         assert self._store is not None
         connection = connect(self._store)
         try:
@@ -210,7 +223,7 @@ class Outbox:
 
     def close(self, timeout_s: float) -> None:
         """Note what is left, as far as there is time, and end."""
-        if self._store is None:
+        if self._store is None or self._thread.ident is None:
             return
         with self._changed:
             self._close_by = time.monotonic() + timeout_s

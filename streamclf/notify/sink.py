@@ -22,6 +22,8 @@ from streamclf.store.minutes import to_us
 
 HEARD_EVERY_S = 1.0
 """Seconds of audio that are told together, where nothing else happens."""
+LEAST_RISE = 0.01
+"""Rise of an event's score that is told while it goes on."""
 
 
 @dataclass(slots=True)
@@ -54,6 +56,7 @@ class HappeningSink(Sink):
     ) -> None:
         self._name, self._take, self._now_us = name, take, now_us
         self._stream: StreamStarted | None = None
+        self._index: dict[str, int] = {}  # of each label among the scores
         self._open: dict[tuple[str, int], _Open] = {}
         self._from: int | None = None  # position of the first sample that was not told as heard
         self._until = 0
@@ -63,6 +66,7 @@ class HappeningSink(Sink):
         """Note the stream; events of one before end."""
         self._end_events()
         self._stream = stream
+        self._index = {label: index for index, label in enumerate(stream.labels)}
         self._from = None
 
     def write(self, result: Result) -> None:
@@ -152,16 +156,29 @@ class HappeningSink(Sink):
             self._from = average.position
             self._from_us = self._us(stream, average.position)
         self._until = max(average.end, self._from)
+        self._raise_scores(stream, average)
         if self._until - self._from >= HEARD_EVERY_S * stream.sample_rate:
             self._tell_heard(stream)
+
+    def _raise_scores(self, stream: StreamStarted, average: Average) -> None:
+        """Tell of events whose score has risen, because a rule may wait for a higher one."""
+        for (label, _), opened in self._open.items():
+            index = self._index.get(label)
+            score = float(average.values[index]) if index is not None else 0.0
+            if score >= opened.score + LEAST_RISE:
+                opened.score = score
+                self._tell(stream, "ongoing", label, opened)
 
     def _tell_heard(self, stream: StreamStarted) -> None:
         """Tell of the audio since the last time."""
         if self._from is None or self._until <= self._from:
             return
-        until_us = max(self._us(stream, self._until), self._from_us)
+        until_us = self._us(stream, self._until)
+        from_us = self._from_us
+        if until_us <= from_us:  # the clock was set back
+            from_us = until_us - (self._until - self._from) * 1_000_000 // stream.sample_rate
         _, offset_min = to_us(stream.moment(self._until))
-        self._take(AudioHeard(self._name, self._from_us, until_us, offset_min or 0))
+        self._take(AudioHeard(self._name, from_us, until_us, offset_min or 0))
         # What follows joins it, also where the clock has become more exact meanwhile.
         self._from, self._from_us = self._until, until_us
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import tempfile
 import threading
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -105,7 +106,7 @@ class _Attempt(threading.Thread):
 
     def _make_attachment(self, folder: Path) -> str | None:
         """Return the path of what is sent along; None where there is nothing."""
-        if self._clip is None:
+        if self._clip is None or self._attach == "none":
             return None
         if self._attach != "picture":
             return str(self._clip)
@@ -162,6 +163,12 @@ def _open_services(options: TargetOptions, urls: list[str]) -> apprise.Apprise:
     Raises:
         UsageError: apprise is not installed, or does not know a URL.
     """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of services that nobody here asked for
+        return _add_services(options, urls)
+
+
+def _add_services(options: TargetOptions, urls: list[str]) -> apprise.Apprise:
     try:
         import apprise
     except ImportError as error:

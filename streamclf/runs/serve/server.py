@@ -5,9 +5,11 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from streamclf.core.errors import FAILED, INTERRUPTED, OK
@@ -16,6 +18,10 @@ from streamclf.core.stats import Counts
 from streamclf.core.text_format import format_count
 from streamclf.model.classifier import Classifier
 from streamclf.model.options import ModelOptions
+from streamclf.notify.cut_events import find_open_events, read_cut_events
+from streamclf.notify.label_check import describe_unheard
+from streamclf.notify.notifier import Notifier
+from streamclf.notify.store_history import StoreHistory
 from streamclf.pipeline.engine import Engine
 from streamclf.runs.background_log import log_in_background
 from streamclf.runs.console import has_terminal, say
@@ -51,6 +57,7 @@ from streamclf.store.sink import StoreSink
 from streamclf.store.store import Store
 
 if TYPE_CHECKING:
+    from streamclf.core.records import SoundEvent, StreamStarted
     from streamclf.sinks.clips.clips import OnWritten
 
 END_S = 5.0
@@ -88,7 +95,7 @@ class Server:
         read_plan: Reads the settings anew, for SIGHUP.
         self_check: Compares a model's provider with the CPU.
         open_plan: Opens the source of a plan; tests replace it.
-        view: Makes the sink of those who look on, by a source's name; None where nobody can.
+        views: Make the sinks of those who look on, by a source's name.
         service: Told that the process is ready and alive.
         clock: Clock of pauses and lost audio; the system's by default.
 
@@ -104,7 +111,7 @@ class Server:
         *,
         self_check: Callable[[ModelOptions], str] = lambda options: "",
         open_plan: Callable[[StreamPlan], Source] | None = None,
-        view: Callable[[str], Sink] | None = None,
+        views: Sequence[Callable[[str], Sink]] = (),
         service: SystemdNotifier | None = None,
         clock: Clock | None = None,
     ) -> None:
@@ -113,7 +120,7 @@ class Server:
         self._plan = plan
         self._read_plan = read_plan
         self._open_plan = open_plan or self._open_source
-        self._view = view
+        self._views = views
         self._health = ProcessHealth(plan.writing.store)
         self._choosing = threading.Lock()
         self._microphone = ""  # the stream whose microphone is recorded by this process itself
@@ -126,6 +133,7 @@ class Server:
         rotation = Rotation.parse(rotate) if rotate is not None else None
         self._outputs = SharedOutputs(plan.writing.append, rotation, say)
         self._store: Store | None = None
+        self._notifier: Notifier | None = None
         # By the stream's name, after its end as well.
         self._memories: dict[str, StoreSink] = {}
         self._tallies: dict[str, SourceTally] = {}
@@ -142,13 +150,18 @@ class Server:
             OutputOptions(store=plan.writing.store)
         )
         engines = [self._make_engine(stream) for stream in plan.streams]
+        _warn_of_labels(plan, engines)
+        self._notifier = notifier = self._make_notifier()
         ended: list[ServedStream] = []
         with ExitStack() as stack:
             stack.enter_context(log_in_background())
             stack.enter_context(lock_store(plan.writing.store))
             self._check_files(plan.streams)
+            unended = find_open_events(plan.writing.store)
             self._store = Store(plan.writing.store, report=say, live=True)
             stack.callback(self._close_outputs)
+            stack.callback(notifier.close)
+            notifier.start(read_cut_events(plan.writing.store, unended))
             prepared = self._prepare(engines)
             reload = None if has_terminal() else lambda: self._messages.put("reload")
             interrupts = stack.enter_context(Interrupts(self.stop, reload))
@@ -170,8 +183,9 @@ class Server:
         Raises:
             StreamclfError: It could not begin.
         """
-        for stream in self._plan.streams:
-            self._make_engine(stream)
+        engines = [self._make_engine(stream) for stream in self._plan.streams]
+        _warn_of_labels(self._plan, engines)
+        self._make_notifier().close()
 
     def stop(self) -> None:
         """Let all streams end soon; safe to call from any thread."""
@@ -200,7 +214,8 @@ class Server:
 
     def describe_health(self) -> dict[str, Any]:
         """Describe how the process and its sources fare, see `ProcessHealth.describe`."""
-        return self._health.describe([stream.health for stream in [*self.streams.values()]])
+        described = self._health.describe([stream.health for stream in [*self.streams.values()]])
+        return described | (self._notifier.describe() if self._notifier is not None else {})
 
     def figures(self) -> ProcessFigures:
         """Figures of the process and its sources; may be read from any thread."""
@@ -237,6 +252,7 @@ class Server:
             plan = self._read_plan()
             plan.check()
             prepared = self._prepare_changes(plan)
+            told = self._notifier.prepare(plan.notify) if self._notifier is not None else None
         except Exception as error:  # the sources are heard on, whatever is wrong with a file
             say(f"error: {describe_error(error)}; the settings that were in force stay")
             return
@@ -247,15 +263,20 @@ class Server:
         gone = [name for name in self.streams if name not in {each.name for each in plan.streams}]
         words = [_describe_change(each, self.streams) for each in prepared if each.way != "keep"]
         words += [f"{name} ends" for name in gone]
+        words += ["who is told what changes"] if plan.notify != self._plan.notify else []
         say(f"settings read anew: {', '.join(words) or 'nothing changes'}")
         self._end([self.streams.pop(name) for name in gone])
         self._plan = replace(plan, writing=self._plan.writing)
+        if told is not None and self._notifier is not None:
+            self._notifier.take_over(told)
         self._apply(prepared)
 
     def _prepare_changes(self, plan: ServePlan) -> list[_Prepared]:
         engines = [self._make_engine(stream, quiet=True) for stream in plan.streams]
         self._check_files(plan.streams)
-        return self._prepare(engines)
+        prepared = self._prepare(engines)
+        _warn_of_labels(plan, engines)
+        return prepared
 
     def _make_engine(
         self, plan: StreamPlan, *, quiet: bool = False
@@ -311,10 +332,13 @@ class Server:
         assert self._store is not None
         outputs = replace(plan.outputs, begins=True, store=self._store.path)
         on_clip: OnWritten = _ignore_clip
+        if self._notifier is not None:
+            self._notifier.expect_clips(plan.name, outputs.clips is not None)
         if outputs.clips is not None:
-            on_clip = keep_clips(
+            keep = keep_clips(
                 self._store, outputs, outputs.clips, lambda: self._memories.get(plan.name)
             )
+            on_clip = partial(self._note_clip, outputs.clips, keep)
         sinks = open_files(outputs, outputs.files, self._outputs, on_clip=on_clip)
         try:
             if self._prints:
@@ -329,6 +353,30 @@ class Server:
             close_sinks(sinks)
             raise
         return sinks
+
+    def _note_clip(
+        self, folder: Path, keep: OnWritten, stream: StreamStarted, event: SoundEvent,
+        path: PurePath, n_bytes: int,
+    ) -> None:  # fmt: skip
+        """Note a clip in the store, and for those who are told of its event."""
+        keep(stream, event, path, n_bytes)
+        if self._notifier is not None:
+            self._notifier.note_clip(stream.event_id(event.id), folder / path)
+
+    def _make_notifier(self) -> Notifier:
+        """Open the targets of the plan; sends nothing.
+
+        Raises:
+            UsageError: One cannot be opened.
+        """
+        store = self._plan.writing.store
+        return Notifier(self._plan.notify, store, StoreHistory(store, say), report=say)
+
+    def _make_ears(self, plan: StreamPlan) -> list[Sink]:
+        """Make the sinks of those who are told what a source hears."""
+        if self._notifier is None:
+            return []
+        return [self._notifier.sink(plan.name)]
 
     def _apply(self, prepared: list[_Prepared]) -> None:
         """Carry out what was made ready."""
@@ -364,7 +412,7 @@ class Server:
             hearing,
             source,
             memory,
-            view=self._view(plan.name) if self._view is not None else None,
+            views=[*(view(plan.name) for view in self._views), *self._make_ears(plan)],
             tally=self._tallies.setdefault(plan.name, SourceTally()),
             report=report,
             note_alive=self._alive.note,
@@ -453,6 +501,18 @@ def _describe_change(each: _Prepared, streams: dict[str, ServedStream]) -> str:
     if each.way == "begin":
         return f"{each.plan.name} begins{' anew' if each.plan.name in streams else ''}"
     return f"{each.plan.name} changes"
+
+
+def _warn_of_labels(
+    plan: ServePlan, engines: Iterable[tuple[StreamPlan, Classifier, Engine]]
+) -> None:
+    """Name the sounds that rules are about and that no source reports."""
+    heard = {
+        stream.name: {label: engine.card.display_name(label) for label in engine.reported_labels}
+        for stream, _, engine in engines
+    }
+    for line in describe_unheard(plan.notify.rules, heard):
+        say(line)
 
 
 def _reporter(name: str) -> Callable[[str], None]:

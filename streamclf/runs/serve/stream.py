@@ -63,7 +63,7 @@ class ServedStream:
         hearing: What it is heard with at first.
         source: The source, which the stream closes.
         memory: The store's sink, which the stream closes.
-        view: Sink of those who look on, which the stream closes; None for none.
+        views: Sinks of those who look on and are told, which the stream closes.
         tally: Sums of the source, which outlast the stream.
         report: Called with one line of text, without the stream's name.
         note_alive: Called with the stream whenever it has heard audio, or waits for lost audio.
@@ -81,7 +81,7 @@ class ServedStream:
         source: RetriedSource,
         memory: StoreSink,
         *,
-        view: Sink | None = None,
+        views: Sequence[Sink] = (),
         tally: SourceTally | None = None,
         report: Callable[[str], None],
         note_alive: Callable[[ServedStream], None] = lambda stream: None,
@@ -92,7 +92,7 @@ class ServedStream:
         self.failed = False
         self._source = source
         self._memory = memory
-        self._view = view
+        self._views = views
         self._tally = tally or SourceTally()
         self._tally.add_sinks([memory, *hearing.sinks])
         self._delays = self._tally.sink()
@@ -215,8 +215,8 @@ class ServedStream:
             self.hearing.close()
             self._memory.close()
             self._tally.drop_sinks([self._memory, *self.hearing.sinks])
-            if self._view is not None:
-                self._view.close()
+            for view in self._views:
+                view.close()
             self._ended = True
             self._on_ended(self)
 
@@ -259,9 +259,8 @@ class ServedStream:
             self.hearing = Hearing(hearing.plan, self._engine, hearing.sinks)
 
     def _hear(self) -> None:
-        engine, sinks = self._engine, [self._memory, *self.hearing.sinks]
-        # Nobody asks for delays where there is no page.
-        sinks += [self._view, self._delays] if self._view is not None else []
+        engine = self._engine
+        sinks = [self._memory, *self.hearing.sinks, *self._views, self._delays]
         self._memory.calibration_db = self.hearing.plan.served.calibration_db
         self._tally.begin_run(engine)
         try:
