@@ -212,7 +212,19 @@ def figured(serve, plan_of, store):
         lines=[LinesFigures("events.jsonl", 10, 2), LinesFigures("standard output", 0, 0)],
         store=StoreFigures(10, 2, 1, 3, is_written=False, folders=[folder]),
     )
-    return replace(context_of(serving, store, hub), figures=lambda: figures)
+    told = {
+        "rules": {"n_rules": 1, "n_told": 4, "n_lost": 0, "n_unnoted": 0},
+        "targets": [
+            {
+                "name": "phone", "kind": "webhook", "where": "https://ntfy.example/hunter2",
+                "state": "failing", "trouble": "it answers 500", "waiting": 2, "n_sent": 1,
+                "n_failed": 1, "n_lost": 0, "last_sent": None,
+            }
+        ],
+    }  # fmt: skip
+    health = serving.server.describe_health
+    context = context_of(serving, store, hub)
+    return replace(context, figures=lambda: figures, health=lambda: health() | told)
 
 
 def test_names_types_and_labels_are_those_of_the_convention(figured):
@@ -234,6 +246,10 @@ def test_names_types_and_labels_are_those_of_the_convention(figured):
     (folder,) = {dict(key[1:])["folder"] for key in found if "folder" in dict(key[1:])}
     assert folder == "cl\\udce9ps"
     assert found[series("store_up")] == 0
+    assert found[series("messages_total")] == 4
+    assert found[series("target_messages_waiting", target="phone")] == 2
+    assert found[series("target_up", target="phone")] == 0
+    assert "hunter2" not in body.decode()
     (level,) = [value for key, value in found.items() if key[0] == "streamclf_level_dbfs"]
     assert -20 < level < 1
 

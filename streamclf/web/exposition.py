@@ -85,6 +85,7 @@ class _Figures(Collector):
         yield from _clips(sources)
         yield from _lines(figures.lines)
         yield from _store(health.get("store") or {}, figures.store)
+        yield from _targets(health.get("targets") or (), health.get("rules") or {})
 
 
 def _build(version: str, models: Sequence[str]) -> Metric:
@@ -225,6 +226,43 @@ def _folders(folders: Sequence[FolderFigures]) -> Iterator[Metric]:
     yield used
     yield limit
     yield deleted
+
+
+def _targets(targets: Sequence[dict[str, Any]], rules: dict[str, Any]) -> Iterator[Metric]:
+    """Messages, by the names that the settings give to targets; no target's address is told."""
+    for key, name, text in [
+        ("n_told", "messages", "Messages that rules made."),
+        ("n_lost", "happenings_lost", "Happenings that rules could not follow."),
+    ]:
+        if key in rules:
+            yield CounterMetricFamily(_name(name), text, value=rules[key])
+    wanted: list[tuple[type[Any], str, str, Callable[[dict[str, Any]], float]]] = [
+        (
+            GaugeMetricFamily, "target_up", "Whether the last try to deliver succeeded.",
+            lambda each: each["state"] == "fine",
+        ),
+        (
+            GaugeMetricFamily, "target_messages_waiting", "Messages that wait for the target.",
+            lambda each: each["waiting"],
+        ),
+        (
+            CounterMetricFamily, "target_messages_sent", "Messages delivered.",
+            lambda each: each["n_sent"],
+        ),
+        (
+            CounterMetricFamily, "target_messages_failed", "Messages given up.",
+            lambda each: each["n_failed"],
+        ),
+        (
+            CounterMetricFamily, "target_messages_lost", "Messages lost because too many waited.",
+            lambda each: each["n_lost"],
+        ),
+    ]  # fmt: skip
+    for family, name, text, of in wanted if targets else ():
+        made: Metric = family(_name(name), text, labels=["target"])
+        for each in targets:
+            made.add_metric([_text(each["name"])], of(each))  # type: ignore[attr-defined]
+        yield made
 
 
 def _text(value: str) -> str:
