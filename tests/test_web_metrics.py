@@ -404,6 +404,11 @@ def test_a_token_that_is_none_is_refused_at_the_start(open_page, text):
         open_page(password=PASSWORD, token=text)
 
 
+def test_a_token_that_is_no_file_is_refused_at_the_start(open_page, tmp_path):
+    with pytest.raises(UsageError, match=r"--metrics-token-file .*: is no file"):
+        open_page(metrics_token_file=tmp_path)
+
+
 def test_a_token_that_is_not_there_is_refused_at_the_start(open_page, tmp_path):
     with pytest.raises(UsageError, match=r"--metrics-token-file .*: cannot be read: no such file"):
         open_page(metrics_token_file=tmp_path / "none")

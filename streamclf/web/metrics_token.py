@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+import stat
 from pathlib import Path
 
 from streamclf.core.errors import UsageError
@@ -48,6 +49,8 @@ class MetricsToken:
             return ""
         try:
             status = path.stat()
+            if not stat.S_ISREG(status.st_mode):  # a pipe would hold all pages up
+                raise UsageError(f"--metrics-token-file {path}: is no file: name one")
             seen = (status.st_mtime_ns, status.st_size, status.st_ino)
             if seen != self._seen:
                 with path.open("rb") as file:
