@@ -22,7 +22,7 @@ class SourceFigures:
 
     Attributes:
         name: Its name.
-        is_heard: Whether it is heard now.
+        is_up: Whether it is neither lost, failed nor ended.
         model: Name and version of its model.
         labels: Labels whose events are reported.
         hop_s: Seconds between two windows.
@@ -34,7 +34,7 @@ class SourceFigures:
     """
 
     name: str
-    is_heard: bool
+    is_up: bool
     model: str
     labels: Sequence[str]
     hop_s: float
@@ -49,7 +49,7 @@ class SourceFigures:
         """Take the figures of a source; any thread may do so while it is heard."""
         return cls(
             name=name,
-            is_heard=state == "heard",
+            is_up=state not in ("lost", "failed", "ended"),
             model=f"{engine.card.name} {engine.card.version}".strip(),
             labels=[*engine.onset_thresholds] if engine.card.task != "regression" else [],
             hop_s=live_state(state, engine).hop_s,

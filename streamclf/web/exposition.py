@@ -86,6 +86,7 @@ class _Figures(Collector):
         yield from _lines(figures.lines)
         yield from _store(health.get("store") or {}, figures.store)
         yield from _targets(health.get("targets") or (), health.get("rules") or {})
+        yield from _broker(health.get("mqtt") or {})
 
 
 def _build(version: str, models: Sequence[str]) -> Metric:
@@ -98,8 +99,8 @@ def _build(version: str, models: Sequence[str]) -> Metric:
 
 def _audio(sources: Sequence[SourceFigures]) -> Iterator[Metric]:
     yield _by_source(
-        GaugeMetricFamily, "source_up", "Whether the source is heard.",
-        ((each.name, float(each.is_heard)) for each in sources),
+        GaugeMetricFamily, "source_up", "Whether the source is there.",
+        ((each.name, float(each.is_up)) for each in sources),
     )  # fmt: skip
     yield _by_source(
         CounterMetricFamily, "audio_seconds", "Audio heard.",
@@ -263,6 +264,18 @@ def _targets(targets: Sequence[dict[str, Any]], rules: dict[str, Any]) -> Iterat
         for each in targets:
             made.add_metric([_text(each["name"])], of(each))  # type: ignore[attr-defined]
         yield made
+
+
+def _broker(mqtt: dict[str, Any]) -> Iterator[Metric]:
+    if not mqtt:
+        return
+    yield _gauge("mqtt_up", "Whether the broker is connected.", mqtt["state"] == "connected")
+    yield _gauge("mqtt_messages_waiting", "Messages that wait for the broker.", mqtt["waiting"])
+    for key, name, text in [
+        ("sent", "mqtt_messages_sent", "Messages that the broker has taken."),
+        ("dropped", "mqtt_messages_lost", "Messages lost because too many waited."),
+    ]:
+        yield CounterMetricFamily(_name(name), text, value=mqtt[key])
 
 
 def _text(value: str) -> str:
