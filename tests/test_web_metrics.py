@@ -1,6 +1,7 @@
 """Metrics by the parsers of Prometheus, and a sign of life: what they tell, and to whom."""
 
 import gzip
+import re
 import shutil
 import subprocess
 from contextlib import ExitStack
@@ -41,6 +42,7 @@ from streamclf.web.hub import LiveHub
 from streamclf.web.options import PageOptions
 from streamclf.web.server import WebServer
 
+METRICS_PAGE = Path(__file__).parents[1] / "docs" / "how-to" / "metrics.md"
 OPENMETRICS = "application/openmetrics-text; version=1.0.0"
 TOKEN = "0123456789abcdef0123456789abcdef"
 CONVENTION = {
@@ -195,10 +197,10 @@ def test_a_gap_counts_by_its_cause_and_an_unknown_cause_as_another(serve, plan_o
 
 
 @pytest.fixture
-def figured(serve, plan_of, store):
+def figured(serve, plan_of, store, tmp_path):
     """What is told of a process whose names and outputs are odd."""
     odd = 'a "yard"\\gate'
-    serving = serve(plan_of(**{odd: ("a", OutputOptions())}))
+    serving = serve(plan_of(**{odd: ("a", OutputOptions(clips=tmp_path / "clips"))}))
     source = serving.source(odd)
     source.feed(toys.tone(1000, 2))
     source.drain()
@@ -274,6 +276,30 @@ def test_promtool_has_nothing_to_say(figured):
     body, _ = expose(figured, "")
     run = subprocess.run(["promtool", "check", "metrics"], input=body, capture_output=True)
     assert (run.returncode, run.stdout + run.stderr) == (0, b"")
+
+
+def test_the_page_about_metrics_names_those_that_there_are(figured):
+    named = set(re.findall(r"streamclf_\w+", METRICS_PAGE.read_text(encoding="utf-8")))
+    body, _ = expose(figured, "")
+    told = {
+        f"{family.name}_total" if family.type == "counter" else family.name
+        for family in parse_text(body.decode())
+        if family.name.startswith("streamclf_")
+    }
+    assert named == told
+
+
+@pytest.mark.skipif(not shutil.which("promtool"), reason="needs promtool (Debian: prometheus)")
+def test_prometheus_takes_the_settings_of_the_page_about_metrics(tmp_path):
+    blocks = re.findall(r"```yaml\n(.*?)```", METRICS_PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    assert len(blocks) == 3
+    for at, block in enumerate(blocks):
+        (tmp_path / f"{at}.yml").write_text(block)
+        what = ["rules"] if block.startswith("groups:") else ["config", "--syntax-only"]
+        run = subprocess.run(
+            ["promtool", "check", *what, tmp_path / f"{at}.yml"], capture_output=True, text=True
+        )
+        assert run.returncode == 0, run.stdout + run.stderr
 
 
 def test_no_series_holds_a_secret(serve, tone_model, store):
