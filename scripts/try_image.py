@@ -1,6 +1,6 @@
 """Carry out the steps of the Dockerfile where there is no Docker, and try what comes of them.
 
-    python scripts/try_image.py [--folder FOLDER] [--keep]
+    python scripts/try_image.py [--folder FOLDER] [--keep] [--add-on]
 
 It needs root, Linux, debootstrap and a Debian mirror, and takes some minutes and 1 GB, so it is no
 part of the tests. Each stage is a folder: Debian's own base system (which the image
@@ -8,6 +8,9 @@ debian:NAME-slim is as well, without manuals), in which each RUN is run by chroo
 copies. Then the command of the image runs as it would in a container: as the image's user, with a
 read-only root, in namespaces of its own for processes, mounts and the network, with a simulated
 microphone. Its health check has to succeed, and SIGTERM to end it. Docker itself is not tried.
+
+With --add-on it is the image of Home Assistant's add-on, which starts with a password alone:
+without a Supervisor, and with a microphone that is not there.
 """
 
 from __future__ import annotations
@@ -16,6 +19,7 @@ import argparse
 import json
 import os
 import re
+import runpy
 import shlex
 import shutil
 import signal
@@ -24,7 +28,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -59,6 +63,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--folder", type=Path, help="folder of the stages; a temporary one")
     parser.add_argument("--keep", action="store_true", help="use stages of before, and keep them")
+    parser.add_argument("--add-on", action="store_true", help="try Home Assistant's add-on")
     options = parser.parse_args()
     if os.geteuid() != 0 or not shutil.which("debootstrap"):
         print("it needs root, and debootstrap (apt-get install debootstrap)", file=sys.stderr)
@@ -66,8 +71,12 @@ def main() -> int:
     folder = options.folder or Path(tempfile.mkdtemp(prefix="streamclf-image-"))
     folder.mkdir(parents=True, exist_ok=True)
     try:
-        image = build(read_steps(ROOT / "Dockerfile"), ROOT, folder, keep=options.keep)
-        try_image(image, folder)
+        context = ROOT
+        if options.add_on:
+            context = folder / "context"
+            runpy.run_path(str(ROOT / "scripts" / "addon.py"))["assemble"](context)
+        image = build(read_steps(context / "Dockerfile"), context, folder, keep=options.keep)
+        (try_add_on if options.add_on else try_image)(image, folder)
     finally:
         if not options.keep:
             shutil.rmtree(folder, ignore_errors=True)
@@ -103,8 +112,15 @@ def build(steps: list[tuple[str, str]], context: Path, folder: Path, *, keep: bo
     for word, rest in steps:
         if word == "FROM":
             base, _, name = rest.partition(" AS ")
+            name = name or "last"
             is_built = keep and (folder / name).is_dir()
-            image = stages[name] = begin_stage(base, folder / name, folder, is_built=is_built)
+            if base in stages:
+                image = replace(stages[base], root=folder / name)
+                copy_system(stages[base].root, image.root)
+                is_built = False
+            else:
+                image = begin_stage(base, folder / name, folder, is_built=is_built)
+            stages[name] = image
             say(f"{name}: {base}{', as it is' if is_built else ''}")
         elif word == "RUN":
             if not is_built:
@@ -156,9 +172,14 @@ def begin_stage(base: str, root: Path, folder: Path, *, is_built: bool) -> Image
         )  # fmt: skip
         slim(system)
     if not is_built:
-        shutil.rmtree(root, ignore_errors=True)
-        subprocess.run(["cp", "-a", "--reflink=auto", str(system), str(root)], check=True)
+        copy_system(system, root)
     return Image(root)
+
+
+def copy_system(system: Path, root: Path) -> None:
+    """Put a copy of a system in place of another one."""
+    shutil.rmtree(root, ignore_errors=True)
+    subprocess.run(["cp", "-a", "--reflink=auto", str(system), str(root)], check=True)
 
 
 def slim(system: Path) -> None:
@@ -275,7 +296,7 @@ def try_image(image: Image, folder: Path) -> None:
             say(line)
         owners = {path.stat().st_uid for path in volumes[STORE].glob("streamclf.db*")}
         say(f"the store belongs to the user {owners}")
-        os.kill(child_of(process.pid), signal.SIGTERM)
+        end(process)
         said = process.communicate(timeout=HEALTHY_S)[1]
     finally:
         if process.poll() is None:
@@ -284,6 +305,29 @@ def try_image(image: Image, folder: Path) -> None:
     say("\n".join(heard))
     if process.returncode != 130 or not heard or owners != {int(image.user)}:
         raise SystemExit(f"it ended with {process.returncode}: {said}")
+    say("SIGTERM ended it with 130")
+
+
+def try_add_on(image: Image, folder: Path) -> None:
+    """Start the add-on as the Supervisor does, ask for its health, and end it."""
+    volumes = {volume: folder / volume.strip("/") for volume in ("/data", "/config")}
+    for volume, place in volumes.items():
+        shutil.rmtree(place, ignore_errors=True)
+        place.mkdir()
+        inside(image, volume).mkdir(exist_ok=True)
+    (volumes["/data"] / "options.json").write_text(json.dumps({"password": PASSWORD}))
+    process = start(image, volumes, image.entrypoint)
+    try:
+        for line in wait_for_health(image, process):
+            say(line)
+        end(process)
+        said = process.communicate(timeout=HEALTHY_S)[1]
+    finally:
+        if process.poll() is None:
+            process.kill()
+    say(said)
+    if process.returncode != 130 or not (volumes["/config"] / "streamclf.toml").is_file():
+        raise SystemExit(f"it ended with {process.returncode}")
     say("SIGTERM ended it with 130")
 
 
@@ -332,6 +376,19 @@ def wait_for_health(image: Image, process: subprocess.Popen[str]) -> Iterator[st
         if time.monotonic() > until:
             raise SystemExit(f"it does not become healthy: {check.stderr}")
         time.sleep(1)
+
+
+def end(process: subprocess.Popen[str]) -> None:
+    """Send SIGTERM to the command itself, until it has ended.
+
+    The first process of a container ignores what it has no handler for, as long as it begins. In
+    compose.yaml that is a small init, which hands signals on.
+    """
+    until = time.monotonic() + HEALTHY_S
+    while process.poll() is None and time.monotonic() < until:
+        if (inner := child_of(process.pid)) is not None:
+            os.kill(inner, signal.SIGTERM)
+        time.sleep(2)
 
 
 def child_of(pid: int) -> int | None:

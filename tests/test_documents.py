@@ -66,6 +66,8 @@ OTHER_PROGRAMS = {
     "--rm",
     "--user",
     "--volume",
+    "--init",
+    "--add-on",  # scripts/try_image.py
     "--editable",
     "--dist",  # pytest
     "--snapshot-update",  # pytest
