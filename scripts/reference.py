@@ -23,6 +23,7 @@ from typing import Any
 import msgspec
 
 import streamclf
+from streamclf.core.table_keys import Key, keys_of
 from streamclf.notify.message_json import MessageRecord
 from streamclf.sinks import json_records
 
@@ -205,6 +206,7 @@ def configuration() -> str:
                     f"{_cell(option.help)} |"
                 )
     lines += _source_tables(every["serve"], {option.key for option in listen.options})
+    lines += _notify_tables()
     lines += [
         "",
         "`STREAMCLF_CONFIG` names the settings file, as `--config` does. Two variables are no "
@@ -247,6 +249,60 @@ def _source_tables(serve: Command, known: set[str]) -> Iterator[str]:
         "",
         f"Only `listen` has {', '.join(f'`{key}`' for key in left_out)}.",
     )
+
+
+def _notify_tables() -> Iterator[str]:
+    """The sections of the tables about who is told what, from the classes that they fill."""
+    from streamclf.notify.mqtt.options import MqttOptions
+    from streamclf.notify.rules import Rule
+    from streamclf.notify.targets.options import TargetOptions
+    from streamclf.notify.templates import FIELDS
+
+    kinds: list[tuple[str, str, type[Any]]] = [
+        ("Rules", "A table `[[rules]]` for each rule: what is told, and to whom.", Rule),
+        ("Targets", "A table `[[targets]]` for each target of messages.", TargetOptions),
+        ("MQTT", "One table `[mqtt]`: the broker, and what is told there.", MqttOptions),
+    ]
+    for heading, about, kind in kinds:
+        yield from ("", f"## {heading}", "")
+        yield f"{about} `serve` reads it. [Be told](../how-to/telling.md) has examples."
+        yield from ("", "| key | value | default | meaning |", "|---|---|---|---|")
+        for key in keys_of(kind).values():
+            yield (
+                f"| `{key.name}` | {_value_of_key(key)} | {_default_of_key(key)} | "
+                f"{_cell(_for_users(key.help))} |"
+            )
+        if kind is Rule:
+            yield from (
+                "",
+                "A duration is a text with units, such as `10s`, `5m`, `2h`, `1d` or `1h30m`, or a "
+                "number of seconds. The fields of `message`:",
+                "",
+                "| field | what it says |",
+                "|---|---|",
+                *(f"| `{{{name}}}` | {_cell(about)} |" for name, about in FIELDS.items()),
+            )
+
+
+def _value_of_key(key: Key) -> str:
+    if key.choices:
+        choices = " or ".join(f'"{choice}"' for choice in key.choices)
+        return f"list of {choices}" if key.form == "texts" else choices
+    named = {"texts": "text or list of texts", "words": "list of texts", "switch": "true or false"}
+    return named.get(key.form, key.form)
+
+
+def _default_of_key(key: Key) -> str:
+    if key.required:
+        return "must be there"
+    default = key.default
+    return "" if default in (None, (), 0.0) or default is False else f"`{default}`"
+
+
+def _for_users(text: str) -> str:
+    """What a docstring says of an attribute, for those who write a file: they know no None."""
+    text = text.replace("None for", "by default").replace("None where", "left out where")
+    return text.replace("``", "`")
 
 
 def _examples() -> dict[type[json_records.JsonRecord], json_records.JsonRecord]:
@@ -316,7 +372,8 @@ def messages() -> str:
         NOTE,
         "",
         "A rule's message, as a webhook gets it in the body of a request, and a command on its "
-        "standard input, in one line. [Be told](../how-to/telling.md) says how they are set up. "
+        "standard input, in one line. [Set up who is told](../how-to/targets.md) says how they "
+        "come there. "
         f"`schema` is the version of this form, {json_records.SCHEMA}; it grows when a field goes "
         "or means something else. [Its JSON Schema](schema/message.json) describes it as well.",
         *_describe_fields(MessageRecord, example),

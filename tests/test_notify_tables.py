@@ -67,7 +67,7 @@ def test_no_file_and_no_tables_tell_nobody(read):
         ('[[rules]]\nlabels = "dog"\n', ":1: [[rules]] has no name"),
         (
             '[[rules]]\nname = "a"\nlabel = "dog"\n',
-            ":3: label is unknown (did you mean labels?): docs/",
+            ":3: label is unknown (did you mean labels?): the page",
         ),
         (
             '[[rules]]\nname = "a"\nlasting = "5 minutes"\n',

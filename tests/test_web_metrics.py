@@ -215,10 +215,6 @@ def figured(serve, plan_of, store, tmp_path):
         store=StoreFigures(10, 2, 1, 3, is_written=False, folders=[folder]),
     )
     told = {
-        "mqtt": {
-            "broker": "me@box:1883", "topic": "streamclf/1", "state": "connected", "reason": "",
-            "waiting": 3, "sent": 5, "dropped": 2,
-        },
         "rules": {"n_rules": 1, "n_told": 4, "n_lost": 0, "n_unnoted": 0},
         "targets": [
             {
@@ -253,9 +249,8 @@ def test_names_types_and_labels_are_those_of_the_convention(figured):
     assert folder == "cl\\udce9ps"
     assert found[series("store_up")] == 0
     assert found[series("messages_total")] == 4
-    assert (found[series("mqtt_up")], found[series("mqtt_messages_lost_total")]) == (1, 2)
-    assert found[series("target_messages_waiting", target="phone")] == 2
-    assert found[series("target_up", target="phone")] == 0
+    assert found[series("target_messages_waiting", target="phone", kind="webhook")] == 2
+    assert found[series("target_up", target="phone", kind="webhook")] == 0
     assert "hunter2" not in body.decode()
     (level,) = [value for key, value in found.items() if key[0] == "streamclf_level_dbfs"]
     assert -20 < level < 1

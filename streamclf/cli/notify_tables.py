@@ -14,7 +14,7 @@ from streamclf.notify.rules import Rule
 from streamclf.notify.targets.options import TargetOptions
 
 RULES, TARGETS, MQTT = NOTIFY_TABLES
-LISTING = "docs/reference/configuration.md"
+LISTING = "the page Configuration of the documentation"
 """What lists their keys."""
 
 T = TypeVar("T", Rule, TargetOptions)

@@ -84,6 +84,7 @@ def serve(
         lambda: _read_again(context, page),
         self_check=_self_check,
         views=[hub.sink] if hub is not None else [],
+        page=page.public_url if page.port else None,
     )
     if hub is not None:
         hub.state_of = server.live_state

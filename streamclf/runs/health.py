@@ -15,7 +15,7 @@ from streamclf import __version__
 from streamclf.pipeline.engine import Engine
 from streamclf.runs.tally import Totals
 
-SourceState: TypeAlias = Literal["heard", "lost", "ended", "failed"]
+SourceState: TypeAlias = Literal["heard", "paused", "lost", "ended", "failed"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from streamclf.core.text_format import format_length
 from streamclf.sources.backoff import BackOff
 from streamclf.sources.base import Source, State
 from streamclf.sources.clock import Clock, StopSignal, SystemClock
+from streamclf.sources.pause import Pause
 
 SOURCE_LOST = "source lost"
 """Cause of the gap from the last audio before a failure, or from the start, to the next audio."""
@@ -65,6 +66,7 @@ class RetriedSource(Source):
         self._source: Source | None = None
         self._items: Iterator[Block | Gap | Notice] | None = None
         self._cut = False
+        self._pause = Pause(self.tell_waiting)
         self._position, self._sample_rate = 0, 1
         self._failed_at: float | None = None
         self._accounted_until: float | None = None
@@ -110,11 +112,25 @@ class RetriedSource(Source):
                 item = next(self._items, None)
             except SourceError:
                 self.has_ended = True
+                yield from self._pause.rest()
                 raise
             if item is None:
                 self.has_ended = True
-                return
-            yield item
+                break
+            yield from self._pause.filter(item)
+        yield from self._pause.rest()
+
+    @property
+    def paused(self) -> bool:
+        """Whether audio is thrown away as it arrives, and recorded as missing.
+
+        Any thread may set it. The source stays open, so that time goes on without a break.
+        """
+        return self._pause.on
+
+    @paused.setter
+    def paused(self, paused: bool) -> None:
+        self._pause.on = paused
 
     def cut(self) -> None:
         """End `blocks` before the next record; a new call continues there.

@@ -86,7 +86,6 @@ class _Figures(Collector):
         yield from _lines(figures.lines)
         yield from _store(health.get("store") or {}, figures.store)
         yield from _targets(health.get("targets") or (), health.get("rules") or {})
-        yield from _broker(health.get("mqtt") or {})
 
 
 def _build(version: str, models: Sequence[str]) -> Metric:
@@ -260,22 +259,11 @@ def _targets(targets: Sequence[dict[str, Any]], rules: dict[str, Any]) -> Iterat
         ),
     ]  # fmt: skip
     for family, name, text, of in wanted if targets else ():
-        made: Metric = family(_name(name), text, labels=["target"])
+        made: Metric = family(_name(name), text, labels=["target", "kind"])
         for each in targets:
-            made.add_metric([_text(each["name"])], of(each))  # type: ignore[attr-defined]
+            labels = [_text(each["name"]), each["kind"]]
+            made.add_metric(labels, of(each))  # type: ignore[attr-defined]
         yield made
-
-
-def _broker(mqtt: dict[str, Any]) -> Iterator[Metric]:
-    if not mqtt:
-        return
-    yield _gauge("mqtt_up", "Whether the broker is connected.", mqtt["state"] == "connected")
-    yield _gauge("mqtt_messages_waiting", "Messages that wait for the broker.", mqtt["waiting"])
-    for key, name, text in [
-        ("sent", "mqtt_messages_sent", "Messages that the broker has taken."),
-        ("dropped", "mqtt_messages_lost", "Messages lost because too many waited."),
-    ]:
-        yield CounterMetricFamily(_name(name), text, value=mqtt[key])
 
 
 def _text(value: str) -> str:

@@ -15,6 +15,7 @@ Fact: TypeAlias = tuple[str, str, str]
 _WHY = {
     "overflow": "the computer did not take the sound in time",
     "overload": "the computer was too slow",
+    "paused": "somebody paused it",
     "source lost": "the microphone or stream was away",
     "device lost": "the microphone was away",
     "device changed": "another microphone was chosen",
@@ -29,6 +30,7 @@ CAUSES = tuple(_WHY)
 STATE_WORDS = {
     "heard": "listening",
     "waiting": "waiting for sound",
+    "paused": "paused",
     "late": "no sound arrives",
     "lost": "lost, tried again and again",
     "ended": "ended",

@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from streamclf.core.labels import name_label
 from streamclf.core.records import (
     Average,
     Block,
@@ -28,7 +29,6 @@ from streamclf.runs.health import LiveState
 from streamclf.sinks.base import Sink
 from streamclf.web.health_texts import explain_cause
 from streamclf.web.live_audio import LiveAudio, NumberedColumn
-from streamclf.web.words import name_label
 
 Json: TypeAlias = dict[str, Any]
 """Plain values that JSON can hold."""

@@ -211,7 +211,10 @@ def _describe_state(source: RemoteSource) -> str:
     level = source.frame.get("level")
     if source.state == "heard":
         return "" if level is None else f"{level:.0f} dB"
-    words = {"waiting": "waiting", "late": "LATE", "lost": "NO AUDIO", "failed": "FAILED"}
+    words = {
+        "waiting": "waiting", "paused": "paused", "late": "LATE", "lost": "NO AUDIO",
+        "failed": "FAILED",
+    }  # fmt: skip
     return words.get(source.state, source.state.upper())
 
 

@@ -30,7 +30,7 @@ class MqttOptions:
     Attributes:
         host: Name or address of the broker.
         port: Its port; None for 8883 with TLS and 1883 without.
-        user: Name of the user; None for a broker that lets anybody in.
+        user: Name of the user; None where the broker lets anybody in.
         password_file: File whose first line is the user's password.
         password_env: Environment variable that holds the user's password.
         tls: Whether the connection is encrypted.

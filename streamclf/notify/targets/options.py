@@ -50,8 +50,8 @@ class TargetOptions:
         attach: What is sent along with apprise: the event's audio (``clip``), a picture of it, or
             nothing.
         folder: Folder that a command runs in; None for the one that streamclf runs in.
-        timeout: Longest time for one try, in seconds; None for the default of its kind.
-        max_age: Age in seconds at which a message is given up; None for the default of its kind.
+        timeout: Longest time for one try; None for 10 s, and 30 s with apprise.
+        max_age: Age at which a message is given up; None for a day, and a minute with exec.
 
     Raises:
         UsageError: They make no target. The message begins with the key.

@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from streamclf.core.errors import FAILED, INTERRUPTED, OK
+from streamclf.core.errors import FAILED, INTERRUPTED, OK, StreamclfError
 from streamclf.core.settings import Settings
 from streamclf.core.stats import Counts
 from streamclf.core.text_format import format_count
@@ -58,12 +58,14 @@ from streamclf.store.store import Store
 
 if TYPE_CHECKING:
     from streamclf.core.records import SoundEvent, StreamStarted
+    from streamclf.notify.mqtt.options import MqttOptions
+    from streamclf.notify.mqtt.publisher import MqttPublisher
     from streamclf.sinks.clips.clips import OnWritten
 
 END_S = 5.0
 """Longest wait, in seconds, for all streams together to end; one that hangs is left behind."""
 
-_Message: TypeAlias = Literal["stop", "reload", "ended"]
+_Message: TypeAlias = Literal["stop", "reload", "ended"] | Callable[[], None]
 _Way: TypeAlias = Literal["begin", "tune", "change", "keep"]
 
 
@@ -96,6 +98,7 @@ class Server:
         self_check: Compares a model's provider with the CPU.
         open_plan: Opens the source of a plan; tests replace it.
         views: Make the sinks of those who look on, by a source's name.
+        page: URL by which people outside find the page, for links; None if there is none.
         service: Told that the process is ready and alive.
         clock: Clock of pauses and lost audio; the system's by default.
 
@@ -112,6 +115,7 @@ class Server:
         self_check: Callable[[ModelOptions], str] = lambda options: "",
         open_plan: Callable[[StreamPlan], Source] | None = None,
         views: Sequence[Callable[[str], Sink]] = (),
+        page: str | None = None,
         service: SystemdNotifier | None = None,
         clock: Clock | None = None,
     ) -> None:
@@ -134,6 +138,9 @@ class Server:
         self._outputs = SharedOutputs(plan.writing.append, rotation, say)
         self._store: Store | None = None
         self._notifier: Notifier | None = None
+        self._page = page
+        self._publisher: MqttPublisher | None = None
+        self._paused: set[str] = set()
         # By the stream's name, after its end as well.
         self._memories: dict[str, StoreSink] = {}
         self._tallies: dict[str, SourceTally] = {}
@@ -161,7 +168,12 @@ class Server:
             self._store = Store(plan.writing.store, report=say, live=True)
             stack.callback(self._close_outputs)
             stack.callback(notifier.close)
-            notifier.start(read_cut_events(plan.writing.store, unended))
+            cut = read_cut_events(plan.writing.store, unended)
+            notifier.start(cut)
+            self._publisher = self._make_publisher(plan)
+            if self._publisher is not None:
+                stack.callback(self._publisher.close)
+                self._publisher.start(cut)
             prepared = self._prepare(engines)
             reload = None if has_terminal() else lambda: self._messages.put("reload")
             interrupts = stack.enter_context(Interrupts(self.stop, reload))
@@ -186,6 +198,10 @@ class Server:
         engines = [self._make_engine(stream) for stream in self._plan.streams]
         _warn_of_labels(self._plan, engines)
         self._make_notifier().close()
+        if self._plan.notify.mqtt is not None:
+            from streamclf.runs.serve.broker import check_broker
+
+            check_broker(self._plan.notify.mqtt)
 
     def stop(self) -> None:
         """Let all streams end soon; safe to call from any thread."""
@@ -199,13 +215,26 @@ class Server:
         """Describe all sources in one line, for ``systemctl status``."""
         streams = [*self.streams.values()]
         lost = [stream.name for stream in streams if stream.state == "lost"]
+        paused = [stream.name for stream in streams if stream.state == "paused"]
         ended = [stream.name for stream in streams if stream.state in ("ended", "failed")]
         counts = sum((stream.counts for stream in streams), Counts())
-        states = [f"{len(streams) - len(lost) - len(ended)} heard"]
+        states = [f"{len(streams) - len(lost) - len(paused) - len(ended)} heard"]
+        states += [f"{len(paused)} paused ({', '.join(paused)})"] if paused else []
         states += [f"{len(lost)} lost ({', '.join(lost)})"] if lost else []
         states += [f"{len(ended)} ended ({', '.join(ended)})"] if ended else []
         heard = f"{format_count(len(streams), 'source')}: {', '.join(states)}"
         return f"{heard}; {counts.describe()}"
+
+    def pause(self, source: str, *, paused: bool) -> None:
+        """Hear a source no more, or again; it does not wait, and any thread may ask."""
+        self._messages.put(partial(self._pause, source, paused=paused))
+
+    def set_threshold(self, source: str, label: str, value: float) -> None:
+        """Let events of a label begin at another score, until the settings are read again.
+
+        It does not wait, and any thread may ask.
+        """
+        self._messages.put(partial(self._set_threshold, source, label, value))
 
     def live_state(self, name: str) -> LiveState | None:
         """Tell how a source fares at this moment; None for one that is not heard any more."""
@@ -215,7 +244,11 @@ class Server:
     def describe_health(self) -> dict[str, Any]:
         """Describe how the process and its sources fare, see `ProcessHealth.describe`."""
         described = self._health.describe([stream.health for stream in [*self.streams.values()]])
-        return described | (self._notifier.describe() if self._notifier is not None else {})
+        if self._notifier is not None:
+            described |= self._notifier.describe()
+        if self._publisher is not None:
+            described["targets"] = [*described.get("targets", []), self._publisher.describe()]
+        return described
 
     def figures(self) -> ProcessFigures:
         """Figures of the process and its sources; may be read from any thread."""
@@ -238,12 +271,14 @@ class Server:
 
     def _work(self) -> None:
         """Act on messages until all streams have ended or shall end."""
-        while any(stream.state in ("heard", "lost") for stream in self.streams.values()):
+        while any(stream.state not in ("ended", "failed") for stream in self.streams.values()):
             message = self._messages.get()
             if message == "stop":
                 return
             if message == "reload":
                 self._take_over_settings()
+            elif callable(message):
+                message()
 
     def _take_over_settings(self) -> None:
         """Read the settings anew; with a mistake in them, those before stay in force."""
@@ -265,6 +300,7 @@ class Server:
         words += [f"{name} ends" for name in gone]
         words += ["who is told what changes"] if plan.notify != self._plan.notify else []
         say(f"settings read anew: {', '.join(words) or 'nothing changes'}")
+        self._take_over_broker(plan.notify.mqtt)
         self._end([self.streams.pop(name) for name in gone])
         self._plan = replace(plan, writing=self._plan.writing)
         if told is not None and self._notifier is not None:
@@ -372,6 +408,47 @@ class Server:
         store = self._plan.writing.store
         return Notifier(self._plan.notify, store, StoreHistory(store, say), report=say)
 
+    def _make_publisher(self, plan: ServePlan) -> MqttPublisher | None:
+        """Make the client of the broker that a plan names; None if it names none."""
+        if plan.notify.mqtt is None:
+            return None
+        from streamclf.runs.serve.broker import make_publisher  # which few need
+
+        return make_publisher(
+            plan.notify.mqtt,
+            plan.writing.store,
+            say,
+            self._page,
+            lambda: [*self.streams.values()],
+            self,
+        )
+
+    def _take_over_broker(self, options: MqttOptions | None) -> None:
+        before = self._plan.notify.mqtt
+        if self._publisher is not None and options is not None:
+            self._publisher.take_over(options)
+        elif before != options:
+            say("warning: whether there is a broker ([mqtt]) changes at the next start alone")
+
+    def _pause(self, name: str, *, paused: bool) -> None:
+        if paused:
+            self._paused.add(name)
+        else:
+            self._paused.discard(name)
+        if (stream := self.streams.get(name)) is not None:
+            stream.pause(paused=paused)
+
+    def _set_threshold(self, name: str, label: str, value: float) -> None:
+        from streamclf.runs.serve.broker import with_threshold
+
+        if (stream := self.streams.get(name)) is None:
+            return
+        engine = stream.hearing.engine
+        try:
+            stream.tune(stream.hearing.plan, with_threshold(engine, label, value))
+        except StreamclfError as error:  # what somebody asks must not end the sources
+            say(f"warning: {name}: {error}")
+
     def _make_ears(self, plan: StreamPlan) -> list[Sink]:
         """Make the sinks of those who are told what a source hears."""
         if self._notifier is None:
@@ -408,17 +485,24 @@ class Server:
         )
         assert self._store is not None
         memory = self._memories[plan.name] = self._store.sink(source=plan.name)
-        return ServedStream(
+        views = [*(view(plan.name) for view in self._views), *self._make_ears(plan)]
+        if self._publisher is not None:
+            sink = self._publisher.sink(plan.name)
+            memory.on_levels = sink.note_levels
+            views.append(sink)
+        stream = ServedStream(
             hearing,
             source,
             memory,
-            views=[*(view(plan.name) for view in self._views), *self._make_ears(plan)],
+            views=views,
             tally=self._tallies.setdefault(plan.name, SourceTally()),
             report=report,
             note_alive=self._alive.note,
             on_ended=self._note_end,
             clock=self._clock,
         )
+        stream.pause(paused=plan.name in self._paused)
+        return stream
 
     def _open_source(self, plan: StreamPlan) -> Source:
         """Open the source of a plan; only one microphone can be recorded by this process itself."""

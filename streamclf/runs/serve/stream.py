@@ -122,7 +122,9 @@ class ServedStream:
         """Whether it is heard; may be read from any thread."""
         if self._ended:
             return "failed" if self.failed else "ended"
-        return "heard" if self._source.state in ("listening", "stalled") else "lost"
+        if self._source.state not in ("listening", "stalled"):
+            return "lost"
+        return "paused" if self._source.paused else "heard"
 
     @property
     def n_lost(self) -> int:
@@ -184,6 +186,10 @@ class ServedStream:
                 self.hearing = changed
             else:
                 self._next = changed
+
+    def pause(self, *, paused: bool) -> None:
+        """Hear the source no more, or again; what is not heard is recorded as missing."""
+        self._source.paused = paused
 
     def change(self, hearing: Hearing) -> None:
         """Hear the same source with something else from the next audio on; no audio is lost."""

@@ -11,6 +11,7 @@ const SPEAK_EVERY_MS = 1_000;
 const WORDS = {
   heard: "listening",
   waiting: "waiting for sound",
+  paused: "paused",
   late: "no sound arrives",
   lost: "lost, tried again and again",
   ended: "ended",
