@@ -26,7 +26,7 @@ def assemble(folder: Path) -> None:
         _copy(ROOT / name, folder / name)
     for name in OWN:
         _copy(ROOT / "homeassistant" / name, folder / name)
-    shutil.copy(ROOT / "docs" / "how-to" / "home-assistant.md", folder / "DOCS.md")
+    shutil.copy(ROOT / "docs" / "how-to" / "add-on.md", folder / "DOCS.md")
     shutil.copy(ROOT / "CHANGELOG.md", folder / "CHANGELOG.md")
     parts = [ROOT / "Dockerfile", ROOT / "homeassistant" / "Dockerfile.end"]
     (folder / "Dockerfile").write_text("".join(part.read_text() for part in parts))
