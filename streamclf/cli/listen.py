@@ -13,6 +13,7 @@ from streamclf.cli.page import NO_PAGE, Told, check_page, make_hub, open_page, s
 from streamclf.cli.reports import say_found
 from streamclf.core.errors import FAILED, INTERRUPTED, OK, UsageError
 from streamclf.core.records import Average
+from streamclf.core.redaction import one_line
 from streamclf.core.settings import Settings
 from streamclf.core.standard_streams import is_terminal
 from streamclf.core.stats import Counts
@@ -190,15 +191,18 @@ def _listen(
         tally.add_sinks(sinks)
         if hub is not None:
             hub.state_of = lambda name: live_state(_state_of(source), engine)
-            sinks += [hub.sink(source.name), tally.sink()]
+            hub.may_be_heard = lambda name: outputs.privacy is None
+            sinks += [hub.sink(one_line(source.name)), tally.sink()]
 
         def describe_source() -> SourceHealth:
             n_lost = sum(sink.n_lost for sink in sinks)
-            totals = tally.totals()
-            return SourceHealth.of(source.name, _state_of(source), engine, totals, n_lost)
+            name, totals = one_line(source.name), tally.totals()
+            return SourceHealth.of(name, _state_of(source), engine, totals, n_lost)
 
         heard.append(describe_source)
-        figured.append(lambda: SourceFigures.of(source.name, _state_of(source), engine, tally))
+        figured.append(
+            lambda: SourceFigures.of(one_line(source.name), _state_of(source), engine, tally)
+        )
 
         def say_start() -> None:
             say(f"listening to {source.name} with {describe_engine(engine, opened)}; Ctrl-C ends")

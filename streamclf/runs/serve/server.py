@@ -122,6 +122,7 @@ class Server:
         self.streams: dict[str, ServedStream] = {}
         self.models = SharedModels(say, self_check)
         self._plan = plan
+        self._audible = plan.audible
         self._read_plan = read_plan
         self._open_plan = open_plan or self._open_source
         self._views = views
@@ -157,7 +158,7 @@ class Server:
             OutputOptions(store=plan.writing.store)
         )
         engines = [self._make_engine(stream) for stream in plan.streams]
-        _warn_of_labels(plan, engines)
+        _warn_of_rules(plan, engines)
         self._notifier = notifier = self._make_notifier()
         ended: list[ServedStream] = []
         with ExitStack() as stack:
@@ -196,7 +197,7 @@ class Server:
             StreamclfError: It could not begin.
         """
         engines = [self._make_engine(stream) for stream in self._plan.streams]
-        _warn_of_labels(self._plan, engines)
+        _warn_of_rules(self._plan, engines)
         self._make_notifier().close()
         if self._plan.notify.mqtt is not None:
             from streamclf.runs.serve.broker import check_broker
@@ -240,6 +241,10 @@ class Server:
         """Tell how a source fares at this moment; None for one that is not heard any more."""
         stream = self.streams.get(name)
         return None if stream is None else stream.live_state
+
+    def may_be_heard(self, name: str) -> bool:
+        """Whether anybody may listen to a source: nobody may where `privacy` is on."""
+        return name in self._audible
 
     def describe_health(self) -> dict[str, Any]:
         """Describe how the process and its sources fare, see `ProcessHealth.describe`."""
@@ -286,9 +291,12 @@ class Server:
         try:
             plan = self._read_plan()
             plan.check()
+            # Privacy begins before all else that changes, and ends after it.
+            self._audible &= plan.audible
             prepared = self._prepare_changes(plan)
             told = self._notifier.prepare(plan.notify) if self._notifier is not None else None
         except Exception as error:  # the sources are heard on, whatever is wrong with a file
+            self._audible = self._plan.audible
             say(f"error: {describe_error(error)}; the settings that were in force stay")
             return
         for note in plan.notes:
@@ -306,12 +314,13 @@ class Server:
         if told is not None and self._notifier is not None:
             self._notifier.take_over(told)
         self._apply(prepared)
+        self._audible = self._plan.audible
 
     def _prepare_changes(self, plan: ServePlan) -> list[_Prepared]:
         engines = [self._make_engine(stream, quiet=True) for stream in plan.streams]
         self._check_files(plan.streams)
         prepared = self._prepare(engines)
-        _warn_of_labels(plan, engines)
+        _warn_of_rules(plan, engines)
         return prepared
 
     def _make_engine(
@@ -587,16 +596,18 @@ def _describe_change(each: _Prepared, streams: dict[str, ServedStream]) -> str:
     return f"{each.plan.name} changes"
 
 
-def _warn_of_labels(
+def _warn_of_rules(
     plan: ServePlan, engines: Iterable[tuple[StreamPlan, Classifier, Engine]]
 ) -> None:
-    """Name the sounds that rules are about and that no source reports."""
+    """Name what makes rules tell nothing, or tell it to nobody."""
     heard = {
         stream.name: {label: engine.card.display_name(label) for label in engine.reported_labels}
         for stream, _, engine in engines
     }
     for line in describe_unheard(plan.notify.rules, heard):
         say(line)
+    if plan.notify.rules and not plan.notify.targets:
+        say("warning: rules tell nobody, as there are no targets: a table [[targets]] makes one")
 
 
 def _reporter(name: str) -> Callable[[str], None]:
