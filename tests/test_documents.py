@@ -62,6 +62,12 @@ OTHER_PROGRAMS = {
     "--check",  # scripts/reference.py
     "--strict",  # zensical
     "--group",  # pip
+    "--device",  # docker
+    "--rm",
+    "--user",
+    "--volume",
+    "--init",
+    "--add-on",  # scripts/try_image.py
     "--editable",
     "--dist",  # pytest
     "--snapshot-update",  # pytest

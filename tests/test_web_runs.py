@@ -82,6 +82,8 @@ def test_serve_shows_a_page_and_ends_as_before(serve, tmp_path):
     assert "yard" in browser.ask("/").text
     assert browser.session()["needs_password"] is False
     assert Browser(at, host="evil.example").ask("/").status == 403
+    assert browser.ask("/healthz").text == "alive\n"
+    assert 'streamclf_source_up{source="yard"} 1.0' in browser.ask("/metrics").text
     assert run.end(signal.SIGTERM) == 130
     assert [line for line in run.said if "heard" in line]
     if os.name == "posix":

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from streamclf.cli import screen as ui
-from streamclf.cli.page import NO_PAGE, check_page, make_hub, open_page, store_of_page
+from streamclf.cli.page import NO_PAGE, Told, check_page, make_hub, open_page, store_of_page
 from streamclf.cli.reports import say_found
 from streamclf.core.errors import FAILED, INTERRUPTED, OK, UsageError
 from streamclf.core.records import Average
@@ -25,6 +25,7 @@ from streamclf.pipeline.engine import Engine
 from streamclf.runs.background_log import log_in_background
 from streamclf.runs.console import has_terminal, say
 from streamclf.runs.engine_setup import describe_engine, open_engine
+from streamclf.runs.figures import ProcessFigures, Pulse, SourceFigures
 from streamclf.runs.health import ProcessHealth, SourceHealth, SourceState, live_state
 from streamclf.runs.interrupts import Interrupts
 from streamclf.runs.outputs import (
@@ -36,6 +37,7 @@ from streamclf.runs.outputs import (
 )
 from streamclf.runs.runner import run_stream
 from streamclf.runs.systemd_notifier import SystemdNotifier
+from streamclf.runs.tally import SourceTally
 from streamclf.sinks.options import OutputOptions
 from streamclf.sources.base import Source
 from streamclf.sources.factory import open_source
@@ -153,13 +155,20 @@ def _listen(
     hub = make_hub(page)
     clock = ProcessHealth(outputs.store)
     heard: list[Callable[[], SourceHealth]] = []
+    figured: list[Callable[[], SourceFigures]] = []
+    pulse, tally = Pulse(), SourceTally()
 
     def describe_health() -> dict[str, Any]:
         return clock.describe([describe() for describe in heard])
 
+    def figures() -> ProcessFigures:
+        return ProcessFigures([take() for take in figured])
+
     with (
         open_source(source_options, settings.channel) as source,
-        open_page(page, outputs.store, keys, hub, describe_health),
+        open_page(
+            page, outputs.store, keys, hub, Told(describe_health, figures, lambda: pulse.is_alive)
+        ),
         open_sinks(
             outputs,
             outputs.files,
@@ -172,18 +181,28 @@ def _listen(
             lambda: f"{source.name}: {Counts.of(engine.statistics).describe()}"
         ) as service,
     ):
-        source.on_waiting = service.alive
+
+        def note_life() -> None:
+            pulse.beat()
+            service.alive()
+
+        source.on_waiting = note_life
+        tally.begin_run(engine)
+        tally.add_sinks(sinks)
         if hub is not None:
             hub.state_of = lambda name: live_state(_state_of(source), engine)
             hub.may_be_heard = lambda name: outputs.privacy is None
-            sinks.append(hub.sink(one_line(source.name)))
+            sinks += [hub.sink(one_line(source.name)), tally.sink()]
 
         def describe_source() -> SourceHealth:
             n_lost = sum(sink.n_lost for sink in sinks)
-            name = one_line(source.name)
-            return SourceHealth.of(name, _state_of(source), engine, (), n_lost)
+            name, totals = one_line(source.name), tally.totals()
+            return SourceHealth.of(name, _state_of(source), engine, totals, n_lost)
 
         heard.append(describe_source)
+        figured.append(
+            lambda: SourceFigures.of(one_line(source.name), _state_of(source), engine, tally)
+        )
 
         def say_start() -> None:
             say(f"listening to {source.name} with {describe_engine(engine, opened)}; Ctrl-C ends")
@@ -191,7 +210,7 @@ def _listen(
         def say_aloud(message: str) -> None:
             say(message)
             service.set_status(message.removeprefix("warning: "))
-            service.alive()
+            note_life()
 
         def end_in_time(average: Average) -> None:
             if duration_s is not None and average.end >= duration_s * engine.card.sample_rate:
@@ -200,7 +219,7 @@ def _listen(
         try:
             run_stream(
                 engine, source, sinks, say=say_aloud, on_start=say_start, on_average=end_in_time,
-                on_audio=service.note_audio,
+                on_audio=lambda item: note_life(),
             )  # fmt: skip
         finally:
             if engine.statistics.delivered_samples:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,10 +16,26 @@ from streamclf.store.database import default_store
 from streamclf.web.options import PageOptions
 
 if TYPE_CHECKING:
+    from streamclf.runs.figures import ProcessFigures
     from streamclf.web.hub import LiveHub
 
 NO_PAGE = PageOptions(port=0)
 """Options of a run without a page."""
+
+
+@dataclass(frozen=True)
+class Told:
+    """What a page is told of the process, in answer to a call.
+
+    Attributes:
+        health: Describes how the process fares.
+        figures: Figures of the process.
+        is_alive: Whether all that listens gives signs of life.
+    """
+
+    health: Callable[[], dict[str, Any]]
+    figures: Callable[[], ProcessFigures]
+    is_alive: Callable[[], bool]
 
 
 @contextmanager
@@ -27,7 +44,7 @@ def open_page(
     store: Path | None,
     keys: Path | None,
     hub: LiveHub | None,
-    health: Callable[[], dict[str, Any]],
+    told: Told,
 ) -> Iterator[None]:
     """Serve the page.
 
@@ -36,7 +53,7 @@ def open_page(
         store: The store that the page asks; there is one where there is a page.
         keys: File of the password.
         hub: What sounds now.
-        health: Describes how the process fares.
+        told: What the page is told of the process.
 
     Raises:
         UsageError: The page needs a password that it has not, or its port is taken.
@@ -48,7 +65,10 @@ def open_page(
     from streamclf.web.context import WebContext
     from streamclf.web.server import WebServer
 
-    with WebServer(WebContext(store, options, keys, hub, health)) as server:
+    context = WebContext(
+        store, options, keys, hub, told.health, figures=told.figures, is_alive=told.is_alive
+    )
+    with WebServer(context) as server:
         say(f"the page is at {server.url}")
         yield
 

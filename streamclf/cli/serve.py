@@ -13,7 +13,14 @@ import typer
 from streamclf.cli import config as cli_config
 from streamclf.cli.config_file import ConfigFile, user_config
 from streamclf.cli.notify_tables import read_notify_tables
-from streamclf.cli.page import check_page, keys_of_page, make_hub, open_page, set_page_password
+from streamclf.cli.page import (
+    Told,
+    check_page,
+    keys_of_page,
+    make_hub,
+    open_page,
+    set_page_password,
+)
 from streamclf.cli.source_tables import read_source_tables
 from streamclf.cli.tables import Table
 from streamclf.core.errors import OK, StreamclfError, UsageError
@@ -82,7 +89,8 @@ def serve(
     if hub is not None:
         hub.state_of = server.live_state
         hub.may_be_heard = server.may_be_heard
-    with open_page(page, store, keys_of_page(store), hub, server.describe_health):
+    told = Told(server.describe_health, server.figures, lambda: server.pulse.is_alive)
+    with open_page(page, store, keys_of_page(store), hub, told):
         return server.run()
 
 

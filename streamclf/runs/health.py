@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from streamclf import __version__
-from streamclf.core.stats import Statistics
 from streamclf.pipeline.engine import Engine
+from streamclf.runs.tally import Totals
 
 SourceState: TypeAlias = Literal["heard", "paused", "lost", "ended", "failed"]
 
@@ -83,7 +83,7 @@ class SourceHealth:
         name: str,
         state: SourceState,
         engine: Engine,
-        past: Sequence[Statistics] = (),
+        totals: Totals,
         n_unwritten: int = 0,
     ) -> SourceHealth:
         """Take the figures of a source; any thread may do so while it is heard.
@@ -92,30 +92,25 @@ class SourceHealth:
             name: Its name.
             state: Whether it is heard.
             engine: Its engine.
-            past: Statistics of the runs before the engine's present one.
+            totals: Sums of all its runs.
             n_unwritten: Results that no output holds.
         """
-        runs = [*past, engine.statistics]
-        lost: dict[str, float] = {}
-        for run in runs:
-            for cause, (_, n_samples) in list(run.gaps.by_cause.items()):
-                lost[cause] = lost.get(cause, 0.0) + n_samples / run.sample_rate
-        heard_s = sum(run.audio_s for run in runs)
+        heard_s = totals.heard_s
         live = live_state(state, engine)
         return cls(
             name=name, state=state,
             model=engine.card.name, model_version=engine.card.version,
             hop_s=live.hop_s, requested_hop_s=engine.hop_s, overload=live.overload,
             heard_s=round(heard_s, 3),
-            lost_s=round(sum(run.gap_samples / run.sample_rate for run in runs), 3),
-            lost={cause: round(seconds, 3) for cause, seconds in lost.items()},
-            n_gaps=sum(run.n_gaps for run in runs),
-            n_windows=sum(run.n_windows for run in runs),
-            n_skipped=sum(run.n_skipped for run in runs),
-            n_events=sum(run.n_events for run in runs),
+            lost_s=round(sum(totals.lost_s.values()), 3),
+            lost={cause: round(seconds, 3) for cause, seconds in totals.lost_s.items()},
+            n_gaps=sum(totals.n_gaps.values()),
+            n_windows=totals.n_windows,
+            n_skipped=totals.n_skipped,
+            n_events=sum(totals.n_events.values()),
             n_unwritten=n_unwritten,
             drift_ppm=_rounded(engine.statistics.drift_ppm),
-            load=round(sum(run.scoring_s for run in runs) / heard_s, 4) if heard_s else 0.0,
+            load=round(totals.scoring_s / heard_s, 4) if heard_s else 0.0,
         )  # fmt: skip
 
 

@@ -14,8 +14,6 @@ from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Self
 
-from streamclf.core.records import Block, Gap
-
 LOGGER = logging.getLogger(__name__)
 STATUS_EVERY_S = 10.0
 
@@ -62,10 +60,6 @@ class SystemdNotifier:
             self._send("STOPPING=1")
             self._socket.close()
             self._socket = None
-
-    def note_audio(self, item: Block | Gap) -> None:
-        """Note that audio or a gap was processed."""
-        self.alive()
 
     def alive(self) -> None:
         """Send a ping and the status if they are due; the first call sends READY."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 
 from streamclf.core.records import Average, Block, Gap, Result, StreamStarted
 from streamclf.core.stats import Statistics
@@ -22,6 +23,14 @@ class Sink(ABC):
     def n_lost(self) -> int:
         """Number of lines or rows that are lost."""
         return 0
+
+    @property
+    def figures(self) -> Mapping[str, int]:
+        """Counts of what it did, by name: ``clips_written``. Empty in a sink that counts nothing.
+
+        Any thread may read them.
+        """
+        return {}
 
     @abstractmethod
     def begin(self, stream: StreamStarted) -> None:

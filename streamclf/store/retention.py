@@ -35,6 +35,7 @@ from streamclf.sinks.output_files import reason_of
 from streamclf.store.clip_limits import Choice, ClipLimits, StoredClip, choose_clips
 from streamclf.store.clips import is_clip_name, name_folder
 from streamclf.store.database import transaction
+from streamclf.store.figures import FolderFigures
 
 EVERY_S = 600.0
 """Seconds between two sweeps."""
@@ -224,6 +225,7 @@ class Sweeper:
         self._limits = limits
         self._now = now
         self._used_bytes = 0
+        self._deleted: Counter[str] = Counter()
         self._swept_at: float | None = None
         self._trouble: tuple[bool, ...] = ()
 
@@ -231,6 +233,17 @@ class Sweeper:
         """Whether this looks after a folder, and by some limits if they are given."""
         same = name_folder(folder) == name_folder(self._folder)
         return same and limits in (None, self._limits)
+
+    @property
+    def figures(self) -> FolderFigures:
+        """Figures of the folder, as far as they are known."""
+        return FolderFigures(
+            self._folder, self._used_bytes, self._limits.limit_bytes, dict(self._deleted)
+        )
+
+    def take_over(self, before: Sweeper) -> None:
+        """Go on counting where another one of this folder ends."""
+        self._used_bytes, self._deleted = before._used_bytes, Counter(before._deleted)
 
     @property
     def is_due(self) -> bool:
@@ -264,6 +277,7 @@ class Sweeper:
         self._swept_at = self._now()
         result = sweep(connection, self._folder, self._limits, now_us, interrupted)
         self._used_bytes = result.used_bytes
+        self._deleted.update(result.gone)
         before = self._trouble or (False,) * 3
         self._trouble = (result.is_over, bool(result.failures), bool(result.n_unreachable))
         fresh = any(now and not then for now, then in zip(self._trouble, before, strict=True))

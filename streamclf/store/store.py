@@ -22,6 +22,7 @@ from streamclf.store.database import (
     set_aside,
     transaction,
 )
+from streamclf.store.figures import StoreFigures
 from streamclf.store.retention import Sweeper
 from streamclf.store.sink import Statement, StoreSink
 from streamclf.store.writers import WriterLock, close_dead_runs, remove_old_locks
@@ -63,7 +64,7 @@ class Store:
         self._connection, self._lock = _open(path, report)
         self._inode = _inode(path)
         self._is_open, self._is_aside = True, False
-        self._lost_before = 0
+        self._lost_before = self._lost_by_gone = self._n_written = self._n_failures = 0
         self._sinks: list[StoreSink] = []
         self._sweepers: list[Sweeper] = []
         self._changed = threading.Condition()
@@ -95,8 +96,25 @@ class Store:
             on_close=on_close,
         )
         with self._changed:
-            self._sinks = [*(each for each in self._sinks if not each.settled), sink]
+            gone = [each for each in self._sinks if each.settled]
+            self._lost_by_gone += sum(each.n_lost for each in gone)
+            self._sinks = [*(each for each in self._sinks if each not in gone), sink]
         return sink
+
+    @property
+    def figures(self) -> StoreFigures:
+        """Figures so far; may be read from any thread."""
+        with self._changed:
+            return StoreFigures(
+                n_written=self._n_written,
+                n_waiting=sum(sink.n_waiting for sink in self._sinks),
+                # What a closed sink still holds is not lost before the store closes.
+                n_lost=self._count_lost()
+                - sum(sink.n_waiting for sink in self._sinks if sink.closed),
+                n_failures=self._n_failures,
+                is_written=self._failed_at is None and self._thread.is_alive(),
+                folders=[sweeper.figures for sweeper in self._sweepers],
+            )
 
     def look_after(self, folder: Path, limits: ClipLimits) -> Sweeper:
         """Sweep a folder of clips now and then; other limits than before replace them.
@@ -108,6 +126,9 @@ class Store:
             others = [each for each in self._sweepers if not each.is_of(folder)]
             own = [each for each in self._sweepers if each.is_of(folder, limits)]
             sweeper = own[0] if own else Sweeper(folder, limits)
+            for before in self._sweepers:
+                if before.is_of(folder) and before is not sweeper:
+                    sweeper.take_over(before)
             self._sweepers = [*others, sweeper]
             return sweeper
 
@@ -154,7 +175,7 @@ class Store:
                 f"warning: {self.path}: {format_count(n_waiting, 'row')} could not be written "
                 "before the end, and are lost"
             )
-        n_lost = sum(sink.n_lost for sink in self._sinks)
+        n_lost = self._count_lost()
         if n_lost > n_waiting:
             self._report(f"warning: {self.path}: lost {format_count(n_lost, 'row')} in all")
         if not self._thread.is_alive():
@@ -278,6 +299,7 @@ class Store:
             with transaction(self._connection):
                 for sql, values in statements:
                     self._connection.execute(sql, values)
+            self._n_written += len(statements)
 
     def _write_singly(self, sinks: list[StoreSink]) -> bool:
         """Write each sink's rows by themselves, because some do not fit into the tables.
@@ -309,6 +331,7 @@ class Store:
             for sql, values in sink.take():
                 try:
                     self._connection.execute(sql, values)
+                    self._n_written += 1
                 except sqlite3.IntegrityError:
                     n_refused += 1
         if n_refused:
@@ -342,6 +365,7 @@ class Store:
             self._is_aside = True
 
     def _report_failure(self, reason: str) -> None:
+        self._n_failures += 1
         if self._failed_at is None:
             self._failed_at = time.monotonic()
             self._lost_before = self._count_lost()
@@ -357,7 +381,7 @@ class Store:
         self._failed_at = None
 
     def _count_lost(self) -> int:
-        return sum(sink.n_lost for sink in self._sinks)
+        return self._lost_by_gone + sum(sink.n_lost for sink in self._sinks)
 
     def _gives_up(self) -> bool:
         now = time.monotonic()

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from aiohttp import web
 
-from streamclf.web import api, listening, live, media, static_files
+from streamclf.web import api, listening, live, media, metrics, static_files
 from streamclf.web.bodies import MAX_BODY
 from streamclf.web.connections import Connections
 from streamclf.web.context import CONTEXT, WebContext
@@ -23,6 +23,7 @@ _PAGES: tuple[Callable[[web.Application, WebContext], None], ...] = (
     events.add_routes,
     sounds.add_routes,
     health.add_routes,
+    metrics.add_routes,
 )
 """What adds the pages."""
 

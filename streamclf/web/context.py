@@ -10,6 +10,7 @@ from typing import Any
 from aiohttp import web
 
 from streamclf import __version__
+from streamclf.runs.figures import ProcessFigures
 from streamclf.web.options import PageOptions
 
 
@@ -25,6 +26,8 @@ class WebContext:
         hub: What sounds now; None where nothing is heard by this process.
         health: Describes how the process fares: plain values that JSON can hold.
         version: Version of streamclf.
+        figures: Figures of the process, for programs that watch it.
+        is_alive: Whether all that listens gives signs of life.
     """
 
     store: Path
@@ -33,6 +36,8 @@ class WebContext:
     hub: Any = None
     health: Callable[[], dict[str, Any]] = dict
     version: str = __version__
+    figures: Callable[[], ProcessFigures] = ProcessFigures
+    is_alive: Callable[[], bool] = lambda: True
 
 
 CONTEXT: web.AppKey[WebContext] = web.AppKey("context", WebContext)

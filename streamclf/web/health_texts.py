@@ -25,6 +25,8 @@ _WHY = {
     "truncated": "the recording is cut short",
     "damaged": "the recording is damaged",
 }
+CAUSES = tuple(_WHY)
+"""Causes of lost audio that are known."""
 STATE_WORDS = {
     "heard": "listening",
     "waiting": "waiting for sound",

@@ -151,6 +151,11 @@ class LiveHub:
         """The kept columns of all sources, for a viewer who comes anew."""
         return {source.name: source.picture() for source in self._listed()}
 
+    def levels(self) -> dict[str, float]:
+        """Level in dBFS of each source that is heard at this moment."""
+        levels = {source.name: source.level_db() for source in self._listed()}
+        return {name: level for name, level in levels.items() if level is not None}
+
     def _describe(self, source: LiveSource, describe: Callable[[LiveState | None], Json]) -> Json:
         described = describe(self.state_of(source.name))
         return {**described, "may_be_heard": self.may_be_heard(source.name)}

@@ -171,6 +171,15 @@ class LiveSource:
         with self._lock:
             return [dict(event) for event in self._open.values()]
 
+    def level_db(self) -> float | None:
+        """Level of the newest audio; None where none has come for a while."""
+        heard_at = self._heard_at
+        if heard_at is None or self._now() - heard_at > LATE_S:
+            return None
+        self.draw()
+        level = self._audio.level()
+        return None if level is None else level.db
+
     def describe(self, state: LiveState | None) -> Json:
         """Describe level and sounds as they were drawn last, and how the source fares."""
         described = self._describe_state(state)

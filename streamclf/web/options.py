@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar
 
 from streamclf.core.declare_option import option
@@ -23,6 +24,8 @@ class PageOptions:
         base_path: Path under which all its pages stand, with ``/`` in front; empty for none.
         proxies: Addresses or networks of the proxies whose forwarded headers are believed.
         public_url: URL under which people outside find it; None if there is none.
+        metrics_token_file: File of the token by which a program may read its metrics where it has a
+            password; None for none.
 
     Raises:
         UsageError: An option makes no sense.
@@ -50,6 +53,12 @@ class PageOptions:
     )
     public_url: str | None = option(
         None, "--public-url", metavar="URL", help="URL by which people outside find the page."
+    )
+    metrics_token_file: Path | None = option(
+        None,
+        "--metrics-token-file",
+        metavar="FILE",
+        help="File of a token by which Prometheus may read /metrics without the page's password.",
     )
 
     def __post_init__(self) -> None:

@@ -21,6 +21,8 @@ from streamclf.web.connections import Connections, abort
 from streamclf.web.context import WebContext
 from streamclf.web.ended_sessions import EndedSessions
 from streamclf.web.keys import KeyFile, Keys
+from streamclf.web.metrics import ALIVE_PATH, METRICS_PATH
+from streamclf.web.metrics_token import MetricsToken
 from streamclf.web.options import PageOptions
 from streamclf.web.rendering import (
     MAY_LOG_OUT,
@@ -47,11 +49,11 @@ from streamclf.web.viewer import (
 CHECK_S = 5.0
 """Time after which an answer that goes on is ended, once its viewer is logged out."""
 OPEN_PATHS = (
-    "/login", "/api/session",
+    "/login", "/api/session", ALIVE_PATH,
     "/static/style.css", "/static/icon.svg",
     marked("/static/style.css"), marked("/static/icon.svg"),
 )  # fmt: skip
-"""All that somebody sees who is not logged in: the form of the password, and its looks."""
+"""All that somebody sees who is not logged in: the form of the password, its looks, and a word."""
 _OPEN = (*OPEN_PATHS, "")  # the base path alone only leads to the first page
 TOKEN_HEADER = "X-CSRF-Token"  # noqa: S105 - the header's name
 _SAFE = ("GET", "HEAD", "OPTIONS")
@@ -77,6 +79,7 @@ class Gate:
         self.sessions = Sessions(ended=EndedSessions(_ended_beside(context.keys)))
         self._options = context.options
         self._file = KeyFile(context.keys)
+        self._token = MetricsToken(context.options.metrics_token_file)
         self._cookie = cookie_name(str(context.keys or context.store))
         # One without a single connection is false, and still the one to use.
         self._connections = Connections() if connections is None else connections
@@ -186,7 +189,9 @@ class Gate:
         check_body(request, is_known=session.is_owner or keys.password is None)
         request[TOKEN] = token_of(session, keys)
         request[MAY_LOG_OUT] = session.is_owner and keys.password is not None
-        if not (session.is_owner or keys.password is None or own_path(request) in _OPEN):
+        path = own_path(request)
+        is_open = session.is_owner or keys.password is None or path in _OPEN
+        if not (is_open or (path == METRICS_PATH and self._has_metrics_token(request))):
             response = self._ask_password(request)
         elif request.method not in _SAFE and not await self._has_token(request, session, keys):
             response = refuse(request, 403, "The form is too old: load the page again, then retry.")
@@ -194,6 +199,8 @@ class Gate:
             response = await self._answer_owner(request, handler)
         else:
             response = await handler(request)
+        if path in (METRICS_PATH, ALIVE_PATH):  # what asks for them keeps no cookie
+            return response
         if known is None and not response.prepared and self._cookie not in response.cookies:
             self.write_cookie(request, response, session)
         return response
@@ -225,9 +232,18 @@ class Gate:
         finally:
             watching.cancel()
 
+    def _has_metrics_token(self, request: web.Request) -> bool:
+        # Wrong ones are not counted as wrong passwords are: nobody guesses so long a token, and a
+        # program with an old one would lock people out.
+        return self._token.is_said(request.headers.get("Authorization"))
+
     def _ask_password(self, request: web.Request) -> web.StreamResponse:
         if not wants_page(request) or request.method not in _SAFE:
-            return refuse(request, 401, "Log in first.")
+            if own_path(request) != METRICS_PATH:
+                return refuse(request, 401, "Log in first.")
+            answer = refuse(request, 401, _WHO_MAY_MEASURE)
+            answer.headers["WWW-Authenticate"] = "Bearer"
+            return answer
         path = f"{own_path(request) or '/'}?{request.rel_url.raw_query_string}".rstrip("?")
         return redirect(request, f"/login?{urlencode({'next': path})}")
 
@@ -245,10 +261,12 @@ def check_access(options: PageOptions, keys: Path | None) -> None:
         keys: File of the password; None if there is none.
 
     Raises:
-        UsageError: There is no password.
+        UsageError: There is no password, or the token of the metrics cannot be read.
         StoreError: The file of the password cannot be read.
     """
-    known = KeyFile(keys).keys  # which tells at the start, not to each visitor, what is wrong
+    # Which tells at the start, not to each visitor, what is wrong.
+    MetricsToken(options.metrics_token_file).read()
+    known = KeyFile(keys).keys
     problem = lacks_password(options)
     if problem and known.password is None:
         raise UsageError(problem)
@@ -267,6 +285,9 @@ def lacks_password(options: PageOptions) -> str:
     return f"{reason}, and it has no password: set one by `streamclf serve --set-password`"
 
 
+_WHO_MAY_MEASURE = (
+    "Log in first, or send the token of --metrics-token-file: Authorization: Bearer TOKEN."
+)
 _UNNAMED_PROXY = (
     "A proxy asks for this page, and the page has no password: set one by streamclf serve "
     "--set-password, and name the proxy by --proxy."

@@ -26,6 +26,7 @@ from streamclf.pipeline.engine import Engine
 from streamclf.runs.background_log import log_in_background
 from streamclf.runs.console import has_terminal, say
 from streamclf.runs.engine_setup import make_engine
+from streamclf.runs.figures import LinesFigures, ProcessFigures, Pulse
 from streamclf.runs.health import LiveState, ProcessHealth
 from streamclf.runs.interrupts import Interrupts
 from streamclf.runs.outputs import (
@@ -42,6 +43,7 @@ from streamclf.runs.serve.plan import ServePlan, StreamPlan
 from streamclf.runs.serve.store_lock import lock_store
 from streamclf.runs.serve.stream import Hearing, ServedStream, describe_error
 from streamclf.runs.systemd_notifier import SystemdNotifier
+from streamclf.runs.tally import SourceTally
 from streamclf.sinks.base import Sink
 from streamclf.sinks.factory import open_sink
 from streamclf.sinks.live.rotation import Rotation
@@ -129,7 +131,8 @@ class Server:
         self._microphone = ""  # the stream whose microphone is recorded by this process itself
         self._service = service or SystemdNotifier(self.describe)
         self._clock = clock
-        self._alive = AliveTogether(self._service.alive)
+        self.pulse = Pulse()
+        self._alive = AliveTogether(self._note_life)
         self._messages: queue.SimpleQueue[_Message] = queue.SimpleQueue()
         rotate = plan.writing.rotate
         rotation = Rotation.parse(rotate) if rotate is not None else None
@@ -139,7 +142,9 @@ class Server:
         self._page = page
         self._publisher: MqttPublisher | None = None
         self._paused: set[str] = set()
-        self._memories: dict[str, StoreSink] = {}  # by the stream's name, after its end as well
+        # By the stream's name, after its end as well.
+        self._memories: dict[str, StoreSink] = {}
+        self._tallies: dict[str, SourceTally] = {}
         self._prints = False
 
     def run(self) -> int:
@@ -249,6 +254,18 @@ class Server:
         if self._publisher is not None:
             described["targets"] = [*described.get("targets", []), self._publisher.describe()]
         return described
+
+    def figures(self) -> ProcessFigures:
+        """Figures of the process and its sources; may be read from any thread."""
+        return ProcessFigures(
+            [stream.figures for stream in [*self.streams.values()]],
+            [LinesFigures.of(lines) for lines in self._outputs.lines],
+            self._store.figures if self._store is not None else None,
+        )
+
+    def _note_life(self) -> None:
+        self.pulse.beat()
+        self._service.alive()
 
     def _describe_start(self) -> str:
         return (
@@ -487,6 +504,7 @@ class Server:
             source,
             memory,
             views=views,
+            tally=self._tallies.setdefault(plan.name, SourceTally()),
             report=report,
             note_alive=self._alive.note,
             on_ended=self._note_end,

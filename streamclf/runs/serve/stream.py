@@ -14,10 +14,12 @@ from streamclf.model.classifier import Classifier
 from streamclf.pipeline.engine import Engine
 from streamclf.runs.engine_setup import describe_engine
 from streamclf.runs.event_summary import summarise_events
+from streamclf.runs.figures import SourceFigures
 from streamclf.runs.health import LiveState, SourceHealth, SourceState, live_state
 from streamclf.runs.outputs import close_sinks
 from streamclf.runs.runner import run_stream
 from streamclf.runs.serve.plan import StreamPlan
+from streamclf.runs.tally import SourceTally
 from streamclf.sinks.base import Sink
 from streamclf.sources.backoff import BackOff
 from streamclf.sources.clock import Clock, StopSignal, SystemClock
@@ -62,6 +64,7 @@ class ServedStream:
         source: The source, which the stream closes.
         memory: The store's sink, which the stream closes.
         views: Sinks of those who look on and are told, which the stream closes.
+        tally: Sums of the source, which outlast the stream.
         report: Called with one line of text, without the stream's name.
         note_alive: Called with the stream whenever it has heard audio, or waits for lost audio.
         on_ended: Called with the stream, in its thread, when it has ended.
@@ -79,6 +82,7 @@ class ServedStream:
         memory: StoreSink,
         *,
         views: Sequence[Sink] = (),
+        tally: SourceTally | None = None,
         report: Callable[[str], None],
         note_alive: Callable[[ServedStream], None] = lambda stream: None,
         on_ended: Callable[[ServedStream], None] = lambda stream: None,
@@ -89,6 +93,9 @@ class ServedStream:
         self._source = source
         self._memory = memory
         self._views = views
+        self._tally = tally or SourceTally()
+        self._tally.add_sinks([memory, *hearing.sinks])
+        self._delays = self._tally.sink()
         self._report = report
         self._note_alive = note_alive
         self._on_ended = on_ended
@@ -143,7 +150,13 @@ class ServedStream:
     @property
     def health(self) -> SourceHealth:
         """How the source has fared so far; may be read from any thread."""
-        return SourceHealth.of(self.name, self.state, self._engine, [self._past], self.n_lost)
+        totals = self._tally.totals()
+        return SourceHealth.of(self.name, self.state, self._engine, totals, self.n_lost)
+
+    @property
+    def figures(self) -> SourceFigures:
+        """Figures of the source since the process began; may be read from any thread."""
+        return SourceFigures.of(self.name, self.state, self._engine, self._tally)
 
     def start(self) -> None:
         """Begin to listen."""
@@ -207,6 +220,7 @@ class ServedStream:
                 unused.close()
             self.hearing.close()
             self._memory.close()
+            self._tally.drop_sinks([self._memory, *self.hearing.sinks])
             for view in self._views:
                 view.close()
             self._ended = True
@@ -238,7 +252,9 @@ class ServedStream:
                 return
             before, self.hearing = self.hearing, following
             self._engine = following.engine
+        self._tally.add_sinks(following.sinks)
         before.close()
+        self._tally.drop_sinks(before.sinks)
         self._n_lost += sum(sink.n_lost for sink in before.sinks)
 
     def _renew_engine(self) -> None:
@@ -249,8 +265,10 @@ class ServedStream:
             self.hearing = Hearing(hearing.plan, self._engine, hearing.sinks)
 
     def _hear(self) -> None:
-        engine, sinks = self._engine, [self._memory, *self.hearing.sinks, *self._views]
+        engine = self._engine
+        sinks = [self._memory, *self.hearing.sinks, *self._views, self._delays]
         self._memory.calibration_db = self.hearing.plan.served.calibration_db
+        self._tally.begin_run(engine)
         try:
             run_stream(
                 engine, self._source, sinks, say=self._report, on_start=self._report_start,
@@ -259,7 +277,7 @@ class ServedStream:
         finally:
             self._past.add(engine.statistics)
             self._past_counts = Counts.of(self._past)
-            engine.statistics = Statistics(engine.card.sample_rate)
+            self._tally.end_run(engine)
 
     def _report_start(self) -> None:
         hearing = self.hearing

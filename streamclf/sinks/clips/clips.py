@@ -14,7 +14,7 @@ from __future__ import annotations
 import queue
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import TypeAlias
@@ -274,6 +274,15 @@ class BackgroundClips(ClipSink):
         """Number of clips that are lost."""
         n_unwritten = self._n_put - self._n_written if self._closed else self._n_failed
         return self._n_dropped + n_unwritten
+
+    @property
+    def figures(self) -> Mapping[str, int]:
+        """Clips written, lost and withheld."""
+        return {
+            "clips_written": self._n_written,
+            "clips_lost": self.n_lost,
+            "clips_withheld": self._n_withheld,
+        }
 
     def finish(self) -> None:
         """Let the thread write the waiting clips and end; do not wait for it."""

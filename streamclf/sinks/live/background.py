@@ -76,6 +76,11 @@ class BackgroundLines(Lines):
         left = self._lines_put - self._lines_taken if self._closed else 0
         return self._n_dropped + left
 
+    @property
+    def waiting_bytes(self) -> int:
+        """Bytes of lines that wait to be written."""
+        return self._n_put - self._n_taken
+
     def write_header(self, line: str) -> None:
         """Set the first line of this file, and of each file that follows it."""
         self._target.header = _encode(line)

@@ -45,6 +45,12 @@ class SharedOutputs(LiveOutputs):
         """Number of lines that are lost, over all outputs."""
         return sum(lines.n_lost for lines in self._lines.values())
 
+    @property
+    def lines(self) -> list[BackgroundLines]:
+        """All outputs; may be read from any thread."""
+        with self._lock:
+            return [*self._lines.values()]
+
     def reopen(self) -> None:
         """Reopen files that may have been moved away (logrotate)."""
         for lines in self._lines.values():
