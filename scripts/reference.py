@@ -265,7 +265,13 @@ def _notify_tables() -> Iterator[str]:
     ]
     for heading, about, kind in kinds:
         yield from ("", f"## {heading}", "")
-        yield f"{about} `serve` reads it. [Be told](../how-to/telling.md) has examples."
+        guide = "[Be told](../how-to/telling.md) has examples."
+        if kind is MqttOptions:
+            guide = (
+                "[Show it in Home Assistant](../how-to/home-assistant.md) has examples, and "
+                "[MQTT](mqtt.md) the topics."
+            )
+        yield f"{about} `serve` reads it. {guide}"
         yield from ("", "| key | value | default | meaning |", "|---|---|---|---|")
         for key in keys_of(kind).values():
             yield (
