@@ -381,7 +381,7 @@ class TestOptions:
 
 def test_the_reference_has_every_field_and_topic() -> None:
     page = (Path(__file__).parents[1] / "docs/reference/mqtt.md").read_text("utf-8")
-    state, event = (json.loads(block) for block in re.findall(r"```json\n(.*?)```", page, re.S))
+    state, event = (json.loads(block) for block in re.findall(r"```text\n(.*?)```", page, re.S))
     told = TestState().told()
     told.apply(TestState().happened("begin"))
     ended = told.apply(TestState().happened("end"))
@@ -390,12 +390,12 @@ def test_the_reference_has_every_field_and_topic() -> None:
     described = re.findall(r"^\| (`.*?) \|", page, re.MULTILINE)
     named = {name.strip("` ") for cell in described for name in cell.split(",")}
     assert named >= {*state, *event}
-    own = [
-        TOPICS.availability, TOPICS.source_availability("kitchen"), TOPICS.state("kitchen"),
-        TOPICS.event("kitchen"), TOPICS.pause("kitchen"), TOPICS.threshold("kitchen", "dog"),
-        TOPICS.discovery, *TOPICS.births,
-    ]  # fmt: skip
-    assert named >= set(own)
+    topics = Topics("{box}", "streamclf/{box}", "homeassistant")
+    assert named >= {
+        topics.availability, topics.source_availability("{source}"), topics.state("{source}"),
+        topics.event("{source}"), topics.pause("{source}"), topics.threshold("{source}", "{key}"),
+        topics.discovery, *topics.births,
+    }  # fmt: skip
     assert f"older than {EXPIRE_S} seconds" in page
     assert f"up to {LIMIT:,} wait" in page
 
