@@ -1,17 +1,20 @@
-"""From a sound's onset to its message at a webhook, through `streamclf serve` at real pace.
+"""From a sound's onset to a webhook and a broker, through `streamclf serve` at real pace.
 
     python -m benchmarks.tell ESC-50 --fold 4 [--hop 0.25] [--live sim|pulse]
 
 The soundscapes are those of `python -m benchmarks.begins`. A rule tells each begin to a webhook on
-loopback, which notes when it came. The delay is from the sound's true onset to that moment: the
+loopback, which notes when it came; where mosquitto is installed, a subscriber of a broker notes the
+same event there. The delay is from the sound's true onset to that moment: the
 part of the sound that the model needs, windows, the rule, the request, everything. The last lines
-tell the way alone: from the moment at which the begin was known to its receipt.
+tell the way alone: from the moment at which the begin was known to its receipt by the webhook.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -21,6 +24,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 import soundfile
@@ -46,7 +50,9 @@ name = "hook"
 webhook = "http://127.0.0.1:{port}/"
 [[rules]]
 name = "all"
-"""
+{broker}"""
+Came: TypeAlias = list[tuple[float, dict[str, object]]]
+"""Time of each message, and the message."""
 
 
 class Receiver(ThreadingHTTPServer):
@@ -59,7 +65,7 @@ class Receiver(ThreadingHTTPServer):
     daemon_threads = True
 
     def __init__(self) -> None:
-        self.came: list[tuple[float, dict[str, object]]] = []
+        self.came: Came = []
         super().__init__(("127.0.0.1", 0), _Handler)
         threading.Thread(target=self.serve_forever, daemon=True).start()
 
@@ -77,6 +83,59 @@ class _Handler(BaseHTTPRequestHandler):
         """Say nothing."""
 
 
+class Broker:
+    """A mosquitto of its own with a subscriber; without mosquitto nothing comes.
+
+    Args:
+        folder: Folder for its settings.
+
+    Attributes:
+        settings: The table of the settings file.
+        came: Time of each begin, and what was told of it.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.came: Came = []
+        self.settings = ""
+        self._process: subprocess.Popen[bytes] | None = None
+        program = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin")
+        if program is None:
+            return
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = free.getsockname()[1]
+        config = folder / "mosquitto.conf"
+        config.write_text(f"listener {port} 127.0.0.1\nallow_anonymous true\nuser root\n")
+        self._process = subprocess.Popen(
+            [program, "-c", str(config)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        self.settings = f'[mqtt]\nhost = "127.0.0.1"\nport = {port}\n'
+        import paho.mqtt.client as paho
+
+        self._client = paho.Client(paho.CallbackAPIVersion.VERSION2)
+        self._client.on_connect = lambda client, *rest: client.subscribe("streamclf/#", 1)
+        self._client.on_message = lambda client, data, message: self._note(
+            message.topic, message.payload
+        )
+        time.sleep(1.0)
+        self._client.connect("127.0.0.1", port)
+        self._client.loop_start()
+
+    def _note(self, topic: str, payload: bytes) -> None:
+        now = time.time()
+        if topic.endswith("/event"):
+            told = json.loads(payload)
+            if told["phase"] == "begin":
+                self.came.append((now, {"label": told["event_type"], "time": told["onset"]}))
+
+    def close(self) -> None:
+        """End both."""
+        if self._process is not None:
+            self._client.disconnect()
+            self._client.loop_stop()
+            self._process.terminate()
+            self._process.wait()
+
+
 def main() -> None:
     options = _parser().parse_args()
     scenes = list(
@@ -92,30 +151,32 @@ def main() -> None:
         audio = np.concatenate([_as_written(scene) for scene in scenes])
         audio = np.append(audio, np.zeros(round(TAIL_S * RATE), np.float32))
         soundfile.write(path, audio, RATE, subtype="PCM_16")
-        run = run_pulse if options.live == "pulse" else run_simulated
-        began = run(options, folder, path, receiver, len(audio) / RATE)
+        broker = Broker(folder)
+        command = write_settings(options, folder, path, receiver, broker)
+        began = run_pulse(command, path) if options.live == "pulse" else run_simulated(command)
+        broker.close()
         report("webhook", scenes, receiver.came, began)
+        if broker.came:
+            report("broker", scenes, broker.came, began)
 
 
 def write_settings(
-    options: argparse.Namespace, folder: Path, source: str, receiver: Receiver
+    options: argparse.Namespace, folder: Path, path: Path, receiver: Receiver, broker: Broker
 ) -> list[str]:
     """Write the settings of `serve`, and return its command."""
+    source = 'device = "default"' if options.live == "pulse" else f'url = "sim:{path}"'
     settings = folder / "tell.toml"
     settings.write_text(
         SETTINGS.format(
             model=options.model, folder=folder, hop=options.hop, source=source,
-            port=receiver.server_port,
+            port=receiver.server_port, broker=broker.settings,
         )
     )  # fmt: skip
     return [sys.executable, "-m", "streamclf", "serve", "--config", str(settings), "-f", "jsonl"]
 
 
-def run_simulated(
-    options: argparse.Namespace, folder: Path, path: Path, receiver: Receiver, length_s: float
-) -> float:
+def run_simulated(command: list[str]) -> float:
     """Serve a simulated microphone to its end; returns the time of its first sample."""
-    command = write_settings(options, folder, f'url = "sim:{path}"', receiver)
     said = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
     return _first_sample(said.stdout)
 
@@ -129,9 +190,7 @@ def _first_sample(lines: str) -> float:
     ]))  # fmt: skip
 
 
-def run_pulse(
-    options: argparse.Namespace, folder: Path, path: Path, receiver: Receiver, length_s: float
-) -> float:
+def run_pulse(command: list[str], path: Path) -> float:
     """Serve a null sink that the sounds are played to; returns the time of the first sample."""
     sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
     from audio_server import AudioServer, available
@@ -140,21 +199,18 @@ def run_pulse(
         raise SystemExit(lacking)
     with AudioServer() as server:
         recorder = Recorder(server.env)
-        command = write_settings(options, folder, 'device = "default"', receiver)
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, env=server.env)
         try:
             time.sleep(READY_S)
-            server.play(path)
-            time.sleep(length_s)
+            server.play(path)  # to its end
+            time.sleep(TAIL_S)
         finally:
             process.terminate()
             process.wait()
         return recorder.find(path)
 
 
-def report(
-    kind: str, scenes: Sequence[Scene], came: list[tuple[float, dict[str, object]]], began: float
-) -> None:
+def report(kind: str, scenes: Sequence[Scene], came: Came, began: float) -> None:
     """Print the figures of a receiver."""
     ends = np.cumsum([len(scene.waveform) for scene in scenes]) / RATE
     begins, way = [], []
@@ -164,7 +220,8 @@ def report(
         first = ends[number] - len(scenes[number].waveform) / RATE
         label = str(message["label"])
         begins.append(Begin(str(number), label, onset - first, at - began - first))
-        way.append(at - datetime.fromisoformat(str(message["told"])).timestamp())
+        if "told" in message:
+            way.append(at - datetime.fromisoformat(str(message["told"])).timestamp())
     truth = true_events(scenes)
     clear = {str(number) for number, scene in enumerate(scenes) if scene.snr_db >= 20}
     print(f"{'':<28} {'median':>7} {'p95':>7} {'sounds':>6} {'told':>5}")
@@ -185,10 +242,11 @@ def report(
             f"{kind + ', ' + name:<28} {figures.delay(50):>6.2f}s {figures.delay(95):>6.2f}s "
             f"{figures.n_true:>6} {len(figures.delays):>5}"
         )
-    print(
-        f"{kind + ', the way alone':<28} {np.percentile(way, 50):>6.3f}s "
-        f"{np.percentile(way, 95):>6.3f}s {'':>6} {len(way):>5}"
-    )
+    if way:
+        print(
+            f"{kind + ', the way alone':<28} {np.percentile(way, 50):>6.3f}s "
+            f"{np.percentile(way, 95):>6.3f}s {'':>6} {len(way):>5}"
+        )
 
 
 def _parser() -> argparse.ArgumentParser:

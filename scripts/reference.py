@@ -378,7 +378,8 @@ def messages() -> str:
         NOTE,
         "",
         "A rule's message, as a webhook gets it in the body of a request, and a command on its "
-        "standard input, in one line. [Be told](../how-to/telling.md) says how they are set up. "
+        "standard input, in one line. [Set up who is told](../how-to/targets.md) says how they "
+        "come there. "
         f"`schema` is the version of this form, {json_records.SCHEMA}; it grows when a field goes "
         "or means something else. [Its JSON Schema](schema/message.json) describes it as well.",
         *_describe_fields(MessageRecord, example),

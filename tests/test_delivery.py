@@ -182,6 +182,21 @@ def test_new_settings_keep_what_waits_and_are_tried_at_once():
     rig.end()
 
 
+def test_new_settings_do_not_disturb_a_try_that_goes_on():
+    go = threading.Event()
+    first, second = Told(go), Told()
+    rig = Rig(first)
+    rig.put(1, 2)
+    assert first.tried.acquire(timeout=PATIENCE_S)
+    rig.delivery.replace(TargetOptions("hook", webhook="http://127.0.0.1/"), second)
+    assert not first.closed  # a siren that sounds goes on
+    go.set()
+    rig.until(lambda: len(rig.settled) == 2)
+    rig.until(lambda: first.closed)
+    assert (first.sent, second.sent) == (["token-1"], ["token-2"])
+    rig.end()
+
+
 def test_one_that_hangs_is_left_behind():
     go = threading.Event()
     target = Told(go)

@@ -270,5 +270,6 @@ def test_check_opens_targets_and_sends_nothing(streamclf, tmp_path, tone_model, 
     path.write_text(path.read_text() + '[[targets]]\nname = "b"\nwebhook-env = "NOT_SET_HERE"\n')
     result = streamclf("serve", "--check", "--config", path)
     assert result.code == 2
-    assert "webhook-env NOT_SET_HERE: this environment variable is not set" in result.err
+    said = "error: target b: webhook-env NOT_SET_HERE: this environment variable is not set"
+    assert said in result.err
     assert hook.requests == []

@@ -128,12 +128,17 @@ class Delivery:
             self._changed.notify_all()
 
     def replace(self, options: TargetOptions, target: Target) -> None:
-        """Deliver what waits, and what follows, to a target of new settings, and soon."""
+        """Deliver what waits, and what follows, to a target of new settings, and soon.
+
+        A try that goes on is not disturbed; the target before is closed after it.
+        """
         with self._changed:
             before, self._target, self._options = self._target, target, options
             self._back_off, self._retry_at = self._make_back_off(), 0.0
+            is_idle = self._current is None
             self._changed.notify_all()
-        before.close()
+        if is_idle:
+            before.close()
 
     def stop(self) -> None:
         """Let the thread end; what waits stays in the store. Does not wait."""
@@ -250,6 +255,7 @@ class Delivery:
             )
         with self._changed:
             self._current = None
+            is_replaced = target is not self._target
             if error is None:
                 self._note(waiting, "sent", None)
                 self._n_sent += 1
@@ -261,6 +267,8 @@ class Delivery:
                 self._fail(waiting, target, error)
             n_waiting, stopped = len(self._queue), self._stopped
             self._changed.notify_all()
+        if is_replaced:
+            target.close()
         if stopped:  # a command that was ended with this process has not failed
             return
         if error is not None:

@@ -14,6 +14,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from streamclf.core.errors import UsageError
+from streamclf.core.redaction import one_line
 from streamclf.core.text_format import format_count
 from streamclf.notify.delivery import Delivery
 from streamclf.notify.happenings import Happening, SoundHappened
@@ -30,8 +32,9 @@ from streamclf.sinks.base import Sink
 
 LIMIT_HAPPENINGS = 10_000
 """Most happenings that wait for the rules, a few MB."""
-CLIP_S = 5.0
-"""Longest wait, in seconds, for the clip of an event that has just ended."""
+CLIP_S = 2.0
+"""Longest wait, in seconds, for the clip of an event that has just ended. It is mostly there in a
+tenth of a second, and what follows to the same target waits for it."""
 KEPT_CLIPS = 200
 """Clips of the newest events that are remembered for messages about them."""
 CLOSE_S = 1.5
@@ -39,6 +42,9 @@ CLOSE_S = 1.5
 NOTE_S = 1.0
 """Longest wait, in seconds, for messages to be noted at the end."""
 TELL_EVERY_S = 60.0
+"""Seconds between two lines of the log about rules that fail or cannot follow."""
+LONGEST_TEXT = 200
+"""Characters of a message that the log shows."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +72,7 @@ class Notifier:
         now_us: Returns microseconds since 1970-01-01 UTC.
 
     Raises:
-        UsageError: A target cannot be opened.
+        UsageError: A target cannot be opened; the message begins with its name.
     """
 
     def __init__(
@@ -105,7 +111,10 @@ class Notifier:
         opened: list[tuple[TargetOptions, Target]] = []
         try:
             for options in plan.targets:
-                opened.append((options, self._open_target(options)))
+                try:
+                    opened.append((options, self._open_target(options)))
+                except UsageError as error:
+                    raise UsageError(f"target {options.name}: {error}") from error
         except BaseException:
             for _, target in opened:
                 target.close()
@@ -187,7 +196,9 @@ class Notifier:
             if delivery is not None:
                 delivery.put(message, age_s)
         names = ", ".join(message.targets) or "nobody"
-        self._report(f"rule {message.rule}: {message.text} (to {names})")
+        text = one_line(message.text)
+        text = text if len(text) <= LONGEST_TEXT else f"{text[:LONGEST_TEXT]}..."
+        self._report(f"rule {message.rule}: {text} (to {names})")
 
     def describe(self) -> dict[str, Any]:
         """Describe how rules and targets fare, in plain values that JSON can hold."""
