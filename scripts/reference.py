@@ -259,13 +259,23 @@ def _notify_tables() -> Iterator[str]:
     from streamclf.notify.templates import FIELDS
 
     kinds: list[tuple[str, str, type[Any]]] = [
-        ("Rules", "A table `[[rules]]` for each rule: what is told, and to whom.", Rule),
-        ("Targets", "A table `[[targets]]` for each target of messages.", TargetOptions),
+        (
+            "Rules",
+            "A table `[[rules]]` for each rule: what is told, and to whom. [Be "
+            "told](../how-to/telling.md) has examples, and says what exactly counts.",
+            Rule,
+        ),
+        (
+            "Targets",
+            "A table `[[targets]]` for each target of messages. [Set up who is "
+            "told](../how-to/targets.md) has examples.",
+            TargetOptions,
+        ),
         ("MQTT", "One table `[mqtt]`: the broker, and what is told there.", MqttOptions),
     ]
     for heading, about, kind in kinds:
         yield from ("", f"## {heading}", "")
-        yield f"{about} `serve` reads it. [Be told](../how-to/telling.md) has examples."
+        yield about
         yield from ("", "| key | value | default | meaning |", "|---|---|---|---|")
         for key in keys_of(kind).values():
             yield (
