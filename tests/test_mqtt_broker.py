@@ -218,7 +218,8 @@ def test_what_happened_in_an_outage_arrives_once_and_in_order(broker, tmp_path, 
     described = box.publisher.describe()
     assert described.pop("last_sent") is not None
     assert described == {
-        "name": "mqtt", "kind": "mqtt", "where": f"127.0.0.1:{other.port}", "topic": box.topic,
+        "name": "mqtt", "kind": "mqtt", "topic": box.topic,
+        "where": f"127.0.0.1:{other.port}, below {box.topic}",
         "state": "fine", "trouble": "", "waiting": 0, "n_sent": 10, "n_failed": 0, "n_lost": 0,
     }  # fmt: skip
 

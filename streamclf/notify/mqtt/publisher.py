@@ -144,7 +144,7 @@ class MqttPublisher:
         return {
             "name": "mqtt",
             "kind": "mqtt",
-            "where": self._options.address,
+            "where": f"{self._options.address}, below {self._topics.root}",
             "topic": self._topics.root,
             "state": "failing" if self._state == "away" else "fine",
             "trouble": self._reason,
