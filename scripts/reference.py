@@ -259,19 +259,28 @@ def _notify_tables() -> Iterator[str]:
     from streamclf.notify.templates import FIELDS
 
     kinds: list[tuple[str, str, type[Any]]] = [
-        ("Rules", "A table `[[rules]]` for each rule: what is told, and to whom.", Rule),
-        ("Targets", "A table `[[targets]]` for each target of messages.", TargetOptions),
-        ("MQTT", "One table `[mqtt]`: the broker, and what is told there.", MqttOptions),
+        (
+            "Rules",
+            "A table `[[rules]]` for each rule: what is told, and to whom. [Be "
+            "told](../how-to/telling.md) has examples, and says what exactly counts.",
+            Rule,
+        ),
+        (
+            "Targets",
+            "A table `[[targets]]` for each target of messages. [Set up who is "
+            "told](../how-to/targets.md) has examples.",
+            TargetOptions,
+        ),
+        (
+            "MQTT",
+            "One table `[mqtt]`: the broker, and what is told there. [Show it in Home "
+            "Assistant](../how-to/home-assistant.md) has examples, and [MQTT](mqtt.md) the topics.",
+            MqttOptions,
+        ),
     ]
     for heading, about, kind in kinds:
         yield from ("", f"## {heading}", "")
-        guide = "[Be told](../how-to/telling.md) has examples."
-        if kind is MqttOptions:
-            guide = (
-                "[Show it in Home Assistant](../how-to/home-assistant.md) has examples, and "
-                "[MQTT](mqtt.md) the topics."
-            )
-        yield f"{about} `serve` reads it. {guide}"
+        yield about
         yield from ("", "| key | value | default | meaning |", "|---|---|---|---|")
         for key in keys_of(kind).values():
             yield (

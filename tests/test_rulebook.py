@@ -342,6 +342,13 @@ def test_quiet_of_several_is_quiet_of_all():
     assert (message.moment_us, message.label, message.name) == (us(260), "", "dog or cat")
 
 
+def test_quiet_is_told_once_where_sounds_overlap():
+    rule = Rule("a", on="quiet", lasting=100)
+    others = (Sound("cat", 300, 150), Sound("dog", 305, 2), Sound("dog", 430, 5))
+    sounds = (Sound("dog", 10, 5), *others)
+    assert moments(rule, Hearing("yard", 1000, sounds)) == [115, 550]
+
+
 def test_quiet_waits_for_the_hours():
     rule = Rule("a", on="quiet", lasting=100, hours="21:10-21:30")
     assert moments(rule, Hearing("yard", 1000, tuple(dogs(10)))) == [600]

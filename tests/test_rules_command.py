@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from contextlib import closing
 from datetime import datetime, timedelta
 
+import numpy as np
 import pytest
+import soundfile
+import toys
 from happened import BEGUN, Hearing, Sound, begin, end, remember, us
 from stores import Heard, Run, make_store
 from test_rulebook import note
 
 from streamclf.notify.history import PastSound, Told
 from streamclf.notify.label_check import describe_unheard
-from streamclf.notify.replay import recall
+from streamclf.notify.replay import recall, replay
 from streamclf.notify.rule_words import describe_rule, format_moment
 from streamclf.notify.rulebook import RuleBook
 from streamclf.notify.rules import Rule
@@ -93,6 +97,50 @@ def test_the_past_as_json_lines_names_clips(streamclf, box, tmp_path):
     assert [line.get("clip") for line in lines] == ["/c/d", None]
     assert {line["type"] for line in lines} == {"message"}
     assert lines[0]["told"] == lines[0]["time"] == "2026-11-21T21:01:00.000+01:00"
+
+
+def test_each_message_has_the_clip_of_its_own_event(tmp_path):
+    store = remember(
+        tmp_path / "s.db",
+        [Hearing("yard", 900, (Sound("dog", 60, 20), Sound("cat", 70, 20), Sound("dog", 300, 2)))],
+    )
+    with closing(connect(store)) as connection:
+        columns = "(event_id, folder, path, bytes, written_us)"
+        for event in (1, 2, 3):
+            connection.execute(f"INSERT INTO clips {columns} VALUES ({event}, '/c', {event}, 1, 1)")
+    rules = [Rule("long", lasting=5), Rule("quiet", on="quiet", labels=("dog",), lasting=100)]
+    told = replay(store, rules, us(0), us(900))
+    assert [(each.message.rule, each.clip) for each in told] == [
+        ("long", "/c/1"),
+        ("long", "/c/2"),
+        ("quiet", None),
+        ("quiet", None),
+    ]
+
+
+def test_what_a_box_told_is_what_its_past_tells(streamclf, tone_model, tmp_path, monkeypatch):
+    """The real engine, and the tokens of all messages: same rule, same event, same moment."""
+    monkeypatch.chdir(tmp_path)
+    tones = [toys.silence(3), toys.tone(1000, 7), toys.silence(6), toys.tone(1000, 4)]
+    soundfile.write("x.wav", np.concatenate([*tones, toys.silence(5)]), toys.RATE)
+    (tmp_path / "box.toml").write_text(
+        f'model = "{tone_model}"\nstore = "s.db"\nport = 0\n'
+        '[[sources]]\nname = "yard"\nurl = "sim:x.wav"\nspeed = 0\n'
+        '[[rules]]\nname = "begins"\nlabels = "middle"\n'
+        '[[rules]]\nname = "ends"\nlabels = "middle"\non = "end"\nmin-score = 0.5\n'
+        '[[rules]]\nname = "long"\nlabels = "middle"\nlasting = "5s"\n'
+        '[[rules]]\nname = "rounds"\nlabels = "middle"\non = "ongoing"\ncooldown = "3s"\n'
+        '[[rules]]\nname = "done"\nlabels = "middle"\non = "quiet"\nlasting = "4s"\n'
+    )
+    assert streamclf("serve", "--config", "box.toml").code == 0
+    with closing(connect(tmp_path / "s.db")) as connection:
+        told = dict(connection.execute("SELECT token, rule FROM messages"))
+    out = streamclf(
+        "rules", "--test", "--format", "jsonl", "--since", "yesterday", "--config", "box.toml"
+    ).out
+    again = {line["token"]: line["rule"] for line in map(json.loads, out.splitlines())}
+    assert again == told
+    assert Counter(told.values()) == {"begins": 2, "ends": 2, "long": 1, "rounds": 5, "done": 1}
 
 
 def test_a_range_begins_and_ends_where_it_is_said(streamclf, box):

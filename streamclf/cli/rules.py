@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Literal, TypeAlias
 
@@ -86,9 +86,15 @@ def test_rules(
     if not rules:
         raise UsageError(f"{where}: there are no rules to test: a table [[rules]] makes one")
     since = read_date(asked.since or SINCE, "--since")
-    until = read_date(asked.until, "--until", end=True) if asked.until else datetime.now(UTC)
+    # What is heard faster than it sounds may lie ahead of the clock.
+    until = (
+        read_date(asked.until, "--until", end=True)
+        if asked.until
+        else datetime.now(UTC) + timedelta(days=1)
+    )
     if until <= since:
-        raise UsageError(f"--until {asked.until or 'now'}: is not after --since {asked.since}")
+        end = f"--until {asked.until}" if asked.until else "the present"
+        raise UsageError(f"{end}: is not after --since {asked.since or SINCE}")
     told = replay(store or plan.writing.store, rules, _to_us(since), _to_us(until))
     lines = _json_lines(told) if form == "jsonl" else _text_lines(told, rules, since)
     sys.stdout.writelines(f"{line}\n" for line in lines)

@@ -63,7 +63,11 @@ class History(Protocol):
     def onsets(
         self, rule: Rule, source: str, label: str, since_us: int, before_us: int
     ) -> Sequence[int]:
-        """Find the onsets of the sounds of a label that count, from a moment to another one."""
+        """Find the onsets of the sounds of a label that count, from a moment to another one.
+
+        Returns:
+            The newest of them, at most `MOST_REPEATS`, the earliest first.
+        """
 
     def last_sound(self, rule: Rule, source: str, before_us: int) -> PastSound | None:
         """Find the sound among those of a rule that ended last, begun before a moment."""

@@ -63,8 +63,14 @@ def replay(store: Path, rules: Sequence[Rule], since_us: int, until_us: int) -> 
             for source in list_sources(connection):
                 about = [rule for rule in rules if rule.hears(source.name)]
                 book = RuleBook(about, StoreHistory(store, told=False))
+                clips: dict[str | None, str] = {}  # of the events that are there
                 for happening, clip in recall(connection, source.id, about, since_us, until_us):
-                    found += [WouldTell(message, clip) for message in book.feed(happening)]
+                    if isinstance(happening, SoundHappened) and clip is not None:
+                        clips[happening.event_id] = clip
+                    for message in book.feed(happening):
+                        found.append(WouldTell(message, clips.get(message.event_id)))
+                    if isinstance(happening, SoundHappened) and happening.phase == "end":
+                        clips.pop(happening.event_id, None)
     except sqlite3.Error as error:
         raise StoreError(f"{store}: cannot be read: {reason_of(error)}") from error
     told = [

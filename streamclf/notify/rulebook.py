@@ -35,7 +35,7 @@ from streamclf.notify.heard_time import HeardTime
 from streamclf.notify.history import History, NoHistory, Told
 from streamclf.notify.hours import local_day
 from streamclf.notify.messages import Message
-from streamclf.notify.rules import DAY_S, Rule
+from streamclf.notify.rules import DAY_S, MOST_REPEATS, Rule
 from streamclf.notify.templates import fill_template
 
 SETTLED_US = 2_500_000
@@ -105,6 +105,7 @@ class _QuietState:
         label: That sound.
         name: That sound as people read it.
         over: Whether this quiet has been told.
+        sounding: Sounds that are there and count.
     """
 
     told: Told | None
@@ -113,6 +114,7 @@ class _QuietState:
     label: str = ""
     name: str = ""
     over: bool = False
+    sounding: set[str] = field(default_factory=set)
 
 
 @dataclass(slots=True)
@@ -300,7 +302,8 @@ class RuleBook:
         state = self._labels.get(key)
         if state is None:
             history = self._history
-            told, heard_us, onsets = history.last_told(rule, source, label), None, deque[int]()
+            told, heard_us = history.last_told(rule, source, label), None
+            onsets: deque[int] = deque(maxlen=MOST_REPEATS)
             if rule.rare is not None:
                 heard_us = history.last_heard(rule, source, label, onset_us)
             if rule.within is not None:
@@ -339,17 +342,19 @@ class RuleBook:
         """End the quiet of a source with a sound, and begin it anew when the sound has ended."""
         if sound.score < rule.min_score:
             return
-        state = self._quiets[rule.name, sound.first.source]
+        name, event_id = sound.first.source, sound.first.event_id
+        state = self._quiets[rule.name, name]
         if rule.name not in sound.done:
             sound.done.add(rule.name)
             # It may have been quiet for long enough before, and not be told yet.
-            yield from self._tell_quiet(rule, sound.first.source, source, sound.onset_us, known_us)
-            if state.since_us is None or sound.onset_us >= state.since_us:
-                state.over = False
-        offset_us = sound.offset_us
-        if offset_us is not None and (state.since_us is None or offset_us >= state.since_us):
-            state.since_us, state.since_heard_us = offset_us, None
-            state.label, state.name = sound.first.label, sound.first.name
+            yield from self._tell_quiet(rule, name, source, sound.onset_us, known_us)
+            state.sounding.add(event_id)
+            state.over = False
+        if sound.offset_us is not None:
+            state.sounding.discard(event_id)
+            if state.since_us is None or sound.offset_us > state.since_us:
+                state.since_us, state.since_heard_us = sound.offset_us, None
+                state.label, state.name = sound.first.label, sound.first.name
 
     def _consider_quiet(
         self, rule: Rule, name: str, source: _SourceState, known_us: int
@@ -366,7 +371,9 @@ class RuleBook:
     ) -> Iterator[Message]:
         """Tell that it is quiet, if it was due up to a moment and is not told yet."""
         state = self._quiets[rule.name, name]
-        if state.since_us is None or state.over or source.heard_until_us < state.since_us:
+        if state.since_us is None or state.over or state.sounding:
+            return
+        if source.heard_until_us < state.since_us:
             return
         if state.since_heard_us is None:
             state.since_heard_us = source.heard.at(state.since_us)

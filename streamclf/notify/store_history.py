@@ -13,7 +13,7 @@ import msgspec
 from streamclf.core.errors import StoreError
 from streamclf.notify.history import PastSound, Told
 from streamclf.notify.messages import Message
-from streamclf.notify.rules import Rule
+from streamclf.notify.rules import MOST_REPEATS, Rule
 from streamclf.store.database import connect_to_read, reason_of
 from streamclf.store.display_names import read_display_names
 from streamclf.store.heard_spans import heard_spans
@@ -31,7 +31,7 @@ _LAST_OF_RULES = """
 SELECT rule, max(told_us) FROM messages WHERE occasion != 'test' GROUP BY rule"""
 _ONSETS = f"""
 SELECT onset_us FROM events WHERE label = :label AND onset_us >= :since_us
-AND onset_us < :before_us AND {_COUNTS} ORDER BY onset_us"""
+AND onset_us < :before_us AND {_COUNTS} ORDER BY onset_us DESC LIMIT {MOST_REPEATS}"""
 _LAST_HEARD = f"""
 SELECT onset_us FROM events WHERE label = :label AND onset_us < :before_us AND {_COUNTS}
 ORDER BY onset_us DESC LIMIT 1"""
@@ -90,7 +90,7 @@ class StoreHistory:
         values = _values(rule, source) | {
             "label": label, "since_us": since_us, "before_us": before_us
         }  # fmt: skip
-        return [onset_us for (onset_us,) in self._select(_ONSETS, values)]
+        return [onset_us for (onset_us,) in reversed(self._select(_ONSETS, values))]
 
     def last_sound(self, rule: Rule, source: str, before_us: int) -> PastSound | None:
         """Find the sound among those of a rule that ended last, begun before a moment."""

@@ -152,7 +152,7 @@ class Server:
             OutputOptions(store=plan.writing.store)
         )
         engines = [self._make_engine(stream) for stream in plan.streams]
-        _warn_of_labels(plan, engines)
+        _warn_of_rules(plan, engines)
         self._notifier = notifier = self._make_notifier()
         ended: list[ServedStream] = []
         with ExitStack() as stack:
@@ -191,7 +191,7 @@ class Server:
             StreamclfError: It could not begin.
         """
         engines = [self._make_engine(stream) for stream in self._plan.streams]
-        _warn_of_labels(self._plan, engines)
+        _warn_of_rules(self._plan, engines)
         self._make_notifier().close()
         if self._plan.notify.mqtt is not None:
             from streamclf.runs.serve.broker import check_broker
@@ -294,7 +294,7 @@ class Server:
         engines = [self._make_engine(stream, quiet=True) for stream in plan.streams]
         self._check_files(plan.streams)
         prepared = self._prepare(engines)
-        _warn_of_labels(plan, engines)
+        _warn_of_rules(plan, engines)
         return prepared
 
     def _make_engine(
@@ -569,16 +569,18 @@ def _describe_change(each: _Prepared, streams: dict[str, ServedStream]) -> str:
     return f"{each.plan.name} changes"
 
 
-def _warn_of_labels(
+def _warn_of_rules(
     plan: ServePlan, engines: Iterable[tuple[StreamPlan, Classifier, Engine]]
 ) -> None:
-    """Name the sounds that rules are about and that no source reports."""
+    """Name what makes rules tell nothing, or tell it to nobody."""
     heard = {
         stream.name: {label: engine.card.display_name(label) for label in engine.reported_labels}
         for stream, _, engine in engines
     }
     for line in describe_unheard(plan.notify.rules, heard):
         say(line)
+    if plan.notify.rules and not plan.notify.targets:
+        say("warning: rules tell nobody, as there are no targets: a table [[targets]] makes one")
 
 
 def _reporter(name: str) -> Callable[[str], None]:
