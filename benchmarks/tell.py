@@ -20,7 +20,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -30,8 +30,9 @@ import numpy as np
 import soundfile
 
 from benchmarks.begins import RATE, TAIL_S, Recorder, _as_written, draw_scenes, true_events
-from train.audio.soundscapes import Scene
+from train.audio.soundscapes import Scene, make_scenes
 from train.evaluation.begin_metrics import Begin, evaluate_begins
+from train.soundscape import open_scene_clips
 
 ALARMS = ("siren", "clock_alarm", "glass_breaking", "crying_baby", "dog", "door_wood_knock")
 """Sounds that somebody may want to be told of at once."""
@@ -138,12 +139,15 @@ class Broker:
 
 def main() -> None:
     options = _parser().parse_args()
-    scenes = list(
-        draw_scenes(options.data, options.fold, options.scenes, options.half, options.prepared)
-    )
+    if options.alarms:
+        scenes = list(draw_alarms(options))
+    else:
+        scenes = list(
+            draw_scenes(options.data, options.fold, options.scenes, options.half, options.prepared)
+        )
     print(
         f"{len(scenes)} scenes of a minute, fold {options.fold}; {options.model}, hop "
-        f"{options.hop:g} s, {options.live}"
+        f"{options.hop:g} s, {options.live}{', alarms alone' if options.alarms else ''}"
     )
     with tempfile.TemporaryDirectory(prefix="streamclf-tell-") as name, Receiver() as receiver:
         folder = Path(name)
@@ -158,6 +162,16 @@ def main() -> None:
         report("webhook", scenes, receiver.came, began)
         if broker.came:
             report("broker", scenes, broker.came, began)
+
+
+def draw_alarms(options: argparse.Namespace) -> Iterator[Scene]:
+    """Soundscapes of the fold's clips of `ALARMS`, at 20 and 30 dB."""
+    clips = open_scene_clips(options.data, RATE, [options.fold], prepared=options.prepared)
+    wanted = [
+        number for number, clip in enumerate(clips.clips)
+        if clips.labels[int(clip.target)] in ALARMS
+    ]  # fmt: skip
+    yield from make_scenes(clips.take(wanted), options.scenes, snr_db=(20.0, 30.0))
 
 
 def write_settings(
@@ -257,6 +271,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--model", default="pocket", help="which model (pocket)")
     parser.add_argument("--half", type=int, choices=(1, 2), help="scenes of one half alone")
     parser.add_argument("--scenes", type=int, default=10, help="of each half (10)")
+    parser.add_argument("--alarms", action="store_true", help="sounds of alarms alone, clearly")
     parser.add_argument("--hop", type=float, default=0.25, help="in seconds (0.25)")
     parser.add_argument("--live", choices=("sim", "pulse"), default="pulse")
     return parser

@@ -271,7 +271,12 @@ def _notify_tables() -> Iterator[str]:
             "told](../how-to/targets.md) has examples.",
             TargetOptions,
         ),
-        ("MQTT", "One table `[mqtt]`: the broker, and what is told there.", MqttOptions),
+        (
+            "MQTT",
+            "One table `[mqtt]`: the broker, and what is told there. [Show it in Home "
+            "Assistant](../how-to/home-assistant.md) has examples, and [MQTT](mqtt.md) the topics.",
+            MqttOptions,
+        ),
     ]
     for heading, about, kind in kinds:
         yield from ("", f"## {heading}", "")

@@ -70,6 +70,16 @@ def test_exit_codes_and_last_words_are_told():
     assert told.startswith(r"it ended with exit code 1: bad \x1b[31m http://u:***@h/")
 
 
+def test_a_secret_among_the_arguments_is_not_shown():
+    for arguments, shown in [
+        (("sh", "alarm.sh"), "sh alarm.sh"),
+        (("curl", "-H", "token: SECRET", "https://h/SECRET"), "curl ..."),
+        (("ring", "loud", "key=SECRET"), "ring loud ..."),
+    ]:
+        target = open_target(TargetOptions("bell", exec=arguments))
+        assert target.description == shown
+
+
 def test_one_that_cannot_be_started_is_told(tmp_path):
     missing = open_target(TargetOptions("bell", exec=("/nowhere/siren",)))
     assert str(refused(missing)) == "cannot be started: No such file or directory"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -32,6 +33,7 @@ from streamclf.notify.mqtt.identity import (
 )
 from streamclf.notify.mqtt.names import keys_of_labels, slug
 from streamclf.notify.mqtt.options import MqttOptions
+from streamclf.notify.mqtt.outgoing import LIMIT
 from streamclf.notify.mqtt.told import ToldSource, differs, differs_at_once
 from streamclf.notify.mqtt.topics import Topics
 
@@ -375,6 +377,27 @@ class TestOptions:
         (tmp_path / "e").write_text("\n")
         with pytest.raises(UsageError, match=r"^password-file .*its first line is empty"):
             MqttOptions("h", user="u", password_file=tmp_path / "e").read_password()
+
+
+def test_the_reference_has_every_field_and_topic() -> None:
+    page = (Path(__file__).parents[1] / "docs/reference/mqtt.md").read_text("utf-8")
+    state, event = (json.loads(block) for block in re.findall(r"```text\n(.*?)```", page, re.S))
+    told = TestState().told()
+    told.apply(TestState().happened("begin"))
+    ended = told.apply(TestState().happened("end"))
+    assert list(event) == [*ended, "late_s"]
+    assert list(state) == list(told.state())
+    described = re.findall(r"^\| (`.*?) \|", page, re.MULTILINE)
+    named = {name.strip("` ") for cell in described for name in cell.split(",")}
+    assert named >= {*state, *event}
+    topics = Topics("{box}", "streamclf/{box}", "homeassistant")
+    assert named >= {
+        topics.availability, topics.source_availability("{source}"), topics.state("{source}"),
+        topics.event("{source}"), topics.pause("{source}"), topics.threshold("{source}", "{key}"),
+        topics.discovery, *topics.births,
+    }  # fmt: skip
+    assert f"older than {EXPIRE_S} seconds" in page
+    assert f"up to {LIMIT:,} wait" in page
 
 
 def test_topics_tell_commands_from_all_else() -> None:

@@ -348,6 +348,19 @@ def test_what_is_tried_by_hand_goes_to_its_targets_alone():
     assert a.sent == []
 
 
+def test_names_that_no_json_can_hold_are_escaped(tmp_path):
+    path = tmp_path / "heard.db"
+    Store(path, report=lambda line: None, live=True).close()
+    a = Told()
+    rig = Rig([], store=path, a=a)
+    rig.notifier.start()
+    rig.notifier.tell(make_message(1, source="yard\udcff", text="T\u00fcr \udcff", targets=("a",)))
+    rig.until(lambda: a.sent)
+    rig.notifier.close()
+    assert rows(path, "SELECT source FROM messages") == [("yard\\udcff",)]
+    assert rows(path, "SELECT state FROM deliveries") == [("sent",)]
+
+
 def test_a_target_that_cannot_be_opened_leaves_none_open():
     opened = Told()
 

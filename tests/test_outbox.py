@@ -164,6 +164,20 @@ def test_old_messages_go_but_not_the_newest_of_a_rule_nor_those_that_wait(store,
     assert left == [f"token-{n}" for n in (2, 3, 4, 5, 6)]
 
 
+def test_a_mistake_ends_no_thread(store, words, monkeypatch):
+    outbox = begin(store, words)
+    note = outbox_module._note
+    monkeypatch.setattr(outbox_module, "_note", lambda *given: 1 / 0)
+    outbox.add(make_message(1))
+    words.until("by a mistake in streamclf itself: ZeroDivisionError")
+    monkeypatch.setattr(outbox_module, "_note", note)
+    outbox.add(make_message(2))
+    assert outbox.flush(PATIENCE_S)
+    outbox.close(PATIENCE_S)
+    assert [row[0] for row in rows(store, STATES)] == ["token-2"]
+    assert outbox.n_unnoted == 1
+
+
 def test_without_a_store_nothing_is_remembered(words):
     outbox = Outbox(None, words)
     outbox.start()

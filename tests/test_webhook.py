@@ -76,7 +76,9 @@ def test_local_time_is_the_places_own():
 
 def test_tokens_headers_and_signature_come_from_files(hook, tmp_path, monkeypatch):
     (tmp_path / "secret").write_text("s3cret\n")
-    (tmp_path / "headers").write_text("# for the proxy\nX-Key: abc\n\nAccept: text/plain\n")
+    (tmp_path / "headers").write_text(
+        "# for the proxy\nX-Key: abc\n\nAccept: text/plain\nuser-agent: mine\n"
+    )
     monkeypatch.setenv("HOOK_TOKEN", "bearer-me")
     target(
         hook.url, secret_file=tmp_path / "secret", token_env="HOOK_TOKEN",
@@ -84,6 +86,7 @@ def test_tokens_headers_and_signature_come_from_files(hook, tmp_path, monkeypatc
     ).send(make_message(), None)  # fmt: skip
     sent = hook.next()
     assert sent.headers["authorization"] == "Bearer bearer-me"
+    assert sent.headers["user-agent"] == "mine"
     assert (sent.headers["x-key"], sent.headers["accept"]) == ("abc", "text/plain")
     assert sent.headers["x-streamclf-timestamp"] == "1700000000"
     right = hmac.new(b"s3cret", b"1700000000." + sent.body, hashlib.sha256).hexdigest()

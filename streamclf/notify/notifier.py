@@ -186,6 +186,7 @@ class Notifier:
             message: The message; one that names no targets goes to all.
             age_s: How long ago it was to be told, in seconds.
         """
+        message = _encodable(message)
         if not message.targets:
             message = replace(message, targets=tuple(each.name for each in self._plan.targets))
         self._outbox.add(message)
@@ -319,3 +320,13 @@ class Notifier:
         self._told_at = now
         self._report(line)
         return True
+
+
+def _encodable(message: Message) -> Message:
+    """Escape what UTF-8 cannot hold in its texts, such as parts of the names of some files."""
+    texts = {
+        name: said.encode("utf-8", "backslashreplace").decode()
+        for name in ("rule", "source", "label", "name", "text", "event_id")
+        if (said := getattr(message, name)) is not None and not said.isascii()
+    }
+    return replace(message, **texts)

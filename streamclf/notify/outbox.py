@@ -295,6 +295,13 @@ class Outbox:
                 )
             self._failing = reason
             return reason
+        except Exception as error:  # any error: the thread must go on with what follows
+            self.n_unnoted += sum(pending.message is not None for pending in batch.values())
+            self._report(
+                f"error: messages are not noted, by a mistake in streamclf itself: "
+                f"{type(error).__name__}: {error}"
+            )
+            return ""
         if self._failing:
             self._report("messages are noted again")
         self._failing = ""

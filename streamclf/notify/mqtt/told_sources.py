@@ -46,6 +46,7 @@ class ToldSources:
         self._facts: dict[str, SourceFacts] = {}
         self._missing: dict[str, float] = {}
         self._ids: dict[str, str] = {}
+        self._announced_from: dict[str, tuple[object, ...]] = {}
         self._warned: list[str] = []
 
     @property
@@ -91,7 +92,8 @@ class ToldSources:
             del self.by_id[id]
         changed = [self._note(each, sinks.get(name), options, now)
                    for name, each in self._facts.items()]  # fmt: skip
-        self._warn_of_labels(options)
+        if any(changed):
+            self._warn_of_labels(options)
         return bool(left) or any(changed)
 
     def find(self, name: str) -> ToldSource | None:
@@ -143,20 +145,21 @@ class ToldSources:
         self, facts: SourceFacts, sink: MqttSink | None, options: MqttOptions, now: float
     ) -> bool:
         """Note how a source fares; returns whether it must be announced anew."""
-        id = self._ids[facts.name]
-        announced = AnnouncedSource(
-            id, facts.name, dict(facts.labels), choose(facts.labels, options.labels),
-            keys_of_labels(facts.labels), facts.calibration_db is not None,
-        )  # fmt: skip
+        id, today = self._ids[facts.name], datetime.now().date()
         told = self.by_id.get(id)
-        today = datetime.now().date()
-        if told is None:
-            told = ToldSource(announced, self._count_today(facts.name), today)
-            self.by_id[id] = told
-            changed = True
-        else:
-            changed = told.announced != announced
+        announced_from = (facts.name, facts.labels, facts.calibration_db is None, options)
+        changed = told is None or self._announced_from.get(id) != announced_from
+        if changed:
+            self._announced_from[id] = announced_from
+            announced = AnnouncedSource(
+                id, facts.name, dict(facts.labels), choose(facts.labels, options.labels),
+                keys_of_labels(facts.labels), facts.calibration_db is not None,
+            )  # fmt: skip
+            if told is None:
+                told = ToldSource(announced, self._count_today(facts.name), today)
+                self.by_id[id] = told
             told.announced = announced
+        assert told is not None
         heard_at = sink.heard_at if sink is not None and not sink.closed else None
         told.paused = facts.state == "paused"
         told.connected = told.paused or (

@@ -15,6 +15,7 @@ import shlex
 import signal
 import subprocess
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import IO
@@ -47,7 +48,7 @@ class CommandTarget(Target):
 
     def __init__(self, options: TargetOptions) -> None:
         self.name = options.name
-        self.description = one_line(mask_text(shlex.join(options.exec)))[:LONGEST_REASON]
+        self.description = _describe_command(options.exec)
         self._arguments = [*options.exec]
         self._folder = options.folder
         self._timeout_s = options.timeout_s
@@ -181,6 +182,17 @@ def _signal_group(process: subprocess.Popen[bytes], sent: signal.Signals) -> Non
             process.terminate()
         else:
             os.killpg(process.pid, sent)
+
+
+def _describe_command(arguments: Sequence[str]) -> str:
+    """Name a command by its first words; what follows them may be a secret."""
+    shown = [arguments[0]]
+    for word in arguments[1:]:
+        if word.startswith("-") or not {"=", ":", " "}.isdisjoint(word):
+            break
+        shown.append(word)
+    more = " ..." if len(shown) < len(arguments) else ""
+    return one_line(f"{shlex.join(shown)[:LONGEST_REASON]}{more}")
 
 
 def _describe(code: int, said: bytes) -> str:

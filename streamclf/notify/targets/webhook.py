@@ -164,7 +164,9 @@ class WebhookTarget(Target):
             at = str(int(self._now()))
             headers["X-Streamclf-Timestamp"] = at
             headers["X-Streamclf-Signature"] = f"sha256={sign(self._secret, at, body)}"
-        return headers | dict(self._headers)
+        given = {name.lower() for name, _ in self._headers}
+        own = {name: value for name, value in headers.items() if name.lower() not in given}
+        return own | dict(self._headers)
 
     def _post(self, body: bytes, headers: dict[str, str]) -> tuple[int, str, str | None]:
         """Post a body within the time limit.
