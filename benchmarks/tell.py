@@ -148,7 +148,8 @@ def main() -> None:
         )
     print(
         f"{len(scenes)} scenes of a minute, fold {options.fold}; {options.model}, hop "
-        f"{options.hop:g} s, {options.begin}, {options.live}{', alarms alone' if options.alarms else ''}"
+        f"{options.hop:g} s, {options.begin}, {options.live}"
+        f"{', alarms alone' if options.alarms else ''}"
     )
     with tempfile.TemporaryDirectory(prefix="streamclf-tell-") as name, Receiver() as receiver:
         folder = Path(name)
