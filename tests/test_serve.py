@@ -3,6 +3,7 @@
 import json
 import os
 import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -656,3 +657,37 @@ def test_a_stream_that_hangs_at_the_end_is_left_behind(serve, plan_of, monkeypat
     finally:
         goes_on.set()
         serving.server.streams["yard"].join(PATIENCE_S)
+
+
+def test_privacy_begins_with_the_reload_before_all_else_and_ends_after_it(serve, plan_of):
+    """Nobody listens to a source from the moment on in which its settings say so."""
+    private = {"outputs": OutputOptions(privacy="speech")}
+    serving = serve(plan_of(yard={}, hall=private))
+    settled(serving, "yard", "hall")
+    server, seen = serving.server, []
+    assert (server.may_be_heard("yard"), server.may_be_heard("hall")) == (True, False)
+    assert not server.may_be_heard("cellar")
+    prepare = server._prepare_changes
+
+    def watch(plan):
+        seen.append((server.may_be_heard("yard"), server.may_be_heard("hall")))
+        return prepare(plan)
+
+    server._prepare_changes = watch
+    serving.reload(plan_of(yard=private, hall={}))
+    until_true(lambda: server.may_be_heard("hall"))
+    assert seen == [(False, False)]
+    assert not server.may_be_heard("yard")
+    # Settings with a mistake change nothing.
+    wrong = plan_of(yard={"model": ModelOptions("none.onnx")}, hall=private)
+    serving.reload(wrong, refused=True)
+    assert seen[1:] == [(False, False)]
+    assert (server.may_be_heard("yard"), server.may_be_heard("hall")) == (False, True)
+
+
+def until_true(condition):
+    """Wait until something is so."""
+    end = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.01)

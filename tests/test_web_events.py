@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import http.client
 import json
 import socket
 import time
@@ -334,12 +335,20 @@ def test_the_first_page_is_whole_without_script(serve, hub, yard):
     text = " ".join(run(get(serve(), "/")).split())
     for part in (
         "<strong>low tone</strong>", "<h2>yard</h2>", "<h2>hall</h2>", "listening",
-        "lost, tried again and again", "Never heard yet.", "-20 dB", "70 %", "3.5 s · yard",
+        "lost, tried again and again", "Never heard yet.", "−20 dB<", "70 %", "3.5 s · yard",
         "0.50 s lost: the microphone or stream was away", "&lt;b&gt;bold&lt;/b&gt;",
         "allow scripts and it moves by itself",
     ):  # fmt: skip
         assert part in text, part
     assert "<b>" not in text
+
+
+def test_a_calibrated_source_tells_sound_pressure(serve, hub, yard):
+    yard.hear(toys.tone(1000, 1, level=0.1))
+    hub.state_of = lambda name: LiveState("heard", 0.5, "", 94.0)
+    assert ">74 dB SPL<" in run(get(serve(), "/"))
+    (source,) = json.loads(run(get(serve(), "/api/sources")))["sources"]
+    assert (source["level"], source["calibration_db"]) == (-20.0, 94.0)
 
 
 def test_a_page_of_nothing_says_so(serve):
@@ -412,3 +421,13 @@ def test_health_goes_on_by_itself(serve, fare, monkeypatch):
         return before.data["texts"]["process/uptime"], after.data["texts"]["process/uptime"]
 
     assert run(look()) == ("1 h 01 min", "2 h 02 min")
+
+
+def test_the_head_of_a_stream_takes_no_place(serve):
+    server = serve()
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=PATIENCE_S)
+    for method, path in [("HEAD", "/api/live"), ("GET", "/api/session")]:
+        connection.request(method, path)
+        answer = connection.getresponse()
+        assert (answer.status, answer.read()[:1]) == (200, b"" if method == "HEAD" else b"{")
+    connection.close()

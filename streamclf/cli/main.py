@@ -124,6 +124,12 @@ def file(
     raise typer.Exit(hear_files(paths, model, settings, thresholds, outputs, screen, jobs=jobs))
 
 
+SERVED_SOURCE = (
+    "Source to use instead of a microphone: a URL, or sim:FILE (a recording, as if live)."
+)
+"""Help of the source, which is never standard input here."""
+
+
 @app.command(
     cls=cli_config.ConfiguredCommand,
     epilog=examples.SERVE,
@@ -139,7 +145,13 @@ def serve(
         typer.Option("--check", help="Only check whether it could start; exit with code 2 if not."),
     ] = False,
     served: ServedOptions,
-    source: Annotated[SourceOptions, Fields(without=("raw", "duration_s"))],
+    source: Annotated[
+        SourceOptions,
+        Fields(
+            without=("raw", "duration_s"),
+            helps=(("source", SERVED_SOURCE),),
+        ),
+    ],
     model: ModelOptions,
     settings: Annotated[Settings, Fields(without=("batch_size",))],
     thresholds: ThresholdOptions,

@@ -81,6 +81,7 @@ def serve(
     )
     if hub is not None:
         hub.state_of = server.live_state
+        hub.may_be_heard = server.may_be_heard
     with open_page(page, store, keys_of_page(store), hub, server.describe_health):
         return server.run()
 

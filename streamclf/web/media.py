@@ -30,8 +30,8 @@ _MOVED = "The file of this clip was moved or deleted."
 def add_routes(app: web.Application, context: WebContext) -> None:
     """Add the clips to the application."""
     media = _Media()
-    app.router.add_get(r"/media/clips/{id:\d{1,19}}", media.play)
-    app.router.add_get(r"/media/clips/{id:\d{1,19}}/picture", media.draw)
+    app.router.add_get(r"/media/clips/{id:[0-9]{1,19}}", media.play)
+    app.router.add_get(r"/media/clips/{id:[0-9]{1,19}}/picture", media.draw)
 
 
 class _Media:

@@ -137,6 +137,11 @@ class ServePlan:
     notes: tuple[str, ...] = ()
     notify: NotifyPlan = field(default_factory=NotifyPlan)
 
+    @property
+    def audible(self) -> frozenset[str]:
+        """Names of the sources to which people may listen: those without `privacy`."""
+        return frozenset(each.name for each in self.streams if each.outputs.privacy is None)
+
     def check(self) -> None:
         """Check all that can be told before a model or a source is opened.
 

@@ -120,6 +120,7 @@ class Server:
         self.streams: dict[str, ServedStream] = {}
         self.models = SharedModels(say, self_check)
         self._plan = plan
+        self._audible = plan.audible
         self._read_plan = read_plan
         self._open_plan = open_plan or self._open_source
         self._views = views
@@ -236,6 +237,10 @@ class Server:
         stream = self.streams.get(name)
         return None if stream is None else stream.live_state
 
+    def may_be_heard(self, name: str) -> bool:
+        """Whether anybody may listen to a source: nobody may where `privacy` is on."""
+        return name in self._audible
+
     def describe_health(self) -> dict[str, Any]:
         """Describe how the process and its sources fare, see `ProcessHealth.describe`."""
         described = self._health.describe([stream.health for stream in [*self.streams.values()]])
@@ -269,9 +274,12 @@ class Server:
         try:
             plan = self._read_plan()
             plan.check()
+            # Privacy begins before all else that changes, and ends after it.
+            self._audible &= plan.audible
             prepared = self._prepare_changes(plan)
             told = self._notifier.prepare(plan.notify) if self._notifier is not None else None
         except Exception as error:  # the sources are heard on, whatever is wrong with a file
+            self._audible = self._plan.audible
             say(f"error: {describe_error(error)}; the settings that were in force stay")
             return
         for note in plan.notes:
@@ -289,6 +297,7 @@ class Server:
         if told is not None and self._notifier is not None:
             self._notifier.take_over(told)
         self._apply(prepared)
+        self._audible = self._plan.audible
 
     def _prepare_changes(self, plan: ServePlan) -> list[_Prepared]:
         engines = [self._make_engine(stream, quiet=True) for stream in plan.streams]

@@ -138,7 +138,7 @@ class ServedStream:
     @property
     def live_state(self) -> LiveState:
         """How the source fares at this moment; may be read from any thread."""
-        return live_state(self.state, self._engine)
+        return live_state(self.state, self._engine, self.hearing.plan.served.calibration_db)
 
     @property
     def health(self) -> SourceHealth:
