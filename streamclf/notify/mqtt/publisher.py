@@ -183,10 +183,15 @@ class MqttPublisher:
             except StreamclfError as error:
                 self._note_away(str(error))
             except Exception as error:  # what fails here must not end the telling
-                self._note_away(f"a mistake in streamclf itself: {type(error).__name__}: {error}")
+                self._note_mistake(error)
             if self._now() - began >= STEADY_AFTER_S and self._published:
                 back_off.reset()
-            self._rest(back_off.next_s(), options)
+            pause_s = back_off.next_s()
+            try:
+                self._rest(pause_s, options)
+            except Exception as error:
+                self._note_mistake(error)
+                self._closing.wait(pause_s)
 
     def _tell(self, options: MqttOptions) -> None:
         """Connect, and tell until the options change or the end comes.
@@ -264,6 +269,9 @@ class MqttPublisher:
         if self._state == "connected":
             self._away_at = self._now()
         self._state, self._reason = "away", reason
+
+    def _note_mistake(self, error: Exception) -> None:
+        self._note_away(f"a mistake in streamclf itself: {type(error).__name__}: {error}")
 
     def _look(self, options: MqttOptions) -> None:
         """Look at how the sources fare, if it is time."""
