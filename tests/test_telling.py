@@ -234,6 +234,7 @@ def test_a_kill_loses_no_message_and_each_begin_gets_its_end(tmp_path, tone_mode
         again = Process("serve", "--config", path)
         try:
             received = [hook.next().json for _ in range(6)]
+            again.until("serving 1 source")  # signals are obeyed from then on
             assert again.end(signal.SIGTERM) == 130
         finally:
             again.close()
