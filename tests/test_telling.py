@@ -201,7 +201,7 @@ def test_a_clip_reaches_those_who_take_it(serve, plan_of, tmp_path):
         serving.join()
 
 
-def config(path, tone_model, scene, port: int, *, more: str = "", speed: float = 8.0):
+def config(path, tone_model, scene, port: int, *, more: str = "", speed: float = 20.0):
     path.write_text(
         f'model = "{tone_model}"\nstore = "{path.with_name("box.db")}"\n'
         f'[[sources]]\nname = "yard"\nurl = "sim:{scene}"\nspeed = {speed}\nloop = true\n'
@@ -234,6 +234,7 @@ def test_a_kill_loses_no_message_and_each_begin_gets_its_end(tmp_path, tone_mode
         again = Process("serve", "--config", path)
         try:
             received = [hook.next().json for _ in range(6)]
+            again.until("serving 1 source")  # signals are obeyed from then on
             assert again.end(signal.SIGTERM) == 130
         finally:
             again.close()
