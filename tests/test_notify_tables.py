@@ -57,6 +57,19 @@ def test_tables_become_options(read):
     )
 
 
+@pytest.mark.parametrize("key", ["labels", "sources", "to"])
+def test_an_empty_list_is_not_taken_for_all(read, key):
+    with pytest.raises(UsageError, match=rf"box\.toml:7: {key}: is empty: leave it out for all$"):
+        read(f'{TARGETS}[[rules]]\nname = "a"\n{key} = []\n')
+
+
+def test_a_missing_name_is_told_without_marks_of_the_documentation(read):
+    with pytest.raises(UsageError) as caught:
+        read('[[rules]]\nlabels = "dog"\n')
+    assert "[[rules]] has no name: Name of the rule" in str(caught.value)
+    assert "`" not in str(caught.value)
+
+
 def test_no_file_and_no_tables_tell_nobody(read):
     assert read_notify_tables(None) == read("hop = 1.0\n") == NotifyPlan()
 

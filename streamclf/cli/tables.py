@@ -149,7 +149,8 @@ def read_options(kind: type[T], table: Table, listing: str) -> T:
             raise UsageError(f"{table.place(said)}: {key.name} is {shown}, must be {key.must}")
     for name, key in keys.items():
         if key.required and name not in given:
-            raise UsageError(f"{table.place()}: {table.name} has no {key.name}: {key.help}")
+            help = key.help.replace("`", "")
+            raise UsageError(f"{table.place()}: {table.name} has no {key.name}: {help}")
     try:
         return kind(**given)
     except UsageError as error:

@@ -197,12 +197,15 @@ class Server:
             StreamclfError: It could not begin.
         """
         engines = [self._make_engine(stream) for stream in self._plan.streams]
-        _warn_of_rules(self._plan, engines)
+        heard = _warn_of_rules(self._plan, engines)
         self._make_notifier().close()
         if self._plan.notify.mqtt is not None:
+            from streamclf.notify.mqtt.choose import find_unknown
             from streamclf.runs.serve.broker import check_broker
 
             check_broker(self._plan.notify.mqtt)
+            for line in find_unknown(heard.values(), self._plan.notify.mqtt.labels):
+                say(line)
 
     def stop(self) -> None:
         """Let all streams end soon; safe to call from any thread."""
@@ -598,8 +601,12 @@ def _describe_change(each: _Prepared, streams: dict[str, ServedStream]) -> str:
 
 def _warn_of_rules(
     plan: ServePlan, engines: Iterable[tuple[StreamPlan, Classifier, Engine]]
-) -> None:
-    """Name what makes rules tell nothing, or tell it to nobody."""
+) -> dict[str, dict[str, str]]:
+    """Name what makes rules tell nothing, or tell it to nobody.
+
+    Returns:
+        By the name of each source the labels that it reports, and how people read them.
+    """
     heard = {
         stream.name: {label: engine.card.display_name(label) for label in engine.reported_labels}
         for stream, _, engine in engines
@@ -608,6 +615,7 @@ def _warn_of_rules(
         say(line)
     if plan.notify.rules and not plan.notify.targets:
         say("warning: rules tell nobody, as there are no targets: a table [[targets]] makes one")
+    return heard
 
 
 def _reporter(name: str) -> Callable[[str], None]:
