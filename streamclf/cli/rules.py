@@ -185,7 +185,7 @@ def _last_told(store: Path) -> dict[str, datetime] | None:
         say(f"warning: {store}: cannot be read: {reason_of(error)}")
         return None
     except StoreError as error:
-        if not store.exists():
+        if not store.exists() or (store.is_file() and not store.stat().st_size):
             return {}
         say(f"warning: {error}")
         return None
