@@ -117,11 +117,17 @@ class Chromium:
 
     async def ask(self, expression: str) -> Any:
         """The value of an expression in the page, also where the page itself may run no script."""
+        answer = await self._evaluate(expression)
+        assert answer, f"the page went away before it said {expression}"
+        return answer["result"].get("value")
+
+    async def _evaluate(self, expression: str) -> dict[str, Any]:
+        """The answer to an expression; empty where the page is just giving way to another one."""
         answer = await self.tell(
             "Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True
         )
         assert "exceptionDetails" not in answer, answer
-        return answer["result"].get("value")
+        return answer
 
     async def text(self, selector: str = "body") -> str:
         """What somebody reads in an element."""
@@ -131,8 +137,12 @@ class Chromium:
         """Wait until an expression is true, and return its value."""
         try:
             async with asyncio.timeout(PATIENCE_S):
-                while not (value := await self.ask(expression)):
-                    await asyncio.sleep(0.1)
+                value = None
+                while not value:
+                    answer = await self._evaluate(expression)
+                    value = answer["result"].get("value") if answer else None
+                    if not value:
+                        await asyncio.sleep(0.1)
         except TimeoutError as error:
             text = await self.text()
             raise AssertionError(f"{expression} never came: {text}\n{self.said}") from error

@@ -19,7 +19,7 @@ from streamclf.web.server import WebServer
 
 pytestmark = [pytest.mark.slow, needs_chromium]
 PAGES = {
-    "/day": ["Today", "What, and when", "crackling fire", "How loud", "device lost"],
+    "/day": ["Today", "What, and when", "crackling fire", "How loud", "the microphone was away"],
     "/day?days=7": ["20 November to 26 November", "All sounds"],
     "/day?date=2026-11-24": ["All was quiet."],
     "/events": ["Events", "6 events", "sounds now", "it was hen", "Its sound made room"],
@@ -27,6 +27,24 @@ PAGES = {
     "/sounds": ["3 sounds", "crackling fire", "Heard before that"],
     "/sound?label=dog": ["Day by day", "By hour of the day", "Another threshold"],
 }
+
+BROKEN = r"""(() => {
+  const found = [];
+  const walker = document.createTreeWalker(document.querySelector("main"), NodeFilter.SHOW_TEXT);
+  while (walker.nextNode()) {
+    const node = walker.currentNode;
+    if (!node.parentElement.checkVisibility() || node.parentElement.closest(".unseen")) continue;
+    for (const word of node.data.matchAll(/\S{1,16}(?!\S)/g)) {
+      const range = document.createRange();
+      range.setStart(node, word.index);
+      range.setEnd(node, word.index + word[0].length);
+      const lines = new Set([...range.getClientRects()].map((each) => Math.round(each.top)));
+      if (lines.size > 1) found.push(word[0]);
+    }
+  }
+  return found;
+})()"""
+"""Words, and times such as 07:00–08:00, that go over the end of a line."""
 
 
 @pytest.fixture
@@ -72,6 +90,7 @@ def test_pages_are_read_and_seen(serve, size, dark):
             assert [word for word in words if word not in text] == [], path
             wide = await browser.ask("document.documentElement.scrollWidth")
             assert wide <= size[0], f"{path} is wider than the screen"
+            assert await browser.ask(BROKEN) == [], path
             shown = pixels(await browser.picture())
             assert shown.shape[:2] == (size[1], size[0])
             ground = np.median(shown.reshape(-1, 3), axis=0).mean()
