@@ -5,15 +5,21 @@ from __future__ import annotations
 import asyncio
 import io
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from datetime import timedelta
 
 import av
 import numpy as np
 import pytest
+import toys
 from axe import SERIOUS, load_axe
 from chromium import DESK, PHONE, Chromium, needs_chromium
-from histories import CLIP_S, NOW, make_history
+from histories import CLIP_S, NOW, TODAY, make_history
+from lives import Feed
 from pages import make_context
+from stores import Heard, Run, make_store
 
+from streamclf.web.hub import LiveHub
 from streamclf.web.pages import day, events, sounds
 from streamclf.web.server import WebServer
 
@@ -100,6 +106,42 @@ def test_pages_are_read_and_seen(serve, size, dark):
             assert await browser.ask(SERIOUS) == [], path
 
     see(serve, look, size=size, dark=dark)
+
+
+def test_many_events_of_an_hour_fit_their_field_of_a_phone(serve, tmp_path):
+    barks = [Heard("dog", 60 + 10 * number) for number in range(124)]
+    make_store(tmp_path / "store.db", [Run("yard", TODAY + timedelta(hours=5), 3600, barks)])
+    too_wide = """[...document.querySelectorAll(".map td a")]
+      .filter(each => each.scrollWidth > each.clientWidth || each.scrollHeight > each.clientHeight)
+      .map(each => each.innerText)"""
+
+    async def look(browser: Chromium, address: str) -> None:
+        for path in ("/day", "/day?days=7"):
+            await browser.go(address + path)
+            assert "12" in await browser.text(".map")
+            assert await browser.ask(too_wide) == [], path
+
+    see(serve, look, size=PHONE)
+
+
+@pytest.mark.parametrize("size", [PHONE, DESK], ids=["phone", "desk"])
+def test_names_of_everyday_sounds_are_not_cut_off(tmp_path, size):
+    hub = LiveHub()
+    labels = ["door_wood_knock", "washing_machine", "door_wood_creaks"]
+    names = {"door_wood_knock": "door, wood knock", "door_wood_creaks": "door, wood creaks"}
+    for name in ("bedroom", "kitchen", "hall"):
+        feed = Feed(hub, name, labels=labels, display_names=names, thresholds={labels[0]: 0.5})
+        feed.hear(toys.tone(1000, 1))
+        feed.score(0.9, 0.06, 0.05)
+    cut = """[...document.querySelectorAll(".sounds .what")]
+      .filter(each => each.scrollWidth > each.clientWidth).map(each => each.innerText)"""
+
+    async def look(browser: Chromium, address: str) -> None:
+        await browser.go(address)
+        assert "washing machine" in await browser.text("#sources")
+        assert await browser.ask(cut) == []
+
+    see(lambda: WebServer(replace(make_context(tmp_path), hub=hub)), look, size=size, script=False)
 
 
 def test_what_axe_looks_for_it_finds(serve):

@@ -77,8 +77,8 @@ def process_facts(health: Json) -> list[Fact]:
         ("uptime", "Listening for", format_span(health.get("uptime_s", 0.0))),
         ("since", "Since", _moment(health.get("started"))),
         ("free", "Room on the disk", _format_size(store.get("disk_free_bytes"))),
-        ("size", "What is remembered", _format_size(store.get("bytes"))),
-        ("cpu", "Work of a processor", _percent(health.get("cpu_percent", 0.0))),
+        ("size", "Remembered", _format_size(store.get("bytes"))),
+        ("cpu", "Processor", f"{_percent(health.get('cpu_percent', 0.0))} of one"),
         ("version", "Version", str(health.get("version", "unknown"))),
     ]
     return facts if store else [fact for fact in facts if fact[0] not in ("free", "size")]
