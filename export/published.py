@@ -30,7 +30,7 @@ from export.write_file import write_model
 from streamclf.core.card import METADATA_KEY, Card, Thresholds, format_card, parse_card
 from streamclf.core.errors import UsageError
 from train.datasets.audioset import read_label_names
-from train.distillation.wide import Wide, read_pupil
+from train.distillation.wide import make_wide, read_pupil
 from train.nets.dft import FramePower
 from train.nets.efficientat import (
     FLOOR,
@@ -111,7 +111,7 @@ def export_pupil(
     """
     names = read_names(path, output, labels, overwrite=overwrite)
     run = RunFolder.open(path)
-    network = Wide(read_pupil(run)).eval()
+    network = make_wide(read_pupil(run)).eval()
     card = describe_pupil(output.stem, names, run.read_json(CONFIG), run.read_json(RESULT))
     return write(network, card, output)
 

@@ -13,9 +13,9 @@ from distilling import run, small, sounds, teacher
 from export.__main__ import main
 from export.published import Exportable
 from streamclf.core.card import METADATA_KEY, parse_card
+from train.distillation.pupil import PUPILS
 from train.distillation.wide import read_pupil
 from train.nets.efficientat import SAMPLE_RATE, EfficientAT
-from train.nets.pocket_network import PocketNet
 from train.run_folder.run import RunFolder
 
 __all__ = ["small", "sounds", "teacher"]
@@ -98,10 +98,12 @@ def test_wrong_labels_are_told(published, capsys) -> None:
     assert "names 1 labels, must be 527" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("layers", PUPILS)
 def test_pupil_becomes_a_model_whose_windows_share_its_layers(
-    published, sounds, teacher, tmp_path, capsys
+    published, sounds, teacher, tmp_path, capsys, layers
 ) -> None:
-    assert run(sounds, teacher, tmp_path / "cache", tmp_path / "run") == 0
+    more = ("--layers", layers)
+    assert run(sounds, teacher, tmp_path / "cache", tmp_path / "run", *more) == 0
     output = tmp_path / "wide.onnx"
     labels = str(published / "labels.csv")
     assert main([str(tmp_path / "run"), "--labels", labels, "-o", str(output)]) == 0
@@ -113,7 +115,7 @@ def test_pupil_becomes_a_model_whose_windows_share_its_layers(
     assert "python -m train.distil" in card.description
     pupil = read_pupil(RunFolder.open(tmp_path / "run"))
     waveform = 0.1 * torch.randn(2, 24000, generator=torch.Generator().manual_seed(1))
-    front_end = PocketNet(2).front_end
+    front_end = pupil.make_front_end()
     with torch.inference_mode():
         expected = pupil(front_end.compress(front_end.power_by_fft(waveform)))[:, -527:]
     (logits,) = session.run(None, {"waveform": waveform.numpy()})
