@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -72,7 +73,7 @@ def test_published_weights_become_a_model_of_several_labels_at_once(published, c
     [
         ([], "--labels is missing"),
         (["--labels", "LABELS", "--window", "1.5"], "--window is 1.5 s, must be 5 to 10 s"),
-        (["--labels", "LABELS", "--int8"], "--half or --int8 is for runs that learned from labels"),
+        (["--labels", "LABELS", "--int8"], "--int8 is for runs that learned from labels"),
         (
             ["--labels", "LABELS", "--licence", "MIT"],
             "--licence is for runs that learned from labels",
@@ -89,6 +90,35 @@ def test_what_makes_no_sense_is_told_in_a_line(published, capsys, more, said) ->
     assert said in message
     assert len(message.strip().splitlines()) == 1
     assert not (published / "x.onnx").exists()
+
+
+def test_groups_come_from_the_ontology_past_what_the_labels_lack(published, capsys) -> None:
+    # 1 is under 0, 2 under both: by itself, and by an entry that the labels lack.
+    ontology = [
+        {"id": "/m/0", "child_ids": ["/m/1", "/m/lacking"]},
+        {"id": "/m/1", "child_ids": ["/m/2"]},
+        {"id": "/m/lacking", "child_ids": ["/m/2", "/m/lacking too"]},
+    ]
+    (published / "ontology.json").write_text(json.dumps(ontology))
+    output = published / "mn04.onnx"
+    arguments = [str(published / "mn04.pt"), "--labels", str(published / "labels.csv")]
+    arguments += ["--window", "5", "-o", str(output), "--ontology"]
+    assert main([*arguments, str(published / "ontology.json"), "--half"]) == 0
+    assert output.stat().st_size < 3e6  # float32: 4.3 MB
+    session = onnxruntime.InferenceSession(output, providers=["CPUExecutionProvider"])
+    card = parse_card(session.get_modelmeta().custom_metadata_map[METADATA_KEY], "mn04")
+    names = [f"Sound, number {k}" for k in range(3)]
+    assert card.broader == {names[1]: names[:1], names[2]: names[:2]}
+    (published / "ontology.json").write_text('{"a": 1}')
+    assert main([*arguments, str(published / "ontology.json"), "--overwrite"]) != 0
+    assert "no ontology; expected is ontology.json" in capsys.readouterr().err
+
+
+def test_labels_are_not_for_runs_that_have_their_own(tmp_path, capsys) -> None:
+    for option in ("labels", "ontology"):
+        code = main([str(tmp_path), "-o", str(tmp_path / "x.onnx"), f"--{option}", "x"])
+        assert code == 2
+        assert f"--{option} is for mn04_as_mAP_432.pt" in capsys.readouterr().err
 
 
 def test_wrong_labels_are_told(published, capsys) -> None:
