@@ -256,12 +256,12 @@ def check_same(run: RunFolder, config: dict[str, Any]) -> None:
 
 def hear_all(training: Heard, judged: Heard, options: argparse.Namespace) -> int:
     """Make what shards are missing, the last first: a run that learns makes the first itself."""
-    for number in range(options.shards - 1, -1, -1):
-        if not training.path(number).exists():
-            training.make(number)
     for number in range(N_JUDGED):
         if not judged.path(number).exists():
             judged.make(number)
+    for number in range(options.shards - 1, -1, -1):
+        if not training.path(number).exists():
+            training.make(number)
     return 0
 
 

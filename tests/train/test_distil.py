@@ -12,6 +12,7 @@ from distilling import TONES, make_clips, run, small, sounds, teacher
 from export.card.describe_run import describe_data
 from train import distil, imitate
 from train.audio.tracks import Tracks
+from train.base.errors import DatasetError
 from train.cli.network_command import main as train_network
 from train.distillation.heard import (
     SPECTRUM_STEP,
@@ -67,7 +68,7 @@ def test_shard_is_made_once_and_the_same_wherever_it_is_made(teacher, tmp_path) 
     # It needs no sounds any more.
     kept = Heard(tmp_path / "a", None, teacher, 1).get(3)
     torch.testing.assert_close(kept["spectra"], shard["spectra"])
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(DatasetError, match="--only-hear makes it"):
         Heard(tmp_path / "a", None, teacher, 1).get(4)
 
 
@@ -280,8 +281,19 @@ def test_pocket_takes_the_wider_layers_and_tells_whose_they_are(
 def test_another_process_makes_what_is_missing(sounds, teacher, tmp_path) -> None:
     assert run(sounds, teacher, tmp_path / "cache", tmp_path / "run", "--only-hear") == 0
     assert not (tmp_path / "run").exists()
-    names = sorted(path.name for path in (tmp_path / "cache" / "training-teacher").iterdir())
-    assert names == ["00000.safetensors", "00001.safetensors"]
+    names = sorted(path.name for path in (tmp_path / "cache").glob("*-teacher/*"))
+    assert names == ["00000.safetensors", "00000.safetensors"] + ["00001.safetensors"] * 2
+
+
+def test_pocket_refuses_layers_that_are_not_its_own(tmp_path, make_esc, capsys) -> None:
+    run_folder = distil.RunFolder.create(tmp_path / "run", "imitation", overwrite=False)
+    run_folder.write_json(
+        "config.json", {"network": "imitation", "layers": "teacher", "widths": []}
+    )
+    arguments = ["--data", str(make_esc(folds=3, per_class=1)), "--test-fold", "3", "--last-layer"]
+    arguments += ["--start", str(tmp_path / "run"), "--save", str(tmp_path / "named")]
+    assert train_network("pocket", arguments) == 1
+    assert "its layers are the teacher's, --start takes those of pocket" in capsys.readouterr().err
 
 
 def test_imitation_of_yamnet_names_the_command_that_takes_efficientat(teacher, tmp_path, capsys):

@@ -27,6 +27,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from train.audio.tracks import Tracks
+from train.base.errors import DatasetError
 from train.nets.efficientat import SAMPLE_RATE, EfficientAT, open_efficientat
 from train.nets.log_mel import LogMel
 from train.nets.pocket_network import WINDOW_SAMPLES, PocketNet
@@ -80,6 +81,9 @@ class Heard:
     def get(self, number: int) -> dict[str, Tensor]:
         """A shard, made if it is not there.
 
+        Raises:
+            DatasetError: It is not there, and there is nothing to make it of.
+
         Returns:
             ``spectra`` ``(PER_SHARD, mels, frames)`` as bytes (`decode_spectra`), and as float16
             ``features`` ``(PER_SHARD, N_COLUMNS, 384)`` and, if they are kept, ``hints``
@@ -93,7 +97,9 @@ class Heard:
     def make(self, number: int) -> None:
         """Mix a shard, ask the teacher, write it."""
         if self.tracks is None:
-            raise FileNotFoundError(self.path(number))
+            raise DatasetError(
+                f"{self.path(number)}: is not there; python -m train.distil --only-hear makes it"
+            )
         if self._ear is None:
             self._ear = Ear(self.teacher, self.front_end, hints=self.hints)
         random = np.random.default_rng((self.seed, number))
