@@ -23,6 +23,8 @@ from typing import Any
 import msgspec
 
 import streamclf
+from streamclf.core.table_keys import Key, keys_of
+from streamclf.notify.message_json import MessageRecord
 from streamclf.sinks import json_records
 
 ROOT = Path(__file__).parents[1]
@@ -204,6 +206,7 @@ def configuration() -> str:
                     f"{_cell(option.help)} |"
                 )
     lines += _source_tables(every["serve"], {option.key for option in listen.options})
+    lines += _notify_tables()
     lines += [
         "",
         "`STREAMCLF_CONFIG` names the settings file, as `--config` does. Two variables are no "
@@ -248,6 +251,70 @@ def _source_tables(serve: Command, known: set[str]) -> Iterator[str]:
     )
 
 
+def _notify_tables() -> Iterator[str]:
+    """The sections of the tables about who is told what, from the classes that they fill."""
+    from streamclf.notify.mqtt.options import MqttOptions
+    from streamclf.notify.rules import Rule
+    from streamclf.notify.targets.options import TargetOptions
+    from streamclf.notify.templates import FIELDS
+
+    kinds: list[tuple[str, str, type[Any]]] = [
+        (
+            "Rules",
+            "A table `[[rules]]` for each rule: what is told, and to whom. [Be "
+            "told](../how-to/telling.md) has examples, and says what exactly counts.",
+            Rule,
+        ),
+        (
+            "Targets",
+            "A table `[[targets]]` for each target of messages. [Set up who is "
+            "told](../how-to/targets.md) has examples.",
+            TargetOptions,
+        ),
+        ("MQTT", "One table `[mqtt]`: the broker, and what is told there.", MqttOptions),
+    ]
+    for heading, about, kind in kinds:
+        yield from ("", f"## {heading}", "")
+        yield about
+        yield from ("", "| key | value | default | meaning |", "|---|---|---|---|")
+        for key in keys_of(kind).values():
+            yield (
+                f"| `{key.name}` | {_value_of_key(key)} | {_default_of_key(key)} | "
+                f"{_cell(_for_users(key.help))} |"
+            )
+        if kind is Rule:
+            yield from (
+                "",
+                "A duration is a text with units, such as `10s`, `5m`, `2h`, `1d` or `1h30m`, or a "
+                "number of seconds. The fields of `message`:",
+                "",
+                "| field | what it says |",
+                "|---|---|",
+                *(f"| `{{{name}}}` | {_cell(about)} |" for name, about in FIELDS.items()),
+            )
+
+
+def _value_of_key(key: Key) -> str:
+    if key.choices:
+        choices = " or ".join(f'"{choice}"' for choice in key.choices)
+        return f"list of {choices}" if key.form == "texts" else choices
+    named = {"texts": "text or list of texts", "words": "list of texts", "switch": "true or false"}
+    return named.get(key.form, key.form)
+
+
+def _default_of_key(key: Key) -> str:
+    if key.required:
+        return "must be there"
+    default = key.default
+    return "" if default in (None, (), 0.0) or default is False else f"`{default}`"
+
+
+def _for_users(text: str) -> str:
+    """What a docstring says of an attribute, for those who write a file: they know no None."""
+    text = text.replace("None for", "by default").replace("None where", "left out where")
+    return text.replace("``", "`")
+
+
 def _examples() -> dict[type[json_records.JsonRecord], json_records.JsonRecord]:
     where = {"source": "hall.wav", "time": "2026-11-21T22:04:13.500+01:00"}
     place = {**where, "onset": 12.5, "offset": 15.0}
@@ -289,7 +356,79 @@ def schemas() -> dict[str, str]:
     for line in json_records.LINES:
         schema = json_records.json_schema(line)
         made[schema["properties"]["type"]["enum"][0]] = json.dumps(schema, indent=2) + "\n"
+    made["message"] = json.dumps(json_records.json_schema(MessageRecord), indent=2) + "\n"
     return made
+
+
+def messages() -> str:
+    """The page of what webhooks and commands get."""
+    example = MessageRecord(
+        token="5f2b8c0e9a1d4c7f3e6b2a90",  # noqa: S106
+        rule="smoke",
+        on="begin",
+        told="2026-11-21T22:04:14.750+01:00",
+        text="kitchen: Smoke alarm since 22:04:13",
+        source="kitchen",
+        label="smoke_alarm",
+        name="Smoke alarm",
+        id="smoke_alarm-200000@20261121T210000Z-1f00a1b2",
+        score=0.91,
+        time="2026-11-21T22:04:13.500+01:00",
+        count=1,
+    )
+    lines = [
+        "# Messages",
+        "",
+        NOTE,
+        "",
+        "A rule's message, as a webhook gets it in the body of a request, and a command on its "
+        "standard input, in one line. [Set up who is told](../how-to/targets.md) says how they "
+        "come there. "
+        f"`schema` is the version of this form, {json_records.SCHEMA}; it grows when a field goes "
+        "or means something else. [Its JSON Schema](schema/message.json) describes it as well.",
+        *_describe_fields(MessageRecord, example),
+        "",
+        "## Headers of a webhook",
+        "",
+        "| header | value |",
+        "|---|---|",
+        "| `Content-Type` | `application/json` |",
+        "| `User-Agent` | `streamclf/` and its version |",
+        "| `X-Streamclf-Token` | The message's `token`. |",
+        "| `Authorization` | `Bearer` and the token of `token-file` or `token-env`, or `Basic` and "
+        "the user and password in the address; absent without them. |",
+        "| `X-Streamclf-Timestamp` | With a secret: when it was sent, in seconds since 1970. |",
+        "| `X-Streamclf-Signature` | With a secret: `sha256=` and HMAC-SHA256, in hexadecimal, of "
+        "the timestamp, a full stop, and the body. |",
+        "",
+        "And those of `headers-file`.",
+        "",
+        "```python",
+        "import hashlib, hmac, time",
+        "",
+        "",
+        "def is_genuine(secret: bytes, headers: dict[str, str], body: bytes) -> bool:",
+        '    sent = headers["X-Streamclf-Timestamp"]',
+        '    right = hmac.new(secret, sent.encode() + b"." + body, hashlib.sha256).hexdigest()',
+        '    said = headers["X-Streamclf-Signature"].removeprefix("sha256=")',
+        "    return hmac.compare_digest(said, right) and abs(time.time() - int(sent)) < 300",
+        "```",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _describe_fields(
+    line: type[json_records.JsonRecord], example: json_records.JsonRecord
+) -> Iterator[str]:
+    """An example of a line, and a table of its fields."""
+    schema = json_records.json_schema(line)
+    encoded = msgspec.json.encode(example).decode()
+    yield from ("", "```json", encoded, "```", "")
+    yield from ("| field | value | always there | meaning |", "|---|---|---|---|")
+    for name, field in schema["properties"].items():
+        if name not in ("type", "schema"):
+            there = "yes" if name in schema["required"] else "no"
+            yield f"| `{name}` | {_kind_of(field)} | {there} | {_cell(field['description'])} |"
 
 
 def json_lines() -> str:
@@ -319,21 +458,16 @@ def json_lines() -> str:
     for line in json_records.LINES:
         schema = json_records.json_schema(line)
         kind = schema["properties"]["type"]["enum"][0]
-        example = msgspec.json.encode(examples[line]).decode()
-        lines += ["", f"## {kind}", "", line.__doc__ or "", "", "```json", example, "```", ""]
-        lines += ["| field | value | always there | meaning |", "|---|---|---|---|"]
-        for name, field in schema["properties"].items():
-            if name not in ("type", "schema"):
-                there = "yes" if name in schema["required"] else "no"
-                lines.append(
-                    f"| `{name}` | {_kind_of(field)} | {there} | {_cell(field['description'])} |"
-                )
+        lines += ["", f"## {kind}", "", line.__doc__ or ""]
+        lines += _describe_fields(line, examples[line])
     return "\n".join(lines) + "\n"
 
 
 def _kind_of(field: dict[str, Any]) -> str:
     if "anyOf" in field:
         return " or ".join(str(each["type"]) for each in field["anyOf"])
+    if "enum" in field:
+        return "one of " + ", ".join(f"`{each}`" for each in field["enum"])
     if field["type"] == "array":
         return "array of `label`, `score`"
     return str(field["type"])
@@ -536,6 +670,7 @@ def pages() -> dict[Path, str]:
         reference / "command-line.md": command_line(),
         reference / "configuration.md": configuration(),
         reference / "json-lines.md": json_lines(),
+        reference / "messages.md": messages(),
         reference / "store.md": store_tables(),
         reference / "api.md": python_names(),
         reference / "openapi.json": openapi(),

@@ -7,7 +7,7 @@
 set -eu
 cd "$(dirname "$0")/.."
 . scripts/setup.sh
-need_packages libportaudio2 pulseaudio pulseaudio-utils libasound2-plugins tmux chromium
+need_packages libportaudio2 pulseaudio pulseaudio-utils libasound2-plugins tmux chromium mosquitto openssl
 [ "${1:-}" != --packages ] || exit 0
 make_venv
 say "setting everything up in .venv"

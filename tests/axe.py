@@ -10,6 +10,7 @@ import io
 import shutil
 import subprocess
 import tarfile
+import tempfile
 from functools import cache
 from pathlib import Path
 
@@ -34,19 +35,20 @@ def load_axe() -> str:
         if shutil.which("npm") is None:
             pytest.skip("no npm here")
         PLACE.parent.mkdir(exist_ok=True)
-        try:
-            subprocess.run(
-                ["npm", "pack", "--silent", f"axe-core@{VERSION}"],
-                cwd=PLACE.parent, check=True, capture_output=True, timeout=120,
-            )  # fmt: skip
-        except (subprocess.SubprocessError, OSError):
-            pytest.skip("npm cannot fetch axe-core")
-        packed = PLACE.parent / f"axe-core-{VERSION}.tgz"
-        with tarfile.open(fileobj=io.BytesIO(packed.read_bytes())) as archive:
-            script = archive.extractfile("package/axe.min.js")
-            assert script is not None
-            partial = PLACE.with_suffix(".partial")
-            partial.write_bytes(script.read())
-            partial.replace(PLACE)
-        packed.unlink(missing_ok=True)
+        # A folder of its own, as another process may fetch it at the same time.
+        with tempfile.TemporaryDirectory(dir=PLACE.parent) as folder:
+            try:
+                subprocess.run(
+                    ["npm", "pack", "--silent", f"axe-core@{VERSION}"],
+                    cwd=folder, check=True, capture_output=True, timeout=120,
+                )  # fmt: skip
+            except (subprocess.SubprocessError, OSError):
+                pytest.skip("npm cannot fetch axe-core")
+            packed = Path(folder) / f"axe-core-{VERSION}.tgz"
+            with tarfile.open(fileobj=io.BytesIO(packed.read_bytes())) as archive:
+                script = archive.extractfile("package/axe.min.js")
+                assert script is not None
+                partial = Path(folder) / "axe.js"
+                partial.write_bytes(script.read())
+                partial.replace(PLACE)
     return PLACE.read_text(encoding="utf-8")

@@ -304,6 +304,19 @@ def test_nothing_outside_the_folder_is_deleted(clips, tmp_path, name):
     assert path.exists()
 
 
+@pytest.mark.parametrize("name", ["letter.txt", "../empty/x.flac", "dog/a", "dog/a/x.flac/.."])
+def test_a_row_of_a_strange_store_deletes_nothing_that_is_no_clip(clips, tmp_path, name):
+    connection, path = clips
+    letter, empty = tmp_path / "clips" / "letter.txt", tmp_path / "empty"
+    letter.write_text("mine")
+    empty.mkdir()
+    connection.execute("UPDATE clips SET path = ?", (name,))
+    assert remove_clip(connection, 1, 50) == "none"
+    assert letter.exists()
+    assert empty.exists()
+    assert path.exists()
+
+
 def test_a_clip_that_cannot_be_deleted_is_told_and_stays_noted(clips, monkeypatch):
     connection, path = clips
     monkeypatch.setattr(type(path), "unlink", _refuse)

@@ -109,11 +109,11 @@ def test_every_option_of_listen_can_stand_in_the_file(streamclf, write_config):
         ('model = "tones"\nhop = "fast"\n', ':2: hop is "fast", must be a number'),
         (
             "[[source]]\nhop = 1\n",
-            ":1: source is unknown as a table: the only tables are [[sources]]",
+            ":1: source is unknown as a table: the tables are [[sources]]",
         ),
         (
             "[source]\nhop = 1\n",
-            ":1: source is unknown as a table: the only tables are [[sources]]",
+            ":1: source is unknown as a table: the tables are [[sources]]",
         ),
         ("store = 5\n", ":1: store is 5, must be a text in quotes"),
         ("thresholds = 5\n", ":1: thresholds is 5, must be a text in quotes"),

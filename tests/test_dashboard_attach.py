@@ -9,23 +9,32 @@ import signal
 import subprocess
 import sys
 from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
 
+import numpy as np
 import pytest
+import soundfile
 import toys
-from dashboards import drive, text_of
+from dashboards import drive, messages_of, text_of
 from live_runs import PATIENCE_S, Process
 from lives import Feed
 from pages import PASSWORD, make_context
+from stores import Heard, Run, make_store
+from test_dashboard_sound import Shop
 from test_web_runs import free_port
 
-from streamclf.core.errors import UsageError
+from streamclf.core.errors import SinkError, UsageError
 from streamclf.dashboard.attached.app import AttachedDashboard, describe_health
 from streamclf.dashboard.attached.client import PageClient, PageError, PasswordError, Stop
+from streamclf.dashboard.attached.days import RemoteDays
 from streamclf.dashboard.attached.server_sent import ServerSent, read_events
 from streamclf.dashboard.attached.state import RemoteState
 from streamclf.dashboard.history import Entry
+from streamclf.dashboard.past.days import PastDays
 from streamclf.dashboard.widgets.current_labels import CurrentLabels
 from streamclf.dashboard.widgets.events import EventList
+from streamclf.dashboard.widgets.past_events import PastEventList
+from streamclf.store.database import connect, connect_to_read, transaction
 from streamclf.web.hub import LiveHub
 from streamclf.web.keys import set_password
 from streamclf.web.server import WebServer
@@ -303,3 +312,114 @@ def test_the_password_is_asked_on_the_terminal_or_read_from_the_environment(serv
                 run.kill()
                 run.wait()
             os.close(ours)
+
+
+# The days of its store.
+
+
+@pytest.fixture
+def history(tmp_path):
+    """Yesterday with three events, of which the first has a clip; five days ago one."""
+    today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    yesterday = today - timedelta(days=1)
+    store = make_store(
+        tmp_path / "store.db",
+        [
+            Run("yard", yesterday - timedelta(days=4), 3600.0, [Heard("rain", 60.0)],
+                display_names={"crackling_fire": "Fire, crackling"}),
+            Run("yard", yesterday, 7200.0, [
+                Heard("dog", 60.0, 2.5, 0.81), Heard("dog", 3700.0, 3.0, 0.62),
+                Heard("crackling_fire", 4000.0, None, 0.9, state="cut"),
+            ]),
+            Run("yard", today, 60.0),
+        ],
+    )  # fmt: skip
+    soundfile.write(tmp_path / "dog.flac", toys.tone(700, 0.3), toys.RATE)
+    connection = connect(store)
+    with transaction(connection):
+        connection.execute(
+            "INSERT INTO clips (event_id, folder, path, bytes, written_us) "
+            "SELECT id, ?, 'dog.flac', 1, 1 FROM events WHERE label = 'dog' ORDER BY id LIMIT 1",
+            (str(tmp_path),),
+        )
+    connection.close()
+    return store, yesterday.date()
+
+
+@pytest.mark.parametrize("password", [None, PASSWORD])
+def test_days_over_the_page_are_those_of_the_store(serve, history, password):
+    """Each answer is what the store itself would say."""
+    store, day = history
+    _, url = serve(password=password)
+    client = PageClient(url)
+    if password:
+        client.log_in(password)
+    far, near = RemoteDays(client), PastDays(store)
+    for asked in (None, day, day - timedelta(days=1), day - timedelta(days=4)):
+        here, there = near.day(asked), far.day(asked)
+        assert (there.day, there.today, there.before) == (here.day, here.today, here.before)
+        for field in ("begins", "step_h", "labels", "n_events", "totals"):
+            assert getattr(there.table, field) == getattr(here.table, field), field
+        assert there.table.heard_h == pytest.approx(here.table.heard_h, abs=1e-3)
+        assert all(there.name(label) == here.name(label) for label in here.table.labels)
+    for hour, label in [(None, None), (0, None), (1, "dog"), (5, None)]:
+        here, there = (each.events(day, hour, label).entries for each in (near, far))
+        for one, other in zip(here, there, strict=True):
+            for field in ("row", "source", "label", "time", "highest_score", "state", "verdict"):
+                assert getattr(other.event, field) == getattr(one.event, field), field
+            for field in ("onset_s", "offset_s"):
+                assert getattr(other.event, field) == getattr(one.event, field)
+            assert (other.clip is None) == (one.clip is None)
+    newest, *_, oldest = far.events(day, None, None).entries
+    np.testing.assert_allclose(far.load_audio(oldest)[0], near.load_audio(oldest)[0], atol=1e-6)
+    with pytest.raises(SinkError, match="no clip was saved"):
+        far.load_audio(newest)
+    assert far.review(oldest.event.row, "right").event.verdict == "right"
+    changed = far.review(oldest.event.row, "wrong", "fire, CRACKLING")
+    assert (changed.event.verdict, changed.said_label) == ("wrong", "Fire, crackling")
+    (said,) = [each for each in near.events(day, None, None).entries if each.said_label]
+    assert said.said_label == "crackling_fire"
+    assert far.review(oldest.event.row, None).event.verdict is None
+    with pytest.raises(PageError, match="has no event 999"):
+        far.review(999, "right")
+
+
+def test_attach_shows_days_plays_clips_and_writes_reviews(serve, history):
+    store, day = history
+    _, url = serve()
+    shop = Shop()
+    app = AttachedDashboard(PageClient(url), open_loudspeaker=shop)
+
+    async def script(pilot):
+        await pilot.press("y")
+        await until(pilot, lambda: getattr(app.screen, "shown", None))
+        await pilot.press("left_square_bracket")
+        await until(pilot, lambda: app.screen.shown.day == day)
+        await until(pilot, lambda: len(app.screen.query_one(PastEventList).entries) == 3)
+        await until(pilot, lambda: "Fire, crackling" in text_of(app))
+        await pilot.press("tab", "down", "down", "enter")
+        await until(pilot, lambda: shop.sound.size >= 0.3 * toys.RATE)
+        await pilot.press("y")
+        await until(pilot, lambda: "✓ right" in text_of(app))
+        await pilot.press("up", "w", *"hen", "enter")
+        await until(pilot, lambda: "(it was hen)" in text_of(app))
+        await pilot.press("up", "enter")
+        await until(pilot, lambda: messages_of(app))
+        assert messages_of(app) == ["crackling_fire: no clip was saved: --clips FOLDER saves them"]
+        await pilot.press("escape")
+        await until(pilot, lambda: len(app.screen_stack) == 1)
+
+    attached(app, script, (120, 40))
+    connection = connect_to_read(store)
+    said = connection.execute("SELECT verdict, label FROM reviews ORDER BY id").fetchall()
+    connection.close()
+    assert said == [("right", None), ("wrong", "hen")]
+
+
+def test_a_page_that_is_not_understood_is_a_line(serve, history, monkeypatch):
+    _, url = serve()
+    client = PageClient(url)
+    monkeypatch.setattr(client, "ask", lambda path: {"last": "2026-11-26"})
+    for question in (lambda far: far.day(None), lambda far: far.events(date.today(), None, None)):
+        with pytest.raises(PageError, match="is serve of another version"):
+            question(RemoteDays(client))

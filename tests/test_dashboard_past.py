@@ -10,6 +10,7 @@ from dashboards import Script, drive, make_dashboard, messages_of, settle, text_
 from rich.console import Console
 from stores import Heard, Run, make_store
 from test_dashboard_sound import Shop
+from textual.widgets import Input
 
 from streamclf.core.errors import SinkError, StoreError
 from streamclf.dashboard.past.days import PastDays, day_beside
@@ -141,6 +142,32 @@ def test_right_and_wrong_are_rows_of_the_store(app, store):
 
     drive(app, script)
     assert sorted(verdicts(store)) == [("dog", "wrong"), ("siren", "right")]
+
+
+def test_what_it_was_is_said_by_its_name(app, store):
+    """`w` asks for it, and knows the names that people read."""
+
+    async def script(pilot):
+        await yesterday(pilot)
+        await pilot.press("down", "down", "tab")
+        await settle(pilot, lambda: len(entries(app)) == 2)
+        await pilot.press("w", *"fire")
+        field = app.screen.query_one(Input)
+        await settle(pilot, lambda: field._suggestion == "Fire, crackling")
+        await pilot.press("right", "enter")
+        await settle(pilot, lambda: "(it was Fire, crackling)" in text_of(app))
+        await pilot.press("w", *"nobody", "escape")  # which leaves it as it is
+        assert app.screen.query_one(PastEventList).has_focus
+        await pilot.press("down", "w", *"a hen", "enter")
+        await settle(pilot, lambda: "(it was a hen)" in text_of(app))
+        await pilot.press("escape")
+        assert len(app.screen_stack) == 1
+
+    drive(app, script, (120, 40))
+    connection = connect_to_read(store)
+    said = connection.execute("SELECT verdict, label FROM reviews ORDER BY id").fetchall()
+    connection.close()
+    assert said[-2:] == [("wrong", "crackling_fire"), ("wrong", "a hen")]
 
 
 def add_clip(store, folder, waveform, path="dog.flac"):

@@ -191,8 +191,9 @@ def test_settings_of_a_page_are_taken_by_the_program(page, tmp_path, streamclf):
     for code in blocks(page, "toml"):
         file = tmp_path / "file.toml"
         file.write_text(code, encoding="utf-8")
-        option = "--thresholds" if re.search(r"(?m)^on = ", code) else "--config"
-        command = ["serve"] if "[[sources]]" in code else ["config"]
+        option = "--thresholds" if re.search(r"(?m)^on = \d", code) else "--config"
+        tables = re.search(r"(?m)^\[(\[(sources|rules|targets)\]|mqtt)\]", code)
+        command = ["serve"] if tables else ["config"]
         result = streamclf(*command, "--check", option, file)
         assert result.code == 0, result.err
 
@@ -322,7 +323,7 @@ def test_the_version_stands_in_one_place():
 
 
 @pytest.mark.skipif(os.name == "nt", reason="a recipe for sh")
-@pytest.mark.parametrize("name", ["README.md", "docs/how-to/alarms.md", "docs/tutorials/box.md"])
+@pytest.mark.parametrize("name", ["README.md", "docs/how-to/telling.md", "docs/tutorials/box.md"])
 def test_the_alarm_of_a_page_rings_while_it_sounds(name, tmp_path):
     """The recipe as it stands there, on the example recording in place of the microphone."""
     (recipe,) = (code for code in blocks(ROOT / name, "") if "notify-send" in code)

@@ -8,6 +8,7 @@ import json
 import sys
 import time
 from datetime import datetime, timedelta
+from itertools import chain
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -21,6 +22,7 @@ from streamclf.cli.text_table import Column, Look, format_table, shorten
 from streamclf.sinks.json_records import CountLine, EventLine, OngoingLine
 from streamclf.store.database import connect
 from streamclf.store.question import Question
+from streamclf.store.reviews import review_event
 
 BERLIN = ZoneInfo("Europe/Berlin")
 MONDAY = datetime(2026, 3, 23, 6, 0, tzinfo=BERLIN)
@@ -251,6 +253,28 @@ def test_events_as_text(heard):
 2026-03-23 07:01:40     1.2 s  0.91  dog                   yard
 (no time)               2.0 s  0.90  crow                  /field/b/2.wav at 2.5 s
 """  # fmt: skip
+
+
+def test_reviewed_events_alone(heard, store):
+    connection = connect(store)
+    for row, verdict in [(1, "wrong"), (1, "right"), (2, "wrong"), (3, "right"), (3, None)]:
+        review_event(connection, row, verdict, None, time.time_ns() // 1000)
+    connection.close()
+
+    def rows(*asked):
+        return [json.loads(line)["label"] for line in heard(*asked).out.splitlines()]
+
+    form = ("--format", "jsonl")
+    said = {word: sorted(rows("--reviewed", word, *form)) for word in ("right", "wrong", "not")}
+    assert len(said["right"]) == len(said["wrong"]) == 1
+    assert sorted(chain(*said.values())) == sorted(rows(*form))
+    by = heard("--reviewed", "wrong", "--by", "label", "--format", "jsonl").out.splitlines()
+    assert [(json.loads(line)["label"], json.loads(line)["events"]) for line in by] == [
+        (said["wrong"][0], 1)
+    ]
+    result = heard("--reviewed", "maybe")
+    assert result.code == 2
+    assert "--reviewed" in result.err
 
 
 @pytest.mark.parametrize("ending", [".png", ".svg"])

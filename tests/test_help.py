@@ -77,6 +77,16 @@ def test_values_say_their_unit(streamclf):
     assert "x>=" not in text
 
 
+def test_serve_offers_no_standard_input_which_it_refuses(streamclf):
+    offered = {
+        command: " ".join(streamclf(command, "--help").out.split())
+        for command in ("listen", "serve")
+    }
+    assert "standard input)" in offered["listen"]
+    assert "standard input)" not in offered["serve"]
+    assert "a URL, or sim:FILE" in offered["serve"]
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_help_of_an_option_stands_by_itself(command):
     """It begins with what is done or meant, and not in the middle of a sentence."""

@@ -219,7 +219,7 @@ DOCUMENTS = (
     "README.md",
     "docs/reference/python.md",
     "docs/how-to/tables.md",
-    "docs/how-to/alarms.md",
+    "docs/how-to/telling.md",
     "docs/tutorials/field-recordings.md",
 )
 RECIPES = [recipe for name in DOCUMENTS for recipe in recipes(name)]

@@ -183,6 +183,16 @@ def test_time_counts_on_where_audio_does_not_arrive_as_it_sounds():
     assert told(clock, 25) - told(clock, 5) == pytest.approx(20)
 
 
+def test_a_stream_that_begins_with_what_is_missing_knows_since_when():
+    """A camera that is down for a minute after the start: the gap is told when it comes."""
+    items = [(61, Gap(0, 60 * RATE, RATE, "source lost")), (0, audio(60 * RATE, 1))]
+    clock, _ = listen(items[:1])
+    assert told(clock, 0) == pytest.approx(1, abs=0.01)
+    clock, _ = listen([*items, *((1, audio(n * RATE, 1)) for n in range(61, 80))])
+    assert told(clock, 0) == pytest.approx(0, abs=1.01)
+    assert told(clock, 70) == pytest.approx(70, abs=0.01)
+
+
 def test_a_clock_knows_no_time_before_any_audio():
     assert LocalClock().moment(0) is None
 

@@ -125,13 +125,15 @@ def test_a_source_that_fails_goes_on_with_a_gap_of_exactly_the_time_it_was_away(
     assert not source.is_lost
 
 
-def test_a_source_that_is_not_there_at_first_begins_when_it_is(clock):
+def test_a_source_that_is_not_there_at_first_begins_with_the_gap_until_it_is(clock):
     missing = [RecordingError("no such file")] * 9
     source, opener, said = retry(clock, *missing, Script(clock, 1))
     signs = []
     source.on_waiting = lambda: signs.append(clock.now())
     items = [*source.blocks(RATE)]
-    assert places(items) == [("Block", 0, RATE)]  # nothing is missing before the first audio
+    end = round(clock.now() * RATE)  # heard + gaps = elapsed since the first attempt
+    assert places(items) == [("Gap", 0, end - RATE), ("Block", end - RATE, end)]
+    assert items[0].cause == "source lost"
     pauses = np.diff(opener.opened_at)
     np.testing.assert_allclose(pauses, [0.5, 1, 2, 4, 8, 16, 30, 30, 30])
     assert np.diff(signs).max() <= 30  # a watchdog of two minutes is told in time
@@ -174,6 +176,12 @@ def test_a_stop_while_it_is_lost_ends_with_the_gap_up_to_then(clock):
     items = [*source.blocks(RATE)]
     assert places(items)[-1] == ("Gap", 2 * RATE, 20 * RATE)
     assert source.state == "lost"
+
+
+def test_a_source_that_never_came_is_a_gap_from_its_begin_to_its_end(clock):
+    source, _, _ = retry(clock, *[OSError(2, "x")] * 9)
+    clock.at(20.0, source.stop)
+    assert places([*source.blocks(RATE)]) == [("Gap", 0, 20 * RATE)]
 
 
 def test_a_source_that_does_not_keep_time_gets_no_gap(clock):

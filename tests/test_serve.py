@@ -3,6 +3,7 @@
 import json
 import os
 import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -131,6 +132,23 @@ def test_a_source_that_fails_comes_back_and_disturbs_no_other(serve, plan_of, st
     assert (first, heard) == (0, 4 * SECOND)
     assert elapsed == heard + missing
     assert rows(store, "SELECT cause FROM gaps") == ([("source lost",)] if missing else [])
+
+
+def test_a_source_that_is_never_there_is_a_gap_from_start_to_end(serve, plan_of, store):
+    serving = serve(plan_of(gate={}, yard={}))
+    (yard,) = settled(serving, "yard")
+    for attempt in range(2):
+        serving.source("gate", attempt).fail(StreamError("no such camera"))
+    yard.feed(toys.silence(2))
+    yard.drain()
+    serving.server.stop()
+    serving.join()
+    ((first, elapsed, heard, missing),) = runs_of(store)["gate"]
+    assert (first, heard) == (0, 0)
+    assert elapsed == missing > 0
+    ((cause, begun_us),) = rows(store, "SELECT cause, begun_us FROM gaps")
+    assert cause == "source lost"
+    assert begun_us is not None
 
 
 def test_a_mistake_in_one_stream_ends_no_other_and_loses_no_audio(
@@ -639,3 +657,37 @@ def test_a_stream_that_hangs_at_the_end_is_left_behind(serve, plan_of, monkeypat
     finally:
         goes_on.set()
         serving.server.streams["yard"].join(PATIENCE_S)
+
+
+def test_privacy_begins_with_the_reload_before_all_else_and_ends_after_it(serve, plan_of):
+    """Nobody listens to a source from the moment on in which its settings say so."""
+    private = {"outputs": OutputOptions(privacy="speech")}
+    serving = serve(plan_of(yard={}, hall=private))
+    settled(serving, "yard", "hall")
+    server, seen = serving.server, []
+    assert (server.may_be_heard("yard"), server.may_be_heard("hall")) == (True, False)
+    assert not server.may_be_heard("cellar")
+    prepare = server._prepare_changes
+
+    def watch(plan):
+        seen.append((server.may_be_heard("yard"), server.may_be_heard("hall")))
+        return prepare(plan)
+
+    server._prepare_changes = watch
+    serving.reload(plan_of(yard=private, hall={}))
+    until_true(lambda: server.may_be_heard("hall"))
+    assert seen == [(False, False)]
+    assert not server.may_be_heard("yard")
+    # Settings with a mistake change nothing.
+    wrong = plan_of(yard={"model": ModelOptions("none.onnx")}, hall=private)
+    serving.reload(wrong, refused=True)
+    assert seen[1:] == [(False, False)]
+    assert (server.may_be_heard("yard"), server.may_be_heard("hall")) == (False, True)
+
+
+def until_true(condition):
+    """Wait until something is so."""
+    end = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.01)

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import http.client
 import json
 import socket
 import time
@@ -334,12 +335,20 @@ def test_the_first_page_is_whole_without_script(serve, hub, yard):
     text = " ".join(run(get(serve(), "/")).split())
     for part in (
         "<strong>low tone</strong>", "<h2>yard</h2>", "<h2>hall</h2>", "listening",
-        "lost, tried again and again", "Never heard yet.", "-20 dB", "70 %", "3.5 s · yard",
+        "lost, tried again and again", "Never heard yet.", "−20 dB<", "70 %", "3.5 s · yard",
         "0.50 s lost: the microphone or stream was away", "&lt;b&gt;bold&lt;/b&gt;",
         "allow scripts and it moves by itself",
     ):  # fmt: skip
         assert part in text, part
     assert "<b>" not in text
+
+
+def test_a_calibrated_source_tells_sound_pressure(serve, hub, yard):
+    yard.hear(toys.tone(1000, 1, level=0.1))
+    hub.state_of = lambda name: LiveState("heard", 0.5, "", 94.0)
+    assert ">74 dB SPL<" in run(get(serve(), "/"))
+    (source,) = json.loads(run(get(serve(), "/api/sources")))["sources"]
+    assert (source["level"], source["calibration_db"]) == (-20.0, 94.0)
 
 
 def test_a_page_of_nothing_says_so(serve):
@@ -374,6 +383,31 @@ def test_troubles_are_told_first(serve, fare):
         assert part in text, part
 
 
+def test_targets_of_messages_have_a_line_of_their_own(serve, fare):
+    hook = {
+        "name": "hook", "kind": "webhook", "where": "https://h/***", "state": "fine",
+        "trouble": "", "waiting": 0, "n_sent": 1234, "n_failed": 0, "n_lost": 0,
+        "last_sent": "2026-11-21T10:00:00+01:00",
+    }  # fmt: skip
+    phone = {
+        **hook, "name": "phone", "kind": "apprise", "where": "ntfy", "state": "failing",
+        "trouble": "no answer within 30 s", "waiting": 2, "n_failed": 3, "n_lost": 4, "n_sent": 0,
+        "last_sent": None,
+    }  # fmt: skip
+    fare["targets"], fare["rules"] = [hook, phone], {"n_rules": 1, "n_told": 9, "n_lost": 7}
+    text = " ".join(run(get(serve(), "/health")).split())
+    for part in (
+        "Messages to hook", "https://h/*** (webhook)", "1,234, the last at 21 Nov, 10:00",
+        'data-target="phone" data-state="failing"', "0, the last never",
+        "3 given up, 4 lost because too many waited",
+        "phone takes no messages: no answer within 30 s. 2 messages wait and are tried again.",
+        "4 messages to phone were lost: too many waited.",
+        "7 happenings came faster than the rules could follow.",
+    ):  # fmt: skip
+        assert part in text, part
+    assert "hook takes no messages" not in text
+
+
 def test_health_goes_on_by_itself(serve, fare, monkeypatch):
     monkeypatch.setattr(live, "HEALTH_EVERY_S", 0.2)
     server = serve()
@@ -387,3 +421,13 @@ def test_health_goes_on_by_itself(serve, fare, monkeypatch):
         return before.data["texts"]["process/uptime"], after.data["texts"]["process/uptime"]
 
     assert run(look()) == ("1 h 01 min", "2 h 02 min")
+
+
+def test_the_head_of_a_stream_takes_no_place(serve):
+    server = serve()
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=PATIENCE_S)
+    for method, path in [("HEAD", "/api/live"), ("GET", "/api/session")]:
+        connection.request(method, path)
+        answer = connection.getresponse()
+        assert (answer.status, answer.read()[:1]) == (200, b"" if method == "HEAD" else b"{")
+    connection.close()

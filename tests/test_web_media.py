@@ -13,9 +13,9 @@ import toys
 from pages import Browser, make_context
 from stores import Heard, Run, make_store
 
+from streamclf.pipeline.spectrogram_png import MAX_SAMPLES, draw_clip, encode_png
 from streamclf.store.database import connect
 from streamclf.web.server import WebServer
-from streamclf.web.spectrogram_png import encode_png
 
 BEGUN = datetime(2026, 11, 21, 10, 0, tzinfo=UTC)
 LENGTH_S = 2.0
@@ -71,6 +71,12 @@ def test_a_clip_is_played_whole_and_in_parts(browser, folder):
     assert browser.ask("/media/clips/1", Range=f"bytes={len(known)}-").status == 416
     again = browser.ask("/media/clips/1", If_None_Match=whole.headers["ETag"])
     assert (again.status, again.body) == (304, b"")
+
+
+@pytest.mark.parametrize("header", ["If-Modified-Since", "If-Unmodified-Since", "If-Range"])
+def test_a_date_that_is_none_is_answered(browser, header):
+    date = {header: "Thu, 99 Nov 99999999999999 99:99:99 GMT"}
+    assert browser.ask("/media/clips/1", Range="bytes=0-9", **date).status == 400
 
 
 def test_a_picture_shows_where_the_sound_is(browser):
@@ -157,6 +163,23 @@ def test_a_pipe_in_place_of_a_clip_holds_nobody_up(browser, folder):
     assert browser.ask("/media/clips/3").status == 404
 
 
+def test_a_clip_of_any_rate_and_channels_is_drawn_in_little_memory(tmp_path):
+    """A foreign file may be small and claim 120 s of 655 kHz in 8 channels, 2.5 GB of samples."""
+    path, n_samples = tmp_path / "huge.flac", MAX_SAMPLES // 8 + 10
+    with soundfile.SoundFile(path, "w", 192_000, 8, "PCM_16", format="FLAC") as file:
+        file.write(np.zeros((n_samples, 8), np.int16))
+    asked, read = [], soundfile.SoundFile.read
+
+    def count(self, frames, **options):
+        asked.append(frames * self.channels)
+        return read(self, 1000, **options)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(soundfile.SoundFile, "read", count)
+        assert draw_clip(path).startswith(b"\x89PNG")
+    assert asked == [MAX_SAMPLES]
+
+
 def test_a_broken_clip_has_no_picture(browser, folder):
     add_clip(folder, 4, "beep/broken.flac")
     answer = browser.ask("/media/clips/4/picture", Accept="*/*")
@@ -168,7 +191,22 @@ def test_a_broken_clip_has_no_picture(browser, folder):
 
 @pytest.mark.parametrize(
     "place",
-    ["0", "77", "-1", "one", "1.5", "9" * 19, "9" * 40, "1/../../x", "%2e%2e/outside.flac", "1%00"],
+    [
+        "0",
+        "77",
+        "-1",
+        "one",
+        "1.5",
+        "9" * 19,
+        "9" * 40,
+        "1/../../x",
+        "%2e%2e/outside.flac",
+        "1%00",
+        "%D9%A1",
+        "1%0a",
+        "..%5c1",
+        "%2531",
+    ],
 )
 def test_clips_that_are_none_are_not_there(browser, place):
     assert browser.ask(f"/media/clips/{place}", Accept="*/*").status == 404

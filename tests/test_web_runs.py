@@ -1,5 +1,7 @@
 """The page of real runs: `serve`, `listen --web`, the password, and audio that never waits."""
 
+import http.client
+import io
 import json
 import os
 import pty
@@ -9,7 +11,12 @@ import stat
 import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, suppress
+from urllib.parse import urlencode
 
+import av
+import numpy as np
 import pytest
 import toys
 from live_runs import PATIENCE_S, Process
@@ -123,13 +130,57 @@ def test_two_hundred_slow_connections_leave_the_audio_alone(serve, tmp_path):
     assert gaps == 0
 
 
+def test_no_attack_costs_audio(serve, tmp_path):
+    """What a stranger can send, each in some number at once, while a source is heard."""
+    set_password(tmp_path / "box.db", f"{PASSWORD}\n")
+    run, at = serve("--host", "0.0.0.0")
+    run.until("listening")
+    host = f"Host: 127.0.0.1:{at.port}\r\n"
+    form = "Content-Type: application/x-www-form-urlencoded\r\n"
+    attacks = [
+        f"GET /login HTTP/1.1\r\n{host}\r\n" * 40,
+        f"POST /login HTTP/1.1\r\n{host}{form}Content-Length: 60000\r\n\r\ncsrf=",
+        f"POST /login HTTP/1.1\r\n{host}Content-Type: {';' * 8000}\r\nContent-Length: 1\r\n\r\nx",
+        f"POST /login HTTP/1.1\r\n{host}{form}Content-Length: 60000\r\n\r\n{'a&' * 30_000}",
+        f"POST /x HTTP/1.1\r\n{host}Transfer-Encoding: chunked\r\n\r\n" + "1;" + "x" * 60_000,
+        f"GET /static/style.css HTTP/1.1\r\n{host}\r\n" * 200,  # whose answers nobody reads
+        f"GET / HTTP/1.1\r\n{host}broken\r\n\r\n",
+        f"CONNECT x:1 HTTP/1.1\r\n{host}\r\n" + "x" * 60_000,
+        f"GET /api/live HTTP/1.1\r\n{host}Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n",
+    ]
+    with ExitStack() as stack:
+        for attack in attacks * 12:
+            raw = stack.enter_context(socket.create_connection(("127.0.0.1", at.port), PATIENCE_S))
+            raw.setblocking(False)
+            with suppress(OSError):
+                raw.send(attack.encode())
+        with ThreadPoolExecutor(20) as pool:
+            codes = list(pool.map(lambda _: Browser(at).log_in("wrong").status, range(20)))
+        assert sorted(set(codes)) == [401, 429]
+        assert Browser(at).ask("/login").status == 200
+        assert run.end(signal.SIGTERM) == 130
+    assert len([line for line in run.said if "the page: a request was broken" in line]) <= 1
+    assert not [line for line in run.said if "error" in line]
+    connection = connect_to_read(tmp_path / "box.db")
+    ((elapsed, heard, gaps),) = connection.execute(
+        "SELECT elapsed_samples, heard_samples, gap_samples FROM runs"
+    )
+    connection.close()
+    assert elapsed == heard > 0
+    assert gaps == 0
+
+
 def test_listen_shows_the_same_page_and_remembers_as_long_as_it_runs(
-    start, sound, tone_model, tmp_path
+    start, write_wav, tone_model, tmp_path
 ):
     port = free_port()
+    # A browser reads a line break in another way where it stands in a page's attribute.
+    path = write_wav(toys.tone(1000, 20)).rename(tmp_path / "a\rb<b>.wav")
     env = {**os.environ, "TMPDIR": str(tmp_path / "temporary")}
     (tmp_path / "temporary").mkdir()
-    run = start("listen", *sound, "--model", tone_model, "--web", port, env=env)
+    run = start(
+        "listen", "--source", f"sim:{path}", "--loop", "--model", tone_model, "--web", port, env=env
+    )
     run.until(f"the page is at http://127.0.0.1:{port}/")
     run.until("listening to")
     browser = Browser(At(port))
@@ -137,6 +188,11 @@ def test_listen_shows_the_same_page_and_remembers_as_long_as_it_runs(
         assert browser.ask(path).status in (200, 303)
     health = json.loads(browser.ask("/api/health", Accept="*/*").text)
     assert [each["state"] for each in health["sources"]] == ["heard"]
+    live = json.loads(browser.ask("/api/sources", Accept="*/*").text)
+    name = f"sim:{tmp_path}/a\\rb<b>.wav"
+    assert [each["name"] for each in health["sources"]] == [name]
+    assert [each["source"] for each in live["sources"]] == [name]
+    assert 'b&lt;b&gt;.wav"' in browser.ask("/").text
     assert run.end(signal.SIGINT) == 130
     assert not list((tmp_path / "temporary").iterdir())
 
@@ -234,3 +290,48 @@ def test_check_and_set_password_do_not_go_together(streamclf):
 @pytest.mark.parametrize("module", ["cli.main", "cli.listen", "cli.serve", "cli.file", "cli.page"])
 def test_commands_without_a_page_import_nothing_of_it(module):
     assert not modules_after(f"import streamclf.{module}") & MODULES
+
+
+@pytest.mark.parametrize("command", ["serve", "listen"])
+def test_privacy_keeps_everybody_from_listening_live(command, start, sound, tone_model, tmp_path):
+    store, port = tmp_path / "box.db", free_port()
+    assert set_password(store, f"{PASSWORD}\n").returncode == 0
+    shown = {"serve": ["--port", port, "--name", "yard"], "listen": ["--web", port, "--no-ui"]}
+    run = start(
+        command, *sound, "--model", tone_model, "--store", store, "--privacy", "speech",
+        *shown[command],
+    )  # fmt: skip
+    run.until("the page is at")
+    browser = Browser(At(port))
+    assert browser.log_in().status == 303
+    run.until("listening")
+    (source,) = json.loads(browser.ask("/api/sources").text)["sources"]
+    assert not source["may_be_heard"]
+    link = f"/media/live.mp3?{urlencode({'source': source['source']})}"
+    assert browser.ask(link, Accept="audio/*").status == 403
+    assert run.end(signal.SIGTERM) == 130
+
+
+@pytest.mark.parametrize("command", ["serve", "listen"])
+def test_whoever_has_the_password_may_listen_live(command, start, sound, tone_model, tmp_path):
+    store, port = tmp_path / "box.db", free_port()
+    assert set_password(store, f"{PASSWORD}\n").returncode == 0
+    shown = {"serve": ["--port", port, "--name", "yard"], "listen": ["--web", port, "--no-ui"]}
+    run = start(command, *sound, "--model", tone_model, "--store", store, *shown[command])
+    run.until("the page is at")
+    browser = Browser(At(port))
+    assert browser.log_in().status == 303
+    run.until("listening")
+    (source,) = json.loads(browser.ask("/api/sources").text)["sources"]
+    assert source["may_be_heard"]
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE_S)
+    cookies = "; ".join(f"{key}={value}" for key, value in browser.cookies.items())
+    link = f"/media/live.mp3?{urlencode({'source': source['source']})}"
+    connection.request("GET", link, headers={"Cookie": cookies})
+    answer = connection.getresponse()
+    assert answer.status == 200
+    with av.open(io.BytesIO(answer.read(40_000)), format="mp3") as container:
+        heard = np.concatenate([frame.to_ndarray()[0] for frame in container.decode(audio=0)])
+    connection.close()
+    assert np.abs(heard).max() == pytest.approx(0.3, abs=0.05)  # the tone, and no silence alone
+    assert run.end(signal.SIGTERM) == 130

@@ -7,24 +7,30 @@ import stat
 import threading
 import time
 from contextlib import ExitStack, suppress
+from dataclasses import replace
 
 import pytest
 from aiohttp import web
 from live_runs import PATIENCE_S
 from pages import PASSWORD, Browser, make_context
 from serving import Heard
+from stores import make_store
 
 from streamclf.core.errors import StoreError, UsageError
 from streamclf.core.log import LOGGER
 from streamclf.web import attempts as pauses
-from streamclf.web.app import STATIC, build_app
+from streamclf.web.app import build_app
 from streamclf.web.attempts import Attempts
+from streamclf.web.bodies import MAX_BODY
 from streamclf.web.connections import Connections
+from streamclf.web.ended_sessions import EndedSessions
+from streamclf.web.hub import LiveHub
 from streamclf.web.keys import KeyFile, Keys, set_password
 from streamclf.web.options import PageOptions
-from streamclf.web.security import MAX_BODY, OPEN_PATHS
+from streamclf.web.security import OPEN_PATHS
 from streamclf.web.server import WebServer
 from streamclf.web.sessions import LASTS_S, Sessions
+from streamclf.web.static_files import FOLDER, marked, static_mark
 from streamclf.web.viewer import Viewer, may_name
 
 NEIGHBOUR = "192.168.1.77"
@@ -184,6 +190,48 @@ def test_the_public_name_is_answered(serve):
     assert server.url == "https://house.example/sounds"
 
 
+@pytest.mark.parametrize(
+    "host", ["[::1]:8787", "[::1]", "LOCALHOST", "localhost:", "127.0.0.1:80", "[::ffff:127.0.0.1]"]
+)
+def test_its_own_names_are_answered_however_they_are_written(serve, host):
+    assert Browser(serve(), host=host).ask("/api/session").status == 200
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "localhost.", "127.0.0.1.", "127.1", "2130706433", "0x7f000001", "localhost, evil.example",
+        "localhost/", "localhost#", "localhost?", "user@localhost", "[localhost]", "localhost:1:2",
+        "localhost:99999", "0.0.0.0", "[::]", "\xff", "localhost\t.evil.example",
+    ],
+)  # fmt: skip
+def test_what_only_looks_like_its_own_name_is_refused(serve, host):
+    assert Browser(serve(), host=host).ask("/api/session").status in (400, 403)
+
+
+def test_a_public_name_with_an_umlaut_is_answered(serve):
+    server = serve(password=PASSWORD, public_url="https://h\u00f6ren.example")
+    assert Browser(server, host="xn--hren-5qa.example").ask().status == 200
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "http://evil.example",
+        "https://evil.example",
+        "http://a:b@127.0.0.1",
+        "ftp://[::2]",
+        "http://x@y",
+    ],
+)
+def test_a_first_line_with_a_foreign_name_is_refused(serve, target):
+    browser = Browser(serve())
+    assert browser.ask(f"{target}/api/session", Accept="*/*").status == 403
+    own = browser.ask(f"https://{browser.host}/api/session")
+    assert own.status == 200
+    assert "secure" not in browser.set_cookies[0].lower()  # whoever asks says nothing of that
+
+
 # From which page.
 
 
@@ -265,11 +313,12 @@ def test_the_gate_stands_in_front_of_everything(serve):
             token = browser.session()["csrf"]
             answer = browser.ask(path, method, X_CSRF_Token=token, Accept="*/*")
             assert answer.status == 401, (method, path)
-    closed = [each for each in STATIC.rglob("*") if each.is_file()]
-    closed = [each.relative_to(STATIC).as_posix() for each in closed]
+    closed = [each for each in FOLDER.rglob("*") if each.is_file()]
+    closed = [each.relative_to(FOLDER).as_posix() for each in closed]
     for name in closed:
         if f"/static/{name}" not in OPEN_PATHS:
-            assert browser.ask(f"/static/{name}", Accept="*/*").status == 401, name
+            for link in (f"/static/{name}", marked(f"/static/{name}")):
+                assert browser.ask(link, Accept="*/*").status == 401, link
     assert browser.ask("/not/there", Accept="*/*").status == 401
 
 
@@ -317,6 +366,30 @@ def test_a_login_leads_to_pages_of_its_own_alone(serve, following):
     assert answer.headers["Location"].startswith("./")
     assert "\\" not in answer.headers["Location"]
     assert "X" not in answer.headers
+
+
+@pytest.mark.parametrize(
+    "following",
+    [
+        "/../other",
+        "..",
+        "/a/../../../other?x=/y",
+        "/%2e%2e/other",
+        "/.%2E/other",
+        "/..\\other",
+        "./x",
+    ],
+)
+def test_a_login_leads_to_no_page_beside_these(serve, following):
+    """Under a base path or behind a proxy, others have pages on the same host."""
+    browser = Browser(serve(password=PASSWORD))
+    assert browser.log_in(following=following).headers["Location"] == "./"
+
+
+def test_a_login_keeps_dots_that_lead_nowhere(serve):
+    browser = Browser(serve(password=PASSWORD))
+    answer = browser.log_in(following="/events?label=..&source=/a/../b")
+    assert answer.headers["Location"] == "./events?label=..&source=/a/../b"
 
 
 def test_a_wrong_password_opens_nothing(serve, log):
@@ -396,6 +469,47 @@ def test_addresses_without_number_do_not_help():
     assert let == pauses.FREE
 
 
+@pytest.mark.parametrize("n_strangers", [1, 3])
+def test_few_strangers_keep_nobody_else_waiting(n_strangers):
+    """Whoever goes on for ever is slowed down, and that is all."""
+    clock = Clock()
+    tried = Attempts(clock)
+    for day_s in range(0, 24 * 3600, 10):
+        clock.now = 1000.0 + day_s
+        for i in range(n_strangers):
+            tried.begin(f"10.6.6.{i}")
+        if day_s > 3600 and day_s % 1800 == 0:
+            assert tried.begin(NEIGHBOUR) == 0
+            tried.forgive(NEIGHBOUR)
+            tried._known.clear()
+
+
+def test_nobody_keeps_those_out_who_were_in_before():
+    clock = Clock()
+    tried = Attempts(clock)
+    assert tried.begin(NEIGHBOUR) == 0
+    tried.forgive(NEIGHBOUR)
+    let = sum(tried.begin(f"10.0.{i // 250}.{i % 250}") == 0 for i in range(5000))
+    assert let == pauses.FREE_OF_ALL
+    assert 0 < tried.begin("192.168.1.78") <= pauses.PAUSE_OF_ALL_S
+    for _ in range(pauses.FREE):
+        assert tried.begin(NEIGHBOUR) == 0
+    assert tried.begin(NEIGHBOUR) > 0  # for wrong ones of its own it waits like everybody
+    clock.now += pauses.PAUSE_OF_ALL_S
+    assert tried.begin("192.168.1.78") == 0
+    assert tried.begin("192.168.1.79") > 0
+    assert len(tried._counts) <= 1000
+
+
+def test_a_new_password_ends_the_pauses(serve, tmp_path):
+    browser = Browser(serve(password=PASSWORD))
+    for _ in range(pauses.FREE):
+        browser.log_in("wrong")
+    assert browser.log_in().status == 429
+    set_password(tmp_path / "page.json", "another password")
+    assert browser.log_in("another password").status == 303
+
+
 def test_the_right_password_forgives_what_its_address_got_wrong():
     tried = Attempts(Clock())
     for _ in range(10 * pauses.FREE_OF_ALL):
@@ -413,6 +527,115 @@ def test_a_logged_out_session_opens_nothing(serve):
     for cookies in (browser.cookies, stolen):
         browser.cookies = dict(cookies)
         assert browser.ask("/api/probe/stream").status == 401
+
+
+def test_a_logged_out_session_stays_so_after_a_restart(tmp_path):
+    context = make_context(tmp_path, password=PASSWORD)
+    with WebServer(context) as server:
+        browser = Browser(server)
+        browser.log_in()
+        stays = Browser(server)
+        stays.log_in()
+        stolen = dict(browser.cookies)
+        browser.post("/logout")
+    if os.name == "posix":
+        ended = tmp_path / "page-ended.txt"
+        assert stat.S_IMODE(ended.stat().st_mode) == 0o600
+    with WebServer(context) as server:
+        for known, status in ((stolen, 401), (stays.cookies, 200)):
+            browser = Browser(server)
+            browser.cookies = dict(known)
+            assert browser.ask("/api/live", "HEAD").status == status
+
+
+def test_a_logout_in_one_process_counts_in_another(tmp_path):
+    path, clock = tmp_path / "ended.txt", Clock()
+    here, there = EndedSessions(path, clock), EndedSessions(path, clock)
+    here.add("a", 2000)
+    assert "a" in there
+    there.add("b", 3000)
+    assert "b" in here
+    assert "c" not in here
+
+
+def test_the_file_of_logouts_stays_small(tmp_path, monkeypatch):
+    path, clock = tmp_path / "ended.txt", Clock()
+    monkeypatch.setattr("streamclf.web.ended_sessions.LARGEST", 200)
+    ended = EndedSessions(path, clock)
+    for number in range(100):
+        clock.now = 10.0 * number
+        ended.add(f"session-{number:03}", round(clock.now) + 50)
+    assert path.stat().st_size < 300
+    again = EndedSessions(path, clock)
+    assert "session-099" in again
+    assert "session-010" not in again
+
+
+def test_a_logout_that_cannot_be_noted_holds_as_long_as_the_process(tmp_path, log):
+    (tmp_path / "ended.txt").mkdir()
+    ended = EndedSessions(tmp_path / "ended.txt", Clock())
+    ended.add("a", 1000)
+    assert "a" in ended
+    assert "a logout cannot be noted: is a directory" in log.told[0]
+
+
+@pytest.mark.parametrize("name", ["style.css", "now.js"])
+def test_a_browser_keeps_style_and_scripts(serve, name):
+    browser = Browser(serve())
+    fresh = browser.ask(marked(f"/static/{name}"), Accept="*/*")
+    assert fresh.headers["Cache-Control"] == "private, max-age=31536000, immutable"
+    for link in (f"/static/{name}", f"/static/0123456789ab/{name}"):
+        other = browser.ask(link, Accept="*/*")
+        assert other.body == fresh.body
+        assert other.headers["Cache-Control"] == "private, no-cache"
+        again = browser.ask(link, Accept="*/*", If_None_Match=other.headers["ETag"])
+        assert (again.status, again.body) == (304, b"")
+
+
+def test_before_the_store_is_there_a_page_says_so_and_comes_by_itself(tmp_path):
+    context = replace(make_context(tmp_path), hub=LiveHub())
+    with WebServer(context) as server:
+        browser = Browser(server)
+        for path in ("/day", "/events", "/sounds"):
+            early = browser.ask(path)
+            assert (early.status, early.headers["Retry-After"]) == (503, "2")
+            assert "streamclf is starting" in early.text
+            assert '<meta http-equiv="refresh" content="2">' in early.text
+        assert browser.ask("/").status == browser.ask("/health").status == 200
+        answer = browser.ask("/api/events", Accept="application/json")
+        assert json.loads(answer.text)["error"].startswith("The store is being opened")
+        context.store.touch()  # as it is for a moment while it is made
+        assert browser.ask("/day").status == 503
+        context.store.unlink()
+        make_store(context.store, [])
+        assert browser.ask("/day").status == 200
+    # Where nothing makes one, it is a mistake, and no start.
+    context.store.unlink()
+    with WebServer(replace(context, hub=None)) as server:
+        assert "refresh" not in Browser(server).ask("/day").text
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"GET / HTTP/9.9\r\n\r\n", b"\x16\x03\x01\x02\x00\x01", b"HELO box\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: a\r\nno header\r\n\r\n",
+    ],
+)  # fmt: skip
+def test_what_is_no_request_is_answered_in_the_pages_own_words(serve, said):
+    server = serve()
+    with socket.create_connection(("127.0.0.1", server.port), PATIENCE_S) as raw:
+        raw.sendall(said + b"\r\n\r\n")
+        answer = b""
+        with suppress(ConnectionError):
+            while piece := raw.recv(10_000):
+                answer += piece
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert head[9:12] == b"400"
+    assert json.loads(body) == {"error": "This is no request that can be read."}
+    assert b"Server: streamclf" in head
+    for word in (b"aiohttp", b"Python", b"Expected"):
+        assert word not in answer
 
 
 def test_a_new_password_ends_all_sessions_at_once(serve, tmp_path):
@@ -611,6 +834,41 @@ def test_a_named_proxy_tells_who_asks_and_by_which_name(serve):
     assert browser.ask("/login", X_Forwarded_Host="evil.example").status == 403
 
 
+@pytest.mark.parametrize(
+    ("said", "hosts", "allowed"),
+    [
+        ("house.example", "house.example", True),
+        ("house.example:443", "house.example", True),
+        ("upstream, house.example", "house.example", True),  # the first one is the sender's own
+        ("house.example, evil.example", "house.example", False),
+        ("house.example\r\nX-Forwarded-Host: evil.example", "house.example", False),
+        ("evil.example\r\nX-Forwarded-Host: house.example", "house.example", True),
+    ],
+)
+def test_what_a_sender_says_for_a_proxy_counts_for_nothing(serve, said, hosts, allowed):
+    server = serve(password=PASSWORD, proxies=("127.0.0.1",), public_url=f"https://{hosts}")
+    browser = Browser(server)
+    lines = (
+        f"GET /api/session HTTP/1.1\r\nHost: {browser.host}\r\nX-Forwarded-Host: {said}\r\n"
+        f"X-Forwarded-Proto: ftp, https\r\nOrigin: https://{hosts}\r\n\r\n"
+    )
+    with socket.create_connection(("127.0.0.1", server.port), PATIENCE_S) as raw:
+        raw.sendall(lines.encode())
+        assert raw.recv(12) == (b"HTTP/1.1 200" if allowed else b"HTTP/1.1 403")
+
+
+def test_of_two_named_proxies_the_farther_one_is_believed(serve):
+    server = serve(
+        password=PASSWORD, proxies=("127.0.0.1", "10.0.0.0/8"), public_url="https://house.example"
+    )
+    browser = Browser(
+        server, X_Forwarded_For=f"{NEIGHBOUR}, 10.0.0.9", X_Forwarded_Proto="https, http",
+        X_Forwarded_Host="evil.example, house.example, inner:8080",
+    )  # fmt: skip
+    assert browser.ask("/api/session", Origin="https://house.example").status == 200
+    assert "; secure" in browser.set_cookies[0].lower()
+
+
 def test_a_named_proxy_counts_wrong_passwords_by_who_asks(serve, log):
     server = serve(password=PASSWORD, proxies=("127.0.0.1",))
     for i in range(6):
@@ -618,6 +876,14 @@ def test_a_named_proxy_counts_wrong_passwords_by_who_asks(serve, log):
         assert browser.log_in("wrong").status == (401 if i < 5 else 429)
     assert Browser(server, X_Forwarded_For="192.168.1.78").log_in("wrong").status == 401
     assert f"wrong password from {NEIGHBOUR}" in log.told[0]
+
+
+def test_a_line_of_ones_own_before_the_proxys_gives_no_new_tries(serve):
+    """Some proxies, HAProxy for one, add a line of their own and leave the sender's as it is."""
+    server = serve(password=PASSWORD, proxies=("127.0.0.1",))
+    for i in range(6):
+        browser = Browser(server, X_Forwarded_For=f"{i}.6.6.6", x_forwarded_for=NEIGHBOUR)
+        assert browser.log_in("wrong").status == (401 if i < 5 else 429)
 
 
 def test_ingress_shows_the_page_in_a_frame_under_its_own_path(serve):
@@ -650,7 +916,7 @@ def test_all_pages_stand_under_the_base_path(serve):
     asked = browser.ask("/house/sounds/events/7?x=1")
     assert asked.headers["Location"] == "../login?next=%2Fevents%2F7%3Fx%3D1"
     page = browser.ask("/house/sounds/login")
-    assert 'href="./static/style.css"' in page.text
+    assert f'href="./static/{static_mark()}/style.css"' in page.text
     assert browser.ask("/house/sounds/static/style.css").status == 200
     for path in ("/static/style.css", "/login", "/house/soundslogin", "/house"):
         assert browser.ask(path, Accept="*/*").status == 401

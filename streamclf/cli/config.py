@@ -19,6 +19,7 @@ from typer.core import TyperOption
 
 from streamclf.cli.config_file import (
     NAME,
+    NOTIFY_TABLES,
     ConfigFile,
     find_config,
     find_unread,
@@ -27,7 +28,8 @@ from streamclf.cli.config_file import (
     user_config,
 )
 from streamclf.cli.help_text import HelpfulCommand
-from streamclf.cli.source_tables import SOURCES, SourceTable, settings_of
+from streamclf.cli.source_tables import SOURCES, settings_of
+from streamclf.cli.tables import Table
 from streamclf.core.errors import StreamclfError, UsageError
 from streamclf.core.log import say
 
@@ -37,7 +39,7 @@ _NOT_IN_FILE = ("config", "help", "check", "set-password", "set_password")
 _NOT_IN_ENVIRONMENT = ("check", "set-password")
 _FILES: WeakKeyDictionary[Any, ConfigFile] = WeakKeyDictionary()
 """The settings file that each context has read."""
-_ONLY_SERVE = (SOURCES, "port", "name", "calibration_db")
+_ONLY_SERVE = (SOURCES, *NOTIFY_TABLES, "port", "name", "calibration_db")
 _ONLY_LISTEN = (
     "duration", "raw", "scores", "stats", "ui", "web", "fresh",
 )  # fmt: skip
@@ -109,7 +111,7 @@ def load_config(context: typer.Context, value: Path | None) -> Path | None:
 
 def _read(context: typer.Context, path: Path, options: Iterable[str]) -> ConfigFile:
     command = context.info_name or ""
-    own = (SOURCES,) if command == "serve" else ()
+    own = (SOURCES, *NOTIFY_TABLES) if command == "serve" else ()
     listing = "streamclf serve --help" if command == "serve" else "streamclf config --show"
     return read_config(
         path,
@@ -132,7 +134,7 @@ def keys_of(command: Any) -> list[str]:
 
 @contextmanager
 def context_of_table(
-    context: typer.Context, file: ConfigFile, table: SourceTable
+    context: typer.Context, file: ConfigFile, table: Table
 ) -> Iterator[typer.Context]:
     """The context of the same command line with the settings of one source.
 

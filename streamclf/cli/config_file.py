@@ -12,6 +12,10 @@ from streamclf.core.errors import UsageError
 from streamclf.core.user_folders import find_folder
 
 NAME = "streamclf.toml"
+NOTIFY_TABLES = ("rules", "targets", "mqtt")
+"""Names of the tables about who is told what."""
+TABLES = "[[sources]], [[rules]], [[targets]] and [mqtt]"
+"""The tables that it may have."""
 _PLACE = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
 
 
@@ -116,8 +120,8 @@ def read_config(
         name = key.replace("-", "_")
         if name not in others and _is_table(value):
             raise UsageError(
-                f"{path}:{line}: {key} is unknown as a table: the only tables are [[sources]], one "
-                "for each source of streamclf serve"
+                f"{path}:{line}: {key} is unknown as a table: the tables are {TABLES}, and all of "
+                "them are for streamclf serve"
             )
         if name not in names and name not in others:
             raise UsageError(f"{path}:{line}: {describe_unknown(key, [*names, *others], listing)}")

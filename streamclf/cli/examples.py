@@ -57,6 +57,23 @@ Examples:
                                             a password that nobody types
 """
 
+RULES = """
+Examples:
+  streamclf rules                           who is told what, and when it was last
+  streamclf rules --test --since '7 days ago'
+                                            what the rules would have told
+  streamclf rules --try smoke               one message of the rule smoke, now
+
+A rule is a table [[rules]] in the settings file, a target a table [[targets]]:
+  [[rules]]
+  name = "smoke"
+  labels = ["smoke_alarm"]
+  cooldown = "10m"
+  [[targets]]
+  name = "phone"
+  apprise = "ntfy://my-topic"
+"""
+
 HEARD = """
 Examples:
   streamclf heard                           today, by label

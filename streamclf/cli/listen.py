@@ -13,6 +13,7 @@ from streamclf.cli.page import NO_PAGE, check_page, make_hub, open_page, store_o
 from streamclf.cli.reports import say_found
 from streamclf.core.errors import FAILED, INTERRUPTED, OK, UsageError
 from streamclf.core.records import Average
+from streamclf.core.redaction import one_line
 from streamclf.core.settings import Settings
 from streamclf.core.standard_streams import is_terminal
 from streamclf.core.stats import Counts
@@ -174,11 +175,13 @@ def _listen(
         source.on_waiting = service.alive
         if hub is not None:
             hub.state_of = lambda name: live_state(_state_of(source), engine)
-            sinks.append(hub.sink(source.name))
+            hub.may_be_heard = lambda name: outputs.privacy is None
+            sinks.append(hub.sink(one_line(source.name)))
 
         def describe_source() -> SourceHealth:
             n_lost = sum(sink.n_lost for sink in sinks)
-            return SourceHealth.of(source.name, _state_of(source), engine, (), n_lost)
+            name = one_line(source.name)
+            return SourceHealth.of(name, _state_of(source), engine, (), n_lost)
 
         heard.append(describe_source)
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Literal
 
 import typer
 
@@ -123,6 +124,12 @@ def file(
     raise typer.Exit(hear_files(paths, model, settings, thresholds, outputs, screen, jobs=jobs))
 
 
+SERVED_SOURCE = (
+    "Source to use instead of a microphone: a URL, or sim:FILE (a recording, as if live)."
+)
+"""Help of the source, which is never standard input here."""
+
+
 @app.command(
     cls=cli_config.ConfiguredCommand,
     epilog=examples.SERVE,
@@ -138,7 +145,13 @@ def serve(
         typer.Option("--check", help="Only check whether it could start; exit with code 2 if not."),
     ] = False,
     served: ServedOptions,
-    source: Annotated[SourceOptions, Fields(without=("raw", "duration_s"))],
+    source: Annotated[
+        SourceOptions,
+        Fields(
+            without=("raw", "duration_s"),
+            helps=(("source", SERVED_SOURCE),),
+        ),
+    ],
     model: ModelOptions,
     settings: Annotated[Settings, Fields(without=("batch_size",))],
     thresholds: ThresholdOptions,
@@ -204,6 +217,62 @@ def report(*, question: QuestionOptions, page: ReportOptions) -> None:
     from streamclf.cli.report import report as write_report
 
     raise typer.Exit(write_report(question, page))
+
+
+@app.command(
+    cls=HelpfulCommand, epilog=examples.RULES, short_help="Show, test and try what is told to whom."
+)
+def rules(
+    context: typer.Context,
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[NAME...]", help="Rules to show or test; by default all."),
+    ] = None,
+    test: Annotated[
+        bool, typer.Option("--test", help="Tell what the rules would have told of the past.")
+    ] = False,
+    since: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DATE",
+            help="Begin of the past to test: yesterday, 'monday 22:00'; by default '7 days ago'.",
+        ),
+    ] = None,
+    until: Annotated[
+        str | None, typer.Option(metavar="DATE", help="Its end; by default now.")
+    ] = None,
+    format: Annotated[
+        Literal["text", "jsonl"], typer.Option("--format", help="Form of what --test prints.")
+    ] = "text",
+    try_: Annotated[
+        bool, typer.Option("--try", help="Send a message of one rule to its targets now.")
+    ] = False,
+    store: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="The store to ask; by default that of the settings."),
+    ] = None,
+    config: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="The settings file; by default the user's own."),
+    ] = None,
+) -> None:
+    """Show the rules of the settings in plain words; test them on the past, or try one."""
+    from streamclf.cli.rules import Range, list_rules, test_rules, try_rule
+
+    chosen = names or []
+    if try_ and test:
+        raise UsageError("--test and --try: give one of them")
+    if not test and (since, until, format) != (None, None, "text"):
+        raise UsageError("--since, --until and --format: are for --test: add it")
+    if try_:
+        if len(chosen) != 1:
+            raise UsageError(f"--try: {len(chosen)} rules are named, must be 1")
+        code = try_rule(context, config, chosen[0])
+    elif test:
+        code = test_rules(context, config, chosen, store, Range(since, until), format)
+    else:
+        code = list_rules(context, config, chosen, store)
+    raise typer.Exit(code)
 
 
 @app.command(cls=HelpfulCommand, epilog=examples.DEVICES)

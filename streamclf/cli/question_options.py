@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from streamclf.store.queries import By
     from streamclf.store.question import Question
 
+Reviewed: TypeAlias = Literal["right", "wrong", "not"]
 RowFormat: TypeAlias = Literal["text", "csv", "jsonl", "parquet", "audacity", "raven"]
 
 
@@ -30,6 +31,7 @@ class QuestionOptions:
         labels: Labels; empty for all.
         sources: Names of sources or recordings; empty for all.
         min_score: Lowest of the highest scores.
+        reviewed: What was said of them last; ``not`` for nothing, None for all.
         store: The store; None for the user's own.
 
     Raises:
@@ -63,6 +65,11 @@ class QuestionOptions:
     )
     min_score: float = option(
         0.0, "--min-score", metavar="0..1", help="Events whose highest score is at least this."
+    )
+    reviewed: Reviewed | None = option(
+        None,
+        "--reviewed",
+        help="Events that somebody called right or wrong, or of which nothing was said (not).",
     )
     store: Path | None = option(
         None,
@@ -136,7 +143,11 @@ class QuestionOptions:
                 f"{since:%Y-%m-%d %H:%M}: exchange them"
             )
         question = Question(
-            since, until, find_labels(connection, self.labels), min_score=self.min_score
+            since,
+            until,
+            find_labels(connection, self.labels),
+            min_score=self.min_score,
+            reviewed=self.reviewed,
         )
         if not self.sources:
             return question

@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any, TypeAlias
 
 import typer
 
 from streamclf.cli import config as cli_config
 from streamclf.cli.config_file import ConfigFile, user_config
+from streamclf.cli.notify_tables import read_notify_tables
 from streamclf.cli.page import check_page, keys_of_page, make_hub, open_page, set_page_password
-from streamclf.cli.source_tables import SourceTable, read_source_tables
+from streamclf.cli.source_tables import read_source_tables
+from streamclf.cli.tables import Table
 from streamclf.core.errors import OK, StreamclfError, UsageError
 from streamclf.core.settings import Settings
 from streamclf.core.thresholds import ThresholdOptions
@@ -73,12 +76,43 @@ def serve(
         plan,
         lambda: _read_again(context, page),
         self_check=_self_check,
-        view=hub.sink if hub is not None else None,
+        views=[hub.sink] if hub is not None else [],
+        page=page.public_url if page.port else None,
     )
     if hub is not None:
         hub.state_of = server.live_state
+        hub.may_be_heard = server.may_be_heard
     with open_page(page, store, keys_of_page(store), hub, server.describe_health):
         return server.run()
+
+
+def read_settings(context: typer.Context, config: Path | None) -> tuple[ServePlan, str]:
+    """Read what `serve` would do, for another command; opens nothing.
+
+    Args:
+        context: The context of that command.
+        config: The settings file that was given; None for the user's own.
+
+    Returns:
+        The plan, and what to call the file in messages.
+
+    Raises:
+        UsageError: The settings are wrong. Names file and line.
+    """
+    assert context.parent is not None
+    command = context.parent.command.get_command(context.parent, "serve")  # type: ignore[attr-defined]
+    arguments = [] if config is None else ["--config", str(config)]
+    made: Any = command.make_context(
+        "serve", [*arguments], parent=context.parent, obj=["serve", *arguments]
+    )
+    with made as inner:
+        plan = _read_plan(inner, _collect(inner)[0])
+        return plan, _name_file(inner)
+
+
+def _name_file(context: typer.Context) -> str:
+    file = cli_config.file_of(context)
+    return str(file.path) if file else f"no file ({user_config() or 'no home folder to look in'})"
 
 
 def _check(context: typer.Context, options: Groups, page: PageOptions) -> int:
@@ -96,10 +130,8 @@ def _check(context: typer.Context, options: Groups, page: PageOptions) -> int:
         raise UsageError(error) from error
     for note in plan.notes:
         say(note)
-    file = cli_config.file_of(context)
-    where = file.path if file else f"no file ({user_config() or 'no home folder to look in'})"
     names = ", ".join(stream.name for stream in plan.streams)
-    typer.echo(f"{where}: fine: {names}", err=True)
+    typer.echo(f"{_name_file(context)}: fine: {names}", err=True)
     return OK
 
 
@@ -144,10 +176,11 @@ def _read_plan(context: typer.Context, options: Groups) -> ServePlan:
         _refuse_single_source(options)
         streams = [_read_table(context, file, table) for table in tables]
     writing = WritingOptions.of(streams, default_store)
-    return ServePlan(tuple(streams), writing)
+    notify = read_notify_tables(file, [stream.name for stream in streams])
+    return ServePlan(tuple(streams), writing, notify=notify)
 
 
-def _read_table(context: typer.Context, file: ConfigFile, table: SourceTable) -> StreamPlan:
+def _read_table(context: typer.Context, file: ConfigFile, table: Table) -> StreamPlan:
     with cli_config.context_of_table(context, file, table) as inner:
         place = partial(_place_in_table, inner, table)
         try:
@@ -156,7 +189,7 @@ def _read_table(context: typer.Context, file: ConfigFile, table: SourceTable) ->
             raise UsageError(place(str(error))) from error
 
 
-def _place_in_table(context: typer.Context, table: SourceTable, message: str) -> str:
+def _place_in_table(context: typer.Context, table: Table, message: str) -> str:
     """Put the place of an option, or else of the table, in front of an error."""
     placed = cli_config.with_origin(context, message)
     file = cli_config.file_of(context)

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection
-from dataclasses import dataclass
-from itertools import pairwise
-from typing import Any
 
-from streamclf.cli.config_file import ConfigFile, describe_unknown, is_whole
+from streamclf.cli.config_file import ConfigFile, describe_unknown
+from streamclf.cli.tables import RawTable, Table, find_key, find_tables
 from streamclf.core.errors import UsageError
 
 SOURCES = "sources"
@@ -22,27 +19,10 @@ OF_A_SOURCE = ("source", "device", "name")
 """Keys that choose a single source, and cannot hold for several."""
 LISTING = "streamclf serve --help"
 """What lists the options of `serve`."""
-_HEADER = re.compile(rf"\s*\[\[\s*([\"']?){SOURCES}\1\s*\]\]")
-_ANY_HEADER = re.compile(r"\s*\[")
 
 
-@dataclass(frozen=True)
-class SourceTable:
-    """A table.
-
-    Attributes:
-        line: Where it begins, from 1.
-        values: By the option's key, with ``_`` in place of ``-``: ``source`` for ``url``.
-        lines: Where each key stands, from 1.
-    """
-
-    line: int
-    values: dict[str, Any]
-    lines: dict[str, int]
-
-
-def read_source_tables(file: ConfigFile, known: Collection[str]) -> list[SourceTable]:
-    """Read the tables of a file; there may be none.
+def read_source_tables(file: ConfigFile, known: Collection[str]) -> list[Table]:
+    """Read the tables of a file; there may be none. A URL is by the key ``source``.
 
     Args:
         file: The file, whose other keys hold for all sources.
@@ -52,14 +32,9 @@ def read_source_tables(file: ConfigFile, known: Collection[str]) -> list[SourceT
         UsageError: A table has an unknown key, or one that holds for all sources. Names file and
             line.
     """
-    if SOURCES not in file.others:
+    found = find_tables(file, SOURCES)
+    if not found:
         return []
-    said = file.others[SOURCES]
-    if not (isinstance(said, list) and said and all(isinstance(each, dict) for each in said)):
-        raise UsageError(
-            f"{file.place(SOURCES)}: {SOURCES} must be tables: write a line [[{SOURCES}]], and the "
-            "keys of the source below it"
-        )
     for key in OF_A_SOURCE:
         if key in file.values:
             shown = _shown(key)
@@ -67,15 +42,10 @@ def read_source_tables(file: ConfigFile, known: Collection[str]) -> list[SourceT
                 f"{file.place(key)}: {shown} stands beside [[{SOURCES}]]: put it into a table, "
                 "below a line of its own [[sources]]"
             )
-    places = _find_tables(file.text)
-    if len(places) != len(said):  # written as a list in brackets
-        places = [(file.lines[SOURCES], file.lines[SOURCES])] * len(said)
-    return [
-        _read_table(file, table, place, known) for table, place in zip(said, places, strict=True)
-    ]
+    return [_read_table(file, table, known) for table in found]
 
 
-def settings_of(file: ConfigFile, table: SourceTable | None) -> ConfigFile:
+def settings_of(file: ConfigFile, table: Table | None) -> ConfigFile:
     """The settings of one source: those of its table, and of the file where it says nothing.
 
     A key above the tables holds for the sources that it makes sense for: ``loop`` for simulated
@@ -106,14 +76,11 @@ def settings_of(file: ConfigFile, table: SourceTable | None) -> ConfigFile:
     )
 
 
-def _read_table(
-    file: ConfigFile, said: dict[str, Any], place: tuple[int, int], known: Collection[str]
-) -> SourceTable:
-    first, end = place
-    table = SourceTable(first, {}, {})
+def _read_table(file: ConfigFile, raw: RawTable, known: Collection[str]) -> Table:
+    table = Table(f"[[{SOURCES}]]", file.path, raw.first, {}, {})
     allowed = [name for name in known if name not in FOR_ALL]
-    for key, value in said.items():
-        line = _find_key(file.text, key, first, end)
+    for key, value in raw.said.items():
+        line = find_key(file.text, key, raw)
         where = f"{file.path}:{line}"
         name = key.replace("-", "_")
         if name == "source":
@@ -133,28 +100,3 @@ def _read_table(
 
 def _shown(name: str) -> str:
     return "url" if name == "source" else name.replace("_", "-")
-
-
-def _find_tables(text: str) -> list[tuple[int, int]]:
-    """Find the first line, from 1, of each table, and the last that belongs to it."""
-    lines = text.splitlines()
-    headers = [
-        number
-        for number, line in enumerate(lines, 1)
-        if _ANY_HEADER.match(line) and is_whole("\n".join(lines[: number - 1]))
-    ]
-    return [
-        (first, following - 1)
-        for first, following in pairwise([*headers, len(lines) + 1])
-        if _HEADER.match(lines[first - 1])
-    ]
-
-
-def _find_key(text: str, key: str, first: int, end: int) -> int:
-    """Find the line of a key within a table; the table's first line where it cannot be told."""
-    lines = text.splitlines()
-    looks_right = re.compile(rf"\s*[\"']?{re.escape(key)}[\"']?\s*[=.]")
-    for number in range(first, end):
-        if looks_right.match(lines[number]) and is_whole("\n".join(lines[:number])):
-            return number + 1
-    return first

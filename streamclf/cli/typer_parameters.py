@@ -30,10 +30,12 @@ class Fields:
     Attributes:
         only: The options of these fields alone; empty for all.
         without: All options but those of these fields.
+        helps: Fields whose options mean something else here, each with its help.
     """
 
     only: tuple[str, ...] = ()
     without: tuple[str, ...] = ()
+    helps: tuple[tuple[str, str], ...] = ()
 
     def choose(self, options: dict[str, Option]) -> dict[str, Option]:
         """Choose among the options of a group.
@@ -41,10 +43,15 @@ class Fields:
         Raises:
             ValueError: A field is no option of the group.
         """
-        if unknown := {*self.only, *self.without} - set(options):
+        helps = dict(self.helps)
+        if unknown := {*self.only, *self.without, *helps} - set(options):
             raise ValueError(f"{', '.join(unknown)}: no option, there are {', '.join(options)}")
         kept = self.only or options.keys() - set(self.without)
-        return {name: option for name, option in options.items() if name in kept}
+        return {
+            name: replace(option, help=helps.get(name, option.help))
+            for name, option in options.items()
+            if name in kept
+        }
 
 
 class Group:
@@ -70,7 +77,9 @@ class Group:
 
     def parameters(self) -> Iterator[inspect.Parameter]:
         """A parameter an option of the group itself."""
-        return (_make_parameter(self._kind, name) for name in self._options)
+        return (
+            _make_parameter(self._kind, name, option.help) for name, option in self._options.items()
+        )
 
     def inner_parameters(self) -> Iterator[inspect.Parameter]:
         """A parameter an option of the groups inside."""
@@ -134,7 +143,7 @@ _read_hints = functools.cache(get_type_hints)
 
 
 @functools.cache
-def _make_parameter(group: Any, field: str) -> inspect.Parameter:
+def _make_parameter(group: Any, field: str, text: str) -> inspect.Parameter:
     """The parameter that Typer makes an option of."""
     option, kind = declared_options(group)[field], _read_hints(group)[field]
     default = getattr(group, field)
@@ -148,7 +157,7 @@ def _make_parameter(group: Any, field: str) -> inspect.Parameter:
     read = typer.Option(
         *option.names,
         metavar=option.metavar,
-        help=option.help,
+        help=text,
         rich_help_panel=option.panel or group.panel,
         min=option.minimum,
     )

@@ -1,4 +1,4 @@
-"""Label files, for models without a card."""
+"""Label files, for models without a card, and labels as people write them."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import csv
 from pathlib import Path
 
 from streamclf.core.errors import CardError
+from streamclf.core.redaction import one_line
 from streamclf.core.text_files import read_text_file
 
 
@@ -36,3 +37,9 @@ def read_labels(path: Path) -> list[str]:
         f"{path}: has the columns {', '.join(map(str, columns)) or '(none)'}; "
         "labels are looked for in display_name, label or name: rename one, or give a label a line"
     )
+
+
+def name_label(label: str) -> str:
+    """Name a label as people write it: ``crackling_fire`` is ``crackling fire``."""
+    text = one_line(label)
+    return text if " " in text else text.replace("_", " ").strip() or text

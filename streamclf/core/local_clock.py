@@ -60,7 +60,7 @@ class LocalClock:
         self._steps: tuple[tuple[int, float], ...] = ()
 
     def moment(self, position: int) -> datetime | None:
-        """Return the local time at which a sample sounded; None before the first audio.
+        """Return the local time at which a sample sounded; None before the first audio or gap.
 
         Args:
             position: Index of the sample in the stream.
@@ -95,6 +95,9 @@ class LocalClock:
                 self._follow(item, keeps_time())
             elif isinstance(item, Gap):
                 self._segment_start = item.end
+                if not self._steps:  # the stream begins with what is missing, up to now
+                    self._rate = item.sample_rate
+                    self._steps = ((item.position, self._wall() - item.end / self._rate),)
             yield item
 
     def _follow(self, block: Block, keeps_time: bool) -> None:

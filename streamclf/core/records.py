@@ -29,7 +29,7 @@ class StreamClock(Protocol):
     """Interface of a clock for the samples of a live stream (`streamclf.core.local_clock`)."""
 
     def moment(self, position: int) -> datetime | None:
-        """Return the local time at which a sample sounded; None before the first audio."""
+        """Return the local time at which a sample sounded; None before the first audio or gap."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,7 @@ from streamclf.dashboard.terminal import discard_output
 from streamclf.model.model_file import Model
 from streamclf.pipeline.engine import Engine
 from streamclf.sources.base import Source
+from streamclf.sources.microphone.loudspeaker import open_loudspeaker
 
 
 def open_dashboard(
@@ -85,7 +86,7 @@ def open_attached(client: PageClient, *, fresh: bool = False) -> int:
     Raises:
         StreamclfError: The screen failed; the message names the log file.
     """
-    app = AttachedDashboard(client, None if fresh else load_settings().theme)
+    app = AttachedDashboard(client, None if fresh else load_settings().theme, open_loudspeaker)
     try:
         code = app.run()
     finally:

@@ -30,7 +30,7 @@ from streamclf.core.records import (
 )
 from streamclf.core.settings import Settings
 from streamclf.core.stats import Statistics
-from streamclf.core.unknown import skip_silence
+from streamclf.core.unknown import SILENCE_LABEL, UNKNOWN_LABEL, skip_silence
 from streamclf.model.classifier import Array, classify
 from streamclf.model.scorer import (
     Scorer,
@@ -137,6 +137,18 @@ class Engine:
             for label in self.card.labels
             if chosen is None or label in chosen
         }
+
+    @property
+    def reported_labels(self) -> list[str]:
+        """Labels whose events are reported, those of unknown sounds and of silence included."""
+        chosen = self.settings.labels
+        named = self.settings.name_unknown and self.card.unknown is not None
+        others = [UNKNOWN_LABEL, SILENCE_LABEL] if named else []
+        every = [*self.card.labels, *others]
+        never = self.thresholds.never
+        return [
+            label for label in every if label not in never and (chosen is None or label in chosen)
+        ]
 
     def announce(self, source: Source, position: int = 0) -> StreamStarted:
         """Describe the stream that a source is about to deliver; `run` yields the same record.

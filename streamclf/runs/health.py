@@ -15,7 +15,7 @@ from streamclf import __version__
 from streamclf.core.stats import Statistics
 from streamclf.pipeline.engine import Engine
 
-SourceState: TypeAlias = Literal["heard", "lost", "ended", "failed"]
+SourceState: TypeAlias = Literal["heard", "paused", "lost", "ended", "failed"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,11 +26,13 @@ class LiveState:
         state: Whether it is heard.
         hop_s: Seconds between two windows.
         overload: Why the hop is wider than requested; empty if it is not.
+        calibration_db: Decibels that make dB SPL of its level; None if nobody has told them.
     """
 
     state: SourceState
     hop_s: float
     overload: str
+    calibration_db: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,9 +119,11 @@ class SourceHealth:
         )  # fmt: skip
 
 
-def live_state(state: SourceState, engine: Engine) -> LiveState:
+def live_state(
+    state: SourceState, engine: Engine, calibration_db: float | None = None
+) -> LiveState:
     """Tell how a source fares at this moment, and how its engine keeps up."""
-    return LiveState(state, engine.overload.hop_s, engine.overload.reason)
+    return LiveState(state, engine.overload.hop_s, engine.overload.reason, calibration_db)
 
 
 class ProcessHealth:

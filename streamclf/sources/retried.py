@@ -12,9 +12,10 @@ from streamclf.core.text_format import format_length
 from streamclf.sources.backoff import BackOff
 from streamclf.sources.base import Source, State
 from streamclf.sources.clock import Clock, StopSignal, SystemClock
+from streamclf.sources.pause import Pause
 
 SOURCE_LOST = "source lost"
-"""Cause of the gap between the last audio before a failure and the first audio after it."""
+"""Cause of the gap from the last audio before a failure, or from the start, to the next audio."""
 STEADY_AFTER_S = 10.0
 """Seconds of audio after which a source counts as steady; the delays then start anew."""
 
@@ -24,7 +25,8 @@ class RetriedSource(Source):
 
     It differs from a microphone and from a stream, which find a lost connection again by
     themselves, in what it survives: a source that is not there at the start, or that fails for any
-    other reason. Positions continue over all attempts, with a gap for the time in between.
+    other reason. Positions begin with the first attempt and continue over all of them, with a gap
+    for the time in which none succeeded.
 
     After `cut`, `blocks` may be called again and continues where it ended, so that a model is
     changed without losing audio.
@@ -64,9 +66,11 @@ class RetriedSource(Source):
         self._source: Source | None = None
         self._items: Iterator[Block | Gap | Notice] | None = None
         self._cut = False
+        self._pause = Pause(self.tell_waiting)
         self._position, self._sample_rate = 0, 1
         self._failed_at: float | None = None
-        self._delivered_at: float | None = None
+        self._accounted_until: float | None = None
+        self._has_delivered = False
         self._told = ""
 
     @property
@@ -108,11 +112,25 @@ class RetriedSource(Source):
                 item = next(self._items, None)
             except SourceError:
                 self.has_ended = True
+                yield from self._pause.rest()
                 raise
             if item is None:
                 self.has_ended = True
-                return
-            yield item
+                break
+            yield from self._pause.filter(item)
+        yield from self._pause.rest()
+
+    @property
+    def paused(self) -> bool:
+        """Whether audio is thrown away as it arrives, and recorded as missing.
+
+        Any thread may set it. The source stays open, so that time goes on without a break.
+        """
+        return self._pause.on
+
+    @paused.setter
+    def paused(self, paused: bool) -> None:
+        self._pause.on = paused
 
     def cut(self) -> None:
         """End `blocks` before the next record; a new call continues there.
@@ -144,6 +162,7 @@ class RetriedSource(Source):
 
     def _read(self, sample_rate: int) -> Iterator[Block | Gap | Notice]:
         back_off = BackOff()
+        self._sample_rate, self._accounted_until = sample_rate, self._clock.now()
         while not self._stop.is_set():
             self.tell_waiting()
             began_s = self._position / self._sample_rate
@@ -197,7 +216,7 @@ class RetriedSource(Source):
         if self._failed_at is not None:
             yield from self._resume(n_samples, source)
         start, self._position = self._position, self._position + n_samples
-        self._delivered_at = self._clock.now()
+        self._accounted_until, self._has_delivered = self._clock.now(), True
         if isinstance(item, Gap):
             yield Gap(start, n_samples, item.sample_rate, item.cause)
         else:
@@ -208,7 +227,7 @@ class RetriedSource(Source):
         now = self._clock.now()
         assert self._failed_at is not None
         away = format_length(now - self._failed_at)
-        again = "heard again" if self._delivered_at is not None else "heard"
+        again = "heard again" if self._has_delivered else "heard"
         self._report(f"{again} after {away} of trying")
         if source.keeps_time:
             yield from self._account_until(now, n_samples)
@@ -220,9 +239,8 @@ class RetriedSource(Source):
             yield from self._account_until(self._clock.now(), 0)
 
     def _account_until(self, now: float, n_samples: int) -> Iterator[Gap]:
-        if self._delivered_at is None:
-            return  # before the first audio nothing is missing: the stream begins with it
-        n_missing = round((now - self._delivered_at) * self._sample_rate) - n_samples
+        assert self._accounted_until is not None
+        n_missing = round((now - self._accounted_until) * self._sample_rate) - n_samples
         if n_missing > 0:
             yield Gap(self._position, n_missing, self._sample_rate, SOURCE_LOST)
             self._position += n_missing

@@ -89,13 +89,19 @@ def keep_clip(connection: sqlite3.Connection, event_id: int, *, kept: bool = Tru
     return cursor.rowcount > 0
 
 
+def is_clip_name(path: str) -> bool:
+    """Whether a clip may have this path below its folder, whatever is there."""
+    parts = PurePosixPath(path)
+    return not (parts.is_absolute() or ".." in parts.parts) and parts.suffix.lower() == _ENDING
+
+
 def find_clip_file(folder: str, path: str) -> Path | None:
     """Return the file of a clip; None unless it is one below its folder, whatever its row says.
 
     A store may have come from elsewhere, and its rows must not open other files.
     """
     parts = PurePosixPath(path)
-    if parts.is_absolute() or ".." in parts.parts or parts.suffix.lower() != _ENDING:
+    if not is_clip_name(path):
         return None
     try:
         root = Path(folder).resolve(strict=True)

@@ -15,6 +15,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta, timezone
+from itertools import groupby
 from typing import Any, Literal, TypeAlias
 
 from streamclf.store.names import list_labels
@@ -411,12 +412,11 @@ def list_levels(
         f"FROM (SELECT run_id, {LOCAL_HOUR_OF_MINUTE} AS hour, heard_samples * 1.0 AS heard, laeq, "
         f"la10, la90, lamax FROM levels WHERE {where}) AS minutes JOIN runs ON runs.id = run_id "
         "JOIN (SELECT *, coalesce(calibration_db, 0) AS c FROM sources) AS sources "
-        "ON sources.id = source_id",
+        "ON sources.id = source_id ORDER BY 1, 2",
         where.values,
     )
-    minutes: defaultdict[tuple[str, int], list[tuple[float, ...]]] = defaultdict(list)
-    for name, hour, *levels in rows:
-        minutes[name, hour // step_h * step_h].append(tuple(levels))
+    # A year has half a million minutes for each source: only those of one level are kept.
+    minutes = groupby(rows, lambda row: (row[0], row[1] // step_h * step_h))
     return [
         Level(
             name,
@@ -427,7 +427,8 @@ def list_levels(
             max((each[4] for each in levels if each[4] is not None), default=None),
             sum(each[0] for each in levels) / 3600,
         )
-        for (name, hour), levels in sorted(minutes.items())
+        for (name, hour), rows_of_one in minutes
+        for levels in [[row[2:] for row in rows_of_one]]
     ]
 
 

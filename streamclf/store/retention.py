@@ -33,7 +33,7 @@ from streamclf.sinks.clips.quota import is_in_place
 from streamclf.sinks.options import OutputOptions
 from streamclf.sinks.output_files import reason_of
 from streamclf.store.clip_limits import Choice, ClipLimits, StoredClip, choose_clips
-from streamclf.store.clips import name_folder
+from streamclf.store.clips import is_clip_name, name_folder
 from streamclf.store.database import transaction
 
 EVERY_S = 600.0
@@ -483,7 +483,7 @@ def remove_clip(
         return "kept"
     path = folder / name
     try:
-        there = _size_in_place(folder, name, {}) is not None
+        there = is_clip_name(name) and _size_in_place(folder, name, {}) is not None
         if there:
             path.unlink(missing_ok=True)
     except OSError as error:
@@ -494,8 +494,9 @@ def remove_clip(
     connection.execute(
         f"UPDATE clips SET gone_us = ?, gone_why = 'deleted' WHERE {same}", (now_us, *row)
     )
-    with suppress(OSError):  # others are in it
-        path.parent.rmdir()
+    if there:
+        with suppress(OSError):  # others are in it
+            path.parent.rmdir()
     return "gone" if there else "none"
 
 

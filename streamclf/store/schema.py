@@ -125,6 +125,29 @@ CREATE TABLE reviews (                  -- what somebody said of an event; the n
     label TEXT                          -- what it was, where somebody said so
 );
 CREATE INDEX reviews_by_event ON reviews (event_id, reviewed_us);
+CREATE TABLE messages (                 -- what rules told
+    id INTEGER PRIMARY KEY,
+    token TEXT NOT NULL UNIQUE,         -- its identifier for those who receive it
+    rule TEXT NOT NULL,
+    occasion TEXT NOT NULL CHECK (occasion IN ('begin', 'ongoing', 'end', 'quiet', 'test')),
+    source TEXT NOT NULL,               -- its name
+    label TEXT NOT NULL,
+    event TEXT,                         -- identifier of the event; NULL: of quiet
+    told_us INTEGER NOT NULL,
+    body TEXT NOT NULL                  -- JSON: all that it says
+);
+CREATE INDEX messages_by_rule ON messages (rule, told_us);
+CREATE INDEX messages_by_time ON messages (told_us);
+CREATE TABLE deliveries (               -- a row for each target of a message
+    message_id INTEGER NOT NULL REFERENCES messages ON DELETE CASCADE,
+    target TEXT NOT NULL,               -- its name in the settings
+    state TEXT NOT NULL CHECK (state IN ('waiting', 'sent', 'failed')),
+    tries INTEGER NOT NULL DEFAULT 0,
+    settled_us INTEGER,                 -- when it was sent or given up; NULL: it waits
+    reason TEXT,                        -- of the last failure, without secrets
+    PRIMARY KEY (message_id, target)
+) WITHOUT ROWID;
+CREATE INDEX deliveries_waiting ON deliveries (target, message_id) WHERE state = 'waiting';
 """
 
 MIGRATIONS = (_VERSION_1,)

@@ -70,6 +70,8 @@ class StoreSink(Sink):
     Attributes:
         calibration_db: What is stated of the source with its next run: decibels that lead from full
             scale to sound pressure; None leaves what the store knows.
+        on_levels: Called with the levels of the source as they are measured, for those who want
+            them as well.
         closed: Whether nothing follows.
     """
 
@@ -104,6 +106,7 @@ class StoreSink(Sink):
         self._taken: dict[int, tuple[int, int]] = {}  # position -> samples heard, changes
         self._meter = LevelMeter()
         self.calibration_db: float | None = None
+        self.on_levels: Callable[[Sequence[LevelPiece]], None] = lambda pieces: None
         self.closed = False
 
     @property
@@ -213,6 +216,7 @@ class StoreSink(Sink):
 
     def _note_levels(self, pieces: Sequence[LevelPiece]) -> None:
         if pieces:
+            self.on_levels(pieces)
             with self._lock:
                 self._add_levels(pieces)
 

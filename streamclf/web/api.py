@@ -21,10 +21,11 @@ from streamclf.store.clips import keep_clip
 from streamclf.store.days import count_labels, count_table, levels_of_days, list_gaps
 from streamclf.store.retention import remove_clip
 from streamclf.store.reviews import review_event
+from streamclf.store.said_labels import find_said_label
 from streamclf.web import records
 from streamclf.web.asking import ask, change, place_now, understands
 from streamclf.web.context import WebContext
-from streamclf.web.filters import Filters, read_day, read_whole
+from streamclf.web.filters import MOST_CHOSEN, Filters, read_day, read_whole
 from streamclf.web.openapi import Operation, Parameter
 from streamclf.web.words import LabelNames
 
@@ -32,13 +33,25 @@ N_EVENTS, MOST_EVENTS = 50, 500
 """Events of an answer: usually, and at most."""
 MOST_DAYS = 366
 """Most days of one answer."""
+MEDIA = "media/clips"
+"""Address of the clips' files, below the root of the pages."""
 _Body = TypeVar("_Body")
 
 _DAY = {"type": "string", "format": "date"}
 _POSITION = {"type": "string"}
 _FILTERS = (
-    Parameter("label", "Events of this label alone.", {"type": "string"}, repeated=True),
-    Parameter("source", "Events of this source alone.", {"type": "string"}, repeated=True),
+    Parameter(
+        "label",
+        f"Events of this label alone; at most {MOST_CHOSEN}.",
+        {"type": "string"},
+        repeated=True,
+    ),
+    Parameter(
+        "source",
+        f"Events of this source alone; at most {MOST_CHOSEN}.",
+        {"type": "string"},
+        repeated=True,
+    ),
     Parameter("date", "Events of this day, by the place's own clock.", _DAY),
     Parameter("from", "Events from this day on.", _DAY),
     Parameter("to", "Events up to this day, all of it.", _DAY),
@@ -171,10 +184,6 @@ def record_clip(clip: StoredClip) -> records.ClipRecord:
     )
 
 
-MEDIA = "media/clips"
-"""Address of the clips' files, below the root of the pages."""
-
-
 def record_event(entry: Entry, names: LabelNames) -> records.EventRecord:
     """Return the record of an event."""
     event = entry.event
@@ -263,11 +272,15 @@ async def review(request: web.Request) -> web.Response:
             event=await _change_event(
                 request,
                 lambda store, now_us: review_event(
-                    store, _number(request), order.verdict, order.label, now_us
+                    store, _number(request), order.verdict, _said(store, order), now_us
                 ),
             )
         )
     )
+
+
+def _said(store: sqlite3.Connection, order: records.ReviewOrder) -> str | None:
+    return None if order.label is None else find_said_label(store, order.label)
 
 
 async def keep(request: web.Request) -> web.Response:

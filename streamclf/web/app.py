@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 from aiohttp import web
 
-from streamclf.web import api, live, media
+from streamclf.web import api, listening, live, media, static_files
+from streamclf.web.bodies import MAX_BODY
 from streamclf.web.connections import Connections
 from streamclf.web.context import CONTEXT, WebContext
 from streamclf.web.pages import day, events, health, login, now, sounds
-from streamclf.web.security import MAX_BODY, Gate
+from streamclf.web.places import PLACES, Places
+from streamclf.web.security import Gate
 
-STATIC = Path(__file__).with_name("static")
 _PAGES: tuple[Callable[[web.Application, WebContext], None], ...] = (
     live.add_routes,
     api.add_routes,
@@ -36,8 +36,9 @@ def build_app(context: WebContext, connections: Connections | None = None) -> we
     """
     gate = Gate(context, connections)
     pages = web.Application(client_max_size=MAX_BODY)
-    pages.router.add_static("/static", STATIC)
+    static_files.add_routes(pages)
     login.add_routes(pages, context, gate)
+    listening.add_routes(pages, context, gate)
     for add_routes in _PAGES:
         add_routes(pages, context)
     app = pages
@@ -46,6 +47,8 @@ def build_app(context: WebContext, connections: Connections | None = None) -> we
         app.router.add_get(base, _show_first_page)
         app.add_subapp(base, pages)
     app[CONTEXT] = context
+    places = app[PLACES] = Places()
+    app.on_shutdown.append(places.close)
     app.middlewares.append(gate.middleware)
     app.on_response_prepare.append(gate.add_headers)
     return app

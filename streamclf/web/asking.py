@@ -1,15 +1,16 @@
 """Questions to the store from a page: a short connection each, in a thread of its own.
 
-So no page waits for another, and the event loop waits for none.
+So the event loop waits for none. A question ends when nobody waits for its answer any more.
 """
 
 from __future__ import annotations
 
-import asyncio
+import math
 import sqlite3
 import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TypeAlias, TypeVar
 
 from aiohttp import web
@@ -25,10 +26,24 @@ from streamclf.store.database import (
 )
 from streamclf.store.days import place_time
 from streamclf.web.context import CONTEXT
+from streamclf.web.places import PLACES
 from streamclf.web.rendering import refuse
+from streamclf.web.viewer import VIEWER
 
+LONGEST_S = 60.0
+"""Longest time for an answer."""
+_STEPS = 50_000
+"""Steps of SQLite, some milliseconds, after which it is asked whether to go on."""
 Answer = TypeVar("Answer")
 Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+YOUNG_S = 10.0
+"""Age in seconds up to which a store that cannot be read is one that is still being made."""
+
+
+class StartingError(StoreError):
+    """The store is not there yet, and this process is about to make it."""
 
 
 def understands(handler: Handler) -> Handler:
@@ -63,8 +78,36 @@ async def ask(request: web.Request, question: Callable[[sqlite3.Connection], Ans
 
     Raises:
         StoreError: The store cannot be read.
+        ConnectionError: Who asked has gone.
+        web.HTTPServiceUnavailable: It takes too long.
     """
-    return await asyncio.to_thread(_run, request, question, connect_to_read)
+    deadline_s = math.inf
+
+    def is_over() -> bool:
+        return time.monotonic() > deadline_s or _has_gone(request)
+
+    def read(connection: sqlite3.Connection) -> Answer:
+        nonlocal deadline_s
+        deadline_s = time.monotonic() + LONGEST_S
+        connection.set_progress_handler(is_over, _STEPS)
+        return question(connection)
+
+    try:
+        return await request.config_dict[PLACES].run(
+            request[VIEWER].address, lambda: _run(request, read, connect_to_read)
+        )
+    except StoreError as error:
+        if _has_gone(request):
+            raise ConnectionResetError("who asked has gone") from error
+        if time.monotonic() > deadline_s:
+            raise web.HTTPServiceUnavailable(
+                text=f"This takes longer than {LONGEST_S:g} s: ask for fewer days."
+            ) from error
+        raise
+
+
+def _has_gone(request: web.Request) -> bool:
+    return request.transport is None or request.transport.is_closing()
 
 
 async def change(request: web.Request, step: Callable[[sqlite3.Connection, int], Answer]) -> Answer:
@@ -83,7 +126,9 @@ async def change(request: web.Request, step: Callable[[sqlite3.Connection, int],
         with transaction(connection):
             return step(connection, time.time_ns() // 1000)
 
-    return await asyncio.to_thread(_run, request, write, connect)
+    return await request.config_dict[PLACES].run(
+        request[VIEWER].address, lambda: _run(request, write, connect)
+    )
 
 
 def _run(
@@ -91,8 +136,16 @@ def _run(
     question: Callable[[sqlite3.Connection], Answer],
     opened: Callable[..., sqlite3.Connection],
 ) -> Answer:
-    path = request.config_dict[CONTEXT].store
-    connection = opened(path)
+    context = request.config_dict[CONTEXT]
+    path = context.store
+    try:
+        connection = opened(path)
+    except DamagedStoreError:
+        raise
+    except StoreError as error:
+        if context.hub is not None and _is_young(path):
+            raise StartingError(f"{path}: is not there yet; try again") from error
+        raise
     try:
         return question(connection)
     except sqlite3.DatabaseError as error:
@@ -101,3 +154,14 @@ def _run(
         raise StoreError(f"{path}: cannot be asked now: {reason_of(error)}; try again") from error
     finally:
         connection.close()
+
+
+def _is_young(path: Path) -> bool:
+    """Whether there is no store yet, or it has just been made."""
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+    return path.is_file() and (not status.st_size or time.time() - status.st_mtime < YOUNG_S)

@@ -10,14 +10,15 @@ from dataclasses import dataclass
 FREE = 5
 """Wrong passwords of one address before its first pause."""
 FREE_OF_ALL = 20
-"""Wrong passwords of all addresses together before the first pause of all."""
+"""Wrong passwords of all addresses together that may be tried at once."""
+PAUSE_OF_ALL_S = 180.0
+"""Time after which all of them have another try. No address alone uses up as many."""
 FIRST_PAUSE_S = 60.0
 LONGEST_PAUSE_S = 900.0
 """Each further wrong password doubles the pause, up to this one."""
 FORGET_S = 3600.0
 """Time after which a wrong password does not count any more."""
 _MAX_ADDRESSES = 1000
-_ALL = "all"
 
 
 @dataclass
@@ -30,6 +31,9 @@ class _Count:
 class Attempts:
     """Counts tries by address, and altogether.
 
+    An address from which the right password came once waits for no other address: so nobody can
+    keep the owner out by trying from many.
+
     Args:
         now: Clock in seconds.
     """
@@ -37,6 +41,9 @@ class Attempts:
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
         self._now = now
         self._counts: dict[str, _Count] = {}
+        self._known: dict[str, None] = {}
+        self._left_of_all = float(FREE_OF_ALL)
+        self._left_at_s = now()
 
     def begin(self, address: str) -> float:
         """Count a try, which is taken for a wrong one until `forgive` is called.
@@ -46,27 +53,38 @@ class Attempts:
         Returns:
             The pause in seconds that must pass first; 0.0 if the password may be looked at.
         """
-        now = self._now()
-        names = (_network(address), _ALL)
-        pause_s = max(self._of(name).until_s - now for name in names)
+        now, name = self._now(), _network(address)
+        own = self._of(name)
+        pause_s = max(own.until_s - now, 0.0 if name in self._known else self._pause_of_all())
         if pause_s > 0:
             return pause_s
-        for name, free in zip(names, (FREE, FREE_OF_ALL), strict=True):
-            count = self._of(name)
-            count.wrong += 1
-            count.newest_s = now
-            if count.wrong >= free:
-                doubled = FIRST_PAUSE_S * 2.0 ** min(count.wrong - free, 10)
-                count.until_s = now + min(doubled, LONGEST_PAUSE_S)
+        if name not in self._known:
+            self._left_of_all -= 1
+        own.wrong += 1
+        own.newest_s = now
+        if own.wrong >= FREE:
+            doubled = FIRST_PAUSE_S * 2.0 ** min(own.wrong - FREE, 10)
+            own.until_s = now + min(doubled, LONGEST_PAUSE_S)
         return 0.0
 
     def forgive(self, address: str) -> None:
         """Forget the tries of an address, whose password was right."""
-        own = self._counts.pop(_network(address), _Count())
-        whole = self._of(_ALL)
-        whole.wrong = max(whole.wrong - own.wrong, 0)
-        if whole.wrong < FREE_OF_ALL:
-            whole.until_s = 0.0
+        name = _network(address)
+        own = self._counts.pop(name, _Count())
+        if name not in self._known:
+            self._left_of_all = min(self._left_of_all + own.wrong, FREE_OF_ALL)
+        self._known.pop(name, None)  # the newest ones are at the end
+        self._known[name] = None
+        if len(self._known) > _MAX_ADDRESSES:
+            del self._known[next(iter(self._known))]
+
+    def _pause_of_all(self) -> float:
+        now = self._now()
+        more = (now - self._left_at_s) / PAUSE_OF_ALL_S
+        self._left_of_all, self._left_at_s = min(self._left_of_all + more, FREE_OF_ALL), now
+        missing = 1 - self._left_of_all
+        # What rounding leaves is no pause.
+        return missing * PAUSE_OF_ALL_S if missing > 1e-6 else 0.0
 
     def _of(self, name: str) -> _Count:
         now = self._now()
@@ -75,8 +93,7 @@ class Attempts:
             count = None
         if count is None:
             if len(self._counts) >= _MAX_ADDRESSES:
-                others = [each for each in self._counts if each != _ALL]
-                oldest = min(others, key=lambda each: self._counts[each].newest_s)
+                oldest = min(self._counts, key=lambda each: self._counts[each].newest_s)
                 del self._counts[oldest]
             count = self._counts[name] = _Count(newest_s=now)
         return count

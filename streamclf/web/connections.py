@@ -68,6 +68,22 @@ class Connections:
             if connection.transport in self._open and not connection.handled:
                 self._wait(connection, self._idle_s)
 
+    @contextmanager
+    def waiting(self, transport: asyncio.BaseTransport | None) -> Iterator[None]:
+        """Context, within `handling`, in which a connection is to send more, and is idle so far."""
+        connection = self._open.get(transport) if transport is not None else None
+        if connection is None:
+            yield
+            return
+        connection.handled -= 1
+        if not connection.handled:
+            self._wait(connection, self._idle_s)
+        try:
+            yield
+        finally:
+            connection.handled += 1
+            self._cancel(connection)
+
     def add(self, transport: asyncio.BaseTransport) -> bool:
         """Note a new connection; returns whether there is a place for it."""
         if len(self._open) >= self._limit:

@@ -22,6 +22,10 @@ OPERATIONS = (
               JSON),
     Operation("GET", "/api/health", "Tell how the process fares.", JSON),
     Operation("GET", "/api/session", "Tell whether who asks is logged in, and the token.", JSON),
+    Operation("GET", "/media/live.mp3", "Play a source as it is heard. The page must have a "
+              "password, and the source no `privacy`.", "audio/mpeg", (
+        Parameter("source", "Name of the source.", {"type": "string"}),
+    ), may_lack=True),
     Operation("GET", "/media/clips/{id}", "Play a clip, whole or in parts.", "audio/flac",
               may_lack=True),
     Operation("GET", "/media/clips/{id}/picture", "Draw a clip's frequencies over time.",

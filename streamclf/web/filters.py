@@ -17,6 +17,8 @@ from streamclf.store.question import Question, Verdict
 EARLIEST, LATEST = date(1970, 1, 2), date(9998, 12, 30)
 """Days between which dates are taken; beyond them no clock of a place can be told."""
 REVIEWED = ("right", "wrong", "not")
+MOST_CHOSEN = 50
+"""Most labels, and most sources, to choose at once."""
 
 
 class Query(Protocol):
@@ -68,9 +70,19 @@ class Filters:
         reviewed = query.get("reviewed") or None
         if reviewed not in (None, *REVIEWED):
             raise UsageError(f"reviewed {reviewed[:40]}: must be right, wrong or not")
+        labels = tuple(text for each in query.getall("label", []) if (text := each.strip()))
+        sources = tuple(each for each in query.getall("source", []) if each)
+        for name, n_chosen in [
+            ("label", sum(1 + each.count(",") for each in labels)), ("source", len(sources))
+        ]:  # fmt: skip
+            if n_chosen > MOST_CHOSEN:
+                raise UsageError(
+                    f"{name}: {n_chosen} are chosen, at most {MOST_CHOSEN} are possible: choose "
+                    "fewer"
+                )
         return cls(
-            tuple(text for each in query.getall("label", []) if (text := each.strip())),
-            tuple(each for each in query.getall("source", []) if each),
+            labels,
+            sources,
             _read_number(query, "score", 0.0, 1.0) or 0.0,
             first,
             last,

@@ -15,6 +15,7 @@ Fact: TypeAlias = tuple[str, str, str]
 _WHY = {
     "overflow": "the computer did not take the sound in time",
     "overload": "the computer was too slow",
+    "paused": "somebody paused it",
     "source lost": "the microphone or stream was away",
     "device lost": "the microphone was away",
     "device changed": "another microphone was chosen",
@@ -27,12 +28,15 @@ _WHY = {
 STATE_WORDS = {
     "heard": "listening",
     "waiting": "waiting for sound",
+    "paused": "paused",
     "late": "no sound arrives",
     "lost": "lost, tried again and again",
     "ended": "ended",
     "failed": "failed",
 }
 """What a page says of the state of a source."""
+TARGET_WORDS = {"fine": "fine", "failing": "fails"}
+"""What a page says of the state of a target."""
 LEAST_DRIFT_S = 0.1
 """Seconds a day from which on a clock counts as fast or slow."""
 LEAST_ROOM_BYTES = 500_000_000
@@ -89,6 +93,24 @@ def source_facts(source: Json) -> list[Fact]:
     ]
 
 
+def target_facts(target: Json) -> list[Fact]:
+    """Facts of one target, to which messages go."""
+    failed, lost = target["n_failed"], target["n_lost"]
+    gone = [f"{failed:,} given up"] if failed else []
+    gone += [f"{lost:,} lost because too many waited"] if lost else []
+    return [
+        ("where", "Goes to", f"{target['where']} ({target['kind']})"),
+        ("sent", "Delivered", f"{target['n_sent']:,}, the last {_moment_or_none(target)}"),
+        ("waiting", "Waiting", f"{target['waiting']:,}"),
+        ("failed", "Not delivered", ", ".join(gone) or "none"),
+        ("trouble", "Trouble", target["trouble"] or "none"),
+    ]
+
+
+def _moment_or_none(target: Json) -> str:
+    return "never" if target["last_sent"] is None else f"at {_moment(target['last_sent'])}"
+
+
 def describe_lost(source: Json) -> str:
     """Say how much audio was lost, and why."""
     if not source["n_gaps"]:
@@ -116,6 +138,19 @@ def troubles(health: Json) -> Iterator[str]:
             )
         if source["n_unwritten"]:
             yield f"{format_count(source['n_unwritten'], 'result')} of {name} could not be written."
+    for target in health.get("targets", ()):
+        name, waiting = target["name"], target["waiting"]
+        if target["state"] == "failing" and waiting:
+            verb = "waits and is" if waiting == 1 else "wait and are"
+            yield (
+                f"{name} takes no messages: {target['trouble']}. "
+                f"{format_count(waiting, 'message')} {verb} tried again."
+            )
+        if target["n_lost"]:
+            n_lost = format_count(target["n_lost"], "message")
+            yield f"{n_lost} to {name} were lost: too many waited."
+    if left_out := (health.get("rules") or {}).get("n_lost", 0):
+        yield f"{format_count(left_out, 'happening')} came faster than the rules could follow."
     free = (health.get("store") or {}).get("disk_free_bytes")
     if free is not None and free < LEAST_ROOM_BYTES:
         yield f"The disk is nearly full: {format_bytes(free)} are left."
@@ -143,10 +178,15 @@ def health_texts(health: Json) -> dict[str, Any]:
         name = source["name"]
         texts[f"{name}/state"] = STATE_WORDS[source["state"]]
         texts |= {f"{name}/{key}": text for key, _, text in source_facts(source)}
+    for target in health.get("targets", ()):
+        name = f"target {target['name']}"
+        texts[f"{name}/state"] = TARGET_WORDS[target["state"]]
+        texts |= {f"{name}/{key}": text for key, _, text in target_facts(target)}
     return {
         "verdict": verdict(health),
         "troubles": list(troubles(health)),
         "states": {source["name"]: source["state"] for source in health.get("sources", ())},
+        "targets": {target["name"]: target["state"] for target in health.get("targets", ())},
         "texts": texts,
         "time": f"{datetime.now().astimezone():%H:%M:%S}",
     }

@@ -20,6 +20,7 @@ from itertools import islice
 
 from streamclf.runs.health import LiveState
 from streamclf.sinks.base import Sink
+from streamclf.web.live_sound import LiveSound
 from streamclf.web.live_source import Json, LiveSink, LiveSource
 
 KEPT_MESSAGES = 1000
@@ -56,10 +57,13 @@ class LiveHub:
 
     Attributes:
         state_of: Tells how a source fares, by its name; None where nobody knows.
+        may_be_heard: Tells whether anybody may listen to the sound of a source, by its name. Nobody
+            may until it is set.
     """
 
     def __init__(self, *, now: Callable[[], float] = time.monotonic) -> None:
         self.state_of: Callable[[str], LiveState | None] = lambda name: None
+        self.may_be_heard: Callable[[str], bool] = lambda name: False
         self._now = now
         self._lock = threading.RLock()
         self._run = secrets.token_hex(4)
@@ -68,6 +72,7 @@ class LiveHub:
         self._ended: deque[Json] = deque(maxlen=KEPT_ENDED)
         self._troubles: deque[Json] = deque(maxlen=KEPT_TROUBLES)
         self._sources: dict[str, LiveSource] = {}
+        self._sounds: dict[str, LiveSound] = {}
 
     def sink(self, name: str) -> Sink:
         """Make a sink that shows a source under its name.
@@ -75,14 +80,23 @@ class LiveHub:
         A source of the same name gives way. A sink that is closed stays as long as its state is
         told: as failed, for example.
         """
-        source = LiveSource(name, self._publish, self._lock, self._now)
         with self._lock:
+            sound = self._sounds.get(name)
+            if sound is None:  # who listens goes on to do so when a source begins anew
+                sound = LiveSound(lambda: self.may_be_heard(name), self._now)
+                self._sounds[name] = sound
+            source = LiveSource(name, self._publish, self._lock, sound, self._now)
             before = self._sources.get(name)
             if before is not None:
                 before.end_events()
             self._sources[name] = source
             self._publish("source", {"source": name})
         return LiveSink(source, self._drop_gone)
+
+    def sound(self, name: str) -> LiveSound | None:
+        """The sound of a source for listeners; None where there is no such source."""
+        with self._lock:
+            return self._sounds.get(name)
 
     @property
     def newest_id(self) -> str:
@@ -121,7 +135,7 @@ class LiveHub:
             "id": newest_id,
             "now": round(time.time() * 1000),
             "sources": [
-                {**source.describe(self.state_of(source.name)), "open": open_events}
+                {**self._describe(source, source.describe), "open": open_events}
                 for source, open_events in sources
             ],
             "ended": ended[::-1],
@@ -131,11 +145,15 @@ class LiveHub:
     def frames(self) -> list[Json]:
         """Describe levels, sounds and new columns of all sources; for one caller alone."""
         self._drop_gone()
-        return [source.frame(self.state_of(source.name)) for source in self._listed()]
+        return [self._describe(source, source.frame) for source in self._listed()]
 
     def pictures(self) -> dict[str, Json]:
         """The kept columns of all sources, for a viewer who comes anew."""
         return {source.name: source.picture() for source in self._listed()}
+
+    def _describe(self, source: LiveSource, describe: Callable[[LiveState | None], Json]) -> Json:
+        described = describe(self.state_of(source.name))
+        return {**described, "may_be_heard": self.may_be_heard(source.name)}
 
     def _listed(self) -> list[LiveSource]:
         with self._lock:
@@ -147,7 +165,7 @@ class LiveHub:
             if source.closed and self.state_of(source.name) is None:
                 with self._lock:
                     if self._sources.get(source.name) is source:
-                        del self._sources[source.name]
+                        del self._sources[source.name], self._sounds[source.name]
                         self._publish("gone", {"source": source.name})
 
     def _publish(self, kind: str, data: Json) -> None:

@@ -142,6 +142,8 @@ async def stream_live(request: web.Request) -> web.StreamResponse:
     seen = request.headers.get("Last-Event-ID") or request.query.get("after") or ""
     send = _send_health if request.query.get("of") == "health" else _send_sounds
     response = web.StreamResponse(headers=_HEADERS)
+    if request.method == "HEAD":  # which would have a place for ever, and get nothing
+        return response
     async with broadcast.viewing():
         with contextlib.suppress(ConnectionError, TimeoutError):
             await response.prepare(request)

@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from streamclf.core.labels import name_label
 from streamclf.core.records import (
     Average,
     Block,
@@ -28,7 +29,7 @@ from streamclf.runs.health import LiveState
 from streamclf.sinks.base import Sink
 from streamclf.web.health_texts import explain_cause
 from streamclf.web.live_audio import LiveAudio, NumberedColumn
-from streamclf.web.words import name_label
+from streamclf.web.live_sound import LiveSound
 
 Json: TypeAlias = dict[str, Any]
 """Plain values that JSON can hold."""
@@ -51,11 +52,13 @@ class LiveSource:
         name: Name of the source.
         publish: Called with each begin, end, gap and notice.
         lock: Lock of the hub, held for microseconds.
+        sound: Its sound for listeners.
         now: Returns monotonic seconds.
 
     Attributes:
         name: Name of the source.
         closed: Whether nothing follows.
+        sound: Its sound for listeners.
     """
 
     def __init__(
@@ -63,6 +66,7 @@ class LiveSource:
         name: str,
         publish: Publish,
         lock: threading.RLock,
+        sound: LiveSound,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         self.name = name
@@ -72,6 +76,7 @@ class LiveSource:
         self._now = now
         self._began_at = now()
         self._audio = LiveAudio()
+        self.sound = sound
         self._stream: StreamStarted | None = None
         self._average: Average | None = None
         self._heard_at: float | None = None
@@ -175,6 +180,7 @@ class LiveSource:
             "source": self.name,
             **described,
             "rate": self._sample_rate,
+            "calibration_db": state.calibration_db if state is not None else None,
             "level": None if level is None else round(level.db, 1),
             "peak": None if level is None else round(level.peak_db, 1),
             "clipped": level is not None and level.clipped,
@@ -252,6 +258,10 @@ class LiveSink(Sink):
     def hear(self, item: Block | Gap) -> None:
         """Keep the newest audio."""
         self._source.hear(item)
+
+    def measure(self, item: Block | Gap) -> None:
+        """Hand the audio on to those who listen."""
+        self._source.sound.take(item)
 
     def write(self, result: Result) -> None:
         """Tell of a result."""

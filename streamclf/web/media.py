@@ -11,10 +11,10 @@ from pathlib import Path
 from aiohttp import web
 
 from streamclf.core.errors import RecordingError
+from streamclf.pipeline.spectrogram_png import DARK, LIGHT, draw_clip
 from streamclf.store.clips import find_clip_file
 from streamclf.web.asking import ask
 from streamclf.web.context import WebContext
-from streamclf.web.spectrogram_png import DARK, LIGHT, draw_clip
 
 FLAC = "audio/flac"
 _KEPT_PICTURES = 200
@@ -30,8 +30,8 @@ _MOVED = "The file of this clip was moved or deleted."
 def add_routes(app: web.Application, context: WebContext) -> None:
     """Add the clips to the application."""
     media = _Media()
-    app.router.add_get(r"/media/clips/{id:\d{1,19}}", media.play)
-    app.router.add_get(r"/media/clips/{id:\d{1,19}}/picture", media.draw)
+    app.router.add_get(r"/media/clips/{id:[0-9]{1,19}}", media.play)
+    app.router.add_get(r"/media/clips/{id:[0-9]{1,19}}/picture", media.draw)
 
 
 class _Media:

@@ -193,7 +193,8 @@ class ReviewOrder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         Verdict | None, says("`right` or `wrong`; null takes back all that was said of it.")
     ]
     label: Annotated[
-        str | None, says("With `wrong`: what it was instead, where that is known.")
+        str | None,
+        says("With `wrong`: what it was instead, where that is known; a label or its name."),
     ] = None
 
 

@@ -5,14 +5,16 @@ So they hold under any base path, whether or not whoever is in front says what i
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from aiohttp import web
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from streamclf.web.context import CONTEXT
+from streamclf.web.static_files import marked
 from streamclf.web.words import FILTERS
 
 _PLAIN = "/?&=%#:;,+!$()*@~'"
@@ -55,7 +57,7 @@ def link(request: web.Request, path: str) -> str:
     """
     own = (own_path(request) or "").lstrip("/")
     # "./" in front, so that no path is taken for another host or a scheme.
-    return ("../" * own.count("/") or "./") + path.lstrip("/")
+    return ("../" * own.count("/") or "./") + marked(path.lstrip("/"))
 
 
 def render(request: web.Request, name: str, /, status: int = 200, **values: Any) -> web.Response:
@@ -79,7 +81,10 @@ def render(request: web.Request, name: str, /, status: int = 200, **values: Any)
 
 
 def redirect(request: web.Request, path: str) -> web.Response:
-    """Send a browser to another page, after a form was taken."""
+    """Send a browser to another page; to the first one in place of one outside these pages."""
+    steps = re.split(r"[?#]", path, maxsplit=1)[0].replace("\\", "/").split("/")
+    if any(unquote(step) in (".", "..") for step in steps):
+        path = "/"
     place = quote(link(request, path), safe=_PLAIN)
     return web.Response(status=303, headers={"Location": place})
 
@@ -95,6 +100,24 @@ def refuse(request: web.Request, status: int, text: str) -> web.Response:
     if wants_page(request):
         return render(request, "error.html", status, title=_TITLES.get(status, "Error"), text=text)
     return web.json_response({"error": text}, status=status)
+
+
+AGAIN_S = 2
+"""Seconds after which a browser that came too early asks again by itself."""
+
+
+def tell_starting(request: web.Request) -> web.Response:
+    """Answer somebody who comes while the store is still being opened."""
+    if wants_page(request):
+        text = "What was heard is being opened. This page comes by itself in a moment."
+        answer = render(
+            request, "error.html", 503, title="streamclf is starting", text=text, again_s=AGAIN_S
+        )
+    else:
+        text = "The store is being opened: ask again in a moment."
+        answer = web.json_response({"error": text}, status=503)
+    answer.headers["Retry-After"] = str(AGAIN_S)
+    return answer
 
 
 _TITLES = {

@@ -14,9 +14,12 @@ from aiohttp import web
 from streamclf.core.errors import StreamclfError, UsageError
 from streamclf.core.redaction import one_line
 from streamclf.runs.console import say
+from streamclf.web.asking import StartingError
 from streamclf.web.attempts import Attempts
+from streamclf.web.bodies import check_body, read_form, take_body
 from streamclf.web.connections import Connections, abort
 from streamclf.web.context import WebContext
+from streamclf.web.ended_sessions import EndedSessions
 from streamclf.web.keys import KeyFile, Keys
 from streamclf.web.options import PageOptions
 from streamclf.web.rendering import (
@@ -26,29 +29,38 @@ from streamclf.web.rendering import (
     own_path,
     redirect,
     refuse,
+    tell_starting,
     wants_page,
 )
 from streamclf.web.sessions import LASTS_S, Session, Sessions, cookie_name, is_token, token_of
-from streamclf.web.viewer import Viewer, find_viewer, is_forwarded, is_local, may_name
+from streamclf.web.static_files import marked
+from streamclf.web.viewer import (
+    VIEWER,
+    Viewer,
+    find_viewer,
+    is_forwarded,
+    is_local,
+    is_sent_elsewhere,
+    may_name,
+)
 
-MAX_BODY = 1_000_000
-"""Longest body of a request, in bytes."""
-BODY_S = 20.0
-"""Time in which a request's body must be there."""
 CHECK_S = 5.0
 """Time after which an answer that goes on is ended, once its viewer is logged out."""
-OPEN_PATHS = ("/login", "/api/session", "/static/style.css", "/static/icon.svg")
+OPEN_PATHS = (
+    "/login", "/api/session",
+    "/static/style.css", "/static/icon.svg",
+    marked("/static/style.css"), marked("/static/icon.svg"),
+)  # fmt: skip
 """All that somebody sees who is not logged in: the form of the password, and its looks."""
 _OPEN = (*OPEN_PATHS, "")  # the base path alone only leads to the first page
 TOKEN_HEADER = "X-CSRF-Token"  # noqa: S105 - the header's name
 _SAFE = ("GET", "HEAD", "OPTIONS")
 _SHOWN = 100
+_LONGEST_REASON = 500
 _Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 SESSION: web.RequestKey[Session] = web.RequestKey("session", Session)
 """Key, in a request, of the session that it belongs to."""
-VIEWER: web.RequestKey[Viewer] = web.RequestKey("viewer", Viewer)
-"""Key, in a request, of who asks."""
 
 
 class Gate:
@@ -61,7 +73,8 @@ class Gate:
 
     def __init__(self, context: WebContext, connections: Connections | None = None) -> None:
         self.attempts = Attempts()
-        self.sessions = Sessions()
+        self._tried: str | None = None
+        self.sessions = Sessions(ended=EndedSessions(_ended_beside(context.keys)))
         self._options = context.options
         self._file = KeyFile(context.keys)
         self._cookie = cookie_name(str(context.keys or context.store))
@@ -88,13 +101,16 @@ class Gate:
                 return _explain(request, error)
             except TimeoutError:
                 return refuse(request, 408, "The request did not arrive in time: try again.")
+            except StartingError:
+                return tell_starting(request)
             except StreamclfError as error:
                 say(f"warning: the page: {error}")
                 return refuse(request, 503, _sentence(str(error)))
             except ConnectionError:  # who asked has gone
                 raise
             except Exception as error:  # any error: a page must not end the others
-                say(f"error: the page: {request.path}: {type(error).__name__}: {error}")
+                path, reason = request.path[:_SHOWN], str(error)[:_LONGEST_REASON]
+                say(f"error: the page: {path}: {type(error).__name__}: {reason}")
                 return refuse(request, 500, "This is a mistake in streamclf: the log tells more.")
 
     async def add_headers(self, request: web.Request, response: web.StreamResponse) -> None:
@@ -122,10 +138,12 @@ class Gate:
         Returns:
             None if it is right; else the pause in seconds before the next try, which may be 0.0.
         """
+        keys = self.keys
+        if keys.password != self._tried:  # nobody has tried the new one yet
+            self.attempts, self._tried = Attempts(), keys.password
         pause_s = self.attempts.begin(address)
         if pause_s > 0:
             return pause_s
-        keys = self.keys
         # One after the other, so that many tries at once leave the processor to the audio.
         async with self._hashing:
             right = await asyncio.to_thread(keys.matches, password)
@@ -153,24 +171,24 @@ class Gate:
     async def _answer(self, request: web.Request, handler: _Handler) -> web.StreamResponse:
         options = self._options
         viewer = request[VIEWER] = find_viewer(request, options)
-        if not may_name(viewer, options):
+        if not may_name(viewer, options) or is_sent_elsewhere(request, viewer, options):
             return refuse(request, 403, _foreign_name(viewer))
         keys = self.keys
         if keys.password is None and (problem := lacks_password(options)):
             return refuse(request, 403, _sentence(problem))
         if keys.password is None and is_forwarded(request):
             return refuse(request, 403, _UNNAMED_PROXY)
-        if (request.content_length or 0) > MAX_BODY:
-            raise web.HTTPRequestEntityTooLarge(MAX_BODY, request.content_length or 0)
         if _is_from_elsewhere(request, viewer):
             return refuse(request, 403, "Another page asks for this, and only this one may.")
         known = self.sessions.read(request.cookies.get(self._cookie), keys)
         session = request[SESSION] = known or self.sessions.begin("guest")
+        _check_dates(request)
+        check_body(request, is_known=session.is_owner or keys.password is None)
         request[TOKEN] = token_of(session, keys)
         request[MAY_LOG_OUT] = session.is_owner and keys.password is not None
         if not (session.is_owner or keys.password is None or own_path(request) in _OPEN):
             response = self._ask_password(request)
-        elif request.method not in _SAFE and not await _has_token(request, session, keys):
+        elif request.method not in _SAFE and not await self._has_token(request, session, keys):
             response = refuse(request, 403, "The form is too old: load the page again, then retry.")
         elif session.is_owner and keys.password is not None:
             response = await self._answer_owner(request, handler)
@@ -179,6 +197,16 @@ class Gate:
         if known is None and not response.prepared and self._cookie not in response.cookies:
             self.write_cookie(request, response, session)
         return response
+
+    async def _has_token(self, request: web.Request, session: Session, keys: Keys) -> bool:
+        # A connection whose body does not come has no right to its place.
+        with self._connections.waiting(request.transport):
+            said = request.headers.get(TOKEN_HEADER)
+            if said is None:
+                said = (await read_form(request)).get(TOKEN_FIELD)
+            else:
+                await take_body(request)  # so that no handler waits for a slow one
+        return said is not None and is_token(said, session, keys)
 
     async def _answer_owner(self, request: web.Request, handler: _Handler) -> web.StreamResponse:
         """Answer somebody who is logged in, as long as they are: an event stream may go on."""
@@ -202,6 +230,11 @@ class Gate:
             return refuse(request, 401, "Log in first.")
         path = f"{own_path(request) or '/'}?{request.rel_url.raw_query_string}".rstrip("?")
         return redirect(request, f"/login?{urlencode({'next': path})}")
+
+
+def _ended_beside(keys: Path | None) -> Path | None:
+    """Path of the file of ended sessions."""
+    return None if keys is None else keys.with_name(f"{keys.stem}-ended.txt")
 
 
 def check_access(options: PageOptions, keys: Path | None) -> None:
@@ -258,42 +291,41 @@ def _is_from_elsewhere(request: web.Request, viewer: Viewer) -> bool:
     return site not in ("same-origin", "none") and not led
 
 
-async def _has_token(request: web.Request, session: Session, keys: Keys) -> bool:
-    said = request.headers.get(TOKEN_HEADER)
-    if said is None and request.content_type in (
-        "application/x-www-form-urlencoded",
-        "multipart/form-data",
-    ):
-        async with asyncio.timeout(BODY_S):
-            field = (await request.post()).get(TOKEN_FIELD)
-        said = field if isinstance(field, str) else None
-    elif said is not None and request.can_read_body:
-        async with asyncio.timeout(BODY_S):
-            await request.read()  # which keeps it, so that no handler waits for a slow one
-    return said is not None and is_token(said, session, keys)
+def _check_dates(request: web.Request) -> None:
+    """Refuse dates that aiohttp would only stumble over in the middle of its answer.
+
+    Raises:
+        web.HTTPBadRequest: A date is none.
+    """
+    try:
+        _ = request.if_modified_since, request.if_unmodified_since, request.if_range
+    except (ValueError, OverflowError) as error:
+        raise web.HTTPBadRequest from error
 
 
 def _explain(request: web.Request, error: web.HTTPError) -> web.StreamResponse:
     """Make a small page of an error that aiohttp or a page raised."""
     if error.content_type == "application/json":
         raise error
-    text = _TEXTS.get(error.status)
-    if text is None:
-        text = f"{error.reason}."
-    elif error.status == 404 and error.text and not error.text.startswith("404"):
+    text = _TEXTS.get(error.status, f"{error.reason}.")
+    if isinstance(error, web.HTTPRequestEntityTooLarge):
+        text = "The request is too long: send less. The limit is 1 MB, and 64 kB before the login."
+    elif error.text and not error.text.startswith(str(error.status)):
         text = error.text
     response = refuse(request, error.status, text)
     if isinstance(error, web.HTTPMethodNotAllowed):
         response.headers["Allow"] = ", ".join(sorted(error.allowed_methods))
-    if error.status == 413:
+    if error.status in (411, 413, 415):
         response.force_close()
     return response
 
 
 _TEXTS = {
+    400: "The request is broken: load the page again, then retry.",
     404: "There is no such page.",
     405: "This cannot be asked for in this way.",
-    413: f"The request is longer than {MAX_BODY:,} bytes: send less.",
+    411: "The length of the request is missing: log in first, or tell it by Content-Length.",
+    415: "The request is compressed: send it as it is.",
 }
 
 

@@ -13,12 +13,13 @@ from typing import Self
 from aiohttp import web
 
 from streamclf.core.errors import UsageError
-from streamclf.core.log import LOGGER
 from streamclf.web.app import build_app
+from streamclf.web.broken_requests import RequestHandler
 from streamclf.web.connections import Connections
 from streamclf.web.context import WebContext
 from streamclf.web.options import PageOptions
 from streamclf.web.security import check_access
+from streamclf.web.visitors_log import make_log
 
 STOP_S = 0.2
 """Time in which answers that go on, such as event streams, may end by themselves."""
@@ -105,17 +106,28 @@ class WebServer:
 
     async def _serve(self, sockets: list[socket.socket]) -> None:
         self._loop, self._end = asyncio.get_running_loop(), asyncio.Event()
+        log = make_log()
         runner = web.AppRunner(
             self._build(self._context, self._connections),
             access_log=None,
-            logger=LOGGER.getChild("page"),
+            logger=log,
             handle_signals=False,
             shutdown_timeout=STOP_S,
-            lingering_time=_LINGER_S,
         )
         await runner.setup()
-        make = runner.server
-        assert make is not None
+        manager = runner.server
+        assert manager is not None
+        loop = self._loop
+
+        def make() -> RequestHandler:
+            return RequestHandler(
+                manager,
+                loop=loop,
+                access_log=None,  # type: ignore[arg-type]  # which is what the runner hands on
+                logger=log,
+                lingering_time=_LINGER_S,
+            )
+
         guarded = self._connections.guard(make)
         servers = [
             await self._loop.create_server(guarded, sock=each, backlog=_BACKLOG) for each in sockets

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+from streamclf.web.ended_sessions import EndedSessions
 from streamclf.web.keys import Keys
 
 LASTS_S = 30 * 24 * 3600
@@ -46,11 +47,14 @@ class Sessions:
 
     Args:
         now: Clock in seconds since 1970.
+        ended: Sessions that were logged out; none by default.
     """
 
-    def __init__(self, now: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, now: Callable[[], float] = time.time, ended: EndedSessions | None = None
+    ) -> None:
         self._now = now
-        self._ended: dict[str, int] = {}
+        self._ended = EndedSessions(None, now) if ended is None else ended
 
     def begin(self, kind: _Kind) -> Session:
         """Begin a session."""
@@ -58,9 +62,7 @@ class Sessions:
 
     def end(self, session: Session) -> None:
         """End a session; whoever has its cookie is logged out."""
-        now = self._now()
-        self._ended = {name: until for name, until in self._ended.items() if until > now}
-        self._ended[session.name] = session.until_s
+        self._ended.add(session.name, session.until_s)
 
     def write(self, session: Session, keys: Keys) -> str:
         """Write the value of a cookie."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import re
 import socket
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import TypeAlias
 from urllib.parse import urlsplit
@@ -46,31 +46,51 @@ class Viewer:
 
     @property
     def origin(self) -> str:
-        """Origin of the page itself, as browsers write it."""
-        return f"{self.scheme}://{self.host}".lower()
+        """Origin of the page itself, as browsers write it: without the port that is usual."""
+        usual = ":443" if self.scheme == "https" else ":80"
+        return f"{self.scheme}://{self.host.removesuffix(usual)}".lower()
+
+
+VIEWER: web.RequestKey[Viewer] = web.RequestKey("viewer", Viewer)
+"""Key, in a request, of who asks."""
 
 
 def find_viewer(request: web.Request, options: PageOptions) -> Viewer:
     """Find who asks. What only a proxy may say is read where the proxy is a named one."""
     peer = _peer(request)
-    host, scheme, prefix = request.headers.get("Host", ""), request.scheme, ""
+    host, scheme, prefix = request.headers.get("Host", ""), "http", ""
     through_proxy = _is_proxy(peer, options)
     ingress = False
     if through_proxy:
-        headers = request.headers
-        host = _first(headers.get("X-Forwarded-Host")) or host
-        said = _first(headers.get("X-Forwarded-Proto")).lower()
-        scheme = said if said in ("http", "https") else scheme
-        ingress = "X-Ingress-Path" in headers
-        said = headers.get("X-Ingress-Path") or headers.get("X-Forwarded-Prefix") or ""
-        prefix = said.rstrip("/") if _PREFIX.fullmatch(said.rstrip("/")) else ""
-        for each in reversed(_parts(headers.get("X-Forwarded-For"))):
+        n_proxies = 1
+        for each in reversed(_said(request, "X-Forwarded-For")):
             if (address := read_address(each)) is None:
                 break
             peer = str(address)
             if not _is_proxy(peer, options):
                 break
+            n_proxies += 1
+        host = _said_first(request, "X-Forwarded-Host", n_proxies) or host
+        said = _said_first(request, "X-Forwarded-Proto", n_proxies).lower()
+        scheme = said if said in ("http", "https") else scheme
+        ingress = "X-Ingress-Path" in request.headers
+        said = (
+            _said_first(request, "X-Ingress-Path", n_proxies)
+            or _said_first(request, "X-Forwarded-Prefix", n_proxies)
+        ).rstrip("/")
+        prefix = said if _PREFIX.fullmatch(said) else ""
     return Viewer(peer, host, scheme, prefix, through_proxy, ingress)
+
+
+def is_sent_elsewhere(request: web.Request, viewer: Viewer, options: PageOptions) -> bool:
+    """Whether the request's first line names another page than its `Host` does."""
+    if viewer.through_proxy:
+        return False
+    try:
+        target = request.url.raw_authority
+    except ValueError:
+        return True
+    return not may_name(replace(viewer, host=target), options)
 
 
 def is_forwarded(request: web.Request) -> bool:
@@ -110,7 +130,15 @@ def own_names(options: PageOptions) -> frozenset[str]:
         names |= {own, short, f"{short}.local"}
     if options.public_url is not None:
         names.add(urlsplit(options.public_url).hostname or "")
-    return frozenset(names - {""})
+    return frozenset({*names, *map(_in_ascii, names)} - {""})
+
+
+def _in_ascii(name: str) -> str:
+    """The name as browsers send it: ``xn--mnchen-3ya.example`` for one with an umlaut."""
+    try:
+        return name.encode("idna").decode()
+    except UnicodeError:  # it is too long for any host
+        return name
 
 
 def is_local(host: str) -> bool:
@@ -148,9 +176,13 @@ def _is_proxy(address: str, options: PageOptions) -> bool:
     )
 
 
-def _parts(said: str | None) -> list[str]:
-    return [part.strip() for part in (said or "").split(",") if part.strip()]
+def _said(request: web.Request, header: str) -> list[str]:
+    """All that proxies said by a header, the nearest one last, in one line or in several."""
+    lines = request.headers.getall(header, [])
+    return [part for line in lines for each in line.split(",") if (part := each.strip())]
 
 
-def _first(said: str | None) -> str:
-    return next(iter(_parts(said)), "")
+def _said_first(request: web.Request, header: str, n_proxies: int) -> str:
+    """What the farthest of the named proxies said; anybody may have said what is before that."""
+    said = _said(request, header)
+    return said[-min(n_proxies, len(said))] if said else ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from datetime import date, datetime, timedelta
 
+from streamclf.core.labels import name_label
 from streamclf.core.redaction import one_line
 from streamclf.core.text_format import format_count, format_length
 from streamclf.store.display_names import read_display_names
@@ -15,12 +16,6 @@ WHY_GONE = {
     "deleted": "Its sound was deleted.",
 }
 """Why a clip is not there any more, by the store's word for it."""
-
-
-def name_label(label: str) -> str:
-    """Name a label as people write it: ``crackling_fire`` is ``crackling fire``."""
-    text = one_line(label)
-    return text if " " in text else text.replace("_", " ").strip() or text
 
 
 class LabelNames:

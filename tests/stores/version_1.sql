@@ -8,9 +8,18 @@ CREATE TABLE clips (                    -- a row outlives its file
     written_us INTEGER NOT NULL,
     kept INTEGER NOT NULL DEFAULT 0,    -- somebody wants it kept
     gone_us INTEGER,                    -- when its file went; NULL: it is there
-    gone_why TEXT                       -- 'limit', 'age', 'deleted' (by somebody else)
+    gone_why TEXT                       -- 'limit', 'age', 'deleted' (by somebody)
 );
 INSERT INTO "clips" VALUES(1,1,'/heard','dog/a.flac',99,1,1,NULL,NULL);
+CREATE TABLE deliveries (               -- a row for each target of a message
+    message_id INTEGER NOT NULL REFERENCES messages ON DELETE CASCADE,
+    target TEXT NOT NULL,               -- its name in the settings
+    state TEXT NOT NULL CHECK (state IN ('waiting', 'sent', 'failed')),
+    tries INTEGER NOT NULL DEFAULT 0,
+    settled_us INTEGER,                 -- when it was sent or given up; NULL: it waits
+    reason TEXT,                        -- of the last failure, without secrets
+    PRIMARY KEY (message_id, target)
+) WITHOUT ROWID;
 CREATE TABLE events (
     id INTEGER PRIMARY KEY,
     run_id INTEGER NOT NULL REFERENCES runs ON DELETE CASCADE,
@@ -28,9 +37,9 @@ CREATE TABLE events (
     state TEXT NOT NULL CHECK (state IN ('open', 'ended', 'cut')),   -- cut: it ends with its run
     UNIQUE (run_id, label, onset)
 );
-INSERT INTO "events" VALUES(1,1,1,'dog',1782880250000000,1782880250500000,0,1795687664880148,0.7,0.7,0,500,0,'ended');
-INSERT INTO "events" VALUES(2,1,1,'dog',1782880251500000,1782880252000000,0,1795687664880211,0.7,0.7,1500,2000,0,'ended');
-INSERT INTO "events" VALUES(3,2,1,'cat',1782880251000000,NULL,0,1795687664880307,0.6,0.6,1000,NULL,0,'open');
+INSERT INTO "events" VALUES(1,1,1,'dog',1782880250000000,1782880250500000,0,1795693804342488,0.7,0.7,0,500,0,'ended');
+INSERT INTO "events" VALUES(2,1,1,'dog',1782880251500000,1782880252000000,0,1795693804342548,0.7,0.7,1500,2000,0,'ended');
+INSERT INTO "events" VALUES(3,2,1,'cat',1782880251000000,NULL,0,1795693804342629,0.6,0.6,1000,NULL,0,'open');
 CREATE TABLE gaps (                     -- audio that is known to be missing
     id INTEGER PRIMARY KEY,
     run_id INTEGER NOT NULL REFERENCES runs ON DELETE CASCADE,
@@ -51,6 +60,17 @@ CREATE TABLE levels (                   -- a row a minute in which something was
 ) WITHOUT ROWID;
 INSERT INTO "levels" VALUES(1,0,1782880200000000,0,2000,NULL,NULL,NULL,NULL,NULL,NULL);
 INSERT INTO "levels" VALUES(2,0,1782880200000000,0,2500,NULL,NULL,NULL,NULL,NULL,NULL);
+CREATE TABLE messages (                 -- what rules told
+    id INTEGER PRIMARY KEY,
+    token TEXT NOT NULL UNIQUE,         -- its identifier for those who receive it
+    rule TEXT NOT NULL,
+    occasion TEXT NOT NULL CHECK (occasion IN ('begin', 'ongoing', 'end', 'quiet', 'test')),
+    source TEXT NOT NULL,               -- its name
+    label TEXT NOT NULL,
+    event TEXT,                         -- identifier of the event; NULL: of quiet
+    told_us INTEGER NOT NULL,
+    body TEXT NOT NULL                  -- JSON: all that it says
+);
 CREATE TABLE models (
     id INTEGER PRIMARY KEY,
     name TEXT NOT NULL,
@@ -93,8 +113,8 @@ CREATE TABLE runs (                     -- one model over one stream, from its b
                                         -- open: it goes on; cut: its process was killed, or its
                                         -- recording not heard to its end, or nothing says that
 );
-INSERT INTO "runs" VALUES(1,'r1',1,1,NULL,'20261126T100744Z-b7f5dd3e',1000,0,1782880250000000,0,2500,2000,500,0,'ended');
-INSERT INTO "runs" VALUES(2,'r2',1,1,NULL,'20261126T100744Z-b7f5dd3e',1000,0,1782880250000000,0,2500,2500,0,0,'open');
+INSERT INTO "runs" VALUES(1,'r1',1,1,NULL,'20261126T115004Z-11fed34d',1000,0,1782880250000000,0,2500,2000,500,0,'ended');
+INSERT INTO "runs" VALUES(2,'r2',1,1,NULL,'20261126T115004Z-11fed34d',1000,0,1782880250000000,0,2500,2500,0,0,'open');
 INSERT INTO "runs" VALUES(3,'r3',1,1,1,'x',8000,0,NULL,NULL,0,0,0,0,'ended');
 CREATE TABLE sources (
     id INTEGER PRIMARY KEY,
@@ -116,4 +136,7 @@ CREATE INDEX levels_by_hour ON levels
     ((minute_us / 60000000 + coalesce(utc_offset_min, 0)) / 60, run_id, minute_us, utc_offset_min, heard_samples);
 CREATE INDEX clips_there ON clips (written_us) WHERE gone_us IS NULL;
 CREATE INDEX reviews_by_event ON reviews (event_id, reviewed_us);
+CREATE INDEX messages_by_rule ON messages (rule, told_us);
+CREATE INDEX messages_by_time ON messages (told_us);
+CREATE INDEX deliveries_waiting ON deliveries (target, message_id) WHERE state = 'waiting';
 COMMIT;

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import ClassVar
 from urllib.parse import urlencode
 
@@ -13,9 +14,15 @@ from textual.containers import Horizontal
 from textual.message import Message
 from textual.widgets import Footer, Static
 
+from streamclf.core.records import Waveform
 from streamclf.core.text_format import format_count, format_length
 from streamclf.dashboard.attached.client import Follower, Json, PageClient, PageError
+from streamclf.dashboard.attached.days import RemoteDays
 from streamclf.dashboard.attached.state import RemoteSource, RemoteState
+from streamclf.dashboard.audio_player import AudioPlayer, ClipTrack
+from streamclf.dashboard.messages import UserMessage
+from streamclf.dashboard.past.screen import PastScreen
+from streamclf.dashboard.playback import NO_LOUDSPEAKER
 from streamclf.dashboard.terminal_app import TerminalApp
 from streamclf.dashboard.widgets.canvas import Canvas
 from streamclf.dashboard.widgets.counts import Counts
@@ -25,6 +32,7 @@ from streamclf.dashboard.widgets.headline import Headline
 from streamclf.dashboard.widgets.level import LevelMeter
 from streamclf.dashboard.widgets.spectrogram import Spectrogram
 from streamclf.dashboard.widgets.text import join_fitting
+from streamclf.sources.microphone.loudspeaker import Loudspeaker
 
 HEALTH_EVERY_S = 5.0
 N_STORED = 100
@@ -58,11 +66,14 @@ class Lost(Message):
 
 
 class AttachedDashboard(TerminalApp):
-    """Screen that shows what a running `serve` hears, and changes nothing of it.
+    """Screen that shows what a running `serve` hears and has heard.
+
+    It changes nothing but what people say of events.
 
     Args:
         client: Client of the page, logged in where it asks for a password.
         theme: Theme of the screen; None for the default.
+        open_loudspeaker: Opens a loudspeaker, given a sample rate in Hz; None for no sound.
 
     Attributes:
         state: All that the page has told.
@@ -75,6 +86,7 @@ class AttachedDashboard(TerminalApp):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("right_square_bracket,n,d", "step(1)", "Next source", key_display="n"),
         Binding("left_square_bracket,N", "step(-1)", "Source before", show=False),
+        Binding("y", "past", "Days"),
         Binding("slash", "filter", "Filter", key_display="/"),
         Binding("q", "quit", "Quit"),
         Binding("ctrl+c", "interrupt", show=False, priority=True),
@@ -86,13 +98,21 @@ class AttachedDashboard(TerminalApp):
         (0, "-tiny"), (16, "-short"), (32, "-tall"), (50, "-very-tall"),
     ]  # fmt: skip
 
-    def __init__(self, client: PageClient, theme: str | None = None) -> None:
+    def __init__(
+        self,
+        client: PageClient,
+        theme: str | None = None,
+        open_loudspeaker: Callable[[int], Loudspeaker] | None = None,
+    ) -> None:
         super().__init__()
         self.state = RemoteState()
         self.selected = ""
         self.lost = f"connecting to {client.url}"
         self._client = client
         self._wanted_theme = theme
+        self._player = (
+            AudioPlayer(open_loudspeaker, self._say_aside) if open_loudspeaker is not None else None
+        )
         self._follower = Follower(
             client,
             lambda kind, data: self.post_message(Told(kind, data)),
@@ -117,13 +137,17 @@ class AttachedDashboard(TerminalApp):
         self.choose_theme(self._wanted_theme)
         self.query_one("#now").focus()
         self.end_on_signals()
+        if self._player is not None:
+            self._player.start()
         self._follower.start()
         self.set_interval(HEALTH_EVERY_S, self._ask_health)
         self.draw()
 
     def stop(self) -> None:
-        """End the connection."""
+        """End the connection, and what is played."""
         self._follower.stop()
+        if self._player is not None:
+            self._player.close()
 
     def action_step(self, step: int) -> None:
         """Show the next or the previous source."""
@@ -132,6 +156,28 @@ class AttachedDashboard(TerminalApp):
             at = names.index(self.selected) if self.selected in names else 0
             self.selected = names[(at + step) % len(names)]
             self.draw()
+
+    def action_past(self) -> None:
+        """Show the days that the store of the page remembers."""
+        self.push_screen(PastScreen(RemoteDays(self._client), self._play, self._stop_playing))
+
+    def _play(self, load: Callable[[], tuple[Waveform, int]]) -> None:
+        if self._player is None:
+            self.notify(NO_LOUDSPEAKER)
+        else:
+            self._player.play(ClipTrack(load))
+
+    def _stop_playing(self) -> None:
+        if self._player is not None:
+            self._player.stop_clip()
+
+    def _say_aside(self, text: str) -> None:
+        """Show a line; called in the player's thread."""
+        self.post_message(UserMessage(text))
+
+    def on_user_message(self, message: UserMessage) -> None:
+        """Show a line, such as why a clip cannot be played."""
+        self.notify(message.line, markup=False)
 
     def action_filter(self) -> None:
         """Show the input field that filters the events."""
@@ -208,10 +254,16 @@ class AttachedDashboard(TerminalApp):
 
 
 def _describe_state(source: RemoteSource) -> str:
-    level = source.frame.get("level")
+    level, calibration_db = source.frame.get("level"), source.frame.get("calibration_db")
     if source.state == "heard":
-        return "" if level is None else f"{level:.0f} dB"
-    words = {"waiting": "waiting", "late": "LATE", "lost": "NO AUDIO", "failed": "FAILED"}
+        if level is None:
+            return ""
+        unit = "dB" if calibration_db is None else "dB SPL"
+        return f"{level + (calibration_db or 0.0):.0f} {unit}"
+    words = {
+        "waiting": "waiting", "paused": "paused", "late": "LATE", "lost": "NO AUDIO",
+        "failed": "FAILED",
+    }  # fmt: skip
     return words.get(source.state, source.state.upper())
 
 

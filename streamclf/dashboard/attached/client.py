@@ -25,7 +25,7 @@ SILENT_S = 45.0
 RETRY_S = 2.0
 STOP_S = 2.0
 """Seconds in which a thread ends that waits for nothing but its connection."""
-MAX_BYTES = 16_000_000
+MAX_BYTES = 64_000_000
 """Longest answer, or line of the stream, that is read."""
 Json: TypeAlias = dict[str, Any]
 
@@ -102,6 +102,47 @@ class PageClient:
             status, body = self._ask("GET", path)
         return self._read(status, body)
 
+    def order(self, path: str, order: Json) -> Json:
+        """Have something done.
+
+        Args:
+            path: Below the address of the page.
+            order: What to do, in JSON.
+
+        Raises:
+            PasswordError: The page asks for a password.
+            PageError: It cannot be asked, or refuses.
+        """
+        body = json.dumps(order).encode()
+
+        def post() -> tuple[int, bytes]:
+            token = str(self._session().get("csrf", ""))
+            extra = {"Content-Type": "application/json", "X-CSRF-Token": token}
+            return self._ask("POST", path, body, extra=extra)
+
+        status, answer = post()
+        if status == 401 and self._log_in_again():
+            status, answer = post()
+        return self._read(status, answer)
+
+    def fetch(self, path: str) -> bytes:
+        """Fetch a file.
+
+        Args:
+            path: Below the address of the page.
+
+        Raises:
+            PasswordError: The page asks for a password.
+            PageError: It cannot be asked, or refuses.
+        """
+        status, body = self._ask("GET", path, accept="application/json, */*")
+        if status == 401 and self._log_in_again():
+            status, body = self._ask("GET", path, accept="application/json, */*")
+        if status != 200:
+            self._read(status, body)
+            raise PageError(f"{self.url}: this is no page of streamclf: look at its address")
+        return body
+
     def stream(self, seen: str, stopped: Stop) -> Iterator[ServerSent]:
         """Yield what happens, from a place in the stream on, until the stream breaks off.
 
@@ -147,11 +188,16 @@ class PageClient:
         return True
 
     def _ask(
-        self, method: str, path: str, body: bytes | None = None, accept: str = "application/json"
+        self,
+        method: str,
+        path: str,
+        body: bytes | None = None,
+        accept: str = "application/json",
+        extra: dict[str, str] | None = None,
     ) -> tuple[int, bytes]:
         connection = self._connect(TIMEOUT_S)
         try:
-            answer = self._send(connection, method, path, body, accept, {})
+            answer = self._send(connection, method, path, body, accept, extra or {})
             return answer.status, answer.read(MAX_BYTES)
         except (OSError, http.client.HTTPException) as error:
             raise self._lost(error) from error
@@ -181,7 +227,7 @@ class PageClient:
                 pairs = (f"{name}={value}" for name, value in self._cookies.items())
                 headers["Cookie"] = "; ".join(pairs)
         if body is not None:
-            headers["Content-Type"] = "application/x-www-form-urlencoded"
+            headers.setdefault("Content-Type", "application/x-www-form-urlencoded")
         connection.request(method, f"{self._base}{path}", body, headers)
         answer = connection.getresponse()
         for text in answer.headers.get_all("Set-Cookie") or []:

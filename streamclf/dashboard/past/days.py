@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from streamclf.core.errors import SinkError, StoreError
 from streamclf.core.records import Waveform
@@ -27,6 +27,7 @@ from streamclf.store.days import DayTable, count_table, find_day_before, place_t
 from streamclf.store.display_names import read_display_names
 from streamclf.store.question import Question, Verdict
 from streamclf.store.reviews import review_event
+from streamclf.store.said_labels import find_said_label
 
 MOST_EVENTS = 300
 """Most events that are listed at once, the newest ones."""
@@ -70,6 +71,26 @@ class PastEvents:
 
     entries: list[Entry]
     has_more: bool
+
+
+class Past(Protocol):
+    """What the screen of days asks: a store, or a page that has one."""
+
+    def day(self, day: date | None) -> PastDay:
+        """Describe a day; None for today."""
+        ...
+
+    def events(self, day: date, hour: int | None, label: str | None) -> PastEvents:
+        """List the events of a day."""
+        ...
+
+    def review(self, row: int, verdict: Verdict | None, said: str | None = None) -> Entry | None:
+        """Note what somebody says of an event."""
+        ...
+
+    def load_audio(self, entry: Entry) -> tuple[Waveform, int]:
+        """Read the clip of an event."""
+        ...
 
 
 class PastDays:
@@ -120,8 +141,13 @@ class PastDays:
 
         return self._run(work, connect_to_read)
 
-    def review(self, row: int, verdict: Verdict | None) -> Entry | None:
+    def review(self, row: int, verdict: Verdict | None, said: str | None = None) -> Entry | None:
         """Note what somebody says of an event; None takes back all that was said.
+
+        Args:
+            row: Row of the event.
+            verdict: Whether it was right.
+            said: What it was instead, with ``wrong``: a label or its name.
 
         Returns:
             The event as it is now; None if it is gone.
@@ -132,7 +158,8 @@ class PastDays:
 
         def work(store: sqlite3.Connection) -> Entry | None:
             with transaction(store):
-                review_event(store, row, verdict, None, time.time_ns() // 1000)
+                label = None if said is None else find_said_label(store, said)
+                review_event(store, row, verdict, label, time.time_ns() // 1000)
             return find_entry(store, row)
 
         return self._run(work, connect)

@@ -11,17 +11,19 @@ from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.screen import ModalScreen
-from textual.widgets import Footer, Static
+from textual.suggester import SuggestFromList
+from textual.widgets import Footer, Input, Static
 
 from streamclf.core.errors import StreamclfError
 from streamclf.core.records import Waveform
 from streamclf.core.text_format import format_count
-from streamclf.dashboard.past.days import PastDay, PastDays, day_beside
+from streamclf.dashboard.past.days import Past, PastDay, day_beside
 from streamclf.dashboard.widgets.day_map import DayMap
 from streamclf.dashboard.widgets.past_events import PastEventList
 from streamclf.dashboard.widgets.text import join_fitting
 from streamclf.store.browse import Entry
 from streamclf.store.question import Verdict
+from streamclf.store.reviews import LONGEST_LABEL
 
 Load = Callable[[], tuple[Waveform, int]]
 Play = Callable[[Load], object]
@@ -31,7 +33,7 @@ class PastScreen(ModalScreen[None]):
     """Screen of the days in a store. Questions run in threads, and the newest answer counts.
 
     Args:
-        past: The store.
+        past: The store, or a page that has one.
         play: Plays a piece of audio, which is loaded in another thread.
         stop: Stops it.
     """
@@ -44,18 +46,20 @@ class PastScreen(ModalScreen[None]):
         Binding("escape,q", "leave", "Back", key_display="Esc"),
     ]
 
-    def __init__(self, past: PastDays, play: Play, stop: Callable[[], object]) -> None:
+    def __init__(self, past: Past, play: Play, stop: Callable[[], object]) -> None:
         super().__init__()
         self._past = past
         self._play = play
         self._stop = stop
         self.shown: PastDay | None = None
+        self._asked: Entry | None = None  # of which the user is about to say what it was
 
     def compose(self) -> ComposeResult:
         """Make the title, the map, the list and the keys."""
         yield Static("reading the store ...", id="past-title")
         yield DayMap(id="past-map")
         yield PastEventList(id="past-events")
+        yield Input(id="past-was", classes="hidden", max_length=LONGEST_LABEL)
         yield Footer(show_command_palette=False)
 
     def on_mount(self) -> None:
@@ -77,7 +81,10 @@ class PastScreen(ModalScreen[None]):
         self._stop()
 
     def action_leave(self) -> None:
-        """Go back to what sounds now."""
+        """Go back to what sounds now; from the field, to the list."""
+        if self._asked is not None:
+            self._end_field()
+            return
         self._stop()
         self.dismiss(None)
 
@@ -93,6 +100,30 @@ class PastScreen(ModalScreen[None]):
     def on_past_event_list_reviewed(self, message: PastEventList.Reviewed) -> None:
         """Note what the user says of an event."""
         self.run_worker(self._review(message.entry, message.verdict), group="review")
+
+    def on_past_event_list_renamed(self, message: PastEventList.Renamed) -> None:
+        """Ask what an event was."""
+        self._asked = message.entry
+        names = sorted(self.shown.names.values()) if self.shown is not None else []
+        field = self.query_one("#past-was", Input)
+        field.suggester = SuggestFromList(names, case_sensitive=False)
+        field.placeholder = "it was ... (Enter saves, Esc leaves it as it is)"
+        field.value = ""
+        field.remove_class("hidden")
+        field.focus()
+
+    def on_input_submitted(self, message: Input.Submitted) -> None:
+        """Note what the event was."""
+        message.stop()
+        entry, said = self._asked, message.value.strip()
+        self._end_field()
+        if entry is not None and said:
+            self.run_worker(self._review(entry, "wrong", said), group="review")
+
+    def _end_field(self) -> None:
+        self._asked = None
+        self.query_one("#past-was", Input).add_class("hidden")
+        self.query_one(PastEventList).focus()
 
     def _show_day(self, day: date | None) -> None:
         self.run_worker(self._read_day(day), group="day", exclusive=True)
@@ -127,9 +158,9 @@ class PastScreen(ModalScreen[None]):
         more = f", the newest {len(found.entries)}" if found.has_more else ""
         self.query_one(PastEventList).show(found.entries, shown.names, f"{what}{when}{more}")
 
-    async def _review(self, entry: Entry, verdict: Verdict | None) -> None:
+    async def _review(self, entry: Entry, verdict: Verdict | None, said: str | None = None) -> None:
         try:
-            changed = await asyncio.to_thread(self._past.review, entry.event.row, verdict)
+            changed = await asyncio.to_thread(self._past.review, entry.event.row, verdict, said)
         except StreamclfError as error:
             self._say(error)
             return

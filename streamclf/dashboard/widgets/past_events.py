@@ -26,12 +26,13 @@ FIXED_WIDTH = 9 + 2 + 9 + BAR_WIDTH + 1 + 5 + VERDICT_WIDTH
 
 
 class PastEventList(OptionList):
-    """List of events, the newest first. Enter plays one; y, n and u say what it was."""
+    """List of events, the newest first. Enter plays one; y, n, w and u say what it was."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter,space", "select", "Play", key_display="Enter"),
         Binding("y", "review('right')", "Right"),
         Binding("n", "review('wrong')", "Wrong"),
+        Binding("w", "rename", "It was ..."),
         Binding("u", "review('')", "Undo"),
         Binding("j", "cursor_down", "Down", show=False),
         Binding("k", "cursor_up", "Up", show=False),
@@ -59,6 +60,17 @@ class PastEventList(OptionList):
         def __init__(self, entry: Entry, verdict: Verdict | None) -> None:
             self.entry = entry
             self.verdict = verdict
+            super().__init__()
+
+    class Renamed(Message):
+        """The user wants to say what an event was instead.
+
+        Attributes:
+            entry: The event.
+        """
+
+        def __init__(self, entry: Entry) -> None:
+            self.entry = entry
             super().__init__()
 
     def __init__(self, *, id: str | None = None) -> None:
@@ -101,6 +113,11 @@ class PastEventList(OptionList):
         if said is not None:
             self.highlighted = min(self.highlighted + 1, len(self.entries) - 1)
 
+    def action_rename(self) -> None:
+        """Post of which event the user wants to say what it was."""
+        if self.highlighted is not None and self.entries:
+            self.post_message(self.Renamed(self.entries[self.highlighted]))
+
     def _line(self, entry: Entry) -> Text:
         event = entry.event
         time = f"{event.time:%H:%M:%S}" if event.time else ""
@@ -111,7 +128,10 @@ class PastEventList(OptionList):
         text = Text(f"{time:>8} {sign} {length:>8} {bar(score, BAR_WIDTH).ljust(BAR_WIDTH)} ")
         text.append(f"{score:4.2f} ")
         room = max(self.scrollable_content_region.width - FIXED_WIDTH - 2, 8)
-        name = fit_words(self._names.get(event.label, event.label), room)
+        known = self._names.get(event.label, event.label)
+        if entry.said_label is not None:
+            known += f" (it was {self._names.get(entry.said_label, entry.said_label)})"
+        name = fit_words(known, room)
         text.append(name, style="bold")
         rest = room - len(name) - 3
         text.append(f"   {fit_exactly(event.source, rest)}" if rest > 3 else " " * (rest + 3))

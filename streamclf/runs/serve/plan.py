@@ -13,6 +13,7 @@ from streamclf.core.redaction import mask_text, mask_url, one_line
 from streamclf.core.settings import Settings
 from streamclf.core.thresholds import ThresholdOptions
 from streamclf.model.options import ModelOptions
+from streamclf.notify.options import NotifyPlan
 from streamclf.runs.serve.options import ServedOptions
 from streamclf.sinks.file_names import Format, format_of, is_template
 from streamclf.sinks.options import OutputOptions
@@ -128,11 +129,18 @@ class ServePlan:
         streams: A plan for each source.
         writing: What holds for all outputs.
         notes: Lines about the settings that people should read.
+        notify: Who is told what.
     """
 
     streams: tuple[StreamPlan, ...]
     writing: WritingOptions
     notes: tuple[str, ...] = ()
+    notify: NotifyPlan = field(default_factory=NotifyPlan)
+
+    @property
+    def audible(self) -> frozenset[str]:
+        """Names of the sources to which people may listen: those without `privacy`."""
+        return frozenset(each.name for each in self.streams if each.outputs.privacy is None)
 
     def check(self) -> None:
         """Check all that can be told before a model or a source is opened.

@@ -5,17 +5,23 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from streamclf.core.errors import FAILED, INTERRUPTED, OK
+from streamclf.core.errors import FAILED, INTERRUPTED, OK, StreamclfError
 from streamclf.core.settings import Settings
 from streamclf.core.stats import Counts
 from streamclf.core.text_format import format_count
 from streamclf.model.classifier import Classifier
 from streamclf.model.options import ModelOptions
+from streamclf.notify.cut_events import find_open_events, read_cut_events
+from streamclf.notify.label_check import describe_unheard
+from streamclf.notify.notifier import Notifier
+from streamclf.notify.store_history import StoreHistory
 from streamclf.pipeline.engine import Engine
 from streamclf.runs.background_log import log_in_background
 from streamclf.runs.console import has_terminal, say
@@ -49,12 +55,15 @@ from streamclf.store.sink import StoreSink
 from streamclf.store.store import Store
 
 if TYPE_CHECKING:
+    from streamclf.core.records import SoundEvent, StreamStarted
+    from streamclf.notify.mqtt.options import MqttOptions
+    from streamclf.notify.mqtt.publisher import MqttPublisher
     from streamclf.sinks.clips.clips import OnWritten
 
 END_S = 5.0
 """Longest wait, in seconds, for all streams together to end; one that hangs is left behind."""
 
-_Message: TypeAlias = Literal["stop", "reload", "ended"]
+_Message: TypeAlias = Literal["stop", "reload", "ended"] | Callable[[], None]
 _Way: TypeAlias = Literal["begin", "tune", "change", "keep"]
 
 
@@ -86,7 +95,8 @@ class Server:
         read_plan: Reads the settings anew, for SIGHUP.
         self_check: Compares a model's provider with the CPU.
         open_plan: Opens the source of a plan; tests replace it.
-        view: Makes the sink of those who look on, by a source's name; None where nobody can.
+        views: Make the sinks of those who look on, by a source's name.
+        page: URL by which people outside find the page, for links; None if there is none.
         service: Told that the process is ready and alive.
         clock: Clock of pauses and lost audio; the system's by default.
 
@@ -102,16 +112,18 @@ class Server:
         *,
         self_check: Callable[[ModelOptions], str] = lambda options: "",
         open_plan: Callable[[StreamPlan], Source] | None = None,
-        view: Callable[[str], Sink] | None = None,
+        views: Sequence[Callable[[str], Sink]] = (),
+        page: str | None = None,
         service: SystemdNotifier | None = None,
         clock: Clock | None = None,
     ) -> None:
         self.streams: dict[str, ServedStream] = {}
         self.models = SharedModels(say, self_check)
         self._plan = plan
+        self._audible = plan.audible
         self._read_plan = read_plan
         self._open_plan = open_plan or self._open_source
-        self._view = view
+        self._views = views
         self._health = ProcessHealth(plan.writing.store)
         self._choosing = threading.Lock()
         self._microphone = ""  # the stream whose microphone is recorded by this process itself
@@ -123,6 +135,10 @@ class Server:
         rotation = Rotation.parse(rotate) if rotate is not None else None
         self._outputs = SharedOutputs(plan.writing.append, rotation, say)
         self._store: Store | None = None
+        self._notifier: Notifier | None = None
+        self._page = page
+        self._publisher: MqttPublisher | None = None
+        self._paused: set[str] = set()
         self._memories: dict[str, StoreSink] = {}  # by the stream's name, after its end as well
         self._prints = False
 
@@ -137,13 +153,23 @@ class Server:
             OutputOptions(store=plan.writing.store)
         )
         engines = [self._make_engine(stream) for stream in plan.streams]
+        _warn_of_rules(plan, engines)
+        self._notifier = notifier = self._make_notifier()
         ended: list[ServedStream] = []
         with ExitStack() as stack:
             stack.enter_context(log_in_background())
             stack.enter_context(lock_store(plan.writing.store))
             self._check_files(plan.streams)
+            unended = find_open_events(plan.writing.store)
             self._store = Store(plan.writing.store, report=say, live=True)
             stack.callback(self._close_outputs)
+            stack.callback(notifier.close)
+            cut = read_cut_events(plan.writing.store, unended)
+            notifier.start(cut)
+            self._publisher = self._make_publisher(plan)
+            if self._publisher is not None:
+                stack.callback(self._publisher.close)
+                self._publisher.start(cut)
             prepared = self._prepare(engines)
             reload = None if has_terminal() else lambda: self._messages.put("reload")
             interrupts = stack.enter_context(Interrupts(self.stop, reload))
@@ -165,8 +191,13 @@ class Server:
         Raises:
             StreamclfError: It could not begin.
         """
-        for stream in self._plan.streams:
-            self._make_engine(stream)
+        engines = [self._make_engine(stream) for stream in self._plan.streams]
+        _warn_of_rules(self._plan, engines)
+        self._make_notifier().close()
+        if self._plan.notify.mqtt is not None:
+            from streamclf.runs.serve.broker import check_broker
+
+            check_broker(self._plan.notify.mqtt)
 
     def stop(self) -> None:
         """Let all streams end soon; safe to call from any thread."""
@@ -180,22 +211,44 @@ class Server:
         """Describe all sources in one line, for ``systemctl status``."""
         streams = [*self.streams.values()]
         lost = [stream.name for stream in streams if stream.state == "lost"]
+        paused = [stream.name for stream in streams if stream.state == "paused"]
         ended = [stream.name for stream in streams if stream.state in ("ended", "failed")]
         counts = sum((stream.counts for stream in streams), Counts())
-        states = [f"{len(streams) - len(lost) - len(ended)} heard"]
+        states = [f"{len(streams) - len(lost) - len(paused) - len(ended)} heard"]
+        states += [f"{len(paused)} paused ({', '.join(paused)})"] if paused else []
         states += [f"{len(lost)} lost ({', '.join(lost)})"] if lost else []
         states += [f"{len(ended)} ended ({', '.join(ended)})"] if ended else []
         heard = f"{format_count(len(streams), 'source')}: {', '.join(states)}"
         return f"{heard}; {counts.describe()}"
+
+    def pause(self, source: str, *, paused: bool) -> None:
+        """Hear a source no more, or again; it does not wait, and any thread may ask."""
+        self._messages.put(partial(self._pause, source, paused=paused))
+
+    def set_threshold(self, source: str, label: str, value: float) -> None:
+        """Let events of a label begin at another score, until the settings are read again.
+
+        It does not wait, and any thread may ask.
+        """
+        self._messages.put(partial(self._set_threshold, source, label, value))
 
     def live_state(self, name: str) -> LiveState | None:
         """Tell how a source fares at this moment; None for one that is not heard any more."""
         stream = self.streams.get(name)
         return None if stream is None else stream.live_state
 
+    def may_be_heard(self, name: str) -> bool:
+        """Whether anybody may listen to a source: nobody may where `privacy` is on."""
+        return name in self._audible
+
     def describe_health(self) -> dict[str, Any]:
         """Describe how the process and its sources fare, see `ProcessHealth.describe`."""
-        return self._health.describe([stream.health for stream in [*self.streams.values()]])
+        described = self._health.describe([stream.health for stream in [*self.streams.values()]])
+        if self._notifier is not None:
+            described |= self._notifier.describe()
+        if self._publisher is not None:
+            described["targets"] = [*described.get("targets", []), self._publisher.describe()]
+        return described
 
     def _describe_start(self) -> str:
         return (
@@ -206,12 +259,14 @@ class Server:
 
     def _work(self) -> None:
         """Act on messages until all streams have ended or shall end."""
-        while any(stream.state in ("heard", "lost") for stream in self.streams.values()):
+        while any(stream.state not in ("ended", "failed") for stream in self.streams.values()):
             message = self._messages.get()
             if message == "stop":
                 return
             if message == "reload":
                 self._take_over_settings()
+            elif callable(message):
+                message()
 
     def _take_over_settings(self) -> None:
         """Read the settings anew; with a mistake in them, those before stay in force."""
@@ -219,8 +274,12 @@ class Server:
         try:
             plan = self._read_plan()
             plan.check()
+            # Privacy begins before all else that changes, and ends after it.
+            self._audible &= plan.audible
             prepared = self._prepare_changes(plan)
+            told = self._notifier.prepare(plan.notify) if self._notifier is not None else None
         except Exception as error:  # the sources are heard on, whatever is wrong with a file
+            self._audible = self._plan.audible
             say(f"error: {describe_error(error)}; the settings that were in force stay")
             return
         for note in plan.notes:
@@ -230,15 +289,22 @@ class Server:
         gone = [name for name in self.streams if name not in {each.name for each in plan.streams}]
         words = [_describe_change(each, self.streams) for each in prepared if each.way != "keep"]
         words += [f"{name} ends" for name in gone]
+        words += ["who is told what changes"] if plan.notify != self._plan.notify else []
         say(f"settings read anew: {', '.join(words) or 'nothing changes'}")
+        self._take_over_broker(plan.notify.mqtt)
         self._end([self.streams.pop(name) for name in gone])
         self._plan = replace(plan, writing=self._plan.writing)
+        if told is not None and self._notifier is not None:
+            self._notifier.take_over(told)
         self._apply(prepared)
+        self._audible = self._plan.audible
 
     def _prepare_changes(self, plan: ServePlan) -> list[_Prepared]:
         engines = [self._make_engine(stream, quiet=True) for stream in plan.streams]
         self._check_files(plan.streams)
-        return self._prepare(engines)
+        prepared = self._prepare(engines)
+        _warn_of_rules(plan, engines)
+        return prepared
 
     def _make_engine(
         self, plan: StreamPlan, *, quiet: bool = False
@@ -294,10 +360,13 @@ class Server:
         assert self._store is not None
         outputs = replace(plan.outputs, begins=True, store=self._store.path)
         on_clip: OnWritten = _ignore_clip
+        if self._notifier is not None:
+            self._notifier.expect_clips(plan.name, outputs.clips is not None)
         if outputs.clips is not None:
-            on_clip = keep_clips(
+            keep = keep_clips(
                 self._store, outputs, outputs.clips, lambda: self._memories.get(plan.name)
             )
+            on_clip = partial(self._note_clip, outputs.clips, keep)
         sinks = open_files(outputs, outputs.files, self._outputs, on_clip=on_clip)
         try:
             if self._prints:
@@ -312,6 +381,71 @@ class Server:
             close_sinks(sinks)
             raise
         return sinks
+
+    def _note_clip(
+        self, folder: Path, keep: OnWritten, stream: StreamStarted, event: SoundEvent,
+        path: PurePath, n_bytes: int,
+    ) -> None:  # fmt: skip
+        """Note a clip in the store, and for those who are told of its event."""
+        keep(stream, event, path, n_bytes)
+        if self._notifier is not None:
+            self._notifier.note_clip(stream.event_id(event.id), folder / path)
+
+    def _make_notifier(self) -> Notifier:
+        """Open the targets of the plan; sends nothing.
+
+        Raises:
+            UsageError: One cannot be opened.
+        """
+        store = self._plan.writing.store
+        return Notifier(self._plan.notify, store, StoreHistory(store, say), report=say)
+
+    def _make_publisher(self, plan: ServePlan) -> MqttPublisher | None:
+        """Make the client of the broker that a plan names; None if it names none."""
+        if plan.notify.mqtt is None:
+            return None
+        from streamclf.runs.serve.broker import make_publisher  # which few need
+
+        return make_publisher(
+            plan.notify.mqtt,
+            plan.writing.store,
+            say,
+            self._page,
+            lambda: [*self.streams.values()],
+            self,
+        )
+
+    def _take_over_broker(self, options: MqttOptions | None) -> None:
+        before = self._plan.notify.mqtt
+        if self._publisher is not None and options is not None:
+            self._publisher.take_over(options)
+        elif before != options:
+            say("warning: whether there is a broker ([mqtt]) changes at the next start alone")
+
+    def _pause(self, name: str, *, paused: bool) -> None:
+        if paused:
+            self._paused.add(name)
+        else:
+            self._paused.discard(name)
+        if (stream := self.streams.get(name)) is not None:
+            stream.pause(paused=paused)
+
+    def _set_threshold(self, name: str, label: str, value: float) -> None:
+        from streamclf.runs.serve.broker import with_threshold
+
+        if (stream := self.streams.get(name)) is None:
+            return
+        engine = stream.hearing.engine
+        try:
+            stream.tune(stream.hearing.plan, with_threshold(engine, label, value))
+        except StreamclfError as error:  # what somebody asks must not end the sources
+            say(f"warning: {name}: {error}")
+
+    def _make_ears(self, plan: StreamPlan) -> list[Sink]:
+        """Make the sinks of those who are told what a source hears."""
+        if self._notifier is None:
+            return []
+        return [self._notifier.sink(plan.name)]
 
     def _apply(self, prepared: list[_Prepared]) -> None:
         """Carry out what was made ready."""
@@ -343,16 +477,23 @@ class Server:
         )
         assert self._store is not None
         memory = self._memories[plan.name] = self._store.sink(source=plan.name)
-        return ServedStream(
+        views = [*(view(plan.name) for view in self._views), *self._make_ears(plan)]
+        if self._publisher is not None:
+            sink = self._publisher.sink(plan.name)
+            memory.on_levels = sink.note_levels
+            views.append(sink)
+        stream = ServedStream(
             hearing,
             source,
             memory,
-            view=self._view(plan.name) if self._view is not None else None,
+            views=views,
             report=report,
             note_alive=self._alive.note,
             on_ended=self._note_end,
             clock=self._clock,
         )
+        stream.pause(paused=plan.name in self._paused)
+        return stream
 
     def _open_source(self, plan: StreamPlan) -> Source:
         """Open the source of a plan; only one microphone can be recorded by this process itself."""
@@ -435,6 +576,20 @@ def _describe_change(each: _Prepared, streams: dict[str, ServedStream]) -> str:
     if each.way == "begin":
         return f"{each.plan.name} begins{' anew' if each.plan.name in streams else ''}"
     return f"{each.plan.name} changes"
+
+
+def _warn_of_rules(
+    plan: ServePlan, engines: Iterable[tuple[StreamPlan, Classifier, Engine]]
+) -> None:
+    """Name what makes rules tell nothing, or tell it to nobody."""
+    heard = {
+        stream.name: {label: engine.card.display_name(label) for label in engine.reported_labels}
+        for stream, _, engine in engines
+    }
+    for line in describe_unheard(plan.notify.rules, heard):
+        say(line)
+    if plan.notify.rules and not plan.notify.targets:
+        say("warning: rules tell nobody, as there are no targets: a table [[targets]] makes one")
 
 
 def _reporter(name: str) -> Callable[[str], None]:

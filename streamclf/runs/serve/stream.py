@@ -61,7 +61,7 @@ class ServedStream:
         hearing: What it is heard with at first.
         source: The source, which the stream closes.
         memory: The store's sink, which the stream closes.
-        view: Sink of those who look on, which the stream closes; None for none.
+        views: Sinks of those who look on and are told, which the stream closes.
         report: Called with one line of text, without the stream's name.
         note_alive: Called with the stream whenever it has heard audio, or waits for lost audio.
         on_ended: Called with the stream, in its thread, when it has ended.
@@ -78,7 +78,7 @@ class ServedStream:
         source: RetriedSource,
         memory: StoreSink,
         *,
-        view: Sink | None = None,
+        views: Sequence[Sink] = (),
         report: Callable[[str], None],
         note_alive: Callable[[ServedStream], None] = lambda stream: None,
         on_ended: Callable[[ServedStream], None] = lambda stream: None,
@@ -88,7 +88,7 @@ class ServedStream:
         self.failed = False
         self._source = source
         self._memory = memory
-        self._view = view
+        self._views = views
         self._report = report
         self._note_alive = note_alive
         self._on_ended = on_ended
@@ -115,7 +115,9 @@ class ServedStream:
         """Whether it is heard; may be read from any thread."""
         if self._ended:
             return "failed" if self.failed else "ended"
-        return "heard" if self._source.state in ("listening", "stalled") else "lost"
+        if self._source.state not in ("listening", "stalled"):
+            return "lost"
+        return "paused" if self._source.paused else "heard"
 
     @property
     def n_lost(self) -> int:
@@ -136,7 +138,7 @@ class ServedStream:
     @property
     def live_state(self) -> LiveState:
         """How the source fares at this moment; may be read from any thread."""
-        return live_state(self.state, self._engine)
+        return live_state(self.state, self._engine, self.hearing.plan.served.calibration_db)
 
     @property
     def health(self) -> SourceHealth:
@@ -172,6 +174,10 @@ class ServedStream:
             else:
                 self._next = changed
 
+    def pause(self, *, paused: bool) -> None:
+        """Hear the source no more, or again; what is not heard is recorded as missing."""
+        self._source.paused = paused
+
     def change(self, hearing: Hearing) -> None:
         """Hear the same source with something else from the next audio on; no audio is lost."""
         with self._lock:
@@ -201,8 +207,8 @@ class ServedStream:
                 unused.close()
             self.hearing.close()
             self._memory.close()
-            if self._view is not None:
-                self._view.close()
+            for view in self._views:
+                view.close()
             self._ended = True
             self._on_ended(self)
 
@@ -243,8 +249,7 @@ class ServedStream:
             self.hearing = Hearing(hearing.plan, self._engine, hearing.sinks)
 
     def _hear(self) -> None:
-        engine, sinks = self._engine, [self._memory, *self.hearing.sinks]
-        sinks += [self._view] if self._view is not None else []
+        engine, sinks = self._engine, [self._memory, *self.hearing.sinks, *self._views]
         self._memory.calibration_db = self.hearing.plan.served.calibration_db
         try:
             run_stream(

@@ -28,8 +28,10 @@ from streamclf.store.days import place_time
 from streamclf.store.names import list_labels, list_sources, shorten_names
 from streamclf.store.retention import remove_clip
 from streamclf.store.reviews import list_said_labels, review_event
+from streamclf.store.said_labels import find_said_label
 from streamclf.web.api import MEDIA
 from streamclf.web.asking import ask, change, now, understands
+from streamclf.web.bodies import read_form
 from streamclf.web.context import WebContext
 from streamclf.web.filters import Filters, Query, write_query
 from streamclf.web.rendering import redirect, render
@@ -222,8 +224,7 @@ def describe_entry(
 
 async def act(request: web.Request) -> web.StreamResponse:
     """Do what a form asks for, and go back to where it was."""
-    form = await request.post()
-    texts = MultiDict((key, value) for key, value in form.items() if isinstance(value, str))
+    texts = await read_form(request)
     word, _, row = texts.get("act", "").partition(":")
     rows = [row] if row else texts.getall("id", [])
     if any(not (each.isascii() and each.isdecimal() and len(each) < 19) for each in rows):
@@ -237,7 +238,7 @@ async def act(request: web.Request) -> web.StreamResponse:
         done = await change(
             request, lambda store, now_us: act_on(store, word, numbers, label, now_us)
         )
-    return redirect(request, f"{_way_back(texts, done)}")
+    return redirect(request, _way_back(texts, done))
 
 
 def act_on(
@@ -262,7 +263,7 @@ def act_on(
     """
     if word in ("right", "wrong", "none", "was"):
         verdict = {"right": "right", "wrong": "wrong", "was": "wrong"}.get(word)
-        said = resolve_label(store, label) if word == "was" else None
+        said = find_said_label(store, label) if word == "was" else None
         n_done = sum(
             review_event(store, number, verdict, said, now_us)  # type: ignore[arg-type]
             for number in numbers
@@ -274,14 +275,6 @@ def act_on(
         results = [remove_clip(store, number, now_us) for number in numbers]
         return {"delete": results.count("gone"), "held": results.count("kept")}
     raise UsageError(f"act {word[:40]}: is nothing that can be done")
-
-
-def resolve_label(store: sqlite3.Connection, text: str) -> str | None:
-    """Return the label that people mean by a name; what is no label stays as it was written."""
-    text = one_line(text).strip()
-    names = LabelNames(store)
-    by_name = {names(label).casefold(): label for label in list_labels(store)}
-    return by_name.get(text.casefold(), text) or None
 
 
 def _way_back(texts: MultiDict[str], done: Mapping[str, int]) -> str:

@@ -7,7 +7,12 @@ import asyncio
 from aiohttp import web
 
 from streamclf.web.context import CONTEXT, WebContext
-from streamclf.web.health_texts import health_texts, process_facts, source_facts
+from streamclf.web.health_texts import (
+    health_texts,
+    process_facts,
+    source_facts,
+    target_facts,
+)
 from streamclf.web.rendering import render
 
 
@@ -20,7 +25,8 @@ async def show(request: web.Request) -> web.Response:
     """Show how the process and its sources fare."""
     health = await asyncio.to_thread(request.config_dict[CONTEXT].health)
     sources = [(source, source_facts(source)) for source in health.get("sources", ())]
+    targets = [(target, target_facts(target)) for target in health.get("targets", ())]
     return render(
         request, "health.html", page="health", said=health_texts(health),
-        facts=process_facts(health), sources=sources, store=health.get("store"),
+        facts=process_facts(health), sources=sources, targets=targets, store=health.get("store"),
     )  # fmt: skip

@@ -7,9 +7,11 @@ import math
 from aiohttp import web
 
 from streamclf.core.text_format import format_count
+from streamclf.web.bodies import read_form
 from streamclf.web.context import WebContext
 from streamclf.web.rendering import MAY_LOG_OUT, TOKEN, redirect, render
-from streamclf.web.security import SESSION, VIEWER, Gate
+from streamclf.web.security import SESSION, Gate
+from streamclf.web.viewer import VIEWER
 
 
 def add_routes(app: web.Application, context: WebContext, gate: Gate) -> None:
@@ -34,15 +36,12 @@ class _LoginPage:
 
     async def log_in(self, request: web.Request) -> web.StreamResponse:
         """Look at the password."""
-        form = await request.post()
-        password, following = form.get("password"), form.get("next")
-        following = following if isinstance(following, str) else ""
+        form = await read_form(request)
+        following = form.get("next", "")
         if self._gate.keys.password is None:
             return redirect(request, following)
         address = request[VIEWER].address
-        pause_s = await self._gate.check_password(
-            password if isinstance(password, str) else "", address
-        )
+        pause_s = await self._gate.check_password(form.get("password", ""), address)
         if pause_s is not None:
             problem, status = "This is not the password.", 401
             if pause_s > 0:
@@ -59,7 +58,8 @@ class _LoginPage:
 
     async def log_out(self, request: web.Request) -> web.StreamResponse:
         """End the session."""
-        self._gate.sessions.end(request[SESSION])
+        if request[SESSION].is_owner:  # others have nothing that could end
+            self._gate.sessions.end(request[SESSION])
         answer = redirect(request, "/login")
         self._gate.write_cookie(request, answer, self._gate.sessions.begin("guest"))
         return answer

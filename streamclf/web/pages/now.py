@@ -11,6 +11,7 @@ from aiohttp import web
 from streamclf.core.text_format import format_length
 from streamclf.web.context import WebContext
 from streamclf.web.health_texts import STATE_WORDS
+from streamclf.web.listening import LISTENING, PATH
 from streamclf.web.live import BROADCAST
 from streamclf.web.rendering import render
 
@@ -38,13 +39,15 @@ async def show(request: web.Request) -> web.Response:
         request, "now.html", page="now", snapshot=snapshot, sounding=sounding,
         ended=snapshot["ended"][:N_ENDED], troubles=snapshot["troubles"][:N_TROUBLES],
         time=_clock(now_ms), clock=_clock, length=_length, fraction=fraction, words=STATE_WORDS,
-        template=_EMPTY,
+        template=_EMPTY, level=tell_level,
+        sound_path=PATH if request.app[LISTENING].is_allowed else "",
     )  # fmt: skip
 
 
 _EMPTY: dict[str, Any] = {
     "source": "", "state": "waiting", "level": None, "sounds": [], "overload": "",
     "last_heard": None, "clipped": False, "muted": False, "verdict": None, "scored": True,
+    "calibration_db": None, "may_be_heard": False,
 }  # fmt: skip
 """A source of which nothing is known yet: what a script fills."""
 
@@ -52,6 +55,19 @@ _EMPTY: dict[str, Any] = {
 def fraction(db: float | None) -> float:
     """Place of a level on its meter, 0..1."""
     return 0.0 if db is None else round(min(max(1 - db / LOWEST_DB, 0.0), 1.0), 3)
+
+
+def tell_level(source: dict[str, Any]) -> str:
+    """Write a level: in dB SPL where the source is calibrated, else in dB re full scale."""
+    if source["level"] is None:
+        return "–"
+    if source["muted"]:
+        return "no signal"
+    if source["clipped"]:
+        return "too loud"
+    db = round(source["level"] + (source["calibration_db"] or 0.0))
+    unit = "dB" if source["calibration_db"] is None else "dB SPL"
+    return f"{db} {unit}".replace("-", "−")
 
 
 def _lasting(event: dict[str, Any], now_ms: int) -> str:

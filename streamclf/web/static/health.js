@@ -6,10 +6,14 @@ const texts = new Map(
   [...document.querySelectorAll("[data-key]")].map((element) => [element.dataset.key, element]),
 );
 
+function differ(kind, states) {
+  const shown = [...document.querySelectorAll(`[data-${kind}]`)].map((each) => each.dataset[kind]);
+  return shown.sort().join("\n") !== Object.keys(states).sort().join("\n");
+}
+
 function show(said) {
-  const shown = [...document.querySelectorAll("[data-source]")].map((each) => each.dataset.source);
-  if (shown.sort().join("\n") !== Object.keys(said.states).sort().join("\n")) {
-    location.reload(); // there are other sources now, which the server renders
+  if (differ("source", said.states) || differ("target", said.targets)) {
+    location.reload(); // there are others now, which the server renders
     return;
   }
   const verdict = document.getElementById("verdict");
@@ -20,6 +24,9 @@ function show(said) {
   }
   for (const element of document.querySelectorAll("[data-source]")) {
     element.dataset.state = said.states[element.dataset.source] ?? "ended";
+  }
+  for (const element of document.querySelectorAll("[data-target]")) {
+    element.dataset.state = said.targets[element.dataset.target] ?? "fine";
   }
   const troubles = document.getElementById("troubles");
   if ([...troubles.children].map((each) => each.textContent).join("\n") === said.troubles.join("\n")) return;

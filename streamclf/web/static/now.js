@@ -1,6 +1,7 @@
 // The page Now, live: the server renders it once, and this goes on from there.
 
 import { connect, stateIn } from "./connection.js";
+import { LiveSound } from "./live_sound.js";
 import { readColours, Spectrogram } from "./spectrogram.js";
 
 const LOWEST_DB = -72;
@@ -11,6 +12,7 @@ const SPEAK_EVERY_MS = 1_000;
 const WORDS = {
   heard: "listening",
   waiting: "waiting for sound",
+  paused: "paused",
   late: "no sound arrives",
   lost: "lost, tried again and again",
   ended: "ended",
@@ -32,6 +34,8 @@ class Card {
     this.find("h2").textContent = name;
     this.find(".meter").setAttribute("aria-label", `Level of ${name}`);
     this.picture = new Spectrogram(this.find(".picture"));
+    const hear = this.find(".hear");
+    this.sound = hear && new LiveSound(hear, name);
     this.order = [];
     this.sortedAt = this.spokenAt = this.drawnAt = -Infinity;
     if (!element) byId("sources").append(this.element);
@@ -51,19 +55,21 @@ class Card {
     const lastHeard = this.find(".last-heard");
     lastHeard.hidden = source.state === "heard" || source.state === "waiting";
     write(lastHeard, source.last_heard ? `Last heard at ${clock(source.last_heard)}.` : "Never heard yet.");
+    this.sound?.allow(source.may_be_heard);
     this.showLevel(source);
     this.showSounds(source);
     this.picture.mark(source.rate);
   }
 
-  showLevel({ level, peak, muted, clipped }) {
+  showLevel({ level, peak, muted, clipped, calibration_db: calibration }) {
     const place = (db) => 100 * Math.min(Math.max(1 - db / LOWEST_DB, 0), 1);
     this.find(".rms").setAttribute("width", level === null ? 0 : place(level));
     this.find(".peak").setAttribute("x", peak === null ? -9 : Math.min(place(peak), 99.4));
     if (performance.now() - this.spokenAt < SPEAK_EVERY_MS) return;
     this.spokenAt = performance.now();
-    const text = level === null ? "–" : muted ? "no signal" : clipped ? "too loud" : `${Math.round(level)} dB`;
-    write(this.find(".db"), text.replace("-", "−"));
+    const decibels = () => `${Math.round(level + (calibration ?? 0))} ${calibration === null ? "dB" : "dB SPL"}`;
+    const text = (level === null ? "–" : muted ? "no signal" : clipped ? "too loud" : decibels()).replace("-", "−");
+    write(this.find(".db"), text);
     const meter = this.find(".meter");
     meter.setAttribute("aria-valuenow", level ?? LOWEST_DB);
     meter.setAttribute("aria-valuetext", level === null ? "no sound" : text);
@@ -204,6 +210,7 @@ function cardOf(name) {
 }
 
 function remove(name) {
+  sources.get(name)?.sound?.stop();
   sources.get(name)?.element.remove();
   sources.delete(name);
 }

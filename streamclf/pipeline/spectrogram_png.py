@@ -16,6 +16,8 @@ from streamclf.pipeline.audio_columns import CEILING_DB, FLOOR_DB, mel_filters
 
 MAX_AUDIO_S = 120.0
 """Longest audio that is drawn, in seconds; what follows is left out."""
+MAX_SAMPLES = 16_000_000
+"""Most samples of all channels together that are drawn: a foreign file may claim any rate."""
 MAX_COLUMNS = 900
 _FFT_S = 0.032
 _HOP_S = 0.008
@@ -41,9 +43,8 @@ def draw_clip(path: Path, tones: Sequence[str] = DARK) -> bytes:
     try:
         with soundfile.SoundFile(path) as file:
             rate = file.samplerate
-            waveform = file.read(int(MAX_AUDIO_S * rate), dtype="float32", always_2d=True).mean(
-                axis=1
-            )
+            n_samples = min(int(MAX_AUDIO_S * rate), MAX_SAMPLES // file.channels)
+            waveform = file.read(n_samples, dtype="float32", always_2d=True).mean(axis=1)
     except (OSError, RuntimeError) as error:
         raise RecordingError(f"{path}: cannot be drawn: it is no audio, or is damaged") from error
     return encode_png(_levels(waveform, rate)[::-1], tones)

@@ -1,0 +1,1 @@
+"""MQTT: what is heard goes to a broker, and Home Assistant finds it there by itself."""

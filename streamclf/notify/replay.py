@@ -1,0 +1,204 @@
+"""The past heard again: what rules would have told of the events in the store."""
+
+from __future__ import annotations
+
+import heapq
+import sqlite3
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from streamclf.core.errors import StoreError
+from streamclf.notify.happenings import AudioHeard, Happening, Phase, SoundHappened
+from streamclf.notify.hours import local_moment
+from streamclf.notify.messages import Message
+from streamclf.notify.rulebook import RuleBook
+from streamclf.notify.rules import Rule
+from streamclf.notify.store_history import StoreHistory
+from streamclf.store.database import connect_to_read, reason_of
+from streamclf.store.display_names import read_display_names
+from streamclf.store.heard_spans import heard_spans, utc_offsets
+from streamclf.store.listing import StoredEvent, list_events
+from streamclf.store.names import list_labels, list_sources
+from streamclf.store.question import Question
+
+PIECE_US = 3_600_000_000
+"""Longest audio that is told at once, because the place's offset from UTC may change."""
+
+
+@dataclass(frozen=True, slots=True)
+class WouldTell:
+    """A message that a rule would have told.
+
+    Attributes:
+        message: The message; ``told_us`` is the moment that it is about.
+        clip: Path of the event's clip; None where there is none.
+    """
+
+    message: Message
+    clip: str | None
+
+
+def replay(store: Path, rules: Sequence[Rule], since_us: int, until_us: int) -> list[WouldTell]:
+    """Find what rules would have told of the past, whatever was told then.
+
+    Args:
+        store: The store.
+        rules: The rules.
+        since_us: First moment of a message, in microseconds since 1970-01-01 UTC.
+        until_us: Moment after the last.
+
+    Returns:
+        The messages, in the order of their moments.
+
+    Raises:
+        StoreError: The store cannot be read.
+    """
+    found: list[WouldTell] = []
+    try:
+        with closing(connect_to_read(store)) as connection:
+            for source in list_sources(connection):
+                about = [rule for rule in rules if rule.hears(source.name)]
+                book = RuleBook(about, StoreHistory(store, told=False))
+                clips: dict[str | None, str] = {}  # of the events that are there
+                for happening, clip in recall(connection, source.id, about, since_us, until_us):
+                    if isinstance(happening, SoundHappened) and clip is not None:
+                        clips[happening.event_id] = clip
+                    for message in book.feed(happening):
+                        found.append(WouldTell(message, clips.get(message.event_id)))
+                    if isinstance(happening, SoundHappened) and happening.phase == "end":
+                        clips.pop(happening.event_id, None)
+    except sqlite3.Error as error:
+        raise StoreError(f"{store}: cannot be read: {reason_of(error)}") from error
+    told = [
+        WouldTell(replace(each.message, told_us=each.message.moment_us or 0), each.clip)
+        for each in found
+        if since_us <= (each.message.moment_us or 0) < until_us
+    ]
+    return sorted(told, key=lambda each: (each.message.told_us, each.message.rule))
+
+
+def recall(
+    connection: sqlite3.Connection,
+    source_id: int,
+    rules: Sequence[Rule],
+    since_us: int,
+    until_us: int,
+) -> Iterator[tuple[Happening, str | None]]:
+    """Yield what happened at a source, as the store knows it.
+
+    It begins earlier than asked, as far as the rules look back by themselves.
+
+    Args:
+        connection: The store.
+        source_id: Row of the source.
+        rules: The rules that ask.
+        since_us: Begin of the time, in microseconds since 1970-01-01 UTC.
+        until_us: Its end.
+
+    Yields:
+        What happened, in order, and the path of the event's clip, if there is one.
+    """
+    names = read_display_names(connection)
+    shown = {label: names.get(label, label) for label in list_labels(connection)}
+    labels = [
+        label for label, name in shown.items() if any(rule.names(label, name) for rule in rules)
+    ]
+    (source,) = connection.execute("SELECT name FROM sources WHERE id = ?", (source_id,)).fetchone()
+    offsets = utc_offsets(connection, source_id)
+    begin_us = since_us - _look_back_us(rules, since_us, _offset_at(offsets, since_us))
+    audio = _Audio(source, list(heard_spans(connection, source_id, begin_us, until_us)), offsets)
+    question = Question(
+        since=_moment(begin_us),
+        until=_moment(until_us),
+        labels=tuple(labels) or ("",),  # none of its sounds matters to a rule
+        source_ids=(source_id,),
+    )
+    sounding: list[tuple[int, int, StoredEvent]] = []
+    for number, event in enumerate(list_events(connection, question)):
+        onset_us = event.onset_us
+        assert onset_us is not None
+        while sounding and sounding[0][0] <= onset_us:
+            yield from _end(heapq.heappop(sounding)[2], source, shown, audio)
+        yield from audio.until(onset_us)
+        yield _describe(event, "begin", source, shown), event.clip
+        if event.offset_us is not None:
+            heapq.heappush(sounding, (event.offset_us, number, event))
+    while sounding:
+        yield from _end(heapq.heappop(sounding)[2], source, shown, audio)
+    yield from audio.until(until_us)
+
+
+def _look_back_us(rules: Sequence[Rule], since_us: int, zone: int) -> int:
+    """How far rules look back: for repeats, cooldown, and to the begin of the day."""
+    spans = [max(rule.within or 0.0, rule.cooldown, rule.lasting) for rule in rules]
+    look_back_us = round(max(spans, default=0.0) * 1_000_000)
+    if any(rule.first_of_day for rule in rules):
+        midnight = local_moment(since_us, zone).replace(hour=0, minute=0, second=0, microsecond=0)
+        look_back_us = max(look_back_us, since_us - round(midnight.timestamp()) * 1_000_000)
+    return min(look_back_us, since_us)
+
+
+class _Audio:
+    """Audio that was heard, told up to one moment after another."""
+
+    def __init__(
+        self, source: str, spans: list[tuple[int, int]], offsets: list[tuple[int, int]]
+    ) -> None:
+        self._source, self._offsets = source, offsets
+        self._spans, self._next, self._told_us = spans, 0, 0
+
+    def until(self, moment_us: int) -> Iterator[tuple[Happening, None]]:
+        """Yield what was heard up to a moment and was not told."""
+        while self._next < len(self._spans) and self._spans[self._next][0] < moment_us:
+            first_us, end_us = self._spans[self._next]
+            first_us = max(first_us, self._told_us)
+            while first_us < min(end_us, moment_us):
+                until_us = min(end_us, moment_us, first_us // PIECE_US * PIECE_US + PIECE_US)
+                offset = _offset_at(self._offsets, until_us)
+                yield AudioHeard(self._source, first_us, until_us, offset), None
+                first_us = self._told_us = until_us
+            if end_us > moment_us:
+                return
+            self._next += 1
+
+
+def _end(
+    event: StoredEvent, source: str, shown: dict[str, str], audio: _Audio
+) -> Iterator[tuple[Happening, str | None]]:
+    assert event.offset_us is not None
+    yield from audio.until(event.offset_us)
+    yield _describe(event, "end", source, shown), event.clip
+
+
+def _describe(
+    event: StoredEvent, phase: Phase, source: str, shown: dict[str, str]
+) -> SoundHappened:
+    """Describe an event as it begins or ends."""
+    ends, onset_us = phase == "end", event.onset_us
+    assert onset_us is not None
+    return SoundHappened(
+        phase=phase,
+        event_id=event.id,
+        source=source,
+        label=event.label,
+        name=shown.get(event.label, event.label),
+        score=max(event.score, event.highest_score) if ends else event.score,
+        onset_us=onset_us,
+        known_us=(event.offset_us if ends else None) or onset_us,
+        offset_us=event.offset_us if ends else None,
+        utc_offset_min=event.utc_offset_min or 0,
+    )
+
+
+def _offset_at(offsets: list[tuple[int, int]], moment_us: int) -> int:
+    """The place's offset from UTC at a moment, in minutes; 0 where nothing tells it."""
+    index = bisect_right(offsets, moment_us, key=lambda each: each[0]) - 1
+    return offsets[max(index, 0)][1] if offsets else 0
+
+
+def _moment(moment_us: int) -> datetime:
+    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=moment_us)

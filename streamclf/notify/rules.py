@@ -1,0 +1,187 @@
+"""Rules: what is told to whom. A rule is a table ``[[rules]]`` in the settings file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from typing import Literal, TypeAlias
+
+from streamclf.core.errors import UsageError
+from streamclf.core.label_choice import plain_name
+from streamclf.core.table_keys import Duration
+from streamclf.notify.hours import Hours
+from streamclf.notify.templates import DEFAULTS, REPEATED, check_template
+
+On: TypeAlias = Literal["begin", "end", "ongoing", "quiet"]
+"""What a rule tells."""
+DAY_S = 86_400
+LONGEST_NAME = 64
+LONGEST_S = 30 * DAY_S
+"""Longest duration in a rule."""
+MOST_REPEATS = 1000
+MOST_DAYS = 3650
+SHORTEST_ROUND_S = 1.0
+"""Shortest cooldown of a rule that tells again and again."""
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A rule.
+
+    Attributes:
+        name: Name of the rule in messages, in the log and for ``streamclf rules``.
+        labels: Sounds that it is about, as identifiers or as people read them; all if left out.
+        sources: Names of the sources that it is about; all if left out.
+        on: What it tells. ``begin``: a sound has begun. ``end``: a sound has ended. ``ongoing``: a
+            sound goes on, told again after each ``cooldown``. ``quiet``: nothing of it was heard
+            for ``lasting``, told once until it is heard again.
+        min_score: Score, from 0 to 1, that a sound must have reached to count. A sound that
+            reaches it after its begin counts from then on.
+        lasting: How long a sound must have lasted to count. It is then told while it still sounds.
+            With ``quiet``, the time heard without it; gaps do not count.
+        repeats: How many sounds must have begun ``within`` that time. After a message the counting
+            begins anew.
+        within: Time in which so many must have begun.
+        cooldown: Shortest time between two messages about one sound of one source.
+        hours: Hours of the place in which it tells, such as ``22:00-06:00``; several with commas.
+        first_of_day: Whether a sound of a source is told at most once a day, from midnight to
+            midnight of the place.
+        rare: Days that the sound must not have been heard by the source before.
+        to: Names of the targets that are told; all if left out.
+        message: Text with fields in braces, such as ``{name} in {source} at {time}``.
+
+    Raises:
+        UsageError: The options make no sense. The message begins with the key.
+    """
+
+    name: str
+    labels: tuple[str, ...] = ()
+    sources: tuple[str, ...] = ()
+    on: On = "begin"
+    min_score: float = 0.0
+    lasting: Duration = 0.0
+    repeats: int = 1
+    within: Duration | None = None
+    cooldown: Duration = 0.0
+    hours: str | None = None
+    first_of_day: bool = False
+    rare: int | None = None
+    to: tuple[str, ...] = ()
+    message: str | None = None
+
+    def __post_init__(self) -> None:
+        name = self.name
+        if not (name.strip() and name.isprintable() and len(name) <= LONGEST_NAME):
+            raise UsageError(
+                f"name {name!r}: must be 1 to {LONGEST_NAME} characters without line breaks"
+            )
+        for key, texts in [("labels", self.labels), ("sources", self.sources), ("to", self.to)]:
+            if not all(text.strip() for text in texts):
+                raise UsageError(f"{key}: one of them is empty: leave it out")
+        self._check_numbers()
+        self._check_combination()
+        if self.hours is not None:
+            Hours.read(self.hours)
+        if self.message is not None:
+            check_template(self.message)
+
+    def _check_numbers(self) -> None:
+        """Refuse numbers beyond their limits.
+
+        Raises:
+            UsageError: There is one.
+        """
+        if not 0 <= self.min_score <= 1:
+            raise UsageError(f"min-score {self.min_score:g}: must be from 0 to 1")
+        for key, seconds in [
+            ("lasting", self.lasting), ("within", self.within or 0.0), ("cooldown", self.cooldown)
+        ]:  # fmt: skip
+            if not 0 <= seconds <= LONGEST_S:
+                raise UsageError(
+                    f"{key} {seconds:g} s: must be at most {LONGEST_S // DAY_S} days, {LONGEST_S} s"
+                )
+        for key, number, limit in [
+            ("repeats", self.repeats, MOST_REPEATS), ("rare", self.rare, MOST_DAYS)
+        ]:  # fmt: skip
+            if number is not None and not 1 <= number <= limit:
+                raise UsageError(f"{key} {number}: must be from 1 to {limit}")
+
+    def _check_combination(self) -> None:
+        """Refuse keys that do not go together.
+
+        Raises:
+            UsageError: There are such keys.
+        """
+        if self.repeats > 1 and not self.within:
+            raise UsageError(
+                f'repeats {self.repeats}: needs the time in which: add within, such as "1m"'
+            )
+        if self.within is not None and self.repeats == 1:
+            raise UsageError(
+                "within: is the time for repeats: add repeats, 2 or more, or leave it out"
+            )
+        if self.on == "quiet" and not self.lasting:
+            raise UsageError('on quiet: needs how long: add lasting, such as "10m"')
+        if self.on == "ongoing" and self.cooldown < SHORTEST_ROUND_S:
+            raise UsageError(
+                "on ongoing: needs the time after which it is told again: add cooldown, "
+                f'{SHORTEST_ROUND_S:g} s or more, such as "10m"'
+            )
+        if self.on in ("quiet", "ongoing"):
+            for key, given in [
+                ("repeats", self.repeats > 1),
+                ("rare", self.rare is not None),
+                ("first-of-day", self.first_of_day),
+            ]:
+                if given:
+                    raise UsageError(
+                        f"{key}: makes no sense with on = {self.on}: it counts sounds that begin "
+                        "or end; leave it out"
+                    )
+
+    @property
+    def template(self) -> str:
+        """The text of its messages, with fields."""
+        if self.message is not None:
+            return self.message
+        return REPEATED if self.repeats > 1 else DEFAULTS[self.on]
+
+    @cached_property
+    def opening(self) -> Hours | None:
+        """The hours in which it tells; None for all."""
+        return None if self.hours is None else Hours.read(self.hours)
+
+    def is_about(self, source: str, label: str, name: str) -> bool:
+        """Whether it is about a sound of a source.
+
+        Args:
+            source: Name of the source.
+            label: The model's identifier of the sound.
+            name: The sound as people read it.
+        """
+        return self.hears(source) and self.names(label, name)
+
+    def hears(self, source: str) -> bool:
+        """Whether it is about a source."""
+        return not self.sources or source in self.sources
+
+    def names(self, label: str, name: str) -> bool:
+        """Whether it is about a sound; case and punctuation do not matter."""
+        return not self.labels or any(is_called(said, label, name) for said in self.labels)
+
+
+def is_called(said: str, label: str, name: str) -> bool:
+    """Whether a text names a sound; case and punctuation do not matter.
+
+    Args:
+        said: What somebody wrote.
+        label: The model's identifier of the sound.
+        name: The sound as people read it.
+    """
+    if said in (label, name):
+        return True
+    plain = _plain(said)
+    return bool(plain) and plain in (_plain(label), _plain(name))
+
+
+_plain = lru_cache(10_000)(plain_name)

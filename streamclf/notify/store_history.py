@@ -1,0 +1,150 @@
+"""The history of rules as the store knows it."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+
+from streamclf.core.errors import StoreError
+from streamclf.notify.history import PastSound, Told
+from streamclf.notify.messages import Message
+from streamclf.notify.rules import MOST_REPEATS, Rule
+from streamclf.store.database import connect_to_read, reason_of
+from streamclf.store.display_names import read_display_names
+from streamclf.store.heard_spans import heard_spans
+from streamclf.store.names import list_labels
+
+T = TypeVar("T")
+_SOURCE = "(SELECT id FROM sources WHERE name = :source)"
+_COUNTS = f"""
+source_id = {_SOURCE} AND max(score, highest_score) >= :min_score
+AND (:lasting_us = 0 OR offset_us - onset_us >= :lasting_us)"""
+_LAST_TOLD = """
+SELECT body FROM messages WHERE rule = :rule AND source = :source AND label = :label
+AND occasion != 'test' ORDER BY told_us DESC, id DESC LIMIT 1"""
+_LAST_OF_RULES = """
+SELECT rule, max(told_us) FROM messages WHERE occasion != 'test' GROUP BY rule"""
+_ONSETS = f"""
+SELECT onset_us FROM events WHERE label = :label AND onset_us >= :since_us
+AND onset_us < :before_us AND {_COUNTS} ORDER BY onset_us DESC LIMIT {MOST_REPEATS}"""
+_LAST_HEARD = f"""
+SELECT onset_us FROM events WHERE label = :label AND onset_us < :before_us AND {_COUNTS}
+ORDER BY onset_us DESC LIMIT 1"""
+_LAST_SOUND = f"""
+SELECT onset_us, offset_us FROM events WHERE label = :label AND onset_us < :before_us
+AND offset_us IS NOT NULL AND {_COUNTS} ORDER BY onset_us DESC LIMIT 1"""
+
+
+class StoreHistory:
+    """What the store knows of the time before; see `History` for its questions.
+
+    Each question opens a connection of its own, because a damaged store is set aside by whoever
+    writes it. A store that cannot be read knows nothing; that is told once.
+
+    Args:
+        store: The store.
+        report: Called with one line where the store cannot be read.
+        told: Whether messages count that were told before; a replay leaves them out.
+    """
+
+    def __init__(
+        self,
+        store: Path,
+        report: Callable[[str], None] = lambda line: None,
+        *,
+        told: bool = True,
+    ) -> None:
+        self._store, self._report, self._told = store, report, told
+        self._failed = False
+
+    def last_told(self, rule: Rule, source: str, label: str) -> Told | None:
+        """Find the last message of a rule about a sound of a source."""
+        if not self._told:
+            return None
+        values = {"rule": rule.name, "source": source, "label": label}
+        rows = self._select(_LAST_TOLD, values)
+        try:
+            message = msgspec.json.decode(rows[0][0], type=Message) if rows else None
+        except msgspec.MsgspecError:  # of another version, or damaged
+            return None
+        if message is None:
+            return None
+        moment_us = message.told_us if message.moment_us is None else message.moment_us
+        return Told(moment_us, message.utc_offset_min)
+
+    def last_heard(self, rule: Rule, source: str, label: str, before_us: int) -> int | None:
+        """Find the onset of the last sound of a label that counts, before a moment."""
+        values = _values(rule, source) | {"label": label, "before_us": before_us}
+        rows = self._select(_LAST_HEARD, values)
+        return int(rows[0][0]) if rows else None
+
+    def onsets(
+        self, rule: Rule, source: str, label: str, since_us: int, before_us: int
+    ) -> Sequence[int]:
+        """Find the onsets of the sounds of a label that count, from a moment to another one."""
+        values = _values(rule, source) | {
+            "label": label, "since_us": since_us, "before_us": before_us
+        }  # fmt: skip
+        return [onset_us for (onset_us,) in reversed(self._select(_ONSETS, values))]
+
+    def last_sound(self, rule: Rule, source: str, before_us: int) -> PastSound | None:
+        """Find the sound among those of a rule that ended last, begun before a moment."""
+        values = _values(rule, source) | {"lasting_us": 0, "before_us": before_us}
+
+        def ask(connection: sqlite3.Connection) -> list[PastSound]:
+            names = read_display_names(connection)
+            found = []
+            for label in list_labels(connection):
+                name = names.get(label, label)
+                if rule.names(label, name):
+                    rows = connection.execute(_LAST_SOUND, values | {"label": label})
+                    found += [PastSound(label, name, *row) for row in rows]
+            return found
+
+        nothing: list[PastSound] = []
+        return max(self._ask(ask, nothing), key=lambda sound: sound.offset_us, default=None)
+
+    def heard_spans(self, source: str, since_us: int, before_us: int) -> Sequence[tuple[int, int]]:
+        """Find the spans in which a source was heard without a gap, from a moment to another."""
+
+        def ask(connection: sqlite3.Connection) -> list[tuple[int, int]]:
+            row = connection.execute("SELECT id FROM sources WHERE name = ?", (source,)).fetchone()
+            return [] if row is None else list(heard_spans(connection, row[0], since_us, before_us))
+
+        return self._ask(ask, [])
+
+    def _select(self, sql: str, values: dict[str, Any]) -> list[tuple[Any, ...]]:
+        nothing: list[tuple[Any, ...]] = []
+        return self._ask(lambda connection: connection.execute(sql, values).fetchall(), nothing)
+
+    def _ask(self, question: Callable[[sqlite3.Connection], T], otherwise: T) -> T:
+        """Ask the store; what it cannot answer is told once."""
+        try:
+            with closing(connect_to_read(self._store)) as connection:
+                return question(connection)
+        except (StoreError, sqlite3.Error) as error:
+            reason = str(error) if isinstance(error, StoreError) else reason_of(error)
+            if not self._failed:
+                self._report(
+                    f"warning: rules: what was heard and told before is not known: {reason}"
+                )
+            self._failed = True
+            return otherwise
+
+
+def _values(rule: Rule, source: str) -> dict[str, Any]:
+    return {
+        "source": source,
+        "min_score": rule.min_score,
+        "lasting_us": round(rule.lasting * 1_000_000),
+    }
+
+
+def last_messages(connection: sqlite3.Connection) -> dict[str, int]:
+    """Find when each rule told last, in microseconds since 1970-01-01 UTC."""
+    return dict(connection.execute(_LAST_OF_RULES).fetchall())

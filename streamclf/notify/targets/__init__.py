@@ -1,0 +1,1 @@
+"""Where messages go: one kind of target a file."""
