@@ -52,7 +52,8 @@ from train.run_folder.run import CONFIG, RESULT, RunFolder
 WINDOWS_S = (5.0, 10.0)
 """How long it may hear at a time, from and to: below that padding is most of what it hears."""
 
-THRESHOLDS = Thresholds(on=0.5, off=0.3)
+NO_EVENTS = {"Silence"}
+"""Labels of AudioSet that no one wants to be told of."""
 
 
 class Exportable(nn.Module):
@@ -172,6 +173,12 @@ def write(network: nn.Module, card: Card, wanted: Wanted) -> tuple[Card, float]:
     return card, difference
 
 
+def choose_thresholds(labels: list[str]) -> Thresholds:
+    """One threshold for all labels, which nobody has tuned."""
+    never = [label for label in labels if label in NO_EVENTS]
+    return Thresholds(on=0.5, off=0.3, never=never)
+
+
 def describe(name: str, labels: list[str], window_samples: int, digest: str) -> Card:
     """Its card; thresholds are not tuned."""
     return Card(
@@ -181,7 +188,7 @@ def describe(name: str, labels: list[str], window_samples: int, digest: str) -> 
         window_samples=window_samples,
         task="multi-label",
         activation="sigmoid",
-        thresholds=THRESHOLDS,
+        thresholds=choose_thresholds(labels),
         training_data="AudioSet (Gemmeke et al. 2017), by its authors; nothing was trained here.",
         licence="MIT (F. Schmid, K. Koutini, G. Widmer)",
         accuracy={"mAP": 0.432, "protocol": "AudioSet's evaluation set, as the authors publish it"},
@@ -205,7 +212,7 @@ def describe_pupil(
         window_samples=WINDOW_SAMPLES,
         task="multi-label",
         activation="sigmoid",
-        thresholds=THRESHOLDS,
+        thresholds=choose_thresholds(labels),
         training_data=(
             f"{source['name']}, {source['hours']:.1f} h ({source['licence']}), without labels: it "
             f"learned to say of {result['windows']:,} windows mixed from them what "

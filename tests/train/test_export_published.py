@@ -29,7 +29,7 @@ def published(tmp_path: Path) -> Path:
     """Weights of nobody in particular, as the authors' file holds theirs."""
     torch.manual_seed(4)
     torch.save(EfficientAT().state_dict(), tmp_path / "mn04.pt")
-    rows = [f'{k},/m/{k},"Sound, number {k}"' for k in range(527)]
+    rows = [f'{k},/m/{k},"Sound, number {k}"' for k in range(526)] + ["526,/m/526,Silence"]
     (tmp_path / "labels.csv").write_text("index,mid,display_name\n" + "\n".join(rows) + "\n")
     return tmp_path
 
@@ -58,6 +58,7 @@ def test_published_weights_become_a_model_of_several_labels_at_once(published, c
     assert (card.task, card.activation) == ("multi-label", "sigmoid")
     assert (card.sample_rate, card.window_samples) == (32000, 160000)
     assert card.labels[1] == "Sound, number 1"
+    assert card.thresholds.never == ["Silence"]
     assert card.licence.startswith("MIT")
     waveform = 0.1 * np.random.default_rng(1).standard_normal((3, 160000)).astype(np.float32)
     (logits,) = session.run(None, {"waveform": waveform})
