@@ -9,6 +9,7 @@ import signal
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -80,6 +81,26 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         patch.setenv("XDG_DATA_HOME", str(tmp_path_factory.mktemp("data")))
         # Several tests run at once, and each would want the usual port.
         patch.setenv("STREAMCLF_PORT", "0")
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def patient_sessions() -> Iterator[None]:
+    """Let threads of ONNX Runtime in this process sleep while they wait, and not spin.
+
+    Tests run on all processors at once. Threads that spin take them from other tests: half of the
+    time of a session goes there. The processes that tests start spin as they do elsewhere.
+    """
+    import onnxruntime
+
+    class PatientSession(onnxruntime.InferenceSession):
+        def __init__(self, path_or_bytes: Any, sess_options: Any = None, **options: Any) -> None:
+            sess_options = sess_options or onnxruntime.SessionOptions()
+            sess_options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+            super().__init__(path_or_bytes, sess_options, **options)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(onnxruntime, "InferenceSession", PatientSession)
         yield
 
 
