@@ -225,3 +225,15 @@ def data_dir() -> Path:
     if not (folder / "esc50" / "meta").is_dir():
         pytest.skip(f"no real recordings in {folder} (STREAMCLF_DATA names another folder)")
     return folder
+
+
+@pytest.fixture(scope="session")
+def prepared_esc50(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder for the real ESC-50 at 16 kHz, which the first test that opens it prepares.
+
+    All workers of the session share it; `train.datasets.open_clips` lets one of them prepare it.
+    """
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent
+    return folder / "prepared-esc50"
