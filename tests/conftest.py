@@ -228,12 +228,16 @@ def data_dir() -> Path:
 
 
 @pytest.fixture(scope="session")
-def prepared_esc50(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of this session, the same for all its workers."""
+    folder = tmp_path_factory.getbasetemp()
+    return folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
+
+
+@pytest.fixture(scope="session")
+def prepared_esc50(shared_folder: Path) -> Path:
     """A folder for the real ESC-50 at 16 kHz, which the first test that opens it prepares.
 
     All workers of the session share it; `train.datasets.open_clips` lets one of them prepare it.
     """
-    folder = tmp_path_factory.getbasetemp()
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        folder = folder.parent
-    return folder / "prepared-esc50"
+    return shared_folder / "prepared-esc50"
