@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import soundfile
 import toys
+from hypothesis import HealthCheck, settings
 from live_runs import PATIENCE_S, Listeners, Words
 
 from streamclf.cli import main
@@ -29,6 +30,13 @@ for _name in ("SIGINT", "SIGHUP"):
     _signal = getattr(signal, _name, None)
     if _signal is not None and signal.getsignal(_signal) is signal.SIG_IGN:
         signal.signal(_signal, signal.default_int_handler if _name == "SIGINT" else signal.SIG_DFL)
+
+
+# What an example takes depends on what else the machine does.
+settings.register_profile(
+    "any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("any machine")
 
 
 @pytest.hookimpl(wrapper=True)
