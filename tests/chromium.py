@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import itertools
 import shutil
 import tempfile
@@ -19,6 +20,10 @@ CHROMIUM = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
 )
 needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here")
+
+
+class PageLeftError(Exception):
+    """The browser went to another page while this one was asked."""
 
 
 class Chromium:
@@ -116,18 +121,18 @@ class Chromium:
             del self._answers[number]
 
     async def ask(self, expression: str) -> Any:
-        """The value of an expression in the page, also where the page itself may run no script."""
-        answer = await self._evaluate(expression)
-        assert answer, f"the page went away before it said {expression}"
-        return answer["result"].get("value")
+        """The value of an expression in the page, also where the page itself may run no script.
 
-    async def _evaluate(self, expression: str) -> dict[str, Any]:
-        """The answer to an expression; empty where the page is just giving way to another one."""
+        Raises:
+            PageLeftError: The browser went to another page meanwhile.
+        """
         answer = await self.tell(
             "Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True
         )
+        if "result" not in answer:
+            raise PageLeftError(expression)
         assert "exceptionDetails" not in answer, answer
-        return answer
+        return answer["result"].get("value")
 
     async def text(self, selector: str = "body") -> str:
         """What somebody reads in an element."""
@@ -139,8 +144,8 @@ class Chromium:
             async with asyncio.timeout(PATIENCE_S):
                 value = None
                 while not value:
-                    answer = await self._evaluate(expression)
-                    value = answer["result"].get("value") if answer else None
+                    with contextlib.suppress(PageLeftError):
+                        value = await self.ask(expression)
                     if not value:
                         await asyncio.sleep(0.1)
         except TimeoutError as error:

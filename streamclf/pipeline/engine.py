@@ -252,13 +252,14 @@ class Engine:
         averages = average(scores, self._timing.average, self.settings.average_kind, temperature)
         if card.task == "regression":
             return averages
+        chosen = self.settings.labels
+        broader = {} if self.settings.broader else card.all_broader(chosen)
         found: Iterator[Result]
         if self.settings.name_unknown and card.unknown:
-            groups = detect_grouped(averages, card.labels, self.thresholds, self._timing)
+            groups = detect_grouped(averages, card.labels, self.thresholds, self._timing, broader)
             found = name_unknown(groups, card.unknown, lambda: self._timing)
         else:
-            found = detect(averages, card.labels, self.thresholds, self._timing)
-        chosen = self.settings.labels
+            found = detect(averages, card.labels, self.thresholds, self._timing, broader)
         return found if chosen is None else keep_chosen(found, chosen)
 
     def stop(self) -> None:
