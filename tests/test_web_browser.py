@@ -15,8 +15,8 @@ import toys
 from axe import SERIOUS, load_axe
 from chromium import DESK, PHONE, Chromium, needs_chromium
 from histories import CLIP_S, NOW, TODAY, make_history
-from lives import Feed
-from pages import make_context
+from lives import Feed, make_health, make_target
+from pages import PASSWORD, make_context
 from stores import Heard, Run, make_store
 
 from streamclf.web.hub import LiveHub
@@ -91,23 +91,68 @@ def test_pages_are_read_and_seen(serve, size, dark):
 
     async def look(browser: Chromium, address: str) -> None:
         for path, words in PAGES.items():
-            await browser.go(address + path)
-            text = await browser.text("main")
-            assert [word for word in words if word not in text] == [], path
-            wide = await browser.ask("document.documentElement.scrollWidth")
-            assert wide <= size[0], f"{path} is wider than the screen"
-            assert await browser.ask(BROKEN) == [], path
-            shown = pixels(await browser.picture())
-            assert shown.shape[:2] == (size[1], size[0])
-            ground = np.median(shown.reshape(-1, 3), axis=0).mean()
-            assert (ground < 60) == dark
-            # Each colour as one number: rows of three take a hundred times as long.
-            colours = shown.astype(np.int32) @ (1 << 16, 1 << 8, 1)
-            assert len(np.unique(colours)) > 60  # it is drawn
-            await browser.ask(f"{axe}; 0")
-            assert await browser.ask(SERIOUS) == [], path
+            await look_at(browser, address, path, words, size, axe, dark=dark)
 
     see(serve, look, size=size, dark=dark)
+
+
+async def look_at(
+    browser: Chromium,
+    address: str,
+    path: str,
+    words: list[str],
+    size: tuple[int, int],
+    axe: str,
+    *,
+    dark: bool,
+) -> None:
+    """Read a page, look at its picture, and ask axe."""
+    await browser.go(address + path)
+    text = await browser.text("main")
+    assert [word for word in words if word not in text] == [], path
+    wide = await browser.ask("document.documentElement.scrollWidth")
+    assert wide <= size[0], f"{path} is wider than the screen"
+    assert await browser.ask(BROKEN) == [], path
+    shown = pixels(await browser.picture())
+    assert shown.shape[:2] == (size[1], size[0])
+    ground = np.median(shown.reshape(-1, 3), axis=0).mean()
+    assert (ground < 60) == dark
+    # Each colour as one number: rows of three take a hundred times as long.
+    colours = shown.astype(np.int32) @ (1 << 16, 1 << 8, 1)
+    assert len(np.unique(colours)) > 60  # it is drawn
+    await browser.ask(f"{axe}; 0")
+    assert await browser.ask(SERIOUS) == [], path
+
+
+@pytest.mark.parametrize("size", [PHONE, DESK], ids=["phone", "desk"])
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+def test_pages_of_the_present_are_read_and_seen(tmp_path, size, dark):
+    """With targets that fail, audio that was lost, and a password to ask for."""
+    axe, hub = load_axe(), LiveHub(now=lambda: 0.0)  # nothing is late
+    for name in ("bedroom", "kitchen"):
+        feed = Feed(hub, name)
+        feed.lose(1.5)
+        feed.hear(toys.tone(1000, 1))
+        feed.score(0.01, 0.9, 0.06, 0.05)
+        feed.begin("low", 1.0)
+    hub.may_be_heard = lambda name: name == "bedroom"
+    health = {**make_health(), "targets": [make_target("hook"), make_target("mqtt", "mqtt")]}
+    context = make_context(tmp_path, password=PASSWORD)
+    context = replace(context, hub=hub, health=lambda: health)
+
+    async def look(browser: Chromium, address: str) -> None:
+        await look_at(browser, address, "/login", ["Password of this page"], size, axe, dark=dark)
+        await browser.ask(
+            f"document.querySelector('[name=password]').value = '{PASSWORD}';"
+            "document.querySelector('[name=password]').form.requestSubmit(); 0"
+        )
+        await browser.until("document.querySelector('#sources') !== null")
+        words = ["bedroom", "low tone", "Listen live", "Lost or late", "did not take the sound"]
+        await look_at(browser, address, "/", words, size, axe, dark=dark)
+        words = ["The source is heard", "Messages to hook", "Broker", "takes no messages"]
+        await look_at(browser, address, "/health", words, size, axe, dark=dark)
+
+    see(lambda: WebServer(context), look, size=size, dark=dark)
 
 
 def test_many_events_of_an_hour_fit_their_field_of_a_phone(serve, tmp_path):

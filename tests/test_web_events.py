@@ -12,7 +12,7 @@ import aiohttp
 import pytest
 import toys
 from live_runs import PATIENCE_S
-from lives import Feed, events, until
+from lives import Feed, events, make_health, make_target, until
 from pages import make_context
 
 from streamclf.runs.health import LiveState
@@ -36,18 +36,7 @@ def yard(hub):
 @pytest.fixture
 def fare():
     """How the process fares, which a test may change."""
-    source = {
-        "name": "yard", "state": "heard", "model": "tones", "model_version": "1", "hop_s": 0.5,
-        "requested_hop_s": 0.5, "overload": "", "heard_s": 3600.0, "lost_s": 2.5,
-        "lost": {"overflow": 2.0, "source lost": 0.5}, "n_gaps": 3, "n_windows": 7200,
-        "n_skipped": 0, "n_events": 1234, "n_unwritten": 0, "drift_ppm": 12.5, "load": 0.012,
-    }  # fmt: skip
-    return {
-        "version": "0.1.0", "started": "2026-11-26T08:00:00+00:00", "uptime_s": 3661.0,
-        "cpu_percent": 3.4, "sources": [source],
-        "store": {"path": "box.db", "bytes": 2_345_678, "disk_free_bytes": 35_000_000_000,
-                  "disk_bytes": 60_000_000_000},
-    }  # fmt: skip
+    return make_health()
 
 
 @pytest.fixture
@@ -385,15 +374,10 @@ def test_troubles_are_told_first(serve, fare):
 
 def test_targets_of_messages_have_a_line_of_their_own(serve, fare):
     hook = {
-        "name": "hook", "kind": "webhook", "where": "https://h/***", "state": "fine",
-        "trouble": "", "waiting": 0, "n_sent": 1234, "n_failed": 0, "n_lost": 0,
+        **make_target("hook"), "state": "fine", "trouble": "", "waiting": 0, "n_sent": 1234,
         "last_sent": "2026-11-21T10:00:00+01:00",
     }  # fmt: skip
-    phone = {
-        **hook, "name": "phone", "kind": "apprise", "where": "ntfy", "state": "failing",
-        "trouble": "no answer within 30 s", "waiting": 2, "n_failed": 3, "n_lost": 4, "n_sent": 0,
-        "last_sent": None,
-    }  # fmt: skip
+    phone = {**make_target("phone", "apprise"), "where": "ntfy", "n_failed": 3, "n_lost": 4}
     fare["targets"], fare["rules"] = [hook, phone], {"n_rules": 1, "n_told": 9, "n_lost": 7}
     text = " ".join(run(get(serve(), "/health")).split())
     for part in (
@@ -410,9 +394,8 @@ def test_targets_of_messages_have_a_line_of_their_own(serve, fare):
 
 def test_the_broker_is_told_of_in_sentences(serve, fare):
     broker = {
-        "name": "mqtt", "kind": "mqtt", "where": "box:1883, below streamclf/1", "state": "failing",
-        "trouble": "box:1883: is the broker running?", "waiting": 1, "n_sent": 0, "n_failed": 0,
-        "n_lost": 1, "last_sent": None,
+        **make_target("mqtt", "mqtt"), "where": "box:1883, below streamclf/1", "waiting": 1,
+        "trouble": "box:1883: is the broker running?", "n_lost": 1,
     }  # fmt: skip
     fare["targets"], fare["rules"] = [broker], {"n_rules": 1, "n_told": 9, "n_lost": 1}
     text = " ".join(run(get(serve(), "/health")).split())
