@@ -310,6 +310,14 @@ def test_every_page_is_reached_from_readme():
     assert set(PAGES) <= reached
 
 
+def test_readme_leads_to_all_that_a_box_does():
+    """What somebody who reads it alone would never find otherwise."""
+    readme = read(ROOT / "README.md")
+    assert "http://127.0.0.1:8787/" in readme
+    pages = ["page", "heard", "always-on", "telling", "home-assistant", "container", "add-on"]
+    assert [name for name in pages if f"(docs/how-to/{name}.md" not in readme] == []
+
+
 def test_readme_fits_a_page_or_two():
     assert len(read(ROOT / "README.md").splitlines()) <= 130
 
