@@ -17,10 +17,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
 
-import msgspec
-
 from streamclf.runs.health import LiveState
 from streamclf.sinks.base import Sink
+from streamclf.web.json_text import write_json
 from streamclf.web.live_sound import LiveSound
 from streamclf.web.live_source import Json, LiveSink, LiveSource
 
@@ -195,7 +194,7 @@ class LiveHub:
 
 def server_sent(kind: str, data: Json | list[Json], id: str = "") -> bytes:
     """Write a server-sent event. Without an id it leaves the viewer's place as it is."""
-    text = msgspec.json.encode(data).decode()  # a number that is none (NaN) is null
+    text = write_json(data, ascii_only=False)
     # JSON writes line ends inside strings as \\n, so the data is one line.
     place = f"id: {id}\n" if id else ""
     return f"{place}event: {kind}\ndata: {text}\n\n".encode()

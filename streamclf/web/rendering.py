@@ -11,11 +11,11 @@ from functools import cache
 from typing import Any
 from urllib.parse import quote, unquote
 
-import msgspec
 from aiohttp import web
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from streamclf.web.context import CONTEXT
+from streamclf.web.json_text import write_json
 from streamclf.web.static_files import marked
 from streamclf.web.words import FILTERS, WHY_GONE
 
@@ -102,8 +102,10 @@ def answer_json(
     value: Any, status: int = 200, *, headers: Mapping[str, str] | None = None
 ) -> web.Response:
     """Answer with JSON that every reader takes: a number that is none (NaN) is null."""
-    body = msgspec.json.encode(value)
-    return web.Response(status=status, body=body, content_type="application/json", headers=headers)
+    text = write_json(value)
+    return web.Response(
+        status=status, text=text, content_type="application/json", charset="utf-8", headers=headers
+    )
 
 
 def refuse(request: web.Request, status: int, text: str) -> web.Response:
