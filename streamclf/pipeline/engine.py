@@ -138,6 +138,17 @@ class Engine:
             if chosen is None or label in chosen
         }
 
+    def onset_threshold(self, label: str) -> float | None:
+        """Averaged score at which an event of a label begins; None if its events are not requested.
+
+        The values of a regression have no events.
+        """
+        chosen = self.settings.labels
+        requested = label in self.card.labels and (chosen is None or label in chosen)
+        if not requested or self.card.task == "regression":
+            return None
+        return self.thresholds.of(label).on
+
     @property
     def reported_labels(self) -> list[str]:
         """Labels whose events are reported, those of unknown sounds and of silence included."""
