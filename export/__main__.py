@@ -10,7 +10,7 @@ from export.card.model_warnings import list_warnings
 from export.card.thresholds import TARGET_PRECISION
 from export.export_run import export
 from export.graph.formats import FormattedGraph
-from export.published import export_published, export_pupil
+from export.published import Wanted, export_published, export_pupil
 from streamclf.core.card import Card
 from streamclf.core.errors import UsageError
 from train.base.arguments import Parser
@@ -24,6 +24,12 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     if options.run.suffix == ".pt" or (options.run / PUPIL).exists():
         return _export_published(options)
+    for option in ("labels", "ontology"):
+        if getattr(options, option) is not None:
+            raise UsageError(
+                f"--{option} is for mn04_as_mAP_432.pt and its pupil, {options.run.name} has its "
+                "own labels: leave it out"
+            )
     if options.target_precision is not None and not 0 < options.target_precision <= 1:
         raise UsageError(
             f"--target-precision is {options.target_precision:g}, must be above 0 and at most 1"
@@ -89,6 +95,8 @@ def _parser() -> Parser:
         "the same recipe that held a fold out, where RUN did not; repeatable")  # fmt: skip
     add("--labels", type=Path, metavar="CSV", help="of mn04_as_mAP_432.pt and its pupil: "
         "AudioSet's labels, class_labels_indices.csv")  # fmt: skip
+    add("--ontology", type=Path, metavar="JSON", help="of the same: AudioSet's ontology.json, "
+        "which says which labels are broader than others (none)")  # fmt: skip
     add("--window", type=float, default=10.0, metavar="SECONDS",
         help="of mn04_as_mAP_432.pt: what it hears at a time, 5 to 10 (10)")  # fmt: skip
     add("--overwrite", action="store_true", help="replace an existing file")
@@ -99,20 +107,18 @@ def _export_published(options: argparse.Namespace) -> int:
     """Export published weights, or their pupil; refuse what only labels can give."""
     for option in ("number_format", "data", "prepared", "calibrated_by", "target_precision",
                    "licence"):  # fmt: skip
-        if getattr(options, option) not in (None, [], "float32"):
-            name = "half or --int8" if option == "number_format" else option.replace("_", "-")
+        if getattr(options, option) not in (None, [], "float32", "half"):
+            name = "int8" if option == "number_format" else option.replace("_", "-")
             raise UsageError(
                 f"--{name} is for runs that learned from labels, {options.run.name} did not: leave "
                 "it out"
             )
+    half = options.number_format == "half"
+    wanted = Wanted(options.output, options.labels, options.ontology, half, options.overwrite)
     if options.run.is_dir():
-        card, difference = export_pupil(
-            options.run, options.output, options.labels, overwrite=options.overwrite
-        )
+        card, difference = export_pupil(options.run, wanted)
     else:
-        card, difference = export_published(
-            options.run, options.output, options.labels, options.window, overwrite=options.overwrite
-        )
+        card, difference = export_published(options.run, wanted, options.window)
     size = options.output.stat().st_size / 1e6
     print(f"{options.output}: {size:.2f} MB, {len(card.labels)} label(s), torch and ONNX Runtime "
           f"differ by {difference:.1g}")  # fmt: skip

@@ -11,6 +11,7 @@ squeeze-and-excitation takes each window together.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from export.errors import ExportError
+from export.graph import float16
 from export.graph.compare_outputs import compare
 from export.graph.export_graph import make_graph
 from export.graph.prune import prune
@@ -29,8 +31,8 @@ from export.stem.find_stem import find_stem
 from export.write_file import write_model
 from streamclf.core.card import METADATA_KEY, Card, Thresholds, format_card, parse_card
 from streamclf.core.errors import UsageError
-from train.datasets.audioset import read_label_names
-from train.distillation.wide import Wide, read_pupil
+from train.datasets.audioset import read_broader, read_label_names
+from train.distillation.wide import make_wide, read_pupil
 from train.nets.dft import FramePower
 from train.nets.efficientat import (
     FLOOR,
@@ -50,7 +52,8 @@ from train.run_folder.run import CONFIG, RESULT, RunFolder
 WINDOWS_S = (5.0, 10.0)
 """How long it may hear at a time, from and to: below that padding is most of what it hears."""
 
-THRESHOLDS = Thresholds(on=0.5, off=0.3)
+NO_EVENTS = {"Silence"}
+"""Labels of AudioSet that no one wants to be told of."""
 
 
 class Exportable(nn.Module):
@@ -77,9 +80,26 @@ class Exportable(nn.Module):
         return self.network.classifier(features)
 
 
-def export_published(
-    path: Path, output: Path, labels: Path | None, window_s: float, *, overwrite: bool = False
-) -> tuple[Card, float]:
+@dataclass(frozen=True)
+class Wanted:
+    """What is to be written.
+
+    Attributes:
+        output: The model file.
+        labels: AudioSet's list of labels; None if it was not named.
+        ontology: AudioSet's ontology, for the labels' groups; None for none.
+        half: Whether to store the weights as float16.
+        overwrite: Whether to replace an existing file.
+    """
+
+    output: Path
+    labels: Path | None
+    ontology: Path | None = None
+    half: bool = False
+    overwrite: bool = False
+
+
+def export_published(path: Path, wanted: Wanted, window_s: float) -> tuple[Card, float]:
     """Write the model file of the published weights, whole and checked, or not at all.
 
     Returns:
@@ -90,34 +110,33 @@ def export_published(
         DatasetError: A file is missing or another one.
         ExportError: The file exists, cannot be written, or would not say what the network says.
     """
-    names = read_names(path, output, labels, overwrite=overwrite)
+    names = read_names(path, wanted)
     if not WINDOWS_S[0] <= window_s <= WINDOWS_S[1]:
         raise UsageError(
             f"--window is {window_s:g} s, must be {WINDOWS_S[0]:g} to {WINDOWS_S[1]:g} s for "
             f"{path.name}"
         )
     teacher, digest = open_efficientat(path)
-    card = describe(output.stem, names, round(window_s * SAMPLE_RATE), digest)
-    return write(Exportable(teacher).eval(), card, output)
+    card = describe(wanted.output.stem, names, round(window_s * SAMPLE_RATE), digest)
+    return write(Exportable(teacher).eval(), card, wanted)
 
 
-def export_pupil(
-    path: Path, output: Path, labels: Path | None, *, overwrite: bool = False
-) -> tuple[Card, float]:
+def export_pupil(path: Path, wanted: Wanted) -> tuple[Card, float]:
     """Write the model file of a run of `train.distil`, as above; its windows share their layers.
 
     Raises:
         RunError: The run has not ended.
     """
-    names = read_names(path, output, labels, overwrite=overwrite)
+    names = read_names(path, wanted)
     run = RunFolder.open(path)
-    network = Wide(read_pupil(run)).eval()
-    card = describe_pupil(output.stem, names, run.read_json(CONFIG), run.read_json(RESULT))
-    return write(network, card, output)
+    network = make_wide(read_pupil(run)).eval()
+    card = describe_pupil(wanted.output.stem, names, run.read_json(CONFIG), run.read_json(RESULT))
+    return write(network, card, wanted)
 
 
-def read_names(path: Path, output: Path, labels: Path | None, *, overwrite: bool) -> list[str]:
+def read_names(path: Path, wanted: Wanted) -> list[str]:
     """AudioSet's labels, if a file may be written."""
+    output, labels = wanted.output, wanted.labels
     if labels is None:
         raise UsageError(
             "--labels is missing: name AudioSet's class_labels_indices.csv, the names of what "
@@ -125,7 +144,7 @@ def read_names(path: Path, output: Path, labels: Path | None, *, overwrite: bool
         )
     if output.suffix != ".onnx":
         raise ExportError(f"{output}: must end in .onnx")
-    if output.exists() and not overwrite:
+    if output.exists() and not wanted.overwrite:
         raise ExportError(f"{output}: exists; --overwrite replaces it")
     names = read_label_names(labels)
     if len(names) != N_LABELS:
@@ -133,19 +152,31 @@ def read_names(path: Path, output: Path, labels: Path | None, *, overwrite: bool
     return names
 
 
-def write(network: nn.Module, card: Card, output: Path) -> tuple[Card, float]:
+def write(network: nn.Module, card: Card, wanted: Wanted) -> tuple[Card, float]:
     """Trace, compare, find what windows share, check and write."""
     model = prune(make_graph(network, card.window_samples, "logits"))
     difference = compare(network, model, card.window_samples)
+    if wanted.half:
+        model = float16.store_float16(model)
+        difference = compare(network, model, card.window_samples, tolerance=float16.TOLERANCE)
     found = find_stem(model, card.window_samples, card.sample_rate)
     card = msgspec.structs.replace(card, stem=found.stem, stem_note=found.note)
+    if wanted.ontology is not None and wanted.labels is not None:
+        groups = read_broader(wanted.ontology, wanted.labels)
+        card = msgspec.structs.replace(card, broader=groups)
     model.producer_name = "streamclf"
     entry = model.metadata_props.add()
     entry.key, entry.value = METADATA_KEY, format_card(card)
     onnx.checker.check_model(model, full_check=True)
-    parse_card(entry.value, str(output))
-    write_model(output, model.SerializeToString())
+    parse_card(entry.value, str(wanted.output))
+    write_model(wanted.output, model.SerializeToString())
     return card, difference
+
+
+def choose_thresholds(labels: list[str]) -> Thresholds:
+    """One threshold for all labels, which nobody has tuned."""
+    never = [label for label in labels if label in NO_EVENTS]
+    return Thresholds(on=0.5, off=0.3, never=never)
 
 
 def describe(name: str, labels: list[str], window_samples: int, digest: str) -> Card:
@@ -157,7 +188,7 @@ def describe(name: str, labels: list[str], window_samples: int, digest: str) -> 
         window_samples=window_samples,
         task="multi-label",
         activation="sigmoid",
-        thresholds=THRESHOLDS,
+        thresholds=choose_thresholds(labels),
         training_data="AudioSet (Gemmeke et al. 2017), by its authors; nothing was trained here.",
         licence="MIT (F. Schmid, K. Koutini, G. Widmer)",
         accuracy={"mAP": 0.432, "protocol": "AudioSet's evaluation set, as the authors publish it"},
@@ -181,7 +212,7 @@ def describe_pupil(
         window_samples=WINDOW_SAMPLES,
         task="multi-label",
         activation="sigmoid",
-        thresholds=THRESHOLDS,
+        thresholds=choose_thresholds(labels),
         training_data=(
             f"{source['name']}, {source['hours']:.1f} h ({source['licence']}), without labels: it "
             f"learned to say of {result['windows']:,} windows mixed from them what "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import itertools
 import shutil
 import tempfile
@@ -19,6 +20,10 @@ CHROMIUM = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
 )
 needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here")
+
+
+class PageLeftError(Exception):
+    """The browser went to another page while this one was asked."""
 
 
 class Chromium:
@@ -116,10 +121,16 @@ class Chromium:
             del self._answers[number]
 
     async def ask(self, expression: str) -> Any:
-        """The value of an expression in the page, also where the page itself may run no script."""
+        """The value of an expression in the page, also where the page itself may run no script.
+
+        Raises:
+            PageLeftError: The browser went to another page meanwhile.
+        """
         answer = await self.tell(
             "Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True
         )
+        if "result" not in answer:
+            raise PageLeftError(expression)
         assert "exceptionDetails" not in answer, answer
         return answer["result"].get("value")
 
@@ -131,8 +142,12 @@ class Chromium:
         """Wait until an expression is true, and return its value."""
         try:
             async with asyncio.timeout(PATIENCE_S):
-                while not (value := await self.ask(expression)):
-                    await asyncio.sleep(0.1)
+                value = None
+                while not value:
+                    with contextlib.suppress(PageLeftError):
+                        value = await self.ask(expression)
+                    if not value:
+                        await asyncio.sleep(0.1)
         except TimeoutError as error:
             text = await self.text()
             raise AssertionError(f"{expression} never came: {text}\n{self.said}") from error

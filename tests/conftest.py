@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import signal
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import soundfile
 import toys
+from hypothesis import HealthCheck, settings
 from live_runs import PATIENCE_S, Listeners, Words
 
 from streamclf.cli import main
@@ -27,6 +30,30 @@ for _name in ("SIGINT", "SIGHUP"):
     _signal = getattr(signal, _name, None)
     if _signal is not None and signal.getsignal(_signal) is signal.SIG_IGN:
         signal.signal(_signal, signal.default_int_handler if _name == "SIGINT" else signal.SIG_DFL)
+
+
+# What an example takes depends on what else the machine does.
+settings.register_profile(
+    "any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("any machine")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[None]:
+    """Let the garbage collector look at what tests make, and not at the tests themselves.
+
+    Modules and collected tests are half a million objects that live to the end. Without this,
+    each full collection during a test goes through all of them, and so do the five with which
+    pytest ends.
+    """
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.collect()
+        gc.freeze()
+        gc.enable()
 
 
 @dataclass(frozen=True)
@@ -62,6 +89,26 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         patch.setenv("XDG_DATA_HOME", str(tmp_path_factory.mktemp("data")))
         # Several tests run at once, and each would want the usual port.
         patch.setenv("STREAMCLF_PORT", "0")
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def patient_sessions() -> Iterator[None]:
+    """Let threads of ONNX Runtime in this process sleep while they wait, and not spin.
+
+    Tests run on all processors at once. Threads that spin take them from other tests: half of the
+    time of a session goes there. The processes that tests start spin as they do elsewhere.
+    """
+    import onnxruntime
+
+    class PatientSession(onnxruntime.InferenceSession):
+        def __init__(self, path_or_bytes: Any, sess_options: Any = None, **options: Any) -> None:
+            sess_options = sess_options or onnxruntime.SessionOptions()
+            sess_options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+            super().__init__(path_or_bytes, sess_options, **options)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(onnxruntime, "InferenceSession", PatientSession)
         yield
 
 
@@ -186,3 +233,19 @@ def data_dir() -> Path:
     if not (folder / "esc50" / "meta").is_dir():
         pytest.skip(f"no real recordings in {folder} (STREAMCLF_DATA names another folder)")
     return folder
+
+
+@pytest.fixture(scope="session")
+def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of this session, the same for all its workers."""
+    folder = tmp_path_factory.getbasetemp()
+    return folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
+
+
+@pytest.fixture(scope="session")
+def prepared_esc50(shared_folder: Path) -> Path:
+    """A folder for the real ESC-50 at 16 kHz, which the first test that opens it prepares.
+
+    All workers of the session share it; `train.datasets.open_clips` lets one of them prepare it.
+    """
+    return shared_folder / "prepared-esc50"

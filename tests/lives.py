@@ -44,6 +44,31 @@ def stream(**changes: Any) -> StreamStarted:
     return StreamStarted(**fields)
 
 
+def make_health() -> dict[str, Any]:
+    """How a process with one source fares, which a test may change."""
+    source = {
+        "name": "yard", "state": "heard", "model": "tones", "model_version": "1", "hop_s": 0.5,
+        "requested_hop_s": 0.5, "overload": "", "heard_s": 3600.0, "lost_s": 2.5,
+        "lost": {"overflow": 2.0, "source lost": 0.5}, "n_gaps": 3, "n_windows": 7200,
+        "n_skipped": 0, "n_events": 1234, "n_unwritten": 0, "drift_ppm": 12.5, "load": 0.012,
+    }  # fmt: skip
+    return {
+        "version": "0.1.0", "started": "2026-11-26T08:00:00+00:00", "uptime_s": 3661.0,
+        "cpu_percent": 3.4, "sources": [source],
+        "store": {"path": "box.db", "bytes": 2_345_678, "disk_free_bytes": 35_000_000_000,
+                  "disk_bytes": 60_000_000_000},
+    }  # fmt: skip
+
+
+def make_target(name: str, kind: str = "webhook") -> dict[str, Any]:
+    """How a target of messages fares that does not answer."""
+    return {
+        "name": name, "kind": kind, "where": "https://h/***", "state": "failing",
+        "trouble": "no answer within 30 s", "waiting": 2, "n_sent": 0, "n_failed": 0, "n_lost": 0,
+        "last_sent": None,
+    }  # fmt: skip
+
+
 class Feed:
     """A source of a hub, which a test feeds.
 

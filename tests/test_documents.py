@@ -229,6 +229,10 @@ def test_links_of_a_page_lead_somewhere(page):
             assert anchor in slugs, target
 
 
+NOT_PATHS = ("runs/", "homeassistant/status", "homeassistant/device")
+"""Begins of what looks like a path of the project: a user's runs, topics of Home Assistant."""
+
+
 @pytest.mark.parametrize(
     "page", [page for page in PAGES if page.name != "CHANGELOG.md"], ids=name_of
 )
@@ -238,7 +242,7 @@ def test_paths_that_a_page_names_are_there(page):
     tops = {path.name for base in bases for path in base.iterdir() if path.is_dir()}
     for said in re.findall(r"`([\w./*-]+)`", prose(page)):
         first, slash, _ = said.partition("/")
-        if slash and first in tops and first != "build" and not said.startswith("runs/"):
+        if slash and first in tops and first != "build" and not said.startswith(NOT_PATHS):
             path = re.sub(r"\.[A-Z]\w*$", "", said)  # a name in that file
             assert any(exists(base / path) for base in bases), said
         elif said.startswith("runs/") and page.parent.name == "explanation":
@@ -304,6 +308,14 @@ def test_every_page_is_reached_from_readme():
         for target in re.findall(r"\]\(([^)\s#]+\.md)", read(page)):
             waiting.append((page.parent / target).resolve())
     assert set(PAGES) <= reached
+
+
+def test_readme_leads_to_all_that_a_box_does():
+    """What somebody who reads it alone would never find otherwise."""
+    readme = read(ROOT / "README.md")
+    assert "http://127.0.0.1:8787/" in readme
+    pages = ["page", "heard", "always-on", "telling", "home-assistant", "container", "add-on"]
+    assert [name for name in pages if f"(docs/how-to/{name}.md" not in readme] == []
 
 
 def test_readme_fits_a_page_or_two():

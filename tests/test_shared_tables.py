@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 import toys
 
 from streamclf.core.errors import UsageError
@@ -100,45 +101,50 @@ def test_a_table_cut_anywhere_keeps_whole_recordings_alone(run, recordings, tmp_
         assert table.read_bytes() == whole[: max(ends[n_whole] if size >= ends[0] else 0, 0)]
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("n_jobs", [1, 2])
-def test_killed_again_and_again_it_ends_with_the_same_table(
-    write_wav, tone_model, tmp_path, n_jobs
-):
-    chance = random.Random(n_jobs)
-    paths = []
+@pytest.fixture(scope="module")
+def long_batch(tone_model, tmp_path_factory):
+    """A batch that takes a while, and the folder of its tables, begun and ended once."""
+    folder, chance, paths = tmp_path_factory.mktemp("long"), random.Random(1), []
     for number in range(12):
         tones = [toys.tone(hz, 2) for hz in chance.choices([440, 1000, 2500], k=8)]
-        paths.append(write_wav(np.concatenate(tones), f"{number:02}.wav"))
-    paths[5] = write_wav(toys.silence(30), "05.wav")
+        paths.append(folder / f"{number:02}.wav")
+        sound = toys.silence(30) if number == 5 else np.concatenate(tones)
+        soundfile.write(paths[-1], sound, toys.RATE)
     command = [sys.executable, "-m", "streamclf", "file", *map(str, paths), "--model",
-               str(tone_model), "--hop", "0.01", "--average", "0", "--jobs", str(n_jobs),
-               "--except", "quiet", "--resume"]  # fmt: skip
-    whole, parts = [tmp_path / name for name in ("whole", "parts")]
-    for folder in (whole, parts):
-        folder.mkdir()
+               str(tone_model), "--hop", "0.01", "--average", "0", "--except", "quiet",
+               "--resume"]  # fmt: skip
+    whole = folder / "whole"
+    whole.mkdir()
+    subprocess.run([*command, *_tables(whole)], check=True, capture_output=True)
+    return command, whole
 
-    def arguments(folder: Path) -> list[str]:
-        return [*command, "-o", str(folder / "all.csv"), "-o", str(folder / "all.jsonl")]
 
-    subprocess.run(arguments(whole), check=True, capture_output=True)
+def _tables(folder: Path) -> list[str]:
+    return ["-o", str(folder / "all.csv"), "-o", str(folder / "all.jsonl")]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_killed_again_and_again_it_ends_with_the_same_table(long_batch, tmp_path, n_jobs):
+    """The same as that of one job that nobody killed."""
+    chance = random.Random(n_jobs)
+    command, whole = long_batch
+    command = [*command, "--jobs", str(n_jobs), *_tables(tmp_path)]
     n_kills = 0
     for _ in range(6):
-        process = subprocess.Popen(
-            arguments(parts), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
-        )
-        size = _size(parts)
-        while process.poll() is None and _size(parts) == size:
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        size = _size(tmp_path)
+        while process.poll() is None and _size(tmp_path) == size:
             time.sleep(0.002)
         time.sleep(chance.uniform(0, 0.15))
         process.send_signal(signal.SIGKILL)
         process.communicate(timeout=60)
         n_kills += process.returncode == -signal.SIGKILL
     assert n_kills
-    result = subprocess.run(arguments(parts), check=True, capture_output=True, text=True)
+    result = subprocess.run(command, check=True, capture_output=True, text=True)
     assert " of 12 recordings had been done before" in result.stderr
     for name in ("all.csv", "all.jsonl"):
-        assert (parts / name).read_bytes() == (whole / name).read_bytes()
+        assert (tmp_path / name).read_bytes() == (whole / name).read_bytes()
 
 
 def _size(folder: Path) -> int:

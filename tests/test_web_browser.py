@@ -5,21 +5,27 @@ from __future__ import annotations
 import asyncio
 import io
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from datetime import timedelta
 
 import av
 import numpy as np
 import pytest
+import toys
 from axe import SERIOUS, load_axe
 from chromium import DESK, PHONE, Chromium, needs_chromium
-from histories import CLIP_S, NOW, make_history
-from pages import make_context
+from histories import CLIP_S, NOW, TODAY, make_history
+from lives import Feed, make_health, make_target
+from pages import PASSWORD, make_context
+from stores import Heard, Run, make_store
 
+from streamclf.web.hub import LiveHub
 from streamclf.web.pages import day, events, sounds
 from streamclf.web.server import WebServer
 
 pytestmark = [pytest.mark.slow, needs_chromium]
 PAGES = {
-    "/day": ["Today", "What, and when", "crackling fire", "How loud", "device lost"],
+    "/day": ["Today", "What, and when", "crackling fire", "How loud", "the microphone was away"],
     "/day?days=7": ["20 November to 26 November", "All sounds"],
     "/day?date=2026-11-24": ["All was quiet."],
     "/events": ["Events", "6 events", "sounds now", "it was hen", "Its sound made room"],
@@ -27,6 +33,24 @@ PAGES = {
     "/sounds": ["3 sounds", "crackling fire", "Heard before that"],
     "/sound?label=dog": ["Day by day", "By hour of the day", "Another threshold"],
 }
+
+BROKEN = r"""(() => {
+  const found = [];
+  const walker = document.createTreeWalker(document.querySelector("main"), NodeFilter.SHOW_TEXT);
+  while (walker.nextNode()) {
+    const node = walker.currentNode;
+    if (!node.parentElement.checkVisibility() || node.parentElement.closest(".unseen")) continue;
+    for (const word of node.data.matchAll(/\S{1,16}(?!\S)/g)) {
+      const range = document.createRange();
+      range.setStart(node, word.index);
+      range.setEnd(node, word.index + word[0].length);
+      const lines = new Set([...range.getClientRects()].map((each) => Math.round(each.top)));
+      if (lines.size > 1) found.push(word[0]);
+    }
+  }
+  return found;
+})()"""
+"""Words, and times such as 07:00–08:00, that go over the end of a line."""
 
 
 @pytest.fixture
@@ -67,20 +91,104 @@ def test_pages_are_read_and_seen(serve, size, dark):
 
     async def look(browser: Chromium, address: str) -> None:
         for path, words in PAGES.items():
-            await browser.go(address + path)
-            text = await browser.text("main")
-            assert [word for word in words if word not in text] == [], path
-            wide = await browser.ask("document.documentElement.scrollWidth")
-            assert wide <= size[0], f"{path} is wider than the screen"
-            shown = pixels(await browser.picture())
-            assert shown.shape[:2] == (size[1], size[0])
-            ground = np.median(shown.reshape(-1, 3), axis=0).mean()
-            assert (ground < 60) == dark
-            assert len(np.unique(shown.reshape(-1, 3), axis=0)) > 60  # it is drawn
-            await browser.ask(f"{axe}; 0")
-            assert await browser.ask(SERIOUS) == [], path
+            await look_at(browser, address, path, words, size, axe, dark=dark)
 
     see(serve, look, size=size, dark=dark)
+
+
+async def look_at(
+    browser: Chromium,
+    address: str,
+    path: str,
+    words: list[str],
+    size: tuple[int, int],
+    axe: str,
+    *,
+    dark: bool,
+) -> None:
+    """Read a page, look at its picture, and ask axe."""
+    await browser.go(address + path)
+    text = await browser.text("main")
+    assert [word for word in words if word not in text] == [], path
+    wide = await browser.ask("document.documentElement.scrollWidth")
+    assert wide <= size[0], f"{path} is wider than the screen"
+    assert await browser.ask(BROKEN) == [], path
+    shown = pixels(await browser.picture())
+    assert shown.shape[:2] == (size[1], size[0])
+    ground = np.median(shown.reshape(-1, 3), axis=0).mean()
+    assert (ground < 60) == dark
+    # Each colour as one number: rows of three take a hundred times as long.
+    colours = shown.astype(np.int32) @ (1 << 16, 1 << 8, 1)
+    assert len(np.unique(colours)) > 60  # it is drawn
+    await browser.ask(f"{axe}; 0")
+    assert await browser.ask(SERIOUS) == [], path
+
+
+@pytest.mark.parametrize("size", [PHONE, DESK], ids=["phone", "desk"])
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+def test_pages_of_the_present_are_read_and_seen(tmp_path, size, dark):
+    """With targets that fail, audio that was lost, and a password to ask for."""
+    axe, hub = load_axe(), LiveHub(now=lambda: 0.0)  # nothing is late
+    for name in ("bedroom", "kitchen"):
+        feed = Feed(hub, name)
+        feed.lose(1.5)
+        feed.hear(toys.tone(1000, 1))
+        feed.score(0.01, 0.9, 0.06, 0.05)
+        feed.begin("low", 1.0)
+    hub.may_be_heard = lambda name: name == "bedroom"
+    health = {**make_health(), "targets": [make_target("hook"), make_target("mqtt", "mqtt")]}
+    context = make_context(tmp_path, password=PASSWORD)
+    context = replace(context, hub=hub, health=lambda: health)
+
+    async def look(browser: Chromium, address: str) -> None:
+        await look_at(browser, address, "/login", ["Password of this page"], size, axe, dark=dark)
+        await browser.ask(
+            f"document.querySelector('[name=password]').value = '{PASSWORD}';"
+            "document.querySelector('[name=password]').form.requestSubmit(); 0"
+        )
+        await browser.until("document.querySelector('#sources') !== null")
+        words = ["bedroom", "low tone", "Listen live", "Lost or late", "did not take the sound"]
+        await look_at(browser, address, "/", words, size, axe, dark=dark)
+        words = ["The source is heard", "Messages to hook", "Broker", "takes no messages"]
+        await look_at(browser, address, "/health", words, size, axe, dark=dark)
+
+    see(lambda: WebServer(context), look, size=size, dark=dark)
+
+
+def test_many_events_of_an_hour_fit_their_field_of_a_phone(serve, tmp_path):
+    barks = [Heard("dog", 60 + 10 * number) for number in range(124)]
+    make_store(tmp_path / "store.db", [Run("yard", TODAY + timedelta(hours=5), 3600, barks)])
+    too_wide = """[...document.querySelectorAll(".map td a")]
+      .filter(each => each.scrollWidth > each.clientWidth || each.scrollHeight > each.clientHeight)
+      .map(each => each.innerText)"""
+
+    async def look(browser: Chromium, address: str) -> None:
+        for path in ("/day", "/day?days=7"):
+            await browser.go(address + path)
+            assert "12" in await browser.text(".map")
+            assert await browser.ask(too_wide) == [], path
+
+    see(serve, look, size=PHONE)
+
+
+@pytest.mark.parametrize("size", [PHONE, DESK], ids=["phone", "desk"])
+def test_names_of_everyday_sounds_are_not_cut_off(tmp_path, size):
+    hub = LiveHub()
+    labels = ["door_wood_knock", "washing_machine", "door_wood_creaks"]
+    names = {"door_wood_knock": "door, wood knock", "door_wood_creaks": "door, wood creaks"}
+    for name in ("bedroom", "kitchen", "hall"):
+        feed = Feed(hub, name, labels=labels, display_names=names, thresholds={labels[0]: 0.5})
+        feed.hear(toys.tone(1000, 1))
+        feed.score(0.9, 0.06, 0.05)
+    cut = """[...document.querySelectorAll(".sounds .what")]
+      .filter(each => each.scrollWidth > each.clientWidth).map(each => each.innerText)"""
+
+    async def look(browser: Chromium, address: str) -> None:
+        await browser.go(address)
+        assert "washing machine" in await browser.text("#sources")
+        assert await browser.ask(cut) == []
+
+    see(lambda: WebServer(replace(make_context(tmp_path), hub=hub)), look, size=size, script=False)
 
 
 def test_what_axe_looks_for_it_finds(serve):

@@ -12,13 +12,13 @@ import aiohttp
 import pytest
 import toys
 from live_runs import PATIENCE_S
-from lives import Feed, events, until
+from lives import Feed, events, make_health, make_target, until
 from pages import make_context
 
 from streamclf.runs.health import LiveState
 from streamclf.web import live
 from streamclf.web.connections import Connections
-from streamclf.web.hub import KEPT_MESSAGES, LiveHub
+from streamclf.web.hub import KEPT_MESSAGES, LiveHub, server_sent
 from streamclf.web.live_source import LONGEST_NOTICE
 from streamclf.web.server import WebServer
 
@@ -36,18 +36,7 @@ def yard(hub):
 @pytest.fixture
 def fare():
     """How the process fares, which a test may change."""
-    source = {
-        "name": "yard", "state": "heard", "model": "tones", "model_version": "1", "hop_s": 0.5,
-        "requested_hop_s": 0.5, "overload": "", "heard_s": 3600.0, "lost_s": 2.5,
-        "lost": {"overflow": 2.0, "source lost": 0.5}, "n_gaps": 3, "n_windows": 7200,
-        "n_skipped": 0, "n_events": 1234, "n_unwritten": 0, "drift_ppm": 12.5, "load": 0.012,
-    }  # fmt: skip
-    return {
-        "version": "0.1.0", "started": "2026-11-26T08:00:00+00:00", "uptime_s": 3661.0,
-        "cpu_percent": 3.4, "sources": [source],
-        "store": {"path": "box.db", "bytes": 2_345_678, "disk_free_bytes": 35_000_000_000,
-                  "disk_bytes": 60_000_000_000},
-    }  # fmt: skip
+    return make_health()
 
 
 @pytest.fixture
@@ -385,27 +374,61 @@ def test_troubles_are_told_first(serve, fare):
 
 def test_targets_of_messages_have_a_line_of_their_own(serve, fare):
     hook = {
-        "name": "hook", "kind": "webhook", "where": "https://h/***", "state": "fine",
-        "trouble": "", "waiting": 0, "n_sent": 1234, "n_failed": 0, "n_lost": 0,
+        **make_target("hook"), "state": "fine", "trouble": "", "waiting": 0, "n_sent": 1234,
         "last_sent": "2026-11-21T10:00:00+01:00",
     }  # fmt: skip
-    phone = {
-        **hook, "name": "phone", "kind": "apprise", "where": "ntfy", "state": "failing",
-        "trouble": "no answer within 30 s", "waiting": 2, "n_failed": 3, "n_lost": 4, "n_sent": 0,
-        "last_sent": None,
-    }  # fmt: skip
+    phone = {**make_target("phone", "apprise"), "where": "ntfy", "n_failed": 3, "n_lost": 4}
     fare["targets"], fare["rules"] = [hook, phone], {"n_rules": 1, "n_told": 9, "n_lost": 7}
     text = " ".join(run(get(serve(), "/health")).split())
     for part in (
-        "Messages to hook", "https://h/*** (webhook)", "1,234, the last at 21 Nov, 10:00",
-        'data-target="phone" data-state="failing"', "0, the last never",
+        "Messages to hook", "https://h/*** (a webhook)", "1,234, the last on 21 Nov, 10:00",
+        'data-target="phone" data-state="failing"', "none so far",
         "3 given up, 4 lost because too many waited",
         "phone takes no messages: no answer within 30 s. 2 messages wait and are tried again.",
         "4 messages to phone were lost: too many waited.",
-        "7 happenings came faster than the rules could follow.",
+        "The rules could not keep up: 7 of what was heard were left out.",
     ):  # fmt: skip
         assert part in text, part
     assert "hook takes no messages" not in text
+
+
+def test_the_broker_is_told_of_in_sentences(serve, fare):
+    broker = {
+        **make_target("mqtt", "mqtt"), "where": "box:1883, below streamclf/1", "waiting": 1,
+        "trouble": "box:1883: is the broker running?", "n_lost": 1,
+    }  # fmt: skip
+    fare["targets"], fare["rules"] = [broker], {"n_rules": 1, "n_told": 9, "n_lost": 1}
+    text = " ".join(run(get(serve(), "/health")).split())
+    for part in (
+        "<h2>Broker</h2>", "box:1883, below streamclf/1 (MQTT)",
+        "The broker takes no messages: box:1883: is the broker running? 1 message waits and is",
+        "1 message to the broker was lost: too many waited.",
+        "The rules could not keep up: 1 of what was heard was left out.",
+    ):  # fmt: skip
+        assert part in text, part
+    assert "Messages to mqtt" not in text
+
+
+def test_a_number_that_is_none_breaks_no_json(serve, fare, hub, yard):
+    """JSON has no NaN: browsers and most programs refuse a whole answer that holds one."""
+    fare["sources"][0] |= {"load": float("nan"), "drift_ppm": float("inf")}
+    fare["more"] = float("nan")
+    yard.hear(toys.tone(1000, 1))
+    yard.score(0.1, float("nan"), 0.2, 0.1)
+    server = serve()
+
+    def refuse(text):
+        raise AssertionError(f"{text} in JSON")
+
+    async def look():
+        health = json.loads(await get(server, "/api/health"), parse_constant=refuse)
+        assert (health["more"], health["sources"][0]["load"]) == (None, None)
+        json.loads(await get(server, "/api/sources"), parse_constant=refuse)
+        async with looking(server, "?of=health") as told:
+            assert (await anext(told)).kind == "health"
+
+    run(look())
+    assert b'"level":null' in server_sent("frames", {"level": float("nan")})
 
 
 def test_health_goes_on_by_itself(serve, fare, monkeypatch):

@@ -13,8 +13,10 @@ from pages import Browser, make_context
 from stores import Run, make_store
 
 import streamclf.web
+from streamclf.web.health_texts import CAUSES, STATE_WORDS, TARGET_WORDS
 from streamclf.web.pages import day, events, sounds
 from streamclf.web.server import WebServer
+from streamclf.web.words import WHY_GONE
 
 HERE = Path(streamclf.web.__file__).parent
 TEXTS = [
@@ -36,6 +38,14 @@ def test_no_file_names_another_host(path):
     for name in NAMES_ONLY:
         text = text.replace(name, "")
     assert not re.findall(r"\b(?:https?|wss?|ftp):|[\"'(=\s]//[\w.]", strip_comments(text, path))
+
+
+@pytest.mark.parametrize("path", TEXTS, ids=lambda path: path.name)
+def test_no_file_repeats_the_words_of_the_server(path):
+    """They would go on to say what the server no longer says."""
+    words = [*STATE_WORDS.values(), *TARGET_WORDS.values(), *WHY_GONE.values(), *CAUSES]
+    text = path.read_text(encoding="utf-8")
+    assert [word for word in words if " " in word and word in text] == []
 
 
 def strip_comments(text: str, path: Path) -> str:

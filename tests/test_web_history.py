@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import html
 import re
+from dataclasses import replace
 from datetime import timedelta
 from urllib.parse import urljoin, urlsplit
 
 import pytest
 from histories import NOW, make_history
+from lives import Feed
 from pages import Browser, make_context
 from stores import make_store
 
+from streamclf.runs.health import LiveState
 from streamclf.store.browse import find_entry
 from streamclf.store.database import connect
+from streamclf.web.hub import LiveHub
 from streamclf.web.pages import day, events, sounds
 from streamclf.web.server import WebServer
 
@@ -81,7 +85,7 @@ def plain(source: str) -> str:
 def test_day_tells_what_was_heard_in_which_hour(browser):
     text = browser.read("/day")
     assert "Thursday 26 November 2026 Today" in text
-    assert "Events 4 Different sounds 3 Most was heard 07:00 to 08:00" in text
+    assert "Events 4 Different sounds 3 Most was heard 07:00–08:00" in text
     links = browser.links("/day")
     assert links["dog, 07:00: 2 events"] == "/events?label=dog&date=2026-11-26&hour=7"
     assert links["All sounds, 07:00: 3 events"] == "/events?date=2026-11-26&hour=7"
@@ -100,7 +104,7 @@ def test_day_tells_levels_and_gaps(browser):
     text = browser.read("/day")
     assert "loudest hour: 60 dB(A)" in text
     assert "4 min 00 s of audio is missing, in 1 place." in text
-    assert "03:00 to 03:04 yard device lost 4 min 00 s" in text
+    assert "03:00:00 the microphone was away 4 min 00 s · yard" in text
     assert "05:00 60 65 55 75" in text  # the table of levels
 
 
@@ -318,6 +322,27 @@ def test_a_sound_tells_its_days_hours_clips_and_threshold(browser):
     assert "1 event right, 0 wrong." in text
     assert re.search(r"0\.60 3 1 0\.70 2 1 1 0\.80 2 1 1 0\.85 1 2 1 0\.90 1 2 1 0\.95 0 3", text)
     assert "It was hen (1)" in browser.read("/sound?label=cat")
+
+
+@pytest.mark.parametrize(
+    ("at", "told"),
+    [
+        ({"yard": 0.5}, r"0\.50 yours 3 1 0\.60 3 1 0\.70 2 1 1"),
+        ({"yard": 0.5, "hall": 0.502}, r"0\.50 yours 3 1 0\.60 3 1 0\.70 2 1 1"),
+        ({"yard": 0.72, "hall": 0.6}, r"0\.60 yours: hall 3 1 0\.70 2 1 1 0\.72 yours: yard 2 1 1"),
+        ({"yard": 0.85}, r"events 0\.60 3 1 0\.70 2 1 1 0\.80 2 1 1 0\.85 yours 1 2 1 0\.90"),
+        ({"yard": None}, r"0\.60 3 1 0\.70 2 1 1"),
+    ],
+)
+def test_the_present_threshold_is_marked_among_the_others(tmp_path, at, told):
+    make_history(tmp_path)
+    hub = LiveHub()
+    for name in at:
+        Feed(hub, name)
+    hub.state_of = lambda name: LiveState("heard", 0.5, "", None, {"dog": at[name]}.get)
+    with WebServer(replace(make_context(tmp_path), hub=hub)) as server:
+        text = _Pages(server).read("/sound?label=dog").replace("Said right Said wrong", "events")
+    assert re.search(told, text), text
 
 
 def test_a_review_on_the_page_of_a_sound_leads_back_to_it(browser):

@@ -276,6 +276,20 @@ def test_strongest_sounds_come_with_their_names_and_scores(hub, yard):
     assert source["scored"]
 
 
+def test_a_threshold_that_was_changed_meanwhile_counts(hub, yard):
+    hall = Feed(hub, "hall")
+    now = {"yard": {"low": 0.2, "middle": 0.7}, "hall": {}}
+    hub.state_of = lambda name: LiveState("heard", 0.5, "", None, now[name].get)
+    for feed in (yard, hall):
+        feed.hear(toys.tone(1000, 1))
+        feed.score(0.01, 0.3, 0.6, 0.09)
+    above = {each["label"]: each["above"] for each in source_of(hub)["sounds"]}
+    assert above == {"middle": False, "low": True, "high": False}
+    assert hub.thresholds("low") == {"yard": 0.2}
+    now["yard"] = {"low": 0.4}
+    assert hub.thresholds("low") == {"yard": 0.4}
+
+
 def test_unknown_sounds_are_told(clock):
     hub = LiveHub(now=clock)
     feed = Feed(hub, unknown=Unknown(0.5, 0.9))

@@ -123,9 +123,9 @@ def test_a_picture_keeps_its_levels():
 @pytest.mark.parametrize(
     ("why", "said"),
     [
-        ("limit", "This clip was deleted to make room for newer and better ones."),
-        ("age", "This clip was deleted because of its age."),
-        ("deleted", "This clip was deleted."),
+        ("limit", "Its sound made room for newer ones."),
+        ("age", "Its sound was kept for as long as you set, and is gone."),
+        ("deleted", "Its sound was deleted."),
     ],
 )
 def test_a_clip_that_went_says_why(browser, folder, why, said):

@@ -1,4 +1,4 @@
-"""Teach layers like pocket's what EfficientAT hears, without labels: long, kept, and resumable.
+"""Teach a small network for streams what EfficientAT hears, without labels: long and resumable.
 
     python -m train.distil --sounds PREPARED [--weights NPZ] --teacher mn04_as_mAP_432.pt
         --shards 240 --passes 6 --cache DIR --save RUN [--resume]
@@ -8,6 +8,10 @@ Mixtures of ten seconds are heard by the teacher once (`train.distillation.heard
 noise that the teacher did not hear. The first pass makes the shards as it goes, unless
 ``--only-hear`` in another process has made them; a run that stops at any time goes on from its last
 checkpoint, at most `SAVE_EVERY_S` before (``--resume``), exactly.
+
+The learning rate stays the same until the last `COOLING` of the run. Until then ``--passes`` may be
+changed: more of them go on as if they had been planned, and as many as are done anyway bring it to
+an end.
 
 Sources: knowledge distillation (Hinton et al. 2015) with features as hints (Romero et al. 2015);
 teacher: EfficientAT's mn04_as (`train.nets.efficientat`).
@@ -37,9 +41,10 @@ from train.base.interrupt import Interrupt
 from train.base.recipe import Recipe
 from train.datasets.prepared import ClipSet, open_prepared
 from train.distillation.heard import PER_SHARD, Heard
-from train.distillation.pupil import CROP_FRAMES, QUIET_DB, QUIET_SHARE, WIDE, Pupil, Schooling
-from train.distillation.pupil import n_windows as count_windows
+from train.distillation.pupil import PUPILS, WIDE, AnyPupil, Pupil
+from train.distillation.schooling import QUIET_DB, QUIET_SHARE, Crops, Schooling
 from train.distillation.wide import PUPIL
+from train.loop.batch_norm import N_BATCHES, recompute_statistics
 from train.loop.learner import Learner
 from train.pocket_parts.mel_power import make_noises
 from train.pocket_parts.pretrained_run import IMITATION
@@ -53,6 +58,9 @@ TOGETHER = 4
 
 N_MEASURED = 2
 """Shards that say how far what the teacher says spreads."""
+
+COOLING = 0.2
+"""Part of the run at whose end the learning rate falls."""
 
 N_JUDGED = 2
 """Shards of the held-out sources."""
@@ -78,8 +86,9 @@ def main(arguments: list[str] | None = None) -> int:
     if options.only_hear:
         return hear_all(training, judged, options)
     recipe = Recipe(
-        epochs=options.passes, batch_size=options.batch, optimiser="adamw", learning_rate=3e-3,
-        weight_decay=0.02, schedule="one-cycle", warm_up=0.02, clip_norm=5.0, ema=0.998,
+        epochs=options.passes, batch_size=options.batch, optimiser="adamw",
+        learning_rate=options.rate, weight_decay=0.02, schedule="trapezoid", warm_up=0.01,
+        drops=(1 - COOLING,), clip_norm=5.0, ema=0.999,
     )  # fmt: skip
     n_steps = options.passes * len(group_numbers(options.shards)) * steps_of_group(options)
     config = describe(options, recipe, training, n_steps)
@@ -93,7 +102,7 @@ def main(arguments: list[str] | None = None) -> int:
         run.write_json(CONFIG, config)
     torch.manual_seed(options.seed)
     pupil = learn(training, judged, recipe, run, options)
-    n_windows = n_steps * options.batch * count_windows(CROP_FRAMES)
+    n_windows = n_steps * options.batch * Crops(training.front_end).n_windows
     result = {
         "windows": n_windows,
         "windows_quieter": n_windows,
@@ -110,7 +119,7 @@ def make_parser() -> Parser:
     """Its options."""
     parser = Parser(
         prog="python -m train.distil",
-        description="Train layers like pocket's to hear what EfficientAT hears, without labels.",
+        description="Train a small network to hear what EfficientAT hears, without labels.",
     )
     option = parser.add_argument
     option("--sounds", type=Path, required=True, metavar="PREPARED",
@@ -118,6 +127,10 @@ def make_parser() -> Parser:
     option("--weights", type=Path, metavar="NPZ", help="how often each source is drawn (python -m "
            "train.hear_sources)")  # fmt: skip
     option("--teacher", type=Path, required=True, metavar="PT", help="mn04_as_mAP_432.pt")
+    option("--layers", choices=PUPILS, default="teacher", help="teacher: its own layers, made for "
+           "streams, beginning with its weights; pocket: wider ones than pocket's, beginning with "
+           "random weights (teacher)")  # fmt: skip
+    option("--rate", type=float, default=3e-3, help="highest learning rate (0.003)")
     option("--shards", type=int, default=240, help=f"of {PER_SHARD} mixtures each (240)")
     option("--passes", type=int, default=6, help="how often each mixture is heard (6)")
     option("--batch", type=int, default=32, help="mixtures a batch (32)")
@@ -146,9 +159,28 @@ def open_heard(options: argparse.Namespace) -> tuple[Heard, Heard]:
     others = sorted(set(range(len(clips.clips))) - set(held))
     weights = read_weights(options.weights)
     make = lambda rows: _tracks(clips.take(rows), weights)  # noqa: E731
-    training = Heard(options.cache / "training", make(others), options.teacher, options.seed)
-    judged = Heard(options.cache / "judged", make(held or others), options.teacher, 10_000)
+    kind = PUPILS[options.layers]
+    front_end = kind.make_front_end()
+    training, judged = (
+        Heard(
+            shards_of(options.cache, name, kind),
+            make(rows),
+            options.teacher,
+            seed,
+            front_end,
+            kind.hints_kept,
+        )
+        for name, rows, seed in (
+            ("training", others, options.seed),
+            ("judged", held or others, 10_000),
+        )
+    )
     return training, judged
+
+
+def shards_of(cache: Path, name: str, kind: type[AnyPupil]) -> Path:
+    """Where shards are kept: each front end has its own."""
+    return cache / f"{name}-{kind.layers}"
 
 
 def read_weights(path: Path | None) -> dict[str, float]:
@@ -172,7 +204,8 @@ def describe(
     digest = hashlib.sha256(options.teacher.read_bytes()).hexdigest()
     return {
         "network": IMITATION,
-        "widths": list(WIDE),
+        "layers": options.layers,
+        "widths": list(WIDE) if options.layers == Pupil.layers else [],
         "recipe": recipe.as_json(),
         "shards": options.shards,
         "passes": options.passes,
@@ -223,18 +256,18 @@ def check_same(run: RunFolder, config: dict[str, Any]) -> None:
 
 def hear_all(training: Heard, judged: Heard, options: argparse.Namespace) -> int:
     """Make what shards are missing, the last first: a run that learns makes the first itself."""
-    for number in range(options.shards - 1, -1, -1):
-        if not training.path(number).exists():
-            training.make(number)
     for number in range(N_JUDGED):
         if not judged.path(number).exists():
             judged.make(number)
+    for number in range(options.shards - 1, -1, -1):
+        if not training.path(number).exists():
+            training.make(number)
     return 0
 
 
 def learn(
     training: Heard, judged: Heard, recipe: Recipe, run: RunFolder, options: argparse.Namespace
-) -> Pupil:
+) -> AnyPupil:
     """Go through the shards, some at a time; what is kept are the averaged weights.
 
     Raises:
@@ -245,14 +278,16 @@ def learn(
 
     fabric = make_fabric(options.accelerator, options.precision)
     device = fabric.device
-    pupil = Pupil()
+    pupil = PUPILS[options.layers]()
     teacher, _ = open_efficientat(options.teacher)
-    pupil.head.load_state_dict(teacher.classifier.state_dict())
     front_end = training.front_end
     schooling = Schooling(recipe, front_end, make_noises(front_end, 16000, torch.device("cpu")))
     if not options.resume:
+        pupil.begin(teacher)
         first = [training.get(number) for number in range(N_MEASURED)]
-        pupil.measure(torch.cat([schooling.all_said(shard) for shard in first]))
+        said = [schooling.said(shard, *schooling.middles(shard)) for shard in first]
+        pupil.measure(torch.cat(said))
+        measure_statistics(pupil, schooling, first[0], options)
     schooling.teacher_head = teacher.classifier.to(device).requires_grad_(False)
     learner = Learner(schooling, pupil.to(device), fabric)
     progress = learner.load(run) if options.resume else Progress()
@@ -303,6 +338,15 @@ def learn(
     return pupil.eval()
 
 
+def measure_statistics(
+    pupil: AnyPupil, schooling: Schooling, shard: dict[str, Tensor], options: argparse.Namespace
+) -> None:
+    """Measure the statistics of BatchNorm: layers that were changed give others than they knew."""
+    random = np.random.default_rng((options.seed, 4))
+    rows = (random.choice(PER_SHARD, options.batch) for _ in range(N_BATCHES))
+    recompute_statistics(pupil, (schooling.batch(shard, own, random)[0] for own in rows))
+
+
 def group_numbers(n_shards: int) -> range:
     """Groups of shards in a pass."""
     return range(-(-n_shards // TOGETHER))
@@ -329,7 +373,7 @@ def read_group(
 
 
 @torch.no_grad()
-def judge(pupil: Pupil, judged: Heard) -> dict[str, float]:
+def judge(pupil: AnyPupil, judged: Heard) -> dict[str, float]:
     """On sources that it has not learned from: what it explains, and how often it agrees.
 
     Returns:
@@ -345,13 +389,9 @@ def judge(pupil: Pupil, judged: Heard) -> dict[str, float]:
     wanted, given, same = [], [], []
     for number in range(N_JUDGED):
         shard = judged.get(number)
-        for begin in range(0, len(shard["spectra"]), 16):
-            rows = np.arange(begin, min(begin + 16, len(shard["spectra"])))
-            starts = np.full(len(rows), 20)
-            first = 20 * 4
-            spectra = shard["spectra"][rows, :, first : first + CROP_FRAMES].float().to(device)
-            said = schooling.said(shard, rows, starts, CROP_FRAMES).to(device)
-            answer = pupil(spectra)
+        for rows, starts in zip(*map(_in_parts, schooling.middles(shard)), strict=True):
+            said = schooling.said(shard, rows, starts).to(device)
+            answer = pupil(schooling.cut(shard, rows, starts).to(device))
             scaled = (said - pupil.mean) / pupil.spread
             wanted.append(scaled[:, :N_FEATURES])
             given.append(answer[:, :N_FEATURES])
@@ -364,6 +404,10 @@ def judge(pupil: Pupil, judged: Heard) -> dict[str, float]:
         "explained_variance": round(1 - float(error / spread), 4),
         "agreement": round(float(torch.cat(same).float().mean()), 4),
     }
+
+
+def _in_parts(values: np.ndarray) -> list[np.ndarray]:
+    return np.split(values, range(16, len(values), 16))
 
 
 if __name__ == "__main__":

@@ -4,6 +4,9 @@ Both are tables as ``streamclf file --output found.csv`` writes them: type, sour
 offset. Recordings are matched by their file names; folders do not count. Columns ``snr_db`` and
 ``seconds`` of the truth (`train.soundscape` writes them) give figures by level and each recording's
 length. Without a length a recording ends with its last event.
+
+With ``--scores NAME.npz``, which ``streamclf file --scores`` writes of the same recordings, figures
+that no threshold decides are added (`train.evaluation.psds`).
 """
 
 from __future__ import annotations
@@ -11,9 +14,12 @@ from __future__ import annotations
 import json
 import math
 import sys
+import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from streamclf.core.errors import UsageError
 from train.base.arguments import Parser
@@ -21,6 +27,7 @@ from train.base.errors import TrainError
 from train.base.exit_codes import exit_codes
 from train.datasets.dataset import number_rows
 from train.evaluation.event_metrics import COLLAR_S, SEGMENT_S, Event, evaluate_events
+from train.evaluation.psds import Recording, measure_psds
 
 COLUMNS = ("source", "label", "onset", "offset")
 
@@ -54,6 +61,8 @@ def main(arguments: list[str] | None = None) -> int:
         f"missed, in seconds ({COLLAR_S:g})")  # fmt: skip
     add("--segment", type=float, default=SEGMENT_S, metavar="S", help="length of a segment in "
         f"seconds ({SEGMENT_S:g})")  # fmt: skip
+    add("--scores", type=Path, metavar="SCORES.npz", help="streamclf's scores of the same "
+        "recordings (file --scores): PSDS1, over all thresholds")  # fmt: skip
     add("--json", action="store_true", help="JSON instead of tables")
     options = parser.parse_args(arguments)
     for name in ("collar", "segment"):
@@ -67,6 +76,8 @@ def main(arguments: list[str] | None = None) -> int:
             "truth first, then what was found"
         )
     result = evaluate_tables(truth, found, options.collar, options.segment)
+    if options.scores is not None:
+        add_psds(result, options.scores, truth)
     if options.json:
         print(json.dumps(result, indent=1))
     else:
@@ -140,6 +151,54 @@ def evaluate_tables(
     return settings | result | ({"snr_db": by_level} if by_level else {})
 
 
+def add_psds(result: dict[str, Any], path: Path, truth: EventTable) -> None:
+    """Add the figures that no threshold decides, of the windows' scores in a file.
+
+    Raises:
+        TrainError: The file is another one, or lacks a recording of the truth.
+    """
+    recordings, labels = read_scores(path, truth)
+    measured = measure_psds(recordings, labels, truth.events)
+    result["psds1"] = measured["psds1"]
+    for label, area in measured["classes"].items():
+        result["classes"][label]["psd_area"] = area
+
+
+def read_scores(path: Path, truth: EventTable) -> tuple[dict[str, Recording], list[str]]:
+    """Read the windows' scores of the true recordings, and their labels.
+
+    A window's score stands for the time around its middle, half way to those of its neighbours.
+
+    Raises:
+        TrainError: The file is another one, or lacks a recording of the truth.
+    """
+    names = ("sources", "source", "labels", "onset", "offset", "scores")
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            if lacking := sorted(set(names) - set(file.files)):
+                raise ValueError(f"lacks {lacking[-1]!r}")
+            kept = {name: file[name] for name in names}
+    except OSError as error:
+        raise TrainError(f"{path}: cannot be read: {error.strerror or error}") from error
+    except (ValueError, zipfile.BadZipFile) as error:
+        raise TrainError(f"{path}: {error}; expected is what --scores NAME.npz writes") from error
+    recordings = {}
+    wanted = {event.source for event in truth.events}
+    for number, source in enumerate(kept["sources"].tolist()):
+        own = kept["source"] == number
+        if (name := Path(source).name) in wanted and own.any():
+            middles = (kept["onset"][own] + kept["offset"][own]) / 2
+            length = truth.lengths.get(name, float(kept["offset"][own].max()))
+            between = (middles[1:] + middles[:-1]) / 2
+            edges = np.concatenate(
+                [[0.0], between, [max(length, float(between[-1:].max(initial=0)))]]
+            )
+            recordings[name] = Recording(edges, kept["scores"][own], length)
+    if missing := sorted(wanted - set(recordings)):
+        raise TrainError(f"{path}: has no scores of {missing[0]}, which has true events")
+    return recordings, kept["labels"].tolist()
+
+
 def _last_end(source: str, *tables: EventTable) -> float:
     return max(
         (event.offset for table in tables for event in table.events if event.source == source),
@@ -173,6 +232,8 @@ def print_result(result: dict[str, Any]) -> None:
         "not sound)",
         highlight=False, soft_wrap=True,
     )  # fmt: skip
+    if "psds1" in result:
+        console.print(f"PSDS1 {result['psds1']:.3f}, over all thresholds", highlight=False)
 
 
 def _cells(judged: dict[str, Any]) -> list[str]:

@@ -21,11 +21,10 @@ from train.base.errors import UsageError
 from train.base.exit_codes import exit_codes
 from train.datasets import ClipSet, open_clips
 from train.datasets.audioset import columns_of, read_label_names
-from train.distil import judge
-from train.distillation.heard import Heard
-from train.distillation.pupil import Pupil
-from train.nets.efficientat import N_LABELS
-from train.nets.pocket_network import SAMPLE_RATE, WINDOW_SAMPLES, PocketNet
+from train.distil import judge, shards_of
+from train.distillation.heard import STEP_S, Heard
+from train.distillation.pupil import AnyPupil, make_pupil
+from train.nets.pocket_network import SAMPLE_RATE
 from train.pocket_parts.last_layer import fit_logistic
 from train.run_folder.checkpoint import LAST
 from train.run_folder.run import CONFIG, RunFolder
@@ -54,7 +53,10 @@ def main(arguments: list[str] | None = None) -> int:
         raise UsageError("--cache and --teacher belong together: give both, or neither")
     pupil, step = read_pupil(options.run)
     if options.cache is not None:
-        judged = judge(pupil, Heard(options.cache / "judged", None, options.teacher, 0))
+        folder = shards_of(options.cache, "judged", type(pupil))
+        front_end = pupil.make_front_end()
+        heard = Heard(folder, None, options.teacher, 0, front_end, pupil.hints_kept)
+        judged = judge(pupil, heard)
         print(f"step {step}: explains {judged['explained_variance']:.1%} of the teacher's features "
               "on held-out sources, puts the same label first in "
               f"{judged['agreement']:.1%} of windows")  # fmt: skip
@@ -88,7 +90,7 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def read_pupil(path: Path) -> tuple[Pupil, int]:
+def read_pupil(path: Path) -> tuple[AnyPupil, int]:
     """The pupil with its averaged weights, and after how many steps.
 
     Raises:
@@ -99,25 +101,23 @@ def read_pupil(path: Path) -> tuple[Pupil, int]:
     run = RunFolder.open(path)
     tensors, note = run.read_tensors(LAST)
     part = "average/"
-    pupil = Pupil(run.read_json(CONFIG)["widths"])
+    pupil = make_pupil(run.read_json(CONFIG))
     average = {k.removeprefix(part): v for k, v in tensors.items() if k.startswith(part)}
     pupil.load_state_dict(average)
     return pupil.eval(), json.loads(note["progress"])["step"]
 
 
 @torch.inference_mode()
-def hear(pupil: Pupil, clips: ClipSet) -> tuple[Tensor, Tensor]:
+def hear(pupil: AnyPupil, clips: ClipSet) -> tuple[Tensor, Tensor]:
     """``(clips, windows, channels)`` of the body, ``(clips, windows, 527)`` logits."""
-    front_end = PocketNet(2).front_end
-    step = round(HOP_S * SAMPLE_RATE)
-    features, logits = [], []
+    front_end = pupil.make_front_end()
+    pairs = []
     for index in range(len(clips.clips)):
-        waveform = torch.from_numpy(clips.waveform(index))
-        windows = waveform.unfold(0, WINDOW_SAMPLES, step)
-        spectra = front_end.compress(front_end.power_by_fft(windows))
-        features.append(pupil.body.pooled(spectra))
-        logits.append(pupil(spectra)[:, -N_LABELS:])
-    return torch.stack(features), torch.stack(logits)
+        waveform = torch.from_numpy(clips.waveform(index))[None]
+        spectra = front_end.compress(front_end.power_by_fft(waveform))
+        pairs.append(pupil.listen(spectra, round(HOP_S / STEP_S)))
+    features, logits = (torch.stack(kind) for kind in zip(*pairs, strict=True))
+    return features, logits
 
 
 if __name__ == "__main__":

@@ -229,9 +229,16 @@ def list_card(model: Model) -> list[tuple[str, str]]:
         *((f"accuracy: {key}", text) for key, text in _flat(card.accuracy)),
         (f"{len(card.labels)} labels", ", ".join(card.labels)),
         ("display names", ", ".join(f"{a}: {b!r}" for a, b in card.display_names.items())),
+        *_broader(card),
         ("bundled models", _bundled()),
     ]
     return [(title, text or "not said") for title, text in rows]
+
+
+def _broader(card: Card) -> Iterator[tuple[str, str]]:
+    if card.broader:
+        pairs = (f"{label}: {', '.join(others)}" for label, others in card.broader.items())
+        yield "broader labels", "; ".join(pairs)
 
 
 def _flat(said: dict[str, Any], above: str = "") -> Iterator[tuple[str, str]]:

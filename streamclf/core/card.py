@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Collection
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -122,6 +123,7 @@ class Card(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
             each value.
         display_names: Names shown to people in place of labels. A label without one is shown as
             `display_name` says.
+        broader: Labels that are broader than a label by one step, as a siren is an alarm, too.
         sample_rate: Sample rate of the input in Hz.
         window_samples: Length of the network's input in samples, at ``sample_rate``.
         fill: Padding of a window that has less audio than that. ``mirror`` repeats the audio
@@ -151,6 +153,7 @@ class Card(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     name: str
     labels: list[str]
     display_names: dict[str, str] = {}
+    broader: dict[str, list[str]] = {}
     sample_rate: Annotated[int, msgspec.Meta(gt=0, le=MAX_SAMPLE_RATE)]
     window_samples: Positive
     format: int = FORMAT
@@ -177,6 +180,7 @@ class Card(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
             )
         _check_labels(self.labels)
         _check_display_names(self.display_names, self.labels)
+        _check_broader(self.broader, self.labels)
         if _CONTROL.search(self.name + self.version):
             raise ValueError("name or version holds a control character, must be plain text")
         if self.stem is not None and self.stem.stride > self.window_samples:
@@ -208,6 +212,16 @@ class Card(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     def display_name(self, label: str) -> str:
         """Return the name shown to people: the card's own, or the label with ``_`` as blanks."""
         return self.display_names.get(label) or label.replace("_", " ").strip() or label
+
+    def all_broader(self, among: Collection[str] | None = None) -> dict[str, frozenset[str]]:
+        """For each label that has broader ones: all of them, however many steps away.
+
+        Args:
+            among: The labels that count; all unless given.
+        """
+        kept = frozenset(self.labels if among is None else among)
+        each = {label: _broader_than(label, self.broader) & kept for label in self.broader}
+        return {label: others for label, others in each.items() if label in kept and others}
 
     @property
     def output_name(self) -> str:
@@ -262,6 +276,25 @@ def _check_display_names(names: dict[str, str], labels: list[str]) -> None:
                 f"display_names calls {label!r} {name[:40]!r}, must be plain text of 1 to "
                 f"{MAX_LABEL_LENGTH} letters"
             )
+
+
+def _broader_than(label: str, broader: dict[str, list[str]]) -> frozenset[str]:
+    found: set[str] = set()
+    new = set(broader.get(label, ()))
+    while new:
+        found |= new
+        new = {other for each in new for other in broader.get(each, ())} - found
+    return frozenset(found)
+
+
+def _check_broader(broader: dict[str, list[str]], labels: list[str]) -> None:
+    known = set(labels)
+    for label, others in broader.items():
+        strange = sorted({label, *others} - known)
+        if strange:
+            raise ValueError(f"broader names {strange[0]!r}, which is not among the labels")
+        if label in _broader_than(label, broader):
+            raise ValueError(f"broader makes {label!r} broader than itself, must have no circles")
 
 
 def parse_card(text: str | bytes, origin: str) -> Card:

@@ -45,6 +45,8 @@ class Settings:
 
     Raises:
         UsageError: A value is out of range.
+        broader: Whether a label is reported, too, while a narrower one sounds, in a model whose
+            card says which labels are broader than others.
     """
 
     panel: ClassVar[str] = "Events"
@@ -117,6 +119,12 @@ class Settings:
         help="When an event begins: patient waits for the average; sure also begins as soon as "
         "single windows leave no doubt; eager begins even with little doubt, and has more "
         "false events.",
+    )
+    broader: bool = option(
+        False,
+        "--broader",
+        help="Also report a broader label while a narrower one sounds (an alarm beside its siren); "
+        "by default the narrowest is the event.",
     )
 
     def __post_init__(self) -> None:

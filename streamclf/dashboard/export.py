@@ -16,9 +16,9 @@ from streamclf.core.text_format import format_length
 from streamclf.dashboard.history import AUDIO_KEPT_S, History
 from streamclf.pipeline.mixdown import mix_down
 from streamclf.pipeline.resample import resample
+from streamclf.sinks.csv_cells import csv_line
 from streamclf.sinks.factory import open_sink
 from streamclf.sinks.lines import LineFile
-from streamclf.sinks.tables import csv_line
 from streamclf.sources.recording.recording import Recording
 
 CLIP_S = 30.0

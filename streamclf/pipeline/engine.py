@@ -138,6 +138,17 @@ class Engine:
             if chosen is None or label in chosen
         }
 
+    def onset_threshold(self, label: str) -> float | None:
+        """Averaged score at which an event of a label begins; None if its events are not requested.
+
+        The values of a regression have no events.
+        """
+        chosen = self.settings.labels
+        requested = label in self.card.labels and (chosen is None or label in chosen)
+        if not requested or self.card.task == "regression":
+            return None
+        return self.thresholds.of(label).on
+
     @property
     def reported_labels(self) -> list[str]:
         """Labels whose events are reported, those of unknown sounds and of silence included."""
@@ -241,13 +252,14 @@ class Engine:
         averages = average(scores, self._timing.average, self.settings.average_kind, temperature)
         if card.task == "regression":
             return averages
+        chosen = self.settings.labels
+        broader = {} if self.settings.broader else card.all_broader(chosen)
         found: Iterator[Result]
         if self.settings.name_unknown and card.unknown:
-            groups = detect_grouped(averages, card.labels, self.thresholds, self._timing)
+            groups = detect_grouped(averages, card.labels, self.thresholds, self._timing, broader)
             found = name_unknown(groups, card.unknown, lambda: self._timing)
         else:
-            found = detect(averages, card.labels, self.thresholds, self._timing)
-        chosen = self.settings.labels
+            found = detect(averages, card.labels, self.thresholds, self._timing, broader)
         return found if chosen is None else keep_chosen(found, chosen)
 
     def stop(self) -> None:

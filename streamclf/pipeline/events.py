@@ -20,6 +20,9 @@ An event is announced when its class is on and it has lasted ``min_duration``. I
 then, because the detector searches backwards only at the moment when the class turns on. The event
 ends when the pause after it is longer than ``max_gap``.
 
+Where labels have broader ones (a police siren is a siren, too), the narrowest that is on is the
+event: while it is on, its broader labels count as silent. One that had begun before ends then.
+
 The limits of a sound longer than a window are right to about one hop. A much shorter sound becomes
 an event about as long as a window, with the sound in its middle.
 """
@@ -27,7 +30,7 @@ an event about as long as a window, with the sound in its middle.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
@@ -80,6 +83,8 @@ class Timing:
 
 EventRecord: TypeAlias = EventBegan | EventOngoing | SoundEvent
 Item: TypeAlias = Average | Gap | Notice | Change
+Broader: TypeAlias = Mapping[str, Collection[str]]
+Values: TypeAlias = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +110,11 @@ class Detections:
 
 
 def detect(
-    items: Iterable[Item], labels: list[str], thresholds: Thresholds, timing: Timing
+    items: Iterable[Item],
+    labels: list[str],
+    thresholds: Thresholds,
+    timing: Timing,
+    broader: Broader | None = None,
 ) -> Iterator[Item | EventRecord]:
     """Detect events; averages, gaps, notices and changes pass through.
 
@@ -118,23 +127,29 @@ def detect(
         labels: Names of the classes, in the order of the scores.
         thresholds: ``on`` and ``off`` scores, until a `Change`.
         timing: Lengths in samples; a `Change` replaces its hop and average.
+        broader: For a label all labels that are broader, however far; none of them is an event
+            while it is one.
     """
-    for detections in detect_grouped(items, labels, thresholds, timing):
+    for detections in detect_grouped(items, labels, thresholds, timing, broader):
         yield from detections.results()
 
 
 def detect_grouped(
-    items: Iterable[Item], labels: list[str], thresholds: Thresholds, timing: Timing
+    items: Iterable[Item],
+    labels: list[str],
+    thresholds: Thresholds,
+    timing: Timing,
+    broader: Broader | None = None,
 ) -> Iterator[Detections]:
     """Detect events as `detect` does, and yield each item together with its records."""
-    segment = _Segment(labels, thresholds, timing)
+    segment = _Segment(labels, thresholds, timing, broader or {})
     for item in items:
         records: list[EventRecord] = []
         if isinstance(item, Average):
             records = segment.add(item)
         elif isinstance(item, Gap):
             records = segment.finish()
-            segment = _Segment(labels, thresholds, timing)
+            segment = _Segment(labels, thresholds, timing, broader or {})
         elif isinstance(item, Change):
             thresholds = item.thresholds
             timing = replace(timing, hop=item.hop, average=item.average)
@@ -199,8 +214,14 @@ class _ClassState:
 class _Segment:
     """Detector for the audio between two gaps."""
 
-    def __init__(self, labels: list[str], thresholds: Thresholds, timing: Timing) -> None:
+    def __init__(
+        self, labels: list[str], thresholds: Thresholds, timing: Timing, broader: Broader
+    ) -> None:
         self._labels = labels
+        places = {label: index for index, label in enumerate(labels)}
+        self._broader = {
+            places[label]: [places[other] for other in others] for label, others in broader.items()
+        }
         rule = RULES.get(timing.begin)
         self._evidence = Evidence(len(labels), rule) if rule else None
         self.retune(thresholds, timing)
@@ -225,11 +246,12 @@ class _Segment:
         cell = self._cell(average)
         turn_on_scores = self._turn_on_scores(average)
         self._last = average
+        values, turn_on_scores = self._silence_broader(average.values, turn_on_scores, cell)
         ended: list[tuple[int, _OpenEvent]] = []
         for index_on in np.flatnonzero(turn_on_scores >= self._on):
             self._states.setdefault(int(index_on), _ClassState())
         for index, state in list(self._states.items()):
-            scores = float(average.values[index]), float(turn_on_scores[index])
+            scores = float(values[index]), float(turn_on_scores[index])
             ended += [(index, event) for event in self._advance(index, state, cell, *scores)]
             if state.event is None and not state.on:
                 del self._states[index]
@@ -248,6 +270,25 @@ class _Segment:
             event.offset = self._last.end if event.offset == self._cells[-1].end else event.offset
         self._states.clear()
         return self._report(events)
+
+    def _silence_broader(
+        self, values: Values, turn_on_scores: Values, cell: _Cell
+    ) -> tuple[Values, Values]:
+        """Averages and scores that can turn a class on, nought for labels broader than one on.
+
+        The scores of the newest cell become so, too.
+        """
+        if not self._broader:
+            return values, turn_on_scores
+        on = {index for index, state in self._states.items() if state.on}
+        on.update(np.flatnonzero(turn_on_scores >= self._on).tolist())
+        covered = sorted({broad for index in on for broad in self._broader.get(index, ())})
+        if not covered:
+            return values, turn_on_scores
+        kept = np.ones(len(values), np.float32)
+        kept[covered] = 0
+        cell.scores = cell.scores * kept
+        return values * kept, turn_on_scores * kept
 
     def _turn_on_scores(self, average: Average) -> npt.NDArray[np.float32]:
         """Return the scores that can turn a class on, ``(classes,)``.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
@@ -27,12 +27,15 @@ class LiveState:
         hop_s: Seconds between two windows.
         overload: Why the hop is wider than requested; empty if it is not.
         calibration_db: Decibels that make dB SPL of its level; None if nobody has told them.
+        threshold_of: Tells the averaged score at which an event of a label begins, as it is set
+            now; None where the label is not reported.
     """
 
     state: SourceState
     hop_s: float
     overload: str
     calibration_db: float | None = None
+    threshold_of: Callable[[str], float | None] = lambda label: None
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +121,13 @@ def live_state(
     state: SourceState, engine: Engine, calibration_db: float | None = None
 ) -> LiveState:
     """Tell how a source fares at this moment, and how its engine keeps up."""
-    return LiveState(state, engine.overload.hop_s, engine.overload.reason, calibration_db)
+    return LiveState(
+        state,
+        engine.overload.hop_s,
+        engine.overload.reason,
+        calibration_db,
+        engine.onset_threshold,
+    )
 
 
 class ProcessHealth:

@@ -13,9 +13,9 @@ import numpy as np
 from streamclf.core.errors import SinkError, UsageError
 from streamclf.core.records import Average, Result, StreamStarted
 from streamclf.sinks.base import Sink
+from streamclf.sinks.csv_cells import csv_line
 from streamclf.sinks.lines import LineFile, LineSink
 from streamclf.sinks.output_files import is_special
-from streamclf.sinks.tables import csv_line
 
 
 class ScoresCsvSink(LineSink):

@@ -26,6 +26,7 @@ import msgspec
 
 from streamclf.core.errors import SinkError, UsageError
 from streamclf.core.redaction import one_line
+from streamclf.sinks.csv_cells import plain_cell
 from streamclf.sinks.file_names import format_of
 from streamclf.sinks.lines import HEARD, UNFINISHED
 from streamclf.sinks.tables import CsvSink
@@ -240,7 +241,7 @@ def _parse_csv(row: bytes) -> tuple[str | None, str | None]:
         cells = next(csv.reader([row.decode(*_TEXT)], strict=True), [])
     except csv.Error:
         return None, None
-    return (cells[0], cells[1]) if len(cells) > 1 else (None, None)
+    return (cells[0], plain_cell(cells[1])) if len(cells) > 1 else (None, None)
 
 
 def _parse_json(row: bytes) -> tuple[str | None, str | None]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import ClassVar
@@ -12,6 +10,7 @@ from streamclf.core.highest_averages import MIN_SHOWN
 from streamclf.core.records import Average, EventBegan, Gap, Result, SoundEvent, StreamStarted
 from streamclf.core.redaction import one_line
 from streamclf.core.stats import Statistics
+from streamclf.sinks.csv_cells import csv_line
 from streamclf.sinks.jsonl import N_BEST, top_labels
 from streamclf.sinks.lines import Lines, LineSink
 
@@ -228,18 +227,6 @@ def _format_time(seconds: float) -> str:
     minutes, rest = divmod(round(seconds, 2), 60)
     hours, minutes = divmod(int(minutes), 60)
     return f"{hours}:{minutes:02d}:{rest:05.2f}" if hours else f"{minutes}:{rest:05.2f}"
-
-
-def csv_line(cells: list[object]) -> str:
-    r"""Format one row of CSV, quoted where necessary, without its line break.
-
-    Line breaks in texts are written as ``\n``. CSV allows line breaks in quotes, but programs that
-    read line by line, and rotation at the end of a line, would cut such a row in two.
-    """
-    text = io.StringIO()
-    shown = [one_line(cell) if isinstance(cell, str) else cell for cell in cells]
-    csv.writer(text, lineterminator="").writerow(shown)
-    return text.getvalue()
 
 
 def _tab_safe(label: str) -> str:

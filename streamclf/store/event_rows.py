@@ -13,10 +13,10 @@ from msgspec import UNSET
 
 from streamclf.core.errors import UsageError
 from streamclf.core.redaction import one_line
+from streamclf.sinks.csv_cells import csv_line
 from streamclf.sinks.json_records import CountLine, EventLine, OngoingLine
 from streamclf.sinks.lines import LineFile
 from streamclf.sinks.output_files import write_whole
-from streamclf.sinks.tables import csv_line
 from streamclf.store.listing import StoredEvent
 from streamclf.store.queries import By
 from streamclf.store.rates import Rate

@@ -15,6 +15,7 @@ from streamclf.store.level_plot import Axis, plot_levels
 from streamclf.store.names import Source, shorten_names
 from streamclf.store.queries import Level
 from streamclf.web.filters import write_query
+from streamclf.web.health_texts import explain_cause
 
 N_SHADES = 8
 """Shades of a map above none."""
@@ -142,11 +143,10 @@ def list_missing(gaps: Sequence[LocatedGap], n_shown: int) -> list[dict[str, str
     shown = shorten_names({each.source for each in gaps})
     return [
         {
-            "when": f"{each.begun:%H:%M}"
-            + (f" to {each.end:%H:%M}" if each.seconds >= 60 else f":{each.begun:%S}"),
-            "day": f"{each.begun:%a} {each.begun.day} {each.begun:%b}",
+            "when": f"{each.begun:%H:%M:%S}",
+            "day": f"{each.begun:%a} {each.begun.day}",
             "source": one_line(shown[each.source]),
-            "cause": one_line(each.cause),
+            "why": one_line(explain_cause(each.cause)),
             "length": format_length(each.seconds),
         }
         for each in sorted(longest, key=lambda each: each.begun)

@@ -39,6 +39,8 @@ STATE_WORDS = {
 """What a page says of the state of a source."""
 TARGET_WORDS = {"fine": "fine", "failing": "fails"}
 """What a page says of the state of a target."""
+KIND_WORDS = {"exec": "a command", "apprise": "by apprise", "webhook": "a webhook", "mqtt": "MQTT"}
+"""What a page says of the kind of a target."""
 LEAST_DRIFT_S = 0.1
 """Seconds a day from which on a clock counts as fast or slow."""
 LEAST_ROOM_BYTES = 500_000_000
@@ -75,8 +77,8 @@ def process_facts(health: Json) -> list[Fact]:
         ("uptime", "Listening for", format_span(health.get("uptime_s", 0.0))),
         ("since", "Since", _moment(health.get("started"))),
         ("free", "Room on the disk", _format_size(store.get("disk_free_bytes"))),
-        ("size", "Memory of sounds", _format_size(store.get("bytes"))),
-        ("cpu", "Of one processor", _percent(health.get("cpu_percent", 0.0))),
+        ("size", "Remembered", _format_size(store.get("bytes"))),
+        ("cpu", "Processor", f"{_percent(health.get('cpu_percent', 0.0))} of one"),
         ("version", "Version", str(health.get("version", "unknown"))),
     ]
     return facts if store else [fact for fact in facts if fact[0] not in ("free", "size")]
@@ -100,17 +102,25 @@ def target_facts(target: Json) -> list[Fact]:
     failed, lost = target["n_failed"], target["n_lost"]
     gone = [f"{failed:,} given up"] if failed else []
     gone += [f"{lost:,} lost because too many waited"] if lost else []
+    sent = f"{target['n_sent']:,}" if target["n_sent"] else "none so far"
+    if target["last_sent"] is not None:
+        sent += f", the last on {_moment(target['last_sent'])}"
     return [
-        ("where", "Goes to", f"{target['where']} ({target['kind']})"),
-        ("sent", "Delivered", f"{target['n_sent']:,}, the last {_moment_or_none(target)}"),
+        (
+            "where",
+            "Goes to",
+            f"{target['where']} ({KIND_WORDS.get(target['kind'], target['kind'])})",
+        ),
+        ("sent", "Delivered", sent),
         ("waiting", "Waiting", f"{target['waiting']:,}"),
         ("failed", "Not delivered", ", ".join(gone) or "none"),
         ("trouble", "Trouble", target["trouble"] or "none"),
     ]
 
 
-def _moment_or_none(target: Json) -> str:
-    return "never" if target["last_sent"] is None else f"at {_moment(target['last_sent'])}"
+def target_title(target: Json) -> str:
+    """Name a target as the title of its panel."""
+    return "Broker" if target["kind"] == "mqtt" else f"Messages to {target['name']}"
 
 
 def describe_lost(source: Json) -> str:
@@ -141,18 +151,24 @@ def troubles(health: Json) -> Iterator[str]:
         if source["n_unwritten"]:
             yield f"{format_count(source['n_unwritten'], 'result')} of {name} could not be written."
     for target in health.get("targets", ()):
-        name, waiting = target["name"], target["waiting"]
+        waiting = target["waiting"]
+        name = "The broker" if target["kind"] == "mqtt" else target["name"]
         if target["state"] == "failing" and waiting:
+            trouble = target["trouble"]
+            stop = "" if trouble.endswith((".", "?", "!")) else "."
             verb = "waits and is" if waiting == 1 else "wait and are"
             yield (
-                f"{name} takes no messages: {target['trouble']}. "
+                f"{name} takes no messages: {trouble}{stop} "
                 f"{format_count(waiting, 'message')} {verb} tried again."
             )
         if target["n_lost"]:
             n_lost = format_count(target["n_lost"], "message")
-            yield f"{n_lost} to {name} were lost: too many waited."
+            where = name[:1].lower() + name[1:] if target["kind"] == "mqtt" else name
+            was = "was" if target["n_lost"] == 1 else "were"
+            yield f"{n_lost} to {where} {was} lost: too many waited."
     if left_out := (health.get("rules") or {}).get("n_lost", 0):
-        yield f"{format_count(left_out, 'happening')} came faster than the rules could follow."
+        was = "was" if left_out == 1 else "were"
+        yield f"The rules could not keep up: {left_out:,} of what was heard {was} left out."
     free = (health.get("store") or {}).get("disk_free_bytes")
     if free is not None and free < LEAST_ROOM_BYTES:
         yield f"The disk is nearly full: {format_bytes(free)} are left."

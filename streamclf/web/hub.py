@@ -8,7 +8,6 @@ or fill memory.
 
 from __future__ import annotations
 
-import json
 import secrets
 import threading
 import time
@@ -20,6 +19,7 @@ from itertools import islice
 
 from streamclf.runs.health import LiveState
 from streamclf.sinks.base import Sink
+from streamclf.web.json_text import write_json
 from streamclf.web.live_sound import LiveSound
 from streamclf.web.live_source import Json, LiveSink, LiveSource
 
@@ -151,6 +151,15 @@ class LiveHub:
         """The kept columns of all sources, for a viewer who comes anew."""
         return {source.name: source.picture() for source in self._listed()}
 
+    def thresholds(self, label: str) -> dict[str, float]:
+        """Threshold of a label at each source that reports it, as it is set now."""
+        states = {source.name: self.state_of(source.name) for source in self._listed()}
+        return {
+            name: threshold
+            for name, state in states.items()
+            if state is not None and (threshold := state.threshold_of(label)) is not None
+        }
+
     def levels(self) -> dict[str, float]:
         """Level in dBFS of each source that is heard at this moment."""
         levels = {source.name: source.level_db() for source in self._listed()}
@@ -185,7 +194,7 @@ class LiveHub:
 
 def server_sent(kind: str, data: Json | list[Json], id: str = "") -> bytes:
     """Write a server-sent event. Without an id it leaves the viewer's place as it is."""
-    text = json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    text = write_json(data, ascii_only=False)
     # JSON writes line ends inside strings as \\n, so the data is one line.
     place = f"id: {id}\n" if id else ""
     return f"{place}event: {kind}\ndata: {text}\n\n".encode()

@@ -20,7 +20,7 @@ from aiohttp import web
 from streamclf.web.context import CONTEXT, WebContext
 from streamclf.web.health_texts import health_texts
 from streamclf.web.hub import LiveHub, server_sent
-from streamclf.web.rendering import refuse
+from streamclf.web.rendering import answer_json, refuse
 
 FRAMES_PER_S = 5
 HEALTH_EVERY_S = 5.0
@@ -122,13 +122,13 @@ def add_routes(app: web.Application, context: WebContext) -> None:
 async def show_health(request: web.Request) -> web.Response:
     """How the process and its sources fare."""
     health = await asyncio.to_thread(request.config_dict[CONTEXT].health)
-    return web.json_response(health, headers={"Cache-Control": "no-store"})
+    return answer_json(health, headers={"Cache-Control": "no-store"})
 
 
 async def show_sources(request: web.Request) -> web.Response:
     """Level, sounds and open events of each source now."""
     snapshot = await asyncio.to_thread(request.app[BROADCAST].hub.snapshot)
-    return web.json_response(
+    return answer_json(
         {key: snapshot[key] for key in ("now", "sources")}, headers={"Cache-Control": "no-store"}
     )
 

@@ -194,7 +194,7 @@ class LiveSource:
             "peak": None if level is None else round(level.peak_db, 1),
             "clipped": level is not None and level.clipped,
             "muted": level is not None and level.muted,
-            **self._judge(old=not heard),
+            **self._judge(state, old=not heard),
         }
 
     def frame(self, state: LiveState | None) -> Json:
@@ -225,7 +225,7 @@ class LiveSource:
             "overload": state.overload if state is not None else "",
         }
 
-    def _judge(self, *, old: bool) -> Json:
+    def _judge(self, state: LiveState | None, *, old: bool) -> Json:
         """The strongest sounds, and whether the model knows what it hears."""
         average, stream = self._average, self._stream
         if average is None or stream is None or old or average.values.size != len(stream.labels):
@@ -238,7 +238,7 @@ class LiveSource:
                 "label": label,
                 "name": name_label(stream.display_name(label)),
                 "score": round(float(values[index]), 3),
-                "above": is_score and float(values[index]) >= stream.thresholds.get(label, np.inf),
+                "above": is_score and float(values[index]) >= _threshold(stream, state, label),
             }
             for index in order[:N_SOUNDS]
             if not is_score or values[index] >= LEAST_SCORE
@@ -306,6 +306,12 @@ def _pack(columns: list[NumberedColumn]) -> Json:
 
 def _length_s(gap: Gap) -> float:
     return round(gap.n_samples / gap.sample_rate, 3)
+
+
+def _threshold(stream: StreamStarted, state: LiveState | None, label: str) -> float:
+    """The threshold of a label as it is set now; that of the stream's begin where nobody tells."""
+    now = None if state is None else state.threshold_of(label)
+    return stream.thresholds.get(label, np.inf) if now is None else now
 
 
 def _score(score: float) -> float:

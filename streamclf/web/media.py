@@ -15,15 +15,11 @@ from streamclf.pipeline.spectrogram_png import DARK, LIGHT, draw_clip
 from streamclf.store.clips import find_clip_file
 from streamclf.web.asking import ask
 from streamclf.web.context import WebContext
+from streamclf.web.words import WHY_GONE
 
 FLAC = "audio/flac"
 _KEPT_PICTURES = 200
 _LARGEST_ROW = 2**63 - 1
-_GONE = {
-    "limit": "This clip was deleted to make room for newer and better ones.",
-    "age": "This clip was deleted because of its age.",
-    "deleted": "This clip was deleted.",
-}
 _MOVED = "The file of this clip was moved or deleted."
 
 
@@ -95,7 +91,7 @@ async def _find(request: web.Request) -> Path:
         raise web.HTTPNotFound(text="There is no such clip.")
     folder, path, gone_us, why = found
     if gone_us is not None:
-        raise web.HTTPNotFound(text=_GONE.get(why or "", _MOVED))
+        raise web.HTTPNotFound(text=WHY_GONE.get(why or "", _MOVED))
     file = await asyncio.to_thread(find_clip_file, folder, path)
     if file is None:
         raise web.HTTPNotFound(text=_MOVED)

@@ -6,6 +6,7 @@ So they hold under any base path, whether or not whoever is in front says what i
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from functools import cache
 from typing import Any
 from urllib.parse import quote, unquote
@@ -14,8 +15,9 @@ from aiohttp import web
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from streamclf.web.context import CONTEXT
+from streamclf.web.json_text import write_json
 from streamclf.web.static_files import marked
-from streamclf.web.words import FILTERS
+from streamclf.web.words import FILTERS, WHY_GONE
 
 _PLAIN = "/?&=%#:;,+!$()*@~'"
 """What stays as it is in an address. Line breaks and backslashes, for example, do not."""
@@ -38,6 +40,7 @@ def environment() -> Environment:
         lstrip_blocks=True,
     )
     made.filters.update(FILTERS)
+    made.globals["why_gone"] = WHY_GONE
     return made
 
 
@@ -95,11 +98,21 @@ def wants_page(request: web.Request) -> bool:
     return accepted and not (own_path(request) or "").startswith("/api/")
 
 
+def answer_json(
+    value: Any, status: int = 200, *, headers: Mapping[str, str] | None = None
+) -> web.Response:
+    """Answer with JSON that every reader takes: a number that is none (NaN) is null."""
+    text = write_json(value)
+    return web.Response(
+        status=status, text=text, content_type="application/json", charset="utf-8", headers=headers
+    )
+
+
 def refuse(request: web.Request, status: int, text: str) -> web.Response:
     """Answer with an error: a small page for people, one line of JSON for programs."""
     if wants_page(request):
         return render(request, "error.html", status, title=_TITLES.get(status, "Error"), text=text)
-    return web.json_response({"error": text}, status=status)
+    return answer_json({"error": text}, status)
 
 
 AGAIN_S = 2
@@ -115,7 +128,7 @@ def tell_starting(request: web.Request) -> web.Response:
         )
     else:
         text = "The store is being opened: ask again in a moment."
-        answer = web.json_response({"error": text}, status=503)
+        answer = answer_json({"error": text}, 503)
     answer.headers["Retry-After"] = str(AGAIN_S)
     return answer
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -116,12 +115,9 @@ def quick_runs(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.fixture(scope="session")
-def traced_graphs(tmp_path_factory: pytest.TempPathFactory) -> TracedGraphs:
+def traced_graphs(shared_folder: Path) -> TracedGraphs:
     """`make_graph` that traces no network twice, whichever worker of the session asks."""
-    folder = tmp_path_factory.getbasetemp()
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        folder = folder.parent
-    return TracedGraphs(folder / "traced-graphs")
+    return TracedGraphs(shared_folder / "traced-graphs")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import onnx
-import onnx_ir
 import pytest
 import torch
 from filelock import FileLock
@@ -40,6 +39,8 @@ class TracedGraphs:
 
     def make_graph(self, network: nn.Module, window_samples: int, output: str) -> onnx.ModelProto:
         """The graph of the network, of a trace made now or before."""
+        import onnx_ir  # takes longer to import than most tests
+
         kind = describe_network(network, window_samples, output, numbers=False)
         path = self.folder / f"{kind}.onnx"
         export = torch.onnx.export

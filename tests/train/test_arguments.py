@@ -122,8 +122,12 @@ def test_threads_of_commands_sleep_while_they_wait(name, said, expected, monkeyp
     monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
     if said:
         monkeypatch.setenv("OMP_WAIT_POLICY", said)
-    run = [sys.executable, "-m", name, "--help"]
+    run = [sys.executable, "-X", "importtime", "-m", name, "--help"]
     told = subprocess.run(run, cwd=ROOT, check=True, capture_output=True, text=True).stderr
+    # Nor do they load what only a training needs: it takes as long to import as torch itself.
+    loaded = {line.rpartition("|")[2].strip() for line in told.splitlines()}
+    assert "torch" in loaded
+    assert "torch._dynamo" not in loaded
     if "OMP_WAIT_POLICY" not in told:
         pytest.skip("this torch has another OpenMP")
     assert f"OMP_WAIT_POLICY = '{expected}'" in told

@@ -144,9 +144,9 @@ def test_bundled_models_windows_share_all_but_their_end(card):
 
 @pytest.mark.slow
 @pytest.mark.data
-def test_bundled_model_knows_what_it_was_trained_on(card, session, data_dir, tmp_path):
+def test_bundled_model_knows_what_it_was_trained_on(card, session, data_dir, prepared_esc50):
     """The card's figures are of a run that held fold 4 out; this network saw it."""
-    clips = open_clips(data_dir / "esc50", card.sample_rate, out=tmp_path / "prepared")
+    clips = open_clips(data_dir / "esc50", card.sample_rate, out=prepared_esc50)
     clips = clips.of_folds([4])
     logits, owners = [], []
     for index in range(len(clips.clips)):

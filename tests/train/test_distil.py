@@ -12,17 +12,19 @@ from distilling import TONES, make_clips, run, small, sounds, teacher
 from export.card.describe_run import describe_data
 from train import distil, imitate
 from train.audio.tracks import Tracks
+from train.base.errors import DatasetError
 from train.cli.network_command import main as train_network
-from train.distillation.heard import Ear, Heard, column_weights, hear_columns
-from train.distillation.pupil import (
-    CROP_FRAMES,
-    HOP,
-    SMALLEST_SPREAD,
-    WIDE,
-    Pupil,
-    Schooling,
-    n_windows,
+from train.distillation.heard import (
+    SPECTRUM_STEP,
+    Ear,
+    Heard,
+    column_weights,
+    decode_spectra,
+    encode_spectra,
+    hear_columns,
 )
+from train.distillation.pupil import HOP, PUPILS, SMALLEST_SPREAD, WIDE, Pupil, StreamedPupil
+from train.distillation.schooling import Crops, Schooling
 from train.nets.efficientat import N_FEATURES, N_LABELS, EfficientAT
 from train.nets.pocket_network import WINDOW_SAMPLES, PocketNet
 from train.pocket_parts.mel_power import make_noises
@@ -58,6 +60,7 @@ def test_shard_is_made_once_and_the_same_wherever_it_is_made(teacher, tmp_path) 
     first = Heard(tmp_path / "a", tracks, teacher, 1)
     shard = first.get(3)
     assert shard["spectra"].shape == (8, 64, 399)
+    assert shard["spectra"].dtype == torch.uint8
     assert shard["features"].dtype == torch.float16
     again = Heard(tmp_path / "b", tracks, teacher, 1).get(3)
     for name, value in shard.items():
@@ -65,55 +68,93 @@ def test_shard_is_made_once_and_the_same_wherever_it_is_made(teacher, tmp_path) 
     # It needs no sounds any more.
     kept = Heard(tmp_path / "a", None, teacher, 1).get(3)
     torch.testing.assert_close(kept["spectra"], shard["spectra"])
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(DatasetError, match="--only-hear makes it"):
         Heard(tmp_path / "a", None, teacher, 1).get(4)
 
 
-def test_pupil_hears_each_window_as_if_it_were_alone() -> None:
+def test_spectra_lose_at_most_half_a_step_in_a_byte() -> None:
+    time = torch.arange(32000) / 16000
+    loudest = torch.stack([torch.sin(2 * torch.pi * hz * time) for hz in (440, 3300, 7900)])
+    for kind in PUPILS.values():
+        front_end = kind.make_front_end()
+        spectra = front_end.compress(front_end.power_by_fft(loudest))
+        there = decode_spectra(encode_spectra(spectra))
+        assert (there - spectra).abs().max() <= SPECTRUM_STEP / 2 + 1e-5
+    assert decode_spectra(encode_spectra(torch.zeros(3))).equal(torch.zeros(3))
+
+
+@pytest.mark.parametrize("kind", PUPILS.values(), ids=PUPILS)
+def test_pupil_hears_each_window_as_if_it_were_alone(kind) -> None:
     torch.manual_seed(0)
-    pupil = Pupil().eval()
+    pupil = kind().eval()
     assert sum(p.numel() for p in pupil.body.parameters()) < 1_000_000
-    front_end = PocketNet(2).front_end
+    front_end = kind.make_front_end()
+    crops = Crops(front_end)
     waveform = 0.1 * torch.randn(1, 64240, generator=torch.Generator().manual_seed(2))
-    spectra = front_end.compress(front_end.power_by_fft(waveform))
-    assert spectra.shape[2] == CROP_FRAMES
+    spectra = front_end.compress(front_end.power_by_fft(waveform))[:, :, : crops.n_frames]
     with torch.inference_mode():
         all_at_once = pupil(spectra)
-        assert len(all_at_once) == n_windows(CROP_FRAMES)
+        assert len(all_at_once) == crops.n_windows == 9
         for number in (0, 4, len(all_at_once) - 1):
             begin = number * HOP * 1600
             alone = waveform[:, begin : begin + WINDOW_SAMPLES]
-            said = pupil(front_end.compress(front_end.power_by_fft(alone)))
-            torch.testing.assert_close(said[0], all_at_once[number], atol=1e-4, rtol=1e-3)
+            alone = front_end.compress(front_end.power_by_fft(alone))
+            torch.testing.assert_close(pupil(alone)[0], all_at_once[number], atol=1e-4, rtol=1e-3)
+            assert pupil.listen(alone, 5)[1].equal(pupil(alone)[:, -N_LABELS:])
 
 
-def test_what_was_said_of_a_crop_is_of_its_own_windows(teacher) -> None:
-    ear = Ear(teacher)
+def test_pupil_of_the_teachers_layers_begins_with_its_weights(teacher) -> None:
+    network = EfficientAT()
+    network.load_state_dict(torch.load(teacher))
+    pupil = StreamedPupil()
+    pupil.begin(network)
+    published = network.state_dict()
+    for name in ("body.layers.0.0.weight", "body.layers.3.block.0.0.weight"):
+        there = published[name.replace("body.layers", "features")]
+        torch.testing.assert_close(pupil.state_dict()[name], there)
+    # A kernel with one tap is the sum of those that it had.
+    summed = published["features.14.block.1.0.weight"].sum(dim=3, keepdim=True)
+    torch.testing.assert_close(pupil.body.layers[14].block[1][0].weight, summed)
+    torch.testing.assert_close(pupil.head[5].weight, published["classifier.5.weight"])
+    # The teacher itself stays as it was.
+    assert network.features[1].block[0][0].padding == (1, 1)
+
+
+@pytest.mark.parametrize("kind", PUPILS.values(), ids=PUPILS)
+def test_what_was_said_of_a_crop_is_of_its_own_windows(teacher, kind) -> None:
+    front_end = kind.make_front_end()
+    ear = Ear(teacher, front_end, hints=kind.hints_kept)
     mixtures = Tracks(make_clips(*TONES)).draw(np.random.default_rng(1), 3)
     shard = ear.hear(mixtures, 16000)
-    noises = make_noises(ear.front_end, 16000, torch.device("cpu"))
-    schooling = Schooling(None, ear.front_end, noises)
+    schooling = Schooling(None, front_end, torch.zeros(0))
     starts = np.array([0, 10, 59])
-    said = schooling.said(shard, np.arange(3), starts, CROP_FRAMES)
-    count = n_windows(CROP_FRAMES)
-    assert said.shape == (3 * count, 384 + 272)
-    columns = torch.cat([shard["features"], shard["hints"]], dim=2).float()
+    said = schooling.said(shard, np.arange(3), starts)
+    count = schooling.crops.n_windows
+    n = N_FEATURES + 272 * kind.hints_kept
+    assert said.shape == (3 * count, n)
+    columns = torch.cat([shard[k] for k in ("features", "hints") if k in shard], dim=2).float()
     weights = column_weights(100)
     for row, start in enumerate(starts.tolist()):
         for window in (0, count - 1):
             wanted = weights[start + HOP * window] @ columns[row]
             torch.testing.assert_close(said[row * count + window], wanted)
+    cut = schooling.cut(shard, np.arange(3), starts)
+    begin = 10 * 1600
+    alone = torch.from_numpy(mixtures[1:2, begin : begin + 64000])
+    spectra = front_end.compress(front_end.power_by_fft(alone))[0]
+    assert (cut[1, :, : spectra.shape[1]] - spectra).abs().max() <= SPECTRUM_STEP / 2 + 1e-3
 
 
 def test_what_windows_are_said_to_hold_is_scaled_to_one_spread() -> None:
     torch.manual_seed(2)
     shard = {
-        "spectra": torch.zeros(8, 64, 399).half(),
+        "spectra": torch.zeros(8, 64, 399, dtype=torch.uint8),
         "features": (3 + torch.randn(8, 32, 384)).half(),
         "hints": (1 + 0.1 * torch.randn(8, 32, 272)).half(),
     }
-    said = Schooling(None, PocketNet(2).front_end, torch.zeros(0)).all_said(shard)
-    assert len(said) == 8 * n_windows(CROP_FRAMES)
+    schooling = Schooling(None, PocketNet(2).front_end, torch.zeros(0))
+    said = schooling.said(shard, *schooling.middles(shard))
+    assert len(said) == 8 * schooling.crops.n_windows
     pupil = Pupil()
     pupil.measure(said)
     scaled = (said - pupil.mean) / pupil.spread
@@ -125,7 +166,7 @@ def test_what_windows_are_said_to_hold_is_scaled_to_one_spread() -> None:
 
 
 def test_batches_are_finite_and_follow_from_their_generator(teacher) -> None:
-    ear = Ear(teacher)
+    ear = Ear(teacher, PocketNet(2).front_end)
     shard = ear.hear(Tracks(make_clips(*TONES)).draw(np.random.default_rng(1), 4), 16000)
     schooling = Schooling(
         None, ear.front_end, make_noises(ear.front_end, 16000, torch.device("cpu"))
@@ -133,24 +174,26 @@ def test_batches_are_finite_and_follow_from_their_generator(teacher) -> None:
     first, second = (
         schooling.batch(shard, np.array([1, 3]), np.random.default_rng(6)) for _ in range(2)
     )
-    assert first[0].shape == (2, 64, CROP_FRAMES)
+    assert first[0].shape == (2, 64, schooling.crops.n_frames)
     assert first[0].isfinite().all()
     for a, b in zip(first, second, strict=True):
         torch.testing.assert_close(a, b)
 
 
-def test_labels_begin_as_the_teacher_says_them_of_its_own_features(teacher) -> None:
-    ear = Ear(teacher)
-    pupil = Pupil()
-    pupil.head.load_state_dict(ear.network.classifier.state_dict())
+@pytest.mark.parametrize("kind", PUPILS.values(), ids=PUPILS)
+def test_pupil_that_says_what_the_teacher_says_has_no_error(teacher, kind) -> None:
+    ear = Ear(teacher, kind.make_front_end())
+    pupil = kind()
+    pupil.begin(ear.network)
     schooling = Schooling(None, ear.front_end, torch.zeros(0))
     schooling.trainable(pupil)
     schooling.teacher_head = ear.network.classifier
-    said = torch.rand(5, N_FEATURES + 272)
+    said = torch.rand(5, N_FEATURES + 272 * kind.hints_kept)
     pupil.measure(said)
     scaled = (said - pupil.mean) / pupil.spread
     with torch.no_grad():
         logits = ear.network.classifier(said[:, :N_FEATURES])
+        torch.testing.assert_close(pupil.head(said[:, :N_FEATURES]), logits)
         error, hinted, entropy = schooling.errors(torch.cat([scaled, logits], dim=1), said)
         other = schooling.errors(torch.cat([scaled, logits + 1], dim=1), said)[2]
     torch.testing.assert_close(error, torch.zeros(5))
@@ -166,7 +209,7 @@ class StoppedError(Exception):
 def test_run_that_stops_goes_on_to_the_same_weights(sounds, teacher, tmp_path, monkeypatch, capsys):
     assert run(sounds, teacher, tmp_path / "cache", tmp_path / "whole") == 0
     said = json.loads(capsys.readouterr().out.splitlines()[-1].split(": ", 1)[1])
-    assert said["windows"] == 2 * 2 * 2 * 4 * n_windows(CROP_FRAMES)
+    assert said["windows"] == 2 * 2 * 2 * 4 * Crops(PocketNet(2).front_end).n_windows
     assert {"explained_variance", "agreement"} <= set(said)
 
     learn = distil.Learner.learn
@@ -217,7 +260,8 @@ def test_schedule_may_become_longer_but_sounds_stay(sounds, teacher, tmp_path, c
 def test_pocket_takes_the_wider_layers_and_tells_whose_they_are(
     sounds, teacher, tmp_path, make_esc
 ) -> None:
-    assert run(sounds, teacher, tmp_path / "cache", tmp_path / "run") == 0
+    layers = ("--layers", "pocket")
+    assert run(sounds, teacher, tmp_path / "cache", tmp_path / "run", *layers) == 0
     data = make_esc(folds=3, per_class=1)
     arguments = ["--data", str(data), "--test-fold", "3", "--threads", "1", "--last-layer"]
     arguments += ["--start", str(tmp_path / "run"), "--save", str(tmp_path / "named")]
@@ -237,8 +281,19 @@ def test_pocket_takes_the_wider_layers_and_tells_whose_they_are(
 def test_another_process_makes_what_is_missing(sounds, teacher, tmp_path) -> None:
     assert run(sounds, teacher, tmp_path / "cache", tmp_path / "run", "--only-hear") == 0
     assert not (tmp_path / "run").exists()
-    names = sorted(path.name for path in (tmp_path / "cache" / "training").iterdir())
-    assert names == ["00000.safetensors", "00001.safetensors"]
+    names = sorted(path.name for path in (tmp_path / "cache").glob("*-teacher/*"))
+    assert names == ["00000.safetensors", "00000.safetensors"] + ["00001.safetensors"] * 2
+
+
+def test_pocket_refuses_layers_that_are_not_its_own(tmp_path, make_esc, capsys) -> None:
+    run_folder = distil.RunFolder.create(tmp_path / "run", "imitation", overwrite=False)
+    run_folder.write_json(
+        "config.json", {"network": "imitation", "layers": "teacher", "widths": []}
+    )
+    arguments = ["--data", str(make_esc(folds=3, per_class=1)), "--test-fold", "3", "--last-layer"]
+    arguments += ["--start", str(tmp_path / "run"), "--save", str(tmp_path / "named")]
+    assert train_network("pocket", arguments) == 1
+    assert "its layers are the teacher's, --start takes those of pocket" in capsys.readouterr().err
 
 
 def test_imitation_of_yamnet_names_the_command_that_takes_efficientat(teacher, tmp_path, capsys):

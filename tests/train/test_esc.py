@@ -272,8 +272,8 @@ def _zip(files: dict[str, str]) -> io.BytesIO:
 
 
 @pytest.mark.data
-def test_esc_reads_the_real_set(data_dir, tmp_path):
-    clips = open_clips(data_dir / "esc50", 16000, out=tmp_path / "prepared")
+def test_esc_reads_the_real_set(data_dir, prepared_esc50):
+    clips = open_clips(data_dir / "esc50", 16000, out=prepared_esc50)
     assert len(clips.labels) == 50
     assert len(clips.clips) == 400 * len(clips.folds)
     assert clips.labels[0] == "dog"

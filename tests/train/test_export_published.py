@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +14,9 @@ from distilling import run, small, sounds, teacher
 from export.__main__ import main
 from export.published import Exportable
 from streamclf.core.card import METADATA_KEY, parse_card
+from train.distillation.pupil import PUPILS
 from train.distillation.wide import read_pupil
 from train.nets.efficientat import SAMPLE_RATE, EfficientAT
-from train.nets.pocket_network import PocketNet
 from train.run_folder.run import RunFolder
 
 __all__ = ["small", "sounds", "teacher"]
@@ -28,7 +29,7 @@ def published(tmp_path: Path) -> Path:
     """Weights of nobody in particular, as the authors' file holds theirs."""
     torch.manual_seed(4)
     torch.save(EfficientAT().state_dict(), tmp_path / "mn04.pt")
-    rows = [f'{k},/m/{k},"Sound, number {k}"' for k in range(527)]
+    rows = [f'{k},/m/{k},"Sound, number {k}"' for k in range(526)] + ["526,/m/526,Silence"]
     (tmp_path / "labels.csv").write_text("index,mid,display_name\n" + "\n".join(rows) + "\n")
     return tmp_path
 
@@ -57,6 +58,7 @@ def test_published_weights_become_a_model_of_several_labels_at_once(published, c
     assert (card.task, card.activation) == ("multi-label", "sigmoid")
     assert (card.sample_rate, card.window_samples) == (32000, 160000)
     assert card.labels[1] == "Sound, number 1"
+    assert card.thresholds.never == ["Silence"]
     assert card.licence.startswith("MIT")
     waveform = 0.1 * np.random.default_rng(1).standard_normal((3, 160000)).astype(np.float32)
     (logits,) = session.run(None, {"waveform": waveform})
@@ -72,7 +74,7 @@ def test_published_weights_become_a_model_of_several_labels_at_once(published, c
     [
         ([], "--labels is missing"),
         (["--labels", "LABELS", "--window", "1.5"], "--window is 1.5 s, must be 5 to 10 s"),
-        (["--labels", "LABELS", "--int8"], "--half or --int8 is for runs that learned from labels"),
+        (["--labels", "LABELS", "--int8"], "--int8 is for runs that learned from labels"),
         (
             ["--labels", "LABELS", "--licence", "MIT"],
             "--licence is for runs that learned from labels",
@@ -91,6 +93,35 @@ def test_what_makes_no_sense_is_told_in_a_line(published, capsys, more, said) ->
     assert not (published / "x.onnx").exists()
 
 
+def test_groups_come_from_the_ontology_past_what_the_labels_lack(published, capsys) -> None:
+    # 1 is under 0, 2 under both: by itself, and by an entry that the labels lack.
+    ontology = [
+        {"id": "/m/0", "child_ids": ["/m/1", "/m/lacking"]},
+        {"id": "/m/1", "child_ids": ["/m/2"]},
+        {"id": "/m/lacking", "child_ids": ["/m/2", "/m/lacking too"]},
+    ]
+    (published / "ontology.json").write_text(json.dumps(ontology))
+    output = published / "mn04.onnx"
+    arguments = [str(published / "mn04.pt"), "--labels", str(published / "labels.csv")]
+    arguments += ["--window", "5", "-o", str(output), "--ontology"]
+    assert main([*arguments, str(published / "ontology.json"), "--half"]) == 0
+    assert output.stat().st_size < 3e6  # float32: 4.3 MB
+    session = onnxruntime.InferenceSession(output, providers=["CPUExecutionProvider"])
+    card = parse_card(session.get_modelmeta().custom_metadata_map[METADATA_KEY], "mn04")
+    names = [f"Sound, number {k}" for k in range(3)]
+    assert card.broader == {names[1]: names[:1], names[2]: names[:2]}
+    (published / "ontology.json").write_text('{"a": 1}')
+    assert main([*arguments, str(published / "ontology.json"), "--overwrite"]) != 0
+    assert "no ontology; expected is ontology.json" in capsys.readouterr().err
+
+
+def test_labels_are_not_for_runs_that_have_their_own(tmp_path, capsys) -> None:
+    for option in ("labels", "ontology"):
+        code = main([str(tmp_path), "-o", str(tmp_path / "x.onnx"), f"--{option}", "x"])
+        assert code == 2
+        assert f"--{option} is for mn04_as_mAP_432.pt" in capsys.readouterr().err
+
+
 def test_wrong_labels_are_told(published, capsys) -> None:
     (published / "few.csv").write_text("index,mid,display_name\n0,/m/0,Dog\n")
     arguments = [str(published / "mn04.pt"), "-o", str(published / "x.onnx")]
@@ -98,10 +129,12 @@ def test_wrong_labels_are_told(published, capsys) -> None:
     assert "names 1 labels, must be 527" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("layers", PUPILS)
 def test_pupil_becomes_a_model_whose_windows_share_its_layers(
-    published, sounds, teacher, tmp_path, capsys
+    published, sounds, teacher, tmp_path, capsys, layers
 ) -> None:
-    assert run(sounds, teacher, tmp_path / "cache", tmp_path / "run") == 0
+    more = ("--layers", layers)
+    assert run(sounds, teacher, tmp_path / "cache", tmp_path / "run", *more) == 0
     output = tmp_path / "wide.onnx"
     labels = str(published / "labels.csv")
     assert main([str(tmp_path / "run"), "--labels", labels, "-o", str(output)]) == 0
@@ -113,7 +146,7 @@ def test_pupil_becomes_a_model_whose_windows_share_its_layers(
     assert "python -m train.distil" in card.description
     pupil = read_pupil(RunFolder.open(tmp_path / "run"))
     waveform = 0.1 * torch.randn(2, 24000, generator=torch.Generator().manual_seed(1))
-    front_end = PocketNet(2).front_end
+    front_end = pupil.make_front_end()
     with torch.inference_mode():
         expected = pupil(front_end.compress(front_end.power_by_fft(waveform)))[:, -527:]
     (logits,) = session.run(None, {"waveform": waveform.numpy()})

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
-from lightning_fabric import Fabric
 
+from train.base.devices import make_fabric
 from train.base.errors import RunError
 from train.base.recipe import Recipe
 from train.datasets import open_clips
@@ -95,7 +95,7 @@ def train(clips, run, *, seed=1, resume=False, recipe=None, stop_at=-1, held_out
         run.write_json("config.json", {})
     torch.manual_seed(seed)
     network = system.build(3)
-    fabric = Fabric(accelerator="cpu", devices=1, precision=more.pop("precision", "32-true"))
+    fabric = make_fabric("cpu", more.pop("precision", "32-true"))
     folds = (clips.of_folds([1, 2]), clips.of_folds([3]) if held_out else None)
     return fit(system, network, *folds, run, fabric, seed=seed, resume=resume, **more)
 
@@ -282,7 +282,7 @@ def test_shortened_schedule_ends_with_statistics_of_its_last_weights(clips, tmp_
     assert "measured again over 8 training batches: after 6 of 60" in capsys.readouterr().err
     assert run.read_json("config.json")["statistics_batches"] == 8
     system = Tiny(recipe)
-    batches = Batches(system, network, clips.of_folds([1, 2]), Fabric(accelerator="cpu"), 1)
+    batches = Batches(system, network, clips.of_folds([1, 2]), make_fabric("cpu", "32-true"), 1)
     with torch.no_grad():
         heard = [network[1](network[0](batches.cut(18 + k)[0])) for k in range(8)]
     means = torch.stack([batch.mean(dim=0) for batch in heard]).mean(dim=0)

@@ -15,6 +15,7 @@ torch = pytest.importorskip("torch")
 onnx = pytest.importorskip("onnx")
 import onnxruntime
 from cases import CASES, SYSTEMS, make_clips
+from filelock import FileLock
 
 from export.__main__ import main as export_main
 from streamclf.cli.main import run as streamclf
@@ -39,6 +40,7 @@ class Made:
     """A network of one case, with a batch to learn."""
 
     def __init__(self, case: str) -> None:
+        self.case = case
         system_type, recipe = CASES[case]
         self.system = system_type(recipe)
         self.clips = make_clips(self.system)
@@ -92,16 +94,18 @@ def made(request):
 
 
 @pytest.fixture(scope="module")
-def model(made, tmp_path_factory):
-    """The case's model file; gone before the next case's, for some are large."""
-    folder = tmp_path_factory.mktemp("model")
-    made.network.eval()
-    made.write_run(folder / "run")
+def model(made, shared_folder):
+    """The case's model file, which one worker exports, and those use that share the case."""
+    folder = shared_folder / "contract" / made.case.replace(" ", "-")
+    folder.mkdir(parents=True, exist_ok=True)
     path = folder / "model.onnx"
-    assert export_main([str(folder / "run"), "-o", str(path)]) == 0
-    (folder / "run" / "weights.safetensors").unlink()
-    yield path
-    path.unlink()
+    made.network.eval()
+    with FileLock(folder / "lock"):
+        if not path.exists():
+            made.write_run(folder / "run")
+            assert export_main([str(folder / "run"), "-o", str(path)]) == 0
+            (folder / "run" / "weights.safetensors").unlink()
+    return path
 
 
 def test_every_network_is_under_contract():

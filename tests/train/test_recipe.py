@@ -62,6 +62,13 @@ def test_cosine_rises_in_a_line():
     assert recipe.rate_at(0.55) == pytest.approx(0.5, abs=1e-3)
 
 
+def test_trapezoid_is_the_same_whatever_its_length_until_it_falls():
+    recipe = steps(schedule="trapezoid", warm_up=0.02, drops=(0.8,))
+    assert recipe.rate_at(0.01) == pytest.approx(0.5)
+    assert [recipe.rate_at(p) for p in (0.02, 0.3, 0.79)] == [1.0] * 3
+    assert [recipe.rate_at(p) for p in (0.9, 1)] == pytest.approx([0.5, 1e-4])
+
+
 def test_shortened_schedule_has_the_same_shape():
     full, short = EnvNetSystem.default_recipe(), EnvNetSystem.default_recipe().shortened(8)
     assert (full.epochs, short.epochs) == (600, 8)

@@ -13,22 +13,27 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from train.audio.mixtures import PEAK_DB, QUIETER_DB, WARP
+from train.audio.mixtures import PEAK_DB, QUIETER_DB
 from train.audio.noise import make_noise
 from train.datasets.prepared import FULL_SCALE, ClipSet
 
 SECONDS = 10.0
-AT_ONCE = (0.45, 0.4, 0.15)
+AT_ONCE = (0.6, 0.3, 0.1)
 """How often there are one, two, three tracks."""
 
 LONG_S = 4.0
 """A recording of this length goes on; a shorter one is repeated."""
 
-CHANGES, CHANGE_S = 0.4, (2.0, 7.0)
-"""How often another source takes a track over, and after how long."""
+CHANGES, CHANGE_S = 0.1, (2.0, 7.0)
+"""How often another source takes a track over, and after how long.
 
-WARPED, TAKE_WARP = 0.6, 0.04
-"""Part of the tracks that are played slower or faster; how far takes differ from each other."""
+A teacher that hears ten seconds lets what it says of a part depend on the rest. The rarer changes
+are, the more of that a pupil can know from its 1.5 s.
+"""
+
+WARPED, WARP, TAKE_WARP = 0.6, 0.45, 0.04
+"""Part of the tracks that are played slower or faster, how far at most (as a logarithm), and how
+far takes differ from each other."""
 
 PAUSE_S = 1.5
 """The longest mean pause of a track between takes."""

@@ -5,11 +5,14 @@ from __future__ import annotations
 import logging
 import os
 import sys
+from typing import TYPE_CHECKING
 
 import torch
-from lightning_fabric import Fabric
 
 from streamclf.core.errors import UsageError
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 
 def make_fabric(accelerator: str, precision: str, devices: int = 1) -> Fabric:
@@ -26,6 +29,9 @@ def make_fabric(accelerator: str, precision: str, devices: int = 1) -> Fabric:
     Raises:
         UsageError: The accelerator or precision does not exist, or there are fewer devices.
     """
+    # Its import takes 1.5 s of CPU, which commands that do not train need not spend.
+    from lightning_fabric import Fabric
+
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     torch.backends.cudnn.benchmark = False
     torch.backends.cudnn.deterministic = True

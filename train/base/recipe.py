@@ -25,10 +25,11 @@ class Recipe:
         learning_rate: The highest rate of the schedule.
         schedule: ``steps`` multiplies the rate by 0.1 at each of ``drops``; ``one-cycle`` rises and
             falls along cosines with its peak at ``warm_up``, ``one-cycle-linear`` along lines;
-            ``cosine`` falls along a cosine.
+            ``cosine`` falls along a cosine; ``trapezoid`` rises, stays, and falls along a line from
+            the first of ``drops``: until then its length may change without any other change.
         drops: Fractions of the schedule.
         warm_up: Fraction of the schedule; before it ``steps`` trains at a tenth of the rate and
-            ``cosine`` rises linearly.
+            ``cosine`` and ``trapezoid`` rise linearly.
         clip_norm: Gradients are scaled down to this norm; 0 leaves them alone.
         ema: Decay per step of the averaged weights that are kept as the result; 0 keeps the
             last weights.
@@ -40,7 +41,7 @@ class Recipe:
     learning_rate: float
     momentum: float = 0.9
     weight_decay: float = 0.0
-    schedule: Literal["steps", "one-cycle", "one-cycle-linear", "cosine"]
+    schedule: Literal["steps", "one-cycle", "one-cycle-linear", "cosine", "trapezoid"]
     drops: tuple[float, ...] = ()
     warm_up: float = 0.0
     clip_norm: float = 0.0
@@ -90,6 +91,9 @@ class Recipe:
             elif self.schedule == "one-cycle-linear":
                 rise = 0.04 + 0.96 * rise
             return self.learning_rate * rise
+        if self.schedule == "trapezoid":
+            (begin,) = self.drops
+            return self.learning_rate * min(1.0, max(1e-4, (1 - progress) / (1 - begin)))
         fall = (progress - self.warm_up) / max(1 - self.warm_up, 1e-9)
         left = 1 - fall
         if self.schedule != "one-cycle-linear":

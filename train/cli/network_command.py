@@ -8,10 +8,9 @@ import shlex
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from lightning_fabric import Fabric
 from torch import nn
 
 from train.base.devices import make_fabric
@@ -36,6 +35,9 @@ from train.run_folder.resume import (
 )
 from train.run_folder.run import CONFIG, RESULT, WEIGHTS, RunFolder
 from train.run_folder.run_options import check_options, make_parser, set_recipe
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 FORMAT = 2
 

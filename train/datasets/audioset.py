@@ -1,10 +1,12 @@
 """AudioSet's labels, and which of them mean a class of ESC-50.
 
-J. Gemmeke et al., Audio Set, ICASSP 2017; the list of labels is Google's (CC BY 4.0).
+J. Gemmeke et al., Audio Set, ICASSP 2017; the list of labels is Google's (CC BY 4.0), and so is the
+ontology (CC BY-SA 4.0), which says which labels are broader than others.
 """
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from train.base.errors import DatasetError
@@ -80,6 +82,46 @@ def read_label_names(path: Path) -> list[str]:
         return [row["display_name"] for row in read_table(path, ["display_name"])]
     except DatasetError as error:
         raise DatasetError(f"{error} (AudioSet's class_labels_indices.csv)") from error
+
+
+def read_broader(ontology: Path, labels: Path) -> dict[str, list[str]]:
+    """The labels that are broader than each label by one step, by AudioSet's ontology.
+
+    What the ontology has between two labels, but the list of labels has not, is passed over.
+
+    Args:
+        ontology: Its ``ontology.json``.
+        labels: Its ``class_labels_indices.csv``.
+
+    Raises:
+        DatasetError: A file is missing or another one.
+    """
+    columns = ["mid", "display_name"]
+    names = {row["mid"]: row["display_name"] for row in read_table(labels, columns)}
+    expected = "expected is ontology.json of github.com/audioset/ontology"
+    above: dict[str, list[str]] = {}
+    try:
+        for entry in json.loads(ontology.read_text("utf-8")):
+            for child in entry["child_ids"]:
+                above.setdefault(child, []).append(entry["id"])
+    except OSError as error:
+        raise DatasetError(f"{ontology}: cannot be read: {error.strerror}; {expected}") from error
+    except (ValueError, TypeError, KeyError) as error:
+        raise DatasetError(f"{ontology}: no ontology; {expected}") from error
+    broader = {}
+    for mid, name in names.items():
+        found, ways = [], list(above.get(mid, ()))
+        while ways:
+            way = ways.pop(0)
+            if way in names:
+                found.append(names[way])
+            else:
+                ways += above.get(way, ())
+        if found:
+            broader[name] = sorted(set(found))
+    if not broader:
+        raise DatasetError(f"{ontology}: has none of the labels of {labels.name}; {expected}")
+    return broader
 
 
 def columns_of(names: list[str], labels: tuple[str, ...]) -> list[list[int]]:

@@ -6,6 +6,8 @@ teacher says of every 0.32 s of them, with all ten seconds around. Which mixture
 follows from the seed and its number, so that shards may be made in any order, by any process, while
 others are read already; each appears whole or not at all.
 
+Spectra are kept in steps of `SPECTRUM_STEP`, a byte each.
+
 Hearing ten seconds and asking of 1.5 s of them is also the better question: its maps, averaged
 over those 1.5 s, name 86.8 % of the windows of ESC-50's fold 4 (logistic regression; clips of 5 s,
 twice), where the window alone, repeated, names 78.7 %.
@@ -14,7 +16,7 @@ twice), where the window alone, repeated, names 78.7 %.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -25,9 +27,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from train.audio.tracks import Tracks
+from train.base.errors import DatasetError
 from train.nets.efficientat import SAMPLE_RATE, EfficientAT, open_efficientat
 from train.nets.log_mel import LogMel
-from train.nets.pocket_network import HOP_LENGTH, WINDOW_SAMPLES, PocketNet
+from train.nets.pocket_network import WINDOW_SAMPLES, PocketNet
+from train.nets.streamed_network import StreamedMel
 
 PER_SHARD = 256
 AT_ONCE = 8
@@ -43,6 +47,11 @@ N_HINTS = 272
 STEP_S = 0.1
 """The pupil's windows begin at multiples of it."""
 
+SPECTRUM_STEP = 0.1
+"""Nepers of power (0.4 dB) in one step of a spectrum that is kept."""
+
+FrontEnd = LogMel | StreamedMel
+
 
 @dataclass
 class Heard:
@@ -53,18 +62,17 @@ class Heard:
         tracks: What mixtures are drawn from; None where all shards are there.
         teacher: Its file.
         seed: Of the mixtures, with a shard's number.
+        front_end: The pupil's.
+        hints: Whether maps on the teacher's way are kept, too.
     """
 
     folder: Path
     tracks: Tracks | None
     teacher: Path
     seed: int
+    front_end: FrontEnd = field(default_factory=lambda: PocketNet(2).front_end)
+    hints: bool = True
     _ear: Ear | None = None
-
-    @property
-    def front_end(self) -> LogMel:
-        """The pupil's."""
-        return PocketNet(2).front_end
 
     def path(self, number: int) -> Path:
         """Path of a shard."""
@@ -73,9 +81,13 @@ class Heard:
     def get(self, number: int) -> dict[str, Tensor]:
         """A shard, made if it is not there.
 
+        Raises:
+            DatasetError: It is not there, and there is nothing to make it of.
+
         Returns:
-            ``spectra`` ``(PER_SHARD, mels, frames)``, ``features`` ``(PER_SHARD, N_COLUMNS, 384)``
-            and ``hints`` ``(PER_SHARD, N_COLUMNS, 272)``, all float16.
+            ``spectra`` ``(PER_SHARD, mels, frames)`` as bytes (`decode_spectra`), and as float16
+            ``features`` ``(PER_SHARD, N_COLUMNS, 384)`` and, if they are kept, ``hints``
+            ``(PER_SHARD, N_COLUMNS, 272)``.
         """
         path = self.path(number)
         if not path.exists():
@@ -85,9 +97,11 @@ class Heard:
     def make(self, number: int) -> None:
         """Mix a shard, ask the teacher, write it."""
         if self.tracks is None:
-            raise FileNotFoundError(self.path(number))
+            raise DatasetError(
+                f"{self.path(number)}: is not there; python -m train.distil --only-hear makes it"
+            )
         if self._ear is None:
-            self._ear = Ear(self.teacher)
+            self._ear = Ear(self.teacher, self.front_end, hints=self.hints)
         random = np.random.default_rng((self.seed, number))
         parts = []
         for _ in range(PER_SHARD // AT_ONCE):
@@ -103,13 +117,13 @@ class Heard:
 class Ear:
     """The teacher and the pupil's front end."""
 
-    def __init__(self, teacher: Path) -> None:
+    def __init__(self, teacher: Path, front_end: FrontEnd, *, hints: bool = True) -> None:
         self.network, self.digest = open_efficientat(teacher)
-        self.front_end = PocketNet(2).front_end
+        self.front_end, self.hints = front_end, hints
 
     @torch.inference_mode()
     def hear(self, waveforms: np.ndarray, sample_rate: int) -> dict[str, Tensor]:
-        """Mixtures of ten seconds: their spectra and what the teacher says, float16.
+        """Mixtures of ten seconds: their spectra and what the teacher says, as shards keep them.
 
         Args:
             waveforms: ``(batch, samples)`` in [-1, 1].
@@ -119,9 +133,18 @@ class Ear:
         spectra = self.front_end.compress(self.front_end.power_by_fft(at_16))
         higher = [soxr.resample(row, sample_rate, SAMPLE_RATE) for row in waveforms]
         features, hints = hear_columns(self.network, torch.from_numpy(np.stack(higher)))
-        return {
-            "spectra": spectra.half(), "features": features.half(), "hints": hints.half(),
-        }  # fmt: skip
+        heard = {"spectra": encode_spectra(spectra), "features": features.half()}
+        return heard | {"hints": hints.half()} if self.hints else heard
+
+
+def encode_spectra(spectra: Tensor) -> Tensor:
+    """Spectra, any shape, as bytes."""
+    return (spectra / SPECTRUM_STEP).round().clamp(0, 255).to(torch.uint8)
+
+
+def decode_spectra(kept: Tensor) -> Tensor:
+    """Spectra of bytes, float32."""
+    return kept.float() * SPECTRUM_STEP
 
 
 def hear_columns(network: EfficientAT, waveforms: Tensor) -> tuple[Tensor, Tensor]:
@@ -162,6 +185,3 @@ def column_weights(n_starts: int) -> Tensor:
     )
     weights = shared.clamp(min=0)
     return weights / weights.sum(dim=1, keepdim=True)
-
-
-FRAMES_PER_STEP = round(STEP_S * 16000 / HOP_LENGTH)

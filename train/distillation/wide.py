@@ -6,17 +6,27 @@ import torch
 from torch import Tensor, nn
 
 from train.base.errors import RunError
-from train.distillation.pupil import Pupil
+from train.distillation.pupil import AnyPupil, Pupil, make_pupil
 from train.nets.efficientat import N_FEATURES
 from train.nets.pocket_network import PocketNet
+from train.nets.streamed_network import StreamedNet
 from train.run_folder.run import CONFIG, RunFolder
 
 PUPIL = "pupil.safetensors"
 """The layers with their heads; the layers alone are the run's weights, as of `train.imitate`."""
 
 
+def make_wide(pupil: AnyPupil) -> nn.Module:
+    """What listens: a waveform's logits."""
+    if isinstance(pupil, Pupil):
+        return Wide(pupil)
+    network = StreamedNet()
+    network.body, network.head = pupil.body, pupil.head
+    return network
+
+
 class Wide(nn.Module):
-    """Front end, layers, and the heads that say features and then labels; hints are left out."""
+    """Front end, pocket's layers, the heads that say features and then labels; no hints."""
 
     def __init__(self, pupil: Pupil) -> None:
         super().__init__()
@@ -36,7 +46,7 @@ class Wide(nn.Module):
         return self.head(self.features(both))
 
 
-def read_pupil(run: RunFolder) -> Pupil:
+def read_pupil(run: RunFolder) -> AnyPupil:
     """The pupil of a run of `train.distil` that has ended.
 
     Raises:
@@ -47,6 +57,6 @@ def read_pupil(run: RunFolder) -> Pupil:
             f"{run.path}: has no {PUPIL}: it is no run of train.distil, or has not ended; go on "
             "with --resume"
         )
-    pupil = Pupil(run.read_json(CONFIG)["widths"])
+    pupil = make_pupil(run.read_json(CONFIG))
     pupil.load_state_dict(run.read_tensors(PUPIL)[0])
     return pupil.eval()

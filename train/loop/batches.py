@@ -6,14 +6,18 @@ sees the same batches as an uninterrupted one.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from train.base.errors import UsageError
 from train.datasets.prepared import ClipSet
 from train.nets.contract import System
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 
 class Batches:

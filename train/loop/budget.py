@@ -12,9 +12,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
-from lightning_fabric import Fabric
 from torch import nn
 
 from train.base.recipe import Recipe
@@ -22,6 +22,9 @@ from train.datasets.prepared import ClipSet
 from train.evaluation.clip_accuracy import evaluate_network
 from train.loop.learner import Learner
 from train.nets.contract import System
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 EVALUATION_SHARE = 0.1
 """Part of the time that evaluations of the held-out fold may take; they serve the curves alone."""

@@ -10,11 +10,10 @@ from __future__ import annotations
 
 import sys
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from train.base.errors import RunError
@@ -31,6 +30,9 @@ from train.nets.contract import System
 from train.run_folder.checkpoint import Progress, load_best
 from train.run_folder.learned_filters import FilterHistory
 from train.run_folder.run import CONFIG, WEIGHTS, RunFolder
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 SAVE_EVERY_S = 120.0
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from train.nets.contract import System
 from train.run_folder.checkpoint import Progress, load_checkpoint, save_checkpoint
 from train.run_folder.run import RunFolder
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 
 class Learner:

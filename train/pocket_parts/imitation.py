@@ -8,10 +8,10 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
@@ -28,6 +28,9 @@ from train.nets.pocket_network import PocketBody, PocketNet
 from train.nets.yamnet import HINTS, N_FEATURES, N_HINTS, N_SCORES, STARTS, Yamnet
 from train.run_folder.checkpoint import Progress
 from train.run_folder.run import WEIGHTS, RunFolder
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 SCORES_WEIGHT = 0.3
 """Weight of the scores' cross-entropy, summed over classes, beside the features' mean square

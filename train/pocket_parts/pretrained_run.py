@@ -137,6 +137,9 @@ def _open(path: Path, widths: Sequence[int]) -> tuple[RunFolder, dict[str, Any]]
     if config.get("network") != IMITATION:
         raise RunError(f"{path}: a run of {config.get('network')}, --start takes one of imitation, "
                        "or a model file: python -m export makes it of a run of pocket")  # fmt: skip
+    if config.get("layers", POCKET) != POCKET:
+        raise RunError(f"{path}: its layers are the {config['layers']}'s, --start takes those of "
+                       f"{POCKET}: train.distil --layers {POCKET} makes them")  # fmt: skip
     if tuple(config["widths"]) != tuple(widths):
         raise RunError(f"{path}: its layers are {config['widths']} wide, the recipe's "
                        f"{list(widths)}; imitate anew")  # fmt: skip

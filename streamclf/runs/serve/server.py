@@ -7,21 +7,17 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from streamclf.core.errors import FAILED, INTERRUPTED, OK, StreamclfError
-from streamclf.core.settings import Settings
 from streamclf.core.stats import Counts
 from streamclf.core.text_format import format_count
 from streamclf.model.classifier import Classifier
 from streamclf.model.options import ModelOptions
 from streamclf.notify.cut_events import find_open_events, read_cut_events
-from streamclf.notify.label_check import describe_unheard
-from streamclf.notify.notifier import Notifier
-from streamclf.notify.store_history import StoreHistory
 from streamclf.pipeline.engine import Engine
 from streamclf.runs.background_log import log_in_background
 from streamclf.runs.console import has_terminal, say
@@ -38,10 +34,12 @@ from streamclf.runs.outputs import (
     open_files,
 )
 from streamclf.runs.serve.alive import AliveTogether
+from streamclf.runs.serve.changes import PreparedStream, describe_change, find_way
 from streamclf.runs.serve.models import SharedModels
 from streamclf.runs.serve.plan import ServePlan, StreamPlan
 from streamclf.runs.serve.store_lock import lock_store
 from streamclf.runs.serve.stream import Hearing, ServedStream, describe_error
+from streamclf.runs.serve.telling import Telling, warn_of_rules
 from streamclf.runs.systemd_notifier import SystemdNotifier
 from streamclf.runs.tally import SourceTally
 from streamclf.sinks.base import Sink
@@ -58,35 +56,12 @@ from streamclf.store.store import Store
 
 if TYPE_CHECKING:
     from streamclf.core.records import SoundEvent, StreamStarted
-    from streamclf.notify.mqtt.options import MqttOptions
-    from streamclf.notify.mqtt.publisher import MqttPublisher
     from streamclf.sinks.clips.clips import OnWritten
 
 END_S = 5.0
 """Longest wait, in seconds, for all streams together to end; one that hangs is left behind."""
 
 _Message: TypeAlias = Literal["stop", "reload", "ended"] | Callable[[], None]
-_Way: TypeAlias = Literal["begin", "tune", "change", "keep"]
-
-
-@dataclass(frozen=True)
-class _Prepared:
-    """What a plan asks for, made ready: nothing of it can fail any more.
-
-    Attributes:
-        way: ``begin`` a stream (in place of one of its name, if there is one), ``tune`` its engine,
-            ``change`` what it is heard with, or ``keep`` it as it is.
-        plan: The plan.
-        classifier: Its model.
-        settings: Settings of the engine, with thresholds and labels.
-        hearing: For ``begin`` and ``change``.
-    """
-
-    way: _Way
-    plan: StreamPlan
-    classifier: Classifier
-    settings: Settings
-    hearing: Hearing | None = None
 
 
 class Server:
@@ -138,9 +113,8 @@ class Server:
         rotation = Rotation.parse(rotate) if rotate is not None else None
         self._outputs = SharedOutputs(plan.writing.append, rotation, say)
         self._store: Store | None = None
-        self._notifier: Notifier | None = None
+        self._telling: Telling | None = None
         self._page = page
-        self._publisher: MqttPublisher | None = None
         self._paused: set[str] = set()
         # By the stream's name, after its end as well.
         self._memories: dict[str, StoreSink] = {}
@@ -159,7 +133,7 @@ class Server:
         )
         engines = [self._make_engine(stream) for stream in plan.streams]
         _warn_of_rules(plan, engines)
-        self._notifier = notifier = self._make_notifier()
+        self._telling = telling = self._make_telling()
         ended: list[ServedStream] = []
         with ExitStack() as stack:
             stack.enter_context(log_in_background())
@@ -168,13 +142,8 @@ class Server:
             unended = find_open_events(plan.writing.store)
             self._store = Store(plan.writing.store, report=say, live=True)
             stack.callback(self._close_outputs)
-            stack.callback(notifier.close)
-            cut = read_cut_events(plan.writing.store, unended)
-            notifier.start(cut)
-            self._publisher = self._make_publisher(plan)
-            if self._publisher is not None:
-                stack.callback(self._publisher.close)
-                self._publisher.start(cut)
+            stack.callback(telling.close)
+            telling.start(read_cut_events(plan.writing.store, unended))
             prepared = self._prepare(engines)
             reload = None if has_terminal() else lambda: self._messages.put("reload")
             interrupts = stack.enter_context(Interrupts(self.stop, reload))
@@ -198,14 +167,9 @@ class Server:
         """
         engines = [self._make_engine(stream) for stream in self._plan.streams]
         heard = _warn_of_rules(self._plan, engines)
-        self._make_notifier().close()
-        if self._plan.notify.mqtt is not None:
-            from streamclf.notify.mqtt.choose import find_unknown
-            from streamclf.runs.serve.broker import check_broker
-
-            check_broker(self._plan.notify.mqtt)
-            for line in find_unknown(heard.values(), self._plan.notify.mqtt.labels):
-                say(line)
+        telling = self._make_telling()
+        telling.close()
+        telling.check(heard)
 
     def stop(self) -> None:
         """Let all streams end soon; safe to call from any thread."""
@@ -252,11 +216,7 @@ class Server:
     def describe_health(self) -> dict[str, Any]:
         """Describe how the process and its sources fare, see `ProcessHealth.describe`."""
         described = self._health.describe([stream.health for stream in [*self.streams.values()]])
-        if self._notifier is not None:
-            described |= self._notifier.describe()
-        if self._publisher is not None:
-            described["targets"] = [*described.get("targets", []), self._publisher.describe()]
-        return described
+        return described if self._telling is None else described | self._telling.describe()
 
     def figures(self) -> ProcessFigures:
         """Figures of the process and its sources; may be read from any thread."""
@@ -297,7 +257,7 @@ class Server:
             # Privacy begins before all else that changes, and ends after it.
             self._audible &= plan.audible
             prepared = self._prepare_changes(plan)
-            told = self._notifier.prepare(plan.notify) if self._notifier is not None else None
+            told = self._telling.prepare(plan.notify) if self._telling is not None else None
         except Exception as error:  # the sources are heard on, whatever is wrong with a file
             self._audible = self._plan.audible
             say(f"error: {describe_error(error)}; the settings that were in force stay")
@@ -307,19 +267,18 @@ class Server:
         if plan.writing != self._plan.writing:
             say("warning: the store, and how outputs are written, change at the next start alone")
         gone = [name for name in self.streams if name not in {each.name for each in plan.streams}]
-        words = [_describe_change(each, self.streams) for each in prepared if each.way != "keep"]
+        words = [describe_change(each, self.streams) for each in prepared if each.way != "keep"]
         words += [f"{name} ends" for name in gone]
         words += ["who is told what changes"] if plan.notify != self._plan.notify else []
         say(f"settings read anew: {', '.join(words) or 'nothing changes'}")
-        self._take_over_broker(plan.notify.mqtt)
         self._end([self.streams.pop(name) for name in gone])
         self._plan = replace(plan, writing=self._plan.writing)
-        if told is not None and self._notifier is not None:
-            self._notifier.take_over(told)
+        if told is not None and self._telling is not None:
+            self._telling.take_over(told)
         self._apply(prepared)
         self._audible = self._plan.audible
 
-    def _prepare_changes(self, plan: ServePlan) -> list[_Prepared]:
+    def _prepare_changes(self, plan: ServePlan) -> list[PreparedStream]:
         engines = [self._make_engine(stream, quiet=True) for stream in plan.streams]
         self._check_files(plan.streams)
         prepared = self._prepare(engines)
@@ -354,21 +313,23 @@ class Server:
                 store = self._plan.writing.store
                 check_outputs(replace(plan.outputs, files=new, store=store), [])
 
-    def _prepare(self, planned: Iterable[tuple[StreamPlan, Classifier, Engine]]) -> list[_Prepared]:
+    def _prepare(
+        self, planned: Iterable[tuple[StreamPlan, Classifier, Engine]]
+    ) -> list[PreparedStream]:
         """Make ready what differs from what is heard now.
 
         Raises:
             StreamclfError: An output cannot be opened; nothing is left open.
         """
-        prepared: list[_Prepared] = []
+        prepared: list[PreparedStream] = []
         try:
             for plan, classifier, engine in planned:
-                way = _compare(self.streams.get(plan.name), plan, engine)
+                way = find_way(self.streams.get(plan.name), plan, engine)
                 hearing = None
                 if way in ("begin", "change"):
                     with plan.telling_place():
                         hearing = Hearing(plan, engine, self._open_sinks(plan))
-                prepared.append(_Prepared(way, plan, classifier, engine.settings, hearing))
+                prepared.append(PreparedStream(way, plan, classifier, engine.settings, hearing))
         except BaseException:
             for each in prepared:
                 if each.hearing is not None:
@@ -380,8 +341,8 @@ class Server:
         assert self._store is not None
         outputs = replace(plan.outputs, begins=True, store=self._store.path)
         on_clip: OnWritten = _ignore_clip
-        if self._notifier is not None:
-            self._notifier.expect_clips(plan.name, outputs.clips is not None)
+        if self._telling is not None:
+            self._telling.expect_clips(plan.name, outputs.clips is not None)
         if outputs.clips is not None:
             keep = keep_clips(
                 self._store, outputs, outputs.clips, lambda: self._memories.get(plan.name)
@@ -408,39 +369,22 @@ class Server:
     ) -> None:  # fmt: skip
         """Note a clip in the store, and for those who are told of its event."""
         keep(stream, event, path, n_bytes)
-        if self._notifier is not None:
-            self._notifier.note_clip(stream.event_id(event.id), folder / path)
+        if self._telling is not None:
+            self._telling.note_clip(stream.event_id(event.id), folder / path)
 
-    def _make_notifier(self) -> Notifier:
+    def _make_telling(self) -> Telling:
         """Open the targets of the plan; sends nothing.
 
         Raises:
             UsageError: One cannot be opened.
         """
-        store = self._plan.writing.store
-        return Notifier(self._plan.notify, store, StoreHistory(store, say), report=say)
-
-    def _make_publisher(self, plan: ServePlan) -> MqttPublisher | None:
-        """Make the client of the broker that a plan names; None if it names none."""
-        if plan.notify.mqtt is None:
-            return None
-        from streamclf.runs.serve.broker import make_publisher  # which few need
-
-        return make_publisher(
-            plan.notify.mqtt,
-            plan.writing.store,
-            say,
+        return Telling(
+            self._plan.notify,
+            self._plan.writing.store,
             self._page,
             lambda: [*self.streams.values()],
             self,
         )
-
-    def _take_over_broker(self, options: MqttOptions | None) -> None:
-        before = self._plan.notify.mqtt
-        if self._publisher is not None and options is not None:
-            self._publisher.take_over(options)
-        elif before != options:
-            say("warning: whether there is a broker ([mqtt]) changes at the next start alone")
 
     def _pause(self, name: str, *, paused: bool) -> None:
         if paused:
@@ -461,13 +405,7 @@ class Server:
         except StreamclfError as error:  # what somebody asks must not end the sources
             say(f"warning: {name}: {error}")
 
-    def _make_ears(self, plan: StreamPlan) -> list[Sink]:
-        """Make the sinks of those who are told what a source hears."""
-        if self._notifier is None:
-            return []
-        return [self._notifier.sink(plan.name)]
-
-    def _apply(self, prepared: list[_Prepared]) -> None:
+    def _apply(self, prepared: list[PreparedStream]) -> None:
         """Carry out what was made ready."""
         beginning = [each for each in prepared if each.way == "begin"]
         replaced = [each.plan.name for each in beginning if each.plan.name in self.streams]
@@ -497,11 +435,9 @@ class Server:
         )
         assert self._store is not None
         memory = self._memories[plan.name] = self._store.sink(source=plan.name)
-        views = [*(view(plan.name) for view in self._views), *self._make_ears(plan)]
-        if self._publisher is not None:
-            sink = self._publisher.sink(plan.name)
-            memory.on_levels = sink.note_levels
-            views.append(sink)
+        views = [view(plan.name) for view in self._views]
+        if self._telling is not None:
+            views += self._telling.make_sinks(plan.name, memory)
         stream = ServedStream(
             hearing,
             source,
@@ -557,64 +493,15 @@ def _ignore_clip(*clip: object) -> None:
     """Take the news of a clip where there are none."""
 
 
-def _compare(stream: ServedStream | None, plan: StreamPlan, engine: Engine) -> _Way:
-    """Find the gentlest way from what is heard now to what a plan asks for."""
-    if stream is None:
-        return "begin"
-    before = stream.hearing
-    alike = before.classifier is engine.scorer and (
-        before.plan.served,
-        before.plan.own_outputs,
-    ) == (
-        plan.served,
-        plan.own_outputs,
-    )
-    opens_alike = before.plan.opens_like(plan)
-    if alike and opens_alike and before.engine.settings == engine.settings:
-        return "keep"
-    if not opens_alike or stream.state in ("ended", "failed"):
-        return "begin"
-    return "tune" if alike and _can_tune(before.engine.settings, engine.settings) else "change"
-
-
-def _can_tune(before: Settings, after: Settings) -> bool:
-    """Whether `Engine.change` is enough to get from some settings to others."""
-    old, new = before.thresholds, after.thresholds
-    if old is None or new is None:
-        return False
-    if (old.min_duration, old.max_gap) != (new.min_duration, new.max_gap):
-        return False
-    return after == replace(
-        before,
-        hop_s=after.hop_s,
-        average_s=after.average_s,
-        exact_hop=after.exact_hop,
-        thresholds=after.thresholds,
-    )
-
-
-def _describe_change(each: _Prepared, streams: dict[str, ServedStream]) -> str:
-    if each.way == "begin":
-        return f"{each.plan.name} begins{' anew' if each.plan.name in streams else ''}"
-    return f"{each.plan.name} changes"
-
-
 def _warn_of_rules(
     plan: ServePlan, engines: Iterable[tuple[StreamPlan, Classifier, Engine]]
 ) -> dict[str, dict[str, str]]:
-    """Name what makes rules tell nothing, or tell it to nobody.
-
-    Returns:
-        By the name of each source the labels that it reports, and how people read them.
-    """
+    """Name what makes rules tell nothing; returns display names by label of each source."""
     heard = {
         stream.name: {label: engine.card.display_name(label) for label in engine.reported_labels}
         for stream, _, engine in engines
     }
-    for line in describe_unheard(plan.notify.rules, heard):
-        say(line)
-    if plan.notify.rules and not plan.notify.targets:
-        say("warning: rules tell nobody, as there are no targets: a table [[targets]] makes one")
+    warn_of_rules(plan.notify, heard)
     return heard
 
 

@@ -110,4 +110,4 @@ def _find_busiest(begins: list[datetime], totals: list[int], n_days: int) -> str
     begin = begins[totals.index(most)]
     if n_days > 1:
         return f"{begin:%A}"
-    return f"{begin:%H}:00 to {(begin.hour + 1) % 24:02}:00"
+    return f"{begin:%H}:00–{(begin.hour + 1) % 24:02}:00"  # short enough for a line of a phone

@@ -12,6 +12,7 @@ from streamclf.web.health_texts import (
     process_facts,
     source_facts,
     target_facts,
+    target_title,
 )
 from streamclf.web.rendering import render
 
@@ -25,7 +26,9 @@ async def show(request: web.Request) -> web.Response:
     """Show how the process and its sources fare."""
     health = await asyncio.to_thread(request.config_dict[CONTEXT].health)
     sources = [(source, source_facts(source)) for source in health.get("sources", ())]
-    targets = [(target, target_facts(target)) for target in health.get("targets", ())]
+    targets = [
+        (target, target_title(target), target_facts(target)) for target in health.get("targets", ())
+    ]
     return render(
         request, "health.html", page="health", said=health_texts(health),
         facts=process_facts(health), sources=sources, targets=targets, store=health.get("store"),

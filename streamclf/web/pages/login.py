@@ -9,7 +9,7 @@ from aiohttp import web
 from streamclf.core.text_format import format_count
 from streamclf.web.bodies import read_form
 from streamclf.web.context import WebContext
-from streamclf.web.rendering import MAY_LOG_OUT, TOKEN, redirect, render
+from streamclf.web.rendering import MAY_LOG_OUT, TOKEN, answer_json, redirect, render
 from streamclf.web.security import SESSION, Gate
 from streamclf.web.viewer import VIEWER
 
@@ -66,7 +66,7 @@ class _LoginPage:
 
     async def describe(self, request: web.Request) -> web.StreamResponse:
         """Tell a program whether it is logged in, and the token that it sends back."""
-        return web.json_response(
+        return answer_json(
             {
                 "schema": 1,
                 "needs_password": self._gate.keys.password is not None,

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Mapping
 from datetime import date, datetime, timedelta
 from typing import Any
 
 from aiohttp import web
 
 from streamclf.core.errors import UsageError
+from streamclf.core.redaction import one_line
 from streamclf.store.browse import find_best
 from streamclf.store.days import LabelTotal, count_days, count_labels, place_time, try_thresholds
 from streamclf.store.names import list_labels, list_sources, shorten_names
 from streamclf.store.reviews import count_verdicts
 from streamclf.web.asking import ask, now, understands
 from streamclf.web.charts import draw_columns
-from streamclf.web.context import WebContext
+from streamclf.web.context import CONTEXT, WebContext
 from streamclf.web.filters import Query, write_query
 from streamclf.web.pages.events import describe_entry, list_names, tell_done
 from streamclf.web.rendering import render
@@ -114,7 +116,9 @@ async def show_one(request: web.Request) -> web.StreamResponse:
     """Show one sound."""
     label = request.query.get("label") or ""
     n_days = _read_period(request.query)
-    values = await ask(request, lambda store: describe_one(store, now(), label, n_days))
+    hub = request.config_dict[CONTEXT].hub
+    present = {} if hub is None else hub.thresholds(label)
+    values = await ask(request, lambda store: describe_one(store, now(), label, n_days, present))
     if values is None:
         raise web.HTTPNotFound(text="The store has no sound of this name.")
     return render(
@@ -128,9 +132,21 @@ async def show_one(request: web.Request) -> web.StreamResponse:
 
 
 def describe_one(
-    store: sqlite3.Connection, moment: datetime, label: str, n_days: int
+    store: sqlite3.Connection,
+    moment: datetime,
+    label: str,
+    n_days: int,
+    present_at: Mapping[str, float],
 ) -> dict[str, Any] | None:
-    """Describe a sound; None where it was never heard."""
+    """Describe a sound; None where it was never heard.
+
+    Args:
+        store: The store.
+        moment: The present.
+        label: The sound.
+        n_days: Number of days.
+        present_at: Its present threshold at each source that listens now.
+    """
     if store.execute("SELECT 1 FROM events WHERE label = ? LIMIT 1", (label,)).fetchone() is None:
         return None
     present = place_time(store, moment)
@@ -172,24 +188,37 @@ def describe_one(
         "verdicts": verdicts,
         "was": [(names(text), n) for text, n in verdicts.was],
         "labels": list_names(store),
-        "tried": _try(store, moment, label),
+        "tried": _try(store, moment, label, present_at),
         "tried_days": TRIED_DAYS,
         "all_query": write_query({"label": label}),
     }
 
 
-def _try(store: sqlite3.Connection, moment: datetime, label: str) -> list[dict[str, Any]]:
-    """Tell what other thresholds would have left, from the highest that changes nothing on."""
-    tried = try_thresholds(store, label, moment - timedelta(days=TRIED_DAYS), (0.0, *THRESHOLDS))
+def _try(
+    store: sqlite3.Connection, moment: datetime, label: str, present_at: Mapping[str, float]
+) -> list[dict[str, Any]]:
+    """Tell what other thresholds would have left, from the present or the first that changes."""
+    rounded = {name: round(value, 2) for name, value in present_at.items()}
+    present = sorted(set(rounded.values()))
+    shown = shorten_names(rounded)
+    thresholds = sorted({*THRESHOLDS, *present})
+    since = moment - timedelta(days=TRIED_DAYS)
+    tried = try_thresholds(store, label, since, (0.0, *thresholds))
     everything, *rest = tried
     if not everything.n_events:
         return []
     first = max(
         (n for n, each in enumerate(rest) if each.n_events == everything.n_events), default=0
     )
+    if present:
+        first = min(first, thresholds.index(present[0]))
     return [
         {
             "threshold": f"{each.threshold:.2f}",
+            "present": each.threshold in present,
+            "at": [one_line(shown[name]) for name in rounded if rounded[name] == each.threshold]
+            if len(present) > 1
+            else [],
             "n": each.n_events,
             "part": round(100 * each.n_events / everything.n_events, 1),
             "less": everything.n_events - each.n_events,

@@ -60,7 +60,7 @@ function show(row, event) {
   if (event.clip && !event.clip.there) {
     const gone = document.createElement("p");
     gone.className = "quiet small";
-    gone.textContent = "Its sound was deleted.";
+    gone.textContent = form.dataset.deleted;
     row.querySelector(".sound").replaceChildren(gone);
     row.querySelector(".sheet .row")?.remove();
   }

@@ -9,17 +9,8 @@ const N_ENDED = 12;
 const N_TROUBLES = 6;
 const SORT_EVERY_MS = 2_000;
 const SPEAK_EVERY_MS = 1_000;
-const WORDS = {
-  heard: "listening",
-  waiting: "waiting for sound",
-  paused: "paused",
-  late: "no sound arrives",
-  lost: "lost, tried again and again",
-  ended: "ended",
-  failed: "failed",
-};
-
 const byId = (id) => document.getElementById(id);
+const WORDS = JSON.parse(byId("sources").dataset.words); // what a page says of the state of a source
 const calm = matchMedia("(prefers-reduced-motion: reduce)");
 const sources = new Map(); // name -> Card
 const open = new Map(); // source and id of an event -> { event, row }
