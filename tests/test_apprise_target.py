@@ -2,12 +2,16 @@
 
 import base64
 import builtins
+import contextvars
 import logging
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 import toys
+from live_runs import PATIENCE_S
 from webhooks import Webhook, answer, make_message
 
 from streamclf.core.errors import UsageError
@@ -75,6 +79,77 @@ def test_several_urls_may_stand_in_a_file(hook, tmp_path):
         opened = open_target(TargetOptions("phone", apprise_file=tmp_path / "urls"))
         opened.send(make_message(), None)
         assert hook.next().json["message"] == other.next().json["message"]
+
+
+def test_a_service_that_has_the_message_does_not_get_it_again(hook, tmp_path):
+    with Webhook(answer("500 Oops"), answer("500 Oops")) as broken:
+        (tmp_path / "urls").write_text(
+            f"json://127.0.0.1:{broken.port}/\njson://127.0.0.1:{hook.port}/\n"
+        )
+        opened = open_target(TargetOptions("phone", apprise_file=tmp_path / "urls"))
+        assert refused(opened).startswith("JSON: ")
+        assert refused(opened).count("JSON") == 2  # its name, and in apprise's own words
+        opened.send(make_message(), None)
+        assert (len(broken.requests), len(hook.requests)) == (3, 1)
+        opened.send(make_message(2), None)
+        assert (len(broken.requests), len(hook.requests)) == (4, 2)
+
+
+def test_a_service_that_hangs_keeps_no_message_from_the_others(hook, tmp_path):
+    with Webhook() as hanging:
+        hanging.answer(hanging.hang)
+        (tmp_path / "urls").write_text(
+            f"json://127.0.0.1:{hanging.port}/?rto=60\njson://127.0.0.1:{hook.port}/\n"
+        )
+        opened = open_target(TargetOptions("phone", apprise_file=tmp_path / "urls", timeout=5.0))
+        assert refused(opened) == "JSON: no answer within 5 s"
+        assert refused(opened) == "JSON: the try before still hangs"
+        assert len(hook.requests) == 1
+
+
+def test_a_late_answer_counts(hook):
+    asked, go_on = threading.Event(), threading.Event()
+
+    def answer_late(connection):
+        asked.set()
+        go_on.wait(PATIENCE_S)
+        connection.sendall(answer())
+
+    hook.answer(answer_late)
+    opened = target(hook, "?rto=60&cto=60", timeout=0.3)
+    assert refused(opened) == "no answer within 0.3 s"
+    assert asked.wait(PATIENCE_S)
+    go_on.set()
+    (late,) = [each for each in threading.enumerate() if each.name == "streamclf-apprise"]
+    late.join(PATIENCE_S)
+    opened.send(make_message(), None)
+    assert len(hook.requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("is_own", "told"), [(True, "words of a try"), (False, "the service did not take it")]
+)
+def test_words_of_another_try_are_not_taken_for_its_own(hook, monkeypatch, is_own, told):
+    def fail(services, **given):
+        context = contextvars.copy_context() if is_own else contextvars.Context()
+        say = logging.getLogger("apprise").warning
+        with ThreadPoolExecutor(1) as pool:
+            pool.submit(context.run, say, "words of a try").result()
+        return False
+
+    monkeypatch.setattr("apprise.Apprise.notify", fail)
+    assert refused(target(hook)) == told
+
+
+def test_parts_of_a_url_are_masked_wherever_they_stand(hook, monkeypatch):
+    def fail(services, **given):
+        raise RuntimeError("at 127.0.0.1: url: /botSECRETPATH/send as SECRETUSER, SECRET WORD")
+
+    monkeypatch.setattr("apprise.Apprise.notify", fail)
+    url = f"json://SECRETUSER:SECRET%20WORD@127.0.0.1:{hook.port}/SECRETPATH"
+    told = refused(open_target(TargetOptions("phone", apprise=url)))
+    assert "SECRET" not in told
+    assert told.startswith("RuntimeError: at 127.0.0.1: url: /bot***/send")
 
 
 def test_failures_are_one_line_without_secrets(hook, caplog):

@@ -73,18 +73,39 @@ def test_exit_codes_and_last_words_are_told():
 def test_a_secret_among_the_arguments_is_not_shown():
     for arguments, shown in [
         (("sh", "alarm.sh"), "sh alarm.sh"),
-        (("curl", "-H", "token: SECRET", "https://h/SECRET"), "curl ..."),
-        (("ring", "loud", "key=SECRET"), "ring loud ..."),
+        (("env", "-u", "token: SECRET", "https://h/SECRET"), "env ..."),
+        (("echo", "loud", "key=SECRET"), "echo loud ..."),
     ]:
         target = open_target(TargetOptions("bell", exec=arguments))
         assert target.description == shown
 
 
 def test_one_that_cannot_be_started_is_told(tmp_path):
-    missing = open_target(TargetOptions("bell", exec=("/nowhere/siren",)))
-    assert str(refused(missing)) == "cannot be started: No such file or directory"
+    (tmp_path / "siren").write_text("#!/bin/sh\n")
+    (tmp_path / "siren").chmod(0o700)
+    for program in (str(tmp_path / "siren"), "./siren"):  # one is found from the folder
+        target = open_target(TargetOptions("bell", exec=(program,), folder=tmp_path))
+        target.send(make_message(), None)
+    (tmp_path / "siren").unlink()
+    assert str(refused(target)) == "cannot be started: No such file or directory"
     with pytest.raises(UsageError, match=r"^folder .*none: is no folder"):
         open_target(TargetOptions("bell", exec=("true",), folder=tmp_path / "none"))
+
+
+@pytest.mark.parametrize("program", ["/nowhere/siren", "no-such-siren", "./siren", "", "/"])
+def test_a_program_that_is_not_there_is_refused(program, tmp_path):
+    with pytest.raises(UsageError) as caught:
+        open_target(TargetOptions("bell", exec=(program, "loud"), folder=tmp_path))
+    said = f"exec {program or '(empty)'}: there is no such program: check its name, or install it"
+    assert str(caught.value) == said
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows runs what its name says")
+def test_a_program_that_may_not_be_run_is_refused(tmp_path):
+    script = tmp_path / "siren.sh"
+    script.write_text("#!/bin/sh\n")
+    with pytest.raises(UsageError, match=r"^exec .*siren\.sh: this user may not run it: make it "):
+        open_target(TargetOptions("bell", exec=(str(script),)))
 
 
 def test_one_that_hangs_is_ended_with_all_that_it_has_started(tmp_path):

@@ -14,7 +14,7 @@ from home_assistant import HomeAssistant
 from live_runs import Words
 
 from streamclf.notify.happenings import SoundHappened
-from streamclf.notify.mqtt import outgoing, publisher, told_sources
+from streamclf.notify.mqtt import commands, outgoing, publisher, told_sources
 from streamclf.notify.mqtt.facts import SourceFacts
 from streamclf.notify.mqtt.options import MqttOptions
 from streamclf.notify.mqtt.publisher import MqttPublisher
@@ -392,6 +392,21 @@ def test_commands_are_not_followed_where_nothing_allows_them(broker, tmp_path, c
     home.ask("kitchen-threshold-dog", "0.4")
     again.words.until("begins from 0.4 on")
     assert again.asked == [("kitchen", "dog", 0.4)]
+
+
+def test_commands_in_masses_do_not_fill_the_log(broker, tmp_path, close, monkeypatch) -> None:
+    box = close(Box(tmp_path, at(broker, allow=("pause",))))
+    box.words.until("connected")
+    sender = close(Subscriber(broker))
+    monkeypatch.setattr(commands, "LINES_S", 3600.0)
+    for number in range(60):
+        sender.client.publish(f"{box.topic}/kitchen/pause/set", f"rubbish {number} " + "x" * 999)
+    sender.publish(f"{box.topic}/kitchen/pause/set", "ON", retain=False)
+    until(lambda: box.asked == [("kitchen", True)], "the command is not followed")
+    monkeypatch.setattr(commands, "LINES_S", 0.0)
+    more = box.words.until("came within")
+    assert "mqtt: 41 more commands came" in more
+    assert sum("must be ON or OFF" in line for line in box.words.told) == commands.MOST_LINES
 
 
 def test_nothing_is_said_while_nothing_changes(broker, tmp_path, close, monkeypatch) -> None:

@@ -237,7 +237,16 @@ class TestIdentity:
         save_identity(identity, tmp_path / "x")
         assert "camera" not in (tmp_path / "x").read_text()
 
-    @pytest.mark.parametrize("text", ["", "{", "[]", '{"box": "x"}', '{"box": 3}', "\xff"])
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "", "{", "[]", '{"box": "x"}', '{"box": 3}', "\xff", "[" * 100_000,
+            '{"box": "0123abcd", "sources": [], "announced": {}}',
+            '{"box": "0123abcd", "sources": {"a": 3}, "announced": {}}',
+            '{"box": "0123abcd", "sources": {}, "announced": []}',
+            '{"box": "0123abcd", "sources": {"a": {"name": "a"}}, "announced": {}}',
+        ],
+    )  # fmt: skip
     def test_a_damaged_file_is_told(self, tmp_path: Path, text: str) -> None:
         file = tmp_path / "x"
         file.write_text(text, "latin-1")
@@ -256,7 +265,7 @@ class TestChoice:
 
     def test_what_no_source_has_is_found(self) -> None:
         assert find_unknown([LABELS, {"cat": "Cat"}], ("cat", "*", "dogg")) == [
-            "dogg (did you mean dog?)"
+            "warning: mqtt: labels dogg: no source has such a label (did you mean dog?)"
         ]
 
 
@@ -328,6 +337,19 @@ class TestOptions:
         [
             ({"host": ""}, "host (empty): must be the broker's name"),
             ({"host": "mqtt://x"}, "host mqtt://x: must be the broker's name"),
+            ({"host": "192.168.1.5:1883"}, "host 192.168.1.5:1883: must be the broker's name or"),
+            ({"host": "[::1]"}, "host [::1]: must be"),
+            ({"host": "a\nb"}, "host a\\nb: must be"),
+            ({"host": "h.."}, "host h..: must be"),
+            ({"host": "h" * 64 + ".de"}, "host hhh"),
+            ({"user": ""}, "user: is empty: leave it out"),
+            ({"user": "a\nb"}, "user a\\nb: must be one line"),
+            ({"device": "a\nb"}, "device a\\nb: must be one line"),
+            ({"user": "u", "password_env": "SE-CRET"}, "password-env ***: must be the name of an"),
+            (
+                {"user": "u", "password_file": Path("ab://SE-CRET")},
+                "password-file ***: must be the",
+            ),
             ({"port": 0}, "port 0: must be from 1 to 65535"),
             ({"password_env": "X"}, "password-env X: belongs to a user"),
             (
@@ -348,6 +370,12 @@ class TestOptions:
         with pytest.raises(UsageError) as caught:
             MqttOptions(**{"host": "broker", **given})
         assert str(caught.value).startswith(said)
+        assert len(str(caught.value).splitlines()) == 1
+        assert "SE-CRET" not in str(caught.value)
+
+    @pytest.mark.parametrize("host", ["::1", "fe80::1%eth0", "h", "h.", "core-mosquitto", "ü.de"])
+    def test_names_and_addresses_are_hosts(self, host: str) -> None:
+        assert MqttOptions(host).host == host
 
     def test_the_port_follows_from_tls(self) -> None:
         assert MqttOptions("h").real_port == 1883
@@ -362,6 +390,8 @@ class TestOptions:
         file = tmp_path / "p"
         file.write_text("  secret \nmore\n")
         assert MqttOptions("h", user="u", password_file=file).read_password() == "secret"
+        file.write_bytes(b"\xef\xbb\xbfsecret\r\n")  # as Windows' editor writes it
+        assert MqttOptions("h", user="u", password_file=file).read_password() == "secret"
         monkeypatch.setenv("P", "other")
         assert MqttOptions("h", user="u", password_env="P").read_password() == "other"
         assert MqttOptions("h", user="u").read_password() is None
@@ -370,12 +400,12 @@ class TestOptions:
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.delenv("P", raising=False)
-        with pytest.raises(UsageError, match=r"^password-env P: the environment has no such"):
+        with pytest.raises(UsageError, match=r"^password-env P: .* is not set: set it"):
             MqttOptions("h", user="u", password_env="P").read_password()
-        with pytest.raises(UsageError, match=r"^password-file .*no such file"):
+        with pytest.raises(UsageError, match=r"^password-file .*no such file.*: name a file"):
             MqttOptions("h", user="u", password_file=tmp_path / "x").read_password()
         (tmp_path / "e").write_text("\n")
-        with pytest.raises(UsageError, match=r"^password-file .*its first line is empty"):
+        with pytest.raises(UsageError, match=r"^password-file .*is empty: put the secret"):
             MqttOptions("h", user="u", password_file=tmp_path / "e").read_password()
 
 

@@ -195,6 +195,19 @@ def test_check_tells_what_is_wrong_with_the_broker(
     assert not list(tmp_path.glob("*-mqtt.json"))
 
 
+def test_check_names_labels_that_no_source_has(streamclf, tone_model, tmp_path) -> None:
+    settings = tmp_path / "box.toml"
+    settings.write_text(
+        f'port = 0\nmodel = "{tone_model}"\n[mqtt]\nhost = "h"\nlabels = ["midle", "low"]\n'
+    )
+    result = streamclf(
+        "serve", "--check", "--config", settings, "--store", tmp_path / "s.db", "--device", "x"
+    )
+    assert result.code == 0
+    (warning,) = [line for line in result.err.splitlines() if "mqtt" in line]
+    assert "labels midle: no source has such a label (did you mean middle?)" in warning
+
+
 def test_the_identity_stands_beside_the_store(tmp_path: Path) -> None:
     file = identity_file(tmp_path / "box.db")
     save_identity(Identity("0123abcd"), file)

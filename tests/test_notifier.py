@@ -223,6 +223,27 @@ def test_ten_thousand_happenings_with_a_slow_target_stay_within_bounds():
     assert any("messages waited; the oldest" in line for line in rig.words.told)
 
 
+def test_happenings_that_the_end_leaves_out_are_counted_and_told(monkeypatch):
+    monkeypatch.setattr(notifier_module, "CLOSE_S", 0.01)
+    asked, go_on = threading.Event(), threading.Event()
+    rig = Rig([BEGINS], a=Told())
+    feed = rig.notifier._feed
+
+    def feed_slowly(happening):
+        asked.set()
+        go_on.wait(PATIENCE_S)
+        return feed(happening)
+
+    monkeypatch.setattr(rig.notifier, "_feed", feed_slowly)
+    rig.notifier.start()
+    rig.hear(*lives(10))
+    assert asked.wait(PATIENCE_S)
+    rig.notifier.close()
+    go_on.set()
+    assert "the end came before they could follow" in rig.words.until("warning: rules")
+    assert rig.notifier.describe()["rules"]["n_lost"] > 0
+
+
 def test_happenings_beyond_the_limit_are_counted_and_told(monkeypatch):
     monkeypatch.setattr(notifier_module, "LIMIT_HAPPENINGS", 10)
     assert LIMIT_HAPPENINGS == 10_000

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -55,6 +56,38 @@ def test_tables_become_options(read):
         (TargetOptions("bell", exec=("sh", "alarm.sh"), timeout=10.0),),
         MqttOptions("192.168.1.5", port=1884, labels=("dog",)),
     )
+
+
+def test_a_large_file_is_read_once_a_line(read, monkeypatch):
+    parsed: list[int] = []
+    loads = tomllib.loads
+    monkeypatch.setattr(tomllib, "loads", lambda text: (parsed.append(len(text)), loads(text))[1])
+    rule = '[[rules]]\nname = "{}"\nlabels = [\n  "dog",\n]\nmessage = """\n[[rules]]\n"""\n'
+    text = TARGETS + "".join(map(rule.format, range(200)))
+    assert len(read(text).rules) == 200
+    assert sum(parsed) < 10 * len(text)
+
+
+def test_lines_are_found_whatever_stands_in_texts(read):
+    first = '[[rules]]\nname = "a\u2028b"\nmessage = """\n[[rules]]\nname = [\n"""\r\n'
+    second = 'labels = [\n"[[rules]]",\n]\n[[rules]]\nmin-score = 3 # \u2028\nname = "b"\n'
+    with pytest.raises(UsageError, match=r"box\.toml:2: name 'a\\u2028b': must"):
+        read(first + second)
+    with pytest.raises(UsageError, match=r"box\.toml:11: min-score 3: must"):
+        read(first.replace('"a\u2028b"', '"a" # \u2028') + second)
+
+
+@pytest.mark.parametrize("key", ["labels", "sources", "to"])
+def test_an_empty_list_is_not_taken_for_all(read, key):
+    with pytest.raises(UsageError, match=rf"box\.toml:7: {key}: is empty: leave it out for all$"):
+        read(f'{TARGETS}[[rules]]\nname = "a"\n{key} = []\n')
+
+
+def test_a_missing_name_is_told_without_marks_of_the_documentation(read):
+    with pytest.raises(UsageError) as caught:
+        read('[[rules]]\nlabels = "dog"\n')
+    assert "[[rules]] has no name: Name of the rule" in str(caught.value)
+    assert "`" not in str(caught.value)
 
 
 def test_no_file_and_no_tables_tell_nobody(read):

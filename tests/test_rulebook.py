@@ -392,7 +392,7 @@ def test_a_message_has_one_token_however_often_it_is_made():
         ({"on": "quiet", "lasting": 5.0, "rare": 3}, "rare: makes no sense with on = quiet"),
         ({"on": "ongoing", "cooldown": 5.0, "first_of_day": True}, "first-of-day: makes no sense"),
         ({"on": "quiet", "lasting": 5.0, "repeats": 2, "within": 9.0}, "repeats: makes no sense"),
-        ({"cooldown": 1e9}, "cooldown 1e+09 s: must be at most 30 days"),
+        ({"cooldown": 1e9}, "cooldown 1000000000 s: must be at most 30 days"),
         ({"rare": 0}, "rare 0: must be from 1 to 3650"),
         ({"hours": "22-6"}, "hours 22-6: must be a time of the day"),
         ({"hours": "25:00-06:00"}, "hours 25:00-06:00: must be a time"),

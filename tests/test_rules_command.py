@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections import Counter
 from contextlib import closing
 from datetime import datetime, timedelta
@@ -212,6 +213,20 @@ def test_no_rules_and_no_store(streamclf, box, tmp_path):
     assert (result.code, result.out) == (0, "")
     assert result.err.endswith("there are no rules: a table [[rules]] makes one\n")
     assert streamclf("rules", "--test", "--config", box).code == 2
+
+
+@pytest.mark.parametrize("content", [b"no store at all" * 500, None])
+def test_a_store_that_cannot_be_read_is_not_taken_for_silence(streamclf, box, tmp_path, content):
+    if content is None:
+        with closing(sqlite3.connect(tmp_path / "s.db")) as connection:
+            connection.execute("DROP TABLE messages")
+    else:
+        (tmp_path / "s.db").write_bytes(content)
+    result = streamclf("rules", "--config", box)
+    assert result.code == 0
+    assert result.out.count("; not known when it told last") == 2
+    (line,) = result.err.splitlines()
+    assert line.startswith("streamclf: warning: s.db: ")
 
 
 def test_a_check_names_labels_that_no_source_reports(streamclf, box, tone_model, tmp_path):

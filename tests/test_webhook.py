@@ -242,10 +242,11 @@ def test_secrets_stay_out_of_every_text(hook, tmp_path):
     ("options", "words"),
     [
         ({}, "name hook: the target goes nowhere: give webhook, apprise or exec"),
-        ({"webhook": "ftp://h/x"}, "webhook ftp://h/x: must be an address like https://"),
+        ({"webhook": "ftp://h/x"}, "webhook ftp://h/***: must be an address like https://"),
+        ({"webhook": ""}, "webhook (empty): must be an address"),
         ({"webhook": "https://"}, "webhook https://: must be an address"),
         ({"webhook": "https://h:99999/"}, "webhook https://h:99999/: must be"),
-        ({"webhook": "https://h/a b"}, "webhook https://h/a b: must be"),
+        ({"webhook": "https://h/a b"}, "webhook https://h/***: must be"),
         ({"webhook": "http://h", "exec": ("a",)}, "exec: webhook is given as well"),
         ({"webhook": "http://h", "webhook_env": "H"}, "webhook-env: webhook is given as well"),
         ({"webhook": "http://h", "secret_file": Path("a"), "secret_env": "H"},
@@ -254,7 +255,7 @@ def test_secrets_stay_out_of_every_text(hook, tmp_path):
         ({"exec": ("a",), "token_env": "H"}, "token-env: is for a target with webhook, and hook"),
         ({"webhook": "http://h", "folder": Path()}, "folder: is for a target with exec"),
         ({"webhook": "http://h", "timeout": 0.0}, "timeout 0 s: must be above 0 s and at most"),
-        ({"webhook": "http://h", "max_age": 1e9}, "max-age 1e+09 s: must be above 0 s"),
+        ({"webhook": "http://h", "max_age": 1e9}, "max-age 1000000000 s: must be above 0 s"),
     ],
 )  # fmt: skip
 def test_options_that_make_no_target_are_refused(options, words):
@@ -263,6 +264,48 @@ def test_options_that_make_no_target_are_refused(options, words):
     assert str(caught.value).startswith(words)
     with pytest.raises(UsageError, match=r"^name 'a/b': must be 1 to 64 letters"):
         TargetOptions("a/b", webhook="http://h")
+    assert TargetOptions("Küche 2", webhook="http://h").name == "Küche 2"
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "hooks.example.com/services/T0/SECRET",
+        "SECRET",
+        "https:/h/SECRET",
+        "htps://h/SECRET",
+        "https://h/a SECRET",
+        "https://h:99999/SECRET",
+        "https://h:99999?key=SECRET",
+        "https://u:SECRET@h:x/",
+        "https://u:S/E@SECRET@h:x/SECRET",
+        "https://h/\nSECRET",
+        "https://ü/SECRET",
+        "file:///SECRET",
+    ],
+)
+def test_an_address_with_a_mistake_keeps_its_secrets(address):
+    with pytest.raises(UsageError) as caught:
+        TargetOptions("hook", webhook=address)
+    assert "SECRET" not in str(caught.value)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize("key", ["webhook", "apprise", "token", "secret"])
+@pytest.mark.parametrize("said", ["https://h/SECRET", "tgram://SECRET/1"])
+def test_a_secret_in_place_of_the_name_of_its_file_or_variable_is_not_shown(key, said):
+    for ending, value in [("env", said), ("file", Path(said)), ("env", "SE-CRET:1")]:
+        options = {"webhook": "http://h"} if key in ("token", "secret") else {}
+        with pytest.raises(UsageError) as caught:
+            TargetOptions("hook", **options, **{f"{key}_{ending}": value})
+        assert str(caught.value).startswith(f"{key}-{ending} ***: must be the ")
+        assert "CRET" not in str(caught.value)
+
+
+def test_a_mark_that_editors_put_in_front_of_a_secret_is_no_part_of_it(hook, tmp_path):
+    (tmp_path / "token").write_bytes(b"\xef\xbb\xbfword\r\n")
+    target(hook.url, token_file=tmp_path / "token").send(make_message(), None)
+    assert hook.next().headers["authorization"] == "Bearer word"
 
 
 def test_files_and_variables_that_hold_nothing_of_use_are_refused(tmp_path):
@@ -270,12 +313,14 @@ def test_files_and_variables_that_hold_nothing_of_use_are_refused(tmp_path):
     (tmp_path / "binary").write_bytes(b"\xff\xfe")
     (tmp_path / "no-url").write_text("SECRET")
     (tmp_path / "headers").write_text("Content-Length: 5")
+    (tmp_path / "lines").write_text("one\ntwo")
     hook = {"webhook": "https://h/"}
     for options, words in [
-        ({"webhook_file": tmp_path / "none"}, f"webhook-file {tmp_path}/none: cannot be read: No"),
+        ({"webhook_file": tmp_path / "none"}, f"webhook-file {tmp_path}/none: cannot be read: no"),
         ({"webhook_file": tmp_path / "no-url"}, f"webhook-file {tmp_path}/no-url: must hold an"),
         ({"webhook_env": "NOT_SET"}, "webhook-env NOT_SET: this environment variable is not set"),
         ({**hook, "token_file": tmp_path / "empty"}, f"token-file {tmp_path}/empty: is empty"),
+        ({**hook, "token_file": tmp_path / "lines"}, f"token-file {tmp_path}/lines: must hold one"),
         ({**hook, "secret_file": tmp_path / "binary"}, f"secret-file {tmp_path}/binary: cannot be"),
         ({**hook, "headers_file": tmp_path / "headers"}, f"headers-file {tmp_path}/headers: hea"),
         ({**hook, "ca_file": tmp_path / "no-url"}, f"ca-file {tmp_path}/no-url: cannot be used"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -143,16 +144,34 @@ def find_line(text: str, key: str) -> int:
     tomllib does not tell. A line that looks right is right if what stands above it is whole: else
     it lies inside a string or a list that goes over several lines.
     """
-    lines = text.splitlines()
     looks_right = re.compile(rf"\s*\[*\s*[\"']?{re.escape(key)}[\"']?\s*[=.\]]")
-    for number, line in enumerate(lines):
-        if looks_right.match(line) and is_whole("\n".join(lines[:number])):
+    for number, line in enumerate(outer_lines(text)):
+        if looks_right.match(line):
             return number + 1
     return 1  # a key written with escapes
 
 
-def is_whole(text: str) -> bool:
-    """Whether the beginning of a file ends outside of strings and lists."""
+@lru_cache(maxsize=4)
+def outer_lines(text: str) -> tuple[str, ...]:
+    """Lines of a file that begin outside of the strings and lists of lines before them.
+
+    Args:
+        text: The file, which is TOML. Its lines are parted by line feeds.
+
+    Returns:
+        All its lines, an empty text in place of those that begin inside.
+    """
+    outside: list[str] = []
+    begun = ""  # what has begun before this line and is not whole
+    for line in text.split("\n"):
+        outside.append("" if begun else line)
+        begun += f"{line}\n"
+        if _is_toml(begun):
+            begun = ""
+    return tuple(outside)
+
+
+def _is_toml(text: str) -> bool:
     import tomllib
 
     try:

@@ -38,6 +38,9 @@ def read_notify_tables(file: ConfigFile | None, sources: Sequence[str] = ()) -> 
     rules = _read_named(Rule, tables)
     names = [target.name for target in targets]
     for table, rule in zip(tables, rules, strict=True):
+        for key in ("labels", "sources", "to"):
+            if table.values.get(key) == []:
+                raise UsageError(f"{table.place(key)}: {key}: is empty: leave it out for all")
         _check_names(table, "to", rule.to, "target", names, "there are no [[targets]]")
         if sources:
             _check_names(table, "sources", rule.sources, "source", sources)

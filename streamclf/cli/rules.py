@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -61,8 +62,9 @@ def list_rules(
     now = datetime.now().astimezone()
     targets = [target.name for target in plan.notify.targets]
     for rule in rules:
-        last = told.get(rule.name)
+        last = told.get(rule.name) if told is not None else None
         words = f"last told {format_moment(last, now)}" if last else "never told"
+        words = words if told is not None else "not known when it told last"
         print(f"{one_line(rule.name)}: {describe_rule(rule, targets)}; {words}")
     return OK
 
@@ -168,15 +170,25 @@ def _find_sound(plan: ServePlan, rule: Rule) -> tuple[str, str]:
     return fitting[0] if fitting else (said, said)
 
 
-def _last_told(store: Path) -> dict[str, datetime]:
-    """When each rule told last, by the clock of this machine; nothing without a store."""
-    from streamclf.store.database import connect_to_read
+def _last_told(store: Path) -> dict[str, datetime] | None:
+    """When each rule told last, by the clock of this machine.
+
+    Returns:
+        The times by the names of rules, none without a store; None where the store cannot be read.
+    """
+    from streamclf.store.database import connect_to_read, reason_of
 
     try:
         with closing(connect_to_read(store)) as connection:
             told = last_messages(connection)
-    except StoreError:
-        return {}
+    except sqlite3.Error as error:
+        say(f"warning: {store}: cannot be read: {reason_of(error)}")
+        return None
+    except StoreError as error:
+        if not store.exists() or (store.is_file() and not store.stat().st_size):
+            return {}
+        say(f"warning: {error}")
+        return None
     return {rule: datetime.fromtimestamp(us / 1e6).astimezone() for rule, us in told.items()}
 
 

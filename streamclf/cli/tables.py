@@ -13,7 +13,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeVar
 
-from streamclf.cli.config_file import ConfigFile, describe_unknown, is_whole
+from streamclf.cli.config_file import ConfigFile, describe_unknown, outer_lines
 from streamclf.core.errors import UsageError
 from streamclf.core.redaction import HIDDEN
 from streamclf.core.table_keys import convert, keys_of
@@ -149,7 +149,8 @@ def read_options(kind: type[T], table: Table, listing: str) -> T:
             raise UsageError(f"{table.place(said)}: {key.name} is {shown}, must be {key.must}")
     for name, key in keys.items():
         if key.required and name not in given:
-            raise UsageError(f"{table.place()}: {table.name} has no {key.name}: {key.help}")
+            help = key.help.replace("`", "")
+            raise UsageError(f"{table.place()}: {table.name} has no {key.name}: {help}")
     try:
         return kind(**given)
     except UsageError as error:
@@ -164,10 +165,10 @@ def placed(table: Table, error: UsageError) -> UsageError:
 
 def find_key(text: str, key: str, raw: RawTable) -> int:
     """Find the line of a key within a table; the table's first line where it cannot be told."""
-    lines = text.splitlines()
+    lines = outer_lines(text)
     looks_right = re.compile(rf"\s*[\"']?{re.escape(key)}[\"']?\s*[=.]")
     for number in range(raw.first, raw.end):
-        if looks_right.match(lines[number]) and is_whole("\n".join(lines[:number])):
+        if looks_right.match(lines[number]):
             return number + 1
     return raw.first
 
@@ -180,12 +181,8 @@ def _find_places(text: str, name: str, several: bool) -> list[tuple[int, int]]:
     """Find the first line, from 1, of each table, and the last that belongs to it."""
     quoted = rf"\s*([\"']?){re.escape(name)}\1\s*"
     header = re.compile(rf"\s*\[\[{quoted}\]\]" if several else rf"\s*\[{quoted}\]")
-    lines = text.splitlines()
-    headers = [
-        number
-        for number, line in enumerate(lines, 1)
-        if _ANY_HEADER.match(line) and is_whole("\n".join(lines[: number - 1]))
-    ]
+    lines = outer_lines(text)
+    headers = [number for number, line in enumerate(lines, 1) if _ANY_HEADER.match(line)]
     return [
         (first, following - 1)
         for first, following in pairwise([*headers, len(lines) + 1])

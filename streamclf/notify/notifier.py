@@ -221,6 +221,7 @@ class Notifier:
             self._changed.notify_all()
         if self._thread.ident is not None:
             self._thread.join(CLOSE_S)
+            self._tell_left_out()
         deliveries = [*self._deliveries.values()]
         for delivery in deliveries:
             delivery.drain(max(until - time.monotonic(), 0.0))
@@ -235,6 +236,18 @@ class Notifier:
         for _, target in self._first.targets if self._first is not None else ():
             target.close()
         self._outbox.close(NOTE_S)
+
+    def _tell_left_out(self) -> None:
+        """Stop the rules where they cannot follow to the end, and tell what they leave out."""
+        with self._changed:
+            n_left = sum(not isinstance(item, NotifyPlan) for item in self._queue)
+            self._queue.clear()
+            self._n_lost += n_left
+        if n_left:
+            self._report(
+                f"warning: rules: the end came before they could follow; {n_left} happenings were "
+                "left out"
+            )
 
     def _begin_delivery(
         self, options: TargetOptions, target: Target, waiting: Iterable[Message]

@@ -72,9 +72,7 @@ class Rule:
     def __post_init__(self) -> None:
         name = self.name
         if not (name.strip() and name.isprintable() and len(name) <= LONGEST_NAME):
-            raise UsageError(
-                f"name {name!r}: must be 1 to {LONGEST_NAME} characters without line breaks"
-            )
+            raise UsageError(f"name {name!r}: must be 1 to {LONGEST_NAME} printable characters")
         for key, texts in [("labels", self.labels), ("sources", self.sources), ("to", self.to)]:
             if not all(text.strip() for text in texts):
                 raise UsageError(f"{key}: one of them is empty: leave it out")
@@ -98,7 +96,8 @@ class Rule:
         ]:  # fmt: skip
             if not 0 <= seconds <= LONGEST_S:
                 raise UsageError(
-                    f"{key} {seconds:g} s: must be at most {LONGEST_S // DAY_S} days, {LONGEST_S} s"
+                    f"{key} {seconds:.10g} s: must be at most {LONGEST_S // DAY_S} days, "
+                    f"{LONGEST_S} s"
                 )
         for key, number, limit in [
             ("repeats", self.repeats, MOST_REPEATS), ("rare", self.rare, MOST_DAYS)

@@ -22,12 +22,13 @@ def choose(labels: Mapping[str, str], wanted: Sequence[str]) -> tuple[str, ...]:
 
 
 def find_unknown(sources: Iterable[Mapping[str, str]], wanted: Sequence[str]) -> list[str]:
-    """Name what no source has, each with labels of similar spelling."""
+    """Warn of what no source has, in a line each, with labels of similar spelling."""
     every: dict[str, str] = {}
     for labels in sources:
         every |= labels
     return [
-        f"{name}{suggest_labels(name, every, lambda label: every.get(label, label))}"
+        f"warning: mqtt: labels {name}: no source has such a label"
+        f"{suggest_labels(name, every, lambda label: every.get(label, label))}"
         for name in wanted
         if name != EVERY_LABEL and not _fitting(every, name)
     ]

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 
 from streamclf.core.errors import UsageError
 from streamclf.core.redaction import one_line
+from streamclf.core.text_format import format_count
 from streamclf.notify.mqtt.discovery import LOWEST_THRESHOLD
 from streamclf.notify.mqtt.facts import Control
 from streamclf.notify.mqtt.options import Command
@@ -15,6 +17,48 @@ from streamclf.notify.mqtt.topics import Topics
 
 LONGEST = 40
 """Characters of a payload that a message shows."""
+READ_BYTES = 4 * LONGEST
+"""Bytes of a payload that are looked at."""
+MOST_LINES = 20
+"""Most lines about commands that the log gets within `LINES_S`."""
+LINES_S = 60.0
+
+
+class CommandLines:
+    """Lines about commands, of which a client that sends them in masses does not fill the log.
+
+    Args:
+        report: Called with one line of text.
+        now: Returns monotonic seconds.
+    """
+
+    def __init__(self, report: Callable[[str], None], now: Callable[[], float] = time.monotonic):
+        self._report, self._now = report, now
+        self._from = -LINES_S
+        self._n_told = self._n_left_out = 0
+
+    def tell(self, line: str) -> None:
+        """Tell a line, or count it where there were too many."""
+        self.look()
+        if self._n_told >= MOST_LINES:
+            self._n_left_out += 1
+            return
+        self._n_told += 1
+        self._report(line)
+
+    def look(self) -> None:
+        """Begin anew when the time is over, and tell how many lines were left out."""
+        if self._now() - self._from < LINES_S:
+            return
+        self._from, self._n_told = self._now(), 0
+        n_left_out, self._n_left_out = self._n_left_out, 0
+        if n_left_out:
+            self._n_told = 1
+            self._report(
+                f"warning: mqtt: {format_count(n_left_out, 'more command')} came within "
+                f"{LINES_S:g} s: only {MOST_LINES} stand here; find out who sends them, or take "
+                "allow out of [mqtt]"
+            )
 
 
 def carry_out(
@@ -45,7 +89,7 @@ def carry_out(
     if asked is None:
         return ""
     id, what, key = asked
-    text = one_line(payload[: 4 * LONGEST].decode("utf-8", "replace"))[:LONGEST].strip()
+    text = one_line(payload[:READ_BYTES].decode("utf-8", "replace"))[:LONGEST].strip()
     if what not in allow:
         raise UsageError(f'{topic}: is not allowed: allow = ["{what}"] in [mqtt] would allow it')
     source = sources.get(id)

@@ -106,7 +106,7 @@ def load_identity(file: Path, report: Callable[[str], None]) -> Identity:
         return _parse(json.loads(file.read_text("utf-8")))
     except FileNotFoundError:
         pass
-    except (OSError, ValueError, TypeError, KeyError) as error:
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         reason = (getattr(error, "strerror", None) or "it makes no sense").lower()
         report(
             f"warning: {file}: cannot be read: {reason}: Home Assistant will show a new device; "
@@ -130,7 +130,10 @@ def _parse(said: Any) -> Identity:
     box = said["box"]
     if not _BOX.fullmatch(box):
         raise ValueError(box)
-    sources = {str(id): KnownSource(**known) for id, known in said["sources"].items()}
+    sources = {
+        id: KnownSource(str(known["name"]), str(known["opens"]))
+        for id, known in said["sources"].items()
+    }
     return Identity(box, sources, {str(k): str(v) for k, v in said["announced"].items()})
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
+from ipaddress import IPv6Address
 from pathlib import Path
 from typing import Literal, TypeAlias
 
 from streamclf.core.errors import UsageError
+from streamclf.core.redaction import one_line
+from streamclf.notify.targets.secrets import check_place, read_secret
 
 Command: TypeAlias = Literal["pause", "threshold"]
 """What a client of the broker may do: pause a source, set the threshold of a label."""
@@ -66,17 +68,22 @@ class MqttOptions:
     allow: tuple[Command, ...] = ()
 
     def __post_init__(self) -> None:
-        host = self.host.strip()
-        if not host or any(mark in host for mark in "/@ "):
+        if not _is_host(self.host):
             raise UsageError(
-                f"host {self.host or '(empty)'}: must be the broker's name or address alone, such "
-                "as 192.168.1.5; port, user and password-file have keys of their own"
+                f"host {one_line(self.host) or '(empty)'}: must be the broker's name or address "
+                "alone, such as 192.168.1.5; port, user and password-file have keys of their own"
             )
         if self.port is not None and not 1 <= self.port <= HIGHEST_PORT:
             raise UsageError(
                 f"port {self.port}: must be from 1 to {HIGHEST_PORT}; brokers use {PORT}, or "
                 f"{TLS_PORT} with TLS"
             )
+        check_place("password", self.password_file, self.password_env)
+        for key, text in [("user", self.user), ("device", self.device)]:
+            if text is not None and not text.strip():
+                raise UsageError(f"{key}: is empty: leave it out")
+            if text is not None and not text.isprintable():
+                raise UsageError(f"{key} {one_line(text)}: must be one line of printable text")
         if self.password_file is not None and self.password_env is not None:
             raise UsageError("password-env: there is a password-file as well: give one of them")
         for key, given in [("file", self.password_file), ("env", self.password_env)]:
@@ -91,8 +98,6 @@ class MqttOptions:
         _check_topic("topic", self.topic)
         if self.discovery_prefix:
             _check_topic("discovery-prefix", self.discovery_prefix)
-        if self.device is not None and not self.device.strip():
-            raise UsageError("device: is empty: leave it out for the machine's name")
         for label in self.labels:
             if not label.strip():
                 raise UsageError("labels: one of them is empty: leave it out")
@@ -123,29 +128,34 @@ class MqttOptions:
         Raises:
             UsageError: It cannot be had. The message begins with the key.
         """
-        if self.password_env is not None:
-            said = os.environ.get(self.password_env, "")
-            where = f"password-env {self.password_env}: the environment has no such variable"
-        elif self.password_file is not None:
-            where = f"password-file {self.password_file}: its first line is empty"
-            try:
-                text = self.password_file.read_text("utf-8")
-            except (OSError, UnicodeDecodeError) as error:
-                reason = getattr(error, "strerror", None) or "it is no text"
-                raise UsageError(
-                    f"password-file {self.password_file}: cannot be read: {reason.lower()}"
-                ) from error
-            said = text.splitlines()[0].strip() if text.strip() else ""
-        else:
+        said = read_secret("password", None, self.password_file, self.password_env)
+        if said is None:
             return None
-        if not said:
-            raise UsageError(f"{where}: put the password of {self.user} there")
-        if len(said.encode()) > _LONGEST_SECRET:
+        password = said.splitlines()[0].strip()
+        if len(password.encode()) > _LONGEST_SECRET:
             raise UsageError(
-                f"{where.split(':')[0]}: holds {len(said.encode())} bytes, a password has at most "
-                f"{_LONGEST_SECRET}"
+                f"password-{'file' if self.password_file is not None else 'env'}: holds "
+                f"{len(password.encode())} bytes, a password has at most {_LONGEST_SECRET}: check "
+                "what it is"
             )
-        return said
+        return password
+
+
+def _is_host(text: str) -> bool:
+    """Whether a text may be the name or the address of a machine, without a port."""
+    if ":" in text:
+        try:
+            IPv6Address(text)
+        except ValueError:
+            return False
+        return True
+    if not text or not text.isprintable() or set("/@ []") & set(text):
+        return False
+    try:
+        text.encode("idna")
+    except UnicodeError:  # a part of it is empty or too long
+        return False
+    return True
 
 
 def _check_topic(key: str, topic: str) -> None:

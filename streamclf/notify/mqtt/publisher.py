@@ -22,7 +22,7 @@ from typing import Any, Literal, TypeAlias
 from streamclf.core.errors import StreamclfError, UsageError
 from streamclf.core.text_format import format_length
 from streamclf.notify.happenings import SoundHappened
-from streamclf.notify.mqtt.commands import carry_out
+from streamclf.notify.mqtt.commands import READ_BYTES, CommandLines, carry_out
 from streamclf.notify.mqtt.discovery import REFRESH_S, describe_device
 from streamclf.notify.mqtt.facts import Control, SourceFacts
 from streamclf.notify.mqtt.link import Link
@@ -100,6 +100,7 @@ class MqttPublisher:
         self._facts_due = 0.0
         self._away_at = now()
         self._asked: list[tuple[str, bytes]] = []
+        self._command_lines = CommandLines(report, now)
         self._must_announce = self._must_repeat = False
         self._published: dict[str, tuple[float, Json]] = {}
         self._available: dict[str, bool] = {}
@@ -326,10 +327,11 @@ class MqttPublisher:
             if payload == b"online":
                 self._must_announce = self._must_repeat = True
         else:
-            self._asked.append((topic, payload))
+            self._asked.append((topic, payload[:READ_BYTES]))
 
     def _answer(self, options: MqttOptions) -> None:
         """Do what was asked."""
+        self._command_lines.look()
         asked, self._asked = self._asked, []
         for topic, payload in asked:
             if self.control is None:
@@ -339,10 +341,10 @@ class MqttPublisher:
                     self._topics, topic, payload, self._sources.by_id, options.allow, self.control
                 )
             except UsageError as error:
-                self._report(f"warning: mqtt: {error}")
+                self._command_lines.tell(f"warning: mqtt: {error}")
                 continue
             if line:
-                self._report(f"mqtt: {line}")
+                self._command_lines.tell(f"mqtt: {line}")
                 self._facts_due = min(self._facts_due, self._now() + FACTS_EVERY_S / 5)
 
     def _announce(self, link: Link, options: MqttOptions) -> None:

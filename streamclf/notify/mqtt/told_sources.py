@@ -174,8 +174,8 @@ class ToldSources:
         unknown = find_unknown((each.labels for each in self._facts.values()), options.labels)
         if unknown != self._warned:
             self._warned = unknown
-            for name in unknown:
-                self._report(f"warning: mqtt: labels {name}: no source has such a label")
+            for line in unknown:
+                self._report(line)
 
     def _save(self) -> None:
         try:

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import logging
+import re
 import tempfile
 import threading
+import time
 import warnings
+from collections.abc import Iterator
+from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
 from streamclf.core.errors import StreamclfError, UsageError
 from streamclf.core.redaction import one_line
@@ -21,10 +26,15 @@ if TYPE_CHECKING:
 
 LONGEST_TITLE = 80
 """Characters of a title."""
+SHORTEST_PART = 6
+"""Characters of the shortest part of a URL that is masked."""
 
 
 class AppriseTarget(Target):
     """One or several services behind apprise.
+
+    Each service has its tries in a thread of its own, because no library can promise to come back
+    in time. A message that one of them did not take is tried again there alone.
 
     Args:
         options: Its options.
@@ -37,36 +47,85 @@ class AppriseTarget(Target):
     def __init__(self, options: TargetOptions) -> None:
         self.name = options.name
         self._timeout_s = options.timeout_s
-        self._urls = _read_urls(options)
-        self._services = _open_services(options, self._urls)
-        services = [*self._services]
-        names = dict.fromkeys(str(each.service_name or each.protocol) for each in services)
-        self.description = ", ".join(names)
-        can_attach = any(each.attachment_support for each in services)
+        urls = _read_urls(options)
+        self._secrets = [part for url in urls for part in _secret_parts(url)]
+        self._services = _open_services(options, urls)
+        self.description = ", ".join(dict.fromkeys(each.name for each in self._services))
+        can_attach = any(each.takes_files for each in self._services)
         self._attach = options.attach or "clip"
         if options.attach in ("clip", "picture") and not can_attach:
             raise UsageError(
                 f"attach {options.attach}: {self.description} takes no files: leave it out"
             )
         self.takes_clips = can_attach and self._attach != "none"
-        self._hanging: threading.Thread | None = None
 
     def send(self, message: Message, clip: Path | None) -> None:
-        """Send a message; see `Target.send`.
+        """Send a message to the services that do not have it; see `Target.send`."""
+        until = time.monotonic() + self._timeout_s
+        for service in self._services:
+            service.begin(message, self._attach, clip)
+        troubles: list[tuple[str, str]] = []
+        cause: Exception | None = None
+        for service in self._services:
+            trouble = service.settle(message, until, self._timeout_s)
+            if trouble is not None:
+                troubles.append((service.name, trouble))
+                cause = cause or (service.attempt.error if service.attempt is not None else None)
+        if troubles:
+            told = [
+                trouble if len(self._services) == 1 else f"{name}: {trouble}"
+                for name, trouble in troubles
+            ]
+            raise DeliveryError(mask_secrets("; ".join(told), self._secrets)) from cause
+        for service in self._services:
+            service.attempt = None  # whoever sends it again means it
 
-        It runs in a thread of its own, because no library can promise to come back in time.
+
+class _Service:
+    """One service, and its newest try.
+
+    Args:
+        known: The service alone, as apprise knows it.
+
+    Attributes:
+        name: What people call it.
+        takes_files: Whether it takes files.
+        attempt: Its newest try; None before the first.
+    """
+
+    def __init__(self, known: apprise.Apprise) -> None:
+        (it,) = known
+        self.name = str(it.service_name or it.protocol)
+        self.takes_files = bool(it.attachment_support)
+        self.attempt: _Attempt | None = None
+        self._known = known
+        self._left: _Attempt | None = None
+
+    def begin(self, message: Message, attach: str, clip: Path | None) -> None:
+        """Begin a try, unless it has the message already or the try before still hangs."""
+        attempt = self.attempt
+        if attempt is not None and (attempt.is_alive() or attempt.has_sent(message)):
+            return
+        self.attempt = _Attempt(self._known, message, attach, clip)
+        self.attempt.start()
+
+    def settle(self, message: Message, until: float, timeout_s: float) -> str | None:
+        """Wait for the try; returns why the message was not sent, or None if it was.
+
+        Args:
+            message: The message.
+            until: When to give up, in seconds of the monotonic clock.
+            timeout_s: Longest time for a try, in seconds.
         """
-        if self._hanging is not None and self._hanging.is_alive():
-            raise DeliveryError("the try before still hangs")
-        attempt = _Attempt(self._services, message, self._attach, clip)
-        attempt.start()
-        attempt.join(self._timeout_s)
+        attempt = self.attempt
+        assert attempt is not None
+        if attempt is self._left:  # it may end at any moment, and be about a message before
+            return None if attempt.has_sent(message) else "the try before still hangs"
+        attempt.join(max(until - time.monotonic(), 0.0))
         if attempt.is_alive():
-            self._hanging = attempt
-            raise DeliveryError(f"no answer within {self._timeout_s:g} s")
-        self._hanging = None
-        if attempt.trouble is not None:
-            raise DeliveryError(mask_secrets(attempt.trouble, self._urls)) from attempt.error
+            self._left = attempt
+            return f"no answer within {timeout_s:g} s"
+        return attempt.trouble
 
 
 class _Attempt(threading.Thread):
@@ -85,6 +144,10 @@ class _Attempt(threading.Thread):
         self._attach, self._clip = attach, clip
         self.trouble: str | None = "it did not run"
         self.error: Exception | None = None
+
+    def has_sent(self, message: Message) -> bool:
+        """Whether it has ended, and has sent this message."""
+        return not self.is_alive() and self.trouble is None and self._message.token == message.token
 
     def run(self) -> None:
         """Send it."""
@@ -121,7 +184,10 @@ class _Attempt(threading.Thread):
 
 
 class _Told(logging.Handler):
-    """What apprise logs in one thread, so that nothing of it reaches our own log.
+    """What apprise logs of one try, so that nothing of it reaches our own log.
+
+    All tries log to the same place, so each takes what was logged in its own context alone: the
+    words of another one may hold secrets that this one does not know to mask.
 
     Attributes:
         last: The last warning or error.
@@ -133,15 +199,22 @@ class _Told(logging.Handler):
         self._logger = logging.getLogger("apprise")
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Keep a line."""
-        self.last = one_line(record.getMessage())[:300]
+        """Keep a line of this try."""
+        if _TRIED.get() is self:
+            self.last = one_line(record.getMessage())[:300]
 
     def __enter__(self) -> _Told:
+        self._before = _TRIED.set(self)
         self._logger.addHandler(self)
         return self
 
     def __exit__(self, *error: object) -> None:
         self._logger.removeHandler(self)
+        _TRIED.reset(self._before)
+
+
+_TRIED: ContextVar[_Told | None] = ContextVar("streamclf-apprise", default=None)
+"""The try that goes on in this context. apprise hands it on to threads of its own."""
 
 
 def _read_urls(options: TargetOptions) -> list[str]:
@@ -157,7 +230,17 @@ def _read_urls(options: TargetOptions) -> list[str]:
     return [said]
 
 
-def _open_services(options: TargetOptions, urls: list[str]) -> apprise.Apprise:
+def _secret_parts(url: str) -> Iterator[str]:
+    """Parts of a URL that no text may show: all but its scheme and the name of a machine."""
+    yield url
+    host, *parts = re.split(r"[/?&=:@,]+", url.partition("://")[2])
+    if "@" in url:  # a user comes before the machine, and maybe a password
+        host, parts = "", [part for part in [host, *parts] if "." not in part]
+    for part in [*([] if "." in host else [host]), *parts]:
+        yield from {part, unquote(part)} if len(part) >= SHORTEST_PART else ()
+
+
+def _open_services(options: TargetOptions, urls: list[str]) -> list[_Service]:
     """Let apprise read the URLs.
 
     Raises:
@@ -168,7 +251,7 @@ def _open_services(options: TargetOptions, urls: list[str]) -> apprise.Apprise:
         return _add_services(options, urls)
 
 
-def _add_services(options: TargetOptions, urls: list[str]) -> apprise.Apprise:
+def _add_services(options: TargetOptions, urls: list[str]) -> list[_Service]:
     try:
         import apprise
     except ImportError as error:
@@ -177,13 +260,15 @@ def _add_services(options: TargetOptions, urls: list[str]) -> apprise.Apprise:
         ) from error
     logger: Any = logging.getLogger("apprise")
     logger.propagate = False  # it logs URLs
-    services = apprise.Apprise(asset=apprise.AppriseAsset(app_id="streamclf", app_desc="streamclf"))
+    asset = apprise.AppriseAsset(app_id="streamclf", app_desc="streamclf")
+    services: list[_Service] = []
     where = "apprise"
     if options.apprise is None:
         where += "-file" if options.apprise_file is not None else "-env"
     for number, url in enumerate(urls, 1):
+        service = apprise.Apprise(asset=asset)
         with _Told():
-            known = services.add(url)
+            known = service.add(url)
         if not known:
             scheme, mark, _ = url.partition("://")
             shown = f"{scheme}://***" if mark and scheme.isascii() and scheme.isalnum() else "***"
@@ -192,6 +277,7 @@ def _add_services(options: TargetOptions, urls: list[str]) -> apprise.Apprise:
                 f"{where} {shown}{which}: apprise knows no such service, or lacks a part of the "
                 "URL: see https://appriseit.com/services/"
             )
+        services.append(_Service(service))
     return services
 
 

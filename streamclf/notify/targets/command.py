@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import select
 import shlex
+import shutil
 import signal
 import subprocess
 import time
@@ -43,7 +44,7 @@ class CommandTarget(Target):
         options: Its options.
 
     Raises:
-        UsageError: The folder that it is to run in is none.
+        UsageError: The folder that it is to run in is none, or there is no such program.
     """
 
     def __init__(self, options: TargetOptions) -> None:
@@ -56,6 +57,7 @@ class CommandTarget(Target):
         self._closed = False
         if self._folder is not None and not self._folder.is_dir():
             raise UsageError(f"folder {self._folder}: is no folder: name one, or leave it out")
+        _check_program(options.exec[0], self._folder)
 
     def send(self, message: Message, clip: Path | None) -> None:
         """Run the command, and wait for its end; see `Target.send`."""
@@ -93,6 +95,27 @@ class CommandTarget(Target):
         process = self._process
         if process is not None:
             _end_group(process)
+
+
+def _check_program(program: str, folder: Path | None) -> None:
+    """Refuse a program that cannot be run.
+
+    Raises:
+        UsageError: It is not there, or this user may not run it.
+    """
+    shown = one_line(program) or "(empty)"
+    path = Path(folder or "", program)
+    if not os.path.dirname(program):  # noqa: PTH120 # ./x has a folder, to the system
+        found = shutil.which(program) is not None
+    else:
+        found = path.is_file()
+        if found and shutil.which(str(path.resolve())) is None:
+            raise UsageError(
+                f"exec {shown}: this user may not run it: make it executable, or name what runs "
+                'it first, as in ["sh", "alarm.sh"]'
+            )
+    if not found:
+        raise UsageError(f"exec {shown}: there is no such program: check its name, or install it")
 
 
 def _talk(process: subprocess.Popen[bytes], line: bytes, timeout_s: float) -> tuple[bytes, bool]:

@@ -9,8 +9,9 @@ from typing import Literal, TypeAlias
 from urllib.parse import urlsplit
 
 from streamclf.core.errors import UsageError
-from streamclf.core.redaction import mask_url
+from streamclf.core.redaction import HIDDEN, one_line
 from streamclf.core.table_keys import Duration, Words
+from streamclf.notify.targets.secrets import check_place
 
 Kind: TypeAlias = Literal["webhook", "apprise", "exec"]
 Attachment: TypeAlias = Literal["clip", "picture", "none"]
@@ -22,7 +23,7 @@ MAX_AGE_S: dict[Kind, float] = {"webhook": 86400.0, "apprise": 86400.0, "exec": 
 place itself: a siren that sounds for an alarm of yesterday is worse than none."""
 MAX_TIMEOUT_S = 600.0
 MAX_MAX_AGE_S = 30 * 86400.0
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._-]{0,63}")
+_NAME = re.compile(r"[^\W_][\w .-]{0,63}")
 
 
 @dataclass(frozen=True)
@@ -117,6 +118,8 @@ class TargetOptions:
             )
         if len(given) > 1:
             raise UsageError(f"{given[1]}: {given[0]} is given as well: give one of them")
+        for key in ("webhook", "apprise", "token", "secret"):
+            check_place(key, getattr(self, f"{key}_file"), getattr(self, f"{key}_env"))
         for key in ("token", "secret"):
             if len(ways := self._ways(key)) > 1:
                 raise UsageError(f"{ways[1]}: {ways[0]} is given as well: give one of them")
@@ -142,7 +145,9 @@ class TargetOptions:
             ("timeout", self.timeout, MAX_TIMEOUT_S), ("max-age", self.max_age, MAX_MAX_AGE_S)
         ]:  # fmt: skip
             if value is not None and not 0 < value <= limit:
-                raise UsageError(f"{key} {value:g} s: must be above 0 s and at most {limit:g} s")
+                raise UsageError(
+                    f"{key} {value:.10g} s: must be above 0 s and at most {limit:.10g} s"
+                )
 
 
 def check_address(address: str, where: str) -> None:
@@ -163,5 +168,20 @@ def check_address(address: str, where: str) -> None:
     fine = fine and address.isascii() and address.isprintable() and " " not in address
     if not fine:
         raise UsageError(
-            f"{where} {mask_url(address)}: must be an address like https://example.org/heard"
+            f"{where} {show_address(address)}: must be an address like https://example.org/heard"
         )
+
+
+def show_address(address: str) -> str:
+    """Show scheme and machine of what should be an address: what follows them may be a secret."""
+    scheme, slashes, rest = address.partition("://")
+    if not slashes:
+        scheme, rest = "", address
+    _, at, rest = rest.rpartition("@")
+    found = re.match(r"[^/?#\s]*", rest)
+    host = found[0] if found is not None else ""
+    if not slashes and "." not in host:  # a token, maybe
+        return HIDDEN if address else "(empty)"
+    more = rest[len(host) :]
+    shown = f"{scheme}{slashes}{f'{HIDDEN}@' if at else ''}{host}"
+    return one_line(shown + (more if more in ("", "/") else f"/{HIDDEN}"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -13,6 +14,28 @@ LONGEST_BYTES = 65_536
 """Longest file of a secret that is read."""
 SHORTEST_HIDDEN = 4
 """Characters of the shortest text that is masked wherever it stands."""
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
+"""Begin of a URL, which is no path; a single letter is a drive of Windows."""
+
+
+def check_place(key: str, file: Path | None, variable: str | None) -> None:
+    """Refuse a secret that stands where the name of its file or its variable should.
+
+    Args:
+        key: The key that holds it in the settings, for messages: ``webhook``.
+        file: File that is to hold it.
+        variable: Environment variable that is to hold it.
+
+    Raises:
+        UsageError: It is no such name. The message begins with the key, and does not show it.
+    """
+    if variable is not None and not _VARIABLE.fullmatch(variable):
+        raise UsageError(
+            f"{key}-env {HIDDEN}: must be the name of an environment variable, not what it holds"
+        )
+    if file is not None and _URL.match(str(file)):
+        raise UsageError(f"{key}-file {HIDDEN}: must be the path of a file, not what it holds")
 
 
 def read_secret(key: str, said: str | None, file: Path | None, variable: str | None) -> str | None:
@@ -52,11 +75,11 @@ def _read_file(key: str, file: Path) -> str:
     try:
         with file.open("rb") as opened:
             content = opened.read(LONGEST_BYTES + 1)
-        text = content.decode().strip()
+        text = content.decode("utf-8-sig").strip()  # some editors put a mark in front
     except (OSError, ValueError) as error:  # ValueError: no UTF-8, or a name with a null character
         reason = getattr(error, "strerror", None) or "it is no text"
         raise UsageError(
-            f"{key} {file}: cannot be read: {reason}: name a file that this user may read"
+            f"{key} {file}: cannot be read: {reason.lower()}: name a file that this user may read"
         ) from error
     if not text or len(content) > LONGEST_BYTES:
         size = "is empty" if not text else f"is longer than {LONGEST_BYTES} bytes"

@@ -110,7 +110,10 @@ class WebhookTarget(Target):
         self._secret = read_secret("secret", None, options.secret_file, options.secret_env)
         self._headers = _read_headers(options.headers_file)
         if self._token is not None and not _is_header_value(self._token):
-            raise UsageError("token-file: must hold one line of plain characters")
+            where = f"token-file {options.token_file}"
+            if options.token_env is not None:
+                where = f"token-env {options.token_env}"
+            raise UsageError(f"{where}: must hold one line of plain characters")
         self._context = _open_context(options.ca_file) if self._address.secure else None
         query = self._address.path.strip("/")
         self._secrets = [self._token, self._secret, self._address.user, query]
@@ -275,7 +278,9 @@ def _open_context(ca_file: Path | None) -> ssl.SSLContext:
     try:
         return ssl.create_default_context(cafile=None if ca_file is None else str(ca_file))
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or "it holds no certificate"
+        reason = "it holds no certificate"
+        if isinstance(error, OSError) and not isinstance(error, ssl.SSLError):
+            reason = (error.strerror or str(error)).lower()
         raise UsageError(
             f"ca-file {ca_file}: cannot be used: {reason}: name a file of certificates in PEM"
         ) from error

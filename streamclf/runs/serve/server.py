@@ -166,10 +166,10 @@ class Server:
             StreamclfError: It could not begin.
         """
         engines = [self._make_engine(stream) for stream in self._plan.streams]
-        _warn_of_rules(self._plan, engines)
+        heard = _warn_of_rules(self._plan, engines)
         telling = self._make_telling()
         telling.close()
-        telling.check()
+        telling.check(heard)
 
     def stop(self) -> None:
         """Let all streams end soon; safe to call from any thread."""
@@ -495,16 +495,14 @@ def _ignore_clip(*clip: object) -> None:
 
 def _warn_of_rules(
     plan: ServePlan, engines: Iterable[tuple[StreamPlan, Classifier, Engine]]
-) -> None:
-    warn_of_rules(
-        plan.notify,
-        {
-            stream.name: {
-                label: engine.card.display_name(label) for label in engine.reported_labels
-            }
-            for stream, _, engine in engines
-        },
-    )
+) -> dict[str, dict[str, str]]:
+    """Name what makes rules tell nothing; returns display names by label of each source."""
+    heard = {
+        stream.name: {label: engine.card.display_name(label) for label in engine.reported_labels}
+        for stream, _, engine in engines
+    }
+    warn_of_rules(plan.notify, heard)
+    return heard
 
 
 def _reporter(name: str) -> Callable[[str], None]:

@@ -48,16 +48,22 @@ class Telling:
         self._notifier = Notifier(plan, store, StoreHistory(store, say), report=say)
         self._publisher: MqttPublisher | None = None
 
-    def check(self) -> None:
+    def check(self, heard: Mapping[str, Mapping[str, str]]) -> None:
         """Check what can be told of the broker without it.
+
+        Args:
+            heard: What each source may report: display names by label.
 
         Raises:
             UsageError: A file of its settings cannot be used.
         """
         if self._plan.mqtt is not None:
+            from streamclf.notify.mqtt.choose import find_unknown
             from streamclf.runs.serve.broker import check_broker
 
             check_broker(self._plan.mqtt)
+            for line in find_unknown(heard.values(), self._plan.mqtt.labels):
+                say(line)
 
     def start(self, cut: Sequence[SoundHappened]) -> None:
         """Take up what waits, and begin.
