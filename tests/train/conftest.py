@@ -21,13 +21,15 @@ try:
 except ModuleNotFoundError:
     pass  # each module here skips itself, and says why
 else:
-    from graphs import MadeNoises, TracedGraphs, measure_filters_roughly, run_few_crops
+    from graphs import NARROW, MadeNoises, TracedGraphs, measure_filters_roughly, run_few_crops
 
     import train.audio.mixtures
     import train.audio.tracks
     import train.distil
+    import train.imitate
     import train.pocket
     import train.pocket_parts.mel_power
+    from train.nets.pocket_network import PocketNet
 
     # What is trained here is so small that threads cost more than they bring.
     torch.set_num_threads(1)
@@ -112,6 +114,14 @@ def quick_runs(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) 
         )
     if command is not None and request.node.get_closest_marker("pictures") is None:
         monkeypatch.setattr(command, "draw_run", lambda run, system, network: None)
+
+
+@pytest.fixture
+def narrow_pocket(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let pocket's layers be narrow, where a test is not of what they hear."""
+    for module in (train.imitate, train.pocket):
+        monkeypatch.setattr(module, "WIDTHS", NARROW)
+    monkeypatch.setattr(PocketNet.__init__, "__defaults__", (NARROW,))
 
 
 @pytest.fixture(scope="session")

@@ -15,11 +15,7 @@ from filelock import FileLock
 from safetensors.torch import load_file
 
 from train.imitate import main
-from train.nets.pocket_network import PocketNet
 from train.nets.yamnet import N_OUTPUTS, N_SCORES
-
-NARROW = (8, 16, 32, 48, 96, 128, 384)
-"""Channels of a pocket that learns as much from a few dozen batches, in a third of the time."""
 
 
 class PretendYamnet:
@@ -36,14 +32,6 @@ class PretendYamnet:
         said = bands @ self._ways
         said[:, -N_SCORES:] = 1 / (1 + np.exp(-said[:, -N_SCORES:] / 10))
         return said.astype(np.float32)
-
-
-@pytest.fixture
-def narrow(monkeypatch):
-    """Let pocket's layers be narrow, in runs of both commands."""
-    for module in ("train.imitate", "train.pocket"):
-        monkeypatch.setattr(f"{module}.WIDTHS", NARROW)
-    monkeypatch.setattr(PocketNet.__init__, "__defaults__", (NARROW,))
 
 
 @pytest.fixture
@@ -70,7 +58,7 @@ def teach(monkeypatch, make_esc, tmp_path, capsys):
 
 
 @pytest.fixture
-def first(narrow, teach, shared_folder):
+def first(narrow_pocket, teach, shared_folder):
     """The folder of a run of 40 batches, learned once for all workers of the session."""
     kept, path = shared_folder / "first-imitation", teach.folder / "first"
     with FileLock(kept.with_suffix(".lock")):

@@ -9,7 +9,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from imitating import PretendYamnet, assert_same, narrow, teach, weights_of
+from imitating import PretendYamnet, assert_same, teach, weights_of
 from tiny_sets import make_speech_music, write
 
 from export.card.describe_run import describe_data
@@ -19,9 +19,9 @@ from train.datasets import open_clips
 from train.nets.yamnet import N_OUTPUTS
 from train.pocket import Pocket
 
-__all__ = ["narrow", "teach"]
+__all__ = ["teach"]
 
-pytestmark = [pytest.mark.train, pytest.mark.usefixtures("narrow")]
+pytestmark = [pytest.mark.train, pytest.mark.usefixtures("narrow_pocket")]
 
 
 def test_imitation_learns_and_pocket_starts_from_it(teach, capsys):

@@ -10,7 +10,8 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from imitating import NARROW, first, narrow, teach, weights_of
+from graphs import NARROW
+from imitating import first, teach, weights_of
 from safetensors.torch import load_file, save_file
 
 from export.card.describe_run import _describe_imitation, describe_data
@@ -23,7 +24,7 @@ from train.pocket_parts.pretrained_run import read_imitation
 from train.run_folder.checkpoint import LAST
 from train.run_folder.reproduce import list_commands
 
-__all__ = ["first", "narrow", "teach"]
+__all__ = ["first", "teach"]
 
 pytestmark = pytest.mark.train
 
@@ -51,7 +52,7 @@ def test_imitation_goes_on_where_another_run_ended(teach, first):
     assert "was begun with other earlier_seeds: [1, 2], not None" in said
 
 
-def test_imitation_goes_on_through_noise_and_says_how_much(teach, narrow):
+def test_imitation_goes_on_through_noise_and_says_how_much(teach, narrow_pocket):
     first = ["--steps", "2", "--test-fold", "3"]
     assert teach(*first, save="first")[0] == 0
     start = [*first, "--start", str(teach.folder / "first"), "--seed", "2", "--through-noise"]
@@ -139,7 +140,7 @@ def test_a_run_that_was_taught_other_things_lends_its_layers(teach, first):
     assert error > json.loads((first / "history.json").read_text())[-1]["error"]
 
 
-def test_imitation_does_not_go_on_from_a_run_that_heard_its_test_fold(teach, narrow):
+def test_imitation_does_not_go_on_from_a_run_that_heard_its_test_fold(teach, narrow_pocket):
     assert teach("--steps", "2", "--folds", "1,2", "--test-fold", "3", save="first")[0] == 0
     code, said = teach(
         "--steps", "2", "--folds", "1,3", "--test-fold", "2", "--seed", "2",

@@ -11,6 +11,7 @@ torch = pytest.importorskip("torch")
 
 from train import wavemsnet
 from train.cli.network_command import main
+from train.run_folder.reproduce import list_commands
 from train.run_folder.run import RunFolder
 
 pytestmark = pytest.mark.train
@@ -54,6 +55,9 @@ def test_wavemsnet_phase_2_keeps_the_branches_of_phase_1(train, tmp_path):
     assert (recipe["phase"], recipe["filters"]) == (2, "fixed")
     config = json.loads((tmp_path / "second" / "config.json").read_text())
     assert config["first_run"] == "first"
+    commands = list_commands(config)
+    assert "--phase 1" in commands[0]
+    assert "--phase 2 --from first" in commands[1]
 
 
 def test_wavemsnet_phase_2_needs_a_first_run_of_its_kind(train, tmp_path, capsys):
