@@ -131,16 +131,6 @@ def test_network_is_made_again_by_its_cards_command(train, tmp_path, network):
     assert all(torch.equal(value, weights[1][name]) for name, value in weights[0].items())
 
 
-def test_second_phase_names_the_command_of_the_first(train, tmp_path):
-    least = ["--epochs", "1", "--max-clips", "3"]
-    assert train("wavemsnet", "first", *least) == 0
-    second = ["--phase", "2", "--from", tmp_path / "first"]
-    assert train("wavemsnet", "second", *second, *least) == 0
-    first, second = commands_of(tmp_path / "second")
-    assert "--phase 1" in first
-    assert "--phase 2 --from first" in second
-
-
 def test_final_run_says_that_no_fold_was_held_out(train, tmp_path):
     assert train("digits", "final", "--epochs", "1", "--test-fold", "0") == 0
     (command,) = commands_of(tmp_path / "final")
