@@ -81,11 +81,11 @@ def make_esc(tmp_path: Path) -> Callable[..., Path]:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def made_noises() -> Iterator[None]:
+def made_noises(shared_folder: Path) -> Iterator[None]:
     """Noises that runs mix with, made once: what is drawn stays the same."""
     with pytest.MonkeyPatch.context() as patch:
         if "train.pocket" in sys.modules:
-            made = MadeNoises()
+            made = MadeNoises(shared_folder / "noises")
             for module in (train.audio.mixtures, train.audio.tracks, train.pocket_parts.mel_power):
                 patch.setattr(module, "make_noise", made.make_noise)
             for module in (train.pocket, train.distil):

@@ -106,11 +106,11 @@ def train(make_esc, tmp_path, monkeypatch):
 OPTIONS = {
     "digits": ["--net", "best", "--epochs", "4", "--replan", "2:3"],
     "envnet": ["--bc", "--strong", "--epochs", "1", "--lr", "0.02", "--max-clips", "3"],
-    "envnetv2": ["--epochs", "1", "--max-clips", "3"],
+    "envnetv2": ["--epochs", "1", "--max-clips", "3", "--test-fold", "0"],
     "melcnn": ["--random-split", "--epochs", "1", "--test-fold", "2"],
     "pocket": ["--epochs", "2", "--batch-size", "4", "--leave-out", "rain"],
     "wavemsnet": ["--epochs", "1", "--front-end", "fixed", "--folds", "1,2",
-                  "--max-clips", "3"],
+                  "--test-fold", "0", "--max-clips", "3"],
     "wavemxnet": ["--depth", "3", "--budget-minutes", "0.01", "--weight-decay", "0",
                   "--max-clips", "3"],
 }  # fmt: skip
