@@ -115,20 +115,23 @@ def measure_run(path: Path, options: argparse.Namespace) -> dict[str, Any]:
     run, config, outputs = open_held_out(path)
     system, network = load_network(run, config)
     rate = system.sample_rate
-    unknown = {
-        "noise": make_noises(options.noises, rate),
-        "tones": make_tones(options.noises, rate),
-    }
+    # Data that does not fit is told of before noises are made, which takes seconds.
+    sounds: dict[str, ClipSet] = {}
     left_out = recorded_options(config).get("leave_out")
     if left_out:
         fold = config["data"]["test_fold"]
         clips = reopen_data(
             run, system, config, data=options.data, prepared=options.prepared, whole=True
         ).of_folds([fold])
-        unknown["left out"] = select_unknown(clips, config["labels"], left_out)
+        sounds["left out"] = select_unknown(clips, config["labels"], left_out)
     if options.unknown is not None:
         others = open_clips(options.unknown, rate, dataset=options.dataset)
-        unknown["other data"] = select_unknown(others, config["labels"], options.classes)
+        sounds["other data"] = select_unknown(others, config["labels"], options.classes)
+    unknown = {
+        "noise": make_noises(options.noises, rate),
+        "tones": make_tones(options.noises, rate),
+        **sounds,
+    }
     known = measure_familiarity(outputs)
     result: dict[str, Any] = {"known": known.clips, "scores": {}}
     others_known = {

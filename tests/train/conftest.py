@@ -21,13 +21,15 @@ try:
 except ModuleNotFoundError:
     pass  # each module here skips itself, and says why
 else:
-    from graphs import MadeNoises, TracedGraphs, measure_filters_roughly, run_few_crops
+    from graphs import NARROW, MadeNoises, TracedGraphs, measure_filters_roughly, run_few_crops
 
     import train.audio.mixtures
     import train.audio.tracks
     import train.distil
+    import train.imitate
     import train.pocket
     import train.pocket_parts.mel_power
+    from train.nets.pocket_network import PocketNet
 
     # What is trained here is so small that threads cost more than they bring.
     torch.set_num_threads(1)
@@ -79,11 +81,11 @@ def make_esc(tmp_path: Path) -> Callable[..., Path]:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def made_noises() -> Iterator[None]:
+def made_noises(shared_folder: Path) -> Iterator[None]:
     """Noises that runs mix with, made once: what is drawn stays the same."""
     with pytest.MonkeyPatch.context() as patch:
         if "train.pocket" in sys.modules:
-            made = MadeNoises()
+            made = MadeNoises(shared_folder / "noises")
             for module in (train.audio.mixtures, train.audio.tracks, train.pocket_parts.mel_power):
                 patch.setattr(module, "make_noise", made.make_noise)
             for module in (train.pocket, train.distil):
@@ -112,6 +114,14 @@ def quick_runs(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) 
         )
     if command is not None and request.node.get_closest_marker("pictures") is None:
         monkeypatch.setattr(command, "draw_run", lambda run, system, network: None)
+
+
+@pytest.fixture
+def narrow_pocket(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let pocket's layers be narrow, where a test is not of what they hear."""
+    for module in (train.imitate, train.pocket):
+        monkeypatch.setattr(module, "WIDTHS", NARROW)
+    monkeypatch.setattr(PocketNet.__init__, "__defaults__", (NARROW,))
 
 
 @pytest.fixture(scope="session")

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from filelock import FileLock
 
 from train import distil
 from train.datasets import prepared
@@ -46,6 +48,22 @@ def sounds(tmp_path: Path) -> Path:
     }  # fmt: skip
     (folder / "clips.json").write_text(json.dumps(table))
     return folder
+
+
+@pytest.fixture
+def learned(sounds: Path, teacher: Path, tmp_path: Path, shared_folder: Path) -> Path:
+    """A run of two passes and its cache, made once for all workers of the session.
+
+    They lie in ``run`` and ``cache`` of the test's own folder.
+    """
+    kept = shared_folder / "distilled"
+    with FileLock(kept.with_suffix(".lock")):
+        if not kept.exists():
+            made = shared_folder / "distilled-at-work"
+            assert run(sounds, teacher, made / "cache", made / "run") == 0
+            made.rename(kept)
+    shutil.copytree(kept, tmp_path, dirs_exist_ok=True)
+    return tmp_path / "run"
 
 
 @pytest.fixture(autouse=True)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from filelock import FileLock
 from safetensors.torch import load_file
 
 from train.imitate import main
@@ -53,6 +55,18 @@ def teach(monkeypatch, make_esc, tmp_path, capsys):
 
     run.data, run.folder = labelled, tmp_path
     return run
+
+
+@pytest.fixture
+def first(narrow_pocket, teach, shared_folder):
+    """The folder of a run of 40 batches, learned once for all workers of the session."""
+    kept, path = shared_folder / "first-imitation", teach.folder / "first"
+    with FileLock(kept.with_suffix(".lock")):
+        if not kept.exists():
+            assert teach("--steps", "40", save="first")[0] == 0
+            shutil.copytree(path, kept)
+    shutil.copytree(kept, path, dirs_exist_ok=True)
+    return path
 
 
 def weights_of(run: Path) -> dict:

@@ -24,6 +24,7 @@ from streamclf.model.model_file import Model
 from train.base.errors import RunError
 from train.cli.network_command import main
 from train.nets.contract import find_system
+from train.nets.pocket_network import WIDTHS
 from train.pocket import Pocket
 from train.run_folder.checkpoint import read_progress
 from train.run_folder.run import RunFolder
@@ -33,7 +34,7 @@ pytestmark = pytest.mark.train
 
 
 @pytest.fixture
-def train(make_esc, tmp_path):
+def train(make_esc, tmp_path, narrow_pocket):
     """Train pocket on tones, with these options and the least work."""
     data = make_esc()
 
@@ -380,6 +381,8 @@ def test_pocket_trains_with_a_teacher(train, tmp_path, make_esc):
 def test_the_next_two_commands_are_said_and_work(train, tmp_path, capsys, monkeypatch):
     """As they are said: copied into a shell they lead from the run to a model that listens."""
     monkeypatch.chdir(tmp_path)
+    # Of this width the exporter has traced it for other tests.
+    monkeypatch.setattr("train.pocket.WIDTHS", WIDTHS)
     assert train("--epochs", 1, "--max-clips", 4, save="my run") == 0
     said = capsys.readouterr().err.splitlines()
     place = said.index("next:")

@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 import torch
-from distilling import TONES, make_clips, run, small, sounds, teacher
+from distilling import TONES, learned, make_clips, run, small, sounds, teacher
 
 from export.card.describe_run import describe_data
 from train import distil, imitate
@@ -30,7 +30,7 @@ from train.nets.pocket_network import WINDOW_SAMPLES, PocketNet
 from train.pocket_parts.mel_power import make_noises
 from train.run_folder.reproduce import list_commands
 
-__all__ = ["small", "sounds", "teacher"]
+__all__ = ["learned", "small", "sounds", "teacher"]
 
 pytestmark = pytest.mark.train
 
@@ -206,12 +206,9 @@ class StoppedError(Exception):
     """As if the machine had stopped."""
 
 
-def test_run_that_stops_goes_on_to_the_same_weights(sounds, teacher, tmp_path, monkeypatch, capsys):
-    assert run(sounds, teacher, tmp_path / "cache", tmp_path / "whole") == 0
-    said = json.loads(capsys.readouterr().out.splitlines()[-1].split(": ", 1)[1])
-    assert said["windows"] == 2 * 2 * 2 * 4 * Crops(PocketNet(2).front_end).n_windows
-    assert {"explained_variance", "agreement"} <= set(said)
-
+def test_run_that_stops_goes_on_to_the_same_weights(
+    sounds, teacher, learned, tmp_path, monkeypatch, capsys
+):
     learn = distil.Learner.learn
 
     def stop(self, *arguments):
@@ -224,10 +221,14 @@ def test_run_that_stops_goes_on_to_the_same_weights(sounds, teacher, tmp_path, m
         patch.setattr(distil.Learner, "learn", stop)
         with pytest.raises(StoppedError):
             run(sounds, teacher, tmp_path / "cache", tmp_path / "parts")
+    capsys.readouterr()
     assert run(sounds, teacher, tmp_path / "cache", tmp_path / "parts", "--resume") == 0
+    said = json.loads(capsys.readouterr().out.splitlines()[-1].split(": ", 1)[1])
+    assert said["windows"] == 2 * 2 * 2 * 4 * Crops(PocketNet(2).front_end).n_windows
+    assert {"explained_variance", "agreement"} <= set(said)
     weights = [
-        distil.RunFolder.open(tmp_path / name).read_tensors(distil.WEIGHTS)[0]
-        for name in ("whole", "parts")
+        distil.RunFolder.open(path).read_tensors(distil.WEIGHTS)[0]
+        for path in (learned, tmp_path / "parts")
     ]
     for name, value in weights[0].items():
         torch.testing.assert_close(value, weights[1][name])
@@ -243,24 +244,22 @@ def test_held_out_sources_are_not_learned_from(sounds, teacher, tmp_path) -> Non
     assert {source.split("/")[0] for source in judged.tracks.sources} == {"pingus-data"}
 
 
-def test_schedule_may_become_longer_but_sounds_stay(sounds, teacher, tmp_path, capsys) -> None:
-    run(sounds, teacher, tmp_path / "cache", tmp_path / "run")
-    assert (
-        run(sounds, teacher, tmp_path / "cache", tmp_path / "run", "--resume", "--passes", "3") == 0
-    )
-    config = json.loads((tmp_path / "run" / "config.json").read_text())
+def test_schedule_may_become_longer_but_sounds_stay(
+    sounds, teacher, learned, tmp_path, capsys
+) -> None:
+    more = sounds, teacher, tmp_path / "cache", learned, "--resume"
+    assert run(*more, "--passes", "3") == 0
+    config = json.loads((learned / "config.json").read_text())
     assert config["passes"] == 3
     assert config["plan"] == [2, 3]
-    assert (
-        run(sounds, teacher, tmp_path / "cache", tmp_path / "run", "--resume", "--seed", "2") == 2
-    )
+    assert run(*more, "--seed", "2") == 2
     assert "was begun with other seed: 1, not 2" in capsys.readouterr().err
 
 
 def test_pocket_takes_the_wider_layers_and_tells_whose_they_are(
     sounds, teacher, tmp_path, make_esc
 ) -> None:
-    layers = ("--layers", "pocket")
+    layers = ("--layers", "pocket", "--passes", "1")
     assert run(sounds, teacher, tmp_path / "cache", tmp_path / "run", *layers) == 0
     data = make_esc(folds=3, per_class=1)
     arguments = ["--data", str(data), "--test-fold", "3", "--threads", "1", "--last-layer"]

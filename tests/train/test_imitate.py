@@ -21,7 +21,7 @@ from train.pocket import Pocket
 
 __all__ = ["teach"]
 
-pytestmark = pytest.mark.train
+pytestmark = [pytest.mark.train, pytest.mark.usefixtures("narrow_pocket")]
 
 
 def test_imitation_learns_and_pocket_starts_from_it(teach, capsys):

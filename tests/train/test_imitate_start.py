@@ -10,7 +10,8 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from imitating import teach, weights_of
+from graphs import NARROW
+from imitating import first, teach, weights_of
 from safetensors.torch import load_file, save_file
 
 from export.card.describe_run import _describe_imitation, describe_data
@@ -23,15 +24,13 @@ from train.pocket_parts.pretrained_run import read_imitation
 from train.run_folder.checkpoint import LAST
 from train.run_folder.reproduce import list_commands
 
-__all__ = ["teach"]
+__all__ = ["first", "teach"]
 
 pytestmark = pytest.mark.train
 
 
-def test_imitation_goes_on_where_another_run_ended(teach):
-    assert teach("--steps", "40", save="first")[0] == 0
-    first = str(teach.folder / "first")
-    code, said = teach("--steps", "20", "--start", first, "--seed", "2", save="second")
+def test_imitation_goes_on_where_another_run_ended(teach, first):
+    code, said = teach("--steps", "20", "--start", str(first), "--seed", "2", save="second")
     assert code == 0, said
     assert "after 480 windows" in said
     error = {
@@ -53,7 +52,7 @@ def test_imitation_goes_on_where_another_run_ended(teach):
     assert "was begun with other earlier_seeds: [1, 2], not None" in said
 
 
-def test_imitation_goes_on_through_noise_and_says_how_much(teach):
+def test_imitation_goes_on_through_noise_and_says_how_much(teach, narrow_pocket):
     first = ["--steps", "2", "--test-fold", "3"]
     assert teach(*first, save="first")[0] == 0
     start = [*first, "--start", str(teach.folder / "first"), "--seed", "2", "--through-noise"]
@@ -63,7 +62,7 @@ def test_imitation_goes_on_through_noise_and_says_how_much(teach):
     assert teach(*first, "--seed", "2", "--start", str(teach.folder / "first"), save="x")[0] == 0
     weights, without = weights_of(teach.folder / "second"), weights_of(teach.folder / "x")
     assert not all(torch.equal(value, without[name]) for name, value in weights.items())
-    _, about = read_imitation(teach.folder / "second", WIDTHS)
+    _, about = read_imitation(teach.folder / "second", NARROW)
     assert about["windows_through_noise"] == 16
     assert about["windows_quieter"] == 32
     commands = list_commands({"network": "pocket", "imitation": about})
@@ -122,27 +121,26 @@ def test_imitation_goes_on_from_the_layers_of_a_model_file(teach, capsys):
     assert "no such model file" in said
 
 
-def test_a_run_that_was_taught_other_things_lends_its_layers(teach):
-    assert teach("--steps", "40", save="first")[0] == 0
-    checkpoint = teach.folder / "first" / LAST
+def test_a_run_that_was_taught_other_things_lends_its_layers(teach, first):
+    checkpoint = first / LAST
     kept = {k: v for k, v in load_file(checkpoint).items() if "hints.layer6" not in k}
     save_file(kept, checkpoint)
-    start = ["--steps", "1", "--start", str(teach.folder / "first"), "--seed", "2"]
+    start = ["--steps", "1", "--start", str(first), "--seed", "2"]
     code, said = teach(*start, save="second")
     assert code == 0
     (line,) = [line for line in said.splitlines() if "was taught" in line]
     assert line.endswith("first: was taught other things than this version teaches; its layers "
                          "go on, what is read from them begins anew")  # fmt: skip
-    first, second = (weights_of(teach.folder / run) for run in ("first", "second"))
+    before, after = (weights_of(teach.folder / run) for run in ("first", "second"))
     name = "layers.0.weight"
     # One step of a rate that only begins to rise.
-    torch.testing.assert_close(first[name], second[name], atol=1e-3, rtol=0)
-    assert not torch.equal(first[name], second[name])
+    torch.testing.assert_close(before[name], after[name], atol=1e-3, rtol=0)
+    assert not torch.equal(before[name], after[name])
     error = json.loads((teach.folder / "second" / "history.json").read_text())[0]["error"]
-    assert error > json.loads((teach.folder / "first" / "history.json").read_text())[-1]["error"]
+    assert error > json.loads((first / "history.json").read_text())[-1]["error"]
 
 
-def test_imitation_does_not_go_on_from_a_run_that_heard_its_test_fold(teach):
+def test_imitation_does_not_go_on_from_a_run_that_heard_its_test_fold(teach, narrow_pocket):
     assert teach("--steps", "2", "--folds", "1,2", "--test-fold", "3", save="first")[0] == 0
     code, said = teach(
         "--steps", "2", "--folds", "1,3", "--test-fold", "2", "--seed", "2",

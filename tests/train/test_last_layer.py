@@ -18,7 +18,7 @@ from train.pocket_parts import last_layer
 from train.pocket_parts.last_layer import WindowAverages, fit_last_layer, fit_logistic
 from train.pocket_parts.mel_power import draw_noise
 
-pytestmark = pytest.mark.train
+pytestmark = [pytest.mark.train, pytest.mark.usefixtures("narrow_pocket")]
 
 
 def rows(n=300):

@@ -8,14 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from distilling import TONES, run, small, sounds, teacher
+from distilling import TONES, learned, small, sounds, teacher
 
 from train import hear_sources, probe
 from train.datasets.audioset import ESC50_MEANS
 from train.distillation.pupil import Pupil
 from train.hear_sources import MOST, weigh
 
-__all__ = ["small", "sounds", "teacher"]
+__all__ = ["learned", "small", "sounds", "teacher"]
 
 pytestmark = pytest.mark.train
 
@@ -69,23 +69,21 @@ def test_each_source_is_heard_once_and_written_with_its_weight(
 
 
 def test_checkpoint_is_judged_by_its_averaged_weights(
-    sounds, teacher, labels, tmp_path, make_esc, capsys
+    learned, teacher, labels, tmp_path, make_esc, capsys
 ) -> None:
-    assert run(sounds, teacher, tmp_path / "cache", tmp_path / "run") == 0
-    capsys.readouterr()
-    pupil, step = probe.read_pupil(tmp_path / "run")
+    pupil, step = probe.read_pupil(learned)
     assert step == 8
-    kept = probe.RunFolder.open(tmp_path / "run").read_tensors("pupil.safetensors")[0]
+    kept = probe.RunFolder.open(learned).read_tensors("pupil.safetensors")[0]
     for name, value in pupil.state_dict().items():
         torch.testing.assert_close(value, kept[name])
     data = make_esc(folds=2, per_class=1)
     arguments = ["--data", str(data), "--folds", "1", "--test-fold", "2"]
-    assert probe.main([str(tmp_path / "run"), *arguments]) == 0
+    assert probe.main([str(learned), *arguments]) == 0
     assert "held-out" not in capsys.readouterr().out
     more = ["--cache", str(tmp_path / "cache"), "--teacher", str(teacher), "--labels", str(labels)]
-    assert probe.main([str(tmp_path / "run"), *arguments, *more]) == 0
+    assert probe.main([str(learned), *arguments, *more]) == 0
     said = capsys.readouterr().out
-    result = probe.RunFolder.open(tmp_path / "run").read_json("result.json")
+    result = probe.RunFolder.open(learned).read_json("result.json")
     assert f"explains {result['explained_variance']:.1%}" in said
     assert f"{result['agreement']:.1%} of windows" in said
     assert "step 8: logistic regression names" in said

@@ -11,6 +11,7 @@ torch = pytest.importorskip("torch")
 
 from train import wavemsnet
 from train.cli.network_command import main
+from train.run_folder.reproduce import list_commands
 from train.run_folder.run import RunFolder
 
 pytestmark = pytest.mark.train
@@ -39,7 +40,7 @@ def recipe_of(folder) -> dict:
     return json.loads((folder / "config.json").read_text())["recipe"]
 
 
-def test_wavemsnet_phase_2_keeps_the_branches_of_phase_1(train, tmp_path):
+def test_wavemsnet_phase_2_keeps_the_branches_of_phase_1(train, tmp_path, capsys):
     assert train("wavemsnet", "first", "--front-end", "fixed") == 0
     assert train("wavemsnet", "second", "--phase", 2, "--from", tmp_path / "first") == 0
     first, second = (
@@ -54,6 +55,13 @@ def test_wavemsnet_phase_2_keeps_the_branches_of_phase_1(train, tmp_path):
     assert (recipe["phase"], recipe["filters"]) == (2, "fixed")
     config = json.loads((tmp_path / "second" / "config.json").read_text())
     assert config["first_run"] == "first"
+    commands = list_commands(config)
+    assert "--phase 1" in commands[0]
+    assert "--phase 2 --from first" in commands[1]
+    again = ["--phase", 2, "--from", tmp_path / "first", "--test-fold", 1]
+    assert train("wavemsnet", "third", *again) == 2
+    assert "both phases take the same, not [2] of esc50" in capsys.readouterr().err
+    assert not (tmp_path / "third").exists()
 
 
 def test_wavemsnet_phase_2_needs_a_first_run_of_its_kind(train, tmp_path, capsys):
@@ -61,10 +69,6 @@ def test_wavemsnet_phase_2_needs_a_first_run_of_its_kind(train, tmp_path, capsys
     assert "--phase 2 needs --from" in capsys.readouterr().err
     assert train("wavemsnet", "second", "--from", tmp_path) == 2
     assert "--phase 1 has no --from" in capsys.readouterr().err
-    options = ["--from", tmp_path / "first"]
-    assert train("wavemsnet", "first", "--folds", 1) == 0
-    assert train("wavemsnet", "second", "--phase", 2, *options, "--test-fold", 1) == 2
-    assert "both phases take the same, not [2] of esc50" in capsys.readouterr().err
     assert train("digits", "digits", "--max-clips", 3) == 0
     capsys.readouterr()
     assert train("wavemsnet", "second", "--phase", 2, "--from", tmp_path / "digits") == 2

@@ -106,11 +106,11 @@ def train(make_esc, tmp_path, monkeypatch):
 OPTIONS = {
     "digits": ["--net", "best", "--epochs", "4", "--replan", "2:3"],
     "envnet": ["--bc", "--strong", "--epochs", "1", "--lr", "0.02", "--max-clips", "3"],
-    "envnetv2": ["--epochs", "1", "--max-clips", "3"],
+    "envnetv2": ["--epochs", "1", "--max-clips", "3", "--test-fold", "0"],
     "melcnn": ["--random-split", "--epochs", "1", "--test-fold", "2"],
     "pocket": ["--epochs", "2", "--batch-size", "4", "--leave-out", "rain"],
     "wavemsnet": ["--epochs", "1", "--front-end", "fixed", "--folds", "1,2",
-                  "--max-clips", "3"],
+                  "--test-fold", "0", "--max-clips", "3"],
     "wavemxnet": ["--depth", "3", "--budget-minutes", "0.01", "--weight-decay", "0",
                   "--max-clips", "3"],
 }  # fmt: skip
@@ -129,16 +129,6 @@ def test_network_is_made_again_by_its_cards_command(train, tmp_path, network):
     weights = [RunFolder(tmp_path / n).read_tensors("weights.safetensors")[0]
                for n in ("first", "again")]  # fmt: skip
     assert all(torch.equal(value, weights[1][name]) for name, value in weights[0].items())
-
-
-def test_second_phase_names_the_command_of_the_first(train, tmp_path):
-    least = ["--epochs", "1", "--max-clips", "3"]
-    assert train("wavemsnet", "first", *least) == 0
-    second = ["--phase", "2", "--from", tmp_path / "first"]
-    assert train("wavemsnet", "second", *second, *least) == 0
-    first, second = commands_of(tmp_path / "second")
-    assert "--phase 1" in first
-    assert "--phase 2 --from first" in second
 
 
 def test_final_run_says_that_no_fold_was_held_out(train, tmp_path):

@@ -58,7 +58,7 @@ def test_leave_out_numbers_the_rest_anew(make_esc):
 
 
 @pytest.fixture
-def run(make_esc, tmp_path):
+def run(make_esc, tmp_path, narrow_pocket):
     """A run trained without one of three classes."""
     save = tmp_path / "run"
     arguments = ["--data", str(make_esc()), "--save", str(save), "--epochs", "1"]
