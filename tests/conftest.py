@@ -53,6 +53,8 @@ def pytest_collection() -> Iterator[None]:
     finally:
         gc.collect()
         gc.freeze()
+        # Tests make and drop many small objects; those that weigh memory collect by themselves.
+        gc.set_threshold(20_000, 20, 20)
         gc.enable()
 
 

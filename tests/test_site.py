@@ -12,6 +12,7 @@ from urllib.parse import unquote, urlparse
 
 import pytest
 from documents import ROOT, SITE
+from filelock import FileLock
 
 pytest.importorskip("zensical")
 SETTINGS = tomllib.loads((ROOT / "zensical.toml").read_text(encoding="utf-8"))["project"]
@@ -42,15 +43,23 @@ class Loads(HTMLParser):
 
 
 @pytest.fixture(scope="module")
-def site() -> Path:
-    """The folder of the site, built as `scripts/test.sh` builds it."""
+def site(shared_folder: Path) -> Path:
+    """The folder of the site, built as `scripts/test.sh` builds it, once for all workers."""
+    told = shared_folder / "site-is-built"
+    with FileLock(shared_folder / "site.lock"):
+        if not told.exists():
+            _build_site()
+            told.touch()
+    return ROOT / SETTINGS["site_dir"]
+
+
+def _build_site() -> None:
     built = subprocess.run(
         [sys.executable, "-m", "zensical", "build", "--strict", "--clean"],
         cwd=ROOT, capture_output=True, text=True, timeout=300,
     )  # fmt: skip
     colour = re.compile(r"\x1b\[[0-9;]*m")
     assert built.returncode == 0, colour.sub("", built.stdout + built.stderr)
-    return ROOT / SETTINGS["site_dir"]
 
 
 def pages(site: Path) -> dict[Path, Loads]:
