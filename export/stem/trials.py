@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +24,14 @@ class UnshareableError(Exception):
     """A tensor's frames depend on the window around them."""
 
 
+class _Reach(NamedTuple):
+    """A tensor, the samples that a frame of it depends on, and those between two frames."""
+
+    tensor: str
+    field: int
+    stride: int
+
+
 class Trials:
     """Tries cuts of one graph on one stretch of audio.
 
@@ -36,6 +44,7 @@ class Trials:
         self._graph = graph
         self.window_samples = window_samples
         self.axes: dict[str, int] = {}
+        self._last = _Reach(graph.graph.input[0].name, 1, 1)
 
     def probe(self, stride: int) -> npt.NDArray[np.float32]:
         """Noise of many levels with an offset, after a stretch of silence: ``(1, samples)``."""
@@ -56,11 +65,12 @@ class Trials:
             UnshareableError: They depend on the window.
         """
         session = open_graph(cut_graph.cut_stem(self._graph, Stem(tensor, 1, 1)))
-        axis = self.axes[tensor] = _time_axis(session, self.window_samples)
-        field, stride = self._field_and_stride(session, axis)
-        n_frames = _frames(session, self._silence(), axis)
+        axis, n_frames = _time_axis(session, self.window_samples)
+        self.axes[tensor] = axis
+        field, stride = self._field_and_stride(session, axis, tensor)
         stem = Stem(tensor, stride, n_frames, receptive_field=field)
         self._compare(session, axis, stem, session)
+        self._last = _Reach(tensor, field, stride)
         return stem
 
     def try_dilated_cut(self, base: Stem, cut: Stem) -> Stem:
@@ -97,14 +107,16 @@ class Trials:
         nodes = nodes_between(self._graph.graph, start, tensor)
         return any("Conv" in node.op_type or "MatMul" in node.op_type for node in nodes)
 
-    def _field_and_stride(self, session: Any, axis: int) -> tuple[int, int]:
+    def _field_and_stride(self, session: Any, axis: int, tensor: str) -> tuple[int, int]:
         """Samples that a frame depends on, and samples from one frame to the next."""
+        nodes = nodes_between(self._graph.graph, self._last.tensor, tensor)
+        field, stride = _guess(self._last, nodes, axis)
         # Not measured on one frame, as a pooling takes input shorter than its kernel, too.
-        two, three = (_fewest_samples(session, axis, n, 4 * self.window_samples) for n in (2, 3))
+        two, three = (
+            _fewest_samples(session, axis, n, 4 * self.window_samples, field + (n - 1) * stride)
+            for n in (2, 3)
+        )
         return two - (three - two), three - two
-
-    def _silence(self) -> Array:
-        return np.zeros((1, self.window_samples), dtype=np.float32)
 
     def _compare(self, session: Any, axis: int, stem: Stem, own: Any) -> None:
         waveform = self.probe(stem.stride)
@@ -119,21 +131,56 @@ class Trials:
                 raise UnshareableError("makes frames that depend on where a window begins")
 
 
-def _time_axis(session: Any, window_samples: int) -> int:
-    shapes = [
-        run(session, np.zeros((1, n), dtype=np.float32)).shape
-        for n in (window_samples, 2 * window_samples)
-    ]
-    if len(shapes[0]) != len(shapes[1]):
-        raise UnshareableError("makes a shape that depends on the window's length")
-    growing = [i for i, (a, b) in enumerate(zip(*shapes, strict=True)) if a != b]
+def _time_axis(session: Any, window_samples: int) -> tuple[int, int]:
+    """The axis that grows with the audio, and how many frames a window has along it."""
+    shape = run(session, np.zeros((1, window_samples), dtype=np.float32)).shape
+    # A quarter more shows it of all but the longest strides.
+    for n_samples in (window_samples + window_samples // 4, 2 * window_samples):
+        longer = run(session, np.zeros((1, n_samples), dtype=np.float32)).shape
+        if len(shape) != len(longer):
+            raise UnshareableError("makes a shape that depends on the window's length")
+        growing = [i for i, (a, b) in enumerate(zip(shape, longer, strict=True)) if a != b]
+        if growing:
+            break
     if len(growing) != 1 or growing[0] == 0:
         raise UnshareableError("leaves no frames that follow the audio")
-    return growing[0]
+    return growing[0], int(shape[growing[0]])
 
 
-def _fewest_samples(session: Any, axis: int, n_frames: int, enough: int) -> int:
-    """The fewest samples that give ``n_frames`` frames: by doubling, then by bisection."""
+def _guess(last: _Reach, nodes: list[onnx.NodeProto], axis: int) -> tuple[int, int]:
+    """Receptive field and stride behind nodes, as far as kernels tell: trials have to confirm it.
+
+    Args:
+        last: What is known of the tensor before the nodes.
+        nodes: The nodes, in order; the last one makes the tensor that is asked about.
+        axis: The time axis of that tensor.
+
+    Returns:
+        Receptive field and stride in samples; where branches join, the largest.
+    """
+    reaches = {last.tensor: (last.field, last.stride)}
+    field, stride = last.field, last.stride
+    for node in nodes:
+        field, stride = map(max, zip(*(reaches.get(n, (1, 1)) for n in node.input), strict=True))
+        kernel = cut_graph.attribute(node, "kernel_shape")
+        if kernel:
+            along = min(axis - 2, len(kernel) - 1)
+            step, dilation = (
+                (cut_graph.attribute(node, name) or [1] * len(kernel))[along]
+                for name in ("strides", "dilations")
+            )
+            field += (kernel[along] - 1) * dilation * stride
+            stride *= step
+        reaches.update(dict.fromkeys(node.output, (field, stride)))
+    return field, stride
+
+
+def _fewest_samples(session: Any, axis: int, n_frames: int, enough: int, guess: int) -> int:
+    """The fewest samples that give ``n_frames`` frames.
+
+    A guess that is right takes two short runs. Otherwise they are found by doubling, then by
+    bisection.
+    """
 
     def reached(n_samples: int) -> bool:
         try:
@@ -142,6 +189,8 @@ def _fewest_samples(session: Any, axis: int, n_frames: int, enough: int) -> int:
         except UnshareableError:  # too short for a layer
             return False
 
+    if guess <= enough and reached(guess) and not reached(guess - 1):
+        return guess
     low, high = 0, 64
     while high < enough and not reached(high):
         low, high = high, 2 * high

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ import numpy as np
 import onnx
 import pytest
 import soundfile
+from filelock import FileLock
 
 # train and export are run from the repository, never installed; without this, `import train` would
 # find this very folder wherever pytest is started by its own name.
@@ -29,7 +31,9 @@ else:
     import train.imitate
     import train.pocket
     import train.pocket_parts.mel_power
+    from train.cli.network_command import main as train_main
     from train.nets.pocket_network import PocketNet
+    from train.run_folder.run import RunFolder
 
     # What is trained here is so small that threads cost more than they bring.
     torch.set_num_threads(1)
@@ -122,6 +126,33 @@ def narrow_pocket(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (train.imitate, train.pocket):
         monkeypatch.setattr(module, "WIDTHS", NARROW)
     monkeypatch.setattr(PocketNet.__init__, "__defaults__", (NARROW,))
+
+
+@pytest.fixture
+def train_once(shared_folder: Path, tmp_path: Path) -> Callable[..., Path]:
+    """Train a network in the test's folder, or copy the run that a test before it trained.
+
+    All workers share the run. What is trained is told by a name, whichever test asks; the data of
+    the copy lies where the test has its own.
+    """
+
+    def train(name: str, data: Path, network: str, *more: str) -> Path:
+        save, kept = tmp_path / "run", shared_folder / "trained" / name
+        kept.parent.mkdir(exist_ok=True)
+        with FileLock(kept.with_suffix(".lock")):
+            if not kept.exists():
+                arguments = ["--data", str(data), "--save", str(save), *more]
+                assert train_main(network, arguments) == 0
+                shutil.copytree(save, kept)
+                return save
+        shutil.copytree(kept, save)
+        run = RunFolder(save)
+        config = run.read_json("config.json")
+        config["data"]["folder"] = str(data)
+        run.write_json("config.json", config)
+        return save
+
+    return train
 
 
 @pytest.fixture(scope="session")

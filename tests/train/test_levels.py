@@ -11,7 +11,6 @@ pytest.importorskip("torch")
 
 from export.__main__ import main as export
 from streamclf.model.model_file import Model
-from train.cli.network_command import main as train_main
 from train.datasets import open_clips
 from train.levels import change_level, main
 from train.run_folder.run import RunFolder
@@ -34,12 +33,10 @@ def test_clips_are_scaled_and_rounded_where_they_lie(make_esc):
 
 
 @pytest.fixture
-def run(make_esc, tmp_path):
+def run(make_esc, train_once):
     """A run that knows its tones, and where its data lies."""
-    data = make_esc(folds=2, per_class=3)
-    arguments = ["--data", str(data), "--start", "pocket", "--last-layer", "--threads", "1"]
-    assert train_main("pocket", [*arguments, "--save", str(tmp_path / "run")]) == 0
-    return tmp_path / "run"
+    more = ("--start", "pocket", "--last-layer", "--threads", "1")
+    return train_once("last-layer", make_esc(folds=2, per_class=3), "pocket", *more)
 
 
 def test_levels_are_measured_and_told_by_the_card(run, capsys):

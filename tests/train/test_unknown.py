@@ -8,7 +8,6 @@ import pytest
 pytest.importorskip("torch")
 
 from train.base.errors import UsageError
-from train.cli.network_command import main as train_main
 from train.datasets import open_clips
 from train.nets.inference import WindowLogits
 from train.run_folder.fold_split import leave_out
@@ -58,13 +57,10 @@ def test_leave_out_numbers_the_rest_anew(make_esc):
 
 
 @pytest.fixture
-def run(make_esc, tmp_path, narrow_pocket):
+def run(make_esc, train_once, narrow_pocket):
     """A run trained without one of three classes."""
-    save = tmp_path / "run"
-    arguments = ["--data", str(make_esc()), "--save", str(save), "--epochs", "1"]
-    arguments += ["--leave-out", "rain", "--accelerator", "cpu"]
-    assert train_main("pocket", arguments) == 0
-    return save
+    more = ("--epochs", "1", "--leave-out", "rain", "--accelerator", "cpu")
+    return train_once("without-rain", make_esc(), "pocket", *more)
 
 
 def test_command_measures_left_out_classes_and_noise(run, make_esc, capsys):
