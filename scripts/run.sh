@@ -16,8 +16,6 @@ say "setting streamclf up in .venv"
 pip install --quiet --disable-pip-version-check .
 root=$PWD
 cd "$called_from"
-case "${1:-}" in
-    '') exec streamclf file "$root/examples/afternoon.flac" ;;
-    listen | serve | file | heard | report | devices | calibrate | info | bench | verify | config | store | -*) exec streamclf "$@" ;;
-    *) exec streamclf file "$@" ;;
-esac
+# A path in place of a command is a recording: streamclf knows which is which.
+[ $# -gt 0 ] || set -- "$root/examples/afternoon.flac"
+exec streamclf "$@"

@@ -52,14 +52,16 @@ other name is one file for all recordings.
 ATTACH = """
 Examples:
   streamclf attach                          the serve of this machine
-  streamclf attach http://box:8787/         that of another one; asks for the password
-  STREAMCLF_PASSWORD=... streamclf attach https://sounds.example/
-                                            a password that nobody types
+  streamclf attach http://box:8787/         that of another machine
+  streamclf attach https://sounds.example/  behind a proxy
+
+The page's password is asked for, or stands in the environment, as
+STREAMCLF_PASSWORD.
 """
 
 RULES = """
 Examples:
-  streamclf rules                           who is told what, and when it was last
+  streamclf rules                           who is told what
   streamclf rules --test --since '7 days ago'
                                             what the rules would have told
   streamclf rules --try smoke               one message of the rule smoke, now

@@ -191,7 +191,7 @@ def attach(
     ] = "http://127.0.0.1:8787/",
     screen: Annotated[ScreenOptions, Fields(only=("fresh",))],
 ) -> None:
-    """Show a running serve in this terminal; it needs no microphone and changes nothing."""
+    """Show a running serve in this terminal; it needs neither a microphone nor a model."""
     from streamclf.cli.attach import attach as attach_to_page
 
     raise typer.Exit(attach_to_page(url, fresh=screen.fresh))
