@@ -13,6 +13,7 @@ import pytest
 import toys
 from live_runs import PATIENCE_S, Process
 from serving import Serving, rows
+from stored import until
 from webhooks import Webhook
 
 from streamclf.core.errors import UsageError
@@ -124,9 +125,12 @@ def test_targets_that_hang_hold_up_neither_audio_nor_other_targets(serve, plan_o
             sound(yard)
         yard.drain()
         assert [hook.next().json["on"] for _ in range(6)] == ["begin", "end"] * 3
-        waiting = {each["name"]: each["waiting"] for each in
-                   serving.server.describe_health()["targets"]}  # fmt: skip
-        assert waiting == {"deaf": 6, "sleepy": 6, "hook": 0}
+
+        def waiting():
+            targets = serving.server.describe_health()["targets"]
+            return {each["name"]: each["waiting"] for each in targets}
+
+        until(lambda: waiting() == {"deaf": 6, "sleepy": 6, "hook": 0})
         began = time.monotonic()
         yard.end()
         assert serving.join() == 0
