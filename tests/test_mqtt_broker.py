@@ -69,7 +69,9 @@ class Box:
     def pause(self, source: str, *, paused: bool) -> None:
         self.asked.append((source, paused))
         self.sources = [
-            replace(each, state="paused" if paused else "heard") if each.name == source else each
+            replace(each, state="paused" if paused else "heard", paused=paused)
+            if each.name == source
+            else each
             for each in self.sources
         ]
 

@@ -19,6 +19,7 @@ class SourceFacts:
         calibration_db: Decibels that lead from full scale to sound pressure; None if unknown.
         state: ``heard``, ``paused``, ``lost``, ``ended`` or ``failed``.
         lost_s: Seconds of audio lost so far, without those of pauses.
+        paused: Whether somebody paused it, even while it is lost.
     """
 
     name: str
@@ -28,6 +29,7 @@ class SourceFacts:
     calibration_db: float | None = None
     state: str = "heard"
     lost_s: float = 0.0
+    paused: bool = False
 
 
 class Control(Protocol):

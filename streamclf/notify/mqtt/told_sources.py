@@ -161,8 +161,8 @@ class ToldSources:
             told.announced = announced
         assert told is not None
         heard_at = sink.heard_at if sink is not None and not sink.closed else None
-        told.paused = facts.state == "paused"
-        told.connected = told.paused or (
+        told.paused = facts.paused
+        told.connected = facts.state == "paused" or (
             facts.state == "heard" and heard_at is not None and now - heard_at < LATE_S
         )
         told.thresholds = facts.thresholds

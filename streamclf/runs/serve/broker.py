@@ -80,6 +80,7 @@ def describe_source(stream: ServedStream) -> SourceFacts:
         thresholds=engine.onset_thresholds,
         calibration_db=plan.served.calibration_db,
         state=stream.state,
+        paused=stream.paused,
         lost_s=max(health.lost_s - health.lost.get(PAUSED, 0.0), 0.0),
     )
 

@@ -127,6 +127,11 @@ class ServedStream:
         return "paused" if self._source.paused else "heard"
 
     @property
+    def paused(self) -> bool:
+        """Whether somebody paused it, even while it is lost; may be read from any thread."""
+        return self._source.paused
+
+    @property
     def n_lost(self) -> int:
         """Number of results that could not be written."""
         sinks = [self._memory, *self.hearing.sinks]
