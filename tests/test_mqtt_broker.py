@@ -407,7 +407,8 @@ def test_commands_in_masses_do_not_fill_the_log(broker, tmp_path, close, monkeyp
     until(lambda: box.asked == [("kitchen", True)], "the command is not followed")
     monkeypatch.setattr(commands, "LINES_S", 0.0)
     more = box.words.until("came within")
-    assert "mqtt: 41 more commands came" in more
+    # The last is followed before it is counted, so it may have a line of its own.
+    assert any(f"mqtt: {n} more commands came" in more for n in (40, 41))
     assert sum("must be ON or OFF" in line for line in box.words.told) == commands.MOST_LINES
 
 
