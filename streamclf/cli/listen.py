@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from streamclf.cli import screen as ui
+from streamclf.cli.listened import ListenedSource
 from streamclf.cli.page import NO_PAGE, Told, check_page, make_hub, open_page, store_of_page
 from streamclf.cli.reports import say_found
 from streamclf.core.errors import FAILED, INTERRUPTED, OK, UsageError
@@ -25,8 +24,6 @@ from streamclf.pipeline.engine import Engine
 from streamclf.runs.background_log import log_in_background
 from streamclf.runs.console import has_terminal, say
 from streamclf.runs.engine_setup import describe_engine, open_engine
-from streamclf.runs.figures import ProcessFigures, Pulse, SourceFigures
-from streamclf.runs.health import ProcessHealth, SourceHealth, SourceState, live_state
 from streamclf.runs.interrupts import Interrupts
 from streamclf.runs.outputs import (
     check_clips,
@@ -37,9 +34,7 @@ from streamclf.runs.outputs import (
 )
 from streamclf.runs.runner import run_stream
 from streamclf.runs.systemd_notifier import SystemdNotifier
-from streamclf.runs.tally import SourceTally
 from streamclf.sinks.options import OutputOptions
-from streamclf.sources.base import Source
 from streamclf.sources.factory import open_source
 from streamclf.sources.options import SourceOptions
 from streamclf.web.options import DEFAULT_PORT, HIGHEST_PORT, PageOptions
@@ -153,22 +148,11 @@ def _listen(
     engine, opened = _open_engine(model, settings, thresholds)
     check_clips(outputs, engine.card)
     hub = make_hub(page)
-    clock = ProcessHealth(outputs.store)
-    heard: list[Callable[[], SourceHealth]] = []
-    figured: list[Callable[[], SourceFigures]] = []
-    pulse, tally = Pulse(), SourceTally()
-
-    def describe_health() -> dict[str, Any]:
-        return clock.describe([describe() for describe in heard])
-
-    def figures() -> ProcessFigures:
-        return ProcessFigures([take() for take in figured])
-
+    listened = ListenedSource(engine, outputs.store)
+    told = Told(listened.describe_health, listened.figures, lambda: listened.pulse.is_alive)
     with (
         open_source(source_options, settings.channel) as source,
-        open_page(
-            page, outputs.store, keys, hub, Told(describe_health, figures, lambda: pulse.is_alive)
-        ),
+        open_page(page, outputs.store, keys, hub, told),
         open_sinks(
             outputs,
             outputs.files,
@@ -183,26 +167,15 @@ def _listen(
     ):
 
         def note_life() -> None:
-            pulse.beat()
+            listened.pulse.beat()
             service.alive()
 
         source.on_waiting = note_life
-        tally.begin_run(engine)
-        tally.add_sinks(sinks)
+        listened.begin(source, [*sinks])
         if hub is not None:
-            hub.state_of = lambda name: live_state(_state_of(source), engine)
+            hub.state_of = lambda name: listened.live_state()
             hub.may_be_heard = lambda name: outputs.privacy is None
-            sinks += [hub.sink(one_line(source.name)), tally.sink()]
-
-        def describe_source() -> SourceHealth:
-            n_lost = sum(sink.n_lost for sink in sinks)
-            name, totals = one_line(source.name), tally.totals()
-            return SourceHealth.of(name, _state_of(source), engine, totals, n_lost)
-
-        heard.append(describe_source)
-        figured.append(
-            lambda: SourceFigures.of(one_line(source.name), _state_of(source), engine, tally)
-        )
+            sinks += [hub.sink(one_line(source.name)), listened.tally_sink()]
 
         def say_start() -> None:
             say(f"listening to {source.name} with {describe_engine(engine, opened)}; Ctrl-C ends")
@@ -229,7 +202,3 @@ def _listen(
     if interrupts.happened:
         return INTERRUPTED
     return FAILED if any(sink.n_lost for sink in sinks) else OK
-
-
-def _state_of(source: Source) -> SourceState:
-    return "heard" if source.state in ("listening", "stalled") else "lost"

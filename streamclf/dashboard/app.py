@@ -69,12 +69,6 @@ class Dashboard(Actions):
         *(key.binding for key in KEYS),
         Binding("ctrl+c", "interrupt", show=False, priority=True),
     ]
-    HORIZONTAL_BREAKPOINTS = [  # noqa: RUF012
-        (0, "-narrow"), (70, "-normal"), (105, "-wide"),
-    ]  # fmt: skip
-    VERTICAL_BREAKPOINTS = [  # noqa: RUF012
-        (0, "-tiny"), (16, "-short"), (32, "-tall"), (50, "-very-tall"),
-    ]  # fmt: skip
 
     def __init__(
         self,

@@ -23,6 +23,13 @@ class TerminalApp(App[int]):
         has_terminal: Whether the terminal still exists.
     """
 
+    HORIZONTAL_BREAKPOINTS = [  # noqa: RUF012
+        (0, "-narrow"), (70, "-normal"), (105, "-wide"),
+    ]  # fmt: skip
+    VERTICAL_BREAKPOINTS = [  # noqa: RUF012
+        (0, "-tiny"), (16, "-short"), (32, "-tall"), (50, "-very-tall"),
+    ]  # fmt: skip
+
     def __init__(self, **keywords: Any) -> None:
         super().__init__(**keywords)
         self.failure: Exception | None = None

@@ -91,12 +91,6 @@ class AttachedDashboard(TerminalApp):
         Binding("q", "quit", "Quit"),
         Binding("ctrl+c", "interrupt", show=False, priority=True),
     ]
-    HORIZONTAL_BREAKPOINTS = [  # noqa: RUF012
-        (0, "-narrow"), (70, "-normal"), (105, "-wide"),
-    ]  # fmt: skip
-    VERTICAL_BREAKPOINTS = [  # noqa: RUF012
-        (0, "-tiny"), (16, "-short"), (32, "-tall"), (50, "-very-tall"),
-    ]  # fmt: skip
 
     def __init__(
         self,
