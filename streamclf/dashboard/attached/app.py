@@ -12,7 +12,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
 from textual.message import Message
-from textual.widgets import Footer, Static
+from textual.widgets import Static
 
 from streamclf.core.records import Waveform
 from streamclf.core.text_format import format_count, format_length
@@ -29,6 +29,7 @@ from streamclf.dashboard.widgets.counts import Counts
 from streamclf.dashboard.widgets.current_labels import CurrentLabels
 from streamclf.dashboard.widgets.events import EventList
 from streamclf.dashboard.widgets.headline import Headline
+from streamclf.dashboard.widgets.key_line import KeyLine
 from streamclf.dashboard.widgets.level import LevelMeter
 from streamclf.dashboard.widgets.spectrogram import Spectrogram
 from streamclf.dashboard.widgets.text import join_fitting
@@ -124,7 +125,7 @@ class AttachedDashboard(TerminalApp):
         yield LevelMeter(id="level")
         yield Spectrogram(id="spectrogram")
         yield Static("", id="attached-health")
-        yield Footer(show_command_palette=False)
+        yield KeyLine()
 
     def on_mount(self) -> None:
         """Begin to follow the page."""
