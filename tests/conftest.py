@@ -17,6 +17,7 @@ import soundfile
 import toys
 from hypothesis import HealthCheck, settings
 from live_runs import PATIENCE_S, Listeners, Words
+from longest import LONG
 
 from streamclf.cli import main
 from streamclf.core import log
@@ -56,6 +57,11 @@ def pytest_collection() -> Iterator[None]:
         # Tests make and drop many small objects; those that weigh memory collect by themselves.
         gc.set_threshold(20_000, 20, 20)
         gc.enable()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let the longest tests begin first; the others stay in the order of their files."""
+    items.sort(key=lambda item: getattr(item, "originalname", item.name) not in LONG)
 
 
 @dataclass(frozen=True)
