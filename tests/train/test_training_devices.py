@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def run(*arguments) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-m", "train.pocket", "--accelerator", "cpu", "--devices", "2"]
+    command = [sys.executable, "-m", "train.digits", "--accelerator", "cpu", "--devices", "2"]
     command += ["--threads", "1", *map(str, arguments)]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
 
