@@ -19,6 +19,7 @@ from train.distillation import heard
 from train.nets.efficientat import EfficientAT
 
 RATE = 16000
+PASSES = {"pocket": 1, "teacher": 2}
 
 TONES = [
     (f"{'pingus-data' if k % 4 == 0 else 'a'}/{k}", 200.0 + 170 * k, 0.5 + k % 3) for k in range(12)
@@ -60,8 +61,8 @@ def distil_once(
     They lie in ``run`` and ``cache`` of the test's own folder.
     """
 
-    def distil_once(layers: str = "teacher", passes: int = 2) -> Path:
-        kept = shared_folder / f"distilled-{layers}-{passes}"
+    def distil_once(layers: str) -> Path:
+        kept, passes = shared_folder / f"distilled-{layers}", PASSES[layers]
         with FileLock(kept.with_suffix(".lock")):
             if not kept.exists():
                 made = kept.with_name(f"{kept.name}-at-work")
@@ -77,7 +78,7 @@ def distil_once(
 @pytest.fixture
 def learned(distil_once: Callable[..., Path]) -> Path:
     """A run of two passes."""
-    return distil_once()
+    return distil_once("teacher")
 
 
 @pytest.fixture(autouse=True)

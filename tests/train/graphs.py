@@ -110,7 +110,7 @@ def registry_reader() -> tuple[type, staticmethod]:
 
 
 class MadeNoises:
-    """Noises that are made once for all processes of the session: they are most of the shortest runs.
+    """Noises that are made once for all workers of the session: most of the shortest runs.
 
     What is handed out is a copy, and a generator goes on as if it had drawn them.
     """

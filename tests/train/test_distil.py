@@ -259,7 +259,7 @@ def test_schedule_may_become_longer_but_sounds_stay(
 def test_pocket_takes_the_wider_layers_and_tells_whose_they_are(
     distil_once, tmp_path, make_esc
 ) -> None:
-    learned = distil_once("pocket", passes=1)
+    learned = distil_once("pocket")
     data = make_esc(folds=3, per_class=1)
     arguments = ["--data", str(data), "--test-fold", "3", "--threads", "1", "--last-layer"]
     arguments += ["--start", str(learned), "--save", str(tmp_path / "named")]

@@ -129,11 +129,11 @@ def test_wrong_labels_are_told(published, capsys) -> None:
     assert "names 1 labels, must be 527" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(("layers", "passes"), [("pocket", 1), ("teacher", 2)])
+@pytest.mark.parametrize("layers", PUPILS)
 def test_pupil_becomes_a_model_whose_windows_share_its_layers(
-    published, distil_once, tmp_path, capsys, layers, passes
+    published, distil_once, tmp_path, capsys, layers
 ) -> None:
-    learned = distil_once(layers, passes)
+    learned = distil_once(layers)
     output = tmp_path / "wide.onnx"
     labels = str(published / "labels.csv")
     assert main([str(learned), "--labels", labels, "-o", str(output)]) == 0
