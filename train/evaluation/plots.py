@@ -145,6 +145,9 @@ def _draw_tiles(axes: Axes, tiles: np.ndarray, columns: int) -> None:
     largest = np.abs(tiles).max() or 1.0
     axes.imshow(mosaic, cmap="RdBu_r", vmin=-largest, vmax=largest)
     _frame_cells(axes, lefts - 0.5, tops - 0.5, width, height)
+    # Room for the frames at the edges, too.
+    axes.set_xlim(-0.6, mosaic.shape[1] - 0.4)
+    axes.set_ylim(mosaic.shape[0] - 0.4, -0.6)
 
 
 def _frame_cells(
@@ -152,8 +155,7 @@ def _frame_cells(
 ) -> None:
     x = lefts[:, None] + width * np.array([0, 1, 1, 0, 0])
     y = bottoms[:, None] + height * np.array([0, 0, 1, 1, 0])
-    axes.plot(*_apart(x, y), color="black", linewidth=0.8, clip_on=False)
-    axes.margins(0.01)
+    axes.plot(*_apart(x, y), color="black", linewidth=0.8)
 
 
 def _apart(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
