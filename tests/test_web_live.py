@@ -164,6 +164,7 @@ def test_without_script_the_page_is_whole_and_says_how_it_moves_on(serve, write_
             process = serve(("yard", f"sim:{path}"))
             await open_when_served(browser, process, port)
             while "middle" not in await browser.ask(SOUNDING):
+                await asyncio.sleep(0.2)
                 await browser.go(f"http://127.0.0.1:{port}/")
             return await browser.text("main"), browser.said
 
