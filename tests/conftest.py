@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import prepared
 import pytest
 import soundfile
 import toys
@@ -98,6 +99,13 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         # Several tests run at once, and each would want the usual port.
         patch.setenv("STREAMCLF_PORT", "0")
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def prepared_processes() -> Iterator[None]:
+    """End what processes of tests are forked from."""
+    yield
+    prepared.close()
 
 
 @pytest.fixture(scope="session", autouse=True)
