@@ -111,6 +111,22 @@ class Unknown(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     score: Literal["highest"] = "highest"
 
 
+class Taught(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Origin of a label that was taught from examples.
+
+    Attributes:
+        examples: Names of the recordings and events that it was taught from.
+        against: What these were told apart from, in words.
+        date: Day on which it was taught, as in ``2026-11-26``.
+        licence: Note on whose recordings the label rests on.
+    """
+
+    examples: list[str]
+    against: list[str] = []
+    date: str = ""
+    licence: str = ""
+
+
 class Card(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Description of a model: its input, its output, its training and its licence.
 
@@ -141,6 +157,9 @@ class Card(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         unknown: Rule that detects unknown sounds; with it, silence is detected without the network.
         stem: Place where the graph can be cut so that windows share work; None where they cannot.
         stem_note: Reason why the graph can be cut there and no deeper, or nowhere.
+        taught: Labels that were taught from examples (``streamclf teach``), with their origin. They
+            are the last labels. Each has a score of its own: the sigmoid of its output, whatever
+            activation and temperature the other labels have.
         training_data: Data sets that the model was trained on.
         licence: Terms under which the weights may be used.
         accuracy: Figures and how they were measured, free form.
@@ -167,6 +186,7 @@ class Card(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     unknown: Unknown | None = None
     stem: Stem | None = None
     stem_note: str = ""
+    taught: dict[str, Taught] = {}
     training_data: str = ""
     licence: str = ""
     accuracy: dict[str, Any] = {}
@@ -201,6 +221,7 @@ class Card(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
                 f"activation is {self.activation!r}, a {self.task} model has {' or '.join(allowed)}"
             )
 
+        _check_taught(self.taught, self.labels, self.task)
         if self.unknown and self.task == "regression":
             raise ValueError("unknown is given, a regression's values are always known: drop it")
 
@@ -222,6 +243,11 @@ class Card(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         kept = frozenset(self.labels if among is None else among)
         each = {label: _broader_than(label, self.broader) & kept for label in self.broader}
         return {label: others for label, others in each.items() if label in kept and others}
+
+    @property
+    def n_taught(self) -> int:
+        """Number of labels that were taught, which are the last ones."""
+        return len(self.taught)
 
     @property
     def output_name(self) -> str:
@@ -295,6 +321,16 @@ def _check_broader(broader: dict[str, list[str]], labels: list[str]) -> None:
             raise ValueError(f"broader names {strange[0]!r}, which is not among the labels")
         if label in _broader_than(label, broader):
             raise ValueError(f"broader makes {label!r} broader than itself, must have no circles")
+
+
+def _check_taught(taught: Collection[str], labels: list[str], task: Task) -> None:
+    if taught and task == "regression":
+        raise ValueError("taught names labels, a regression's values cannot be taught: drop it")
+    if set(taught) != set(labels[len(labels) - len(taught) :]) or len(taught) == len(labels):
+        raise ValueError(
+            f"taught names {', '.join(sorted(taught))[:80]}, must name the last labels, behind "
+            "others"
+        )
 
 
 def parse_card(text: str | bytes, origin: str) -> Card:

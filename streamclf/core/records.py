@@ -68,6 +68,7 @@ class StreamStarted:
         thresholds: Averaged score at which an event begins, for the labels whose events are
             reported.
         temperature: Temperature of averaged scores, see `streamclf.core.temperature`.
+        n_taught: Number of labels, the last ones, that have no temperature.
         run: Name that tells this run over a live source from others; empty for recordings, whose
             events are the same in each run.
         position: Index of the first sample; above 0 where the stream continues another one.
@@ -85,6 +86,7 @@ class StreamStarted:
     display_names: Mapping[str, str] = field(default_factory=dict)
     thresholds: Mapping[str, float] = field(default_factory=dict)
     temperature: float = 1.0
+    n_taught: int = 0
     run: str = ""
     position: int = 0
     model: ModelIdentity | None = None

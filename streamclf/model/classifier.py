@@ -194,7 +194,7 @@ class Classifier:
         return notice
 
     def _activate(self, logits: Array) -> Array:
-        return activate(logits, self.card.activation, self.card.temperature)
+        return activate(logits, self.card.activation, self.card.temperature, self.card.n_taught)
 
     def _run(self, waveforms: Array) -> Array:
         """Compute the logits of windows that share nothing."""
@@ -276,8 +276,20 @@ def _describe(error: Exception) -> str:
     return reason if isinstance(error, ModelError) else f"{type(error).__name__}: {reason}"
 
 
-def activate(logits: Array, activation: str, temperature: float = 1.0) -> Array:
-    """Turn logits ``(windows, classes)`` into scores of the same shape."""
+def activate(logits: Array, activation: str, temperature: float = 1.0, n_taught: int = 0) -> Array:
+    """Turn logits ``(windows, classes)`` into scores of the same shape.
+
+    Args:
+        logits: As the graph gives them.
+        activation: From the card.
+        temperature: From the card.
+        n_taught: Number of last classes whose scores are the sigmoid of their logits.
+    """
+    if n_taught:
+        n_others = logits.shape[1] - n_taught
+        others = activate(logits[:, :n_others], activation, temperature)
+        own = activate(logits[:, n_others:], "sigmoid")
+        return np.concatenate([others, own], axis=1)
     if activation == "none":
         return logits
     scaled = logits / np.float32(temperature)

@@ -249,7 +249,13 @@ class Engine:
         """
         card = self.card
         temperature = card.temperature if card.activation == "softmax" else 1.0
-        averages = average(scores, self._timing.average, self.settings.average_kind, temperature)
+        averages = average(
+            scores,
+            self._timing.average,
+            self.settings.average_kind,
+            temperature,
+            card.n_taught,
+        )
         if card.task == "regression":
             return averages
         chosen = self.settings.labels
