@@ -7,6 +7,7 @@ through this module.
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
 from collections.abc import Collection
@@ -24,6 +25,9 @@ MAX_LABELS = 100_000
 MAX_LABEL_LENGTH = 500
 MAX_SAMPLE_RATE = 1_000_000
 """Hz; recorders for bats and whales stay below it."""
+MAX_FEATURES = 4096
+"""Most values of a window that are kept; 4096 of them each half second are 0.7 GB a day."""
+MAX_FEATURE_WIDTH = 65_536
 MAX_WINDOW_SAMPLES = 6_000_000
 """Two minutes at 48 kHz. A batch of windows is held in memory, so their size must be bounded."""
 
@@ -99,6 +103,34 @@ class Stem(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     receptive_field: Positive | None = None
 
 
+class Features(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The network's description of a window, by which search and teaching compare sounds.
+
+    Attributes:
+        tensor: Name of a tensor of the whole graph, ``(batch, values)``: the input of the last
+            linear layer, which gives the logits.
+        size: Number of values of a window that are given and kept.
+        scale: Step of these values in 8 bits: ``clip(round(value / scale), -127, 127)``.
+        width: Number of values of the tensor where that is above ``size``. They are then added
+            up to ``size`` sums with fixed random signs, which keep distances
+            (`streamclf.model.features.random_signs`).
+    """
+
+    tensor: str
+    size: Annotated[int, msgspec.Meta(gt=0, le=MAX_FEATURES)]
+    scale: Annotated[float, msgspec.Meta(gt=0)]
+    width: Annotated[int, msgspec.Meta(gt=0, le=MAX_FEATURE_WIDTH)] | None = None
+
+    def __post_init__(self) -> None:
+        if not math.isfinite(self.scale):
+            raise ValueError(f"features has a scale of {self.scale}, must be a finite number")
+        if self.width is not None and self.width <= self.size:
+            raise ValueError(
+                f"features has a width of {self.width}, must be above its size, {self.size}, or be "
+                "left out"
+            )
+
+
 class Unknown(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Rule that tells sounds unknown to the model from known ones.
 
@@ -157,6 +189,7 @@ class Card(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         unknown: Rule that detects unknown sounds; with it, silence is detected without the network.
         stem: Place where the graph can be cut so that windows share work; None where they cannot.
         stem_note: Reason why the graph can be cut there and no deeper, or nowhere.
+        features: The tensor that search and teaching use; None where the card names none.
         taught: Labels that were taught from examples (``streamclf teach``), with their origin. They
             are the last labels. Each has a score of its own: the sigmoid of its output, whatever
             activation and temperature the other labels have.
@@ -186,6 +219,7 @@ class Card(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     unknown: Unknown | None = None
     stem: Stem | None = None
     stem_note: str = ""
+    features: Features | None = None
     taught: dict[str, Taught] = {}
     training_data: str = ""
     licence: str = ""

@@ -3,8 +3,8 @@
 The label's linear layer stands beside the last layer, on the same features, and its output is
 appended to the logits::
 
-    features --> last layer --> logits of the others --+
-             \\-> MatMul, Add -> the label's logit ------+-> Concat -> logits
+    features -> last layer -> logits of the others --+
+    features -> MatMul, Add -> the label's logit ----+-> Concat -> logits
 
 So the nodes that were there compute what they computed, to the last bit, and taking the label away
 gives the former graph. Each taught label has nodes of its own, numbered upwards.
