@@ -260,7 +260,9 @@ class Engine:
         if card.task == "regression":
             return averages
         chosen = self.settings.labels
-        broader = {} if self.settings.broader else card.all_broader(chosen)
+        # A taught label silences others even where its own events are not asked for.
+        among = None if chosen is None else chosen | set(card.taught)
+        broader = {} if self.settings.broader else card.all_broader(among)
         found: Iterator[Result]
         if self.settings.name_unknown and card.unknown:
             groups = detect_grouped(averages, card.labels, self.thresholds, self._timing, broader)
