@@ -338,6 +338,15 @@ def _examples() -> dict[type[json_records.JsonRecord], json_records.JsonRecord]:
         json_records.SummaryLine: json_records.SummaryLine(**place, labels=best),
         json_records.HeardLine: json_records.HeardLine(**place, events=1),
         json_records.UnfinishedLine: json_records.UnfinishedLine(**place, events=1),
+        json_records.MomentLine: json_records.MomentLine(
+            source="yard",
+            onset=312.5,
+            offset=315.0,
+            likeness=0.7125,
+            time="2026-11-26T18:03:12.500+01:00",
+            label="doorbell",
+            event="doorbell-5000000@5f3c",
+        ),
         json_records.CountLine: json_records.CountLine(
             hour=22,
             source="yard",

@@ -88,6 +88,18 @@ Dates: today, yesterday, monday, 2026-11-01, '7 days ago', '3 hours ago', a time
 such as 22:00, or a day and a time. --until takes all of a day.
 """
 
+SEARCH = """
+Examples:
+  streamclf search --like bell.wav          when did something sound like this?
+  streamclf search --like siren-1416000@5f3c --since 'last week'
+                                            what is most like an event that heard names
+  streamclf search --like frog.wav --features kept --format jsonl
+                                            in recordings, heard by file --features kept
+
+What is compared are features of each half second, which serve keeps beside its
+store. The likeness of the same sound is 1; below about 0.3 it is chance.
+"""
+
 REPORT = """
 Examples:
   streamclf report --week -o week.html      the last seven days

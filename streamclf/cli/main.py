@@ -16,6 +16,7 @@ from streamclf.cli.arguments import load_single_command, with_command, with_port
 from streamclf.cli.help_text import HelpfulCommand, HelpfulGroup
 from streamclf.cli.question_options import AnswerOptions, QuestionOptions
 from streamclf.cli.report import ReportOptions
+from streamclf.cli.search_options import SearchOptions
 from streamclf.cli.typer_parameters import Fields, grouped, with_invocation
 from streamclf.core import standard_streams
 from streamclf.core.errors import StreamclfError, UsageError
@@ -28,6 +29,7 @@ from streamclf.model.options import ModelOptions
 from streamclf.runs.serve.options import ServedOptions
 from streamclf.sinks.options import OutputOptions
 from streamclf.sources.options import SourceOptions
+from streamclf.store.features.options import FeatureOptions
 from streamclf.web.options import PageOptions
 
 app = typer.Typer(
@@ -114,6 +116,7 @@ def file(
         OutputOptions,
         Fields(without=("updates", "append", "rotate", "clips_limit", "clips_days", "clips_min")),
     ],
+    features: Annotated[FeatureOptions, Fields(only=("folder",))],
     screen: Annotated[ScreenOptions, Fields(without=("web",))],
     log: LogOptions,
 ) -> None:
@@ -121,7 +124,11 @@ def file(
     from streamclf.cli.file import file as hear_files
 
     screen = with_invocation(screen, context)
-    raise typer.Exit(hear_files(paths, model, settings, thresholds, outputs, screen, jobs=jobs))
+    raise typer.Exit(
+        hear_files(
+            paths, model, settings, thresholds, outputs, screen, jobs=jobs, features=features.folder
+        )
+    )
 
 
 SERVED_SOURCE = (
@@ -158,6 +165,7 @@ def serve(
     outputs: Annotated[
         OutputOptions, Fields(without=("begins", "summary", "resume", "scores", "stats"))
     ],
+    features: Annotated[FeatureOptions, Fields(without=("folder",))],
     page: PageOptions,
     set_password: Annotated[
         bool,
@@ -173,7 +181,7 @@ def serve(
     """Hear several sources day and night, and remember what they hear in a store."""
     from streamclf.cli.serve import serve as serve_sources
 
-    options = (served, source, model, settings, thresholds, outputs)
+    options = (served, source, model, settings, thresholds, outputs, features)
     raise typer.Exit(serve_sources(context, options, page, check=check, set_password=set_password))
 
 
@@ -217,6 +225,33 @@ def report(*, question: QuestionOptions, page: ReportOptions) -> None:
     from streamclf.cli.report import report as write_report
 
     raise typer.Exit(write_report(question, page))
+
+
+@app.command(
+    cls=HelpfulCommand,
+    epilog=examples.SEARCH,
+    short_help="Find the moments of the past that sound like an example.",
+)
+@grouped
+def search(
+    *,
+    wanted: SearchOptions,
+    question: Annotated[
+        QuestionOptions,
+        Fields(
+            only=("since", "until", "sources", "store"),
+            helps=(
+                ("since", "Moments from this day or time on: yesterday, 'monday 22:00'."),
+                ("sources", "Moments of this source, folder or recording; may be repeated."),
+            ),
+        ),
+    ],
+    model: Annotated[ModelOptions, Fields(only=("name", "provider", "n_threads"))],
+) -> None:
+    """Find the moments of the past that sound like a recording or an event."""
+    from streamclf.cli.search import search as find_moments
+
+    raise typer.Exit(find_moments(wanted, question, model))
 
 
 @app.command(

@@ -219,6 +219,24 @@ class CountLine(JsonRecord, frozen=True, kw_only=True, tag="count"):
     ) = UNSET
 
 
+class MomentLine(JsonRecord, frozen=True, kw_only=True, tag="moment"):
+    """A moment of the past that is like what was looked for (`search`)."""
+
+    source: Source
+    onset: Onset
+    offset: Offset
+    likeness: Annotated[
+        float, _says("Highest likeness of its windows; 1 for the same sound.", ge=-1, le=1)
+    ]
+    time: Time | UnsetType = UNSET
+    label: (
+        Annotated[str, _says("Label of the event that sounded longest in it; absent if none did.")]
+        | UnsetType
+    ) = UNSET
+    event: Annotated[str, _says("Identifier of that event.")] | UnsetType = UNSET
+    clip: Annotated[str, _says("Path of that event's clip.")] | UnsetType = UNSET
+
+
 LINES: tuple[type[JsonRecord], ...] = (
     BeginLine,
     OngoingLine,
@@ -231,6 +249,7 @@ LINES: tuple[type[JsonRecord], ...] = (
     UnfinishedLine,
     LossLine,
     CountLine,
+    MomentLine,
 )
 """Every type of line."""
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -92,7 +93,7 @@ class FeatureFile:
 
     def within(self, since_us: int | None, until_us: int | None) -> npt.NDArray[Any]:
         """Return the records of windows that begin in ``[since_us, until_us)``."""
-        if since_us is None and until_us is None:
+        if (since_us is None and until_us is None) or self._is_whole_day(since_us, until_us):
             return self.records
         times = self.records["time_us"]
         fits = times != NO_TIME
@@ -106,6 +107,21 @@ class FeatureFile:
         if places[-1] - places[0] + 1 == len(places):  # a slice stays in its file
             return self.records[places[0] : places[-1] + 1]
         return self.records[places]
+
+    def _is_whole_day(self, since_us: int | None, until_us: int | None) -> bool:
+        """Whether the day of a live source lies in a range, so that no time need be looked at."""
+        if self.header.recording:
+            return False
+        day = self.path.name.partition("_")[0]
+        try:
+            begin = datetime.strptime(day, "%Y-%m-%d").replace(tzinfo=UTC)
+        except ValueError:
+            return False
+        begin_us = round(begin.timestamp()) * 1_000_000
+        end_us = begin_us + 86_400_000_000
+        return (since_us is None or since_us <= begin_us) and (
+            until_us is None or end_us <= until_us
+        )
 
 
 class FeatureStore:
