@@ -100,6 +100,21 @@ What is compared are features of each half second, which serve keeps beside its
 store. The likeness of the same sound is 1; below about 0.3 it is chance.
 """
 
+TEACH = """
+Examples:
+  streamclf teach 'my doorbell' bell1.wav bell2.wav bell3.wav
+                                            a model with it: mine.onnx
+  streamclf teach 'my kettle' kettle*.wav --not fridge.wav -m mine.onnx
+                                            one sound more, told apart from another
+  streamclf teach 'my doorbell' -m mine.onnx  from events of which somebody said on
+                                            the page that they were it
+  streamclf teach dog -m mine.onnx          no dog where somebody said: wrong
+  streamclf teach 'my doorbell' --forget -m mine.onnx
+
+Three examples of different days are a beginning, five are good. All other labels
+keep their scores.
+"""
+
 REPORT = """
 Examples:
   streamclf report --week -o week.html      the last seven days

@@ -17,6 +17,7 @@ from streamclf.cli.help_text import HelpfulCommand, HelpfulGroup
 from streamclf.cli.question_options import AnswerOptions, QuestionOptions
 from streamclf.cli.report import ReportOptions
 from streamclf.cli.search_options import SearchOptions
+from streamclf.cli.teach_options import TeachOptions
 from streamclf.cli.typer_parameters import Fields, grouped, with_invocation
 from streamclf.core import standard_streams
 from streamclf.core.errors import StreamclfError, UsageError
@@ -252,6 +253,43 @@ def search(
     from streamclf.cli.search import search as find_moments
 
     raise typer.Exit(find_moments(wanted, question, model))
+
+
+@app.command(
+    cls=HelpfulCommand, epilog=examples.TEACH, short_help="Teach a sound from a few examples."
+)
+@grouped
+def teach(
+    *,
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="Name of the sound, such as 'my doorbell'.")
+    ],
+    clips: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[CLIP...]",
+            help="Recordings of the sound, or ids of events; by default events of which somebody "
+            "said that they were it.",
+        ),
+    ] = None,
+    wanted: TeachOptions,
+    question: Annotated[
+        QuestionOptions,
+        Fields(
+            only=("since", "until", "sources", "store"),
+            helps=(
+                ("since", "Try it on the past from this day or time on: '14 days ago'."),
+                ("until", "Try it on the past before this time."),
+                ("sources", "Try it on what this source heard; may be repeated."),
+            ),
+        ),
+    ],
+    model: Annotated[ModelOptions, Fields(only=("name", "provider", "n_threads"))],
+) -> None:
+    """Teach a sound from a few examples, and tell when it would have been heard in the past."""
+    from streamclf.cli.teach import teach as teach_sound
+
+    raise typer.Exit(teach_sound(name, clips or [], wanted, question, model))
 
 
 @app.command(

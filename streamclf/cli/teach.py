@@ -26,6 +26,8 @@ from streamclf.runs.engine_setup import open_model
 from streamclf.store.event_ids import find_event
 from streamclf.store.features.feature_store import FeatureStore
 from streamclf.store.listing import StoredEvent
+from streamclf.store.names import name_streams
+from streamclf.store.question import Question
 from streamclf.teach.backtest import PastEvent
 from streamclf.teach.common_sounds import read_common_sounds
 from streamclf.teach.examples import Example, ExampleReader
@@ -235,17 +237,15 @@ def _open_past(
         store = FeatureStore.beside(asked.path)
     else:
         return None
-    since_us = until_us = None
-    if asked.since is not None or asked.until is not None:
-        from streamclf.core.dates import read_date
-
-        now = datetime.now().astimezone()
-        if asked.since is not None:
-            since_us = round(read_date(asked.since, "--since", now=now).timestamp() * 1e6)
-        if asked.until is not None:
-            until_us = round(read_date(asked.until, "--until", end=True, now=now).timestamp() * 1e6)
+    question, streams = Question(), None
+    if connection is not None:
+        question = asked.ask(connection)
+        if question.source_ids is not None:
+            streams = name_streams(connection, question.source_ids, question.recording_ids)
+    elif asked.sources:
+        streams = set(asked.sources)
     assert model.features is not None
-    past = Past(store, model.features.digest, asked.sources, since_us, until_us)
+    past = Past(store, model.features.digest, streams, question.since_us, question.until_us)
     for line in store.unreadable:
         say(f"warning: {line}")
     return past if past.n_windows else None

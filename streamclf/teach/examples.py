@@ -81,12 +81,13 @@ class ExampleReader:
 
     Attributes:
         sample_rate: Rate in Hz that examples are brought to.
+        window: Length of a window in samples.
     """
 
     def __init__(self, classifier: Classifier) -> None:
         self._engine = Engine(classifier, Settings(HOP_S, average_s=0.0))
         self.sample_rate = classifier.card.sample_rate
-        self._window = classifier.card.window_samples
+        self.window = classifier.card.window_samples
 
     def read(self, paths: Sequence[Path]) -> list[Example]:
         """Read recordings.
@@ -108,18 +109,18 @@ class ExampleReader:
         scenes = make_scenes(sound, self.sample_rate)
         return Example(
             name,
-            self._listen(sound, 0, sound.size),
-            tuple(self._listen(each.waveform, each.onset, each.offset) for each in scenes),
+            self.listen(sound, 0, sound.size),
+            tuple(self.listen(each.waveform, each.onset, each.offset) for each in scenes),
         )
 
-    def _listen(self, waveform: Waveform, onset: int, offset: int) -> Passage:
+    def listen(self, waveform: Waveform, onset: int, offset: int) -> Passage:
         source = ArraySource(waveform, self.sample_rate)
         heard = [each for each in self._engine.run(source) if isinstance(each, Average)]
         heard = [each for each in heard if each.scores.features is not None]
         begins = np.array([each.position for each in heard])
         ends = np.array([each.end for each in heard])
         common = np.minimum(ends, offset) - np.maximum(begins, onset)
-        holds = np.clip(common / min(self._window, offset - onset), 0.0, 1.0)
+        holds = np.clip(common / min(self.window, offset - onset), 0.0, 1.0)
         features = [each.scores.features for each in heard]
         return Passage(
             np.stack([each for each in features if each is not None]),

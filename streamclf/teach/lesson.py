@@ -111,11 +111,7 @@ def learn(
     found_bar = max(float(np.quantile(highest, 1 - FOUND)), FLOOR * typical)
     bar = min(max(rate_bar, min(tail_bar, typical * 0.7), FLOOR * typical), found_bar)
     gain = _gain(typical, bar)
-    events = [
-        event
-        for stream in streams
-        for event in replay.events(stream, THRESHOLD, bar, gain)
-    ]
+    events = [event for stream in streams for event in replay.events(stream, THRESHOLD, bar, gain)]
     events.sort(key=lambda event: (event.onset_us is None, event.onset_us or 0, event.onset_s))
     return Lesson(
         Head(layer.head.weights * np.float32(gain), gain * (layer.head.bias - bar)),
@@ -181,9 +177,7 @@ def _fit(apart: _Apart, examples: Sequence[Features]) -> _Layer:
     return _Layer(Head(np.asarray(weights / np.float32(spread)), constant / spread))
 
 
-def _hold_out(
-    apart: _Apart, examples: Sequence[Example], layer: _Layer
-) -> list[_HeldOut]:
+def _hold_out(apart: _Apart, examples: Sequence[Example], layer: _Layer) -> list[_HeldOut]:
     """Hear each example's scenes by a layer that was fitted without it."""
     if len(examples) == 1:
         return [

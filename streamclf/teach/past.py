@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -47,7 +47,7 @@ class Past:
     Args:
         store: Where they are kept.
         digest: Digest of the features that the label is taught on; others cannot be compared.
-        sources: Names of sources; empty for all.
+        streams: Names of sources and paths of recordings; None for all.
         since_us: Earliest time in microseconds UTC; None for no limit.
         until_us: Time before which windows begin; None for no limit.
     """
@@ -56,11 +56,11 @@ class Past:
         self,
         store: FeatureStore,
         digest: str,
-        sources: Sequence[str] = (),
+        streams: Collection[str] | None = None,
         since_us: int | None = None,
         until_us: int | None = None,
     ) -> None:
-        self._store, self._digest, self._sources = store, digest, sources
+        self._store, self._digest, self._streams = store, digest, streams
         self._since_us, self._until_us = since_us, until_us
         self.n_windows, self.seconds = 0, 0.0
         for file, records in self._records():
@@ -99,7 +99,8 @@ class Past:
 
     def _records(self) -> Iterator[tuple[FeatureFile, npt.NDArray[np.void]]]:
         for file in self._store.files(None, self._since_us, self._until_us, self._digest):
-            if self._sources and file.header.source not in self._sources:
+            names = {file.header.source, file.header.recording}
+            if self._streams is not None and not names & set(self._streams):
                 continue
             records = file.within(self._since_us, self._until_us)
             if len(records):
