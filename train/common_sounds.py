@@ -77,7 +77,7 @@ def hear(
         by_source.setdefault(clip.source, []).append(index)
     sources = random.permutation(sorted(by_source)).tolist()
     size = reader.window
-    kept = []
+    kept: list[np.ndarray[tuple[int, ...], np.dtype[np.float32]]] = []
     with show_progress("hearing", n_windows, "windows") as update:
         for number in range(20 * n_windows):
             if len(kept) == n_windows:

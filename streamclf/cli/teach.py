@@ -29,6 +29,7 @@ from streamclf.store.listing import StoredEvent
 from streamclf.store.names import name_streams
 from streamclf.store.question import Question
 from streamclf.teach.backtest import PastEvent
+from streamclf.teach.clip_audio import read_clip
 from streamclf.teach.common_sounds import read_common_sounds
 from streamclf.teach.examples import Example, ExampleReader
 from streamclf.teach.lesson import Lesson, learn
@@ -204,7 +205,8 @@ def _read(
     examples = []
     for clip in clips:
         if Path(clip).is_file():
-            examples += reader.read([Path(clip)])
+            waveform = read_clip(Path(clip), reader.sample_rate)
+            examples.append(reader.hear(Path(clip).name, waveform))
             continue
         event = None if connection is None else find_event(connection, clip)
         if event is None:

@@ -7,7 +7,7 @@ windows. So only stretches around windows that reach the threshold are replayed.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from streamclf.core.records import Waveform
-from streamclf.teach.clip_audio import frame_power
+from streamclf.teach.trimming import frame_power
 
 N_SCENES = 4
 LEVEL_DB = (-40.0, -12.0)

@@ -1,4 +1,4 @@
-"""Audio of an example: read, brought to the model's rate, and cut to its sound."""
+"""Audio of an example, read and brought to the model's rate."""
 
 from __future__ import annotations
 
@@ -14,10 +14,6 @@ from streamclf.sources.recording.recording import Recording
 
 LONGEST_S = 300.0
 """Longest recording that is taken for an example; a day's recording is none."""
-FRAME_S = 0.05
-"""Length of the frames whose power is measured."""
-QUIET = 1e-3
-"""Frames at both ends with less than this part of the loudest frame's power are cut off."""
 FAINTEST = 1e-4
 """Peak below which a recording is silent, as in `streamclf.core.unknown.SILENCE`."""
 
@@ -51,24 +47,3 @@ def read_clip(path: Path, sample_rate: int) -> Waveform:
     if not waveform.size or np.abs(waveform).max() < FAINTEST:
         raise UsageError(f"{path}: is silent: an example holds the sound: leave it out")
     return waveform
-
-
-def trim(waveform: Waveform, sample_rate: int) -> Waveform:
-    """Cut the quiet ends off a sound.
-
-    Args:
-        waveform: ``(samples,)``, not silent.
-        sample_rate: In Hz.
-    """
-    power = frame_power(waveform, sample_rate)
-    loud = np.flatnonzero(power >= QUIET * power.max())
-    frame = max(1, round(FRAME_S * sample_rate))
-    return waveform[loud[0] * frame : (loud[-1] + 1) * frame]
-
-
-def frame_power(waveform: Waveform, sample_rate: int) -> Waveform:
-    """Return the mean square of each frame, ``(frames,)``; the last may be shorter."""
-    frame = max(1, round(FRAME_S * sample_rate))
-    starts = np.arange(0, waveform.size, frame)
-    squares = np.add.reduceat(waveform.astype(np.float64) ** 2, starts)
-    return np.asarray(squares / np.minimum(frame, waveform.size - starts), dtype=np.float32)

@@ -6,20 +6,19 @@ the sound will have then.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
+from streamclf.core.errors import UsageError
 from streamclf.core.records import Average, Waveform
 from streamclf.core.settings import Settings
 from streamclf.model.classifier import Classifier
 from streamclf.pipeline.engine import Engine
 from streamclf.sources.array import ArraySource
 from streamclf.teach.changed_audio import make_scenes
-from streamclf.teach.clip_audio import read_clip, trim
+from streamclf.teach.trimming import trim
 
 Features = npt.NDArray[np.float32]
 
@@ -89,15 +88,6 @@ class ExampleReader:
         self.sample_rate = classifier.card.sample_rate
         self.window = classifier.card.window_samples
 
-    def read(self, paths: Sequence[Path]) -> list[Example]:
-        """Read recordings.
-
-        Raises:
-            SourceError: One cannot be read.
-            UsageError: One is silent or too long.
-        """
-        return [self.hear(path.name, read_clip(path, self.sample_rate)) for path in paths]
-
     def hear(self, name: str, waveform: Waveform) -> Example:
         """Hear a recording as it is, and in scenes.
 
@@ -114,9 +104,21 @@ class ExampleReader:
         )
 
     def listen(self, waveform: Waveform, onset: int, offset: int) -> Passage:
+        """Hear a stretch of audio.
+
+        Args:
+            waveform: ``(samples,)`` at the model's rate.
+            onset: First sample of the sound in it.
+            offset: Sample after its last one.
+
+        Raises:
+            UsageError: The network hears nothing in it, as it is silent.
+        """
         source = ArraySource(waveform, self.sample_rate)
         heard = [each for each in self._engine.run(source) if isinstance(each, Average)]
         heard = [each for each in heard if each.scores.features is not None]
+        if not heard:
+            raise UsageError("an example is silent: name recordings that hold the sound")
         begins = np.array([each.position for each in heard])
         ends = np.array([each.end for each in heard])
         common = np.minimum(ends, offset) - np.maximum(begins, onset)

@@ -35,6 +35,11 @@ THRESHOLD = Threshold(0.4, 0.1)
 the average alone."""
 MOST_BACKGROUND = 4000
 """Windows of the past that the layer is fitted to."""
+ALIKE = 0.25
+"""Part of the examples' windows whose values a window of the past exceeds that may be the sound."""
+MOST_ALIKE = 0.2
+"""Largest part of the past that is left out as such; where more is like the examples, they say too
+little of the sound."""
 MOST_LEFT_OUT = 8
 """Examples that are left out in turn."""
 FOUND = 0.7
@@ -159,14 +164,25 @@ class _Apart:
 def _background(
     examples: Sequence[Example], against: Sequence[Example], common: Features, past: Past | None
 ) -> _Apart:
-    """Collect other sounds: the past, common sounds, and the noise of the examples' scenes."""
+    """Collect other sounds: common ones, the noise of the examples' scenes, and the past.
+
+    What sounds in the past as the examples do may be the sound itself, so it is left out: a first
+    layer, which knows common sounds alone, says which windows these are.
+    """
     parts = [scene.features[scene.holds <= 0] for each in examples for scene in each.scenes]
     if len(common):
         parts.append(common)
-    if past is not None and past.n_windows:
-        parts.append(past.sample(MOST_BACKGROUND))
-    windows = np.concatenate(parts)
     confused = np.concatenate([each.windows for each in against]) if against else None
+    if past is not None and past.n_windows:
+        heard = past.sample(MOST_BACKGROUND)
+        first = np.concatenate(parts) if len(common) else np.concatenate([*parts, heard])
+        layer = _fit(_Apart(Background(first, confused), first), [e.windows for e in examples])
+        own = np.concatenate([layer.values(each.windows) for each in examples])
+        alike = layer.values(heard) >= np.quantile(own, ALIKE)
+        if alike.mean() <= MOST_ALIKE:
+            heard = heard[~alike]
+        parts.append(heard)
+    windows = np.concatenate(parts)
     return _Apart(Background(windows, confused), windows)
 
 

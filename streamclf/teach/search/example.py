@@ -16,8 +16,9 @@ from streamclf.pipeline.engine import Engine
 from streamclf.sources.array import ArraySource
 from streamclf.store.features.feature_store import FeatureFile, FeatureStore
 from streamclf.store.listing import StoredEvent
-from streamclf.teach.clip_audio import read_clip, trim
+from streamclf.teach.clip_audio import read_clip
 from streamclf.teach.search.moments import Stretch
+from streamclf.teach.trimming import trim
 
 Array = npt.NDArray[np.float32]
 
