@@ -56,7 +56,7 @@ class Background:
         self._others = scaled @ self._whitening
         self._confused = None
         if confused is not None and len(confused):
-            self._confused = self._whiten(confused)
+            self._confused = self.whiten(confused)
 
     def fit(self, examples: Sequence[Features]) -> tuple[npt.NDArray[np.float32], float]:
         """Fit a direction that tells examples from the background.
@@ -67,7 +67,7 @@ class Background:
         Returns:
             Weights ``(size,)``, and what is to be added so that the background's mean gives 0.
         """
-        groups = [(self._whiten(each), 0.5 / len(examples)) for each in examples]
+        groups = [(self.whiten(each), 0.5 / len(examples)) for each in examples]
         n_of = len(groups)
         confused = CONFUSED_SHARE if self._confused is not None else 0.0
         groups.append((self._others, 0.5 * (1 - confused)))
@@ -81,7 +81,8 @@ class Background:
         direction = self._whitening @ fitted / self._spread
         return direction.astype(np.float32), -float(self._mean @ direction)
 
-    def _whiten(self, features: Features) -> Wide:
+    def whiten(self, features: Features) -> Wide:
+        """Measure features ``(windows, size)`` by how the background spreads."""
         scaled = (features.astype(np.float64) - self._mean) / self._spread
         return np.asarray(scaled @ self._whitening)
 
