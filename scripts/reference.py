@@ -347,6 +347,36 @@ def _examples() -> dict[type[json_records.JsonRecord], json_records.JsonRecord]:
             label="doorbell",
             event="doorbell-5000000@5f3c",
         ),
+        json_records.GroupLine: json_records.GroupLine(
+            events=["unknown-5000000@5f3c", "unknown-9120000@5f3c"],
+            sources=["yard"],
+            labels=["unknown"],
+            likeness=0.8125,
+            usual_hour=18,
+            length=2.5,
+            clips=["clips/unknown/20261126/20261126_180312_500_53.flac"],
+        ),
+        json_records.TaughtLine: json_records.TaughtLine(
+            label="my doorbell",
+            model="mine.onnx",
+            silences=[],
+            examples=["bell1.wav", "bell2.wav", "bell3.wav"],
+            against=["14 days of the past", "common sounds"],
+            heard_as={"church_bells": 2},
+            scenes=12,
+            scenes_found=9,
+            past_hours=336.0,
+            past=[
+                json_records.PastMoment(
+                    source="hall",
+                    onset=64987.5,
+                    offset=64989.5,
+                    time="2026-11-24T18:03:07.500+01:00",
+                    score=0.91,
+                )
+            ],
+            seconds=4.2,
+        ),
         json_records.CountLine: json_records.CountLine(
             hour=22,
             source="yard",

@@ -65,19 +65,19 @@ def test_what_the_past_tells_is_what_is_heard_with_the_model(streamclf, sounds, 
     minute = sounds / "minute.wav"
     assert streamclf("file", minute, "--features", kept).code == 0
     done = streamclf(
-        "teach", "my phone", *rings(sounds), "--features", kept, "-o", mine, "--format", "json"
+        "teach", "my phone", *rings(sounds), "--features", kept, "-o", mine, "--format", "jsonl"
     )
     assert done.code == 0, done.err
     told = json.loads(done.out)
     assert told["examples"] == ["ring0.wav", "ring1.wav", "ring2.wav"]
     assert told["scenes_found"] >= told["scenes"] * 0.5
-    begins = [event["onset_s"] for event in told["past_events"]]
+    begins = [event["onset"] for event in told["past"]]
     assert begins == pytest.approx(RINGS_S, abs=0.8)
     heard = streamclf("file", minute, "--model", mine, "--only", "my phone", "--format", "jsonl")
     events = [json.loads(line) for line in heard.out.splitlines()]
     events = [event for event in events if event.get("label") == "my phone"]
     ends = [(event["onset"], event["offset"]) for event in events if "offset" in event]
-    past = [(event["onset_s"], event["offset_s"]) for event in told["past_events"]]
+    past = [(event["onset"], event["offset"]) for event in told["past"]]
     # The past is kept in 8 bits, which may move an end by a hop.
     np.testing.assert_allclose(sorted(set(ends)), past, atol=0.51)
 
@@ -123,7 +123,7 @@ def test_reviews_teach_a_sound_and_correct_a_label(streamclf, sounds, tmp_path):
     done = streamclf("teach", "my phone", "--store", store, "-o", mine)
     assert done.code == 0, done.err
     assert "learned from 1 example" in done.out
-    done = streamclf("teach", label, "--store", store, "-m", mine, "--format", "json")
+    done = streamclf("teach", label, "--store", store, "-m", mine, "--format", "jsonl")
     assert done.code == 0, done.err
     told = json.loads(done.out)
     assert told["silences"] == [label]

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import msgspec
+from msgspec import UNSET
+
 from streamclf.core.redaction import one_line
 from streamclf.core.text_format import format_count
+from streamclf.sinks.json_records import GroupLine
 from streamclf.store.features.feature_store import FeatureStore
 from streamclf.store.listing import StoredEvent, list_events
 from streamclf.store.question import Question
@@ -35,7 +38,7 @@ def describe_groups(
         FeatureStore.beside(store), list(list_events(connection, question))
     )
     if as_json:
-        yield from (json.dumps(_fields(group), ensure_ascii=False) for group in groups)
+        yield from (msgspec.json.encode(_line(group)).decode() for group in groups)
         return
     if not groups:
         yield "No sound came again." if n_alone else "No such events whose features are kept."
@@ -73,15 +76,14 @@ def _examples(events: Sequence[StoredEvent]) -> list[StoredEvent]:
     return [event for event in events if has_clip(event)][:N_EXAMPLES]
 
 
-def _fields(group: Group) -> dict[str, object]:
-    return {
-        "v": 1,
-        "kind": "group",
-        "events": [event.id for event in group.events],
-        "sources": sorted({event.stream for event in group.events}),
-        "labels": sorted({event.label for event in group.events}),
-        "likeness": round(group.likeness, 4),
-        "usual_hour": group.usual_hour,
-        "length": round(group.length_s, 3),
-        "clips": [event.clip for event in group.events if has_clip(event)],
-    }
+def _line(group: Group) -> GroupLine:
+    hour = group.usual_hour
+    return GroupLine(
+        events=[event.id for event in group.events],
+        sources=sorted({event.stream for event in group.events}),
+        labels=sorted({event.label for event in group.events}),
+        likeness=round(group.likeness, 4),
+        usual_hour=UNSET if hour is None else hour,
+        length=round(group.length_s, 3),
+        clips=[str(event.clip) for event in group.events if has_clip(event)],
+    )

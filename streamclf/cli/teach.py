@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+
+import msgspec
+from msgspec import UNSET
 
 from streamclf.cli.question_options import QuestionOptions
 from streamclf.cli.teach_options import TeachOptions
@@ -23,6 +25,7 @@ from streamclf.model.model_file import Model, is_bundled_name
 from streamclf.model.options import ModelOptions
 from streamclf.runs.console import say
 from streamclf.runs.engine_setup import open_model
+from streamclf.sinks.json_records import PastMoment, TaughtLine
 from streamclf.store.event_ids import find_event
 from streamclf.store.features.feature_store import FeatureStore
 from streamclf.store.listing import StoredEvent
@@ -118,8 +121,8 @@ def teach(
     )
     write_model(output, content)
     answer = _Answer(sound, taught, lesson, output, time.monotonic() - began)
-    if wanted.format == "json":
-        print(json.dumps(answer.fields(), ensure_ascii=False))
+    if wanted.format == "jsonl":
+        print(msgspec.json.encode(answer.line()).decode())
     else:
         print("\n".join(answer.lines(model.card, past)))
     return OK
@@ -275,24 +278,22 @@ class _Answer:
     output: Path
     took_s: float
 
-    def fields(self) -> dict[str, object]:
-        """Fields of the answer for programs."""
+    def line(self) -> TaughtLine:
+        """The answer for programs."""
         lesson = self.lesson
-        return {
-            "v": 1,
-            "kind": "taught",
-            "label": self.sound.label,
-            "silences": list(self.sound.silences),
-            "model": str(self.output),
-            "examples": self.taught.examples,
-            "against": self.taught.against,
-            "heard_as": dict(lesson.heard_as),
-            "scenes": lesson.n_scenes,
-            "scenes_found": lesson.n_found,
-            "past_s": round(lesson.past_s, 3),
-            "past_events": [asdict(event) for event in lesson.past_events],
-            "seconds": round(self.took_s, 3),
-        }
+        return TaughtLine(
+            label=self.sound.label,
+            model=str(self.output),
+            silences=list(self.sound.silences),
+            examples=self.taught.examples,
+            against=self.taught.against,
+            heard_as=dict(lesson.heard_as),
+            scenes=lesson.n_scenes,
+            scenes_found=lesson.n_found,
+            past_hours=round(lesson.past_s / 3600, 3),
+            past=[_describe_event(event) for event in lesson.past_events],
+            seconds=round(self.took_s, 3),
+        )
 
     def lines(self, card: Card, past: Past | None) -> Iterator[str]:
         """Lines for people."""
@@ -337,15 +338,31 @@ class _Answer:
         for event in sorted(events, key=lambda each: -each.score)[:MOST_LINES]:
             yield f"  {_moment(event)}  {event.score:.2f}  {one_line(event.source)}"
         if len(events) > MOST_LINES:
-            yield f"  and {len(events) - MOST_LINES} more, less sure: --format json lists all"
+            yield f"  and {len(events) - MOST_LINES} more, less sure: --format jsonl lists all"
         yield "Were some of them not it? Name them by --not, or lower --at-most; then teach again."
+
+
+def _describe_event(event: PastEvent) -> PastMoment:
+    when = event.onset_us
+    time = UNSET if when is None else _local(when).isoformat(timespec="milliseconds")
+    return PastMoment(
+        source=event.source,
+        onset=round(event.onset_s, 6),
+        offset=round(event.offset_s, 6),
+        time=time,
+        score=round(event.score, 4),
+    )
+
+
+def _local(time_us: int) -> datetime:
+    return datetime.fromtimestamp(time_us / 1e6).astimezone()
 
 
 def _moment(event: PastEvent) -> str:
     length = f"{event.offset_s - event.onset_s:5.1f} s"
     if event.onset_us is None:
         return f"at {event.onset_s:.1f} s  {length}"
-    return f"{datetime.fromtimestamp(event.onset_us / 1e6):%a %Y-%m-%d %H:%M:%S}  {length}"
+    return f"{_local(event.onset_us):%a %Y-%m-%d %H:%M:%S}  {length}"
 
 
 def _times(n: int) -> str:

@@ -58,7 +58,7 @@ class TeachOptions:
         help="Events a week that the past may have; a higher number finds fainter sounds.",
     )
     forget: bool = option(False, "--forget", help="Take the sound away again.")
-    format: Literal["text", "json"] = option("text", "--format", "-f", help="Form of the answer.")
+    format: Literal["text", "jsonl"] = option("text", "--format", "-f", help="Form of the answer.")
     overwrite: bool = option(False, "--overwrite", help="Replace another file of that name.")
 
     def __post_init__(self) -> None:
