@@ -230,6 +230,7 @@ def list_card(model: Model) -> list[tuple[str, str]]:
         (f"{len(card.labels)} labels", ", ".join(card.labels)),
         ("display names", ", ".join(f"{a}: {b!r}" for a, b in card.display_names.items())),
         *_broader(card),
+        *_taught(card),
         ("bundled models", _bundled()),
     ]
     return [(title, text or "not said") for title, text in rows]
@@ -239,6 +240,13 @@ def _broader(card: Card) -> Iterator[tuple[str, str]]:
     if card.broader:
         pairs = (f"{label}: {', '.join(others)}" for label, others in card.broader.items())
         yield "broader labels", "; ".join(pairs)
+
+
+def _taught(card: Card) -> Iterator[tuple[str, str]]:
+    for label, origin in card.taught.items():
+        apart = f", told apart from {', '.join(origin.against)}" if origin.against else ""
+        examples = ", ".join(origin.examples)
+        yield f"taught: {card.display_name(label)}", f"{origin.date} from {examples}{apart}"
 
 
 def _flat(said: dict[str, Any], above: str = "") -> Iterator[tuple[str, str]]:

@@ -150,13 +150,11 @@ class Taught(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         examples: Names of the recordings and events that it was taught from.
         against: What these were told apart from, in words.
         date: Day on which it was taught, as in ``2026-11-26``.
-        licence: Note on whose recordings the label rests on.
     """
 
     examples: list[str]
     against: list[str] = []
     date: str = ""
-    licence: str = ""
 
 
 class Card(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
