@@ -1,12 +1,13 @@
 """Replay of the past with a taught label: when it would have been heard.
 
 The kept windows go through the same averaging and the same detection of events as live ones do.
-Nearly all of them are far below every threshold, and an average is never above the highest of its
-windows. So only stretches around windows that reach the threshold are replayed.
+Nearly all of them are far below every threshold. So only stretches in which an event can begin are
+replayed, which is found for all windows at once.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
@@ -18,6 +19,7 @@ from streamclf.core.records import Gap, Scores, SoundEvent
 from streamclf.core.settings import Settings
 from streamclf.model.classifier import Array, activate
 from streamclf.pipeline.engine import Engine
+from streamclf.pipeline.evidence import RULES
 from streamclf.teach.past import PastStream, begin_us
 
 AROUND_S = 15.0
@@ -79,7 +81,7 @@ class Replay:
         logits = np.float32(gain) * (stream.logits - np.float32(bar))
         scores = activate(logits[:, np.newaxis], "sigmoid")[:, 0]
         engine = self._engine(stream, threshold)
-        for begin, end in _stretches(stream, scores, threshold):
+        for begin, end in _stretches(stream, scores, threshold, self._settings):
             items = _items(stream, scores, begin, end)
             for result in engine.judge(items):
                 if isinstance(result, SoundEvent):
@@ -110,17 +112,63 @@ class Replay:
 
 
 def _stretches(
-    stream: PastStream, scores: npt.NDArray[np.float32], threshold: Threshold
+    stream: PastStream,
+    scores: npt.NDArray[np.float32],
+    threshold: Threshold,
+    settings: Settings,
 ) -> Iterator[tuple[int, int]]:
-    """Find the stretches to replay, as indices from and to."""
+    """Find the stretches to replay, as indices from and to.
+
+    An event can begin where the average reaches the threshold, where a single window leaves no
+    doubt (`streamclf.pipeline.evidence`), or behind a gap, where an average has few windows. It
+    goes on as long as windows reach ``off``.
+    """
     around = round(AROUND_S / stream.every_s)
-    sounding = np.flatnonzero(scores >= threshold.off)
-    if not sounding.size:
+    possible = _can_begin(stream, scores, threshold, settings)
+    if not possible.size:
         return
-    breaks = np.flatnonzero(np.diff(sounding) > 2 * around) + 1
-    for group in np.split(sounding, breaks):
-        if scores[group].max() >= threshold.on:
-            yield max(int(group[0]) - around, 0), min(int(group[-1]) + around, scores.size)
+    sounding = np.flatnonzero(scores >= threshold.off)
+    pauses = np.flatnonzero(np.diff(sounding) > around)
+    ends = np.append(sounding[pauses], sounding[-1] if sounding.size else scores.size - 1)
+    end = 0
+    begin = -1
+    for index in possible:
+        if begin < 0 or index - around > end:
+            if begin >= 0:
+                yield begin, end
+            begin = max(int(index) - around, end)
+        if index + around > end or end == 0:
+            after = int(np.searchsorted(ends, index))
+            lasts = int(ends[after]) if after < ends.size else int(index)
+            end = min(max(lasts, int(index)) + around, scores.size)
+    yield begin, end
+
+
+def _can_begin(
+    stream: PastStream,
+    scores: npt.NDArray[np.float32],
+    threshold: Threshold,
+    settings: Settings,
+) -> npt.NDArray[np.intp]:
+    n_average = max(1, round(settings.average_s / stream.every_s))
+    sums = np.concatenate([np.zeros(n_average), np.cumsum(scores, dtype=np.float64)])
+    averages = (sums[n_average:] - sums[:-n_average]) / n_average
+    steps = np.diff(stream.positions, prepend=stream.positions[:1] - 1)
+    broken = np.flatnonzero(steps > _reach(stream))
+    fresh = np.zeros(scores.size, bool)
+    for index in (0, *broken.tolist()):
+        fresh[index : index + n_average] = True
+    possible = (averages >= threshold.on - 1e-6) | (fresh & (scores >= threshold.on))
+    rule = RULES.get(settings.begin)
+    if rule is not None:
+        odds = threshold.on / (1 - threshold.on) * math.exp(rule.margin)
+        possible |= scores >= odds / (1 + odds)
+    return np.flatnonzero(possible)
+
+
+def _reach(stream: PastStream) -> int:
+    """Largest distance of two windows between which no audio is missing, in samples."""
+    return round(1.5 * stream.every_s * stream.sample_rate)
 
 
 def _items(
@@ -128,7 +176,7 @@ def _items(
 ) -> Iterator[Scores | Gap]:
     """Yield the scores of a stretch, with a gap where audio was missing or a run began anew."""
     expected: int | None = None
-    reach = round(1.5 * stream.every_s * stream.sample_rate)
+    reach = _reach(stream)
     for index in range(begin, end):
         position = int(stream.positions[index])
         if expected is not None and not 0 < position - expected <= reach:
