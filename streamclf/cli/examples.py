@@ -91,10 +91,10 @@ such as 22:00, or a day and a time. --until takes all of a day.
 SEARCH = """
 Examples:
   streamclf search --like bell.wav          when did something sound like this?
-  streamclf search --like siren-1416000@5f3c --since 'last week'
-                                            what is most like an event that heard names
+  streamclf search --like siren-1416000@5f3c --since '7 days ago'
+                                            what is like an event, by its id
   streamclf search --like frog.wav --features kept --format jsonl
-                                            in recordings, heard by file --features kept
+                                            in recordings (file --features kept)
 
 What is compared are features of each half second, which serve keeps beside its
 store. The likeness of the same sound is 1; below about 0.3 it is chance.
@@ -105,14 +105,15 @@ Examples:
   streamclf teach 'my doorbell' bell1.wav bell2.wav bell3.wav
                                             a model with it: mine.onnx
   streamclf teach 'my kettle' kettle*.wav --not fridge.wav -m mine.onnx
-                                            one sound more, told apart from another
-  streamclf teach 'my doorbell' -m mine.onnx  from events of which somebody said on
-                                            the page that they were it
+                                            one more, told apart from another
+  streamclf teach 'my doorbell' -m mine.onnx
+                                            from events that were it, as somebody
+                                            said on the page
   streamclf teach dog -m mine.onnx          no dog where somebody said: wrong
   streamclf teach 'my doorbell' --forget -m mine.onnx
 
-Three examples of different days are a beginning, five are good. All other labels
-keep their scores.
+Three examples of different days are a beginning, five are good. All other
+labels keep their scores.
 """
 
 REPORT = """

@@ -224,6 +224,7 @@ def list_card(model: Model) -> list[tuple[str, str]]:
         ("thresholds", _thresholds(card)),
         ("unknown sounds", _unknown(card)),
         ("shared work", _shared(card)),
+        ("features", _features(card)),
         ("training data", card.training_data),
         ("licence", card.licence),
         *((f"accuracy: {key}", text) for key, text in _flat(card.accuracy)),
@@ -270,6 +271,14 @@ def _shared(card: Card) -> str:
         f"{stem.stride} samples ({stem.stride / card.sample_rate:g} s) or multiples"
         + (f"; no deeper: {why}" if why else "")
     )
+
+
+def _features(card: Card) -> str:
+    features = card.features
+    if features is None:
+        return "none named: no search or teaching by its features"
+    made_of = f", sums of {features.width} values" if features.width else ""
+    return f"{features.size} values a window{made_of}, of tensor {features.tensor!r}"
 
 
 def _thresholds(card: Card) -> str:

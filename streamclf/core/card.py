@@ -27,7 +27,8 @@ MAX_SAMPLE_RATE = 1_000_000
 """Hz; recorders for bats and whales stay below it."""
 MAX_FEATURES = 4096
 """Most values of a window that are kept; 4096 of them each half second are 0.7 GB a day."""
-MAX_FEATURE_WIDTH = 65_536
+MAX_FEATURE_WIDTH = 16_384
+"""Most values that are added up to fewer; the matrix of signs then takes 270 MB at most."""
 MAX_WINDOW_SAMPLES = 6_000_000
 """Two minutes at 48 kHz. A batch of windows is held in memory, so their size must be bounded."""
 

@@ -2,10 +2,9 @@
 
 What all windows of a place have in common, such as its background, says nothing about which of them
 are alike. Features are therefore compared by the cosine after two steps: the mean of what is kept
-is subtracted, and directions in which the kept features vary much count less. Each direction is
-divided by the square root of its variance and a part of the mean variance, so that those with next
-to no variance, which hold rounding alone, stay small. The fewer windows there are, the less their
-variances say: they are then drawn to their mean, until all directions count alike.
+is subtracted, and directions in which the kept features vary much count less: each is divided by
+the square root of its variance and `RIDGE` times the mean variance. The fewer windows there are,
+the less their variances say: they are then drawn to their mean, until all directions count alike.
 """
 
 from __future__ import annotations
@@ -17,8 +16,8 @@ import numpy.typing as npt
 
 Array = npt.NDArray[np.float32]
 
-RIDGE = 0.1
-"""Part of the mean variance that is added to that of each direction."""
+RIDGE = 3.0
+"""Multiple of the mean variance that is added to that of each direction."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,7 +12,7 @@ from streamclf.store.features.layout import NO_TIME
 from streamclf.store.queries import local_time
 from streamclf.teach.search.scan import Found, Part
 
-NEARLY = 0.15
+NEARLY = 0.2
 """Neighbours whose likeness is lower than the best one's by at most this belong to its moment."""
 
 
