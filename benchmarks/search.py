@@ -7,7 +7,7 @@ of the bundled model do, with 500 sounds that come back. Times are of searches i
 memory already, the best and the median of the runs, on one thread and on all cores; processor
 seconds are told as well, as the machine may have other work. With --exact every window is compared
 in full, and the recall is the part of the best ten and hundred windows that the usual search, which
-compares 20,000 in full, finds as well. A folder named by --folder is made once, and kept.
+compares 10,000 in full, finds as well. A folder named by --folder is made once, and kept.
 """
 
 from __future__ import annotations

@@ -78,7 +78,7 @@ def test_what_serve_keeps_is_what_a_recording_keeps_and_nothing_where_it_is_off(
     recorded = FeatureStore(tmp_path / "recorded").read()
     assert live.positions.tolist() == recorded.positions.tolist() == [*range(0, 40_000, 4000)]
     assert np.abs(live.values.astype(int) - recorded.values).max() <= 1
-    assert np.diff(live.times).round(2).tolist() == [0.5] * 9
+    assert np.all(np.diff(live.times) > 0)
 
 
 def test_a_model_without_features_is_heard_and_it_is_said(serve, tone_model, tmp_path):

@@ -73,10 +73,10 @@ class Likeness:
             scale: A feature is this times its step.
         """
         toward = wanted @ self.turn.T  # (wanted, size): the numerator is linear in the features
-        columns = np.concatenate([toward * scale, -2 * scale * self.mean[np.newaxis]])
+        rows = np.concatenate([toward * scale, -2 * scale * self.mean[np.newaxis]])
         offsets = -toward @ self.mean
         return Guess(
-            np.ascontiguousarray(columns.T, dtype=np.float32),
+            np.ascontiguousarray(rows.T, dtype=np.float32),
             offsets.astype(np.float32),
             float(self.mean @ self.mean),
             scale * scale,
@@ -88,7 +88,7 @@ class Guess:
     """A likeness that is good enough to choose the windows that are compared in full.
 
     It differs from the likeness in what it divides by: the length of the features behind their
-    mean, before directions are weighed. All of it is one product of a matrix with few columns.
+    mean, before directions are weighed. All of it is one product with a matrix of few columns.
 
     Attributes:
         columns: ``(size, wanted + 1)``.
@@ -110,6 +110,9 @@ class Guess:
             energies: ``(windows,)``: sums of the squares of the steps.
         """
         products = values @ self.columns
-        toward = (products[:, :-1] + self.offsets).max(axis=1)
+        # Column by column: a maximum over a short axis takes longer than the product.
+        toward = products[:, 0] + self.offsets[0]
+        for number, offset in enumerate(self.offsets[1:], 1):
+            np.maximum(toward, products[:, number] + offset, out=toward)
         lengths = energies * np.float32(self.unit) + products[:, -1] + np.float32(self.mean_energy)
         return np.asarray(toward / np.sqrt(np.maximum(lengths, 1e-9)), dtype=np.float32)

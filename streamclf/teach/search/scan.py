@@ -21,7 +21,7 @@ BLOCK = 1024
 """Windows that are compared at once."""
 PIECE = 256 * BLOCK
 """Windows that a thread takes at once."""
-N_BEST = 20_000
+N_BEST = 10_000
 """Windows with the best guesses, which are compared in full."""
 SAMPLE = 8192
 """Windows that the measure of likeness is made from."""
