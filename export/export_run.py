@@ -10,6 +10,7 @@ import onnx
 
 from export.card.run_card import make_card
 from export.errors import ExportError
+from export.graph.find_features import find_features
 from export.graph.formats import FormattedGraph, NumberFormat, build_graph
 from export.stem.find_stem import find_stem
 from export.write_file import write_model
@@ -90,10 +91,11 @@ def export(
 
 
 def _write(output: Path, model: onnx.ModelProto, card: Card) -> Card:
-    """Write the model file with its card; return the card with the stem that was found."""
+    """Write the model file with its card; return the card with the stem and features found."""
     model.producer_name = "streamclf"
     found = find_stem(model, card.window_samples, card.sample_rate)
-    card = msgspec.structs.replace(card, stem=found.stem, stem_note=found.note)
+    features = find_features(model, card.window_samples, card.sample_rate)
+    card = msgspec.structs.replace(card, stem=found.stem, stem_note=found.note, features=features)
     entry = model.metadata_props.add()
     entry.key, entry.value = METADATA_KEY, format_card(card)
     onnx.checker.check_model(model, full_check=True)

@@ -8,6 +8,7 @@ import toys
 from streamclf.core.records import Average, Result
 from streamclf.core.settings import Settings
 from streamclf.model.classifier import Classifier
+from streamclf.model.stem import one_pass
 from streamclf.pipeline.engine import Engine
 from streamclf.sources.array import ArraySource
 
@@ -37,3 +38,10 @@ def hear(
     averages = [r for r in results if isinstance(r, Average)]
     values = np.array([a.scores.values for a in averages])
     return [a.position for a in averages], values, results
+
+
+def stand_in(patch):
+    """Let the CPU stand in for a GPU, and its memory for the GPU's."""
+    patch.setattr(one_pass, "DEVICES", {"cpu": "cpu"})
+    patch.setattr("streamclf.model.classifier.DEVICES", {"cpu": "cpu"})
+    patch.setattr("streamclf.model.classifier.GPUS", ("cpu",))

@@ -7,7 +7,7 @@ import toys
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto
-from picky import STRIDE, WINDOW, Live, bursts, hear
+from picky import STRIDE, WINDOW, Live, bursts, hear, stand_in
 
 from streamclf.core.errors import ModelError, ProviderError
 from streamclf.core.records import Notice, Window
@@ -16,19 +16,12 @@ from streamclf.model.classifier import WHOLE_FIRST, Classifier
 from streamclf.model.model_file import Model
 from streamclf.model.providers import open_part, unavailable_reason
 from streamclf.model.scorer import describe_hop
-from streamclf.model.stem import bound_session, one_pass
+from streamclf.model.stem import bound_session
 from streamclf.model.stem.bound_session import BoundSession
 from streamclf.model.stem.one_pass import MAX_SHAPES, OnePass, join_and_check, lay_out
 from streamclf.model.stem.shared_frames import BATCH, DEVICE_BATCH, fit_hop
 from streamclf.model.stem.split_model import SplitModel, probe_windows
 from streamclf.sources.array import ArraySource
-
-
-def stand_in(patch):
-    """Let the CPU stand in for a GPU, and its memory for the GPU's."""
-    patch.setattr(one_pass, "DEVICES", {"cpu": "cpu"})
-    patch.setattr("streamclf.model.classifier.DEVICES", {"cpu": "cpu"})
-    patch.setattr("streamclf.model.classifier.GPUS", ("cpu",))
 
 
 @pytest.fixture

@@ -14,7 +14,8 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 KINDS = (
-    ".py", ".onnx", ".tcss", ".txt", ".typed", ".html", ".css", ".js", ".svg", ".json", ".md",
+    ".py", ".onnx", ".npz", ".tcss", ".txt", ".typed", ".html", ".css", ".js", ".svg", ".json",
+    ".md",
 )  # fmt: skip
 
 

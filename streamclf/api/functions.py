@@ -213,7 +213,8 @@ def classify(
         mean, info = RecordingMean(), None
         for result, info in _run(engine, source):
             if isinstance(result, Average):
-                mean = mean if mean.n_windows else RecordingMean(info.temperature)
+                if not mean.n_windows:
+                    mean = RecordingMean(info.temperature, info.n_taught)
                 mean.add(result)
     answer = mean.compute()
     if answer is None or info is None:

@@ -39,7 +39,10 @@ _NOT_IN_FILE = ("config", "help", "check", "set-password", "set_password")
 _NOT_IN_ENVIRONMENT = ("check", "set-password")
 _FILES: WeakKeyDictionary[Any, ConfigFile] = WeakKeyDictionary()
 """The settings file that each context has read."""
-_ONLY_SERVE = (SOURCES, *NOTIFY_TABLES, "port", "name", "calibration_db")
+_ONLY_SERVE = (
+    SOURCES, *NOTIFY_TABLES, "port", "name", "calibration_db", "no_features", "features_days",
+    "features_limit",
+)  # fmt: skip
 _ONLY_LISTEN = (
     "duration", "raw", "scores", "stats", "ui", "web", "fresh",
 )  # fmt: skip

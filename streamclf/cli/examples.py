@@ -88,6 +88,34 @@ Dates: today, yesterday, monday, 2026-11-01, '7 days ago', '3 hours ago', a time
 such as 22:00, or a day and a time. --until takes all of a day.
 """
 
+SEARCH = """
+Examples:
+  streamclf search --like bell.wav          when did something sound like this?
+  streamclf search --like siren-1416000@5f3c --since '7 days ago'
+                                            what is like an event, by its id
+  streamclf search --like frog.wav --features kept --format jsonl
+                                            in recordings (file --features kept)
+
+What is compared are features of each half second, which serve keeps beside its
+store. The likeness of the same sound is 1; below about 0.3 it is chance.
+"""
+
+TEACH = """
+Examples:
+  streamclf teach 'my doorbell' bell1.wav bell2.wav bell3.wav
+                                            a model with it: mine.onnx
+  streamclf teach 'my kettle' kettle*.wav --not fridge.wav -m mine.onnx
+                                            one more, told apart from another
+  streamclf teach 'my doorbell' -m mine.onnx
+                                            from events that were it, as somebody
+                                            said on the page
+  streamclf teach dog -m mine.onnx          no dog where somebody said: wrong
+  streamclf teach 'my doorbell' --forget -m mine.onnx
+
+Three examples of different days are a beginning, five are good. All other
+labels keep their scores.
+"""
+
 REPORT = """
 Examples:
   streamclf report --week -o week.html      the last seven days

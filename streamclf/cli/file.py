@@ -26,6 +26,7 @@ from streamclf.runs.interrupts import Interrupts
 from streamclf.runs.outputs import (
     ClipTally,
     check_clips,
+    check_features,
     check_outputs,
     make_audio_sinks,
     open_batch_store,
@@ -50,8 +51,10 @@ def file(
     screen: ScreenOptions | None = None,
     *,
     jobs: int | None = None,
+    features: Path | None = None,
 ) -> int:
     """Listen to recordings, several at once. Returns the exit code."""
+    check_features(features)
     if settings.ongoing_s is not None:
         outputs = replace(outputs, begins=True)
     found = find_recordings(names)
@@ -62,6 +65,8 @@ def file(
     if screen.wanted(by_default=False):
         if missing:
             raise missing[0]
+        if features is not None:
+            raise UsageError("--features is written by lines, not by the dashboard: leave out --ui")
         return _show_recording(screen, paths, model, settings, thresholds, outputs)
     check_outputs(outputs, paths)
     resumption = _resume(outputs, model)
@@ -69,7 +74,9 @@ def file(
         paths = resumption.select_remaining(paths)
         if not (paths or missing):
             return OK
-    engines, opened = _open_engines(count_jobs(jobs, len(paths)), model, settings, thresholds)
+    engines, opened = _open_engines(
+        count_jobs(jobs, len(paths)), model, settings, thresholds, features=features is not None
+    )
     card = engines[0].card
     check_clips(outputs, card)
     if resumption is not None:
@@ -95,7 +102,7 @@ def file(
             bars,
             interrupted=lambda: interrupts.happened,
             on_end=files.publish,
-            audio_sinks=lambda: make_audio_sinks(outputs, store, tally),
+            audio_sinks=lambda: make_audio_sinks(outputs, store, tally, features),
             averages=outputs.needs_averages(card),
         )
     for partial in files.unfinished:
@@ -166,13 +173,18 @@ def _own_files(outputs: OutputOptions) -> PerRecordingFiles:
 
 
 def _open_engines(
-    n_jobs: int, model: ModelOptions, settings: Settings, thresholds: ThresholdOptions
+    n_jobs: int,
+    model: ModelOptions,
+    settings: Settings,
+    thresholds: ThresholdOptions,
+    *,
+    features: bool,
 ) -> tuple[list[Engine], Model]:
     """An engine for each recording at a time, all over one model."""
     if n_jobs > 1 and not model.n_threads:
         # They share the session; together they shall keep every core busy, once.
         model = replace(model, n_threads=max(1, count_cores() // n_jobs))
-    first, opened = open_engine(model, settings, thresholds, live=False)
+    first, opened = open_engine(model, settings, thresholds, live=False, features=features)
     first.read_ahead = n_jobs == 1 and has_spare_core(opened.provider, opened.n_threads)
     others = [Engine(first.scorer, first.settings) for _ in range(n_jobs - 1)]
     return [first, *others], opened

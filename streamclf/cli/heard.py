@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import sqlite3
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from streamclf.cli.question_options import AnswerOptions, QuestionOptions, of_today
 from streamclf.core.errors import OK
 from streamclf.core.text_format import format_count
+from streamclf.core.unknown import UNKNOWN_LABEL
 from streamclf.runs.console import say
 
 if TYPE_CHECKING:
@@ -27,7 +29,15 @@ def heard(asked: QuestionOptions, answer: AnswerOptions) -> int:
         question = asked.ask(connection)
         if not question.has_range and not answer.of_everything:
             question = of_today(question)
-        if answer.plot is not None:
+        if answer.unknown:
+            question = replace(question, labels=(UNKNOWN_LABEL,))
+        if answer.alike:
+            from streamclf.cli.heard_groups import describe_groups
+
+            as_json = answer.format == "jsonl"
+            for line in describe_groups(connection, question, asked.path, as_json=as_json):
+                sys.stdout.write(f"{line}\n")
+        elif answer.plot is not None:
             _draw(connection, question, answer)
         elif answer.row_format is not None:
             _write_rows(connection, question, answer)

@@ -16,8 +16,8 @@ from streamclf.cli.typer_parameters import Group
 from streamclf.core import log
 
 PANELS = (
-    "Arguments", "Calibrator", "Source", "Model", "Events", "Output", "Screen", "Page", "Logging",
-    "Other",
+    "Arguments", "Search", "Teaching", "Calibrator", "Source", "Model", "Events", "Output",
+    "Screen", "Page", "Logging", "Other",
 )  # fmt: skip
 """The order of the groups."""
 _RANGE = re.compile(r";? x>=\d+(?=\])|  \[x>=\d+\]")

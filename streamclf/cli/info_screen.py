@@ -224,12 +224,14 @@ def list_card(model: Model) -> list[tuple[str, str]]:
         ("thresholds", _thresholds(card)),
         ("unknown sounds", _unknown(card)),
         ("shared work", _shared(card)),
+        ("features", _features(card)),
         ("training data", card.training_data),
         ("licence", card.licence),
         *((f"accuracy: {key}", text) for key, text in _flat(card.accuracy)),
         (f"{len(card.labels)} labels", ", ".join(card.labels)),
         ("display names", ", ".join(f"{a}: {b!r}" for a, b in card.display_names.items())),
         *_broader(card),
+        *_taught(card),
         ("bundled models", _bundled()),
     ]
     return [(title, text or "not said") for title, text in rows]
@@ -239,6 +241,13 @@ def _broader(card: Card) -> Iterator[tuple[str, str]]:
     if card.broader:
         pairs = (f"{label}: {', '.join(others)}" for label, others in card.broader.items())
         yield "broader labels", "; ".join(pairs)
+
+
+def _taught(card: Card) -> Iterator[tuple[str, str]]:
+    for label, origin in card.taught.items():
+        apart = f", told apart from {', '.join(origin.against)}" if origin.against else ""
+        examples = ", ".join(origin.examples)
+        yield f"taught: {card.display_name(label)}", f"{origin.date} from {examples}{apart}"
 
 
 def _flat(said: dict[str, Any], above: str = "") -> Iterator[tuple[str, str]]:
@@ -262,6 +271,14 @@ def _shared(card: Card) -> str:
         f"{stem.stride} samples ({stem.stride / card.sample_rate:g} s) or multiples"
         + (f"; no deeper: {why}" if why else "")
     )
+
+
+def _features(card: Card) -> str:
+    features = card.features
+    if features is None:
+        return "none named: no search or teaching by its features"
+    made_of = f", sums of {features.width} values" if features.width else ""
+    return f"{features.size} values a window{made_of}, of tensor {features.tensor!r}"
 
 
 def _thresholds(card: Card) -> str:

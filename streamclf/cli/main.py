@@ -17,6 +17,8 @@ from streamclf.cli.arguments import load_single_command, with_command, with_port
 from streamclf.cli.help_text import HelpfulCommand, HelpfulGroup
 from streamclf.cli.question_options import AnswerOptions, QuestionOptions
 from streamclf.cli.report import ReportOptions
+from streamclf.cli.search_options import SearchOptions
+from streamclf.cli.teach_options import TeachOptions
 from streamclf.cli.typer_parameters import Fields, grouped, with_invocation
 from streamclf.core import standard_streams
 from streamclf.core.errors import StreamclfError, UsageError
@@ -29,6 +31,7 @@ from streamclf.model.options import ModelOptions
 from streamclf.runs.serve.options import ServedOptions
 from streamclf.sinks.options import OutputOptions
 from streamclf.sources.options import SourceOptions
+from streamclf.store.features.options import FeatureOptions
 from streamclf.web.options import PageOptions
 
 app = typer.Typer(
@@ -115,6 +118,7 @@ def file(
         OutputOptions,
         Fields(without=("updates", "append", "rotate", "clips_limit", "clips_days", "clips_min")),
     ],
+    features: Annotated[FeatureOptions, Fields(only=("folder",))],
     screen: Annotated[ScreenOptions, Fields(without=("web",))],
     log: LogOptions,
 ) -> None:
@@ -122,7 +126,11 @@ def file(
     from streamclf.cli.file import file as hear_files
 
     screen = with_invocation(screen, context)
-    raise typer.Exit(hear_files(paths, model, settings, thresholds, outputs, screen, jobs=jobs))
+    raise typer.Exit(
+        hear_files(
+            paths, model, settings, thresholds, outputs, screen, jobs=jobs, features=features.folder
+        )
+    )
 
 
 SERVED_SOURCE = (
@@ -159,6 +167,7 @@ def serve(
     outputs: Annotated[
         OutputOptions, Fields(without=("begins", "summary", "resume", "scores", "stats"))
     ],
+    features: Annotated[FeatureOptions, Fields(without=("folder",))],
     page: PageOptions,
     set_password: Annotated[
         bool,
@@ -174,7 +183,7 @@ def serve(
     """Hear several sources day and night, and remember what they hear in a store."""
     from streamclf.cli.serve import serve as serve_sources
 
-    options = (served, source, model, settings, thresholds, outputs)
+    options = (served, source, model, settings, thresholds, outputs, features)
     raise typer.Exit(serve_sources(context, options, page, check=check, set_password=set_password))
 
 
@@ -218,6 +227,70 @@ def report(*, question: QuestionOptions, page: ReportOptions) -> None:
     from streamclf.cli.report import report as write_report
 
     raise typer.Exit(write_report(question, page))
+
+
+@app.command(
+    cls=HelpfulCommand,
+    epilog=examples.SEARCH,
+    short_help="Find the moments of the past that sound like an example.",
+)
+@grouped
+def search(
+    *,
+    wanted: SearchOptions,
+    question: Annotated[
+        QuestionOptions,
+        Fields(
+            only=("since", "until", "sources", "store"),
+            helps=(
+                ("since", "Moments from this day or time on: yesterday, 'monday 22:00'."),
+                ("sources", "Moments of this source, folder or recording; may be repeated."),
+            ),
+        ),
+    ],
+    model: Annotated[ModelOptions, Fields(only=("name", "provider", "n_threads"))],
+) -> None:
+    """Find the moments of the past that sound like a recording or an event."""
+    from streamclf.cli.search import search as find_moments
+
+    raise typer.Exit(find_moments(wanted, question, model))
+
+
+@app.command(
+    cls=HelpfulCommand, epilog=examples.TEACH, short_help="Teach a sound from a few examples."
+)
+@grouped
+def teach(
+    *,
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="Name of the sound, such as 'my doorbell'.")
+    ],
+    clips: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[CLIP...]",
+            help="Recordings of the sound, or ids of events; by default events of which somebody "
+            "said that they were it.",
+        ),
+    ] = None,
+    wanted: TeachOptions,
+    question: Annotated[
+        QuestionOptions,
+        Fields(
+            only=("since", "until", "sources", "store"),
+            helps=(
+                ("since", "Try it on the past from this day or time on: '14 days ago'."),
+                ("until", "Try it on the past before this time."),
+                ("sources", "Try it on what this source heard; may be repeated."),
+            ),
+        ),
+    ],
+    model: Annotated[ModelOptions, Fields(only=("name", "provider", "n_threads"))],
+) -> None:
+    """Teach a sound from a few examples, and tell when it would have been heard in the past."""
+    from streamclf.cli.teach import teach as teach_sound
+
+    raise typer.Exit(teach_sound(name, clips or [], wanted, question, model))
 
 
 @app.command(

@@ -165,6 +165,8 @@ class AnswerOptions:
         output: File of the rows; None for standard output.
         plot: File of a picture; None for none.
         overwrite: Whether files that are there are replaced.
+        unknown: Whether only events of unknown sounds count.
+        alike: Whether events are grouped by likeness.
 
     Raises:
         UsageError: What is asked for does not go together, or a name says no format.
@@ -201,8 +203,20 @@ class AnswerOptions:
         help="Draw labels over the hours of the day, to a .png or .svg file.",
     )
     overwrite: bool = option(False, "--overwrite", help="Replace files that exist.")
+    unknown: bool = option(False, "--unknown", help="Events of unknown sounds alone.")
+    alike: bool = option(
+        False,
+        "--groups",
+        help="Group the events by likeness: which sound came again, when, and how it gets a name.",
+    )
 
     def __post_init__(self) -> None:
+        if self.alike and (self.by or self.output or self.plot):
+            raise UsageError(
+                "--groups is an answer of its own: leave --by, --output and --plot out"
+            )
+        if self.alike and self.format not in (None, "text", "jsonl"):
+            raise UsageError(f"--format {self.format}: --groups has text and jsonl")
         for each in self.by:
             if each not in ("hour", "day", "source", "label", "model"):
                 raise UsageError(f"--by {each}: must be hour, day, source, label or model")
@@ -243,7 +257,7 @@ class AnswerOptions:
     @property
     def of_everything(self) -> bool:
         """Whether a question without a time is about all that the store holds, not today."""
-        return bool(self.by or self.row_format or self.plot)
+        return bool(self.by or self.row_format or self.plot or self.alike)
 
 
 def of_today(question: Question) -> Question:

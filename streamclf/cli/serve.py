@@ -34,10 +34,17 @@ from streamclf.runs.serve.server import Server
 from streamclf.sinks.options import OutputOptions
 from streamclf.sources.options import SourceOptions
 from streamclf.store.database import default_store
+from streamclf.store.features.options import FeatureOptions
 from streamclf.web.options import PageOptions
 
 Groups: TypeAlias = tuple[
-    ServedOptions, SourceOptions, ModelOptions, Settings, ThresholdOptions, OutputOptions
+    ServedOptions,
+    SourceOptions,
+    ModelOptions,
+    Settings,
+    ThresholdOptions,
+    OutputOptions,
+    FeatureOptions,
 ]
 """The options of one source."""
 _COLLECTED = "streamclf.serve.collected"

@@ -7,6 +7,7 @@ through this module.
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
 from collections.abc import Collection
@@ -24,6 +25,10 @@ MAX_LABELS = 100_000
 MAX_LABEL_LENGTH = 500
 MAX_SAMPLE_RATE = 1_000_000
 """Hz; recorders for bats and whales stay below it."""
+MAX_FEATURES = 4096
+"""Most values of a window that are kept; 4096 of them each half second are 0.7 GB a day."""
+MAX_FEATURE_WIDTH = 16_384
+"""Most values that are added up to fewer; the matrix of signs then takes 270 MB at most."""
 MAX_WINDOW_SAMPLES = 6_000_000
 """Two minutes at 48 kHz. A batch of windows is held in memory, so their size must be bounded."""
 
@@ -99,6 +104,34 @@ class Stem(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     receptive_field: Positive | None = None
 
 
+class Features(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The network's description of a window, by which search and teaching compare sounds.
+
+    Attributes:
+        tensor: Name of a tensor of the whole graph, ``(batch, values)``: the input of the last
+            linear layer, which gives the logits.
+        size: Number of values of a window that are given and kept.
+        scale: Step of these values in 8 bits: ``clip(round(value / scale), -127, 127)``.
+        width: Number of values of the tensor where that is above ``size``. They are then added
+            up to ``size`` sums with fixed random signs, which keep distances
+            (`streamclf.model.features.random_signs`).
+    """
+
+    tensor: str
+    size: Annotated[int, msgspec.Meta(gt=0, le=MAX_FEATURES)]
+    scale: Annotated[float, msgspec.Meta(gt=0)]
+    width: Annotated[int, msgspec.Meta(gt=0, le=MAX_FEATURE_WIDTH)] | None = None
+
+    def __post_init__(self) -> None:
+        if not math.isfinite(self.scale):
+            raise ValueError(f"features has a scale of {self.scale}, must be a finite number")
+        if self.width is not None and self.width <= self.size:
+            raise ValueError(
+                f"features has a width of {self.width}, must be above its size, {self.size}, or be "
+                "left out"
+            )
+
+
 class Unknown(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Rule that tells sounds unknown to the model from known ones.
 
@@ -109,6 +142,20 @@ class Unknown(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     threshold: Probability
     score: Literal["highest"] = "highest"
+
+
+class Taught(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Origin of a label that was taught from examples.
+
+    Attributes:
+        examples: Names of the recordings and events that it was taught from.
+        against: What these were told apart from, in words.
+        date: Day on which it was taught, as in ``2026-11-26``.
+    """
+
+    examples: list[str]
+    against: list[str] = []
+    date: str = ""
 
 
 class Card(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -141,6 +188,10 @@ class Card(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         unknown: Rule that detects unknown sounds; with it, silence is detected without the network.
         stem: Place where the graph can be cut so that windows share work; None where they cannot.
         stem_note: Reason why the graph can be cut there and no deeper, or nowhere.
+        features: The tensor that search and teaching use; None where the card names none.
+        taught: Labels that were taught from examples (``streamclf teach``), with their origin. They
+            are the last labels. Each has a score of its own: the sigmoid of its output, whatever
+            activation and temperature the other labels have.
         training_data: Data sets that the model was trained on.
         licence: Terms under which the weights may be used.
         accuracy: Figures and how they were measured, free form.
@@ -167,6 +218,8 @@ class Card(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     unknown: Unknown | None = None
     stem: Stem | None = None
     stem_note: str = ""
+    features: Features | None = None
+    taught: dict[str, Taught] = {}
     training_data: str = ""
     licence: str = ""
     accuracy: dict[str, Any] = {}
@@ -201,6 +254,7 @@ class Card(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
                 f"activation is {self.activation!r}, a {self.task} model has {' or '.join(allowed)}"
             )
 
+        _check_taught(self.taught, self.labels, self.task)
         if self.unknown and self.task == "regression":
             raise ValueError("unknown is given, a regression's values are always known: drop it")
 
@@ -222,6 +276,11 @@ class Card(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         kept = frozenset(self.labels if among is None else among)
         each = {label: _broader_than(label, self.broader) & kept for label in self.broader}
         return {label: others for label, others in each.items() if label in kept and others}
+
+    @property
+    def n_taught(self) -> int:
+        """Number of labels that were taught, which are the last ones."""
+        return len(self.taught)
 
     @property
     def output_name(self) -> str:
@@ -295,6 +354,16 @@ def _check_broader(broader: dict[str, list[str]], labels: list[str]) -> None:
             raise ValueError(f"broader names {strange[0]!r}, which is not among the labels")
         if label in _broader_than(label, broader):
             raise ValueError(f"broader makes {label!r} broader than itself, must have no circles")
+
+
+def _check_taught(taught: Collection[str], labels: list[str], task: Task) -> None:
+    if taught and task == "regression":
+        raise ValueError("taught names labels, a regression's values cannot be taught: drop it")
+    if set(taught) != set(labels[len(labels) - len(taught) :]) or len(taught) == len(labels):
+        raise ValueError(
+            f"taught names {', '.join(sorted(taught))[:80]}, must name the last labels, behind "
+            "others"
+        )
 
 
 def parse_card(text: str | bytes, origin: str) -> Card:

@@ -48,6 +48,24 @@ class ModelIdentity:
 
 
 @dataclass(frozen=True, slots=True)
+class FeatureFormat:
+    """Form of the features that a stream's scores carry.
+
+    Attributes:
+        size: Number of values of a window.
+        scale: Step of these values in 8 bits (`streamclf.core.card.Features`).
+        digest: Hash of all that they are computed by. Features with the same digest can be
+            compared, whatever the model's labels.
+        window: Length of a window in samples, at the model's rate.
+    """
+
+    size: int
+    scale: float
+    digest: str
+    window: int
+
+
+@dataclass(frozen=True, slots=True)
 class StreamStarted:
     """Beginning of a stream: the first record of each, before its first audio, gap or notice.
 
@@ -68,10 +86,12 @@ class StreamStarted:
         thresholds: Averaged score at which an event begins, for the labels whose events are
             reported.
         temperature: Temperature of averaged scores, see `streamclf.core.temperature`.
+        n_taught: Number of labels, the last ones, that have no temperature.
         run: Name that tells this run over a live source from others; empty for recordings, whose
             events are the same in each run.
         position: Index of the first sample; above 0 where the stream continues another one.
         model: The model; None where it is unknown.
+        features: Form of the features that the scores carry; None where they carry none.
     """
 
     source: str
@@ -85,9 +105,11 @@ class StreamStarted:
     display_names: Mapping[str, str] = field(default_factory=dict)
     thresholds: Mapping[str, float] = field(default_factory=dict)
     temperature: float = 1.0
+    n_taught: int = 0
     run: str = ""
     position: int = 0
     model: ModelIdentity | None = None
+    features: FeatureFormat | None = None
 
     def display_name(self, label: str) -> str:
         """Return the name shown to people for a label."""
@@ -256,12 +278,16 @@ class Scores:
         n_samples: Number of samples of audio in the window, without padding.
         values: ``(classes,)`` float32: probabilities, or a regression's values.
         short: Whether the window was padded, because the audio was shorter.
+        features: ``(size,)`` float32, the network's description of the window
+            (`streamclf.core.card.Features`). None where they were not asked for, and for silence,
+            which the network does not hear.
     """
 
     position: int
     n_samples: int
     values: npt.NDArray[np.float32]
     short: bool = False
+    features: npt.NDArray[np.float32] | None = None
 
     @property
     def end(self) -> int:

@@ -14,13 +14,17 @@ import numpy.typing as npt
 Values = npt.NDArray[np.float64]
 
 
-def temper(values: Values, temperature: float) -> Values:
+def temper(values: Values, temperature: float, n_taught: int = 0) -> Values:
     """Sharpen or flatten probabilities; their sum stays the same.
 
     Args:
         values: ``(classes,)``, none negative.
         temperature: Above 0: below 1 sharpens, above 1 flattens.
+        n_taught: Number of last values that are no part of the distribution; they stay as they are.
     """
+    if n_taught and temperature != 1:
+        n_others = values.size - n_taught
+        return np.concatenate([temper(values[:n_others], temperature), values[n_others:]])
     # Dividing by the highest value keeps the largest power at 1, so that not all underflow.
     highest = values.max(initial=0.0)
     if temperature == 1 or highest <= 0:
@@ -29,6 +33,6 @@ def temper(values: Values, temperature: float) -> Values:
     return np.asarray(powers * (values.sum() / powers.sum()))
 
 
-def untemper(values: Values, temperature: float) -> Values:
+def untemper(values: Values, temperature: float, n_taught: int = 0) -> Values:
     """Undo `temper`."""
-    return temper(values, 1 / temperature)
+    return temper(values, 1 / temperature, n_taught)

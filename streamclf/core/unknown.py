@@ -41,17 +41,20 @@ def skip_silence(
         n_labels: Number of classes.
 
     Returns:
-        A function like ``score`` that returns scores of 0 for silent windows.
+        A function like ``score`` that returns scores of 0 for silent windows. If ``score`` returns
+        features behind the scores, they are not a number for silent windows.
     """
 
     def score_sound(windows: list[Window]) -> Array:
         is_sound = [not _is_silent(window.waveform) for window in windows]
         if all(is_sound):
             return score(windows)
-        scores = np.zeros((len(windows), n_labels), dtype=np.float32)
-        if any(is_sound):
-            sounding = [window for window, own in zip(windows, is_sound, strict=True) if own]
-            scores[is_sound] = score(sounding)
+        if not any(is_sound):
+            return np.zeros((len(windows), n_labels), dtype=np.float32)
+        heard = score([window for window, own in zip(windows, is_sound, strict=True) if own])
+        scores = np.full((len(windows), heard.shape[1]), np.nan, dtype=np.float32)
+        scores[:, :n_labels] = 0
+        scores[is_sound] = heard
         return scores
 
     return score_sound

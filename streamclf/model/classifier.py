@@ -55,27 +55,34 @@ class Classifier:
             against its card.
         one_graph: Run stem and head as one graph on a CUDA device, so that windows share work
             there. If that fails, a notice says so, and the whole graph is used.
+        features: Have the model give the features of each window as well, which are then in the
+            `Scores` of its streams. The model gives them from then on.
 
     Attributes:
         model: As given.
         card: Its card.
         shares: Whether the windows of a stream are to share work, if the card names a stem.
         one_pass: The joined graph of ``one_graph``; None before the model's graph is cut.
+        features: Form of the features that are given; None where they are not asked for.
 
     Raises:
         CardError: The output has another number of classes than the card has labels.
-        ModelError: The graph fails on a window of its own size, or ``one_graph`` is requested for
-            a model without a stem.
+        ModelError: The graph fails on a window of its own size, ``one_graph`` is requested for a
+            model without a stem, or ``features`` of one whose card names none.
         ProviderError: ``one_graph`` is requested, and the model does not run on CUDA.
     """
 
-    def __init__(self, model: Model, *, one_graph: bool = False) -> None:
+    def __init__(self, model: Model, *, one_graph: bool = False, features: bool = False) -> None:
         self.model = model
         self.card = model.card
         self.shares = one_graph or model.provider not in GPUS
         self._one_graph = one_graph
         if one_graph:
             _check_one_graph(model)
+        if features:
+            model.give_features()
+        self.features = model.features if features else None
+        self._n_given = model.features.size if model.features else 0
         self._split: SplitModel | None = None
         self.one_pass: OnePass | None = None
         self._obstacle = "" if model.can_split else "no stem"
@@ -83,7 +90,7 @@ class Classifier:
         self._n_whole = 0
         self._lock = threading.RLock()
         silence = np.zeros((1, self.card.window_samples), dtype=np.float32)
-        n_outputs = self._run(silence).shape[1]
+        n_outputs = self._run(silence).shape[1] - self._n_given
         if n_outputs != len(self.card.labels):
             raise CardError(
                 f"{model.path}: the graph gives {n_outputs} scores, the card names "
@@ -125,14 +132,15 @@ class Classifier:
         Returns:
             ``(windows, classes)`` float32: probabilities, or a regression's values.
         """
-        return self._activate(self._run(waveforms))
+        return self._activate(self._run(waveforms))[:, : len(self.card.labels)]
 
     def open_stream(self) -> Callable[[Sequence[Window]], Array]:
         """Begin to score the windows of one stream, with work shared where possible.
 
         Returns:
             A function that takes windows, in order and each only once, and returns scores
-            ``(windows, classes)``.
+            ``(windows, classes)``. Where features are given, they follow in the same rows:
+            ``(windows, classes + size)``.
         """
         shared: SharedStream | OnePass | None = None
 
@@ -194,7 +202,10 @@ class Classifier:
         return notice
 
     def _activate(self, logits: Array) -> Array:
-        return activate(logits, self.card.activation, self.card.temperature)
+        """Turn logits into scores; features, which stand behind the logits, stay as they are."""
+        card, n_labels = self.card, len(self.card.labels)
+        scores = activate(logits[:, :n_labels], card.activation, card.temperature, card.n_taught)
+        return np.concatenate([scores, logits[:, n_labels:]], axis=1) if self.features else scores
 
     def _run(self, waveforms: Array) -> Array:
         """Compute the logits of windows that share nothing."""
@@ -276,8 +287,20 @@ def _describe(error: Exception) -> str:
     return reason if isinstance(error, ModelError) else f"{type(error).__name__}: {reason}"
 
 
-def activate(logits: Array, activation: str, temperature: float = 1.0) -> Array:
-    """Turn logits ``(windows, classes)`` into scores of the same shape."""
+def activate(logits: Array, activation: str, temperature: float = 1.0, n_taught: int = 0) -> Array:
+    """Turn logits ``(windows, classes)`` into scores of the same shape.
+
+    Args:
+        logits: As the graph gives them.
+        activation: From the card.
+        temperature: From the card.
+        n_taught: Number of last classes whose scores are the sigmoid of their logits.
+    """
+    if n_taught:
+        n_others = logits.shape[1] - n_taught
+        others = activate(logits[:, :n_others], activation, temperature)
+        own = activate(logits[:, n_others:], "sigmoid")
+        return np.concatenate([others, own], axis=1)
     if activation == "none":
         return logits
     scaled = logits / np.float32(temperature)
@@ -297,6 +320,7 @@ def classify(
     items: Iterable[Window | Gap | Notice | Change],
     score: Callable[[list[Window]], Array],
     batch_size: int,
+    n_labels: int | None = None,
 ) -> Iterator[Scores | Gap | Notice | Change]:
     """Score windows in batches, keeping the order of everything.
 
@@ -304,6 +328,8 @@ def classify(
         items: Windows, gaps, notices and changes.
         score: Turns windows into ``(windows, classes)``.
         batch_size: Windows per batch; 1 scores each window as soon as it comes.
+        n_labels: Number of classes; None for all values of a row. What stands behind them are
+            features, unless one of them is not finite.
     """
     batch: list[Window] = []
     for item in items:
@@ -311,16 +337,21 @@ def classify(
             batch.append(item)
             if len(batch) < batch_size:
                 continue
-        yield from _scores(batch, score)
+        yield from _scores(batch, score, n_labels)
         batch = []
         if not isinstance(item, Window):
             yield item
-    yield from _scores(batch, score)
+    yield from _scores(batch, score, n_labels)
 
 
-def _scores(batch: list[Window], score: Callable[[list[Window]], Array]) -> Iterator[Scores]:
+def _scores(
+    batch: list[Window], score: Callable[[list[Window]], Array], n_labels: int | None
+) -> Iterator[Scores]:
     if not batch:
         return
     values = score(batch)
     for window, row in zip(batch, values, strict=True):
-        yield Scores(window.position, window.n_samples, row)
+        features = row[n_labels:] if n_labels is not None and row.size > n_labels else None
+        if features is not None and not np.isfinite(features).all():
+            features = None
+        yield Scores(window.position, window.n_samples, row[:n_labels], features=features)

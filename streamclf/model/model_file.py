@@ -21,8 +21,9 @@ from streamclf.core.card import (
     parse_card,
 )
 from streamclf.core.cpu_count import count_limited_cores
-from streamclf.core.errors import CardError, ModelError
+from streamclf.core.errors import CardError, ModelError, ProviderError
 from streamclf.core.labels import read_labels
+from streamclf.core.records import FeatureFormat
 from streamclf.core.text_files import read_text_file
 from streamclf.model.options import CardOptions, Provider
 from streamclf.model.providers import open_part, open_session
@@ -69,6 +70,8 @@ class Model:
         layout: ``batch`` (batch, samples), ``batch-channel`` (batch, 1, samples) or
             ``single`` (samples,).
         fixed_batch: The only batch size that the graph takes, or None.
+        features: Form of the features that the graph gives behind its logits; None unless
+            `give_features` was called.
         notice: A property of the graph that the card does not state; empty if there is none.
 
     Raises:
@@ -90,6 +93,7 @@ class Model:
         self.live = live
         self.small = vet_model(path) < SMALL_BYTES
         self.n_threads = n_threads or (1 if self.small else count_limited_cores())
+        self.features: FeatureFormat | None = None
         self.session: Any
         self.session, self.provider, self.provider_reason = open_session(
             path, provider, n_threads=self.n_threads, live=live, vetted=True
@@ -115,6 +119,7 @@ class Model:
         self.layout, samples, self.fixed_batch = _input_layout(path, node)
         self.card, self.notice = _read_card(path, self.session, options, samples)
         self.output_name = _choose_output(path, self.session, self.card.output_name)
+        self._logits_name = self.output_name
         if samples is not None and samples != self.card.window_samples:
             raise CardError(
                 f"{path}: the graph takes windows of {samples} samples, the card says "
@@ -131,16 +136,69 @@ class Model:
         threads = self.n_threads
         return open_part(content, self.path, self.provider, n_threads=threads, recorded=recorded)
 
+    def read_graph(self) -> Any:
+        """Read the graph from its file, with the features in its output if they are to be given.
+
+        Raises:
+            ModelError: The file cannot be read, or lacks the features of its card.
+        """
+        from streamclf.model.features import read_whole_graph
+
+        graph = read_whole_graph(self.path)
+        if self.features is not None:
+            self._append_features(graph)
+        return graph
+
+    def give_features(self) -> None:
+        """Open the graph anew with one output: the logits, and behind them the features.
+
+        Raises:
+            ModelError: The card names no features, or the graph lacks them.
+        """
+        if self.features is not None:
+            return
+        features = self.card.features
+        if features is None:
+            raise ModelError(
+                f"{self.path}: its card names no features, by which sounds are compared: name them "
+                "with python -m export.restate MODEL.onnx --features, or take --model pocket"
+            )
+        from streamclf.model.features import OUTPUT
+
+        graph = self.read_graph()
+        digest = self._append_features(graph)
+        output_name, self.output_name = self.output_name, OUTPUT
+        try:
+            self._open(graph.SerializeToString())
+        except (ModelError, ProviderError):
+            self.output_name = output_name
+            raise
+        self.features = FeatureFormat(
+            features.size, features.scale, digest, self.card.window_samples
+        )
+
+    def _append_features(self, graph: Any) -> str:
+        from streamclf.model.features import append_features
+
+        assert self.card.features is not None
+        try:
+            return append_features(graph, self.card.features, self._logits_name)
+        except ModelError as error:
+            raise ModelError(f"{self.path}: {error}") from error
+
+    def _open(self, content: bytes | None) -> None:
+        provider: Any = self.provider
+        self.session, _, _ = open_session(
+            self.path, provider, n_threads=self.n_threads, live=self.live, content=content
+        )
+
     def release(self) -> None:
         """Close the session of the whole graph, whose parts hold the weights in their sessions."""
         self.session = None
 
     def reopen(self) -> None:
         """Open the session of the whole graph again."""
-        provider: Any = self.provider
-        self.session, _, _ = open_session(
-            self.path, provider, n_threads=self.n_threads, live=self.live
-        )
+        self._open(None if self.features is None else self.read_graph().SerializeToString())
 
 
 def find_model(name: str | Path) -> Path:

@@ -40,6 +40,7 @@ def open_session(
     n_threads: int = 0,
     live: bool = False,
     vetted: bool = False,
+    content: bytes | None = None,
 ) -> tuple[Any, str, str]:
     """Open a model file in ONNX Runtime.
 
@@ -49,6 +50,7 @@ def open_session(
         n_threads: Number of threads; 0 leaves the choice to ONNX Runtime.
         live: Whether windows come one at a time; threads then do not spin between them.
         vetted: Whether `vet_model` has checked the file already.
+        content: The graph to open in place of the file's, as bytes of an ONNX file.
 
     Returns:
         The session, the provider that it uses (a key of `NAMES`), and the reason for that choice.
@@ -60,14 +62,18 @@ def open_session(
     if not vetted:
         vet_model(path)
     if provider != "auto":
-        return _open_with(path, provider, n_threads, live), provider, "as asked for"
+        return _open_with(path, provider, n_threads, live, content), provider, "as asked for"
     reason = unavailable_reason("cuda")
     if reason is None:
         try:
-            return _open_with(path, "cuda", n_threads, live), "cuda", "a CUDA device is here"
+            return (
+                _open_with(path, "cuda", n_threads, live, content),
+                "cuda",
+                "a CUDA device is here",
+            )
         except ProviderError as error:
             reason = str(error)
-    return _open_with(path, "cpu", n_threads, live), "cpu", f"no CUDA: {reason}"
+    return _open_with(path, "cpu", n_threads, live, content), "cpu", f"no CUDA: {reason}"
 
 
 def built_providers() -> list[Provider]:
@@ -123,10 +129,7 @@ def open_part(
     """
     # Parts run in turns: the threads of one must not spin while the other works.
     settings = _CUDA_GRAPH_OPTIONS.get(provider, {}) if recorded else {}
-    session = _open_with(path, provider, n_threads, True, content, settings)
-    # ONNX Runtime keeps these bytes as long as the session lives, a second copy of the weights.
-    session._model_bytes = None
-    return session
+    return _open_with(path, provider, n_threads, True, content, settings)
 
 
 def _open_with(
@@ -172,6 +175,8 @@ def _open_with(
                 "use --provider auto or cpu"
             ) from error
         raise ModelError(f"{path}: is no ONNX model that runs here: {_shorten(error)}") from error
+    # ONNX Runtime keeps the bytes as long as the session lives, a second copy of the weights.
+    session._model_bytes = None
     if NAMES[provider] not in session.get_providers():
         raise ProviderError(
             f"provider {provider} was asked for, ONNX Runtime {onnxruntime.__version__} took "

@@ -44,6 +44,7 @@ def announce(
         display_names={label: card.display_name(label) for label in card.labels},
         thresholds=thresholds,
         temperature=card.temperature if card.activation == "softmax" else 1.0,
+        n_taught=card.n_taught,
         run=_name_run(started) if live else "",
         position=position,
         model=ModelIdentity(card.name, card.version, model_file),

@@ -23,6 +23,7 @@ def average(
     n_samples: int,
     kind: AverageKind = "mean",
     temperature: float = 1.0,
+    n_taught: int = 0,
 ) -> Iterator[Average | Gap | Notice | Change]:
     """Average the scores over time.
 
@@ -33,6 +34,7 @@ def average(
         kind: ``mean`` gives all windows the same weight. ``exponential`` lets the weight fall with
             age; its time constant is half of ``n_samples``, which gives the same mean age.
         temperature: Temperature of the given probabilities, and of the averages.
+        n_taught: Number of last classes that have no temperature.
 
     Yields:
         An `Average` for each of the scores; gaps, notices and changes as they came.
@@ -40,8 +42,8 @@ def average(
     state = _make(n_samples, kind)
     for item in items:
         if isinstance(item, Scores):
-            plain = untemper(item.values.astype(np.float64), temperature)
-            mean = temper(state.add(item.position, plain), temperature)
+            plain = untemper(item.values.astype(np.float64), temperature, n_taught)
+            mean = temper(state.add(item.position, plain), temperature, n_taught)
             yield Average(item, mean.astype(np.float32))
             continue
         if isinstance(item, Gap):

@@ -170,7 +170,8 @@ class Engine:
         """
         model = getattr(self.scorer, "model", None)  # a scorer of the library's user may have none
         file = "" if model is None else str(model.path)
-        return announce(source, self.card, self.onset_thresholds, self.clock, position, file)
+        started = announce(source, self.card, self.onset_thresholds, self.clock, position, file)
+        return replace(started, features=getattr(self.scorer, "features", None))
 
     def _hop(self, settings: Settings) -> int:
         return effective_hop(settings, self.scorer)
@@ -249,11 +250,19 @@ class Engine:
         """
         card = self.card
         temperature = card.temperature if card.activation == "softmax" else 1.0
-        averages = average(scores, self._timing.average, self.settings.average_kind, temperature)
+        averages = average(
+            scores,
+            self._timing.average,
+            self.settings.average_kind,
+            temperature,
+            card.n_taught,
+        )
         if card.task == "regression":
             return averages
         chosen = self.settings.labels
-        broader = {} if self.settings.broader else card.all_broader(chosen)
+        # A taught label silences others even where its own events are not asked for.
+        among = None if chosen is None else chosen | set(card.taught)
+        broader = {} if self.settings.broader else card.all_broader(among)
         found: Iterator[Result]
         if self.settings.name_unknown and card.unknown:
             groups = detect_grouped(averages, card.labels, self.thresholds, self._timing, broader)
@@ -329,8 +338,8 @@ class Engine:
         changing = self._insert_changes(self._count(items, on_start, on_audio))
         windows = slide(changing, self._timing.window, self._timing.hop, fill=self.card.fill)
         batch_size = settings.batch_size or default_batch_size(self.scorer, self._timing.hop)
-        batch_size = 1 if live else batch_size
-        scores = self._add_notices(classify(windows, self._open_stream(), batch_size))
+        batch_size, n_labels = 1 if live else batch_size, len(self.card.labels)
+        scores = self._add_notices(classify(windows, self._open_stream(), batch_size, n_labels))
         defined = drop_non_finite(scores, self.statistics)
         return self.judge(weigh_short(defined, self.card, self.statistics))
 

@@ -31,18 +31,30 @@ def open_model(model: ModelOptions, live: bool) -> Model:
 
 
 def open_engine(
-    model: ModelOptions, settings: Settings, thresholds: ThresholdOptions, *, live: bool
+    model: ModelOptions,
+    settings: Settings,
+    thresholds: ThresholdOptions,
+    *,
+    live: bool,
+    features: bool = False,
 ) -> tuple[Engine, Model]:
     """Open the model, make an engine with it, and log notices about unusual settings.
 
+    Args:
+        model: The model.
+        settings: Settings of the engine.
+        thresholds: Options of the thresholds.
+        live: Whether windows come one at a time.
+        features: Whether the model is to give the features of each window.
+
     Raises:
-        ModelError: The model cannot be opened.
+        ModelError: The model cannot be opened, or is to give features and names none.
         UsageError: Settings or thresholds do not fit the model.
     """
     opened = open_model(model, live)
     if opened.notice:
         say(opened.notice)
-    return make_engine(Classifier(opened), settings, thresholds, say), opened
+    return make_engine(Classifier(opened, features=features), settings, thresholds, say), opened
 
 
 def make_engine(

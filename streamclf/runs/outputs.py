@@ -24,6 +24,7 @@ from streamclf.sinks.options import OutputOptions
 from streamclf.sinks.output_files import (
     already_exists,
     holds_something,
+    is_there,
     reason_of,
     try_to_create,
 )
@@ -309,12 +310,38 @@ def open_batch_store(outputs: OutputOptions) -> Iterator[Store | None]:
         yield store
 
 
-def make_audio_sinks(outputs: OutputOptions, store: Store | None, tally: ClipTally) -> list[Sink]:
-    """Make the sinks of one recording that need its audio: its clips, and its part of the store."""
+def check_features(folder: Path | None) -> None:
+    """Refuse a folder of features that is a file.
+
+    Raises:
+        UsageError: It is one.
+    """
+    if folder is not None and is_there(folder) and not folder.is_dir():
+        raise UsageError(f"--features {folder}: is a file, features need a folder: name one")
+
+
+def make_audio_sinks(
+    outputs: OutputOptions,
+    store: Store | None,
+    tally: ClipTally,
+    features: Path | None = None,
+) -> list[Sink]:
+    """Make the sinks of one recording that need its audio or all its windows.
+
+    Args:
+        outputs: The outputs, which may name a folder of clips.
+        store: The store; None for none.
+        tally: Counts the clips that are withheld.
+        features: Folder of features; None for none.
+    """
     folder = outputs.clips
     store_sink = store.sink() if store is not None else None
     # The store's sink comes first, so that it has an event before its clip.
     sinks: list[Sink] = [store_sink] if store_sink is not None else []
+    if features is not None:
+        from streamclf.store.features.sink import RecordingFeatureSink
+
+        sinks.append(RecordingFeatureSink(features))
     if folder is not None:
         from streamclf.sinks.clips.clips import ClipSink
 

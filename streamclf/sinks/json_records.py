@@ -219,6 +219,81 @@ class CountLine(JsonRecord, frozen=True, kw_only=True, tag="count"):
     ) = UNSET
 
 
+class MomentLine(JsonRecord, frozen=True, kw_only=True, tag="moment"):
+    """A moment of the past that is like what was looked for (`search`)."""
+
+    source: Source
+    onset: Onset
+    offset: Offset
+    likeness: Annotated[
+        float, _says("Highest likeness of its windows; 1 for the same sound.", ge=-1, le=1)
+    ]
+    time: Time | UnsetType = UNSET
+    label: (
+        Annotated[str, _says("Label of the event that sounded longest in it; absent if none did.")]
+        | UnsetType
+    ) = UNSET
+    event: Annotated[str, _says("Identifier of that event.")] | UnsetType = UNSET
+    clip: Annotated[str, _says("Path of that event's clip.")] | UnsetType = UNSET
+
+
+class GroupLine(JsonRecord, frozen=True, kw_only=True, tag="group"):
+    """Events that are alike (`heard --groups`)."""
+
+    events: Annotated[list[str], _says("Identifiers of the events, the most typical first.")]
+    sources: Annotated[list[str], _says("Names of the streams that they lie in.")]
+    labels: Annotated[list[str], _says("Labels that they have.")]
+    likeness: Annotated[
+        float, _says("Median likeness of the others to the most typical one.", ge=-1, le=1)
+    ]
+    usual_hour: (
+        Annotated[
+            int,
+            _says(
+                "Hour of the day around which they are mostly heard; absent if there is none.",
+                ge=0,
+                le=23,
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+    length: Annotated[float, _says("Their median length in seconds.", ge=0)]
+    clips: Annotated[list[str], _says("Paths of their clips that are still there.")]
+
+
+class PastMoment(msgspec.Struct, frozen=True, kw_only=True):
+    """When a taught sound would have been heard."""
+
+    source: Source
+    onset: Onset
+    offset: Offset
+    time: Time | UnsetType = UNSET
+    score: Score
+
+
+class TaughtLine(JsonRecord, frozen=True, kw_only=True, tag="taught"):
+    """A sound that was taught (`teach`)."""
+
+    label: LabelName
+    model: Annotated[str, _says("Path of the model file that has it.")]
+    silences: Annotated[list[str], _says("Labels that are not told while it sounds.")]
+    examples: Annotated[list[str], _says("Names of its examples.")]
+    against: Annotated[list[str], _says("What it was told apart from.")]
+    heard_as: Annotated[
+        dict[str, int],
+        _says("Labels that the model gives the examples by itself, with the number of examples."),
+    ]
+    scenes: Annotated[int, _says("Scenes, with noise and rooms, made of its examples.", ge=0)]
+    scenes_found: Annotated[
+        int, _says("Those in which it is found, taught without the scene's example.", ge=0)
+    ]
+    past_hours: Annotated[float, _says("Hours of the past that it was tried on.", ge=0)]
+    past: Annotated[
+        list[PastMoment], _says("When it would have been heard there, the earliest first.")
+    ]
+    seconds: Annotated[float, _says("Seconds that it took.", ge=0)]
+
+
 LINES: tuple[type[JsonRecord], ...] = (
     BeginLine,
     OngoingLine,
@@ -231,6 +306,9 @@ LINES: tuple[type[JsonRecord], ...] = (
     UnfinishedLine,
     LossLine,
     CountLine,
+    MomentLine,
+    GroupLine,
+    TaughtLine,
 )
 """Every type of line."""
 

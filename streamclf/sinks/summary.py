@@ -16,13 +16,14 @@ class RecordingMean:
 
     Args:
         temperature: Temperature of the scores.
+        n_taught: Number of last classes that have no temperature.
 
     Attributes:
         n_windows: Number of windows so far.
     """
 
-    def __init__(self, temperature: float = 1.0) -> None:
-        self._temperature = temperature
+    def __init__(self, temperature: float = 1.0, n_taught: int = 0) -> None:
+        self._temperature, self._n_taught = temperature, n_taught
         self._total: npt.NDArray[np.float64] | None = None
         self.n_windows = 0
         self._end = 0
@@ -30,7 +31,8 @@ class RecordingMean:
 
     def add(self, average: Average) -> None:
         """Add the scores of a window."""
-        values = untemper(average.scores.values.astype(np.float64), self._temperature)
+        plain = average.scores.values.astype(np.float64)
+        values = untemper(plain, self._temperature, self._n_taught)
         self._total = values if self._total is None else self._total + values
         self.n_windows += 1
         self._end = average.end
@@ -42,7 +44,8 @@ class RecordingMean:
             return None
         mean = self._total / self.n_windows
         scores = Scores(0, self._end, mean.astype(np.float32), self._short)
-        return Average(scores, temper(mean, self._temperature).astype(np.float32))
+        tempered = temper(mean, self._temperature, self._n_taught)
+        return Average(scores, tempered.astype(np.float32))
 
 
 class SummarySink(Sink):
@@ -63,7 +66,7 @@ class SummarySink(Sink):
 
     def begin(self, stream: StreamStarted) -> None:
         """Begin the mean of a new stream."""
-        self._mean = RecordingMean(stream.temperature)
+        self._mean = RecordingMean(stream.temperature, stream.n_taught)
         self._sink.begin(stream)
 
     def hear(self, item: Block | Gap) -> None:

@@ -17,6 +17,10 @@ MOST_COUNTED = 1000
 """Most events that `count_chosen` counts."""
 MOST_APART = 50
 """Most labels whose events are looked for one label after the other, by the index of labels."""
+MOST_WITHIN = 20
+"""Most events that `find_within` finds."""
+_LONGEST_US = 86_400_000_000
+"""Events that have lasted longer than a day are not looked for."""
 _EPOCH = date(1970, 1, 1)
 _Condition: TypeAlias = tuple[str, tuple[int | None, ...]]
 
@@ -202,6 +206,44 @@ def find_page(
 def find_entry(connection: sqlite3.Connection, row: int) -> Entry | None:
     """Find one event by its row."""
     return next(iter(_read_entries(connection, [row])), None)
+
+
+def find_within(
+    connection: sqlite3.Connection,
+    source: str,
+    recording: str,
+    positions: tuple[int, int],
+    times_us: tuple[int, int] | None,
+) -> list[Entry]:
+    """Find the events of a source that sounded in a stretch, at most `MOST_WITHIN`.
+
+    Args:
+        connection: The store.
+        source: Name of the source.
+        recording: Path of the recording; empty for a live source.
+        positions: First position of the stretch, and the one after it; used for recordings.
+        times_us: Begin and end in microseconds UTC; used for live sources, which have none of
+            their events found without.
+    """
+    if recording:
+        rows = connection.execute(
+            "SELECT events.id FROM events JOIN runs ON runs.id = events.run_id "
+            "JOIN recordings ON recordings.id = runs.recording_id "
+            "WHERE recordings.path = ? AND onset < ? AND coalesce(offset, onset + 1) > ? "
+            "ORDER BY onset LIMIT ?",
+            (recording, positions[1], positions[0], MOST_WITHIN),
+        )
+    elif times_us is not None:
+        begin_us, end_us = times_us
+        rows = connection.execute(
+            "SELECT events.id FROM events JOIN sources ON sources.id = events.source_id "
+            "WHERE onset_us >= ? AND onset_us < ? AND coalesce(offset_us, ?) > ? "
+            "AND sources.name = ? ORDER BY onset_us LIMIT ?",
+            (begin_us - _LONGEST_US, end_us, end_us, begin_us, source, MOST_WITHIN),
+        )
+    else:
+        return []
+    return _read_entries(connection, [row for (row,) in rows])
 
 
 def find_best(connection: sqlite3.Connection, label: str, n_events: int) -> list[Entry]:

@@ -128,6 +128,19 @@ def find_sources(
     return tuple(source_ids), tuple(recording_ids)
 
 
+def name_streams(
+    connection: sqlite3.Connection, source_ids: Sequence[int], recording_ids: Sequence[int]
+) -> set[str]:
+    """Return the names of sources, and the paths of recordings, by their rows."""
+    chosen = set(source_ids)
+    names = {each.name for each in list_sources(connection) if each.id in chosen}
+    for row in recording_ids:
+        names |= {path for (path,) in connection.execute(
+            "SELECT path FROM recordings WHERE id = ?", (row,)
+        )}  # fmt: skip
+    return names
+
+
 def _find(pattern: str, named: Iterable[tuple[int, str]]) -> list[int]:
     """Find names: equal ones, else those that end so, else those that the pattern fits."""
     named = list(named)

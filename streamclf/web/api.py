@@ -22,15 +22,19 @@ from streamclf.store.days import count_labels, count_table, levels_of_days, list
 from streamclf.store.retention import remove_clip
 from streamclf.store.reviews import review_event
 from streamclf.store.said_labels import find_said_label
+from streamclf.teach.search.moments import Moment
+from streamclf.teach.search.more_like import more_like
 from streamclf.web import records
 from streamclf.web.asking import ask, change, place_now, understands
-from streamclf.web.context import WebContext
+from streamclf.web.context import CONTEXT, WebContext
 from streamclf.web.filters import MOST_CHOSEN, Filters, read_day, read_whole
 from streamclf.web.openapi import Operation, Parameter
 from streamclf.web.words import LabelNames
 
 N_EVENTS, MOST_EVENTS = 50, 500
 """Events of an answer: usually, and at most."""
+N_MOMENTS, MOST_MOMENTS = 20, 200
+"""Moments of an answer: usually, and at most."""
 MOST_DAYS = 366
 """Most days of one answer."""
 MEDIA = "media/clips"
@@ -121,6 +125,21 @@ OPERATIONS = (
     ),
     Operation(
         "GET",
+        "/api/events/{id}/like",
+        "Find the moments of the past that sound most like an event, by the features that are "
+        "kept.",
+        records.LikeAnswer,
+        (
+            Parameter(
+                "limit",
+                "Most moments of an answer.",
+                {"type": "integer", "minimum": 1, "maximum": MOST_MOMENTS, "default": N_MOMENTS},
+            ),
+        ),
+        may_lack=True,
+    ),
+    Operation(
+        "GET",
         "/api/days",
         "Count events by label: by hour of one day, or by day of several.",
         records.DaysAnswer,
@@ -159,8 +178,8 @@ def add_routes(app: web.Application, context: WebContext) -> None:
     for operation, handler in zip(
         OPERATIONS,
         (
-            list_events, show_event, review, keep, delete, show_days, show_levels, show_labels,
-            show_clip,
+            list_events, show_event, review, keep, delete, show_like, show_days, show_levels,
+            show_labels, show_clip,
         ),
         strict=True,
     ):  # fmt: skip
@@ -326,6 +345,42 @@ async def delete(request: web.Request) -> web.Response:
     if answer is None:
         raise _no_event(number)
     return _answer(answer)
+
+
+async def show_like(request: web.Request) -> web.Response:
+    """Answer with the moments that are like an event."""
+    number = _number(request)
+    limit = read_whole(request.query, "limit", 1, MOST_MOMENTS, N_MOMENTS)
+    path = request.config_dict[CONTEXT].store
+
+    def work(store: sqlite3.Connection) -> records.LikeAnswer | None:
+        found = more_like(store, path, number, limit)
+        if found is None:
+            return None
+        names = LabelNames(store)
+        return records.LikeAnswer(
+            event=record_event(found.entry, names),
+            moments=[record_moment(each, names) for each in found.moments],
+        )
+
+    answer = await ask(request, work)
+    if answer is None:
+        raise _no_event(number)
+    return _answer(answer)
+
+
+def record_moment(moment: Moment, names: LabelNames) -> records.MomentRecord:
+    """Return the record of a moment."""
+    time = moment.time
+    return records.MomentRecord(
+        source=moment.source,
+        recording=moment.recording or UNSET,
+        onset=moment.onset_s,
+        offset=moment.offset_s,
+        time=UNSET if time is None else time.isoformat(timespec="milliseconds"),
+        likeness=moment.likeness,
+        event=record_event(moment.entries[0], names) if moment.entries else UNSET,
+    )
 
 
 def _read_days(

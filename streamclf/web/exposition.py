@@ -35,6 +35,7 @@ _COUNTS = (
     ("clips_written", "Clips written."),
     ("clips_lost", "Clips that could not be written."),
     ("clips_withheld", "Clips not written because they hold speech, or may."),
+    ("features_kept", "Windows whose features were kept."),
 )
 
 

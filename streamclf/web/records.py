@@ -97,6 +97,30 @@ class EventAnswer(Answer, frozen=True, kw_only=True):
     event: EventRecord
 
 
+class MomentRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """A moment of the past that is like an event."""
+
+    source: SourceName
+    recording: Annotated[str, says("Path of the recording.")] | UnsetType = UNSET
+    onset: Annotated[float, says("Begin, in seconds from the start of the stream.", ge=0)]
+    offset: Annotated[float, says("End, likewise.", ge=0)]
+    time: Time | UnsetType = UNSET
+    likeness: Annotated[
+        float, says("Highest likeness of its windows; 1 for the same sound.", ge=-1, le=1)
+    ]
+    event: (
+        Annotated[EventRecord, says("The event that sounded longest in it; absent if none did.")]
+        | UnsetType
+    ) = UNSET
+
+
+class LikeAnswer(Answer, frozen=True, kw_only=True):
+    """The moments that are most like an event, the most like first."""
+
+    event: EventRecord
+    moments: list[MomentRecord]
+
+
 class ClipAnswer(Answer, frozen=True, kw_only=True):
     """One clip, and the event that it belongs to."""
 

@@ -13,7 +13,14 @@ from streamclf.core.errors import SinkError
 from streamclf.core.records import Waveform
 from streamclf.core.redaction import one_line
 from streamclf.dashboard.attached.client import Json, PageClient, PageError
-from streamclf.dashboard.past.days import LONGEST_PLAYED_S, MOST_EVENTS, PastDay, PastEvents
+from streamclf.dashboard.past.days import (
+    LONGEST_PLAYED_S,
+    MOST_EVENTS,
+    MOST_LIKE,
+    PastDay,
+    PastEvents,
+    first_events,
+)
 from streamclf.store.browse import Entry, StoredClip
 from streamclf.store.days import DayTable
 from streamclf.store.listing import StoredEvent
@@ -83,6 +90,19 @@ class RemoteDays:
         answer = self._client.order(f"/api/events/{row}/review", order)
         try:
             return read_entry(answer["event"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise self._strange(error) from error
+
+    def like(self, row: int) -> PastEvents:
+        """List the events that sound most like an event, the most like first.
+
+        Raises:
+            PageError: The page cannot be asked, or keeps nothing to compare.
+        """
+        answer = self._ask(f"/api/events/{row}/like", limit=MOST_LIKE)
+        try:
+            told = [each["event"] for each in answer["moments"] if "event" in each]
+            return PastEvents(first_events([read_entry(each)] for each in told), has_more=False)
         except (KeyError, TypeError, ValueError) as error:
             raise self._strange(error) from error
 

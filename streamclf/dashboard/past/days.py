@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -28,9 +28,12 @@ from streamclf.store.display_names import read_display_names
 from streamclf.store.question import Question, Verdict
 from streamclf.store.reviews import review_event
 from streamclf.store.said_labels import find_said_label
+from streamclf.teach.search.more_like import more_like
 
 MOST_EVENTS = 300
 """Most events that are listed at once, the newest ones."""
+MOST_LIKE = 50
+"""Most moments that are looked for when more like an event are asked for."""
 LONGEST_PLAYED_S = 300.0
 """Seconds of a clip that are played: 58 MB at 48 kHz."""
 _Answer = TypeVar("_Answer")
@@ -86,6 +89,10 @@ class Past(Protocol):
 
     def review(self, row: int, verdict: Verdict | None, said: str | None = None) -> Entry | None:
         """Note what somebody says of an event."""
+        ...
+
+    def like(self, row: int) -> PastEvents:
+        """List the events that sound most like an event, the most like first."""
         ...
 
     def load_audio(self, entry: Entry) -> tuple[Waveform, int]:
@@ -164,6 +171,21 @@ class PastDays:
 
         return self._run(work, connect)
 
+    def like(self, row: int) -> PastEvents:
+        """List the events that sound most like an event, the most like first.
+
+        Raises:
+            UsageError: No features of its time are kept.
+            StoreError: The store cannot be read.
+        """
+
+        def work(store: sqlite3.Connection) -> PastEvents:
+            found = more_like(store, self.path, row, MOST_LIKE)
+            moments = [] if found is None else found.moments
+            return PastEvents(first_events(each.entries for each in moments), has_more=False)
+
+        return self._run(work, connect_to_read)
+
     def load_audio(self, entry: Entry) -> tuple[Waveform, int]:
         """Read the clip of an event.
 
@@ -209,6 +231,12 @@ class PastDays:
             raise StoreError(f"{self.path}: cannot be asked now: {reason}; try again") from error
         finally:
             connection.close()
+
+
+def first_events(found: Iterable[Sequence[Entry]]) -> list[Entry]:
+    """Return the first event of each moment that has one, each event once."""
+    firsts = [entries[0] for entries in found if entries]
+    return list({entry.event.row: entry for entry in firsts}.values())
 
 
 def day_beside(shown: PastDay, step: int) -> date:

@@ -113,6 +113,10 @@ class PastScreen(ModalScreen[None]):
         field.remove_class("hidden")
         field.focus()
 
+    def on_past_event_list_likened(self, message: PastEventList.Likened) -> None:
+        """List what is like an event, until another hour or day is chosen."""
+        self.run_worker(self._read_like(message.entry), group="events", exclusive=True)
+
     def on_input_submitted(self, message: Input.Submitted) -> None:
         """Note what the event was."""
         message.stop()
@@ -158,6 +162,20 @@ class PastScreen(ModalScreen[None]):
         what = "events" if label is None else shown.name(label)
         more = f", the newest {len(found.entries)}" if found.has_more else ""
         self.query_one(PastEventList).show(found.entries, shown.names, f"{what}{when}{more}")
+
+    async def _read_like(self, entry: Entry) -> None:
+        shown = self.shown
+        if shown is None:
+            return
+        try:
+            found = await asyncio.to_thread(self._past.like, entry.event.row)
+        except StreamclfError as error:
+            self._say(error)
+            return
+        time = entry.event.time
+        when = "" if time is None else f", {time:%d %b %H:%M}"
+        title = f"most like {shown.name(entry.event.label)}{when}"
+        self.query_one(PastEventList).show(found.entries, shown.names, title, dated=True)
 
     async def _review(self, entry: Entry, verdict: Verdict | None, said: str | None = None) -> None:
         try:

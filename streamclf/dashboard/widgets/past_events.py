@@ -23,6 +23,8 @@ VERDICTS: dict[str | None, str] = {None: "", "right": "✓ right", "wrong": "✗
 BAR_WIDTH, VERDICT_WIDTH = 5, 8
 FIXED_WIDTH = 9 + 2 + 9 + BAR_WIDTH + 1 + 5 + VERDICT_WIDTH
 """Cells of a line besides the label and the source."""
+DATED_WIDTH = 12
+"""Cells of a time with its day, in place of 8."""
 
 
 class PastEventList(OptionList):
@@ -34,6 +36,7 @@ class PastEventList(OptionList):
         Binding("n", "review('wrong')", "Wrong"),
         Binding("w", "rename", "It was ..."),
         Binding("u", "review('')", "Undo"),
+        Binding("m", "more_like", "More like it"),
         Binding("j", "cursor_down", "Down", show=False),
         Binding("k", "cursor_up", "Up", show=False),
     ]
@@ -73,14 +76,40 @@ class PastEventList(OptionList):
             self.entry = entry
             super().__init__()
 
+    class Likened(Message):
+        """The user wants to see what is like an event.
+
+        Attributes:
+            entry: The event.
+        """
+
+        def __init__(self, entry: Entry) -> None:
+            self.entry = entry
+            super().__init__()
+
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
         self.entries: list[Entry] = []
         self._names: Mapping[str, str] = {}
+        self._dated = False
 
-    def show(self, entries: Sequence[Entry], names: Mapping[str, str], title: str) -> None:
-        """Show events under a title, with the names of their labels."""
-        self.entries, self._names = list(entries), names
+    def show(
+        self,
+        entries: Sequence[Entry],
+        names: Mapping[str, str],
+        title: str,
+        *,
+        dated: bool = False,
+    ) -> None:
+        """Show events under a title.
+
+        Args:
+            entries: The events.
+            names: Names of their labels.
+            title: The title.
+            dated: Whether they are of several days, which are then told.
+        """
+        self.entries, self._names, self._dated = list(entries), names, dated
         self.border_title = escape(title)
         self.clear_options()
         self.add_options([Option(self._line(entry)) for entry in self.entries])
@@ -118,16 +147,24 @@ class PastEventList(OptionList):
         if self.highlighted is not None and self.entries:
             self.post_message(self.Renamed(self.entries[self.highlighted]))
 
+    def action_more_like(self) -> None:
+        """Post of which event the user wants to see more."""
+        if self.highlighted is not None and self.entries:
+            self.post_message(self.Likened(self.entries[self.highlighted]))
+
     def _line(self, entry: Entry) -> Text:
         event = entry.event
         time = f"{event.time:%H:%M:%S}" if event.time else ""
+        if self._dated:
+            time = f"{event.time:%d %b %H:%M}" if event.time else " " * DATED_WIDTH
         sign = CLIP if entry.clip and entry.clip.is_there else " "
         end_s = event.offset_s
         length = OPEN if end_s is None else format_short(end_s - event.onset_s)
         score = event.highest_score
         text = Text(f"{time:>8} {sign} {length:>8} {bar(score, BAR_WIDTH).ljust(BAR_WIDTH)} ")
         text.append(f"{score:4.2f} ")
-        room = max(self.scrollable_content_region.width - FIXED_WIDTH - 2, 8)
+        fixed = FIXED_WIDTH + (DATED_WIDTH - 8 if self._dated else 0)
+        room = max(self.scrollable_content_region.width - fixed - 2, 8)
         known = self._names.get(event.label, event.label)
         if entry.said_label is not None:
             known += f" (it was {self._names.get(entry.said_label, entry.said_label)})"

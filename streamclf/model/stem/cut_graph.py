@@ -33,17 +33,22 @@ _SLIDING = frozenset(["AveragePool", "Conv", "FusedConv", "MaxPool"])
 """Operators with a kernel, strides and dilations."""
 
 
-def load_graph(source: Path | bytes) -> Any:
+def load_graph(source: Path | bytes | onnx.ModelProto) -> Any:
     """Read a model, make the length of its waveform free, and remove all stored shapes.
 
     Args:
-        source: Path of the file, or its bytes.
+        source: Path of the file, or its bytes, or what was read from it, which is changed.
 
     Raises:
         ModelError: The file cannot be read.
     """
     try:
-        model = onnx.load_from_string(source) if isinstance(source, bytes) else onnx.load(source)
+        if isinstance(source, onnx.ModelProto):
+            model = source
+        else:
+            model = (
+                onnx.load_from_string(source) if isinstance(source, bytes) else onnx.load(source)
+            )
     except Exception as error:  # protobuf raises types of its own
         raise ModelError(f"the graph cannot be read to be cut: {error}") from error
     del model.graph.value_info[:]

@@ -8,7 +8,6 @@ back, and each batch is one call of a shape that occurred before.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -47,10 +46,11 @@ class OnePass:
 
         self.stem = split.stem
         self._path = model.path
-        self._n_classes = len(model.card.labels)
+        n_features = model.features.size if model.features else 0
+        self._n_columns = len(model.card.labels) + n_features
         self._inputs = model.input_name, join_graph.PLACES
         self._dtype = np.float16 if model.input_type == "tensor(float16)" else np.float32
-        graph = cut_graph.load_graph(Path(model.path))
+        graph = cut_graph.load_graph(model.read_graph())
         joined = join_graph.join_at_windows(
             graph, split.stem, split.axis, split.rank, split.element
         )
@@ -85,7 +85,7 @@ class OnePass:
         frames = starts + np.arange(self.stem.frames) * self.stem.step
         feeds = dict(zip(self._inputs, (heard, frames), strict=True))
         try:
-            output = self._session.run(feeds, (n_windows, self._n_classes))
+            output = self._session.run(feeds, (n_windows, self._n_columns))
         except Exception as error:  # ONNX Runtime raises types of its own that share no base
             reason = " ".join(str(error).split())[:200]
             raise ModelError(f"{self._path}: in one graph it fails on {shape}: {reason}") from error

@@ -7,7 +7,6 @@ that overlapping windows share the work of the stem.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -74,7 +73,7 @@ class SplitModel:
             )
         self.max_chunk_frames = max(1, round(chunk_samples(model.card, stem) / stem.stride))
         self.max_rows = (model.n_threads or count_cores()) if model.provider == "cpu" else 1
-        graph = cut_graph.load_graph(Path(model.path))
+        graph = cut_graph.load_graph(model.read_graph())
         quantised = any("Linear" in node.op_type for node in graph.graph.node)
         axis = None
         if stem.base is not None:

@@ -42,9 +42,11 @@ def find_way(stream: ServedStream | None, plan: StreamPlan, engine: Engine) -> W
     alike = before.classifier is engine.scorer and (
         before.plan.served,
         before.plan.own_outputs,
+        before.plan.features,
     ) == (
         plan.served,
         plan.own_outputs,
+        plan.features,
     )
     opens_alike = before.plan.opens_like(plan)
     if alike and opens_alike and before.engine.settings == engine.settings:

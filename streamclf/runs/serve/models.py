@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import TypeAlias
 
 from streamclf.model.classifier import Classifier
-from streamclf.model.model_file import find_model
+from streamclf.model.model_file import Model, find_model
 from streamclf.model.options import ModelOptions
 from streamclf.runs.engine_setup import open_model
 
-_Key: TypeAlias = tuple[ModelOptions, int, int]
+_Key: TypeAlias = tuple[ModelOptions, int, int, bool]
 
 
 class SharedModels:
@@ -42,20 +42,24 @@ class SharedModels:
         """Number of open models."""
         return len(self._open)
 
-    def open(self, options: ModelOptions) -> Classifier:
+    def open(self, options: ModelOptions, *, features: bool = False) -> Classifier:
         """Return the open model; a file that has changed since is another model.
+
+        Args:
+            options: The model.
+            features: Whether it is to give the features of each window, if its card names any.
 
         Raises:
             ModelError: The model cannot be opened.
         """
         path = find_model(options.name)
         with self._lock:
-            key = _key(options, path)
+            key = (*_key(options, path), features)
             if key not in self._open:
                 model = open_model(options, live=True)
                 if model.notice:
                     self._report(model.notice)
-                classifier = Classifier(model)
+                classifier = Classifier(model, features=features and _names_features(model))
                 if notice := classifier.take_notice():
                     self._report(f"warning: {notice}")
                 if options.self_check:
@@ -69,7 +73,11 @@ class SharedModels:
             self._open = {key: each for key, each in self._open.items() if each in used}
 
 
-def _key(options: ModelOptions, path: Path) -> _Key:
+def _key(options: ModelOptions, path: Path) -> tuple[ModelOptions, int, int]:
     status = path.stat()
     same = replace(options, name=str(path.resolve()))
     return same, status.st_mtime_ns, status.st_size
+
+
+def _names_features(model: Model) -> bool:
+    return model.card.features is not None

@@ -19,6 +19,7 @@ from streamclf.sinks.file_names import Format, format_of, is_template
 from streamclf.sinks.options import OutputOptions
 from streamclf.sources.factory import check_source
 from streamclf.sources.options import SourceOptions
+from streamclf.store.features.options import FeatureOptions
 
 DEFAULT_MICROPHONE = "microphone"
 """Name of the system's default microphone, whichever device that is."""
@@ -38,6 +39,7 @@ class StreamPlan:
         settings: Settings of the engine, without thresholds and labels.
         thresholds: Options that choose thresholds and labels.
         outputs: Its outputs, besides the store.
+        features: How the features of its windows are kept.
         place: Puts the place where an option was said in front of an error, which begins with that
             option.
     """
@@ -48,6 +50,7 @@ class StreamPlan:
     settings: Settings
     thresholds: ThresholdOptions
     outputs: OutputOptions
+    features: FeatureOptions = field(default_factory=FeatureOptions)
     place: Callable[[str], str] = field(default=str, compare=False, repr=False)
 
     @property

@@ -51,6 +51,9 @@ from streamclf.sources.base import Source
 from streamclf.sources.clock import Clock
 from streamclf.sources.factory import open_source
 from streamclf.sources.retried import RetriedSource
+from streamclf.store.features.feature_store import features_folder
+from streamclf.store.features.sink import LiveFeatureSink
+from streamclf.store.features.writer import FeatureWriter
 from streamclf.store.sink import StoreSink
 from streamclf.store.store import Store
 
@@ -113,6 +116,7 @@ class Server:
         rotation = Rotation.parse(rotate) if rotate is not None else None
         self._outputs = SharedOutputs(plan.writing.append, rotation, say)
         self._store: Store | None = None
+        self._feature_writer: FeatureWriter | None = None
         self._telling: Telling | None = None
         self._page = page
         self._paused: set[str] = set()
@@ -296,7 +300,7 @@ class Server:
         """
         report = _reporter(plan.name)
         with plan.telling_place():
-            classifier = self.models.open(plan.model)
+            classifier = self.models.open(plan.model, features=plan.features.keep)
             check_clips(plan.outputs, classifier.card)
             engine = make_engine(
                 classifier, plan.settings, plan.thresholds,
@@ -328,7 +332,7 @@ class Server:
                 hearing = None
                 if way in ("begin", "change"):
                     with plan.telling_place():
-                        hearing = Hearing(plan, engine, self._open_sinks(plan))
+                        hearing = Hearing(plan, engine, self._open_sinks(plan, classifier))
                 prepared.append(PreparedStream(way, plan, classifier, engine.settings, hearing))
         except BaseException:
             for each in prepared:
@@ -337,7 +341,7 @@ class Server:
             raise
         return prepared
 
-    def _open_sinks(self, plan: StreamPlan) -> list[Sink]:
+    def _open_sinks(self, plan: StreamPlan, classifier: Classifier) -> list[Sink]:
         assert self._store is not None
         outputs = replace(plan.outputs, begins=True, store=self._store.path)
         on_clip: OnWritten = _ignore_clip
@@ -350,6 +354,8 @@ class Server:
             on_clip = partial(self._note_clip, outputs.clips, keep)
         sinks = open_files(outputs, outputs.files, self._outputs, on_clip=on_clip)
         try:
+            if plan.features.keep:
+                sinks += self._open_features(plan, classifier)
             if self._prints:
                 writing = self._plan.writing
                 sinks.append(
@@ -362,6 +368,21 @@ class Server:
             close_sinks(sinks)
             raise
         return sinks
+
+    def _open_features(self, plan: StreamPlan, classifier: Classifier) -> list[Sink]:
+        """Open the sink of a source's features; none if its model gives none, which is said."""
+        assert self._store is not None
+        if classifier.features is None:
+            _reporter(plan.name)(
+                f"{classifier.model.path}: its card names no features, so none are kept to search "
+                "and teach by: name them with python -m export.restate MODEL.onnx --features, or "
+                "say no-features"
+            )
+            return []
+        if self._feature_writer is None:
+            self._feature_writer = FeatureWriter(say)
+        folder, limits = features_folder(self._store.path), plan.features.limits()
+        return [LiveFeatureSink(folder, plan.name, self._feature_writer, limits)]
 
     def _note_clip(
         self, folder: Path, keep: OnWritten, stream: StreamStarted, event: SoundEvent,
@@ -485,6 +506,8 @@ class Server:
 
     def _close_outputs(self) -> None:
         self._outputs.close()
+        if self._feature_writer is not None:
+            self._feature_writer.close()
         if self._store is not None:
             self._store.close()
 

@@ -284,6 +284,9 @@ def _way_back(texts: MultiDict[str], done: Mapping[str, int]) -> str:
     if texts.get("page") == "sound":
         label = back.get("label")
         return f"/sound?{write_query([('label', label), *outcome])}" if label else "/sounds"
+    if texts.get("page") == "like":
+        row = back.get("event", "")
+        return f"/like?{write_query([('event', row), *outcome])}" if row.isdecimal() else "/events"
     try:
         query = Filters.read(back).query(**{key: back.get(key) for key in ("older", "newer")})
     except UsageError:

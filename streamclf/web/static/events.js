@@ -62,7 +62,7 @@ function show(row, event) {
     gone.className = "quiet small";
     gone.textContent = form.dataset.deleted;
     row.querySelector(".sound").replaceChildren(gone);
-    row.querySelector(".sheet .row")?.remove();
+    row.querySelector(".sheet .row.files")?.remove();
   }
 }
 

@@ -1,0 +1,89 @@
+"""The answer of `heard --groups`: which sounds come again, and how each gets a name."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import msgspec
+from msgspec import UNSET
+
+from streamclf.core.redaction import one_line
+from streamclf.core.text_format import format_count
+from streamclf.sinks.json_records import GroupLine
+from streamclf.store.features.feature_store import FeatureStore
+from streamclf.store.listing import StoredEvent, list_events
+from streamclf.store.question import Question
+from streamclf.teach.groups import Group, group_events
+from streamclf.teach.reviewed import has_clip
+
+MOST_GROUPS = 20
+N_EXAMPLES = 5
+"""Events of a group that are proposed as examples."""
+
+
+def describe_groups(
+    connection: sqlite3.Connection, question: Question, store: Path, *, as_json: bool
+) -> Iterator[str]:
+    """Group events, and tell of each group, the largest first.
+
+    Args:
+        connection: The store.
+        question: The events.
+        store: Path of the store, beside which their features lie.
+        as_json: Whether to give a line of JSON a group.
+    """
+    groups, n_alone, n_unkept = group_events(
+        FeatureStore.beside(store), list(list_events(connection, question))
+    )
+    if as_json:
+        yield from (msgspec.json.encode(_line(group)).decode() for group in groups)
+        return
+    if not groups:
+        yield "No sound came again." if n_alone else "No such events whose features are kept."
+    for number, group in enumerate(groups[:MOST_GROUPS], 1):
+        yield f"{number:>3}. {_summary(group)}"
+        typical = group.events[0]
+        newest = max(group.events, key=lambda event: event.onset_us or 0)
+        if newest.time is not None:
+            yield f"     the last on {newest.time:%a %Y-%m-%d %H:%M:%S}"
+        if has_clip(typical):
+            yield f"     hear it: {one_line(str(typical.clip))}"
+        names = " ".join(event.id for event in _examples(group.events))
+        if names:
+            yield f"     name it: streamclf teach NAME {names}"
+    if len(groups) > MOST_GROUPS:
+        yield f"and {len(groups) - MOST_GROUPS} smaller groups: --format jsonl lists all"
+    if groups and n_alone:
+        yield f"{format_count(n_alone, 'event')} like no other."
+    if n_unkept:
+        yield f"{format_count(n_unkept, 'event')} without kept features."
+
+
+def _summary(group: Group) -> str:
+    hour = group.usual_hour
+    usual = "" if hour is None else f", mostly around {hour:02d}:00"
+    sources = sorted({one_line(event.stream) for event in group.events})
+    where = sources[0] if len(sources) == 1 else format_count(len(sources), "source")
+    return (
+        f"heard {len(group.events)} times{usual}, {group.length_s:.1f} s long, {where} "
+        f"(alike: {group.likeness:.2f})"
+    )
+
+
+def _examples(events: Sequence[StoredEvent]) -> list[StoredEvent]:
+    return [event for event in events if has_clip(event)][:N_EXAMPLES]
+
+
+def _line(group: Group) -> GroupLine:
+    hour = group.usual_hour
+    return GroupLine(
+        events=[event.id for event in group.events],
+        sources=sorted({event.stream for event in group.events}),
+        labels=sorted({event.label for event in group.events}),
+        likeness=round(group.likeness, 4),
+        usual_hour=UNSET if hour is None else hour,
+        length=round(group.length_s, 3),
+        clips=[str(event.clip) for event in group.events if has_clip(event)],
+    )

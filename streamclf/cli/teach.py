@@ -1,0 +1,377 @@
+"""The command `teach`: a sound from a few examples, tried on the past before it may be told."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import msgspec
+from msgspec import UNSET
+
+from streamclf.cli.question_options import QuestionOptions
+from streamclf.cli.teach_options import TeachOptions
+from streamclf.core.card import Card, Taught
+from streamclf.core.errors import OK, StoreError, UsageError
+from streamclf.core.label_choice import plain_name
+from streamclf.core.redaction import one_line
+from streamclf.core.text_format import format_count
+from streamclf.model.classifier import Classifier
+from streamclf.model.model_file import Model, is_bundled_name
+from streamclf.model.options import ModelOptions
+from streamclf.runs.console import say
+from streamclf.runs.engine_setup import open_model
+from streamclf.sinks.json_records import PastMoment, TaughtLine
+from streamclf.store.event_ids import find_event
+from streamclf.store.features.feature_store import FeatureStore
+from streamclf.store.listing import StoredEvent
+from streamclf.store.names import name_streams
+from streamclf.store.question import Question
+from streamclf.teach.backtest import PastEvent
+from streamclf.teach.clip_audio import read_clip
+from streamclf.teach.common_sounds import read_common_sounds
+from streamclf.teach.examples import Example, ExampleReader
+from streamclf.teach.lesson import Lesson, learn
+from streamclf.teach.past import Past
+from streamclf.teach.reviewed import events_said_to_be, events_wrong, has_clip, read_event
+from streamclf.teach.taught_model import (
+    check_new_label,
+    find_taught,
+    with_label,
+    without_label,
+    write_model,
+)
+
+DEFAULT_OUTPUT = Path("mine.onnx")
+MOST_LINES = 20
+"""Events of the past that are listed as text."""
+FEW = 3
+"""Below so many examples the answer asks for more."""
+
+
+@dataclass(frozen=True)
+class _Sound:
+    """What is taught.
+
+    Attributes:
+        label: The label that the model gets.
+        silences: Labels that are not told while it sounds.
+    """
+
+    label: str
+    silences: tuple[str, ...] = ()
+
+
+def teach(
+    name: str,
+    clips: Sequence[str],
+    wanted: TeachOptions,
+    asked: QuestionOptions,
+    options: ModelOptions,
+) -> int:
+    """Teach a sound, or take it away. Returns the exit code.
+
+    Raises:
+        UsageError: There are no examples, or the name or a file cannot be taken.
+        SourceError: An example cannot be read.
+        ModelError: The model gives no features, or cannot be written.
+        StoreError: The store cannot be read.
+    """
+    began = time.monotonic()
+    label = one_line(name).strip()
+    if not label:
+        raise UsageError("NAME is empty: name the sound, as in 'my doorbell'")
+    model = open_model(options, live=False)
+    output = _choose_output(wanted, options, model)
+    if wanted.forget:
+        return _forget(label, clips, model, output)
+    with _open_store(asked, wanted, clips) as connection:
+        sound = _find_sound(model.card, label, clips)
+        reader = ExampleReader(Classifier(model, features=True))
+        examples = _read(clips, connection, reader)
+        against = _read(wanted.against, connection, reader)
+        if connection is not None:
+            said, denied = events_said_to_be(connection, label), events_wrong(connection, label)
+            if sound.silences:  # an own label is corrected: what was wrong is the sound
+                said, denied = denied, said
+            examples += _read_events(said, reader)
+            against += _read_events(denied, reader)
+        if not examples:
+            raise UsageError(
+                f"{label}: there are no examples: name recordings of the sound, or say of events "
+                f"on the page that they were: {label}"
+            )
+        past = _open_past(model, wanted, asked, connection)
+    assert model.features is not None
+    common = read_common_sounds(model.features.digest)
+    lesson = learn(model.card, examples, against, common, past, at_most=wanted.at_most)
+    taught = _describe_origin(examples, against, past, len(common))
+    content = with_label(
+        model.path,
+        model.card,
+        sound.label,
+        lesson.head,
+        taught,
+        lesson.threshold,
+        silences=sound.silences,
+    )
+    write_model(output, content)
+    answer = _Answer(sound, taught, lesson, output, time.monotonic() - began)
+    if wanted.format == "jsonl":
+        print(msgspec.json.encode(answer.line()).decode())
+    else:
+        print("\n".join(answer.lines(model.card, past)))
+    return OK
+
+
+def _choose_output(wanted: TeachOptions, options: ModelOptions, model: Model) -> Path:
+    bundled = is_bundled_name(options.name)
+    output = wanted.output or (DEFAULT_OUTPUT if bundled else model.path)
+    same = output.exists() and output.resolve() == model.path.resolve()
+    if bundled and same:
+        raise UsageError(f"--output {output}: is the bundled model: name another file")
+    if output.exists() and not same and not wanted.overwrite:
+        raise UsageError(
+            f"{output}: is there already: --model ./{output.name} teaches it one sound more, "
+            "--output names another file, --overwrite replaces it"
+            if output == DEFAULT_OUTPUT
+            else f"{output}: is there already: name another file, or --overwrite replaces it"
+        )
+    return output
+
+
+def _forget(label: str, clips: Sequence[str], model: Model, output: Path) -> int:
+    if clips:
+        raise UsageError(f"--forget {label}: takes no recordings: leave {clips[0]} out")
+    found = find_taught(model.card, label) or find_taught(model.card, _correction(label))
+    if found is None:
+        known = ", ".join(model.card.taught) or "none"
+        raise UsageError(f"{label}: {model.path} was not taught that; it was taught: {known}")
+    write_model(output, without_label(model.path, model.card, found))
+    n_left = len(model.card.labels) - 1
+    print(f"{found}: forgotten. {output} names {format_count(n_left, 'sound')}.")
+    return OK
+
+
+def _correction(label: str) -> str:
+    return f"not {label}"
+
+
+def _find_sound(card: Card, label: str, clips: Sequence[str]) -> _Sound:
+    """Decide what a name means: a new sound, one to be taught anew, or a correction of a label.
+
+    Raises:
+        UsageError: Recordings are given for a label that was trained.
+    """
+    if (known := find_taught(card, label)) is not None:
+        return _Sound(known)
+    names = {plain_name(name) for name in (label,)}
+    for own in card.labels:
+        if names & {plain_name(own), plain_name(card.display_name(own))}:
+            if clips:
+                check_new_label(card, label)
+            return _Sound(_correction(card.display_name(own)), (own,))
+    return _Sound(label)
+
+
+@contextmanager
+def _open_store(
+    asked: QuestionOptions, wanted: TeachOptions, clips: Sequence[str]
+) -> Iterator[sqlite3.Connection | None]:
+    """Open the store; None where there is none and nothing needs it."""
+    needed = asked.store is not None or not clips
+    needed = needed or not all(Path(clip).is_file() for clip in (*clips, *wanted.against))
+    if not needed:
+        try:
+            there = asked.path.is_file()
+        except StoreError:
+            there = False
+        if not there:
+            yield None
+            return
+    with asked.open() as connection:
+        yield connection
+
+
+def _read(
+    clips: Sequence[str], connection: sqlite3.Connection | None, reader: ExampleReader
+) -> list[Example]:
+    """Read recordings and events.
+
+    Raises:
+        UsageError: One is neither.
+    """
+    examples = []
+    for clip in clips:
+        if Path(clip).is_file():
+            waveform = read_clip(Path(clip), reader.sample_rate)
+            examples.append(reader.hear(Path(clip).name, waveform))
+            continue
+        event = None if connection is None else find_event(connection, clip)
+        if event is None:
+            raise UsageError(
+                f"{clip}: is neither a recording nor an event of the store: heard --format jsonl "
+                "tells the id of each"
+            )
+        examples.append(reader.hear(event.id, read_event(event, reader.sample_rate)))
+    return examples
+
+
+def _read_events(events: Sequence[StoredEvent], reader: ExampleReader) -> list[Example]:
+    gone = sum(not has_clip(event) for event in events)
+    if gone:
+        say(f"{format_count(gone, 'reviewed event')} without a clip: left out")
+    kept = [event for event in events if has_clip(event)]
+    return [reader.hear(event.id, read_event(event, reader.sample_rate)) for event in kept]
+
+
+def _open_past(
+    model: Model,
+    wanted: TeachOptions,
+    asked: QuestionOptions,
+    connection: sqlite3.Connection | None,
+) -> Past | None:
+    """Open the features that were kept; None where there are none of this model's."""
+    if wanted.features is not None:
+        store = FeatureStore(wanted.features)
+    elif connection is not None:
+        store = FeatureStore.beside(asked.path)
+    else:
+        return None
+    question, streams = Question(), None
+    if connection is not None:
+        question = asked.ask(connection)
+        if question.source_ids is not None:
+            streams = name_streams(connection, question.source_ids, question.recording_ids)
+    elif asked.sources:
+        streams = set(asked.sources)
+    assert model.features is not None
+    past = Past(store, model.features.digest, streams, question.since_us, question.until_us)
+    for line in store.unreadable:
+        say(f"warning: {line}")
+    return past if past.n_windows else None
+
+
+def _describe_origin(
+    examples: Sequence[Example], against: Sequence[Example], past: Past | None, n_common: int
+) -> Taught:
+    told_apart = [each.name for each in against]
+    if past is not None:
+        told_apart.append(f"{_duration(past.seconds)} of the past")
+    if n_common:
+        told_apart.append("common sounds")
+    today = datetime.now().astimezone().date().isoformat()
+    return Taught([each.name for each in examples], told_apart, today)
+
+
+@dataclass(frozen=True, eq=False)
+class _Answer:
+    """What was learned, in words."""
+
+    sound: _Sound
+    taught: Taught
+    lesson: Lesson
+    output: Path
+    took_s: float
+
+    def line(self) -> TaughtLine:
+        """The answer for programs."""
+        lesson = self.lesson
+        return TaughtLine(
+            label=self.sound.label,
+            model=str(self.output),
+            silences=list(self.sound.silences),
+            examples=self.taught.examples,
+            against=self.taught.against,
+            heard_as=dict(lesson.heard_as),
+            scenes=lesson.n_scenes,
+            scenes_found=lesson.n_found,
+            past_hours=round(lesson.past_s / 3600, 3),
+            past=[_describe_event(event) for event in lesson.past_events],
+            seconds=round(self.took_s, 3),
+        )
+
+    def lines(self, card: Card, past: Past | None) -> Iterator[str]:
+        """Lines for people."""
+        lesson, label = self.lesson, self.sound.label
+        n_examples = len(self.taught.examples)
+        apart = ", ".join(self.taught.against) or "noise alone"
+        yield (
+            f"{label}: learned from {format_count(n_examples, 'example')} in {self.took_s:.1f} s, "
+            f"told apart from {apart}."
+        )
+        if lesson.heard_as and not self.sound.silences:
+            named = ", ".join(f"{card.display_name(name)} ({n})" for name, n in lesson.heard_as)
+            yield f"Until now {card.name} has taken the examples for: {named}; it goes on to."
+        if self.sound.silences:
+            names = ", ".join(map(card.display_name, self.sound.silences))
+            yield f"While it sounds, {names} is not told; its scores stay as they are."
+        way = "left out in turn" if n_examples > 1 else "itself"
+        yield (
+            f"In scenes with noise and rooms it finds {lesson.n_found} of {lesson.n_scenes} (each "
+            f"example {way})."
+        )
+        if n_examples < FEW:
+            yield f"{FEW} examples or more, of different days, make it surer."
+        yield from self._past_lines(past)
+        name = f"./{self.output}" if self.output.parent == Path() else str(self.output)
+        yield f"Hear with it: streamclf listen --model {name}"
+        yield f'Undo it:      streamclf teach "{label}" --forget --model {name}'
+
+    def _past_lines(self, past: Past | None) -> Iterator[str]:
+        events = self.lesson.past_events
+        if past is None:
+            yield (
+                "No past was kept to try it on: serve keeps it, and teach then tells when it would "
+                "have been heard."
+            )
+            return
+        length = _duration(past.seconds)
+        if not events:
+            yield f"In the past ({length}) it would not have been heard."
+            return
+        yield f"In the past ({length}) it would have been heard {_times(len(events))}:"
+        for event in sorted(events, key=lambda each: -each.score)[:MOST_LINES]:
+            yield f"  {_moment(event)}  {event.score:.2f}  {one_line(event.source)}"
+        if len(events) > MOST_LINES:
+            yield f"  and {len(events) - MOST_LINES} more, less sure: --format jsonl lists all"
+        yield "Were some of them not it? Name them by --not, or lower --at-most; then teach again."
+
+
+def _describe_event(event: PastEvent) -> PastMoment:
+    when = event.onset_us
+    time = UNSET if when is None else _local(when).isoformat(timespec="milliseconds")
+    return PastMoment(
+        source=event.source,
+        onset=round(event.onset_s, 6),
+        offset=round(event.offset_s, 6),
+        time=time,
+        score=round(event.score, 4),
+    )
+
+
+def _local(time_us: int) -> datetime:
+    return datetime.fromtimestamp(time_us / 1e6).astimezone()
+
+
+def _moment(event: PastEvent) -> str:
+    length = f"{event.offset_s - event.onset_s:5.1f} s"
+    if event.onset_us is None:
+        return f"at {event.onset_s:.1f} s  {length}"
+    return f"{_local(event.onset_us):%a %Y-%m-%d %H:%M:%S}  {length}"
+
+
+def _times(n: int) -> str:
+    return "once" if n == 1 else f"{n} times"
+
+
+def _duration(seconds: float) -> str:
+    if seconds >= 2 * 86_400:
+        return f"{seconds / 86_400:.0f} days"
+    if seconds >= 2 * 3600:
+        return f"{seconds / 3600:.0f} hours"
+    return f"{max(seconds / 60, 0.1):.2g} minutes"

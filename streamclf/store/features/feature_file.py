@@ -1,0 +1,80 @@
+"""Writing of a file of features, record by record."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from streamclf.core.errors import StoreError
+from streamclf.store.features.layout import (
+    MAX_STEP,
+    FeatureHeader,
+    read_header,
+    record_type,
+    write_header,
+)
+
+
+def to_steps(features: npt.NDArray[np.float32], scale: float) -> npt.NDArray[np.int8]:
+    """Round features to 8 bits, of the same shape."""
+    steps = np.rint(features / np.float32(scale))
+    return np.asarray(np.clip(steps, -MAX_STEP, MAX_STEP), dtype=np.int8)
+
+
+def pack_record(time_us: int, position: int, n_samples: int, values: npt.NDArray[np.int8]) -> bytes:
+    """Write one record.
+
+    Args:
+        time_us: Begin of the window in microseconds UTC, or `NO_TIME`.
+        position: Its first sample.
+        n_samples: Its length without padding.
+        values: ``(size,)``.
+    """
+    record = np.zeros(1, record_type(values.size))
+    energy = int(np.square(values.astype(np.int64)).sum())
+    record[0] = (time_us, position, n_samples, energy, values)
+    return record.tobytes()
+
+
+def append_records(path: Path, header: FeatureHeader, records: bytes) -> None:
+    """Append whole records to a file, which is begun if it is not there.
+
+    What a kill left of a record at the file's end is cut off first. A file that cannot be read is
+    put aside.
+
+    Raises:
+        OSError: It cannot be written.
+    """
+    size = record_type(header.size).itemsize
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # Appending, so that two writers of one source mix whole records.
+    descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | _BINARY, 0o600)
+    try:
+        length = os.fstat(descriptor).st_size
+        if length:
+            try:
+                _, first = read_header(path)
+            except StoreError:
+                os.close(descriptor)
+                descriptor = -1
+                path.replace(path.with_name(f"{path.name}.damaged"))
+                append_records(path, header, records)
+                return
+            if rest := (length - first) % size:
+                length -= rest
+                os.ftruncate(descriptor, length)
+        else:
+            records = write_header(header) + records
+        if os.write(descriptor, records) < len(records):
+            os.ftruncate(descriptor, length)  # whole or not at all, as it is written again
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    finally:
+        if descriptor >= 0:
+            os.close(descriptor)
+
+
+_BINARY = getattr(os, "O_BINARY", 0)

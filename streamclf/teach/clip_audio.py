@@ -1,0 +1,49 @@
+"""Audio of an example, read and brought to the model's rate."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from streamclf.core.errors import UsageError
+from streamclf.core.records import Block, Waveform
+from streamclf.pipeline.mixdown import mix_down
+from streamclf.pipeline.resample import resample
+from streamclf.sources.recording.recording import Recording
+
+LONGEST_S = 300.0
+"""Longest recording that is taken for an example; a day's recording is none."""
+FAINTEST = 1e-4
+"""Peak below which a recording is silent, as in `streamclf.core.unknown.SILENCE`."""
+
+
+def read_clip(path: Path, sample_rate: int) -> Waveform:
+    """Read a recording of an example.
+
+    Args:
+        path: The recording, in any format.
+        sample_rate: The model's rate in Hz.
+
+    Returns:
+        ``(samples,)`` float32, mono.
+
+    Raises:
+        SourceError: It cannot be read.
+        UsageError: It is silent, or longer than `LONGEST_S`.
+    """
+    parts, n_samples = [], 0
+    with Recording(path) as recording:
+        for item in resample(mix_down(recording.blocks(sample_rate)), sample_rate):
+            if isinstance(item, Block):
+                parts.append(item.waveform[0])
+                n_samples += item.n_samples
+            if n_samples > LONGEST_S * sample_rate:
+                raise UsageError(
+                    f"{path}: is longer than {LONGEST_S:.0f} s: an example holds one sound and "
+                    "little else: cut it out"
+                )
+    waveform = np.concatenate(parts) if parts else np.zeros(0, np.float32)
+    if not waveform.size or np.abs(waveform).max() < FAINTEST:
+        raise UsageError(f"{path}: is silent: an example holds the sound: leave it out")
+    return waveform

@@ -1,0 +1,187 @@
+"""Events grouped by likeness: the same unknown sound, heard again and again.
+
+An event is the mean of its kept features, measured by how other sounds spread (`Background`). Two
+events are alike where these point the same way. Groups are taken one after the other: the event
+with the most others like it, and these, leave; then the next one of what is left.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from streamclf.store.features.feature_store import FeatureFile, FeatureStore
+from streamclf.store.listing import StoredEvent
+from streamclf.teach.common_sounds import read_common_sounds
+from streamclf.teach.examples import Features
+from streamclf.teach.fit import Background
+
+ALIKE = 0.6
+"""Cosine from which two events count as alike. Of two noisy recordings of the same sound three
+quarters are, of two different sounds one in a hundred."""
+LEAST = 2
+"""Events that make a group."""
+MOST_EVENTS = 4000
+"""Newest events that are compared with each other."""
+MOST_BACKGROUND = 3000
+USUAL_SHARE = 0.4
+"""Share of a group's events that makes three hours of the day its usual time."""
+
+
+@dataclass(frozen=True, eq=False)
+class Group:
+    """Events that are alike.
+
+    Attributes:
+        events: The events, the most typical first.
+        likeness: Median likeness of the others to the first.
+    """
+
+    events: tuple[StoredEvent, ...]
+    likeness: float
+
+    @property
+    def usual_hour(self) -> int | None:
+        """Hour of the day around which they are mostly heard; None where there is none."""
+        hours = [event.time.hour for event in self.events if event.time is not None]
+        if not hours:
+            return None
+        counts = Counter(hours)
+        near = {hour: sum(counts[(hour + by) % 24] for by in (-1, 0, 1)) for hour in counts}
+        hour = max(near, key=lambda each: (near[each], counts[each], -each))
+        return hour if near[hour] >= USUAL_SHARE * len(hours) and len(hours) > LEAST else None
+
+    @property
+    def length_s(self) -> float:
+        """Median length in seconds."""
+        lengths = [
+            event.offset_s - event.onset_s for event in self.events if event.offset_s is not None
+        ]
+        return float(np.median(lengths)) if lengths else 0.0
+
+
+def group_events(kept: FeatureStore, events: Sequence[StoredEvent]) -> tuple[list[Group], int, int]:
+    """Group events by likeness.
+
+    Args:
+        kept: Their features.
+        events: The events, the earliest first.
+
+    Returns:
+        The groups, the largest first; how many events are like no other; how many have no kept
+        features, or features of another model than the newest.
+    """
+    events = [event for event in events if event.offset is not None][-MOST_EVENTS:]
+    digest, vectors = _read_vectors(kept, events)
+    known = [event for event in events if event.row in vectors]
+    if not known:
+        return [], 0, len(events)
+    background = _background(kept, digest)
+    stacked = np.stack([vectors[event.row] for event in known])
+    directions = background.whiten(stacked) if background is not None else stacked
+    found = group_vectors(np.asarray(directions, dtype=np.float32))
+    groups = [
+        Group(tuple(known[place] for place in places), likeness) for places, likeness in found
+    ]
+    n_alone = len(known) - sum(len(group.events) for group in groups)
+    return groups, n_alone, len(events) - len(known)
+
+
+def group_vectors(vectors: npt.NDArray[np.float32]) -> list[tuple[list[int], float]]:
+    """Group vectors that point the same way.
+
+    Args:
+        vectors: ``(events, size)``.
+
+    Returns:
+        Indices of each group, the most typical first, with the median likeness of the others to
+        it; the largest group first.
+    """
+    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
+    unit = vectors / np.maximum(norms, 1e-12)
+    cosines = unit @ unit.T
+    alike = cosines >= ALIKE
+    left = np.ones(len(vectors), bool)
+    groups: list[tuple[list[int], float]] = []
+    while True:
+        counts = (alike & left).sum(axis=1) * left
+        middle = int(np.argmax(counts))
+        if counts[middle] < LEAST:
+            return groups
+        places = np.flatnonzero(alike[middle] & left)
+        ordered = [int(k) for k in places[np.argsort(-cosines[middle, places], kind="stable")]]
+        groups.append((ordered, float(np.median(cosines[middle, ordered[1:]]))))
+        left[places] = False
+
+
+def _read_vectors(
+    kept: FeatureStore, events: Sequence[StoredEvent]
+) -> tuple[str, dict[int, Features]]:
+    """Read the mean of each event's features, of the newest features that there are.
+
+    Returns:
+        Their digest, and a vector ``(size,)`` by the row of its event.
+    """
+    live: dict[str, list[StoredEvent]] = defaultdict(list)
+    recorded: dict[str, list[StoredEvent]] = defaultdict(list)
+    for event in events:
+        if event.recording is not None:
+            recorded[event.recording].append(event)
+        elif event.onset_us is not None:
+            live[event.source].append(event)
+    digests = kept.digests()
+    digest = digests[-1] if digests else ""
+    vectors: dict[int, Features] = {}
+    for file in kept.files(digest=digest):
+        if file.header.recording:
+            _read_file(file, recorded.get(file.header.recording, ()), vectors)
+        else:
+            _read_file(file, live.get(file.header.source, ()), vectors)
+    return digest, vectors
+
+
+def _read_file(
+    file: FeatureFile, events: Iterable[StoredEvent], vectors: dict[int, Features]
+) -> None:
+    events = list(events)
+    if not events or not len(file.records):
+        return
+    header = file.header
+    is_live = not header.recording
+    rate = header.sample_rate
+    begins = np.array(file.records["time_us"] if is_live else file.records["position"])
+    order = np.argsort(begins, kind="stable")
+    begins = begins[order]
+    window = header.window * 1_000_000 // rate if is_live else header.window
+    for event in events:
+        onset = event.onset_us if is_live else event.onset
+        end = event.offset_us if is_live else event.offset
+        if onset is None:
+            continue
+        end = max(end or onset, onset + 1)
+        # A window counts if its middle lies in the event, or the one nearest to it.
+        middle = (onset + end - window) // 2
+        first = int(np.searchsorted(begins, onset - window // 2))
+        last = int(np.searchsorted(begins, end - window // 2))
+        if first == last:
+            nearest = min(int(np.searchsorted(begins, middle)), len(begins) - 1)
+            if abs(int(begins[nearest]) - middle) > window:
+                continue
+            first, last = nearest, nearest + 1
+        values = file.records["values"][order[first:last]].astype(np.float32)
+        vectors[event.row] = values.mean(axis=0) * np.float32(header.scale)
+
+
+def _background(kept: FeatureStore, digest: str) -> Background | None:
+    common = read_common_sounds(digest)
+    parts = [common] if len(common) else []
+    span = kept.read(digest=digest, every=97)
+    if span is not None:
+        parts.append(span.vectors[:: max(1, -(-len(span.times_us) // MOST_BACKGROUND))])
+    if not parts:
+        return None
+    return Background(np.concatenate(parts))

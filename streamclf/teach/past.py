@@ -1,0 +1,115 @@
+"""The past as features: what was heard and kept, which a new label is tried on."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+import numpy.typing as npt
+
+from streamclf.store.features.feature_store import FeatureFile, FeatureStore
+from streamclf.store.features.layout import NO_TIME
+from streamclf.teach.examples import Features
+from streamclf.teach.taught_graph import Head
+
+BLOCK = 65_536
+"""Windows that are computed at once, of the memory that their features take as float32."""
+
+
+@dataclass(frozen=True, eq=False)
+class PastStream:
+    """Windows of a source in the order of their positions, with the logits of a label.
+
+    Attributes:
+        source: Name of the source; of a recording its path.
+        sample_rate: Rate of the positions in Hz.
+        times_us: ``(windows,)``, begin of each in microseconds UTC, or `NO_TIME`.
+        positions: ``(windows,)``, first sample of each.
+        lengths: ``(windows,)``, samples of each.
+        logits: ``(windows,)`` float32.
+        every_s: Seconds between two windows.
+    """
+
+    source: str
+    sample_rate: int
+    times_us: npt.NDArray[np.int64]
+    positions: npt.NDArray[np.int64]
+    lengths: npt.NDArray[np.uint32]
+    logits: npt.NDArray[np.float32]
+    every_s: float
+
+
+class Past:
+    """Kept features of some time.
+
+    Args:
+        store: Where they are kept.
+        digest: Digest of the features that the label is taught on; others cannot be compared.
+        streams: Names of sources and paths of recordings; None for all.
+        since_us: Earliest time in microseconds UTC; None for no limit.
+        until_us: Time before which windows begin; None for no limit.
+    """
+
+    def __init__(
+        self,
+        store: FeatureStore,
+        digest: str,
+        streams: Collection[str] | None = None,
+        since_us: int | None = None,
+        until_us: int | None = None,
+    ) -> None:
+        self._store, self._digest, self._streams = store, digest, streams
+        self._since_us, self._until_us = since_us, until_us
+        self.n_windows, self.seconds = 0, 0.0
+        for file, records in self._records():
+            self.n_windows += len(records)
+            self.seconds += len(records) * file.header.every_s
+
+    def sample(self, n_most: int) -> Features:
+        """Return features of windows that lie evenly in that time, ``(windows, size)``."""
+        step = max(1, -(-self.n_windows // n_most))
+        parts, skipped = [], 0
+        for file, records in self._records():
+            chosen = records["values"][skipped::step]
+            skipped = (skipped - len(records)) % step
+            parts.append(chosen.astype(np.float32) * np.float32(file.header.scale))
+        return np.concatenate(parts) if parts else np.zeros((0, 0), np.float32)
+
+    def score(self, head: Head) -> Iterator[PastStream]:
+        """Compute the logits of all windows, run by run."""
+        for file, records in self._records():
+            logits = np.zeros(len(records), np.float32)
+            for start in range(0, len(records), BLOCK):
+                block = records["values"][start : start + BLOCK].astype(np.float32)
+                logits[start : start + BLOCK] = head.logits(block * np.float32(file.header.scale))
+            header, positions = file.header, np.array(records["position"])
+            begins = np.flatnonzero(np.diff(positions) <= 0) + 1  # of runs in the same file
+            for begin, end in pairwise([0, *begins.tolist(), len(positions)]):
+                yield PastStream(
+                    header.recording or header.source,
+                    header.sample_rate,
+                    np.array(records["time_us"][begin:end]),
+                    positions[begin:end],
+                    np.array(records["n_samples"][begin:end]),
+                    logits[begin:end],
+                    header.every_s,
+                )
+
+    def _records(self) -> Iterator[tuple[FeatureFile, npt.NDArray[np.void]]]:
+        for file in self._store.files(None, self._since_us, self._until_us, self._digest):
+            names = {file.header.source, file.header.recording}
+            if self._streams is not None and not names & set(self._streams):
+                continue
+            records = file.within(self._since_us, self._until_us)
+            if len(records):
+                yield file, records
+
+
+def begin_us(stream: PastStream, index: int, position: int) -> int | None:
+    """Return when a position sounded, by the time of a window near it; None where unknown."""
+    time_us = int(stream.times_us[index])
+    if time_us == NO_TIME:
+        return None
+    return time_us + round((position - int(stream.positions[index])) / stream.sample_rate * 1e6)

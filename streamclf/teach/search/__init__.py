@@ -1,0 +1,1 @@
+"""Search of the past by example: the moments that are most like a sound."""

@@ -1,0 +1,213 @@
+"""Sounds taught from examples: what is learned, what the past says, and what is refused."""
+
+from __future__ import annotations
+
+import json
+from contextlib import closing
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+import soundfile
+
+from streamclf.core.card import Threshold
+from streamclf.model.classifier import Classifier
+from streamclf.model.model_file import Model, bundled_models
+from streamclf.store.database import connect, transaction
+from streamclf.store.reviews import review_event
+from streamclf.teach.backtest import Replay
+from streamclf.teach.common_sounds import read_common_sounds
+from streamclf.teach.fit import Background
+from streamclf.teach.past import PastStream
+
+RATE = 16_000
+RINGS_S = (20.0, 45.0)
+
+
+def ring(seconds: float = 2.4, pitch: float = 1.0) -> np.ndarray:
+    """A telephone's ring: two tones that take turns."""
+    time = np.arange(round(seconds * RATE)) / RATE
+    high = np.sin(2 * np.pi * 1900 * pitch * time) * (np.sin(2 * np.pi * 6 * time) > 0)
+    low = np.sin(2 * np.pi * 1300 * pitch * time) * (np.sin(2 * np.pi * 6 * time) <= 0)
+    return (0.2 * (high + low)).astype(np.float32)
+
+
+def write(path: Path, waveform: np.ndarray) -> Path:
+    soundfile.write(path, waveform.astype(np.float32), RATE, subtype="PCM_16")
+    return path
+
+
+@pytest.fixture(scope="module")
+def sounds(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three examples of a ring, one of something else, and a minute with rings in noise."""
+    folder = tmp_path_factory.mktemp("sounds")
+    random = np.random.default_rng(1)
+    for number, level in enumerate((1.0, 0.3, 0.1)):
+        write(folder / f"ring{number}.wav", level * ring(2.0 + 0.3 * number))
+    write(folder / "hiss.wav", random.normal(0, 0.05, 3 * RATE))
+    minute = random.normal(0, 0.003, 60 * RATE)
+    for begin in RINGS_S:
+        sound = 0.5 * ring(2.6)
+        minute[round(begin * RATE) :][: sound.size] += sound
+    click = random.normal(0, 0.2, RATE // 4)
+    minute[5 * RATE :][: click.size] += click
+    write(folder / "minute.wav", minute)
+    return folder
+
+
+def rings(sounds: Path) -> list[str]:
+    return [str(path) for path in sorted(sounds.glob("ring*.wav"))]
+
+
+def test_what_the_past_tells_is_what_is_heard_with_the_model(streamclf, sounds, tmp_path):
+    kept, mine = tmp_path / "kept", tmp_path / "mine.onnx"
+    minute = sounds / "minute.wav"
+    assert streamclf("file", minute, "--features", kept).code == 0
+    done = streamclf(
+        "teach", "my phone", *rings(sounds), "--features", kept, "-o", mine, "--format", "jsonl"
+    )
+    assert done.code == 0, done.err
+    told = json.loads(done.out)
+    assert told["examples"] == ["ring0.wav", "ring1.wav", "ring2.wav"]
+    assert told["scenes_found"] >= told["scenes"] * 0.5
+    begins = [event["onset"] for event in told["past"]]
+    assert begins == pytest.approx(RINGS_S, abs=0.8)
+    heard = streamclf("file", minute, "--model", mine, "--only", "my phone", "--format", "jsonl")
+    events = [json.loads(line) for line in heard.out.splitlines()]
+    events = [event for event in events if event.get("label") == "my phone"]
+    ends = [(event["onset"], event["offset"]) for event in events if "offset" in event]
+    past = [(event["onset"], event["offset"]) for event in told["past"]]
+    # The past is kept in 8 bits, which may move an end by a hop.
+    np.testing.assert_allclose(sorted(set(ends)), past, atol=0.51)
+
+
+def test_a_model_is_taught_again_and_forgets(streamclf, sounds, tmp_path):
+    mine = tmp_path / "mine.onnx"
+    names = rings(sounds)
+    first = streamclf("teach", "my phone", *names, "-o", mine)
+    assert first.code == 0, first.err
+    assert "my phone: learned from 3 examples" in first.out
+    assert f"streamclf listen --model {mine}" in first.out
+    second = streamclf("teach", "hiss", sounds / "hiss.wav", "--not", names[0], "-m", mine)
+    assert second.code == 0, second.err
+    assert "3 examples or more" in second.out
+    base, taught = Model("pocket"), Model(mine)
+    assert taught.card.labels == [*base.card.labels, "my phone", "hiss"]
+    assert taught.card.taught["hiss"].examples == ["hiss.wav"]
+    random = np.random.default_rng(3)
+    windows = random.normal(0, 0.05, (2, base.card.window_samples)).astype(np.float32)
+    before = Classifier(base).score(windows)
+    np.testing.assert_array_equal(Classifier(taught).score(windows)[:, :-2], before)
+    assert streamclf("info", mine).code == 0
+    forgotten = streamclf("teach", "My Phone", "--forget", "-m", mine)
+    assert forgotten.out == f"my phone: forgotten. {mine} names 53 sounds.\n"
+    assert streamclf("teach", "hiss", "--forget", "-m", mine).code == 0
+    left = Model(mine)
+    assert msgspec.to_builtins(left.card) == msgspec.to_builtins(base.card)
+    np.testing.assert_array_equal(Classifier(left).score(windows), before)
+
+
+def test_reviews_teach_a_sound_and_correct_a_label(streamclf, sounds, tmp_path):
+    store, mine = tmp_path / "heard.db", tmp_path / "mine.onnx"
+    recording = write(tmp_path / "loud.wav", np.concatenate([ring(3.0), np.zeros(RATE * 4)]))
+    heard = streamclf(
+        "file", recording, "--store", store, "--clips", tmp_path / "clips", "--threshold", "0.05"
+    )
+    assert heard.code == 0, heard.err
+    with closing(connect(store)) as connection, transaction(connection):
+        row, label = connection.execute(
+            "SELECT events.id, events.label FROM events JOIN clips ON event_id = events.id"
+        ).fetchone()
+        review_event(connection, row, "wrong", "my phone", 1)
+    done = streamclf("teach", "my phone", "--store", store, "-o", mine)
+    assert done.code == 0, done.err
+    assert "learned from 1 example" in done.out
+    done = streamclf("teach", label, "--store", store, "-m", mine, "--format", "jsonl")
+    assert done.code == 0, done.err
+    told = json.loads(done.out)
+    assert told["silences"] == [label]
+    card = Model(mine).card
+    assert card.broader[told["label"]] == [label]
+    again = streamclf("file", recording, "--model", mine, "--threshold", "0.05", "--only", label)
+    assert f",{label}," not in again.out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["my phone", "RING", "--at-most", "-1"], "must be 0 to 10000 events a week"),
+        (["dog", "RING"], "has a sound of that name"),
+        (["my phone", "nowhere.wav"], "is neither a recording nor an event"),
+        (["my phone", "SILENCE"], "is silent"),
+        (["my phone", "--forget"], "was not taught that"),
+        (["my phone", "RING", "-o", "THERE"], "is there already"),
+        (["my phone", "RING", "-o", "mine.txt"], "must end in .onnx"),
+        (["  ", "RING"], "NAME is empty"),
+        (["my phone"], "there are no examples"),
+    ],
+)
+def test_what_cannot_be_taught_is_told(streamclf, sounds, tmp_path, arguments, said):
+    there = tmp_path / "there.onnx"
+    there.write_bytes(b"somebody's")
+    silence = write(tmp_path / "silence.wav", np.zeros(RATE))
+    store = tmp_path / "heard.db"
+    connect(store, create=True).close()
+    paths = {"RING": rings(sounds)[0], "THERE": str(there), "SILENCE": str(silence)}
+    done = streamclf("teach", *[paths.get(each, each) for each in arguments], "--store", store)
+    assert done.code in (1, 2)
+    assert said in done.err
+    assert done.err.count("\n") == 1
+    assert there.read_bytes() == b"somebody's"
+
+
+def test_a_model_without_features_is_not_taught(streamclf, sounds, tone_model):
+    done = streamclf("teach", "my phone", *rings(sounds), "-m", tone_model)
+    assert done.code == 1
+    assert "names no features" in done.err
+
+
+def test_common_sounds_come_with_each_bundled_model():
+    for path in bundled_models().values():
+        model = Model(path)
+        model.give_features()
+        common = read_common_sounds(model.features.digest)
+        assert common.shape[1] == model.features.size
+        assert len(common) > 500
+
+
+def test_what_is_named_by_not_is_told_apart():
+    random = np.random.default_rng(1)
+    others = random.normal(0, 1, (400, 16)).astype(np.float32)
+    place = np.zeros(16, np.float32)
+    place[:2] = 4.0
+    alike = np.zeros(16, np.float32)
+    alike[:3] = 4.0, 2.0, 4.0
+    examples = [place + random.normal(0, 0.3, (4, 16)).astype(np.float32) for _ in range(3)]
+    confused = alike + random.normal(0, 0.3, (4, 16)).astype(np.float32)
+
+    def margin(background: Background) -> float:
+        weights, _ = background.fit(examples)
+        spread = float((others @ weights).std())
+        return float((place - alike) @ weights) / spread
+
+    assert margin(Background(others, confused)) > margin(Background(others)) + 0.5
+
+
+def test_a_replay_around_high_windows_finds_what_a_replay_of_everything_finds(monkeypatch):
+    random = np.random.default_rng(2)
+    logits = random.normal(-5, 1.5, 4000).astype(np.float32)
+    for begin in (0, 700, 705, 1500, 3990):
+        logits[begin : begin + 6] = 3.0
+    n = logits.size
+    stream = PastStream(
+        "kitchen", RATE, np.arange(n) * 500_000, np.arange(n) * 8000,
+        np.full(n, 24_000, np.uint32), logits, 0.5,
+    )  # fmt: skip
+    replay, threshold = Replay(Model("pocket").card), Threshold(0.4, 0.1)
+    found = list(replay.events(stream, threshold))
+    monkeypatch.setattr("streamclf.teach.backtest.AROUND_S", 1e6)
+    assert list(replay.events(stream, threshold)) == found
+    assert len(found) >= 4
+    first = found[0]
+    assert first.onset_us == round(first.onset_s * 1e6)
