@@ -24,6 +24,7 @@ from streamclf.core.cpu_count import count_limited_cores
 from streamclf.core.errors import CardError, ModelError
 from streamclf.core.labels import read_labels
 from streamclf.core.text_files import read_text_file
+from streamclf.model.onnx_messages import read_model
 from streamclf.model.options import CardOptions, Provider
 from streamclf.model.providers import open_part, open_session
 from streamclf.model.vetting.vetting import vet_model
@@ -353,9 +354,7 @@ def _decode_fields(text: str | bytes) -> dict[str, Any] | None:
 
 def _detect_activation(path: Path, task: Task) -> Activation:
     """Return ``none`` if the graph ends in an activation, else the usual one for the task."""
-    import onnx  # imported late: only models whose card names no activation need it
-
-    graph = onnx.load(path, load_external_data=False).graph
+    graph = read_model(path).graph
     made_by = {output: node for node in graph.node for output in node.output}
     outputs = [output.name for output in graph.output]
     preferred = output_name(task)
