@@ -18,6 +18,7 @@ from streamclf.core.card import METADATA_KEY, Stem, parse_card
 from streamclf.core.records import Notice
 from streamclf.model.classifier import WHOLE_FIRST, Classifier
 from streamclf.model.model_file import Model
+from streamclf.model.stem import cut_graph
 from streamclf.sources.array import ArraySource
 
 WRONG = {
@@ -74,16 +75,41 @@ def test_the_weights_are_not_kept_twice(picky):
         assert session._model_bytes is None
 
 
-def test_a_short_clip_does_not_wait_for_onnx(picky, write_wav, tmp_path):
-    clip = write_wav(bursts(3 * toys.RATE))
+def test_a_graph_is_cut_without_the_library_onnx(picky, write_wav):
+    clip = write_wav(bursts(6 * toys.RATE))
     code = (
         "import sys; from streamclf.cli.main import run; code = run(sys.argv[1:]);"
-        "assert 'onnx' not in sys.modules; sys.exit(code)"
+        "assert 'streamclf.model.stem.cut_graph' in sys.modules;"
+        "assert 'onnx' not in sys.modules;"
+        "from streamclf.model.onnx_messages import load_messages; own = load_messages();"
+        "import onnx; assert onnx.ModelProto is own.ModelProto;"
+        "assert onnx.load(sys.argv[4]).graph.node[0].__class__ is own.NodeProto; sys.exit(code)"
     )
-    card = toys.toy_card(window_samples=WINDOW, stem=toys.PICKY_STEM)
-    model = toys.write_picky_network(tmp_path / "m.onnx", card)
-    command = [sys.executable, "-c", code, "file", clip, "--model", model, "--provider", "cpu"]
+    command = [sys.executable, "-c", code, "file", clip, "--model", picky, "--hop", "0.1"]
     subprocess.run([*map(str, command)], check=True, capture_output=True)
+
+
+def test_weights_beside_the_file_come_along(picky, tmp_path):
+    expected = Classifier(Model(picky, provider="cpu"))
+    path = tmp_path / "outside" / "m.onnx"
+    path.parent.mkdir()
+    onnx.save_model(
+        onnx.load(picky), path, save_as_external_data=True, location="weights", size_threshold=200
+    )
+    classifier = Classifier(Model(path, provider="cpu"))
+    waveforms = np.stack([bursts(WINDOW, seed) for seed in range(3)])
+    assert classifier.split() is not None
+    np.testing.assert_allclose(classifier.score(waveforms), expected.score(waveforms), atol=1e-5)
+
+
+def test_the_first_part_holds_what_its_tensor_needs_and_nothing_else(picky):
+    graph = cut_graph.load_graph(picky)
+    weights = {tensor.name for tensor in graph.graph.initializer}
+    part = cut_graph.cut_stem(graph, Stem("filtered", 40, 1)).graph
+    assert [node.op_type for node in part.node][-2:] == ["Conv", "Relu"]
+    held = {tensor.name for tensor in part.initializer}
+    assert held == weights - {"second", "weights", "row"}
+    assert [value.name for value in (*part.input, *part.output)] == ["waveform", "filtered"]
 
 
 @pytest.mark.parametrize(

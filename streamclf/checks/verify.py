@@ -24,6 +24,7 @@ from streamclf.core.records import Notice, Result, StreamStarted, Window
 from streamclf.core.settings import Settings
 from streamclf.core.text_format import format_count
 from streamclf.model.classifier import Array, Classifier, stack
+from streamclf.model.onnx_messages import read_model
 from streamclf.model.options import Provider
 from streamclf.model.providers import built_providers, unavailable_reason
 from streamclf.model.stem.shared_frames import SHARED_BATCH
@@ -264,9 +265,7 @@ def is_coarse(model: Model) -> bool:
     """Whether a model computes in float16 or in integers."""
     if model.input_type == "tensor(float16)":
         return True
-    import onnx  # imported late, because the import is slow
-
-    graph = onnx.load(model.path, load_external_data=False).graph
+    graph = read_model(Path(model.path)).graph
     return any("Linear" in node.op_type or "Integer" in node.op_type for node in graph.node)
 
 

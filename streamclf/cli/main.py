@@ -23,6 +23,7 @@ from streamclf.cli.typer_parameters import Fields, grouped, with_invocation
 from streamclf.core import standard_streams
 from streamclf.core.errors import StreamclfError, UsageError
 from streamclf.core.log import LogOptions
+from streamclf.core.quick_end import end_quickly
 from streamclf.core.redaction import mask_text
 from streamclf.core.settings import Settings
 from streamclf.core.thresholds import ThresholdOptions
@@ -410,6 +411,7 @@ app.add_typer(store_commands.app)
 
 def main() -> None:
     """Run the command line; every failure is one line and an exit code."""
+    end_quickly()
     standard_streams.secure()
     code = run(sys.argv[1:])
     lost = standard_streams.flush_output()

@@ -34,8 +34,8 @@ Array = npt.NDArray[np.float32]
 
 
 WHOLE_FIRST = 32
-"""Windows of recordings that the whole graph scores before it is cut in two. Importing onnx and
-cutting take as long as these windows, and a short clip should not wait for that."""
+"""Windows of recordings that the whole graph scores before it is cut in two. Cutting, and comparing
+the parts with the whole, take as long as these windows: a short clip should not wait for that."""
 WHOLE_BATCH = 8
 """Batch size of the whole graph until then; stem and head take larger batches in less memory."""
 

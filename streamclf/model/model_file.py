@@ -25,6 +25,7 @@ from streamclf.core.errors import CardError, ModelError, ProviderError
 from streamclf.core.labels import read_labels
 from streamclf.core.records import FeatureFormat
 from streamclf.core.text_files import read_text_file
+from streamclf.model.onnx_messages import read_model
 from streamclf.model.options import CardOptions, Provider
 from streamclf.model.providers import open_part, open_session
 from streamclf.model.vetting.vetting import vet_model
@@ -411,9 +412,7 @@ def _decode_fields(text: str | bytes) -> dict[str, Any] | None:
 
 def _detect_activation(path: Path, task: Task) -> Activation:
     """Return ``none`` if the graph ends in an activation, else the usual one for the task."""
-    import onnx  # imported late: only models whose card names no activation need it
-
-    graph = onnx.load(path, load_external_data=False).graph
+    graph = read_model(path).graph
     made_by = {output: node for node in graph.node for output in node.output}
     outputs = [output.name for output in graph.output]
     preferred = output_name(task)

@@ -8,6 +8,7 @@ from functools import wraps
 from typing import ParamSpec
 
 from streamclf.core.errors import StreamclfError, UsageError
+from streamclf.core.quick_end import end_quickly
 from train.base.errors import DataNotFoundError
 
 Arguments = ParamSpec("Arguments")
@@ -16,6 +17,8 @@ Arguments = ParamSpec("Arguments")
 def exit_codes(command: Callable[Arguments, int]) -> Callable[Arguments, int]:
     """Turn a command's errors into a line on standard error and an exit code.
 
+    The process then ends quickly (`streamclf.core.quick_end`).
+
     Returns:
         The command. It returns what the original returns, 2 after wrong usage, 1 after another
         error and 130 after Ctrl-C.
@@ -23,6 +26,7 @@ def exit_codes(command: Callable[Arguments, int]) -> Callable[Arguments, int]:
 
     @wraps(command)
     def run(*args: Arguments.args, **kwargs: Arguments.kwargs) -> int:
+        end_quickly()
         try:
             return command(*args, **kwargs)
         except UsageError as error:

@@ -5,7 +5,8 @@ strides of the stem's layers can share frames only if the stem computes the fram
 well. `spread` turns the strides of these layers into dilations (the *algorithme à trous*,
 M. Holschneider et al., 1990), which gives the same numbers at every place.
 
-Importing onnx takes longer than scoring a short clip, so this module is imported only for cutting.
+A run that hears live cuts the graph before its first window. So this module uses the messages of
+ONNX alone, and not the tools of the onnx library, which take long to import.
 """
 
 from __future__ import annotations
@@ -14,11 +15,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import onnx
-from onnx import helper, utils
-
 from streamclf.core.card import Stem
 from streamclf.core.errors import ModelError
+from streamclf.model.onnx_messages import load_messages, read_model
 
 TIME_AXIS = "samples"
 """Name of the waveform's time axis in a graph that takes any length."""
@@ -33,22 +32,18 @@ _SLIDING = frozenset(["AveragePool", "Conv", "FusedConv", "MaxPool"])
 """Operators with a kernel, strides and dilations."""
 
 
-def load_graph(source: Path | bytes | onnx.ModelProto) -> Any:
+def load_graph(source: Path | bytes | Any) -> Any:
     """Read a model, make the length of its waveform free, and remove all stored shapes.
 
     Args:
-        source: Path of the file, or its bytes, or what was read from it, which is changed.
+        source: Path of the file, or its bytes, or the message that was read, which is changed.
 
     Raises:
         ModelError: The file cannot be read.
     """
     try:
-        if isinstance(source, onnx.ModelProto):
-            model = source
-        else:
-            model = (
-                onnx.load_from_string(source) if isinstance(source, bytes) else onnx.load(source)
-            )
+        is_file = isinstance(source, Path | bytes)
+        model = read_model(source, values_outside=True) if is_file else source
     except Exception as error:  # protobuf raises types of its own
         raise ModelError(f"the graph cannot be read to be cut: {error}") from error
     del model.graph.value_info[:]
@@ -68,7 +63,7 @@ def cut_stem(model: Any, stem: Stem, axis: int | None = None) -> Any:
         ModelError: There is no such tensor, or a layer's strides cannot become dilations.
     """
     _check(model, stem.tensor)
-    part = _extract(model, [model.graph.input[0].name], [stem.tensor])
+    part = _extract(model, stem.tensor)
     if stem.base is not None:
         _check(part, stem.base)
         spread(part, stem.base, stem.tensor, axis if axis is not None else -1)
@@ -108,7 +103,8 @@ def keep_head(model: Any, tensor: str, element: int) -> None:
             if names[index] not in reached or names[index] == tensor:
                 del values[index]
     del graph.input[:]
-    graph.input.append(helper.make_tensor_value_info(tensor, element, None))
+    new = graph.input.add(name=tensor)
+    new.type.tensor_type.elem_type = element
 
 
 def spread(part: Any, base: str, tensor: str, axis: int) -> None:
@@ -186,7 +182,8 @@ def _dilate(node: Any, spatial: int, step: int) -> int:
         values[spatial] = value * (values[spatial] if name == "dilations" else 1)
         kept = [a for a in node.attribute if a.name != name]
         del node.attribute[:]
-        node.attribute.extend([*kept, helper.make_attribute(name, values)])
+        node.attribute.extend(kept)
+        node.attribute.add(name=name, type=load_messages().AttributeProto.INTS, ints=values)
     return stride
 
 
@@ -195,9 +192,31 @@ def _check(model: Any, tensor: str) -> None:
         raise ModelError(f"the graph has no tensor {tensor!r} to be cut at")
 
 
-def _extract(model: Any, inputs: list[str], outputs: list[str]) -> Any:
-    extractor = utils.Extractor(model)
-    for name in outputs:
-        # Type and shape are left out: ONNX Runtime infers them.
-        extractor.value_infos.setdefault(name, onnx.ValueInfoProto(name=name))
-    return extractor.extract_model(inputs, outputs)
+def _extract(model: Any, tensor: str) -> Any:
+    """Copy the part of a model that one tensor depends on, without types and shapes of its tensors.
+
+    ONNX Runtime infers the types and shapes.
+    """
+    graph = model.graph
+    made_by = {name: i for i, node in enumerate(graph.node) for name in node.output if name}
+    reached: set[int] = set()
+    pending = [tensor]
+    while pending:
+        index = made_by.get(pending.pop())
+        if index is not None and index not in reached:
+            reached.add(index)
+            pending += graph.node[index].input
+    nodes = [graph.node[index] for index in sorted(reached)]
+    read = {name for node in nodes for name in node.input}
+    part = load_messages().ModelProto(
+        ir_version=model.ir_version, opset_import=model.opset_import, functions=model.functions
+    )
+    part.graph.name = f"{graph.name} up to {tensor}"
+    part.graph.node.extend(nodes)
+    part.graph.initializer.extend(v for v in graph.initializer if v.name in read)
+    part.graph.sparse_initializer.extend(
+        v for v in graph.sparse_initializer if v.values.name in read
+    )
+    part.graph.input.add().CopyFrom(graph.input[0])
+    part.graph.output.add(name=tensor)
+    return part
