@@ -1,0 +1,136 @@
+"""Thresholds by what a teacher says, and how far a network agrees with it."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from distilling import learned, small, sounds, teacher
+from test_layer_probe import labels
+
+from export.__main__ import main as export
+from streamclf.model.model_file import Model
+from train import agreement as command
+from train.evaluation import agreement
+from train.evaluation.agreement import (
+    Agreement,
+    choose_thresholds,
+    describe_labels,
+    judge_thresholds,
+    peaks_of,
+)
+
+__all__ = ["labels", "learned", "small", "sounds", "teacher"]
+
+pytestmark = pytest.mark.train
+
+
+def make_agreement(**columns: list[tuple[float, float, int]]) -> tuple[Agreement, list[str]]:
+    """Labels with so many stretches each of a peak and what the teacher says of them."""
+    pairs = [[(p, t) for p, t, n in rows for _ in range(n)] for rows in columns.values()]
+    peaks = np.zeros((sum(map(len, pairs)), len(pairs)))
+    said, at = np.zeros_like(peaks), 0
+    for k, own in enumerate(pairs):
+        peaks[at : at + len(own), k], said[at : at + len(own), k] = zip(*own, strict=True)
+        at += len(own)
+    return Agreement(peaks, said, np.full(len(peaks), 0.5)), list(columns)
+
+
+def test_peak_is_the_highest_average_over_three_seconds() -> None:
+    scores = np.zeros((1, 9, 2))
+    scores[0, 0, 0] = 0.6  # the first window is averaged with none before it
+    scores[0, 4:7, 1] = 0.8
+    np.testing.assert_allclose(peaks_of(scores), [[0.6, 0.4]])
+
+
+def test_threshold_of_a_label_is_above_what_the_teacher_denies() -> None:
+    heard, names = make_agreement(
+        easy=[(0.3, 0.9, 200), (0.25, 0.0, 10)], hard=[(0.7, 0.9, 100), (0.55, 0.0, 100)],
+        rare=[(0.5, 0.9, 1)],
+    )  # fmt: skip
+    chosen = choose_thresholds(heard, names, [], 0.9)
+    assert chosen.of("easy").on < 0.3
+    assert 0.55 < chosen.of("hard").on <= 0.7
+    assert chosen.of("rare").on == pytest.approx(chosen.on, abs=0.03)
+    assert chosen.of("hard").off == pytest.approx(chosen.of("hard").on / 2, abs=1e-3)
+    on = [choose_thresholds(heard, names, [], p).of("hard").on for p in (0.6, 0.8, 0.95)]
+    assert on == sorted(on)
+
+
+def test_label_that_is_never_reported_decides_nothing() -> None:
+    columns = {"dog": [(0.6, 0.9, 100), (0.3, 0.0, 100)], "Silence": [(0.9, 0.0, 900)]}
+    heard, names = make_agreement(**columns)
+    alone = choose_thresholds(Agreement(heard.peaks[:, :1], heard.said[:, :1], heard.first),
+                              names[:1], [])  # fmt: skip
+    chosen = choose_thresholds(heard, names, ["Silence"])
+    assert (chosen.on, chosen.classes, chosen.never) == (alone.on, alone.classes, ["Silence"])
+
+
+def test_what_the_teacher_neither_says_nor_denies_decides_nothing() -> None:
+    sure, names = make_agreement(dog=[(0.6, 0.9, 50), (0.4, 0.0, 50)])
+    unsure, _ = make_agreement(dog=[(0.6, 0.9, 50), (0.4, 0.0, 50), (0.9, 0.25, 500)])
+    assert choose_thresholds(sure, names, []) == choose_thresholds(unsure, names, [])
+
+
+def test_judged_thresholds_count_events_that_the_teacher_denies() -> None:
+    heard, names = make_agreement(dog=[(0.6, 0.9, 6), (0.6, 0.0, 2), (0.2, 0.9, 2), (0.6, 0.2, 5)])
+    chosen = agreement.Thresholds(on=0.5, off=0.3)
+    assert judge_thresholds(heard, names, chosen, 240.0) == {
+        "precision": 0.75, "recall": 0.75, "denied_per_hour": 2.0, "stretches": 15,
+    }  # fmt: skip
+
+
+def test_worst_labels_come_first_and_rare_ones_not_at_all() -> None:
+    heard, names = make_agreement(
+        good=[(0.9, 0.9, 9), (0.1, 0.0, 9)], bad=[(0.1, 0.9, 9), (0.9, 0.0, 9)],
+        rare=[(0.9, 0.9, 7)],
+    )  # fmt: skip
+    described = describe_labels(heard, names)
+    assert list(described["worst"]) == ["bad", "good"]
+    assert described["worst"]["good"] == [1.0, 9]
+    assert described["labels"] == 2
+    assert described["first"] == 0.5
+
+
+def test_export_takes_thresholds_and_figures_from_the_run(
+    learned, teacher, labels, tmp_path, monkeypatch, capsys
+) -> None:
+    monkeypatch.setattr(agreement, "FEWEST", 1)
+    arguments = ["--cache", str(tmp_path / "cache"), "--teacher", str(teacher)]
+    named = ["--labels", str(labels)]
+    assert command.main([str(learned), *arguments, *named, "--shards", "2", "--judged", "1"]) == 0
+    said = capsys.readouterr().out
+    assert "sounds learned from: 16 mixtures" in said
+    assert "held-out sounds: 8 mixtures" in said
+    kept = json.loads((learned / "agreement.json").read_text())
+    output = tmp_path / "wide.onnx"
+    assert export([str(learned), *named, "--version", "3", "-o", str(output)]) == 0
+    card = Model(output, provider="cpu").card
+    assert card.version == "3"
+    assert card.thresholds.on == kept["thresholds"]["on"]
+    assert set(card.precisions) == {"0.7", "0.8", "0.9", "0.95"}
+    assert card.accuracy["held_out"] == kept["held_out"]
+    assert "not tuned" not in card.description
+    # One of other labels is refused.
+    kept["thresholds"]["never"] = ["Sound of nothing"]
+    (learned / "agreement.json").write_text(json.dumps(kept))
+    assert export([str(learned), *named, "--overwrite", "-o", str(output)]) != 0
+    assert "make it anew with train.agreement" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (["--shards", "0"], "--shards is 0, must be 1 or more"),
+        (["--cache", "elsewhere"], "holds nothing that the teacher heard"),
+    ],
+)
+def test_agreement_of_nothing_is_told_in_a_line(
+    learned, teacher, labels, tmp_path, capsys, more, said
+) -> None:
+    arguments = ["--cache", str(tmp_path / "cache"), "--teacher", str(teacher)]
+    assert command.main([str(learned), *arguments, "--labels", str(labels), *more]) != 0
+    message = capsys.readouterr().err
+    assert said in message
+    assert len(message.strip().splitlines()) == 1
