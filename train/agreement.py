@@ -4,8 +4,10 @@
 
 The averaged weights of its last checkpoint hear mixtures of ten seconds of which CACHE holds what
 the teacher said. From mixtures of the sounds that it learned from follow thresholds for each label;
-those of the held-out packages judge them. ``agreement.json`` in the run's folder keeps both, and
-the exporter takes the thresholds and the figures from there. No recording of AudioSet is needed.
+those of the held-out packages judge them. ``--named ESC-50`` adds clips of known classes to choose
+by, whose names mean labels (`train.datasets.audioset`); nothing is trained on them.
+``agreement.json`` in the run's folder keeps all of it, and the exporter takes the thresholds and
+the figures from there. No recording of AudioSet is needed.
 """
 
 from __future__ import annotations
@@ -21,9 +23,10 @@ import torch
 from torch import Tensor, nn
 
 from streamclf.core.errors import UsageError
-from train.base.arguments import Parser
+from train.base.arguments import Parser, numbers
 from train.base.exit_codes import exit_codes
-from train.datasets.audioset import no_events, read_label_names
+from train.datasets import ClipSet, open_clips
+from train.datasets.audioset import MEANS, columns_of, no_events, read_label_names
 from train.datasets.progress import show_progress
 from train.distil import shards_of
 from train.distillation.heard import (
@@ -40,12 +43,15 @@ from train.evaluation.agreement import (
     PRECISION,
     PRECISIONS,
     Agreement,
+    add_clips,
     choose_thresholds,
     describe_labels,
     judge_thresholds,
     peaks_of,
 )
+from train.nets.pocket_network import SAMPLE_RATE
 from train.probe import HOP_S, read_pupil
+from train.probe import hear as hear_clips
 from train.run_folder.run import RunFolder
 
 AT_ONCE = 8
@@ -64,16 +70,24 @@ def main(arguments: list[str] | None = None) -> int:
     labels = read_label_names(options.labels)
     counts = {"training": options.shards, "judged": options.judged}
     heard = {name: hear(pupil, name, n, options) for name, n in counts.items()}
-    result = {"step": step} | conclude(heard["training"], heard["judged"], labels)
+    chosen_by = heard["training"]
+    if options.named is not None:
+        clips = open_clips(options.named, SAMPLE_RATE, out=options.prepared)
+        chosen_by = add_named(chosen_by, pupil, clips.of_folds(options.folds), labels)
+    result = {"step": step} | conclude(chosen_by, heard["training"], heard["judged"], labels)
+    if options.named is not None:
+        result["named"] = {"data": clips.name, "folds": options.folds}
     RunFolder.open(options.run).write_json(AGREEMENT, result)
     print(describe(result))
     return 0
 
 
-def conclude(training: Agreement, judged: Agreement, labels: list[str]) -> dict[str, Any]:
-    """Thresholds by what was heard of the sounds learned from, figures by what was held out."""
+def conclude(
+    chosen_by: Agreement, training: Agreement, judged: Agreement, labels: list[str]
+) -> dict[str, Any]:
+    """Thresholds by some of what was heard, figures by the sounds learned from and held out."""
     never = no_events(labels)
-    chosen = {f"{p:g}": choose_thresholds(training, labels, never, p) for p in PRECISIONS}
+    chosen = {f"{p:g}": choose_thresholds(chosen_by, labels, never, p) for p in PRECISIONS}
     return {
         "thresholds": msgspec.to_builtins(chosen[f"{PRECISION:g}"]),
         "precisions": msgspec.to_builtins(chosen),
@@ -107,6 +121,16 @@ def hear(pupil: AnyPupil, name: str, n_shards: int, options: argparse.Namespace)
             parts.append(hear_shard(pupil, head, heard.get(number)))
             update(len(parts))
     return Agreement(*(np.concatenate(kind) for kind in zip(*parts, strict=True)))
+
+
+def add_named(heard: Agreement, pupil: AnyPupil, clips: ClipSet, labels: list[str]) -> Agreement:
+    """Add the clips of a labelled set."""
+    means = MEANS.get(clips.name)
+    if means is None:
+        raise UsageError(f"--named: nothing says what the classes of {clips.name} mean")
+    _, logits = hear_clips(pupil, clips)
+    peaks = peaks_of(torch.sigmoid(logits).numpy()).astype(np.float32)
+    return add_clips(heard, peaks, clips.targets, columns_of(labels, clips.labels, means))
 
 
 @torch.inference_mode()
@@ -166,6 +190,10 @@ def _parser() -> Parser:
            help="AudioSet's class_labels_indices.csv")  # fmt: skip
     option("--shards", type=int, default=40, help="shards to choose thresholds by, the last (40)")
     option("--judged", type=int, default=10, help="shards of held-out sounds to judge by (10)")
+    option("--named", type=Path, metavar="DIR", help="ESC-50's folder: choose thresholds by its "
+           "clips, too")  # fmt: skip
+    option("--folds", type=numbers(int), default=[1, 2, 3], help="of these clips (1,2,3)")
+    option("--prepared", type=Path, help="where its prepared clips go")
     option("--threads", type=int, default=1, help="CPU threads (1)")
     return parser
 

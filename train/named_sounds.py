@@ -15,7 +15,6 @@ MODEL FIGURES.json`` puts them into it.
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from collections import Counter
@@ -33,11 +32,11 @@ from streamclf.model.classifier import Classifier
 from streamclf.model.model_file import Model, find_model
 from train.audio.alarm_patterns import PATTERNS, PIECE_S, make_alarms
 from train.audio.soundscapes import Scene, make_scenes
-from train.base.arguments import Parser
+from train.base.arguments import Parser, numbers
 from train.base.errors import TrainError
 from train.base.exit_codes import exit_codes
 from train.datasets import ClipSet, open_clips
-from train.datasets.audioset import ESC50_MEANS, URBANSOUND8K_MEANS, columns_of
+from train.datasets.audioset import MEANS, columns_of
 from train.datasets.progress import show_progress
 from train.evaluation.event_metrics import Event, evaluate_events
 from train.evaluation.listening import find_events, score
@@ -52,8 +51,6 @@ LIKE_ALARMS = (*ALARMS, "Alarm", "Alarm clock", "Beep, bleep", "Buzzer", "Revers
                "Car alarm", "Siren", "Civil defense siren")  # fmt: skip
 """What an alarm is called where it is not called a smoke alarm, and somebody would still go and
 look."""
-
-MEANS = {"esc50": ESC50_MEANS, "esc10": ESC50_MEANS, "urbansound8k": URBANSOUND8K_MEANS}
 
 
 @exit_codes
@@ -268,7 +265,7 @@ def _parser() -> Parser:
     add("model", help="a model file, or a bundled model's name")
     add("--data", type=Path, required=True, metavar="DIR", help="ESC-50's folder")
     add("--prepared", type=Path, help="where its prepared clips go")
-    add("--folds", type=_numbers, default=[1, 2, 3, 4], help="of the clips to name (1,2,3,4)")
+    add("--folds", type=numbers(int), default=[1, 2, 3, 4], help="of the clips to name (1,2,3,4)")
     add("--urbansound8k", type=Path, metavar="DIR", help="name its clips, too")
     add("--scenes", type=int, default=40, metavar="N", help="soundscapes of a minute (40)")
     add("--scene-fold", type=int, default=4, metavar="N", help="fold of their clips (4)")
@@ -277,13 +274,6 @@ def _parser() -> Parser:
     add("-o", "--output", type=Path, metavar="FIGURES.json", help="a change of the card, for "
         "python -m export.restate")  # fmt: skip
     return parser
-
-
-def _numbers(text: str) -> list[int]:
-    try:
-        return [int(part) for part in text.split(",")]
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} must be numbers as in 3,4") from None
 
 
 if __name__ == "__main__":

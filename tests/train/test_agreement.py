@@ -15,6 +15,7 @@ from train import agreement as command
 from train.evaluation import agreement
 from train.evaluation.agreement import (
     Agreement,
+    add_clips,
     choose_thresholds,
     describe_labels,
     judge_thresholds,
@@ -71,6 +72,21 @@ def test_what_the_teacher_neither_says_nor_denies_decides_nothing() -> None:
     sure, names = make_agreement(dog=[(0.6, 0.9, 50), (0.4, 0.0, 50)])
     unsure, _ = make_agreement(dog=[(0.6, 0.9, 50), (0.4, 0.0, 50), (0.9, 0.25, 500)])
     assert choose_thresholds(sure, names, []) == choose_thresholds(unsure, names, [])
+
+
+def test_clips_of_a_labelled_set_move_the_thresholds_of_labels_that_mean_its_classes() -> None:
+    heard, names = make_agreement(
+        dog=[(0.6, 0.9, 30), (0.4, 0.0, 30)], bark=[(0.6, 0.9, 30), (0.4, 0.0, 30)],
+        cat=[(0.6, 0.9, 30), (0.4, 0.0, 30)], other=[(0.6, 0.9, 30), (0.4, 0.0, 30)],
+    )  # fmt: skip
+    # Clips of dogs say dog at 0.2 and cat at 0.7; those of cats say nothing. Other decides nothing.
+    peaks = np.array([[0.2, 0.1, 0.7, 0.9]] * 300 + [[0.05, 0.05, 0.05, 0.9]] * 300)
+    targets = np.array([0] * 300 + [1] * 300)
+    more = add_clips(heard, peaks, targets, [[0, 1], [2]])
+    before, after = (choose_thresholds(one, names, []) for one in (heard, more))
+    assert after.of("dog").on < before.of("dog").on
+    assert after.of("cat").on > before.of("cat").on
+    assert after.of("other").on == pytest.approx(before.of("other").on, abs=0.05)
 
 
 def test_judged_thresholds_count_events_that_the_teacher_denies() -> None:

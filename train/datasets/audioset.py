@@ -86,6 +86,9 @@ URBANSOUND8K_MEANS = {
 }
 """AudioSet labels for each class of UrbanSound8K."""
 
+MEANS = {"esc50": ESC50_MEANS, "esc10": ESC50_MEANS, "urbansound8k": URBANSOUND8K_MEANS}
+"""By the name of a data set."""
+
 NO_EVENTS = {
     "where it sounds, or how it was recorded, and not what sounds": (
         "Silence", "Inside, small room", "Inside, large room or hall", "Inside, public space",

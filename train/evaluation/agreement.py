@@ -6,6 +6,9 @@ stretch: an event begins where it reaches the threshold. An event is right where
 of the whole stretch is at least `SAID`, and wrong where it is below `DENIED`; what lies between
 decides nothing.
 
+Clips of a labelled set may be added: there a label is right where it means the clip's class, wrong
+where it means another, and all others decide nothing.
+
 A rare label has too few events to know from them how many are right. So each label is credited with
 `PRIOR_EVENTS` more, as many of them right as of all labels at the same threshold, where a label
 that the teacher says often has no more weight than `MOST` events of it.
@@ -35,7 +38,7 @@ FEWEST = 8
 
 PRIOR_EVENTS = 10
 MOST = 30
-GRID = np.round(np.arange(0.2, 0.96, 0.01), 2)
+GRID = np.round(np.arange(0.08, 0.96, 0.01), 2)
 """Thresholds that may be chosen."""
 
 PRECISION = 0.8
@@ -68,6 +71,26 @@ def peaks_of(scores: Floats) -> Floats:
         before = sums[:, k - N_AVERAGED] if k >= N_AVERAGED else 0.0
         means[:, k] = (sums[:, k] - before) / min(k + 1, N_AVERAGED)
     return means.max(axis=1)
+
+
+def add_clips(
+    heard: Agreement, peaks: Floats, targets: npt.NDArray[np.integer], columns: list[list[int]]
+) -> Agreement:
+    """What was heard, and clips of known classes with it, to choose thresholds by.
+
+    Args:
+        heard: What the network and its teacher said.
+        peaks: ``(clips, labels)``: the network's highest averages.
+        targets: ``(clips,)``: their classes.
+        columns: The labels that mean each class.
+    """
+    said = np.full(peaks.shape, (SAID + DENIED) / 2, heard.said.dtype)
+    said[:, [label for own in columns for label in own]] = 0
+    for row, target in zip(said, targets, strict=True):
+        row[columns[target]] = 1
+    return Agreement(
+        np.concatenate([heard.peaks, peaks]), np.concatenate([heard.said, said]), heard.first
+    )
 
 
 def choose_thresholds(
