@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from streamclf.core.errors import UsageError
 from train.base.arguments import Parser, numbers
 from train.base.exit_codes import exit_codes
-from train.datasets import ClipSet, open_clips
+from train.datasets import open_clips
 from train.datasets.audioset import MEANS, columns_of, no_events, read_label_names
 from train.datasets.progress import show_progress
 from train.distil import shards_of
@@ -43,9 +43,9 @@ from train.evaluation.agreement import (
     PRECISION,
     PRECISIONS,
     Agreement,
-    add_clips,
     choose_thresholds,
     describe_labels,
+    hear_of_clips,
     judge_thresholds,
     peaks_of,
 )
@@ -70,24 +70,26 @@ def main(arguments: list[str] | None = None) -> int:
     labels = read_label_names(options.labels)
     counts = {"training": options.shards, "judged": options.judged}
     heard = {name: hear(pupil, name, n, options) for name, n in counts.items()}
-    chosen_by = heard["training"]
-    if options.named is not None:
-        clips = open_clips(options.named, SAMPLE_RATE, out=options.prepared)
-        chosen_by = add_named(chosen_by, pupil, clips.of_folds(options.folds), labels)
-    result = {"step": step} | conclude(chosen_by, heard["training"], heard["judged"], labels)
-    if options.named is not None:
-        result["named"] = {"data": clips.name, "folds": options.folds}
+    named = hear_named(pupil, labels, options) if options.named is not None else None
+    result = {"step": step} | conclude(heard["training"], heard["judged"], labels, named)
     RunFolder.open(options.run).write_json(AGREEMENT, result)
     print(describe(result))
     return 0
 
 
 def conclude(
-    chosen_by: Agreement, training: Agreement, judged: Agreement, labels: list[str]
+    training: Agreement, judged: Agreement, labels: list[str], named: Agreement | None = None
 ) -> dict[str, Any]:
-    """Thresholds by some of what was heard, figures by the sounds learned from and held out."""
+    """Thresholds by the sounds learned from and by labelled clips; figures, of held-out ones, too.
+
+    Args:
+        training: What was said of the sounds learned from.
+        judged: And of the held-out ones.
+        labels: The labels.
+        named: What labelled clips say, if there are any.
+    """
     never = no_events(labels)
-    chosen = {f"{p:g}": choose_thresholds(chosen_by, labels, never, p) for p in PRECISIONS}
+    chosen = {f"{p:g}": choose_thresholds(training, labels, never, p, named) for p in PRECISIONS}
     return {
         "thresholds": msgspec.to_builtins(chosen[f"{PRECISION:g}"]),
         "precisions": msgspec.to_builtins(chosen),
@@ -123,14 +125,15 @@ def hear(pupil: AnyPupil, name: str, n_shards: int, options: argparse.Namespace)
     return Agreement(*(np.concatenate(kind) for kind in zip(*parts, strict=True)))
 
 
-def add_named(heard: Agreement, pupil: AnyPupil, clips: ClipSet, labels: list[str]) -> Agreement:
-    """Add the clips of a labelled set."""
+def hear_named(pupil: AnyPupil, labels: list[str], options: argparse.Namespace) -> Agreement:
+    """What the network and the names say of a labelled set's clips."""
+    clips = open_clips(options.named, SAMPLE_RATE, out=options.prepared).of_folds(options.folds)
     means = MEANS.get(clips.name)
     if means is None:
         raise UsageError(f"--named: nothing says what the classes of {clips.name} mean")
     _, logits = hear_clips(pupil, clips)
     peaks = peaks_of(torch.sigmoid(logits).numpy()).astype(np.float32)
-    return add_clips(heard, peaks, clips.targets, columns_of(labels, clips.labels, means))
+    return hear_of_clips(peaks, clips.targets, columns_of(labels, clips.labels, means))
 
 
 @torch.inference_mode()
@@ -172,7 +175,7 @@ def describe(result: dict[str, Any]) -> str:
             f"thresholds for {name}: {right} of events right, {row['recall']:.1%} found, "
             f"{row['denied_per_hour']:g} an hour that the teacher denies (held-out sounds)"
         )
-    worst = ", ".join(f"{label} {ap:.2f}" for label, (ap, _) in result["training"]["worst"].items())
+    worst = ", ".join(f"{label} {ap:.2f}" for label, ap in result["training"]["worst"].items())
     lines.append(f"worst of the sounds learned from: {worst}")
     return "\n".join(lines)
 

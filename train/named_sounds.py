@@ -41,6 +41,7 @@ from train.datasets.progress import show_progress
 from train.evaluation.event_metrics import Event, evaluate_events
 from train.evaluation.listening import find_events, score
 from train.evaluation.meanings import translate_events, translate_scores
+from train.evaluation.metrics import interval_95
 from train.evaluation.psds import Recording, measure_psds
 
 SNR_DB = (0.0, 10.0, 20.0, 30.0)
@@ -71,7 +72,14 @@ def main(arguments: list[str] | None = None) -> int:
     absent = sorted(set(options.folds) - set(clips.folds))
     if absent:
         raise UsageError(f"--folds: {clips.name} has no fold {absent[0]}")
-    figures["names"] = name_clips(classifier, clips.of_folds(options.folds))
+    names = name_clips(classifier, clips.of_folds(options.folds))
+    n_named = round(names["named"] * names["clips"])
+    figures |= {
+        "averaged_windows": names["named"],
+        "clips": names["clips"],
+        "interval_95": [round(end, 4) for end in interval_95(n_named, names["clips"])],
+        "names": names,
+    }
     if options.urbansound8k is not None:
         others = open_clips(options.urbansound8k, card.sample_rate, dataset="urbansound8k")
         figures["names_urbansound8k"] = name_clips(classifier, others)

@@ -15,9 +15,9 @@ from train import agreement as command
 from train.evaluation import agreement
 from train.evaluation.agreement import (
     Agreement,
-    add_clips,
     choose_thresholds,
     describe_labels,
+    hear_of_clips,
     judge_thresholds,
     peaks_of,
 )
@@ -74,19 +74,20 @@ def test_what_the_teacher_neither_says_nor_denies_decides_nothing() -> None:
     assert choose_thresholds(sure, names, []) == choose_thresholds(unsure, names, [])
 
 
-def test_clips_of_a_labelled_set_move_the_thresholds_of_labels_that_mean_its_classes() -> None:
-    heard, names = make_agreement(
-        dog=[(0.6, 0.9, 30), (0.4, 0.0, 30)], bark=[(0.6, 0.9, 30), (0.4, 0.0, 30)],
-        cat=[(0.6, 0.9, 30), (0.4, 0.0, 30)], other=[(0.6, 0.9, 30), (0.4, 0.0, 30)],
-    )  # fmt: skip
-    # Clips of dogs say dog at 0.2 and cat at 0.7; those of cats say nothing. Other decides nothing.
-    peaks = np.array([[0.2, 0.1, 0.7, 0.9]] * 300 + [[0.05, 0.05, 0.05, 0.9]] * 300)
-    targets = np.array([0] * 300 + [1] * 300)
-    more = add_clips(heard, peaks, targets, [[0, 1], [2]])
-    before, after = (choose_thresholds(one, names, []) for one in (heard, more))
+def test_clips_of_a_labelled_set_count_and_speak_for_rare_labels() -> None:
+    rows = [(0.6, 0.9, 30), (0.4, 0.0, 30)]
+    heard, names = make_agreement(dog=rows, cat=rows, rare=[(0.6, 0.9, 1)], noisy=[(0.3, 0.0, 90)])
+    # Clips of dogs say dog at 0.2 and cat at 0.7; those of cats say cat at 0.8; dog means none.
+    peaks = np.array([[0.2, 0.7, 0.9, 0.9]] * 300 + [[0.05, 0.8, 0.9, 0.9]] * 300)
+    clips = hear_of_clips(peaks, np.array([0] * 300 + [1] * 300), [[0], [1]])
+    before = choose_thresholds(heard, names, [], 0.7)
+    after = choose_thresholds(heard, names, [], 0.7, clips)
     assert after.of("dog").on < before.of("dog").on
-    assert after.of("cat").on > before.of("cat").on
-    assert after.of("other").on == pytest.approx(before.of("other").on, abs=0.05)
+    assert 0.7 < after.of("cat").on <= 0.8 < before.of("cat").on + 0.5
+    # One that no clip means follows what holds for those, but its own wrong events count.
+    only_clips = choose_thresholds(clips, names, [], 0.7)
+    assert after.of("rare").on == pytest.approx(only_clips.on, abs=0.02)
+    assert after.of("noisy").on > 0.3
 
 
 def test_judged_thresholds_count_events_that_the_teacher_denies() -> None:
@@ -104,7 +105,7 @@ def test_worst_labels_come_first_and_rare_ones_not_at_all() -> None:
     )  # fmt: skip
     described = describe_labels(heard, names)
     assert list(described["worst"]) == ["bad", "good"]
-    assert described["worst"]["good"] == [1.0, 9]
+    assert described["worst"]["good"] == 1.0
     assert described["labels"] == 2
     assert described["first"] == 0.5
 

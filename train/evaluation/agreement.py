@@ -10,8 +10,9 @@ Clips of a labelled set may be added: there a label is right where it means the 
 where it means another, and all others decide nothing.
 
 A rare label has too few events to know from them how many are right. So each label is credited with
-`PRIOR_EVENTS` more, as many of them right as of all labels at the same threshold, where a label
-that the teacher says often has no more weight than `MOST` events of it.
+`PRIOR_EVENTS` more, as many of them right as of all labels at the same threshold (of the labelled
+clips', if there are any: there it is known what sounds), where a label that is said often has no
+more weight than `MOST` events of it.
 """
 
 from __future__ import annotations
@@ -73,41 +74,49 @@ def peaks_of(scores: Floats) -> Floats:
     return means.max(axis=1)
 
 
-def add_clips(
-    heard: Agreement, peaks: Floats, targets: npt.NDArray[np.integer], columns: list[list[int]]
+def hear_of_clips(
+    peaks: Floats, targets: npt.NDArray[np.integer], columns: list[list[int]]
 ) -> Agreement:
-    """What was heard, and clips of known classes with it, to choose thresholds by.
+    """What a network, and the names, say of clips of known classes.
 
     Args:
-        heard: What the network and its teacher said.
         peaks: ``(clips, labels)``: the network's highest averages.
         targets: ``(clips,)``: their classes.
         columns: The labels that mean each class.
     """
-    said = np.full(peaks.shape, (SAID + DENIED) / 2, heard.said.dtype)
+    said = np.full(peaks.shape, (SAID + DENIED) / 2, np.float32)
     said[:, [label for own in columns for label in own]] = 0
     for row, target in zip(said, targets, strict=True):
         row[columns[target]] = 1
-    return Agreement(
-        np.concatenate([heard.peaks, peaks]), np.concatenate([heard.said, said]), heard.first
-    )
+    return Agreement(peaks, said, np.full(len(peaks), np.nan))
 
 
 def choose_thresholds(
-    heard: Agreement, labels: Sequence[str], never: Sequence[str], precision: float = PRECISION
+    heard: Agreement,
+    labels: Sequence[str],
+    never: Sequence[str],
+    precision: float = PRECISION,
+    clips: Agreement | None = None,
 ) -> Thresholds:
     """Choose the lowest thresholds at which enough of each label's events are right.
 
     Args:
-        heard: What both said.
+        heard: What the network and its teacher said.
         labels: The labels.
         never: Labels that are never reported; they decide nothing.
         precision: Part of the events that should be right, 0..1.
+        clips: What the network and the names say of labelled clips. Their events count, too, and
+            rare labels are credited with events like these alone.
     """
-    right, wrong, weight = _counts(heard, [label in never for label in labels])
-    n_right, n_events = (right * weight).sum(axis=1), ((right + wrong) * weight).sum(axis=1)
+    silent = [label in never for label in labels]
+    right, wrong, weight = _counts(heard, silent)
+    prior = right, wrong, weight
+    if clips is not None:
+        prior = _counts(clips, silent)
+        right, wrong = right + prior[0], wrong + prior[1]
+    n_right, n_wrong = ((own * prior[2]).sum(axis=1) for own in prior[:2])
     # High thresholds are reached by next to nothing, and no less is right there.
-    of_all = np.maximum.accumulate(n_right / np.maximum(n_events, 1e-9))
+    of_all = np.maximum.accumulate(n_right / np.maximum(n_right + n_wrong, 1e-9))
     credited = (right + PRIOR_EVENTS * of_all[:, None]) / (right + wrong + PRIOR_EVENTS)
     common = _lowest(of_all, precision)
     on = [_lowest(own, precision) for own in credited.T]
@@ -152,8 +161,8 @@ def describe_labels(heard: Agreement, labels: Sequence[str]) -> dict[str, Any]:
 
     Returns:
         ``mAP``: mean over the labels that it says of `FEWEST` stretches or more, how many these are
-        (``labels``), and the ``worst`` of them with average precision and number of stretches;
-        ``first``: how often both put the same label first.
+        (``labels``), and the ``worst`` of them with average precision; ``first``: how often both
+        put the same label first.
     """
     said = heard.said >= SAID
     judged = np.flatnonzero(said.sum(axis=0) >= FEWEST)
@@ -164,7 +173,7 @@ def describe_labels(heard: Agreement, labels: Sequence[str]) -> dict[str, Any]:
         "labels": len(each),
         "first": round(float(heard.first.mean()), 4),
         "stretches": len(heard.peaks),
-        "worst": {labels[k]: [round(each[k], 3), int(said[:, k].sum())] for k in worst},
+        "worst": {labels[k]: round(each[k], 3) for k in worst},
     }
 
 
