@@ -92,6 +92,8 @@ def main() -> None:
         sources[kind] = join_short(read_recordings(folder, rate), random, rate)
     for kind, waveforms in sources.items():
         kinds[kind] = score_recordings(scorer, waveforms, options.hop, options.hours)
+        if not kinds[kind].seconds:
+            raise SystemExit(f"{kind}: no recordings were found; name a folder that holds some")
     print(f"{options.model}, a window every {options.hop:g} s; false events an hour")
     figures: dict[str, dict[str, float]] = {}
     for kind, recordings in kinds.items():

@@ -32,6 +32,7 @@ from export.write_file import write_model
 from streamclf.core.card import METADATA_KEY, Card, Thresholds, format_card, parse_card
 from streamclf.core.errors import UsageError
 from train.datasets.audioset import no_events, read_broader, read_label_names
+from train.distillation.common_scale import CommonScale
 from train.distillation.wide import AGREEMENT, make_wide, read_pupil
 from train.evaluation.agreement import DENIED, FEWEST, SAID
 from train.nets.dft import FramePower
@@ -51,7 +52,13 @@ from train.nets.pocket_network import WINDOW_SAMPLES
 from train.run_folder.run import CONFIG, RESULT, RunFolder
 
 NOT_TUNED = "Thresholds are not tuned."
-TUNED = "Thresholds are chosen by what the teacher says of 10 s."
+TUNED = (
+    "Labels have a common scale, and thresholds are chosen by what the teacher says of 10 s and by "
+    "labelled clips."
+)
+
+SCALE = ("factors", "summands")
+"""Fields of what `train.agreement` writes: the labels' common scale."""
 
 WINDOWS_S = (5.0, 10.0)
 """How long it may hear at a time, from and to: below that padding is most of what it hears."""
@@ -134,12 +141,14 @@ def export_pupil(path: Path, wanted: Wanted) -> tuple[Card, float]:
     """
     names = read_names(path, wanted)
     run = RunFolder.open(path)
-    network = make_wide(read_pupil(run)).eval()
+    pupil = read_pupil(run)
     card = describe_pupil(wanted.output.stem, names, run.read_json(CONFIG), run.read_json(RESULT))
     card = msgspec.structs.replace(card, version=wanted.version)
     if (run.path / AGREEMENT).exists():
-        card = add_agreement(card, run.read_json(AGREEMENT), str(run.path / AGREEMENT))
-    return write(network, card, wanted)
+        agreement = run.read_json(AGREEMENT)
+        card = add_agreement(card, agreement, str(run.path / AGREEMENT))
+        CommonScale(*(np.array(agreement[name]) for name in SCALE)).fold(pupil.head)
+    return write(make_wide(pupil).eval(), card, wanted)
 
 
 def add_agreement(card: Card, agreement: dict[str, Any], origin: str) -> Card:
@@ -150,6 +159,9 @@ def add_agreement(card: Card, agreement: dict[str, Any], origin: str) -> Card:
     """
     accuracy = dict(card.accuracy)
     try:
+        for name in SCALE:
+            if np.shape(agreement[name]) != (len(card.labels),):
+                raise ExportError(f"{origin}: {name} are not a number for each label; make it anew")
         for name in ("training", "held_out"):
             accuracy[name] = agreement[name]
         accuracy["agreement_protocol"] = (

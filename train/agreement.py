@@ -4,7 +4,8 @@
 
 The averaged weights of its last checkpoint hear mixtures of ten seconds of which CACHE holds what
 the teacher said. From mixtures of the sounds that it learned from follow thresholds for each label;
-those of the held-out packages judge them. ``--named ESC-50`` adds clips of known classes to choose
+those of the held-out packages judge them. Before that the labels get a common scale
+(`train.distillation.common_scale`). ``--named ESC-50`` adds clips of known classes to choose
 by, whose names mean labels (`train.datasets.audioset`); nothing is trained on them.
 ``agreement.json`` in the run's folder keeps all of it, and the exporter takes the thresholds and
 the figures from there. No recording of AudioSet is needed.
@@ -14,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +31,7 @@ from train.datasets import open_clips
 from train.datasets.audioset import MEANS, columns_of, no_events, read_label_names
 from train.datasets.progress import show_progress
 from train.distil import shards_of
+from train.distillation.common_scale import CommonScale, find_scale
 from train.distillation.heard import (
     COLUMN_S,
     N_COLUMNS,
@@ -40,6 +43,7 @@ from train.distillation.heard import (
 from train.distillation.pupil import AnyPupil
 from train.distillation.wide import AGREEMENT
 from train.evaluation.agreement import (
+    DENIED,
     PRECISION,
     PRECISIONS,
     Agreement,
@@ -70,11 +74,46 @@ def main(arguments: list[str] | None = None) -> int:
     labels = read_label_names(options.labels)
     counts = {"training": options.shards, "judged": options.judged}
     heard = {name: hear(pupil, name, n, options) for name, n in counts.items()}
-    named = hear_named(pupil, labels, options) if options.named is not None else None
-    result = {"step": step} | conclude(heard["training"], heard["judged"], labels, named)
+    scale = find_scale(*heard["training"].windows())
+    named = hear_named(pupil, labels, scale, options) if options.named is not None else None
+    training, judged = (heard[name].agreement(scale) for name in counts)
+    result = {
+        "step": step,
+        "factors": scale.factors.round(5).tolist(),
+        "summands": scale.summands.round(5).tolist(),
+    }
+    result |= conclude(training, judged, labels, named)
     RunFolder.open(options.run).write_json(AGREEMENT, result)
     print(describe(result))
     return 0
+
+
+@dataclass(frozen=True, eq=False)
+class HeardWindows:
+    """What a network and its teacher said of stretches.
+
+    Attributes:
+        logits: ``(stretches, windows, labels)``, the network's.
+        denied: Of the same shape: whether the teacher denies the label in the window.
+        said: ``(stretches, labels)``: the teacher's scores of the whole.
+        first: ``(stretches,)``: part of the windows of which both put the same label first.
+    """
+
+    logits: np.ndarray
+    denied: np.ndarray
+    said: np.ndarray
+    first: np.ndarray
+
+    def windows(self) -> tuple[np.ndarray, np.ndarray]:
+        """Logits and denials, ``(stretches * windows, labels)`` each."""
+        n_labels = self.logits.shape[2]
+        return self.logits.reshape(-1, n_labels), self.denied.reshape(-1, n_labels)
+
+    def agreement(self, scale: CommonScale) -> Agreement:
+        """The network's highest averages beside what the teacher said."""
+        parts = (self.logits[k : k + AT_ONCE] for k in range(0, len(self.logits), AT_ONCE))
+        peaks = [peaks_of(scale.scores(part)).astype(np.float32) for part in parts]
+        return Agreement(np.concatenate(peaks), self.said, self.first)
 
 
 def conclude(
@@ -104,7 +143,7 @@ def conclude(
     }
 
 
-def hear(pupil: AnyPupil, name: str, n_shards: int, options: argparse.Namespace) -> Agreement:
+def hear(pupil: AnyPupil, name: str, n_shards: int, options: argparse.Namespace) -> HeardWindows:
     """What both said of the last of the shards that are there."""
     from train.nets.efficientat import open_efficientat
 
@@ -122,25 +161,27 @@ def hear(pupil: AnyPupil, name: str, n_shards: int, options: argparse.Namespace)
         for number in numbers:
             parts.append(hear_shard(pupil, head, heard.get(number)))
             update(len(parts))
-    return Agreement(*(np.concatenate(kind) for kind in zip(*parts, strict=True)))
+    return HeardWindows(*(np.concatenate(kind) for kind in zip(*parts, strict=True)))
 
 
-def hear_named(pupil: AnyPupil, labels: list[str], options: argparse.Namespace) -> Agreement:
+def hear_named(
+    pupil: AnyPupil, labels: list[str], scale: CommonScale, options: argparse.Namespace
+) -> Agreement:
     """What the network and the names say of a labelled set's clips."""
     clips = open_clips(options.named, SAMPLE_RATE, out=options.prepared).of_folds(options.folds)
     means = MEANS.get(clips.name)
     if means is None:
         raise UsageError(f"--named: nothing says what the classes of {clips.name} mean")
     _, logits = hear_clips(pupil, clips)
-    peaks = peaks_of(torch.sigmoid(logits).numpy()).astype(np.float32)
+    peaks = peaks_of(scale.scores(logits.numpy())).astype(np.float32)
     return hear_of_clips(peaks, clips.targets, columns_of(labels, clips.labels, means))
 
 
 @torch.inference_mode()
 def hear_shard(
     pupil: AnyPupil, head: nn.Module, shard: dict[str, Tensor]
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Peaks, the teacher's scores, agreement: of each mixture in a shard."""
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """What `HeardWindows` has, of each mixture in a shard."""
     hop = round(HOP_S / STEP_S)
     parts = []
     for begin in range(0, len(shard["spectra"]), AT_ONCE):
@@ -149,14 +190,14 @@ def hear_shard(
         logits = torch.stack([pupil.listen(one[None], hop)[1] for one in spectra])
         columns = shard["features"][rows].float()
         starts = hop * torch.arange(logits.shape[1])
-        said = head(torch.einsum("wc,bcn->bwn", column_weights(int(starts[-1]) + 1)[starts],
-                                 columns))  # fmt: skip
-        first = (said.argmax(dim=2) == logits.argmax(dim=2)).float().mean(dim=1)
-        whole = torch.sigmoid(head(columns.mean(dim=1)))
-        peaks = peaks_of(torch.sigmoid(logits).numpy()).astype(np.float32)
-        parts.append((peaks, whole.numpy(), first.numpy()))
-    peaks, whole, first = (np.concatenate(kind) for kind in zip(*parts, strict=True))
-    return peaks, whole, first
+        weights = column_weights(int(starts[-1]) + 1)[starts]
+        of_windows = head(torch.einsum("wc,bcn->bwn", weights, columns))
+        first = (of_windows.argmax(dim=2) == logits.argmax(dim=2)).float().mean(dim=1)
+        said = torch.sigmoid(head(columns.mean(dim=1)))
+        denied = torch.sigmoid(of_windows) < DENIED
+        parts.append((logits.half().numpy(), denied.numpy(), said.numpy(), first.numpy()))
+    logits, denied, said, first = (np.concatenate(kind) for kind in zip(*parts, strict=True))
+    return logits, denied, said, first
 
 
 def describe(result: dict[str, Any]) -> str:

@@ -6,12 +6,16 @@ import json
 
 import numpy as np
 import pytest
+import torch
 from distilling import learned, small, sounds, teacher
 from test_layer_probe import labels
+from torch import nn
 
 from export.__main__ import main as export
 from streamclf.model.model_file import Model
 from train import agreement as command
+from train.distillation.common_scale import CommonScale, find_scale
+from train.distillation.wide import make_wide, read_pupil
 from train.evaluation import agreement
 from train.evaluation.agreement import (
     Agreement,
@@ -21,6 +25,7 @@ from train.evaluation.agreement import (
     judge_thresholds,
     peaks_of,
 )
+from train.run_folder.run import RunFolder
 
 __all__ = ["labels", "learned", "small", "sounds", "teacher"]
 
@@ -43,6 +48,32 @@ def test_peak_is_the_highest_average_over_three_seconds() -> None:
     scores[0, 0, 0] = 0.6  # the first window is averaged with none before it
     scores[0, 4:7, 1] = 0.8
     np.testing.assert_allclose(peaks_of(scores), [[0.6, 0.4]])
+
+
+def test_labels_that_differ_by_a_factor_and_a_summand_get_the_same_scores() -> None:
+    random = np.random.default_rng(1)
+    quiet = random.normal(0, 1, 4000)
+    denied = np.ones((4400, 2), bool)
+    denied[4000:] = False  # what the teacher says is not measured by
+    logits = np.concatenate([quiet, np.full(400, 7.0)])
+    logits = np.stack([logits, 0.2 * logits - 9], axis=1)
+    scale = find_scale(logits, denied)
+    scores = scale.scores(logits)
+    np.testing.assert_allclose(scores[:, 0], scores[:, 1], atol=1e-5)
+    assert np.median(scores[:4000]) == pytest.approx(0.02, abs=1e-3)
+    assert np.quantile(scores[:4000], 0.99) == pytest.approx(0.25, abs=1e-3)
+    assert scores[-1, 0] > 0.9
+
+
+def test_scale_becomes_part_of_the_last_layer() -> None:
+    torch.manual_seed(1)
+    head = nn.Sequential(nn.Linear(4, 6), nn.Hardswish(), nn.Linear(6, 3))
+    inputs, scale = torch.randn(5, 4), CommonScale(np.array([1, 0.5, 3]), np.array([0.1, -2, 1]))
+    with torch.inference_mode():
+        expected = scale.scores(head(inputs).numpy())
+    scale.fold(head)
+    with torch.inference_mode():
+        np.testing.assert_allclose(torch.sigmoid(head(inputs)), expected, atol=1e-6)
 
 
 def test_threshold_of_a_label_is_above_what_the_teacher_denies() -> None:
@@ -123,8 +154,15 @@ def test_export_takes_thresholds_and_figures_from_the_run(
     kept = json.loads((learned / "agreement.json").read_text())
     output = tmp_path / "wide.onnx"
     assert export([str(learned), *named, "--version", "3", "-o", str(output)]) == 0
-    card = Model(output, provider="cpu").card
+    model = Model(output, provider="cpu")
+    card = model.card
     assert card.version == "3"
+    waveform = 0.1 * np.random.default_rng(1).standard_normal((1, 24000)).astype(np.float32)
+    (logits,) = model.session.run(None, {"waveform": waveform})
+    with torch.inference_mode():
+        raw = make_wide(read_pupil(RunFolder.open(learned)))(torch.from_numpy(waveform)).numpy()
+    scale = CommonScale(np.array(kept["factors"]), np.array(kept["summands"]))
+    np.testing.assert_allclose(1 / (1 + np.exp(-logits)), scale.scores(raw), atol=1e-3)
     assert card.thresholds.on == kept["thresholds"]["on"]
     assert set(card.precisions) == {"0.7", "0.8", "0.9", "0.95"}
     assert card.accuracy["held_out"] == kept["held_out"]
