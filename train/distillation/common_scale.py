@@ -18,10 +18,10 @@ from torch import nn
 
 Floats = npt.NDArray[np.floating]
 
-RARELY = 0.99
+RARELY = 0.998
 """Part of the windows in which the teacher denies a label that have lower logits."""
 
-MEDIAN_SCORE, RARE_SCORE = 0.02, 0.25
+MEDIAN_SCORE, RARE_SCORE = 0.01, 0.25
 """Scores that the median gets, and the logit above which few are."""
 
 NARROWEST = 0.1
