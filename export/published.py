@@ -279,6 +279,12 @@ def describe_pupil(
         },
         description=(
             f"Everyday sounds by AudioSet's 527 labels, several at once. {NOT_TUNED} "
-            f"Made by: {'; '.join(config['commands'])}"
+            f"Made by: {'; '.join(config['commands'])}{_begun(config)}"
         ),
     )
+
+
+def _begun(config: dict[str, Any]) -> str:
+    """How long a run was to be before its length was changed."""
+    before = [str(passes) for passes in config.get("plan", [])[:-1]]
+    return f" (begun with --passes {', then '.join(before)})" if before else ""

@@ -232,8 +232,8 @@ def _parser() -> Parser:
     option("--teacher", type=Path, required=True, metavar="PT", help="mn04_as_mAP_432.pt")
     option("--labels", type=Path, required=True, metavar="CSV",
            help="AudioSet's class_labels_indices.csv")  # fmt: skip
-    option("--shards", type=int, default=40, help="shards to choose thresholds by, the last (40)")
-    option("--judged", type=int, default=10, help="shards of held-out sounds to judge by (10)")
+    option("--shards", type=int, default=14, help="shards to choose by, the last (14)")
+    option("--judged", type=int, default=2, help="shards of held-out sounds to judge by (2)")
     option("--named", type=Path, metavar="DIR", help="ESC-50's folder: choose thresholds by its "
            "clips, too")  # fmt: skip
     option("--folds", type=numbers(int), default=[1, 2, 3], help="of these clips (1,2,3)")

@@ -31,7 +31,7 @@ from train.evaluation.agreement import (
     judge_thresholds,
     peaks_of,
 )
-from train.run_folder.run import RunFolder
+from train.run_folder.run import CONFIG, RunFolder
 
 __all__ = ["labels", "learned", "small", "sounds", "teacher"]
 
@@ -159,6 +159,8 @@ def test_export_takes_thresholds_and_figures_from_the_run(
     assert "held-out sounds: 8 mixtures" in said
     kept = json.loads((learned / "agreement.json").read_text())
     output = tmp_path / "wide.onnx"
+    run = RunFolder.open(learned)
+    run.write_json(CONFIG, run.read_json(CONFIG) | {"plan": [4, 2]})
     assert export([str(learned), *named, "--version", "3", "-o", str(output)]) == 0
     model = Model(output, provider="cpu")
     card = model.card
@@ -166,13 +168,14 @@ def test_export_takes_thresholds_and_figures_from_the_run(
     waveform = 0.1 * np.random.default_rng(1).standard_normal((1, 24000)).astype(np.float32)
     (logits,) = model.session.run(None, {"waveform": waveform})
     with torch.inference_mode():
-        raw = make_wide(read_pupil(RunFolder.open(learned)))(torch.from_numpy(waveform)).numpy()
+        raw = make_wide(read_pupil(run))(torch.from_numpy(waveform)).numpy()
     scale = CommonScale(np.array(kept["factors"]), np.array(kept["summands"]))
     np.testing.assert_allclose(1 / (1 + np.exp(-logits)), scale.scores(raw), atol=1e-3)
     assert card.thresholds.on == kept["thresholds"]["on"]
-    assert set(card.precisions) == {"0.5", "0.6", "0.7", "0.8", "0.9"}
+    assert set(card.precisions) == {"0.4", "0.5", "0.6", "0.7", "0.8", "0.9"}
     assert card.accuracy["held_out"] == kept["held_out"]
     assert "not tuned" not in card.description
+    assert card.description.endswith("(begun with --passes 4)")
     # One of other labels is refused.
     kept["thresholds"]["never"] = ["Sound of nothing"]
     (learned / "agreement.json").write_text(json.dumps(kept))

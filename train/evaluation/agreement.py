@@ -42,8 +42,8 @@ MOST = 30
 GRID = np.round(np.arange(0.08, 0.96, 0.01), 2)
 """Thresholds that may be chosen."""
 
-PRECISION = 0.6
-PRECISIONS = (0.5, 0.6, 0.7, 0.8, 0.9)
+PRECISION = 0.5
+PRECISIONS = (0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 OFF_RATIO = 0.5
 MAX_GAP_S = 1.0
 N_WORST = 50
