@@ -12,11 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import prepared
 import pytest
 import soundfile
 import toys
 from hypothesis import HealthCheck, settings
 from live_runs import PATIENCE_S, Listeners, Words
+from longest import LONG
 
 from streamclf.cli import main
 from streamclf.core import log
@@ -58,6 +60,11 @@ def pytest_collection() -> Iterator[None]:
         gc.enable()
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let the longest tests begin first; the others stay in the order of their files."""
+    items.sort(key=lambda item: getattr(item, "originalname", item.name) not in LONG)
+
+
 @dataclass(frozen=True)
 class CommandResult:
     """What a command left behind."""
@@ -92,6 +99,13 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         # Several tests run at once, and each would want the usual port.
         patch.setenv("STREAMCLF_PORT", "0")
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def prepared_processes() -> Iterator[None]:
+    """End what processes of tests are forked from."""
+    yield
+    prepared.close()
 
 
 @pytest.fixture(scope="session", autouse=True)

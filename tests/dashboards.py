@@ -14,6 +14,7 @@ from types import SimpleNamespace
 import numpy as np
 import toys
 from rich.style import Style
+from textual.css.stylesheet import Stylesheet
 
 from streamclf.core.errors import DeviceError
 from streamclf.core.records import Block, Gap
@@ -129,6 +130,25 @@ def make_dashboard(
     app.meter = HealthMeter(now, cpu=lambda: 0.0)
     app.folder = tmp_path
     return app
+
+
+def parse_once(parse: Callable = Stylesheet._parse_rules) -> Callable:
+    """Let all dashboards of this process share the rules of their widgets, once these are parsed.
+
+    Textual keeps them as long as an app runs, and here an app runs for less than a second.
+    """
+    parsed: dict[tuple, list] = {}
+
+    def parse_rules(sheet, css, read_from, is_default_rules=False, tie_breaker=0, scope=""):
+        key = (css, read_from, is_default_rules, tie_breaker, scope, *sheet._variables.items())
+        if key not in parsed:
+            parsed[key] = parse(sheet, css, read_from, is_default_rules, tie_breaker, scope)
+        return parsed[key]
+
+    return parse_rules
+
+
+Stylesheet._parse_rules = parse_once()
 
 
 def drive(app: Dashboard, script, size=(80, 24)) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import queue
 import subprocess
-import sys
 import threading
+
+import prepared
 
 PATIENCE_S = 60
 
@@ -35,8 +36,8 @@ class Listeners:
         self._processes: list[subprocess.Popen] = []
 
     def __call__(self, *arguments: object, **options: object) -> subprocess.Popen:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "streamclf", "listen", *map(str, arguments)],
+        process = prepared.begin(
+            "listen", *arguments,
             **{
                 "text": True, "stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL,
                 "stderr": subprocess.PIPE, **options,
@@ -59,9 +60,8 @@ class Process:
     """A command in a process of its own, and the lines that it says."""
 
     def __init__(self, *arguments: object, **options: object) -> None:
-        command = [sys.executable, "-m", "streamclf", *map(str, arguments)]
-        self.process = subprocess.Popen(
-            command,
+        self.process = prepared.begin(
+            *arguments,
             **{
                 "stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE,
                 "text": True, **options,

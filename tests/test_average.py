@@ -3,7 +3,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamclf.core.records import Average, Gap, Scores
+from streamclf.core.card import Thresholds
+from streamclf.core.records import Average, Change, Gap, Scores
 from streamclf.pipeline.average import average
 
 values = st.lists(st.floats(0, 1, width=32), min_size=1, max_size=30)
@@ -59,3 +60,16 @@ def test_average_keeps_the_windows_own_scores():
     last = list(average(scores_of([0, 1], 10), 100))[-1]
     assert last.scores.values[0] == 1
     assert (last.position, last.end) == (10, 25)
+
+
+@pytest.mark.parametrize("n_labels", [1, 2, 5])
+def test_means_of_many_windows_are_sums_in_the_order_of_time(n_labels):
+    """To the last bit, so that results do not depend on how the windows are stored."""
+    rows = np.random.default_rng(n_labels).normal(0, 1, (400, n_labels)).astype(np.float32)
+    items = [Scores(10 * k, 100, row) for k, row in enumerate(rows)]
+    items.insert(300, Change(3000, 10, 400, Thresholds(0.5, 0.4)))
+    found = [each.values for each in average(items, 1000) if isinstance(each, Average)]
+    for k, values in enumerate(found):
+        recent = rows[max(0, k + 1 - (100 if k < 300 else 40)) : k + 1].astype(np.float64)
+        expected = sum(recent, np.zeros(n_labels)) / len(recent)
+        np.testing.assert_array_equal(values, expected.astype(np.float32))

@@ -2,10 +2,9 @@
 
 import json
 import re
-import subprocess
-import sys
 
 import numpy as np
+import prepared
 import pytest
 import toys
 
@@ -14,7 +13,6 @@ from streamclf.cli import main
 from streamclf.cli.arguments import BESIDE, load_single_command
 
 COMMANDS = [each.callback.__name__ for each in main.app.registered_commands if not each.hidden]
-LISTEN = [sys.executable, "-m", "streamclf", "listen"]
 
 
 def test_version(streamclf):
@@ -81,8 +79,14 @@ def test_file_listen_and_odd_blocks_agree(streamclf, scene, tone_model, tmp_path
         "--scores",
         scores[1],
     )
-    piped = subprocess.run(
-        [*LISTEN, "--source", "-", "--model", tone_model, "--scores", scores[2]],
+    piped = prepared.run(
+        "listen",
+        "--source",
+        "-",
+        "--model",
+        tone_model,
+        "--scores",
+        scores[2],
         input=scene.read_bytes(),
         capture_output=True,
         check=True,
@@ -158,8 +162,14 @@ def test_listen_ends_after_the_duration(streamclf, scene, tone_model):
 
 def test_listen_reads_raw_standard_input(tone_model):
     samples = (toys.tone(440, 4, 16_000) * 32767).astype("<i2").tobytes()
-    run = subprocess.run(
-        [*LISTEN, "--source", "-", "--raw", "s16le:16000:1", "--model", tone_model],
+    run = prepared.run(
+        "listen",
+        "--source",
+        "-",
+        "--raw",
+        "s16le:16000:1",
+        "--model",
+        tone_model,
         input=samples,
         capture_output=True,
         check=True,

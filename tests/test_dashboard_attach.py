@@ -6,12 +6,11 @@ import os
 import pty
 import re
 import signal
-import subprocess
-import sys
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 
 import numpy as np
+import prepared
 import pytest
 import soundfile
 import toys
@@ -293,8 +292,8 @@ def test_the_password_is_asked_on_the_terminal_or_read_from_the_environment(serv
         ours, theirs = pty.openpty()
         run = None
         try:
-            run = subprocess.Popen(
-                [sys.executable, "-m", "streamclf", "attach", url],
+            run = prepared.begin(
+                "attach", url,
                 stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True,
                 env={**os.environ, "TERM": "xterm", **env},
             )  # fmt: skip

@@ -246,11 +246,11 @@ def test_what_is_kept_of_a_recording_takes_no_memory():
 
 
 def test_a_score_cache_takes_no_memory_and_gives_every_window():
-    windows = 15_000
+    windows = 6000
     values = np.arange(50, dtype=np.float32)
     results = (Average(Scores(k, 12_000, values + k), values) for k in range(windows))
     cache = ScoreCache(results)
-    for _ in itertools.islice(cache, 5000):
+    for _ in itertools.islice(cache, 2000):
         pass
     tracemalloc.start()
     assert sum(1 for _ in cache) == windows

@@ -11,14 +11,13 @@ import re
 import select
 import signal
 import struct
-import subprocess
-import sys
 import termios
 import threading
 import time
 from collections.abc import Callable
 
 import numpy as np
+import prepared
 import pytest
 import soundfile
 import toys
@@ -140,10 +139,9 @@ def test_a_slow_line_is_drawn_to_less_often_and_nothing_is_lost(tmp_path, tone_m
     soundfile.write(sound, np.concatenate(tones), toys.RATE)
     master, slave = pty.openpty()
     fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 120, 0, 0))
-    command = [sys.executable, "-m", "streamclf", "listen", "--source", f"sim:{sound}", "--loop"]
-    process = subprocess.Popen(
-        [*command, "--model", str(tone_model)], stdin=slave, stdout=slave, stderr=slave,
-        env=home(tmp_path), start_new_session=True,
+    process = prepared.begin(
+        "listen", "--source", f"sim:{sound}", "--loop", "--model", tone_model,
+        stdin=slave, stdout=slave, stderr=slave, env=home(tmp_path), start_new_session=True,
     )  # fmt: skip
     os.close(slave)
     try:

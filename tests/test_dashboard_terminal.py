@@ -6,10 +6,9 @@ import io
 import json
 import os
 import struct
-import subprocess
-import sys
 import time
 
+import prepared
 import pytest
 from live_runs import PATIENCE_S
 
@@ -52,11 +51,11 @@ def test_dashboard_ends_with_everything_written_when_its_terminal_is_gone(
     master, slave = os.openpty()
     fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 120, 0, 0))
     command = [
-        sys.executable, "-m", "streamclf", "listen", "--source", f"sim:{piece}", "--loop",
+        "listen", "--source", f"sim:{piece}", "--loop",
         "--speed", "5", "--fixed-hop", "--model", tone_model, "-o", path, "--fresh",
     ]  # fmt: skip
-    process = subprocess.Popen(
-        [str(word) for word in command], stdin=slave, stdout=slave, stderr=slave,
+    process = prepared.begin(
+        *command, stdin=slave, stdout=slave, stderr=slave,
         env={**os.environ, "TERM": "xterm-256color", "HOME": str(tmp_path)},
         start_new_session=True,
     )  # fmt: skip

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import ast
 import csv
+import functools
 import json
 import os
 import re
@@ -18,6 +19,7 @@ import subprocess
 import sys
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import pytest
 from documents import (
@@ -76,26 +78,34 @@ OTHER_PROGRAMS = {
 with_name = pytest.mark.parametrize("page", PAGES, ids=name_of)
 
 
+@functools.cache
+def program() -> Any:
+    """The program's commands, made once: it takes longer than to read a command line."""
+    import typer
+
+    return typer.main.get_command(app)
+
+
 def parse(arguments: list[str]) -> None:
     """Read a command line as the program does, and do nothing else. The only place that knows how.
 
     Raises:
         Exception: The program would refuse it.
     """
-    import typer
-
-    group = typer.main.get_command(app)
+    group = program()
     name, *rest = with_port(with_command(app, arguments))
     context = group.commands[name].make_context(name, rest)
     if name == "config":
         group.commands["listen"].make_context("listen", list(context.args))
 
 
+@functools.cache
 def options_of_all_commands() -> set[str]:
     usages = [option.usage for each in load_reference().commands() for option in each.options]
     return {name for usage in usages for name in re.findall(r"--[a-z][a-z-]+", usage)}
 
 
+@functools.cache
 def options_of_training() -> set[str]:
     """What the sources name: running all of their parsers would take torch."""
     sources = [
@@ -114,7 +124,7 @@ def test_options_that_a_page_names_are_there(page):
         return
     known = options_of_all_commands() | OTHER_PROGRAMS
     if name_of(page) in ABOUT_TRAINING:
-        known |= options_of_training()
+        known = known | options_of_training()
     named = set(re.findall(r"(?<![\w-])--[a-z][a-z0-9-]+", read(page)))
     assert named <= known
 
@@ -254,12 +264,16 @@ def test_paths_that_a_page_names_are_there(page):
             assert exists(ROOT / said.replace(".", "/")) or names_an_attribute(said), said
 
 
+@functools.cache
+def files_of_tests() -> dict[str, str]:
+    """The text of each file of tests, by its name."""
+    return {path.name: path.read_text(encoding="utf-8") for path in ROOT.glob("tests/**/test_*.py")}
+
+
 @with_name
 def test_tests_that_a_page_names_are_there(page):
     """`test_x.py` and `test_some_behaviour`, or its beginning with a star."""
-    files = {
-        path.name: path.read_text(encoding="utf-8") for path in ROOT.glob("tests/**/test_*.py")
-    }
+    files = files_of_tests()
     every = "\n".join(files.values())
     for said in re.findall(r"\btest_[\w.:*/]+", prose(page)):
         file, _, name = said.rpartition("::") if "::" in said else (said, "", "")

@@ -6,9 +6,9 @@ import json
 import os
 import pty
 import subprocess
-import sys
 
 import numpy as np
+import prepared
 import pytest
 import toys
 
@@ -194,10 +194,9 @@ def test_the_highest_averages_of_recordings_are_joined():
 @pytest.mark.parametrize(("options", "shown"), [([], True), (["-q"], False)])
 def test_quiet_shows_no_progress_either(options, shown, write_wav, tone_model):
     path = write_wav(np.tile(toys.tone(440, 10), 6))
-    command = [sys.executable, "-m", "streamclf", "file", str(path), str(path), str(path.parent)]
     master, terminal = pty.openpty()
-    with subprocess.Popen(
-        [*command, "--model", str(tone_model), "--hop", "0.01", *options],
+    with prepared.begin(
+        "file", path, path, path.parent, "--model", tone_model, "--hop", "0.01", *options,
         stdout=subprocess.DEVNULL, stderr=terminal,
     ) as process:  # fmt: skip
         os.close(terminal)

@@ -4,10 +4,10 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 
 import numpy as np
+import prepared
 import pyte
 import pytest
 import toys
@@ -15,8 +15,8 @@ from live_runs import PATIENCE_S
 
 
 def start(*arguments, stdin: int | None = None) -> subprocess.Popen:
-    return subprocess.Popen(
-        [sys.executable, "-m", "streamclf", *map(str, arguments)],
+    return prepared.begin(
+        *arguments,
         stdin=stdin,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -85,8 +85,12 @@ def test_a_reader_that_goes_away_ends_the_run_quietly(scene, tone_model):
 def test_file_on_a_terminal_shows_a_table_and_progress(scene, tone_model, write_wav):
     other = write_wav(toys.tone(2500, 3), "other.wav")
     master, slave = os.openpty()
-    run = subprocess.Popen(
-        [sys.executable, "-m", "streamclf", "file", scene, other, "--model", tone_model],
+    run = prepared.begin(
+        "file",
+        scene,
+        other,
+        "--model",
+        tone_model,
         stdout=slave,
         stderr=slave,
         stdin=slave,

@@ -2,7 +2,6 @@ import errno
 import json
 import signal
 import subprocess
-import sys
 import threading
 import time
 from contextlib import suppress
@@ -10,6 +9,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
+import prepared
 import pytest
 import toys
 from hypothesis import given
@@ -382,8 +382,9 @@ def test_an_interrupt_ends_jobs_and_keeps_what_was_found(write_wav, tone_model):
     paths = [write_wav(np.tile(toys.tone(440, 60), 40), f"{i}.wav") for i in range(3)]
     scores = paths[0].with_name("scores.csv")
     arguments = [*paths, "--model", tone_model, "--hop", "0.002", "--jobs", 2, "--scores", scores]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "streamclf", "file", *map(str, arguments)],
+    process = prepared.begin(
+        "file",
+        *arguments,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -6,11 +6,11 @@ import json
 import queue
 import signal
 import subprocess
-import sys
 import threading
 
 import audio_server
 import numpy as np
+import prepared
 import pytest
 import soundfile
 import toys
@@ -26,8 +26,9 @@ class Listener:
     """A running `streamclf listen`, whose lines are awaited."""
 
     def __init__(self, server: audio_server.AudioServer, *arguments: object) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "streamclf", "listen", *map(str, arguments)],
+        self.process = prepared.begin(
+            "listen",
+            *arguments,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -135,8 +136,9 @@ def test_listen_without_reconnecting_ends_with_exit_1(tone_model):
 
 def test_devices_marks_the_default(tone_model):
     with audio_server.AudioServer() as server:
-        run = subprocess.run(
-            [sys.executable, "-m", "streamclf", "devices", "--json"],
+        run = prepared.run(
+            "devices",
+            "--json",
             env=server.env,
             capture_output=True,
             text=True,
@@ -150,12 +152,8 @@ def test_devices_marks_the_default(tone_model):
 def test_no_microphone_at_all_is_one_line(tone_model):
     with audio_server.AudioServer() as server:
         server.stop()
-        run = subprocess.run(
-            [sys.executable, "-m", "streamclf", "listen", "--model", tone_model],
-            env=server.env,
-            capture_output=True,
-            text=True,
-            check=False,
+        run = prepared.run(
+            "listen", "--model", tone_model, env=server.env, capture_output=True, text=True
         )
     assert run.returncode == 1
     errors = [line for line in run.stderr.splitlines() if line.startswith("streamclf: ")]

@@ -1,12 +1,11 @@
 """Display names, and the labels that a user means by --only and --except."""
 
 import json
-import subprocess
-import sys
 
 import dashboards
 import msgspec
 import numpy as np
+import prepared
 import pytest
 import toys
 
@@ -130,13 +129,13 @@ def test_only_and_except_leave_scores_as_they_are(streamclf, scene, named_model,
 
 
 def test_live_takes_them_from_the_environment_and_a_file(tmp_path, scene, named_model):
-    command = [sys.executable, "-m", "streamclf", "listen", "--source", f"sim:{scene}", "--speed",
+    command = ["listen", "--source", f"sim:{scene}", "--speed",
                "0", "--model", str(named_model)]  # fmt: skip
     (tmp_path / "box.toml").write_text('only = "middle"\n')
 
     def heard(*options, **environment):
-        run = subprocess.run(
-            [*command, *options], capture_output=True, text=True, check=False, cwd=tmp_path,
+        run = prepared.run(
+            *command, *options, capture_output=True, text=True, check=False, cwd=tmp_path,
             env={**__import__("os").environ, **environment},
         )  # fmt: skip
         return run.returncode, [json.loads(line) for line in run.stdout.splitlines()], run.stderr

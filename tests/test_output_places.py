@@ -3,10 +3,10 @@
 import json
 import os
 import subprocess
-import sys
 import threading
 
 import numpy as np
+import prepared
 import pytest
 import toys
 from live_runs import PATIENCE_S
@@ -160,10 +160,8 @@ def test_results_of_recordings_go_into_a_named_pipe(
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="named pipes")
 def test_a_named_pipe_that_nobody_reads_is_waited_for_and_said(scene, tone_model, tmp_path):
     path = fifo(tmp_path, "x.jsonl")
-    command = [sys.executable, "-m", "streamclf", "file", str(scene), "--model", str(tone_model)]
-    with subprocess.Popen(
-        [*command, "-o", str(path)], stderr=subprocess.PIPE, text=True
-    ) as process:
+    command = ("file", scene, "--model", tone_model)
+    with prepared.begin(*command, "-o", path, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr.readline() == (
             f"streamclf: {path}: waiting for somebody who reads it\n"
         )

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import av
 import numpy as np
+import prepared
 import pytest
 import soundfile
 import toys
@@ -129,8 +130,8 @@ def test_samples_are_those_of_the_file(tmp_path, feed, subtype):
 
 
 def run(command: list, **options) -> subprocess.CompletedProcess:
-    return subprocess.run(
-        [sys.executable, "-m", "streamclf", *map(str, command)],
+    return prepared.run(
+        *command,
         **{"capture_output": True, "text": True, "timeout": PATIENCE_S, **options},
     )
 
@@ -165,7 +166,7 @@ def test_standard_input_is_a_recording(tmp_path, tone_model, name, kind):
 
 
 def test_an_index_behind_the_audio_is_said_and_read_from_the_file(tmp_path, feed):
-    long = np.tile(SOUND, 40)
+    long = np.tile(SOUND, 10)
     path = write(tmp_path / "x.m4a", long)
     told = (
         "is an MP4 (M4A, MOV) with its index behind the audio, which cannot be read forward: "
@@ -331,8 +332,8 @@ def begin():
     processes: list[subprocess.Popen] = []
 
     def begin_one(*command: object) -> subprocess.Popen:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "streamclf", *map(str, command)],
+        process = prepared.begin(
+            *command,
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         )  # fmt: skip
         processes.append(process)

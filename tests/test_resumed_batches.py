@@ -3,11 +3,11 @@
 import os
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import numpy as np
+import prepared
 import pytest
 import toys
 
@@ -164,14 +164,14 @@ def test_a_name_that_was_taken_meanwhile_is_not_replaced(tmp_path):
 @pytest.mark.slow
 def test_a_killed_batch_goes_on_to_the_same_files(write_wav, tone_model, tmp_path):
     paths = [write_wav(np.tile(toys.tone(440, 10), 2), f"{k}.wav") for k in range(6)]
-    command = [sys.executable, "-m", "streamclf", "file", *map(str, paths), "--model",
+    command = ["file", *map(str, paths), "--model",
                str(tone_model), "--hop", "0.01", "--jobs", "1"]  # fmt: skip
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     whole.mkdir()
     parts.mkdir()
-    subprocess.run([*command, "-o", f"{whole}/{{stem}}.csv"], check=True, capture_output=True)
+    prepared.run(*command, "-o", f"{whole}/{{stem}}.csv", check=True, capture_output=True)
     command += ["-o", f"{parts}/{{stem}}.csv", "--resume"]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = prepared.begin(*command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     while not list(parts.glob("*.csv")):
         assert process.poll() is None
         time.sleep(0.005)
@@ -182,7 +182,7 @@ def test_a_killed_batch_goes_on_to_the_same_files(write_wav, tone_model, tmp_pat
     for name, text in texts(parts).items():
         if not name.endswith(".partial"):
             assert text == texts(whole)[name]
-    result = subprocess.run(command, capture_output=True, text=True, check=True)
+    result = prepared.run(*command, capture_output=True, text=True, check=True)
     assert f"{n_done} of 6 recordings had been done before" in result.stderr
     assert texts(parts) == texts(whole)
 

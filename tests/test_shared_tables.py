@@ -6,11 +6,11 @@ import os
 import random
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import numpy as np
+import prepared
 import pytest
 import soundfile
 import toys
@@ -110,12 +110,12 @@ def long_batch(tone_model, tmp_path_factory):
         paths.append(folder / f"{number:02}.wav")
         sound = toys.silence(30) if number == 5 else np.concatenate(tones)
         soundfile.write(paths[-1], sound, toys.RATE)
-    command = [sys.executable, "-m", "streamclf", "file", *map(str, paths), "--model",
+    command = ["file", *map(str, paths), "--model",
                str(tone_model), "--hop", "0.01", "--average", "0", "--except", "quiet",
                "--resume"]  # fmt: skip
     whole = folder / "whole"
     whole.mkdir()
-    subprocess.run([*command, *_tables(whole)], check=True, capture_output=True)
+    prepared.run(*command, *_tables(whole), check=True, capture_output=True)
     return command, whole
 
 
@@ -132,7 +132,7 @@ def test_killed_again_and_again_it_ends_with_the_same_table(long_batch, tmp_path
     command = [*command, "--jobs", str(n_jobs), *_tables(tmp_path)]
     n_kills = 0
     for _ in range(6):
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        process = prepared.begin(*command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
         size = _size(tmp_path)
         while process.poll() is None and _size(tmp_path) == size:
             time.sleep(0.002)
@@ -141,7 +141,7 @@ def test_killed_again_and_again_it_ends_with_the_same_table(long_batch, tmp_path
         process.communicate(timeout=60)
         n_kills += process.returncode == -signal.SIGKILL
     assert n_kills
-    result = subprocess.run(command, check=True, capture_output=True, text=True)
+    result = prepared.run(*command, check=True, capture_output=True, text=True)
     assert " of 12 recordings had been done before" in result.stderr
     for name in ("all.csv", "all.jsonl"):
         assert (tmp_path / name).read_bytes() == (whole / name).read_bytes()
@@ -247,12 +247,12 @@ def test_files_of_its_own_and_a_table_are_done_together(run, recordings, tmp_pat
 def test_interrupted_it_says_what_is_unfinished(write_wav, tone_model, tmp_path, n_jobs):
     long = np.concatenate([toys.tone(hz, 2) for hz in (440, 2500) * 10])
     paths = [write_wav(long, f"{number}.wav") for number in range(4)]
-    command = [sys.executable, "-m", "streamclf", "file", *map(str, paths), "--model",
+    command = ["file", *map(str, paths), "--model",
                str(tone_model), "--hop", "0.005", "--average", "0",
                "--jobs", str(n_jobs)]  # fmt: skip
     table = tmp_path / "all.csv"
-    process = subprocess.Popen(
-        [*command, "-o", str(table)], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+    process = prepared.begin(
+        *command, "-o", table, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
     )
     while not (table.exists() and table.read_text().count("event") > 5):
         assert process.poll() is None
@@ -264,8 +264,8 @@ def test_interrupted_it_says_what_is_unfinished(write_wav, tone_model, tmp_path,
     unfinished = rows[-1][1]
     assert rows[-1][0] == "unfinished"
     assert [row for row in rows if row[0] == "unfinished"] == [rows[-1]]
-    again = subprocess.run(
-        [*command, "-o", str(table), "--resume"], capture_output=True, text=True, check=True
+    again = prepared.run(
+        *command, "-o", table, "--resume", capture_output=True, text=True, check=True
     )
     assert f"all.csv: rows of {unfinished}, heard anew now, are taken out" in again.stderr
     counts = [table.read_text().count(f"event,{path}") for path in paths]

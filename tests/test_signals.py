@@ -94,10 +94,11 @@ def test_nohup_is_respected(start, piece, tone_model, tmp_path):
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_it_though_nobody_reads(start, piece, tone_model, tmp_path, number):
-    """Standard output's pipe is full."""
+    """Standard output's pipe is full, and what waits for it is there when Python ends."""
     path = tmp_path / "e.jsonl"
     process = start("--source", f"sim:{piece}", "--loop", "--speed", 0, "--updates",
-                    "--model", tone_model, "--output", path, stdout=subprocess.PIPE)  # fmt: skip
+                    "--model", tone_model, "--output", path, stdout=subprocess.PIPE,
+                    fork=False)  # fmt: skip
     # Listening goes on long after the pipe is full.
     wait_until(lambda: size_of(path) > 100_000, process)
     process.send_signal(number)

@@ -10,6 +10,7 @@ import threading
 import time
 
 import numpy as np
+import prepared
 import pytest
 import soundfile
 import toys
@@ -32,12 +33,9 @@ NAMES = {0: "stdin", 1: "stdout", 2: "stderr"}
 
 def run(closed, *arguments, **options):
     """A command in a process of its own, without some of the standard streams."""
-    shell = "".join(f" {n}{'<' if n == 0 else '>'}&-" for n in closed)
-    command = [sys.executable, "-m", "streamclf", *map(str, arguments)]
-    options.setdefault("stdin", subprocess.DEVNULL)
-    return subprocess.run(
-        ["/bin/sh", "-c", f'exec "$@"{shell}', "sh", *command],
-        capture_output=True, timeout=PATIENCE_S, check=False, **options,
+    return prepared.run(
+        *arguments, closed=closed, stdin=subprocess.DEVNULL, capture_output=True,
+        timeout=PATIENCE_S, **options,
     )  # fmt: skip
 
 
@@ -73,11 +71,15 @@ def usual(sound, tone_model, tmp_path_factory):
 
 @pytest.mark.parametrize("closed", SUBSETS, ids=named)
 def test_recordings_are_heard_whatever_is_closed(closed, sound, usual, tone_model, tmp_path):
-    """What was written is what is written with all of them: no message got into a file."""
+    """What was written is what is written with all of them: no message got into a file.
+
+    Here Python itself starts without them.
+    """
     files = [tmp_path / name for name in ("x.jsonl", "x.csv", "scores.csv", "x.npz")]
     result = run(
         closed, "file", sound, tmp_path / "none.wav", "--model", tone_model, "-o", files[0],
         "-o", files[1], "--scores", files[2], "--stats", tmp_path / "s.json", "--hop", 0.5,
+        fork=False,
     )  # fmt: skip
     assert result.returncode == 1  # for none.wav, which is said where that can be
     assert b"mistake" not in result.stderr
@@ -110,7 +112,7 @@ def test_live_audio_is_heard_whatever_is_closed(closed, sound, usual, tone_model
 def test_what_prints_says_that_it_cannot(closed, arguments, usual_codes, piece, tone_model):
     given = [{"MODEL": tone_model, "SOUND": piece}.get(each, each) for each in arguments]
     code, prints = usual_codes(given)
-    result = run(closed, *given)
+    result = run(closed, *given, fork=given != ["config"])
     assert b"mistake" not in result.stderr
     assert b"Traceback" not in result.stderr
     lost = 1 in closed and prints
@@ -173,8 +175,7 @@ def test_listening_to_a_closed_standard_input_is_one_line(tone_model):
 def test_a_disk_that_takes_nothing_of_what_is_printed_is_one_line(arguments, tone_model):
     given = [str(tone_model) if each == "MODEL" else each for each in arguments]
     with open("/dev/full", "wb") as full:  # noqa: PTH123
-        command = [sys.executable, "-m", "streamclf", *given]
-        result = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, check=False)
+        result = prepared.run(*given, stdout=full, stderr=subprocess.PIPE)
     (line,) = result.stderr.decode().splitlines()
     assert result.returncode == 1
     assert line.startswith(
@@ -249,10 +250,7 @@ def test_output_that_does_not_wait_gets_all_that_is_printed(stuck_pipe, argument
     given = [*arguments, str(tone_model)] if arguments[0] == "info" else arguments
     usual = run((), *given)
     writing, finish = stuck_pipe
-    command = [sys.executable, "-m", "streamclf", *given]
-    result = subprocess.run(
-        command, stdout=writing, stderr=subprocess.PIPE, timeout=PATIENCE_S, check=False
-    )
+    result = prepared.run(*given, stdout=writing, stderr=subprocess.PIPE, timeout=PATIENCE_S)
     assert usual.returncode == result.returncode == 0
     assert finish() == usual.stdout
 
@@ -264,8 +262,8 @@ def test_output_that_does_not_wait_gets_all_results(scene, tone_model, tmp_path)
     with contextlib.suppress(BlockingIOError):
         while True:
             n_before += os.write(writing, b"x" * 4096)
-    command = [sys.executable, "-m", "streamclf", "file", str(scene), "--model", str(tone_model)]
-    process = subprocess.Popen([*command, "-f", "csv", "-o", str(path)], stdout=writing)
+    command = ("file", scene, "--model", tone_model, "-f", "csv", "-o", path)
+    process = prepared.begin(*command, stdout=writing)
     os.close(writing)
     # Files come first: when one has a line, standard output is asked to take it.
     while process.poll() is None and not (path.exists() and path.read_bytes()):

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from fractions import Fraction
 from pathlib import Path
 
 import av
 import numpy as np
+import prepared
 import pytest
 from readings import check_contiguous, read
 from test_lying_headers import NOISE, notices
@@ -80,10 +79,8 @@ def damaged_mp3(path: Path) -> Path:
 
 def test_nobody_but_streamclf_writes_to_standard_error(tmp_path, tone_model):
     path = damaged_mp3(tmp_path / "x.mp3")
-    command = [sys.executable, "-m", "streamclf", "file", str(path), "--log-format", "json"]
-    found = subprocess.run(
-        [*command, "--model", str(tone_model)], capture_output=True, text=True, env=os.environ
-    )
+    command = ("file", path, "--log-format", "json", "--model", tone_model)
+    found = prepared.run(*command, capture_output=True, text=True, env=os.environ)
     lines = found.stderr.splitlines()
     assert lines
     assert [line for line in lines if not line.startswith("{")] == []

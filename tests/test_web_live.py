@@ -6,10 +6,9 @@ import os
 import re
 import signal
 import socket
-import subprocess
-import sys
 
 import numpy as np
+import prepared
 import pytest
 import toys
 from chromium import DESK, PHONE, Chromium, needs_chromium
@@ -37,11 +36,11 @@ def serve(tmp_path, tone_model, write_wav, port):
             lines += ["[[sources]]", f'name = "{name}"', f'url = "{source}"']
         settings = tmp_path / "settings.toml"
         settings.write_text("\n".join(lines))
-        command = [sys.executable, "-m", "streamclf", "serve", "--config", str(settings)]
+        command = ["serve", "--config", settings]
         with (tmp_path / "serve.log").open("a") as log:
             processes.append(
-                subprocess.Popen(
-                    [*command, "--port", str(port)],
+                prepared.begin(
+                    *command, "--port", port,
                     env={**os.environ, **folders}, stdout=log, stderr=log,
                 )
             )  # fmt: skip
@@ -165,6 +164,7 @@ def test_without_script_the_page_is_whole_and_says_how_it_moves_on(serve, write_
             process = serve(("yard", f"sim:{path}"))
             await open_when_served(browser, process, port)
             while "middle" not in await browser.ask(SOUNDING):
+                await asyncio.sleep(0.2)
                 await browser.go(f"http://127.0.0.1:{port}/")
             return await browser.text("main"), browser.said
 

@@ -8,8 +8,6 @@ import pty
 import signal
 import socket
 import stat
-import subprocess
-import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
@@ -17,6 +15,7 @@ from urllib.parse import urlencode
 
 import av
 import numpy as np
+import prepared
 import pytest
 import toys
 from live_runs import PATIENCE_S, Process
@@ -212,8 +211,8 @@ def test_listen_keeps_what_it_heard_where_a_store_is_named(start, sound, tone_mo
 
 
 def set_password(store, said, **options):
-    return subprocess.run(
-        [sys.executable, "-m", "streamclf", "serve", "--set-password", "--store", str(store)],
+    return prepared.run(
+        "serve", "--set-password", "--store", store,
         input=said, text=True, capture_output=True, timeout=PATIENCE_S, **options,
     )  # fmt: skip
 
@@ -248,9 +247,8 @@ def test_a_terminal_is_asked_twice_and_shows_nothing(tmp_path, second, code):
     ours, theirs = pty.openpty()
     shown = []
     try:
-        run = subprocess.Popen(
-            [sys.executable, "-m", "streamclf", "serve", "--set-password", "--store",
-             str(tmp_path / "box.db")],
+        run = prepared.begin(
+            "serve", "--set-password", "--store", tmp_path / "box.db",
             stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True,
         )  # fmt: skip
         os.close(theirs)

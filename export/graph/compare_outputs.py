@@ -47,7 +47,7 @@ def compare(
         session = onnxruntime.InferenceSession(
             model.SerializeToString(), providers=["CPUExecutionProvider"]
         )
-        for n_batch, level in ((1, 0.5), (3, 0.05), (5, 1e-4), (2, 0.0)):
+        for n_batch, level in ((1, 0.5), (3, 0.05), (2, 1e-4), (1, 0.0)):
             waveform = random.uniform(-level, level, (n_batch, window_samples)).astype(np.float32)
             with torch.inference_mode():
                 expected = network(torch.from_numpy(waveform)).numpy()

@@ -14,7 +14,6 @@ from textual.containers import Horizontal
 from textual.message import Message
 from textual.screen import Screen
 from textual.timer import Timer
-from textual.widgets import Footer
 
 from streamclf.core.text_format import format_length
 from streamclf.dashboard.actions import Actions
@@ -41,6 +40,7 @@ from streamclf.dashboard.widgets.gauge import Gauge
 from streamclf.dashboard.widgets.header import Status, StatusHeader
 from streamclf.dashboard.widgets.headline import Headline
 from streamclf.dashboard.widgets.health import HealthLine
+from streamclf.dashboard.widgets.key_line import KeyLine
 from streamclf.dashboard.widgets.level import LevelMeter
 from streamclf.dashboard.widgets.spectrogram import Spectrogram
 from streamclf.dashboard.widgets.timeline import Timeline
@@ -106,7 +106,7 @@ class Dashboard(Actions):
         yield WaveformView(id="waveform")
         yield Timeline(id="timeline")
         yield HealthLine(id="health")
-        yield Footer(show_command_palette=False)
+        yield KeyLine()
 
     def on_mount(self) -> None:
         """Start listening and drawing."""

@@ -64,7 +64,10 @@ class _Mean:
 
     def __init__(self, n_samples: int) -> None:
         self.resize(n_samples)
-        self._recent: deque[tuple[int, Values]] = deque()
+        self._positions: deque[int] = deque()
+        # The last rows up to `_end` are those of `_positions`.
+        self._rows: Values = np.zeros((0, 0))
+        self._end = 0
 
     def resize(self, n_samples: int) -> None:
         """Change the length of the average."""
@@ -72,12 +75,22 @@ class _Mean:
 
     def add(self, position: int, values: Values) -> Values:
         # Windows are equally long, so distances between ends are distances between starts.
-        while self._recent and self._recent[0][0] <= position - self._n_samples:
-            self._recent.popleft()
-        self._recent.append((position, values))
+        while self._positions and self._positions[0] <= position - self._n_samples:
+            self._positions.popleft()
+        n_before = len(self._positions)
+        if self._end == len(self._rows):
+            # A sum over a single column would be made in pairs, and not in the order of time.
+            rows = np.zeros((max(16, 2 * n_before), max(2, values.size)))
+            if n_before:
+                rows[:n_before] = self._rows[self._end - n_before :]
+            self._rows, self._end = rows, n_before
+        self._positions.append(position)
+        self._rows[self._end, : values.size] = values
+        self._end += 1
         # A running sum would drift over days, so the sum is computed from scratch.
-        total = sum((own for _, own in self._recent), np.zeros_like(values))
-        return total / len(self._recent)
+        recent = self._rows[self._end - n_before - 1 : self._end]
+        total: Values = recent.sum(axis=0, initial=0.0)[: values.size]
+        return total / len(recent)
 
 
 class _Exponential:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from train.distillation import heard
 from train.nets.efficientat import EfficientAT
 
 RATE = 16000
+PASSES = {"pocket": 1, "teacher": 2}
 
 TONES = [
     (f"{'pingus-data' if k % 4 == 0 else 'a'}/{k}", 200.0 + 170 * k, 0.5 + k % 3) for k in range(12)
@@ -51,19 +53,32 @@ def sounds(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def learned(sounds: Path, teacher: Path, tmp_path: Path, shared_folder: Path) -> Path:
-    """A run of two passes and its cache, made once for all workers of the session.
+def distil_once(
+    sounds: Path, teacher: Path, tmp_path: Path, shared_folder: Path
+) -> Callable[..., Path]:
+    """A run and its cache by the pupil's layers, made once for all workers of the session.
 
     They lie in ``run`` and ``cache`` of the test's own folder.
     """
-    kept = shared_folder / "distilled"
-    with FileLock(kept.with_suffix(".lock")):
-        if not kept.exists():
-            made = shared_folder / "distilled-at-work"
-            assert run(sounds, teacher, made / "cache", made / "run") == 0
-            made.rename(kept)
-    shutil.copytree(kept, tmp_path, dirs_exist_ok=True)
-    return tmp_path / "run"
+
+    def distil_once(layers: str) -> Path:
+        kept, passes = shared_folder / f"distilled-{layers}", PASSES[layers]
+        with FileLock(kept.with_suffix(".lock")):
+            if not kept.exists():
+                made = kept.with_name(f"{kept.name}-at-work")
+                more = ("--layers", layers, "--passes", str(passes))
+                assert run(sounds, teacher, made / "cache", made / "run", *more) == 0
+                made.rename(kept)
+        shutil.copytree(kept, tmp_path, dirs_exist_ok=True)
+        return tmp_path / "run"
+
+    return distil_once
+
+
+@pytest.fixture
+def learned(distil_once: Callable[..., Path]) -> Path:
+    """A run of two passes."""
+    return distil_once("teacher")
 
 
 @pytest.fixture(autouse=True)

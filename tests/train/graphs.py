@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import copy
 import functools
 import hashlib
+import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -109,10 +110,9 @@ def registry_reader() -> tuple[type, staticmethod]:
 
 
 class MadeNoises:
-    """Noises that are made once a process: they are most of the shortest runs.
+    """Noises that are made once for all workers of the session: most of the shortest runs.
 
-    As mel power they are made once for all processes of the session. What is handed out is a copy,
-    and a generator goes on as if it had drawn them.
+    What is handed out is a copy, and a generator goes on as if it had drawn them.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -127,8 +127,15 @@ class MadeNoises:
         """`train.audio.noise.make_noise`, made now or before."""
         name = f"{random.bit_generator.state} {n_samples} {sample_rate}"
         if name not in self._waveforms:
-            noise = make_noise(random, n_samples, sample_rate)
-            self._waveforms[name] = noise, copy.deepcopy(random.bit_generator.state)
+            path = self._folder / f"{hashlib.sha256(name.encode()).hexdigest()}.npz"
+            if not path.exists():
+                noise = make_noise(random, n_samples, sample_rate)
+                state = json.dumps(random.bit_generator.state)
+                partial = path.with_name(f"{os.getpid()}-{path.name}")
+                np.savez(partial, noise=noise, state=state)
+                partial.replace(path)
+            with np.load(path) as made:
+                self._waveforms[name] = made["noise"], json.loads(made["state"].item())
         noise, state = self._waveforms[name]
         random.bit_generator.state = state
         return noise.copy()

@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 import torch
-from distilling import TONES, learned, make_clips, run, small, sounds, teacher
+from distilling import TONES, distil_once, learned, make_clips, run, small, sounds, teacher
 
 from export.card.describe_run import describe_data
 from train import distil, imitate
@@ -30,7 +30,7 @@ from train.nets.pocket_network import WINDOW_SAMPLES, PocketNet
 from train.pocket_parts.mel_power import make_noises
 from train.run_folder.reproduce import list_commands
 
-__all__ = ["learned", "small", "sounds", "teacher"]
+__all__ = ["distil_once", "learned", "small", "sounds", "teacher"]
 
 pytestmark = pytest.mark.train
 
@@ -257,13 +257,12 @@ def test_schedule_may_become_longer_but_sounds_stay(
 
 
 def test_pocket_takes_the_wider_layers_and_tells_whose_they_are(
-    sounds, teacher, tmp_path, make_esc
+    distil_once, tmp_path, make_esc
 ) -> None:
-    layers = ("--layers", "pocket", "--passes", "1")
-    assert run(sounds, teacher, tmp_path / "cache", tmp_path / "run", *layers) == 0
+    learned = distil_once("pocket")
     data = make_esc(folds=3, per_class=1)
     arguments = ["--data", str(data), "--test-fold", "3", "--threads", "1", "--last-layer"]
-    arguments += ["--start", str(tmp_path / "run"), "--save", str(tmp_path / "named")]
+    arguments += ["--start", str(learned), "--save", str(tmp_path / "named")]
     assert train_network("pocket", arguments) == 0
     named = distil.RunFolder.open(tmp_path / "named")
     config = named.read_json("config.json")
@@ -271,7 +270,7 @@ def test_pocket_takes_the_wider_layers_and_tells_whose_they_are(
     assert config["imitation"]["teacher"]["name"] == "EfficientAT mn04_as"
     assert "EfficientAT mn04_as (trained on AudioSet)" in describe_data(config)
     assert "python -m train.distil" in list_commands(config)[0]
-    layers = distil.RunFolder.open(tmp_path / "run").read_tensors(distil.WEIGHTS)[0]
+    layers = distil.RunFolder.open(learned).read_tensors(distil.WEIGHTS)[0]
     kept = named.read_tensors(distil.WEIGHTS)[0]
     for name, value in layers.items():
         torch.testing.assert_close(kept[f"body.{name}"], value)

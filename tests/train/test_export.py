@@ -13,6 +13,7 @@ from safetensors.numpy import save_file
 
 import export.__main__ as export_main
 import export.graph.formats
+import train.envnet
 from export.card.run_card import make_card
 from export.card.temperature import (
     fit_temperature,
@@ -404,7 +405,9 @@ def test_regression_exports_a_value_and_sets_no_thresholds(tmp_path):
     assert onnx.load(tmp_path / "cough.onnx").graph.output[0].name == "value"
 
 
-def test_envnet_graph_says_what_the_network_says(make_graph):
+def test_envnet_graph_says_what_the_network_says(make_graph, monkeypatch):
+    # As in `test_network_contract`, which traces the same network.
+    monkeypatch.setattr(train.envnet, "N_HIDDEN", 64)
     torch.manual_seed(1)
-    network = EnvNet(3).eval()
+    network = EnvNet(2).eval()
     assert compare(network, make_graph(network, 24014, "logits"), 24014) < 1e-4

@@ -9,7 +9,7 @@ import numpy as np
 import onnxruntime
 import pytest
 import torch
-from distilling import run, small, sounds, teacher
+from distilling import distil_once, small, sounds, teacher
 
 from export.__main__ import main
 from export.published import Exportable
@@ -19,7 +19,7 @@ from train.distillation.wide import read_pupil
 from train.nets.efficientat import SAMPLE_RATE, EfficientAT
 from train.run_folder.run import RunFolder
 
-__all__ = ["small", "sounds", "teacher"]
+__all__ = ["distil_once", "small", "sounds", "teacher"]
 
 pytestmark = pytest.mark.train
 
@@ -131,20 +131,19 @@ def test_wrong_labels_are_told(published, capsys) -> None:
 
 @pytest.mark.parametrize("layers", PUPILS)
 def test_pupil_becomes_a_model_whose_windows_share_its_layers(
-    published, sounds, teacher, tmp_path, capsys, layers
+    published, distil_once, tmp_path, capsys, layers
 ) -> None:
-    more = ("--layers", layers)
-    assert run(sounds, teacher, tmp_path / "cache", tmp_path / "run", *more) == 0
+    learned = distil_once(layers)
     output = tmp_path / "wide.onnx"
     labels = str(published / "labels.csv")
-    assert main([str(tmp_path / "run"), "--labels", labels, "-o", str(output)]) == 0
+    assert main([str(learned), "--labels", labels, "-o", str(output)]) == 0
     assert "at hops of whole multiples of 0.1 s" in capsys.readouterr().out
     session = onnxruntime.InferenceSession(output, providers=["CPUExecutionProvider"])
     card = parse_card(session.get_modelmeta().custom_metadata_map[METADATA_KEY], "wide")
     assert (card.task, card.sample_rate, card.window_samples) == ("multi-label", 16000, 24000)
     assert "EfficientAT mn04_as" in card.training_data
     assert "python -m train.distil" in card.description
-    pupil = read_pupil(RunFolder.open(tmp_path / "run"))
+    pupil = read_pupil(RunFolder.open(learned))
     waveform = 0.1 * torch.randn(2, 24000, generator=torch.Generator().manual_seed(1))
     front_end = pupil.make_front_end()
     with torch.inference_mode():

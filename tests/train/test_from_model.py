@@ -118,13 +118,12 @@ def test_measured_norms_say_the_same_and_can_be_trained_on(tmp_path, make_graph)
 
 
 @pytest.fixture
-def named(make_esc, tmp_path):
-    """A run with the bundled model's layers."""
-    save = tmp_path / "named"
-    arguments = ["--data", str(make_esc(folds=2)), "--threads", "1", "--accelerator", "cpu"]
-    start = ["--start", "pocket", "--last-layer", "--save", str(save)]
-    assert main("pocket", [*arguments, *start]) == 0
-    return arguments, save
+def named(make_esc, train_once):
+    """What a run with the bundled model's layers was told, and the run."""
+    data, more = make_esc(folds=2), ["--threads", "1", "--accelerator", "cpu"]
+    save = train_once("named by the bundled model", data, "pocket", *more,
+                      "--start", "pocket", "--last-layer")  # fmt: skip
+    return ["--data", str(data), *more], save
 
 
 def test_the_bundled_model_names_other_sounds_after_its_last_layer_alone(named):

@@ -8,14 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from distilling import TONES, learned, small, sounds, teacher
+from distilling import TONES, distil_once, learned, small, sounds, teacher
 
 from train import hear_sources, probe
 from train.datasets.audioset import ESC50_MEANS
 from train.distillation.pupil import Pupil
 from train.hear_sources import MOST, weigh
 
-__all__ = ["learned", "small", "sounds", "teacher"]
+__all__ = ["distil_once", "learned", "small", "sounds", "teacher"]
 
 pytestmark = pytest.mark.train
 

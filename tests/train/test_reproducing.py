@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import re
 import shlex
@@ -42,6 +43,7 @@ def value_for(action: argparse.Action) -> list[str]:
     return ["somewhere"] if action.nargs is None else ["somewhere", "else"]
 
 
+@functools.cache
 def parsers():
     networks = {system.name: make_parser(system) for system in SYSTEMS}
     return {**networks, "imitate": imitate.make_parser()}

@@ -101,7 +101,7 @@ def trainer(tmp_path):
     process.communicate()
 
 
-def test_folder_that_a_living_run_writes_is_refused(tmp_path, trainer):
+def test_folder_that_a_living_run_writes_is_refused_until_it_dies(tmp_path, trainer):
     path = tmp_path / "held"
     for begin in (
         lambda: RunFolder.create(path, "pocket", overwrite=True),
@@ -111,9 +111,7 @@ def test_folder_that_a_living_run_writes_is_refused(tmp_path, trainer):
         with pytest.raises(RunError, match="a training that is running writes into it: wait"):
             begin()
     assert RunFolder.open(path).read_json("config.json") == {"network": "pocket"}
-
-
-def test_lock_dies_with_its_process(tmp_path, trainer):
+    # The lock dies with its process.
     trainer.send_signal(signal.SIGKILL)
     trainer.wait()
     run = RunFolder.create(tmp_path / "held", "pocket", overwrite=True)

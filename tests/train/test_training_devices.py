@@ -14,20 +14,24 @@ torch = pytest.importorskip("torch")
 
 from streamclf.core.errors import UsageError
 from train.base.devices import make_fabric
+from train.cli.network_command import main as train_main
 
 pytestmark = pytest.mark.train
 
 ROOT = Path(__file__).parents[2]
 
 
+COMMAND = ["--accelerator", "cpu", "--devices", "2", "--threads", "1"]
+
+
 def run(*arguments) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-m", "train.pocket", "--accelerator", "cpu", "--devices", "2"]
-    command += ["--threads", "1", *map(str, arguments)]
+    command = [sys.executable, "-m", "train.digits", *arguments]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
 
 
-def test_two_processes_make_one_run_and_fail_in_one_line(make_esc, tmp_path):
-    options = ["--data", make_esc(per_class=2), "--save", tmp_path / "run", "--epochs", "2"]
+def test_two_processes_make_one_run_and_fail_in_one_line(make_esc, tmp_path, capsys):
+    data, save = make_esc(per_class=2), tmp_path / "run"
+    options = [*COMMAND, "--data", str(data), "--save", str(save), "--epochs", "2"]
     done = run(*options)
     assert done.returncode == 0, done.stderr
     config = json.loads((tmp_path / "run" / "config.json").read_text())
@@ -36,10 +40,10 @@ def test_two_processes_make_one_run_and_fail_in_one_line(make_esc, tmp_path):
     assert [row["epoch"] for row in history] == [1, 2]
     assert len(done.stdout.splitlines()) == 1
     assert "2 x cpu" in done.stderr
-    again = run(*options)
-    assert again.returncode == 1
-    assert [line for line in again.stderr.splitlines() if "error" in line] == [
-        f"error: {tmp_path / 'run'}: exists; --resume continues it, --overwrite replaces it, "
+    # Refused before a second process is started.
+    assert train_main("digits", options) == 1
+    assert [line for line in capsys.readouterr().err.splitlines() if "error" in line] == [
+        f"error: {save}: exists; --resume continues it, --overwrite replaces it, "
         "or name another folder with --save"
     ]
 

@@ -106,21 +106,62 @@ def draw_kernels(run: RunFolder, kernels: np.ndarray) -> None:
     columns = int(np.ceil(np.sqrt(len(flat))))
     rows = -(-len(flat) // columns)
     figure = _figure(1.3 * columns, 1.1 * rows + 0.4)
-    largest = np.abs(flat).max() or 1.0
-    for place, kernel in enumerate(flat, start=1):
-        axes = figure.add_subplot(rows, columns, place)
-        if kernel.ndim == 1:
-            axes.axhline(0, color="0.8", linewidth=0.6)
-            axes.plot(kernel, linewidth=1, marker="." if len(kernel) < 12 else "")
-            axes.margins(y=0.15)
-        else:
-            axes.imshow(kernel, cmap="RdBu_r", vmin=-largest, vmax=largest)
-        axes.set_xticks([])
-        axes.set_yticks([])
+    # One pair of axes for all: one for each kernel takes seconds.
+    axes = figure.add_subplot()
+    axes.set_axis_off()
+    if flat.ndim == 2:
+        _draw_curves(axes, flat, columns)
+    else:
+        _draw_tiles(axes, flat, columns)
     which = f"{len(flat)} of the {len(every)}" if len(every) > len(flat) else f"the {len(flat)}"
     shape = " x ".join(map(str, flat.shape[1:]))
     figure.suptitle(f"{which} kernels of the first layer, each {shape}", fontsize=10)
     _save(run, "kernels.png", figure)
+
+
+def _draw_curves(axes: Axes, curves: np.ndarray, columns: int) -> None:
+    """Draw curves ``(curves, length)`` in cells, each as high as its cell, over a line at zero."""
+    lows = np.minimum(curves.min(axis=1), 0)
+    spans = np.maximum(np.maximum(curves.max(axis=1), 0) - lows, 1e-12)
+    rows, places = np.divmod(np.arange(len(curves)), columns)
+    length = curves.shape[1]
+    # The bottom of a cell is at a whole number.
+    x = places[:, None] + np.linspace(0.05, 0.85, length)
+    y = -rows[:, None] + 0.1 + 0.7 * (curves - lows[:, None]) / spans[:, None]
+    zeros = -rows + 0.1 - 0.7 * lows / spans
+    axes.hlines(zeros, places, places + 0.9, color="0.8", linewidth=0.6)
+    axes.plot(*_apart(x, y), linewidth=1, marker="." if length < 12 else "")
+    _frame_cells(axes, places, -rows, 0.9, 0.9)
+
+
+def _draw_tiles(axes: Axes, tiles: np.ndarray, columns: int) -> None:
+    """Draw images ``(images, height, width)`` in cells, in the same colours."""
+    _, height, width = tiles.shape
+    rows, places = np.divmod(np.arange(len(tiles)), columns)
+    tops, lefts = rows * (height + 1), places * (width + 1)
+    mosaic = np.full((tops[-1] + height, (columns - 1) * (width + 1) + width), np.nan)
+    for top, left, tile in zip(tops, lefts, tiles, strict=True):
+        mosaic[top : top + height, left : left + width] = tile
+    largest = np.abs(tiles).max() or 1.0
+    axes.imshow(mosaic, cmap="RdBu_r", vmin=-largest, vmax=largest)
+    _frame_cells(axes, lefts - 0.5, tops - 0.5, width, height)
+    # Room for the frames at the edges, too.
+    axes.set_xlim(-0.6, mosaic.shape[1] - 0.4)
+    axes.set_ylim(mosaic.shape[0] - 0.4, -0.6)
+
+
+def _frame_cells(
+    axes: Axes, lefts: np.ndarray, bottoms: np.ndarray, width: float, height: float
+) -> None:
+    x = lefts[:, None] + width * np.array([0, 1, 1, 0, 0])
+    y = bottoms[:, None] + height * np.array([0, 0, 1, 1, 0])
+    axes.plot(*_apart(x, y), color="black", linewidth=0.8)
+
+
+def _apart(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Lines ``(lines, points)`` as one, with a gap after each."""
+    gap = ((0, 0), (0, 1))
+    return tuple(np.pad(each.astype(float), gap, constant_values=np.nan).ravel() for each in (x, y))
 
 
 def draw_confusion(run: RunFolder, counts: np.ndarray, labels: Sequence[str], name: str) -> None:

@@ -7,12 +7,10 @@ from collections.abc import Callable
 from typing import ClassVar
 from urllib.parse import urlencode
 
-from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
 from textual.message import Message
-from textual.widgets import Footer, Static
 
 from streamclf.core.records import Waveform
 from streamclf.core.text_format import format_count, format_length
@@ -29,9 +27,10 @@ from streamclf.dashboard.widgets.counts import Counts
 from streamclf.dashboard.widgets.current_labels import CurrentLabels
 from streamclf.dashboard.widgets.events import EventList
 from streamclf.dashboard.widgets.headline import Headline
+from streamclf.dashboard.widgets.key_line import KeyLine
 from streamclf.dashboard.widgets.level import LevelMeter
 from streamclf.dashboard.widgets.spectrogram import Spectrogram
-from streamclf.dashboard.widgets.text import join_fitting
+from streamclf.dashboard.widgets.text_line import TextLine
 from streamclf.sources.microphone.loudspeaker import Loudspeaker
 
 HEALTH_EVERY_S = 5.0
@@ -115,7 +114,7 @@ class AttachedDashboard(TerminalApp):
 
     def compose(self) -> ComposeResult:
         """Make the widgets, in order from top to bottom."""
-        yield Static("", id="attached-state")
+        yield TextLine(id="attached-state")
         yield Headline(id="headline")
         with Horizontal(id="top"):
             yield CurrentLabels(id="now")
@@ -123,8 +122,8 @@ class AttachedDashboard(TerminalApp):
             yield Counts(id="counts")
         yield LevelMeter(id="level")
         yield Spectrogram(id="spectrogram")
-        yield Static("", id="attached-health")
-        yield Footer(show_command_palette=False)
+        yield TextLine(id="attached-health")
+        yield KeyLine()
 
     def on_mount(self) -> None:
         """Begin to follow the page."""
@@ -222,9 +221,7 @@ class AttachedDashboard(TerminalApp):
         ]
 
     def _write(self, place: str, parts: list[str]) -> None:
-        widget = self.screen_stack[0].query_one(place, Static)
-        width = widget.content_size.width or self.size.width
-        widget.update(Text(join_fitting(parts, " │ ", width), no_wrap=True))
+        self.screen_stack[0].query_one(place, TextLine).write(parts)
 
     def _ask_health(self) -> None:
         if not self.lost:

@@ -12,13 +12,14 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.screen import ModalScreen
 from textual.suggester import SuggestFromList
-from textual.widgets import Footer, Input, Static
+from textual.widgets import Input, Static
 
 from streamclf.core.errors import StreamclfError
 from streamclf.core.records import Waveform
 from streamclf.core.text_format import format_count
 from streamclf.dashboard.past.days import Past, PastDay, day_beside
 from streamclf.dashboard.widgets.day_map import DayMap
+from streamclf.dashboard.widgets.key_line import KeyLine
 from streamclf.dashboard.widgets.past_events import PastEventList
 from streamclf.dashboard.widgets.text import join_fitting
 from streamclf.store.browse import Entry
@@ -60,7 +61,7 @@ class PastScreen(ModalScreen[None]):
         yield DayMap(id="past-map")
         yield PastEventList(id="past-events")
         yield Input(id="past-was", classes="hidden", max_length=LONGEST_LABEL)
-        yield Footer(show_command_palette=False)
+        yield KeyLine()
 
     def on_mount(self) -> None:
         """Show today."""

@@ -77,6 +77,7 @@ class EventList(Vertical):
         self._entries: list[Entry] = []
         self.shown: list[Entry] = []
         self._filter = ""
+        self._shown_counts = ""
         self._columns = ColumnWidths.within(0)
 
     def compose(self) -> ComposeResult:
@@ -134,7 +135,9 @@ class EventList(Vertical):
     def _show_counts(self, counts: Sequence[tuple[str, int]]) -> None:
         """Show the counts on the border, unless the screen is wide enough for their own table."""
         shown = "" if self.screen.has_class("-wide") else summarise_counts(counts, self._width())
-        self.border_subtitle = escape(shown)
+        if shown != self._shown_counts:  # to set it draws the whole list anew
+            self._shown_counts = shown
+            self.border_subtitle = escape(shown)
 
     def _matching(self) -> list[Entry]:
         return [e for e in self._entries if self._filter in f"{e.label} {e.kind}".casefold()]

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from rich.text import Text
-from textual.widgets import Static
-
-from streamclf.dashboard.widgets.text import join_fitting
+from streamclf.dashboard.widgets.text_line import TextLine
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +34,8 @@ class Status:
     place: str = ""
 
 
-class StatusHeader(Static):
-    """One line of text. Parts that do not fit are left out."""
+class StatusHeader(TextLine):
+    """The line at the top."""
 
     def show(self, status: Status) -> None:
         """Show the status."""
@@ -52,6 +49,4 @@ class StatusHeader(Static):
             status.provider,
             status.task,
         ]
-        width = self.content_size.width or self.app.size.width
-        # A plain string would be parsed as markup, with its brackets.
-        self.update(Text(join_fitting(parts, " │ ", width), no_wrap=True))
+        self.write(parts)

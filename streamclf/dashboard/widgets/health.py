@@ -4,24 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from rich.text import Text
-from textual.widgets import Static
-
 from streamclf.core.text_format import format_count
 from streamclf.dashboard.health import Health
-from streamclf.dashboard.widgets.text import join_fitting
+from streamclf.dashboard.widgets.text_line import TextLine
 
 LONG_QUEUE_S = 0.5
 """Seconds of waiting audio from which on the line mentions them."""
 
 
-class HealthLine(Static):
-    """One line of losses, speed, latency and load. Parts that do not fit are left out."""
+class HealthLine(TextLine):
+    """One line of losses, speed, latency and load."""
 
     def show(self, health: Health) -> None:
         """Show the figures."""
-        width = self.content_size.width or self.app.size.width
-        self.update(Text(join_fitting(describe(health), " · ", width), no_wrap=True))
+        self.write(describe(health), " · ")
 
 
 def describe(health: Health) -> Iterator[str]:
