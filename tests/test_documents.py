@@ -52,6 +52,7 @@ ABOUT_TRAINING = {
     "docs/how-to/wide.md",
     "docs/models/pocket-esc10.md",
     "docs/models/pocket.md",
+    "docs/models/wide.md",
     "docs/reference/free-sounds.md",
     "docs/tutorials/own-sounds.md",
 }
