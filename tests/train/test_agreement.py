@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 import torch
-from distilling import learned, small, sounds, teacher
+from distilling import distil_once, learned, small, sounds, teacher
 from test_layer_probe import labels
 from torch import nn
 
@@ -33,7 +33,7 @@ from train.evaluation.agreement import (
 )
 from train.run_folder.run import CONFIG, RunFolder
 
-__all__ = ["labels", "learned", "small", "sounds", "teacher"]
+__all__ = ["distil_once", "labels", "learned", "small", "sounds", "teacher"]
 
 pytestmark = pytest.mark.train
 
