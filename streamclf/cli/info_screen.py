@@ -43,7 +43,7 @@ def describe_model(model: Model) -> list[str]:
         lines.append(_fill(f"False alarms: {_false_alarms(card)}"))
     others = [f"{name} ({len(other.labels)})" for name, other in _others(model)]
     beside = f"Also bundled: {', '.join(others)}. " if others else ""
-    lines += ["", _fill(f"{beside}--all tells everything, --json for programs.")]
+    lines += ["", _fill(f"{beside}--all tells all, --json for programs.")]
     return [line for text in lines for line in (text.splitlines() or [""])]
 
 
