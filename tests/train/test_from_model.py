@@ -196,7 +196,7 @@ def test_a_start_that_is_no_pocket_is_refused_in_one_line(tmp_path, make_esc, ma
         (other, "its scale.weight is missing"),
         (str(rubbish), "rubbish.onnx"),
         (write_model(narrow, tmp_path / "narrow.onnx"), "its layers.0.weight is (8, 1, 3, 3)"),
-        ("nothing", "no bundled model of that name (esc10, pocket)"),
+        ("nothing", "no bundled model of that name (esc10, pocket, wide)"),
     ):
         arguments = ["--data", data, "--save", str(tmp_path / "run")]
         assert main("pocket", [*arguments, "--start", start]) == 1
