@@ -114,7 +114,8 @@ def _export_published(options: argparse.Namespace) -> int:
                 "it out"
             )
     half = options.number_format == "half"
-    wanted = Wanted(options.output, options.labels, options.ontology, half, options.overwrite)
+    wanted = Wanted(options.output, options.labels, options.ontology, half, options.overwrite,
+                    options.version)  # fmt: skip
     if options.run.is_dir():
         card, difference = export_pupil(options.run, wanted)
     else:

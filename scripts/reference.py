@@ -42,7 +42,7 @@ NAMES = {
     "Errors": "StreamclfError",
 }
 """The public names, by the heading that they stand under."""
-MODELS = {"pocket": "pocket", "pocket-esc10": "esc10"}
+MODELS = {"pocket": "pocket", "pocket-esc10": "esc10", "wide": "wide"}
 """Name of a model's file and page, and what `--model` calls it."""
 
 

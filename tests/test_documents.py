@@ -49,8 +49,10 @@ ABOUT_TRAINING = {
     "docs/how-to/judging.md",
     "docs/how-to/short-recordings.md",
     "docs/how-to/training.md",
+    "docs/how-to/wide.md",
     "docs/models/pocket-esc10.md",
     "docs/models/pocket.md",
+    "docs/models/wide.md",
     "docs/reference/free-sounds.md",
     "docs/tutorials/own-sounds.md",
 }

@@ -258,7 +258,7 @@ def test_a_bare_name_is_a_bundled_models_whatever_lies_here(
     assert find_model("esc10") == find_model("pocket-esc10") == bundled["esc10"]
     with pytest.raises(
         ModelError,
-        match=r"^mine: no bundled model of that name \(esc10, pocket\); "
+        match=r"^mine: no bundled model of that name \(esc10, pocket, wide\); "
         r"a file is named with its folder, as in \./mine, or ends in \.onnx",
     ):
         find_model("mine")

@@ -41,9 +41,9 @@ def describe_model(model: Model) -> list[str]:
     lines += [_fill(f"Accuracy: {' '.join(_accuracy(card))}")]
     if card.task != "regression":
         lines.append(_fill(f"False alarms: {_false_alarms(card)}"))
-    others = [f"{name} ({_count_labels(other)})" for name, other in _others(model)]
-    beside = f"Bundled as well: {', '.join(others)}. " if others else ""
-    lines += ["", _fill(f"{beside}--all tells everything, --json for programs.")]
+    others = [f"{name} ({len(other.labels)})" for name, other in _others(model)]
+    beside = f"Also bundled: {', '.join(others)}. " if others else ""
+    lines += ["", _fill(f"{beside}--all tells all, --json for programs.")]
     return [line for text in lines for line in (text.splitlines() or [""])]
 
 

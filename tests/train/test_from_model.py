@@ -196,7 +196,7 @@ def test_a_start_that_is_no_pocket_is_refused_in_one_line(tmp_path, make_esc, ma
         (other, "its scale.weight is missing"),
         (str(rubbish), "rubbish.onnx"),
         (write_model(narrow, tmp_path / "narrow.onnx"), "its layers.0.weight is (8, 1, 3, 3)"),
-        ("nothing", "no bundled model of that name (esc10, pocket)"),
+        ("nothing", "no bundled model of that name (esc10, pocket, wide)"),
     ):
         arguments = ["--data", data, "--save", str(tmp_path / "run")]
         assert main("pocket", [*arguments, "--start", start]) == 1
@@ -206,8 +206,15 @@ def test_a_start_that_is_no_pocket_is_refused_in_one_line(tmp_path, make_esc, ma
         assert not (tmp_path / "run").exists()
 
 
-def test_every_bundled_model_can_be_begun_with():
-    for path in sorted(BUNDLED.glob("*.onnx")):
+def test_bundled_model_of_other_layers_is_no_start():
+    with pytest.raises(RunError, match="takes a model of this version's pocket"):
+        read_layers("wide", WIDTHS, OURS)
+
+
+def test_every_bundled_pocket_can_be_begun_with():
+    paths = sorted(BUNDLED.glob("pocket*.onnx"))
+    assert len(paths) == 2
+    for path in paths:
         try:
             layers, _ = read_layers(str(path), WIDTHS, OURS)
         except RunError as error:
