@@ -4,7 +4,8 @@
 
 Quiet and noise are made (`train.audio.noise`), at -75 to -55 and -50 to -12 dB of full scale, in
 pieces of twenty seconds. ``LABEL=FOLDER``, or ``LABEL:NAME=FOLDER``, are recordings whose events of
-that label are right, and all others false. Recordings shorter than a minute are joined, with a
+that label, and of labels that its card calls narrower or broader, are right, and all others false;
+``LABEL+LABEL=FOLDER`` names several. Recordings shorter than a minute are joined, with a
 second of faint noise in between. ``--busy ESC-50`` adds soundscapes full of sounds
 (`benchmarks.begins`), where an event is false if its label does not sound at all while it lasts.
 ``--stand-in`` names a model file of the same recipe that was not trained on their fold. Each
@@ -91,11 +92,14 @@ def main() -> None:
         sources[kind] = join_short(read_recordings(folder, rate), random, rate)
     for kind, waveforms in sources.items():
         kinds[kind] = score_recordings(scorer, waveforms, options.hop, options.hours)
+        if not kinds[kind].seconds:
+            raise SystemExit(f"{kind}: no recordings were found; name a folder that holds some")
     print(f"{options.model}, a window every {options.hop:g} s; false events an hour")
     figures: dict[str, dict[str, float]] = {}
     for kind, recordings in kinds.items():
         for settings, name in settings_to_compare(scorer.card, options):
-            found = report(kind, labels[kind], name, recordings, Engine(scorer, settings))
+            right = related_labels(scorer.card, labels[kind].split("+"))
+            found = report(kind, right, name, recordings, Engine(scorer, settings))
             if settings.begin == "sure":
                 figures.setdefault(kind, {})[name] = round(found, 1)
     if options.busy:
@@ -169,15 +173,27 @@ def score_recordings(
     return recordings
 
 
-def report(kind: str, right: str, name: str, recordings: ScoredRecordings, engine: Engine) -> float:
+def related_labels(card: Card, labels: list[str]) -> set[str]:
+    """The labels, all that are broader than one of them, and all that are narrower."""
+    broader = card.all_broader()
+    related = set(labels)
+    for label in labels:
+        related |= broader.get(label, frozenset())
+        related |= {other for other, above in broader.items() if label in above}
+    return related
+
+
+def report(
+    kind: str, right: set[str], name: str, recordings: ScoredRecordings, engine: Engine
+) -> float:
     """Print a line with false events an hour and their labels; return the former."""
     labels: Counter[str] = Counter()
     n_right = 0
     for scores in recordings.scores:
         for result in engine.judge(scores):
             if isinstance(result, SoundEvent):
-                n_right += result.label == right
-                labels.update([result.label] * (result.label != right))
+                n_right += result.label in right
+                labels.update([result.label] * (result.label not in right))
     hours = recordings.seconds / 3600
     often = ", ".join(f"{label} {n}" for label, n in labels.most_common(6))
     print(

@@ -6,7 +6,7 @@ The recording is 48 kHz stereo WAV; each peer reads it by libsndfile, averages t
 resamples by soxr at the usual block size, then scores a window every hop, one by one, as its
 documentation shows. The rows:
 
-- streamclf: `streamclf file`'s pipeline with the bundled model;
+- streamclf: `streamclf file`'s pipeline with each ``--model``;
 - torch eager: the network of the bundled model, a window at a time, as tutorials do;
 - YAMNet by ai-edge-litert (``pip install ai-edge-litert``), where its file is given;
 - openWakeWord 0.5.1, whose package brings its models (``pip install openwakeword==0.5.1``): its
@@ -52,7 +52,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=120.0)
     parser.add_argument("--hop", type=float, default=0.5)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--model", default="pocket")
+    parser.add_argument("--model", nargs="+", default=["pocket"], help="compared with the first")
     parser.add_argument("--yamnet", type=Path)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
@@ -61,7 +61,10 @@ def main() -> None:
         peers = {
             name: score
             for name, score in {
-                "streamclf": streamclf(path, options.model, options.hop),
+                **{
+                    f"streamclf, {name}": streamclf(path, name, options.hop)
+                    for name in options.model
+                },
                 "decoding alone": lambda: read(path),
                 "torch eager": torch_eager(path, options.hop),
                 "YAMNet": yamnet(path, options.yamnet, options.hop),
@@ -78,8 +81,8 @@ def main() -> None:
                 began = time.process_time()
                 run()
                 taken[name].append(time.process_time() - began)
-    own = statistics.median(taken["streamclf"])
-    print("| | CPU s per hour of audio | streamclf takes |")
+    own = statistics.median(taken[f"streamclf, {options.model[0]}"])
+    print(f"| | CPU s per hour of audio | {options.model[0]} takes |")
     print("|---|---|---|")
     for name, values in taken.items():
         seconds = statistics.median(values)

@@ -122,7 +122,12 @@ def _export_published(options: argparse.Namespace) -> int:
                 "it out"
             )
     wanted = Wanted(
-        options.output, options.labels, options.ontology, options.number_format, options.overwrite
+        options.output,
+        options.labels,
+        options.ontology,
+        options.number_format,
+        options.overwrite,
+        options.version,
     )
     if options.run.is_dir():
         card, difference = export_pupil(options.run, wanted)

@@ -31,8 +31,10 @@ from export.stem.find_stem import find_stem
 from export.write_file import write_model
 from streamclf.core.card import METADATA_KEY, Card, Thresholds, format_card, parse_card
 from streamclf.core.errors import UsageError
-from train.datasets.audioset import read_broader, read_label_names
-from train.distillation.wide import make_wide, read_pupil
+from train.datasets.audioset import no_events, read_broader, read_label_names
+from train.distillation.common_scale import CommonScale
+from train.distillation.wide import AGREEMENT, make_wide, read_pupil
+from train.evaluation.agreement import DENIED, FEWEST, SAID
 from train.nets.dft import FramePower
 from train.nets.efficientat import (
     FLOOR,
@@ -49,11 +51,17 @@ from train.nets.pocket_network import SAMPLE_RATE as POCKET_RATE
 from train.nets.pocket_network import WINDOW_SAMPLES
 from train.run_folder.run import CONFIG, RESULT, RunFolder
 
+NOT_TUNED = "Thresholds are not tuned."
+TUNED = (
+    "Labels have a common scale, and thresholds are chosen by what the teacher says of 10 s and by "
+    "labelled clips."
+)
+
+SCALE = ("factors", "summands")
+"""Fields of what `train.agreement` writes: the labels' common scale."""
+
 WINDOWS_S = (5.0, 10.0)
 """How long it may hear at a time, from and to: below that padding is most of what it hears."""
-
-NO_EVENTS = {"Silence"}
-"""Labels of AudioSet that no one wants to be told of."""
 
 
 class Exportable(nn.Module):
@@ -90,6 +98,7 @@ class Wanted:
         ontology: AudioSet's ontology, for the labels' groups; None for none.
         number_format: How the weights are stored.
         overwrite: Whether to replace an existing file.
+        version: Of the model, for its card.
     """
 
     output: Path
@@ -97,6 +106,7 @@ class Wanted:
     ontology: Path | None = None
     number_format: NumberFormat = "float32"
     overwrite: bool = False
+    version: str = "1"
 
 
 def export_published(path: Path, wanted: Wanted, window_s: float) -> tuple[Card, float]:
@@ -124,14 +134,53 @@ def export_published(path: Path, wanted: Wanted, window_s: float) -> tuple[Card,
 def export_pupil(path: Path, wanted: Wanted) -> tuple[Card, float]:
     """Write the model file of a run of `train.distil`, as above; its windows share their layers.
 
+    Thresholds and figures come from what `train.agreement` wrote into the run's folder, if it did.
+
     Raises:
         RunError: The run has not ended.
     """
     names = read_names(path, wanted)
     run = RunFolder.open(path)
-    network = make_wide(read_pupil(run)).eval()
+    pupil = read_pupil(run)
     card = describe_pupil(wanted.output.stem, names, run.read_json(CONFIG), run.read_json(RESULT))
-    return write(network, card, wanted)
+    card = msgspec.structs.replace(card, version=wanted.version)
+    if (run.path / AGREEMENT).exists():
+        agreement = run.read_json(AGREEMENT)
+        card = add_agreement(card, agreement, str(run.path / AGREEMENT))
+        CommonScale(*(np.array(agreement[name]) for name in SCALE)).fold(pupil.head)
+    return write(make_wide(pupil).eval(), card, wanted)
+
+
+def add_agreement(card: Card, agreement: dict[str, Any], origin: str) -> Card:
+    """The card with the thresholds that follow from the agreement with the teacher.
+
+    Raises:
+        ExportError: They are not thresholds for these labels.
+    """
+    accuracy = dict(card.accuracy)
+    try:
+        for name in SCALE:
+            if np.shape(agreement[name]) != (len(card.labels),):
+                raise ExportError(f"{origin}: {name} are not a number for each label; make it anew")
+        for name in ("training", "held_out"):
+            accuracy[name] = agreement[name]
+        accuracy["agreement_protocol"] = (
+            "mixtures of 10 s; mAP: highest average over 3 s in each against what the teacher says "
+            f"of the whole ({SAID:g} or more), of the labels it says of {FEWEST} or more; first: "
+            "the same label first, of windows; thresholds: chosen by the mixtures of sounds it "
+            "learned from, judged on those of the held-out packages; an event is right where the "
+            f"teacher says the label, wrong where its score is below {DENIED:g}"
+        )
+        return msgspec.convert(
+            msgspec.to_builtins(card)
+            | {name: agreement[name] for name in ("thresholds", "precisions")}
+            | {"accuracy": accuracy, "description": card.description.replace(NOT_TUNED, TUNED)},
+            Card,
+        )
+    except (KeyError, msgspec.ValidationError) as error:
+        raise ExportError(
+            f"{origin}: not for these labels: {error}; make it anew with train.agreement"
+        ) from error
 
 
 def read_names(path: Path, wanted: Wanted) -> list[str]:
@@ -174,8 +223,7 @@ def write(network: nn.Module, card: Card, wanted: Wanted) -> tuple[Card, float]:
 
 def choose_thresholds(labels: list[str]) -> Thresholds:
     """One threshold for all labels, which nobody has tuned."""
-    never = [label for label in labels if label in NO_EVENTS]
-    return Thresholds(on=0.5, off=0.3, never=never)
+    return Thresholds(on=0.5, off=0.3, never=no_events(labels))
 
 
 def describe(name: str, labels: list[str], window_samples: int, digest: str) -> Card:
@@ -218,7 +266,8 @@ def describe_pupil(
             f"{teacher['name']} ({teacher['file']}, SHA-256 {teacher['sha256']}; trained on "
             "AudioSet) says of them."
         ),
-        licence="MIT",
+        licence="MIT (its teacher's weights, from which it began, too: F. Schmid, K. Koutini, G. "
+        "Widmer)",
         accuracy={
             "explained_variance": result["explained_variance"],
             "agreement": result["agreement"],
@@ -228,7 +277,7 @@ def describe_pupil(
             ),
         },
         description=(
-            "Everyday sounds by AudioSet's 527 labels, several at once. Thresholds are not tuned. "
+            f"Everyday sounds by AudioSet's 527 labels, several at once. {NOT_TUNED} "
             f"Made by: {'; '.join(config['commands'])}"
         ),
     )

@@ -49,6 +49,7 @@ ABOUT_TRAINING = {
     "docs/how-to/judging.md",
     "docs/how-to/short-recordings.md",
     "docs/how-to/training.md",
+    "docs/how-to/wide.md",
     "docs/models/pocket-esc10.md",
     "docs/models/pocket.md",
     "docs/reference/free-sounds.md",

@@ -25,7 +25,7 @@ from streamclf.core.records import SoundEvent, StreamStarted
 from streamclf.sinks.lines import LineFile
 from streamclf.sinks.tables import AudacitySink, CsvSink
 from train.audio.soundscapes import Scene, make_scenes
-from train.base.arguments import Parser
+from train.base.arguments import Parser, numbers
 from train.base.errors import DatasetError, TrainError, UsageError
 from train.base.exit_codes import exit_codes
 from train.datasets import DATASET_NAMES, ClipSet, open_clips
@@ -192,7 +192,7 @@ def _parser() -> Parser:
     add("--data", type=Path, required=True, help="a data set's folder, or a prepared one")
     add("--dataset", choices=DATASET_NAMES, default=DATASET_NAMES[0], help="what lies there")
     add("--prepared", type=Path, help="where prepared clips go (beside the data or in the cache)")
-    add("--fold", type=_numbers(int), required=True, metavar="N", help="whose clips, as in 4 or "
+    add("--fold", type=numbers(int), required=True, metavar="N", help="whose clips, as in 4 or "
         "3,4")  # fmt: skip
     add("--speech-music", type=Path, metavar="DIR", help="speech and music as well, as for "
         "train.pocket")  # fmt: skip
@@ -201,7 +201,7 @@ def _parser() -> Parser:
     add("--seconds", type=float, default=60.0, help="length of each (60)")
     add(
         "--snr-db",
-        type=_numbers(float),
+        type=numbers(float),
         default=[0.0, 10.0, 20.0, 30.0],
         metavar="DB",
         help="levels, in turn: an event's loudest part over the noise (0,10,20,30)",
@@ -210,16 +210,6 @@ def _parser() -> Parser:
     add("--seed", type=int, default=1, help="of everything drawn at random (1)")
     add("--overwrite", action="store_true", help="replace the scenes that are there")
     return parser
-
-
-def _numbers(kind: type) -> Callable[[str], list]:
-    def read(text: str) -> list:
-        try:
-            return [kind(part) for part in text.split(",")]
-        except ValueError:
-            raise argparse.ArgumentTypeError(f"{text!r} must be numbers as in 3,4") from None
-
-    return read
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from difflib import get_close_matches
 from typing import Any, NoReturn
 
@@ -44,3 +44,15 @@ class Parser(argparse.ArgumentParser):
             nearest = get_close_matches(name, known, n=1)
             meant = f", did you mean {nearest[0]}?" if nearest else ";"
             raise UsageError(f"there is no option {name}{meant} {self.prog} --help lists them all")
+
+
+def numbers(kind: Callable[[str], Any]) -> Callable[[str], list[Any]]:
+    """A type of option that takes several numbers, separated by commas."""
+
+    def read(text: str) -> list[Any]:
+        try:
+            return [kind(part) for part in text.split(",")]
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"{text!r} must be numbers as in 3,4") from None
+
+    return read

@@ -7,6 +7,7 @@ ontology (CC BY-SA 4.0), which says which labels are broader than others.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 from train.base.errors import DatasetError
@@ -71,6 +72,61 @@ ESC50_MEANS = {
 }  # fmt: skip
 """AudioSet labels for each class of ESC-50; the class gets the highest of their scores."""
 
+URBANSOUND8K_MEANS = {
+    "air_conditioner": ("Air conditioning", "Mechanical fan"),
+    "car_horn": ESC50_MEANS["car_horn"],
+    "children_playing": ("Children playing", "Children shouting", "Child speech, kid speaking"),
+    "dog_bark": ESC50_MEANS["dog"],
+    "drilling": ("Drill", "Power tool"),
+    "engine_idling": ESC50_MEANS["engine"],
+    "gun_shot": ("Gunshot, gunfire", "Machine gun", "Fusillade", "Artillery fire", "Cap gun"),
+    "jackhammer": ("Jackhammer",),
+    "siren": ESC50_MEANS["siren"],
+    "street_music": ("Music", "Musical instrument", "Singing"),
+}
+"""AudioSet labels for each class of UrbanSound8K."""
+
+MEANS = {"esc50": ESC50_MEANS, "esc10": ESC50_MEANS, "urbansound8k": URBANSOUND8K_MEANS}
+"""By the name of a data set."""
+
+NO_EVENTS = {
+    "where it sounds, or how it was recorded, and not what sounds": (
+        "Silence", "Inside, small room", "Inside, large room or hall", "Inside, public space",
+        "Outside, urban or manmade", "Outside, rural or natural", "Reverberation", "Echo",
+        "Field recording", "Television", "Radio",
+    ),
+    "what a microphone or a line adds, and sounds as such": (
+        "Noise", "Environmental noise", "Static", "Mains hum", "Distortion", "Sidetone",
+        "Cacophony", "White noise", "Pink noise", "Throbbing", "Vibration", "Sound effect",
+        "Pulse", "Sine wave", "Harmonic", "Chirp tone", "Effects unit", "Chorus effect",
+        "Electronic tuner",
+    ),
+    "how is spoken, which 1.5 s do not say; the voice is an event": (
+        "Conversation", "Narration, monologue", "Speech synthesizer",
+    ),
+    "the mood of music; Music is an event": (
+        "Happy music", "Funny music", "Sad music", "Tender music", "Exciting music", "Angry music",
+        "Scary music",
+    ),
+    "what music is for; Music is an event": (
+        "Song", "Background music", "Theme music", "Jingle (music)", "Soundtrack music", "Lullaby",
+        "Video game music", "Christmas music", "Dance music", "Wedding music",
+        "Music for children", "Independent music", "Traditional music",
+    ),
+    "the style of music, which 1.5 s do not say; Music and its instruments are events": (
+        "Pop music", "Hip hop music", "Rock music", "Heavy metal", "Punk rock", "Grunge",
+        "Progressive rock", "Rock and roll", "Psychedelic rock", "Rhythm and blues", "Soul music",
+        "Reggae", "Country", "Swing music", "Bluegrass", "Funk", "Folk music",
+        "Middle Eastern music", "Jazz", "Disco", "Classical music", "Opera", "Electronic music",
+        "House music", "Techno", "Dubstep", "Drum and bass", "Electronica",
+        "Electronic dance music", "Ambient music", "Trance music", "Music of Latin America",
+        "Salsa music", "Flamenco", "Blues", "New-age music", "Vocal music", "A capella",
+        "Music of Africa", "Afrobeat", "Christian music", "Gospel music", "Music of Asia",
+        "Carnatic music", "Music of Bollywood", "Ska",
+    ),
+}  # fmt: skip
+"""Labels that are never reported as events, by the reason."""
+
 
 def read_label_names(path: Path) -> list[str]:
     """AudioSet's display names, in the order of its outputs.
@@ -124,7 +180,17 @@ def read_broader(ontology: Path, labels: Path) -> dict[str, list[str]]:
     return broader
 
 
-def columns_of(names: list[str], labels: tuple[str, ...]) -> list[list[int]]:
-    """Indices of AudioSet's outputs for each of the given classes of ESC-50."""
+def no_events(names: list[str]) -> list[str]:
+    """The labels among these that are never reported as events, in their order."""
+    silent = {label for labels in NO_EVENTS.values() for label in labels}
+    return [name for name in names if name in silent]
+
+
+def columns_of(
+    names: list[str],
+    labels: tuple[str, ...],
+    means: Mapping[str, tuple[str, ...]] = ESC50_MEANS,
+) -> list[list[int]]:
+    """Indices of AudioSet's outputs for each of the given classes of ESC-50, or of another set."""
     place = {name: k for k, name in enumerate(names)}
-    return [[place[each] for each in ESC50_MEANS[label] if each in place] for label in labels]
+    return [[place[each] for each in means[label] if each in place] for label in labels]

@@ -12,6 +12,9 @@ from train.nets.pocket_network import PocketNet
 from train.nets.streamed_network import StreamedNet
 from train.run_folder.run import CONFIG, RunFolder
 
+AGREEMENT = "agreement.json"
+"""What `train.agreement` writes: thresholds, and how far the run agrees with its teacher."""
+
 PUPIL = "pupil.safetensors"
 """The layers with their heads; the layers alone are the run's weights, as of `train.imitate`."""
 

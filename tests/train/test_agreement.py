@@ -1,0 +1,191 @@
+"""Thresholds by what a teacher says, and how far a network agrees with it."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from distilling import learned, small, sounds, teacher
+from test_layer_probe import labels
+from torch import nn
+
+from export.__main__ import main as export
+from streamclf.model.model_file import Model
+from train import agreement as command
+from train.distillation.common_scale import CommonScale, find_scale
+from train.distillation.wide import make_wide, read_pupil
+from train.evaluation import agreement
+from train.evaluation.agreement import (
+    Agreement,
+    choose_thresholds,
+    describe_labels,
+    hear_of_clips,
+    judge_thresholds,
+    peaks_of,
+)
+from train.run_folder.run import RunFolder
+
+__all__ = ["labels", "learned", "small", "sounds", "teacher"]
+
+pytestmark = pytest.mark.train
+
+
+def make_agreement(**columns: list[tuple[float, float, int]]) -> tuple[Agreement, list[str]]:
+    """Labels with so many stretches each of a peak and what the teacher says of them."""
+    pairs = [[(p, t) for p, t, n in rows for _ in range(n)] for rows in columns.values()]
+    peaks = np.zeros((sum(map(len, pairs)), len(pairs)))
+    said, at = np.zeros_like(peaks), 0
+    for k, own in enumerate(pairs):
+        peaks[at : at + len(own), k], said[at : at + len(own), k] = zip(*own, strict=True)
+        at += len(own)
+    return Agreement(peaks, said, np.full(len(peaks), 0.5)), list(columns)
+
+
+def test_peak_is_the_highest_average_over_three_seconds() -> None:
+    scores = np.zeros((1, 9, 2))
+    scores[0, 0, 0] = 0.6  # the first window is averaged with none before it
+    scores[0, 4:7, 1] = 0.8
+    np.testing.assert_allclose(peaks_of(scores), [[0.6, 0.4]])
+
+
+def test_labels_that_differ_by_a_factor_and_a_summand_get_the_same_scores() -> None:
+    random = np.random.default_rng(1)
+    quiet = random.normal(0, 1, 4000)
+    denied = np.ones((4400, 2), bool)
+    denied[4000:] = False  # what the teacher says is not measured by
+    logits = np.concatenate([quiet, np.full(400, 7.0)])
+    logits = np.stack([logits, 0.2 * logits - 9], axis=1)
+    scale = find_scale(logits, denied)
+    scores = scale.scores(logits)
+    np.testing.assert_allclose(scores[:, 0], scores[:, 1], atol=1e-5)
+    assert np.median(scores[:4000]) == pytest.approx(0.02, abs=1e-3)
+    assert np.quantile(scores[:4000], 0.99) == pytest.approx(0.25, abs=1e-3)
+    assert scores[-1, 0] > 0.9
+
+
+def test_scale_becomes_part_of_the_last_layer() -> None:
+    torch.manual_seed(1)
+    head = nn.Sequential(nn.Linear(4, 6), nn.Hardswish(), nn.Linear(6, 3))
+    inputs, scale = torch.randn(5, 4), CommonScale(np.array([1, 0.5, 3]), np.array([0.1, -2, 1]))
+    with torch.inference_mode():
+        expected = scale.scores(head(inputs).numpy())
+    scale.fold(head)
+    with torch.inference_mode():
+        np.testing.assert_allclose(torch.sigmoid(head(inputs)), expected, atol=1e-6)
+
+
+def test_threshold_of_a_label_is_above_what_the_teacher_denies() -> None:
+    heard, names = make_agreement(
+        easy=[(0.3, 0.9, 200), (0.25, 0.0, 10)], hard=[(0.7, 0.9, 100), (0.55, 0.0, 100)],
+        rare=[(0.5, 0.9, 1)],
+    )  # fmt: skip
+    chosen = choose_thresholds(heard, names, [], 0.9)
+    assert chosen.of("easy").on < 0.3
+    assert 0.55 < chosen.of("hard").on <= 0.7
+    assert chosen.of("rare").on == pytest.approx(chosen.on, abs=0.03)
+    assert chosen.of("hard").off == pytest.approx(chosen.of("hard").on / 2, abs=1e-3)
+    on = [choose_thresholds(heard, names, [], p).of("hard").on for p in (0.6, 0.8, 0.95)]
+    assert on == sorted(on)
+
+
+def test_label_that_is_never_reported_decides_nothing() -> None:
+    columns = {"dog": [(0.6, 0.9, 100), (0.3, 0.0, 100)], "Silence": [(0.9, 0.0, 900)]}
+    heard, names = make_agreement(**columns)
+    alone = choose_thresholds(Agreement(heard.peaks[:, :1], heard.said[:, :1], heard.first),
+                              names[:1], [])  # fmt: skip
+    chosen = choose_thresholds(heard, names, ["Silence"])
+    assert (chosen.on, chosen.classes, chosen.never) == (alone.on, alone.classes, ["Silence"])
+
+
+def test_what_the_teacher_neither_says_nor_denies_decides_nothing() -> None:
+    sure, names = make_agreement(dog=[(0.6, 0.9, 50), (0.4, 0.0, 50)])
+    unsure, _ = make_agreement(dog=[(0.6, 0.9, 50), (0.4, 0.0, 50), (0.9, 0.25, 500)])
+    assert choose_thresholds(sure, names, []) == choose_thresholds(unsure, names, [])
+
+
+def test_clips_of_a_labelled_set_count_and_speak_for_rare_labels() -> None:
+    rows = [(0.6, 0.9, 30), (0.4, 0.0, 30)]
+    heard, names = make_agreement(dog=rows, cat=rows, rare=[(0.6, 0.9, 1)], noisy=[(0.3, 0.0, 90)])
+    # Clips of dogs say dog at 0.2 and cat at 0.7; those of cats say cat at 0.8; dog means none.
+    peaks = np.array([[0.2, 0.7, 0.9, 0.9]] * 300 + [[0.05, 0.8, 0.9, 0.9]] * 300)
+    clips = hear_of_clips(peaks, np.array([0] * 300 + [1] * 300), [[0], [1]])
+    before = choose_thresholds(heard, names, [], 0.7)
+    after = choose_thresholds(heard, names, [], 0.7, clips)
+    assert after.of("dog").on < before.of("dog").on
+    assert 0.7 < after.of("cat").on <= 0.8 < before.of("cat").on + 0.5
+    # One that no clip means follows what holds for those, but its own wrong events count.
+    only_clips = choose_thresholds(clips, names, [], 0.7)
+    assert after.of("rare").on == pytest.approx(only_clips.on, abs=0.02)
+    assert after.of("noisy").on > 0.3
+
+
+def test_judged_thresholds_count_events_that_the_teacher_denies() -> None:
+    heard, names = make_agreement(dog=[(0.6, 0.9, 6), (0.6, 0.0, 2), (0.2, 0.9, 2), (0.6, 0.2, 5)])
+    chosen = agreement.Thresholds(on=0.5, off=0.3)
+    assert judge_thresholds(heard, names, chosen, 240.0) == {
+        "precision": 0.75, "recall": 0.75, "denied_per_hour": 2.0, "stretches": 15,
+    }  # fmt: skip
+
+
+def test_worst_labels_come_first_and_rare_ones_not_at_all() -> None:
+    heard, names = make_agreement(
+        good=[(0.9, 0.9, 9), (0.1, 0.0, 9)], bad=[(0.1, 0.9, 9), (0.9, 0.0, 9)],
+        rare=[(0.9, 0.9, 7)],
+    )  # fmt: skip
+    described = describe_labels(heard, names)
+    assert list(described["worst"]) == ["bad", "good"]
+    assert described["worst"]["good"] == 1.0
+    assert described["labels"] == 2
+    assert described["first"] == 0.5
+
+
+def test_export_takes_thresholds_and_figures_from_the_run(
+    learned, teacher, labels, tmp_path, monkeypatch, capsys
+) -> None:
+    monkeypatch.setattr(agreement, "FEWEST", 1)
+    arguments = ["--cache", str(tmp_path / "cache"), "--teacher", str(teacher)]
+    named = ["--labels", str(labels)]
+    assert command.main([str(learned), *arguments, *named, "--shards", "2", "--judged", "1"]) == 0
+    said = capsys.readouterr().out
+    assert "sounds learned from: 16 mixtures" in said
+    assert "held-out sounds: 8 mixtures" in said
+    kept = json.loads((learned / "agreement.json").read_text())
+    output = tmp_path / "wide.onnx"
+    assert export([str(learned), *named, "--version", "3", "-o", str(output)]) == 0
+    model = Model(output, provider="cpu")
+    card = model.card
+    assert card.version == "3"
+    waveform = 0.1 * np.random.default_rng(1).standard_normal((1, 24000)).astype(np.float32)
+    (logits,) = model.session.run(None, {"waveform": waveform})
+    with torch.inference_mode():
+        raw = make_wide(read_pupil(RunFolder.open(learned)))(torch.from_numpy(waveform)).numpy()
+    scale = CommonScale(np.array(kept["factors"]), np.array(kept["summands"]))
+    np.testing.assert_allclose(1 / (1 + np.exp(-logits)), scale.scores(raw), atol=1e-3)
+    assert card.thresholds.on == kept["thresholds"]["on"]
+    assert set(card.precisions) == {"0.7", "0.8", "0.9", "0.95"}
+    assert card.accuracy["held_out"] == kept["held_out"]
+    assert "not tuned" not in card.description
+    # One of other labels is refused.
+    kept["thresholds"]["never"] = ["Sound of nothing"]
+    (learned / "agreement.json").write_text(json.dumps(kept))
+    assert export([str(learned), *named, "--overwrite", "-o", str(output)]) != 0
+    assert "make it anew with train.agreement" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (["--shards", "0"], "--shards is 0, must be 1 or more"),
+        (["--cache", "elsewhere"], "holds nothing that the teacher heard"),
+    ],
+)
+def test_agreement_of_nothing_is_told_in_a_line(
+    learned, teacher, labels, tmp_path, capsys, more, said
+) -> None:
+    arguments = ["--cache", str(tmp_path / "cache"), "--teacher", str(teacher)]
+    assert command.main([str(learned), *arguments, "--labels", str(labels), *more]) != 0
+    message = capsys.readouterr().err
+    assert said in message
+    assert len(message.strip().splitlines()) == 1

@@ -1,0 +1,246 @@
+"""``python -m train.agreement RUN``: how a run of `train.distil` agrees with its teacher.
+
+    python -m train.agreement RUN --cache CACHE --teacher mn04_as_mAP_432.pt --labels LABELS.csv
+
+The averaged weights of its last checkpoint hear mixtures of ten seconds of which CACHE holds what
+the teacher said. From mixtures of the sounds that it learned from follow thresholds for each label;
+those of the held-out packages judge them. Before that the labels get a common scale
+(`train.distillation.common_scale`). ``--named ESC-50`` adds clips of known classes to choose
+by, whose names mean labels (`train.datasets.audioset`); nothing is trained on them.
+``agreement.json`` in the run's folder keeps all of it, and the exporter takes the thresholds and
+the figures from there. No recording of AudioSet is needed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from streamclf.core.errors import UsageError
+from train.base.arguments import Parser, numbers
+from train.base.exit_codes import exit_codes
+from train.datasets import open_clips
+from train.datasets.audioset import MEANS, columns_of, no_events, read_label_names
+from train.datasets.progress import show_progress
+from train.distil import shards_of
+from train.distillation.common_scale import CommonScale, find_scale
+from train.distillation.heard import (
+    COLUMN_S,
+    N_COLUMNS,
+    STEP_S,
+    Heard,
+    column_weights,
+    decode_spectra,
+)
+from train.distillation.pupil import AnyPupil
+from train.distillation.wide import AGREEMENT
+from train.evaluation.agreement import (
+    DENIED,
+    PRECISION,
+    PRECISIONS,
+    Agreement,
+    choose_thresholds,
+    describe_labels,
+    hear_of_clips,
+    judge_thresholds,
+    peaks_of,
+)
+from train.nets.pocket_network import SAMPLE_RATE
+from train.probe import HOP_S, read_pupil
+from train.probe import hear as hear_clips
+from train.run_folder.run import RunFolder
+
+AT_ONCE = 8
+STRETCH_S = COLUMN_S * (N_COLUMNS - 1)
+
+
+@exit_codes
+def main(arguments: list[str] | None = None) -> int:
+    """The command; its exit code."""
+    options = _parser().parse_args(arguments)
+    torch.set_num_threads(options.threads)
+    for name in ("shards", "judged"):
+        if getattr(options, name) < 1:
+            raise UsageError(f"--{name} is {getattr(options, name)}, must be 1 or more")
+    pupil, step = read_pupil(options.run)
+    labels = read_label_names(options.labels)
+    counts = {"training": options.shards, "judged": options.judged}
+    heard = {name: hear(pupil, name, n, options) for name, n in counts.items()}
+    scale = find_scale(*heard["training"].windows())
+    named = hear_named(pupil, labels, scale, options) if options.named is not None else None
+    training, judged = (heard[name].agreement(scale) for name in counts)
+    result = {
+        "step": step,
+        "factors": scale.factors.round(5).tolist(),
+        "summands": scale.summands.round(5).tolist(),
+    }
+    result |= conclude(training, judged, labels, named)
+    RunFolder.open(options.run).write_json(AGREEMENT, result)
+    print(describe(result))
+    return 0
+
+
+@dataclass(frozen=True, eq=False)
+class HeardWindows:
+    """What a network and its teacher said of stretches.
+
+    Attributes:
+        logits: ``(stretches, windows, labels)``, the network's.
+        denied: Of the same shape: whether the teacher denies the label in the window.
+        said: ``(stretches, labels)``: the teacher's scores of the whole.
+        first: ``(stretches,)``: part of the windows of which both put the same label first.
+    """
+
+    logits: np.ndarray
+    denied: np.ndarray
+    said: np.ndarray
+    first: np.ndarray
+
+    def windows(self) -> tuple[np.ndarray, np.ndarray]:
+        """Logits and denials, ``(stretches * windows, labels)`` each."""
+        n_labels = self.logits.shape[2]
+        return self.logits.reshape(-1, n_labels), self.denied.reshape(-1, n_labels)
+
+    def agreement(self, scale: CommonScale) -> Agreement:
+        """The network's highest averages beside what the teacher said."""
+        parts = (self.logits[k : k + AT_ONCE] for k in range(0, len(self.logits), AT_ONCE))
+        peaks = [peaks_of(scale.scores(part)).astype(np.float32) for part in parts]
+        return Agreement(np.concatenate(peaks), self.said, self.first)
+
+
+def conclude(
+    training: Agreement, judged: Agreement, labels: list[str], named: Agreement | None = None
+) -> dict[str, Any]:
+    """Thresholds by the sounds learned from and by labelled clips; figures, of held-out ones, too.
+
+    Args:
+        training: What was said of the sounds learned from.
+        judged: And of the held-out ones.
+        labels: The labels.
+        named: What labelled clips say, if there are any.
+    """
+    never = no_events(labels)
+    chosen = {f"{p:g}": choose_thresholds(training, labels, never, p, named) for p in PRECISIONS}
+    return {
+        "thresholds": msgspec.to_builtins(chosen[f"{PRECISION:g}"]),
+        "precisions": msgspec.to_builtins(chosen),
+        "training": describe_labels(training, labels),
+        "held_out": describe_labels(judged, labels)
+        | {
+            "thresholds": {
+                name: judge_thresholds(judged, labels, own, STRETCH_S)
+                for name, own in chosen.items()
+            }
+        },
+    }
+
+
+def hear(pupil: AnyPupil, name: str, n_shards: int, options: argparse.Namespace) -> HeardWindows:
+    """What both said of the last of the shards that are there."""
+    from train.nets.efficientat import open_efficientat
+
+    folder = shards_of(options.cache, name, type(pupil))
+    numbers = sorted(int(path.stem) for path in folder.glob("[0-9]*.safetensors"))[-n_shards:]
+    if not numbers:
+        raise UsageError(
+            f"--cache: {folder} holds nothing that the teacher heard; python -m train.distil "
+            "--only-hear fills it"
+        )
+    heard = Heard(folder, None, options.teacher, 0, pupil.make_front_end(), pupil.hints_kept)
+    head = open_efficientat(options.teacher)[0].classifier
+    parts = []
+    with show_progress(f"hearing {name}", len(numbers), "shards") as update:
+        for number in numbers:
+            parts.append(hear_shard(pupil, head, heard.get(number)))
+            update(len(parts))
+    return HeardWindows(*(np.concatenate(kind) for kind in zip(*parts, strict=True)))
+
+
+def hear_named(
+    pupil: AnyPupil, labels: list[str], scale: CommonScale, options: argparse.Namespace
+) -> Agreement:
+    """What the network and the names say of a labelled set's clips."""
+    clips = open_clips(options.named, SAMPLE_RATE, out=options.prepared).of_folds(options.folds)
+    means = MEANS.get(clips.name)
+    if means is None:
+        raise UsageError(f"--named: nothing says what the classes of {clips.name} mean")
+    _, logits = hear_clips(pupil, clips)
+    peaks = peaks_of(scale.scores(logits.numpy())).astype(np.float32)
+    return hear_of_clips(peaks, clips.targets, columns_of(labels, clips.labels, means))
+
+
+@torch.inference_mode()
+def hear_shard(
+    pupil: AnyPupil, head: nn.Module, shard: dict[str, Tensor]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """What `HeardWindows` has, of each mixture in a shard."""
+    hop = round(HOP_S / STEP_S)
+    parts = []
+    for begin in range(0, len(shard["spectra"]), AT_ONCE):
+        rows = slice(begin, begin + AT_ONCE)
+        spectra = decode_spectra(shard["spectra"][rows])
+        logits = torch.stack([pupil.listen(one[None], hop)[1] for one in spectra])
+        columns = shard["features"][rows].float()
+        starts = hop * torch.arange(logits.shape[1])
+        weights = column_weights(int(starts[-1]) + 1)[starts]
+        of_windows = head(torch.einsum("wc,bcn->bwn", weights, columns))
+        first = (of_windows.argmax(dim=2) == logits.argmax(dim=2)).float().mean(dim=1)
+        said = torch.sigmoid(head(columns.mean(dim=1)))
+        denied = torch.sigmoid(of_windows) < DENIED
+        parts.append((logits.half().numpy(), denied.numpy(), said.numpy(), first.numpy()))
+    logits, denied, said, first = (np.concatenate(kind) for kind in zip(*parts, strict=True))
+    return logits, denied, said, first
+
+
+def describe(result: dict[str, Any]) -> str:
+    """Describe the result, in lines."""
+    lines = []
+    for name, title in (("training", "sounds learned from"), ("held_out", "held-out sounds")):
+        row = result[name]
+        mean = "-" if row["mAP"] is None else f"{row['mAP']:.3f}"
+        lines.append(
+            f"{title}: {row['stretches']} mixtures, the same label first in {row['first']:.1%} of "
+            f"windows, mAP against the teacher {mean} ({row['labels']} labels)"
+        )
+    for name, row in result["held_out"]["thresholds"].items():
+        right = "-" if row["precision"] is None else f"{row['precision']:.1%}"
+        lines.append(
+            f"thresholds for {name}: {right} of events right, {row['recall']:.1%} found, "
+            f"{row['denied_per_hour']:g} an hour that the teacher denies (held-out sounds)"
+        )
+    worst = ", ".join(f"{label} {ap:.2f}" for label, ap in result["training"]["worst"].items())
+    lines.append(f"worst of the sounds learned from: {worst}")
+    return "\n".join(lines)
+
+
+def _parser() -> Parser:
+    parser = Parser(
+        prog="python -m train.agreement",
+        description="Choose thresholds by what the teacher says, and judge a run by it.",
+    )
+    option = parser.add_argument
+    option("run", type=Path, metavar="RUN", help="a run of train.distil, ended or not")
+    option("--cache", type=Path, required=True, metavar="DIR", help="the run's shards")
+    option("--teacher", type=Path, required=True, metavar="PT", help="mn04_as_mAP_432.pt")
+    option("--labels", type=Path, required=True, metavar="CSV",
+           help="AudioSet's class_labels_indices.csv")  # fmt: skip
+    option("--shards", type=int, default=40, help="shards to choose thresholds by, the last (40)")
+    option("--judged", type=int, default=10, help="shards of held-out sounds to judge by (10)")
+    option("--named", type=Path, metavar="DIR", help="ESC-50's folder: choose thresholds by its "
+           "clips, too")  # fmt: skip
+    option("--folds", type=numbers(int), default=[1, 2, 3], help="of these clips (1,2,3)")
+    option("--prepared", type=Path, help="where its prepared clips go")
+    option("--threads", type=int, default=1, help="CPU threads (1)")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

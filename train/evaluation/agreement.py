@@ -1,0 +1,199 @@
+"""How a network of AudioSet's labels agrees with its teacher, and the thresholds that follow.
+
+Both have heard the same stretches of ten seconds: the teacher each as a whole, the network window
+by window, of which the runtime's averages are taken. A label's peak is its highest average in a
+stretch: an event begins where it reaches the threshold. An event is right where the teacher's score
+of the whole stretch is at least `SAID`, and wrong where it is below `DENIED`; what lies between
+decides nothing.
+
+Clips of a labelled set may be added: there a label is right where it means the clip's class, wrong
+where it means another, and all others decide nothing.
+
+A rare label has too few events to know from them how many are right. So each label is credited with
+`PRIOR_EVENTS` more, as many of them right as of all labels at the same threshold (of the labelled
+clips', if there are any: there it is known what sounds), where a label that is said often has no
+more weight than `MOST` events of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from streamclf.core.card import Threshold, Thresholds
+
+Floats = npt.NDArray[np.floating]
+Flags = npt.NDArray[np.bool_]
+
+SAID, DENIED = 0.4, 0.15
+
+N_AVERAGED = 6
+"""Windows in the runtime's average: 3 s, a window every 0.5 s."""
+
+FEWEST = 8
+"""Stretches that the teacher must say a label of, for a figure of that label alone."""
+
+PRIOR_EVENTS = 10
+MOST = 30
+GRID = np.round(np.arange(0.08, 0.96, 0.01), 2)
+"""Thresholds that may be chosen."""
+
+PRECISION = 0.8
+PRECISIONS = (0.7, 0.8, 0.9, 0.95)
+OFF_RATIO = 0.5
+MAX_GAP_S = 1.0
+N_WORST = 50
+
+
+@dataclass(frozen=True, eq=False)
+class Agreement:
+    """What a network and its teacher said of the same stretches.
+
+    Attributes:
+        peaks: ``(stretches, labels)``: the network's highest averages.
+        said: ``(stretches, labels)``: the teacher's scores of the whole.
+        first: ``(stretches,)``: part of the windows of which both put the same label first.
+    """
+
+    peaks: Floats
+    said: Floats
+    first: Floats
+
+
+def peaks_of(scores: Floats) -> Floats:
+    """Highest averages: ``(stretches, windows, labels)`` -> ``(stretches, labels)``."""
+    sums = np.cumsum(scores, axis=1, dtype=np.float64)
+    means = np.empty_like(sums)
+    for k in range(sums.shape[1]):
+        before = sums[:, k - N_AVERAGED] if k >= N_AVERAGED else 0.0
+        means[:, k] = (sums[:, k] - before) / min(k + 1, N_AVERAGED)
+    return means.max(axis=1)
+
+
+def hear_of_clips(
+    peaks: Floats, targets: npt.NDArray[np.integer], columns: list[list[int]]
+) -> Agreement:
+    """What a network, and the names, say of clips of known classes.
+
+    Args:
+        peaks: ``(clips, labels)``: the network's highest averages.
+        targets: ``(clips,)``: their classes.
+        columns: The labels that mean each class.
+    """
+    said = np.full(peaks.shape, (SAID + DENIED) / 2, np.float32)
+    said[:, [label for own in columns for label in own]] = 0
+    for row, target in zip(said, targets, strict=True):
+        row[columns[target]] = 1
+    return Agreement(peaks, said, np.full(len(peaks), np.nan))
+
+
+def choose_thresholds(
+    heard: Agreement,
+    labels: Sequence[str],
+    never: Sequence[str],
+    precision: float = PRECISION,
+    clips: Agreement | None = None,
+) -> Thresholds:
+    """Choose the lowest thresholds at which enough of each label's events are right.
+
+    Args:
+        heard: What the network and its teacher said.
+        labels: The labels.
+        never: Labels that are never reported; they decide nothing.
+        precision: Part of the events that should be right, 0..1.
+        clips: What the network and the names say of labelled clips. Their events count, too, and
+            rare labels are credited with events like these alone.
+    """
+    silent = [label in never for label in labels]
+    right, wrong, weight = _counts(heard, silent)
+    prior = right, wrong, weight
+    if clips is not None:
+        prior = _counts(clips, silent)
+        right, wrong = right + prior[0], wrong + prior[1]
+    n_right, n_wrong = ((own * prior[2]).sum(axis=1) for own in prior[:2])
+    # High thresholds are reached by next to nothing, and no less is right there.
+    of_all = np.maximum.accumulate(n_right / np.maximum(n_right + n_wrong, 1e-9))
+    credited = (right + PRIOR_EVENTS * of_all[:, None]) / (right + wrong + PRIOR_EVENTS)
+    common = _lowest(of_all, precision)
+    on = [_lowest(own, precision) for own in credited.T]
+    return Thresholds(
+        on=common,
+        off=round(common * OFF_RATIO, 3),
+        max_gap=MAX_GAP_S,
+        classes={
+            label: Threshold(own, round(own * OFF_RATIO, 3))
+            for label, own in zip(labels, on, strict=True)
+            if own != common and label not in never
+        },
+        never=list(never),
+    )
+
+
+def judge_thresholds(
+    heard: Agreement, labels: Sequence[str], thresholds: Thresholds, stretch_s: float
+) -> dict[str, float | int | None]:
+    """Judge thresholds by what the teacher says of other stretches; each label counts once in each.
+
+    Returns:
+        ``precision`` (None without events) and ``recall``, and ``denied_per_hour``: events of
+        labels that the teacher denies.
+    """
+    on = np.array([thresholds.of(label).on for label in labels])
+    on[[label in thresholds.never for label in labels]] = np.inf
+    found, said, denied = heard.peaks >= on, heard.said >= SAID, heard.said < DENIED
+    wanted = said & np.isfinite(on)
+    n_right, n_wrong = int((found & said).sum()), int((found & denied).sum())
+    hours = len(heard.peaks) * stretch_s / 3600
+    return {
+        "precision": round(n_right / (n_right + n_wrong), 4) if n_right + n_wrong else None,
+        "recall": round(n_right / max(1, int(wanted.sum())), 4),
+        "denied_per_hour": round(n_wrong / hours, 1),
+        "stretches": len(heard.peaks),
+    }
+
+
+def describe_labels(heard: Agreement, labels: Sequence[str]) -> dict[str, Any]:
+    """How well the network ranks the stretches that the teacher says each label of.
+
+    Returns:
+        ``mAP``: mean over the labels that it says of `FEWEST` stretches or more, how many these are
+        (``labels``), and the ``worst`` of them with average precision; ``first``: how often both
+        put the same label first.
+    """
+    said = heard.said >= SAID
+    judged = np.flatnonzero(said.sum(axis=0) >= FEWEST)
+    each = {int(k): average_precision(heard.peaks[:, k], said[:, k]) for k in judged}
+    worst = sorted(each, key=lambda k: each[k])[:N_WORST]
+    return {
+        "mAP": round(float(np.mean(list(each.values()))), 4) if each else None,
+        "labels": len(each),
+        "first": round(float(heard.first.mean()), 4),
+        "stretches": len(heard.peaks),
+        "worst": {labels[k]: round(each[k], 3) for k in worst},
+    }
+
+
+def average_precision(values: Floats, right: Flags) -> float:
+    """Mean precision at each right one of a label's stretches, from the highest value down."""
+    hits = right[np.argsort(-values, kind="stable")]
+    precision = np.cumsum(hits) / np.arange(1, len(hits) + 1)
+    return float(precision[hits].mean())
+
+
+def _counts(heard: Agreement, silent: Sequence[bool]) -> tuple[Floats, Floats, Floats]:
+    """Right and wrong events at each threshold, ``(grid, labels)``, and each label's weight."""
+    said, denied = heard.said >= SAID, heard.said < DENIED
+    right = np.stack([((heard.peaks >= on) & said).sum(axis=0) for on in GRID]).astype(float)
+    wrong = np.stack([((heard.peaks >= on) & denied).sum(axis=0) for on in GRID]).astype(float)
+    weight = MOST / np.maximum(MOST, said.sum(axis=0))
+    return right, wrong, np.where(silent, 0.0, weight)
+
+
+def _lowest(reached: Floats, precision: float) -> float:
+    """The lowest threshold at which the precision is reached, or else the highest of all."""
+    enough = np.flatnonzero(reached >= precision)
+    return float(GRID[enough[0] if enough.size else -1])
