@@ -23,9 +23,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from export.errors import ExportError
-from export.graph import float16
 from export.graph.compare_outputs import compare
 from export.graph.export_graph import make_graph
+from export.graph.formats import FormattedGraph, NumberFormat, store
 from export.graph.prune import prune
 from export.stem.find_stem import find_stem
 from export.write_file import write_model
@@ -96,7 +96,7 @@ class Wanted:
         output: The model file.
         labels: AudioSet's list of labels; None if it was not named.
         ontology: AudioSet's ontology, for the labels' groups; None for none.
-        half: Whether to store the weights as float16.
+        number_format: How the weights are stored.
         overwrite: Whether to replace an existing file.
         version: Of the model, for its card.
     """
@@ -104,7 +104,7 @@ class Wanted:
     output: Path
     labels: Path | None
     ontology: Path | None = None
-    half: bool = False
+    number_format: NumberFormat = "float32"
     overwrite: bool = False
     version: str = "1"
 
@@ -204,10 +204,9 @@ def read_names(path: Path, wanted: Wanted) -> list[str]:
 def write(network: nn.Module, card: Card, wanted: Wanted) -> tuple[Card, float]:
     """Trace, compare, find what windows share, check and write."""
     model = prune(make_graph(network, card.window_samples, "logits"))
-    difference = compare(network, model, card.window_samples)
-    if wanted.half:
-        model = float16.store_float16(model)
-        difference = compare(network, model, card.window_samples, tolerance=float16.TOLERANCE)
+    graph = FormattedGraph(model, compare(network, model, card.window_samples))
+    graph = store(graph, network, card.window_samples, wanted.number_format)
+    model, card = graph.model, graph.complete(card)
     found = find_stem(model, card.window_samples, card.sample_rate)
     card = msgspec.structs.replace(card, stem=found.stem, stem_note=found.note)
     if wanted.ontology is not None and wanted.labels is not None:
@@ -219,7 +218,7 @@ def write(network: nn.Module, card: Card, wanted: Wanted) -> tuple[Card, float]:
     onnx.checker.check_model(model, full_check=True)
     parse_card(entry.value, str(wanted.output))
     write_model(wanted.output, model.SerializeToString())
-    return card, difference
+    return card, graph.difference
 
 
 def choose_thresholds(labels: list[str]) -> Thresholds:

@@ -64,12 +64,21 @@ def command_lines(page: Path, program: str) -> Iterator[list[str]]:
     """
     first = program.split()
     for code in blocks(page, ""):
-        for line in code.replace("\\\n", " ").splitlines():
-            if program not in line:
-                continue
-            for words in _calls(line.removeprefix("$ ")):
-                if words[: len(first)] == first:
-                    yield words[len(first) :]
+        for words in shell_commands(code, program):
+            if words[: len(first)] == first:
+                yield words[len(first) :]
+
+
+def shell_commands(code: str, part: str = "") -> Iterator[list[str]]:
+    """Each simple command of a code block, as words.
+
+    Args:
+        code: The block.
+        part: Lines without this text are passed over, as not every block is for a shell.
+    """
+    for line in code.replace("\\\n", " ").splitlines():
+        if part in line:
+            yield from filter(None, _calls(line.removeprefix("$ ")))
 
 
 def _calls(line: str) -> Iterator[list[str]]:

@@ -32,6 +32,7 @@ from documents import (
     name_of,
     prose,
     read,
+    shell_commands,
 )
 
 import streamclf as library
@@ -188,6 +189,31 @@ def test_command_lines_of_training_are_taken_by_its_commands(page, monkeypatch):
         parser = stopped.value.args[0]
         flags = re.findall(r"--[a-z][a-z0-9-]+", " ".join(words))
         assert set(flags) <= set(parser._option_string_actions), (module, flags)
+
+
+def test_page_from_nothing_reads_only_what_it_fetched_or_made():
+    """Each file that a command takes comes from a command before it, of the whole way."""
+    page = next(page for page in PAGES if page.name == "wide.md")
+    there, n_commands = set(), 0
+    for words in (each for code in blocks(page, "") for each in shell_commands(code)):
+        made = {words[at + 1] for at, word in enumerate(words[:-1]) if word in MAKING}
+        if words[0] == "curl":
+            made = {words[-1].rpartition("/")[2]}
+        if "--download" in words:
+            made.add(words[words.index("--download") - 1])
+        paths = {
+            word.removeprefix("./").split("/*")[0] for word in words if re.fullmatch(A_PATH, word)
+        }
+        assert paths - made <= there | {f"{each}/sound-icons" for each in there}, words
+        there |= made
+        n_commands += words[0] in ("python", "streamclf")
+    assert n_commands > 10
+    assert {"SOUNDS", "PREPARED", "weights.npz", "runs/wide", "wide.onnx"} <= there
+
+
+MAKING = ("-o", "--out", "--save", "--cache")
+"""Options that name what a command of training makes."""
+A_PATH = r"(?!http)[\w./*-]+\.(pt|csv|json|npz|onnx|wav)|runs/\w+|[A-Z][A-Z0-9-]{3,}"
 
 
 @with_name

@@ -5,13 +5,15 @@
 One take of each source is heard, repeated to five seconds; a longer one's loudest ten. The label
 with the highest score is its label. A source of a common label is drawn less often in training
 (`train.distil --weights`): by one over the square root of how many sources share its label.
-The table of labels is printed, rarest last; labels that no source has are counted.
+
+A table of all labels is printed, rarest last: how many sources have it first, and in how many it is
+heard with a score of `HEARD` or more, as a broader label often comes before the one that is meant.
 """
 
 from __future__ import annotations
 
 import sys
-from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +30,12 @@ from train.nets.efficientat import SAMPLE_RATE, open_efficientat
 SHORT_S, LONG_S = 5.0, 10.0
 SUREST = 0.1
 """A source whose highest score is lower counts as unclear."""
+
+HEARD = 0.3
+"""A label with this score or more is heard in a source, whatever label comes first."""
+
+FEW = 5
+"""A label that is heard in fewer sources than this is poor."""
 
 MOST = 6.0
 """How much more often than the mean source any is drawn at most."""
@@ -53,19 +61,38 @@ def main(arguments: list[str] | None = None) -> int:
     network, _ = open_efficientat(options.teacher)
     known = read_known(options.known)
     sources, scores = hear_each(clips, network, known)
-    top, sure = scores.argmax(axis=1), scores.max(axis=1)
+    top = scores.argmax(axis=1)
     np.savez(
-        options.output, source=np.array(sources), label=top, score=sure.astype(np.float32),
+        options.output, source=np.array(sources), label=top,
+        score=scores.max(axis=1).astype(np.float32),
         scores=scores.astype(np.float16), weight=weigh(top),
     )  # fmt: skip
-    clear = Counter(top[sure >= SUREST].tolist())
-    for label, n in clear.most_common():
-        print(f"{n:6d}  {names[label]}")
-    print(
-        f"{len(sources)} sources, {sum(clear.values())} of them clear; {len(clear)} of "
-        f"{len(names)} labels have one or more, {sum(n >= 5 for n in clear.values())} five or more"
-    )
+    print(describe(names, scores))
     return 0
+
+
+def describe(names: Sequence[str], scores: np.ndarray) -> str:
+    """The table of labels, and how many there are, in lines.
+
+    Args:
+        names: Of the labels.
+        scores: ``(sources, labels)``.
+    """
+    top, sure = scores.argmax(axis=1), scores.max(axis=1)
+    clear = sure >= SUREST
+    first = np.bincount(top[clear], minlength=len(names))
+    heard = np.sum(scores >= HEARD, axis=0)
+    lines = [f" first  {HEARD:g} or more"]
+    for label in np.lexsort((-first, -heard)):
+        lines.append(f"{first[label]:6d}  {heard[label]:11d}  {names[label]}")
+    lines += [
+        f"{len(scores)} sources, {int(clear.sum())} of them clear; {int((first > 0).sum())} of "
+        f"{len(names)} labels come first in one or more, {int((first >= FEW).sum())} in {FEW} or "
+        "more",
+        f"heard with {HEARD:g} or more: {int((heard > 0).sum())} labels in one or more, "
+        f"{int((heard >= FEW).sum())} in {FEW} or more",
+    ]
+    return "\n".join(lines)
 
 
 def weigh(labels: np.ndarray) -> np.ndarray:

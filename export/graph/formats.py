@@ -1,7 +1,8 @@
-"""The number formats of a model file: as trained, float16 weights, or 8 bits."""
+"""The number formats of a model file: as trained, weights in 16 or 8 bits, or all in 8 bits."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -11,7 +12,7 @@ import onnx
 from torch import nn
 
 from export.errors import ExportError
-from export.graph import float16, int8
+from export.graph import float16, int8, int8_weights
 from export.graph.compare_outputs import compare
 from export.graph.export_graph import make_graph
 from export.graph.prune import prune
@@ -22,7 +23,33 @@ from train.nets.inference import WindowLogits
 from train.run_folder.load_network import load_network
 from train.run_folder.run import CONFIG, RunFolder
 
-NumberFormat: TypeAlias = Literal["float32", "half", "int8"]
+NumberFormat: TypeAlias = Literal["float32", "half", "int8-weights", "int8"]
+"""As `python -m export` names them: ``--half``, ``--int8-weights``, ``--int8``."""
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A format that changes how weights are stored, and not how the graph computes.
+
+    Attributes:
+        store: Gives a copy of a graph in this format.
+        tolerance: Largest difference allowed between two logits.
+        note: What the card's description says of it.
+    """
+
+    store: Callable[[onnx.ModelProto], onnx.ModelProto]
+    tolerance: float
+    note: str = ""
+
+
+STORED: dict[NumberFormat, Stored] = {
+    "half": Stored(float16.store_float16, float16.TOLERANCE),
+    "int8-weights": Stored(
+        int8_weights.store_int8,
+        int8_weights.TOLERANCE,
+        "Weights stored in 8 bits; figures are of the network before that.",
+    ),
+}
 
 
 @dataclass(frozen=True)
@@ -33,17 +60,20 @@ class FormattedGraph:
         model: The graph.
         difference: Largest difference between torch and ONNX Runtime; for 8 bits that of the graph
             before quantisation.
-        quantised: Accuracy and speed in 8 bits; None for other formats.
+        quantised: Accuracy and speed of arithmetic in 8 bits; None for other formats.
+        note: What the card's description says of the format.
     """
 
     model: onnx.ModelProto
     difference: float
     quantised: int8.Quantised | None = None
+    note: str = ""
 
     def complete(self, card: Card) -> Card:
         """The card with the entries that the format changes."""
         if self.quantised is None:
-            return card
+            description = f"{card.description} {self.note}".strip()
+            return msgspec.structs.replace(card, description=description)
         accuracy = int8.update_accuracy(self.quantised, card.accuracy)
         note = f"{card.description} Weights and activations in 8 bits."
         return msgspec.structs.replace(card, accuracy=accuracy, description=note)
@@ -59,6 +89,22 @@ class ReevaluatedRun(RunFolder):
     def read_held_out(self) -> WindowLogits:
         """The new outputs."""
         return self._heard
+
+
+def store(
+    graph: FormattedGraph, network: nn.Module, window_samples: int, number_format: NumberFormat
+) -> FormattedGraph:
+    """Store a graph's weights in a format of `STORED`, and compare it again; else leave it alone.
+
+    Raises:
+        ExportError: It differs from the network by more than the format may cost.
+    """
+    form = STORED.get(number_format)
+    if form is None:
+        return graph
+    model = form.store(graph.model)
+    difference = compare(network, model, window_samples, tolerance=form.tolerance)
+    return FormattedGraph(model, difference, note=form.note)
 
 
 def build_graph(
@@ -97,11 +143,8 @@ def build_graph(
     window_samples = config["window_samples"]
     model = prune(make_graph(network, window_samples, output))
     difference = compare(network, model, window_samples)
-    if number_format == "half":
-        model = float16.store_float16(model)
-        difference = compare(network, model, window_samples, tolerance=float16.TOLERANCE)
     if number_format != "int8":
-        return FormattedGraph(model, difference), run
+        return store(FormattedGraph(model, difference), network, window_samples, number_format), run
     if config["data"]["test_fold"]:
         quantised = _quantise(run, config, system, model, data, prepared)
         return FormattedGraph(quantised.model, difference, quantised), ReevaluatedRun(

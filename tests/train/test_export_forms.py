@@ -20,6 +20,8 @@ from export.errors import ExportError
 from export.graph.compare_outputs import compare
 from export.graph.float16 import TOLERANCE, store_float16
 from export.graph.float_nodes import first_layers, mel_nodes
+from export.graph.int8_weights import TOLERANCE as INT8_TOLERANCE
+from export.graph.int8_weights import round_channels, store_int8
 from export.graph.prune import prune
 from streamclf.core.card import METADATA_KEY
 from streamclf.model.classifier import Classifier
@@ -116,6 +118,66 @@ def test_half_leaves_the_mel_front_end_and_what_would_overflow(graph):
     }
 
 
+def test_weights_in_8_bits_are_a_quarter_and_say_the_same(make_graph):
+    network = WaveformNet().eval()
+    whole = prune(make_graph(network, WINDOW, "logits"))
+    small = store_int8(whole)
+    onnx.checker.check_model(small, full_check=True)
+    assert small.ByteSize() < 0.33 * whole.ByteSize()
+    assert 0 < compare(network, small, WINDOW, tolerance=INT8_TOLERANCE) < INT8_TOLERANCE
+    # Arithmetic is float32; ONNX Runtime has something to do once, when it opens the file.
+    kinds = {node.op_type for node in small.graph.node}
+    assert kinds == {node.op_type for node in whole.graph.node} | {"Cast", "Mul"}
+    assert [node.op_type for node in prune(small).graph.node] == [
+        node.op_type for node in whole.graph.node
+    ]
+
+
+def test_weights_in_8_bits_leave_the_mel_front_end_and_small_tensors(graph):
+    kept = {t.name for t in store_int8(graph).graph.initializer if t.data_type == TensorProto.INT8}
+    assert kept == {"layers.0.weight.int8", "layers.3.weight.int8"}
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+def test_each_channel_is_rounded_to_steps_of_its_own(axis):
+    values = np.random.default_rng(1).normal(size=(6, 50)).astype(np.float32)
+    values *= 10.0 ** np.arange(-3, 3, dtype=np.float32)[:, None]  # channels of any level
+    values[2] = 0
+    values = values if axis == 0 else values.T
+    steps, scale = round_channels(values, axis)
+    assert (steps.dtype, steps.shape) == (np.int8, values.shape)
+    highest = np.abs(values).max(axis=1 - axis, keepdims=True)
+    assert scale.shape == highest.shape
+    assert np.all(np.abs(steps * scale - values) <= 0.501 * highest / 127)
+
+
+@pytest.mark.parametrize("operator", ["Conv", "MatMul", "Gemm", "Gemm transposed"])
+def test_weights_in_8_bits_have_a_scale_for_each_output(operator):
+    by_rows = operator in ("Conv", "Gemm transposed")
+    levels = 10.0 ** np.linspace(-4, 0, 64, dtype=np.float32)
+    weight = np.random.default_rng(2).normal(size=(64, 32)).astype(np.float32) * levels[:, None]
+    kernel = weight[:, :, None] if operator == "Conv" else weight if by_rows else weight.T
+    kind, *transposed = operator.split()
+    more = {"transB": 1} if transposed else {}
+    shape, output = (["batch", 32, 5], ["batch", 64, 5]) if kind == "Conv" else ([3, 32], [3, 64])
+    graph = helper.make_graph(
+        [helper.make_node(kind, ["waveform", "kernel"], ["logits"], **more)],
+        "toy",
+        [helper.make_tensor_value_info("waveform", TensorProto.FLOAT, shape)],
+        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, output)],
+        [numpy_helper.from_array(np.ascontiguousarray(kernel), "kernel")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    small = store_int8(model)
+    assert TensorProto.INT8 in {tensor.data_type for tensor in small.graph.initializer}
+    shape = (2, 32, 5) if kind == "Conv" else (3, 32)
+    waveform = np.random.default_rng(3).normal(size=shape).astype(np.float32)
+    expected, given = run(model, waveform), run(small, waveform)
+    error = np.abs(given - expected).max(axis=0) / np.abs(expected).max(axis=0)
+    # Outputs that are ten thousand times smaller than others are as exact.
+    assert error.max() < 0.1
+
+
 def test_mel_nodes_reach_from_the_waveform_to_the_logarithm(graph):
     kinds = [node.op_type for node in mel_nodes(graph.graph)]
     assert (kinds.count("Conv"), kinds.count("Log"), kinds.count("Gemm")) == (5, 1, 0)
@@ -126,20 +188,24 @@ def test_export_commands_write_each_form_or_say_what_is_missing(make_esc, tmp_pa
     data, save = make_esc(per_class=4), tmp_path / "run"
     arguments = ["--data", str(data), "--save", str(save), "--epochs", "12", "--accelerator", "cpu"]
     assert train_main("pocket", arguments) == 0
-    sizes = {}
+    sizes, descriptions = {}, []
     # The data moved: said in one line, and found with --data.
     data.rename(tmp_path / "moved")
     assert export_main.main([str(save), "-o", str(tmp_path / "none.onnx"), "--int8"]) == 1
     assert "no such folder; --data must name" in capsys.readouterr().err
     moved = ["--data", str(tmp_path / "moved")]
-    for form in ([], ["--half"], ["--int8"]):
+    for form in ([], ["--half"], ["--int8-weights"], ["--int8"]):
         path = tmp_path / f"own{''.join(form)}.onnx"
         assert export_main.main([str(save), "-o", str(path), *form, *moved]) == 0
         sizes[path.stem] = path.stat().st_size
         classifier = Classifier(Model(path, provider="cpu"))
         assert classifier.split() is not None, classifier.take_notice()
         card = {p.key: p.value for p in onnx.load(path).metadata_props}[METADATA_KEY]
+        descriptions.append(json.loads(card)["description"])
     assert sizes["own--int8"] < sizes["own--half"] < 0.65 * sizes["own"]
+    assert sizes["own--int8-weights"] < 0.7 * sizes["own--half"]
+    assert [text.endswith("8 bits; figures are of the network before that.")
+            for text in descriptions] == [False, False, True, False]  # fmt: skip
     told, shared = capsys.readouterr().out.splitlines()[-2:]
     assert shared.startswith("windows share all work up to ")
     assert "in 8 bits" in told

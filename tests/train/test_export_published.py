@@ -106,6 +106,10 @@ def test_groups_come_from_the_ontology_past_what_the_labels_lack(published, caps
     arguments += ["--window", "5", "-o", str(output), "--ontology"]
     assert main([*arguments, str(published / "ontology.json"), "--half"]) == 0
     assert output.stat().st_size < 3e6  # float32: 4.3 MB
+    small = published / "small.onnx"
+    arguments[arguments.index("-o") + 1] = str(small)
+    assert main([*arguments, str(published / "ontology.json"), "--int8-weights"]) == 0
+    assert small.stat().st_size < 2e6
     session = onnxruntime.InferenceSession(output, providers=["CPUExecutionProvider"])
     card = parse_card(session.get_modelmeta().custom_metadata_map[METADATA_KEY], "mn04")
     names = [f"Sound, number {k}" for k in range(3)]

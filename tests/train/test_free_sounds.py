@@ -111,6 +111,36 @@ def test_set_opens_without_labels_and_without_what_was_refused(world, tmp_path, 
     assert "free-sounds: 7 clips, no labels" in capsys.readouterr().out
 
 
+def test_some_sources_are_fetched_alone_and_the_others_later(world, tmp_path, capsys) -> None:
+    out = ["--out", str(tmp_path / "out")]
+    assert main("free_sounds", [str(world), "--download", "--only", "krank,made", *out]) == 0
+    assert "free-sounds: 3 clips" in capsys.readouterr().out  # krank's same.wav is no dog yet
+    assert FREE_SOUNDS.of_sources(["made", "krank"]).is_fetched(world)
+    assert not FREE_SOUNDS.is_fetched(world)
+    assert main("free_sounds", [str(world), "--download", *out]) == 0
+    assert FREE_SOUNDS.is_fetched(world)
+    assert {path.name for path in world.iterdir() if path.is_dir()} == {
+        "archives", "bambam", "krank", "owner+beasts", "voices", "instruments", "made",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (["--download", "--only", "krank,nowhere"], "--only: 'nowhere' is no source"),
+        (["--only", "krank"], "--only says what --download fetches"),
+    ],
+)
+def test_sources_that_are_not_there_are_told(world, capsys, more, said) -> None:
+    assert main("free_sounds", [str(world), *more]) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_a_set_without_sources_says_that_it_is_whole(tmp_path, capsys) -> None:
+    assert main("esc", [str(tmp_path), "--download", "--only", "dogs"]) == 2
+    assert "--only: esc50 is fetched whole" in capsys.readouterr().err
+
+
 def test_packages_that_lie_there_are_not_fetched_again(world, tmp_path) -> None:
     FREE_SOUNDS.download(world)
     (tmp_path / "bin" / "apt-get").write_text("#!/bin/sh\nexit 1\n")

@@ -20,6 +20,7 @@ from export.__main__ import main as export
 from export.card.describe_run import describe_data, describe_licence
 from export.graph.float16 import store_float16
 from export.graph.int8 import quantise_graph
+from export.graph.int8_weights import store_int8
 from export.graph.prune import prune
 from streamclf.core.card import METADATA_KEY
 from streamclf.model.model_file import BUNDLED
@@ -81,9 +82,10 @@ def heard(network: PocketNet, layers: dict) -> tuple[torch.Tensor, torch.Tensor]
     [
         (lambda graph: graph, 1e-5),
         (store_float16, 5e-3),
+        (store_int8, 0.05),
         (lambda graph: quantise_graph(graph, noise(40).numpy()), 0.05),
     ],
-    ids=["float32", "half", "int8"],
+    ids=["float32", "half", "int8-weights", "int8"],
 )
 def test_layers_of_a_file_hear_what_the_network_heard(tmp_path, make_graph, form, error):
     network = make_network()

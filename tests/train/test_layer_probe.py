@@ -56,7 +56,9 @@ def test_each_source_is_heard_once_and_written_with_its_weight(
     assert heard["source"].tolist() == [source for source, *_ in TONES]
     assert heard["scores"].shape == (len(TONES), 527)
     counts = Counter(heard["label"].tolist())
-    assert "12 sources" in capsys.readouterr().out
+    lines = capsys.readouterr().out.splitlines()
+    assert len([line for line in lines if line[:6].strip().isdigit()]) == 527  # those of none, too
+    assert lines[-2].startswith("12 sources")
     assert len(counts) <= len(TONES)
     # What was heard before is taken from there.
     known = tmp_path / "known.npz"
@@ -66,6 +68,24 @@ def test_each_source_is_heard_once_and_written_with_its_weight(
     again = hear("--known", str(known))
     assert again["label"][2] == 5
     np.testing.assert_array_equal(np.delete(again["label"], 2), np.delete(heard["label"], 2))
+
+
+def test_table_of_sources_tells_what_comes_first_and_what_is_heard_beside_it() -> None:
+    scores = np.zeros((6, 4))
+    scores[:, 0] = 0.9  # animals, all of them
+    scores[:5, 1] = 0.4  # dogs, five of them
+    scores[4, 1] = 0.95  # one of which is surely one
+    scores[5, 0], scores[5, 2] = 0.05, 0.02  # nothing clear
+    *table, all_first, all_heard = hear_sources.describe(
+        ["Animal", "Dog", "Cat", "Blender"], scores
+    ).splitlines()
+    assert [row.split() for row in table[1:]] == [
+        ["4", "5", "Animal"], ["1", "5", "Dog"], ["0", "0", "Cat"], ["0", "0", "Blender"],
+    ]  # fmt: skip
+    assert all_first.startswith(
+        "6 sources, 5 of them clear; 2 of 4 labels come first in one or more, 0 in 5"
+    )
+    assert all_heard == "heard with 0.3 or more: 2 labels in one or more, 2 in 5 or more"
 
 
 def test_checkpoint_is_judged_by_its_averaged_weights(

@@ -36,11 +36,15 @@ def _choose(datasets: tuple[DataSet, ...], options: argparse.Namespace) -> DataS
 def _run(dataset: DataSet, options: argparse.Namespace, command: str) -> int:
     if not 1000 <= options.rate <= 192000:
         raise UsageError(f"--rate is {options.rate}, must be 1000 to 192000 Hz")
+    if options.only is not None:
+        if not options.download:
+            raise UsageError("--only says what --download fetches: add --download, or leave it out")
+        dataset = dataset.of_sources(options.only.split(","))
     if options.folder is None:
         options.folder = find_or_fetch(
             dataset, download=options.download, wanted_by=command, option="DIR"
         )
-    elif options.download and not (options.folder.is_dir() and dataset.recognises(options.folder)):
+    elif options.download and not dataset.is_fetched(options.folder):
         dataset.download(options.folder)
     if options.validate:
         return validate(dataset, options.folder)
@@ -107,4 +111,5 @@ def _parser(module: str, datasets: tuple[DataSet, ...]) -> Parser:
         action="store_true",
         help="fetch the set first, where a program can: into DIR, or the user's cache",
     )
+    add("--only", metavar="SOURCE,...", help="of --download: fetch these sources alone (all)")
     return parser

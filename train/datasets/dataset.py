@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
 
-from train.base.errors import DatasetError
+from train.base.errors import DatasetError, UsageError
 from train.datasets.prepared import SINGLE_LABEL
 
 
@@ -97,6 +97,18 @@ class DataSet(ABC):
     @abstractmethod
     def recognises(self, folder: Path) -> bool:
         """Whether a folder looks like this set in its official layout."""
+
+    def is_fetched(self, folder: Path) -> bool:
+        """Whether there is nothing left for `download` to fetch into a folder."""
+        return folder.is_dir() and self.recognises(folder)
+
+    def of_sources(self, names: Sequence[str]) -> DataSet:
+        """Give the set that `download` fetches from some of its sources alone.
+
+        Raises:
+            UsageError: The set has no such sources.
+        """
+        raise UsageError(f"--only: {self.name} is fetched whole, leave --only out")
 
     def subset_in(self, folder: Path) -> DataSet:
         """The subset that a folder holds, where that is a data set of its own; else this set.

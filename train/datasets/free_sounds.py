@@ -9,7 +9,8 @@ fluidsynth, alarms, beeps, rings and hums (`train.datasets.made_sounds`).
 
     python -m train.datasets.free_sounds DIR --download
 
-needs apt-get, git, espeak-ng, fluidsynth, some 9 GB of packages, and an hour. What lies in
+needs apt-get, git, espeak-ng, fluidsynth, some 9 GB of packages, and an hour; with ``--only
+sound-icons,made`` a minute, to see whether all of it works. What lies in
 ``DIR/archives`` already (``PACKAGE_*.deb``, ``OWNER+NAME`` of a repository) is not fetched again.
 ``DIR/LICENCES.tsv`` is the table of all sources: package, version, licences, how many sounds were
 taken and how many refused.
@@ -23,13 +24,14 @@ import subprocess
 import sys
 import tempfile
 from collections import Counter
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
 
-from train.base.errors import DatasetError
+from train.base.errors import DatasetError, UsageError
 from train.datasets import debian_sounds, speech_music
 from train.datasets.archives import open_archives
 from train.datasets.dataset import DataSet, Listing, Recording
@@ -115,6 +117,9 @@ MOST_S = 60.0
 
 ARCHIVES, LICENCES = "archives", "LICENCES.tsv"
 MADE = ("voices", "instruments", "made")
+VOICES, INSTRUMENTS = "voices: espeak-ng", f"instruments: {SOUNDFONT}"
+MADE_SOUNDS = "made: train.datasets.made_sounds"
+"""What they are called in the table of sources."""
 
 
 @dataclass
@@ -133,8 +138,16 @@ class Taken:
         )
 
 
+@dataclass(frozen=True, kw_only=True)
 class FreeSounds(DataSet):
-    """A folder a source."""
+    """A folder a source.
+
+    Attributes:
+        sources: What is fetched: packages, repositories, and kinds of sounds that are made here.
+            All there are, unless some are named.
+    """
+
+    sources: tuple[str, ...] = ()
 
     downloads: ClassVar[bool] = True
     leaves_out_broken: ClassVar[bool] = True
@@ -142,6 +155,26 @@ class FreeSounds(DataSet):
     def recognises(self, folder: Path) -> bool:
         """By its table of sources."""
         return (folder / LICENCES).is_file() and (folder / SOURCES).is_file()
+
+    def is_fetched(self, folder: Path) -> bool:
+        """By the sources that its table names."""
+        if not (folder.is_dir() and self.recognises(folder)):
+            return False
+        rows = (folder / SOURCES).read_text(encoding="utf-8").splitlines()
+        return self._wanted() <= {name_of(row) for row in rows}
+
+    def of_sources(self, names: Sequence[str]) -> DataSet:
+        """The set of some sources."""
+        unknown = sorted(set(names) - all_sources())
+        if unknown:
+            raise UsageError(
+                f"--only: {unknown[0]!r} is no source; it takes packages and repositories that "
+                f"docs/reference/free-sounds.md lists, and {', '.join(MADE)}"
+            )
+        return replace(self, sources=tuple(names))
+
+    def _wanted(self) -> set[str]:
+        return set(self.sources) or all_sources()
 
     def list_clips(self, folder: Path) -> Listing:
         """Every recording, or its middle; whole sources (numbered takes) are in one fold."""
@@ -166,18 +199,23 @@ class FreeSounds(DataSet):
         """Fetch packages and repositories, read their licences, take the sounds, make others."""
         archives = folder / ARCHIVES
         archives.mkdir(parents=True, exist_ok=True)
-        rows, seen = [], set[str]()
-        steps = len(PACKAGES) + len(REPOSITORIES) + len(MADE)
-        with show_progress("fetching", steps, "sources") as update:
-            for number, package in enumerate(PACKAGES, start=1):
+        rows, seen, wanted = [], set[str](), self._wanted()
+        packages = [each for each in PACKAGES if each in wanted]
+        repositories = [each for each in REPOSITORIES if each.name in wanted]
+        made = [each for each in MADE if each in wanted]
+        with show_progress(
+            "fetching", len(packages) + len(repositories) + len(made), "sources"
+        ) as update:
+            for package in packages:
                 rows.append(take_package(package, archives, folder / package, seen))
-                update(number)
-            for number, repository in enumerate(REPOSITORIES, start=len(PACKAGES) + 1):
+                update(len(rows))
+            for repository in repositories:
                 place = folder / repository.name.replace("/", "+")
                 rows.append(take_repository(repository, archives, place, seen))
-                update(number)
-            rows += make_sounds(folder, archives)
-            update(steps)
+                update(len(rows))
+            for name in made:
+                rows.append(make_sounds(name, folder, archives))
+                update(len(rows))
         header = "source\tversion\tlicences (sounds)\trefused (sounds)"
         table = [header, *(row.row() for row in rows)]
         (folder / LICENCES).write_text("\n".join(table) + "\n", encoding="utf-8")
@@ -294,19 +332,39 @@ def take_repository(repository: Repository, archives: Path, folder: Path, seen: 
     return taken
 
 
-def make_sounds(folder: Path, archives: Path) -> list[Taken]:
-    """Voices, instruments and made sounds, each in a folder of its own; rows of the table."""
-    speak(folder / "voices")
-    font = fetch_archive(SOUNDFONT, archives)
-    render_instruments(font, folder / "instruments")
-    write_made_sounds(folder / "made")
-    n_of = {name: len(audio_below(folder / name)) for name in MADE}
-    return [
-        Taken("voices: espeak-ng", "made here", Counter({"a program's output": n_of["voices"]})),
-        Taken(f"instruments: {SOUNDFONT}", font.stem.removeprefix(f"{SOUNDFONT}_"),
-              Counter({"MIT": n_of["instruments"]})),
-        Taken("made: train.datasets.made_sounds", "made here", Counter({"MIT": n_of["made"]})),
-    ]  # fmt: skip
+def make_sounds(name: str, folder: Path, archives: Path) -> Taken:
+    """Make voices, instruments or alarms and hums, in a folder of their own.
+
+    Returns:
+        Their row of the table.
+    """
+    place = folder / name
+    source, version, licence = {
+        "voices": (VOICES, "made here", "a program's output"),
+        "instruments": (INSTRUMENTS, "", "MIT"),
+        "made": (MADE_SOUNDS, "made here", "MIT"),
+    }[name]
+    if name == "voices":
+        speak(place)
+    elif name == "instruments":
+        font = fetch_archive(SOUNDFONT, archives)
+        render_instruments(font, place)
+        version = font.stem.removeprefix(f"{SOUNDFONT}_")
+    else:
+        write_made_sounds(place)
+    return Taken(source, version, Counter({licence: len(audio_below(place))}))
+
+
+def all_sources() -> set[str]:
+    """The names of everything that can be fetched or made."""
+    return {*PACKAGES, *(each.name for each in REPOSITORIES), *MADE}
+
+
+def name_of(row: str) -> str:
+    """The name of a source, as `all_sources` has it, of a row of the table of sources."""
+    kinds = {VOICES: "voices", INSTRUMENTS: "instruments", MADE_SOUNDS: "made"}
+    name = row.rpartition(" ")[0].removesuffix(" made")
+    return kinds.get(name, name.removeprefix("github.com/"))
 
 
 def sounds_below(root: Path) -> list[Path]:
