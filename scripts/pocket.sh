@@ -26,7 +26,7 @@ fit() { # NAME FOLDS TEST_FOLD
     [ -e "$out/$1/weights.safetensors" ] && return
     # shellcheck disable=SC2086
     python -m train.pocket $threads --data "$ESC50" --speech-music "$SPEECH_MUSIC" --download \
-        --start "$trunk" --own-clips --last-layer --teacher "$out/mn04-esc50.npz" --cache "$out/heard" \
+        --start "$trunk" --last-layer --teacher "$out/mn04-esc50.npz" --cache "$out/heard" \
         --folds "$2" --test-fold "$3" --seed 1 --accelerator cpu --save "$out/$1" --overwrite
 }
 fit held-4 1,2,3 4

@@ -28,7 +28,6 @@ from streamclf.core.errors import UsageError
 from train.datasets import ClipSet, open_clips
 from train.datasets.prepared import join
 from train.datasets.speech_music import LABELS, SPEECH_MUSIC, choose_pieces
-from train.distillation.own_clips import PASSES, learn_own_clips
 from train.distillation.streamed_layers import read_distilled
 from train.nets.contract import System
 from train.nets.pocket_network import SAMPLE_RATE, WIDTHS, WINDOW_SAMPLES
@@ -47,7 +46,7 @@ from train.pocket_parts.pretrained_run import (
 )
 from train.pocket_parts.recipe import PocketRecipe
 from train.pocket_parts.streamed_windows import fit_streamed_layer
-from train.pocket_parts.teacher import HOP_S, read_features, soft_labels
+from train.pocket_parts.teacher import HOP_S, soft_labels
 
 MIN_CLIP_S = 0.35
 """Least of the clip, in seconds between frames, in a window that reaches beyond its edge."""
@@ -86,9 +85,6 @@ class Pocket(System):
         earlier_self: The network with these weights, which gives the targets.
         folds: ``(clips,)``, the training clips' folds.
         heard_cache: Folder that keeps what streamed layers heard.
-        own_clips: What the teacher says of training clips, and which these are, if layers are to
-            learn that first.
-        seed: Of what is drawn at random in learning that.
     """
 
     name = "pocket"
@@ -105,8 +101,6 @@ class Pocket(System):
     earlier_self: EarlierSelf | None = None
     folds: np.ndarray
     heard_cache: Path | None = None
-    own_clips: tuple[Tensor, np.ndarray] | None = None
-    seed: int = 1
 
     @classmethod
     def default_recipe(cls) -> PocketRecipe:
@@ -129,9 +123,6 @@ class Pocket(System):
         option("--cache", type=Path, metavar="DIR",
                help="keep there what streamed layers (of train.distil) hear in the clips of each "
                "fold, for other runs that begin with them")  # fmt: skip
-        option("--own-clips", action="store_true",
-               help="let streamed layers learn, before that, what --teacher says of the training "
-               "clips themselves")  # fmt: skip
         option("--through-noise", type=Path, metavar="RUN",
                help="go on with such a run: say under noise what it says without")  # fmt: skip
         option("--teacher", type=Path, metavar="NPZ",
@@ -152,11 +143,6 @@ class Pocket(System):
             raise UsageError(
                 "--through-noise learns from its own run: "
                 "leave --start, --teacher, --last-layer out"
-            )
-        if options.own_clips and (options.teacher is None or options.start is None):
-            raise UsageError(
-                "--own-clips learns what --teacher says of the clips, from layers that --start "
-                "names: give both"
             )
         if options.last_layer and options.start is None:
             raise UsageError(
@@ -205,15 +191,6 @@ class Pocket(System):
         taught = np.flatnonzero(clips.targets < len(clips.labels) - n_others)
         teacher_labels, teacher = soft_labels(options.teacher, clips.take(taught.tolist()))
         about["teacher"] = teacher | {"share": self.recipe.teacher_share}
-        if options.own_clips:
-            if self.recipe.layers != STREAMED:
-                raise UsageError(
-                    "--own-clips is for the streamed layers of train.distil, "
-                    f"{options.start} has pocket's own: leave it out"
-                )
-            self.own_clips = read_features(options.teacher, clips.take(taught.tolist())), taught
-            self.seed = options.seed
-            about["own_clips"] = {"passes": PASSES}
         self.teacher_labels = _one_hot(clips).repeat(1, teacher_labels.shape[1], 1)
         self.teacher_labels[torch.from_numpy(taught)] = teacher_labels
         return about
@@ -284,8 +261,6 @@ class Pocket(System):
         if self.has_folded_norms:
             restore_batch_norms(network.body, training_data.middle_windows(N_NORM_WINDOWS))
         if isinstance(network.body, StreamedPocketBody) and self.earlier_weights is None:
-            if self.own_clips is not None:
-                learn_own_clips(network.body, training_data, *self.own_clips, self.seed)
             fit_streamed_layer(
                 network.body, training_data, self.folds, self.recipe, self.heard_cache
             )

@@ -40,11 +40,6 @@ def describe_data(config: dict[str, Any]) -> str:
             text += f" So {data['name']} was known to it: figures of held-out clips flatter it."
     if "imitation" in config:
         text += _describe_imitation(config["imitation"])
-    if own := config.get("own_clips"):
-        text += (
-            f" Then its layers learned in {own['passes']} passes to say of these clips what their "
-            "teacher says, without labels."
-        )
     if config.get("last_layer_alone"):
         text += " Of the labels only its last layer learned."
     if "through_noise" in config:

@@ -10,10 +10,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from train.cli.network_command import main
 from train.datasets import open_clips
-from train.distillation import own_clips
-from train.distillation.own_clips import learn_own_clips
 from train.loop.batch_norm import recompute_statistics
 from train.pocket import Pocket
 from train.pocket_parts import streamed_windows
@@ -133,41 +130,3 @@ def test_labels_follow_the_mixture_and_noise_has_all_alike(system, network, data
     assert len(more_averages.targets) <= 2 * n_clips
     assert (more_labels.amax(dim=1) == 1).all()
     assert labels[averages.rows].argmax(dim=1).equal(averages.targets[averages.of])
-
-
-def test_layers_come_nearer_to_what_a_teacher_says_of_the_clips(
-    system, network, data, monkeypatch, capsys
-):
-    monkeypatch.setattr(own_clips, "PASSES", 12)
-    monkeypatch.setattr(own_clips, "BATCH_SIZE", 4)
-    body, taught = network.body, np.array([0, 2, 3, 5, 6, 8, 9, 11])
-    body.freeze_layers()
-    spectra = data.front_end.compress(data.mel_power.power[taught])
-    spectra = spectra[:, :, data.mel_power.margin : -data.mel_power.margin]
-    starts = [round(number * data.label_hop) for number in range(data.n_windows)]
-    with torch.no_grad():
-        before = body.windows(spectra, starts)
-    # A teacher that orders the channels in another way.
-    wanted, last = before.roll(1, dims=2), body.output.weight.detach().clone()
-    learn_own_clips(body, data, wanted, taught, seed=1)
-    with torch.no_grad():
-        after = body.windows(spectra, starts)
-    assert (after - wanted).square().mean() < 0.9 * (before - wanted).square().mean()
-    assert body.output.weight.equal(last)
-    # What was frozen is so again.
-    assert [name for name, value in body.named_parameters() if value.requires_grad] == [
-        "output.weight", "output.bias",
-    ]  # fmt: skip
-    assert not any(layer.training for layer in body.modules())
-    assert "what the teacher says of 8 clips: error" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize(
-    ("given", "reason"),
-    [([], "give both"), (["--start", "pocket", "--teacher", "x.npz"], "x.npz: no usable teacher")],
-)
-def test_own_clips_ask_for_streamed_layers_and_a_teacher(make_esc, capsys, given, reason):
-    arguments = ["--data", str(make_esc(folds=2, per_class=1)), "--own-clips", *given]
-    assert main("pocket", arguments) in (1, 2)
-    message = capsys.readouterr().err
-    assert reason in message

@@ -39,7 +39,7 @@ def soft_labels(path: Path, clips: ClipSet, weight_decay: float = 3e-3) -> tuple
         DatasetError: The file is unreadable, or lacks one of the clips.
         UsageError: All clips are of one fold.
     """
-    features = read_features(path, clips)
+    features = _read_features(path, clips)
     targets = torch.from_numpy(clips.targets)
     folds = torch.tensor([clip.fold for clip in clips.clips])
     if len(clips.folds) < 2:
@@ -66,12 +66,7 @@ def soft_labels(path: Path, clips: ClipSet, weight_decay: float = 3e-3) -> tuple
     return labels.clone(), about
 
 
-def read_features(path: Path, clips: ClipSet) -> Tensor:
-    """The features of clips: ``(clips, windows, channels)``.
-
-    Raises:
-        DatasetError: The file is unreadable, or lacks one of the clips.
-    """
+def _read_features(path: Path, clips: ClipSet) -> Tensor:
     try:
         with np.load(path, allow_pickle=False) as file:
             names = [str(name) for name in file["clip"]]
