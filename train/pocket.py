@@ -28,28 +28,36 @@ from streamclf.core.errors import UsageError
 from train.datasets import ClipSet, open_clips
 from train.datasets.prepared import join
 from train.datasets.speech_music import LABELS, SPEECH_MUSIC, choose_pieces
+from train.distillation.streamed_layers import read_distilled
 from train.nets.contract import System
-from train.nets.pocket_network import (
-    HOP_LENGTH,
-    SAMPLE_RATE,
-    WIDTHS,
-    WINDOW_SAMPLES,
-    PocketBody,
-    PocketNet,
-)
+from train.nets.pocket_network import SAMPLE_RATE, WIDTHS, WINDOW_SAMPLES
+from train.nets.streamed_pocket import StreamedPocketBody
 from train.pocket_parts.batches import draw_batch
 from train.pocket_parts.last_layer import fit_last_layer
 from train.pocket_parts.mel_power import MelPower, MelPowerData, make_noises
+from train.pocket_parts.networks import STREAMED, AnyPocket, make_network
 from train.pocket_parts.noise_training import NOISE_TRAINING_RECIPE, BodyWithFeatures, EarlierSelf
 from train.pocket_parts.pretrained_onnx import read_layers, restore_batch_norms, warn_if_trained_on
-from train.pocket_parts.pretrained_run import read_imitation, read_pocket_run, read_widths
+from train.pocket_parts.pretrained_run import (
+    read_imitation,
+    read_layers_kind,
+    read_pocket_run,
+    read_widths,
+)
 from train.pocket_parts.recipe import PocketRecipe
+from train.pocket_parts.streamed_windows import fit_streamed_layer
 from train.pocket_parts.teacher import HOP_S, soft_labels
 
-MIN_CLIP_FRAMES = 14
-"""Fewest frames (0.4 s) of the clip in a window that reaches beyond its edge."""
+MIN_CLIP_S = 0.35
+"""Least of the clip, in seconds between frames, in a window that reaches beyond its edge."""
 
 FINE_TUNING_RATE = 2e-3
+STREAMED_RECIPE: Any = {"epochs": 12, "learning_rate": 1e-3, "shift_bands": 2}
+"""Fields of the recipe for streamed layers that learn on with the last one."""
+
+STREAMED_EVALUATIONS = 2
+"""Evaluations of the held-out fold in such a run, each of which takes as long as an epoch."""
+
 LAST_LAYER_RECIPE: Any = {
     "epochs": 1, "learning_rate": 1e-6, "ema": 0.0, "mixup": 0.0, "noise_share": 0.5,
 }  # fmt: skip
@@ -66,7 +74,7 @@ have."""
 
 
 class Pocket(System):
-    """Trains `PocketNet`.
+    """Trains `PocketNet`, or `StreamedPocketNet` where its layers are to be streamed ones.
 
     Attributes:
         teacher_labels: ``(clips, windows, classes)`` probabilities from a teacher's features.
@@ -75,6 +83,8 @@ class Pocket(System):
         last_layer: Whether the last layer alone is trained.
         earlier_weights: Body of the run that noise training starts from.
         earlier_self: The network with these weights, which gives the targets.
+        folds: ``(clips,)``, the training clips' folds.
+        heard_cache: Folder that keeps what streamed layers heard.
     """
 
     name = "pocket"
@@ -89,6 +99,8 @@ class Pocket(System):
     last_layer = False
     earlier_weights: dict[str, Tensor] | None = None
     earlier_self: EarlierSelf | None = None
+    folds: np.ndarray
+    heard_cache: Path | None = None
 
     @classmethod
     def default_recipe(cls) -> PocketRecipe:
@@ -105,9 +117,12 @@ class Pocket(System):
         option = parser.add_argument
         option("--start", metavar="MODEL",
                help="begin with the layers of a model file ('pocket' is the bundled one), or of a "
-               "run of train.imitate")  # fmt: skip
+               "run of train.imitate or train.distil")  # fmt: skip
         option("--last-layer", action="store_true",
                help="keep those layers as they are and fit the last one alone")  # fmt: skip
+        option("--cache", type=Path, metavar="DIR",
+               help="keep there what streamed layers (of train.distil) hear in the clips of each "
+               "fold, for other runs that begin with them")  # fmt: skip
         option("--through-noise", type=Path, metavar="RUN",
                help="go on with such a run: say under noise what it says without")  # fmt: skip
         option("--teacher", type=Path, metavar="NPZ",
@@ -150,15 +165,23 @@ class Pocket(System):
         """Take over what was learned before, and fit the teacher's head, as the options say."""
         if options.through_noise is not None:
             self.recipe = replace(self.recipe, **NOISE_TRAINING_RECIPE)
+            kind = read_layers_kind(options.through_noise)
+            self.recipe = replace(self.recipe, layers=kind)
+            body = make_network(len(clips.labels), self.recipe).body
             self.pretrained_weights, about = read_pocket_run(
-                options.through_noise, clips, self.recipe.widths
+                options.through_noise, clips, self.recipe.widths, body
             )
             self.earlier_weights = self.pretrained_weights
             return about
+        self.folds = np.array([clip.fold for clip in clips.clips])
+        self.heard_cache = options.cache
         about: dict[str, Any] = {}
         if options.start is not None:
             self._load_layers(options.start, clips, about)
             self.recipe = replace(self.recipe, learning_rate=FINE_TUNING_RATE)
+        if self.recipe.layers == STREAMED:
+            self.recipe = replace(self.recipe, **STREAMED_RECIPE)
+            self.n_evaluations = STREAMED_EVALUATIONS
         if options.last_layer:
             self.last_layer = about["last_layer_alone"] = True
             self.recipe = replace(self.recipe, **LAST_LAYER_RECIPE)
@@ -173,9 +196,13 @@ class Pocket(System):
         return about
 
     def _load_layers(self, name: str, clips: ClipSet, about: dict[str, Any]) -> None:
-        """Load layers from a run of imitation, or from a model file."""
+        """Load layers from a run of imitation or distillation, or from a model file."""
         widths = self.recipe.widths
-        if Path(name).is_dir():
+        model_file = None
+        if Path(name).is_dir() and read_layers_kind(Path(name)) == STREAMED:
+            self.recipe = replace(self.recipe, layers=STREAMED)
+            self.pretrained_weights, about["imitation"] = read_distilled(Path(name))
+        elif Path(name).is_dir():
             widths = read_widths(name) or widths
             self.recipe = replace(self.recipe, widths=widths)
             self.pretrained_weights, about["imitation"] = read_imitation(name, widths)
@@ -187,9 +214,9 @@ class Pocket(System):
             about["layers_of"] = model_file
             warn_if_trained_on(model_file, clips)
 
-    def build(self, n_classes: int) -> PocketNet:
+    def build(self, n_classes: int) -> AnyPocket:
         """Build the network, with new weights where it has no earlier ones."""
-        network = PocketNet(n_classes, self.recipe.widths)
+        network = make_network(n_classes, self.recipe)
         if self.pretrained_weights is not None:
             network.body.load_state_dict(self.pretrained_weights, strict=False)
         if self.last_layer:
@@ -201,34 +228,43 @@ class Pocket(System):
         return network.body if self.earlier_weights is None else BodyWithFeatures(network.body)
 
     def training_data(
-        self, network: PocketNet, clips: ClipSet, device: torch.device
+        self, network: AnyPocket, clips: ClipSet, device: torch.device
     ) -> MelPowerData:
         """The power in each band of every clip, and where its windows may begin."""
         front_end = network.front_end
         n_frames = front_end.n_frames(WINDOW_SAMPLES)
         with torch.no_grad():
-            mel_power = MelPower.from_clips(clips, front_end, n_frames, MIN_CLIP_FRAMES, device)
+            min_clip_frames = round(MIN_CLIP_S * SAMPLE_RATE / front_end.hop_length)
+            mel_power = MelPower.from_clips(clips, front_end, n_frames, min_clip_frames, device)
             noises = make_noises(front_end, SAMPLE_RATE, device)
         labels = _one_hot(clips).to(device)
         if self.teacher_labels is not None:
             share = self.recipe.teacher_share
             labels = (1 - share) * labels + share * self.teacher_labels.to(device)
         targets = torch.from_numpy(clips.targets).to(device)
-        hop = HOP_S * SAMPLE_RATE / HOP_LENGTH
+        hop = HOP_S * SAMPLE_RATE / front_end.hop_length
         training_data = MelPowerData(mel_power, noises, labels, targets, hop, front_end, n_frames)
         if self.earlier_weights is not None:
-            body = PocketBody(labels.shape[2], self.recipe.widths)
+            body = make_network(labels.shape[2], self.recipe).body
             body.load_state_dict(self.earlier_weights)
             self.earlier_self = training_data.earlier_self = EarlierSelf(
                 body.to(device), training_data.middle_windows()
             )
         return training_data
 
-    def prepare(self, network: PocketNet, training_data: MelPowerData) -> None:
-        """Restore a model file's BatchNorms, and fit the last layer where it alone is trained."""
+    def prepare(self, network: AnyPocket, training_data: MelPowerData) -> None:
+        """Restore a model file's BatchNorms; fit the last layer, if it alone learns or begins.
+
+        Streamed layers always begin with a last layer that is fitted to them: with a random one
+        they would unlearn before it has learned.
+        """
         if self.has_folded_norms:
             restore_batch_norms(network.body, training_data.middle_windows(N_NORM_WINDOWS))
-        if self.last_layer:
+        if isinstance(network.body, StreamedPocketBody) and self.earlier_weights is None:
+            fit_streamed_layer(
+                network.body, training_data, self.folds, self.recipe, self.heard_cache
+            )
+        elif self.last_layer:
             fit_last_layer(network.body, training_data, partial(self.batch, training_data))
 
     def batch(
@@ -237,7 +273,7 @@ class Pocket(System):
         """Windows of the clips, augmented and mixed (`train.pocket_parts.batches`)."""
         return draw_batch(self.recipe, training_data, indices, random)
 
-    def finish_training(self, network: PocketNet) -> None:
+    def finish_training(self, network: AnyPocket) -> None:
         """Move the weights of noise training a part of the way back to where it began."""
         if self.earlier_weights is not None:
             for name, value in network.body.state_dict().items():

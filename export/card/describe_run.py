@@ -60,6 +60,9 @@ def _describe_imitation(imitation: dict[str, Any]) -> str:
         f" Before it learned any labels it learned to give what {imitation['teacher']['name']} "
         f"(trained on AudioSet) says of {imitation['windows']:,} windows mixed from {sources}."
     )
+    if "stopped_after" in imitation:
+        text += f" It was stopped after {imitation['stopped_after']:,} of {imitation['steps']:,} "
+        text += "batches."
     if "windows_quieter" in imitation:
         n_windows = f"{imitation['windows_quieter']:,}"
         text += f" Most of {n_windows} of these it heard quieter than "

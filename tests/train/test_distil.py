@@ -9,8 +9,9 @@ import pytest
 import torch
 from distilling import TONES, distil_once, learned, make_clips, run, small, sounds, teacher
 
+from export.__main__ import main as export_model
 from export.card.describe_run import describe_data
-from train import distil, imitate
+from train import distil, imitate, pocket
 from train.audio.tracks import Tracks
 from train.base.errors import DatasetError
 from train.cli.network_command import main as train_network
@@ -27,7 +28,10 @@ from train.distillation.pupil import HOP, PUPILS, SMALLEST_SPREAD, WIDE, Pupil, 
 from train.distillation.schooling import Crops, Schooling
 from train.nets.efficientat import N_FEATURES, N_LABELS, EfficientAT
 from train.nets.pocket_network import WINDOW_SAMPLES, PocketNet
+from train.nets.streamed_network import StreamedMel
+from train.nets.streamed_pocket import StreamedPocketNet
 from train.pocket_parts.mel_power import make_noises
+from train.run_folder.load_network import load_network
 from train.run_folder.reproduce import list_commands
 
 __all__ = ["distil_once", "learned", "small", "sounds", "teacher"]
@@ -283,15 +287,70 @@ def test_another_process_makes_what_is_missing(sounds, teacher, tmp_path) -> Non
     assert names == ["00000.safetensors", "00000.safetensors"] + ["00001.safetensors"] * 2
 
 
-def test_pocket_refuses_layers_that_are_not_its_own(tmp_path, make_esc, capsys) -> None:
+@pytest.mark.parametrize("ended", [True, False], ids=["ended", "stopped"])
+def test_names_are_fitted_to_the_streamed_layers(
+    learned, make_esc, tmp_path, capsys, *, ended
+) -> None:
+    layers = distil.RunFolder.open(learned).read_tensors(distil.WEIGHTS)[0]
+    if not ended:
+        for name in ("weights.safetensors", "pupil.safetensors", "result.json"):
+            (learned / name).unlink()
+    data = make_esc(folds=3, per_class=1)
+    arguments = ["--data", str(data), "--test-fold", "3", "--threads", "1", "--last-layer"]
+    arguments += ["--start", str(learned), "--save", str(tmp_path / "named")]
+    assert train_network("pocket", arguments) == 0
+    named = distil.RunFolder.open(tmp_path / "named")
+    config = named.read_json("config.json")
+    assert config["recipe"]["layers"] == "teacher"
+    assert config["imitation"]["windows"] == 8 * 4 * Crops(StreamedMel()).n_windows
+    assert ("stopped_after" in config["imitation"]) is not ended
+    assert ("It was stopped after 8 of 8 batches." in describe_data(config)) is not ended
+    kept = named.read_tensors(distil.WEIGHTS)[0]
+    for name, value in layers.items():
+        torch.testing.assert_close(kept[f"body.{name}"], value)
+    assert kept["body.output.weight"].shape == (3, N_FEATURES)
+    assert kept["body.output.weight"].abs().max() > 0
+    # What is exported is the network that was judged.
+    assert export_model([str(named.path), "-o", str(tmp_path / "named.onnx")]) == 0
+    assert "windows share all work" in capsys.readouterr().out
+    system, network = load_network(named, config)
+    assert system.recipe.layers == "teacher"
+    assert isinstance(network, StreamedPocketNet)
+
+
+def test_streamed_layers_learn_on_from_a_last_layer_that_is_fitted(
+    learned, make_esc, tmp_path, monkeypatch
+) -> None:
+    data = make_esc(folds=3, per_class=1)
+    arguments = ["--data", str(data), "--test-fold", "3", "--threads", "1", "--accelerator", "cpu"]
+    arguments += ["--start", str(learned), "--cache", str(tmp_path / "heard")]
+    fitted = []
+    fit = pocket.fit_streamed_layer
+    monkeypatch.setattr(pocket, "fit_streamed_layer", lambda *a: fitted.append(fit(*a)))
+    train = [*arguments, "--epochs", "1", "--save", str(tmp_path / "tuned")]
+    assert train_network("pocket", train) == 0
+    assert len(fitted) == 1
+    assert len(list((tmp_path / "heard").glob("*.safetensors"))) == 2
+    tuned = distil.RunFolder.open(tmp_path / "tuned")
+    config = tuned.read_json("config.json")
+    assert config["full_epochs"] == pocket.STREAMED_RECIPE["epochs"]
+    assert "last_layer_alone" not in config
+    before = distil.RunFolder.open(learned).read_tensors(distil.WEIGHTS)[0]
+    after = tuned.read_tensors(distil.WEIGHTS)[0]
+    assert not after["body.layers.3.block.0.0.weight"].equal(before["layers.3.block.0.0.weight"])
+    # It can be made again: where things are kept does not decide the weights.
+    assert "--cache" not in list_commands(config)[-1]
+
+
+def test_streamed_layers_that_were_never_saved_are_told_in_a_line(tmp_path, make_esc, capsys):
     run_folder = distil.RunFolder.create(tmp_path / "run", "imitation", overwrite=False)
-    run_folder.write_json(
-        "config.json", {"network": "imitation", "layers": "teacher", "widths": []}
-    )
+    config = {"network": "imitation", "layers": "teacher", "widths": [], "teacher": {}, "steps": 1,
+              "seed": 1, "test_fold": 0, "sources": []}  # fmt: skip
+    run_folder.write_json("config.json", config)
     arguments = ["--data", str(make_esc(folds=3, per_class=1)), "--test-fold", "3", "--last-layer"]
     arguments += ["--start", str(tmp_path / "run"), "--save", str(tmp_path / "named")]
     assert train_network("pocket", arguments) == 1
-    assert "its layers are the teacher's, --start takes those of pocket" in capsys.readouterr().err
+    assert "nothing of it was saved yet; let it learn" in capsys.readouterr().err
 
 
 def test_imitation_of_yamnet_names_the_command_that_takes_efficientat(teacher, tmp_path, capsys):

@@ -77,7 +77,7 @@ def test_options_that_decide_nothing_are_those_of_place_and_machine():
     assert known >= IRRELEVANT_OPTIONS
     assert {
         "help", "data", "prepared", "save", "overwrite", "resume", "keep", "threads",
-        "accelerator", "workers", "download",
+        "accelerator", "workers", "download", "cache",
     } == IRRELEVANT_OPTIONS  # fmt: skip
 
 

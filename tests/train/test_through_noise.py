@@ -18,6 +18,7 @@ from export.card.describe_run import describe_data
 from train.cli.network_command import main
 from train.datasets import open_clips
 from train.pocket import Pocket
+from train.pocket_parts.networks import make_network
 from train.pocket_parts.noise_training import NOISE_TRAINING_RECIPE
 from train.pocket_parts.pretrained_run import read_pocket_run
 from train.run_folder.reproduce import list_commands
@@ -214,7 +215,9 @@ def test_what_named_the_first_clips_is_told_of_the_last(train):
     told = {"teacher": {"file": "t.npz", "sha256": "0"}, "last_layer_alone": True}
     run.write_json("config.json", config | told)
     clips = open_clips(train.data, 16000).of_folds([1])
-    body, about = read_pocket_run(run.path, clips, Pocket().recipe.widths)
+    recipe = Pocket().recipe
+    like = make_network(len(clips.labels), recipe).body
+    body, about = read_pocket_run(run.path, clips, recipe.widths, like)
     assert {name: about[name] for name in told} == told
     assert about["through_noise"]["epochs"] == 2
     Pocket().build(3).body.load_state_dict(body)

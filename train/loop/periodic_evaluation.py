@@ -15,9 +15,6 @@ from train.nets.inference import WindowLogits, run_windows
 from train.run_folder.checkpoint import Progress, keep_best
 from train.run_folder.run import RunFolder
 
-N_HELD_OUT_EVALUATIONS = 12
-"""Evaluations of the held-out fold over a whole run."""
-
 N_VALIDATIONS = 50
 """Evaluations of the validation clips over a whole run, each of which may choose its epoch."""
 
@@ -71,7 +68,7 @@ class PeriodicEvaluation:
         testing = (
             self.held_out
             and not last
-            and epoch % max(1, round(n_epochs / N_HELD_OUT_EVALUATIONS)) == 0
+            and epoch % max(1, round(n_epochs / self.system.n_evaluations)) == 0
         )
         if self.budget and testing:
             testing = self.budget.allows_evaluation()

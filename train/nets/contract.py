@@ -38,6 +38,7 @@ class System(ABC):
         dataset: Data set it is trained on where none is named.
         task: ``single-label`` or ``regression``. A regression has one value in [0, 1] for a clip
             instead of classes: ``build(1)``, targets ``(batch, 1)``, and a `loss` of its own.
+        n_evaluations: Evaluations of the held-out fold over a whole run, for the history alone.
         recipe: The recipe; it has everything that `build` must know again at export.
     """
 
@@ -49,6 +50,7 @@ class System(ABC):
     fill: ClassVar[Fill] = "mirror"
     dataset: ClassVar[str] = "esc50"
     task: Literal["single-label", "regression"] = "single-label"
+    n_evaluations: int = 12
     recipe_type: ClassVar[type[Recipe]]
 
     def __init__(self, recipe: Recipe | None = None) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, Self
 
 import torch
 from torch import Tensor, nn
@@ -26,6 +26,44 @@ class Body(Protocol):
 
     def pooled(self, features: Tensor) -> Tensor:
         """``(batch, mels, frames)`` -> ``(batch, channels)``: the input of the last layer."""
+
+
+class NamedLayers(nn.Module):
+    """Layers that end in ``output``, a linear one that names what they hear.
+
+    Attributes:
+        output: The last layer.
+        dropout: Before it.
+        frozen: Whether all layers but the last keep their weights.
+    """
+
+    output: nn.Linear
+    dropout: nn.Dropout
+    frozen: bool = False
+
+    def pooled(self, features: Tensor) -> Tensor:
+        """The input of the last layer: ``(batch, mels, frames)`` -> ``(batch, channels)``."""
+        raise NotImplementedError
+
+    def forward(self, features: Tensor) -> Tensor:
+        """``(batch, mels, frames)`` -> ``(batch, classes)``."""
+        return self.output(self.dropout(self.pooled(features)))
+
+    def freeze_layers(self) -> None:
+        """Let the last layer alone learn; the others keep their weights and statistics."""
+        self.frozen = True
+        self.requires_grad_(False)
+        self.output.requires_grad_(True)
+        self.train(self.training)
+
+    def train(self, mode: bool = True) -> Self:
+        """Set the mode as in every module, but keep frozen layers in evaluation mode."""
+        super().train(mode)
+        if self.frozen:
+            for layers in self.children():
+                if layers is not self.output and layers is not self.dropout:
+                    layers.eval()
+        return self
 
 
 def count_parameters(network: nn.Module) -> int:

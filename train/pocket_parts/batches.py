@@ -10,7 +10,6 @@ from torch import Tensor
 from train.audio.augment import draw_gains, mask_bands, to_device
 from train.audio.between_class import mixup
 from train.pocket_parts.mel_power import (
-    NOISE_POWER,
     MelPower,
     MelPowerData,
     add_noise,
@@ -60,7 +59,7 @@ def draw_batch(
         power = quieten(power, random, recipe.quiet_share, recipe.quiet_db)
     n_alone = random.binomial(len(power), recipe.noise_alone)
     if n_alone:
-        levels = to_device(10 ** random.uniform(*NOISE_POWER, n_alone), power)
+        levels = training_data.noise_levels(n_alone, random)
         power[:n_alone] = noise[:n_alone] * levels[:, None, None]
         n_classes = training_data.labels.shape[2]
         labels[:n_alone] = math.nan

@@ -17,7 +17,6 @@ learning, O. Maron and T. Lozano-Perez 1998.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -30,7 +29,7 @@ from torch.nn import functional as F
 from train.audio.augment import to_device
 from train.audio.listening_conditions import ListeningCondition, draw_conditions
 from train.nets.layers import Body, inference_batch_size
-from train.pocket_parts.mel_power import NOISE_POWER, MelPowerData, draw_noise
+from train.pocket_parts.mel_power import SILENCE_LEVEL, MelPowerData, draw_noise
 
 WEIGHT_DECAY = 3e-3
 N_CHANGED = 8
@@ -57,10 +56,6 @@ TINY = 1e-6
 
 BATCH_SIZE = 128
 NO_AVERAGE = -1
-
-SILENCE_LEVEL = math.log(2)
-"""Windows in which no band reaches this are below the front end's floor: silence, on which no
-network is run."""
 
 DrawBatch = Callable[[np.ndarray, np.random.Generator], tuple[Tensor, Tensor]]
 
@@ -163,15 +158,26 @@ def fit_last_layer(body: Body, training_data: MelPowerData, draw: DrawBatch) -> 
                 _add_windows(body, training_data, indices, condition, random, others)
             for _ in range(N_NOISE_WINDOWS):
                 _add_noise_windows(body, training_data, len(indices), random, rows)
+    fit_between_optima(body.output, rows, others)
+
+
+def fit_between_optima(layer: nn.Linear, rows: WindowRows, others: WindowRows) -> None:
+    """Fit a layer half way between the optimum for windows and that for averages of more of them.
+
+    Args:
+        layer: Layer that is fitted, in place.
+        rows: Windows of both optima.
+        others: More windows, of the second optimum alone.
+    """
     features, labels, averages = rows.all()
-    fit_logistic(body.output, features, labels, WEIGHT_DECAY)
-    alone = [parameter.detach().clone() for parameter in body.output.parameters()]
+    fit_logistic(layer, features, labels, WEIGHT_DECAY)
+    alone = [parameter.detach().clone() for parameter in layer.parameters()]
     more, more_labels, more_averages = others.all()
     features, labels = torch.cat([features, more]), torch.cat([labels, more_labels])
     averages = averages.joined_with(more_averages, len(features) - len(more))
-    fit_logistic(body.output, features, labels, AVERAGES_DECAY, averages)
+    fit_logistic(layer, features, labels, AVERAGES_DECAY, averages)
     with torch.no_grad():
-        for parameter, before in zip(body.output.parameters(), alone, strict=True):
+        for parameter, before in zip(layer.parameters(), alone, strict=True):
             parameter.lerp_(before, KEPT_SHARE)
 
 
@@ -212,7 +218,7 @@ def _add_noise_windows(
 ) -> None:
     """Add windows of noise alone, for which the network is to be unsure."""
     noise = draw_noise(training_data.noises, n, training_data.n_frames, random)
-    levels = to_device(10 ** random.uniform(*NOISE_POWER, n), noise)
+    levels = training_data.noise_levels(n, random)
     features = training_data.front_end.compress(noise * levels[:, None, None])
     n_classes = training_data.labels.shape[2]
     rows.add(_pool(body, features), features.new_full((n, n_classes), 1 / n_classes))

@@ -6,6 +6,7 @@ bands, where sounds add up and gains multiply.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,9 +15,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from train.audio.augment import cut, draw_gains, to_device
-from train.audio.noise import make_noise
+from train.audio.noise import LOUDNESS, make_noise
 from train.datasets.prepared import FULL_SCALE, ClipSet
 from train.nets.log_mel import LogMel
+from train.nets.streamed_network import StreamedMel
 from train.pocket_parts.noise_training import EarlierSelf
 
 QUIET = 1e-4
@@ -24,8 +26,13 @@ QUIET = 1e-4
 
 N_NOISES = 128
 NOISE_S = 6.0
-NOISE_POWER = (-8.0, -1.0)
-"""Power of a frame of noise alone, as a power of ten, from and to."""
+NOISE_DB = (-85.0, -15.0)
+"""Level of noise alone in dB of full scale, from and to."""
+
+
+SILENCE_LEVEL = math.log(2)
+"""Windows in which no band reaches this are below the front end's floor: silence, on which no
+network is run."""
 
 
 @dataclass
@@ -49,7 +56,7 @@ class MelPower:
     def from_clips(
         cls,
         clips: ClipSet,
-        front_end: LogMel,
+        front_end: LogMel | StreamedMel,
         n_frames: int,
         min_clip_frames: int,
         device: torch.device,
@@ -121,9 +128,18 @@ class MelPowerData:
     labels: Tensor
     targets: Tensor
     label_hop: float
-    front_end: LogMel
+    front_end: LogMel | StreamedMel
     n_frames: int
     earlier_self: EarlierSelf | None = None
+
+    def noise_levels(self, n: int, random: np.random.Generator) -> Tensor:
+        """Draw levels of windows of noise alone: ``(n,)``, factors for what `draw_noise` draws.
+
+        Front ends differ in how much power a noise of one loudness has in them, so the level is
+        relative to that of the made noises.
+        """
+        typical = self.noises.sum(dim=1).mean() / LOUDNESS**2
+        return typical * to_device(10 ** (random.uniform(*NOISE_DB, n) / 10), self.noises)
 
     def peak_power(self, indices: np.ndarray) -> Tensor:
         """Power of the loudest frame of each of some clips: ``(clips,)``."""
@@ -166,7 +182,7 @@ def audible_starts(power: Tensor, n_frames: int) -> list[np.ndarray]:
     return [np.flatnonzero(row) for row in audible]
 
 
-def make_noises(front_end: LogMel, sample_rate: int, device: torch.device) -> Tensor:
+def make_noises(front_end: LogMel | StreamedMel, sample_rate: int, device: torch.device) -> Tensor:
     """Make noises as mel power, ``(N_NOISES, mels, frames)``, the same ones each time."""
     random = np.random.default_rng(0)
     n_samples = round(NOISE_S * sample_rate)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from train.base.errors import RunError
 from train.datasets import ClipSet
@@ -41,6 +41,16 @@ def read_imitation(
             raise RunError(f"{path}: its layers are {list(widths)} wide by its {CONFIG}, not by "
                            f"its {WEIGHTS} ({name}); imitate anew")  # fmt: skip
     return weights, about
+
+
+def read_layers_kind(path: Path) -> str:
+    """Which layers a run has, as `PocketRecipe.layers` says.
+
+    Raises:
+        RunError: There is no run.
+    """
+    config = RunFolder.open(path).read_json(CONFIG)
+    return str(config.get("recipe", {}).get("layers") or config.get("layers", POCKET))
 
 
 def read_widths(path: str | Path) -> tuple[int, ...]:
@@ -83,7 +93,7 @@ def read_imitator(path: Path, like: dict[str, Any]) -> tuple[dict[str, Tensor], 
 
 
 def read_pocket_run(
-    path: Path, clips: ClipSet, widths: Sequence[int]
+    path: Path, clips: ClipSet, widths: Sequence[int], like: nn.Module
 ) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Read the body of a finished run of `train.pocket`.
 
@@ -91,6 +101,7 @@ def read_pocket_run(
         path: The run.
         clips: The clips to train on; classes and folds must be those of that run.
         widths: Widths of the recipe.
+        like: A body of the same recipe.
 
     Returns:
         The body's parameters, and entries for ``config.json``.
@@ -112,7 +123,7 @@ def read_pocket_run(
     weights, _ = run.read_tensors(WEIGHTS)
     part = "body."
     body = {k.removeprefix(part): v for k, v in weights.items() if k.startswith(part)}
-    for name, value in PocketBody(len(clips.labels), widths).state_dict().items():
+    for name, value in like.state_dict().items():
         if name not in body or body[name].shape != value.shape:
             there = tuple(body[name].shape) if name in body else "missing"
             raise RunError(f"{path}: of another version of {POCKET}, its {name} is {there}, not "
@@ -143,7 +154,11 @@ def _open(path: Path, widths: Sequence[int]) -> tuple[RunFolder, dict[str, Any]]
     if tuple(config["widths"]) != tuple(widths):
         raise RunError(f"{path}: its layers are {config['widths']} wide, the recipe's "
                        f"{list(widths)}; imitate anew")  # fmt: skip
+    return run, describe_imitation(config) | run.read_json(RESULT)
+
+
+def describe_imitation(config: dict[str, Any]) -> dict[str, Any]:
+    """What a run that begins with another's layers keeps of that one's ``config.json``."""
     about = {key: config[key] for key in ("teacher", "steps", "seed", "test_fold", "sources")}
     known = ("earlier_seeds", "commands", "layers_of", "quieter")
-    about |= {key: config[key] for key in known if key in config}
-    return run, about | run.read_json(RESULT)
+    return about | {key: config[key] for key in known if key in config}

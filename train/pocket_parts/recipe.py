@@ -26,7 +26,8 @@ class PocketRecipe(Recipe):
         widest_frames: SpecAugment's widest band of frames; two for each clip.
         teacher_share: Part of each label that comes from the teacher, where there is one.
         kept_share: Share of the weights that noise training began with in those it ends with.
-        widths: Channels of each of the seven blocks.
+        widths: Channels of each of the seven blocks of pocket's own layers.
+        layers: ``pocket`` for those, ``teacher`` for the streamed ones of mn04_as.
     """
 
     mixup: float = 0.5
@@ -45,3 +46,4 @@ class PocketRecipe(Recipe):
     kept_share: float = 0.0
     widths: tuple[int, ...] = (32, 64, 128, 128, 256, 256, 384)
     """The default is that of old runs, whose recipe has no widths."""
+    layers: str = "pocket"

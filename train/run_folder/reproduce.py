@@ -17,7 +17,7 @@ from train.run_folder.run_options import make_parser
 
 IRRELEVANT_OPTIONS = frozenset(
     ["help", "data", "prepared", "save", "overwrite", "resume", "keep", "threads", "accelerator",
-     "workers", "download"]
+     "workers", "download", "cache"]
 )  # fmt: skip
 """Options that do not decide the weights: where things lie, and on what machine the run was made.
 Only the name of the data is recorded, never its path. Sums in another order (other threads,

@@ -1,0 +1,274 @@
+"""All windows of clips as the streamed layers hear them: whole clips at once, kept fold by fold.
+
+The streamed layers give a frame every 0.1 s, whatever lies around it. So they hear a clip once
+under each condition, and all of its windows are means of those frames. Clips are mixed within
+their fold alone. What is heard of a fold therefore depends on no other fold, and with a cache the
+runs that hold out one fold after another hear each clip once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from train.audio.augment import cut, to_device
+from train.audio.listening_conditions import draw_conditions
+from train.nets.streamed_network import FRAMES_PER_STEP
+from train.nets.streamed_pocket import StreamedPocketBody
+from train.pocket_parts.last_layer import N_AVERAGED, WindowRows, fit_between_optima
+from train.pocket_parts.mel_power import (
+    QUIET,
+    SILENCE_LEVEL,
+    MelPowerData,
+    add_noise,
+    colour,
+    draw_noise,
+    quieten,
+    shift_bands,
+)
+from train.pocket_parts.recipe import PocketRecipe
+
+FORMAT = 1
+"""Raised when the same clips and layers are heard in another way."""
+
+UNCHANGED, QUIETER, NOISY = range(3)
+"""The conditions in which a clip is heard as a whole, in the order of `draw_conditions`."""
+
+CHANGED, MIXED = 3, 4
+"""Coloured and shifted in pitch; mixed with another clip."""
+
+N_CONDITIONS = 5
+FARTHEST_STEPS = 4
+"""Steps of 0.1 s by which the windows of changed and of mixed clips begin earlier or later."""
+
+NOISE_PER_CLIP = 2
+"""Windows of noise alone for each clip."""
+
+CHANGES = ("mixup", "shift_bands", "colour_db", "noise_share", "snr_db", "quiet_share", "quiet_db")
+"""Fields of the recipe that decide what is heard."""
+
+AT_ONCE = 8
+
+
+@dataclass(frozen=True, eq=False)
+class HeardFold:
+    """What the layers hear in the clips of a fold.
+
+    Attributes:
+        features: ``(conditions, clips, windows, channels)`` float16, the last layer's inputs.
+        audible: ``(conditions, clips, windows)``, whether something of the clip is heard there.
+        others: ``(conditions, clips)``, the clip of the fold that each is mixed with.
+        shares: ``(conditions, clips)``, how much of each there is; 1 where nothing is mixed in.
+        noise: ``(windows, channels)`` float16, of noise alone.
+    """
+
+    features: Tensor
+    audible: Tensor
+    others: Tensor
+    shares: Tensor
+    noise: Tensor
+
+
+def hear_fold(
+    body: StreamedPocketBody,
+    data: MelPowerData,
+    clips: np.ndarray,
+    recipe: PocketRecipe,
+    cache: Path | None = None,
+) -> HeardFold:
+    """Hear the clips of a fold under all conditions, or read what was heard of them before.
+
+    Args:
+        body: The layers.
+        data: The clips, as power.
+        clips: ``(clips,)``, which of them are the fold's.
+        recipe: How they are changed and mixed.
+        cache: Folder that keeps what was heard; nothing is kept if not given.
+    """
+    path = None if cache is None else cache / f"{_identify(body, data, clips, recipe)}.safetensors"
+    if path is not None and path.exists():
+        return HeardFold(**load_file(path))
+    heard = _hear(body, data, clips, recipe)
+    if path is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_name(f".{path.name}-{os.getpid()}")
+        save_file({name: value.contiguous() for name, value in vars(heard).items()}, partial)
+        partial.replace(path)
+    return heard
+
+
+def fit_streamed_layer(
+    body: StreamedPocketBody,
+    data: MelPowerData,
+    folds: np.ndarray,
+    recipe: PocketRecipe,
+    cache: Path | None = None,
+) -> None:
+    """Fit the last layer as `fit_last_layer` does, to windows that are heard fold by fold.
+
+    Args:
+        body: Network whose last layer is fitted, in place.
+        data: The clips.
+        folds: ``(clips,)``.
+        recipe: How clips are changed and mixed.
+        cache: Folder that keeps what was heard.
+    """
+    rows, others = WindowRows(), WindowRows()
+    for fold in np.unique(folds):
+        clips = np.flatnonzero(folds == fold)
+        heard = hear_fold(body, data, clips, recipe, cache)
+        for condition in range(N_CONDITIONS):
+            kept = others if condition in (QUIETER, NOISY) else rows
+            _add(kept, heard, data, clips, condition)
+        n_classes = data.labels.shape[2]
+        noise = heard.noise.float()
+        rows.add(noise, noise.new_full((len(noise), n_classes), 1 / n_classes))
+    fit_between_optima(body.output, rows, others)
+
+
+def _add(
+    rows: WindowRows, heard: HeardFold, data: MelPowerData, clips: np.ndarray, condition: int
+) -> None:
+    """Add the windows of a fold's clips under a condition, but those in which nothing is heard."""
+    own = to_device(clips, data.labels)
+    partners = own[heard.others[condition].to(own.device)]
+    shares = heard.shares[condition].to(data.labels)[:, None]
+    for number in range(heard.features.shape[2]):
+        if number % N_AVERAGED == 0 and condition in (UNCHANGED, QUIETER, NOISY):
+            averages = rows.begin_averages(data.targets[own])
+        place = min(number, data.labels.shape[1] - 1)
+        labels = torch.lerp(data.labels[partners, place], data.labels[own, place], shares)
+        audible = heard.audible[condition, :, number].to(own.device)
+        features = heard.features[condition, :, number].to(data.labels)
+        counted = averages[audible] if condition in (UNCHANGED, QUIETER, NOISY) else None
+        rows.add(features[audible], labels[audible], counted)
+
+
+@torch.no_grad()
+def _hear(
+    body: StreamedPocketBody, data: MelPowerData, clips: np.ndarray, recipe: PocketRecipe
+) -> HeardFold:
+    random = np.random.default_rng(0)
+    loudest = data.peak_power(clips)
+    settings = draw_conditions(loudest, len(data.noises), random)
+    others = random.integers(0, len(clips), len(clips))
+    ratios = random.beta(recipe.mixup or 1.0, recipe.mixup or 1.0, len(clips))
+    ratios = to_device(np.maximum(ratios, 1 - ratios), loudest)
+    features, audible = [], []
+    for condition in range(N_CONDITIONS):
+        parts = []
+        for rows in np.array_split(np.arange(len(clips)), -(-len(clips) // AT_ONCE)):
+            first = data.mel_power.margin
+            if condition in (CHANGED, MIXED):
+                # The front end's frames fall together with those of the layers in steps alone.
+                farthest = min(FARTHEST_STEPS, _room(data) // FRAMES_PER_STEP)
+                first += FRAMES_PER_STEP * int(random.integers(-farthest, farthest + 1))
+            power = _cut(data, clips[rows], first)
+            inside = _loudest_of_windows(data, power) >= QUIET * loudest[rows, None]
+            if condition == MIXED:
+                share = ratios[rows, None, None]
+                power = torch.lerp(_cut(data, clips[others[rows]], first), power, share)
+            if condition in (CHANGED, MIXED):
+                power = _change(data, power, recipe, random)
+            else:
+                own = settings[condition]
+                noise = _noise_like(data, power, random, own.rows[rows])
+                level, below = own.levels[rows, None, None], own.noise[rows, None, None]
+                inside &= _loudest_of_windows(data, power) >= own.noise[rows, None]
+                power = (power + noise * below) * level
+            spectra = data.front_end.compress(power)
+            inside &= _loudest_of_windows(data, spectra, by_band=True) >= SILENCE_LEVEL
+            parts.append((body.windows(spectra, _starts(data)).half(), inside))
+        features.append(torch.cat([part[0] for part in parts]))
+        audible.append(torch.cat([part[1] for part in parts]))
+    shares = torch.ones(N_CONDITIONS, len(clips), device=loudest.device)
+    shares[MIXED] = ratios
+    partners = torch.arange(len(clips)).repeat(N_CONDITIONS, 1)
+    partners[MIXED] = torch.from_numpy(others)
+    return HeardFold(
+        torch.stack(features), torch.stack(audible), partners, shares,
+        _hear_noise(body, data, NOISE_PER_CLIP * len(clips), random),
+    )  # fmt: skip
+
+
+def _hear_noise(
+    body: StreamedPocketBody, data: MelPowerData, n: int, random: np.random.Generator
+) -> Tensor:
+    """Windows of noise alone."""
+    parts = []
+    for size in [len(rows) for rows in np.array_split(np.arange(n), -(-n // (4 * AT_ONCE)))]:
+        noise = draw_noise(data.noises, size, data.n_frames, random)
+        levels = data.noise_levels(size, random)
+        spectra = data.front_end.compress(noise * levels[:, None, None])
+        parts.append(body.windows(spectra, [0])[:, 0].half())
+    return torch.cat(parts)
+
+
+def _starts(data: MelPowerData) -> list[int]:
+    """Where the windows of a clip begin, in frames of the front end."""
+    return [round(number * data.label_hop) for number in range(data.n_windows)]
+
+
+def _room(data: MelPowerData) -> int:
+    """Frames by which the windows of a clip may begin earlier or later."""
+    after = data.mel_power.power.shape[2] - data.mel_power.margin - _length(data)
+    return max(0, min(data.mel_power.margin, after))
+
+
+def _length(data: MelPowerData) -> int:
+    return _starts(data)[-1] + data.n_frames
+
+
+def _cut(data: MelPowerData, clips: np.ndarray, first: int) -> Tensor:
+    """All windows of some clips in one stretch: ``(clips, mels, frames)``."""
+    return cut(data.mel_power.power, clips, np.full(len(clips), first), _length(data))
+
+
+def _loudest_of_windows(data: MelPowerData, power: Tensor, *, by_band: bool = False) -> Tensor:
+    """``(clips, windows)``: the loudest frame of each window, or the loudest band of any."""
+    frames = power.amax(dim=1) if by_band else power.sum(dim=1)
+    windows = [frames[:, start : start + data.n_frames].amax(dim=1) for start in _starts(data)]
+    return torch.stack(windows, dim=1)
+
+
+def _change(
+    data: MelPowerData, power: Tensor, recipe: PocketRecipe, random: np.random.Generator
+) -> Tensor:
+    """Shift the pitch, colour, lay over noise and make quieter, as `train.pocket` does."""
+    if recipe.shift_bands:
+        shifts = random.integers(-recipe.shift_bands, recipe.shift_bands + 1, len(power))
+        power = shift_bands(power, shifts)
+    if recipe.colour_db:
+        power = colour(power, random, recipe.colour_db)
+    noise = _noise_like(data, power, random)
+    power = add_noise(power, noise, random, recipe.noise_share, recipe.snr_db)
+    return quieten(power, random, recipe.quiet_share, recipe.quiet_db)
+
+
+def _noise_like(
+    data: MelPowerData, power: Tensor, random: np.random.Generator, rows: np.ndarray | None = None
+) -> Tensor:
+    """Noise as long as some clips; where the made noises are shorter they are repeated."""
+    n_frames = power.shape[2]
+    n_times = -(-n_frames // data.noises.shape[2])
+    noises = data.noises.repeat(1, 1, n_times) if n_times > 1 else data.noises
+    return draw_noise(noises, len(power), n_frames, random, rows)
+
+
+def _identify(body: nn.Module, data: MelPowerData, clips: np.ndarray, recipe: PocketRecipe) -> str:
+    """A name that changes with layers, clips and recipe."""
+    changes = [getattr(recipe, name) for name in CHANGES]
+    digest = hashlib.sha256(f"{FORMAT} {len(clips)} {changes}".encode())
+    for name, value in sorted(body.state_dict().items()):
+        if not name.startswith("output."):
+            digest.update(value.cpu().contiguous().numpy().tobytes())
+    # Sums over time tell clips apart, and are a hundredth of what would be read otherwise.
+    digest.update(data.mel_power.power[to_device(clips, data.labels)].sum(dim=2).cpu().numpy())
+    return digest.hexdigest()[:32]
