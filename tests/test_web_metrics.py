@@ -209,8 +209,11 @@ def figured(serve, plan_of, store, tmp_path):
     sink.begin(stream())
     sink.hear(Block(0, toys.tone(1000, 1)[np.newaxis], toys.RATE))
     folder = FolderFigures(Path("cl\udce9ps"), 1000, 5000, {"age": 2})
+    now = serving.server.figures()
+    sources = [replace(now.sources[0], counts={**now.sources[0].counts, "features_kept": 4})]
     figures = replace(
-        serving.server.figures(),
+        now,
+        sources=sources,
         lines=[LinesFigures("events.jsonl", 10, 2), LinesFigures("standard output", 0, 0)],
         store=StoreFigures(10, 2, 1, 3, is_written=False, folders=[folder]),
     )

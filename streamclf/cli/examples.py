@@ -107,8 +107,8 @@ Examples:
   streamclf teach 'my kettle' kettle*.wav --not fridge.wav -m mine.onnx
                                             one more, told apart from another
   streamclf teach 'my doorbell' -m mine.onnx
-                                            from events that were it, as somebody
-                                            said on the page
+                                            from events that somebody said on
+                                            the page to be it
   streamclf teach dog -m mine.onnx          no dog where somebody said: wrong
   streamclf teach 'my doorbell' --forget -m mine.onnx
 

@@ -15,12 +15,10 @@ Importing onnx takes longer than scoring a short clip, so this module is importe
 from __future__ import annotations
 
 import hashlib
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from streamclf.core.card import Features
@@ -50,18 +48,6 @@ def random_signs(width: int, size: int) -> npt.NDArray[np.float32]:
     bits = np.unpackbits(np.frombuffer(drawn, np.uint8), count=width * size)
     signs = bits.astype(np.float32) * 2 - 1
     return np.asarray(signs.reshape(width, size) / np.sqrt(size), dtype=np.float32)
-
-
-def read_whole_graph(path: Path) -> Any:
-    """Read a model as it is, with its external weights.
-
-    Raises:
-        ModelError: The file cannot be read.
-    """
-    try:
-        return onnx.load(path)
-    except Exception as error:  # protobuf raises types of its own
-        raise ModelError(f"{path}: the graph cannot be read: {error}") from error
 
 
 def append_features(model: Any, features: Features, logits: str) -> str:

@@ -143,9 +143,10 @@ class Model:
         Raises:
             ModelError: The file cannot be read, or lacks the features of its card.
         """
-        from streamclf.model.features import read_whole_graph
-
-        graph = read_whole_graph(self.path)
+        try:
+            graph = read_model(self.path, values_outside=True)
+        except Exception as error:  # protobuf raises types of its own
+            raise ModelError(f"{self.path}: the graph cannot be read: {error}") from error
         if self.features is not None:
             self._append_features(graph)
         return graph
