@@ -234,7 +234,7 @@ class Teacher:
             reviewed = find_reviewed(connection, sound, order.label)
             origin = card.taught.get(sound.label)
             before = () if origin is None else tuple(origin.against)
-            against = _add_named(connection, reviewed, before, order.against)
+            against = add_named(connection, reviewed, before, order.against)
         finally:
             connection.close()
         if not reviewed.examples:
@@ -261,7 +261,7 @@ class Teacher:
         return Learned(sound, card, made, reviewed, len(others), self.path, took_s)
 
 
-def _add_named(
+def add_named(
     connection: sqlite3.Connection,
     reviewed: ReviewedEvents,
     before: Collection[str],

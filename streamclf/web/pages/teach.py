@@ -164,7 +164,9 @@ def describe_one(
     shown = shorten_names([each.name for each in list_sources(store)])
     label = find_said_label(store, name) or name
     corrects = bool(base.sound.silences)
-    events = (events_wrong if corrects else events_said_to_be)(store, label)
+    said = events_said_to_be(store, label)
+    events = events_wrong(store, label) if corrects else said
+    taken_for = {event.label: names(event.label) for event in said if event.label != label}
     with_clip = [event for event in events if has_clip(event)]
     listed = [find_entry(store, event.row) for event in reversed(with_clip[-N_EXAMPLES:])]
     learned = task.learned if task is not None else None
@@ -173,6 +175,7 @@ def describe_one(
         "name": names(label),
         "sound": base.sound.label,
         "corrects": corrects,
+        "taken_for": list(taken_for.items()) if corrects else [],
         "model": base.model,
         "taught": base.taught,
         "n_examples": len(with_clip),
@@ -209,7 +212,7 @@ def _tell(learned: Learned, names: LabelNames) -> Iterator[str]:
     )
     if lesson.heard_as and not learned.sound.silences:
         named = ", ".join(f"{names(label)} ({n})" for label, n in lesson.heard_as)
-        yield f"So far the examples were taken for {named}. That goes on."
+        yield f"{learned.card.name} takes the examples for {named}, and goes on to do so."
     way = "with each example left out in turn" if n_examples > 1 else "made of the one example"
     yield f"In scenes with noise and rooms, {way}, it finds {lesson.n_found} of {lesson.n_scenes}."
     if n_examples < FEW:
