@@ -49,8 +49,8 @@ NO_CLIPS = (
     "store sounds by --clips"
 )
 NOT_HERE = (
-    "This page cannot teach: it belongs to a run that remembers nothing. Start streamclf serve, or "
-    "streamclf listen --web --store FILE."
+    "This page cannot teach: it belongs to a run that remembers nothing. One of streamclf serve, "
+    "or of a run with a store, can."
 )
 
 
