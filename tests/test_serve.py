@@ -367,7 +367,9 @@ def test_another_model_rule_or_output_takes_over_at_a_sample_and_loses_none(
     (yard,) = settled(serving, "yard")
     yard.feed(toys.silence(3))
     yard.drain()
-    assert serving.reload(plan_of(yard=changes)).endswith("yard changes")
+    changed = plan_of(yard=changes)
+    assert serving.reload(changed).endswith("yard changes")
+    assert serving.server.model_options == (changed.streams[0].model,)  # which the page teaches
     yard.feed(toys.silence(5))
     yard.end()
     assert serving.join() == 0

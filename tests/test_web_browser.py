@@ -20,7 +20,7 @@ from pages import PASSWORD, make_context
 from stores import Heard, Run, make_store
 
 from streamclf.web.hub import LiveHub
-from streamclf.web.pages import day, events, sounds
+from streamclf.web.pages import day, events, sounds, teach, unknown
 from streamclf.web.server import WebServer
 
 pytestmark = [pytest.mark.slow, needs_chromium]
@@ -31,6 +31,9 @@ PAGES = {
     "/events": ["Events", "6 events", "sounds now", "it was hen", "Its sound made room"],
     "/events?label=dog&date=2026-11-26": ["2 events", "Only dog, Today"],
     "/sounds": ["3 sounds", "crackling fire", "Heard before that"],
+    "/unknown": ["0 groups", "No unknown sound is remembered."],
+    "/teach": ["Sounds that somebody named", "hen", "Labels that were wrong", "wrong once"],
+    "/teach?name=hen": ["1 example", "This page cannot teach", "it was hen", "teach it"],
     "/sound?label=dog": ["Day by day", "By hour of the day", "Another threshold"],
 }
 
@@ -56,7 +59,7 @@ BROKEN = r"""(() => {
 @pytest.fixture
 def serve(tmp_path, monkeypatch):
     """Starts a server of the store; called again, it starts the next one after a restart."""
-    for module in (day, events, sounds):
+    for module in (day, events, sounds, teach, unknown):
         monkeypatch.setattr(module, "now", lambda: NOW)
     make_history(tmp_path)
     return lambda: WebServer(make_context(tmp_path))

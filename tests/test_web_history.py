@@ -142,7 +142,7 @@ def test_events_tell_what_was_said_and_what_became_of_their_sounds(browser):
     assert "6 events" in text
     assert "Today crackling fire" not in text  # a checkbox with its name stands between
     assert "crackling fire sounds now 09:29:00 · 70 % · yard" in text
-    assert "house cat it was hen 07:30:10 · 3.0 s · 50 % · yard" in text
+    assert "house cat it was hen teach it 07:30:10 · 3.0 s · 50 % · yard" in text
     assert "dog right 07:00:00" in text
     assert "Yesterday" in text
     assert "Its sound made room for newer ones." in text

@@ -76,10 +76,12 @@ def listen(
             return _listen(source_options, model, settings, thresholds, outputs)
         with store_of_page(outputs.store) as (store, keys):
             check_page(page, keys)
+            taught = () if outputs.store is None else (model,)  # beside a store that stays
             outputs = replace(outputs, store=store)
             return _listen(
-                source_options, model, settings, thresholds, outputs, page, keys, prints=prints
-            )
+                source_options, model, settings, thresholds, outputs, page, keys, taught,
+                prints=prints,
+            )  # fmt: skip
 
 
 def check_listen(
@@ -141,6 +143,7 @@ def _listen(
     outputs: OutputOptions,
     page: PageOptions = NO_PAGE,
     keys: Path | None = None,
+    taught: tuple[ModelOptions, ...] = (),
     *,
     prints: bool = True,
 ) -> int:
@@ -149,7 +152,12 @@ def _listen(
     check_clips(outputs, engine.card)
     hub = make_hub(page)
     listened = ListenedSource(engine, outputs.store)
-    told = Told(listened.describe_health, listened.figures, lambda: listened.pulse.is_alive)
+    told = Told(
+        listened.describe_health,
+        listened.figures,
+        lambda: listened.pulse.is_alive,
+        lambda: taught,
+    )
     with (
         open_source(source_options, settings.channel) as source,
         open_page(page, outputs.store, keys, hub, told),

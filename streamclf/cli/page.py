@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +16,7 @@ from streamclf.store.database import default_store
 from streamclf.web.options import PageOptions
 
 if TYPE_CHECKING:
+    from streamclf.model.options import ModelOptions
     from streamclf.runs.figures import ProcessFigures
     from streamclf.web.hub import LiveHub
 
@@ -31,11 +32,13 @@ class Told:
         health: Describes how the process fares.
         figures: Figures of the process.
         is_alive: Whether all that listens gives signs of life.
+        models: Tells the models that listen, which the page may teach; none for no teaching.
     """
 
     health: Callable[[], dict[str, Any]]
     figures: Callable[[], ProcessFigures]
     is_alive: Callable[[], bool]
+    models: Callable[[], Sequence[ModelOptions]] = tuple
 
 
 @contextmanager
@@ -66,7 +69,14 @@ def open_page(
     from streamclf.web.server import WebServer
 
     context = WebContext(
-        store, options, keys, hub, told.health, figures=told.figures, is_alive=told.is_alive
+        store,
+        options,
+        keys,
+        hub,
+        told.health,
+        figures=told.figures,
+        is_alive=told.is_alive,
+        models=told.models,
     )
     with WebServer(context) as server:
         say(f"the page is at {server.url}")

@@ -96,7 +96,12 @@ def serve(
     if hub is not None:
         hub.state_of = server.live_state
         hub.may_be_heard = server.may_be_heard
-    told = Told(server.describe_health, server.figures, lambda: server.pulse.is_alive)
+    told = Told(
+        server.describe_health,
+        server.figures,
+        lambda: server.pulse.is_alive,
+        lambda: server.model_options,
+    )
     with open_page(page, store, keys_of_page(store), hub, told):
         return server.run()
 

@@ -17,7 +17,6 @@ from streamclf.cli.question_options import QuestionOptions
 from streamclf.cli.teach_options import TeachOptions
 from streamclf.core.card import Card, Taught
 from streamclf.core.errors import OK, StoreError, UsageError
-from streamclf.core.label_choice import plain_name
 from streamclf.core.redaction import one_line
 from streamclf.core.text_format import format_count
 from streamclf.model.classifier import Classifier
@@ -33,37 +32,31 @@ from streamclf.store.names import name_streams
 from streamclf.store.question import Question
 from streamclf.teach.backtest import PastEvent
 from streamclf.teach.clip_audio import read_clip
-from streamclf.teach.common_sounds import read_common_sounds
 from streamclf.teach.examples import Example, ExampleReader
-from streamclf.teach.lesson import Lesson, learn
+from streamclf.teach.lesson import Lesson
 from streamclf.teach.past import Past
-from streamclf.teach.reviewed import events_said_to_be, events_wrong, has_clip, read_event
+from streamclf.teach.reviewed import read_event
 from streamclf.teach.taught_model import (
     check_new_label,
     find_taught,
-    with_label,
     without_label,
     write_model,
+)
+from streamclf.teach.teaching import (
+    FEW,
+    ReviewedEvents,
+    Sound,
+    correction_of,
+    find_reviewed,
+    find_sound,
+    teach_sound,
+    tell_duration,
+    tell_times,
 )
 
 DEFAULT_OUTPUT = Path("mine.onnx")
 MOST_LINES = 20
 """Events of the past that are listed as text."""
-FEW = 3
-"""Below so many examples the answer asks for more."""
-
-
-@dataclass(frozen=True)
-class _Sound:
-    """What is taught.
-
-    Attributes:
-        label: The label that the model gets.
-        silences: Labels that are not told while it sounds.
-    """
-
-    label: str
-    silences: tuple[str, ...] = ()
 
 
 def teach(
@@ -95,32 +88,19 @@ def teach(
         examples = _read(clips, connection, reader)
         against = _read(wanted.against, connection, reader)
         if connection is not None:
-            said, denied = events_said_to_be(connection, label), events_wrong(connection, label)
-            if sound.silences:  # an own label is corrected: what was wrong is the sound
-                said, denied = denied, said
-            examples += _read_events(said, reader)
-            against += _read_events(denied, reader)
+            reviewed = find_reviewed(connection, sound, label)
+            _tell_left_out(reviewed)
+            examples += _read_events(reviewed.examples, reader)
+            against += _read_events(reviewed.against, reader)
         if not examples:
             raise UsageError(
                 f"{label}: there are no examples: name recordings of the sound, or say of events "
                 f"on the page that they were: {label}"
             )
         past = _open_past(model, wanted, asked, connection)
-    assert model.features is not None
-    common = read_common_sounds(model.features.digest)
-    lesson = learn(model.card, examples, against, common, past, at_most=wanted.at_most)
-    taught = _describe_origin(examples, against, past, len(common))
-    content = with_label(
-        model.path,
-        model.card,
-        sound.label,
-        lesson.head,
-        taught,
-        lesson.threshold,
-        silences=sound.silences,
-    )
-    write_model(output, content)
-    answer = _Answer(sound, taught, lesson, output, time.monotonic() - began)
+    made = teach_sound(model, sound, examples, against, past, wanted.at_most)
+    write_model(output, made.content)
+    answer = _Answer(sound, made.taught, made.lesson, output, time.monotonic() - began)
     if wanted.format == "jsonl":
         print(msgspec.json.encode(answer.line()).decode())
     else:
@@ -147,7 +127,7 @@ def _choose_output(wanted: TeachOptions, options: ModelOptions, model: Model) ->
 def _forget(label: str, clips: Sequence[str], model: Model, output: Path) -> int:
     if clips:
         raise UsageError(f"--forget {label}: takes no recordings: leave {clips[0]} out")
-    found = find_taught(model.card, label) or find_taught(model.card, _correction(label))
+    found = find_taught(model.card, label) or find_taught(model.card, correction_of(label))
     if found is None:
         known = ", ".join(model.card.taught) or "none"
         raise UsageError(f"{label}: {model.path} was not taught that; it was taught: {known}")
@@ -157,25 +137,16 @@ def _forget(label: str, clips: Sequence[str], model: Model, output: Path) -> int
     return OK
 
 
-def _correction(label: str) -> str:
-    return f"not {label}"
-
-
-def _find_sound(card: Card, label: str, clips: Sequence[str]) -> _Sound:
-    """Decide what a name means: a new sound, one to be taught anew, or a correction of a label.
+def _find_sound(card: Card, label: str, clips: Sequence[str]) -> Sound:
+    """Decide what a name means.
 
     Raises:
         UsageError: Recordings are given for a label that was trained.
     """
-    if (known := find_taught(card, label)) is not None:
-        return _Sound(known)
-    names = {plain_name(name) for name in (label,)}
-    for own in card.labels:
-        if names & {plain_name(own), plain_name(card.display_name(own))}:
-            if clips:
-                check_new_label(card, label)
-            return _Sound(_correction(card.display_name(own)), (own,))
-    return _Sound(label)
+    sound = find_sound(card, label)
+    if clips and sound.silences:
+        check_new_label(card, label)
+    return sound
 
 
 @contextmanager
@@ -221,12 +192,15 @@ def _read(
     return examples
 
 
+def _tell_left_out(reviewed: ReviewedEvents) -> None:
+    if reviewed.n_gone:
+        say(f"{format_count(reviewed.n_gone, 'reviewed event')} without a clip: left out")
+    if reviewed.n_left_out:
+        say(f"{format_count(reviewed.n_left_out, 'reviewed event')} more than needed: left out")
+
+
 def _read_events(events: Sequence[StoredEvent], reader: ExampleReader) -> list[Example]:
-    gone = sum(not has_clip(event) for event in events)
-    if gone:
-        say(f"{format_count(gone, 'reviewed event')} without a clip: left out")
-    kept = [event for event in events if has_clip(event)]
-    return [reader.hear(event.id, read_event(event, reader.sample_rate)) for event in kept]
+    return [reader.hear(event.id, read_event(event, reader.sample_rate)) for event in events]
 
 
 def _open_past(
@@ -256,23 +230,11 @@ def _open_past(
     return past if past.n_windows else None
 
 
-def _describe_origin(
-    examples: Sequence[Example], against: Sequence[Example], past: Past | None, n_common: int
-) -> Taught:
-    told_apart = [each.name for each in against]
-    if past is not None:
-        told_apart.append(f"{_duration(past.seconds)} of the past")
-    if n_common:
-        told_apart.append("common sounds")
-    today = datetime.now().astimezone().date().isoformat()
-    return Taught([each.name for each in examples], told_apart, today)
-
-
 @dataclass(frozen=True, eq=False)
 class _Answer:
     """What was learned, in words."""
 
-    sound: _Sound
+    sound: Sound
     taught: Taught
     lesson: Lesson
     output: Path
@@ -330,11 +292,11 @@ class _Answer:
                 "have been heard."
             )
             return
-        length = _duration(past.seconds)
+        length = tell_duration(past.seconds)
         if not events:
             yield f"In the past ({length}) it would not have been heard."
             return
-        yield f"In the past ({length}) it would have been heard {_times(len(events))}:"
+        yield f"In the past ({length}) it would have been heard {tell_times(len(events))}:"
         for event in sorted(events, key=lambda each: -each.score)[:MOST_LINES]:
             yield f"  {_moment(event)}  {event.score:.2f}  {one_line(event.source)}"
         if len(events) > MOST_LINES:
@@ -363,15 +325,3 @@ def _moment(event: PastEvent) -> str:
     if event.onset_us is None:
         return f"at {event.onset_s:.1f} s  {length}"
     return f"{_local(event.onset_us):%a %Y-%m-%d %H:%M:%S}  {length}"
-
-
-def _times(n: int) -> str:
-    return "once" if n == 1 else f"{n} times"
-
-
-def _duration(seconds: float) -> str:
-    if seconds >= 2 * 86_400:
-        return f"{seconds / 86_400:.0f} days"
-    if seconds >= 2 * 3600:
-        return f"{seconds / 3600:.0f} hours"
-    return f"{max(seconds / 60, 0.1):.2g} minutes"

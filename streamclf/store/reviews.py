@@ -72,6 +72,16 @@ def list_said_labels(connection: sqlite3.Connection) -> list[str]:
     return [label for (label,) in rows]
 
 
+def count_said_labels(connection: sqlite3.Connection) -> list[tuple[str, int]]:
+    """Count the events that people last said were each sound, the most frequent first."""
+    rows = connection.execute(
+        "SELECT label, count(*) FROM reviews WHERE label IS NOT NULL AND id = "
+        "(SELECT id FROM reviews AS newest WHERE newest.event_id = reviews.event_id "
+        "ORDER BY reviewed_us DESC, id DESC LIMIT 1) GROUP BY label ORDER BY 2 DESC, 1"
+    )
+    return [(label, n) for label, n in rows]
+
+
 @dataclass(frozen=True)
 class Verdicts:
     """What people said of a label's events.

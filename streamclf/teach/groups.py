@@ -7,15 +7,21 @@ with the most others like it, and these, leave; then the next one of what is lef
 
 from __future__ import annotations
 
+import sqlite3
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
+from streamclf.core.unknown import UNKNOWN_LABEL
+from streamclf.store.browse import Entry, find_entry
 from streamclf.store.features.feature_store import FeatureFile, FeatureStore
-from streamclf.store.listing import StoredEvent
+from streamclf.store.listing import StoredEvent, list_events
+from streamclf.store.question import Question
 from streamclf.teach.common_sounds import read_common_sounds
 from streamclf.teach.examples import Features
 from streamclf.teach.fit import Background
@@ -28,6 +34,8 @@ LEAST = 2
 MOST_EVENTS = 4000
 """Newest events that are compared with each other."""
 MOST_BACKGROUND = 3000
+N_LOOKED_AT = 20
+"""Events of a group among which one is looked for that can be played."""
 USUAL_SHARE = 0.4
 """Share of a group's events that makes three hours of the day its usual time."""
 
@@ -54,6 +62,12 @@ class Group:
         near = {hour: sum(counts[(hour + by) % 24] for by in (-1, 0, 1)) for hour in counts}
         hour = max(near, key=lambda each: (near[each], counts[each], -each))
         return hour if near[hour] >= USUAL_SHARE * len(hours) and len(hours) > LEAST else None
+
+    @property
+    def last(self) -> datetime | None:
+        """When the newest one began, by the place's clock; None where nothing tells the time."""
+        timed = [event for event in self.events if event.onset_us is not None]
+        return max(timed, key=lambda event: event.onset_us or 0).time if timed else None
 
     @property
     def length_s(self) -> float:
@@ -91,6 +105,25 @@ def group_events(kept: FeatureStore, events: Sequence[StoredEvent]) -> tuple[lis
     return groups, n_alone, len(events) - len(known)
 
 
+def group_unknown(connection: sqlite3.Connection, store: Path) -> tuple[list[Group], int, int]:
+    """Group the unknown sounds of which nobody has said what they were; see `group_events`.
+
+    Args:
+        connection: The store.
+        store: Its path, beside which the features lie.
+    """
+    question = Question(labels=(UNKNOWN_LABEL,), reviewed="not")
+    return group_events(FeatureStore.beside(store), list(list_events(connection, question)))
+
+
+def find_example(connection: sqlite3.Connection, group: Group) -> Entry:
+    """Find the most typical event of a group, best one that can be played."""
+    rows = [event.row for event in group.events[:N_LOOKED_AT]]
+    entries = [entry for row in rows if (entry := find_entry(connection, row)) is not None]
+    with_clip = (each for each in entries if each.clip is not None and each.clip.is_there)
+    return next(with_clip, entries[0])
+
+
 def group_vectors(vectors: npt.NDArray[np.float32]) -> list[tuple[list[int], float]]:
     """Group vectors that point the same way.
 
@@ -106,16 +139,17 @@ def group_vectors(vectors: npt.NDArray[np.float32]) -> list[tuple[list[int], flo
     cosines = unit @ unit.T
     alike = cosines >= ALIKE
     left = np.ones(len(vectors), bool)
+    counts = alike.sum(axis=1)
     groups: list[tuple[list[int], float]] = []
     while True:
-        counts = (alike & left).sum(axis=1) * left
-        middle = int(np.argmax(counts))
+        middle = int(np.argmax(counts * left))
         if counts[middle] < LEAST:
             return groups
         places = np.flatnonzero(alike[middle] & left)
         ordered = [int(k) for k in places[np.argsort(-cosines[middle, places], kind="stable")]]
         groups.append((ordered, float(np.median(cosines[middle, ordered[1:]]))))
         left[places] = False
+        counts -= alike[:, places].sum(axis=1)
 
 
 def _read_vectors(

@@ -10,11 +10,23 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from streamclf.core.card import Card, Taught, Threshold, Thresholds
+from streamclf.core.card import METADATA_KEY, Card, Taught, Threshold, Thresholds, parse_card
 from streamclf.core.errors import ModelError, UsageError
 from streamclf.core.label_choice import plain_name
 from streamclf.model.features import random_signs
 from streamclf.teach.taught_graph import Head, add_label, read_graph, remove_label
+
+
+def read_card_of(path: Path) -> Card | None:
+    """Read the card in a model file; None if it holds none.
+
+    Raises:
+        ModelError: The file cannot be read.
+        CardError: The card is none.
+    """
+    properties = {each.key: each.value for each in read_graph(path).metadata_props}
+    text = properties.get(METADATA_KEY)
+    return None if text is None else parse_card(text, str(path))
 
 
 def find_taught(card: Card, name: str) -> str | None:

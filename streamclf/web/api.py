@@ -22,6 +22,7 @@ from streamclf.store.days import count_labels, count_table, levels_of_days, list
 from streamclf.store.retention import remove_clip
 from streamclf.store.reviews import review_event
 from streamclf.store.said_labels import find_said_label
+from streamclf.teach.groups import Group, find_example, group_unknown
 from streamclf.teach.search.moments import Moment
 from streamclf.teach.search.more_like import more_like
 from streamclf.web import records
@@ -35,6 +36,8 @@ N_EVENTS, MOST_EVENTS = 50, 500
 """Events of an answer: usually, and at most."""
 N_MOMENTS, MOST_MOMENTS = 20, 200
 """Moments of an answer: usually, and at most."""
+N_GROUPS, MOST_GROUPS = 30, 1000
+"""Groups of an answer: usually, and at most."""
 MOST_DAYS = 366
 """Most days of one answer."""
 MEDIA = "media/clips"
@@ -140,6 +143,19 @@ OPERATIONS = (
     ),
     Operation(
         "GET",
+        "/api/unknown",
+        "Group the unknown sounds without a name by likeness, by the features that are kept.",
+        records.UnknownAnswer,
+        (
+            Parameter(
+                "limit",
+                "Most groups of an answer.",
+                {"type": "integer", "minimum": 1, "maximum": MOST_GROUPS, "default": N_GROUPS},
+            ),
+        ),
+    ),
+    Operation(
+        "GET",
         "/api/days",
         "Count events by label: by hour of one day, or by day of several.",
         records.DaysAnswer,
@@ -178,8 +194,8 @@ def add_routes(app: web.Application, context: WebContext) -> None:
     for operation, handler in zip(
         OPERATIONS,
         (
-            list_events, show_event, review, keep, delete, show_like, show_days, show_levels,
-            show_labels, show_clip,
+            list_events, show_event, review, keep, delete, show_like, show_unknown, show_days,
+            show_levels, show_labels, show_clip,
         ),
         strict=True,
     ):  # fmt: skip
@@ -367,6 +383,35 @@ async def show_like(request: web.Request) -> web.Response:
     if answer is None:
         raise _no_event(number)
     return _answer(answer)
+
+
+async def show_unknown(request: web.Request) -> web.Response:
+    """Answer with the groups of unknown sounds."""
+    limit = read_whole(request.query, "limit", 1, MOST_GROUPS, N_GROUPS)
+    path = request.config_dict[CONTEXT].store
+
+    def work(store: sqlite3.Connection) -> records.UnknownAnswer:
+        groups, n_alone, n_unkept = group_unknown(store, path)
+        names = LabelNames(store)
+        listed = [_record_group(store, each, names) for each in groups[:limit]]
+        return records.UnknownAnswer(groups=listed, alone=n_alone, unkept=n_unkept)
+
+    return _answer(await ask(request, work))
+
+
+def _record_group(
+    store: sqlite3.Connection, group: Group, names: LabelNames
+) -> records.UnknownGroup:
+    example, hour, last = find_example(store, group), group.usual_hour, group.last
+    return records.UnknownGroup(
+        events=[event.row for event in group.events],
+        sources=sorted({event.source for event in group.events}),
+        likeness=round(group.likeness, 4),
+        length=round(group.length_s, 3),
+        usual_hour=UNSET if hour is None else hour,
+        last=UNSET if last is None else last.isoformat(timespec="milliseconds"),
+        example=record_event(example, names),
+    )
 
 
 def record_moment(moment: Moment, names: LabelNames) -> records.MomentRecord:

@@ -10,7 +10,7 @@ from streamclf.web import api, listening, live, media, metrics, static_files
 from streamclf.web.bodies import MAX_BODY
 from streamclf.web.connections import Connections
 from streamclf.web.context import CONTEXT, WebContext
-from streamclf.web.pages import day, events, health, like, login, now, sounds
+from streamclf.web.pages import day, events, health, like, login, now, sounds, teach, unknown
 from streamclf.web.places import PLACES, Places
 from streamclf.web.security import Gate
 
@@ -23,6 +23,8 @@ _PAGES: tuple[Callable[[web.Application, WebContext], None], ...] = (
     events.add_routes,
     like.add_routes,
     sounds.add_routes,
+    unknown.add_routes,
+    teach.add_routes,
     health.add_routes,
     metrics.add_routes,
 )

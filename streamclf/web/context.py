@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from aiohttp import web
 
 from streamclf import __version__
+from streamclf.model.options import ModelOptions
 from streamclf.runs.figures import ProcessFigures
 from streamclf.web.options import PageOptions
+from streamclf.web.teacher import Teacher
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,7 @@ class WebContext:
         version: Version of streamclf.
         figures: Figures of the process, for programs that watch it.
         is_alive: Whether all that listens gives signs of life.
+        models: Tells the models that listen; none where nothing that is taught would last.
     """
 
     store: Path
@@ -38,6 +42,12 @@ class WebContext:
     version: str = __version__
     figures: Callable[[], ProcessFigures] = ProcessFigures
     is_alive: Callable[[], bool] = lambda: True
+    models: Callable[[], Sequence[ModelOptions]] = tuple
+
+    @cached_property
+    def teacher(self) -> Teacher:
+        """The teacher of sounds."""
+        return Teacher(self.store, self.models)
 
 
 CONTEXT: web.AppKey[WebContext] = web.AppKey("context", WebContext)

@@ -121,6 +121,29 @@ class LikeAnswer(Answer, frozen=True, kw_only=True):
     moments: list[MomentRecord]
 
 
+class UnknownGroup(msgspec.Struct, frozen=True, kw_only=True):
+    """Unknown sounds that are alike."""
+
+    events: Annotated[list[Number], says("The events, the most typical first.")]
+    sources: Annotated[list[SourceName], says("Where they were heard.")]
+    likeness: Annotated[float, says("Median likeness of the others to the first.", ge=-1, le=1)]
+    length: Annotated[float, says("Median length in seconds.", ge=0)]
+    usual_hour: (
+        Annotated[int, says("Hour of the day around which they are mostly heard.", ge=0, le=23)]
+        | UnsetType
+    ) = UNSET
+    last: Time | UnsetType = UNSET
+    example: Annotated[EventRecord, says("The most typical event, best one whose sound is stored.")]
+
+
+class UnknownAnswer(Answer, frozen=True, kw_only=True):
+    """Unknown sounds without a name, grouped by likeness, the largest group first."""
+
+    groups: list[UnknownGroup]
+    alone: Annotated[int, says("Number of unknown sounds like no other.", ge=0)]
+    unkept: Annotated[int, says("Number of unknown sounds of which no features are kept.", ge=0)]
+
+
 class ClipAnswer(Answer, frozen=True, kw_only=True):
     """One clip, and the event that it belongs to."""
 

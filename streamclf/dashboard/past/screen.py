@@ -183,8 +183,21 @@ class PastScreen(ModalScreen[None]):
         except StreamclfError as error:
             self._say(error)
             return
-        if changed is not None:
-            self.query_one(PastEventList).replace(changed)
+        if changed is None:
+            return
+        self.query_one(PastEventList).replace(changed)
+        if said is not None and not self._is_label(said):
+            self.notify(
+                f'teach it on the page, or by streamclf teach "{said}"', markup=False, timeout=8
+            )
+
+    def _is_label(self, name: str) -> bool:
+        """Whether a model knows a sound by this name, as far as the shown day tells."""
+        if self.shown is None:
+            return False
+        names = self.shown.names
+        known = {*names, *names.values(), *self.shown.table.labels}
+        return name.casefold() in {each.casefold() for each in known}
 
     def _say(self, error: StreamclfError) -> None:
         self.notify(str(error), severity="error", markup=False)

@@ -217,6 +217,11 @@ class Server:
         """Whether anybody may listen to a source: nobody may where `privacy` is on."""
         return name in self._audible
 
+    @property
+    def model_options(self) -> tuple[ModelOptions, ...]:
+        """The models that sources are heard with, each once; may be read from any thread."""
+        return tuple(dict.fromkeys(stream.model for stream in self._plan.streams))
+
     def describe_health(self) -> dict[str, Any]:
         """Describe how the process and its sources fare, see `ProcessHealth.describe`."""
         described = self._health.describe([stream.health for stream in [*self.streams.values()]])

@@ -50,6 +50,7 @@ DONE = {
     "keep": ("{} will be kept.", "sound"),
     "free": ("{} may go when their time has come.", "sound"),
     "delete": ("{} deleted. What was heard stays in the list.", "sound"),
+    "named": ("{} named.", "event"),
     "held": ("{} marked to be kept, and not deleted.", "sound"),
 }
 """What a form has done, by its word in the address."""
@@ -284,6 +285,9 @@ def _way_back(texts: MultiDict[str], done: Mapping[str, int]) -> str:
     if texts.get("page") == "sound":
         label = back.get("label")
         return f"/sound?{write_query([('label', label), *outcome])}" if label else "/sounds"
+    if texts.get("page") == "teach":
+        name = back.get("name")
+        return f"/teach?{write_query([('name', name), *outcome])}" if name else "/teach"
     if texts.get("page") == "like":
         row = back.get("event", "")
         return f"/like?{write_query([('event', row), *outcome])}" if row.isdecimal() else "/events"

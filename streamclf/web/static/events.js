@@ -53,8 +53,13 @@ function show(row, event) {
   }
   const tags = [];
   if (event.state === "open") tags.push(tag("sounds now", "warm"));
-  if (event.said) tags.push(tag(`it was ${event.said_name}`, "bad"));
-  else if (event.verdict) tags.push(tag(event.verdict, event.verdict === "right" ? "good" : "bad"));
+  if (event.said) {
+    const teach = document.createElement("a");
+    teach.className = "tag";
+    teach.href = `${form.dataset.teach}?name=${encodeURIComponent(event.said_name)}`;
+    teach.textContent = "teach it";
+    tags.push(tag(`it was ${event.said_name}`, "bad"), teach);
+  } else if (event.verdict) tags.push(tag(event.verdict, event.verdict === "right" ? "good" : "bad"));
   if (kept) tags.push(tag("kept", ""));
   row.querySelector(".tags").replaceChildren(...tags);
   if (event.clip && !event.clip.there) {

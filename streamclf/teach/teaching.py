@@ -1,0 +1,177 @@
+"""Teaching of a sound, from its name to a model file: what the command and the page share."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from streamclf.core.card import Card, Taught
+from streamclf.core.label_choice import plain_name
+from streamclf.model.model_file import Model
+from streamclf.store.listing import StoredEvent
+from streamclf.teach.common_sounds import read_common_sounds
+from streamclf.teach.examples import Example
+from streamclf.teach.lesson import Lesson, learn
+from streamclf.teach.past import Past
+from streamclf.teach.reviewed import events_said_to_be, events_wrong, has_clip
+from streamclf.teach.taught_model import find_taught, with_label
+
+MOST_READ = 40
+"""Reviewed events that are taken as examples, and as others; more make it slower, and no better."""
+AT_MOST = 3.0
+"""Events a week that the past may have, if nobody says another number."""
+FEW = 3
+"""Below so many examples the answer asks for more."""
+
+
+@dataclass(frozen=True)
+class Sound:
+    """What is taught.
+
+    Attributes:
+        label: The label that the model gets.
+        silences: Labels that are not told while it sounds.
+    """
+
+    label: str
+    silences: tuple[str, ...] = ()
+
+
+def correction_of(label: str) -> str:
+    """Name the sound that is taken for a label wrongly."""
+    return f"not {label}"
+
+
+def find_sound(card: Card, label: str) -> Sound:
+    """Decide what a name means: a new sound, one to be taught anew, or a correction of a label."""
+    if (known := find_taught(card, label)) is not None:
+        return Sound(known)
+    wanted = plain_name(label)
+    for own in card.labels:
+        if wanted in (plain_name(own), plain_name(card.display_name(own))):
+            return Sound(correction_of(card.display_name(own)), (own,))
+    return Sound(label)
+
+
+@dataclass(frozen=True)
+class ReviewedEvents:
+    """What people said of events, as it counts for a sound.
+
+    Attributes:
+        examples: Events with clips that are the sound, the earliest first.
+        against: Events with clips that are taken for it wrongly.
+        n_gone: How many have no clip any more.
+        n_left_out: How many are left out because there are enough.
+    """
+
+    examples: list[StoredEvent]
+    against: list[StoredEvent]
+    n_gone: int
+    n_left_out: int
+
+
+def find_reviewed(connection: sqlite3.Connection, sound: Sound, label: str) -> ReviewedEvents:
+    """Find the events of which people said that they were a sound, or were not.
+
+    Args:
+        connection: The store.
+        sound: The sound.
+        label: Its name, as people wrote it. For a correction what was called wrong is the sound.
+    """
+    said, denied = events_said_to_be(connection, label), events_wrong(connection, label)
+    if sound.silences:
+        said, denied = denied, said
+    examples, against = ([each for each in events if has_clip(each)] for events in (said, denied))
+    chosen, others = _spread(examples), _spread(against)
+    n_kept = len(examples) + len(against)
+    return ReviewedEvents(
+        chosen, others, len(said) + len(denied) - n_kept, n_kept - len(chosen) - len(others)
+    )
+
+
+def _spread(events: Sequence[StoredEvent]) -> list[StoredEvent]:
+    """Choose at most `MOST_READ` events that lie evenly in time."""
+    if len(events) <= MOST_READ:
+        return list(events)
+    return [events[k * (len(events) - 1) // (MOST_READ - 1)] for k in range(MOST_READ)]
+
+
+@dataclass(frozen=True, eq=False)
+class TaughtSound:
+    """A sound that was learned, and the model that names it.
+
+    Attributes:
+        content: The bytes of the model file.
+        taught: Its origin, as the card tells it.
+        lesson: What was learned.
+    """
+
+    content: bytes
+    taught: Taught
+    lesson: Lesson
+
+
+def teach_sound(
+    model: Model,
+    sound: Sound,
+    examples: Sequence[Example],
+    against: Sequence[Example],
+    past: Past | None,
+    at_most: float,
+) -> TaughtSound:
+    """Learn a sound, and make the model that names it.
+
+    Args:
+        model: The model, which gives features.
+        sound: The sound.
+        examples: Examples of it.
+        against: Examples of sounds that are not it.
+        past: Kept features of this model; None where there are none.
+        at_most: Events a week that the past may have.
+
+    Raises:
+        UsageError: There are no examples.
+        ModelError: The model file cannot be read, or is not what its card says.
+    """
+    assert model.features is not None
+    common = read_common_sounds(model.features.digest)
+    lesson = learn(model.card, examples, against, common, past, at_most=at_most)
+    taught = _describe_origin(examples, against, past, len(common))
+    content = with_label(
+        model.path,
+        model.card,
+        sound.label,
+        lesson.head,
+        taught,
+        lesson.threshold,
+        silences=sound.silences,
+    )
+    return TaughtSound(content, taught, lesson)
+
+
+def _describe_origin(
+    examples: Sequence[Example], against: Sequence[Example], past: Past | None, n_common: int
+) -> Taught:
+    told_apart = [each.name for each in against]
+    if past is not None:
+        told_apart.append(f"{tell_duration(past.seconds)} of the past")
+    if n_common:
+        told_apart.append("common sounds")
+    today = datetime.now().astimezone().date().isoformat()
+    return Taught([each.name for each in examples], told_apart, today)
+
+
+def tell_duration(seconds: float) -> str:
+    """Write how long a past is: ``14 days``, ``7 hours``, ``12 minutes``."""
+    if seconds >= 2 * 86_400:
+        return f"{seconds / 86_400:.0f} days"
+    if seconds >= 2 * 3600:
+        return f"{seconds / 3600:.0f} hours"
+    return f"{max(seconds / 60, 0.1):.2g} minutes"
+
+
+def tell_times(n: int) -> str:
+    """Write how often: ``once``, ``4 times``."""
+    return "once" if n == 1 else f"{n:,} times"

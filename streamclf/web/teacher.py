@@ -1,0 +1,290 @@
+"""The teacher of the page: it learns one sound at a time, in a thread of its own.
+
+What it has learned goes into a model file beside the store. Nothing that listens changes by that:
+whoever runs streamclf takes the file over.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import sys
+import threading
+import time
+from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from streamclf.core.card import Card
+from streamclf.core.errors import StreamclfError, UsageError
+from streamclf.core.text_format import format_count
+from streamclf.model.classifier import Classifier
+from streamclf.model.model_file import find_model
+from streamclf.model.options import ModelOptions
+from streamclf.runs.console import say
+from streamclf.runs.engine_setup import open_model
+from streamclf.store.database import connect_to_read, is_damage, reason_of
+from streamclf.store.event_ids import find_event
+from streamclf.store.features.feature_store import FeatureStore
+from streamclf.store.listing import StoredEvent, read_events
+from streamclf.teach.examples import Example, ExampleReader
+from streamclf.teach.past import Past
+from streamclf.teach.reviewed import has_clip, read_event
+from streamclf.teach.taught_model import read_card_of, write_model
+from streamclf.teach.teaching import (
+    MOST_READ,
+    ReviewedEvents,
+    Sound,
+    TaughtSound,
+    find_reviewed,
+    find_sound,
+    teach_sound,
+)
+
+NICENESS = 10
+"""Niceness of the thread on Linux, so that what listens comes first."""
+NO_CLIPS = (
+    "none of its events has a sound to play any more: say it of newer ones, and let streamclf "
+    "store sounds by --clips"
+)
+NOT_HERE = (
+    "This page cannot teach: it belongs to a run that remembers nothing. One of streamclf serve, "
+    "or of a run with a store, can."
+)
+
+
+@dataclass(frozen=True)
+class Order:
+    """A sound that is to be learned.
+
+    Attributes:
+        label: Its name, as people wrote it.
+        at_most: Events a week that the past may have.
+        against: Rows of events that are not it.
+    """
+
+    label: str
+    at_most: float
+    against: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Learned:
+    """What the teacher has learned.
+
+    Attributes:
+        sound: The sound.
+        card: Card of the model that it was learned with.
+        made: The sound, with its origin and what the past says.
+        reviewed: The events that it was learned from.
+        n_against: Number of events that it was told apart from.
+        path: The model file that names it.
+        took_s: How long it took, in seconds.
+    """
+
+    sound: Sound
+    card: Card
+    made: TaughtSound
+    reviewed: ReviewedEvents
+    n_against: int
+    path: Path
+    took_s: float
+
+
+@dataclass
+class Task:
+    """An order, and how far it is.
+
+    Attributes:
+        order: The order.
+        learned: What came of it; None as long as it goes on, or if it failed.
+        problem: Why it failed; empty if it did not.
+    """
+
+    order: Order
+    learned: Learned | None = None
+    problem: str = ""
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether it has not ended yet."""
+        return self.learned is None and not self.problem
+
+
+class Teacher:
+    """The teacher of a store.
+
+    Args:
+        store: The store.
+        models: Tells the models that listen, or would.
+
+    Attributes:
+        path: Model file that it writes.
+        task: The newest order; None if there was none.
+    """
+
+    def __init__(self, store: Path, models: Callable[[], Sequence[ModelOptions]]) -> None:
+        real = store.resolve()
+        self.path = real.with_name(f"{real.stem}-taught.onnx")
+        self.task: Task | None = None
+        self._store, self._models = store, models
+        self._lock = threading.Lock()
+        self._cards: dict[Path, tuple[int, Card]] = {}
+
+    @property
+    def can_teach(self) -> bool:
+        """Whether there is a model that it could teach."""
+        return bool(self._models())
+
+    def begin(self, order: Order) -> bool:
+        """Begin to learn a sound.
+
+        Returns:
+            Whether it begins: only one is learned at a time.
+
+        Raises:
+            UsageError: There is no model that could be taught.
+        """
+        if not self.can_teach:
+            raise UsageError(NOT_HERE.rstrip("."))
+        with self._lock:
+            if self.task is not None and self.task.goes_on:
+                return False
+            self.task = task = Task(order)
+        threading.Thread(
+            target=self._work, args=(task,), name="streamclf-teach", daemon=True
+        ).start()
+        return True
+
+    def task_of(self, label: str) -> Task | None:
+        """The newest order, if it is of this sound."""
+        task = self.task
+        same = task is not None and task.order.label.casefold() == label.casefold()
+        return task if same else None
+
+    def find_base(self) -> tuple[ModelOptions, Card]:
+        """Find the model that a sound is added to: the taught one, or else the one that listens.
+
+        Raises:
+            UsageError: There is none, or the taught one comes from another model.
+            ModelError: A model cannot be read, or names no features.
+        """
+        options = next(iter(self._models()), None)
+        if options is None:
+            raise UsageError(NOT_HERE.rstrip("."))
+        heard = find_model(options.name)
+        card = self._read_card(heard)
+        if self.path.is_file() and self.path != heard.resolve():
+            taught = self._read_card(self.path)
+            missing = [label for label in card.labels if label not in taught.labels]
+            if missing or taught.features != card.features:
+                lacks = f"lacks {missing[0]}" if missing else "has other features"
+                raise UsageError(
+                    f"{self.path}: was taught from another model than {heard.name}, and {lacks}: "
+                    "move it away, then teach again"
+                )
+            options, card = replace(options, name=str(self.path)), taught
+        return replace(options, provider="cpu", n_threads=1, self_check=False), card
+
+    def hears_with_it(self) -> bool:
+        """Whether something listens with the file that it writes."""
+        return any(
+            Path(each.name).suffix == ".onnx" and Path(each.name).resolve() == self.path
+            for each in self._models()
+        )
+
+    def _read_card(self, path: Path) -> Card:
+        try:
+            changed = path.stat().st_mtime_ns
+        except OSError:
+            changed = 0  # which reading it explains
+        known = self._cards.get(path)
+        if known is None or known[0] != changed:
+            card = read_card_of(path)
+            if card is None or card.features is None:
+                raise UsageError(
+                    f"{path.name} cannot be taught: its card names no features, by which sounds "
+                    "are compared. python -m export.restate MODEL.onnx --features names them"
+                )
+            known = self._cards[path] = (changed, card)
+        return known[1]
+
+    def _work(self, task: Task) -> None:
+        if sys.platform == "linux":  # where a thread has a niceness of its own
+            with suppress(OSError):
+                os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
+        try:
+            task.learned = self._learn(task.order)
+        except StreamclfError as error:
+            task.problem = str(error)
+        except sqlite3.DatabaseError as error:
+            damage = "is damaged" if is_damage(error) else "cannot be asked now"
+            task.problem = f"{self._store}: {damage}: {reason_of(error)}"
+        except Exception as error:  # any error: who waits is told that it has ended
+            say(f"error: the page: teaching: {type(error).__name__}: {error}")
+            task.problem = "this is a mistake in streamclf: the log tells more"
+
+    def _learn(self, order: Order) -> Learned:
+        began = time.monotonic()
+        options, card = self.find_base()
+        sound = find_sound(card, order.label)
+        connection = connect_to_read(self._store)
+        try:
+            reviewed = find_reviewed(connection, sound, order.label)
+            origin = card.taught.get(sound.label)
+            before = () if origin is None else tuple(origin.against)
+            against = add_named(connection, reviewed, before, order.against)
+        finally:
+            connection.close()
+        if not reviewed.examples:
+            raise UsageError(
+                f"{order.label}: {NO_CLIPS}"
+                if reviewed.n_gone
+                else f"{order.label}: nobody has said of an event that it was it, or was wrong"
+            )
+        model = open_model(options, live=False)
+        reader = ExampleReader(Classifier(model, features=True))
+        examples = _read(reviewed.examples, reader)
+        others = _read(against, reader)
+        assert model.features is not None
+        past = Past(FeatureStore.beside(self._store), model.features.digest)
+        made = teach_sound(
+            model, sound, examples, others, past if past.n_windows else None, order.at_most
+        )
+        write_model(self.path, made.content)
+        say(
+            f"the page: {sound.label}: learned from {format_count(len(examples), 'example')}; "
+            f"{self.path} names it"
+        )
+        took_s = time.monotonic() - began
+        return Learned(sound, card, made, reviewed, len(others), self.path, took_s)
+
+
+def add_named(
+    connection: sqlite3.Connection,
+    reviewed: ReviewedEvents,
+    before: Collection[str],
+    rows: Sequence[int],
+) -> list[StoredEvent]:
+    """Add to what was called wrong the events that were marked now, and before.
+
+    Args:
+        connection: The store.
+        reviewed: What people said.
+        before: What the sound was told apart from when it was taught last: events by their names.
+        rows: Rows of events that are marked now.
+    """
+    marked = read_events(connection, rows) if rows else []
+    for name in before:
+        with suppress(UsageError):  # several recordings have an event of that name
+            event = find_event(connection, name)
+            if event is not None:
+                marked.append(event)
+    examples = {event.row for event in reviewed.examples}
+    found = {event.row: event for event in [*marked, *reviewed.against] if has_clip(event)}
+    return [event for row, event in found.items() if row not in examples][:MOST_READ]
+
+
+def _read(events: Sequence[StoredEvent], reader: ExampleReader) -> list[Example]:
+    return [reader.hear(event.id, read_event(event, reader.sample_rate)) for event in events]

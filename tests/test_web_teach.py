@@ -1,0 +1,252 @@
+"""Teaching on the page: from what people said of events to a model file, and groups of unknowns."""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+import time
+from contextlib import closing
+from dataclasses import replace
+from datetime import timedelta
+
+import numpy as np
+import pytest
+from histories import NOW, TODAY, make_history
+from kept import keep_features
+from live_runs import PATIENCE_S
+from pages import PASSWORD, Browser, make_context
+from stores import Heard, Run, make_store
+from test_teach import RATE, RINGS_S, ring, write
+from test_web_api import _Api
+
+from streamclf.core.errors import UsageError
+from streamclf.model.model_file import Model
+from streamclf.model.options import ModelOptions
+from streamclf.store.database import connect, transaction
+from streamclf.store.reviews import review_event
+from streamclf.teach.teaching import Sound, find_reviewed
+from streamclf.web import asking, teacher
+from streamclf.web.pages import teach, unknown
+from streamclf.web.server import WebServer
+from streamclf.web.teacher import Order, Teacher, add_named
+
+SIX_S = 6 * 3600.0
+
+
+def say(store, said: dict[int, str], verdict: str = "wrong") -> None:
+    """Say of events what they were."""
+    with closing(connect(store)) as connection, transaction(connection):
+        for row, label in said.items():
+            review_event(connection, row, verdict, label, 1)
+
+
+def wait(teacher: Teacher) -> str:
+    """Wait until it has learned; returns why it has not."""
+    until = time.monotonic() + PATIENCE_S
+    while teacher.task.goes_on:
+        assert time.monotonic() < until
+        time.sleep(0.05)
+    return teacher.task.problem
+
+
+def test_two_reviews_on_the_page_become_a_model_that_names_the_sound(
+    streamclf, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(teacher, "NICENESS", 0)  # the tests beside it would hold it up
+    random = np.random.default_rng(1)
+    minute = random.normal(0, 0.003, 60 * RATE)
+    for begin in RINGS_S:
+        sound = 0.5 * ring(2.6)
+        minute[round(begin * RATE) :][: sound.size] += sound
+    store = tmp_path / "store.db"
+    heard = streamclf(
+        "file", write(tmp_path / "20261126_060000.wav", minute), "--store", store,
+        "--clips", tmp_path / "clips", "--features", tmp_path / "store.features",
+    )  # fmt: skip
+    assert heard.code == 0, heard.err
+    with closing(connect(store)) as connection:
+        rows = connection.execute("SELECT id, onset FROM events ORDER BY onset").fetchall()
+    near = [row for row, onset in rows if min(abs(onset / RATE - s) for s in RINGS_S) < 2]
+    assert len(near) == len(RINGS_S)
+    first, second = near
+    context = replace(make_context(tmp_path), models=lambda: [ModelOptions()])
+    place = "/teach?name=my+phone"
+    with WebServer(context) as server:
+        browser = Browser(server)
+        assert "nobody has said" in browser.ask(place).text
+        browser.post("/events/act", act=f"was:{first}", label="my phone")
+        assert 'href="./teach?name=my+phone">teach it</a>' in browser.ask("/events").text
+        before = browser.ask(place).text
+        assert "1 example" in before
+        answer = browser.post("/teach", name="my phone", at_most="10")
+        assert (answer.status, answer.headers["Location"]) == (303, f".{place}")
+        assert wait(context.teacher) == ""
+        after = browser.ask(place).text
+        assert "Learned from 1 example" in after
+        assert "it would have been heard" in after
+        found = re.findall(r'name="mark-(\d+)" value="(\w+)"( checked)?', after)
+        assert {row for row, *_ in found} == {str(first), str(second)}
+        assert (str(first), "yes", " checked") in found
+        assert f"{context.teacher.path}" in after
+        taught = Model(tmp_path / "store-taught.onnx").card
+        assert len(taught.taught["my phone"].examples) == 1
+        # What was not it is told apart, and is so when it is taught again later.
+        browser.post("/teach", name="my phone", **{f"mark-{second}": "no"})
+        assert wait(context.teacher) == ""
+        assert context.teacher.task.learned.n_against == 1
+        origin = Model(tmp_path / "store-taught.onnx").card.taught["my phone"]
+        with closing(connect(store)) as connection:
+            reviewed = find_reviewed(connection, Sound("my phone"), "my phone")
+            kept = add_named(connection, reviewed, origin.against, ())
+        assert [event.row for event in kept] == [second]
+        assert f'name="mark-{first}" value="yes" checked' in browser.ask(place).text
+    assert Model(tmp_path / "store-taught.onnx").card.labels[-1] == "my phone"
+
+
+def test_only_who_may_review_teaches(tmp_path):
+    make_history(tmp_path)
+    context = make_context(tmp_path, password=PASSWORD)
+    context = replace(context, models=lambda: [ModelOptions()])
+    with WebServer(context) as server:
+        stranger = Browser(server)
+        for path, fields in [
+            ("/teach", {"name": "hen"}),
+            ("/unknown", {"name": "hen", "events": "1"}),
+        ]:
+            assert stranger.post(path, **fields).status == 401
+            assert stranger.ask(path).status == 303  # to the login
+        browser = Browser(server)
+        assert browser.log_in().status == 303
+        assert browser.post("/teach", token="wrong", name="hen").status == 403
+        assert browser.post("/unknown", token="wrong", name="x", events="1").status == 403
+    assert context.teacher.task is None
+
+
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        ("/teach?name=fox", "1 example"),
+        ("/teach?name=hen", 'correct the label that they had: <a href="./teach?name=dog">'),
+        ("/teach?name=gnu", "nobody has said of an event that it was gnu"),
+        ("/teach?name=dog", "What was called wrong is learned"),
+        ("/teach?name=goose", "none of its events has a sound to play any more"),
+        ("/teach", "Labels that were wrong"),
+    ],
+)
+def test_the_page_tells_what_it_would_learn_from(tmp_path, path, said):
+    say(make_history(tmp_path), {2: "hen", 3: "fox", 5: "goose"})
+    context = replace(make_context(tmp_path), models=lambda: [ModelOptions()])
+    with WebServer(context) as server:
+        assert said in Browser(server).ask(path).text
+
+
+def test_a_page_without_models_says_why_it_cannot_teach(tmp_path, tone_model):
+    make_history(tmp_path)
+    context = make_context(tmp_path)
+    with WebServer(context) as server:
+        browser = Browser(server)
+        assert "This page cannot teach" in browser.ask("/teach").text
+        assert "This page cannot teach" in browser.ask("/teach?name=hen").text
+        assert browser.post("/teach", name="hen").status == 303
+        assert context.teacher.task is None
+        assert browser.post("/teach", name=" ").status == 400
+        assert browser.ask(f"/teach?name={'x' * 200}").status == 400
+    with pytest.raises(UsageError, match="names no features"):
+        Teacher(context.store, lambda: [ModelOptions(name=str(tone_model))]).find_base()
+
+
+def test_one_sound_is_learned_at_a_time_and_failures_are_told(tmp_path, monkeypatch):
+    make_history(tmp_path)
+    context = replace(make_context(tmp_path), models=lambda: [ModelOptions()])
+    teacher, go = context.teacher, threading.Event()
+
+    def learn(order):
+        assert go.wait(PATIENCE_S)
+        raise UsageError("an example is silent")
+
+    monkeypatch.setattr(teacher, "_learn", learn)
+    with WebServer(context) as server:
+        browser = Browser(server)
+        browser.post("/teach", name="hen")
+        page = browser.ask("/teach?name=hen").text
+        assert "It is being learned" in page
+        assert 'http-equiv="refresh"' in page
+        assert not teacher.begin(Order("gnu", 3.0))
+        assert "hen is being learned: one sound at a time." in browser.ask("/teach?name=gnu").text
+        go.set()
+        assert wait(teacher) == "an example is silent"
+        page = browser.ask("/teach?name=hen").text
+        assert "It was not learned. An example is silent." in page
+        assert "refresh" not in page
+        monkeypatch.setattr(teacher, "_learn", lambda order: 1 // 0)
+        assert teacher.begin(Order("hen", 3.0))
+        assert "mistake in streamclf" in wait(teacher)
+
+
+def test_a_taught_model_of_another_model_is_left_alone(tmp_path):
+    make_history(tmp_path)
+    names = ["pocket"]
+    teacher = Teacher(
+        tmp_path / "store.db", lambda: [ModelOptions(name=str(each)) for each in names]
+    )
+    pocket = Model("pocket")
+    teacher.path.write_bytes(pocket.path.read_bytes())
+    base, card = teacher.find_base()
+    assert (base.name, card.labels) == (str(teacher.path), pocket.card.labels)
+    assert not teacher.hears_with_it()
+    names[:] = [teacher.path]
+    assert teacher.hears_with_it()
+    names[:] = ["esc10"]
+    with pytest.raises(UsageError, match="was taught from another model"):
+        teacher.find_base()
+
+
+@pytest.fixture
+def unknowns(tmp_path, monkeypatch):
+    """Five mornings with a sound at six, two with another, and one that nothing is like."""
+    for module in (asking, teach, unknown):
+        monkeypatch.setattr(module, "now", lambda: NOW)
+    runs = []
+    for day in range(5):
+        begun = TODAY - timedelta(days=day) + timedelta(seconds=SIX_S)
+        kinds = ["gate", "horn"][: 2 if day < 2 else 1] + (["bang"] if day == 4 else [])
+        sounds = [(kind, 100.0 * n + 100, 100.0 * n + 103) for n, kind in enumerate(kinds)]
+        runs.append(Run("yard", begun, 600, [Heard("unknown", s[1], 3) for s in sounds]))
+        keep_features(tmp_path / "store.features", "yard", begun, 600, sounds)
+    return make_store(tmp_path / "store.db", runs)
+
+
+def test_unknown_sounds_are_grouped_and_a_name_counts_for_the_group(tmp_path, unknowns):
+    with WebServer(make_context(tmp_path)) as server:
+        browser, api = Browser(server), _Api(server)
+        told = api.get("unknown")
+        assert [len(each["events"]) for each in told["groups"]] == [5, 2]
+        assert told["groups"][0]["usual_hour"] == 6
+        assert (told["alone"], told["unkept"]) == (1, 0)
+        assert len(api.get("unknown?limit=1")["groups"]) == 1
+        api.get("unknown?limit=0", 400)
+        page = browser.ask("/unknown").text
+        assert "Heard 5 times, mostly around 06:00" in page
+        events = re.search(r'name="events" value="([\d,]+)"', page)[1]
+        answer = browser.post("/unknown", name="the gate", events=events)
+        assert answer.headers["Location"] == "./teach?name=the+gate&done=named-5"
+        assert "5 events named." in browser.ask("/teach?name=the+gate&done=named-5").text
+        assert [len(each["events"]) for each in api.get("unknown")["groups"]] == [2]
+        said = api.get("events?reviewed=wrong")["events"]
+        assert {each["said"] for each in said} == {"the gate"}
+        assert len(said) == 5
+
+
+def test_what_is_no_group_is_refused(tmp_path, unknowns):
+    with WebServer(make_context(tmp_path)) as server:
+        browser = Browser(server)
+        for fields in [
+            {"name": "gate", "events": "1,x"},
+            {"name": "gate", "events": ""},
+            {"name": " ", "events": "1"},
+            {"name": "Unknown", "events": "1"},
+            {"name": "gate", "events": ",".join(map(str, range(1, 5000)))},
+        ]:
+            assert browser.post("/unknown", **fields).status == 400
+        assert json.loads(browser.ask("/api/events?reviewed=wrong").text)["events"] == []
