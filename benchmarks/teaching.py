@@ -1,4 +1,4 @@
-"""How well sounds are found that were taught from a few examples.
+r"""How well sounds are found that were taught from a few examples.
 
     python -m benchmarks.teaching --esc50 ESC50 --urbansound8k URBANSOUND8K --words FSDD \\
       --alarms --others PREPARED --cache FOLDER [--ear MODEL.onnx] [--ear yamnet=FILE]
@@ -129,15 +129,14 @@ def hear_all(
     if options.others:
         clips = open_prepared(options.others)
         half = options.minutes // 3
-        common = hear_places(
-            ear, cache, f"others-past-{half}", lambda: draw_others(clips, half, 0)
-        )
+        common = hear_places(ear, cache, f"others-past-{half}", lambda: draw_others(clips, half, 0))
         others = hear_places(
             ear, cache, f"others-{options.minutes}",
             lambda: draw_others(clips, options.minutes, 1),
         )  # fmt: skip
     stages = []
     for each, classes, minutes in sets:
+
         def past(each: TaughtSet = each, n: int = N_OWN_PAST if stages else N_PAST):  # type: ignore[no-untyped-def]
             return draw_scenes(each.examples, n, seed + 1)
 
@@ -255,9 +254,7 @@ def open_set(replay: Replay, lessons: dict[str, Lesson], places: Sequence[Place]
     untaught = named = taught = right = wrong = 0
     for place in places:
         told = {label: find(replay, lesson, place) for label, lesson in lessons.items()}
-        spans = [
-            (event, (event.onset / RATE, event.offset / RATE)) for event in place.events
-        ]
+        spans = [(event, (event.onset / RATE, event.offset / RATE)) for event in place.events]
         for event, span in spans:
             names = {
                 label for label, found in told.items()
@@ -275,9 +272,11 @@ def open_set(replay: Replay, lessons: dict[str, Lesson], places: Sequence[Place]
             else:
                 untaught += 1
                 named += bool(names - near)
-    return (f"open set, {len(lessons)} labels at once: of {untaught} events of untaught classes "
-            f"{named / max(untaught, 1):.1%} named; of {taught} taught ones "
-            f"{right / max(taught, 1):.1%} found, {wrong / max(taught, 1):.1%} also as another")  # fmt: skip
+    return (
+        f"open set, {len(lessons)} labels at once: of {untaught} events of untaught classes "
+        f"{named / max(untaught, 1):.1%} named; of {taught} taught ones "
+        f"{right / max(taught, 1):.1%} found, {wrong / max(taught, 1):.1%} also as another"
+    )
 
 
 def median(name: str, rows: Sequence[Figures]) -> Figures:

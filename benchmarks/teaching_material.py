@@ -274,9 +274,7 @@ def _write(path: Path, heard: Sequence[Heard], **others: npt.NDArray[np.generic]
 
 def _read(file: np.lib.npyio.NpzFile) -> list[Heard]:
     ends = np.cumsum(file["counts"])[:-1]
-    columns = [
-        np.split(file[name], ends) for name in ("features", "positions", "lengths")
-    ]
+    columns = [np.split(file[name], ends) for name in ("features", "positions", "lengths")]
     return [
         Heard(features.astype(np.float32), positions, lengths)
         for features, positions, lengths in zip(*columns, strict=True)

@@ -26,6 +26,7 @@ from export.errors import ExportError
 from export.graph import float16
 from export.graph.compare_outputs import compare
 from export.graph.export_graph import make_graph
+from export.graph.find_features import find_features
 from export.graph.prune import prune
 from export.stem.find_stem import find_stem
 from export.write_file import write_model
@@ -153,14 +154,15 @@ def read_names(path: Path, wanted: Wanted) -> list[str]:
 
 
 def write(network: nn.Module, card: Card, wanted: Wanted) -> tuple[Card, float]:
-    """Trace, compare, find what windows share, check and write."""
+    """Trace, compare, find what windows share and their features, check and write."""
     model = prune(make_graph(network, card.window_samples, "logits"))
     difference = compare(network, model, card.window_samples)
     if wanted.half:
         model = float16.store_float16(model)
         difference = compare(network, model, card.window_samples, tolerance=float16.TOLERANCE)
     found = find_stem(model, card.window_samples, card.sample_rate)
-    card = msgspec.structs.replace(card, stem=found.stem, stem_note=found.note)
+    features = find_features(model, card.window_samples, card.sample_rate)
+    card = msgspec.structs.replace(card, stem=found.stem, stem_note=found.note, features=features)
     if wanted.ontology is not None and wanted.labels is not None:
         groups = read_broader(wanted.ontology, wanted.labels)
         card = msgspec.structs.replace(card, broader=groups)
