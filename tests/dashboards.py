@@ -15,6 +15,7 @@ import numpy as np
 import toys
 from rich.style import Style
 from textual.css.stylesheet import Stylesheet
+from textual.notifications import Notifications
 
 from streamclf.core.errors import DeviceError
 from streamclf.core.records import Block, Gap
@@ -151,6 +152,19 @@ def parse_once(parse: Callable = Stylesheet._parse_rules) -> Callable:
 Stylesheet._parse_rules = parse_once()
 
 
+def keep_told(add: Callable = Notifications.add) -> Callable:
+    """Let tests see what was told, however long ago: Textual forgets it after some seconds."""
+
+    def add_and_keep(notifications, notification):
+        vars(notifications).setdefault("told", []).append(notification)
+        return add(notifications, notification)
+
+    return add_and_keep
+
+
+Notifications.add = keep_told()
+
+
 def drive(app: Dashboard, script, size=(80, 24)) -> None:
     """Run the app without a terminal and let ``script(pilot)`` press its keys."""
 
@@ -213,8 +227,8 @@ def lines_of(canvas: Canvas) -> list[str]:
 
 
 def messages_of(app: Dashboard) -> list[str]:
-    """What the notifications on the screen say, the oldest first."""
-    return [notification.message for notification in app._notifications]
+    """What all notifications so far say, the oldest first."""
+    return [notification.message for notification in vars(app._notifications).get("told", ())]
 
 
 def redraw_health(app: Dashboard) -> None:

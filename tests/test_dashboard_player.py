@@ -241,24 +241,47 @@ def test_player_shows_another_models_view_of_the_same_place(tmp_path, tone_model
     drive(app, script)
 
 
-def test_player_keeps_what_was_heard_before_a_file_was_cut_short(tmp_path, tone_model, write_wav):
+def test_player_keeps_what_was_heard_before_a_file_was_cut_short(
+    tmp_path, tone_model, write_wav, monkeypatch
+):
     path = write_wav(np.concatenate([toys.silence(2), toys.tone(1000, 4), toys.silence(2)]))
     path.write_bytes(path.read_bytes()[:-20_000])
     app = make_dashboard(tmp_path, tone_model, recording=path)
 
+    forget, forgotten_by = app.listener.history.forget_results, []
+
+    def note_engine():
+        forgotten_by.append(app.listener.engine.settings.average_s)
+        forget()
+
+    monkeypatch.setattr(app.listener.history, "forget_results", note_engine)
+
+    def kinds():
+        with app.listener.history.lock:
+            return [entry.kind for entry in app.listener.history.entries]
+
+    def judged(average_s):
+        """Whether all was judged with this average: the warning is what comes last."""
+
+        def whether():
+            return app.listener.engine.settings.average_s == average_s and "warning" in kinds()
+
+        return whether
+
     async def script(pilot):
         await settle(pilot, lambda: app.reason)
         for _ in range(2):
-            kinds = [entry.kind for entry in app.listener.history.entries]
-            assert kinds.count("warning") == 1
-            assert "gap" in kinds
-            assert kinds.count("event") == 2
+            assert kinds().count("warning") == 1
+            assert "gap" in kinds()
+            assert kinds().count("event") == 2
             await pilot.press("a")
-            await settle(pilot, lambda: app.listener.engine.settings.average_s == 5.0)
+            await settle(pilot, judged(5.0))
             await pilot.press("A")
-            await settle(pilot, lambda: app.listener.engine.settings.average_s == 3.0)
+            await settle(pilot, judged(3.0))
         told = messages_of(app)
         assert told.count(app.reason) == 1
+        # Whoever sees the new engine sees nothing of what the one before it found.
+        assert forgotten_by == [3.0, 5.0, 3.0, 5.0]
 
     drive(app, script)
 

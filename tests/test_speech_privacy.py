@@ -344,8 +344,8 @@ def test_the_dashboard_saves_no_audio(tmp_path, tone_model, day):
         await dashboards.settle(pilot, lambda: app.listener.history.end_s > 5)
         await pilot.press("s")
         await app.workers.wait_for_complete()
-        (told,) = app._notifications
-        assert "--privacy speech" in told.message
+        (told,) = dashboards.messages_of(app)
+        assert "--privacy speech" in told
 
     dashboards.drive(app, script)
     assert not [*tmp_path.glob("streamclf-clip-*")]

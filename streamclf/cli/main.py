@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import sys
 from pathlib import Path
@@ -417,7 +416,6 @@ def main() -> None:
     lost = standard_streams.flush_output()
     if lost:
         _fail(f"{lost}: what was printed is lost; send it to a file or a pipe", 1)
-    gc.freeze()  # the interpreter frees all at its end: a search for cycles first takes 25 ms
     sys.exit(code or int(lost is not None))
 
 

@@ -231,11 +231,12 @@ class Listener:
             self._wake_ups.get()
 
     def _take_over(self) -> None:
+        if not self.relay.live:
+            # Forgotten first: what is there once the new engine is seen are its own results.
+            self.history.forget_results()
         with self._selection_lock:  # a selection made at this moment must not be lost
             if self._next is not None:
                 (self.engine, self.model), self._next = self._next, None
-        if not self.relay.live:
-            self.history.forget_results()
 
     def _listen(self) -> StreamclfError | None:
         return self._listen_live() if self.relay.live else self._judge_recording()

@@ -17,9 +17,9 @@ import numpy.typing as npt
 from streamclf.store.features.feature_store import FeatureFile
 from streamclf.teach.search.likeness import Array, Guess, Likeness
 
-BLOCK = 1024
-"""Windows that are compared at once."""
-PIECE = 256 * BLOCK
+BLOCK = 256
+"""Windows that are compared at once, see `likeness.TOGETHER`."""
+PIECE = 1024 * BLOCK
 """Windows that a thread takes at once."""
 N_BEST = 10_000
 """Windows with the best guesses, which are compared in full."""
