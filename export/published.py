@@ -25,6 +25,7 @@ from torch.nn import functional as F
 from export.errors import ExportError
 from export.graph.compare_outputs import compare
 from export.graph.export_graph import make_graph
+from export.graph.find_features import find_features
 from export.graph.formats import FormattedGraph, NumberFormat, store
 from export.graph.prune import prune
 from export.stem.find_stem import find_stem
@@ -202,13 +203,14 @@ def read_names(path: Path, wanted: Wanted) -> list[str]:
 
 
 def write(network: nn.Module, card: Card, wanted: Wanted) -> tuple[Card, float]:
-    """Trace, compare, find what windows share, check and write."""
+    """Trace, compare, find what windows share and their features, check and write."""
     model = prune(make_graph(network, card.window_samples, "logits"))
     graph = FormattedGraph(model, compare(network, model, card.window_samples))
     graph = store(graph, network, card.window_samples, wanted.number_format)
     model, card = graph.model, graph.complete(card)
     found = find_stem(model, card.window_samples, card.sample_rate)
-    card = msgspec.structs.replace(card, stem=found.stem, stem_note=found.note)
+    features = find_features(model, card.window_samples, card.sample_rate)
+    card = msgspec.structs.replace(card, stem=found.stem, stem_note=found.note, features=features)
     if wanted.ontology is not None and wanted.labels is not None:
         groups = read_broader(wanted.ontology, wanted.labels)
         card = msgspec.structs.replace(card, broader=groups)

@@ -16,22 +16,36 @@ compares it with others.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from streamclf.teach.examples import Features
 
-SHRINKAGE = 0.5
-"""Part of the covariance that is replaced by equal variances."""
-DECAY = 3.0
-"""Weight of the squared norm of the whitened weights."""
 CONFUSED_SHARE = 0.3
 """Share of what it is told apart from that sounds named for it (``--not``) have together."""
 MOST_STEPS = 30
 LARGEST_STEP = 5.0
 SETTLED = 1e-6
 Wide = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Fit:
+    """How strongly a fit is held back.
+
+    Attributes:
+        shrinkage: Part of the covariance that is replaced by equal variances; with 1 the fit is a
+            plain logistic regression of values that are scaled by their spread.
+        decay: Weight of the squared norm of the whitened weights.
+    """
+
+    shrinkage: float = 0.5
+    decay: float = 3.0
+
+
+FIT = Fit()
 
 
 class Background:
@@ -41,9 +55,13 @@ class Background:
         windows: Features of other sounds, ``(windows, size)``.
         confused: Features of sounds that are easily taken for it, ``(windows, size)``; may be
             empty.
+        settings: How strongly the fit is held back.
     """
 
-    def __init__(self, windows: Features, confused: Features | None = None) -> None:
+    def __init__(
+        self, windows: Features, confused: Features | None = None, settings: Fit = FIT
+    ) -> None:
+        self._decay = settings.decay
         every = windows.astype(np.float64)
         self._mean = every.mean(axis=0)
         spread = every.std(axis=0)
@@ -51,7 +69,8 @@ class Background:
         self._spread = np.maximum(spread, 0.05 * max(float(spread.mean()), 1e-12))
         scaled = (every - self._mean) / self._spread
         variances, axes = np.linalg.eigh(scaled.T @ scaled / len(scaled))
-        kept = variances.clip(min=0) * (1 - SHRINKAGE) + SHRINKAGE * variances.mean()
+        shrinkage = settings.shrinkage
+        kept = variances.clip(min=0) * (1 - shrinkage) + shrinkage * variances.mean()
         self._whitening = axes / np.sqrt(np.maximum(kept, 1e-12))
         self._others = scaled @ self._whitening
         self._confused = None
@@ -77,7 +96,7 @@ class Background:
         weights = np.concatenate([np.full(len(rows), share / len(rows)) for rows, share in groups])
         n_examples = sum(len(rows) for rows, _ in groups[:n_of])
         targets = (np.arange(len(rows)) < n_examples).astype(np.float64)
-        fitted = _fit_logistic(rows, targets, weights)
+        fitted = _fit_logistic(rows, targets, weights, self._decay)
         direction = self._whitening @ fitted / self._spread
         return direction.astype(np.float32), -float(self._mean @ direction)
 
@@ -87,19 +106,20 @@ class Background:
         return np.asarray(scaled @ self._whitening)
 
 
-def _fit_logistic(rows: Wide, targets: Wide, weights: Wide) -> Wide:
+def _fit_logistic(rows: Wide, targets: Wide, weights: Wide, decay_of_all: float) -> Wide:
     """Minimise the weighted logistic loss by Newton's method.
 
     Args:
         rows: ``(n, size)``.
         targets: ``(n,)``, 0 or 1.
         weights: ``(n,)``, of the rows; their sum is 1.
+        decay_of_all: Weight of the squared norm of what is fitted.
 
     Returns:
         Weights ``(size,)`` without the constant, which is chosen elsewhere.
     """
     padded = np.concatenate([rows, np.ones((len(rows), 1))], axis=1)
-    decay = np.full(padded.shape[1], DECAY)
+    decay = np.full(padded.shape[1], decay_of_all)
     decay[-1] = 1e-6
     fitted = np.zeros(padded.shape[1])
     for _ in range(MOST_STEPS):

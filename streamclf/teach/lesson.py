@@ -26,7 +26,7 @@ from streamclf.core.card import Card, Threshold
 from streamclf.core.errors import UsageError
 from streamclf.teach.backtest import PastEvent, Replay
 from streamclf.teach.examples import Example, Features
-from streamclf.teach.fit import Background
+from streamclf.teach.fit import FIT, Background, Fit
 from streamclf.teach.past import Past, PastStream
 from streamclf.teach.taught_graph import Head
 
@@ -87,6 +87,7 @@ def learn(
     past: Past | None,
     *,
     at_most: float,
+    fit: Fit = FIT,
 ) -> Lesson:
     """Learn a sound from examples.
 
@@ -97,13 +98,14 @@ def learn(
         common: Features of common sounds, ``(windows, size)``; may be empty.
         past: Kept features; None where there are none.
         at_most: Events a week that the past may have.
+        fit: How strongly the layer's fit is held back.
 
     Raises:
         UsageError: There are no examples.
     """
     if not examples:
         raise UsageError("no examples are given: name recordings of the sound, three or more")
-    background = _background(examples, against, common, past)
+    background = _background(examples, against, common, past, fit)
     layer = _fit(background, [each.windows for each in examples])
     held_out = _hold_out(background, examples, layer)
     highest = [scene.highest for scene in held_out]
@@ -162,7 +164,11 @@ class _Apart:
 
 
 def _background(
-    examples: Sequence[Example], against: Sequence[Example], common: Features, past: Past | None
+    examples: Sequence[Example],
+    against: Sequence[Example],
+    common: Features,
+    past: Past | None,
+    fit: Fit,
 ) -> _Apart:
     """Collect other sounds: common ones, the noise of the examples' scenes, and the past.
 
@@ -176,14 +182,14 @@ def _background(
     if past is not None and past.n_windows:
         heard = past.sample(MOST_BACKGROUND)
         first = np.concatenate(parts) if len(common) else np.concatenate([*parts, heard])
-        layer = _fit(_Apart(Background(first, confused), first), [e.windows for e in examples])
+        layer = _fit(_Apart(Background(first, confused, fit), first), [e.windows for e in examples])
         own = np.concatenate([layer.values(each.windows) for each in examples])
         alike = layer.values(heard) >= np.quantile(own, ALIKE)
         if alike.mean() <= MOST_ALIKE:
             heard = heard[~alike]
         parts.append(heard)
     windows = np.concatenate(parts)
-    return _Apart(Background(windows, confused), windows)
+    return _Apart(Background(windows, confused, fit), windows)
 
 
 def _fit(apart: _Apart, examples: Sequence[Features]) -> _Layer:

@@ -146,6 +146,8 @@ def test_pupil_becomes_a_model_whose_windows_share_its_layers(
     card = parse_card(session.get_modelmeta().custom_metadata_map[METADATA_KEY], "wide")
     assert (card.task, card.sample_rate, card.window_samples) == ("multi-label", 16000, 24000)
     assert "EfficientAT mn04_as" in card.training_data
+    assert card.features is not None  # by which search and teaching compare sounds
+    assert (card.features.width or card.features.size) == 512
     assert "python -m train.distil" in card.description
     pupil = read_pupil(RunFolder.open(learned))
     waveform = 0.1 * torch.randn(2, 24000, generator=torch.Generator().manual_seed(1))
