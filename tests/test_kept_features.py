@@ -95,6 +95,17 @@ def test_zeros_that_a_power_cut_left_are_no_windows(tmp_path):
     assert len(FeatureFile.open(path).records) == 1
 
 
+def test_a_kill_before_the_first_line_leaves_a_file_that_is_not_told(tmp_path):
+    path = tmp_path / "kitchen" / file_name("2026-11-26", HEADER.digest)
+    path.parent.mkdir()
+    path.touch()
+    store = FeatureStore(tmp_path)
+    assert list(store.files()) == []
+    assert store.unreadable == []
+    append_records(path, HEADER, record(0))
+    assert store.read("kitchen").positions.tolist() == [0]
+
+
 def test_a_file_of_something_else_is_told_and_put_aside(tmp_path):
     path = tmp_path / "kitchen" / file_name("2026-11-26", HEADER.digest)
     path.parent.mkdir()

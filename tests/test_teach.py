@@ -15,11 +15,15 @@ from streamclf.core.card import Threshold
 from streamclf.model.classifier import Classifier
 from streamclf.model.model_file import Model, bundled_models
 from streamclf.store.database import connect, transaction
+from streamclf.store.features.feature_file import append_records, pack_record
+from streamclf.store.features.feature_store import FeatureStore
+from streamclf.store.features.layout import FeatureHeader, file_name
 from streamclf.store.reviews import review_event
 from streamclf.teach.backtest import Replay
 from streamclf.teach.common_sounds import read_common_sounds
 from streamclf.teach.fit import Background
-from streamclf.teach.past import PastStream
+from streamclf.teach.past import Past, PastStream
+from streamclf.teach.taught_graph import Head
 
 RATE = 16_000
 RINGS_S = (20.0, 45.0)
@@ -211,3 +215,41 @@ def test_a_replay_around_high_windows_finds_what_a_replay_of_everything_finds(mo
     assert len(found) >= 4
     first = found[0]
     assert first.onset_us == round(first.onset_s * 1e6)
+
+
+@pytest.mark.parametrize("hop_s", [0.25, 0.4, 0.48, 0.5, 1.0, 2.0])
+def test_a_sound_in_the_past_is_one_event_of_its_time_whatever_the_hop_was(tmp_path, hop_s):
+    header = FeatureHeader(
+        source="kitchen", model="m", version="1", digest="0123456789abcdef", size=1, scale=1.0,
+        sample_rate=RATE, window=24_000, every_s=0.5,
+    )  # fmt: skip
+    kept: dict[int, bytes] = {}
+    for number in range(round(120 / hop_s)):
+        position = round(number * hop_s * RATE)
+        sounds = 40 <= position / RATE < 50
+        record = pack_record(position * 1_000_000 // RATE, position, 24_000, np.int8([8 * sounds]))
+        kept.setdefault(position // (RATE // 2), record)
+    path = tmp_path / "kitchen" / file_name("1970-01-01", header.digest)
+    append_records(path, header, b"".join(kept.values()))
+    past = Past(FeatureStore(tmp_path), header.digest)
+    assert past.seconds == pytest.approx(120, abs=2)
+    (stream,) = past.score(Head(np.ones(1, np.float32), -4.0))
+    (event,) = Replay(Model("pocket").card).events(stream, Threshold(0.4, 0.1))
+    assert event.onset_s == pytest.approx(40, abs=1.5 + hop_s)
+    assert event.offset_s == pytest.approx(50, abs=1.5 + hop_s)
+    assert event.onset_us == round(event.onset_s * 1e6)
+
+
+def test_a_pause_in_the_past_ends_an_event(tmp_path):
+    header = FeatureHeader(
+        source="kitchen", model="m", version="1", digest="0123456789abcdef", size=1, scale=1.0,
+        sample_rate=RATE, window=24_000, every_s=0.5,
+    )  # fmt: skip
+    positions = [8000 * number for number in (*range(20), *range(60, 80))]
+    records = [pack_record(each * 125 // 2, each, 24_000, np.int8([8])) for each in positions]
+    path = tmp_path / "kitchen" / file_name("1970-01-01", header.digest)
+    append_records(path, header, b"".join(records))
+    past = Past(FeatureStore(tmp_path), header.digest)
+    assert past.seconds == 20.0
+    (stream,) = past.score(Head(np.ones(1, np.float32), -4.0))
+    assert len([*Replay(Model("pocket").card).events(stream, Threshold(0.4, 0.1))]) == 2

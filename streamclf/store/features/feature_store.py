@@ -175,7 +175,11 @@ class FeatureStore:
             if first is not None and day < first and not is_recording:
                 continue
             try:
+                if not path.stat().st_size:  # its writer was killed before the first line
+                    continue
                 file = FeatureFile.open(path)
+            except FileNotFoundError:  # its day has gone by age
+                continue
             except StoreError as error:
                 self.unreadable.append(str(error))
                 continue
