@@ -42,8 +42,9 @@ def load_graph(source: Path | bytes | Any) -> Any:
         ModelError: The file cannot be read.
     """
     try:
-        is_file = isinstance(source, Path | bytes)
-        model = read_model(source, values_outside=True) if is_file else source
+        model: Any = source
+        if isinstance(source, Path | bytes):
+            model = read_model(source, values_outside=True)
     except Exception as error:  # protobuf raises types of its own
         raise ModelError(f"the graph cannot be read to be cut: {error}") from error
     del model.graph.value_info[:]
