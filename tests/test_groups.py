@@ -53,6 +53,7 @@ def test_heard_groups_events_and_says_how_to_name_them(streamclf, tmp_path):
     text = streamclf("heard", "--unknown", "--groups", "--store", store).out
     assert "  1. heard 3 times" in text
     assert "name it: streamclf teach NAME unknown-" in text
+    assert f" --store {store}\n" in text
 
 
 def test_groups_of_nothing_and_what_does_not_go_together_are_told(streamclf, tmp_path):

@@ -95,6 +95,17 @@ def test_zeros_that_a_power_cut_left_are_no_windows(tmp_path):
     assert len(FeatureFile.open(path).records) == 1
 
 
+def test_a_kill_before_the_first_line_leaves_a_file_that_is_not_told(tmp_path):
+    path = tmp_path / "kitchen" / file_name("2026-11-26", HEADER.digest)
+    path.parent.mkdir()
+    path.touch()
+    store = FeatureStore(tmp_path)
+    assert list(store.files()) == []
+    assert store.unreadable == []
+    append_records(path, HEADER, record(0))
+    assert store.read("kitchen").positions.tolist() == [0]
+
+
 def test_a_file_of_something_else_is_told_and_put_aside(tmp_path):
     path = tmp_path / "kitchen" / file_name("2026-11-26", HEADER.digest)
     path.parent.mkdir()
@@ -108,6 +119,32 @@ def test_a_file_of_something_else_is_told_and_put_aside(tmp_path):
     append_records(path, HEADER, record(0))
     assert len(FeatureFile.open(path).records) == 1
     assert path.with_name(f"{path.name}.damaged").is_file()
+
+
+@pytest.mark.parametrize(
+    ("was", "became", "said"),
+    [
+        (b'"size":3', b'"size":4', "its records are not as its first line says: delete it"),
+        (b'"every_s":0.5', b'"every_s":0.0', "every_s"),
+        (b'"every_s":0.5', b'"every_s":1e99', "every_s"),
+        (b'"sample_rate":8000', b'"sample_rate":99999999999999999999', "sample_rate"),
+        (b'"window":12000', b'"window":99999999999999', "window"),
+        (b'"scale":0.5', b'"scale":1e300', "scale"),
+    ],
+)
+def test_a_changed_first_line_is_told_and_what_other_files_hold_is_read(
+    tmp_path, was, became, said
+):
+    for number, day in enumerate(("2026-11-25", "2026-11-26")):
+        path = tmp_path / "kitchen" / file_name(day, HEADER.digest)
+        append_records(path, HEADER, b"".join(map(record, range(1 + number, 5 + number))))
+    content = path.read_bytes()
+    assert was in content
+    path.write_bytes(content.replace(was, became))
+    store = FeatureStore(tmp_path)
+    assert [file.path.name[:10] for file in store.files()] == ["2026-11-25"]
+    assert len(store.unreadable) == 1
+    assert said in store.unreadable[0]
 
 
 def test_sources_days_and_models_stay_apart(tmp_path):

@@ -3,23 +3,31 @@
 from __future__ import annotations
 
 import json
+import shlex
 from contextlib import closing
 from pathlib import Path
+from types import SimpleNamespace
 
 import msgspec
 import numpy as np
 import pytest
 import soundfile
 
-from streamclf.core.card import Threshold
+from streamclf.cli import teach
+from streamclf.core.card import Taught, Threshold
 from streamclf.model.classifier import Classifier
 from streamclf.model.model_file import Model, bundled_models
 from streamclf.store.database import connect, transaction
+from streamclf.store.features.feature_file import append_records, pack_record
+from streamclf.store.features.feature_store import FeatureStore
+from streamclf.store.features.layout import FeatureHeader, file_name
 from streamclf.store.reviews import review_event
-from streamclf.teach.backtest import Replay
+from streamclf.teach.backtest import PastEvent, Replay
 from streamclf.teach.common_sounds import read_common_sounds
 from streamclf.teach.fit import Background
-from streamclf.teach.past import PastStream
+from streamclf.teach.lesson import Lesson
+from streamclf.teach.past import Past, PastStream
+from streamclf.teach.taught_graph import Head
 
 RATE = 16_000
 RINGS_S = (20.0, 45.0)
@@ -140,10 +148,18 @@ def test_reviews_teach_a_sound_and_correct_a_label(streamclf, sounds, tmp_path):
         (["dog", "RING"], "has a sound of that name"),
         (["my phone", "nowhere.wav"], "is neither a recording nor an event"),
         (["my phone", "SILENCE"], "is silent"),
-        (["my phone", "--forget"], "was not taught that"),
+        (["my phone", "--forget"], "was not taught any sound"),
         (["my phone", "RING", "-o", "THERE"], "is there already"),
         (["my phone", "RING", "-o", "mine.txt"], "must end in .onnx"),
         (["  ", "RING"], "NAME is empty"),
+        (["--", "-.-", "RING"], "has no letter and no digit"),
+        (["Unknown", "RING"], "is what --unknown tells"),
+        (["silence", "RING"], "such as 'my silence'"),
+        (["a" * 500, "RING"], "has 500 characters: name the sound in 80 at most"),
+        (["my phone", "RING", "-o", "nowhere/mine.onnx"], "there is no folder nowhere: make it"),
+        (["my phone", "CLICK"], "is 5 ms long: an example holds a sound of 20 ms or more"),
+        (["my phone", "HALF"], "holds 0.50 s: copy it anew, or leave it out"),
+        (["my phone", "--forget", "-o", "THERE"], "name by --model the file that was"),
         (["my phone"], "there are no examples"),
     ],
 )
@@ -151,10 +167,15 @@ def test_what_cannot_be_taught_is_told(streamclf, sounds, tmp_path, arguments, s
     there = tmp_path / "there.onnx"
     there.write_bytes(b"somebody's")
     silence = write(tmp_path / "silence.wav", np.zeros(RATE))
+    click = write(tmp_path / "click.wav", ring(0.005))
+    half = write(tmp_path / "half.wav", ring(1.0))
+    half.write_bytes(half.read_bytes()[: 44 + RATE])
     store = tmp_path / "heard.db"
     connect(store, create=True).close()
     paths = {"RING": rings(sounds)[0], "THERE": str(there), "SILENCE": str(silence)}
-    done = streamclf("teach", *[paths.get(each, each) for each in arguments], "--store", store)
+    paths |= {"CLICK": str(click), "HALF": str(half)}
+    named = [paths.get(each, each) for each in arguments]
+    done = streamclf("teach", "--store", store, *named)
     assert done.code in (1, 2)
     assert said in done.err
     assert done.err.count("\n") == 1
@@ -211,3 +232,75 @@ def test_a_replay_around_high_windows_finds_what_a_replay_of_everything_finds(mo
     assert len(found) >= 4
     first = found[0]
     assert first.onset_us == round(first.onset_s * 1e6)
+
+
+@pytest.mark.parametrize("hop_s", [0.25, 0.4, 0.48, 0.5, 1.0, 2.0])
+def test_a_sound_in_the_past_is_one_event_of_its_time_whatever_the_hop_was(tmp_path, hop_s):
+    header = FeatureHeader(
+        source="kitchen", model="m", version="1", digest="0123456789abcdef", size=1, scale=1.0,
+        sample_rate=RATE, window=24_000, every_s=0.5,
+    )  # fmt: skip
+    kept: dict[int, bytes] = {}
+    for number in range(round(120 / hop_s)):
+        position = round(number * hop_s * RATE)
+        sounds = 40 <= position / RATE < 50
+        record = pack_record(position * 1_000_000 // RATE, position, 24_000, np.int8([8 * sounds]))
+        kept.setdefault(position // (RATE // 2), record)
+    path = tmp_path / "kitchen" / file_name("1970-01-01", header.digest)
+    append_records(path, header, b"".join(kept.values()))
+    past = Past(FeatureStore(tmp_path), header.digest)
+    assert past.seconds == pytest.approx(120, abs=2)
+    (stream,) = past.score(Head(np.ones(1, np.float32), -4.0))
+    (event,) = Replay(Model("pocket").card).events(stream, Threshold(0.4, 0.1))
+    assert event.onset_s == pytest.approx(40, abs=1.5 + hop_s)
+    assert event.offset_s == pytest.approx(50, abs=1.5 + hop_s)
+    assert event.onset_us == round(event.onset_s * 1e6)
+
+
+def test_a_pause_in_the_past_ends_an_event(tmp_path):
+    header = FeatureHeader(
+        source="kitchen", model="m", version="1", digest="0123456789abcdef", size=1, scale=1.0,
+        sample_rate=RATE, window=24_000, every_s=0.5,
+    )  # fmt: skip
+    positions = [8000 * number for number in (*range(20), *range(60, 80))]
+    records = [pack_record(each * 125 // 2, each, 24_000, np.int8([8])) for each in positions]
+    path = tmp_path / "kitchen" / file_name("1970-01-01", header.digest)
+    append_records(path, header, b"".join(records))
+    past = Past(FeatureStore(tmp_path), header.digest)
+    assert past.seconds == 20.0
+    (stream,) = past.score(Head(np.ones(1, np.float32), -4.0))
+    assert len([*Replay(Model("pocket").card).events(stream, Threshold(0.4, 0.1))]) == 2
+
+
+def answer(label: str, n_past: int) -> str:
+    """What is told of a sound that was taught before, with events in a day of the past."""
+    event = PastEvent("hall", 1.0, 2.0, None, 0.9)
+    lesson = Lesson(
+        Head(np.ones(1, np.float32), 0.0), Threshold(0.4, 0.1), 3, 4, [event] * n_past, 86_400.0,
+        [(label, 3), ("dog", 1)],
+    )  # fmt: skip
+    taught = Taught(["a.wav"], [], "2026-11-26")
+    told = teach._Answer(teach._Sound(label), taught, lesson, Path("my bells.onnx"), 1.0, 3.0)
+    past = SimpleNamespace(seconds=86_400.0)
+    return "\n".join(told.lines(Model("pocket").card, past))
+
+
+@pytest.mark.parametrize("label", ['q"uote', "$(reboot)", "it's", "-x", "my phone"])
+def test_what_is_to_be_typed_works_in_a_shell(label):
+    *_, listening, undo = answer(label, 1).splitlines()
+    command = [*shlex.split(undo.removeprefix("Undo it:"))]
+    assert command[:4] == ["streamclf", "teach", "--forget", "--model"]
+    assert command[4] == "./my bells.onnx"
+    assert command[5:] == (["--", label] if label.startswith("-") else [label])
+    assert shlex.split(listening)[-1] == "./my bells.onnx"
+
+
+def test_a_sound_taught_anew_is_not_told_as_taken_for_itself():
+    assert "has taken the examples for: dog (1)" in answer("my phone", 1)
+
+
+def test_more_events_than_wanted_are_told_with_a_way_out_that_helps():
+    assert "lower --at-most" in answer("my phone", 1)
+    told = answer("my phone", 30)
+    assert "That is more than 3 a week (--at-most)" in told
+    assert "lower --at-most" not in told

@@ -35,7 +35,9 @@ def heard(asked: QuestionOptions, answer: AnswerOptions) -> int:
             from streamclf.cli.heard_groups import describe_groups
 
             as_json = answer.format == "jsonl"
-            for line in describe_groups(connection, question, asked.path, as_json=as_json):
+            for line in describe_groups(
+                connection, question, asked.path, as_json=as_json, named=asked.store is not None
+            ):
                 sys.stdout.write(f"{line}\n")
         elif answer.plot is not None:
             _draw(connection, question, answer)

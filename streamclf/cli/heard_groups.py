@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sqlite3
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -24,7 +25,12 @@ N_EXAMPLES = 5
 
 
 def describe_groups(
-    connection: sqlite3.Connection, question: Question, store: Path, *, as_json: bool
+    connection: sqlite3.Connection,
+    question: Question,
+    store: Path,
+    *,
+    as_json: bool,
+    named: bool = False,
 ) -> Iterator[str]:
     """Group events, and tell of each group, the largest first.
 
@@ -33,6 +39,7 @@ def describe_groups(
         question: The events.
         store: Path of the store, beside which their features lie.
         as_json: Whether to give a line of JSON a group.
+        named: Whether the store was named by an option, which ``teach`` then needs as well.
     """
     groups, n_alone, n_unkept = group_events(
         FeatureStore.beside(store), list(list_events(connection, question))
@@ -42,6 +49,7 @@ def describe_groups(
         return
     if not groups:
         yield "No sound came again." if n_alone else "No such events whose features are kept."
+    asked = f" --store {shlex.quote(str(store))}" if named else ""
     for number, group in enumerate(groups[:MOST_GROUPS], 1):
         yield f"{number:>3}. {_summary(group)}"
         typical = group.events[0]
@@ -50,9 +58,9 @@ def describe_groups(
             yield f"     the last on {newest.time:%a %Y-%m-%d %H:%M:%S}"
         if has_clip(typical):
             yield f"     hear it: {one_line(str(typical.clip))}"
-        names = " ".join(event.id for event in _examples(group.events))
+        names = " ".join(shlex.quote(event.id) for event in _examples(group.events))
         if names:
-            yield f"     name it: streamclf teach NAME {names}"
+            yield f"     name it: streamclf teach NAME {names}{asked}"
     if len(groups) > MOST_GROUPS:
         yield f"and {len(groups) - MOST_GROUPS} smaller groups: --format jsonl lists all"
     if groups and n_alone:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sqlite3
 import time
 from collections.abc import Iterator, Sequence
@@ -33,7 +34,7 @@ from streamclf.store.question import Question
 from streamclf.teach.backtest import PastEvent
 from streamclf.teach.clip_audio import read_clip
 from streamclf.teach.examples import Example, ExampleReader
-from streamclf.teach.lesson import Lesson
+from streamclf.teach.lesson import WEEK_S, Lesson
 from streamclf.teach.past import Past
 from streamclf.teach.reviewed import read_event
 from streamclf.teach.taught_model import (
@@ -79,9 +80,9 @@ def teach(
     if not label:
         raise UsageError("NAME is empty: name the sound, as in 'my doorbell'")
     model = open_model(options, live=False)
-    output = _choose_output(wanted, options, model)
     if wanted.forget:
-        return _forget(label, clips, model, output)
+        return _forget(label, clips, model, wanted, options)
+    output = _choose_output(wanted, options, model)
     with _open_store(asked, wanted, clips) as connection:
         sound = _find_sound(model.card, label, clips)
         reader = ExampleReader(Classifier(model, features=True))
@@ -100,7 +101,9 @@ def teach(
         past = _open_past(model, wanted, asked, connection)
     made = teach_sound(model, sound, examples, against, past, wanted.at_most)
     write_model(output, made.content)
-    answer = _Answer(sound, made.taught, made.lesson, output, time.monotonic() - began)
+    answer = _Answer(
+        sound, made.taught, made.lesson, output, time.monotonic() - began, wanted.at_most
+    )
     if wanted.format == "jsonl":
         print(msgspec.json.encode(answer.line()).decode())
     else:
@@ -121,16 +124,26 @@ def _choose_output(wanted: TeachOptions, options: ModelOptions, model: Model) ->
             if output == DEFAULT_OUTPUT
             else f"{output}: is there already: name another file, or --overwrite replaces it"
         )
+    if not output.parent.is_dir():
+        raise UsageError(f"--output {output}: there is no folder {output.parent}: make it first")
     return output
 
 
-def _forget(label: str, clips: Sequence[str], model: Model, output: Path) -> int:
+def _forget(
+    label: str, clips: Sequence[str], model: Model, wanted: TeachOptions, options: ModelOptions
+) -> int:
     if clips:
         raise UsageError(f"--forget {label}: takes no recordings: leave {clips[0]} out")
     found = find_taught(model.card, label) or find_taught(model.card, correction_of(label))
     if found is None:
-        known = ", ".join(model.card.taught) or "none"
+        if not model.card.taught:
+            raise UsageError(
+                f"{label}: {model.path.name} was not taught any sound: name by --model the file "
+                "that was"
+            )
+        known = ", ".join(model.card.taught)
         raise UsageError(f"{label}: {model.path} was not taught that; it was taught: {known}")
+    output = _choose_output(wanted, options, model)
     write_model(output, without_label(model.path, model.card, found))
     n_left = len(model.card.labels) - 1
     print(f"{found}: forgotten. {output} names {format_count(n_left, 'sound')}.")
@@ -141,7 +154,7 @@ def _find_sound(card: Card, label: str, clips: Sequence[str]) -> Sound:
     """Decide what a name means.
 
     Raises:
-        UsageError: Recordings are given for a label that was trained.
+        UsageError: Recordings are given for a label that was trained, or the name cannot be taken.
     """
     sound = find_sound(card, label)
     if clips and sound.silences:
@@ -239,6 +252,12 @@ class _Answer:
     lesson: Lesson
     output: Path
     took_s: float
+    at_most: float
+
+    @property
+    def heard_as(self) -> list[tuple[str, int]]:
+        """What the examples were taken for, but for the sound itself, which is taught anew."""
+        return [each for each in self.lesson.heard_as if each[0] != self.sound.label]
 
     def line(self) -> TaughtLine:
         """The answer for programs."""
@@ -249,7 +268,7 @@ class _Answer:
             silences=list(self.sound.silences),
             examples=self.taught.examples,
             against=self.taught.against,
-            heard_as=dict(lesson.heard_as),
+            heard_as=dict(self.heard_as),
             scenes=lesson.n_scenes,
             scenes_found=lesson.n_found,
             past_hours=round(lesson.past_s / 3600, 3),
@@ -266,8 +285,8 @@ class _Answer:
             f"{label}: learned from {format_count(n_examples, 'example')} in {self.took_s:.1f} s, "
             f"told apart from {apart}."
         )
-        if lesson.heard_as and not self.sound.silences:
-            named = ", ".join(f"{card.display_name(name)} ({n})" for name, n in lesson.heard_as)
+        if self.heard_as and not self.sound.silences:
+            named = ", ".join(f"{card.display_name(name)} ({n})" for name, n in self.heard_as)
             yield f"Until now {card.name} has taken the examples for: {named}; it goes on to."
         if self.sound.silences:
             names = ", ".join(map(card.display_name, self.sound.silences))
@@ -281,8 +300,9 @@ class _Answer:
             yield f"{FEW} examples or more, of different days, make it surer."
         yield from self._past_lines(past)
         name = f"./{self.output}" if self.output.parent == Path() else str(self.output)
+        name = shlex.quote(name)
         yield f"Hear with it: streamclf listen --model {name}"
-        yield f'Undo it:      streamclf teach "{label}" --forget --model {name}'
+        yield f"Undo it:      streamclf teach --forget --model {name} {_quote_argument(label)}"
 
     def _past_lines(self, past: Past | None) -> Iterator[str]:
         events = self.lesson.past_events
@@ -301,7 +321,21 @@ class _Answer:
             yield f"  {_moment(event)}  {event.score:.2f}  {one_line(event.source)}"
         if len(events) > MOST_LINES:
             yield f"  and {len(events) - MOST_LINES} more, less sure: --format jsonl lists all"
-        yield "Were some of them not it? Name them by --not, or lower --at-most; then teach again."
+        yield from self._ways_out(past)
+
+    def _ways_out(self, past: Past) -> Iterator[str]:
+        allowed = self.at_most * past.seconds / WEEK_S
+        if len(self.lesson.past_events) > max(allowed, 1):
+            yield (
+                f"That is more than {self.at_most:g} a week (--at-most), without which the "
+                "examples themselves would be missed."
+            )
+            yield "Were some of them not it? Name clips of them by --not, and teach again."
+            return
+        yield (
+            "Were some of them not it? Name clips of them by --not, or lower --at-most; then "
+            "teach again."
+        )
 
 
 def _describe_event(event: PastEvent) -> PastMoment:
@@ -325,3 +359,8 @@ def _moment(event: PastEvent) -> str:
     if event.onset_us is None:
         return f"at {event.onset_s:.1f} s  {length}"
     return f"{_local(event.onset_us):%a %Y-%m-%d %H:%M:%S}  {length}"
+
+
+def _quote_argument(label: str) -> str:
+    """Quote a name for a shell; one that begins with a dash comes behind ``--``."""
+    return f"-- {shlex.quote(label)}" if label.startswith("-") else shlex.quote(label)

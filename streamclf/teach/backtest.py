@@ -167,8 +167,11 @@ def _can_begin(
 
 
 def _reach(stream: PastStream) -> int:
-    """Largest distance of two windows between which no audio is missing, in samples."""
-    return round(1.5 * stream.every_s * stream.sample_rate)
+    """Largest distance of two windows between which no audio is missing, in samples.
+
+    One window begins in each half second, early or late in it.
+    """
+    return round(2 * stream.every_s * stream.sample_rate) - 1
 
 
 def _items(

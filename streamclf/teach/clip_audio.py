@@ -6,16 +6,19 @@ from pathlib import Path
 
 import numpy as np
 
-from streamclf.core.errors import UsageError
+from streamclf.core.errors import SourceError, UsageError
 from streamclf.core.records import Block, Waveform
 from streamclf.pipeline.mixdown import mix_down
 from streamclf.pipeline.resample import resample
+from streamclf.sources.base import RESULTS_KEPT
 from streamclf.sources.recording.recording import Recording
 
 LONGEST_S = 300.0
 """Longest recording that is taken for an example; a day's recording is none."""
 FAINTEST = 1e-4
 """Peak below which a recording is silent, as in `streamclf.core.unknown.SILENCE`."""
+SHORTEST_S = 0.02
+"""Shortest sound that can be heard as one."""
 
 
 def read_clip(path: Path, sample_rate: int) -> Waveform:
@@ -29,9 +32,27 @@ def read_clip(path: Path, sample_rate: int) -> Waveform:
         ``(samples,)`` float32, mono.
 
     Raises:
-        SourceError: It cannot be read.
-        UsageError: It is silent, or longer than `LONGEST_S`.
+        SourceError: It cannot be read, or is damaged.
+        UsageError: It is silent, shorter than `SHORTEST_S` or longer than `LONGEST_S`.
     """
+    try:
+        waveform = _read(path, sample_rate)
+    except SourceError as error:
+        said, kept, _ = str(error).partition(RESULTS_KEPT)
+        if not kept:
+            raise
+        raise SourceError(f"{said}: copy it anew, or leave it out") from error
+    if not waveform.size or np.abs(waveform).max() < FAINTEST:
+        raise UsageError(f"{path}: is silent: an example holds the sound: leave it out")
+    if waveform.size < SHORTEST_S * sample_rate:
+        raise UsageError(
+            f"{path}: is {1000 * waveform.size / sample_rate:.2g} ms long: an example holds a "
+            f"sound of {1000 * SHORTEST_S:.0f} ms or more: leave it out"
+        )
+    return waveform
+
+
+def _read(path: Path, sample_rate: int) -> Waveform:
     parts, n_samples = [], 0
     with Recording(path) as recording:
         for item in resample(mix_down(recording.blocks(sample_rate)), sample_rate):
@@ -43,7 +64,4 @@ def read_clip(path: Path, sample_rate: int) -> Waveform:
                     f"{path}: is longer than {LONGEST_S:.0f} s: an example holds one sound and "
                     "little else: cut it out"
                 )
-    waveform = np.concatenate(parts) if parts else np.zeros(0, np.float32)
-    if not waveform.size or np.abs(waveform).max() < FAINTEST:
-        raise UsageError(f"{path}: is silent: an example holds the sound: leave it out")
-    return waveform
+    return np.concatenate(parts) if parts else np.zeros(0, np.float32)

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from streamclf.store.features.feature_store import FeatureFile, FeatureStore
-from streamclf.store.features.layout import NO_TIME
+from streamclf.store.features.layout import NO_TIME, FeatureHeader
 from streamclf.teach.examples import Features
 from streamclf.teach.taught_graph import Head
 
@@ -65,7 +65,8 @@ class Past:
         self.n_windows, self.seconds = 0, 0.0
         for file, records in self._records():
             self.n_windows += len(records)
-            self.seconds += len(records) * file.header.every_s
+            held = _count_held(records["position"], file.header)
+            self.seconds += int(held.sum()) * file.header.every_s
 
     def sample(self, n_most: int) -> Features:
         """Return features of windows that lie evenly in that time, ``(windows, size)``."""
@@ -78,7 +79,11 @@ class Past:
         return np.concatenate(parts) if parts else np.zeros((0, 0), np.float32)
 
     def score(self, head: Head) -> Iterator[PastStream]:
-        """Compute the logits of all windows, run by run."""
+        """Compute the logits of all windows, run by run.
+
+        A window whose next one came later than half a second after it, as it does with a wider hop,
+        is held until then, so that all streams have windows of the same distance.
+        """
         for file, records in self._records():
             logits = np.zeros(len(records), np.float32)
             for start in range(0, len(records), BLOCK):
@@ -87,15 +92,7 @@ class Past:
             header, positions = file.header, np.array(records["position"])
             begins = np.flatnonzero(np.diff(positions) <= 0) + 1  # of runs in the same file
             for begin, end in pairwise([0, *begins.tolist(), len(positions)]):
-                yield PastStream(
-                    header.recording or header.source,
-                    header.sample_rate,
-                    np.array(records["time_us"][begin:end]),
-                    positions[begin:end],
-                    np.array(records["n_samples"][begin:end]),
-                    logits[begin:end],
-                    header.every_s,
-                )
+                yield _hold(header, records[begin:end], logits[begin:end])
 
     def _records(self) -> Iterator[tuple[FeatureFile, npt.NDArray[np.void]]]:
         for file in self._store.files(None, self._since_us, self._until_us, self._digest):
@@ -105,6 +102,38 @@ class Past:
             records = file.within(self._since_us, self._until_us)
             if len(records):
                 yield file, records
+
+
+def _count_held(positions: npt.NDArray[np.int64], header: FeatureHeader) -> npt.NDArray[np.int64]:
+    """Return for each window the number of half seconds for which it stands, at least one.
+
+    One that does not reach the next one has a gap behind it, unless the hop is that wide.
+    """
+    cells = positions // round(header.every_s * header.sample_rate)  # one window is kept of each
+    held, steps = np.append(np.diff(cells), 1), np.append(np.diff(positions), 1)
+    ahead = steps[:-1][steps[:-1] > 0]
+    usual = float(np.median(ahead)) if ahead.size else 0.0
+    return np.where(steps <= max(header.window, 1.5 * usual), np.maximum(held, 1), 1)
+
+
+def _hold(
+    header: FeatureHeader, records: npt.NDArray[np.void], logits: npt.NDArray[np.float32]
+) -> PastStream:
+    held = _count_held(records["position"], header)
+    number = np.arange(held.sum()) - np.repeat(np.cumsum(held) - held, held)
+    later = np.rint(number * header.every_s * header.sample_rate).astype(np.int64)
+    later_us = np.rint(number * header.every_s * 1e6).astype(np.int64)
+    times_us = np.repeat(records["time_us"], held)
+    lengths = np.repeat(records["n_samples"], held).astype(np.int64) - later  # the same ends
+    return PastStream(
+        header.recording or header.source,
+        header.sample_rate,
+        np.where(times_us == NO_TIME, NO_TIME, times_us + later_us),
+        np.repeat(records["position"], held) + later,
+        np.maximum(lengths, 1).astype(np.uint32),
+        np.repeat(logits, held),
+        header.every_s,
+    )
 
 
 def begin_us(stream: PastStream, index: int, position: int) -> int | None:

@@ -13,8 +13,12 @@ import numpy as np
 from streamclf.core.card import METADATA_KEY, Card, Taught, Threshold, Thresholds, parse_card
 from streamclf.core.errors import ModelError, UsageError
 from streamclf.core.label_choice import plain_name
+from streamclf.core.unknown import SILENCE_LABEL, UNKNOWN_LABEL
 from streamclf.model.features import random_signs
 from streamclf.teach.taught_graph import Head, add_label, read_graph, remove_label
+
+LONGEST_NAME = 80
+"""Most characters of a taught label."""
 
 
 def read_card_of(path: Path) -> Card | None:
@@ -119,12 +123,27 @@ def write_model(path: Path, content: bytes) -> None:
 
 
 def check_new_label(card: Card, label: str) -> None:
-    """Refuse a name that the model has for another sound.
+    """Refuse a name that the model has for another sound, or that cannot be a label's.
 
     Raises:
-        UsageError: It names a label that was trained.
+        UsageError: It names a label that was trained, or what is told beside labels; or it is too
+            long, or has no letter and no digit by which options could name it.
     """
+    if len(label) > LONGEST_NAME:
+        raise UsageError(
+            f"{label[:20]}...: has {len(label)} characters: name the sound in "
+            f"{LONGEST_NAME} at most"
+        )
     wanted = plain_name(label)
+    if not wanted:
+        raise UsageError(
+            f"{label}: has no letter and no digit: name the sound, as in 'my doorbell'"
+        )
+    if wanted in (UNKNOWN_LABEL, SILENCE_LABEL):
+        raise UsageError(
+            f"{label}: is what --unknown tells of sounds that no label fits: name the sound "
+            f"otherwise, such as 'my {wanted}'"
+        )
     trained = (other for other in card.labels if other not in card.taught)
     for other in trained:
         if wanted in (plain_name(other), plain_name(card.display_name(other))):

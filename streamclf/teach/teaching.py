@@ -16,7 +16,7 @@ from streamclf.teach.examples import Example
 from streamclf.teach.lesson import Lesson, learn
 from streamclf.teach.past import Past
 from streamclf.teach.reviewed import events_said_to_be, events_wrong, has_clip
-from streamclf.teach.taught_model import find_taught, with_label
+from streamclf.teach.taught_model import check_new_label, find_taught, with_label
 
 MOST_READ = 40
 """Reviewed events that are taken as examples, and as others; more make it slower, and no better."""
@@ -45,13 +45,18 @@ def correction_of(label: str) -> str:
 
 
 def find_sound(card: Card, label: str) -> Sound:
-    """Decide what a name means: a new sound, one to be taught anew, or a correction of a label."""
+    """Decide what a name means: a new sound, one to be taught anew, or a correction of a label.
+
+    Raises:
+        UsageError: A new sound cannot have this name.
+    """
     if (known := find_taught(card, label)) is not None:
         return Sound(known)
     wanted = plain_name(label)
     for own in card.labels:
         if wanted in (plain_name(own), plain_name(card.display_name(own))):
             return Sound(correction_of(card.display_name(own)), (own,))
+    check_new_label(card, label)
     return Sound(label)
 
 

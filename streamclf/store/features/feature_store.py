@@ -89,6 +89,8 @@ class FeatureFile:
         while len(records) and not records["n_samples"][-1]:
             whole = np.flatnonzero(records["n_samples"])
             records = records[: whole[-1] + 1 if len(whole) else 0]
+        if len(records) and not _fits(records[0]):
+            raise StoreError(f"{path}: its records are not as its first line says: delete it")
         return cls(path, header, records)
 
     def within(self, since_us: int | None, until_us: int | None) -> npt.NDArray[Any]:
@@ -122,6 +124,11 @@ class FeatureFile:
         return (since_us is None or since_us <= begin_us) and (
             until_us is None or end_us <= until_us
         )
+
+
+def _fits(record: np.void) -> bool:
+    """Whether a record is where it should be: its energy is that of its values."""
+    return int(np.square(record["values"].astype(np.int64)).sum()) == int(record["energy"])
 
 
 class FeatureStore:
@@ -175,7 +182,11 @@ class FeatureStore:
             if first is not None and day < first and not is_recording:
                 continue
             try:
+                if not path.stat().st_size:  # its writer was killed before the first line
+                    continue
                 file = FeatureFile.open(path)
+            except FileNotFoundError:  # its day has gone by age
+                continue
             except StoreError as error:
                 self.unreadable.append(str(error))
                 continue

@@ -62,10 +62,10 @@ class FeatureHeader(msgspec.Struct, frozen=True, kw_only=True):
     version: str
     digest: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{8,64}$")]
     size: Annotated[int, msgspec.Meta(gt=0, le=65_536)]
-    scale: Annotated[float, msgspec.Meta(gt=0)]
-    sample_rate: Annotated[int, msgspec.Meta(gt=0)]
-    window: Annotated[int, msgspec.Meta(gt=0)]
-    every_s: float
+    scale: Annotated[float, msgspec.Meta(gt=0, lt=1e30)]
+    sample_rate: Annotated[int, msgspec.Meta(gt=0, lt=2**31)]
+    window: Annotated[int, msgspec.Meta(gt=0, lt=2**31)]
+    every_s: Annotated[float, msgspec.Meta(ge=0.01, le=3600)]
 
 
 def record_type(size: int) -> np.dtype[Any]:
