@@ -105,9 +105,9 @@ def _find_base(teacher: Teacher, name: str) -> tuple[Base, str]:
         return Base(Sound(name), "", ""), NOT_HERE
     try:
         _, card = teacher.find_base()
+        sound = find_sound(card, name)
     except StreamclfError as error:
         return Base(Sound(name), "", ""), f"{error}."
-    sound = find_sound(card, name)
     origin = card.taught.get(sound.label)
     taught = ""
     if origin is not None:
