@@ -261,14 +261,16 @@ def test_keys_review_and_a_review_survives_a_restart(serve):
         await browser.ask(press("w"))
         await browser.ask("document.activeElement.value = 'crackling fire'; 0")
         await browser.ask("document.activeElement.form.requestSubmit()")
-        await browser.until(f"{tags.format(2)} === 'it was crackling fire'")
+        await browser.until(f"{tags.format(2)} === 'it was crackling fire\\nteach it'")
+        way = await browser.ask("document.querySelector('#event-2 .tags a').getAttribute('href')")
+        assert way == "./teach?name=crackling%20fire"
         await browser.ask(press("s"))
         await browser.until(f"{tags.format(2)}.includes('kept')")
 
     async def read(browser: Chromium, address: str) -> None:
         await browser.go(address + "/events")
         shown = await browser.text("#event-2 .tags")
-        assert shown.split("\n") == ["it was crackling fire", "kept"]
+        assert shown.split("\n") == ["it was crackling fire", "teach it", "kept"]
 
     see(serve, say)
     see(serve, read)
