@@ -304,3 +304,14 @@ def test_more_events_than_wanted_are_told_with_a_way_out_that_helps():
     told = answer("my phone", 30)
     assert "That is more than 3 a week (--at-most)" in told
     assert "lower --at-most" not in told
+
+
+def test_a_folder_and_a_misspelt_recording_are_told_where_there_is_no_store(
+    streamclf, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "none"))
+    mine = tmp_path / "mine.onnx"
+    done = streamclf("teach", "my phone", tmp_path, "-o", mine)
+    assert f"{tmp_path}: is a folder: name the recordings in it" in done.err
+    done = streamclf("teach", "my phone", "nowhere.wav", "-o", mine)
+    assert "nowhere.wav: is neither a recording nor an event of the store" in done.err

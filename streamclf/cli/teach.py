@@ -83,7 +83,7 @@ def teach(
     if wanted.forget:
         return _forget(label, clips, model, wanted, options)
     output = _choose_output(wanted, options, model)
-    with _open_store(asked, wanted, clips) as connection:
+    with _open_store(asked, clips) as connection:
         sound = _find_sound(model.card, label, clips)
         reader = ExampleReader(Classifier(model, features=True))
         examples = _read(clips, connection, reader)
@@ -164,11 +164,10 @@ def _find_sound(card: Card, label: str, clips: Sequence[str]) -> Sound:
 
 @contextmanager
 def _open_store(
-    asked: QuestionOptions, wanted: TeachOptions, clips: Sequence[str]
+    asked: QuestionOptions, clips: Sequence[str]
 ) -> Iterator[sqlite3.Connection | None]:
     """Open the store; None where there is none and nothing needs it."""
     needed = asked.store is not None or not clips
-    needed = needed or not all(Path(clip).is_file() for clip in (*clips, *wanted.against))
     if not needed:
         try:
             there = asked.path.is_file()
@@ -195,6 +194,8 @@ def _read(
             waveform = read_clip(Path(clip), reader.sample_rate)
             examples.append(reader.hear(Path(clip).name, waveform))
             continue
+        if Path(clip).is_dir():
+            raise UsageError(f"{clip}: is a folder: name the recordings in it: {clip}/*.wav")
         event = None if connection is None else find_event(connection, clip)
         if event is None:
             raise UsageError(
