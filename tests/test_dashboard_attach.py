@@ -403,8 +403,11 @@ def test_attach_shows_days_plays_clips_and_writes_reviews(serve, history):
         await pilot.press("up", "w", *"hen", "enter")
         await until(pilot, lambda: "(it was hen)" in text_of(app))
         await pilot.press("up", "enter")
-        await until(pilot, lambda: messages_of(app))
-        assert messages_of(app) == ["crackling_fire: no clip was saved: --clips FOLDER saves them"]
+        await until(pilot, lambda: len(messages_of(app)) == 2)
+        assert messages_of(app) == [
+            'teach it on the page, or by streamclf teach "hen"',
+            "crackling_fire: no clip was saved: --clips FOLDER saves them",
+        ]
         await pilot.press("escape")
         await until(pilot, lambda: len(app.screen_stack) == 1)
 

@@ -28,6 +28,7 @@ from streamclf.teach.fit import Background
 from streamclf.teach.lesson import Lesson
 from streamclf.teach.past import Past, PastStream
 from streamclf.teach.taught_graph import Head
+from streamclf.teach.teaching import Sound
 
 RATE = 16_000
 RINGS_S = (20.0, 45.0)
@@ -280,7 +281,7 @@ def answer(label: str, n_past: int) -> str:
         [(label, 3), ("dog", 1)],
     )  # fmt: skip
     taught = Taught(["a.wav"], [], "2026-11-26")
-    told = teach._Answer(teach._Sound(label), taught, lesson, Path("my bells.onnx"), 1.0, 3.0)
+    told = teach._Answer(Sound(label), taught, lesson, Path("my bells.onnx"), 1.0, 3.0)
     past = SimpleNamespace(seconds=86_400.0)
     return "\n".join(told.lines(Model("pocket").card, past))
 

@@ -23,7 +23,7 @@ REDUCED = 256
 """Number of values that more than `MOST` are added up to: 48 MB a day and source."""
 HEADROOM = 1.25
 """Largest value that 8 bits hold, as a multiple of the largest one of the sounds tried."""
-_SOUNDS_S, _HOP = 60.0, 3
+_SOUNDS_S = 30.0
 _PASSED = frozenset(["Cast", "Dropout", "Identity", "Sigmoid", "Softmax"])
 """Operators that may follow the last linear layer."""
 
@@ -116,5 +116,5 @@ def _windows(window_samples: int, sample_rate: int) -> npt.NDArray[np.float32]:
     audio = soxr.resample(sounds.mean(axis=1), rate, sample_rate).astype(np.float32)
     if audio.size < window_samples:
         audio = np.tile(audio, -(-window_samples // audio.size))
-    starts = range(0, audio.size - window_samples + 1, max(1, window_samples // _HOP))
+    starts = range(0, audio.size - window_samples + 1, window_samples)
     return np.stack([audio[start : start + window_samples] for start in starts])

@@ -106,12 +106,11 @@ Examples:
                                             a model with it: mine.onnx
   streamclf teach 'my kettle' kettle*.wav --not fridge.wav -m mine.onnx
                                             one more, told apart from another
-  streamclf teach 'my doorbell' -m mine.onnx
-                                            from events that somebody said on
-                                            the page to be it
-  streamclf teach dog -m mine.onnx          no dog where somebody said: wrong
   streamclf teach 'my doorbell' --forget -m mine.onnx
+                                            the model without it
 
+Without recordings it takes the events of which somebody said on the page that
+they were it. `streamclf teach dog` makes fewer dogs of what was called wrong.
 Three examples of different days are a beginning, five are good. All other
 labels keep their scores.
 """

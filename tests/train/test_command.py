@@ -284,7 +284,10 @@ def test_run_whose_recipe_is_another_networks_is_refused_in_one_line(train, tmp_
     assert train("--resume", network="envnet") == 1
     said = capsys.readouterr().err.splitlines()
     assert len(said) == 1
-    assert "envnet has no colour_db, edge_share, gain_db, kept_share, mixup, noise_alone" in said[0]
+    assert (
+        "envnet has no colour_db, edge_share, gain_db, kept_share, layers, mixup, noise_alone"
+        in said[0]
+    )
     assert "train anew" in said[0]
 
 

@@ -61,7 +61,11 @@ def test_pocket_takes_over_every_layer_but_the_last(teach):
     system, options = (
         Pocket(),
         Namespace(
-            start=teach.folder / "imitation", teacher=None, last_layer=False, through_noise=None
+            start=teach.folder / "imitation",
+            teacher=None,
+            last_layer=False,
+            through_noise=None,
+            cache=None,
         ),
     )
     system.configure(options, open_clips(teach.data, 16000))
