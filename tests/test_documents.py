@@ -183,6 +183,9 @@ def test_command_lines_of_training_are_taken_by_its_commands(page, monkeypatch):
         is_whole = not any("..." in word or "[" in word or word == "N" for word in words)
         monkeypatch.setattr(sys, "argv", [module, *words])
         for imported in (module, f"{module}.__main__"):  # it is run, not imported
+            room, _, name = imported.rpartition(".")
+            if room and imported in sys.modules:  # what is imported anew is not for later tests
+                monkeypatch.setattr(sys.modules[room], name, sys.modules[imported], raising=False)
             monkeypatch.delitem(sys.modules, imported, raising=False)
         with pytest.raises(ParserReached) as stopped:
             runpy.run_module(module, run_name="__main__")
