@@ -162,10 +162,25 @@ class ParserReached(Exception):  # noqa: N818  # nothing went wrong
     """A command has come to its parser; nothing else of it is to be run."""
 
 
+@pytest.fixture
+def same_modules(monkeypatch):
+    """Let later tests find each module where it was, though a command imports it anew."""
+    rooms = ("train", "export", "benchmarks")
+    before = {name: sys.modules[name] for name in sys.modules if name.partition(".")[0] in rooms}
+    yield
+    monkeypatch.undo()
+    sys.modules.update(before)
+    for name, module in list(sys.modules.items()):
+        room, _, leaf = name.rpartition(".")
+        if room.partition(".")[0] in rooms:
+            setattr(sys.modules[room], leaf, module)
+
+
 @pytest.mark.train
 @pytest.mark.parametrize(
     "page", [page for page in PAGES if page.name not in ("CHANGELOG.md", "trials.md")], ids=name_of
 )
+@pytest.mark.usefixtures("same_modules")
 def test_command_lines_of_training_are_taken_by_its_commands(page, monkeypatch):
     """`trials.md` is left out: it keeps command lines of versions that are no more."""
     pytest.importorskip("torch")
@@ -183,9 +198,6 @@ def test_command_lines_of_training_are_taken_by_its_commands(page, monkeypatch):
         is_whole = not any("..." in word or "[" in word or word == "N" for word in words)
         monkeypatch.setattr(sys, "argv", [module, *words])
         for imported in (module, f"{module}.__main__"):  # it is run, not imported
-            room, _, name = imported.rpartition(".")
-            if room and imported in sys.modules:  # what is imported anew is not for later tests
-                monkeypatch.setattr(sys.modules[room], name, sys.modules[imported], raising=False)
             monkeypatch.delitem(sys.modules, imported, raising=False)
         with pytest.raises(ParserReached) as stopped:
             runpy.run_module(module, run_name="__main__")
