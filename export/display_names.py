@@ -17,8 +17,8 @@ import onnx
 
 from export.card.label_names import display_names_for
 from export.errors import ExportError
-from export.write_file import write_model
 from streamclf.core.card import METADATA_KEY, Card, format_card, parse_card
+from streamclf.model.write_file import write_model
 from train.base.arguments import Parser
 from train.base.exit_codes import exit_codes
 

@@ -13,8 +13,8 @@ from export.errors import ExportError
 from export.graph.find_features import find_features
 from export.graph.formats import FormattedGraph, NumberFormat, build_graph
 from export.stem.find_stem import find_stem
-from export.write_file import write_model
 from streamclf.core.card import METADATA_KEY, Card, format_card, parse_card
+from streamclf.model.write_file import write_model
 from train.run_folder.load_network import load_network
 from train.run_folder.run import CONFIG, RunFolder
 

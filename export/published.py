@@ -29,9 +29,9 @@ from export.graph.find_features import find_features
 from export.graph.formats import FormattedGraph, NumberFormat, store
 from export.graph.prune import prune
 from export.stem.find_stem import find_stem
-from export.write_file import write_model
 from streamclf.core.card import METADATA_KEY, Card, Thresholds, format_card, parse_card
 from streamclf.core.errors import UsageError
+from streamclf.model.write_file import write_model
 from train.datasets.audioset import no_events, read_broader, read_label_names
 from train.distillation.common_scale import CommonScale
 from train.distillation.wide import AGREEMENT, make_wide, read_pupil

@@ -16,8 +16,8 @@ import onnx
 
 from export.errors import ExportError
 from export.graph.find_features import find_features
-from export.write_file import write_model
 from streamclf.core.card import METADATA_KEY, format_card, parse_card
+from streamclf.model.write_file import write_model
 from train.base.arguments import Parser
 from train.base.exit_codes import exit_codes
 

@@ -16,10 +16,10 @@ from pathlib import Path
 
 import numpy as np
 
-from export.write_file import write_model
 from streamclf.core.errors import StreamclfError
 from streamclf.model.classifier import Classifier
 from streamclf.model.model_file import Model
+from streamclf.model.write_file import write_model
 from streamclf.teach.common_sounds import DIGEST, SCALE, SUFFIX, VALUES
 from streamclf.teach.examples import ExampleReader
 from train.audio.noise import LOUDNESS, make_noise

@@ -23,6 +23,7 @@ from streamclf.core.text_format import format_count
 from streamclf.model.classifier import Classifier
 from streamclf.model.model_file import Model, is_bundled_name
 from streamclf.model.options import ModelOptions
+from streamclf.model.write_file import write_model
 from streamclf.runs.console import say
 from streamclf.runs.engine_setup import open_model
 from streamclf.sinks.json_records import PastMoment, TaughtLine
@@ -41,7 +42,6 @@ from streamclf.teach.taught_model import (
     check_new_label,
     find_taught,
     without_label,
-    write_model,
 )
 from streamclf.teach.teaching import (
     FEW,

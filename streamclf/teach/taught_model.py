@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ import msgspec
 import numpy as np
 
 from streamclf.core.card import METADATA_KEY, Card, Taught, Threshold, Thresholds, parse_card
-from streamclf.core.errors import ModelError, UsageError
+from streamclf.core.errors import UsageError
 from streamclf.core.label_choice import plain_name
 from streamclf.core.unknown import SILENCE_LABEL, UNKNOWN_LABEL
 from streamclf.model.features import random_signs
@@ -103,23 +102,6 @@ def without_label(path: Path, card: Card, label: str) -> bytes:
     _remove(model, card, label)
     content: bytes = model.SerializeToString()
     return content
-
-
-def write_model(path: Path, content: bytes) -> None:
-    """Write a file completely, or leave what is there.
-
-    Raises:
-        ModelError: It cannot be written.
-    """
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        partial.write_bytes(content)
-        partial.replace(path)
-    except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise ModelError(f"{path}: cannot be written: {reason}") from error
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def check_new_label(card: Card, label: str) -> None:

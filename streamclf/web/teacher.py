@@ -22,6 +22,7 @@ from streamclf.core.text_format import format_count
 from streamclf.model.classifier import Classifier
 from streamclf.model.model_file import find_model
 from streamclf.model.options import ModelOptions
+from streamclf.model.write_file import write_model
 from streamclf.runs.console import say
 from streamclf.runs.engine_setup import open_model
 from streamclf.store.database import connect_to_read, is_damage, reason_of
@@ -31,7 +32,7 @@ from streamclf.store.listing import StoredEvent, read_events
 from streamclf.teach.examples import Example, ExampleReader
 from streamclf.teach.past import Past
 from streamclf.teach.reviewed import has_clip, read_event
-from streamclf.teach.taught_model import read_card_of, write_model
+from streamclf.teach.taught_model import read_card_of
 from streamclf.teach.teaching import (
     MOST_READ,
     ReviewedEvents,
