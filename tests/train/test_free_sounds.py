@@ -230,3 +230,27 @@ def test_as_many_sounds_are_taken_as_are_wanted_of_a_repository(world, monkeypat
     FREE_SOUNDS.download(world)
     there = sorted(path.name for path in (world / "owner+beasts").glob("*.wav"))
     assert there == ["bear.wav", "nobody.wav"]
+
+
+def test_recordings_that_esc_50_has_are_left_out_where_it_is_fetched(station) -> None:
+    esc = station.parent / "esc"
+    write(esc / "audio" / "1-1234-A-0.wav", frequency=500.0)
+    write(esc / "audio" / "5-1235-A-0.wav", frequency=600.0)
+    rows = "1-1234-A-0.wav,1,True,1234\n5-1235-A-0.wav,5,True,1235\n"
+    (esc / "meta").mkdir()
+    (esc / "meta" / "esc50.csv").write_text(f"filename,fold,esc10,src_file\n{rows}")
+    commit_all(esc, station / "archives" / "karolpiczak+ESC-50")
+    seen: set[str] = set()
+    archives = station / "archives"
+    own = free_sounds.take_repository(free_sounds.ESC50, archives, station / "esc", seen)
+    assert own.row().split("\t")[2:] == ["CC BY 3.0 (1)", "in a fold that judges (1)"]
+    work = station.parent / "station"
+    (work / "sounds/animals/attributions.yml").write_text(
+        '- files: ["cow.wav"]\n  license: CC0\n  source: "https://freesound.org/s/1235/"\n'
+        '- files: ["owl.wav"]\n  license: CC0\n  source: "https://freesound.org/s/1236/"\n'
+    )
+    shutil.rmtree(archives / "owner+beasts")
+    commit_all(work, archives / "owner+beasts")
+    others = free_sounds.take_repository(STATION, archives, station / "owner+beasts", seen)
+    assert others.licences == {"CC0": 1}
+    assert others.refused[free_sounds.JUDGED] == 1

@@ -18,6 +18,7 @@ taken and how many refused.
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import shutil
 import subprocess
@@ -66,14 +67,16 @@ PACKAGES = tuple(
         {*debian_sounds.PACKAGES, *speech_music.PACKAGES} - set(NOTHING_FREE)
         | set(
             """
-0ad-data asc-music asterisk-moh-opsound-g722 baresip-core bomber bumprace-data chromium-bsu-data
-deepin-sound-theme dreamchess-data flightgear-data-base freeciv-data gcin-voice gcompris-qt-data
-glob2-data granatier kanagram khangman klettres-data ktuberling-data linphone-common
-minetest-mod-homedecor minetest-mod-mesecons minetest-mod-mobs-redo minetest-mod-nether naev-data
-openarena-data openclonk-data opencity-data pathological performous pidgin-data pingus-data
-pokerth-data psi-plus-sounds pysiogame ri-li-data singularity-music supertuxkart-data toppler
-torcs-data trigger-rally-data tuxmath-data tuxtype-data twinkle-common ufoai-sound wordwarvi-sound
-xmoto-data yaru-theme-sound 7kaa-data
+0ad-data 7kaa-data asc-music asterisk-moh-opsound-g722 atanks-data baresip-core bomber bumprace-data
+chromium-bsu-data deepin-sound-theme dreamchess-data dustracing2d-data flightgear-data-base
+foobillardplus-data freeciv-data frozen-bubble-data gamine-data gcin-voice gcompris-qt-data
+gl-117-data glob2-data gnome-audio granatier kanagram khangman klettres-data ktuberling-data
+linphone-common minetest-mod-homedecor minetest-mod-mesecons minetest-mod-mobs-redo
+minetest-mod-nether moon-lander-data naev-data openarena-data opencity-data openclonk-data
+pathological performous pidgin-data pingus-data pokerth-data psi-plus-sounds pysiogame
+redeclipse-data ri-li-data simutrans-pak64 singularity-music stormbaancoureur-data supertuxkart-data
+toppler torcs-data trigger-rally-data tuxmath-data tuxtype-data twinkle-common ufoai-sound
+wordwarvi-sound xmoto-data yaru-theme-sound
 """.split()
         )
     )
@@ -118,7 +121,11 @@ STATION_LEFT_OUT = (
 )  # fmt: skip
 """Of a space station's sounds: weapons, music, and what is made by rule."""
 
+ESC50 = Repository("karolpiczak/ESC-50", "audio", "meta/esc50.csv", LIST)
+"""Whose ESC-10 part is free; its csv names the recordings of Freesound that judge."""
+
 REPOSITORIES = (
+    ESC50,  # the first, as others leave out what it has
     Repository("RedundantC/wis_part1", "mods/sounds/sounds", "mods/sounds/sources.md", "filename",
                prefix="sounds_"),
     Repository("AntumMT/game-antum", "mods/audio/sounds/sounds", "mods/audio/sounds/sources.md",
@@ -131,7 +138,6 @@ REPOSITORIES = (
     Repository("freedoom/freedoom", "sounds", "COPYING.adoc"),
     Repository("jtgsystems/modern-alarm-clock", "public/sfx", f"docs/{'soundscape-assets'}.md",
                "soundscape"),
-    Repository("karolpiczak/ESC-50", "audio", "meta/esc50.csv", LIST),
     Repository("themias/space-station-14", "Resources/Audio", "*/attributions.yml", LIST,
                STATION_LEFT_OUT, most_s=30),
     Repository("Nyanotrasen/Nyanotrasen", "Resources/Audio", "*/attributions.yml", LIST,
@@ -145,6 +151,12 @@ REPOSITORIES = (
                "mods/ENTITIES/mobs_mc/LICENSE-media.md", LIST, most_s=30),
     Repository("APercy/automobiles_pck", ".", "license_media.txt"),
     Repository("ElCeejo/animalia", "sounds", "LICENSE"),
+    Repository("Skandarella/animalworld", "sounds", "LICENSE"),
+    Repository("Skandarella/people", "sounds", "LICENSE"),
+    Repository("minetest-mods/digtron", "sounds", "sounds/license.txt"),
+    Repository("RigsOfRods/rigs-of-rods", "resources/sounds", "COPYING",
+               left_out=("default_GPWS", "default_chatter", "main_menu")),
+    Repository("mateusfg7/Noisekun", ".github/assets/sounds", "README.md", "sound", most_s=30),
     Repository("FaceDeer/dfcaverns", "df_ambience/sounds", "df_ambience/sounds/LICENSE.txt",
                most_s=30),
     Repository("IBM/MAX-Audio-Classifier", "samples", "samples/README.md", LIST, most_s=30),
@@ -156,9 +168,11 @@ HEARD_ELSEWHERE = ("dfcaverns_pig_grunting",)
 """How the names of sounds begin that are Freesound's 158746, which ESC-50 has as well: the list of
 their licences does not say which file is which recording."""
 
+JUDGED = "in ESC-50 or UrbanSound8K as well"
 JUDGED_NUMBERS = frozenset({99955, 151213, 157149, 159743, 163264, 207124, 212698, 251617})
-"""Numbers of Freesound's recordings that the lists of licences name and ESC-50 or
-UrbanSound8K have, which judge."""
+"""Numbers of Freesound's recordings that the lists of licences name and folds 1 to 4 of
+ESC-50, or UrbanSound8K, have, which judge. What else ESC-50's csv names is left out as well where
+ESC-50 is fetched."""
 
 N_OF_EACH = 500
 """Recordings of a source, evenly from all there are by name."""
@@ -394,6 +408,7 @@ def find_free(
         taken: Its row of the table, to which the refused are added.
     """
     names = _names_in(clone, repository.folder)
+    judged = JUDGED_NUMBERS | _numbers_of_esc(clone.parent)
     credits: dict[str, list[Credit]] = {}
     found = []
     for name in sorted(names):
@@ -406,7 +421,7 @@ def find_free(
             missing = table != repository.table and table not in names
             documents[table] = "" if missing else _text_in(clone, table)
             credits[table] = read_credits(repository, documents[table])
-        licence, refusal = judge(credits[table], Path(name).stem)
+        licence, refusal = judge(credits[table], Path(name).stem, judged)
         if refusal:
             taken.refused[refusal] += 1
         else:
@@ -425,21 +440,32 @@ def read_credits(repository: Repository, text: str) -> list[Credit]:
     return readers.get(Path(repository.table).suffix, read_list)(text)
 
 
-def judge(credits: list[Credit], name: str) -> tuple[str, str]:
+def judge(
+    credits: list[Credit], name: str, judged: frozenset[int] = JUDGED_NUMBERS
+) -> tuple[str, str]:
     """The licence of a sound, and why it is not taken: empty where it is.
 
     Args:
         credits: What its repository's list says.
         name: Of its file, without the ending.
+        judged: Numbers of Freesound's recordings that are not taken.
     """
     credit = credit_of(credits, name)
     if credit is None or not credit.licence:
         return "", "not told"
     if not is_free(credit.licence):
         return credit.licence, credit.licence
-    if name.startswith(HEARD_ELSEWHERE) or freesound_numbers(credit.source) & JUDGED_NUMBERS:
-        return credit.licence, "in ESC-50 or UrbanSound8K as well"
+    if name.startswith(HEARD_ELSEWHERE) or freesound_numbers(credit.source) & judged:
+        return credit.licence, JUDGED
     return credit.licence, ""
+
+
+def _numbers_of_esc(archives: Path) -> set[int]:
+    clone = archives / ESC50.name.replace("/", "+")
+    if not clone.exists():
+        return set()
+    rows = csv.DictReader(_text_in(clone, ESC50.table).splitlines())
+    return {int(row["src_file"]) for row in rows}
 
 
 def _inside(repository: Repository, name: str) -> str:
