@@ -167,6 +167,14 @@ def test_long_recording_is_taken_by_its_middle(world) -> None:
     assert long.stretch == pytest.approx((45.0, 105.0), abs=0.1)
 
 
+def test_every_source_is_in_the_documented_table() -> None:
+    document = Path(__file__).parents[2] / "docs/reference/free-sounds.md"
+    rows = [row.split("|") for row in document.read_text(encoding="utf-8").splitlines()]
+    told = {row[1].strip().removeprefix("github.com/") for row in rows if len(row) == 6}
+    repositories = {each.name for each in free_sounds.REPOSITORIES}
+    assert told >= {*free_sounds.PACKAGES, *repositories}
+
+
 def test_every_source_is_named_once() -> None:
     names = [*free_sounds.PACKAGES, *(each.name for each in free_sounds.REPOSITORIES)]
     assert len(names) == len(set(names))
