@@ -72,11 +72,14 @@ class Learner:
     def _follow(self, n_steps: int) -> None:
         """Update the exponential moving average; it follows faster at the start, over few steps."""
         decay = min(self.recipe.ema, n_steps / (n_steps + 9))
+        averages, values = [], []
         for name, value in self.trainable.state_dict().items():
             if value.is_floating_point():
-                self.average[name].lerp_(value, 1 - decay)
+                averages.append(self.average[name])
+                values.append(value)
             else:
                 self.average[name].copy_(value)
+        torch._foreach_lerp_(averages, values, 1 - decay)
 
     def save(self, run: RunFolder, progress: Progress) -> None:
         """Write everything that is needed to resume the run."""
