@@ -362,9 +362,10 @@ def check_same(run: RunFolder, config: dict[str, Any]) -> None:
                 f"{run.path}: was begun with other {name}: {str(begun.get(name))[:60]}, not "
                 f"{str(now[name])[:60]}; go on with the same options"
             )
-    if begun["passes"] != now["passes"]:
-        begun["plan"] = [*begun.get("plan", [begun["passes"]]), now["passes"]]
-        run.write_json(CONFIG, begun | {name: now[name] for name in SCHEDULE})
+    length = "minutes" if now.get("minutes") is not None else "passes"
+    if begun[length] != now[length]:
+        begun["plan"] = [*begun.get("plan", [begun[length]]), now[length]]
+        run.write_json(CONFIG, begun | {name: now[name] for name in SCHEDULE if name in now})
 
 
 def hear_all(training: Heard, judged: Heard, options: argparse.Namespace) -> int:

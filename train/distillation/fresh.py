@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from train.audio.tracks import Tracks
-from train.audio.tracks_on_device import Mixer, PlanBatch, collate, draw_filters, upsample
+from train.audio.tracks_on_device import Mixer, PlanBatch, Upsampler, collate, draw_filters
 from train.distillation.heard import AT_ONCE, PER_SHARD, FrontEnd, hear_columns
 from train.nets.efficientat import SAMPLE_RATE, EfficientAT
 
@@ -62,6 +62,7 @@ class DeviceEar:
     ) -> None:
         self.network = network.to(device, memory_format=torch.channels_last)
         self.front_end, self.hints, self._kind = front_end.to(device), hints, device.type
+        self._upsample: Upsampler | None = None
 
     @torch.no_grad()
     def hear(self, waveforms: Tensor, sample_rate: int) -> dict[str, Tensor]:
@@ -78,7 +79,9 @@ class DeviceEar:
         if 2 * sample_rate != SAMPLE_RATE:
             raise ValueError(f"the sample rate is {sample_rate}, must be {SAMPLE_RATE // 2}")
         spectra = self.front_end.compress(self.front_end.power_by_fft(waveforms))
-        higher = upsample(waveforms)
+        if self._upsample is None:
+            self._upsample = Upsampler(waveforms.shape[1], waveforms.device)
+        higher = self._upsample(waveforms)
         # Half precision has three digits, of which a mean over columns needs two.
         with torch.autocast(self._kind, torch.float16, enabled=self._kind == "cuda"):
             features, hints = hear_columns(self.network, higher)
