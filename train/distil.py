@@ -46,7 +46,7 @@ from train.base.exit_codes import exit_codes
 from train.base.interrupt import Interrupt
 from train.base.recipe import Recipe
 from train.datasets.prepared import ClipSet, open_prepared, pool
-from train.distillation.fresh import DeviceEar, Fresh
+from train.distillation.fresh import LAYOUTS, DeviceEar, Fresh
 from train.distillation.fresh_run import check_start, hasten, learn_fresh, windows_of
 from train.distillation.heard import PER_SHARD, Heard
 from train.distillation.pupil import PUPILS, WIDE, AnyPupil, Pupil
@@ -122,7 +122,9 @@ def distil_fresh(options: argparse.Namespace) -> int:
     kind, device = PUPILS[options.layers], fabric.device
     mixer = Mixer(tracks, device)
     network, _ = open_efficientat(options.teacher)
-    ear = DeviceEar(network, kind.make_front_end(), device, hints=kind.hints_kept)
+    ear = DeviceEar(
+        network, kind.make_front_end(), device, hints=kind.hints_kept, layout=options.layout
+    )
     fresh = Fresh(tracks, options.seed, mixer, ear, options.teacher)
     learner, progress = learn_fresh(fresh, recipe, run, options, fabric)
     run.write_json(CONFIG, run.read_json(CONFIG) | {"steps": progress.step})
@@ -216,6 +218,8 @@ def make_parser() -> Parser:
            "another run of the same layers")  # fmt: skip
     option("--compile", action="store_true", help="compile the layers of a --fresh run: some "
            "minutes first, then faster")  # fmt: skip
+    option("--layout", choices=LAYOUTS, default="channels-last", help="how the maps of a --fresh "
+           "run lie in memory: the faster one depends on the GPU (channels-last)")  # fmt: skip
     option("--average", type=float, default=0.999, metavar="DECAY", help="decay of the averaged "
            "weights, a step (0.999)")  # fmt: skip
     option("--threads", type=int, default=1, help="CPU threads (1)")
