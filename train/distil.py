@@ -347,7 +347,9 @@ def describe(
         config |= {"shards": 0, "passes": 0, "minutes": options.minutes}
         config["fresh"] = {"crops": options.crops, "filtered": options.filtered}
     if options.start is not None:
-        config["start"] = check_start(options.start, options.layers)
+        start = check_start(options.start, options.layers)
+        config["commands"] = [*start.pop("commands"), *config["commands"]]
+        config["start"] = start
     return config
 
 

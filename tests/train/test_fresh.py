@@ -11,6 +11,7 @@ import soxr
 import torch
 from distilling import TONES, distil_once, learned, make_clips, small, sounds, teacher
 
+from export.published import describe_pupil
 from train import distil
 from train.audio.tracks import Tracks
 from train.audio.tracks_on_device import Mixer, Upsampler, collate, draw_filters
@@ -24,12 +25,14 @@ from train.distillation.schooling import Crops
 from train.loop.batch_norm import recompute_statistics
 from train.nets.efficientat import open_efficientat
 from train.nets.streamed_network import StreamedMel
+from train.pocket_parts.pretrained_run import list_sources
 from train.probe import read_pupil
 
 __all__ = ["distil_once", "learned", "small", "sounds", "teacher"]
 
 pytestmark = pytest.mark.train
 
+JUDGED = {"explained_variance": 0.5, "agreement": 0.5}
 CPU = torch.device("cpu")
 
 
@@ -150,8 +153,9 @@ def test_fresh_run_goes_on_to_the_same_weights_and_is_a_run_like_others(
     assert fresh_run_of(sounds, teacher, tmp_path / "whole", *start) == 0
     said = json.loads(capsys.readouterr().out.splitlines()[-1].split(": ", 1)[1])
     n_windows = Crops(StreamedMel()).n_windows
-    before = json.loads((learned / "result.json").read_text())["windows"]
-    assert said["windows"] == before + 3 * 2 * 2 * n_windows
+    before = json.loads((learned / "config.json").read_text())
+    n_before = json.loads((learned / "result.json").read_text())["windows"]
+    assert said["windows"] == n_before + 3 * 2 * 2 * n_windows
     learn = distil.Learner.learn
 
     def stop(self, *arguments):
@@ -179,7 +183,9 @@ def test_fresh_run_goes_on_to_the_same_weights_and_is_a_run_like_others(
     config = runs[0].read_json("config.json")
     assert config["steps"] == 3
     assert config["start"]["name"] == learned.name
-    assert "--fresh" in config["commands"][0]
+    assert config["commands"][:-1] == before["commands"]
+    assert "--fresh --steps 3" in config["commands"][-1]
+    assert list_sources(config) == before["sources"]
 
 
 def test_fresh_run_learns_for_some_time_from_the_teachers_weights(
@@ -223,6 +229,19 @@ def test_only_a_run_of_the_same_layers_is_a_start(sounds, teacher, learned, tmp_
     assert fresh_run_of(sounds, teacher, tmp_path / "new", *more) == 1
     assert "--start takes a run of train.distil --layers pocket" in capsys.readouterr().err
     assert not (tmp_path / "new").exists()
+
+
+def test_card_names_all_that_a_run_and_its_start_have_heard() -> None:
+    first = {"name": "free", "hours": 19.0, "licence": "CC0"}
+    second = first | {"hours": 7.25}
+    teacher = {"name": "EfficientAT mn04_as", "file": "mn04.pt", "sha256": "0"}
+    config = {"sources": [second], "start": {"sources": [first, second]}, "teacher": teacher,
+              "held_out": ["a"], "commands": ["python -m train.distil --minutes 3"],
+              "minutes": 3, "plan": [1, 3]}  # fmt: skip
+    assert list_sources(config) == [first, second]
+    card = describe_pupil("wide", ["dog"], config, {"windows": 1200} | JUDGED)
+    assert "free, 19.0 h (CC0); free, 7.2 h (CC0), without labels" in card.training_data
+    assert card.description.endswith("train.distil --minutes 3 (begun with --minutes 1)")
 
 
 def test_several_sets_are_one(sounds) -> None:

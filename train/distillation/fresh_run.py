@@ -22,6 +22,7 @@ from train.distillation.wide import PUPIL
 from train.loop.batch_norm import N_BATCHES, recompute_statistics
 from train.loop.learner import Learner
 from train.pocket_parts.mel_power import make_noises
+from train.pocket_parts.pretrained_run import list_sources
 from train.run_folder.checkpoint import LAST, Progress, read_progress
 from train.run_folder.run import CONFIG, RESULT, RunFolder
 
@@ -148,8 +149,9 @@ def check_start(path: Path, layers: str) -> dict[str, Any]:
         n_windows = run.read_json(RESULT)["windows"]
     elif progress is not None:
         n_windows = windows_of(config, progress.step)
-    return {"name": path.name, "windows": n_windows, "steps": progress.step if progress else 0,
-            "sources": config["sources"], "commands": config.get("commands", [])}  # fmt: skip
+    n_steps = progress.step if progress else config["steps"]
+    return {"name": path.name, "windows": n_windows, "steps": n_steps,
+            "sources": list_sources(config), "commands": config.get("commands", [])}  # fmt: skip
 
 
 def windows_of(config: dict[str, Any], n_steps: int) -> int:
