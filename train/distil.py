@@ -46,12 +46,12 @@ from train.base.exit_codes import exit_codes
 from train.base.interrupt import Interrupt
 from train.base.recipe import Recipe
 from train.datasets.prepared import ClipSet, open_prepared, pool
-from train.distillation.fresh import LAYOUTS, DeviceEar, Fresh
+from train.distillation.fresh import DeviceEar, Fresh
 from train.distillation.fresh_run import check_start, hasten, learn_fresh, windows_of
 from train.distillation.heard import PER_SHARD, Heard
 from train.distillation.pupil import PUPILS, WIDE, AnyPupil, Pupil
 from train.distillation.schooling import QUIET_DB, QUIET_SHARE, Schooling
-from train.distillation.wide import PUPIL, read_pupil
+from train.distillation.wide import PUPIL
 from train.loop.batch_norm import N_BATCHES, recompute_statistics
 from train.loop.learner import Learner
 from train.pocket_parts.mel_power import make_noises
@@ -122,15 +122,13 @@ def distil_fresh(options: argparse.Namespace) -> int:
     kind, device = PUPILS[options.layers], fabric.device
     mixer = Mixer(tracks, device)
     network, _ = open_efficientat(options.teacher)
-    ear = DeviceEar(
-        network, kind.make_front_end(), device, hints=kind.hints_kept, layout=options.layout
-    )
+    ear = DeviceEar(network, kind.make_front_end(), device, hints=kind.hints_kept)
     fresh = Fresh(tracks, options.seed, mixer, ear, options.teacher)
     learner, progress = learn_fresh(fresh, recipe, run, options, fabric)
     run.write_json(CONFIG, run.read_json(CONFIG) | {"steps": progress.step})
-    finish(run, learner, progress)
+    pupil = finish(run, learner, progress)
     judged = Fresh(held_out, JUDGED_SEED, mixer, ear, options.teacher)
-    return conclude(run, read_pupil(run).to(device), judged, windows_of(config, progress.step))
+    return conclude(run, pupil, judged, windows_of(config, progress.step))
 
 
 def open_run(options: argparse.Namespace, config: dict[str, Any]) -> RunFolder:
@@ -216,10 +214,6 @@ def make_parser() -> Parser:
            "(0)")  # fmt: skip
     option("--start", type=Path, metavar="RUN", help="begin a --fresh run with the state of "
            "another run of the same layers")  # fmt: skip
-    option("--compile", action="store_true", help="compile the layers of a --fresh run: some "
-           "minutes first, then faster")  # fmt: skip
-    option("--layout", choices=LAYOUTS, default="channels-last", help="how the maps of a --fresh "
-           "run lie in memory: the faster one depends on the GPU (channels-last)")  # fmt: skip
     option("--average", type=float, default=0.999, metavar="DECAY", help="decay of the averaged "
            "weights, a step (0.999)")  # fmt: skip
     option("--threads", type=int, default=1, help="CPU threads (1)")

@@ -23,9 +23,6 @@ from train.audio.tracks_on_device import Mixer, PlanBatch, Upsampler, collate, d
 from train.distillation.heard import AT_ONCE, PER_SHARD, FrontEnd, hear_columns
 from train.nets.efficientat import SAMPLE_RATE, EfficientAT
 
-LAYOUTS = {"channels-last": torch.channels_last, "contiguous": torch.contiguous_format}
-"""How a network's maps lie in memory; which is faster depends on the GPU."""
-
 AHEAD = 4
 """Batches that each worker prepares ahead."""
 
@@ -61,15 +58,9 @@ class DeviceEar:
     """
 
     def __init__(
-        self,
-        network: EfficientAT,
-        front_end: FrontEnd,
-        device: torch.device,
-        *,
-        hints: bool,
-        layout: str = "channels-last",
+        self, network: EfficientAT, front_end: FrontEnd, device: torch.device, *, hints: bool
     ) -> None:
-        self.network = network.to(device, memory_format=LAYOUTS[layout])
+        self.network = network.to(device, memory_format=torch.channels_last)
         self.front_end, self.hints, self._kind = front_end.to(device), hints, device.type
         self._upsample: Upsampler | None = None
 

@@ -15,7 +15,7 @@ import torch
 from train.base.errors import RunError
 from train.base.interrupt import Interrupt
 from train.base.recipe import Recipe
-from train.distillation.fresh import LAYOUTS, Fresh
+from train.distillation.fresh import Fresh
 from train.distillation.pupil import PUPILS, AnyPupil, Pupil
 from train.distillation.schooling import Crops, Schooling
 from train.distillation.wide import PUPIL
@@ -71,9 +71,6 @@ def learn_fresh(
     )
     if not options.resume and options.start is None:
         _begin(pupil.to(device), fresh, schooling, options)
-    pupil.body.to(memory_format=LAYOUTS[options.layout])
-    if options.compile:
-        pupil.body.compile()
     learner = Learner(schooling, pupil, fabric)
     progress = Progress()
     if options.resume:
