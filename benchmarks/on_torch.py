@@ -6,7 +6,7 @@ The run is exported for the comparison. The recording is 48 kHz stereo WAV of no
 decodes, mixes, resamples, scores, averages and finds events. torch gets windows that are already
 cut, in batches of 128 and one at a time (as tutorials do), and copies their logits back. "Decoding
 alone" is everything before the network in streamclf: where streamclf takes hardly longer, the
-device is not the bottleneck. On CUDA streamclf runs twice: as it is, and with `one_graph`.
+device is not the bottleneck. On CUDA streamclf runs twice: as it is, and with whole windows.
 
 Rounds are run in turn; medians are compared.
 """
@@ -82,11 +82,8 @@ def compare(options: argparse.Namespace) -> None:
             print(notice, file=sys.stderr)
         engines = {"streamclf": Engine(classifier, Settings(options.hop))}
         if options.provider in DEVICES:
-            joined = Classifier(Model(file, provider=options.provider), one_graph=True)
-            joined.split()
-            if notice := joined.take_notice():
-                print(notice, file=sys.stderr)
-            engines["streamclf, one graph"] = Engine(joined, Settings(options.hop))
+            whole = Classifier(Model(file, provider=options.provider), one_graph=False)
+            engines["streamclf, whole windows"] = Engine(whole, Settings(options.hop))
         for engine in engines.values():
             engine.read_ahead = has_spare_core(options.provider, 0)
         audio = decode(recording, system.sample_rate)

@@ -18,6 +18,7 @@ from streamclf.core.errors import ModelError
 from streamclf.core.settings import Settings
 from streamclf.model.classifier import Classifier
 from streamclf.model.model_file import Model
+from streamclf.model.stem.one_pass import OnePass
 
 BASELINES = {"window_at_a_time", "batched", "bare_session"}
 
@@ -104,18 +105,21 @@ def test_bench_of_a_hop_off_the_grid_measures_whole_windows(tmp_path):
 @pytest.fixture
 def gpu(monkeypatch):
     """A GPU, for which the CPU and its memory stand in."""
-    for module in ("model.classifier", "model.stem.one_pass", "checks.bench"):
+    for module in ("model.classifier", "model.stem.one_pass"):
         monkeypatch.setattr(f"streamclf.{module}.DEVICES", {"cpu": "cpu"})
     monkeypatch.setattr("streamclf.model.classifier.GPUS", ("cpu",))
 
 
 @pytest.mark.usefixtures("one_round")
-def test_bench_on_a_gpu_measures_one_graph_beside_whole_windows(tmp_path, gpu):
+def test_bench_on_a_gpu_measures_one_graph_beside_whole_windows(tmp_path, gpu, monkeypatch):
+    heard = []
+    logits = OnePass.logits
+    monkeypatch.setattr(OnePass, "logits", lambda *of: (heard.append(len(of[1])), logits(*of))[1])
     path = toys.write_tone_detector(tmp_path / "tones.onnx", toys.toy_card(stem=toys.STEM))
     figures = measure(lambda live: Model(path, provider="cpu", live=live), Settings(), 5)
     assert set(figures["stages"]) == {"decoding"}
-    assert set(figures["baselines"]) == {*BASELINES, "one_graph"}
-    assert figures["baselines"]["one_graph"]["windows_per_s"] > 0
+    assert set(figures["baselines"]) == BASELINES
+    assert heard.count(8) >= 2  # the bare session and the pipeline; the others are probes
 
 
 @pytest.mark.usefixtures("one_round")
@@ -127,7 +131,9 @@ def test_bench_says_why_one_graph_is_not_measured(tmp_path, gpu, monkeypatch, ca
     path = toys.write_tone_detector(tmp_path / "tones.onnx", toys.toy_card(stem=toys.STEM))
     figures = measure(lambda live: Model(path, provider="cpu", live=live), Settings(), 5)
     assert set(figures["baselines"]) == BASELINES
-    assert "out of memory: leave one_graph out" in capsys.readouterr().err
+    assert (
+        "out of memory: whole windows go to the GPU, which takes longer" in capsys.readouterr().err
+    )
 
 
 @pytest.mark.parametrize("seconds", ["0", "4.9", "nan"])

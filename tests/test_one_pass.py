@@ -26,8 +26,9 @@ from streamclf.sources.array import ArraySource
 
 @pytest.fixture
 def gpu(monkeypatch):
-    """A GPU, for which the CPU stands in."""
+    """A GPU, for which the CPU stands in; one graph pays from as many windows on as halves do."""
     stand_in(monkeypatch)
+    monkeypatch.setattr("streamclf.model.classifier.WHOLE_FIRST_ON_GPU", WHOLE_FIRST)
 
 
 @pytest.fixture(scope="module")
@@ -122,9 +123,9 @@ def test_few_shapes_are_kept(picky, whole, gpu):
         assert len(net._session._bindings) <= MAX_SHAPES
 
 
-@pytest.mark.parametrize("live", [True, False])
-def test_the_engine_takes_it_where_it_was_asked_for(picky, whole, gpu, live):
-    classifier = Classifier(Model(picky, provider="cpu", live=live), one_graph=True)
+@pytest.mark.parametrize(("live", "asked"), [(True, True), (False, True), (False, None)])
+def test_the_engine_takes_it(picky, whole, gpu, live, asked):
+    classifier = Classifier(Model(picky, provider="cpu", live=live), one_graph=asked)
     assert (classifier.one_pass is not None) == live
     waveform = bursts(60_000)
     kind = Live if live else ArraySource
@@ -138,11 +139,17 @@ def test_the_engine_takes_it_where_it_was_asked_for(picky, whole, gpu, live):
     assert classifier.batch_size(20 * STRIDE) == DEVICE_BATCH
 
 
-@pytest.mark.parametrize("live", [True, False])
-def test_a_gpu_scores_whole_windows_in_batches_unless_asked(picky, whole, gpu, monkeypatch, live):
+@pytest.mark.parametrize(
+    ("live", "one_graph", "long"), [(True, None, True), (False, False, True), (False, None, False)]
+)
+def test_a_gpu_scores_whole_windows_live_and_of_what_is_short(
+    picky, whole, gpu, monkeypatch, live, one_graph, long
+):
     """The graph is not cut, and where windows lie does not depend on what runs it."""
     monkeypatch.setattr(Model, "open_part", lambda *content, **how: pytest.fail("it was cut"))
-    classifier = Classifier(Model(picky, provider="cpu", live=live))
+    if not long:
+        monkeypatch.setattr("streamclf.model.classifier.WHOLE_FIRST_ON_GPU", 4096)
+    classifier = Classifier(Model(picky, provider="cpu", live=live), one_graph=one_graph)
     sizes = []
     run = classifier._run_batch
     monkeypatch.setattr(classifier, "_run_batch", lambda s, w: (sizes.append(len(w)), run(s, w))[1])
@@ -154,7 +161,7 @@ def test_a_gpu_scores_whole_windows_in_batches_unless_asked(picky, whole, gpu, m
     assert max(sizes) == (1 if live else BATCH)
     assert all(size.bit_count() == 1 for size in sizes)
     assert classifier.one_pass is None
-    assert classifier.split() is None
+    assert not long or classifier.split() is None
     assert not [r for r in results if isinstance(r, Notice)]
     how = {"hop_s": 20 * STRIDE / toys.RATE}
     expected_places, expected, _ = hear(whole, ArraySource(waveform, toys.RATE), **how)
@@ -163,7 +170,7 @@ def test_a_gpu_scores_whole_windows_in_batches_unless_asked(picky, whole, gpu, m
 
 
 def test_a_hop_off_the_grid_is_told_as_it_is_on_a_gpu(picky, gpu):
-    classifier = Classifier(Model(picky, provider="cpu"))
+    classifier = Classifier(Model(picky, provider="cpu"), one_graph=False)
     near, between = 20.4 * STRIDE / toys.RATE, 2.5 * STRIDE / toys.RATE
     rounded = describe_hop(Settings(hop_s=near), classifier)
     assert "at which windows share work on a CPU: it is " in rounded
@@ -231,10 +238,13 @@ def test_a_recording_that_repeats_old_input_is_noticed(picky, monkeypatch):
     assert not join_and_check(split, model, probe, expected)._session._recorded
 
 
-@pytest.mark.parametrize("fault", ["wrong", "broken", "not a number"])
+@pytest.mark.parametrize(
+    ("fault", "asked"),
+    [("wrong", True), ("broken", True), ("not a number", True), ("broken", None)],
+)
 def test_where_it_fails_the_whole_graph_goes_on_and_it_is_said(
-    picky, whole, gpu, monkeypatch, fault
-):  # fmt: skip
+    picky, whole, gpu, monkeypatch, fault, asked
+):
     runs = BoundSession.run
 
     def faulty(self, feeds, shape):
@@ -243,12 +253,13 @@ def test_where_it_fails_the_whole_graph_goes_on_and_it_is_said(
         return runs(self, feeds, shape) * (np.nan if fault == "not a number" else 1.1)
 
     monkeypatch.setattr(BoundSession, "run", faulty)
-    classifier = Classifier(Model(picky, provider="cpu"), one_graph=True)
+    classifier = Classifier(Model(picky, provider="cpu"), one_graph=asked)
     waveform, hop_s = bursts(60_000), 20 * STRIDE / toys.RATE
     _, scores, results = hear(classifier, ArraySource(waveform, toys.RATE), hop_s=hop_s)
     (notice,) = [r for r in results if isinstance(r, Notice)]
     assert f"{picky}: windows share no work: " in notice.message
-    assert notice.message.endswith(": leave one_graph out")
+    way_out = "leave one_graph out" if asked else "whole windows go to the GPU, which takes longer"
+    assert notice.message.endswith(f": {way_out}")
     assert classifier.one_pass is None
     assert "\n" not in notice.message
     assert ("out of memory on the device" in notice.message) == (fault == "broken")

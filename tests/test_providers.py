@@ -5,6 +5,7 @@ import pytest
 
 from streamclf.core.errors import ModelError, ProviderError
 from streamclf.model import providers
+from streamclf.model.model_file import find_model
 from streamclf.model.providers import open_session
 
 
@@ -71,12 +72,24 @@ def test_a_provider_that_is_not_built_in_is_an_error(tone_model, cpu_build, prov
         open_session(tone_model, provider)
 
 
-def test_cuda_is_used_with_heuristic_search(tone_model, cuda_build):
+def test_cuda_is_used_with_all_digits_and_heuristic_search(tone_model, cuda_build):
     session, used, reason = open_session(tone_model)
     assert (used, reason) == ("cuda", "a CUDA device is here")
     name, options = session.asked[0]
     assert name == "CUDAExecutionProvider"
-    assert options == {"cudnn_conv_algo_search": "HEURISTIC"}
+    assert options == {"cudnn_conv_algo_search": "HEURISTIC", "use_tf32": "0"}
+
+
+def test_auto_leaves_arithmetic_in_8_bits_to_the_cpu(cuda_build):
+    """A GPU computes it in float32, and gives other scores."""
+    path = find_model("pocket")
+    _, used, reason = open_session(path)
+    assert (used, reason) == (
+        "cpu",
+        "it computes in 8 bits, which a GPU rounds otherwise; --provider cuda takes it",
+    )
+    _, used, _ = open_session(path, "cuda")
+    assert used == "cuda"
 
 
 def test_cuda_that_became_a_cpu_is_an_error(tone_model, cuda_build, monkeypatch):

@@ -5,8 +5,8 @@ so that their ratios hold even if other work disturbs them. Medians are reported
 
 - ``window_at_a_time``: each window through the whole graph by itself, with nothing shared;
 - ``batched``: whole windows in batches;
-- ``one_graph``: on CUDA, a `Classifier` with ``one_graph`` in place of the default;
-- ``bare_session``: a plain loop over the sessions that the engine uses, on windows already cut. It
+- ``bare_session``: a plain loop over the sessions that the engine uses, on windows already cut (on
+  CUDA: the one graph of long recordings). It
   is the cost of the arithmetic, without decoding, resampling, cutting, averaging and events.
 """
 
@@ -35,7 +35,7 @@ from streamclf.core.records import Block, Window
 from streamclf.core.settings import Settings
 from streamclf.model.classifier import Array, Classifier, stack
 from streamclf.model.model_file import Model
-from streamclf.model.stem.shared_frames import BATCH, DEVICES, SHARED_BATCH
+from streamclf.model.stem.shared_frames import BATCH, SHARED_BATCH
 from streamclf.pipeline.engine import Engine
 from streamclf.pipeline.mixdown import mix_down
 from streamclf.pipeline.resample import resample
@@ -115,6 +115,8 @@ def measure(
     model = open_model(False)
     classifier = Classifier(model)
     classifier.split()
+    if notice := classifier.take_notice():
+        say(f"warning: {notice}")
     engine = Engine(classifier, settings)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "noise.wav"
@@ -202,6 +204,11 @@ def _stages(
     """Return the tasks that run stem, head and both alone, on windows already cut."""
     split, card = classifier.split(), classifier.card
     audio_s = len(windows) * hop / card.sample_rate
+    if one_pass := classifier.one_pass:
+        size = classifier.batch_size(hop)
+        parts = [windows[k : k + size] for k in range(0, len(windows), size)]
+        joined = lambda: [one_pass.logits(part) for part in parts]  # noqa: E731
+        return {"bare_session": (Timing(audio_s, len(windows)), joined)}
     if split is None or hop % split.stem.stride:
         batches = _batches(stack(windows), classifier.model.fixed_batch or BATCH)
         bare = lambda: [classifier.score(batch) for batch in batches]  # noqa: E731
@@ -257,7 +264,6 @@ def _baselines(
     waveforms = stack(windows)
     batches = _batches(waveforms, BATCH)
     alone = _batches(waveforms[:MAX_SINGLE_WINDOWS], 1)
-    can_join = whole.model.provider in DEVICES and whole.model.can_split
     return {
         "window_at_a_time": (
             Timing(len(alone) * hop_s, len(alone)),
@@ -267,24 +273,7 @@ def _baselines(
             Timing(len(windows) * hop_s, len(windows)),
             lambda: [whole.score(batch) for batch in batches],
         ),
-        **(_in_one_graph(open_model, windows, hop) if can_join else {}),
     }
-
-
-def _in_one_graph(
-    open_model: Callable[[bool], Model], windows: list[Window], hop: int
-) -> dict[str, tuple[Timing, Callable[[], object]]]:
-    """Windows in one graph on a GPU; where that fails, it is said and not measured."""
-    classifier = Classifier(open_model(False), one_graph=True)
-    size = classifier.batch_size(hop)
-    classifier.split()
-    one_pass = classifier.one_pass
-    if one_pass is None:
-        say(f"warning: {classifier.take_notice()}")
-        return {}
-    parts = [windows[k : k + size] for k in range(0, len(windows), size)]
-    timing = Timing(len(windows) * hop / classifier.card.sample_rate, len(windows))
-    return {"one_graph": (timing, lambda: [one_pass.logits(part) for part in parts])}
 
 
 def _batches(waveforms: Array, size: int) -> list[Array]:

@@ -24,7 +24,7 @@ from streamclf.core.records import Notice, Result, StreamStarted, Window
 from streamclf.core.settings import Settings
 from streamclf.core.text_format import format_count
 from streamclf.model.classifier import Array, Classifier, stack
-from streamclf.model.onnx_messages import read_model
+from streamclf.model.onnx_messages import computes_in_integers, read_model
 from streamclf.model.options import Provider
 from streamclf.model.providers import built_providers, unavailable_reason
 from streamclf.model.stem.shared_frames import SHARED_BATCH
@@ -265,8 +265,7 @@ def is_coarse(model: Model) -> bool:
     """Whether a model computes in float16 or in integers."""
     if model.input_type == "tensor(float16)":
         return True
-    graph = read_model(Path(model.path)).graph
-    return any("Linear" in node.op_type or "Integer" in node.op_type for node in graph.node)
+    return computes_in_integers(read_model(Path(model.path)).graph)
 
 
 def check_provider(open_model: Opener) -> str:

@@ -40,7 +40,6 @@ _MEANINGS = {
     "bare_session": "the network alone, on windows already cut: what is left to gain",
     "window_at_a_time": "each window by itself, no work shared",
     "batched": "many windows at once, no work shared",
-    "one_graph": "windows that share work in one graph on the GPU, which nothing else uses yet",
 }
 
 

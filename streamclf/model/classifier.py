@@ -38,6 +38,9 @@ WHOLE_FIRST = 32
 the parts with the whole, take as long as these windows: a short clip should not wait for that."""
 WHOLE_BATCH = 8
 """Batch size of the whole graph until then; stem and head take larger batches in less memory."""
+WHOLE_FIRST_ON_GPU = 4096
+"""The same of one graph on a GPU, where each of the windows after them takes a quarter to half a
+millisecond less, and joining the graph and trying it takes a second or two."""
 
 
 class Classifier:
@@ -46,15 +49,16 @@ class Classifier:
     If the card names a stem, the windows of a stream share its work (`open_stream`): in live use
     from the first window on, in recordings after `WHOLE_FIRST` windows. The session of the whole
     graph is then closed. A stem that differs from the card is noticed when the graph is cut, and is
-    not used. On a GPU windows share nothing: the whole graph takes whole windows in batches. With
-    ``one_graph`` stem and head are joined there into one graph, which takes audio instead of
-    windows (`streamclf.model.stem.one_pass`). That has not been measured on a GPU yet.
+    not used. On CUDA stem and head are joined into one graph, which takes audio instead of windows
+    (`streamclf.model.stem.one_pass`): in recordings, after `WHOLE_FIRST_ON_GPU` windows. In live
+    use, and on TensorRT, windows share nothing: the whole graph takes whole windows in batches.
 
     Args:
         model: An open model. It is run once on silence, which warms it up and checks its output
             against its card.
         one_graph: Run stem and head as one graph on a CUDA device, so that windows share work
-            there. If that fails, a notice says so, and the whole graph is used.
+            there; None where that pays, False never. If it fails, a notice says so, and the whole
+            graph is used.
         features: Have the model give the features of each window as well, which are then in the
             `Scores` of its streams. The model gives them from then on.
 
@@ -62,7 +66,7 @@ class Classifier:
         model: As given.
         card: Its card.
         shares: Whether the windows of a stream are to share work, if the card names a stem.
-        one_pass: The joined graph of ``one_graph``; None before the model's graph is cut.
+        one_pass: The joined graph on a CUDA device; None before the model's graph is cut.
         features: Form of the features that are given; None where they are not asked for.
 
     Raises:
@@ -72,13 +76,18 @@ class Classifier:
         ProviderError: ``one_graph`` is requested, and the model does not run on CUDA.
     """
 
-    def __init__(self, model: Model, *, one_graph: bool = False, features: bool = False) -> None:
+    def __init__(
+        self, model: Model, *, one_graph: bool | None = None, features: bool = False
+    ) -> None:
         self.model = model
         self.card = model.card
-        self.shares = one_graph or model.provider not in GPUS
-        self._one_graph = one_graph
         if one_graph:
             _check_one_graph(model)
+        self._asked = bool(one_graph)
+        if one_graph is None:
+            one_graph = model.provider in DEVICES and model.can_split and not model.live
+        self._one_graph = one_graph
+        self.shares = one_graph or model.provider not in GPUS
         if features:
             model.give_features()
         self.features = model.features if features else None
@@ -143,12 +152,15 @@ class Classifier:
             ``(windows, classes + size)``.
         """
         shared: SharedStream | OnePass | None = None
+        n_first, size = (
+            (WHOLE_FIRST_ON_GPU, BATCH) if self._one_graph else (WHOLE_FIRST, WHOLE_BATCH)
+        )
 
         def score(windows: Sequence[Window]) -> Array:
             nonlocal shared
             parts = []
             while windows and self.shares and not self._obstacle:
-                if self._split is not None or self._n_whole >= WHOLE_FIRST:
+                if self._split is not None or self._n_whole >= n_first:
                     split = self._split or self.split()
                     if split is None:
                         break
@@ -157,9 +169,9 @@ class Classifier:
                     parts.append(shared.logits(windows))
                     windows = ()
                 else:
-                    parts.append(self._run(stack(windows[:WHOLE_BATCH])))
-                    self._n_whole += len(windows[:WHOLE_BATCH])
-                    windows = windows[WHOLE_BATCH:]
+                    parts.append(self._run(stack(windows[:size])))
+                    self._n_whole += len(windows[:size])
+                    windows = windows[size:]
             if windows:
                 parts.append(self._run(stack(windows)))
             return self._activate(np.concatenate(parts))
@@ -184,7 +196,11 @@ class Classifier:
                     if self._one_graph:
                         from streamclf.model.stem.one_pass import join_and_check
 
-                        way_out = "leave one_graph out"
+                        way_out = (
+                            "leave one_graph out"
+                            if self._asked
+                            else "whole windows go to the GPU, which takes longer"
+                        )
                         self.one_pass = join_and_check(split, self.model, probe, whole)
                     self._split = split  # last: other threads go by it
                 except Exception as error:

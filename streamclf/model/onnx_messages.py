@@ -57,3 +57,8 @@ def read_model(source: Path | bytes, *, values_outside: bool = False) -> Any:
     model = load_messages().ModelProto()
     model.ParseFromString(content)
     return model
+
+
+def computes_in_integers(graph: Any) -> bool:
+    """Whether some nodes of a ``GraphProto`` compute in 8 bits, or are marked to do so."""
+    return any("Linear" in node.op_type or "Integer" in node.op_type for node in graph.node)

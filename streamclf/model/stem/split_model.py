@@ -15,6 +15,7 @@ import numpy.typing as npt
 from streamclf.core.card import Card, Stem
 from streamclf.core.cpu_count import count_cores
 from streamclf.core.errors import ModelError
+from streamclf.model.onnx_messages import computes_in_integers
 
 if TYPE_CHECKING:
     from streamclf.model.model_file import Model
@@ -74,7 +75,7 @@ class SplitModel:
         self.max_chunk_frames = max(1, round(chunk_samples(model.card, stem) / stem.stride))
         self.max_rows = (model.n_threads or count_cores()) if model.provider == "cpu" else 1
         graph = cut_graph.load_graph(model.read_graph())
-        quantised = any("Linear" in node.op_type for node in graph.graph.node)
+        quantised = computes_in_integers(graph.graph)
         axis = None
         if stem.base is not None:
             base = Stem(stem.base, stem.stride, 1)
