@@ -66,11 +66,9 @@ def export_program(
     The exporter would trace every network a second time to replace operators that ONNX lacks, which
     takes half of the time. Here it does so only if there are any, or if one writes in place.
     """
-    program = torch.export.export(
-        network,
-        (torch.zeros(2, window_samples),),
-        dynamic_shapes=({0: torch.export.Dim("batch")},),
-    )
+    shapes = ({0: torch.export.Dim("batch")},)
+    example = torch.zeros(2, window_samples)
+    program = torch.export.export(network, (example,), dynamic_shapes=shapes)
     operators = {node.target for node in program.graph.nodes if node.op == "call_function"}
     replace_operators = program.run_decompositions
 
@@ -86,6 +84,7 @@ def export_program(
         external_data=False,
         input_names=[INPUT],
         output_names=[output],
+        dynamic_shapes=shapes,  # for the name alone
         custom_translation_table=_translations(),
         optimize=optimize,
         verbose=False,
