@@ -95,12 +95,12 @@ def to_decibels(power: Tensor) -> Tensor:
 
 
 def relative_to_peak(decibels: Tensor) -> Tensor:
-    """Convert to dB below the loudest value, from `-TOP_DB` up, in place.
+    """Convert to dB below the loudest value, from `-TOP_DB` up.
 
     Args:
         decibels: ``(batch, channels, mels, frames)``.
     """
-    return decibels.sub_(decibels.amax(dim=(1, 2, 3), keepdim=True)).clamp_(min=-TOP_DB)
+    return (decibels - decibels.amax(dim=(1, 2, 3), keepdim=True)).clamp(min=-TOP_DB)
 
 
 class MelCnnSystem(System):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,8 @@ REDUCED = 256
 """Number of values that more than `MOST` are added up to: 48 MB a day and source."""
 HEADROOM = 1.25
 """Largest value that 8 bits hold, as a multiple of the largest one of the sounds tried."""
-_SOUNDS_S = 30.0
+SOUNDS_S = 30.0
+"""Length of the synthetic sounds."""
 _PASSED = frozenset(["Cast", "Dropout", "Identity", "Sigmoid", "Softmax"])
 """Operators that may follow the last linear layer."""
 
@@ -109,12 +111,19 @@ def _runtime_errors() -> tuple[type[Exception], ...]:
 
 def _windows(window_samples: int, sample_rate: int) -> npt.NDArray[np.float32]:
     """Cut windows from synthetic sounds, ``(windows, window_samples)``."""
-    with tempfile.TemporaryDirectory(prefix="streamclf-") as folder:
-        path = Path(folder) / "sounds.wav"
-        write_sounds(path, _SOUNDS_S, seed=1)
-        sounds, rate = soundfile.read(path, dtype="float32")
-    audio = soxr.resample(sounds.mean(axis=1), rate, sample_rate).astype(np.float32)
+    sounds, rate = _make_sounds(SOUNDS_S)
+    audio = soxr.resample(sounds, rate, sample_rate).astype(np.float32)
     if audio.size < window_samples:
         audio = np.tile(audio, -(-window_samples // audio.size))
     starts = range(0, audio.size - window_samples + 1, window_samples)
     return np.stack([audio[start : start + window_samples] for start in starts])
+
+
+@functools.cache
+def _make_sounds(seconds: float) -> tuple[npt.NDArray[np.float32], int]:
+    """Make synthetic sounds, ``(samples,)``, once a process; return their rate in Hz, too."""
+    with tempfile.TemporaryDirectory(prefix="streamclf-") as folder:
+        path = Path(folder) / "sounds.wav"
+        write_sounds(path, seconds, seed=1)
+        sounds, rate = soundfile.read(path, dtype="float32")
+    return sounds.mean(axis=1), rate

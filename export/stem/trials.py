@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -32,6 +34,62 @@ class _Reach(NamedTuple):
     stride: int
 
 
+class _Audio(NamedTuple):
+    """A stretch of a probe; without a stride, a stretch of silence."""
+
+    n_samples: int
+    start: int = 0
+    stride: int | None = None
+
+
+_Hear: TypeAlias = Callable[[_Audio], Array]
+
+
+class _Part:
+    """The part of a graph up to a tensor, which goes on from the values of a tensor before it.
+
+    So the layers of a trial are not run again by the trials of all tensors behind them.
+    """
+
+    def __init__(self, trials: Trials, tensor: str, before: _Part | None) -> None:
+        self._trials = trials
+        self._tensor = tensor
+        self._before = before
+        self._values: dict[_Audio, Array] = {}
+
+    def hear(self, audio: _Audio) -> Array:
+        """Compute the tensor's values, and keep them."""
+        if audio not in self._values:
+            before = self._before and self._before._values.get(audio)
+            if before is None:
+                self._values[audio] = self.hear_anew(audio)
+            else:
+                self._values[audio] = run(self._rest, before)
+        return self._values[audio]
+
+    def hear_anew(self, audio: _Audio) -> Array:
+        """Compute the tensor's values from the waveform on."""
+        return run(self._whole, self._trials.waveform_of(audio))
+
+    def end(self) -> None:
+        """Forget what is needed only as long as this part is tried."""
+        self._before = None
+        self.__dict__.pop("_whole", None)
+        self.__dict__.pop("_rest", None)
+
+    @functools.cached_property
+    def _whole(self) -> Any:
+        return open_graph(self._trials.cut(self._tensor))
+
+    @functools.cached_property
+    def _rest(self) -> Any:
+        assert self._before is not None
+        kind = next(iter(self._before._values.values())).dtype
+        part = self._trials.cut(self._tensor)
+        cut_graph.keep_head(part, self._before._tensor, onnx.helper.np_dtype_to_tensor_dtype(kind))
+        return open_graph(part)
+
+
 class Trials:
     """Tries cuts of one graph on one stretch of audio.
 
@@ -45,9 +103,17 @@ class Trials:
         self.window_samples = window_samples
         self.axes: dict[str, int] = {}
         self._last = _Reach(graph.graph.input[0].name, 1, 1)
+        self._part: _Part | None = None
+        self._own: _Part | None = None
+        self._probe = 0, np.zeros((1, 0), dtype=np.float32)
 
     def probe(self, stride: int) -> npt.NDArray[np.float32]:
         """Noise of many levels with an offset, after a stretch of silence: ``(1, samples)``."""
+        if self._probe[0] != stride:
+            self._probe = stride, self._make_probe(stride)
+        return self._probe[1]
+
+    def _make_probe(self, stride: int) -> npt.NDArray[np.float32]:
         random = np.random.default_rng(self.window_samples)
         n_samples = self.window_samples + PLACES[-1] * stride
         levels = 10 ** random.uniform(-4, -0.3, n_samples // 300 + 1)
@@ -64,13 +130,14 @@ class Trials:
         Raises:
             UnshareableError: They depend on the window.
         """
-        session = open_graph(cut_graph.cut_stem(self._graph, Stem(tensor, 1, 1)))
-        axis, n_frames = _time_axis(session, self.window_samples)
+        part = _Part(self, tensor, self._part)
+        axis, n_frames = _time_axis(part, self.window_samples)
         self.axes[tensor] = axis
-        field, stride = self._field_and_stride(session, axis, tensor)
+        field, stride = self._field_and_stride(part, axis, tensor)
         stem = Stem(tensor, stride, n_frames, receptive_field=field)
-        self._compare(session, axis, stem, session)
-        self._last = _Reach(tensor, field, stride)
+        self._compare(part.hear, axis, stem, part.hear)
+        part.end()
+        self._last, self._part = _Reach(tensor, field, stride), part
         return stem
 
     def try_dilated_cut(self, base: Stem, cut: Stem) -> Stem:
@@ -94,9 +161,22 @@ class Trials:
             cut.receptive_field,
         )  # fmt: skip
         session = open_graph(cut_graph.cut_stem(self._graph, stem, axis))
-        own = open_graph(cut_graph.cut_stem(self._graph, Stem(cut.tensor, 1, 1)))
-        self._compare(session, axis, stem, own)
+        own = _Part(self, cut.tensor, self._own)
+        self._compare(lambda audio: run(session, self.waveform_of(audio)), axis, stem, own.hear)
+        own.end()
+        self._own = own
         return stem
+
+    def cut(self, tensor: str) -> onnx.ModelProto:
+        """Copy the graph from the waveform to a tensor."""
+        part: onnx.ModelProto = cut_graph.cut_stem(self._graph, Stem(tensor, 1, 1))
+        return part
+
+    def waveform_of(self, audio: _Audio) -> npt.NDArray[np.float32]:
+        """Samples of a stretch, ``(1, samples)``."""
+        if audio.stride is None:
+            return np.zeros((1, audio.n_samples), dtype=np.float32)
+        return self.probe(audio.stride)[:, audio.start : audio.start + audio.n_samples]
 
     def has_work_before(self, tensor: str) -> bool:
         """Whether there is work before a tensor that is worth sharing."""
@@ -107,36 +187,35 @@ class Trials:
         nodes = nodes_between(self._graph.graph, start, tensor)
         return any("Conv" in node.op_type or "MatMul" in node.op_type for node in nodes)
 
-    def _field_and_stride(self, session: Any, axis: int, tensor: str) -> tuple[int, int]:
+    def _field_and_stride(self, part: _Part, axis: int, tensor: str) -> tuple[int, int]:
         """Samples that a frame depends on, and samples from one frame to the next."""
         nodes = nodes_between(self._graph.graph, self._last.tensor, tensor)
         field, stride = _guess(self._last, nodes, axis)
         # Not measured on one frame, as a pooling takes input shorter than its kernel, too.
         two, three = (
-            _fewest_samples(session, axis, n, 4 * self.window_samples, field + (n - 1) * stride)
+            _fewest_samples(part, axis, n, 4 * self.window_samples, field + (n - 1) * stride)
             for n in (2, 3)
         )
         return two - (three - two), three - two
 
-    def _compare(self, session: Any, axis: int, stem: Stem, own: Any) -> None:
-        waveform = self.probe(stem.stride)
-        shared = run(session, waveform)
+    def _compare(self, hear: _Hear, axis: int, stem: Stem, hear_alone: _Hear) -> None:
+        n_samples = self.window_samples
+        shared = hear(_Audio(n_samples + PLACES[-1] * stem.stride, 0, stem.stride))
         limit = EXACT * max(1.0, float(np.abs(shared).max()))
         span = (stem.frames - 1) * stem.step + 1
         for place in PLACES:
-            start = place * stem.stride
-            alone = run(own, waveform[:, start : start + self.window_samples])
+            alone = hear_alone(_Audio(n_samples, place * stem.stride, stem.stride))
             inside = np.take(shared, range(place, place + span, stem.step), axis, mode="clip")
             if inside.shape != alone.shape or not np.abs(inside - alone).max() <= limit:
                 raise UnshareableError("makes frames that depend on where a window begins")
 
 
-def _time_axis(session: Any, window_samples: int) -> tuple[int, int]:
+def _time_axis(part: _Part, window_samples: int) -> tuple[int, int]:
     """The axis that grows with the audio, and how many frames a window has along it."""
-    shape = run(session, np.zeros((1, window_samples), dtype=np.float32)).shape
+    shape = part.hear(_Audio(window_samples)).shape
     # A quarter more shows it of all but the longest strides.
     for n_samples in (window_samples + window_samples // 4, 2 * window_samples):
-        longer = run(session, np.zeros((1, n_samples), dtype=np.float32)).shape
+        longer = part.hear(_Audio(n_samples)).shape
         if len(shape) != len(longer):
             raise UnshareableError("makes a shape that depends on the window's length")
         growing = [i for i, (a, b) in enumerate(zip(shape, longer, strict=True)) if a != b]
@@ -175,21 +254,21 @@ def _guess(last: _Reach, nodes: list[onnx.NodeProto], axis: int) -> tuple[int, i
     return field, stride
 
 
-def _fewest_samples(session: Any, axis: int, n_frames: int, enough: int, guess: int) -> int:
+def _fewest_samples(part: _Part, axis: int, n_frames: int, enough: int, guess: int) -> int:
     """The fewest samples that give ``n_frames`` frames.
 
     A guess that is right takes two short runs. Otherwise they are found by doubling, then by
     bisection.
     """
 
-    def reached(n_samples: int) -> bool:
+    def reached(n_samples: int, hear: _Hear = part.hear_anew) -> bool:
         try:
-            silence = np.zeros((1, n_samples), dtype=np.float32)
-            return _frames(session, silence, axis) >= n_frames
+            return int(hear(_Audio(n_samples)).shape[axis]) >= n_frames
         except UnshareableError:  # too short for a layer
             return False
 
-    if guess <= enough and reached(guess) and not reached(guess - 1):
+    # A layer of one frame leaves the guess as it was, so what was heard is kept for it.
+    if guess <= enough and reached(guess, part.hear) and not reached(guess - 1, part.hear):
         return guess
     low, high = 0, 64
     while high < enough and not reached(high):
@@ -198,10 +277,6 @@ def _fewest_samples(session: Any, axis: int, n_frames: int, enough: int, guess: 
         middle = (low + high) // 2
         low, high = (low, middle) if reached(middle) else (middle, high)
     return high
-
-
-def _frames(session: Any, waveform: Array, axis: int) -> int:
-    return int(run(session, waveform).shape[axis])
 
 
 def open_graph(model: onnx.ModelProto) -> Any:

@@ -121,6 +121,15 @@ def quick_runs(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) 
         monkeypatch.setattr(command, "draw_run", lambda run, system, network: None)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def few_sounds() -> Iterator[None]:
+    """Let exports measure features on 5 s of sounds; `test_finding_features` measures on all."""
+    with pytest.MonkeyPatch.context() as patch:
+        if "export.graph.find_features" in sys.modules:
+            patch.setattr("export.graph.find_features.SOUNDS_S", 5.0)
+        yield
+
+
 @pytest.fixture
 def narrow_pocket(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let pocket's layers be narrow, where a test is not of what they hear."""

@@ -18,7 +18,8 @@ import torch._export.utils
 from filelock import FileLock
 from torch import nn
 
-from export.graph.export_graph import make_graph
+from export.graph import export_graph
+from export.graph.export_graph import export_program, make_graph
 from train.audio.noise import make_noise
 from train.datasets.prepared import ClipSet
 from train.nets.contract import System
@@ -58,12 +59,13 @@ class TracedGraphs:
 
         kind = describe_network(network, window_samples, output, numbers=False)
         path = self.folder / f"{kind}.onnx"
-        export = torch.onnx.export
 
-        def export_once(*arguments: Any, **options: Any) -> torch.onnx.ONNXProgram:
+        def export_once(
+            network: nn.Module, window_samples: int, output: str
+        ) -> torch.onnx.ONNXProgram:
             with FileLock(path.with_suffix(".lock")):
                 if not path.exists():
-                    program = export(*arguments, optimize=False, **options)
+                    program = export_program(network, window_samples, output, optimize=False)
                     onnx_ir.save(program.model, path)
             model = onnx_ir.load(path)
             for name, value in {**dict(network.named_parameters()),
@@ -76,7 +78,7 @@ class TracedGraphs:
             return program
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(torch.onnx, "export", export_once)
+            patch.setattr(export_graph, "export_program", export_once)
             return trace(network, window_samples, output)
 
 

@@ -17,6 +17,7 @@ from tiny_networks import WINDOW, WaveformNet, fitted, make_clips
 
 import export.__main__ as export_main
 from export.errors import ExportError
+from export.graph import int8
 from export.graph.compare_outputs import compare
 from export.graph.float16 import TOLERANCE, store_float16
 from export.graph.float_nodes import first_layers, mel_nodes
@@ -184,7 +185,11 @@ def test_mel_nodes_reach_from_the_waveform_to_the_logarithm(graph):
     assert [node.op_type for node in first_layers(graph.graph)] == ["Unsqueeze", "Conv"]
 
 
-def test_export_commands_write_each_form_or_say_what_is_missing(make_esc, tmp_path, capsys):
+def test_export_commands_write_each_form_or_say_what_is_missing(
+    make_esc, tmp_path, capsys, monkeypatch
+):
+    # A toy's ranges show in fewer windows.
+    monkeypatch.setattr(int8.draw_windows, "__defaults__", (48,))
     data, save = make_esc(per_class=4), tmp_path / "run"
     arguments = ["--data", str(data), "--save", str(save), "--epochs", "12", "--accelerator", "cpu"]
     assert train_main("pocket", arguments) == 0

@@ -18,6 +18,12 @@ from streamclf.model.model_file import BUNDLED, Model
 pytestmark = pytest.mark.train
 
 
+@pytest.fixture(autouse=True)
+def all_sounds(monkeypatch):
+    """The sounds of a user's export."""
+    monkeypatch.setattr("export.graph.find_features.SOUNDS_S", 30.0)
+
+
 @pytest.fixture
 def picky(tmp_path):
     """A network that ends in a linear layer, whose card names no features."""
