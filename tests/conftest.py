@@ -16,6 +16,7 @@ import prepared
 import pytest
 import soundfile
 import toys
+from forked_workers import ForkedWorkers
 from hypothesis import HealthCheck, settings
 from live_runs import PATIENCE_S, Listeners, Words
 from longest import LONG
@@ -39,6 +40,12 @@ settings.register_profile(
     "any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("any machine")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Collect the tests once for all workers."""
+    if not hasattr(config, "workerinput"):
+        config.pluginmanager.register(ForkedWorkers())
 
 
 @pytest.hookimpl(wrapper=True)
