@@ -26,6 +26,9 @@ from streamclf.core import log
 from streamclf.model.classifier import Classifier
 from streamclf.model.model_file import Model
 from streamclf.sinks.live import background
+from streamclf.web import keys
+
+TRUE_COST = keys._N
 
 # Started in a shell's background, or by nohup, all processes below ignore these; what is tested
 # must not, unless a test says so.
@@ -133,6 +136,20 @@ def patient_sessions() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(onnxruntime, "InferenceSession", PatientSession)
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cheap_passwords() -> Iterator[None]:
+    """Let passwords cost next to nothing in this process; `true_passwords` undoes it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(keys, "_N", 2)
+        yield
+
+
+@pytest.fixture
+def true_passwords(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let passwords cost what they cost users, as in the processes that tests start."""
+    monkeypatch.setattr(keys, "_N", TRUE_COST)
 
 
 @pytest.fixture(autouse=True)
