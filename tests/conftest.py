@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import frugal_threads  # noqa: F401  (before numpy)
 import numpy as np
 import prepared
 import pytest
