@@ -17,6 +17,7 @@ import prepared
 import pytest
 import soundfile
 import toys
+import typer
 from forked_workers import ForkedWorkers
 from hypothesis import HealthCheck, settings
 from live_runs import PATIENCE_S, Listeners, Words
@@ -136,6 +137,26 @@ def patient_sessions() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(onnxruntime, "InferenceSession", PatientSession)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def commands_made_once() -> Iterator[None]:
+    """Let each command's options be read once in this process: a third of what a command takes.
+
+    A user's process runs one command; here one after another runs.
+    """
+    made: dict[tuple[int, ...], Any] = {}
+    make = typer.main.get_command
+
+    def make_once(app: typer.Typer) -> Any:
+        key = tuple(id(each) for each in [*app.registered_commands, *app.registered_groups])
+        if key not in made:
+            made[key] = make(app)
+        return made[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(typer.main, "get_command", make_once)
         yield
 
 
