@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import base64
 import contextlib
 import itertools
 import shutil
+import subprocess
 import tempfile
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +30,12 @@ class PageLeftError(Exception):
     """The browser went to another page while this one was asked."""
 
 
+class ScriptError(AssertionError):
+    """An expression raised an error in the page."""
+
+
 class Chromium:
-    """A browser with one page.
+    """A page of a browser, which keeps nothing of other pages: no cookie, no cache.
 
     Args:
         size: Width and height of the page, in pixels.
@@ -43,66 +51,36 @@ class Chromium:
     ) -> None:
         self.said: list[str] = []
         self._size, self._dark, self._script = size, dark, script
-        self._numbers = itertools.count(1)
-        self._answers: dict[int, asyncio.Future[dict[str, Any]]] = {}
 
     async def __aenter__(self) -> Chromium:
-        assert CHROMIUM is not None
-        self._folder = tempfile.TemporaryDirectory(prefix="streamclf-chromium-")
-        profile = Path(self._folder.name)
         width, height = self._size
-        self._process = await asyncio.create_subprocess_exec(
-            CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars",
-            f"--window-size={width},{height}", f"--user-data-dir={profile}",
-            "--remote-debugging-port=0", "about:blank",
-            stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
-        )  # fmt: skip
-        self._session = aiohttp.ClientSession()
-        try:
-            await self._connect(profile, width, height)
-        except BaseException:  # nothing ends a context that was not entered
-            await self._session.close()
-            await self._end()
-            raise
+        async with contextlib.AsyncExitStack() as stack:
+            address = await _Process.find()
+            self._session = await stack.enter_async_context(aiohttp.ClientSession())
+            browser = await stack.enter_async_context(_Connection(self._session, address))
+            # Ends with the connection, and with it the page and all that was kept for it.
+            own = await browser.tell("Target.createBrowserContext", disposeOnDetach=True)
+            page = await browser.tell(
+                "Target.createTarget", url="about:blank", width=width, height=height,
+                browserContextId=own["browserContextId"],
+            )  # fmt: skip
+            address = f"{address.partition('/devtools/')[0]}/devtools/page/{page['targetId']}"
+            connection = _Connection(self._session, address, self._hear)
+            self._page = await stack.enter_async_context(connection)
+            for domain in ("Page", "Runtime", "Log"):
+                await self.tell(f"{domain}.enable")
+            await self.tell(
+                "Emulation.setDeviceMetricsOverride", width=width, height=height,
+                deviceScaleFactor=1, mobile=width < 600,
+            )  # fmt: skip
+            scheme = {"name": "prefers-color-scheme", "value": "dark" if self._dark else "light"}
+            await self.tell("Emulation.setEmulatedMedia", features=[scheme])
+            await self.tell("Emulation.setScriptExecutionDisabled", value=not self._script)
+            self._open = stack.pop_all()
         return self
 
-    async def _connect(self, profile: Path, width: int, height: int) -> None:
-        async with asyncio.timeout(PATIENCE_S):
-            port = await _first_line(profile / "DevToolsActivePort")
-            pages: list[dict[str, Any]] = []
-            while not pages:
-                async with self._session.get(f"http://127.0.0.1:{port}/json") as answer:
-                    pages = [page for page in await answer.json() if page["type"] == "page"]
-            self._socket = await self._session.ws_connect(
-                pages[0]["webSocketDebuggerUrl"], max_msg_size=0
-            )
-        self._reader = asyncio.create_task(self._read())
-        await self.tell("Page.enable")
-        await self.tell("Runtime.enable")
-        await self.tell("Log.enable")
-        await self.tell(
-            "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1,
-            mobile=width < 600,
-        )  # fmt: skip
-        scheme = {"name": "prefers-color-scheme", "value": "dark" if self._dark else "light"}
-        await self.tell("Emulation.setEmulatedMedia", features=[scheme])
-        await self.tell("Emulation.setScriptExecutionDisabled", value=not self._script)
-
     async def __aexit__(self, *_: object) -> None:
-        self._reader.cancel()
-        await self._socket.close()
-        await self._session.close()
-        await self._end()
-
-    async def _end(self) -> None:
-        self._process.terminate()
-        await self._process.wait()
-        for _ in range(50):  # its children write for a moment longer
-            try:
-                self._folder.cleanup()
-                break
-            except OSError:
-                await asyncio.sleep(0.1)
+        await self._open.aclose()
 
     async def go(self, address: str) -> None:
         """Open a page, and wait until it is there."""
@@ -111,27 +89,22 @@ class Chromium:
 
     async def tell(self, method: str, **params: object) -> dict[str, Any]:
         """Send a command of the DevTools protocol, and return its result."""
-        number = next(self._numbers)
-        self._answers[number] = asyncio.get_running_loop().create_future()
-        await self._socket.send_json({"id": number, "method": method, "params": params})
-        try:
-            async with asyncio.timeout(PATIENCE_S):
-                return await self._answers[number]
-        finally:
-            del self._answers[number]
+        return await self._page.tell(method, **params)
 
     async def ask(self, expression: str) -> Any:
         """The value of an expression in the page, also where the page itself may run no script.
 
         Raises:
             PageLeftError: The browser went to another page meanwhile.
+            ScriptError: It raised an error.
         """
         answer = await self.tell(
             "Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True
         )
         if "result" not in answer:
             raise PageLeftError(expression)
-        assert "exceptionDetails" not in answer, answer
+        if "exceptionDetails" in answer:
+            raise ScriptError(f"{expression}: {answer['exceptionDetails']}")
         return answer["result"].get("value")
 
     async def text(self, selector: str = "body") -> str:
@@ -139,18 +112,26 @@ class Chromium:
         return str(await self.ask(f"document.querySelector({selector!r})?.innerText ?? ''"))
 
     async def until(self, expression: str) -> Any:
-        """Wait until an expression is true, and return its value."""
+        """Wait until an expression is true, and return its value.
+
+        One that raises an error, because an element is not there yet, is not true yet.
+        """
+        last: object = None
         try:
             async with asyncio.timeout(PATIENCE_S):
                 value = None
                 while not value:
-                    with contextlib.suppress(PageLeftError):
-                        value = await self.ask(expression)
+                    try:
+                        last = value = await self.ask(expression)
+                    except (PageLeftError, ScriptError) as error:
+                        last = error
                     if not value:
                         await asyncio.sleep(0.1)
         except TimeoutError as error:
             text = await self.text()
-            raise AssertionError(f"{expression} never came: {text}\n{self.said}") from error
+            raise AssertionError(
+                f"{expression} never came, at last it was {last!r}: {text}\n{self.said}"
+            ) from error
         return value
 
     async def picture(self, path: Path | None = None, *, whole: bool = False) -> bytes:
@@ -161,27 +142,127 @@ class Chromium:
             await asyncio.to_thread(path.write_bytes, data)
         return data
 
+    def _hear(self, said: dict[str, Any]) -> None:
+        if said["method"] == "Runtime.exceptionThrown":
+            details = said["params"]["exceptionDetails"]
+            self.said.append(details.get("exception", {}).get("description", str(details)))
+        elif said["method"] == "Log.entryAdded":
+            entry = said["params"]["entry"]
+            if entry["level"] == "error":
+                self.said.append(f"{entry['text']} {entry.get('url', '')}".strip())
+
+
+class _Connection:
+    """A connection to the browser, or to a page of it.
+
+    Args:
+        session: What connects.
+        address: Of the other side.
+        hear: Called with each message that answers nothing.
+    """
+
+    def __init__(
+        self,
+        session: aiohttp.ClientSession,
+        address: str,
+        hear: Callable[[dict[str, Any]], None] = lambda _: None,
+    ) -> None:
+        self._session, self._address, self._hear = session, address, hear
+        self._numbers = itertools.count(1)
+        self._answers: dict[int, asyncio.Future[dict[str, Any]]] = {}
+
+    async def __aenter__(self) -> _Connection:
+        self._socket = await self._session.ws_connect(self._address, max_msg_size=0)
+        self._reader = asyncio.create_task(self._read())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._socket.close()
+        await self._reader
+
+    async def tell(self, method: str, **params: object) -> dict[str, Any]:
+        """Send a command of the DevTools protocol, and return its result.
+
+        Raises:
+            ConnectionError: The browser has ended, or its page.
+            TimeoutError: It does not answer; the next page is one of another browser.
+        """
+        number = next(self._numbers)
+        answer = self._answers[number] = asyncio.get_running_loop().create_future()
+        try:
+            await self._socket.send_json({"id": number, "method": method, "params": params})
+            async with asyncio.timeout(PATIENCE_S):
+                await asyncio.wait([answer, self._reader], return_when="FIRST_COMPLETED")
+        except TimeoutError:
+            _Process.end()
+            raise
+        finally:
+            del self._answers[number]
+        if not answer.done():
+            raise ConnectionError(f"the browser ended during {method}")
+        return answer.result()
+
     async def _read(self) -> None:
         async for message in self._socket:
             said = message.json()
-            if said.get("id") in self._answers:
-                self._answers[said["id"]].set_result(said.get("result", {}))
-            elif said.get("method") == "Runtime.exceptionThrown":
-                details = said["params"]["exceptionDetails"]
-                self.said.append(details.get("exception", {}).get("description", str(details)))
-            elif said.get("method") == "Log.entryAdded":
-                entry = said["params"]["entry"]
-                if entry["level"] == "error":
-                    self.said.append(f"{entry['text']} {entry.get('url', '')}".strip())
+            answer = self._answers.get(said.get("id"))
+            if answer is not None:
+                answer.set_result(said.get("result", {}))
+            elif "method" in said:
+                self._hear(said)
 
 
-async def _first_line(path: Path) -> str:
-    """The first line of a file, once it is there."""
-    while True:
+class _Process:
+    """The browser of this process, for one page after another: to start it takes half a second."""
+
+    _now: _Process | None = None
+
+    def __init__(self) -> None:
+        assert CHROMIUM is not None
+        self._folder = tempfile.TemporaryDirectory(prefix="streamclf-chromium-")
+        self._process = subprocess.Popen(
+            [
+                CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars",
+                f"--user-data-dir={self._folder.name}", "--remote-debugging-port=0",
+                "about:blank",
+            ],
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+
+    @classmethod
+    async def find(cls) -> str:
+        """The address at which it answers, once it does."""
+        if cls._now is not None and cls._now._process.poll() is not None:
+            cls.end()
+        if cls._now is None:
+            cls._now = cls()
+        async with asyncio.timeout(PATIENCE_S):
+            while True:
+                with contextlib.suppress(FileNotFoundError, ValueError):
+                    told = Path(cls._now._folder.name, "DevToolsActivePort").read_text()
+                    port, path = told.splitlines()
+                    return f"ws://127.0.0.1:{port}{path}"
+                assert cls._now._process.poll() is None, "the browser does not start"
+                await asyncio.sleep(0.05)
+
+    @classmethod
+    def end(cls) -> None:
+        """Let it end."""
+        now, cls._now = cls._now, None
+        if now is None:
+            return
+        now._process.terminate()
         try:
-            lines = (await asyncio.to_thread(path.read_text)).splitlines()
-        except FileNotFoundError:
-            lines = []
-        if lines:
-            return lines[0]
-        await asyncio.sleep(0.1)
+            now._process.wait(PATIENCE_S)
+        except subprocess.TimeoutExpired:
+            now._process.kill()
+            now._process.wait()
+        for _ in range(50):  # its children write for a moment longer
+            try:
+                now._folder.cleanup()
+                break
+            except OSError:
+                time.sleep(0.1)
+
+
+atexit.register(_Process.end)

@@ -11,11 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import frugal_threads  # noqa: F401  (before numpy)
 import numpy as np
 import prepared
 import pytest
 import soundfile
 import toys
+import typer
+from forked_workers import ForkedWorkers
 from hypothesis import HealthCheck, settings
 from live_runs import PATIENCE_S, Listeners, Words
 from longest import LONG
@@ -25,6 +28,9 @@ from streamclf.core import log
 from streamclf.model.classifier import Classifier
 from streamclf.model.model_file import Model
 from streamclf.sinks.live import background
+from streamclf.web import keys
+
+TRUE_COST = keys._N
 
 # Started in a shell's background, or by nohup, all processes below ignore these; what is tested
 # must not, unless a test says so.
@@ -39,6 +45,12 @@ settings.register_profile(
     "any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("any machine")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Collect the tests once for all workers."""
+    if not hasattr(config, "workerinput"):
+        config.pluginmanager.register(ForkedWorkers())
 
 
 @pytest.hookimpl(wrapper=True)
@@ -126,6 +138,40 @@ def patient_sessions() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(onnxruntime, "InferenceSession", PatientSession)
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def commands_made_once() -> Iterator[None]:
+    """Let each command's options be read once in this process: a third of what a command takes.
+
+    A user's process runs one command; here one after another runs.
+    """
+    made: dict[tuple[int, ...], Any] = {}
+    make = typer.main.get_command
+
+    def make_once(app: typer.Typer) -> Any:
+        key = tuple(id(each) for each in [*app.registered_commands, *app.registered_groups])
+        if key not in made:
+            made[key] = make(app)
+        return made[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(typer.main, "get_command", make_once)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cheap_passwords() -> Iterator[None]:
+    """Let passwords cost next to nothing in this process; `true_passwords` undoes it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(keys, "_N", 2)
+        yield
+
+
+@pytest.fixture
+def true_passwords(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let passwords cost what they cost users, as in the processes that tests start."""
+    monkeypatch.setattr(keys, "_N", TRUE_COST)
 
 
 @pytest.fixture(autouse=True)

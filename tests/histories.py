@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import functools
+import shutil
+import tempfile
+from contextlib import closing
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
@@ -25,6 +29,18 @@ def make_history(folder: Path) -> Path:
     hen), crackling_fire at 9:29 that still sounds. Yesterday: a dog at 20:00 (0.8, its clip made
     room). Events 1 to 3 have clips.
     """
+    shutil.copytree(_made_once().name, folder, dirs_exist_ok=True)
+    path = folder / "store.db"
+    with closing(connect(path)) as connection, transaction(connection):
+        connection.execute("UPDATE clips SET folder = ?", (str(folder / "clips"),))
+    return path
+
+
+@functools.cache
+def _made_once() -> tempfile.TemporaryDirectory[str]:
+    """A folder with what `make_history` makes; it is removed when this process ends."""
+    made = tempfile.TemporaryDirectory(prefix="streamclf-history-")
+    folder = Path(made.name)
     hour = 3600.0
     path = make_store(
         folder / "store.db",
@@ -43,15 +59,11 @@ def make_history(folder: Path) -> Path:
                 recording="/recordings/site/night.wav"),
         ],
     )  # fmt: skip
-    connection = connect(path)
-    try:
-        with transaction(connection):
-            connection.execute("UPDATE reviews SET label = 'hen' WHERE verdict = 'wrong'")
-            for event, gone in ((1, None), (2, None), (3, None), (5, "limit")):
-                _add_clip(connection, folder / "clips", event, gone)
-    finally:
-        connection.close()
-    return path
+    with closing(connect(path)) as connection, transaction(connection):
+        connection.execute("UPDATE reviews SET label = 'hen' WHERE verdict = 'wrong'")
+        for event, gone in ((1, None), (2, None), (3, None), (5, "limit")):
+            _add_clip(connection, folder / "clips", event, gone)
+    return made
 
 
 def _add_clip(connection, folder: Path, event: int, gone: str | None) -> None:

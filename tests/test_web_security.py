@@ -1,5 +1,6 @@
 """The page's gate: whom it answers, by which name, with which token, and how long it waits."""
 
+import hashlib
 import json
 import os
 import socket
@@ -742,6 +743,14 @@ def test_the_keys_are_read_by_their_owner_alone(tmp_path):
         path.chmod(0o644)
         assert KeyFile(path).keys.matches(PASSWORD)
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_guessing_passwords_of_a_stolen_file_takes_16_mb_each(tmp_path, true_passwords):
+    path = tmp_path / "page.json"
+    set_password(path, PASSWORD)
+    assert KeyFile(path).keys.matches(PASSWORD)
+    salt, _, left = json.loads(path.read_text())["password"].partition("$")
+    assert left == hashlib.scrypt(PASSWORD.encode(), salt=salt.encode(), n=2**14, r=8, p=1).hex()
 
 
 @pytest.mark.skipif(os.name != "posix", reason="files have no such owners")
