@@ -233,7 +233,7 @@ def test_what_no_memory_holds_is_counted(tmp_path):
     folder = tmp_path / "heard.features"
     folder.write_text("in the way")
     told = []
-    writer = FeatureWriter(told.append, limit_bytes=60)
+    writer = FeatureWriter(told.append, limit_bytes=70)  # of 31 bytes a record
     sink = LiveFeatureSink(folder, "kitchen", writer, FeatureLimits())
     sink.begin(stream())
     for position in range(0, 20_000, 4000):

@@ -269,6 +269,27 @@ class PastMoment(msgspec.Struct, frozen=True, kw_only=True):
     offset: Offset
     time: Time | UnsetType = UNSET
     score: Score
+    event: (
+        Annotated[str, _says("Identifier of the event that was told then; absent if none was.")]
+        | UnsetType
+    ) = UNSET
+    clip: Annotated[str, _says("Path of that event's clip.")] | UnsetType = UNSET
+
+
+class WouldBeLine(JsonRecord, frozen=True, kw_only=True, tag="would_be"):
+    """An event that would have been told (`backtest`)."""
+
+    source: Source
+    label: LabelName
+    onset: Onset
+    offset: Offset
+    time: Time | UnsetType = UNSET
+    score: Score
+    event: (
+        Annotated[str, _says("Identifier of the event that was told then; absent if none was.")]
+        | UnsetType
+    ) = UNSET
+    clip: Annotated[str, _says("Path of that event's clip.")] | UnsetType = UNSET
 
 
 class TaughtLine(JsonRecord, frozen=True, kw_only=True, tag="taught"):
@@ -307,6 +328,7 @@ LINES: tuple[type[JsonRecord], ...] = (
     LossLine,
     CountLine,
     MomentLine,
+    WouldBeLine,
     GroupLine,
     TaughtLine,
 )
