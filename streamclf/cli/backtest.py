@@ -37,6 +37,7 @@ from streamclf.store.names import name_streams
 from streamclf.store.question import Question
 from streamclf.teach.backtest import PastEvent
 from streamclf.teach.judged_past import JudgedPast
+from streamclf.teach.kept_moments import moment_of
 from streamclf.teach.lesson import WEEK_S
 from streamclf.teach.past import Past
 from streamclf.teach.past_entries import find_told
@@ -175,6 +176,7 @@ class _Answer:
                 if event.onset_us is None
                 else _local(event).isoformat("T", "milliseconds"),
                 score=round(event.score, 4),
+                moment=moment_of(event).name,
                 event=UNSET if told is None else told.event.id,
                 clip=(told.event.clip or UNSET) if told is not None else UNSET,
             )

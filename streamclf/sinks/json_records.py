@@ -269,6 +269,7 @@ class PastMoment(msgspec.Struct, frozen=True, kw_only=True):
     offset: Offset
     time: Time | UnsetType = UNSET
     score: Score
+    moment: Annotated[str, _says("Name of the moment, which `teach` takes as an example.")]
     event: (
         Annotated[str, _says("Identifier of the event that was told then; absent if none was.")]
         | UnsetType
@@ -285,6 +286,7 @@ class WouldBeLine(JsonRecord, frozen=True, kw_only=True, tag="would_be"):
     offset: Offset
     time: Time | UnsetType = UNSET
     score: Score
+    moment: Annotated[str, _says("Name of the moment, which `teach` takes as an example.")]
     event: (
         Annotated[str, _says("Identifier of the event that was told then; absent if none was.")]
         | UnsetType

@@ -43,11 +43,12 @@ def taught_heads(path: Path, card: Card) -> dict[str, Head]:
     features = card.features
     assert features is not None
     heads = read_heads(read_graph(path), card)
-    if features.width is not None:  # the layer is signs @ weights
+    wide = [head for head in heads if head.weights.size != features.size]
+    if wide and features.width is not None:  # such a layer is signs @ weights
         signs = random_signs(features.width, features.size)
-        wide = np.stack([head.weights for head in heads], axis=1)
-        kept = np.linalg.lstsq(signs, wide, rcond=None)[0]
-        heads = [Head(kept[:, k].astype(np.float32), head.bias) for k, head in enumerate(heads)]
+        columns = np.stack([head.weights for head in heads], axis=1)
+        kept = np.linalg.lstsq(signs, columns, rcond=None)[0].astype(np.float32)
+        heads = [Head(kept[:, k], head.bias) for k, head in enumerate(heads)]
     return dict(zip(card.labels[-card.n_taught :], heads, strict=True))
 
 
