@@ -360,6 +360,7 @@ def _examples() -> dict[type[json_records.JsonRecord], json_records.JsonRecord]:
         ),
         json_records.GroupLine: json_records.GroupLine(
             events=["unknown-5000000@5f3c", "unknown-9120000@5f3c"],
+            times=2,
             sources=["yard"],
             labels=["unknown"],
             likeness=0.8125,

@@ -123,6 +123,14 @@ def test_moments_of_the_past_are_examples(streamclf, sounds, tmp_path):
     assert "no features of that moment are kept by this model" in done.err
 
 
+def test_samples_that_are_no_audio_are_not_called_silence_alone(streamclf, tmp_path):
+    path = tmp_path / "huge.wav"
+    soundfile.write(path, (ring(1.0) * 1e30).astype(np.float32), RATE, subtype="FLOAT")
+    done = streamclf("teach", "x", path, "-o", tmp_path / "x.onnx")
+    assert done.code == 2
+    assert "is silent but for samples that are no audio (NaN, Inf or above 2^32)" in done.err
+
+
 @pytest.mark.parametrize("moment", [
     KeptMoment("a@b c", 1_764_000_000_250_000, 0.0, 2.5), KeptMoment("/x/y.wav", None, 12.5, 0.1),
 ])  # fmt: skip
@@ -160,7 +168,9 @@ def test_a_model_is_taught_again_and_forgets(streamclf, sounds, tmp_path):
     windows = random.normal(0, 0.05, (2, base.card.window_samples)).astype(np.float32)
     before = Classifier(base).score(windows)
     np.testing.assert_array_equal(Classifier(taught).score(windows)[:, :-2], before)
-    assert streamclf("info", mine).code == 0
+    told = streamclf("info", mine).out.replace("\n  ", " ")
+    assert "Taught: my phone (from 3 examples on 2" in told
+    assert "; hiss (from 1 example on 2" in told
     forgotten = streamclf("teach", "My Phone", "--forget", "-m", mine)
     assert forgotten.out == f"my phone: forgotten. {mine} names 53 sounds.\n"
     assert streamclf("teach", "hiss", "--forget", "-m", mine).code == 0

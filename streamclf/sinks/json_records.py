@@ -241,6 +241,12 @@ class GroupLine(JsonRecord, frozen=True, kw_only=True, tag="group"):
     """Events that are alike (`heard --groups`)."""
 
     events: Annotated[list[str], _says("Identifiers of the events, the most typical first.")]
+    times: Annotated[
+        int,
+        _says(
+            "How often it was heard; events with pauses of ten seconds at most are one time.", ge=1
+        ),
+    ]
     sources: Annotated[list[str], _says("Names of the streams that they lie in.")]
     labels: Annotated[list[str], _says("Labels that they have.")]
     likeness: Annotated[
