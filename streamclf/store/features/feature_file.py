@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
+import sys
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +20,9 @@ from streamclf.store.features.layout import (
     record_type,
     write_header,
 )
+
+if sys.platform != "win32":
+    import fcntl
 
 
 def to_steps(features: npt.NDArray[np.float32], scale: float) -> npt.NDArray[np.int8]:
@@ -59,7 +64,8 @@ def append_records(path: Path, header: FeatureHeader, records: bytes) -> None:
     """Append whole records to a file, which is begun if it is not there.
 
     What a kill left of a record at the file's end is cut off first. A file that cannot be read is
-    put aside.
+    put aside. Whoever else writes into the file waits meanwhile: two that listen to one source
+    would take what the other is writing for what a kill left.
 
     Raises:
         OSError: It cannot be written.
@@ -69,6 +75,7 @@ def append_records(path: Path, header: FeatureHeader, records: bytes) -> None:
     # Appending, so that two writers of one source mix whole records.
     descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | _BINARY, 0o600)
     try:
+        _lock(descriptor)
         length = os.fstat(descriptor).st_size
         if length:
             try:
@@ -90,6 +97,13 @@ def append_records(path: Path, header: FeatureHeader, records: bytes) -> None:
     finally:
         if descriptor >= 0:
             os.close(descriptor)
+
+
+def _lock(descriptor: int) -> None:
+    """Lock a file until it is closed, where the system and its disk can."""
+    if sys.platform != "win32":
+        with suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
 
 
 _BINARY = getattr(os, "O_BINARY", 0)
