@@ -347,8 +347,20 @@ def _examples() -> dict[type[json_records.JsonRecord], json_records.JsonRecord]:
             label="doorbell",
             event="doorbell-5000000@5f3c",
         ),
+        json_records.WouldBeLine: json_records.WouldBeLine(
+            source="yard",
+            label="dog",
+            onset=312.5,
+            offset=315.0,
+            time="2026-11-26T18:03:12.500+01:00",
+            score=0.3125,
+            moment="yard@2026-11-26T17:03:12.500Z+2.5s",
+            event="dog-5000000@5f3c",
+            clip="clips/dog/2026-11-26_180310_88.flac",
+        ),
         json_records.GroupLine: json_records.GroupLine(
             events=["unknown-5000000@5f3c", "unknown-9120000@5f3c"],
+            times=2,
             sources=["yard"],
             labels=["unknown"],
             likeness=0.8125,
@@ -373,6 +385,7 @@ def _examples() -> dict[type[json_records.JsonRecord], json_records.JsonRecord]:
                     offset=64989.5,
                     time="2026-11-24T18:03:07.500+01:00",
                     score=0.91,
+                    moment="hall@2026-11-24T17:03:07.500Z+2.0s",
                 )
             ],
             seconds=4.2,

@@ -56,7 +56,8 @@ def make_health() -> dict[str, Any]:
         "version": "0.1.0", "started": "2026-11-26T08:00:00+00:00", "uptime_s": 3661.0,
         "cpu_percent": 3.4, "sources": [source],
         "store": {"path": "box.db", "bytes": 2_345_678, "disk_free_bytes": 35_000_000_000,
-                  "disk_bytes": 60_000_000_000},
+                  "disk_bytes": 60_000_000_000, "features_bytes": 57_000_000,
+                  "features_since": "2026-11-25"},
     }  # fmt: skip
 
 

@@ -8,7 +8,7 @@ from onnx import numpy_helper
 from picky import bursts, stand_in
 
 from streamclf.core.card import Features, Unknown
-from streamclf.core.errors import ModelError
+from streamclf.core.errors import CardError, ModelError
 from streamclf.core.records import Average, StreamStarted
 from streamclf.core.settings import Settings
 from streamclf.model.classifier import Classifier
@@ -114,6 +114,14 @@ def test_a_tensor_that_is_not_there_is_told(tmp_path):
         tmp_path / "m.onnx", picky_card(features=Features("gone", 8, 0.5))
     )
     with pytest.raises(ModelError, match="names the features 'gone', which the graph lacks"):
+        Classifier(Model(path), features=True)
+
+
+def test_a_card_with_another_number_of_features_than_the_graph_is_told(tmp_path):
+    path = toys.write_picky_network(
+        tmp_path / "x.onnx", picky_card(features=Features("flat", 5, 0.1))
+    )
+    with pytest.raises(CardError, match=r"gives 35 features .*, its card says 5: correct features"):
         Classifier(Model(path), features=True)
 
 

@@ -16,6 +16,8 @@ from streamclf.core.card import Features
 from streamclf.core.errors import StoreError, UsageError
 from streamclf.core.records import Average, FeatureFormat, Scores, StreamStarted
 from streamclf.core.stats import Statistics
+from streamclf.core.text_format import format_bytes
+from streamclf.runs.health import describe_store
 from streamclf.store.features.feature_file import append_records, pack_record, to_steps
 from streamclf.store.features.feature_store import FeatureFile, FeatureStore, features_folder
 from streamclf.store.features.layout import (
@@ -29,6 +31,7 @@ from streamclf.store.features.options import FeatureLimits, FeatureOptions
 from streamclf.store.features.retention import FeatureSweeper, sweep
 from streamclf.store.features.sink import LiveFeatureSink, RecordingFeatureSink
 from streamclf.store.features.writer import FeatureWriter
+from streamclf.web.health_texts import process_facts, troubles
 
 HEADER = FeatureHeader(
     source="kitchen", model="m", version="1", digest="0123456789abcdef", size=3, scale=0.5,
@@ -233,7 +236,7 @@ def test_what_no_memory_holds_is_counted(tmp_path):
     folder = tmp_path / "heard.features"
     folder.write_text("in the way")
     told = []
-    writer = FeatureWriter(told.append, limit_bytes=60)
+    writer = FeatureWriter(told.append, limit_bytes=70)  # of 31 bytes a record
     sink = LiveFeatureSink(folder, "kitchen", writer, FeatureLimits())
     sink.begin(stream())
     for position in range(0, 20_000, 4000):
@@ -361,6 +364,20 @@ def test_file_tells_of_a_model_without_features_and_of_a_file_in_the_way(
     refused = streamclf("file", wav, "--model", str(tone_model), "--features", wav)
     assert refused.code == 2
     assert "is a file, features need a folder" in refused.err
+
+
+def test_what_is_kept_is_measured_for_the_health_of_a_store(tmp_path):
+    store = tmp_path / "heard.db"
+    assert describe_store(store)["features_bytes"] is None
+    folder = features_folder(store) / "yard"
+    folder.mkdir(parents=True)
+    day_files(folder, 3, 10)
+    (folder / file_name("undated", HEADER.digest, "a.wav")).write_bytes(bytes(5))
+    found = describe_store(store)
+    assert (found["features_bytes"], found["features_since"]) == (35, "2026-11-24")
+    facts = {key: text for key, _, text in process_facts({"store": found})}
+    assert facts["features"] == f"{format_bytes(35)}, since 2026-11-24"
+    assert any("3 half seconds were lost" in each for each in troubles({"features_lost": 3}))
 
 
 def test_the_folder_lies_beside_the_store():

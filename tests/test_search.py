@@ -22,6 +22,7 @@ from streamclf.teach.search.moments import Stretch, join_windows
 from streamclf.teach.search.more_like import more_like
 from streamclf.teach.search.scan import find_like, make_likeness
 from streamclf.teach.search.search import Scope, list_parts, search
+from streamclf.teach.search.small_products import multiply, squares
 
 NIGHT = datetime(2026, 11, 24, 22, tzinfo=UTC)
 DOG_S = (100.0, 700.0, 5000.0)
@@ -290,3 +291,14 @@ def test_a_silent_example_and_a_model_without_features_are_told(
     assert "names no features" in plain.err
     other = streamclf("search", "--like", tmp_path / "tone.wav", "--store", night, "--model", toy)
     assert "cannot be compared with those of tones 1" in other.err
+
+
+@pytest.mark.parametrize(("n_rows", "n_inner", "n_columns"), [
+    (0, 256, 3), (1, 256, 1), (700, 256, 4), (1030, 256, 17), (70, 256, 256), (9, 5000, 6),
+])  # fmt: skip
+def test_a_product_in_tiles_is_the_product(n_rows, n_inner, n_columns):
+    random = np.random.default_rng(4)
+    left = random.standard_normal((n_rows, n_inner), np.float32)
+    right = random.standard_normal((n_inner, n_columns), np.float32)
+    assert multiply(left, right) == pytest.approx(left @ right, rel=1e-3, abs=1e-3)
+    assert squares(left.T) == pytest.approx(left @ left.T, rel=1e-3, abs=1e-2)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -25,6 +26,7 @@ from streamclf.store.reviews import review_event
 from streamclf.teach.backtest import PastEvent, Replay
 from streamclf.teach.common_sounds import read_common_sounds
 from streamclf.teach.fit import Background
+from streamclf.teach.kept_moments import KeptMoment, parse_moment
 from streamclf.teach.lesson import Lesson
 from streamclf.teach.past import Past, PastStream
 from streamclf.teach.taught_graph import Head
@@ -89,6 +91,64 @@ def test_what_the_past_tells_is_what_is_heard_with_the_model(streamclf, sounds, 
     past = [(event["onset"], event["offset"]) for event in told["past"]]
     # The past is kept in 8 bits, which may move an end by a hop.
     np.testing.assert_allclose(sorted(set(ends)), past, atol=0.51)
+    again = streamclf(
+        "backtest", "-m", mine, "--only", "my phone", "--features", kept, "-f", "jsonl"
+    )
+    judged = [json.loads(line) for line in again.out.splitlines()]
+    np.testing.assert_allclose(
+        [(each["onset"], each["offset"]) for each in judged], past, atol=0.51
+    )
+    assert [each["moment"] for each in judged] == [each["moment"] for each in told["past"]]
+
+
+def test_moments_of_the_past_are_examples(streamclf, sounds, tmp_path):
+    """A moment that no event told, and that has no clip, teaches by its features."""
+    kept, mine = tmp_path / "kept", tmp_path / "mine.onnx"
+    minute = sounds / "minute.wav"
+    assert streamclf("file", minute, "--features", kept).code == 0
+    teaching = "teach", "my phone", rings(sounds)[0], "--features", kept, "-o", mine, "-f", "jsonl"
+    done = streamclf(*teaching, f"{minute}@20.0s+2.6s", "--not", f"{minute}@5.0s+0.3s")
+    assert done.code == 0, done.err
+    told = json.loads(done.out)
+    assert told["examples"] == ["ring0.wav", f"{minute}@20.0s+2.6s"]
+    assert told["against"][0] == f"{minute}@5.0s+0.3s"
+    assert [event["onset"] for event in told["past"]] == pytest.approx(RINGS_S, abs=0.8)
+    assert Model(mine).card.taught["my phone"].examples == told["examples"]
+    moment = told["past"][1]["moment"]
+    done = streamclf(*teaching, "--overwrite", "--not", moment)
+    assert done.code == 0, done.err
+    assert json.loads(done.out)["against"][0] == moment
+    done = streamclf(*teaching, "--overwrite", "--not", f"{minute}@500.0s+1.0s")
+    assert done.code == 2
+    assert "no features of that moment are kept by this model" in done.err
+
+
+def test_samples_that_are_no_audio_are_not_called_silence_alone(streamclf, tmp_path):
+    path = tmp_path / "huge.wav"
+    soundfile.write(path, (ring(1.0) * 1e30).astype(np.float32), RATE, subtype="FLOAT")
+    done = streamclf("teach", "x", path, "-o", tmp_path / "x.onnx")
+    assert done.code == 2
+    assert "is silent but for samples that are no audio (NaN, Inf or above 2^32)" in done.err
+
+
+@pytest.mark.parametrize("moment", [
+    KeptMoment("a@b c", 1_764_000_000_250_000, 0.0, 2.5), KeptMoment("/x/y.wav", None, 12.5, 0.1),
+])  # fmt: skip
+def test_a_moment_is_found_by_its_name(moment):
+    assert parse_moment(moment.name) == moment
+    assert moment.meets(parse_moment(moment.name))
+    assert not moment.meets(replace(moment, source="other"))
+    later_us = None if moment.onset_us is None else moment.onset_us + 1_300_000
+    assert not moment.meets(replace(moment, onset_us=later_us, onset_s=14.0))
+    for wrong in (
+        "",
+        "a@b",
+        "dog-5@3f",
+        "a@2026-13-40T00:00:00.000Z+1.0s",
+        "a@1.0s+",
+        "@1.0s+1.0s",
+    ):
+        assert parse_moment(wrong) is None
 
 
 def test_a_model_is_taught_again_and_forgets(streamclf, sounds, tmp_path):
@@ -108,7 +168,9 @@ def test_a_model_is_taught_again_and_forgets(streamclf, sounds, tmp_path):
     windows = random.normal(0, 0.05, (2, base.card.window_samples)).astype(np.float32)
     before = Classifier(base).score(windows)
     np.testing.assert_array_equal(Classifier(taught).score(windows)[:, :-2], before)
-    assert streamclf("info", mine).code == 0
+    told = streamclf("info", mine).out.replace("\n  ", " ")
+    assert "Taught: my phone (from 3 examples on 2" in told
+    assert "; hiss (from 1 example on 2" in told
     forgotten = streamclf("teach", "My Phone", "--forget", "-m", mine)
     assert forgotten.out == f"my phone: forgotten. {mine} names 53 sounds.\n"
     assert streamclf("teach", "hiss", "--forget", "-m", mine).code == 0
@@ -281,7 +343,7 @@ def answer(label: str, n_past: int) -> str:
         [(label, 3), ("dog", 1)],
     )  # fmt: skip
     taught = Taught(["a.wav"], [], "2026-11-26")
-    told = teach._Answer(Sound(label), taught, lesson, Path("my bells.onnx"), 1.0, 3.0)
+    told = teach._Answer(Sound(label), taught, lesson, [], Path("my bells.onnx"), 1.0, 3.0)
     past = SimpleNamespace(seconds=86_400.0)
     return "\n".join(told.lines(Model("pocket").card, past))
 

@@ -25,11 +25,12 @@ from streamclf.model.model_file import Model
 from streamclf.model.options import ModelOptions
 from streamclf.store.database import connect, transaction
 from streamclf.store.reviews import review_event
+from streamclf.teach.kept_moments import parse_moment
 from streamclf.teach.teaching import Sound, find_reviewed
 from streamclf.web import asking, teacher
 from streamclf.web.pages import teach, unknown
 from streamclf.web.server import WebServer
-from streamclf.web.teacher import Order, Teacher, add_named
+from streamclf.web.teacher import Order, Teacher, add_named, find_moments
 
 SIX_S = 6 * 3600.0
 
@@ -101,7 +102,36 @@ def test_two_reviews_on_the_page_become_a_model_that_names_the_sound(
             kept = add_named(connection, reviewed, origin.against, ())
         assert [event.row for event in kept] == [second]
         assert f'name="mark-{first}" value="yes" checked' in browser.ask(place).text
-    assert Model(tmp_path / "store-taught.onnx").card.labels[-1] == "my phone"
+        assert Model(tmp_path / "store-taught.onnx").card.labels[-1] == "my phone"
+        # Programs do the same, also by moments whose clips are gone.
+        with closing(connect(store)) as connection, transaction(connection):
+            connection.execute("DELETE FROM clips WHERE event_id = ?", (second,))
+        api = _Api(server)
+        task = api.get("teach")["task"]
+        assert task["state"] == "learned"
+        (moment,) = (m["moment"] for m in task["past"] if abs(m["onset"] - RINGS_S[1]) < 2)
+        assert api.send("teach", {"name": "my phone", "moments": ["x"]}, 400)
+        api.send("teach", {"name": "my phone", "moments": [moment]})
+        assert wait(context.teacher) == ""
+        answer = api.get("teach")
+        assert answer["taught"][0]["examples"][-1] == moment
+        assert answer["task"]["examples"] == 2
+        text = browser.ask(place).text
+        marks = re.findall(r'name="moment-([^"]+)" value="(\w+)"( checked)?', text)
+        assert [kind for name, kind, checked in marks if checked and "@" in name] == ["yes"]
+        assert find_moments(
+            Model(context.teacher.path).card.taught["my phone"], Order("", 3.0)
+        ) == (
+            [parse_moment(moment)],
+            [],
+        )
+        assert "Forget it" in text
+        answer = browser.post("/teach/forget", name="My phone")
+        assert answer.headers["Location"] == ".." + place + "&done=forgot-1"
+        assert "1 taught sound forgotten" in browser.ask(f"{place}&done=forgot-1").text
+        assert api.get("teach")["taught"] == []
+        assert "was not taught" in api.send("teach/forget", {"name": "my phone"}, 400)["error"]
+    assert "my phone" not in Model(tmp_path / "store-taught.onnx").card.labels
 
 
 def test_only_who_may_review_teaches(tmp_path):

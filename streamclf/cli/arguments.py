@@ -11,7 +11,7 @@ from typer.models import TyperInfo
 from streamclf.core.errors import UsageError
 
 WEB_PORT = "8787"
-BESIDE = {"config": ["listen"], "rules": ["serve"]}
+BESIDE = {"backtest": ["serve"], "config": ["listen"], "rules": ["serve"]}
 """Commands that ask another about its options."""
 
 

@@ -59,6 +59,17 @@ The page's password is asked for, or stands in the environment, as
 STREAMCLF_PASSWORD.
 """
 
+BACKTEST = """
+Examples:
+  streamclf backtest --only dog --threshold 0.3
+                                            dogs of the last 14 days, were it so
+  streamclf backtest -m mine.onnx --source yard
+                                            what a taught model would have told
+  streamclf backtest -m mine.onnx --rules   and what the rules would make of it
+
+It judges what serve keeps of each half second: no audio is heard again.
+"""
+
 RULES = """
 Examples:
   streamclf rules                           who is told what

@@ -32,6 +32,8 @@ def heard(asked: QuestionOptions, answer: AnswerOptions) -> int:
         if answer.unknown:
             question = replace(question, labels=(UNKNOWN_LABEL,))
         if answer.alike:
+            if answer.unknown and question.reviewed is None:
+                question = replace(question, reviewed="not")  # what has a name is unknown no more
             from streamclf.cli.heard_groups import describe_groups
 
             as_json = answer.format == "jsonl"

@@ -11,7 +11,7 @@ import msgspec
 from msgspec import UNSET
 
 from streamclf.core.redaction import one_line
-from streamclf.core.text_format import format_count
+from streamclf.core.text_format import format_count, format_length
 from streamclf.sinks.json_records import GroupLine
 from streamclf.store.features.feature_store import FeatureStore
 from streamclf.store.listing import StoredEvent, list_events
@@ -74,10 +74,14 @@ def _summary(group: Group) -> str:
     usual = "" if hour is None else f", mostly around {hour:02d}:00"
     sources = sorted({one_line(event.stream) for event in group.events})
     where = sources[0] if len(sources) == 1 else format_count(len(sources), "source")
-    return (
-        f"heard {len(group.events)} times{usual}, {group.length_s:.1f} s long, {where} "
-        f"(alike: {group.likeness:.2f})"
-    )
+    length = f"{group.length_s:.1f} s" if group.length_s < 120 else format_length(group.length_s)
+    n_events, n_times = len(group.events), group.n_times
+    if n_times == 1:
+        often = f"went on for {length}, in {format_count(n_events, 'event')}"
+    else:
+        parts = f", in {format_count(n_events, 'event')}" if n_events > n_times else ""
+        often = f"heard {n_times} times{parts}{usual}, {length} long"
+    return f"{often}, {where} (alike: {group.likeness:.2f})"
 
 
 def _examples(events: Sequence[StoredEvent]) -> list[StoredEvent]:
@@ -87,6 +91,7 @@ def _examples(events: Sequence[StoredEvent]) -> list[StoredEvent]:
 def _line(group: Group) -> GroupLine:
     hour = group.usual_hour
     return GroupLine(
+        times=group.n_times,
         events=[event.id for event in group.events],
         sources=sorted({event.stream for event in group.events}),
         labels=sorted({event.label for event in group.events}),

@@ -16,7 +16,7 @@ from streamclf.cli.typer_parameters import Group
 from streamclf.core import log
 
 PANELS = (
-    "Arguments", "Search", "Teaching", "Calibrator", "Source", "Model", "Events", "Output",
+    "Arguments", "Search", "Teaching", "Past", "Calibrator", "Source", "Model", "Events", "Output",
     "Screen", "Page", "Logging", "Other",
 )  # fmt: skip
 """The order of the groups."""

@@ -15,6 +15,7 @@ from streamclf.core.card import Card
 from streamclf.core.errors import ModelError
 from streamclf.core.records import Window
 from streamclf.core.settings import Settings
+from streamclf.core.text_format import format_count
 from streamclf.model.classifier import Classifier
 from streamclf.model.model_file import Model, bundled_models
 
@@ -37,6 +38,8 @@ def describe_model(model: Model) -> list[str]:
     lines = [_fill(f"{card.name} (version {card.version}) {_task(card)}")]
     lines += [_fill(_listening(model)), ""]
     lines += [*_columns([card.display_name(label) for label in card.labels]), ""]
+    if card.taught:
+        lines.append(_fill(f"Taught: {'; '.join(_taught_sounds(card))}."))
     lines += [_fill(f"Licence: {_licence(card.licence)}")]
     lines += [_fill(f"Accuracy: {' '.join(_accuracy(card))}")]
     if card.task != "regression":
@@ -117,6 +120,14 @@ def _columns(names: Sequence[str]) -> Iterator[str]:
 
 def _cut(name: str, width: int) -> str:
     return name if len(name) <= width else f"{name[: width - 3]}..."
+
+
+def _taught_sounds(card: Card) -> Iterator[str]:
+    """The sounds that were taught, the newest last."""
+    for label, origin in card.taught.items():
+        n_examples = format_count(len(origin.examples), "example")
+        when = f" on {origin.date}" if origin.date else ""
+        yield f"{card.display_name(label)} (from {n_examples}{when})"
 
 
 def _licence(licence: str) -> str:

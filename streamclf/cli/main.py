@@ -13,6 +13,7 @@ from streamclf import __version__
 from streamclf.cli import config as cli_config
 from streamclf.cli import examples, model_commands, store_commands
 from streamclf.cli.arguments import load_single_command, with_command, with_port
+from streamclf.cli.backtest_options import BacktestOptions
 from streamclf.cli.help_text import HelpfulCommand, HelpfulGroup
 from streamclf.cli.question_options import AnswerOptions, QuestionOptions
 from streamclf.cli.report import ReportOptions
@@ -291,6 +292,39 @@ def teach(
     from streamclf.cli.teach import teach as teach_sound
 
     raise typer.Exit(teach_sound(name, clips or [], wanted, question, model))
+
+
+@app.command(
+    cls=HelpfulCommand,
+    epilog=examples.BACKTEST,
+    short_help="Try thresholds, a taught model or rules on the past.",
+)
+@grouped
+def backtest(
+    context: typer.Context,
+    *,
+    wanted: BacktestOptions,
+    thresholds: ThresholdOptions,
+    settings: Annotated[
+        Settings, Fields(only=("average_s", "average_kind", "max_duration_s", "begin", "broader"))
+    ],
+    question: Annotated[
+        QuestionOptions,
+        Fields(
+            only=("since", "until", "sources", "store"),
+            helps=(
+                ("since", "Try the past from this day or time on; by default '14 days ago'."),
+                ("until", "Try the past before this time."),
+                ("sources", "Try what this source heard; may be repeated."),
+            ),
+        ),
+    ],
+    model: Annotated[ModelOptions, Fields(only=("name",))],
+) -> None:
+    """Tell what other thresholds, a taught model or the rules would have told of the past."""
+    from streamclf.cli.backtest import backtest as try_past
+
+    raise typer.Exit(try_past(context, wanted, thresholds, settings, question, model))
 
 
 @app.command(

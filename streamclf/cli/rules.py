@@ -98,7 +98,7 @@ def test_rules(
         end = f"--until {asked.until}" if asked.until else "the present"
         raise UsageError(f"{end}: is not after --since {asked.since or SINCE}")
     told = replay(store or plan.writing.store, rules, _to_us(since), _to_us(until))
-    lines = _json_lines(told) if form == "jsonl" else _text_lines(told, rules, since)
+    lines = json_lines(told) if form == "jsonl" else text_lines(told, rules, since)
     sys.stdout.writelines(f"{line}\n" for line in lines)
     return OK
 
@@ -192,7 +192,7 @@ def _last_told(store: Path) -> dict[str, datetime] | None:
     return {rule: datetime.fromtimestamp(us / 1e6).astimezone() for rule, us in told.items()}
 
 
-def _text_lines(told: Sequence[WouldTell], rules: Iterable[Rule], since: datetime) -> Iterator[str]:
+def text_lines(told: Sequence[WouldTell], rules: Iterable[Rule], since: datetime) -> Iterator[str]:
     """Lines for people: a head for each rule, and its messages."""
     for rule in rules:
         mine = [each for each in told if each.message.rule == rule.name]
@@ -215,7 +215,8 @@ def _moment(each: WouldTell) -> datetime:
     return local_moment(each.message.told_us, each.message.utc_offset_min)
 
 
-def _json_lines(told: Iterable[WouldTell]) -> Iterator[str]:
+def json_lines(told: Iterable[WouldTell]) -> Iterator[str]:
+    """Lines for programs: the messages."""
     import msgspec
 
     from streamclf.notify.message_json import describe_message

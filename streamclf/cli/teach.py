@@ -18,7 +18,7 @@ from streamclf.cli.question_options import QuestionOptions
 from streamclf.cli.teach_options import TeachOptions
 from streamclf.core.card import Card, Taught
 from streamclf.core.errors import OK, StoreError, UsageError
-from streamclf.core.redaction import one_line
+from streamclf.core.redaction import one_line, show_safely
 from streamclf.core.text_format import format_count
 from streamclf.model.classifier import Classifier
 from streamclf.model.model_file import Model, is_bundled_name
@@ -35,8 +35,10 @@ from streamclf.store.question import Question
 from streamclf.teach.backtest import PastEvent
 from streamclf.teach.clip_audio import read_clip
 from streamclf.teach.examples import Example, ExampleReader
+from streamclf.teach.kept_moments import KeptMoment, find_moment, moment_of, parse_moment
 from streamclf.teach.lesson import WEEK_S, Lesson
 from streamclf.teach.past import Past
+from streamclf.teach.past_entries import find_told
 from streamclf.teach.reviewed import read_event
 from streamclf.teach.taught_model import (
     check_new_label,
@@ -86,8 +88,9 @@ def teach(
     with _open_store(asked, clips) as connection:
         sound = _find_sound(model.card, label, clips)
         reader = ExampleReader(Classifier(model, features=True))
-        examples = _read(clips, connection, reader)
-        against = _read(wanted.against, connection, reader)
+        recall = _Recall(wanted, asked, model)
+        examples = _read(clips, connection, reader, recall)
+        against = _read(wanted.against, connection, reader, recall)
         if connection is not None:
             reviewed = find_reviewed(connection, sound, label)
             _tell_left_out(reviewed)
@@ -99,15 +102,15 @@ def teach(
                 f"on the page that they were: {label}"
             )
         past = _open_past(model, wanted, asked, connection)
-    made = teach_sound(model, sound, examples, against, past, wanted.at_most)
-    write_model(output, made.content)
-    answer = _Answer(
-        sound, made.taught, made.lesson, output, time.monotonic() - began, wanted.at_most
-    )
-    if wanted.format == "jsonl":
-        print(msgspec.json.encode(answer.line()).decode())
-    else:
-        print("\n".join(answer.lines(model.card, past)))
+        made = teach_sound(model, sound, examples, against, past, wanted.at_most)
+        write_model(output, made.content)
+        took_s = time.monotonic() - began
+        told = _find_told(connection, made.lesson.past_events)
+        answer = _Answer(sound, made.taught, made.lesson, told, output, took_s, wanted.at_most)
+        if wanted.format == "jsonl":
+            print(msgspec.json.encode(answer.line()).decode())
+        else:
+            print("\n".join(answer.lines(model.card, past)))
     return OK
 
 
@@ -180,13 +183,37 @@ def _open_store(
         yield connection
 
 
+@dataclass(frozen=True)
+class _Recall:
+    """Where moments of the past are found by their names."""
+
+    wanted: TeachOptions
+    asked: QuestionOptions
+    model: Model
+
+    def find(self, moment: KeptMoment) -> Example:
+        """Take a moment's features from what was kept.
+
+        Raises:
+            UsageError: Nothing of it is kept.
+            StoreError: No store is named, and the user has no home.
+        """
+        named = self.wanted.features
+        kept = FeatureStore(named) if named else FeatureStore.beside(self.asked.path)
+        assert self.model.features is not None
+        return find_moment(kept, self.model.features.digest, moment, len(self.model.card.labels))
+
+
 def _read(
-    clips: Sequence[str], connection: sqlite3.Connection | None, reader: ExampleReader
+    clips: Sequence[str],
+    connection: sqlite3.Connection | None,
+    reader: ExampleReader,
+    recall: _Recall,
 ) -> list[Example]:
-    """Read recordings and events.
+    """Read recordings, events, and moments of the past.
 
     Raises:
-        UsageError: One is neither.
+        UsageError: One is none of them.
     """
     examples = []
     for clip in clips:
@@ -197,6 +224,9 @@ def _read(
         if Path(clip).is_dir():
             raise UsageError(f"{clip}: is a folder: name the recordings in it: {clip}/*.wav")
         event = None if connection is None else find_event(connection, clip)
+        if event is None and (moment := parse_moment(clip)) is not None:
+            examples.append(recall.find(moment))
+            continue
         if event is None:
             raise UsageError(
                 f"{clip}: is neither a recording nor an event of the store: heard --format jsonl "
@@ -244,6 +274,15 @@ def _open_past(
     return past if past.n_windows else None
 
 
+def _find_told(
+    connection: sqlite3.Connection | None, events: Sequence[PastEvent]
+) -> list[tuple[PastEvent, StoredEvent | None]]:
+    """Find to each event of the past the one that was told then."""
+    entries = (None if connection is None else find_told(connection, event) for event in events)
+    told = (None if entry is None else entry.event for entry in entries)
+    return list(zip(events, told, strict=True))
+
+
 @dataclass(frozen=True, eq=False)
 class _Answer:
     """What was learned, in words."""
@@ -251,6 +290,7 @@ class _Answer:
     sound: Sound
     taught: Taught
     lesson: Lesson
+    past_events: Sequence[tuple[PastEvent, StoredEvent | None]]
     output: Path
     took_s: float
     at_most: float
@@ -273,7 +313,7 @@ class _Answer:
             scenes=lesson.n_scenes,
             scenes_found=lesson.n_found,
             past_hours=round(lesson.past_s / 3600, 3),
-            past=[_describe_event(event) for event in lesson.past_events],
+            past=[_describe_event(event, told) for event, told in self.past_events],
             seconds=round(self.took_s, 3),
         )
 
@@ -318,8 +358,10 @@ class _Answer:
             yield f"In the past ({length}) it would not have been heard."
             return
         yield f"In the past ({length}) it would have been heard {tell_times(len(events))}:"
-        for event in sorted(events, key=lambda each: -each.score)[:MOST_LINES]:
-            yield f"  {_moment(event)}  {event.score:.2f}  {one_line(event.source)}"
+        surest = sorted(self.past_events, key=lambda each: -each[0].score)[:MOST_LINES]
+        for event, told in surest:
+            clip = "" if told is None or told.clip is None else f"  {show_safely(told.clip)}"
+            yield f"  {_moment(event)}  {event.score:.2f}  {one_line(moment_of(event).name)}{clip}"
         if len(events) > MOST_LINES:
             yield f"  and {len(events) - MOST_LINES} more, less sure: --format jsonl lists all"
         yield from self._ways_out(past)
@@ -331,15 +373,15 @@ class _Answer:
                 f"That is more than {self.at_most:g} a week (--at-most), without which the "
                 "examples themselves would be missed."
             )
-            yield "Were some of them not it? Name clips of them by --not, and teach again."
+            yield ("Were some of them not it? Name them by --not (hall@...+2.0s), and teach again.")
             return
         yield (
-            "Were some of them not it? Name clips of them by --not, or lower --at-most; then "
-            "teach again."
+            "Were some of them not it? Name them by --not (hall@...+2.0s), or lower --at-most; "
+            "then teach again. Those that were it are examples, too."
         )
 
 
-def _describe_event(event: PastEvent) -> PastMoment:
+def _describe_event(event: PastEvent, told: StoredEvent | None) -> PastMoment:
     when = event.onset_us
     time = UNSET if when is None else _local(when).isoformat(timespec="milliseconds")
     return PastMoment(
@@ -348,6 +390,9 @@ def _describe_event(event: PastEvent) -> PastMoment:
         offset=round(event.offset_s, 6),
         time=time,
         score=round(event.score, 4),
+        moment=moment_of(event).name,
+        event=UNSET if told is None else told.id,
+        clip=UNSET if told is None or told.clip is None else told.clip,
     )
 
 

@@ -100,6 +100,13 @@ class Classifier:
         self._lock = threading.RLock()
         silence = np.zeros((1, self.card.window_samples), dtype=np.float32)
         n_outputs = self._run(silence).shape[1] - self._n_given
+        if self._n_given and self.card.features is not None and n_outputs != len(self.card.labels):
+            n_values = n_outputs + self._n_given - len(self.card.labels)
+            raise CardError(
+                f"{model.path}: the graph gives {n_values} features beside the scores of "
+                f"{len(self.card.labels)} labels, its card says {self._n_given}: correct features "
+                "in the card, or name them anew with python -m export.restate MODEL.onnx --features"
+            )
         if n_outputs != len(self.card.labels):
             raise CardError(
                 f"{model.path}: the graph gives {n_outputs} scores, the card names "

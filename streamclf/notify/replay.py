@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 import sqlite3
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -42,7 +42,13 @@ class WouldTell:
     clip: str | None
 
 
-def replay(store: Path, rules: Sequence[Rule], since_us: int, until_us: int) -> list[WouldTell]:
+def replay(
+    store: Path,
+    rules: Sequence[Rule],
+    since_us: int,
+    until_us: int,
+    heard: Mapping[str, Sequence[StoredEvent]] | None = None,
+) -> list[WouldTell]:
     """Find what rules would have told of the past, whatever was told then.
 
     Args:
@@ -50,6 +56,8 @@ def replay(store: Path, rules: Sequence[Rule], since_us: int, until_us: int) -> 
         rules: The rules.
         since_us: First moment of a message, in microseconds since 1970-01-01 UTC.
         until_us: Moment after the last.
+        heard: Events by the names of live sources, in the order of their onsets, in place of those
+            in the store.
 
     Returns:
         The messages, in the order of their moments.
@@ -64,7 +72,10 @@ def replay(store: Path, rules: Sequence[Rule], since_us: int, until_us: int) -> 
                 about = [rule for rule in rules if rule.hears(source.name)]
                 book = RuleBook(about, StoreHistory(store, told=False))
                 clips: dict[str | None, str] = {}  # of the events that are there
-                for happening, clip in recall(connection, source.id, about, since_us, until_us):
+                own = None if heard is None else heard.get(source.name, ())
+                for happening, clip in recall(
+                    connection, source.id, about, since_us, until_us, own
+                ):
                     if isinstance(happening, SoundHappened) and clip is not None:
                         clips[happening.event_id] = clip
                     for message in book.feed(happening):
@@ -87,6 +98,7 @@ def recall(
     rules: Sequence[Rule],
     since_us: int,
     until_us: int,
+    heard: Sequence[StoredEvent] | None = None,
 ) -> Iterator[tuple[Happening, str | None]]:
     """Yield what happened at a source, as the store knows it.
 
@@ -98,12 +110,14 @@ def recall(
         rules: The rules that ask.
         since_us: Begin of the time, in microseconds since 1970-01-01 UTC.
         until_us: Its end.
+        heard: Events in place of those in the store.
 
     Yields:
         What happened, in order, and the path of the event's clip, if there is one.
     """
     names = read_display_names(connection)
-    shown = {label: names.get(label, label) for label in list_labels(connection)}
+    known = [*list_labels(connection), *(each.label for each in heard or ())]
+    shown = {label: names.get(label, label) for label in known}
     labels = [
         label for label, name in shown.items() if any(rule.names(label, name) for rule in rules)
     ]
@@ -118,7 +132,14 @@ def recall(
         source_ids=(source_id,),
     )
     sounding: list[tuple[int, int, StoredEvent]] = []
-    for number, event in enumerate(list_events(connection, question)):
+    events = list_events(connection, question)
+    if heard is not None:
+        events = (
+            each
+            for each in heard
+            if each.label in labels and begin_us <= (each.onset_us or 0) < until_us
+        )
+    for number, event in enumerate(events):
         onset_us = event.onset_us
         assert onset_us is not None
         while sounding and sounding[0][0] <= onset_us:

@@ -18,7 +18,7 @@ overflow on them."""
 MAX_CHANNELS = 1024
 """The limit of libsndfile."""
 
-_NO_AUDIO = "samples that are no audio (NaN, Inf or above 2^32)"
+NO_AUDIO = "samples that are no audio (NaN, Inf or above 2^32)"
 _HALVES = np.full(2, 0.5, dtype=np.float32)
 
 
@@ -55,7 +55,7 @@ def mix_down(
             waveform, n_replaced = _zero_bad_samples(waveform)
             if not n_bad:
                 begin_s = item.position / sample_rate
-                message = f"{_NO_AUDIO} from {begin_s:.2f} s on: replaced by zeros"
+                message = f"{NO_AUDIO} from {begin_s:.2f} s on: replaced by zeros"
                 yield Notice(item.position, sample_rate, message)
             n_bad += n_replaced
         elif peak > MAX_PLAUSIBLE_PEAK and not said_loud:
@@ -69,7 +69,7 @@ def mix_down(
     if phase is not None and (message := phase.end()):
         yield Notice(position, sample_rate, message)
     if n_bad:
-        message = f"{_NO_AUDIO}: {n_bad} replaced by zeros"
+        message = f"{NO_AUDIO}: {n_bad} replaced by zeros"
         yield Notice(position, sample_rate, message)
 
 

@@ -14,6 +14,8 @@ from typing import Any, Literal, TypeAlias
 from streamclf import __version__
 from streamclf.pipeline.engine import Engine
 from streamclf.runs.tally import Totals
+from streamclf.store.features.feature_store import features_folder
+from streamclf.store.features.retention import measure
 
 SourceState: TypeAlias = Literal["heard", "paused", "lost", "ended", "failed"]
 
@@ -158,9 +160,13 @@ class ProcessHealth:
 
 
 def describe_store(store: Path) -> dict[str, Any]:
-    """Describe a store's file, and the room on its disk, in bytes; None where it is unknown."""
+    """Describe a store's file, and the room on its disk, in bytes; None where it is unknown.
+
+    Features that lie beside it are told by their size, and their earliest day (UTC).
+    """
     beside = [store, store.with_name(f"{store.name}-wal"), store.with_name(f"{store.name}-shm")]
     sizes = [size for path in beside if (size := _size(path)) is not None]
+    kept = measure(features_folder(store))
     try:
         disk = shutil.disk_usage(store.absolute().parent)
     except OSError:
@@ -170,6 +176,8 @@ def describe_store(store: Path) -> dict[str, Any]:
         "bytes": sum(sizes) if sizes else None,
         "disk_free_bytes": disk.free if disk else None,
         "disk_bytes": disk.total if disk else None,
+        "features_bytes": kept.n_bytes if kept else None,
+        "features_since": (kept.since or None) if kept else None,
     }
 
 

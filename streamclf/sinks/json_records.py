@@ -241,6 +241,12 @@ class GroupLine(JsonRecord, frozen=True, kw_only=True, tag="group"):
     """Events that are alike (`heard --groups`)."""
 
     events: Annotated[list[str], _says("Identifiers of the events, the most typical first.")]
+    times: Annotated[
+        int,
+        _says(
+            "How often it was heard; events with pauses of ten seconds at most are one time.", ge=1
+        ),
+    ]
     sources: Annotated[list[str], _says("Names of the streams that they lie in.")]
     labels: Annotated[list[str], _says("Labels that they have.")]
     likeness: Annotated[
@@ -269,6 +275,29 @@ class PastMoment(msgspec.Struct, frozen=True, kw_only=True):
     offset: Offset
     time: Time | UnsetType = UNSET
     score: Score
+    moment: Annotated[str, _says("Name of the moment, which `teach` takes as an example.")]
+    event: (
+        Annotated[str, _says("Identifier of the event that was told then; absent if none was.")]
+        | UnsetType
+    ) = UNSET
+    clip: Annotated[str, _says("Path of that event's clip.")] | UnsetType = UNSET
+
+
+class WouldBeLine(JsonRecord, frozen=True, kw_only=True, tag="would_be"):
+    """An event that would have been told (`backtest`)."""
+
+    source: Source
+    label: LabelName
+    onset: Onset
+    offset: Offset
+    time: Time | UnsetType = UNSET
+    score: Score
+    moment: Annotated[str, _says("Name of the moment, which `teach` takes as an example.")]
+    event: (
+        Annotated[str, _says("Identifier of the event that was told then; absent if none was.")]
+        | UnsetType
+    ) = UNSET
+    clip: Annotated[str, _says("Path of that event's clip.")] | UnsetType = UNSET
 
 
 class TaughtLine(JsonRecord, frozen=True, kw_only=True, tag="taught"):
@@ -307,6 +336,7 @@ LINES: tuple[type[JsonRecord], ...] = (
     LossLine,
     CountLine,
     MomentLine,
+    WouldBeLine,
     GroupLine,
     TaughtLine,
 )

@@ -37,6 +37,9 @@ class PastEvent:
         offset_s: Likewise.
         onset_us: Begin in microseconds UTC; None where it is unknown.
         score: Highest averaged score.
+        label: Label of the event; empty where only one is looked for.
+        is_recording: Whether the source is a recording.
+        sample_rate: Rate of the stream's positions in Hz.
     """
 
     source: str
@@ -44,15 +47,19 @@ class PastEvent:
     offset_s: float
     onset_us: int | None
     score: float
+    label: str = ""
+    is_recording: bool = False
+    sample_rate: int = 1
 
 
-class _CardScorer:
+class CardScorer:
     """A scorer that only has a card: scores are there already."""
 
     def __init__(self, card: Card) -> None:
         self.card = card
 
     def score(self, waveforms: Array) -> Array:
+        """Refuse: there is no network."""
         raise NotImplementedError
 
 
@@ -94,6 +101,8 @@ class Replay:
                         result.offset / stream.sample_rate,
                         begin_us(stream, max(index - 1, begin), result.onset),
                         result.score,
+                        is_recording=stream.is_recording,
+                        sample_rate=stream.sample_rate,
                     )
 
     def _engine(self, stream: PastStream, threshold: Threshold) -> Engine:
@@ -108,7 +117,7 @@ class Replay:
             thresholds=Thresholds(threshold.on, threshold.off, limits.min_duration, limits.max_gap),
         )
         settings = replace(self._settings, hop_s=stream.every_s, thresholds=None, labels=None)
-        return Engine(_CardScorer(card), settings)
+        return Engine(CardScorer(card), settings)
 
 
 def _stretches(

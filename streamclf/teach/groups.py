@@ -12,6 +12,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +37,9 @@ MOST_EVENTS = 4000
 MOST_BACKGROUND = 3000
 N_LOOKED_AT = 20
 """Events of a group among which one is looked for that can be played."""
+APART_S = 10.0
+"""Pause in seconds between two events of a group that makes them two times that it was heard. What
+goes on for hours is told in many events, and is heard once."""
 USUAL_SHARE = 0.4
 """Share of a group's events that makes three hours of the day its usual time."""
 
@@ -52,10 +56,35 @@ class Group:
     events: tuple[StoredEvent, ...]
     likeness: float
 
+    @cached_property
+    def times(self) -> tuple[tuple[StoredEvent, StoredEvent], ...]:
+        """The first and the last event of each time that it was heard, stream by stream."""
+        streams: dict[tuple[str, str], list[StoredEvent]] = defaultdict(list)
+        for event in self.events:
+            # Positions count from the begin of a run, times do not.
+            run = event.run if event.onset_us is None else ""
+            streams[event.stream, run].append(event)
+        found: list[tuple[StoredEvent, StoredEvent]] = []
+        for events in streams.values():
+            ordered = sorted(events, key=_begin_s)
+            first = last = ordered[0]
+            for event in ordered[1:]:
+                if _begin_s(event) - _end_s(last) > APART_S:
+                    found.append((first, last))
+                    first = event
+                last = event
+            found.append((first, last))
+        return tuple(found)
+
+    @property
+    def n_times(self) -> int:
+        """How often it was heard: events with short pauses between them are one time."""
+        return len(self.times)
+
     @property
     def usual_hour(self) -> int | None:
-        """Hour of the day around which they are mostly heard; None where there is none."""
-        hours = [event.time.hour for event in self.events if event.time is not None]
+        """Hour of the day around which it mostly begins; None where there is none."""
+        hours = [first.time.hour for first, _ in self.times if first.time is not None]
         if not hours:
             return None
         counts = Counter(hours)
@@ -71,11 +100,18 @@ class Group:
 
     @property
     def length_s(self) -> float:
-        """Median length in seconds."""
-        lengths = [
-            event.offset_s - event.onset_s for event in self.events if event.offset_s is not None
-        ]
-        return float(np.median(lengths)) if lengths else 0.0
+        """Median length in seconds of the times that it was heard."""
+        return float(np.median([_end_s(last) - _begin_s(first) for first, last in self.times]))
+
+
+def _begin_s(event: StoredEvent) -> float:
+    return event.onset_s if event.onset_us is None else event.onset_us / 1e6
+
+
+def _end_s(event: StoredEvent) -> float:
+    if event.onset_us is not None and event.offset_us is not None:
+        return event.offset_us / 1e6
+    return _begin_s(event) + (event.offset_s or event.onset_s) - event.onset_s
 
 
 def group_events(kept: FeatureStore, events: Sequence[StoredEvent]) -> tuple[list[Group], int, int]:
@@ -86,8 +122,8 @@ def group_events(kept: FeatureStore, events: Sequence[StoredEvent]) -> tuple[lis
         events: The events, the earliest first.
 
     Returns:
-        The groups, the largest first; how many events are like no other; how many have no kept
-        features, or features of another model than the newest.
+        The groups, the one first that was heard most often; how many events are like no other; how
+        many have no kept features, or features of another model than the newest.
     """
     events = [event for event in events if event.offset is not None][-MOST_EVENTS:]
     digest, vectors = _read_vectors(kept, events)
@@ -101,6 +137,7 @@ def group_events(kept: FeatureStore, events: Sequence[StoredEvent]) -> tuple[lis
     groups = [
         Group(tuple(known[place] for place in places), likeness) for places, likeness in found
     ]
+    groups.sort(key=lambda group: (-group.n_times, -len(group.events)))
     n_alone = len(known) - sum(len(group.events) for group in groups)
     return groups, n_alone, len(events) - len(known)
 

@@ -30,6 +30,7 @@ class PastStream:
         lengths: ``(windows,)``, samples of each.
         logits: ``(windows,)`` float32.
         every_s: Seconds between two windows.
+        is_recording: Whether the source is a recording.
     """
 
     source: str
@@ -39,6 +40,7 @@ class PastStream:
     lengths: npt.NDArray[np.uint32]
     logits: npt.NDArray[np.float32]
     every_s: float
+    is_recording: bool = False
 
 
 class Past:
@@ -63,7 +65,7 @@ class Past:
         self._store, self._digest, self._streams = store, digest, streams
         self._since_us, self._until_us = since_us, until_us
         self.n_windows, self.seconds = 0, 0.0
-        for file, records in self._records():
+        for file, records in self.records():
             self.n_windows += len(records)
             held = _count_held(records["position"], file.header)
             self.seconds += int(held.sum()) * file.header.every_s
@@ -72,7 +74,7 @@ class Past:
         """Return features of windows that lie evenly in that time, ``(windows, size)``."""
         step = max(1, -(-self.n_windows // n_most))
         parts, skipped = [], 0
-        for file, records in self._records():
+        for file, records in self.records():
             chosen = records["values"][skipped::step]
             skipped = (skipped - len(records)) % step
             parts.append(chosen.astype(np.float32) * np.float32(file.header.scale))
@@ -84,17 +86,27 @@ class Past:
         A window whose next one came later than half a second after it, as it does with a wider hop,
         is held until then, so that all streams have windows of the same distance.
         """
-        for file, records in self._records():
+        for file, records in self.records():
             logits = np.zeros(len(records), np.float32)
             for start in range(0, len(records), BLOCK):
                 block = records["values"][start : start + BLOCK].astype(np.float32)
                 logits[start : start + BLOCK] = head.logits(block * np.float32(file.header.scale))
-            header, positions = file.header, np.array(records["position"])
-            begins = np.flatnonzero(np.diff(positions) <= 0) + 1  # of runs in the same file
-            for begin, end in pairwise([0, *begins.tolist(), len(positions)]):
-                yield _hold(header, records[begin:end], logits[begin:end])
+            header = file.header
+            for begin, end in runs_in(records):
+                held = hold(header, records[begin:end])
+                yield PastStream(
+                    header.recording or header.source,
+                    header.sample_rate,
+                    held.times_us,
+                    held.positions,
+                    held.lengths,
+                    logits[begin:end][held.places],
+                    header.every_s,
+                    bool(header.recording),
+                )
 
-    def _records(self) -> Iterator[tuple[FeatureFile, npt.NDArray[np.void]]]:
+    def records(self) -> Iterator[tuple[FeatureFile, npt.NDArray[np.void]]]:
+        """Open the files, with the records of that time, which are at least one."""
         for file in self._store.files(None, self._since_us, self._until_us, self._digest):
             names = {file.header.source, file.header.recording}
             if self._streams is not None and not names & set(self._streams):
@@ -116,24 +128,43 @@ def _count_held(positions: npt.NDArray[np.int64], header: FeatureHeader) -> npt.
     return np.where(steps <= max(header.window, 1.5 * usual), np.maximum(held, 1), 1)
 
 
-def _hold(
-    header: FeatureHeader, records: npt.NDArray[np.void], logits: npt.NDArray[np.float32]
-) -> PastStream:
+@dataclass(frozen=True, eq=False)
+class Held:
+    """Windows that are held until the next one was kept, so that all have the same distance.
+
+    Attributes:
+        places: ``(windows,)``, the record that each is of.
+        times_us: ``(windows,)``, begin of each in microseconds UTC, or `NO_TIME`.
+        positions: ``(windows,)``, first sample of each.
+        lengths: ``(windows,)``, samples of each.
+    """
+
+    places: npt.NDArray[np.int64]
+    times_us: npt.NDArray[np.int64]
+    positions: npt.NDArray[np.int64]
+    lengths: npt.NDArray[np.uint32]
+
+
+def hold(header: FeatureHeader, records: npt.NDArray[np.void]) -> Held:
+    """Hold the windows of one run until the next one was kept."""
     held = _count_held(records["position"], header)
     number = np.arange(held.sum()) - np.repeat(np.cumsum(held) - held, held)
     later = np.rint(number * header.every_s * header.sample_rate).astype(np.int64)
     later_us = np.rint(number * header.every_s * 1e6).astype(np.int64)
     times_us = np.repeat(records["time_us"], held)
     lengths = np.repeat(records["n_samples"], held).astype(np.int64) - later  # the same ends
-    return PastStream(
-        header.recording or header.source,
-        header.sample_rate,
+    return Held(
+        np.repeat(np.arange(len(records)), held),
         np.where(times_us == NO_TIME, NO_TIME, times_us + later_us),
         np.repeat(records["position"], held) + later,
         np.maximum(lengths, 1).astype(np.uint32),
-        np.repeat(logits, held),
-        header.every_s,
     )
+
+
+def runs_in(records: npt.NDArray[np.void]) -> Iterator[tuple[int, int]]:
+    """Yield begin and end of each run in a file: a source that began anew counts from 0 again."""
+    begins = np.flatnonzero(np.diff(records["position"]) <= 0) + 1
+    yield from pairwise([0, *begins.tolist(), len(records)])
 
 
 def begin_us(stream: PastStream, index: int, position: int) -> int | None:

@@ -103,6 +103,30 @@ def add_label(model: Any, card: Card, tensor: str, head: Head) -> None:
     _write_card(model, output, card)
 
 
+def read_heads(model: Any, card: Card) -> list[Head]:
+    """Return the layers of the taught labels, in their order.
+
+    Raises:
+        ModelError: The graph has no such outputs.
+    """
+    graph = model.graph
+    concat = _find_concat(graph, _find_output(graph, card).name)
+    tensors = {each.name: each for each in graph.initializer}
+    heads = []
+    for name in () if concat is None else concat.input[1:]:
+        own = name.rpartition("/")[0]
+        weights, bias = (tensors.get(f"{own}/{each}") for each in ("weights", "bias"))
+        if weights is not None and bias is not None:
+            column = numpy_helper.to_array(weights)[:, 0]
+            heads.append(Head(column.astype(np.float32), float(numpy_helper.to_array(bias)[0])))
+    if len(heads) != card.n_taught:
+        raise ModelError(
+            "the graph has no outputs of taught labels, which its card names: it was changed by "
+            "other hands: teach the model that it was made of"
+        )
+    return heads
+
+
 def remove_label(model: Any, card: Card, place: int) -> None:
     """Take a taught label away.
 

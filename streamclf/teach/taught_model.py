@@ -14,7 +14,7 @@ from streamclf.core.errors import UsageError
 from streamclf.core.label_choice import plain_name
 from streamclf.core.unknown import SILENCE_LABEL, UNKNOWN_LABEL
 from streamclf.model.features import random_signs
-from streamclf.teach.taught_graph import Head, add_label, read_graph, remove_label
+from streamclf.teach.taught_graph import Head, add_label, read_graph, read_heads, remove_label
 
 LONGEST_NAME = 80
 """Most characters of a taught label."""
@@ -30,6 +30,26 @@ def read_card_of(path: Path) -> Card | None:
     properties = {each.key: each.value for each in read_graph(path).metadata_props}
     text = properties.get(METADATA_KEY)
     return None if text is None else parse_card(text, str(path))
+
+
+def taught_heads(path: Path, card: Card) -> dict[str, Head]:
+    """Read the layers of the taught labels, on the features as they are kept.
+
+    Raises:
+        ModelError: The file cannot be read, or is not what its card says.
+    """
+    if not card.taught:
+        return {}
+    features = card.features
+    assert features is not None
+    heads = read_heads(read_graph(path), card)
+    wide = [head for head in heads if head.weights.size != features.size]
+    if wide and features.width is not None:  # such a layer is signs @ weights
+        signs = random_signs(features.width, features.size)
+        columns = np.stack([head.weights for head in heads], axis=1)
+        kept = np.linalg.lstsq(signs, columns, rcond=None)[0].astype(np.float32)
+        heads = [Head(kept[:, k], head.bias) for k, head in enumerate(heads)]
+    return dict(zip(card.labels[-card.n_taught :], heads, strict=True))
 
 
 def find_taught(card: Card, name: str) -> str | None:

@@ -405,6 +405,7 @@ def _record_group(
     example, hour, last = find_example(store, group), group.usual_hour, group.last
     return records.UnknownGroup(
         events=[event.row for event in group.events],
+        times=group.n_times,
         sources=sorted({event.source for event in group.events}),
         likeness=round(group.likeness, 4),
         length=round(group.length_s, 3),

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from aiohttp import web
 
-from streamclf.web import api, listening, live, media, metrics, static_files
+from streamclf.web import api, listening, live, media, metrics, static_files, teach_api
 from streamclf.web.bodies import MAX_BODY
 from streamclf.web.connections import Connections
 from streamclf.web.context import CONTEXT, WebContext
@@ -25,6 +25,7 @@ _PAGES: tuple[Callable[[web.Application, WebContext], None], ...] = (
     sounds.add_routes,
     unknown.add_routes,
     teach.add_routes,
+    teach_api.add_routes,
     health.add_routes,
     metrics.add_routes,
 )

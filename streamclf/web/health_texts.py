@@ -78,10 +78,22 @@ def process_facts(health: Json) -> list[Fact]:
         ("since", "Since", _moment(health.get("started"))),
         ("free", "Room on the disk", _format_size(store.get("disk_free_bytes"))),
         ("size", "Remembered", _format_size(store.get("bytes"))),
+        ("features", "Kept to search", _describe_kept(store)),
         ("cpu", "Processor", f"{_percent(health.get('cpu_percent', 0.0))} of one"),
         ("version", "Version", str(health.get("version", "unknown"))),
     ]
-    return facts if store else [fact for fact in facts if fact[0] not in ("free", "size")]
+    return (
+        facts if store else [fact for fact in facts if fact[0] not in ("free", "size", "features")]
+    )
+
+
+def _describe_kept(store: Json) -> str:
+    """Tell how much is kept to search and to teach by, and since when."""
+    size = store.get("features_bytes")
+    if size is None:
+        return "nothing"
+    since = store.get("features_since")
+    return f"{format_bytes(size)}, since {since}" if since else format_bytes(size)
 
 
 def source_facts(source: Json) -> list[Fact]:
@@ -169,6 +181,12 @@ def troubles(health: Json) -> Iterator[str]:
     if left_out := (health.get("rules") or {}).get("n_lost", 0):
         was = "was" if left_out == 1 else "were"
         yield f"The rules could not keep up: {left_out:,} of what was heard {was} left out."
+    if lost := health.get("features_lost", 0):
+        was = "was" if lost == 1 else "were"
+        yield (
+            f"What is kept to search could not be written: {format_count(lost, 'half second')} "
+            f"{was} lost."
+        )
     free = (health.get("store") or {}).get("disk_free_bytes")
     if free is not None and free < LEAST_ROOM_BYTES:
         yield f"The disk is nearly full: {format_bytes(free)} are left."

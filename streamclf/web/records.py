@@ -125,6 +125,12 @@ class UnknownGroup(msgspec.Struct, frozen=True, kw_only=True):
     """Unknown sounds that are alike."""
 
     events: Annotated[list[Number], says("The events, the most typical first.")]
+    times: Annotated[
+        int,
+        says(
+            "How often it was heard; events with pauses of ten seconds at most are one time.", ge=1
+        ),
+    ]
     sources: Annotated[list[SourceName], says("Where they were heard.")]
     likeness: Annotated[float, says("Median likeness of the others to the first.", ge=-1, le=1)]
     length: Annotated[float, says("Median length in seconds.", ge=0)]
@@ -137,7 +143,7 @@ class UnknownGroup(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class UnknownAnswer(Answer, frozen=True, kw_only=True):
-    """Unknown sounds without a name, grouped by likeness, the largest group first."""
+    """Unknown sounds without a name, grouped by likeness, what was heard most often first."""
 
     groups: list[UnknownGroup]
     alone: Annotated[int, says("Number of unknown sounds like no other.", ge=0)]

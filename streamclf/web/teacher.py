@@ -16,7 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from streamclf.core.card import Card
+from streamclf.core.card import Card, Taught
 from streamclf.core.errors import StreamclfError, UsageError
 from streamclf.core.text_format import format_count
 from streamclf.model.classifier import Classifier
@@ -30,14 +30,16 @@ from streamclf.store.event_ids import find_event
 from streamclf.store.features.feature_store import FeatureStore
 from streamclf.store.listing import StoredEvent, read_events
 from streamclf.teach.examples import Example, ExampleReader
+from streamclf.teach.kept_moments import KeptMoment, parse_moment, recall_moments
 from streamclf.teach.past import Past
 from streamclf.teach.reviewed import has_clip, read_event
-from streamclf.teach.taught_model import read_card_of
+from streamclf.teach.taught_model import find_taught, read_card_of, without_label
 from streamclf.teach.teaching import (
     MOST_READ,
     ReviewedEvents,
     Sound,
     TaughtSound,
+    correction_of,
     find_reviewed,
     find_sound,
     teach_sound,
@@ -63,11 +65,15 @@ class Order:
         label: Its name, as people wrote it.
         at_most: Events a week that the past may have.
         against: Rows of events that are not it.
+        moments: Names of moments of the past that are it (`streamclf.teach.kept_moments`).
+        moments_against: Names of moments that are not.
     """
 
     label: str
     at_most: float
     against: tuple[int, ...] = ()
+    moments: tuple[str, ...] = ()
+    moments_against: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,7 +85,7 @@ class Learned:
         card: Card of the model that it was learned with.
         made: The sound, with its origin and what the past says.
         reviewed: The events that it was learned from.
-        n_against: Number of events that it was told apart from.
+        n_against: Number of events and moments that it was told apart from.
         path: The model file that names it.
         took_s: How long it took, in seconds.
     """
@@ -188,6 +194,40 @@ class Teacher:
             options, card = replace(options, name=str(self.path)), taught
         return replace(options, provider="cpu", n_threads=1, self_check=False), card
 
+    def list_taught(self) -> dict[str, Taught]:
+        """The sounds that the taught model names, with their origins; none without one.
+
+        Raises:
+            ModelError: The file cannot be read.
+            UsageError: It names no features.
+        """
+        return self._read_card(self.path).taught if self.path.is_file() else {}
+
+    def forget(self, name: str) -> str:
+        """Take a sound out of the taught model.
+
+        Returns:
+            Its label.
+
+        Raises:
+            UsageError: It was not taught, or a sound is being learned.
+            ModelError: The file cannot be read or written.
+        """
+        with self._lock:
+            if self.task is not None and self.task.goes_on:
+                raise UsageError(f"{self.task.order.label}: is being learned: wait until it is")
+            card = self._read_card(self.path) if self.path.is_file() else None
+            found = None
+            if card is not None:
+                found = find_taught(card, name) or find_taught(card, correction_of(name))
+            if card is None or found is None:
+                raise UsageError(f"{name}: was not taught: {self.path.name} has no such sound")
+            write_model(self.path, without_label(self.path, card, found))
+            self._cards.pop(self.path, None)
+            self.task = None
+        say(f"the page: {found}: forgotten; {self.path} names it no more")
+        return found
+
     def hears_with_it(self) -> bool:
         """Whether something listens with the file that it writes."""
         return any(
@@ -238,7 +278,8 @@ class Teacher:
             against = add_named(connection, reviewed, before, order.against)
         finally:
             connection.close()
-        if not reviewed.examples:
+        yes, no = find_moments(origin, order)
+        if not reviewed.examples and not yes:
             raise UsageError(
                 f"{order.label}: {NO_CLIPS}"
                 if reviewed.n_gone
@@ -249,7 +290,10 @@ class Teacher:
         examples = _read(reviewed.examples, reader)
         others = _read(against, reader)
         assert model.features is not None
-        past = Past(FeatureStore.beside(self._store), model.features.digest)
+        kept, digest = FeatureStore.beside(self._store), model.features.digest
+        examples += recall_moments(kept, digest, yes, len(model.card.labels))
+        others += recall_moments(kept, digest, no, len(model.card.labels))
+        past = Past(kept, digest)
         made = teach_sound(
             model, sound, examples, others, past if past.n_windows else None, order.at_most
         )
@@ -260,6 +304,25 @@ class Teacher:
         )
         took_s = time.monotonic() - began
         return Learned(sound, card, made, reviewed, len(others), self.path, took_s)
+
+
+def find_moments(origin: Taught | None, order: Order) -> tuple[list[KeptMoment], list[KeptMoment]]:
+    """Find the moments of the past that are a sound, and those that are not.
+
+    What was marked when it was taught before still holds, unless it is marked otherwise now.
+
+    Args:
+        origin: How it was taught before; None if it was not.
+        order: What is marked now.
+    """
+    before = ([], []) if origin is None else (origin.examples, origin.against)
+    now = order.moments, order.moments_against
+    found = []
+    for mine, old, other in zip(now, before, reversed(now), strict=True):
+        names = [*mine, *(name for name in reversed(old) if name not in (*mine, *other))]
+        moments = (parse_moment(name) for name in names)
+        found.append([each for each in moments if each is not None][:MOST_READ])
+    return found[0], found[1]
 
 
 def add_named(

@@ -225,6 +225,8 @@ class Server:
     def describe_health(self) -> dict[str, Any]:
         """Describe how the process and its sources fare, see `ProcessHealth.describe`."""
         described = self._health.describe([stream.health for stream in [*self.streams.values()]])
+        writer = self._feature_writer
+        described["features_lost"] = 0 if writer is None else writer.n_lost
         return described if self._telling is None else described | self._telling.describe()
 
     def figures(self) -> ProcessFigures:

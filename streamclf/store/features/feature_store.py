@@ -21,6 +21,7 @@ from streamclf.store.features.layout import (
     UNDATED,
     FeatureHeader,
     day_of,
+    digest_in,
     read_header,
     record_type,
 )
@@ -77,7 +78,7 @@ class FeatureFile:
             StoreError: It cannot be read, or holds no features.
         """
         header, first = read_header(path)
-        form = record_type(header.size)
+        form = record_type(header.size, header.n_scores)
         try:
             n_whole = (path.stat().st_size - first) // form.itemsize
             records: Any = np.zeros(0, form)
@@ -172,7 +173,7 @@ class FeatureStore:
         self.unreadable = []
         for path in sorted(self.folder.glob(f"*/*{SUFFIX}")):
             day, _, rest = path.name.removesuffix(SUFFIX).partition("_")
-            if digest is not None and rest.partition("_")[0] != digest:
+            if digest is not None and digest_in(path.name) != digest:
                 continue
             if timed and day == UNDATED:
                 continue

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any
@@ -31,8 +32,14 @@ MAX_HEADER = 65_536
 """Longest first line in bytes; the longest real one has the path of a recording in it."""
 NO_TIME = -(2**63)
 """Time of a record of a recording whose time is unknown."""
+MAX_SCORES = 12
+"""Most scores of a record, four bytes each: more labels than are heard at once."""
+MAX_LABELS = 40_000
+"""Most bytes of all labels in a first line; a model with longer ones has no scores kept."""
 MAX_STEP = 127
 """Largest step of a value in 8 bits, either way."""
+MAX_SCORE_STEP = 65_535
+"""Step of a score of 1."""
 UNDATED = "undated"
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -53,6 +60,8 @@ class FeatureHeader(msgspec.Struct, frozen=True, kw_only=True):
         sample_rate: In Hz; positions and lengths count samples of it.
         window: Length of a window in samples.
         every_s: Seconds between two records, or more where the hop is longer.
+        labels: Labels of the model, which the scores of a record count; empty without scores.
+        n_scores: Number of scores of a record: the highest ones.
     """
 
     format: int = FORMAT
@@ -66,21 +75,40 @@ class FeatureHeader(msgspec.Struct, frozen=True, kw_only=True):
     sample_rate: Annotated[int, msgspec.Meta(gt=0, lt=2**31)]
     window: Annotated[int, msgspec.Meta(gt=0, lt=2**31)]
     every_s: Annotated[float, msgspec.Meta(ge=0.01, le=3600)]
+    labels: tuple[str, ...] = ()
+    n_scores: Annotated[int, msgspec.Meta(ge=0, le=MAX_SCORES)] = 0
+
+    def __post_init__(self) -> None:
+        if self.n_scores > len(self.labels):
+            raise ValueError(f"it has {self.n_scores} scores of {len(self.labels)} labels")
+
+    @property
+    def kind(self) -> str:
+        """What tells files of the same features and other labels apart; empty without scores."""
+        return _hash("\n".join((str(self.n_scores), *self.labels))) if self.n_scores else ""
 
 
-def record_type(size: int) -> np.dtype[Any]:
+def scores_of(labels: Sequence[str]) -> int:
+    """Return the number of scores that are kept of a model with these labels."""
+    fits = len(labels) < 2**16 and sum(len(label.encode()) + 8 for label in labels) < MAX_LABELS
+    return min(MAX_SCORES, len(labels)) if fits else 0
+
+
+def record_type(size: int, n_scores: int = 0) -> np.dtype[Any]:
     """Return the form of a record.
 
     ``time_us`` is when the window began, in microseconds UTC, or `NO_TIME`; ``position`` is its
     first sample; ``n_samples`` its length without padding; ``energy`` the sum of the squares of
-    its ``values``.
+    its ``values``. ``labels`` are places in the labels of the header, and ``scores`` their scores
+    in this window, of 65,535; all other labels had lower ones.
 
     Args:
         size: Number of values.
+        n_scores: Number of scores.
     """
     return np.dtype([
         ("time_us", "<i8"), ("position", "<i8"), ("n_samples", "<u4"), ("energy", "<u4"),
-        ("values", "i1", (size,)),
+        ("values", "i1", (size,)), ("labels", "<u2", (n_scores,)), ("scores", "<u2", (n_scores,)),
     ])  # fmt: skip
 
 
@@ -125,16 +153,22 @@ def source_folder(source: str) -> str:
     return f"{plain[:40] or 'source'}-{_hash(source)}"
 
 
-def file_name(day: str, digest: str, recording: str = "") -> str:
+def file_name(day: str, digest: str, recording: str = "", kind: str = "") -> str:
     """Return the name of a file of features.
 
     Args:
         day: ``2026-11-26``, from `day_of`.
         digest: Digest of the features.
         recording: Path of the recording; empty for a live source.
+        kind: `FeatureHeader.kind`.
     """
     own = f"_{_hash(recording)}" if recording else ""
-    return f"{day}_{digest}{own}{SUFFIX}"
+    return f"{day}_{digest}{f'-{kind}' if kind else ''}{own}{SUFFIX}"
+
+
+def digest_in(name: str) -> str:
+    """Return the digest in a file's name."""
+    return name.removesuffix(SUFFIX).partition("_")[2].partition("_")[0].partition("-")[0]
 
 
 def day_of(time_us: int) -> str:

@@ -46,6 +46,31 @@ class Swept:
         )
 
 
+@dataclass(frozen=True)
+class KeptSize:
+    """What all features of a store take.
+
+    Attributes:
+        n_bytes: Their size.
+        since: The earliest day (UTC), ``2026-11-26``; empty where nothing tells it.
+    """
+
+    n_bytes: int
+    since: str
+
+
+def measure(folder: Path) -> KeptSize | None:
+    """Measure the features of all sources; None where none are kept."""
+    n_bytes, days = 0, []
+    for path in folder.glob(f"*/*{SUFFIX}"):
+        with suppress(OSError):
+            n_bytes += path.stat().st_size
+            days.append(path.name.partition("_")[0])
+    if not days:
+        return None
+    return KeptSize(n_bytes, min((day for day in days if day != UNDATED), default=""))
+
+
 def sweep(folder: Path, limits: FeatureLimits, now_us: int) -> Swept:
     """Delete what is beyond the limits from the folder of one source.
 

@@ -1,5 +1,7 @@
 """Sinks that keep the features of a stream: one vector each half second, whatever the hop.
 
+The highest scores of labels are kept beside it, for which a replay with other thresholds asks.
+
 The half seconds are counted from the stream's start. Of the windows that begin in one of them, the
 first is kept, so that a recording and the same audio live keep the same.
 """
@@ -21,6 +23,7 @@ from streamclf.store.features.layout import (
     FeatureHeader,
     day_of,
     file_name,
+    scores_of,
     source_folder,
 )
 from streamclf.store.features.options import FeatureLimits
@@ -55,6 +58,7 @@ class _KeepingSink(Sink):
         if given is None:
             return
         source, recording = self._name(stream)
+        n_scores = 0 if stream.task == "regression" else scores_of(stream.labels)
         self._header = FeatureHeader(
             source=source,
             recording=recording,
@@ -66,6 +70,8 @@ class _KeepingSink(Sink):
             sample_rate=stream.sample_rate,
             window=given.window,
             every_s=EVERY_S,
+            labels=tuple(stream.labels) if n_scores else (),
+            n_scores=n_scores,
         )
 
     def write(self, result: Result) -> None:
@@ -87,7 +93,14 @@ class _KeepingSink(Sink):
         time_us, _ = to_us(self._stream.moment(scores.position))
         moment_us = NO_TIME if time_us is None else time_us
         values = to_steps(scores.features, self._header.scale)
-        record = pack_record(moment_us, scores.position, scores.n_samples, values)
+        record = pack_record(
+            moment_us,
+            scores.position,
+            scores.n_samples,
+            values,
+            scores.values,
+            self._header.n_scores,
+        )
         self._n_kept += self._keep(moment_us, self._header, record)
 
     @abstractmethod
@@ -121,7 +134,7 @@ class LiveFeatureSink(_KeepingSink):
         return self._source, ""
 
     def _keep(self, time_us: int, header: FeatureHeader, record: bytes) -> bool:
-        path = self._folder / file_name(day_of(time_us), header.digest)
+        path = self._folder / file_name(day_of(time_us), header.digest, kind=header.kind)
         return self._writer.put(path, header, record)
 
     def close(self) -> None:
@@ -156,7 +169,7 @@ class RecordingFeatureSink(_KeepingSink):
             self._path = (
                 self._folder
                 / source_folder(header.source)
-                / file_name(day, header.digest, header.recording)
+                / file_name(day, header.digest, header.recording, header.kind)
             )
             with suppress(OSError):
                 self._partial.unlink()

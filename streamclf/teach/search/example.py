@@ -22,7 +22,7 @@ from streamclf.teach.trimming import trim
 
 Array = npt.NDArray[np.float32]
 
-MOST_WINDOWS = 16
+MOST_WINDOWS = 15
 """Most windows of an example; of a longer one, windows that lie evenly in it."""
 HOP_S = 0.5
 

@@ -14,14 +14,14 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from streamclf.teach.search.small_products import multiply, pad, squares
+
 Array = npt.NDArray[np.float32]
 
 RIDGE = 3.0
 """Multiple of the mean variance that is added to that of each direction."""
-TOGETHER = 4
-"""Columns of one product in a quick guess. With blocks of 256 windows and 256 values it is small
-enough for OpenBLAS to compute it in the thread that asks. Its own threads wait for one another at
-each product, which takes many times as long on a machine that does other work."""
+BLOCK = 1024
+"""Windows that are guessed at together: as float32 they fit into a processor's cache."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,8 +47,8 @@ class Likeness:
         if not len(sample):
             return cls(np.zeros(size, np.float32), np.eye(size, dtype=np.float32))
         mean = sample.mean(axis=0, dtype=np.float64)
-        centred = sample - mean
-        variances, directions = np.linalg.eigh(centred.T @ centred / len(sample))
+        centred = (sample - mean).astype(np.float32)
+        variances, directions = np.linalg.eigh(squares(centred) / len(sample))
         variances, few = np.maximum(variances, 0.0), min(1.0, size / len(sample))
         mean_variance = variances.mean() + 1e-12
         weights = 1.0 / np.sqrt((1 - few) * variances + (few + RIDGE) * mean_variance)
@@ -56,7 +56,7 @@ class Likeness:
 
     def place(self, features: Array) -> Array:
         """Return the directions of features, ``(windows, size)`` of length 1."""
-        turned = (features - self.mean) @ self.turn
+        turned = multiply(np.ascontiguousarray(features - self.mean), self.turn)
         lengths = np.linalg.norm(turned, axis=1, keepdims=True)
         return np.asarray(turned / np.maximum(lengths, 1e-9), dtype=np.float32)
 
@@ -67,7 +67,7 @@ class Likeness:
             features: ``(windows, size)``.
             wanted: The others, from `place`.
         """
-        return np.asarray((self.place(features) @ wanted.T).max(axis=1), dtype=np.float32)
+        return np.asarray(multiply(self.place(features), wanted.T).max(axis=1), dtype=np.float32)
 
     def guess(self, wanted: Array, scale: float) -> Guess:
         """Make the quick measure for features in 8 bits.
@@ -106,22 +106,28 @@ class Guess:
     mean_energy: float
     unit: float
 
-    def rate(self, values: Array, energies: npt.NDArray[np.uint32]) -> Array:
+    def rate(self, steps: npt.NDArray[np.int8], energies: npt.NDArray[np.uint32]) -> Array:
         """Return the guesses for windows, ``(windows,)``; only their order means something.
 
         Args:
-            values: ``(windows, size)``: the steps as float32.
+            steps: ``(windows, size)``.
             energies: ``(windows,)``: sums of the squares of the steps.
         """
         n_columns = self.columns.shape[1]
-        groups = [
-            values @ self.columns[:, start : start + TOGETHER]
-            for start in range(0, n_columns, TOGETHER)
-        ]
-        products = [group[:, k] for group in groups for k in range(group.shape[1])]
+        products = np.empty((len(steps), pad(n_columns)), np.float32)
+        values = np.empty((BLOCK, steps.shape[1]), np.float32)
+        for start in range(0, len(steps), BLOCK):
+            block = steps[start : start + BLOCK]
+            room = values[: len(block)]
+            np.copyto(room, block)
+            multiply(room, self.columns, products[start : start + BLOCK])
         # Column by column: a maximum over a short axis takes longer than the product.
-        toward = products[0] + self.offsets[0]
-        for product, offset in zip(products[1:-1], self.offsets[1:], strict=True):
-            np.maximum(toward, product + offset, out=toward)
-        lengths = energies * np.float32(self.unit) + products[-1] + np.float32(self.mean_energy)
-        return np.asarray(toward / np.sqrt(np.maximum(lengths, 1e-9)), dtype=np.float32)
+        toward = products[:, 0] + self.offsets[0]
+        for column, offset in enumerate(self.offsets[1:], 1):
+            np.maximum(toward, products[:, column] + offset, out=toward)
+        lengths = energies * np.float32(self.unit)
+        lengths += products[:, n_columns - 1]
+        lengths += np.float32(self.mean_energy)
+        np.maximum(lengths, 1e-9, out=lengths)
+        toward /= np.sqrt(lengths, out=lengths)
+        return np.asarray(toward, dtype=np.float32)

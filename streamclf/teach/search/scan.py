@@ -1,7 +1,6 @@
 """The scan of all kept features, in blocks: a quick guess for all, the likeness for the best.
 
-Files are mapped, not loaded. A block is small enough to stay in a processor's cache as float32. The
-windows with the best guesses are compared in full afterwards.
+Files are mapped, not loaded. The windows with the best guesses are compared in full afterwards.
 """
 
 from __future__ import annotations
@@ -17,9 +16,7 @@ import numpy.typing as npt
 from streamclf.store.features.feature_store import FeatureFile
 from streamclf.teach.search.likeness import Array, Guess, Likeness
 
-BLOCK = 256
-"""Windows that are compared at once, see `likeness.TOGETHER`."""
-PIECE = 1024 * BLOCK
+PIECE = 2**16
 """Windows that a thread takes at once."""
 N_BEST = 10_000
 """Windows with the best guesses, which are compared in full."""
@@ -114,14 +111,7 @@ def _scan_piece(
     records: npt.NDArray[Any], guess: Guess, n_best: int
 ) -> tuple[npt.NDArray[np.int64], Array]:
     """Return the places of the best guesses in a piece, and these guesses."""
-    size = records["values"].shape[1]
-    values = np.empty((BLOCK, size), np.float32)
-    rated = np.empty(len(records), np.float32)
-    for start in range(0, len(records), BLOCK):
-        block = records[start : start + BLOCK]
-        room = values[: len(block)]
-        np.copyto(room, block["values"])
-        rated[start : start + len(block)] = guess.rate(room, block["energy"])
+    rated = guess.rate(records["values"], records["energy"])
     best = _highest(rated, n_best)
     return best, rated[best]
 
@@ -146,8 +136,8 @@ def _compare(
         own = np.flatnonzero(numbers == number)
         part = parts[number]
         scale = np.float32(part.file.header.scale)
-        for start in range(0, len(own), BLOCK):
-            chosen = own[start : start + BLOCK]
+        for start in range(0, len(own), PIECE):
+            chosen = own[start : start + PIECE]
             values = part.records["values"][places[chosen]].astype(np.float32) * scale
             full[chosen] = likeness.compare(values, wanted)
     order = np.argsort(-full, kind="stable")

@@ -51,6 +51,7 @@ DONE = {
     "free": ("{} may go when their time has come.", "sound"),
     "delete": ("{} deleted. What was heard stays in the list.", "sound"),
     "named": ("{} named.", "event"),
+    "forgot": ("{} forgotten.", "taught sound"),
     "held": ("{} marked to be kept, and not deleted.", "sound"),
 }
 """What a form has done, by its word in the address."""

@@ -21,6 +21,7 @@ from streamclf.store.queries import local_time
 from streamclf.store.reviews import LONGEST_LABEL, count_said_labels, review_event
 from streamclf.store.said_labels import find_said_label
 from streamclf.teach.backtest import PastEvent
+from streamclf.teach.kept_moments import KeptMoment, moment_of, parse_moment
 from streamclf.teach.reviewed import events_said_to_be, events_wrong, has_clip
 from streamclf.teach.teaching import AT_MOST, FEW, Sound, find_sound, tell_duration, tell_times
 from streamclf.web.asking import ask, change, now, understands
@@ -48,11 +49,12 @@ def add_routes(app: web.Application, context: WebContext) -> None:
     """Add the page to the application."""
     app.router.add_get("/teach", understands(show))
     app.router.add_post("/teach", understands(begin))
+    app.router.add_post("/teach/forget", understands(forget))
 
 
 async def show(request: web.Request) -> web.StreamResponse:
     """Show what can be taught, or one sound with its examples."""
-    name = _read_name(request.query.get("name", ""))
+    name = read_name(request.query.get("name", ""))
     teacher = request.config_dict[CONTEXT].teacher
     if not name:
         values = await ask(request, describe_all)
@@ -87,7 +89,7 @@ async def show(request: web.Request) -> web.StreamResponse:
     )
 
 
-def _read_name(text: str) -> str:
+def read_name(text: str) -> str:
     """Read the name of a sound.
 
     Raises:
@@ -202,7 +204,7 @@ def _tell(learned: Learned, names: LabelNames) -> Iterator[str]:
     """Tell what was learned, in a few sentences."""
     lesson, taught = learned.made.lesson, learned.made.taught
     n_against = learned.n_against
-    apart = [format_count(n_against, "event")] if n_against else []
+    apart = [format_count(n_against, "marked sound")] if n_against else []
     *most, last = [*apart, *taught.against[n_against:]] or ["noise alone"]
     told_apart = f"{', '.join(most)} and {last}" if most else last
     n_examples = len(taught.examples)
@@ -251,10 +253,15 @@ def _describe_past(
             time = time if offset_min is not None else time.astimezone()
             when = f"{tell_moment(time, today)}:{time:%S}"
         source = event.source if entry is None else entry.event.source
-        mark = ""
-        if entry is not None:
+        mark = field = ""
+        if entry is not None and has_clip(entry.event):
             mark = "yes" if entry.event.row in examples else ""
             mark = "no" if entry.event.row in against else mark
+            if not silenced or entry.event.label in silenced:
+                field = f"mark-{entry.event.row}"
+        elif not silenced:  # nothing was told then, or its sound is gone: its features tell
+            moment, mark = _find_mark(moment_of(event), learned)
+            field = f"moment-{moment}"
         rows.append(
             {
                 "when": when,
@@ -263,10 +270,25 @@ def _describe_past(
                 "source": one_line(shown.get(source, source)),
                 "event": described,
                 "mark": mark,
-                "may_mark": entry is not None and (not silenced or entry.event.label in silenced),
+                "field": field,
             }
         )
     return rows
+
+
+def _find_mark(moment: KeptMoment, learned: Learned) -> tuple[str, str]:
+    """Find how a moment was marked before, whose ends may since have moved by a hop.
+
+    Returns:
+        Its name then, and ``yes`` or ``no``; its name now and nothing if it was not.
+    """
+    taught = learned.made.taught
+    for mark, names in (("no", taught.against), ("yes", taught.examples)):
+        for name in names:
+            known = parse_moment(name)
+            if known is not None and known.meets(moment):
+                return name, mark
+    return moment.name, ""
 
 
 def _find_heard(store: sqlite3.Connection, event: PastEvent, sample_rate: int) -> Entry | None:
@@ -294,11 +316,12 @@ def _find_heard(store: sqlite3.Connection, event: PastEvent, sample_rate: int) -
 async def begin(request: web.Request) -> web.StreamResponse:
     """Note what was marked, and begin to learn a sound."""
     texts = await read_form(request)
-    name = _read_name(texts.get("name", ""))
+    name = read_name(texts.get("name", ""))
     if not name:
         raise UsageError("name: is empty: name the sound")
     teacher = request.config_dict[CONTEXT].teacher
     yes, no = _read_marks(texts)
+    moments = _read_moments(texts)
     base, trouble = await asyncio.to_thread(_find_base, teacher, name)
     if not trouble:
         rate = texts.get("at_most", "")
@@ -307,8 +330,17 @@ async def begin(request: web.Request) -> web.StreamResponse:
             request, lambda store, now_us: note_marks(store, base.sound, name, yes, no, now_us)
         )
         label = await ask(request, lambda store: find_said_label(store, name))
-        teacher.begin(Order(label or name, at_most, () if base.sound.silences else tuple(no)))
+        against = () if base.sound.silences else tuple(no)
+        teacher.begin(Order(label or name, at_most, against, *moments))
     return redirect(request, f"/teach?{write_query({'name': name})}")
+
+
+async def forget(request: web.Request) -> web.StreamResponse:
+    """Forget a taught sound."""
+    name = read_name((await read_form(request)).get("name", ""))
+    teacher = request.config_dict[CONTEXT].teacher
+    label = await asyncio.to_thread(teacher.forget, name)
+    return redirect(request, f"/teach?{write_query([('name', label), ('done', 'forgot-1')])}")
 
 
 def _read_marks(texts: MultiDict[str]) -> tuple[list[int], list[int]]:
@@ -319,6 +351,16 @@ def _read_marks(texts: MultiDict[str]) -> tuple[list[int], list[int]]:
         if row != key and row.isascii() and row.isdecimal() and len(row) < 19 and value in marks:
             marks[value].append(int(row))
     return marks["yes"], marks["no"]
+
+
+def _read_moments(texts: MultiDict[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Read which moments without a sound to play were marked: ``moment-NAME``, likewise."""
+    marks: dict[str, list[str]] = {"yes": [], "no": []}
+    for key, value in texts.items():
+        name = key.removeprefix("moment-")
+        if name != key and value in marks and parse_moment(name) is not None:
+            marks[value].append(name)
+    return tuple(marks["yes"][:N_PAST]), tuple(marks["no"][:N_PAST])
 
 
 def note_marks(

@@ -44,7 +44,7 @@ async def show(request: web.Request) -> web.StreamResponse:
 
 
 def describe(store: sqlite3.Connection, path: Path, moment: datetime) -> dict[str, Any]:
-    """Describe the groups, the largest first.
+    """Describe the groups, what was heard most often first.
 
     Args:
         store: The store.
@@ -61,7 +61,8 @@ def describe(store: sqlite3.Connection, path: Path, moment: datetime) -> dict[st
         sources = sorted({one_line(shown.get(each.source, each.source)) for each in group.events})
         rows.append(
             {
-                "n": len(group.events),
+                "n": group.n_times,
+                "n_events": len(group.events),
                 "usual": "" if group.usual_hour is None else tell_hour(group.usual_hour),
                 "length": format_length(group.length_s),
                 "likeness": tell_score(max(group.likeness, 0.0)),

@@ -1,0 +1,201 @@
+"""The past judged again: by other thresholds, by a taught model, and by rules."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+
+import numpy as np
+import pytest
+from stores import Heard, Run, make_store
+
+from streamclf.core.card import Card, Features, Taught, Threshold, Thresholds
+from streamclf.core.errors import UsageError
+from streamclf.core.records import Gap, Scores, SoundEvent
+from streamclf.core.settings import Settings
+from streamclf.model.features import digest_features
+from streamclf.model.model_file import find_model
+from streamclf.pipeline.engine import Engine
+from streamclf.store.features.feature_file import append_records, pack_record
+from streamclf.store.features.feature_store import FeatureStore
+from streamclf.store.features.layout import (
+    FeatureHeader,
+    day_of,
+    file_name,
+    scores_of,
+    source_folder,
+)
+from streamclf.teach.backtest import CardScorer
+from streamclf.teach.judged_past import JudgedPast
+from streamclf.teach.past import Past
+from streamclf.teach.taught_graph import Head, read_graph
+from streamclf.teach.taught_model import read_card_of
+
+RATE, WINDOW, DIGEST = 16_000, 24_000, "00112233445566aa"
+LABELS = [f"sound {number}" for number in range(20)]
+PAST = "In the past (60 minutes) pocket"
+BEGUN = datetime(2026, 11, 25, 12, tzinfo=UTC)
+BEGUN_US = round(BEGUN.timestamp()) * 1_000_000
+
+
+def card_of(labels=LABELS, taught=(), **changes):
+    """A card of a model whose labels sound together."""
+    return Card(
+        name="made", labels=[*labels, *taught], task="multi-label", activation="sigmoid",
+        sample_rate=RATE, window_samples=WINDOW, thresholds=Thresholds(on=0.5, off=0.3),
+        features=Features("kept", 4, 0.1), taught={each: Taught(["a.wav"]) for each in taught},
+        **changes,
+    )  # fmt: skip
+
+
+def keep(folder, scores, labels=LABELS, *, values=None, digest=DIGEST, size=4, missing=()):
+    """Keep scores ``(windows, labels)`` of half seconds in a row."""
+    n_scores = scores_of(labels)
+    header = FeatureHeader(
+        source="yard", model="made", version="1", digest=digest, size=size, scale=0.1,
+        sample_rate=RATE, window=WINDOW, every_s=0.5, labels=tuple(labels), n_scores=n_scores,
+    )  # fmt: skip
+    records = [
+        pack_record(
+            BEGUN_US + 500_000 * number, number * RATE // 2, WINDOW,
+            np.zeros(size, np.int8) if values is None else values[number], row, n_scores,
+        )
+        for number, row in enumerate(scores)
+        if number not in missing
+    ]  # fmt: skip
+    path = folder / source_folder("yard") / file_name(day_of(BEGUN_US), digest, kind=header.kind)
+    append_records(path, header, b"".join(records))
+
+
+def rough_scores(n_windows):
+    """Scores of sounds that come and go, most of them faint."""
+    random = np.random.default_rng(5)
+    scores = random.random((n_windows, len(LABELS)), np.float32) ** 6 * 0.3
+    for begin in range(50, n_windows - 60, 190):
+        label = random.integers(len(LABELS))
+        scores[begin : begin + random.integers(3, 50), label] = random.uniform(0.3, 1.0)
+    return scores
+
+
+def test_what_is_judged_again_is_what_was_heard(tmp_path):
+    """Judged stretch by stretch from the highest scores: the same events as from all scores."""
+    scores, missing = rough_scores(4000), {*range(900, 930), 2000}
+    keep(tmp_path, scores, missing=missing)
+    settings = Settings(
+        thresholds=Thresholds(on=0.4, off=0.25, classes={"sound 3": Threshold(0.8, 0.5)})
+    )
+    card = card_of()
+
+    def items():
+        expected = 0
+        for number, row in enumerate(scores):
+            if number in missing:
+                continue
+            position = number * RATE // 2
+            if position - expected > RATE - 1:
+                yield Gap(expected, position - expected, RATE, "source")
+            yield Scores(position, WINDOW, row)
+            expected = position
+
+    live = [
+        (event.label, event.onset / RATE, event.offset / RATE, pytest.approx(event.score, abs=1e-3))
+        for event in Engine(CardScorer(card), settings).judge(items())
+        if isinstance(event, SoundEvent)
+    ]
+    judged = JudgedPast(card, settings, {})
+    past = Past(FeatureStore(tmp_path), DIGEST)
+    found = [(e.label, e.onset_s, e.offset_s, e.score) for e in judged.events(past)]
+    assert len(live) > 10
+    assert sorted(live, key=lambda each: each[:3]) == sorted(found)
+    assert judged.n_windows == 4000 - len(missing)
+
+
+def test_a_sound_taught_since_is_computed_from_the_features(tmp_path):
+    values = np.zeros((600, 4), np.int8)
+    values[300:308, 1] = 40  # a feature of 4.0
+    keep(tmp_path, np.full((600, len(LABELS)), 0.01, np.float32), values=values)
+    head = Head(np.float32([0, 2, 0, 0]), -4.0)
+    past = Past(FeatureStore(tmp_path), DIGEST)
+    (event,) = JudgedPast(card_of(taught=["bell"]), Settings(), {"bell": head}).events(past)
+    assert (event.label, event.source) == ("bell", "yard")
+    assert event.onset_s == pytest.approx(150, abs=1.5)
+    assert event.onset_us == BEGUN_US + round(event.onset_s * 1e6)
+    with pytest.raises(UsageError, match="has no scores of bell, and they cannot be computed"):
+        list(JudgedPast(card_of([*LABELS, "bell"]), Settings(), {}).events(past))
+
+
+def test_scores_lie_beside_features_of_the_same_network_with_other_labels(tmp_path):
+    """A model that was taught on the same day has a file of its own; both can be searched."""
+    rows = np.full((3, len(LABELS)), 0.1, np.float32)
+    keep(tmp_path, rows)
+    keep(tmp_path, np.full((3, 21), 0.1, np.float32), [*LABELS, "bell"])
+    files = [*FeatureStore(tmp_path).files(digest=DIGEST)]
+    assert [len(file.records) for file in files] == [3, 3]
+    assert {len(file.header.labels) for file in files} == {20, 21}
+    assert not any(file.header.recording for file in files)
+    assert scores_of(["x" * 60] * 1000) == 0
+
+
+@pytest.fixture(scope="module")
+def box(tmp_path_factory):
+    """A store and the past of `pocket`, in which a dog sounds faintly at three times."""
+    folder = tmp_path_factory.mktemp("box")
+    path = find_model("pocket")
+    card = read_card_of(path)
+    scores = np.full((7200, len(card.labels)), 0.01, np.float32)
+    for begin in (1000, 3000, 5000):
+        scores[begin : begin + 8, card.labels.index("dog")] = 0.3
+    digest = digest_features(read_graph(path), card.features)
+    keep(folder / "s.features", scores, card.labels, digest=digest, size=card.features.size)
+    make_store(folder / "s.db", [Run("yard", BEGUN, 3600, [Heard("dog", 1500.5, 3.0)])])
+    return folder
+
+
+def ask(streamclf, box, *arguments):
+    since = "2026-11-25", "--store", box / "s.db"
+    done = streamclf("backtest", "--since", *since, "--only", "dog", *arguments)
+    assert done.code == 0, done.err
+    return done.out
+
+
+def test_a_lower_threshold_tells_more(streamclf, box):
+    assert ask(streamclf, box).startswith(
+        "In the past (60 minutes) pocket would have told nothing."
+    )
+    lines = ask(streamclf, box, "--threshold", "0.2").splitlines()
+    assert lines[0] == f"{PAST} would have told:"
+    assert lines[1].split() == ["dog", "3", "then:", "1"]
+    assert [line.split()[0] for line in lines[3:]] == ["Wed"] * 3
+    out = ask(streamclf, box, "--threshold", "0.2", "--format", "jsonl")
+    events = [json.loads(line) for line in out.splitlines()]
+    assert [round(event["onset"], -1) for event in events] == [500, 1500, 2500]
+    assert [event.get("event", "")[:3] for event in events] == ["", "dog", ""]
+    assert {event["label"] for event in events} == {"dog"}
+
+
+def test_rules_are_tried_on_what_would_have_been(streamclf, box, monkeypatch):
+    monkeypatch.chdir(box)
+    settings = box / "box.toml"
+    settings.write_text(
+        'store = "s.db"\n[[sources]]\nname = "yard"\nurl = "sim:x.wav"\n'
+        '[[rules]]\nname = "dogs"\nlabels = ["dog"]\ncooldown = "20m"\n',
+        encoding="utf-8",
+    )
+    out = ask(streamclf, box, "--threshold", "0.2", "--rules", "--config", settings)
+    assert out.startswith("dogs: would have told 2 times since 2026-11-25")  # 17 minutes apart
+    out = ask(streamclf, box, "--threshold", "0.4", "--rules", "--config", settings)
+    assert out.startswith("dogs: would have told nothing")
+
+
+@pytest.mark.parametrize(("arguments", "said"), [
+    (["--features", "none"], "nothing is kept there of that time that pocket.onnx could judge"),
+    (["--config", "x.toml"], "--config: names the rules: add --rules"),
+    (["--rules", "--features", "x"], "--rules: are about live sources"),
+    (["--threshold", "2"], "--threshold 2.0: must lie between 0 and 1"),
+])  # fmt: skip
+def test_wrong_usage_is_one_line(streamclf, tmp_path, monkeypatch, arguments, said):
+    monkeypatch.chdir(tmp_path)
+    done = streamclf("backtest", *arguments)
+    assert done.code == 2
+    assert said in done.err
+    assert done.err.count("\n") == 1
