@@ -48,7 +48,7 @@ _Hear: TypeAlias = Callable[[_Audio], Array]
 class _Part:
     """The part of a graph up to a tensor, which goes on from the values of a tensor before it.
 
-    So the layers of a trial are not run again by the trials of all tensors behind them.
+    This way, the trials of later tensors do not run the layers before the earlier one again.
     """
 
     def __init__(self, trials: Trials, tensor: str, before: _Part | None) -> None:
@@ -105,13 +105,13 @@ class Trials:
         self._last = _Reach(graph.graph.input[0].name, 1, 1)
         self._part: _Part | None = None
         self._own: _Part | None = None
-        self._probe = 0, np.zeros((1, 0), dtype=np.float32)
+        self._probes: dict[int, npt.NDArray[np.float32]] = {}  # the newest alone
 
     def probe(self, stride: int) -> npt.NDArray[np.float32]:
         """Noise of many levels with an offset, after a stretch of silence: ``(1, samples)``."""
-        if self._probe[0] != stride:
-            self._probe = stride, self._make_probe(stride)
-        return self._probe[1]
+        if stride not in self._probes:
+            self._probes = {stride: self._make_probe(stride)}
+        return self._probes[stride]
 
     def _make_probe(self, stride: int) -> npt.NDArray[np.float32]:
         random = np.random.default_rng(self.window_samples)

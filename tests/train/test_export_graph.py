@@ -9,6 +9,7 @@ torch = pytest.importorskip("torch")
 from graphs import trace
 from torch import nn
 
+from export.errors import ExportError
 from export.graph.compare_outputs import compare
 from export.graph.export_graph import export_program, simplify
 
@@ -81,3 +82,22 @@ def test_an_operator_that_onnx_lacks_is_replaced():
 
     model = export_program(Rare(), WINDOW, "logits").model_proto
     assert compare(Rare(), model, WINDOW, seed=1) < 1e-4
+
+
+class Loud(nn.Module):
+    """Large logits for loud windows; ``extra`` is added to those of silence."""
+
+    def __init__(self, extra: float = 0.0) -> None:
+        super().__init__()
+        self.extra = extra
+
+    def forward(self, waveform):
+        level = waveform.abs().mean(dim=1, keepdim=True)
+        return level * 1e6 + self.extra * (level == 0)
+
+
+def test_what_silence_is_told_is_compared_beside_loud_windows():
+    graph = trace(Loud(), WINDOW, "logits")
+    assert compare(Loud(), graph, WINDOW, seed=1) < 1e-4
+    with pytest.raises(ExportError, match=r"differ by 0\.001"):
+        compare(Loud(extra=1e-3), graph, WINDOW, seed=1)

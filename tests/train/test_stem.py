@@ -93,6 +93,28 @@ def test_stem_of_a_network_without_padding_is_all_that_convolves(monkeypatch):
     assert n_runs <= 120
 
 
+def test_trials_go_on_from_what_the_last_one_computed(monkeypatch):
+    layers = nn.Sequential(
+        conv(1, 4, 400, 160), conv(4, 4, 3, 1), conv(4, 4, 1, 1), conv(4, 4, 3, 1)
+    )
+    graph = trace(Pooled(Over(layers), nn.Identity(), 4).eval(), WINDOW, "logits")
+    anew, onward = [], []
+
+    def run(session, values):
+        node = session.get_inputs()[0]
+        (anew if node.name == graph.graph.input[0].name else onward).append(values.shape)
+        return trials_run(session, values)
+
+    trials_run = trials.run
+    monkeypatch.setattr(trials, "run", run)
+    found = find_stem(graph, WINDOW, RATE)
+    assert (found.stem.stride, found.stem.receptive_field) == (160, 400 + 4 * 160)
+    # Four tensors: whole windows are heard from the waveform on for the first, and where the
+    # stride is not that of the last one.
+    assert sum(shape[1] >= WINDOW for shape in anew) < 2 * (2 + 1 + len(trials.PLACES))
+    assert len(onward) > 3 * (2 + len(trials.PLACES))
+
+
 def test_stem_ends_where_padding_begins():
     front = LogMel(RATE, 640, 320, 16)
     body = nn.Sequential(conv(16, 8, 3, 1), conv(8, 8, 3, 1, pad=1))
