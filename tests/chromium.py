@@ -73,14 +73,18 @@ class Chromium:
                 "Emulation.setDeviceMetricsOverride", width=width, height=height,
                 deviceScaleFactor=1, mobile=width < 600,
             )  # fmt: skip
-            scheme = {"name": "prefers-color-scheme", "value": "dark" if self._dark else "light"}
-            await self.tell("Emulation.setEmulatedMedia", features=[scheme])
+            await self.darken(self._dark)
             await self.tell("Emulation.setScriptExecutionDisabled", value=not self._script)
             self._open = stack.pop_all()
         return self
 
     async def __aexit__(self, *_: object) -> None:
         await self._open.aclose()
+
+    async def darken(self, dark: bool) -> None:
+        """Let the system be dark, or light."""
+        scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
+        await self.tell("Emulation.setEmulatedMedia", features=[scheme])
 
     async def go(self, address: str) -> None:
         """Open a page, and wait until it is there."""
@@ -136,7 +140,9 @@ class Chromium:
 
     async def picture(self, path: Path | None = None, *, whole: bool = False) -> bytes:
         """A picture of the page as PNG, in a file too if a path is given."""
-        shot = await self.tell("Page.captureScreenshot", captureBeyondViewport=whole)
+        shot = await self.tell(
+            "Page.captureScreenshot", captureBeyondViewport=whole, optimizeForSpeed=True
+        )
         data = base64.b64decode(shot["data"])
         if path is not None:
             await asyncio.to_thread(path.write_bytes, data)

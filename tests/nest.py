@@ -102,6 +102,8 @@ class Nest:
         import signal
         import warnings
 
+        import prepared
+
         at_interrupt = signal.signal(signal.SIGINT, signal.SIG_IGN)
         children: list[int] = []
         while True:
@@ -125,6 +127,7 @@ class Nest:
             children.append(pid)
         for pid in children:
             os.waitpid(pid, 0)
+        prepared.close()
         os._exit(0)
 
 
@@ -215,6 +218,7 @@ def collect(control: socket.socket, waiting: socket.socket) -> None:
     """
     import importlib.util
     import json
+    from pathlib import Path
 
     with control.makefile("rb") as told:
         asked = json.loads(told.readline())
@@ -229,6 +233,11 @@ def collect(control: socket.socket, waiting: socket.socket) -> None:
     spec.loader = importlib.util.LazyLoader(spec.loader)
     sys.modules["onnxruntime"] = lazy = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(lazy)
+    sys.path.insert(0, str(Path(__file__).parent))
+    import prepared
+
+    sys.path.pop(0)
+    prepared.start()
     import numpy  # noqa: F401  (its threads can be forked)
     from _pytest.config import _prepareconfig
 
@@ -242,6 +251,7 @@ def collect(control: socket.socket, waiting: socket.socket) -> None:
     config.hook.pytest_cmdline_main(config=config)
     if nest.gateway is not None:
         nest.gateway.end()
+    prepared.close()
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 """Processes of the program that begin with everything imported: forks of one that waits for them.
 
 Starting Python and importing what a command needs takes longer than most of what tests let such a
-process do. Here one process a worker does that once. It is asked for each process of a test and
+process do. Here one process does that once, for all workers that are forks (`nest.py`), and for
+each other worker. It is asked for each process of a test and
 forks. The child is given the streams, the environment and the folder that a started process would
 have, and runs the program from its first line on. As far as signals, pipes, files and exit codes
 go, it is a process of its own.
@@ -86,7 +87,7 @@ def run(
 
 
 class _Parent:
-    """The process that forks those of this worker."""
+    """The process that forks for this worker, or for all."""
 
     _now: _Parent | None = None
     _beginning = threading.Lock()
@@ -105,14 +106,19 @@ class _Parent:
         usual = {"stdin", "stdout", "stderr", "text", "env", "cwd", "bufsize", "start_new_session"}
         if sys.platform != "linux" or options.keys() - usual:
             return False
+        return _read_at_start(options.get("env") or os.environ) == cls.start()._variables
+
+    @classmethod
+    def start(cls) -> _Parent:
+        """Start it, if it has not been: it will be ready when it is asked for something."""
         with cls._beginning:
             if cls._now is None:
                 cls._now = cls()
-        return _read_at_start(options.get("env") or os.environ) == cls._now._variables
+            return cls._now
 
     @classmethod
     def close(cls) -> None:
-        """Let it end."""
+        """Let it end; it does when all processes that share it have said so."""
         if cls._now is not None:
             cls._now._socket.close()
             cls._now._process.wait()
@@ -129,7 +135,7 @@ class _Parent:
         return _number(ours.recv(32)), ours
 
 
-close = _Parent.close
+start, close = _Parent.start, _Parent.close
 
 
 def _number(told: bytes) -> int:
