@@ -12,6 +12,7 @@ from aiohttp import web
 from msgspec import UNSET
 
 from streamclf.core.errors import UsageError
+from streamclf.runs.teacher import Order, Task, Teacher
 from streamclf.store.said_labels import find_said_label
 from streamclf.teach.kept_moments import moment_of, parse_moment
 from streamclf.teach.past_entries import find_told
@@ -21,7 +22,6 @@ from streamclf.web.asking import ask, change, understands
 from streamclf.web.context import CONTEXT, WebContext
 from streamclf.web.openapi import Operation
 from streamclf.web.pages.teach import N_PAST, note_marks, read_name
-from streamclf.web.teacher import Order, Task, Teacher
 
 _Body = TypeVar("_Body")
 
@@ -160,6 +160,6 @@ def _describe(store: sqlite3.Connection, task: Task) -> records.TaskRecord:
         examples=len(learned.made.taught.examples),
         scenes=lesson.n_scenes,
         scenes_found=lesson.n_found,
-        past_hours=round(lesson.past_s / 3600, 3),
+        past_hours=round(lesson.past_s / 3600, 6),
         past=past,
     )

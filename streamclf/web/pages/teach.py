@@ -14,6 +14,7 @@ from multidict import MultiDict
 from streamclf.core.errors import StreamclfError, UsageError
 from streamclf.core.redaction import one_line
 from streamclf.core.text_format import format_count, format_length
+from streamclf.runs.teacher import NO_CLIPS, NOT_HERE, Learned, Order, Task, Teacher
 from streamclf.store.browse import Entry, find_entry, find_within
 from streamclf.store.days import place_time
 from streamclf.store.names import list_sources, shorten_names
@@ -30,7 +31,6 @@ from streamclf.web.context import CONTEXT, WebContext
 from streamclf.web.filters import write_query
 from streamclf.web.pages.events import describe_entry, list_names, tell_done
 from streamclf.web.rendering import redirect, render
-from streamclf.web.teacher import NO_CLIPS, NOT_HERE, Learned, Order, Task, Teacher
 from streamclf.web.words import LabelNames, tell_moment, tell_score
 
 N_EXAMPLES = 40

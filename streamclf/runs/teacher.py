@@ -1,4 +1,4 @@
-"""The teacher of the page: it learns one sound at a time, in a thread of its own.
+"""The teacher of the page and the dashboard: it learns one sound at a time, in a thread of its own.
 
 What it has learned goes into a model file beside the store. Nothing that listens changes by that:
 whoever runs streamclf takes the file over.
@@ -47,6 +47,8 @@ from streamclf.teach.teaching import (
 
 NICENESS = 10
 """Niceness of the thread on Linux, so that what listens comes first."""
+WAIT_S = 0.1
+"""Seconds between two looks whether a sound is learned."""
 NO_CLIPS = (
     "none of its events has a sound to play any more: say it of newer ones, and let streamclf "
     "store sounds by --clips"
@@ -164,6 +166,22 @@ class Teacher:
         ).start()
         return True
 
+    def teach(self, order: Order) -> Learned:
+        """Learn a sound, and wait until it is learned.
+
+        Raises:
+            UsageError: It cannot be learned, or another sound is being learned.
+        """
+        if not self.begin(order):
+            raise UsageError("another sound is being learned: wait until it is")
+        task = self.task
+        assert task is not None
+        while task.goes_on:
+            time.sleep(WAIT_S)
+        if task.learned is None:
+            raise UsageError(task.problem)
+        return task.learned
+
     def task_of(self, label: str) -> Task | None:
         """The newest order, if it is of this sound."""
         task = self.task
@@ -225,7 +243,7 @@ class Teacher:
             write_model(self.path, without_label(self.path, card, found))
             self._cards.pop(self.path, None)
             self.task = None
-        say(f"the page: {found}: forgotten; {self.path} names it no more")
+        say(f"{found}: forgotten; {self.path} names it no more")
         return found
 
     def hears_with_it(self) -> bool:
@@ -263,7 +281,7 @@ class Teacher:
             damage = "is damaged" if is_damage(error) else "cannot be asked now"
             task.problem = f"{self._store}: {damage}: {reason_of(error)}"
         except Exception as error:  # any error: who waits is told that it has ended
-            say(f"error: the page: teaching: {type(error).__name__}: {error}")
+            say(f"error: teaching: {type(error).__name__}: {error}")
             task.problem = "this is a mistake in streamclf: the log tells more"
 
     def _learn(self, order: Order) -> Learned:
@@ -299,7 +317,7 @@ class Teacher:
         )
         write_model(self.path, made.content)
         say(
-            f"the page: {sound.label}: learned from {format_count(len(examples), 'example')}; "
+            f"{sound.label}: learned from {format_count(len(examples), 'example')}; "
             f"{self.path} names it"
         )
         took_s = time.monotonic() - began
