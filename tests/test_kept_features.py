@@ -31,7 +31,7 @@ from streamclf.store.features.options import FeatureLimits, FeatureOptions
 from streamclf.store.features.retention import FeatureSweeper, sweep
 from streamclf.store.features.sink import LiveFeatureSink, RecordingFeatureSink
 from streamclf.store.features.writer import FeatureWriter
-from streamclf.web.health_texts import process_facts, troubles
+from streamclf.web.health_texts import tell_kept, troubles
 
 HEADER = FeatureHeader(
     source="kitchen", model="m", version="1", digest="0123456789abcdef", size=3, scale=0.5,
@@ -375,8 +375,9 @@ def test_what_is_kept_is_measured_for_the_health_of_a_store(tmp_path):
     (folder / file_name("undated", HEADER.digest, "a.wav")).write_bytes(bytes(5))
     found = describe_store(store)
     assert (found["features_bytes"], found["features_since"]) == (35, "2026-11-24")
-    facts = {key: text for key, _, text in process_facts({"store": found})}
-    assert facts["features"] == f"{format_bytes(35)}, since 2026-11-24"
+    assert tell_kept(found) == (
+        f"To search and to teach by it, {format_bytes(35)} are kept beside it, since 24 November."
+    )
     assert any("3 half seconds were lost" in each for each in troubles({"features_lost": 3}))
 
 
