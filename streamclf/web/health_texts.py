@@ -91,7 +91,7 @@ def tell_kept(store: Json) -> str:
         return ""
     day = date.fromisoformat(since) if since else None
     when = f", since {day.day} {day:%B}" if day else ""
-    return f"To search and to teach by it, {format_bytes(size)} are kept beside it{when}."
+    return f"Beside it, {format_bytes(size)} are kept to search and to teach by{when}."
 
 
 def source_facts(source: Json) -> list[Fact]:
