@@ -148,6 +148,31 @@ def test_two_reviews_on_the_page_become_a_model_that_names_the_sound(
     assert "my phone" not in Model(tmp_path / "store-taught.onnx").card.labels
 
 
+def test_each_model_that_listens_can_be_taught(tmp_path):
+    """A file for each; one that was taught here and listens is taught on."""
+    make_history(tmp_path)
+    names = ["pocket", "wide"]
+    context = replace(make_context(tmp_path), models=lambda: [ModelOptions(n) for n in names])
+    teacher, first = context.teacher, tmp_path / "store-taught.onnx"
+    second = tmp_path / "store-taught-wide.onnx"
+    assert (teacher.path_of(), teacher.path_of("pocket")) == (first, first)
+    assert teacher.path_of("wide") == second
+    assert teacher.find_base("wide")[1].name == "wide"
+    with WebServer(context) as server:
+        page = Browser(server).ask("/teach?name=hen&model=wide").text
+        assert '<option value="wide" selected>wide</option>' in page
+        assert 'name="model" value="wide"' in page
+        api = _Api(server)
+        assert api.get("teach?model=wide")["model"] == str(second)
+        assert api.get("teach")["models"] == names
+        assert "no source is heard with it" in api.get("teach?model=none", 400)["error"]
+        wrong = api.send("teach", {"name": "hen", "model": "none"}, 400)
+        assert "name one of pocket, wide" in wrong["error"]
+    names[:] = [str(second), str(first)]
+    assert (teacher.path_of(), teacher.path_of(str(first))) == (second, first)
+    assert teacher.hears_with_it()
+
+
 def test_only_who_may_review_teaches(tmp_path):
     make_history(tmp_path)
     context = make_context(tmp_path, password=PASSWORD)
