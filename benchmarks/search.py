@@ -42,6 +42,7 @@ from streamclf.teach.search.example import Example
 from streamclf.teach.search.scan import Part, find_like, make_likeness
 from streamclf.teach.search.search import Scope, list_parts, search
 
+LABELS = tuple("abcdefghijkl")
 N_INDEXED = 100_000
 SCALE = np.float32(0.03)
 SIZE, RATE, DIGEST = 256, 16_000, "0123456789abcdef"
@@ -108,13 +109,13 @@ def fill(folder: Path, n_days: int) -> None:
     sounds = random.standard_normal((500, SIZE)).astype(np.float32) * spread * 1.5
     header = FeatureHeader(
         source="yard", model="made", version="1", digest=DIGEST, size=SIZE, scale=float(SCALE),
-        sample_rate=RATE, window=24_000, every_s=0.5,
+        sample_rate=RATE, window=24_000, every_s=0.5, labels=LABELS, n_scores=len(LABELS),
     )  # fmt: skip
     target = folder / source_folder("yard")
     target.mkdir(parents=True)
     for day in range(n_days):
         begun = BEGIN + timedelta(days=day)
-        records = np.zeros(N_A_DAY, record_type(SIZE))
+        records = np.zeros(N_A_DAY, record_type(SIZE, len(LABELS)))
         numbers = np.arange(N_A_DAY)
         records["time_us"] = round(begun.timestamp()) * 1_000_000 + numbers * 500_000
         records["position"] = (day * N_A_DAY + numbers) * RATE // 2
@@ -126,7 +127,7 @@ def fill(folder: Path, n_days: int) -> None:
                 values[place : place + 4] += sounds[random.integers(500)]
             block["values"] = np.clip(np.rint(values), -127, 127)
             block["energy"] = np.square(block["values"].astype(np.int32)).sum(axis=1)
-        path = target / file_name(f"{begun:%Y-%m-%d}", DIGEST)
+        path = target / file_name(f"{begun:%Y-%m-%d}", DIGEST, kind=header.kind)
         path.write_bytes(write_header(header) + records.tobytes())
 
 

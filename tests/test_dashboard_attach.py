@@ -414,7 +414,7 @@ def test_attach_shows_days_plays_clips_and_writes_reviews(serve, history):
         await pilot.press("up", "enter")
         await until(pilot, lambda: len(messages_of(app)) == 2)
         assert messages_of(app) == [
-            'teach it on the page, or by streamclf teach "hen"',
+            "x teaches hen, from all events that were it",
             "crackling_fire: no clip was saved: --clips FOLDER saves them",
         ]
         await pilot.press("escape")

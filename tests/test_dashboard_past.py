@@ -161,7 +161,7 @@ def test_what_it_was_is_said_by_its_name(app, store):
         await pilot.press("down", "w", *"a hen", "enter")
         await settle(pilot, lambda: "(it was a hen)" in text_of(app))
         await settle(pilot, lambda: messages_of(app))
-        assert messages_of(app) == ['teach it on the page, or by streamclf teach "a hen"']
+        assert messages_of(app) == ["x teaches a hen, from all events that were it"]
         await pilot.press("escape")
         assert len(app.screen_stack) == 1
 

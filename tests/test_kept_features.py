@@ -3,6 +3,7 @@
 import os
 import threading
 import time
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from streamclf.core.records import Average, FeatureFormat, Scores, StreamStarted
 from streamclf.core.stats import Statistics
 from streamclf.core.text_format import format_bytes
 from streamclf.runs.health import describe_store
+from streamclf.store.database import connect_to_read
 from streamclf.store.features.feature_file import append_records, pack_record, to_steps
 from streamclf.store.features.feature_store import FeatureFile, FeatureStore, features_folder
 from streamclf.store.features.layout import (
@@ -31,7 +33,8 @@ from streamclf.store.features.options import FeatureLimits, FeatureOptions
 from streamclf.store.features.retention import FeatureSweeper, sweep
 from streamclf.store.features.sink import LiveFeatureSink, RecordingFeatureSink
 from streamclf.store.features.writer import FeatureWriter
-from streamclf.web.health_texts import process_facts, troubles
+from streamclf.store.names import list_sources
+from streamclf.web.health_texts import tell_kept, troubles
 
 HEADER = FeatureHeader(
     source="kitchen", model="m", version="1", digest="0123456789abcdef", size=3, scale=0.5,
@@ -353,6 +356,24 @@ def test_file_keeps_the_features_that_a_live_run_keeps(tmp_path, streamclf):
     assert np.argmax(span.vectors[-1]) == 2
 
 
+def test_listen_keeps_features_under_the_name_that_its_store_has(tmp_path, streamclf):
+    card = toys.toy_card(features=Features("tones", 3, 0.1), stem=toys.STEM)
+    model = toys.write_tone_detector(tmp_path / "m.onnx", card)
+    soundfile.write(tmp_path / "a.wav", toys.tone(440, 3), toys.RATE)
+    arguments = ["--features", tmp_path / "box.features", "--no-ui"]
+    source = f"sim:{tmp_path / 'a.wav'}"
+    listening = "listen", "--source", source, "--speed", "0", "--model", model
+    done = streamclf(*listening, *arguments, "--store", tmp_path / "box.db")
+    assert done.code == 0, done.err
+    span = FeatureStore.beside(tmp_path / "box.db").read()
+    assert span.positions[:3].tolist() == [0, 4000, 8000]
+    with closing(connect_to_read(tmp_path / "box.db")) as connection:
+        assert [each.name for each in list_sources(connection)] == [span.header.source]
+    refused = streamclf(*listening, "--features", "x", "--ui")
+    assert refused.code == 2
+    assert "--features is written by lines" in refused.err
+
+
 def test_file_tells_of_a_model_without_features_and_of_a_file_in_the_way(
     tmp_path, streamclf, tone_model
 ):
@@ -375,8 +396,9 @@ def test_what_is_kept_is_measured_for_the_health_of_a_store(tmp_path):
     (folder / file_name("undated", HEADER.digest, "a.wav")).write_bytes(bytes(5))
     found = describe_store(store)
     assert (found["features_bytes"], found["features_since"]) == (35, "2026-11-24")
-    facts = {key: text for key, _, text in process_facts({"store": found})}
-    assert facts["features"] == f"{format_bytes(35)}, since 2026-11-24"
+    assert tell_kept(found) == (
+        f"Beside it, {format_bytes(35)} are kept to search and to teach by, since 24 November."
+    )
     assert any("3 half seconds were lost" in each for each in troubles({"features_lost": 3}))
 
 

@@ -4,14 +4,17 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 import toys
-from dashboards import Script, drive, make_dashboard, settle, text_of
+from dashboards import Script, drive, make_dashboard, messages_of, settle, text_of
 from histories import NOW, TODAY, make_history
 from kept import keep_features
 from pages import Browser, make_context
 from stores import Heard, Run, make_store
 from test_web_api import _Api
 
-from streamclf.dashboard.past.days import PastDays
+from streamclf.core.unknown import UNKNOWN_LABEL
+from streamclf.dashboard.attached.client import PageClient
+from streamclf.dashboard.attached.days import RemoteDays
+from streamclf.dashboard.past.days import Lessons, PastDays
 from streamclf.dashboard.widgets.past_events import PastEventList
 from streamclf.web import asking
 from streamclf.web.pages import events, like
@@ -117,3 +120,70 @@ def test_the_dashboard_lists_what_is_like_an_event(tmp_path, tone_model):
 
     drive(app, script, (120, 40))
     assert PastDays(store).like(99).entries == []
+
+
+def test_the_dashboard_groups_unknown_sounds_and_names_and_teaches_them(
+    tmp_path, tone_model, monkeypatch
+):
+    today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    bells_s = (100.0, 200.0, 300.0)
+    store = make_store(tmp_path / "box.db", [
+        Run("yard", today, 600, [Heard(UNKNOWN_LABEL, s, 2.0) for s in (*bells_s, 400.0)]),
+    ])  # fmt: skip
+    sounds = [("bell", s, s + 2) for s in bells_s] + [("cat", 400.0, 402.0)]
+    keep_features(tmp_path / "box.features", "yard", today, 600, sounds)
+    app = make_dashboard(tmp_path, tone_model, Script(toys.silence(1)), store=store)
+    taught = []
+
+    def teach(self, name):
+        taught.append((name, [each.name for each in self._models()]))
+        return Lessons((f"{name}: learned",), [each.entry for each in groups])
+
+    groups = PastDays(store).groups()
+    monkeypatch.setattr(PastDays, "teach", teach)
+
+    def listed():
+        return app.screen.query_one(PastEventList).entries
+
+    async def script(pilot):
+        await pilot.press("y")
+        await settle(pilot, lambda: getattr(pilot.app.screen, "shown", None))
+        await settle(pilot, lambda: len(listed()) == 4)
+        await pilot.press("tab", "x", "g")
+        await settle(pilot, lambda: len(listed()) == 1)
+        assert "unknown, all days: w names it" in text_of(app)
+        assert "3 times, mostly at 00:00" in text_of(app)
+        await pilot.press("w", *"bell", "enter")
+        await settle(pilot, lambda: "it was bell" in text_of(app))
+        await pilot.press("x")
+        await settle(pilot, lambda: taught)
+        await settle(pilot, lambda: "bell would have been heard" in text_of(app))
+        await pilot.press("g")
+        await settle(pilot, lambda: len(messages_of(app)) == 5)
+        assert messages_of(app) == [
+            "say first what it was (w), or that it was wrong (n)",
+            "3 events named bell",
+            "bell is being learned ...",
+            "bell: learned",
+            "no unknown sound came again: serve --unknown remembers them",
+        ]
+
+    drive(app, script, (120, 40))
+    assert taught == [("bell", [str(tone_model)])]
+    assert PastDays(store).groups() == []
+
+
+def test_groups_over_the_page_are_those_of_the_store(tmp_path):
+    today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    store = make_store(tmp_path / "store.db", [
+        Run("yard", today, 600, [Heard(UNKNOWN_LABEL, s, 2.0) for s in (100.0, 200.0, 300.0)]),
+    ])  # fmt: skip
+    sounds = [("bell", s, s + 2) for s in (100.0, 200.0, 300.0)]
+    keep_features(tmp_path / "store.features", "yard", today, 600, sounds)
+    with WebServer(make_context(tmp_path)) as server:
+        far = RemoteDays(PageClient(server.url))
+        (there,), (here,) = far.groups(), PastDays(store).groups()
+        assert (there.rows, there.note) == (here.rows, here.note)
+        assert there.entry.event.row == here.entry.event.row
+        assert far.name_group(there.rows, "bell") == 3
+    assert PastDays(store).groups() == []

@@ -21,16 +21,20 @@ from test_teach import RATE, RINGS_S, ring, write
 from test_web_api import _Api
 
 from streamclf.core.errors import UsageError
+from streamclf.dashboard.attached.client import PageClient
+from streamclf.dashboard.attached.days import RemoteDays
+from streamclf.dashboard.past.days import PastDays
 from streamclf.model.model_file import Model
 from streamclf.model.options import ModelOptions
+from streamclf.runs import teacher
+from streamclf.runs.teacher import Order, Teacher, add_named, find_moments
 from streamclf.store.database import connect, transaction
 from streamclf.store.reviews import review_event
 from streamclf.teach.kept_moments import parse_moment
 from streamclf.teach.teaching import Sound, find_reviewed
-from streamclf.web import asking, teacher
+from streamclf.web import asking
 from streamclf.web.pages import teach, unknown
 from streamclf.web.server import WebServer
-from streamclf.web.teacher import Order, Teacher, add_named, find_moments
 
 SIX_S = 6 * 3600.0
 
@@ -126,12 +130,47 @@ def test_two_reviews_on_the_page_become_a_model_that_names_the_sound(
             [],
         )
         assert "Forget it" in text
+        # The dashboard teaches the same, here and over the page.
+        learned = context.teacher.task.learned
+        far = RemoteDays(PageClient(server.url)).teach("my phone")
+        monkeypatch.setattr(Teacher, "teach", lambda self, order: learned)
+        near = PastDays(store, context.models).teach("my phone")
+        assert far.lines == near.lines
+        assert near.lines[0].startswith("my phone: learned from 2 examples, found in ")
+        assert "it would have been heard " in near.lines[1]
+        assert [each.event.row for each in far.entries] == [each.event.row for each in near.entries]
+        assert {first, second} >= {each.event.row for each in near.entries} > set()
         answer = browser.post("/teach/forget", name="My phone")
         assert answer.headers["Location"] == ".." + place + "&done=forgot-1"
         assert "1 taught sound forgotten" in browser.ask(f"{place}&done=forgot-1").text
         assert api.get("teach")["taught"] == []
         assert "was not taught" in api.send("teach/forget", {"name": "my phone"}, 400)["error"]
     assert "my phone" not in Model(tmp_path / "store-taught.onnx").card.labels
+
+
+def test_each_model_that_listens_can_be_taught(tmp_path):
+    """A file for each; one that was taught here and listens is taught on."""
+    make_history(tmp_path)
+    names = ["pocket", "wide"]
+    context = replace(make_context(tmp_path), models=lambda: [ModelOptions(n) for n in names])
+    teacher, first = context.teacher, tmp_path / "store-taught.onnx"
+    second = tmp_path / "store-taught-wide.onnx"
+    assert (teacher.path_of(), teacher.path_of("pocket")) == (first, first)
+    assert teacher.path_of("wide") == second
+    assert teacher.find_base("wide")[1].name == "wide"
+    with WebServer(context) as server:
+        page = Browser(server).ask("/teach?name=hen&model=wide").text
+        assert '<option value="wide" selected>wide</option>' in page
+        assert 'name="model" value="wide"' in page
+        api = _Api(server)
+        assert api.get("teach?model=wide")["model"] == str(second)
+        assert api.get("teach")["models"] == names
+        assert "no source is heard with it" in api.get("teach?model=none", 400)["error"]
+        wrong = api.send("teach", {"name": "hen", "model": "none"}, 400)
+        assert "name one of pocket, wide" in wrong["error"]
+    names[:] = [str(second), str(first)]
+    assert (teacher.path_of(), teacher.path_of(str(first))) == (second, first)
+    assert teacher.hears_with_it()
 
 
 def test_only_who_may_review_teaches(tmp_path):

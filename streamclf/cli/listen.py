@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,6 +28,7 @@ from streamclf.runs.engine_setup import describe_engine, open_engine
 from streamclf.runs.interrupts import Interrupts
 from streamclf.runs.outputs import (
     check_clips,
+    check_features,
     check_outputs,
     open_sinks,
     reopen,
@@ -37,6 +39,7 @@ from streamclf.runs.systemd_notifier import SystemdNotifier
 from streamclf.sinks.options import OutputOptions
 from streamclf.sources.factory import open_source
 from streamclf.sources.options import SourceOptions
+from streamclf.store.features.options import FeatureLimits
 from streamclf.web.options import DEFAULT_PORT, HIGHEST_PORT, PageOptions
 
 
@@ -48,6 +51,7 @@ def listen(
     outputs: OutputOptions,
     screen: ScreenOptions | None = None,
     page: PageOptions = NO_PAGE,
+    features: Path | None = None,
 ) -> int:
     """Listen to a live source until it ends, or is interrupted. Returns the exit code."""
     outputs = replace(outputs, begins=True)
@@ -56,7 +60,10 @@ def listen(
     page = replace(page, port=_port_of(screen))
     # Who asks for a format asks for lines; a pipe leaves no keyboard to the dashboard.
     lines = outputs.format is not None or outputs.updates or source_options.source == "-"
-    if screen.wanted(by_default=not lines):
+    check_features(features)
+    if features is not None and screen.ui:
+        raise UsageError("--features is written by lines, not by the dashboard: leave out --ui")
+    if screen.wanted(by_default=not lines and features is None):
         code, statistics = ui.show(
             screen,
             lambda model, settings: _open_engine(model, settings, thresholds),
@@ -73,14 +80,14 @@ def listen(
     prints = lines or not page.port or not is_terminal(sys.stdout)
     with log_in_background():
         if not page.port:
-            return _listen(source_options, model, settings, thresholds, outputs)
+            return _listen(source_options, model, settings, thresholds, outputs, features=features)
         with store_of_page(outputs.store) as (store, keys):
             check_page(page, keys)
             taught = () if outputs.store is None else (model,)  # beside a store that stays
             outputs = replace(outputs, store=store)
             return _listen(
                 source_options, model, settings, thresholds, outputs, page, keys, taught,
-                prints=prints,
+                prints=prints, features=features,
             )  # fmt: skip
 
 
@@ -92,6 +99,7 @@ def check_listen(
     outputs: OutputOptions,
     screen: ScreenOptions | None = None,
     page: PageOptions = NO_PAGE,
+    features: Path | None = None,
 ) -> int:
     """Check what `listen` is given, the model and the thresholds; opens and creates nothing else.
 
@@ -103,7 +111,8 @@ def check_listen(
     if page.port:
         with store_of_page(outputs.store) as (_, keys):
             check_page(page, keys)
-    engine, _ = _open_engine(model, settings, thresholds)
+    check_features(features)
+    engine, _ = _open_engine(model, settings, thresholds, features=features is not None)
     check_clips(outputs, engine.card)
     return OK
 
@@ -124,10 +133,14 @@ def _port_of(screen: ScreenOptions | None) -> int:
 
 
 def _open_engine(
-    model: ModelOptions, settings: Settings, thresholds: ThresholdOptions
+    model: ModelOptions,
+    settings: Settings,
+    thresholds: ThresholdOptions,
+    *,
+    features: bool = False,
 ) -> tuple[Engine, Model]:
     """Open what listens live, and try what runs the model where that is asked for."""
-    opened = open_engine(model, settings, thresholds, live=True)
+    opened = open_engine(model, settings, thresholds, live=True, features=features)
     if model.self_check:
         from streamclf.checks.self_check import self_check  # which few ask for
 
@@ -146,9 +159,10 @@ def _listen(
     taught: tuple[ModelOptions, ...] = (),
     *,
     prints: bool = True,
+    features: Path | None = None,
 ) -> int:
     duration_s = source_options.duration_s
-    engine, opened = _open_engine(model, settings, thresholds)
+    engine, opened = _open_engine(model, settings, thresholds, features=features is not None)
     check_clips(outputs, engine.card)
     hub = make_hub(page)
     listened = ListenedSource(engine, outputs.store)
@@ -159,6 +173,7 @@ def _listen(
         lambda: taught,
     )
     with (
+        ExitStack() as kept,
         open_source(source_options, settings.channel) as source,
         open_page(page, outputs.store, keys, hub, told),
         open_sinks(
@@ -178,6 +193,13 @@ def _listen(
             listened.pulse.beat()
             service.alive()
 
+        if features is not None:
+            # Few ask for it, and it takes its time to load.
+            from streamclf.store.features.sink import LiveFeatureSink
+            from streamclf.store.features.writer import FeatureWriter
+
+            writer = kept.enter_context(closing(FeatureWriter(say)))
+            sinks.append(LiveFeatureSink(features, source.name, writer, FeatureLimits()))
         source.on_waiting = note_life
         listened.begin(source, [*sinks])
         if hub is not None:

@@ -80,6 +80,7 @@ def listen(
     outputs: Annotated[OutputOptions, Fields(without=("begins", "summary", "resume"))],
     screen: ScreenOptions,
     page: Annotated[PageOptions, Fields(without=("port",))],
+    features: Annotated[FeatureOptions, Fields(only=("folder",))],
     log: LogOptions,
 ) -> None:
     """Listen to a microphone (or another live source); tell sound events as they begin and end."""
@@ -88,7 +89,10 @@ def listen(
 
     run_listen = check_listen if cli_config.is_check(context) else listen_live
     screen = with_invocation(screen, context)
-    raise typer.Exit(run_listen(source, model, settings, thresholds, outputs, screen, page))
+    code = run_listen(
+        source, model, settings, thresholds, outputs, screen, page, features=features.folder
+    )
+    raise typer.Exit(code)
 
 
 @app.command(cls=HelpfulCommand, epilog=examples.FILE)

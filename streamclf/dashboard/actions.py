@@ -21,6 +21,7 @@ from streamclf.dashboard.widgets.events import EventList
 from streamclf.dashboard.widgets.help import Help
 from streamclf.dashboard.widgets.picker import Picker
 from streamclf.model.model_file import portable_model_name
+from streamclf.model.options import ModelOptions
 
 if TYPE_CHECKING:
     from streamclf.dashboard.listener import Listener
@@ -78,7 +79,8 @@ class Actions(TerminalApp):
             self.notify("no store remembers any day: begin with --store FILE")
             return
         playback = self.playback
-        self.push_screen(PastScreen(PastDays(store), playback.play_clip, playback.stop_clip))
+        days = PastDays(store, lambda: [ModelOptions(str(self.listener.model_path))])
+        self.push_screen(PastScreen(days, playback.play_clip, playback.stop_clip))
 
     def action_pause(self) -> None:
         """Freeze the view or continue it; listening continues in either case."""

@@ -136,6 +136,11 @@ class Listener:
         return following[1] if following else self.model
 
     @property
+    def model_path(self) -> Path:
+        """File of the model that the user selected last."""
+        return self._selected_model.path
+
+    @property
     def statistics(self) -> Statistics:
         """Statistics of the whole session, across all models and microphones of a live source."""
         total = Statistics()

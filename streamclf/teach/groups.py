@@ -23,6 +23,8 @@ from streamclf.store.browse import Entry, find_entry
 from streamclf.store.features.feature_store import FeatureFile, FeatureStore
 from streamclf.store.listing import StoredEvent, list_events
 from streamclf.store.question import Question
+from streamclf.store.reviews import review_event
+from streamclf.store.said_labels import find_said_label
 from streamclf.teach.common_sounds import read_common_sounds
 from streamclf.teach.examples import Features
 from streamclf.teach.fit import Background
@@ -159,6 +161,24 @@ def find_example(connection: sqlite3.Connection, group: Group) -> Entry:
     entries = [entry for row in rows if (entry := find_entry(connection, row)) is not None]
     with_clip = (each for each in entries if each.clip is not None and each.clip.is_there)
     return next(with_clip, entries[0])
+
+
+def review_group(store: sqlite3.Connection, rows: Sequence[int], name: str, now_us: int) -> int:
+    """Say of unknown events what they were; returns of how many.
+
+    Args:
+        store: The store, in a transaction.
+        rows: Their rows; events that have a name are left as they are.
+        name: What they were.
+        now_us: Now, in microseconds since 1970-01-01 UTC.
+    """
+    said = find_said_label(store, name)
+    n_named = 0
+    for row in rows:
+        found = store.execute("SELECT label FROM events WHERE id = ?", (row,)).fetchone()
+        if found == (UNKNOWN_LABEL,):
+            n_named += review_event(store, row, "wrong", said, now_us)
+    return n_named
 
 
 def group_vectors(vectors: npt.NDArray[np.float32]) -> list[tuple[list[int], float]]:

@@ -13,8 +13,8 @@ from aiohttp import web
 from streamclf import __version__
 from streamclf.model.options import ModelOptions
 from streamclf.runs.figures import ProcessFigures
+from streamclf.runs.teacher import Teacher
 from streamclf.web.options import PageOptions
-from streamclf.web.teacher import Teacher
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, TypeAlias
 
 from streamclf.core.text_format import format_bytes, format_count, format_length
@@ -78,22 +78,20 @@ def process_facts(health: Json) -> list[Fact]:
         ("since", "Since", _moment(health.get("started"))),
         ("free", "Room on the disk", _format_size(store.get("disk_free_bytes"))),
         ("size", "Remembered", _format_size(store.get("bytes"))),
-        ("features", "Kept to search", _describe_kept(store)),
         ("cpu", "Processor", f"{_percent(health.get('cpu_percent', 0.0))} of one"),
         ("version", "Version", str(health.get("version", "unknown"))),
     ]
-    return (
-        facts if store else [fact for fact in facts if fact[0] not in ("free", "size", "features")]
-    )
+    return facts if store else [fact for fact in facts if fact[0] not in ("free", "size")]
 
 
-def _describe_kept(store: Json) -> str:
-    """Tell how much is kept to search and to teach by, and since when."""
-    size = store.get("features_bytes")
+def tell_kept(store: Json) -> str:
+    """Tell how much is kept to search and to teach by, and since when; empty if nothing is."""
+    size, since = store.get("features_bytes"), store.get("features_since")
     if size is None:
-        return "nothing"
-    since = store.get("features_since")
-    return f"{format_bytes(size)}, since {since}" if since else format_bytes(size)
+        return ""
+    day = date.fromisoformat(since) if since else None
+    when = f", since {day.day} {day:%B}" if day else ""
+    return f"Beside it, {format_bytes(size)} are kept to search and to teach by{when}."
 
 
 def source_facts(source: Json) -> list[Fact]:

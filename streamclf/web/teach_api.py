@@ -12,6 +12,7 @@ from aiohttp import web
 from msgspec import UNSET
 
 from streamclf.core.errors import UsageError
+from streamclf.runs.teacher import Order, Task, Teacher
 from streamclf.store.said_labels import find_said_label
 from streamclf.teach.kept_moments import moment_of, parse_moment
 from streamclf.teach.past_entries import find_told
@@ -19,9 +20,8 @@ from streamclf.teach.teaching import find_sound
 from streamclf.web import teach_records as records
 from streamclf.web.asking import ask, change, understands
 from streamclf.web.context import CONTEXT, WebContext
-from streamclf.web.openapi import Operation
+from streamclf.web.openapi import Operation, Parameter
 from streamclf.web.pages.teach import N_PAST, note_marks, read_name
-from streamclf.web.teacher import Order, Task, Teacher
 
 _Body = TypeVar("_Body")
 
@@ -31,6 +31,13 @@ OPERATIONS = (
         "/api/teach",
         "Tell what was taught, and how far the newest order is.",
         records.TeachAnswer,
+        (
+            Parameter(
+                "model",
+                "Name of the model, of `models`; by default the first.",
+                {"type": "string"},
+            ),
+        ),
     ),
     Operation(
         "POST",
@@ -57,13 +64,20 @@ def add_routes(app: web.Application, context: WebContext) -> None:
 
 async def show(request: web.Request) -> web.Response:
     """Answer with what was taught and is learned."""
+    return await _show(request, request.query.get("model", ""))
+
+
+async def _show(request: web.Request, model: str) -> web.Response:
     teacher = request.config_dict[CONTEXT].teacher
-    taught = await asyncio.to_thread(teacher.list_taught)
+    if model and model not in teacher.choices():
+        raise UsageError(f"model {model[:80]}: no source is heard with it")
+    taught = await asyncio.to_thread(teacher.list_taught, model)
     task = teacher.task
     found = UNSET if task is None else await ask(request, lambda store: _describe(store, task))
     answer = records.TeachAnswer(
-        model=str(teacher.path),
-        listens=teacher.hears_with_it(),
+        model=str(teacher.path_of(model)),
+        models=teacher.choices(),
+        listens=teacher.hears_with_it(model),
         taught=[
             records.TaughtRecord(
                 name=label, date=each.date, examples=each.examples, against=each.against
@@ -89,7 +103,7 @@ async def begin(request: web.Request) -> web.Response:
     if len(order.moments) > N_PAST or len(order.moments_against) > N_PAST:
         raise UsageError(f"moments: at most {N_PAST} can be named at once")
     teacher: Teacher = request.config_dict[CONTEXT].teacher
-    _, card = await asyncio.to_thread(teacher.find_base)
+    _, card = await asyncio.to_thread(teacher.find_base, order.model)
     sound = find_sound(card, name)
     if teacher.task is not None and teacher.task.goes_on:
         raise UsageError(f"{teacher.task.order.label}: is being learned: one sound at a time")
@@ -104,9 +118,10 @@ async def begin(request: web.Request) -> web.Response:
             () if sound.silences else tuple(order.no),
             tuple(order.moments),
             tuple(order.moments_against),
+            order.model,
         )
     )
-    return await show(request)
+    return await _show(request, order.model)
 
 
 async def forget(request: web.Request) -> web.Response:
@@ -117,8 +132,8 @@ async def forget(request: web.Request) -> web.Response:
     """
     order = await _read_body(request, records.ForgetOrder)
     teacher: Teacher = request.config_dict[CONTEXT].teacher
-    await asyncio.to_thread(teacher.forget, read_name(order.name))
-    return await show(request)
+    await asyncio.to_thread(teacher.forget, read_name(order.name), order.model)
+    return await _show(request, order.model)
 
 
 async def _read_body(request: web.Request, kind: type[_Body]) -> _Body:
@@ -160,6 +175,6 @@ def _describe(store: sqlite3.Connection, task: Task) -> records.TaskRecord:
         examples=len(learned.made.taught.examples),
         scenes=lesson.n_scenes,
         scenes_found=lesson.n_found,
-        past_hours=round(lesson.past_s / 3600, 3),
+        past_hours=round(lesson.past_s / 3600, 6),
         past=past,
     )

@@ -22,12 +22,14 @@ class TeachOrder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     no: Annotated[list[int], says("Numbers of events that were something else.")] = []
     moments: Annotated[list[str], says("Names of moments of the past that were it.")] = []
     moments_against: Annotated[list[str], says("Names of moments that were something else.")] = []
+    model: Annotated[str, says("Name of the model, of `models`; empty for the first.")] = ""
 
 
 class ForgetOrder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A taught sound that is to be forgotten."""
 
     name: Annotated[str, says("Name of the sound.", min_length=1)]
+    model: Annotated[str, says("Name of the model, of `models`; empty for the first.")] = ""
 
 
 class TaughtRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,6 +72,7 @@ class TeachAnswer(Answer, frozen=True, kw_only=True):
     """What was taught, and what is being learned."""
 
     model: Annotated[str, says("Path of the model file that names the taught sounds.")]
+    models: Annotated[list[str], says("Names of the models that can be taught.")]
     listens: Annotated[bool, says("Whether something listens with this file.")]
     taught: Annotated[list[TaughtRecord], says("The sounds that were taught.")]
     task: TaskRecord | UnsetType = UNSET

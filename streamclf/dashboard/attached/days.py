@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import time
+from collections.abc import Sequence
 from datetime import date, datetime, timedelta
 from typing import Any, cast
 from urllib.parse import urlencode
@@ -16,10 +18,15 @@ from streamclf.dashboard.attached.client import Json, PageClient, PageError
 from streamclf.dashboard.past.days import (
     LONGEST_PLAYED_S,
     MOST_EVENTS,
+    MOST_GROUPS,
     MOST_LIKE,
+    Lessons,
     PastDay,
     PastEvents,
+    SoundGroup,
     first_events,
+    tell_group,
+    tell_lesson,
 )
 from streamclf.store.browse import Entry, StoredClip
 from streamclf.store.days import DayTable
@@ -28,6 +35,8 @@ from streamclf.store.question import Verdict
 
 _RATE = 1000
 """Positions are told in seconds; here they count milliseconds."""
+LOOK_AGAIN_S = 1.0
+"""Seconds between two looks whether a sound is learned."""
 
 
 class RemoteDays:
@@ -105,6 +114,62 @@ class RemoteDays:
             return PastEvents(first_events([read_entry(each)] for each in told), has_more=False)
         except (KeyError, TypeError, ValueError) as error:
             raise self._strange(error) from error
+
+    def groups(self) -> list[SoundGroup]:
+        """Group the unknown sounds that have no name by likeness, what came most often first.
+
+        Raises:
+            PageError: The page cannot be asked.
+        """
+        answer = self._ask("/api/unknown", limit=MOST_GROUPS)
+        try:
+            return [
+                SoundGroup(
+                    read_entry(each["example"]),
+                    tuple(int(row) for row in each["events"]),
+                    tell_group(int(each["times"]), each.get("usual_hour"), float(each["length"])),
+                )
+                for each in answer["groups"]
+            ]
+        except (KeyError, TypeError, ValueError) as error:
+            raise self._strange(error) from error
+
+    def name_group(self, rows: Sequence[int], said: str) -> int:
+        """Say of all events of a group what they were; returns of how many.
+
+        Raises:
+            PageError: The page cannot be asked, or refuses.
+        """
+        for row in rows:
+            self.review(row, "wrong", said)
+        return len(rows)
+
+    def teach(self, name: str) -> Lessons:
+        """Learn a sound from the events of which somebody said that they were it.
+
+        Raises:
+            PageError: The page cannot be asked, or it cannot be learned.
+        """
+        answer = self._client.order("/api/teach", {"name": name})
+        try:
+            while answer["task"]["state"] == "learning":
+                time.sleep(LOOK_AGAIN_S)
+                answer = self._ask("/api/teach")
+            task = answer["task"]
+            if task["state"] == "failed":
+                raise PageError(f"{self._client.url}: {one_line(str(task['problem']))}")
+            rows = [int(each["event"]) for each in task["past"] if "event" in each]
+            lines = tell_lesson(
+                one_line(str(task["name"])),
+                int(task["examples"]),
+                (int(task["scenes_found"]), int(task["scenes"])),
+                (3600 * float(task["past_hours"]), len(task["past"])),
+                one_line(str(answer["model"])),
+            )
+            entries = [read_entry(self._ask(f"/api/events/{row}")["event"]) for row in rows]
+        except (KeyError, TypeError, ValueError) as error:
+            raise self._strange(error) from error
+        return Lessons(lines, first_events([each] for each in entries))
 
     def load_audio(self, entry: Entry) -> tuple[Waveform, int]:
         """Fetch the clip of an event.

@@ -12,7 +12,9 @@ from typing import Protocol, TypeVar
 
 from streamclf.core.errors import SinkError, StoreError
 from streamclf.core.records import Waveform
+from streamclf.core.text_format import format_count, format_length
 from streamclf.dashboard.excerpts import Excerpts
+from streamclf.model.options import ModelOptions
 from streamclf.store.browse import Choice, Entry, find_entry, find_page
 from streamclf.store.clips import find_clip_file
 from streamclf.store.database import (
@@ -32,6 +34,8 @@ from streamclf.teach.search.more_like import more_like
 
 MOST_EVENTS = 300
 """Most events that are listed at once, the newest ones."""
+MOST_GROUPS = 50
+"""Most groups of unknown sounds that are listed."""
 MOST_LIKE = 50
 """Most moments that are looked for when more like an event are asked for."""
 LONGEST_PLAYED_S = 300.0
@@ -76,6 +80,34 @@ class PastEvents:
     has_more: bool
 
 
+@dataclass(frozen=True)
+class SoundGroup:
+    """An unknown sound that came again.
+
+    Attributes:
+        entry: Its most typical event, best one that can be played.
+        rows: Rows of all its events.
+        note: How often and when it was heard, in words.
+    """
+
+    entry: Entry
+    rows: tuple[int, ...]
+    note: str
+
+
+@dataclass(frozen=True)
+class Lessons:
+    """What was learned of a sound.
+
+    Attributes:
+        lines: What is told of it.
+        entries: Events that were told when it would have been heard, the surest first.
+    """
+
+    lines: tuple[str, ...]
+    entries: list[Entry]
+
+
 class Past(Protocol):
     """What the screen of days asks: a store, or a page that has one."""
 
@@ -95,6 +127,18 @@ class Past(Protocol):
         """List the events that sound most like an event, the most like first."""
         ...
 
+    def groups(self) -> list[SoundGroup]:
+        """Group the unknown sounds that have no name by likeness."""
+        ...
+
+    def name_group(self, rows: Sequence[int], said: str) -> int:
+        """Say of all events of a group what they were; returns of how many."""
+        ...
+
+    def teach(self, name: str) -> Lessons:
+        """Learn a sound from the events of which somebody said that they were it."""
+        ...
+
     def load_audio(self, entry: Entry) -> tuple[Waveform, int]:
         """Read the clip of an event."""
         ...
@@ -105,10 +149,12 @@ class PastDays:
 
     Args:
         path: The store.
+        models: Tells the models that listen, the first of which is taught.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, models: Callable[[], Sequence[ModelOptions]] = tuple) -> None:
         self.path = path
+        self._models = models
 
     def day(self, day: date | None) -> PastDay:
         """Describe a day; None for today.
@@ -186,6 +232,71 @@ class PastDays:
 
         return self._run(work, connect_to_read)
 
+    def groups(self) -> list[SoundGroup]:
+        """Group the unknown sounds that have no name by likeness, what came most often first.
+
+        Raises:
+            StoreError: The store cannot be read.
+        """
+        from streamclf.teach.groups import find_example, group_unknown
+
+        def work(store: sqlite3.Connection) -> list[SoundGroup]:
+            found, _, _ = group_unknown(store, self.path)
+            return [
+                SoundGroup(
+                    find_example(store, group),
+                    tuple(event.row for event in group.events),
+                    tell_group(group.n_times, group.usual_hour, group.length_s),
+                )
+                for group in found[:MOST_GROUPS]
+            ]
+
+        return self._run(work, connect_to_read)
+
+    def name_group(self, rows: Sequence[int], said: str) -> int:
+        """Say of all events of a group what they were; returns of how many.
+
+        Raises:
+            StoreError: The store cannot be written.
+        """
+        from streamclf.teach.groups import review_group
+
+        def work(store: sqlite3.Connection) -> int:
+            with transaction(store):
+                return review_group(store, rows, said, time.time_ns() // 1000)
+
+        return self._run(work, connect)
+
+    def teach(self, name: str) -> Lessons:
+        """Learn a sound from the events of which somebody said that they were it.
+
+        Raises:
+            UsageError: It cannot be learned.
+            StoreError: The store cannot be read.
+        """
+        # What learns takes longer to load than a dashboard takes to start.
+        from streamclf.runs.teacher import Order, Teacher
+        from streamclf.teach.past_entries import find_told
+        from streamclf.teach.teaching import AT_MOST
+
+        teacher = Teacher(self.path, self._models)
+        learned = teacher.teach(Order(name, AT_MOST))
+        lesson = learned.made.lesson
+        surest = sorted(lesson.past_events, key=lambda each: -each.score)[:MOST_LIKE]
+
+        def work(store: sqlite3.Connection) -> list[Entry]:
+            told = (find_told(store, event) for event in surest)
+            return first_events([each] for each in told if each is not None)
+
+        lines = tell_lesson(
+            learned.sound.label,
+            len(learned.made.taught.examples),
+            (lesson.n_found, lesson.n_scenes),
+            (lesson.past_s, len(lesson.past_events)),
+            str(teacher.path),
+        )
+        return Lessons(lines, self._run(work, connect_to_read))
+
     def load_audio(self, entry: Entry) -> tuple[Waveform, int]:
         """Read the clip of an event.
 
@@ -231,6 +342,37 @@ class PastDays:
             raise StoreError(f"{self.path}: cannot be asked now: {reason}; try again") from error
         finally:
             connection.close()
+
+
+def tell_group(n_times: int, usual_hour: int | None, length_s: float) -> str:
+    """Tell how often and when an unknown sound was heard."""
+    if n_times == 1:
+        return f"went on for {format_length(length_s)}"
+    usual = "" if usual_hour is None else f", mostly at {usual_hour:02d}:00"
+    return f"{n_times} times{usual}"
+
+
+def tell_lesson(
+    label: str, n_examples: int, scenes: tuple[int, int], past: tuple[float, int], path: str
+) -> tuple[str, ...]:
+    """Tell what was learned of a sound.
+
+    Args:
+        label: The sound.
+        n_examples: Examples that it was learned from.
+        scenes: Scenes made of them in which it is found, and all.
+        past: Seconds of the past, and how often it would have been heard there.
+        path: The model file that names it.
+    """
+    from streamclf.teach.teaching import tell_duration, tell_times
+
+    learned = f"{label}: learned from {format_count(n_examples, 'example')}"
+    lines = [f"{learned}, found in {scenes[0]} of {scenes[1]} scenes made of them."]
+    seconds, n_events = past
+    if seconds:
+        how = f"heard {tell_times(n_events)}" if n_events else "not heard"
+        lines.append(f"In the past ({tell_duration(seconds)}) it would have been {how}.")
+    return (*lines, f"The model that names it: {path}")
 
 
 def first_events(found: Iterable[Sequence[Entry]]) -> list[Entry]:

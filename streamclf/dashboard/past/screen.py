@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import date, timedelta
 from typing import ClassVar
 
@@ -17,7 +18,7 @@ from textual.widgets import Input, Static
 from streamclf.core.errors import StreamclfError
 from streamclf.core.records import Waveform
 from streamclf.core.text_format import format_count
-from streamclf.dashboard.past.days import Past, PastDay, day_beside
+from streamclf.dashboard.past.days import Past, PastDay, SoundGroup, day_beside
 from streamclf.dashboard.widgets.day_map import DayMap
 from streamclf.dashboard.widgets.key_line import KeyLine
 from streamclf.dashboard.widgets.past_events import PastEventList
@@ -45,6 +46,7 @@ class PastScreen(ModalScreen[None]):
         Binding("t", "today", "Today"),
         Binding("0", "stop", "Silence"),
         Binding("escape,q", "leave", "Back", key_display="Esc"),
+        Binding("g", "groups", "Unknown"),
     ]
 
     def __init__(self, past: Past, play: Play, stop: Callable[[], object]) -> None:
@@ -54,6 +56,8 @@ class PastScreen(ModalScreen[None]):
         self._stop = stop
         self.shown: PastDay | None = None
         self._asked: Entry | None = None  # of which the user is about to say what it was
+        self._groups: dict[int, SoundGroup] = {}  # that are listed, by the rows of their examples
+        self._learns = False
 
     def compose(self) -> ComposeResult:
         """Make the title, the map, the list and the keys."""
@@ -76,6 +80,10 @@ class PastScreen(ModalScreen[None]):
     def action_today(self) -> None:
         """Show today."""
         self._show_day(None)
+
+    def action_groups(self) -> None:
+        """List the unknown sounds that came again, until another hour or day is chosen."""
+        self.run_worker(self._read_groups(), group="events", exclusive=True)
 
     def action_stop(self) -> None:
         """Stop what is played."""
@@ -117,13 +125,31 @@ class PastScreen(ModalScreen[None]):
         """List what is like an event, until another hour or day is chosen."""
         self.run_worker(self._read_like(message.entry), group="events", exclusive=True)
 
+    def on_past_event_list_taught(self, message: PastEventList.Taught) -> None:
+        """Learn the sound that an event was said to be, or correct its label."""
+        entry = message.entry
+        if entry.event.verdict is None:
+            self.notify("say first what it was (w), or that it was wrong (n)")
+        elif self._learns:
+            self.notify("a sound is being learned: wait until it is")
+        else:
+            name = entry.said_label or entry.event.label
+            self._learns = True
+            self.notify(f"{name} is being learned ...", markup=False)
+            self.run_worker(self._teach(name), group="teach")
+
     def on_input_submitted(self, message: Input.Submitted) -> None:
         """Note what the event was."""
         message.stop()
         entry, said = self._asked, message.value.strip()
         self._end_field()
-        if entry is not None and said:
+        if entry is None or not said:
+            return
+        group = self._groups.get(entry.event.row)
+        if group is None:
             self.run_worker(self._review(entry, "wrong", said), group="review")
+        else:
+            self.run_worker(self._name_group(group, said), group="review")
 
     def _end_field(self) -> None:
         self._asked = None
@@ -161,6 +187,7 @@ class PastScreen(ModalScreen[None]):
         when = "" if hour is None else f", {hour:02d}:00 to {hour + 1:02d}:00"
         what = "events" if label is None else shown.name(label)
         more = f", the newest {len(found.entries)}" if found.has_more else ""
+        self._groups = {}
         self.query_one(PastEventList).show(found.entries, shown.names, f"{what}{when}{more}")
 
     async def _read_like(self, entry: Entry) -> None:
@@ -174,8 +201,55 @@ class PastScreen(ModalScreen[None]):
             return
         time = entry.event.time
         when = "" if time is None else f", {time:%d %b %H:%M}"
+        self._groups = {}
         title = f"most like {shown.name(entry.event.label)}{when}"
         self.query_one(PastEventList).show(found.entries, shown.names, title, dated=True)
+
+    async def _read_groups(self) -> None:
+        shown = self.shown
+        if shown is None:
+            return
+        try:
+            found = await asyncio.to_thread(self._past.groups)
+        except StreamclfError as error:
+            self._say(error)
+            return
+        if not found:
+            self.notify("no unknown sound came again: serve --unknown remembers them")
+            return
+        self._groups = {each.entry.event.row: each for each in found}
+        notes = {row: each.note for row, each in self._groups.items()}
+        entries = [each.entry for each in found]
+        listed = self.query_one(PastEventList)
+        listed.show(entries, shown.names, "unknown, all days: w names it", dated=True, notes=notes)
+        listed.focus()
+
+    async def _name_group(self, group: SoundGroup, said: str) -> None:
+        try:
+            n_named = await asyncio.to_thread(self._past.name_group, group.rows, said)
+        except StreamclfError as error:
+            self._say(error)
+            return
+        self.notify(f"{format_count(n_named, 'event')} named {said}", markup=False)
+        self._groups.pop(group.entry.event.row, None)
+        named = replace(group.entry, said_label=said)
+        verdict = replace(group.entry.event, verdict="wrong")
+        self.query_one(PastEventList).replace(replace(named, event=verdict))
+
+    async def _teach(self, name: str) -> None:
+        shown = self.shown
+        try:
+            found = await asyncio.to_thread(self._past.teach, name)
+        except StreamclfError as error:
+            self._say(error)
+            return
+        finally:
+            self._learns = False
+        self.notify("\n".join(found.lines), markup=False, timeout=20)
+        if found.entries and shown is not None and self.is_attached:
+            self._groups = {}
+            title = f"{name} would have been heard: y, n and w say what it was, x learns that"
+            self.query_one(PastEventList).show(found.entries, shown.names, title, dated=True)
 
     async def _review(self, entry: Entry, verdict: Verdict | None, said: str | None = None) -> None:
         try:
@@ -187,9 +261,7 @@ class PastScreen(ModalScreen[None]):
             return
         self.query_one(PastEventList).replace(changed)
         if said is not None and not self._is_label(said):
-            self.notify(
-                f'teach it on the page, or by streamclf teach "{said}"', markup=False, timeout=8
-            )
+            self.notify(f"x teaches {said}, from all events that were it", markup=False, timeout=8)
 
     def _is_label(self, name: str) -> bool:
         """Whether a model knows a sound by this name, as far as the shown day tells."""

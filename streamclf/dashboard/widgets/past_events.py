@@ -37,6 +37,7 @@ class PastEventList(OptionList):
         Binding("w", "rename", "It was ..."),
         Binding("u", "review('')", "Undo"),
         Binding("m", "more_like", "More like it"),
+        Binding("x", "teach", "Teach it"),
         Binding("j", "cursor_down", "Down", show=False),
         Binding("k", "cursor_up", "Up", show=False),
     ]
@@ -87,11 +88,23 @@ class PastEventList(OptionList):
             self.entry = entry
             super().__init__()
 
+    class Taught(Message):
+        """The user wants the sound of an event to be learned.
+
+        Attributes:
+            entry: The event.
+        """
+
+        def __init__(self, entry: Entry) -> None:
+            self.entry = entry
+            super().__init__()
+
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
         self.entries: list[Entry] = []
         self._names: Mapping[str, str] = {}
         self._dated = False
+        self._notes: Mapping[int, str] = {}
 
     def show(
         self,
@@ -100,6 +113,7 @@ class PastEventList(OptionList):
         title: str,
         *,
         dated: bool = False,
+        notes: Mapping[int, str] | None = None,
     ) -> None:
         """Show events under a title.
 
@@ -108,7 +122,9 @@ class PastEventList(OptionList):
             names: Names of their labels.
             title: The title.
             dated: Whether they are of several days, which are then told.
+            notes: What is told of events in place of their labels, by their rows.
         """
+        self._notes = notes or {}
         self.entries, self._names, self._dated = list(entries), names, dated
         self.border_title = escape(title)
         self.clear_options()
@@ -152,6 +168,11 @@ class PastEventList(OptionList):
         if self.highlighted is not None and self.entries:
             self.post_message(self.Likened(self.entries[self.highlighted]))
 
+    def action_teach(self) -> None:
+        """Post which event's sound the user wants to be learned."""
+        if self.highlighted is not None and self.entries:
+            self.post_message(self.Taught(self.entries[self.highlighted]))
+
     def _line(self, entry: Entry) -> Text:
         event = entry.event
         time = f"{event.time:%H:%M:%S}" if event.time else ""
@@ -166,6 +187,8 @@ class PastEventList(OptionList):
         fixed = FIXED_WIDTH + (DATED_WIDTH - 8 if self._dated else 0)
         room = max(self.scrollable_content_region.width - fixed - 2, 8)
         known = self._names.get(event.label, event.label)
+        if entry.said_label is None:
+            known = self._notes.get(event.row, known)
         if entry.said_label is not None:
             known += f" (it was {self._names.get(entry.said_label, entry.said_label)})"
         name = fit_words(known, room)

@@ -13,6 +13,7 @@ from streamclf.web.health_texts import (
     source_facts,
     target_facts,
     target_title,
+    tell_kept,
 )
 from streamclf.web.rendering import render
 
@@ -29,7 +30,9 @@ async def show(request: web.Request) -> web.Response:
     targets = [
         (target, target_title(target), target_facts(target)) for target in health.get("targets", ())
     ]
+    store = health.get("store")
     return render(
         request, "health.html", page="health", said=health_texts(health),
-        facts=process_facts(health), sources=sources, targets=targets, store=health.get("store"),
+        facts=process_facts(health), sources=sources, targets=targets, store=store,
+        kept=tell_kept(store or {}),
     )  # fmt: skip

@@ -6,6 +6,7 @@ import asyncio
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, datetime
+from pathlib import Path
 from typing import Any
 
 from aiohttp import web
@@ -14,6 +15,7 @@ from multidict import MultiDict
 from streamclf.core.errors import StreamclfError, UsageError
 from streamclf.core.redaction import one_line
 from streamclf.core.text_format import format_count, format_length
+from streamclf.runs.teacher import NO_CLIPS, NOT_HERE, Learned, Order, Task, Teacher
 from streamclf.store.browse import Entry, find_entry, find_within
 from streamclf.store.days import place_time
 from streamclf.store.names import list_sources, shorten_names
@@ -30,7 +32,6 @@ from streamclf.web.context import CONTEXT, WebContext
 from streamclf.web.filters import write_query
 from streamclf.web.pages.events import describe_entry, list_names, tell_done
 from streamclf.web.rendering import redirect, render
-from streamclf.web.teacher import NO_CLIPS, NOT_HERE, Learned, Order, Task, Teacher
 from streamclf.web.words import LabelNames, tell_moment, tell_score
 
 N_EXAMPLES = 40
@@ -65,10 +66,10 @@ async def show(request: web.Request) -> web.StreamResponse:
             trouble="" if teacher.can_teach else NOT_HERE,
             **values,
         )
-    base, trouble = await asyncio.to_thread(_find_base, teacher, name)
-    values = await ask(
-        request, lambda store: describe_one(store, now(), name, base, teacher.task_of(name))
-    )
+    model = request.query.get("model", "")
+    base, trouble = await asyncio.to_thread(_find_base, teacher, name, model)
+    task = teacher.task_of(name, model)
+    values = await ask(request, lambda store: describe_one(store, now(), name, base, task))
     said = tell_done(request.query)
     other = teacher.task
     if other is not None and other.goes_on and values["task"] is None:
@@ -79,9 +80,11 @@ async def show(request: web.Request) -> web.StreamResponse:
         page="sounds",
         trouble=trouble,
         said=said,
-        back=write_query({"name": name}),
-        path=str(teacher.path),
-        hears_with_it=teacher.hears_with_it(),
+        back=write_query(_place(name, model)),
+        path=str(teacher.path_of(model)),
+        hears_with_it=teacher.hears_with_it(model),
+        chosen=model,
+        models=[(each, Path(each).stem) for each in teacher.choices()],
         again_s=AGAIN_S,
         rates=RATES,
         busy=other is not None and other.goes_on,
@@ -101,12 +104,17 @@ def read_name(text: str) -> str:
     return name
 
 
-def _find_base(teacher: Teacher, name: str) -> tuple[Base, str]:
+def _place(name: str, model: str) -> dict[str, str]:
+    """The query of a sound's page."""
+    return {"name": name} | ({"model": model} if model else {})
+
+
+def _find_base(teacher: Teacher, name: str, model: str) -> tuple[Base, str]:
     """Find what a name means to the model that is taught, or why there is none."""
     if not teacher.can_teach:
         return Base(Sound(name), "", ""), NOT_HERE
     try:
-        _, card = teacher.find_base()
+        _, card = teacher.find_base(model)
         sound = find_sound(card, name)
     except StreamclfError as error:
         return Base(Sound(name), "", ""), f"{error}."
@@ -321,8 +329,8 @@ async def begin(request: web.Request) -> web.StreamResponse:
         raise UsageError("name: is empty: name the sound")
     teacher = request.config_dict[CONTEXT].teacher
     yes, no = _read_marks(texts)
-    moments = _read_moments(texts)
-    base, trouble = await asyncio.to_thread(_find_base, teacher, name)
+    moments, model = _read_moments(texts), texts.get("model", "")
+    base, trouble = await asyncio.to_thread(_find_base, teacher, name, model)
     if not trouble:
         rate = texts.get("at_most", "")
         at_most = {f"{each:g}": each for each in RATES}.get(rate, AT_MOST)
@@ -331,16 +339,18 @@ async def begin(request: web.Request) -> web.StreamResponse:
         )
         label = await ask(request, lambda store: find_said_label(store, name))
         against = () if base.sound.silences else tuple(no)
-        teacher.begin(Order(label or name, at_most, against, *moments))
-    return redirect(request, f"/teach?{write_query({'name': name})}")
+        teacher.begin(Order(label or name, at_most, against, *moments, model))
+    return redirect(request, f"/teach?{write_query(_place(name, model))}")
 
 
 async def forget(request: web.Request) -> web.StreamResponse:
     """Forget a taught sound."""
-    name = read_name((await read_form(request)).get("name", ""))
+    texts = await read_form(request)
+    name, model = read_name(texts.get("name", "")), texts.get("model", "")
     teacher = request.config_dict[CONTEXT].teacher
-    label = await asyncio.to_thread(teacher.forget, name)
-    return redirect(request, f"/teach?{write_query([('name', label), ('done', 'forgot-1')])}")
+    label = await asyncio.to_thread(teacher.forget, name, model)
+    place = [*_place(label, model).items(), ("done", "forgot-1")]
+    return redirect(request, f"/teach?{write_query(place)}")
 
 
 def _read_marks(texts: MultiDict[str]) -> tuple[list[int], list[int]]:

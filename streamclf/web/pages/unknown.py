@@ -15,9 +15,8 @@ from streamclf.core.text_format import format_count, format_length
 from streamclf.core.unknown import UNKNOWN_LABEL
 from streamclf.store.days import place_time
 from streamclf.store.names import list_sources, shorten_names
-from streamclf.store.reviews import LONGEST_LABEL, review_event
-from streamclf.store.said_labels import find_said_label
-from streamclf.teach.groups import MOST_EVENTS, find_example, group_unknown
+from streamclf.store.reviews import LONGEST_LABEL
+from streamclf.teach.groups import MOST_EVENTS, find_example, group_unknown, review_group
 from streamclf.web.asking import ask, change, now, understands
 from streamclf.web.bodies import read_form
 from streamclf.web.context import CONTEXT, WebContext
@@ -112,21 +111,3 @@ def _read_rows(text: str) -> list[int]:
     if not rows or any(not (r.isascii() and r.isdecimal() and len(r) < 19) for r in rows):
         raise UsageError("events: must be numbers of events with commas between them")
     return sorted({int(row) for row in rows})
-
-
-def review_group(store: sqlite3.Connection, rows: list[int], name: str, now_us: int) -> int:
-    """Say of unknown events what they were; returns of how many.
-
-    Args:
-        store: The store, in a transaction.
-        rows: Their rows; events that have a name are left as they are.
-        name: What they were.
-        now_us: Now, in microseconds since 1970-01-01 UTC.
-    """
-    said = find_said_label(store, name)
-    n_named = 0
-    for row in rows:
-        found = store.execute("SELECT label FROM events WHERE id = ?", (row,)).fetchone()
-        if found == (UNKNOWN_LABEL,):
-            n_named += review_event(store, row, "wrong", said, now_us)
-    return n_named

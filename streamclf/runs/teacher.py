@@ -1,4 +1,4 @@
-"""The teacher of the page: it learns one sound at a time, in a thread of its own.
+"""The teacher of the page and the dashboard: it learns one sound at a time, in a thread of its own.
 
 What it has learned goes into a model file beside the store. Nothing that listens changes by that:
 whoever runs streamclf takes the file over.
@@ -47,6 +47,8 @@ from streamclf.teach.teaching import (
 
 NICENESS = 10
 """Niceness of the thread on Linux, so that what listens comes first."""
+WAIT_S = 0.1
+"""Seconds between two looks whether a sound is learned."""
 NO_CLIPS = (
     "none of its events has a sound to play any more: say it of newer ones, and let streamclf "
     "store sounds by --clips"
@@ -67,6 +69,7 @@ class Order:
         against: Rows of events that are not it.
         moments: Names of moments of the past that are it (`streamclf.teach.kept_moments`).
         moments_against: Names of moments that are not.
+        model: Name of the model that is taught, as `Teacher.choices` lists it; empty for the first.
     """
 
     label: str
@@ -74,6 +77,7 @@ class Order:
     against: tuple[int, ...] = ()
     moments: tuple[str, ...] = ()
     moments_against: tuple[str, ...] = ()
+    model: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,7 +131,7 @@ class Teacher:
         models: Tells the models that listen, or would.
 
     Attributes:
-        path: Model file that it writes.
+        path: Model file that it writes for the first model.
         task: The newest order; None if there was none.
     """
 
@@ -143,6 +147,26 @@ class Teacher:
     def can_teach(self) -> bool:
         """Whether there is a model that it could teach."""
         return bool(self._models())
+
+    def choices(self) -> list[str]:
+        """Names of the models that can be taught, each once: the first is what is meant by none."""
+        return list(dict.fromkeys(options.name for options in self._models()))
+
+    def path_of(self, model: str = "") -> Path:
+        """Return the model file that is written when a model is taught.
+
+        Args:
+            model: One of `choices`; empty for the first.
+        """
+        names = self.choices()
+        name = model or (names[0] if names else "")
+        own = Path(name)
+        was_written = own.name == self.path.name or own.name.startswith(f"{self.path.stem}-")
+        if was_written and own.resolve().parent == self.path.parent:
+            return own.resolve()  # it was taught here before, and listens by now
+        if not names or name == names[0]:
+            return self.path
+        return self.path.with_name(f"{self.path.stem}-{own.stem}.onnx")
 
     def begin(self, order: Order) -> bool:
         """Begin to learn a sound.
@@ -164,46 +188,74 @@ class Teacher:
         ).start()
         return True
 
-    def task_of(self, label: str) -> Task | None:
-        """The newest order, if it is of this sound."""
-        task = self.task
-        same = task is not None and task.order.label.casefold() == label.casefold()
-        return task if same else None
+    def teach(self, order: Order) -> Learned:
+        """Learn a sound, and wait until it is learned.
 
-    def find_base(self) -> tuple[ModelOptions, Card]:
+        Raises:
+            UsageError: It cannot be learned, or another sound is being learned.
+        """
+        if not self.begin(order):
+            raise UsageError("another sound is being learned: wait until it is")
+        task = self.task
+        assert task is not None
+        while task.goes_on:
+            time.sleep(WAIT_S)
+        if task.learned is None:
+            raise UsageError(task.problem)
+        return task.learned
+
+    def task_of(self, label: str, model: str = "") -> Task | None:
+        """The newest order, if it is of this sound and model."""
+        task = self.task
+        if task is None or task.order.label.casefold() != label.casefold():
+            return None
+        return task if self.path_of(task.order.model) == self.path_of(model) else None
+
+    def find_base(self, model: str = "") -> tuple[ModelOptions, Card]:
         """Find the model that a sound is added to: the taught one, or else the one that listens.
+
+        Args:
+            model: One of `choices`; empty for the first.
 
         Raises:
             UsageError: There is none, or the taught one comes from another model.
             ModelError: A model cannot be read, or names no features.
         """
-        options = next(iter(self._models()), None)
-        if options is None:
+        models = self._models()
+        if not models:
             raise UsageError(NOT_HERE.rstrip("."))
+        options = next((each for each in models if model in ("", each.name)), None)
+        if options is None:
+            raise UsageError(
+                f"model {model[:80]}: no source is heard with it: name one of "
+                f"{', '.join(self.choices())}"
+            )
+        path = self.path_of(model)
         heard = find_model(options.name)
         card = self._read_card(heard)
-        if self.path.is_file() and self.path != heard.resolve():
-            taught = self._read_card(self.path)
+        if path.is_file() and path != heard.resolve():
+            taught = self._read_card(path)
             missing = [label for label in card.labels if label not in taught.labels]
             if missing or taught.features != card.features:
                 lacks = f"lacks {missing[0]}" if missing else "has other features"
                 raise UsageError(
-                    f"{self.path}: was taught from another model than {heard.name}, and {lacks}: "
+                    f"{path}: was taught from another model than {heard.name}, and {lacks}: "
                     "move it away, then teach again"
                 )
-            options, card = replace(options, name=str(self.path)), taught
+            options, card = replace(options, name=str(path)), taught
         return replace(options, provider="cpu", n_threads=1, self_check=False), card
 
-    def list_taught(self) -> dict[str, Taught]:
+    def list_taught(self, model: str = "") -> dict[str, Taught]:
         """The sounds that the taught model names, with their origins; none without one.
 
         Raises:
             ModelError: The file cannot be read.
             UsageError: It names no features.
         """
-        return self._read_card(self.path).taught if self.path.is_file() else {}
+        path = self.path_of(model)
+        return self._read_card(path).taught if path.is_file() else {}
 
-    def forget(self, name: str) -> str:
+    def forget(self, name: str, model: str = "") -> str:
         """Take a sound out of the taught model.
 
         Returns:
@@ -216,22 +268,24 @@ class Teacher:
         with self._lock:
             if self.task is not None and self.task.goes_on:
                 raise UsageError(f"{self.task.order.label}: is being learned: wait until it is")
-            card = self._read_card(self.path) if self.path.is_file() else None
+            path = self.path_of(model)
+            card = self._read_card(path) if path.is_file() else None
             found = None
             if card is not None:
                 found = find_taught(card, name) or find_taught(card, correction_of(name))
             if card is None or found is None:
-                raise UsageError(f"{name}: was not taught: {self.path.name} has no such sound")
-            write_model(self.path, without_label(self.path, card, found))
-            self._cards.pop(self.path, None)
+                raise UsageError(f"{name}: was not taught: {path.name} has no such sound")
+            write_model(path, without_label(path, card, found))
+            self._cards.pop(path, None)
             self.task = None
-        say(f"the page: {found}: forgotten; {self.path} names it no more")
+        say(f"{found}: forgotten; {path} names it no more")
         return found
 
-    def hears_with_it(self) -> bool:
+    def hears_with_it(self, model: str = "") -> bool:
         """Whether something listens with the file that it writes."""
+        path = self.path_of(model)
         return any(
-            Path(each.name).suffix == ".onnx" and Path(each.name).resolve() == self.path
+            Path(each.name).suffix == ".onnx" and Path(each.name).resolve() == path
             for each in self._models()
         )
 
@@ -263,12 +317,13 @@ class Teacher:
             damage = "is damaged" if is_damage(error) else "cannot be asked now"
             task.problem = f"{self._store}: {damage}: {reason_of(error)}"
         except Exception as error:  # any error: who waits is told that it has ended
-            say(f"error: the page: teaching: {type(error).__name__}: {error}")
+            say(f"error: teaching: {type(error).__name__}: {error}")
             task.problem = "this is a mistake in streamclf: the log tells more"
 
     def _learn(self, order: Order) -> Learned:
         began = time.monotonic()
-        options, card = self.find_base()
+        options, card = self.find_base(order.model)
+        path = self.path_of(order.model)
         sound = find_sound(card, order.label)
         connection = connect_to_read(self._store)
         try:
@@ -297,13 +352,12 @@ class Teacher:
         made = teach_sound(
             model, sound, examples, others, past if past.n_windows else None, order.at_most
         )
-        write_model(self.path, made.content)
+        write_model(path, made.content)
         say(
-            f"the page: {sound.label}: learned from {format_count(len(examples), 'example')}; "
-            f"{self.path} names it"
+            f"{sound.label}: learned from {format_count(len(examples), 'example')}; {path} names it"
         )
         took_s = time.monotonic() - began
-        return Learned(sound, card, made, reviewed, len(others), self.path, took_s)
+        return Learned(sound, card, made, reviewed, len(others), path, took_s)
 
 
 def find_moments(origin: Taught | None, order: Order) -> tuple[list[KeptMoment], list[KeptMoment]]:
