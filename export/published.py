@@ -58,6 +58,14 @@ TUNED = (
     "labelled clips."
 )
 
+NAMED = "names_cross_validated"
+NAMED_PROTOCOL = (
+    "clips of each fold named by the labels that mean their classes, by scores whose factors and "
+    "summands were adjusted by the other folds' clips (train.distillation.named_scale); common: by "
+    "the scale before that, which knows no clip; the model's own are adjusted by folds 1 to 3"
+)
+"""Of a field of what `train.agreement` writes."""
+
 SCALE = ("factors", "summands")
 """Fields of what `train.agreement` writes: the labels' common scale."""
 
@@ -165,6 +173,8 @@ def add_agreement(card: Card, agreement: dict[str, Any], origin: str) -> Card:
                 raise ExportError(f"{origin}: {name} are not a number for each label; make it anew")
         for name in ("training", "held_out"):
             accuracy[name] = agreement[name]
+        if NAMED in agreement:
+            accuracy[NAMED] = agreement[NAMED] | {"protocol": NAMED_PROTOCOL}
         accuracy["agreement_protocol"] = (
             "mixtures of 10 s; mAP: highest average over 3 s in each against what the teacher says "
             f"of the whole ({SAID:g} or more), of the labels it says of {FEWEST} or more; first: "
