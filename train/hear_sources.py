@@ -1,10 +1,11 @@
 """Counts of the sources in a set of sounds, by the AudioSet label that a teacher gives.
 
-    python -m train.hear_sources PREPARED --teacher mn04_as_mAP_432.pt --labels LABELS.csv -o NPZ
+    python -m train.hear_sources PREPARED... --teacher mn04_as_mAP_432.pt --labels LABELS.csv -o NPZ
 
 One take of each source is heard, repeated to five seconds; a longer one's loudest ten. The label
 with the highest score is its label. A source of a common label is drawn less often in training
-(`train.distil --weights`): by one over the square root of how many sources share its label.
+(`train.distil --weights`): by one over the square root of how many sources share its label. Several
+sets are counted together.
 
 A table of all labels is printed, rarest last: how many sources have it first, and in how many it is
 heard with a score of `HEARD` or more, as a broader label often comes before the one that is meant.
@@ -47,7 +48,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = Parser(prog="python -m train.hear_sources", description="Count sounds by what a "
                     "teacher hears in them.")  # fmt: skip
     option = parser.add_argument
-    option("sounds", type=Path, metavar="PREPARED", help="prepared sounds")
+    option("sounds", type=Path, nargs="+", metavar="PREPARED", help="prepared sounds")
     option("--teacher", type=Path, required=True, metavar="PT", help="mn04_as_mAP_432.pt")
     option("--labels", type=Path, required=True, metavar="CSV",
            help="AudioSet's class_labels_indices.csv")  # fmt: skip
@@ -57,10 +58,12 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     torch.set_num_threads(options.threads)
     names = read_label_names(options.labels)
-    clips = open_prepared(options.sounds)
+    sets = [open_prepared(folder) for folder in options.sounds]
     network, _ = open_efficientat(options.teacher)
     known = read_known(options.known)
-    sources, scores = hear_each(clips, network, known)
+    heard = [hear_each(clips, network, known) for clips in sets]
+    sources = [source for names_of_set, _ in heard for source in names_of_set]
+    scores = np.concatenate([rows for _, rows in heard])
     top = scores.argmax(axis=1)
     np.savez(
         options.output, source=np.array(sources), label=top,

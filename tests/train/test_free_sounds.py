@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import stat
 import subprocess
 from pathlib import Path
@@ -76,6 +77,11 @@ def make_repository(bare: Path, work: Path) -> None:
         "| File | License |\n| ---- | ------- |\n| bear | CC0 |\n| crow | CC BY-NC 4.0 |\n"
     )
     bare.parent.mkdir(parents=True)
+    commit_all(work, bare)
+
+
+def commit_all(work: Path, bare: Path) -> None:
+    """Commit what lies in a folder, and clone it."""
     who = ["-c", "user.name=x", "-c", "user.email=x@y", "-c", "commit.gpgsign=false"]
     for arguments in (["init", "-q"], ["add", "."], [*who, "commit", "-qm", "sounds"]):
         subprocess.run(["git", *arguments], cwd=work, check=True)
@@ -161,7 +167,98 @@ def test_long_recording_is_taken_by_its_middle(world) -> None:
     assert long.stretch == pytest.approx((45.0, 105.0), abs=0.1)
 
 
+def test_every_source_is_in_the_documented_table() -> None:
+    document = Path(__file__).parents[2] / "docs/reference/free-sounds.md"
+    rows = [row.split("|") for row in document.read_text(encoding="utf-8").splitlines()]
+    told = {row[1].strip().removeprefix("github.com/") for row in rows if len(row) == 6}
+    repositories = {each.name for each in free_sounds.REPOSITORIES}
+    assert told >= {*free_sounds.PACKAGES, *repositories}
+
+
 def test_every_source_is_named_once() -> None:
     names = [*free_sounds.PACKAGES, *(each.name for each in free_sounds.REPOSITORIES)]
     assert len(names) == len(set(names))
     assert not set(free_sounds.NOTHING_FREE) & set(names)
+
+
+STATION = Repository(
+    "owner/beasts", "sounds", "*/attributions.yml", free_sounds.LIST, left_out=("guns",), most_s=2
+)
+
+
+@pytest.fixture
+def station(world, monkeypatch) -> Path:
+    """The world's repository with two folders of sounds, each with its own list."""
+    work = world.parent / "station"
+    for number, name in enumerate(("animals/cow", "animals/owl", "doors/slam", "guns/shot")):
+        write(work / "sounds" / f"{name}.wav", frequency=800.0 + 100 * number, seconds=4.0)
+    (work / "sounds/animals/attributions.yml").write_text(
+        '- files: ["cow.wav"]\n  license: "CC0-1.0"\n'
+        '- files: ["owl.wav"]\n  license: "CC0-1.0"\n  source: "https://freesound.org/s/99955/"\n'
+    )
+    bare = world / "archives" / "owner+beasts"
+    shutil.rmtree(bare)
+    (work / "LICENSE").write_text("Code: MIT")
+    commit_all(work, bare)
+    monkeypatch.setattr(free_sounds, "REPOSITORIES", (STATION,))
+    monkeypatch.setattr(free_sounds, "PACKAGES", ())
+    return world
+
+
+def test_each_folder_of_a_repository_has_its_own_list(station) -> None:
+    FREE_SOUNDS.download(station)
+    there = [path.name for path in (station / "owner+beasts").glob("*.wav")]
+    assert there == ["animals-cow.wav"]
+    (row,) = (
+        row.split("\t")
+        for row in (station / "LICENCES.tsv").read_text().splitlines()
+        if "beasts" in row
+    )
+    assert row[2:] == ["CC0-1.0 (1)", "in ESC-50 or UrbanSound8K as well (1), not told (1)"]
+    kept = (station / "owner+beasts" / "copyright").read_text()
+    assert "cow.wav" in kept
+    assert "Code: MIT" in kept
+
+
+def test_repository_says_how_much_of_a_long_recording_is_taken(station) -> None:
+    FREE_SOUNDS.download(station)
+    listing = FREE_SOUNDS.list_clips(station)
+    (cow,) = (each for each in listing.recordings if "cow" in each.filename)
+    assert cow.stretch == pytest.approx((1.0, 3.0), abs=0.1)
+
+
+def test_as_many_sounds_are_taken_as_are_wanted_of_a_repository(world, monkeypatch) -> None:
+    few = Repository("owner/beasts", "sounds", "LICENSE", most=2)
+    work = world.parent / "work"
+    (work / "LICENSE").write_text("All sounds: CC0")
+    bare = world / "archives" / "owner+beasts"
+    shutil.rmtree(bare)
+    commit_all(work, bare)
+    monkeypatch.setattr(free_sounds, "REPOSITORIES", (few,))
+    FREE_SOUNDS.download(world)
+    there = sorted(path.name for path in (world / "owner+beasts").glob("*.wav"))
+    assert there == ["bear.wav", "nobody.wav"]
+
+
+def test_recordings_that_esc_50_has_are_left_out_where_it_is_fetched(station) -> None:
+    esc = station.parent / "esc"
+    write(esc / "audio" / "1-1234-A-0.wav", frequency=500.0)
+    write(esc / "audio" / "5-1235-A-0.wav", frequency=600.0)
+    rows = "1-1234-A-0.wav,1,True,1234\n5-1235-A-0.wav,5,True,1235\n"
+    (esc / "meta").mkdir()
+    (esc / "meta" / "esc50.csv").write_text(f"filename,fold,esc10,src_file\n{rows}")
+    commit_all(esc, station / "archives" / "karolpiczak+ESC-50")
+    seen: set[str] = set()
+    archives = station / "archives"
+    own = free_sounds.take_repository(free_sounds.ESC50, archives, station / "esc", seen)
+    assert own.row().split("\t")[2:] == ["CC BY 3.0 (1)", "in a fold that judges (1)"]
+    work = station.parent / "station"
+    (work / "sounds/animals/attributions.yml").write_text(
+        '- files: ["cow.wav"]\n  license: CC0\n  source: "https://freesound.org/s/1235/"\n'
+        '- files: ["owl.wav"]\n  license: CC0\n  source: "https://freesound.org/s/1236/"\n'
+    )
+    shutil.rmtree(archives / "owner+beasts")
+    commit_all(work, archives / "owner+beasts")
+    others = free_sounds.take_repository(STATION, archives, station / "owner+beasts", seen)
+    assert others.licences == {"CC0": 1}
+    assert others.refused[free_sounds.JUDGED] == 1

@@ -45,9 +45,9 @@ def test_sources_of_a_common_label_are_drawn_less_often_but_more_in_all() -> Non
 def test_each_source_is_heard_once_and_written_with_its_weight(
     sounds, teacher, labels, tmp_path, capsys
 ):
-    def hear(*more: str) -> dict[str, np.ndarray]:
+    def hear(*more: str, sets: int = 1) -> dict[str, np.ndarray]:
         target = tmp_path / "weights.npz"
-        arguments = [str(sounds), "--teacher", str(teacher), "--labels", str(labels)]
+        arguments = [*[str(sounds)] * sets, "--teacher", str(teacher), "--labels", str(labels)]
         assert hear_sources.main([*arguments, "-o", str(target), *more]) == 0
         with np.load(target) as file:
             return dict(file)
@@ -68,6 +68,11 @@ def test_each_source_is_heard_once_and_written_with_its_weight(
     again = hear("--known", str(known))
     assert again["label"][2] == 5
     np.testing.assert_array_equal(np.delete(again["label"], 2), np.delete(heard["label"], 2))
+    # Several sets are weighed together.
+    np.savez(known, source=heard["source"], scores=heard["scores"])
+    both = hear("--known", str(known), sets=2)
+    assert both["source"].tolist() == [*heard["source"].tolist()] * 2
+    assert both["weight"].mean() == pytest.approx(1)
 
 
 def test_table_of_sources_tells_what_comes_first_and_what_is_heard_beside_it() -> None:

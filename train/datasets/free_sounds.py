@@ -9,8 +9,8 @@ fluidsynth, alarms, beeps, rings and hums (`train.datasets.made_sounds`).
 
     python -m train.datasets.free_sounds DIR --download
 
-needs apt-get, git, espeak-ng, fluidsynth, some 9 GB of packages, and an hour; with ``--only
-sound-icons,made`` a minute, to see whether all of it works. What lies in
+needs apt-get, git, espeak-ng, fluidsynth, some 12 GB of packages and repositories, and an hour;
+with ``--only sound-icons,made`` a minute, to see whether all of it works. What lies in
 ``DIR/archives`` already (``PACKAGE_*.deb``, ``OWNER+NAME`` of a repository) is not fetched again.
 ``DIR/LICENCES.tsv`` is the table of all sources: package, version, licences, how many sounds were
 taken and how many refused.
@@ -18,6 +18,7 @@ taken and how many refused.
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import shutil
 import subprocess
@@ -41,7 +42,17 @@ from train.datasets.files import audio_below
 from train.datasets.folder import source_of, spread_sources
 from train.datasets.instruments import PACKAGE as SOUNDFONT
 from train.datasets.instruments import render_instruments
-from train.datasets.licences import is_free, licence_in, read_copyright, read_table
+from train.datasets.licences import (
+    Credit,
+    credit_of,
+    freesound_numbers,
+    is_free,
+    read_attributions,
+    read_copyright,
+    read_esc,
+    read_list,
+    read_table,
+)
 from train.datasets.made_sounds import write_made_sounds
 from train.datasets.prepared import UNLABELLED, is_prepared
 from train.datasets.progress import show_progress
@@ -56,19 +67,25 @@ PACKAGES = tuple(
         {*debian_sounds.PACKAGES, *speech_music.PACKAGES} - set(NOTHING_FREE)
         | set(
             """
-0ad-data asc-music asterisk-moh-opsound-g722 baresip-core bomber bumprace-data chromium-bsu-data
-deepin-sound-theme dreamchess-data flightgear-data-base freeciv-data gcin-voice gcompris-qt-data
-glob2-data granatier kanagram khangman klettres-data ktuberling-data linphone-common
-minetest-mod-homedecor minetest-mod-mesecons minetest-mod-mobs-redo minetest-mod-nether naev-data
-openarena-data openclonk-data opencity-data pathological performous pidgin-data pingus-data
-pokerth-data psi-plus-sounds pysiogame ri-li-data singularity-music supertuxkart-data toppler
-torcs-data trigger-rally-data tuxmath-data tuxtype-data twinkle-common ufoai-sound wordwarvi-sound
-xmoto-data yaru-theme-sound 7kaa-data
+0ad-data 7kaa-data asc-music asterisk-moh-opsound-g722 atanks-data baresip-core bomber bumprace-data
+chromium-bsu-data circuslinux-data deepin-sound-theme dreamchess-data dustracing2d-data
+flightgear-data-base foobillardplus-data freeciv-data frozen-bubble-data gamine-data gcin-voice
+gcompris-qt-data gl-117-data glob2-data gnome-audio granatier hannah-data kanagram khangman
+klettres-data ktuberling-data linphone-common madbomber-data minetest-mod-homedecor
+minetest-mod-mesecons minetest-mod-mobs-redo minetest-mod-nether moon-lander-data naev-data
+openarena-data opencity-data openclonk-data pathological performous pidgin-data pingus-data
+pokerth-data psi-plus-sounds pysiogame redeclipse-data ri-li-data simutrans-pak64 singularity-music
+stormbaancoureur-data supertuxkart-data toppler torcs-data trigger-rally-data trophy-data
+tuxfootball tuxmath-data tuxtype-data twinkle-common ufoai-sound wordwarvi-sound xmoto-data
+yaru-theme-sound
 """.split()
         )
     )
 )
 """Packages of Debian's main section."""
+
+LIST = "-"
+"""Of a `Repository` whose list of licences is no table."""
 
 
 @dataclass(frozen=True)
@@ -78,23 +95,42 @@ class Repository:
     Attributes:
         name: OWNER/NAME.
         folder: Where its sounds lie.
-        table: The file that tells their licences: a Markdown table, or a licence of all of them.
-        column: How the table's column of file names begins; empty where the licence is of all.
+        table: The file that tells their licences: ``attributions.yml``, a table or a list in
+            Markdown, or a licence of all of them. ``*/NAME`` is a file in each folder of sounds,
+            for the sounds beside it.
+        column: How the table's column of file names begins; `LIST` where it is a list, an
+            ``attributions.yml`` or ESC-50's csv; empty where the licence is of all.
+        left_out: Beginnings of paths within ``folder`` that are not wanted.
         prefix: Of the files' names, which the table leaves out.
+        most: Sounds taken, evenly from all there are by name.
+        most_s: Seconds taken from the middle of a longer recording.
     """
 
     name: str
     folder: str
     table: str
     column: str = ""
+    left_out: tuple[str, ...] = ()
     prefix: str = ""
+    most: int = 500
+    most_s: float = 60.0
 
+
+STATION_LEFT_OUT = (
+    "Weapons", "Lobby", "Announcements", "Jukebox", "Magic", "Voice/Talk",
+    "Effects/RingtoneNotes", "Ambience/Antag", "Misc",
+)  # fmt: skip
+"""Of the sounds of Space Station 14's forks: weapons, music, and what is made by rule."""
+
+ESC50 = Repository("karolpiczak/ESC-50", "audio", "meta/esc50.csv", LIST)
+"""Whose ESC-10 part is free; its csv names the recordings of Freesound that judge."""
 
 REPOSITORIES = (
+    ESC50,  # the first, as others leave out what it has
     Repository("RedundantC/wis_part1", "mods/sounds/sounds", "mods/sounds/sources.md", "filename",
-               "sounds_"),
+               prefix="sounds_"),
     Repository("AntumMT/game-antum", "mods/audio/sounds/sounds", "mods/audio/sounds/sources.md",
-               "filename", "sounds_"),
+               "filename", prefix="sounds_"),
     Repository("rafaelmardojai/blanket", "data/resources/sounds", "SOUNDS_LICENSING.md", "sound"),
     Repository("Calinou/kenney-interface-sounds", "addons/kenney_interface_sounds",
                "addons/kenney_interface_sounds/LICENSE.txt"),
@@ -103,10 +139,41 @@ REPOSITORIES = (
     Repository("freedoom/freedoom", "sounds", "COPYING.adoc"),
     Repository("jtgsystems/modern-alarm-clock", "public/sfx", f"docs/{'soundscape-assets'}.md",
                "soundscape"),
+    Repository("themias/space-station-14", "Resources/Audio", "*/attributions.yml", LIST,
+               STATION_LEFT_OUT, most_s=30),
+    Repository("Nyanotrasen/Nyanotrasen", "Resources/Audio", "*/attributions.yml", LIST,
+               STATION_LEFT_OUT, most_s=30),
+    Repository("Fris0uman/CDDA-Soundpacks", "sound/CC-Sounds", "*/credits.md", "file",
+               left_out=("fire_gun", "melee", "reload", "menu", "mon_"), most_s=30),
+    Repository("gveres/donateacry-corpus", "donateacry_corpus_cleaned_and_updated_data",
+               "README.md", most=200),
+    Repository("OpenRCT2/OpenSoundEffects", "openrct2.sound/samples", "LICENSE.ASSETS", most_s=30),
+    Repository("VoxeLibre/VoxeLibre", "mods/ENTITIES/mobs_mc/sounds",
+               "mods/ENTITIES/mobs_mc/LICENSE-media.md", LIST, most_s=30),
+    Repository("APercy/automobiles_pck", ".", "license_media.txt"),
+    Repository("ElCeejo/animalia", "sounds", "LICENSE"),
+    Repository("Skandarella/animalworld", "sounds", "LICENSE"),
+    Repository("Skandarella/people", "sounds", "LICENSE"),
+    Repository("minetest-mods/digtron", "sounds", "sounds/license.txt"),
+    Repository("RigsOfRods/rigs-of-rods", "resources/sounds", "COPYING",
+               left_out=("default_GPWS", "default_chatter", "main_menu")),
+    Repository("mateusfg7/Noisekun", ".github/assets/sounds", "README.md", "sound", most_s=30),
+    Repository("FaceDeer/dfcaverns", "df_ambience/sounds", "df_ambience/sounds/LICENSE.txt",
+               most_s=30),
+    Repository("IBM/MAX-Audio-Classifier", "samples", "samples/README.md", LIST, most_s=30),
+    Repository("DrunkenToast/gui-project", "sounds", "sounds/sound_licensing_blanket.md", "sound",
+               most_s=30),
 )  # fmt: skip
 
-HEARD_ELSEWHERE = ("sounds_bumble_bee_02", "sounds_rain_light", "sounds_rain_medium")
-"""Recordings of Freesound (99955, 163264, 157149) that ESC-50 has as well, which judges."""
+HEARD_ELSEWHERE = ("dfcaverns_pig_grunting",)
+"""How the names of sounds begin that are Freesound's 158746, which ESC-50 has as well: the list of
+their licences does not say which file is which recording."""
+
+JUDGED = "in ESC-50 or UrbanSound8K as well"
+JUDGED_NUMBERS = frozenset({99955, 151213, 157149, 159743, 163264, 207124, 212698, 251617})
+"""Numbers of Freesound's recordings that the lists of licences name and folds 1 to 4 of
+ESC-50, or UrbanSound8K, have, which judge. What else ESC-50's csv names is left out as well where
+ESC-50 is fetched."""
 
 N_OF_EACH = 500
 """Recordings of a source, evenly from all there are by name."""
@@ -114,6 +181,9 @@ N_OF_EACH = 500
 MAX_BYTES = 12_000_000
 MOST_S = 60.0
 """Seconds taken from the middle of a longer recording."""
+
+LICENCE_FILES = ("LICENSE", "LICENSE.md", "LICENSE.txt")
+"""Of a repository: kept beside its list of sounds."""
 
 ARCHIVES, LICENCES = "archives", "LICENCES.tsv"
 MADE = ("voices", "instruments", "made")
@@ -189,10 +259,14 @@ class FreeSounds(DataSet):
                 source = f"{label}/{source_of(path.relative_to(folder / label))}"
                 entries.append((path, target, source))
         folds = spread_sources([source for *_, source in entries], [each[1] for each in entries])
+        most_s = {each.name.replace("/", "+"): each.most_s for each in REPOSITORIES}
         recordings = tuple(
-            Recording(path, path.relative_to(folder).as_posix(), fold, 0, source, _middle(path))
-            for (path, _, source), fold in zip(entries, folds, strict=True)
-        )
+            Recording(
+                path, path.relative_to(folder).as_posix(), fold, 0, source,
+                _middle(path, most_s.get(labels[target], MOST_S)),
+            )
+            for (path, target, source), fold in zip(entries, folds, strict=True)
+        )  # fmt: skip
         return Listing(recordings, ("sound",))
 
     def download(self, folder: Path) -> None:
@@ -301,35 +375,112 @@ def take_repository(repository: Repository, archives: Path, folder: Path, seen: 
         _git("clone", "--quiet", "--bare", "--depth", "1", url, str(clone))
     commit = _git("-C", str(clone), "rev-parse", "--short", "HEAD").decode().strip()
     taken = Taken(f"github.com/{repository.name}", commit)
-    document = _git("-C", str(clone), "show", f"HEAD:{repository.table}")
-    text = document.decode("utf-8", errors="replace")
-    rows = read_table(text, repository.column, repository.prefix) if repository.column else []
-    everything = ", ".join(read_copyright(text).names) if not repository.column else ""
-    listing = _git("-C", str(clone), "ls-tree", "-r", "--name-only", "HEAD", repository.folder)
+    documents: dict[str, str] = {}
+    found = find_free(repository, clone, documents, taken)
+    chosen = np.linspace(0, len(found) - 1, min(repository.most, len(found))).astype(int)
     free = []
     with tempfile.TemporaryDirectory() as work:
-        for name in sorted(listing.decode().splitlines()):
-            if Path(name).suffix.lower() not in AUDIO_ENDINGS:
-                continue
-            if Path(name).stem in HEARD_ELSEWHERE:
-                taken.refused["in ESC-50 as well"] += 1
-                continue
-            licence = everything or licence_in(rows, Path(name).stem)
-            if not licence or not is_free(licence):
-                taken.refused[licence or "not told"] += 1
-                continue
+        for name, licence in (found[index] for index in chosen):
             try:
                 content = _git("-C", str(clone), "show", f"HEAD:{name}")
             except DatasetError:
                 taken.refused["not in the clone"] += 1
                 continue
-            path = Path(work) / Path(name).name
+            path = Path(work) / _inside(repository, name).replace("/", "-")
             path.write_bytes(content)
             free.append((path, licence))
         _keep(free, Path(work), folder, taken, seen)
     if taken.licences:
-        (folder / "copyright").write_bytes(document)
+        for name in sorted(set(LICENCE_FILES) & set(_names_in(clone, ".", deep=False))):
+            documents[name] = _text_in(clone, name)
+        (folder / "copyright").write_text("\n".join(documents.values()), encoding="utf-8")
     return taken
+
+
+def find_free(
+    repository: Repository, clone: Path, documents: dict[str, str], taken: Taken
+) -> list[tuple[str, str]]:
+    """Names and licences of a repository's sounds that are free and wanted.
+
+    Args:
+        repository: With its list of licences.
+        clone: Of it.
+        documents: The lists by their names: filled here.
+        taken: Its row of the table, to which the refused are added.
+    """
+    names = _names_in(clone, repository.folder)
+    judged = JUDGED_NUMBERS | _numbers_of_esc(clone.parent)
+    credits: dict[str, list[Credit]] = {}
+    found = []
+    for name in sorted(names):
+        if Path(name).suffix.lower() not in AUDIO_ENDINGS:
+            continue
+        if _inside(repository, name).startswith(repository.left_out):
+            continue
+        table = repository.table.replace("*", Path(name).parent.as_posix())
+        if table not in documents:
+            missing = table != repository.table and table not in names
+            documents[table] = "" if missing else _text_in(clone, table)
+            credits[table] = read_credits(repository, documents[table])
+        licence, refusal = judge(credits[table], Path(name).stem, judged)
+        if refusal:
+            taken.refused[refusal] += 1
+        else:
+            found.append((name, licence))
+    return found
+
+
+def read_credits(repository: Repository, text: str) -> list[Credit]:
+    """Credits of a repository's sounds, of the text of its list or licence."""
+    if not repository.column:
+        licences = read_copyright(text)
+        return [Credit("*", "" if licences.refusal else ", ".join(licences.names), "")]
+    if repository.column != LIST:
+        return read_table(text, repository.column, repository.prefix)
+    readers = {".yml": read_attributions, ".csv": read_esc}
+    return readers.get(Path(repository.table).suffix, read_list)(text)
+
+
+def judge(
+    credits: list[Credit], name: str, judged: frozenset[int] = JUDGED_NUMBERS
+) -> tuple[str, str]:
+    """The licence of a sound, and why it is not taken: empty where it is.
+
+    Args:
+        credits: What its repository's list says.
+        name: Of its file, without the ending.
+        judged: Numbers of Freesound's recordings that are not taken.
+    """
+    credit = credit_of(credits, name)
+    if credit is None or not credit.licence:
+        return "", "not told"
+    if not is_free(credit.licence):
+        return credit.licence, credit.licence
+    if name.startswith(HEARD_ELSEWHERE) or freesound_numbers(credit.source) & judged:
+        return credit.licence, JUDGED
+    return credit.licence, ""
+
+
+def _numbers_of_esc(archives: Path) -> set[int]:
+    clone = archives / ESC50.name.replace("/", "+")
+    if not clone.exists():
+        return set()
+    rows = csv.DictReader(_text_in(clone, ESC50.table).splitlines())
+    return {int(row["src_file"]) for row in rows}
+
+
+def _inside(repository: Repository, name: str) -> str:
+    return name.removeprefix(f"{repository.folder}/")
+
+
+def _names_in(clone: Path, folder: str, *, deep: bool = True) -> list[str]:
+    how = ["-r"] if deep else []
+    listing = _git("-C", str(clone), "ls-tree", *how, "-z", "--name-only", "HEAD", folder)
+    return [name for name in listing.decode(errors="replace").split("\0") if name]
+
+
+def _text_in(clone: Path, name: str) -> str:
+    return _git("-C", str(clone), "show", f"HEAD:{name}").decode("utf-8", errors="replace")
 
 
 def make_sounds(name: str, folder: Path, archives: Path) -> Taken:
@@ -396,11 +547,11 @@ def _keep(
         taken.licences[licence] += 1
 
 
-def _middle(path: Path) -> tuple[float, float] | None:
+def _middle(path: Path, most_s: float) -> tuple[float, float] | None:
     seconds = duration_of(path)
-    if seconds <= MOST_S:
+    if seconds <= most_s:
         return None
-    return (seconds - MOST_S) / 2, (seconds + MOST_S) / 2
+    return (seconds - most_s) / 2, (seconds + most_s) / 2
 
 
 def _count(counter: Counter[str]) -> str:
@@ -427,7 +578,7 @@ FREE_SOUNDS = FreeSounds(
     layout="SOURCE/NAME.ogg and LICENCES.tsv",
     task=UNLABELLED,
     places=("free-sounds",),
-    megabytes=9000,
+    megabytes=12000,
 )  # fmt: skip
 DATASETS = (FREE_SOUNDS,)
 

@@ -6,16 +6,18 @@ passing on is not, nor is a sound whose licence is not told.
 
 A Debian package's ``copyright`` file is read by its machine-readable form (DEP-5) where it has one:
 each file's licence is that of the last paragraph that names it. An older one is plain text, and is
-searched for words that refuse. A repository's list of sounds is a table in Markdown, or its licence
-file where that is for all of them.
+searched for words that refuse. A repository's list of sounds is a table in Markdown, a list of file
+names in Markdown, an ``attributions.yml``, or its licence file where that is for all of them.
 """
 
 from __future__ import annotations
 
+import csv
 import fnmatch
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 REFUSED = re.compile(
     r"\bNC\b|\bND\b|non-?commercial|no-?derivs|sampling\+?\b|personal|educational use|evaluation"
@@ -25,10 +27,11 @@ REFUSED = re.compile(
 """In the short name of a licence."""
 
 FREE = re.compile(
-    r"GPL|CC-?0|CC[- ]?(BY|ASA?)|OGA[- ]BY|creative commons (zero|attribution)|public[- ]?domain"
+    r"GPL|CC[- ]?0|CC[- ]?(BY|ASA?)|OGA[- ]BY|creative commons (0|zero|attribution)"
+    r"|public[- ]?domain"
     r"|\bPD\b|MIT|Expat|BSD|Apache|zlib|Artistic|ISC|MPL|OFL|WTFPL|DWTFYW|GFDL"
     r"|Free-?Art|\bFAL\b|\bLAL\b|\bOAL\b"
-    r"|permissive|copyleft|no-?rights|any-?use|Unlicense|beerware|clarified|CDDL|EPL|CeCILL|BSL"
+    r"|ODbL|permissive|copyleft|no-?rights|any-?use|Unlicense|beerware|clarified|CDDL|EPL|CeCILL|BSL"
     r"|Boost|do whatever|DSL|\bCPL\b|FSF|X11|EFL|attribution",
     re.IGNORECASE,
 )
@@ -48,7 +51,7 @@ NAMED_IN_TEXT = {
     "GPL": r"GNU General Public|/GPL\b",
     "LGPL": r"Lesser General Public|Library General Public",
     "CC0": r"\bCC0\b|Creative Commons Zero",
-    "CC BY-SA": r"BY-SA|Attribution[- ]Share",
+    "CC BY-SA": r"BY-SA|Attribution,?[- ]Share",
     "CC BY": r"CC[- ]BY\b|Creative Commons Attribution",
     "public domain": r"public domain",
     "MIT": r"\bMIT\b|Permission is hereby granted, free of charge",
@@ -57,6 +60,7 @@ NAMED_IN_TEXT = {
     "Apache-2.0": r"Apache License",
     "zlib": r"This software is provided 'as-is'",
     "Free Art": r"Free Art License",
+    "ODbL": r"Open Database License",
 }
 """Licences of plain texts, by a phrase that stands in each."""
 
@@ -154,36 +158,134 @@ def _field(block: str, name: str) -> str:
     return found[1].strip() if found else ""
 
 
-def read_table(text: str, column: str, prefix: str = "") -> list[tuple[str, str]]:
-    """Patterns of file names and their licences, out of the tables of a Markdown file.
+class Credit(NamedTuple):
+    """What a repository's list says of some sounds.
+
+    Attributes:
+        pattern: Of their names, as `fnmatch` takes it.
+        licence: As the list names it; empty where it does not.
+        source: The text around it, which tells where the sounds come from.
+    """
+
+    pattern: str
+    licence: str
+    source: str
+
+
+LAST_FREE_FOLD, JUDGES = 3, "in a fold that judges"
+ENDINGS = r"\.(?:ogg|wav|mp3|flac)"
+
+FREESOUND = re.compile(r"freesound\.org/(?:people/[^/\s]+/sounds|s)/(\d+)|\bfs\.(\d+)")
+
+
+def freesound_numbers(text: str) -> set[int]:
+    """The numbers of Freesound's recordings that a text links to."""
+    return {int(first or second) for first, second in FREESOUND.findall(text)}
+
+
+def read_table(text: str, column: str, prefix: str = "") -> list[Credit]:
+    """Credits of the tables in a Markdown file.
 
     Args:
         text: Of the file; its tables have a column ``License``.
         column: How the header of the column with file names begins.
         prefix: Of the files' names, which the tables leave out.
     """
+    links = dict(re.findall(r"^\[([^\[\]]+)\]:\s*(\S+)", text, re.MULTILINE))
     rows, at, licence_at = [], -1, -1
     for line in text.splitlines():
         if not line.lstrip().startswith("|"):
             at = -1
             continue
-        cells = [cell.strip() for cell in line.strip().strip("|").split("|")]
+        cells = [cell.strip(" *") for cell in _cells(line)]
         lower = [cell.lower() for cell in cells]
         if "license" in lower and any(cell.startswith(column.lower()) for cell in lower):
             at = next(k for k, cell in enumerate(lower) if cell.startswith(column.lower()))
             licence_at = lower.index("license")
         elif at >= 0 and len(cells) > max(at, licence_at) and cells[licence_at].strip(":- "):
-            name = re.match(r"\[(.+)\](?:\[[^\[\]]*\]|\([^()]*\))", cells[at])
-            rows.append((prefix + (name[1] if name else cells[at]), cells[licence_at]))
+            cell = _cells(line)[at].strip()
+            name = re.match(r"\[(.+)\](?:\[[^\[\]]*\]|\([^()]*\))", cell)
+            linked = [links.get(word, "") for word in re.findall(r"\[([^\[\]]+)\]", line)]
+            source = " ".join([line, *linked])
+            rows.append(Credit(prefix + (name[1] if name else cell), cells[licence_at], source))
     return rows
 
 
-def licence_in(rows: Iterable[tuple[str, str]], name: str) -> str:
-    """The licence of a file by its name without its ending; of the rows that name it the last."""
-    known = ""
+def read_list(text: str) -> list[Credit]:
+    """Credits of a Markdown list: an author an item, the file names within it.
+
+    A licence stands in parentheses behind a file name, or behind the author for all of them; or
+    after ``License:``, in a line that links to a file::
+
+        * Ada (CC BY 3.0)
+            * `cow_1.ogg`
+            * `cow_2.ogg` (CC0)
+                * Source: <https://freesound.org/people/ada/sounds/1234/>
+        * [cat.wav](https://freesound.org/people/eve/sounds/4321/) by Eve | License: Attribution
+    """
+    rows: list[Credit] = []
+    licences: list[tuple[int, str]] = []
+    first, named = 0, False  # of the files that the lines below tell the source of
+    for line in text.expandtabs(4).splitlines():
+        if not line.lstrip().startswith(("*", "-")):
+            licences = [] if line.startswith("#") else licences
+            continue
+        indent = len(line) - len(line.lstrip())
+        name = re.search(r"`([^`/]+)`", line) or re.search(rf"\[([^\[\]/]+{ENDINGS})\]", line)
+        plain = re.sub(r"\]\([^()]*\)|<[^<>]*>", "", line)
+        words = re.findall(r"\(([^()]+)\)|License: *([^|]+)", plain)
+        words = [(first or second).strip() for first, second in words]
+        licence = next((word for word in words if FREE.search(word) or REFUSED.search(word)), "")
+        licences = [each for each in licences if each[0] < indent]
+        if licence and not name:
+            licences.append((indent, licence))
+        if name:
+            first = first if named else len(rows)
+            known = licence or (licences[-1][1] if licences else "")
+            rows.append(Credit(re.sub(f"{ENDINGS}$", "", name[1]), known, line))
+        elif indent > 0:
+            rows[first:] = [row._replace(source=row.source + line) for row in rows[first:]]
+        named = bool(name)
+    return rows
+
+
+def read_attributions(text: str) -> list[Credit]:
+    """Credits of an ``attributions.yml``: blocks of ``files``, ``license`` and ``source``."""
+    rows = []
+    for block in re.split(r"^- (?=files:)", text, flags=re.MULTILINE)[1:]:
+        files = re.split(r"\n *\w+:", block)[0]
+        found = re.search(r"^ *license: *[\"']?([^\"'\n]*)", block, re.MULTILINE)
+        licence = found[1].strip() if found else ""
+        for name in re.findall(rf"[^\s\[\]\"',]+{ENDINGS}", files):
+            rows.append(Credit(name.rsplit(".", 1)[0], licence, block))
+    return rows
+
+
+def read_esc(text: str) -> list[Credit]:
+    """Credits of the clips of ESC-50, by its ``esc50.csv``: its ESC-10 part is CC BY.
+
+    Only folds 1 to 3 are free here: folds 4 and 5 judge what has been learned.
+    """
+    rows = []
+    for row in csv.DictReader(text.splitlines()):
+        licence = "CC BY 3.0" if row["esc10"].strip().lower() == "true" else "CC BY-NC 3.0"
+        if is_free(licence) and int(row["fold"]) > LAST_FREE_FOLD:
+            licence = JUDGES
+        rows.append(Credit(row["filename"], licence, ""))
+    return rows
+
+
+def credit_of(rows: Iterable[Credit], name: str) -> Credit | None:
+    """The credit of a file by its name without its ending; of the rows that name it the last."""
+    known = None
     plain = name.lower().replace(" ", "-")
-    for pattern, licence in rows:
-        wanted = pattern.lower().replace(" ", "-")
+    for row in rows:
+        wanted = row.pattern.lower().replace(" ", "-")
+        wanted = re.sub(f"{ENDINGS}$", "", wanted)
         if fnmatch.fnmatch(plain, wanted) or fnmatch.fnmatch(plain, f"{wanted}[._][0-9]*"):
-            known = licence
+            known = row
     return known
+
+
+def _cells(line: str) -> list[str]:
+    return line.strip().strip("|").split("|")
