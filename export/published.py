@@ -186,13 +186,26 @@ def add_agreement(card: Card, agreement: dict[str, Any], origin: str) -> Card:
         return msgspec.convert(
             msgspec.to_builtins(card)
             | {name: agreement[name] for name in ("thresholds", "precisions")}
-            | {"accuracy": accuracy, "description": card.description.replace(NOT_TUNED, TUNED)},
+            | {"accuracy": accuracy, "description": card.description.replace(NOT_TUNED, TUNED)}
+            | {"training_data": card.training_data + describe_named(agreement.get("named"))},
             Card,
         )
     except (KeyError, msgspec.ValidationError) as error:
         raise ExportError(
             f"{origin}: not for these labels: {error}; make it anew with train.agreement"
         ) from error
+
+
+def describe_named(named: dict[str, Any] | None) -> str:
+    """What labelled clips have decided, as a sentence after others; nothing without any."""
+    if named is None:
+        return ""
+    folds = ", ".join(map(str, named["folds"]))
+    return (
+        f" {named['clips']} labelled clips of {named['name']} ({named['licence']}; folds {folds}) "
+        f"decided on two numbers, scale and offset, of {named['labels']} labels and on thresholds; "
+        "no layer was trained on them."
+    )
 
 
 def read_names(path: Path, wanted: Wanted) -> list[str]:

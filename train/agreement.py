@@ -199,6 +199,12 @@ class NamedClips:
             raise UsageError(f"--folds, --cross-validate: {clips.name} has no fold {absent[0]}")
         self.folds, self.names = options.folds, clips.labels
         self.columns = columns_of(labels, clips.labels, means)
+        self.about = {
+            "name": clips.name,
+            "licence": clips.licence,
+            "folds": self.folds,
+            "labels": len({label for own in self.columns for label in own}),
+        }
         kept = clips.of_folds(sorted({*self.folds, *self.judged}))
         self.fold_of = np.array([clip.fold for clip in kept.clips])
         self.targets = kept.targets
@@ -211,13 +217,14 @@ class NamedClips:
         """The scale adjusted by the clips of ``--folds``, and figures, cross-validated."""
         kept = np.isin(self.fold_of, self.folds)
         adjusted = adjust_scale(scale, self.logits[kept], self.targets[kept], self.columns)
+        about: dict[str, Any] = {"named": self.about | {"clips": int(kept.sum())}}
         if len(self.judged) < 2:
-            return adjusted, {}
+            return adjusted, about
         kept = np.isin(self.fold_of, self.judged)
         figures = cross_validate(
             scale, self.logits[kept], self.targets[kept], self.fold_of[kept], self.columns
         )
-        return adjusted, {"names_cross_validated": figures}
+        return adjusted, about | {"names_cross_validated": figures}
 
     def agreement(self, scale: CommonScale) -> Agreement:
         """What the network and the names say of clips of ``--folds``, and of the soundscapes."""

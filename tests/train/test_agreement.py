@@ -174,7 +174,7 @@ def test_export_takes_thresholds_and_figures_from_the_run(
     given = torch.sigmoid(torch.from_numpy(logits))
     np.testing.assert_allclose(given, scale.scores(raw), atol=1e-3)
     assert card.thresholds.on == kept["thresholds"]["on"]
-    assert set(card.precisions) == {"0.3", "0.4", "0.5", "0.6", "0.7", "0.8", "0.9"}
+    assert set(card.precisions) == {"0.4", "0.5", "0.6", "0.7", "0.8", "0.9"}
     assert card.accuracy["held_out"] == kept["held_out"]
     assert "not tuned" not in card.description
     assert card.description.endswith("(begun with --passes 4)")
@@ -206,7 +206,12 @@ def test_clips_of_known_classes_adjust_the_scale_and_their_naming_is_cross_valid
     assert after["summands"] != before["summands"]
     output = tmp_path / "wide.onnx"
     assert export([str(learned), "--labels", str(labels), "-o", str(output)]) == 0
-    kept = Model(output, provider="cpu").card.accuracy["names_cross_validated"]
+    card = Model(output, provider="cpu").card
+    assert card.training_data.endswith(
+        f"folds 1, 2) decided on two numbers, scale and offset, of {after['named']['labels']} labels "
+        "and on thresholds; no layer was trained on them."
+    )
+    kept = card.accuracy["names_cross_validated"]
     assert kept["named"] == after["names_cross_validated"]["named"]
     assert "adjusted by the other folds' clips" in kept["protocol"]
     # One fold has no others.
