@@ -43,7 +43,7 @@ MOST = 30
 GRID = np.round(np.arange(0.08, 0.96, 0.01), 2)
 """Thresholds that may be chosen."""
 
-PRECISION = 0.4
+PRECISION = 0.5
 PRECISIONS = (0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 OFF_RATIO = 0.25
 MAX_GAP_S = 2.0
