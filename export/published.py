@@ -59,6 +59,14 @@ TUNED = (
     "labelled clips."
 )
 
+NAMED = "names_cross_validated"
+NAMED_PROTOCOL = (
+    "clips of each fold named by the labels that mean their classes, by scores whose factors and "
+    "summands were adjusted by the other folds' clips (train.distillation.named_scale); common: by "
+    "the scale before that, which knows no clip; the model's own are adjusted by folds 1 to 3"
+)
+"""Of a field of what `train.agreement` writes."""
+
 SCALE = ("factors", "summands")
 """Fields of what `train.agreement` writes: the labels' common scale."""
 
@@ -166,6 +174,8 @@ def add_agreement(card: Card, agreement: dict[str, Any], origin: str) -> Card:
                 raise ExportError(f"{origin}: {name} are not a number for each label; make it anew")
         for name in ("training", "held_out"):
             accuracy[name] = agreement[name]
+        if NAMED in agreement:
+            accuracy[NAMED] = agreement[NAMED] | {"protocol": NAMED_PROTOCOL}
         accuracy["agreement_protocol"] = (
             "mixtures of 10 s; mAP: highest average over 3 s in each against what the teacher says "
             f"of the whole ({SAID:g} or more), of the labels it says of {FEWEST} or more; first: "
@@ -176,13 +186,26 @@ def add_agreement(card: Card, agreement: dict[str, Any], origin: str) -> Card:
         return msgspec.convert(
             msgspec.to_builtins(card)
             | {name: agreement[name] for name in ("thresholds", "precisions")}
-            | {"accuracy": accuracy, "description": card.description.replace(NOT_TUNED, TUNED)},
+            | {"accuracy": accuracy, "description": card.description.replace(NOT_TUNED, TUNED)}
+            | {"training_data": card.training_data + describe_named(agreement.get("named"))},
             Card,
         )
     except (KeyError, msgspec.ValidationError) as error:
         raise ExportError(
             f"{origin}: not for these labels: {error}; make it anew with train.agreement"
         ) from error
+
+
+def describe_named(named: dict[str, Any] | None) -> str:
+    """What labelled clips have decided, as a sentence after others; nothing without any."""
+    if named is None:
+        return ""
+    folds = ", ".join(map(str, named["folds"]))
+    return (
+        f" {named['clips']} labelled clips of {named['name']} ({named['licence']}; folds {folds}) "
+        f"decided on two numbers, scale and offset, of {named['labels']} labels and on thresholds; "
+        "no layer was trained on them."
+    )
 
 
 def read_names(path: Path, wanted: Wanted) -> list[str]:

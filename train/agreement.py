@@ -5,8 +5,11 @@
 The averaged weights of its last checkpoint hear mixtures of ten seconds of which CACHE holds what
 the teacher said. From mixtures of the sounds that it learned from follow thresholds for each label;
 those of the held-out packages judge them. Before that the labels get a common scale
-(`train.distillation.common_scale`). ``--named ESC-50`` adds clips of known classes to choose
-by, whose names mean labels (`train.datasets.audioset`); nothing is trained on them.
+(`train.distillation.common_scale`). ``--named ESC-50`` adds clips of known classes, whose names
+mean labels (`train.datasets.audioset`), and soundscapes of them (`train.audio.soundscapes`): the
+scale of the labels that mean a class is adjusted by the clips (`train.distillation.named_scale`),
+and clips and soundscapes count where thresholds are chosen. No layer is trained on them.
+``--cross-validate`` says how many clips a scale names that was adjusted by those of other folds.
 ``agreement.json`` in the run's folder keeps all of it, and the exporter takes the thresholds and
 the figures from there. No recording of AudioSet is needed.
 """
@@ -25,6 +28,7 @@ import torch
 from torch import Tensor, nn
 
 from streamclf.core.errors import UsageError
+from train.audio.soundscapes import make_scenes
 from train.base.arguments import Parser, numbers
 from train.base.exit_codes import exit_codes
 from train.datasets import open_clips
@@ -40,6 +44,7 @@ from train.distillation.heard import (
     column_weights,
     decode_spectra,
 )
+from train.distillation.named_scale import adjust_scale, cross_validate
 from train.distillation.pupil import AnyPupil
 from train.distillation.wide import AGREEMENT
 from train.evaluation.agreement import (
@@ -50,16 +55,19 @@ from train.evaluation.agreement import (
     choose_thresholds,
     describe_labels,
     hear_of_clips,
+    hear_of_scenes,
+    join_agreements,
     judge_thresholds,
     peaks_of,
 )
-from train.nets.pocket_network import SAMPLE_RATE
+from train.nets.pocket_network import SAMPLE_RATE, WINDOW_SAMPLES
 from train.probe import HOP_S, read_pupil
 from train.probe import hear as hear_clips
 from train.run_folder.run import RunFolder
 
 AT_ONCE = 8
 STRETCH_S = COLUMN_S * (N_COLUMNS - 1)
+SNR_DB = (0.0, 10.0, 20.0, 30.0)
 
 
 @exit_codes
@@ -67,21 +75,24 @@ def main(arguments: list[str] | None = None) -> int:
     """The command; its exit code."""
     options = _parser().parse_args(arguments)
     torch.set_num_threads(options.threads)
-    for name in ("shards", "judged"):
-        if getattr(options, name) < 1:
-            raise UsageError(f"--{name} is {getattr(options, name)}, must be 1 or more")
+    for name, least in (("shards", 1), ("judged", 1), ("scenes", 0)):
+        if getattr(options, name) < least:
+            raise UsageError(f"--{name} is {getattr(options, name)}, must be {least} or more")
     pupil, step = read_pupil(options.run)
     labels = read_label_names(options.labels)
     counts = {"training": options.shards, "judged": options.judged}
     heard = {name: hear(pupil, name, n, options) for name, n in counts.items()}
-    scale = find_scale(*heard["training"].windows())
-    named = hear_named(pupil, labels, scale, options) if options.named is not None else None
+    scale, named, more = find_scale(*heard["training"].windows()), None, {}
+    if options.named is not None:
+        clips = NamedClips(pupil, labels, options)
+        scale, more = clips.adjust(scale)
+        named = clips.agreement(scale)
     training, judged = (heard[name].agreement(scale) for name in counts)
     result = {
         "step": step,
         "factors": scale.factors.round(5).tolist(),
         "summands": scale.summands.round(5).tolist(),
-    }
+    } | more
     result |= conclude(training, judged, labels, named)
     RunFolder.open(options.run).write_json(AGREEMENT, result)
     print(describe(result))
@@ -164,17 +175,79 @@ def hear(pupil: AnyPupil, name: str, n_shards: int, options: argparse.Namespace)
     return HeardWindows(*(np.concatenate(kind) for kind in zip(*parts, strict=True)))
 
 
-def hear_named(
-    pupil: AnyPupil, labels: list[str], scale: CommonScale, options: argparse.Namespace
-) -> Agreement:
-    """What the network and the names say of a labelled set's clips."""
-    clips = open_clips(options.named, SAMPLE_RATE, out=options.prepared).of_folds(options.folds)
-    means = MEANS.get(clips.name)
-    if means is None:
-        raise UsageError(f"--named: nothing says what the classes of {clips.name} mean")
-    _, logits = hear_clips(pupil, clips)
-    peaks = peaks_of(scale.scores(logits.numpy())).astype(np.float32)
-    return hear_of_clips(peaks, clips.targets, columns_of(labels, clips.labels, means))
+class NamedClips:
+    """What a network says of a labelled set's clips, and of soundscapes of them.
+
+    Args:
+        pupil: The network.
+        labels: Its labels.
+        options: The command's.
+
+    Raises:
+        UsageError: Nothing says what the set's classes mean, or it lacks a fold.
+        DatasetError: It cannot be opened.
+    """
+
+    def __init__(self, pupil: AnyPupil, labels: list[str], options: argparse.Namespace) -> None:
+        clips = open_clips(options.named, SAMPLE_RATE, out=options.prepared)
+        means = MEANS.get(clips.name)
+        if means is None:
+            raise UsageError(f"--named: nothing says what the classes of {clips.name} mean")
+        self.judged = options.cross_validate or options.folds
+        absent = sorted({*options.folds, *self.judged} - set(clips.folds))
+        if absent:
+            raise UsageError(f"--folds, --cross-validate: {clips.name} has no fold {absent[0]}")
+        self.folds, self.names = options.folds, clips.labels
+        self.columns = columns_of(labels, clips.labels, means)
+        self.about = {
+            "name": clips.name,
+            "licence": clips.licence,
+            "folds": self.folds,
+            "labels": len({label for own in self.columns for label in own}),
+        }
+        kept = clips.of_folds(sorted({*self.folds, *self.judged}))
+        self.fold_of = np.array([clip.fold for clip in kept.clips])
+        self.targets = kept.targets
+        self.logits = hear_clips(pupil, kept)[1].half().numpy()
+        chosen = clips.of_folds(self.folds)
+        self.scenes = list(make_scenes(chosen, options.scenes, snr_db=SNR_DB))
+        self.of_scenes = [hear_waveform(pupil, scene.waveform) for scene in self.scenes]
+
+    def adjust(self, scale: CommonScale) -> tuple[CommonScale, dict[str, Any]]:
+        """The scale adjusted by the clips of ``--folds``, and figures, cross-validated."""
+        kept = np.isin(self.fold_of, self.folds)
+        adjusted = adjust_scale(scale, self.logits[kept], self.targets[kept], self.columns)
+        about: dict[str, Any] = {"named": self.about | {"clips": int(kept.sum())}}
+        if len(self.judged) < 2:
+            return adjusted, about
+        kept = np.isin(self.fold_of, self.judged)
+        figures = cross_validate(
+            scale, self.logits[kept], self.targets[kept], self.fold_of[kept], self.columns
+        )
+        return adjusted, about | {"names_cross_validated": figures}
+
+    def agreement(self, scale: CommonScale) -> Agreement:
+        """What the network and the names say of clips of ``--folds``, and of the soundscapes."""
+        kept = np.isin(self.fold_of, self.folds)
+        peaks = peaks_of(scale.scores(self.logits[kept])).astype(np.float32)
+        parts = [hear_of_clips(peaks, self.targets[kept], self.columns)]
+        if self.scenes:
+            parts.append(
+                hear_of_scenes(
+                    [scale.scores(logits) for logits in self.of_scenes], self.scenes,
+                    dict(zip(self.names, self.columns, strict=True)),
+                    hop_s=HOP_S, window_s=WINDOW_SAMPLES / SAMPLE_RATE,
+                )
+            )  # fmt: skip
+        return join_agreements(parts)
+
+
+@torch.inference_mode()
+def hear_waveform(pupil: AnyPupil, waveform: np.ndarray) -> np.ndarray:
+    """Logits, ``(windows, labels)``, of a waveform, ``(samples,)``, as of `train.probe.hear`."""
+    front_end = pupil.make_front_end()
+    spectra = front_end.compress(front_end.power_by_fft(torch.from_numpy(waveform)[None]))
+    return pupil.listen(spectra, round(HOP_S / STEP_S))[1].half().numpy()
 
 
 @torch.inference_mode()
@@ -210,6 +283,13 @@ def describe(result: dict[str, Any]) -> str:
             f"{title}: {row['stretches']} mixtures, the same label first in {row['first']:.1%} of "
             f"windows, mAP against the teacher {mean} ({row['labels']} labels)"
         )
+    if "names_cross_validated" in result:
+        row = result["names_cross_validated"]
+        folds = ", ".join(f"{fold}: {part:.1%}" for fold, part in row["folds"].items())
+        lines.append(
+            f"{row['named']:.1%} of the named clips, each fold's by a scale from the others "
+            f"({folds}); {row['common']:.1%} by the common scale"
+        )
     for name, row in result["held_out"]["thresholds"].items():
         right = "-" if row["precision"] is None else f"{row['precision']:.1%}"
         lines.append(
@@ -234,9 +314,13 @@ def _parser() -> Parser:
            help="AudioSet's class_labels_indices.csv")  # fmt: skip
     option("--shards", type=int, default=14, help="shards to choose by, the last (14)")
     option("--judged", type=int, default=2, help="shards of held-out sounds to judge by (2)")
-    option("--named", type=Path, metavar="DIR", help="ESC-50's folder: choose thresholds by its "
-           "clips, too")  # fmt: skip
+    option("--named", type=Path, metavar="DIR", help="ESC-50's folder: adjust the labels' scale "
+           "and choose thresholds by its clips, too")  # fmt: skip
     option("--folds", type=numbers(int), default=[1, 2, 3], help="of these clips (1,2,3)")
+    option("--scenes", type=int, default=120, metavar="N", help="soundscapes of a minute of these "
+           "clips (120)")  # fmt: skip
+    option("--cross-validate", type=numbers(int), metavar="FOLDS", help="folds to judge the scale "
+           "by, each by the others' (those of --folds)")  # fmt: skip
     option("--prepared", type=Path, help="where its prepared clips go")
     option("--threads", type=int, default=1, help="CPU threads (1)")
     return parser

@@ -69,7 +69,11 @@ def test_stricter_thresholds_are_no_lower(card: Card) -> None:
 def test_figures_name_how_they_came_about(card: Card) -> None:
     said = card.accuracy
     assert said["averaged_windows"] == said["names"]["named"]
-    assert set(said["names"]["folds"]) == {"1", "2", "3", "4"}
+    # Folds 1 to 3 have adjusted the labels' scale: what it names is counted in the fourth.
+    assert set(said["names"]["folds"]) == {"4"}
+    assert set(said["names_cross_validated"]["folds"]) == {"1", "2", "3", "4"}
+    assert said["names_cross_validated"]["named"] > 0.74 > 0.69 > said["names_cross_validated"]["common"]
+    assert "no layer was trained on them" in card.training_data
     assert set(said["alarms"]["smoke_alarm"]) == {"T3", "T3, 520 Hz", "T4"}
     assert set(said["false_alarms"]["per_hour"]) >= {"quiet", "noise", "speech", "music"}
     assert len(said["training"]["worst"]) == 50
@@ -87,4 +91,4 @@ def test_weights_are_those_that_the_figures_are_of() -> None:
     """Whoever changes a graph measures it anew."""
     graph = onnx.load(find_model("wide")).graph
     digest = hashlib.sha256(graph.SerializeToString(deterministic=True)).hexdigest()
-    assert digest == "405ca968001b024bb75c0f9282f0ffc4b864fc1d3b6acbcc249ae48a05318788"
+    assert digest == "3b9a1ca688f3a55a3d27ac72c288eb7df186ee09f4be882ba68da4c8759738a9"

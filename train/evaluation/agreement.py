@@ -17,7 +17,7 @@ more weight than `MOST` events of it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +25,7 @@ import numpy as np
 import numpy.typing as npt
 
 from streamclf.core.card import Threshold, Thresholds
+from train.audio.soundscapes import Scene
 
 Floats = npt.NDArray[np.floating]
 Flags = npt.NDArray[np.bool_]
@@ -44,8 +45,11 @@ GRID = np.round(np.arange(0.08, 0.96, 0.01), 2)
 
 PRECISION = 0.5
 PRECISIONS = (0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
-OFF_RATIO = 0.5
-MAX_GAP_S = 1.0
+OFF_RATIO = 0.25
+MAX_GAP_S = 2.0
+AFTER_S = 1.0
+"""Seconds behind an event in which its averages are still high."""
+
 N_WORST = 50
 
 
@@ -66,12 +70,17 @@ class Agreement:
 
 def peaks_of(scores: Floats) -> Floats:
     """Highest averages: ``(stretches, windows, labels)`` -> ``(stretches, labels)``."""
+    return averages_of(scores).max(axis=1)
+
+
+def averages_of(scores: Floats) -> Floats:
+    """The runtime's averages, behind each window: ``(stretches, windows, labels)``."""
     sums = np.cumsum(scores, axis=1, dtype=np.float64)
     means = np.empty_like(sums)
     for k in range(sums.shape[1]):
         before = sums[:, k - N_AVERAGED] if k >= N_AVERAGED else 0.0
         means[:, k] = (sums[:, k] - before) / min(k + 1, N_AVERAGED)
-    return means.max(axis=1)
+    return means
 
 
 def hear_of_clips(
@@ -89,6 +98,53 @@ def hear_of_clips(
     for row, target in zip(said, targets, strict=True):
         row[columns[target]] = 1
     return Agreement(peaks, said, np.full(len(peaks), np.nan))
+
+
+def hear_of_scenes(
+    scores: Sequence[Floats],
+    scenes: Sequence[Scene],
+    columns: Mapping[str, Sequence[int]],
+    *,
+    hop_s: float,
+    window_s: float,
+) -> Agreement:
+    """What a network, and the names, say of the events of soundscapes.
+
+    An event's averages are those of windows whose middles lie in it, or up to `AFTER_S` behind it.
+    They may still hold the event before: the labels that mean it decide nothing, nor do those of
+    the next one.
+
+    Args:
+        scores: Of each scene, ``(windows, labels)``.
+        scenes: The scenes.
+        columns: The labels that mean each class.
+        hop_s: Seconds between the windows.
+        window_s: Their length.
+    """
+    meant = sorted({label for own in columns.values() for label in own})
+    peaks, said = [], []
+    for own, scene in zip(scores, scenes, strict=True):
+        averages = averages_of(own[None])[0]
+        middles = hop_s * np.arange(len(own)) + window_s / 2
+        for k, event in enumerate(scene.events):
+            onset, offset = event.onset / scene.sample_rate, event.offset / scene.sample_rate
+            rows = np.flatnonzero((middles >= onset) & (middles <= offset + AFTER_S))
+            if not rows.size:
+                continue
+            row = np.full(own.shape[1], (SAID + DENIED) / 2, np.float32)
+            row[meant] = 0
+            for near in scene.events[max(0, k - 1) : k + 2]:
+                row[list(columns[near.label])] = (SAID + DENIED) / 2
+            row[list(columns[event.label])] = 1
+            peaks.append(averages[rows].max(axis=0).astype(np.float32))
+            said.append(row)
+    return Agreement(np.stack(peaks), np.stack(said), np.full(len(peaks), np.nan))
+
+
+def join_agreements(parts: Sequence[Agreement]) -> Agreement:
+    """Join what was said of several kinds of stretches."""
+    kinds = zip(*((part.peaks, part.said, part.first) for part in parts), strict=True)
+    return Agreement(*(np.concatenate(kind) for kind in kinds))
 
 
 def choose_thresholds(
