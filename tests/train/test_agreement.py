@@ -207,10 +207,9 @@ def test_clips_of_known_classes_adjust_the_scale_and_their_naming_is_cross_valid
     output = tmp_path / "wide.onnx"
     assert export([str(learned), "--labels", str(labels), "-o", str(output)]) == 0
     card = Model(output, provider="cpu").card
-    n_labels = after["named"]["labels"]
     assert card.training_data.endswith(
-        f"folds 1, 2) decided on two numbers, scale and offset, of {n_labels} labels "
-        "and on thresholds; no layer was trained on them."
+        "folds 1, 2) decided on two numbers, scale and offset, of "
+        f"{after['named']['labels']} labels and on thresholds; no layer was trained on them."
     )
     kept = card.accuracy["names_cross_validated"]
     assert kept["named"] == after["names_cross_validated"]["named"]
