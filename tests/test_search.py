@@ -262,6 +262,8 @@ def test_search_finds_in_recordings_what_a_recording_holds(tmp_path, toy, stream
     assert "high" in named.out
     assert " at 6.0 s" in named.out or " at 6.5 s" in named.out
     event = next(each for each in heard.lines if each["label"] == "high")
+    past = ["--features", kept, "--store", tmp_path / "s.db", "--model", toy, "--only", "high"]
+    assert "high       1   then: 1" in streamclf("backtest", *past).out
     arguments = ["--like", event["id"], "--features", kept, "--store", tmp_path / "s.db"]
     assert streamclf("search", *arguments, "--top", 1).code == 0
 
