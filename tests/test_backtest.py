@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
+import soundfile
 from stores import Heard, Run, make_store
 
 from streamclf.core.card import Card, Features, Taught, Threshold, Thresholds
@@ -147,7 +148,9 @@ def box(tmp_path_factory):
         scores[begin : begin + 8, card.labels.index("dog")] = 0.3
     digest = digest_features(read_graph(path), card.features)
     keep(folder / "s.features", scores, card.labels, digest=digest, size=card.features.size)
-    make_store(folder / "s.db", [Run("yard", BEGUN, 3600, [Heard("dog", 1500.5, 3.0)])])
+    earlier = Run("yard", BEGUN - timedelta(hours=2), 600, [Heard("dog", 100.0, 3.0)])
+    run = Run("yard", BEGUN, 3600, [Heard("dog", 1500.5, 3.0)])
+    make_store(folder / "s.db", [earlier, run])  # of the earlier one no features are kept
     return folder
 
 
@@ -187,15 +190,51 @@ def test_rules_are_tried_on_what_would_have_been(streamclf, box, monkeypatch):
     assert out.startswith("dogs: would have told nothing")
 
 
+@pytest.mark.parametrize("command", [
+    ["backtest"], ["search", "--like", "bell.wav"], ["teach", "bell", "bell.wav"],
+])  # fmt: skip
+def test_a_folder_of_features_that_is_none_is_told(streamclf, tmp_path, monkeypatch, command):
+    monkeypatch.chdir(tmp_path)
+    soundfile.write("bell.wav", np.sin(np.arange(RATE) * 0.3) * 0.5, RATE)
+    for folder, why in [("none", "there is no such folder"), ("bell.wav", "is a file")]:
+        done = streamclf(*command, "--features", folder)
+        assert (done.code, done.out) == (2, "")
+        assert f"--features {folder}: {why}: name the folder" in done.err
+
+
+def test_features_by_themselves_are_asked_by_source_and_time(streamclf, tmp_path, monkeypatch):
+    """As a store is: by the end of a path; of a time without any there is nothing."""
+    monkeypatch.chdir(tmp_path)
+    soundfile.write("bell.wav", np.sin(np.arange(3 * RATE) * 0.3) * 0.5, RATE)
+    assert streamclf("file", "bell.wav", "--features", "kept").code == 0
+    commands = ["backtest"], ["search", "--like", "bell.wav"], ["teach", "bell", "bell.wav"]
+    for command in commands[:2]:
+        done = streamclf(*command, "--features", "kept", "--source", "bell.wav", "-f", "jsonl")
+        assert done.code == 0
+    for command in commands:
+        done = streamclf(*command, "--features", "kept", "--source", "bel", "-f", "jsonl")
+        assert (done.code, done.out) == (2, "")
+        assert "--source bel: kept has no source of this name; it has" in done.err
+        done = streamclf(*command, "--features", "kept", "--since", "2099-02-22")
+        assert (done.code, done.out) == (2, "")
+        assert "has not come yet" in done.err
+
+
 @pytest.mark.parametrize(("arguments", "said"), [
-    (["--features", "none"], "nothing is kept there of that time that pocket.onnx could judge"),
+    (["--features", "empty"], "empty: no features are kept yet"),
+    (["--features", "empty", "--until", "1 day ago", "--since", "1 hour ago"], "exchange them"),
+    (["--features", "empty", "--since", "2099-02-22"], "has not come yet"),
+    (["--features", "empty", "--source", "yard"], "empty has no source of this name; it is empty"),
+    (["--features", "empty", "--model", "./a.onnx"], "is a recording, not a model"),
     (["--config", "x.toml"], "--config: names the rules: add --rules"),
     (["--rules", "--features", "x"], "--rules: are about live sources"),
     (["--threshold", "2"], "--threshold 2.0: must lie between 0 and 1"),
 ])  # fmt: skip
 def test_wrong_usage_is_one_line(streamclf, tmp_path, monkeypatch, arguments, said):
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "a.onnx").write_bytes(b"RIFF")
     done = streamclf("backtest", *arguments)
-    assert done.code == 2
+    assert done.code in (1, 2)
     assert said in done.err
     assert done.err.count("\n") == 1

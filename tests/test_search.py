@@ -223,6 +223,25 @@ def toy(tmp_path_factory):
     return toys.write_tone_detector(tmp_path_factory.mktemp("toy") / "tones.onnx", card)
 
 
+def test_features_of_several_recordings_are_kept_by_several_jobs(tmp_path, toy, streamclf):
+    recordings = [tmp_path / f"{pitch}.wav" for pitch in (440, 1000)]
+    for path in recordings:
+        soundfile.write(path, toys.tone(int(path.stem), 3), toys.RATE)
+    kept = []
+    for n_jobs in ("1", "2"):
+        folder = tmp_path / f"kept{n_jobs}"
+        heard = streamclf(
+            "file", *recordings, "--model", toy, "--features", folder, "--jobs", n_jobs
+        )
+        assert heard.code == 0
+        files = FeatureStore(folder).files()
+        kept.append(
+            sorted((file.header.recording, file.records["values"].tolist()) for file in files)
+        )
+    assert kept[0] == kept[1]
+    assert len(kept[0]) == 2
+
+
 def test_search_finds_in_recordings_what_a_recording_holds(tmp_path, toy, streamclf):
     high = [toys.tone(440, 6), toys.tone(2500, 3), toys.tone(440, 6)]
     soundfile.write(tmp_path / "day.wav", np.concatenate(high), toys.RATE)
@@ -243,6 +262,8 @@ def test_search_finds_in_recordings_what_a_recording_holds(tmp_path, toy, stream
     assert "high" in named.out
     assert " at 6.0 s" in named.out or " at 6.5 s" in named.out
     event = next(each for each in heard.lines if each["label"] == "high")
+    past = ["--features", kept, "--store", tmp_path / "s.db", "--model", toy, "--only", "high"]
+    assert "high       1   then: 1" in streamclf("backtest", *past).out
     arguments = ["--like", event["id"], "--features", kept, "--store", tmp_path / "s.db"]
     assert streamclf("search", *arguments, "--top", 1).code == 0
 

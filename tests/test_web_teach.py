@@ -115,6 +115,16 @@ def test_two_reviews_on_the_page_become_a_model_that_names_the_sound(
         assert task["state"] == "learned"
         (moment,) = (m["moment"] for m in task["past"] if abs(m["onset"] - RINGS_S[1]) < 2)
         assert api.send("teach", {"name": "my phone", "moments": ["x"]}, 400)
+        for wrong, why in [
+            ({"name": " "}, "Name: is empty"),
+            ({"yes": [999_999]}, "Event 999999: the store has none"),
+            ({"no": [2**64]}, "is not as `TeachOrder` is"),
+        ]:
+            refused = api.send("teach", {"name": "my phone", **wrong}, 400)
+            assert why in refused["error"]
+        assert "Name: is empty" in api.send("teach/forget", {"name": " "}, 400)["error"]
+        api.send("teach", {"name": "gong", "moments": ["attic@2026-01-01T00:00:00.000Z+1.0s"]})
+        assert "nothing is kept any more of the moments" in wait(context.teacher)
         api.send("teach", {"name": "my phone", "moments": [moment]})
         assert wait(context.teacher) == ""
         answer = api.get("teach")

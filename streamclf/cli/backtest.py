@@ -16,9 +16,9 @@ import typer
 from msgspec import UNSET
 
 from streamclf.cli.backtest_options import BacktestOptions
+from streamclf.cli.kept_features import choose_streams, open_features
 from streamclf.cli.question_options import QuestionOptions
 from streamclf.core.card import Card
-from streamclf.core.dates import read_date
 from streamclf.core.errors import OK, UsageError
 from streamclf.core.label_choice import choose_labels
 from streamclf.core.redaction import one_line, show_safely
@@ -31,9 +31,7 @@ from streamclf.model.options import ModelOptions
 from streamclf.runs.console import say
 from streamclf.sinks.json_records import WouldBeLine
 from streamclf.store.browse import Entry
-from streamclf.store.features.feature_store import FeatureStore
 from streamclf.store.listing import StoredEvent, list_events
-from streamclf.store.names import name_streams
 from streamclf.store.question import Question
 from streamclf.teach.backtest import PastEvent
 from streamclf.teach.judged_past import JudgedPast
@@ -41,6 +39,7 @@ from streamclf.teach.kept_moments import moment_of
 from streamclf.teach.lesson import WEEK_S
 from streamclf.teach.past import Past
 from streamclf.teach.past_entries import find_told
+from streamclf.teach.search.search import check_comparable
 from streamclf.teach.taught_graph import read_graph
 from streamclf.teach.taught_model import read_card_of, taught_heads
 from streamclf.teach.teaching import tell_duration
@@ -86,26 +85,20 @@ def backtest(
     asked = replace(asked, since=asked.since or SINCE)
     needed = wanted.features is None or asked.store is not None
     with asked.open() if needed else nullcontext() as connection:
-        question = _ask(asked, connection)
+        question = asked.ask_time() if connection is None else asked.ask(connection)
+        if wanted.features is not None and asked.since == SINCE and asked.until is None:
+            question = replace(question, since=None)  # recordings may be of no day, or of any
         past = _open_past(path, card, wanted, asked, question, connection)
         judged = JudgedPast(card, chosen, taught_heads(path, card))
         events = sorted(judged.events(past), key=lambda each: (each.onset_us or 0, each.onset_s))
         _check_kept(judged)
-        answer = _Answer(card, events, past.seconds, question, connection, chosen.labels)
+        answer = _Answer(card, events, past, question, connection)
         if wanted.rules:
             lines = _rule_lines(context, wanted, asked, answer)
         else:
             lines = answer.json_lines() if wanted.format == "jsonl" else answer.lines()
         sys.stdout.writelines(f"{line}\n" for line in lines)
     return OK
-
-
-def _ask(asked: QuestionOptions, connection: sqlite3.Connection | None) -> Question:
-    if connection is not None:
-        return asked.ask(connection)
-    now = datetime.now(UTC)
-    until = None if asked.until is None else read_date(asked.until, "--until", end=True, now=now)
-    return Question(read_date(asked.since or SINCE, "--since", now=now), until)
 
 
 def _open_past(
@@ -121,21 +114,17 @@ def _open_past(
     Raises:
         UsageError: Nothing was kept of that time by this model.
     """
-    store = FeatureStore(wanted.features) if wanted.features else FeatureStore.beside(asked.path)
-    streams = set(asked.sources) or None
-    if connection is not None and question.source_ids is not None:
-        streams = name_streams(connection, question.source_ids, question.recording_ids)
+    store = open_features(wanted.features, asked)
+    streams = choose_streams(store, asked, question, connection)
     assert card.features is not None
     digest = digest_features(read_graph(path), card.features)
-    # Recordings of which nothing tells the time are of no day.
-    timeless = wanted.features is not None and asked.since == SINCE and asked.until is None
-    since_us = None if timeless else question.since_us
-    past = Past(store, digest, streams, since_us, question.until_us)
+    check_comparable(store, digest, f"{card.name} {card.version}")
+    past = Past(store, digest, streams, question.since_us, question.until_us)
     for line in store.unreadable:
         say(f"warning: {line}")
     if not past.n_windows:
         raise UsageError(
-            f"{store.folder}: nothing is kept there of that time that {path.name} could judge: "
+            f"{store.folder}: nothing is kept there of that time that {card.name} could judge: "
             "serve keeps it from its start on; --since and --source choose what counts"
         )
     return past
@@ -158,10 +147,9 @@ class _Answer:
 
     card: Card
     events: Sequence[PastEvent]
-    seconds: float
+    past: Past
     question: Question
     connection: sqlite3.Connection | None
-    labels: frozenset[str] | None
 
     def json_lines(self) -> Iterator[str]:
         """A line for each event, for programs."""
@@ -184,16 +172,17 @@ class _Answer:
 
     def lines(self) -> Iterator[str]:
         """Lines for people."""
-        length = tell_duration(self.seconds)
+        length = tell_duration(self.past.seconds)
         if not self.events:
             yield f"In the past ({length}) {self.card.name} would have told nothing."
             return
+        seconds = self.past.seconds
         would = Counter(event.label for event in self.events)
         then = self._count_told()
         yield f"In the past ({length}) {self.card.name} would have told:"
         width = max(len(self._name(label)) for label in would)
         for label, n in sorted(would.items(), key=lambda each: (-each[1], each[0]))[:MOST_LABELS]:
-            weekly = f"   {n * WEEK_S / self.seconds:>6.1f} a week" if self.seconds >= DAY_S else ""
+            weekly = f"   {n * WEEK_S / seconds:>6.1f} a week" if seconds >= DAY_S else ""
             told = "" if then is None else f"   then: {then.get(label, 0)}"
             yield f"  {self._name(label):<{width}}  {n:>6}{weekly}{told}"
         if len(would) > MOST_LABELS:
@@ -255,10 +244,15 @@ class _Answer:
         return None if self.connection is None else find_told(self.connection, event)
 
     def _count_told(self) -> Counter[str] | None:
-        """Count what was told then, by label."""
+        """Count what was told then, by label, in the time of which anything is kept."""
         if self.connection is None:
             return None
-        return Counter(event.label for event in list_events(self.connection, self.question))
+        spans = self.past.spans()
+        return Counter(
+            event.label
+            for event in list_events(self.connection, self.question)
+            if any(begin <= _place(event) < end for begin, end in spans.get(event.stream, ()))
+        )
 
 
 def _rule_lines(
@@ -286,6 +280,12 @@ def _rule_lines(
 def to_us(moment: datetime) -> int:
     """Microseconds since 1970-01-01 UTC."""
     return round(moment.timestamp() * 1e6)
+
+
+def _place(event: StoredEvent) -> float:
+    """Where an event begins, as `Past.spans` counts."""
+    is_live = event.recording is None and event.onset_us is not None
+    return float(event.onset_us or 0) if is_live else event.onset_s
 
 
 def _local(event: PastEvent) -> datetime:

@@ -125,8 +125,26 @@ class QuestionOptions:
         Raises:
             UsageError: A date, a label or a source is none.
         """
-        from streamclf.core.dates import read_date
         from streamclf.store.names import find_labels, find_sources
+
+        question = replace(
+            self.ask_time(),
+            labels=find_labels(connection, self.labels),
+            min_score=self.min_score,
+            reviewed=self.reviewed,
+        )
+        if not self.sources:
+            return question
+        source_ids, recording_ids = find_sources(connection, self.sources)
+        return replace(question, source_ids=source_ids, recording_ids=recording_ids)
+
+    def ask_time(self) -> Question:
+        """Make the question of the time alone, which needs no store.
+
+        Raises:
+            UsageError: A date is none, or has not come yet.
+        """
+        from streamclf.core.dates import read_date
         from streamclf.store.question import Question
 
         now = datetime.now(UTC)
@@ -142,17 +160,7 @@ class QuestionOptions:
                 f"--until {self.until}: {until:%Y-%m-%d %H:%M} is not after --since, "
                 f"{since:%Y-%m-%d %H:%M}: exchange them"
             )
-        question = Question(
-            since,
-            until,
-            find_labels(connection, self.labels),
-            min_score=self.min_score,
-            reviewed=self.reviewed,
-        )
-        if not self.sources:
-            return question
-        source_ids, recording_ids = find_sources(connection, self.sources)
-        return replace(question, source_ids=source_ids, recording_ids=recording_ids)
+        return Question(since, until)
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 from msgspec import UNSET
 
+from streamclf.cli.kept_features import choose_streams, open_features
 from streamclf.cli.question_options import QuestionOptions
 from streamclf.cli.search_options import SearchOptions
 from streamclf.core.cpu_count import count_cores
@@ -23,8 +24,6 @@ from streamclf.sinks.json_records import MomentLine
 from streamclf.store.display_names import read_display_names
 from streamclf.store.event_ids import find_event
 from streamclf.store.features.feature_store import FeatureStore
-from streamclf.store.names import name_streams
-from streamclf.store.question import Question
 from streamclf.teach.search.example import Example, hear_example, recall_event
 from streamclf.teach.search.moments import Moment, add_events
 from streamclf.teach.search.search import Scope
@@ -41,17 +40,9 @@ def search(wanted: SearchOptions, asked: QuestionOptions, model: ModelOptions) -
         ModelError: The model gives no features.
     """
     with _open_store(wanted, asked) as connection:
-        question = Question() if connection is None else asked.ask(connection)
-        streams = None
-        if connection is not None and question.source_ids is not None:
-            streams = name_streams(connection, question.source_ids, question.recording_ids)
-        elif asked.sources:
-            streams = set(asked.sources)
-        kept = (
-            FeatureStore.beside(asked.path)
-            if wanted.features is None
-            else FeatureStore(wanted.features)
-        )
+        question = asked.ask_time() if connection is None else asked.ask(connection)
+        kept = open_features(wanted.features, asked)
+        streams = choose_streams(kept, asked, question, connection)
         example = _find_example(wanted, kept, connection, streams, model)
         scope = Scope(question.since_us, question.until_us, streams)
         moments = find_moments(kept, example, wanted.top, scope, n_threads=count_cores())
@@ -74,10 +65,6 @@ def _open_store(
 ) -> Iterator[sqlite3.Connection | None]:
     """Open the store; None where features lie by themselves, and there is no store."""
     if wanted.features is not None and asked.store is None:
-        if asked.since is not None or asked.until is not None:
-            with asked.open() as connection:
-                yield connection
-            return
         yield None
         return
     with asked.open() as connection:

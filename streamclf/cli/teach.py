@@ -14,6 +14,7 @@ from pathlib import Path
 import msgspec
 from msgspec import UNSET
 
+from streamclf.cli.kept_features import choose_streams, open_features
 from streamclf.cli.question_options import QuestionOptions
 from streamclf.cli.teach_options import TeachOptions
 from streamclf.core.card import Card, Taught
@@ -28,10 +29,7 @@ from streamclf.runs.console import say
 from streamclf.runs.engine_setup import open_model
 from streamclf.sinks.json_records import PastMoment, TaughtLine
 from streamclf.store.event_ids import find_event
-from streamclf.store.features.feature_store import FeatureStore
 from streamclf.store.listing import StoredEvent
-from streamclf.store.names import name_streams
-from streamclf.store.question import Question
 from streamclf.teach.backtest import PastEvent
 from streamclf.teach.clip_audio import read_clip
 from streamclf.teach.examples import Example, ExampleReader
@@ -198,8 +196,7 @@ class _Recall:
             UsageError: Nothing of it is kept.
             StoreError: No store is named, and the user has no home.
         """
-        named = self.wanted.features
-        kept = FeatureStore(named) if named else FeatureStore.beside(self.asked.path)
+        kept = open_features(self.wanted.features, self.asked)
         assert self.model.features is not None
         return find_moment(kept, self.model.features.digest, moment, len(self.model.card.labels))
 
@@ -253,20 +250,16 @@ def _open_past(
     asked: QuestionOptions,
     connection: sqlite3.Connection | None,
 ) -> Past | None:
-    """Open the features that were kept; None where there are none of this model's."""
-    if wanted.features is not None:
-        store = FeatureStore(wanted.features)
-    elif connection is not None:
-        store = FeatureStore.beside(asked.path)
-    else:
+    """Open the features that were kept; None where there are none of this model's.
+
+    Raises:
+        UsageError: A folder, a date or a source is none.
+    """
+    question = asked.ask_time() if connection is None else asked.ask(connection)
+    if wanted.features is None and connection is None:
         return None
-    question, streams = Question(), None
-    if connection is not None:
-        question = asked.ask(connection)
-        if question.source_ids is not None:
-            streams = name_streams(connection, question.source_ids, question.recording_ids)
-    elif asked.sources:
-        streams = set(asked.sources)
+    store = open_features(wanted.features, asked)
+    streams = choose_streams(store, asked, question, connection)
     assert model.features is not None
     past = Past(store, model.features.digest, streams, question.since_us, question.until_us)
     for line in store.unreadable:

@@ -98,9 +98,9 @@ def _describe(error: OSError) -> str:
 _KINDS: dict[str, Any] = {
     kind.__name__: kind
     for kind in (
-        records.StreamStarted, records.ModelIdentity, records.Average, records.Scores,
-        records.EventBegan, records.EventOngoing, records.SoundEvent, records.Gap, records.Notice,
-        records.Change, Thresholds, Threshold, Unknown,
+        records.StreamStarted, records.ModelIdentity, records.FeatureFormat, records.Average,
+        records.Scores, records.EventBegan, records.EventOngoing, records.SoundEvent, records.Gap,
+        records.Notice, records.Change, Thresholds, Threshold, Unknown,
     )
 }  # fmt: skip
 _KIND, _ARRAY, _MAPPING, _MOMENT = "kind", "array", "mapping", "moment"
@@ -145,6 +145,8 @@ def _plain(value: Any) -> Any:
         return {_MAPPING: [[key, _plain(item)] for key, item in value.items()]}
     if isinstance(value, datetime):  # a zone of its own becomes its offset from UTC
         return {_MOMENT: value.isoformat()}
+    if dataclasses.is_dataclass(value) or isinstance(value, msgspec.Struct):
+        raise TypeError(f"{type(value).__name__} is no part of a result that can be packed")
     return value
 
 

@@ -348,6 +348,11 @@ class Teacher:
         kept, digest = FeatureStore.beside(self._store), model.features.digest
         examples += recall_moments(kept, digest, yes, len(model.card.labels))
         others += recall_moments(kept, digest, no, len(model.card.labels))
+        if not examples:
+            raise UsageError(
+                f"{order.label}: nothing is kept any more of the moments that were marked: mark "
+                "others, or say of events that they were it"
+            )
         past = Past(kept, digest)
         made = teach_sound(
             model, sound, examples, others, past if past.n_windows else None, order.at_most

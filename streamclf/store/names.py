@@ -8,7 +8,7 @@ import sqlite3
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from pathlib import PurePath
+from pathlib import Path, PurePath
 
 from streamclf.core.errors import UsageError
 from streamclf.core.label_choice import plain_name, suggest_labels
@@ -121,11 +121,28 @@ def find_sources(
             recordings = connection.execute("SELECT id, path FROM recordings").fetchall()
         if not (found := _find(pattern, recordings)):
             names = [name for _, name in sources]
-            near = difflib.get_close_matches(pattern, [_last(name) for name in names], n=3)
-            told = f" (did you mean {', '.join(near)}?)" if near else _list(names)
+            told = _suggest(pattern, names)
             raise UsageError(f"--source {pattern}: the store has no source of this name{told}")
         recording_ids.update(dict.fromkeys(found))
     return tuple(source_ids), tuple(recording_ids)
+
+
+def find_names(pattern: str, names: Sequence[str], where: Path) -> list[str]:
+    """Find names as `find_sources` does.
+
+    Args:
+        pattern: A name, the last parts of a path, or a pattern.
+        names: What there is.
+        where: Folder that has them, to tell of.
+
+    Raises:
+        UsageError: The pattern fits nothing.
+    """
+    found = _find(pattern, enumerate(names))
+    if not found:
+        told = _suggest(pattern, names)
+        raise UsageError(f"--source {pattern}: {where} has no source of this name{told}")
+    return [names[place] for place in found]
 
 
 def name_streams(
@@ -139,6 +156,11 @@ def name_streams(
             "SELECT path FROM recordings WHERE id = ?", (row,)
         )}  # fmt: skip
     return names
+
+
+def _suggest(pattern: str, names: Sequence[str]) -> str:
+    near = difflib.get_close_matches(pattern, [_last(name) for name in names], n=3)
+    return f" (did you mean {', '.join(near)}?)" if near else _list(names)
 
 
 def _find(pattern: str, named: Iterable[tuple[int, str]]) -> list[int]:

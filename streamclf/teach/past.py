@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
@@ -104,6 +105,25 @@ class Past:
                     header.every_s,
                     bool(header.recording),
                 )
+
+    def spans(self) -> dict[str, list[tuple[float, float]]]:
+        """Return the time of which anything is kept, by stream: begins and ends.
+
+        They count microseconds UTC for live sources, seconds from its begin for a recording.
+        """
+        spans: dict[str, list[tuple[float, float]]] = defaultdict(list)
+        for file, records in self.records():
+            header = file.header
+            lengths = records["n_samples"] / header.sample_rate
+            if header.recording:
+                begins = records["position"] / header.sample_rate
+            else:
+                timed = records["time_us"] != NO_TIME
+                begins, lengths = records["time_us"][timed], lengths[timed] * 1e6
+            if len(begins):
+                span = float(begins.min()), float((begins + lengths).max())
+                spans[header.recording or header.source].append(span)
+        return spans
 
     def records(self) -> Iterator[tuple[FeatureFile, npt.NDArray[np.void]]]:
         """Open the files, with the records of that time, which are at least one."""

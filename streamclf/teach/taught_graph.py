@@ -24,6 +24,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from streamclf.core.card import METADATA_KEY, Card, format_card
 from streamclf.core.errors import ModelError
+from streamclf.model.vetting.vetting import vet_model
 
 PREFIX = "taught/"
 OTHERS = f"{PREFIX}others"
@@ -54,12 +55,13 @@ def read_graph(path: Path) -> Any:
     """Read a model with its weights.
 
     Raises:
-        ModelError: The file cannot be read.
+        ModelError: The file cannot be read, is no model, or is unsafe to open.
     """
+    vet_model(path)
     try:
         return onnx.load(path)
     except Exception as error:  # onnx and protobuf raise types of their own that share no base
-        raise ModelError(f"{path}: cannot be read to be taught: {error}") from error
+        raise ModelError(f"{path}: cannot be read as a model: {error}") from error
 
 
 def add_label(model: Any, card: Card, tensor: str, head: Head) -> None:

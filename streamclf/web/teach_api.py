@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+from collections.abc import Sequence
 from datetime import datetime
 from typing import TypeVar
 
@@ -13,6 +14,7 @@ from msgspec import UNSET
 
 from streamclf.core.errors import UsageError
 from streamclf.runs.teacher import Order, Task, Teacher
+from streamclf.store.browse import find_entry
 from streamclf.store.said_labels import find_said_label
 from streamclf.teach.kept_moments import moment_of, parse_moment
 from streamclf.teach.past_entries import find_told
@@ -96,7 +98,7 @@ async def begin(request: web.Request) -> web.Response:
         UsageError: The order is none, or another sound is being learned.
     """
     order = await _read_body(request, records.TeachOrder)
-    name = read_name(order.name)
+    name = _read_name(order.name)
     for moment in (*order.moments, *order.moments_against):
         if parse_moment(moment) is None:
             raise UsageError(f"moment {moment[:80]}: is no name of a moment: GET lists them")
@@ -107,11 +109,12 @@ async def begin(request: web.Request) -> web.Response:
     sound = find_sound(card, name)
     if teacher.task is not None and teacher.task.goes_on:
         raise UsageError(f"{teacher.task.order.label}: is being learned: one sound at a time")
+    await ask(request, lambda store: _check_events(store, (*order.yes, *order.no)))
     await change(
         request, lambda store, now_us: note_marks(store, sound, name, order.yes, order.no, now_us)
     )
     label = await ask(request, lambda store: find_said_label(store, name))
-    teacher.begin(
+    begins = teacher.begin(
         Order(
             label or name,
             order.at_most,
@@ -121,6 +124,8 @@ async def begin(request: web.Request) -> web.Response:
             order.model,
         )
     )
+    if not begins:
+        raise UsageError("another sound is being learned: one sound at a time")
     return await _show(request, order.model)
 
 
@@ -132,8 +137,21 @@ async def forget(request: web.Request) -> web.Response:
     """
     order = await _read_body(request, records.ForgetOrder)
     teacher: Teacher = request.config_dict[CONTEXT].teacher
-    await asyncio.to_thread(teacher.forget, read_name(order.name), order.model)
+    await asyncio.to_thread(teacher.forget, _read_name(order.name), order.model)
     return await _show(request, order.model)
+
+
+def _read_name(text: str) -> str:
+    name = read_name(text)
+    if not name:
+        raise UsageError("name: is empty: name the sound")
+    return name
+
+
+def _check_events(store: sqlite3.Connection, rows: Sequence[int]) -> None:
+    for row in rows:
+        if find_entry(store, row) is None:
+            raise UsageError(f"event {row}: the store has none of this number: /api/events has all")
 
 
 async def _read_body(request: web.Request, kind: type[_Body]) -> _Body:

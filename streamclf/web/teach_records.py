@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeAlias
 
 import msgspec
 from msgspec import UNSET, UnsetType
 
 from streamclf.teach.teaching import AT_MOST
 from streamclf.web.records import Answer, Number, SourceName, Time, says
+
+EventNumber: TypeAlias = Annotated[int, msgspec.Meta(ge=1, le=2**63 - 1)]
 
 
 class TeachOrder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -18,8 +20,8 @@ class TeachOrder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     at_most: Annotated[float, says("Events a week that the past may have.", ge=0, le=10_000)] = (
         AT_MOST
     )
-    yes: Annotated[list[int], says("Numbers of events that were it: they are reviewed so.")] = []
-    no: Annotated[list[int], says("Numbers of events that were something else.")] = []
+    yes: Annotated[list[EventNumber], says("Numbers of events that were it.")] = []
+    no: Annotated[list[EventNumber], says("Numbers of events that were something else.")] = []
     moments: Annotated[list[str], says("Names of moments of the past that were it.")] = []
     moments_against: Annotated[list[str], says("Names of moments that were something else.")] = []
     model: Annotated[str, says("Name of the model, of `models`; empty for the first.")] = ""

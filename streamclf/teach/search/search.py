@@ -51,7 +51,7 @@ def search(
     scope = scope or Scope()
     parts = list_parts(kept, example.digest, scope)
     if not parts:
-        _check_comparable(kept, example)
+        check_comparable(kept, example.digest, example.model)
         return []
     likeness: Likeness = make_likeness(parts)
     found = find_like(parts, likeness, likeness.place(example.features), n_threads=n_threads)
@@ -71,16 +71,26 @@ def list_parts(kept: FeatureStore, digest: str, scope: Scope) -> Sequence[Part]:
     return parts
 
 
-def _check_comparable(kept: FeatureStore, example: Example) -> None:
+def check_comparable(kept: FeatureStore, digest: str, model: str) -> None:
+    """Check that features of a model are kept.
+
+    Args:
+        kept: The features.
+        digest: Digest of the model's features.
+        model: The model, in words.
+
+    Raises:
+        UsageError: None are kept, or only those of other models.
+    """
     files = [*kept.files()]
     if not files:
         raise UsageError(
             f"{kept.folder}: no features are kept yet: serve keeps them from its start on, and "
             "file --features FOLDER those of recordings"
         )
-    if not any(file.header.digest == example.digest for file in files):
+    if not any(file.header.digest == digest for file in files):
         models = sorted({f"{file.header.model} {file.header.version}" for file in files})
         raise UsageError(
             f"{kept.folder}: holds features of {', '.join(models)}, which cannot be compared with "
-            f"those of {example.model}: name the model that heard them by --model"
+            f"those of {model}: name the model that heard them by --model"
         )
