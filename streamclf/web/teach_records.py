@@ -20,9 +20,7 @@ class TeachOrder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     at_most: Annotated[float, says("Events a week that the past may have.", ge=0, le=10_000)] = (
         AT_MOST
     )
-    yes: Annotated[
-        list[EventNumber], says("Numbers of events that were it.")
-    ] = []
+    yes: Annotated[list[EventNumber], says("Numbers of events that were it.")] = []
     no: Annotated[list[EventNumber], says("Numbers of events that were something else.")] = []
     moments: Annotated[list[str], says("Names of moments of the past that were it.")] = []
     moments_against: Annotated[list[str], says("Names of moments that were something else.")] = []
