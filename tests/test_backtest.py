@@ -6,6 +6,7 @@ import json
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
+import onnx
 import pytest
 import soundfile
 from stores import Heard, Run, make_store
@@ -18,7 +19,7 @@ from streamclf.model.features import digest_features
 from streamclf.model.model_file import find_model
 from streamclf.pipeline.engine import Engine
 from streamclf.store.features.feature_file import append_records, pack_record
-from streamclf.store.features.feature_store import FeatureStore
+from streamclf.store.features.feature_store import FeatureFile, FeatureStore
 from streamclf.store.features.layout import (
     FeatureHeader,
     day_of,
@@ -111,6 +112,24 @@ def test_what_is_judged_again_is_what_was_heard(tmp_path):
     assert judged.n_windows == 4000 - len(missing)
 
 
+def test_a_damaged_record_has_no_score_of_a_label_that_there_is_not(tmp_path):
+    scores = rough_scores(600)
+    keep(tmp_path, scores)
+    (path,) = tmp_path.glob("*/*")
+    card, found = card_of(), []
+    for labels in (b"", b"\xff" * 4):
+        file = FeatureFile.open(path)
+        begin = path.stat().st_size - 500 * file.records.itemsize
+        begin += file.records.dtype.fields["labels"][1]
+        content = bytearray(path.read_bytes())
+        content[begin : begin + len(labels)] = labels
+        path.write_bytes(content)
+        judged = JudgedPast(card, Settings(), {}).events(Past(FeatureStore(tmp_path), DIGEST))
+        found.append([(each.label, each.onset_s) for each in judged])
+    assert found[0] == found[1]
+    assert found[0]
+
+
 def test_a_sound_taught_since_is_computed_from_the_features(tmp_path):
     values = np.zeros((600, 4), np.int8)
     values[300:308, 1] = 40  # a feature of 4.0
@@ -176,6 +195,18 @@ def test_a_lower_threshold_tells_more(streamclf, box):
     assert {event["label"] for event in events} == {"dog"}
 
 
+def test_a_model_whose_card_lies_beside_it_is_judged(streamclf, box, tmp_path):
+    model = read_graph(find_model("pocket"))
+    (card,) = (each.value for each in model.metadata_props if each.key == "streamclf")
+    del model.metadata_props[:]
+    onnx.save(model, tmp_path / "their.onnx")
+    arguments = "--threshold", "0.2", "--model", tmp_path / "their.onnx"
+    refused = streamclf("backtest", *arguments, "--store", box / "s.db")
+    assert "its card names no features" in refused.err
+    (tmp_path / "their.json").write_text(card, encoding="utf-8")
+    assert ask(streamclf, box, *arguments) == ask(streamclf, box, "--threshold", "0.2")
+
+
 def test_rules_are_tried_on_what_would_have_been(streamclf, box, monkeypatch):
     monkeypatch.chdir(box)
     settings = box / "box.toml"
@@ -196,6 +227,10 @@ def test_rules_are_tried_on_what_would_have_been(streamclf, box, monkeypatch):
 def test_a_folder_of_features_that_is_none_is_told(streamclf, tmp_path, monkeypatch, command):
     monkeypatch.chdir(tmp_path)
     soundfile.write("bell.wav", np.sin(np.arange(RATE) * 0.3) * 0.5, RATE)
+    (tmp_path / "empty").mkdir()
+    done = streamclf(*command, "--features", "empty")
+    assert (done.code, done.out) == (2, "")
+    assert "empty: no features are kept yet" in done.err
     for folder, why in [("none", "there is no such folder"), ("bell.wav", "is a file")]:
         done = streamclf(*command, "--features", folder)
         assert (done.code, done.out) == (2, "")

@@ -153,6 +153,18 @@ def test_a_changed_first_line_is_told_and_what_other_files_hold_is_read(
     assert said in store.unreadable[0]
 
 
+def test_bytes_lost_in_the_middle_are_told_and_a_torn_end_is_left_out(tmp_path):
+    path = tmp_path / "kitchen" / file_name("2026-11-26", HEADER.digest)
+    append_records(path, HEADER, b"".join(map(record, range(40))))
+    content = path.read_bytes()
+    path.write_bytes(content[:-20] + bytes([85]) * 20)
+    assert len(FeatureFile.open(path).records) == 39
+    begin = content.index(b"\n") + 1
+    path.write_bytes(content[: begin + 100] + content[begin + 107 :])
+    with pytest.raises(StoreError, match="is damaged, its last records are none: delete it"):
+        FeatureFile.open(path)
+
+
 def test_sources_days_and_models_stay_apart(tmp_path):
     other = "fedcba9876543210"
     for source, day, digest in [

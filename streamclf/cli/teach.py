@@ -38,6 +38,7 @@ from streamclf.teach.lesson import WEEK_S, Lesson
 from streamclf.teach.past import Past
 from streamclf.teach.past_entries import find_told
 from streamclf.teach.reviewed import read_event
+from streamclf.teach.search.search import check_comparable
 from streamclf.teach.taught_model import (
     check_new_label,
     find_taught,
@@ -253,7 +254,8 @@ def _open_past(
     """Open the features that were kept; None where there are none of this model's.
 
     Raises:
-        UsageError: A folder, a date or a source is none.
+        UsageError: A folder, a date or a source is none, or the folder has no features of the
+            model.
     """
     question = asked.ask_time() if connection is None else asked.ask(connection)
     if wanted.features is None and connection is None:
@@ -261,6 +263,9 @@ def _open_past(
     store = open_features(wanted.features, asked)
     streams = choose_streams(store, asked, question, connection)
     assert model.features is not None
+    if wanted.features is not None:
+        named = f"{model.card.name} {model.card.version}"
+        check_comparable(store, model.features.digest, named)
     past = Past(store, model.features.digest, streams, question.since_us, question.until_us)
     for line in store.unreadable:
         say(f"warning: {line}")

@@ -335,7 +335,8 @@ def _read_card(
         given["sample_rate"] = options.sample_rate
     if options.task is not None:
         given["task"] = options.task
-    card, has_activation = _find_card(path, session, options)
+    text = session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
+    card, has_activation = find_card(path, text, options)
     rate = options.sample_rate or (card.sample_rate if card else None)
     if options.window_s is not None and rate:
         given["window_samples"] = round(options.window_s * rate)
@@ -375,16 +376,20 @@ def _read_card(
         ) from error
 
 
-def _find_card(path: Path, session: Any, options: CardOptions) -> tuple[Card | None, bool]:
+def find_card(path: Path, text: str | None, options: CardOptions) -> tuple[Card | None, bool]:
     """Read the card from the file or from the JSON file beside it.
 
     If the card names no activation, the graph's last operators decide, because a softmax applied
     twice would flatten all scores.
 
+    Args:
+        path: The file.
+        text: The card in it; None if it holds none.
+        options: What was said in place of a card.
+
     Returns:
         The card, or None; and whether the card names an activation.
     """
-    text = session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
     origin = path
     if text is None:
         origin = path.with_suffix(".json")

@@ -48,6 +48,11 @@ class _Columns:
     missing: int
     heads: Mapping[int, Head]
 
+    def find(self, labels: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
+        """Return the columns of labels; `missing` for numbers that a damaged record has."""
+        places = self.places[np.minimum(labels, len(self.places) - 1)]
+        return np.where(labels < len(self.places), places, self.missing)
+
 
 class JudgedPast:
     """Detection of all labels' events in kept scores.
@@ -132,7 +137,7 @@ class JudgedPast:
         begins, sounds = np.zeros(n_records, bool), np.zeros(n_records, bool)
         for start in range(0, n_records, BLOCK):
             block = records[start : start + BLOCK]
-            places = columns.places[block["labels"]]
+            places = columns.find(block["labels"])
             scores = block["scores"] * np.float32(1 / MAX_SCORE_STEP)
             begins[start : start + BLOCK] = (scores >= bars.ons[places]).any(axis=1)
             sounds[start : start + BLOCK] = (scores >= bars.offs[places]).any(axis=1)
@@ -234,7 +239,7 @@ def _dense(
     Those that were not kept are 0, or share what the kept ones leave of 1.
     """
     values = np.zeros((len(records), columns.missing + 1), np.float32)
-    places = columns.places[records["labels"]]
+    places = columns.find(records["labels"])
     scores = records["scores"] * np.float32(1 / MAX_SCORE_STEP)
     n_left = len(file.header.labels) - file.header.n_scores
     if is_shared and n_left:

@@ -9,11 +9,13 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from streamclf.core.card import METADATA_KEY, Card, Taught, Threshold, Thresholds, parse_card
+from streamclf.core.card import METADATA_KEY, Card, Taught, Threshold, Thresholds
 from streamclf.core.errors import UsageError
 from streamclf.core.label_choice import plain_name
 from streamclf.core.unknown import SILENCE_LABEL, UNKNOWN_LABEL
 from streamclf.model.features import random_signs
+from streamclf.model.model_file import find_card
+from streamclf.model.options import CardOptions
 from streamclf.teach.taught_graph import Head, add_label, read_graph, read_heads, remove_label
 
 LONGEST_NAME = 80
@@ -21,7 +23,7 @@ LONGEST_NAME = 80
 
 
 def read_card_of(path: Path) -> Card | None:
-    """Read the card in a model file; None if it holds none.
+    """Read the card in a model file, or beside it; None if there is none.
 
     Raises:
         ModelError: The file cannot be read.
@@ -29,7 +31,8 @@ def read_card_of(path: Path) -> Card | None:
     """
     properties = {each.key: each.value for each in read_graph(path).metadata_props}
     text = properties.get(METADATA_KEY)
-    return None if text is None else parse_card(text, str(path))
+    card, _ = find_card(path, text, CardOptions())
+    return card
 
 
 def taught_heads(path: Path, card: Card) -> dict[str, Head]:

@@ -26,6 +26,9 @@ from streamclf.store.features.layout import (
     record_type,
 )
 
+MOST_TORN = 16
+"""Records at the end of a file that a power cut may have left half written."""
+
 
 @dataclass(frozen=True, eq=False)
 class FeatureSpan:
@@ -92,6 +95,11 @@ class FeatureFile:
             records = records[: whole[-1] + 1 if len(whole) else 0]
         if len(records) and not _fits(records[0]):
             raise StoreError(f"{path}: its records are not as its first line says: delete it")
+        for _ in range(MOST_TORN):
+            if len(records) and not _fits(records[-1]):
+                records = records[:-1]
+        if len(records) and not _fits(records[-1]):  # what is lost in the middle moves the rest
+            raise StoreError(f"{path}: is damaged, its last records are none: delete it")
         return cls(path, header, records)
 
     def within(self, since_us: int | None, until_us: int | None) -> npt.NDArray[Any]:
