@@ -7,13 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import numpy as np
 
 from streamclf.core.card import METADATA_KEY, Card, Taught, Threshold, Thresholds, parse_card
 from streamclf.core.errors import UsageError
 from streamclf.core.label_choice import plain_name
 from streamclf.core.unknown import SILENCE_LABEL, UNKNOWN_LABEL
-from streamclf.model.features import random_signs
 from streamclf.teach.taught_graph import Head, add_label, read_graph, remove_label
 
 LONGEST_NAME = 80
@@ -84,10 +82,7 @@ def with_label(
     )
     features = card.features
     assert features is not None
-    if features.width is not None:
-        weights = random_signs(features.width, features.size) @ head.weights
-        head = Head(weights.astype(np.float32), head.bias)
-    add_label(model, card, features.tensor, head)
+    add_label(model, card, features, head)
     content: bytes = model.SerializeToString()
     return content
 
