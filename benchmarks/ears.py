@@ -16,6 +16,7 @@ import numpy.typing as npt
 from streamclf import ArraySource, Average, Classifier, Engine, Model, Settings, find_model
 from streamclf.core.card import Card
 from streamclf.core.records import Waveform
+from streamclf.model.features import random_signs
 from streamclf.teach.common_sounds import read_common_sounds
 
 RATE = 16_000
@@ -23,6 +24,8 @@ HOP_S = 0.5
 HOP = round(HOP_S * RATE)
 MN04_S = 1.5
 """Window of mn04, of which it hears the context as well (`Mn04Ear`)."""
+KEPT = 256
+"""Values to which the features of foreign networks are added up, as those of the models are."""
 PIECE_S, PIECE_STEP_S = 10.0, 7.0
 """Length and distance of the pieces that mn04 hears at a time."""
 
@@ -96,12 +99,14 @@ class YamnetEar:
         from train.nets.yamnet import INPUT_SAMPLES, N_FEATURES, Yamnet
 
         self._net, self._window, self._size = Yamnet(path), INPUT_SAMPLES, N_FEATURES
+        self._signs = random_signs(N_FEATURES, KEPT)
         self.card = make_card(self.name, INPUT_SAMPLES)
 
     def hear(self, waveform: Waveform) -> Heard:
         """Hear ``(samples,)`` at `RATE`."""
         windows, positions = cut(waveform, self._window)
-        return heard(self._net.predict(windows)[:, : self._size], positions, self._window)
+        rows = self._net.predict(windows)[:, : self._size] @ self._signs
+        return heard(rows, positions, self._window)
 
 
 class Mn04Ear:
@@ -117,10 +122,11 @@ class Mn04Ear:
 
     def __init__(self, path: Path) -> None:
         from train.distillation.heard import column_weights
-        from train.nets.efficientat import open_efficientat
+        from train.nets.efficientat import N_FEATURES, open_efficientat
 
         self._net, _ = open_efficientat(path)
         self._window = round(MN04_S * RATE)
+        self._signs = random_signs(N_FEATURES, KEPT)
         self._weights = column_weights(round(10 * (PIECE_S - MN04_S)) + 1)[:: round(10 * HOP_S)]
         self.card = make_card(self.name, self._window)
 
@@ -129,7 +135,7 @@ class Mn04Ear:
         waveform = np.pad(waveform, (0, max(0, self._window - waveform.size)))
         starts = np.arange(0, waveform.size - self._window + 1, HOP)
         piece, step = round(PIECE_S * RATE), round(PIECE_STEP_S * RATE)
-        rows = np.zeros((len(starts), self._net.classifier[2].in_features), np.float32)
+        rows = np.zeros((len(starts), KEPT), np.float32)
         for begin in range(0, max(waveform.size - piece + step, 1), step):
             values = self._columns(waveform[begin : begin + piece])
             # The first second of a piece but the first is known better from the one before.
@@ -151,7 +157,7 @@ class Mn04Ear:
         audio = soxr.resample(whole, RATE, 2 * RATE).astype(np.float32)
         with torch.inference_mode():
             columns, _ = hear_columns(self._net, torch.from_numpy(audio)[None])
-            return np.asarray((self._weights @ columns[0]).numpy(), np.float32)
+            return (self._weights @ columns[0]).numpy() @ self._signs
 
 
 def make_card(name: str, window: int) -> Card:

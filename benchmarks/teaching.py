@@ -336,7 +336,7 @@ def _parser() -> argparse.ArgumentParser:
     option("--plain", action="store_true", help="fit a plain logistic regression")
     option("--classes", help="labels, separated by commas; those of the module by default")
     option("--examples", default="1,3,5,10,20", help="numbers of examples (1,3,5,10,20)")
-    option("--at-most", type=float, default=3.0, help="events a week in the past (3)")
+    option("--at-most", type=float, default=168.0, help="events a week in the past (168)")
     option("--seed", type=int, default=1, help="what is drawn (1)")
     return parser
 
